@@ -1,0 +1,1 @@
+//! `tapline demo`: a built-in server and a scripted client through a live proxy.

@@ -1,0 +1,403 @@
+//! What happened to one message: an immutable fact, made by the spine and read by everyone else.
+//!
+//! The same serde form is a line of a tape and an event of the control feed (design.md §5).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::message::{Id, Kind, Message, Payload, unpack};
+
+/// Number of a message, one count for the whole process: the screen, the log and the tapes show the same number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl std::fmt::Display for Seq {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// Our own name of a session (the protocol's, where there is one, is a header).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub Uuid);
+
+impl SessionId {
+    pub fn random() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The random end of the id: enough to tell sessions of one day apart.
+    pub fn short(self) -> String {
+        let text = self.0.simple().to_string();
+        text[text.len() - 8..].to_owned()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Direction {
+    #[serde(rename = "c2s")]
+    ToServer,
+    #[serde(rename = "s2c")]
+    ToClient,
+}
+
+impl Direction {
+    pub fn reverse(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+
+    /// `c2s` or `s2c`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ToServer => "c2s",
+            Self::ToClient => "s2c",
+        }
+    }
+}
+
+/// What carried a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// The whole body of an HTTP request or response.
+    Http,
+    /// One event of a `text/event-stream`.
+    Sse,
+    /// One line of a pipe.
+    Stdio,
+}
+
+impl Via {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Sse => "sse",
+            Self::Stdio => "stdio",
+        }
+    }
+}
+
+/// The fields of the SSE event that carried a message (WHATWG HTML §9.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SseFields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+}
+
+/// Facts of the carrier.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    pub via: Via,
+    /// HTTP status of the response that carried the message.
+    pub status: Option<u16>,
+    /// Headers of the HTTP request or response; they are chosen and redacted when they are written.
+    pub headers: Option<Arc<HeaderMap>>,
+    pub sse: Option<Box<SseFields>>,
+}
+
+impl Transport {
+    pub fn new(via: Via) -> Self {
+        Self { via, status: None, headers: None, sse: None }
+    }
+}
+
+/// Who changed, stopped or made a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Author {
+    /// The person at the screen.
+    Operator,
+    /// A rule, by name.
+    Rule(String),
+    /// tapline itself: an upstream that did not answer, a replay.
+    Tapline,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Sent on as it came.
+    #[default]
+    Forwarded,
+    /// Sent on changed; [`Envelope::original`] has what came.
+    Edited(Author),
+    /// Not sent on; a request was answered with an error instead.
+    Blocked(Author),
+    /// Not sent on and not answered.
+    Dropped(Author),
+    /// Made here and sent as if its sender had: an error reply, a resent request, a step of a replay.
+    Injected(Author),
+    /// The reply to an injected request: shown, never delivered to the client.
+    Withheld,
+    /// Its sender or receiver went away while it was held.
+    Abandoned,
+}
+
+/// One message that passed, and everything known of it at that moment.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    pub seq: Seq,
+    pub session: SessionId,
+    /// Microseconds from the start of the session to the arrival of the message.
+    pub at: u64,
+    pub direction: Direction,
+    pub transport: Transport,
+    /// What was sent on, or, where nothing was, what came.
+    pub message: Message,
+    /// What came, where something else was sent on.
+    pub original: Option<Message>,
+    pub outcome: Outcome,
+    /// Microseconds the message was held.
+    pub held: Option<u64>,
+    /// Of a reply: the request it answers.
+    pub reply_to: Option<ReplyTo>,
+}
+
+/// The request that a reply answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    pub seq: Seq,
+    /// Microseconds from the request to this reply.
+    pub took: u64,
+    pub subject: Arc<Subject>,
+}
+
+/// What an exchange is about; a reply borrows it from its request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub method: Box<str>,
+    pub name: Option<Box<str>>,
+}
+
+impl Envelope {
+    pub fn kind(&self) -> Kind {
+        self.message.kind()
+    }
+
+    /// The method of the message, or, for a reply, of its request.
+    pub fn method(&self) -> Option<&str> {
+        self.message.method().or_else(|| self.reply_to.as_ref().map(|to| &*to.subject.method).filter(|m| !m.is_empty()))
+    }
+
+    /// The tool, prompt or resource of the message, or, for a reply, of its request.
+    pub fn name(&self) -> Option<&str> {
+        self.message.name().or_else(|| self.reply_to.as_ref().and_then(|to| to.subject.name.as_deref()))
+    }
+
+    /// Whether the message went on to its receiver.
+    pub fn was_sent(&self) -> bool {
+        matches!(self.outcome, Outcome::Forwarded | Outcome::Edited(_) | Outcome::Injected(_))
+    }
+}
+
+/// The written form of an [`Envelope`]. `RawValue` does not live in flattened or untagged forms, so it is spelled out.
+#[derive(Serialize)]
+struct Line<'a> {
+    seq: Seq,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<SessionId>,
+    at: u64,
+    dir: Direction,
+    via: Via,
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    re: Option<Seq>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dt: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<&'a str, Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sse: Option<&'a SseFields>,
+    #[serde(skip_serializing_if = "is_forwarded")]
+    verdict: &'a Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flaw: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original: Option<&'a Message>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    msg: Option<Cow<'a, RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    b64: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
+fn is_forwarded(outcome: &&Outcome) -> bool {
+    **outcome == Outcome::Forwarded
+}
+
+/// Whether a written envelope names its session: an event does, a line of a tape has it in the header.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SessionField {
+    Named,
+    Omitted,
+}
+
+impl Envelope {
+    fn line(&self, session: SessionField) -> Line<'_> {
+        let (msg, text, b64) = Payload::of(self.message.raw()).into_parts();
+        Line {
+            seq: self.seq,
+            session: (session == SessionField::Named).then_some(self.session),
+            at: self.at,
+            dir: self.direction,
+            via: self.transport.via,
+            kind: self.kind(),
+            method: self.method(),
+            name: self.name(),
+            id: self.message.id(),
+            re: self.reply_to.as_ref().map(|to| to.seq),
+            dt: self.reply_to.as_ref().map(|to| to.took),
+            status: self.transport.status,
+            headers: self.transport.headers.as_deref().map(written_headers).unwrap_or_default(),
+            sse: self.transport.sse.as_deref(),
+            verdict: &self.outcome,
+            held: self.held,
+            flaw: self.message.head().flaw.as_deref(),
+            original: self.original.as_ref(),
+            msg,
+            text,
+            b64,
+        }
+    }
+
+    /// Appends the envelope as one line of JSON, without a line end.
+    pub fn write_json(&self, session: SessionField, out: &mut Vec<u8>) {
+        serde_json::to_writer(out, &self.line(session)).expect("a vector takes everything, and all keys are strings");
+    }
+
+    /// Reads back what [`Envelope::write_json`] wrote. Members that are not ours come back beside it, raw.
+    ///
+    /// # Errors
+    /// One line that names the member at fault.
+    pub fn read_json(text: &str, session: SessionId) -> Result<(Self, Unknown), String> {
+        let mut members: Unknown = serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
+        let session = take(&mut members, "session")?.unwrap_or(session);
+        let raw = |key, members: &mut Unknown| members.remove(key);
+        let msg = raw("msg", &mut members);
+        let body: Option<String> = take(&mut members, "text")?;
+        let b64: Option<String> = take(&mut members, "b64")?;
+        let message = Message::new(unpack(msg.as_deref().map(RawValue::get), body.as_deref(), b64.as_deref())?);
+        // What the head of the message says is read from the message again.
+        members.remove("kind");
+        members.remove("flaw");
+        members.remove("id");
+        let method: Option<String> = take(&mut members, "method")?;
+        let name: Option<String> = take(&mut members, "name")?;
+        let subject = Subject { method: method.unwrap_or_default().into(), name: name.map(Into::into) };
+        let took = take(&mut members, "dt")?.unwrap_or_default();
+        let headers: BTreeMap<String, String> = take(&mut members, "headers")?.unwrap_or_default();
+        let envelope = Self {
+            seq: take(&mut members, "seq")?.ok_or("`seq` is missing")?,
+            session,
+            at: take(&mut members, "at")?.ok_or("`at` is missing")?,
+            direction: take(&mut members, "dir")?.ok_or("`dir` is missing")?,
+            transport: Transport {
+                via: take(&mut members, "via")?.ok_or("`via` is missing")?,
+                status: take(&mut members, "status")?,
+                headers: (!headers.is_empty()).then(|| Arc::new(read_headers(&headers))),
+                sse: take(&mut members, "sse")?,
+            },
+            message,
+            original: take(&mut members, "original")?,
+            outcome: take(&mut members, "verdict")?.unwrap_or_default(),
+            held: take(&mut members, "held")?,
+            reply_to: take(&mut members, "re")?.map(|seq| ReplyTo { seq, took, subject: Arc::new(subject) }),
+        };
+        Ok((envelope, members))
+    }
+}
+
+/// Members of a line that this version does not know: kept by whoever rewrites a tape.
+pub type Unknown = BTreeMap<String, Box<RawValue>>;
+
+fn take<T: serde::de::DeserializeOwned>(members: &mut Unknown, key: &str) -> Result<Option<T>, String> {
+    let Some(raw) = members.remove(key) else {
+        return Ok(None);
+    };
+    serde_json::from_str(raw.get()).map_err(|error| format!("`{key}`: {error}"))
+}
+
+impl Serialize for Envelope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.line(SessionField::Named).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Envelope {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        Self::read_json(text.get(), SessionId(Uuid::nil())).map(|(it, _)| it).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Stands where a secret stood.
+pub const REDACTED: &str = "[redacted]";
+
+/// Headers whose values are secrets (mcp-wire.md §4).
+const SECRET: [&str; 7] =
+    ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop", "mcp-session-id", "x-api-key"];
+
+/// Headers that say nothing about MCP and would bury those that do.
+const NOISE: [&str; 9] = [
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "content-length",
+    "date",
+    "host",
+    "keep-alive",
+    "transfer-encoding",
+];
+
+/// The headers worth keeping, secrets replaced; the one road from a header map to a file or a screen.
+pub fn written_headers(headers: &HeaderMap) -> BTreeMap<&str, Cow<'_, str>> {
+    headers
+        .iter()
+        .filter(|(name, _)| !NOISE.contains(&name.as_str()))
+        .map(|(name, value)| {
+            let secret = value.is_sensitive() || is_secret(name.as_str());
+            let value = if secret { REDACTED.into() } else { String::from_utf8_lossy(value.as_bytes()) };
+            (name.as_str(), value)
+        })
+        .collect()
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRET.contains(&name) || name.contains("token") || name.contains("secret") || name.contains("api-key")
+}
+
+fn read_headers(headers: &BTreeMap<String, String>) -> HeaderMap {
+    headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?)))
+        .collect()
+}

@@ -1,0 +1,385 @@
+//! The two closed enums between the core and whoever watches it: [`Event`] out, [`Command`] in.
+//!
+//! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::{Envelope, Seq, SessionId, Via};
+use crate::message::Message;
+
+/// Microseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    pub fn now() -> Self {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub fn plus_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+/// Everything the core tells.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Event {
+    /// The front door is open.
+    Listening {
+        url: String,
+        upstream: String,
+    },
+    SessionOpened(Session),
+    /// The whole session again, after something became known of it.
+    SessionChanged(Session),
+    SessionClosed {
+        session: SessionId,
+        reason: String,
+    },
+    /// A message waits for the operator.
+    Held(Arc<Held>),
+    /// A message waits no longer; what became of it follows as `Passed`.
+    Settled {
+        ticket: Ticket,
+    },
+    /// A message passed (or was stopped); after this it never changes.
+    Passed(Arc<Envelope>),
+    /// The hold settings, after each change.
+    Holding(Holding),
+    /// Answer to [`Command::ListTapes`], newest first.
+    Tapes(Vec<TapeInfo>),
+    /// Answer to [`Command::OpenTape`].
+    TapeOpened {
+        path: PathBuf,
+        envelopes: Vec<Arc<Envelope>>,
+        problems: Vec<String>,
+    },
+    Replay(ReplayEvent),
+    Log(LogLine),
+    /// This many messages went unrecorded and unseen in a session because nobody could keep up.
+    Gap {
+        session: SessionId,
+        messages: u64,
+    },
+    /// Beginning and end of the answer to [`Command::Resync`]: forget what you have, what follows is all there is.
+    ResyncStarted,
+    ResyncDone,
+    /// The core stops; no further event follows.
+    Stopping,
+}
+
+/// Everything the core can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Ends a hold.
+    Settle {
+        ticket: Ticket,
+        decision: Decision,
+        then: Then,
+    },
+    /// Forwards everything that is held.
+    ForwardAll,
+    SetHolding(Holding),
+    /// Sends a request of the operator's in a session, under a random id; its reply is shown, not delivered.
+    Send {
+        session: SessionId,
+        message: Message,
+    },
+    CloseSession(SessionId),
+    ListTapes,
+    OpenTape(PathBuf),
+    /// Plays a tape as the client against the running upstream.
+    Replay {
+        tape: PathBuf,
+        speed: Speed,
+    },
+    StopReplay,
+    /// Tells everything again, for a screen that lost events or came late.
+    Resync,
+    Quit {
+        held: OnQuit,
+    },
+}
+
+/// Our notion of a session: one client talking to one upstream for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    /// Where it goes: the URL or the command line.
+    pub upstream: String,
+    /// How the client came in.
+    pub via: Via,
+    pub started: Timestamp,
+    pub state: SessionState,
+    pub origin: Origin,
+    /// As observed: `clientInfo` of `initialize` or of a modern request's `_meta`.
+    pub client: Option<Peer>,
+    /// As observed: `serverInfo`.
+    pub server: Option<Peer>,
+    /// Protocol revision as observed.
+    pub protocol: Option<String>,
+    /// The file it is recorded to.
+    pub tape: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    New,
+    Initializing,
+    Active,
+    Closed { reason: String },
+}
+
+/// Who drives a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    Client,
+    Replay,
+}
+
+/// Name and version that a client or server gives of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    pub name: String,
+    #[serde(default)]
+    pub version: String,
+}
+
+/// Names one held message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ticket(pub u64);
+
+/// A message that waits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Held {
+    pub ticket: Ticket,
+    /// The message as it came, under the number it will pass with.
+    pub envelope: Envelope,
+    /// Why: the filter or rule that held it.
+    pub reason: String,
+    pub since: Timestamp,
+}
+
+/// What ends a hold.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Decision {
+    Forward,
+    Edit(Message),
+    /// A request is answered with the error, a reply is replaced by it, a notification goes nowhere.
+    Block(BlockError),
+    /// Nothing is sent on and nothing answered.
+    Drop,
+}
+
+/// What else a decision asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Then {
+    #[default]
+    Nothing,
+    /// Hold the very next message of this session, whatever the filter.
+    HoldNext,
+    /// Hold the reply to this request.
+    HoldReply,
+}
+
+/// The answer to a blocked request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlockError {
+    /// A JSON-RPC error; `data` is raw JSON.
+    JsonRpc { code: i64, message: String, data: Option<String> },
+    /// A tool result with `isError: true` and this text (what a tool that fails answers).
+    ToolResult { text: String },
+}
+
+/// Which messages are held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    pub on: bool,
+    /// A filter expression ([`crate::filter`]).
+    pub filter: String,
+}
+
+/// What happens to held messages on quit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnQuit {
+    #[default]
+    Forward,
+    /// Requests are answered with an error that says tapline ended.
+    Fail,
+}
+
+/// How fast a tape is played.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Speed {
+    /// The recorded pauses, divided by this.
+    Times(f64),
+    Max,
+}
+
+/// A tape in the catalogue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TapeInfo {
+    pub path: PathBuf,
+    pub upstream: String,
+    pub client: Option<Peer>,
+    pub protocol: Option<String>,
+    pub started: Timestamp,
+    pub messages: u64,
+    pub bytes: u64,
+    /// Torn last line, gaps, lines that could not be read.
+    pub problems: Vec<String>,
+}
+
+/// How a replay goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ReplayEvent {
+    Started { tape: PathBuf, target: String, steps: usize },
+    Step(StepReport),
+    Finished(ReplaySummary),
+    Failed { why: String },
+}
+
+/// One message of the recorded client, played.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// From 1.
+    pub step: usize,
+    /// Number of the recorded message on the tape.
+    pub seq: Seq,
+    pub method: String,
+    pub name: Option<String>,
+    pub verdict: StepVerdict,
+    /// Microseconds to the reply, now and as recorded.
+    pub took: Option<u64>,
+    pub recorded: Option<u64>,
+    /// One line: why it failed or was skipped.
+    pub why: Option<String>,
+    pub differences: Vec<Difference>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepVerdict {
+    Pass,
+    Fail,
+    Skip,
+}
+
+/// One value of a reply that is not what was recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// `.result.content[0].text`
+    pub path: String,
+    /// JSON text; `None`: the value is not there.
+    pub expected: Option<String>,
+    pub got: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplaySummary {
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    /// Microseconds.
+    pub took: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    pub at: Timestamp,
+    pub level: Level,
+    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`.
+    pub source: String,
+    pub session: Option<SessionId>,
+    /// The message it is about.
+    pub seq: Option<Seq>,
+    pub text: String,
+}
+
+impl LogLine {
+    pub fn new(level: Level, source: &str, text: impl Into<String>) -> Self {
+        Self { at: Timestamp::now(), level, source: source.to_owned(), session: None, seq: None, text: text.into() }
+    }
+
+    pub fn of(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    pub fn about(mut self, seq: Seq) -> Self {
+        self.seq = Some(seq);
+        self
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+/// The way of events to one reader. Bounded: a reader that cannot keep up loses events, is told how many, and asks
+/// for [`Command::Resync`]; the writer never waits.
+#[derive(Clone)]
+pub struct Feed {
+    sender: crossbeam_channel::Sender<Event>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The reader's end of a [`Feed`].
+pub struct FeedReader {
+    pub events: crossbeam_channel::Receiver<Event>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Feed {
+    /// A feed that holds up to `capacity` unread events.
+    pub fn bounded(capacity: usize) -> (Self, FeedReader) {
+        let (sender, events) = crossbeam_channel::bounded(capacity);
+        let dropped = Arc::new(AtomicU64::new(0));
+        (Self { sender, dropped: dropped.clone() }, FeedReader { events, dropped })
+    }
+
+    /// `false` when the reader is gone.
+    pub fn publish(&self, event: Event) -> bool {
+        match self.sender.try_send(event) {
+            Ok(()) => true,
+            Err(crossbeam_channel::TrySendError::Full(_)) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(crossbeam_channel::TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+impl FeedReader {
+    /// How many events were lost since the last call.
+    pub fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+}

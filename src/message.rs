@@ -1,0 +1,413 @@
+//! One JSON-RPC message: the bytes that arrived, and a lazily read head.
+//!
+//! Owns reading. Never fails and never changes a byte: what is not JSON-RPC is [`Kind::Opaque`], shown
+//! and forwarded all the same. Only [`Message::raw`] is ever sent on.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A message as it travels: exact bytes, without the framing of its carrier (line end, `data:` prefix).
+#[derive(Clone)]
+pub struct Message {
+    raw: Bytes,
+    head: OnceLock<Head>,
+}
+
+/// What JSON-RPC 2.0 says a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Has a `method` and an `id` that is not null.
+    Request,
+    /// Has a `method` and no `id` (an `id` of null counts as none).
+    Notification,
+    /// Has a `result`.
+    Result,
+    /// Has an `error`.
+    Error,
+    /// A JSON array (allowed by revision 2025-03-26 only).
+    Batch,
+    /// Anything else; [`Head::flaw`] says why.
+    Opaque,
+}
+
+impl Kind {
+    /// A result or an error.
+    pub fn is_reply(self) -> bool {
+        matches!(self, Self::Result | Self::Error)
+    }
+
+    /// The lower-case word used on tapes and in logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Notification => "notification",
+            Self::Result => "result",
+            Self::Error => "error",
+            Self::Batch => "batch",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+/// A JSON-RPC id by its exact JSON text, so that `1`, `1.0` and `"1"` stay three ids.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(Box<str>);
+
+impl Id {
+    /// From a JSON token, quotes included where it is a string.
+    pub fn from_token(token: &str) -> Self {
+        Self(token.into())
+    }
+
+    /// The id of a request that tapline makes: a random string, so that it cannot meet one of the client's.
+    pub fn random() -> Self {
+        Self(format!("\"tapline-{}\"", uuid::Uuid::new_v4().simple()).into())
+    }
+
+    /// The exact JSON text.
+    pub fn token(&self) -> &str {
+        &self.0
+    }
+
+    /// For people: a string id without its quotes.
+    pub fn display(&self) -> &str {
+        self.0.strip_prefix('"').and_then(|s| s.strip_suffix('"')).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.display())
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<&RawValue>(&self.0) {
+            Ok(token) => token.serialize(serializer),
+            Err(_) => self.0.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::from_token(Box::<RawValue>::deserialize(deserializer)?.get()))
+    }
+}
+
+/// What a message says of itself at its top level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub kind: Kind,
+    /// The id token; `Some(null)` for an error reply with a null id.
+    pub id: Option<Id>,
+    pub method: Option<Box<str>>,
+    /// What the method is about: the tool or prompt name, the resource URI, or the task id.
+    pub name: Option<Box<str>>,
+    /// Why this is not, or not quite, JSON-RPC.
+    pub flaw: Option<Box<str>>,
+}
+
+impl Message {
+    /// Never fails; reading happens on the first look.
+    pub fn new(raw: impl Into<Bytes>) -> Self {
+        Self { raw: raw.into(), head: OnceLock::new() }
+    }
+
+    /// The bytes, as they came and as they go.
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
+    pub fn head(&self) -> &Head {
+        self.head.get_or_init(|| read_head(&self.raw))
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.head().kind
+    }
+
+    pub fn id(&self) -> Option<&Id> {
+        self.head().id.as_ref()
+    }
+
+    pub fn method(&self) -> Option<&str> {
+        self.head().method.as_deref()
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        self.head().name.as_deref()
+    }
+
+    /// The raw text of one top-level member, such as `params`, `result` or `error`.
+    pub fn member(&self, key: &str) -> Option<&str> {
+        read_members(&self.raw)?.into_iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.get())
+    }
+
+    /// The whole message as a tree, for looking only: numbers beyond 2^64 lose digits here.
+    pub fn value(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(without_bom(&self.raw)).ok()
+    }
+
+    /// The messages of a batch, each with its own bytes; empty for anything else.
+    pub fn elements(&self) -> Vec<Self> {
+        if self.kind() != Kind::Batch {
+            return Vec::new();
+        }
+        let elements: Vec<&RawValue> = serde_json::from_slice(without_bom(&self.raw)).unwrap_or_default();
+        elements.into_iter().map(|element| Self::new(self.raw.slice_ref(element.get().as_bytes()))).collect()
+    }
+
+    /// A JSON-RPC error reply to `id` (null where none is known), with `data` as raw JSON.
+    pub fn error_reply(id: Option<&Id>, code: i64, text: &str, data: Option<&str>) -> Self {
+        let id = id.map_or("null", Id::token);
+        let text = serde_json::Value::from(text);
+        let data = data.map(|data| format!(r#","data":{data}"#)).unwrap_or_default();
+        Self::new(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{text}{data}}}}}"#))
+    }
+
+    /// This message with another id token and everything else byte for byte; `None` where there is no id to replace.
+    pub fn with_id(&self, id: &Id) -> Option<Self> {
+        let members = read_members(&self.raw)?;
+        let (_, old) = members.iter().rev().find(|(key, _)| key == "id")?;
+        let start = old.get().as_ptr() as usize - self.raw.as_ptr() as usize;
+        let mut raw = Vec::with_capacity(self.raw.len() + id.token().len());
+        raw.extend_from_slice(&self.raw[..start]);
+        raw.extend_from_slice(id.token().as_bytes());
+        raw.extend_from_slice(&self.raw[start + old.get().len()..]);
+        Some(Self::new(raw))
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({})", String::from_utf8_lossy(&self.raw))
+    }
+}
+
+/// How bytes stand in a line of JSON: embedded where they are one line of JSON, else as text, else in base64.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Payload<'a> {
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    msg: Option<Cow<'a, RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    b64: Option<String>,
+}
+
+impl<'a> Payload<'a> {
+    pub(crate) fn of(raw: &'a [u8]) -> Self {
+        let Ok(text) = std::str::from_utf8(raw) else {
+            return Self { b64: Some(base64::engine::general_purpose::STANDARD.encode(raw)), ..Self::default() };
+        };
+        let embeddable = memchr::memchr2(b'\n', b'\r', raw).is_none();
+        match embeddable.then(|| serde_json::from_str::<&RawValue>(text)) {
+            // `RawValue` trims outer white space: then it is not the same bytes.
+            Some(Ok(json)) if json.get().len() == text.len() => {
+                Self { msg: Some(Cow::Borrowed(json)), ..Self::default() }
+            }
+            _ => Self { text: Some(Cow::Borrowed(text)), ..Self::default() },
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (Option<Cow<'a, RawValue>>, Option<Cow<'a, str>>, Option<String>) {
+        (self.msg, self.text, self.b64)
+    }
+}
+
+/// The bytes that [`Payload::of`] put into a line.
+///
+/// # Errors
+/// Where none of the three forms is there, or base64 is broken.
+pub(crate) fn unpack(msg: Option<&str>, text: Option<&str>, b64: Option<&str>) -> Result<Bytes, String> {
+    match (msg, text, b64) {
+        (Some(msg), _, _) => Ok(Bytes::copy_from_slice(msg.as_bytes())),
+        (_, Some(text), _) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        (_, _, Some(b64)) => base64::engine::general_purpose::STANDARD
+            .decode(b64)
+            .map(Bytes::from)
+            .map_err(|error| format!("`b64` cannot be decoded: {error}")),
+        (None, None, None) => Err("none of `msg`, `text`, `b64` is there".to_owned()),
+    }
+}
+
+impl Serialize for Message {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Payload::of(&self.raw).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Owned {
+            msg: Option<Box<RawValue>>,
+            text: Option<String>,
+            b64: Option<String>,
+        }
+        let owned = Owned::deserialize(deserializer)?;
+        unpack(owned.msg.as_deref().map(RawValue::get), owned.text.as_deref(), owned.b64.as_deref())
+            .map(Self::new)
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+fn without_bom(raw: &[u8]) -> &[u8] {
+    raw.strip_prefix(BOM).unwrap_or(raw)
+}
+
+type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+/// The top-level members of an object in order, duplicates included.
+fn read_members(raw: &[u8]) -> Option<Members<'_>> {
+    // `RawValue` refuses invalid UTF-8, ignored fields do not: one answer for both.
+    let text = std::str::from_utf8(without_bom(raw)).ok()?;
+    serde_json::from_str::<MembersOf<'_>>(text).ok().map(|members| members.0)
+}
+
+/// By hand: a derived struct would take an array for an object and refuse duplicate keys.
+struct MembersOf<'a>(Members<'a>);
+
+impl<'de> Deserialize<'de> for MembersOf<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectOnly;
+        impl<'de> Visitor<'de> for ObjectOnly {
+            type Value = MembersOf<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(5);
+                while let Some(Key(key)) = map.next_key()? {
+                    members.push((key, map.next_value()?));
+                }
+                Ok(MembersOf(members))
+            }
+        }
+        deserializer.deserialize_map(ObjectOnly)
+    }
+}
+
+/// A key borrowed where it has no escapes (`Cow` alone always copies).
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyStr;
+        impl<'de> Visitor<'de> for AnyStr {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(s)))
+            }
+
+            fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(s.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(AnyStr)
+    }
+}
+
+fn read_head(raw: &[u8]) -> Head {
+    let json = without_bom(raw);
+    match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => return opaque("empty"),
+        Some(b'{') => {}
+        Some(b'[') => {
+            return match std::str::from_utf8(json).map(serde_json::from_str::<IgnoredAny>) {
+                Ok(Ok(_)) => Head { kind: Kind::Batch, id: None, method: None, name: None, flaw: None },
+                Ok(Err(error)) => opaque(format!("not JSON: {error}")),
+                Err(_) => opaque("not UTF-8"),
+            };
+        }
+        Some(_) => return opaque("not a JSON object"),
+    }
+    let Ok(text) = std::str::from_utf8(json) else {
+        return opaque("not UTF-8");
+    };
+    match serde_json::from_str::<MembersOf<'_>>(text) {
+        Ok(MembersOf(members)) => classify(&members),
+        Err(error) => opaque(format!("not JSON: {error}")),
+    }
+}
+
+fn opaque(why: impl Into<Box<str>>) -> Head {
+    Head { kind: Kind::Opaque, id: None, method: None, name: None, flaw: Some(why.into()) }
+}
+
+fn classify(members: &[(Cow<'_, str>, &RawValue)]) -> Head {
+    let (mut id, mut method, mut params, mut result, mut error) = (None, None, None, None, None);
+    let mut flaw: Option<Box<str>> = None;
+    for (key, value) in members {
+        let slot = match key.as_ref() {
+            "id" => &mut id,
+            "method" => &mut method,
+            "params" => &mut params,
+            "result" => &mut result,
+            "error" => &mut error,
+            _ => continue,
+        };
+        if slot.replace(*value).is_some() {
+            flaw = Some(format!("`{key}` occurs twice").into());
+        }
+    }
+    let id = id.map(|id| Id::from_token(id.get()));
+    let null_id = id.as_ref().is_some_and(|id| id.token() == "null");
+    let kind = match (method.is_some(), result.is_some(), error.is_some()) {
+        (true, _, _) if id.is_some() && !null_id => Kind::Request,
+        (true, _, _) => Kind::Notification,
+        (false, _, true) => Kind::Error,
+        (false, true, false) => Kind::Result,
+        (false, false, false) => return opaque("neither `method`, `result` nor `error`"),
+    };
+    let method = method.map(text_of);
+    let name = method.as_deref().and_then(name_member).zip(params).and_then(|(key, params)| string_member(params, key));
+    Head { kind, id, method, name, flaw }
+}
+
+/// The text of a JSON string; of anything else, and of a string with a lone surrogate, the raw token.
+fn text_of(value: &RawValue) -> Box<str> {
+    serde_json::from_str::<Key<'_>>(value.get()).map_or_else(|_| value.get().into(), |key| key.0.into())
+}
+
+/// Where a method keeps what it is about (the rule of `Mcp-Name`, revision 2026-07-28, and of the tasks extension).
+fn name_member(method: &str) -> Option<&'static str> {
+    match method {
+        "tools/call" | "prompts/get" => Some("name"),
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" | "notifications/resources/updated" => {
+            Some("uri")
+        }
+        "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => Some("taskId"),
+        _ => None,
+    }
+}
+
+fn string_member(object: &RawValue, key: &str) -> Option<Box<str>> {
+    let members = read_members(object.get().as_bytes())?;
+    members.into_iter().rev().find(|(k, _)| k == key).map(|(_, value)| text_of(value))
+}

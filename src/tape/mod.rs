@@ -1,0 +1,1 @@
+//! Tapes: one session, one file of JSON lines (design.md §5).

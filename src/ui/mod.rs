@@ -1,0 +1,1 @@
+//! The screen: reads events, writes commands, knows nothing else of the core.

@@ -1,0 +1,96 @@
+//! Whatever answers a client: an HTTP server, a command that speaks over its pipes, or a tape.
+//!
+//! Owns the trait and its values. A front door hands an [`Outgoing`] to [`Upstream::send`] and gets a [`Reply`], in the
+//! terms of Streamable HTTP, the richest carrier; the others are mapped to it. Nothing here decides or records:
+//! that is `proxy::pass`.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::envelope::SseFields;
+use crate::message::Message;
+
+/// One HTTP exchange of a client, ready to be sent on.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// POST carries [`Outgoing::message`]; GET opens the listening stream; DELETE ends the session.
+    pub method: Method,
+    /// End-to-end headers of the client.
+    pub headers: HeaderMap,
+    pub message: Option<Message>,
+}
+
+/// What the upstream answers.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: ReplyBody,
+}
+
+pub enum ReplyBody {
+    /// No message: `202 Accepted` and the like.
+    Empty,
+    /// The whole body is one message (or something that is none, and is passed on all the same).
+    Whole(Message),
+    /// Messages as they come.
+    Stream(BoxStream<'static, Result<Item, UpstreamError>>),
+}
+
+/// One piece of a stream.
+#[derive(Clone, Debug)]
+pub enum Item {
+    Message(Incoming),
+    /// Bytes of the stream that carry no message: comments, priming events, a torn end. Passed on as they are.
+    Filler(Bytes),
+}
+
+/// A message from the upstream, with what framed it.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    pub message: Message,
+    pub framing: Framing,
+}
+
+/// The frame a message came in, so that an unedited one can leave as the bytes that arrived.
+#[derive(Clone, Debug)]
+pub enum Framing {
+    /// One line of a pipe; `line` includes its terminator.
+    Line { line: Bytes },
+    /// One SSE event; `frame` includes comments and the blank line.
+    Sse { frame: Bytes, fields: Option<Box<SseFields>> },
+}
+
+/// Why an upstream did not answer. Named by what the reader can do.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// Nothing listens there, or the name does not resolve.
+    #[error("cannot reach {upstream}: {why}")]
+    Unreachable { upstream: String, why: String },
+    /// The command could not be started.
+    #[error("cannot start `{command}`: {why}")]
+    CannotStart { command: String, why: String },
+    /// The command ended; the last lines of its stderr say why.
+    #[error("`{command}` ended with {status}{}", last_words(.stderr))]
+    Exited { command: String, status: String, stderr: Vec<String> },
+    /// The connection broke in the middle of an answer.
+    #[error("{upstream} broke off: {why}")]
+    BrokenOff { upstream: String, why: String },
+}
+
+fn last_words(stderr: &[String]) -> String {
+    if stderr.is_empty() { String::new() } else { format!("; it last wrote: {}", stderr.join(" | ")) }
+}
+
+/// One upstream as one session sees it: shared by all sessions for HTTP, one child each for a command.
+pub trait Upstream: Send + Sync + 'static {
+    /// The URL or the command line, for people.
+    fn label(&self) -> &str;
+
+    /// Sends on one exchange of the client. Dropping the future, or the stream in the reply, hangs up.
+    fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>>;
+
+    /// Ends the session's part of the upstream: a child is asked to leave, then made to.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}

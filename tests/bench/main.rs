@@ -1,0 +1,2 @@
+//! `cargo bench`: what tapline adds, beside the floor.
+fn main() {}

@@ -1,0 +1,1 @@
+//! All integration tests in one binary: it links once and shares its support code.
