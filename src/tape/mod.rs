@@ -8,6 +8,7 @@
 //! - [`record`] writes, and survives a disk that does not;
 //! - [`read`] reads, and survives a file that was cut or damaged.
 
+pub mod compare;
 pub mod read;
 pub mod record;
 
