@@ -94,6 +94,9 @@ pub fn compare(expected: &Message, got: &Message, rules: &Rules) -> Vec<Differen
     differences
 }
 
+/// Is shown a place, and the JSON text that either side has there.
+pub type See<'s> = dyn FnMut(&Path<'_>, Option<&str>, Option<&str>) + 's;
+
 /// Shows every pair of unequal values that cannot be taken apart further, as JSON text; `None` where a side has none.
 pub fn walk(expected: &Message, got: &Message, see: &mut dyn FnMut(&Path<'_>, Option<&str>, Option<&str>)) {
     let mut path = Path::default();
