@@ -98,7 +98,7 @@ pub fn compare(expected: &Message, got: &Message, rules: &Rules) -> Vec<Differen
 pub type See<'s> = dyn FnMut(&Path<'_>, Option<&str>, Option<&str>) + 's;
 
 /// Shows every pair of unequal values that cannot be taken apart further, as JSON text; `None` where a side has none.
-pub fn walk(expected: &Message, got: &Message, see: &mut dyn FnMut(&Path<'_>, Option<&str>, Option<&str>)) {
+pub fn walk(expected: &Message, got: &Message, see: &mut See<'_>) {
     let mut path = Path::default();
     match (json(expected), json(got)) {
         (Some(expected), Some(got)) => descend(&mut path, expected, got, see),
@@ -121,12 +121,7 @@ fn as_json(message: &Message) -> Cow<'_, str> {
     }
 }
 
-fn descend<'a>(
-    path: &mut Path<'a>,
-    expected: &'a str,
-    got: &'a str,
-    see: &mut dyn FnMut(&Path<'_>, Option<&str>, Option<&str>),
-) {
+fn descend<'a>(path: &mut Path<'a>, expected: &'a str, got: &'a str, see: &mut See<'_>) {
     if expected == got {
         return;
     }
@@ -172,12 +167,7 @@ fn elements(array: &str) -> Vec<&str> {
     elements.into_iter().map(RawValue::get).collect()
 }
 
-fn objects<'a>(
-    path: &mut Path<'a>,
-    expected: &Members<'a>,
-    got: &Members<'a>,
-    see: &mut dyn FnMut(&Path<'_>, Option<&str>, Option<&str>),
-) {
+fn objects<'a>(path: &mut Path<'a>, expected: &Members<'a>, got: &Members<'a>, see: &mut See<'_>) {
     for (key, value) in &expected.order {
         path.0.push(Step::Key(key.clone()));
         match got.get(key) {
@@ -193,12 +183,7 @@ fn objects<'a>(
     }
 }
 
-fn arrays<'a>(
-    path: &mut Path<'a>,
-    expected: &[&'a str],
-    got: &[&'a str],
-    see: &mut dyn FnMut(&Path<'_>, Option<&str>, Option<&str>),
-) {
+fn arrays<'a>(path: &mut Path<'a>, expected: &[&'a str], got: &[&'a str], see: &mut See<'_>) {
     for index in 0..expected.len().max(got.len()) {
         path.0.push(Step::Index(index));
         match (expected.get(index), got.get(index)) {
