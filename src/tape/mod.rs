@@ -9,6 +9,7 @@
 //! - [`read`] reads, and survives a file that was cut or damaged.
 
 pub mod compare;
+pub mod play;
 pub mod read;
 pub mod record;
 

@@ -48,7 +48,7 @@ pub fn is_token_name(key: &str) -> bool {
 }
 
 /// Nothing that a person would write: no word, no sentence.
-fn is_token(text: &str) -> bool {
+pub fn is_token(text: &str) -> bool {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
     visible && (text.len() >= 16 || text.len() >= 4 && text.bytes().any(|byte| byte.is_ascii_digit()))
 }
