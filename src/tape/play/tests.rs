@@ -1,197 +1,27 @@
 //! The player against a scripted server, in paused time.
 
+mod rig;
+
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use self::rig::{
+    Act, FAIL, PASS, SKIP, Server, item, options, run, run_until, status, streamed, table, taken, tape, tape_with,
+    what, whole,
+};
 use super::{OnFailure, PlayOptions, play};
-use crate::event::{ReplayEvent, Speed, StepReport, StepVerdict};
-use crate::message::{Kind, Message};
+use crate::event::{ReplayEvent, Speed};
+use crate::message::Message;
 use crate::tape::Tape;
-use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
-
-/// A tape of these messages: milliseconds, direction, message; `extra` are further members of the line.
-fn tape(lines: &[(u64, &str, &str)]) -> Tape {
-    tape_with(&lines.iter().map(|(at, dir, msg)| (*at, *dir, *msg, "")).collect::<Vec<_>>())
-}
-
-fn tape_with(lines: &[(u64, &str, &str, &str)]) -> Tape {
-    let mut text = serde_json::to_string(&crate::tape::Header::of(&crate::tape::record::tests::session())).unwrap();
-    for (seq, (at, dir, msg, extra)) in lines.iter().enumerate() {
-        let at = at * 1000;
-        text += &format!("\n{{\"seq\":{seq},\"at\":{at},\"dir\":\"{dir}\",\"via\":\"http\"{extra},\"msg\":{msg}}}");
-    }
-    let tape = Tape::read_from(Path::new("x.tape.jsonl"), text.as_bytes()).unwrap();
-    assert_eq!(tape.problems, []);
-    tape
-}
-
-/// What the server does about one message.
-enum Act {
-    Reply(StatusCode, &'static [(&'static str, &'static str)], ReplyBody),
-    After(Duration, Box<Self>),
-    Fail(fn() -> UpstreamError),
-    Hang,
-}
-
-fn taken() -> Act {
-    Act::Reply(StatusCode::ACCEPTED, &[], ReplyBody::Empty)
-}
-
-fn whole(json: impl Into<Bytes>) -> Act {
-    Act::Reply(StatusCode::OK, &[], ReplyBody::Whole(Message::new(json)))
-}
-
-fn status(status: u16) -> Act {
-    Act::Reply(StatusCode::from_u16(status).unwrap(), &[], ReplyBody::Empty)
-}
-
-fn streamed(messages: &[&str]) -> Act {
-    let items: Vec<_> = messages.iter().map(|json| Ok(item(json))).collect();
-    Act::Reply(StatusCode::OK, &[], ReplyBody::Stream(stream::iter(items).boxed()))
-}
-
-fn item(json: &str) -> Item {
-    Item::Message(Incoming { message: Message::new(json.to_owned()), framing: Framing::Line { line: Bytes::new() } })
-}
-
-type Behaviour = Box<dyn Fn(&Outgoing) -> Act + Send + Sync>;
-
-struct Server {
-    behave: Behaviour,
-    seen: Mutex<Vec<(Duration, Outgoing)>>,
-    began: Instant,
-}
-
-impl Upstream for Server {
-    fn label(&self) -> &str {
-        "scripted"
-    }
-
-    fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
-        self.seen.lock().push((self.began.elapsed(), outgoing.clone()));
-        let act = (self.behave)(&outgoing);
-        Box::pin(perform(act))
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-}
-
-async fn perform(mut act: Act) -> Result<Reply, UpstreamError> {
-    loop {
-        act = match act {
-            Act::Reply(status, names, body) => {
-                let headers = names.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-                return Ok(Reply { status, headers: headers.collect(), body });
-            }
-            Act::After(pause, next) => {
-                sleep(pause).await;
-                *next
-            }
-            Act::Fail(error) => return Err(error()),
-            Act::Hang => std::future::pending().await,
-        };
-    }
-}
-
-/// What came of a replay.
-struct Outcome {
-    steps: Vec<StepReport>,
-    seen: Vec<(Duration, Outgoing)>,
-}
-
-impl Outcome {
-    fn step(&self, number: usize) -> &StepReport {
-        self.steps.iter().find(|step| step.step == number).unwrap()
-    }
-
-    fn verdicts(&self) -> Vec<StepVerdict> {
-        (1..=self.steps.len()).map(|number| self.step(number).verdict).collect()
-    }
-
-    fn why(&self, number: usize) -> &str {
-        self.step(number).why.as_deref().unwrap_or_default()
-    }
-
-    /// What the server got, in milliseconds since the start: HTTP method or JSON-RPC method, or the kind of a reply.
-    fn log(&self) -> Vec<String> {
-        self.seen.iter().map(|(at, outgoing)| format!("{} {}", at.as_millis(), what(outgoing))).collect()
-    }
-
-    fn message(&self, method: &str) -> String {
-        let message = self.seen.iter().find(|(_, outgoing)| what(outgoing) == method).unwrap().1.message.clone();
-        String::from_utf8(message.unwrap().raw().to_vec()).unwrap()
-    }
-
-    fn headers(&self, method: &str) -> &HeaderMap {
-        &self.seen.iter().find(|(_, outgoing)| what(outgoing) == method).unwrap().1.headers
-    }
-}
-
-fn what(outgoing: &Outgoing) -> String {
-    match &outgoing.message {
-        Some(message) => message.method().unwrap_or(message.kind().word()).to_owned(),
-        None => outgoing.method.to_string(),
-    }
-}
-
-fn options(speed: Speed) -> PlayOptions {
-    PlayOptions { speed, ..PlayOptions::default() }
-}
-
-async fn run(tape: &Tape, options: PlayOptions, behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static) -> Outcome {
-    run_until(tape, options, behave, CancellationToken::new()).await
-}
-
-async fn run_until(
-    tape: &Tape,
-    options: PlayOptions,
-    behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
-    stop: CancellationToken,
-) -> Outcome {
-    let server = Arc::new(Server { behave: Box::new(behave), seen: Mutex::new(Vec::new()), began: Instant::now() });
-    let mut events = Vec::new();
-    let summary = play(tape, server.clone(), options, |event| events.push(event), stop).await;
-    assert!(matches!(events.first(), Some(ReplayEvent::Started { .. })));
-    assert!(matches!(events.last(), Some(ReplayEvent::Finished(finished)) if *finished == summary));
-    let steps = events.into_iter().filter_map(|event| match event {
-        ReplayEvent::Step(step) => Some(step),
-        _ => None,
-    });
-    let steps: Vec<_> = steps.collect();
-    assert_eq!(steps.len(), summary.passed + summary.failed + summary.skipped);
-    let seen = std::mem::take(&mut *server.seen.lock());
-    Outcome { steps, seen }
-}
-
-/// Answers every request by a table of methods; notifications and replies are taken, GET is refused.
-fn table(replies: &'static [(&'static str, &'static str)]) -> impl Fn(&Outgoing) -> Act + Send + Sync {
-    move |outgoing| match &outgoing.message {
-        None => status(405),
-        Some(message) if message.kind() != Kind::Request => taken(),
-        Some(message) => {
-            let (_, reply) = replies.iter().find(|(method, _)| Some(*method) == message.method()).unwrap();
-            let id = message.id().unwrap().token();
-            whole(format!(r#"{{"id":{id},{reply}}}"#))
-        }
-    }
-}
-
-const PASS: StepVerdict = StepVerdict::Pass;
-const FAIL: StepVerdict = StepVerdict::Fail;
-const SKIP: StepVerdict = StepVerdict::Skip;
+use crate::upstream::{Outgoing, ReplyBody, UpstreamError};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_played_as_it_was() {
@@ -612,7 +442,7 @@ async fn a_modern_tape_of_a_pipe_gets_its_headers() {
 #[tokio::test]
 async fn a_tape_without_a_client_says_so() {
     let tape = tape(&[(0, "s2c", r#"{"method":"notifications/x"}"#)]);
-    let server = Server { behave: Box::new(|_| taken()), seen: Mutex::default(), began: Instant::now() };
+    let server = Server::new(|_| taken());
     let mut events = Vec::new();
     let stop = CancellationToken::new();
     play(&tape, Arc::new(server), PlayOptions::default(), |event| events.push(event), stop).await;
