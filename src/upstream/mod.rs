@@ -4,6 +4,10 @@
 //! terms of Streamable HTTP, the richest carrier; the others are mapped to it. Nothing here decides or records:
 //! that is `proxy::pass`.
 
+pub mod guardian;
+pub mod http;
+pub mod stdio;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
