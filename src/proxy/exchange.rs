@@ -204,8 +204,7 @@ impl Facts {
             Some(Framing::Sse { fields, .. }) => fields.clone(),
             _ => None,
         };
-        let transport =
-            Transport { via, status: Some(self.status.as_u16()), headers: Some(self.headers.clone()), sse };
+        let transport = Transport { via, status: Some(self.status.as_u16()), headers: Some(self.headers.clone()), sse };
         Arrival { withheld: self.withheld, ..Arrival::new(Direction::ToClient, transport, message) }
     }
 }
@@ -236,7 +235,7 @@ impl Passing {
         }
     }
 
-    fn take(&mut self, incoming: Incoming) -> Option<Item> {
+    fn admit(&mut self, incoming: Incoming) -> Option<Item> {
         let Incoming { message, framing } = incoming;
         let arrival = self.facts.arrival(Via::Sse, message, Some(&framing));
         match self.connection.proxy.pass(&self.connection.session, arrival) {
@@ -273,7 +272,7 @@ impl Stream for Passing {
                 Poll::Ready(Some(Ok(Item::Filler(bytes)))) if self.facts.withheld => drop(bytes),
                 Poll::Ready(Some(Ok(Item::Filler(bytes)))) => return Poll::Ready(Some(Ok(Item::Filler(bytes)))),
                 Poll::Ready(Some(Ok(Item::Message(incoming)))) => {
-                    if let Some(item) = self.take(incoming) {
+                    if let Some(item) = self.admit(incoming) {
                         return Poll::Ready(Some(Ok(item)));
                     }
                 }

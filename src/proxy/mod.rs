@@ -8,6 +8,7 @@ pub mod http;
 pub mod pipe;
 pub mod respond;
 pub mod session;
+pub mod table;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -145,8 +146,7 @@ impl Proxy {
     fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, envelope: Envelope, reason: String) -> HeldPass {
         let since = Instant::now();
         let described = envelope.clone();
-        let hold =
-            self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
+        let hold = self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
         self.journal.publish(Event::Held(hold.held().clone()));
         let waiting = Some(Waiting { envelope, since });
         HeldPass { proxy: self.clone(), session: session.clone(), hold, waiting }
@@ -174,13 +174,7 @@ impl Proxy {
         Passage::Send { message: self.publish(session, envelope), edited }
     }
 
-    fn block(
-        &self,
-        session: &Arc<LiveSession>,
-        mut envelope: Envelope,
-        error: &BlockError,
-        author: Author,
-    ) -> Passage {
+    fn block(&self, session: &Arc<LiveSession>, mut envelope: Envelope, error: &BlockError, author: Author) -> Passage {
         let answer = error.reply_to(envelope.message.id());
         match envelope.kind() {
             Kind::Request => {

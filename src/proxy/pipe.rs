@@ -74,13 +74,17 @@ impl PipeLink {
         match (&outgoing.method, outgoing.message) {
             (&Method::POST, Some(message)) => self.post(&message, withheld).await,
             (&Method::GET, _) => Ok(self.listen()),
-            _ => Ok(Reply { status: StatusCode::METHOD_NOT_ALLOWED, headers: HeaderMap::new(), body: ReplyBody::Empty }),
+            _ => {
+                Ok(Reply { status: StatusCode::METHOD_NOT_ALLOWED, headers: HeaderMap::new(), body: ReplyBody::Empty })
+            }
         }
     }
 
     async fn post(&self, message: &Message, withheld: bool) -> Result<Reply, UpstreamError> {
         let (items, mut answers) = mpsc::unbounded_channel();
-        let requests = self.expect_replies(message, items, withheld);
+        let requests = self.expect_replies(message, &items, withheld);
+        // From here on the stream ends with the last reply.
+        drop(items);
         if !self.pipe.write(one_line(message)).await {
             return Err(self.gone());
         }
@@ -99,7 +103,7 @@ impl PipeLink {
     }
 
     /// Notes who waits for the replies to a message; gives how many there will be.
-    fn expect_replies(&self, message: &Message, items: Items, withheld: bool) -> usize {
+    fn expect_replies(&self, message: &Message, items: &Items, withheld: bool) -> usize {
         let elements = message.elements();
         let messages = if message.kind() == Kind::Batch { &elements[..] } else { std::slice::from_ref(message) };
         let mut router = self.router.lock();
@@ -289,7 +293,8 @@ pub(super) fn one_line(message: &Message) -> Bytes {
 
 /// `progressToken` of a request's `params._meta`, or of a progress notification's `params` (`holder` empty).
 fn progress_token(message: &Message, holder: &str) -> Option<Box<str>> {
-    let params: HashMap<String, Box<serde_json::value::RawValue>> = serde_json::from_str(message.member("params")?).ok()?;
+    let params: HashMap<String, Box<serde_json::value::RawValue>> =
+        serde_json::from_str(message.member("params")?).ok()?;
     if holder.is_empty() {
         return Some(params.get("progressToken")?.get().into());
     }
@@ -302,7 +307,7 @@ fn event_stream(first: Vec<Item>, rest: mpsc::UnboundedReceiver<Result<Item, Ups
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    let rest = futures_util::stream::unfold(rest, async |mut rest| Some((rest.recv().await?, rest)));
+    let rest = futures_util::stream::unfold(rest, |mut rest| async move { Some((rest.recv().await?, rest)) });
     let items = futures_util::stream::iter(first.into_iter().map(Ok)).chain(rest);
     Reply { status: StatusCode::OK, headers, body: ReplyBody::Stream(items.boxed()) }
 }

@@ -177,14 +177,22 @@ type Object = HashMap<String, Box<RawValue>>;
 impl Params {
     fn of(envelope: &Envelope) -> Self {
         let params = object(envelope.message.member("params"));
-        Self { client_info: get(&params, "clientInfo"), protocol_version: get(&params, "protocolVersion"), meta: Meta::of(&params) }
+        Self {
+            client_info: get(&params, "clientInfo"),
+            protocol_version: get(&params, "protocolVersion"),
+            meta: Meta::of(&params),
+        }
     }
 }
 
 impl Handshake {
     fn of(envelope: &Envelope) -> Self {
         let result = object(envelope.message.member("result"));
-        Self { server_info: get(&result, "serverInfo"), protocol_version: get(&result, "protocolVersion"), meta: Meta::of(&result) }
+        Self {
+            server_info: get(&result, "serverInfo"),
+            protocol_version: get(&result, "protocolVersion"),
+            meta: Meta::of(&result),
+        }
     }
 }
 
@@ -207,4 +215,3 @@ fn object(text: Option<&str>) -> Object {
 fn get<T: serde::de::DeserializeOwned>(object: &Object, key: &str) -> Option<T> {
     serde_json::from_str(object.get(key)?.get()).ok()
 }
-

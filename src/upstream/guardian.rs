@@ -92,13 +92,13 @@ pub fn run(pipe: impl BufRead) {
     }
     let groups: Vec<Pid> = groups.into_iter().filter_map(Pid::from_raw).collect();
     for group in &groups {
-        drop(kill_process_group(*group, Signal::TERM));
+        let _ = kill_process_group(*group, Signal::TERM);
     }
     let deadline = std::time::Instant::now() + PATIENCE;
     while std::time::Instant::now() < deadline && groups.iter().any(|group| test_kill_process_group(*group).is_ok()) {
         std::thread::sleep(Duration::from_millis(20));
     }
     for group in groups {
-        drop(kill_process_group(group, Signal::KILL));
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }

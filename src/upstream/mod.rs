@@ -8,10 +8,10 @@ pub mod guardian;
 pub mod http;
 pub mod stdio;
 
+use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use http::{HeaderMap, Method, StatusCode};
 
 use crate::envelope::SseFields;
 use crate::message::Message;

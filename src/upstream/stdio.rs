@@ -89,7 +89,8 @@ impl Pipe {
         if let Some(stdin) = stdin {
             tokio::spawn(write_lines(stdin, lines_to_write, closing.clone()));
         }
-        let reading_stderr = stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
+        let reading_stderr =
+            stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
         let reading = stdout.map(|stdout| tokio::spawn(read_lines(stdout, outputs.clone(), closing.clone())));
         let (command, closing_of_child, ended_of_child) = (command.to_string(), closing.clone(), ended.clone());
         tokio::spawn(async move {
@@ -238,7 +239,7 @@ fn signal(group: Option<u32>, signal: rustix::process::Signal) {
     let pid = group.and_then(|group| i32::try_from(group).ok()).and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
         // The group may be gone already: that is what was wanted.
-        drop(rustix::process::kill_process_group(pid, signal));
+        let _ = rustix::process::kill_process_group(pid, signal);
     }
 }
 
