@@ -1,1 +1,3 @@
 //! The screen: reads events, writes commands, knows nothing else of the core.
+
+pub mod text;
