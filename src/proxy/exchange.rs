@@ -12,6 +12,7 @@ use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 
 use super::pipe::PipeLink;
 use super::session::LiveSession;
@@ -36,7 +37,9 @@ pub struct Connection {
     pub session: Arc<LiveSession>,
     pub link: Link,
     /// Set for a replay: its messages are not a client's own.
-    pub author: Option<Author>,
+    author: Option<Author>,
+    /// Of the client's latest POST: what the operator's own requests go out with.
+    client_headers: Mutex<Arc<HeaderMap>>,
 }
 
 /// Whose exchange it is.
@@ -48,6 +51,10 @@ enum Sender {
 }
 
 impl Connection {
+    pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, link: Link, author: Option<Author>) -> Arc<Self> {
+        Arc::new(Self { proxy, session, link, author, client_headers: Mutex::default() })
+    }
+
     /// Takes one exchange of the client to the upstream and its answer back.
     ///
     /// # Errors
@@ -57,9 +64,11 @@ impl Connection {
     }
 
     /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
-    pub async fn inject(self: &Arc<Self>, message: Message, client_headers: HeaderMap) {
+    pub async fn inject(self: &Arc<Self>, message: Message) {
         let message = message.with_id(&Id::random()).unwrap_or(message);
-        let outgoing = Outgoing { method: Method::POST, headers: client_headers, message: Some(message) };
+        let mut headers = self.client_headers.lock().as_ref().clone();
+        headers::refresh(&mut headers, &message);
+        let outgoing = Outgoing { method: Method::POST, headers, message: Some(message) };
         let reply = self.run(outgoing, Sender::Operator).await;
         match reply {
             Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
@@ -74,6 +83,7 @@ impl Connection {
         let mut awaits_reply = false;
         if let Some(message) = outgoing.message.take() {
             awaits_reply = matches!(message.kind(), Kind::Request | Kind::Batch);
+            *self.client_headers.lock() = request_headers.clone();
             let transport = Transport { headers: Some(request_headers.clone()), ..Transport::new(Via::Http) };
             let mut arrival = Arrival::new(Direction::ToServer, transport, message);
             arrival.injected = match sender {

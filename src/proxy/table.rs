@@ -149,7 +149,7 @@ impl Table {
                 }
             },
         };
-        let connection = Arc::new(Connection { proxy: self.proxy.clone(), session, link, author });
+        let connection = Connection::new(self.proxy.clone(), session, link, author);
         self.state.lock().live.insert(connection.session.id(), connection.clone());
         if let (Link::Pipe(link), Some(outputs)) = (&connection.link, outputs) {
             let pumping = pipe::pump(self.proxy.clone(), connection.session.clone(), Arc::downgrade(link), outputs);
