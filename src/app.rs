@@ -23,7 +23,7 @@ use crate::message::Message;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, ENDPOINT, router};
 use crate::proxy::table::{Table, Target};
-use crate::proxy::{Proxy, respond};
+use crate::proxy::{Proxy, Stop, respond};
 use crate::tape;
 
 /// How long open exchanges may take to end after a quit.
@@ -81,7 +81,7 @@ pub struct Core {
     control: JoinHandle<OnQuit>,
     server: JoinHandle<()>,
     stop_accepting: CancellationToken,
-    stop: CancellationToken,
+    stop: Stop,
 }
 
 impl Core {
@@ -100,7 +100,7 @@ impl Core {
         let url = format!("http://{address}{ENDPOINT}");
 
         let (journal, journal_thread) = Journal::start(settings.tapes);
-        let (stop, stop_accepting, quit) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
+        let (stop, stop_accepting, quit) = <(Stop, CancellationToken, CancellationToken)>::default();
         let chain = Chain::new(vec![Box::new(breakpoints.clone())]);
         let proxy = Proxy::new(chain, Gate::default(), journal.clone(), stop.clone());
         let table = Table::new(proxy, settings.target);
@@ -165,11 +165,13 @@ impl Core {
         let asked = self.control.await.unwrap_or_default();
         self.stop_accepting.cancel();
         self.table.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
-        // Listening streams never end by themselves.
-        self.stop.cancel();
-        let abort = self.server.abort_handle();
-        if tokio::time::timeout(GRACE, self.server).await.is_err() {
-            abort.abort();
+        self.stop.listening.cancel();
+        let mut server = self.server;
+        if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+            self.stop.force.cancel();
+            if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+                server.abort();
+            }
         }
         let closing = self.table.live().into_iter().map(|connection| {
             let table = self.table.clone();
