@@ -36,6 +36,8 @@ pub(crate) struct Scanner<'a> {
     /// Of the containers around: whether each is an object.
     open: Vec<bool>,
     expect: Expect,
+    /// Where the last key ended; [`Scanner::at`] is behind its colon already.
+    key_end: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,7 +61,7 @@ impl<'a> Scanner<'a> {
 
     /// Begins at the value at `start`.
     pub(crate) fn from(bytes: &'a [u8], start: usize) -> Self {
-        Self { bytes, at: start, open: Vec::new(), expect: Expect::Value }
+        Self { bytes, at: start, open: Vec::new(), expect: Expect::Value, key_end: start }
     }
 
     /// Whether the value is complete; white space or rubbish may still follow.
@@ -88,7 +90,7 @@ impl<'a> Scanner<'a> {
             (Expect::Value | Expect::ValueOrClose, Some(byte)) => self.value(byte)?,
             _ => return Err(self.unexpected()),
         };
-        let end = if kind == Kind::Key { string_end(self.bytes, start) } else { self.at };
+        let end = if kind == Kind::Key { self.key_end } else { self.at };
         Ok(Some(Token { kind, start, end }))
     }
 
@@ -127,6 +129,7 @@ impl<'a> Scanner<'a> {
 
     fn key(&mut self) -> Result<Kind, Fault> {
         self.string()?;
+        self.key_end = self.at;
         self.skip_space();
         if self.peek() != Some(b':') {
             return Err(self.fault("expected `:`"));
