@@ -17,6 +17,12 @@ use crate::event::{OnQuit, Speed};
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// File to write tapline's own log to
+    #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
+    /// What to log there, such as `debug` or `tapline::upstream=trace`
+    #[arg(long, value_name = "FILTER", global = true, default_value = "info", env = "TAPLINE_LOG")]
+    pub log: String,
 }
 
 const EXAMPLES: &str = "\

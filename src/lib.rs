@@ -9,6 +9,7 @@ pub mod filter;
 pub mod headless;
 pub mod intercept;
 pub mod journal;
+pub mod logging;
 pub mod message;
 pub mod program;
 pub mod proxy;

@@ -14,7 +14,7 @@ use crate::proxy::table::Target;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::stdio::CommandLine;
-use crate::{headless, tape};
+use crate::{headless, logging, tape};
 
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
@@ -24,6 +24,13 @@ const USAGE: u8 = 2;
 
 /// Runs a subcommand to its end.
 pub fn run(cli: Cli) -> ExitCode {
+    let _log = match cli.log_file.as_deref().map(|file| logging::to_file(file, &cli.log)).transpose() {
+        Ok(guard) => guard,
+        Err(error) => {
+            say(&format!("tapline: {error:#}"));
+            return ExitCode::from(USAGE);
+        }
+    };
     match cli.command {
         Command::Guardian => {
             guardian::run(std::io::stdin().lock());
