@@ -81,6 +81,7 @@ impl Door {
         let deletes = parts.method == Method::DELETE;
         let stop = self.table.proxy().stop();
         let until = if parts.method == Method::GET { &stop.listening } else { &stop.force };
+        let in_session = parts.headers.contains_key(headers::SESSION);
         headers::towards_upstream(&mut parts.headers);
         if deletes && matches!(self.table.target(), Target::Command(..)) {
             self.table.close(connection.session.id(), "the client ended it").await;
@@ -102,6 +103,9 @@ impl Door {
         }
         if deletes && reply.status.is_success() {
             self.table.close(connection.session.id(), "the client ended it").await;
+        } else if in_session && reply.status == StatusCode::NOT_FOUND {
+            // Session management, 2025-03-26 on: the client starts anew.
+            self.table.close(connection.session.id(), "the server does not know it any more").await;
         }
         Ok(response(reply, until.clone()))
     }
