@@ -25,6 +25,7 @@ use crate::proxy::http::{Door, ENDPOINT, router};
 use crate::proxy::table::{Table, Target};
 use crate::proxy::{Proxy, Stop, respond};
 use crate::tape;
+use crate::tape::play::{PlayOptions, play};
 
 /// How long open exchanges may take to end after a quit.
 const GRACE: Duration = Duration::from_secs(2);
@@ -307,7 +308,9 @@ impl Control {
             match table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) {
                 Ok(connection) => {
                     let session = connection.session.id();
-                    let _ = (tape, speed, stop);
+                    let options = PlayOptions { speed, ..PlayOptions::default() };
+                    let report = |event| journal.publish(Event::Replay(event));
+                    play(&tape, Arc::new(connection), options, report, stop).await;
                     table.close(session, "the replay ended").await;
                 }
                 Err(error) => failed(error.to_string()),

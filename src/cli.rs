@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
 use crate::event::{OnQuit, Speed};
+use crate::tape::compare::Pattern;
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///
@@ -166,7 +167,7 @@ pub struct ReplayArgs {
     pub speed: Speed,
     /// Path of reply values not to compare, such as `.result._meta` or `.result.content[*].text`; repeatable
     #[arg(long, value_name = "PATH")]
-    pub ignore: Vec<String>,
+    pub ignore: Vec<Pattern>,
     /// Form of the report
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub report: ReportFormat,

@@ -13,6 +13,7 @@ pub mod logging;
 pub mod message;
 pub mod program;
 pub mod proxy;
+pub mod replay;
 pub mod sse;
 pub mod tape;
 pub mod ui;
