@@ -1,0 +1,141 @@
+//! Numbers of an envelope, and what they are compared with.
+
+use std::ops::{Bound, RangeBounds};
+
+use serde_json::Value;
+
+use super::FilterError;
+use super::parse::Cursor;
+use crate::envelope::Envelope;
+
+/// A number of an envelope, and the range it has to be in.
+#[derive(Clone, Debug)]
+pub(super) struct Comparison {
+    number: Number,
+    span: Span,
+}
+
+impl Comparison {
+    /// The argument of the operator `name`, and its written form.
+    pub(super) fn read(cursor: &mut Cursor<'_>, name: &str, number: Number) -> Result<(Self, String), FilterError> {
+        let word = cursor.argument(name, number.example())?;
+        let mut text = word.text.clone();
+        if text.ends_with(['<', '>', '=']) {
+            text.push_str(&cursor.argument(name, number.example())?.text);
+        }
+        let span = parse_span(&text, number)
+            .ok_or_else(|| cursor.fail_at(word.at, format!("`~{name}` needs {}", number.example())))?;
+        Ok((Self { number, span }, text))
+    }
+
+    pub(super) fn matches(&self, envelope: &Envelope) -> bool {
+        self.number.of(envelope).is_some_and(|number| self.span.contains(&number))
+    }
+
+    pub(super) fn reads_body(&self) -> bool {
+        matches!(self.number, Number::Code)
+    }
+}
+
+/// A number of an envelope that is compared.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Number {
+    Status,
+    Code,
+    /// Microseconds.
+    Took,
+    /// Bytes.
+    Size,
+    Seq,
+}
+
+type Span = (Bound<i64>, Bound<i64>);
+
+impl Number {
+    /// By the name of its operator.
+    pub(super) fn of_operator(name: &str) -> Option<Self> {
+        Some(match name {
+            "c" => Self::Status,
+            "code" => Self::Code,
+            "dur" => Self::Took,
+            "size" => Self::Size,
+            "seq" => Self::Seq,
+            _ => return None,
+        })
+    }
+
+    fn of(self, envelope: &Envelope) -> Option<i64> {
+        match self {
+            Self::Status => envelope.transport.status.map(i64::from),
+            Self::Code => {
+                let error: Value = serde_json::from_str(envelope.message.member("error")?).ok()?;
+                error.get("code")?.as_i64()
+            }
+            Self::Took => i64::try_from(envelope.reply_to.as_ref()?.took).ok(),
+            Self::Size => i64::try_from(envelope.message.raw().len()).ok(),
+            Self::Seq => i64::try_from(envelope.seq.0).ok(),
+        }
+    }
+
+    /// A number of this kind as it is typed, units included.
+    fn read(self, text: &str) -> Option<i64> {
+        match self {
+            Self::Status | Self::Code => text.parse().ok(),
+            Self::Seq => text.strip_prefix('#').unwrap_or(text).parse().ok(),
+            Self::Took => with_unit(
+                text,
+                &[("us", 1.0), ("µs", 1.0), ("ms", 1e3), ("s", 1e6), ("m", 60e6), ("h", 3600e6), ("", 1e3)],
+            ),
+            Self::Size => with_unit(
+                &text.to_ascii_lowercase(),
+                &[("k", 1024.0), ("m", 1_048_576.0), ("g", 1_073_741_824.0), ("b", 1.0), ("", 1.0)],
+            ),
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Self::Status => "a status, such as `404` or `>=400`",
+            Self::Code => "a code, such as `-32601` or `-32099..-32000`",
+            Self::Took => "a comparison, such as `>500ms` or `1s..5s`",
+            Self::Size => "a comparison, such as `>10k` or `1k..1M`",
+            Self::Seq => "a number, such as `1194` or `100..200`",
+        }
+    }
+
+    /// Nobody looks for exactly 500 ms: a lone measure is a comparison that lost its sign.
+    fn compares_only(self) -> bool {
+        matches!(self, Self::Took | Self::Size)
+    }
+}
+
+/// The first unit that fits decides; the empty one stands last.
+fn with_unit(text: &str, units: &[(&str, f64)]) -> Option<i64> {
+    let (number, factor) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+    let number: f64 = number.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and no message is that long or that big")]
+    let scaled = (number.is_finite() && number >= 0.0).then(|| (number * factor).round() as i64);
+    scaled
+}
+
+type MakeSpan = fn(i64) -> Span;
+
+fn parse_span(text: &str, number: Number) -> Option<Span> {
+    let read = |text: &str| number.read(text);
+    let end = |text: &str| if text.is_empty() { Some(Bound::Unbounded) } else { read(text).map(Bound::Included) };
+    if let Some((low, high)) = text.split_once("..") {
+        return Some((end(low)?, end(high)?));
+    }
+    let signs: [(&str, MakeSpan); 5] = [
+        (">=", |n| (Bound::Included(n), Bound::Unbounded)),
+        ("<=", |n| (Bound::Unbounded, Bound::Included(n))),
+        (">", |n| (Bound::Excluded(n), Bound::Unbounded)),
+        ("<", |n| (Bound::Unbounded, Bound::Excluded(n))),
+        ("=", |n| (Bound::Included(n), Bound::Included(n))),
+    ];
+    if let Some((rest, span)) = signs.iter().find_map(|(sign, span)| Some((text.strip_prefix(sign)?, span))) {
+        return read(rest).map(span);
+    }
+    let exact = if number.compares_only() { None } else { read(text) }?;
+    Some((Bound::Included(exact), Bound::Included(exact)))
+}

@@ -1,0 +1,237 @@
+//! `~j PATH [OP VALUE]`: values inside a message.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::FilterError;
+use super::parse::{Cursor, Word};
+use super::term::Pattern;
+use crate::message::Message;
+
+/// Where to look, and what for.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    steps: Vec<Step>,
+    test: Option<Test>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// `.key` or `["key"]`
+    Key(Box<str>),
+    /// `[0]`
+    Index(usize),
+    /// `[*]` or `.*`: all members or elements.
+    Each,
+    /// `..key`: at any depth.
+    Deep(Box<str>),
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    Order(fn(Ordering) -> bool, Operand),
+    /// Unlike `Order`, true also of values that do not compare.
+    NotEqual(Operand),
+    Matches(Pattern),
+    Text(fn(&str, &str) -> bool, Box<str>),
+}
+
+/// The value compared with. Unquoted, `5` is the number as well as the text; quoted it is the text only.
+#[derive(Clone, Debug)]
+struct Operand {
+    text: Box<str>,
+    json: Option<Value>,
+}
+
+/// Longest first, so that `=~` is not read as `=`.
+const SIGNS: [&str; 10] = ["=~", "!=", "<=", ">=", "^=", "$=", "*=", "=", "<", ">"];
+
+impl Query {
+    /// The query, and its written form.
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<(Self, String), FilterError> {
+        cursor.skip_space();
+        let start = cursor.at();
+        let steps = read_steps(cursor)?;
+        let path = cursor.since(start).to_owned();
+        cursor.skip_space();
+        let Some(sign) = SIGNS.into_iter().find(|sign| cursor.take_str(sign)) else {
+            return Ok((Self { steps, test: None }, path));
+        };
+        let word = cursor.argument("j", &format!("a value after `{sign}`"))?;
+        let test = read_test(cursor, sign, &word)?;
+        Ok((Self { steps, test: Some(test) }, format!("{path} {sign} {}", word.source())))
+    }
+
+    pub(super) fn matches(&self, message: &Message) -> bool {
+        if !self.may_match(message.raw()) {
+            return false;
+        }
+        message.value().is_some_and(|value| self.find(&value, &self.steps))
+    }
+
+    /// Spares parsing the messages that lack the last key: most of them.
+    fn may_match(&self, raw: &[u8]) -> bool {
+        let key = self.steps.iter().rev().find_map(|step| match step {
+            Step::Key(key) | Step::Deep(key) => Some(key),
+            Step::Index(_) | Step::Each => None,
+        });
+        key.is_none_or(|key| {
+            memchr::memmem::find(raw, key.as_bytes()).is_some() || memchr::memchr(b'\\', raw).is_some()
+        })
+    }
+
+    fn find(&self, value: &Value, steps: &[Step]) -> bool {
+        let Some((step, rest)) = steps.split_first() else {
+            return self.test.as_ref().is_none_or(|test| test.holds(value));
+        };
+        match step {
+            Step::Key(key) => value.get(&**key).is_some_and(|value| self.find(value, rest)),
+            Step::Index(index) => value.get(index).is_some_and(|value| self.find(value, rest)),
+            Step::Each => children(value).any(|child| self.find(child, rest)),
+            Step::Deep(key) => {
+                value.get(&**key).is_some_and(|value| self.find(value, rest))
+                    || children(value).any(|child| self.find(child, steps))
+            }
+        }
+    }
+}
+
+fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
+    match value {
+        Value::Array(elements) => Box::new(elements.iter()),
+        Value::Object(members) => Box::new(members.values()),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+impl Test {
+    fn holds(&self, value: &Value) -> bool {
+        match self {
+            Self::Order(holds, operand) => operand.compare(value).is_some_and(holds),
+            Self::NotEqual(operand) => operand.compare(value) != Some(Ordering::Equal),
+            Self::Matches(pattern) => pattern.is_match(text_of(value).as_bytes()),
+            Self::Text(holds, text) => holds(&text_of(value), text),
+        }
+    }
+}
+
+impl Operand {
+    fn new(word: &Word) -> Self {
+        let json = (!word.quoted).then(|| serde_json::from_str(&word.text).ok()).flatten();
+        Self { text: word.text.as_str().into(), json }
+    }
+
+    /// How `value` stands to this; `None` where they do not compare.
+    fn compare(&self, value: &Value) -> Option<Ordering> {
+        match (value, &self.json) {
+            (Value::Number(left), Some(Value::Number(right))) => compare_numbers(left, right),
+            (Value::String(text), _) => Some((**text).cmp(&*self.text)),
+            (value, Some(json)) => (value == json).then_some(Ordering::Equal),
+            _ => None,
+        }
+    }
+}
+
+/// Whole numbers exactly: ids and sizes go beyond what a float holds.
+fn compare_numbers(left: &serde_json::Number, right: &serde_json::Number) -> Option<Ordering> {
+    match (left.as_i128(), right.as_i128()) {
+        (Some(left), Some(right)) => Some(left.cmp(&right)),
+        _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
+    }
+}
+
+fn text_of(value: &Value) -> std::borrow::Cow<'_, str> {
+    match value {
+        Value::String(text) => text.into(),
+        other => other.to_string().into(),
+    }
+}
+
+fn read_test(cursor: &Cursor<'_>, sign: &str, word: &Word) -> Result<Test, FilterError> {
+    let order = |holds| Test::Order(holds, Operand::new(word));
+    let text = |holds| Test::Text(holds, word.text.as_str().into());
+    Ok(match sign {
+        "=" => order(Ordering::is_eq),
+        "!=" => Test::NotEqual(Operand::new(word)),
+        "<" => order(Ordering::is_lt),
+        "<=" => order(Ordering::is_le),
+        ">" => order(Ordering::is_gt),
+        ">=" => order(Ordering::is_ge),
+        "^=" => text(|value, text| value.starts_with(text)),
+        "$=" => text(|value, text| value.ends_with(text)),
+        "*=" => text(|value, text| value.contains(text)),
+        _ => Test::Matches(Pattern::read(cursor, word)?),
+    })
+}
+
+fn read_steps(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, FilterError> {
+    let mut steps = Vec::new();
+    let start = cursor.at();
+    loop {
+        match cursor.peek() {
+            Some('.') => steps.extend(read_dots(cursor)?),
+            Some('[') => steps.push(read_brackets(cursor)?),
+            _ if cursor.at() == start => return Err(cursor.fail("`~j` needs a path, such as `.params.name`")),
+            _ => return Ok(steps),
+        }
+    }
+}
+
+/// `.key`, `..key`, `.*`, and a dot that stands alone or before a bracket.
+fn read_dots(cursor: &mut Cursor<'_>) -> Result<Option<Step>, FilterError> {
+    let deep = cursor.take_str("..");
+    if !deep {
+        cursor.take('.');
+        if cursor.rest().starts_with('*') && !cursor.rest().starts_with("*=") {
+            cursor.take('*');
+            return Ok(Some(Step::Each));
+        }
+    }
+    let key = read_key(cursor);
+    match (deep, key.is_empty()) {
+        (false, false) => Ok(Some(Step::Key(key.into()))),
+        (false, true) => Ok(None),
+        (true, false) => Ok(Some(Step::Deep(key.into()))),
+        (true, true) => Err(cursor.fail("`..` needs a key")),
+    }
+}
+
+fn read_key(cursor: &mut Cursor<'_>) -> String {
+    let mut key = String::new();
+    while let Some(c) = cursor.peek() {
+        let ends =
+            c.is_whitespace() || ".[]()&|\"'".contains(c) || SIGNS.iter().any(|sign| cursor.rest().starts_with(sign));
+        if ends {
+            break;
+        }
+        key.push(c);
+        cursor.bump();
+    }
+    key
+}
+
+/// `[0]`, `[*]` or `["key"]`, the key as JSON writes it.
+fn read_brackets(cursor: &mut Cursor<'_>) -> Result<Step, FilterError> {
+    let start = cursor.at();
+    cursor.take('[');
+    let step = if cursor.take('*') {
+        Step::Each
+    } else if cursor.peek() == Some('"') {
+        read_quoted_key(cursor)?
+    } else {
+        let digits: String = cursor.rest().chars().take_while(char::is_ascii_digit).collect();
+        cursor.take_str(&digits);
+        let index = digits.parse().map_err(|_| cursor.fail_at(start, "`[` needs a number, `*` or a quoted key"))?;
+        Step::Index(index)
+    };
+    if cursor.take(']') { Ok(step) } else { Err(cursor.fail("`]` is missing")) }
+}
+
+fn read_quoted_key(cursor: &mut Cursor<'_>) -> Result<Step, FilterError> {
+    let mut keys = serde_json::Deserializer::from_str(cursor.rest()).into_iter::<String>();
+    let key = keys.next().and_then(Result::ok).ok_or_else(|| cursor.fail("this is not a JSON string"))?;
+    let token = cursor.rest()[..keys.byte_offset()].to_owned();
+    cursor.take_str(&token);
+    Ok(Step::Key(key.into()))
+}

@@ -1,0 +1,255 @@
+//! Text for a terminal: made harmless, measured in cells, cut and padded to fit; and numbers in few characters.
+//!
+//! Everything that a peer wrote passes [`sanitize`] before it is drawn: a terminal obeys control bytes, and a reader
+//! is fooled by text that reorders or hides itself.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use unicode_segmentation::UnicodeSegmentation as _;
+use unicode_width::UnicodeWidthStr as _;
+
+/// Stands where text was cut off.
+const CUT: &str = "..";
+
+/// `text` on one line, with every character that acts or hides instead of showing as a visible escape: `\n`, `\x1b`,
+/// `\u{202e}`. A joiner between two emoji stays, as it makes them one.
+pub fn sanitize(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    let mut before = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let joins = c == ZWJ && before.is_some_and(is_emoji) && chars.peek().copied().is_some_and(is_emoji);
+        if joins || !is_unsafe(c) {
+            safe.push(c);
+        } else {
+            push_escape(&mut safe, c);
+        }
+        before = Some(c);
+    }
+    Cow::Owned(safe)
+}
+
+const ZWJ: char = '\u{200d}';
+
+/// Whether a character does something to the terminal, or cannot be seen.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    matches!(c,
+        // C0, DEL and C1 controls.
+        '\0'..='\x1f' | '\x7f'..='\u{9f}'
+        // Reordering: marks, embeddings, overrides, isolates.
+        | '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        // Line and paragraph separators.
+        | '\u{2028}'..='\u{2029}'
+        // No width: soft hyphen, joiners, fillers, operators, byte order mark, annotations, tags, selectors.
+        | '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+fn is_emoji(c: char) -> bool {
+    matches!(c, '\u{1f000}'..='\u{1faff}' | '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{fe0f}')
+}
+
+fn push_escape(safe: &mut String, c: char) {
+    match c {
+        '\n' => safe.push_str("\\n"),
+        '\r' => safe.push_str("\\r"),
+        '\t' => safe.push_str("\\t"),
+        c if u32::from(c) < 0x100 => write!(safe, "\\x{:02x}", u32::from(c)).expect("a string takes everything"),
+        c => write!(safe, "\\u{{{:x}}}", u32::from(c)).expect("a string takes everything"),
+    }
+}
+
+/// Cells that `text` takes, counted as ratatui draws it: one grapheme after the other.
+pub fn width(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.graphemes(true).map(str::width).sum() }
+}
+
+/// `text` in at most `cells`; what is cut off leaves `..`. Never splits a grapheme.
+pub fn fit(text: &str, cells: usize) -> String {
+    if width(text) <= cells {
+        return text.to_owned();
+    }
+    let Some(room) = cells.checked_sub(CUT.len()) else {
+        return ".".repeat(cells);
+    };
+    format!("{}{CUT}", head(text, room))
+}
+
+/// As much of `text` as goes into `cells`.
+fn head(text: &str, cells: usize) -> &str {
+    let mut taken = 0;
+    let end = text.grapheme_indices(true).find(|(_, grapheme)| {
+        taken += grapheme.width();
+        taken > cells
+    });
+    end.map_or(text, |(at, _)| &text[..at])
+}
+
+/// `text` in exactly `cells`: cut, or filled with spaces on the right.
+pub fn pad(text: &str, cells: usize) -> String {
+    let mut fitted = fit(text, cells);
+    let fill = cells - width(&fitted);
+    fitted.extend(std::iter::repeat_n(' ', fill));
+    fitted
+}
+
+/// Bytes in at most four characters: `118B`, `4.1k`, `97k`, `2.1M` (k is 1024).
+pub fn size(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes}B");
+    }
+    let mut value = to_float(bytes) / 1024.0;
+    for unit in ["k", "M", "G", "T", "P"] {
+        if value < 9.95 {
+            return format!("{value:.1}{unit}");
+        }
+        if value < 999.5 {
+            return format!("{value:.0}{unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.0}E")
+}
+
+/// A time in at most five characters. Below a second it is milliseconds without a unit: `0.06`, `0.4`, `3.2`, `370`;
+/// then seconds, minutes, hours and days: `1.1s`, `42s`, `2m05`, `1h30`, `3d`.
+pub fn micros(micros: u64) -> String {
+    let millis = to_float(micros) / 1e3;
+    let seconds = micros / 1_000_000;
+    match micros {
+        0 => "0".to_owned(),
+        1..95 => format!("{:.2}", millis.max(0.01)),
+        95..9_950 => format!("{millis:.1}"),
+        9_950..999_500 => format!("{millis:.0}"),
+        999_500..9_950_000 => format!("{:.1}s", millis / 1e3),
+        9_950_000..59_500_000 => format!("{:.0}s", millis / 1e3),
+        59_500_000..3_600_000_000 => format!("{}m{:02}", seconds.max(60) / 60, seconds.max(60) % 60),
+        3_600_000_000..86_400_000_000 => format!("{}h{:02}", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with three digits at most")]
+fn to_float(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FAMILY: &str = "👩‍👩‍👧‍👦";
+
+    #[test]
+    fn what_acts_or_hides_is_shown() {
+        for (text, safe) in [
+            ("plain", "plain"),
+            ("a\nb\tc\r", "a\\nb\\tc\\r"),
+            ("\x1b[2J\x07\x7f\0", "\\x1b[2J\\x07\\x7f\\x00"),
+            ("\u{9b}31m", "\\x9b31m"),
+            ("user\u{202e}gpj.exe", "user\\u{202e}gpj.exe"),
+            ("a\u{2066}b\u{2069}\u{200f}", "a\\u{2066}b\\u{2069}\\u{200f}"),
+            ("in\u{200b}visible\u{feff}", "in\\u{200b}visible\\u{feff}"),
+            ("a\u{200d}b", "a\\u{200d}b"),
+            ("\u{e0041}tag", "\\u{e0041}tag"),
+            ("日本語 é e\u{301} שלום", "日本語 é e\u{301} שלום"),
+            (FAMILY, FAMILY),
+            ("❤\u{fe0f}\u{200d}🔥", "❤\u{fe0f}\u{200d}🔥"),
+        ] {
+            assert_eq!(sanitize(text), safe);
+        }
+        assert!(matches!(sanitize("plain ü"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn widths_are_cells() {
+        for (text, cells) in
+            [("", 0), ("abc", 3), ("日本", 4), ("e\u{301}", 1), (FAMILY, 2), ("שלום", 4), ("ｆｕｌｌ", 8), ("🇩🇪", 2)]
+        {
+            assert_eq!(width(text), cells, "{text}");
+        }
+    }
+
+    #[test]
+    fn cutting_keeps_graphemes_whole() {
+        for (text, cells, fitted) in [
+            ("abcdef", 6, "abcdef"),
+            ("abcdef", 5, "abc.."),
+            ("abcdef", 2, ".."),
+            ("abcdef", 1, "."),
+            ("abcdef", 0, ""),
+            ("日本語", 5, "日.."),
+            ("日本語", 4, "日.."),
+            ("ae\u{301}bcd", 4, "ae\u{301}.."),
+            ("👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦", 5, "👩‍👩‍👧‍👦.."),
+            ("שלום עולם", 6, "שלום.."),
+        ] {
+            assert_eq!(fit(text, cells), fitted);
+        }
+        assert_eq!(pad("日本語", 5), "日.. ");
+        assert_eq!(pad("ab", 4), "ab  ");
+    }
+
+    #[test]
+    fn sizes() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (118, "118B"),
+            (999, "999B"),
+            (1000, "1.0k"),
+            (4198, "4.1k"),
+            (99_328, "97k"),
+            (1_048_000, "1.0M"),
+            (2_202_010, "2.1M"),
+            (u64::MAX, "16E"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (time, text) in [
+            (0, "0"),
+            (3, "0.01"),
+            (60, "0.06"),
+            (94, "0.09"),
+            (400, "0.4"),
+            (3_210, "3.2"),
+            (9_960, "10"),
+            (370_000, "370"),
+            (999_600, "1.0s"),
+            (1_102_000, "1.1s"),
+            (42_000_000, "42s"),
+            (59_900_000, "1m00"),
+            (125_000_000, "2m05"),
+            (5_400_000_000, "1h30"),
+            (300_000_000_000, "3d"),
+        ] {
+            assert_eq!(micros(time), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unsafe_remains_and_padding_is_exact(text in any::<String>(), cells in 0_usize..40) {
+            let safe = sanitize(&text);
+            prop_assert!(!safe.chars().any(|c| is_unsafe(c) && c != ZWJ));
+            prop_assert!(width(&fit(&safe, cells)) <= cells);
+            prop_assert_eq!(width(&pad(&safe, cells)), cells);
+        }
+
+        #[test]
+        fn sizes_and_times_stay_short(number in any::<u64>(), shift in 0_u32..64) {
+            prop_assert!(size(number >> shift).len() <= 4);
+            prop_assert!(micros((number >> shift).min(8_000_000_000_000_000)).len() <= 6);
+        }
+    }
+}
