@@ -280,7 +280,12 @@ pub(crate) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 pub(crate) fn read_members(raw: &[u8]) -> Option<Members<'_>> {
     // `RawValue` refuses invalid UTF-8, ignored fields do not: one answer for both.
     let text = std::str::from_utf8(without_bom(raw)).ok()?;
-    serde_json::from_str::<MembersOf<'_>>(text).ok().map(|members| members.0)
+    members_of(text).ok()
+}
+
+/// As [`read_members`], of text, with the reason where there are none.
+pub(crate) fn members_of(text: &str) -> serde_json::Result<Members<'_>> {
+    serde_json::from_str::<MembersOf<'_>>(text).map(|members| members.0)
 }
 
 /// By hand: a derived struct would take an array for an object and refuse duplicate keys.
