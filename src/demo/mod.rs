@@ -2,17 +2,19 @@
 //!
 //! Nothing else has to be installed to see tools, progress, streams, sampling, a cancelled call and a failing one.
 //! The [`server`] is a real one (revisions 2024-11-05 to 2025-11-25, over Streamable HTTP and stdio); it also stands in
-//! for other people's servers in the tests. A scripted client tells one story again and again. One call of it,
+//! for other people's servers in the tests. The [`client`] tells one story again and again. One call of it,
 //! [`HOLD_FILTER`], is wrong on purpose and fails unless the visitor edits it while it is held.
 //!
 //! Everything the server answers is fixed: no clock, no chance. A tape of it replays without a difference.
 
+pub mod client;
 pub mod server;
 
 mod http;
 mod session;
 mod stdio;
 mod tools;
+mod wire;
 
 /// What is held in the demo: the booking of a flight on a day that does not exist.
 pub const HOLD_FILTER: &str = "~tool book_flight & ~q";
