@@ -200,6 +200,13 @@ impl Envelope {
         self.message.name().or_else(|| self.reply_to.as_ref().and_then(|to| to.subject.name.as_deref()))
     }
 
+    /// Puts another message in place of this one; what came first stays beside it.
+    pub fn edit(&mut self, message: Message, author: Author) {
+        let came = std::mem::replace(&mut self.message, message);
+        self.original.get_or_insert(came);
+        self.outcome = Outcome::Edited(author);
+    }
+
     /// Whether the message went on to its receiver.
     pub fn was_sent(&self) -> bool {
         matches!(self.outcome, Outcome::Forwarded | Outcome::Edited(_) | Outcome::Injected(_))
