@@ -12,6 +12,7 @@ use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
+use axum::serve::ListenerExt as _;
 use futures_util::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -36,6 +37,8 @@ type Refusal = (StatusCode, i64, &'static str);
 pub async fn serve(listener: TcpListener, options: ServerOptions, stop: CancellationToken) -> std::io::Result<()> {
     let desk = Arc::new(Desk { options, stop: stop.clone(), sessions: Mutex::default() });
     let router = Router::new().route("/mcp", any(handle)).with_state(desk);
+    // Without it, each event waits for the acknowledgement of the one before.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
