@@ -24,20 +24,18 @@ pub const SERVER_NAME: &str = "tapline-demo";
 
 /// Printed when the demo ends.
 pub const GOODBYE: &str = "\
-That was a server and a client made of paper. To watch real ones:
+That was a client and a server made of paper. To watch real ones:
 
-  1. put tapline in front of your server, a command or a URL:
+  1. put tapline in front of your server, be it a command or a URL:
 
        tapline run -- npx -y @modelcontextprotocol/server-everything
        tapline run --upstream https://example.com/mcp
 
-  2. in the client, replace the server's address by tapline's:
+  2. give your client the address of tapline instead of the server's:
 
        http://127.0.0.1:7070/mcp
 
-A client that starts its server itself starts tapline instead:
+  3. later, play the recorded client at the server again, and see what has changed:
 
-       tapline stdio -- npx -y @modelcontextprotocol/server-everything
-
-and you watch from any other terminal with `tapline attach`.
+       tapline replay session.tape.jsonl -- npx -y @modelcontextprotocol/server-everything
 ";

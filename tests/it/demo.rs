@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::Parser as _;
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, ClientConfig, GetPromptRequestParams, ReadResourceRequestParams,
 };
@@ -9,8 +10,11 @@ use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, RequestContext, 
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientHandler, ErrorData, ServiceExt as _};
 use serde_json::{Value, json};
+use tapline::cli::Cli;
 use tapline::demo::client::{self, Exchange};
 use tapline::demo::server::{Scenario, ServerOptions, serve, serve_stdio};
+use tapline::demo::{GOODBYE, HOLD_FILTER};
+use tapline::filter::Filter;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -89,6 +93,20 @@ async fn the_paced_client_goes_on_until_stopped() {
     assert_eq!(lines[0], "initialize: tapline-demo speaks 2025-11-25");
     assert!(lines.iter().any(|line| line.starts_with("tools/call book_flight: failed: TP204")), "{lines:?}");
     assert!(lines.iter().any(|line| line == "tools/call tail_log: cancelled"), "{lines:?}");
+}
+
+#[test]
+fn the_last_words_name_commands_that_exist() {
+    let commands: Vec<&str> = GOODBYE.lines().map(str::trim).filter(|line| line.starts_with("tapline ")).collect();
+    assert_eq!(commands.len(), 3);
+    for command in commands {
+        Cli::try_parse_from(command.split(' ')).unwrap_or_else(|error| panic!("`{command}`: {error}"));
+    }
+}
+
+#[test]
+fn the_breakpoint_can_be_parsed() {
+    Filter::parse(HOLD_FILTER).expect("the demo's own filter is one");
 }
 
 #[tokio::test]
