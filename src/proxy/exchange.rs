@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 
@@ -151,7 +151,10 @@ impl Connection {
     fn answer_server(self: &Arc<Self>, answer: Message, client_headers: &HeaderMap) {
         let Link::Exchanges(upstream) = &self.link else { return };
         let mut headers = client_headers.clone();
+        // The exchange it belongs to may be a GET: these are of a POST.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.remove(headers::LAST_EVENT_ID);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(answer) };
         let (connection, upstream) = (self.clone(), upstream.clone());
         tokio::spawn(async move {
