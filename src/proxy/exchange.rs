@@ -19,7 +19,7 @@ use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy, headers};
 use crate::envelope::{Author, Direction, Transport, Via};
 use crate::event::{Level, LogLine};
-use crate::message::{Id, Kind, Message};
+use crate::message::{Id, Message};
 use crate::sse;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
@@ -82,7 +82,7 @@ impl Connection {
         let request_headers = Arc::new(outgoing.headers.clone());
         let mut awaits_reply = false;
         if let Some(message) = outgoing.message.take() {
-            awaits_reply = matches!(message.kind(), Kind::Request | Kind::Batch);
+            awaits_reply = message.asks();
             *self.client_headers.lock() = request_headers.clone();
             let transport = Transport { headers: Some(request_headers.clone()), ..Transport::new(Via::Http) };
             let mut arrival = Arrival::new(Direction::ToServer, transport, message);
