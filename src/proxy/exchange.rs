@@ -80,6 +80,7 @@ impl Connection {
     async fn run(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Result<Reply, UpstreamError> {
         let withheld = matches!(sender, Sender::Operator);
         let request_headers = Arc::new(outgoing.headers.clone());
+        let listens = outgoing.method == Method::GET;
         let mut awaits_reply = false;
         if let Some(message) = outgoing.message.take() {
             awaits_reply = message.asks();
@@ -102,13 +103,22 @@ impl Connection {
                 Passage::Nothing => return Ok(accepted()),
             }
         }
-        match &self.link {
-            Link::Pipe(link) => link.exchange(outgoing, withheld).await,
+        let reply = match &self.link {
+            Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
             Link::Exchanges(upstream) => {
                 let reply = upstream.send(outgoing).await?;
-                Ok(self.take_back(reply, request_headers, withheld, awaits_reply).await)
+                self.take_back(reply, request_headers, withheld, awaits_reply).await
             }
+        };
+        Ok(if listens { self.while_open(reply) } else { reply })
+    }
+
+    /// A listening stream does not end by itself: it ends with its session.
+    fn while_open(&self, mut reply: Reply) -> Reply {
+        if let ReplyBody::Stream(items) = reply.body {
+            reply.body = ReplyBody::Stream(items.take_until(self.session.closed().clone().cancelled_owned()).boxed());
         }
+        reply
     }
 
     /// The answer of an upstream through the spine.
