@@ -169,6 +169,22 @@ impl Message {
         elements.into_iter().map(|element| Self::new(self.raw.slice_ref(element.get().as_bytes()))).collect()
     }
 
+    /// Whether it is a request, or has one in it.
+    pub fn asks(&self) -> bool {
+        match self.kind() {
+            Kind::Batch => self.elements().iter().any(Self::asks),
+            kind => kind == Kind::Request,
+        }
+    }
+
+    /// Whether it is a reply, or has one in it.
+    pub fn answers(&self) -> bool {
+        match self.kind() {
+            Kind::Batch => self.elements().iter().any(Self::answers),
+            kind => kind.is_reply(),
+        }
+    }
+
     /// A JSON-RPC error reply to `id` (null where none is known), with `data` as raw JSON.
     pub fn error_reply(id: Option<&Id>, code: i64, text: &str, data: Option<&str>) -> Self {
         let id = id.map_or("null", Id::token);

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 
@@ -19,7 +19,7 @@ use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy, headers};
 use crate::envelope::{Author, Direction, Transport, Via};
 use crate::event::{Event, Level, LogLine, SessionState};
-use crate::message::{Id, Kind, Message};
+use crate::message::{Id, Message};
 use crate::sse;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
@@ -80,9 +80,10 @@ impl Connection {
     async fn run(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Result<Reply, UpstreamError> {
         let withheld = matches!(sender, Sender::Operator);
         let request_headers = Arc::new(outgoing.headers.clone());
+        let listens = outgoing.method == Method::GET;
         let mut awaits_reply = false;
         if let Some(message) = outgoing.message.take() {
-            awaits_reply = matches!(message.kind(), Kind::Request | Kind::Batch);
+            awaits_reply = message.asks();
             *self.client_headers.lock() = request_headers.clone();
             let transport = Transport { headers: Some(request_headers.clone()), ..Transport::new(Via::Http) };
             let mut arrival = Arrival::new(Direction::ToServer, transport, message);
@@ -102,13 +103,22 @@ impl Connection {
                 Passage::Nothing => return Ok(accepted()),
             }
         }
-        match &self.link {
-            Link::Pipe(link) => link.exchange(outgoing, withheld).await,
+        let reply = match &self.link {
+            Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
             Link::Exchanges(upstream) => {
                 let reply = upstream.send(outgoing).await?;
-                Ok(self.take_back(reply, request_headers, withheld, awaits_reply).await)
+                self.take_back(reply, request_headers, withheld, awaits_reply).await
             }
+        };
+        Ok(if listens { self.while_open(reply) } else { reply })
+    }
+
+    /// A listening stream does not end by itself: it ends with its session.
+    fn while_open(&self, mut reply: Reply) -> Reply {
+        if let ReplyBody::Stream(items) = reply.body {
+            reply.body = ReplyBody::Stream(items.take_until(self.session.closed().clone().cancelled_owned()).boxed());
         }
+        reply
     }
 
     /// The answer of an upstream through the spine.
@@ -151,7 +161,10 @@ impl Connection {
     fn answer_server(self: &Arc<Self>, answer: Message, client_headers: &HeaderMap) {
         let Link::Exchanges(upstream) = &self.link else { return };
         let mut headers = client_headers.clone();
+        // The exchange it belongs to may be a GET: these are of a POST.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.remove(headers::LAST_EVENT_ID);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(answer) };
         let (connection, upstream) = (self.clone(), upstream.clone());
         tokio::spawn(async move {

@@ -9,6 +9,7 @@ use http::header::{
 use crate::message::Message;
 
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
@@ -42,17 +43,16 @@ pub fn towards_upstream(headers: &mut HeaderMap) {
 }
 
 /// Brings the headers that mirror the body in line with an edited message (revision 2026-07-28, transports: servers
-/// refuse a mismatch with -32020). Headers that were not there are not added.
+/// refuse a mismatch with -32020). A client that mirrors nothing is not made to.
 pub fn refresh(headers: &mut HeaderMap, message: &Message) {
-    if headers.contains_key(METHOD)
-        && let Some(method) = message.method().and_then(|method| HeaderValue::from_str(method).ok())
-    {
+    let mirrors = headers.contains_key(METHOD);
+    let Some(method) = message.method().filter(|_| mirrors || headers.contains_key(NAME)) else { return };
+    if let Some(method) = HeaderValue::from_str(method).ok().filter(|_| mirrors) {
         headers.insert(METHOD, method);
     }
-    if headers.contains_key(NAME)
-        && let Some(name) = message.name()
-    {
-        headers.insert(NAME, header_text(name));
+    match message.name() {
+        Some(name) => drop(headers.insert(NAME, header_text(name))),
+        None => drop(headers.remove(NAME)),
     }
 }
 

@@ -52,7 +52,7 @@ struct Router {
 struct Waiting {
     items: Items,
     progress_token: Option<Box<str>>,
-    /// Of the operator's own request: its reply is for nobody.
+    /// Of the operator's own request: its stream is read by tapline alone.
     withheld: bool,
 }
 
@@ -82,7 +82,7 @@ impl PipeLink {
 
     async fn post(&self, message: &Message, withheld: bool) -> Result<Reply, UpstreamError> {
         let (items, mut answers) = mpsc::unbounded_channel();
-        let requests = self.expect_replies(message, &items, withheld);
+        let requests = self.expect_replies(message, &items, withheld)?;
         // From here on the stream ends with the last reply.
         drop(items);
         if !self.pipe.write(one_line(message)).await {
@@ -103,10 +103,16 @@ impl PipeLink {
     }
 
     /// Notes who waits for the replies to a message; gives how many there will be.
-    fn expect_replies(&self, message: &Message, items: &Items, withheld: bool) -> usize {
+    ///
+    /// # Errors
+    /// Where the child is gone: nobody would ever take the note up again.
+    fn expect_replies(&self, message: &Message, items: &Items, withheld: bool) -> Result<usize, UpstreamError> {
         let elements = message.elements();
         let messages = if message.kind() == Kind::Batch { &elements[..] } else { std::slice::from_ref(message) };
         let mut router = self.router.lock();
+        if let Some(error) = &router.ended {
+            return Err(error.clone());
+        }
         let requests = messages.iter().filter(|message| message.kind() == Kind::Request);
         let ids = requests.filter_map(|request| Some((request.id()?.clone(), progress_token(request, "_meta"))));
         let mut count = 0;
@@ -114,7 +120,7 @@ impl PipeLink {
             router.pending.insert(id, Waiting { items: items.clone(), progress_token, withheld });
             count += 1;
         }
-        count
+        Ok(count)
     }
 
     fn listen(&self) -> Reply {
@@ -175,7 +181,7 @@ impl Router {
         match message.kind() {
             kind if kind.is_reply() => {
                 let waiting = self.pending.remove(message.id()?)?;
-                Some(if waiting.withheld { Target::Nobody } else { Target::Stream(waiting.items) })
+                Some(Target::Stream(waiting.items))
             }
             Kind::Batch => {
                 let ids: Vec<Id> = message.elements().iter().filter_map(|element| element.id().cloned()).collect();
@@ -196,7 +202,7 @@ impl Router {
             let token = progress_token(message, "");
             let asked = self.pending.values().find(|waiting| token.is_some() && waiting.progress_token == token);
             if let Some(waiting) = asked {
-                return Some(if waiting.withheld { Target::Nobody } else { Target::Stream(waiting.items.clone()) });
+                return Some(Target::Stream(waiting.items.clone()));
             }
         }
         let listener = self.listener.as_ref().filter(|listener| !listener.is_closed());

@@ -134,7 +134,7 @@ impl Table {
         origin: Origin,
         author: Option<Author>,
     ) -> Result<Arc<Connection>, UpstreamError> {
-        let session = LiveSession::new(self.target.label(), via, origin);
+        let session = LiveSession::new(self.target.label(), via, origin, self.proxy.stop());
         self.proxy.journal().publish(Event::SessionOpened(session.info()));
         let (link, outputs) = match &self.target {
             Target::Server(upstream) => (Link::Exchanges(upstream.clone()), None),
