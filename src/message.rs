@@ -274,10 +274,10 @@ fn without_bom(raw: &[u8]) -> &[u8] {
     raw.strip_prefix(BOM).unwrap_or(raw)
 }
 
-type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+pub(crate) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// The top-level members of an object in order, duplicates included.
-fn read_members(raw: &[u8]) -> Option<Members<'_>> {
+pub(crate) fn read_members(raw: &[u8]) -> Option<Members<'_>> {
     // `RawValue` refuses invalid UTF-8, ignored fields do not: one answer for both.
     let text = std::str::from_utf8(without_bom(raw)).ok()?;
     serde_json::from_str::<MembersOf<'_>>(text).ok().map(|members| members.0)

@@ -6,15 +6,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
-use crate::cli::{Cli, Command, LogFormat, RunArgs, TargetArgs, WatchArgs};
+use crate::cli::{Cli, Command, LogFormat, ReplayArgs, RunArgs, TargetArgs, WatchArgs};
 use crate::event::{Feed, OnQuit};
 use crate::proxy::table::Target;
+use crate::replay::{self, Replay, Verdict};
+use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::stdio::CommandLine;
-use crate::{headless, tape};
+use crate::{headless, logging, tape};
 
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
@@ -24,6 +27,13 @@ const USAGE: u8 = 2;
 
 /// Runs a subcommand to its end.
 pub fn run(cli: Cli) -> ExitCode {
+    let _log = match cli.log_file.as_deref().map(|file| logging::to_file(file, &cli.log)).transpose() {
+        Ok(guard) => guard,
+        Err(error) => {
+            say(&format!("tapline: {error:#}"));
+            return ExitCode::from(USAGE);
+        }
+    };
     match cli.command {
         Command::Guardian => {
             guardian::run(std::io::stdin().lock());
@@ -66,6 +76,7 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args).await,
+            Command::Replay(args) => replay_tape(args).await,
             _ => Ok(ExitCode::SUCCESS),
         }
     });
@@ -89,6 +100,38 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
     watch(core, args.watch).await
+}
+
+async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
+    let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
+    for problem in &tape.problems {
+        say(&format!("tapline: {}: {problem}", args.tape.display()));
+    }
+    let replay = Replay {
+        tape,
+        target: target(args.target, args.headers.clone())?,
+        speed: args.speed,
+        ignore: args.ignore,
+        headers: args.headers.into_iter().collect(),
+        format: args.report,
+        out: args.out,
+    };
+    let stop = CancellationToken::new();
+    let mut signals = Signals::new()?;
+    let playing = replay::run(replay, stop.clone());
+    tokio::pin!(playing);
+    tokio::select! {
+        verdict = &mut playing => Ok(match verdict? {
+            Verdict::Passed => ExitCode::SUCCESS,
+            Verdict::Failed => ExitCode::FAILURE,
+        }),
+        signal = signals.next() => {
+            // The session is ended in order, and what was played is reported.
+            stop.cancel();
+            playing.await?;
+            Ok(ExitCode::from(signal.status()))
+        }
+    }
 }
 
 /// Shows a running core until it is told to stop, then takes it down.

@@ -18,7 +18,7 @@ use super::pipe::PipeLink;
 use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy, headers};
 use crate::envelope::{Author, Direction, Transport, Via};
-use crate::event::{Level, LogLine};
+use crate::event::{Event, Level, LogLine, SessionState};
 use crate::message::{Id, Kind, Message};
 use crate::sse;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
@@ -163,6 +163,17 @@ impl Connection {
 
     pub(super) fn log(&self, level: Level, text: String) {
         self.proxy.log(LogLine::new(level, "proxy", text).of(self.session.id()));
+    }
+}
+
+/// A session that is known no more is over when its last exchange is: only then is its tape complete.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let reason = match self.session.info().state {
+            SessionState::Closed { reason } => reason,
+            _ => "tapline ended".to_owned(),
+        };
+        self.proxy.journal().publish(Event::SessionClosed { session: self.session.id(), reason });
     }
 }
 

@@ -46,7 +46,7 @@ struct Router {
     /// What nobody listened for yet.
     backlog: VecDeque<Item>,
     /// Why the child is gone.
-    ended: Option<String>,
+    ended: Option<UpstreamError>,
 }
 
 struct Waiting {
@@ -148,21 +148,20 @@ impl PipeLink {
 
     fn end(&self, error: &UpstreamError) {
         let mut router = self.router.lock();
-        router.ended = Some(error.to_string());
+        router.ended = Some(error.clone());
         router.listener = None;
         for (_, waiting) in router.pending.drain() {
-            let again = self.exited(error.to_string());
-            drop(waiting.items.send(Err(again)));
+            // A client that has hung up does not need to know.
+            drop(waiting.items.send(Err(error.clone())));
         }
     }
 
     fn gone(&self) -> UpstreamError {
-        let why = self.router.lock().ended.clone();
-        self.exited(why.unwrap_or_else(|| format!("`{}` is ending", self.label)))
-    }
-
-    fn exited(&self, why: String) -> UpstreamError {
-        UpstreamError::BrokenOff { upstream: self.label.clone(), why }
+        let ended = self.router.lock().ended.clone();
+        ended.unwrap_or_else(|| UpstreamError::BrokenOff {
+            upstream: self.label.clone(),
+            why: "it is ending".to_owned(),
+        })
     }
 }
 

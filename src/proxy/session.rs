@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
-use tokio_util::sync::CancellationToken;
 
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
@@ -25,8 +24,6 @@ pub struct LiveSession {
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
     open: Mutex<HashMap<(Direction, Id), Open>>,
-    /// Cancelled when the session is closed.
-    closed: CancellationToken,
 }
 
 /// A request that waits for its reply.
@@ -37,7 +34,7 @@ struct Open {
 }
 
 impl LiveSession {
-    pub fn new(upstream: String, via: Via, origin: Origin, stop: &CancellationToken) -> Arc<Self> {
+    pub fn new(upstream: String, via: Via, origin: Origin) -> Arc<Self> {
         let id = SessionId::random();
         let info = Session {
             id,
@@ -57,7 +54,6 @@ impl LiveSession {
             info: Mutex::new(info),
             settled: AtomicBool::new(false),
             open: Mutex::default(),
-            closed: stop.child_token(),
         })
     }
 
@@ -72,11 +68,6 @@ impl LiveSession {
     /// Microseconds since the session began.
     pub fn elapsed(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-
-    /// Ends when the session does.
-    pub fn closed(&self) -> &CancellationToken {
-        &self.closed
     }
 
     /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
@@ -143,7 +134,6 @@ impl LiveSession {
     }
 
     pub(super) fn set_closed(&self, reason: &str) {
-        self.closed.cancel();
         self.info.lock().state = SessionState::Closed { reason: reason.to_owned() };
     }
 }

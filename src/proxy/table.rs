@@ -134,7 +134,7 @@ impl Table {
         origin: Origin,
         author: Option<Author>,
     ) -> Result<Arc<Connection>, UpstreamError> {
-        let session = LiveSession::new(self.target.label(), via, origin, self.proxy.stop());
+        let session = LiveSession::new(self.target.label(), via, origin);
         self.proxy.journal().publish(Event::SessionOpened(session.info()));
         let (link, outputs) = match &self.target {
             Target::Server(upstream) => (Link::Exchanges(upstream.clone()), None),
@@ -142,7 +142,6 @@ impl Table {
                 Ok((pipe, outputs)) => (Link::Pipe(PipeLink::new(command, pipe)), Some(outputs)),
                 Err(error) => {
                     self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
-                    session.set_closed("its command could not be started");
                     let reason = "its command could not be started".to_owned();
                     self.proxy.journal().publish(Event::SessionClosed { session: session.id(), reason });
                     return Err(error);
@@ -184,7 +183,6 @@ impl Table {
             state.live.remove(&id)?
         };
         connection.session.set_closed(reason);
-        self.proxy.journal().publish(Event::SessionClosed { session: id, reason: reason.to_owned() });
         Some(connection)
     }
 }

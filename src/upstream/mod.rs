@@ -67,7 +67,7 @@ pub enum Framing {
 }
 
 /// Why an upstream did not answer. Named by what the reader can do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Nothing listens there, or the name does not resolve.
     #[error("cannot reach {upstream}: {why}")]
