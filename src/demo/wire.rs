@@ -3,16 +3,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::session::PROTOCOLS;
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// How long the server may take to end a session.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why an exchange failed below JSON-RPC.
 #[derive(Debug, thiserror::Error)]
@@ -122,9 +127,9 @@ impl Wire {
         Err(WireError::Refused { status: status.as_u16(), body: response.text().await.unwrap_or_default() })
     }
 
-    /// Ends the session; a server that is gone already does not mind.
+    /// Ends the session; a server that is gone already does not mind, and one that hangs is not waited for.
     pub(super) async fn close(&self) {
-        let _ = self.builder(Method::DELETE).send().await;
+        drop(timeout(GOODBYE, self.builder(Method::DELETE).send()).await);
     }
 
     fn builder(&self, method: Method) -> RequestBuilder {
