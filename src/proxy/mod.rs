@@ -153,7 +153,8 @@ impl Proxy {
 
     fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, envelope: Envelope, reason: String) -> HeldPass {
         let since = Instant::now();
-        let described = envelope.clone();
+        let mut described = envelope.clone();
+        described.held = Some(0);
         let hold = self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
         self.journal.publish(Event::Held(hold.held().clone()));
         let waiting = Some(Waiting { envelope, since });
