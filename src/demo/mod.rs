@@ -17,7 +17,7 @@ mod tools;
 mod wire;
 
 /// What is held in the demo: the booking of a flight on a day that does not exist.
-pub const HOLD_FILTER: &str = "~tool book_flight & ~q";
+pub const HOLD_FILTER: &str = "~tool book_flight & ~q & ~j .params.arguments.flight = TP204";
 
 /// The name that the server gives of itself.
 pub const SERVER_NAME: &str = "tapline-demo";
