@@ -2,3 +2,4 @@
 
 mod demo;
 mod demo_live;
+mod screen;
