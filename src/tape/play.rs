@@ -116,6 +116,9 @@ struct Played {
     sent: Option<Instant>,
     done: Option<Instant>,
     status: Option<StatusCode>,
+    /// Id of the last event of its stream, and the milliseconds the server wants a client to stay away.
+    cursor: Option<String>,
+    retry: Option<u64>,
     /// Progress notifications that came, and the last value.
     progress: usize,
     last_progress: Option<f64>,

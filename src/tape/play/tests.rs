@@ -21,7 +21,7 @@ use super::{OnFailure, PlayOptions, play};
 use crate::event::{ReplayEvent, Speed};
 use crate::message::Message;
 use crate::tape::Tape;
-use crate::upstream::{Outgoing, ReplyBody, UpstreamError};
+use crate::upstream::{Item, Outgoing, ReplyBody, UpstreamError};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_played_as_it_was() {
@@ -447,4 +447,29 @@ async fn a_tape_without_a_client_says_so() {
     let stop = CancellationToken::new();
     play(&tape, Arc::new(server), PlayOptions::default(), |event| events.push(event), stop).await;
     assert!(matches!(&events[..], [ReplayEvent::Failed { .. }]), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_early_is_taken_up_again() {
+    let tape = tape(&[(0, "c2s", r#"{"id":1,"method":"tools/call"}"#), (1, "s2c", r#"{"id":1,"result":{}}"#)]);
+    let filler = |sse: &'static str| {
+        let items = stream::iter([Ok(Item::Filler(sse.into()))]);
+        Act::Reply(StatusCode::OK, &[], ReplyBody::Stream(items.boxed()))
+    };
+    let acts = Mutex::new(VecDeque::from([
+        filler("id: e1\nretry: 300\ndata:\n\n"),
+        filler(": still working\n\nid: e2\ndata:\n\n"),
+        whole(r#"{"id":1,"result":{}}"#),
+    ]));
+    let outcome = run(&tape, options(Speed::Max), move |_| acts.lock().pop_front().unwrap()).await;
+    assert_eq!(
+        (outcome.verdicts(), outcome.log()),
+        (vec![PASS], ["0 tools/call", "300 GET", "600 GET"].map(str::to_owned).to_vec())
+    );
+    let after: Vec<_> = outcome.seen[1..].iter().map(|(_, get)| get.headers["last-event-id"].clone()).collect();
+    assert_eq!(after, ["e1", "e2"]);
+
+    let acts = Mutex::new(VecDeque::from([filler("id: e1\ndata:\n\n"), status(405)]));
+    let outcome = run(&tape, options(Speed::Max), move |_| acts.lock().pop_front().unwrap()).await;
+    assert_eq!(outcome.why(1), "HTTP 405 Method Not Allowed: the answer ended without a reply");
 }
