@@ -2,7 +2,7 @@
 //!
 //! Everything runs in the caller's task: [`play`] owns all state, and dropping it hangs up every exchange. What was
 //! sent is sent again, byte for byte, except for what only the live server can know: its session id, its cursors and
-//! other tokens ([`tokens`]), and the ids of its own requests. A message goes out when everything that the recorded
+//! other tokens (`tokens`), and the ids of its own requests. A message goes out when everything that the recorded
 //! client had got before it has come again, so causes stay before effects at any speed; calls that overlapped overlap.
 
 mod answers;
@@ -74,6 +74,8 @@ const NEWS: Duration = Duration::from_secs(1);
 /// At full speed, the most that a notification stays behind the request it may be about.
 const BEHIND: Duration = Duration::from_millis(20);
 
+/// Messages heard before the next one is sent, however fast they come.
+const AT_ONCE: usize = 64;
 /// The longest pause: a clock can be added to without an overflow.
 const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -116,6 +118,9 @@ struct Played {
     sent: Option<Instant>,
     done: Option<Instant>,
     status: Option<StatusCode>,
+    /// Id of the last event of its stream, and the milliseconds the server wants a client to stay away.
+    cursor: Option<String>,
+    retry: Option<u64>,
     /// Progress notifications that came, and the last value.
     progress: usize,
     last_progress: Option<f64>,
@@ -212,11 +217,17 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     async fn run(&mut self, stop: &CancellationToken) {
         while self.over.is_none() {
+            if stop.is_cancelled() {
+                self.over = Some("stopped".to_owned());
+                return;
+            }
             let due = match self.due() {
                 Due::Now => {
                     self.start(self.next);
                     self.next += 1;
                     self.send_in_order();
+                    // A server in memory may never make us wait.
+                    tokio::task::yield_now().await;
                     continue;
                 }
                 Due::At(due) => Some(due),
@@ -227,7 +238,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             let wake = due.into_iter().chain(deadline).min();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => self.over = Some("stopped".to_owned()),
+                () = stop.cancelled() => {}
                 Some((origin, heard)) = self.exchanges.next() => self.hear(origin, heard),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.expire(),
             }
@@ -236,7 +247,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     /// Has what was just started written before the next message is.
     fn send_in_order(&mut self) {
-        while let Some(Some((origin, heard))) = self.exchanges.next().now_or_never() {
+        for _ in 0..AT_ONCE {
+            let Some(Some((origin, heard))) = self.exchanges.next().now_or_never() else {
+                return;
+            };
             self.hear(origin, heard);
         }
     }

@@ -9,14 +9,16 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::tokens::Tokens;
-use crate::envelope::REDACTED;
+use crate::envelope::{REDACTED, SseFields};
 use crate::message::Message;
-use crate::upstream::{Item, Outgoing, ReplyBody, Upstream, UpstreamError};
+use crate::sse::Splitter;
+use crate::upstream::{Framing, Incoming, Item, Outgoing, ReplyBody, Upstream, UpstreamError};
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// What comes back for one thing sent.
@@ -28,6 +30,8 @@ pub(super) enum Heard {
         headers: HeaderMap,
     },
     Message(Message),
+    /// The stream can be taken up again after here.
+    Cursor(SseFields),
     Failed(UpstreamError),
     /// Nothing follows.
     Ended,
@@ -64,16 +68,30 @@ fn messages(body: ReplyBody) -> BoxStream<'static, Heard> {
     match body {
         ReplyBody::Empty => stream::empty().boxed(),
         ReplyBody::Whole(message) => one(Heard::Message(message)),
-        ReplyBody::Stream(items) => items
-            .filter_map(|item| {
-                std::future::ready(match item {
-                    Ok(Item::Message(incoming)) => Some(Heard::Message(incoming.message)),
-                    Ok(Item::Filler(_)) => None,
-                    Err(error) => Some(Heard::Failed(error)),
-                })
-            })
-            .boxed(),
+        ReplyBody::Stream(items) => items.flat_map(|item| stream::iter(of_item(item))).boxed(),
     }
+}
+
+fn of_item(item: Result<Item, UpstreamError>) -> Vec<Heard> {
+    match item {
+        Err(error) => vec![Heard::Failed(error)],
+        // A priming event, for one, has an id and no message (2025-11-25, transports).
+        Ok(Item::Filler(bytes)) => {
+            let frames = Splitter::default().push(bytes);
+            frames.into_iter().filter_map(|frame| cursor(frame.fields)).collect()
+        }
+        Ok(Item::Message(Incoming { message, framing })) => {
+            let cursor = match framing {
+                Framing::Sse { fields, .. } => fields.and_then(|fields| cursor(*fields)),
+                Framing::Line { .. } => None,
+            };
+            cursor.into_iter().chain([Heard::Message(message)]).collect()
+        }
+    }
+}
+
+fn cursor(fields: SseFields) -> Option<Heard> {
+    (fields.id.is_some() || fields.retry.is_some()).then_some(Heard::Cursor(fields))
 }
 
 /// What the live server gave, to be put on everything that follows.
@@ -124,6 +142,13 @@ impl Agreed {
         headers.insert(ACCEPT, STREAM);
         put(&mut headers, VERSION, like.get(VERSION).cloned());
         self.finish(headers, extra)
+    }
+
+    /// The headers of the GET that takes up a broken stream after an event.
+    pub(super) fn resume(&self, after: &str, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
+        let mut headers = self.bare(like, extra);
+        put(&mut headers, LAST_EVENT, after.parse().ok());
+        headers
     }
 
     fn finish(&self, mut headers: HeaderMap, extra: &HeaderMap) -> HeaderMap {

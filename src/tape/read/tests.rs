@@ -165,3 +165,17 @@ fn a_file_that_cannot_be_read_further_ends() {
     let tape = Tape::read_from(Path::new("x"), reader).unwrap();
     assert_eq!((tape.envelopes.len(), tape.problems.len()), (1, 1));
 }
+
+#[test]
+fn the_catalogue_is_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::new(dir.path());
+    for started in [2, 3, 1] {
+        let session = crate::event::Session { started: Timestamp(started), ..session() };
+        recorder.open(&session).unwrap();
+        recorder.append(&envelope(&session, 1, "{}")).unwrap();
+    }
+    recorder.flush();
+    let started: Vec<_> = catalogue(dir.path()).iter().map(|tape| tape.started.0).collect();
+    assert_eq!(started, [3, 2, 1]);
+}

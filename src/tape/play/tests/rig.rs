@@ -200,3 +200,24 @@ pub(super) fn table(replies: &'static [(&'static str, &'static str)]) -> impl Fn
 pub(super) const PASS: StepVerdict = StepVerdict::Pass;
 pub(super) const FAIL: StepVerdict = StepVerdict::Fail;
 pub(super) const SKIP: StepVerdict = StepVerdict::Skip;
+
+/// `a` overlaps `b`; `c` came after both.
+pub(super) fn overlapping() -> Tape {
+    tape(&[
+        (0, "c2s", r#"{"id":1,"method":"a"}"#),
+        (100, "c2s", r#"{"id":2,"method":"b"}"#),
+        (400, "s2c", r#"{"id":1,"result":{}}"#),
+        (500, "s2c", r#"{"id":2,"result":{}}"#),
+        (700, "c2s", r#"{"id":3,"method":"c"}"#),
+        (800, "s2c", r#"{"id":3,"result":{}}"#),
+    ])
+}
+
+/// `a` takes so many milliseconds, everything else 10.
+pub(super) fn slow(a: u64) -> impl Fn(&Outgoing) -> Act + Send + Sync {
+    move |outgoing| {
+        let pause = if what(outgoing) == "a" { a } else { 10 };
+        let id = outgoing.message.as_ref().unwrap().id().unwrap();
+        Act::After(Duration::from_millis(pause), Box::new(whole(format!(r#"{{"id":{id},"result":{{}}}}"#))))
+    }
+}
