@@ -33,7 +33,7 @@ pub enum Refusal {
     TooLarge(usize),
     #[error("the body did not arrive whole: {0}")]
     BadBody(String),
-    #[error("the method is not one of POST, GET, DELETE, OPTIONS")]
+    #[error("the method is not one of POST, GET, DELETE")]
     BadMethod,
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
