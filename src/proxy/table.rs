@@ -52,6 +52,8 @@ pub struct Table {
     proxy: Arc<Proxy>,
     target: Target,
     state: Mutex<State>,
+    /// Taken by whoever opens a session for a client that is not known: of two requests at once, the second waits for it.
+    opening: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -62,7 +64,7 @@ struct State {
 
 impl Table {
     pub fn new(proxy: Arc<Proxy>, target: Target) -> Arc<Self> {
-        Arc::new(Self { proxy, target, state: Mutex::default() })
+        Arc::new(Self { proxy, target, state: Mutex::default(), opening: Mutex::default() })
     }
 
     pub fn proxy(&self) -> &Arc<Proxy> {
@@ -97,6 +99,10 @@ impl Table {
             (Target::Command(..), Key::Protocol(_)) => return Err(Refusal::UnknownSession),
             (Target::Command(..), Key::Client(..)) if message.is_none() => return Err(Refusal::NoSession),
             _ => {}
+        }
+        let _opening = self.opening.lock();
+        if let Some(connection) = self.state.lock().keys.get(&key) {
+            return Ok(connection.clone());
         }
         let connection = self.open(Via::Http, Origin::Client, None)?;
         self.state.lock().keys.insert(key, connection.clone());
