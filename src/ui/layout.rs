@@ -151,10 +151,7 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
             model.queue.frame(&model.facts.held, height);
         }
         Screen::Tapes => fit_tapes(model, list + 1, detail),
-        Screen::Events => {
-            let len = model.log.len();
-            model.log.place.frame(len, list + 1);
-        }
+        Screen::Events => model.log.frame(list + 1),
     }
     model.show_detail();
     model.detail.frame(detail);
