@@ -166,13 +166,14 @@ enum Woken {
 impl<B: Backend> Run<'_, B> {
     fn run(mut self) -> io::Result<Exit> {
         loop {
-            if let Some(exit) = self.hear()? {
-                return Ok(exit);
-            }
-            let (next, effects) = self.model.tick(Timestamp::now());
+            let effects = self.model.tick(Timestamp::now());
             if let Some(exit) = self.carry_out(effects)? {
                 return Ok(exit);
             }
+            if let Some(exit) = self.hear()? {
+                return Ok(exit);
+            }
+            let next = self.model.next_tick();
             self.dirty |= self.model.take_dirty();
             if self.dirty && self.rest().is_zero() {
                 self.draw()?;
@@ -188,7 +189,6 @@ impl<B: Backend> Run<'_, B> {
     /// Takes in all that waits, as far as there is time, keys first.
     fn hear(&mut self) -> io::Result<Option<Exit>> {
         let start = Instant::now();
-        self.model.now = Timestamp::now();
         loop {
             while let Ok(input) = self.screen.input.try_recv() {
                 if let Some(exit) = self.change(Change::Input(input))? {
