@@ -206,7 +206,7 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::List, &["F"], A::Follow, "follow", "follow new messages or stay").when(|m| m.tape.is_none() && m.has_rows()),
     key(C::List, &["s"], A::PickSession, "session", "narrow to one session").when(|m| m.tape.is_none()),
     key(C::List, &["T"], A::ToggleFilter, "filter off/on", "filter off or on").when(|m| m.list().filter.is_some()),
-    key(C::List, &["q", "esc"], A::Back, "close tape", "back to the live messages")
+    key(C::List, &["q", "esc"], A::Back, "close tape", "close the tape")
         .when(|m| m.tape.is_some() && m.pane == Pane::List),
     // A held message in the list.
     key(C::Held, &["a"], A::Forward, "forward", "send it on, as is or with the draft"),
@@ -285,7 +285,8 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Go, &["e"], A::NextError, "next error", "next error").when(|m| m.screen == Screen::Messages),
     key(C::Go, &["h"], A::NextHeld, "next held", "next held message").when(|m| !m.facts.held.is_empty()),
     key(C::Go, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
-    key(C::Go, &["s"], A::PickSession, "session", "narrow to one session").when(|m| m.screen == Screen::Messages),
+    key(C::Go, &["s"], A::PickSession, "session", "narrow to one session")
+        .when(|m| m.screen == Screen::Messages && m.tape.is_none()),
     key(C::Go, &[":"], A::Type(Asked::Goto), "line number", "jump to a message by number"),
     key(C::Go, &["esc"], A::Cancel, "", "nothing"),
     // After `z`.
@@ -344,8 +345,8 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Move, &["G", "end"], A::Move(Motion::End), "", "to the last, and follow again"),
     key(C::Move, &["g"], A::Go, "", "go somewhere: the next keys are listed"),
     // Everywhere.
-    key(C::Everywhere, &["1"], A::Screen(Screen::Messages), "messages", "messages")
-        .when(|m| m.screen != Screen::Messages),
+    key(C::Everywhere, &["1"], A::Screen(Screen::Messages), "messages", "the live messages")
+        .when(|m| m.screen != Screen::Messages || m.tape.is_some()),
     key(C::Everywhere, &["2"], A::Screen(Screen::Queue), "queue", "the hold queue").when(|m| m.screen != Screen::Queue),
     key(C::Everywhere, &["4"], A::Screen(Screen::Tapes), "tapes", "tapes, to read and to play")
         .when(|m| m.screen != Screen::Tapes),

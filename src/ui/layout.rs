@@ -1,9 +1,12 @@
 //! Where everything is drawn, from the size of the window; and fitting the model's windows to it before drawing.
 
 use ratatui::layout::{Constraint, Layout, Rect, Spacing};
+use ratatui::style::Style;
+use tui_textarea::TextArea;
 
 use super::model::popup::Popup;
 use super::model::{Model, Pane, Screen, Shape};
+use super::theme::{Look, Role};
 
 /// Rectangles of one frame. Panes that are not shown are `None`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -151,17 +154,26 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
             model.queue.frame(&model.facts.held, height);
         }
         Screen::Tapes => fit_tapes(model, list + 1, detail),
-        Screen::Events => {
-            let len = model.log.len();
-            model.log.place.frame(len, list + 1);
-        }
+        Screen::Events => model.log.frame(list + 1),
     }
     model.show_detail();
     model.detail.frame(detail);
+    let look = Look::of(&model.settings);
+    if let Some(editor) = &mut model.editor {
+        dress(&mut editor.area, look);
+    }
     if let Some(Popup::Pager(text)) = &mut model.popup {
         let area = inner(pager(area), Shape { wide: true, ..Shape::default() });
         text.frame(usize::from(area.width), usize::from(area.height));
     }
+}
+
+/// The text area brings its own styles, which only it can set.
+fn dress(area: &mut TextArea<'_>, look: Look) {
+    area.set_line_number_style(look.style(Role::Dim));
+    area.set_cursor_line_style(Style::new());
+    area.set_cursor_style(look.style(Role::Cursor));
+    area.set_selection_style(look.style(Role::Cursor));
 }
 
 fn fit_tapes(model: &mut Model, list: usize, detail: usize) {

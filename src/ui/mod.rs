@@ -40,7 +40,7 @@ use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::layout::Rect;
 
-use crate::event::{Command, FeedReader, OnQuit, Timestamp};
+use crate::event::{Command, Event, FeedReader, OnQuit, Timestamp};
 use model::{Change, Effect, Model};
 
 pub use term::show;
@@ -142,13 +142,19 @@ pub fn inputs() -> (Sender<Input>, Receiver<Input>) {
 /// Where the terminal cannot be drawn to.
 pub fn run<B: Backend>(screen: Screen<'_, B>) -> io::Result<Exit> {
     let model = Model::new(screen.settings.clone(), Timestamp::now());
-    Run { screen, model, drawn: None }.run()
+    Run { screen, model, drawn: None, dirty: true, urgent: false, behind: false }.run()
 }
 
 struct Run<'a, B: Backend> {
     screen: Screen<'a, B>,
     model: Model,
     drawn: Option<Instant>,
+    /// The screen is not what the model is.
+    dirty: bool,
+    /// A key waits for its answer.
+    urgent: bool,
+    /// More events wait than were read.
+    behind: bool,
 }
 
 /// What ended a wait.
@@ -160,14 +166,16 @@ enum Woken {
 impl<B: Backend> Run<'_, B> {
     fn run(mut self) -> io::Result<Exit> {
         loop {
-            if let Some(exit) = self.hear()? {
-                return Ok(exit);
-            }
-            let (next, effects) = self.model.tick(Timestamp::now());
+            let effects = self.model.tick(Timestamp::now());
             if let Some(exit) = self.carry_out(effects)? {
                 return Ok(exit);
             }
-            if self.model.take_dirty() {
+            if let Some(exit) = self.hear()? {
+                return Ok(exit);
+            }
+            let next = self.model.next_tick();
+            self.dirty |= self.model.take_dirty();
+            if self.dirty && self.rest().is_zero() {
                 self.draw()?;
             }
             if let Woken::Change(change) = self.wait(next)
@@ -178,27 +186,22 @@ impl<B: Backend> Run<'_, B> {
         }
     }
 
-    /// Takes in all that waits, keys first.
+    /// Takes in all that waits, as far as there is time, keys first.
     fn hear(&mut self) -> io::Result<Option<Exit>> {
         let start = Instant::now();
-        self.model.now = Timestamp::now();
         loop {
-            let change = match (self.screen.input.try_recv(), self.screen.feed.events.try_recv()) {
-                (Ok(input), Ok(event)) => {
-                    if let Some(exit) = self.change(Change::Input(input))? {
-                        return Ok(Some(exit));
-                    }
-                    Change::Event(Box::new(event))
+            while let Ok(input) = self.screen.input.try_recv() {
+                if let Some(exit) = self.change(Change::Input(input))? {
+                    return Ok(Some(exit));
                 }
-                (Ok(input), Err(_)) => Change::Input(input),
-                (Err(_), Ok(event)) => Change::Event(Box::new(event)),
-                (Err(_), Err(_)) => break,
-            };
-            if let Some(exit) = self.change(change)? {
-                return Ok(Some(exit));
             }
-            if start.elapsed() > HEARING {
+            self.behind = start.elapsed() > HEARING;
+            if self.behind {
                 break;
+            }
+            let Ok(event) = self.screen.feed.events.try_recv() else { break };
+            if let Some(exit) = self.change(Change::Event(Box::new(event)))? {
+                return Ok(Some(exit));
             }
         }
         match self.screen.feed.take_dropped() {
@@ -207,17 +210,22 @@ impl<B: Backend> Run<'_, B> {
         }
     }
 
-    /// Sleeps until there is something to do. While events pour in that is not before the next frame is due:
-    /// waking for each would cost more than drawing. Only a key cuts the rest short.
+    /// How long until the screen may be drawn again.
+    fn rest(&self) -> Duration {
+        let frame = if self.urgent { KEY_FRAME } else { FRAME };
+        self.drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()))
+    }
+
+    /// Sleeps until there is something to do. After a drawing that is not before the next frame is due, however many
+    /// events pour in: waking for each would cost more than drawing. Only a key cuts the rest short.
     fn wait(&self, next: Option<Duration>) -> Woken {
-        let rest = self.drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
-        if !rest.is_zero() && next != Some(Duration::ZERO) {
+        let rest = self.rest();
+        if self.behind || next == Some(Duration::ZERO) || (self.dirty && rest.is_zero()) {
+            return Woken::Time;
+        }
+        if !rest.is_zero() {
             return match self.screen.input.recv_timeout(rest) {
-                Ok(input) => {
-                    let since = self.drawn.map_or(KEY_FRAME, |drawn| drawn.elapsed());
-                    std::thread::sleep(KEY_FRAME.saturating_sub(since));
-                    Woken::Change(Change::Input(input))
-                }
+                Ok(input) => Woken::Change(Change::Input(input)),
                 Err(RecvTimeoutError::Timeout) => Woken::Time,
                 Err(RecvTimeoutError::Disconnected) => Woken::Change(Change::Input(Input::Terminate)),
             };
@@ -227,13 +235,14 @@ impl<B: Backend> Run<'_, B> {
             recv(self.screen.input) -> input => Woken::Change(Change::Input(input.unwrap_or(Input::Terminate))),
             recv(self.screen.feed.events) -> event => match event {
                 Ok(event) => Woken::Change(Change::Event(Box::new(event))),
-                Err(_) => Woken::Change(Change::Event(Box::new(crate::event::Event::Stopping))),
+                Err(_) => Woken::Change(Change::Event(Box::new(Event::Stopping))),
             },
             recv(timer) -> _ => Woken::Time,
         }
     }
 
     fn change(&mut self, change: Change) -> io::Result<Option<Exit>> {
+        self.urgent |= matches!(change, Change::Input(_));
         let effects = self.model.update(change);
         self.carry_out(effects)
     }
@@ -265,6 +274,7 @@ impl<B: Backend> Run<'_, B> {
         let model = &self.model;
         self.screen.terminal.draw(|frame| view::draw(model, frame)).map_err(other)?;
         self.drawn = Some(Instant::now());
+        (self.dirty, self.urgent) = (false, false);
         Ok(())
     }
 }

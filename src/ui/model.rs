@@ -145,40 +145,48 @@ impl Model {
         std::mem::take(&mut self.effects)
     }
 
-    /// Time passes. Answers when it has to pass again; `None`: nothing here depends on it.
-    pub(crate) fn tick(&mut self, now: Timestamp) -> (Option<Duration>, Vec<Effect>) {
-        let second_passed = now.0 / 1_000_000 != self.now.0 / 1_000_000;
-        self.now = now;
-        let had_rate = self.facts.stats.rate().is_some();
+    /// Time passes.
+    pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        let before = std::mem::replace(&mut self.now, now);
+        let rate = self.facts.stats.rate();
         self.facts.stats.tick(now, 0);
-        self.dirty |= second_passed && (had_rate || self.ages());
+        self.dirty |= self.facts.stats.rate() != rate || self.aged(before);
         if self.notice.as_ref().is_some_and(|notice| notice.until <= now) {
             self.notice = None;
             self.dirty = true;
         }
         self.dirty |= self.work_on_filter();
         self.retry_resync();
-        (self.next_tick(), std::mem::take(&mut self.effects))
+        std::mem::take(&mut self.effects)
     }
 
-    fn next_tick(&mut self) -> Option<Duration> {
+    /// When time has to pass again; `None`: nothing here depends on it.
+    pub(crate) fn next_tick(&mut self) -> Option<Duration> {
         let (rows, list) = self.book();
         let scan = list.scanned(rows).map(|_| Duration::ZERO);
-        let rest = self.editor.as_mut().and_then(Editor::rest);
+        let rest = self.editor.as_mut().and_then(|editor| editor.rest(&mut self.dirty));
         let clock = self.facts.stats.rate().is_some()
-            || self.ages()
+            || self.ages().next().is_some()
             || self.notice.is_some()
-            || self.resync.waits()
-            || self.tapes.running();
+            || self.resync.waits();
         let second = clock.then(|| Duration::from_micros(1_000_000 - self.now.0 % 1_000_000));
         [scan, rest, second].into_iter().flatten().min()
     }
 
-    /// Something on the screen grows older: held messages and requests without a reply.
-    fn ages(&self) -> bool {
+    /// Since when the things on the screen grow older: held messages, and requests without a reply.
+    fn ages(&self) -> impl Iterator<Item = u64> {
+        let shown = matches!(self.screen, Screen::Messages | Screen::Queue) && self.editor.is_none();
         let (rows, list) = (&self.facts.rows, &self.live);
         let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
-        !self.facts.held.is_empty() || seen.into_iter().any(|row| self.open_age(row).is_some())
+        let open = seen.filter_map(|row| self.open_age(row)).map(|age| self.now.0.saturating_sub(age));
+        let held = self.facts.held.values().map(|held| held.since.0);
+        open.chain(held).filter(move |_| shown)
+    }
+
+    /// Whether an age reads otherwise than before.
+    fn aged(&self, before: Timestamp) -> bool {
+        let words = |now: Timestamp, since| age(now.0.saturating_sub(since));
+        self.ages().any(|since| words(before, since) != words(self.now, since))
     }
 
     fn work_on_filter(&mut self) -> bool {
@@ -360,5 +368,14 @@ impl Model {
         let pair = self.selected_pair().map(|row| row.envelope.clone());
         let envelope = self.selected().map(|row| row.envelope.clone());
         self.detail.show(envelope, pair);
+    }
+}
+
+/// `6s`, `2m`, `1h`: for things that still go on.
+pub(crate) fn age(micros: u64) -> String {
+    match micros / 1_000_000 {
+        seconds @ 0..100 => format!("{seconds}s"),
+        seconds @ 100..6000 => format!("{}m", seconds / 60),
+        seconds => format!("{}h", seconds / 3600),
     }
 }

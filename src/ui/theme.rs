@@ -82,7 +82,11 @@ impl Look {
     }
 
     pub(crate) fn style(self, role: Role) -> Style {
-        let style = Style::new().add_modifier(weight(role));
+        let mut style = Style::new().add_modifier(weight(role));
+        if role != Role::Dim {
+            // Drawn over something dim, such as the frame of a neighbour.
+            style = style.remove_modifier(Modifier::DIM);
+        }
         match colour(role) {
             Some(colour) if !self.mono => style.fg(colour),
             _ => style,

@@ -7,6 +7,7 @@ mod editor;
 mod events;
 mod help;
 mod list;
+mod paint;
 mod parts;
 mod popups;
 mod queue;

@@ -65,7 +65,10 @@ pub(super) fn to_screen(model: &mut Model, screen: Screen) {
     match screen {
         Screen::Tapes => model.send(Command::ListTapes),
         Screen::Events => model.log.unread = 0,
-        Screen::Messages => read(model),
+        Screen::Messages => {
+            model.tape = None;
+            read(model);
+        }
         Screen::Queue => {}
     }
 }

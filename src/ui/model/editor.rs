@@ -112,10 +112,11 @@ impl Editor {
     }
 
     /// Checks a large text once its author rests; answers how long until then.
-    pub(crate) fn rest(&mut self) -> Option<Duration> {
+    pub(crate) fn rest(&mut self, dirty: &mut bool) -> Option<Duration> {
         let left = PAUSE.saturating_sub(self.stale?.elapsed());
         if left.is_zero() {
             self.check();
+            *dirty = true;
             return None;
         }
         Some(left)

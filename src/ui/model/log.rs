@@ -36,7 +36,6 @@ impl EventLog {
             self.lines.pop_front();
         }
         self.lines.push_back(line);
-        self.keep_up();
     }
 
     /// The lines of the level and above, oldest first.
@@ -60,7 +59,6 @@ impl EventLog {
 
     pub(crate) fn toggle_follow(&mut self) {
         self.unfollowed = !self.unfollowed;
-        self.keep_up();
     }
 
     pub(crate) fn next_level(&mut self) {
@@ -70,12 +68,14 @@ impl EventLog {
             Level::Warn => Level::Error,
             Level::Error => Level::Debug,
         };
-        self.keep_up();
     }
 
-    fn keep_up(&mut self) {
+    /// Once for each drawing, however many lines came.
+    pub(crate) fn frame(&mut self, height: usize) {
+        let len = self.len();
         if !self.unfollowed {
-            self.place.cursor = self.len().saturating_sub(1);
+            self.place.cursor = len.saturating_sub(1);
         }
+        self.place.frame(len, height);
     }
 }

@@ -8,6 +8,8 @@ use crate::message::Kind;
 
 /// Durations that percentiles are taken of: the last so many.
 const SAMPLES: usize = 256;
+/// Tools that are counted.
+const TOOLS: usize = 500;
 /// Seconds that the rate is taken over.
 const WINDOW: u64 = 5;
 
@@ -61,11 +63,19 @@ impl Stats {
         if let Some(reply_to) = &envelope.reply_to {
             self.took.push(reply_to.took);
             if let Some(name) = reply_to.subject.name.as_ref().filter(|_| &*reply_to.subject.method == "tools/call") {
-                let tool = self.tools.entry(name.clone()).or_default();
-                tool.calls += 1;
-                tool.took.push(reply_to.took);
+                self.count_tool(name, reply_to.took);
             }
         }
+    }
+
+    /// Names are the peer's: it shall not fill our memory with them.
+    fn count_tool(&mut self, name: &str, took: u64) {
+        if self.tools.len() >= TOOLS && !self.tools.contains_key(name) {
+            return;
+        }
+        let tool = self.tools.entry(name.into()).or_default();
+        tool.calls += 1;
+        tool.took.push(took);
     }
 
     /// For the rate, which is of the screen's clock and not of the messages'.

@@ -14,7 +14,7 @@ use ratatui::layout::{Position, Size};
 
 use super::rig::{World, session};
 use crate::envelope::Via;
-use crate::event::{Command, Event, Feed};
+use crate::event::{Command, Event, Feed, Held, Ticket, Timestamp};
 use crate::ui::{Desk, Exit, Input, Screen, Settings, inputs, run};
 
 /// Counts how often anything is written.
@@ -150,6 +150,21 @@ fn nothing_is_written_while_nothing_changes() {
     let before = running.draws.load(Ordering::Relaxed);
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(running.draws.load(Ordering::Relaxed), before);
+    running.end(Some(Input::Terminate));
+}
+
+#[test]
+fn what_grows_older_is_drawn_each_second() {
+    let running = start(16);
+    let call = World::new().call(1, 1, "search", "{}");
+    let since = Timestamp::now();
+    let reason = "~all".to_owned();
+    running.feed.publish(Event::Held(Arc::new(Held { ticket: Ticket(1), envelope: call, reason, since })));
+    std::thread::sleep(Duration::from_millis(300));
+    let before = running.draws.load(Ordering::Relaxed);
+    std::thread::sleep(Duration::from_millis(2200));
+    let draws = running.draws.load(Ordering::Relaxed) - before;
+    assert!((2..=8).contains(&draws), "{draws}");
     running.end(Some(Input::Terminate));
 }
 

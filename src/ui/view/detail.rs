@@ -94,7 +94,8 @@ fn content_lines(model: &Model, content: &Content, height: usize, width: usize) 
 
 pub(super) fn diff_line(model: &Model, line: &DiffLine, width: usize) -> Line<'static> {
     let (sign, role) = match line.sign {
-        Sign::Same | Sign::Skipped => (" ", Role::Dim),
+        Sign::Same => (" ", Role::Dim),
+        Sign::Skipped => ("..", Role::Dim),
         Sign::Removed => ("-", Role::Bad),
         Sign::Added => ("+", Role::Good),
     };

@@ -2,12 +2,12 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::detail::diff_line;
 use super::list::arrow;
-use super::parts::{pane, put, right, short, style, styled};
+use super::paint;
+use super::parts::{look, pane, put, right, short, styled};
 use crate::ui::diff::Sign;
 use crate::ui::layout::columns;
 use crate::ui::model::Model;
@@ -42,12 +42,11 @@ fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) 
     let block = pane(model, true, styled(model, Role::Strong, short(&title, room)), Line::default());
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let mut shown = editor.area.clone();
-    shown.set_line_number_style(style(model, Role::Dim));
-    shown.set_cursor_line_style(Style::new());
-    shown.set_cursor_style(Style::new().add_modifier(Modifier::REVERSED));
-    shown.set_selection_style(style(model, Role::Cursor));
-    frame.render_widget(&shown, inner);
+    frame.render_widget(&editor.area, inner);
+    let numbers = u16::try_from(editor.area.lines().len().to_string().len() + 2).unwrap_or(u16::MAX);
+    if editor.area.scroll_offset().1 == 0 {
+        paint::json(look(model), frame.buffer_mut(), inner, numbers);
+    }
 }
 
 fn draw_diff(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {

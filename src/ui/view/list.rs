@@ -4,13 +4,13 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{age, cell, clock, cursor_row, grouped, pane, put, right, short, style, styled};
+use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled};
 use super::summary::summary;
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::message::Kind;
 use crate::ui::model::rows::{Row, RowState};
 use crate::ui::model::tapes::tape_title;
-use crate::ui::model::{Model, Pane};
+use crate::ui::model::{Model, Pane, age};
 use crate::ui::text;
 use crate::ui::theme::Role;
 

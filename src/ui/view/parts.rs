@@ -119,15 +119,6 @@ pub(super) fn clock(zone: &TimeZone, time: Timestamp, width: usize) -> String {
     text
 }
 
-/// `6s`, `2m`: for things that still go on.
-pub(super) fn age(micros: u64) -> String {
-    match micros / 1_000_000 {
-        seconds @ 0..100 => format!("{seconds}s"),
-        seconds @ 100..6000 => format!("{}m", seconds / 60),
-        seconds => format!("{}h", seconds / 3600),
-    }
-}
-
 /// `1204` as `1,204`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();

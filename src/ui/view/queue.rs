@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use super::list::{arrow, subject};
-use super::parts::{age, cell, clock, cursor_row, pane, put, right, short, style, styled};
+use super::parts::{cell, clock, cursor_row, pane, put, right, short, style, styled};
 use crate::envelope::Outcome;
 use crate::event::Held;
 use crate::ui::layout::held_rows;
 use crate::ui::model::facts::{Released, outcome_words};
-use crate::ui::model::{Model, Pane};
+use crate::ui::model::{Model, Pane, age};
 use crate::ui::theme::Role;
 
 #[derive(Clone, Copy)]
