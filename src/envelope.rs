@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+pub use crate::message::Subject;
 use crate::message::{Id, Kind, Members, Message, Payload, members_of, unpack};
 
 /// Number of a message, one count for the whole process: the screen, the log and the tapes show the same number.
@@ -105,7 +106,8 @@ pub struct Transport {
     pub via: Via,
     /// HTTP status of the response that carried the message.
     pub status: Option<u16>,
-    /// Headers of the HTTP request or response; they are chosen and redacted when they are written.
+    /// Headers of the HTTP request or response that are worth keeping; secrets among them are redacted when they are
+    /// written.
     pub headers: Option<Arc<HeaderMap>>,
     pub sse: Option<Box<SseFields>>,
 }
@@ -176,13 +178,6 @@ pub struct ReplyTo {
     /// Microseconds from the request to this reply.
     pub took: u64,
     pub subject: Arc<Subject>,
-}
-
-/// What an exchange is about; a reply borrows it from its request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subject {
-    pub method: Box<str>,
-    pub name: Option<Box<str>>,
 }
 
 impl Envelope {
@@ -426,13 +421,18 @@ const NOISE: [&str; 9] = [
 pub fn written_headers(headers: &HeaderMap) -> BTreeMap<&str, Cow<'_, str>> {
     headers
         .iter()
-        .filter(|(name, _)| !NOISE.contains(&name.as_str()))
+        .filter(|(name, _)| !is_noise(name))
         .map(|(name, value)| {
             let secret = value.is_sensitive() || is_secret(name.as_str());
             let value = if secret { REDACTED.into() } else { String::from_utf8_lossy(value.as_bytes()) };
             (name.as_str(), value)
         })
         .collect()
+}
+
+/// Whether a header is not worth keeping.
+pub(crate) fn is_noise(name: &HeaderName) -> bool {
+    NOISE.contains(&name.as_str())
 }
 
 fn is_secret(name: &str) -> bool {

@@ -70,7 +70,7 @@ impl Door {
             return Err(Refusal::NotFound(parts.uri.path().to_owned()));
         }
         let message = match parts.method {
-            Method::POST => Some(Message::new(self.read(body).await?)),
+            Method::POST => Some(Message::cut_from(self.read(body).await?)),
             Method::GET | Method::DELETE => None,
             _ => return Err(Refusal::BadMethod),
         };

@@ -85,15 +85,12 @@ impl LiveSession {
         let id = message.id()?;
         match message.kind() {
             Kind::Request => {
-                let subject = Subject {
-                    method: message.method().unwrap_or_default().into(),
-                    name: message.name().map(Into::into),
-                };
+                let subject = message.head().subject.clone().unwrap_or_default();
                 let mut open = self.open.lock();
                 if open.len() >= MOST_OPEN {
                     open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
                 }
-                open.insert((direction, id.clone()), Open { seq, at, subject: Arc::new(subject) });
+                open.insert((direction, id.clone()), Open { seq, at, subject });
                 None
             }
             kind if kind.is_reply() => {
