@@ -6,5 +6,8 @@ mod support;
 mod bad_input;
 mod bytes;
 mod children;
+mod cli;
 mod hold;
 mod peers;
+mod tapes;
+mod tidy;
