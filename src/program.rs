@@ -99,10 +99,12 @@ async fn watch(core: Core, args: WatchArgs) -> Result<ExitCode, Failure> {
 
 async fn watch_headless(core: Core, format: LogFormat, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
     let (feed, reader) = Feed::bounded(FEED);
+    // Before anyone can know that there is something to end.
+    let mut signals = Signals::new()?;
     say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
     core.journal().subscribe(feed);
     let printer = std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()));
-    let signal = Signals::new()?.next().await;
+    let signal = signals.next().await;
     core.shut_down(on_quit).await;
     drop(printer.join());
     Ok(ExitCode::from(signal.status()))
