@@ -23,8 +23,9 @@ use crate::message::Message;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, ENDPOINT, router};
 use crate::proxy::table::{Table, Target};
-use crate::proxy::{Proxy, respond};
+use crate::proxy::{Proxy, Stop, respond};
 use crate::tape;
+use crate::tape::play::{PlayOptions, play};
 
 /// How long open exchanges may take to end after a quit.
 const GRACE: Duration = Duration::from_secs(2);
@@ -81,7 +82,7 @@ pub struct Core {
     control: JoinHandle<OnQuit>,
     server: JoinHandle<()>,
     stop_accepting: CancellationToken,
-    stop: CancellationToken,
+    stop: Stop,
 }
 
 impl Core {
@@ -100,7 +101,7 @@ impl Core {
         let url = format!("http://{address}{ENDPOINT}");
 
         let (journal, journal_thread) = Journal::start(settings.tapes);
-        let (stop, stop_accepting, quit) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
+        let (stop, stop_accepting, quit) = <(Stop, CancellationToken, CancellationToken)>::default();
         let chain = Chain::new(vec![Box::new(breakpoints.clone())]);
         let proxy = Proxy::new(chain, Gate::default(), journal.clone(), stop.clone());
         let table = Table::new(proxy, settings.target);
@@ -165,11 +166,13 @@ impl Core {
         let asked = self.control.await.unwrap_or_default();
         self.stop_accepting.cancel();
         self.table.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
-        // Listening streams never end by themselves.
-        self.stop.cancel();
-        let abort = self.server.abort_handle();
-        if tokio::time::timeout(GRACE, self.server).await.is_err() {
-            abort.abort();
+        self.stop.listening.cancel();
+        let mut server = self.server;
+        if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+            self.stop.force.cancel();
+            if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+                server.abort();
+            }
         }
         let closing = self.table.live().into_iter().map(|connection| {
             let table = self.table.clone();
@@ -305,7 +308,9 @@ impl Control {
             match table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) {
                 Ok(connection) => {
                     let session = connection.session.id();
-                    let _ = (tape, speed, stop);
+                    let options = PlayOptions { speed, ..PlayOptions::default() };
+                    let report = |event| journal.publish(Event::Replay(event));
+                    play(&tape, Arc::new(connection), options, report, stop).await;
                     table.close(session, "the replay ended").await;
                 }
                 Err(error) => failed(error.to_string()),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
 use crate::event::{OnQuit, Speed};
+use crate::tape::compare::Pattern;
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///
@@ -17,6 +18,12 @@ use crate::event::{OnQuit, Speed};
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// File to write tapline's own log to
+    #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
+    /// What to log there, such as `debug` or `tapline::upstream=trace`
+    #[arg(long, value_name = "FILTER", global = true, default_value = "info", env = "TAPLINE_LOG")]
+    pub log: String,
 }
 
 const EXAMPLES: &str = "\
@@ -166,7 +173,7 @@ pub struct ReplayArgs {
     pub speed: Speed,
     /// Path of reply values not to compare, such as `.result._meta` or `.result.content[*].text`; repeatable
     #[arg(long, value_name = "PATH")]
-    pub ignore: Vec<String>,
+    pub ignore: Vec<Pattern>,
     /// Form of the report
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub report: ReportFormat,

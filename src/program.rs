@@ -1,29 +1,47 @@
 //! The subcommands: from parsed arguments to an exit status.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
-use crate::cli::{Cli, Command, LogFormat, RunArgs, TargetArgs, WatchArgs};
+use crate::cli::{Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, TargetArgs, WatchArgs};
+use crate::demo::server::{Scenario, ServerOptions};
 use crate::event::{Feed, OnQuit};
 use crate::proxy::table::Target;
+use crate::replay::{self, Replay, Verdict};
+use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::stdio::CommandLine;
-use crate::{headless, tape};
+use crate::{demo, headless, logging, tape, ui};
 
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
+
+/// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
+const DEMO_PACE: Duration = Duration::from_millis(700);
+const DEMO_STREAM_PACE: Duration = Duration::from_millis(150);
 
 /// Usage or configuration.
 const USAGE: u8 = 2;
 
 /// Runs a subcommand to its end.
 pub fn run(cli: Cli) -> ExitCode {
+    let _log = match cli.log_file.as_deref().map(|file| logging::to_file(file, &cli.log)).transpose() {
+        Ok(guard) => guard,
+        Err(error) => {
+            say(&format!("tapline: {error:#}"));
+            return ExitCode::from(USAGE);
+        }
+    };
     match cli.command {
         Command::Guardian => {
             guardian::run(std::io::stdin().lock());
@@ -66,7 +84,10 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args).await,
-            _ => Ok(ExitCode::SUCCESS),
+            Command::Replay(args) => replay_tape(args).await,
+            Command::Demo(args) => run_demo(args).await,
+            Command::DemoServer { changed } => serve_demo(changed).await,
+            Command::Guardian => unreachable!("it has ended before there was a runtime"),
         }
     });
     // Blocking reads of stdin cannot be cancelled: do not wait for them.
@@ -91,23 +112,154 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     watch(core, args.watch).await
 }
 
+async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
+    let scenario = if changed { Scenario::Changed } else { Scenario::Original };
+    let options = ServerOptions { scenario, ..ServerOptions::default() };
+    demo::server::serve_stdio(tokio::io::stdin(), tokio::io::stdout(), options).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
+    let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
+    for problem in &tape.problems {
+        say(&format!("tapline: {}: {problem}", args.tape.display()));
+    }
+    let replay = Replay {
+        tape,
+        target: target(args.target, args.headers.clone())?,
+        speed: args.speed,
+        ignore: args.ignore,
+        headers: args.headers.into_iter().collect(),
+        format: args.report,
+        out: args.out,
+    };
+    let stop = CancellationToken::new();
+    let mut signals = Signals::new()?;
+    let playing = replay::run(replay, stop.clone());
+    tokio::pin!(playing);
+    tokio::select! {
+        verdict = &mut playing => Ok(match verdict? {
+            Verdict::Passed => ExitCode::SUCCESS,
+            Verdict::Failed => ExitCode::FAILURE,
+        }),
+        signal = signals.next() => {
+            // The session is ended in order, and what was played is reported.
+            stop.cancel();
+            playing.await?;
+            Ok(ExitCode::from(signal.status()))
+        }
+    }
+}
+
+async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free loopback port for the demo's server")?;
+    let server = listener.local_addr().context("the demo's server has no address")?;
+    let stop = CancellationToken::new();
+    let options = ServerOptions { pace: DEMO_STREAM_PACE, ..ServerOptions::default() };
+    tokio::spawn(demo::server::serve(listener, options, stop.clone()));
+
+    let upstream = HttpUpstream::new(&format!("http://{server}/mcp"), Vec::new()).map_err(anyhow::Error::msg)?;
+    let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
+    let on_screen = has_screen(&args.watch);
+    settings.listen = args.listen;
+    settings.tape_library = tape_dir(&args.watch)?;
+    settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
+    // Without a screen nobody could let the held call go.
+    settings.hold = args.watch.hold.clone().or_else(|| on_screen.then(|| demo::HOLD_FILTER.to_owned()));
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let url = core.url().to_owned();
+    let status = if on_screen {
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) = demo::client::run(&url, DEMO_PACE, stop, |_| {}).await {
+                    tracing::error!(%error, "the demo's client gave up");
+                }
+            }
+        });
+        watch(core, args.watch).await?
+    } else {
+        demo_once(core, args.watch, &url).await?
+    };
+    stop.cancel();
+    say(demo::GOODBYE);
+    Ok(status)
+}
+
+/// The demo for a pipe or a log: the story once, flat out.
+async fn demo_once(core: Core, args: WatchArgs, url: &str) -> Result<ExitCode, Failure> {
+    let printer = print_lines(&core, args.log_format);
+    let told = demo::client::script(url).await;
+    core.shut_down(args.on_quit.map(OnQuit::from)).await;
+    drop(printer.join());
+    told.context("the demo's client gave up")?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Shows a running core until it is told to stop, then takes it down.
 async fn watch(core: Core, args: WatchArgs) -> Result<ExitCode, Failure> {
     let on_quit = args.on_quit.map(OnQuit::from);
-    watch_headless(core, args.log_format, on_quit).await
+    if has_screen(&args) { watch_screen(core, &args, on_quit).await } else { watch_lines(core, &args, on_quit).await }
 }
 
-async fn watch_headless(core: Core, format: LogFormat, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
-    let (feed, reader) = Feed::bounded(FEED);
-    // Before anyone can know that there is something to end.
+fn has_screen(args: &WatchArgs) -> bool {
+    !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+}
+
+async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
-    core.journal().subscribe(feed);
-    let printer = std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()));
+    let printer = print_lines(&core, args.log_format);
     let signal = signals.next().await;
     core.shut_down(on_quit).await;
     drop(printer.join());
     Ok(ExitCode::from(signal.status()))
+}
+
+fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    let (feed, reader) = Feed::bounded(FEED);
+    core.journal().subscribe(feed);
+    std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
+}
+
+async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    let (feed, reader) = Feed::bounded(FEED);
+    core.journal().subscribe(feed);
+    let mut settings = ui::Settings { on_quit, ..ui::Settings::from_env() };
+    settings.ascii |= args.ascii;
+    let (keys, input) = ui::inputs();
+    let (commands, from_outside) = (core.commands(), keys.clone());
+    let (ended, mut end) = tokio::sync::oneshot::channel();
+    let screen = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
+        // The core is gone when this fails, and the screen is about to hear of it.
+        let exit = ui::show(settings, reader, (keys, input), |command| drop(commands.send(command)));
+        let _ = ended.send(());
+        exit
+    })?;
+    let mut terminated = None;
+    loop {
+        tokio::select! {
+            _ = &mut end => break,
+            signal = signals.next() => {
+                let input = match signal {
+                    Signal::Interrupt => ui::Input::Interrupt,
+                    Signal::Terminate => ui::Input::Terminate,
+                };
+                terminated = Some(signal);
+                // Full only when the screen hangs: then the next signal tries again.
+                drop(from_outside.try_send(input));
+            }
+        }
+    }
+    core.shut_down(on_quit).await;
+    match screen.join() {
+        Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(terminated.unwrap_or(Signal::Terminate).status())),
+        Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
+        Ok(Err(error)) => Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into()),
+        Err(_) => Err(anyhow::anyhow!("the screen ended by a bug in tapline; please report what stands above").into()),
+    }
 }
 
 /// What a signal asks for.

@@ -12,13 +12,13 @@ use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use parking_lot::Mutex;
 
+use super::headers::Latest;
 use super::pipe::PipeLink;
 use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy, headers};
 use crate::envelope::{Author, Direction, Transport, Via};
-use crate::event::{Level, LogLine};
+use crate::event::{Event, Level, LogLine, SessionState};
 use crate::message::{Id, Message};
 use crate::sse;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
@@ -39,7 +39,8 @@ pub struct Connection {
     /// Set for a replay: its messages are not a client's own.
     author: Option<Author>,
     /// Of the client's latest POST: what the operator's own requests go out with.
-    client_headers: Mutex<Arc<HeaderMap>>,
+    client_headers: Latest,
+    reply_headers: Latest,
 }
 
 /// Whose exchange it is.
@@ -52,7 +53,14 @@ enum Sender {
 
 impl Connection {
     pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, link: Link, author: Option<Author>) -> Arc<Self> {
-        Arc::new(Self { proxy, session, link, author, client_headers: Mutex::default() })
+        Arc::new(Self {
+            proxy,
+            session,
+            link,
+            author,
+            client_headers: Latest::default(),
+            reply_headers: Latest::default(),
+        })
     }
 
     /// Takes one exchange of the client to the upstream and its answer back.
@@ -66,7 +74,8 @@ impl Connection {
     /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
     pub async fn inject(self: &Arc<Self>, message: Message) {
         let message = message.with_id(&Id::random()).unwrap_or(message);
-        let mut headers = self.client_headers.lock().as_ref().clone();
+        let mut headers = self.client_headers.get().as_ref().clone();
+        headers::towards_upstream(&mut headers);
         headers::refresh(&mut headers, &message);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message) };
         let reply = self.run(outgoing, Sender::Operator).await;
@@ -79,12 +88,14 @@ impl Connection {
 
     async fn run(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Result<Reply, UpstreamError> {
         let withheld = matches!(sender, Sender::Operator);
-        let request_headers = Arc::new(outgoing.headers.clone());
         let listens = outgoing.method == Method::GET;
+        let request_headers = match &outgoing.message {
+            Some(_) => self.client_headers.keep(&outgoing.headers),
+            None => Arc::new(outgoing.headers.clone()),
+        };
         let mut awaits_reply = false;
         if let Some(message) = outgoing.message.take() {
             awaits_reply = message.asks();
-            *self.client_headers.lock() = request_headers.clone();
             let transport = Transport { headers: Some(request_headers.clone()), ..Transport::new(Via::Http) };
             let mut arrival = Arrival::new(Direction::ToServer, transport, message);
             arrival.injected = match sender {
@@ -130,7 +141,7 @@ impl Connection {
         awaited: bool,
     ) -> Reply {
         headers::strip_hop_by_hop(&mut reply.headers);
-        let facts = Facts { status: reply.status, headers: Arc::new(reply.headers.clone()), withheld };
+        let facts = Facts { status: reply.status, headers: self.reply_headers.keep(&reply.headers), withheld };
         reply.body = match reply.body {
             ReplyBody::Empty => ReplyBody::Empty,
             ReplyBody::Whole(message) => {
@@ -161,6 +172,7 @@ impl Connection {
     fn answer_server(self: &Arc<Self>, answer: Message, client_headers: &HeaderMap) {
         let Link::Exchanges(upstream) = &self.link else { return };
         let mut headers = client_headers.clone();
+        headers::towards_upstream(&mut headers);
         // The exchange it belongs to may be a GET: these are of a POST.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
@@ -176,6 +188,17 @@ impl Connection {
 
     pub(super) fn log(&self, level: Level, text: String) {
         self.proxy.log(LogLine::new(level, "proxy", text).of(self.session.id()));
+    }
+}
+
+/// A session that is known no more is over when its last exchange is: only then is its tape complete.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let reason = match self.session.info().state {
+            SessionState::Closed { reason } => reason,
+            _ => "tapline ended".to_owned(),
+        };
+        self.proxy.journal().publish(Event::SessionClosed { session: self.session.id(), reason });
     }
 }
 

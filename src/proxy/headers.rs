@@ -1,11 +1,16 @@
 //! Which headers go on, and which must change when a message was edited.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
+use parking_lot::Mutex;
+
+use crate::envelope::is_noise;
 use crate::message::Message;
 
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -13,6 +18,32 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// What the latest message of a session came with. The next one nearly always comes with the same, and shares it.
+#[derive(Default)]
+pub struct Latest(Mutex<Arc<HeaderMap>>);
+
+impl Latest {
+    pub fn get(&self) -> Arc<HeaderMap> {
+        self.0.lock().clone()
+    }
+
+    /// Those headers that are worth keeping, out of the read buffer they came in.
+    pub fn keep(&self, headers: &HeaderMap) -> Arc<HeaderMap> {
+        let kept = || headers.iter().filter(|(name, _)| !is_noise(name));
+        let mut latest = self.0.lock();
+        if !latest.iter().eq(kept()) {
+            *latest = Arc::new(kept().map(|(name, value)| (name.clone(), owned(value))).collect());
+        }
+        latest.clone()
+    }
+}
+
+fn owned(value: &HeaderValue) -> HeaderValue {
+    let mut owned = HeaderValue::from_bytes(value.as_bytes()).expect("it is a header value already");
+    owned.set_sensitive(value.is_sensitive());
+    owned
+}
 
 /// Removes what concerns one connection only (RFC 9110 §7.6.1), and what the next hop's client sets itself.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {

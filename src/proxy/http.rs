@@ -14,6 +14,7 @@ use futures_util::StreamExt as _;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
+use tokio_util::sync::CancellationToken;
 
 use super::exchange::Connection;
 use super::guard::Guard;
@@ -69,7 +70,7 @@ impl Door {
             return Err(Refusal::NotFound(parts.uri.path().to_owned()));
         }
         let message = match parts.method {
-            Method::POST => Some(Message::new(self.read(body).await?)),
+            Method::POST => Some(Message::cut_from(self.read(body).await?)),
             Method::GET | Method::DELETE => None,
             _ => return Err(Refusal::BadMethod),
         };
@@ -79,15 +80,20 @@ impl Door {
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
         let client_headers = initializes.then(|| parts.headers.clone());
         let deletes = parts.method == Method::DELETE;
+        let until = &self.table.proxy().stop().force;
+        let in_session = parts.headers.contains_key(headers::SESSION);
         headers::towards_upstream(&mut parts.headers);
         if deletes && matches!(self.table.target(), Target::Command(..)) {
             self.table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }
         let outgoing = Outgoing { method: parts.method, headers: parts.headers, message };
-        let mut reply = match connection.exchange(outgoing).await {
-            Ok(reply) => reply,
-            Err(error) => return Ok(self.upstream_failed(&connection, error, asked.as_ref())),
+        let mut reply = tokio::select! {
+            reply = connection.exchange(outgoing) => match reply {
+                Ok(reply) => reply,
+                Err(error) => return Ok(self.upstream_failed(&connection, error, asked.as_ref())),
+            },
+            () = until.cancelled() => return Err(Refusal::Ended),
         };
         if let Some(client_headers) = client_headers.filter(|_| reply.status.is_success()) {
             let minted = self.table.bind(&connection, &client_headers, &reply.headers, client);
@@ -97,8 +103,11 @@ impl Door {
         }
         if deletes && reply.status.is_success() {
             self.table.close(connection.session.id(), "the client ended it").await;
+        } else if in_session && reply.status == StatusCode::NOT_FOUND {
+            // Session management, 2025-03-26 on: the client starts anew.
+            self.table.close(connection.session.id(), "the server does not know it any more").await;
         }
-        Ok(response(reply))
+        Ok(response(reply, until.clone()))
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
@@ -138,7 +147,8 @@ fn json(status: StatusCode, message: &Message) -> Response<Body> {
     response
 }
 
-fn response(reply: Reply) -> Response<Body> {
+/// `until`: what ends a stream that has not ended.
+fn response(reply: Reply, until: CancellationToken) -> Response<Body> {
     let Reply { status, mut headers, body } = reply;
     let body = match body {
         ReplyBody::Empty => Body::empty(),
@@ -149,7 +159,7 @@ fn response(reply: Reply) -> Response<Body> {
         ReplyBody::Stream(items) => {
             // Events may be edited or dropped on the way: the length is not known.
             headers.remove(CONTENT_LENGTH);
-            Body::from_stream(items.map(|item| item.map(frame)))
+            Body::from_stream(items.map(|item| item.map(frame)).take_until(until.cancelled_owned()))
         }
     };
     let mut response = Response::new(body);

@@ -32,8 +32,16 @@ pub struct Proxy {
     gate: Gate,
     journal: Journal,
     last_seq: AtomicU64,
-    /// Cancelled when tapline stops: streams end, waits are over.
-    stop: CancellationToken,
+    stop: Stop,
+}
+
+/// How open exchanges learn that tapline ends.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Streams that only listen end at once: they would never end by themselves.
+    pub listening: CancellationToken,
+    /// Everything else ends, finished or not.
+    pub force: CancellationToken,
 }
 
 /// A message at the moment it comes in.
@@ -81,7 +89,7 @@ impl Pass {
 }
 
 impl Proxy {
-    pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: CancellationToken) -> Arc<Self> {
+    pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop) -> Arc<Self> {
         Arc::new(Self { chain, gate, journal, last_seq: AtomicU64::new(0), stop })
     }
 
@@ -114,7 +122,7 @@ impl Proxy {
         &self.gate
     }
 
-    pub fn stop(&self) -> &CancellationToken {
+    pub fn stop(&self) -> &Stop {
         &self.stop
     }
 
@@ -145,7 +153,8 @@ impl Proxy {
 
     fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, envelope: Envelope, reason: String) -> HeldPass {
         let since = Instant::now();
-        let described = envelope.clone();
+        let mut described = envelope.clone();
+        described.held = Some(0);
         let hold = self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
         self.journal.publish(Event::Held(hold.held().clone()));
         let waiting = Some(Waiting { envelope, since });

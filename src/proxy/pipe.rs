@@ -157,6 +157,7 @@ impl PipeLink {
         router.ended = Some(error.clone());
         router.listener = None;
         for (_, waiting) in router.pending.drain() {
+            // A client that has hung up does not need to know.
             drop(waiting.items.send(Err(error.clone())));
         }
     }

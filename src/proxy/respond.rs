@@ -35,6 +35,8 @@ pub enum Refusal {
     BadBody(String),
     #[error("the method is not one of POST, GET, DELETE")]
     BadMethod,
+    #[error("tapline ended before the server answered")]
+    Ended,
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
 }
@@ -47,7 +49,7 @@ impl Refusal {
             Self::NoSession | Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Self::Ended | Self::Upstream(_) => StatusCode::BAD_GATEWAY,
         }
     }
 

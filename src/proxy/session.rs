@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use super::Stop;
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::{Id, Kind, Message};
@@ -25,7 +26,6 @@ pub struct LiveSession {
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
     open: Mutex<HashMap<(Direction, Id), Open>>,
-    /// Cancelled when the session is closed.
     closed: CancellationToken,
 }
 
@@ -37,7 +37,7 @@ struct Open {
 }
 
 impl LiveSession {
-    pub fn new(upstream: String, via: Via, origin: Origin, stop: &CancellationToken) -> Arc<Self> {
+    pub fn new(upstream: String, via: Via, origin: Origin, stop: &Stop) -> Arc<Self> {
         let id = SessionId::random();
         let info = Session {
             id,
@@ -57,7 +57,7 @@ impl LiveSession {
             info: Mutex::new(info),
             settled: AtomicBool::new(false),
             open: Mutex::default(),
-            closed: stop.child_token(),
+            closed: stop.listening.child_token(),
         })
     }
 
@@ -74,7 +74,7 @@ impl LiveSession {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Ends when the session does.
+    /// Cancelled when the session is closed, or tapline stops: what only listens ends then.
     pub fn closed(&self) -> &CancellationToken {
         &self.closed
     }
@@ -85,15 +85,12 @@ impl LiveSession {
         let id = message.id()?;
         match message.kind() {
             Kind::Request => {
-                let subject = Subject {
-                    method: message.method().unwrap_or_default().into(),
-                    name: message.name().map(Into::into),
-                };
+                let subject = message.head().subject.clone().unwrap_or_default();
                 let mut open = self.open.lock();
                 if open.len() >= MOST_OPEN {
                     open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
                 }
-                open.insert((direction, id.clone()), Open { seq, at, subject: Arc::new(subject) });
+                open.insert((direction, id.clone()), Open { seq, at, subject });
                 None
             }
             kind if kind.is_reply() => {

@@ -148,7 +148,6 @@ impl Table {
                 Ok((pipe, outputs)) => (Link::Pipe(PipeLink::new(command, pipe)), Some(outputs)),
                 Err(error) => {
                     self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
-                    session.set_closed("its command could not be started");
                     let reason = "its command could not be started".to_owned();
                     self.proxy.journal().publish(Event::SessionClosed { session: session.id(), reason });
                     return Err(error);
@@ -190,7 +189,6 @@ impl Table {
             state.live.remove(&id)?
         };
         connection.session.set_closed(reason);
-        self.proxy.journal().publish(Event::SessionClosed { session: id, reason: reason.to_owned() });
         Some(connection)
     }
 }

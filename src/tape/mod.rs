@@ -6,10 +6,15 @@
 //! ever changes. Unknown marks are skipped and unknown members kept: an older tapline reads a newer minor format.
 //!
 //! - [`record`] writes, and survives a disk that does not;
-//! - [`read`] reads, and survives a file that was cut or damaged.
+//! - [`read`] reads, and survives a file that was cut or damaged;
+//! - [`compare`] says how one reply differs from another;
+//! - [`play`] plays the client of a tape at a live server; [`report`] renders what came of it.
 
+pub mod compare;
+pub mod play;
 pub mod read;
 pub mod record;
+pub mod report;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -71,7 +71,7 @@ impl HttpUpstream {
             ReplyBody::Stream(response.bytes_stream().map(self.filler()).boxed())
         } else {
             let body = response.bytes().await.map_err(|error| self.failure(&error))?;
-            if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::new(body)) }
+            if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) }
         };
         Ok(Reply { status, headers, body })
     }
@@ -190,7 +190,7 @@ fn item(frame: Frame) -> Item {
     match frame.message_data().filter(|_| is_message) {
         None => Item::Filler(frame.raw),
         Some(data) => {
-            let message = Message::new(data.clone());
+            let message = Message::cut_from(data.clone());
             let fields = (frame.fields != SseFields::default()).then(|| Box::new(frame.fields));
             Item::Message(Incoming { message, framing: Framing::Sse { frame: frame.raw, fields } })
         }
