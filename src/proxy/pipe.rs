@@ -184,9 +184,11 @@ impl Router {
                 Some(Target::Stream(waiting.items))
             }
             Kind::Batch => {
-                let ids: Vec<Id> = message.elements().iter().filter_map(|element| element.id().cloned()).collect();
-                let waiting: Vec<Waiting> = ids.iter().filter_map(|id| self.pending.remove(id)).collect();
-                waiting.into_iter().next().map(|waiting| Target::Stream(waiting.items))
+                let elements = message.elements();
+                let replies = elements.iter().filter(|element| element.kind().is_reply());
+                let waiting: Vec<Waiting> = replies.filter_map(|reply| self.pending.remove(reply.id()?)).collect();
+                let asked = waiting.into_iter().next().map(|waiting| Target::Stream(waiting.items));
+                asked.or_else(|| self.stream_for(message))
             }
             // Nobody's business but the screen's.
             Kind::Opaque => Some(Target::Nobody),
