@@ -38,7 +38,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select};
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
 use crate::event::{Command, Event, FeedReader, OnQuit, Timestamp};
 use model::{Change, Effect, Model};
@@ -259,8 +259,10 @@ impl<B: Backend> Run<'_, B> {
                 Effect::EditOutside(text) => {
                     let edited = self.screen.desk.edit(&text);
                     self.model.edited_outside(edited.map_err(|error| error.to_string()));
-                    // Another program drew here meanwhile.
-                    self.screen.terminal.clear().map_err(other)?;
+                    // Another program drew here meanwhile. Not `clear`, which asks the terminal where the cursor is:
+                    // the thread that reads keys would take the answer.
+                    let size = self.screen.terminal.size().map_err(other)?;
+                    self.screen.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(other)?;
                 }
             }
         }

@@ -71,8 +71,8 @@ fn row_line(model: &Model, row: &Row, width: usize) -> Line<'static> {
     match row {
         Row::Heading(title) => Line::from(styled(model, Role::Strong, format!(" {title}"))),
         Row::Entry(key, what) => Line::from(vec![
-            styled(model, Role::Accent, format!("   {}", cell(key, 24))),
-            styled(model, Role::Plain, short(what, width.saturating_sub(28))),
+            styled(model, Role::Accent, format!("   {}", cell(key, 20))),
+            styled(model, Role::Plain, short(what, width.saturating_sub(24))),
         ]),
     }
 }
