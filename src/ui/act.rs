@@ -90,6 +90,8 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::NextHeld => travel::next_held(model),
         Action::Follow => travel::follow(model),
         Action::FoldToggle | Action::FoldOpen | Action::FoldClose => fold(model, action),
+        Action::UnfoldAll => model.detail.folds.open_all(),
+        Action::FoldAll => model.detail.folds.close_all(),
 
         Action::Quit => ask_quit(model),
         Action::Interrupt => interrupt(model),

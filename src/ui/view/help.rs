@@ -67,6 +67,13 @@ pub(super) fn draw(model: &Model, help: &Help, frame: &mut Frame<'_>, body: Rect
     }
 }
 
+/// How far the help can be scrolled in a window of this height.
+pub(crate) fn last_top(model: &Model, help: &Help, height: u16) -> usize {
+    // The lines around the body, the box, and the search line with the one below it.
+    let room = usize::from(height).saturating_sub(8);
+    rows(model, &help.search.text().to_lowercase()).len().saturating_sub(room)
+}
+
 fn row_line(model: &Model, row: &Row, width: usize) -> Line<'static> {
     match row {
         Row::Heading(title) => Line::from(styled(model, Role::Strong, format!(" {title}"))),
