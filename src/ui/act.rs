@@ -36,6 +36,10 @@ fn key(model: &mut Model, event: KeyEvent) {
         return interrupt(model);
     }
     model.interrupted = false;
+    // Keys may come faster than drawings, and these look at what is under the cursor of the detail.
+    if model.pane == Pane::Detail || matches!(model.popup, Some(Popup::Prefix(_))) {
+        model.show_detail();
+    }
     match meaning(model, &key) {
         Some(binding) => {
             // A prefix is used up by the key after it, whatever that does.
