@@ -3,7 +3,7 @@
 //! The same serde form is a line of a tape and an event of the control feed (design.md §5).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::message::{Id, Kind, Message, Payload, unpack};
+pub use crate::message::Subject;
+use crate::message::{Id, Kind, Members, Message, Payload, members_of, unpack};
 
 /// Number of a message, one count for the whole process: the screen, the log and the tapes show the same number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,7 +106,8 @@ pub struct Transport {
     pub via: Via,
     /// HTTP status of the response that carried the message.
     pub status: Option<u16>,
-    /// Headers of the HTTP request or response; they are chosen and redacted when they are written.
+    /// Headers of the HTTP request or response that are worth keeping; secrets among them are redacted when they are
+    /// written.
     pub headers: Option<Arc<HeaderMap>>,
     pub sse: Option<Box<SseFields>>,
 }
@@ -178,13 +180,6 @@ pub struct ReplyTo {
     pub subject: Arc<Subject>,
 }
 
-/// What an exchange is about; a reply borrows it from its request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subject {
-    pub method: Box<str>,
-    pub name: Option<Box<str>>,
-}
-
 impl Envelope {
     pub fn kind(&self) -> Kind {
         self.message.kind()
@@ -198,6 +193,13 @@ impl Envelope {
     /// The tool, prompt or resource of the message, or, for a reply, of its request.
     pub fn name(&self) -> Option<&str> {
         self.message.name().or_else(|| self.reply_to.as_ref().and_then(|to| to.subject.name.as_deref()))
+    }
+
+    /// Puts another message in place of this one; what came first stays beside it.
+    pub fn edit(&mut self, message: Message, author: Author) {
+        let came = std::mem::replace(&mut self.message, message);
+        self.original.get_or_insert(came);
+        self.outcome = Outcome::Edited(author);
     }
 
     /// Whether the message went on to its receiver.
@@ -298,22 +300,29 @@ impl Envelope {
     /// # Errors
     /// One line that names the member at fault.
     pub fn read_json(text: &str, session: SessionId) -> Result<(Self, Unknown), String> {
-        let mut members: Unknown = serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
+        Self::read_json_among(text, session, &mut HeaderCache::default())
+    }
+
+    /// As [`Envelope::read_json`] for one of many: messages with the same headers share them.
+    ///
+    /// # Errors
+    /// As [`Envelope::read_json`].
+    pub fn read_json_among(text: &str, session: SessionId, known: &mut HeaderCache) -> Result<(Self, Unknown), String> {
+        let mut members = members_of(text).map_err(|error| format!("not a JSON object: {error}"))?;
         let session = take(&mut members, "session")?.unwrap_or(session);
-        let raw = |key, members: &mut Unknown| members.remove(key);
-        let msg = raw("msg", &mut members);
+        let msg = take_raw(&mut members, "msg");
         let body: Option<String> = take(&mut members, "text")?;
         let b64: Option<String> = take(&mut members, "b64")?;
-        let message = Message::new(unpack(msg.as_deref().map(RawValue::get), body.as_deref(), b64.as_deref())?);
+        let message = Message::new(unpack(msg.map(RawValue::get), body.as_deref(), b64.as_deref())?);
         // What the head of the message says is read from the message again.
-        members.remove("kind");
-        members.remove("flaw");
-        members.remove("id");
-        let method: Option<String> = take(&mut members, "method")?;
-        let name: Option<String> = take(&mut members, "name")?;
-        let subject = Subject { method: method.unwrap_or_default().into(), name: name.map(Into::into) };
+        members.retain(|(key, _)| !matches!(&**key, "kind" | "flaw" | "id"));
+        let method: Option<Box<str>> = take(&mut members, "method")?;
+        let name: Option<Box<str>> = take(&mut members, "name")?;
         let took = take(&mut members, "dt")?.unwrap_or_default();
-        let headers: BTreeMap<String, String> = take(&mut members, "headers")?.unwrap_or_default();
+        let reply_to = take(&mut members, "re")?.map(|seq| {
+            let subject = Subject { method: method.unwrap_or_default(), name };
+            ReplyTo { seq, took, subject: Arc::new(subject) }
+        });
         let envelope = Self {
             seq: take(&mut members, "seq")?.ok_or("`seq` is missing")?,
             session,
@@ -322,27 +331,57 @@ impl Envelope {
             transport: Transport {
                 via: take(&mut members, "via")?.ok_or("`via` is missing")?,
                 status: take(&mut members, "status")?,
-                headers: (!headers.is_empty()).then(|| Arc::new(read_headers(&headers))),
+                headers: take_raw(&mut members, "headers").map(|headers| known.read(headers)).transpose()?.flatten(),
                 sse: take(&mut members, "sse")?,
             },
             message,
             original: take(&mut members, "original")?,
             outcome: take(&mut members, "verdict")?.unwrap_or_default(),
             held: take(&mut members, "held")?,
-            reply_to: take(&mut members, "re")?.map(|seq| ReplyTo { seq, took, subject: Arc::new(subject) }),
+            reply_to,
         };
-        Ok((envelope, members))
+        let unknown = members.into_iter().map(|(key, value)| (key.into_owned(), value.to_owned()));
+        Ok((envelope, unknown.collect()))
     }
 }
 
 /// Members of a line that this version does not know: kept by whoever rewrites a tape.
 pub type Unknown = BTreeMap<String, Box<RawValue>>;
 
-fn take<T: serde::de::DeserializeOwned>(members: &mut Unknown, key: &str) -> Result<Option<T>, String> {
-    let Some(raw) = members.remove(key) else {
+fn take_raw<'a>(members: &mut Members<'a>, key: &str) -> Option<&'a RawValue> {
+    let place = members.iter().rposition(|(known, _)| known == key)?;
+    Some(members.remove(place).1)
+}
+
+fn take<'a, T: Deserialize<'a>>(members: &mut Members<'a>, key: &str) -> Result<Option<T>, String> {
+    let Some(raw) = take_raw(members, key) else {
         return Ok(None);
     };
     serde_json::from_str(raw.get()).map_err(|error| format!("`{key}`: {error}"))
+}
+
+/// The headers read last, by their text: most messages of a session have the same few, a copy for each would weigh
+/// more than the messages.
+#[derive(Debug, Default)]
+pub struct HeaderCache(VecDeque<(Box<str>, Arc<HeaderMap>)>);
+
+impl HeaderCache {
+    const KEPT: usize = 8;
+
+    fn read(&mut self, raw: &RawValue) -> Result<Option<Arc<HeaderMap>>, String> {
+        if let Some((_, headers)) = self.0.iter().find(|(text, _)| **text == *raw.get()) {
+            return Ok(Some(headers.clone()));
+        }
+        let headers: BTreeMap<String, String> =
+            serde_json::from_str(raw.get()).map_err(|error| format!("`headers`: {error}"))?;
+        if headers.is_empty() {
+            return Ok(None);
+        }
+        let headers = Arc::new(read_headers(&headers));
+        self.0.truncate(Self::KEPT - 1);
+        self.0.push_front((raw.get().into(), headers.clone()));
+        Ok(Some(headers))
+    }
 }
 
 impl Serialize for Envelope {
@@ -382,13 +421,18 @@ const NOISE: [&str; 9] = [
 pub fn written_headers(headers: &HeaderMap) -> BTreeMap<&str, Cow<'_, str>> {
     headers
         .iter()
-        .filter(|(name, _)| !NOISE.contains(&name.as_str()))
+        .filter(|(name, _)| !is_noise(name))
         .map(|(name, value)| {
             let secret = value.is_sensitive() || is_secret(name.as_str());
             let value = if secret { REDACTED.into() } else { String::from_utf8_lossy(value.as_bytes()) };
             (name.as_str(), value)
         })
         .collect()
+}
+
+/// Whether a header is not worth keeping.
+pub(crate) fn is_noise(name: &HeaderName) -> bool {
+    NOISE.contains(&name.as_str())
 }
 
 fn is_secret(name: &str) -> bool {

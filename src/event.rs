@@ -29,6 +29,7 @@ impl Timestamp {
 
 /// Everything the core tells.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The front door is open.
     Listening {
@@ -76,6 +77,7 @@ pub enum Event {
 
 /// Everything the core can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Ends a hold.
     Settle {

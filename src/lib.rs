@@ -1,10 +1,20 @@
 //! tapline: an interactive terminal debugging proxy for the Model Context Protocol.
 
+pub mod app;
+pub mod cli;
 pub mod demo;
 pub mod envelope;
 pub mod event;
 pub mod filter;
+pub mod headless;
+pub mod intercept;
+pub mod journal;
+pub mod logging;
 pub mod message;
+pub mod program;
+pub mod proxy;
+pub mod replay;
+pub mod sse;
 pub mod tape;
 pub mod ui;
 pub mod upstream;

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -14,6 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Messages up to this size do not stay in the read buffer they came in.
+const SMALL: usize = 4 << 10;
 
 /// A message as it travels: exact bytes, without the framing of its carrier (line end, `data:` prefix).
 #[derive(Clone)]
@@ -61,7 +64,7 @@ impl Kind {
 
 /// A JSON-RPC id by its exact JSON text, so that `1`, `1.0` and `"1"` stay three ids.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(Box<str>);
+pub struct Id(Arc<str>);
 
 impl Id {
     /// From a JSON token, quotes included where it is a string.
@@ -112,17 +115,30 @@ pub struct Head {
     pub kind: Kind,
     /// The id token; `Some(null)` for an error reply with a null id.
     pub id: Option<Id>,
-    pub method: Option<Box<str>>,
-    /// What the method is about: the tool or prompt name, the resource URI, or the task id.
-    pub name: Option<Box<str>>,
+    /// Of a request or notification.
+    pub subject: Option<Arc<Subject>>,
     /// Why this is not, or not quite, JSON-RPC.
     pub flaw: Option<Box<str>>,
+}
+
+/// What an exchange is about; a reply borrows it from its request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub method: Box<str>,
+    /// What the method is about: the tool or prompt name, the resource URI, or the task id.
+    pub name: Option<Box<str>>,
 }
 
 impl Message {
     /// Never fails; reading happens on the first look.
     pub fn new(raw: impl Into<Bytes>) -> Self {
         Self { raw: raw.into(), head: OnceLock::new() }
+    }
+
+    /// A message that is part of a read buffer. A small one gets bytes of its own: messages are remembered for long, and
+    /// would keep the buffer, many times their size, and its reader would have to get another for the next.
+    pub fn cut_from(buffer: Bytes) -> Self {
+        Self::new(if buffer.len() <= SMALL { Bytes::copy_from_slice(&buffer) } else { buffer })
     }
 
     /// The bytes, as they came and as they go.
@@ -143,11 +159,11 @@ impl Message {
     }
 
     pub fn method(&self) -> Option<&str> {
-        self.head().method.as_deref()
+        self.head().subject.as_ref().map(|subject| &*subject.method)
     }
 
     pub fn name(&self) -> Option<&str> {
-        self.head().name.as_deref()
+        self.head().subject.as_ref()?.name.as_deref()
     }
 
     /// The raw text of one top-level member, such as `params`, `result` or `error`.
@@ -167,6 +183,22 @@ impl Message {
         }
         let elements: Vec<&RawValue> = serde_json::from_slice(without_bom(&self.raw)).unwrap_or_default();
         elements.into_iter().map(|element| Self::new(self.raw.slice_ref(element.get().as_bytes()))).collect()
+    }
+
+    /// Whether it is a request, or has one in it.
+    pub fn asks(&self) -> bool {
+        match self.kind() {
+            Kind::Batch => self.elements().iter().any(Self::asks),
+            kind => kind == Kind::Request,
+        }
+    }
+
+    /// Whether it is a reply, or has one in it.
+    pub fn answers(&self) -> bool {
+        match self.kind() {
+            Kind::Batch => self.elements().iter().any(Self::answers),
+            kind => kind.is_reply(),
+        }
     }
 
     /// A JSON-RPC error reply to `id` (null where none is known), with `data` as raw JSON.
@@ -274,13 +306,18 @@ fn without_bom(raw: &[u8]) -> &[u8] {
     raw.strip_prefix(BOM).unwrap_or(raw)
 }
 
-type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+pub(crate) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// The top-level members of an object in order, duplicates included.
-fn read_members(raw: &[u8]) -> Option<Members<'_>> {
+pub(crate) fn read_members(raw: &[u8]) -> Option<Members<'_>> {
     // `RawValue` refuses invalid UTF-8, ignored fields do not: one answer for both.
     let text = std::str::from_utf8(without_bom(raw)).ok()?;
-    serde_json::from_str::<MembersOf<'_>>(text).ok().map(|members| members.0)
+    members_of(text).ok()
+}
+
+/// As [`read_members`], of text, with the reason where there are none.
+pub(crate) fn members_of(text: &str) -> serde_json::Result<Members<'_>> {
+    serde_json::from_str::<MembersOf<'_>>(text).map(|members| members.0)
 }
 
 /// By hand: a derived struct would take an array for an object and refuse duplicate keys.
@@ -340,7 +377,7 @@ fn read_head(raw: &[u8]) -> Head {
         Some(b'{') => {}
         Some(b'[') => {
             return match std::str::from_utf8(json).map(serde_json::from_str::<IgnoredAny>) {
-                Ok(Ok(_)) => Head { kind: Kind::Batch, id: None, method: None, name: None, flaw: None },
+                Ok(Ok(_)) => Head { kind: Kind::Batch, id: None, subject: None, flaw: None },
                 Ok(Err(error)) => opaque(format!("not JSON: {error}")),
                 Err(_) => opaque("not UTF-8"),
             };
@@ -357,7 +394,7 @@ fn read_head(raw: &[u8]) -> Head {
 }
 
 fn opaque(why: impl Into<Box<str>>) -> Head {
-    Head { kind: Kind::Opaque, id: None, method: None, name: None, flaw: Some(why.into()) }
+    Head { kind: Kind::Opaque, id: None, subject: None, flaw: Some(why.into()) }
 }
 
 fn classify(members: &[(Cow<'_, str>, &RawValue)]) -> Head {
@@ -385,9 +422,11 @@ fn classify(members: &[(Cow<'_, str>, &RawValue)]) -> Head {
         (false, true, false) => Kind::Result,
         (false, false, false) => return opaque("neither `method`, `result` nor `error`"),
     };
-    let method = method.map(text_of);
-    let name = method.as_deref().and_then(name_member).zip(params).and_then(|(key, params)| string_member(params, key));
-    Head { kind, id, method, name, flaw }
+    let subject = method.map(text_of).map(|method| {
+        let name = name_member(&method).zip(params).and_then(|(key, params)| string_member(params, key));
+        Arc::new(Subject { method, name })
+    });
+    Head { kind, id, subject, flaw }
 }
 
 /// The text of a JSON string; of anything else, and of a string with a lone surrogate, the raw token.

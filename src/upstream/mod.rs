@@ -4,10 +4,14 @@
 //! terms of Streamable HTTP, the richest carrier; the others are mapped to it. Nothing here decides or records:
 //! that is `proxy::pass`.
 
+pub mod guardian;
+pub mod http;
+pub mod stdio;
+
+use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use http::{HeaderMap, Method, StatusCode};
 
 use crate::envelope::SseFields;
 use crate::message::Message;
@@ -63,7 +67,7 @@ pub enum Framing {
 }
 
 /// Why an upstream did not answer. Named by what the reader can do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Nothing listens there, or the name does not resolve.
     #[error("cannot reach {upstream}: {why}")]

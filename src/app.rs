@@ -1,0 +1,324 @@
+//! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::envelope::{Author, Via};
+use crate::event::{
+    BlockError, Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, Then, Ticket,
+};
+use crate::filter::FilterError;
+use crate::intercept::Chain;
+use crate::intercept::breakpoints::Breakpoints;
+use crate::intercept::gate::Gate;
+use crate::journal::{Journal, JournalThread};
+use crate::message::Message;
+use crate::proxy::guard::Guard;
+use crate::proxy::http::{Door, ENDPOINT, router};
+use crate::proxy::table::{Table, Target};
+use crate::proxy::{Proxy, Stop, respond};
+use crate::tape;
+use crate::tape::play::{PlayOptions, play};
+
+/// How long open exchanges may take to end after a quit.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Everything a core is built from.
+pub struct Settings {
+    pub listen: SocketAddr,
+    pub target: Target,
+    /// Where sessions are recorded; nowhere if `None`.
+    pub tapes: Option<PathBuf>,
+    /// Where tapes are looked for.
+    pub tape_library: Option<PathBuf>,
+    pub hold: Option<String>,
+    pub allow_hosts: Vec<String>,
+    pub allow_origins: Vec<String>,
+    /// Bytes.
+    pub max_body: usize,
+}
+
+impl Settings {
+    /// A proxy on a free loopback port that records nothing.
+    pub fn new(target: Target) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            target,
+            tapes: None,
+            tape_library: None,
+            hold: None,
+            allow_hosts: Vec::new(),
+            allow_origins: Vec::new(),
+            max_body: 64 << 20,
+        }
+    }
+}
+
+/// Why a core did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {source}; `--listen` takes another address, port 0 a free one")]
+    CannotListen { address: SocketAddr, source: std::io::Error },
+    #[error("`--hold`: {0}")]
+    Hold(#[from] FilterError),
+}
+
+/// A running core.
+pub struct Core {
+    url: String,
+    table: Arc<Table>,
+    journal: Journal,
+    journal_thread: JournalThread,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Set by [`Command::Quit`].
+    quit: CancellationToken,
+    control: JoinHandle<OnQuit>,
+    server: JoinHandle<()>,
+    stop_accepting: CancellationToken,
+    stop: Stop,
+}
+
+impl Core {
+    /// Opens the front door. When this returns, requests are answered.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened on, or the hold filter cannot be parsed.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let cannot_listen = |source| StartError::CannotListen { address: settings.listen, source };
+        let breakpoints = Breakpoints::default();
+        if let Some(filter) = settings.hold.clone() {
+            breakpoints.set(Holding { on: true, filter })?;
+        }
+        let listener = TcpListener::bind(settings.listen).await.map_err(cannot_listen)?;
+        let address = listener.local_addr().map_err(cannot_listen)?;
+        let url = format!("http://{address}{ENDPOINT}");
+
+        let (journal, journal_thread) = Journal::start(settings.tapes);
+        let (stop, stop_accepting, quit) = <(Stop, CancellationToken, CancellationToken)>::default();
+        let chain = Chain::new(vec![Box::new(breakpoints.clone())]);
+        let proxy = Proxy::new(chain, Gate::default(), journal.clone(), stop.clone());
+        let table = Table::new(proxy, settings.target);
+        journal.publish(Event::Listening { url: url.clone(), upstream: table.target().label() });
+        journal.publish(Event::Holding(breakpoints.holding()));
+
+        let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
+        let door = Door { table: table.clone(), guard, max_body: settings.max_body };
+        let service = router(door).into_make_service_with_connect_info::<SocketAddr>();
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // A small answer must not wait for the acknowledgement of the one before.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+        });
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop_accepting.clone().cancelled_owned());
+        let server = tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the front door ended");
+            }
+        });
+        let (commands, received) = mpsc::unbounded_channel();
+        let control = Control {
+            table: table.clone(),
+            breakpoints,
+            library: settings.tape_library,
+            replay: CancellationToken::new(),
+            quit: quit.clone(),
+        };
+        let control = tokio::spawn(control.run(received));
+        Ok(Self { url, table, journal, journal_thread, commands, quit, control, server, stop_accepting, stop })
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The way in for commands; unbounded, as a person types into it.
+    pub fn commands(&self) -> mpsc::UnboundedSender<Command> {
+        self.commands.clone()
+    }
+
+    /// Waits for [`Command::Quit`].
+    pub async fn quit(&self) {
+        self.quit.cancelled().await;
+    }
+
+    /// Takes everything down in order: no new clients, held messages released, open exchanges ended, children gone, tapes
+    /// written.
+    pub async fn shut_down(self, on_quit: Option<OnQuit>) {
+        self.quit.cancel();
+        drop(self.commands);
+        let asked = self.control.await.unwrap_or_default();
+        self.stop_accepting.cancel();
+        self.table.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
+        self.stop.listening.cancel();
+        let mut server = self.server;
+        if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+            self.stop.force.cancel();
+            if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+                server.abort();
+            }
+        }
+        let closing = self.table.live().into_iter().map(|connection| {
+            let table = self.table.clone();
+            async move { table.close(connection.session.id(), "tapline ended").await }
+        });
+        futures_util::future::join_all(closing).await;
+        self.journal.publish(Event::Stopping);
+        let thread = self.journal_thread;
+        drop(tokio::task::spawn_blocking(move || thread.finish()).await);
+    }
+}
+
+fn release(on_quit: OnQuit) -> Decision {
+    match on_quit {
+        OnQuit::Forward => Decision::Forward,
+        OnQuit::Fail => Decision::Block(BlockError::JsonRpc {
+            code: respond::ENDED,
+            message: "tapline ended while this message was held".to_owned(),
+            data: None,
+        }),
+    }
+}
+
+/// Carries out commands, one after the other; what takes time gets a task of its own.
+struct Control {
+    table: Arc<Table>,
+    breakpoints: Breakpoints,
+    library: Option<PathBuf>,
+    replay: CancellationToken,
+    quit: CancellationToken,
+}
+
+impl Control {
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) -> OnQuit {
+        loop {
+            let command = tokio::select! {
+                command = commands.recv() => command,
+                () = self.quit.cancelled() => None,
+            };
+            match command {
+                Some(Command::Quit { held }) => {
+                    self.replay.cancel();
+                    self.quit.cancel();
+                    return held;
+                }
+                Some(command) => self.carry_out(command),
+                None => {
+                    self.replay.cancel();
+                    return OnQuit::default();
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        let proxy = self.table.proxy();
+        match command {
+            Command::Settle { ticket, decision, then } => self.settle(ticket, decision, then),
+            Command::ForwardAll => drop(proxy.gate().forward_all()),
+            Command::SetHolding(holding) => match self.breakpoints.set(holding) {
+                Ok(()) => proxy.journal().publish(Event::Holding(self.breakpoints.holding())),
+                Err(error) => self.warn("hold", format!("the hold filter stays as it was: {error}")),
+            },
+            Command::Send { session, message } => self.inject(session, message),
+            Command::CloseSession(session) => {
+                let table = self.table.clone();
+                tokio::spawn(async move { table.close(session, "closed by the operator").await });
+            }
+            Command::ListTapes => self.list_tapes(),
+            Command::OpenTape(path) => self.open_tape(path),
+            Command::Replay { tape, speed } => self.play(tape, speed),
+            Command::StopReplay => self.replay.cancel(),
+            Command::Resync => proxy.journal().resync(),
+            Command::Quit { .. } => {}
+        }
+    }
+
+    fn settle(&self, ticket: Ticket, decision: Decision, then: Then) {
+        let gate = self.table.proxy().gate();
+        // Armed before the message is let go: what answers it may be there in no time.
+        if let Some(held) = gate.held().into_iter().find(|held| held.ticket == ticket) {
+            match then {
+                Then::Nothing => {}
+                Then::HoldNext => self.breakpoints.hold_next(held.envelope.session),
+                Then::HoldReply => self.breakpoints.hold_reply(held.envelope.seq),
+            }
+        }
+        if gate.settle(ticket, decision).is_none() {
+            self.warn("hold", "too late: the message is not held any more".to_owned());
+        }
+    }
+
+    fn inject(&self, session: crate::envelope::SessionId, message: Message) {
+        match self.table.find(session) {
+            Some(connection) => {
+                tokio::spawn(async move { connection.inject(message).await });
+            }
+            None => self.warn("proxy", "that session has ended: nothing was sent".to_owned()),
+        }
+    }
+
+    fn list_tapes(&self) {
+        let (journal, library) = (self.table.proxy().journal().clone(), self.library.clone());
+        tokio::task::spawn_blocking(move || {
+            journal.publish(Event::Tapes(library.map(|dir| tape::catalogue(&dir)).unwrap_or_default()));
+        });
+    }
+
+    fn open_tape(&self, path: PathBuf) {
+        let journal = self.table.proxy().journal().clone();
+        tokio::task::spawn_blocking(move || match tape::Tape::read(&path) {
+            Ok(tape) => {
+                let problems = tape.problems.iter().map(ToString::to_string).collect();
+                journal.publish(Event::TapeOpened { path, envelopes: tape.envelopes, problems });
+            }
+            Err(error) => journal.publish(Event::Log(LogLine::new(Level::Error, "tape", error.to_string()))),
+        });
+    }
+
+    fn play(&mut self, path: PathBuf, speed: Speed) {
+        self.replay.cancel();
+        self.replay = CancellationToken::new();
+        let (table, stop) = (self.table.clone(), self.replay.clone());
+        tokio::spawn(async move {
+            let journal = table.proxy().journal().clone();
+            let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
+            let read = tokio::task::spawn_blocking(move || tape::Tape::read(&path)).await;
+            let tape = match read {
+                Ok(Ok(tape)) => tape,
+                Ok(Err(error)) => return failed(error.to_string()),
+                Err(error) => return failed(error.to_string()),
+            };
+            match table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) {
+                Ok(connection) => {
+                    let session = connection.session.id();
+                    let options = PlayOptions { speed, ..PlayOptions::default() };
+                    let report = |event| journal.publish(Event::Replay(event));
+                    play(&tape, Arc::new(connection), options, report, stop).await;
+                    table.close(session, "the replay ended").await;
+                }
+                Err(error) => failed(error.to_string()),
+            }
+        });
+    }
+
+    fn warn(&self, source: &str, text: String) {
+        self.table.proxy().log(LogLine::new(Level::Warn, source, text));
+    }
+}

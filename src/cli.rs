@@ -1,0 +1,214 @@
+//! The command line: plain data, no behaviour.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::{HeaderName, HeaderValue};
+
+use crate::event::{OnQuit, Speed};
+use crate::tape::compare::Pattern;
+
+/// An interactive debugging proxy for the Model Context Protocol.
+///
+/// tapline sits between an MCP client and an MCP server, shows every message live, lets you hold, edit, block or answer
+/// any of them, records each session to a tape, and plays tapes back.
+#[derive(Debug, Parser)]
+#[command(name = "tapline", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// File to write tapline's own log to
+    #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
+    /// What to log there, such as `debug` or `tapline::upstream=trace`
+    #[arg(long, value_name = "FILTER", global = true, default_value = "info", env = "TAPLINE_LOG")]
+    pub log: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tapline demo                                   a live screen, with nothing else installed
+  tapline run -- npx -y @modelcontextprotocol/server-everything
+                                                 a command behind http://127.0.0.1:7070/mcp
+  tapline run --upstream http://127.0.0.1:9000/mcp
+                                                 a server that is running already
+  tapline replay session.tape.jsonl -- my-server play a recorded client, compare every reply
+
+Exit status: 0 done, 1 the work failed, 2 usage or configuration, 130 and 143 by signal.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Put tapline in front of a server
+    #[command(after_help = "\
+Examples:
+  tapline run -- python my_server.py
+  tapline run --listen 127.0.0.1:8000 --upstream https://example.com/mcp --header 'authorization: Bearer …'
+  tapline run --headless --log-format json --no-record -- my-server 2> messages.jsonl
+
+Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp.")]
+    Run(RunArgs),
+    /// Play a tape's client against a server and compare every reply
+    #[command(after_help = "\
+Examples:
+  tapline replay session.tape.jsonl -- python my_server.py
+  tapline replay session.tape.jsonl --upstream http://127.0.0.1:9000/mcp --speed max
+  tapline replay session.tape.jsonl --ignore '.result.content[*].text' --report junit --out report.xml -- my-server
+
+Exit status: 0 every step passed, 1 a step failed or the server never came up, 2 usage or an unreadable tape.")]
+    Replay(ReplayArgs),
+    /// Watch a built-in client and server talk through a live proxy
+    Demo(DemoArgs),
+    /// End the children of a tapline that was killed
+    #[command(name = crate::upstream::guardian::SUBCOMMAND, hide = true)]
+    Guardian,
+    /// The built-in server of the demo, over stdin and stdout
+    #[command(name = "__demo-server", hide = true)]
+    DemoServer {
+        /// Answers one tool otherwise, as a server does that was changed
+        #[arg(long)]
+        changed: bool,
+    },
+}
+
+/// What tapline stands in front of: one of the two.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct TargetArgs {
+    /// URL of a running MCP server (Streamable HTTP)
+    #[arg(long, value_name = "URL", env = "TAPLINE_UPSTREAM")]
+    pub upstream: Option<String>,
+    /// Command that is an MCP server over stdin and stdout; each session gets a child of its own
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", env = "TAPLINE_LISTEN")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Host name to accept beside the loopback names; repeatable
+    #[arg(long = "allow-host", value_name = "NAME")]
+    pub allow_hosts: Vec<String>,
+    /// Web origin to accept beside our own; repeatable
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    pub allow_origins: Vec<String>,
+    /// Largest request body in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    pub max_body: usize,
+}
+
+/// How what passes is shown and kept.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// No screen: one line a message on stderr (also when stdout is no terminal)
+    #[arg(long, env = "TAPLINE_HEADLESS")]
+    pub headless: bool,
+    /// Form of the headless lines
+    #[arg(long, value_name = "FORM", default_value = "text", env = "TAPLINE_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// Directory to record to [default: the user's data directory]
+    #[arg(long, value_name = "DIR", env = "TAPLINE_TAPES")]
+    pub tapes: Option<PathBuf>,
+    /// Record nothing: leaves nothing on disk
+    #[arg(long, conflicts_with = "tapes")]
+    pub no_record: bool,
+    /// Hold messages that match this filter from the start, such as `~m tools/call`
+    #[arg(long, value_name = "FILTER")]
+    pub hold: Option<String>,
+    /// What happens to held messages on quit; the screen asks unless this says
+    #[arg(long, value_name = "WHAT", env = "TAPLINE_ON_QUIT")]
+    pub on_quit: Option<OnQuitArg>,
+    /// Draw with ASCII characters only
+    #[arg(long, env = "TAPLINE_ASCII")]
+    pub ascii: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnQuitArg {
+    /// Send them on as they are
+    Forward,
+    /// Answer requests with an error
+    Fail,
+}
+
+impl From<OnQuitArg> for OnQuit {
+    fn from(on_quit: OnQuitArg) -> Self {
+        match on_quit {
+            OnQuitArg::Forward => Self::Forward,
+            OnQuitArg::Fail => Self::Fail,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The tape to play
+    #[arg(value_name = "TAPE")]
+    pub tape: PathBuf,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Recorded pauses divided by this, or `max` for none
+    #[arg(long, value_name = "N|max", default_value = "1", value_parser = speed)]
+    pub speed: Speed,
+    /// Path of reply values not to compare, such as `.result._meta` or `.result.content[*].text`; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub ignore: Vec<Pattern>,
+    /// Form of the report
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub report: ReportFormat,
+    /// File for the report [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Header to send to the upstream; repeatable
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
+    Junit,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("a header reads `name: value`")?;
+    let name = name.trim().parse().map_err(|_| format!("`{name}` is not a header name"))?;
+    let mut value = HeaderValue::from_str(value.trim()).map_err(|_| "the value holds characters no header may hold")?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+fn speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed::Max);
+    }
+    match text.parse::<f64>() {
+        Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
+        _ => Err("a number above 0, or `max`".to_owned()),
+    }
+}

@@ -1,0 +1,91 @@
+//! The operator's breakpoints: a hold filter, "hold the next one", "hold the reply to this one".
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{Interceptor, Verdict};
+use crate::envelope::{Envelope, Seq, SessionId};
+use crate::event::Holding;
+use crate::filter::{Filter, FilterError};
+
+/// A handle: the chain asks one clone, the control task sets another.
+#[derive(Clone, Default)]
+pub struct Breakpoints {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Whether there is anything to look at: keeps the lock off the way of a message when nothing is set.
+    armed: AtomicBool,
+    points: Mutex<Points>,
+}
+
+#[derive(Default)]
+struct Points {
+    holding: Holding,
+    filter: Option<Filter>,
+    /// Sessions whose very next message is held.
+    next: HashSet<SessionId>,
+    /// Requests whose reply is held.
+    replies: HashSet<Seq>,
+}
+
+impl Breakpoints {
+    /// Sets the filter and whether it holds.
+    ///
+    /// # Errors
+    /// Where the expression cannot be parsed; then everything stays as it was.
+    pub fn set(&self, holding: Holding) -> Result<(), FilterError> {
+        let filter = if holding.filter.trim().is_empty() { None } else { Some(Filter::parse(&holding.filter)?) };
+        let mut points = self.shared.points.lock();
+        points.filter = filter.filter(|_| holding.on);
+        points.holding = holding;
+        self.rearm(&points);
+        Ok(())
+    }
+
+    pub fn holding(&self) -> Holding {
+        self.shared.points.lock().holding.clone()
+    }
+
+    pub fn hold_next(&self, session: SessionId) {
+        let mut points = self.shared.points.lock();
+        points.next.insert(session);
+        self.rearm(&points);
+    }
+
+    pub fn hold_reply(&self, request: Seq) {
+        let mut points = self.shared.points.lock();
+        points.replies.insert(request);
+        self.rearm(&points);
+    }
+
+    fn rearm(&self, points: &Points) {
+        let armed = points.filter.is_some() || !points.next.is_empty() || !points.replies.is_empty();
+        self.shared.armed.store(armed, Ordering::Release);
+    }
+}
+
+impl Interceptor for Breakpoints {
+    fn inspect(&self, envelope: &Envelope) -> Verdict {
+        if !self.shared.armed.load(Ordering::Acquire) {
+            return Verdict::Continue;
+        }
+        let mut points = self.shared.points.lock();
+        let reason = if points.next.remove(&envelope.session) {
+            "step".to_owned()
+        } else if envelope.reply_to.as_ref().is_some_and(|to| points.replies.remove(&to.seq)) {
+            "reply to a message you held".to_owned()
+        } else if points.filter.as_ref().is_some_and(|filter| filter.matches(envelope)) {
+            points.holding.filter.clone()
+        } else {
+            return Verdict::Continue;
+        };
+        self.rearm(&points);
+        Verdict::Pause(reason)
+    }
+}

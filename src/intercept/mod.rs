@@ -1,0 +1,53 @@
+//! Who decides what becomes of a message: interceptors, asked in order, before it is sent on.
+//!
+//! Deciding is synchronous and looks at values only; waiting for the operator is the [`gate`]'s part, and doing is
+//! `proxy::pass`'s.
+
+pub mod breakpoints;
+pub mod gate;
+
+use crate::envelope::{Author, Envelope};
+use crate::event::BlockError;
+use crate::message::Message;
+
+/// What an interceptor wants done with a message.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    Continue,
+    /// Send this instead; interceptors further on see the new message.
+    Modify(Message, Author),
+    /// Send nothing on; a request is answered with the error, a reply replaced by it.
+    Block(BlockError, Author),
+    /// Let the operator decide. The text says why.
+    Pause(String),
+}
+
+/// Looks at one message and decides. It must not wait, and must not fail.
+pub trait Interceptor: Send + Sync {
+    /// `envelope` is the message as it would pass: outcome `Forwarded`, earlier edits applied.
+    fn inspect(&self, envelope: &Envelope) -> Verdict;
+}
+
+/// Interceptors in order. The first that does not continue wins, except that an edit feeds the next one.
+#[derive(Default)]
+pub struct Chain {
+    interceptors: Vec<Box<dyn Interceptor>>,
+}
+
+impl Chain {
+    pub fn new(interceptors: Vec<Box<dyn Interceptor>>) -> Self {
+        Self { interceptors }
+    }
+
+    /// Asks all in order; edits are applied to `envelope`, anything else is returned for the spine to do.
+    pub fn decide(&self, envelope: &mut Envelope) -> Verdict {
+        for interceptor in &self.interceptors {
+            match interceptor.inspect(envelope) {
+                Verdict::Continue => {}
+                Verdict::Modify(message, author) => envelope.edit(message, author),
+                verdict => return verdict,
+            }
+        }
+        Verdict::Continue
+    }
+}

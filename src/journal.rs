@@ -1,0 +1,309 @@
+//! What happened, in order: one thread takes every event from the core, writes tapes, remembers the latest messages, and
+//! feeds whoever watches.
+//!
+//! The wire never waits for it. Publishing is one push to a queue; the thread is woken for the first event of a quiet
+//! time, writes at once, and then looks again a moment later, so that under load it is woken at most once a moment
+//! instead of once a message (a wake costs more than the rest of a message's way: CONTRIBUTING, benchmarks). That
+//! moment is also the most that `kill -9` can cost a tape.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use parking_lot::Mutex;
+
+use crate::envelope::{Envelope, SessionId};
+use crate::event::{Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, Ticket};
+use crate::tape::TapeError;
+use crate::tape::record::{Notice, Recorder};
+
+/// The least time between two wakes of the thread.
+const MOMENT: Duration = Duration::from_millis(1);
+/// Bytes of messages that may wait for the thread; beyond that they pass unrecorded, and the gap is marked.
+const MOST_WAITING: usize = 256 << 20;
+/// What a screen that comes late, or has lost events, is told again.
+const MOST_REMEMBERED: usize = 20_000;
+const MOST_REMEMBERED_BYTES: usize = 64 << 20;
+/// Log lines remembered.
+const MOST_LINES: usize = 2_000;
+
+/// The core's end.
+#[derive(Clone)]
+pub struct Journal {
+    queue: Sender<Entry>,
+    load: Arc<Load>,
+}
+
+/// The thread; [`JournalThread::finish`] waits until everything is written.
+pub struct JournalThread {
+    queue: Sender<Entry>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Load {
+    /// Bytes of messages in the queue.
+    waiting: AtomicUsize,
+    /// Messages refused because of it.
+    refused: AtomicU64,
+    /// The sessions they belong to, with their counts; touched on refusal only.
+    gaps: Mutex<HashMap<SessionId, u64>>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "nearly every entry is an event")]
+enum Entry {
+    Event(Event),
+    Subscribe(Feed),
+    Resync,
+    Finish,
+}
+
+impl Journal {
+    /// Starts the thread. `tapes`: where sessions are recorded, if they are.
+    pub fn start(tapes: Option<PathBuf>) -> (Self, JournalThread) {
+        let (queue, entries) = crossbeam_channel::unbounded();
+        let load = Arc::new(Load::default());
+        let writer = Writer {
+            load: load.clone(),
+            recorder: tapes.map(Recorder::new),
+            feeds: Vec::new(),
+            memory: Memory::default(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(&entries))
+            .expect("a process that cannot start a thread cannot do anything else either");
+        (Self { queue: queue.clone(), load }, JournalThread { queue, thread })
+    }
+
+    /// Hands an event over. Never waits; messages beyond the memory limit are counted instead of kept.
+    pub fn publish(&self, event: Event) {
+        if let Event::Passed(envelope) = &event {
+            let size = weight(envelope);
+            if self.load.waiting.fetch_add(size, Ordering::Relaxed) > MOST_WAITING {
+                self.load.waiting.fetch_sub(size, Ordering::Relaxed);
+                self.load.refused.fetch_add(1, Ordering::Relaxed);
+                *self.load.gaps.lock().entry(envelope.session).or_default() += 1;
+                return;
+            }
+        }
+        // Fails only when tapline is past its end.
+        drop(self.queue.send(Entry::Event(event)));
+    }
+
+    /// Feeds another reader, beginning with everything that is still remembered.
+    pub fn subscribe(&self, feed: Feed) {
+        drop(self.queue.send(Entry::Subscribe(feed)));
+    }
+
+    /// Tells all readers everything again.
+    pub fn resync(&self) {
+        drop(self.queue.send(Entry::Resync));
+    }
+}
+
+impl JournalThread {
+    /// Waits until all that was published has been written and told.
+    pub fn finish(self) {
+        drop(self.queue.send(Entry::Finish));
+        if self.thread.join().is_err() {
+            tracing::error!("the journal ended by a panic; the end of a tape may be missing");
+        }
+    }
+}
+
+fn weight(envelope: &Envelope) -> usize {
+    envelope.message.raw().len() + 256
+}
+
+struct Writer {
+    load: Arc<Load>,
+    recorder: Option<Recorder>,
+    feeds: Vec<Feed>,
+    memory: Memory,
+}
+
+impl Writer {
+    fn run(mut self, entries: &Receiver<Entry>) {
+        while let Ok(first) = entries.recv() {
+            let mut finished = false;
+            for entry in std::iter::once(first).chain(entries.try_iter()) {
+                finished |= matches!(entry, Entry::Finish);
+                self.take(entry);
+            }
+            self.settle_gaps();
+            self.flush();
+            if finished {
+                return;
+            }
+            std::thread::sleep(MOMENT);
+        }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        match entry {
+            Entry::Event(event) => self.event(event),
+            Entry::Subscribe(feed) => {
+                self.memory.tell(&feed);
+                self.feeds.push(feed);
+            }
+            Entry::Resync => self.feeds.iter().for_each(|feed| self.memory.tell(feed)),
+            Entry::Finish => {}
+        }
+    }
+
+    fn event(&mut self, mut event: Event) {
+        match &mut event {
+            Event::Passed(envelope) => {
+                self.load.waiting.fetch_sub(weight(envelope), Ordering::Relaxed);
+                if let Some(recorder) = &mut self.recorder {
+                    // Not open: it was closed a moment ago, and what trickles in after that is not lost from the screen.
+                    drop(recorder.append(envelope));
+                }
+            }
+            Event::SessionOpened(session) => self.open_tape(session),
+            Event::SessionChanged(session) => {
+                if let Some(recorder) = &mut self.recorder {
+                    drop(recorder.observe(session));
+                    session.tape = recorder.path(session.id).map(Into::into);
+                }
+            }
+            _ => {}
+        }
+        let closed = match &event {
+            Event::SessionClosed { session, reason } => Some((*session, reason.clone())),
+            _ => None,
+        };
+        self.tell(event);
+        if let Some((session, reason)) = closed {
+            self.close_tape(session, &reason);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.feeds.retain(|feed| feed.publish(event.clone()));
+        self.memory.remember(event);
+    }
+
+    fn open_tape(&mut self, session: &mut Session) {
+        let Some(recorder) = &mut self.recorder else { return };
+        match recorder.open(session) {
+            Ok(path) => session.tape = Some(path),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                let text = format!("{error}{cause}; messages pass unrecorded until it can be made");
+                self.tell(Event::Log(LogLine::new(Level::Error, "tape", text).of(session.id)));
+            }
+        }
+    }
+
+    fn close_tape(&mut self, session: SessionId, reason: &str) {
+        let Some(recorder) = &mut self.recorder else { return };
+        match recorder.close(session, reason) {
+            Ok(()) | Err(TapeError::NotOpen(_)) => {}
+            Err(error) => {
+                let text = format!("the end of a tape is missing: {error}");
+                self.tell(Event::Log(LogLine::new(Level::Error, "tape", text).of(session)));
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let notices = recorder.flush();
+        self.notices(notices);
+    }
+
+    fn notices(&mut self, notices: Vec<Notice>) {
+        for notice in notices {
+            let level = if matches!(notice, Notice::Failed { .. }) { Level::Error } else { Level::Info };
+            self.tell(Event::Log(LogLine::new(level, "tape", notice.to_string()).of(notice.session())));
+        }
+    }
+
+    /// Marks what was refused since the last batch, on the tape and on the screen.
+    fn settle_gaps(&mut self) {
+        if self.load.refused.swap(0, Ordering::Relaxed) == 0 {
+            return;
+        }
+        let gaps = std::mem::take(&mut *self.load.gaps.lock());
+        for (session, messages) in gaps {
+            if let Some(recorder) = &mut self.recorder {
+                drop(recorder.gap(session, messages));
+            }
+            self.tell(Event::Gap { session, messages });
+        }
+    }
+}
+
+/// What a late reader is told: the latest messages, and the present state of everything else.
+#[derive(Default)]
+struct Memory {
+    listening: Vec<Event>,
+    sessions: Vec<Session>,
+    messages: VecDeque<Arc<Envelope>>,
+    bytes: usize,
+    held: Vec<Arc<Held>>,
+    holding: Holding,
+    lines: VecDeque<LogLine>,
+}
+
+impl Memory {
+    fn remember(&mut self, event: Event) {
+        match event {
+            Event::Listening { .. } => self.listening.push(event),
+            Event::SessionOpened(session) => self.sessions.push(session),
+            Event::SessionChanged(session) => {
+                if let Some(known) = self.sessions.iter_mut().find(|known| known.id == session.id) {
+                    *known = session;
+                }
+            }
+            Event::SessionClosed { session, reason } => {
+                if let Some(known) = self.sessions.iter_mut().find(|known| known.id == session) {
+                    known.state = SessionState::Closed { reason };
+                }
+            }
+            Event::Passed(envelope) => self.remember_message(envelope),
+            Event::Held(held) => self.held.push(held),
+            Event::Settled { ticket } => self.settled(ticket),
+            Event::Holding(holding) => self.holding = holding,
+            Event::Log(line) => {
+                self.lines.push_back(line);
+                if self.lines.len() > MOST_LINES {
+                    self.lines.pop_front();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn remember_message(&mut self, envelope: Arc<Envelope>) {
+        self.bytes += weight(&envelope);
+        self.messages.push_back(envelope);
+        while self.messages.len() > MOST_REMEMBERED || self.bytes > MOST_REMEMBERED_BYTES {
+            let Some(oldest) = self.messages.pop_front() else { return };
+            self.bytes -= weight(&oldest);
+        }
+    }
+
+    fn settled(&mut self, ticket: Ticket) {
+        self.held.retain(|held| held.ticket != ticket);
+    }
+
+    fn tell(&self, feed: &Feed) {
+        let events = std::iter::once(Event::ResyncStarted)
+            .chain(self.listening.iter().cloned())
+            .chain(self.sessions.iter().cloned().map(Event::SessionOpened))
+            .chain(self.messages.iter().cloned().map(Event::Passed))
+            .chain(self.held.iter().cloned().map(Event::Held))
+            .chain(self.lines.iter().cloned().map(Event::Log))
+            .chain([Event::Holding(self.holding.clone()), Event::ResyncDone]);
+        for event in events {
+            feed.publish(event);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The subcommands: from parsed arguments to an exit status.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{Core, Settings};
+use crate::cli::{Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, TargetArgs, WatchArgs};
+use crate::demo::server::{Scenario, ServerOptions};
+use crate::event::{Feed, OnQuit};
+use crate::proxy::table::Target;
+use crate::replay::{self, Replay, Verdict};
+use crate::tape::Tape;
+use crate::upstream::guardian::{self, Guardian};
+use crate::upstream::http::{ExtraHeaders, HttpUpstream};
+use crate::upstream::stdio::CommandLine;
+use crate::{demo, headless, logging, tape, ui};
+
+/// Events a screen may lag behind before it must ask for everything again.
+const FEED: usize = 65_536;
+
+/// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
+const DEMO_PACE: Duration = Duration::from_millis(700);
+const DEMO_STREAM_PACE: Duration = Duration::from_millis(150);
+
+/// Usage or configuration.
+const USAGE: u8 = 2;
+
+/// Runs a subcommand to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    let _log = match cli.log_file.as_deref().map(|file| logging::to_file(file, &cli.log)).transpose() {
+        Ok(guard) => guard,
+        Err(error) => {
+            say(&format!("tapline: {error:#}"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    match cli.command {
+        Command::Guardian => {
+            guardian::run(std::io::stdin().lock());
+            ExitCode::SUCCESS
+        }
+        command => match with_runtime(command) {
+            Ok(code) => code,
+            Err(failure) => {
+                say(&format!("tapline: {:#}", failure.error));
+                ExitCode::from(failure.status)
+            }
+        },
+    }
+}
+
+/// An error and the exit status that goes with it.
+pub struct Failure {
+    status: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// A mistake in how tapline was called.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { status: USAGE, error: error.into() }
+    }
+}
+
+/// The work failed.
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { status: 1, error: error.into() }
+    }
+}
+
+fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
+    // reqwest takes the process's provider, and panics without one. Already installed is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Run(args) => run_proxy(args).await,
+            Command::Replay(args) => replay_tape(args).await,
+            Command::Demo(args) => run_demo(args).await,
+            Command::DemoServer { changed } => serve_demo(changed).await,
+            Command::Guardian => unreachable!("it has ended before there was a runtime"),
+        }
+    });
+    // Blocking reads of stdin cannot be cancelled: do not wait for them.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
+    let target = target(args.target, args.headers)?;
+    let tapes = tape_dir(&args.watch)?;
+    let settings = Settings {
+        listen: args.listen,
+        target,
+        tapes: tapes.clone().filter(|_| !args.watch.no_record),
+        tape_library: tapes,
+        hold: args.watch.hold.clone(),
+        allow_hosts: args.allow_hosts,
+        allow_origins: args.allow_origins,
+        max_body: args.max_body.saturating_mul(1 << 20),
+    };
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    watch(core, args.watch).await
+}
+
+async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
+    let scenario = if changed { Scenario::Changed } else { Scenario::Original };
+    let options = ServerOptions { scenario, ..ServerOptions::default() };
+    demo::server::serve_stdio(tokio::io::stdin(), tokio::io::stdout(), options).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
+    let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
+    for problem in &tape.problems {
+        say(&format!("tapline: {}: {problem}", args.tape.display()));
+    }
+    let replay = Replay {
+        tape,
+        target: target(args.target, args.headers.clone())?,
+        speed: args.speed,
+        ignore: args.ignore,
+        headers: args.headers.into_iter().collect(),
+        format: args.report,
+        out: args.out,
+    };
+    let stop = CancellationToken::new();
+    let mut signals = Signals::new()?;
+    let playing = replay::run(replay, stop.clone());
+    tokio::pin!(playing);
+    tokio::select! {
+        verdict = &mut playing => Ok(match verdict? {
+            Verdict::Passed => ExitCode::SUCCESS,
+            Verdict::Failed => ExitCode::FAILURE,
+        }),
+        signal = signals.next() => {
+            // The session is ended in order, and what was played is reported.
+            stop.cancel();
+            playing.await?;
+            Ok(ExitCode::from(signal.status()))
+        }
+    }
+}
+
+async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free loopback port for the demo's server")?;
+    let server = listener.local_addr().context("the demo's server has no address")?;
+    let stop = CancellationToken::new();
+    let options = ServerOptions { pace: DEMO_STREAM_PACE, ..ServerOptions::default() };
+    tokio::spawn(demo::server::serve(listener, options, stop.clone()));
+
+    let upstream = HttpUpstream::new(&format!("http://{server}/mcp"), Vec::new()).map_err(anyhow::Error::msg)?;
+    let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
+    let on_screen = has_screen(&args.watch);
+    settings.listen = args.listen;
+    settings.tape_library = tape_dir(&args.watch)?;
+    settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
+    // Without a screen nobody could let the held call go.
+    settings.hold = args.watch.hold.clone().or_else(|| on_screen.then(|| demo::HOLD_FILTER.to_owned()));
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let url = core.url().to_owned();
+    let status = if on_screen {
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) = demo::client::run(&url, DEMO_PACE, stop, |_| {}).await {
+                    tracing::error!(%error, "the demo's client gave up");
+                }
+            }
+        });
+        watch(core, args.watch).await?
+    } else {
+        demo_once(core, args.watch, &url).await?
+    };
+    stop.cancel();
+    say(demo::GOODBYE);
+    Ok(status)
+}
+
+/// The demo for a pipe or a log: the story once, flat out.
+async fn demo_once(core: Core, args: WatchArgs, url: &str) -> Result<ExitCode, Failure> {
+    let printer = print_lines(&core, args.log_format);
+    let told = demo::client::script(url).await;
+    core.shut_down(args.on_quit.map(OnQuit::from)).await;
+    drop(printer.join());
+    told.context("the demo's client gave up")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a running core until it is told to stop, then takes it down.
+async fn watch(core: Core, args: WatchArgs) -> Result<ExitCode, Failure> {
+    let on_quit = args.on_quit.map(OnQuit::from);
+    if has_screen(&args) { watch_screen(core, &args, on_quit).await } else { watch_lines(core, &args, on_quit).await }
+}
+
+fn has_screen(args: &WatchArgs) -> bool {
+    !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+}
+
+async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    let printer = print_lines(&core, args.log_format);
+    let signal = signals.next().await;
+    core.shut_down(on_quit).await;
+    drop(printer.join());
+    Ok(ExitCode::from(signal.status()))
+}
+
+fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    let (feed, reader) = Feed::bounded(FEED);
+    core.journal().subscribe(feed);
+    std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
+}
+
+async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    let (feed, reader) = Feed::bounded(FEED);
+    core.journal().subscribe(feed);
+    let mut settings = ui::Settings { on_quit, ..ui::Settings::from_env() };
+    settings.ascii |= args.ascii;
+    let (keys, input) = ui::inputs();
+    let (commands, from_outside) = (core.commands(), keys.clone());
+    let (ended, mut end) = tokio::sync::oneshot::channel();
+    let screen = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
+        // The core is gone when this fails, and the screen is about to hear of it.
+        let exit = ui::show(settings, reader, (keys, input), |command| drop(commands.send(command)));
+        let _ = ended.send(());
+        exit
+    })?;
+    let mut terminated = None;
+    loop {
+        tokio::select! {
+            _ = &mut end => break,
+            signal = signals.next() => {
+                let input = match signal {
+                    Signal::Interrupt => ui::Input::Interrupt,
+                    Signal::Terminate => ui::Input::Terminate,
+                };
+                terminated = Some(signal);
+                // Full only when the screen hangs: then the next signal tries again.
+                drop(from_outside.try_send(input));
+            }
+        }
+    }
+    core.shut_down(on_quit).await;
+    match screen.join() {
+        Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(terminated.unwrap_or(Signal::Terminate).status())),
+        Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
+        Ok(Err(error)) => Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into()),
+        Err(_) => Err(anyhow::anyhow!("the screen ended by a bug in tapline; please report what stands above").into()),
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    Interrupt,
+    Terminate,
+}
+
+impl Signal {
+    /// 128 and the number of the signal, as shells have it.
+    fn status(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.hang_up.recv() => Signal::Terminate,
+        }
+    }
+}
+
+fn target(args: TargetArgs, headers: ExtraHeaders) -> Result<Target, Failure> {
+    if let Some(url) = args.upstream {
+        let upstream = HttpUpstream::new(&url, headers).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
+        return Ok(Target::Server(Arc::new(upstream)));
+    }
+    let command = CommandLine::new(&args.command).context("no command after `--`").map_err(Failure::usage)?;
+    let program = std::env::current_exe().context("cannot find tapline's own program file")?;
+    Ok(Target::Command(command, Guardian::new(program)))
+}
+
+/// Where tapes are; `None` only where nothing is recorded and no place is known.
+fn tape_dir(args: &WatchArgs) -> Result<Option<PathBuf>, Failure> {
+    match (&args.tapes, tape::default_dir()) {
+        (Some(dir), _) => Ok(Some(dir.clone())),
+        (None, Ok(dir)) => Ok(Some(dir)),
+        (None, Err(_)) if args.no_record => Ok(None),
+        (None, Err(error)) => Err(Failure::usage(error)),
+    }
+}
+
+/// One line for the person at the terminal. A closed stderr is no reason to fail.
+fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}

@@ -1,0 +1,338 @@
+//! One session on its upstream: each exchange of the client through the spine, there and back.
+//!
+//! Front doors, the player and the operator's own requests all come through here. A session is itself an
+//! [`Upstream`], so whoever can talk to a server can talk to one through tapline.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, FuturesUnordered};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::headers::Latest;
+use super::pipe::PipeLink;
+use super::session::LiveSession;
+use super::{Arrival, Pass, Passage, Proxy, headers};
+use crate::envelope::{Author, Direction, Transport, Via};
+use crate::event::{Event, Level, LogLine, SessionState};
+use crate::message::{Id, Message};
+use crate::sse;
+use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
+
+/// What a session is connected to.
+pub enum Link {
+    /// A server that answers each exchange by itself.
+    Exchanges(Arc<dyn Upstream>),
+    /// A child with one pipe for everything.
+    Pipe(Arc<PipeLink>),
+}
+
+/// A session together with its upstream.
+pub struct Connection {
+    pub proxy: Arc<Proxy>,
+    pub session: Arc<LiveSession>,
+    pub link: Link,
+    /// Set for a replay: its messages are not a client's own.
+    author: Option<Author>,
+    /// Of the client's latest POST: what the operator's own requests go out with.
+    client_headers: Latest,
+    reply_headers: Latest,
+}
+
+/// Whose exchange it is.
+enum Sender {
+    /// The client, or whoever plays its part.
+    Client(Option<Author>),
+    /// The operator: the answer is shown and goes no further.
+    Operator,
+}
+
+impl Connection {
+    pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, link: Link, author: Option<Author>) -> Arc<Self> {
+        Arc::new(Self {
+            proxy,
+            session,
+            link,
+            author,
+            client_headers: Latest::default(),
+            reply_headers: Latest::default(),
+        })
+    }
+
+    /// Takes one exchange of the client to the upstream and its answer back.
+    ///
+    /// # Errors
+    /// Where the upstream does not answer. What the client is told then is `respond`'s part.
+    pub async fn exchange(self: &Arc<Self>, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
+        self.run(outgoing, Sender::Client(self.author.clone())).await
+    }
+
+    /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
+    pub async fn inject(self: &Arc<Self>, message: Message) {
+        let message = message.with_id(&Id::random()).unwrap_or(message);
+        let mut headers = self.client_headers.get().as_ref().clone();
+        headers::towards_upstream(&mut headers);
+        headers::refresh(&mut headers, &message);
+        let outgoing = Outgoing { method: Method::POST, headers, message: Some(message) };
+        let reply = self.run(outgoing, Sender::Operator).await;
+        match reply {
+            Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
+            Ok(_) => {}
+            Err(error) => self.log(Level::Error, format!("the request you sent got no answer: {error}")),
+        }
+    }
+
+    async fn run(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Result<Reply, UpstreamError> {
+        let withheld = matches!(sender, Sender::Operator);
+        let listens = outgoing.method == Method::GET;
+        let request_headers = match &outgoing.message {
+            Some(_) => self.client_headers.keep(&outgoing.headers),
+            None => Arc::new(outgoing.headers.clone()),
+        };
+        let mut awaits_reply = false;
+        if let Some(message) = outgoing.message.take() {
+            awaits_reply = message.asks();
+            let transport = Transport { headers: Some(request_headers.clone()), ..Transport::new(Via::Http) };
+            let mut arrival = Arrival::new(Direction::ToServer, transport, message);
+            arrival.injected = match sender {
+                Sender::Client(author) => author,
+                Sender::Operator => Some(Author::Operator),
+            };
+            match self.proxy.pass(&self.session, arrival).settled().await {
+                Passage::Send { message, edited } => {
+                    if edited {
+                        headers::refresh(&mut outgoing.headers, &message);
+                    }
+                    outgoing.message = Some(message);
+                }
+                Passage::Answer(answer) => return Ok(whole(answer)),
+                Passage::Nothing if awaits_reply => return std::future::pending().await,
+                Passage::Nothing => return Ok(accepted()),
+            }
+        }
+        let reply = match &self.link {
+            Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
+            Link::Exchanges(upstream) => {
+                let reply = upstream.send(outgoing).await?;
+                self.take_back(reply, request_headers, withheld, awaits_reply).await
+            }
+        };
+        Ok(if listens { self.while_open(reply) } else { reply })
+    }
+
+    /// A listening stream does not end by itself: it ends with its session.
+    fn while_open(&self, mut reply: Reply) -> Reply {
+        if let ReplyBody::Stream(items) = reply.body {
+            reply.body = ReplyBody::Stream(items.take_until(self.session.closed().clone().cancelled_owned()).boxed());
+        }
+        reply
+    }
+
+    /// The answer of an upstream through the spine.
+    async fn take_back(
+        self: &Arc<Self>,
+        mut reply: Reply,
+        request_headers: Arc<HeaderMap>,
+        withheld: bool,
+        awaited: bool,
+    ) -> Reply {
+        headers::strip_hop_by_hop(&mut reply.headers);
+        let facts = Facts { status: reply.status, headers: self.reply_headers.keep(&reply.headers), withheld };
+        reply.body = match reply.body {
+            ReplyBody::Empty => ReplyBody::Empty,
+            ReplyBody::Whole(message) => {
+                let arrival = facts.arrival(Via::Http, message, None);
+                match self.proxy.pass(&self.session, arrival).settled().await {
+                    Passage::Send { message, .. } => ReplyBody::Whole(message),
+                    // The reply was dropped: the client is left to its patience, as if the server had said nothing.
+                    Passage::Nothing if awaited => std::future::pending().await,
+                    Passage::Nothing | Passage::Answer(_) => ReplyBody::Empty,
+                }
+            }
+            ReplyBody::Stream(upstream) => ReplyBody::Stream(
+                Passing {
+                    connection: self.clone(),
+                    upstream,
+                    facts,
+                    request_headers,
+                    held: FuturesUnordered::new(),
+                    ended: false,
+                }
+                .boxed(),
+            ),
+        };
+        reply
+    }
+
+    /// Sends the server an answer that we made in the client's place, because its request was blocked.
+    fn answer_server(self: &Arc<Self>, answer: Message, client_headers: &HeaderMap) {
+        let Link::Exchanges(upstream) = &self.link else { return };
+        let mut headers = client_headers.clone();
+        headers::towards_upstream(&mut headers);
+        // The exchange it belongs to may be a GET: these are of a POST.
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.remove(headers::LAST_EVENT_ID);
+        let outgoing = Outgoing { method: Method::POST, headers, message: Some(answer) };
+        let (connection, upstream) = (self.clone(), upstream.clone());
+        tokio::spawn(async move {
+            if let Err(error) = upstream.send(outgoing).await {
+                connection.log(Level::Error, format!("the server did not get the answer to its request: {error}"));
+            }
+        });
+    }
+
+    pub(super) fn log(&self, level: Level, text: String) {
+        self.proxy.log(LogLine::new(level, "proxy", text).of(self.session.id()));
+    }
+}
+
+/// A session that is known no more is over when its last exchange is: only then is its tape complete.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let reason = match self.session.info().state {
+            SessionState::Closed { reason } => reason,
+            _ => "tapline ended".to_owned(),
+        };
+        self.proxy.journal().publish(Event::SessionClosed { session: self.session.id(), reason });
+    }
+}
+
+impl Upstream for Arc<Connection> {
+    fn label(&self) -> &str {
+        match &self.link {
+            Link::Exchanges(upstream) => upstream.label(),
+            Link::Pipe(link) => link.label(),
+        }
+    }
+
+    fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
+        self.exchange(outgoing).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            match &self.link {
+                Link::Exchanges(upstream) => upstream.close().await,
+                Link::Pipe(link) => link.close().await,
+            }
+        }
+        .boxed()
+    }
+}
+
+/// `202 Accepted`, empty: what notifications and replies get.
+pub(super) fn accepted() -> Reply {
+    Reply { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), body: ReplyBody::Empty }
+}
+
+/// A JSON body of ours.
+pub(super) fn whole(message: Message) -> Reply {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Reply { status: StatusCode::OK, headers, body: ReplyBody::Whole(message) }
+}
+
+/// What all messages of one response have in common.
+struct Facts {
+    status: StatusCode,
+    headers: Arc<HeaderMap>,
+    withheld: bool,
+}
+
+impl Facts {
+    fn arrival(&self, via: Via, message: Message, framing: Option<&Framing>) -> Arrival {
+        let sse = match framing {
+            Some(Framing::Sse { fields, .. }) => fields.clone(),
+            _ => None,
+        };
+        let transport = Transport { via, status: Some(self.status.as_u16()), headers: Some(self.headers.clone()), sse };
+        Arrival { withheld: self.withheld, ..Arrival::new(Direction::ToClient, transport, message) }
+    }
+}
+
+/// A stream of the upstream on its way through the spine. A held message stands aside; what comes after it flows on.
+struct Passing {
+    connection: Arc<Connection>,
+    upstream: BoxStream<'static, Result<Item, UpstreamError>>,
+    facts: Facts,
+    request_headers: Arc<HeaderMap>,
+    held: FuturesUnordered<BoxFuture<'static, (Passage, Framing)>>,
+    ended: bool,
+}
+
+impl Passing {
+    fn finish(&self, passage: Passage, framing: Framing) -> Option<Item> {
+        match passage {
+            Passage::Send { .. } if self.facts.withheld => None,
+            Passage::Send { message, edited } => {
+                let framing = if edited { framing.around(&message) } else { framing };
+                Some(Item::Message(Incoming { message, framing }))
+            }
+            Passage::Answer(answer) => {
+                self.connection.answer_server(answer, &self.request_headers);
+                None
+            }
+            Passage::Nothing => None,
+        }
+    }
+
+    fn admit(&mut self, incoming: Incoming) -> Option<Item> {
+        let Incoming { message, framing } = incoming;
+        let arrival = self.facts.arrival(Via::Sse, message, Some(&framing));
+        match self.connection.proxy.pass(&self.connection.session, arrival) {
+            Pass::Now(passage) => self.finish(passage, framing),
+            Pass::Held(held) => {
+                self.held.push(held.map(|passage| (passage, framing)).boxed());
+                None
+            }
+        }
+    }
+}
+
+impl Stream for Passing {
+    type Item = Result<Item, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Poll::Ready(Some((passage, framing))) = self.held.poll_next_unpin(context) {
+                match self.finish(passage, framing) {
+                    Some(item) => return Poll::Ready(Some(Ok(item))),
+                    None => continue,
+                }
+            }
+            if self.ended {
+                return if self.held.is_empty() { Poll::Ready(None) } else { Poll::Pending };
+            }
+            match self.upstream.poll_next_unpin(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => self.ended = true,
+                Poll::Ready(Some(Err(error))) => {
+                    self.connection.log(Level::Error, error.to_string());
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(Some(Ok(Item::Filler(bytes)))) if self.facts.withheld => drop(bytes),
+                Poll::Ready(Some(Ok(Item::Filler(bytes)))) => return Poll::Ready(Some(Ok(Item::Filler(bytes)))),
+                Poll::Ready(Some(Ok(Item::Message(incoming)))) => {
+                    if let Some(item) = self.admit(incoming) {
+                        return Poll::Ready(Some(Ok(item)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Framing {
+    /// The same frame around another message.
+    pub(super) fn around(self, message: &Message) -> Self {
+        match self {
+            Self::Line { .. } => Self::Line { line: super::pipe::one_line(message) },
+            Self::Sse { frame, fields } => Self::Sse { frame: sse::replace_data(&frame, message.raw()), fields },
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Which headers go on, and which must change when a message was edited.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+use parking_lot::Mutex;
+
+use crate::envelope::is_noise;
+use crate::message::Message;
+
+pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// What the latest message of a session came with. The next one nearly always comes with the same, and shares it.
+#[derive(Default)]
+pub struct Latest(Mutex<Arc<HeaderMap>>);
+
+impl Latest {
+    pub fn get(&self) -> Arc<HeaderMap> {
+        self.0.lock().clone()
+    }
+
+    /// Those headers that are worth keeping, out of the read buffer they came in.
+    pub fn keep(&self, headers: &HeaderMap) -> Arc<HeaderMap> {
+        let kept = || headers.iter().filter(|(name, _)| !is_noise(name));
+        let mut latest = self.0.lock();
+        if !latest.iter().eq(kept()) {
+            *latest = Arc::new(kept().map(|(name, value)| (name.clone(), owned(value))).collect());
+        }
+        latest.clone()
+    }
+}
+
+fn owned(value: &HeaderValue) -> HeaderValue {
+    let mut owned = HeaderValue::from_bytes(value.as_bytes()).expect("it is a header value already");
+    owned.set_sensitive(value.is_sensitive());
+    owned
+}
+
+/// Removes what concerns one connection only (RFC 9110 §7.6.1), and what the next hop's client sets itself.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in
+        [CONNECTION, KEEP_ALIVE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION]
+    {
+        headers.remove(name);
+    }
+}
+
+/// Makes a client's request headers fit for the upstream: its authority replaces `Host`, and answers are asked for
+/// uncompressed, so that they can be read and edited (the client is not told otherwise: it takes identity too).
+pub fn towards_upstream(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    headers.remove(HOST);
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// Brings the headers that mirror the body in line with an edited message (revision 2026-07-28, transports: servers
+/// refuse a mismatch with -32020). A client that mirrors nothing is not made to.
+pub fn refresh(headers: &mut HeaderMap, message: &Message) {
+    let mirrors = headers.contains_key(METHOD);
+    let Some(method) = message.method().filter(|_| mirrors || headers.contains_key(NAME)) else { return };
+    if let Some(method) = HeaderValue::from_str(method).ok().filter(|_| mirrors) {
+        headers.insert(METHOD, method);
+    }
+    match message.name() {
+        Some(name) => drop(headers.insert(NAME, header_text(name))),
+        None => drop(headers.remove(NAME)),
+    }
+}
+
+/// Plain where it is visible ASCII, else `=?base64?…?=` (revision 2026-07-28, transports: value encoding).
+fn header_text(text: &str) -> HeaderValue {
+    let plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte) || byte == b'\t')
+        && text.trim() == text
+        && !(text.starts_with("=?base64?") && text.ends_with("?="));
+    let encoded;
+    let value = if plain {
+        text
+    } else {
+        encoded = format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(text));
+        &encoded
+    };
+    HeaderValue::from_str(value).expect("visible ASCII is a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded_as_the_sdks_do() {
+        for (name, expected) in [
+            ("echo", "echo"),
+            ("écho", "=?base64?w6ljaG8=?="),
+            (" x", "=?base64?IHg=?="),
+            ("=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
+        ] {
+            assert_eq!(header_text(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_edit_moves_the_mirrored_headers_and_adds_none() {
+        let message = Message::new(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"b"}}"#);
+        let mut legacy = HeaderMap::new();
+        refresh(&mut legacy, &message);
+        assert!(legacy.is_empty());
+        let mut modern = HeaderMap::new();
+        modern.insert(METHOD, HeaderValue::from_static("tools/call"));
+        modern.insert(NAME, HeaderValue::from_static("a"));
+        refresh(&mut modern, &message);
+        assert_eq!(modern[NAME], "b");
+    }
+
+    #[test]
+    fn hop_by_hop_headers_stay_on_their_hop() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, x-mine"));
+        headers.insert("x-mine", HeaderValue::from_static("1"));
+        headers.insert("x-other", HeaderValue::from_static("1"));
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"]);
+    }
+}

@@ -1,0 +1,76 @@
+//! Every error of ours on its way to a client: the one place that turns it into an HTTP status and a JSON-RPC error.
+//!
+//! Statuses decide what a client believes of the server (mcp-wire.md §5.4): an upstream that cannot be reached is
+//! a 502, never a 4xx. The codes are outside -32768..-32000, so that nobody takes them for the server's.
+
+use http::StatusCode;
+
+use crate::message::{Id, Message};
+use crate::upstream::UpstreamError;
+
+/// The upstream cannot be reached, or broke off.
+pub const UPSTREAM_FAILED: i64 = -31000;
+/// Blocked by the operator or a rule.
+pub const BLOCKED: i64 = -31001;
+/// tapline ended while the message was held.
+pub const ENDED: i64 = -31002;
+/// tapline does not take this request.
+pub const REFUSED: i64 = -31003;
+
+/// Why a request got no further than the front door.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("no MCP endpoint at `{0}`; it is `/mcp`")]
+    NotFound(String),
+    /// The status and the meaning are the protocol's: the client is to start anew (2025-03-26 on, session management).
+    #[error("session not found: it has ended, or its server has; initialize again")]
+    UnknownSession,
+    #[error("a request without a session must be `initialize`")]
+    NoSession,
+    #[error("the body is larger than {0} bytes; `--max-body` raises the limit")]
+    TooLarge(usize),
+    #[error("the body did not arrive whole: {0}")]
+    BadBody(String),
+    #[error("the method is not one of POST, GET, DELETE")]
+    BadMethod,
+    #[error("tapline ended before the server answered")]
+    Ended,
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+}
+
+impl Refusal {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) | Self::UnknownSession => StatusCode::NOT_FOUND,
+            Self::NoSession | Self::BadBody(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Ended | Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The body that goes with it, for the request with that id.
+    pub fn message(&self, id: Option<&Id>) -> Message {
+        match self {
+            Self::Upstream(error) => upstream_failed(error, id),
+            _ => Message::error_reply(id, REFUSED, &format!("tapline: {self}"), None),
+        }
+    }
+}
+
+/// Says which upstream, what happened, and what to try.
+fn upstream_failed(error: &UpstreamError, id: Option<&Id>) -> Message {
+    let (upstream, hint) = match error {
+        UpstreamError::Unreachable { upstream, .. } => (upstream, "is the server running, and is this its URL?"),
+        UpstreamError::CannotStart { command, .. } => (command, "is it installed, and on the PATH of tapline?"),
+        UpstreamError::Exited { command, .. } => (command, "run the command by itself to see what it needs"),
+        UpstreamError::BrokenOff { upstream, .. } => (upstream, "the server's own log may say why"),
+    };
+    let data = serde_json::json!({ "tapline": { "upstream": upstream, "hint": hint } });
+    let text = format!("tapline: {error}; {hint}");
+    Message::error_reply(id, UPSTREAM_FAILED, &text, Some(&data.to_string()))
+}

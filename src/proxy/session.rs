@@ -1,0 +1,214 @@
+//! A live session: what is known of it, and which reply answers which request.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use super::Stop;
+use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
+use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
+use crate::message::{Id, Kind, Message};
+
+/// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
+/// costs bounded memory.
+const MOST_OPEN: usize = 10_000;
+
+/// One session while it lives. Its parts lock for a moment and never across a wait.
+pub struct LiveSession {
+    id: SessionId,
+    start: Instant,
+    info: Mutex<Session>,
+    /// Both peers and the revision are known: nothing more to look for in messages.
+    settled: AtomicBool,
+    open: Mutex<HashMap<(Direction, Id), Open>>,
+    closed: CancellationToken,
+}
+
+/// A request that waits for its reply.
+struct Open {
+    seq: Seq,
+    at: u64,
+    subject: Arc<Subject>,
+}
+
+impl LiveSession {
+    pub fn new(upstream: String, via: Via, origin: Origin, stop: &Stop) -> Arc<Self> {
+        let id = SessionId::random();
+        let info = Session {
+            id,
+            upstream,
+            via,
+            started: Timestamp::now(),
+            state: SessionState::New,
+            origin,
+            client: None,
+            server: None,
+            protocol: None,
+            tape: None,
+        };
+        Arc::new(Self {
+            id,
+            start: Instant::now(),
+            info: Mutex::new(info),
+            settled: AtomicBool::new(false),
+            open: Mutex::default(),
+            closed: stop.listening.child_token(),
+        })
+    }
+
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub fn info(&self) -> Session {
+        self.info.lock().clone()
+    }
+
+    /// Microseconds since the session began.
+    pub fn elapsed(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Cancelled when the session is closed, or tapline stops: what only listens ends then.
+    pub fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
+    /// direction in its own space (mcp-wire.md §3, identifiers).
+    pub(super) fn pair(&self, seq: Seq, at: u64, direction: Direction, message: &Message) -> Option<ReplyTo> {
+        let id = message.id()?;
+        match message.kind() {
+            Kind::Request => {
+                let subject = message.head().subject.clone().unwrap_or_default();
+                let mut open = self.open.lock();
+                if open.len() >= MOST_OPEN {
+                    open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
+                }
+                open.insert((direction, id.clone()), Open { seq, at, subject });
+                None
+            }
+            kind if kind.is_reply() => {
+                let request = self.open.lock().remove(&(direction.reverse(), id.clone()))?;
+                Some(ReplyTo { seq: request.seq, took: at.saturating_sub(request.at), subject: request.subject })
+            }
+            _ => None,
+        }
+    }
+
+    /// Learns names and revision from the handshake, or from a modern request's `_meta`; gives the session where
+    /// something new became known.
+    pub(super) fn observe(&self, envelope: &Envelope) -> Option<Session> {
+        if self.settled.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut info = self.info.lock();
+        let before = info.clone();
+        match (envelope.direction, envelope.kind(), envelope.method()) {
+            (Direction::ToServer, Kind::Request, Some("initialize")) => {
+                info.state = SessionState::Initializing;
+                let params = Params::of(envelope);
+                info.client = params.client_info.or(info.client.take());
+                info.protocol = params.protocol_version.or(info.protocol.take());
+            }
+            (Direction::ToClient, Kind::Result, Some("initialize")) => {
+                info.state = SessionState::Active;
+                let result = Handshake::of(envelope);
+                info.server = result.server_info.or(info.server.take());
+                info.protocol = result.protocol_version.or(info.protocol.take());
+                self.settled.store(true, Ordering::Relaxed);
+            }
+            (Direction::ToServer, Kind::Request, _) if info.state != SessionState::Initializing => {
+                info.state = SessionState::Active;
+                let meta = Params::of(envelope).meta;
+                info.client = meta.client_info.or(info.client.take());
+                info.protocol = meta.protocol_version.or(info.protocol.take());
+            }
+            (Direction::ToClient, Kind::Result, _) if info.state == SessionState::Active => {
+                info.server = Handshake::of(envelope).meta.server_info.or(info.server.take());
+                // Whoever has not said its name by its first answer seldom will: stop looking.
+                self.settled.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        (*info != before).then(|| info.clone())
+    }
+
+    pub(super) fn set_closed(&self, reason: &str) {
+        self.closed.cancel();
+        self.info.lock().state = SessionState::Closed { reason: reason.to_owned() };
+    }
+}
+
+/// What `params` of a request may say of the client.
+#[derive(Default)]
+struct Params {
+    client_info: Option<Peer>,
+    protocol_version: Option<String>,
+    meta: Meta,
+}
+
+/// What a result may say of the server.
+#[derive(Default)]
+struct Handshake {
+    server_info: Option<Peer>,
+    protocol_version: Option<String>,
+    meta: Meta,
+}
+
+/// The `io.modelcontextprotocol/…` keys of `_meta` (revision 2026-07-28, basic: per-request metadata).
+#[derive(Default)]
+struct Meta {
+    client_info: Option<Peer>,
+    server_info: Option<Peer>,
+    protocol_version: Option<String>,
+}
+
+type Object = HashMap<String, Box<RawValue>>;
+
+impl Params {
+    fn of(envelope: &Envelope) -> Self {
+        let params = object(envelope.message.member("params"));
+        Self {
+            client_info: get(&params, "clientInfo"),
+            protocol_version: get(&params, "protocolVersion"),
+            meta: Meta::of(&params),
+        }
+    }
+}
+
+impl Handshake {
+    fn of(envelope: &Envelope) -> Self {
+        let result = object(envelope.message.member("result"));
+        Self {
+            server_info: get(&result, "serverInfo"),
+            protocol_version: get(&result, "protocolVersion"),
+            meta: Meta::of(&result),
+        }
+    }
+}
+
+impl Meta {
+    fn of(holder: &Object) -> Self {
+        let meta = object(holder.get("_meta").map(|meta| meta.get()));
+        let key = |name: &str| format!("io.modelcontextprotocol/{name}");
+        Self {
+            client_info: get(&meta, &key("clientInfo")),
+            server_info: get(&meta, &key("serverInfo")),
+            protocol_version: get(&meta, &key("protocolVersion")),
+        }
+    }
+}
+
+fn object(text: Option<&str>) -> Object {
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn get<T: serde::de::DeserializeOwned>(object: &Object, key: &str) -> Option<T> {
+    serde_json::from_str(object.get(key)?.get()).ok()
+}

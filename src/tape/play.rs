@@ -1,0 +1,370 @@
+//! Plays the client of a tape at a live server, and judges what the server answers.
+//!
+//! Everything runs in the caller's task: [`play`] owns all state, and dropping it hangs up every exchange. What was
+//! sent is sent again, byte for byte, except for what only the live server can know: its session id, its cursors and
+//! other tokens (`tokens`), and the ids of its own requests. A message goes out when everything that the recorded
+//! client had got before it has come again, so causes stay before effects at any speed; calls that overlapped overlap.
+
+mod answers;
+mod hear;
+mod script;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod wire;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use self::answers::Answers;
+use self::script::{After, Part, Script, Step, progress_token};
+use self::tokens::Tokens;
+use self::wire::{Agreed, Heard, exchange, outgoing};
+use super::Tape;
+use super::compare::Rules;
+use crate::event::{ReplayEvent, ReplaySummary, Speed};
+use crate::message::{Id, Message};
+use crate::upstream::Upstream;
+
+/// How to play.
+#[derive(Clone, Debug)]
+pub struct PlayOptions {
+    pub speed: Speed,
+    /// What is no difference.
+    pub rules: Rules,
+    /// Put on every request, over what was recorded: an `Authorization`, for one, which no tape has.
+    pub headers: HeaderMap,
+    /// How long a reply may take before the step fails; three times what it took when it was recorded, if that is more.
+    pub patience: Duration,
+    pub on_failure: OnFailure,
+}
+
+/// What a failed step means for those after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    #[default]
+    GoOn,
+    Stop,
+}
+
+impl Default for PlayOptions {
+    fn default() -> Self {
+        Self {
+            speed: Speed::Max,
+            rules: Rules::default(),
+            headers: HeaderMap::new(),
+            patience: Duration::from_secs(60),
+            on_failure: OnFailure::GoOn,
+        }
+    }
+}
+
+/// How long a listening stream may take to open before the next message goes out all the same.
+const LISTEN: Duration = Duration::from_secs(1);
+/// How long a notification that once came before a message is waited for before that message.
+const NEWS: Duration = Duration::from_secs(1);
+/// At full speed, the most that a notification stays behind the request it may be about.
+const BEHIND: Duration = Duration::from_millis(20);
+
+/// Messages heard before the next one is sent, however fast they come.
+const AT_ONCE: usize = 64;
+/// The longest pause: a clock can be added to without an overflow.
+const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Plays a tape as its client, and reports every step as it ends. The upstream is left open.
+///
+/// Dropping the future stops at once; `stop` ends the session at the server first, and reports what was not played.
+pub async fn play(
+    tape: &Tape,
+    upstream: Arc<dyn Upstream>,
+    options: PlayOptions,
+    mut report: impl FnMut(ReplayEvent) + Send,
+    stop: CancellationToken,
+) -> ReplaySummary {
+    let script = Script::of(tape);
+    if script.steps.is_empty() {
+        report(ReplayEvent::Failed { why: "the tape has no message of a client that reached its server".to_owned() });
+        return ReplaySummary::default();
+    }
+    let target = upstream.label().to_owned();
+    report(ReplayEvent::Started { tape: tape.path.clone(), target, steps: script.steps.len() });
+    let mut player = Player::new(script, upstream, options, report);
+    player.run(&stop).await;
+    player.finish().await
+}
+
+/// Whose exchange something came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Step(usize),
+    /// The listening stream.
+    Listen,
+    /// An answer that is not on the tape.
+    Aside,
+}
+
+/// What became of a step so far.
+#[derive(Debug, Default)]
+struct Played {
+    state: State,
+    sent: Option<Instant>,
+    done: Option<Instant>,
+    status: Option<StatusCode>,
+    /// Id of the last event of its stream, and the milliseconds the server wants a client to stay away.
+    cursor: Option<String>,
+    retry: Option<u64>,
+    /// Progress notifications that came, and the last value.
+    progress: usize,
+    last_progress: Option<f64>,
+    /// What is worth telling beside the verdict.
+    notes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    Flying,
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listening {
+    No,
+    Opening { until: Instant },
+    Settled,
+}
+
+/// When the next step is to go out.
+enum Due {
+    Now,
+    At(Instant),
+    /// When something else has come.
+    Later,
+    /// All are out.
+    Never,
+}
+
+struct Player<R> {
+    script: Script,
+    upstream: Arc<dyn Upstream>,
+    options: PlayOptions,
+    report: R,
+    played: Vec<Played>,
+    /// The next step to go out.
+    next: usize,
+    exchanges: SelectAll<BoxStream<'static, (Origin, Heard)>>,
+    /// Requests in flight.
+    waiting: HashMap<Id, usize>,
+    by_progress_token: HashMap<String, usize>,
+    /// Where on the tape the reply stands that a step in flight waits for; no later message may go out before it.
+    blockers: BTreeSet<(usize, usize)>,
+    deadlines: BTreeSet<(Instant, usize)>,
+    answers: Answers,
+    /// Answers on their way.
+    answering: usize,
+    tokens: Tokens,
+    agreed: Agreed,
+    /// The headers of the last message, for the requests that carry none.
+    last_headers: HeaderMap,
+    listening: Listening,
+    /// Notifications that came, those given up, and since when one is waited for.
+    news: usize,
+    missed: usize,
+    news_since: Option<Instant>,
+    /// Why nothing more can be played.
+    over: Option<String>,
+    began: Instant,
+    summary: ReplaySummary,
+}
+
+impl<R: FnMut(ReplayEvent) + Send> Player<R> {
+    fn new(script: Script, upstream: Arc<dyn Upstream>, options: PlayOptions, report: R) -> Self {
+        Self {
+            answers: Answers::of(&script),
+            played: script.steps.iter().map(|_| Played::default()).collect(),
+            script,
+            upstream,
+            options,
+            report,
+            next: 0,
+            exchanges: SelectAll::new(),
+            waiting: HashMap::new(),
+            by_progress_token: HashMap::new(),
+            blockers: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            answering: 0,
+            tokens: Tokens::default(),
+            agreed: Agreed::default(),
+            last_headers: HeaderMap::new(),
+            listening: Listening::No,
+            news: 0,
+            missed: 0,
+            news_since: None,
+            over: None,
+            began: Instant::now(),
+            summary: ReplaySummary::default(),
+        }
+    }
+
+    async fn run(&mut self, stop: &CancellationToken) {
+        while self.over.is_none() {
+            if stop.is_cancelled() {
+                self.over = Some("stopped".to_owned());
+                return;
+            }
+            let due = match self.due() {
+                Due::Now => {
+                    self.start(self.next);
+                    self.next += 1;
+                    self.send_in_order();
+                    // A server in memory may never make us wait.
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Due::At(due) => Some(due),
+                Due::Never if self.blockers.is_empty() && self.answering == 0 => return,
+                Due::Later | Due::Never => None,
+            };
+            let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+            let wake = due.into_iter().chain(deadline).min();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                Some((origin, heard)) = self.exchanges.next() => self.hear(origin, heard),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.expire(),
+            }
+        }
+    }
+
+    /// Has what was just started written before the next message is.
+    fn send_in_order(&mut self) {
+        for _ in 0..AT_ONCE {
+            let Some(Some((origin, heard))) = self.exchanges.next().now_or_never() else {
+                return;
+            };
+            self.hear(origin, heard);
+        }
+    }
+
+    fn due(&mut self) -> Due {
+        while self.script.steps.get(self.next).is_some_and(Step::is_answer) {
+            self.next += 1;
+        }
+        let Some(step) = self.script.steps.get(self.next) else {
+            return Due::Never;
+        };
+        if self.blockers.first().is_some_and(|(place, _)| *place < step.place) {
+            return Due::Later;
+        }
+        let now = Instant::now();
+        let waits = [self.listening_until(), Some(self.pause_until(step)), self.news_until(step.news, now)];
+        match waits.into_iter().flatten().find(|until| *until > now) {
+            Some(until) => Due::At(until),
+            None => Due::Now,
+        }
+    }
+
+    fn listening_until(&self) -> Option<Instant> {
+        match self.listening {
+            Listening::Opening { until } => Some(until),
+            Listening::No | Listening::Settled => None,
+        }
+    }
+
+    fn pause_until(&self, step: &Step) -> Instant {
+        let after = match step.after {
+            Some(After::Sent(step)) => self.played[step].sent,
+            Some(After::Answered(step)) => self.played[step].done,
+            Some(After::Question) | None => None,
+        };
+        let pause = match self.options.speed {
+            // A cancellation must not overtake what it cancels.
+            Speed::Max if matches!(step.part, Part::OneWay) && !self.waiting.is_empty() => {
+                Duration::from_micros(step.pause).min(BEHIND)
+            }
+            _ => self.scaled(step.pause),
+        };
+        after.unwrap_or(self.began) + pause
+    }
+
+    /// A recorded time, in microseconds, at the speed of this replay.
+    fn scaled(&self, micros: u64) -> Duration {
+        match self.options.speed {
+            Speed::Times(times) if times > 0.0 => {
+                Duration::try_from_secs_f64(Duration::from_micros(micros).as_secs_f64() / times)
+                    .unwrap_or(AGES)
+                    .min(AGES)
+            }
+            Speed::Times(_) | Speed::Max => Duration::ZERO,
+        }
+    }
+
+    /// Gives up on notifications that do not come, with a note.
+    fn news_until(&mut self, expected: usize, now: Instant) -> Option<Instant> {
+        let absent = expected.saturating_sub(self.missed + self.news);
+        if absent == 0 {
+            return None;
+        }
+        let until = *self.news_since.get_or_insert(now) + NEWS;
+        if until <= now {
+            self.missed += absent;
+            self.news_since = None;
+            let what = if absent == 1 { "a notification" } else { "notifications" };
+            self.played[self.next].notes.push(format!("{what} that once came before did not come ({absent})"));
+        }
+        Some(until)
+    }
+
+    fn start(&mut self, index: usize) {
+        let step = &self.script.steps[index];
+        let message = self.tokens.apply(&step.message);
+        self.news_since = None;
+        match &step.part {
+            Part::Request { reply, .. } => {
+                self.waiting.extend(message.id().map(|id| (id.clone(), index)));
+                self.by_progress_token.extend(progress_token(&message).map(|token| (token, index)));
+                self.blockers.extend(reply.as_ref().map(|reply| (reply.place, index)));
+            }
+            // The recorded client had the acceptance of one before it sent the next.
+            Part::OneWay | Part::Answer { .. } => self.blockers.extend([(0, index)]),
+        }
+        self.post(index, message, Duration::ZERO);
+    }
+
+    fn post(&mut self, index: usize, message: Message, pause: Duration) {
+        let step = &self.script.steps[index];
+        let recorded = step.headers.as_deref();
+        let headers = self.agreed.post(recorded, &message, &self.tokens, &self.options.headers);
+        let is_bounded = step.reply().is_some() || !matches!(step.part, Part::Request { .. });
+        let usual = step.reply().map_or(Duration::ZERO, |reply| Duration::from_micros(reply.took.saturating_mul(3)));
+        let now = Instant::now();
+        let deadline = now.checked_add(pause.saturating_add(self.options.patience.max(usual)));
+        self.deadlines.extend(deadline.filter(|_| is_bounded).map(|deadline| (deadline, index)));
+        self.last_headers.clone_from(&headers);
+        self.played[index].state = State::Flying;
+        self.played[index].sent = Some(now + pause);
+        let outgoing = outgoing(Method::POST, headers, Some(message));
+        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, Origin::Step(index)));
+    }
+
+    fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some((deadline, index)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.remove(&(deadline, index));
+            let waited = self.played[index].sent.map_or(Duration::ZERO, |sent| now - sent);
+            self.fail(index, format!("no reply within {} s", waited.as_secs()));
+        }
+        if self.listening_until().is_some_and(|until| until <= now) {
+            self.listening = Listening::Settled;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the recorded client answered when the server asked: sampling, roots, elicitation, ping.
+
+use std::collections::HashMap;
+
+use super::script::{Part, Script};
+use crate::message::Message;
+use crate::tape::compare::{Rules, compare};
+
+/// The steps that answer, by the method they answer, in the order of the tape; those given are gone.
+#[derive(Debug)]
+pub(super) struct Answers(HashMap<String, Vec<usize>>);
+
+impl Answers {
+    pub(super) fn of(script: &Script) -> Self {
+        let mut answers: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, step) in script.steps.iter().enumerate() {
+            if let Part::Answer { question: Some(question) } = &step.part
+                && let Some(method) = question.method()
+            {
+                answers.entry(method.to_owned()).or_default().push(index);
+            }
+        }
+        Self(answers)
+    }
+
+    /// Takes the step that answers a question best: fewest differences in the parameters, of equals the first.
+    pub(super) fn take(&mut self, script: &Script, question: &Message) -> Option<usize> {
+        let open = self.0.get_mut(question.method()?)?;
+        let distance = |index: &usize| match &script.steps[*index].part {
+            Part::Answer { question: Some(recorded) } => compare(recorded, question, &Rules::default()).len(),
+            _ => usize::MAX,
+        };
+        let (nearest, _) = open.iter().enumerate().min_by_key(|(_, index)| distance(index))?;
+        Some(open.remove(nearest))
+    }
+}

@@ -1,0 +1,280 @@
+//! What comes back from the live server, and the verdict on it.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::script::{Part, progress_of};
+use super::wire::{Heard, SESSION, exchange, outgoing};
+use super::{AGES, LISTEN, Listening, Origin, Player, State};
+use crate::event::{ReplayEvent, StepVerdict};
+use crate::message::{Id, Kind, Message};
+use crate::tape::compare::compare;
+use crate::upstream::UpstreamError;
+
+/// Code of the error that answers a question which the tape has no answer to; outside the range of JSON-RPC and MCP.
+const NO_ANSWER: i64 = -31004;
+
+/// When a stream is taken up again, unless the server says: what the SDK clients do.
+const RETRY: Duration = Duration::from_secs(1);
+/// But never sooner.
+const SOON: Duration = Duration::from_millis(50);
+
+impl<R: FnMut(ReplayEvent) + Send> Player<R> {
+    pub(super) fn hear(&mut self, origin: Origin, heard: Heard) {
+        match (origin, heard) {
+            (Origin::Step(index), Heard::Begun { status, headers }) => {
+                self.played[index].status = Some(status);
+                self.played[index].cursor.take_if(|_| !status.is_success());
+                if self.script.steps[index].message.method() == Some("initialize") {
+                    self.agreed.session = headers.get(SESSION).cloned().or(self.agreed.session.take());
+                }
+                self.taken(index, status);
+            }
+            (Origin::Step(index), Heard::Failed(error)) => self.failed(index, &error),
+            (Origin::Step(index), Heard::Ended) => self.ended(index),
+            (Origin::Step(index), Heard::Message(message)) => self.message(Some(index), &message),
+            (Origin::Listen | Origin::Aside, Heard::Message(message)) => self.message(None, &message),
+            (Origin::Step(index), Heard::Cursor(fields)) => {
+                let played = &mut self.played[index];
+                played.retry = fields.retry.and_then(|retry| retry.parse().ok()).or(played.retry);
+                played.cursor = fields.id.or(played.cursor.take());
+            }
+            (Origin::Listen, _) => self.listening = Listening::Settled,
+            (Origin::Aside, _) => {}
+        }
+    }
+
+    /// Ends a step that wants nothing but to be taken.
+    fn taken(&mut self, index: usize, status: StatusCode) {
+        let step = &self.script.steps[index];
+        if matches!(step.part, Part::Request { .. }) {
+            return;
+        }
+        if !status.is_success() {
+            return self.fail(index, http_status(status));
+        }
+        let initialized = step.message.method() == Some("notifications/initialized");
+        self.settle(index, StepVerdict::Pass, None, Vec::new(), None);
+        if initialized && self.listening == Listening::No {
+            self.listen();
+        }
+    }
+
+    /// Opens the listening stream, as the SDK clients do here; a server without one answers 405.
+    fn listen(&mut self) {
+        let headers = self.agreed.bare(&self.last_headers, &self.options.headers);
+        let outgoing = outgoing(Method::GET, headers, None);
+        self.listening = Listening::Opening { until: Instant::now() + LISTEN };
+        self.exchanges.push(exchange(self.upstream.clone(), outgoing, Duration::ZERO, Origin::Listen));
+    }
+
+    fn message(&mut self, index: Option<usize>, message: &Message) {
+        match message.kind() {
+            Kind::Request => self.question(index, message),
+            Kind::Notification => self.notification(message),
+            Kind::Result | Kind::Error => {
+                if let Some(index) = self.asked_by(index, message) {
+                    self.replied(index, message);
+                }
+            }
+            Kind::Batch => match index.filter(|index| self.script.steps[*index].message.kind() == Kind::Batch) {
+                Some(index) => self.replied(index, message),
+                None => message.elements().iter().for_each(|element| self.message(index, element)),
+            },
+            Kind::Opaque => {
+                if let Some(index) = index.filter(|index| self.is_asking(*index)) {
+                    let status = self.played[index].status.map(http_status).unwrap_or_default();
+                    let flaw = message.head().flaw.as_deref().unwrap_or("opaque");
+                    self.fail(index, format!("{status}: the answer is no JSON-RPC ({flaw})"));
+                }
+            }
+        }
+    }
+
+    fn is_asking(&self, index: usize) -> bool {
+        self.played[index].state == State::Flying && matches!(self.script.steps[index].part, Part::Request { .. })
+    }
+
+    /// The request that a reply answers: by its id, or, where the id is null or spelled otherwise, by its exchange.
+    fn asked_by(&self, index: Option<usize>, reply: &Message) -> Option<usize> {
+        let id = reply.id();
+        if let Some(index) = id.and_then(|id| self.waiting.get(id)) {
+            return Some(*index);
+        }
+        index.filter(|index| self.is_asking(*index)).filter(|index| {
+            let asked = self.script.steps[*index].message.id().map(Id::display);
+            id.is_none_or(|id| id.token() == "null" || Some(id.display()) == asked)
+        })
+    }
+
+    fn replied(&mut self, index: usize, live: &Message) {
+        let took = self.played[index].sent.map(|sent| sent.elapsed());
+        let Part::Request { reply, progress } = &self.script.steps[index].part else {
+            return;
+        };
+        if self.played[index].progress < *progress {
+            let came = self.played[index].progress;
+            self.played[index].notes.push(format!("{came} of {progress} progress notifications came"));
+        }
+        let without = match reply {
+            None => Some("the tape has no reply to compare with"),
+            Some(reply) if reply.ours => Some("tapline answered this when it was recorded"),
+            Some(_) => None,
+        };
+        let Some(reply) = reply.as_ref().filter(|_| without.is_none()) else {
+            return self.settle(index, StepVerdict::Pass, without.map(str::to_owned), Vec::new(), took);
+        };
+        let expected = self.tokens.apply(&reply.message);
+        let differences = compare(&expected, live, &self.options.rules);
+        self.tokens.learn(&reply.message, live);
+        if self.script.steps[index].message.method() == Some("initialize") {
+            self.agreed.version = version(live);
+            self.agreed.recorded_version = version(&reply.message);
+        }
+        let was_fine = reply.status.is_none_or(|status| (200..300).contains(&status));
+        let status = self.played[index].status.filter(|status| was_fine && !status.is_success()).map(http_status);
+        let count = match differences.len() {
+            0 => None,
+            1 => Some("1 value differs".to_owned()),
+            count => Some(format!("{count} values differ")),
+        };
+        let why: Vec<_> = status.into_iter().chain(count).collect();
+        let verdict = if why.is_empty() { StepVerdict::Pass } else { StepVerdict::Fail };
+        self.settle(index, verdict, (!why.is_empty()).then(|| why.join(", ")), differences, took);
+    }
+
+    fn notification(&mut self, message: &Message) {
+        match message.method() {
+            Some("notifications/progress") => self.progress(message),
+            Some("notifications/message") => {}
+            _ => self.news += 1,
+        }
+    }
+
+    fn progress(&mut self, message: &Message) {
+        let step = progress_of(message).and_then(|token| self.by_progress_token.get(&token).copied());
+        let Some(played) = step.map(|step| &mut self.played[step]) else {
+            return;
+        };
+        let params = message.member("params").and_then(|params| serde_json::from_str(params).ok());
+        let value = params.and_then(|params: serde_json::Value| params.get("progress")?.as_f64());
+        if let (Some(last), Some(value)) = (played.last_progress, value)
+            && value < last
+        {
+            played.notes.push(format!("progress went back from {last} to {value}"));
+        }
+        played.progress += 1;
+        played.last_progress = value.or(played.last_progress);
+    }
+
+    /// Answers a question of the server's as the recorded client did.
+    fn question(&mut self, index: Option<usize>, question: &Message) {
+        let id = question.id().expect("a request has an id");
+        if let Some(answer) = self.answers.take(&self.script, question) {
+            let step = &self.script.steps[answer];
+            let recorded = self.tokens.apply(&step.message);
+            let pause = self.scaled(step.pause);
+            self.answering += 1;
+            self.post(answer, recorded.with_id(id).unwrap_or(recorded), pause);
+            return;
+        }
+        let method = question.method().unwrap_or_default();
+        let answer = if method == "ping" {
+            // Every client must answer it, and it says nothing of the client (2025-11-25, utilities, ping).
+            Message::new(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.token()))
+        } else {
+            let why = format!("the tape has no answer to `{method}`");
+            if let Some(index) = index.or_else(|| self.waiting.values().copied().max()) {
+                self.played[index].notes.push(why.clone());
+            }
+            Message::error_reply(Some(id), NO_ANSWER, &format!("tapline: {why}"), None)
+        };
+        let headers = self.agreed.post(Some(&self.last_headers), &answer, &self.tokens, &self.options.headers);
+        let outgoing = outgoing(Method::POST, headers, Some(answer));
+        self.exchanges.push(exchange(self.upstream.clone(), outgoing, Duration::ZERO, Origin::Aside));
+    }
+
+    fn failed(&mut self, index: usize, error: &UpstreamError) {
+        let is_gone = !matches!(error, UpstreamError::BrokenOff { .. });
+        if !is_gone && self.played[index].cursor.is_some() {
+            // It is taken up again when it has ended.
+            return;
+        }
+        if self.played[index].state == State::Flying {
+            if is_gone || self.script.steps[index].reply().is_some() || !self.is_asking(index) {
+                self.fail(index, error.to_string());
+            } else {
+                let why = format!("the tape has no reply to compare with, and none came: {error}");
+                self.settle(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+            }
+        }
+        if is_gone {
+            self.gone(&error.to_string());
+        }
+    }
+
+    /// Nobody answers any more: what is in flight has failed, what was not sent is skipped.
+    fn gone(&mut self, why: &str) {
+        for index in 0..self.next.min(self.played.len()) {
+            if self.played[index].state == State::Flying {
+                self.fail(index, why.to_owned());
+            }
+        }
+        self.over.get_or_insert_with(|| format!("the server is gone: {why}"));
+    }
+
+    /// Asks for the rest of a stream that ended before the reply, as a client does (2025-11-25, transports, resumability).
+    fn resume(&mut self, index: usize) -> bool {
+        let Some(after) = &self.played[index].cursor else {
+            return false;
+        };
+        let headers = self.agreed.resume(after, &self.last_headers, &self.options.headers);
+        let pause = self.played[index].retry.map_or(RETRY, Duration::from_millis).clamp(SOON, AGES);
+        let outgoing = outgoing(Method::GET, headers, None);
+        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, Origin::Step(index)));
+        true
+    }
+
+    fn ended(&mut self, index: usize) {
+        if !self.is_asking(index) {
+            return;
+        }
+        if self.resume(index) {
+            return;
+        }
+        let step = &self.script.steps[index];
+        let status = self.played[index].status;
+        // HTTP+SSE (2024-11-05) answers on the listening stream.
+        if status == Some(StatusCode::ACCEPTED) {
+            return;
+        }
+        if step.message.kind() == Kind::Batch {
+            let why = "the replies came one by one and were not compared".to_owned();
+            return self.settle(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+        }
+        if step.reply().is_none() {
+            let why = "the tape has no reply to compare with, and none came".to_owned();
+            return self.settle(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+        }
+        let status = status.map(http_status).unwrap_or_default();
+        self.fail(index, format!("{status}: the answer ended without a reply"));
+    }
+}
+
+fn http_status(status: StatusCode) -> String {
+    format!("HTTP {status}")
+}
+
+/// The revision that a reply to `initialize` settles on.
+fn version(initialized: &Message) -> Option<http::HeaderValue> {
+    #[derive(serde::Deserialize)]
+    struct Result {
+        #[serde(rename = "protocolVersion")]
+        version: String,
+    }
+    let result: &RawValue = serde_json::from_str(initialized.member("result")?).ok()?;
+    serde_json::from_str::<Result>(result.get()).ok()?.version.parse().ok()
+}

@@ -1,0 +1,249 @@
+//! What a recorded client did, as a list of steps: what it sent, after what, and what it got.
+//!
+//! Pure: a tape in, a [`Script`] out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::envelope::{Direction, Envelope, Outcome, Seq};
+use crate::message::{Id, Kind, Message};
+use crate::tape::Tape;
+
+/// The client's side of a tape.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    pub(super) steps: Vec<Step>,
+}
+
+/// One message that reached the recorded server.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) seq: Seq,
+    pub(super) message: Message,
+    pub(super) headers: Option<Arc<HeaderMap>>,
+    pub(super) part: Part,
+    /// Microseconds from the start of the session.
+    at: u64,
+    /// Where on the tape it stands, counted in lines.
+    pub(super) place: usize,
+    /// What the client did or got right before, and how many microseconds it then waited.
+    pub(super) after: Option<After>,
+    pub(super) pause: u64,
+    /// Notifications of the server, other than progress and log lines, that came before.
+    pub(super) news: usize,
+}
+
+/// What a step is to the protocol.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Wants an answer; `None` where the tape has none.
+    Request { reply: Option<Recorded>, progress: usize },
+    /// Wants nothing but to be taken.
+    OneWay,
+    /// Answers this question of the server's; `None` where the question is not on the tape.
+    Answer { question: Option<Message> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Sent(usize),
+    Answered(usize),
+    /// The question that it answers.
+    Question,
+}
+
+/// A recorded reply.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) place: usize,
+    /// Microseconds from the request.
+    pub(super) took: u64,
+    /// What the server said, also where the client got something else.
+    pub(super) message: Message,
+    pub(super) status: Option<u16>,
+    /// Whether it was tapline that answered: then the server's answer is not known.
+    pub(super) ours: bool,
+}
+
+impl Step {
+    /// The method, or for an answer what it answers.
+    pub(super) fn method(&self) -> String {
+        match &self.part {
+            Part::Answer { question } => {
+                format!("reply to {}", question.as_ref().and_then(Message::method).unwrap_or("an unknown request"))
+            }
+            _ if self.message.kind() == Kind::Batch => "batch".to_owned(),
+            _ => self.message.method().unwrap_or("no JSON-RPC").to_owned(),
+        }
+    }
+
+    pub(super) fn reply(&self) -> Option<&Recorded> {
+        match &self.part {
+            Part::Request { reply, .. } => reply.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self.part, Part::Answer { .. })
+    }
+}
+
+impl Script {
+    pub(super) fn of(tape: &Tape) -> Self {
+        let mut writer = Writer::default();
+        for (place, envelope) in tape.envelopes.iter().enumerate() {
+            match envelope.direction {
+                Direction::ToServer if envelope.was_sent() => writer.sent(place, envelope),
+                Direction::ToClient => writer.received(place, envelope),
+                Direction::ToServer => {}
+            }
+        }
+        Self { steps: writer.steps }
+    }
+}
+
+/// What is known while a tape is gone through.
+#[derive(Default)]
+struct Writer {
+    steps: Vec<Step>,
+    /// Steps that are requests, by the number on the tape.
+    by_seq: HashMap<Seq, usize>,
+    /// Those without a reply so far, by id: for tapes that do not say which request a reply answers.
+    open: HashMap<Id, usize>,
+    by_progress_token: HashMap<String, usize>,
+    /// The server's requests, and when they came.
+    questions_by_seq: HashMap<Seq, (Message, u64)>,
+    questions_by_id: HashMap<Id, (Message, u64)>,
+    /// The last thing the client did or got, and when, in microseconds from the start.
+    last: Option<(After, u64)>,
+    news: usize,
+}
+
+impl Writer {
+    fn sent(&mut self, place: usize, envelope: &Envelope) {
+        let step = self.steps.len();
+        let message = envelope.message.clone();
+        let mut last = self.last;
+        let part = match message.kind() {
+            Kind::Request => Part::Request { reply: None, progress: 0 },
+            Kind::Batch if message.elements().iter().any(|it| it.kind() == Kind::Request) => {
+                Part::Request { reply: None, progress: 0 }
+            }
+            Kind::Result | Kind::Error => {
+                let question = self.question(envelope);
+                last = question.as_ref().map(|(_, at)| (After::Question, *at));
+                Part::Answer { question: question.map(|(question, _)| question) }
+            }
+            Kind::Notification | Kind::Batch | Kind::Opaque => Part::OneWay,
+        };
+        if matches!(part, Part::Request { .. }) {
+            self.by_seq.insert(envelope.seq, step);
+            self.open.extend(message.id().map(|id| (id.clone(), step)));
+            self.by_progress_token.extend(progress_token(&message).map(|token| (token, step)));
+        }
+        let is_answer = matches!(part, Part::Answer { .. });
+        self.steps.push(Step {
+            seq: envelope.seq,
+            message,
+            headers: envelope.transport.headers.clone(),
+            part,
+            at: envelope.at,
+            place,
+            after: last.map(|(after, _)| after),
+            pause: last.map_or(0, |(_, at)| envelope.at.saturating_sub(at)),
+            news: self.news,
+        });
+        // Answers are given when they are asked for, whatever comes next.
+        if !is_answer {
+            self.last = Some((After::Sent(step), envelope.at));
+        }
+    }
+
+    fn question(&mut self, answer: &Envelope) -> Option<(Message, u64)> {
+        match &answer.reply_to {
+            Some(to) => self.questions_by_seq.get(&to.seq).cloned(),
+            None => self.questions_by_id.remove(answer.message.id()?),
+        }
+    }
+
+    fn received(&mut self, place: usize, envelope: &Envelope) {
+        let message = envelope.original.as_ref().unwrap_or(&envelope.message);
+        match message.kind() {
+            Kind::Result | Kind::Error => {
+                let step = match &envelope.reply_to {
+                    Some(to) => self.by_seq.get(&to.seq),
+                    None => message.id().and_then(|id| self.open.get(id)),
+                };
+                if let Some(step) = step.copied() {
+                    self.replied(step, place, envelope);
+                }
+            }
+            Kind::Batch => {
+                let waits = |step: &Step| step.message.kind() == Kind::Batch && step.reply().is_none();
+                let step = self.steps.iter().position(|step| waits(step) && matches!(step.part, Part::Request { .. }));
+                if let Some(step) = step {
+                    self.replied(step, place, envelope);
+                }
+            }
+            Kind::Request if !is_ours(envelope) => {
+                let question = (message.clone(), envelope.at);
+                self.questions_by_id.extend(message.id().map(|id| (id.clone(), question.clone())));
+                self.questions_by_seq.insert(envelope.seq, question);
+            }
+            Kind::Notification if !is_ours(envelope) => self.notified(message),
+            _ => {}
+        }
+    }
+
+    fn replied(&mut self, step: usize, place: usize, envelope: &Envelope) {
+        let message = envelope.original.as_ref().unwrap_or(&envelope.message);
+        let asked_at = self.steps[step].at;
+        let Part::Request { reply: reply @ None, .. } = &mut self.steps[step].part else {
+            return;
+        };
+        *reply = Some(Recorded {
+            place,
+            took: envelope.reply_to.as_ref().map_or(envelope.at.saturating_sub(asked_at), |to| to.took),
+            message: message.clone(),
+            status: envelope.transport.status,
+            ours: is_ours(envelope),
+        });
+        if let Some(id) = self.steps[step].message.id().filter(|id| self.open.get(id) == Some(&step)) {
+            self.open.remove(id);
+        }
+        // The client saw it when the operator let it go.
+        self.last = Some((After::Answered(step), envelope.at + envelope.held.unwrap_or(0)));
+    }
+
+    fn notified(&mut self, message: &Message) {
+        match message.method() {
+            Some("notifications/progress") => {
+                let step = progress_of(message).and_then(|token| self.by_progress_token.get(&token));
+                if let Some(Part::Request { reply: None, progress }) = step.map(|step| &mut self.steps[*step].part) {
+                    *progress += 1;
+                }
+            }
+            Some("notifications/message") => {}
+            _ => self.news += 1,
+        }
+    }
+}
+
+fn is_ours(envelope: &Envelope) -> bool {
+    matches!(envelope.outcome, Outcome::Injected(_))
+}
+
+/// Under which token a request asks for progress, as JSON text.
+pub(super) fn progress_token(request: &Message) -> Option<String> {
+    let params: serde_json::Value = serde_json::from_str(request.member("params")?).ok()?;
+    Some(params.get("_meta")?.get("progressToken")?.to_string())
+}
+
+/// Which token a progress notification is about.
+pub(super) fn progress_of(notification: &Message) -> Option<String> {
+    let params: serde_json::Value = serde_json::from_str(notification.member("params")?).ok()?;
+    Some(params.get("progressToken")?.to_string())
+}

@@ -1,0 +1,314 @@
+//! The player against a scripted server, in paused time.
+
+mod failures;
+mod rig;
+
+use futures_util::stream::{self, StreamExt as _};
+use http::StatusCode;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use self::rig::{
+    Act, FAIL, PASS, SKIP, item, options, overlapping, run, slow, streamed, table, taken, tape, tape_with, what, whole,
+};
+use super::{OnFailure, PlayOptions};
+use crate::event::Speed;
+use crate::message::Message;
+use crate::upstream::ReplyBody;
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_played_as_it_was() {
+    let recorded = r#","headers":{"user-agent":"ide","authorization":"[redacted]","mcp-session-id":"[redacted]","mcp-protocol-version":"2025-03-26","host":"old"}"#;
+    let tape = tape_with(&[
+        (0, "c2s", r#"{"id":0,"method":"initialize","params":{}}"#, ""),
+        (4, "s2c", r#"{"id":0,"result":{"protocolVersion":"2025-03-26"}}"#, ""),
+        (5, "c2s", r#"{"method":"notifications/initialized"}"#, recorded),
+        (6, "c2s", r#"{ "id":1, "method":"tools/list" }"#, recorded),
+        (9, "s2c", r#"{"id":1,"result":{"tools":[]}}"#, ""),
+    ]);
+    let mut options = options(Speed::Max);
+    options.headers.insert("authorization", "Bearer mine".parse().unwrap());
+    options.rules.ignore.push("..protocolVersion".parse().unwrap());
+    let outcome = run(&tape, options, |outgoing| match what(outgoing).as_str() {
+        "initialize" => Act::Reply(
+            StatusCode::OK,
+            &[("mcp-session-id", "live-1")],
+            ReplyBody::Whole(Message::new(r#"{"id":0,"result":{"protocolVersion":"2025-06-18"}}"#)),
+        ),
+        "tools/list" => whole(r#"{"id":1,"result":{"tools":[]}}"#),
+        "GET" => Act::Reply(StatusCode::OK, &[], ReplyBody::Stream(stream::pending().boxed())),
+        _ => taken(),
+    })
+    .await;
+    assert_eq!(outcome.verdicts(), [PASS; 3]);
+    let expected = ["0 initialize", "0 notifications/initialized", "0 GET", "0 tools/list", "0 DELETE"];
+    assert_eq!(outcome.log(), expected);
+    assert_eq!(outcome.message("tools/list"), r#"{ "id":1, "method":"tools/list" }"#);
+    for method in ["notifications/initialized", "GET", "tools/list", "DELETE"] {
+        let headers = outcome.headers(method);
+        assert_eq!(headers["mcp-session-id"], "live-1", "{method}");
+        assert_eq!(headers["mcp-protocol-version"], "2025-06-18", "{method}");
+        assert_eq!(headers["authorization"], "Bearer mine", "{method}");
+    }
+    let headers = outcome.headers("tools/list");
+    assert_eq!((&headers["user-agent"], headers.get("host")), (&"ide".parse().unwrap(), None));
+    assert_eq!(headers["accept"], "application/json, text/event-stream");
+    let first = outcome.headers("initialize");
+    assert!(!first.contains_key("mcp-session-id") && !first.contains_key("mcp-protocol-version"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_value_fails_the_step() {
+    let tape = tape(&[
+        (0, "c2s", r#"{"id":1,"method":"tools/call","params":{"name":"nap"}}"#),
+        (250, "s2c", r#"{"id":1,"result":{"content":[{"type":"text","text":"250 ms"}]}}"#),
+        (260, "c2s", r#"{"id":2,"method":"ping"}"#),
+        (270, "s2c", r#"{"id":2,"result":{}}"#),
+    ]);
+    let server = table(&[
+        ("tools/call", r#""result":{"content":[{"text":"300 ms","type":"text"}]}"#),
+        ("ping", r#""result":{}"#),
+    ]);
+    let outcome = run(&tape, options(Speed::Max), server).await;
+    assert_eq!(outcome.verdicts(), [FAIL, PASS]);
+    let step = outcome.step(1);
+    assert_eq!((step.name.as_deref(), step.recorded, step.took), (Some("nap"), Some(250_000), Some(0)));
+    assert_eq!(outcome.why(1), "1 value differs");
+    let [difference] = &step.differences[..] else { panic!("{step:?}") };
+    assert_eq!(difference.path, ".result.content[0].text");
+    assert_eq!(difference.expected.as_deref(), Some("\"250 ms\""));
+    assert_eq!(difference.got.as_deref(), Some("\"300 ms\""));
+
+    let strict = PlayOptions { on_failure: OnFailure::Stop, ..options(Speed::Max) };
+    let server = table(&[("tools/call", r#""result":{}"#)]);
+    let outcome = run(&tape, strict, server).await;
+    assert_eq!((outcome.verdicts(), outcome.why(2)), (vec![FAIL, SKIP], "stopped at the first failure"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_of_the_server_are_answered_from_the_tape() {
+    let tape = tape(&[
+        (0, "c2s", r#"{"id":1,"method":"tools/call","params":{"name":"poem"}}"#),
+        (10, "s2c", r#"{"id":7,"method":"sampling/createMessage","params":{"topic":"sea"}}"#),
+        (20, "s2c", r#"{"id":8,"method":"sampling/createMessage","params":{"topic":"sky"}}"#),
+        (30, "c2s", r#"{"id":8,"result":{"text":"blue"}}"#),
+        (40, "c2s", r#"{"id":7,"result":{"text":"wet"}}"#),
+        (50, "c2s", r#"{"id":9,"result":{}}"#),
+        (60, "s2c", r#"{"id":1,"result":{"text":"done"}}"#),
+        (70, "s2c", r#"{"id":10,"method":"elicitation/create","params":{}}"#),
+        (80, "c2s", r#"{"id":10,"result":{}}"#),
+    ]);
+    let outcome = run(&tape, options(Speed::Times(1.0)), |outgoing| match what(outgoing).as_str() {
+        "tools/call" => streamed(&[
+            r#"{"id":"live-a","method":"sampling/createMessage","params":{"topic":"sky"}}"#,
+            r#"{"id":"live-b","method":"sampling/createMessage","params":{"topic":"sea"}}"#,
+            r#"{"id":"live-c","method":"ping"}"#,
+            r#"{"id":"live-d","method":"roots/list"}"#,
+            r#"{"id":1,"result":{"text":"done"}}"#,
+        ]),
+        _ => taken(),
+    })
+    .await;
+    let mut answers: Vec<_> = outcome.seen[1..]
+        .iter()
+        .map(|(at, sent)| format!("{} {:?}", at.as_millis(), sent.message.as_ref().unwrap()))
+        .collect();
+    answers.sort();
+    assert_eq!(
+        answers,
+        [
+            r#"0 Message({"jsonrpc":"2.0","id":"live-c","result":{}})"#,
+            r#"0 Message({"jsonrpc":"2.0","id":"live-d","error":{"code":-31004,"message":"tapline: the tape has no answer to `roots/list`"}})"#,
+            r#"10 Message({"id":"live-a","result":{"text":"blue"}})"#,
+            r#"30 Message({"id":"live-b","result":{"text":"wet"}})"#,
+        ]
+    );
+    assert_eq!(outcome.verdicts(), [PASS, PASS, PASS, SKIP, SKIP]);
+    assert_eq!(outcome.why(1), "the tape has no answer to `roots/list`");
+    assert_eq!(outcome.step(2).method, "reply to sampling/createMessage");
+    assert_eq!(outcome.why(4), "what it answers is not on the tape");
+    assert_eq!(outcome.why(5), "the server did not ask");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_the_live_server_replace_the_recorded_ones() {
+    let tape = tape_with(&[
+        (0, "c2s", r#"{"id":1,"method":"tools/list"}"#, ""),
+        (1, "s2c", r#"{"id":1,"result":{"nextCursor":"old-2","tools":[]}}"#, ""),
+        (
+            2,
+            "c2s",
+            r#"{"id":2,"method":"tasks/get","params":{"taskId":"old-2"}}"#,
+            r#","headers":{"mcp-name":"old-2"}"#,
+        ),
+        (3, "s2c", r#"{"id":2,"result":{"echo":"old-2"}}"#, ""),
+    ]);
+    let server = table(&[
+        ("tools/list", r#""result":{"nextCursor":"new-2","tools":[]}"#),
+        ("tasks/get", r#""result":{"echo":"new-2"}"#),
+    ]);
+    let outcome = run(&tape, options(Speed::Max), server).await;
+    assert_eq!(outcome.verdicts(), [PASS, PASS]);
+    assert_eq!(outcome.message("tasks/get"), r#"{"id":2,"method":"tasks/get","params":{"taskId":"new-2"}}"#);
+    assert_eq!(outcome.headers("tasks/get")["mcp-name"], "new-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_are_kept_and_causes_stay_before_effects() {
+    for (speed, a, log) in [
+        (Speed::Times(1.0), 90, ["0 a", "100 b", "310 c"]),
+        (Speed::Times(2.0), 90, ["0 a", "50 b", "160 c"]),
+        (Speed::Times(0.5), 90, ["0 a", "200 b", "610 c"]),
+        (Speed::Times(1.0), 1000, ["0 a", "100 b", "1000 c"]),
+        (Speed::Max, 90, ["0 a", "0 b", "90 c"]),
+        (Speed::Max, 1, ["0 a", "0 b", "10 c"]),
+        (Speed::Times(1e-300), 1, ["0 a", "31536000000 b", "63072000010 c"]),
+        (Speed::Times(f64::NAN), 1, ["0 a", "0 b", "10 c"]),
+    ] {
+        let outcome = run(&overlapping(), options(speed), slow(a)).await;
+        assert_eq!(outcome.verdicts(), [PASS; 3]);
+        assert_eq!(outcome.log(), log, "{speed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_reached_the_server_is_played() {
+    let tape = tape_with(&[
+        (
+            0,
+            "c2s",
+            r#"{"id":1,"method":"sent"}"#,
+            r#","verdict":{"edited":"operator"},"original":{"msg":{"id":1,"method":"typed"}}"#,
+        ),
+        (
+            1,
+            "s2c",
+            r#"{"id":1,"result":2}"#,
+            r#","verdict":{"edited":"operator"},"original":{"msg":{"id":1,"result":1}}"#,
+        ),
+        (2, "c2s", r#"{"id":2,"method":"blocked"}"#, r#","verdict":{"blocked":"operator"}"#),
+        (3, "s2c", r#"{"id":2,"error":{}}"#, r#","verdict":{"injected":"operator"},"re":2"#),
+        (4, "c2s", r#"{"id":3,"method":"dropped"}"#, r#","verdict":{"dropped":{"rule":"r"}}"#),
+        (5, "c2s", r#"{"id":4,"method":"gone"}"#, r#","verdict":"abandoned""#),
+        (6, "c2s", r#"{"id":"t","method":"mine"}"#, r#","verdict":{"injected":"operator"}"#),
+        (7, "s2c", r#"{"id":"t","result":3}"#, r#","verdict":"withheld""#),
+        (8, "c2s", r#"{"id":6,"method":"unreached"}"#, ""),
+        (9, "s2c", r#"{"id":6,"error":{"code":-31000}}"#, r#","verdict":{"injected":"tapline"}"#),
+        (10, "c2s", r#"{"id":7,"method":"open"}"#, ""),
+    ]);
+    let server = table(&[
+        ("sent", r#""result":1"#),
+        ("mine", r#""result":4"#),
+        ("unreached", r#""result":{}"#),
+        ("open", r#""result":{}"#),
+    ]);
+    let outcome = run(&tape, options(Speed::Max), server).await;
+    assert_eq!(outcome.log(), ["0 sent", "0 mine", "0 unreached", "0 open"]);
+    assert_eq!(outcome.verdicts(), [PASS, FAIL, PASS, PASS]);
+    assert_eq!(outcome.why(3), "tapline answered this when it was recorded");
+    assert_eq!(outcome.why(4), "the tape has no reply to compare with");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_and_questions_may_come_on_the_listening_stream() {
+    let tape = tape(&[
+        (0, "c2s", r#"{"method":"notifications/initialized"}"#),
+        (1, "c2s", r#"{"id":1,"method":"tools/call"}"#),
+        (2, "s2c", r#"{"id":5,"method":"roots/list"}"#),
+        (3, "c2s", r#"{"id":5,"result":{"roots":[]}}"#),
+        (4, "s2c", r#"{"id":1,"result":{}}"#),
+    ]);
+    let (push, listen) = mpsc::unbounded_channel::<&'static str>();
+    let listen = Mutex::new(Some(listen));
+    let outcome = run(&tape, options(Speed::Max), move |outgoing| {
+        match what(outgoing).as_str() {
+            "GET" => {
+                let listen = listen.lock().take().unwrap();
+                let items = stream::unfold(listen, |mut listen| async move {
+                    listen.recv().await.map(|json| (Ok(item(json)), listen))
+                });
+                return Act::Reply(StatusCode::OK, &[], ReplyBody::Stream(items.boxed()));
+            }
+            "tools/call" => push.send(r#"{"id":"r","method":"roots/list"}"#).unwrap(),
+            "result" => push.send(r#"{"id":1,"result":{}}"#).unwrap(),
+            _ => {}
+        }
+        taken()
+    })
+    .await;
+    assert_eq!(outcome.verdicts(), [PASS; 3]);
+    assert_eq!(outcome.message("result"), r#"{"id":"r","result":{"roots":[]}}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_and_other_notifications_are_noted_not_judged() {
+    let call = r#"{"id":1,"method":"tools/call","params":{"_meta":{"progressToken":"p"}}}"#;
+    let progress = r#"{"method":"notifications/progress","params":{"progressToken":"p","progress":1}}"#;
+    let tape = tape(&[
+        (0, "c2s", call),
+        (1, "s2c", progress),
+        (2, "s2c", progress),
+        (3, "s2c", progress),
+        (4, "s2c", r#"{"id":1,"result":{}}"#),
+        (5, "s2c", r#"{"method":"notifications/tools/list_changed"}"#),
+        (6, "c2s", r#"{"id":2,"method":"tools/list"}"#),
+        (7, "s2c", r#"{"id":2,"result":{}}"#),
+    ]);
+    let outcome = run(&tape, options(Speed::Max), |outgoing| match what(outgoing).as_str() {
+        "tools/call" => streamed(&[
+            r#"{"method":"notifications/progress","params":{"progressToken":"p","progress":5}}"#,
+            r#"{"method":"notifications/progress","params":{"progressToken":"p","progress":4}}"#,
+            r#"{"id":1,"result":{}}"#,
+        ]),
+        _ => whole(r#"{"id":2,"result":{}}"#),
+    })
+    .await;
+    assert_eq!(outcome.verdicts(), [PASS, PASS]);
+    assert_eq!(outcome.why(1), "progress went back from 5 to 4; 2 of 3 progress notifications came");
+    assert_eq!(outcome.why(2), "a notification that once came before did not come (1)");
+    assert_eq!(outcome.log(), ["0 tools/call", "1000 tools/list"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_stays_behind_its_request() {
+    let tape = tape(&[
+        (0, "c2s", r#"{"id":1,"method":"tools/call"}"#),
+        (800, "c2s", r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#),
+        (900, "c2s", r#"{"id":2,"method":"ping"}"#),
+        (901, "s2c", r#"{"id":2,"result":{}}"#),
+    ]);
+    let outcome = run(&tape, options(Speed::Max), |outgoing| match what(outgoing).as_str() {
+        "tools/call" => Act::Hang,
+        "ping" => whole(r#"{"id":2,"result":{}}"#),
+        _ => taken(),
+    })
+    .await;
+    assert_eq!(outcome.log(), ["0 tools/call", "20 notifications/cancelled", "20 ping"]);
+    assert_eq!(outcome.verdicts(), [PASS; 3]);
+    assert_eq!(outcome.why(1), "the tape has no reply to compare with, and none came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_compared_whole() {
+    let tape = tape(&[
+        (0, "c2s", r#"[{"id":1,"method":"a"},{"id":2,"method":"b"}]"#),
+        (1, "s2c", r#"[{"id":1,"result":{}},{"id":2,"result":{}}]"#),
+    ]);
+    let outcome =
+        run(&tape, options(Speed::Max), |_| whole(r#"[{"id":1,"result":{}},{"id":2,"result":{"x":1}}]"#)).await;
+    assert_eq!((outcome.verdicts(), outcome.why(1)), (vec![FAIL], "1 value differs"));
+    assert_eq!(outcome.step(1).differences[0].path, "[1].result.x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_modern_tape_of_a_pipe_gets_its_headers() {
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+    let call = format!(r#"{{"id":1,"method":"tools/call","params":{{"name":"écho",{meta}}}}}"#);
+    let tape = tape(&[(0, "c2s", &call), (1, "s2c", r#"{"id":1,"result":{}}"#)]);
+    let outcome = run(&tape, options(Speed::Max), |_| whole(r#"{"id":1,"result":{}}"#)).await;
+    let headers = outcome.headers("tools/call");
+    assert_eq!(headers["mcp-protocol-version"], "2026-07-28");
+    assert_eq!(headers["mcp-method"], "tools/call");
+    assert_eq!(headers["mcp-name"], "=?base64?w6ljaG8=?=");
+    assert_eq!(outcome.log(), ["0 tools/call"], "no session to end, no stream to open");
+}

@@ -1,0 +1,213 @@
+//! How a step goes out, and what comes back, as one stream of [`Heard`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::tokens::Tokens;
+use crate::envelope::{REDACTED, SseFields};
+use crate::message::Message;
+use crate::sse::Splitter;
+use crate::upstream::{Framing, Incoming, Item, Outgoing, ReplyBody, Upstream, UpstreamError};
+
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// What comes back for one thing sent.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Status and headers are there, and with them that the message was taken.
+    Begun {
+        status: StatusCode,
+        headers: HeaderMap,
+    },
+    Message(Message),
+    /// The stream can be taken up again after here.
+    Cursor(SseFields),
+    Failed(UpstreamError),
+    /// Nothing follows.
+    Ended,
+}
+
+/// Sends after `pause`, and tells what comes. Dropping the stream hangs up.
+pub(super) fn exchange<T: Copy + Send + 'static>(
+    upstream: Arc<dyn Upstream>,
+    outgoing: Outgoing,
+    pause: Duration,
+    tag: T,
+) -> BoxStream<'static, (T, Heard)> {
+    let sent = async move {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        upstream.send(outgoing).await
+    };
+    let heard = stream::once(sent).flat_map(|sent| match sent {
+        Err(error) => one(Heard::Failed(error)),
+        Ok(reply) => {
+            let begun = Heard::Begun { status: reply.status, headers: reply.headers };
+            one(begun).chain(messages(reply.body)).boxed()
+        }
+    });
+    heard.chain(one(Heard::Ended)).map(move |heard| (tag, heard)).boxed()
+}
+
+fn one(heard: Heard) -> BoxStream<'static, Heard> {
+    stream::iter([heard]).boxed()
+}
+
+fn messages(body: ReplyBody) -> BoxStream<'static, Heard> {
+    match body {
+        ReplyBody::Empty => stream::empty().boxed(),
+        ReplyBody::Whole(message) => one(Heard::Message(message)),
+        ReplyBody::Stream(items) => items.flat_map(|item| stream::iter(of_item(item))).boxed(),
+    }
+}
+
+fn of_item(item: Result<Item, UpstreamError>) -> Vec<Heard> {
+    match item {
+        Err(error) => vec![Heard::Failed(error)],
+        // A priming event, for one, has an id and no message (2025-11-25, transports).
+        Ok(Item::Filler(bytes)) => {
+            let frames = Splitter::default().push(bytes);
+            frames.into_iter().filter_map(|frame| cursor(frame.fields)).collect()
+        }
+        Ok(Item::Message(Incoming { message, framing })) => {
+            let cursor = match framing {
+                Framing::Sse { fields, .. } => fields.and_then(|fields| cursor(*fields)),
+                Framing::Line { .. } => None,
+            };
+            cursor.into_iter().chain([Heard::Message(message)]).collect()
+        }
+    }
+}
+
+fn cursor(fields: SseFields) -> Option<Heard> {
+    (fields.id.is_some() || fields.retry.is_some()).then_some(Heard::Cursor(fields))
+}
+
+/// What the live server gave, to be put on everything that follows.
+#[derive(Debug, Default)]
+pub(super) struct Agreed {
+    pub(super) session: Option<HeaderValue>,
+    /// The revision it answered `initialize` with, and the one that it answered when it was recorded.
+    pub(super) version: Option<HeaderValue>,
+    pub(super) recorded_version: Option<HeaderValue>,
+}
+
+impl Agreed {
+    /// The headers of a POST: as recorded, what was redacted or belongs to one connection left out.
+    pub(super) fn post(
+        &self,
+        recorded: Option<&HeaderMap>,
+        message: &Message,
+        tokens: &Tokens,
+        extra: &HeaderMap,
+    ) -> HeaderMap {
+        let mut headers = recorded.map_or_else(HeaderMap::new, |recorded| {
+            recorded.iter().filter(|(name, value)| is_sent(name, value)).map(|(n, v)| (n.clone(), v.clone())).collect()
+        });
+        for (name, value) in &mut headers {
+            if (*name == NAME || name.as_str().starts_with("mcp-param-"))
+                && let Some(live) = tokens.apply_to_header(value)
+            {
+                *value = live;
+            }
+        }
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json, text/event-stream"));
+        mirror(message, &mut headers);
+        // A legacy request follows what `initialize` agreed on; a modern one names its own revision.
+        let follows = match headers.get(VERSION) {
+            Some(recorded) => Some(recorded) == self.recorded_version.as_ref(),
+            None => recorded.is_none_or(HeaderMap::is_empty),
+        };
+        if follows {
+            put(&mut headers, VERSION, self.version.clone());
+        }
+        self.finish(headers, extra)
+    }
+
+    /// The headers of the GET that opens the listening stream, and of the DELETE that ends the session.
+    pub(super) fn bare(&self, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, STREAM);
+        put(&mut headers, VERSION, like.get(VERSION).cloned());
+        self.finish(headers, extra)
+    }
+
+    /// The headers of the GET that takes up a broken stream after an event.
+    pub(super) fn resume(&self, after: &str, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
+        let mut headers = self.bare(like, extra);
+        put(&mut headers, LAST_EVENT, after.parse().ok());
+        headers
+    }
+
+    fn finish(&self, mut headers: HeaderMap, extra: &HeaderMap) -> HeaderMap {
+        put(&mut headers, SESSION, self.session.clone());
+        for (name, value) in extra {
+            headers.insert(name.clone(), value.clone());
+        }
+        headers
+    }
+}
+
+fn is_sent(name: &HeaderName, value: &HeaderValue) -> bool {
+    const OF_ONE_CONNECTION: [&str; 10] = [
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "last-event-id",
+        "mcp-session-id",
+        "te",
+        "transfer-encoding",
+    ];
+    value != REDACTED && !OF_ONE_CONNECTION.contains(&name.as_str())
+}
+
+/// The headers that mirror a modern request (revision 2026-07-28, transports), where the tape has none: it was
+/// recorded over a pipe, then.
+fn mirror(message: &Message, headers: &mut HeaderMap) {
+    let Some(version) = modern_version(message).filter(|_| !headers.contains_key(VERSION)) else {
+        return;
+    };
+    put(headers, VERSION, version.parse().ok());
+    put(headers, METHOD, message.method().and_then(|method| method.parse().ok()));
+    put(headers, NAME, message.name().and_then(mirrored));
+}
+
+/// Unlike `extend`, replaces: some servers refuse a header that occurs twice.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        headers.insert(name, value);
+    }
+}
+
+fn modern_version(message: &Message) -> Option<String> {
+    let params: serde_json::Value = serde_json::from_str(message.member("params")?).ok()?;
+    Some(params.get("_meta")?.get("io.modelcontextprotocol/protocolVersion")?.as_str()?.to_owned())
+}
+
+/// A value as `Mcp-Name` carries it: plain where it is visible ASCII, else in base64.
+fn mirrored(value: &str) -> Option<HeaderValue> {
+    let plain = value.bytes().all(|byte| matches!(byte, b' ' | b'\t' | 0x21..=0x7e)) && value.trim() == value;
+    if plain && !value.starts_with("=?base64?") {
+        return value.parse().ok();
+    }
+    format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(value)).parse().ok()
+}
+
+pub(super) fn outgoing(method: Method, headers: HeaderMap, message: Option<Message>) -> Outgoing {
+    Outgoing { method, headers, message }
+}

@@ -1,0 +1,333 @@
+//! Reads tapes, whole ([`Tape::read`]), line by line ([`Entries`]) or by their outside only ([`catalogue`]).
+//!
+//! A tape that was cut or damaged is read as far as it goes: what cannot be read is a [`Problem`], never an error.
+
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use self::parts::Part;
+use super::record::MESSAGE;
+use super::{FORMAT, Header, Mark, SUFFIX, TapeError};
+use crate::envelope::{Envelope, HeaderCache, SessionId, Unknown};
+use crate::event::{TapeInfo, Timestamp};
+
+const BUFFER: usize = 256 << 10;
+
+/// A whole tape in memory.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    pub path: PathBuf,
+    /// With everything that later marks know of the peers.
+    pub header: Header,
+    /// In the order they passed.
+    pub envelopes: Vec<Arc<Envelope>>,
+    pub gaps: Vec<Gap>,
+    /// Lines that could not be read.
+    pub problems: Vec<Problem>,
+    /// Whether the last line is cut short, as after a crash.
+    pub torn: bool,
+    /// Why the session ended; `None` where the tape does not say.
+    pub end: Option<String>,
+}
+
+/// Messages that passed and are not on the tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Microseconds from the start of the session to the moment it was noticed.
+    pub at: u64,
+    pub messages: u64,
+}
+
+/// A line that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// From 1, as an editor counts.
+    pub line: u64,
+    pub why: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.why)
+    }
+}
+
+impl Tape {
+    /// Reads a tape file.
+    ///
+    /// # Errors
+    /// Where it cannot be read at all, is no tape, or is one of a newer format.
+    pub fn read(path: &Path) -> Result<Self, TapeError> {
+        let entries = Entries::open(path)?;
+        let header = entries.header().clone();
+        let parts =
+            parts::read(path, entries).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source });
+        Ok(Self::assemble(path, header, parts?))
+    }
+
+    /// Reads a tape from anywhere; `path` is what it is called.
+    ///
+    /// # Errors
+    /// As [`Tape::read`].
+    pub fn read_from(path: &Path, reader: impl BufRead) -> Result<Self, TapeError> {
+        let entries = Entries::new(path, reader)?;
+        let header = entries.header().clone();
+        Ok(Self::assemble(path, header, vec![Part::of(entries)]))
+    }
+
+    fn assemble(path: &Path, header: Header, parts: Vec<Part>) -> Self {
+        let mut tape = Self {
+            path: path.to_owned(),
+            header,
+            envelopes: Vec::with_capacity(parts.iter().map(|part| part.envelopes.len()).sum()),
+            gaps: Vec::new(),
+            problems: Vec::new(),
+            torn: false,
+            end: None,
+        };
+        let mut lines = 0;
+        for part in parts {
+            tape.envelopes.extend(part.envelopes);
+            tape.gaps.extend(part.gaps);
+            tape.problems.extend(part.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
+            part.peers.into_iter().for_each(|peer| tape.header.learn(peer));
+            tape.torn |= part.torn;
+            tape.end = part.end.or(tape.end);
+            lines += part.lines;
+        }
+        tape
+    }
+
+    /// Everything that is not as it should be, for people.
+    pub fn troubles(&self) -> Vec<String> {
+        let missing = self.gaps.iter().map(|gap| gap.messages).sum();
+        troubles(&self.problems, missing, self.torn)
+    }
+}
+
+/// One line of a tape after the header.
+#[derive(Debug)]
+pub enum Entry {
+    /// With the members that this version does not know.
+    Message {
+        envelope: Box<Envelope>,
+        unknown: Unknown,
+    },
+    Mark(Mark),
+    Problem(Problem),
+    /// The last line is cut short; nothing follows.
+    Torn,
+}
+
+/// The lines of a tape, one at a time.
+#[derive(Debug)]
+pub struct Entries<R> {
+    reader: R,
+    header: Header,
+    line: u64,
+    buffer: Vec<u8>,
+    known: HeaderCache,
+    /// Whether the file gave up.
+    broken: bool,
+}
+
+impl Entries<BufReader<File>> {
+    /// # Errors
+    /// As [`Tape::read`].
+    pub fn open(path: &Path) -> Result<Self, TapeError> {
+        let file = File::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+        Self::new(path, BufReader::with_capacity(BUFFER, file))
+    }
+}
+
+impl<R: BufRead> Entries<R> {
+    /// Reads the header; `path` is what the tape is called.
+    ///
+    /// # Errors
+    /// As [`Tape::read`].
+    pub fn new(path: &Path, mut reader: R) -> Result<Self, TapeError> {
+        let mut buffer = Vec::new();
+        reader
+            .read_until(b'\n', &mut buffer)
+            .map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+        let header = read_header(path, &buffer)?;
+        Ok(Self { reader, header, line: 1, buffer, known: HeaderCache::default(), broken: false })
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The next line without its end; `None` after the last. The flag is whether it is whole.
+    fn next_line(&mut self) -> Option<Result<bool, Problem>> {
+        if self.broken {
+            return None;
+        }
+        self.buffer.clear();
+        let read = self.reader.read_until(b'\n', &mut self.buffer);
+        self.line += u64::from(!matches!(read, Ok(0)));
+        match read {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(self.buffer.pop_if(|last| *last == b'\n').is_some())),
+            Err(error) => {
+                self.broken = true;
+                Some(Err(self.problem(format!("the file cannot be read further: {error}"))))
+            }
+        }
+    }
+
+    fn problem(&self, why: impl Into<String>) -> Problem {
+        Problem { line: self.line, why: why.into() }
+    }
+}
+
+impl<R: BufRead> Iterator for Entries<R> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        loop {
+            let whole = match self.next_line()? {
+                Ok(whole) => whole,
+                Err(problem) => return Some(Entry::Problem(problem)),
+            };
+            if self.buffer.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            return Some(match read_line(&self.buffer, self.header.session, &mut self.known) {
+                Ok(entry) => entry,
+                // A last line without an end may be whole all the same; it is torn only where it cannot be read.
+                Err(_) if !whole => Entry::Torn,
+                Err(why) => Entry::Problem(self.problem(why)),
+            });
+        }
+    }
+}
+
+fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache) -> Result<Entry, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+    if !line.starts_with(MESSAGE) {
+        match serde_json::from_str::<Mark>(text) {
+            Ok(mark) => return Ok(Entry::Mark(mark)),
+            Err(error) if line.starts_with(MARK) => return Err(error.to_string()),
+            // A message, then, that someone else wrote in another order.
+            Err(_) => {}
+        }
+    }
+    let (envelope, unknown) = Envelope::read_json_among(text, session, known)?;
+    Ok(Entry::Message { envelope: Box::new(envelope), unknown })
+}
+
+/// How our own marks begin.
+const MARK: &[u8] = br#"{"mark":"#;
+
+fn read_header(path: &Path, line: &[u8]) -> Result<Header, TapeError> {
+    /// What every format, also a newer one, has in its header.
+    #[derive(Deserialize)]
+    struct Format {
+        tapline: u32,
+        #[serde(default)]
+        version: String,
+    }
+    let not_a_tape = |why: String| TapeError::NotATape { path: path.to_owned(), why };
+    if line.is_empty() {
+        return Err(not_a_tape("it is empty".to_owned()));
+    }
+    let Ok(Format { tapline: format, version }) = serde_json::from_slice(line) else {
+        return Err(not_a_tape("its first line is not a tapline header".to_owned()));
+    };
+    if format > FORMAT {
+        return Err(TapeError::NewerFormat { path: path.to_owned(), format, version });
+    }
+    serde_json::from_slice(line).map_err(|error| not_a_tape(format!("its header cannot be read: {error}")))
+}
+
+/// The tapes in a directory, newest first. Counts messages without reading them; a file that is no tape, or a broken
+/// one, is listed with its problem.
+pub fn catalogue(dir: &Path) -> Vec<TapeInfo> {
+    let Ok(files) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let paths = files.filter_map(|file| Some(file.ok()?.path()));
+    let mut tapes: Vec<_> = paths.filter(|path| is_tape_name(path)).map(|path| outside(&path)).collect();
+    tapes.sort_by(|a, b| (b.started, &b.path).cmp(&(a.started, &a.path)));
+    tapes
+}
+
+fn is_tape_name(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(SUFFIX))
+}
+
+/// What can be told of a tape without reading its messages.
+pub fn outside(path: &Path) -> TapeInfo {
+    let metadata = std::fs::metadata(path).ok();
+    let modified = metadata.as_ref().and_then(|it| it.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok());
+    let mut info = TapeInfo {
+        path: path.to_owned(),
+        upstream: String::new(),
+        client: None,
+        protocol: None,
+        started: Timestamp(modified.map_or(0, |it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX))),
+        messages: 0,
+        bytes: metadata.map_or(0, |it| it.len()),
+        problems: Vec::new(),
+    };
+    match Entries::open(path) {
+        Ok(entries) => survey(entries, &mut info),
+        Err(error) => info.problems.push(error.to_string()),
+    }
+    info
+}
+
+fn survey(mut entries: Entries<impl BufRead>, info: &mut TapeInfo) {
+    let mut header = entries.header().clone();
+    let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
+    while let Some(line) = entries.next_line() {
+        let whole = match line {
+            Ok(whole) => whole,
+            Err(problem) => {
+                problems.push(problem);
+                break;
+            }
+        };
+        let line = &entries.buffer;
+        if line.starts_with(MESSAGE) && (whole || serde_json::from_slice::<IgnoredAny>(line).is_ok()) {
+            info.messages += 1;
+            continue;
+        }
+        match read_line(line, header.session, &mut HeaderCache::default()) {
+            Ok(Entry::Mark(Mark::Gap { messages, .. })) => missing += messages,
+            Ok(Entry::Mark(Mark::Peer(peer))) => header.learn(peer),
+            Ok(Entry::Message { .. }) => info.messages += 1,
+            Err(_) if !whole => torn = true,
+            Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
+            Err(why) => problems.push(entries.problem(why)),
+            Ok(_) => {}
+        }
+    }
+    info.upstream = header.upstream;
+    info.client = header.client;
+    info.protocol = header.protocol;
+    info.started = header.started;
+    info.problems = troubles(&problems, missing, torn);
+}
+
+fn troubles(problems: &[Problem], missing: u64, torn: bool) -> Vec<String> {
+    let mut troubles: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    if missing > 0 {
+        troubles.push(format!("{missing} messages are missing"));
+    }
+    if torn {
+        troubles.push("the last line is torn, as after a crash".to_owned());
+    }
+    troubles
+}

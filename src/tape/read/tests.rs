@@ -1,0 +1,181 @@
+use super::*;
+use crate::tape::record::Recorder;
+use crate::tape::record::tests::{envelope, session};
+
+/// A tape file of a few lines, with its last line ended.
+fn tape_bytes(messages: u64) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::new(dir.path());
+    let session = session();
+    let path = recorder.open(&session).unwrap();
+    for seq in 1..=messages {
+        let raw = format!(r#"{{"id":{seq},"method":"tools/call","params":{{"name":"é"}}}}"#);
+        recorder.append(&envelope(&session, seq, raw)).unwrap();
+    }
+    recorder.gap(session.id, 2).unwrap();
+    recorder.flush();
+    std::fs::read(path).unwrap()
+}
+
+fn read(bytes: &[u8]) -> Result<Tape, TapeError> {
+    Tape::read_from(Path::new("x.tape.jsonl"), bytes)
+}
+
+fn read_with_line(line: &[u8]) -> Tape {
+    let mut bytes = tape_bytes(1);
+    bytes.extend_from_slice(line);
+    bytes.extend_from_slice(b"\n{\"mark\":\"end\",\"at\":9,\"reason\":\"quit\"}\n");
+    let tape = read(&bytes).unwrap();
+    assert_eq!(tape.end.as_deref(), Some("quit"), "what follows is read");
+    tape
+}
+
+#[test]
+fn a_tape_cut_anywhere_reads_back_every_whole_line() {
+    let bytes = tape_bytes(3);
+    let header = memchr::memchr(b'\n', &bytes).unwrap();
+    for cut in header..=bytes.len() {
+        let part = &bytes[..cut];
+        // A line whose end alone is cut off is whole.
+        let ended = if cut < bytes.len() && bytes[cut] == b'\n' { cut + 1 } else { cut };
+        let whole = memchr::memrchr(b'\n', &bytes[..ended]).map_or(0, |end| end + 1);
+        let lines = memchr::memchr_iter(b'\n', &bytes[..whole]).count();
+        let tape = read(part).unwrap();
+        assert_eq!((tape.envelopes.len(), tape.gaps.len()), ((lines - 1).min(3), lines / 5), "cut at {cut}");
+        assert_eq!((tape.torn, tape.problems.len()), (ended > whole, 0), "cut at {cut}");
+    }
+    for cut in 0..header {
+        assert!(matches!(read(&bytes[..cut]), Err(TapeError::NotATape { .. })), "cut at {cut}");
+    }
+}
+
+#[test]
+fn an_unreadable_line_is_reported_and_skipped() {
+    for (line, why) in [
+        (&b"{\"seq\":2,\"at\":"[..], "not a JSON object"),
+        (b"{\"seq\":2,\"at\":1}", "none of `msg`"),
+        (b"{\"seq\":2,\"at\":1,\"dir\":\"up\",\"via\":\"http\",\"msg\":1}", "`dir`: unknown variant"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"hello", "not a JSON object"),
+        (b"{\"mark\":\"gap\"}", "missing field `at`"),
+    ] {
+        let tape = read_with_line(line);
+        let [problem] = &tape.problems[..] else { panic!("{:?}", tape.problems) };
+        assert_eq!(problem.line, 4);
+        assert!(problem.why.contains(why), "{problem}");
+    }
+}
+
+#[test]
+fn what_a_newer_tapline_adds_is_skipped_or_kept() {
+    assert_eq!(read_with_line(br#"{"mark":"hologram","x":{}}"#).problems, []);
+    let tape = read_with_line(br#"  {"x":1,"dir":"s2c","msg":{"a":1},"via":"sse","at":5,"seq":7,"y":[ 1 ]}"#);
+    assert_eq!((tape.problems.len(), tape.envelopes[1].seq.0), (0, 7));
+
+    let mut bytes = tape_bytes(0);
+    bytes.extend_from_slice(br#"{"seq":1,"at":1,"dir":"c2s","via":"stdio","msg":1,"y":[ 1 ]}"#);
+    let entry = Entries::new(Path::new("x"), &bytes[..]).unwrap().last().unwrap();
+    let Entry::Message { unknown, .. } = entry else { panic!("{entry:?}") };
+    assert_eq!(unknown["y"].get(), "[ 1 ]");
+}
+
+#[test]
+fn a_newer_format_says_which_tapline_to_get() {
+    let error = read(br#"{"tapline":2,"version":"3.1.0","session":{}}"#).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "x.tape.jsonl is a tape of format 2, this tapline reads up to 1; use tapline 3.1.0 or newer"
+    );
+}
+
+#[test]
+fn what_is_no_tape_is_called_so() {
+    for (bytes, why) in [
+        (&b""[..], "x.tape.jsonl is not a tape: it is empty"),
+        (b"{}\n", "x.tape.jsonl is not a tape: its first line is not a tapline header"),
+        (b"\x89PNG\n", "x.tape.jsonl is not a tape: its first line is not a tapline header"),
+        (b"{\"tapline\":1}\n", "x.tape.jsonl is not a tape: its header cannot be read: missing field `version`"),
+    ] {
+        let text = read(bytes).unwrap_err().to_string();
+        assert!(text.starts_with(why), "{text}");
+    }
+}
+
+#[test]
+fn the_catalogue_lists_bad_files_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    let whole = tape_bytes(2);
+    put("a.tape.jsonl", &whole);
+    put("b.tape.jsonl", &whole[..whole.len() - 60]);
+    put("c.tape.jsonl", b"not a tape");
+    put("notes.txt", b"");
+    std::fs::create_dir(dir.path().join("d.tape.jsonl")).unwrap();
+    let mut tapes = catalogue(dir.path());
+    tapes.sort_by(|a, b| a.path.cmp(&b.path));
+    let told: Vec<_> = tapes.iter().map(|tape| (tape.messages, tape.problems.len())).collect();
+    assert_eq!(told, [(2, 1), (1, 1), (0, 1), (0, 1)]);
+    assert_eq!(tapes[0].problems, ["2 messages are missing"]);
+    assert_eq!(tapes[1].problems, ["the last line is torn, as after a crash"]);
+    assert_eq!(catalogue(&dir.path().join("nowhere")), []);
+}
+
+#[test]
+fn a_tape_read_in_parts_is_the_tape() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    for messages in [0, 1, 2, 3, 5, 40] {
+        let mut bytes = tape_bytes(messages);
+        bytes.extend_from_slice(b"not JSON\n{\"mark\":\"peer\",\"protocol\":\"2025-06-18\"}\n{\"seq\":");
+        std::fs::write(&path, &bytes).unwrap();
+        let (whole, parts) = (read(&bytes).unwrap(), Tape::read(&path).unwrap());
+        let seqs = |tape: &Tape| tape.envelopes.iter().map(|it| it.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(&whole), seqs(&parts));
+        assert_eq!((&whole.gaps, &whole.problems, whole.torn), (&parts.gaps, &parts.problems, parts.torn));
+        assert_eq!((whole.header, parts.torn), (parts.header, true));
+        assert_eq!(parts.problems[0].line, messages + 3);
+    }
+}
+
+#[test]
+fn messages_with_the_same_headers_share_them() {
+    let mut bytes = tape_bytes(0);
+    for seq in 0..3 {
+        let accept = if seq < 2 { "a" } else { "b" };
+        let line =
+            format!(r#"{{"seq":{seq},"at":1,"dir":"c2s","via":"http","headers":{{"accept":"{accept}"}},"msg":1}}"#);
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.push(b'\n');
+    }
+    let tape = read(&bytes).unwrap();
+    let headers: Vec<_> = tape.envelopes.iter().map(|it| it.transport.headers.clone().unwrap()).collect();
+    assert!(Arc::ptr_eq(&headers[0], &headers[1]) && headers[2]["accept"] == "b");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_further_ends() {
+    struct Broken;
+    impl std::io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::Other.into())
+        }
+    }
+    let bytes = tape_bytes(1);
+    let reader = BufReader::new(std::io::Read::chain(&bytes[..], Broken));
+    let tape = Tape::read_from(Path::new("x"), reader).unwrap();
+    assert_eq!((tape.envelopes.len(), tape.problems.len()), (1, 1));
+}
+
+#[test]
+fn the_catalogue_is_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::new(dir.path());
+    for started in [2, 3, 1] {
+        let session = crate::event::Session { started: Timestamp(started), ..session() };
+        recorder.open(&session).unwrap();
+        recorder.append(&envelope(&session, 1, "{}")).unwrap();
+    }
+    recorder.flush();
+    let started: Vec<_> = catalogue(dir.path()).iter().map(|tape| tape.started.0).collect();
+    assert_eq!(started, [3, 2, 1]);
+}

@@ -1,0 +1,229 @@
+//! Writes tapes: one file a session, one write a batch.
+//!
+//! Owns the files and what is not yet on them. A recording failure is never a failure of the session: it is told once,
+//! counted, tried again with every flush, and leaves a gap mark where messages are missing. Synchronous, for the one
+//! thread that records; nothing here is shared.
+
+mod disk;
+mod recording;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use self::disk::{Disk, RealDisk};
+use self::recording::Recording;
+use super::{Mark, TapeError, file_name};
+use crate::envelope::{Envelope, SessionId};
+use crate::event::Session;
+
+/// How many files stay open: idle sessions come by the thousand, file descriptors do not.
+const OPEN_FILES: usize = 128;
+
+/// Buffers larger than this are given back to the system once written.
+const KEPT_BUFFER: usize = 1 << 20;
+
+/// How every line of a message begins; marks and the header begin otherwise.
+pub(crate) const MESSAGE: &[u8] = br#"{"seq":"#;
+
+/// Records sessions into one directory.
+pub struct Recorder {
+    dir: PathBuf,
+    disk: Box<dyn Disk>,
+    tapes: HashMap<SessionId, Recording>,
+    /// Sessions with something to write, in the order it came.
+    dirty: Vec<SessionId>,
+    /// Sessions whose file is open, oldest first.
+    open: VecDeque<SessionId>,
+    /// Empty buffers: an idle session owns none.
+    spare: Vec<Vec<u8>>,
+}
+
+/// What [`Recorder::flush`] has to tell: each file's failure once, and its end.
+#[derive(Debug)]
+pub enum Notice {
+    Failed { session: SessionId, error: TapeError },
+    Recovered { session: SessionId, path: PathBuf, missing: u64 },
+}
+
+impl Notice {
+    pub fn session(&self) -> SessionId {
+        match self {
+            Self::Failed { session, .. } | Self::Recovered { session, .. } => *session,
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { error, .. } => {
+                write!(f, "{error}")?;
+                if let Some(source) = std::error::Error::source(error) {
+                    write!(f, ": {source}")?;
+                }
+                f.write_str("; messages pass unrecorded until it can be written again")
+            }
+            Self::Recovered { path, missing, .. } => {
+                write!(f, "recording to {} again; {missing} messages are missing", path.display())
+            }
+        }
+    }
+}
+
+impl Recorder {
+    /// Nothing is touched before the first session opens.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self::on(dir, Box::new(RealDisk))
+    }
+
+    fn on(dir: impl Into<PathBuf>, disk: Box<dyn Disk>) -> Self {
+        Self {
+            dir: dir.into(),
+            disk,
+            tapes: HashMap::new(),
+            dirty: Vec::new(),
+            open: VecDeque::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Starts to record a session and names its file. The file itself begins with the first message: a session that
+    /// says nothing leaves none. A session that was recorded before (tapline was restarted) goes on in its file.
+    ///
+    /// # Errors
+    /// Where the directory cannot be made. The session is recorded all the same as soon as it can be.
+    pub fn open(&mut self, session: &Session) -> Result<PathBuf, TapeError> {
+        let path = self.dir.join(file_name(session));
+        self.tapes.entry(session.id).or_insert_with(|| Recording::new(session, path.clone()));
+        match self.disk.create_dir(&self.dir) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(TapeError::CannotCreate { path: self.dir.clone(), source }),
+        }
+    }
+
+    /// The file of an open session.
+    pub fn path(&self, session: SessionId) -> Option<&Path> {
+        self.tapes.get(&session).map(|tape| tape.path.as_path())
+    }
+
+    /// Formats a message into its session's buffer; [`Recorder::flush`] writes it.
+    ///
+    /// # Errors
+    /// [`TapeError::NotOpen`].
+    pub fn append(&mut self, envelope: &Envelope) -> Result<(), TapeError> {
+        self.touch(envelope.session)?.append(envelope);
+        Ok(())
+    }
+
+    /// Marks that messages passed which the recorder never saw.
+    ///
+    /// # Errors
+    /// [`TapeError::NotOpen`].
+    pub fn gap(&mut self, session: SessionId, messages: u64) -> Result<(), TapeError> {
+        let tape = self.touch(session)?;
+        tape.mark(&Mark::Gap { at: tape.now(), messages });
+        Ok(())
+    }
+
+    /// Takes note of what became known of a session; what the header does not say yet becomes a mark.
+    ///
+    /// # Errors
+    /// [`TapeError::NotOpen`].
+    pub fn observe(&mut self, session: &Session) -> Result<(), TapeError> {
+        let tape = self.tapes.get_mut(&session.id).ok_or(TapeError::NotOpen(session.id))?;
+        let news = tape.peers() != (&session.protocol, &session.client, &session.server);
+        tape.session = session.clone();
+        // Before the first line is written the header itself will say it.
+        if news && tape.has_begun() {
+            let tape = self.touch(session.id)?;
+            tape.mark(&tape.peer_mark());
+        }
+        Ok(())
+    }
+
+    /// Writes everything pending: one write a file. Call it after every batch, also an empty one: this is when
+    /// files that failed are tried again.
+    pub fn flush(&mut self) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        let dirty = std::mem::take(&mut self.dirty);
+        for session in dirty {
+            let Some(tape) = self.tapes.get_mut(&session) else {
+                continue;
+            };
+            let missing = tape.lost;
+            let written = tape.write(&*self.disk);
+            tape.dirty = written.is_err();
+            if tape.dirty {
+                self.dirty.push(session);
+            }
+            match written {
+                Err(source) if !tape.failing => {
+                    tape.failing = true;
+                    let error = TapeError::CannotWrite { path: tape.path.clone(), source };
+                    notices.push(Notice::Failed { session, error });
+                }
+                Ok(()) if std::mem::take(&mut tape.failing) => {
+                    notices.push(Notice::Recovered { session, path: tape.path.clone(), missing });
+                }
+                _ => {}
+            }
+            recycle(&mut tape.pending, &mut self.spare);
+            self.note_open(session);
+        }
+        notices
+    }
+
+    /// Writes the last line and lets go of the file. A session without a message leaves no file.
+    ///
+    /// # Errors
+    /// Where the end of the tape could not be written, even if the file's failure was told before; or
+    /// [`TapeError::NotOpen`].
+    pub fn close(&mut self, session: SessionId, reason: &str) -> Result<(), TapeError> {
+        let mut tape = self.tapes.remove(&session).ok_or(TapeError::NotOpen(session))?;
+        self.open.retain(|open| *open != session);
+        if !tape.dirty && !tape.has_begun() {
+            return Ok(());
+        }
+        tape.mark(&Mark::End { at: tape.now(), reason: reason.to_owned() });
+        let written = tape.write(&*self.disk);
+        recycle(&mut tape.pending, &mut self.spare);
+        written.map_err(|source| TapeError::CannotWrite { path: tape.path, source })
+    }
+
+    fn touch(&mut self, session: SessionId) -> Result<&mut Recording, TapeError> {
+        let tape = self.tapes.get_mut(&session).ok_or(TapeError::NotOpen(session))?;
+        if !std::mem::replace(&mut tape.dirty, true) {
+            self.dirty.push(session);
+        }
+        if tape.pending.capacity() == 0 {
+            tape.pending = self.spare.pop().unwrap_or_default();
+        }
+        Ok(tape)
+    }
+
+    /// Closes the file that was opened first when there are too many; it is opened again when it is needed.
+    fn note_open(&mut self, session: SessionId) {
+        let is_open = self.tapes.get(&session).is_some_and(|tape| tape.sink.is_some());
+        if !is_open || self.open.contains(&session) {
+            return;
+        }
+        self.open.push_back(session);
+        if self.open.len() > OPEN_FILES
+            && let Some(oldest) = self.open.pop_front()
+            && let Some(tape) = self.tapes.get_mut(&oldest)
+        {
+            tape.sink = None;
+        }
+    }
+}
+
+fn recycle(buffer: &mut Vec<u8>, spare: &mut Vec<Vec<u8>>) {
+    let mut buffer = std::mem::take(buffer);
+    if buffer.capacity() > 0 && buffer.capacity() <= KEPT_BUFFER && spare.len() < OPEN_FILES {
+        buffer.clear();
+        spare.push(buffer);
+    }
+}

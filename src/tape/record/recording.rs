@@ -1,0 +1,182 @@
+//! One tape while it is being made: what is on the disk, what waits, what was lost.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::MESSAGE;
+use super::disk::{Disk, Sink, write_counted};
+use crate::envelope::{Envelope, SessionField};
+use crate::event::{Peer, Session, Timestamp};
+use crate::tape::{Header, Mark, PeerMark};
+
+/// One session's tape while it is being made.
+pub(super) struct Recording {
+    pub(super) session: Session,
+    pub(super) path: PathBuf,
+    pub(super) sink: Option<Box<dyn Sink>>,
+    /// Whole lines that wait for a flush.
+    pub(super) pending: Vec<u8>,
+    /// Messages among them.
+    messages: u64,
+    /// Length of the file up to its last whole line; zero before the header.
+    good: u64,
+    /// Whether what is in the file is ours.
+    opened: bool,
+    /// Messages in the file.
+    written: u64,
+    /// Messages that passed and are not in the file, and that no gap mark tells of yet.
+    pub(super) lost: u64,
+    /// Whether the file went on without us knowing what it says of the peers.
+    peers_due: bool,
+    pub(super) dirty: bool,
+    pub(super) failing: bool,
+}
+
+impl Recording {
+    pub(super) fn new(session: &Session, path: PathBuf) -> Self {
+        Self {
+            session: session.clone(),
+            path,
+            sink: None,
+            pending: Vec::new(),
+            messages: 0,
+            good: 0,
+            opened: false,
+            written: 0,
+            lost: 0,
+            peers_due: false,
+            dirty: false,
+            failing: false,
+        }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.good > 0
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        Timestamp::now().0.saturating_sub(self.session.started.0)
+    }
+
+    /// Takes a message into the lines that wait.
+    pub(super) fn append(&mut self, envelope: &Envelope) {
+        envelope.write_json(SessionField::Omitted, &mut self.pending);
+        self.pending.push(b'\n');
+        self.messages += 1;
+    }
+
+    pub(super) fn mark(&mut self, mark: &Mark) {
+        push_line(mark, &mut self.pending);
+    }
+
+    pub(super) fn peers(&self) -> (&Option<String>, &Option<Peer>, &Option<Peer>) {
+        (&self.session.protocol, &self.session.client, &self.session.server)
+    }
+
+    pub(super) fn peer_mark(&self) -> Mark {
+        let Session { protocol, client, server, .. } = self.session.clone();
+        Mark::Peer(PeerMark { at: self.now(), protocol, client, server })
+    }
+
+    /// Writes what is pending; what could not be written is gone then, and counted.
+    pub(super) fn write(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        let messages = std::mem::take(&mut self.messages);
+        let (kept, result) = self.try_write(disk, &pending);
+        let lost = count_messages(&pending[kept..]);
+        self.written += messages - lost;
+        self.lost += lost;
+        if result.is_err() {
+            // What is on the disk now is looked at again before the next write.
+            self.sink = None;
+            self.peers_due = true;
+        }
+        self.pending = pending;
+        self.pending.clear();
+        result
+    }
+
+    /// How many bytes of `pending` are on the disk in whole lines, and why not all.
+    fn try_write(&mut self, disk: &dyn Disk, pending: &[u8]) -> (usize, io::Result<()>) {
+        if let Err(error) = self.make_ready(disk) {
+            return (0, Err(error));
+        }
+        if let (_, Err(error)) = self.write_lines(&self.preface()) {
+            return (0, Err(error));
+        }
+        self.lost = 0;
+        self.peers_due = false;
+        self.write_lines(pending)
+    }
+
+    /// Opens the file where it is not open, and makes sure that it ends with the last whole line.
+    fn make_ready(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        let length = match &self.sink {
+            Some(sink) => sink.length()?,
+            None => self.reopen(disk)?,
+        };
+        if length == 0 && self.good > 0 {
+            // Someone removed the tape: what was on it is missing from the one that begins now.
+            self.lost += std::mem::take(&mut self.written);
+            self.good = 0;
+            self.opened = false;
+            self.good = self.reopen(disk)?;
+        } else {
+            self.good = length;
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self, disk: &dyn Disk) -> io::Result<u64> {
+        let mut sink = disk.open(&self.path)?;
+        let mut length = sink.length()?;
+        if !std::mem::replace(&mut self.opened, true) && length > 0 {
+            // The session was recorded before tapline was restarted.
+            self.peers_due = true;
+        } else if length > self.good {
+            sink.cut(self.good)?;
+            length = self.good;
+        }
+        self.sink = Some(sink);
+        Ok(length)
+    }
+
+    /// What has to stand before the next message: the header, or after trouble what is missing.
+    fn preface(&self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        if !self.has_begun() {
+            push_line(&Header::of(&self.session), &mut lines);
+        } else if self.peers_due {
+            push_line(&self.peer_mark(), &mut lines);
+        }
+        if self.lost > 0 {
+            push_line(&Mark::Gap { at: self.now(), messages: self.lost }, &mut lines);
+        }
+        lines
+    }
+
+    /// How many bytes are on the disk in whole lines, and why not all.
+    fn write_lines(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
+        if lines.is_empty() {
+            return (0, Ok(()));
+        }
+        let sink = self.sink.as_mut().expect("made ready before");
+        let (written, result) = write_counted(&mut **sink, lines);
+        let whole = memchr::memrchr(b'\n', &lines[..written]).map_or(0, |end| end + 1);
+        self.good += whole as u64;
+        if written > whole {
+            // Where this fails as well, the partial line is cut off when the file is opened again.
+            let _ = sink.cut(self.good);
+        }
+        (whole, result)
+    }
+}
+
+fn push_line<T: serde::Serialize>(line: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *out, line).expect("a vector takes everything, and all keys are strings");
+    out.push(b'\n');
+}
+
+fn count_messages(lines: &[u8]) -> u64 {
+    lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.starts_with(MESSAGE)).count() as u64
+}

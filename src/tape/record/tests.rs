@@ -1,0 +1,388 @@
+//! The recorder against real files, and against a disk that fails on purpose.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use proptest::prelude::*;
+
+use super::disk::{Disk, Sink};
+use super::{Notice, Recorder};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
+use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
+use crate::message::Message;
+use crate::tape::read::Tape;
+use crate::tape::{TapeError, catalogue};
+
+pub(crate) fn session() -> Session {
+    Session {
+        id: SessionId::random(),
+        upstream: "http://127.0.0.1:9000/mcp".to_owned(),
+        via: Via::Http,
+        started: Timestamp::now(),
+        state: SessionState::New,
+        origin: Origin::Client,
+        client: None,
+        server: None,
+        protocol: None,
+        tape: None,
+    }
+}
+
+pub(crate) fn envelope(session: &Session, seq: u64, raw: impl Into<bytes::Bytes>) -> Envelope {
+    Envelope {
+        seq: Seq(seq),
+        session: session.id,
+        at: seq * 1000,
+        direction: Direction::ToServer,
+        transport: Transport::new(Via::Http),
+        message: Message::new(raw),
+        original: None,
+        outcome: Outcome::Forwarded,
+        held: None,
+        reply_to: None,
+    }
+}
+
+fn ping(session: &Session, seq: u64) -> Envelope {
+    envelope(session, seq, format!(r#"{{"jsonrpc":"2.0","id":{seq},"method":"ping"}}"#))
+}
+
+/// A disk in memory with so many bytes left.
+#[derive(Clone, Default)]
+struct SmallDisk(Arc<Mutex<Space>>);
+
+#[derive(Default)]
+struct Space {
+    files: HashMap<PathBuf, Vec<u8>>,
+    left: usize,
+    /// Whether a file can be cut short again.
+    cuts: bool,
+    writes: usize,
+}
+
+impl Disk for SmallDisk {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Sink>> {
+        self.0.lock().files.entry(path.to_owned()).or_default();
+        Ok(Box::new(SmallFile { disk: self.clone(), path: path.to_owned() }))
+    }
+}
+
+struct SmallFile {
+    disk: SmallDisk,
+    path: PathBuf,
+}
+
+impl Write for SmallFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut space = self.disk.0.lock();
+        let taken = bytes.len().min(space.left);
+        space.writes += 1;
+        if taken == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        space.left -= taken;
+        space.files.get_mut(&self.path).expect("made by `open`").extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for SmallFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.disk.0.lock().files[&self.path].len() as u64)
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        let mut space = self.disk.0.lock();
+        if !space.cuts {
+            return Err(io::ErrorKind::Other.into());
+        }
+        let file = space.files.get_mut(&self.path).expect("made by `open`");
+        file.truncate(usize::try_from(length).unwrap());
+        Ok(())
+    }
+}
+
+impl SmallDisk {
+    fn set(&self, left: usize, cuts: bool) {
+        let mut space = self.0.lock();
+        space.left = left;
+        space.cuts = cuts;
+    }
+
+    fn tape(&self, path: &Path) -> Tape {
+        Tape::read_from(path, &self.0.lock().files[path][..]).unwrap()
+    }
+}
+
+fn missing(tape: &Tape) -> u64 {
+    tape.gaps.iter().map(|gap| gap.messages).sum()
+}
+
+#[test]
+fn a_session_becomes_a_tape() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("new");
+    let mut recorder = Recorder::new(&dir);
+    let mut session = session();
+    let path = recorder.open(&session).unwrap();
+    assert_eq!(recorder.path(session.id), Some(path.as_path()));
+    recorder.append(&ping(&session, 1)).unwrap();
+    assert!(recorder.flush().is_empty());
+    session.protocol = Some("2025-06-18".to_owned());
+    session.client = Some(Peer { name: "ide".to_owned(), version: "1.4".to_owned() });
+    recorder.observe(&session).unwrap();
+    recorder.observe(&session).unwrap();
+    recorder.gap(session.id, 7).unwrap();
+    recorder.append(&ping(&session, 9)).unwrap();
+    recorder.close(session.id, "client").unwrap();
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().filter(|line| line.contains(r#""mark":"peer""#)).count(), 1, "{text}");
+    let tape = Tape::read(&path).unwrap();
+    assert_eq!(tape.header.protocol, session.protocol);
+    assert_eq!(tape.header.client, session.client);
+    assert_eq!(tape.header.session, session.id);
+    assert_eq!(tape.envelopes.iter().map(|it| it.seq.0).collect::<Vec<_>>(), [1, 9]);
+    assert_eq!(missing(&tape), 7);
+    assert_eq!(tape.end.as_deref(), Some("client"));
+    assert_eq!(tape.troubles(), ["7 messages are missing"]);
+
+    let [info] = catalogue(&dir).try_into().unwrap();
+    assert_eq!((info.messages, info.bytes), (2, text.len() as u64));
+    assert_eq!((info.protocol, info.client, info.started), (session.protocol, session.client, session.started));
+    assert_eq!(info.problems, tape.troubles());
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_tapes() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("a/b");
+    let mut recorder = Recorder::new(&dir);
+    let session = session();
+    let path = recorder.open(&session).unwrap();
+    recorder.append(&ping(&session, 1)).unwrap();
+    recorder.flush();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&dir), mode(&path)), (0o700, 0o600));
+}
+
+#[test]
+fn a_silent_session_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::new(dir.path());
+    let session = session();
+    recorder.open(&session).unwrap();
+    recorder.observe(&Session { protocol: Some("x".to_owned()), ..session.clone() }).unwrap();
+    recorder.flush();
+    recorder.close(session.id, "client").unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert!(matches!(recorder.append(&ping(&session, 1)), Err(TapeError::NotOpen(_))));
+}
+
+#[test]
+fn one_write_a_batch() {
+    let disk = SmallDisk::default();
+    disk.set(usize::MAX, true);
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+    let session = session();
+    recorder.open(&session).unwrap();
+    recorder.append(&ping(&session, 0)).unwrap();
+    recorder.flush();
+    let header_and_first = disk.0.lock().writes;
+    for seq in 1..100 {
+        recorder.append(&ping(&session, seq)).unwrap();
+    }
+    recorder.flush();
+    recorder.flush();
+    assert_eq!(disk.0.lock().writes, header_and_first + 1);
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_leaves_a_gap() {
+    let disk = SmallDisk::default();
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+    let session = session();
+    let path = recorder.open(&session).unwrap();
+    let mut notices = Vec::new();
+    for (seq, left) in [(1, 100_000), (2, 10), (3, 0), (4, 0), (5, 100_000)] {
+        disk.set(left, true);
+        recorder.append(&ping(&session, seq)).unwrap();
+        notices.extend(recorder.flush());
+    }
+    let [Notice::Failed { .. }, Notice::Recovered { missing: 3, .. }] = &notices[..] else {
+        panic!("{notices:?}");
+    };
+    let tape = disk.tape(&path);
+    assert_eq!(tape.envelopes.iter().map(|it| it.seq.0).collect::<Vec<_>>(), [1, 5]);
+    assert_eq!((missing(&tape), tape.torn, &tape.problems[..]), (3, false, &[][..]));
+}
+
+#[test]
+fn a_failed_file_is_tried_again_without_news() {
+    let disk = SmallDisk::default();
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+    let session = session();
+    let path = recorder.open(&session).unwrap();
+    recorder.append(&ping(&session, 1)).unwrap();
+    assert_eq!(recorder.flush().len(), 1);
+    assert_eq!(recorder.flush().len(), 0);
+    disk.set(100_000, true);
+    assert_eq!(recorder.flush().len(), 1);
+    assert_eq!(missing(&disk.tape(&path)), 1);
+    disk.set(0, true);
+    recorder.append(&ping(&session, 2)).unwrap();
+    assert!(matches!(recorder.close(session.id, "quit"), Err(TapeError::CannotWrite { .. })));
+}
+
+#[test]
+fn a_removed_tape_begins_again_and_says_what_is_missing() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("tapes");
+    let mut recorder = Recorder::new(&dir);
+    let session = session();
+    let path = recorder.open(&session).unwrap();
+    for seq in 1..=3 {
+        recorder.append(&ping(&session, seq)).unwrap();
+    }
+    recorder.flush();
+    std::fs::remove_dir_all(&dir).unwrap();
+    recorder.append(&ping(&session, 4)).unwrap();
+    recorder.flush();
+    let tape = Tape::read(&path).unwrap();
+    assert_eq!((missing(&tape), tape.envelopes.len()), (3, 1));
+}
+
+#[test]
+fn a_session_goes_on_in_its_file_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = session();
+    let record = |seq| {
+        let mut recorder = Recorder::new(dir.path());
+        let path = recorder.open(&session).unwrap();
+        recorder.append(&ping(&session, seq)).unwrap();
+        assert!(recorder.flush().is_empty());
+        path
+    };
+    let path = record(1);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&whole[..], br#"{"seq":2,"at"#].concat()).unwrap();
+    record(3);
+    let tape = Tape::read(&path).unwrap();
+    assert_eq!(tape.envelopes.iter().map(|it| it.seq.0).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!((tape.problems.len(), tape.problems[0].line, tape.torn), (1, 3, false));
+
+    std::fs::write(&path, &whole[..20]).unwrap();
+    record(4);
+    assert_eq!(Tape::read(&path).unwrap().envelopes.len(), 1);
+}
+
+#[test]
+fn thousands_of_sessions_share_few_open_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::new(dir.path());
+    let sessions: Vec<_> = (0..super::OPEN_FILES + 20).map(|_| session()).collect();
+    for seq in 0..2 {
+        for session in &sessions {
+            recorder.open(session).unwrap();
+            recorder.append(&ping(session, seq)).unwrap();
+        }
+        assert!(recorder.flush().is_empty());
+        assert_eq!(recorder.open.len(), super::OPEN_FILES);
+    }
+    assert!(catalogue(dir.path()).iter().all(|tape| tape.messages == 2 && tape.problems.is_empty()));
+}
+
+fn check_identity(raw: &[u8], original: Option<&[u8]>) {
+    let disk = SmallDisk::default();
+    disk.set(usize::MAX, true);
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+    let session = session();
+    let path = recorder.open(&session).unwrap();
+    let mut written = envelope(&session, 1, raw.to_vec());
+    written.original = original.map(|raw| Message::new(raw.to_vec()));
+    written.outcome = if original.is_some() { Outcome::Edited(Author::Operator) } else { Outcome::Forwarded };
+    recorder.append(&written).unwrap();
+    recorder.append(&ping(&session, 2)).unwrap();
+    recorder.flush();
+    let tape = disk.tape(&path);
+    assert_eq!(tape.troubles(), [""; 0]);
+    let [read, _] = &tape.envelopes[..] else { panic!("{} lines", tape.envelopes.len()) };
+    assert_eq!(read.message.raw(), raw);
+    assert_eq!(read.original.as_ref().map(|it| &it.raw()[..]), original);
+    assert_eq!(read.outcome, written.outcome);
+}
+
+#[test]
+fn odd_bytes_come_back() {
+    let deep = "[".repeat(300) + &"]".repeat(300);
+    let odd: [&[u8]; 14] = [
+        b"",
+        b" ",
+        b"{}",
+        b" {\"a\":1}",
+        b"{\"a\":1}\r\n",
+        b"{\"a\":\r\n1}",
+        b"\xef\xbb\xbf{\"a\":1}",
+        b"{\"a\":1,\"a\":2,\"id\":1,\"id\":2}",
+        b"{\"n\":123456789012345678901234567890,\"x\":1.10,\"y\":1e2}",
+        b"{\"method\":\"\\ud83d\",\"s\":\"\\ud83d \\/ \\u00e9\"}",
+        b"\xff\xfe{\"method\":1}",
+        "\u{2028}\u{2029}\u{85}".as_bytes(),
+        b"Content-Length: 3\r\n\r\n{}",
+        deep.as_bytes(),
+    ];
+    for raw in odd {
+        check_identity(raw, None);
+        check_identity(b"{}", Some(raw));
+    }
+}
+
+proptest! {
+    #[test]
+    fn bytes_to_tape_to_bytes_is_identity(raw: Vec<u8>, original: Option<Vec<u8>>) {
+        check_identity(&raw, original.as_deref());
+    }
+
+    #[test]
+    fn json_like_bytes_come_back(raw in r#"[ \r\n]{0,2}\{"[a-z\\]{0,3}":[0-9eE.]{0,30},?\}[ \t\r\n]{0,2}"#) {
+        check_identity(raw.as_bytes(), Some(raw.as_bytes()));
+    }
+
+    /// Whatever the disk does, every message is on the tape or counted as missing, and no line is broken.
+    #[test]
+    fn nothing_is_lost_silently(steps in prop::collection::vec((0_u64..4, 0_usize..700, any::<bool>()), 1..20)) {
+        let disk = SmallDisk::default();
+        let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+        let session = session();
+        let path = recorder.open(&session).unwrap();
+        let mut seq = 0;
+        for (messages, left, cuts) in steps {
+            disk.set(left, cuts);
+            for _ in 0..messages {
+                seq += 1;
+                recorder.append(&ping(&session, seq)).unwrap();
+            }
+            recorder.flush();
+        }
+        disk.set(usize::MAX, true);
+        recorder.append(&ping(&session, seq + 1)).unwrap();
+        recorder.close(session.id, "done").unwrap();
+        let tape = disk.tape(&path);
+        prop_assert_eq!(tape.envelopes.len() as u64 + missing(&tape), seq + 1);
+        prop_assert!(tape.problems.is_empty() && !tape.torn);
+        prop_assert_eq!(tape.end.as_deref(), Some("done"));
+    }
+}

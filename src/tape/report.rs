@@ -1,0 +1,292 @@
+//! What came of a replay, as text, JSON or JUnit XML.
+//!
+//! Plain functions on steps. The text is made for a terminal: nothing that a peer sent reaches it as a control byte.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::event::{Difference, ReplaySummary, StepReport, StepVerdict};
+
+/// Whether text carries ANSI colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colour {
+    #[default]
+    Plain,
+    Ansi,
+}
+
+/// Longest value that the text shows, in characters.
+const SHOWN: usize = 120;
+
+/// One line a step, the changed values below those that failed, and the [`summary_line`] last.
+pub fn text(steps: &[StepReport], summary: &ReplaySummary, colour: Colour) -> String {
+    let mut out = String::new();
+    let width = steps.iter().map(|step| subject(step).chars().count()).max().unwrap_or(0).min(48);
+    for step in in_order(steps) {
+        step_text(&mut out, step, width, colour);
+    }
+    let verdict = if summary.failed > 0 { StepVerdict::Fail } else { StepVerdict::Pass };
+    out + &paint(&summary_line(summary), verdict, colour) + "\n"
+}
+
+/// Steps end in another order than they began.
+fn in_order(steps: &[StepReport]) -> Vec<&StepReport> {
+    let mut steps: Vec<_> = steps.iter().collect();
+    steps.sort_by_key(|step| step.step);
+    steps
+}
+
+/// `58 passed, 2 failed, 1 skipped in 4.2 s`
+pub fn summary_line(summary: &ReplaySummary) -> String {
+    let ReplaySummary { passed, failed, skipped, took } = summary;
+    format!("{passed} passed, {failed} failed, {skipped} skipped in {}", duration(*took))
+}
+
+fn step_text(out: &mut String, step: &StepReport, width: usize, colour: Colour) {
+    let verdict = paint(word(step.verdict), step.verdict, colour);
+    let time = match (step.took, step.recorded) {
+        (Some(took), Some(recorded)) => format!("{} (was {})", duration(took), duration(recorded)),
+        (Some(took), None) => duration(took),
+        (None, _) => String::new(),
+    };
+    let line = format!("{:>5}  {verdict}  {:width$}  {time}", step.step, subject(step));
+    out.push_str(line.trim_end());
+    if let Some(why) = &step.why {
+        write!(out, "  {}", printable(why)).expect("a string takes everything");
+    }
+    out.push('\n');
+    for difference in &step.differences {
+        writeln!(out, "             {}", difference_text(difference, colour)).expect("a string takes everything");
+    }
+}
+
+/// `.result.content[0].text  - "250 ms"  + "300 ms"`
+fn difference_text(difference: &Difference, colour: Colour) -> String {
+    let side = |sign: char, value: &Option<String>, verdict| {
+        let value = value.as_deref().map_or("(nothing)".to_owned(), |value| printable(&clip(value)));
+        paint(&format!("{sign} {value}"), verdict, colour)
+    };
+    let expected = side('-', &difference.expected, StepVerdict::Fail);
+    let got = side('+', &difference.got, StepVerdict::Pass);
+    format!("{}  {expected}  {got}", printable(&difference.path))
+}
+
+fn subject(step: &StepReport) -> String {
+    let name = step.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+    printable(&clip(&format!("{}{name}", step.method)))
+}
+
+fn word(verdict: StepVerdict) -> &'static str {
+    match verdict {
+        StepVerdict::Pass => "pass",
+        StepVerdict::Fail => "FAIL",
+        StepVerdict::Skip => "skip",
+    }
+}
+
+fn paint(text: &str, verdict: StepVerdict, colour: Colour) -> String {
+    let code = match (colour, verdict) {
+        (Colour::Plain, _) => return text.to_owned(),
+        (_, StepVerdict::Pass) => 32,
+        (_, StepVerdict::Fail) => 31,
+        (_, StepVerdict::Skip) => 33,
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// Microseconds as people read them: `352 µs`, `12 ms`, `4.2 s`.
+fn duration(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ => format!("{}.{} s", micros / 1_000_000, micros / 100_000 % 10),
+    }
+}
+
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+        None => text.to_owned(),
+    }
+}
+
+/// Control characters, and those that turn the direction of text, spelled out.
+fn printable(text: &str) -> String {
+    let is_safe = |c: char| {
+        !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if is_safe(c) {
+            out.push(c);
+        } else {
+            out.extend(c.escape_unicode());
+        }
+        out
+    })
+}
+
+/// One object: `summary` and `steps`, with times in microseconds.
+pub fn json(steps: &[StepReport], summary: &ReplaySummary) -> String {
+    #[derive(Serialize)]
+    struct Report<'a> {
+        summary: &'a ReplaySummary,
+        steps: Vec<&'a StepReport>,
+    }
+    let report = Report { summary, steps: in_order(steps) };
+    serde_json::to_string_pretty(&report).expect("all keys are strings") + "\n"
+}
+
+/// JUnit XML, one test case a step, as CI systems read it.
+pub fn junit(steps: &[StepReport], summary: &ReplaySummary) -> String {
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let ReplaySummary { failed, skipped, took, .. } = summary;
+    let counts = format!(
+        r#"name="tapline replay" tests="{}" failures="{failed}" skipped="{skipped}" time="{}""#,
+        steps.len(),
+        seconds(*took)
+    );
+    write!(out, "<testsuites {counts}>\n  <testsuite {counts}>\n").expect("a string takes everything");
+    for step in in_order(steps) {
+        test_case(&mut out, step);
+    }
+    out + "  </testsuite>\n</testsuites>\n"
+}
+
+fn test_case(out: &mut String, step: &StepReport) {
+    let name = xml(&format!("{} {}", step.step, subject(step)));
+    let head = format!(
+        r#"    <testcase classname="{}" name="{name}" time="{}""#,
+        xml(&step.method),
+        seconds(step.took.unwrap_or(0))
+    );
+    let why = xml(step.why.as_deref().unwrap_or_default());
+    let body = match step.verdict {
+        StepVerdict::Pass if why.is_empty() => return out.push_str(&format!("{head}/>\n")),
+        StepVerdict::Pass => format!("<system-out>{why}</system-out>"),
+        StepVerdict::Skip => format!(r#"<skipped message="{why}"/>"#),
+        StepVerdict::Fail => {
+            let lines = step.differences.iter().map(|it| difference_text(it, Colour::Plain) + "\n");
+            let values: String = lines.collect();
+            format!(r#"<failure message="{why}">{}</failure>"#, xml(&values))
+        }
+    };
+    write!(out, "{head}>\n      {body}\n    </testcase>\n").expect("a string takes everything");
+}
+
+fn seconds(micros: u64) -> String {
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// Text for XML 1.0, which has no control characters at all, not even as references.
+fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Seq;
+
+    fn step(step: usize, verdict: StepVerdict, name: Option<&str>, why: Option<&str>) -> StepReport {
+        StepReport {
+            step,
+            seq: Seq(step as u64),
+            method: if name.is_some() { "tools/call" } else { "notifications/initialized" }.to_owned(),
+            name: name.map(str::to_owned),
+            verdict,
+            took: name.map(|_| 352_400),
+            recorded: name.map(|_| 900),
+            why: why.map(str::to_owned),
+            differences: Vec::new(),
+        }
+    }
+
+    fn steps() -> (Vec<StepReport>, ReplaySummary) {
+        let difference = |path: &str, expected: Option<&str>, got: Option<&str>| Difference {
+            path: path.to_owned(),
+            expected: expected.map(str::to_owned),
+            got: got.map(str::to_owned),
+        };
+        let mut failed = step(2, StepVerdict::Fail, Some("nap<\u{1b}[2J>"), Some("2 values differ"));
+        failed.differences = vec![
+            difference(".result.content[0].text", Some("\"250 ms\""), Some("\"300\u{9b} ms & more\"")),
+            difference(".result.x", None, Some("1")),
+        ];
+        let skipped = step(3, StepVerdict::Skip, Some("late"), Some("stopped"));
+        let summary = ReplaySummary { passed: 1, failed: 1, skipped: 1, took: 4_210_000 };
+        (vec![failed, step(1, StepVerdict::Pass, None, None), skipped], summary)
+    }
+
+    #[test]
+    fn as_text() {
+        let (steps, summary) = steps();
+        insta::assert_snapshot!(text(&steps, &summary, Colour::Plain), @r#"
+            1  pass  notifications/initialized
+            2  FAIL  tools/call nap<\u{1b}[2J>  352 ms (was 900 µs)  2 values differ
+                     .result.content[0].text  - "250 ms"  + "300\u{9b} ms & more"
+                     .result.x  - (nothing)  + 1
+            3  skip  tools/call late            352 ms (was 900 µs)  stopped
+        1 passed, 1 failed, 1 skipped in 4.2 s
+        "#);
+        let coloured = text(&steps, &summary, Colour::Ansi);
+        assert!(coloured.contains("\x1b[31mFAIL\x1b[0m") && coloured.contains("\x1b[32m+ "));
+    }
+
+    #[test]
+    fn as_junit() {
+        let (steps, summary) = steps();
+        insta::assert_snapshot!(junit(&steps, &summary), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="tapline replay" tests="3" failures="1" skipped="1" time="4.210000">
+          <testsuite name="tapline replay" tests="3" failures="1" skipped="1" time="4.210000">
+            <testcase classname="notifications/initialized" name="1 notifications/initialized" time="0.000000"/>
+            <testcase classname="tools/call" name="2 tools/call nap&lt;\u{1b}[2J&gt;" time="0.352400">
+              <failure message="2 values differ">.result.content[0].text  - &quot;250 ms&quot;  + &quot;300\u{9b} ms &amp; more&quot;
+        .result.x  - (nothing)  + 1
+        </failure>
+            </testcase>
+            <testcase classname="tools/call" name="3 tools/call late" time="0.352400">
+              <skipped message="stopped"/>
+            </testcase>
+          </testsuite>
+        </testsuites>
+        "#);
+    }
+
+    #[test]
+    fn as_json() {
+        let (steps, summary) = steps();
+        let value: serde_json::Value = serde_json::from_str(&json(&steps, &summary)).unwrap();
+        assert_eq!(value["summary"]["failed"], 1);
+        assert_eq!(value["steps"][1]["differences"][0]["expected"], "\"250 ms\"");
+        assert_eq!(value["steps"][2]["verdict"], "skip");
+    }
+
+    #[test]
+    fn long_values_are_clipped() {
+        let long = format!("\"{}\"", "é".repeat(200));
+        assert_eq!(clip(&long), format!("\"{}… (402 bytes)", "é".repeat(119)));
+    }
+
+    #[test]
+    fn durations() {
+        for (micros, text) in
+            [(0, "0 µs"), (999, "999 µs"), (1_000, "1 ms"), (999_999, "999 ms"), (61_050_000, "61.0 s")]
+        {
+            assert_eq!(duration(micros), text);
+        }
+    }
+}

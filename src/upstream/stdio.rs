@@ -1,0 +1,253 @@
+//! An MCP server that is a command: its stdin and stdout are pipes with one message a line.
+//!
+//! Owns the child from its start to its end, the whole process group with it. Knows lines, not messages.
+
+use std::collections::VecDeque;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::UpstreamError;
+use super::guardian::{Guardian, Watch};
+
+/// How long a child may take to leave after its stdin was closed, and again after SIGTERM. The specification gives no
+/// figure; the SDK clients wait 2 s for us (mcp-wire.md §2.1).
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Lines of stderr that an error quotes.
+const LAST_WORDS: usize = 5;
+/// Lines that may wait in a pipe's channel before its reader is slowed down, and the child with it.
+const LINES_WAITING: usize = 1024;
+
+/// A command and its arguments, as given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    pub program: String,
+    pub arguments: Vec<String>,
+}
+
+impl CommandLine {
+    /// `None` without a program.
+    pub fn new(words: &[String]) -> Option<Self> {
+        let (program, arguments) = words.split_first()?;
+        Some(Self { program: program.clone(), arguments: arguments.to_vec() })
+    }
+}
+
+impl std::fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.program)?;
+        self.arguments.iter().try_for_each(|argument| write!(f, " {argument}"))
+    }
+}
+
+/// What comes out of a child.
+#[derive(Debug)]
+pub enum Output {
+    /// One line of stdout with its terminator; the last may have none.
+    Line(Bytes),
+    /// One line of stderr.
+    Stderr(String),
+    /// The last word: the child has ended and everything it wrote has been given out.
+    Ended(UpstreamError),
+}
+
+/// The way to a running child's stdin, and to its end. Dropping the last one closes stdin and ends the child.
+pub struct Pipe {
+    lines: mpsc::Sender<Bytes>,
+    closing: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Pipe {
+    /// Starts the command in a process group of its own, with our environment.
+    ///
+    /// # Errors
+    /// Where there is no such command, or it cannot be run.
+    pub fn spawn(command: &CommandLine, guardian: &Guardian) -> Result<(Self, mpsc::Receiver<Output>), UpstreamError> {
+        let mut child = Command::new(&command.program)
+            .args(&command.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| UpstreamError::CannotStart { command: command.to_string(), why: error.to_string() })?;
+        let watch = child.id().map(|group| guardian.watch(group));
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (lines, lines_to_write) = mpsc::channel(LINES_WAITING);
+        let (outputs, receiver) = mpsc::channel(LINES_WAITING);
+        let (closing, ended) = (CancellationToken::new(), CancellationToken::new());
+        let last_words = Arc::new(Mutex::new(VecDeque::new()));
+        if let Some(stdin) = stdin {
+            tokio::spawn(write_lines(stdin, lines_to_write, closing.clone()));
+        }
+        let reading_stderr =
+            stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
+        let reading = stdout.map(|stdout| tokio::spawn(read_lines(stdout, outputs.clone(), closing.clone())));
+        let (command, closing_of_child, ended_of_child) = (command.to_string(), closing.clone(), ended.clone());
+        tokio::spawn(async move {
+            let status = until_ended(child, &closing_of_child, watch).await;
+            for reader in [reading, reading_stderr].into_iter().flatten() {
+                // A grandchild that left the group may keep the pipe open: what is in it by now is enough.
+                drop(tokio::time::timeout(PATIENCE, reader).await);
+            }
+            let stderr = last_words.lock().drain(..).collect();
+            drop(outputs.send(Output::Ended(UpstreamError::Exited { command, status, stderr })).await);
+            ended_of_child.cancel();
+        });
+        Ok((Self { lines, closing, ended }, receiver))
+    }
+
+    /// Writes one line, terminator included. Once this returns the line will be written whole, whatever happens to the caller.
+    /// `false` when the child takes nothing any more.
+    pub async fn write(&self, line: Bytes) -> bool {
+        self.lines.send(line).await.is_ok()
+    }
+
+    /// Closes stdin and waits until the child is gone: by itself, by SIGTERM, by SIGKILL.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.ended.cancelled().await;
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Bytes>, closing: CancellationToken) {
+    loop {
+        let line = tokio::select! {
+            biased;
+            line = lines.recv() => line,
+            () = closing.cancelled() => None,
+        };
+        let Some(line) = line else { return };
+        if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_lines(mut stdout: impl AsyncRead + Unpin, outputs: mpsc::Sender<Output>, closing: CancellationToken) {
+    let mut lines = LineBuffer::default();
+    while matches!(stdout.read_buf(&mut lines.buffer).await, Ok(1..)) {
+        while let Some(line) = lines.next_line() {
+            if outputs.send(Output::Line(line)).await.is_err() {
+                break;
+            }
+        }
+    }
+    if let Some(torn) = lines.rest() {
+        drop(outputs.send(Output::Line(torn)).await);
+    }
+    // A server that has closed its stdout cannot answer any more.
+    closing.cancel();
+}
+
+async fn read_stderr(
+    mut stderr: impl AsyncRead + Unpin,
+    outputs: mpsc::Sender<Output>,
+    last_words: Arc<Mutex<VecDeque<String>>>,
+) {
+    let mut lines = LineBuffer::default();
+    loop {
+        let more = matches!(stderr.read_buf(&mut lines.buffer).await, Ok(1..));
+        while let Some(line) = lines.next_line().or_else(|| if more { None } else { lines.rest() }) {
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            {
+                let mut last_words = last_words.lock();
+                last_words.push_back(line.clone());
+                if last_words.len() > LAST_WORDS {
+                    last_words.pop_front();
+                }
+            }
+            drop(outputs.send(Output::Stderr(line)).await);
+        }
+        if !more {
+            return;
+        }
+    }
+}
+
+/// Cuts what was read into lines, each with its terminator; the bytes are not copied.
+#[derive(Default)]
+pub(crate) struct LineBuffer {
+    pub(crate) buffer: BytesMut,
+    scanned: usize,
+}
+
+impl LineBuffer {
+    pub(crate) fn next_line(&mut self) -> Option<Bytes> {
+        let Some(found) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
+            self.scanned = self.buffer.len();
+            return None;
+        };
+        let line = self.buffer.split_to(self.scanned + found + 1).freeze();
+        self.scanned = 0;
+        Some(line)
+    }
+
+    /// What stands after the last line end.
+    pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        self.scanned = 0;
+        Some(self.buffer.split().freeze()).filter(|rest| !rest.is_empty())
+    }
+}
+
+/// Waits for the end of the child, and sees to it when asked; gives the status in words.
+async fn until_ended(mut child: Child, closing: &CancellationToken, watch: Option<Watch>) -> String {
+    let group = child.id();
+    let by_itself = tokio::select! {
+        status = child.wait() => Some(status),
+        () = closing.cancelled() => None,
+    };
+    let status = match by_itself {
+        Some(status) => status,
+        // Closing has closed stdin, which is how a server is asked to leave.
+        None => match tokio::time::timeout(PATIENCE, child.wait()).await {
+            Ok(status) => status,
+            Err(_) => {
+                signal(group, rustix::process::Signal::TERM);
+                match tokio::time::timeout(PATIENCE, child.wait()).await {
+                    Ok(status) => status,
+                    Err(_) => {
+                        signal(group, rustix::process::Signal::KILL);
+                        child.wait().await
+                    }
+                }
+            }
+        },
+    };
+    // Whatever it started and left behind goes with it.
+    signal(group, rustix::process::Signal::KILL);
+    drop(watch);
+    status.map_or_else(|error| error.to_string(), describe)
+}
+
+fn signal(group: Option<u32>, signal: rustix::process::Signal) {
+    let pid = group.and_then(|group| i32::try_from(group).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // The group may be gone already: that is what was wanted.
+        let _ = rustix::process::kill_process_group(pid, signal);
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
