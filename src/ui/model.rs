@@ -14,6 +14,7 @@ pub(crate) mod motion;
 pub(crate) mod popup;
 pub(crate) mod queue;
 pub(crate) mod rows;
+mod rpc;
 pub(crate) mod sessions;
 pub(crate) mod stats;
 pub(crate) mod tapes;

@@ -53,6 +53,7 @@ struct Taken;
 impl Taken {
     fn take() -> io::Result<Self> {
         enable_raw_mode()?;
+        TAKEN.store(true, Ordering::Relaxed);
         let taken = Self;
         execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
         Ok(taken)
@@ -65,8 +66,14 @@ impl Drop for Taken {
     }
 }
 
-/// Does what can be done: nobody is left to hear of a failure.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Once only: a second time would put the cursor back over what was written since. Does what can be done, as nobody
+/// is left to hear of a failure.
 fn restore() {
+    if !TAKEN.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }

@@ -252,6 +252,23 @@ fn the_pair_is_one_key_away() {
 }
 
 #[test]
+fn a_reply_that_comes_is_beside_its_request_at_once() {
+    let mut rig = Rig::new(120, 36);
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    let mut world = World::new();
+    let call = world.call(1, 44, "read_file", "{}");
+    rig.hear(Event::Passed(Arc::new(call.clone())));
+    rig.press("F");
+    assert!(rig.picture().contains("8s.."), "open for so long");
+    assert!(!rig.picture().contains("Pair"));
+    let reply = world.reply(&call, 12, &text_result("new"));
+    rig.hear(Event::Passed(Arc::new(reply)));
+    assert!(rig.picture().contains("Pair"));
+    assert!(!rig.picture().contains("8s.."));
+    assert!(rig.press("enter l l l").picture().contains(r#"text  "new""#));
+}
+
+#[test]
 fn things_are_copied() {
     for (keys, expected) in [
         (": 1 1 8 9 enter y i", "41"),

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled};
-use super::summary::summary;
+use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::message::Kind;
 use crate::ui::model::rows::{Row, RowState};
@@ -148,8 +148,13 @@ fn row_line(model: &Model, row: &Row, columns: &Columns) -> Line<'static> {
     spans.push(styled(model, Role::Plain, cell(&id, columns.id) + " "));
     spans.extend(subject(model, envelope, columns.subject));
     spans.push(styled(model, Role::Plain, " "));
-    let gist_role = if envelope.kind() == Kind::Error { Role::Bad } else { Role::Plain };
-    spans.push(styled(model, gist_role, cell(&gist(envelope), columns.gist)));
+    let gist = gist(envelope);
+    let failed = match envelope.kind() {
+        Kind::Error => true,
+        Kind::Result => gist.starts_with(FAILED),
+        _ => false,
+    };
+    spans.push(styled(model, if failed { Role::Bad } else { Role::Plain }, cell(&gist, columns.gist)));
     if columns.size > 0 {
         let size = text::size(envelope.message.raw().len() as u64);
         spans.push(styled(model, Role::Dim, right(&size, columns.size)));
@@ -221,8 +226,9 @@ pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize) -> Vec<S
     };
     let method = short(method, width);
     let room = width.saturating_sub(text::width(&method));
-    if room < 4 {
-        return vec![styled(model, Role::Plain, cell(name, width))];
+    let cut = text::width(name) >= room;
+    if room < 4 || (cut && width < 20) {
+        return vec![styled(model, Role::Strong, cell(name, width))];
     }
     vec![styled(model, Role::Dim, method), styled(model, Role::Strong, cell(&format!(" {name}"), room))]
 }

@@ -13,6 +13,9 @@ const LARGE: usize = 64 * 1024;
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
+/// A result in which the tool says that it failed.
+pub(super) const FAILED: &str = "failed: ";
+
 /// Not sanitized: whoever draws it does that.
 pub(super) fn summary(envelope: &Envelope) -> String {
     let message = &envelope.message;
@@ -89,7 +92,7 @@ fn result_gist(envelope: &Envelope, result: &str) -> String {
     }
     if let Some(content) = members.get("content").and_then(|raw| content_gist(raw)) {
         let failed = members.get("isError").is_some_and(|raw| raw.get() == "true");
-        return if failed { format!("failed: {content}") } else { content };
+        return if failed { format!("{FAILED}{content}") } else { content };
     }
     match envelope.method() {
         Some("initialize") => {
