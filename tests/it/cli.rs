@@ -21,7 +21,8 @@ fn help_and_version_go_to_stdout() {
     for (arguments, expected) in [
         (
             &["--help"][..],
-            &["Usage: tapline <COMMAND>", "run", "replay", "demo", "Exit status: 0 done, 1 the work failed"][..],
+            &["Usage: tapline [OPTIONS] <COMMAND>", "run", "replay", "demo", "Exit status: 0 done, 1 the work failed"]
+                [..],
         ),
         (
             &["run", "--help"],
@@ -58,6 +59,9 @@ fn mistakes_are_told_in_words_with_status_2() {
         (&["run", "--log-format", "yaml", "--", "cat"], "[possible values: text, json]"),
         (&["run", "--headles", "--", "cat"], "a similar argument exists: '--headless'"),
         (&["rnu"], "unrecognized subcommand 'rnu'"),
+        (&["replay", "/no.tape.jsonl", "--", "cat"], "cannot read /no.tape.jsonl"),
+        (&["replay", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "--", "cat"], "Cargo.toml is not a tape: "),
+        (&["run", "--log-file", "/", "--", "cat"], "cannot write the log to /"),
         (&["replay", "x.tape.jsonl"], "required"),
         (&["replay", "x.tape.jsonl", "--speed", "0", "--", "cat"], "a number above 0, or `max`"),
     ] {
@@ -72,7 +76,7 @@ fn mistakes_are_told_in_words_with_status_2() {
 fn no_arguments_get_the_help() {
     let (status, stdout, stderr) = run(&[]);
     assert_eq!((status, stdout.as_str()), (2, ""));
-    assert!(stderr.contains("Usage: tapline <COMMAND>"), "{stderr}");
+    assert!(stderr.contains("Usage: tapline [OPTIONS] <COMMAND>"), "{stderr}");
 }
 
 #[test]
