@@ -180,6 +180,30 @@ async fn what_is_no_message_is_shown_and_kills_nobody() {
 }
 
 #[tokio::test]
+async fn a_batch_is_answered_in_one_response() {
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":2,"method":"b"},{"jsonrpc":"2.0","method":"n"}]"#;
+    let one = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let two = r#"{"jsonrpc":"2.0","id":2,"result":{}}"#;
+    // The ids of the child's own requests are in another space.
+    let asks = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#;
+    for said in [
+        vec![format!("[{two},{one}]")],
+        vec![two.to_owned(), one.to_owned()],
+        vec![asks.to_owned(), format!("[{one},{two}]")],
+    ] {
+        let rig = Rig::script(&format!("read -r batch; printf '%s\\n' {}; cat >/dev/null", words(&said))).await;
+        let response = rig.client().await.call(batch).await;
+        let events: String = said.iter().map(|line| format!("event: message\ndata: {line}\n\n")).collect();
+        assert_eq!(response.text(), events);
+    }
+}
+
+/// As words of a line of shell.
+fn words(texts: &[String]) -> String {
+    texts.iter().map(|text| format!("'{text}' ")).collect()
+}
+
+#[tokio::test]
 async fn a_child_is_heard_on_the_listening_stream() {
     let rig = Rig::script(SERVER).await;
     let mut client = client_in_session(&rig).await;
