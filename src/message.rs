@@ -212,13 +212,22 @@ impl Message {
 
     /// This message with another id token and everything else byte for byte; `None` where there is no id to replace.
     pub fn with_id(&self, id: &Id) -> Option<Self> {
-        let members = read_members(&self.raw)?;
-        let (_, old) = members.iter().rev().find(|(key, _)| key == "id")?;
-        let start = old.get().as_ptr() as usize - self.raw.as_ptr() as usize;
-        let mut raw = Vec::with_capacity(self.raw.len() + id.token().len());
+        self.with_value(&["id"], id.token())
+    }
+
+    /// This message with other JSON text for the value at a path of members and everything else byte for byte; `None`
+    /// where there is no such value.
+    pub fn with_value(&self, path: &[&str], text: &str) -> Option<Self> {
+        let mut old = without_bom(&self.raw);
+        for member in path {
+            let (_, value) = read_members(old)?.into_iter().rev().find(|(key, _)| key == member)?;
+            old = value.get().as_bytes();
+        }
+        let start = old.as_ptr() as usize - self.raw.as_ptr() as usize;
+        let mut raw = Vec::with_capacity(self.raw.len() + text.len());
         raw.extend_from_slice(&self.raw[..start]);
-        raw.extend_from_slice(id.token().as_bytes());
-        raw.extend_from_slice(&self.raw[start + old.get().len()..]);
+        raw.extend_from_slice(text.as_bytes());
+        raw.extend_from_slice(&self.raw[start + old.len()..]);
         Some(Self::new(raw))
     }
 }

@@ -43,7 +43,7 @@ struct Router {
     pending: HashMap<Id, Waiting>,
     /// The client's GET stream.
     listener: Option<Items>,
-    /// Set where the client has one pipe, too: everything is for it.
+    /// Set where the client has one pipe, too: what nobody asked for by an exchange is for it.
     client: Option<ClientPipe>,
     /// What nobody listened for yet.
     backlog: VecDeque<Item>,
@@ -63,6 +63,9 @@ struct Waiting {
     progress_token: Option<Box<str>>,
     /// Of the operator's own request: its stream is read by tapline alone.
     withheld: bool,
+    /// What its client calls the request and its progress, where the child knows them by another name.
+    own_id: Option<Id>,
+    own_token: Option<Box<str>>,
 }
 
 impl PipeLink {
@@ -107,7 +110,7 @@ impl PipeLink {
     /// One exchange of the client, already through the spine.
     pub(super) async fn exchange(&self, outgoing: Outgoing, withheld: bool) -> Result<Reply, UpstreamError> {
         match (&outgoing.method, outgoing.message) {
-            (&Method::POST, Some(message)) => self.post(&message, withheld).await,
+            (&Method::POST, Some(message)) => self.post(message, withheld).await,
             (&Method::GET, _) => Ok(self.listen()),
             _ => {
                 Ok(Reply { status: StatusCode::METHOD_NOT_ALLOWED, headers: HeaderMap::new(), body: ReplyBody::Empty })
@@ -115,12 +118,12 @@ impl PipeLink {
         }
     }
 
-    async fn post(&self, message: &Message, withheld: bool) -> Result<Reply, UpstreamError> {
+    async fn post(&self, message: Message, withheld: bool) -> Result<Reply, UpstreamError> {
         let (items, mut answers) = mpsc::unbounded_channel();
-        let requests = self.expect_replies(message, &items, withheld)?;
+        let (message, requests) = self.expect_replies(message, &items, withheld)?;
         // From here on the stream ends with the last reply.
         drop(items);
-        if !self.pipe.write(one_line(message)).await {
+        if !self.pipe.write(one_line(&message)).await {
             return Err(self.gone());
         }
         if requests == 0 {
@@ -137,25 +140,32 @@ impl PipeLink {
         }
     }
 
-    /// Notes who waits for the replies to a message; gives how many there will be.
+    /// Notes who waits for the replies to a message; gives it in the names the child is to know, and how many there will be.
     ///
     /// # Errors
     /// Where the child is gone: nobody would ever take the note up again.
-    fn expect_replies(&self, message: &Message, items: &Items, withheld: bool) -> Result<usize, UpstreamError> {
-        let elements = message.elements();
-        let messages = if message.kind() == Kind::Batch { &elements[..] } else { std::slice::from_ref(message) };
+    fn expect_replies(
+        &self,
+        message: Message,
+        items: &Items,
+        withheld: bool,
+    ) -> Result<(Message, usize), UpstreamError> {
         let mut router = self.router.lock();
         if let Some(error) = &router.ended {
             return Err(error.clone());
         }
-        let requests = messages.iter().filter(|message| message.kind() == Kind::Request);
-        let ids = requests.filter_map(|request| Some((request.id()?.clone(), progress_token(request, "_meta"))));
-        let mut count = 0;
-        for (id, progress_token) in ids {
-            router.pending.insert(id, Waiting { items: items.clone(), progress_token, withheld });
-            count += 1;
+        let waiting =
+            || Waiting { items: items.clone(), progress_token: None, withheld, own_id: None, own_token: None };
+        match message.kind() {
+            Kind::Request => Ok((router.expect_reply(message, waiting()), 1)),
+            // Batches are of a time when each client had a session, and a child, of its own: no name is taken.
+            Kind::Batch => {
+                let requests = message.elements().into_iter().filter(|element| element.kind() == Kind::Request);
+                let count = requests.map(|request| router.expect_reply(request, waiting())).count();
+                Ok((message, count))
+            }
+            _ => Ok((message, 0)),
         }
-        Ok(count)
     }
 
     fn listen(&self) -> Reply {
@@ -171,19 +181,24 @@ impl PipeLink {
         event_stream(router.backlog.drain(..).collect(), answers)
     }
 
-    /// Finds the stream for a message that has passed.
-    fn route(&self, message: Message, line: Bytes) {
+    /// Gives a message of the child to whom it is for.
+    fn deliver(&self, address: Address, message: Message, line: Bytes) {
         let mut router = self.router.lock();
-        let target = router.target(&message);
-        let item = Item::Message(Incoming { message, framing: Framing::Line { line } });
-        match target {
-            Some(Target::Nobody) => {}
-            Some(Target::Stream(items)) => {
-                if let Err(mpsc::error::SendError(Ok(item))) = items.send(Ok(item)) {
-                    router.keep(item);
-                }
+        let items = match address {
+            Address::Nobody if router.client.is_none() => return,
+            Address::Nobody => None,
+            Address::Asker(id) => router.pending.remove(&id).map(|waiting| waiting.items),
+            Address::Askers(ids) => {
+                let waiting: Vec<_> = ids.iter().filter_map(|id| router.pending.remove(id)).collect();
+                waiting.into_iter().next().map(|waiting| waiting.items)
             }
-            None => router.keep(item),
+            Address::Progress(id) => router.pending.get(&id).map(|waiting| waiting.items.clone()),
+            Address::Client => router.open_stream(),
+        };
+        let item = Item::Message(Incoming { message, framing: Framing::Line { line } });
+        let Some(items) = items else { return router.keep(item) };
+        if let Err(mpsc::error::SendError(Ok(item))) = items.send(Ok(item)) {
+            router.keep(item);
         }
     }
 
@@ -207,49 +222,76 @@ impl PipeLink {
     }
 }
 
-enum Target {
-    Stream(Items),
+/// Whom a message of the child is for. Ids are those that the child knows.
+enum Address {
+    /// Who asked this.
+    Asker(Id),
+    /// Who asked these in one batch.
+    Askers(Vec<Id>),
+    /// Who asked this, and waits for more.
+    Progress(Id),
+    /// The client, on whatever stream there is.
+    Client,
+    /// Nobody but the screen, and a client that gets every byte.
     Nobody,
 }
 
 impl Router {
-    fn target(&mut self, message: &Message) -> Option<Target> {
-        match message.kind() {
-            kind if kind.is_reply() => Some(Target::Stream(self.pending.remove(message.id()?)?.items)),
-            Kind::Batch => {
-                let elements = message.elements();
-                let replies = elements.iter().filter(|element| element.kind().is_reply());
-                let waiting: Vec<Waiting> = replies.filter_map(|reply| self.pending.remove(reply.id()?)).collect();
-                let asked = waiting.into_iter().next().map(|waiting| Target::Stream(waiting.items));
-                asked.or_else(|| self.stream_for(message))
+    /// Clients without sessions share a child, and each counts its ids and progress tokens from the same start: what is
+    /// taken gets another name on the way to the child, and its own again on the way back.
+    fn expect_reply(&mut self, mut request: Message, mut waiting: Waiting) -> Message {
+        let taken = request.id().filter(|id| self.pending.contains_key(id)).cloned();
+        if let Some(own) = taken
+            && let Some(renamed) = request.with_id(&Id::random())
+        {
+            waiting.own_id = Some(own);
+            request = renamed;
+        }
+        waiting.progress_token = progress_token(&request, "_meta");
+        let taken = waiting.progress_token.clone().filter(|token| self.asked_with(token).is_some());
+        if let Some(own) = taken {
+            let other = Id::random();
+            if let Some(renamed) = request.with_value(&["params", "_meta", "progressToken"], other.token()) {
+                waiting.own_token = Some(own);
+                waiting.progress_token = Some(other.token().into());
+                request = renamed;
             }
-            _ if self.client.is_some() => None,
-            // Nobody's business but the screen's.
-            Kind::Opaque => Some(Target::Nobody),
-            Kind::Request | Kind::Notification => self.stream_for(message),
-            Kind::Result | Kind::Error => None,
+        }
+        if let Some(id) = request.id() {
+            self.pending.insert(id.clone(), waiting);
+        }
+        request
+    }
+
+    fn asked_with(&self, token: &str) -> Option<&Id> {
+        self.pending.iter().find(|(_, waiting)| waiting.progress_token.as_deref() == Some(token)).map(|(id, _)| id)
+    }
+
+    fn address(&self, message: &Message) -> Address {
+        match message.kind() {
+            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Nobody, Address::Asker),
+            Kind::Batch if message.answers() => {
+                Address::Askers(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
+            }
+            Kind::Notification if message.method() == Some("notifications/progress") => {
+                let asked = progress_token(message, "").and_then(|token| self.asked_with(&token).cloned());
+                asked.map_or(Address::Client, Address::Progress)
+            }
+            Kind::Request | Kind::Notification | Kind::Batch => Address::Client,
+            Kind::Opaque => Address::Nobody,
         }
     }
 
-    /// The stream for something the server says of its own accord.
-    fn stream_for(&self, message: &Message) -> Option<Target> {
-        let open = || self.pending.values().filter(|waiting| !waiting.items.is_closed());
-        if message.method() == Some("notifications/progress") {
-            let token = progress_token(message, "");
-            let asked = self.pending.values().find(|waiting| token.is_some() && waiting.progress_token == token);
-            if let Some(waiting) = asked {
-                return Some(Target::Stream(waiting.items.clone()));
-            }
-        }
-        let listener = self.listener.as_ref().filter(|listener| !listener.is_closed());
-        let in_flight = || open().find(|waiting| !waiting.withheld).map(|waiting| &waiting.items);
-        listener.or_else(in_flight).map(|items| Target::Stream(items.clone()))
+    /// A stream for something the child says of its own accord.
+    fn open_stream(&self) -> Option<Items> {
+        let in_flight = self.pending.values().filter(|waiting| !waiting.withheld).map(|waiting| &waiting.items);
+        self.listener.iter().chain(in_flight).find(|items| !items.is_closed()).cloned()
     }
 
     /// Gives an item to a client with one pipe, or keeps it for one that listens later.
     fn keep(&mut self, item: Item) {
         if let Some(client) = &self.client {
-            // It has gone, and its session ends with it.
+            // Where it has gone, its session is about to end.
             drop(client.items.send(Ok(item)));
             return;
         }
@@ -271,23 +313,25 @@ pub(super) async fn pump(
     loop {
         let output = tokio::select! {
             output = outputs.recv() => output,
-            Some((passage, line)) = held.next() => {
-                finish(&link, passage, line).await;
+            Some((passage, address, line)) = held.next() => {
+                finish(&link, passage, address, line).await;
                 continue;
             }
         };
         match output {
             Some(Output::Line(line)) => {
+                let Some(open) = link.upgrade() else { continue };
                 let Some(message) = message_of(&line) else {
-                    link.upgrade().inspect(|link| link.blank(line));
+                    open.blank(line);
                     continue;
                 };
-                let withheld = link.upgrade().is_some_and(|link| link.is_withheld(&message));
+                let Recognized { address, message, line, withheld } = open.recognize(message, line);
+                drop(open);
                 let mut arrival = Arrival::new(Direction::ToClient, Transport::new(Via::Stdio), message);
                 arrival.withheld = withheld;
                 match proxy.pass(&session, arrival) {
-                    Pass::Now(passage) => finish(&link, passage, line).await,
-                    Pass::Held(pass) => held.push(pass.map(|passage| (passage, line))),
+                    Pass::Now(passage) => finish(&link, passage, address, line).await,
+                    Pass::Held(pass) => held.push(pass.map(|passage| (passage, address, line))),
                 }
             }
             Some(Output::Stderr(line)) => {
@@ -306,17 +350,25 @@ pub(super) async fn pump(
     }
 }
 
-async fn finish(link: &std::sync::Weak<PipeLink>, passage: Passage, line: Bytes) {
+async fn finish(link: &std::sync::Weak<PipeLink>, passage: Passage, address: Address, line: Bytes) {
     let Some(link) = link.upgrade() else { return };
     match passage {
         Passage::Send { message, edited } => {
             let line = if edited { one_line(&message) } else { line };
-            link.route(message, line);
+            link.deliver(address, message, line);
         }
         // The server's request was blocked: the answer is for the server.
         Passage::Answer(answer) => drop(link.pipe.write(one_line(&answer)).await),
         Passage::Nothing => {}
     }
+}
+
+/// A message of the child, in the names of whom it is for.
+struct Recognized {
+    address: Address,
+    message: Message,
+    line: Bytes,
+    withheld: bool,
 }
 
 impl PipeLink {
@@ -333,9 +385,25 @@ impl PipeLink {
         }
     }
 
-    fn is_withheld(&self, message: &Message) -> bool {
-        let Some(id) = message.id().filter(|_| message.kind().is_reply()) else { return false };
-        self.router.lock().pending.get(id).is_some_and(|waiting| waiting.withheld)
+    fn recognize(&self, message: Message, line: Bytes) -> Recognized {
+        let router = self.router.lock();
+        let address = router.address(&message);
+        let waiting = match &address {
+            Address::Asker(id) | Address::Progress(id) => router.pending.get(id),
+            _ => None,
+        };
+        let Some(waiting) = waiting else { return Recognized { address, message, line, withheld: false } };
+        let restored = match &address {
+            Address::Progress(_) => {
+                waiting.own_token.as_ref().and_then(|own| message.with_value(&["params", "progressToken"], own))
+            }
+            _ => waiting.own_id.as_ref().and_then(|own| message.with_id(own)),
+        };
+        let withheld = waiting.withheld;
+        match restored {
+            Some(message) => Recognized { address, line: one_line(&message), message, withheld },
+            None => Recognized { address, message, line, withheld },
+        }
     }
 }
 

@@ -256,6 +256,39 @@ async fn clients_without_sessions_share_one_child() {
 }
 
 #[tokio::test]
+async fn the_ids_of_clients_that_share_a_child_do_not_meet() {
+    // Takes two requests, then answers the second before the first, each after its progress.
+    let rig = Rig::script(
+        r#"
+        read -r first; read -r second
+        for line in "$second" "$first"; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            token=${line#*\"progressToken\":}; token=${token%%[,\}]*}
+            who=${line#*\"who\":}; who=${who%%[,\}]*}
+            echo '{"method":"notifications/progress","params":{"progressToken":'"$token"',"who":'"$who"'}}'
+            echo '{"id":'"$id"',"result":'"$who"'}'
+        done
+        cat >/dev/null"#,
+    )
+    .await;
+    let mut clients = Vec::new();
+    for who in ["a", "b"] {
+        let mut client = rig.client().await;
+        client
+            .post(format!(r#"{{"id":1,"method":"x","params":{{"who":"{who}","_meta":{{"progressToken":5}}}}}}"#))
+            .await;
+        rig.message(ToServer, |it| it.message.member("params").unwrap().contains(&format!("\"{who}\""))).await;
+        clients.push((who, client));
+    }
+    for (who, mut client) in clients {
+        let progress = format!(r#"{{"method":"notifications/progress","params":{{"progressToken":5,"who":"{who}"}}}}"#);
+        let reply = format!(r#"{{"id":1,"result":"{who}"}}"#);
+        let events = [progress, reply].map(|message| format!("event: message\ndata: {message}\n\n")).concat();
+        assert_eq!(client.response().await.text(), events);
+    }
+}
+
+#[tokio::test]
 async fn a_child_has_the_environment_of_tapline() {
     let mut tapline = crate::support::binary::command();
     tapline.env("PASSED_ON", "yes").stdin(Stdio::null());
