@@ -115,10 +115,11 @@ impl Core {
         let table = Table::new(proxy, settings.target);
         journal.publish(Event::Listening { url: url.clone(), upstream: table.target().label() });
         journal.publish(Event::Holding(breakpoints.holding()));
+        table.tell_target();
 
         let server = listener.map(|(listener, address)| {
             let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
-            let door = Door { table: table.clone(), guard, max_body: settings.max_body };
+            let door = Door::new(table.clone(), guard, settings.max_body);
             tokio::spawn(serve(listener, door, stop_accepting.clone()))
         });
         let (commands, received) = mpsc::unbounded_channel();

@@ -90,7 +90,7 @@ Exit status: 0 every step passed, 1 a step failed or the server never came up, 2
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct TargetArgs {
-    /// URL of a running MCP server (Streamable HTTP)
+    /// URL of a running MCP server
     #[arg(long, value_name = "URL", env = "TAPLINE_UPSTREAM")]
     pub upstream: Option<String>,
     /// Command that is an MCP server over stdin and stdout; each session gets a child of its own
@@ -102,6 +102,9 @@ pub struct TargetArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
+    pub transport: TransportArg,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", env = "TAPLINE_LISTEN")]
     pub listen: SocketAddr,
@@ -125,6 +128,9 @@ pub struct RunArgs {
 pub struct StdioArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
+    pub transport: TransportArg,
     #[command(flatten)]
     pub watch: WatchArgs,
     /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
@@ -188,6 +194,9 @@ pub struct ReplayArgs {
     pub tape: PathBuf,
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
+    pub transport: TransportArg,
     /// Recorded pauses divided by this, or `max` for none
     #[arg(long, value_name = "N|max", default_value = "1", value_parser = speed)]
     pub speed: Speed,
@@ -219,6 +228,23 @@ pub struct DemoArgs {
     pub listen: SocketAddr,
     #[command(flatten)]
     pub watch: WatchArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransportArg {
+    Auto,
+    /// Streamable HTTP (revision 2025-03-26 and later)
+    Http,
+    /// HTTP+SSE (revision 2024-11-05)
+    Sse,
+}
+
+impl TransportArg {
+    /// Whether the server at this URL is spoken to over HTTP+SSE. Nothing is tried out: the server would see it.
+    pub fn is_sse(self, url: &str) -> bool {
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        self == Self::Sse || self == Self::Auto && path.trim_end_matches('/').ends_with("/sse")
+    }
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
-use crate::cli::{Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, WatchArgs};
+use crate::cli::{
+    Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
+};
 use crate::demo::server::{Scenario, ServerOptions};
 use crate::envelope::Via;
 use crate::event::{Feed, OnQuit, Origin};
@@ -23,6 +25,7 @@ use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
+use crate::upstream::sse::SseUpstream;
 use crate::upstream::stdio::CommandLine;
 use crate::{demo, headless, logging, proxy, tape, ui};
 
@@ -100,7 +103,7 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
 }
 
 async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
-    let target = target(args.target, args.headers)?;
+    let target = target(args.target, args.transport, args.headers)?;
     let tapes = tape_dir(&args.watch)?;
     let settings = Settings {
         listen: Some(args.listen),
@@ -130,7 +133,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
-        ..Settings::new(target(args.target, args.headers)?)
+        ..Settings::new(target(args.target, args.transport, args.headers)?)
     };
     let mut signals = Signals::new()?;
     let core = Core::start(settings).await.map_err(Failure::usage)?;
@@ -145,8 +148,8 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
             () = &mut serving => break,
             signal = signals.next() => match &connection.link {
                 // The server decides what a signal means; its exit status will be ours.
-                Link::Pipe(link) => link.signal(signal.number()),
-                Link::Exchanges(_) => {
+                Link::Pipe(link) if link.signal(signal.number()) => {}
+                Link::Pipe(_) | Link::Exchanges(_) => {
                     signalled = Some(signal);
                     break;
                 }
@@ -154,9 +157,10 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
         }
     }
     let status = match &connection.link {
-        Link::Pipe(link) => link.exit_code().unwrap_or(0),
-        Link::Exchanges(_) => signalled.map_or(0, Signal::status),
+        Link::Pipe(link) => link.exit_code(),
+        Link::Exchanges(_) => None,
     };
+    let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
     drop(connection);
     core.shut_down(args.watch.on_quit.map(OnQuit::from)).await;
@@ -171,7 +175,7 @@ async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     }
     let replay = Replay {
         tape,
-        target: target(args.target, args.headers.clone())?,
+        target: target(args.target, args.transport, args.headers.clone())?,
         speed: args.speed,
         ignore: args.ignore,
         headers: args.headers.into_iter().collect(),
@@ -261,7 +265,7 @@ async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> R
 }
 
 fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
     let (feed, reader) = Feed::bounded(FEED);
     core.journal().subscribe(feed);
     std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
@@ -269,7 +273,7 @@ fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
 
 async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
     let (feed, reader) = Feed::bounded(FEED);
     core.journal().subscribe(feed);
     let mut settings = ui::Settings { on_quit, ..ui::Settings::from_env() };
@@ -356,8 +360,12 @@ impl Signals {
     }
 }
 
-fn target(args: TargetArgs, headers: ExtraHeaders) -> Result<Target, Failure> {
+fn target(args: TargetArgs, transport: TransportArg, headers: ExtraHeaders) -> Result<Target, Failure> {
     if let Some(url) = args.upstream {
+        if transport.is_sse(&url) {
+            let upstream = SseUpstream::new(&url, headers).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
+            return Ok(Target::Events(upstream));
+        }
         let upstream = HttpUpstream::new(&url, headers).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
         return Ok(Target::Server(Arc::new(upstream)));
     }

@@ -2,12 +2,16 @@
 //! decide, hold, record and publish, and only then is it sent on by whoever asked.
 
 pub mod bridge;
+mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
 pub mod pipe;
+mod pump;
+mod relay;
 pub mod respond;
 pub mod session;
+pub mod sse;
 pub mod stdio;
 pub mod table;
 

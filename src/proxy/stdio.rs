@@ -10,16 +10,17 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-use super::bridge::Bridge;
-use super::exchange::{Connection, Link};
-use super::pipe::{ClientPipe, Items, PipeLink, message_of, one_line};
-use super::{Arrival, Pass, Passage};
+use super::client::{Client, carry_line};
+use super::exchange::Connection;
+use super::pipe::ClientPipe;
+use super::{Arrival, Pass};
 use crate::envelope::{Direction, Transport, Via};
 use crate::message::Message;
-use crate::upstream::stdio::LineBuffer;
+use crate::upstream::stdio::{LineBuffer, message_of, one_line};
 use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
 
 /// The client's pipes, and ours for the server's stderr.
@@ -41,14 +42,9 @@ where
     let (stderr, errors) = mpsc::unbounded_channel();
     let mut writing = tokio::spawn(write_items(to_write, ends.output));
     let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
-    let client = match &connection.link {
-        Link::Pipe(link) => {
-            link.attach(ClientPipe { items: items.clone(), stderr });
-            Client::Relayed(link.clone())
-        }
-        Link::Exchanges(_) => Client::Bridged(Bridge::new(connection.clone(), items.clone())),
-    };
-    let reading = read(connection, &client, items, ends.input);
+    let pipe = ClientPipe { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
+    let client = Client::attach(connection, pipe, HeaderMap::new());
+    let reading = read(connection, &client, ends.input);
     tokio::select! {
         () = reading => client.leave(connection).await,
         // The server has gone, or the client reads no more.
@@ -61,26 +57,8 @@ where
     drop(writing_errors.await);
 }
 
-/// How the client's lines reach the server.
-enum Client {
-    /// As lines: the server has pipes, too.
-    Relayed(Arc<PipeLink>),
-    /// As HTTP exchanges.
-    Bridged(Arc<Bridge>),
-}
-
-impl Client {
-    /// Ends the server's side, and waits until all it had to say is out.
-    async fn leave(&self, connection: &Arc<Connection>) {
-        match self {
-            Self::Relayed(_) => connection.close().await,
-            Self::Bridged(bridge) => bridge.leave().await,
-        }
-    }
-}
-
 /// Reads the client's lines until there are no more. A held line stands aside; those after it go on.
-async fn read(connection: &Arc<Connection>, client: &Client, items: Items, mut input: impl AsyncRead + Unpin) {
+async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl AsyncRead + Unpin) {
     let mut lines = LineBuffer::default();
     let mut held: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
     loop {
@@ -91,16 +69,20 @@ async fn read(connection: &Arc<Connection>, client: &Client, items: Items, mut i
         let ended = !matches!(read, Ok(1..));
         while let Some(line) = lines.next_line().or_else(|| if ended { lines.rest() } else { None }) {
             match (message_of(&line), client) {
-                (None, Client::Relayed(link)) => drop(link.write(line).await),
+                (None, Client::Relayed(link)) => link.hand_blank(line).await,
                 (None, Client::Bridged(_)) => {}
-                (Some(message), Client::Bridged(bridge)) => bridge.take(message).await,
+                (Some(message), Client::Bridged(bridge)) => bridge.take(message, None).await,
                 (Some(message), Client::Relayed(link)) => {
+                    // A POST is answered when the server likes: only a notification must not be overtaken.
+                    let may_wait = link.carrier() == Via::Sse && message.asks();
                     let arrival = Arrival::new(Direction::ToServer, Transport::new(Via::Stdio), message);
                     match connection.proxy.pass(&connection.session, arrival) {
-                        Pass::Now(passage) => carry_out(link, &items, passage, line).await,
+                        Pass::Now(passage) if may_wait => {
+                            held.push(carry_line(connection, link, passage, line).boxed())
+                        }
+                        Pass::Now(passage) => carry_line(connection, link, passage, line).await,
                         Pass::Held(pass) => {
-                            let items = items.clone();
-                            held.push(async move { carry_out(link, &items, pass.await, line).await }.boxed());
+                            held.push(async move { carry_line(connection, link, pass.await, line).await }.boxed())
                         }
                     }
                 }
@@ -109,15 +91,6 @@ async fn read(connection: &Arc<Connection>, client: &Client, items: Items, mut i
         if ended {
             return;
         }
-    }
-}
-
-async fn carry_out(link: &PipeLink, items: &Items, passage: Passage, line: Bytes) {
-    match passage {
-        // A child that takes nothing any more is about to be heard of.
-        Passage::Send { message, edited } => drop(link.write(if edited { one_line(&message) } else { line }).await),
-        Passage::Answer(answer) => drop(items.send(Ok(line_of(answer)))),
-        Passage::Nothing => {}
     }
 }
 
