@@ -13,6 +13,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::client::{Client, carry_line};
 use super::exchange::Connection;
@@ -61,7 +62,9 @@ where
 async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl AsyncRead + Unpin) {
     let mut lines = LineBuffer::default();
     let mut held: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let mut posting = JoinSet::new();
     loop {
+        while posting.try_join_next().is_some() {}
         let read = tokio::select! {
             read = input.read_buf(&mut lines.buffer) => read,
             Some(()) = held.next() => continue,
@@ -73,16 +76,17 @@ async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl Asy
                 (None, Client::Bridged(_)) => {}
                 (Some(message), Client::Bridged(bridge)) => bridge.take(message, None).await,
                 (Some(message), Client::Relayed(link)) => {
-                    // A POST is answered when the server likes: only a notification must not be overtaken.
+                    // A POST is answered when the server likes: only a notification must be there before what follows it.
                     let may_wait = link.carrier() == Via::Sse && message.asks();
                     let arrival = Arrival::new(Direction::ToServer, Transport::new(Via::Stdio), message);
                     match connection.proxy.pass(&connection.session, arrival) {
                         Pass::Now(passage) if may_wait => {
-                            held.push(carry_line(connection, link, passage, line).boxed())
+                            let (connection, link) = (connection.clone(), link.clone());
+                            posting.spawn(async move { carry_line(&connection, &link, passage, line).await });
                         }
                         Pass::Now(passage) => carry_line(connection, link, passage, line).await,
                         Pass::Held(pass) => {
-                            held.push(async move { carry_line(connection, link, pass.await, line).await }.boxed())
+                            held.push(async move { carry_line(connection, link, pass.await, line).await }.boxed());
                         }
                     }
                 }

@@ -11,6 +11,8 @@ mod demo;
 mod demo_live;
 mod hold;
 mod peers;
+mod relay;
 mod screen;
+mod sse;
 mod tapes;
 mod tidy;

@@ -5,6 +5,7 @@ pub(crate) mod binary;
 pub(crate) mod child;
 mod client;
 mod life;
+pub(crate) mod old;
 mod rig;
 mod server;
 mod wire;
@@ -12,8 +13,9 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use binary::Binary;
-pub(crate) use client::{Client, INITIALIZE};
+pub(crate) use client::{Client, INITIALIZE, Response};
 pub(crate) use life::Life;
+pub(crate) use old::OldClient;
 pub(crate) use rig::{Rig, settings, tapline_binary, word};
 pub(crate) use server::{Exchange, Server};
 
