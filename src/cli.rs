@@ -51,6 +51,15 @@ Examples:
 Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp."
     )]
     Run(RunArgs),
+    /// Be the server that a client launches, in front of the real one
+    #[command(after_help = "\
+Examples:
+  tapline stdio -- npx -y @modelcontextprotocol/server-everything
+  tapline stdio --upstream https://example.com/mcp --header 'authorization: Bearer …'
+
+Put this command in the client's configuration in place of the server's own. stdin and stdout belong to the protocol and stderr to
+the server. The exit status is the server's.")]
+    Stdio(StdioArgs),
     /// Play a tape's client against a server and compare every reply
     #[command(
         override_usage = "tapline replay [OPTIONS] <TAPE> (--upstream <URL> | -- <COMMAND>...)",
@@ -110,6 +119,17 @@ pub struct RunArgs {
     /// Largest request body in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     pub max_body: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct StdioArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// How what passes is shown and kept.

@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::exchange::Connection;
 use super::guard::Guard;
-use super::headers;
 use super::respond::Refusal;
 use super::table::{Table, Target};
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Level, LogLine};
+use crate::headers;
 use crate::message::{Id, Kind, Message};
 use crate::sse;
 use crate::upstream::{Framing, Item, Outgoing, Reply, ReplyBody, UpstreamError};

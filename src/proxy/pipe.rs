@@ -28,7 +28,7 @@ use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstr
 const MOST_WAITING: usize = 1_000;
 
 /// Unbounded: a client that reads slowly must not hold up the child's other messages, nor lose its own.
-type Items = mpsc::UnboundedSender<Result<Item, UpstreamError>>;
+pub(super) type Items = mpsc::UnboundedSender<Result<Item, UpstreamError>>;
 
 /// The client's side of a child.
 pub struct PipeLink {
@@ -43,10 +43,19 @@ struct Router {
     pending: HashMap<Id, Waiting>,
     /// The client's GET stream.
     listener: Option<Items>,
+    /// Set where the client has one pipe, too: everything is for it.
+    client: Option<ClientPipe>,
     /// What nobody listened for yet.
     backlog: VecDeque<Item>,
     /// Why the child is gone.
     ended: Option<UpstreamError>,
+}
+
+/// The ends of a client that was started with pipes of its own.
+pub(super) struct ClientPipe {
+    pub(super) items: Items,
+    /// Takes the child's stderr, as it came.
+    pub(super) stderr: mpsc::UnboundedSender<Bytes>,
 }
 
 struct Waiting {
@@ -70,6 +79,32 @@ impl PipeLink {
 
     pub async fn close(&self) {
         self.pipe.close().await;
+    }
+
+    /// What the command exited with; `None` while it runs.
+    pub fn exit_code(&self) -> Option<u8> {
+        self.pipe.exit_code()
+    }
+
+    /// Passes a signal on to the child.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        self.pipe.signal(signal);
+    }
+
+    /// Gives everything that the child says to a client with one pipe, from now on.
+    pub(super) fn attach(&self, client: ClientPipe) {
+        let mut router = self.router.lock();
+        if router.ended.is_none() {
+            for item in router.backlog.drain(..) {
+                drop(client.items.send(Ok(item)));
+            }
+            router.client = Some(client);
+        }
+    }
+
+    /// Writes a line of the client's, already through the spine.
+    pub(super) async fn write(&self, line: Bytes) -> bool {
+        self.pipe.write(line).await
     }
 
     /// One exchange of the client, already through the spine.
@@ -170,6 +205,7 @@ impl PipeLink {
         let mut router = self.router.lock();
         router.ended = Some(error.clone());
         router.listener = None;
+        router.client = None;
         for (_, waiting) in router.pending.drain() {
             // A client that has hung up does not need to know.
             drop(waiting.items.send(Err(error.clone())));
@@ -232,7 +268,7 @@ impl Router {
 
     fn address(&self, message: &Message) -> Address {
         match message.kind() {
-            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Nobody, Address::Asker),
+            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Client, Address::Asker),
             Kind::Batch if message.answers() => {
                 Address::Askers(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
             }
@@ -240,8 +276,8 @@ impl Router {
                 let asked = progress_token(message, "").and_then(|token| self.asked_with(&token).cloned());
                 asked.map_or(Address::Client, Address::Progress)
             }
-            Kind::Request | Kind::Notification | Kind::Batch => Address::Client,
-            Kind::Opaque => Address::Nobody,
+            Kind::Opaque if self.client.is_none() => Address::Nobody,
+            Kind::Request | Kind::Notification | Kind::Batch | Kind::Opaque => Address::Client,
         }
     }
 
@@ -251,7 +287,13 @@ impl Router {
         self.listener.iter().chain(in_flight).find(|items| !items.is_closed()).cloned()
     }
 
+    /// Gives an item to a client with one pipe, or keeps it for one that listens later.
     fn keep(&mut self, item: Item) {
+        if let Some(client) = &self.client {
+            // It has gone, and its session ends with it.
+            drop(client.items.send(Ok(item)));
+            return;
+        }
         if self.backlog.len() == MOST_WAITING {
             self.backlog.pop_front();
         }
@@ -277,8 +319,11 @@ pub(super) async fn pump(
         };
         match output {
             Some(Output::Line(line)) => {
-                let Some(message) = message_of(&line) else { continue };
                 let Some(open) = link.upgrade() else { continue };
+                let Some(message) = message_of(&line) else {
+                    open.blank(line);
+                    continue;
+                };
                 let Recognized { address, message, line, withheld } = open.recognize(message, line);
                 drop(open);
                 let mut arrival = Arrival::new(Direction::ToClient, Transport::new(Via::Stdio), message);
@@ -288,7 +333,11 @@ pub(super) async fn pump(
                     Pass::Held(pass) => held.push(pass.map(|passage| (passage, address, line))),
                 }
             }
-            Some(Output::Stderr(text)) => proxy.log(LogLine::new(Level::Info, "server", text).of(session.id())),
+            Some(Output::Stderr(line)) => {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                proxy.log(LogLine::new(Level::Info, "server", text).of(session.id()));
+                link.upgrade().inspect(|link| link.stderr(line));
+            }
             Some(Output::Ended(error)) => {
                 if let Some(link) = link.upgrade() {
                     link.end(&error);
@@ -322,6 +371,19 @@ struct Recognized {
 }
 
 impl PipeLink {
+    /// A line without a message: of no interest but to a client that gets every byte.
+    fn blank(&self, line: Bytes) {
+        if let Some(client) = &self.router.lock().client {
+            drop(client.items.send(Ok(Item::Filler(line))));
+        }
+    }
+
+    fn stderr(&self, line: Bytes) {
+        if let Some(client) = &self.router.lock().client {
+            drop(client.stderr.send(line));
+        }
+    }
+
     fn recognize(&self, message: Message, line: Bytes) -> Recognized {
         let router = self.router.lock();
         let address = router.address(&message);
@@ -345,7 +407,7 @@ impl PipeLink {
 }
 
 /// The message of a line: without the line end, and nothing for an empty line.
-fn message_of(line: &Bytes) -> Option<Message> {
+pub(super) fn message_of(line: &Bytes) -> Option<Message> {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'))?;
     Some(Message::new(line.slice(..=end)))
 }

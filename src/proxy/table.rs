@@ -8,13 +8,14 @@ use http::HeaderMap;
 use http::header::USER_AGENT;
 use parking_lot::Mutex;
 
+use super::Proxy;
 use super::exchange::{Connection, Link};
 use super::pipe::{self, PipeLink};
 use super::respond::Refusal;
 use super::session::LiveSession;
-use super::{Proxy, headers};
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::{Event, Level, LogLine, Origin};
+use crate::headers;
 use crate::message::Message;
 use crate::upstream::guardian::Guardian;
 use crate::upstream::stdio::{CommandLine, Pipe};

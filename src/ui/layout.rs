@@ -77,7 +77,7 @@ impl Plan {
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             Screen::Tapes if shape.wide => {
-                let [list, detail] = columns(self.body, Constraint::Length(34), Constraint::Fill(1));
+                let [list, detail] = columns(self.body, Constraint::Length(42), Constraint::Fill(1));
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             Screen::Tapes => {

@@ -15,6 +15,13 @@
 //! that comes late is given a [`Command::Resync`] by whoever attaches it. While the operator's own editor has the
 //! terminal nothing is read; what is lost meanwhile is asked for again.
 //!
+//! # Where things are
+//!
+//! `model` is everything on the screen as plain data; `act` is what an input does to it, found in the one table of keys,
+//! `keymap`, which the key line and the help are read from too; `layout` says where everything goes, `view` draws it
+//! and changes nothing, `theme` has the colours; `term` is the real terminal. `text`, `json` and `diff` turn a peer's
+//! bytes into what can be shown.
+//!
 //! Architecture invariant: nothing here is async, and nothing from a peer reaches the terminal unsanitized
 //! (`text::sanitize`, and `view`'s last net).
 

@@ -38,13 +38,35 @@ pub fn show(
     restore_on_panic();
     let taken = Taken::take()?;
     let reading = Reading::start(keys)?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(Frames::default()))?;
     let mut desk = Console { reading: &reading };
     let exit = run(Screen { terminal: &mut terminal, feed, input, commands: &mut commands, desk: &mut desk, settings });
     drop(reading);
     drop(taken);
     tell_late_panics();
     exit
+}
+
+/// What is written between two flushes goes out in one piece, marked as one update, so that no half frame is seen.
+/// Terminals that do not know the marks ignore them.
+#[derive(Default)]
+struct Frames(Vec<u8>);
+
+impl io::Write for Frames {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let frame = [b"\x1b[?2026h", &*std::mem::take(&mut self.0), b"\x1b[?2026l"].concat();
+        let mut out = stdout().lock();
+        out.write_all(&frame)?;
+        out.flush()
+    }
 }
 
 /// The terminal in raw mode on its other screen; given back on drop.

@@ -96,6 +96,8 @@ impl Model {
         match &event {
             ReplayEvent::Finished(summary) => {
                 self.say(format!("replay done: {} passed, {} failed", summary.passed, summary.failed));
+                // Its own session is on a tape now.
+                self.send(Command::ListTapes);
             }
             ReplayEvent::Failed { why } => self.warn(format!("replay failed: {why}")),
             ReplayEvent::Started { .. } | ReplayEvent::Step(_) => {}

@@ -291,7 +291,9 @@ fn tapes_are_listed_opened_and_played() {
     let mut rig = busy(120, 36);
     assert!(matches!(command(&mut rig, "4"), Command::ListTapes));
     rig.hear(Event::Tapes(tapes()));
-    assert!(matches!(command(&mut rig, "j enter"), Command::OpenTape(path) if path.ends_with("login.tape.jsonl")));
+    assert!(
+        matches!(command(&mut rig, "j enter"), Command::OpenTape(path) if path.ends_with("20260314T100400Z-127.0.0.1-9000-1f2e3d4c.tape.jsonl"))
+    );
     assert!(matches!(command(&mut rig, "space"), Command::Replay { .. }));
     for event in super::pictures::replay() {
         rig.hear(Event::Replay(event));

@@ -35,7 +35,7 @@ impl Columns {
             70..88 => (8, 0, 6),
             _ => (0, 0, 6),
         };
-        let subject = (width * 27 / 100).clamp(12, 40);
+        let subject = (width * if wide { 29 } else { 27 } / 100).clamp(12, 40);
         let id = 4;
         // Two for the marks, and one between all.
         let fixed = 2 + seq + 1 + if time > 0 { time + 1 } else { 0 } + 4 + id + 1 + subject + 1 + size + took;
