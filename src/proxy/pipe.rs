@@ -20,6 +20,7 @@ use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Level, LogLine};
+use crate::headers::modern_version;
 use crate::message::{Id, Kind, Message};
 use crate::upstream::stdio::{CommandLine, Output, Pipe};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
@@ -32,6 +33,8 @@ pub(super) type Items = mpsc::UnboundedSender<Result<Item, UpstreamError>>;
 
 /// The client's side of a child.
 pub struct PipeLink {
+    proxy: Arc<Proxy>,
+    session: Arc<LiveSession>,
     label: String,
     pipe: Pipe,
     router: Mutex<Router>,
@@ -69,8 +72,8 @@ struct Waiting {
 }
 
 impl PipeLink {
-    pub fn new(command: &CommandLine, pipe: Pipe) -> Arc<Self> {
-        Arc::new(Self { label: command.to_string(), pipe, router: Mutex::default() })
+    pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, command: &CommandLine, pipe: Pipe) -> Arc<Self> {
+        Arc::new(Self { proxy, session, label: command.to_string(), pipe, router: Mutex::default() })
     }
 
     pub fn label(&self) -> &str {
@@ -108,7 +111,7 @@ impl PipeLink {
     }
 
     /// One exchange of the client, already through the spine.
-    pub(super) async fn exchange(&self, outgoing: Outgoing, withheld: bool) -> Result<Reply, UpstreamError> {
+    pub(super) async fn exchange(self: &Arc<Self>, outgoing: Outgoing, withheld: bool) -> Result<Reply, UpstreamError> {
         match (&outgoing.method, outgoing.message) {
             (&Method::POST, Some(message)) => self.post(message, withheld).await,
             (&Method::GET, _) => Ok(self.listen()),
@@ -118,9 +121,12 @@ impl PipeLink {
         }
     }
 
-    async fn post(&self, message: Message, withheld: bool) -> Result<Reply, UpstreamError> {
-        let (items, mut answers) = mpsc::unbounded_channel();
+    async fn post(self: &Arc<Self>, message: Message, withheld: bool) -> Result<Reply, UpstreamError> {
+        let (items, answers) = mpsc::unbounded_channel();
+        let is_modern = modern_version(&message).is_some();
         let (message, requests) = self.expect_replies(message, &items, withheld)?;
+        let id = message.id().filter(|_| is_modern && requests == 1).cloned();
+        let mut answers = Answers { answers, _waited_for: id.map(|id| WaitedFor { link: self.clone(), id }) };
         // From here on the stream ends with the last reply.
         drop(items);
         if !self.pipe.write(one_line(&message)).await {
@@ -129,7 +135,7 @@ impl PipeLink {
         if requests == 0 {
             return Ok(accepted());
         }
-        match answers.recv().await {
+        match answers.answers.recv().await {
             None => Err(self.gone()),
             Some(Err(error)) => Err(error),
             // Nothing came before the reply: no stream is needed to carry it.
@@ -178,15 +184,14 @@ impl PipeLink {
         if router.ended.is_none() {
             router.listener = Some(items);
         }
-        event_stream(router.backlog.drain(..).collect(), answers)
+        event_stream(router.backlog.drain(..).collect(), Answers { answers, _waited_for: None })
     }
 
     /// Gives a message of the child to whom it is for.
     fn deliver(&self, address: Address, message: Message, line: Bytes) {
         let mut router = self.router.lock();
         let items = match address {
-            Address::Nobody if router.client.is_none() => return,
-            Address::Nobody => None,
+            Address::Nobody => return,
             Address::Asker(id) => router.pending.remove(&id).map(|waiting| waiting.items),
             Address::Askers(ids) => {
                 let waiting: Vec<_> = ids.iter().filter_map(|id| router.pending.remove(id)).collect();
@@ -199,6 +204,21 @@ impl PipeLink {
         let Some(items) = items else { return router.keep(item) };
         if let Err(mpsc::error::SendError(Ok(item))) = items.send(Ok(item)) {
             router.keep(item);
+        }
+    }
+
+    /// Tells the child that nobody waits for this reply any more.
+    fn cancel(&self, id: &Id) {
+        if self.router.lock().pending.remove(id).is_none() {
+            return;
+        }
+        let message = Message::new(format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the client hung up"}}}}"#,
+            id.token()
+        ));
+        let message = self.proxy.answer(&self.session, Direction::ToServer, Transport::new(Via::Stdio), message);
+        if !self.pipe.offer(one_line(&message)) {
+            tracing::debug!("a cancellation was not taken");
         }
     }
 
@@ -222,6 +242,25 @@ impl PipeLink {
     }
 }
 
+/// The end of a stream that somebody reads.
+struct Answers {
+    answers: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
+    _waited_for: Option<WaitedFor>,
+}
+
+/// Dropped before the reply came, it cancels the request: for HTTP, revision 2026-07-28 has no other word for it.
+/// In older ones a client that hangs up may come back for the reply.
+struct WaitedFor {
+    link: Arc<PipeLink>,
+    id: Id,
+}
+
+impl Drop for WaitedFor {
+    fn drop(&mut self) {
+        self.link.cancel(&self.id);
+    }
+}
+
 /// Whom a message of the child is for. Ids are those that the child knows.
 enum Address {
     /// Who asked this.
@@ -232,7 +271,7 @@ enum Address {
     Progress(Id),
     /// The client, on whatever stream there is.
     Client,
-    /// Nobody but the screen, and a client that gets every byte.
+    /// Nobody but the screen.
     Nobody,
 }
 
@@ -269,7 +308,7 @@ impl Router {
 
     fn address(&self, message: &Message) -> Address {
         match message.kind() {
-            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Nobody, Address::Asker),
+            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Client, Address::Asker),
             Kind::Batch if message.answers() => {
                 Address::Askers(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
             }
@@ -277,8 +316,8 @@ impl Router {
                 let asked = progress_token(message, "").and_then(|token| self.asked_with(&token).cloned());
                 asked.map_or(Address::Client, Address::Progress)
             }
-            Kind::Request | Kind::Notification | Kind::Batch => Address::Client,
-            Kind::Opaque => Address::Nobody,
+            Kind::Opaque if self.client.is_none() => Address::Nobody,
+            Kind::Request | Kind::Notification | Kind::Batch | Kind::Opaque => Address::Client,
         }
     }
 
@@ -438,11 +477,11 @@ fn progress_token(message: &Message, holder: &str) -> Option<Box<str>> {
     Some(meta.get("progressToken")?.get().into())
 }
 
-fn event_stream(first: Vec<Item>, rest: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>) -> Reply {
+fn event_stream(first: Vec<Item>, rest: Answers) -> Reply {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    let rest = futures_util::stream::unfold(rest, |mut rest| async move { Some((rest.recv().await?, rest)) });
+    let rest = futures_util::stream::unfold(rest, |mut rest| async move { Some((rest.answers.recv().await?, rest)) });
     let items = futures_util::stream::iter(first.into_iter().map(Ok)).chain(rest);
     Reply { status: StatusCode::OK, headers, body: ReplyBody::Stream(items.boxed()) }
 }

@@ -146,7 +146,9 @@ impl Table {
         let (link, outputs) = match &self.target {
             Target::Server(upstream) => (Link::Exchanges(upstream.clone()), None),
             Target::Command(command, guardian) => match Pipe::spawn(command, guardian) {
-                Ok((pipe, outputs)) => (Link::Pipe(PipeLink::new(command, pipe)), Some(outputs)),
+                Ok((pipe, outputs)) => {
+                    (Link::Pipe(PipeLink::new(self.proxy.clone(), session.clone(), command, pipe)), Some(outputs))
+                }
                 Err(error) => {
                     self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
                     let reason = "its command could not be started".to_owned();
