@@ -5,7 +5,7 @@
 mod written;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use crate::message::Subject;
-use crate::message::{Kind, Message, unpack};
+use crate::message::{Kind, Members, Message, members_of, unpack};
 pub(crate) use written::HeaderTexts;
 
 /// Number of a message, one count for the whole process: the screen, the log and the tapes show the same number.
@@ -224,22 +224,29 @@ impl Envelope {
     /// # Errors
     /// One line that names the member at fault.
     pub fn read_json(text: &str, session: SessionId) -> Result<(Self, Unknown), String> {
-        let mut members: Unknown = serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))?;
+        Self::read_json_among(text, session, &mut HeaderCache::default())
+    }
+
+    /// As [`Envelope::read_json`] for one of many: messages with the same headers share them.
+    ///
+    /// # Errors
+    /// As [`Envelope::read_json`].
+    pub fn read_json_among(text: &str, session: SessionId, known: &mut HeaderCache) -> Result<(Self, Unknown), String> {
+        let mut members = members_of(text).map_err(|error| format!("not a JSON object: {error}"))?;
         let session = take(&mut members, "session")?.unwrap_or(session);
-        let raw = |key, members: &mut Unknown| members.remove(key);
-        let msg = raw("msg", &mut members);
+        let msg = take_raw(&mut members, "msg");
         let body: Option<String> = take(&mut members, "text")?;
         let b64: Option<String> = take(&mut members, "b64")?;
-        let message = Message::new(unpack(msg.as_deref().map(RawValue::get), body.as_deref(), b64.as_deref())?);
+        let message = Message::new(unpack(msg.map(RawValue::get), body.as_deref(), b64.as_deref())?);
         // What the head of the message says is read from the message again.
-        members.remove("kind");
-        members.remove("flaw");
-        members.remove("id");
-        let method: Option<String> = take(&mut members, "method")?;
-        let name: Option<String> = take(&mut members, "name")?;
-        let subject = Subject { method: method.unwrap_or_default().into(), name: name.map(Into::into) };
+        members.retain(|(key, _)| !matches!(&**key, "kind" | "flaw" | "id"));
+        let method: Option<Box<str>> = take(&mut members, "method")?;
+        let name: Option<Box<str>> = take(&mut members, "name")?;
         let took = take(&mut members, "dt")?.unwrap_or_default();
-        let headers: BTreeMap<String, String> = take(&mut members, "headers")?.unwrap_or_default();
+        let reply_to = take(&mut members, "re")?.map(|seq| {
+            let subject = Subject { method: method.unwrap_or_default(), name };
+            ReplyTo { seq, took, subject: Arc::new(subject) }
+        });
         let envelope = Self {
             seq: take(&mut members, "seq")?.ok_or("`seq` is missing")?,
             session,
@@ -248,27 +255,57 @@ impl Envelope {
             transport: Transport {
                 via: take(&mut members, "via")?.ok_or("`via` is missing")?,
                 status: take(&mut members, "status")?,
-                headers: (!headers.is_empty()).then(|| Arc::new(read_headers(&headers))),
+                headers: take_raw(&mut members, "headers").map(|headers| known.read(headers)).transpose()?.flatten(),
                 sse: take(&mut members, "sse")?,
             },
             message,
             original: take(&mut members, "original")?,
             outcome: take(&mut members, "verdict")?.unwrap_or_default(),
             held: take(&mut members, "held")?,
-            reply_to: take(&mut members, "re")?.map(|seq| ReplyTo { seq, took, subject: Arc::new(subject) }),
+            reply_to,
         };
-        Ok((envelope, members))
+        let unknown = members.into_iter().map(|(key, value)| (key.into_owned(), value.to_owned()));
+        Ok((envelope, unknown.collect()))
     }
 }
 
 /// Members of a line that this version does not know: kept by whoever rewrites a tape.
 pub type Unknown = BTreeMap<String, Box<RawValue>>;
 
-fn take<T: serde::de::DeserializeOwned>(members: &mut Unknown, key: &str) -> Result<Option<T>, String> {
-    let Some(raw) = members.remove(key) else {
+fn take_raw<'a>(members: &mut Members<'a>, key: &str) -> Option<&'a RawValue> {
+    let place = members.iter().rposition(|(known, _)| known == key)?;
+    Some(members.remove(place).1)
+}
+
+fn take<'a, T: Deserialize<'a>>(members: &mut Members<'a>, key: &str) -> Result<Option<T>, String> {
+    let Some(raw) = take_raw(members, key) else {
         return Ok(None);
     };
     serde_json::from_str(raw.get()).map_err(|error| format!("`{key}`: {error}"))
+}
+
+/// The headers read last, by their text: most messages of a session have the same few, a copy for each would weigh
+/// more than the messages.
+#[derive(Debug, Default)]
+pub struct HeaderCache(VecDeque<(Box<str>, Arc<HeaderMap>)>);
+
+impl HeaderCache {
+    const KEPT: usize = 8;
+
+    fn read(&mut self, raw: &RawValue) -> Result<Option<Arc<HeaderMap>>, String> {
+        if let Some((_, headers)) = self.0.iter().find(|(text, _)| **text == *raw.get()) {
+            return Ok(Some(headers.clone()));
+        }
+        let headers: BTreeMap<String, String> =
+            serde_json::from_str(raw.get()).map_err(|error| format!("`headers`: {error}"))?;
+        if headers.is_empty() {
+            return Ok(None);
+        }
+        let headers = Arc::new(read_headers(&headers));
+        self.0.truncate(Self::KEPT - 1);
+        self.0.push_front((raw.get().into(), headers.clone()));
+        Ok(Some(headers))
+    }
 }
 
 impl<'de> Deserialize<'de> for Envelope {

@@ -186,6 +186,22 @@ impl Message {
         elements.into_iter().map(|element| Self::new(self.raw.slice_ref(element.get().as_bytes()))).collect()
     }
 
+    /// Whether it is a request, or has one in it.
+    pub fn asks(&self) -> bool {
+        match self.kind() {
+            Kind::Batch => self.elements().iter().any(Self::asks),
+            kind => kind == Kind::Request,
+        }
+    }
+
+    /// Whether it is a reply, or has one in it.
+    pub fn answers(&self) -> bool {
+        match self.kind() {
+            Kind::Batch => self.elements().iter().any(Self::answers),
+            kind => kind.is_reply(),
+        }
+    }
+
     /// A JSON-RPC error reply to `id` (null where none is known), with `data` as raw JSON.
     pub fn error_reply(id: Option<&Id>, code: i64, text: &str, data: Option<&str>) -> Self {
         let id = id.map_or("null", Id::token);
@@ -196,13 +212,22 @@ impl Message {
 
     /// This message with another id token and everything else byte for byte; `None` where there is no id to replace.
     pub fn with_id(&self, id: &Id) -> Option<Self> {
-        let members = read_members(&self.raw)?;
-        let (_, old) = members.iter().rev().find(|(key, _)| key == "id")?;
-        let start = old.get().as_ptr() as usize - self.raw.as_ptr() as usize;
-        let mut raw = Vec::with_capacity(self.raw.len() + id.token().len());
+        self.with_value(&["id"], id.token())
+    }
+
+    /// This message with other JSON text for the value at a path of members and everything else byte for byte; `None`
+    /// where there is no such value.
+    pub fn with_value(&self, path: &[&str], text: &str) -> Option<Self> {
+        let mut old = without_bom(&self.raw);
+        for member in path {
+            let (_, value) = read_members(old)?.into_iter().rev().find(|(key, _)| key == member)?;
+            old = value.get().as_bytes();
+        }
+        let start = old.as_ptr() as usize - self.raw.as_ptr() as usize;
+        let mut raw = Vec::with_capacity(self.raw.len() + text.len());
         raw.extend_from_slice(&self.raw[..start]);
-        raw.extend_from_slice(id.token().as_bytes());
-        raw.extend_from_slice(&self.raw[start + old.get().len()..]);
+        raw.extend_from_slice(text.as_bytes());
+        raw.extend_from_slice(&self.raw[start + old.len()..]);
         Some(Self::new(raw))
     }
 }
@@ -296,7 +321,12 @@ pub(crate) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 pub(crate) fn read_members(raw: &[u8]) -> Option<Members<'_>> {
     // `RawValue` refuses invalid UTF-8, ignored fields do not: one answer for both.
     let text = std::str::from_utf8(without_bom(raw)).ok()?;
-    serde_json::from_str::<MembersOf<'_>>(text).ok().map(|members| members.0)
+    members_of(text).ok()
+}
+
+/// As [`read_members`], of text, with the reason where there are none.
+pub(crate) fn members_of(text: &str) -> serde_json::Result<Members<'_>> {
+    serde_json::from_str::<MembersOf<'_>>(text).map(|members| members.0)
 }
 
 /// By hand: a derived struct would take an array for an object and refuse duplicate keys.

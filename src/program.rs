@@ -1,26 +1,37 @@
 //! The subcommands: from parsed arguments to an exit status.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
-use crate::cli::{Cli, Command, LogFormat, ReplayArgs, RunArgs, TargetArgs, WatchArgs};
-use crate::event::{Feed, OnQuit};
+use crate::cli::{Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, WatchArgs};
+use crate::demo::server::{Scenario, ServerOptions};
+use crate::envelope::Via;
+use crate::event::{Feed, OnQuit, Origin};
+use crate::proxy::exchange::Link;
+use crate::proxy::stdio::Ends;
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::stdio::CommandLine;
-use crate::{headless, logging, tape};
+use crate::{demo, headless, logging, proxy, tape, ui};
 
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
+
+/// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
+const DEMO_PACE: Duration = Duration::from_millis(700);
+const DEMO_STREAM_PACE: Duration = Duration::from_millis(150);
 
 /// Usage or configuration.
 const USAGE: u8 = 2;
@@ -76,8 +87,11 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args).await,
+            Command::Stdio(args) => serve_stdio(args).await,
             Command::Replay(args) => replay_tape(args).await,
-            _ => Ok(ExitCode::SUCCESS),
+            Command::Demo(args) => run_demo(args).await,
+            Command::DemoServer { changed } => serve_demo(changed).await,
+            Command::Guardian => unreachable!("it has ended before there was a runtime"),
         }
     });
     // Blocking reads of stdin cannot be cancelled: do not wait for them.
@@ -89,7 +103,7 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     let target = target(args.target, args.headers)?;
     let tapes = tape_dir(&args.watch)?;
     let settings = Settings {
-        listen: args.listen,
+        listen: Some(args.listen),
         target,
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
@@ -100,6 +114,54 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
     watch(core, args.watch).await
+}
+
+async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
+    let scenario = if changed { Scenario::Changed } else { Scenario::Original };
+    let options = ServerOptions { scenario, ..ServerOptions::default() };
+    demo::server::serve_stdio(tokio::io::stdin(), tokio::io::stdout(), options).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
+    let tapes = tape_dir(&args.watch)?;
+    let settings = Settings {
+        listen: None,
+        tapes: tapes.clone().filter(|_| !args.watch.no_record),
+        tape_library: tapes,
+        hold: args.watch.hold.clone(),
+        ..Settings::new(target(args.target, args.headers)?)
+    };
+    let mut signals = Signals::new()?;
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    // stderr is the server's: lines of ours go there only when they are asked for.
+    let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
+    let connection = core.table().open(Via::Stdio, Origin::Client, None)?;
+    let ends = Ends { input: tokio::io::stdin(), output: tokio::io::stdout(), errors: tokio::io::stderr() };
+    let mut serving = Box::pin(proxy::stdio::serve(&connection, ends));
+    let mut signalled = None;
+    loop {
+        tokio::select! {
+            () = &mut serving => break,
+            signal = signals.next() => match &connection.link {
+                // The server decides what a signal means; its exit status will be ours.
+                Link::Pipe(link) => link.signal(signal.number()),
+                Link::Exchanges(_) => {
+                    signalled = Some(signal);
+                    break;
+                }
+            },
+        }
+    }
+    let status = match &connection.link {
+        Link::Pipe(link) => link.exit_code().unwrap_or(0),
+        Link::Exchanges(_) => signalled.map_or(0, Signal::status),
+    };
+    drop(serving);
+    drop(connection);
+    core.shut_down(args.watch.on_quit.map(OnQuit::from)).await;
+    printer.map(std::thread::JoinHandle::join);
+    Ok(ExitCode::from(status))
 }
 
 async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
@@ -134,21 +196,115 @@ async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     }
 }
 
+async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free loopback port for the demo's server")?;
+    let server = listener.local_addr().context("the demo's server has no address")?;
+    let stop = CancellationToken::new();
+    let options = ServerOptions { pace: DEMO_STREAM_PACE, ..ServerOptions::default() };
+    tokio::spawn(demo::server::serve(listener, options, stop.clone()));
+
+    let upstream = HttpUpstream::new(&format!("http://{server}/mcp"), Vec::new()).map_err(anyhow::Error::msg)?;
+    let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
+    let on_screen = has_screen(&args.watch);
+    settings.listen = Some(args.listen);
+    settings.tape_library = tape_dir(&args.watch)?;
+    settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
+    // Without a screen nobody could let the held call go.
+    settings.hold = args.watch.hold.clone().or_else(|| on_screen.then(|| demo::HOLD_FILTER.to_owned()));
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let url = core.url().to_owned();
+    let status = if on_screen {
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) = demo::client::run(&url, DEMO_PACE, stop, |_| {}).await {
+                    tracing::error!(%error, "the demo's client gave up");
+                }
+            }
+        });
+        watch(core, args.watch).await?
+    } else {
+        demo_once(core, args.watch, &url).await?
+    };
+    stop.cancel();
+    say(demo::GOODBYE);
+    Ok(status)
+}
+
+/// The demo for a pipe or a log: the story once, flat out.
+async fn demo_once(core: Core, args: WatchArgs, url: &str) -> Result<ExitCode, Failure> {
+    let printer = print_lines(&core, args.log_format);
+    let told = demo::client::script(url).await;
+    core.shut_down(args.on_quit.map(OnQuit::from)).await;
+    drop(printer.join());
+    told.context("the demo's client gave up")?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Shows a running core until it is told to stop, then takes it down.
 async fn watch(core: Core, args: WatchArgs) -> Result<ExitCode, Failure> {
     let on_quit = args.on_quit.map(OnQuit::from);
-    watch_headless(core, args.log_format, on_quit).await
+    if has_screen(&args) { watch_screen(core, &args, on_quit).await } else { watch_lines(core, &args, on_quit).await }
 }
 
-async fn watch_headless(core: Core, format: LogFormat, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
-    let (feed, reader) = Feed::bounded(FEED);
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
-    core.journal().subscribe(feed);
-    let printer = std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()));
-    let signal = Signals::new()?.next().await;
+fn has_screen(args: &WatchArgs) -> bool {
+    !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+}
+
+async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    let printer = print_lines(&core, args.log_format);
+    let signal = signals.next().await;
     core.shut_down(on_quit).await;
     drop(printer.join());
     Ok(ExitCode::from(signal.status()))
+}
+
+fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    let (feed, reader) = Feed::bounded(FEED);
+    core.journal().subscribe(feed);
+    std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
+}
+
+async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    let (feed, reader) = Feed::bounded(FEED);
+    core.journal().subscribe(feed);
+    let mut settings = ui::Settings { on_quit, ..ui::Settings::from_env() };
+    settings.ascii |= args.ascii;
+    let (keys, input) = ui::inputs();
+    let (commands, from_outside) = (core.commands(), keys.clone());
+    let (ended, mut end) = tokio::sync::oneshot::channel();
+    let screen = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
+        // The core is gone when this fails, and the screen is about to hear of it.
+        let exit = ui::show(settings, reader, (keys, input), |command| drop(commands.send(command)));
+        let _ = ended.send(());
+        exit
+    })?;
+    let mut terminated = None;
+    loop {
+        tokio::select! {
+            _ = &mut end => break,
+            signal = signals.next() => {
+                let input = match signal {
+                    Signal::Interrupt => ui::Input::Interrupt,
+                    Signal::Terminate => ui::Input::Terminate,
+                };
+                terminated = Some(signal);
+                // Full only when the screen hangs: then the next signal tries again.
+                drop(from_outside.try_send(input));
+            }
+        }
+    }
+    core.shut_down(on_quit).await;
+    match screen.join() {
+        Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(terminated.unwrap_or(Signal::Terminate).status())),
+        Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
+        Ok(Err(error)) => Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into()),
+        Err(_) => Err(anyhow::anyhow!("the screen ended by a bug in tapline; please report what stands above").into()),
+    }
 }
 
 /// What a signal asks for.
@@ -159,6 +315,13 @@ enum Signal {
 }
 
 impl Signal {
+    fn number(self) -> rustix::process::Signal {
+        match self {
+            Self::Interrupt => rustix::process::Signal::INT,
+            Self::Terminate => rustix::process::Signal::TERM,
+        }
+    }
+
     /// 128 and the number of the signal, as shells have it.
     fn status(self) -> u8 {
         match self {

@@ -21,12 +21,12 @@ use tokio_util::sync::CancellationToken;
 use self::frames::Frames;
 use super::exchange::Connection;
 use super::guard::Guard;
-use super::headers;
 use super::respond::Refusal;
 use super::table::{Table, Target};
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Level, LogLine};
-use crate::message::{Id, Message};
+use crate::headers;
+use crate::message::{Id, Kind, Message};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
 /// The path of the MCP endpoint.
@@ -76,13 +76,13 @@ impl Door {
             Method::GET | Method::DELETE => None,
             _ => return Err(Refusal::BadMethod),
         };
+        // The id of a reply is the server's: no error of ours may answer to it.
+        *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
         let connection = self.table.resolve(&parts.headers, client, message.as_ref())?;
-        *asked = message.as_ref().and_then(|message| message.id().cloned());
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
         let client_headers = initializes.then(|| parts.headers.clone());
         let deletes = parts.method == Method::DELETE;
-        let stop = self.table.proxy().stop();
-        let until = if parts.method == Method::GET { &stop.listening } else { &stop.force };
+        let until = &self.table.proxy().stop().force;
         let in_session = parts.headers.contains_key(headers::SESSION);
         headers::towards_upstream(&mut parts.headers);
         if deletes && matches!(self.table.target(), Target::Command(..)) {

@@ -1,13 +1,14 @@
 //! The spine. Every message, on every transport, in both directions, goes through [`Proxy::pass`]:
 //! decide, hold, record and publish, and only then is it sent on by whoever asked.
 
+pub mod bridge;
 pub mod exchange;
 pub mod guard;
-pub mod headers;
 pub mod http;
 pub mod pipe;
 pub mod respond;
 pub mod session;
+pub mod stdio;
 pub mod table;
 
 use std::pin::Pin;
@@ -153,7 +154,8 @@ impl Proxy {
 
     fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, envelope: Envelope, reason: String) -> HeldPass {
         let since = Instant::now();
-        let described = envelope.clone();
+        let mut described = envelope.clone();
+        described.held = Some(0);
         let hold = self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
         self.journal.publish(Event::Held(hold.held().clone()));
         let waiting = Some(Waiting { envelope, since });
@@ -183,27 +185,19 @@ impl Proxy {
     }
 
     fn block(&self, session: &Arc<LiveSession>, mut envelope: Envelope, error: &BlockError, author: Author) -> Passage {
-        let answer = error.reply_to(envelope.message.id());
-        match envelope.kind() {
-            Kind::Request => {
-                envelope.outcome = Outcome::Blocked(author.clone());
-                let (direction, transport) = (envelope.direction.reverse(), Transport::new(envelope.transport.via));
-                self.publish(session, envelope);
-                let mut arrival = Arrival::new(direction, transport, answer);
-                arrival.injected = Some(author);
-                let envelope = self.envelope(session, arrival);
-                Passage::Answer(self.publish(session, envelope))
-            }
-            kind if kind.is_reply() => {
-                envelope.edit(answer, author);
-                self.release(session, envelope)
-            }
-            _ => {
-                envelope.outcome = Outcome::Blocked(author);
-                self.publish(session, envelope);
-                Passage::Nothing
-            }
+        let answer = error.instead_of(&envelope.message);
+        if let Some(answer) = answer.clone().filter(|_| envelope.message.answers()) {
+            envelope.edit(answer, author);
+            return self.release(session, envelope);
         }
+        envelope.outcome = Outcome::Blocked(author.clone());
+        let (direction, transport) = (envelope.direction.reverse(), Transport::new(envelope.transport.via));
+        self.publish(session, envelope);
+        let Some(answer) = answer else { return Passage::Nothing };
+        let mut arrival = Arrival::new(direction, transport, answer);
+        arrival.injected = Some(author);
+        let envelope = self.envelope(session, arrival);
+        Passage::Answer(self.publish(session, envelope))
     }
 
     /// The end of every road: what happened becomes a fact that nobody changes any more.
@@ -218,6 +212,19 @@ impl Proxy {
 }
 
 impl BlockError {
+    /// What answers a request, or takes the place of a reply; of a batch, element by element. Nothing for what has no id.
+    fn instead_of(&self, message: &Message) -> Option<Message> {
+        match message.kind() {
+            Kind::Notification | Kind::Opaque => None,
+            Kind::Request | Kind::Result | Kind::Error => Some(self.reply_to(message.id())),
+            Kind::Batch => {
+                let answers: Vec<_> = message.elements().iter().filter_map(|it| self.instead_of(it)).collect();
+                let answers: Vec<&[u8]> = answers.iter().map(|answer| answer.raw().as_ref()).collect();
+                (!answers.is_empty()).then(|| Message::new([b"[", answers.join(&b',').as_slice(), b"]"].concat()))
+            }
+        }
+    }
+
     /// The reply that this makes to a request with that id.
     pub fn reply_to(&self, id: Option<&crate::message::Id>) -> Message {
         match self {

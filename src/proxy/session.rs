@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 
+use super::Stop;
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::{Id, Kind, Message};
@@ -19,11 +21,13 @@ const MOST_OPEN: usize = 10_000;
 /// One session while it lives. Its parts lock for a moment and never across a wait.
 pub struct LiveSession {
     id: SessionId,
+    via: Via,
     start: Instant,
     info: Mutex<Session>,
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
     open: Mutex<HashMap<(Direction, Id), Open>>,
+    closed: CancellationToken,
 }
 
 /// A request that waits for its reply.
@@ -34,7 +38,7 @@ struct Open {
 }
 
 impl LiveSession {
-    pub fn new(upstream: String, via: Via, origin: Origin) -> Arc<Self> {
+    pub fn new(upstream: String, via: Via, origin: Origin, stop: &Stop) -> Arc<Self> {
         let id = SessionId::random();
         let info = Session {
             id,
@@ -50,15 +54,22 @@ impl LiveSession {
         };
         Arc::new(Self {
             id,
+            via,
             start: Instant::now(),
             info: Mutex::new(info),
             settled: AtomicBool::new(false),
             open: Mutex::default(),
+            closed: stop.listening.child_token(),
         })
     }
 
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// How the client came in.
+    pub fn via(&self) -> Via {
+        self.via
     }
 
     pub fn info(&self) -> Session {
@@ -68,6 +79,11 @@ impl LiveSession {
     /// Microseconds since the session began.
     pub fn elapsed(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Cancelled when the session is closed, or tapline stops: what only listens ends then.
+    pub fn closed(&self) -> &CancellationToken {
+        &self.closed
     }
 
     /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
@@ -131,6 +147,7 @@ impl LiveSession {
     }
 
     pub(super) fn set_closed(&self, reason: &str) {
+        self.closed.cancel();
         self.info.lock().state = SessionState::Closed { reason: reason.to_owned() };
     }
 }

@@ -8,13 +8,14 @@ use http::HeaderMap;
 use http::header::USER_AGENT;
 use parking_lot::Mutex;
 
+use super::Proxy;
 use super::exchange::{Connection, Link};
 use super::pipe::{self, PipeLink};
 use super::respond::Refusal;
 use super::session::LiveSession;
-use super::{Proxy, headers};
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::{Event, Level, LogLine, Origin};
+use crate::headers;
 use crate::message::Message;
 use crate::upstream::guardian::Guardian;
 use crate::upstream::stdio::{CommandLine, Pipe};
@@ -52,6 +53,8 @@ pub struct Table {
     proxy: Arc<Proxy>,
     target: Target,
     state: Mutex<State>,
+    /// Taken by whoever opens a session for a client that is not known: of two requests at once, the second waits for it.
+    opening: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -62,7 +65,7 @@ struct State {
 
 impl Table {
     pub fn new(proxy: Arc<Proxy>, target: Target) -> Arc<Self> {
-        Arc::new(Self { proxy, target, state: Mutex::default() })
+        Arc::new(Self { proxy, target, state: Mutex::default(), opening: Mutex::default() })
     }
 
     pub fn proxy(&self) -> &Arc<Proxy> {
@@ -97,6 +100,10 @@ impl Table {
             (Target::Command(..), Key::Protocol(_)) => return Err(Refusal::UnknownSession),
             (Target::Command(..), Key::Client(..)) if message.is_none() => return Err(Refusal::NoSession),
             _ => {}
+        }
+        let _opening = self.opening.lock();
+        if let Some(connection) = self.state.lock().keys.get(&key) {
+            return Ok(connection.clone());
         }
         let connection = self.open(Via::Http, Origin::Client, None)?;
         self.state.lock().keys.insert(key, connection.clone());
@@ -134,7 +141,7 @@ impl Table {
         origin: Origin,
         author: Option<Author>,
     ) -> Result<Arc<Connection>, UpstreamError> {
-        let session = LiveSession::new(self.target.label(), via, origin);
+        let session = LiveSession::new(self.target.label(), via, origin, self.proxy.stop());
         self.proxy.journal().publish(Event::SessionOpened(session.info()));
         let (link, outputs) = match &self.target {
             Target::Server(upstream) => (Link::Exchanges(upstream.clone()), None),

@@ -2,12 +2,13 @@
 //!
 //! Everything runs in the caller's task: [`play`] owns all state, and dropping it hangs up every exchange. What was
 //! sent is sent again, byte for byte, except for what only the live server can know: its session id, its cursors and
-//! other tokens ([`tokens`]), and the ids of its own requests. A message goes out when everything that the recorded
+//! other tokens (`tokens`), and the ids of its own requests. A message goes out when everything that the recorded
 //! client had got before it has come again, so causes stay before effects at any speed; calls that overlapped overlap.
 
 mod answers;
 mod hear;
 mod script;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
 use http::{HeaderMap, Method, StatusCode};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Answers;
@@ -29,8 +30,8 @@ use self::tokens::Tokens;
 use self::wire::{Agreed, Heard, exchange, outgoing};
 use super::Tape;
 use super::compare::Rules;
-use crate::event::{Difference, ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict};
-use crate::message::Id;
+use crate::event::{ReplayEvent, ReplaySummary, Speed};
+use crate::message::{Id, Message};
 use crate::upstream::Upstream;
 
 /// How to play.
@@ -72,9 +73,9 @@ const LISTEN: Duration = Duration::from_secs(1);
 const NEWS: Duration = Duration::from_secs(1);
 /// At full speed, the most that a notification stays behind the request it may be about.
 const BEHIND: Duration = Duration::from_millis(20);
-/// How long the server may take to end the session.
-const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Messages heard before the next one is sent, however fast they come.
+const AT_ONCE: usize = 64;
 /// The longest pause: a clock can be added to without an overflow.
 const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -117,6 +118,9 @@ struct Played {
     sent: Option<Instant>,
     done: Option<Instant>,
     status: Option<StatusCode>,
+    /// Id of the last event of its stream, and the milliseconds the server wants a client to stay away.
+    cursor: Option<String>,
+    retry: Option<u64>,
     /// Progress notifications that came, and the last value.
     progress: usize,
     last_progress: Option<f64>,
@@ -213,11 +217,17 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     async fn run(&mut self, stop: &CancellationToken) {
         while self.over.is_none() {
+            if stop.is_cancelled() {
+                self.over = Some("stopped".to_owned());
+                return;
+            }
             let due = match self.due() {
                 Due::Now => {
                     self.start(self.next);
                     self.next += 1;
                     self.send_in_order();
+                    // A server in memory may never make us wait.
+                    tokio::task::yield_now().await;
                     continue;
                 }
                 Due::At(due) => Some(due),
@@ -228,7 +238,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             let wake = due.into_iter().chain(deadline).min();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => self.over = Some("stopped".to_owned()),
+                () = stop.cancelled() => {}
                 Some((origin, heard)) = self.exchanges.next() => self.hear(origin, heard),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.expire(),
             }
@@ -237,7 +247,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     /// Has what was just started written before the next message is.
     fn send_in_order(&mut self) {
-        while let Some(Some((origin, heard))) = self.exchanges.next().now_or_never() {
+        for _ in 0..AT_ONCE {
+            let Some(Some((origin, heard))) = self.exchanges.next().now_or_never() else {
+                return;
+            };
             self.hear(origin, heard);
         }
     }
@@ -327,7 +340,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         self.post(index, message, Duration::ZERO);
     }
 
-    fn post(&mut self, index: usize, message: crate::message::Message, pause: Duration) {
+    fn post(&mut self, index: usize, message: Message, pause: Duration) {
         let step = &self.script.steps[index];
         let recorded = step.headers.as_deref();
         let headers = self.agreed.post(recorded, &message, &self.tokens, &self.options.headers);
@@ -354,83 +367,4 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             self.listening = Listening::Settled;
         }
     }
-
-    fn fail(&mut self, index: usize, why: String) {
-        self.settle(index, StepVerdict::Fail, Some(why), Vec::new(), None);
-    }
-
-    /// Ends a step; one that has ended stays as it is. `took` is the time to the reply, where there was one.
-    fn settle(
-        &mut self,
-        index: usize,
-        verdict: StepVerdict,
-        why: Option<String>,
-        differences: Vec<Difference>,
-        took: Option<Duration>,
-    ) {
-        let played = &mut self.played[index];
-        if played.state == State::Done {
-            return;
-        }
-        let was_flying = std::mem::replace(&mut played.state, State::Done) == State::Flying;
-        played.done = Some(Instant::now());
-        let why: Vec<_> = why.into_iter().chain(std::mem::take(&mut played.notes)).collect();
-        let step = &self.script.steps[index];
-        self.blockers.remove(&(step.reply().map_or(0, |reply| reply.place), index));
-        self.deadlines.retain(|(_, waiting)| *waiting != index);
-        if let Some(id) = step.message.id().filter(|id| self.waiting.get(id) == Some(&index)) {
-            self.waiting.remove(id);
-        }
-        self.answering -= usize::from(was_flying && step.is_answer());
-        let count = match verdict {
-            StepVerdict::Pass => &mut self.summary.passed,
-            StepVerdict::Fail => &mut self.summary.failed,
-            StepVerdict::Skip => &mut self.summary.skipped,
-        };
-        *count += 1;
-        (self.report)(ReplayEvent::Step(StepReport {
-            step: index + 1,
-            seq: step.seq,
-            method: step.method(),
-            name: step.message.name().map(str::to_owned),
-            verdict,
-            took: took.map(micros),
-            recorded: step.reply().map(|reply| reply.took),
-            why: (!why.is_empty()).then(|| why.join("; ")),
-            differences,
-        }));
-        if verdict == StepVerdict::Fail && self.options.on_failure == OnFailure::Stop {
-            self.over.get_or_insert_with(|| "stopped at the first failure".to_owned());
-        }
-    }
-
-    /// Reports what was not played, and ends the session at the server.
-    async fn finish(mut self) -> ReplaySummary {
-        for index in 0..self.script.steps.len() {
-            let (verdict, why) = match (&self.over, self.played[index].state, &self.script.steps[index].part) {
-                (_, State::Done, _) => continue,
-                (Some(over), _, _) => (StepVerdict::Skip, over.clone()),
-                (None, State::Flying, _) => {
-                    (StepVerdict::Pass, "the tape has no reply to compare with, and none came".to_owned())
-                }
-                (None, State::Idle, Part::Answer { question: None }) => {
-                    (StepVerdict::Skip, "what it answers is not on the tape".to_owned())
-                }
-                (None, State::Idle, _) => (StepVerdict::Skip, "the server did not ask".to_owned()),
-            };
-            self.settle(index, verdict, Some(why), Vec::new(), None);
-        }
-        self.summary.took = micros(self.began.elapsed());
-        if self.agreed.session.is_some() {
-            let headers = self.agreed.bare(&self.last_headers, &self.options.headers);
-            // A server that refuses, or is gone, is rid of the session as well.
-            let _ = timeout(GOODBYE, self.upstream.send(outgoing(Method::DELETE, headers, None))).await;
-        }
-        (self.report)(ReplayEvent::Finished(self.summary.clone()));
-        self.summary
-    }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

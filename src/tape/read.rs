@@ -2,6 +2,7 @@
 //!
 //! A tape that was cut or damaged is read as far as it goes: what cannot be read is a [`Problem`], never an error.
 
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use self::parts::Part;
 use super::record::MESSAGE;
 use super::{FORMAT, Header, Mark, SUFFIX, TapeError};
-use crate::envelope::{Envelope, SessionId, Unknown};
+use crate::envelope::{Envelope, HeaderCache, SessionId, Unknown};
 use crate::event::{TapeInfo, Timestamp};
 
 const BUFFER: usize = 256 << 10;
@@ -66,7 +68,11 @@ impl Tape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn read(path: &Path) -> Result<Self, TapeError> {
-        Ok(Self::collect(path, Entries::open(path)?))
+        let entries = Entries::open(path)?;
+        let header = entries.header().clone();
+        let parts =
+            parts::read(path, entries).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source });
+        Ok(Self::assemble(path, header, parts?))
     }
 
     /// Reads a tape from anywhere; `path` is what it is called.
@@ -74,29 +80,30 @@ impl Tape {
     /// # Errors
     /// As [`Tape::read`].
     pub fn read_from(path: &Path, reader: impl BufRead) -> Result<Self, TapeError> {
-        Ok(Self::collect(path, Entries::new(path, reader)?))
+        let entries = Entries::new(path, reader)?;
+        let header = entries.header().clone();
+        Ok(Self::assemble(path, header, vec![Part::of(entries)]))
     }
 
-    fn collect<R: BufRead>(path: &Path, mut entries: Entries<R>) -> Self {
+    fn assemble(path: &Path, header: Header, parts: Vec<Part>) -> Self {
         let mut tape = Self {
             path: path.to_owned(),
-            header: entries.header().clone(),
-            envelopes: Vec::new(),
+            header,
+            envelopes: Vec::with_capacity(parts.iter().map(|part| part.envelopes.len()).sum()),
             gaps: Vec::new(),
             problems: Vec::new(),
             torn: false,
             end: None,
         };
-        for entry in &mut entries {
-            match entry {
-                Entry::Message { envelope, .. } => tape.envelopes.push(Arc::new(*envelope)),
-                Entry::Mark(Mark::Gap { at, messages }) => tape.gaps.push(Gap { at, messages }),
-                Entry::Mark(Mark::Peer(peer)) => tape.header.learn(peer),
-                Entry::Mark(Mark::End { reason, .. }) => tape.end = Some(reason),
-                Entry::Mark(Mark::Log { .. } | Mark::Unknown) => {}
-                Entry::Problem(problem) => tape.problems.push(problem),
-                Entry::Torn => tape.torn = true,
-            }
+        let mut lines = 0;
+        for part in parts {
+            tape.envelopes.extend(part.envelopes);
+            tape.gaps.extend(part.gaps);
+            tape.problems.extend(part.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
+            part.peers.into_iter().for_each(|peer| tape.header.learn(peer));
+            tape.torn |= part.torn;
+            tape.end = part.end.or(tape.end);
+            lines += part.lines;
         }
         tape
     }
@@ -129,6 +136,9 @@ pub struct Entries<R> {
     header: Header,
     line: u64,
     buffer: Vec<u8>,
+    known: HeaderCache,
+    /// Whether the file gave up.
+    broken: bool,
 }
 
 impl Entries<BufReader<File>> {
@@ -151,7 +161,7 @@ impl<R: BufRead> Entries<R> {
             .read_until(b'\n', &mut buffer)
             .map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
         let header = read_header(path, &buffer)?;
-        Ok(Self { reader, header, line: 1, buffer })
+        Ok(Self { reader, header, line: 1, buffer, known: HeaderCache::default(), broken: false })
     }
 
     pub fn header(&self) -> &Header {
@@ -160,12 +170,19 @@ impl<R: BufRead> Entries<R> {
 
     /// The next line without its end; `None` after the last. The flag is whether it is whole.
     fn next_line(&mut self) -> Option<Result<bool, Problem>> {
+        if self.broken {
+            return None;
+        }
         self.buffer.clear();
-        self.line += 1;
-        match self.reader.read_until(b'\n', &mut self.buffer) {
+        let read = self.reader.read_until(b'\n', &mut self.buffer);
+        self.line += u64::from(!matches!(read, Ok(0)));
+        match read {
             Ok(0) => None,
             Ok(_) => Some(Ok(self.buffer.pop_if(|last| *last == b'\n').is_some())),
-            Err(error) => Some(Err(self.problem(format!("the file cannot be read further: {error}")))),
+            Err(error) => {
+                self.broken = true;
+                Some(Err(self.problem(format!("the file cannot be read further: {error}"))))
+            }
         }
     }
 
@@ -186,7 +203,7 @@ impl<R: BufRead> Iterator for Entries<R> {
             if self.buffer.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            return Some(match read_line(&self.buffer, self.header.session) {
+            return Some(match read_line(&self.buffer, self.header.session, &mut self.known) {
                 Ok(entry) => entry,
                 // A last line without an end may be whole all the same; it is torn only where it cannot be read.
                 Err(_) if !whole => Entry::Torn,
@@ -196,7 +213,7 @@ impl<R: BufRead> Iterator for Entries<R> {
     }
 }
 
-fn read_line(line: &[u8], session: SessionId) -> Result<Entry, String> {
+fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache) -> Result<Entry, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
     if !line.starts_with(MESSAGE) {
         match serde_json::from_str::<Mark>(text) {
@@ -206,7 +223,7 @@ fn read_line(line: &[u8], session: SessionId) -> Result<Entry, String> {
             Err(_) => {}
         }
     }
-    let (envelope, unknown) = Envelope::read_json(text, session)?;
+    let (envelope, unknown) = Envelope::read_json_among(text, session, known)?;
     Ok(Entry::Message { envelope: Box::new(envelope), unknown })
 }
 
@@ -287,7 +304,7 @@ fn survey(mut entries: Entries<impl BufRead>, info: &mut TapeInfo) {
             info.messages += 1;
             continue;
         }
-        match read_line(line, header.session) {
+        match read_line(line, header.session, &mut HeaderCache::default()) {
             Ok(Entry::Mark(Mark::Gap { messages, .. })) => missing += messages,
             Ok(Entry::Mark(Mark::Peer(peer))) => header.learn(peer),
             Ok(Entry::Message { .. }) => info.messages += 1,

@@ -1,1 +1,16 @@
 //! All integration tests in one binary: it links once and shares its support code.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+mod bad_input;
+mod bytes;
+mod children;
+mod cli;
+mod demo;
+mod demo_live;
+mod hold;
+mod peers;
+mod screen;
+mod tapes;
+mod tidy;

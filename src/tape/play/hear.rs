@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::script::{Part, progress_of};
 use super::wire::{Heard, SESSION, exchange, outgoing};
-use super::{LISTEN, Listening, Origin, Player, State};
+use super::{AGES, LISTEN, Listening, Origin, Player, State};
 use crate::event::{ReplayEvent, StepVerdict};
 use crate::message::{Id, Kind, Message};
 use crate::tape::compare::compare;
@@ -17,13 +17,19 @@ use crate::upstream::UpstreamError;
 /// Code of the error that answers a question which the tape has no answer to; outside the range of JSON-RPC and MCP.
 const NO_ANSWER: i64 = -31004;
 
+/// When a stream is taken up again, unless the server says: what the SDK clients do.
+const RETRY: Duration = Duration::from_secs(1);
+/// But never sooner.
+const SOON: Duration = Duration::from_millis(50);
+
 impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     pub(super) fn hear(&mut self, origin: Origin, heard: Heard) {
         match (origin, heard) {
             (Origin::Step(index), Heard::Begun { status, headers }) => {
                 self.played[index].status = Some(status);
+                self.played[index].cursor.take_if(|_| !status.is_success());
                 if self.script.steps[index].message.method() == Some("initialize") {
-                    self.agreed.session = headers.get(SESSION).cloned();
+                    self.agreed.session = headers.get(SESSION).cloned().or(self.agreed.session.take());
                 }
                 self.taken(index, status);
             }
@@ -31,6 +37,11 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             (Origin::Step(index), Heard::Ended) => self.ended(index),
             (Origin::Step(index), Heard::Message(message)) => self.message(Some(index), &message),
             (Origin::Listen | Origin::Aside, Heard::Message(message)) => self.message(None, &message),
+            (Origin::Step(index), Heard::Cursor(fields)) => {
+                let played = &mut self.played[index];
+                played.retry = fields.retry.and_then(|retry| retry.parse().ok()).or(played.retry);
+                played.cursor = fields.id.or(played.cursor.take());
+            }
             (Origin::Listen, _) => self.listening = Listening::Settled,
             (Origin::Aside, _) => {}
         }
@@ -188,6 +199,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     fn failed(&mut self, index: usize, error: &UpstreamError) {
         let is_gone = !matches!(error, UpstreamError::BrokenOff { .. });
+        if !is_gone && self.played[index].cursor.is_some() {
+            // It is taken up again when it has ended.
+            return;
+        }
         if self.played[index].state == State::Flying {
             if is_gone || self.script.steps[index].reply().is_some() || !self.is_asking(index) {
                 self.fail(index, error.to_string());
@@ -211,8 +226,23 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         self.over.get_or_insert_with(|| format!("the server is gone: {why}"));
     }
 
+    /// Asks for the rest of a stream that ended before the reply, as a client does (2025-11-25, transports, resumability).
+    fn resume(&mut self, index: usize) -> bool {
+        let Some(after) = &self.played[index].cursor else {
+            return false;
+        };
+        let headers = self.agreed.resume(after, &self.last_headers, &self.options.headers);
+        let pause = self.played[index].retry.map_or(RETRY, Duration::from_millis).clamp(SOON, AGES);
+        let outgoing = outgoing(Method::GET, headers, None);
+        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, Origin::Step(index)));
+        true
+    }
+
     fn ended(&mut self, index: usize) {
         if !self.is_asking(index) {
+            return;
+        }
+        if self.resume(index) {
             return;
         }
         let step = &self.script.steps[index];

@@ -1,197 +1,20 @@
 //! The player against a scripted server, in paused time.
 
-use std::collections::VecDeque;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+mod failures;
+mod rig;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
-use http::{HeaderMap, Method, StatusCode};
+use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
-use super::{OnFailure, PlayOptions, play};
-use crate::event::{ReplayEvent, Speed, StepReport, StepVerdict};
-use crate::message::{Kind, Message};
-use crate::tape::Tape;
-use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
-
-/// A tape of these messages: milliseconds, direction, message; `extra` are further members of the line.
-fn tape(lines: &[(u64, &str, &str)]) -> Tape {
-    tape_with(&lines.iter().map(|(at, dir, msg)| (*at, *dir, *msg, "")).collect::<Vec<_>>())
-}
-
-fn tape_with(lines: &[(u64, &str, &str, &str)]) -> Tape {
-    let mut text = serde_json::to_string(&crate::tape::Header::of(&crate::tape::record::tests::session())).unwrap();
-    for (seq, (at, dir, msg, extra)) in lines.iter().enumerate() {
-        let at = at * 1000;
-        text += &format!("\n{{\"seq\":{seq},\"at\":{at},\"dir\":\"{dir}\",\"via\":\"http\"{extra},\"msg\":{msg}}}");
-    }
-    let tape = Tape::read_from(Path::new("x.tape.jsonl"), text.as_bytes()).unwrap();
-    assert_eq!(tape.problems, []);
-    tape
-}
-
-/// What the server does about one message.
-enum Act {
-    Reply(StatusCode, &'static [(&'static str, &'static str)], ReplyBody),
-    After(Duration, Box<Self>),
-    Fail(fn() -> UpstreamError),
-    Hang,
-}
-
-fn taken() -> Act {
-    Act::Reply(StatusCode::ACCEPTED, &[], ReplyBody::Empty)
-}
-
-fn whole(json: impl Into<Bytes>) -> Act {
-    Act::Reply(StatusCode::OK, &[], ReplyBody::Whole(Message::new(json)))
-}
-
-fn status(status: u16) -> Act {
-    Act::Reply(StatusCode::from_u16(status).unwrap(), &[], ReplyBody::Empty)
-}
-
-fn streamed(messages: &[&str]) -> Act {
-    let items: Vec<_> = messages.iter().map(|json| Ok(item(json))).collect();
-    Act::Reply(StatusCode::OK, &[], ReplyBody::Stream(stream::iter(items).boxed()))
-}
-
-fn item(json: &str) -> Item {
-    Item::Message(Incoming { message: Message::new(json.to_owned()), framing: Framing::Line { line: Bytes::new() } })
-}
-
-type Behaviour = Box<dyn Fn(&Outgoing) -> Act + Send + Sync>;
-
-struct Server {
-    behave: Behaviour,
-    seen: Mutex<Vec<(Duration, Outgoing)>>,
-    began: Instant,
-}
-
-impl Upstream for Server {
-    fn label(&self) -> &str {
-        "scripted"
-    }
-
-    fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
-        self.seen.lock().push((self.began.elapsed(), outgoing.clone()));
-        let act = (self.behave)(&outgoing);
-        Box::pin(perform(act))
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-}
-
-async fn perform(mut act: Act) -> Result<Reply, UpstreamError> {
-    loop {
-        act = match act {
-            Act::Reply(status, names, body) => {
-                let headers = names.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-                return Ok(Reply { status, headers: headers.collect(), body });
-            }
-            Act::After(pause, next) => {
-                sleep(pause).await;
-                *next
-            }
-            Act::Fail(error) => return Err(error()),
-            Act::Hang => std::future::pending().await,
-        };
-    }
-}
-
-/// What came of a replay.
-struct Outcome {
-    steps: Vec<StepReport>,
-    seen: Vec<(Duration, Outgoing)>,
-}
-
-impl Outcome {
-    fn step(&self, number: usize) -> &StepReport {
-        self.steps.iter().find(|step| step.step == number).unwrap()
-    }
-
-    fn verdicts(&self) -> Vec<StepVerdict> {
-        (1..=self.steps.len()).map(|number| self.step(number).verdict).collect()
-    }
-
-    fn why(&self, number: usize) -> &str {
-        self.step(number).why.as_deref().unwrap_or_default()
-    }
-
-    /// What the server got, in milliseconds since the start: HTTP method or JSON-RPC method, or the kind of a reply.
-    fn log(&self) -> Vec<String> {
-        self.seen.iter().map(|(at, outgoing)| format!("{} {}", at.as_millis(), what(outgoing))).collect()
-    }
-
-    fn message(&self, method: &str) -> String {
-        let message = self.seen.iter().find(|(_, outgoing)| what(outgoing) == method).unwrap().1.message.clone();
-        String::from_utf8(message.unwrap().raw().to_vec()).unwrap()
-    }
-
-    fn headers(&self, method: &str) -> &HeaderMap {
-        &self.seen.iter().find(|(_, outgoing)| what(outgoing) == method).unwrap().1.headers
-    }
-}
-
-fn what(outgoing: &Outgoing) -> String {
-    match &outgoing.message {
-        Some(message) => message.method().unwrap_or(message.kind().word()).to_owned(),
-        None => outgoing.method.to_string(),
-    }
-}
-
-fn options(speed: Speed) -> PlayOptions {
-    PlayOptions { speed, ..PlayOptions::default() }
-}
-
-async fn run(tape: &Tape, options: PlayOptions, behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static) -> Outcome {
-    run_until(tape, options, behave, CancellationToken::new()).await
-}
-
-async fn run_until(
-    tape: &Tape,
-    options: PlayOptions,
-    behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
-    stop: CancellationToken,
-) -> Outcome {
-    let server = Arc::new(Server { behave: Box::new(behave), seen: Mutex::new(Vec::new()), began: Instant::now() });
-    let mut events = Vec::new();
-    let summary = play(tape, server.clone(), options, |event| events.push(event), stop).await;
-    assert!(matches!(events.first(), Some(ReplayEvent::Started { .. })));
-    assert!(matches!(events.last(), Some(ReplayEvent::Finished(finished)) if *finished == summary));
-    let steps = events.into_iter().filter_map(|event| match event {
-        ReplayEvent::Step(step) => Some(step),
-        _ => None,
-    });
-    let steps: Vec<_> = steps.collect();
-    assert_eq!(steps.len(), summary.passed + summary.failed + summary.skipped);
-    let seen = std::mem::take(&mut *server.seen.lock());
-    Outcome { steps, seen }
-}
-
-/// Answers every request by a table of methods; notifications and replies are taken, GET is refused.
-fn table(replies: &'static [(&'static str, &'static str)]) -> impl Fn(&Outgoing) -> Act + Send + Sync {
-    move |outgoing| match &outgoing.message {
-        None => status(405),
-        Some(message) if message.kind() != Kind::Request => taken(),
-        Some(message) => {
-            let (_, reply) = replies.iter().find(|(method, _)| Some(*method) == message.method()).unwrap();
-            let id = message.id().unwrap().token();
-            whole(format!(r#"{{"id":{id},{reply}}}"#))
-        }
-    }
-}
-
-const PASS: StepVerdict = StepVerdict::Pass;
-const FAIL: StepVerdict = StepVerdict::Fail;
-const SKIP: StepVerdict = StepVerdict::Skip;
+use self::rig::{
+    Act, FAIL, PASS, SKIP, item, options, overlapping, run, slow, streamed, table, taken, tape, tape_with, what, whole,
+};
+use super::{OnFailure, PlayOptions};
+use crate::event::Speed;
+use crate::message::Message;
+use crate::upstream::ReplyBody;
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_played_as_it_was() {
@@ -331,62 +154,6 @@ async fn tokens_of_the_live_server_replace_the_recorded_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_after_a_death_is_skipped() {
-    let tape = tape(&[
-        (0, "c2s", r#"{"id":1,"method":"a"}"#),
-        (1, "s2c", r#"{"id":1,"result":{}}"#),
-        (2, "c2s", r#"{"id":2,"method":"slow"}"#),
-        (3, "c2s", r#"{"id":3,"method":"b"}"#),
-        (4, "s2c", r#"{"id":3,"result":{}}"#),
-        (5, "s2c", r#"{"id":2,"result":{}}"#),
-        (6, "c2s", r#"{"id":4,"method":"c"}"#),
-        (7, "s2c", r#"{"id":4,"result":{}}"#),
-    ]);
-    let exited =
-        || UpstreamError::Exited { command: "srv".to_owned(), status: "exit status 1".to_owned(), stderr: vec![] };
-    let outcome = run(&tape, options(Speed::Max), move |outgoing| match what(outgoing).as_str() {
-        "a" => whole(r#"{"id":1,"result":{}}"#),
-        "b" => Act::Fail(exited),
-        _ => Act::Hang,
-    })
-    .await;
-    assert_eq!(outcome.verdicts(), [PASS, FAIL, FAIL, SKIP]);
-    assert_eq!(outcome.why(3), "`srv` ended with exit status 1");
-    assert_eq!(outcome.why(4), "the server is gone: `srv` ended with exit status 1");
-
-    let broken = || UpstreamError::BrokenOff { upstream: "u".to_owned(), why: "reset".to_owned() };
-    let outcome = run(&tape, options(Speed::Max), move |outgoing| match what(outgoing).as_str() {
-        "b" => Act::Fail(broken),
-        "a" => whole(r#"{"id":1,"result":{}}"#),
-        "slow" => whole(r#"{"id":2,"result":{}}"#),
-        _ => whole(r#"{"id":4,"result":{}}"#),
-    })
-    .await;
-    assert_eq!(outcome.verdicts(), [PASS, PASS, FAIL, PASS], "one broken answer is one failed step");
-}
-
-/// `a` overlaps `b`; `c` came after both.
-fn overlapping() -> Tape {
-    tape(&[
-        (0, "c2s", r#"{"id":1,"method":"a"}"#),
-        (100, "c2s", r#"{"id":2,"method":"b"}"#),
-        (400, "s2c", r#"{"id":1,"result":{}}"#),
-        (500, "s2c", r#"{"id":2,"result":{}}"#),
-        (700, "c2s", r#"{"id":3,"method":"c"}"#),
-        (800, "s2c", r#"{"id":3,"result":{}}"#),
-    ])
-}
-
-/// `a` takes so many milliseconds, everything else 10.
-fn slow(a: u64) -> impl Fn(&Outgoing) -> Act + Send + Sync {
-    move |outgoing| {
-        let pause = if what(outgoing) == "a" { a } else { 10 };
-        let id = outgoing.message.as_ref().unwrap().id().unwrap();
-        Act::After(Duration::from_millis(pause), Box::new(whole(format!(r#"{{"id":{id},"result":{{}}}}"#))))
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn pauses_are_kept_and_causes_stay_before_effects() {
     for (speed, a, log) in [
         (Speed::Times(1.0), 90, ["0 a", "100 b", "310 c"]),
@@ -402,44 +169,6 @@ async fn pauses_are_kept_and_causes_stay_before_effects() {
         assert_eq!(outcome.verdicts(), [PASS; 3]);
         assert_eq!(outcome.log(), log, "{speed:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_does_not_answer_fails_in_time() {
-    let patient = PlayOptions { patience: Duration::from_secs(5), ..options(Speed::Max) };
-    let outcome = run(&overlapping(), patient, |outgoing| match what(outgoing).as_str() {
-        "a" => Act::Hang,
-        _ => slow(0)(outgoing),
-    })
-    .await;
-    assert_eq!(outcome.verdicts(), [FAIL, PASS, PASS]);
-    assert_eq!(outcome.why(1), "no reply within 5 s");
-    assert_eq!(outcome.log(), ["0 a", "0 b", "5000 c"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn stopping_reports_the_rest_and_ends_the_session() {
-    let stop = CancellationToken::new();
-    let later = stop.clone();
-    tokio::spawn(async move {
-        sleep(Duration::from_millis(50)).await;
-        later.cancel();
-    });
-    let tape = tape(&[
-        (0, "c2s", r#"{"id":0,"method":"initialize"}"#),
-        (1, "s2c", r#"{"id":0,"result":{}}"#),
-        (9000, "c2s", r#"{"id":1,"method":"a"}"#),
-    ]);
-    let initialize = |outgoing: &Outgoing| match what(outgoing).as_str() {
-        "initialize" => {
-            let reply = Message::new(r#"{"id":0,"result":{}}"#);
-            Act::Reply(StatusCode::OK, &[("mcp-session-id", "s")], ReplyBody::Whole(reply))
-        }
-        _ => Act::Hang,
-    };
-    let outcome = run_until(&tape, options(Speed::Times(1.0)), initialize, stop).await;
-    assert_eq!((outcome.verdicts(), outcome.why(2)), (vec![PASS, SKIP], "stopped"));
-    assert_eq!(outcome.seen.last().unwrap().1.method, Method::DELETE);
 }
 
 #[tokio::test(start_paused = true)]
@@ -560,31 +289,6 @@ async fn a_cancellation_stays_behind_its_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_none_fail() {
-    let tape = tape(&[
-        (0, "c2s", r#"{"id":1,"method":"a"}"#),
-        (1, "s2c", r#"{"id":1,"result":{}}"#),
-        (2, "c2s", r#"{"method":"notifications/x"}"#),
-    ]);
-    let acts = [
-        (whole("<html>"), "HTTP 200 OK: the answer is no JSON-RPC (not a JSON object)"),
-        (streamed(&[]), "HTTP 200 OK: the answer ended without a reply"),
-        (status(502), "HTTP 502 Bad Gateway: the answer ended without a reply"),
-        (
-            Act::Reply(StatusCode::NOT_FOUND, &[], ReplyBody::Whole(Message::new(r#"{"id":null,"result":{}}"#))),
-            "HTTP 404 Not Found, 1 value differs",
-        ),
-        (whole(r#"{"id":"1","result":{}}"#), "1 value differs"),
-    ];
-    for (act, why) in acts {
-        let acts = Mutex::new(VecDeque::from([act, status(400)]));
-        let outcome = run(&tape, options(Speed::Max), move |_| acts.lock().pop_front().unwrap()).await;
-        assert_eq!(outcome.verdicts(), [FAIL, FAIL]);
-        assert_eq!((outcome.why(1), outcome.why(2)), (why, "HTTP 400 Bad Request"));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn batches_are_compared_whole() {
     let tape = tape(&[
         (0, "c2s", r#"[{"id":1,"method":"a"},{"id":2,"method":"b"}]"#),
@@ -607,14 +311,4 @@ async fn a_modern_tape_of_a_pipe_gets_its_headers() {
     assert_eq!(headers["mcp-method"], "tools/call");
     assert_eq!(headers["mcp-name"], "=?base64?w6ljaG8=?=");
     assert_eq!(outcome.log(), ["0 tools/call"], "no session to end, no stream to open");
-}
-
-#[tokio::test]
-async fn a_tape_without_a_client_says_so() {
-    let tape = tape(&[(0, "s2c", r#"{"method":"notifications/x"}"#)]);
-    let server = Server { behave: Box::new(|_| taken()), seen: Mutex::default(), began: Instant::now() };
-    let mut events = Vec::new();
-    let stop = CancellationToken::new();
-    play(&tape, Arc::new(server), PlayOptions::default(), |event| events.push(event), stop).await;
-    assert!(matches!(&events[..], [ReplayEvent::Failed { .. }]), "{events:?}");
 }

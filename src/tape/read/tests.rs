@@ -119,3 +119,63 @@ fn the_catalogue_lists_bad_files_too() {
     assert_eq!(tapes[1].problems, ["the last line is torn, as after a crash"]);
     assert_eq!(catalogue(&dir.path().join("nowhere")), []);
 }
+
+#[test]
+fn a_tape_read_in_parts_is_the_tape() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    for messages in [0, 1, 2, 3, 5, 40] {
+        let mut bytes = tape_bytes(messages);
+        bytes.extend_from_slice(b"not JSON\n{\"mark\":\"peer\",\"protocol\":\"2025-06-18\"}\n{\"seq\":");
+        std::fs::write(&path, &bytes).unwrap();
+        let (whole, parts) = (read(&bytes).unwrap(), Tape::read(&path).unwrap());
+        let seqs = |tape: &Tape| tape.envelopes.iter().map(|it| it.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(&whole), seqs(&parts));
+        assert_eq!((&whole.gaps, &whole.problems, whole.torn), (&parts.gaps, &parts.problems, parts.torn));
+        assert_eq!((whole.header, parts.torn), (parts.header, true));
+        assert_eq!(parts.problems[0].line, messages + 3);
+    }
+}
+
+#[test]
+fn messages_with_the_same_headers_share_them() {
+    let mut bytes = tape_bytes(0);
+    for seq in 0..3 {
+        let accept = if seq < 2 { "a" } else { "b" };
+        let line =
+            format!(r#"{{"seq":{seq},"at":1,"dir":"c2s","via":"http","headers":{{"accept":"{accept}"}},"msg":1}}"#);
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.push(b'\n');
+    }
+    let tape = read(&bytes).unwrap();
+    let headers: Vec<_> = tape.envelopes.iter().map(|it| it.transport.headers.clone().unwrap()).collect();
+    assert!(Arc::ptr_eq(&headers[0], &headers[1]) && headers[2]["accept"] == "b");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_further_ends() {
+    struct Broken;
+    impl std::io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::Other.into())
+        }
+    }
+    let bytes = tape_bytes(1);
+    let reader = BufReader::new(std::io::Read::chain(&bytes[..], Broken));
+    let tape = Tape::read_from(Path::new("x"), reader).unwrap();
+    assert_eq!((tape.envelopes.len(), tape.problems.len()), (1, 1));
+}
+
+#[test]
+fn the_catalogue_is_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::new(dir.path());
+    for started in [2, 3, 1] {
+        let session = crate::event::Session { started: Timestamp(started), ..session() };
+        recorder.open(&session).unwrap();
+        recorder.append(&envelope(&session, 1, "{}")).unwrap();
+    }
+    recorder.flush();
+    let started: Vec<_> = catalogue(dir.path()).iter().map(|tape| tape.started.0).collect();
+    assert_eq!(started, [3, 2, 1]);
+}

@@ -1,0 +1,177 @@
+//! Going about: motion, screens, panes, jumps.
+
+use super::show_message;
+use crate::event::Command;
+use crate::message::Kind;
+use crate::ui::model::motion::Motion;
+use crate::ui::model::popup::{Pager, Popup};
+use crate::ui::model::{Model, Pane, Screen};
+
+pub(super) fn go(model: &mut Model, motion: Motion) {
+    if let Some(popup) = &mut model.popup {
+        let seats = model.facts.sessions.all().len() + 1;
+        return go_in_popup(popup, motion, seats);
+    }
+    match (model.screen, model.pane) {
+        (Screen::Messages | Screen::Queue, Pane::Detail) => model.detail.go(motion),
+        (Screen::Messages, Pane::Sessions) => {
+            let seats = model.facts.sessions.all().len() + 1;
+            model.seat.go(motion, seats);
+        }
+        (Screen::Messages, Pane::List) => {
+            let (rows, list) = model.book_mut();
+            list.go(rows, motion);
+            read(model);
+        }
+        (Screen::Queue, _) => model.queue.go(&model.facts.held, motion),
+        (Screen::Tapes, Pane::Detail) => {
+            if let Some(replay) = &mut model.tapes.replay {
+                replay.go(motion);
+            }
+        }
+        (Screen::Tapes, _) => {
+            let len = model.tapes.list.as_ref().map_or(0, Vec::len);
+            model.tapes.place.go(motion, len);
+        }
+        (Screen::Events, _) => model.log.go(motion),
+    }
+}
+
+fn go_in_popup(popup: &mut Popup, motion: Motion, seats: usize) {
+    match popup {
+        Popup::Sessions(place) => place.go(motion, seats),
+        Popup::Help(help) => help.top = motion.from(help.top, usize::MAX, 20),
+        Popup::Pager(pager) => {
+            let lines = pager.lines.len().saturating_sub(pager.height) + 1;
+            pager.top = motion.from(pager.top, lines, pager.height);
+        }
+        Popup::Block(form) => form.step(if motion == Motion::Up { -1 } else { 1 }),
+        Popup::Prefix(_) | Popup::Ask(_) => {}
+    }
+}
+
+/// At the end of the list everything has been seen.
+fn read(model: &mut Model) {
+    if model.tape.is_none() && model.list().follows() {
+        let only = model.list().only;
+        model.facts.sessions.read(only);
+    }
+}
+
+pub(super) fn to_screen(model: &mut Model, screen: Screen) {
+    model.screen = screen;
+    model.pane = Pane::List;
+    model.zoomed = false;
+    match screen {
+        Screen::Tapes => model.send(Command::ListTapes),
+        Screen::Events => model.log.unread = 0,
+        Screen::Messages => {
+            model.tape = None;
+            read(model);
+        }
+        Screen::Queue => {}
+    }
+}
+
+pub(super) fn next_pane(model: &mut Model, by: isize) {
+    let sessions = model.screen == Screen::Messages && model.shape.wide && model.tape.is_none();
+    let panes: &[Pane] =
+        if sessions { &[Pane::Sessions, Pane::List, Pane::Detail] } else { &[Pane::List, Pane::Detail] };
+    let position = panes.iter().position(|pane| *pane == model.pane).unwrap_or(0);
+    model.pane = panes[(position.cast_signed() + by).rem_euclid(panes.len().cast_signed()).cast_unsigned()];
+}
+
+/// `enter`: into what is under the cursor.
+pub(super) fn open(model: &mut Model) {
+    match (model.screen, model.pane) {
+        (Screen::Messages | Screen::Queue, Pane::Detail) => read_string(model),
+        (Screen::Messages, Pane::Sessions) => super::pick::narrow(model, model.seat.cursor),
+        (Screen::Messages, Pane::List) | (Screen::Queue, _) => model.pane = Pane::Detail,
+        (Screen::Tapes, pane) => open_tape(model, pane),
+        (Screen::Events, _) => {
+            if let Some(seq) = model.event_line().and_then(|line| line.seq) {
+                model.tape = None;
+                show_message(model, seq);
+            }
+        }
+    }
+}
+
+fn read_string(model: &mut Model) {
+    if let Some((path, text)) = model.detail.long_string() {
+        model.popup = Some(Popup::Pager(Pager::new(path, text)));
+    }
+}
+
+fn open_tape(model: &mut Model, pane: Pane) {
+    let step = model.tapes.replay.as_ref().filter(|_| pane == Pane::Detail);
+    let path = match step {
+        Some(replay) => Some(replay.tape.clone()),
+        None => model.tapes.selected().map(|tape| tape.path.clone()),
+    };
+    model.tape_goal = step.and_then(|replay| replay.selected()).map(|step| step.seq);
+    if let Some(path) = path {
+        model.send(Command::OpenTape(path));
+    }
+}
+
+/// `esc` and `q`: one step out.
+pub(super) fn back(model: &mut Model) {
+    if model.editor.is_some() {
+        super::write::leave_editor(model);
+    } else if model.zoomed {
+        model.zoomed = false;
+    } else if model.pane != Pane::List {
+        model.pane = Pane::List;
+    } else if model.tape.take().is_some() {
+        model.screen = Screen::Tapes;
+    } else if model.screen != Screen::Messages {
+        to_screen(model, Screen::Messages);
+    } else {
+        model.say("`Q` quits");
+    }
+}
+
+pub(super) fn to_pair(model: &mut Model) {
+    if let Some(seq) = model.selected_pair().map(|row| row.envelope.seq) {
+        show_message(model, seq);
+    }
+}
+
+/// The next error below the cursor, from the top again after the last.
+pub(super) fn next_error(model: &mut Model) {
+    let (rows, list) = model.book_mut();
+    let (here, len) = (list.position(rows), list.len(rows));
+    let is_error = |at: &usize| list.row(rows, *at).is_some_and(|row| row.envelope.kind() == Kind::Error);
+    match (here + 1..len).chain(0..here.min(len)).find(is_error) {
+        Some(position) => list.go_to(rows, position),
+        None => model.say("no other error"),
+    }
+}
+
+pub(super) fn next_held(model: &mut Model) {
+    let here = model.selected().map(|row| row.envelope.seq);
+    let held: Vec<_> = model.facts.held.values().map(|held| (held.ticket, held.envelope.seq)).collect();
+    let next = held.iter().find(|(_, seq)| Some(*seq) > here).or(held.first());
+    match (model.screen, next) {
+        (Screen::Queue, Some((ticket, _))) => model.queue.select(*ticket),
+        (_, Some((_, seq))) => {
+            model.tape = None;
+            show_message(model, *seq);
+        }
+        (_, None) => {}
+    }
+}
+
+pub(super) fn follow(model: &mut Model) {
+    if model.screen == Screen::Events {
+        return model.log.toggle_follow();
+    }
+    let (rows, list) = model.book_mut();
+    if list.follows() {
+        list.unfollowed = true;
+    } else {
+        list.follow(rows);
+    }
+    read(model);
+}

@@ -1,0 +1,367 @@
+//! The one table of keys: dispatch, key line and help are all read from it.
+
+use super::model::bar::Asked;
+use super::model::motion::Motion;
+use super::model::{Model, Pane, Screen};
+
+/// Where a key is pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Context {
+    /// A held message is selected in the message list.
+    Held,
+    List,
+    Sessions,
+    Detail,
+    Queue,
+    Tapes,
+    Steps,
+    Events,
+    Editor,
+    Bar(Asked),
+    Go,
+    Fold,
+    Copy,
+    PickSession,
+    Help,
+    Block,
+    AskQuit,
+    AskAll,
+    AskHold,
+    Pager,
+    Move,
+    Everywhere,
+}
+
+impl Context {
+    /// In the order of the help.
+    pub(crate) const ALL: [Self; 24] = [
+        Self::List,
+        Self::Held,
+        Self::Detail,
+        Self::Sessions,
+        Self::Queue,
+        Self::Editor,
+        Self::Block,
+        Self::Tapes,
+        Self::Steps,
+        Self::Events,
+        Self::Move,
+        Self::Everywhere,
+        Self::Go,
+        Self::Fold,
+        Self::Copy,
+        Self::Bar(Asked::Filter),
+        Self::Bar(Asked::Hold),
+        Self::Bar(Asked::Goto),
+        Self::PickSession,
+        Self::Pager,
+        Self::AskQuit,
+        Self::AskAll,
+        Self::AskHold,
+        Self::Help,
+    ];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Held => "a held message in the list",
+            Self::List => "messages",
+            Self::Sessions => "sessions",
+            Self::Detail => "detail",
+            Self::Queue => "queue",
+            Self::Tapes => "tapes",
+            Self::Steps => "steps of a replay",
+            Self::Events => "events",
+            Self::Editor => "editor",
+            Self::Bar(Asked::Filter) => "filter line",
+            Self::Bar(Asked::Hold) => "hold line",
+            Self::Bar(Asked::Goto) => "number line",
+            Self::Go => "after g",
+            Self::Fold => "after z",
+            Self::Copy => "after y",
+            Self::PickSession => "choosing a session",
+            Self::Help => "help",
+            Self::Block => "block",
+            Self::AskQuit => "quitting with held messages",
+            Self::AskAll => "forwarding many",
+            Self::AskHold => "hold off with held messages",
+            Self::Pager => "long text",
+            Self::Move => "motion",
+            Self::Everywhere => "everywhere",
+        }
+    }
+}
+
+/// Everything a key can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Move(Motion),
+    Left,
+    Right,
+    Screen(Screen),
+    NextPane,
+    PreviousPane,
+    Zoom,
+    Open,
+    Back,
+    Quit,
+    Interrupt,
+    Help,
+    Go,
+    Type(Asked),
+    ToggleFilter,
+    Follow,
+    Pair,
+    NextError,
+    NextHeld,
+    PickSession,
+    Hold,
+    Forward,
+    ForwardAll,
+    ForwardAllNow,
+    Step,
+    HoldReply,
+    Edit,
+    Block,
+    BlockPreset,
+    Drop,
+    Revert,
+    Resend,
+    CopyMenu,
+    CopyMessage,
+    CopyBody,
+    CopyValue,
+    CopyPath,
+    CopyId,
+    CopyRow,
+    FoldMenu,
+    FoldToggle,
+    FoldOpen,
+    FoldClose,
+    UnfoldAll,
+    FoldAll,
+    Play,
+    StopPlay,
+    Pace,
+    NextFail,
+    Level,
+    Send,
+    SendRaw,
+    Outside,
+    Format,
+    Undo,
+    Redo,
+    Original,
+    ToggleDiff,
+    Accept,
+    Cancel,
+    Older,
+    Newer,
+    NextField,
+    PreviousField,
+    QuitForward,
+    QuitFail,
+    HoldOffForward,
+    HoldOffKeep,
+}
+
+/// One key of one context.
+pub(crate) struct Binding {
+    pub(crate) on: Context,
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) action: Action,
+    /// For the key line; empty: not shown there.
+    pub(crate) hint: &'static str,
+    pub(crate) help: &'static str,
+    /// Where it does nothing it is neither shown nor taken.
+    pub(crate) when: fn(&Model) -> bool,
+}
+
+const fn key(
+    on: Context,
+    keys: &'static [&'static str],
+    action: Action,
+    hint: &'static str,
+    help: &'static str,
+) -> Binding {
+    Binding { on, keys, action, hint, help, when: |_| true }
+}
+
+impl Binding {
+    const fn when(self, when: fn(&Model) -> bool) -> Self {
+        Self { when, ..self }
+    }
+}
+
+use Action as A;
+use Context as C;
+
+pub(crate) static BINDINGS: &[Binding] = &[
+    // The message list.
+    key(C::List, &["enter"], A::Open, "open", "open the message").when(|m| m.pane == Pane::List && m.has_rows()),
+    key(C::List, &["e"], A::Edit, "edit+resend", "edit the request and send it again").when(Model::can_resend),
+    key(C::List, &["r"], A::Resend, "resend", "send the request again as it is").when(Model::can_resend),
+    key(C::List, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
+    key(C::List, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
+    key(C::List, &["f"], A::Type(Asked::Filter), "filter", "limit the list, as you type"),
+    key(C::List, &["i"], A::Type(Asked::Hold), "hold", "say which messages are held").when(|m| m.tape.is_none()),
+    key(C::List, &["I"], A::Hold, "", "hold on or off").when(|m| m.tape.is_none()),
+    key(C::List, &["F"], A::Follow, "follow", "follow new messages or stay").when(|m| m.tape.is_none() && m.has_rows()),
+    key(C::List, &["s"], A::PickSession, "session", "narrow to one session").when(|m| m.tape.is_none()),
+    key(C::List, &["T"], A::ToggleFilter, "filter off/on", "filter off or on").when(|m| m.list().filter.is_some()),
+    key(C::List, &["q", "esc"], A::Back, "close tape", "close the tape")
+        .when(|m| m.tape.is_some() && m.pane == Pane::List),
+    // A held message in the list.
+    key(C::Held, &["a"], A::Forward, "forward", "send it on, as is or with the draft"),
+    key(C::Held, &["e"], A::Edit, "edit", "edit it before it goes on"),
+    key(C::Held, &["A"], A::ForwardAll, "all", "send on all that is held"),
+    key(C::Held, &["b"], A::Block, "block", "answer it with an error instead"),
+    key(C::Held, &["X"], A::BlockPreset, "", "block it with the usual error, unasked"),
+    key(C::Held, &["V"], A::Revert, "original", "forget the draft").when(Model::has_draft),
+    // Sessions beside the list.
+    key(C::Sessions, &["enter"], A::Open, "narrow", "show only this session"),
+    key(C::Sessions, &["q", "esc"], A::Back, "back", "back to the messages"),
+    // The detail.
+    key(C::Detail, &["enter"], A::FoldToggle, "fold", "fold or open, or read a long string")
+        .when(|m| m.detail.fold().is_some()),
+    key(C::Detail, &["enter"], A::Open, "read", "read the long string").when(|m| m.detail.long_string().is_some()),
+    key(C::Detail, &["l", "right"], A::Right, "next side", "next side: tree, text, raw, pair, diff, facts"),
+    key(C::Detail, &["h", "left"], A::Left, "", "previous side"),
+    key(C::Detail, &["z"], A::FoldMenu, "folds", "fold").when(|m| m.detail.fold().is_some()),
+    key(C::Detail, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
+    key(C::Detail, &["q", "esc"], A::Back, "back", "back to the list"),
+    // The hold queue.
+    key(C::Queue, &["a"], A::Forward, "forward", "send it on, as is or with the draft").when(Model::holds),
+    key(C::Queue, &["A"], A::ForwardAll, "all", "send on all that is held").when(Model::holds),
+    key(C::Queue, &["s"], A::Step, "step", "send it on and hold the very next message of its session")
+        .when(Model::holds),
+    key(C::Queue, &["e"], A::Edit, "edit", "edit it before it goes on").when(Model::holds),
+    key(C::Queue, &["b"], A::Block, "block", "answer it with an error instead").when(Model::holds),
+    key(C::Queue, &["d"], A::Drop, "drop", "send nothing on and answer nothing: its sender waits for its timeout")
+        .when(Model::holds),
+    key(C::Queue, &["o"], A::HoldReply, "hold reply", "send it on and hold its reply").when(Model::holds_request),
+    key(C::Queue, &["V"], A::Revert, "original", "forget the draft").when(Model::has_draft),
+    key(C::Queue, &["X"], A::BlockPreset, "", "block it with the usual error, unasked").when(Model::holds),
+    key(C::Queue, &["enter"], A::Open, "open", "look at the message").when(|m| m.pane != Pane::Detail && m.holds()),
+    key(C::Queue, &["y"], A::CopyMenu, "", "copy something of the message").when(Model::holds),
+    key(C::Queue, &["i"], A::Type(Asked::Hold), "hold filter", "say which messages are held"),
+    key(C::Queue, &["I"], A::Hold, "hold on/off", "hold on or off"),
+    key(C::Queue, &["q", "esc"], A::Back, "", "back to the messages").when(|m| m.pane != Pane::Detail),
+    // Tapes.
+    key(C::Tapes, &["enter"], A::Open, "open", "open the tape's messages").when(|m| m.tapes.selected().is_some()),
+    key(C::Tapes, &["space", "r"], A::Play, "play", "play it against the running upstream")
+        .when(|m| m.tapes.selected().is_some() && !m.tapes.running()),
+    key(C::Tapes, &["space"], A::StopPlay, "stop", "stop the replay").when(|m| m.tapes.running()),
+    key(C::Tapes, &["m"], A::Pace, "pace", "pace of the next replay: flat out, as recorded, x2, x10"),
+    key(C::Tapes, &["n"], A::NextFail, "next fail", "next step that failed").when(Model::has_fails),
+    key(C::Tapes, &["q", "esc"], A::Back, "back", "back to the messages"),
+    key(C::Steps, &["enter"], A::Open, "open tape", "open the tape at this step").when(|m| m.step().is_some()),
+    key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),
+    // Events.
+    key(C::Events, &["enter"], A::Open, "jump", "jump to the message").when(Model::event_has_message),
+    key(C::Events, &["o"], A::Level, "level", "debug, info, warn, error and above"),
+    key(C::Events, &["F"], A::Follow, "follow", "follow new lines or stay"),
+    key(C::Events, &["q", "esc"], A::Back, "back", "back to the messages"),
+    // The editor.
+    key(C::Editor, &["ctrl s"], A::Send, "send", "send what is written, where it is JSON").when(|m| !m.editor_gone()),
+    key(C::Editor, &["esc"], A::Back, "back (kept)", "back; what is written is kept"),
+    key(C::Editor, &["ctrl e"], A::Outside, "$EDITOR", "edit in $EDITOR"),
+    key(C::Editor, &["ctrl f"], A::Format, "format", "indent anew"),
+    key(C::Editor, &["ctrl z"], A::Undo, "undo", "undo"),
+    key(C::Editor, &["ctrl y"], A::Redo, "", "redo"),
+    key(C::Editor, &["ctrl o"], A::Original, "original", "the text as it came"),
+    key(C::Editor, &["tab"], A::ToggleDiff, "diff", "text or difference, where both do not fit")
+        .when(Model::editor_is_narrow),
+    key(C::Editor, &["ctrl x"], A::SendRaw, "send raw", "send it even if it does not parse").when(|m| !m.editor_gone()),
+    // The bar.
+    key(C::Bar(Asked::Filter), &["enter"], A::Accept, "keep", "keep the filter"),
+    key(C::Bar(Asked::Filter), &["esc"], A::Cancel, "as before", "the filter as it was"),
+    key(C::Bar(Asked::Filter), &["up"], A::Older, "earlier ones", "earlier filters"),
+    key(C::Bar(Asked::Filter), &["down"], A::Newer, "", "later filters"),
+    key(C::Bar(Asked::Hold), &["enter"], A::Accept, "hold these", "hold what matches; an empty line turns hold off"),
+    key(C::Bar(Asked::Hold), &["esc"], A::Cancel, "as before", "leave it as it was"),
+    key(C::Bar(Asked::Goto), &["enter"], A::Accept, "jump", "jump to the message of that number"),
+    key(C::Bar(Asked::Goto), &["esc"], A::Cancel, "cancel", "stay"),
+    // After `g`.
+    key(C::Go, &["g"], A::Move(Motion::Top), "top", "first"),
+    key(C::Go, &["G"], A::Move(Motion::End), "end", "last"),
+    key(C::Go, &["e"], A::NextError, "next error", "next error").when(|m| m.screen == Screen::Messages),
+    key(C::Go, &["h"], A::NextHeld, "next held", "next held message").when(|m| !m.facts.held.is_empty()),
+    key(C::Go, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
+    key(C::Go, &["s"], A::PickSession, "session", "narrow to one session")
+        .when(|m| m.screen == Screen::Messages && m.tape.is_none()),
+    key(C::Go, &[":"], A::Type(Asked::Goto), "line number", "jump to a message by number"),
+    key(C::Go, &["esc"], A::Cancel, "", "nothing"),
+    // After `z`.
+    key(C::Fold, &["a"], A::FoldToggle, "toggle", "fold or open"),
+    key(C::Fold, &["o"], A::FoldOpen, "open", "open"),
+    key(C::Fold, &["c"], A::FoldClose, "close", "fold"),
+    key(C::Fold, &["R"], A::UnfoldAll, "open all", "open everything"),
+    key(C::Fold, &["M"], A::FoldAll, "close all", "fold everything"),
+    key(C::Fold, &["esc"], A::Cancel, "", "nothing"),
+    // After `y`.
+    key(C::Copy, &["y"], A::CopyMessage, "message", "the whole message, as its bytes are"),
+    key(C::Copy, &["b"], A::CopyBody, "body", "params, result or error, indented"),
+    key(C::Copy, &["v"], A::CopyValue, "value", "the value under the cursor").when(|m| m.detail.row().is_some()),
+    key(C::Copy, &["p"], A::CopyPath, "path", "the JSON path under the cursor").when(|m| m.detail.row().is_some()),
+    key(C::Copy, &["i"], A::CopyId, "id", "the JSON-RPC id"),
+    key(C::Copy, &["r"], A::CopyRow, "row", "the row as text"),
+    key(C::Copy, &["esc"], A::Cancel, "", "nothing"),
+    // Popups.
+    key(C::PickSession, &["enter"], A::Accept, "narrow", "show only this session"),
+    key(C::PickSession, &["esc", "q", "s"], A::Cancel, "close", "leave it as it was"),
+    key(C::PickSession, &["j", "down"], A::Move(Motion::Down), "", "down"),
+    key(C::PickSession, &["k", "up"], A::Move(Motion::Up), "", "up"),
+    key(C::Help, &["esc", "enter"], A::Cancel, "close", "close"),
+    key(C::Help, &["down"], A::Move(Motion::Down), "", "down"),
+    key(C::Help, &["up"], A::Move(Motion::Up), "", "up"),
+    key(C::Help, &["pgdn"], A::Move(Motion::PageDown), "", "a page down"),
+    key(C::Help, &["pgup"], A::Move(Motion::PageUp), "", "a page up"),
+    key(C::Block, &["enter"], A::Accept, "block", "send this answer"),
+    key(C::Block, &["esc"], A::Cancel, "cancel", "leave it held"),
+    key(C::Block, &["down"], A::Move(Motion::Down), "", "next preset or field"),
+    key(C::Block, &["up"], A::Move(Motion::Up), "", "previous preset or field"),
+    key(C::Block, &["tab"], A::NextField, "next field", "next field"),
+    key(C::Block, &["shift tab"], A::PreviousField, "", "previous field"),
+    key(C::AskQuit, &["f", "enter"], A::QuitForward, "forward them", "send them on and quit"),
+    key(C::AskQuit, &["x"], A::QuitFail, "fail them", "answer them with an error and quit"),
+    key(C::AskQuit, &["esc", "q", "n"], A::Cancel, "stay", "do not quit"),
+    key(C::AskAll, &["y", "enter"], A::ForwardAllNow, "forward them", "send them all on"),
+    key(C::AskAll, &["esc", "q", "n"], A::Cancel, "leave them", "leave them held"),
+    key(C::AskHold, &["f"], A::HoldOffForward, "forward them", "hold off, and send on what is held"),
+    key(C::AskHold, &["k", "enter"], A::HoldOffKeep, "keep them", "hold off, what is held stays held"),
+    key(C::AskHold, &["esc", "q"], A::Cancel, "cancel", "leave hold on"),
+    key(C::Pager, &["esc", "q", "enter"], A::Cancel, "close", "close"),
+    key(C::Pager, &["y"], A::CopyValue, "copy", "copy the text"),
+    key(C::Pager, &["j", "down"], A::Move(Motion::Down), "down", "down"),
+    key(C::Pager, &["k", "up"], A::Move(Motion::Up), "up", "up"),
+    key(C::Pager, &["space", "pgdn", "ctrl d"], A::Move(Motion::PageDown), "page", "a page down"),
+    key(C::Pager, &["pgup", "ctrl u"], A::Move(Motion::PageUp), "", "a page up"),
+    key(C::Pager, &["g", "home"], A::Move(Motion::Top), "", "to the beginning"),
+    key(C::Pager, &["G", "end"], A::Move(Motion::End), "", "to the end"),
+    // Motion.
+    key(C::Move, &["j", "down"], A::Move(Motion::Down), "", "down"),
+    key(C::Move, &["k", "up"], A::Move(Motion::Up), "", "up"),
+    key(C::Move, &["ctrl d"], A::Move(Motion::HalfDown), "", "half a page down"),
+    key(C::Move, &["ctrl u"], A::Move(Motion::HalfUp), "", "half a page up"),
+    key(C::Move, &["space", "pgdn", "ctrl f"], A::Move(Motion::PageDown), "", "a page down"),
+    key(C::Move, &["pgup", "ctrl b"], A::Move(Motion::PageUp), "", "a page up"),
+    key(C::Move, &["home"], A::Move(Motion::Top), "", "to the first"),
+    key(C::Move, &["G", "end"], A::Move(Motion::End), "", "to the last, and follow again"),
+    key(C::Move, &["g"], A::Go, "", "go somewhere: the next keys are listed"),
+    // Everywhere.
+    key(C::Everywhere, &["1"], A::Screen(Screen::Messages), "messages", "the live messages")
+        .when(|m| m.screen != Screen::Messages || m.tape.is_some()),
+    key(C::Everywhere, &["2"], A::Screen(Screen::Queue), "queue", "the hold queue").when(|m| m.screen != Screen::Queue),
+    key(C::Everywhere, &["4"], A::Screen(Screen::Tapes), "tapes", "tapes, to read and to play")
+        .when(|m| m.screen != Screen::Tapes),
+    key(C::Everywhere, &["6"], A::Screen(Screen::Events), "events", "the event log")
+        .when(|m| m.screen != Screen::Events),
+    key(C::Everywhere, &["tab"], A::NextPane, "pane", "next pane").when(Model::has_panes),
+    key(C::Everywhere, &["shift tab"], A::PreviousPane, "", "previous pane").when(Model::has_panes),
+    key(C::Everywhere, &["+"], A::Zoom, "zoom", "the pane alone, or all of them").when(Model::has_panes),
+    key(C::Everywhere, &[":"], A::Type(Asked::Goto), "", "jump to a message by number"),
+    key(C::Everywhere, &["Q"], A::Quit, "quit", "quit"),
+    key(C::Everywhere, &["?", "f1"], A::Help, "help", "this help"),
+    key(C::Everywhere, &["q", "esc"], A::Back, "", "back"),
+    key(C::Everywhere, &["ctrl c"], A::Interrupt, "", "once says how to quit, twice quits"),
+];

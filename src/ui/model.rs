@@ -1,0 +1,381 @@
+//! Everything on the screen, as plain data: no drawing, no I/O.
+//!
+//! [`Model::update`] is the only way in; what it wants done outside comes back as [`Effect`]s.
+
+pub(crate) mod bar;
+pub(crate) mod detail;
+pub(crate) mod editor;
+pub(crate) mod facts;
+mod hear;
+pub(crate) mod line;
+pub(crate) mod list;
+pub(crate) mod log;
+pub(crate) mod motion;
+pub(crate) mod popup;
+pub(crate) mod queue;
+pub(crate) mod rows;
+mod rpc;
+pub(crate) mod sessions;
+pub(crate) mod stats;
+pub(crate) mod tapes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::act;
+use super::{Exit, Input, Settings};
+use crate::envelope::{Direction, Envelope, Seq, SessionId};
+use crate::event::{Command, Event, Held, LogLine, StepReport, StepVerdict, Timestamp};
+use crate::message::Kind;
+
+use bar::Bar;
+use detail::Detail;
+use editor::Editor;
+use facts::Facts;
+use list::List;
+use log::EventLog;
+use popup::Popup;
+use queue::Queue;
+use rows::{Row, Rows};
+use tapes::{OpenTape, Tapes};
+
+/// What fills the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Screen {
+    #[default]
+    Messages,
+    Queue,
+    Tapes,
+    Events,
+}
+
+/// Which part of it has the keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pane {
+    Sessions,
+    #[default]
+    List,
+    Detail,
+}
+
+/// What happens to the model.
+pub(crate) enum Change {
+    Input(Input),
+    Event(Box<Event>),
+    /// The feed lost so many events.
+    Dropped(u64),
+}
+
+/// What the model wants done by others.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Command(Command),
+    Copy(String),
+    /// Hands this text to the operator's own editor.
+    EditOutside(String),
+    Exit(Exit),
+}
+
+/// A line that stays for a moment.
+pub(crate) struct Notice {
+    pub(crate) text: String,
+    pub(crate) grave: bool,
+    until: Timestamp,
+}
+
+/// How the window is used; set from its size before each drawing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    /// Sessions have a pane of their own.
+    pub(crate) wide: bool,
+    /// Only one pane fits at a time.
+    pub(crate) single: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) settings: Settings,
+    pub(crate) now: Timestamp,
+    pub(crate) shape: Shape,
+    pub(crate) screen: Screen,
+    pub(crate) pane: Pane,
+    pub(crate) zoomed: bool,
+    pub(crate) facts: Facts,
+    /// Facts being told anew after a loss; shown once they are complete.
+    rebuild: Option<Facts>,
+    resync: hear::Resync,
+    pub(crate) dropped: u64,
+    live: List,
+    /// A tape that is read in place of the live messages.
+    pub(crate) tape: Option<(OpenTape, List)>,
+    /// The tape that was asked for, and the message to go to in it.
+    pub(crate) tape_goal: Option<Seq>,
+    /// Cursor of the sessions pane; 0 is all of them.
+    pub(crate) seat: tapes::Place,
+    pub(crate) queue: Queue,
+    pub(crate) tapes: Tapes,
+    pub(crate) log: EventLog,
+    pub(crate) detail: Detail,
+    pub(crate) editor: Option<Editor>,
+    pub(crate) popup: Option<Popup>,
+    pub(crate) bar: Option<Bar>,
+    /// Filters that were kept, newest last.
+    pub(crate) filters: Vec<String>,
+    pub(crate) notice: Option<Notice>,
+    /// ctrl c was pressed once.
+    pub(crate) interrupted: bool,
+    effects: Vec<Effect>,
+    dirty: bool,
+}
+
+impl Model {
+    pub(crate) fn new(settings: Settings, now: Timestamp) -> Self {
+        Self { settings, now, dirty: true, ..Self::default() }
+    }
+
+    /// Takes one change in and says what is to be done.
+    pub(crate) fn update(&mut self, change: Change) -> Vec<Effect> {
+        self.dirty = true;
+        match change {
+            Change::Input(input) => act::input(self, input),
+            Change::Event(event) => self.hear(*event),
+            Change::Dropped(events) => self.lost(events),
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Time passes.
+    pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        let before = std::mem::replace(&mut self.now, now);
+        let rate = self.facts.stats.rate();
+        self.facts.stats.tick(now, 0);
+        self.dirty |= self.facts.stats.rate() != rate || self.aged(before);
+        if self.notice.as_ref().is_some_and(|notice| notice.until <= now) {
+            self.notice = None;
+            self.dirty = true;
+        }
+        self.dirty |= self.work_on_filter();
+        self.retry_resync();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When time has to pass again; `None`: nothing here depends on it.
+    pub(crate) fn next_tick(&mut self) -> Option<Duration> {
+        let (rows, list) = self.book();
+        let scan = list.scanned(rows).map(|_| Duration::ZERO);
+        let rest = self.editor.as_mut().and_then(|editor| editor.rest(&mut self.dirty));
+        let clock = self.facts.stats.rate().is_some() || self.notice.is_some() || self.resync.waits();
+        // All that grows older is told in step with the first of it, just after that turned a second older.
+        let phase = self.ages().next().map(|since| since + 1000).or(clock.then_some(0));
+        let second = phase.map(|phase| Duration::from_micros(1_000_000 - self.now.0.saturating_sub(phase) % 1_000_000));
+        [scan, rest, second].into_iter().flatten().min()
+    }
+
+    /// Since when the things on the screen grow older: held messages, and requests without a reply.
+    fn ages(&self) -> impl Iterator<Item = u64> {
+        let shown = matches!(self.screen, Screen::Messages | Screen::Queue) && self.editor.is_none();
+        let (rows, list) = (&self.facts.rows, &self.live);
+        let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
+        let open = seen.filter_map(|row| self.open_age(row)).map(|age| self.now.0.saturating_sub(age));
+        let held = self.facts.held.values().map(|held| held.since.0);
+        open.chain(held).filter(move |_| shown)
+    }
+
+    /// Whether an age reads otherwise than before.
+    fn aged(&self, before: Timestamp) -> bool {
+        let words = |now: Timestamp, since| age(now.0.saturating_sub(since));
+        self.ages().any(|since| words(before, since) != words(self.now, since))
+    }
+
+    fn work_on_filter(&mut self) -> bool {
+        let budget = Duration::from_millis(4);
+        match &mut self.tape {
+            Some((tape, list)) => list.work(&tape.rows, budget),
+            None => self.live.work(&self.facts.rows, budget),
+        }
+    }
+
+    pub(crate) fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    pub(crate) fn send(&mut self, command: Command) {
+        self.effects.push(Effect::Command(command));
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn say(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), grave: false, until: self.now.plus_micros(4_000_000) });
+    }
+
+    pub(crate) fn warn(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), grave: true, until: self.now.plus_micros(6_000_000) });
+    }
+
+    /// What the message list is of: the live messages, or the open tape.
+    pub(crate) fn book(&self) -> (&Rows, &List) {
+        match &self.tape {
+            Some((tape, list)) => (&tape.rows, list),
+            None => (&self.facts.rows, &self.live),
+        }
+    }
+
+    pub(crate) fn book_mut(&mut self) -> (&Rows, &mut List) {
+        match &mut self.tape {
+            Some((tape, list)) => (&tape.rows, list),
+            None => (&self.facts.rows, &mut self.live),
+        }
+    }
+
+    pub(crate) fn list(&self) -> &List {
+        self.book().1
+    }
+
+    /// The list of the live messages, whatever is on the screen.
+    pub(crate) fn live_mut(&mut self) -> (&Rows, &mut List) {
+        (&self.facts.rows, &mut self.live)
+    }
+
+    /// The message that keys on this screen are about.
+    pub(crate) fn selected(&self) -> Option<&Row> {
+        match self.screen {
+            Screen::Messages => {
+                let (rows, list) = self.book();
+                list.selected(rows)
+            }
+            Screen::Queue => self.facts.rows.of(self.queue.selected(&self.facts.held)?.envelope.seq),
+            Screen::Tapes | Screen::Events => None,
+        }
+    }
+
+    /// The other message of the selected one's exchange.
+    pub(crate) fn selected_pair(&self) -> Option<&Row> {
+        let rows = if self.screen == Screen::Queue { &self.facts.rows } else { self.book().0 };
+        rows.pair_of(self.selected()?)
+    }
+
+    /// The selected message, where it is held.
+    pub(crate) fn held_here(&self) -> Option<&Arc<Held>> {
+        match self.screen {
+            Screen::Messages if self.tape.is_none() => self.facts.held_as(self.selected()?.envelope.seq),
+            Screen::Queue => self.queue.selected(&self.facts.held),
+            _ => None,
+        }
+    }
+
+    /// The request that the selected message is, or answers.
+    pub(crate) fn request_here(&self) -> Option<&Row> {
+        let is_request =
+            |row: &&Row| row.envelope.kind() == Kind::Request && row.envelope.direction == Direction::ToServer;
+        self.selected().filter(is_request).or_else(|| self.selected_pair().filter(is_request))
+    }
+
+    pub(crate) fn can_resend(&self) -> bool {
+        self.screen == Screen::Messages && self.held_here().is_none() && self.request_here().is_some()
+    }
+
+    pub(crate) fn has_rows(&self) -> bool {
+        self.selected().is_some()
+    }
+
+    pub(crate) fn has_pair(&self) -> bool {
+        self.screen == Screen::Messages && self.selected_pair().is_some()
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        self.held_here().is_some()
+    }
+
+    pub(crate) fn holds_request(&self) -> bool {
+        self.held_here().is_some_and(|held| held.envelope.kind() == Kind::Request)
+    }
+
+    pub(crate) fn has_draft(&self) -> bool {
+        self.held_here().is_some_and(|held| self.queue.drafts.contains_key(&held.envelope.seq))
+    }
+
+    pub(crate) fn has_fails(&self) -> bool {
+        self.tapes.replay.as_ref().is_some_and(|replay| replay.count(StepVerdict::Fail) > 0)
+    }
+
+    pub(crate) fn step(&self) -> Option<&StepReport> {
+        self.tapes.replay.as_ref()?.selected()
+    }
+
+    pub(crate) fn event_line(&self) -> Option<&LogLine> {
+        self.log.selected()
+    }
+
+    pub(crate) fn event_has_message(&self) -> bool {
+        self.event_line().and_then(|line| line.seq).is_some_and(|seq| self.facts.rows.of(seq).is_some())
+    }
+
+    pub(crate) fn editor_gone(&self) -> bool {
+        self.editor.as_ref().is_some_and(|editor| editor.gone)
+    }
+
+    pub(crate) fn editor_is_narrow(&self) -> bool {
+        !self.shape.wide
+    }
+
+    pub(crate) fn has_panes(&self) -> bool {
+        self.screen != Screen::Events
+    }
+
+    /// When a message came, by the clock of this machine.
+    pub(crate) fn time_of(&self, envelope: &Envelope) -> Option<Timestamp> {
+        let started = match &self.tape {
+            Some((tape, _)) if self.screen == Screen::Messages => tape.started?,
+            _ => self.facts.sessions.get(envelope.session)?.session.started,
+        };
+        Some(started.plus_micros(envelope.at))
+    }
+
+    /// How long a request waits for its reply, in microseconds.
+    pub(crate) fn open_age(&self, row: &Row) -> Option<u64> {
+        let envelope = &row.envelope;
+        let open =
+            envelope.kind() == Kind::Request && row.reply.is_none() && envelope.was_sent() && self.tape.is_none();
+        let seat = self.facts.sessions.get(envelope.session).filter(|seat| seat.closed().is_none())?;
+        open.then(|| self.now.0.saturating_sub(seat.session.started.0 + envelope.at))
+    }
+
+    /// The operator looks at the newest messages of this session.
+    fn watches(&self, session: SessionId) -> bool {
+        self.screen == Screen::Messages
+            && self.tape.is_none()
+            && self.live.follows()
+            && self.live.only.is_none_or(|only| only == session)
+    }
+
+    /// What the operator's own editor gave back.
+    pub(crate) fn edited_outside(&mut self, edited: Result<String, String>) {
+        self.dirty = true;
+        match (edited, &mut self.editor) {
+            (Ok(text), Some(editor)) => editor.replace(&text),
+            (Err(why), _) => self.warn(format!("nothing was changed: {why}")),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// Shows the selected message in the detail.
+    pub(crate) fn show_detail(&mut self) {
+        let pair = self.selected_pair().map(|row| row.envelope.clone());
+        let envelope = self.selected().map(|row| row.envelope.clone());
+        self.detail.show(envelope, pair);
+    }
+}
+
+/// `6s`, `2m`, `1h`: for things that still go on.
+pub(crate) fn age(micros: u64) -> String {
+    match micros / 1_000_000 {
+        seconds @ 0..100 => format!("{seconds}s"),
+        seconds @ 100..6000 => format!("{}m", seconds / 60),
+        seconds => format!("{}h", seconds / 3600),
+    }
+}

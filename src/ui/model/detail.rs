@@ -1,0 +1,224 @@
+//! One message in full: as a tree, as text, beside what it was.
+
+use std::sync::Arc;
+
+use super::super::diff::{DiffLine, diff_json};
+use super::super::json::{Folds, JsonCell, JsonRow, JsonTree, pretty};
+use super::facts::outcome_words;
+use super::motion::{Motion, window};
+use crate::envelope::{Envelope, written_headers};
+
+/// Ways to look at a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tab {
+    #[default]
+    Tree,
+    Text,
+    Raw,
+    /// The other message of the exchange.
+    Pair,
+    /// What an edit changed.
+    Diff,
+    /// Carrier, headers, times, outcome.
+    Facts,
+}
+
+impl Tab {
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Tree => "Tree",
+            Self::Text => "Text",
+            Self::Raw => "Raw",
+            Self::Pair => "Pair",
+            Self::Diff => "Diff",
+            Self::Facts => "Facts",
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Detail {
+    /// As chosen; what is shown may differ where a message has no such side.
+    tab: Tab,
+    pub(crate) cursor: usize,
+    pub(crate) top: usize,
+    pub(crate) height: usize,
+    /// Kept from message to message: what was folded once stays folded.
+    pub(crate) folds: Folds,
+    shown: Option<Shown>,
+}
+
+struct Shown {
+    envelope: Arc<Envelope>,
+    pair: Option<Arc<Envelope>>,
+    tab: Tab,
+    content: Content,
+}
+
+pub(crate) enum Content {
+    Tree(JsonTree),
+    Lines(Vec<String>),
+    Diff(Vec<DiffLine>),
+}
+
+impl Detail {
+    /// Shows this message from now on. Costs nothing while it stays the same one.
+    pub(crate) fn show(&mut self, envelope: Option<Arc<Envelope>>, pair: Option<Arc<Envelope>>) {
+        let Some(envelope) = envelope else {
+            self.shown = None;
+            return;
+        };
+        let tab = self.tab_for(&envelope, pair.as_deref());
+        if let Some(shown) = &mut self.shown {
+            let same_pair = tab != Tab::Pair || shown.pair.as_ref().map(Arc::as_ptr) == pair.as_ref().map(Arc::as_ptr);
+            if Arc::ptr_eq(&shown.envelope, &envelope) && shown.tab == tab && same_pair {
+                // The reply may have come meanwhile.
+                shown.pair = pair;
+                return;
+            }
+            if shown.envelope.seq != envelope.seq || shown.tab != tab {
+                (self.cursor, self.top) = (0, 0);
+            }
+        }
+        let content = content(tab, &envelope, pair.as_deref());
+        self.shown = Some(Shown { envelope, pair, tab, content });
+    }
+
+    fn tab_for(&self, envelope: &Envelope, pair: Option<&Envelope>) -> Tab {
+        if tabs(envelope, pair).contains(&self.tab) { self.tab } else { Tab::Tree }
+    }
+
+    pub(crate) fn envelope(&self) -> Option<&Arc<Envelope>> {
+        self.shown.as_ref().map(|shown| &shown.envelope)
+    }
+
+    pub(crate) fn content(&self) -> Option<&Content> {
+        self.shown.as_ref().map(|shown| &shown.content)
+    }
+
+    /// The sides this message has, and the one shown.
+    pub(crate) fn tabs(&self) -> (Vec<Tab>, Tab) {
+        match &self.shown {
+            Some(shown) => (tabs(&shown.envelope, shown.pair.as_deref()), shown.tab),
+            None => (Vec::new(), Tab::Tree),
+        }
+    }
+
+    pub(crate) fn turn(&mut self, by: isize) {
+        let (tabs, current) = self.tabs();
+        let Some(position) = tabs.iter().position(|tab| *tab == current) else { return };
+        let len = tabs.len().cast_signed();
+        let next = (position.cast_signed() + by).rem_euclid(len);
+        self.tab = tabs[next.cast_unsigned()];
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self.content() {
+            Some(Content::Tree(tree)) => tree.row_count(&self.folds),
+            Some(Content::Lines(lines)) => lines.len(),
+            Some(Content::Diff(lines)) => lines.len(),
+            None => 0,
+        }
+    }
+
+    pub(crate) fn go(&mut self, motion: Motion) {
+        self.cursor = motion.from(self.cursor, self.len(), self.height);
+    }
+
+    pub(crate) fn frame(&mut self, height: usize) {
+        self.height = height;
+        self.cursor = self.cursor.min(self.len().saturating_sub(1));
+        self.top = window(self.top, self.cursor, self.len(), height);
+    }
+
+    /// The row of the tree under the cursor.
+    pub(crate) fn row(&self) -> Option<JsonRow> {
+        match self.content() {
+            Some(Content::Tree(tree)) => tree.rows(&self.folds, self.cursor..self.cursor + 1).pop(),
+            _ => None,
+        }
+    }
+
+    /// Whether the row under the cursor can be folded, and is.
+    pub(crate) fn fold(&self) -> Option<bool> {
+        self.row().filter(|row| row.foldable).map(|row| row.folded)
+    }
+
+    pub(crate) fn toggle_fold(&mut self) {
+        if let Some(row) = self.row().filter(|row| row.foldable) {
+            self.folds.toggle(&row.path);
+        }
+    }
+
+    /// The value at a path of the tree: a string as its text, anything else as JSON.
+    pub(crate) fn value_text(&self, path: &str) -> Option<String> {
+        match self.content() {
+            Some(Content::Tree(tree)) => tree.text_at(path),
+            _ => None,
+        }
+    }
+
+    /// The string under the cursor, where it is too long for a row.
+    pub(crate) fn long_string(&self) -> Option<(String, String)> {
+        let row = self.row()?;
+        let JsonCell::String { chars, lines, .. } = row.value else { return None };
+        if chars <= 40 && lines <= 1 {
+            return None;
+        }
+        let text = self.value_text(&row.path)?;
+        Some((row.path, text))
+    }
+}
+
+fn tabs(envelope: &Envelope, pair: Option<&Envelope>) -> Vec<Tab> {
+    let mut tabs = vec![Tab::Tree, Tab::Text, Tab::Raw];
+    tabs.extend(pair.map(|_| Tab::Pair));
+    tabs.extend(envelope.original.as_ref().map(|_| Tab::Diff));
+    tabs.push(Tab::Facts);
+    tabs
+}
+
+fn content(tab: Tab, envelope: &Envelope, pair: Option<&Envelope>) -> Content {
+    let raw = envelope.message.raw();
+    match tab {
+        Tab::Tree => Content::Tree(JsonTree::new(raw)),
+        Tab::Text => Content::Lines(lines(&pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned()))),
+        Tab::Raw => Content::Lines(lines(&String::from_utf8_lossy(raw))),
+        Tab::Pair => Content::Tree(JsonTree::new(pair.map_or(raw, |pair| pair.message.raw()))),
+        Tab::Diff => Content::Diff(diff_json(envelope.original.as_ref().map_or(raw, |original| original.raw()), raw)),
+        Tab::Facts => Content::Lines(facts(envelope)),
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+fn facts(envelope: &Envelope) -> Vec<String> {
+    let transport = &envelope.transport;
+    let mut lines = vec![
+        fact("outcome", &outcome_words(&envelope.outcome)),
+        fact("kind", envelope.kind().word()),
+        fact("carrier", transport.via.word()),
+        fact("session", &envelope.session.short()),
+    ];
+    lines.extend(envelope.message.head().flaw.as_deref().map(|flaw| fact("flaw", flaw)));
+    lines.extend(transport.status.map(|status| fact("status", &status.to_string())));
+    lines.extend(envelope.held.map(|held| fact("held", &format!("{} ms", held / 1000))));
+    lines.extend(
+        envelope.reply_to.as_ref().map(|to| fact("answers", &format!("{} after {} ms", to.seq, to.took / 1000))),
+    );
+    if let Some(sse) = &transport.sse {
+        let fields = [("sse id", &sse.id), ("sse event", &sse.event), ("sse retry", &sse.retry)];
+        lines.extend(fields.into_iter().filter_map(|(name, value)| Some(fact(name, value.as_ref()?))));
+    }
+    if let Some(headers) = &transport.headers {
+        lines.push(String::new());
+        lines.extend(written_headers(headers).iter().map(|(name, value)| format!("{name}: {value}")));
+    }
+    lines
+}
+
+fn fact(name: &str, value: &str) -> String {
+    format!("{name:<10} {value}")
+}

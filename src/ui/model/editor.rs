@@ -1,0 +1,222 @@
+//! A message being edited: the text, what is wrong with it, how it differs. Sends nothing itself.
+
+use std::time::{Duration, Instant};
+
+use tui_textarea::{CursorMove, TextArea};
+
+use super::super::diff::{DiffLine, Sign, changed_paths, diff_json};
+use super::super::json::{JsonFault, check, pretty};
+use crate::envelope::{Direction, Seq, SessionId, Via};
+use crate::event::Ticket;
+use crate::message::{Kind, Message};
+
+/// Beyond this the text is checked only after a pause in typing.
+const LARGE: usize = 256 * 1024;
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// Where the edited message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// On, in place of the held one.
+    Held(Ticket),
+    /// Out again, as a new request in the session.
+    Resend(SessionId),
+}
+
+pub(crate) struct Editor {
+    pub(crate) target: Target,
+    pub(crate) seq: Seq,
+    pub(crate) direction: Direction,
+    pub(crate) session: String,
+    pub(crate) original: Message,
+    via: Via,
+    opened: Vec<String>,
+    pub(crate) area: TextArea<'static>,
+    pub(crate) verdict: Verdict,
+    /// In a narrow window: the diff has the place of the text.
+    pub(crate) diff_shown: bool,
+    /// The held message was released meanwhile.
+    pub(crate) gone: bool,
+    stale: Option<Instant>,
+}
+
+/// What is known of the text as it stands.
+#[derive(Default)]
+pub(crate) struct Verdict {
+    pub(crate) fault: Option<JsonFault>,
+    /// Why it is not JSON-RPC.
+    pub(crate) flaw: Option<String>,
+    pub(crate) kind: Option<Kind>,
+    pub(crate) warning: Option<String>,
+    pub(crate) bytes: usize,
+    pub(crate) diff: Vec<DiffLine>,
+    pub(crate) paths: Vec<String>,
+}
+
+/// What the editor is opened on.
+pub(crate) struct Subject {
+    pub(crate) target: Target,
+    pub(crate) seq: Seq,
+    pub(crate) direction: Direction,
+    pub(crate) session: String,
+    pub(crate) via: Via,
+    pub(crate) message: Message,
+}
+
+impl Editor {
+    /// `None` where the message is not text. `draft`: what was typed the last time.
+    pub(crate) fn open(subject: Subject, draft: Option<Vec<String>>) -> Option<Self> {
+        let opened = lines(&shown_form(&subject.message)?);
+        let area = TextArea::new(draft.unwrap_or_else(|| opened.clone()));
+        let mut editor = Self {
+            target: subject.target,
+            seq: subject.seq,
+            direction: subject.direction,
+            session: subject.session,
+            original: subject.message,
+            via: subject.via,
+            opened,
+            area,
+            verdict: Verdict::default(),
+            diff_shown: false,
+            gone: false,
+            stale: None,
+        };
+        editor.check();
+        Some(editor)
+    }
+
+    pub(crate) fn touched(&self) -> bool {
+        self.area.lines() != self.opened
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.area.lines().join("\n")
+    }
+
+    /// What would be sent: the very bytes that came where nobody touched the text.
+    pub(crate) fn message(&self) -> Message {
+        if !self.touched() {
+            return self.original.clone();
+        }
+        let text = self.text();
+        // A line of a pipe must stay one line, and one that came compact should go compact.
+        let one_line = self.via == Via::Stdio || !self.original.raw().contains(&b'\n');
+        if one_line && check(&text).is_ok() { Message::new(compact(&text)) } else { Message::new(text) }
+    }
+
+    /// The text changed.
+    pub(crate) fn changed(&mut self) {
+        let bytes: usize = self.area.lines().iter().map(|line| line.len() + 1).sum();
+        if bytes > LARGE { self.stale = Some(Instant::now()) } else { self.check() }
+    }
+
+    /// Checks a large text once its author rests; answers how long until then.
+    pub(crate) fn rest(&mut self, dirty: &mut bool) -> Option<Duration> {
+        let left = PAUSE.saturating_sub(self.stale?.elapsed());
+        if left.is_zero() {
+            self.check();
+            *dirty = true;
+            return None;
+        }
+        Some(left)
+    }
+
+    pub(crate) fn check(&mut self) {
+        self.stale = None;
+        let message = self.message();
+        let fault = check(&self.text()).err();
+        let same = message == self.original;
+        self.verdict = Verdict {
+            flaw: if fault.is_none() { super::rpc::flaw(&message) } else { None },
+            kind: Some(message.kind()),
+            warning: warning(&self.original, &message).filter(|_| fault.is_none()),
+            bytes: message.raw().len(),
+            diff: if same || fault.is_some() { Vec::new() } else { self.diff(&message) },
+            paths: if same || fault.is_some() { Vec::new() } else { self.paths(&message) },
+            fault,
+        };
+    }
+
+    fn diff(&self, message: &Message) -> Vec<DiffLine> {
+        let diff = diff_json(self.original.raw(), message.raw());
+        if diff.iter().any(|line| line.sign != Sign::Same) { diff } else { Vec::new() }
+    }
+
+    fn paths(&self, message: &Message) -> Vec<String> {
+        changed_paths(self.original.raw(), message.raw()).into_iter().map(|difference| difference.path).collect()
+    }
+
+    pub(crate) fn replace(&mut self, text: &str) {
+        let cursor = self.area.cursor();
+        self.area.select_all();
+        self.area.insert_str(text);
+        let clamp = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        self.area.move_cursor(CursorMove::Jump(clamp(cursor.0), clamp(cursor.1)));
+        self.changed();
+    }
+
+    pub(crate) fn format(&mut self) -> bool {
+        let text = pretty(self.text().as_bytes());
+        if let Some(text) = &text {
+            self.replace(text);
+        }
+        text.is_some()
+    }
+
+    pub(crate) fn restore(&mut self) {
+        self.replace(&self.opened.join("\n"));
+    }
+
+    pub(crate) fn undo(&mut self) {
+        self.area.undo();
+        self.changed();
+    }
+
+    pub(crate) fn redo(&mut self) {
+        self.area.redo();
+        self.changed();
+    }
+
+    pub(crate) fn toggle_diff(&mut self) {
+        self.diff_shown = !self.diff_shown;
+    }
+}
+
+/// The text an editor opens with: indented where it is JSON, else as it is; `None` where it is not text.
+fn shown_form(message: &Message) -> Option<String> {
+    match pretty(message.raw()) {
+        Some(text) => Some(text),
+        None => String::from_utf8(message.raw().to_vec()).ok(),
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).to_owned()).collect()
+}
+
+fn warning(original: &Message, edited: &Message) -> Option<String> {
+    if edited.kind() != original.kind() {
+        return Some(format!("the kind changed: {} -> {}", original.kind().word(), edited.kind().word()));
+    }
+    match (original.id(), edited.id()) {
+        (Some(was), Some(is)) if was != is => {
+            Some(format!("id changed {} -> {}, its sender cannot match the reply", was.token(), is.token()))
+        }
+        _ => None,
+    }
+}
+
+/// JSON without the white space between its tokens; numbers and escapes keep their text.
+fn compact(text: &str) -> String {
+    let (mut out, mut in_string, mut escaped) = (String::with_capacity(text.len()), false, false);
+    for c in text.chars() {
+        if !in_string && c.is_ascii_whitespace() {
+            continue;
+        }
+        in_string ^= c == '"' && !escaped;
+        escaped = in_string && c == '\\' && !escaped;
+        out.push(c);
+    }
+    out
+}

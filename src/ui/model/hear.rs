@@ -1,0 +1,142 @@
+//! What an event does to the model.
+
+use super::facts::{Facts, Touched};
+use super::list::List;
+use super::rows::Rows;
+use super::tapes::OpenTape;
+use super::{Effect, Model, Pane, Screen};
+use crate::envelope::{Outcome, Seq};
+use crate::event::{Command, Event, ReplayEvent, Timestamp};
+use crate::ui::Exit;
+
+/// A resync that is not answered is asked for again after so many microseconds.
+const PATIENCE: u64 = 5_000_000;
+
+/// Where asking for everything anew stands.
+#[derive(Default)]
+pub(super) struct Resync {
+    asked: Option<Timestamp>,
+    /// Events were lost again meanwhile: what is being told has a hole.
+    again: bool,
+}
+
+impl Resync {
+    pub(super) fn waits(&self) -> bool {
+        self.asked.is_some()
+    }
+}
+
+impl Model {
+    pub(super) fn hear(&mut self, event: Event) {
+        match event {
+            Event::ResyncStarted => self.rebuild = Some(Facts::default()),
+            Event::ResyncDone => self.resynced(),
+            Event::Tapes(list) => self.tapes.listed(list),
+            Event::TapeOpened { path, envelopes, problems } => {
+                let started = self.tapes.started(&path);
+                self.open(OpenTape { path, rows: Rows::of_tape(envelopes), problems, started });
+            }
+            Event::Replay(event) => self.hear_replay(event),
+            Event::Log(line) => self.log.push(line, self.rebuild.is_some()),
+            Event::Stopping => self.effect(Effect::Exit(Exit::Stopped)),
+            event => self.hear_fact(event),
+        }
+        if self.screen == Screen::Events {
+            self.log.unread = 0;
+        }
+    }
+
+    fn hear_fact(&mut self, event: Event) {
+        let seen = match &event {
+            Event::Passed(envelope) => self.watches(envelope.session),
+            Event::Held(held) => self.watches(held.envelope.session),
+            _ => false,
+        };
+        // The old facts go on living while they are told anew, so that the screen does not stand still.
+        if let Some(rebuild) = &mut self.rebuild {
+            rebuild.apply(event.clone(), self.now, seen);
+        }
+        if let Some(touched) = self.facts.apply(event, self.now, seen) {
+            self.touched(touched);
+        }
+    }
+
+    fn touched(&mut self, touched: Touched) {
+        self.live.changed(&self.facts.rows, touched.seq, touched.new);
+        if let Some(first) = self.facts.rows.trim(self.settings.memory) {
+            self.live.trimmed(first);
+        }
+        self.tell_editor(touched.seq);
+    }
+
+    /// The message in the editor may have been released by others.
+    fn tell_editor(&mut self, seq: Seq) {
+        let Some(editor) = self.editor.as_mut().filter(|editor| editor.seq == seq) else { return };
+        let super::editor::Target::Held(ticket) = editor.target else { return };
+        editor.gone = !self.facts.held.contains_key(&ticket);
+        let abandoned = self.facts.rows.of(seq).is_some_and(|row| row.envelope.outcome == Outcome::Abandoned);
+        if abandoned {
+            self.warn(format!("{seq} is gone: a peer hung up while it was held"));
+        }
+    }
+
+    fn open(&mut self, tape: OpenTape) {
+        let mut list = List::default();
+        let goal = self.tape_goal.take();
+        list.go_to(&tape.rows, goal.and_then(|seq| tape.rows.find(seq).ok()).unwrap_or(0));
+        list.unfollowed = true;
+        if let Some(problem) = tape.problems.first() {
+            self.warn(format!("{} problems on this tape, the first: {problem}", tape.problems.len()));
+        }
+        self.tape = Some((tape, list));
+        (self.screen, self.pane) = (Screen::Messages, Pane::List);
+    }
+
+    fn hear_replay(&mut self, event: ReplayEvent) {
+        match &event {
+            ReplayEvent::Finished(summary) => {
+                self.say(format!("replay done: {} passed, {} failed", summary.passed, summary.failed));
+                // Its own session is on a tape now.
+                self.send(Command::ListTapes);
+            }
+            ReplayEvent::Failed { why } => self.warn(format!("replay failed: {why}")),
+            ReplayEvent::Started { .. } | ReplayEvent::Step(_) => {}
+        }
+        self.tapes.heard(event);
+    }
+
+    /// Events were lost: say so, and ask for everything anew.
+    pub(super) fn lost(&mut self, events: u64) {
+        self.dropped += events;
+        if self.resync.asked.is_some() {
+            self.resync.again = true;
+        } else {
+            self.ask_resync();
+        }
+    }
+
+    fn ask_resync(&mut self) {
+        self.resync = Resync { asked: Some(self.now), again: false };
+        self.send(Command::Resync);
+    }
+
+    /// The answer itself may be lost, in part or whole: ask again, but never in a hurry.
+    pub(super) fn retry_resync(&mut self) {
+        if self.resync.asked.is_some_and(|asked| asked.plus_micros(PATIENCE) <= self.now) {
+            self.ask_resync();
+        }
+    }
+
+    fn resynced(&mut self) {
+        let Some(mut facts) = self.rebuild.take() else { return };
+        facts.sessions.keep_unread(&self.facts.sessions);
+        facts.rows.older += self.facts.rows.older;
+        facts.stats.keep_rate(&mut self.facts.stats);
+        std::mem::swap(&mut facts.released, &mut self.facts.released);
+        self.facts = facts;
+        self.live.rows_replaced(&self.facts.rows);
+        if !self.resync.again {
+            self.resync = Resync::default();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! One line of text that is being typed.
+
+use super::super::keys::Key;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Line {
+    text: String,
+    /// In bytes, always between two characters.
+    cursor: usize,
+}
+
+impl Line {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), cursor: text.len() }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn before_cursor(&self) -> &str {
+        &self.text[..self.cursor]
+    }
+
+    pub(crate) fn after_cursor(&self) -> &str {
+        &self.text[self.cursor..]
+    }
+
+    pub(crate) fn insert(&mut self, text: &str) {
+        let one_line: String = text.chars().filter(|c| !c.is_control()).collect();
+        self.text.insert_str(self.cursor, &one_line);
+        self.cursor += one_line.len();
+    }
+
+    /// Takes a key; `false` where it means nothing to a line.
+    pub(crate) fn key(&mut self, key: &Key) -> bool {
+        match key.name.as_str() {
+            "left" | "ctrl b" => self.cursor = self.previous(),
+            "right" => self.cursor = self.next(),
+            "home" | "ctrl a" => self.cursor = 0,
+            "end" | "ctrl e" => self.cursor = self.text.len(),
+            "backspace" => self.cut(self.previous(), self.cursor),
+            "delete" => self.cut(self.cursor, self.next()),
+            "ctrl u" => self.cut(0, self.cursor),
+            "ctrl k" => self.cut(self.cursor, self.text.len()),
+            "ctrl w" => self.cut(self.word(), self.cursor),
+            _ => match key.typed {
+                Some(typed) => self.insert(typed.encode_utf8(&mut [0; 4])),
+                None => return false,
+            },
+        }
+        true
+    }
+
+    fn cut(&mut self, from: usize, to: usize) {
+        self.text.replace_range(from..to, "");
+        self.cursor = from;
+    }
+
+    fn previous(&self) -> usize {
+        self.before_cursor().char_indices().next_back().map_or(0, |(at, _)| at)
+    }
+
+    fn next(&self) -> usize {
+        self.cursor + self.after_cursor().chars().next().map_or(0, char::len_utf8)
+    }
+
+    fn word(&self) -> usize {
+        let words = self.before_cursor().trim_end();
+        words.rfind(char::is_whitespace).map_or(0, |at| at + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_edited() {
+        let key = |name: &str| Key { name: name.to_owned(), typed: None };
+        let mut line = Line::new("~m tools/call");
+        for name in ["ctrl w", "left", "left", "delete", "home", "right", "backspace", "left", "up"] {
+            line.key(&key(name));
+        }
+        assert_eq!(line.text(), " ");
+        line.insert("家\u{1b}\n");
+        assert_eq!((line.before_cursor(), line.after_cursor()), ("家", " "));
+        line.key(&key("left"));
+        line.key(&key("ctrl k"));
+        assert_eq!(line.text(), "");
+    }
+}

@@ -1,0 +1,225 @@
+//! What the message list shows: filter, place of the cursor, following. Owns no message.
+
+use std::time::{Duration, Instant};
+
+use super::motion::Motion;
+use super::rows::{Row, Rows};
+use crate::envelope::{Seq, SessionId};
+use crate::filter::Filter;
+
+/// Rows tested between two looks at the clock.
+const CHUNK: usize = 256;
+
+#[derive(Default)]
+pub(crate) struct List {
+    /// By number, so that it stays on its message whatever comes and goes around it.
+    pub(crate) cursor: Option<Seq>,
+    /// First row on the screen.
+    pub(crate) top: usize,
+    /// Rows on the screen, known from the last drawing.
+    pub(crate) height: usize,
+    pub(crate) unfollowed: bool,
+    /// Arrived since following stopped.
+    pub(crate) unseen: usize,
+    pub(crate) only: Option<SessionId>,
+    /// The last expression that parsed, as typed and as read.
+    pub(crate) filter: Option<(String, Filter)>,
+    /// The filter is kept but not applied.
+    pub(crate) filter_off: bool,
+    /// The numbers of the rows that pass; `None`: all do.
+    index: Option<Vec<Seq>>,
+    scan: Option<Scan>,
+}
+
+/// A filter on its way through the rows.
+struct Scan {
+    /// Where to go on, by number since rows may come and go meanwhile.
+    next: Seq,
+    /// After a resync the old rows are shown until the new ones are complete, so that nothing flickers.
+    hidden: Option<Vec<Seq>>,
+}
+
+impl List {
+    pub(crate) fn follows(&self) -> bool {
+        !self.unfollowed
+    }
+
+    pub(crate) fn len(&self, rows: &Rows) -> usize {
+        self.index.as_ref().map_or(rows.len(), Vec::len)
+    }
+
+    pub(crate) fn row<'a>(&self, rows: &'a Rows, position: usize) -> Option<&'a Row> {
+        match &self.index {
+            None => rows.at(position),
+            Some(index) => rows.of(*index.get(position)?),
+        }
+    }
+
+    pub(crate) fn selected<'a>(&self, rows: &'a Rows) -> Option<&'a Row> {
+        rows.of(self.cursor?)
+    }
+
+    /// Where the cursor is; where its message is not shown, the nearest that is.
+    pub(crate) fn position(&self, rows: &Rows) -> usize {
+        let Some(seq) = self.cursor else { return 0 };
+        let found = match &self.index {
+            None => rows.find(seq),
+            Some(index) => index.binary_search(&seq),
+        };
+        found.unwrap_or_else(|near| near).min(self.len(rows).saturating_sub(1))
+    }
+
+    pub(crate) fn go(&mut self, rows: &Rows, motion: Motion) {
+        let len = self.len(rows);
+        let to = motion.from(self.position(rows), len, self.height);
+        self.go_to(rows, to);
+    }
+
+    pub(crate) fn go_to(&mut self, rows: &Rows, position: usize) {
+        self.cursor = self.row(rows, position).map(|row| row.envelope.seq).or(self.cursor);
+        if position + 1 >= self.len(rows) {
+            self.follow(rows);
+        } else {
+            self.unfollowed = true;
+        }
+    }
+
+    pub(crate) fn follow(&mut self, rows: &Rows) {
+        self.unfollowed = false;
+        self.unseen = 0;
+        if let Some(last) = self.len(rows).checked_sub(1).and_then(|last| self.row(rows, last)) {
+            self.cursor = Some(last.envelope.seq);
+        }
+    }
+
+    /// Puts the cursor on a message; `false` where the filter hides it.
+    pub(crate) fn jump(&mut self, rows: &Rows, seq: Seq) -> bool {
+        let found = match &self.index {
+            None => rows.find(seq),
+            Some(index) => index.binary_search(&seq),
+        };
+        found.map(|position| self.go_to(rows, position)).is_ok()
+    }
+
+    /// A row came or changed: it is tested at once, whatever a scan still has to do.
+    pub(crate) fn changed(&mut self, rows: &Rows, seq: Seq, new: bool) {
+        let shown = rows.of(seq).is_some_and(|row| self.passes(row));
+        if let Some(index) = &mut self.index {
+            match index.binary_search(&seq) {
+                Ok(position) if !shown => drop(index.remove(position)),
+                Err(position) if shown => index.insert(position, seq),
+                _ => {}
+            }
+        }
+        if new && shown {
+            if self.follows() {
+                self.follow(rows);
+            } else {
+                self.unseen += 1;
+            }
+        }
+    }
+
+    fn passes(&self, row: &Row) -> bool {
+        self.only.is_none_or(|only| row.envelope.session == only)
+            && match &self.filter {
+                Some((_, filter)) if !self.filter_off => filter.matches(&row.envelope),
+                _ => true,
+            }
+    }
+
+    fn is_limited(&self) -> bool {
+        self.only.is_some() || (self.filter.is_some() && !self.filter_off)
+    }
+
+    /// Filter or session changed: results appear as they are found.
+    pub(crate) fn refilter(&mut self, rows: &Rows) {
+        self.scan = None;
+        self.index = self.is_limited().then(Vec::new);
+        if self.is_limited() {
+            self.scan = Some(Scan { next: Seq(0), hidden: None });
+            self.work(rows, Duration::from_millis(4));
+        }
+        self.settle(rows);
+    }
+
+    /// All rows were replaced by others.
+    pub(crate) fn rows_replaced(&mut self, rows: &Rows) {
+        if self.is_limited() {
+            self.scan = Some(Scan { next: Seq(0), hidden: Some(Vec::new()) });
+        }
+        self.settle(rows);
+    }
+
+    /// Rows before this number are gone.
+    pub(crate) fn trimmed(&mut self, first: Seq) {
+        if let Some(index) = &mut self.index {
+            index.drain(..index.partition_point(|seq| *seq < first));
+        }
+        self.top = 0;
+    }
+
+    /// Goes on with the scan for about so long; answers whether something was done.
+    pub(crate) fn work(&mut self, rows: &Rows, budget: Duration) -> bool {
+        let Some(mut scan) = self.scan.take() else { return false };
+        let start = Instant::now();
+        let mut position = rows.find(scan.next).unwrap_or_else(|near| near);
+        while position < rows.len() && start.elapsed() < budget {
+            let end = (position + CHUNK).min(rows.len());
+            let found = (position..end)
+                .filter_map(|position| rows.at(position))
+                .filter(|row| self.passes(row))
+                .map(|row| row.envelope.seq);
+            match &mut scan.hidden {
+                Some(hidden) => hidden.extend(found),
+                None => {
+                    let found: Vec<Seq> = found.collect();
+                    self.merge(&found);
+                }
+            }
+            position = end;
+        }
+        match rows.at(position) {
+            Some(row) => {
+                scan.next = row.envelope.seq;
+                self.scan = Some(scan);
+            }
+            None if scan.hidden.is_some() => self.index = scan.hidden,
+            None => {}
+        }
+        self.settle(rows);
+        true
+    }
+
+    /// Found numbers ascend; what arrived meanwhile stands behind them already.
+    fn merge(&mut self, found: &[Seq]) {
+        let (Some(index), Some(first)) = (&mut self.index, found.first()) else { return };
+        let at = index.partition_point(|seq| seq < first);
+        let later: Vec<Seq> = index.split_off(at);
+        index.extend_from_slice(found);
+        let last = index.last().copied();
+        index.extend(later.into_iter().filter(|seq| Some(*seq) > last));
+    }
+
+    fn settle(&mut self, rows: &Rows) {
+        if self.follows() {
+            self.follow(rows);
+        } else if self.len(rows) > 0 {
+            let position = self.position(rows);
+            self.cursor = self.row(rows, position).map(|row| row.envelope.seq);
+        }
+    }
+
+    /// How far the scan is, in percent.
+    pub(crate) fn scanned(&self, rows: &Rows) -> Option<usize> {
+        let scan = self.scan.as_ref()?;
+        let position = rows.find(scan.next).unwrap_or_else(|near| near);
+        Some(position * 100 / rows.len().max(1))
+    }
+
+    /// Moves the window so that the cursor is in it.
+    pub(crate) fn frame(&mut self, rows: &Rows, height: usize) {
+        self.height = height;
+        self.top = super::motion::window(self.top, self.position(rows), self.len(rows), height);
+    }
+}

@@ -1,0 +1,81 @@
+//! What the core has to say in words.
+
+use std::collections::VecDeque;
+
+use super::motion::Motion;
+use super::tapes::Place;
+use crate::event::{Level, LogLine};
+
+/// Lines that are kept.
+const LINES: usize = 5_000;
+
+pub(crate) struct EventLog {
+    lines: VecDeque<LogLine>,
+    pub(crate) level: Level,
+    pub(crate) place: Place,
+    pub(crate) unfollowed: bool,
+    /// Warnings and errors since the log was last looked at.
+    pub(crate) unread: usize,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        let place = Place::default();
+        Self { lines: VecDeque::new(), level: Level::Info, place, unfollowed: false, unread: 0 }
+    }
+}
+
+impl EventLog {
+    /// `again`: a resync is on, which may tell lines that are known.
+    pub(crate) fn push(&mut self, line: LogLine, again: bool) {
+        if again && self.lines.contains(&line) {
+            return;
+        }
+        self.unread += usize::from(line.level >= Level::Warn);
+        if self.lines.len() == LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    /// The lines of the level and above, oldest first.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &LogLine> {
+        self.lines.iter().filter(|line| line.level >= self.level)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shown().count()
+    }
+
+    pub(crate) fn selected(&self) -> Option<&LogLine> {
+        self.shown().nth(self.place.cursor)
+    }
+
+    pub(crate) fn go(&mut self, motion: Motion) {
+        let len = self.len();
+        self.place.go(motion, len);
+        self.unfollowed = self.place.cursor + 1 < len;
+    }
+
+    pub(crate) fn toggle_follow(&mut self) {
+        self.unfollowed = !self.unfollowed;
+    }
+
+    pub(crate) fn next_level(&mut self) {
+        self.level = match self.level {
+            Level::Debug => Level::Info,
+            Level::Info => Level::Warn,
+            Level::Warn => Level::Error,
+            Level::Error => Level::Debug,
+        };
+    }
+
+    /// Once for each drawing, however many lines came.
+    pub(crate) fn frame(&mut self, height: usize) {
+        let len = self.len();
+        if !self.unfollowed {
+            self.place.cursor = len.saturating_sub(1);
+        }
+        self.place.frame(len, height);
+    }
+}

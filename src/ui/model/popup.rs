@@ -1,0 +1,201 @@
+//! What lies over the screen and takes the keys: questions, forms, key lists.
+
+use super::line::Line;
+use super::tapes::Place;
+use crate::event::{BlockError, Ticket};
+
+pub(crate) enum Popup {
+    Prefix(Prefix),
+    Sessions(Place),
+    Help(Help),
+    Block(BlockForm),
+    Ask(Ask),
+    Pager(Pager),
+}
+
+/// A key that waits for a second one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prefix {
+    Go,
+    Fold,
+    Copy,
+}
+
+/// A question before something that cannot be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Quit,
+    ForwardAll,
+    HoldOff,
+}
+
+#[derive(Default)]
+pub(crate) struct Help {
+    /// Narrows the lines.
+    pub(crate) search: Line,
+    pub(crate) top: usize,
+}
+
+/// A long text by itself.
+pub(crate) struct Pager {
+    pub(crate) title: String,
+    pub(crate) text: String,
+    /// The text in lines of the width it is shown with.
+    pub(crate) lines: Vec<String>,
+    width: usize,
+    pub(crate) top: usize,
+    pub(crate) height: usize,
+}
+
+impl Pager {
+    pub(crate) fn new(title: String, text: String) -> Self {
+        Self { title, text, lines: Vec::new(), width: 0, top: 0, height: 0 }
+    }
+
+    /// Breaks the text anew where the width changed.
+    pub(crate) fn frame(&mut self, width: usize, height: usize) {
+        if self.width != width {
+            self.lines = self.text.lines().flat_map(|line| broken(line, width.max(1))).collect();
+            self.width = width;
+        }
+        self.height = height;
+        self.top = self.top.min(self.lines.len().saturating_sub(height));
+    }
+}
+
+fn broken(line: &str, width: usize) -> Vec<String> {
+    let (mut out, mut row, mut used) = (Vec::new(), String::new(), 0);
+    for c in line.chars() {
+        let cells = super::super::text::width(c.encode_utf8(&mut [0; 4]));
+        if used + cells > width {
+            out.push(std::mem::take(&mut row));
+            used = 0;
+        }
+        row.push(c);
+        used += cells;
+    }
+    out.push(row);
+    out
+}
+
+/// The answer that a blocked message gets, being filled in.
+pub(crate) struct BlockForm {
+    pub(crate) ticket: Ticket,
+    /// What is blocked, for the title.
+    pub(crate) what: String,
+    pub(crate) presets: &'static [Preset],
+    pub(crate) preset: usize,
+    pub(crate) code: Line,
+    pub(crate) message: Line,
+    pub(crate) data: Line,
+    pub(crate) field: Field,
+    pub(crate) fault: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Preset,
+    Code,
+    Message,
+    Data,
+}
+
+pub(crate) struct Preset {
+    pub(crate) name: &'static str,
+    /// `None`: a tool result with `isError: true`.
+    pub(crate) code: Option<i64>,
+    message: &'static str,
+}
+
+/// Codes of tapline's own stay clear of -32768..-32000, which JSON-RPC 2.0 §5.1 reserves.
+const PRESETS: [Preset; 5] = [
+    Preset { name: "blocked by operator", code: Some(-31001), message: "blocked by operator" },
+    Preset { name: "method not found", code: Some(-32601), message: "Method not found" },
+    Preset { name: "invalid params", code: Some(-32602), message: "Invalid params" },
+    Preset { name: "internal error", code: Some(-32603), message: "Internal error" },
+    Preset { name: "tool result with isError", code: None, message: "blocked by operator" },
+];
+
+impl BlockForm {
+    /// `tool`: the message belongs to a tool call, so a failed tool result is an answer too.
+    pub(crate) fn new(ticket: Ticket, what: String, tool: bool) -> Self {
+        let presets = if tool { &PRESETS[..] } else { &PRESETS[..4] };
+        let (code, message, data) = (Line::default(), Line::default(), Line::default());
+        let mut form =
+            Self { ticket, what, presets, preset: 0, code, message, data, field: Field::Preset, fault: None };
+        form.choose(0);
+        form
+    }
+
+    pub(crate) fn is_tool_result(&self) -> bool {
+        self.presets[self.preset].code.is_none()
+    }
+
+    pub(crate) fn choose(&mut self, preset: usize) {
+        self.preset = preset.min(self.presets.len() - 1);
+        let Preset { code, message, .. } = &self.presets[self.preset];
+        self.code = Line::new(&code.map(|code| code.to_string()).unwrap_or_default());
+        self.message = Line::new(message);
+        self.fault = None;
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        if self.is_tool_result() {
+            &[Field::Preset, Field::Message]
+        } else {
+            &[Field::Preset, Field::Code, Field::Message, Field::Data]
+        }
+    }
+
+    pub(crate) fn next_field(&mut self, by: isize) {
+        let fields = self.fields();
+        let position = fields.iter().position(|field| *field == self.field).unwrap_or(0);
+        let next = (position.cast_signed() + by).rem_euclid(fields.len().cast_signed());
+        self.field = fields[next.cast_unsigned()];
+    }
+
+    /// Up and down: through the presets while the cursor is there, else through the fields.
+    pub(crate) fn step(&mut self, by: isize) {
+        match (self.field, self.preset.checked_add_signed(by)) {
+            (Field::Preset, Some(preset)) if preset < self.presets.len() => self.choose(preset),
+            _ => self.next_field(by),
+        }
+    }
+
+    pub(crate) fn line(&mut self) -> Option<&mut Line> {
+        self.fault = None;
+        match self.field {
+            Field::Preset => None,
+            Field::Code => Some(&mut self.code),
+            Field::Message => Some(&mut self.message),
+            Field::Data => Some(&mut self.data),
+        }
+    }
+
+    /// What was filled in; where it is nothing that can be sent, the form says why.
+    pub(crate) fn error(&mut self) -> Option<BlockError> {
+        let message = self.message.text().to_owned();
+        if self.is_tool_result() {
+            return Some(BlockError::ToolResult { text: message });
+        }
+        let Ok(code) = self.code.text().trim().parse() else {
+            self.fault = Some("the code is not a whole number".to_owned());
+            return None;
+        };
+        let data = self.data.text().trim();
+        if let Err(fault) = super::super::json::check(data)
+            && !data.is_empty()
+        {
+            self.fault = Some(format!("data is not JSON: {} at column {}", fault.why, fault.column));
+            return None;
+        }
+        let data = (!data.is_empty()).then(|| data.to_owned());
+        Some(BlockError::JsonRpc { code, message, data })
+    }
+
+    /// The answer without asking: what `X` sends.
+    pub(crate) fn preset() -> BlockError {
+        let Preset { code, message, .. } = &PRESETS[0];
+        BlockError::JsonRpc { code: code.unwrap_or(-31001), message: (*message).to_owned(), data: None }
+    }
+}

@@ -1,0 +1,139 @@
+//! The messages of one book, in the order of their numbers. Says which row a message is, not which rows are seen.
+
+use std::sync::Arc;
+
+use crate::envelope::{Envelope, Seq};
+use crate::event::Ticket;
+
+/// One message on the list.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) envelope: Arc<Envelope>,
+    /// Of a request: its reply, once there is one.
+    pub(crate) reply: Option<Seq>,
+    pub(crate) state: RowState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowState {
+    Passed,
+    Held(Ticket),
+    /// No longer held, and not yet told what became of it.
+    Settled,
+}
+
+/// What [`Rows::put`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    Arrived,
+    Replaced,
+}
+
+/// What a row costs beside its bytes: the envelope, its head, the row itself and the allocator's share.
+const ROW_COST: usize = 540;
+
+#[derive(Default)]
+pub(crate) struct Rows {
+    rows: Vec<Row>,
+    bytes: usize,
+    /// How many left the front to stay within the budget.
+    pub(crate) older: u64,
+}
+
+impl Rows {
+    /// Sorts a whole tape in at once.
+    pub(crate) fn of_tape(envelopes: Vec<Arc<Envelope>>) -> Self {
+        let mut rows = Self::default();
+        for envelope in envelopes {
+            rows.put(envelope, RowState::Passed);
+        }
+        rows
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn at(&self, position: usize) -> Option<&Row> {
+        self.rows.get(position)
+    }
+
+    pub(crate) fn of(&self, seq: Seq) -> Option<&Row> {
+        self.find(seq).ok().map(|position| &self.rows[position])
+    }
+
+    /// Position of a message, or where it would stand.
+    pub(crate) fn find(&self, seq: Seq) -> Result<usize, usize> {
+        match self.rows.last() {
+            None => Err(0),
+            // By far the most look-ups are of what comes next.
+            Some(last) if last.envelope.seq < seq => Err(self.rows.len()),
+            Some(_) => self.rows.binary_search_by_key(&seq, |row| row.envelope.seq),
+        }
+    }
+
+    /// A message by its number: replaced in place where it is known already, as a held one is that now passed.
+    pub(crate) fn put(&mut self, envelope: Arc<Envelope>, state: RowState) -> Put {
+        let (seq, cost) = (envelope.seq, cost(&envelope));
+        if let Some(to) = &envelope.reply_to {
+            self.pair(to.seq, seq);
+        }
+        match self.find(seq) {
+            Ok(position) => {
+                let row = &mut self.rows[position];
+                self.bytes = (self.bytes + cost).saturating_sub(self::cost(&row.envelope));
+                row.envelope = envelope;
+                row.state = state;
+                Put::Replaced
+            }
+            Err(position) => {
+                self.bytes += cost;
+                self.rows.insert(position, Row { envelope, reply: None, state });
+                Put::Arrived
+            }
+        }
+    }
+
+    fn pair(&mut self, request: Seq, reply: Seq) {
+        if let Ok(position) = self.find(request) {
+            self.rows[position].reply.get_or_insert(reply);
+        }
+    }
+
+    pub(crate) fn settle(&mut self, seq: Seq) {
+        if let Ok(position) = self.find(seq) {
+            self.rows[position].state = RowState::Settled;
+        }
+    }
+
+    /// Lets the oldest eighth go when all together weigh more than the budget; answers the first number that stays.
+    pub(crate) fn trim(&mut self, budget: usize) -> Option<Seq> {
+        if self.bytes <= budget || self.rows.len() < 8 {
+            return None;
+        }
+        let held = self.rows.iter().position(|row| matches!(row.state, RowState::Held(_))).unwrap_or(usize::MAX);
+        let count = (self.rows.len() / 8).min(held);
+        self.bytes -= self.rows.drain(..count).map(|row| cost(&row.envelope)).sum::<usize>();
+        self.older += count as u64;
+        self.rows.first().map(|row| row.envelope.seq)
+    }
+
+    /// The other message of the exchange.
+    pub(crate) fn pair_of(&self, row: &Row) -> Option<&Row> {
+        self.of(row.reply.or(row.envelope.reply_to.as_ref().map(|to| to.seq))?)
+    }
+
+    /// Microseconds from a request to its reply, told on either of the two.
+    pub(crate) fn took(&self, row: &Row) -> Option<u64> {
+        let reply_to = match row.reply {
+            Some(seq) => self.of(seq)?.envelope.reply_to.as_ref(),
+            None => row.envelope.reply_to.as_ref(),
+        };
+        reply_to.map(|to| to.took)
+    }
+}
+
+fn cost(envelope: &Envelope) -> usize {
+    let original = envelope.original.as_ref().map_or(0, |message| message.raw().len());
+    envelope.message.raw().len() + original + ROW_COST
+}

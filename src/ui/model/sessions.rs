@@ -1,0 +1,101 @@
+//! The sessions, and what can be counted of each.
+
+use std::collections::HashMap;
+
+use crate::envelope::{Envelope, SessionId};
+use crate::event::{Session, SessionState};
+use crate::message::Kind;
+
+/// One session on the screen.
+pub(crate) struct Seat {
+    pub(crate) session: Session,
+    pub(crate) messages: u64,
+    pub(crate) errors: u64,
+    /// Came while nobody looked.
+    pub(crate) unread: u64,
+}
+
+impl Seat {
+    /// What a person would call it: the server, else the end of where it goes.
+    pub(crate) fn title(&self) -> &str {
+        match &self.session.server {
+            Some(server) if !server.name.is_empty() => &server.name,
+            _ => upstream_name(&self.session.upstream),
+        }
+    }
+
+    pub(crate) fn closed(&self) -> Option<&str> {
+        match &self.session.state {
+            SessionState::Closed { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// `http://host:1/mcp` → `host:1/mcp`; `python -m server` stays.
+pub(crate) fn upstream_name(upstream: &str) -> &str {
+    upstream.split_once("://").map_or(upstream, |(_, rest)| rest)
+}
+
+#[derive(Default)]
+pub(crate) struct Sessions {
+    seats: Vec<Seat>,
+    by_id: HashMap<SessionId, usize>,
+}
+
+impl Sessions {
+    pub(crate) fn put(&mut self, session: Session) {
+        match self.by_id.get(&session.id) {
+            Some(position) => self.seats[*position].session = session,
+            None => {
+                self.by_id.insert(session.id, self.seats.len());
+                self.seats.push(Seat { session, messages: 0, errors: 0, unread: 0 });
+            }
+        }
+    }
+
+    pub(crate) fn close(&mut self, id: SessionId, reason: String) {
+        if let Some(seat) = self.get_mut(id) {
+            seat.session.state = SessionState::Closed { reason };
+        }
+    }
+
+    pub(crate) fn count(&mut self, envelope: &Envelope, seen: bool) {
+        if let Some(seat) = self.get_mut(envelope.session) {
+            seat.messages += 1;
+            seat.unread += u64::from(!seen);
+            seat.errors += u64::from(envelope.kind() == Kind::Error);
+        }
+    }
+
+    pub(crate) fn read(&mut self, only: Option<SessionId>) {
+        for seat in &mut self.seats {
+            if only.is_none_or(|only| seat.session.id == only) {
+                seat.unread = 0;
+            }
+        }
+    }
+
+    /// Unread counts outlive a resync: they are the reader's, not the core's.
+    pub(crate) fn keep_unread(&mut self, old: &Self) {
+        for seat in &mut self.seats {
+            seat.unread = old.get(seat.session.id).map_or(0, |old| old.unread);
+        }
+    }
+
+    pub(crate) fn all(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.seats.iter().filter(|seat| seat.closed().is_none()).count()
+    }
+
+    pub(crate) fn get(&self, id: SessionId) -> Option<&Seat> {
+        self.by_id.get(&id).map(|position| &self.seats[*position])
+    }
+
+    fn get_mut(&mut self, id: SessionId) -> Option<&mut Seat> {
+        self.by_id.get(&id).map(|position| &mut self.seats[*position])
+    }
+}

@@ -1,0 +1,152 @@
+//! The tapes, and the one that is being played.
+
+use std::path::{Path, PathBuf};
+
+use super::motion::{Motion, window};
+use super::rows::Rows;
+use crate::event::{ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, TapeInfo, Timestamp};
+
+/// A place in a plain list.
+#[derive(Default)]
+pub(crate) struct Place {
+    pub(crate) cursor: usize,
+    pub(crate) top: usize,
+    pub(crate) height: usize,
+}
+
+impl Place {
+    pub(crate) fn go(&mut self, motion: Motion, len: usize) {
+        self.cursor = motion.from(self.cursor, len, self.height);
+    }
+
+    pub(crate) fn frame(&mut self, len: usize, height: usize) {
+        self.height = height;
+        self.cursor = self.cursor.min(len.saturating_sub(1));
+        self.top = window(self.top, self.cursor, len, height);
+    }
+}
+
+pub(crate) struct Tapes {
+    /// `None` until the core answered.
+    pub(crate) list: Option<Vec<TapeInfo>>,
+    pub(crate) place: Place,
+    pub(crate) replay: Option<Replay>,
+    pub(crate) speed: Speed,
+}
+
+impl Default for Tapes {
+    fn default() -> Self {
+        Self { list: None, place: Place::default(), replay: None, speed: Speed::Max }
+    }
+}
+
+/// A tape opened for reading.
+pub(crate) struct OpenTape {
+    pub(crate) path: PathBuf,
+    pub(crate) rows: Rows,
+    pub(crate) problems: Vec<String>,
+    pub(crate) started: Option<Timestamp>,
+}
+
+/// One playing of a tape.
+pub(crate) struct Replay {
+    pub(crate) tape: PathBuf,
+    pub(crate) target: String,
+    pub(crate) steps: usize,
+    pub(crate) reports: Vec<StepReport>,
+    pub(crate) end: Option<Result<ReplaySummary, String>>,
+    pub(crate) place: Place,
+    /// The cursor was moved by hand: it no longer goes with the newest step.
+    pub(crate) unfollowed: bool,
+}
+
+impl Replay {
+    pub(crate) fn runs(&self) -> bool {
+        self.end.is_none()
+    }
+
+    pub(crate) fn count(&self, verdict: StepVerdict) -> usize {
+        self.reports.iter().filter(|report| report.verdict == verdict).count()
+    }
+
+    pub(crate) fn selected(&self) -> Option<&StepReport> {
+        self.reports.get(self.place.cursor)
+    }
+
+    pub(crate) fn go(&mut self, motion: Motion) {
+        self.place.go(motion, self.reports.len());
+        self.unfollowed = self.place.cursor + 1 < self.reports.len();
+    }
+
+    /// The next step that failed, from the top again after the last.
+    pub(crate) fn next_fail(&mut self) {
+        let len = self.reports.len();
+        let after = (1..=len).map(|by| (self.place.cursor + by) % len);
+        if let Some(position) = { after }.find(|at| self.reports[*at].verdict == StepVerdict::Fail) {
+            self.place.cursor = position;
+            self.unfollowed = true;
+        }
+    }
+
+    fn step(&mut self, report: StepReport) {
+        self.reports.push(report);
+        if !self.unfollowed {
+            self.place.cursor = self.reports.len() - 1;
+        }
+    }
+}
+
+impl Tapes {
+    pub(crate) fn selected(&self) -> Option<&TapeInfo> {
+        self.list.as_ref()?.get(self.place.cursor)
+    }
+
+    pub(crate) fn listed(&mut self, list: Vec<TapeInfo>) {
+        let path = self.selected().map(|tape| tape.path.clone());
+        self.place.cursor = list.iter().position(|tape| Some(&tape.path) == path.as_ref()).unwrap_or(0);
+        self.list = Some(list);
+    }
+
+    pub(crate) fn started(&self, path: &Path) -> Option<Timestamp> {
+        self.list.as_ref()?.iter().find(|tape| tape.path == path).map(|tape| tape.started)
+    }
+
+    pub(crate) fn running(&self) -> bool {
+        self.replay.as_ref().is_some_and(Replay::runs)
+    }
+
+    pub(crate) fn heard(&mut self, event: ReplayEvent) {
+        match (event, &mut self.replay) {
+            (ReplayEvent::Started { tape, target, steps }, _) => {
+                let (reports, place) = (Vec::new(), Place::default());
+                self.replay = Some(Replay { tape, target, steps, reports, end: None, place, unfollowed: false });
+            }
+            (ReplayEvent::Step(report), Some(replay)) => replay.step(report),
+            (ReplayEvent::Finished(summary), Some(replay)) => replay.end = Some(Ok(summary)),
+            (ReplayEvent::Failed { why }, Some(replay)) => replay.end = Some(Err(why)),
+            (_, None) => {}
+        }
+    }
+
+    pub(crate) fn next_speed(&mut self) {
+        self.speed = match self.speed {
+            Speed::Max => Speed::Times(1.0),
+            Speed::Times(times) if times < 2.0 => Speed::Times(2.0),
+            Speed::Times(times) if times < 10.0 => Speed::Times(10.0),
+            Speed::Times(_) => Speed::Max,
+        };
+    }
+
+    pub(crate) fn speed_words(&self) -> String {
+        match self.speed {
+            Speed::Max => "flat out".to_owned(),
+            Speed::Times(times) => format!("x{times}"),
+        }
+    }
+}
+
+/// The file's name without what every tape's name ends with.
+pub(crate) fn tape_title(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.strip_suffix(".jsonl").unwrap_or(&name).trim_end_matches(".tape").to_owned()
+}

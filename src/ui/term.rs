@@ -1,0 +1,273 @@
+//! The real terminal: taking it, giving it back in every case, reading keys, copying, the operator's own editor.
+
+use std::io::{self, IsTerminal as _, Write as _, stdout};
+use std::process::Command as Process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::cursor::Show;
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, poll, read};
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use super::{Desk, Exit, Input, Screen, Settings, run};
+use crate::event::{Command, FeedReader};
+
+/// How often the key thread looks whether it is to rest or to end.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Takes the terminal, shows the screen on it until that ends, and gives the terminal back.
+///
+/// # Errors
+/// Where there is no terminal, or it cannot be written to.
+pub fn show(
+    settings: Settings,
+    feed: FeedReader,
+    (keys, input): (Sender<Input>, Receiver<Input>),
+    mut commands: impl FnMut(Command),
+) -> io::Result<Exit> {
+    if !stdout().is_terminal() {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "stdout is no terminal"));
+    }
+    restore_on_panic();
+    let taken = Taken::take()?;
+    let reading = Reading::start(keys)?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(Frames::default()))?;
+    let mut desk = Console { reading: &reading };
+    let exit = run(Screen { terminal: &mut terminal, feed, input, commands: &mut commands, desk: &mut desk, settings });
+    drop(reading);
+    drop(taken);
+    tell_late_panics();
+    exit
+}
+
+/// What is written between two flushes goes out in one piece, marked as one update, so that no half frame is seen.
+/// Terminals that do not know the marks ignore them.
+#[derive(Default)]
+struct Frames(Vec<u8>);
+
+impl io::Write for Frames {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let frame = [b"\x1b[?2026h", &*std::mem::take(&mut self.0), b"\x1b[?2026l"].concat();
+        let mut out = stdout().lock();
+        out.write_all(&frame)?;
+        out.flush()
+    }
+}
+
+/// The terminal in raw mode on its other screen; given back on drop.
+struct Taken;
+
+impl Taken {
+    fn take() -> io::Result<Self> {
+        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::Relaxed);
+        let taken = Self;
+        execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        Ok(taken)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Once only: a second time would put the cursor back over what was written since. Does what can be done, as nobody
+/// is left to hear of a failure.
+fn restore() {
+    if !TAKEN.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+}
+
+/// A panic of the screen gives the terminal back first, so that its message can be read. A panic of another thread
+/// does not end the program: its message waits until the screen is gone.
+fn restore_on_panic() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    *lock(&SCREEN_THREAD) = Some(std::thread::current().id());
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let screen = *lock(&SCREEN_THREAD);
+            if screen.is_some_and(|screen| screen != std::thread::current().id()) {
+                return lock(&LATE).push(panic.to_string());
+            }
+            if screen.is_some() {
+                restore();
+            }
+            before(panic);
+        }));
+    });
+}
+
+/// The thread that has the terminal, while one has.
+static SCREEN_THREAD: Mutex<Option<ThreadId>> = Mutex::new(None);
+/// Messages of panics that happened behind the screen.
+static LATE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell_late_panics() {
+    *lock(&SCREEN_THREAD) = None;
+    for message in lock(&LATE).drain(..) {
+        let _ = writeln!(io::stderr(), "{message}");
+    }
+}
+
+/// The thread that reads keys. It can be made to rest while another program has the terminal.
+struct Reading {
+    state: Arc<ReadingState>,
+}
+
+#[derive(Default)]
+struct ReadingState {
+    ended: AtomicBool,
+    pause: Mutex<Pause>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Pause {
+    wanted: bool,
+    /// The thread is not reading now.
+    rests: bool,
+}
+
+impl Reading {
+    fn start(keys: Sender<Input>) -> io::Result<Self> {
+        let state = Arc::new(ReadingState::default());
+        let theirs = state.clone();
+        std::thread::Builder::new().name("keys".to_owned()).spawn(move || theirs.read(&keys))?;
+        Ok(Self { state })
+    }
+
+    /// Returns once nobody reads keys any more.
+    fn pause(&self) {
+        let mut pause = self.state.lock();
+        pause.wanted = true;
+        while !pause.rests && !self.state.ended.load(Ordering::Relaxed) {
+            let waited = self.state.changed.wait_timeout(pause, LOOK);
+            pause = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn resume(&self) {
+        self.state.lock().wanted = false;
+        self.state.changed.notify_all();
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.state.ended.store(true, Ordering::Relaxed);
+        self.resume();
+    }
+}
+
+impl ReadingState {
+    fn lock(&self) -> MutexGuard<'_, Pause> {
+        lock(&self.pause)
+    }
+
+    /// A terminal that went away is an end like any other: the channel closes.
+    fn read(&self, keys: &Sender<Input>) {
+        while !self.ended.load(Ordering::Relaxed) {
+            self.rest();
+            match poll(LOOK) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let Ok(event) = read() else { break };
+                    if keys.send(Input::Terminal(event)).is_err() {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            let _ = keys.send(Input::Terminate);
+        }
+    }
+
+    fn rest(&self) {
+        let mut pause = self.lock();
+        while pause.wanted && !self.ended.load(Ordering::Relaxed) {
+            pause.rests = true;
+            self.changed.notify_all();
+            pause = self.changed.wait(pause).unwrap_or_else(PoisonError::into_inner);
+        }
+        pause.rests = false;
+    }
+}
+
+struct Console<'a> {
+    reading: &'a Reading,
+}
+
+impl Desk for Console<'_> {
+    /// By OSC 52, which the terminal at the operator's end understands, over ssh too.
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(stdout(), CopyToClipboard::to_clipboard_from(text))
+    }
+
+    fn edit(&mut self, text: &str) -> io::Result<String> {
+        let path = std::env::temp_dir().join(format!("tapline-{}.json", std::process::id()));
+        write_private(&path, text)?;
+        self.reading.pause();
+        restore();
+        let status = editor_process(&path).status();
+        let taken = Taken::take();
+        self.reading.resume();
+        // From here on the outer guard gives it back.
+        std::mem::forget(taken?);
+        let edited = std::fs::read_to_string(&path);
+        let _ = std::fs::remove_file(&path);
+        let status = status?;
+        if !status.success() {
+            return Err(io::Error::other(format!("the editor ended with {status}")));
+        }
+        edited.map(|text| text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
+    }
+}
+
+/// The message may hold secrets: for the operator's eyes only, and never through a file that waited there.
+fn write_private(path: &std::path::Path, text: &str) -> io::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
+
+/// `$VISUAL` or `$EDITOR`, which may have arguments.
+fn editor_process(path: &std::path::Path) -> Process {
+    let set = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
+    let line = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".to_owned());
+    let mut words = line.split_whitespace();
+    let mut process = Process::new(words.next().unwrap_or("vi"));
+    process.args(words).arg(path);
+    process
+}

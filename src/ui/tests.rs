@@ -1,0 +1,7 @@
+//! The screen as a person uses it: events and keys in, commands and pictures out.
+
+mod keys;
+mod pictures;
+mod rig;
+mod robust;
+mod run;

@@ -1,0 +1,334 @@
+//! Keys in, commands out.
+
+use std::sync::Arc;
+
+use super::rig::{Rig, World, busy, busy_with, held, session, session_id, tapes, text_result};
+use crate::envelope::{Author, Direction, Outcome, Seq, Via};
+use crate::event::{BlockError, Command, Decision, Event, OnQuit, Then, Ticket};
+use crate::message::Message;
+use crate::ui::model::{Effect, Pane, Screen};
+use crate::ui::{Exit, Settings};
+
+/// The one command that the keys lead to.
+fn command(rig: &mut Rig, keys: &str) -> Command {
+    rig.commands();
+    let mut commands = rig.press(keys).commands();
+    assert_eq!(commands.len(), 1, "{keys}: {commands:?}");
+    commands.remove(0)
+}
+
+fn settled(rig: &mut Rig, keys: &str) -> (Ticket, Decision, Then) {
+    match command(rig, keys) {
+        Command::Settle { ticket, decision, then } => (ticket, decision, then),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_queue_decides() {
+    for (keys, expected) in [
+        ("2 a", "Forward, Nothing"),
+        ("2 s", "Forward, HoldNext"),
+        ("2 o", "Forward, HoldReply"),
+        ("2 d", "Drop, Nothing"),
+        ("2 b enter", r#"Block(JsonRpc { code: -31001, message: "blocked by operator", data: None }), Nothing"#),
+        ("2 X", r#"Block(JsonRpc { code: -31001, message: "blocked by operator", data: None }), Nothing"#),
+        ("2 b down enter", r#"Block(JsonRpc { code: -32601, message: "Method not found", data: None }), Nothing"#),
+        ("2 b down down down down enter", r#"Block(ToolResult { text: "blocked by operator" }), Nothing"#),
+        ("2 e ctrl-s", "Forward, Nothing"),
+    ] {
+        let mut rig = busy(120, 36);
+        let (ticket, decision, then) = settled(&mut rig, keys);
+        assert_eq!(ticket, Ticket(1), "{keys}");
+        assert_eq!(format!("{decision:?}, {then:?}"), expected, "{keys}");
+    }
+}
+
+#[test]
+fn deciding_goes_on_to_the_next_held_message_and_decides_none_twice() {
+    let mut rig = busy(120, 36);
+    rig.press("2 a a a");
+    let commands = rig.commands();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    let Command::Settle { ticket, .. } = &commands[1] else { panic!("{commands:?}") };
+    assert_eq!(*ticket, Ticket(2));
+}
+
+#[test]
+fn a_held_message_is_forwarded_from_the_list() {
+    let mut rig = busy(120, 36);
+    let (ticket, ..) = settled(&mut rig, ": 1 1 9 7 enter a");
+    assert_eq!(ticket, Ticket(1));
+    assert!(matches!(command(&mut rig, "A"), Command::ForwardAll));
+}
+
+#[test]
+fn an_edit_is_sent_compact_as_it_came() {
+    let mut rig = busy(120, 36);
+    rig.press("2 e");
+    let editor = rig.model.editor.as_mut().unwrap();
+    let text = editor.text().replace("/etc/hosts", "/tmp/x");
+    editor.replace(&text);
+    let (_, decision, _) = settled(&mut rig, "ctrl-s");
+    let Decision::Edit(message) = decision else { panic!("{decision:?}") };
+    assert_eq!(
+        String::from_utf8_lossy(message.raw()),
+        r#"{"jsonrpc":"2.0","id":44,"method":"tools/call","params":{"name":"write_file","arguments":{"path":"/tmp/x","text":"127.0.0.1 localhost"}}}"#
+    );
+}
+
+#[test]
+fn what_does_not_parse_is_sent_only_raw() {
+    let mut rig = busy(120, 36);
+    rig.press("2 e end backspace ctrl-s");
+    assert_eq!(rig.sent(), "");
+    assert!(rig.model.editor.is_some());
+    let (_, decision, _) = settled(&mut rig, "ctrl-x");
+    let Decision::Edit(message) = decision else { panic!("{decision:?}") };
+    assert!(message.raw().starts_with(b"\n  \"jsonrpc\""), "{message:?}");
+}
+
+#[test]
+fn a_draft_is_kept_sent_and_forgotten() {
+    let mut rig = busy(120, 36);
+    rig.press("2 e");
+    let editor = rig.model.editor.as_mut().unwrap();
+    let text = editor.text().replace("44", "45");
+    editor.replace(&text);
+    assert_eq!(editor.verdict.warning.as_deref(), Some("id changed 44 -> 45, its sender cannot match the reply"));
+    rig.press("esc");
+    assert!(rig.model.has_draft());
+    rig.press("e");
+    assert!(rig.model.editor.as_ref().unwrap().text().contains("45"));
+    let (_, decision, _) = settled(&mut rig, "esc a");
+    assert!(matches!(decision, Decision::Edit(message) if message.id().unwrap().token() == "45"));
+    let mut rig = busy(120, 36);
+    rig.press("2 e end backspace esc V");
+    assert!(matches!(settled(&mut rig, "a").1, Decision::Forward));
+}
+
+#[test]
+fn the_block_form_checks_what_is_filled_in() {
+    let mut rig = busy(120, 36);
+    rig.press("2 b tab ctrl-u").typing("x").press("enter");
+    assert_eq!(rig.sent(), "");
+    rig.press("ctrl-u").typing("-7").press("tab ctrl-u").typing("no").press("tab").typing("{").press("enter");
+    assert_eq!(rig.sent(), "");
+    rig.typing("}");
+    let (_, decision, _) = settled(&mut rig, "enter");
+    let expected = BlockError::JsonRpc { code: -7, message: "no".to_owned(), data: Some("{}".to_owned()) };
+    assert!(matches!(decision, Decision::Block(error) if error == expected));
+}
+
+#[test]
+fn a_past_request_is_sent_again_from_itself_or_its_reply() {
+    for number in ["1 1 8 9", "1 1 9 0"] {
+        let mut rig = busy(120, 36);
+        let keys = format!(": {number} enter r");
+        let Command::Send { session, message } = command(&mut rig, &keys) else { panic!("{keys}") };
+        assert_eq!(session, session_id(1));
+        assert_eq!(message.name(), Some("search"));
+    }
+    let mut rig = busy(120, 36);
+    let Command::Send { message, .. } = command(&mut rig, ": 1 1 8 9 enter e ctrl-s") else { panic!() };
+    assert_eq!(message.raw().len(), 115, "untouched, so the bytes that came");
+}
+
+#[test]
+fn holding_is_typed_toggled_and_asked() {
+    let mut rig = Rig::new(120, 36);
+    let Command::SetHolding(holding) = command(&mut rig, "i enter") else { panic!() };
+    assert_eq!((holding.on, holding.filter.as_str()), (true, "~m tools/call"));
+    let mut rig = busy(120, 36);
+    assert_eq!(rig.press("I").sent(), "", "held messages: it asks");
+    let commands = rig.press("f").commands();
+    assert!(matches!(&commands[..], [Command::SetHolding(holding), Command::ForwardAll] if !holding.on));
+}
+
+#[test]
+fn quitting_asks_only_while_something_is_held() {
+    let quits = |rig: &mut Rig, keys: &str, expected| {
+        rig.effects.clear();
+        rig.press(keys);
+        let [Effect::Command(Command::Quit { held }), Effect::Exit(exit)] = &rig.effects[..] else {
+            panic!("{keys}: {:?}", rig.effects)
+        };
+        assert_eq!((*held, *exit), (expected, Exit::Quit), "{keys}");
+    };
+    quits(&mut Rig::new(120, 36), "Q", OnQuit::Forward);
+    quits(&mut busy(120, 36), "Q f", OnQuit::Forward);
+    quits(&mut busy(120, 36), "Q x", OnQuit::Fail);
+    quits(&mut busy(120, 36), "ctrl-c ctrl-c", OnQuit::Forward);
+    let preset = Settings { on_quit: Some(OnQuit::Fail), ..Settings::default() };
+    quits(&mut busy_with(120, 36, &preset), "Q", OnQuit::Fail);
+    assert_eq!(busy(120, 36).press("Q esc ctrl-c j ctrl-c").sent(), "", "another key between takes it back");
+}
+
+#[test]
+fn a_filter_is_applied_as_it_is_typed_and_taken_back() {
+    let mut rig = busy(120, 36);
+    let shown = |rig: &Rig| rig.model.list().len(rig.model.book().0);
+    rig.press("f").typing("~m tools/call");
+    assert_eq!(shown(&rig), 8);
+    rig.typing(" & (");
+    assert_eq!(shown(&rig), 8, "the last good one stays");
+    assert!(rig.model.bar.as_ref().unwrap().error.is_some());
+    rig.press("enter");
+    assert!(rig.model.bar.is_some(), "an error cannot be kept");
+    rig.press("esc");
+    assert_eq!(shown(&rig), 13);
+    rig.press("f").typing("~e").press("enter T");
+    assert_eq!(shown(&rig), 13);
+    rig.press("T");
+    assert_eq!(shown(&rig), 1);
+    rig.press(": 1 1 9 3 enter");
+    assert_eq!(rig.model.selected().unwrap().envelope.seq, Seq(1193), "asked for by number it is shown all the same");
+}
+
+#[test]
+fn following_stops_and_counts_and_resumes() {
+    let mut rig = busy(120, 36);
+    rig.press("k");
+    let mut world = World::new();
+    world.seq = 1199;
+    for _ in 0..3 {
+        let call = world.call(1, 50, "search", "{}");
+        rig.hear(Event::Passed(Arc::new(call)));
+    }
+    assert_eq!(rig.model.list().unseen, 3);
+    assert_eq!(rig.model.selected().unwrap().envelope.seq, Seq(1198), "the cursor stays on its message");
+    assert!(rig.picture().contains("3 new below"));
+    rig.press("G");
+    assert_eq!((rig.model.list().unseen, rig.model.selected().unwrap().envelope.seq), (0, Seq(1202)));
+}
+
+#[test]
+fn unread_is_counted_for_each_session() {
+    let mut rig = busy(120, 36);
+    rig.press("s j enter");
+    let mut world = World::new();
+    world.seq = 1199;
+    for session in [1, 2, 2] {
+        let call = world.call(session, 50, "search", "{}");
+        rig.hear(Event::Passed(Arc::new(call)));
+    }
+    let unread: Vec<u64> = rig.model.facts.sessions.all().iter().map(|seat| seat.unread).collect();
+    assert_eq!(unread, [0, 2, 0]);
+    rig.press("s k enter");
+    assert_eq!(rig.model.facts.sessions.all()[1].unread, 0);
+}
+
+#[test]
+fn a_client_that_leaves_releases_its_ticket_and_the_row_says_so() {
+    let mut rig = Rig::new(120, 36);
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    let mut world = World::new();
+    let call = world.call(1, 44, "write_file", "{}");
+    rig.hear(held(1, call.clone(), 3));
+    rig.press("2 e");
+    let mut gone = call;
+    gone.outcome = Outcome::Abandoned;
+    gone.held = Some(3_000_000);
+    rig.hear(Event::Settled { ticket: Ticket(1) });
+    rig.hear(Event::Passed(Arc::new(gone)));
+    assert!(rig.picture().contains("not held any more"));
+    assert_eq!(rig.press("ctrl-s").sent(), "");
+    let queue = rig.press("esc").picture();
+    assert!(queue.contains("gone while held after 3s"), "{queue}");
+    let list = rig.press("1").picture();
+    assert!(list.contains("gone while held"), "{list}");
+    assert_eq!(rig.model.facts.rows.len(), 1, "the same row, replaced");
+}
+
+#[test]
+fn the_pair_is_one_key_away() {
+    let mut rig = busy(120, 36);
+    let at = |rig: &mut Rig, keys: &str| rig.press(keys).model.selected().unwrap().envelope.seq.0;
+    assert_eq!(at(&mut rig, ": 1 1 9 4 enter p"), 1195);
+    assert_eq!(at(&mut rig, "p"), 1194);
+    assert_eq!(at(&mut rig, "g e"), 1195);
+    assert_eq!(at(&mut rig, "g h"), 1197);
+    assert_eq!(at(&mut rig, "g g"), 1187);
+}
+
+#[test]
+fn a_reply_that_comes_is_beside_its_request_at_once() {
+    let mut rig = Rig::new(120, 36);
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    let mut world = World::new();
+    let call = world.call(1, 44, "read_file", "{}");
+    rig.hear(Event::Passed(Arc::new(call.clone())));
+    rig.press("F");
+    assert!(rig.picture().contains("8s.."), "open for so long");
+    assert!(!rig.picture().contains("Pair"));
+    let reply = world.reply(&call, 12, &text_result("new"));
+    rig.hear(Event::Passed(Arc::new(reply)));
+    assert!(rig.picture().contains("Pair"));
+    assert!(!rig.picture().contains("8s.."));
+    assert!(rig.press("enter l l l").picture().contains(r#"text  "new""#));
+}
+
+#[test]
+fn things_are_copied() {
+    for (keys, expected) in [
+        (": 1 1 8 9 enter y i", "41"),
+        (
+            ": 1 1 8 9 enter y y",
+            r#"{"jsonrpc":"2.0","id":41,"method":"tools/call","params":{"name":"search","arguments":{"query":"retry","limit":20}}}"#,
+        ),
+        (": 1 1 8 9 enter enter j j y p", ".method"),
+        (": 1 1 8 9 enter enter j j y v", "tools/call"),
+        (": 1 1 9 5 enter y b", "{\n  \"code\": -32603,\n  \"message\": \"not a repository\"\n}"),
+    ] {
+        let mut rig = busy(120, 36);
+        rig.press(keys);
+        assert!(matches!(&rig.effects[..], [Effect::Copy(text)] if text == expected), "{keys}: {:?}", rig.effects);
+    }
+}
+
+#[test]
+fn tapes_are_listed_opened_and_played() {
+    let mut rig = busy(120, 36);
+    assert!(matches!(command(&mut rig, "4"), Command::ListTapes));
+    rig.hear(Event::Tapes(tapes()));
+    assert!(
+        matches!(command(&mut rig, "j enter"), Command::OpenTape(path) if path.ends_with("20260314T100400Z-127.0.0.1-9000-1f2e3d4c.tape.jsonl"))
+    );
+    assert!(matches!(command(&mut rig, "space"), Command::Replay { .. }));
+    for event in super::pictures::replay() {
+        rig.hear(Event::Replay(event));
+    }
+    assert!(matches!(command(&mut rig, "space"), Command::StopReplay));
+    rig.press("n");
+    assert_eq!(rig.model.step().unwrap().step, 3);
+    assert!(matches!(command(&mut rig, "tab enter"), Command::OpenTape(path) if path.ends_with("demo.tape.jsonl")));
+}
+
+#[test]
+fn back_leads_out_of_everything() {
+    let mut rig = busy(120, 36);
+    rig.press("enter +");
+    assert_eq!((rig.model.pane, rig.model.zoomed), (Pane::Detail, true));
+    rig.press("esc esc 2 enter q q");
+    assert_eq!((rig.model.pane, rig.model.zoomed, rig.model.screen), (Pane::List, false, Screen::Messages));
+    assert_eq!(rig.sent(), "");
+}
+
+#[test]
+fn a_reply_that_was_edited_shows_what_changed() {
+    let mut rig = Rig::new(120, 36);
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    let mut world = World::new();
+    let call = world.call(1, 44, "read_file", "{}");
+    let mut reply = world.reply(&call, 12, &text_result("new"));
+    reply.original = Some(Message::new(String::from_utf8_lossy(reply.message.raw()).replace("new", "old")));
+    reply.outcome = Outcome::Edited(Author::Operator);
+    assert_eq!(reply.direction, Direction::ToClient);
+    rig.hear(Event::Passed(Arc::new(call)));
+    rig.hear(Event::Passed(Arc::new(reply)));
+    let picture = rig.press("enter h h").picture();
+    assert!(
+        picture.contains(r#"-         "text": "old""#) && picture.contains(r#"+         "text": "new""#),
+        "{picture}"
+    );
+}

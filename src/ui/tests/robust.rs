@@ -1,0 +1,221 @@
+//! Whatever is pressed, whatever the size, whatever a peer sends.
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use proptest::prelude::*;
+
+use super::rig::{Rig, World, busy, busy_events, busy_with, held, session, tapes};
+use crate::envelope::{Direction, Seq, Via};
+use crate::event::{Event, Level, LogLine};
+use crate::ui::Settings;
+use crate::ui::keymap::{BINDINGS, Context};
+use crate::ui::model::Change;
+
+fn any_key() -> impl Strategy<Value = KeyEvent> {
+    let special = prop_oneof![
+        Just(KeyCode::Enter),
+        Just(KeyCode::Esc),
+        Just(KeyCode::Tab),
+        Just(KeyCode::BackTab),
+        Just(KeyCode::Backspace),
+        Just(KeyCode::Delete),
+        Just(KeyCode::Up),
+        Just(KeyCode::Down),
+        Just(KeyCode::Left),
+        Just(KeyCode::Right),
+        Just(KeyCode::Home),
+        Just(KeyCode::End),
+        Just(KeyCode::PageUp),
+        Just(KeyCode::PageDown),
+    ];
+    let typed = prop::sample::select("1246abdefghijklmnopqrstvxyzAFGIQTVX?:+ {}\"~&(é家".chars().collect::<Vec<_>>());
+    let code = prop_oneof![special, typed.prop_map(KeyCode::Char)];
+    let modifiers = prop_oneof![4 => Just(KeyModifiers::NONE), 1 => Just(KeyModifiers::CONTROL)];
+    (code, modifiers).prop_map(|(code, modifiers)| KeyEvent::new(code, modifiers))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_keys_at_no_size_break_it(
+        sizes in prop::collection::vec((1u16..200, 1u16..60), 1..4),
+        keys in prop::collection::vec(any_key(), 0..60),
+    ) {
+        let mut rig = busy(120, 36);
+        rig.hear(Event::Tapes(tapes()));
+        for event in super::pictures::replay() {
+            rig.hear(Event::Replay(event));
+        }
+        let share = keys.len() / sizes.len() + 1;
+        for ((width, height), keys) in sizes.into_iter().zip(keys.chunks(share)) {
+            rig.resize(width, height);
+            for key in keys {
+                rig.event(*key);
+            }
+            rig.picture();
+        }
+    }
+}
+
+#[test]
+fn every_size_is_drawn() {
+    for keys in [
+        "",
+        "enter",
+        "2",
+        "2 e",
+        "2 b",
+        "4",
+        "6",
+        "?",
+        "s",
+        "Q",
+        "f",
+        "g",
+        "tab",
+        "+",
+        ": 1 1 9 3 enter enter j j j j j j j j enter",
+    ] {
+        for (width, height) in [(1, 1), (5, 2), (20, 5), (40, 10), (40, 12), (60, 16), (59, 15), (110, 20), (200, 60)] {
+            let mut rig = busy(width, height);
+            rig.press(keys).picture();
+        }
+    }
+}
+
+#[test]
+fn a_small_window_shows_one_pane_and_the_smallest_one_line() {
+    let mut rig = busy(50, 14);
+    assert!(rig.picture().contains("method / name"));
+    assert!(!rig.picture().contains("[Tree]"));
+    assert!(rig.press("enter").picture().contains("[Tree]"));
+    let mut tiny = busy(30, 6);
+    assert_eq!(tiny.picture().trim_end(), "2 held  1 err  13 msgs  2.6/s");
+}
+
+#[test]
+fn ascii_is_ascii() {
+    let settings = Settings { ascii: true, mono: true, ..Settings::default() };
+    for keys in ["", "2", "4", "6", "?", "s", "2 b", "enter"] {
+        let picture = busy_with(120, 36, &settings).press(keys).picture().replace("页面", "");
+        assert!(picture.is_ascii(), "{keys}: {picture}");
+    }
+}
+
+#[test]
+fn mono_has_no_colour() {
+    let settings = Settings { mono: true, ..Settings::default() };
+    for keys in ["", "2", "2 e", "2 b", "4", "6", "?", "s"] {
+        let mut rig = busy_with(120, 36, &settings);
+        rig.press(keys);
+        assert!(rig.buffer().content.iter().all(|cell| cell.fg == ratatui::style::Color::Reset), "{keys}");
+    }
+}
+
+/// Colours the window, rings, renames it, reorders text, deletes.
+const HOSTILE: &str = "\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}gnp.exe\u{8}\u{7f}";
+
+#[test]
+fn control_bytes_of_a_peer_never_reach_the_terminal() {
+    let mut rig = Rig::new(120, 36);
+    let mut hostile = session(1, HOSTILE, (HOSTILE, HOSTILE), Via::Http);
+    hostile.upstream = HOSTILE.to_owned();
+    rig.hear(Event::Listening { url: HOSTILE.to_owned(), upstream: HOSTILE.to_owned() });
+    rig.hear(Event::SessionOpened(hostile));
+    let mut world = World::new();
+    let text = serde_json::Value::from(HOSTILE);
+    let escaped = format!(r#"{{"jsonrpc":"2.0","id":{text},"method":{text},"params":{{{text}:{text}}}}}"#);
+    let call = world.message(1, Direction::ToServer, &escaped);
+    let failed = world.reply(&call, 1, &format!(r#""error":{{"code":1,"message":{text}}}"#));
+    let raw = world.message(1, Direction::ToClient, HOSTILE);
+    rig.hear(Event::Passed(Arc::new(call.clone())));
+    rig.hear(Event::Passed(Arc::new(failed)));
+    rig.hear(Event::Passed(Arc::new(raw.clone())));
+    rig.hear(Event::Log(LogLine::new(Level::Error, HOSTILE, HOSTILE)));
+    let mut again = (call, raw);
+    (again.0.seq, again.1.seq) = (Seq(2000), Seq(2001));
+    rig.hear(held(1, again.0, 1));
+    rig.hear(held(2, again.1, 1));
+    for keys in ["", "k k k k", "enter", "l", "l", "esc 2", "e", "esc b", "esc j", "e", "esc 6", "1 s", "esc ?"] {
+        rig.press(keys);
+        let broken = |symbol: &str| symbol.chars().any(|c| crate::ui::text::is_unsafe(c) && c != '\u{200d}');
+        let bad: Vec<String> =
+            rig.buffer().content.iter().map(|cell| cell.symbol().to_owned()).filter(|s| broken(s)).collect();
+        assert_eq!(bad, Vec::<String>::new(), "{keys}");
+    }
+}
+
+#[test]
+fn every_key_of_a_context_is_there_once() {
+    for context in Context::ALL {
+        let mut seen: Vec<&str> = Vec::new();
+        for binding in BINDINGS.iter().filter(|binding| binding.on == context) {
+            assert!(!binding.help.is_empty());
+            for key in binding.keys {
+                // A key may mean one thing or another by what is selected.
+                let split = [("enter", Context::Detail), ("space", Context::Tapes)];
+                assert!(!seen.contains(key) || split.contains(&(*key, context)), "{context:?} {key}");
+                seen.push(key);
+            }
+        }
+    }
+    assert!(BINDINGS.iter().all(|binding| Context::ALL.contains(&binding.on)), "all are in the help");
+}
+
+#[test]
+fn a_loss_is_told_and_everything_is_asked_anew_without_flicker() {
+    let mut rig = busy(120, 36);
+    rig.press("k k k");
+    let before = rig.picture();
+    rig.change(Change::Dropped(7));
+    assert_eq!(rig.sent(), "Resync");
+    rig.change(Change::Dropped(2));
+    assert_eq!(rig.sent(), "", "it was asked already");
+    rig.hear(Event::ResyncStarted);
+    for event in busy_events() {
+        rig.hear(event);
+        let now = rig.picture().replace(" dropped 9 ", "           ");
+        assert_eq!(now.lines().skip(1).collect::<Vec<_>>(), before.lines().skip(1).collect::<Vec<_>>());
+    }
+    rig.hear(Event::ResyncDone);
+    assert!(rig.picture().contains("dropped 9"));
+    assert_eq!(rig.model.facts.rows.len(), 13);
+    assert_eq!(rig.picture().lines().skip(1).collect::<Vec<_>>(), before.lines().skip(1).collect::<Vec<_>>());
+}
+
+#[test]
+fn memory_is_bounded_and_what_left_is_counted() {
+    let settings = Settings { memory: 40_000, ..Settings::default() };
+    let mut rig = Rig::with(120, 36, &settings);
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    let mut world = World::new();
+    for _ in 0..500 {
+        let call = world.call(1, 1, "search", "{}");
+        rig.hear(Event::Passed(Arc::new(call)));
+    }
+    let rows = &rig.model.facts.rows;
+    assert!(rows.len() < 100, "{}", rows.len());
+    assert_eq!(rows.len() as u64 + rows.older, 500);
+    assert!(rig.picture().contains("older on tape"));
+}
+
+#[test]
+fn a_long_scan_is_done_in_slices_and_misses_nothing() {
+    let mut rig = Rig::new(120, 36);
+    let mut world = World::new();
+    for number in 0..3000 {
+        let tool = if number % 3 == 0 { "search" } else { "read" };
+        let call = world.call(1, number, tool, "{}");
+        rig.model.update(Change::Event(Box::new(Event::Passed(Arc::new(call)))));
+    }
+    rig.press("f").typing("~tool search");
+    let late = world.call(1, 9999, "search", "{}");
+    rig.hear(Event::Passed(Arc::new(late)));
+    let now = rig.model.now;
+    while rig.model.list().scanned(rig.model.book().0).is_some() {
+        drop(rig.model.tick(now));
+    }
+    assert_eq!(rig.model.list().len(rig.model.book().0), 1001);
+}

@@ -1,0 +1,200 @@
+//! The loop itself: when it draws, when it sleeps, how it ends.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Terminal;
+use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
+use ratatui::buffer::Cell;
+use ratatui::layout::{Position, Size};
+
+use super::rig::{World, session};
+use crate::envelope::Via;
+use crate::event::{Command, Event, Feed, Held, Ticket, Timestamp};
+use crate::ui::{Desk, Exit, Input, Screen, Settings, inputs, run};
+
+/// Counts how often anything is written.
+struct Counting {
+    inner: TestBackend,
+    draws: Arc<AtomicUsize>,
+}
+
+impl Backend for Counting {
+    type Error = std::convert::Infallible;
+
+    fn draw<'a, I: Iterator<Item = (u16, u16, &'a Cell)>>(&mut self, content: I) -> Result<(), Self::Error> {
+        self.draws.fetch_add(1, Ordering::Relaxed);
+        self.inner.draw(content)
+    }
+
+    fn hide_cursor(&mut self) -> Result<(), Self::Error> {
+        self.inner.hide_cursor()
+    }
+
+    fn show_cursor(&mut self) -> Result<(), Self::Error> {
+        self.inner.show_cursor()
+    }
+
+    fn get_cursor_position(&mut self) -> Result<Position, Self::Error> {
+        self.inner.get_cursor_position()
+    }
+
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> Result<(), Self::Error> {
+        self.inner.set_cursor_position(position)
+    }
+
+    fn clear(&mut self) -> Result<(), Self::Error> {
+        self.inner.clear()
+    }
+
+    fn clear_region(&mut self, region: ClearType) -> Result<(), Self::Error> {
+        self.inner.clear_region(region)
+    }
+
+    fn size(&self) -> Result<Size, Self::Error> {
+        self.inner.size()
+    }
+
+    fn window_size(&mut self) -> Result<WindowSize, Self::Error> {
+        self.inner.window_size()
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+struct Shout;
+
+impl Desk for Shout {
+    fn copy(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn edit(&mut self, text: &str) -> io::Result<String> {
+        Ok(text.to_uppercase())
+    }
+}
+
+struct Running {
+    feed: Feed,
+    keys: Sender<Input>,
+    draws: Arc<AtomicUsize>,
+    commands: crossbeam_channel::Receiver<Command>,
+    thread: std::thread::JoinHandle<io::Result<Exit>>,
+}
+
+fn start(capacity: usize) -> Running {
+    let (feed, reader) = Feed::bounded(capacity);
+    let (keys, input) = inputs();
+    let (sender, commands) = crossbeam_channel::unbounded();
+    let draws = Arc::new(AtomicUsize::new(0));
+    let counted = draws.clone();
+    let thread = std::thread::spawn(move || {
+        let backend = Counting { inner: TestBackend::new(120, 36), draws: counted };
+        let mut terminal = Terminal::new(backend).unwrap();
+        let mut send = move |command| drop(sender.send(command));
+        run(Screen {
+            terminal: &mut terminal,
+            feed: reader,
+            input,
+            commands: &mut send,
+            desk: &mut Shout,
+            settings: Settings::default(),
+        })
+    });
+    Running { feed, keys, draws, commands, thread }
+}
+
+impl Running {
+    fn key(&self, code: KeyCode) {
+        self.keys.send(Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, KeyModifiers::NONE)))).unwrap();
+    }
+
+    fn end(self, input: Option<Input>) -> (Exit, Vec<String>) {
+        if let Some(input) = input {
+            self.keys.send(input).unwrap();
+        }
+        let exit = self.thread.join().unwrap().unwrap();
+        (exit, self.commands.try_iter().map(|command| format!("{command:?}")).collect())
+    }
+}
+
+#[test]
+fn it_ends_by_key_by_signal_with_the_core_and_with_its_terminal() {
+    let quit = "Quit { held: Forward }".to_owned();
+    let running = start(16);
+    running.key(KeyCode::Char('Q'));
+    assert_eq!(running.end(None), (Exit::Quit, vec![quit.clone()]));
+    assert_eq!(start(16).end(Some(Input::Terminate)), (Exit::Terminated, vec![quit.clone()]));
+    let running = start(16);
+    running.keys.send(Input::Interrupt).unwrap();
+    assert_eq!(running.end(Some(Input::Interrupt)), (Exit::Quit, vec![quit.clone()]));
+    let running = start(16);
+    running.feed.publish(Event::Stopping);
+    assert_eq!(running.end(None), (Exit::Stopped, vec![]));
+    let Running { keys, thread, feed, .. } = start(16);
+    drop(keys);
+    assert_eq!(thread.join().unwrap().unwrap(), Exit::Terminated);
+    drop(feed);
+}
+
+#[test]
+fn nothing_is_written_while_nothing_changes() {
+    let running = start(16);
+    std::thread::sleep(Duration::from_millis(100));
+    let before = running.draws.load(Ordering::Relaxed);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(running.draws.load(Ordering::Relaxed), before);
+    running.end(Some(Input::Terminate));
+}
+
+#[test]
+fn what_grows_older_is_drawn_each_second() {
+    let running = start(16);
+    let call = World::new().call(1, 1, "search", "{}");
+    let since = Timestamp::now();
+    let reason = "~all".to_owned();
+    running.feed.publish(Event::Held(Arc::new(Held { ticket: Ticket(1), envelope: call, reason, since })));
+    std::thread::sleep(Duration::from_millis(300));
+    let before = running.draws.load(Ordering::Relaxed);
+    std::thread::sleep(Duration::from_millis(2200));
+    let draws = running.draws.load(Ordering::Relaxed) - before;
+    assert!((2..=8).contains(&draws), "{draws}");
+    running.end(Some(Input::Terminate));
+}
+
+#[test]
+fn a_flood_is_drawn_at_the_pace_of_frames() {
+    let running = start(100_000);
+    running.feed.publish(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    let mut world = World::new();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(500) {
+        for _ in 0..20 {
+            let call = world.call(1, 1, "search", "{}");
+            running.feed.publish(Event::Passed(Arc::new(call)));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let draws = running.draws.load(Ordering::Relaxed);
+    assert!((2..=20).contains(&draws), "{draws} frames in half a second");
+    running.end(Some(Input::Terminate));
+}
+
+#[test]
+fn an_overflow_asks_for_everything_again() {
+    let running = start(4);
+    let mut world = World::new();
+    for _ in 0..2000 {
+        let call = world.call(1, 1, "search", "{}");
+        running.feed.publish(Event::Passed(Arc::new(call)));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let (_, commands) = running.end(Some(Input::Terminate));
+    assert_eq!(commands[0], "Resync");
+}

@@ -1,0 +1,123 @@
+//! Colours and glyphs. Colour only repeats what a glyph, a word or weight says already.
+
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::symbols::border;
+
+use super::Settings;
+
+/// What a piece of text is, for its style.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Plain,
+    Dim,
+    Strong,
+    Accent,
+    Held,
+    Good,
+    Bad,
+    Edited,
+    /// A badge in the status line.
+    Badge,
+    HeldBadge,
+    /// The row under the cursor of the pane that has the keys.
+    Cursor,
+    /// The same of another pane.
+    FaintCursor,
+    JsonKey,
+    JsonString,
+    JsonNumber,
+    JsonWord,
+}
+
+/// How the operator's terminal wants it.
+#[derive(Clone, Copy)]
+pub(crate) struct Look {
+    mono: bool,
+    ascii: bool,
+}
+
+/// Signs that have an ASCII stand-in.
+#[derive(Clone, Copy)]
+pub(crate) struct Glyphs {
+    pub(crate) open: &'static str,
+    pub(crate) folded: &'static str,
+    pub(crate) live: &'static str,
+    pub(crate) closed: &'static str,
+    pub(crate) full: &'static str,
+    pub(crate) empty: &'static str,
+    pub(crate) dot: &'static str,
+    pub(crate) line: &'static str,
+}
+
+const UNICODE: Glyphs =
+    Glyphs {
+        open: "▾", folded: "▸", live: "●", closed: "○", full: "━", empty: "─", dot: "·", line: "─"
+    };
+
+const ASCII: Glyphs =
+    Glyphs { open: "v", folded: ">", live: "o", closed: ".", full: "#", empty: "-", dot: "-", line: "-" };
+
+const ASCII_BORDER: border::Set<'static> = border::Set {
+    top_left: "+",
+    top_right: "+",
+    bottom_left: "+",
+    bottom_right: "+",
+    vertical_left: "|",
+    vertical_right: "|",
+    horizontal_top: "-",
+    horizontal_bottom: "-",
+};
+
+impl Look {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self { mono: settings.mono, ascii: settings.ascii }
+    }
+
+    pub(crate) fn glyphs(self) -> &'static Glyphs {
+        if self.ascii { &ASCII } else { &UNICODE }
+    }
+
+    pub(crate) fn border(self) -> border::Set<'static> {
+        if self.ascii { ASCII_BORDER } else { border::PLAIN }
+    }
+
+    pub(crate) fn style(self, role: Role) -> Style {
+        let mut style = Style::new().add_modifier(weight(role));
+        if role != Role::Dim {
+            // Drawn over something dim, such as the frame of a neighbour.
+            style = style.remove_modifier(Modifier::DIM);
+        }
+        match colour(role) {
+            Some(colour) if !self.mono => style.fg(colour),
+            _ => style,
+        }
+    }
+
+    pub(crate) fn frame(self, focused: bool) -> Style {
+        self.style(if focused { Role::Accent } else { Role::Dim })
+    }
+}
+
+fn weight(role: Role) -> Modifier {
+    match role {
+        Role::Plain | Role::Good | Role::JsonKey | Role::JsonString | Role::JsonNumber | Role::JsonWord => {
+            Modifier::empty()
+        }
+        Role::Dim => Modifier::DIM,
+        Role::Strong | Role::Accent | Role::Held | Role::Bad | Role::Edited | Role::FaintCursor => Modifier::BOLD,
+        Role::Badge | Role::HeldBadge => Modifier::BOLD.union(Modifier::REVERSED),
+        Role::Cursor => Modifier::REVERSED,
+    }
+}
+
+/// Of the sixteen, those that can be read on black and on white.
+fn colour(role: Role) -> Option<Color> {
+    match role {
+        Role::Plain | Role::Dim | Role::Strong | Role::Cursor | Role::FaintCursor => None,
+        Role::Accent | Role::Badge | Role::JsonKey => Some(Color::Cyan),
+        Role::Held | Role::HeldBadge | Role::JsonNumber => Some(Color::Yellow),
+        Role::Good | Role::JsonString => Some(Color::Green),
+        Role::Bad => Some(Color::Red),
+        Role::Edited | Role::JsonWord => Some(Color::Magenta),
+    }
+}

@@ -1,0 +1,91 @@
+//! Drawing. Reads the model, changes nothing of it.
+
+mod bar;
+mod block;
+mod detail;
+mod editor;
+mod events;
+mod help;
+mod list;
+mod paint;
+mod parts;
+mod popups;
+mod queue;
+mod sessions;
+mod status;
+mod summary;
+mod tapes;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+
+use super::layout::Plan;
+use super::model::popup::Popup;
+use super::model::{Model, Pane, Screen};
+use super::text::is_unsafe;
+
+pub(crate) use help::last_top as last_help_top;
+pub(crate) use list::row_text;
+
+pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
+    let plan = Plan::of(model, frame.area());
+    if plan.tiny {
+        status::draw_tiny(model, frame, plan.status);
+    } else {
+        draw_all(model, frame, &plan);
+    }
+    neutralize(frame.buffer_mut());
+}
+
+fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
+    status::draw(model, frame, plan.status);
+    if model.editor.is_some() {
+        editor::draw(model, frame, plan.body);
+    } else {
+        draw_screen(model, frame, plan);
+    }
+    if let (Some(area), Some(bar)) = (plan.bar, &model.bar) {
+        bar::draw(model, bar, frame, area);
+    }
+    bar::draw_keys(model, frame, plan.keys);
+    match &model.popup {
+        None => {}
+        Some(Popup::Prefix(_)) => popups::draw_prefix(model, frame, plan.body),
+        Some(Popup::Sessions(place)) => popups::draw_sessions(model, place, frame, plan.body),
+        Some(Popup::Help(help)) => help::draw(model, help, frame, plan.body),
+        Some(Popup::Block(form)) => block::draw(model, form, frame, plan.body),
+        Some(Popup::Ask(ask)) => popups::draw_ask(model, *ask, frame, plan.body),
+        Some(Popup::Pager(pager)) => popups::draw_pager(model, pager, frame),
+    }
+}
+
+fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
+    // Neighbours share a border, and the pane that has the keys draws it last. In ASCII borders do not merge: there the
+    // lower one is drawn last, as it has its title on the shared line.
+    let mut panes = [(Pane::Sessions, plan.sessions), (Pane::List, plan.list), (Pane::Detail, plan.detail)];
+    if !model.settings.ascii {
+        panes.sort_by_key(|(pane, _)| *pane == model.pane);
+    }
+    for (pane, area) in panes {
+        let Some(area) = area else { continue };
+        match (model.screen, pane) {
+            (Screen::Messages, Pane::Sessions) => sessions::draw(model, frame, area),
+            (Screen::Messages, Pane::List) => list::draw(model, frame, area),
+            (Screen::Messages | Screen::Queue, Pane::Detail) => detail::draw(model, frame, area),
+            (Screen::Queue, _) => queue::draw(model, frame, area),
+            (Screen::Tapes, Pane::Detail) => tapes::draw_replay(model, frame, area),
+            (Screen::Tapes, _) => tapes::draw(model, frame, area),
+            (Screen::Events, _) => events::draw(model, frame, area),
+        }
+    }
+}
+
+/// The last net: whatever a widget put into the buffer, nothing that commands a terminal leaves it.
+fn neutralize(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        // An emoji may hold joiners; a lone one was made visible before it came here.
+        if cell.symbol().chars().any(|c| c != '\u{200d}' && is_unsafe(c)) {
+            cell.set_symbol("?");
+        }
+    }
+}

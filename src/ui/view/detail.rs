@@ -1,0 +1,149 @@
+//! One message in full.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::parts::{cell, cursor_line, pane, put, short, styled};
+use super::status::duration;
+use crate::envelope::{Envelope, Outcome};
+use crate::message::Kind;
+use crate::ui::diff::{DiffLine, Sign};
+use crate::ui::json::{JsonCell, JsonRow};
+use crate::ui::model::detail::Content;
+use crate::ui::model::facts::outcome_words;
+use crate::ui::model::{Model, Pane};
+use crate::ui::text;
+use crate::ui::theme::Role;
+
+pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let focused = model.pane == Pane::Detail;
+    let tabs = tabs(model);
+    let room = usize::from(area.width).saturating_sub(tabs.width() + 4);
+    let title = model.detail.envelope().map_or_else(Line::default, |envelope| title(model, envelope, room));
+    let block = pane(model, focused, title, tabs);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let width = usize::from(inner.width);
+    let lines = match model.detail.content() {
+        None => vec![Line::from(styled(model, Role::Dim, " no message selected"))],
+        Some(content) => content_lines(model, content, usize::from(inner.height), width),
+    };
+    for (at, line) in lines.into_iter().enumerate() {
+        let under_cursor = focused && model.detail.top + at == model.detail.cursor;
+        let line = if under_cursor { cursor_line(model, &line, width) } else { line };
+        put(frame, inner, at, line);
+    }
+}
+
+/// `#1191 result of #1189 · id 42 · 358ms · edited by you`, as much of it as fits.
+fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
+    let dot = super::parts::look(model).glyphs().dot;
+    let mut parts = vec![match &envelope.reply_to {
+        Some(to) => format!("{} {} of {}", envelope.seq, envelope.kind().word(), to.seq),
+        None => format!("{} {}", envelope.seq, envelope.kind().word()),
+    }];
+    if envelope.outcome != Outcome::Forwarded {
+        parts.push(outcome_words(&envelope.outcome));
+    }
+    parts.extend(envelope.message.head().flaw.as_ref().map(ToString::to_string));
+    parts.extend(envelope.message.id().map(|id| format!("id {}", id.display())));
+    parts.extend(envelope.reply_to.as_ref().map(|to| duration(to.took)));
+    parts.push(text::size(envelope.message.raw().len() as u64));
+    let seat = model.facts.sessions.get(envelope.session);
+    parts.extend(seat.map(|seat| seat.title().to_owned()));
+    let mut title = format!(" {}", parts[0]);
+    for part in &parts[1..] {
+        let part = format!(" {dot} {part}");
+        if text::width(&title) + text::width(&part) < room {
+            title.push_str(&part);
+        }
+    }
+    let role = if envelope.kind() == Kind::Error { Role::Bad } else { Role::Strong };
+    Line::from(styled(model, role, short(&title, room) + " "))
+}
+
+fn tabs(model: &Model) -> Line<'static> {
+    let (tabs, current) = model.detail.tabs();
+    let mut spans = Vec::new();
+    for tab in tabs {
+        if tab == current {
+            spans.push(styled(model, Role::Accent, format!("[{}]", tab.title())));
+        } else {
+            spans.push(styled(model, Role::Dim, format!(" {} ", tab.title())));
+        }
+    }
+    Line::from(spans)
+}
+
+fn content_lines(model: &Model, content: &Content, height: usize, width: usize) -> Vec<Line<'static>> {
+    let range = model.detail.top..model.detail.top + height;
+    match content {
+        Content::Tree(tree) => {
+            tree.rows(&model.detail.folds, range).iter().map(|row| tree_row(model, row, width)).collect()
+        }
+        Content::Lines(lines) => {
+            let shown = lines.iter().skip(range.start).take(height);
+            shown.map(|line| Line::from(styled(model, Role::Plain, format!(" {}", short(line, width))))).collect()
+        }
+        Content::Diff(lines) => {
+            lines.iter().skip(range.start).take(height).map(|line| diff_line(model, line, width)).collect()
+        }
+    }
+}
+
+pub(super) fn diff_line(model: &Model, line: &DiffLine, width: usize) -> Line<'static> {
+    let (sign, role) = match line.sign {
+        Sign::Same => (" ", Role::Dim),
+        Sign::Skipped => ("..", Role::Dim),
+        Sign::Removed => ("-", Role::Bad),
+        Sign::Added => ("+", Role::Good),
+    };
+    Line::from(styled(model, role, cell(&format!(" {sign} {}", line.text), width)))
+}
+
+fn tree_row(model: &Model, row: &JsonRow, width: usize) -> Line<'static> {
+    let glyphs = super::parts::look(model).glyphs();
+    let fold = match (row.foldable, row.folded) {
+        (false, _) => " ",
+        (true, true) => glyphs.folded,
+        (true, false) => glyphs.open,
+    };
+    let indent = " ".repeat(1 + usize::from(row.depth) * 2);
+    let mut spans = vec![Span::raw(indent), styled(model, Role::Dim, format!("{fold} "))];
+    if let Some(key) = &row.key {
+        spans.push(styled(model, Role::JsonKey, short(key, width)));
+        spans.push(Span::raw("  "));
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    spans.extend(value_spans(model, row, width.saturating_sub(used + 1)));
+    Line::from(spans)
+}
+
+fn value_spans(model: &Model, row: &JsonRow, room: usize) -> Vec<Span<'static>> {
+    let plain = |role, text: &str| vec![styled(model, role, short(text, room))];
+    match &row.value {
+        JsonCell::Object(0) => plain(Role::Dim, "{}"),
+        JsonCell::Array(0) => plain(Role::Dim, "[]"),
+        JsonCell::Object(len) if row.folded => plain(Role::Dim, &format!("{{{len}}}")),
+        JsonCell::Array(len) => plain(Role::Dim, &format!("[{len}]")),
+        JsonCell::Object(_) => Vec::new(),
+        JsonCell::String { head, chars, lines } => string_spans(model, head, *chars, *lines, room),
+        JsonCell::Number(number) => plain(Role::JsonNumber, number),
+        JsonCell::Bool(value) => plain(Role::JsonWord, if *value { "true" } else { "false" }),
+        JsonCell::Null => plain(Role::JsonWord, "null"),
+        JsonCell::Text(text) => plain(Role::Plain, text),
+    }
+}
+
+/// The head of a string, and its true size where the head is not all.
+fn string_spans(model: &Model, head: &str, chars: usize, lines: usize, room: usize) -> Vec<Span<'static>> {
+    // The head is sanitized; it is all there is where it is as long as the string.
+    if lines <= 1 && chars <= head.chars().count() && text::width(head) + 2 <= room {
+        return vec![styled(model, Role::JsonString, format!("\"{head}\""))];
+    }
+    let count = super::parts::grouped(chars as u64);
+    let size = if lines > 1 { format!(" ({count} chars, {lines} lines)") } else { format!(" ({count} chars)") };
+    let head = short(head, room.saturating_sub(text::width(&size) + 2));
+    vec![styled(model, Role::JsonString, format!("\"{head}\"")), styled(model, Role::Dim, size)]
+}

@@ -1,0 +1,122 @@
+//! A message being edited, beside what it was; below, whether it can be sent.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+
+use super::detail::diff_line;
+use super::list::arrow;
+use super::paint;
+use super::parts::{look, pane, put, right, short, styled};
+use crate::ui::diff::Sign;
+use crate::ui::layout::columns;
+use crate::ui::model::Model;
+use crate::ui::model::editor::{Editor, Target};
+use crate::ui::text;
+use crate::ui::theme::Role;
+
+pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let Some(editor) = &model.editor else { return };
+    let [panes, verdict] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(area);
+    if model.shape.wide {
+        let [left, right] = columns(panes, Constraint::Percentage(58), Constraint::Fill(1));
+        draw_diff(model, editor, frame, right);
+        draw_text(model, editor, frame, left);
+    } else if editor.diff_shown {
+        draw_diff(model, editor, frame, panes);
+    } else {
+        draw_text(model, editor, frame, panes);
+    }
+    draw_verdict(model, editor, frame, verdict);
+}
+
+fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {
+    let what = match editor.target {
+        Target::Held(_) => "Edit",
+        Target::Resend(_) => "Edit and resend",
+    };
+    let kind = editor.original.kind().word();
+    let id = editor.original.id().map(|id| format!(" id {}", id.display())).unwrap_or_default();
+    let title = format!(" {what} {} {kind} {} {}{id} ", editor.seq, arrow(editor.direction), editor.session);
+    let room = usize::from(area.width).saturating_sub(4);
+    let block = pane(model, true, styled(model, Role::Strong, short(&title, room)), Line::default());
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    frame.render_widget(&editor.area, inner);
+    let numbers = u16::try_from(editor.area.lines().len().to_string().len() + 2).unwrap_or(u16::MAX);
+    if editor.area.scroll_offset().1 == 0 {
+        paint::json(look(model), frame.buffer_mut(), inner, numbers);
+    }
+}
+
+fn draw_diff(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {
+    let title = styled(model, Role::Strong, " Diff against the original ");
+    let block = pane(model, false, title, Line::default());
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let width = usize::from(inner.width);
+    let diff = &editor.verdict.diff;
+    if diff.is_empty() {
+        let words = match (&editor.verdict.fault, editor.touched()) {
+            (Some(_), _) => " no difference to show until it is JSON",
+            (None, true) => " the same values as the original",
+            (None, false) => " untouched: the very bytes that came are sent",
+        };
+        return put(frame, inner, 0, styled(model, Role::Dim, short(words, width)));
+    }
+    let summary = change_summary(editor);
+    let room = usize::from(inner.height).saturating_sub(2);
+    let first = diff.iter().position(|line| line.sign != Sign::Same).unwrap_or(0).saturating_sub(3);
+    let shown = diff.iter().skip(if diff.len() > room { first } else { 0 }).take(room);
+    let mut row = 0;
+    for line in shown {
+        put(frame, inner, row, diff_line(model, line, width));
+        row += 1;
+    }
+    put(frame, inner, row + 1, styled(model, Role::Dim, short(&summary, width)));
+}
+
+fn change_summary(editor: &Editor) -> String {
+    match editor.verdict.paths.as_slice() {
+        [] => String::new(),
+        [one] => format!(" 1 value changed: {one}"),
+        many => format!(" {} values changed: {}", many.len(), many.join(", ")),
+    }
+}
+
+fn draw_verdict(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {
+    let width = usize::from(area.width);
+    let cursor = editor.area.cursor();
+    let verdict = &editor.verdict;
+    let mut spans = vec![Span::raw(" ")];
+    match &verdict.fault {
+        Some(fault) => {
+            spans.push(styled(model, Role::Bad, format!("line {}:{} {}", fault.line, fault.column, fault.why)));
+        }
+        None => {
+            spans.push(styled(model, Role::Good, "JSON ok  "));
+            spans.push(rpc_span(model, editor));
+            let sizes =
+                format!("  {} -> {}", text::size(editor.original.raw().len() as u64), text::size(verdict.bytes as u64));
+            spans.push(styled(model, Role::Dim, sizes));
+        }
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    let place = format!("{}:{} ", cursor.0 + 1, cursor.1 + 1);
+    spans.push(styled(model, Role::Dim, right(&place, width.saturating_sub(used))));
+    put(frame, area, 0, Line::from(spans));
+    let (role, words) = match (editor.gone, &verdict.warning) {
+        (true, _) => (Role::Bad, "it is not held any more: nothing here can be sent".to_owned()),
+        (false, Some(warning)) => (Role::Held, format!("warn: {warning}")),
+        (false, None) => (Role::Plain, String::new()),
+    };
+    put(frame, area, 1, styled(model, role, short(&format!(" {words}"), width)));
+}
+
+fn rpc_span(model: &Model, editor: &Editor) -> Span<'static> {
+    match (&editor.verdict.flaw, editor.verdict.kind) {
+        (Some(flaw), _) => styled(model, Role::Bad, format!("not JSON-RPC: {flaw}")),
+        (None, Some(kind)) => styled(model, Role::Good, format!("JSON-RPC {}", kind.word())),
+        (None, None) => Span::default(),
+    }
+}

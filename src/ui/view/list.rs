@@ -1,0 +1,265 @@
+//! The message list: one row a message, only those on the screen formatted.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled};
+use super::summary::{FAILED, summary};
+use crate::envelope::{Direction, Envelope, Outcome};
+use crate::message::Kind;
+use crate::ui::model::rows::{Row, RowState};
+use crate::ui::model::tapes::tape_title;
+use crate::ui::model::{Model, Pane, age};
+use crate::ui::text;
+use crate::ui::theme::Role;
+
+/// Widths of the columns, from the room there is.
+#[derive(Clone, Copy)]
+struct Columns {
+    seq: usize,
+    time: usize,
+    id: usize,
+    subject: usize,
+    gist: usize,
+    size: usize,
+    took: usize,
+}
+
+impl Columns {
+    fn of(width: usize, digits: usize) -> Self {
+        let wide = width >= 88;
+        let seq = digits.max(if wide { 5 } else { 4 });
+        let (time, size, took) = match width {
+            88.. => (12, 6, 6),
+            70..88 => (8, 0, 6),
+            _ => (0, 0, 6),
+        };
+        let subject = (width * if wide { 29 } else { 27 } / 100).clamp(12, 40);
+        let id = 4;
+        // Two for the marks, and one between all.
+        let fixed = 2 + seq + 1 + if time > 0 { time + 1 } else { 0 } + 4 + id + 1 + subject + 1 + size + took;
+        Self { seq, time, id, subject, gist: width.saturating_sub(fixed), size, took }
+    }
+}
+
+pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let focused = model.pane == Pane::List && model.editor.is_none();
+    let block = pane(model, focused, title(model, area.width), aside(model));
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let (rows, list) = model.book();
+    if list.len(rows) == 0 {
+        return draw_empty(model, frame, inner);
+    }
+    let digits = rows.at(rows.len() - 1).map_or(1, |row| row.envelope.seq.0.to_string().len());
+    let width = usize::from(inner.width);
+    let columns = Columns::of(width, digits);
+    put(frame, inner, 0, header(model, &columns));
+    let cursor = list.position(rows);
+    for line in 0..usize::from(inner.height.saturating_sub(1)) {
+        let position = list.top + line;
+        let Some(row) = list.row(rows, position) else { break };
+        let mut cells = row_line(model, row, &columns);
+        if position == cursor {
+            cells = cursor_row(model, &cells, focused, width);
+        }
+        put(frame, inner, line + 1, cells);
+    }
+}
+
+fn title(model: &Model, width: u16) -> Line<'static> {
+    let (rows, list) = model.book();
+    let name = match &model.tape {
+        Some((tape, _)) => format!("Tape {} (recorded, not live)", tape_title(&tape.path)),
+        None => "Messages".to_owned(),
+    };
+    let mut spans = vec![styled(model, Role::Strong, format!(" {} {} ", short(&name, 60), grouped(rows.len() as u64)))];
+    if rows.older > 0 {
+        spans.push(styled(model, Role::Dim, format!("+ {} older on tape ", grouped(rows.older))));
+    }
+    if let Some(seat) = list.only.and_then(|only| model.facts.sessions.get(only)) {
+        spans.push(styled(model, Role::Accent, format!("only {} ", short(seat.title(), 20))));
+    }
+    if let Some((filter, _)) = &list.filter {
+        let room = usize::from(width).saturating_sub(50).max(12);
+        let role = if list.filter_off { Role::Dim } else { Role::Accent };
+        let off = if list.filter_off { "filter off: " } else { "filter: " };
+        spans.push(styled(model, role, format!("{off}{} ", short(filter, room))));
+        spans.push(styled(model, Role::Dim, format!("{} shown ", grouped(list.len(rows) as u64))));
+    }
+    Line::from(spans)
+}
+
+fn aside(model: &Model) -> Line<'static> {
+    let (rows, list) = model.book();
+    let scan = list.scanned(rows).map(|percent| styled(model, Role::Dim, format!(" scanning {percent}% ")));
+    let state = match (model.tape.is_some(), list.follows(), list.unseen) {
+        (true, ..) | (_, false, 0) => Span::default(),
+        (_, true, _) => styled(model, Role::Dim, " following "),
+        (_, false, unseen) => styled(model, Role::Held, format!(" {} new below ", grouped(unseen as u64))),
+    };
+    Line::from_iter(scan.into_iter().chain([state]))
+}
+
+fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let (rows, _) = model.book();
+    if rows.len() > 0 {
+        return put(frame, area, 1, styled(model, Role::Dim, " no message passes the filter"));
+    }
+    let front = model.facts.front.as_ref();
+    let lines = [
+        " nothing has passed yet".to_owned(),
+        front.map(|(url, _)| format!(" point a client at {url}")).unwrap_or_default(),
+    ];
+    for (at, line) in lines.iter().enumerate() {
+        put(frame, area, at + 1, styled(model, Role::Dim, short(line, usize::from(area.width))));
+    }
+}
+
+fn header(model: &Model, columns: &Columns) -> Line<'static> {
+    let time = if columns.time > 0 { cell("time", columns.time) + " " } else { String::new() };
+    let text = format!(
+        "  {} {time}d k {} {} {}{}{}",
+        right("#", columns.seq),
+        cell("id", columns.id),
+        cell("method / name", columns.subject),
+        cell("args or result", columns.gist),
+        right(if columns.size > 0 { "size" } else { "" }, columns.size),
+        right("dur", columns.took),
+    );
+    Line::styled(text, style(model, Role::Dim))
+}
+
+fn row_line(model: &Model, row: &Row, columns: &Columns) -> Line<'static> {
+    let envelope = &*row.envelope;
+    let (mark, mark_role) = mark(row);
+    let letter_role = kind_role(envelope);
+    let mut spans = vec![
+        styled(model, mark_role, format!("{mark} ")),
+        styled(model, Role::Dim, right(&envelope.seq.0.to_string(), columns.seq) + " "),
+    ];
+    if columns.time > 0 {
+        spans.push(styled(model, Role::Dim, cell(&time(model, envelope, columns.time), columns.time) + " "));
+    }
+    let id = envelope.message.id().map(|id| id.display().to_owned()).unwrap_or_default();
+    spans.push(styled(model, Role::Plain, format!("{} ", arrow(envelope.direction))));
+    spans.push(styled(model, letter_role, format!("{} ", letter(envelope.kind()))));
+    spans.push(styled(model, Role::Plain, cell(&id, columns.id) + " "));
+    spans.extend(subject(model, envelope, columns.subject));
+    spans.push(styled(model, Role::Plain, " "));
+    let gist = gist(envelope);
+    let failed = match envelope.kind() {
+        Kind::Error => true,
+        Kind::Result => gist.starts_with(FAILED),
+        _ => false,
+    };
+    spans.push(styled(model, if failed { Role::Bad } else { Role::Plain }, cell(&gist, columns.gist)));
+    if columns.size > 0 {
+        let size = text::size(envelope.message.raw().len() as u64);
+        spans.push(styled(model, Role::Dim, right(&size, columns.size)));
+    }
+    let (took, took_role) = took(model, row);
+    spans.push(styled(model, took_role, right(&took, columns.took)));
+    Line::from(spans)
+}
+
+/// The row as one line of text, for the clipboard.
+pub(crate) fn row_text(model: &Model, row: &Row) -> String {
+    let line = row_line(model, row, &Columns::of(160, 6));
+    line.spans.iter().map(|span| span.content.as_ref()).collect::<String>().trim_end().to_owned()
+}
+
+fn time(model: &Model, envelope: &Envelope, width: usize) -> String {
+    match model.time_of(envelope) {
+        Some(time) => clock(&model.settings.zone, time, width),
+        None => format!("+{}.{:03}", envelope.at / 1_000_000, envelope.at / 1000 % 1000),
+    }
+}
+
+/// What happened to the message, in one glyph; words are in the gist and in the detail.
+pub(super) fn mark(row: &Row) -> (&'static str, Role) {
+    match (row.state, &row.envelope.outcome) {
+        (RowState::Held(_), _) => ("!", Role::Held),
+        (RowState::Settled, _) | (_, Outcome::Forwarded) => (" ", Role::Plain),
+        (_, Outcome::Edited(_)) => ("*", Role::Edited),
+        (_, Outcome::Blocked(_)) => ("x", Role::Bad),
+        (_, Outcome::Dropped(_)) => ("-", Role::Bad),
+        (_, Outcome::Injected(_)) => ("+", Role::Accent),
+        (_, Outcome::Withheld) => ("=", Role::Accent),
+        (_, Outcome::Abandoned) => ("?", Role::Dim),
+    }
+}
+
+pub(super) fn arrow(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => ">",
+        Direction::ToClient => "<",
+    }
+}
+
+pub(super) fn letter(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Request => "Q",
+        Kind::Result => "R",
+        Kind::Error => "E",
+        Kind::Notification => "N",
+        Kind::Batch => "B",
+        Kind::Opaque => "?",
+    }
+}
+
+pub(super) fn kind_role(envelope: &Envelope) -> Role {
+    match envelope.kind() {
+        Kind::Request => Role::Accent,
+        Kind::Result => Role::Good,
+        Kind::Error | Kind::Opaque => Role::Bad,
+        Kind::Notification | Kind::Batch => Role::Dim,
+    }
+}
+
+/// Method and name; where there is a name it is what the eye looks for, so the method gives way to it.
+pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize) -> Vec<Span<'static>> {
+    let method = &*text::sanitize(envelope.method().unwrap_or_default());
+    let fits = |method: &str, name: &str| text::width(method) + 1 + text::width(name) <= width;
+    let Some(name) = envelope.name() else {
+        // The letter of the kind says that it is a notification.
+        let cut = if text::width(method) > width { method.strip_prefix("notifications/") } else { None };
+        return vec![styled(model, Role::Plain, cell(cut.unwrap_or(method), width))];
+    };
+    let last = method.rsplit('/').next().unwrap_or_default();
+    match [method, last].into_iter().find(|method| fits(method, name)) {
+        Some(method) => {
+            let room = width - text::width(method);
+            vec![
+                styled(model, Role::Dim, short(method, width)),
+                styled(model, Role::Strong, cell(&format!(" {name}"), room)),
+            ]
+        }
+        None => vec![styled(model, Role::Strong, cell(name, width))],
+    }
+}
+
+/// What a row says of its message: that a peer went away outweighs what it was about.
+fn gist(envelope: &Envelope) -> String {
+    let gist = summary(envelope);
+    match envelope.outcome {
+        Outcome::Abandoned => format!("gone while held  {gist}"),
+        Outcome::Dropped(_) => format!("dropped  {gist}"),
+        Outcome::Blocked(_) => format!("blocked  {gist}"),
+        _ => gist,
+    }
+}
+
+/// Duration of the exchange, or how long it has been open or held.
+fn took(model: &Model, row: &Row) -> (String, Role) {
+    if let RowState::Held(ticket) = row.state {
+        let since = model.facts.held.get(&ticket).map_or(model.now, |held| held.since);
+        return (age(model.now.0.saturating_sub(since.0)) + "..", Role::Held);
+    }
+    if let Some(took) = model.book().0.took(row) {
+        return (text::micros(took), Role::Dim);
+    }
+    let open = model.open_age(row).map(|open| age(open) + "..").unwrap_or_default();
+    (open, Role::Dim)
+}

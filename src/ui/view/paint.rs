@@ -1,0 +1,88 @@
+//! Colours for JSON that another widget has drawn. A string of JSON ends on its line, so each line stands for itself.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+
+use crate::ui::theme::{Look, Role};
+
+/// Paints what stands right of the line numbers.
+pub(super) fn json(look: Look, buffer: &mut Buffer, area: Rect, numbers: u16) {
+    for y in area.top()..area.bottom() {
+        let from = area.left().saturating_add(numbers).min(area.right());
+        let cells: Vec<char> =
+            (from..area.right()).map(|x| buffer[(x, y)].symbol().chars().next().unwrap_or(' ')).collect();
+        for (x, role) in (from..area.right()).zip(roles(&cells)) {
+            let cell = &mut buffer[(x, y)];
+            if role != Role::Plain && !cell.modifier.contains(Modifier::REVERSED) {
+                cell.set_style(look.style(role));
+            }
+        }
+    }
+}
+
+/// What each character of a line is.
+fn roles(line: &[char]) -> Vec<Role> {
+    let mut roles = vec![Role::Plain; line.len()];
+    let mut at = 0;
+    while at < line.len() {
+        let (end, role) = match line[at] {
+            '"' => {
+                let end = string_end(line, at);
+                let key = line[end..].iter().find(|c| !c.is_whitespace()) == Some(&':');
+                (end, if key { Role::JsonKey } else { Role::JsonString })
+            }
+            c if c.is_ascii_digit() || c == '-' => (word_end(line, at), Role::JsonNumber),
+            c if c.is_alphabetic() => (word_end(line, at), Role::JsonWord),
+            _ => (at + 1, Role::Plain),
+        };
+        roles[at..end].fill(role);
+        at = end;
+    }
+    roles
+}
+
+/// Behind the quote that ends the string, or the end of the line.
+fn string_end(line: &[char], start: usize) -> usize {
+    let mut at = start + 1;
+    while at < line.len() {
+        match line[at] {
+            '\\' => at += 2,
+            '"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    line.len()
+}
+
+fn word_end(line: &[char], start: usize) -> usize {
+    let rest = line[start + 1..].iter();
+    start + 1 + rest.take_while(|c| c.is_alphanumeric() || matches!(c, '.' | '+' | '-')).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_painted_by_its_tokens() {
+        let check = |line: &str, expected: &str| {
+            let letters: String = roles(&line.chars().collect::<Vec<_>>())
+                .into_iter()
+                .map(|role| match role {
+                    Role::JsonKey => 'k',
+                    Role::JsonString => 's',
+                    Role::JsonNumber => 'n',
+                    Role::JsonWord => 'w',
+                    _ => '.',
+                })
+                .collect();
+            assert_eq!(letters, expected, "{line}");
+        };
+        check(r#"  "a": "b","#, "..kkk..sss.");
+        check(r#"{"a\"b" : -1.5e+3}"#, ".kkkkkk...nnnnnnn.");
+        check("[true, null]", ".wwww..wwww.");
+        check(r#""open \"#, "sssssss");
+        check("", "");
+    }
+}

@@ -1,0 +1,141 @@
+//! Small things that every view is made of.
+
+use jiff::tz::TimeZone;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::symbols::merge::MergeStrategy;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Clear};
+
+use crate::event::Timestamp;
+use crate::ui::layout::bordered;
+use crate::ui::model::Model;
+use crate::ui::text;
+use crate::ui::theme::{Look, Role};
+
+pub(super) fn look(model: &Model) -> Look {
+    Look::of(&model.settings)
+}
+
+/// Text made safe, cut and filled up to exactly so many cells.
+pub(super) fn cell(content: &str, width: usize) -> String {
+    text::pad(&short(content, width), width)
+}
+
+/// The same, pushed to the right.
+pub(super) fn right(content: &str, width: usize) -> String {
+    let cut = short(content, width);
+    let room = width.saturating_sub(text::width(&cut));
+    " ".repeat(room) + &cut
+}
+
+/// Text made safe and cut. Looks at no more of a long text than can be seen.
+pub(super) fn short(content: &str, width: usize) -> String {
+    let enough = content.char_indices().nth(width * 4 + 8).map_or(content.len(), |(at, _)| at);
+    text::fit(&text::sanitize(&content[..enough]), width)
+}
+
+/// A pane: a frame with a title to the left, and another to the right where there is room.
+pub(super) fn pane<'a>(
+    model: &Model,
+    focused: bool,
+    title: impl Into<Line<'a>>,
+    aside: impl Into<Line<'a>>,
+) -> Block<'a> {
+    let look = look(model);
+    let block = if bordered(model.shape) {
+        Block::bordered().merge_borders(MergeStrategy::Exact)
+    } else {
+        Block::new().borders(Borders::TOP)
+    };
+    block
+        .border_set(look.border())
+        .border_style(look.frame(focused))
+        .title_top(title.into().left_aligned())
+        .title_top(aside.into().right_aligned())
+}
+
+/// A box over everything else; answers what is inside it.
+pub(super) fn popup(model: &Model, frame: &mut Frame<'_>, area: Rect, title: &str) -> Rect {
+    let look = look(model);
+    let block =
+        Block::bordered().border_set(look.border()).border_style(look.style(Role::Accent)).title_top(Line::styled(
+            format!(" {} ", short(title, usize::from(area.width.saturating_sub(6)))),
+            look.style(Role::Strong),
+        ));
+    let inner = block.inner(area);
+    frame.render_widget(Clear, area);
+    frame.render_widget(block, area);
+    inner
+}
+
+/// One line at a place, if that place is there.
+pub(super) fn put<'a>(frame: &mut Frame<'_>, area: Rect, row: usize, line: impl Into<Line<'a>>) {
+    let row = u16::try_from(row).unwrap_or(u16::MAX);
+    if row < area.height {
+        let area = Rect { y: area.y + row, height: 1, ..area };
+        frame.render_widget(line.into(), area);
+    }
+}
+
+/// A row of a list as it is under the cursor: marked in its blank margin, in one style throughout.
+pub(super) fn cursor_row(model: &Model, line: &Line<'_>, focused: bool, width: usize) -> Line<'static> {
+    let mut text = text_of(line);
+    for margin in [1, 0] {
+        if text.get(margin..=margin) == Some(" ") {
+            text.replace_range(margin..=margin, ">");
+            break;
+        }
+    }
+    let role = if focused { Role::Cursor } else { Role::FaintCursor };
+    Line::styled(cell(&text, width), look(model).style(role))
+}
+
+/// The same without a mark, where the margin means something.
+pub(super) fn cursor_line(model: &Model, line: &Line<'_>, width: usize) -> Line<'static> {
+    Line::styled(cell(&text_of(line), width), look(model).style(Role::Cursor))
+}
+
+fn text_of(line: &Line<'_>) -> String {
+    line.spans.iter().map(|span| span.content.as_ref()).collect()
+}
+
+pub(super) fn styled<'a>(model: &Model, role: Role, text: impl Into<std::borrow::Cow<'a, str>>) -> Span<'a> {
+    Span::styled(text, style(model, role))
+}
+
+pub(super) fn style(model: &Model, role: Role) -> Style {
+    look(model).style(role)
+}
+
+/// Time of day, to the millisecond or to the second.
+pub(super) fn clock(zone: &TimeZone, time: Timestamp, width: usize) -> String {
+    let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
+    let Ok(stamp) = jiff::Timestamp::from_microsecond(micros) else { return String::new() };
+    let time = stamp.to_zoned(zone.clone()).time();
+    let mut text = format!("{:02}:{:02}:{:02}.{:03}", time.hour(), time.minute(), time.second(), time.millisecond());
+    text.truncate(width);
+    text
+}
+
+/// `03-14 10:04`.
+pub(super) fn day_and_minute(zone: &TimeZone, time: Timestamp) -> String {
+    let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
+    let Ok(stamp) = jiff::Timestamp::from_microsecond(micros) else { return String::new() };
+    let then = stamp.to_zoned(zone.clone());
+    format!("{:02}-{:02} {:02}:{:02}", then.month(), then.day(), then.hour(), then.minute())
+}
+
+/// `1204` as `1,204`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

@@ -1,0 +1,103 @@
+//! The small boxes: next keys, sessions to choose from, questions, a long text.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::bar::hint_spans;
+use super::parts::{cell, cursor_row, grouped, popup, put, right, short, styled};
+use super::sessions::began;
+use crate::ui::keys::hints;
+use crate::ui::layout::{centered, pager as pager_area};
+use crate::ui::model::Model;
+use crate::ui::model::popup::{Ask, Pager, Popup, Prefix};
+use crate::ui::model::sessions::Seat;
+use crate::ui::model::tapes::Place;
+use crate::ui::text;
+use crate::ui::theme::Role;
+
+/// The keys that may follow, in the lower right corner, where they hide least.
+pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
+    let title = match &model.popup {
+        Some(Popup::Prefix(Prefix::Go)) => "g: go to",
+        Some(Popup::Prefix(Prefix::Fold)) => "z: fold",
+        _ => "y: copy",
+    };
+    let hints = hints(model);
+    let widest = hints.iter().map(|(key, hint)| text::width(key) + text::width(hint)).max().unwrap_or(0);
+    let width = u16::try_from(widest + 7).unwrap_or(u16::MAX).max(18).min(body.width);
+    let height = u16::try_from(hints.len() + 2).unwrap_or(u16::MAX).min(body.height);
+    let area = Rect { x: body.right() - width, y: body.bottom() - height, width, height };
+    let inner = popup(model, frame, area, title);
+    for (at, hint) in hints.into_iter().enumerate() {
+        let [key, space, what, _] = hint_spans(model, hint);
+        put(frame, inner, at, Line::from(vec![Span::raw(" "), key, space.clone(), space, what]));
+    }
+}
+
+pub(super) fn draw_sessions(model: &Model, place: &Place, frame: &mut Frame<'_>, body: Rect) {
+    let seats = model.facts.sessions.all();
+    let height = u16::try_from(seats.len() + 3).unwrap_or(u16::MAX);
+    let inner = popup(model, frame, centered(body, 76, height), "Sessions");
+    let width = usize::from(inner.width);
+    let room = usize::from(inner.height);
+    let all = Line::from(styled(model, Role::Plain, cell(" all sessions", width)));
+    let lines = std::iter::once(all).chain(seats.iter().map(|seat| seat_line(model, seat, width)));
+    let top = crate::ui::model::motion::window(place.top, place.cursor, seats.len() + 1, room);
+    for (row, (at, line)) in lines.enumerate().skip(top).take(room).enumerate() {
+        let line = if at == place.cursor { cursor_row(model, &line, true, width) } else { line };
+        put(frame, inner, row, line);
+    }
+}
+
+fn seat_line(model: &Model, seat: &Seat, width: usize) -> Line<'static> {
+    let client = seat.session.client.as_ref().map(|peer| format!("{} {}", peer.name, peer.version)).unwrap_or_default();
+    let state = seat.closed().map_or_else(|| began(model, seat), |reason| format!("closed: {reason}"));
+    let role = if seat.closed().is_some() { Role::Dim } else { Role::Strong };
+    Line::from(vec![
+        styled(model, role, format!(" {} ", cell(seat.title(), 18))),
+        styled(model, Role::Dim, cell(seat.session.via.word(), 6)),
+        styled(model, Role::Plain, cell(&client, 14)),
+        styled(model, Role::Plain, right(&grouped(seat.messages), 7)),
+        styled(model, Role::Accent, right(&unread(seat), 6)),
+        styled(model, Role::Dim, format!("  {}", short(&state, width.saturating_sub(55)))),
+    ])
+}
+
+fn unread(seat: &Seat) -> String {
+    if seat.unread > 0 { format!("+{}", grouped(seat.unread)) } else { String::new() }
+}
+
+pub(super) fn draw_ask(model: &Model, ask: Ask, frame: &mut Frame<'_>, body: Rect) {
+    let held = model.facts.held.len();
+    let (messages, them) = if held == 1 { ("message is", "it") } else { ("messages are", "them") };
+    let question = match ask {
+        Ask::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
+        Ask::ForwardAll => format!("Send all {held} held messages on?"),
+        Ask::HoldOff => format!("Hold goes off, and {held} {messages} held. What becomes of {them}?"),
+    };
+    let title = match ask {
+        Ask::Quit => "Quit",
+        Ask::ForwardAll => "Forward all",
+        Ask::HoldOff => "Hold off",
+    };
+    let inner = popup(model, frame, centered(body, 64, 7), title);
+    let width = usize::from(inner.width);
+    put(frame, inner, 1, styled(model, Role::Plain, short(&format!("  {question}"), width)));
+    let mut keys = vec![Span::raw("  ")];
+    for hint in hints(model) {
+        keys.extend(hint_spans(model, hint));
+    }
+    put(frame, inner, 3, Line::from(keys));
+}
+
+pub(super) fn draw_pager(model: &Model, pager: &Pager, frame: &mut Frame<'_>) {
+    let area = pager_area(frame.area());
+    let size = pager.text.chars().count();
+    let title = format!("{}  {} chars, {} lines", pager.title, grouped(size as u64), pager.text.lines().count());
+    let inner = popup(model, frame, area, &title);
+    let shown = pager.lines.iter().skip(pager.top).take(usize::from(inner.height));
+    for (row, line) in shown.enumerate() {
+        put(frame, inner, row, styled(model, Role::Plain, text::sanitize(line).into_owned()));
+    }
+}

@@ -1,0 +1,107 @@
+//! The first line: where the proxy listens, what is held, how it goes. Says what was lost.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::parts::{grouped, put, short, styled};
+use crate::ui::model::sessions::upstream_name;
+use crate::ui::model::{Model, Screen};
+use crate::ui::text;
+use crate::ui::theme::Role;
+
+pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let width = usize::from(area.width);
+    let mut left = vec![styled(model, Role::Badge, " tapline "), Span::raw(" ")];
+    left.extend(front(model, width));
+    left.extend(badges(model));
+    let right = figures(model, width);
+    let used: usize = left.iter().map(Span::width).sum();
+    let room = width.saturating_sub(used);
+    let right_width: usize = right.iter().map(Span::width).sum();
+    if right_width < room {
+        left.push(Span::raw(" ".repeat(room - right_width)));
+        left.extend(right);
+    }
+    put(frame, area, 0, Line::from(left));
+}
+
+fn front(model: &Model, width: usize) -> Vec<Span<'static>> {
+    let Some((url, upstream)) = &model.facts.front else {
+        return vec![styled(model, Role::Dim, "starting ")];
+    };
+    let url = upstream_name(url);
+    if width < 60 {
+        return Vec::new();
+    }
+    if width < 100 {
+        return vec![styled(model, Role::Strong, short(url, 24) + " ")];
+    }
+    vec![
+        styled(model, Role::Strong, short(url, 30)),
+        styled(model, Role::Dim, " > "),
+        styled(model, Role::Plain, short(upstream_name(upstream), 34) + " "),
+    ]
+}
+
+/// What the operator must not overlook.
+fn badges(model: &Model) -> Vec<Span<'static>> {
+    let mut spans = Vec::new();
+    let held = model.facts.held.len();
+    match (model.facts.holding.on, held) {
+        (_, 1..) => spans.push(styled(model, Role::HeldBadge, format!(" HOLD {held} held "))),
+        (true, 0) => spans.push(styled(model, Role::Held, " HOLD on ")),
+        (false, 0) => {}
+    }
+    if model.tapes.running() && model.screen != Screen::Tapes {
+        spans.push(styled(model, Role::Accent, " replaying "));
+    }
+    if model.dropped > 0 {
+        spans.push(styled(model, Role::Bad, format!(" dropped {} ", grouped(model.dropped))));
+    }
+    if model.facts.lost > 0 {
+        spans.push(styled(model, Role::Bad, format!(" unrecorded {} ", grouped(model.facts.lost))));
+    }
+    if model.log.unread > 0 && model.screen != Screen::Events {
+        spans.push(styled(model, Role::Held, format!(" {} warnings (6) ", model.log.unread)));
+    }
+    spans
+}
+
+fn figures(model: &Model, width: usize) -> Vec<Span<'static>> {
+    let stats = &model.facts.stats;
+    let mut spans = Vec::new();
+    let sessions = &model.facts.sessions;
+    if width >= 80 {
+        spans.push(styled(model, Role::Dim, format!("{}/{} sessions  ", sessions.open(), sessions.all().len())));
+    }
+    if let Some(rate) = stats.rate() {
+        spans.push(styled(model, Role::Plain, format!("{rate:.1}/s  ")));
+    }
+    if let (Some(p50), Some(p99), true) = (stats.took.percentile(50), stats.took.percentile(99), width >= 110) {
+        spans.push(styled(model, Role::Dim, format!("p50 {} p99 {}  ", duration(p50), duration(p99))));
+    }
+    let role = if stats.errors > 0 { Role::Bad } else { Role::Dim };
+    spans.push(styled(model, role, format!("err {} ", stats.errors)));
+    spans
+}
+
+/// With its unit, for where no column head says it.
+pub(super) fn duration(micros: u64) -> String {
+    let text = text::micros(micros);
+    if text.ends_with(|c: char| c.is_ascii_digit()) { text + "ms" } else { text }
+}
+
+/// All there is to say in a window of a few cells.
+pub(super) fn draw_tiny(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let (rows, _) = model.book();
+    let text = format!(
+        "{} held  {} err  {} msgs  {:.1}/s",
+        model.facts.held.len(),
+        model.facts.stats.errors,
+        grouped(rows.len() as u64),
+        model.facts.stats.rate().unwrap_or_default(),
+    );
+    let role = if model.facts.held.is_empty() { Role::Plain } else { Role::Held };
+    put(frame, area, 0, styled(model, role, short(&text, usize::from(area.width))));
+}

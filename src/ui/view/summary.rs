@@ -1,0 +1,157 @@
+//! The gist of a message in part of a line: arguments of a call, what a result holds, what an error says.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::envelope::Envelope;
+use crate::message::{Kind, Message};
+use crate::ui::text;
+
+/// Beyond this a message is not read for its row: rows are drawn many times a second.
+const LARGE: usize = 64 * 1024;
+
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// A result in which the tool says that it failed.
+pub(super) const FAILED: &str = "failed: ";
+
+/// Not sanitized: whoever draws it does that.
+pub(super) fn summary(envelope: &Envelope) -> String {
+    let message = &envelope.message;
+    let head = message.head();
+    match head.kind {
+        Kind::Opaque => format!("{}: {}", head.flaw.as_deref().unwrap_or("not JSON-RPC"), start_of(message)),
+        Kind::Batch => format!("a batch of {}", message.elements().len()),
+        _ if message.raw().len() > LARGE => format!("large, {}", text::size(message.raw().len() as u64)),
+        Kind::Request => request(message),
+        Kind::Notification => notification(message),
+        Kind::Result => message.member("result").map(|result| result_gist(envelope, result)).unwrap_or_default(),
+        Kind::Error => message.member("error").map(error_gist).unwrap_or_default(),
+    }
+}
+
+fn start_of(message: &Message) -> String {
+    let raw = message.raw();
+    String::from_utf8_lossy(&raw[..raw.len().min(400)]).into_owned()
+}
+
+fn members(raw: &str) -> Members<'_> {
+    serde_json::from_str(raw).unwrap_or_default()
+}
+
+/// A string without its quotes; anything else as it is written.
+fn plain(raw: &RawValue) -> String {
+    serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())
+}
+
+fn request(message: &Message) -> String {
+    let Some(params) = message.member("params") else { return String::new() };
+    let members = members(params);
+    match message.method() {
+        Some("tools/call" | "prompts/get") => members.get("arguments").map_or("", |raw| raw.get()).to_owned(),
+        Some("resources/read" | "resources/subscribe" | "resources/unsubscribe") => String::new(),
+        Some("sampling/createMessage") => members.get("messages").and_then(|raw| last_words(raw)).unwrap_or_default(),
+        Some("elicitation/create") => members.get("message").map_or("", |raw| raw.get()).to_owned(),
+        Some("initialize") => {
+            let client = members.get("clientInfo").map(|raw| peer(raw.get())).unwrap_or_default();
+            let protocol = members.get("protocolVersion").map(|raw| plain(raw)).unwrap_or_default();
+            format!("{client} {protocol}")
+        }
+        _ => params.to_owned(),
+    }
+}
+
+/// The text that a model is asked last, in its quotes.
+fn last_words(messages: &RawValue) -> Option<String> {
+    let messages: Vec<&RawValue> = serde_json::from_str(messages.get()).ok()?;
+    let message = members(messages.last()?.get());
+    let content = members(message.get("content")?.get());
+    content.get("text").map(|text| text.get().to_owned())
+}
+
+fn peer(raw: &str) -> String {
+    let members = members(raw);
+    let part = |key: &str| members.get(key).map(|raw| plain(raw)).unwrap_or_default();
+    format!("{} {}", part("name"), part("version"))
+}
+
+fn notification(message: &Message) -> String {
+    let Some(params) = message.member("params") else { return String::new() };
+    let members = members(params);
+    let raw = |key: &str| members.get(key).map_or("", |raw| raw.get());
+    let unquoted = |key: &str| members.get(key).map(|raw| plain(raw)).unwrap_or_default();
+    match message.method() {
+        Some("notifications/progress") => {
+            let total = members.get("total").map(|total| format!("/{}", total.get())).unwrap_or_default();
+            format!("{}: {}{total} {}", unquoted("progressToken"), raw("progress"), raw("message"))
+        }
+        Some("notifications/cancelled") => format!("{} {}", unquoted("requestId"), raw("reason")),
+        Some("notifications/message") => format!("{}: {}", unquoted("level"), unquoted("data")),
+        Some("notifications/resources/updated") => String::new(),
+        _ => params.to_owned(),
+    }
+}
+
+fn result_gist(envelope: &Envelope, result: &str) -> String {
+    let members = members(result);
+    for list in ["tools", "resources", "resourceTemplates", "prompts", "contents", "messages"] {
+        if let Some(count) = members.get(list).and_then(|raw| count(raw)) {
+            return plural(count, list);
+        }
+    }
+    if let Some(content) = members.get("content").and_then(|raw| content_gist(raw)) {
+        let failed = members.get("isError").is_some_and(|raw| raw.get() == "true");
+        return if failed { format!("{FAILED}{content}") } else { content };
+    }
+    match envelope.method() {
+        Some("initialize") => {
+            let server = members.get("serverInfo").map(|raw| peer(raw.get())).unwrap_or_default();
+            let protocol = members.get("protocolVersion").map(|raw| plain(raw)).unwrap_or_default();
+            format!("{server} {protocol}")
+        }
+        _ => result.to_owned(),
+    }
+}
+
+fn count(raw: &RawValue) -> Option<usize> {
+    serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok().map(|list| list.len())
+}
+
+/// `1 tool`, `3 tools`.
+fn plural(count: usize, word: &str) -> String {
+    let word = if count == 1 { word.strip_suffix('s').unwrap_or(word) } else { word };
+    format!("{count} {word}")
+}
+
+/// A short text by itself, else what kinds of content there are.
+fn content_gist(raw: &RawValue) -> Option<String> {
+    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+    let (mut kinds, mut lines, mut first): (Vec<(String, usize)>, usize, Option<String>) = (Vec::new(), 0, None);
+    for item in items {
+        let members = members(item.get());
+        let kind = members.get("type").map_or_else(|| "item".to_owned(), |raw| plain(raw));
+        if let Some(body) = members.get("text").map(|raw| plain(raw)) {
+            lines += body.lines().count();
+            first.get_or_insert(body);
+        }
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((kind, 1)),
+        }
+    }
+    match (kinds.as_slice(), first) {
+        ([(_, 1)], Some(text)) if lines <= 1 => Some(format!("\"{text}\"")),
+        _ => {
+            let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            let lines = if lines > 1 { format!(", {lines} lines") } else { String::new() };
+            Some(format!("{}{lines}", kinds.join(", ")))
+        }
+    }
+}
+
+fn error_gist(error: &str) -> String {
+    let members = members(error);
+    let code = members.get("code").map_or("", |raw| raw.get());
+    format!("{code} {}", members.get("message").map(|raw| plain(raw)).unwrap_or_default())
+}

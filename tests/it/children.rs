@@ -1,0 +1,299 @@
+//! A server that is a command: it lives as long as its session, and whatever becomes of it, everyone is told.
+
+use std::process::Stdio;
+
+use serde_json::json;
+use tapline::envelope::Direction::{ToClient, ToServer};
+use tapline::event::{Event, Level, OnQuit};
+use tapline::message::Kind;
+
+use crate::support::{Binary, Client, Life, Rig};
+
+/// Answers requests with its pid, except that it never answers `hang` and `wait`, and does not survive `die`.
+const SERVER: &str = r#"
+    while read -r line; do
+        id=${line#*\"id\":}; id=${id%%[,\}]*}
+        case "$line" in
+        *'"method":"die"'*) echo 'first words' >&2; echo 'last words' >&2; exit 3 ;;
+        *'"method":"hang"'*) echo '{"jsonrpc":"2.0","method":"hanging"}' ;;
+        *'"method":"wait"'*) ;;
+        *'"method":"notify"'*) echo '{"jsonrpc":"2.0","method":"notified"}' ;;
+        *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$'}}' ;;
+        esac
+    done
+"#;
+
+fn request(id: u32, method: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)
+}
+
+/// A client in a session with the server.
+async fn client_in_session(rig: &Rig) -> Client {
+    let mut client = rig.client().await;
+    client.initialize().await;
+    client
+}
+
+/// A further connection in the session of a client.
+async fn connection_of(rig: &Rig, client: &Client) -> Client {
+    let mut connection = rig.client().await;
+    connection.headers.clone_from(&client.headers);
+    connection
+}
+
+#[tokio::test]
+async fn a_child_and_what_it_started_end_with_the_session() {
+    let life = Life::new();
+    let rig = Rig::script(&format!("{}sleep 1000 & {SERVER}", life.line())).await;
+    let mut client = client_in_session(&rig).await;
+    client.request("DELETE /mcp", "", b"").await;
+    assert_eq!(client.response().await.status(), "200");
+    life.ended().await;
+    assert_eq!(rig.closed(rig.session(1).await).await, "the client ended it");
+    assert_eq!(client.call(request(1, "ping")).await.status(), "404");
+}
+
+#[tokio::test]
+async fn a_child_that_will_not_leave_is_made_to() {
+    let life = Life::new();
+    let rig =
+        Rig::script(&format!("{}trap '' TERM; {SERVER} echo stays >&9; sleep 1000; sleep 1000", life.line())).await;
+    client_in_session(&rig).await;
+    rig.quit(OnQuit::Forward).await;
+    assert_eq!(life.ended().await, "stays\n");
+}
+
+#[tokio::test]
+async fn children_end_with_tapline() {
+    let life = Life::new();
+    let rig = Rig::script(&format!("{}sleep 1000 & {SERVER} echo in good order >&9", life.line())).await;
+    client_in_session(&rig).await;
+    let told = rig.quit(OnQuit::Forward).await;
+    assert_eq!(life.ended().await, "in good order\n");
+    let closed =
+        told.iter().find_map(|it| if let Event::SessionClosed { reason, .. } = it { Some(reason) } else { None });
+    assert_eq!(closed.unwrap(), "tapline ended");
+}
+
+#[tokio::test]
+async fn children_end_with_a_tapline_that_was_killed() {
+    let life = Life::new();
+    let script = format!("{}trap '' TERM; (trap '' TERM; sleep 1000; sleep 1000) & {SERVER} sleep 1000", life.line());
+    let binary = Binary::run(&["--no-record", "--", "sh", "-c", &script]).await;
+    let mut client = binary.client().await;
+    client.initialize().await;
+    binary.signal("KILL");
+    life.ended().await;
+    let (status, ..) = binary.end().await;
+    assert_eq!(status.code(), None);
+}
+
+#[tokio::test]
+async fn a_crash_is_told_to_everyone_who_waits() {
+    let rig = Rig::script(SERVER).await;
+    let mut client = client_in_session(&rig).await;
+    // Two calls that wait for a reply, one of them with its stream open.
+    let mut streaming = connection_of(&rig, &client).await;
+    streaming.post(request(1, "hang")).await;
+    assert_eq!(streaming.head().await.second_word(), "200");
+    let mut waiting = connection_of(&rig, &client).await;
+    waiting.post(request(2, "wait")).await;
+    rig.message(ToServer, |it| it.method() == Some("wait")).await;
+    let response = client.call(request(3, "die")).await;
+
+    assert_eq!(response.status(), "502");
+    let error = response.json();
+    assert_eq!((&error["id"], &error["error"]["code"]), (&json!(3), &json!(-31000)));
+    let text = error["error"]["message"].as_str().unwrap();
+    assert!(text.contains("ended with status 3; it last wrote: first words | last words"), "{text}");
+    assert!(text.starts_with("tapline: ") && text.contains("run the command by itself"), "{text}");
+    let waited = waiting.response().await;
+    assert_eq!((waited.status(), &waited.json()["id"]), ("502", &json!(2)));
+    // A reply can tell of the end, a stream that has begun can only break.
+    loop {
+        match streaming.piece().await {
+            Ok(Some(piece)) => assert!(piece.starts_with(b"event: message\ndata: "), "{piece:?}"),
+            Ok(None) => panic!("the stream ended as if all were well"),
+            Err(_) => break,
+        }
+    }
+    let session = rig.session(1).await;
+    let reason = rig.closed(session).await;
+    assert!(reason.starts_with("its server is gone: ") && reason.contains("status 3"), "{reason}");
+
+    // The session is over for good, the next is not.
+    let response = client.call(request(4, "ping")).await;
+    assert_eq!(response.status(), "404");
+    assert_eq!((&response.json()["id"], &response.json()["error"]["code"]), (&json!(4), &json!(-31003)));
+    let mut next = client_in_session(&rig).await;
+    assert_eq!(next.call(request(1, "ping")).await.status(), "200");
+    assert_ne!(rig.session(2).await, session);
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_serve_is_an_error_that_says_why() {
+    for (command, expected) in [
+        (&["/nonexistent/server", "--x"][..], "cannot start `/nonexistent/server --x`: No such file"),
+        (&["/"], "cannot start `/`: Permission denied"),
+        (&["sh", "-c", "exit 7"], "`sh -c exit 7` ended with status 7; run the command"),
+        (&["sh", "-c", "echo no config >&2; kill -9 $$"], "ended with signal 9; it last wrote: no config"),
+        (&["true"], "`true` ended with status 0"),
+    ] {
+        let rig = Rig::command(command).await;
+        let mut client = rig.client().await;
+        let response = client.call(request(5, "initialize")).await;
+        assert_eq!(response.status(), "502", "{command:?}");
+        let error = response.json();
+        assert_eq!((&error["id"], &error["error"]["code"]), (&json!(5), &json!(-31000)), "{command:?}");
+        let text = error["error"]["message"].as_str().unwrap();
+        assert!(text.contains(expected), "{text}");
+        rig.closed(rig.session(1).await).await;
+        rig.line(Level::Error, expected.split(';').next().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_flood_on_stderr_holds_nothing_up() {
+    let lines = "yes 0123456789012345678901234567890123456789 | head -c 1000000 >&2";
+    let line = "head -c 1000000 /dev/zero | tr '\\0' x >&2";
+    let rig = Rig::script(&format!("{lines}; {line}; {SERVER}")).await;
+    let mut client = client_in_session(&rig).await;
+    assert_eq!(client.call(request(1, "ping")).await.status(), "200");
+    let line = rig.line(Level::Info, "0123456789").await;
+    assert_eq!((line.source.as_str(), line.session), ("server", Some(rig.session(1).await)));
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_shown_and_kills_nobody() {
+    let noise = r#"echo; echo 'Server started!'; echo '{"torn":'; printf '\377\376\n'; printf '\033[31mred\r\n'"#;
+    let rig = Rig::script(&format!("{noise}; {SERVER}")).await;
+    let mut client = client_in_session(&rig).await;
+    let response = client.call(request(1, "ping")).await;
+    assert_eq!(response.head.get("content-type"), Some("application/json"));
+    let shown = rig.until("all noise", |log| {
+        let noise = log.iter().filter_map(|it| if let Event::Passed(it) = it { Some(it) } else { None });
+        let noise: Vec<_> = noise.filter(|it| it.kind() == Kind::Opaque && it.direction == ToClient).collect();
+        (noise.len() == 4).then(|| noise.iter().map(|it| it.message.raw().to_vec()).collect::<Vec<_>>())
+    });
+    let expected: [&[u8]; 4] = [b"Server started!", b"{\"torn\":", b"\xff\xfe", b"\x1b[31mred"];
+    assert_eq!(shown.await, expected);
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_one_response() {
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":2,"method":"b"},{"jsonrpc":"2.0","method":"n"}]"#;
+    let one = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let two = r#"{"jsonrpc":"2.0","id":2,"result":{}}"#;
+    // The ids of the child's own requests are in another space.
+    let asks = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#;
+    for said in [
+        vec![format!("[{two},{one}]")],
+        vec![two.to_owned(), one.to_owned()],
+        vec![asks.to_owned(), format!("[{one},{two}]")],
+    ] {
+        let rig = Rig::script(&format!("read -r batch; printf '%s\\n' {}; cat >/dev/null", words(&said))).await;
+        let response = rig.client().await.call(batch).await;
+        let events: String = said.iter().map(|line| format!("event: message\ndata: {line}\n\n")).collect();
+        assert_eq!(response.text(), events);
+    }
+}
+
+/// As words of a line of shell.
+fn words(texts: &[String]) -> String {
+    texts.iter().map(|text| format!("'{text}' ")).collect()
+}
+
+#[tokio::test]
+async fn a_child_is_heard_on_the_listening_stream() {
+    let rig = Rig::script(SERVER).await;
+    let mut client = client_in_session(&rig).await;
+    let said = b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notified\"}\n\n";
+    // What nobody listened for is not lost.
+    assert_eq!(client.call(r#"{"jsonrpc":"2.0","method":"notify"}"#).await.status(), "202");
+    rig.message(ToClient, |it| it.method() == Some("notified")).await;
+    let mut listening = connection_of(&rig, &client).await;
+    listening.get().await;
+    assert_eq!(listening.head().await.get("content-type"), Some("text/event-stream"));
+    assert_eq!(listening.bytes(said.len()).await, said);
+    client.call(r#"{"jsonrpc":"2.0","method":"notify"}"#).await;
+    assert_eq!(listening.bytes(said.len()).await, said);
+    // One listener a session; the next may come when it has gone.
+    client.get().await;
+    assert_eq!(client.response().await.status(), "409");
+    // The stream ends with its session, in good order.
+    client.request("DELETE /mcp", "", b"").await;
+    client.response().await;
+    assert_eq!(listening.rest().await, "");
+}
+
+#[tokio::test]
+async fn only_a_session_can_listen_or_end() {
+    let rig = Rig::script(SERVER).await;
+    let mut client = rig.client().await;
+    for (headers, status) in [("", "400"), ("mcp-session-id: unknown\r\n", "404")] {
+        for method in ["GET", "DELETE"] {
+            client.request(&format!("{method} /mcp"), headers, b"").await;
+            assert_eq!(client.response().await.status(), status, "{method} {headers}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn clients_without_sessions_share_one_child() {
+    let rig = Rig::script(SERVER).await;
+    let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(16));
+    let calls = (0..16).map(|id| {
+        let (connecting, barrier) = (rig.client(), barrier.clone());
+        async move {
+            let mut client = connecting.await;
+            barrier.wait().await;
+            client.call(request(id, "ping")).await.json()["result"]["pid"].as_u64().unwrap()
+        }
+    });
+    let mut pids = futures_util::future::join_all(calls).await;
+    pids.dedup();
+    assert_eq!(pids.len(), 1, "{pids:?}");
+}
+
+#[tokio::test]
+async fn the_ids_of_clients_that_share_a_child_do_not_meet() {
+    // Takes two requests, then answers the second before the first, each after its progress.
+    let rig = Rig::script(
+        r#"
+        read -r first; read -r second
+        for line in "$second" "$first"; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            token=${line#*\"progressToken\":}; token=${token%%[,\}]*}
+            who=${line#*\"who\":}; who=${who%%[,\}]*}
+            echo '{"method":"notifications/progress","params":{"progressToken":'"$token"',"who":'"$who"'}}'
+            echo '{"id":'"$id"',"result":'"$who"'}'
+        done
+        cat >/dev/null"#,
+    )
+    .await;
+    let mut clients = Vec::new();
+    for who in ["a", "b"] {
+        let mut client = rig.client().await;
+        client
+            .post(format!(r#"{{"id":1,"method":"x","params":{{"who":"{who}","_meta":{{"progressToken":5}}}}}}"#))
+            .await;
+        rig.message(ToServer, |it| it.message.member("params").unwrap().contains(&format!("\"{who}\""))).await;
+        clients.push((who, client));
+    }
+    for (who, mut client) in clients {
+        let progress = format!(r#"{{"method":"notifications/progress","params":{{"progressToken":5,"who":"{who}"}}}}"#);
+        let reply = format!(r#"{{"id":1,"result":"{who}"}}"#);
+        let events = [progress, reply].map(|message| format!("event: message\ndata: {message}\n\n")).concat();
+        assert_eq!(client.response().await.text(), events);
+    }
+}
+
+#[tokio::test]
+async fn a_child_has_the_environment_of_tapline() {
+    let mut tapline = crate::support::binary::command();
+    tapline.env("PASSED_ON", "yes").stdin(Stdio::null());
+    let script = r#"read -r l; echo '{"id":0,"result":"'$PASSED_ON'"}'; cat >/dev/null"#;
+    let binary = Binary::run_as(tapline, &["--no-record", "--", "sh", "-c", script]).await;
+    let mut client = binary.client().await;
+    assert_eq!(client.initialize().await.json()["result"], "yes");
+}

@@ -1,0 +1,497 @@
+//! A held message waits, alone, until the operator decides, and whatever was decided is what happens.
+
+use serde_json::json;
+use tapline::envelope::Direction::{ToClient, ToServer};
+use tapline::envelope::{Author, Outcome};
+use tapline::event::{BlockError, Command, Decision, Event, Level, OnQuit, Then, Ticket};
+use tapline::message::{Kind, Message};
+
+use crate::support::{Client, Rig, Server, word};
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
+const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
+
+async fn rig_before_server() -> (Rig, Server, Client) {
+    let server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    let client = rig.client().await;
+    (rig, server, client)
+}
+
+fn error(code: i64) -> BlockError {
+    BlockError::JsonRpc { code, message: "not \"now\"".to_owned(), data: Some(r#"{"n":1}"#.to_owned()) }
+}
+
+#[tokio::test]
+async fn an_edited_request_is_what_the_server_gets() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    client.post(CALL).await;
+    let held = rig.held(1).await;
+    assert_eq!(held.envelope.message.raw(), CALL);
+    assert_eq!(held.reason, "~q ~m tools/call");
+
+    let edit = CALL.replace("{}", "{ \"n\" : 123456789012345678901234567890 }\n");
+    rig.settle(held.ticket, Decision::Edit(Message::new(edit.clone())));
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, edit);
+    assert_eq!(exchange.head.all("content-length"), [edit.len().to_string()]);
+    exchange.json(REPLY).await;
+    assert_eq!(client.response().await.body, REPLY);
+
+    let fate = rig.fate(&held).await;
+    assert_eq!(*fate.message.raw(), edit);
+    assert_eq!(fate.original, Some(Message::new(CALL)));
+    assert_eq!(fate.outcome, Outcome::Edited(Author::Operator));
+    assert!(fate.held.is_some());
+}
+
+#[tokio::test]
+async fn an_edit_moves_the_headers_that_mirror_the_body() {
+    for (headers, edit, method, name) in [
+        // A legacy client mirrors nothing, and an edit does not begin to.
+        ("", CALL.replace(r#""a""#, r#""b""#), None, None),
+        ("mcp-method: tools/call\r\nmcp-name: a\r\n", CALL.replace(r#""a""#, r#""b""#), Some("tools/call"), Some("b")),
+        (
+            "mcp-method: tools/call\r\nmcp-name: a\r\n",
+            CALL.replace("tools/call", "tools/list"),
+            Some("tools/list"),
+            None,
+        ),
+        ("mcp-method: tools/list\r\n", CALL.to_owned(), Some("tools/call"), Some("a")),
+    ] {
+        let (rig, mut server, mut client) = rig_before_server().await;
+        rig.hold("~q").await;
+        client.headers = headers.to_owned();
+        client.post(CALL.replace("}}", "} }")).await;
+        rig.settle(rig.held(1).await.ticket, Decision::Edit(Message::new(edit.clone())));
+        let exchange = server.next().await;
+        assert_eq!(
+            (exchange.head.get("mcp-method"), exchange.head.get("mcp-name")),
+            (method, name),
+            "{headers} {edit}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_blocked_request_is_answered_and_goes_nowhere() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    let id = r#""\u0061-1""#;
+    let tool_result = BlockError::ToolResult { text: "no\nway".to_owned() };
+    for (nth, (block, expected)) in [
+        (error(-31001), json!({"error": {"code": -31001, "message": "not \"now\"", "data": {"n": 1}}})),
+        (tool_result, json!({"result": {"content": [{"type": "text", "text": "no\nway"}], "isError": true}})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        client.post(CALL.replace('7', id)).await;
+        let held = rig.held(nth + 1).await;
+        rig.settle(held.ticket, Decision::Block(block));
+        let response = client.response().await;
+        let mut expected = expected;
+        expected["jsonrpc"] = json!("2.0");
+        expected["id"] = json!("a-1");
+        assert_eq!((response.status(), response.json()), ("200", expected));
+        assert!(response.text().contains(id), "the id is the client's own token: {}", response.text());
+        assert_eq!(rig.fate(&held).await.outcome, Outcome::Blocked(Author::Operator));
+        let answer = rig.message(ToClient, |it| it.seq > held.envelope.seq).await;
+        assert_eq!(answer.outcome, Outcome::Injected(Author::Operator));
+        assert_eq!(answer.reply_to.as_ref().unwrap().seq, held.envelope.seq);
+    }
+    assert!(server.is_idle(), "the server saw nothing");
+}
+
+#[tokio::test]
+async fn a_dropped_request_is_left_without_an_answer() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    client.post(CALL).await;
+    let held = rig.held(1).await;
+    rig.settle(held.ticket, Decision::Drop);
+    assert_eq!(word(&rig.fate(&held).await.outcome), "dropped");
+    // Everyone else goes on; the server saw nothing of it.
+    let mut other = rig.client().await;
+    other.post(r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.message()["id"], 8);
+    exchange.json("{}").await;
+    assert_eq!(other.response().await.text(), "{}");
+}
+
+#[tokio::test]
+async fn notifications_can_be_stopped() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~n").await;
+    for (nth, decision, outcome) in [(1, Decision::Drop, "dropped"), (2, Decision::Block(error(1)), "blocked")] {
+        client.post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#).await;
+        let held = rig.held(nth).await;
+        rig.settle(held.ticket, decision);
+        assert_eq!(client.response().await.status(), "202");
+        assert_eq!(word(&rig.fate(&held).await.outcome), outcome);
+    }
+    assert!(server.is_idle());
+}
+
+#[tokio::test]
+async fn forward_all_lets_everything_go() {
+    let (rig, mut server, _) = rig_before_server().await;
+    rig.hold("~q").await;
+    let mut clients = Vec::new();
+    for nth in 1..=5 {
+        let mut client = rig.client().await;
+        client.post(CALL).await;
+        rig.held(nth).await;
+        clients.push(client);
+    }
+    rig.command_now(Command::ForwardAll);
+    for _ in 0..5 {
+        server.next().await.json(REPLY).await;
+    }
+    for mut client in clients {
+        assert_eq!(client.response().await.body, REPLY);
+    }
+}
+
+#[tokio::test]
+async fn step_holds_the_very_next_message() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    client.post(CALL).await;
+    rig.settle_then(rig.held(1).await.ticket, Decision::Forward, Then::HoldNext);
+    server.next().await.json(REPLY).await;
+    let reply = rig.held(2).await;
+    assert_eq!((reply.envelope.kind(), reply.reason.as_str()), (Kind::Result, "step"));
+    rig.settle(reply.ticket, Decision::Forward);
+    assert_eq!(client.response().await.body, REPLY);
+    // One step is one message.
+    client.post(r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#).await;
+    server.next().await.json("{}").await;
+    assert_eq!(client.response().await.text(), "{}");
+}
+
+#[tokio::test]
+async fn a_held_reply_can_be_edited_blocked_or_dropped() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    let edit = r#"{"jsonrpc":"2.0","id":7,"result":{"content":["another, and a longer one"]}}"#;
+    let decisions = [(Decision::Edit(Message::new(edit)), edit.to_owned()), {
+        let error = error(-31001);
+        (
+            Decision::Block(error.clone()),
+            String::from_utf8(error.reply_to(Message::new(CALL).id()).raw().to_vec()).unwrap(),
+        )
+    }];
+    for (round, (decision, expected)) in decisions.into_iter().enumerate() {
+        client.post(CALL).await;
+        let call = rig.held(2 * round + 1).await;
+        rig.settle_then(call.ticket, Decision::Forward, Then::HoldReply);
+        server.next().await.json_with("x-odd: 1\r\n", REPLY).await;
+        let reply = rig.held(2 * round + 2).await;
+        assert_eq!(reply.envelope.message.raw(), REPLY);
+        rig.settle(reply.ticket, decision);
+        let response = client.response().await;
+        assert_eq!(response.text(), expected);
+        assert_eq!(response.head.get("content-length"), Some(expected.len().to_string().as_str()));
+        assert_eq!(response.head.get("x-odd"), Some("1"));
+        let fate = rig.fate(&reply).await;
+        assert_eq!((word(&fate.outcome), fate.original.as_ref().unwrap().raw().as_ref()), ("edited", REPLY.as_bytes()));
+    }
+    client.post(CALL).await;
+    rig.settle_then(rig.held(5).await.ticket, Decision::Forward, Then::HoldReply);
+    server.next().await.json(REPLY).await;
+    let reply = rig.held(6).await;
+    rig.settle(reply.ticket, Decision::Drop);
+    assert_eq!(word(&rig.fate(&reply).await.outcome), "dropped");
+}
+
+#[tokio::test]
+async fn what_answers_a_notification_can_be_dropped() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~invalid").await;
+    client.post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#).await;
+    server.next().await.answer("HTTP/1.1 202 Accepted\r\ncontent-length: 8\r\n\r\nAccepted").await;
+    rig.settle(rig.held(1).await.ticket, Decision::Drop);
+    let response = client.response().await;
+    assert_eq!((response.status(), response.text()), ("202", ""));
+}
+
+#[tokio::test]
+async fn a_held_event_stands_aside() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~m notifications/a").await;
+    client.post(CALL).await;
+    let mut exchange = server.next().await;
+    exchange.begin_stream().await;
+    let held_event = "id: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/a\"}\n\n";
+    let later = ": note\nid: 2\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/b\"}\n\n";
+    exchange.write(held_event).await;
+    let held = rig.held(1).await;
+    exchange.write(later).await;
+    client.head().await;
+    assert_eq!(client.bytes(later.len()).await, later.as_bytes());
+    let edit = "{\"jsonrpc\":\"2.0\",\n\"method\":\"notifications/edited\"}";
+    rig.settle(held.ticket, Decision::Edit(Message::new(edit)));
+    let edited = "id: 1\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"method\":\"notifications/edited\"}\n\n";
+    assert_eq!(client.bytes(edited.len()).await, edited.as_bytes());
+    drop(exchange);
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_last_held_event() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~s").await;
+    client.post(CALL).await;
+    let event = format!("data: {REPLY}\n\n");
+    server.next().await.stream(&event).await;
+    let held = rig.held(1).await;
+    rig.settle(held.ticket, Decision::Forward);
+    assert_eq!(client.response().await.body, event);
+}
+
+#[tokio::test]
+async fn a_cancellation_overtakes_the_call_that_it_cancels() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    client.post(CALL).await;
+    rig.held(1).await;
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+    let mut canceller = rig.client().await;
+    canceller.post(cancel).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, cancel);
+    exchange.accept().await;
+    assert_eq!(canceller.response().await.status(), "202");
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_gives_the_ticket_back() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    client.post(CALL).await;
+    let held = rig.held(1).await;
+    drop(client);
+    let fate = rig.fate(&held).await;
+    assert_eq!(fate.outcome, Outcome::Abandoned);
+    assert!(fate.held.is_some());
+    // Settling it now is too late, and said to be.
+    rig.settle(held.ticket, Decision::Forward);
+    rig.line(Level::Warn, "too late").await;
+    rig.settle(Ticket(99), Decision::Forward);
+    let told = |log: &[Event]| log.iter().filter(|it| matches!(it, Event::Log(line) if line.source == "hold")).count();
+    rig.until("a second warning", move |log| (told(log) == 2).then_some(())).await;
+    assert!(server.is_idle());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_gone_for_the_server_too() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    // While the server thinks,
+    client.post(CALL).await;
+    let thinking = server.next().await;
+    drop(client);
+    thinking.hung_up().await;
+    // while it streams,
+    let mut client = rig.client().await;
+    client.post(CALL).await;
+    let mut streaming = server.next().await;
+    streaming.begin_stream().await;
+    client.head().await;
+    drop(client);
+    streaming.hung_up().await;
+    // and while an event of its stream is held.
+    rig.hold("~s").await;
+    let mut client = rig.client().await;
+    client.post(CALL).await;
+    let mut held_up = server.next().await;
+    held_up.begin_stream().await;
+    held_up.write(format!("data: {REPLY}\n\n")).await;
+    let held = rig.held(1).await;
+    drop(client);
+    assert_eq!(rig.fate(&held).await.outcome, Outcome::Abandoned);
+    held_up.hung_up().await;
+}
+
+#[tokio::test]
+async fn on_quit_held_messages_go_on() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    client.post(CALL).await;
+    rig.held(1).await;
+    let (told, body) = tokio::join!(rig.quit(OnQuit::Forward), async {
+        server.next().await.json(REPLY).await;
+        client.response().await.body
+    });
+    assert_eq!(body, REPLY);
+    let outcomes: Vec<_> = told.iter().filter_map(outcome).collect();
+    assert_eq!(outcomes, ["forwarded", "forwarded"]);
+}
+
+#[tokio::test]
+async fn on_quit_held_messages_fail_if_that_was_asked_for() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~q ~m tools/call").await;
+    client.post(CALL).await;
+    rig.held(1).await;
+    let (told, response) = tokio::join!(rig.quit(OnQuit::Fail), client.response());
+    assert_eq!((&response.json()["id"], &response.json()["error"]["code"]), (&json!(7), &json!(-31002)));
+    assert!(server.is_idle());
+    let outcomes: Vec<_> = told.iter().filter_map(outcome).collect();
+    assert_eq!(outcomes, ["blocked", "injected"]);
+}
+
+fn outcome(event: &Event) -> Option<&'static str> {
+    if let Event::Passed(envelope) = event { Some(word(&envelope.outcome)) } else { None }
+}
+
+#[tokio::test]
+async fn on_quit_a_listening_stream_ends_in_good_order() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    client.get().await;
+    let mut exchange = server.next().await;
+    exchange.begin_stream().await;
+    client.head().await;
+    let ((), told) = tokio::join!(
+        async {
+            assert_eq!(client.rest().await, "");
+            exchange.hung_up().await;
+        },
+        rig.quit(OnQuit::Forward)
+    );
+    assert!(matches!(told.last(), Some(Event::Stopping)), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_blocked_request_of_the_server_is_answered_to_the_server() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    client.headers = "mcp-session-id: s1\r\nlast-event-id: 5\r\n".to_owned();
+    client.get().await;
+    let mut exchange = server.next().await;
+    exchange.begin_stream().await;
+    rig.hold("~m sampling/createMessage").await;
+    exchange.write("data: {\"jsonrpc\":\"2.0\",\"id\":\"s-1\",\"method\":\"sampling/createMessage\"}\n\n").await;
+    rig.settle(rig.held(1).await.ticket, Decision::Block(error(-31001)));
+    let answer = server.next().await;
+    assert_eq!((&answer.message()["id"], &answer.message()["error"]["code"]), (&json!("s-1"), &json!(-31001)));
+    // As a client would post it, in its session.
+    assert_eq!(answer.head.get("mcp-session-id"), Some("s1"));
+    assert_eq!(answer.head.get("content-type"), Some("application/json"));
+    assert_eq!(answer.head.get("accept"), Some("application/json, text/event-stream"));
+    assert_eq!(answer.head.get("last-event-id"), None);
+    answer.accept().await;
+    // The client never hears of it.
+    let next = "data: {\"jsonrpc\":\"2.0\",\"method\":\"next\"}\n\n";
+    exchange.write(next).await;
+    client.head().await;
+    assert_eq!(client.bytes(next.len()).await, next.as_bytes());
+}
+
+#[tokio::test]
+async fn a_blocked_batch_is_answered_request_by_request() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    rig.hold("~all").await;
+    client.post(r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","method":"n"},{"jsonrpc":"2.0","id":2,"method":"b"}]"#).await;
+    rig.settle(rig.held(1).await.ticket, Decision::Block(error(-31001)));
+    let answers = client.response().await.json();
+    let ids: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["id"].clone()).collect();
+    assert_eq!(ids, [1, 2]);
+    assert!(server.is_idle());
+}
+
+#[tokio::test]
+async fn a_request_of_the_operators_is_answered_to_the_operator_only() {
+    for stream in [false, true] {
+        let (rig, mut server, mut client) = rig_before_server().await;
+        client.headers = "mcp-session-id: s1\r\nx-odd: 1\r\n".to_owned();
+        client.post(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
+        server.next().await.json(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).await;
+        client.response().await;
+        // Breakpoints are for others.
+        rig.hold("~q ~m tools/call").await;
+        let session = rig.session(1).await;
+        rig.command_now(Command::Send { session, message: Message::new(CALL) });
+        let exchange = server.next().await;
+        let id = exchange.message()["id"].as_str().unwrap().to_owned();
+        assert_eq!(exchange.text(), CALL.replace('7', &format!("\"{id}\"")));
+        assert_eq!((exchange.head.get("mcp-session-id"), exchange.head.get("x-odd")), (Some("s1"), Some("1")));
+        let reply = REPLY.replace('7', &format!("\"{id}\""));
+        match stream {
+            true => exchange.stream(format!("data: {reply}\n\n")).await,
+            false => exchange.json(&reply).await,
+        }
+        let answer = rig.message(ToClient, |it| it.outcome == Outcome::Withheld).await;
+        assert_eq!(*answer.message.raw(), reply);
+        let sent = rig.message(ToServer, |it| it.outcome == Outcome::Injected(Author::Operator)).await;
+        assert_eq!(answer.reply_to.as_ref().unwrap().seq, sent.seq);
+        // The client's next response is the answer to its own next request.
+        client.post(r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#).await;
+        server.next().await.json(r#"{"jsonrpc":"2.0","id":2,"result":{}}"#).await;
+        assert_eq!(client.response().await.json()["id"], 2);
+        assert_eq!(rig.complaints(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_the_operators_to_a_child_stays_between_the_two() {
+    // Answers each request after a notification of its progress, and one of its own accord.
+    let rig = Rig::script(
+        r#"while read -r line; do
+            id=$(printf %s "$line" | sed 's/.*"id":\([^,]*\),.*/\1/')
+            echo '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":'$id'}}'
+            echo '{"jsonrpc":"2.0","id":'$id',"result":{}}'
+        done"#,
+    )
+    .await;
+    let mut client = rig.client().await;
+    client.initialize().await;
+    let session = rig.session(1).await;
+    rig.command_now(Command::Send { session, message: Message::new(CALL) });
+    let answer = rig.message(ToClient, |it| it.outcome == Outcome::Withheld).await;
+    assert_eq!(answer.kind(), Kind::Result);
+    assert!(answer.message.id().unwrap().display().starts_with("tapline-"), "{answer:?}");
+    let response = client.call(r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#).await;
+    assert!(response.text().contains(r#""id":2,"result""#), "{}", response.text());
+    assert!(!response.text().contains("tapline-"), "{}", response.text());
+    assert_eq!(rig.complaints(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn holds_work_on_a_child_as_well() {
+    let words = crate::support::child::role("mirror");
+    let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut client = rig.client().await;
+    rig.hold("~q ~m echo").await;
+    let echo = r#"{"jsonrpc":"2.0","method":"echo","id":1}"#;
+    client.post(echo).await;
+    let edit = "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\r\n\"id\":1,\"edited\":true}";
+    rig.settle_then(rig.held(1).await.ticket, Decision::Edit(Message::new(edit)), Then::HoldReply);
+    let reply = rig.held(2).await;
+    assert_eq!(reply.envelope.message.raw(), r#"{"jsonrpc":"2.0","result":{},  "id":1,"edited":true}"#);
+    let edit = r#"{"jsonrpc":"2.0","id":1,"result":"mine"}"#;
+    rig.settle(reply.ticket, Decision::Edit(Message::new(edit)));
+    assert_eq!(client.response().await.text(), edit);
+
+    client.post(echo).await;
+    rig.settle(rig.held(3).await.ticket, Decision::Block(error(-31001)));
+    assert_eq!(client.response().await.json()["error"]["code"], -31001);
+}
+
+#[tokio::test]
+async fn a_blocked_request_of_a_child_is_answered_to_the_child() {
+    // Asks for sampling in the middle of a call, and gives back as its result what it was told.
+    let rig = Rig::script(
+        r#"read -r call; echo '{"jsonrpc":"2.0","id":"s-1","method":"sampling/createMessage"}'
+        read -r told; echo '{"jsonrpc":"2.0","id":7,"result":'"$told"'}'; cat >/dev/null"#,
+    )
+    .await;
+    let mut client = rig.client().await;
+    rig.hold("~m sampling/createMessage").await;
+    client.post(CALL).await;
+    rig.settle(rig.held(1).await.ticket, Decision::Block(error(-31001)));
+    let response = client.response().await;
+    let told = &response.json()["result"];
+    assert_eq!((&told["id"], &told["error"]["code"]), (&json!("s-1"), &json!(-31001)));
+}

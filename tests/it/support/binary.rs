@@ -1,0 +1,74 @@
+//! The real tapline, as a process of its own.
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use super::{Client, soon, tapline_binary};
+
+/// `tapline run --headless`, killed when dropped.
+pub(crate) struct Binary {
+    child: Child,
+    stderr: Lines<BufReader<ChildStderr>>,
+    address: SocketAddr,
+    /// What it said first.
+    pub(crate) greeting: String,
+}
+
+impl Binary {
+    /// Listens on a free port and ignores the settings of whoever runs the tests.
+    pub(crate) async fn run(arguments: &[&str]) -> Self {
+        Self::run_as(command(), arguments).await
+    }
+
+    /// As [`Binary::run`], with an environment of the test's choice.
+    pub(crate) async fn run_as(command: std::process::Command, arguments: &[&str]) -> Self {
+        let mut command = Command::from(command);
+        command.args(["run", "--headless", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let greeting = soon("the first line", stderr.next_line()).await.unwrap().expect("a first line");
+        let url = greeting.split(' ').find(|word| word.starts_with("http://")).expect(&greeting);
+        let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap().parse().unwrap();
+        Self { child, stderr, address, greeting }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        soon("a line", self.stderr.next_line()).await.unwrap()
+    }
+
+    /// Waits for its end; gives the status, the rest of stderr, and stdout.
+    pub(crate) async fn end(mut self) -> (ExitStatus, Vec<String>, String) {
+        let mut lines = Vec::new();
+        while let Some(line) = self.line().await {
+            lines.push(line);
+        }
+        let output = soon("the end", self.child.wait_with_output()).await.unwrap();
+        (output.status, lines, String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+/// The program without the settings of whoever runs the tests.
+pub(crate) fn command() -> std::process::Command {
+    let mut command = std::process::Command::new(tapline_binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TAPLINE_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", "/nonexistent").env_remove("XDG_DATA_HOME");
+    command
+}

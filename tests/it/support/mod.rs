@@ -1,0 +1,33 @@
+//! What the tests share: a proxy to watch and command ([`Rig`]), and both of its neighbours, byte by byte ([`Client`],
+//! [`Server`]).
+
+pub(crate) mod binary;
+pub(crate) mod child;
+mod client;
+mod life;
+mod rig;
+mod server;
+mod wire;
+
+use std::time::Duration;
+
+pub(crate) use binary::Binary;
+pub(crate) use client::{Client, INITIALIZE};
+pub(crate) use life::Life;
+pub(crate) use rig::{Rig, settings, tapline_binary, word};
+pub(crate) use server::{Exchange, Server};
+
+/// How long anything may take that must happen. Only a test that fails waits for so long.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for something that must happen.
+#[track_caller]
+pub(crate) fn soon<F: Future>(what: &str, future: F) -> impl Future<Output = F::Output> {
+    let (what, caller) = (what.to_owned(), std::panic::Location::caller());
+    async move {
+        match tokio::time::timeout(DEADLINE, future).await {
+            Ok(output) => output,
+            Err(_) => panic!("{caller}: {what} did not come"),
+        }
+    }
+}
