@@ -166,7 +166,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
 
 async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
-    for problem in &tape.problems {
+    for problem in tape.troubles() {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
     let replay = Replay {

@@ -46,7 +46,7 @@ struct Router {
     pending: HashMap<Id, Waiting>,
     /// The client's GET stream.
     listener: Option<Items>,
-    /// Set where the client has one pipe, too: everything is for it.
+    /// Set where the client has one pipe, too: what nobody asked for by an exchange is for it.
     client: Option<ClientPipe>,
     /// What nobody listened for yet.
     backlog: VecDeque<Item>,
@@ -330,7 +330,7 @@ impl Router {
     /// Gives an item to a client with one pipe, or keeps it for one that listens later.
     fn keep(&mut self, item: Item) {
         if let Some(client) = &self.client {
-            // It has gone, and its session ends with it.
+            // Where it has gone, its session is about to end.
             drop(client.items.send(Ok(item)));
             return;
         }

@@ -11,6 +11,7 @@ mod demo;
 mod demo_live;
 mod hold;
 mod peers;
+mod replay;
 mod screen;
 mod tapes;
 mod tidy;

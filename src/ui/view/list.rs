@@ -218,19 +218,26 @@ pub(super) fn kind_role(envelope: &Envelope) -> Role {
     }
 }
 
-/// Method and name; where there is a name it is what the eye looks for.
+/// Method and name; where there is a name it is what the eye looks for, so the method gives way to it.
 pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize) -> Vec<Span<'static>> {
-    let method = envelope.method().unwrap_or_default();
+    let method = &*text::sanitize(envelope.method().unwrap_or_default());
+    let fits = |method: &str, name: &str| text::width(method) + 1 + text::width(name) <= width;
     let Some(name) = envelope.name() else {
-        return vec![styled(model, Role::Plain, cell(method, width))];
+        // The letter of the kind says that it is a notification.
+        let cut = if text::width(method) > width { method.strip_prefix("notifications/") } else { None };
+        return vec![styled(model, Role::Plain, cell(cut.unwrap_or(method), width))];
     };
-    let method = short(method, width);
-    let room = width.saturating_sub(text::width(&method));
-    let cut = text::width(name) >= room;
-    if room < 4 || (cut && width < 20) {
-        return vec![styled(model, Role::Strong, cell(name, width))];
+    let last = method.rsplit('/').next().unwrap_or_default();
+    match [method, last].into_iter().find(|method| fits(method, name)) {
+        Some(method) => {
+            let room = width - text::width(method);
+            vec![
+                styled(model, Role::Dim, short(method, width)),
+                styled(model, Role::Strong, cell(&format!(" {name}"), room)),
+            ]
+        }
+        None => vec![styled(model, Role::Strong, cell(name, width))],
     }
-    vec![styled(model, Role::Dim, method), styled(model, Role::Strong, cell(&format!(" {name}"), room))]
 }
 
 /// What a row says of its message: that a peer went away outweighs what it was about.
