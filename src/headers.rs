@@ -83,7 +83,9 @@ pub fn towards_upstream(headers: &mut HeaderMap) {
 pub fn refresh(headers: &mut HeaderMap, message: &Message, params: &ParamHeaders) {
     if headers.contains_key(METHOD) {
         params.apply(message, headers);
-        headers.extend(modern_version(message).and_then(|version| Some((VERSION, version.parse().ok()?))));
+        if let Some(version) = modern_version(message).and_then(|version| version.parse().ok()) {
+            headers.insert(VERSION, version);
+        }
     }
     let mirrors = headers.contains_key(METHOD);
     let Some(method) = message.method().filter(|_| mirrors || headers.contains_key(NAME)) else { return };
@@ -163,6 +165,11 @@ mod tests {
         modern.insert(NAME, HeaderValue::from_static("a"));
         refresh(&mut modern, &message, &ParamHeaders::default());
         assert_eq!(modern[NAME], "b");
+        modern.insert(VERSION, HeaderValue::from_static("2026-07-28"));
+        let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2027-01-01"}"#;
+        let message = Message::new(format!(r#"{{"id":1,"method":"tools/call","params":{{"name":"b",{meta}}}}}"#));
+        refresh(&mut modern, &message, &ParamHeaders::default());
+        assert_eq!(modern.get_all(VERSION).iter().collect::<Vec<_>>(), ["2027-01-01"]);
     }
 
     #[test]
