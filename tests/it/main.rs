@@ -13,5 +13,6 @@ mod hold;
 mod peers;
 mod replay;
 mod screen;
+mod stdio;
 mod tapes;
 mod tidy;
