@@ -227,7 +227,11 @@ async fn an_http_server_behind_it_is_a_server_with_pipes_to_the_client() {
 
     let summarize = json!({"name": "summarize", "arguments": {"path": "/trips/lisbon.md"}});
     launched.tell(&request(3, "tools/call", &summarize)).await;
-    let question = launched.message().await;
+    // What changed with the call before is told on another stream, which may be later.
+    let mut question = launched.message().await;
+    if question["method"] == "notifications/resources/list_changed" {
+        question = launched.message().await;
+    }
     assert_eq!(question["method"], "sampling/createMessage");
     let answer = json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "short"}});
     launched.tell(&json!({"jsonrpc": "2.0", "id": question["id"], "result": answer})).await;
