@@ -18,3 +18,4 @@ pub mod sse;
 pub mod tape;
 pub mod ui;
 pub mod upstream;
+pub mod wrap;
