@@ -18,6 +18,8 @@ pub struct Source<'t> {
     pub text: &'t str,
     pub format: Format,
     pub containers: Containers,
+    /// Programs that are tapline, beside all that are called so.
+    pub taplines: &'t [String],
 }
 
 /// What to route, and through what.
@@ -76,6 +78,17 @@ impl Was {
     pub fn name(&self) -> &str {
         self.path.last().map_or("", String::as_str)
     }
+
+    /// It was reached at an address.
+    pub fn is_remote(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// What is known of the server at a path, be it nothing more.
+    pub fn known(known: &[Self], path: &[String]) -> Self {
+        let known = known.iter().find(|was| was.path == path).cloned();
+        known.unwrap_or_else(|| Self { path: path.to_owned(), ..Self::default() })
+    }
 }
 
 /// Why a server was left alone.
@@ -110,10 +123,16 @@ pub struct Listed {
     pub wrapped: bool,
 }
 
+impl Listed {
+    pub fn name(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
+    }
+}
+
 /// The servers of a configuration.
-pub fn servers(source: Source<'_>, tapline: &str) -> Result<Vec<Listed>, Misread> {
+pub fn servers(source: Source<'_>) -> Result<Vec<Listed>, Misread> {
     let doc = Doc::parse(split_bom(source.text).1, source.format)?;
-    let listed = entries(&doc, source.containers, tapline).into_iter().map(|entry| Listed {
+    let listed = entries(&doc, source.containers, source.taplines).into_iter().map(|entry| Listed {
         summary: entry.summary(),
         remote: matches!(entry.way, Way::Remote(_)),
         wrapped: entry.wrapped,
@@ -124,25 +143,26 @@ pub fn servers(source: Source<'_>, tapline: &str) -> Result<Vec<Listed>, Misread
 
 /// Routes the chosen servers through tapline.
 pub fn wrap(source: Source<'_>, choice: Choice<'_>) -> Result<Edit, Misread> {
-    edit(source, choice.tapline, |doc, entry| {
+    let taplines = [source.taplines, &[choice.tapline.to_owned()]].concat();
+    let source = Source { taplines: &taplines, ..source };
+    edit(source, |doc, entry| {
         if !choice.takes(entry) {
             return None;
         }
         let routed = route(doc, entry, choice);
-        Some(routed.and_then(|(splices, was)| check(source, doc, choice.tapline, splices, was, true)))
+        Some(routed.and_then(|(splices, was)| check(source, doc, splices, was, true)))
     })
 }
 
 /// Takes tapline away from those of the named servers that go through it; of all when none is named.
-pub fn unwrap(source: Source<'_>, names: &[String], tapline: &str, was: &[Was]) -> Result<Edit, Misread> {
-    edit(source, tapline, |doc, entry| {
+pub fn unwrap(source: Source<'_>, names: &[String], was: &[Was]) -> Result<Edit, Misread> {
+    edit(source, |doc, entry| {
         let chosen = names.is_empty() || names.iter().any(|name| name == entry.name());
         if !entry.wrapped || !chosen {
             return None;
         }
-        let was = was.iter().find(|was| was.path == entry.path).cloned();
-        let was = was.unwrap_or_else(|| Was { path: entry.path.clone(), ..Was::default() });
-        Some(restore(doc, entry, &was).and_then(|splices| check(source, doc, tapline, splices, was, false)))
+        let was = Was::known(was, &entry.path);
+        Some(restore(doc, entry, &was).and_then(|splices| check(source, doc, splices, was, false)))
     })
 }
 
@@ -151,14 +171,13 @@ type Part = (Vec<Splice>, Was);
 
 fn edit(
     source: Source<'_>,
-    tapline: &str,
     mut part: impl FnMut(&Doc<'_>, &Entry<'_>) -> Option<Result<Part, Why>>,
 ) -> Result<Edit, Misread> {
     let (bom, body) = split_bom(source.text);
     let doc = Doc::parse(body, source.format)?;
     let mut edit = Edit::default();
     let mut splices = Vec::new();
-    for entry in entries(&doc, source.containers, tapline) {
+    for entry in entries(&doc, source.containers, source.taplines) {
         match part(&doc, &entry) {
             Some(Ok((part, was))) => {
                 splices.extend(part);
@@ -174,18 +193,11 @@ fn edit(
 
 /// Reads what an edit makes of one server. What does not read as intended is not done: a file may be written in ways
 /// that nobody thought of here.
-fn check(
-    source: Source<'_>,
-    doc: &Doc<'_>,
-    tapline: &str,
-    splices: Vec<Splice>,
-    mut was: Was,
-    wrapped: bool,
-) -> Result<Part, Why> {
+fn check(source: Source<'_>, doc: &Doc<'_>, splices: Vec<Splice>, mut was: Was, wrapped: bool) -> Result<Part, Why> {
     let text = apply(doc.text, splices.clone());
     let edited = Doc::parse(&text, doc.format).map_err(|_| Why::Odd)?;
     let summary = |doc: &Doc<'_>| {
-        let entries = entries(doc, source.containers, tapline);
+        let entries = entries(doc, source.containers, source.taplines);
         let others: Vec<_> = entries.iter().filter(|entry| entry.path != was.path).map(Entry::summary).collect();
         let this = entries.iter().find(|entry| entry.path == was.path).map(|entry| (entry.summary(), entry.wrapped));
         (others, this)

@@ -30,9 +30,9 @@ pub(super) enum Way<'d> {
 }
 
 impl<'d> Entry<'d> {
-    fn new(path: Vec<String>, node: &'d Node, tapline: &str) -> Self {
+    fn new(path: Vec<String>, node: &'d Node, taplines: &[String]) -> Self {
         let way = way(node);
-        let wrapped = wraps(&way, tapline);
+        let wrapped = wraps(&way, taplines);
         Self { path, node, way, wrapped }
     }
 
@@ -50,7 +50,7 @@ impl<'d> Entry<'d> {
 
 /// The servers of a document that are in one of the containers, in the order of the text. A `*` in the path of a
 /// container stands for any key.
-pub(super) fn entries<'d>(doc: &'d Doc<'_>, containers: &[&[&str]], tapline: &str) -> Vec<Entry<'d>> {
+pub(super) fn entries<'d>(doc: &'d Doc<'_>, containers: &[&[&str]], taplines: &[String]) -> Vec<Entry<'d>> {
     let mut entries = Vec::new();
     for container in containers {
         descend(&doc.root, container, &mut Vec::new(), &mut |path, table| {
@@ -59,7 +59,7 @@ pub(super) fn entries<'d>(doc: &'d Doc<'_>, containers: &[&[&str]], tapline: &st
                 let counts = table.member(&member.key).is_some_and(|last| last.key_span == member.key_span);
                 if counts && is_server(&member.value) {
                     let path = [path, std::slice::from_ref(&member.key)].concat();
-                    entries.push(Entry::new(path, &member.value, tapline));
+                    entries.push(Entry::new(path, &member.value, taplines));
                 }
             }
         });
@@ -127,16 +127,16 @@ fn behind<'a, 'w>(words: &'a [&'w str]) -> &'a [&'w str] {
     }
 }
 
-fn wraps(way: &Way<'_>, tapline: &str) -> bool {
+fn wraps(way: &Way<'_>, taplines: &[String]) -> bool {
     if matches!(way, Way::Remote(_)) {
         return false;
     }
     let words = words(way);
-    matches!(words[..], [program, "stdio", ..] if is_tapline(program, tapline)) && !behind(&words).is_empty()
+    matches!(words[..], [program, "stdio", ..] if is_tapline(program, taplines)) && !behind(&words).is_empty()
 }
 
-/// Whether a program is tapline: the one that is written now, or one of that name from another time or place.
-fn is_tapline(program: &str, tapline: &str) -> bool {
+/// Whether a program is tapline: one of those that are known to be, or one of that name from another time or place.
+fn is_tapline(program: &str, taplines: &[String]) -> bool {
     let file = program.rsplit(['/', '\\']).next().unwrap_or(program);
-    program == tapline || file == "tapline" || file.eq_ignore_ascii_case("tapline.exe")
+    taplines.iter().any(|tapline| tapline == program) || file == "tapline" || file.eq_ignore_ascii_case("tapline.exe")
 }

@@ -7,7 +7,7 @@ const TAPLINE: &str = "/opt/tap line/tapline";
 
 fn source(text: &str) -> Source<'_> {
     let format = if text.trim_start_matches('\u{feff}').starts_with(['{', '/']) { Format::Jsonc } else { Format::Toml };
-    Source { text, format, containers: ANYWHERE }
+    Source { text, format, containers: ANYWHERE, taplines: &[] }
 }
 
 fn all(servers: &[String]) -> Choice<'_> {
@@ -19,9 +19,13 @@ fn all(servers: &[String]) -> Choice<'_> {
 fn wrapped(text: &str) -> String {
     let edit = wrap(source(text), all(&[])).unwrap();
     assert!(!edit.changed.is_empty(), "{:?}", edit.skipped);
-    let back = unwrap(source(&edit.text), &[], TAPLINE, &edit.changed).unwrap();
+    let back = unwrap(source(&edit.text), &[], &edit.changed).unwrap();
     assert_eq!(back.text, text);
     assert_eq!(back.skipped, []);
+    if !edit.changed.iter().any(Was::is_remote) {
+        let parts: Vec<_> = edit.changed.iter().map(|was| Was { entry: None, ..was.clone() }).collect();
+        assert_eq!(unwrap(source(&edit.text), &[], &parts).unwrap().text, text);
+    }
     edit.text
 }
 
@@ -194,15 +198,15 @@ fn chosen_servers_only() {
     let names = ["b".to_owned()];
     let edit = wrap(source(text), all(&names)).unwrap();
     assert_eq!(edit.changed.iter().map(Was::name).collect::<Vec<_>>(), ["b"]);
-    let listed = servers(source(&edit.text), TAPLINE).unwrap();
+    let listed = servers(source(&edit.text)).unwrap();
     assert_eq!(
         listed.iter().map(|server| (server.wrapped, &*server.summary)).collect::<Vec<_>>(),
         [(false, "x"), (true, "y")]
     );
     let both = wrap(source(&edit.text), all(&[])).unwrap();
     let was = [edit.changed, both.changed].concat();
-    let back = unwrap(source(&both.text), &names, TAPLINE, &was).unwrap();
-    let listed = servers(source(&back.text), TAPLINE).unwrap();
+    let back = unwrap(source(&both.text), &names, &was).unwrap();
+    let listed = servers(source(&back.text)).unwrap();
     assert_eq!(listed.iter().map(|server| server.wrapped).collect::<Vec<_>>(), [true, false]);
 }
 
@@ -257,7 +261,7 @@ fn edits_made_meanwhile_stay() {
         let edit = wrap(source(text), all(&[])).unwrap();
         let edited = edit.text.replacen(from, to, 1);
         assert_ne!(edited, edit.text);
-        let back = unwrap(source(&edited), &[], TAPLINE, &edit.changed).unwrap();
+        let back = unwrap(source(&edited), &[], &edit.changed).unwrap();
         assert_eq!(back.text, expected);
     }
 }
@@ -266,10 +270,10 @@ fn edits_made_meanwhile_stay() {
 fn a_command_comes_back_without_any_memory_and_an_address_says_it_cannot() {
     let text = r#"{"mcpServers": {"a": {"command": "x", "args": ["y"]}}}"#;
     let edit = wrap(source(text), all(&[])).unwrap();
-    assert_eq!(unwrap(source(&edit.text), &[], "/other", &[]).unwrap().text, text);
+    assert_eq!(unwrap(source(&edit.text), &[], &[]).unwrap().text, text);
 
     let edit = wrap(source(r#"{"mcpServers": {"a": {"url": "http://h"}}}"#), all(&[])).unwrap();
-    let back = unwrap(source(&edit.text), &[], TAPLINE, &[]).unwrap();
+    let back = unwrap(source(&edit.text), &[], &[]).unwrap();
     assert_eq!(back.text, edit.text);
     assert_eq!(back.skipped, [("a".to_owned(), Why::Forgotten("http://h".to_owned()))]);
 }
@@ -324,10 +328,10 @@ proptest! {
         let bom = if bom { "\u{feff}" } else { "" };
         let text = format!("{bom}{{\"mcpServers\":{{{}}}}}", servers.join(","));
         let edit = wrap(source(&text), all(&[])).unwrap();
-        let back = unwrap(source(&edit.text), &[], TAPLINE, &edit.changed).unwrap();
+        let back = unwrap(source(&edit.text), &[], &edit.changed).unwrap();
         prop_assert_eq!(&back.text, &text);
         let without_entries: Vec<_> = edit.changed.iter().map(|was| Was { entry: None, ..was.clone() }).collect();
-        let back = unwrap(source(&edit.text), &[], TAPLINE, &without_entries).unwrap();
+        let back = unwrap(source(&edit.text), &[], &without_entries).unwrap();
         prop_assert_eq!(back.text, text);
         prop_assert!(wrap(source(&edit.text), all(&[])).unwrap().changed.is_empty());
     }
