@@ -31,7 +31,7 @@ pub struct Record {
     /// The file, behind all links.
     pub file: String,
     /// What tapline is called in it.
-    pub program: String,
+    pub programs: Vec<String>,
     /// What tapline wrote: as long as the file still reads so, the copy is the exact way back.
     pub wrapped: String,
     pub servers: Vec<Was>,
@@ -87,6 +87,12 @@ impl Store {
             .collect();
         files.sort();
         files
+    }
+
+    /// The copy of a file that may be unreadable by now.
+    pub fn copy_of(&self, path: &Path) -> Option<PathBuf> {
+        let copy = self.copy_path(&path.canonicalize().ok()?);
+        copy.exists().then_some(copy)
     }
 
     /// Where the copy of a file is kept.
@@ -145,8 +151,8 @@ mod tests {
         assert_eq!(store.load(real).unwrap(), None);
         assert!(store.files().is_empty());
         let was = Was { path: vec!["mcpServers".to_owned(), "a".to_owned()], no_args: true, ..Was::default() };
-        let (file, program, wrapped) = (real.to_str().unwrap().to_owned(), "/t".to_owned(), "{}".to_owned());
-        let record = Record { file, program, wrapped, servers: vec![was] };
+        let (file, programs, wrapped) = (real.to_str().unwrap().to_owned(), vec!["/t".to_owned()], "{}".to_owned());
+        let record = Record { file, programs, wrapped, servers: vec![was] };
         let backup = Backup { original: "\u{feff}{ }\r\n".to_owned(), record };
         let copy = store.save(real, &backup).unwrap();
         assert_eq!(std::fs::read(&copy).unwrap(), backup.original.as_bytes());

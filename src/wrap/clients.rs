@@ -1,6 +1,7 @@
 //! The clients that tapline knows: what they are called, where their files are, and where in a file the servers are.
 //!
-//! A table and nothing more; another client is another row. Sources: the clients' own documentation and, for Zed and Codex, their code.
+//! A table and nothing more; another client is another row. The places are those of the clients' documentation and, where
+//! that is silent, of their code and issue trackers, as of November 2026.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,7 @@ enum Base {
     Project,
 }
 
+/// Systems that differ in where configuration is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
     Linux,
@@ -243,9 +245,7 @@ impl Machine<'_> {
             (Base::HomeOr(variable, dir), _) => from(variable).unwrap_or_else(|| home(dir)),
             (Base::Config, System::Mac) => home("Library/Application Support"),
             (Base::Config | Base::Xdg, System::Windows) => from("APPDATA").unwrap_or_else(|| home("AppData/Roaming")),
-            (Base::Config, System::Linux) | (Base::Xdg, System::Linux) => {
-                from("XDG_CONFIG_HOME").unwrap_or_else(|| home(".config"))
-            }
+            (Base::Config | Base::Xdg, System::Linux) => from("XDG_CONFIG_HOME").unwrap_or_else(|| home(".config")),
             (Base::Xdg, System::Mac) => home(".config"),
             (Base::Local, _) => from("LOCALAPPDATA").unwrap_or_else(|| home("AppData/Local")),
             (Base::Project, _) => return None,
@@ -284,4 +284,87 @@ fn children(dir: &Path) -> Vec<PathBuf> {
         std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     children.sort();
     children
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine<'a>(system: System, dir: &Path, variable: &'a dyn Fn(&str) -> Option<OsString>) -> Machine<'a> {
+        Machine { system, home: dir.join("home"), working_dir: dir.join("home/p/sub"), variable }
+    }
+
+    fn touch(path: &Path) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+
+    #[test]
+    fn every_client_is_found_where_its_system_has_it() {
+        let none: &dyn Fn(&str) -> Option<OsString> = &|_| None;
+        for (client, system, path) in [
+            ("claude-desktop", System::Linux, "home/.config/Claude/claude_desktop_config.json"),
+            ("claude-desktop", System::Mac, "home/Library/Application Support/Claude/claude_desktop_config.json"),
+            ("Claude-Desktop", System::Windows, "home/AppData/Roaming/Claude/claude_desktop_config.json"),
+            (
+                "claude-app",
+                System::Windows,
+                "home/AppData/Local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude/claude_desktop_config.json",
+            ),
+            ("claude", System::Mac, "home/.claude.json"),
+            ("claude-code", System::Linux, "home/p/sub/.mcp.json"),
+            ("claude-code", System::Linux, "home/p/.mcp.json"),
+            ("cursor", System::Windows, "home/.cursor/mcp.json"),
+            ("cursor", System::Linux, "home/p/.cursor/mcp.json"),
+            ("vscode", System::Linux, "home/.config/Code/User/mcp.json"),
+            ("code", System::Mac, "home/Library/Application Support/Code/User/profiles/-1a/mcp.json"),
+            ("vscode", System::Windows, "home/AppData/Roaming/Code/User/settings.json"),
+            ("vscode", System::Linux, "home/p/.vscode/mcp.json"),
+            ("windsurf", System::Mac, "home/.codeium/windsurf/mcp_config.json"),
+            ("gemini", System::Linux, "home/.gemini/settings.json"),
+            ("gemini-cli", System::Linux, "home/p/.gemini/settings.json"),
+            ("codex", System::Linux, "home/.codex/config.toml"),
+            ("codex", System::Mac, "home/p/.codex/config.toml"),
+            ("zed", System::Mac, "home/.config/zed/settings.json"),
+            ("zed", System::Windows, "home/AppData/Roaming/zed/settings.json"),
+            ("zed", System::Linux, "home/p/.zed/settings.json"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            touch(&dir.path().join("home/p/.git/HEAD"));
+            let path = dir.path().join(path);
+            touch(&path);
+            let machine = machine(system, dir.path(), none);
+            let files = Client::named(client).unwrap().files(&machine);
+            assert_eq!(files.iter().map(|file| &file.path).collect::<Vec<_>>(), [&path], "{client}");
+            assert_eq!(file_at(&path, &machine), files[0]);
+        }
+    }
+
+    #[test]
+    fn variables_move_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        let variable = |_: &str| Some(elsewhere.clone().into_os_string());
+        let machine = machine(System::Linux, dir.path(), &variable);
+        for (client, file) in [
+            ("claude-code", ".claude.json"),
+            ("codex", "config.toml"),
+            ("zed", "zed/settings.json"),
+            ("vscode", "Code/User/mcp.json"),
+        ] {
+            touch(&elsewhere.join(file));
+            assert_eq!(Client::named(client).unwrap().files(&machine)[0].path, elsewhere.join(file));
+        }
+    }
+
+    #[test]
+    fn without_a_project_only_the_working_directory_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["home/p/.mcp.json", "home/.mcp.json", "home/p/sub/.mcp.json"] {
+            touch(&dir.path().join(path));
+        }
+        let files = Client::named("claude").unwrap().files(&machine(System::Linux, dir.path(), &|_| None));
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].path, dir.path().join("home/p/sub/.mcp.json"));
+    }
 }

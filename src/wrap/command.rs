@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::backup::{Backup, Record, Store};
+use super::backup::Store;
 use super::clients::{CLIENTS, Client, ConfigFile, Machine, System, file_at};
-use super::doc::Misread;
-use super::edit::{self, Choice, Edit, Listed, Source, Was};
-use super::file::{Config, FileError};
+use super::edit::{Choice, Edit, Listed, Was};
+use super::file::FileError;
+use super::open::Opened;
 use super::show::{Answer, Console, names};
 use crate::cli::{ConsentArgs, UnwrapArgs, WrapArgs};
 use crate::filter::distance;
+use crate::ui::text::sanitize;
 
 /// How it went; the worst of several counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,64 +104,6 @@ fn linked(own: &Path) -> Option<PathBuf> {
     links.find(|link| link.canonicalize().is_ok_and(|real| Some(real) == own.canonicalize().ok()))
 }
 
-/// A file, read and understood.
-struct Opened<'f> {
-    file: &'f ConfigFile,
-    config: Config,
-    backup: Option<Backup>,
-    /// What tapline is called in it.
-    taplines: Vec<String>,
-    servers: Vec<Listed>,
-}
-
-impl Opened<'_> {
-    fn source(&self) -> Source<'_> {
-        let ConfigFile { format, containers, .. } = *self.file;
-        Source { text: &self.config.text, format, containers, taplines: &self.taplines }
-    }
-
-    /// What is known of its servers from before they were wrapped.
-    fn was(&self) -> &[Was] {
-        self.backup.as_ref().map_or(&[], |backup| &backup.record.servers)
-    }
-
-    /// The copy, as long as nobody edited the file since.
-    fn untouched(&self) -> Option<&str> {
-        let backup = self.backup.as_ref()?;
-        (backup.record.wrapped == self.config.text).then_some(&backup.original)
-    }
-
-    /// The file as it would be had nothing been wrapped.
-    fn original(&self) -> String {
-        let unwrapped = || edit::unwrap(self.source(), &[], self.was()).map(|edit| edit.text);
-        self.untouched().map_or_else(|| unwrapped().unwrap_or_else(|_| self.config.text.clone()), str::to_owned)
-    }
-
-    /// The file without tapline in front of the named servers, or of any.
-    fn unwrapped(&self, names: &[String]) -> Result<Edit, Misread> {
-        let wrapped = self.wrapped_in(&self.config.text);
-        let all = names.is_empty() || wrapped.iter().all(|was| names.iter().any(|name| name == was.name()));
-        match self.untouched() {
-            Some(original) if all => Ok(Edit { text: original.to_owned(), changed: wrapped, skipped: Vec::new() }),
-            _ => edit::unwrap(self.source(), names, self.was()),
-        }
-    }
-
-    /// A backup to go with a new text.
-    fn backup(&self, program: &str, text: &str, servers: Vec<Was>) -> Backup {
-        let file = self.config.real.to_string_lossy().into_owned();
-        let record = Record { file, program: program.to_owned(), wrapped: text.to_owned(), servers };
-        Backup { original: self.original(), record }
-    }
-
-    /// The servers that go through tapline in an edited text.
-    fn wrapped_in(&self, text: &str) -> Vec<Was> {
-        let servers = edit::servers(Source { text, ..self.source() }).unwrap_or_default();
-        let wrapped = servers.into_iter().filter(|server| server.wrapped);
-        wrapped.map(|server| Was::known(self.was(), &server.path)).collect()
-    }
-}
-
 /// One run of a subcommand.
 struct Session<'c> {
     console: &'c Console,
@@ -224,9 +167,10 @@ impl<'c> Session<'c> {
         for file in &files {
             let client = file.client.unwrap_or_default();
             self.console.say(&format!("{client}  {}", self.console.path(&file.path)));
-            match self.open_file(file) {
+            match Opened::new(file, &self.store, &self.tapline) {
                 Ok(opened) if opened.servers.is_empty() => self.console.say("  no servers"),
                 Ok(opened) => self.console.servers(&opened.servers),
+                Err(FileError::Unreadable { why, .. }) => self.console.say(&format!("  cannot be read: {why}")),
                 Err(error) => self.console.say(&format!("  {error}")),
             }
         }
@@ -240,23 +184,13 @@ impl<'c> Session<'c> {
         Outcome::Nothing
     }
 
-    fn open_file<'f>(&self, file: &'f ConfigFile) -> Result<Opened<'f>, FileError> {
-        let config = Config::read(&file.path)?;
-        let backup = self.store.load(&config.real)?;
-        let recorded = backup.as_ref().map(|backup| backup.record.program.clone());
-        let taplines = std::iter::once(self.tapline.clone()).chain(recorded).collect();
-        let mut opened = Opened { file, config, backup, taplines, servers: Vec::new() };
-        opened.servers = edit::servers(opened.source()).map_err(|why| unreadable(file, why))?;
-        Ok(opened)
-    }
-
     /// Opens the files that have servers, each once, however many paths lead to it. Those that cannot be opened are told
     /// of; a server that is in none is a mistake.
     fn open_files<'f>(&self, files: &'f [ConfigFile], names: &[String]) -> Result<(Vec<Opened<'f>>, Outcome), Refusal> {
         let mut all: Vec<Opened<'_>> = Vec::new();
         let mut outcome = Outcome::Nothing;
         for file in files {
-            match self.open_file(file) {
+            match Opened::new(file, &self.store, &self.tapline) {
                 Ok(opened) if all.iter().any(|other| other.config.real == opened.config.real) => {}
                 Ok(opened) => all.push(opened),
                 Err(error) => outcome = outcome.max(self.tell(&error)),
@@ -287,6 +221,11 @@ impl<'c> Session<'c> {
 
     fn tell(&self, error: &FileError) -> Outcome {
         self.console.complain(&error.to_string());
+        if let FileError::Unreadable { path, .. } = error
+            && let Some(copy) = self.store.copy_of(path)
+        {
+            self.console.complain(&format!("the file before `wrap` is kept as {}", self.console.path(&copy)));
+        }
         match error {
             FileError::Missing(_) | FileError::NoFile(_) | FileError::Unreadable { .. } => Outcome::Usage,
             FileError::ReadOnly(_) | FileError::Changed(_) | FileError::Io { .. } => Outcome::Failed,
@@ -296,13 +235,8 @@ impl<'c> Session<'c> {
     fn wrap(&self, args: &WrapArgs, files: &[ConfigFile]) -> Result<Outcome, Refusal> {
         let choice =
             Choice { tapline: &self.tapline, servers: &args.servers, remote: args.remote, headers: args.headers };
-        let (opened, mut outcome) = self.open_files(files, &args.servers)?;
-        for file in &opened {
-            let done = self.wrap_file(file, choice, &args.consent);
-            outcome = outcome.max(done.unwrap_or_else(|error| self.tell(&error)));
-        }
-        if outcome == Outcome::Written {
-            let clients = readers(files);
+        let (outcome, clients) = self.each(files, &args.servers, |file| self.wrap_file(file, choice, &args.consent))?;
+        if !clients.is_empty() {
             self.console.say(&format!(
                 "restart {clients}; then `tapline attach` shows what passes, and `tapline unwrap` undoes this"
             ));
@@ -310,8 +244,39 @@ impl<'c> Session<'c> {
         Ok(outcome)
     }
 
+    fn unwrap(&self, args: &UnwrapArgs, files: &[ConfigFile]) -> Result<Outcome, Refusal> {
+        if files.is_empty() {
+            self.console.say("nothing is wrapped");
+        }
+        let (outcome, clients) = self.each(files, &args.servers, |file| self.unwrap_file(file, args))?;
+        if !clients.is_empty() {
+            self.console.say(&format!("restart {clients} for it to take effect"));
+        }
+        Ok(outcome)
+    }
+
+    /// Does something to each file. Gives how it went, and who has to read again what was written.
+    fn each(
+        &self,
+        files: &[ConfigFile],
+        names: &[String],
+        act: impl Fn(&Opened<'_>) -> Result<Outcome, FileError>,
+    ) -> Result<(Outcome, String), Refusal> {
+        let (opened, mut outcome) = self.open_files(files, names)?;
+        let mut readers: Vec<&str> = Vec::new();
+        for file in &opened {
+            let done = act(file).unwrap_or_else(|error| self.tell(&error));
+            if done == Outcome::Written {
+                readers.push(file.file.client.unwrap_or("the client"));
+            }
+            outcome = outcome.max(done);
+        }
+        readers.dedup();
+        Ok((outcome, readers.join(", ")))
+    }
+
     fn wrap_file(&self, opened: &Opened<'_>, choice: Choice<'_>, consent: &ConsentArgs) -> Result<Outcome, FileError> {
-        let edit = edit::wrap(opened.source(), choice).map_err(|why| unreadable(opened.file, why))?;
+        let edit = opened.wrapped(choice)?;
         let verdict = self.agree(opened, &edit, consent)?;
         if verdict != Outcome::Written {
             return Ok(verdict);
@@ -320,7 +285,7 @@ impl<'c> Session<'c> {
         servers.extend(opened.wrapped_in(&opened.config.text));
         // The way back is kept before there is need of one.
         let real = &opened.config.real;
-        let copy = self.store.save(real, &opened.backup(choice.tapline, &edit.text, servers))?;
+        let copy = self.store.save(real, &opened.backup_for(&edit.text, servers))?;
         if let Err(error) = opened.config.replace(&edit.text) {
             match &opened.backup {
                 Some(backup) => drop(self.store.save(real, backup)?),
@@ -338,34 +303,22 @@ impl<'c> Session<'c> {
         Ok(Outcome::Written)
     }
 
-    fn unwrap(&self, args: &UnwrapArgs, files: &[ConfigFile]) -> Result<Outcome, Refusal> {
-        let (opened, mut outcome) = self.open_files(files, &args.servers)?;
-        for file in &opened {
-            let done = self.unwrap_file(file, args);
-            outcome = outcome.max(done.unwrap_or_else(|error| self.tell(&error)));
-        }
-        match outcome {
-            Outcome::Nothing if files.is_empty() => self.console.say("nothing is wrapped"),
-            Outcome::Written => self.console.say(&format!("restart {} for it to take effect", readers(files))),
-            _ => {}
-        }
-        Ok(outcome)
-    }
-
     fn unwrap_file(&self, opened: &Opened<'_>, args: &UnwrapArgs) -> Result<Outcome, FileError> {
-        let edit = opened.unwrapped(&args.servers).map_err(|why| unreadable(opened.file, why))?;
+        let edit = opened.unwrapped(&args.servers)?;
         let verdict = self.agree(opened, &edit, &args.consent)?;
+        let real = &opened.config.real;
         if verdict != Outcome::Written {
+            if opened.is_as_before() {
+                self.store.remove(real);
+            }
             return Ok(verdict);
         }
         opened.config.replace(&edit.text)?;
-        let real = &opened.config.real;
         let left = opened.wrapped_in(&edit.text);
         if left.is_empty() {
             self.store.remove(real);
         } else {
-            let program = opened.backup.as_ref().map_or("", |backup| &backup.record.program);
-            self.store.save(real, &opened.backup(program, &edit.text, left))?;
+            self.store.save(real, &opened.backup_for(&edit.text, left))?;
         }
         let unwrapped = names(edit.changed.iter().map(Was::name));
         self.console.say(&format!("unwrapped {unwrapped} in {}", self.console.path(&opened.file.path)));
@@ -376,7 +329,8 @@ impl<'c> Session<'c> {
     fn agree(&self, opened: &Opened<'_>, edit: &Edit, consent: &ConsentArgs) -> Result<Outcome, FileError> {
         let path = self.console.path(&opened.file.path);
         for (name, why) in &edit.skipped {
-            self.console.say(&format!("{path}: {} {why}", names(std::iter::once(name.as_str()))));
+            let why = why.to_string();
+            self.console.say(&format!("{path}: {} {}", names(std::iter::once(name.as_str())), sanitize(&why)));
         }
         if edit.changed.is_empty() {
             self.console.say(&format!("{path}: nothing to do"));
@@ -404,17 +358,6 @@ impl<'c> Session<'c> {
             }
         })
     }
-}
-
-fn unreadable(file: &ConfigFile, why: Misread) -> FileError {
-    FileError::Unreadable { path: file.path.clone(), why }
-}
-
-/// Who has to read the files again.
-fn readers(files: &[ConfigFile]) -> String {
-    let mut clients: Vec<_> = files.iter().map(|file| file.client.unwrap_or("the client")).collect();
-    clients.dedup();
-    clients.join(", ")
 }
 
 fn client_names() -> impl Iterator<Item = &'static str> {

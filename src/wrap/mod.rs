@@ -6,7 +6,8 @@
 //! doc.rs       a text as a tree with places    jsonc.rs, toml.rs   read the two formats
 //! entry.rs     what one server is              edit.rs, remote.rs  text in, text out: pure
 //! file.rs      reading, replacing atomically   backup.rs           the way back
-//! command.rs   the subcommands                 show.rs             what they print
+//! open.rs      a file and what is kept of it   command.rs          the subcommands
+//! show.rs      what they print
 //! ```
 //!
 //! Nothing here knows of the proxy. What is written is the command line of `tapline stdio`.
@@ -19,6 +20,7 @@ pub mod edit;
 mod entry;
 pub mod file;
 mod jsonc;
+mod open;
 mod remote;
 mod show;
 mod toml;

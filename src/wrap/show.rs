@@ -14,6 +14,9 @@ const CONTEXT: usize = 2;
 /// Cells that a command line or an address takes in a list.
 const SUMMARY: usize = 72;
 
+/// Cells that a name takes in a list, at most.
+const LABEL: usize = 40;
+
 /// The person at the other end.
 #[derive(Debug)]
 pub(super) struct Console {
@@ -46,7 +49,7 @@ impl Console {
 
     /// A line about what went wrong.
     pub(super) fn complain(&self, line: &str) {
-        drop(writeln!(std::io::stderr(), "tapline: {line}"));
+        drop(writeln!(std::io::stderr(), "tapline: {}", sanitize(line)));
     }
 
     /// A question that only a clear yes answers with yes.
@@ -82,13 +85,14 @@ impl Console {
     pub(super) fn servers(&self, servers: &[Listed]) {
         let widest = servers.iter().map(|server| crate::ui::text::width(&label(server))).max().unwrap_or(0);
         for server in servers {
-            let (mark, kind) = match (server.wrapped, server.remote) {
-                (true, _) => (self.paint(GREEN, "wrapped"), ""),
-                (false, true) => ("       ".to_owned(), "remote: "),
-                (false, false) => ("       ".to_owned(), ""),
+            let kind = match (server.wrapped, server.remote) {
+                (true, _) => self.paint(GREEN, "wrapped: "),
+                (false, true) => "remote: ".to_owned(),
+                (false, false) => String::new(),
             };
-            let summary = fit(&sanitize(&server.summary), SUMMARY);
-            self.say(&format!("  {mark}  {}  {kind}{summary}", pad(&label(server), widest.min(40))));
+            let summary = if server.summary.is_empty() { "found by the client itself" } else { &server.summary };
+            let summary = fit(&sanitize(summary), SUMMARY);
+            self.say(&format!("  {}  {kind}{summary}", pad(&label(server), widest.min(LABEL))));
         }
     }
 

@@ -11,3 +11,4 @@ mod demo_live;
 mod hold;
 mod peers;
 mod screen;
+mod wrap;

@@ -295,6 +295,10 @@ fn word() -> impl Strategy<Value = String> {
         .prop_map(|word| literal(&word))
 }
 
+fn toml_word() -> impl Strategy<Value = String> {
+    prop_oneof![word(), "'[a-z@/ \"\\\\-]{0,8}'", "\"\"\"\n?[a-z ]{1,8}\"\"\"", "'''[a-z]{1,8}'''"]
+}
+
 prop_compose! {
     fn server()(
         name in "[a-z]{1,6}", program in word(), args in prop::option::of(prop::collection::vec(word(), 0..4)),
@@ -334,6 +338,30 @@ proptest! {
         let back = unwrap(source(&edit.text), &[], &without_entries).unwrap();
         prop_assert_eq!(back.text, text);
         prop_assert!(wrap(source(&edit.text), all(&[])).unwrap().changed.is_empty());
+    }
+
+    #[test]
+    fn so_it_is_in_toml(
+        name in "[a-zA-Z0-9_-]{1,6}", program in toml_word(), args in prop::option::of(prop::collection::vec(toml_word(), 0..4)),
+        form in 0..4, eol in prop::sample::select(vec!["\n", "\r\n"]), note in prop::sample::select(vec!["", " # é"]), first in any::<bool>(),
+        gap in prop::sample::select(vec!["", " ", "\n  ", "\n\t# c\n\t"]),
+    ) {
+        let gap = gap.replace('\n', eol);
+        let args = args.map(|args| format!("args = [{}]", args.iter().map(|arg| format!("{gap}{arg}")).collect::<Vec<_>>().join(",")));
+        let mut members = [Some(format!("command = {program}")), args].into_iter().flatten().collect::<Vec<_>>();
+        if first {
+            members.reverse();
+        }
+        let text = match form {
+            0 => format!("[mcp_servers.{name}]{note}{eol}{}{note}{eol}[x]{eol}", members.join(&format!("{note}{eol}  "))),
+            1 => members.iter().map(|member| format!("mcp_servers.{name}.{member}{note}{eol}")).collect(),
+            2 => format!("[mcp_servers]{eol}{}", members.iter().map(|member| format!(" \"{name}\" . {member}{note}{eol}")).collect::<String>()),
+            _ => format!("{eol}mcp_servers = {{ {name} = {{{}}} }}", members.join(", ")),
+        };
+        let edit = wrap(Source { format: Format::Toml, ..source(&text) }, all(&[])).unwrap();
+        prop_assert_eq!(edit.changed.len() + edit.skipped.iter().filter(|(_, why)| *why == Why::ShellLine).count(), 1, "{:?}", edit.skipped);
+        let back = unwrap(Source { format: Format::Toml, ..source(&edit.text) }, &[], &edit.changed).unwrap();
+        prop_assert_eq!(back.text, text);
     }
 
     #[test]
