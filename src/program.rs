@@ -12,16 +12,19 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
-use crate::cli::{Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, TargetArgs, WatchArgs};
+use crate::cli::{Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, WatchArgs};
 use crate::demo::server::{Scenario, ServerOptions};
-use crate::event::{Feed, OnQuit};
+use crate::envelope::Via;
+use crate::event::{Feed, OnQuit, Origin};
+use crate::proxy::exchange::Link;
+use crate::proxy::stdio::Ends;
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::stdio::CommandLine;
-use crate::{demo, headless, logging, tape, ui, wrap};
+use crate::{demo, headless, logging, proxy, tape, ui, wrap};
 
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
@@ -86,6 +89,7 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args).await,
+            Command::Stdio(args) => serve_stdio(args).await,
             Command::Replay(args) => replay_tape(args).await,
             Command::Demo(args) => run_demo(args).await,
             Command::DemoServer { changed } => serve_demo(changed).await,
@@ -103,7 +107,7 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     let target = target(args.target, args.headers)?;
     let tapes = tape_dir(&args.watch)?;
     let settings = Settings {
-        listen: args.listen,
+        listen: Some(args.listen),
         target,
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
@@ -123,9 +127,50 @@ async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
+    let tapes = tape_dir(&args.watch)?;
+    let settings = Settings {
+        listen: None,
+        tapes: tapes.clone().filter(|_| !args.watch.no_record),
+        tape_library: tapes,
+        hold: args.watch.hold.clone(),
+        ..Settings::new(target(args.target, args.headers)?)
+    };
+    let mut signals = Signals::new()?;
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    // stderr is the server's: lines of ours go there only when they are asked for.
+    let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
+    let connection = core.table().open(Via::Stdio, Origin::Client, None)?;
+    let ends = Ends { input: tokio::io::stdin(), output: tokio::io::stdout(), errors: tokio::io::stderr() };
+    let mut serving = Box::pin(proxy::stdio::serve(&connection, ends));
+    let mut signalled = None;
+    loop {
+        tokio::select! {
+            () = &mut serving => break,
+            signal = signals.next() => match &connection.link {
+                // The server decides what a signal means; its exit status will be ours.
+                Link::Pipe(link) => link.signal(signal.number()),
+                Link::Exchanges(_) => {
+                    signalled = Some(signal);
+                    break;
+                }
+            },
+        }
+    }
+    let status = match &connection.link {
+        Link::Pipe(link) => link.exit_code().unwrap_or(0),
+        Link::Exchanges(_) => signalled.map_or(0, Signal::status),
+    };
+    drop(serving);
+    drop(connection);
+    core.shut_down(args.watch.on_quit.map(OnQuit::from)).await;
+    printer.map(std::thread::JoinHandle::join);
+    Ok(ExitCode::from(status))
+}
+
 async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
-    for problem in &tape.problems {
+    for problem in tape.troubles() {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
     let replay = Replay {
@@ -165,7 +210,7 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let upstream = HttpUpstream::new(&format!("http://{server}/mcp"), Vec::new()).map_err(anyhow::Error::msg)?;
     let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
     let on_screen = has_screen(&args.watch);
-    settings.listen = args.listen;
+    settings.listen = Some(args.listen);
     settings.tape_library = tape_dir(&args.watch)?;
     settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
     // Without a screen nobody could let the held call go.
@@ -274,6 +319,13 @@ enum Signal {
 }
 
 impl Signal {
+    fn number(self) -> rustix::process::Signal {
+        match self {
+            Self::Interrupt => rustix::process::Signal::INT,
+            Self::Terminate => rustix::process::Signal::TERM,
+        }
+    }
+
     /// 128 and the number of the signal, as shells have it.
     fn status(self) -> u8 {
         match self {

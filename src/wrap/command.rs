@@ -208,6 +208,7 @@ impl<'c> Session<'c> {
         if known.is_empty() && !files.is_empty() {
             let paths: Vec<_> = files.iter().map(|file| self.console.path(&file.path)).collect();
             self.console.say(&format!("no servers in {}", paths.join(", ")));
+            files.iter().for_each(|file| self.tell_of_copy(&file.path));
             return Ok(());
         }
         match names.iter().find(|name| !known.contains(&name.as_str())) {
@@ -219,12 +220,17 @@ impl<'c> Session<'c> {
         }
     }
 
+    /// Where something befell a file that was wrapped, there is a way back by hand.
+    fn tell_of_copy(&self, path: &Path) {
+        if let Some(copy) = self.store.copy_of(path) {
+            self.console.say(&format!("the file before `wrap` is kept as {}", self.console.path(&copy)));
+        }
+    }
+
     fn tell(&self, error: &FileError) -> Outcome {
         self.console.complain(&error.to_string());
-        if let FileError::Unreadable { path, .. } = error
-            && let Some(copy) = self.store.copy_of(path)
-        {
-            self.console.complain(&format!("the file before `wrap` is kept as {}", self.console.path(&copy)));
+        if let FileError::Unreadable { path, .. } = error {
+            self.tell_of_copy(path);
         }
         match error {
             FileError::Missing(_) | FileError::NoFile(_) | FileError::Unreadable { .. } => Outcome::Usage,

@@ -262,7 +262,10 @@ fn a_file_that_cannot_be_read_is_left_untouched() {
     home.run(&["wrap", "kept.json", "-y"], 0);
     home.write("project/kept.json", "{");
     let ran = home.run(&["unwrap", "kept.json", "-y"], 2);
-    assert!(ran.err.contains("the file before `wrap` is kept as ~/data/tapline/wrapped/kept.json-"), "{}", ran.err);
+    assert!(ran.out.contains("the file before `wrap` is kept as ~/data/tapline/wrapped/kept.json-"), "{}", ran.out);
+    home.write("project/kept.json", "{}");
+    let ran = home.run(&["unwrap", "kept.json", "-y"], 0);
+    assert!(ran.out.contains("no servers in") && ran.out.contains("is kept as"), "{}", ran.out);
     // The other files of a client are done all the same.
     home.write(".cursor/mcp.json", "{");
     home.write("project/.cursor/mcp.json", CURSOR);
