@@ -29,9 +29,11 @@ pub struct Misread {
 impl Misread {
     /// An error at a byte of `text`; columns count characters from 1.
     pub(super) fn at(text: &str, byte: usize, message: impl Into<String>) -> Self {
-        // The start of the character that the byte is in.
-        let before = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= byte).last().unwrap_or(0);
-        let before = if byte >= text.len() { text } else { &text[..before] };
+        let mut end = byte.min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let before = &text[..end];
         let line = before.matches('\n').count() + 1;
         let column = before[line_start(before, before.len())..].chars().count() + 1;
         Self { line, column, message: message.into() }

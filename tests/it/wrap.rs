@@ -316,3 +316,12 @@ fn without_any_client_the_list_says_so() {
     let ran = home.run(&["wrap"], 0);
     assert!(ran.out.contains("found no configuration of claude-desktop, claude-code"), "{}", ran.out);
 }
+
+#[test]
+fn help_names_every_client() {
+    let home = Home::new();
+    let help = home.run(&["wrap", "--help"], 0).out;
+    for client in tapline::wrap::clients::CLIENTS {
+        assert!(help.contains(client.name), "{help}");
+    }
+}
