@@ -332,6 +332,7 @@ proptest! {
         let bom = if bom { "\u{feff}" } else { "" };
         let text = format!("{bom}{{\"mcpServers\":{{{}}}}}", servers.join(","));
         let edit = wrap(source(&text), all(&[])).unwrap();
+        prop_assert!(edit.skipped.iter().all(|(_, why)| *why == Why::ShellLine), "{:?}", edit.skipped);
         let back = unwrap(source(&edit.text), &[], &edit.changed).unwrap();
         prop_assert_eq!(&back.text, &text);
         let without_entries: Vec<_> = edit.changed.iter().map(|was| Was { entry: None, ..was.clone() }).collect();
