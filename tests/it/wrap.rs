@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::support::tapline_binary;
+use crate::support::{Server, soon, tapline_binary};
 
 const CURSOR: &str = "\u{feff}// mine\r\n{\r\n\t\"mcpServers\": {\r\n\t\t\"fs\": {\"command\": \"npx\", \"args\": [\"-y\", \"fs\"],}, // keep\r\n\t\t\"web\": {\"url\": \"http://127.0.0.1:9/mcp\"},\r\n\t},\r\n}";
 
@@ -324,4 +326,54 @@ fn help_names_every_client() {
     for client in tapline::wrap::clients::CLIENTS {
         assert!(help.contains(client.name), "{help}");
     }
+}
+
+/// Launches a server as its client would, from the file and with next to no environment; says one line and hears one.
+async fn launch(home: &Home, config: &Value, server: &str, line: &str) -> String {
+    let entry = &config["mcpServers"][server];
+    let mut command = tokio::process::Command::new(entry["command"].as_str().unwrap());
+    command.args(entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
+    command.env_clear().env("HOME", home.path("")).env("PATH", "/usr/bin:/bin").kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    input.flush().await.unwrap();
+    let mut heard = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    soon("a line", output.read_line(&mut heard)).await.unwrap();
+    drop(input);
+    soon("the end", child.wait()).await.unwrap();
+    heard
+}
+
+#[tokio::test]
+async fn what_is_written_works_when_the_client_launches_it() {
+    let home = Home::new();
+    let mut server = Server::start().await;
+    let config = json!({"mcpServers": {
+        "here": {"command": tapline_binary(), "args": ["__demo-server"]},
+        "there": {"type": "http", "url": server.url(), "headers": {"x-key": "a: b"}},
+    }});
+    home.write(".cursor/mcp.json", &config.to_string());
+    home.run(&["wrap", "cursor", "--yes", "--remote", "--headers"], 0);
+    let wrapped: Value = serde_json::from_str(&home.read(".cursor/mcp.json")).unwrap();
+    assert_eq!(wrapped["mcpServers"]["here"]["args"][0], "stdio");
+    assert_eq!(wrapped["mcpServers"]["there"]["type"], "stdio");
+
+    let hello = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
+    let direct = launch(&home, &config, "here", hello).await;
+    assert!(direct.contains("\"result\""), "{direct}");
+    assert_eq!(launch(&home, &wrapped, "here", hello).await, direct);
+
+    let answer = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s","version":"1"}}}"#;
+    let served = async {
+        let request = server.next().await;
+        let key = request.head.get("x-key").map(str::to_owned);
+        request.json(answer).await;
+        key
+    };
+    let (key, heard) = tokio::join!(served, launch(&home, &wrapped, "there", hello));
+    assert_eq!(key.as_deref(), Some("a: b"));
+    assert_eq!(heard.trim_end(), answer);
 }
