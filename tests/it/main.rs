@@ -16,3 +16,4 @@ mod screen;
 mod stdio;
 mod tapes;
 mod tidy;
+mod wrap;
