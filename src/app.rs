@@ -306,7 +306,7 @@ impl Control {
         let journal = self.table.proxy().journal().clone();
         tokio::task::spawn_blocking(move || match tape::Tape::read(&path) {
             Ok(tape) => {
-                let problems = tape.problems.iter().map(ToString::to_string).collect();
+                let problems = tape.troubles();
                 journal.publish(Event::TapeOpened { path, envelopes: tape.envelopes, problems });
             }
             Err(error) => journal.publish(Event::Log(LogLine::new(Level::Error, "tape", error.to_string()))),

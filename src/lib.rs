@@ -19,3 +19,4 @@ pub mod sse;
 pub mod tape;
 pub mod ui;
 pub mod upstream;
+pub mod wrap;

@@ -27,7 +27,7 @@ use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::stdio::CommandLine;
-use crate::{demo, headless, logging, proxy, tape, ui};
+use crate::{demo, headless, logging, proxy, tape, ui, wrap};
 
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
@@ -53,6 +53,8 @@ pub fn run(cli: Cli) -> ExitCode {
             guardian::run(std::io::stdin().lock());
             ExitCode::SUCCESS
         }
+        Command::Wrap(args) => wrap::command::wrap(&args),
+        Command::Unwrap(args) => wrap::command::unwrap(&args),
         command => match with_runtime(command) {
             Ok(code) => code,
             Err(failure) => {
@@ -94,7 +96,9 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
             Command::Replay(args) => replay_tape(args).await,
             Command::Demo(args) => run_demo(args).await,
             Command::DemoServer { changed } => serve_demo(changed).await,
-            Command::Guardian => unreachable!("it has ended before there was a runtime"),
+            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) => {
+                unreachable!("they have ended before there was a runtime")
+            }
         }
     });
     // Blocking reads of stdin cannot be cancelled: do not wait for them.
@@ -170,7 +174,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
 
 async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
-    for problem in &tape.problems {
+    for problem in tape.troubles() {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
     let replay = Replay {

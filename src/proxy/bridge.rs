@@ -254,7 +254,7 @@ impl Bridge {
         headers::without_message(&mut headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        headers::mirror(message, &mut headers);
+        self.connection.mirror(message, &mut headers);
         if headers::modern_version(message).is_none() {
             self.agreed(&mut headers);
         }

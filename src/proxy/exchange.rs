@@ -19,8 +19,8 @@ use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Transport, Via};
 use crate::event::{Event, Level, LogLine, SessionState};
-use crate::headers::{self, Latest};
-use crate::message::{Id, Message};
+use crate::headers::{self, Latest, ParamHeaders};
+use crate::message::{Id, Kind, Message};
 use crate::sse;
 use crate::upstream::stdio::one_line;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
@@ -45,6 +45,7 @@ pub struct Connection {
     /// Of the same.
     tail: Mutex<String>,
     reply_headers: Latest,
+    params: Mutex<ParamHeaders>,
 }
 
 /// Whose exchange it is.
@@ -65,6 +66,7 @@ impl Connection {
             client_headers: Latest::default(),
             tail: Mutex::default(),
             reply_headers: Latest::default(),
+            params: Mutex::default(),
         })
     }
 
@@ -81,7 +83,7 @@ impl Connection {
         let message = message.with_id(&Id::random()).unwrap_or(message);
         let mut headers = self.client_headers.get().as_ref().clone();
         headers::towards_upstream(&mut headers);
-        headers::refresh(&mut headers, &message);
+        headers::refresh(&mut headers, &message, &self.params.lock());
         let tail = self.tail.lock().clone();
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message), tail };
         let reply = self.run(outgoing, Sender::Operator).await;
@@ -157,7 +159,10 @@ impl Connection {
             ReplyBody::Whole(message) => {
                 let arrival = facts.arrival(Via::Http, message, None);
                 match self.proxy.pass(&self.session, arrival).settled().await {
-                    Passage::Send { message, .. } => ReplyBody::Whole(message),
+                    Passage::Send { message, .. } => {
+                        self.learn(&message);
+                        ReplyBody::Whole(message)
+                    }
                     // The reply was dropped: the client is left to its patience, as if the server had said nothing.
                     Passage::Nothing if awaited => std::future::pending().await,
                     Passage::Nothing | Passage::Answer(_) => ReplyBody::Empty,
@@ -195,6 +200,26 @@ impl Connection {
                 connection.log(Level::Error, format!("the server did not get the answer to its request: {error}"));
             }
         });
+    }
+
+    /// The headers that a message which came over a pipe needs over HTTP.
+    pub(super) fn mirror(&self, message: &Message, headers: &mut HeaderMap) {
+        headers::mirror(message, headers);
+        if headers.contains_key(headers::VERSION) {
+            self.params.lock().apply(message, headers);
+        }
+    }
+
+    /// Brings the headers of an edited message in line with it.
+    pub(super) fn refresh(&self, headers: &mut HeaderMap, message: &Message) {
+        headers::refresh(headers, message, &self.params.lock());
+    }
+
+    /// A list of tools says which arguments their calls repeat in headers.
+    fn learn(&self, reply: &Message) {
+        if reply.kind() == Kind::Result {
+            self.params.lock().learn(reply);
+        }
     }
 
     pub(super) fn log(&self, level: Level, text: String) {
@@ -235,7 +260,7 @@ impl Admitted {
             match pass.settled().await {
                 Passage::Send { message, edited } => {
                     if edited {
-                        headers::refresh(&mut self.outgoing.headers, &message);
+                        headers::refresh(&mut self.outgoing.headers, &message, &self.connection.params.lock());
                     }
                     self.outgoing.message = Some(message);
                 }
@@ -333,6 +358,7 @@ impl Passing {
         match passage {
             Passage::Send { .. } if self.facts.withheld => None,
             Passage::Send { message, edited } => {
+                self.connection.learn(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
                 Some(Item::Message(Incoming { message, framing }))
             }

@@ -2,6 +2,8 @@
 //!
 //! Turns a request into an [`Outgoing`] and a [`Reply`] into a response, frame by frame as they came.
 
+mod frames;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,9 +17,9 @@ use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
-use reqwest::Url;
 use tokio_util::sync::CancellationToken;
 
+use self::frames::Frames;
 use super::exchange::Connection;
 use super::guard::Guard;
 use super::relay::{Told, wants_websocket};
@@ -28,9 +30,8 @@ use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Level, LogLine};
 use crate::headers;
 use crate::message::{Id, Kind, Message};
-use crate::sse;
-use crate::upstream::site::Site;
-use crate::upstream::{Framing, Item, Outgoing, Reply, ReplyBody, UpstreamError};
+use crate::upstream::site::{Place, Site};
+use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
 /// The path of the MCP endpoint.
 pub const ENDPOINT: &str = "/mcp";
@@ -54,7 +55,7 @@ enum Route<'a> {
     /// A message of one that is here.
     Message(Arc<Seat>),
     /// Nothing of MCP's: it goes on as it is.
-    Relay(&'a Site, Url),
+    Relay(&'a Site, Place),
     Nowhere(Refusal),
 }
 
@@ -99,7 +100,7 @@ impl Door {
             Route::Exchange(tail) => self.exchange(client, parts, tail, body, asked).await,
             Route::Stream(tail) => self.open_stream(parts.headers, &tail).await,
             Route::Message(seat) => self.post_message(&seat, parts.headers, body, asked).await,
-            Route::Relay(site, url) => self.relay(site, url, parts, body).await,
+            Route::Relay(site, place) => self.relay(site, place, parts, body).await,
             Route::Nowhere(refusal) => Err(refusal),
         }?;
         if let Some(site) = self.table.target().site() {
@@ -140,7 +141,7 @@ impl Door {
             return Route::Nowhere(Refusal::UnknownEndpoint);
         }
         match site.and_then(|site| Some((site, site.elsewhere(path_and_query)?))) {
-            Some((site, url)) => Route::Relay(site, url),
+            Some((site, place)) => Route::Relay(site, place),
             None => Route::Nowhere(Refusal::NotFound(path.to_owned())),
         }
     }
@@ -253,7 +254,7 @@ pub(super) fn response(reply: Reply, until: CancellationToken) -> Response<Body>
         ReplyBody::Stream(items) => {
             // Events may be edited or dropped on the way: the length is not known.
             headers.remove(CONTENT_LENGTH);
-            Body::from_stream(items.map(|item| item.map(frame)).take_until(until.cancelled_owned()))
+            Body::from_stream(Frames::of(items).take_until(until.cancelled_owned()))
         }
     };
     let mut response = Response::new(body);
@@ -266,16 +267,5 @@ pub(super) fn response(reply: Reply, until: CancellationToken) -> Response<Body>
 fn fit_length(headers: &mut HeaderMap, length: usize) {
     if headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-}
-
-/// An item as bytes of an event stream: its own frame, or one of ours around a line of a pipe.
-fn frame(item: Item) -> Bytes {
-    match item {
-        Item::Filler(bytes) => bytes,
-        Item::Message(incoming) => match incoming.framing {
-            Framing::Sse { frame, .. } => frame,
-            Framing::Line { .. } => sse::frame(incoming.message.raw()),
-        },
     }
 }

@@ -15,13 +15,15 @@ use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::mpsc;
 
+use super::Proxy;
 use super::exchange::{accepted, whole};
-use crate::envelope::Via;
+use super::session::LiveSession;
+use crate::envelope::{Direction, Transport, Via};
 use crate::headers;
 use crate::message::{Id, Kind, Message};
 use crate::sse;
 use crate::upstream::pipe::Pipe;
-use crate::upstream::sse::Answer;
+use crate::upstream::sse::{Answer, EventPipe};
 use crate::upstream::stdio::one_line;
 use crate::upstream::{Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
@@ -30,10 +32,11 @@ const MOST_WAITING: usize = 1_000;
 
 /// Unbounded: a client that reads slowly must not hold up the child's other messages, nor lose its own.
 pub(super) type Items = mpsc::UnboundedSender<Result<Item, UpstreamError>>;
-type Answers = mpsc::UnboundedReceiver<Result<Item, UpstreamError>>;
 
 /// The client's side of such a server.
 pub struct PipeLink {
+    proxy: Arc<Proxy>,
+    session: Arc<LiveSession>,
     label: String,
     pipe: Pipe,
     router: Mutex<Router>,
@@ -77,8 +80,8 @@ struct Waiting {
 }
 
 impl PipeLink {
-    pub fn new(label: String, pipe: Pipe) -> Arc<Self> {
-        Arc::new(Self { label, pipe, router: Mutex::default() })
+    pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, label: String, pipe: Pipe) -> Arc<Self> {
+        Arc::new(Self { proxy, session, label, pipe, router: Mutex::default() })
     }
 
     pub fn label(&self) -> &str {
@@ -172,7 +175,7 @@ impl PipeLink {
     }
 
     /// One exchange of the client, already through the spine.
-    pub(super) async fn exchange(&self, outgoing: Outgoing, withheld: bool) -> Result<Reply, UpstreamError> {
+    pub(super) async fn exchange(self: &Arc<Self>, outgoing: Outgoing, withheld: bool) -> Result<Reply, UpstreamError> {
         match (&outgoing.method, outgoing.message) {
             (&Method::POST, Some(message)) => self.post(message, outgoing.headers, withheld).await,
             (&Method::GET, _) => Ok(self.listen()),
@@ -182,15 +185,23 @@ impl PipeLink {
         }
     }
 
-    async fn post(&self, message: Message, headers: HeaderMap, withheld: bool) -> Result<Reply, UpstreamError> {
-        let (items, mut answers) = mpsc::unbounded_channel();
+    async fn post(
+        self: &Arc<Self>,
+        message: Message,
+        headers: HeaderMap,
+        withheld: bool,
+    ) -> Result<Reply, UpstreamError> {
+        let (items, answers) = mpsc::unbounded_channel();
+        let is_modern = headers::modern_version(&message).is_some();
         let (message, requests) = self.expect_replies(message, &items, withheld)?;
+        let id = message.id().filter(|_| is_modern && requests == 1).cloned();
+        let mut answers = Answers { answers, _waited_for: id.map(|id| WaitedFor { link: self.clone(), id }) };
         // From here on the stream ends with the last reply.
         drop(items);
         let first = match self.hand_in(message, headers, &mut answers).await? {
             Handed::Refused(reply) => return Ok(reply),
             Handed::Taken if requests == 0 => return Ok(accepted()),
-            Handed::Taken => answers.recv().await,
+            Handed::Taken => answers.answers.recv().await,
             Handed::Answered(first) => Some(first),
         };
         match first {
@@ -221,7 +232,7 @@ impl PipeLink {
             biased;
             posted = &mut posting => posted,
             // Some servers say that they have a request only when all is done; hanging up might undo it.
-            Some(first) = answers.recv() => {
+            Some(first) = answers.answers.recv() => {
                 tokio::spawn(posting);
                 return Ok(Handed::Answered(first));
             }
@@ -278,15 +289,14 @@ impl PipeLink {
         if router.ended.is_none() {
             router.listener = Some(items);
         }
-        event_stream(router.backlog.drain(..).collect(), answers)
+        event_stream(router.backlog.drain(..).collect(), Answers { answers, _waited_for: None })
     }
 
     /// Gives a message of the child to whom it is for.
     pub(super) fn deliver(&self, address: Address, incoming: Incoming) {
         let mut router = self.router.lock();
         let items = match address {
-            Address::Nobody if router.client.is_none() => return,
-            Address::Nobody => None,
+            Address::Nobody => return,
             Address::Asker(id) => router.pending.remove(&id).map(|waiting| waiting.items),
             Address::Askers(ids) => {
                 let waiting: Vec<_> = ids.iter().filter_map(|id| router.pending.remove(id)).collect();
@@ -299,6 +309,27 @@ impl PipeLink {
         let Some(items) = items else { return router.keep(item) };
         if let Err(mpsc::error::SendError(Ok(item))) = items.send(Ok(item)) {
             router.keep(item);
+        }
+    }
+
+    /// Tells the child that nobody waits for this reply any more.
+    fn cancel(&self, id: &Id) {
+        if self.router.lock().pending.remove(id).is_none() {
+            return;
+        }
+        let message = Message::new(format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the client hung up"}}}}"#,
+            id.token()
+        ));
+        let transport = Transport::new(self.carrier());
+        let message = self.proxy.answer(&self.session, Direction::ToServer, transport, message);
+        match &self.pipe {
+            Pipe::Child(child) => {
+                if !child.offer(one_line(&message)) {
+                    tracing::debug!("a cancellation was not taken");
+                }
+            }
+            Pipe::Events(events) => post_aside(events, message),
         }
     }
 
@@ -333,6 +364,25 @@ enum Handed {
     Refused(Reply),
 }
 
+/// The end of a stream that somebody reads.
+struct Answers {
+    answers: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
+    _waited_for: Option<WaitedFor>,
+}
+
+/// Dropped before the reply came, it cancels the request: for HTTP, revision 2026-07-28 has no other word for it.
+/// In older ones a client that hangs up may come back for the reply.
+struct WaitedFor {
+    link: Arc<PipeLink>,
+    id: Id,
+}
+
+impl Drop for WaitedFor {
+    fn drop(&mut self) {
+        self.link.cancel(&self.id);
+    }
+}
+
 /// Whom a message of the server is for. Ids are those that the server knows.
 pub(super) enum Address {
     /// Who asked this.
@@ -343,7 +393,7 @@ pub(super) enum Address {
     Progress(Id),
     /// The client, on whatever stream there is.
     Client,
-    /// Nobody but the screen, and a client that gets every byte.
+    /// Nobody but the screen.
     Nobody,
 }
 
@@ -380,7 +430,7 @@ impl Router {
 
     fn address(&self, message: &Message) -> Address {
         match message.kind() {
-            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Nobody, Address::Asker),
+            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Client, Address::Asker),
             Kind::Batch if message.answers() => {
                 Address::Askers(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
             }
@@ -388,8 +438,8 @@ impl Router {
                 let asked = progress_token(message, "").and_then(|token| self.asked_with(&token).cloned());
                 asked.map_or(Address::Client, Address::Progress)
             }
-            Kind::Request | Kind::Notification | Kind::Batch => Address::Client,
-            Kind::Opaque => Address::Nobody,
+            Kind::Opaque if self.client.is_none() => Address::Nobody,
+            Kind::Request | Kind::Notification | Kind::Batch | Kind::Opaque => Address::Client,
         }
     }
 
@@ -474,13 +524,19 @@ impl PipeLink {
         match &self.pipe {
             // A child that takes nothing any more is about to be heard of.
             Pipe::Child(child) => drop(child.write(one_line(&answer)).await),
-            // What the server says meanwhile does not wait for its answer to a POST.
-            Pipe::Events(events) => {
-                let events = events.clone();
-                tokio::spawn(async move { drop(events.post(&answer, None).await) });
-            }
+            Pipe::Events(events) => post_aside(events, answer),
         }
     }
+}
+
+/// Posts a message of ours. What the server says meanwhile does not wait for its answer to a POST.
+fn post_aside(events: &Arc<EventPipe>, message: Message) {
+    let events = events.clone();
+    tokio::spawn(async move {
+        if let Err(error) = events.post(&message, None).await {
+            tracing::debug!(%error, "a message of tapline was not taken");
+        }
+    });
 }
 
 /// `progressToken` of a request's `params._meta`, or of a progress notification's `params` (`holder` empty).
@@ -495,11 +551,11 @@ fn progress_token(message: &Message, holder: &str) -> Option<Box<str>> {
     Some(meta.get("progressToken")?.get().into())
 }
 
-fn event_stream(first: Vec<Item>, rest: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>) -> Reply {
+fn event_stream(first: Vec<Item>, rest: Answers) -> Reply {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    let rest = futures_util::stream::unfold(rest, |mut rest| async move { Some((rest.recv().await?, rest)) });
+    let rest = futures_util::stream::unfold(rest, |mut rest| async move { Some((rest.answers.recv().await?, rest)) });
     let items = futures_util::stream::iter(first.into_iter().map(Ok)).chain(rest);
     Reply { status: StatusCode::OK, headers, body: ReplyBody::Stream(items.boxed()) }
 }

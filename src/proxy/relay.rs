@@ -11,14 +11,13 @@ use futures_util::StreamExt as _;
 use http::header::{HOST, LOCATION, UPGRADE, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use http_body::Body as _;
 use reqwest::Url;
 
 use super::http::Door;
 use super::respond::Refusal;
 use crate::event::{Level, LogLine};
 use crate::headers;
-use crate::upstream::site::{Site, split};
+use crate::upstream::site::{Place, Site, split};
 
 /// What is told once for all sessions.
 #[derive(Default)]
@@ -31,15 +30,14 @@ impl Door {
     pub(super) async fn relay(
         &self,
         site: &Site,
-        url: Url,
+        place: Place,
         mut parts: Parts,
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
         let text = format!("relayed {} {}", parts.method, parts.uri.path());
         headers::strip_hop_by_hop(&mut parts.headers);
         parts.headers.remove(HOST);
-        let body = (!body.is_end_stream()).then_some(body);
-        let mut response = site.relay(parts.method, url, parts.headers, body).await?;
+        let mut response = site.relay(parts.method, place, parts.headers, body).await?;
         headers::strip_hop_by_hop(response.headers_mut());
         self.table.proxy().log(LogLine::new(Level::Debug, "proxy", format!("{text}: {}", response.status())));
         let until = self.table.proxy().stop().force.clone();

@@ -213,7 +213,7 @@ impl Door {
         let message = match connection.proxy.pass(&connection.session, arrival).settled().await {
             Passage::Send { message, edited } => {
                 if edited {
-                    headers::refresh(&mut headers, &message);
+                    connection.refresh(&mut headers, &message);
                 }
                 message
             }

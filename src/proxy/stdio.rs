@@ -45,15 +45,17 @@ where
     let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
     let pipe = ClientPipe { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
     let client = Client::attach(connection, pipe, HeaderMap::new());
-    let reading = read(connection, &client, ends.input);
-    tokio::select! {
-        () = reading => client.leave(connection).await,
+    let left = tokio::select! {
+        () = read(connection, &client, ends.input) => true,
         // The server has gone, or the client reads no more.
-        _ = &mut writing => connection.close().await,
-    }
-    drop(client);
-    if !writing.is_finished() {
+        _ = &mut writing => false,
+    };
+    if left {
+        client.leave(connection).await;
+        drop(client);
         drop(writing.await);
+    } else {
+        connection.close().await;
     }
     drop(writing_errors.await);
 }

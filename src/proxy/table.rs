@@ -238,7 +238,7 @@ impl Table {
         let session = LiveSession::new(self.target.label(), visitor.via, visitor.origin, self.proxy.stop());
         self.proxy.journal().publish(Event::SessionOpened(session.info()));
         let author = visitor.author.clone();
-        let (link, outputs) = self.connect(visitor).inspect_err(|error| {
+        let (link, outputs) = self.connect(&session, visitor).inspect_err(|error| {
             self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
             let reason = "its command could not be started".to_owned();
             self.proxy.journal().publish(Event::SessionClosed { session: session.id(), reason });
@@ -248,7 +248,11 @@ impl Table {
         Ok(Begun { table: self.clone(), connection, outputs })
     }
 
-    fn connect(&self, visitor: Visitor<'_>) -> Result<(Link, Option<mpsc::Receiver<Output>>), UpstreamError> {
+    fn connect(
+        &self,
+        session: &Arc<LiveSession>,
+        visitor: Visitor<'_>,
+    ) -> Result<(Link, Option<mpsc::Receiver<Output>>), UpstreamError> {
         let (pipe, outputs) = match &self.target {
             Target::Server(upstream) => return Ok((Link::Exchanges(upstream.clone()), None)),
             Target::Events(upstream) => {
@@ -263,7 +267,8 @@ impl Table {
                 (Pipe::Child(child), outputs)
             }
         };
-        Ok((Link::Pipe(PipeLink::new(self.target.label(), pipe)), Some(outputs)))
+        let link = PipeLink::new(self.proxy.clone(), session.clone(), self.target.label(), pipe);
+        Ok((Link::Pipe(link), Some(outputs)))
     }
 
     pub fn find(&self, id: SessionId) -> Option<Arc<Connection>> {

@@ -1,17 +1,18 @@
-//! An MCP server behind a URL that speaks Streamable HTTP: one for all sessions, each exchange by itself.
+//! An MCP server behind a URL that speaks Streamable HTTP: one for all sessions, each exchange by itself. What comes back
+//! is cut into messages here.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response};
+use http_body_util::{BodyDataStream, BodyExt as _};
 
 pub use super::site::ExtraHeaders;
-use super::site::{Site, broken_off};
+use super::site::{Body, Site, broken_off};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 use crate::envelope::SseFields;
 use crate::message::Message;
@@ -29,29 +30,33 @@ impl HttpUpstream {
     }
 
     async fn exchange(&self, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
-        let url = self.site.own(&outgoing.tail);
-        let body = outgoing.message.map(|message| message.raw().clone().into());
-        let response = self.site.send(outgoing.method, url, outgoing.headers, body).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = if is_event_stream(&headers) {
-            ReplyBody::Stream(SseItems::of(response, self.site.label()).boxed())
-        } else if headers.contains_key(CONTENT_ENCODING) {
+        let place = self.site.own(&outgoing.tail);
+        let body = outgoing.message.map(|message| message.raw().clone()).unwrap_or_default();
+        let response = self.site.send(outgoing.method, place, outgoing.headers, body.into()).await?;
+        if is_event_stream(response.headers()) {
+            let (parts, body) = response.into_parts();
+            let items = ReplyBody::Stream(SseItems::of(body, self.site.label()).boxed());
+            Ok(Reply { status: parts.status, headers: parts.headers, body: items })
+        } else if response.headers().contains_key(CONTENT_ENCODING) {
             // Against what we asked for. It goes on untouched, and unread.
+            let (parts, body) = response.into_parts();
             let label = self.site.label().to_owned();
-            let chunks = response.bytes_stream();
-            let items = chunks.map(move |chunk| chunk.map(Item::Filler).map_err(|error| broken_off(&label, &error)));
-            ReplyBody::Stream(items.boxed())
+            let items = body
+                .into_data_stream()
+                .map(move |chunk| chunk.map(Item::Filler).map_err(|error| broken_off(&label, &*error)));
+            Ok(Reply { status: parts.status, headers: parts.headers, body: ReplyBody::Stream(items.boxed()) })
         } else {
-            whole_body(response, &self.site).await?
-        };
-        Ok(Reply { status, headers, body })
+            whole(response, &self.site).await
+        }
     }
 }
 
-/// All of a body that is no stream.
-pub(super) async fn whole_body(response: reqwest::Response, site: &Site) -> Result<ReplyBody, UpstreamError> {
-    let body = response.bytes().await.map_err(|error| site.failure(&error))?;
-    Ok(if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) })
+/// An answer that is no stream.
+pub(super) async fn whole(response: Response<Body>, site: &Site) -> Result<Reply, UpstreamError> {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| broken_off(site.label(), &*error))?.to_bytes();
+    let body = if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) };
+    Ok(Reply { status: parts.status, headers: parts.headers, body })
 }
 
 impl Upstream for HttpUpstream {
@@ -82,7 +87,7 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// The items of an SSE response, each as soon as its last byte is here.
 pub(super) struct SseItems {
-    chunks: BoxStream<'static, Result<bytes::Bytes, reqwest::Error>>,
+    chunks: BodyDataStream<Body>,
     splitter: Splitter,
     ready: VecDeque<Item>,
     ended: bool,
@@ -90,9 +95,9 @@ pub(super) struct SseItems {
 }
 
 impl SseItems {
-    pub(super) fn of(response: reqwest::Response, label: &str) -> Self {
+    pub(super) fn of(body: Body, label: &str) -> Self {
         Self {
-            chunks: response.bytes_stream().boxed(),
+            chunks: body.into_data_stream(),
             splitter: Splitter::default(),
             ready: VecDeque::new(),
             ended: false,
@@ -119,7 +124,7 @@ impl Stream for SseItems {
                 }
                 Some(Err(error)) => {
                     self.ended = true;
-                    return Poll::Ready(Some(Err(broken_off(&self.label, &error))));
+                    return Poll::Ready(Some(Err(broken_off(&self.label, &*error))));
                 }
                 None => {
                     self.ended = true;

@@ -1,18 +1,21 @@
-//! The place an upstream URL names: its origin, and everything else that is served there.
-//!
-//! Owns the one `reqwest` client of an upstream, without anything that would show: no decompression, no redirects, no
-//! cookies, no timeouts but that for connecting (mcp-wire.md §5.3: a silent tool may send no header for minutes).
+//! The place that an upstream URL names: its origin, and everything else that is served there.
 
-use std::time::Duration;
+mod client;
 
-use axum::body::Body;
+use std::error::Error;
+
+use axum::body::Body as Relayed;
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use reqwest::Url;
 
+pub(super) use self::client::Body;
+pub use self::client::Place;
+use self::client::{Client, Failure, Outbound, innermost};
 use super::UpstreamError;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// Headers the operator gives for the upstream, such as a token; they win over the client's.
@@ -21,9 +24,10 @@ pub type ExtraHeaders = Vec<(HeaderName, HeaderValue)>;
 /// An upstream URL, and the way there.
 pub struct Site {
     url: Url,
+    place: Place,
     /// The URL as it was given, for people.
     label: String,
-    client: reqwest::Client,
+    client: Client,
     extra: ExtraHeaders,
 }
 
@@ -35,16 +39,9 @@ impl Site {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(format!("`{url}`: only http and https URLs can be an upstream"));
         }
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(30))
-            .pool_max_idle_per_host(usize::MAX);
-        if is_loopback(&parsed) {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| format!("no HTTP client: {}", innermost(&error)))?;
-        Ok(Self { label: url.to_owned(), url: parsed, client, extra })
+        let client = Client::new(&parsed)?;
+        let place = client.place(without_fragment(parsed.as_str())).ok_or_else(|| format!("`{url}` is not a URL"))?;
+        Ok(Self { label: url.to_owned(), url: parsed, place, client, extra })
     }
 
     pub fn label(&self) -> &str {
@@ -57,21 +54,21 @@ impl Site {
     }
 
     /// The URL with what a client put after the path of ours: a slash, a query, both or nothing.
-    pub fn own(&self, tail: &str) -> Url {
+    pub fn own(&self, tail: &str) -> Place {
         if tail.is_empty() {
-            return self.url.clone();
+            return self.place.clone();
         }
         let (slash, query) = tail.split_once('?').map_or((tail, None), |(slash, query)| (slash, Some(query)));
         let slash = if self.url.path().ends_with('/') { "" } else { slash };
         let queries: Vec<&str> = self.url.query().into_iter().chain(query).collect();
         let mark = if queries.is_empty() { "" } else { "?" };
         let text = format!("{}{}{slash}{mark}{}", split(&self.url).0, self.url.path(), queries.join("&"));
-        text.parse().unwrap_or_else(|_| self.url.clone())
+        self.client.place(&text).unwrap_or_else(|| self.place.clone())
     }
 
     /// Another place of the same origin; nothing where that is none.
-    pub fn elsewhere(&self, path_and_query: &str) -> Option<Url> {
-        format!("{}{path_and_query}", split(&self.url).0).parse().ok()
+    pub fn elsewhere(&self, path_and_query: &str) -> Option<Place> {
+        self.client.place(&format!("{}{path_and_query}", split(&self.url).0))
     }
 
     /// What a reference in something from here points at.
@@ -83,31 +80,47 @@ impl Site {
         self.url.origin() == url.origin()
     }
 
-    /// Sends a request. Another origin gets no secrets: they were given for this one (mcp-wire.md §4, token passthrough).
+    /// Sends a request.
     ///
     /// # Errors
     /// Where no answer comes.
     pub(super) async fn send(
         &self,
         method: Method,
-        url: Url,
+        place: Place,
         mut headers: HeaderMap,
-        body: Option<reqwest::Body>,
-    ) -> Result<reqwest::Response, UpstreamError> {
-        if self.is_origin_of(&url) {
-            for (name, value) in &self.extra {
-                headers.insert(name, value.clone());
-            }
-        } else {
-            for secret in [AUTHORIZATION, COOKIE, DPOP] {
-                headers.remove(secret);
-            }
+        body: Outbound,
+    ) -> Result<Response<Body>, UpstreamError> {
+        for (name, value) in &self.extra {
+            headers.insert(name, value.clone());
         }
-        let mut request = self.client.request(method, url).headers(headers);
-        if let Some(body) = body {
-            request = request.body(body);
+        self.client.send(method, place, headers, body).await.map_err(|failure| self.failed(failure))
+    }
+
+    /// Sends a request where something from here points at, be it here. Another origin gets no secrets: they were given for
+    /// this one (mcp-wire.md §4, token passthrough).
+    ///
+    /// # Errors
+    /// Where no answer comes.
+    pub(super) async fn send_to(
+        &self,
+        method: Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: Outbound,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let address = without_fragment(url.as_str());
+        let no_place = || Failure { unreachable: true, why: format!("`{url}` is not a URL") };
+        if self.is_origin_of(url) {
+            let place = self.client.place(address).ok_or_else(no_place).map_err(|failure| self.failed(failure))?;
+            return self.send(method, place, headers, body).await;
         }
-        request.send().await.map_err(|error| self.failure(&error))
+        for secret in [AUTHORIZATION, COOKIE, DPOP] {
+            headers.remove(secret);
+        }
+        let client = Client::new(url).map_err(|why| self.failed(Failure { unreachable: true, why }))?;
+        let place = client.place(address).ok_or_else(no_place).map_err(|failure| self.failed(failure))?;
+        client.send(method, place, headers, body).await.map_err(|failure| self.failed(failure))
     }
 
     /// Passes a request on as it is, and its answer back: both bodies flow through.
@@ -117,26 +130,31 @@ impl Site {
     pub async fn relay(
         &self,
         method: Method,
-        url: Url,
+        place: Place,
         headers: HeaderMap,
-        body: Option<Body>,
-    ) -> Result<Response<Body>, UpstreamError> {
-        let body = body.map(|body| reqwest::Body::wrap_stream(body.into_data_stream()));
-        let answer = self.send(method, url, headers, body).await?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        Ok(response)
+        body: Relayed,
+    ) -> Result<Response<Relayed>, UpstreamError> {
+        let body = if body.is_end_stream() { Outbound::Whole(bytes::Bytes::new()) } else { Outbound::Relayed(body) };
+        let response = self.send(method, place, headers, body).await?;
+        Ok(response.map(|body| Relayed::from_stream(body.into_data_stream())))
     }
 
-    pub(super) fn failure(&self, error: &reqwest::Error) -> UpstreamError {
-        if error.is_connect() {
-            UpstreamError::Unreachable { upstream: self.label.clone(), why: innermost(error) }
+    fn failed(&self, failure: Failure) -> UpstreamError {
+        let (upstream, why) = (self.label.clone(), failure.why);
+        if failure.unreachable {
+            UpstreamError::Unreachable { upstream, why }
         } else {
-            broken_off(&self.label, error)
+            UpstreamError::BrokenOff { upstream, why }
         }
     }
+}
+
+fn without_fragment(address: &str) -> &str {
+    address.split('#').next().unwrap_or(address)
+}
+
+pub(super) fn broken_off(label: &str, error: &(dyn Error + Send + Sync)) -> UpstreamError {
+    UpstreamError::BrokenOff { upstream: label.to_owned(), why: innermost(error) }
 }
 
 /// A URL without, and from, its path: `http://host:1` and `/path?query#fragment`.
@@ -147,29 +165,6 @@ pub fn split(url: &Url) -> (&str, &str) {
     text.split_at(text[authority..].find('/').map_or(text.len(), |at| authority + at))
 }
 
-pub(super) fn broken_off(label: &str, error: &reqwest::Error) -> UpstreamError {
-    UpstreamError::BrokenOff { upstream: label.to_owned(), why: innermost(error) }
-}
-
-/// The cause of all causes: the outer ones repeat the URL.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some(host) => {
-            host == "localhost"
-                || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +172,13 @@ mod tests {
     fn site(url: &str) -> Site {
         drop(rustls::crypto::ring::default_provider().install_default());
         Site::new(url, Vec::new()).expect("it is a URL")
+    }
+
+    fn address(place: &Place) -> String {
+        match place {
+            Place::Near(uri) => uri.to_string(),
+            Place::Far(url) => url.to_string(),
+        }
     }
 
     #[test]
@@ -189,17 +191,20 @@ mod tests {
             ("http://a/mcp?key=1", "/?x=2", "http://a/mcp/?key=1&x=2"),
             ("http://a/mcp?key=1", "", "http://a/mcp?key=1"),
         ] {
-            assert_eq!(site(url).own(tail).as_str(), expected, "{url} {tail}");
+            assert_eq!(address(&site(url).own(tail)), expected, "{url} {tail}");
         }
     }
 
     #[test]
     fn other_paths_stay_at_the_origin() {
-        let site = site("http://user@a:1/x/mcp?key=1");
-        for path in ["/", "/.well-known/x?y=/../z", "//evil.example/", "/a%2Fb%20c?d=%zz"] {
-            let url = site.elsewhere(path).expect("a path makes a URL");
-            assert_eq!(url.as_str(), format!("http://user@a:1{path}"));
-            assert!(site.is_origin_of(&url));
+        for origin in ["http://user@a:1", "http://127.0.0.1:1"] {
+            let site = site(&format!("{origin}/x/mcp?key=1"));
+            for path in ["/", "/.well-known/x?y=/../z", "//evil.example/", "/a%2Fb%20c?d=%zz"] {
+                let place = site.elsewhere(path).expect("a path makes a place");
+                assert_eq!(address(&place), format!("{origin}{path}"));
+            }
         }
+        let near = site("http://127.0.0.1:1/mcp").elsewhere("/a/../b|?q='{}'").expect("a path makes a place");
+        assert_eq!(address(&near), "http://127.0.0.1:1/a/../b|?q='{}'");
     }
 }

@@ -13,9 +13,9 @@ use reqwest::Url;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::http::{SseItems, is_event_stream, whole_body};
+use super::http::{SseItems, is_event_stream, whole};
 use super::pipe::Output;
-use super::site::{ExtraHeaders, Site};
+use super::site::{ExtraHeaders, Place, Site};
 use super::{Item, Reply, ReplyBody, UpstreamError};
 use crate::message::Message;
 use crate::sse::Splitter;
@@ -125,9 +125,8 @@ impl EventPipe {
         let mut headers = headers.unwrap_or_else(|| self.headers.clone());
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         let site = &self.upstream.site;
-        let response = site.send(Method::POST, url, headers, Some(message.raw().clone().into())).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Reply { status, headers, body: whole_body(response, site).await? })
+        let response = site.send_to(Method::POST, &url, headers, message.raw().clone().into()).await?;
+        whole(response, site).await
     }
 
     /// Where messages go; the answer to the GET where that asks for credentials, which only the client can give.
@@ -173,10 +172,10 @@ struct Reading {
 }
 
 impl Reading {
-    async fn run(self, url: Url, headers: HeaderMap, closing: CancellationToken) {
+    async fn run(self, place: Place, headers: HeaderMap, closing: CancellationToken) {
         let label = self.upstream.site.label().to_owned();
         let (error, refusal) = tokio::select! {
-            end = self.listen(url, headers) => end,
+            end = self.listen(place, headers) => end,
             () = closing.cancelled() => (UpstreamError::StreamEnded { upstream: label }, None),
         };
         self.stage.send_replace(Stage::Over(error.clone(), refusal));
@@ -184,22 +183,22 @@ impl Reading {
     }
 
     /// The whole session; gives why it ended.
-    async fn listen(&self, url: Url, headers: HeaderMap) -> (UpstreamError, Option<Answer>) {
+    async fn listen(&self, place: Place, headers: HeaderMap) -> (UpstreamError, Option<Answer>) {
         let site = &self.upstream.site;
-        let response = match site.send(Method::GET, url, headers, None).await {
+        let response = match site.send(Method::GET, place, headers, Bytes::new().into()).await {
             Ok(response) => response,
             Err(error) => return (error, None),
         };
         let mut answer = Answer { status: response.status(), headers: response.headers().clone(), body: None };
         if !answer.status.is_success() || !is_event_stream(&answer.headers) {
             let error = self.refused(&answer);
-            if let Ok(ReplyBody::Whole(body)) = whole_body(response, site).await {
+            if let Ok(Reply { body: ReplyBody::Whole(body), .. }) = whole(response, site).await {
                 answer.body = Some(body);
             }
             return (error, Some(answer));
         }
         self.stage.send_replace(Stage::Answered(answer.clone()));
-        let mut items = SseItems::of(response, site.label());
+        let mut items = SseItems::of(response.into_body(), site.label());
         while let Some(item) = items.next().await {
             let output = match item {
                 Ok(Item::Filler(frame)) => match endpoint_of(&frame) {

@@ -111,6 +111,11 @@ impl ChildPipe {
         self.lines.send(line).await.is_ok()
     }
 
+    /// As [`Pipe::write`], without waiting: `false` also where too much waits already.
+    pub fn offer(&self, line: Bytes) -> bool {
+        self.lines.try_send(line).is_ok()
+    }
+
     /// What the command exited with, as a shell has it (128 and the number of a signal); `None` while it runs.
     pub fn exit_code(&self) -> Option<u8> {
         self.exit.get().copied()

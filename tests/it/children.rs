@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 use tapline::envelope::Direction::{ToClient, ToServer};
+use tapline::envelope::{Author, Outcome};
 use tapline::event::{Event, Level, OnQuit};
 use tapline::message::Kind;
 
@@ -17,6 +18,8 @@ const SERVER: &str = r#"
         *'"method":"die"'*) echo 'first words' >&2; echo 'last words' >&2; exit 3 ;;
         *'"method":"hang"'*) echo '{"jsonrpc":"2.0","method":"hanging"}' ;;
         *'"method":"wait"'*) ;;
+        *'"method":"notifications/cancelled"'*) cancelled=$((cancelled + 1)) ;;
+        *'"method":"heard"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"cancelled":'$cancelled'}}' ;;
         *'"method":"notify"'*) echo '{"jsonrpc":"2.0","method":"notified"}' ;;
         *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$'}}' ;;
         esac
@@ -286,6 +289,35 @@ async fn the_ids_of_clients_that_share_a_child_do_not_meet() {
         let events = [progress, reply].map(|message| format!("event: message\ndata: {message}\n\n")).concat();
         assert_eq!(client.response().await.text(), events);
     }
+}
+
+#[tokio::test]
+async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
+    let meta = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+    let rig = Rig::script(SERVER).await;
+    for (id, method, params) in [(1, "wait", "\"params\":{}"), (2, "wait", meta), (3, "hang", meta)] {
+        let mut client = rig.client().await;
+        client.post(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}",{params}}}"#)).await;
+        rig.message(ToServer, |it| it.message.id().is_some_and(|it| it.token() == id.to_string())).await;
+        if method == "hang" {
+            client.head().await;
+        }
+        drop(client);
+    }
+    let told = rig.until("two cancellations", |log| {
+        let passed = log.iter().filter_map(|it| if let Event::Passed(it) = it { Some(it) } else { None });
+        let cancelled = passed.filter(|it| it.method() == Some("notifications/cancelled"));
+        let told: Vec<_> = cancelled.map(|it| (it.outcome.clone(), it.message.value().unwrap())).collect();
+        (told.len() == 2).then_some(told)
+    });
+    let mut told = told.await;
+    told.sort_by_key(|(_, message)| message["params"]["requestId"].as_u64());
+    for ((outcome, message), id) in told.into_iter().zip([2, 3]) {
+        assert_eq!((outcome, &message["params"]["requestId"]), (Outcome::Injected(Author::Tapline), &json!(id)));
+    }
+    // The child has heard it, and goes on.
+    let mut client = rig.client().await;
+    assert_eq!(client.call(request(4, "heard")).await.json()["result"]["cancelled"], 2);
 }
 
 #[tokio::test]

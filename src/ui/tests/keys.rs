@@ -332,3 +332,25 @@ fn a_reply_that_was_edited_shows_what_changed() {
         "{picture}"
     );
 }
+
+#[test]
+fn the_first_held_message_says_what_to_press() {
+    let mut rig = Rig::new(120, 36);
+    let mut world = World::new();
+    let call = world.call(1, 1, "write_file", "{}");
+    rig.hear(held(1, call, 0));
+    let picture = rig.picture();
+    assert!(picture.contains("tools/call write_file is held: `2` shows the queue"), "{picture}");
+}
+
+#[test]
+fn the_quit_question_answers_itself_when_nothing_is_held_any_more() {
+    let mut rig = Rig::new(120, 36);
+    let mut world = World::new();
+    let call = world.call(1, 1, "write_file", "{}");
+    rig.hear(held(1, call, 0));
+    rig.press("Q");
+    assert_eq!(rig.sent(), "");
+    rig.hear(Event::Settled { ticket: Ticket(1) });
+    assert_eq!(rig.sent(), "Quit { held: Forward }");
+}

@@ -236,6 +236,8 @@ pub(crate) fn busy_with(width: u16, height: u16, settings: &Settings) -> Rig {
     for event in busy_events() {
         rig.hear(event);
     }
+    // Of the first held message; it covers the key line for a moment.
+    rig.model.notice = None;
     rig
 }
 
