@@ -4,7 +4,8 @@
 //! response that carries it: a reply goes where its request came from, progress to the request that asked for it, the rest
 //! to the client's listening stream, or, where it has none, along with a request in flight.
 
-use std::collections::{HashMap, VecDeque};
+mod router;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::mpsc;
 
+pub(super) use self::router::Address;
+use self::router::{Router, Waiting};
 use super::Proxy;
 use super::exchange::{accepted, whole};
 use super::session::LiveSession;
@@ -27,9 +30,6 @@ use crate::upstream::sse::{Answer, EventPipe};
 use crate::upstream::stdio::one_line;
 use crate::upstream::{Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
-/// Messages kept for a client that has no stream open to hear them on.
-const MOST_WAITING: usize = 1_000;
-
 /// Unbounded: a client that reads slowly must not hold up the child's other messages, nor lose its own.
 pub(super) type Items = mpsc::UnboundedSender<Result<Item, UpstreamError>>;
 
@@ -40,20 +40,6 @@ pub struct PipeLink {
     label: String,
     pipe: Pipe,
     router: Mutex<Router>,
-}
-
-#[derive(Default)]
-struct Router {
-    /// Requests of the client that wait for their reply; the requests of a batch share one stream.
-    pending: HashMap<Id, Waiting>,
-    /// The client's GET stream.
-    listener: Option<Items>,
-    /// Set where the client has one stream, too: what nobody asked for by an exchange is for it.
-    client: Option<ClientPipe>,
-    /// What nobody listened for yet.
-    backlog: VecDeque<Item>,
-    /// Why the server is gone.
-    ended: Option<UpstreamError>,
 }
 
 /// The ends of a client that has one stream for everything, too.
@@ -68,16 +54,6 @@ pub(super) struct ClientPipe {
 }
 
 pub(super) type Announce = Box<dyn Fn(&Url) -> String + Send>;
-
-struct Waiting {
-    items: Items,
-    progress_token: Option<Box<str>>,
-    /// Of the operator's own request: its stream is read by tapline alone.
-    withheld: bool,
-    /// What its client calls the request and its progress, where the child knows them by another name.
-    own_id: Option<Id>,
-    own_token: Option<Box<str>>,
-}
 
 impl PipeLink {
     pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, label: String, pipe: Pipe) -> Arc<Self> {
@@ -383,86 +359,6 @@ impl Drop for WaitedFor {
     }
 }
 
-/// Whom a message of the server is for. Ids are those that the server knows.
-pub(super) enum Address {
-    /// Who asked this.
-    Asker(Id),
-    /// Who asked these in one batch.
-    Askers(Vec<Id>),
-    /// Who asked this, and waits for more.
-    Progress(Id),
-    /// The client, on whatever stream there is.
-    Client,
-    /// Nobody but the screen.
-    Nobody,
-}
-
-impl Router {
-    /// Clients without sessions share a child, and each counts its ids and progress tokens from the same start: what is
-    /// taken gets another name on the way to the child, and its own again on the way back.
-    fn expect_reply(&mut self, mut request: Message, mut waiting: Waiting) -> Message {
-        let taken = request.id().filter(|id| self.pending.contains_key(id)).cloned();
-        if let Some(own) = taken
-            && let Some(renamed) = request.with_id(&Id::random())
-        {
-            waiting.own_id = Some(own);
-            request = renamed;
-        }
-        waiting.progress_token = progress_token(&request, "_meta");
-        let taken = waiting.progress_token.clone().filter(|token| self.asked_with(token).is_some());
-        if let Some(own) = taken {
-            let other = Id::random();
-            if let Some(renamed) = request.with_value(&["params", "_meta", "progressToken"], other.token()) {
-                waiting.own_token = Some(own);
-                waiting.progress_token = Some(other.token().into());
-                request = renamed;
-            }
-        }
-        if let Some(id) = request.id() {
-            self.pending.insert(id.clone(), waiting);
-        }
-        request
-    }
-
-    fn asked_with(&self, token: &str) -> Option<&Id> {
-        self.pending.iter().find(|(_, waiting)| waiting.progress_token.as_deref() == Some(token)).map(|(id, _)| id)
-    }
-
-    fn address(&self, message: &Message) -> Address {
-        match message.kind() {
-            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Client, Address::Asker),
-            Kind::Batch if message.answers() => {
-                Address::Askers(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
-            }
-            Kind::Notification if message.method() == Some("notifications/progress") => {
-                let asked = progress_token(message, "").and_then(|token| self.asked_with(&token).cloned());
-                asked.map_or(Address::Client, Address::Progress)
-            }
-            Kind::Opaque if self.client.is_none() => Address::Nobody,
-            Kind::Request | Kind::Notification | Kind::Batch | Kind::Opaque => Address::Client,
-        }
-    }
-
-    /// A stream for something the child says of its own accord.
-    fn open_stream(&self) -> Option<Items> {
-        let in_flight = self.pending.values().filter(|waiting| !waiting.withheld).map(|waiting| &waiting.items);
-        self.listener.iter().chain(in_flight).find(|items| !items.is_closed()).cloned()
-    }
-
-    /// Gives an item to a client with one stream, or keeps it for one that listens later.
-    fn keep(&mut self, item: Item) {
-        if let Some(client) = &self.client {
-            // Where it has gone, its session is about to end.
-            drop(client.items.send(Ok(item)));
-            return;
-        }
-        if self.backlog.len() == MOST_WAITING {
-            self.backlog.pop_front();
-        }
-        self.backlog.push_back(item);
-    }
-}
-
 /// A message of the server, in the names of whom it is for.
 pub(super) struct Recognized {
     pub(super) address: Address,
@@ -537,18 +433,6 @@ fn post_aside(events: &Arc<EventPipe>, message: Message) {
             tracing::debug!(%error, "a message of tapline was not taken");
         }
     });
-}
-
-/// `progressToken` of a request's `params._meta`, or of a progress notification's `params` (`holder` empty).
-fn progress_token(message: &Message, holder: &str) -> Option<Box<str>> {
-    let params: HashMap<String, Box<serde_json::value::RawValue>> =
-        serde_json::from_str(message.member("params")?).ok()?;
-    if holder.is_empty() {
-        return Some(params.get("progressToken")?.get().into());
-    }
-    let meta: HashMap<String, Box<serde_json::value::RawValue>> =
-        serde_json::from_str(params.get(holder)?.get()).ok()?;
-    Some(meta.get("progressToken")?.get().into())
 }
 
 fn event_stream(first: Vec<Item>, rest: Answers) -> Reply {

@@ -5,6 +5,7 @@ mod support;
 
 mod bad_input;
 mod bytes;
+mod carriers;
 mod children;
 mod cli;
 mod demo;

@@ -1,12 +1,12 @@
 //! HTTP+SSE, the transport of 2024-11-05, on both sides: everything as the server says it, but for where to post.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::Via;
 use tapline::event::{Command, Decision, Level, OnQuit};
 use tapline::message::Message;
 
-use crate::support::{Client, Exchange, INITIALIZE, Life, OldClient, Rig, Server, soon, word};
+use crate::support::{Exchange, INITIALIZE, Life, OldClient, Rig, Server, soon, word};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const ACCEPTED: &str =
@@ -223,9 +223,9 @@ async fn a_server_that_ends_the_stream_ends_the_session_on_both_sides() {
         stream.write("data: {\"jsonrpc\":\"2.0\",\"method\":\"last\"}\n\n").await;
         assert_eq!(client.message().await["method"], "last");
         if breaks {
-            stream.reset()
+            stream.reset();
         } else {
-            drop(stream)
+            drop(stream);
         }
         assert_eq!(client.ends().await, !breaks);
         let reason = rig.closed(rig.session(1).await).await;
@@ -293,7 +293,7 @@ async fn a_request_of_the_operator_is_answered_to_nobody_else() {
     let reply = json!({"jsonrpc": "2.0", "id": id, "result": {}});
     stream.write(format!("data: {reply}\n\ndata: {{\"id\":7,\"result\":{{}}}}\n\n")).await;
     assert_eq!(client.message().await["id"], 7, "the first reply is not the client's");
-    let withheld = rig.message(ToClient, |it| it.message.id().is_some_and(|it| it.token() == id.to_string())).await;
+    let withheld = rig.message(ToClient, |it| it.message.id().is_some_and(|it| id == *it.display())).await;
     assert_eq!(word(&withheld.outcome), "withheld");
 }
 
@@ -437,142 +437,4 @@ async fn the_credentials_of_an_old_client_reach_a_server_of_today() {
     drop(client);
     listening.hung_up().await;
     assert_eq!(server.next().await.head.start, "DELETE /mcp HTTP/1.1");
-}
-
-/// What a client says; the replies must be the same whatever carries them.
-fn script() -> Vec<Value> {
-    let call = |id: u32, tool: &str, arguments: Value| {
-        let meta = json!({"progressToken": id});
-        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments, "_meta": meta}})
-    };
-    vec![
-        json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2024-11-05",
-            "capabilities": {"sampling": {}}, "clientInfo": {"name": "script", "version": "1"}}}),
-        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
-        call(2, "get_forecast", json!({"city": "Oslo"})),
-        call(3, "index_documents", json!({})),
-        call(4, "summarize", json!({"path": "/trips/oslo.md"})),
-        call(5, "no_such_tool", json!({})),
-        json!({"jsonrpc": "2.0", "id": "six", "method": "resources/read", "params": {"uri": "file:///trips/kyoto.md"}}),
-    ]
-}
-
-/// The reply to what the server asks.
-fn sampled(id: &Value) -> Value {
-    let content = json!({"type": "text", "text": "brief"});
-    json!({"jsonrpc": "2.0", "id": id, "result": {"role": "assistant", "model": "m", "content": content}})
-}
-
-/// A client of one of the three kinds.
-enum Peer {
-    Http {
-        client: Client,
-        second: Client,
-    },
-    Old(OldClient),
-    Stdio {
-        reader: tokio::io::Lines<tokio::io::BufReader<tokio::io::ReadHalf<tokio::io::DuplexStream>>>,
-        writer: tokio::io::WriteHalf<tokio::io::DuplexStream>,
-    },
-}
-
-impl Peer {
-    /// Says a message; gives what the server says to it, the reply last.
-    async fn say(&mut self, message: &Value) -> Vec<Value> {
-        match self {
-            Self::Http { client, second } => {
-                let response = client.call_answering(message.to_string(), second, sampled).await;
-                if let Some(id) = response.session {
-                    client.headers = format!("mcp-session-id: {id}\r\n");
-                    second.headers.clone_from(&client.headers);
-                }
-                response.messages
-            }
-            Self::Old(client) => {
-                assert_eq!(client.post(message.to_string()).await.status(), "202");
-                let mut said = Vec::new();
-                while message.get("id").is_some() && !is_reply_to(said.last(), message) {
-                    let next = client.message().await;
-                    if next["method"] == "sampling/createMessage" {
-                        assert_eq!(client.post(sampled(&next["id"]).to_string()).await.status(), "202");
-                    }
-                    said.push(next);
-                }
-                said
-            }
-            Self::Stdio { reader, writer } => {
-                use tokio::io::AsyncWriteExt as _;
-                writer.write_all(format!("{message}\n").as_bytes()).await.unwrap();
-                let mut said = Vec::new();
-                while message.get("id").is_some() && !is_reply_to(said.last(), message) {
-                    let line = soon("a line", reader.next_line()).await.unwrap().expect("a line");
-                    let next: Value = serde_json::from_str(&line).unwrap();
-                    if next["method"] == "sampling/createMessage" {
-                        writer.write_all(format!("{}\n", sampled(&next["id"])).as_bytes()).await.unwrap();
-                    }
-                    said.push(next);
-                }
-                said
-            }
-        }
-    }
-
-    /// Goes through the script. What belongs to no request is heard at no certain time: it is left out.
-    async fn transcript(mut self) -> Vec<Value> {
-        let mut heard = Vec::new();
-        for message in script() {
-            heard.extend(self.say(&message).await);
-        }
-        heard.retain(|it| it["method"] != "notifications/resources/list_changed");
-        heard
-    }
-}
-
-fn is_reply_to(said: Option<&Value>, message: &Value) -> bool {
-    said.is_some_and(|said| said["id"] == message["id"] && said.get("method").is_none())
-}
-
-async fn over_http(address: std::net::SocketAddr) -> Peer {
-    Peer::Http { client: Client::connect(address).await, second: Client::connect(address).await }
-}
-
-/// The stdio front door, in this process.
-async fn over_stdio(rig: &Rig) -> Peer {
-    use tokio::io::AsyncBufReadExt as _;
-    let connection = rig.core().table().open(Via::Stdio, tapline::event::Origin::Client, None).unwrap();
-    let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let (input, output) = tokio::io::split(theirs);
-    let ends = tapline::proxy::stdio::Ends { input, output, errors: tokio::io::sink() };
-    tokio::spawn(async move { tapline::proxy::stdio::serve(&connection, ends).await });
-    let (reader, writer) = tokio::io::split(ours);
-    Peer::Stdio { reader: tokio::io::BufReader::new(reader).lines(), writer }
-}
-
-#[tokio::test]
-async fn whatever_carries_them_the_messages_are_the_same() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(tapline::demo::server::serve(listener, Default::default(), Default::default()));
-    let direct = over_http(address).await.transcript().await;
-    let all = json!(direct).to_string();
-    for what in
-        ["tapline-demo", "get_forecast", "notifications/progress", "sampling/createMessage", "brief", "no_such_tool"]
-    {
-        assert!(all.contains(what), "{what} is not in {all}");
-    }
-    let binary = crate::support::tapline_binary();
-    for upstream in ["http", "sse", "stdio"] {
-        let rig = match upstream {
-            "http" => Rig::before(&format!("http://{address}/mcp")).await,
-            "sse" => Rig::before_events(&crate::support::old::serve_demo().await).await,
-            _ => Rig::command(&[binary.to_str().unwrap(), "__demo-server"]).await,
-        };
-        let peers =
-            [over_http(rig.address()).await, Peer::Old(OldClient::open(rig.address()).await), over_stdio(&rig).await];
-        for (client, peer) in ["http", "sse", "stdio"].into_iter().zip(peers) {
-            assert_eq!(peer.transcript().await, direct, "a client over {client}, a server over {upstream}");
-        }
-        assert_eq!(rig.complaints(), Vec::<String>::new(), "{upstream}");
-    }
 }
