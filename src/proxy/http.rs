@@ -119,23 +119,13 @@ impl Door {
         if posts && let Some(seat) = self.seats.find(path_and_query) {
             return Route::Message(seat);
         }
-        let theirs = |kind: bool| site.filter(|_| kind).map_or(ENDPOINT, Site::path);
-        let (streamable, events) = (matches!(target, Target::Server(_)), matches!(target, Target::Events(_)));
-        let tail = tail(uri, ENDPOINT).or_else(|| tail(uri, theirs(streamable)));
-        if let Some(tail) = tail {
-            return match (method, site.filter(|_| streamable)) {
-                (&Method::POST | &Method::GET | &Method::DELETE, _) => Route::Exchange(tail),
-                (_, Some(site)) => Route::Relay(site, site.own(&tail)),
-                (_, None) => Route::Nowhere(Refusal::BadMethod("POST, GET, DELETE")),
-            };
+        let streamable = site.filter(|_| matches!(target, Target::Server(_)));
+        if let Some(tail) = tail(uri, ENDPOINT, streamable) {
+            return served(method, "POST, GET, DELETE", tail, Route::Exchange, streamable);
         }
-        let tail = self::tail(uri, STREAM).or_else(|| self::tail(uri, theirs(events)));
-        if let Some(tail) = tail {
-            return match (method, site.filter(|_| events)) {
-                (&Method::GET, _) => Route::Stream(tail),
-                (_, Some(site)) => Route::Relay(site, site.own(&tail)),
-                (_, None) => Route::Nowhere(Refusal::BadMethod("GET")),
-            };
+        let events = site.filter(|_| matches!(target, Target::Events(_)));
+        if let Some(tail) = tail(uri, STREAM, events) {
+            return served(method, "GET", tail, Route::Stream, events);
         }
         if posts && self.seats.is_for_messages(path) {
             return Route::Nowhere(Refusal::UnknownEndpoint);
@@ -229,10 +219,26 @@ impl Door {
     }
 }
 
-/// What stands after a path, where the request is for it: a slash, a query, both or nothing.
-fn tail(uri: &Uri, path: &str) -> Option<String> {
-    let slash = uri.path().strip_prefix(path).filter(|rest| rest.is_empty() || *rest == "/")?;
+/// What stands after a path of ours, or that of the server, where the request is for it: a slash, a query, both or nothing.
+fn tail(uri: &Uri, ours: &str, server: Option<&Site>) -> Option<String> {
+    let after = |path| uri.path().strip_prefix(path).filter(|rest| rest.is_empty() || *rest == "/");
+    let slash = after(ours).or_else(|| after(server?.path()))?;
     Some(uri.query().map_or_else(|| slash.to_owned(), |query| format!("{slash}?{query}")))
+}
+
+/// A request for a place of ours. What we do not know how to answer there is the server's, if it has the place, too.
+fn served<'a>(
+    method: &Method,
+    allowed: &'static str,
+    tail: String,
+    known: fn(String) -> Route<'a>,
+    server: Option<&'a Site>,
+) -> Route<'a> {
+    match server {
+        _ if allowed.split(", ").any(|name| name == method.as_str()) => known(tail),
+        Some(site) => Route::Relay(site, site.own(&tail)),
+        None => Route::Nowhere(Refusal::BadMethod(allowed)),
+    }
 }
 
 fn json(status: StatusCode, message: &Message) -> Response<Body> {

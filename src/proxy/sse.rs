@@ -40,6 +40,9 @@ pub const STREAM: &str = "/sse";
 /// Where its client posts, unless the server says.
 const MESSAGES: &str = "/message";
 
+/// Most servers have one path for all messages. One with a path for each session is let go on like that.
+const MOST_PATHS: usize = 16;
+
 /// The clients of this transport that are here, by where they post.
 #[derive(Default)]
 pub(super) struct Seats(Mutex<State>);
@@ -49,7 +52,7 @@ struct State {
     seats: HashMap<SessionId, Arc<Seat>>,
     /// By path and query.
     addresses: HashMap<String, SessionId>,
-    /// Paths of addresses that were given out.
+    /// Paths of addresses that were given out, up to [`MOST_PATHS`].
     paths: HashSet<String>,
 }
 
@@ -87,7 +90,9 @@ impl Seats {
             let free = state.addresses.get(theirs).is_none_or(|owner| *owner == session);
             if site.is_origin_of(url) && free && theirs != ENDPOINT {
                 state.addresses.insert(theirs.to_owned(), session);
-                state.paths.insert(url.path().to_owned());
+                if state.paths.len() < MOST_PATHS {
+                    state.paths.insert(url.path().to_owned());
+                }
                 return theirs.to_owned();
             }
         }
@@ -104,7 +109,8 @@ impl Seats {
 impl Door {
     /// Opens a session; its stream is the response.
     pub(super) async fn open_stream(&self, mut headers: HeaderMap, tail: &str) -> Result<Response<Body>, Refusal> {
-        if !accepts_events(&headers) {
+        let is_theirs = matches!(self.table.target(), Target::Events(_));
+        if !is_theirs && !accepts_events(&headers) {
             return Err(Refusal::NoEvents);
         }
         headers::towards_upstream(&mut headers);
@@ -112,7 +118,7 @@ impl Door {
         let begun = self.table.begin(visitor)?;
         let connection = begun.connection.clone();
         let (items, stream) = mpsc::unbounded_channel();
-        if !matches!(self.table.target(), Target::Events(_)) {
+        if !is_theirs {
             let event = format!("event: endpoint\ndata: {}\n\n", self.seats.give(connection.session.id()));
             drop(items.send(Ok(Item::Filler(Bytes::from(event)))));
         }

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use tapline::demo::server::ServerOptions;
 use tapline::envelope::Via;
-use tapline::event::Origin;
+use tapline::event::{Level, OnQuit, Origin};
 use tapline::proxy::stdio::{Ends, serve};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Client, OldClient, Rig, old, soon, tapline_binary};
+use crate::support::{Binary, Client, Exchange, INITIALIZE, OldClient, Rig, Server, old, soon, tapline_binary};
 
 /// What a client says; the replies must be the same whatever carries them.
 fn script() -> Vec<Value> {
@@ -144,5 +144,100 @@ async fn the_messages_are_the_same() {
             assert_eq!(peer.transcript().await, direct, "a client over {client}, a server over {upstream}");
         }
         assert_eq!(rig.complaints(), Vec::<String>::new(), "{upstream}");
+    }
+}
+
+/// A client with pipes in front of a server of the HTTP+SSE transport, whose stream has begun.
+async fn piped(server: &mut Server) -> (Rig, Peer, Exchange) {
+    let rig = Rig::before_events(&format!("http://{}/sse", server.address())).await;
+    let peer = over_stdio(&rig);
+    let mut stream = server.next().await;
+    stream.begin_stream().await;
+    stream.write("event: endpoint\ndata: /m\n\n").await;
+    (rig, peer, stream)
+}
+
+#[tokio::test]
+async fn a_pipe_is_told_what_a_server_refuses() {
+    let mut server = Server::start().await;
+    let (rig, mut peer, _stream) = piped(&mut server).await;
+    let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#;
+    for (body, code, message) in [("", -31000, "answered HTTP 500"), (error, -32600, "no")] {
+        peer.write(&json!({"jsonrpc": "2.0", "id": "x", "method": "ping"})).await;
+        let length = body.len();
+        server.next().await.answer(format!("HTTP/1.1 500 Oh\r\ncontent-length: {length}\r\n\r\n{body}")).await;
+        let told = peer.read().await;
+        assert_eq!((&told["id"], &told["error"]["code"]), (&json!("x"), &json!(code)));
+        assert!(told["error"]["message"].as_str().unwrap().contains(message), "{told}");
+    }
+    peer.write(&json!({"jsonrpc": "2.0", "method": "notifications/x"})).await;
+    server.next().await.answer("HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n").await;
+    rig.line(Level::Warn, "HTTP 400").await;
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_server_that_is_slow_to_say_that_it_has_a_request() {
+    let mut server = Server::start().await;
+    let (_rig, mut peer, mut stream) = piped(&mut server).await;
+    peer.write(&json!({"jsonrpc": "2.0", "id": 1, "method": "slow"})).await;
+    let request = server.next().await;
+    assert_eq!(request.head.all("content-type"), ["application/json"]);
+    peer.write(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
+    let cancellation = server.next().await;
+    assert_eq!(cancellation.message()["method"], "notifications/cancelled");
+    cancellation.accept().await;
+    // Comments and foreign events are no lines.
+    stream.write(": ping\n\nevent: ping\ndata: 1\n\ndata: {\"id\":1,\ndata: \"result\":{}}\n\n").await;
+    assert_eq!(peer.read().await["id"], 1);
+    request.accept().await;
+}
+
+#[tokio::test]
+async fn a_pipe_ends_with_the_stream_of_its_server() {
+    let mut server = Server::start().await;
+    let (rig, peer, stream) = piped(&mut server).await;
+    drop(stream);
+    let Peer::Stdio { mut reader, .. } = peer else { unreachable!("it has pipes") };
+    assert_eq!(soon("the end", reader.next_line()).await.unwrap(), None);
+    assert!(rig.closed(rig.session(1).await).await.contains("ended the event stream"));
+}
+
+#[tokio::test]
+async fn the_end_of_tapline_is_a_goodbye_to_the_server() {
+    let mut server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    let mut client = OldClient::open(rig.address()).await;
+    client.send(INITIALIZE).await;
+    server.next().await.json_with("mcp-session-id: s\r\n", r#"{"jsonrpc":"2.0","id":0,"result":{}}"#).await;
+    client.answer().await;
+    client.message().await;
+    let quitting = tokio::spawn(rig.quit(OnQuit::Forward));
+    let goodbye = server.next().await;
+    assert_eq!((goodbye.head.start.as_str(), goodbye.head.get("mcp-session-id")), ("DELETE /mcp HTTP/1.1", Some("s")));
+    goodbye.accept().await;
+    assert!(client.ends().await);
+    soon("the end", quitting).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_transport_of_a_url_is_said_and_can_be_chosen() {
+    let server = Server::start().await;
+    let url = |path: &str| format!("http://{}{path}", server.address());
+    for (path, chosen, said) in [
+        ("/mcp", "auto", ""),
+        ("/a/sse", "auto", " over HTTP+SSE"),
+        ("/sse/?key=/mcp", "auto", " over HTTP+SSE"),
+        ("/mcp?to=/sse", "auto", ""),
+        ("/a/sse", "http", ""),
+        ("/events", "sse", " over HTTP+SSE"),
+    ] {
+        let binary = Binary::run(&["--no-record", "--upstream", &url(path), "--transport", chosen]).await;
+        let end = format!("/mcp -> {}{said}", url(path));
+        assert!(binary.greeting.ends_with(&end), "{}", binary.greeting);
+        binary.signal("TERM");
+        let (status, lines, _) = binary.end().await;
+        assert_eq!(status.code(), Some(143));
+        let spoken = if said.is_empty() { "spoken to over Streamable HTTP" } else { "spoken to over HTTP+SSE" };
+        assert!(lines.iter().any(|line| line.contains(spoken)), "{lines:?}");
     }
 }
