@@ -48,6 +48,16 @@ Examples:
 
 Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp.")]
     Run(RunArgs),
+    /// Watch and command taplines that run already, from any terminal
+    #[command(after_help = "\
+Examples:
+  tapline attach            all taplines of this user, also those that start later
+  tapline attach weather    the one that runs as `--name weather`
+  tapline attach 4711       the one with this process id
+  tapline attach --headless --log-format json | jq .
+
+Quitting leaves them running. What this screen holds goes on as soon as nobody watches any more.")]
+    Attach(AttachArgs),
     /// Play a tape's client against a server and compare every reply
     #[command(after_help = "\
 Examples:
@@ -92,6 +102,11 @@ pub struct RunArgs {
     pub listen: SocketAddr,
     #[command(flatten)]
     pub watch: WatchArgs,
+    #[command(flatten)]
+    pub control: ControlArgs,
+    /// Show all other taplines of this user as well
+    #[arg(long, conflicts_with = "headless")]
+    pub all: bool,
     /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -127,6 +142,39 @@ pub struct WatchArgs {
     /// What happens to held messages on quit; the screen asks unless this says
     #[arg(long, value_name = "WHAT", env = "TAPLINE_ON_QUIT")]
     pub on_quit: Option<OnQuitArg>,
+    /// Draw with ASCII characters only
+    #[arg(long, env = "TAPLINE_ASCII")]
+    pub ascii: bool,
+}
+
+/// How others find what runs here.
+#[derive(Debug, Args)]
+pub struct ControlArgs {
+    /// Address for `tapline attach` to watch and command this tapline at; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", env = "TAPLINE_CONTROL")]
+    pub control: SocketAddr,
+    /// Let nobody watch or command this tapline from elsewhere
+    #[arg(long, conflicts_with_all = ["control", "name"], env = "TAPLINE_NO_CONTROL")]
+    pub no_control: bool,
+    /// What `tapline attach` calls it [default: after the upstream]
+    #[arg(long, value_name = "NAME", env = "TAPLINE_NAME")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Process id, name or address of one tapline [default: all of this user's]
+    #[arg(value_name = "PID|NAME|ADDRESS")]
+    pub target: Option<String>,
+    /// Token of an address that is not this user's
+    #[arg(long, value_name = "TOKEN", env = "TAPLINE_TOKEN", hide_env_values = true, requires = "target")]
+    pub token: Option<String>,
+    /// No screen: one line a message on stderr (also when stdout is no terminal)
+    #[arg(long, env = "TAPLINE_HEADLESS")]
+    pub headless: bool,
+    /// Form of the headless lines
+    #[arg(long, value_name = "FORM", default_value = "text", env = "TAPLINE_LOG_FORMAT")]
+    pub log_format: LogFormat,
     /// Draw with ASCII characters only
     #[arg(long, env = "TAPLINE_ASCII")]
     pub ascii: bool,
@@ -193,6 +241,8 @@ pub struct DemoArgs {
     pub listen: SocketAddr,
     #[command(flatten)]
     pub watch: WatchArgs,
+    #[command(flatten)]
+    pub control: ControlArgs,
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

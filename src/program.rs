@@ -12,9 +12,16 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
-use crate::cli::{Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, TargetArgs, WatchArgs};
+use crate::attach;
+use crate::cli::{Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, TargetArgs, WatchArgs};
+use crate::control::hub::{Hub, Own, Watch};
+use crate::control::merge::About;
+use crate::control::registry::Registry;
+use crate::control::server as control;
+use crate::control::short_name;
 use crate::demo::server::{Scenario, ServerOptions};
-use crate::event::{Feed, OnQuit};
+use crate::event::{self, Feed, OnQuit};
+use crate::journal::Journal;
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
@@ -84,6 +91,7 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args).await,
+            Command::Attach(args) => attach::run(args).await,
             Command::Replay(args) => replay_tape(args).await,
             Command::Demo(args) => run_demo(args).await,
             Command::DemoServer { changed } => serve_demo(changed).await,
@@ -98,6 +106,7 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
 async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     let target = target(args.target, args.headers)?;
     let tapes = tape_dir(&args.watch)?;
+    let control = control_settings(args.control, &target.label(), &args.watch);
     let settings = Settings {
         listen: args.listen,
         target,
@@ -107,9 +116,19 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
         allow_hosts: args.allow_hosts,
         allow_origins: args.allow_origins,
         max_body: args.max_body.saturating_mul(1 << 20),
+        control,
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
-    watch(core, args.watch).await
+    if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }
+}
+
+fn control_settings(args: ControlArgs, upstream: &str, watch: &WatchArgs) -> Option<control::Settings> {
+    (!args.no_control).then(|| control::Settings {
+        address: args.control,
+        registry: Registry::of_user(),
+        name: args.name.unwrap_or_else(|| short_name(upstream)),
+        own_screen: has_screen(watch),
+    })
 }
 
 async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
@@ -162,6 +181,7 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
     let on_screen = has_screen(&args.watch);
     settings.listen = args.listen;
+    settings.control = control_settings(args.control, "demo", &args.watch);
     settings.tape_library = tape_dir(&args.watch)?;
     settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
     // Without a screen nobody could let the held call go.
@@ -217,61 +237,126 @@ async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> R
 
 fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
     say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
+    print_journal(core.journal(), format)
+}
+
+/// Prints what a journal tells, until its end.
+pub(crate) fn print_journal(journal: &Journal, format: LogFormat) -> std::thread::JoinHandle<()> {
     let (feed, reader) = Feed::bounded(FEED);
-    core.journal().subscribe(feed);
+    journal.subscribe(feed);
     std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
 }
 
 async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
-    let mut signals = Signals::new()?;
     say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
-    let (feed, reader) = Feed::bounded(FEED);
-    core.journal().subscribe(feed);
-    let mut settings = ui::Settings { on_quit, ..ui::Settings::from_env() };
-    settings.ascii |= args.ascii;
-    let (keys, input) = ui::inputs();
-    let (commands, from_outside) = (core.commands(), keys.clone());
-    let (ended, mut end) = tokio::sync::oneshot::channel();
-    let screen = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
-        // The core is gone when this fails, and the screen is about to hear of it.
-        let exit = ui::show(settings, reader, (keys, input), |command| drop(commands.send(command)));
-        let _ = ended.send(());
-        exit
-    })?;
-    let mut terminated = None;
-    loop {
-        tokio::select! {
-            _ = &mut end => break,
-            signal = signals.next() => {
-                let input = match signal {
-                    Signal::Interrupt => ui::Input::Interrupt,
-                    Signal::Terminate => ui::Input::Terminate,
-                };
-                terminated = Some(signal);
-                // Full only when the screen hangs: then the next signal tries again.
-                drop(from_outside.try_send(input));
+    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
+    let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
+    screen.ended().await;
+    core.shut_down(on_quit).await;
+    screen.status()
+}
+
+/// As [`watch_screen`], with all other taplines of this user on the same screen.
+async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
+    let on_quit = args.on_quit.map(OnQuit::from);
+    let upstream = core.table().target().label();
+    say(&format!("tapline: {} -> {upstream}", core.url()));
+    let name = core.control().map_or_else(|| short_name(&upstream), |entry| entry.name.clone());
+    let about = About { name, front: core.url().to_owned(), upstream };
+    let own = Own { journal: core.journal().clone(), commands: core.commands(), about };
+    let hub = Hub::start(Watch::All(Registry::of_user()), Some(own));
+    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
+    let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
+    screen.ended().await;
+    // The hub ends when it hears that the core has.
+    core.shut_down(on_quit).await;
+    hub.close().await;
+    screen.status()
+}
+
+pub(crate) fn screen_settings(ascii: bool) -> ui::Settings {
+    let mut settings = ui::Settings::from_env();
+    settings.ascii |= ascii;
+    settings
+}
+
+/// A screen on a thread of its own.
+pub(crate) struct Screen {
+    thread: std::thread::JoinHandle<std::io::Result<ui::Exit>>,
+    end: tokio::sync::oneshot::Receiver<()>,
+    keys: crossbeam_channel::Sender<ui::Input>,
+    signals: Signals,
+    terminated: Option<Signal>,
+}
+
+impl Screen {
+    /// Shows what a journal tells.
+    pub(crate) fn start(
+        journal: &Journal,
+        commands: tokio::sync::mpsc::UnboundedSender<event::Command>,
+        settings: ui::Settings,
+    ) -> Result<Self, Failure> {
+        let signals = Signals::new()?;
+        let (feed, reader) = Feed::bounded(FEED);
+        let subscription = journal.subscribe(feed);
+        let (keys, input) = ui::inputs();
+        let (from_outside, (ended, end)) = (keys.clone(), tokio::sync::oneshot::channel());
+        let thread = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
+            let exit = ui::show(settings, reader, (keys, input), |command| match command {
+                // Other screens have lost nothing.
+                event::Command::Resync => subscription.resync(),
+                // The core is gone when this fails, and the screen is about to hear of it.
+                command => drop(commands.send(command)),
+            });
+            let _ = ended.send(());
+            exit
+        })?;
+        Ok(Self { thread, end, keys: from_outside, signals, terminated: None })
+    }
+
+    /// Waits for its end; a signal ends it.
+    pub(crate) async fn ended(&mut self) {
+        loop {
+            tokio::select! {
+                _ = &mut self.end => return,
+                signal = self.signals.next() => {
+                    let input = match signal {
+                        Signal::Interrupt => ui::Input::Interrupt,
+                        Signal::Terminate => ui::Input::Terminate,
+                    };
+                    self.terminated = Some(signal);
+                    // Full only when the screen hangs: then the next signal tries again.
+                    drop(self.keys.try_send(input));
+                }
             }
         }
     }
-    core.shut_down(on_quit).await;
-    match screen.join() {
-        Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(terminated.unwrap_or(Signal::Terminate).status())),
-        Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
-        Ok(Err(error)) => Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into()),
-        Err(_) => Err(anyhow::anyhow!("the screen ended by a bug in tapline; please report what stands above").into()),
+
+    /// What the program's exit status is to be.
+    pub(crate) fn status(self) -> Result<ExitCode, Failure> {
+        match self.thread.join() {
+            Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(self.terminated.unwrap_or(Signal::Terminate).status())),
+            Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
+            Ok(Err(error)) => {
+                Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into())
+            }
+            Err(_) => {
+                Err(anyhow::anyhow!("the screen ended by a bug in tapline; please report what stands above").into())
+            }
+        }
     }
 }
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
+pub(crate) enum Signal {
     Interrupt,
     Terminate,
 }
 
 impl Signal {
     /// 128 and the number of the signal, as shells have it.
-    fn status(self) -> u8 {
+    pub(crate) fn status(self) -> u8 {
         match self {
             Self::Interrupt => 130,
             Self::Terminate => 143,
@@ -279,14 +364,14 @@ impl Signal {
     }
 }
 
-struct Signals {
+pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -295,7 +380,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
@@ -325,6 +410,6 @@ fn tape_dir(args: &WatchArgs) -> Result<Option<PathBuf>, Failure> {
 }
 
 /// One line for the person at the terminal. A closed stderr is no reason to fail.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }
