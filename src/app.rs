@@ -32,9 +32,13 @@ use crate::tape::play::{PlayOptions, play};
 /// How long open exchanges may take to end after a quit.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Stands for the URL of a core that is launched by its client.
+pub const STDIO: &str = "stdio";
+
 /// Everything a core is built from.
 pub struct Settings {
-    pub listen: SocketAddr,
+    /// Where HTTP clients connect; nowhere if `None`.
+    pub listen: Option<SocketAddr>,
     pub target: Target,
     /// Where sessions are recorded; nowhere if `None`.
     pub tapes: Option<PathBuf>,
@@ -53,7 +57,7 @@ impl Settings {
     /// A proxy on a free loopback port that records nothing.
     pub fn new(target: Target) -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             target,
             tapes: None,
             tape_library: None,
@@ -88,7 +92,7 @@ pub struct Core {
     quit: CancellationToken,
     executor: JoinHandle<OnQuit>,
     control: Option<control::Control>,
-    server: JoinHandle<()>,
+    server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
 }
@@ -99,14 +103,18 @@ impl Core {
     /// # Errors
     /// Where the address cannot be listened on, or the hold filter cannot be parsed.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let cannot_listen = |source| StartError::CannotListen { address: settings.listen, source };
         let breakpoints = Breakpoints::default();
         if let Some(filter) = settings.hold.clone() {
             breakpoints.set(Holding { on: true, filter })?;
         }
-        let listener = TcpListener::bind(settings.listen).await.map_err(cannot_listen)?;
-        let address = listener.local_addr().map_err(cannot_listen)?;
-        let url = format!("http://{address}{ENDPOINT}");
+        let listener = match settings.listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let url = match &listener {
+            Some((_, address)) => format!("http://{address}{ENDPOINT}"),
+            None => STDIO.to_owned(),
+        };
 
         let (journal, journal_thread) = Journal::start(settings.tapes);
         let (stop, stop_accepting, quit) = <(Stop, CancellationToken, CancellationToken)>::default();
@@ -125,24 +133,13 @@ impl Core {
             upstream: table.target().label(),
         };
         let control = match settings.control {
-            Some(settings) => Some(control::Control::open(settings, stage).await?),
+            Some(settings) => control::open(settings, stage).await?,
             None => None,
         };
-
-        let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
-        let door = Door { table: table.clone(), guard, max_body: settings.max_body };
-        let service = router(door).into_make_service_with_connect_info::<SocketAddr>();
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // A small answer must not wait for the acknowledgement of the one before.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "no TCP_NODELAY");
-            }
-        });
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop_accepting.clone().cancelled_owned());
-        let server = tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the front door ended");
-            }
+        let server = listener.map(|(listener, address)| {
+            let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
+            let door = Door { table: table.clone(), guard, max_body: settings.max_body };
+            tokio::spawn(serve(listener, door, stop_accepting.clone()))
         });
         let executor = Executor {
             table: table.clone(),
@@ -167,7 +164,7 @@ impl Core {
         })
     }
 
-    /// Where clients connect.
+    /// Where clients connect; [`STDIO`] where one has launched us.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -207,8 +204,9 @@ impl Core {
         self.stop_accepting.cancel();
         self.table.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
         self.stop.listening.cancel();
-        let mut server = self.server;
-        if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+        if let Some(mut server) = self.server
+            && tokio::time::timeout(GRACE, &mut server).await.is_err()
+        {
             self.stop.force.cancel();
             if tokio::time::timeout(GRACE, &mut server).await.is_err() {
                 server.abort();
@@ -225,6 +223,27 @@ impl Core {
         if let Some(control) = self.control {
             control.close().await;
         }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let cannot_listen = |source| StartError::CannotListen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    Ok((listener, address))
+}
+
+async fn serve(listener: TcpListener, door: Door, stop_accepting: CancellationToken) {
+    let service = router(door).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        // A small answer must not wait for the acknowledgement of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop_accepting.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the front door ended");
     }
 }
 

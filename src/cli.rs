@@ -40,13 +40,16 @@ Exit status: 0 done, 1 the work failed, 2 usage or configuration, 130 and 143 by
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Put tapline in front of a server
-    #[command(after_help = "\
+    #[command(
+        override_usage = "tapline run [OPTIONS] (--upstream <URL> | -- <COMMAND>...)",
+        after_help = "\
 Examples:
   tapline run -- python my_server.py
   tapline run --listen 127.0.0.1:8000 --upstream https://example.com/mcp --header 'authorization: Bearer …'
   tapline run --headless --log-format json --no-record -- my-server 2> messages.jsonl
 
-Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp.")]
+Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp."
+    )]
     Run(RunArgs),
     /// Watch and command taplines that run already, from any terminal
     #[command(after_help = "\
@@ -58,14 +61,26 @@ Examples:
 
 Quitting leaves them running. What this screen holds goes on as soon as nobody watches any more.")]
     Attach(AttachArgs),
-    /// Play a tape's client against a server and compare every reply
+    /// Be the server that a client launches, in front of the real one
     #[command(after_help = "\
+Examples:
+  tapline stdio -- npx -y @modelcontextprotocol/server-everything
+  tapline stdio --upstream https://example.com/mcp --header 'authorization: Bearer …'
+
+Put this command in the client's configuration in place of the server's own. stdin and stdout belong to the protocol and stderr to
+the server. The exit status is the server's.")]
+    Stdio(StdioArgs),
+    /// Play a tape's client against a server and compare every reply
+    #[command(
+        override_usage = "tapline replay [OPTIONS] <TAPE> (--upstream <URL> | -- <COMMAND>...)",
+        after_help = "\
 Examples:
   tapline replay session.tape.jsonl -- python my_server.py
   tapline replay session.tape.jsonl --upstream http://127.0.0.1:9000/mcp --speed max
   tapline replay session.tape.jsonl --ignore '.result.content[*].text' --report junit --out report.xml -- my-server
 
-Exit status: 0 every step passed, 1 a step failed or the server never came up, 2 usage or an unreadable tape.")]
+Exit status: 0 every step passed, 1 a step failed or the server never came up, 2 usage or an unreadable tape."
+    )]
     Replay(ReplayArgs),
     /// Watch a built-in client and server talk through a live proxy
     Demo(DemoArgs),
@@ -119,6 +134,19 @@ pub struct RunArgs {
     /// Largest request body in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     pub max_body: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct StdioArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    #[command(flatten)]
+    pub control: ControlArgs,
+    /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// How what passes is shown and kept.

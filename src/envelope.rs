@@ -2,6 +2,8 @@
 //!
 //! The same serde form is a line of a tape and an event of the control feed (design.md §5).
 
+mod written;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,7 +14,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use crate::message::Subject;
-use crate::message::{Id, Kind, Members, Message, Payload, members_of, unpack};
+use crate::message::{Kind, Members, Message, members_of, unpack};
+pub(crate) use written::HeaderTexts;
 
 /// Number of a message, one count for the whole process: the screen, the log and the tapes show the same number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -208,53 +211,6 @@ impl Envelope {
     }
 }
 
-/// The written form of an [`Envelope`]. `RawValue` does not live in flattened or untagged forms, so it is spelled out.
-#[derive(Serialize)]
-struct Line<'a> {
-    seq: Seq,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<SessionId>,
-    at: u64,
-    dir: Direction,
-    via: Via,
-    kind: Kind,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Id>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    re: Option<Seq>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dt: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<&'a str, Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sse: Option<&'a SseFields>,
-    #[serde(skip_serializing_if = "is_forwarded")]
-    verdict: &'a Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    held: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flaw: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    original: Option<&'a Message>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    msg: Option<Cow<'a, RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    b64: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
-fn is_forwarded(outcome: &&Outcome) -> bool {
-    **outcome == Outcome::Forwarded
-}
-
 /// Whether a written envelope names its session: an event does, a line of a tape has it in the header.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SessionField {
@@ -263,38 +219,6 @@ pub enum SessionField {
 }
 
 impl Envelope {
-    fn line(&self, session: SessionField) -> Line<'_> {
-        let (msg, text, b64) = Payload::of(self.message.raw()).into_parts();
-        Line {
-            seq: self.seq,
-            session: (session == SessionField::Named).then_some(self.session),
-            at: self.at,
-            dir: self.direction,
-            via: self.transport.via,
-            kind: self.kind(),
-            method: self.method(),
-            name: self.name(),
-            id: self.message.id(),
-            re: self.reply_to.as_ref().map(|to| to.seq),
-            dt: self.reply_to.as_ref().map(|to| to.took),
-            status: self.transport.status,
-            headers: self.transport.headers.as_deref().map(written_headers).unwrap_or_default(),
-            sse: self.transport.sse.as_deref(),
-            verdict: &self.outcome,
-            held: self.held,
-            flaw: self.message.head().flaw.as_deref(),
-            original: self.original.as_ref(),
-            msg,
-            text,
-            b64,
-        }
-    }
-
-    /// Appends the envelope as one line of JSON, without a line end.
-    pub fn write_json(&self, session: SessionField, out: &mut Vec<u8>) {
-        serde_json::to_writer(out, &self.line(session)).expect("a vector takes everything, and all keys are strings");
-    }
-
     /// Reads back what [`Envelope::write_json`] wrote. Members that are not ours come back beside it, raw.
     ///
     /// # Errors
@@ -381,12 +305,6 @@ impl HeaderCache {
         self.0.truncate(Self::KEPT - 1);
         self.0.push_front((raw.get().into(), headers.clone()));
         Ok(Some(headers))
-    }
-}
-
-impl Serialize for Envelope {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.line(SessionField::Named).serialize(serializer)
     }
 }
 

@@ -211,14 +211,8 @@ impl Writer {
 
     fn open_tape(&mut self, session: &mut Session) {
         let Some(recorder) = &mut self.recorder else { return };
-        match recorder.open(session) {
-            Ok(path) => session.tape = Some(path),
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-                let text = format!("{error}{cause}; messages pass unrecorded until it can be made");
-                self.tell(Event::Log(LogLine::new(Level::Error, "tape", text).of(session.id)));
-            }
-        }
+        // Where it cannot be made, the first message that is lost by it says so, once, and it is tried again.
+        session.tape = recorder.open(session).ok();
     }
 
     fn close_tape(&mut self, session: SessionId, reason: &str) {

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod envelope;
 pub mod event;
 pub mod filter;
+pub mod headers;
 pub mod headless;
 pub mod intercept;
 pub mod journal;

@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use bytes::Bytes;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::{Error as _, SerializeStruct as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -95,7 +96,7 @@ impl fmt::Display for Id {
 }
 
 impl Serialize for Id {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match serde_json::from_str::<&RawValue>(&self.0) {
             Ok(token) => token.serialize(serializer),
             Err(_) => self.0.serialize(serializer),
@@ -211,13 +212,22 @@ impl Message {
 
     /// This message with another id token and everything else byte for byte; `None` where there is no id to replace.
     pub fn with_id(&self, id: &Id) -> Option<Self> {
-        let members = read_members(&self.raw)?;
-        let (_, old) = members.iter().rev().find(|(key, _)| key == "id")?;
-        let start = old.get().as_ptr() as usize - self.raw.as_ptr() as usize;
-        let mut raw = Vec::with_capacity(self.raw.len() + id.token().len());
+        self.with_value(&["id"], id.token())
+    }
+
+    /// This message with other JSON text for the value at a path of members and everything else byte for byte; `None`
+    /// where there is no such value.
+    pub fn with_value(&self, path: &[&str], text: &str) -> Option<Self> {
+        let mut old = without_bom(&self.raw);
+        for member in path {
+            let (_, value) = read_members(old)?.into_iter().rev().find(|(key, _)| key == member)?;
+            old = value.get().as_bytes();
+        }
+        let start = old.as_ptr() as usize - self.raw.as_ptr() as usize;
+        let mut raw = Vec::with_capacity(self.raw.len() + text.len());
         raw.extend_from_slice(&self.raw[..start]);
-        raw.extend_from_slice(id.token().as_bytes());
-        raw.extend_from_slice(&self.raw[start + old.get().len()..]);
+        raw.extend_from_slice(text.as_bytes());
+        raw.extend_from_slice(&self.raw[start + old.len()..]);
         Some(Self::new(raw))
     }
 }
@@ -234,38 +244,29 @@ impl fmt::Debug for Message {
     }
 }
 
-/// How bytes stand in a line of JSON: embedded where they are one line of JSON, else as text, else in base64.
-#[derive(Default, Serialize, Deserialize)]
-pub(crate) struct Payload<'a> {
-    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
-    msg: Option<Cow<'a, RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    text: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    b64: Option<String>,
+/// How a message stands in a line of JSON.
+pub(crate) enum Form<'a> {
+    /// Embedded: it is JSON, on one line, and nothing around it.
+    Json(&'a str),
+    Text(&'a str),
+    /// It is not UTF-8.
+    Base64(String),
 }
 
-impl<'a> Payload<'a> {
-    pub(crate) fn of(raw: &'a [u8]) -> Self {
-        let Ok(text) = std::str::from_utf8(raw) else {
-            return Self { b64: Some(base64::engine::general_purpose::STANDARD.encode(raw)), ..Self::default() };
+impl Message {
+    pub(crate) fn form(&self) -> Form<'_> {
+        let Ok(text) = std::str::from_utf8(&self.raw) else {
+            return Form::Base64(base64::engine::general_purpose::STANDARD.encode(&self.raw));
         };
-        let embeddable = memchr::memchr2(b'\n', b'\r', raw).is_none();
-        match embeddable.then(|| serde_json::from_str::<&RawValue>(text)) {
-            // `RawValue` trims outer white space: then it is not the same bytes.
-            Some(Ok(json)) if json.get().len() == text.len() => {
-                Self { msg: Some(Cow::Borrowed(json)), ..Self::default() }
-            }
-            _ => Self { text: Some(Cow::Borrowed(text)), ..Self::default() },
-        }
-    }
-
-    pub(crate) fn into_parts(self) -> (Option<Cow<'a, RawValue>>, Option<Cow<'a, str>>, Option<String>) {
-        (self.msg, self.text, self.b64)
+        let one_line = memchr::memchr2(b'\n', b'\r', &self.raw).is_none();
+        let bare = text.trim_ascii().len() == text.len() && !self.raw.starts_with(BOM);
+        // What has a kind was read to its end as JSON; what has none may be JSON all the same.
+        let is_json = || self.kind() != Kind::Opaque || serde_json::from_str::<&RawValue>(text).is_ok();
+        if one_line && bare && is_json() { Form::Json(text) } else { Form::Text(text) }
     }
 }
 
-/// The bytes that [`Payload::of`] put into a line.
+/// The bytes that [`Message::form`] put into a line.
 ///
 /// # Errors
 /// Where none of the three forms is there, or base64 is broken.
@@ -282,8 +283,16 @@ pub(crate) fn unpack(msg: Option<&str>, text: Option<&str>, b64: Option<&str>) -
 }
 
 impl Serialize for Message {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Payload::of(&self.raw).serialize(serializer)
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut form = serializer.serialize_struct("Message", 1)?;
+        match self.form() {
+            Form::Json(json) => {
+                form.serialize_field("msg", &serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?)?;
+            }
+            Form::Text(text) => form.serialize_field("text", text)?,
+            Form::Base64(b64) => form.serialize_field("b64", &b64)?,
+        }
+        form.end()
     }
 }
 

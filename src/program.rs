@@ -13,22 +13,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
 use crate::attach;
-use crate::cli::{Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, TargetArgs, WatchArgs};
+use crate::cli::{
+    Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, WatchArgs,
+};
 use crate::control::hub::{Hub, Own, Watch};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
-use crate::control::server as control;
-use crate::control::short_name;
+use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
-use crate::event::{self, Feed, OnQuit};
+use crate::envelope::Via;
+use crate::event::{self, Feed, OnQuit, Origin};
 use crate::journal::Journal;
+use crate::proxy::exchange::Link;
+use crate::proxy::stdio::Ends;
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::stdio::CommandLine;
-use crate::{demo, headless, logging, tape, ui};
+use crate::{demo, headless, logging, proxy, tape, ui};
 
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
@@ -92,6 +96,7 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
         match command {
             Command::Run(args) => run_proxy(args).await,
             Command::Attach(args) => attach::run(args).await,
+            Command::Stdio(args) => serve_stdio(args).await,
             Command::Replay(args) => replay_tape(args).await,
             Command::Demo(args) => run_demo(args).await,
             Command::DemoServer { changed } => serve_demo(changed).await,
@@ -106,9 +111,9 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
 async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     let target = target(args.target, args.headers)?;
     let tapes = tape_dir(&args.watch)?;
-    let control = control_settings(args.control, &target.label(), &args.watch);
+    let control = control_settings(args.control, &target.label(), has_screen(&args.watch));
     let settings = Settings {
-        listen: args.listen,
+        listen: Some(args.listen),
         target,
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
@@ -122,12 +127,12 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }
 }
 
-fn control_settings(args: ControlArgs, upstream: &str, watch: &WatchArgs) -> Option<control::Settings> {
+fn control_settings(args: ControlArgs, upstream: &str, own_screen: bool) -> Option<control::Settings> {
     (!args.no_control).then(|| control::Settings {
         address: args.control,
         registry: Registry::of_user(),
         name: args.name.unwrap_or_else(|| short_name(upstream)),
-        own_screen: has_screen(watch),
+        own_screen,
     })
 }
 
@@ -138,9 +143,52 @@ async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
+    let tapes = tape_dir(&args.watch)?;
+    let target = target(args.target, args.headers)?;
+    let settings = Settings {
+        listen: None,
+        control: control_settings(args.control, &target.label(), false),
+        tapes: tapes.clone().filter(|_| !args.watch.no_record),
+        tape_library: tapes,
+        hold: args.watch.hold.clone(),
+        ..Settings::new(target)
+    };
+    let mut signals = Signals::new()?;
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    // stderr is the server's: lines of ours go there only when they are asked for.
+    let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
+    let connection = core.table().open(Via::Stdio, Origin::Client, None)?;
+    let ends = Ends { input: tokio::io::stdin(), output: tokio::io::stdout(), errors: tokio::io::stderr() };
+    let mut serving = Box::pin(proxy::stdio::serve(&connection, ends));
+    let mut signalled = None;
+    loop {
+        tokio::select! {
+            () = &mut serving => break,
+            signal = signals.next() => match &connection.link {
+                // The server decides what a signal means; its exit status will be ours.
+                Link::Pipe(link) => link.signal(signal.number()),
+                Link::Exchanges(_) => {
+                    signalled = Some(signal);
+                    break;
+                }
+            },
+        }
+    }
+    let status = match &connection.link {
+        Link::Pipe(link) => link.exit_code().unwrap_or(0),
+        Link::Exchanges(_) => signalled.map_or(0, Signal::status),
+    };
+    drop(serving);
+    drop(connection);
+    core.shut_down(args.watch.on_quit.map(OnQuit::from)).await;
+    printer.map(std::thread::JoinHandle::join);
+    Ok(ExitCode::from(status))
+}
+
 async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
-    for problem in &tape.problems {
+    for problem in tape.troubles() {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
     let replay = Replay {
@@ -180,8 +228,8 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let upstream = HttpUpstream::new(&format!("http://{server}/mcp"), Vec::new()).map_err(anyhow::Error::msg)?;
     let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
     let on_screen = has_screen(&args.watch);
-    settings.listen = args.listen;
-    settings.control = control_settings(args.control, "demo", &args.watch);
+    settings.listen = Some(args.listen);
+    settings.control = control_settings(args.control, "demo", on_screen);
     settings.tape_library = tape_dir(&args.watch)?;
     settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
     // Without a screen nobody could let the held call go.
@@ -355,6 +403,13 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
+    fn number(self) -> rustix::process::Signal {
+        match self {
+            Self::Interrupt => rustix::process::Signal::INT,
+            Self::Terminate => rustix::process::Signal::TERM,
+        }
+    }
+
     /// 128 and the number of the signal, as shells have it.
     pub(crate) fn status(self) -> u8 {
         match self {

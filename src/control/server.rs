@@ -86,6 +86,22 @@ pub struct Control {
     stop: CancellationToken,
 }
 
+/// As [`Control::open`]; where any port would have done and there is none, the tapline works without.
+///
+/// # Errors
+/// Where the address that was asked for cannot be listened on.
+pub async fn open(settings: Settings, stage: Stage) -> Result<Option<Control>, ControlError> {
+    let (any_port, journal) = (settings.address.port() == 0, stage.journal.clone());
+    match Control::open(settings, stage).await {
+        Ok(control) => Ok(Some(control)),
+        Err(error) if any_port => {
+            journal.publish(Event::Log(LogLine::new(Level::Warn, "control", error.to_string())));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 impl Control {
     /// Opens the address and publishes it. A registry that cannot be written to is a warning in the journal: whoever
     /// knows address and token comes in all the same.

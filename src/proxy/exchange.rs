@@ -13,12 +13,12 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::headers::Latest;
 use super::pipe::PipeLink;
 use super::session::LiveSession;
-use super::{Arrival, Pass, Passage, Proxy, headers};
+use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Transport, Via};
 use crate::event::{Event, Level, LogLine, SessionState};
+use crate::headers::{self, Latest};
 use crate::message::{Id, Message};
 use crate::sse;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
@@ -44,7 +44,7 @@ pub struct Connection {
 }
 
 /// Whose exchange it is.
-enum Sender {
+pub(super) enum Sender {
     /// The client, or whoever plays its part.
     Client(Option<Author>),
     /// The operator: the answer is shown and goes no further.
@@ -86,42 +86,37 @@ impl Connection {
         }
     }
 
-    async fn run(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Result<Reply, UpstreamError> {
+    async fn run(self: &Arc<Self>, outgoing: Outgoing, sender: Sender) -> Result<Reply, UpstreamError> {
+        self.admit(outgoing, sender).proceed().await
+    }
+
+    /// Takes what a client sends through the spine; what comes of it is in [`Admitted`].
+    pub(super) fn admit(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Admitted {
         let withheld = matches!(sender, Sender::Operator);
-        let listens = outgoing.method == Method::GET;
         let request_headers = match &outgoing.message {
             Some(_) => self.client_headers.keep(&outgoing.headers),
             None => Arc::new(outgoing.headers.clone()),
         };
-        let mut awaits_reply = false;
-        if let Some(message) = outgoing.message.take() {
-            awaits_reply = message.asks();
-            let transport = Transport { headers: Some(request_headers.clone()), ..Transport::new(Via::Http) };
-            let mut arrival = Arrival::new(Direction::ToServer, transport, message);
+        let message = outgoing.message.take();
+        let awaits_reply = message.as_ref().is_some_and(Message::asks);
+        let pass = message.map(|message| {
+            let mut arrival = Arrival::new(Direction::ToServer, self.transport(&request_headers), message);
             arrival.injected = match sender {
                 Sender::Client(author) => author,
                 Sender::Operator => Some(Author::Operator),
             };
-            match self.proxy.pass(&self.session, arrival).settled().await {
-                Passage::Send { message, edited } => {
-                    if edited {
-                        headers::refresh(&mut outgoing.headers, &message);
-                    }
-                    outgoing.message = Some(message);
-                }
-                Passage::Answer(answer) => return Ok(whole(answer)),
-                Passage::Nothing if awaits_reply => return std::future::pending().await,
-                Passage::Nothing => return Ok(accepted()),
-            }
+            self.proxy.pass(&self.session, arrival)
+        });
+        Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply }
+    }
+
+    /// What a message of the client came on.
+    fn transport(&self, headers: &Arc<HeaderMap>) -> Transport {
+        match self.session.via() {
+            // The headers of a bridge are ours, not the client's.
+            Via::Stdio => Transport::new(Via::Stdio),
+            via => Transport { headers: Some(headers.clone()), ..Transport::new(via) },
         }
-        let reply = match &self.link {
-            Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
-            Link::Exchanges(upstream) => {
-                let reply = upstream.send(outgoing).await?;
-                self.take_back(reply, request_headers, withheld, awaits_reply).await
-            }
-        };
-        Ok(if listens { self.while_open(reply) } else { reply })
     }
 
     /// A listening stream does not end by itself: it ends with its session.
@@ -199,6 +194,58 @@ impl Drop for Connection {
             _ => "tapline ended".to_owned(),
         };
         self.proxy.journal().publish(Event::SessionClosed { session: self.session.id(), reason });
+    }
+}
+
+/// What a client sent, past the spine or held at its gate, and not sent on yet.
+pub(super) struct Admitted {
+    connection: Arc<Connection>,
+    /// Its message is in `pass`.
+    outgoing: Outgoing,
+    pass: Option<Pass>,
+    request_headers: Arc<HeaderMap>,
+    withheld: bool,
+    awaits_reply: bool,
+}
+
+impl Admitted {
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.pass, Some(Pass::Held(_)))
+    }
+
+    /// Waits for the operator where it is held, sends it on, and takes the answer back.
+    pub(super) async fn proceed(mut self) -> Result<Reply, UpstreamError> {
+        if let Some(pass) = self.pass {
+            match pass.settled().await {
+                Passage::Send { message, edited } => {
+                    if edited {
+                        headers::refresh(&mut self.outgoing.headers, &message);
+                    }
+                    self.outgoing.message = Some(message);
+                }
+                Passage::Answer(answer) => return Ok(whole(answer)),
+                Passage::Nothing if self.awaits_reply => return std::future::pending().await,
+                Passage::Nothing => return Ok(accepted()),
+            }
+        }
+        let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
+        let listens = outgoing.method == Method::GET;
+        let reply = match &connection.link {
+            Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
+            Link::Exchanges(upstream) => {
+                let reply = upstream.send(outgoing).await?;
+                connection.take_back(reply, request_headers, withheld, awaits_reply).await
+            }
+        };
+        Ok(if listens { connection.while_open(reply) } else { reply })
+    }
+
+    /// Waits for the operator where it is held, and sends nothing on: whether it was to be.
+    pub(super) async fn settle(self) -> bool {
+        match self.pass {
+            Some(pass) => matches!(pass.settled().await, Passage::Send { .. }),
+            None => false,
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Turns a request into an [`Outgoing`] and a [`Reply`] into a response, frame by frame as they came.
 
+mod frames;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,16 +18,16 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use tokio_util::sync::CancellationToken;
 
+use self::frames::Frames;
 use super::exchange::Connection;
 use super::guard::Guard;
-use super::headers;
 use super::respond::Refusal;
 use super::table::{Table, Target};
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Level, LogLine};
+use crate::headers;
 use crate::message::{Id, Kind, Message};
-use crate::sse;
-use crate::upstream::{Framing, Item, Outgoing, Reply, ReplyBody, UpstreamError};
+use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
 /// The path of the MCP endpoint.
 pub const ENDPOINT: &str = "/mcp";
@@ -159,7 +161,7 @@ fn response(reply: Reply, until: CancellationToken) -> Response<Body> {
         ReplyBody::Stream(items) => {
             // Events may be edited or dropped on the way: the length is not known.
             headers.remove(CONTENT_LENGTH);
-            Body::from_stream(items.map(|item| item.map(frame)).take_until(until.cancelled_owned()))
+            Body::from_stream(Frames::of(items).take_until(until.cancelled_owned()))
         }
     };
     let mut response = Response::new(body);
@@ -172,16 +174,5 @@ fn response(reply: Reply, until: CancellationToken) -> Response<Body> {
 fn fit_length(headers: &mut HeaderMap, length: usize) {
     if headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-}
-
-/// An item as bytes of an event stream: its own frame, or one of ours around a line of a pipe.
-fn frame(item: Item) -> Bytes {
-    match item {
-        Item::Filler(bytes) => bytes,
-        Item::Message(incoming) => match incoming.framing {
-            Framing::Sse { frame, .. } => frame,
-            Framing::Line { .. } => sse::frame(incoming.message.raw()),
-        },
     }
 }

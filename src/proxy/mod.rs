@@ -1,13 +1,14 @@
 //! The spine. Every message, on every transport, in both directions, goes through [`Proxy::pass`]:
 //! decide, hold, record and publish, and only then is it sent on by whoever asked.
 
+pub mod bridge;
 pub mod exchange;
 pub mod guard;
-pub mod headers;
 pub mod http;
 pub mod pipe;
 pub mod respond;
 pub mod session;
+pub mod stdio;
 pub mod table;
 
 use std::pin::Pin;

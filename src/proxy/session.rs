@@ -21,6 +21,7 @@ const MOST_OPEN: usize = 10_000;
 /// One session while it lives. Its parts lock for a moment and never across a wait.
 pub struct LiveSession {
     id: SessionId,
+    via: Via,
     start: Instant,
     info: Mutex<Session>,
     /// Both peers and the revision are known: nothing more to look for in messages.
@@ -53,6 +54,7 @@ impl LiveSession {
         };
         Arc::new(Self {
             id,
+            via,
             start: Instant::now(),
             info: Mutex::new(info),
             settled: AtomicBool::new(false),
@@ -63,6 +65,11 @@ impl LiveSession {
 
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// How the client came in.
+    pub fn via(&self) -> Via {
+        self.via
     }
 
     pub fn info(&self) -> Session {

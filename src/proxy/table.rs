@@ -8,13 +8,14 @@ use http::HeaderMap;
 use http::header::USER_AGENT;
 use parking_lot::Mutex;
 
+use super::Proxy;
 use super::exchange::{Connection, Link};
 use super::pipe::{self, PipeLink};
 use super::respond::Refusal;
 use super::session::LiveSession;
-use super::{Proxy, headers};
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::{Event, Level, LogLine, Origin};
+use crate::headers;
 use crate::message::Message;
 use crate::upstream::guardian::Guardian;
 use crate::upstream::stdio::{CommandLine, Pipe};
@@ -145,7 +146,9 @@ impl Table {
         let (link, outputs) = match &self.target {
             Target::Server(upstream) => (Link::Exchanges(upstream.clone()), None),
             Target::Command(command, guardian) => match Pipe::spawn(command, guardian) {
-                Ok((pipe, outputs)) => (Link::Pipe(PipeLink::new(command, pipe)), Some(outputs)),
+                Ok((pipe, outputs)) => {
+                    (Link::Pipe(PipeLink::new(self.proxy.clone(), session.clone(), command, pipe)), Some(outputs))
+                }
                 Err(error) => {
                     self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
                     let reason = "its command could not be started".to_owned();

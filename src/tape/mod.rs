@@ -166,7 +166,7 @@ pub fn default_dir() -> Result<PathBuf, TapeError> {
 pub fn opened(path: PathBuf) -> Event {
     match Tape::read(&path) {
         Ok(tape) => {
-            let problems = tape.problems.iter().map(ToString::to_string).collect();
+            let problems = tape.troubles();
             Event::TapeOpened { path, envelopes: tape.envelopes, problems }
         }
         Err(error) => Event::Log(LogLine::new(Level::Error, "tape", error.to_string())),

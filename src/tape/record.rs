@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use self::disk::{Disk, RealDisk};
 use self::recording::Recording;
 use super::{Mark, TapeError, file_name};
-use crate::envelope::{Envelope, SessionId};
+use crate::envelope::{Envelope, HeaderTexts, SessionId};
 use crate::event::Session;
 
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
@@ -39,6 +39,7 @@ pub struct Recorder {
     open: VecDeque<SessionId>,
     /// Empty buffers: an idle session owns none.
     spare: Vec<Vec<u8>>,
+    headers: HeaderTexts,
 }
 
 /// What [`Recorder::flush`] has to tell: each file's failure once, and its end.
@@ -87,6 +88,7 @@ impl Recorder {
             dirty: Vec::new(),
             open: VecDeque::new(),
             spare: Vec::new(),
+            headers: HeaderTexts::default(),
         }
     }
 
@@ -114,7 +116,10 @@ impl Recorder {
     /// # Errors
     /// [`TapeError::NotOpen`].
     pub fn append(&mut self, envelope: &Envelope) -> Result<(), TapeError> {
-        self.touch(envelope.session)?.append(envelope);
+        self.touch(envelope.session)?;
+        if let Some(tape) = self.tapes.get_mut(&envelope.session) {
+            tape.append(envelope, &mut self.headers);
+        }
         Ok(())
     }
 

@@ -36,6 +36,10 @@ fn key(model: &mut Model, event: KeyEvent) {
         return interrupt(model);
     }
     model.interrupted = false;
+    // Keys may come faster than drawings, and these look at what is under the cursor of the detail.
+    if model.pane == Pane::Detail || matches!(model.popup, Some(Popup::Prefix(_))) {
+        model.show_detail();
+    }
     match meaning(model, &key) {
         Some(binding) => {
             // A prefix is used up by the key after it, whatever that does.
@@ -90,6 +94,8 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::NextHeld => travel::next_held(model),
         Action::Follow => travel::follow(model),
         Action::FoldToggle | Action::FoldOpen | Action::FoldClose => fold(model, action),
+        Action::UnfoldAll => model.detail.folds.open_all(),
+        Action::FoldAll => model.detail.folds.close_all(),
 
         Action::Quit => ask_quit(model),
         Action::Interrupt => interrupt(model),

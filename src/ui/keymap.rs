@@ -137,6 +137,8 @@ pub(crate) enum Action {
     FoldToggle,
     FoldOpen,
     FoldClose,
+    UnfoldAll,
+    FoldAll,
     Play,
     StopPlay,
     Pace,
@@ -293,6 +295,8 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Fold, &["a"], A::FoldToggle, "toggle", "fold or open"),
     key(C::Fold, &["o"], A::FoldOpen, "open", "open"),
     key(C::Fold, &["c"], A::FoldClose, "close", "fold"),
+    key(C::Fold, &["R"], A::UnfoldAll, "open all", "open everything"),
+    key(C::Fold, &["M"], A::FoldAll, "close all", "fold everything"),
     key(C::Fold, &["esc"], A::Cancel, "", "nothing"),
     // After `y`.
     key(C::Copy, &["y"], A::CopyMessage, "message", "the whole message, as its bytes are"),

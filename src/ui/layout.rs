@@ -7,6 +7,7 @@ use tui_textarea::TextArea;
 use super::model::popup::Popup;
 use super::model::{Model, Pane, Screen, Shape};
 use super::theme::{Look, Role};
+use super::view::last_help_top;
 
 /// Rectangles of one frame. Panes that are not shown are `None`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,7 +77,7 @@ impl Plan {
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             Screen::Tapes if shape.wide => {
-                let [list, detail] = columns(self.body, Constraint::Length(34), Constraint::Fill(1));
+                let [list, detail] = columns(self.body, Constraint::Length(42), Constraint::Fill(1));
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             Screen::Tapes => {
@@ -161,6 +162,12 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     let look = Look::of(&model.settings);
     if let Some(editor) = &mut model.editor {
         dress(&mut editor.area, look);
+    }
+    if let Some(Popup::Help(help)) = &model.popup {
+        let last = last_help_top(model, help, area.height);
+        if let Some(Popup::Help(help)) = &mut model.popup {
+            help.top = help.top.min(last);
+        }
     }
     if let Some(Popup::Pager(text)) = &mut model.popup {
         let area = inner(pager(area), Shape { wide: true, ..Shape::default() });

@@ -11,7 +11,16 @@
 //! terminal back before it returns, also on a panic. Keys come from a thread that `show` starts. `SIGTERM` and
 //! `SIGHUP` are sent in as [`Input::Terminate`], a `SIGINT` from outside as [`Input::Interrupt`]; ctrl c itself is a
 //! key here. Before it returns, the screen has sent [`Command::Quit`], unless the core stopped first
-//! ([`Exit::Stopped`]). It never blocks on the core: commands go out through a closure that must not wait.
+//! ([`Exit::Stopped`]). It never blocks on the core: commands go out through a closure that must not wait. A screen
+//! that comes late is given a [`Command::Resync`] by whoever attaches it. While the operator's own editor has the
+//! terminal nothing is read; what is lost meanwhile is asked for again.
+//!
+//! # Where things are
+//!
+//! `model` is everything on the screen as plain data; `act` is what an input does to it, found in the one table of keys,
+//! `keymap`, which the key line and the help are read from too; `layout` says where everything goes, `view` draws it
+//! and changes nothing, `theme` has the colours; `term` is the real terminal. `text`, `json` and `diff` turn a peer's
+//! bytes into what can be shown.
 //!
 //! Architecture invariant: nothing here is async, and nothing from a peer reaches the terminal unsanitized
 //! (`text::sanitize`, and `view`'s last net).
@@ -38,7 +47,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select};
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 
 use crate::event::{Command, Event, FeedReader, OnQuit, Timestamp};
 use model::{Change, Effect, Model};
@@ -260,9 +269,15 @@ impl<B: Backend> Run<'_, B> {
                 },
                 Effect::EditOutside(text) => {
                     let edited = self.screen.desk.edit(&text);
+                    // Keys and interrupts were meant for the editor.
+                    if self.screen.input.try_iter().any(|input| matches!(input, Input::Terminate)) {
+                        return self.change(Change::Input(Input::Terminate));
+                    }
                     self.model.edited_outside(edited.map_err(|error| error.to_string()));
-                    // Another program drew here meanwhile.
-                    self.screen.terminal.clear().map_err(other)?;
+                    // Another program drew here meanwhile. Not `clear`, which asks the terminal where the cursor is:
+                    // the thread that reads keys would take the answer.
+                    let size = self.screen.terminal.size().map_err(other)?;
+                    self.screen.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(other)?;
                 }
             }
         }

@@ -14,6 +14,7 @@ pub(crate) mod motion;
 pub(crate) mod popup;
 pub(crate) mod queue;
 pub(crate) mod rows;
+mod rpc;
 pub(crate) mod sessions;
 pub(crate) mod stats;
 pub(crate) mod tapes;
@@ -165,11 +166,10 @@ impl Model {
         let (rows, list) = self.book();
         let scan = list.scanned(rows).map(|_| Duration::ZERO);
         let rest = self.editor.as_mut().and_then(|editor| editor.rest(&mut self.dirty));
-        let clock = self.facts.stats.rate().is_some()
-            || self.ages().next().is_some()
-            || self.notice.is_some()
-            || self.resync.waits();
-        let second = clock.then(|| Duration::from_micros(1_000_000 - self.now.0 % 1_000_000));
+        let clock = self.facts.stats.rate().is_some() || self.notice.is_some() || self.resync.waits();
+        // All that grows older is told in step with the first of it, just after that turned a second older.
+        let phase = self.ages().next().map(|since| since + 1000).or(clock.then_some(0));
+        let second = phase.map(|phase| Duration::from_micros(1_000_000 - self.now.0.saturating_sub(phase) % 1_000_000));
         [scan, rest, second].into_iter().flatten().min()
     }
 

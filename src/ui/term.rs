@@ -38,7 +38,7 @@ pub fn show(
     restore_on_panic();
     let taken = Taken::take()?;
     let reading = Reading::start(keys)?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(Frames::default()))?;
     let mut desk = Console { reading: &reading };
     let exit = run(Screen { terminal: &mut terminal, feed, input, commands: &mut commands, desk: &mut desk, settings });
     drop(reading);
@@ -47,12 +47,35 @@ pub fn show(
     exit
 }
 
+/// What is written between two flushes goes out in one piece, marked as one update, so that no half frame is seen.
+/// Terminals that do not know the marks ignore them.
+#[derive(Default)]
+struct Frames(Vec<u8>);
+
+impl io::Write for Frames {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let frame = [b"\x1b[?2026h", &*std::mem::take(&mut self.0), b"\x1b[?2026l"].concat();
+        let mut out = stdout().lock();
+        out.write_all(&frame)?;
+        out.flush()
+    }
+}
+
 /// The terminal in raw mode on its other screen; given back on drop.
 struct Taken;
 
 impl Taken {
     fn take() -> io::Result<Self> {
         enable_raw_mode()?;
+        TAKEN.store(true, Ordering::Relaxed);
         let taken = Self;
         execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
         Ok(taken)
@@ -65,8 +88,14 @@ impl Drop for Taken {
     }
 }
 
-/// Does what can be done: nobody is left to hear of a failure.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Once only: a second time would put the cursor back over what was written since. Does what can be done, as nobody
+/// is left to hear of a failure.
 fn restore() {
+    if !TAKEN.swap(false, Ordering::Relaxed) {
+        return;
+    }
     let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }

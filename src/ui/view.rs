@@ -24,6 +24,7 @@ use super::model::popup::Popup;
 use super::model::{Model, Pane, Screen};
 use super::text::is_unsafe;
 
+pub(crate) use help::last_top as last_help_top;
 pub(crate) use list::row_text;
 
 pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
@@ -59,9 +60,12 @@ fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
 }
 
 fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
-    // Neighbours share a border; the pane that has the keys draws it last.
+    // Neighbours share a border, and the pane that has the keys draws it last. In ASCII borders do not merge: there the
+    // lower one is drawn last, as it has its title on the shared line.
     let mut panes = [(Pane::Sessions, plan.sessions), (Pane::List, plan.list), (Pane::Detail, plan.detail)];
-    panes.sort_by_key(|(pane, _)| *pane == model.pane);
+    if !model.settings.ascii {
+        panes.sort_by_key(|(pane, _)| *pane == model.pane);
+    }
     for (pane, area) in panes {
         let Some(area) = area else { continue };
         match (model.screen, pane) {

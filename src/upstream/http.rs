@@ -1,12 +1,13 @@
 //! An MCP server behind a URL.
 //!
-//! One `reqwest` client for all sessions, without anything that would show: no decompression, no redirects, no
-//! cookies, no timeouts but that for connecting (mcp-wire.md §5.3: a silent tool may send no header for minutes).
+//! One client for all sessions carries requests; what comes back is cut into messages here.
+
+mod client;
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -14,22 +15,21 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyDataStream, BodyExt as _};
 use reqwest::Url;
 
+use self::client::{Body, BoxError, Client, Failure, innermost};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 use crate::envelope::SseFields;
 use crate::message::Message;
 use crate::sse::{Frame, Splitter};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Headers the operator gives for the upstream, such as a token; they win over the client's.
 pub type ExtraHeaders = Vec<(HeaderName, HeaderValue)>;
 
 pub struct HttpUpstream {
-    url: Url,
     label: String,
-    client: reqwest::Client,
+    client: Client,
     extra: ExtraHeaders,
 }
 
@@ -41,16 +41,7 @@ impl HttpUpstream {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(format!("`{url}`: only http and https URLs can be an upstream"));
         }
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(30))
-            .pool_max_idle_per_host(usize::MAX);
-        if is_loopback(&parsed) {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| format!("no HTTP client: {}", innermost(&error)))?;
-        Ok(Self { label: url.to_owned(), url: parsed, client, extra })
+        Ok(Self { label: url.to_owned(), client: Client::new(parsed)?, extra })
     }
 
     async fn exchange(&self, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
@@ -58,27 +49,25 @@ impl HttpUpstream {
         for (name, value) in &self.extra {
             headers.insert(name, value.clone());
         }
-        let mut request = self.client.request(outgoing.method, self.url.clone()).headers(headers);
-        if let Some(message) = outgoing.message {
-            request = request.body(message.raw().clone());
-        }
-        let response = request.send().await.map_err(|error| self.failure(&error))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = if is_event_stream(&headers) {
-            ReplyBody::Stream(self.stream(response))
-        } else if headers.contains_key(CONTENT_ENCODING) {
+        let body = outgoing.message.map(|message| message.raw().clone()).unwrap_or_default();
+        let response =
+            self.client.send(outgoing.method, headers, body).await.map_err(|failure| self.failed(failure))?;
+        let (parts, body) = response.into_parts();
+        let body = if is_event_stream(&parts.headers) {
+            ReplyBody::Stream(self.stream(body))
+        } else if parts.headers.contains_key(CONTENT_ENCODING) {
             // Against what we asked for. It goes on untouched, and unread.
-            ReplyBody::Stream(response.bytes_stream().map(self.filler()).boxed())
+            ReplyBody::Stream(body.into_data_stream().map(self.filler()).boxed())
         } else {
-            let body = response.bytes().await.map_err(|error| self.failure(&error))?;
+            let body = body.collect().await.map_err(|error| broken_off(&self.label, &*error))?.to_bytes();
             if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) }
         };
-        Ok(Reply { status, headers, body })
+        Ok(Reply { status: parts.status, headers: parts.headers, body })
     }
 
-    fn stream(&self, response: reqwest::Response) -> BoxStream<'static, Result<Item, UpstreamError>> {
+    fn stream(&self, body: Body) -> BoxStream<'static, Result<Item, UpstreamError>> {
         SseItems {
-            chunks: response.bytes_stream().boxed(),
+            chunks: body.into_data_stream(),
             splitter: Splitter::default(),
             ready: VecDeque::new(),
             ended: false,
@@ -87,16 +76,17 @@ impl HttpUpstream {
         .boxed()
     }
 
-    fn filler(&self) -> impl Fn(Result<Bytes, reqwest::Error>) -> Result<Item, UpstreamError> + Send + use<> {
+    fn filler(&self) -> impl Fn(Result<Bytes, BoxError>) -> Result<Item, UpstreamError> + Send + use<> {
         let label = self.label.clone();
-        move |chunk| chunk.map(Item::Filler).map_err(|error| broken_off(&label, &error))
+        move |chunk| chunk.map(Item::Filler).map_err(|error| broken_off(&label, &*error))
     }
 
-    fn failure(&self, error: &reqwest::Error) -> UpstreamError {
-        if error.is_connect() {
-            UpstreamError::Unreachable { upstream: self.label.clone(), why: innermost(error) }
+    fn failed(&self, failure: Failure) -> UpstreamError {
+        let (upstream, why) = (self.label.clone(), failure.why);
+        if failure.unreachable {
+            UpstreamError::Unreachable { upstream, why }
         } else {
-            broken_off(&self.label, error)
+            UpstreamError::BrokenOff { upstream, why }
         }
     }
 }
@@ -115,27 +105,8 @@ impl Upstream for HttpUpstream {
     }
 }
 
-fn broken_off(label: &str, error: &reqwest::Error) -> UpstreamError {
+fn broken_off(label: &str, error: &(dyn Error + Send + Sync)) -> UpstreamError {
     UpstreamError::BrokenOff { upstream: label.to_owned(), why: innermost(error) }
-}
-
-/// The cause of all causes: the outer ones repeat the URL.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some(host) => {
-            host == "localhost"
-                || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
 }
 
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -148,7 +119,7 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// The items of an SSE response, each as soon as its last byte is here.
 struct SseItems {
-    chunks: BoxStream<'static, Result<Bytes, reqwest::Error>>,
+    chunks: BodyDataStream<Body>,
     splitter: Splitter,
     ready: VecDeque<Item>,
     ended: bool,
@@ -173,7 +144,7 @@ impl Stream for SseItems {
                 }
                 Some(Err(error)) => {
                     self.ended = true;
-                    return Poll::Ready(Some(Err(broken_off(&self.label, &error))));
+                    return Poll::Ready(Some(Err(broken_off(&self.label, &*error))));
                 }
                 None => {
                     self.ended = true;

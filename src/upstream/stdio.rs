@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -52,8 +52,8 @@ impl std::fmt::Display for CommandLine {
 pub enum Output {
     /// One line of stdout with its terminator; the last may have none.
     Line(Bytes),
-    /// One line of stderr.
-    Stderr(String),
+    /// One line of stderr with its terminator, where it has one.
+    Stderr(Bytes),
     /// The last word: the child has ended and everything it wrote has been given out.
     Ended(UpstreamError),
 }
@@ -63,6 +63,8 @@ pub struct Pipe {
     lines: mpsc::Sender<Bytes>,
     closing: CancellationToken,
     ended: CancellationToken,
+    exit: Arc<OnceLock<u8>>,
+    group: Option<u32>,
 }
 
 impl Pipe {
@@ -93,8 +95,14 @@ impl Pipe {
             stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
         let reading = stdout.map(|stdout| tokio::spawn(read_lines(stdout, outputs.clone(), closing.clone())));
         let (command, closing_of_child, ended_of_child) = (command.to_string(), closing.clone(), ended.clone());
+        let exit = Arc::new(OnceLock::new());
+        let exit_of_child = exit.clone();
+        let group = child.id();
         tokio::spawn(async move {
             let status = until_ended(child, &closing_of_child, watch).await;
+            // Nobody else sets it.
+            let _ = exit_of_child.set(status.as_ref().map_or(1, |status| exit_code(*status)));
+            let status = status.map_or_else(|error| error.to_string(), describe);
             for reader in [reading, reading_stderr].into_iter().flatten() {
                 // A grandchild that left the group may keep the pipe open: what is in it by now is enough.
                 drop(tokio::time::timeout(PATIENCE, reader).await);
@@ -103,13 +111,30 @@ impl Pipe {
             drop(outputs.send(Output::Ended(UpstreamError::Exited { command, status, stderr })).await);
             ended_of_child.cancel();
         });
-        Ok((Self { lines, closing, ended }, receiver))
+        Ok((Self { lines, closing, ended, exit, group }, receiver))
     }
 
     /// Writes one line, terminator included. Once this returns the line will be written whole, whatever happens to the caller.
     /// `false` when the child takes nothing any more.
     pub async fn write(&self, line: Bytes) -> bool {
         self.lines.send(line).await.is_ok()
+    }
+
+    /// As [`Pipe::write`], without waiting: `false` also where too much waits already.
+    pub fn offer(&self, line: Bytes) -> bool {
+        self.lines.try_send(line).is_ok()
+    }
+
+    /// What the command exited with, as a shell has it (128 and the number of a signal); `None` while it runs.
+    pub fn exit_code(&self) -> Option<u8> {
+        self.exit.get().copied()
+    }
+
+    /// Passes a signal on to the child and all it started.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        if self.exit.get().is_none() {
+            send_signal(self.group, signal);
+        }
     }
 
     /// Closes stdin and waits until the child is gone: by itself, by SIGTERM, by SIGKILL.
@@ -164,10 +189,9 @@ async fn read_stderr(
     loop {
         let more = matches!(stderr.read_buf(&mut lines.buffer).await, Ok(1..));
         while let Some(line) = lines.next_line().or_else(|| if more { None } else { lines.rest() }) {
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             {
                 let mut last_words = last_words.lock();
-                last_words.push_back(line.clone());
+                last_words.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
                 if last_words.len() > LAST_WORDS {
                     last_words.pop_front();
                 }
@@ -205,8 +229,12 @@ impl LineBuffer {
     }
 }
 
-/// Waits for the end of the child, and sees to it when asked; gives the status in words.
-async fn until_ended(mut child: Child, closing: &CancellationToken, watch: Option<Watch>) -> String {
+/// Waits for the end of the child, and sees to it when asked.
+async fn until_ended(
+    mut child: Child,
+    closing: &CancellationToken,
+    watch: Option<Watch>,
+) -> std::io::Result<ExitStatus> {
     let group = child.id();
     let by_itself = tokio::select! {
         status = child.wait() => Some(status),
@@ -218,11 +246,11 @@ async fn until_ended(mut child: Child, closing: &CancellationToken, watch: Optio
         None => match tokio::time::timeout(PATIENCE, child.wait()).await {
             Ok(status) => status,
             Err(_) => {
-                signal(group, rustix::process::Signal::TERM);
+                send_signal(group, rustix::process::Signal::TERM);
                 match tokio::time::timeout(PATIENCE, child.wait()).await {
                     Ok(status) => status,
                     Err(_) => {
-                        signal(group, rustix::process::Signal::KILL);
+                        send_signal(group, rustix::process::Signal::KILL);
                         child.wait().await
                     }
                 }
@@ -230,12 +258,18 @@ async fn until_ended(mut child: Child, closing: &CancellationToken, watch: Optio
         },
     };
     // Whatever it started and left behind goes with it.
-    signal(group, rustix::process::Signal::KILL);
+    send_signal(group, rustix::process::Signal::KILL);
     drop(watch);
-    status.map_or_else(|error| error.to_string(), describe)
+    status
 }
 
-fn signal(group: Option<u32>, signal: rustix::process::Signal) {
+fn exit_code(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+fn send_signal(group: Option<u32>, signal: rustix::process::Signal) {
     let pid = group.and_then(|group| i32::try_from(group).ok()).and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
         // The group may be gone already: that is what was wanted.

@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 use tapline::envelope::Direction::{ToClient, ToServer};
+use tapline::envelope::{Author, Outcome};
 use tapline::event::{Event, Level, OnQuit};
 use tapline::message::Kind;
 
@@ -17,6 +18,8 @@ const SERVER: &str = r#"
         *'"method":"die"'*) echo 'first words' >&2; echo 'last words' >&2; exit 3 ;;
         *'"method":"hang"'*) echo '{"jsonrpc":"2.0","method":"hanging"}' ;;
         *'"method":"wait"'*) ;;
+        *'"method":"notifications/cancelled"'*) cancelled=$((cancelled + 1)) ;;
+        *'"method":"heard"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"cancelled":'$cancelled'}}' ;;
         *'"method":"notify"'*) echo '{"jsonrpc":"2.0","method":"notified"}' ;;
         *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$'}}' ;;
         esac
@@ -180,6 +183,30 @@ async fn what_is_no_message_is_shown_and_kills_nobody() {
 }
 
 #[tokio::test]
+async fn a_batch_is_answered_in_one_response() {
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":2,"method":"b"},{"jsonrpc":"2.0","method":"n"}]"#;
+    let one = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let two = r#"{"jsonrpc":"2.0","id":2,"result":{}}"#;
+    // The ids of the child's own requests are in another space.
+    let asks = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#;
+    for said in [
+        vec![format!("[{two},{one}]")],
+        vec![two.to_owned(), one.to_owned()],
+        vec![asks.to_owned(), format!("[{one},{two}]")],
+    ] {
+        let rig = Rig::script(&format!("read -r batch; printf '%s\\n' {}; cat >/dev/null", words(&said))).await;
+        let response = rig.client().await.call(batch).await;
+        let events: String = said.iter().map(|line| format!("event: message\ndata: {line}\n\n")).collect();
+        assert_eq!(response.text(), events);
+    }
+}
+
+/// As words of a line of shell.
+fn words(texts: &[String]) -> String {
+    texts.iter().map(|text| format!("'{text}' ")).collect()
+}
+
+#[tokio::test]
 async fn a_child_is_heard_on_the_listening_stream() {
     let rig = Rig::script(SERVER).await;
     let mut client = client_in_session(&rig).await;
@@ -229,6 +256,68 @@ async fn clients_without_sessions_share_one_child() {
     let mut pids = futures_util::future::join_all(calls).await;
     pids.dedup();
     assert_eq!(pids.len(), 1, "{pids:?}");
+}
+
+#[tokio::test]
+async fn the_ids_of_clients_that_share_a_child_do_not_meet() {
+    // Takes two requests, then answers the second before the first, each after its progress.
+    let rig = Rig::script(
+        r#"
+        read -r first; read -r second
+        for line in "$second" "$first"; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            token=${line#*\"progressToken\":}; token=${token%%[,\}]*}
+            who=${line#*\"who\":}; who=${who%%[,\}]*}
+            echo '{"method":"notifications/progress","params":{"progressToken":'"$token"',"who":'"$who"'}}'
+            echo '{"id":'"$id"',"result":'"$who"'}'
+        done
+        cat >/dev/null"#,
+    )
+    .await;
+    let mut clients = Vec::new();
+    for who in ["a", "b"] {
+        let mut client = rig.client().await;
+        client
+            .post(format!(r#"{{"id":1,"method":"x","params":{{"who":"{who}","_meta":{{"progressToken":5}}}}}}"#))
+            .await;
+        rig.message(ToServer, |it| it.message.member("params").unwrap().contains(&format!("\"{who}\""))).await;
+        clients.push((who, client));
+    }
+    for (who, mut client) in clients {
+        let progress = format!(r#"{{"method":"notifications/progress","params":{{"progressToken":5,"who":"{who}"}}}}"#);
+        let reply = format!(r#"{{"id":1,"result":"{who}"}}"#);
+        let events = [progress, reply].map(|message| format!("event: message\ndata: {message}\n\n")).concat();
+        assert_eq!(client.response().await.text(), events);
+    }
+}
+
+#[tokio::test]
+async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
+    let meta = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+    let rig = Rig::script(SERVER).await;
+    for (id, method, params) in [(1, "wait", "\"params\":{}"), (2, "wait", meta), (3, "hang", meta)] {
+        let mut client = rig.client().await;
+        client.post(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}",{params}}}"#)).await;
+        rig.message(ToServer, |it| it.message.id().is_some_and(|it| it.token() == id.to_string())).await;
+        if method == "hang" {
+            client.head().await;
+        }
+        drop(client);
+    }
+    let told = rig.until("two cancellations", |log| {
+        let passed = log.iter().filter_map(|it| if let Event::Passed(it) = it { Some(it) } else { None });
+        let cancelled = passed.filter(|it| it.method() == Some("notifications/cancelled"));
+        let told: Vec<_> = cancelled.map(|it| (it.outcome.clone(), it.message.value().unwrap())).collect();
+        (told.len() == 2).then_some(told)
+    });
+    let mut told = told.await;
+    told.sort_by_key(|(_, message)| message["params"]["requestId"].as_u64());
+    for ((outcome, message), id) in told.into_iter().zip([2, 3]) {
+        assert_eq!((outcome, &message["params"]["requestId"]), (Outcome::Injected(Author::Tapline), &json!(id)));
+    }
+    // The child has heard it, and goes on.
+    let mut client = rig.client().await;
+    assert_eq!(client.call(request(4, "heard")).await.json()["result"]["cancelled"], 2);
 }
 
 #[tokio::test]

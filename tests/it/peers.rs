@@ -268,6 +268,20 @@ async fn each_client_has_a_child_of_its_own() {
 }
 
 #[tokio::test]
+async fn clients_without_sessions_share_a_child_and_do_not_notice() {
+    let words = role("rmcp");
+    let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let direct = transcript(over_stdio(Era::Modern).await, Era::Modern).await;
+    let through = (0..4).map(|_| async { transcript(over_http(rig.url(), Era::Modern).await, Era::Modern).await });
+    for through in futures_util::future::join_all(through).await {
+        compare(&direct, &through);
+    }
+    let sessions =
+        rig.until("a session", |log| Some(log.iter().filter(|it| matches!(it, Event::SessionOpened(_))).count()));
+    assert_eq!(sessions.await, 1);
+}
+
+#[tokio::test]
 async fn many_clients_share_an_http_server() {
     let url = serve_http(true, false).await;
     let rig = Rig::before(&url).await;

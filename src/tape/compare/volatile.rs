@@ -114,7 +114,7 @@ fn volatile_at(text: &str, at: usize) -> Option<(&'static str, usize, usize)> {
     if is_uuid(bytes) {
         return Some(("<uuid>", 0, UUID));
     }
-    if let Some(length) = timestamp(bytes) {
+    if let Some(length) = timestamp(bytes).or_else(|| time_of_day(bytes)) {
         return Some(("<time>", 0, length));
     }
     ["localhost:", "127.0.0.1:", "[::1]:"].into_iter().find_map(|host| {
@@ -164,6 +164,25 @@ fn timestamp(bytes: &[u8]) -> Option<usize> {
     })
 }
 
+/// Length of a time of day with seconds, as `12:04:59`, `5:15:58 PM`; less could be a score or a ratio.
+fn time_of_day(bytes: &[u8]) -> Option<usize> {
+    let digits = |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let hours = digits(0);
+    let is_clock = matches!(hours, 1 | 2)
+        && [hours, hours + 3].into_iter().all(|colon| bytes.get(colon) == Some(&b':') && digits(colon + 1) == 2);
+    if !is_clock {
+        return None;
+    }
+    let length = hours + 6;
+    // JavaScript puts a narrow no-break space before the half of the day.
+    let half = [" ", "\u{202f}"].into_iter().find_map(|space| {
+        let rest = bytes[length..].strip_prefix(space.as_bytes())?;
+        let half = rest.get(..2)?;
+        (half.eq_ignore_ascii_case(b"am") || half.eq_ignore_ascii_case(b"pm")).then_some(space.len() + 2)
+    });
+    Some(length + half.unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Rules, compare};
@@ -182,6 +201,8 @@ mod tests {
         for (key, expected, got) in [
             ("text", r#""2026-11-23T16:55:01Z""#, r#""2027-01-02 03:04:05.678+01:00""#),
             ("text", r#""made 2026-11-23T16:55:01 by me""#, r#""made 2026-11-24T16:55:01 by me""#),
+            ("text", r#""made at 5:15:58 PM""#, r#""made at 11:29:56 AM""#),
+            ("text", "\"made at 5:15:58\u{202f}PM\"", "\"made at 17:29:56\""),
             ("createdAt", "1795452901000", "1795452999123"),
             ("mtime", "1795452901", "1795452999.5"),
             ("timestamp", r#""1795452901000""#, r#""1795452999123""#),
@@ -204,6 +225,8 @@ mod tests {
             ("text", r#""2026-11-23T16:55:01Z""#, r#""yesterday""#),
             ("text", r#""at 2026-11-23T16:55:01Z""#, r#""on 2026-11-23T16:55:02Z""#),
             ("date", r#""2026-11-23""#, r#""2026-11-24""#),
+            ("text", r#""won 3:1""#, r#""won 3:2""#),
+            ("text", r#""1:2:3""#, r#""1:2:4""#),
             ("createdAt", "1795452901000", "1795452901"),
             ("createdAt", "1795452901000", "0"),
             ("createdAt", "1795452901000", r#""2026-11-23T16:55:01Z""#),

@@ -3,22 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::tokens::Tokens;
 use crate::envelope::{REDACTED, SseFields};
+use crate::headers::{self, LAST_EVENT_ID, NAME};
+pub(super) use crate::headers::{SESSION, VERSION};
 use crate::message::Message;
 use crate::sse::Splitter;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, ReplyBody, Upstream, UpstreamError};
 
-pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
-const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// What comes back for one thing sent.
@@ -124,7 +120,7 @@ impl Agreed {
         }
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json, text/event-stream"));
-        mirror(message, &mut headers);
+        headers::mirror(message, &mut headers);
         // A legacy request follows what `initialize` agreed on; a modern one names its own revision.
         let follows = match headers.get(VERSION) {
             Some(recorded) => Some(recorded) == self.recorded_version.as_ref(),
@@ -147,7 +143,7 @@ impl Agreed {
     /// The headers of the GET that takes up a broken stream after an event.
     pub(super) fn resume(&self, after: &str, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
         let mut headers = self.bare(like, extra);
-        put(&mut headers, LAST_EVENT, after.parse().ok());
+        put(&mut headers, LAST_EVENT_ID, after.parse().ok());
         headers
     }
 
@@ -176,36 +172,11 @@ fn is_sent(name: &HeaderName, value: &HeaderValue) -> bool {
     value != REDACTED && !OF_ONE_CONNECTION.contains(&name.as_str())
 }
 
-/// The headers that mirror a modern request (revision 2026-07-28, transports), where the tape has none: it was
-/// recorded over a pipe, then.
-fn mirror(message: &Message, headers: &mut HeaderMap) {
-    let Some(version) = modern_version(message).filter(|_| !headers.contains_key(VERSION)) else {
-        return;
-    };
-    put(headers, VERSION, version.parse().ok());
-    put(headers, METHOD, message.method().and_then(|method| method.parse().ok()));
-    put(headers, NAME, message.name().and_then(mirrored));
-}
-
 /// Unlike `extend`, replaces: some servers refuse a header that occurs twice.
 fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
     if let Some(value) = value {
         headers.insert(name, value);
     }
-}
-
-fn modern_version(message: &Message) -> Option<String> {
-    let params: serde_json::Value = serde_json::from_str(message.member("params")?).ok()?;
-    Some(params.get("_meta")?.get("io.modelcontextprotocol/protocolVersion")?.as_str()?.to_owned())
-}
-
-/// A value as `Mcp-Name` carries it: plain where it is visible ASCII, else in base64.
-fn mirrored(value: &str) -> Option<HeaderValue> {
-    let plain = value.bytes().all(|byte| matches!(byte, b' ' | b'\t' | 0x21..=0x7e)) && value.trim() == value;
-    if plain && !value.starts_with("=?base64?") {
-        return value.parse().ok();
-    }
-    format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(value)).parse().ok()
 }
 
 pub(super) fn outgoing(method: Method, headers: HeaderMap, message: Option<Message>) -> Outgoing {

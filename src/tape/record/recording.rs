@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::MESSAGE;
 use super::disk::{Disk, Sink, write_counted};
-use crate::envelope::{Envelope, SessionField};
+use crate::envelope::{Envelope, HeaderTexts};
 use crate::event::{Peer, Session, Timestamp};
 use crate::tape::{Header, Mark, PeerMark};
 
@@ -59,9 +59,8 @@ impl Recording {
     }
 
     /// Takes a message into the lines that wait.
-    pub(super) fn append(&mut self, envelope: &Envelope) {
-        envelope.write_json(SessionField::Omitted, &mut self.pending);
-        self.pending.push(b'\n');
+    pub(super) fn append(&mut self, envelope: &Envelope, headers: &mut HeaderTexts) {
+        envelope.write_line(headers, &mut self.pending);
         self.messages += 1;
     }
 

@@ -69,9 +69,11 @@ impl Detail {
             return;
         };
         let tab = self.tab_for(&envelope, pair.as_deref());
-        if let Some(shown) = &self.shown {
+        if let Some(shown) = &mut self.shown {
             let same_pair = tab != Tab::Pair || shown.pair.as_ref().map(Arc::as_ptr) == pair.as_ref().map(Arc::as_ptr);
             if Arc::ptr_eq(&shown.envelope, &envelope) && shown.tab == tab && same_pair {
+                // The reply may have come meanwhile.
+                shown.pair = pair;
                 return;
             }
             if shown.envelope.seq != envelope.seq || shown.tab != tab {

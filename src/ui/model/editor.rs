@@ -126,11 +126,10 @@ impl Editor {
         self.stale = None;
         let message = self.message();
         let fault = check(&self.text()).err();
-        let head = message.head();
         let same = message == self.original;
         self.verdict = Verdict {
-            flaw: head.flaw.as_deref().filter(|_| fault.is_none()).map(str::to_owned),
-            kind: Some(head.kind),
+            flaw: if fault.is_none() { super::rpc::flaw(&message) } else { None },
+            kind: Some(message.kind()),
             warning: warning(&self.original, &message).filter(|_| fault.is_none()),
             bytes: message.raw().len(),
             diff: if same || fault.is_some() { Vec::new() } else { self.diff(&message) },

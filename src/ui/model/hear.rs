@@ -2,11 +2,12 @@
 
 use super::facts::{Facts, Touched};
 use super::list::List;
+use super::popup::{Ask, Popup};
 use super::rows::Rows;
 use super::tapes::OpenTape;
 use super::{Effect, Model, Pane, Screen};
 use crate::envelope::{Outcome, Seq};
-use crate::event::{Command, Event, ReplayEvent, Timestamp};
+use crate::event::{Command, Event, Held, OnQuit, ReplayEvent, Timestamp};
 use crate::ui::Exit;
 
 /// A resync that is not answered is asked for again after so many microseconds.
@@ -56,8 +57,32 @@ impl Model {
         if let Some(rebuild) = &mut self.rebuild {
             rebuild.apply(event.clone(), self.now, seen);
         }
+        let first_held = match &event {
+            Event::Held(held) if self.facts.held.is_empty() && self.rebuild.is_none() => Some(held.clone()),
+            _ => None,
+        };
         if let Some(touched) = self.facts.apply(event, self.now, seen) {
             self.touched(touched);
+        }
+        if let Some(held) = first_held.filter(|_| self.screen != Screen::Queue) {
+            self.tell_held(&held);
+        }
+        self.answer_quit();
+    }
+
+    /// What a person who has never held anything needs to know.
+    fn tell_held(&mut self, held: &Held) {
+        let what = [held.envelope.method(), held.envelope.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let Seq(number) = held.envelope.seq;
+        self.say(format!("#{number} {what} is held: `2` shows the queue, there `e` edits it and `a` lets it go"));
+    }
+
+    /// Whoever was asked what is to become of held messages need not say when there are none left.
+    fn answer_quit(&mut self) {
+        if matches!(self.popup, Some(Popup::Ask(Ask::Quit))) && self.facts.held.is_empty() {
+            self.popup = None;
+            self.send(Command::Quit { held: OnQuit::Forward });
+            self.effect(Effect::Exit(Exit::Quit));
         }
     }
 
@@ -96,6 +121,8 @@ impl Model {
         match &event {
             ReplayEvent::Finished(summary) => {
                 self.say(format!("replay done: {} passed, {} failed", summary.passed, summary.failed));
+                // Its own session is on a tape now.
+                self.send(Command::ListTapes);
             }
             ReplayEvent::Failed { why } => self.warn(format!("replay failed: {why}")),
             ReplayEvent::Started { .. } | ReplayEvent::Step(_) => {}

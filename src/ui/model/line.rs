@@ -70,3 +70,23 @@ impl Line {
         words.rfind(char::is_whitespace).map_or(0, |at| at + 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_edited() {
+        let key = |name: &str| Key { name: name.to_owned(), typed: None };
+        let mut line = Line::new("~m tools/call");
+        for name in ["ctrl w", "left", "left", "delete", "home", "right", "backspace", "left", "up"] {
+            line.key(&key(name));
+        }
+        assert_eq!(line.text(), " ");
+        line.insert("家\u{1b}\n");
+        assert_eq!((line.before_cursor(), line.after_cursor()), ("家", " "));
+        line.key(&key("left"));
+        line.key(&key("ctrl k"));
+        assert_eq!(line.text(), "");
+    }
+}

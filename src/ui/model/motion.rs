@@ -35,5 +35,22 @@ impl Motion {
 /// The first row of a window of this height in which the cursor is seen, moved as little as can be.
 pub(crate) fn window(top: usize, position: usize, len: usize, height: usize) -> usize {
     let top = top.min(len.saturating_sub(height));
-    if position < top { position } else { top.max((position + 1).saturating_sub(height)) }
+    if position < top { position } else { top.max((position + 1).saturating_sub(height.max(1))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_stays_in_its_list_and_its_window() {
+        assert_eq!(Motion::Down.from(9, 10, 5), 9);
+        assert_eq!(Motion::PageDown.from(0, 10, 5), 4);
+        assert_eq!(Motion::HalfUp.from(1, 10, 5), 0);
+        assert_eq!(Motion::End.from(3, 0, 5), 0);
+        assert_eq!(window(0, 7, 10, 5), 3);
+        assert_eq!(window(5, 2, 10, 5), 2);
+        assert_eq!(window(8, 9, 10, 5), 5, "no empty rows below the last");
+        assert_eq!(window(3, 0, 0, 0), 0);
+    }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Put {
 }
 
 /// What a row costs beside its bytes: the envelope, its head, the row itself and the allocator's share.
-const ROW_COST: usize = 400;
+const ROW_COST: usize = 540;
 
 #[derive(Default)]
 pub(crate) struct Rows {

@@ -252,6 +252,23 @@ fn the_pair_is_one_key_away() {
 }
 
 #[test]
+fn a_reply_that_comes_is_beside_its_request_at_once() {
+    let mut rig = Rig::new(120, 36);
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    let mut world = World::new();
+    let call = world.call(1, 44, "read_file", "{}");
+    rig.hear(Event::Passed(Arc::new(call.clone())));
+    rig.press("F");
+    assert!(rig.picture().contains("8s.."), "open for so long");
+    assert!(!rig.picture().contains("Pair"));
+    let reply = world.reply(&call, 12, &text_result("new"));
+    rig.hear(Event::Passed(Arc::new(reply)));
+    assert!(rig.picture().contains("Pair"));
+    assert!(!rig.picture().contains("8s.."));
+    assert!(rig.press("enter l l l").picture().contains(r#"text  "new""#));
+}
+
+#[test]
 fn things_are_copied() {
     for (keys, expected) in [
         (": 1 1 8 9 enter y i", "41"),
@@ -274,7 +291,9 @@ fn tapes_are_listed_opened_and_played() {
     let mut rig = busy(120, 36);
     assert!(matches!(command(&mut rig, "4"), Command::ListTapes));
     rig.hear(Event::Tapes(tapes()));
-    assert!(matches!(command(&mut rig, "j enter"), Command::OpenTape(path) if path.ends_with("login.tape.jsonl")));
+    assert!(
+        matches!(command(&mut rig, "j enter"), Command::OpenTape(path) if path.ends_with("20260314T100400Z-127.0.0.1-9000-1f2e3d4c.tape.jsonl"))
+    );
     assert!(matches!(command(&mut rig, "space"), Command::Replay { .. }));
     for event in super::pictures::replay() {
         rig.hear(Event::Replay(event));
@@ -312,4 +331,26 @@ fn a_reply_that_was_edited_shows_what_changed() {
         picture.contains(r#"-         "text": "old""#) && picture.contains(r#"+         "text": "new""#),
         "{picture}"
     );
+}
+
+#[test]
+fn the_first_held_message_says_what_to_press() {
+    let mut rig = Rig::new(120, 36);
+    let mut world = World::new();
+    let call = world.call(1, 1, "write_file", "{}");
+    rig.hear(held(1, call, 0));
+    let picture = rig.picture();
+    assert!(picture.contains("tools/call write_file is held: `2` shows the queue"), "{picture}");
+}
+
+#[test]
+fn the_quit_question_answers_itself_when_nothing_is_held_any_more() {
+    let mut rig = Rig::new(120, 36);
+    let mut world = World::new();
+    let call = world.call(1, 1, "write_file", "{}");
+    rig.hear(held(1, call, 0));
+    rig.press("Q");
+    assert_eq!(rig.sent(), "");
+    rig.hear(Event::Settled { ticket: Ticket(1) });
+    assert_eq!(rig.sent(), "Quit { held: Forward }");
 }

@@ -1,10 +1,12 @@
 //! Every screen, in the two sizes that matter.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::rig::{Rig, busy, tapes};
-use crate::envelope::Seq;
-use crate::event::{Difference, Event, Level, LogLine, ReplayEvent, StepReport, StepVerdict};
+use super::rig::{Rig, World, busy, busy_with, held, tapes};
+use crate::envelope::{Author, Outcome, Seq};
+use crate::event::{Difference, Event, Level, LogLine, ReplayEvent, StepReport, StepVerdict, Ticket};
+use crate::ui::Settings;
 use crate::ui::tests::rig::{START, session_id};
 
 /// Takes the picture of one scene in both sizes.
@@ -35,7 +37,54 @@ fn detail() {
 #[test]
 fn queue() {
     check("queue", |rig| {
+        let mut world = World::new();
+        world.seq = 1199;
+        for (ticket, outcome) in
+            [(7, Outcome::Blocked(Author::Operator)), (8, Outcome::Edited(Author::Operator)), (9, Outcome::Abandoned)]
+        {
+            let mut call = world.call(2, 90, "fetch", r#"{"url":"https://example.org"}"#);
+            rig.hear(held(ticket, call.clone(), 4));
+            rig.hear(Event::Settled { ticket: Ticket(ticket) });
+            (call.outcome, call.held) = (outcome, Some(4_000_000));
+            rig.hear(Event::Passed(Arc::new(call)));
+        }
         rig.press("2");
+    });
+}
+
+#[test]
+fn long_text() {
+    check("pager", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j j j j j enter");
+    });
+}
+
+#[test]
+fn diff_of_an_edited_message() {
+    check("diff", |rig| {
+        rig.press(": 1 1 9 3 enter enter h h");
+    });
+}
+
+#[test]
+fn small_windows() {
+    for (name, keys, width, height) in
+        [("small", "k k", 58, 14), ("small-detail", "k k enter", 58, 14), ("smaller", "2", 40, 10)]
+    {
+        let mut rig = busy(width, height);
+        rig.press(keys);
+        insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(format!("{name}-{width}x{height}"), rig.picture());
+        });
+    }
+}
+
+#[test]
+fn ascii() {
+    let mut rig = busy_with(120, 24, &Settings { ascii: true, mono: true, ..Settings::default() });
+    rig.press("k k k k k k");
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("ascii-120x24", rig.picture());
     });
 }
 

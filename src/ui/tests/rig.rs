@@ -236,6 +236,8 @@ pub(crate) fn busy_with(width: u16, height: u16, settings: &Settings) -> Rig {
     for event in busy_events() {
         rig.hear(event);
     }
+    // Of the first held message; it covers the key line for a moment.
+    rig.model.notice = None;
     rig
 }
 
@@ -307,7 +309,7 @@ pub(crate) fn tapes() -> Vec<TapeInfo> {
     };
     vec![
         tape("demo", 1204, 2_100_000, &[]),
-        tape("login", 42, 31_000, &[]),
+        tape("20260314T100400Z-127.0.0.1-9000-1f2e3d4c", 42, 31_000, &[]),
         tape("flaky", 310, 812_000, &["the last line is torn"]),
     ]
 }

@@ -12,7 +12,7 @@ use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
 use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
 
-use super::rig::{World, session};
+use super::rig::{Rig, World, session};
 use crate::envelope::Via;
 use crate::event::{Command, Event, Feed, Held, Ticket, Timestamp};
 use crate::ui::{Desk, Exit, Input, Screen, Settings, inputs, run};
@@ -144,28 +144,26 @@ fn it_ends_by_key_by_signal_with_the_core_and_with_its_terminal() {
 }
 
 #[test]
-fn nothing_is_written_while_nothing_changes() {
-    let running = start(16);
-    std::thread::sleep(Duration::from_millis(100));
-    let before = running.draws.load(Ordering::Relaxed);
-    std::thread::sleep(Duration::from_millis(1500));
-    assert_eq!(running.draws.load(Ordering::Relaxed), before);
-    running.end(Some(Input::Terminate));
+fn nothing_is_due_while_nothing_changes() {
+    let mut rig = Rig::new(120, 36);
+    rig.model.take_dirty();
+    assert_eq!(rig.model.next_tick(), None, "it sleeps until something comes");
+    rig.model.tick(Timestamp(u64::MAX / 2));
+    assert!(!rig.model.take_dirty(), "time alone is no reason to draw");
 }
 
 #[test]
 fn what_grows_older_is_drawn_each_second() {
-    let running = start(16);
+    let mut rig = Rig::new(120, 36);
+    let now = rig.model.now;
     let call = World::new().call(1, 1, "search", "{}");
-    let since = Timestamp::now();
     let reason = "~all".to_owned();
-    running.feed.publish(Event::Held(Arc::new(Held { ticket: Ticket(1), envelope: call, reason, since })));
-    std::thread::sleep(Duration::from_millis(300));
-    let before = running.draws.load(Ordering::Relaxed);
-    std::thread::sleep(Duration::from_millis(2200));
-    let draws = running.draws.load(Ordering::Relaxed) - before;
-    assert!((2..=8).contains(&draws), "{draws}");
-    running.end(Some(Input::Terminate));
+    rig.hear(Event::Held(Arc::new(Held { ticket: Ticket(1), envelope: call, reason, since: now })));
+    rig.model.take_dirty();
+    let due = rig.model.next_tick().expect("its age is on the screen");
+    assert!(due <= Duration::from_secs(1), "{due:?}");
+    rig.model.tick(now.plus_micros(1_100_000));
+    assert!(rig.model.take_dirty());
 }
 
 #[test]
@@ -174,16 +172,14 @@ fn a_flood_is_drawn_at_the_pace_of_frames() {
     running.feed.publish(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
     let mut world = World::new();
     let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(500) {
-        for _ in 0..20 {
-            let call = world.call(1, 1, "search", "{}");
-            running.feed.publish(Event::Passed(Arc::new(call)));
-        }
-        std::thread::sleep(Duration::from_millis(1));
+    for _ in 0..20_000 {
+        let call = world.call(1, 1, "search", "{}");
+        running.feed.publish(Event::Passed(Arc::new(call)));
     }
-    let draws = running.draws.load(Ordering::Relaxed);
-    assert!((2..=20).contains(&draws), "{draws} frames in half a second");
+    let draws = running.draws.clone();
     running.end(Some(Input::Terminate));
+    let frames = start.elapsed().as_millis() / 33 + 3;
+    assert!(draws.load(Ordering::Relaxed) as u128 <= frames, "{draws:?} drawings in the time of {frames} frames");
 }
 
 #[test]
@@ -194,7 +190,7 @@ fn an_overflow_asks_for_everything_again() {
         let call = world.call(1, 1, "search", "{}");
         running.feed.publish(Event::Passed(Arc::new(call)));
     }
-    std::thread::sleep(Duration::from_millis(200));
-    let (_, commands) = running.end(Some(Input::Terminate));
-    assert_eq!(commands[0], "Resync");
+    let asked = running.commands.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert!(matches!(asked, Command::Resync), "{asked:?}");
+    running.end(Some(Input::Terminate));
 }

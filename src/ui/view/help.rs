@@ -67,12 +67,19 @@ pub(super) fn draw(model: &Model, help: &Help, frame: &mut Frame<'_>, body: Rect
     }
 }
 
+/// How far the help can be scrolled in a window of this height.
+pub(crate) fn last_top(model: &Model, help: &Help, height: u16) -> usize {
+    // The lines around the body, the box, and the search line with the one below it.
+    let room = usize::from(height).saturating_sub(8);
+    rows(model, &help.search.text().to_lowercase()).len().saturating_sub(room)
+}
+
 fn row_line(model: &Model, row: &Row, width: usize) -> Line<'static> {
     match row {
         Row::Heading(title) => Line::from(styled(model, Role::Strong, format!(" {title}"))),
         Row::Entry(key, what) => Line::from(vec![
-            styled(model, Role::Accent, format!("   {}", cell(key, 24))),
-            styled(model, Role::Plain, short(what, width.saturating_sub(28))),
+            styled(model, Role::Accent, format!("   {}", cell(key, 20))),
+            styled(model, Role::Plain, short(what, width.saturating_sub(24))),
         ]),
     }
 }

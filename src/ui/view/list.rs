@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled};
-use super::summary::summary;
+use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::message::Kind;
 use crate::ui::model::rows::{Row, RowState};
@@ -35,7 +35,7 @@ impl Columns {
             70..88 => (8, 0, 6),
             _ => (0, 0, 6),
         };
-        let subject = (width * 27 / 100).clamp(12, 40);
+        let subject = (width * if wide { 29 } else { 27 } / 100).clamp(12, 40);
         let id = 4;
         // Two for the marks, and one between all.
         let fixed = 2 + seq + 1 + if time > 0 { time + 1 } else { 0 } + 4 + id + 1 + subject + 1 + size + took;
@@ -149,8 +149,13 @@ fn row_line(model: &Model, row: &Row, columns: &Columns) -> Line<'static> {
     spans.push(styled(model, Role::Plain, cell(&id, columns.id) + " "));
     spans.extend(subject(model, envelope, columns.subject));
     spans.push(styled(model, Role::Plain, " "));
-    let gist_role = if envelope.kind() == Kind::Error { Role::Bad } else { Role::Plain };
-    spans.push(styled(model, gist_role, cell(&gist(envelope), columns.gist)));
+    let gist = gist(envelope);
+    let failed = match envelope.kind() {
+        Kind::Error => true,
+        Kind::Result => gist.starts_with(FAILED),
+        _ => false,
+    };
+    spans.push(styled(model, if failed { Role::Bad } else { Role::Plain }, cell(&gist, columns.gist)));
     if columns.size > 0 {
         let size = text::size(envelope.message.raw().len() as u64);
         spans.push(styled(model, Role::Dim, right(&size, columns.size)));
@@ -214,18 +219,26 @@ pub(super) fn kind_role(envelope: &Envelope) -> Role {
     }
 }
 
-/// Method and name; where there is a name it is what the eye looks for.
+/// Method and name; where there is a name it is what the eye looks for, so the method gives way to it.
 pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize) -> Vec<Span<'static>> {
-    let method = envelope.method().unwrap_or_default();
+    let method = &*text::sanitize(envelope.method().unwrap_or_default());
+    let fits = |method: &str, name: &str| text::width(method) + 1 + text::width(name) <= width;
     let Some(name) = envelope.name() else {
-        return vec![styled(model, Role::Plain, cell(method, width))];
+        // The letter of the kind says that it is a notification.
+        let cut = if text::width(method) > width { method.strip_prefix("notifications/") } else { None };
+        return vec![styled(model, Role::Plain, cell(cut.unwrap_or(method), width))];
     };
-    let method = short(method, width);
-    let room = width.saturating_sub(text::width(&method));
-    if room < 4 {
-        return vec![styled(model, Role::Plain, cell(name, width))];
+    let last = method.rsplit('/').next().unwrap_or_default();
+    match [method, last].into_iter().find(|method| fits(method, name)) {
+        Some(method) => {
+            let room = width - text::width(method);
+            vec![
+                styled(model, Role::Dim, short(method, width)),
+                styled(model, Role::Strong, cell(&format!(" {name}"), room)),
+            ]
+        }
+        None => vec![styled(model, Role::Strong, cell(name, width))],
     }
-    vec![styled(model, Role::Dim, method), styled(model, Role::Strong, cell(&format!(" {name}"), room))]
 }
 
 /// What a row says of its message: that a peer went away outweighs what it was about.

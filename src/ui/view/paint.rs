@@ -59,3 +59,30 @@ fn word_end(line: &[char], start: usize) -> usize {
     let rest = line[start + 1..].iter();
     start + 1 + rest.take_while(|c| c.is_alphanumeric() || matches!(c, '.' | '+' | '-')).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_painted_by_its_tokens() {
+        let check = |line: &str, expected: &str| {
+            let letters: String = roles(&line.chars().collect::<Vec<_>>())
+                .into_iter()
+                .map(|role| match role {
+                    Role::JsonKey => 'k',
+                    Role::JsonString => 's',
+                    Role::JsonNumber => 'n',
+                    Role::JsonWord => 'w',
+                    _ => '.',
+                })
+                .collect();
+            assert_eq!(letters, expected, "{line}");
+        };
+        check(r#"  "a": "b","#, "..kkk..sss.");
+        check(r#"{"a\"b" : -1.5e+3}"#, ".kkkkkk...nnnnnnn.");
+        check("[true, null]", ".wwww..wwww.");
+        check(r#""open \"#, "sssssss");
+        check("", "");
+    }
+}

@@ -119,6 +119,14 @@ pub(super) fn clock(zone: &TimeZone, time: Timestamp, width: usize) -> String {
     text
 }
 
+/// `03-14 10:04`.
+pub(super) fn day_and_minute(zone: &TimeZone, time: Timestamp) -> String {
+    let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
+    let Ok(stamp) = jiff::Timestamp::from_microsecond(micros) else { return String::new() };
+    let then = stamp.to_zoned(zone.clone());
+    format!("{:02}-{:02} {:02}:{:02}", then.month(), then.day(), then.hour(), then.minute())
+}
+
 /// `1204` as `1,204`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();

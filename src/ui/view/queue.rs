@@ -8,6 +8,7 @@ use super::list::{arrow, subject};
 use super::parts::{cell, clock, cursor_row, pane, put, right, short, style, styled};
 use crate::envelope::Outcome;
 use crate::event::Held;
+use crate::message::Kind;
 use crate::ui::layout::held_rows;
 use crate::ui::model::facts::{Released, outcome_words};
 use crate::ui::model::{Model, Pane, age};
@@ -15,6 +16,7 @@ use crate::ui::theme::Role;
 
 #[derive(Clone, Copy)]
 struct Columns {
+    point: usize,
     session: usize,
     subject: usize,
     reason: usize,
@@ -23,10 +25,11 @@ struct Columns {
 impl Columns {
     fn of(width: usize) -> Self {
         let session = if width >= 60 { 12 } else { 0 };
-        let fixed = 9 + 10 + session + usize::from(session > 0) + 5 + 8;
+        let point = if width >= 50 { 9 } else { 1 };
+        let fixed = 9 + point + 1 + session + usize::from(session > 0) + 5 + 8;
         let rest = width.saturating_sub(fixed);
         let reason = if rest > 44 { rest - 34 } else { 0 };
-        Self { session, subject: rest - reason, reason }
+        Self { point, session, subject: rest - reason, reason }
     }
 }
 
@@ -80,7 +83,7 @@ fn header(model: &Model, columns: &Columns) -> Line<'static> {
     let text = format!(
         "  {} {} {session}{} {} {}{}",
         right("#", 5),
-        cell("point", 9),
+        cell(if columns.point > 1 { "point" } else { "d" }, columns.point),
         cell("id", 4),
         cell("method / name", columns.subject),
         right("held", 6),
@@ -98,11 +101,13 @@ fn held_line(model: &Model, held: &Held, columns: &Columns) -> Line<'static> {
         (false, true) => ("*", Role::Edited),
         (false, false) => ("!", Role::Held),
     };
-    let point = format!("{} {}", envelope.kind().word(), arrow(envelope.direction));
+    let arrow = arrow(envelope.direction);
+    let kind = if envelope.kind() == Kind::Notification { "notif" } else { envelope.kind().word() };
+    let point = if columns.point > 1 { format!("{kind} {arrow}") } else { arrow.to_owned() };
     let mut spans = vec![
         styled(model, role, format!("{mark} ")),
         styled(model, Role::Dim, right(&envelope.seq.0.to_string(), 5) + " "),
-        styled(model, Role::Plain, cell(&point, 9).replace("notification", "notif") + " "),
+        styled(model, Role::Plain, cell(&point, columns.point) + " "),
     ];
     if columns.session > 0 {
         let name = model.facts.sessions.get(envelope.session).map_or("", |seat| seat.title());

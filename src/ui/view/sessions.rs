@@ -67,7 +67,7 @@ fn seat_lines(model: &Model, seat: &Seat, width: usize) -> Vec<Line<'static>> {
     let count = format!("{} msgs", grouped(seat.messages));
     let room = width.saturating_sub(text::width(&count) + text::width(&unread) + 4);
     let who = Line::from(vec![
-        styled(model, Role::Dim, format!("   {}", cell(&client, room))),
+        styled(model, Role::Dim, format!("   {} ", cell(&client, room.saturating_sub(1)))),
         styled(model, Role::Dim, count),
         styled(model, Role::Accent, unread),
     ]);
@@ -118,7 +118,7 @@ fn figures(model: &Model, width: usize) -> Vec<Line<'static>> {
     lines.extend(tools.into_iter().map(|(name, tool)| {
         let p95 = tool.took.percentile(95).map(duration).unwrap_or_default();
         let text =
-            format!(" {}{}{} ", cell(name, width.saturating_sub(15)), right(&grouped(tool.calls), 6), right(&p95, 7));
+            format!(" {}{}{} ", cell(name, width.saturating_sub(13)), right(&grouped(tool.calls), 5), right(&p95, 6));
         Line::from(styled(model, Role::Plain, text))
     }));
     lines

@@ -31,6 +31,9 @@ fn front(model: &Model, width: usize) -> Vec<Span<'static>> {
         return vec![styled(model, Role::Dim, "starting ")];
     };
     let url = upstream_name(url);
+    if width < 60 {
+        return Vec::new();
+    }
     if width < 100 {
         return vec![styled(model, Role::Strong, short(url, 24) + " ")];
     }

@@ -13,6 +13,9 @@ const LARGE: usize = 64 * 1024;
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
+/// A result in which the tool says that it failed.
+pub(super) const FAILED: &str = "failed: ";
+
 /// Not sanitized: whoever draws it does that.
 pub(super) fn summary(envelope: &Envelope) -> String {
     let message = &envelope.message;
@@ -48,6 +51,8 @@ fn request(message: &Message) -> String {
     match message.method() {
         Some("tools/call" | "prompts/get") => members.get("arguments").map_or("", |raw| raw.get()).to_owned(),
         Some("resources/read" | "resources/subscribe" | "resources/unsubscribe") => String::new(),
+        Some("sampling/createMessage") => members.get("messages").and_then(|raw| last_words(raw)).unwrap_or_default(),
+        Some("elicitation/create") => members.get("message").map_or("", |raw| raw.get()).to_owned(),
         Some("initialize") => {
             let client = members.get("clientInfo").map(|raw| peer(raw.get())).unwrap_or_default();
             let protocol = members.get("protocolVersion").map(|raw| plain(raw)).unwrap_or_default();
@@ -55,6 +60,14 @@ fn request(message: &Message) -> String {
         }
         _ => params.to_owned(),
     }
+}
+
+/// The text that a model is asked last, in its quotes.
+fn last_words(messages: &RawValue) -> Option<String> {
+    let messages: Vec<&RawValue> = serde_json::from_str(messages.get()).ok()?;
+    let message = members(messages.last()?.get());
+    let content = members(message.get("content")?.get());
+    content.get("text").map(|text| text.get().to_owned())
 }
 
 fn peer(raw: &str) -> String {
@@ -89,7 +102,7 @@ fn result_gist(envelope: &Envelope, result: &str) -> String {
     }
     if let Some(content) = members.get("content").and_then(|raw| content_gist(raw)) {
         let failed = members.get("isError").is_some_and(|raw| raw.get() == "true");
-        return if failed { format!("failed: {content}") } else { content };
+        return if failed { format!("{FAILED}{content}") } else { content };
     }
     match envelope.method() {
         Some("initialize") => {

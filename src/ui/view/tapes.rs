@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, cursor_row, grouped, look, pane, put, right, short, style, styled};
+use super::parts::{cell, cursor_row, day_and_minute, grouped, look, pane, put, right, short, style, styled};
 use super::status::duration;
 use crate::event::{StepReport, StepVerdict, TapeInfo};
 use crate::ui::layout::step_rows;
@@ -45,7 +45,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn tape_line(model: &Model, tape: &TapeInfo, width: usize) -> Line<'static> {
-    let name = cell(&tape_title(&tape.path), width.saturating_sub(15));
+    let name = cell(&tape_name(model, tape), width.saturating_sub(15));
     let role = if tape.problems.is_empty() { Role::Plain } else { Role::Held };
     Line::from(vec![
         styled(model, role, format!(" {name}")),
@@ -54,8 +54,19 @@ fn tape_line(model: &Model, tape: &TapeInfo, width: usize) -> Line<'static> {
     ])
 }
 
+/// What tells tapes apart at a glance: of a name that tapline gave, the stamp reads as a time of here.
+fn tape_name(model: &Model, tape: &TapeInfo) -> String {
+    let title = tape_title(&tape.path);
+    match title.split_once("Z-") {
+        Some((stamp, rest)) if stamp.len() == 15 && stamp.chars().all(|c| c.is_ascii_digit() || c == 'T') => {
+            format!("{} {rest}", day_and_minute(&model.settings.zone, tape.started))
+        }
+        _ => title,
+    }
+}
+
 fn tape_facts(model: &Model, tape: &TapeInfo, width: usize) -> Vec<Line<'static>> {
-    let made = super::parts::clock(&model.settings.zone, tape.started, 8);
+    let made = day_and_minute(&model.settings.zone, tape.started);
     let client = tape.client.as_ref().map(|peer| format!("{} {}", peer.name, peer.version)).unwrap_or_default();
     let mut facts = vec![format!("made {made}"), format!("of {}", tape.upstream)];
     if !client.is_empty() {
@@ -162,13 +173,15 @@ fn draw_differences(model: &Model, step: &StepReport, frame: &mut Frame<'_>, are
     let title = format!("{line} Step {}: expected - got + ", step.step);
     let rule = line.repeat(width.saturating_sub(text::width(&title)));
     put(frame, area, from, styled(model, Role::Dim, title + &rule));
-    if step.differences.is_empty() {
-        let words = if step.verdict == StepVerdict::Pass { " as recorded" } else { " nothing to compare" };
-        return put(frame, area, from + 1, styled(model, Role::Dim, words));
-    }
+    let words = match (&step.why, step.verdict) {
+        (Some(why), _) => why.as_str(),
+        (None, StepVerdict::Pass) => "as recorded",
+        (None, _) => "nothing to compare",
+    };
+    put(frame, area, from + 1, styled(model, Role::Dim, short(&format!(" {words}"), width)));
     let absent = "nothing".to_owned();
     for (at, difference) in step.differences.iter().enumerate() {
-        let row = from + 1 + at * 3;
+        let row = from + 2 + at * 3;
         let side = |sign: &str, value: &Option<String>| {
             short(&format!("   {sign} {}", value.as_ref().unwrap_or(&absent)), width)
         };

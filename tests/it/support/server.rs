@@ -37,17 +37,17 @@ impl Server {
         Self { address, requests }
     }
 
-    /// A server that answers every request the same way.
-    pub(crate) async fn answering(answer: fn(&Exchange) -> String) -> SocketAddr {
+    /// The URL of a server that answers every request the same way.
+    pub(crate) async fn answering(answer: fn(&Exchange) -> String) -> String {
         let mut server = Self::start().await;
-        let address = server.address;
+        let url = server.url();
         tokio::spawn(async move {
             while let Some(exchange) = server.requests.recv().await {
                 let answer = answer(&exchange);
                 exchange.json(answer).await;
             }
         });
-        address
+        url
     }
 
     pub(crate) fn url(&self) -> String {

@@ -1,5 +1,6 @@
-//! Which headers go on, and which must change when a message was edited.
+//! HTTP headers of MCP: which go on to the next hop, and which say what the message says.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -7,8 +8,8 @@ use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-
 use parking_lot::Mutex;
+use serde_json::value::RawValue;
 
 use crate::envelope::is_noise;
 use crate::message::Message;
@@ -16,8 +17,9 @@ use crate::message::Message;
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// What the latest message of a session came with. The next one nearly always comes with the same, and shares it.
 #[derive(Default)]
@@ -86,6 +88,31 @@ pub fn refresh(headers: &mut HeaderMap, message: &Message) {
         None => drop(headers.remove(NAME)),
     }
 }
+
+/// Adds what a modern request must say in its headers, too (revision 2026-07-28, transports), where they do not say it:
+/// it came over a pipe, then. A legacy message is left as it is.
+pub fn mirror(message: &Message, headers: &mut HeaderMap) {
+    if headers.contains_key(VERSION) {
+        return;
+    }
+    let Some(version) = modern_version(message).and_then(|version| version.parse().ok()) else { return };
+    headers.insert(VERSION, version);
+    if let Some(method) = message.method().and_then(|method| HeaderValue::from_str(method).ok()) {
+        headers.insert(METHOD, method);
+    }
+    if let Some(name) = message.name() {
+        headers.insert(NAME, header_text(name));
+    }
+}
+
+/// The revision that a modern message says it follows: the era is told by each message for itself (mcp-wire.md §1).
+pub fn modern_version(message: &Message) -> Option<String> {
+    let params: Object = serde_json::from_str(message.member("params")?).ok()?;
+    let meta: Object = serde_json::from_str(params.get("_meta")?.get()).ok()?;
+    serde_json::from_str(meta.get("io.modelcontextprotocol/protocolVersion")?.get()).ok()
+}
+
+type Object = HashMap<String, Box<RawValue>>;
 
 /// Plain where it is visible ASCII, else `=?base64?…?=` (revision 2026-07-28, transports: value encoding).
 fn header_text(text: &str) -> HeaderValue {

@@ -1,0 +1,160 @@
+//! The written form of an [`Envelope`]: a line of a tape, an event of the control feed.
+//!
+//! By hand, as it is on the way of every message: what is known to be JSON goes in as it is, and headers, which seldom
+//! change, are formatted once.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Envelope, Outcome, SessionField, written_headers};
+use crate::message::Form;
+
+/// How many header maps are remembered as text.
+const REMEMBERED: usize = 64;
+
+/// Header maps as text. Messages of a session share theirs, so that most are formatted already.
+pub(crate) struct HeaderTexts {
+    /// Each map has one place, by its address; it is kept with the text, so that no other takes its address.
+    places: Box<[Option<Known>]>,
+}
+
+#[derive(Clone)]
+struct Known {
+    headers: Arc<HeaderMap>,
+    text: Box<[u8]>,
+}
+
+impl Default for HeaderTexts {
+    fn default() -> Self {
+        Self { places: vec![None; REMEMBERED].into() }
+    }
+}
+
+impl HeaderTexts {
+    fn of(&mut self, headers: &Arc<HeaderMap>) -> &[u8] {
+        let address = Arc::as_ptr(headers) as usize;
+        // Allocations of one size lie at multiples of it.
+        let place = &mut self.places[(address / size_of::<HeaderMap>()) % REMEMBERED];
+        if place.as_ref().is_none_or(|known| !Arc::ptr_eq(&known.headers, headers)) {
+            *place = None;
+        }
+        &place.get_or_insert_with(|| Known { headers: headers.clone(), text: text_of(headers).into() }).text
+    }
+}
+
+/// An object of what is worth keeping; nothing where nothing is.
+fn text_of(headers: &HeaderMap) -> Vec<u8> {
+    let mut text = Vec::new();
+    let headers = written_headers(headers);
+    if !headers.is_empty() {
+        push(&headers, &mut text);
+    }
+    text
+}
+
+impl Envelope {
+    /// Appends the envelope as one line of JSON, without a line end.
+    pub fn write_json(&self, session: SessionField, out: &mut Vec<u8>) {
+        let headers = self.transport.headers.as_deref().map(text_of).unwrap_or_default();
+        self.write(session, &headers, out);
+    }
+
+    /// The same for many envelopes, one after the other.
+    pub(crate) fn write_line(&self, texts: &mut HeaderTexts, out: &mut Vec<u8>) {
+        let headers = self.transport.headers.as_ref().map(|headers| texts.of(headers)).unwrap_or_default();
+        self.write(SessionField::Omitted, headers, out);
+        out.push(b'\n');
+    }
+
+    fn write(&self, session: SessionField, headers: &[u8], out: &mut Vec<u8>) {
+        out.reserve(self.message.raw().len() + headers.len() + 256);
+        out.extend_from_slice(br#"{"seq":"#);
+        push(&self.seq, out);
+        let mut line = Members(out);
+        if session == SessionField::Named {
+            line.json("session", &self.session);
+        }
+        line.json("at", &self.at);
+        line.word("dir", self.direction.word());
+        line.word("via", self.transport.via.word());
+        line.word("kind", self.kind().word());
+        line.maybe("method", self.method());
+        line.maybe("name", self.name());
+        if let Some(id) = self.message.id() {
+            line.token("id", id.token());
+        }
+        line.maybe("re", self.reply_to.as_ref().map(|to| to.seq));
+        line.maybe("dt", self.reply_to.as_ref().map(|to| to.took));
+        line.maybe("status", self.transport.status);
+        if !headers.is_empty() {
+            line.raw("headers", headers);
+        }
+        line.maybe("sse", self.transport.sse.as_deref());
+        if self.outcome != Outcome::Forwarded {
+            line.json("verdict", &self.outcome);
+        }
+        line.maybe("held", self.held);
+        line.maybe("flaw", self.message.head().flaw.as_deref());
+        line.maybe("original", self.original.as_ref());
+        match self.message.form() {
+            Form::Json(json) => line.raw("msg", json.as_bytes()),
+            Form::Text(text) => line.json("text", text),
+            Form::Base64(b64) => line.word("b64", &b64),
+        }
+        out.push(b'}');
+    }
+}
+
+/// The members of an object after the first one.
+struct Members<'a>(&'a mut Vec<u8>);
+
+impl Members<'_> {
+    fn raw(&mut self, key: &str, json: &[u8]) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
+        self.0.extend_from_slice(json);
+    }
+
+    fn json(&mut self, key: &str, value: &(impl Serialize + ?Sized)) {
+        self.raw(key, b"");
+        push(value, self.0);
+    }
+
+    fn maybe(&mut self, key: &str, value: Option<impl Serialize>) {
+        if let Some(value) = value {
+            self.json(key, &value);
+        }
+    }
+
+    /// A string that needs no escapes.
+    fn word(&mut self, key: &str, word: &str) {
+        self.raw(key, b"\"");
+        self.0.extend_from_slice(word.as_bytes());
+        self.0.push(b'"');
+    }
+
+    /// A piece of a message; an odd one has line ends in it, and a line has none.
+    fn token(&mut self, key: &str, token: &str) {
+        match memchr::memchr2(b'\n', b'\r', token.as_bytes()) {
+            None => self.raw(key, token.as_bytes()),
+            Some(_) => self.json(key, token),
+        }
+    }
+}
+
+fn push(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("a vector takes everything, and all keys are strings");
+}
+
+impl Serialize for Envelope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut line = Vec::new();
+        self.write_json(SessionField::Named, &mut line);
+        let line = String::from_utf8(line).map_err(serde::ser::Error::custom)?;
+        RawValue::from_string(line).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+}

@@ -1,0 +1,328 @@
+//! A client with one pipe in front of a server that answers HTTP exchanges.
+//!
+//! Does what a Streamable HTTP client does, in place of one that cannot: posts each line, with the headers that say what
+//! the line says; opens the listening stream; takes broken streams up again; ends the session. What comes back, on
+//! whatever stream, goes down the one pipe.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::exchange::{Admitted, Connection, Sender};
+use super::pipe::Items;
+use super::respond::{Refusal, UPSTREAM_FAILED};
+use super::stdio::line_of;
+use crate::envelope::{Direction, SseFields, Transport, Via};
+use crate::event::Level;
+use crate::headers::{self, LAST_EVENT_ID, SESSION, VERSION};
+use crate::message::{Id, Kind, Message};
+use crate::sse::Splitter;
+use crate::upstream::{Framing, Item, Outgoing, Reply, ReplyBody, UpstreamError};
+
+/// Pause before a broken stream is taken up again, where the server names none; it doubles up to [`LONGEST`].
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+/// How long the server may take to end the session.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// One client's bridge.
+pub(super) struct Bridge {
+    connection: Arc<Connection>,
+    items: Items,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the server gave at `initialize`, to be put on everything after it.
+    session: Option<HeaderValue>,
+    version: Option<HeaderValue>,
+    /// Requests on their way.
+    in_flight: HashMap<Id, InFlight>,
+    tasks: JoinSet<()>,
+}
+
+struct InFlight {
+    task: AbortHandle,
+    /// Of a revision in which hanging up is how a request is cancelled.
+    modern: bool,
+}
+
+impl Bridge {
+    pub(super) fn new(connection: Arc<Connection>, items: Items) -> Arc<Self> {
+        Arc::new(Self { connection, items, state: Mutex::default() })
+    }
+
+    /// Takes one message of the client. Returns when the next may go: a notification is not overtaken by what follows
+    /// it, unless it is held.
+    pub(super) async fn take(self: &Arc<Self>, message: Message) {
+        let outgoing =
+            Outgoing { method: Method::POST, headers: self.headers(&message), message: Some(message.clone()) };
+        let cancelled = cancelled_id(&message).filter(|id| self.is_modern(id));
+        let admitted = self.connection.admit(outgoing, Sender::Client(None));
+        if let Some(id) = cancelled {
+            return self.cancel(admitted, &id).await;
+        }
+        if !message.asks() && !admitted.is_held() {
+            return self.carry(admitted, &message).await;
+        }
+        let (bridge, id, modern) = (self.clone(), message.id().cloned(), headers::modern_version(&message).is_some());
+        let mut state = self.state.lock();
+        while state.tasks.try_join_next().is_some() {}
+        let task = state.tasks.spawn(async move { bridge.carry(admitted, &message).await });
+        state.in_flight.extend(id.map(|id| (id, InFlight { task, modern })));
+    }
+
+    /// Hangs up on everything, and ends the session.
+    pub(super) async fn leave(&self) {
+        let mut tasks = std::mem::take(&mut self.state.lock().tasks);
+        tasks.shutdown().await;
+        let headers = self.bare();
+        if headers.contains_key(SESSION) {
+            let goodbye = Outgoing { method: Method::DELETE, headers, message: None };
+            // A server that does not offer it answers 405; one that does not answer is left.
+            drop(tokio::time::timeout(GOODBYE, self.connection.exchange(goodbye)).await);
+        }
+    }
+
+    fn is_modern(&self, id: &Id) -> bool {
+        self.state.lock().in_flight.get(id).is_some_and(|request| request.modern)
+    }
+
+    /// Revision 2026-07-28, cancellation: over HTTP it is the end of the response stream, and nothing is posted.
+    async fn cancel(&self, admitted: Admitted, id: &Id) {
+        if admitted.settle().await
+            && let Some(request) = self.state.lock().in_flight.remove(id)
+        {
+            request.task.abort();
+        }
+    }
+
+    /// One exchange, from its POST to the last message of its answer.
+    async fn carry(self: &Arc<Self>, admitted: Admitted, message: &Message) {
+        match admitted.proceed().await {
+            Ok(reply) => self.bring(reply, message).await,
+            Err(error) => self.fail(message, error),
+        }
+        if let Some(id) = message.id() {
+            self.state.lock().in_flight.remove(id);
+        }
+    }
+
+    async fn bring(self: &Arc<Self>, reply: Reply, message: &Message) {
+        if message.method() == Some("initialize")
+            && let Some(session) = reply.headers.get(SESSION)
+        {
+            self.state.lock().session = Some(session.clone());
+        }
+        let (status, asked) = (reply.status, message.asks());
+        match reply.body {
+            ReplyBody::Whole(body) if status.is_success() => self.deliver(body, message),
+            ReplyBody::Stream(items) if status.is_success() => {
+                let mut taken = Taken::default();
+                self.drain(items, message, &mut taken).await;
+                self.take_up(message, taken).await;
+            }
+            ReplyBody::Empty if status.is_success() && !asked => {}
+            body => self.refused(status, &body, message),
+        }
+        if message.method() == Some("notifications/initialized") && status.is_success() {
+            let bridge = self.clone();
+            self.state.lock().tasks.spawn(async move { bridge.listen().await });
+        }
+    }
+
+    /// Gives a message to the client, and learns from it.
+    fn deliver(&self, body: Message, request: &Message) {
+        if request.method() == Some("initialize") && body.kind() == Kind::Result {
+            self.state.lock().version = agreed_version(&body);
+        }
+        drop(self.items.send(Ok(line_of(body))));
+    }
+
+    /// Everything of a stream, until it ends or breaks.
+    async fn drain(
+        &self,
+        mut items: futures_util::stream::BoxStream<'static, Result<Item, UpstreamError>>,
+        request: &Message,
+        taken: &mut Taken,
+    ) {
+        while let Some(Ok(item)) = items.next().await {
+            match item {
+                // A priming event has an id and no message (2025-11-25, transports).
+                Item::Filler(bytes) => {
+                    Splitter::default().push(bytes).into_iter().for_each(|frame| taken.note(&frame.fields));
+                }
+                Item::Message(incoming) => {
+                    if let Framing::Sse { fields: Some(fields), .. } = &incoming.framing {
+                        taken.note(fields);
+                    }
+                    taken.replied |= incoming.message.answers() && incoming.message.id() == request.id();
+                    taken.some = true;
+                    self.deliver(incoming.message, request);
+                }
+            }
+        }
+    }
+
+    /// Asks for the rest of a stream that ended before the reply (2025-11-25, transports: resumability).
+    async fn take_up(&self, request: &Message, mut taken: Taken) {
+        while !taken.replied {
+            let Some(after) = taken.cursor.clone() else {
+                let why = "the answer ended without a reply".to_owned();
+                return self.fail(request, UpstreamError::BrokenOff { upstream: self.label(), why });
+            };
+            tokio::time::sleep(taken.pause()).await;
+            let mut headers = self.bare();
+            headers.extend(HeaderValue::from_str(&after).ok().map(|after| (LAST_EVENT_ID, after)));
+            taken.some = false;
+            match self.connection.exchange(Outgoing { method: Method::GET, headers, message: None }).await {
+                Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
+                    self.drain(items, request, &mut taken).await;
+                }
+                Ok(Reply { status, body, .. }) => return self.refused(status, &body, request),
+                Err(error) => return self.fail(request, error),
+            }
+        }
+    }
+
+    /// The stream for what the server says of its own accord; a server need not offer one.
+    async fn listen(&self) {
+        let nothing = Message::new("");
+        let mut taken = Taken::default();
+        loop {
+            let mut headers = self.bare();
+            headers.extend(taken.cursor.as_ref().and_then(|id| Some((LAST_EVENT_ID, HeaderValue::from_str(id).ok()?))));
+            taken.some = false;
+            match self.connection.exchange(Outgoing { method: Method::GET, headers, message: None }).await {
+                Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
+                    self.drain(items, &nothing, &mut taken).await;
+                }
+                // Not offered, or the session is over.
+                Ok(_) => return,
+                Err(error) => self.connection.log(Level::Warn, format!("no listening stream: {error}")),
+            }
+            if self.connection.session.closed().is_cancelled() {
+                return;
+            }
+            tokio::time::sleep(taken.pause()).await;
+        }
+    }
+
+    /// An HTTP error in the terms of a pipe: as the error that the request with this id gets.
+    fn refused(&self, status: StatusCode, body: &ReplyBody, request: &Message) {
+        if !request.asks() {
+            return self.connection.log(Level::Warn, format!("the server refused a message: HTTP {status}"));
+        }
+        let error = match body {
+            ReplyBody::Whole(body) if body.kind() == Kind::Error => Some(body.clone()),
+            _ => None,
+        };
+        match error {
+            Some(error) if error.id() == request.id() => self.deliver(error, request),
+            // Servers answer what they cannot attribute with a null id: the client would never match it.
+            Some(error) => {
+                let id = request.id().cloned().unwrap_or_else(|| Id::from_token("null"));
+                self.answer(error.with_id(&id).unwrap_or(error));
+            }
+            None => {
+                let text = format!("tapline: {} answered HTTP {status}", self.label());
+                let data = serde_json::json!({ "tapline": { "status": status.as_u16() } }).to_string();
+                self.answer(Message::error_reply(request.id(), UPSTREAM_FAILED, &text, Some(&data)));
+            }
+        }
+    }
+
+    fn fail(&self, request: &Message, error: UpstreamError) {
+        self.connection.log(Level::Error, error.to_string());
+        if request.asks() {
+            self.answer(Refusal::Upstream(error).message(request.id()));
+        }
+    }
+
+    /// Answers the client ourselves.
+    fn answer(&self, message: Message) {
+        let Connection { proxy, session, .. } = &*self.connection;
+        let message = proxy.answer(session, Direction::ToClient, Transport::new(Via::Stdio), message);
+        drop(self.items.send(Ok(line_of(message))));
+    }
+
+    fn headers(&self, message: &Message) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers::mirror(message, &mut headers);
+        if !headers.contains_key(VERSION) {
+            self.agreed(&mut headers);
+        }
+        headers
+    }
+
+    fn bare(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        self.agreed(&mut headers);
+        headers
+    }
+
+    fn agreed(&self, headers: &mut HeaderMap) {
+        let state = self.state.lock();
+        headers.extend(state.session.clone().map(|session| (SESSION, session)));
+        headers.extend(state.version.clone().map(|version| (VERSION, version)));
+    }
+
+    fn label(&self) -> String {
+        crate::upstream::Upstream::label(&self.connection).to_owned()
+    }
+}
+
+/// What is known of a stream that may have to be taken up again.
+#[derive(Default)]
+struct Taken {
+    replied: bool,
+    /// Whether anything came since it was taken up last.
+    some: bool,
+    cursor: Option<String>,
+    retry: Option<Duration>,
+    failures: u32,
+}
+
+impl Taken {
+    fn note(&mut self, fields: &SseFields) {
+        if let Some(id) = &fields.id {
+            self.cursor = Some(id.clone());
+        }
+        if let Some(retry) = fields.retry.as_ref().and_then(|retry| retry.parse().ok()) {
+            self.retry = Some(Duration::from_millis(retry));
+        }
+    }
+
+    fn pause(&mut self) -> Duration {
+        self.failures = if self.some { 0 } else { self.failures + 1 };
+        let doubled = RETRY.saturating_mul(1 << self.failures.min(6)).min(LONGEST);
+        self.retry.unwrap_or(doubled)
+    }
+}
+
+/// The request that a `notifications/cancelled` takes back.
+fn cancelled_id(message: &Message) -> Option<Id> {
+    if message.method() != Some("notifications/cancelled") {
+        return None;
+    }
+    let params: HashMap<String, Box<RawValue>> = serde_json::from_str(message.member("params")?).ok()?;
+    Some(Id::from_token(params.get("requestId")?.get()))
+}
+
+/// The revision that the reply to `initialize` settles on.
+fn agreed_version(reply: &Message) -> Option<HeaderValue> {
+    let result: HashMap<String, Box<RawValue>> = serde_json::from_str(reply.member("result")?).ok()?;
+    let version: String = serde_json::from_str(result.get("protocolVersion")?.get()).ok()?;
+    HeaderValue::from_str(&version).ok()
+}

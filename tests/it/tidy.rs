@@ -1,0 +1,106 @@
+//! Rules of the tree that no lint knows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
+/// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
+const IMPORTS: [(&str, &str); 23] = [
+    ("message", ""),
+    ("envelope", "message"),
+    ("event", "envelope message filter"),
+    ("sse", "envelope"),
+    ("headers", "envelope message"),
+    ("filter", "envelope event message"),
+    ("tape", "envelope event headers message sse upstream"),
+    ("journal", "envelope event message tape"),
+    ("intercept", "envelope event message filter"),
+    ("upstream", "envelope message sse"),
+    ("proxy", "envelope event filter headers intercept journal message sse upstream"),
+    ("replay", "cli envelope event intercept journal proxy tape upstream"),
+    ("control", "envelope event intercept journal message proxy tape"),
+    ("attach", "cli control program ui"),
+    ("logging", ""),
+    ("ui", "envelope event filter message"),
+    ("demo", "*"),
+    ("cli", "event tape upstream"),
+    ("headless", "cli envelope event message"),
+    ("app", "*"),
+    ("program", "*"),
+    ("main", "*"),
+    ("lib", ""),
+];
+
+/// Longest file of the sources, tests in it included.
+const MOST_LINES: usize = 700;
+
+fn sources(dir: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+/// The module at the top that a file belongs to.
+fn module(path: &Path) -> String {
+    let inner = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    inner.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+/// Modules that a line names with `crate::`.
+fn named(line: &str) -> Vec<String> {
+    let code = line.split("//").next().unwrap();
+    let paths = code.split("crate::").skip(1).flat_map(|rest| match rest.strip_prefix('{') {
+        Some(list) => list.split(',').map(str::trim).collect(),
+        None => vec![rest],
+    });
+    paths.map(|path| path.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()).collect()
+}
+
+#[test]
+fn modules_know_only_whom_they_may() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src") {
+        let module = module(&path);
+        let allowed = IMPORTS.iter().find(|(name, _)| *name == module);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("`{module}` is not in the table"));
+        // Tests may look where they like.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for (number, line) in code.lines().enumerate() {
+            let named = named(line).into_iter().filter(|name| !name.is_empty() && *name != module);
+            let strangers = named.filter(|name| *allowed != "*" && !allowed.split(' ').any(|it| it == name));
+            wrong.extend(strangers.map(|name| format!("{}:{}: `{module}` uses `{name}`", path.display(), number + 1)));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn nothing_prints_past_the_screen() {
+    for (path, text) in sources("src") {
+        for word in ["println!", "eprintln!", "print!(", "dbg!("] {
+            assert!(!text.contains(word), "{} has `{word}`: stdout may be the protocol", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_can_be_read_in_one_sitting() {
+    for (path, text) in sources("src").into_iter().chain(sources("tests")) {
+        let lines = text.lines().count();
+        assert!(lines <= MOST_LINES, "{} has {lines} lines", path.display());
+        let is_tests = path.file_name().is_some_and(|name| name == "tests.rs");
+        assert!(is_tests || text.starts_with("//!"), "{} does not say what it is for", path.display());
+    }
+}
