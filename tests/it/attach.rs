@@ -203,7 +203,7 @@ async fn answering() -> String {
         let id = &exchange.message()["id"];
         json!({"jsonrpc": "2.0", "id": id, "result": {"content": []}}).to_string()
     };
-    format!("http://{}/mcp", Server::answering(answer).await)
+    Server::answering(answer).await
 }
 
 #[tokio::test]
