@@ -271,6 +271,8 @@ impl Executor {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) -> OnQuit {
         loop {
             let command = tokio::select! {
+                // What was asked before the end was, also how it is to end, comes first.
+                biased;
                 command = commands.recv() => command,
                 () = self.quit.cancelled() => None,
             };

@@ -37,6 +37,9 @@ use crate::{demo, headless, logging, proxy, tape, ui};
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
 
+/// How long what a screen said last may take to the core.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
 /// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
 const DEMO_PACE: Duration = Duration::from_millis(700);
 const DEMO_STREAM_PACE: Duration = Duration::from_millis(150);
@@ -316,6 +319,8 @@ async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
     screen.ended().await;
+    // The screen's last word goes through the hub. It has none where it failed.
+    drop(tokio::time::timeout(LAST_WORD, core.quit()).await);
     // The hub ends when it hears that the core has.
     core.shut_down(on_quit).await;
     hub.close().await;

@@ -2,7 +2,8 @@
 //!
 //! - `GET /events`: one [`Event`](crate::event::Event) a line, beginning with everything that is remembered, then live.
 //! - `POST /commands[?feed=N]`: [`Command`]s, one a line. `feed` says which screen speaks (the answer to `/events` names
-//!   it): [`Command::Resync`] is for that one, and [`Command::Quit`] takes leave of it. A tapline is never ended from here.
+//!   it): [`Command::Resync`] is for that one, and [`Command::Quit`] takes leave of it. A tapline is never ended from
+//!   here, and opens no tape: the answer would go to all.
 //! - `GET /healthz`: whether it lives; the only thing that takes no token.
 
 use std::net::SocketAddr;
@@ -314,6 +315,10 @@ impl Door {
             }
             (Command::Quit { .. }, None) => {
                 let why = "a tapline is not ended through its control address";
+                return Err(Refusal(StatusCode::BAD_REQUEST, why.to_owned()));
+            }
+            (Command::OpenTape(_), _) => {
+                let why = "a tape is a file of this user: read it where you are";
                 return Err(Refusal(StatusCode::BAD_REQUEST, why.to_owned()));
             }
             (Command::Resync, Some(feed)) if self.screens.resync(feed) => return Ok(()),

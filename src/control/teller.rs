@@ -70,6 +70,10 @@ struct Teller {
 
 impl Teller {
     fn take(&mut self, event: &Event) {
+        if matches!(event, Event::TapeOpened { .. }) {
+            // Asked for by the screen in the process, and as large as the tape; screens elsewhere read the file.
+            return;
+        }
         self.retelling |= matches!(event, Event::ResyncStarted);
         if self.retelling || (self.skipped == 0 && self.waiting() < MOST_WAITING) {
             self.write(event);

@@ -1,7 +1,7 @@
 //! Taplines watched and commanded from elsewhere: real processes, real sockets, the real screen.
 
 use std::path::PathBuf;
-use std::process::Command as Process;
+use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -14,10 +14,11 @@ use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
 use tapline::event::{Command, Decision, Event, Feed, Held, Holding, OnQuit, Then, Ticket};
 use tapline::message::Message;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
 
 use crate::support::terminal::{BACKSPACE, CTRL_S, Caller, DOWN, END, Terminal};
-use crate::support::{Binary, Client, DEADLINE, Exchange, Server, binary, soon, tapline_binary};
+use crate::support::{Binary, Client, DEADLINE, Exchange, INITIALIZE, Server, binary, soon, tapline_binary};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const EDIT: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"b","arguments":{}}}"#;
@@ -290,6 +291,7 @@ async fn commands_that_are_none_change_nothing() {
         ("{", "400", "command 1"),
         (&*format!("{hold}\n{{\"unheard_of\":1}}"), "400", "command 2"),
         (r#"{"quit":{"held":"forward"}}"#, "400", "not ended"),
+        (r#"{"open_tape":"/tmp/x"}"#, "400", "a file"),
         (r#""forward_all" "resync""#, "204", ""),
     ] {
         raw.request("POST /commands", &format!("content-length: {}\r\n", body.len()), body.as_bytes()).await;
@@ -492,10 +494,9 @@ async fn headless_lines_are_those_of_all() {
     let tapline = place.run(&["--name", "one", "--upstream", &answering().await]).await;
     tapline.client().await.call(CALL).await;
     let mut command = tokio::process::Command::from(place.command());
-    command.args(["attach", "one", "--headless"]).stderr(std::process::Stdio::piped()).kill_on_drop(true);
+    command.args(["attach", "one", "--headless"]).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
-    let stderr = child.stderr.take().unwrap();
-    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(stderr));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     while !soon("a line", lines.next_line()).await.unwrap().unwrap().contains("tools/call") {}
     tapline.signal("TERM");
     while !soon("a line", lines.next_line()).await.unwrap().unwrap().contains("has ended") {}
@@ -534,6 +535,36 @@ async fn on_a_screen_elsewhere_a_call_is_held_and_edited() {
     terminal.ends_with(0);
     assert_eq!(place.registry().list().len(), 1, "it runs on");
     drop(tapline);
+}
+
+#[tokio::test]
+async fn a_server_that_a_client_launches_appears_and_is_held() {
+    let place = Place::new();
+    let wall = Wall::over(Watch::All(place.registry()));
+    wall.listening("no tapline runs yet").await;
+    let mut command = tokio::process::Command::from(place.command());
+    command.args(["stdio", "--no-record", "--", tapline_binary().to_str().unwrap(), "__demo-server"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut lines = BufReader::new(stdout).lines();
+    wall.listening("stdio > ").await;
+    assert_eq!(place.registry().list()[0].front, "stdio");
+
+    wall.command(Command::SetHolding(holding("~q ~m tools/call")));
+    wall.event("holding", |it| matches!(it, Event::Holding(it) if it.on).then_some(())).await;
+    let call = |id: u32, city: &str| {
+        let params = json!({"name": "get_forecast", "arguments": {"city": city}});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
+    };
+    stdin.write_all(format!("{INITIALIZE}\n{}\n", call(1, "Lisbon")).as_bytes()).await.unwrap();
+    let held = wall.held(1).await.remove(0);
+    wall.command(settle(held.ticket, Decision::Edit(Message::new(call(1, "Oslo")))));
+    while !soon("a line", lines.next_line()).await.unwrap().unwrap().contains("Oslo") {}
+    // It ends with its client, as if nobody had watched.
+    drop(stdin);
+    assert_eq!(soon("the end", child.wait()).await.unwrap().code(), Some(0));
+    wall.event("the end of the session", |it| closed(it, held.envelope.session)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
