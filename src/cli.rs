@@ -57,7 +57,7 @@ Examples:
   tapline attach            all taplines of this user, also those that start later
   tapline attach weather    the one that runs as `--name weather`
   tapline attach 4711       the one with this process id
-  tapline attach --headless --log-format json | jq .
+  tapline attach --headless --log-format json 2>&1 | jq .
 
 Quitting leaves them running. What this screen holds goes on as soon as nobody watches any more.")]
     Attach(AttachArgs),

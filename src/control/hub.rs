@@ -143,7 +143,8 @@ impl Run {
                 self.only = Some(id);
             }
             Watch::All(registry) => {
-                self.journal.publish(self.merge.listening());
+                let listening = self.merge.listening();
+                self.publish(listening.into_iter().collect());
                 self.registry = Some(registry);
             }
         }

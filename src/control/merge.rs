@@ -58,6 +58,8 @@ pub struct Merge {
     tickets: HashMap<Ticket, (SourceId, Ticket)>,
     /// As it was told.
     holding: Holding,
+    /// As it was told: URL and upstream.
+    front: Option<(String, String)>,
     /// What the operator set, for those who come later.
     wish: Option<Holding>,
 }
@@ -72,6 +74,7 @@ impl Merge {
             owners: HashMap::new(),
             tickets: HashMap::new(),
             holding: Holding::default(),
+            front: None,
             wish: None,
         }
     }
@@ -79,7 +82,7 @@ impl Merge {
     /// Another tapline is watched. The events say so.
     pub fn join(&mut self, id: SourceId, about: About) -> Vec<Event> {
         self.sources.entry(id).or_insert_with(|| Source::new(about));
-        vec![self.listening()]
+        self.listening().into_iter().collect()
     }
 
     /// A tapline is gone: its sessions end, the others go on.
@@ -97,7 +100,7 @@ impl Merge {
             }
         }
         events.extend(self.holding_changed(None));
-        events.push(self.listening());
+        events.extend(self.listening());
         events
     }
 
@@ -107,7 +110,7 @@ impl Merge {
         match event {
             Event::Listening { url, upstream } => {
                 (source.about.front, source.about.upstream) = (url, upstream);
-                vec![self.listening()]
+                self.listening().into_iter().collect()
             }
             Event::SessionOpened(session) | Event::SessionChanged(session) => self.hear_session(id, session),
             Event::SessionClosed { session, reason } => {
@@ -176,8 +179,8 @@ impl Merge {
         self.sources.get(&id).map(|source| &source.about)
     }
 
-    /// How the front door reads when several stand open.
-    pub fn listening(&self) -> Event {
+    /// How the front door reads when none or several stand open; nothing where that has been told.
+    pub fn listening(&mut self) -> Option<Event> {
         let mut abouts = self.sources.values().map(|source| &source.about);
         let (url, upstream) = match (abouts.next(), self.sources.len()) {
             (None, _) => ("no tapline runs yet".to_owned(), "one that starts appears here".to_owned()),
@@ -187,7 +190,10 @@ impl Merge {
                 (format!("{count} taplines"), names.join(", "))
             }
         };
-        Event::Listening { url, upstream }
+        let front = Some((url.clone(), upstream.clone()));
+        let changed = front != self.front;
+        self.front = front;
+        changed.then_some(Event::Listening { url, upstream })
     }
 
     fn hear_session(&mut self, id: SourceId, session: Session) -> Vec<Event> {

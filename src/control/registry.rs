@@ -74,15 +74,8 @@ impl Registry {
         if let Some(place) = std::env::var_os(OVERRIDE).filter(|place| !place.is_empty()) {
             return Self::at(place);
         }
-        let user = getuid().as_raw();
-        let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-        let usual = PathBuf::from(format!("/run/user/{user}"));
-        let runtime = named.into_iter().chain([usual]).filter(|dir| dir.metadata().is_ok_and(|it| it.uid() == user));
-        let temporary = if cfg!(target_os = "macos") { std::env::temp_dir() } else { PathBuf::from("/tmp") };
-        let mut places: Vec<_> = runtime.map(|dir| dir.join("tapline")).collect();
-        places.push(temporary.join(format!("tapline-{user}")));
-        places.dedup();
-        Self { places }
+        let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        Self { places: places(named, getuid().as_raw()) }
     }
 
     /// Makes an entry visible, whole and at once.
@@ -130,6 +123,18 @@ impl Drop for Published {
     fn drop(&mut self) {
         remove(&self.path, &self.file);
     }
+}
+
+/// Where to write, and where to look, best first.
+fn places(named: Option<PathBuf>, user: u32) -> Vec<PathBuf> {
+    let usual = PathBuf::from(format!("/run/user/{user}"));
+    // That of another user comes along with `sudo -E` and the like.
+    let is_ours = |dir: &PathBuf| dir.is_absolute() && dir.metadata().is_ok_and(|known| known.uid() == user);
+    let runtime = named.into_iter().chain([usual]).filter(is_ours).map(|dir| dir.join("tapline"));
+    let temporary = if cfg!(target_os = "macos") { std::env::temp_dir() } else { PathBuf::from("/tmp") };
+    let mut places: Vec<_> = runtime.chain([temporary.join(format!("tapline-{user}"))]).collect();
+    places.dedup();
+    places
 }
 
 fn publish_in(place: &Path, entry: &Entry) -> Result<Published, RegistryError> {
@@ -276,6 +281,20 @@ mod tests {
         assert_eq!(registry.list(), []);
         assert!(matches!(registry.publish(&entry(2)), Err(RegistryError::NotOurs(_))));
         drop(published);
+    }
+
+    #[test]
+    fn the_place_is_found_with_and_without_an_environment() {
+        let (dir, user) = (tempfile::tempdir().unwrap(), getuid().as_raw());
+        let without = places(None, user);
+        assert_eq!(without.last().unwrap().file_name().unwrap(), format!("tapline-{user}").as_str());
+        let with = places(Some(dir.path().to_owned()), user);
+        assert_eq!(with[0], dir.path().join("tapline"));
+        assert_eq!(with[1..], without, "whoever has it looks where the others write");
+        for not_ours in [PathBuf::from("relative"), dir.path().join("missing")] {
+            assert_eq!(places(Some(not_ours), user), without);
+        }
+        assert_eq!(places(Some(dir.path().to_owned()), user + 1).len(), 1, "of another user");
     }
 
     #[test]

@@ -489,6 +489,43 @@ async fn a_reader_that_stops_reading_costs_the_wire_nothing_and_catches_up() {
 }
 
 #[tokio::test]
+async fn who_lagged_or_was_cut_off_hears_what_is_new_and_nothing_twice() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ntapline-feed: 3\r\nconnection: close\r\n\r\n";
+    let log = |text: &str, at: u64| {
+        let line = json!({"at": at, "level": "INFO", "source": "test", "session": null, "seq": null, "text": text});
+        json!({ "log": line }).to_string()
+    };
+    let (one, two, three) = (log("one", 1), log("two", 2), log("three", 3));
+    drop(Place::new());
+    let mut server = Server::start().await;
+    let address = server.url().strip_prefix("http://").unwrap().split('/').next().unwrap().parse().unwrap();
+    let remote = Remote::new(address, Token::given("x")).unwrap();
+    let about = About { name: "far".to_owned(), front: "stdio".to_owned(), upstream: "far".to_owned() };
+    let wall = Wall::over(Watch::One(remote, about));
+
+    let mut events = server.next().await;
+    assert_eq!((events.head.second_word(), events.head.get("authorization")), ("/events", Some("Bearer x")));
+    events.write(format!("{HEAD}\"resync_started\"\n{one}\n\"resync_done\"\n{{\"dropped\":5}}\n")).await;
+    let asked = server.next().await;
+    assert_eq!((asked.head.second_word(), asked.text()), ("/commands?feed=3", "\"resync\""));
+    asked.answer("HTTP/1.1 204 No Content\r\n\r\n").await;
+    // An event of a later version means nothing to us, and costs nothing.
+    events.write(format!("\"resync_started\"\n{one}\n{{\"later\":1}}\n{two}\n\"resync_done\"\n")).await;
+    wall.event("two", |it| text(it).filter(|text| *text == "two").map(drop)).await;
+    drop(events);
+    let mut events = server.next().await;
+    events.write(format!("{HEAD}\"resync_started\"\n{one}\n{two}\n{three}\n\"resync_done\"\n")).await;
+    wall.event("three", |it| text(it).filter(|text| *text == "three").map(drop)).await;
+    let told: Vec<_> = wall.log.borrow().iter().filter_map(text).map(str::to_owned).collect();
+    let again = "far is there again";
+    assert_eq!(told, ["one", "5 events of far came too fast: it tells its state again", "two", again, "three"]);
+}
+
+fn text(event: &Event) -> Option<&str> {
+    if let Event::Log(line) = event { Some(&line.text) } else { None }
+}
+
+#[tokio::test]
 async fn headless_lines_are_those_of_all() {
     let place = Place::new();
     let tapline = place.run(&["--name", "one", "--upstream", &answering().await]).await;

@@ -278,6 +278,6 @@ fn the_front_door_says_how_many_there_are() {
     assert_eq!(words(&merge.join(A, about("a"))), ["http://a/mcp > a-server"]);
     assert_eq!(words(&merge.join(B, about("b"))), ["2 taplines > a, b"]);
     let moved = Event::Listening { url: "http://c/mcp".to_owned(), upstream: "c".to_owned() };
-    hear(&mut merge, B, [moved]);
+    assert_eq!(hear(&mut merge, B, [moved]), [""; 0], "nothing new is not told");
     assert_eq!(words(&merge.leave(A, "gone")), ["http://c/mcp > c"]);
 }
