@@ -33,6 +33,7 @@ Examples:
                                                  a command behind http://127.0.0.1:7070/mcp
   tapline run --upstream http://127.0.0.1:9000/mcp
                                                  a server that is running already
+  tapline attach                                 all of yours that run, from any terminal
   tapline replay session.tape.jsonl -- my-server play a recorded client, compare every reply
 
 Exit status: 0 done, 1 the work failed, 2 usage or configuration, 130 and 143 by signal.";

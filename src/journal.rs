@@ -321,3 +321,39 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FeedReader;
+
+    /// The events up to the end of what is told anew, or up to the last.
+    fn told(reader: &FeedReader) -> Vec<Event> {
+        let mut told = Vec::new();
+        for event in &reader.events {
+            let done = matches!(event, Event::ResyncDone);
+            told.push(event);
+            if done {
+                break;
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn one_reader_is_told_again_and_the_others_hear_nothing_of_it() {
+        let (journal, thread) = Journal::start(None);
+        let ((one, lagged), (other, attentive)) = (Feed::bounded(64), Feed::bounded(64));
+        let subscription = journal.subscribe(one);
+        journal.subscribe(other);
+        assert_eq!((told(&lagged).len(), told(&attentive).len()), (3, 3));
+        journal.publish(Event::Log(LogLine::new(Level::Info, "test", "once")));
+        subscription.resync();
+        assert!(matches!(
+            told(&lagged)[..],
+            [Event::Log(_), Event::ResyncStarted, Event::Log(_), Event::Holding(_), Event::ResyncDone]
+        ));
+        thread.finish();
+        assert!(matches!(told(&attentive)[..], [Event::Log(_)]));
+    }
+}

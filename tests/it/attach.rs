@@ -456,14 +456,11 @@ async fn a_reader_that_stops_reading_costs_the_wire_nothing_and_catches_up() {
     let tapline = place.run(&["--upstream", &answering().await]).await;
     let mut screen = Screen::on(&place.entry(&tapline)).await;
     screen.resynced().await;
-    let mut attentive = Screen::on(&place.entry(&tapline)).await;
-    attentive.resynced().await;
     // More than all buffers on the way hold, while nobody reads.
     let call = CALL.replace(r#""a""#, &format!(r#""{}""#, "a".repeat(1 << 20)));
     let mut client = tapline.client().await;
     for _ in 0..CALLS {
         assert_eq!(client.call(&call).await.status(), "200");
-        attentive.passed(|it| it.direction == Direction::ToClient).await;
     }
     let dropped = loop {
         if let Told::Dropped(events) = screen.told().await {
@@ -482,10 +479,6 @@ async fn a_reader_that_stops_reading_costs_the_wire_nothing_and_catches_up() {
         }
     }
     assert_eq!(passed, 2 * CALLS);
-    // It was told to nobody else.
-    client.call(PING).await;
-    let next = attentive.told().await;
-    assert!(matches!(&next, Told::Event(event) if matches!(**event, Event::Passed(_))), "{next:?}");
 }
 
 #[tokio::test]
