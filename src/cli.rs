@@ -83,6 +83,35 @@ Examples:
 Exit status: 0 every step passed, 1 a step failed or the server never came up, 2 usage or an unreadable tape."
     )]
     Replay(ReplayArgs),
+    /// Route the servers of an MCP client through tapline
+    #[command(after_help = "\
+Without CLIENT: lists the clients that are found, with their servers.
+Clients: claude-desktop, claude-code, cursor, vscode, windsurf, gemini, codex, zed.
+
+Examples:
+  tapline wrap                                   what is there to wrap
+  tapline wrap cursor                            show the change to Cursor's files, ask, write
+  tapline wrap claude-code --server github       one server only
+  tapline wrap ./mcp.json --dry-run              any file; show the change, write nothing
+  tapline unwrap cursor                          put everything back, byte for byte
+
+Only `command` and `args` change: comments, order and layout stay. The client must be restarted.
+
+Exit status: 0 done or nothing to do, 1 failed or declined, 2 usage or a file that cannot be read.")]
+    Wrap(WrapArgs),
+    /// Undo `wrap`
+    #[command(after_help = "\
+Without CLIENT: everything that is wrapped.
+
+Examples:
+  tapline unwrap                                 everything, asking for each file
+  tapline unwrap cursor --yes                    without asking
+  tapline unwrap claude-code --server github     one server, the others stay wrapped
+
+A file that nobody edited since comes back byte for byte; in an edited one the servers come back and the edits stay.
+
+Exit status: 0 done or nothing to do, 1 failed or declined, 2 usage or a file that cannot be read.")]
+    Unwrap(UnwrapArgs),
     /// Watch a built-in client and server talk through a live proxy
     Demo(DemoArgs),
     /// End the children of a tapline that was killed
@@ -272,6 +301,50 @@ pub struct DemoArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WrapArgs {
+    /// A client, such as `cursor`, or a configuration file
+    #[arg(value_name = "CLIENT|FILE")]
+    pub target: Option<PathBuf>,
+    /// Server to route [default: all]; repeatable
+    #[arg(long = "server", value_name = "NAME", requires = "target")]
+    pub servers: Vec<String>,
+    /// Also route servers at a URL
+    #[arg(long, requires = "target")]
+    pub remote: bool,
+    /// Also those whose client sends headers: tapline sends them, readable among its arguments
+    #[arg(long, requires = "remote")]
+    pub headers: bool,
+    /// Program to write into the file [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub tapline: Option<PathBuf>,
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct UnwrapArgs {
+    /// A client, such as `cursor`, or a configuration file [default: all that are wrapped]
+    #[arg(value_name = "CLIENT|FILE")]
+    pub target: Option<PathBuf>,
+    /// Server to unwrap [default: all]; repeatable
+    #[arg(long = "server", value_name = "NAME", requires = "target")]
+    pub servers: Vec<String>,
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+}
+
+/// Whether a file that is shown is also written.
+#[derive(Debug, Args)]
+pub struct ConsentArgs {
+    /// Show the change, write nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Write without asking
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

@@ -1,5 +1,7 @@
 //! HTTP headers of MCP: which go on to the next hop, and which say what the message says.
 
+mod params;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use http::header::{
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
+pub use self::params::ParamHeaders;
 use crate::envelope::is_noise;
 use crate::message::Message;
 
@@ -77,7 +80,13 @@ pub fn towards_upstream(headers: &mut HeaderMap) {
 
 /// Brings the headers that mirror the body in line with an edited message (revision 2026-07-28, transports: servers
 /// refuse a mismatch with -32020). A client that mirrors nothing is not made to.
-pub fn refresh(headers: &mut HeaderMap, message: &Message) {
+pub fn refresh(headers: &mut HeaderMap, message: &Message, params: &ParamHeaders) {
+    if headers.contains_key(METHOD) {
+        params.apply(message, headers);
+        if let Some(version) = modern_version(message).and_then(|version| version.parse().ok()) {
+            headers.insert(VERSION, version);
+        }
+    }
     let mirrors = headers.contains_key(METHOD);
     let Some(method) = message.method().filter(|_| mirrors || headers.contains_key(NAME)) else { return };
     if let Some(method) = HeaderValue::from_str(method).ok().filter(|_| mirrors) {
@@ -149,13 +158,18 @@ mod tests {
     fn an_edit_moves_the_mirrored_headers_and_adds_none() {
         let message = Message::new(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"b"}}"#);
         let mut legacy = HeaderMap::new();
-        refresh(&mut legacy, &message);
+        refresh(&mut legacy, &message, &ParamHeaders::default());
         assert!(legacy.is_empty());
         let mut modern = HeaderMap::new();
         modern.insert(METHOD, HeaderValue::from_static("tools/call"));
         modern.insert(NAME, HeaderValue::from_static("a"));
-        refresh(&mut modern, &message);
+        refresh(&mut modern, &message, &ParamHeaders::default());
         assert_eq!(modern[NAME], "b");
+        modern.insert(VERSION, HeaderValue::from_static("2026-07-28"));
+        let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2027-01-01"}"#;
+        let message = Message::new(format!(r#"{{"id":1,"method":"tools/call","params":{{"name":"b",{meta}}}}}"#));
+        refresh(&mut modern, &message, &ParamHeaders::default());
+        assert_eq!(modern.get_all(VERSION).iter().collect::<Vec<_>>(), ["2027-01-01"]);
     }
 
     #[test]

@@ -192,16 +192,11 @@ impl Writer {
                     session.tape = recorder.path(session.id).map(Into::into);
                 }
             }
+            // First the tape, then the word: who hears it may open the tape at once.
+            Event::SessionClosed { session, reason } => self.close_tape(*session, reason),
             _ => {}
         }
-        let closed = match &event {
-            Event::SessionClosed { session, reason } => Some((*session, reason.clone())),
-            _ => None,
-        };
         self.tell(event);
-        if let Some((session, reason)) = closed {
-            self.close_tape(session, &reason);
-        }
     }
 
     fn tell(&mut self, event: Event) {

@@ -21,3 +21,4 @@ pub mod sse;
 pub mod tape;
 pub mod ui;
 pub mod upstream;
+pub mod wrap;

@@ -32,7 +32,7 @@ use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::stdio::CommandLine;
-use crate::{demo, headless, logging, proxy, tape, ui};
+use crate::{demo, headless, logging, proxy, tape, ui, wrap};
 
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
@@ -61,6 +61,8 @@ pub fn run(cli: Cli) -> ExitCode {
             guardian::run(std::io::stdin().lock());
             ExitCode::SUCCESS
         }
+        Command::Wrap(args) => wrap::command::wrap(&args),
+        Command::Unwrap(args) => wrap::command::unwrap(&args),
         command => match with_runtime(command) {
             Ok(code) => code,
             Err(failure) => {
@@ -103,7 +105,9 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
             Command::Replay(args) => replay_tape(args).await,
             Command::Demo(args) => run_demo(args).await,
             Command::DemoServer { changed } => serve_demo(changed).await,
-            Command::Guardian => unreachable!("it has ended before there was a runtime"),
+            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) => {
+                unreachable!("they have ended before there was a runtime")
+            }
         }
     });
     // Blocking reads of stdin cannot be cancelled: do not wait for them.

@@ -135,7 +135,14 @@ impl Frame {
 /// The lines of a frame without their ends, a byte order mark at the start left out.
 fn lines(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
     let frame = frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame);
-    frame.split(|&byte| byte == b'\n' || byte == b'\r').filter(|line| !line.is_empty())
+    let mut rest = frame;
+    std::iter::from_fn(move || {
+        let start = rest.iter().position(|byte| !matches!(byte, b'\n' | b'\r'))?;
+        let end = memchr::memchr2(b'\n', b'\r', &rest[start..]).map_or(rest.len(), |end| start + end);
+        let line = &rest[start..end];
+        rest = &rest[end..];
+        Some(line)
+    })
 }
 
 /// `name: value`, one space after the colon left out; a line without a colon is all name; a comment has an empty name.

@@ -312,6 +312,9 @@ impl Merge {
         if let Some(reply_to) = &mut envelope.reply_to {
             reply_to.seq = self.number(id, reply_to.seq)?;
         }
+        if let Some(began) = &mut envelope.part_of {
+            *began = self.number(id, *began)?;
+        }
         Some(envelope)
     }
 

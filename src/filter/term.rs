@@ -327,7 +327,7 @@ fn unknown(name: &str) -> String {
 }
 
 /// How many letters must be added, taken away or replaced (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, l) in left.chars().enumerate() {

@@ -258,7 +258,7 @@ impl Bridge {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        headers::mirror(message, &mut headers);
+        self.connection.mirror(message, &mut headers);
         if !headers.contains_key(VERSION) {
             self.agreed(&mut headers);
         }

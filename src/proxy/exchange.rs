@@ -12,14 +12,15 @@ use futures_util::stream::{BoxStream, FuturesUnordered};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use parking_lot::Mutex;
 
 use super::pipe::PipeLink;
 use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Transport, Via};
 use crate::event::{Event, Level, LogLine, SessionState};
-use crate::headers::{self, Latest};
-use crate::message::{Id, Message};
+use crate::headers::{self, Latest, ParamHeaders};
+use crate::message::{Id, Kind, Message};
 use crate::sse;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
@@ -41,6 +42,7 @@ pub struct Connection {
     /// Of the client's latest POST: what the operator's own requests go out with.
     client_headers: Latest,
     reply_headers: Latest,
+    params: Mutex<ParamHeaders>,
 }
 
 /// Whose exchange it is.
@@ -60,6 +62,7 @@ impl Connection {
             author,
             client_headers: Latest::default(),
             reply_headers: Latest::default(),
+            params: Mutex::default(),
         })
     }
 
@@ -76,7 +79,7 @@ impl Connection {
         let message = message.with_id(&Id::random()).unwrap_or(message);
         let mut headers = self.client_headers.get().as_ref().clone();
         headers::towards_upstream(&mut headers);
-        headers::refresh(&mut headers, &message);
+        headers::refresh(&mut headers, &message, &self.params.lock());
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message) };
         let reply = self.run(outgoing, Sender::Operator).await;
         match reply {
@@ -142,7 +145,10 @@ impl Connection {
             ReplyBody::Whole(message) => {
                 let arrival = facts.arrival(Via::Http, message, None);
                 match self.proxy.pass(&self.session, arrival).settled().await {
-                    Passage::Send { message, .. } => ReplyBody::Whole(message),
+                    Passage::Send { message, .. } => {
+                        self.learn(&message);
+                        ReplyBody::Whole(message)
+                    }
                     // The reply was dropped: the client is left to its patience, as if the server had said nothing.
                     Passage::Nothing if awaited => std::future::pending().await,
                     Passage::Nothing | Passage::Answer(_) => ReplyBody::Empty,
@@ -179,6 +185,21 @@ impl Connection {
                 connection.log(Level::Error, format!("the server did not get the answer to its request: {error}"));
             }
         });
+    }
+
+    /// The headers that a message which came over a pipe needs over HTTP.
+    pub(super) fn mirror(&self, message: &Message, headers: &mut HeaderMap) {
+        headers::mirror(message, headers);
+        if headers.contains_key(headers::VERSION) {
+            self.params.lock().apply(message, headers);
+        }
+    }
+
+    /// A list of tools says which arguments their calls repeat in headers.
+    fn learn(&self, reply: &Message) {
+        if reply.kind() == Kind::Result {
+            self.params.lock().learn(reply);
+        }
     }
 
     pub(super) fn log(&self, level: Level, text: String) {
@@ -219,7 +240,7 @@ impl Admitted {
             match pass.settled().await {
                 Passage::Send { message, edited } => {
                     if edited {
-                        headers::refresh(&mut self.outgoing.headers, &message);
+                        headers::refresh(&mut self.outgoing.headers, &message, &self.connection.params.lock());
                     }
                     self.outgoing.message = Some(message);
                 }
@@ -317,6 +338,7 @@ impl Passing {
         match passage {
             Passage::Send { .. } if self.facts.withheld => None,
             Passage::Send { message, edited } => {
+                self.connection.learn(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
                 Some(Item::Message(Incoming { message, framing }))
             }

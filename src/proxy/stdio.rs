@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::bridge::Bridge;
 use super::exchange::{Connection, Link};
-use super::pipe::{ClientPipe, Items, PipeLink, message_of, one_line};
+use super::pipe::{ClientPipe, PipeLink, message_of, one_line};
 use super::{Arrival, Pass, Passage};
 use crate::envelope::{Direction, Transport, Via};
 use crate::message::Message;
@@ -41,25 +41,35 @@ where
     let (stderr, errors) = mpsc::unbounded_channel();
     let mut writing = tokio::spawn(write_items(to_write, ends.output));
     let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
+    // Writing ends when the server's side lets go of these, and not when we do.
+    let answers = items.downgrade();
     let client = match &connection.link {
         Link::Pipe(link) => {
-            link.attach(ClientPipe { items: items.clone(), stderr });
+            link.attach(ClientPipe { items, stderr });
             Client::Relayed(link.clone())
         }
-        Link::Exchanges(_) => Client::Bridged(Bridge::new(connection.clone(), items.clone())),
+        Link::Exchanges(_) => {
+            drop(stderr);
+            Client::Bridged(Bridge::new(connection.clone(), items))
+        }
     };
-    let reading = read(connection, &client, items, ends.input);
-    tokio::select! {
-        () = reading => client.leave(connection).await,
+    let left = tokio::select! {
+        () = read(connection, &client, &answers, ends.input) => true,
         // The server has gone, or the client reads no more.
-        _ = &mut writing => connection.close().await,
-    }
-    drop(client);
-    if !writing.is_finished() {
+        _ = &mut writing => false,
+    };
+    if left {
+        client.leave(connection).await;
+        drop(client);
         drop(writing.await);
+    } else {
+        connection.close().await;
     }
     drop(writing_errors.await);
 }
+
+/// The way of answers of ours to the client, for as long as the server's side is there.
+type Answers = mpsc::WeakUnboundedSender<Result<Item, UpstreamError>>;
 
 /// How the client's lines reach the server.
 enum Client {
@@ -80,7 +90,7 @@ impl Client {
 }
 
 /// Reads the client's lines until there are no more. A held line stands aside; those after it go on.
-async fn read(connection: &Arc<Connection>, client: &Client, items: Items, mut input: impl AsyncRead + Unpin) {
+async fn read(connection: &Arc<Connection>, client: &Client, answers: &Answers, mut input: impl AsyncRead + Unpin) {
     let mut lines = LineBuffer::default();
     let mut held: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
     loop {
@@ -97,10 +107,9 @@ async fn read(connection: &Arc<Connection>, client: &Client, items: Items, mut i
                 (Some(message), Client::Relayed(link)) => {
                     let arrival = Arrival::new(Direction::ToServer, Transport::new(Via::Stdio), message);
                     match connection.proxy.pass(&connection.session, arrival) {
-                        Pass::Now(passage) => carry_out(link, &items, passage, line).await,
+                        Pass::Now(passage) => carry_out(link, answers, passage, line).await,
                         Pass::Held(pass) => {
-                            let items = items.clone();
-                            held.push(async move { carry_out(link, &items, pass.await, line).await }.boxed());
+                            held.push(async move { carry_out(link, answers, pass.await, line).await }.boxed());
                         }
                     }
                 }
@@ -112,11 +121,15 @@ async fn read(connection: &Arc<Connection>, client: &Client, items: Items, mut i
     }
 }
 
-async fn carry_out(link: &PipeLink, items: &Items, passage: Passage, line: Bytes) {
+async fn carry_out(link: &PipeLink, answers: &Answers, passage: Passage, line: Bytes) {
     match passage {
         // A child that takes nothing any more is about to be heard of.
         Passage::Send { message, edited } => drop(link.write(if edited { one_line(&message) } else { line }).await),
-        Passage::Answer(answer) => drop(items.send(Ok(line_of(answer)))),
+        Passage::Answer(answer) => {
+            if let Some(items) = answers.upgrade() {
+                drop(items.send(Ok(line_of(answer))));
+            }
+        }
         Passage::Nothing => {}
     }
 }

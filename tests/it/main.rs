@@ -14,5 +14,7 @@ mod hold;
 mod peers;
 mod replay;
 mod screen;
+mod stdio;
 mod tapes;
 mod tidy;
+mod wrap;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 23] = [
+const IMPORTS: [(&str, &str); 24] = [
     ("message", ""),
     ("envelope", "message"),
     ("event", "envelope message filter"),
@@ -25,6 +25,7 @@ const IMPORTS: [(&str, &str); 23] = [
     ("demo", "*"),
     ("cli", "event tape upstream"),
     ("headless", "cli envelope event message"),
+    ("wrap", "cli filter ui"),
     ("app", "*"),
     ("program", "*"),
     ("main", "*"),

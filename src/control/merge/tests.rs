@@ -51,6 +51,7 @@ fn envelope(seq: u64, reply_to: Option<u64>) -> Envelope {
         outcome: Outcome::Forwarded,
         held: None,
         reply_to: reply_to.map(|seq| ReplyTo { seq: Seq(seq), took: 1, subject }),
+        part_of: None,
     }
 }
 
@@ -120,6 +121,9 @@ fn messages_of_two_get_numbers_of_one_count_and_replies_follow() {
     assert_eq!(hear(&mut merge, A, [passed(1, None)]), ["#1"]);
     assert_eq!(hear(&mut merge, B, [passed(1, None), passed(2, Some(1))]), ["#2", "#3 re #2"]);
     assert_eq!(hear(&mut merge, A, [passed(2, Some(1))]), ["#4 re #1"]);
+    let again = Envelope { part_of: Some(Seq(2)), ..envelope(3, None) };
+    let [Event::Passed(again)] = &merge.hear(A, Event::Passed(Arc::new(again)))[..] else { panic!("one message") };
+    assert_eq!((again.seq, again.part_of), (Seq(5), Some(Seq(4))));
     let line = LogLine::new(Level::Warn, "test", "about").about(Seq(2));
     let [Event::Log(line)] = &merge.hear(A, Event::Log(line))[..] else { panic!("one line") };
     assert_eq!((line.seq, line.text.as_str()), (Some(Seq(4)), "a: about"));

@@ -45,8 +45,8 @@ impl Frames {
                 Poll::Pending if self.asked_in_vain == PATIENCE => break,
                 Poll::Pending => {
                     self.asked_in_vain += 1;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
+                    // Asks to be woken after the others' turns, on this worker; waking ourselves would wake another one.
+                    return std::pin::pin!(tokio::task::yield_now()).poll(context);
                 }
             }
         }

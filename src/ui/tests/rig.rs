@@ -187,6 +187,7 @@ impl World {
             outcome: Outcome::Forwarded,
             held: None,
             reply_to: None,
+            part_of: None,
         }
     }
 

@@ -1,0 +1,375 @@
+//! `tapline wrap` and `tapline unwrap`: find the files, show the change, ask, write.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::backup::Store;
+use super::clients::{CLIENTS, Client, ConfigFile, Machine, System, file_at};
+use super::edit::{Choice, Edit, Listed, Was};
+use super::file::FileError;
+use super::open::Opened;
+use super::show::{Answer, Console, names};
+use crate::cli::{ConsentArgs, UnwrapArgs, WrapArgs};
+use crate::filter::distance;
+use crate::ui::text::sanitize;
+
+/// How it went; the worst of several counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// There was nothing to do, and that was said.
+    Nothing,
+    Written,
+    /// Only shown, as was asked.
+    Shown,
+    Failed,
+    Usage,
+}
+
+impl Outcome {
+    fn code(self) -> ExitCode {
+        match self {
+            Self::Nothing | Self::Written | Self::Shown => ExitCode::SUCCESS,
+            Self::Failed => ExitCode::FAILURE,
+            Self::Usage => ExitCode::from(2),
+        }
+    }
+}
+
+/// Runs `tapline wrap`.
+pub fn wrap(args: &WrapArgs) -> ExitCode {
+    let console = Console::new(etcetera::home_dir().ok());
+    let outcome = Session::open(&console, args.tapline.as_deref()).and_then(|session| match &args.target {
+        None => Ok(session.list()),
+        Some(target) => session.wrap(args, &session.files(target)?),
+    });
+    finish(&console, outcome)
+}
+
+/// Runs `tapline unwrap`.
+pub fn unwrap(args: &UnwrapArgs) -> ExitCode {
+    let console = Console::new(etcetera::home_dir().ok());
+    let outcome = Session::open(&console, None).and_then(|session| {
+        let files = match &args.target {
+            Some(target) => session.files(target)?,
+            None => session.wrapped_files(),
+        };
+        session.unwrap(args, &files)
+    });
+    finish(&console, outcome)
+}
+
+fn finish(console: &Console, outcome: Result<Outcome, Refusal>) -> ExitCode {
+    let outcome = outcome.unwrap_or_else(|refusal| {
+        console.complain(&refusal.message);
+        refusal.outcome
+    });
+    outcome.code()
+}
+
+/// Why nothing was begun.
+struct Refusal {
+    outcome: Outcome,
+    message: String,
+}
+
+fn usage(message: impl Into<String>) -> Refusal {
+    Refusal { outcome: Outcome::Usage, message: message.into() }
+}
+
+fn failed(message: impl Into<String>) -> Refusal {
+    Refusal { outcome: Outcome::Failed, message: message.into() }
+}
+
+/// The program that clients shall start: by its whole path, as those started from a desktop have no `PATH`, and by a link
+/// from the `PATH` where there is one, as package managers change what is behind it.
+fn program(named: Option<&Path>) -> Result<String, Refusal> {
+    let program = match named {
+        Some(named) if named.components().count() == 1 => named.to_owned(),
+        Some(named) => {
+            std::path::absolute(named).map_err(|error| failed(format!("cannot use `--tapline`: {error}")))?
+        }
+        None => {
+            let own = std::env::current_exe()
+                .map_err(|_| failed("cannot find tapline's program file; name it with `--tapline`"))?;
+            linked(&own).unwrap_or(own)
+        }
+    };
+    let text = program.into_os_string().into_string();
+    text.map_err(|_| failed("the path of tapline is not UTF-8; name another with `--tapline`"))
+}
+
+fn linked(own: &Path) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut links = std::env::split_paths(&path).map(|dir| dir.join("tapline")).filter(|link| link.is_absolute());
+    links.find(|link| link.canonicalize().is_ok_and(|real| Some(real) == own.canonicalize().ok()))
+}
+
+/// One run of a subcommand.
+struct Session<'c> {
+    console: &'c Console,
+    store: Store,
+    home: PathBuf,
+    working_dir: PathBuf,
+    tapline: String,
+}
+
+impl<'c> Session<'c> {
+    fn open(console: &'c Console, tapline: Option<&Path>) -> Result<Self, Refusal> {
+        let home = etcetera::home_dir().map_err(|_| failed("no home directory; set `HOME`"))?;
+        let store = Store::of_user().ok_or_else(|| failed("no home directory; set `HOME`"))?;
+        let working_dir = std::env::current_dir().unwrap_or_else(|_| home.clone());
+        Ok(Self { console, store, home, working_dir, tapline: program(tapline)? })
+    }
+
+    fn machine(&self) -> Machine<'_> {
+        let system = match std::env::consts::OS {
+            "macos" => System::Mac,
+            "windows" => System::Windows,
+            _ => System::Linux,
+        };
+        let (home, working_dir) = (self.home.clone(), self.working_dir.clone());
+        Machine { system, home, working_dir, variable: &|name| std::env::var_os(name) }
+    }
+
+    /// The files that an argument means: those of a client, or the one at a path.
+    fn files(&self, target: &Path) -> Result<Vec<ConfigFile>, Refusal> {
+        let name = target.to_string_lossy();
+        if let Some(client) = Client::named(&name) {
+            let files = client.files(&self.machine());
+            return if files.is_empty() { Err(self.nowhere(client)) } else { Ok(files) };
+        }
+        if target.exists() || name.contains(['/', '\\', '.']) {
+            return Ok(vec![file_at(target, &self.machine())]);
+        }
+        Err(usage(format!(
+            "no client is called `{name}`; did you mean `{}`? or name a file",
+            nearest(&name, client_names())
+        )))
+    }
+
+    fn nowhere(&self, client: &Client) -> Refusal {
+        let places: Vec<_> = client.usual_places(&self.machine()).iter().map(|path| self.console.path(path)).collect();
+        let (name, places) = (client.name, places.join(", "));
+        failed(format!("found no configuration of `{name}` at {places}; name the file if it is elsewhere"))
+    }
+
+    fn wrapped_files(&self) -> Vec<ConfigFile> {
+        let (there, gone): (Vec<_>, Vec<_>) = self.store.files().into_iter().partition(|path| path.exists());
+        for path in gone {
+            let copy = self.console.path(&self.store.copy_path(&path));
+            self.console.say(&format!("{} is gone; what it was is kept as {copy}", self.console.path(&path)));
+        }
+        there.iter().map(|path| file_at(path, &self.machine())).collect()
+    }
+
+    fn list(&self) -> Outcome {
+        let files: Vec<_> = CLIENTS.iter().flat_map(|client| client.files(&self.machine())).collect();
+        for file in &files {
+            let client = file.client.unwrap_or_default();
+            self.console.say(&format!("{client}  {}", self.console.path(&file.path)));
+            match Opened::new(file, &self.store, &self.tapline) {
+                Ok(opened) if opened.servers.is_empty() => self.console.say("  no servers"),
+                Ok(opened) => self.console.servers(&opened.servers),
+                Err(FileError::Unreadable { why, .. }) => self.console.say(&format!("  cannot be read: {why}")),
+                Err(error) => self.console.say(&format!("  {error}")),
+            }
+        }
+        self.console.say(&if files.is_empty() {
+            let known = client_names().collect::<Vec<_>>().join(", ");
+            format!("found no configuration of {known}; `tapline wrap FILE` takes any other")
+        } else {
+            "`tapline wrap CLIENT` routes a client's servers through tapline, `tapline unwrap CLIENT` undoes it"
+                .to_owned()
+        });
+        Outcome::Nothing
+    }
+
+    /// Opens the files that have servers, each once, however many paths lead to it. Those that cannot be opened are told
+    /// of; a server that is in none is a mistake.
+    fn open_files<'f>(&self, files: &'f [ConfigFile], names: &[String]) -> Result<(Vec<Opened<'f>>, Outcome), Refusal> {
+        let mut all: Vec<Opened<'_>> = Vec::new();
+        let mut outcome = Outcome::Nothing;
+        for file in files {
+            match Opened::new(file, &self.store, &self.tapline) {
+                Ok(opened) if all.iter().any(|other| other.config.real == opened.config.real) => {}
+                Ok(opened) => all.push(opened),
+                Err(error) => outcome = outcome.max(self.tell(&error)),
+            }
+        }
+        if outcome == Outcome::Nothing {
+            let known: Vec<_> = all.iter().flat_map(|file| &file.servers).map(Listed::name).collect();
+            self.none_missing(files, names, &known)?;
+        }
+        all.retain(|file| !file.servers.is_empty());
+        Ok((all, outcome))
+    }
+
+    fn none_missing(&self, files: &[ConfigFile], names: &[String], known: &[&str]) -> Result<(), Refusal> {
+        if known.is_empty() && !files.is_empty() {
+            let paths: Vec<_> = files.iter().map(|file| self.console.path(&file.path)).collect();
+            self.console.say(&format!("no servers in {}", paths.join(", ")));
+            files.iter().for_each(|file| self.tell_of_copy(&file.path));
+            return Ok(());
+        }
+        match names.iter().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(usage(format!(
+                "no server is called `{name}`; did you mean `{}`?",
+                nearest(name, known.iter().copied())
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Where something befell a file that was wrapped, there is a way back by hand.
+    fn tell_of_copy(&self, path: &Path) {
+        if let Some(copy) = self.store.copy_of(path) {
+            self.console.say(&format!("the file before `wrap` is kept as {}", self.console.path(&copy)));
+        }
+    }
+
+    fn tell(&self, error: &FileError) -> Outcome {
+        self.console.complain(&error.to_string());
+        if let FileError::Unreadable { path, .. } = error {
+            self.tell_of_copy(path);
+        }
+        match error {
+            FileError::Missing(_) | FileError::NoFile(_) | FileError::Unreadable { .. } => Outcome::Usage,
+            FileError::ReadOnly(_) | FileError::Changed(_) | FileError::Io { .. } => Outcome::Failed,
+        }
+    }
+
+    fn wrap(&self, args: &WrapArgs, files: &[ConfigFile]) -> Result<Outcome, Refusal> {
+        let choice =
+            Choice { tapline: &self.tapline, servers: &args.servers, remote: args.remote, headers: args.headers };
+        let (outcome, clients) = self.each(files, &args.servers, |file| self.wrap_file(file, choice, &args.consent))?;
+        if !clients.is_empty() {
+            self.console.say(&format!(
+                "restart {clients}; then `tapline attach` shows what passes, and `tapline unwrap` undoes this"
+            ));
+        }
+        Ok(outcome)
+    }
+
+    fn unwrap(&self, args: &UnwrapArgs, files: &[ConfigFile]) -> Result<Outcome, Refusal> {
+        if files.is_empty() {
+            self.console.say("nothing is wrapped");
+        }
+        let (outcome, clients) = self.each(files, &args.servers, |file| self.unwrap_file(file, args))?;
+        if !clients.is_empty() {
+            self.console.say(&format!("restart {clients} for it to take effect"));
+        }
+        Ok(outcome)
+    }
+
+    /// Does something to each file. Gives how it went, and who has to read again what was written.
+    fn each(
+        &self,
+        files: &[ConfigFile],
+        names: &[String],
+        act: impl Fn(&Opened<'_>) -> Result<Outcome, FileError>,
+    ) -> Result<(Outcome, String), Refusal> {
+        let (opened, mut outcome) = self.open_files(files, names)?;
+        let mut readers: Vec<&str> = Vec::new();
+        for file in &opened {
+            let done = act(file).unwrap_or_else(|error| self.tell(&error));
+            if done == Outcome::Written {
+                readers.push(file.file.client.unwrap_or("the client"));
+            }
+            outcome = outcome.max(done);
+        }
+        readers.dedup();
+        Ok((outcome, readers.join(", ")))
+    }
+
+    fn wrap_file(&self, opened: &Opened<'_>, choice: Choice<'_>, consent: &ConsentArgs) -> Result<Outcome, FileError> {
+        let edit = opened.wrapped(choice)?;
+        let verdict = self.agree(opened, &edit, consent)?;
+        if verdict != Outcome::Written {
+            return Ok(verdict);
+        }
+        let mut servers = edit.changed.clone();
+        servers.extend(opened.wrapped_in(&opened.config.text));
+        // The way back is kept before there is need of one.
+        let real = &opened.config.real;
+        let copy = self.store.save(real, &opened.backup_for(&edit.text, servers))?;
+        if let Err(error) = opened.config.replace(&edit.text) {
+            match &opened.backup {
+                Some(backup) => drop(self.store.save(real, backup)?),
+                None => self.store.remove(real),
+            }
+            return Err(error);
+        }
+        let wrapped = names(edit.changed.iter().map(Was::name));
+        self.console.say(&format!("wrapped {wrapped}; the file as it was is kept as {}", self.console.path(&copy)));
+        if edit.changed.iter().any(Was::is_remote) {
+            self.console.say(
+                "a remote server that asks its client to sign in will be refused: that does not pass through stdio",
+            );
+        }
+        Ok(Outcome::Written)
+    }
+
+    fn unwrap_file(&self, opened: &Opened<'_>, args: &UnwrapArgs) -> Result<Outcome, FileError> {
+        let edit = opened.unwrapped(&args.servers)?;
+        let verdict = self.agree(opened, &edit, &args.consent)?;
+        let real = &opened.config.real;
+        if verdict != Outcome::Written {
+            if opened.is_as_before() {
+                self.store.remove(real);
+            }
+            return Ok(verdict);
+        }
+        opened.config.replace(&edit.text)?;
+        let left = opened.wrapped_in(&edit.text);
+        if left.is_empty() {
+            self.store.remove(real);
+        } else {
+            self.store.save(real, &opened.backup_for(&edit.text, left))?;
+        }
+        let unwrapped = names(edit.changed.iter().map(Was::name));
+        self.console.say(&format!("unwrapped {unwrapped} in {}", self.console.path(&opened.file.path)));
+        Ok(Outcome::Written)
+    }
+
+    /// Shows an edit, and says `Written` where it shall be.
+    fn agree(&self, opened: &Opened<'_>, edit: &Edit, consent: &ConsentArgs) -> Result<Outcome, FileError> {
+        let path = self.console.path(&opened.file.path);
+        for (name, why) in &edit.skipped {
+            let why = why.to_string();
+            self.console.say(&format!("{path}: {} {}", names(std::iter::once(name.as_str())), sanitize(&why)));
+        }
+        if edit.changed.is_empty() {
+            self.console.say(&format!("{path}: nothing to do"));
+            return Ok(Outcome::Nothing);
+        }
+        self.console.diff(&opened.file.path, &opened.config.text, &edit.text);
+        if consent.dry_run {
+            self.console.say("nothing was written, as `--dry-run` asks");
+            return Ok(Outcome::Shown);
+        }
+        opened.config.check_writable()?;
+        if consent.yes {
+            return Ok(Outcome::Written);
+        }
+        Ok(match self.console.ask(&format!("write this to {path}?")) {
+            Answer::Yes => Outcome::Written,
+            Answer::No => {
+                self.console.say("nothing was written");
+                Outcome::Failed
+            }
+            Answer::Nobody => {
+                self.console
+                    .complain("nothing was written, as there is no terminal to ask on; `--yes` writes without asking");
+                Outcome::Failed
+            }
+        })
+    }
+}
+
+fn client_names() -> impl Iterator<Item = &'static str> {
+    CLIENTS.iter().map(|client| client.name)
+}
+
+fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> &'n str {
+    known.min_by_key(|known| distance(known, name)).unwrap_or_default()
+}

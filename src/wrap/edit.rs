@@ -1,0 +1,399 @@
+//! Putting tapline in front of servers and taking it away again: text in, text out.
+//!
+//! Only what must change is spliced. `command` becomes tapline, and what it was moves to the head of `args` in its
+//! own spelling; so the way back needs no memory, and arguments that were edited in between stay edited. What cannot
+//! be told from the text (an entry without `args`, one with an address) is kept in a [`Was`].
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::clients::Containers;
+use super::doc::{Doc, Format, Member, Misread, Node, Splice, apply, literal};
+use super::entry::{Entry, Way, entries};
+use super::remote;
+
+/// The text of a configuration, and how to read it.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'t> {
+    pub text: &'t str,
+    pub format: Format,
+    pub containers: Containers,
+    /// Programs that are tapline, beside all that are called so.
+    pub taplines: &'t [String],
+}
+
+/// What to route, and through what.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    /// The program that clients shall start.
+    pub tapline: &'a str,
+    /// Names of servers; empty for all.
+    pub servers: &'a [String],
+    /// Also servers at an address.
+    pub remote: bool,
+    /// Also those that are sent headers.
+    pub headers: bool,
+}
+
+impl Choice<'_> {
+    fn takes(&self, entry: &Entry<'_>) -> bool {
+        self.servers.is_empty() || self.servers.iter().any(|name| name == entry.name())
+    }
+}
+
+/// The edited text, what was done and what was not.
+#[derive(Debug, Default)]
+pub struct Edit {
+    pub text: String,
+    /// One for each server that was changed.
+    pub changed: Vec<Was>,
+    pub skipped: Vec<(String, Why)>,
+}
+
+/// A server as it was before it was wrapped, as far as its wrapped form does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Was {
+    /// The keys from the root of the file to the entry.
+    pub path: Vec<String>,
+    /// The entry whole, where it stands in one piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Before>,
+    /// It had no `args`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_args: bool,
+    /// Members of a remote server that had to change or go, the address first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<(String, String)>,
+}
+
+/// The text of an entry on both sides of an edit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    pub was: String,
+    pub became: String,
+}
+
+impl Was {
+    /// The server's name.
+    pub fn name(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
+    }
+
+    /// It was reached at an address.
+    pub fn is_remote(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// What is known of the server at a path, be it nothing more.
+    pub fn known(known: &[Self], path: &[String]) -> Self {
+        let known = known.iter().find(|was| was.path == path).cloned();
+        known.unwrap_or_else(|| Self { path: path.to_owned(), ..Self::default() })
+    }
+}
+
+/// Why a server was left alone.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Why {
+    #[error("goes through tapline already")]
+    Wrapped,
+    #[error("is remote; `--remote` routes it too")]
+    Remote,
+    #[error("is remote and its client sends `{0}`; `--headers` has tapline send them, readable among its arguments")]
+    Headers(String),
+    #[error("is remote and its client handles `{0}`, which tapline cannot do in its place")]
+    Auth(String),
+    #[error("names no command; its client finds it by itself")]
+    Unknown,
+    #[error("has spaces in its command and no `args`; give the arguments in `args` first")]
+    ShellLine,
+    #[error("is written in a way that tapline does not edit")]
+    Odd,
+    #[error("was edited, and nothing tells what it was before; its address is `{0}`")]
+    Forgotten(String),
+}
+
+/// A server as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The keys from the root of the file to the entry; the last is the server's name.
+    pub path: Vec<String>,
+    /// The command line or the address.
+    pub summary: String,
+    pub remote: bool,
+    pub wrapped: bool,
+}
+
+impl Listed {
+    pub fn name(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
+    }
+}
+
+/// The servers of a configuration.
+pub fn servers(source: Source<'_>) -> Result<Vec<Listed>, Misread> {
+    let doc = Doc::parse(split_bom(source.text).1, source.format)?;
+    let listed = entries(&doc, source.containers, source.taplines).into_iter().map(|entry| Listed {
+        summary: entry.summary(),
+        remote: matches!(entry.way, Way::Remote(_)),
+        wrapped: entry.wrapped,
+        path: entry.path,
+    });
+    Ok(listed.collect())
+}
+
+/// Routes the chosen servers through tapline.
+pub fn wrap(source: Source<'_>, choice: Choice<'_>) -> Result<Edit, Misread> {
+    let taplines = [source.taplines, &[choice.tapline.to_owned()]].concat();
+    let source = Source { taplines: &taplines, ..source };
+    edit(source, |doc, entry| {
+        if !choice.takes(entry) {
+            return None;
+        }
+        let routed = route(doc, entry, choice);
+        Some(routed.and_then(|(splices, was)| check(source, doc, splices, was, true)))
+    })
+}
+
+/// Takes tapline away from those of the named servers that go through it; of all when none is named.
+pub fn unwrap(source: Source<'_>, names: &[String], was: &[Was]) -> Result<Edit, Misread> {
+    edit(source, |doc, entry| {
+        let chosen = names.is_empty() || names.iter().any(|name| name == entry.name());
+        if !entry.wrapped || !chosen {
+            return None;
+        }
+        let was = Was::known(was, &entry.path);
+        Some(restore(doc, entry, &was).and_then(|splices| check(source, doc, splices, was, false)))
+    })
+}
+
+/// One server's part of an edit.
+type Part = (Vec<Splice>, Was);
+
+fn edit(
+    source: Source<'_>,
+    mut part: impl FnMut(&Doc<'_>, &Entry<'_>) -> Option<Result<Part, Why>>,
+) -> Result<Edit, Misread> {
+    let (bom, body) = split_bom(source.text);
+    let doc = Doc::parse(body, source.format)?;
+    let mut edit = Edit::default();
+    let mut splices = Vec::new();
+    for entry in entries(&doc, source.containers, source.taplines) {
+        match part(&doc, &entry) {
+            Some(Ok((part, was))) => {
+                splices.extend(part);
+                edit.changed.push(was);
+            }
+            Some(Err(why)) => edit.skipped.push((entry.name().to_owned(), why)),
+            None => {}
+        }
+    }
+    edit.text = format!("{bom}{}", apply(body, splices));
+    Ok(edit)
+}
+
+/// Reads what an edit makes of one server. What does not read as intended is not done: a file may be written in ways
+/// that nobody thought of here.
+fn check(source: Source<'_>, doc: &Doc<'_>, splices: Vec<Splice>, mut was: Was, wrapped: bool) -> Result<Part, Why> {
+    let text = apply(doc.text, splices.clone());
+    let edited = Doc::parse(&text, doc.format).map_err(|_| Why::Odd)?;
+    let summary = |doc: &Doc<'_>| {
+        let entries = entries(doc, source.containers, source.taplines);
+        let others: Vec<_> = entries.iter().filter(|entry| entry.path != was.path).map(Entry::summary).collect();
+        let this = entries.iter().find(|entry| entry.path == was.path).map(|entry| (entry.summary(), entry.wrapped));
+        (others, this)
+    };
+    let (others, this) = summary(doc);
+    let this = this.map(|(summary, _)| (summary, wrapped));
+    if summary(&edited) != (others, this) {
+        return Err(Why::Odd);
+    }
+    if wrapped {
+        was.entry = whole(doc, &was.path).zip(whole(&edited, &was.path)).map(|(was, became)| Before { was, became });
+    }
+    Ok((splices, was))
+}
+
+/// An entry's text, where all of it stands in one place.
+fn whole(doc: &Doc<'_>, path: &[String]) -> Option<String> {
+    let entry = doc.root.find(path)?;
+    doc.in_braces(entry).then(|| doc.raw(&entry.span).to_owned())
+}
+
+fn route(doc: &Doc<'_>, entry: &Entry<'_>, choice: Choice<'_>) -> Result<Part, Why> {
+    let mut was = Was { path: entry.path.clone(), ..Was::default() };
+    if entry.wrapped {
+        return Err(Why::Wrapped);
+    }
+    let splices = match entry.way {
+        Way::Command { holder, program, args } => {
+            was.no_args = args.is_none();
+            route_command(doc, holder, program, args, choice.tapline)?
+        }
+        Way::Words(words) => vec![ahead(doc, words, &[&literal(choice.tapline), "\"stdio\"", "\"--\""], false)],
+        Way::Remote(_) if !choice.remote => return Err(Why::Remote),
+        Way::Remote(url) => {
+            let (splices, members) = remote::route(doc, entry.node, url, choice)?;
+            was.members = members;
+            splices
+        }
+        Way::Unknown => return Err(Why::Unknown),
+    };
+    Ok((splices, was))
+}
+
+fn route_command(
+    doc: &Doc<'_>,
+    holder: &Node,
+    program: &Member,
+    args: Option<&Member>,
+    tapline: &str,
+) -> Result<Vec<Splice>, Why> {
+    let elements = match args {
+        Some(args) => args.value.list().ok_or(Why::Odd)?,
+        None => &[],
+    };
+    if elements.is_empty() && program.value.text().is_some_and(is_shell_line) {
+        return Err(Why::ShellLine);
+    }
+    let words = ["\"stdio\"", "\"--\"", doc.raw(&program.value.span)];
+    let routed = match args {
+        None => beside(doc, holder, program, "args", &format!("[{}]", words.join(", "))),
+        Some(args) if elements.is_empty() => Splice::insert(args.value.span.start + 1, words.join(", ")),
+        Some(args) => ahead(doc, elements, &words, is_compact(doc, args)),
+    };
+    Ok(vec![Splice::replace(&program.value.span, literal(tapline)), routed])
+}
+
+/// Several words where one program is expected; a path may have spaces.
+fn is_shell_line(program: &str) -> bool {
+    program.split_once(char::is_whitespace).is_some_and(|(first, _)| !first.contains(['/', '\\']))
+}
+
+/// Words at the head of a list, laid out as the list is.
+fn ahead(doc: &Doc<'_>, elements: &[Node], words: &[&str], compact: bool) -> Splice {
+    let first = elements[0].span.start;
+    let gap = doc.break_before(first).unwrap_or_else(|| if compact { String::new() } else { " ".to_owned() });
+    Splice::insert(first, words.iter().map(|word| format!("{word},{gap}")).collect::<String>())
+}
+
+fn is_compact(doc: &Doc<'_>, member: &Member) -> bool {
+    doc.raw(&(member.key_span.end..member.value.span.start)) == ":"
+}
+
+/// A new member beside another of its table, laid out as that is.
+fn beside(doc: &Doc<'_>, table: &Node, member: &Member, key: &str, value: &str) -> Splice {
+    if has_lines(doc, table) {
+        // Above, because a comment may follow the member on its line.
+        let before = doc.line_before(member.key_span.start);
+        let line = format!("{before}{key} = {value}{}", doc.eol(member.key_span.start));
+        return Splice::insert(member.key_span.start - before.len(), line);
+    }
+    Splice::insert(member.value.span.end, format!(",{}{}", gap(doc, member), assignment(doc, member, key, value)))
+}
+
+/// Whether the members of a table have a line each, as under a header of TOML.
+pub(super) fn has_lines(doc: &Doc<'_>, table: &Node) -> bool {
+    doc.format == Format::Toml && !doc.in_braces(table)
+}
+
+/// What stands between the comma after a member and the next one.
+pub(super) fn gap(doc: &Doc<'_>, member: &Member) -> String {
+    let inline = if is_compact(doc, member) { "" } else { " " };
+    doc.break_before(member.key_span.start).unwrap_or_else(|| inline.to_owned())
+}
+
+/// A member as its neighbour would be written.
+pub(super) fn assignment(doc: &Doc<'_>, neighbour: &Member, key: &str, value: &str) -> String {
+    match doc.format {
+        Format::Toml => format!("{key} = {value}"),
+        Format::Jsonc => {
+            let sign = doc.raw(&(neighbour.key_span.end..neighbour.value.span.start));
+            let sign = if sign.trim() == ":" && !sign.contains('\n') { sign } else { ": " };
+            format!("{}{sign}{value}", literal(key))
+        }
+    }
+}
+
+/// Takes a member out of its table, with the comma or the line that came with it.
+pub(super) fn without(doc: &Doc<'_>, table: &Node, member: &Member) -> Splice {
+    let Member { key_span, value, .. } = member;
+    if has_lines(doc, table) {
+        return Splice::remove(key_span.start - doc.line_before(key_span.start).len()..doc.line_end(value.span.end));
+    }
+    let members = table.members().unwrap_or_default();
+    let before = members.iter().rfind(|other| other.value.span.end <= key_span.start);
+    let after = members.iter().find(|other| other.key_span.start >= value.span.end);
+    Splice::remove(match (before, after) {
+        (Some(before), _) => before.value.span.end..value.span.end,
+        (None, Some(after)) => key_span.start..after.key_span.start,
+        (None, None) => member.span(),
+    })
+}
+
+fn restore(doc: &Doc<'_>, entry: &Entry<'_>, was: &Was) -> Result<Vec<Splice>, Why> {
+    if let Some(Before { was, became }) = &was.entry
+        && doc.in_braces(entry.node)
+        && doc.raw(&entry.node.span) == became
+    {
+        return Ok(vec![Splice::replace(&entry.node.span, was.as_str())]);
+    }
+    match entry.way {
+        Way::Words(words) => {
+            let dashes = dashes(words).ok_or(Why::Odd)?;
+            Ok(vec![first_ones_away(doc, words, dashes + 1)])
+        }
+        Way::Command { holder, program, args } => {
+            let args = args.ok_or(Why::Odd)?;
+            let elements = args.value.list().ok_or(Why::Odd)?;
+            match dashes(elements) {
+                Some(dashes) => restore_command(doc, holder, program, args, dashes, was.no_args),
+                None => remote::restore(doc, entry.node, program, args, &was.members),
+            }
+        }
+        Way::Remote(_) | Way::Unknown => Err(Why::Odd),
+    }
+}
+
+fn dashes(words: &[Node]) -> Option<usize> {
+    words.iter().position(|word| word.text() == Some("--"))
+}
+
+fn restore_command(
+    doc: &Doc<'_>,
+    holder: &Node,
+    program: &Member,
+    args: &Member,
+    dashes: usize,
+    no_args: bool,
+) -> Result<Vec<Splice>, Why> {
+    let elements = args.value.list().ok_or(Why::Odd)?;
+    let original = elements.get(dashes + 1).ok_or(Why::Odd)?;
+    let none_left = elements.len() == dashes + 2;
+    let back = Splice::replace(&program.value.span, doc.raw(&original.span));
+    let away =
+        if none_left && no_args { without(doc, holder, args) } else { first_ones_away(doc, elements, dashes + 2) };
+    Ok(vec![back, away])
+}
+
+/// Takes so many elements from the head of a list.
+fn first_ones_away(doc: &Doc<'_>, elements: &[Node], count: usize) -> Splice {
+    let start = elements[0].span.start;
+    let end = match elements.get(count) {
+        Some(next) => next.span.start,
+        None => {
+            let end = elements[count - 1].span.end;
+            let rest = doc.text[end..].trim_start();
+            // A formatter may have set a trailing comma.
+            if rest.starts_with(',') { doc.text.len() - rest.len() + 1 } else { end }
+        }
+    };
+    Splice::remove(start..end)
+}
+
+/// A byte order mark, and the text after it.
+fn split_bom(text: &str) -> (&str, &str) {
+    text.split_at(if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 })
+}
+
+#[cfg(test)]
+mod tests;

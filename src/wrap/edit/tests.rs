@@ -1,0 +1,376 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::wrap::clients::ANYWHERE;
+
+const TAPLINE: &str = "/opt/tap line/tapline";
+
+fn source(text: &str) -> Source<'_> {
+    let format = if text.trim_start_matches('\u{feff}').starts_with(['{', '/']) { Format::Jsonc } else { Format::Toml };
+    Source { text, format, containers: ANYWHERE, taplines: &[] }
+}
+
+fn all(servers: &[String]) -> Choice<'_> {
+    Choice { tapline: TAPLINE, servers, remote: true, headers: true }
+}
+
+/// Wraps everything, checks the way back, and gives the wrapped text.
+#[track_caller]
+fn wrapped(text: &str) -> String {
+    let edit = wrap(source(text), all(&[])).unwrap();
+    assert!(!edit.changed.is_empty(), "{:?}", edit.skipped);
+    let back = unwrap(source(&edit.text), &[], &edit.changed).unwrap();
+    assert_eq!(back.text, text);
+    assert_eq!(back.skipped, []);
+    if !edit.changed.iter().any(Was::is_remote) {
+        let parts: Vec<_> = edit.changed.iter().map(|was| Was { entry: None, ..was.clone() }).collect();
+        assert_eq!(unwrap(source(&edit.text), &[], &parts).unwrap().text, text);
+    }
+    edit.text
+}
+
+#[test]
+fn only_command_and_args_change() {
+    for (text, expected) in [
+        // Claude Desktop, Cursor, Windsurf, Gemini CLI: several lines, or one.
+        (
+            "{\n  \"mcpServers\": {\n    \"fs\": {\n      \"command\": \"npx\",\n      \"args\": [\n        \"-y\",\n        \"fs\"\n      ],\n      \"env\": { \"A\": \"1\" }\n    }\n  }\n}\n",
+            "{\n  \"mcpServers\": {\n    \"fs\": {\n      \"command\": \"/opt/tap line/tapline\",\n      \"args\": [\n        \"stdio\",\n        \"--\",\n        \"npx\",\n        \"-y\",\n        \"fs\"\n      ],\n      \"env\": { \"A\": \"1\" }\n    }\n  }\n}\n",
+        ),
+        (
+            r#"{"mcpServers":{"a":{"args":["x"],"command":"n\u0070x"}}}"#,
+            r#"{"mcpServers":{"a":{"args":["stdio","--","n\u0070x","x"],"command":"/opt/tap line/tapline"}}}"#,
+        ),
+        // No arguments: none in the list, no list, no list on one line.
+        (
+            r#"{"mcpServers": {"a": {"command": "x", "args": []}}}"#,
+            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--", "x"]}}}"#,
+        ),
+        (
+            "{\"mcpServers\": {\"a\": {\r\n\t\"command\" : \"x\" // why\r\n}}}",
+            "{\"mcpServers\": {\"a\": {\r\n\t\"command\" : \"/opt/tap line/tapline\",\r\n\t\"args\" : [\"stdio\", \"--\", \"x\"] // why\r\n}}}",
+        ),
+        (
+            r#"{"mcpServers":{"a":{"command":"x","env":{}}}}"#,
+            r#"{"mcpServers":{"a":{"command":"/opt/tap line/tapline","args":["stdio", "--", "x"],"env":{}}}}"#,
+        ),
+        // Comments, trailing commas, tabs, CRLF, a byte order mark, odd spacing, other scripts.
+        (
+            "\u{feff}// ünï\r\n{\r\n\t\"servers\" :\t{ /* the one */\r\n\t\t\"日本\" : {\"type\":\"stdio\", \"command\"  :\"x\" , \"args\":[ // first\r\n\t\t\t\"-y\", // yes\r\n\t\t\t\"é\",\r\n\t\t],},\r\n\t},\r\n}\r\n\r\n",
+            "\u{feff}// ünï\r\n{\r\n\t\"servers\" :\t{ /* the one */\r\n\t\t\"日本\" : {\"type\":\"stdio\", \"command\"  :\"/opt/tap line/tapline\" , \"args\":[ // first\r\n\t\t\t\"stdio\",\r\n\t\t\t\"--\",\r\n\t\t\t\"x\",\r\n\t\t\t\"-y\", // yes\r\n\t\t\t\"é\",\r\n\t\t],},\r\n\t},\r\n}\r\n\r\n",
+        ),
+        // VS Code's settings, Claude Code's projects.
+        (
+            r#"{"mcp": {"servers": {"a": {"command": "${workspaceFolder}/s", "args": ["${input:k}"]}}}, "x": 1.0}"#,
+            r#"{"mcp": {"servers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--", "${workspaceFolder}/s", "${input:k}"]}}}, "x": 1.0}"#,
+        ),
+        (
+            r#"{"projects": {"/p": {"mcpServers": {"a": {"command": "x", "args": ["--", "y"]}}}, "/q": {}}}"#,
+            r#"{"projects": {"/p": {"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--", "x", "--", "y"]}}}, "/q": {}}}"#,
+        ),
+        // Zed, now and before.
+        (
+            r#"{"context_servers": {"a": {"source": "custom", "command": "x", "args": ["y"], "env": {}}}}"#,
+            r#"{"context_servers": {"a": {"source": "custom", "command": "/opt/tap line/tapline", "args": ["stdio", "--", "x", "y"], "env": {}}}}"#,
+        ),
+        (
+            r#"{"context_servers": {"a": {"command": {"path": "x", "args": ["y"], "env": null}, "settings": {}}}}"#,
+            r#"{"context_servers": {"a": {"command": {"path": "/opt/tap line/tapline", "args": ["stdio", "--", "x", "y"], "env": null}, "settings": {}}}}"#,
+        ),
+        // A command that is a list.
+        (
+            r#"{"mcp": {"a": {"type": "local", "command": ["x", "y"]}}}"#,
+            r#"{"mcp": {"a": {"type": "local", "command": ["/opt/tap line/tapline", "stdio", "--", "x", "y"]}}}"#,
+        ),
+        // The last of two members counts.
+        (
+            r#"{"mcpServers": {"a": {"command": "x", "args": []}, "a": {"command": "y", "command": "z", "args": ["1"]}}}"#,
+            r#"{"mcpServers": {"a": {"command": "x", "args": []}, "a": {"command": "y", "command": "/opt/tap line/tapline", "args": ["stdio", "--", "z", "1"]}}}"#,
+        ),
+        // Codex: under a header, with dots, in braces; with and without arguments.
+        (
+            "model = \"o\" # m\n\n[mcp_servers.a]\ncommand = 'npx' # the runner\nargs = [\"-y\", 'b']\n\n[mcp_servers.a.env]\nK = \"v\"\n",
+            "model = \"o\" # m\n\n[mcp_servers.a]\ncommand = \"/opt/tap line/tapline\" # the runner\nargs = [\"stdio\", \"--\", 'npx', \"-y\", 'b']\n\n[mcp_servers.a.env]\nK = \"v\"\n",
+        ),
+        (
+            "[mcp_servers.a]\r\n  command=\"x\" # why\r\n[other]\r\n",
+            "[mcp_servers.a]\r\n  args = [\"stdio\", \"--\", \"x\"]\r\n  command=\"/opt/tap line/tapline\" # why\r\n[other]\r\n",
+        ),
+        (
+            "mcp_servers.a.command = '''x'''",
+            "mcp_servers.a.args = [\"stdio\", \"--\", '''x''']\nmcp_servers.a.command = \"/opt/tap line/tapline\"",
+        ),
+        (
+            "[mcp_servers]\na = { command = \"x\", env = { B = \"c\" } }\nb = {command=\"y\",args=[ ]}\n",
+            "[mcp_servers]\na = { command = \"/opt/tap line/tapline\", args = [\"stdio\", \"--\", \"x\"], env = { B = \"c\" } }\nb = {command=\"/opt/tap line/tapline\",args=[\"stdio\", \"--\", \"y\" ]}\n",
+        ),
+        (
+            "[mcp_servers.\"a b\"]\nargs = [\n    # first\n    \"x\", # second\n]\ncommand = \"\"\"y\"\"\"\n",
+            "[mcp_servers.\"a b\"]\nargs = [\n    # first\n    \"stdio\",\n    \"--\",\n    \"\"\"y\"\"\",\n    \"x\", # second\n]\ncommand = \"/opt/tap line/tapline\"\n",
+        ),
+    ] {
+        assert_eq!(wrapped(text), expected);
+    }
+}
+
+#[test]
+fn an_address_becomes_a_command() {
+    for (text, expected) in [
+        (
+            r#"{"mcpServers": {"a": {"type": "http", "url": "http://h/mcp", "timeout": 3}}}"#,
+            r#"{"mcpServers": {"a": {"type": "stdio", "command": "/opt/tap line/tapline", "args": ["stdio", "--upstream", "http://h/mcp"], "timeout": 3}}}"#,
+        ),
+        (
+            "{\"mcpServers\": {\"a\": {\n  \"httpUrl\": \"http://h\",\n  \"headers\": {\"A\": \"b \\\"c\\\"\", \"D\": \"${E}\"},\n  \"trust\": true\n}}}",
+            "{\"mcpServers\": {\"a\": {\n  \"command\": \"/opt/tap line/tapline\",\n  \"args\": [\"stdio\", \"--upstream\", \"http://h\", \"--header\", \"A: b \\\"c\\\"\", \"--header\", \"D: ${E}\"],\n  \"trust\": true\n}}}",
+        ),
+        (
+            r#"{"mcpServers": {"a": {"headers": {"A": "b"}, "serverUrl": "http://h"}}}"#,
+            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--upstream", "http://h", "--header", "A: b"]}}}"#,
+        ),
+        (
+            "[mcp_servers.a]\nurl = 'http://h' # there\nenabled = true\n",
+            "[mcp_servers.a]\ncommand = \"/opt/tap line/tapline\"\nargs = [\"stdio\", \"--upstream\", 'http://h'] # there\nenabled = true\n",
+        ),
+        (
+            "mcp_servers.a = {url = \"http://h\", http_headers = {A = \"b\"}}",
+            "mcp_servers.a = {command = \"/opt/tap line/tapline\", args = [\"stdio\", \"--upstream\", \"http://h\", \"--header\", \"A: b\"]}",
+        ),
+    ] {
+        assert_eq!(wrapped(text), expected);
+    }
+}
+
+#[test]
+fn what_is_left_alone_says_why() {
+    let strict = Choice { remote: false, headers: false, ..all(&[]) };
+    let remote = Choice { headers: false, ..all(&[]) };
+    for (choice, text, why) in [
+        (strict, r#"{"mcpServers": {"a": {"url": "http://h"}}}"#, Why::Remote),
+        (
+            remote,
+            r#"{"mcpServers": {"a": {"url": "http://h", "headers": {"A": "b"}}}}"#,
+            Why::Headers("headers".to_owned()),
+        ),
+        (
+            all(&[]),
+            "[mcp_servers.a]\nurl = \"http://h\"\nbearer_token_env_var = \"T\"",
+            Why::Auth("bearer_token_env_var".to_owned()),
+        ),
+        (all(&[]), "[mcp_servers.a]\nurl = \"http://h\"\n[mcp_servers.a.http_headers]\nA = \"b\"", Why::Odd),
+        (all(&[]), r#"{"mcp": {"a": {"type": "remote", "url": "http://h"}}}"#, Why::Odd),
+        (all(&[]), r#"{"context_servers": {"a": {"source": "extension", "settings": {}}}}"#, Why::Unknown),
+        (all(&[]), r#"{"mcpServers": {"a": {"command": "npx -y x"}}}"#, Why::ShellLine),
+        (all(&[]), r#"{"mcpServers": {"a": {"command": "x", "args": "y"}}}"#, Why::Odd),
+        (all(&[]), r#"{"mcpServers": {"a": {"command": "/old/tapline", "args": ["stdio", "--", "x"]}}}"#, Why::Wrapped),
+        (
+            all(&[]),
+            r#"{"mcpServers": {"a": {"command": "C:\\t\\Tapline.exe", "args": ["stdio", "--upstream", "u"]}}}"#,
+            Why::Wrapped,
+        ),
+    ] {
+        let edit = wrap(source(text), choice).unwrap();
+        assert_eq!(edit.text, text);
+        assert_eq!(edit.skipped, [("a".to_owned(), why)]);
+    }
+}
+
+#[test]
+fn what_is_no_server_is_none() {
+    for text in [
+        "",
+        "{}",
+        "// nothing\n",
+        "[]",
+        r#"{"mcpServers": []}"#,
+        r#"{"mcpServers": {"a": 1, "b": {}, "c": {"command": 1}}}"#,
+        "# x\n",
+    ] {
+        let edit = wrap(Source { format: Format::Jsonc, ..source(text.trim_start_matches('#')) }, all(&[]));
+        let Ok(edit) = edit else { continue };
+        assert!(edit.changed.is_empty() && edit.skipped.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn chosen_servers_only() {
+    let text = r#"{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}}}"#;
+    let names = ["b".to_owned()];
+    let edit = wrap(source(text), all(&names)).unwrap();
+    assert_eq!(edit.changed.iter().map(Was::name).collect::<Vec<_>>(), ["b"]);
+    let listed = servers(source(&edit.text)).unwrap();
+    assert_eq!(
+        listed.iter().map(|server| (server.wrapped, &*server.summary)).collect::<Vec<_>>(),
+        [(false, "x"), (true, "y")]
+    );
+    let both = wrap(source(&edit.text), all(&[])).unwrap();
+    let was = [edit.changed, both.changed].concat();
+    let back = unwrap(source(&both.text), &names, &was).unwrap();
+    let listed = servers(source(&back.text)).unwrap();
+    assert_eq!(listed.iter().map(|server| server.wrapped).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn edits_made_meanwhile_stay() {
+    for (text, from, to, expected) in [
+        // Another argument, another option of tapline, a formatter, a new server.
+        (
+            r#"{"mcpServers": {"a": {"command": "x", "args": ["y"]}}}"#,
+            r#""y""#,
+            r#""z", "y""#,
+            r#"{"mcpServers": {"a": {"command": "x", "args": ["z", "y"]}}}"#,
+        ),
+        (
+            r#"{"mcpServers": {"a": {"command": "x"}}}"#,
+            r#""--""#,
+            r#""--tapes", "/t", "--""#,
+            r#"{"mcpServers": {"a": {"command": "x"}}}"#,
+        ),
+        (
+            r#"{"mcpServers": {"a": {"command": "x"}}}"#,
+            r#""x"]"#,
+            r#""x", "new"]"#,
+            r#"{"mcpServers": {"a": {"command": "x", "args": ["new"]}}}"#,
+        ),
+        (
+            r#"{"mcpServers": {"a": {"command": "x", "args": []}}}"#,
+            r#""x"]"#,
+            "\"x\" ,\n]",
+            "{\"mcpServers\": {\"a\": {\"command\": \"x\", \"args\": [\n]}}}",
+        ),
+        (
+            r#"{"mcpServers": {"a": {"command": "x"}}}"#,
+            "}}}",
+            r#"}, "b": {"command": "n"}}, "k": 1}"#,
+            r#"{"mcpServers": {"a": {"command": "x"}, "b": {"command": "n"}}, "k": 1}"#,
+        ),
+        (
+            "[mcp_servers.a]\ncommand = 'x'\n",
+            "command",
+            "# new\nenabled = true\ncommand",
+            "[mcp_servers.a]\n# new\nenabled = true\ncommand = 'x'\n",
+        ),
+        ("[mcp_servers.a]\nurl = 'u'\n", "[mcp", "k = 1\n[mcp", "k = 1\n[mcp_servers.a]\nurl = 'u'\n"),
+        (
+            r#"{"mcpServers": {"a": {"type": "sse", "url": "u", "headers": {"A": "b"}}}}"#,
+            r#""type""#,
+            r#""timeout": 3, "type""#,
+            r#"{"mcpServers": {"a": {"timeout": 3, "type": "sse", "url": "u", "headers": {"A": "b"}}}}"#,
+        ),
+    ] {
+        let edit = wrap(source(text), all(&[])).unwrap();
+        let edited = edit.text.replacen(from, to, 1);
+        assert_ne!(edited, edit.text);
+        let back = unwrap(source(&edited), &[], &edit.changed).unwrap();
+        assert_eq!(back.text, expected);
+    }
+}
+
+#[test]
+fn a_command_comes_back_without_any_memory_and_an_address_says_it_cannot() {
+    let text = r#"{"mcpServers": {"a": {"command": "x", "args": ["y"]}}}"#;
+    let edit = wrap(source(text), all(&[])).unwrap();
+    assert_eq!(unwrap(source(&edit.text), &[], &[]).unwrap().text, text);
+
+    let edit = wrap(source(r#"{"mcpServers": {"a": {"url": "http://h"}}}"#), all(&[])).unwrap();
+    let back = unwrap(source(&edit.text), &[], &[]).unwrap();
+    assert_eq!(back.text, edit.text);
+    assert_eq!(back.skipped, [("a".to_owned(), Why::Forgotten("http://h".to_owned()))]);
+}
+
+#[test]
+fn what_does_not_read_tells_where_and_changes_nothing() {
+    let misread = wrap(source("{\n \"mcpServers\": {,}\n}"), all(&[])).unwrap_err();
+    assert_eq!((misread.line, misread.column), (2, 17), "{misread}");
+}
+
+/// White space and comments that may stand anywhere between two tokens of JSON.
+fn space() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["", " ", "\n", "\r\n\t", "/* c */", " // é\n  ", "\n    ", "\u{9}"])
+        .prop_map(str::to_owned)
+}
+
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z@/-]{1,8}", any::<String>(), Just("--".to_owned()), Just("stdio".to_owned())]
+        .prop_map(|word| literal(&word))
+}
+
+fn toml_word() -> impl Strategy<Value = String> {
+    prop_oneof![word(), "'[a-z@/ \"\\\\-]{0,8}'", "\"\"\"\n?[a-z ]{1,8}\"\"\"", "'''[a-z]{1,8}'''"]
+}
+
+prop_compose! {
+    fn server()(
+        name in "[a-z]{1,6}", program in word(), args in prop::option::of(prop::collection::vec(word(), 0..4)),
+        spaces in prop::collection::vec(space(), 24), args_first in any::<bool>(), env in any::<bool>(), trailing in any::<bool>(),
+    ) -> String {
+        let mut spaces = spaces.into_iter().cycle();
+        let mut s = || spaces.next().unwrap_or_default();
+        let command = format!("{}\"command\"{}:{}{program}{}", s(), s(), s(), s());
+        let args = args.map(|args| {
+            let mut list = args.iter().map(|arg| format!("{}{arg}{}", s(), s())).collect::<Vec<_>>().join(",");
+            if trailing && !args.is_empty() {
+                list.push(',');
+            }
+            format!("{}\"args\":{}[{list}{}]{}", s(), s(), s(), s())
+        });
+        let mut members = vec![command];
+        members.extend(args);
+        if args_first {
+            members.reverse();
+        }
+        if env {
+            members.push(format!("\"env\":{{\"K\":{}\"v\"}}", s()));
+        }
+        format!("{}\"{name}\"{}:{{{}{}}}", s(), s(), members.join(","), s())
+    }
+}
+
+proptest! {
+    #[test]
+    fn wrapping_and_unwrapping_is_nothing(servers in prop::collection::vec(server(), 1..4), bom in any::<bool>()) {
+        let bom = if bom { "\u{feff}" } else { "" };
+        let text = format!("{bom}{{\"mcpServers\":{{{}}}}}", servers.join(","));
+        let edit = wrap(source(&text), all(&[])).unwrap();
+        prop_assert!(edit.skipped.iter().all(|(_, why)| *why == Why::ShellLine), "{:?}", edit.skipped);
+        let back = unwrap(source(&edit.text), &[], &edit.changed).unwrap();
+        prop_assert_eq!(&back.text, &text);
+        let without_entries: Vec<_> = edit.changed.iter().map(|was| Was { entry: None, ..was.clone() }).collect();
+        let back = unwrap(source(&edit.text), &[], &without_entries).unwrap();
+        prop_assert_eq!(back.text, text);
+        prop_assert!(wrap(source(&edit.text), all(&[])).unwrap().changed.is_empty());
+    }
+
+    #[test]
+    fn so_it_is_in_toml(
+        name in "[a-zA-Z0-9_-]{1,6}", program in toml_word(), args in prop::option::of(prop::collection::vec(toml_word(), 0..4)),
+        form in 0..4, eol in prop::sample::select(vec!["\n", "\r\n"]), note in prop::sample::select(vec!["", " # é"]), first in any::<bool>(),
+        gap in prop::sample::select(vec!["", " ", "\n  ", "\n\t# c\n\t"]),
+    ) {
+        let gap = gap.replace('\n', eol);
+        let args = args.map(|args| format!("args = [{}]", args.iter().map(|arg| format!("{gap}{arg}")).collect::<Vec<_>>().join(",")));
+        let mut members = [Some(format!("command = {program}")), args].into_iter().flatten().collect::<Vec<_>>();
+        if first {
+            members.reverse();
+        }
+        let text = match form {
+            0 => format!("[mcp_servers.{name}]{note}{eol}{}{note}{eol}[x]{eol}", members.join(&format!("{note}{eol}  "))),
+            1 => members.iter().map(|member| format!("mcp_servers.{name}.{member}{note}{eol}")).collect(),
+            2 => format!("[mcp_servers]{eol}{}", members.iter().map(|member| format!(" \"{name}\" . {member}{note}{eol}")).collect::<String>()),
+            _ => format!("{eol}mcp_servers = {{ {name} = {{{}}} }}", members.join(", ")),
+        };
+        let edit = wrap(Source { format: Format::Toml, ..source(&text) }, all(&[])).unwrap();
+        prop_assert_eq!(edit.changed.len() + edit.skipped.iter().filter(|(_, why)| *why == Why::ShellLine).count(), 1, "{:?}", edit.skipped);
+        let back = unwrap(Source { format: Format::Toml, ..source(&edit.text) }, &[], &edit.changed).unwrap();
+        prop_assert_eq!(back.text, text);
+    }
+
+    #[test]
+    fn any_text_is_edited_or_refused_without_panic(text in "[{}\\[\\]\",:/*# \n=.a-c\u{e9}]{0,40}") {
+        for format in [Format::Jsonc, Format::Toml] {
+            if let Ok(edit) = wrap(Source { format, ..source(&text) }, all(&[])) {
+                prop_assert_eq!(edit.changed.is_empty(), edit.text == text);
+            }
+        }
+    }
+}

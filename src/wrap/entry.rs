@@ -1,0 +1,142 @@
+//! What one server of a configuration is: how its client reaches it, and whether tapline is in between.
+
+use super::doc::{Doc, Member, Node};
+
+/// Keys under which clients write the address of a remote server.
+const URL_KEYS: [&str; 3] = ["url", "httpUrl", "serverUrl"];
+
+/// A server of a configuration, and where its entry stands.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<'d> {
+    /// The keys from the root to the entry; the last is the server's name.
+    pub(super) path: Vec<String>,
+    pub(super) node: &'d Node,
+    pub(super) way: Way<'d>,
+    /// tapline is in between already.
+    pub(super) wrapped: bool,
+}
+
+/// How a client reaches a server.
+#[derive(Clone, Debug)]
+pub(super) enum Way<'d> {
+    /// A program and its arguments, in the entry itself or in a table of its own (older Zed).
+    Command { holder: &'d Node, program: &'d Member, args: Option<&'d Member> },
+    /// Program and arguments in one list.
+    Words(&'d [Node]),
+    /// An address.
+    Remote(&'d Member),
+    /// Neither; the client finds it by itself, as Zed does with servers from extensions.
+    Unknown,
+}
+
+impl<'d> Entry<'d> {
+    fn new(path: Vec<String>, node: &'d Node, taplines: &[String]) -> Self {
+        let way = way(node);
+        let wrapped = wraps(&way, taplines);
+        Self { path, node, way, wrapped }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
+    }
+
+    /// How it reads for a person: the command line or the address, of a wrapped one what is behind tapline.
+    pub(super) fn summary(&self) -> String {
+        let words = words(&self.way);
+        let shown = if self.wrapped { behind(&words) } else { &words };
+        shown.join(" ")
+    }
+}
+
+/// The servers of a document that are in one of the containers, in the order of the text. A `*` in the path of a
+/// container stands for any key.
+pub(super) fn entries<'d>(doc: &'d Doc<'_>, containers: &[&[&str]], taplines: &[String]) -> Vec<Entry<'d>> {
+    let mut entries = Vec::new();
+    for container in containers {
+        descend(&doc.root, container, &mut Vec::new(), &mut |path, table| {
+            for member in table.members().unwrap_or_default() {
+                // Of members with the same name the last counts.
+                let counts = table.member(&member.key).is_some_and(|last| last.key_span == member.key_span);
+                if counts && is_server(&member.value) {
+                    let path = [path, std::slice::from_ref(&member.key)].concat();
+                    entries.push(Entry::new(path, &member.value, taplines));
+                }
+            }
+        });
+    }
+    entries
+}
+
+fn descend<'d>(node: &'d Node, keys: &[&str], path: &mut Vec<String>, found: &mut impl FnMut(&[String], &'d Node)) {
+    let Some((key, rest)) = keys.split_first() else {
+        return found(path, node);
+    };
+    let members = match *key {
+        "*" => node.members().unwrap_or_default(),
+        key => node.member(key).map(std::slice::from_ref).unwrap_or_default(),
+    };
+    for member in members {
+        path.push(member.key.clone());
+        descend(&member.value, rest, path, found);
+        path.pop();
+    }
+}
+
+/// Whether a member of a container is a server. Containers of unknown files may hold anything.
+fn is_server(node: &Node) -> bool {
+    !matches!(way(node), Way::Unknown) || ["source", "settings"].iter().any(|key| node.member(key).is_some())
+}
+
+fn way(entry: &Node) -> Way<'_> {
+    if let Some(command) = entry.member("command") {
+        if let Some(words) = command.value.list().filter(|words| !words.is_empty()) {
+            return Way::Words(words);
+        }
+        let (holder, program) = match command.value.member("path").or_else(|| command.value.member("command")) {
+            Some(program) => (&command.value, program),
+            None => (entry, command),
+        };
+        if program.value.text().is_some() {
+            return Way::Command { holder, program, args: holder.member("args") };
+        }
+    }
+    let url = URL_KEYS.iter().find_map(|key| entry.member(key)).filter(|url| url.value.text().is_some());
+    url.map_or(Way::Unknown, Way::Remote)
+}
+
+/// Program and arguments, or the address.
+fn words<'d>(way: &Way<'d>) -> Vec<&'d str> {
+    match way {
+        Way::Command { program, args, .. } => {
+            let args = args.and_then(|args| args.value.list()).unwrap_or_default();
+            std::iter::once(&program.value).chain(args).filter_map(Node::text).collect()
+        }
+        Way::Words(words) => words.iter().filter_map(Node::text).collect(),
+        Way::Remote(url) => url.value.text().into_iter().collect(),
+        Way::Unknown => Vec::new(),
+    }
+}
+
+/// What of a wrapped server's words is the server itself.
+fn behind<'a, 'w>(words: &'a [&'w str]) -> &'a [&'w str] {
+    let at = |word| words.iter().position(|candidate| *candidate == word);
+    match (at("--"), at("--upstream")) {
+        (Some(dashes), _) => &words[dashes + 1..],
+        (None, Some(option)) => words.get(option + 1..option + 2).unwrap_or_default(),
+        (None, None) => &[],
+    }
+}
+
+fn wraps(way: &Way<'_>, taplines: &[String]) -> bool {
+    if matches!(way, Way::Remote(_)) {
+        return false;
+    }
+    let words = words(way);
+    matches!(words[..], [program, "stdio", ..] if is_tapline(program, taplines)) && !behind(&words).is_empty()
+}
+
+/// Whether a program is tapline: one of those that are known to be, or one of that name from another time or place.
+fn is_tapline(program: &str, taplines: &[String]) -> bool {
+    let file = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    taplines.iter().any(|tapline| tapline == program) || file == "tapline" || file.eq_ignore_ascii_case("tapline.exe")
+}

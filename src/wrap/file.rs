@@ -1,0 +1,177 @@
+//! Reading a configuration file and putting another in its place, whole or not at all.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::doc::Misread;
+
+/// Why a file could not be read or written.
+#[derive(Debug, Error)]
+pub enum FileError {
+    #[error("there is no file `{}`", .0.display())]
+    Missing(PathBuf),
+    #[error("`{}` is no file", .0.display())]
+    NoFile(PathBuf),
+    #[error("{}: {why}; nothing was changed", .path.display())]
+    Unreadable { path: PathBuf, why: Misread },
+    #[error("`{}` is read-only; nothing was changed", .0.display())]
+    ReadOnly(PathBuf),
+    #[error("`{}` was changed by someone else just now; nothing was changed, try again", .0.display())]
+    Changed(PathBuf),
+    #[error("cannot {doing} `{}`: {source}", .path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl FileError {
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+/// A configuration file as it was read.
+#[derive(Debug)]
+pub struct Config {
+    /// The file itself, behind all links.
+    pub real: PathBuf,
+    pub text: String,
+    metadata: Metadata,
+}
+
+impl Config {
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let real = path.canonicalize().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => FileError::Missing(path.to_owned()),
+            _ => FileError::io("find", path)(error),
+        })?;
+        let metadata = real.metadata().map_err(FileError::io("read", path))?;
+        if !metadata.is_file() {
+            return Err(FileError::NoFile(path.to_owned()));
+        }
+        let bytes = std::fs::read(&real).map_err(FileError::io("read", path))?;
+        let text = String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))?;
+        Ok(Self { real, text, metadata })
+    }
+
+    /// A file that was made read-only is meant to stay, even where its directory would let us replace it.
+    pub fn check_writable(&self) -> Result<(), FileError> {
+        let readonly = self.metadata.permissions().readonly();
+        if readonly { Err(FileError::ReadOnly(self.real.clone())) } else { Ok(()) }
+    }
+
+    /// Puts `text` in the file's place. What someone else wrote since the file was read is not overwritten.
+    pub fn replace(&self, text: &str) -> Result<(), FileError> {
+        self.check_writable()?;
+        let now = std::fs::read(&self.real).map_err(FileError::io("read", &self.real))?;
+        if now != self.text.as_bytes() {
+            return Err(FileError::Changed(self.real.clone()));
+        }
+        write_whole(&self.real, text.as_bytes(), Some(&self.metadata)).map_err(FileError::io("write", &self.real))
+    }
+}
+
+fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> FileError {
+    let valid = error.utf8_error().valid_up_to();
+    let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
+    FileError::Unreadable { path: path.to_owned(), why: Misread::at(&before, valid, "the text is not UTF-8") }
+}
+
+/// Writes a file of which readers see all or nothing: with the owner and the permissions of the one it replaces, or for
+/// the user alone.
+pub(super) fn write_whole(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
+    let written = fill(&temporary, bytes, like).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // It may never have come to be; the error that counts is the first.
+        drop(std::fs::remove_file(&temporary));
+    }
+    written
+}
+
+fn fill(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+    let mut file = create(path)?;
+    file.write_all(bytes)?;
+    if let Some(like) = like {
+        keep_owner(path, like);
+        file.set_permissions(like.permissions())?;
+    }
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn create(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Run as root, a user's file stays the user's. Anyone else may only replace what is theirs.
+#[cfg(unix)]
+fn keep_owner(path: &Path, like: &Metadata) {
+    use std::os::unix::fs::MetadataExt as _;
+    drop(std::os::unix::fs::chown(path, Some(like.uid()), Some(like.gid())));
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &Path, _: &Metadata) {}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_permissions_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real.json"), dir.path().join("link.json"));
+        std::fs::write(&real, "{}").unwrap();
+        std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("real.json", &link).unwrap();
+        Config::read(&link).unwrap().replace("{\"a\": 1}").unwrap();
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), "{\"a\": 1}");
+        assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(names(dir.path()), ["link.json", "real.json"]);
+    }
+
+    #[test]
+    fn what_someone_else_wrote_or_protects_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.json");
+        std::fs::write(&path, "{}").unwrap();
+        let config = Config::read(&path).unwrap();
+        std::fs::write(&path, "{ }").unwrap();
+        assert!(matches!(config.replace("new"), Err(FileError::Changed(_))));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(matches!(Config::read(&path).unwrap().replace("new"), Err(FileError::ReadOnly(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{ }");
+        assert_eq!(names(dir.path()), ["c.json"]);
+    }
+
+    #[test]
+    fn what_is_no_text_says_where() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.json");
+        std::fs::write(&path, b"{\n \"\xc3\xa9\xff\"}").unwrap();
+        let error = Config::read(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2, column 4: the text is not UTF-8"), "{error}");
+        assert!(matches!(Config::read(dir.path()), Err(FileError::NoFile(_))));
+        assert!(matches!(Config::read(&dir.path().join("none")), Err(FileError::Missing(_))));
+    }
+}

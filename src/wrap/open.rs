@@ -1,0 +1,92 @@
+//! A configuration file together with what is kept of it.
+
+use super::backup::{Backup, Record, Store};
+use super::clients::ConfigFile;
+use super::doc::Misread;
+use super::edit::{self, Choice, Edit, Listed, Source, Was};
+use super::file::{Config, FileError};
+
+/// A file, read and understood.
+pub(super) struct Opened<'f> {
+    pub(super) file: &'f ConfigFile,
+    pub(super) config: Config,
+    pub(super) backup: Option<Backup>,
+    /// What tapline is called in it.
+    taplines: Vec<String>,
+    pub(super) servers: Vec<Listed>,
+}
+
+impl<'f> Opened<'f> {
+    /// Reads a file and what is kept of it. `tapline` is what tapline is called today.
+    pub(super) fn new(file: &'f ConfigFile, store: &Store, tapline: &str) -> Result<Self, FileError> {
+        let config = Config::read(&file.path)?;
+        let backup = store.load(&config.real)?;
+        let mut taplines = backup.as_ref().map_or_else(Vec::new, |backup| backup.record.programs.clone());
+        if !taplines.iter().any(|known| known == tapline) {
+            taplines.push(tapline.to_owned());
+        }
+        let mut opened = Self { file, config, backup, taplines, servers: Vec::new() };
+        opened.servers = edit::servers(opened.source()).map_err(|why| opened.unreadable(why))?;
+        Ok(opened)
+    }
+
+    fn unreadable(&self, why: Misread) -> FileError {
+        FileError::Unreadable { path: self.file.path.clone(), why }
+    }
+
+    /// The file with tapline in front of servers.
+    pub(super) fn wrapped(&self, choice: Choice<'_>) -> Result<Edit, FileError> {
+        edit::wrap(self.source(), choice).map_err(|why| self.unreadable(why))
+    }
+
+    fn source(&self) -> Source<'_> {
+        let ConfigFile { format, containers, .. } = *self.file;
+        Source { text: &self.config.text, format, containers, taplines: &self.taplines }
+    }
+
+    /// What is known of its servers from before they were wrapped.
+    fn was(&self) -> &[Was] {
+        self.backup.as_ref().map_or(&[], |backup| &backup.record.servers)
+    }
+
+    /// The copy, as long as nobody edited the file since.
+    fn untouched(&self) -> Option<&str> {
+        let backup = self.backup.as_ref()?;
+        (backup.record.wrapped == self.config.text).then_some(&backup.original)
+    }
+
+    /// Someone undid everything by other means.
+    pub(super) fn is_as_before(&self) -> bool {
+        self.backup.as_ref().is_some_and(|backup| backup.original == self.config.text)
+    }
+
+    /// The file as it would be had nothing been wrapped.
+    fn original(&self) -> String {
+        let unwrapped = || edit::unwrap(self.source(), &[], self.was()).map(|edit| edit.text);
+        self.untouched().map_or_else(|| unwrapped().unwrap_or_else(|_| self.config.text.clone()), str::to_owned)
+    }
+
+    /// The file without tapline in front of the named servers, or of any.
+    pub(super) fn unwrapped(&self, names: &[String]) -> Result<Edit, FileError> {
+        let wrapped = self.wrapped_in(&self.config.text);
+        let all = names.is_empty() || wrapped.iter().all(|was| names.iter().any(|name| name == was.name()));
+        match self.untouched() {
+            Some(original) if all => Ok(Edit { text: original.to_owned(), changed: wrapped, skipped: Vec::new() }),
+            _ => edit::unwrap(self.source(), names, self.was()).map_err(|why| self.unreadable(why)),
+        }
+    }
+
+    /// A backup to go with a new text.
+    pub(super) fn backup_for(&self, text: &str, servers: Vec<Was>) -> Backup {
+        let file = self.config.real.to_string_lossy().into_owned();
+        let record = Record { file, programs: self.taplines.clone(), wrapped: text.to_owned(), servers };
+        Backup { original: self.original(), record }
+    }
+
+    /// The servers that go through tapline in an edited text.
+    pub(super) fn wrapped_in(&self, text: &str) -> Vec<Was> {
+        let servers = edit::servers(Source { text, ..self.source() }).unwrap_or_default();
+        let wrapped = servers.into_iter().filter(|server| server.wrapped);
+        wrapped.map(|server| Was::known(self.was(), &server.path)).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! Servers at an address: from `url` to a command of tapline that reaches it, and back.
+
+use super::doc::{Doc, Member, Node, Splice, literal};
+use super::edit::{Choice, Why, assignment, gap, has_lines, without};
+
+/// Members that hold headers to send.
+const HEADERS: [&str; 2] = ["headers", "http_headers"];
+
+/// Members by which a client signs in; tapline cannot do that in its place.
+const AUTH: [&str; 8] = [
+    "auth",
+    "authProviderType",
+    "bearer_token_env_var",
+    "env_http_headers",
+    "headersHelper",
+    "oauth",
+    "oauth_resource",
+    "targetAudience",
+];
+
+/// Members that say how a client reaches a server, and what they say of an address.
+const KIND: [&str; 2] = ["type", "transport"];
+const REMOTE_KINDS: [&str; 6] = ["http", "sse", "streamable-http", "streamableHttp", "streamable_http", "streamable"];
+
+type Members = Vec<(String, String)>;
+
+/// The splices that turn an address into a command, and the members they changed.
+pub(super) fn route(
+    doc: &Doc<'_>,
+    entry: &Node,
+    url: &Member,
+    choice: Choice<'_>,
+) -> Result<(Vec<Splice>, Members), Why> {
+    if let Some(key) = AUTH.into_iter().find(|key| entry.member(key).is_some()) {
+        return Err(Why::Auth(key.to_owned()));
+    }
+    let headers = HEADERS.iter().find_map(|key| entry.member(key));
+    let mut args = vec![literal("stdio"), literal("--upstream"), doc.raw(&url.value.span).to_owned()];
+    let mut members = vec![kept(doc, url)];
+    let mut splices = Vec::new();
+    if let Some(headers) = headers.filter(|headers| headers.value.members().is_none_or(|all| !all.is_empty())) {
+        if !choice.headers {
+            return Err(Why::Headers(headers.key.clone()));
+        }
+        args.extend(header_args(doc, headers)?);
+        members.push(kept(doc, headers));
+        splices.push(without(doc, entry, headers));
+    }
+    for kind in KIND.iter().filter_map(|key| entry.member(key)) {
+        if !kind.value.text().is_some_and(|kind| REMOTE_KINDS.contains(&kind)) {
+            return Err(Why::Odd);
+        }
+        members.push(kept(doc, kind));
+        splices.push(Splice::replace(&kind.value.span, literal("stdio")));
+    }
+    let command = assignment(doc, url, "command", &literal(choice.tapline));
+    let args = assignment(doc, url, "args", &format!("[{}]", args.join(", ")));
+    splices.push(Splice::replace(&url.span(), format!("{command}{}{args}", between(doc, entry, url))));
+    Ok((splices, members))
+}
+
+/// A member as it is written.
+fn kept(doc: &Doc<'_>, member: &Member) -> (String, String) {
+    (member.key.clone(), doc.raw(&member.span()).to_owned())
+}
+
+fn header_args(doc: &Doc<'_>, headers: &Member) -> Result<Vec<String>, Why> {
+    let members = headers.value.members().filter(|_| doc.in_braces(&headers.value)).ok_or(Why::Odd)?;
+    let mut args = Vec::new();
+    for header in members {
+        let value = header.value.text().ok_or(Why::Odd)?;
+        args.extend([literal("--header"), literal(&format!("{}: {value}", header.key))]);
+    }
+    Ok(args)
+}
+
+/// What stands between two members of a table.
+fn between(doc: &Doc<'_>, table: &Node, member: &Member) -> String {
+    if has_lines(doc, table) {
+        let at = member.key_span.start;
+        format!("{}{}", doc.eol(at), doc.line_before(at))
+    } else {
+        format!(",{}", gap(doc, member))
+    }
+}
+
+/// The splices back, from the members as they were.
+pub(super) fn restore(
+    doc: &Doc<'_>,
+    entry: &Node,
+    program: &Member,
+    args: &Member,
+    members: &Members,
+) -> Result<Vec<Splice>, Why> {
+    let Some(((_, url), others)) = members.split_first() else {
+        return Err(Why::Forgotten(address(args)));
+    };
+    let mut back = url.clone();
+    let mut splices = Vec::new();
+    for (key, raw) in others {
+        match entry.member(key) {
+            Some(member) => splices.push(Splice::replace(&member.span(), raw.as_str())),
+            None => back.push_str(&format!("{}{raw}", between(doc, entry, program))),
+        }
+    }
+    if adjacent(entry, program, args) {
+        splices.push(Splice::replace(&(program.key_span.start..args.value.span.end), back));
+    } else {
+        splices.extend([Splice::replace(&program.span(), back), without(doc, entry, args)]);
+    }
+    Ok(splices)
+}
+
+/// Whether nothing stands between the two, as tapline wrote them.
+fn adjacent(entry: &Node, program: &Member, args: &Member) -> bool {
+    let between = program.value.span.end..args.key_span.start;
+    let mut others = entry.members().unwrap_or_default().iter();
+    program.value.span.end < args.key_span.start && !others.any(|other| between.contains(&other.key_span.start))
+}
+
+fn address(args: &Member) -> String {
+    let words: Vec<_> = args.value.list().unwrap_or_default().iter().filter_map(Node::text).collect();
+    let option = words.iter().position(|word| *word == "--upstream");
+    option.and_then(|option| words.get(option + 1)).copied().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,256 @@
+//! `tapline stdio`: the real binary where a client would launch the server, between pipes.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tapline::demo::server::{Scenario, ServerOptions, serve};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Life, binary, soon, tapline_binary};
+
+/// A launched server that is really tapline, as its client has it.
+struct Launched {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Launched {
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_as(Command::from(binary::command()), arguments)
+    }
+
+    fn start_as(mut command: Command, arguments: &[&str]) -> Self {
+        command.args(["stdio", "--no-record"]).args(arguments).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, input, output }
+    }
+
+    fn script(script: &str) -> Self {
+        Self::start(&["--", "sh", "-c", script])
+    }
+
+    async fn say(&mut self, line: &[u8]) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(line).await.unwrap();
+        input.flush().await.unwrap();
+    }
+
+    async fn tell(&mut self, message: &Value) {
+        self.say(format!("{message}\n").as_bytes()).await;
+    }
+
+    async fn line(&mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        soon("a line", self.output.read_until(b'\n', &mut line)).await.unwrap();
+        line
+    }
+
+    async fn message(&mut self) -> Value {
+        serde_json::from_slice(&self.line().await).unwrap()
+    }
+
+    /// Everything up to the reply to this id, that last.
+    async fn until_reply(&mut self, id: u32) -> Vec<Value> {
+        let mut heard = Vec::new();
+        loop {
+            let message = self.message().await;
+            let is_reply = message["id"] == id && message.get("method").is_none();
+            heard.push(message);
+            if is_reply {
+                return heard;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Closes stdin and waits: the exit status, the rest of stdout, and stderr.
+    async fn leave(mut self) -> (Option<i32>, Vec<u8>, Vec<u8>) {
+        drop(self.input.take());
+        self.end().await
+    }
+
+    async fn end(mut self) -> (Option<i32>, Vec<u8>, Vec<u8>) {
+        let (mut rest, mut errors) = (Vec::new(), Vec::new());
+        let mut stderr = self.child.stderr.take().unwrap();
+        let all = async { tokio::try_join!(self.output.read_to_end(&mut rest), stderr.read_to_end(&mut errors)) };
+        soon("the end of its output", all).await.unwrap();
+        let status = soon("its end", self.child.wait()).await.unwrap();
+        (status.code(), rest, errors)
+    }
+}
+
+fn request(id: u32, method: &str, params: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+fn initialize() -> Value {
+    let client = json!({"name": "launcher", "version": "1"});
+    request(
+        0,
+        "initialize",
+        &json!({"protocolVersion": "2025-11-25", "capabilities": {"sampling": {}}, "clientInfo": client}),
+    )
+}
+
+#[tokio::test]
+async fn every_byte_passes_both_ways() {
+    let deep = format!("{{\"id\":1,\"method\":\"x\",\"params\":{}1{}}}\n", "[".repeat(200), "]".repeat(200));
+    let large = format!("{{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"x\",\"params\":\"{}\"}}\n", "x".repeat(20 << 20));
+    let mut launched = Launched::script("exec cat");
+    for line in [
+        &br#"{"jsonrpc":"2.0","id":123456789012345678901234567890,"method":"x","params":{"n":1.10,"e":1e2}}
+"#[..],
+        b"{\"id\":1,\"id\":2,\"method\":\"a\",\"method\":\"b\"}\n",
+        b"{\"id\":\"\\ud83d\",\"method\":\"\\ud83d\"}\n",
+        b"\xef\xbb\xbf{\"id\":null,\"method\":\"x\"}\r\n",
+        b"  [{\"id\":1,\"method\":\"x\"},7]\t\n",
+        b"Content-Length: 12\r\n",
+        b"\r\n",
+        b"\n",
+        b"\xff\xfe not UTF-8 \x00\n",
+        deep.as_bytes(),
+        large.as_bytes(),
+    ] {
+        launched.say(line).await;
+        let back = launched.line().await;
+        assert!(back == line, "{:?}", String::from_utf8_lossy(&back[..back.len().min(200)]));
+    }
+    launched.say(b"no line end").await;
+    assert_eq!(launched.leave().await, (Some(0), b"no line end".to_vec(), vec![]));
+}
+
+#[tokio::test]
+async fn stdin_at_its_end_closes_the_servers_and_its_last_words_and_status_are_ours() {
+    let launched = Launched::script("cat >/dev/null; echo '{\"late\":1}'; printf 'a\\377b' >&2; exit 7");
+    let (status, rest, errors) = launched.leave().await;
+    assert_eq!((status, rest.as_slice(), errors.as_slice()), (Some(7), &b"{\"late\":1}\n"[..], &b"a\xffb"[..]));
+}
+
+#[tokio::test]
+async fn a_server_that_ends_ends_us_though_the_client_stays() {
+    let launched = Launched::script("echo why >&2; exit 4");
+    let (status, _, errors) = launched.end().await;
+    assert_eq!((status, errors.as_slice()), (Some(4), &b"why\n"[..]));
+}
+
+#[tokio::test]
+async fn signals_are_the_servers_to_answer() {
+    for (name, status) in [("TERM", 9), ("INT", 8)] {
+        let script = "trap 'exit 9' TERM; trap 'exit 8' INT; echo ready; while :; do read -r line || exit 1; done";
+        let mut launched = Launched::script(script);
+        assert_eq!(launched.line().await, b"ready\n");
+        launched.signal(name);
+        // The shell looks at its traps between two lines.
+        launched.say(b"\n").await;
+        let (ended, ..) = launched.end().await;
+        assert_eq!(ended, Some(status), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_there_is_told_on_stderr() {
+    let (status, rest, errors) = Launched::start(&["--", "there-is-no-such-command"]).end().await;
+    assert_eq!((status, rest), (Some(1), vec![]));
+    let errors = String::from_utf8(errors).unwrap();
+    assert!(errors.starts_with("tapline: cannot start `there-is-no-such-command`"), "{errors}");
+}
+
+#[tokio::test]
+async fn the_little_environment_of_a_client_is_enough_and_goes_on_whole() {
+    let mut command = Command::new(tapline_binary());
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent").env("OWN", "yes");
+    let mut launched = Launched::start_as(command, &["--", "sh", "-c", "echo $OWN $HOME; cat"]);
+    assert_eq!(launched.line().await, b"yes /nonexistent\n");
+    assert_eq!(launched.leave().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn the_same_command_may_be_launched_twice_at_once() {
+    let (mut probe, mut real) = (Launched::script("exec cat"), Launched::script("exec cat"));
+    for launched in [&mut real, &mut probe] {
+        launched.say(b"{}\n").await;
+        assert_eq!(launched.line().await, b"{}\n");
+    }
+    assert_eq!(probe.leave().await.0, Some(0));
+    real.say(b"[]\n").await;
+    assert_eq!(real.line().await, b"[]\n");
+}
+
+#[tokio::test]
+async fn a_kill_takes_the_server_along() {
+    let life = Life::new();
+    let mut launched = Launched::script(&format!("{}echo ready; sleep 1000", life.line()));
+    assert_eq!(launched.line().await, b"ready\n");
+    launched.signal("KILL");
+    life.ended().await;
+}
+
+async fn demo_server() -> (String, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(
+        listener,
+        ServerOptions { scenario: Scenario::Original, ..ServerOptions::default() },
+        stop.clone(),
+    ));
+    (url, stop)
+}
+
+#[tokio::test]
+async fn an_http_server_behind_it_is_a_server_with_pipes_to_the_client() {
+    let (url, _stop) = demo_server().await;
+    let mut launched = Launched::start(&["--upstream", &url]);
+    launched.tell(&initialize()).await;
+    let reply = launched.message().await;
+    assert_eq!(reply["result"]["serverInfo"]["name"], "tapline-demo");
+    launched.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+
+    launched.tell(&request(1, "tools/list", &json!({}))).await;
+    assert!(launched.message().await["result"]["tools"].as_array().unwrap().len() > 3);
+
+    let progress = json!({"name": "index_documents", "arguments": {}, "_meta": {"progressToken": "p"}});
+    launched.tell(&request(2, "tools/call", &progress)).await;
+    let heard = launched.until_reply(2).await;
+    let steps = heard.iter().filter(|message| message["method"] == "notifications/progress").count();
+    assert!(steps >= 3 && heard.last().unwrap()["result"].is_object(), "{heard:?}");
+
+    let summarize = json!({"name": "summarize", "arguments": {"path": "/trips/lisbon.md"}});
+    launched.tell(&request(3, "tools/call", &summarize)).await;
+    // What changed with the call before is told on another stream, which may be later.
+    let mut question = launched.message().await;
+    if question["method"] == "notifications/resources/list_changed" {
+        question = launched.message().await;
+    }
+    assert_eq!(question["method"], "sampling/createMessage");
+    let answer = json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": "short"}});
+    launched.tell(&json!({"jsonrpc": "2.0", "id": question["id"], "result": answer})).await;
+    let heard = launched.until_reply(3).await;
+    assert!(heard.last().unwrap().to_string().contains("short"), "{heard:?}");
+
+    let (status, rest, errors) = launched.leave().await;
+    assert_eq!((status, rest, errors), (Some(0), vec![], vec![]));
+}
+
+#[tokio::test]
+async fn an_http_server_that_is_not_there_is_an_error_for_the_request() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", free.local_addr().unwrap());
+    drop(free);
+    let mut launched = Launched::start(&["--upstream", &url]);
+    launched.tell(&initialize()).await;
+    let reply = launched.message().await;
+    assert_eq!((&reply["id"], &reply["error"]["code"]), (&json!(0), &json!(-31000)), "{reply}");
+    assert!(reply["error"]["message"].as_str().unwrap().contains(&url), "{reply}");
+    assert_eq!(launched.leave().await.0, Some(0));
+}
