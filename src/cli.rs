@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
@@ -212,7 +213,7 @@ pub struct ControlArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", env = "TAPLINE_CONTROL")]
     pub control: SocketAddr,
     /// Let nobody watch or command this tapline from elsewhere
-    #[arg(long, conflicts_with_all = ["control", "name"], env = "TAPLINE_NO_CONTROL")]
+    #[arg(long, env = "TAPLINE_NO_CONTROL", value_parser = FalseyValueParser::new())]
     pub no_control: bool,
     /// What `tapline attach` calls it [default: after the upstream]
     #[arg(long, value_name = "NAME", env = "TAPLINE_NAME")]
@@ -225,7 +226,7 @@ pub struct AttachArgs {
     #[arg(value_name = "PID|NAME|ADDRESS")]
     pub target: Option<String>,
     /// Token of an address that is not this user's
-    #[arg(long, value_name = "TOKEN", env = "TAPLINE_TOKEN", hide_env_values = true, requires = "target")]
+    #[arg(long, value_name = "TOKEN", env = "TAPLINE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// No screen: one line a message on stderr (also when stdout is no terminal)
     #[arg(long, env = "TAPLINE_HEADLESS")]

@@ -73,6 +73,6 @@ pub(crate) fn command() -> std::process::Command {
             command.env_remove(name);
         }
     }
-    command.env("HOME", "/nonexistent").env_remove("XDG_DATA_HOME").env("TAPLINE_NO_CONTROL", "true");
+    command.env("HOME", "/nonexistent").env_remove("XDG_DATA_HOME").env("TAPLINE_NO_CONTROL", "1");
     command
 }

@@ -30,7 +30,7 @@ impl Terminal {
     }
 
     pub(crate) fn sized(arguments: &[&str], rows: u16, cols: u16) -> Self {
-        Self::open(arguments, &[("TAPLINE_NO_CONTROL", "true")], rows, cols)
+        Self::open(arguments, &[("TAPLINE_NO_CONTROL", "1")], rows, cols)
     }
 
     /// With an environment of the test's choice.
