@@ -12,8 +12,9 @@ use crate::control::client::Remote;
 use crate::control::hub::{Ending, Hub, Watch};
 use crate::control::merge::About;
 use crate::control::registry::{Entry, Registry};
-use crate::program::{Failure, Screen, Signals, print_journal, say, screen_settings};
+use crate::program::{Failure, say};
 use crate::ui;
+use crate::watch::{Screen, Signals, print_journal, screen_settings};
 
 /// Watches until the operator leaves, or the one tapline that was named ends.
 pub(crate) async fn run(args: AttachArgs) -> Result<ExitCode, Failure> {

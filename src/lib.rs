@@ -21,4 +21,5 @@ pub mod sse;
 pub mod tape;
 pub mod ui;
 pub mod upstream;
+mod watch;
 pub mod wrap;

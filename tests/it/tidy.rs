@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 24] = [
+const IMPORTS: [(&str, &str); 25] = [
     ("message", ""),
     ("envelope", "message"),
     ("event", "envelope message filter"),
@@ -19,7 +19,8 @@ const IMPORTS: [(&str, &str); 24] = [
     ("proxy", "envelope event filter headers intercept journal message sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape"),
-    ("attach", "cli control program ui"),
+    ("attach", "cli control program ui watch"),
+    ("watch", "cli event headless journal program ui"),
     ("logging", ""),
     ("ui", "envelope event filter message"),
     ("demo", "*"),
