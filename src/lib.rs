@@ -19,6 +19,7 @@ pub mod proxy;
 pub mod replay;
 pub mod sse;
 pub mod tape;
+pub mod text;
 pub mod ui;
 pub mod upstream;
 mod watch;

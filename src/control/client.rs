@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 use super::registry::Entry;
 use super::{FEED_HEADER, Token, Told};
 use crate::event::Command;
+use crate::text;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest line that is believed to be one: a tapline tells no larger message than it forwards.
@@ -112,7 +113,9 @@ impl Remote {
             return Ok(response);
         }
         let text = response.text().await.unwrap_or_default();
-        let why = text.trim().strip_prefix("tapline: ");
+        // Whatever listens there, its words are printed to a terminal.
+        let text = text::sanitize(text.trim());
+        let why = text.strip_prefix("tapline: ");
         Err(match (status, why) {
             (_, None) => ClientError::NotTapline { address },
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(why)) => {

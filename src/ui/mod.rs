@@ -36,7 +36,6 @@ mod keys;
 mod layout;
 mod model;
 mod term;
-pub mod text;
 mod theme;
 mod view;
 
@@ -264,7 +263,7 @@ impl<B: Backend> Run<'_, B> {
                 Effect::Command(command) => (self.screen.commands)(command),
                 Effect::Exit(exit) => return Ok(Some(exit)),
                 Effect::Copy(text) => match self.screen.desk.copy(&text) {
-                    Ok(()) => self.model.say(format!("{} copied", text::size(text.len() as u64))),
+                    Ok(()) => self.model.say(format!("{} copied", crate::text::size(text.len() as u64))),
                     Err(error) => self.model.warn(format!("not copied: {error}")),
                 },
                 Effect::EditOutside(text) => {

@@ -8,10 +8,10 @@ use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, st
 use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::message::Kind;
+use crate::text;
 use crate::ui::model::rows::{Row, RowState};
 use crate::ui::model::tapes::tape_title;
 use crate::ui::model::{Model, Pane, age};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 /// Widths of the columns, from the room there is.

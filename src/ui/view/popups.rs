@@ -7,13 +7,13 @@ use ratatui::text::{Line, Span};
 use super::bar::hint_spans;
 use super::parts::{cell, cursor_row, grouped, popup, put, right, short, styled};
 use super::sessions::began;
+use crate::text;
 use crate::ui::keys::hints;
 use crate::ui::layout::{centered, pager as pager_area};
 use crate::ui::model::Model;
 use crate::ui::model::popup::{Ask, Pager, Popup, Prefix};
 use crate::ui::model::sessions::Seat;
 use crate::ui::model::tapes::Place;
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 /// The keys that may follow, in the lower right corner, where they hide least.
