@@ -73,11 +73,13 @@ pub struct Settings {
     pub zone: TimeZone,
     /// Bytes of messages that are kept in the list; the oldest leave it first.
     pub memory: usize,
+    /// The core runs on when the screen has ended.
+    pub attached: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { mono: false, ascii: false, on_quit: None, zone: TimeZone::system(), memory: 256 << 20 }
+        Self { mono: false, ascii: false, on_quit: None, zone: TimeZone::system(), memory: 256 << 20, attached: false }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 23] = [
+const IMPORTS: [(&str, &str); 26] = [
     ("message", ""),
     ("text", ""),
     ("envelope", "message"),
@@ -19,6 +19,9 @@ const IMPORTS: [(&str, &str); 23] = [
     ("upstream", "envelope message sse"),
     ("proxy", "envelope event filter headers intercept journal message sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
+    ("control", "envelope event intercept journal message proxy tape text"),
+    ("attach", "cli control program ui watch"),
+    ("watch", "cli event headless journal program ui"),
     ("logging", ""),
     ("ui", "envelope event filter message text"),
     ("demo", "*"),

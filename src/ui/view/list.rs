@@ -107,7 +107,8 @@ fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if rows.len() > 0 {
         return put(frame, area, 1, styled(model, Role::Dim, " no message passes the filter"));
     }
-    let front = model.facts.front.as_ref();
+    // Of several front doors, or none over HTTP, there is no address to give.
+    let front = model.facts.front.as_ref().filter(|(url, _)| url.contains("://"));
     let lines = [
         " nothing has passed yet".to_owned(),
         front.map(|(url, _)| format!(" point a client at {url}")).unwrap_or_default(),

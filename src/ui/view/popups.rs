@@ -72,11 +72,15 @@ pub(super) fn draw_ask(model: &Model, ask: Ask, frame: &mut Frame<'_>, body: Rec
     let held = model.facts.held.len();
     let (messages, them) = if held == 1 { ("message is", "it") } else { ("messages are", "them") };
     let question = match ask {
+        Ask::Quit if model.settings.attached => {
+            format!("{held} {messages} held; tapline runs on. What becomes of {them}?")
+        }
         Ask::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
         Ask::ForwardAll => format!("Send all {held} held messages on?"),
         Ask::HoldOff => format!("Hold goes off, and {held} {messages} held. What becomes of {them}?"),
     };
     let title = match ask {
+        Ask::Quit if model.settings.attached => "Detach",
         Ask::Quit => "Quit",
         Ask::ForwardAll => "Forward all",
         Ask::HoldOff => "Hold off",

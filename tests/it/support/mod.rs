@@ -7,6 +7,7 @@ mod client;
 mod life;
 mod rig;
 mod server;
+pub(crate) mod terminal;
 mod wire;
 
 use std::time::Duration;
