@@ -184,7 +184,7 @@ pub struct StdioArgs {
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     /// No screen: one line a message on stderr (also when stdout is no terminal)
-    #[arg(long, env = "TAPLINE_HEADLESS")]
+    #[arg(long, env = "TAPLINE_HEADLESS", value_parser = FalseyValueParser::new())]
     pub headless: bool,
     /// Form of the headless lines
     #[arg(long, value_name = "FORM", default_value = "text", env = "TAPLINE_LOG_FORMAT")]
@@ -202,7 +202,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "WHAT", env = "TAPLINE_ON_QUIT")]
     pub on_quit: Option<OnQuitArg>,
     /// Draw with ASCII characters only
-    #[arg(long, env = "TAPLINE_ASCII")]
+    #[arg(long, env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: bool,
 }
 
@@ -229,13 +229,13 @@ pub struct AttachArgs {
     #[arg(long, value_name = "TOKEN", env = "TAPLINE_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// No screen: one line a message on stderr (also when stdout is no terminal)
-    #[arg(long, env = "TAPLINE_HEADLESS")]
+    #[arg(long, env = "TAPLINE_HEADLESS", value_parser = FalseyValueParser::new())]
     pub headless: bool,
     /// Form of the headless lines
     #[arg(long, value_name = "FORM", default_value = "text", env = "TAPLINE_LOG_FORMAT")]
     pub log_format: LogFormat,
     /// Draw with ASCII characters only
-    #[arg(long, env = "TAPLINE_ASCII")]
+    #[arg(long, env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: bool,
 }
 
