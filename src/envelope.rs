@@ -154,6 +154,21 @@ pub enum Outcome {
     Abandoned,
 }
 
+impl Outcome {
+    /// One word for a log; nothing for what went on as it came.
+    pub fn word(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Forwarded => return None,
+            Self::Edited(_) => "edited",
+            Self::Blocked(_) => "blocked",
+            Self::Dropped(_) => "dropped",
+            Self::Injected(_) => "injected",
+            Self::Withheld => "withheld",
+            Self::Abandoned => "abandoned",
+        })
+    }
+}
+
 /// One message that passed, and everything known of it at that moment.
 #[derive(Clone, Debug)]
 pub struct Envelope {
@@ -172,6 +187,9 @@ pub struct Envelope {
     pub held: Option<u64>,
     /// Of a reply: the request it answers.
     pub reply_to: Option<ReplyTo>,
+    /// The request that began the operation this message goes on with: a call sent again with the input it asked for, a
+    /// question for a task.
+    pub part_of: Option<Seq>,
 }
 
 /// The request that a reply answers.
@@ -263,6 +281,7 @@ impl Envelope {
             outcome: take(&mut members, "verdict")?.unwrap_or_default(),
             held: take(&mut members, "held")?,
             reply_to,
+            part_of: take(&mut members, "of")?,
         };
         let unknown = members.into_iter().map(|(key, value)| (key.into_owned(), value.to_owned()));
         Ok((envelope, unknown.collect()))

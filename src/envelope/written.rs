@@ -88,6 +88,7 @@ impl Envelope {
         }
         line.maybe("re", self.reply_to.as_ref().map(|to| to.seq));
         line.maybe("dt", self.reply_to.as_ref().map(|to| to.took));
+        line.maybe("of", self.part_of);
         line.maybe("status", self.transport.status);
         if !headers.is_empty() {
             line.raw("headers", headers);

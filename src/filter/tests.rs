@@ -19,6 +19,7 @@ fn message(json: &str) -> Envelope {
         outcome: Outcome::Forwarded,
         held: None,
         reply_to: None,
+        part_of: None,
     }
 }
 

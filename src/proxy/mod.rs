@@ -6,6 +6,7 @@ mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
+mod operations;
 pub mod pipe;
 mod pump;
 mod relay;
@@ -29,7 +30,7 @@ use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::message::{Kind, Message};
-use session::LiveSession;
+use session::{LiveSession, Place};
 
 /// What all sessions share.
 pub struct Proxy {
@@ -138,13 +139,15 @@ impl Proxy {
     fn envelope(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Envelope {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
         let at = session.elapsed();
+        let Place { reply_to, part_of } = session.place(seq, at, arrival.direction, &arrival.message);
         Envelope {
             seq,
             session: session.id(),
             at,
             direction: arrival.direction,
             transport: arrival.transport,
-            reply_to: session.pair(seq, at, arrival.direction, &arrival.message),
+            reply_to,
+            part_of,
             message: arrival.message,
             original: None,
             outcome: match arrival.injected {

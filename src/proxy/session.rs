@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::Stop;
+use super::operations::Operations;
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::{Id, Kind, Message};
@@ -27,6 +28,7 @@ pub struct LiveSession {
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
     open: Mutex<HashMap<(Direction, Id), Open>>,
+    operations: Mutex<Operations>,
     closed: CancellationToken,
 }
 
@@ -35,6 +37,15 @@ struct Open {
     seq: Seq,
     at: u64,
     subject: Arc<Subject>,
+    /// The request that its operation began with, itself as a rule.
+    began: Seq,
+}
+
+/// Where a message stands among the others.
+#[derive(Default)]
+pub(super) struct Place {
+    pub(super) reply_to: Option<ReplyTo>,
+    pub(super) part_of: Option<Seq>,
 }
 
 impl LiveSession {
@@ -59,6 +70,7 @@ impl LiveSession {
             info: Mutex::new(info),
             settled: AtomicBool::new(false),
             open: Mutex::default(),
+            operations: Mutex::default(),
             closed: stop.listening.child_token(),
         })
     }
@@ -88,23 +100,30 @@ impl LiveSession {
 
     /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
     /// direction in its own space (mcp-wire.md §3, identifiers).
-    pub(super) fn pair(&self, seq: Seq, at: u64, direction: Direction, message: &Message) -> Option<ReplyTo> {
-        let id = message.id()?;
+    pub(super) fn place(&self, seq: Seq, at: u64, direction: Direction, message: &Message) -> Place {
+        let Some(id) = message.id() else { return Place::default() };
         match message.kind() {
             Kind::Request => {
                 let subject = message.head().subject.clone().unwrap_or_default();
+                let part_of = self.operations.lock().began(message);
                 let mut open = self.open.lock();
                 if open.len() >= MOST_OPEN {
                     open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
                 }
-                open.insert((direction, id.clone()), Open { seq, at, subject });
-                None
+                open.insert((direction, id.clone()), Open { seq, at, subject, began: part_of.unwrap_or(seq) });
+                Place { reply_to: None, part_of }
             }
             kind if kind.is_reply() => {
-                let request = self.open.lock().remove(&(direction.reverse(), id.clone()))?;
-                Some(ReplyTo { seq: request.seq, took: at.saturating_sub(request.at), subject: request.subject })
+                let Some(request) = self.open.lock().remove(&(direction.reverse(), id.clone())) else {
+                    return Place::default();
+                };
+                let Open { seq, subject, began, .. } = request;
+                self.operations.lock().note(message, began, (&subject.method, subject.name.as_deref()));
+                let took = at.saturating_sub(request.at);
+                let part_of = (began != seq).then_some(began);
+                Place { reply_to: Some(ReplyTo { seq, took, subject }), part_of }
             }
-            _ => None,
+            _ => Place::default(),
         }
     }
 

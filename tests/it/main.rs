@@ -3,6 +3,7 @@
 
 mod support;
 
+mod attach;
 mod bad_input;
 mod bytes;
 mod carriers;

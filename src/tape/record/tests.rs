@@ -43,6 +43,7 @@ pub(crate) fn envelope(session: &Session, seq: u64, raw: impl Into<bytes::Bytes>
         outcome: Outcome::Forwarded,
         held: None,
         reply_to: None,
+        part_of: None,
     }
 }
 

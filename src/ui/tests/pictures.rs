@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::rig::{Rig, World, busy, busy_with, held, tapes};
+use super::rig::{Rig, World, busy, busy_with, held, tapes, text_result};
 use crate::envelope::{Author, Outcome, Seq};
 use crate::event::{Difference, Event, Level, LogLine, ReplayEvent, StepReport, StepVerdict, Ticket};
 use crate::ui::Settings;
@@ -225,4 +225,24 @@ pub(super) fn replay() -> Vec<ReplayEvent> {
         ReplayEvent::Step(skipped),
         ReplayEvent::Step(step(5, "tools/call", Some("git_log"), StepVerdict::Pass, 1180, 1134)),
     ]
+}
+
+#[test]
+fn an_operation_of_several_rounds_is_told_as_one() {
+    let mut rig = Rig::new(120, 36);
+    let mut world = World::new();
+    let call = world.call(1, 1, "book", "{}");
+    let asks = r#""result":{"resultType":"input_required","inputRequests":{"date":{},"seat":{}},"requestState":"s"}"#;
+    let question = world.reply(&call, 5, asks);
+    let mut again = world.call(1, 2, "book", r#"{"day":1}"#);
+    again.part_of = Some(call.seq);
+    let mut done = world.reply(&again, 7, &text_result("booked"));
+    done.part_of = Some(call.seq);
+    for envelope in [call, question, again, done] {
+        rig.hear(Event::Passed(Arc::new(envelope)));
+    }
+    let picture = rig.picture();
+    for expected in ["asks for date, seat", "of #1187: {", "goes on with #1187"] {
+        assert!(picture.contains(expected), "no `{expected}` in\n{picture}");
+    }
 }

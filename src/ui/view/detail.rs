@@ -8,12 +8,12 @@ use super::parts::{cell, cursor_line, pane, put, short, styled};
 use super::status::duration;
 use crate::envelope::{Envelope, Outcome};
 use crate::message::Kind;
+use crate::text;
 use crate::ui::diff::{DiffLine, Sign};
 use crate::ui::json::{JsonCell, JsonRow};
 use crate::ui::model::detail::Content;
 use crate::ui::model::facts::outcome_words;
 use crate::ui::model::{Model, Pane};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
@@ -49,6 +49,7 @@ fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
     parts.extend(envelope.message.head().flaw.as_ref().map(ToString::to_string));
     parts.extend(envelope.message.id().map(|id| format!("id {}", id.display())));
     parts.extend(envelope.reply_to.as_ref().map(|to| duration(to.took)));
+    parts.extend(envelope.part_of.map(|began| format!("goes on with {began}")));
     parts.push(text::size(envelope.message.raw().len() as u64));
     let seat = model.facts.sessions.get(envelope.session);
     parts.extend(seat.map(|seat| seat.title().to_owned()));

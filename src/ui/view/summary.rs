@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::envelope::Envelope;
 use crate::message::{Kind, Message};
-use crate::ui::text;
+use crate::text;
 
 /// Beyond this a message is not read for its row: rows are drawn many times a second.
 const LARGE: usize = 64 * 1024;
@@ -18,6 +18,14 @@ pub(super) const FAILED: &str = "failed: ";
 
 /// Not sanitized: whoever draws it does that.
 pub(super) fn summary(envelope: &Envelope) -> String {
+    let gist = gist(envelope);
+    match envelope.part_of {
+        Some(began) => format!("of {began}: {gist}"),
+        None => gist,
+    }
+}
+
+fn gist(envelope: &Envelope) -> String {
     let message = &envelope.message;
     let head = message.head();
     match head.kind {
@@ -95,6 +103,12 @@ fn notification(message: &Message) -> String {
 
 fn result_gist(envelope: &Envelope, result: &str) -> String {
     let members = members(result);
+    match members.get("resultType").map(|raw| plain(raw)).as_deref() {
+        // Multi-round-trip requests and the tasks extension, both of revision 2026-07-28.
+        Some("input_required") => return format!("asks for {}", keys_of(members.get("inputRequests").copied())),
+        Some("task") => return format!("task {}", members.get("taskId").map(|raw| plain(raw)).unwrap_or_default()),
+        _ => {}
+    }
     for list in ["tools", "resources", "resourceTemplates", "prompts", "contents", "messages"] {
         if let Some(count) = members.get(list).and_then(|raw| count(raw)) {
             return plural(count, list);
@@ -112,6 +126,11 @@ fn result_gist(envelope: &Envelope, result: &str) -> String {
         }
         _ => result.to_owned(),
     }
+}
+
+fn keys_of(object: Option<&RawValue>) -> String {
+    let Some(object) = object else { return "another try".to_owned() };
+    members(object.get()).keys().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn count(raw: &RawValue) -> Option<usize> {

@@ -8,6 +8,7 @@ mod life;
 pub(crate) mod old;
 mod rig;
 mod server;
+pub(crate) mod terminal;
 mod wire;
 
 use std::time::Duration;

@@ -219,15 +219,7 @@ pub(crate) fn envelope(event: &Event) -> Option<&Arc<Envelope>> {
 
 /// An outcome in a word.
 pub(crate) fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Forwarded => "forwarded",
-        Outcome::Edited(_) => "edited",
-        Outcome::Blocked(_) => "blocked",
-        Outcome::Dropped(_) => "dropped",
-        Outcome::Injected(_) => "injected",
-        Outcome::Withheld => "withheld",
-        Outcome::Abandoned => "abandoned",
-    }
+    outcome.word().unwrap_or("forwarded")
 }
 
 /// In front of a URL.
