@@ -20,10 +20,9 @@ use crate::control::merge::About;
 use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
-use crate::envelope::Via;
-use crate::event::{OnQuit, Origin};
+use crate::event::OnQuit;
 use crate::proxy::exchange::Link;
-use crate::proxy::stdio::Ends;
+use crate::proxy::stdio::{Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
@@ -32,7 +31,7 @@ use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::stdio::CommandLine;
 use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings};
-use crate::{demo, logging, proxy, tape, ui, wrap};
+use crate::{demo, logging, tape, ui, wrap};
 
 /// How long what a screen said last may take to the core.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -162,9 +161,10 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     let core = Core::start(settings).await.map_err(Failure::usage)?;
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
-    let connection = core.table().open(Via::Stdio, Origin::Client, None)?;
+    let launched = Launched::begin(core.table())?;
+    let connection = launched.connection().clone();
     let ends = Ends { input: tokio::io::stdin(), output: tokio::io::stdout(), errors: tokio::io::stderr() };
-    let mut serving = Box::pin(proxy::stdio::serve(&connection, ends));
+    let mut serving = Box::pin(launched.serve(ends));
     let mut signalled = None;
     loop {
         tokio::select! {

@@ -18,8 +18,10 @@ use tokio::task::JoinSet;
 use super::client::{Client, carry_line};
 use super::exchange::Connection;
 use super::pipe::ClientPipe;
+use super::table::{Begun, Table, Visitor};
 use super::{Arrival, Pass};
 use crate::envelope::{Direction, Transport, Via};
+use crate::event::Origin;
 use crate::message::Message;
 use crate::upstream::stdio::{LineBuffer, message_of, one_line};
 use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
@@ -31,33 +33,56 @@ pub struct Ends<R, W, E> {
     pub errors: E,
 }
 
-/// Serves one client until it or the server goes. The connection is closed when this returns.
-pub async fn serve<R, W, E>(connection: &Arc<Connection>, ends: Ends<R, W, E>)
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin + Send + 'static,
-    E: AsyncWrite + Unpin + Send + 'static,
-{
-    // Unbounded: a client that reads slowly must not hold up what it has to say itself.
-    let (items, to_write) = mpsc::unbounded_channel();
-    let (stderr, errors) = mpsc::unbounded_channel();
-    let mut writing = tokio::spawn(write_items(to_write, ends.output));
-    let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
-    let pipe = ClientPipe { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
-    let client = Client::attach(connection, pipe, HeaderMap::new());
-    let left = tokio::select! {
-        () = read(connection, &client, ends.input) => true,
-        // The server has gone, or the client reads no more.
-        _ = &mut writing => false,
-    };
-    if left {
-        client.leave(connection).await;
-        drop(client);
-        drop(writing.await);
-    } else {
-        connection.close().await;
+/// The session of the client that launched us.
+pub struct Launched {
+    begun: Begun,
+    connection: Arc<Connection>,
+}
+
+impl Launched {
+    /// Begins the session. Its server is not heard before [`Launched::serve`]: nothing it says at once is lost.
+    ///
+    /// # Errors
+    /// Where its command cannot be started.
+    pub fn begin(table: &Arc<Table>) -> Result<Self, UpstreamError> {
+        let begun = table.begin(Visitor::new(Via::Stdio, Origin::Client))?;
+        Ok(Self { connection: begun.connection.clone(), begun })
     }
-    drop(writing_errors.await);
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Serves the client until it or the server goes. The connection is closed when this returns.
+    pub async fn serve<R, W, E>(self, ends: Ends<R, W, E>)
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin + Send + 'static,
+        E: AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { begun, connection } = self;
+        // Unbounded: a client that reads slowly must not hold up what it has to say itself.
+        let (items, to_write) = mpsc::unbounded_channel();
+        let (stderr, errors) = mpsc::unbounded_channel();
+        let mut writing = tokio::spawn(write_items(to_write, ends.output));
+        let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
+        let pipe = ClientPipe { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
+        let client = Client::attach(&connection, pipe, HeaderMap::new());
+        begun.start();
+        let left = tokio::select! {
+            () = read(&connection, &client, ends.input) => true,
+            // The server has gone, or the client reads no more.
+            _ = &mut writing => false,
+        };
+        if left {
+            client.leave(&connection).await;
+            drop(client);
+            drop(writing.await);
+        } else {
+            connection.close().await;
+        }
+        drop(writing_errors.await);
+    }
 }
 
 /// Reads the client's lines until there are no more. A held line stands aside; those after it go on.

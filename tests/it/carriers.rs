@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tapline::demo::server::ServerOptions;
-use tapline::envelope::Via;
-use tapline::event::{Level, OnQuit, Origin};
-use tapline::proxy::stdio::{Ends, serve};
+use tapline::event::{Level, OnQuit};
+use tapline::proxy::stdio::{Ends, Launched};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split};
 use tokio_util::sync::CancellationToken;
 
@@ -112,10 +111,10 @@ async fn over_events(rig: &Rig) -> Peer {
 
 /// The stdio front door, in this process.
 fn over_stdio(rig: &Rig) -> Peer {
-    let connection = rig.core().table().open(Via::Stdio, Origin::Client, None).unwrap();
+    let launched = Launched::begin(rig.core().table()).unwrap();
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (input, output) = split(theirs);
-    tokio::spawn(async move { serve(&connection, Ends { input, output, errors: tokio::io::sink() }).await });
+    tokio::spawn(launched.serve(Ends { input, output, errors: tokio::io::sink() }));
     let (reader, writer) = split(ours);
     Peer::Stdio { reader: BufReader::new(reader).lines(), writer }
 }
