@@ -49,6 +49,8 @@ pub struct Settings {
     pub allow_origins: Vec<String>,
     /// Bytes.
     pub max_body: usize,
+    /// Time between two comments on an open stream of which something is held; none if `None`.
+    pub keep_alive: Option<Duration>,
     /// How it can be watched and commanded from elsewhere; not at all if `None`.
     pub control: Option<control::Settings>,
 }
@@ -65,6 +67,7 @@ impl Settings {
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             max_body: 64 << 20,
+            keep_alive: None,
             control: None,
         }
     }
@@ -139,7 +142,7 @@ impl Core {
         };
         let server = listener.map(|(listener, address)| {
             let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
-            let door = Door::new(table.clone(), guard, settings.max_body);
+            let door = Door::new(table.clone(), guard, settings.max_body, settings.keep_alive);
             tokio::spawn(serve(listener, door, stop_accepting.clone()))
         });
         let executor = Executor {

@@ -168,6 +168,9 @@ pub struct RunArgs {
     /// Largest request body in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     pub max_body: usize,
+    /// While an event of an open stream is held, send a comment every so many seconds, to keep the client from giving up
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep_alive: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -124,6 +124,7 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
         allow_hosts: args.allow_hosts,
         allow_origins: args.allow_origins,
         max_body: args.max_body.saturating_mul(1 << 20),
+        keep_alive: args.keep_alive.map(Duration::from_secs),
         control,
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;

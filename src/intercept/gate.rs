@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::envelope::SessionId;
 use crate::event::{Decision, Held, Ticket};
 
 /// A handle on the held messages.
@@ -63,6 +64,11 @@ impl Gate {
             // Whoever hung up in this instant is released by its own drop.
             drop(sender.send(decision.clone()));
         }
+    }
+
+    /// Whether anything of this session waits.
+    pub fn holds_in(&self, session: SessionId) -> bool {
+        self.shared.lock().waiting.values().any(|(held, _)| held.envelope.session == session)
     }
 
     /// All that waits, oldest first.

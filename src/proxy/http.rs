@@ -2,11 +2,13 @@
 //!
 //! Turns a request into an [`Outgoing`] and a [`Reply`] into a response, frame by frame as they came.
 
+mod cover;
 mod frames;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,6 +21,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use tokio_util::sync::CancellationToken;
 
+use self::cover::Cover;
 use self::frames::Frames;
 use super::exchange::Connection;
 use super::guard::Guard;
@@ -30,6 +33,7 @@ use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Level, LogLine};
 use crate::headers;
 use crate::message::{Id, Kind, Message};
+use crate::upstream::http::is_event_stream;
 use crate::upstream::site::{Place, Site};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
@@ -42,6 +46,8 @@ pub struct Door {
     guard: Guard,
     /// Largest request body in bytes.
     max_body: usize,
+    /// Time between two comments on a stream of which something is held.
+    keep_alive: Option<Duration>,
     pub(super) seats: Arc<Seats>,
     pub(super) told: Told,
 }
@@ -77,8 +83,8 @@ async fn handle(
 }
 
 impl Door {
-    pub fn new(table: Arc<Table>, guard: Guard, max_body: usize) -> Self {
-        Self { table, guard, max_body, seats: Arc::default(), told: Told::default() }
+    pub fn new(table: Arc<Table>, guard: Guard, max_body: usize, keep_alive: Option<Duration>) -> Self {
+        Self { table, guard, max_body, keep_alive, seats: Arc::default(), told: Told::default() }
     }
 
     /// `asked` is set to the id of the request as soon as it is known, for an error to name.
@@ -107,6 +113,12 @@ impl Door {
             self.bring_home(site, &own, &mut response);
         }
         Ok(response)
+    }
+
+    /// What keeps the clients of a session patient, where the operator wants it.
+    pub(super) fn cover(&self, connection: &Connection) -> Option<Cover> {
+        let gate = self.table.proxy().gate().clone();
+        self.keep_alive.map(|every| Cover { every, gate, session: connection.session.id() })
     }
 
     /// The server's own path leads to it, too: who has put our address in place of the server's, and no more, must not be
@@ -181,7 +193,7 @@ impl Door {
             // Session management, 2025-03-26 on: the client starts anew.
             self.table.close(connection.session.id(), "the server does not know it any more").await;
         }
-        Ok(response(reply, until.clone()))
+        Ok(response(reply, until.clone(), self.cover(&connection)))
     }
 
     pub(super) async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
@@ -249,7 +261,7 @@ fn json(status: StatusCode, message: &Message) -> Response<Body> {
 }
 
 /// `until`: what ends a stream that has not ended.
-pub(super) fn response(reply: Reply, until: CancellationToken) -> Response<Body> {
+pub(super) fn response(reply: Reply, until: CancellationToken, cover: Option<Cover>) -> Response<Body> {
     let Reply { status, mut headers, body } = reply;
     let body = match body {
         ReplyBody::Empty => Body::empty(),
@@ -260,6 +272,10 @@ pub(super) fn response(reply: Reply, until: CancellationToken) -> Response<Body>
         ReplyBody::Stream(items) => {
             // Events may be edited or dropped on the way: the length is not known.
             headers.remove(CONTENT_LENGTH);
+            let items = match cover.filter(|_| is_event_stream(&headers)) {
+                Some(cover) => cover.over(items),
+                None => items,
+            };
             Body::from_stream(Frames::of(items).take_until(until.cancelled_owned()))
         }
     };

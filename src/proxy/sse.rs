@@ -142,7 +142,7 @@ impl Door {
         } else {
             connection.log(Level::Warn, format!("the server refused the event stream: HTTP {}", reply.status));
         }
-        Ok(response(reply, self.table.proxy().stop().force.clone()))
+        Ok(response(reply, self.table.proxy().stop().force.clone(), self.cover(&connection)))
     }
 
     /// Takes a client in; what is given ends its session.
@@ -232,7 +232,7 @@ impl Door {
         match link.hand(&message, None, Some(headers)).await {
             Ok(Some(mut reply)) => {
                 headers::strip_hop_by_hop(&mut reply.headers);
-                response(reply, self.table.proxy().stop().force.clone())
+                response(reply, self.table.proxy().stop().force.clone(), None)
             }
             Ok(None) => taken(),
             Err(error) => self.upstream_failed(connection, error, asked),

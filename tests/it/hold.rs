@@ -1,12 +1,13 @@
 //! A held message waits, alone, until the operator decides, and whatever was decided is what happens.
 
 use serde_json::json;
+use tapline::app::Settings;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome};
 use tapline::event::{BlockError, Command, Decision, Event, Level, OnQuit, Then, Ticket};
 use tapline::message::{Kind, Message};
 
-use crate::support::{Client, Rig, Server, word};
+use crate::support::{Client, Rig, Server, settings, word};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
@@ -494,4 +495,28 @@ async fn a_blocked_request_of_a_child_is_answered_to_the_child() {
     let response = client.response().await;
     let told = &response.json()["result"];
     assert_eq!((&told["id"], &told["error"]["code"]), (&json!("s-1"), &json!(-31001)));
+}
+
+#[tokio::test]
+async fn a_held_event_is_covered_by_comments_where_that_is_wanted() {
+    let mut server = Server::start().await;
+    let keep_alive = Some(std::time::Duration::from_millis(20));
+    let rig = Rig::start(Settings { keep_alive, ..settings(&server.url()) }).await;
+    let mut client = rig.client().await;
+    rig.hold("~m notifications/a").await;
+    client.post(CALL).await;
+    let mut exchange = server.next().await;
+    exchange.begin_stream().await;
+    let event = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/a\"}\n\n";
+    exchange.write(event).await;
+    let held = rig.held(1).await;
+    client.head().await;
+    let comment = ": held by tapline\n\n";
+    assert_eq!(client.bytes(comment.len()).await, comment.as_bytes());
+    rig.settle(held.ticket, Decision::Forward);
+    rig.fate(&held).await;
+    drop(exchange);
+    let rest = client.rest().await;
+    let rest = std::str::from_utf8(&rest).unwrap().replace(comment, "");
+    assert_eq!(rest, event, "a comment is never inside an event");
 }
