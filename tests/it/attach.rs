@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
 
-use crate::support::terminal::{BACKSPACE, CTRL_S, Caller, DOWN, END, Terminal};
+use crate::support::terminal::{Caller, Terminal};
 use crate::support::{Binary, Client, DEADLINE, Exchange, INITIALIZE, Server, binary, soon, tapline_binary};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
@@ -549,15 +549,7 @@ async fn on_a_screen_elsewhere_a_call_is_held_and_edited() {
     // That is what the tapline says, not what was typed.
     terminal.wait_for("HOLD on");
     let call = tokio::spawn(async move { client.forecast("Lisbon").await });
-    terminal.wait_for("1 held");
-    terminal.press("2e");
-    terminal.wait_for("Edit #");
-    terminal.press(&DOWN.repeat(7));
-    terminal.press(END);
-    terminal.press(&BACKSPACE.repeat("Lisbon\"".len()));
-    terminal.press("Oslo\"");
-    terminal.wait_for("1 value changed: .params.arguments.city");
-    terminal.press(CTRL_S);
+    terminal.edit_the_held_city("Lisbon", "Oslo");
     let reply = call.await.unwrap();
     assert_eq!(reply["result"]["structuredContent"]["city"], "Oslo", "{reply}");
     terminal.wait("nothing held", |screen| (!screen.contents().contains("1 held")).then_some(()));

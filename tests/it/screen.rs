@@ -1,6 +1,6 @@
 //! The real binary in a pseudo-terminal: what a person types, and what they see.
 
-use crate::support::terminal::{BACKSPACE, CTRL_C, CTRL_S, Caller, DOWN, END, Terminal};
+use crate::support::terminal::{CTRL_C, Caller, Terminal};
 
 /// The demo's server as a child that knows nothing of tapline.
 fn demo_server() -> [&'static str; 3] {
@@ -19,18 +19,7 @@ async fn a_call_is_held_edited_and_answered_as_edited() {
     let mut terminal = run(&["--hold", "~tool get_forecast & ~q"]);
     let client = Caller::connect(terminal.url()).await;
     let call = tokio::spawn(async move { client.forecast("Lisbon").await });
-
-    terminal.wait_for("1 held");
-    terminal.press("2e");
-    terminal.wait_for("Edit #");
-    // The line `"city": "Lisbon"` of the pretty form.
-    terminal.press(&DOWN.repeat(7));
-    terminal.press(END);
-    terminal.press(&BACKSPACE.repeat("Lisbon\"".len()));
-    terminal.press("Oslo\"");
-    terminal.wait_for("1 value changed: .params.arguments.city");
-    terminal.press(CTRL_S);
-
+    terminal.edit_the_held_city("Lisbon", "Oslo");
     let reply = call.await.unwrap();
     assert_eq!(reply["id"], 1);
     assert_eq!(reply["result"]["structuredContent"]["city"], "Oslo", "{reply}");

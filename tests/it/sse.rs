@@ -54,7 +54,7 @@ async fn a_client_posts_where_the_server_says_and_stays_with_us() {
         (format!("{origin}/m?y=%20+%2B&z=a=b&&q"), "/m?y=%20+%2B&z=a=b&&q"),
         (format!("//{}/n", server.address()), "/n"),
         // A prefix that the server is mounted under is in what it says already.
-        ("/root/messages/?session_id=ab/c".to_owned(), "/root/messages/?session_id=ab/c"),
+        ("/mounted/messages/?session_id=ab/c".to_owned(), "/mounted/messages/?session_id=ab/c"),
     ] {
         let came = endpoint(&reference);
         let (mut client, stream) = session(&rig, &mut server, &came).await;

@@ -85,6 +85,20 @@ impl Terminal {
         self.wait(text, |screen| screen.contents().contains(text).then_some(()));
     }
 
+    /// Waits for the one held call of [`Caller::forecast`], gives it another city in the editor, and sends it.
+    pub(crate) fn edit_the_held_city(&mut self, city: &str, other: &str) {
+        self.wait_for("1 held");
+        self.press("2e");
+        self.wait_for("Edit #");
+        // The line `"city": "…"` of the pretty form.
+        self.press(&DOWN.repeat(7));
+        self.press(END);
+        self.press(&BACKSPACE.repeat(city.len() + 1));
+        self.press(&format!("{other}\""));
+        self.wait_for("1 value changed: .params.arguments.city");
+        self.press(CTRL_S);
+    }
+
     /// The URL in the status line.
     pub(crate) fn url(&self) -> String {
         self.wait("the address", |screen| {
@@ -158,8 +172,8 @@ impl Caller {
     }
 }
 
-pub(crate) const DOWN: &str = "\x1b[B";
-pub(crate) const END: &str = "\x1b[F";
-pub(crate) const BACKSPACE: &str = "\x7f";
-pub(crate) const CTRL_S: &str = "\x13";
+const DOWN: &str = "\x1b[B";
+const END: &str = "\x1b[F";
+const BACKSPACE: &str = "\x7f";
+const CTRL_S: &str = "\x13";
 pub(crate) const CTRL_C: &str = "\x03";
