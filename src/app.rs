@@ -76,8 +76,8 @@ impl Settings {
 /// Why a core did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("cannot listen on {address}: {source}; `--listen` takes another address, port 0 a free one")]
-    CannotListen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen on {address}: {why}; `--listen` takes another address, port 0 a free one")]
+    CannotListen { address: SocketAddr, why: std::io::Error },
     #[error("`--hold`: {0}")]
     Hold(#[from] FilterError),
     #[error(transparent)]
@@ -231,7 +231,7 @@ impl Core {
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let cannot_listen = |source| StartError::CannotListen { address, source };
+    let cannot_listen = |why| StartError::CannotListen { address, why };
     let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     Ok((listener, address))

@@ -46,8 +46,8 @@ pub enum RegistryError {
     NoPlace,
     #[error("{} is not a directory that only this user can enter", .0.display())]
     NotOurs(PathBuf),
-    #[error("cannot write to {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error("cannot write to {}: {why}", path.display())]
+    Write { path: PathBuf, why: io::Error },
 }
 
 /// The places where taplines of this user publish themselves.
@@ -139,7 +139,7 @@ fn places(named: Option<PathBuf>, user: u32) -> Vec<PathBuf> {
 
 fn publish_in(place: &Path, entry: &Entry) -> Result<Published, RegistryError> {
     let path = place.join(format!("{}{SUFFIX}", entry.pid));
-    let failed = |source| RegistryError::Write { path: path.clone(), source };
+    let failed = |why| RegistryError::Write { path: path.clone(), why };
     DirBuilder::new().recursive(true).mode(0o700).create(place).map_err(failed)?;
     if !is_private_dir(place) {
         return Err(RegistryError::NotOurs(place.to_owned()));

@@ -73,8 +73,8 @@ pub struct Stage {
 /// Why there is no control address.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("cannot listen on {address}: {source}; `--control` takes another address, `--no-control` none")]
-    CannotListen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen on {address}: {why}; `--control` takes another address, `--no-control` none")]
+    CannotListen { address: SocketAddr, why: std::io::Error },
     #[error("no token for the control address: {0}")]
     Token(std::io::Error),
 }
@@ -110,7 +110,7 @@ impl Control {
     /// # Errors
     /// Where the address cannot be listened on.
     pub async fn open(settings: Settings, stage: Stage) -> Result<Self, ControlError> {
-        let cannot_listen = |source| ControlError::CannotListen { address: settings.address, source };
+        let cannot_listen = |why| ControlError::CannotListen { address: settings.address, why };
         let listener = TcpListener::bind(settings.address).await.map_err(cannot_listen)?;
         let entry = Entry {
             pid: std::process::id(),

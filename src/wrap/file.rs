@@ -21,14 +21,14 @@ pub enum FileError {
     ReadOnly(PathBuf),
     #[error("`{}` was changed by someone else just now; nothing was changed, try again", .0.display())]
     Changed(PathBuf),
-    #[error("cannot {doing} `{}`: {source}", .path.display())]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {doing} `{}`: {why}", .path.display())]
+    Io { doing: &'static str, path: PathBuf, why: io::Error },
 }
 
 impl FileError {
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { doing, path, source }
+        move |why| Self::Io { doing, path, why }
     }
 }
 
