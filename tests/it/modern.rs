@@ -1,0 +1,148 @@
+//! Revision 2026-07-28: no sessions, metadata on every request, headers that say what the body says, operations of several rounds.
+
+use serde_json::{Value, json};
+use tapline::event::{Decision, Event};
+use tapline::message::Message;
+
+use crate::support::{Client, Rig, Server, envelope};
+
+const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+
+fn request(id: u32, method: &str, params: &str) -> String {
+    let params = if params.is_empty() { META.to_owned() } else { format!("{params},{META}") };
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#)
+}
+
+fn headers(method: &str, more: &str) -> String {
+    format!("mcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n{more}")
+}
+
+async fn before_server() -> (Rig, Server, Client) {
+    let server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    let client = rig.client().await;
+    (rig, server, client)
+}
+
+#[tokio::test]
+async fn an_edited_call_goes_out_with_the_headers_it_needs() {
+    let (rig, mut server, mut client) = before_server().await;
+    client.headers = headers("tools/list", "");
+    client.post(request(1, "tools/list", "")).await;
+    let tools = json!({"name": "deploy", "inputSchema": {"type": "object", "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"}, "count": {"type": "integer", "x-mcp-header": "Count"}}}});
+    server.next().await.json(json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [tools]}}).to_string()).await;
+    client.response().await;
+
+    rig.hold("~tool deploy & ~q").await;
+    client.headers = headers("tools/call", "mcp-name: deploy\r\nmcp-param-region: west\r\nmcp-param-count: 2\r\n");
+    let call = |arguments: &str| request(2, "tools/call", &format!(r#""name":"deploy","arguments":{arguments}"#));
+    client.post(call(r#"{"region":"west","count":2}"#)).await;
+    let edit = Decision::Edit(Message::new(call(r#"{"region":"nørd"}"#)));
+    rig.settle(rig.held(1).await.ticket, edit);
+    let exchange = server.next().await;
+    let header = |name| exchange.head.get(name);
+    assert_eq!(header("mcp-param-region"), Some("=?base64?bsO4cmQ=?="));
+    assert_eq!(header("mcp-param-count"), None, "the argument is gone, and so is its header");
+    assert_eq!((header("mcp-method"), header("mcp-name")), (Some("tools/call"), Some("deploy")));
+    assert_eq!(header("mcp-protocol-version"), Some("2026-07-28"));
+}
+
+#[tokio::test]
+async fn a_call_that_asks_for_input_and_its_retry_are_one_operation() {
+    let (rig, mut server, mut client) = before_server().await;
+    client.headers = headers("tools/call", "mcp-name: book\r\n");
+    client.post(request(1, "tools/call", r#""name":"book","arguments":{}"#)).await;
+    let asks = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"s-1","inputRequests":{"day":{"method":"elicitation/create"}}}}"#;
+    server.next().await.json(asks).await;
+    assert_eq!(client.response().await.text(), asks);
+    let retry =
+        request(2, "tools/call", r#""name":"book","arguments":{},"requestState":"s-1","inputResponses":{"day":{}}"#);
+    client.post(&retry).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.text(), retry);
+    exchange.json(r#"{"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","content":[]}}"#).await;
+    client.response().await;
+    let passed = rig.passed(4).await;
+    let began = passed[0].seq;
+    assert_eq!(passed.iter().map(|it| it.part_of).collect::<Vec<_>>(), [None, None, Some(began), Some(began)]);
+}
+
+/// The server may end a subscription with a result, or, as another page of the specification has it, by a cancellation.
+#[tokio::test]
+async fn a_subscription_is_heard_as_it_is_said_and_either_way_to_end_it_passes() {
+    let result = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":7}}}"#;
+    let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+    for end in [result, cancelled] {
+        let (rig, mut server, mut client) = before_server().await;
+        client.headers = headers("subscriptions/listen", "");
+        client.post(request(7, "subscriptions/listen", r#""notifications":{"toolsListChanged":true}"#)).await;
+        let mut exchange = server.next().await;
+        exchange.begin_stream().await;
+        client.head().await;
+        let event = |message: &str| format!("data: {message}\n\n");
+        for message in [
+            r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":7}}}"#,
+            end,
+        ] {
+            let event = event(message);
+            exchange.write(&event).await;
+            assert_eq!(client.bytes(event.len()).await, event.as_bytes(), "at once, and as it came");
+        }
+        drop(exchange);
+        assert_eq!(client.rest().await, "");
+        let passed = rig.passed(4).await;
+        let answers = passed[3].reply_to.as_ref().map(|to| to.seq);
+        assert_eq!(answers, (end == result).then_some(passed[0].seq));
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_up_cancels_at_the_server() {
+    let (rig, mut server, mut client) = before_server().await;
+    client.headers = headers("tools/call", "mcp-name: slow\r\n");
+    client.post(request(1, "tools/call", r#""name":"slow","arguments":{}"#)).await;
+    let exchange = server.next().await;
+    drop(client);
+    exchange.hung_up().await;
+    assert!(rig.complaints().is_empty(), "a client that leaves is no failure of the server's");
+}
+
+#[tokio::test]
+async fn unknown_methods_results_and_errors_pass_and_statuses_with_them() {
+    let (rig, mut server, mut client) = before_server().await;
+    client.headers = headers("future/method", "x-future: 1\r\n");
+    let asked = request(1, "future/method", r#""new":{"deep":[1.10,1e2]}"#);
+    client.post(&asked).await;
+    let exchange = server.next().await;
+    assert_eq!((exchange.text(), exchange.head.get("x-future")), (asked.as_str(), Some("1")));
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}"#;
+    let length = error.len();
+    let head = format!("HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    exchange.answer(format!("{head}{error}")).await;
+    let response = client.response().await;
+    assert_eq!((response.status(), response.text()), ("404", error));
+    // 404 means the method here: it must not cost the client its session, which has no header to lose.
+    client.post(request(2, "tools/list", "")).await;
+    server.next().await.json(r#"{"jsonrpc":"2.0","id":2,"result":{"tools":[]}}"#).await;
+    assert_eq!(client.response().await.json()["id"], Value::from(2));
+    let sessions: Vec<_> = rig.passed(4).await.iter().map(|it| it.session).collect();
+    assert!(sessions.iter().all(|session| *session == sessions[0]));
+    let closed = rig.quit(tapline::event::OnQuit::Forward).await;
+    assert_eq!(closed.iter().filter(|event| matches!(event, Event::SessionClosed { .. })).count(), 1);
+    assert_eq!(closed.iter().filter_map(envelope).count(), 4);
+}
+
+#[tokio::test]
+async fn headers_beyond_all_measure_are_refused_and_the_others_unharmed() {
+    let (rig, mut server, mut client) = before_server().await;
+    let mut other = rig.client().await;
+    client.headers = format!("x-large: {}\r\n", "x".repeat(2 << 20));
+    client.post(request(1, "tools/list", "")).await;
+    assert_eq!(client.head().await.second_word(), "431");
+    other.post(request(2, "tools/list", "")).await;
+    server.next().await.json(r#"{"jsonrpc":"2.0","id":2,"result":{"tools":[]}}"#).await;
+    assert_eq!(other.response().await.status(), "200");
+    assert!(server.is_idle(), "nothing of it was forwarded");
+}
