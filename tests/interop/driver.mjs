@@ -250,44 +250,66 @@ function report(rows) {
   return different.length ? 1 : 0;
 }
 
+const MADE_FOR_THE_SUITE = {
+  stdio: [NODE, there("server-conformance.mjs"), "stdio"],
+  http: (port) => ({ command: [NODE, there("server-conformance.mjs"), "http", port], path: "/mcp" }),
+};
 /** Verdicts that may differ, and why. */
 const EXCEPTIONS = {
   "dns-rebinding-protection": "tapline checks Host and Origin before a server that may not",
 };
+const EXCEPTIONS_OF_A_COMMAND = {
+  ...EXCEPTIONS,
+  "server-sse-polling": "a command has no streams that it could end",
+  "server-sse-multiple-streams": "a reply that nothing comes before is JSON, not a stream; both are right",
+};
 
 async function conformance() {
-  const verdicts = [];
-  for (const server of ["TypeScript v1", "TypeScript v2", "Python"]) {
-    const direct = await suite(server, false);
-    const through = await suite(server, true);
+  let differ = 0;
+  let count = 0;
+  const compare = (what, direct, through, exceptions) => {
     for (const scenario of [...new Set([...direct.keys(), ...through.keys()])].sort()) {
-      verdicts.push({ server, scenario, direct: direct.get(scenario) ?? "not run", through: through.get(scenario) ?? "not run" });
+      const [one, other] = [direct, through].map((verdicts) => verdicts.get(scenario) ?? "not run");
+      const known = one !== "not run" && other !== "not run" && exceptions[scenario];
+      const verdict = one === other ? `same: ${overall(one)}` : `${known ? `known (${known})` : "DIFFERENT"}\n  direct:  ${one}\n  tapline: ${other}`;
+      differ += one === other || known ? 0 : 1;
+      count++;
+      console.log(`${what.padEnd(40)}  ${scenario.padEnd(30)}  ${verdict}`);
+    }
+  };
+  const servers = { "made for the suite": MADE_FOR_THE_SUITE, ...SERVERS };
+  for (const [name, server] of Object.entries(servers).filter(([, { http }]) => http)) {
+    const direct = await suite(`${name} direct`, server, "http");
+    compare(`${name}, tapline run --upstream`, direct, await suite(`${name} through`, server, "http", ({ url }) => ["--upstream", url]), EXCEPTIONS);
+    if (server === MADE_FOR_THE_SUITE) {
+      const bridged = await suite(`${name} bridged`, server, "stdio", ({ command }) => ["--", ...command]);
+      compare(`${name}, tapline run -- command`, direct, bridged, EXCEPTIONS_OF_A_COMMAND);
     }
   }
-  let differ = 0;
-  for (const { server, scenario, direct, through } of verdicts) {
-    const same = direct === through;
-    const excepted = !same && EXCEPTIONS[scenario] && direct !== "not run" && through !== "not run";
-    differ += !same && !excepted ? 1 : 0;
-    const verdict = same ? `same: ${direct}` : `${excepted ? "known" : "DIFFERENT"}: ${direct} direct, ${through} through tapline${excepted ? ` (${EXCEPTIONS[scenario]})` : ""}`;
-    console.log(`${server.padEnd(14)}  ${scenario.padEnd(44)}  ${verdict}`);
-  }
-  console.log(`\n${verdicts.length - differ} of ${verdicts.length} verdicts as expected.`);
-  return differ || !verdicts.length ? 1 : 0;
+  console.log(`\n${count - differ} of ${count} verdicts as expected.`);
+  return differ || !count ? 1 : 0;
 }
 
-async function suite(server, through) {
+/** What became of all checks of a scenario. */
+function overall(checks) {
+  return ["FAILURE", "WARNING", "SUCCESS"].find((status) => checks.includes(status)) ?? checks;
+}
+
+async function suite(name, server, transport, proxy) {
   const running = [];
-  const results = join(DIR, "conformance", `${server}-${through ? "through" : "direct"}`.replace(/\W+/g, "_"));
+  const results = join(DIR, "conformance", name.replace(/\W+/g, "_"));
   rmSync(results, { recursive: true, force: true });
   mkdirSync(results, { recursive: true });
-  const { url } = await serve(SERVERS[server], "http", running);
-  const target = through ? await proxied(["--upstream", url], "/mcp", [], running) : url;
-  const main = there("node_modules/@modelcontextprotocol/conformance/dist/index.js");
-  const child = start([NODE, "--import", there("glob-shim.mjs"), main, "server", "--url", target, "--output-dir", results], { stdio: ["ignore", "ignore", "ignore"] });
-  running.push(child);
-  await Promise.race([child.over, sleep(PATIENCE.suite, undefined, { ref: false })]);
-  for (const child of running.reverse()) await stop(child);
+  try {
+    const served = await serve(server, transport, running);
+    const target = proxy ? await proxied(proxy(served), "/mcp", [], running) : served.url;
+    const main = there("node_modules/@modelcontextprotocol/conformance/dist/index.js");
+    const child = start([NODE, "--import", there("glob-shim.mjs"), main, "server", "--suite", "all", "--url", target, "--output-dir", results], { stdio: ["ignore", "ignore", "ignore"] });
+    running.push(child);
+    await Promise.race([child.over, sleep(PATIENCE.suite, undefined, { ref: false })]);
+  } finally {
+    for (const child of running.reverse()) await stop(child);
+  }
   return verdictsOf(results);
 }
 
