@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::control::registry::Entry;
+use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, Via};
 use crate::event::{
     BlockError, Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, Then, Ticket,
@@ -47,6 +49,8 @@ pub struct Settings {
     pub allow_origins: Vec<String>,
     /// Bytes.
     pub max_body: usize,
+    /// How it can be watched and commanded from elsewhere; not at all if `None`.
+    pub control: Option<control::Settings>,
 }
 
 impl Settings {
@@ -61,6 +65,7 @@ impl Settings {
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             max_body: 64 << 20,
+            control: None,
         }
     }
 }
@@ -72,6 +77,8 @@ pub enum StartError {
     CannotListen { address: SocketAddr, source: std::io::Error },
     #[error("`--hold`: {0}")]
     Hold(#[from] FilterError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
 }
 
 /// A running core.
@@ -83,7 +90,8 @@ pub struct Core {
     commands: mpsc::UnboundedSender<Command>,
     /// Set by [`Command::Quit`].
     quit: CancellationToken,
-    control: JoinHandle<OnQuit>,
+    executor: JoinHandle<OnQuit>,
+    control: Option<control::Control>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
@@ -115,22 +123,46 @@ impl Core {
         let table = Table::new(proxy, settings.target);
         journal.publish(Event::Listening { url: url.clone(), upstream: table.target().label() });
         journal.publish(Event::Holding(breakpoints.holding()));
+        table.tell_target();
 
+        let (commands, received) = mpsc::unbounded_channel();
+        let stage = control::Stage {
+            journal: journal.clone(),
+            commands: commands.clone(),
+            breakpoints: breakpoints.clone(),
+            front: url.clone(),
+            upstream: table.target().label(),
+        };
+        let control = match settings.control {
+            Some(settings) => control::open(settings, stage).await?,
+            None => None,
+        };
         let server = listener.map(|(listener, address)| {
             let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
-            let door = Door { table: table.clone(), guard, max_body: settings.max_body };
+            let door = Door::new(table.clone(), guard, settings.max_body);
             tokio::spawn(serve(listener, door, stop_accepting.clone()))
         });
-        let (commands, received) = mpsc::unbounded_channel();
-        let control = Control {
+        let executor = Executor {
             table: table.clone(),
             breakpoints,
             library: settings.tape_library,
             replay: CancellationToken::new(),
             quit: quit.clone(),
         };
-        let control = tokio::spawn(control.run(received));
-        Ok(Self { url, table, journal, journal_thread, commands, quit, control, server, stop_accepting, stop })
+        let executor = tokio::spawn(executor.run(received));
+        Ok(Self {
+            url,
+            table,
+            journal,
+            journal_thread,
+            commands,
+            quit,
+            executor,
+            control,
+            server,
+            stop_accepting,
+            stop,
+        })
     }
 
     /// Where clients connect; [`STDIO`] where one has launched us.
@@ -151,6 +183,11 @@ impl Core {
         self.commands.clone()
     }
 
+    /// Where it can be watched and commanded from elsewhere.
+    pub fn control(&self) -> Option<&Entry> {
+        self.control.as_ref().map(control::Control::entry)
+    }
+
     /// Waits for [`Command::Quit`].
     pub async fn quit(&self) {
         self.quit.cancelled().await;
@@ -158,10 +195,13 @@ impl Core {
 
     /// Takes everything down in order: no new clients, held messages released, open exchanges ended, children gone, tapes
     /// written.
-    pub async fn shut_down(self, on_quit: Option<OnQuit>) {
+    pub async fn shut_down(mut self, on_quit: Option<OnQuit>) {
+        if let Some(control) = &mut self.control {
+            control.withdraw();
+        }
         self.quit.cancel();
         drop(self.commands);
-        let asked = self.control.await.unwrap_or_default();
+        let asked = self.executor.await.unwrap_or_default();
         self.stop_accepting.cancel();
         self.table.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
         self.stop.listening.cancel();
@@ -181,6 +221,9 @@ impl Core {
         self.journal.publish(Event::Stopping);
         let thread = self.journal_thread;
         drop(tokio::task::spawn_blocking(move || thread.finish()).await);
+        if let Some(control) = self.control {
+            control.close().await;
+        }
     }
 }
 
@@ -217,7 +260,7 @@ fn release(on_quit: OnQuit) -> Decision {
 }
 
 /// Carries out commands, one after the other; what takes time gets a task of its own.
-struct Control {
+struct Executor {
     table: Arc<Table>,
     breakpoints: Breakpoints,
     library: Option<PathBuf>,
@@ -225,10 +268,12 @@ struct Control {
     quit: CancellationToken,
 }
 
-impl Control {
+impl Executor {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) -> OnQuit {
         loop {
             let command = tokio::select! {
+                // What was asked before the end was, also how it is to end, comes first.
+                biased;
                 command = commands.recv() => command,
                 () = self.quit.cancelled() => None,
             };
@@ -303,13 +348,7 @@ impl Control {
 
     fn open_tape(&self, path: PathBuf) {
         let journal = self.table.proxy().journal().clone();
-        tokio::task::spawn_blocking(move || match tape::Tape::read(&path) {
-            Ok(tape) => {
-                let problems = tape.troubles();
-                journal.publish(Event::TapeOpened { path, envelopes: tape.envelopes, problems });
-            }
-            Err(error) => journal.publish(Event::Log(LogLine::new(Level::Error, "tape", error.to_string()))),
-        });
+        tokio::task::spawn_blocking(move || journal.publish(tape::opened(path)));
     }
 
     fn play(&mut self, path: PathBuf, speed: Speed) {

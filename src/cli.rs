@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
@@ -33,6 +34,7 @@ Examples:
                                                  a command behind http://127.0.0.1:7070/mcp
   tapline run --upstream http://127.0.0.1:9000/mcp
                                                  a server that is running already
+  tapline attach                                 all of yours that run, from any terminal
   tapline replay session.tape.jsonl -- my-server play a recorded client, compare every reply
 
 Exit status: 0 done, 1 the work failed, 2 usage or configuration, 130 and 143 by signal.";
@@ -51,6 +53,16 @@ Examples:
 Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp."
     )]
     Run(RunArgs),
+    /// Watch and command taplines that run already, from any terminal
+    #[command(after_help = "\
+Examples:
+  tapline attach            all taplines of this user, also those that start later
+  tapline attach weather    the one that runs as `--name weather`
+  tapline attach 4711       the one with this process id
+  tapline attach --headless --log-format json 2>&1 | jq .
+
+Quitting leaves them running. What this screen holds goes on as soon as nobody watches any more.")]
+    Attach(AttachArgs),
     /// Be the server that a client launches, in front of the real one
     #[command(after_help = "\
 Examples:
@@ -119,7 +131,7 @@ Exit status: 0 done or nothing to do, 1 failed or declined, 2 usage or a file th
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct TargetArgs {
-    /// URL of a running MCP server (Streamable HTTP)
+    /// URL of a running MCP server
     #[arg(long, value_name = "URL", env = "TAPLINE_UPSTREAM")]
     pub upstream: Option<String>,
     /// Command that is an MCP server over stdin and stdout; each session gets a child of its own
@@ -131,11 +143,19 @@ pub struct TargetArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
+    pub transport: TransportArg,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", env = "TAPLINE_LISTEN")]
     pub listen: SocketAddr,
     #[command(flatten)]
     pub watch: WatchArgs,
+    #[command(flatten)]
+    pub control: ControlArgs,
+    /// Show all other taplines of this user as well
+    #[arg(long, conflicts_with = "headless")]
+    pub all: bool,
     /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -154,8 +174,13 @@ pub struct RunArgs {
 pub struct StdioArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
+    pub transport: TransportArg,
     #[command(flatten)]
     pub watch: WatchArgs,
+    #[command(flatten)]
+    pub control: ControlArgs,
     /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -165,7 +190,7 @@ pub struct StdioArgs {
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     /// No screen: one line a message on stderr (also when stdout is no terminal)
-    #[arg(long, env = "TAPLINE_HEADLESS")]
+    #[arg(long, env = "TAPLINE_HEADLESS", value_parser = FalseyValueParser::new())]
     pub headless: bool,
     /// Form of the headless lines
     #[arg(long, value_name = "FORM", default_value = "text", env = "TAPLINE_LOG_FORMAT")]
@@ -183,7 +208,40 @@ pub struct WatchArgs {
     #[arg(long, value_name = "WHAT", env = "TAPLINE_ON_QUIT")]
     pub on_quit: Option<OnQuitArg>,
     /// Draw with ASCII characters only
-    #[arg(long, env = "TAPLINE_ASCII")]
+    #[arg(long, env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
+    pub ascii: bool,
+}
+
+/// How others find what runs here.
+#[derive(Debug, Args)]
+pub struct ControlArgs {
+    /// Address for `tapline attach` to watch and command this tapline at; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", env = "TAPLINE_CONTROL")]
+    pub control: SocketAddr,
+    /// Let nobody watch or command this tapline from elsewhere
+    #[arg(long, env = "TAPLINE_NO_CONTROL", value_parser = FalseyValueParser::new())]
+    pub no_control: bool,
+    /// What `tapline attach` calls it [default: after the upstream]
+    #[arg(long, value_name = "NAME", env = "TAPLINE_NAME")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Process id, name or address of one tapline [default: all of this user's]
+    #[arg(value_name = "PID|NAME|ADDRESS")]
+    pub target: Option<String>,
+    /// Token of an address that is not this user's
+    #[arg(long, value_name = "TOKEN", env = "TAPLINE_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// No screen: one line a message on stderr (also when stdout is no terminal)
+    #[arg(long, env = "TAPLINE_HEADLESS", value_parser = FalseyValueParser::new())]
+    pub headless: bool,
+    /// Form of the headless lines
+    #[arg(long, value_name = "FORM", default_value = "text", env = "TAPLINE_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// Draw with ASCII characters only
+    #[arg(long, env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: bool,
 }
 
@@ -217,6 +275,9 @@ pub struct ReplayArgs {
     pub tape: PathBuf,
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
+    pub transport: TransportArg,
     /// Recorded pauses divided by this, or `max` for none
     #[arg(long, value_name = "N|max", default_value = "1", value_parser = speed)]
     pub speed: Speed,
@@ -248,6 +309,25 @@ pub struct DemoArgs {
     pub listen: SocketAddr,
     #[command(flatten)]
     pub watch: WatchArgs,
+    #[command(flatten)]
+    pub control: ControlArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransportArg {
+    Auto,
+    /// Streamable HTTP (revision 2025-03-26 and later)
+    Http,
+    /// HTTP+SSE (revision 2024-11-05)
+    Sse,
+}
+
+impl TransportArg {
+    /// Whether the server at this URL is spoken to over HTTP+SSE. Nothing is tried out: the server would see it.
+    pub fn is_sse(self, url: &str) -> bool {
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        self == Self::Sse || self == Self::Auto && path.trim_end_matches('/').ends_with("/sse")
+    }
 }
 
 #[derive(Debug, Args)]

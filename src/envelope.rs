@@ -154,6 +154,21 @@ pub enum Outcome {
     Abandoned,
 }
 
+impl Outcome {
+    /// One word for a log; nothing for what went on as it came.
+    pub fn word(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Forwarded => return None,
+            Self::Edited(_) => "edited",
+            Self::Blocked(_) => "blocked",
+            Self::Dropped(_) => "dropped",
+            Self::Injected(_) => "injected",
+            Self::Withheld => "withheld",
+            Self::Abandoned => "abandoned",
+        })
+    }
+}
+
 /// One message that passed, and everything known of it at that moment.
 #[derive(Clone, Debug)]
 pub struct Envelope {

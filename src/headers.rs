@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
@@ -76,6 +76,21 @@ pub fn towards_upstream(headers: &mut HeaderMap) {
     headers.remove(HOST);
     headers.remove(CONTENT_LENGTH);
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// Takes out what only Streamable HTTP knows: a session id of ours is none of the server's business.
+pub fn without_streamable(headers: &mut HeaderMap) {
+    for name in [SESSION, LAST_EVENT_ID] {
+        headers.remove(name);
+    }
+}
+
+/// Makes the headers of a client's message fit for a request that has none.
+pub fn without_message(headers: &mut HeaderMap) {
+    without_streamable(headers);
+    for name in [CONTENT_TYPE, CONTENT_LENGTH, METHOD, NAME] {
+        headers.remove(name);
+    }
 }
 
 /// Brings the headers that mirror the body in line with an edited message (revision 2026-07-28, transports: servers

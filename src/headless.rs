@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use crate::cli::LogFormat;
-use crate::envelope::{Direction, Envelope, Outcome};
+use crate::envelope::{Direction, Envelope};
 use crate::event::{Event, FeedReader, Level};
+use crate::text::sanitize;
 
 /// Writes events until the core stops or nobody reads any more.
 pub fn run(reader: &FeedReader, format: LogFormat, mut out: impl Write) {
@@ -79,25 +80,8 @@ fn message_line(envelope: &Envelope) -> String {
     if let Some(reply_to) = &envelope.reply_to {
         line.push_str(&format!(" {:.1}ms", reply_to.took as f64 / 1000.0));
     }
-    if let Some(outcome) = outcome_word(&envelope.outcome) {
+    if let Some(outcome) = envelope.outcome.word() {
         line.push_str(&format!(" [{outcome}]"));
     }
     line
-}
-
-fn outcome_word(outcome: &Outcome) -> Option<&'static str> {
-    Some(match outcome {
-        Outcome::Forwarded => return None,
-        Outcome::Edited(_) => "edited",
-        Outcome::Blocked(_) => "blocked",
-        Outcome::Dropped(_) => "dropped",
-        Outcome::Injected(_) => "injected",
-        Outcome::Withheld => "withheld",
-        Outcome::Abandoned => "abandoned",
-    })
-}
-
-/// What a peer says must not steer the terminal.
-fn sanitize(line: &str) -> String {
-    line.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -36,6 +36,14 @@ const MOST_LINES: usize = 2_000;
 pub struct Journal {
     queue: Sender<Entry>,
     load: Arc<Load>,
+    last_reader: Arc<AtomicU64>,
+}
+
+/// A reader's place: what it can ask for without disturbing the others.
+#[derive(Clone)]
+pub struct Subscription {
+    queue: Sender<Entry>,
+    reader: u64,
 }
 
 /// The thread; [`JournalThread::finish`] waits until everything is written.
@@ -54,11 +62,11 @@ struct Load {
     gaps: Mutex<HashMap<SessionId, u64>>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly every entry is an event")]
 enum Entry {
     Event(Event),
-    Subscribe(Feed),
-    Resync,
+    Subscribe(u64, Feed),
+    /// For one reader, or for all.
+    Resync(Option<u64>),
     Finish,
 }
 
@@ -77,7 +85,7 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || writer.run(&entries))
             .expect("a process that cannot start a thread cannot do anything else either");
-        (Self { queue: queue.clone(), load }, JournalThread { queue, thread })
+        (Self { queue: queue.clone(), load, last_reader: Arc::default() }, JournalThread { queue, thread })
     }
 
     /// Hands an event over. Never waits; messages beyond the memory limit are counted instead of kept.
@@ -96,13 +104,22 @@ impl Journal {
     }
 
     /// Feeds another reader, beginning with everything that is still remembered.
-    pub fn subscribe(&self, feed: Feed) {
-        drop(self.queue.send(Entry::Subscribe(feed)));
+    pub fn subscribe(&self, feed: Feed) -> Subscription {
+        let reader = self.last_reader.fetch_add(1, Ordering::Relaxed) + 1;
+        drop(self.queue.send(Entry::Subscribe(reader, feed)));
+        Subscription { queue: self.queue.clone(), reader }
     }
 
     /// Tells all readers everything again.
     pub fn resync(&self) {
-        drop(self.queue.send(Entry::Resync));
+        drop(self.queue.send(Entry::Resync(None)));
+    }
+}
+
+impl Subscription {
+    /// Tells this reader everything again, and nobody else.
+    pub fn resync(&self) {
+        drop(self.queue.send(Entry::Resync(Some(self.reader))));
     }
 }
 
@@ -123,7 +140,7 @@ fn weight(envelope: &Envelope) -> usize {
 struct Writer {
     load: Arc<Load>,
     recorder: Option<Recorder>,
-    feeds: Vec<Feed>,
+    feeds: Vec<(u64, Feed)>,
     memory: Memory,
 }
 
@@ -147,11 +164,14 @@ impl Writer {
     fn take(&mut self, entry: Entry) {
         match entry {
             Entry::Event(event) => self.event(event),
-            Entry::Subscribe(feed) => {
+            Entry::Subscribe(reader, feed) => {
                 self.memory.tell(&feed);
-                self.feeds.push(feed);
+                self.feeds.push((reader, feed));
             }
-            Entry::Resync => self.feeds.iter().for_each(|feed| self.memory.tell(feed)),
+            Entry::Resync(whom) => {
+                let asked = self.feeds.iter().filter(|(reader, _)| whom.is_none_or(|whom| whom == *reader));
+                asked.for_each(|(_, feed)| self.memory.tell(feed));
+            }
             Entry::Finish => {}
         }
     }
@@ -180,7 +200,7 @@ impl Writer {
     }
 
     fn tell(&mut self, event: Event) {
-        self.feeds.retain(|feed| feed.publish(event.clone()));
+        self.feeds.retain(|(_, feed)| feed.publish(event.clone()));
         self.memory.remember(event);
     }
 
@@ -294,5 +314,41 @@ impl Memory {
         for event in events {
             feed.publish(event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FeedReader;
+
+    /// The events up to the end of what is told anew, or up to the last.
+    fn told(reader: &FeedReader) -> Vec<Event> {
+        let mut told = Vec::new();
+        for event in &reader.events {
+            let done = matches!(event, Event::ResyncDone);
+            told.push(event);
+            if done {
+                break;
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn one_reader_is_told_again_and_the_others_hear_nothing_of_it() {
+        let (journal, thread) = Journal::start(None);
+        let ((one, lagged), (other, attentive)) = (Feed::bounded(64), Feed::bounded(64));
+        let subscription = journal.subscribe(one);
+        journal.subscribe(other);
+        assert_eq!((told(&lagged).len(), told(&attentive).len()), (3, 3));
+        journal.publish(Event::Log(LogLine::new(Level::Info, "test", "once")));
+        subscription.resync();
+        assert!(matches!(
+            told(&lagged)[..],
+            [Event::Log(_), Event::ResyncStarted, Event::Log(_), Event::Holding(_), Event::ResyncDone]
+        ));
+        thread.finish();
+        assert!(matches!(told(&attentive)[..], [Event::Log(_)]));
     }
 }

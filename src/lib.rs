@@ -1,7 +1,9 @@
 //! tapline: an interactive terminal debugging proxy for the Model Context Protocol.
 
 pub mod app;
+mod attach;
 pub mod cli;
+pub mod control;
 pub mod demo;
 pub mod envelope;
 pub mod event;
@@ -17,6 +19,8 @@ pub mod proxy;
 pub mod replay;
 pub mod sse;
 pub mod tape;
+pub mod text;
 pub mod ui;
 pub mod upstream;
+mod watch;
 pub mod wrap;

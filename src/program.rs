@@ -4,7 +4,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,10 +11,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
-use crate::cli::{Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, WatchArgs};
+use crate::attach;
+use crate::cli::{
+    Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
+};
+use crate::control::hub::{Hub, Own, Watch};
+use crate::control::merge::About;
+use crate::control::registry::Registry;
+use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
 use crate::envelope::Via;
-use crate::event::{Feed, OnQuit, Origin};
+use crate::event::{OnQuit, Origin};
 use crate::proxy::exchange::Link;
 use crate::proxy::stdio::Ends;
 use crate::proxy::table::Target;
@@ -23,11 +29,13 @@ use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
+use crate::upstream::sse::SseUpstream;
 use crate::upstream::stdio::CommandLine;
-use crate::{demo, headless, logging, proxy, tape, ui, wrap};
+use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings};
+use crate::{demo, logging, proxy, tape, ui, wrap};
 
-/// Events a screen may lag behind before it must ask for everything again.
-const FEED: usize = 65_536;
+/// How long what a screen said last may take to the core.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
 const DEMO_PACE: Duration = Duration::from_millis(700);
@@ -89,6 +97,7 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args).await,
+            Command::Attach(args) => attach::run(args).await,
             Command::Stdio(args) => serve_stdio(args).await,
             Command::Replay(args) => replay_tape(args).await,
             Command::Demo(args) => run_demo(args).await,
@@ -104,8 +113,9 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
 }
 
 async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
-    let target = target(args.target, args.headers)?;
+    let target = target(args.target, args.transport, args.headers)?;
     let tapes = tape_dir(&args.watch)?;
+    let control = control_settings(args.control, &target.label(), has_screen(&args.watch));
     let settings = Settings {
         listen: Some(args.listen),
         target,
@@ -115,9 +125,19 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
         allow_hosts: args.allow_hosts,
         allow_origins: args.allow_origins,
         max_body: args.max_body.saturating_mul(1 << 20),
+        control,
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
-    watch(core, args.watch).await
+    if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }
+}
+
+fn control_settings(args: ControlArgs, upstream: &str, own_screen: bool) -> Option<control::Settings> {
+    (!args.no_control).then(|| control::Settings {
+        address: args.control,
+        registry: Registry::of_user(),
+        name: args.name.unwrap_or_else(|| short_name(upstream)),
+        own_screen,
+    })
 }
 
 async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
@@ -129,12 +149,14 @@ async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
 
 async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     let tapes = tape_dir(&args.watch)?;
+    let target = target(args.target, args.transport, args.headers)?;
     let settings = Settings {
         listen: None,
+        control: control_settings(args.control, &target.label(), false),
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
-        ..Settings::new(target(args.target, args.headers)?)
+        ..Settings::new(target)
     };
     let mut signals = Signals::new()?;
     let core = Core::start(settings).await.map_err(Failure::usage)?;
@@ -149,8 +171,8 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
             () = &mut serving => break,
             signal = signals.next() => match &connection.link {
                 // The server decides what a signal means; its exit status will be ours.
-                Link::Pipe(link) => link.signal(signal.number()),
-                Link::Exchanges(_) => {
+                Link::Pipe(link) if link.signal(signal.number()) => {}
+                Link::Pipe(_) | Link::Exchanges(_) => {
                     signalled = Some(signal);
                     break;
                 }
@@ -158,9 +180,10 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
         }
     }
     let status = match &connection.link {
-        Link::Pipe(link) => link.exit_code().unwrap_or(0),
-        Link::Exchanges(_) => signalled.map_or(0, Signal::status),
+        Link::Pipe(link) => link.exit_code(),
+        Link::Exchanges(_) => None,
     };
+    let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
     drop(connection);
     core.shut_down(args.watch.on_quit.map(OnQuit::from)).await;
@@ -175,7 +198,7 @@ async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     }
     let replay = Replay {
         tape,
-        target: target(args.target, args.headers.clone())?,
+        target: target(args.target, args.transport, args.headers.clone())?,
         speed: args.speed,
         ignore: args.ignore,
         headers: args.headers.into_iter().collect(),
@@ -211,6 +234,7 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
     let on_screen = has_screen(&args.watch);
     settings.listen = Some(args.listen);
+    settings.control = control_settings(args.control, "demo", on_screen);
     settings.tape_library = tape_dir(&args.watch)?;
     settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
     // Without a screen nobody could let the held call go.
@@ -265,103 +289,45 @@ async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> R
 }
 
 fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
-    let (feed, reader) = Feed::bounded(FEED);
-    core.journal().subscribe(feed);
-    std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    print_journal(core.journal(), format)
 }
 
 async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
-    let mut signals = Signals::new()?;
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().label()));
-    let (feed, reader) = Feed::bounded(FEED);
-    core.journal().subscribe(feed);
-    let mut settings = ui::Settings { on_quit, ..ui::Settings::from_env() };
-    settings.ascii |= args.ascii;
-    let (keys, input) = ui::inputs();
-    let (commands, from_outside) = (core.commands(), keys.clone());
-    let (ended, mut end) = tokio::sync::oneshot::channel();
-    let screen = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
-        // The core is gone when this fails, and the screen is about to hear of it.
-        let exit = ui::show(settings, reader, (keys, input), |command| drop(commands.send(command)));
-        let _ = ended.send(());
-        exit
-    })?;
-    let mut terminated = None;
-    loop {
-        tokio::select! {
-            _ = &mut end => break,
-            signal = signals.next() => {
-                let input = match signal {
-                    Signal::Interrupt => ui::Input::Interrupt,
-                    Signal::Terminate => ui::Input::Terminate,
-                };
-                terminated = Some(signal);
-                // Full only when the screen hangs: then the next signal tries again.
-                drop(from_outside.try_send(input));
-            }
-        }
-    }
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
+    let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
+    screen.ended().await;
     core.shut_down(on_quit).await;
-    match screen.join() {
-        Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(terminated.unwrap_or(Signal::Terminate).status())),
-        Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
-        Ok(Err(error)) => Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into()),
-        Err(_) => Err(anyhow::anyhow!("the screen ended by a bug in tapline; please report what stands above").into()),
-    }
+    screen.status()
 }
 
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
-    Interrupt,
-    Terminate,
+/// As [`watch_screen`], with all other taplines of this user on the same screen.
+async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
+    let on_quit = args.on_quit.map(OnQuit::from);
+    let upstream = core.table().target().label();
+    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    let name = core.control().map_or_else(|| short_name(&upstream), |entry| entry.name.clone());
+    let about = About { name, front: core.url().to_owned(), upstream };
+    let own = Own { journal: core.journal().clone(), commands: core.commands(), about };
+    let hub = Hub::start(Watch::All(Registry::of_user()), Some(own));
+    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
+    let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
+    screen.ended().await;
+    // The screen's last word goes through the hub. It has none where it failed.
+    drop(tokio::time::timeout(LAST_WORD, core.quit()).await);
+    // The hub ends when it hears that the core has.
+    core.shut_down(on_quit).await;
+    hub.close().await;
+    screen.status()
 }
 
-impl Signal {
-    fn number(self) -> rustix::process::Signal {
-        match self {
-            Self::Interrupt => rustix::process::Signal::INT,
-            Self::Terminate => rustix::process::Signal::TERM,
-        }
-    }
-
-    /// 128 and the number of the signal, as shells have it.
-    fn status(self) -> u8 {
-        match self {
-            Self::Interrupt => 130,
-            Self::Terminate => 143,
-        }
-    }
-}
-
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.hang_up.recv() => Signal::Terminate,
-        }
-    }
-}
-
-fn target(args: TargetArgs, headers: ExtraHeaders) -> Result<Target, Failure> {
+fn target(args: TargetArgs, transport: TransportArg, headers: ExtraHeaders) -> Result<Target, Failure> {
     if let Some(url) = args.upstream {
+        if transport.is_sse(&url) {
+            let upstream = SseUpstream::new(&url, headers).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
+            return Ok(Target::Events(upstream));
+        }
         let upstream = HttpUpstream::new(&url, headers).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
         return Ok(Target::Server(Arc::new(upstream)));
     }
@@ -381,6 +347,6 @@ fn tape_dir(args: &WatchArgs) -> Result<Option<PathBuf>, Failure> {
 }
 
 /// One line for the person at the terminal. A closed stderr is no reason to fail.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }

@@ -64,6 +64,14 @@ impl Breakpoints {
         self.rearm(&points);
     }
 
+    /// Takes back every "next" and "reply" that has not come yet: whoever asked for them is gone.
+    pub fn forget_steps(&self) {
+        let mut points = self.shared.points.lock();
+        points.next.clear();
+        points.replies.clear();
+        self.rearm(&points);
+    }
+
     fn rearm(&self, points: &Points) {
         let armed = points.filter.is_some() || !points.next.is_empty() || !points.replies.is_empty();
         self.shared.armed.store(armed, Ordering::Release);

@@ -1,8 +1,8 @@
-//! A client with one pipe in front of a server that answers HTTP exchanges.
+//! A client with one stream for everything in front of a server that answers HTTP exchanges.
 //!
 //! Does what a Streamable HTTP client does, in place of one that cannot: posts each line, with the headers that say what
 //! the line says; opens the listening stream; takes broken streams up again; ends the session. What comes back, on
-//! whatever stream, goes down the one pipe.
+//! whatever stream, goes down the one stream.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method};
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::exchange::{Admitted, Connection, Sender};
 use super::pipe::Items;
-use super::respond::{Refusal, UPSTREAM_FAILED};
+use super::respond::{Refusal, http_error};
 use super::stdio::line_of;
-use crate::envelope::{Direction, SseFields, Transport, Via};
+use crate::envelope::{Direction, SseFields, Transport};
 use crate::event::Level;
 use crate::headers::{self, LAST_EVENT_ID, SESSION, VERSION};
 use crate::message::{Id, Kind, Message};
@@ -41,6 +41,8 @@ pub(super) struct Bridge {
 
 #[derive(Default)]
 struct State {
+    /// What the client's latest message came with, where it came over HTTP: credentials, above all.
+    client: HeaderMap,
     /// What the server gave at `initialize`, to be put on everything after it.
     session: Option<HeaderValue>,
     version: Option<HeaderValue>,
@@ -56,15 +58,18 @@ struct InFlight {
 }
 
 impl Bridge {
-    pub(super) fn new(connection: Arc<Connection>, items: Items) -> Arc<Self> {
-        Arc::new(Self { connection, items, state: Mutex::default() })
+    pub(super) fn new(connection: Arc<Connection>, items: Items, headers: HeaderMap) -> Arc<Self> {
+        Arc::new(Self { connection, items, state: Mutex::new(State { client: headers, ..State::default() }) })
     }
 
     /// Takes one message of the client. Returns when the next may go: a notification is not overtaken by what follows
     /// it, unless it is held.
-    pub(super) async fn take(self: &Arc<Self>, message: Message) {
-        let outgoing =
-            Outgoing { method: Method::POST, headers: self.headers(&message), message: Some(message.clone()) };
+    pub(super) async fn take(self: &Arc<Self>, message: Message, headers: Option<HeaderMap>) {
+        if let Some(headers) = headers {
+            self.state.lock().client = headers;
+        }
+        let headers = self.headers(&message);
+        let outgoing = Outgoing { method: Method::POST, headers, message: Some(message.clone()), tail: String::new() };
         let cancelled = cancelled_id(&message).filter(|id| self.is_modern(id));
         let admitted = self.connection.admit(outgoing, Sender::Client(None));
         if let Some(id) = cancelled {
@@ -86,7 +91,7 @@ impl Bridge {
         tasks.shutdown().await;
         let headers = self.bare();
         if headers.contains_key(SESSION) {
-            let goodbye = Outgoing { method: Method::DELETE, headers, message: None };
+            let goodbye = Outgoing { method: Method::DELETE, ..listening(headers) };
             // A server that does not offer it answers 405; one that does not answer is left.
             drop(tokio::time::timeout(GOODBYE, self.connection.exchange(goodbye)).await);
         }
@@ -123,6 +128,7 @@ impl Bridge {
             self.state.lock().session = Some(session.clone());
         }
         let (status, asked) = (reply.status, message.asks());
+        let headers = HeaderMap::new();
         match reply.body {
             ReplyBody::Whole(body) if status.is_success() => self.deliver(body, message),
             ReplyBody::Stream(items) if status.is_success() => {
@@ -131,7 +137,7 @@ impl Bridge {
                 self.take_up(message, taken).await;
             }
             ReplyBody::Empty if status.is_success() && !asked => {}
-            body => self.refused(status, &body, message),
+            body => self.refused(&Reply { status, headers, body }, message),
         }
         if message.method() == Some("notifications/initialized") && status.is_success() {
             let bridge = self.clone();
@@ -183,11 +189,11 @@ impl Bridge {
             let mut headers = self.bare();
             headers.extend(HeaderValue::from_str(&after).ok().map(|after| (LAST_EVENT_ID, after)));
             taken.some = false;
-            match self.connection.exchange(Outgoing { method: Method::GET, headers, message: None }).await {
+            match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
                     self.drain(items, request, &mut taken).await;
                 }
-                Ok(Reply { status, body, .. }) => return self.refused(status, &body, request),
+                Ok(reply) => return self.refused(&reply, request),
                 Err(error) => return self.fail(request, error),
             }
         }
@@ -201,7 +207,7 @@ impl Bridge {
             let mut headers = self.bare();
             headers.extend(taken.cursor.as_ref().and_then(|id| Some((LAST_EVENT_ID, HeaderValue::from_str(id).ok()?))));
             taken.some = false;
-            match self.connection.exchange(Outgoing { method: Method::GET, headers, message: None }).await {
+            match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
                     self.drain(items, &nothing, &mut taken).await;
                 }
@@ -217,26 +223,15 @@ impl Bridge {
     }
 
     /// An HTTP error in the terms of a pipe: as the error that the request with this id gets.
-    fn refused(&self, status: StatusCode, body: &ReplyBody, request: &Message) {
+    fn refused(&self, reply: &Reply, request: &Message) {
         if !request.asks() {
-            return self.connection.log(Level::Warn, format!("the server refused a message: HTTP {status}"));
+            return self.connection.log(Level::Warn, format!("the server refused a message: HTTP {}", reply.status));
         }
-        let error = match body {
-            ReplyBody::Whole(body) if body.kind() == Kind::Error => Some(body.clone()),
-            _ => None,
-        };
-        match error {
-            Some(error) if error.id() == request.id() => self.deliver(error, request),
-            // Servers answer what they cannot attribute with a null id: the client would never match it.
-            Some(error) => {
-                let id = request.id().cloned().unwrap_or_else(|| Id::from_token("null"));
-                self.answer(error.with_id(&id).unwrap_or(error));
+        match &reply.body {
+            ReplyBody::Whole(error) if error.kind() == Kind::Error && error.id() == request.id() => {
+                self.deliver(error.clone(), request);
             }
-            None => {
-                let text = format!("tapline: {} answered HTTP {status}", self.label());
-                let data = serde_json::json!({ "tapline": { "status": status.as_u16() } }).to_string();
-                self.answer(Message::error_reply(request.id(), UPSTREAM_FAILED, &text, Some(&data)));
-            }
+            _ => self.answer(http_error(&self.label(), reply, request.id())),
         }
     }
 
@@ -250,23 +245,25 @@ impl Bridge {
     /// Answers the client ourselves.
     fn answer(&self, message: Message) {
         let Connection { proxy, session, .. } = &*self.connection;
-        let message = proxy.answer(session, Direction::ToClient, Transport::new(Via::Stdio), message);
+        let message = proxy.answer(session, Direction::ToClient, Transport::new(session.via()), message);
         drop(self.items.send(Ok(line_of(message))));
     }
 
     fn headers(&self, message: &Message) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+        let mut headers = self.state.lock().client.clone();
+        headers::without_message(&mut headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         self.connection.mirror(message, &mut headers);
-        if !headers.contains_key(VERSION) {
+        if headers::modern_version(message).is_none() {
             self.agreed(&mut headers);
         }
         headers
     }
 
     fn bare(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+        let mut headers = self.state.lock().client.clone();
+        headers::without_message(&mut headers);
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         self.agreed(&mut headers);
         headers
@@ -274,13 +271,21 @@ impl Bridge {
 
     fn agreed(&self, headers: &mut HeaderMap) {
         let state = self.state.lock();
-        headers.extend(state.session.clone().map(|session| (SESSION, session)));
-        headers.extend(state.version.clone().map(|version| (VERSION, version)));
+        let known = [(SESSION, &state.session), (VERSION, &state.version)];
+        for (name, value) in known.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))) {
+            // A server may refuse a header that occurs twice.
+            headers.entry(name).or_insert(value);
+        }
     }
 
     fn label(&self) -> String {
         crate::upstream::Upstream::label(&self.connection).to_owned()
     }
+}
+
+/// An exchange without a message.
+fn listening(headers: HeaderMap) -> Outgoing {
+    Outgoing { method: Method::GET, headers, message: None, tail: String::new() }
 }
 
 /// What is known of a stream that may have to be taken up again.

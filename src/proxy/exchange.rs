@@ -22,13 +22,14 @@ use crate::event::{Event, Level, LogLine, SessionState};
 use crate::headers::{self, Latest, ParamHeaders};
 use crate::message::{Id, Kind, Message};
 use crate::sse;
+use crate::upstream::stdio::one_line;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
 /// What a session is connected to.
 pub enum Link {
     /// A server that answers each exchange by itself.
     Exchanges(Arc<dyn Upstream>),
-    /// A child with one pipe for everything.
+    /// A server with one stream for everything it says.
     Pipe(Arc<PipeLink>),
 }
 
@@ -41,6 +42,8 @@ pub struct Connection {
     author: Option<Author>,
     /// Of the client's latest POST: what the operator's own requests go out with.
     client_headers: Latest,
+    /// Of the same.
+    tail: Mutex<String>,
     reply_headers: Latest,
     params: Mutex<ParamHeaders>,
 }
@@ -61,6 +64,7 @@ impl Connection {
             link,
             author,
             client_headers: Latest::default(),
+            tail: Mutex::default(),
             reply_headers: Latest::default(),
             params: Mutex::default(),
         })
@@ -80,7 +84,8 @@ impl Connection {
         let mut headers = self.client_headers.get().as_ref().clone();
         headers::towards_upstream(&mut headers);
         headers::refresh(&mut headers, &message, &self.params.lock());
-        let outgoing = Outgoing { method: Method::POST, headers, message: Some(message) };
+        let tail = self.tail.lock().clone();
+        let outgoing = Outgoing { method: Method::POST, headers, message: Some(message), tail };
         let reply = self.run(outgoing, Sender::Operator).await;
         match reply {
             Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
@@ -97,7 +102,10 @@ impl Connection {
     pub(super) fn admit(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Admitted {
         let withheld = matches!(sender, Sender::Operator);
         let request_headers = match &outgoing.message {
-            Some(_) => self.client_headers.keep(&outgoing.headers),
+            Some(_) => {
+                self.tail.lock().clone_from(&outgoing.tail);
+                self.heard(&outgoing.headers)
+            }
             None => Arc::new(outgoing.headers.clone()),
         };
         let message = outgoing.message.take();
@@ -113,12 +121,18 @@ impl Connection {
         Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply }
     }
 
+    /// Remembers what a message of the client came with.
+    pub(super) fn heard(&self, headers: &HeaderMap) -> Arc<HeaderMap> {
+        self.client_headers.keep(headers)
+    }
+
     /// What a message of the client came on.
     fn transport(&self, headers: &Arc<HeaderMap>) -> Transport {
         match self.session.via() {
+            Via::Http => Transport { headers: Some(headers.clone()), ..Transport::new(Via::Http) },
             // The headers of a bridge are ours, not the client's.
+            Via::Sse => Transport::new(Via::Http),
             Via::Stdio => Transport::new(Via::Stdio),
-            via => Transport { headers: Some(headers.clone()), ..Transport::new(via) },
         }
     }
 
@@ -178,7 +192,8 @@ impl Connection {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         headers.remove(headers::LAST_EVENT_ID);
-        let outgoing = Outgoing { method: Method::POST, headers, message: Some(answer) };
+        let tail = self.tail.lock().clone();
+        let outgoing = Outgoing { method: Method::POST, headers, message: Some(answer), tail };
         let (connection, upstream) = (self.clone(), upstream.clone());
         tokio::spawn(async move {
             if let Err(error) = upstream.send(outgoing).await {
@@ -193,6 +208,11 @@ impl Connection {
         if headers.contains_key(headers::VERSION) {
             self.params.lock().apply(message, headers);
         }
+    }
+
+    /// Brings the headers of an edited message in line with it.
+    pub(super) fn refresh(&self, headers: &mut HeaderMap, message: &Message) {
+        headers::refresh(headers, message, &self.params.lock());
     }
 
     /// A list of tools says which arguments their calls repeat in headers.
@@ -400,7 +420,7 @@ impl Framing {
     /// The same frame around another message.
     pub(super) fn around(self, message: &Message) -> Self {
         match self {
-            Self::Line { .. } => Self::Line { line: super::pipe::one_line(message) },
+            Self::Line { .. } => Self::Line { line: one_line(message) },
             Self::Sse { frame, fields } => Self::Sse { frame: sse::replace_data(&frame, message.raw()), fields },
         }
     }

@@ -1,4 +1,4 @@
-//! The HTTP front door: Streamable HTTP at `/mcp`.
+//! The HTTP front door: who a request is for, and Streamable HTTP at `/mcp`.
 //!
 //! Turns a request into an [`Outgoing`] and a [`Reply`] into a response, frame by frame as they came.
 
@@ -13,20 +13,24 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use tokio_util::sync::CancellationToken;
 
 use self::frames::Frames;
 use super::exchange::Connection;
 use super::guard::Guard;
+use super::relay::{Told, wants_websocket};
 use super::respond::Refusal;
+use super::sse::{STREAM, Seat, Seats};
 use super::table::{Table, Target};
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Level, LogLine};
 use crate::headers;
 use crate::message::{Id, Kind, Message};
+use crate::upstream::site::{Place, Site};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
 /// The path of the MCP endpoint.
@@ -34,10 +38,25 @@ pub const ENDPOINT: &str = "/mcp";
 
 /// What the door needs to know.
 pub struct Door {
-    pub table: Arc<Table>,
-    pub guard: Guard,
+    pub(super) table: Arc<Table>,
+    guard: Guard,
     /// Largest request body in bytes.
-    pub max_body: usize,
+    max_body: usize,
+    pub(super) seats: Arc<Seats>,
+    pub(super) told: Told,
+}
+
+/// Who a request is for.
+enum Route<'a> {
+    /// An exchange of Streamable HTTP; with what stands after the path.
+    Exchange(String),
+    /// A client of HTTP+SSE that comes; likewise.
+    Stream(String),
+    /// A message of one that is here.
+    Message(Arc<Seat>),
+    /// Nothing of MCP's: it goes on as it is.
+    Relay(&'a Site, Place),
+    Nowhere(Refusal),
 }
 
 /// The door as an axum service; serve it with connection info.
@@ -58,6 +77,10 @@ async fn handle(
 }
 
 impl Door {
+    pub fn new(table: Arc<Table>, guard: Guard, max_body: usize) -> Self {
+        Self { table, guard, max_body, seats: Arc::default(), told: Told::default() }
+    }
+
     /// `asked` is set to the id of the request as soon as it is known, for an error to name.
     async fn answer(
         &self,
@@ -65,31 +88,80 @@ impl Door {
         request: Request,
         asked: &mut Option<Id>,
     ) -> Result<Response<Body>, Refusal> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         self.guard.check(&parts.headers, authority).map_err(Refusal::Forbidden)?;
-        if parts.uri.path().trim_end_matches('/') != ENDPOINT {
-            return Err(Refusal::NotFound(parts.uri.path().to_owned()));
+        if wants_websocket(&parts.headers) {
+            return Err(Refusal::Websocket);
         }
+        let own =
+            parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default().to_owned();
+        let mut response = match self.route(&parts.method, &parts.uri) {
+            Route::Exchange(tail) => self.exchange(client, parts, tail, body, asked).await,
+            Route::Stream(tail) => self.open_stream(parts.headers, &tail).await,
+            Route::Message(seat) => self.post_message(&seat, parts.headers, body, asked).await,
+            Route::Relay(site, place) => self.relay(site, place, parts, body).await,
+            Route::Nowhere(refusal) => Err(refusal),
+        }?;
+        if let Some(site) = self.table.target().site() {
+            self.bring_home(site, &own, &mut response);
+        }
+        Ok(response)
+    }
+
+    /// The server's own path leads to it, too: who has put our address in place of the server's, and no more, must not be
+    /// relayed unseen.
+    fn route(&self, method: &Method, uri: &Uri) -> Route<'_> {
+        let target = self.table.target();
+        let (site, path) = (target.site(), uri.path());
+        let path_and_query = uri.path_and_query().map_or(path, http::uri::PathAndQuery::as_str);
+        let posts = method == Method::POST;
+        if posts && let Some(seat) = self.seats.find(path_and_query) {
+            return Route::Message(seat);
+        }
+        let streamable = site.filter(|_| matches!(target, Target::Server(_)));
+        if let Some(tail) = tail(uri, ENDPOINT, streamable) {
+            return served(method, "POST, GET, DELETE", tail, Route::Exchange, streamable);
+        }
+        let events = site.filter(|_| matches!(target, Target::Events(_)));
+        if let Some(tail) = tail(uri, STREAM, events) {
+            return served(method, "GET", tail, Route::Stream, events);
+        }
+        if posts && self.seats.is_for_messages(path) {
+            return Route::Nowhere(Refusal::UnknownEndpoint);
+        }
+        match site.and_then(|site| Some((site, site.elsewhere(path_and_query)?))) {
+            Some((site, place)) => Route::Relay(site, place),
+            None => Route::Nowhere(Refusal::NotFound(path.to_owned())),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        client: IpAddr,
+        mut parts: Parts,
+        tail: String,
+        body: Body,
+        asked: &mut Option<Id>,
+    ) -> Result<Response<Body>, Refusal> {
         let message = match parts.method {
             Method::POST => Some(Message::cut_from(self.read(body).await?)),
-            Method::GET | Method::DELETE => None,
-            _ => return Err(Refusal::BadMethod),
+            _ => None,
         };
         // The id of a reply is the server's: no error of ours may answer to it.
         *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
-        let connection = self.table.resolve(&parts.headers, client, message.as_ref())?;
+        let connection = self.table.resolve(&parts.headers, &tail, client, message.as_ref())?;
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
         let client_headers = initializes.then(|| parts.headers.clone());
         let deletes = parts.method == Method::DELETE;
         let until = &self.table.proxy().stop().force;
         let in_session = parts.headers.contains_key(headers::SESSION);
         headers::towards_upstream(&mut parts.headers);
-        if deletes && matches!(self.table.target(), Target::Command(..)) {
+        if deletes && self.table.target().is_pipe() {
             self.table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }
-        let outgoing = Outgoing { method: parts.method, headers: parts.headers, message };
+        let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
         let mut reply = tokio::select! {
             reply = connection.exchange(outgoing) => match reply {
                 Ok(reply) => reply,
@@ -112,7 +184,7 @@ impl Door {
         Ok(response(reply, until.clone()))
     }
 
-    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+    pub(super) async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
         match Limited::new(body, self.max_body).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Refusal::TooLarge(self.max_body)),
@@ -121,7 +193,12 @@ impl Door {
     }
 
     /// An upstream that does not answer is part of the session: the error that its client gets is recorded and shown.
-    fn upstream_failed(&self, connection: &Connection, error: UpstreamError, asked: Option<&Id>) -> Response<Body> {
+    pub(super) fn upstream_failed(
+        &self,
+        connection: &Connection,
+        error: UpstreamError,
+        asked: Option<&Id>,
+    ) -> Response<Body> {
         connection.log(Level::Error, error.to_string());
         let refusal = Refusal::Upstream(error);
         let status = refusal.status();
@@ -135,10 +212,32 @@ impl Door {
         let level = if matches!(refusal, Refusal::Upstream(_)) { Level::Error } else { Level::Warn };
         self.table.proxy().log(LogLine::new(level, "proxy", format!("refused a request: {refusal}")));
         let mut response = json(refusal.status(), &refusal.message(asked));
-        if matches!(refusal, Refusal::BadMethod) {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+        if let Refusal::BadMethod(allowed) = refusal {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         }
         response
+    }
+}
+
+/// What stands after a path of ours, or that of the server, where the request is for it: a slash, a query, both or nothing.
+fn tail(uri: &Uri, ours: &str, server: Option<&Site>) -> Option<String> {
+    let after = |path| uri.path().strip_prefix(path).filter(|rest| rest.is_empty() || *rest == "/");
+    let slash = after(ours).or_else(|| after(server?.path()))?;
+    Some(uri.query().map_or_else(|| slash.to_owned(), |query| format!("{slash}?{query}")))
+}
+
+/// A request for a place of ours. What we do not know how to answer there is the server's, if it has the place, too.
+fn served<'a>(
+    method: &Method,
+    allowed: &'static str,
+    tail: String,
+    known: fn(String) -> Route<'a>,
+    server: Option<&'a Site>,
+) -> Route<'a> {
+    match server {
+        _ if allowed.split(", ").any(|name| name == method.as_str()) => known(tail),
+        Some(site) => Route::Relay(site, site.own(&tail)),
+        None => Route::Nowhere(Refusal::BadMethod(allowed)),
     }
 }
 
@@ -150,7 +249,7 @@ fn json(status: StatusCode, message: &Message) -> Response<Body> {
 }
 
 /// `until`: what ends a stream that has not ended.
-fn response(reply: Reply, until: CancellationToken) -> Response<Body> {
+pub(super) fn response(reply: Reply, until: CancellationToken) -> Response<Body> {
     let Reply { status, mut headers, body } = reply;
     let body = match body {
         ReplyBody::Empty => Body::empty(),

@@ -2,13 +2,17 @@
 //! decide, hold, record and publish, and only then is it sent on by whoever asked.
 
 pub mod bridge;
+mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
 mod operations;
 pub mod pipe;
+mod pump;
+mod relay;
 pub mod respond;
 pub mod session;
+pub mod sse;
 pub mod stdio;
 pub mod table;
 

@@ -1,37 +1,39 @@
-//! A session whose server is a child: one pipe for everything, where the client has many HTTP exchanges.
+//! A session whose server says everything on one stream: a child, or a server of the HTTP+SSE transport.
 //!
-//! Reads the child's lines, takes each through the spine, and then finds the response that carries it: a reply goes
-//! where its request came from, progress to the request that asked for it, the rest to the client's listening
-//! stream, or, where it has none, along with a request in flight.
+//! A client with one stream of its own gets it all. For one with many HTTP exchanges, each message of the server finds the
+//! response that carries it: a reply goes where its request came from, progress to the request that asked for it, the rest
+//! to the client's listening stream, or, where it has none, along with a request in flight.
 
-use std::collections::{HashMap, VecDeque};
+mod router;
+
 use std::sync::Arc;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use futures_util::stream::FuturesUnordered;
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
+use reqwest::Url;
 use tokio::sync::mpsc;
 
+pub(super) use self::router::Address;
+use self::router::{Router, Waiting};
+use super::Proxy;
 use super::exchange::{accepted, whole};
 use super::session::LiveSession;
-use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Direction, Transport, Via};
-use crate::event::{Level, LogLine};
-use crate::headers::modern_version;
+use crate::headers;
 use crate::message::{Id, Kind, Message};
-use crate::upstream::stdio::{CommandLine, Output, Pipe};
-use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
-
-/// Messages kept for a client that has no stream open to hear them on.
-const MOST_WAITING: usize = 1_000;
+use crate::sse;
+use crate::upstream::pipe::Pipe;
+use crate::upstream::sse::{Answer, EventPipe};
+use crate::upstream::stdio::one_line;
+use crate::upstream::{Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
 /// Unbounded: a client that reads slowly must not hold up the child's other messages, nor lose its own.
 pub(super) type Items = mpsc::UnboundedSender<Result<Item, UpstreamError>>;
 
-/// The client's side of a child.
+/// The client's side of such a server.
 pub struct PipeLink {
     proxy: Arc<Proxy>,
     session: Arc<LiveSession>,
@@ -40,40 +42,22 @@ pub struct PipeLink {
     router: Mutex<Router>,
 }
 
-#[derive(Default)]
-struct Router {
-    /// Requests of the client that wait for their reply; the requests of a batch share one stream.
-    pending: HashMap<Id, Waiting>,
-    /// The client's GET stream.
-    listener: Option<Items>,
-    /// Set where the client has one pipe, too: what nobody asked for by an exchange is for it.
-    client: Option<ClientPipe>,
-    /// What nobody listened for yet.
-    backlog: VecDeque<Item>,
-    /// Why the child is gone.
-    ended: Option<UpstreamError>,
-}
-
-/// The ends of a client that was started with pipes of its own.
+/// The ends of a client that has one stream for everything, too.
 pub(super) struct ClientPipe {
     pub(super) items: Items,
-    /// Takes the child's stderr, as it came.
-    pub(super) stderr: mpsc::UnboundedSender<Bytes>,
+    /// What its stream is made of. Bytes without a message pass where the server's is made of the same.
+    pub(super) carrier: Via,
+    /// Takes a child's stderr, as it came.
+    pub(super) stderr: Option<mpsc::UnboundedSender<Bytes>>,
+    /// Gives the address under which the client reaches the server's endpoint.
+    pub(super) announce: Option<Announce>,
 }
 
-struct Waiting {
-    items: Items,
-    progress_token: Option<Box<str>>,
-    /// Of the operator's own request: its stream is read by tapline alone.
-    withheld: bool,
-    /// What its client calls the request and its progress, where the child knows them by another name.
-    own_id: Option<Id>,
-    own_token: Option<Box<str>>,
-}
+pub(super) type Announce = Box<dyn Fn(&Url) -> String + Send>;
 
 impl PipeLink {
-    pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, command: &CommandLine, pipe: Pipe) -> Arc<Self> {
-        Arc::new(Self { proxy, session, label: command.to_string(), pipe, router: Mutex::default() })
+    pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, label: String, pipe: Pipe) -> Arc<Self> {
+        Arc::new(Self { proxy, session, label, pipe, router: Mutex::default() })
     }
 
     pub fn label(&self) -> &str {
@@ -84,17 +68,42 @@ impl PipeLink {
         self.pipe.close().await;
     }
 
-    /// What the command exited with; `None` while it runs.
+    /// What the command exited with; `None` while it runs, or where there is none.
     pub fn exit_code(&self) -> Option<u8> {
-        self.pipe.exit_code()
+        match &self.pipe {
+            Pipe::Child(child) => child.exit_code(),
+            Pipe::Events(_) => None,
+        }
     }
 
-    /// Passes a signal on to the child.
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        self.pipe.signal(signal);
+    /// Passes a signal on to the child; `false` where there is none.
+    pub fn signal(&self, signal: rustix::process::Signal) -> bool {
+        match &self.pipe {
+            Pipe::Child(child) => {
+                child.signal(signal);
+                true
+            }
+            Pipe::Events(_) => false,
+        }
     }
 
-    /// Gives everything that the child says to a client with one pipe, from now on.
+    /// What carries the server's messages.
+    pub(super) fn carrier(&self) -> Via {
+        match &self.pipe {
+            Pipe::Child(_) => Via::Stdio,
+            Pipe::Events(_) => Via::Sse,
+        }
+    }
+
+    /// How a server of the HTTP+SSE transport answered the GET that is the session; nothing of a child.
+    pub(super) async fn answered(&self) -> Option<Result<Answer, UpstreamError>> {
+        match &self.pipe {
+            Pipe::Child(_) => None,
+            Pipe::Events(events) => Some(events.answered().await),
+        }
+    }
+
+    /// Gives everything that the server says to a client with one stream, from now on.
     pub(super) fn attach(&self, client: ClientPipe) {
         let mut router = self.router.lock();
         if router.ended.is_none() {
@@ -105,15 +114,46 @@ impl PipeLink {
         }
     }
 
-    /// Writes a line of the client's, already through the spine.
-    pub(super) async fn write(&self, line: Bytes) -> bool {
-        self.pipe.write(line).await
+    /// Tells a client with one stream something that the server did not say.
+    pub(super) fn tell(&self, item: Item) {
+        if let Some(client) = &self.router.lock().client {
+            drop(client.items.send(Ok(item)));
+        }
+    }
+
+    /// Hands a message to the server, already through the spine. `line`: what it came in, where that was a line and nobody
+    /// edited it; `headers`: what it came with, where that was a POST. Gives what the server says to having got it:
+    /// a child says nothing.
+    ///
+    /// # Errors
+    /// Where the server takes nothing any more.
+    pub(super) async fn hand(
+        &self,
+        message: &Message,
+        line: Option<Bytes>,
+        headers: Option<HeaderMap>,
+    ) -> Result<Option<Reply>, UpstreamError> {
+        match &self.pipe {
+            Pipe::Events(events) => events.post(message, headers).await.map(Some),
+            Pipe::Child(child) => {
+                let written = child.write(line.unwrap_or_else(|| one_line(message))).await;
+                if written { Ok(None) } else { Err(self.gone()) }
+            }
+        }
+    }
+
+    /// Hands on a line without a message; only a pipe has a place for it.
+    pub(super) async fn hand_blank(&self, line: Bytes) {
+        if let Pipe::Child(child) = &self.pipe {
+            // A child that takes nothing any more is about to be heard of.
+            child.write(line).await;
+        }
     }
 
     /// One exchange of the client, already through the spine.
     pub(super) async fn exchange(self: &Arc<Self>, outgoing: Outgoing, withheld: bool) -> Result<Reply, UpstreamError> {
         match (&outgoing.method, outgoing.message) {
-            (&Method::POST, Some(message)) => self.post(message, withheld).await,
+            (&Method::POST, Some(message)) => self.post(message, outgoing.headers, withheld).await,
             (&Method::GET, _) => Ok(self.listen()),
             _ => {
                 Ok(Reply { status: StatusCode::METHOD_NOT_ALLOWED, headers: HeaderMap::new(), body: ReplyBody::Empty })
@@ -121,21 +161,26 @@ impl PipeLink {
         }
     }
 
-    async fn post(self: &Arc<Self>, message: Message, withheld: bool) -> Result<Reply, UpstreamError> {
+    async fn post(
+        self: &Arc<Self>,
+        message: Message,
+        headers: HeaderMap,
+        withheld: bool,
+    ) -> Result<Reply, UpstreamError> {
         let (items, answers) = mpsc::unbounded_channel();
-        let is_modern = modern_version(&message).is_some();
+        let is_modern = headers::modern_version(&message).is_some();
         let (message, requests) = self.expect_replies(message, &items, withheld)?;
         let id = message.id().filter(|_| is_modern && requests == 1).cloned();
         let mut answers = Answers { answers, _waited_for: id.map(|id| WaitedFor { link: self.clone(), id }) };
         // From here on the stream ends with the last reply.
         drop(items);
-        if !self.pipe.write(one_line(&message)).await {
-            return Err(self.gone());
-        }
-        if requests == 0 {
-            return Ok(accepted());
-        }
-        match answers.answers.recv().await {
+        let first = match self.hand_in(message, headers, &mut answers).await? {
+            Handed::Refused(reply) => return Ok(reply),
+            Handed::Taken if requests == 0 => return Ok(accepted()),
+            Handed::Taken => answers.answers.recv().await,
+            Handed::Answered(first) => Some(first),
+        };
+        match first {
             None => Err(self.gone()),
             Some(Err(error)) => Err(error),
             // Nothing came before the reply: no stream is needed to carry it.
@@ -144,6 +189,34 @@ impl PipeLink {
             }
             Some(Ok(first)) => Ok(event_stream(vec![first], answers)),
         }
+    }
+
+    /// Hands the message of an exchange to the server.
+    async fn hand_in(
+        &self,
+        message: Message,
+        mut headers: HeaderMap,
+        answers: &mut Answers,
+    ) -> Result<Handed, UpstreamError> {
+        let Pipe::Events(events) = &self.pipe else {
+            return self.hand(&message, None, None).await.map(|_| Handed::Taken);
+        };
+        headers::without_streamable(&mut headers);
+        let (events, handed) = (events.clone(), message.clone());
+        let mut posting = async move { events.post(&handed, Some(headers)).await }.boxed();
+        let posted = tokio::select! {
+            biased;
+            posted = &mut posting => posted,
+            // Some servers say that they have a request only when all is done; hanging up might undo it.
+            Some(first) = answers.answers.recv() => {
+                tokio::spawn(posting);
+                return Ok(Handed::Answered(first));
+            }
+        };
+        if !posted.as_ref().is_ok_and(|reply| reply.status.is_success()) {
+            self.forget_replies(&message);
+        }
+        posted.map(|reply| if reply.status.is_success() { Handed::Taken } else { Handed::Refused(reply) })
     }
 
     /// Notes who waits for the replies to a message; gives it in the names the child is to know, and how many there will be.
@@ -174,6 +247,14 @@ impl PipeLink {
         }
     }
 
+    /// Takes the note back: the server does not have the message.
+    fn forget_replies(&self, message: &Message) {
+        let mut router = self.router.lock();
+        for id in message.elements().iter().chain([message]).filter_map(Message::id) {
+            router.pending.remove(id);
+        }
+    }
+
     fn listen(&self) -> Reply {
         let mut router = self.router.lock();
         if router.listener.as_ref().is_some_and(|listener| !listener.is_closed()) {
@@ -188,7 +269,7 @@ impl PipeLink {
     }
 
     /// Gives a message of the child to whom it is for.
-    fn deliver(&self, address: Address, message: Message, line: Bytes) {
+    pub(super) fn deliver(&self, address: Address, incoming: Incoming) {
         let mut router = self.router.lock();
         let items = match address {
             Address::Nobody => return,
@@ -200,7 +281,7 @@ impl PipeLink {
             Address::Progress(id) => router.pending.get(&id).map(|waiting| waiting.items.clone()),
             Address::Client => router.open_stream(),
         };
-        let item = Item::Message(Incoming { message, framing: Framing::Line { line } });
+        let item = Item::Message(incoming);
         let Some(items) = items else { return router.keep(item) };
         if let Err(mpsc::error::SendError(Ok(item))) = items.send(Ok(item)) {
             router.keep(item);
@@ -216,17 +297,26 @@ impl PipeLink {
             r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"the client hung up"}}}}"#,
             id.token()
         ));
-        let message = self.proxy.answer(&self.session, Direction::ToServer, Transport::new(Via::Stdio), message);
-        if !self.pipe.offer(one_line(&message)) {
-            tracing::debug!("a cancellation was not taken");
+        let transport = Transport::new(self.carrier());
+        let message = self.proxy.answer(&self.session, Direction::ToServer, transport, message);
+        match &self.pipe {
+            Pipe::Child(child) => {
+                if !child.offer(one_line(&message)) {
+                    tracing::debug!("a cancellation was not taken");
+                }
+            }
+            Pipe::Events(events) => post_aside(events, message),
         }
     }
 
-    fn end(&self, error: &UpstreamError) {
+    pub(super) fn end(&self, error: &UpstreamError) {
         let mut router = self.router.lock();
         router.ended = Some(error.clone());
         router.listener = None;
-        router.client = None;
+        if let Some(client) = router.client.take().filter(|_| matches!(error, UpstreamError::BrokenOff { .. })) {
+            // What broke for us must not look to the client as if it had ended in good order.
+            drop(client.items.send(Err(error.clone())));
+        }
         for (_, waiting) in router.pending.drain() {
             // A client that has hung up does not need to know.
             drop(waiting.items.send(Err(error.clone())));
@@ -240,6 +330,14 @@ impl PipeLink {
             why: "it is ending".to_owned(),
         })
     }
+}
+
+/// What became of a message that was handed in.
+enum Handed {
+    Taken,
+    /// The server answers already, and has not said yet that it has the message.
+    Answered(Result<Item, UpstreamError>),
+    Refused(Reply),
 }
 
 /// The end of a stream that somebody reads.
@@ -261,177 +359,24 @@ impl Drop for WaitedFor {
     }
 }
 
-/// Whom a message of the child is for. Ids are those that the child knows.
-enum Address {
-    /// Who asked this.
-    Asker(Id),
-    /// Who asked these in one batch.
-    Askers(Vec<Id>),
-    /// Who asked this, and waits for more.
-    Progress(Id),
-    /// The client, on whatever stream there is.
-    Client,
-    /// Nobody but the screen.
-    Nobody,
+/// A message of the server, in the names of whom it is for.
+pub(super) struct Recognized {
+    pub(super) address: Address,
+    pub(super) incoming: Incoming,
+    pub(super) withheld: bool,
 }
 
-impl Router {
-    /// Clients without sessions share a child, and each counts its ids and progress tokens from the same start: what is
-    /// taken gets another name on the way to the child, and its own again on the way back.
-    fn expect_reply(&mut self, mut request: Message, mut waiting: Waiting) -> Message {
-        let taken = request.id().filter(|id| self.pending.contains_key(id)).cloned();
-        if let Some(own) = taken
-            && let Some(renamed) = request.with_id(&Id::random())
-        {
-            waiting.own_id = Some(own);
-            request = renamed;
-        }
-        waiting.progress_token = progress_token(&request, "_meta");
-        let taken = waiting.progress_token.clone().filter(|token| self.asked_with(token).is_some());
-        if let Some(own) = taken {
-            let other = Id::random();
-            if let Some(renamed) = request.with_value(&["params", "_meta", "progressToken"], other.token()) {
-                waiting.own_token = Some(own);
-                waiting.progress_token = Some(other.token().into());
-                request = renamed;
-            }
-        }
-        if let Some(id) = request.id() {
-            self.pending.insert(id.clone(), waiting);
-        }
-        request
-    }
-
-    fn asked_with(&self, token: &str) -> Option<&Id> {
-        self.pending.iter().find(|(_, waiting)| waiting.progress_token.as_deref() == Some(token)).map(|(id, _)| id)
-    }
-
-    fn address(&self, message: &Message) -> Address {
-        match message.kind() {
-            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Client, Address::Asker),
-            Kind::Batch if message.answers() => {
-                Address::Askers(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
-            }
-            Kind::Notification if message.method() == Some("notifications/progress") => {
-                let asked = progress_token(message, "").and_then(|token| self.asked_with(&token).cloned());
-                asked.map_or(Address::Client, Address::Progress)
-            }
-            Kind::Opaque if self.client.is_none() => Address::Nobody,
-            Kind::Request | Kind::Notification | Kind::Batch | Kind::Opaque => Address::Client,
-        }
-    }
-
-    /// A stream for something the child says of its own accord.
-    fn open_stream(&self) -> Option<Items> {
-        let in_flight = self.pending.values().filter(|waiting| !waiting.withheld).map(|waiting| &waiting.items);
-        self.listener.iter().chain(in_flight).find(|items| !items.is_closed()).cloned()
-    }
-
-    /// Gives an item to a client with one pipe, or keeps it for one that listens later.
-    fn keep(&mut self, item: Item) {
-        if let Some(client) = &self.client {
-            // Where it has gone, its session is about to end.
-            drop(client.items.send(Ok(item)));
-            return;
-        }
-        if self.backlog.len() == MOST_WAITING {
-            self.backlog.pop_front();
-        }
-        self.backlog.push_back(item);
-    }
-}
-
-/// Takes everything the child says through the spine, until it ends. Gives why it did.
-pub(super) async fn pump(
-    proxy: Arc<Proxy>,
-    session: Arc<LiveSession>,
-    link: std::sync::Weak<PipeLink>,
-    mut outputs: mpsc::Receiver<Output>,
-) -> UpstreamError {
-    let mut held = FuturesUnordered::new();
-    loop {
-        let output = tokio::select! {
-            output = outputs.recv() => output,
-            Some((passage, address, line)) = held.next() => {
-                finish(&link, passage, address, line).await;
-                continue;
-            }
-        };
-        match output {
-            Some(Output::Line(line)) => {
-                let Some(open) = link.upgrade() else { continue };
-                let Some(message) = message_of(&line) else {
-                    open.blank(line);
-                    continue;
-                };
-                let Recognized { address, message, line, withheld } = open.recognize(message, line);
-                drop(open);
-                let mut arrival = Arrival::new(Direction::ToClient, Transport::new(Via::Stdio), message);
-                arrival.withheld = withheld;
-                match proxy.pass(&session, arrival) {
-                    Pass::Now(passage) => finish(&link, passage, address, line).await,
-                    Pass::Held(pass) => held.push(pass.map(|passage| (passage, address, line))),
-                }
-            }
-            Some(Output::Stderr(line)) => {
-                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                proxy.log(LogLine::new(Level::Info, "server", text).of(session.id()));
-                link.upgrade().inspect(|link| link.stderr(line));
-            }
-            Some(Output::Ended(error)) => {
-                if let Some(link) = link.upgrade() {
-                    link.end(&error);
-                }
-                return error;
-            }
-            None => return UpstreamError::BrokenOff { upstream: session.info().upstream, why: "closed".to_owned() },
-        }
-    }
-}
-
-async fn finish(link: &std::sync::Weak<PipeLink>, passage: Passage, address: Address, line: Bytes) {
-    let Some(link) = link.upgrade() else { return };
-    match passage {
-        Passage::Send { message, edited } => {
-            let line = if edited { one_line(&message) } else { line };
-            link.deliver(address, message, line);
-        }
-        // The server's request was blocked: the answer is for the server.
-        Passage::Answer(answer) => drop(link.pipe.write(one_line(&answer)).await),
-        Passage::Nothing => {}
-    }
-}
-
-/// A message of the child, in the names of whom it is for.
-struct Recognized {
-    address: Address,
-    message: Message,
-    line: Bytes,
-    withheld: bool,
-}
-
+/// What the pump does with the rest of what a server says.
 impl PipeLink {
-    /// A line without a message: of no interest but to a client that gets every byte.
-    fn blank(&self, line: Bytes) {
-        if let Some(client) = &self.router.lock().client {
-            drop(client.items.send(Ok(Item::Filler(line))));
-        }
-    }
-
-    fn stderr(&self, line: Bytes) {
-        if let Some(client) = &self.router.lock().client {
-            drop(client.stderr.send(line));
-        }
-    }
-
-    fn recognize(&self, message: Message, line: Bytes) -> Recognized {
+    pub(super) fn recognize(&self, incoming: Incoming) -> Recognized {
         let router = self.router.lock();
-        let address = router.address(&message);
+        let message = &incoming.message;
+        let address = router.address(message);
         let waiting = match &address {
             Address::Asker(id) | Address::Progress(id) => router.pending.get(id),
             _ => None,
         };
-        let Some(waiting) = waiting else { return Recognized { address, message, line, withheld: false } };
+        let Some(waiting) = waiting else { return Recognized { address, incoming, withheld: false } };
         let restored = match &address {
             Address::Progress(_) => {
                 waiting.own_token.as_ref().and_then(|own| message.with_value(&["params", "progressToken"], own))
@@ -439,42 +384,55 @@ impl PipeLink {
             _ => waiting.own_id.as_ref().and_then(|own| message.with_id(own)),
         };
         let withheld = waiting.withheld;
-        match restored {
-            Some(message) => Recognized { address, line: one_line(&message), message, withheld },
-            None => Recognized { address, message, line, withheld },
+        let incoming = match restored {
+            Some(message) => Incoming { framing: incoming.framing.around(&message), message },
+            None => incoming,
+        };
+        Recognized { address, incoming, withheld }
+    }
+
+    /// Bytes without a message: of no interest but to a client that gets every byte.
+    pub(super) fn filler(&self, bytes: Bytes) {
+        if let Some(client) = self.router.lock().client.as_ref().filter(|client| client.carrier == self.carrier()) {
+            drop(client.items.send(Ok(Item::Filler(bytes))));
+        }
+    }
+
+    /// The one event that changes on its way (revision 2024-11-05, transports: the `endpoint` event): it must name an
+    /// address of ours. Where that is the one it names, it leaves in the frame it came in.
+    pub(super) fn endpoint(&self, frame: &Bytes, reference: &str, url: &Url) {
+        let router = self.router.lock();
+        let Some(client) = &router.client else { return };
+        let Some(announce) = &client.announce else { return };
+        let address = announce(url);
+        let frame = if address == reference { frame.clone() } else { sse::replace_data(frame, address.as_bytes()) };
+        drop(client.items.send(Ok(Item::Filler(frame))));
+    }
+
+    pub(super) fn stderr(&self, line: Bytes) {
+        if let Some(stderr) = self.router.lock().client.as_ref().and_then(|client| client.stderr.as_ref()) {
+            drop(stderr.send(line));
+        }
+    }
+
+    /// Hands the server an answer that we made in the client's place.
+    pub(super) async fn answer_server(&self, answer: Message) {
+        match &self.pipe {
+            // A child that takes nothing any more is about to be heard of.
+            Pipe::Child(child) => drop(child.write(one_line(&answer)).await),
+            Pipe::Events(events) => post_aside(events, answer),
         }
     }
 }
 
-/// The message of a line: without the line end, and nothing for an empty line.
-pub(super) fn message_of(line: &Bytes) -> Option<Message> {
-    let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'))?;
-    Some(Message::new(line.slice(..=end)))
-}
-
-/// A message as one line of a pipe. White space between tokens may hold line ends, strings may not: a blank does as well.
-pub(super) fn one_line(message: &Message) -> Bytes {
-    let raw = message.raw();
-    let mut line = BytesMut::with_capacity(raw.len() + 1);
-    if memchr::memchr2(b'\n', b'\r', raw).is_none() {
-        line.put_slice(raw);
-    } else {
-        line.extend(raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
-    }
-    line.put_u8(b'\n');
-    line.freeze()
-}
-
-/// `progressToken` of a request's `params._meta`, or of a progress notification's `params` (`holder` empty).
-fn progress_token(message: &Message, holder: &str) -> Option<Box<str>> {
-    let params: HashMap<String, Box<serde_json::value::RawValue>> =
-        serde_json::from_str(message.member("params")?).ok()?;
-    if holder.is_empty() {
-        return Some(params.get("progressToken")?.get().into());
-    }
-    let meta: HashMap<String, Box<serde_json::value::RawValue>> =
-        serde_json::from_str(params.get(holder)?.get()).ok()?;
-    Some(meta.get("progressToken")?.get().into())
+/// Posts a message of ours. What the server says meanwhile does not wait for its answer to a POST.
+fn post_aside(events: &Arc<EventPipe>, message: Message) {
+    let events = events.clone();
+    tokio::spawn(async move {
+        if let Err(error) = events.post(&message, None).await {
+            tracing::debug!(%error, "a message of tapline was not taken");
+        }
+    });
 }
 
 fn event_stream(first: Vec<Item>, rest: Answers) -> Reply {

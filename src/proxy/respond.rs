@@ -5,8 +5,8 @@
 
 use http::StatusCode;
 
-use crate::message::{Id, Message};
-use crate::upstream::UpstreamError;
+use crate::message::{Id, Kind, Message};
+use crate::upstream::{Reply, ReplyBody, UpstreamError};
 
 /// The upstream cannot be reached, or broke off.
 pub const UPSTREAM_FAILED: i64 = -31000;
@@ -22,7 +22,7 @@ pub const REFUSED: i64 = -31003;
 pub enum Refusal {
     #[error("{0}")]
     Forbidden(String),
-    #[error("no MCP endpoint at `{0}`; it is `/mcp`")]
+    #[error("no MCP endpoint at `{0}`; it is `/mcp`, or `/sse` for the older transport")]
     NotFound(String),
     /// The status and the meaning are the protocol's: the client is to start anew (2025-03-26 on, session management).
     #[error("session not found: it has ended, or its server has; initialize again")]
@@ -31,10 +31,17 @@ pub enum Refusal {
     NoSession,
     #[error("the body is larger than {0} bytes; `--max-body` raises the limit")]
     TooLarge(usize),
-    #[error("the body did not arrive whole: {0}")]
+    #[error("the body cannot be taken: {0}")]
     BadBody(String),
-    #[error("the method is not one of POST, GET, DELETE")]
-    BadMethod,
+    #[error("the method is not one of {0}")]
+    BadMethod(&'static str),
+    /// The stream that gave the address has ended, and the session with it (2024-11-05, transports).
+    #[error("no session has this address: its event stream has ended; open another")]
+    UnknownEndpoint,
+    #[error("the answer would be an event stream, and the client does not accept one")]
+    NoEvents,
+    #[error("tapline does not relay websockets")]
+    Websocket,
     #[error("tapline ended before the server answered")]
     Ended,
     #[error("{0}")]
@@ -45,10 +52,12 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::UnknownSession => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::UnknownSession | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
             Self::NoSession | Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoEvents => StatusCode::NOT_ACCEPTABLE,
+            Self::Websocket => StatusCode::NOT_IMPLEMENTED,
             Self::Ended | Self::Upstream(_) => StatusCode::BAD_GATEWAY,
         }
     }
@@ -62,13 +71,32 @@ impl Refusal {
     }
 }
 
+/// An HTTP error of a server, as the error that a request gets where there is no place for a status.
+pub fn http_error(label: &str, reply: &Reply, id: Option<&Id>) -> Message {
+    if let ReplyBody::Whole(body) = &reply.body
+        && body.kind() == Kind::Error
+    {
+        // Servers answer what they cannot attribute with a null id: the client would never match it.
+        let id = id.cloned().unwrap_or_else(|| Id::from_token("null"));
+        return body.with_id(&id).unwrap_or_else(|| body.clone());
+    }
+    let text = format!("tapline: {label} answered HTTP {}", reply.status);
+    let data = serde_json::json!({ "tapline": { "status": reply.status.as_u16() } }).to_string();
+    Message::error_reply(id, UPSTREAM_FAILED, &text, Some(&data))
+}
+
 /// Says which upstream, what happened, and what to try.
 fn upstream_failed(error: &UpstreamError, id: Option<&Id>) -> Message {
     let (upstream, hint) = match error {
         UpstreamError::Unreachable { upstream, .. } => (upstream, "is the server running, and is this its URL?"),
         UpstreamError::CannotStart { command, .. } => (command, "is it installed, and on the PATH of tapline?"),
         UpstreamError::Exited { command, .. } => (command, "run the command by itself to see what it needs"),
-        UpstreamError::BrokenOff { upstream, .. } => (upstream, "the server's own log may say why"),
+        UpstreamError::NoStream { upstream, .. } => {
+            (upstream, "is this the URL of its event stream? `--transport http` speaks Streamable HTTP to it")
+        }
+        UpstreamError::BrokenOff { upstream, .. } | UpstreamError::StreamEnded { upstream } => {
+            (upstream, "the server's own log may say why")
+        }
     };
     let data = serde_json::json!({ "tapline": { "upstream": upstream, "hint": hint } });
     let text = format!("tapline: {error}; {hint}");

@@ -134,6 +134,9 @@ impl LiveSession {
             return None;
         }
         let mut info = self.info.lock();
+        if matches!(info.state, SessionState::Closed { .. }) {
+            return None;
+        }
         let before = info.clone();
         match (envelope.direction, envelope.kind(), envelope.method()) {
             (Direction::ToServer, Kind::Request, Some("initialize")) => {
@@ -166,8 +169,13 @@ impl LiveSession {
     }
 
     pub(super) fn set_closed(&self, reason: &str) {
+        {
+            let mut info = self.info.lock();
+            info.state = SessionState::Closed { reason: reason.to_owned() };
+            // What is still let go by its end says nothing new of the session.
+            self.settled.store(true, Ordering::Relaxed);
+        }
         self.closed.cancel();
-        self.info.lock().state = SessionState::Closed { reason: reason.to_owned() };
     }
 }
 

@@ -10,16 +10,18 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use super::bridge::Bridge;
-use super::exchange::{Connection, Link};
-use super::pipe::{ClientPipe, PipeLink, message_of, one_line};
-use super::{Arrival, Pass, Passage};
+use super::client::{Client, carry_line};
+use super::exchange::Connection;
+use super::pipe::ClientPipe;
+use super::{Arrival, Pass};
 use crate::envelope::{Direction, Transport, Via};
 use crate::message::Message;
-use crate::upstream::stdio::LineBuffer;
+use crate::upstream::stdio::{LineBuffer, message_of, one_line};
 use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
 
 /// The client's pipes, and ours for the server's stderr.
@@ -41,20 +43,10 @@ where
     let (stderr, errors) = mpsc::unbounded_channel();
     let mut writing = tokio::spawn(write_items(to_write, ends.output));
     let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
-    // Writing ends when the server's side lets go of these, and not when we do.
-    let answers = items.downgrade();
-    let client = match &connection.link {
-        Link::Pipe(link) => {
-            link.attach(ClientPipe { items, stderr });
-            Client::Relayed(link.clone())
-        }
-        Link::Exchanges(_) => {
-            drop(stderr);
-            Client::Bridged(Bridge::new(connection.clone(), items))
-        }
-    };
+    let pipe = ClientPipe { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
+    let client = Client::attach(connection, pipe, HeaderMap::new());
     let left = tokio::select! {
-        () = read(connection, &client, &answers, ends.input) => true,
+        () = read(connection, &client, ends.input) => true,
         // The server has gone, or the client reads no more.
         _ = &mut writing => false,
     };
@@ -68,32 +60,13 @@ where
     drop(writing_errors.await);
 }
 
-/// The way of answers of ours to the client, for as long as the server's side is there.
-type Answers = mpsc::WeakUnboundedSender<Result<Item, UpstreamError>>;
-
-/// How the client's lines reach the server.
-enum Client {
-    /// As lines: the server has pipes, too.
-    Relayed(Arc<PipeLink>),
-    /// As HTTP exchanges.
-    Bridged(Arc<Bridge>),
-}
-
-impl Client {
-    /// Ends the server's side, and waits until all it had to say is out.
-    async fn leave(&self, connection: &Arc<Connection>) {
-        match self {
-            Self::Relayed(_) => connection.close().await,
-            Self::Bridged(bridge) => bridge.leave().await,
-        }
-    }
-}
-
 /// Reads the client's lines until there are no more. A held line stands aside; those after it go on.
-async fn read(connection: &Arc<Connection>, client: &Client, answers: &Answers, mut input: impl AsyncRead + Unpin) {
+async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl AsyncRead + Unpin) {
     let mut lines = LineBuffer::default();
     let mut held: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let mut posting = JoinSet::new();
     loop {
+        while posting.try_join_next().is_some() {}
         let read = tokio::select! {
             read = input.read_buf(&mut lines.buffer) => read,
             Some(()) = held.next() => continue,
@@ -101,15 +74,21 @@ async fn read(connection: &Arc<Connection>, client: &Client, answers: &Answers, 
         let ended = !matches!(read, Ok(1..));
         while let Some(line) = lines.next_line().or_else(|| if ended { lines.rest() } else { None }) {
             match (message_of(&line), client) {
-                (None, Client::Relayed(link)) => drop(link.write(line).await),
+                (None, Client::Relayed(link)) => link.hand_blank(line).await,
                 (None, Client::Bridged(_)) => {}
-                (Some(message), Client::Bridged(bridge)) => bridge.take(message).await,
+                (Some(message), Client::Bridged(bridge)) => bridge.take(message, None).await,
                 (Some(message), Client::Relayed(link)) => {
+                    // A POST is answered when the server likes: only a notification must be there before what follows it.
+                    let may_wait = link.carrier() == Via::Sse && message.asks();
                     let arrival = Arrival::new(Direction::ToServer, Transport::new(Via::Stdio), message);
                     match connection.proxy.pass(&connection.session, arrival) {
-                        Pass::Now(passage) => carry_out(link, answers, passage, line).await,
+                        Pass::Now(passage) if may_wait => {
+                            let (connection, link) = (connection.clone(), link.clone());
+                            posting.spawn(async move { carry_line(&connection, &link, passage, line).await });
+                        }
+                        Pass::Now(passage) => carry_line(connection, link, passage, line).await,
                         Pass::Held(pass) => {
-                            held.push(async move { carry_out(link, answers, pass.await, line).await }.boxed());
+                            held.push(async move { carry_line(connection, link, pass.await, line).await }.boxed());
                         }
                     }
                 }
@@ -118,19 +97,6 @@ async fn read(connection: &Arc<Connection>, client: &Client, answers: &Answers, 
         if ended {
             return;
         }
-    }
-}
-
-async fn carry_out(link: &PipeLink, answers: &Answers, passage: Passage, line: Bytes) {
-    match passage {
-        // A child that takes nothing any more is about to be heard of.
-        Passage::Send { message, edited } => drop(link.write(if edited { one_line(&message) } else { line }).await),
-        Passage::Answer(answer) => {
-            if let Some(items) = answers.upgrade() {
-                drop(items.send(Ok(line_of(answer))));
-            }
-        }
-        Passage::Nothing => {}
     }
 }
 

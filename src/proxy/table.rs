@@ -7,10 +7,12 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use super::Proxy;
 use super::exchange::{Connection, Link};
-use super::pipe::{self, PipeLink};
+use super::pipe::PipeLink;
+use super::pump::pump;
 use super::respond::Refusal;
 use super::session::LiveSession;
 use crate::envelope::{Author, SessionId, Via};
@@ -18,7 +20,10 @@ use crate::event::{Event, Level, LogLine, Origin};
 use crate::headers;
 use crate::message::Message;
 use crate::upstream::guardian::Guardian;
-use crate::upstream::stdio::{CommandLine, Pipe};
+use crate::upstream::pipe::{Output, Pipe};
+use crate::upstream::site::Site;
+use crate::upstream::sse::SseUpstream;
+use crate::upstream::stdio::{ChildPipe, CommandLine};
 use crate::upstream::{Upstream, UpstreamError};
 
 /// What tapline stands in front of.
@@ -26,6 +31,8 @@ use crate::upstream::{Upstream, UpstreamError};
 pub enum Target {
     /// A server with sessions of its own.
     Server(Arc<dyn Upstream>),
+    /// A server of the HTTP+SSE transport: each session has an event stream for its life.
+    Events(Arc<SseUpstream>),
     /// A command: each session gets a child for its life.
     Command(CommandLine, Guardian),
 }
@@ -34,8 +41,71 @@ impl Target {
     pub fn label(&self) -> String {
         match self {
             Self::Server(upstream) => upstream.label().to_owned(),
+            Self::Events(upstream) => upstream.site().label().to_owned(),
             Self::Command(command, _) => command.to_string(),
         }
+    }
+
+    /// The label, and how it is spoken to where that is not what everybody expects.
+    pub fn description(&self) -> String {
+        match self {
+            Self::Events(_) => format!("{} over HTTP+SSE", self.label()),
+            Self::Server(_) | Self::Command(..) => self.label(),
+        }
+    }
+
+    /// The place where it lives, if there are other things to ask for.
+    pub fn site(&self) -> Option<&Site> {
+        match self {
+            Self::Server(upstream) => upstream.site(),
+            Self::Events(upstream) => Some(upstream.site()),
+            Self::Command(..) => None,
+        }
+    }
+
+    /// Whether the server knows nothing of the ids that sessions have over Streamable HTTP: those are ours, then.
+    pub(super) fn is_pipe(&self) -> bool {
+        !matches!(self, Self::Server(_))
+    }
+}
+
+/// Who a session is begun for.
+pub(super) struct Visitor<'a> {
+    pub(super) via: Via,
+    pub(super) origin: Origin,
+    pub(super) author: Option<Author>,
+    /// Of the request that begins it.
+    pub(super) headers: HeaderMap,
+    /// What that request had after the path of our endpoint.
+    pub(super) tail: &'a str,
+}
+
+impl Visitor<'_> {
+    pub(super) fn new(via: Via, origin: Origin) -> Self {
+        Self { via, origin, author: None, headers: HeaderMap::new(), tail: "" }
+    }
+}
+
+/// A session that has begun.
+pub(super) struct Begun {
+    table: Arc<Table>,
+    pub(super) connection: Arc<Connection>,
+    outputs: Option<mpsc::Receiver<Output>>,
+}
+
+impl Begun {
+    /// Lets the server speak.
+    pub(super) fn start(self) -> Arc<Connection> {
+        let Self { table, connection, outputs } = self;
+        if let (Link::Pipe(link), Some(outputs)) = (&connection.link, outputs) {
+            let pumping = pump(table.proxy.clone(), connection.session.clone(), Arc::downgrade(link), outputs);
+            let id = connection.session.id();
+            tokio::spawn(async move {
+                let error = pumping.await;
+                table.forget(id, &format!("its server is gone: {error}"));
+            });
+        }
+        connection
     }
 }
 
@@ -76,6 +146,17 @@ impl Table {
         &self.target
     }
 
+    /// Says how the server is spoken to, where there was a choice.
+    pub fn tell_target(&self) {
+        let spoken = match &self.target {
+            Target::Server(upstream) if upstream.site().is_some() => "Streamable HTTP",
+            Target::Events(_) => "HTTP+SSE (revision 2024-11-05); `--transport http` speaks Streamable HTTP",
+            Target::Server(_) | Target::Command(..) => return,
+        };
+        let text = format!("{} is spoken to over {spoken}", self.target.label());
+        self.proxy.log(LogLine::new(Level::Info, "proxy", text));
+    }
+
     /// The session of a request of an HTTP client; opened where this is its first.
     ///
     /// # Errors
@@ -83,29 +164,34 @@ impl Table {
     pub fn resolve(
         self: &Arc<Self>,
         headers: &HeaderMap,
+        tail: &str,
         client: IpAddr,
         message: Option<&Message>,
     ) -> Result<Arc<Connection>, Refusal> {
+        let open = || {
+            let visitor = Visitor { headers: headers.clone(), tail, ..Visitor::new(Via::Http, Origin::Client) };
+            Ok::<_, UpstreamError>(self.begin(visitor)?.start())
+        };
         let initializes = message.and_then(Message::method) == Some("initialize");
         let key = match headers.get(headers::SESSION) {
             Some(id) => Key::Protocol(String::from_utf8_lossy(id.as_bytes()).into_owned()),
-            None if initializes => return Ok(self.open(Via::Http, Origin::Client, None)?),
+            None if initializes => return Ok(open()?),
             None => client_key(headers, client),
         };
         if let Some(connection) = self.state.lock().keys.get(&key) {
             return Ok(connection.clone());
         }
-        match (&self.target, &key) {
+        match &key {
             // We minted the id, and know it no more: the child it named is gone.
-            (Target::Command(..), Key::Protocol(_)) => return Err(Refusal::UnknownSession),
-            (Target::Command(..), Key::Client(..)) if message.is_none() => return Err(Refusal::NoSession),
+            Key::Protocol(_) if self.target.is_pipe() => return Err(Refusal::UnknownSession),
+            Key::Client(..) if self.target.is_pipe() && message.is_none() => return Err(Refusal::NoSession),
             _ => {}
         }
         let _opening = self.opening.lock();
         if let Some(connection) = self.state.lock().keys.get(&key) {
             return Ok(connection.clone());
         }
-        let connection = self.open(Via::Http, Origin::Client, None)?;
+        let connection = open()?;
         self.state.lock().keys.insert(key, connection.clone());
         Ok(connection)
     }
@@ -121,11 +207,11 @@ impl Table {
     ) -> Option<String> {
         let (key, minted) = match (&self.target, reply.get(headers::SESSION)) {
             (_, Some(id)) => (Key::Protocol(String::from_utf8_lossy(id.as_bytes()).into_owned()), None),
-            (Target::Command(..), None) => {
+            (target, None) if target.is_pipe() => {
                 let id = connection.session.id().0.simple().to_string();
                 (Key::Protocol(id.clone()), Some(id))
             }
-            (Target::Server(_), None) => (client_key(request, client), None),
+            (_, None) => (client_key(request, client), None),
         };
         self.state.lock().keys.insert(key, connection.clone());
         minted
@@ -141,33 +227,48 @@ impl Table {
         origin: Origin,
         author: Option<Author>,
     ) -> Result<Arc<Connection>, UpstreamError> {
-        let session = LiveSession::new(self.target.label(), via, origin, self.proxy.stop());
+        Ok(self.begin(Visitor { author, ..Visitor::new(via, origin) })?.start())
+    }
+
+    /// Begins a session in which nothing is said before it is started.
+    ///
+    /// # Errors
+    /// Where its command cannot be started.
+    pub(super) fn begin(self: &Arc<Self>, visitor: Visitor<'_>) -> Result<Begun, UpstreamError> {
+        let session = LiveSession::new(self.target.label(), visitor.via, visitor.origin, self.proxy.stop());
         self.proxy.journal().publish(Event::SessionOpened(session.info()));
-        let (link, outputs) = match &self.target {
-            Target::Server(upstream) => (Link::Exchanges(upstream.clone()), None),
-            Target::Command(command, guardian) => match Pipe::spawn(command, guardian) {
-                Ok((pipe, outputs)) => {
-                    (Link::Pipe(PipeLink::new(self.proxy.clone(), session.clone(), command, pipe)), Some(outputs))
-                }
-                Err(error) => {
-                    self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
-                    let reason = "its command could not be started".to_owned();
-                    self.proxy.journal().publish(Event::SessionClosed { session: session.id(), reason });
-                    return Err(error);
-                }
-            },
-        };
+        let author = visitor.author.clone();
+        let (link, outputs) = self.connect(&session, visitor).inspect_err(|error| {
+            self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
+            let reason = "its command could not be started".to_owned();
+            self.proxy.journal().publish(Event::SessionClosed { session: session.id(), reason });
+        })?;
         let connection = Connection::new(self.proxy.clone(), session, link, author);
         self.state.lock().live.insert(connection.session.id(), connection.clone());
-        if let (Link::Pipe(link), Some(outputs)) = (&connection.link, outputs) {
-            let pumping = pipe::pump(self.proxy.clone(), connection.session.clone(), Arc::downgrade(link), outputs);
-            let (table, id) = (self.clone(), connection.session.id());
-            tokio::spawn(async move {
-                let error = pumping.await;
-                table.forget(id, &format!("its server is gone: {error}"));
-            });
-        }
-        Ok(connection)
+        Ok(Begun { table: self.clone(), connection, outputs })
+    }
+
+    fn connect(
+        &self,
+        session: &Arc<LiveSession>,
+        visitor: Visitor<'_>,
+    ) -> Result<(Link, Option<mpsc::Receiver<Output>>), UpstreamError> {
+        let (pipe, outputs) = match &self.target {
+            Target::Server(upstream) => return Ok((Link::Exchanges(upstream.clone()), None)),
+            Target::Events(upstream) => {
+                let mut headers = visitor.headers;
+                headers::towards_upstream(&mut headers);
+                headers::without_message(&mut headers);
+                let (events, outputs) = upstream.open(headers, visitor.tail);
+                (Pipe::Events(Arc::new(events)), outputs)
+            }
+            Target::Command(command, guardian) => {
+                let (child, outputs) = ChildPipe::spawn(command, guardian)?;
+                (Pipe::Child(child), outputs)
+            }
+        };
+        let link = PipeLink::new(self.proxy.clone(), session.clone(), self.target.label(), pipe);
+        Ok((Link::Pipe(link), Some(outputs)))
     }
 
     pub fn find(&self, id: SessionId) -> Option<Arc<Connection>> {

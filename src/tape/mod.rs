@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{REDACTED, SessionId, Via};
-use crate::event::{Origin, Peer, Session, Timestamp};
+use crate::event::{Event, Level, LogLine, Origin, Peer, Session, Timestamp};
 
 pub use read::{Tape, catalogue};
 
@@ -160,6 +160,17 @@ pub fn default_dir() -> Result<PathBuf, TapeError> {
     use etcetera::BaseStrategy as _;
     let base = etcetera::choose_base_strategy().map_err(|_| TapeError::NoHome)?;
     Ok(base.data_dir().join("tapline").join("tapes"))
+}
+
+/// A tape as a screen is told of it, or why it cannot be read.
+pub fn opened(path: PathBuf) -> Event {
+    match Tape::read(&path) {
+        Ok(tape) => {
+            let problems = tape.troubles();
+            Event::TapeOpened { path, envelopes: tape.envelopes, problems }
+        }
+        Err(error) => Event::Log(LogLine::new(Level::Error, "tape", error.to_string())),
+    }
 }
 
 /// The name of a session's tape: sorts by start, tells upstreams apart, is safe on every file system.

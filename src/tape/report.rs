@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::event::{Difference, ReplaySummary, StepReport, StepVerdict};
+use crate::text::sanitize;
 
 /// Whether text carries ANSI colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +54,7 @@ fn step_text(out: &mut String, step: &StepReport, width: usize, colour: Colour) 
     let line = format!("{:>5}  {verdict}  {:width$}  {time}", step.step, subject(step));
     out.push_str(line.trim_end());
     if let Some(why) = &step.why {
-        write!(out, "  {}", printable(why)).expect("a string takes everything");
+        write!(out, "  {}", sanitize(why)).expect("a string takes everything");
     }
     out.push('\n');
     for difference in &step.differences {
@@ -64,17 +65,17 @@ fn step_text(out: &mut String, step: &StepReport, width: usize, colour: Colour) 
 /// `.result.content[0].text  - "250 ms"  + "300 ms"`
 fn difference_text(difference: &Difference, colour: Colour) -> String {
     let side = |sign: char, value: &Option<String>, verdict| {
-        let value = value.as_deref().map_or("(nothing)".to_owned(), |value| printable(&clip(value)));
+        let value = value.as_deref().map_or("(nothing)".to_owned(), |value| sanitize(&clip(value)).into_owned());
         paint(&format!("{sign} {value}"), verdict, colour)
     };
     let expected = side('-', &difference.expected, StepVerdict::Fail);
     let got = side('+', &difference.got, StepVerdict::Pass);
-    format!("{}  {expected}  {got}", printable(&difference.path))
+    format!("{}  {expected}  {got}", sanitize(&difference.path))
 }
 
 fn subject(step: &StepReport) -> String {
     let name = step.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
-    printable(&clip(&format!("{}{name}", step.method)))
+    sanitize(&clip(&format!("{}{name}", step.method))).into_owned()
 }
 
 fn word(verdict: StepVerdict) -> &'static str {
@@ -109,21 +110,6 @@ fn clip(text: &str) -> String {
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
         None => text.to_owned(),
     }
-}
-
-/// Control characters, and those that turn the direction of text, spelled out.
-fn printable(text: &str) -> String {
-    let is_safe = |c: char| {
-        !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if is_safe(c) {
-            out.push(c);
-        } else {
-            out.extend(c.escape_unicode());
-        }
-        out
-    })
 }
 
 /// One object: `summary` and `steps`, with times in microseconds.
@@ -235,8 +221,8 @@ mod tests {
         let (steps, summary) = steps();
         insta::assert_snapshot!(text(&steps, &summary, Colour::Plain), @r#"
             1  pass  notifications/initialized
-            2  FAIL  tools/call nap<\u{1b}[2J>  352 ms (was 900 µs)  2 values differ
-                     .result.content[0].text  - "250 ms"  + "300\u{9b} ms & more"
+            2  FAIL  tools/call nap<\x1b[2J>    352 ms (was 900 µs)  2 values differ
+                     .result.content[0].text  - "250 ms"  + "300\x9b ms & more"
                      .result.x  - (nothing)  + 1
             3  skip  tools/call late            352 ms (was 900 µs)  stopped
         1 passed, 1 failed, 1 skipped in 4.2 s
@@ -253,8 +239,8 @@ mod tests {
         <testsuites name="tapline replay" tests="3" failures="1" skipped="1" time="4.210000">
           <testsuite name="tapline replay" tests="3" failures="1" skipped="1" time="4.210000">
             <testcase classname="notifications/initialized" name="1 notifications/initialized" time="0.000000"/>
-            <testcase classname="tools/call" name="2 tools/call nap&lt;\u{1b}[2J&gt;" time="0.352400">
-              <failure message="2 values differ">.result.content[0].text  - &quot;250 ms&quot;  + &quot;300\u{9b} ms &amp; more&quot;
+            <testcase classname="tools/call" name="2 tools/call nap&lt;\x1b[2J&gt;" time="0.352400">
+              <failure message="2 values differ">.result.content[0].text  - &quot;250 ms&quot;  + &quot;300\x9b ms &amp; more&quot;
         .result.x  - (nothing)  + 1
         </failure>
             </testcase>

@@ -99,7 +99,13 @@ pub(crate) fn act(model: &mut Model, action: Action) {
 
         Action::Quit => ask_quit(model),
         Action::Interrupt => interrupt(model),
-        Action::QuitForward => quit(model, OnQuit::Forward),
+        Action::QuitForward => {
+            if model.settings.attached {
+                // Leaving alone would let nothing go where others watch as well.
+                model.send(Command::ForwardAll);
+            }
+            quit(model, OnQuit::Forward);
+        }
         Action::QuitFail => quit(model, OnQuit::Fail),
         Action::Help => model.popup = Some(Popup::Help(Help::default())),
         Action::Go => model.popup = Some(Popup::Prefix(Prefix::Go)),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
 use super::json::{Index, JsonTree, pretty, push_index, push_key};
-use super::text::sanitize;
 use crate::event::Difference;
+use crate::text::sanitize;
 
 /// Unchanged lines shown around a change.
 const CONTEXT: usize = 2;

@@ -36,7 +36,6 @@ mod keys;
 mod layout;
 mod model;
 mod term;
-pub mod text;
 mod theme;
 mod view;
 
@@ -74,11 +73,13 @@ pub struct Settings {
     pub zone: TimeZone,
     /// Bytes of messages that are kept in the list; the oldest leave it first.
     pub memory: usize,
+    /// The core runs on when the screen has ended.
+    pub attached: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { mono: false, ascii: false, on_quit: None, zone: TimeZone::system(), memory: 256 << 20 }
+        Self { mono: false, ascii: false, on_quit: None, zone: TimeZone::system(), memory: 256 << 20, attached: false }
     }
 }
 
@@ -262,7 +263,7 @@ impl<B: Backend> Run<'_, B> {
                 Effect::Command(command) => (self.screen.commands)(command),
                 Effect::Exit(exit) => return Ok(Some(exit)),
                 Effect::Copy(text) => match self.screen.desk.copy(&text) {
-                    Ok(()) => self.model.say(format!("{} copied", text::size(text.len() as u64))),
+                    Ok(()) => self.model.say(format!("{} copied", crate::text::size(text.len() as u64))),
                     Err(error) => self.model.warn(format!("not copied: {error}")),
                 },
                 Effect::EditOutside(text) => {

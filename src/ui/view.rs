@@ -22,7 +22,7 @@ use ratatui::buffer::Buffer;
 use super::layout::Plan;
 use super::model::popup::Popup;
 use super::model::{Model, Pane, Screen};
-use super::text::is_unsafe;
+use crate::text::is_unsafe;
 
 pub(crate) use help::last_top as last_help_top;
 pub(crate) use list::row_text;

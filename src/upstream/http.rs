@@ -1,99 +1,71 @@
-//! An MCP server behind a URL.
-//!
-//! One client for all sessions carries requests; what comes back is cut into messages here.
-
-mod client;
+//! An MCP server behind a URL that speaks Streamable HTTP: one for all sessions, each exchange by itself. What comes back
+//! is cut into messages here.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyDataStream, BodyExt as _};
-use reqwest::Url;
 
-use self::client::{Body, BoxError, Client, Failure, innermost};
+pub use super::site::ExtraHeaders;
+use super::site::{Body, Site, broken_off};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 use crate::envelope::SseFields;
 use crate::message::Message;
 use crate::sse::{Frame, Splitter};
 
-/// Headers the operator gives for the upstream, such as a token; they win over the client's.
-pub type ExtraHeaders = Vec<(HeaderName, HeaderValue)>;
-
 pub struct HttpUpstream {
-    label: String,
-    client: Client,
-    extra: ExtraHeaders,
+    site: Site,
 }
 
 impl HttpUpstream {
     /// # Errors
-    /// Where the URL is none, or not `http` or `https`; or where the TLS roots cannot be loaded.
+    /// As [`Site::new`].
     pub fn new(url: &str, extra: ExtraHeaders) -> Result<Self, String> {
-        let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
-        if !matches!(parsed.scheme(), "http" | "https") {
-            return Err(format!("`{url}`: only http and https URLs can be an upstream"));
-        }
-        Ok(Self { label: url.to_owned(), client: Client::new(parsed)?, extra })
+        Ok(Self { site: Site::new(url, extra)? })
     }
 
     async fn exchange(&self, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
-        let mut headers = outgoing.headers;
-        for (name, value) in &self.extra {
-            headers.insert(name, value.clone());
-        }
+        let place = self.site.own(&outgoing.tail);
         let body = outgoing.message.map(|message| message.raw().clone()).unwrap_or_default();
-        let response =
-            self.client.send(outgoing.method, headers, body).await.map_err(|failure| self.failed(failure))?;
-        let (parts, body) = response.into_parts();
-        let body = if is_event_stream(&parts.headers) {
-            ReplyBody::Stream(self.stream(body))
-        } else if parts.headers.contains_key(CONTENT_ENCODING) {
+        let response = self.site.send(outgoing.method, place, outgoing.headers, body.into()).await?;
+        if is_event_stream(response.headers()) {
+            let (parts, body) = response.into_parts();
+            let items = ReplyBody::Stream(SseItems::of(body, self.site.label()).boxed());
+            Ok(Reply { status: parts.status, headers: parts.headers, body: items })
+        } else if response.headers().contains_key(CONTENT_ENCODING) {
             // Against what we asked for. It goes on untouched, and unread.
-            ReplyBody::Stream(body.into_data_stream().map(self.filler()).boxed())
+            let (parts, body) = response.into_parts();
+            let label = self.site.label().to_owned();
+            let items = body
+                .into_data_stream()
+                .map(move |chunk| chunk.map(Item::Filler).map_err(|error| broken_off(&label, &*error)));
+            Ok(Reply { status: parts.status, headers: parts.headers, body: ReplyBody::Stream(items.boxed()) })
         } else {
-            let body = body.collect().await.map_err(|error| broken_off(&self.label, &*error))?.to_bytes();
-            if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) }
-        };
-        Ok(Reply { status: parts.status, headers: parts.headers, body })
-    }
-
-    fn stream(&self, body: Body) -> BoxStream<'static, Result<Item, UpstreamError>> {
-        SseItems {
-            chunks: body.into_data_stream(),
-            splitter: Splitter::default(),
-            ready: VecDeque::new(),
-            ended: false,
-            label: self.label.clone(),
-        }
-        .boxed()
-    }
-
-    fn filler(&self) -> impl Fn(Result<Bytes, BoxError>) -> Result<Item, UpstreamError> + Send + use<> {
-        let label = self.label.clone();
-        move |chunk| chunk.map(Item::Filler).map_err(|error| broken_off(&label, &*error))
-    }
-
-    fn failed(&self, failure: Failure) -> UpstreamError {
-        let (upstream, why) = (self.label.clone(), failure.why);
-        if failure.unreachable {
-            UpstreamError::Unreachable { upstream, why }
-        } else {
-            UpstreamError::BrokenOff { upstream, why }
+            whole(response, &self.site).await
         }
     }
 }
 
+/// An answer that is no stream.
+pub(super) async fn whole(response: Response<Body>, site: &Site) -> Result<Reply, UpstreamError> {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| broken_off(site.label(), &*error))?.to_bytes();
+    let body = if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) };
+    Ok(Reply { status: parts.status, headers: parts.headers, body })
+}
+
 impl Upstream for HttpUpstream {
     fn label(&self) -> &str {
-        &self.label
+        self.site.label()
+    }
+
+    fn site(&self) -> Option<&Site> {
+        Some(&self.site)
     }
 
     fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
@@ -105,10 +77,6 @@ impl Upstream for HttpUpstream {
     }
 }
 
-fn broken_off(label: &str, error: &(dyn Error + Send + Sync)) -> UpstreamError {
-    UpstreamError::BrokenOff { upstream: label.to_owned(), why: innermost(error) }
-}
-
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     let essence = |value: &HeaderValue| {
         let value = value.to_str().ok()?;
@@ -118,12 +86,24 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// The items of an SSE response, each as soon as its last byte is here.
-struct SseItems {
+pub(super) struct SseItems {
     chunks: BodyDataStream<Body>,
     splitter: Splitter,
     ready: VecDeque<Item>,
     ended: bool,
     label: String,
+}
+
+impl SseItems {
+    pub(super) fn of(body: Body, label: &str) -> Self {
+        Self {
+            chunks: body.into_data_stream(),
+            splitter: Splitter::default(),
+            ready: VecDeque::new(),
+            ended: false,
+            label: label.to_owned(),
+        }
+    }
 }
 
 impl Stream for SseItems {

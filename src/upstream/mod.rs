@@ -1,11 +1,15 @@
-//! Whatever answers a client: an HTTP server, a command that speaks over its pipes, or a tape.
+//! Whatever answers a client: a server behind a URL, a command that speaks over its pipes, or a tape.
 //!
 //! Owns the trait and its values. A front door hands an [`Outgoing`] to [`Upstream::send`] and gets a [`Reply`], in the
 //! terms of Streamable HTTP, the richest carrier; the others are mapped to it. Nothing here decides or records:
-//! that is `proxy::pass`.
+//! that is `proxy::pass`. A server with one stream for everything it says (a command, or the HTTP+SSE transport) is a
+//! [`pipe::Pipe`] instead.
 
 pub mod guardian;
 pub mod http;
+pub mod pipe;
+pub mod site;
+pub mod sse;
 pub mod stdio;
 
 use ::http::{HeaderMap, Method, StatusCode};
@@ -24,6 +28,8 @@ pub struct Outgoing {
     /// End-to-end headers of the client.
     pub headers: HeaderMap,
     pub message: Option<Message>,
+    /// What the client put after the path of the endpoint: a slash, a query, both or nothing.
+    pub tail: String,
 }
 
 /// What the upstream answers.
@@ -81,6 +87,12 @@ pub enum UpstreamError {
     /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]
     BrokenOff { upstream: String, why: String },
+    /// The event stream that is the session was not given.
+    #[error("{upstream} gave no event stream: {why}")]
+    NoStream { upstream: String, why: String },
+    /// The event stream that is the session ended in good order.
+    #[error("{upstream} ended the event stream")]
+    StreamEnded { upstream: String },
 }
 
 fn last_words(stderr: &[String]) -> String {
@@ -91,6 +103,11 @@ fn last_words(stderr: &[String]) -> String {
 pub trait Upstream: Send + Sync + 'static {
     /// The URL or the command line, for people.
     fn label(&self) -> &str;
+
+    /// Where it lives, if that is a place with other things to ask for.
+    fn site(&self) -> Option<&site::Site> {
+        None
+    }
 
     /// Sends on one exchange of the client. Dropping the future, or the stream in the reply, hangs up.
     fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>>;

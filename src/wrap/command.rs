@@ -11,7 +11,7 @@ use super::open::Opened;
 use super::show::{Answer, Console, names};
 use crate::cli::{ConsentArgs, UnwrapArgs, WrapArgs};
 use crate::filter::distance;
-use crate::ui::text::sanitize;
+use crate::text::sanitize;
 
 /// How it went; the worst of several counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

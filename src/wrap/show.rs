@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use similar::{ChangeTag, TextDiff};
 
 use super::edit::Listed;
-use crate::ui::text::{fit, pad, sanitize};
+use crate::text::{fit, pad, sanitize};
 
 /// Unchanged lines shown around a change. Few, as keys tend to stand beside commands.
 const CONTEXT: usize = 2;
@@ -83,7 +83,7 @@ impl Console {
 
     /// The servers of a file, one a line.
     pub(super) fn servers(&self, servers: &[Listed]) {
-        let widest = servers.iter().map(|server| crate::ui::text::width(&label(server))).max().unwrap_or(0);
+        let widest = servers.iter().map(|server| crate::text::width(&label(server))).max().unwrap_or(0);
         for server in servers {
             let kind = match (server.wrapped, server.remote) {
                 (true, _) => self.paint(GREEN, "wrapped: "),

@@ -118,7 +118,7 @@ async fn headless_says_where_it_is_first_and_then_a_line_a_message() {
     let opened = binary.line().await.unwrap();
     assert!(opened.starts_with("session ") && opened.ends_with(&format!("opened: {url}")), "{opened}");
     let request = binary.line().await.unwrap();
-    assert!(request.contains("#1 > request      7 tools/call a\\u{1b}[31m"), "{request}");
+    assert!(request.contains("#1 > request      7 tools/call a\\x1b[31m"), "{request}");
     let reply = binary.line().await.unwrap();
     assert!(reply.contains("#2 < result       7 tools/call"), "{reply}");
     assert!(reply.ends_with("ms"), "{reply}");

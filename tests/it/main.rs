@@ -3,16 +3,20 @@
 
 mod support;
 
+mod attach;
 mod bad_input;
 mod bytes;
+mod carriers;
 mod children;
 mod cli;
 mod demo;
 mod demo_live;
 mod hold;
 mod peers;
+mod relay;
 mod replay;
 mod screen;
+mod sse;
 mod stdio;
 mod tapes;
 mod tidy;

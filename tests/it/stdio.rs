@@ -169,6 +169,7 @@ async fn a_command_that_is_not_there_is_told_on_stderr() {
 async fn the_little_environment_of_a_client_is_enough_and_goes_on_whole() {
     let mut command = Command::new(tapline_binary());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent").env("OWN", "yes");
+    command.env("TAPLINE_NO_CONTROL", "1");
     let mut launched = Launched::start_as(command, &["--", "sh", "-c", "echo $OWN $HOME; cat"]);
     assert_eq!(launched.line().await, b"yes /nonexistent\n");
     assert_eq!(launched.leave().await.0, Some(0));

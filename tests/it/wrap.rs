@@ -334,6 +334,8 @@ async fn launch(home: &Home, config: &Value, server: &str, line: &str) -> String
     let mut command = tokio::process::Command::new(entry["command"].as_str().unwrap());
     command.args(entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
     command.env_clear().env("HOME", home.path("")).env("PATH", "/usr/bin:/bin").kill_on_drop(true);
+    // Else whoever runs the tests sees it in their `tapline attach`.
+    command.env("TAPLINE_NO_CONTROL", "1");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();

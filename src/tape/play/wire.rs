@@ -180,5 +180,5 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
 }
 
 pub(super) fn outgoing(method: Method, headers: HeaderMap, message: Option<Message>) -> Outgoing {
-    Outgoing { method, headers, message }
+    Outgoing { method, headers, message, tail: String::new() }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::ui::text::is_unsafe;
+use crate::text::is_unsafe;
 
 /// The text of a valid JSON string, at most `limit` characters of it. What is no text (a lone surrogate, a byte that
 /// is not UTF-8) stays an escape or becomes `U+FFFD`.

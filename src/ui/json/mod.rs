@@ -22,7 +22,7 @@ pub(crate) use decode::{Segment, push_index, push_key};
 pub(crate) use index::Index;
 pub use scan::{check, pretty};
 
-use super::text::sanitize;
+use crate::text::sanitize;
 use decode::{decode, read_path};
 use rows::{Layout, Walk};
 

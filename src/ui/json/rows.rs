@@ -7,7 +7,7 @@ use super::decode::{decode, measure, push_index, push_key};
 use super::index::{Container, Index};
 use super::scan::{string_end, value_end};
 use super::{HEAD, JsonCell, JsonRow, head_of};
-use crate::ui::text::sanitize;
+use crate::text::sanitize;
 
 /// Which nodes are rows: all but the ranges that folded containers hide.
 pub(super) struct Layout {

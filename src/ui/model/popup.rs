@@ -66,7 +66,7 @@ impl Pager {
 fn broken(line: &str, width: usize) -> Vec<String> {
     let (mut out, mut row, mut used) = (Vec::new(), String::new(), 0);
     for c in line.chars() {
-        let cells = super::super::text::width(c.encode_utf8(&mut [0; 4]));
+        let cells = crate::text::width(c.encode_utf8(&mut [0; 4]));
         if used + cells > width {
             out.push(std::mem::take(&mut row));
             used = 0;

@@ -127,7 +127,7 @@ impl Rig {
             for cell in row {
                 if skip == 0 {
                     line.push_str(cell.symbol());
-                    skip = crate::ui::text::width(cell.symbol()).max(1);
+                    skip = crate::text::width(cell.symbol()).max(1);
                 }
                 skip -= 1;
             }

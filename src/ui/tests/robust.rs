@@ -140,7 +140,7 @@ fn control_bytes_of_a_peer_never_reach_the_terminal() {
     rig.hear(held(2, again.1, 1));
     for keys in ["", "k k k k", "enter", "l", "l", "esc 2", "e", "esc b", "esc j", "e", "esc 6", "1 s", "esc ?"] {
         rig.press(keys);
-        let broken = |symbol: &str| symbol.chars().any(|c| crate::ui::text::is_unsafe(c) && c != '\u{200d}');
+        let broken = |symbol: &str| symbol.chars().any(|c| crate::text::is_unsafe(c) && c != '\u{200d}');
         let bad: Vec<String> =
             rig.buffer().content.iter().map(|cell| cell.symbol().to_owned()).filter(|s| broken(s)).collect();
         assert_eq!(bad, Vec::<String>::new(), "{keys}");

@@ -6,10 +6,10 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use super::parts::{grouped, put, right, short, style, styled};
+use crate::text;
 use crate::ui::keys::hints;
 use crate::ui::model::Model;
 use crate::ui::model::bar::{Asked, Bar};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, bar: &Bar, frame: &mut Frame<'_>, area: Rect) {

@@ -5,11 +5,11 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
 
 use super::parts::{cell, popup, put, short, styled};
+use crate::text;
 use crate::ui::layout::centered;
 use crate::ui::model::Model;
 use crate::ui::model::line::Line as TypedLine;
 use crate::ui::model::popup::{BlockForm, Field};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, form: &BlockForm, frame: &mut Frame<'_>, body: Rect) {

@@ -8,12 +8,12 @@ use super::parts::{cell, cursor_line, pane, put, short, styled};
 use super::status::duration;
 use crate::envelope::{Envelope, Outcome};
 use crate::message::Kind;
+use crate::text;
 use crate::ui::diff::{DiffLine, Sign};
 use crate::ui::json::{JsonCell, JsonRow};
 use crate::ui::model::detail::Content;
 use crate::ui::model::facts::outcome_words;
 use crate::ui::model::{Model, Pane};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {

@@ -8,11 +8,11 @@ use super::detail::diff_line;
 use super::list::arrow;
 use super::paint;
 use super::parts::{look, pane, put, right, short, styled};
+use crate::text;
 use crate::ui::diff::Sign;
 use crate::ui::layout::columns;
 use crate::ui::model::Model;
 use crate::ui::model::editor::{Editor, Target};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {

@@ -6,12 +6,12 @@ use ratatui::text::Line;
 
 use super::parts::{cell, popup, put, short, styled};
 use crate::filter::OPERATORS;
+use crate::text;
 use crate::ui::keymap::Context;
 use crate::ui::keys::{bindings, contexts_below};
 use crate::ui::layout::centered;
 use crate::ui::model::Model;
 use crate::ui::model::popup::Help;
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 /// Signs in the list.

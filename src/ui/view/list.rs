@@ -8,10 +8,10 @@ use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, st
 use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::message::Kind;
+use crate::text;
 use crate::ui::model::rows::{Row, RowState};
 use crate::ui::model::tapes::tape_title;
 use crate::ui::model::{Model, Pane, age};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 /// Widths of the columns, from the room there is.
@@ -107,7 +107,8 @@ fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if rows.len() > 0 {
         return put(frame, area, 1, styled(model, Role::Dim, " no message passes the filter"));
     }
-    let front = model.facts.front.as_ref();
+    // Of several front doors, or none over HTTP, there is no address to give.
+    let front = model.facts.front.as_ref().filter(|(url, _)| url.contains("://"));
     let lines = [
         " nothing has passed yet".to_owned(),
         front.map(|(url, _)| format!(" point a client at {url}")).unwrap_or_default(),

@@ -9,9 +9,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear};
 
 use crate::event::Timestamp;
+use crate::text;
 use crate::ui::layout::bordered;
 use crate::ui::model::Model;
-use crate::ui::text;
 use crate::ui::theme::{Look, Role};
 
 pub(super) fn look(model: &Model) -> Look {

@@ -7,13 +7,13 @@ use ratatui::text::{Line, Span};
 use super::bar::hint_spans;
 use super::parts::{cell, cursor_row, grouped, popup, put, right, short, styled};
 use super::sessions::began;
+use crate::text;
 use crate::ui::keys::hints;
 use crate::ui::layout::{centered, pager as pager_area};
 use crate::ui::model::Model;
 use crate::ui::model::popup::{Ask, Pager, Popup, Prefix};
 use crate::ui::model::sessions::Seat;
 use crate::ui::model::tapes::Place;
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 /// The keys that may follow, in the lower right corner, where they hide least.
@@ -72,11 +72,15 @@ pub(super) fn draw_ask(model: &Model, ask: Ask, frame: &mut Frame<'_>, body: Rec
     let held = model.facts.held.len();
     let (messages, them) = if held == 1 { ("message is", "it") } else { ("messages are", "them") };
     let question = match ask {
+        Ask::Quit if model.settings.attached => {
+            format!("{held} {messages} held; tapline runs on. What becomes of {them}?")
+        }
         Ask::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
         Ask::ForwardAll => format!("Send all {held} held messages on?"),
         Ask::HoldOff => format!("Hold goes off, and {held} {messages} held. What becomes of {them}?"),
     };
     let title = match ask {
+        Ask::Quit if model.settings.attached => "Detach",
         Ask::Quit => "Quit",
         Ask::ForwardAll => "Forward all",
         Ask::HoldOff => "Hold off",

@@ -6,9 +6,9 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{cell, clock, cursor_row, grouped, look, pane, put, right, short, styled};
 use super::status::duration;
+use crate::text;
 use crate::ui::model::sessions::Seat;
 use crate::ui::model::{Model, Pane};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 /// Lines of one session.

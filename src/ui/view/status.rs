@@ -5,9 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::parts::{grouped, put, short, styled};
+use crate::text;
 use crate::ui::model::sessions::upstream_name;
 use crate::ui::model::{Model, Screen};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {

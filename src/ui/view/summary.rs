@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::envelope::Envelope;
 use crate::message::{Kind, Message};
-use crate::ui::text;
+use crate::text;
 
 /// Beyond this a message is not read for its row: rows are drawn many times a second.
 const LARGE: usize = 64 * 1024;

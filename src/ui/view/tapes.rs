@@ -7,10 +7,10 @@ use ratatui::text::{Line, Span};
 use super::parts::{cell, cursor_row, day_and_minute, grouped, look, pane, put, right, short, style, styled};
 use super::status::duration;
 use crate::event::{StepReport, StepVerdict, TapeInfo};
+use crate::text;
 use crate::ui::layout::step_rows;
 use crate::ui::model::tapes::{Replay, tape_title};
 use crate::ui::model::{Model, Pane};
-use crate::ui::text;
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {

@@ -36,6 +36,10 @@ impl Binary {
         Self { child, stderr, address, greeting }
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) async fn client(&self) -> Client {
         Client::connect(self.address).await
     }
@@ -69,6 +73,6 @@ pub(crate) fn command() -> std::process::Command {
             command.env_remove(name);
         }
     }
-    command.env("HOME", "/nonexistent").env_remove("XDG_DATA_HOME");
+    command.env("HOME", "/nonexistent").env_remove("XDG_DATA_HOME").env("TAPLINE_NO_CONTROL", "1");
     command
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use tapline::sse::Splitter;
 use tokio::net::TcpStream;
 
 use super::soon;
@@ -23,6 +24,13 @@ pub(crate) struct Client {
 pub(crate) struct Response {
     pub(crate) head: Head,
     pub(crate) body: Bytes,
+}
+
+/// What came of a message.
+pub(crate) struct Said {
+    /// The id of the session, where it was given.
+    pub(crate) session: Option<String>,
+    pub(crate) messages: Vec<serde_json::Value>,
 }
 
 impl Response {
@@ -121,6 +129,35 @@ impl Client {
     pub(crate) async fn call(&mut self, body: impl AsRef<[u8]>) -> Response {
         self.post(body).await;
         self.response().await
+    }
+
+    /// A message and everything that is said to it, be it a body or a stream. What the server asks meanwhile is answered on
+    /// a second connection.
+    pub(crate) async fn call_answering(
+        &mut self,
+        body: impl AsRef<[u8]>,
+        second: &mut Self,
+        answer: impl Fn(&serde_json::Value) -> serde_json::Value,
+    ) -> Said {
+        self.post(body).await;
+        let head = self.head().await;
+        let session = head.get("mcp-session-id").map(str::to_owned);
+        let mut messages = Vec::new();
+        if head.get("content-type") != Some("text/event-stream") {
+            messages.extend(serde_json::from_slice(&self.rest().await));
+            return Said { session, messages };
+        }
+        let mut splitter = Splitter::default();
+        while let Some(piece) = self.piece().await.unwrap() {
+            for frame in splitter.push(piece) {
+                let message: serde_json::Value = serde_json::from_slice(frame.message_data().unwrap()).unwrap();
+                if message.get("method").is_some() && message.get("id").is_some() {
+                    assert_eq!(second.call(answer(&message["id"]).to_string()).await.status(), "202");
+                }
+                messages.push(message);
+            }
+        }
+        Said { session, messages }
     }
 
     /// Goes through `initialize` and keeps the session's id in its headers.

@@ -5,15 +5,18 @@ pub(crate) mod binary;
 pub(crate) mod child;
 mod client;
 mod life;
+pub(crate) mod old;
 mod rig;
 mod server;
+pub(crate) mod terminal;
 mod wire;
 
 use std::time::Duration;
 
 pub(crate) use binary::Binary;
-pub(crate) use client::{Client, INITIALIZE};
+pub(crate) use client::{Client, INITIALIZE, Response};
 pub(crate) use life::Life;
+pub(crate) use old::OldClient;
 pub(crate) use rig::{Rig, settings, tapline_binary, word};
 pub(crate) use server::{Exchange, Server};
 

@@ -10,6 +10,7 @@ use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Level, LogLi
 use tapline::proxy::table::Target;
 use tapline::upstream::guardian::Guardian;
 use tapline::upstream::http::HttpUpstream;
+use tapline::upstream::sse::SseUpstream;
 use tapline::upstream::stdio::CommandLine;
 use tokio::sync::watch;
 
@@ -24,6 +25,13 @@ impl Rig {
     /// In front of a URL, recording nothing.
     pub(crate) async fn before(url: &str) -> Self {
         Self::start(settings(url)).await
+    }
+
+    /// In front of a URL of the HTTP+SSE transport, recording nothing.
+    pub(crate) async fn before_events(url: &str) -> Self {
+        // As in `settings`.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Self::start(Settings::new(Target::Events(SseUpstream::new(url, Vec::new()).unwrap()))).await
     }
 
     /// In front of a shell script, recording nothing.
@@ -51,6 +59,10 @@ impl Rig {
     pub(crate) fn address(&self) -> SocketAddr {
         let url = self.core.url();
         url.strip_prefix("http://").unwrap().split('/').next().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -207,15 +219,7 @@ pub(crate) fn envelope(event: &Event) -> Option<&Arc<Envelope>> {
 
 /// An outcome in a word.
 pub(crate) fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Forwarded => "forwarded",
-        Outcome::Edited(_) => "edited",
-        Outcome::Blocked(_) => "blocked",
-        Outcome::Dropped(_) => "dropped",
-        Outcome::Injected(_) => "injected",
-        Outcome::Withheld => "withheld",
-        Outcome::Abandoned => "abandoned",
-    }
+    outcome.word().unwrap_or("forwarded")
 }
 
 /// In front of a URL.

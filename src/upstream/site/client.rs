@@ -4,10 +4,11 @@
 use std::error::Error;
 use std::time::Duration;
 
+use axum::body::Body as Relayed;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Either, Full};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -18,15 +19,38 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A connection that is idle for longer may be dead without either end knowing.
 const MOST_IDLE: Duration = Duration::from_secs(90);
 
-pub(super) type BoxError = Box<dyn Error + Send + Sync>;
-pub(super) type Body = UnsyncBoxBody<Bytes, BoxError>;
+pub(in crate::upstream) type BoxError = Box<dyn Error + Send + Sync>;
+/// Of an answer.
+pub(in crate::upstream) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Of a request.
+pub(in crate::upstream) enum Outbound {
+    Whole(Bytes),
+    /// As it comes, and without another word on its length than the headers have.
+    Relayed(Relayed),
+}
+
+impl From<Bytes> for Outbound {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Byte for byte.
+    Near(Uri),
+    /// As the URL standard writes it: a few characters that are not to be in a path or query are escaped.
+    Far(Url),
+}
 
 pub(super) enum Client {
     /// For a plain URL on this machine, where an upstream mostly is, and where what `reqwest` does around this same client
     /// is a third of what tapline adds to a call (CONTRIBUTING, benchmarks).
-    Near(Box<legacy::Client<HttpConnector, Full<Bytes>>>, Uri),
+    Near(Box<legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>>>),
     /// TLS, proxies, credentials in the URL.
-    Far(reqwest::Client, Url),
+    Far(reqwest::Client),
 }
 
 /// Why there is no answer.
@@ -39,11 +63,11 @@ pub(super) struct Failure {
 impl Client {
     /// # Errors
     /// Where the TLS roots cannot be loaded.
-    pub(super) fn new(url: Url) -> Result<Self, String> {
-        let loopback = is_loopback(&url);
+    pub(super) fn new(url: &Url) -> Result<Self, String> {
+        let loopback = is_loopback(url);
         let plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
-        if let (true, true, Ok(uri)) = (loopback, plain, url.as_str().parse()) {
-            return Ok(Self::Near(Box::new(near()), uri));
+        if loopback && plain && url.as_str().parse::<Uri>().is_ok() {
+            return Ok(Self::Near(Box::new(near())));
         }
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -55,28 +79,44 @@ impl Client {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| format!("no HTTP client: {}", innermost(&error)))?;
-        Ok(Self::Far(client, url))
+        Ok(Self::Far(client))
+    }
+
+    /// The place with that address; nothing where it is none.
+    pub(super) fn place(&self, address: &str) -> Option<Place> {
+        match self {
+            Self::Near(_) => address.parse().ok().map(Place::Near),
+            Self::Far(_) => address.parse().ok().map(Place::Far),
+        }
     }
 
     pub(super) async fn send(
         &self,
         method: Method,
+        place: Place,
         headers: HeaderMap,
-        body: Bytes,
+        body: Outbound,
     ) -> Result<Response<Body>, Failure> {
-        match self {
-            Self::Near(client, uri) => {
-                let mut request = Request::new(Full::new(body));
+        match (self, place) {
+            (Self::Near(client), Place::Near(uri)) => {
+                let mut request = Request::new(match body {
+                    Outbound::Whole(bytes) => Either::Left(Full::new(bytes)),
+                    Outbound::Relayed(body) => Either::Right(body),
+                });
                 *request.method_mut() = method;
-                *request.uri_mut() = uri.clone();
+                *request.uri_mut() = uri;
                 *request.headers_mut() = headers;
                 match client.request(request).await {
                     Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
                     Err(error) => Err(Failure { unreachable: error.is_connect(), why: innermost(&error) }),
                 }
             }
-            Self::Far(client, url) => {
-                match client.request(method, url.clone()).headers(headers).body(body).send().await {
+            (Self::Far(client), Place::Far(url)) => {
+                let body = match body {
+                    Outbound::Whole(bytes) => reqwest::Body::from(bytes),
+                    Outbound::Relayed(body) => reqwest::Body::wrap_stream(body.into_data_stream()),
+                };
+                match client.request(method, url).headers(headers).body(body).send().await {
                     Ok(response) => {
                         let response = Response::<reqwest::Body>::from(response);
                         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
@@ -84,11 +124,14 @@ impl Client {
                     Err(error) => Err(Failure { unreachable: error.is_connect(), why: innermost(&error) }),
                 }
             }
+            (_, Place::Near(_) | Place::Far(_)) => {
+                Err(Failure { unreachable: true, why: "its place was made by another client".to_owned() })
+            }
         }
     }
 }
 
-fn near() -> legacy::Client<HttpConnector, Full<Bytes>> {
+fn near() -> legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>> {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_keepalive(Some(KEEP_ALIVE));

@@ -1,0 +1,110 @@
+//! `tapline attach`: the screen, or the lines, of taplines that run elsewhere.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+
+use crate::cli::AttachArgs;
+use crate::control::Token;
+use crate::control::client::Remote;
+use crate::control::hub::{Ending, Hub, Watch};
+use crate::control::merge::About;
+use crate::control::registry::{Entry, Registry};
+use crate::program::{Failure, say};
+use crate::ui;
+use crate::watch::{Screen, Signals, print_journal, screen_settings};
+
+/// Watches until the operator leaves, or the one tapline that was named ends.
+pub(crate) async fn run(args: AttachArgs) -> Result<ExitCode, Failure> {
+    let watch = match &args.target {
+        None => Watch::All(Registry::of_user()),
+        Some(target) => one(target, args.token.as_deref()).await?,
+    };
+    let hub = Hub::start(watch, None);
+    let on_screen = !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if on_screen { show(hub, &args).await } else { print(hub, &args).await }
+}
+
+async fn show(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
+    let settings = ui::Settings { attached: true, ..screen_settings(args.ascii) };
+    let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
+    screen.ended().await;
+    let ending = hub.close().await;
+    let status = screen.status()?;
+    told(&ending, status)
+}
+
+async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    let printer = print_journal(hub.journal(), args.log_format);
+    let status = tokio::select! {
+        signal = signals.next() => ExitCode::from(signal.status()),
+        () = hub.ended() => ExitCode::SUCCESS,
+    };
+    let ending = hub.close().await;
+    drop(printer.join());
+    told(&ending, status)
+}
+
+/// The last line, where it was not the operator who ended it.
+fn told(ending: &Ending, status: ExitCode) -> Result<ExitCode, Failure> {
+    match ending {
+        Ending::Left => Ok(status),
+        Ending::Stopped => {
+            say("tapline: the tapline that was watched has ended");
+            Ok(status)
+        }
+        Ending::Lost(why) => Err(anyhow!("the tapline that was watched is gone: {why}").into()),
+    }
+}
+
+/// The tapline of that process id, name or address.
+async fn one(target: &str, token: Option<&str>) -> Result<Watch, Failure> {
+    let entries = Registry::of_user().list();
+    let address = target.parse::<SocketAddr>().ok();
+    let (remote, about) = match (found(target, &entries)?, token, address) {
+        (_, Some(token), Some(address)) => (Remote::new(address, Token::given(token))?, stranger(address)),
+        (Some(entry), _, _) => (Remote::of(entry)?, About::of(entry)),
+        (None, None, Some(address)) => {
+            let hint = "`--token` attaches to one of another user or machine";
+            return Err(anyhow!("no tapline of this user has the address {address}; {hint}").into());
+        }
+        (None, _, _) => return Err(anyhow!("no tapline `{target}` runs{}", those(&entries)).into()),
+    };
+    remote.check().await.with_context(|| format!("cannot attach to `{target}`"))?;
+    Ok(Watch::One(remote, about))
+}
+
+fn stranger(address: SocketAddr) -> About {
+    About { name: address.to_string(), front: address.to_string(), upstream: String::new() }
+}
+
+fn found<'a>(target: &str, entries: &'a [Entry]) -> Result<Option<&'a Entry>, Failure> {
+    let by_pid = |entry: &&Entry| entry.pid.to_string() == target;
+    let by_address = |entry: &&Entry| {
+        let url = target.trim_end_matches('/');
+        let host = entry.front.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+        entry.control.to_string() == target || entry.front == url || host == Some(target)
+    };
+    if let Some(entry) = entries.iter().find(by_pid).or_else(|| entries.iter().find(by_address)) {
+        return Ok(Some(entry));
+    }
+    let named: Vec<_> = entries.iter().filter(|entry| entry.name == target).collect();
+    match named[..] {
+        [] => Ok(None),
+        [entry] => Ok(Some(entry)),
+        _ => Err(anyhow!("{} taplines are called `{target}`: {}", named.len(), pids(&named)).into()),
+    }
+}
+
+fn those(entries: &[Entry]) -> String {
+    let entries: Vec<_> = entries.iter().collect();
+    if entries.is_empty() { "; none of this user's does".to_owned() } else { format!("; these do: {}", pids(&entries)) }
+}
+
+fn pids(entries: &[&Entry]) -> String {
+    let words: Vec<_> = entries.iter().map(|entry| format!("{} ({})", entry.pid, entry.name)).collect();
+    words.join(", ")
+}

@@ -1,0 +1,191 @@
+//! One control address from afar: its events as they come, commands to it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use http::header::AUTHORIZATION;
+use http::{Method, StatusCode};
+
+use super::registry::Entry;
+use super::{FEED_HEADER, Token, Told};
+use crate::event::Command;
+use crate::text;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest line that is believed to be one: a tapline tells no larger message than it forwards.
+const MOST_LINE: usize = 1 << 30;
+
+/// Why a tapline cannot be watched or commanded.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("nobody listens on {address}: {why}")]
+    Unreachable { address: SocketAddr, why: String },
+    /// Wrong token, or an address that answers to other names.
+    #[error("{address} refused: {why}")]
+    Refused { address: SocketAddr, why: String },
+    #[error("{address} answered {status}: {why}")]
+    Failed { address: SocketAddr, status: StatusCode, why: String },
+    #[error("{address} is no control address of a tapline")]
+    NotTapline { address: SocketAddr },
+    #[error("the connection to {address} broke: {why}")]
+    Broken { address: SocketAddr, why: String },
+}
+
+/// A tapline in another process.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    http: reqwest::Client,
+    address: SocketAddr,
+    token: Token,
+}
+
+impl Remote {
+    /// # Errors
+    /// Where there can be no HTTP client at all.
+    pub fn new(address: SocketAddr, token: Token) -> Result<Self, ClientError> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .build();
+        let http = client.map_err(|error| ClientError::Unreachable { address, why: innermost(&error) })?;
+        Ok(Self { http, address, token })
+    }
+
+    /// # Errors
+    /// As [`Remote::new`].
+    pub fn of(entry: &Entry) -> Result<Self, ClientError> {
+        Self::new(entry.control, entry.token.clone())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it is there and lets us in.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<(), ClientError> {
+        self.post("/commands".to_owned(), Vec::new()).await
+    }
+
+    /// Begins to read events: first all that is remembered, then what happens.
+    ///
+    /// # Errors
+    /// Where nobody listens, or we are not let in.
+    pub async fn events(&self) -> Result<Events, ClientError> {
+        let response = self.request(Method::GET, "/events".to_owned(), Vec::new()).await?;
+        let feed = response.headers().get(FEED_HEADER).and_then(|feed| feed.to_str().ok()?.parse().ok());
+        let feed = feed.ok_or(ClientError::NotTapline { address: self.address })?;
+        let chunks = response.bytes_stream().boxed();
+        Ok(Events { address: self.address, feed, chunks, buffer: BytesMut::new(), searched: 0 })
+    }
+
+    /// `feed`: which screen speaks ([`Events::feed`]).
+    ///
+    /// # Errors
+    /// Where nobody listens, or the command is not taken.
+    pub async fn command(&self, feed: Option<u64>, command: &Command) -> Result<(), ClientError> {
+        let path = feed.map_or_else(|| "/commands".to_owned(), |feed| format!("/commands?feed={feed}"));
+        let broken = |error: serde_json::Error| ClientError::Broken { address: self.address, why: error.to_string() };
+        self.post(path, serde_json::to_vec(command).map_err(broken)?).await
+    }
+
+    async fn post(&self, path: String, body: Vec<u8>) -> Result<(), ClientError> {
+        self.request(Method::POST, path, body).await.map(drop)
+    }
+
+    async fn request(&self, method: Method, path: String, body: Vec<u8>) -> Result<reqwest::Response, ClientError> {
+        let address = self.address;
+        let request = self.http.request(method, format!("http://{address}{path}")).body(body);
+        let answer = request.header(AUTHORIZATION, self.token.bearer()).send().await;
+        let response = answer.map_err(|error| match error.is_connect() {
+            true => ClientError::Unreachable { address, why: innermost(&error) },
+            false => ClientError::Broken { address, why: innermost(&error) },
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.unwrap_or_default();
+        // Whatever listens there, its words are printed to a terminal.
+        let text = text::sanitize(text.trim());
+        let why = text.strip_prefix("tapline: ");
+        Err(match (status, why) {
+            (_, None) => ClientError::NotTapline { address },
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(why)) => {
+                ClientError::Refused { address, why: why.to_owned() }
+            }
+            (_, Some(why)) => ClientError::Failed { address, status, why: why.to_owned() },
+        })
+    }
+}
+
+/// The events of a tapline, line by line.
+pub struct Events {
+    address: SocketAddr,
+    feed: u64,
+    chunks: BoxStream<'static, reqwest::Result<Bytes>>,
+    buffer: BytesMut,
+    /// How much of the buffer is known to hold no line end.
+    searched: usize,
+}
+
+impl Events {
+    /// Names this screen in commands.
+    pub fn feed(&self) -> u64 {
+        self.feed
+    }
+
+    /// An error of this connection.
+    pub(super) fn broken(&self, why: &str) -> ClientError {
+        ClientError::Broken { address: self.address, why: why.to_owned() }
+    }
+
+    /// What comes next; `None` when the tapline has ended. Lines of a newer tapline that mean nothing to us are skipped.
+    ///
+    /// # Errors
+    /// Where the connection breaks.
+    pub async fn next(&mut self) -> Result<Option<Told>, ClientError> {
+        loop {
+            let Some(line) = self.line().await? else { return Ok(None) };
+            match Told::read(&line) {
+                Ok(told) => return Ok(Some(told)),
+                Err(error) => tracing::warn!(%error, address = %self.address, "an event that cannot be read"),
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
+                let line = self.buffer.split_to(self.searched + end + 1);
+                self.searched = 0;
+                return Ok(Some(line.freeze()));
+            }
+            self.searched = self.buffer.len();
+            if self.searched > MOST_LINE {
+                return Err(self.broken("a line without an end"));
+            }
+            match self.chunks.next().await {
+                Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
+                Some(Err(error)) => return Err(self.broken(&innermost(&error))),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// The cause of all causes: the outer ones repeat the URL.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

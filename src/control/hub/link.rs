@@ -1,0 +1,168 @@
+//! The line to one tapline: its events in, commands out, for as long as it is there.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Own;
+use crate::control::Told;
+use crate::control::client::{ClientError, Events, Remote};
+use crate::control::merge::{About, SourceId};
+use crate::control::registry::{Entry, Registry};
+use crate::event::{Command, Event, Feed, OnQuit};
+
+/// Events of the tapline in this process that may wait.
+const FEED: usize = 65_536;
+/// Between a connection that broke and the next try.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long the last commands may take.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What is heard of a tapline.
+pub(super) enum News {
+    /// It is there, and begins to tell everything.
+    Joined(About),
+    Told(Box<Event>),
+    /// So many events were lost; it tells its state again.
+    Lagged(u64),
+    /// A command was not carried out.
+    NotTaken(ClientError),
+    /// The last word.
+    Gone(ClientError),
+}
+
+type Ear = mpsc::Sender<(SourceId, News)>;
+
+/// A tapline that is followed; dropping it hangs up.
+pub(super) struct Link {
+    commands: mpsc::UnboundedSender<Command>,
+    /// Of a tapline elsewhere.
+    tasks: Option<Tasks>,
+}
+
+struct Tasks {
+    carrying: JoinHandle<()>,
+    _following: AbortOnDropHandle<()>,
+}
+
+impl Link {
+    /// To the tapline in this process.
+    pub(super) fn own(id: SourceId, own: Own, ear: Ear) -> Self {
+        let (feed, reader) = Feed::bounded(FEED);
+        let subscription = own.journal.subscribe(feed);
+        let commands = own.commands;
+        drop(tokio::task::spawn_blocking(move || {
+            let tell = |news| ear.blocking_send((id, news)).is_ok();
+            let mut listened = tell(News::Joined(own.about));
+            while listened && let Ok(event) = reader.events.recv() {
+                listened = tell(News::Told(Box::new(event)));
+                let dropped = reader.take_dropped();
+                if dropped > 0 {
+                    listened &= tell(News::Lagged(dropped));
+                    subscription.resync();
+                }
+            }
+        }));
+        Self { commands, tasks: None }
+    }
+
+    /// To a tapline elsewhere.
+    pub(super) fn to(id: SourceId, remote: Remote, about: About, ear: Ear) -> Self {
+        Self::listed(id, remote, about, ear, None)
+    }
+
+    /// To a tapline that the registry names; the entry is removed if nobody is there.
+    pub(super) fn listed(
+        id: SourceId,
+        remote: Remote,
+        about: About,
+        ear: Ear,
+        entry: Option<(Registry, Entry)>,
+    ) -> Self {
+        let (commands, asked) = mpsc::unbounded_channel();
+        let (feed, known) = watch::channel(None);
+        let carrying = tokio::spawn(carry(id, remote.clone(), asked, known, ear.clone()));
+        let following = tokio::spawn(async move {
+            let error = follow(id, &remote, about, &ear, &feed).await;
+            if let (ClientError::Unreachable { .. }, Some((registry, entry))) = (&error, entry) {
+                drop(tokio::task::spawn_blocking(move || registry.forget(&entry)).await);
+            }
+            drop(ear.send((id, News::Gone(error))).await);
+        });
+        let tasks = Tasks { carrying, _following: AbortOnDropHandle::new(following) };
+        Self { commands, tasks: Some(tasks) }
+    }
+
+    pub(super) fn send(&self, command: Command) {
+        // Whoever does not take it any more is about to be reported gone.
+        drop(self.commands.send(command));
+    }
+
+    /// Takes leave, once all commands are through.
+    pub(super) async fn close(self) {
+        let Some(tasks) = self.tasks else { return };
+        drop(self.commands.send(Command::Quit { held: OnQuit::Forward }));
+        drop(self.commands);
+        drop(tokio::time::timeout(GRACE, tasks.carrying).await);
+    }
+}
+
+/// Reads for as long as there is something to read; gives why there is not.
+async fn follow(
+    id: SourceId,
+    remote: &Remote,
+    about: About,
+    ear: &Ear,
+    feed: &watch::Sender<Option<u64>>,
+) -> ClientError {
+    loop {
+        let mut events = match remote.events().await {
+            Ok(events) => events,
+            Err(error) => return error,
+        };
+        feed.send_replace(Some(events.feed()));
+        if ear.send((id, News::Joined(about.clone()))).await.is_err() {
+            return events.broken("nobody listens to it any more");
+        }
+        if let Err(error) = read(id, remote, &mut events, ear).await {
+            tracing::info!(%error, "reading again");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads one connection to its end.
+async fn read(id: SourceId, remote: &Remote, events: &mut Events, ear: &Ear) -> Result<(), ClientError> {
+    while let Some(told) = events.next().await? {
+        let news = match told {
+            Told::Event(event) => News::Told(event),
+            Told::Dropped(lost) => {
+                remote.command(Some(events.feed()), &Command::Resync).await?;
+                News::Lagged(lost)
+            }
+        };
+        if ear.send((id, news)).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Sends commands, one after the other, in the name of the screen that reads.
+async fn carry(
+    id: SourceId,
+    remote: Remote,
+    mut asked: mpsc::UnboundedReceiver<Command>,
+    mut feed: watch::Receiver<Option<u64>>,
+    ear: Ear,
+) {
+    while let Some(command) = asked.recv().await {
+        let Ok(feed) = feed.wait_for(Option::is_some).await.map(|feed| *feed) else { return };
+        if let Err(error) = remote.command(feed, &command).await {
+            // Full: then there is worse to tell than this.
+            drop(ear.try_send((id, News::NotTaken(error))));
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Several taplines as one: their events in one stream under numbers of their own, commands to whom they are for.
+//!
+//! Pure: events and commands in, events and commands out. A tapline that tells everything again, because its screen
+//! lagged or the connection broke, is compared with what it told before, and only the difference is passed on: no reader
+//! hears anything twice, and none has to forget what the others told.
+
+mod numbers;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::envelope::{Envelope, Seq, SessionId};
+use crate::event::{Command, Event, Held, Holding, LogLine, Session, SessionState, TapeInfo, Ticket};
+use numbers::Last;
+use source::{HeldAs, Source};
+
+/// Names one tapline for as long as it is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u64);
+
+/// What is known of a tapline beside its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    pub name: String,
+    /// Where clients come in.
+    pub front: String,
+    pub upstream: String,
+}
+
+/// Whose numbers messages are shown under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// Those of the one tapline that is watched: its log and its tapes say the same `#41`.
+    Own,
+    /// One count for all, in the order in which they are heard of.
+    Common,
+}
+
+/// Where a command goes.
+#[derive(Debug)]
+pub enum Route {
+    To(Vec<(SourceId, Command)>),
+    /// Nowhere, and why.
+    Nowhere(&'static str),
+}
+
+/// All that is known of the taplines watched.
+pub struct Merge {
+    numbering: Numbering,
+    last: Last,
+    last_ticket: u64,
+    sources: BTreeMap<SourceId, Source>,
+    owners: HashMap<SessionId, SourceId>,
+    tickets: HashMap<Ticket, (SourceId, Ticket)>,
+    /// As it was told.
+    holding: Holding,
+    /// As it was told: URL and upstream.
+    front: Option<(String, String)>,
+    /// What the operator set, for those who come later.
+    wish: Option<Holding>,
+}
+
+impl Merge {
+    pub fn new(numbering: Numbering) -> Self {
+        Self {
+            numbering,
+            last: Last::default(),
+            last_ticket: 0,
+            sources: BTreeMap::new(),
+            owners: HashMap::new(),
+            tickets: HashMap::new(),
+            holding: Holding::default(),
+            front: None,
+            wish: None,
+        }
+    }
+
+    /// Another tapline is watched. The events say so.
+    pub fn join(&mut self, id: SourceId, about: About) -> Vec<Event> {
+        self.sources.entry(id).or_insert_with(|| Source::new(about));
+        self.listening().into_iter().collect()
+    }
+
+    /// A tapline is gone: its sessions end, the others go on.
+    pub fn leave(&mut self, id: SourceId, reason: &str) -> Vec<Event> {
+        let Some(source) = self.sources.remove(&id) else { return Vec::new() };
+        let mut events = Vec::new();
+        for held in source.held.into_values() {
+            self.tickets.remove(&held.ours);
+            events.push(Event::Settled { ticket: held.ours });
+        }
+        for session in source.sessions.into_values() {
+            self.owners.remove(&session.id);
+            if !is_closed(&session) {
+                events.push(Event::SessionClosed { session: session.id, reason: reason.to_owned() });
+            }
+        }
+        events.extend(self.holding_changed(None));
+        events.extend(self.listening());
+        events
+    }
+
+    /// What all hear when one tapline tells this.
+    pub fn hear(&mut self, id: SourceId, event: Event) -> Vec<Event> {
+        let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
+        match event {
+            Event::Listening { url, upstream } => {
+                (source.about.front, source.about.upstream) = (url, upstream);
+                self.listening().into_iter().collect()
+            }
+            Event::SessionOpened(session) | Event::SessionChanged(session) => self.hear_session(id, session),
+            Event::SessionClosed { session, reason } => {
+                source.close(session, &reason);
+                vec![Event::SessionClosed { session, reason }]
+            }
+            Event::Held(held) => self.hear_held(id, &held).into_iter().collect(),
+            Event::Settled { ticket } => self.hear_settled(id, ticket).into_iter().collect(),
+            Event::Passed(envelope) => self.hear_passed(id, &envelope),
+            Event::Holding(holding) => self.hear_holding(id, holding).into_iter().collect(),
+            Event::Log(line) => self.hear_log(id, line).into_iter().collect(),
+            Event::Tapes(tapes) => {
+                source.tapes = tapes;
+                vec![Event::Tapes(self.tapes())]
+            }
+            Event::ResyncStarted => {
+                source.begin_retelling();
+                Vec::new()
+            }
+            Event::ResyncDone => self.retold(id),
+            Event::Stopping => self.leave(id, "its tapline ended"),
+            // Asked for by another screen: we read tapes ourselves.
+            Event::TapeOpened { .. } => Vec::new(),
+            Event::Replay(_) | Event::Gap { .. } => vec![event],
+        }
+    }
+
+    /// Where a command of the operator goes, in the numbers of whom it goes to.
+    pub fn route(&mut self, command: Command) -> Route {
+        match command {
+            Command::Settle { ticket, decision, then } => match self.tickets.get(&ticket) {
+                Some((owner, theirs)) => to(*owner, Command::Settle { ticket: *theirs, decision, then }),
+                None => Route::Nowhere("too late: the message is not held any more"),
+            },
+            Command::Send { session, .. } | Command::CloseSession(session) => match self.owners.get(&session) {
+                Some(owner) => to(*owner, command),
+                None => Route::Nowhere("the tapline of that session has ended"),
+            },
+            Command::SetHolding(holding) => {
+                self.wish = Some(holding.clone());
+                self.to_all(&Command::SetHolding(holding))
+            }
+            Command::Replay { ref tape, .. } => match self.player_of(tape) {
+                Some(player) => to(player, command),
+                None => Route::Nowhere("no tapline runs: there is no server to play the tape at"),
+            },
+            Command::ForwardAll | Command::ListTapes | Command::StopReplay => self.to_all(&command),
+            // These are for whoever shows us.
+            Command::OpenTape(_) | Command::Resync | Command::Quit { .. } => Route::To(Vec::new()),
+        }
+    }
+
+    /// What a tapline that has told everything is still to be asked: to hold what the operator wants held everywhere.
+    pub fn wish(&self, id: SourceId) -> Option<Command> {
+        let wish = self.wish.as_ref().filter(|wish| wish.on)?;
+        let holding = self.sources.get(&id)?.holding.as_ref()?;
+        (!holding.on).then(|| Command::SetHolding(wish.clone()))
+    }
+
+    /// All held messages, in our numbers.
+    pub fn held(&self) -> impl Iterator<Item = Ticket> {
+        self.tickets.keys().copied()
+    }
+
+    pub fn about(&self, id: SourceId) -> Option<&About> {
+        self.sources.get(&id).map(|source| &source.about)
+    }
+
+    /// How the front door reads when none or several stand open; nothing where that has been told.
+    pub fn listening(&mut self) -> Option<Event> {
+        let mut abouts = self.sources.values().map(|source| &source.about);
+        let (url, upstream) = match (abouts.next(), self.sources.len()) {
+            (None, _) => ("no tapline runs yet".to_owned(), "one that starts appears here".to_owned()),
+            (Some(about), 1) => (about.front.clone(), about.upstream.clone()),
+            (Some(_), count) => {
+                let names: Vec<_> = self.sources.values().map(|source| source.about.name.as_str()).collect();
+                (format!("{count} taplines"), names.join(", "))
+            }
+        };
+        let front = Some((url.clone(), upstream.clone()));
+        let changed = front != self.front;
+        self.front = front;
+        changed.then_some(Event::Listening { url, upstream })
+    }
+
+    fn hear_session(&mut self, id: SourceId, session: Session) -> Vec<Event> {
+        let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
+        self.owners.insert(session.id, id);
+        source.retold(|retelling| retelling.sessions.insert(session.id));
+        let known = source.sessions.insert(session.id, session.clone());
+        match known {
+            None => vec![Event::SessionOpened(session)],
+            Some(known) if known == session => Vec::new(),
+            Some(known) => {
+                let closed = match &session.state {
+                    SessionState::Closed { reason } if !is_closed(&known) => {
+                        Some(Event::SessionClosed { session: session.id, reason: reason.clone() })
+                    }
+                    _ => None,
+                };
+                std::iter::once(Event::SessionChanged(session)).chain(closed).collect()
+            }
+        }
+    }
+
+    fn hear_held(&mut self, id: SourceId, held: &Held) -> Option<Event> {
+        let source = self.sources.get_mut(&id)?;
+        source.retold(|retelling| retelling.held.insert(held.ticket));
+        if source.held.contains_key(&held.ticket) {
+            return None;
+        }
+        let ours = match self.numbering {
+            Numbering::Own => held.ticket,
+            Numbering::Common => Ticket(self.last_ticket + 1),
+        };
+        self.last_ticket = ours.0;
+        source.held.insert(held.ticket, HeldAs { ours, seq: held.envelope.seq });
+        self.tickets.insert(ours, (id, held.ticket));
+        let envelope = self.renumbered(id, &held.envelope)?;
+        Some(Event::Held(Arc::new(Held { ticket: ours, envelope, ..held.clone() })))
+    }
+
+    fn hear_settled(&mut self, id: SourceId, theirs: Ticket) -> Option<Event> {
+        let held = self.sources.get_mut(&id)?.held.remove(&theirs)?;
+        self.tickets.remove(&held.ours);
+        Some(Event::Settled { ticket: held.ours })
+    }
+
+    fn hear_passed(&mut self, id: SourceId, envelope: &Arc<Envelope>) -> Vec<Event> {
+        let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
+        if source.numbers.has_passed(envelope.seq) {
+            return Vec::new();
+        }
+        // Of what is told again, that a hold ended is not told again.
+        let ticket = source.retelling.as_ref().and_then(|_| source.ticket_of(envelope.seq));
+        let settled = ticket.and_then(|ticket| self.hear_settled(id, ticket));
+        let passed = match self.numbering {
+            Numbering::Own => Some(envelope.clone()),
+            Numbering::Common => self.renumbered(id, envelope).map(Arc::new),
+        };
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.numbers.pass(envelope.seq, envelope.seq);
+        }
+        settled.into_iter().chain(passed.map(Event::Passed)).collect()
+    }
+
+    fn hear_holding(&mut self, id: SourceId, holding: Holding) -> Option<Event> {
+        let source = self.sources.get_mut(&id)?;
+        let live = source.retelling.is_none();
+        source.holding = Some(holding.clone());
+        if live && !holding.on {
+            // Someone turned it off somewhere: who comes later is not to surprise them.
+            self.wish = None;
+        }
+        let changed = self.holding_changed(Some(holding));
+        // An answer to the operator, also where it changes nothing.
+        changed.or_else(|| live.then(|| Event::Holding(self.holding.clone())))
+    }
+
+    /// Held somewhere is held; the filter shown is that which was set last.
+    fn holding_changed(&mut self, latest: Option<Holding>) -> Option<Event> {
+        let on = self.sources.values().filter_map(|source| source.holding.as_ref()).find(|holding| holding.on);
+        let mut holding = latest.unwrap_or_else(|| Holding { on: false, filter: self.holding.filter.clone() });
+        if let (Some(on), false) = (on, holding.on) {
+            holding = on.clone();
+        }
+        let changed = holding != self.holding;
+        self.holding = holding;
+        changed.then(|| Event::Holding(self.holding.clone()))
+    }
+
+    fn hear_log(&mut self, id: SourceId, mut line: LogLine) -> Option<Event> {
+        let many = self.sources.len() > 1;
+        let source = self.sources.get_mut(&id)?;
+        if !source.is_news(&line) {
+            return None;
+        }
+        if many && line.session.is_none() {
+            line.text = format!("{}: {}", source.about.name, line.text);
+        }
+        line.seq = line.seq.and_then(|seq| self.number(id, seq));
+        Some(Event::Log(line))
+    }
+
+    /// The end of what was told again: what is not there any more has ended unheard.
+    fn retold(&mut self, id: SourceId) -> Vec<Event> {
+        let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
+        let (tickets, sessions) = source.end_retelling();
+        let mut events: Vec<_> = tickets.into_iter().filter_map(|ticket| self.hear_settled(id, ticket)).collect();
+        let closed =
+            |session| Event::SessionClosed { session, reason: "its tapline does not know it any more".to_owned() };
+        events.extend(sessions.into_iter().map(closed));
+        events
+    }
+
+    fn renumbered(&mut self, id: SourceId, envelope: &Envelope) -> Option<Envelope> {
+        let mut envelope = envelope.clone();
+        envelope.seq = self.number(id, envelope.seq)?;
+        if let Some(reply_to) = &mut envelope.reply_to {
+            reply_to.seq = self.number(id, reply_to.seq)?;
+        }
+        if let Some(began) = &mut envelope.part_of {
+            *began = self.number(id, *began)?;
+        }
+        Some(envelope)
+    }
+
+    fn number(&mut self, id: SourceId, theirs: Seq) -> Option<Seq> {
+        match self.numbering {
+            Numbering::Own => Some(theirs),
+            Numbering::Common => Some(self.sources.get_mut(&id)?.numbers.number(theirs, &mut self.last)),
+        }
+    }
+
+    /// The tapes of all, each once, newest first.
+    fn tapes(&self) -> Vec<TapeInfo> {
+        let mut tapes: Vec<_> = self.sources.values().flat_map(|source| source.tapes.iter().cloned()).collect();
+        tapes.sort_by(|one, other| other.started.cmp(&one.started).then_with(|| one.path.cmp(&other.path)));
+        tapes.dedup_by(|one, other| one.path == other.path);
+        tapes
+    }
+
+    /// A tape is played at the upstream it was recorded from, else by whoever listed it.
+    fn player_of(&self, tape: &Path) -> Option<SourceId> {
+        let info = self.sources.values().flat_map(|source| &source.tapes).find(|info| info.path == tape);
+        let same = |source: &Source| info.is_some_and(|info| info.upstream == source.about.upstream);
+        let listed = |source: &Source| source.tapes.iter().any(|info| info.path == tape);
+        let find = |fits: &dyn Fn(&Source) -> bool| self.sources.iter().find(|(_, it)| fits(it)).map(|(id, _)| *id);
+        find(&same).or_else(|| find(&listed)).or_else(|| self.sources.keys().next().copied())
+    }
+
+    fn to_all(&self, command: &Command) -> Route {
+        Route::To(self.sources.keys().map(|id| (*id, command.clone())).collect())
+    }
+}
+
+fn to(id: SourceId, command: Command) -> Route {
+    Route::To(vec![(id, command)])
+}
+
+fn is_closed(session: &Session) -> bool {
+    matches!(session.state, SessionState::Closed { .. })
+}

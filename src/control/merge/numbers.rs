@@ -1,0 +1,80 @@
+//! The numbers of one tapline's messages, and ours for them.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::envelope::Seq;
+
+/// So many messages back a tapline may tell something again, or reply to. Far more than it remembers itself.
+const MOST_KNOWN: usize = 1 << 18;
+
+/// The last number given to anybody.
+#[derive(Default)]
+pub(super) struct Last(u64);
+
+#[derive(Default)]
+pub(super) struct Numbers {
+    known: HashMap<Seq, Number>,
+    /// Oldest first.
+    order: VecDeque<Seq>,
+}
+
+struct Number {
+    ours: Seq,
+    passed: bool,
+}
+
+impl Numbers {
+    /// Our number for theirs; the next one where theirs is new.
+    pub(super) fn number(&mut self, theirs: Seq, last: &mut Last) -> Seq {
+        if let Some(number) = self.known.get(&theirs) {
+            return number.ours;
+        }
+        last.0 += 1;
+        self.know(theirs, Number { ours: Seq(last.0), passed: false });
+        Seq(last.0)
+    }
+
+    pub(super) fn has_passed(&self, theirs: Seq) -> bool {
+        self.known.get(&theirs).is_some_and(|number| number.passed)
+    }
+
+    /// A message passed; `ours` is its number where it has none yet.
+    pub(super) fn pass(&mut self, theirs: Seq, ours: Seq) {
+        match self.known.get_mut(&theirs) {
+            Some(number) => number.passed = true,
+            None => self.know(theirs, Number { ours, passed: true }),
+        }
+    }
+
+    fn know(&mut self, theirs: Seq, number: Number) {
+        self.known.insert(theirs, number);
+        self.order.push_back(theirs);
+        if self.order.len() > MOST_KNOWN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_given_once_and_the_oldest_are_forgotten() {
+        let (mut numbers, mut last) = (Numbers::default(), Last::default());
+        assert_eq!(numbers.number(Seq(70), &mut last), Seq(1));
+        assert_eq!(numbers.number(Seq(50), &mut last), Seq(2));
+        assert_eq!(numbers.number(Seq(70), &mut last), Seq(1));
+        assert!(!numbers.has_passed(Seq(70)));
+        numbers.pass(Seq(70), Seq(70));
+        assert!(numbers.has_passed(Seq(70)));
+        assert_eq!(numbers.number(Seq(70), &mut last), Seq(1), "passing does not change a number");
+        for seq in 0..MOST_KNOWN as u64 {
+            numbers.pass(Seq(1000 + seq), Seq(1000 + seq));
+        }
+        assert!(!numbers.has_passed(Seq(70)));
+        assert_eq!(numbers.known.len(), MOST_KNOWN);
+    }
+}

@@ -1,0 +1,92 @@
+//! What one tapline has told.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::numbers::Numbers;
+use super::{About, is_closed};
+use crate::envelope::{Seq, SessionId};
+use crate::event::{Holding, LogLine, Session, SessionState, TapeInfo, Ticket, Timestamp};
+
+pub(super) struct Source {
+    pub(super) about: About,
+    pub(super) numbers: Numbers,
+    pub(super) sessions: HashMap<SessionId, Session>,
+    /// By their tickets.
+    pub(super) held: BTreeMap<Ticket, HeldAs>,
+    pub(super) holding: Option<Holding>,
+    pub(super) tapes: Vec<TapeInfo>,
+    pub(super) retelling: Option<Retelling>,
+    /// The time of the newest log line.
+    logged: Timestamp,
+}
+
+/// A held message.
+pub(super) struct HeldAs {
+    pub(super) ours: Ticket,
+    /// Their number.
+    pub(super) seq: Seq,
+}
+
+/// What was named again so far, while everything is told again.
+pub(super) struct Retelling {
+    pub(super) held: HashSet<Ticket>,
+    pub(super) sessions: HashSet<SessionId>,
+    /// Log lines up to here are known.
+    logged: Timestamp,
+}
+
+impl Source {
+    pub(super) fn new(about: About) -> Self {
+        Self {
+            about,
+            numbers: Numbers::default(),
+            sessions: HashMap::new(),
+            held: BTreeMap::new(),
+            holding: None,
+            tapes: Vec::new(),
+            retelling: None,
+            logged: Timestamp::default(),
+        }
+    }
+
+    pub(super) fn close(&mut self, session: SessionId, reason: &str) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.state = SessionState::Closed { reason: reason.to_owned() };
+        }
+    }
+
+    pub(super) fn ticket_of(&self, seq: Seq) -> Option<Ticket> {
+        self.held.iter().find(|(_, held)| held.seq == seq).map(|(ticket, _)| *ticket)
+    }
+
+    pub(super) fn begin_retelling(&mut self) {
+        let retelling = Retelling { held: HashSet::new(), sessions: HashSet::new(), logged: self.logged };
+        self.retelling = Some(retelling);
+    }
+
+    /// Notes that something was told again, if anything is.
+    pub(super) fn retold(&mut self, note: impl FnOnce(&mut Retelling) -> bool) {
+        if let Some(retelling) = &mut self.retelling {
+            note(retelling);
+        }
+    }
+
+    /// What we know and was not told again: holds, and sessions that were open.
+    pub(super) fn end_retelling(&mut self) -> (Vec<Ticket>, Vec<SessionId>) {
+        let Some(retelling) = self.retelling.take() else { return Default::default() };
+        let tickets = self.held.keys().copied().filter(|ticket| !retelling.held.contains(ticket)).collect();
+        let open = self.sessions.values().filter(|session| !is_closed(session));
+        let sessions: Vec<_> = open.map(|session| session.id).filter(|id| !retelling.sessions.contains(id)).collect();
+        for session in &sessions {
+            self.sessions.remove(session);
+        }
+        (tickets, sessions)
+    }
+
+    /// Whether a log line was not heard before.
+    pub(super) fn is_news(&mut self, line: &LogLine) -> bool {
+        let known = self.retelling.as_ref().is_some_and(|retelling| line.at <= retelling.logged);
+        self.logged = self.logged.max(line.at);
+        !known
+    }
+}

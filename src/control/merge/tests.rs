@@ -1,0 +1,287 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::envelope::{Direction, Outcome, ReplyTo, Subject, Transport, Via};
+use crate::event::{Decision, Level, OnQuit, Origin, Speed, Then, Timestamp};
+use crate::message::Message;
+
+const A: SourceId = SourceId(1);
+const B: SourceId = SourceId(2);
+
+fn about(name: &str) -> About {
+    About { name: name.to_owned(), front: format!("http://{name}/mcp"), upstream: format!("{name}-server") }
+}
+
+fn both() -> Merge {
+    let mut merge = Merge::new(Numbering::Common);
+    merge.join(A, about("a"));
+    merge.join(B, about("b"));
+    merge
+}
+
+fn id(number: u128) -> SessionId {
+    SessionId(Uuid::from_u128(number))
+}
+
+fn session(number: u128) -> Session {
+    Session {
+        id: id(number),
+        upstream: String::new(),
+        via: Via::Http,
+        started: Timestamp(0),
+        state: SessionState::Active,
+        origin: Origin::Client,
+        client: None,
+        server: None,
+        protocol: None,
+        tape: None,
+    }
+}
+
+fn envelope(seq: u64, reply_to: Option<u64>) -> Envelope {
+    let subject = Arc::new(Subject { method: "ping".into(), name: None });
+    Envelope {
+        seq: Seq(seq),
+        session: id(1),
+        at: 0,
+        direction: Direction::ToServer,
+        transport: Transport::new(Via::Http),
+        message: Message::new("{}"),
+        original: None,
+        outcome: Outcome::Forwarded,
+        held: None,
+        reply_to: reply_to.map(|seq| ReplyTo { seq: Seq(seq), took: 1, subject }),
+        part_of: None,
+    }
+}
+
+fn passed(seq: u64, reply_to: Option<u64>) -> Event {
+    Event::Passed(Arc::new(envelope(seq, reply_to)))
+}
+
+fn held(ticket: u64, seq: u64) -> Event {
+    let envelope = envelope(seq, None);
+    Event::Held(Arc::new(Held { ticket: Ticket(ticket), envelope, reason: String::new(), since: Timestamp(0) }))
+}
+
+fn log(at: u64) -> Event {
+    Event::Log(LogLine { at: Timestamp(at), ..LogLine::new(Level::Info, "test", at.to_string()) })
+}
+
+fn holding(on: bool, filter: &str) -> Holding {
+    Holding { on, filter: filter.to_owned() }
+}
+
+/// What was told, in a word each.
+fn words(events: &[Event]) -> Vec<String> {
+    events.iter().map(word).collect()
+}
+
+fn word(event: &Event) -> String {
+    match event {
+        Event::Passed(it) => {
+            it.reply_to.as_ref().map_or_else(|| it.seq.to_string(), |to| format!("{} re {}", it.seq, to.seq))
+        }
+        Event::Held(held) => format!("held {} as {}", held.envelope.seq, held.ticket.0),
+        Event::Settled { ticket } => format!("settled {}", ticket.0),
+        Event::SessionOpened(session) => format!("opened {}", session.id.0.as_u128()),
+        Event::SessionChanged(session) => format!("changed {}", session.id.0.as_u128()),
+        Event::SessionClosed { session, reason } => format!("closed {}: {reason}", session.0.as_u128()),
+        Event::Listening { url, upstream } => format!("{url} > {upstream}"),
+        Event::Holding(holding) => format!("holding {} {}", holding.on, holding.filter),
+        Event::Log(line) => line.text.clone(),
+        Event::Tapes(tapes) => tapes.iter().map(|tape| tape.path.display().to_string()).collect::<Vec<_>>().join(" "),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hear(merge: &mut Merge, id: SourceId, events: impl IntoIterator<Item = Event>) -> Vec<String> {
+    events.into_iter().flat_map(|event| words(&merge.hear(id, event))).collect()
+}
+
+/// Who is asked, and what, in a few words.
+fn asked(route: Route) -> Vec<(u64, String)> {
+    let Route::To(commands) = route else { return Vec::new() };
+    let word = |command: Command| match command {
+        Command::Settle { ticket, .. } => format!("settle {}", ticket.0),
+        Command::SetHolding(holding) => format!("hold {}", holding.filter),
+        Command::CloseSession(session) => format!("close {}", session.0.as_u128()),
+        other => format!("{other:?}").chars().take_while(|c| c.is_alphanumeric()).collect(),
+    };
+    commands.into_iter().map(|(id, command)| (id.0, word(command))).collect()
+}
+
+fn settle(ticket: u64) -> Command {
+    Command::Settle { ticket: Ticket(ticket), decision: Decision::Forward, then: Then::Nothing }
+}
+
+#[test]
+fn messages_of_two_get_numbers_of_one_count_and_replies_follow() {
+    let mut merge = both();
+    assert_eq!(hear(&mut merge, A, [passed(1, None)]), ["#1"]);
+    assert_eq!(hear(&mut merge, B, [passed(1, None), passed(2, Some(1))]), ["#2", "#3 re #2"]);
+    assert_eq!(hear(&mut merge, A, [passed(2, Some(1))]), ["#4 re #1"]);
+    let again = Envelope { part_of: Some(Seq(2)), ..envelope(3, None) };
+    let [Event::Passed(again)] = &merge.hear(A, Event::Passed(Arc::new(again)))[..] else { panic!("one message") };
+    assert_eq!((again.seq, again.part_of), (Seq(5), Some(Seq(4))));
+    let line = LogLine::new(Level::Warn, "test", "about").about(Seq(2));
+    let [Event::Log(line)] = &merge.hear(A, Event::Log(line))[..] else { panic!("one line") };
+    assert_eq!((line.seq, line.text.as_str()), (Some(Seq(4)), "a: about"));
+}
+
+#[test]
+fn one_alone_keeps_its_numbers() {
+    let mut merge = Merge::new(Numbering::Own);
+    merge.join(A, about("a"));
+    assert_eq!(
+        hear(&mut merge, A, [passed(41, None), held(7, 43), passed(42, Some(41))]),
+        ["#41", "held #43 as 7", "#42 re #41"]
+    );
+    assert_eq!(asked(merge.route(settle(7))), [(1, "settle 7".to_owned())]);
+}
+
+#[test]
+fn a_ticket_goes_back_to_its_owner() {
+    let mut merge = both();
+    assert_eq!(hear(&mut merge, A, [held(1, 1)]), ["held #1 as 1"]);
+    assert_eq!(hear(&mut merge, B, [held(1, 1), held(2, 2)]), ["held #2 as 2", "held #3 as 3"]);
+    assert_eq!(asked(merge.route(settle(3))), [(2, "settle 2".to_owned())]);
+    assert_eq!(asked(merge.route(settle(1))), [(1, "settle 1".to_owned())]);
+    let settled = Event::Settled { ticket: Ticket(2) };
+    assert_eq!(hear(&mut merge, B, [settled, passed(2, None)]), ["settled 3", "#3"]);
+    assert!(matches!(merge.route(settle(3)), Route::Nowhere(_)));
+    assert_eq!(merge.held().count(), 2);
+}
+
+#[test]
+fn commands_go_to_whom_they_are_for() {
+    let mut merge = both();
+    hear(&mut merge, B, [Event::SessionOpened(session(5))]);
+    assert_eq!(asked(merge.route(Command::CloseSession(id(5)))), [(2, "close 5".to_owned())]);
+    assert!(matches!(merge.route(Command::CloseSession(id(6))), Route::Nowhere(_)));
+    let send = Command::Send { session: id(5), message: Message::new("{}") };
+    assert_eq!(asked(merge.route(send)), [(2, "Send".to_owned())]);
+    for (command, word) in [
+        (Command::ForwardAll, "ForwardAll"),
+        (Command::ListTapes, "ListTapes"),
+        (Command::StopReplay, "StopReplay"),
+        (Command::SetHolding(holding(true, "~q")), "hold ~q"),
+    ] {
+        assert_eq!(asked(merge.route(command)), [(1, word.to_owned()), (2, word.to_owned())]);
+    }
+    // Never, whatever happens, to a tapline.
+    assert_eq!(asked(merge.route(Command::Quit { held: OnQuit::Fail })), []);
+}
+
+fn tape(path: &str, upstream: &str, started: u64) -> TapeInfo {
+    TapeInfo {
+        path: path.into(),
+        upstream: upstream.to_owned(),
+        client: None,
+        protocol: None,
+        started: Timestamp(started),
+        messages: 0,
+        bytes: 0,
+        problems: Vec::new(),
+    }
+}
+
+#[test]
+fn tapes_of_all_are_one_list_and_play_where_they_belong() {
+    let mut merge = both();
+    let listed = Event::Tapes(vec![tape("/2", "a-server", 2), tape("/1", "b-server", 1)]);
+    assert_eq!(hear(&mut merge, A, [listed]), ["/2 /1"]);
+    let listed = Event::Tapes(vec![tape("/3", "gone", 3), tape("/2", "a-server", 2)]);
+    assert_eq!(hear(&mut merge, B, [listed]), ["/3 /2 /1"]);
+    for (path, player) in [("/1", 2), ("/2", 1), ("/3", 2), ("/unknown", 1)] {
+        let replay = Command::Replay { tape: path.into(), speed: Speed::Max };
+        assert_eq!(asked(merge.route(replay)), [(player, "Replay".to_owned())], "{path}");
+    }
+    let nobody = Merge::new(Numbering::Common).route(Command::Replay { tape: "/1".into(), speed: Speed::Max });
+    assert!(matches!(nobody, Route::Nowhere(_)));
+}
+
+#[test]
+fn held_anywhere_is_held() {
+    let mut merge = both();
+    assert_eq!(hear(&mut merge, A, [Event::Holding(holding(true, "~q"))]), ["holding true ~q"]);
+    assert_eq!(hear(&mut merge, B, [Event::Holding(holding(false, ""))]), ["holding true ~q"]);
+    assert_eq!(hear(&mut merge, B, [Event::Holding(holding(true, "~s"))]), ["holding true ~s"]);
+    assert_eq!(hear(&mut merge, A, [Event::Holding(holding(false, "~q"))]), ["holding true ~s"]);
+    assert_eq!(hear(&mut merge, B, [Event::Holding(holding(false, "~s"))]), ["holding false ~s"]);
+}
+
+#[test]
+fn who_comes_later_is_asked_to_hold_as_well() {
+    let mut merge = both();
+    merge.route(Command::SetHolding(holding(true, "~q")));
+    let told = |on| [Event::ResyncStarted, Event::Holding(holding(on, "~s")), Event::ResyncDone];
+    hear(&mut merge, A, told(true));
+    assert!(merge.wish(A).is_none(), "it holds what it was told by someone else");
+    hear(&mut merge, B, told(false));
+    assert!(matches!(merge.wish(B), Some(Command::SetHolding(it)) if it.filter == "~q"));
+    // Turned off by someone, for good.
+    hear(&mut merge, A, [Event::Holding(holding(false, "~s"))]);
+    assert!(merge.wish(B).is_none());
+}
+
+#[test]
+fn what_is_told_again_is_not_told_twice() {
+    let mut merge = both();
+    let before = [Event::SessionOpened(session(1)), passed(1, None), held(1, 2), held(2, 3), log(10), log(20)];
+    hear(&mut merge, A, before.clone());
+    let again = || std::iter::once(Event::ResyncStarted).chain(before.clone()).chain([Event::ResyncDone]);
+    assert_eq!(hear(&mut merge, A, again()), [""; 0]);
+
+    // While nobody listened: #2 passed, #3 was let go, #4 passed, a line was logged, the session became another.
+    let changed = Session { protocol: Some("2025-11-25".to_owned()), ..session(1) };
+    let now = [
+        Event::ResyncStarted,
+        Event::SessionOpened(changed),
+        Event::SessionOpened(session(2)),
+        passed(1, None),
+        passed(2, None),
+        passed(4, Some(1)),
+        held(3, 5),
+        log(20),
+        log(30),
+        Event::ResyncDone,
+    ];
+    let expected = ["changed 1", "opened 2", "settled 1", "#2", "#4 re #1", "held #5 as 3", "a: 30", "settled 2"];
+    assert_eq!(hear(&mut merge, A, now), expected);
+
+    let closed = Session { state: SessionState::Closed { reason: "done".to_owned() }, ..session(2) };
+    let now = [Event::ResyncStarted, Event::SessionOpened(closed), Event::ResyncDone];
+    let expected = ["changed 2", "closed 2: done", "settled 3", "closed 1: its tapline does not know it any more"];
+    assert_eq!(hear(&mut merge, A, now), expected);
+}
+
+#[test]
+fn the_end_of_one_is_not_the_end_of_the_others() {
+    let mut merge = both();
+    hear(&mut merge, A, [Event::SessionOpened(session(1)), held(1, 1), Event::Holding(holding(true, "~q"))]);
+    hear(
+        &mut merge,
+        A,
+        [Event::SessionOpened(session(2)), Event::SessionClosed { session: id(2), reason: "x".into() }],
+    );
+    hear(&mut merge, B, [Event::SessionOpened(session(3)), held(1, 1)]);
+    let ended = hear(&mut merge, A, [Event::Stopping]);
+    assert_eq!(ended, ["settled 1", "closed 1: its tapline ended", "holding false ~q", "http://b/mcp > b-server"]);
+    assert_eq!(asked(merge.route(settle(2))), [(2, "settle 1".to_owned())]);
+    assert_eq!(hear(&mut merge, A, [passed(9, None)]), [""; 0], "nothing is heard of the dead");
+    assert_eq!(
+        words(&merge.leave(B, "gone")),
+        ["settled 2", "closed 3: gone", "no tapline runs yet > one that starts appears here"]
+    );
+}
+
+#[test]
+fn the_front_door_says_how_many_there_are() {
+    let mut merge = Merge::new(Numbering::Common);
+    assert_eq!(words(&merge.join(A, about("a"))), ["http://a/mcp > a-server"]);
+    assert_eq!(words(&merge.join(B, about("b"))), ["2 taplines > a, b"]);
+    let moved = Event::Listening { url: "http://c/mcp".to_owned(), upstream: "c".to_owned() };
+    assert_eq!(hear(&mut merge, B, [moved]), [""; 0], "nothing new is not told");
+    assert_eq!(words(&merge.leave(A, "gone")), ["http://c/mcp > c"]);
+}

@@ -1,0 +1,201 @@
+//! Which screens are attached, and what becomes of their holds when they go.
+//!
+//! A screen that holds messages and then goes away, by its own will or because its terminal died, must not leave clients
+//! hanging where nobody can let them go. So when the last screen has left a tapline that has none of its own, holding is
+//! again what it was before screens changed it, and what they held goes on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::event::{Command, Holding};
+use crate::intercept::breakpoints::Breakpoints;
+use crate::journal::Subscription;
+
+/// How long a screen whose connection broke may take to come back.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How a screen goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// It said so.
+    Goodbye,
+    /// Its connection ended; it may come back.
+    Lost,
+}
+
+pub(super) struct Screens {
+    own_screen: bool,
+    breakpoints: Breakpoints,
+    commands: UnboundedSender<Command>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last_feed: u64,
+    attached: HashMap<u64, Subscription>,
+    /// What was held before a screen changed it.
+    before: Option<Holding>,
+}
+
+impl Screens {
+    pub(super) fn new(own_screen: bool, breakpoints: Breakpoints, commands: UnboundedSender<Command>) -> Self {
+        Self { own_screen, breakpoints, commands, state: Mutex::default() }
+    }
+
+    /// Gives the number of its feed.
+    pub(super) fn enter(&self, subscription: Subscription) -> u64 {
+        let mut state = self.state.lock();
+        state.last_feed += 1;
+        let feed = state.last_feed;
+        state.attached.insert(feed, subscription);
+        feed
+    }
+
+    /// `false` where there is no such screen.
+    pub(super) fn resync(&self, feed: u64) -> bool {
+        self.state.lock().attached.get(&feed).map(Subscription::resync).is_some()
+    }
+
+    /// A screen is about to change what is held.
+    pub(super) fn changes_holding(&self, feed: u64) {
+        let mut state = self.state.lock();
+        if state.attached.contains_key(&feed) {
+            state.before.get_or_insert_with(|| self.breakpoints.holding());
+        }
+    }
+
+    pub(super) fn leave(self: &Arc<Self>, feed: u64, how: Leave) {
+        let last = {
+            let mut state = self.state.lock();
+            state.attached.remove(&feed).is_some() && state.attached.is_empty()
+        };
+        match (how, tokio::runtime::Handle::try_current()) {
+            _ if !last || self.own_screen => {}
+            (Leave::Lost, Ok(runtime)) => {
+                let screens = self.clone();
+                drop(runtime.spawn(async move {
+                    tokio::time::sleep(PATIENCE).await;
+                    screens.release();
+                }));
+            }
+            // Without a runtime all of tapline is ending, and lets go of everything by itself.
+            (Leave::Goodbye, _) | (Leave::Lost, Err(_)) => self.release(),
+        }
+    }
+
+    /// Undoes what screens set, if none has come back.
+    fn release(&self) {
+        let mut state = self.state.lock();
+        if !state.attached.is_empty() {
+            return;
+        }
+        self.breakpoints.forget_steps();
+        let before = state.before.take();
+        let holds = before.as_ref().map_or_else(|| self.breakpoints.holding().on, |before| before.on);
+        // They fail only when the core has ended.
+        if let Some(before) = before {
+            drop(self.commands.send(Command::SetHolding(before)));
+        }
+        if !holds {
+            drop(self.commands.send(Command::ForwardAll));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::event::Feed;
+    use crate::journal::Journal;
+
+    struct Rig {
+        journal: Journal,
+        breakpoints: Breakpoints,
+        screens: Arc<Screens>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    }
+
+    fn rig(own_screen: bool, before: bool) -> Rig {
+        let breakpoints = Breakpoints::default();
+        breakpoints.set(holding(before, "~q")).unwrap();
+        let (sender, commands) = mpsc::unbounded_channel();
+        let screens = Arc::new(Screens::new(own_screen, breakpoints.clone(), sender));
+        Rig { journal: Journal::start(None).0, breakpoints, screens, commands }
+    }
+
+    fn holding(on: bool, filter: &str) -> Holding {
+        Holding { on, filter: filter.to_owned() }
+    }
+
+    impl Rig {
+        fn enter(&self) -> u64 {
+            self.screens.enter(self.journal.subscribe(Feed::bounded(1).0))
+        }
+
+        fn holds(&self, feed: u64) {
+            self.screens.changes_holding(feed);
+            self.breakpoints.set(holding(true, "~m tools/call")).unwrap();
+        }
+
+        fn asked(&mut self) -> Vec<String> {
+            std::iter::from_fn(|| self.commands.try_recv().ok())
+                .map(|command| match command {
+                    Command::SetHolding(holding) => format!("hold {} {}", holding.on, holding.filter),
+                    Command::ForwardAll => "forward all".to_owned(),
+                    other => panic!("{other:?}"),
+                })
+                .collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_screen_takes_its_holds_along() {
+        let mut rig = rig(false, false);
+        let (one, other) = (rig.enter(), rig.enter());
+        rig.holds(one);
+        rig.screens.leave(one, Leave::Goodbye);
+        assert_eq!(rig.asked(), [""; 0], "another screen is there to decide");
+        rig.screens.leave(other, Leave::Goodbye);
+        assert_eq!(rig.asked(), ["hold false ~q", "forward all"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_held_from_the_start_stays_held() {
+        let mut rig = rig(false, true);
+        let screen = rig.enter();
+        rig.holds(screen);
+        rig.screens.leave(screen, Leave::Goodbye);
+        assert_eq!(rig.asked(), ["hold true ~q"]);
+    }
+
+    #[tokio::test]
+    async fn a_tapline_with_a_screen_of_its_own_is_left_as_it_is() {
+        let mut rig = rig(true, false);
+        let screen = rig.enter();
+        rig.holds(screen);
+        rig.screens.leave(screen, Leave::Goodbye);
+        assert_eq!(rig.asked(), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_screen_whose_connection_broke_may_come_back() {
+        let mut rig = rig(false, false);
+        let screen = rig.enter();
+        rig.holds(screen);
+        rig.screens.leave(screen, Leave::Lost);
+        let again = rig.enter();
+        tokio::time::sleep(2 * PATIENCE).await;
+        assert_eq!(rig.asked(), [""; 0]);
+        rig.screens.leave(again, Leave::Lost);
+        tokio::time::sleep(2 * PATIENCE).await;
+        assert_eq!(rig.asked(), ["hold false ~q", "forward all"]);
+        assert!(!rig.screens.resync(again));
+    }
+}

@@ -1,0 +1,226 @@
+//! From a feed to the bytes of a response, on a thread of its own.
+//!
+//! The thread always reads, so that the feed never fills because of a slow reader; what waits for the reader is
+//! bounded in bytes. Beyond that events are skipped and counted, and once the reader has caught up it is told how many:
+//! it then asks for the present state anew. The answer to that is never skipped: it is bounded by what the journal
+//! remembers, and cut short it would be worth nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, after, never, select};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Dropped;
+use crate::event::{Event, FeedReader};
+
+/// Bytes that may wait for a reader before events are skipped.
+const MOST_WAITING: usize = 16 << 20;
+/// A reader that has so little left has caught up.
+const CAUGHT_UP: usize = 64 << 10;
+/// Events written at once.
+const CHUNK: usize = 64 << 10;
+/// How often is looked whether a reader has caught up, when nothing else happens.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The way to one reader.
+pub(super) struct Far {
+    pub(super) chunks: UnboundedSender<Bytes>,
+    /// Bytes sent and not yet taken.
+    pub(super) waiting: Arc<AtomicUsize>,
+    /// Disconnected when the reader is gone.
+    pub(super) gone: Receiver<()>,
+}
+
+/// Tells until the core stops or the reader is gone.
+pub(super) fn tell(reader: &FeedReader, far: Far) {
+    let mut teller = Teller { far, chunk: Vec::new(), skipped: 0, retelling: false };
+    loop {
+        let timer = if teller.skipped > 0 { after(LOOK) } else { never() };
+        select! {
+            recv(reader.events) -> event => match event {
+                Ok(event) => teller.take(&event),
+                Err(_) => return,
+            },
+            recv(teller.far.gone) -> _ => return,
+            recv(timer) -> _ => {}
+        }
+        while teller.chunk.len() < CHUNK
+            && let Ok(event) = reader.events.try_recv()
+        {
+            teller.take(&event);
+        }
+        teller.skipped += reader.take_dropped();
+        teller.own_up();
+        if !teller.send() {
+            return;
+        }
+    }
+}
+
+struct Teller {
+    far: Far,
+    chunk: Vec<u8>,
+    skipped: u64,
+    /// Between `ResyncStarted` and `ResyncDone`.
+    retelling: bool,
+}
+
+impl Teller {
+    fn take(&mut self, event: &Event) {
+        if matches!(event, Event::TapeOpened { .. }) {
+            // Asked for by the screen in the process, and as large as the tape; screens elsewhere read the file.
+            return;
+        }
+        self.retelling |= matches!(event, Event::ResyncStarted);
+        if self.retelling || (self.skipped == 0 && self.waiting() < MOST_WAITING) {
+            self.write(event);
+        } else {
+            self.skipped += 1;
+        }
+        self.retelling &= !matches!(event, Event::ResyncDone);
+    }
+
+    fn write(&mut self, event: &Event) {
+        let before = self.chunk.len();
+        match serde_json::to_writer(&mut self.chunk, event) {
+            Ok(()) => self.chunk.push(b'\n'),
+            // A path that is not UTF-8 has no JSON form.
+            Err(error) => {
+                self.chunk.truncate(before);
+                tracing::warn!(%error, "an event cannot be told");
+            }
+        }
+    }
+
+    /// Tells a reader that has caught up how much it missed.
+    fn own_up(&mut self) {
+        if self.skipped > 0 && !self.retelling && self.waiting() < CAUGHT_UP {
+            let dropped = Dropped { dropped: std::mem::take(&mut self.skipped) };
+            serde_json::to_writer(&mut self.chunk, &dropped).expect("a vector takes everything, and this is a number");
+            self.chunk.push(b'\n');
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.far.waiting.load(Ordering::Relaxed) + self.chunk.len()
+    }
+
+    /// `false` when the reader is gone.
+    fn send(&mut self) -> bool {
+        if self.chunk.is_empty() {
+            return true;
+        }
+        let chunk = Bytes::from(std::mem::take(&mut self.chunk));
+        self.far.waiting.fetch_add(chunk.len(), Ordering::Relaxed);
+        self.far.chunks.send(chunk).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Told;
+    use crate::event::{Feed, Level, LogLine, Ticket};
+
+    fn line(length: usize) -> Event {
+        Event::Log(LogLine::new(Level::Info, "test", "x".repeat(length)))
+    }
+
+    struct Rig {
+        feed: Feed,
+        chunks: tokio::sync::mpsc::UnboundedReceiver<Bytes>,
+        waiting: Arc<AtomicUsize>,
+        gone: Option<crossbeam_channel::Sender<()>>,
+        thread: std::thread::JoinHandle<()>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let (feed, reader) = Feed::bounded(1 << 16);
+            let (chunks, lines) = tokio::sync::mpsc::unbounded_channel();
+            let (gone, went) = crossbeam_channel::bounded(0);
+            let waiting: Arc<AtomicUsize> = Arc::default();
+            let far = Far { chunks, waiting: waiting.clone(), gone: went };
+            let thread = std::thread::spawn(move || tell(&reader, far));
+            Self { feed, chunks: lines, waiting, gone: Some(gone), thread }
+        }
+
+        fn next(&mut self) -> Vec<Told> {
+            let chunk = self.chunks.blocking_recv().expect("the teller lives");
+            self.waiting.fetch_sub(chunk.len(), Ordering::Relaxed);
+            read(&chunk)
+        }
+    }
+
+    fn read(chunk: &[u8]) -> Vec<Told> {
+        let lines = chunk.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| Told::read(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_reader_that_reads_gets_everything() {
+        let mut rig = Rig::new();
+        for ticket in 0..1000 {
+            rig.feed.publish(Event::Settled { ticket: Ticket(ticket) });
+        }
+        let mut told = Vec::new();
+        while told.len() < 1000 {
+            told.extend(rig.next());
+        }
+        for (at, told) in told.iter().enumerate() {
+            assert!(
+                matches!(told, Told::Event(event) if matches!(**event, Event::Settled { ticket } if ticket.0 == at as u64))
+            );
+        }
+        drop(rig.feed);
+        rig.thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_stops_is_told_how_much_it_missed() {
+        let (chunks, mut lines) = tokio::sync::mpsc::unbounded_channel();
+        let far = Far { chunks, waiting: Arc::default(), gone: never() };
+        let mut teller = Teller { far, chunk: Vec::new(), skipped: 0, retelling: false };
+        let take = |teller: &mut Teller, event: &Event| {
+            teller.take(event);
+            teller.own_up();
+            assert!(teller.send());
+        };
+        for _ in 0..2 * MOST_WAITING / CHUNK {
+            take(&mut teller, &line(CHUNK));
+        }
+        let waiting = teller.waiting();
+        assert!((MOST_WAITING..MOST_WAITING + 2 * CHUNK).contains(&waiting), "{waiting}");
+        let skipped = teller.skipped;
+        assert!(skipped > 0);
+
+        // Asked for, so told, however much waits; and what comes in between belongs to it.
+        for event in [Event::ResyncStarted, line(1), Event::ResyncDone] {
+            take(&mut teller, &event);
+        }
+        assert_eq!((teller.skipped, teller.waiting() > waiting), (skipped, true));
+        take(&mut teller, &line(1));
+        assert_eq!(teller.skipped, skipped + 1);
+
+        // The reader catches up.
+        teller.far.waiting.store(0, Ordering::Relaxed);
+        while lines.try_recv().is_ok() {}
+        teller.own_up();
+        assert!(teller.send());
+        take(&mut teller, &line(1));
+        let told: Vec<_> = std::iter::from_fn(|| lines.try_recv().ok()).flat_map(|chunk| read(&chunk)).collect();
+        let [Told::Dropped(dropped), Told::Event(_)] = told[..] else { panic!("{told:?}") };
+        assert_eq!(dropped, skipped + 1);
+    }
+
+    #[test]
+    fn a_reader_that_goes_ends_the_thread() {
+        let mut rig = Rig::new();
+        drop(rig.gone.take());
+        rig.thread.join().unwrap();
+        assert!(!rig.feed.publish(line(1)), "nobody reads the feed any more");
+    }
+}

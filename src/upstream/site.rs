@@ -1,0 +1,210 @@
+//! The place that an upstream URL names: its origin, and everything else that is served there.
+
+mod client;
+
+use std::error::Error;
+
+use axum::body::Body as Relayed;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use reqwest::Url;
+
+pub(super) use self::client::Body;
+pub use self::client::Place;
+use self::client::{Client, Failure, Outbound, innermost};
+use super::UpstreamError;
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// Headers the operator gives for the upstream, such as a token; they win over the client's.
+pub type ExtraHeaders = Vec<(HeaderName, HeaderValue)>;
+
+/// An upstream URL, and the way there.
+pub struct Site {
+    url: Url,
+    place: Place,
+    /// The URL as it was given, for people.
+    label: String,
+    client: Client,
+    extra: ExtraHeaders,
+}
+
+impl Site {
+    /// # Errors
+    /// Where the URL is none, or not `http` or `https`; or where the TLS roots cannot be loaded.
+    pub fn new(url: &str, extra: ExtraHeaders) -> Result<Self, String> {
+        let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(format!("`{url}`: only http and https URLs can be an upstream"));
+        }
+        let client = Client::new(&parsed)?;
+        let place = client.place(without_fragment(parsed.as_str())).ok_or_else(|| format!("`{url}` is not a URL"))?;
+        Ok(Self { label: url.to_owned(), url: parsed, place, client, extra })
+    }
+
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The path of the URL, as it is on the wire.
+    pub fn path(&self) -> &str {
+        self.url.path()
+    }
+
+    /// The URL with what a client put after the path of ours: a slash, a query, both or nothing.
+    pub fn own(&self, tail: &str) -> Place {
+        if tail.is_empty() {
+            return self.place.clone();
+        }
+        let (slash, query) = tail.split_once('?').map_or((tail, None), |(slash, query)| (slash, Some(query)));
+        let slash = if self.url.path().ends_with('/') { "" } else { slash };
+        let queries: Vec<&str> = self.url.query().into_iter().chain(query).collect();
+        let mark = if queries.is_empty() { "" } else { "?" };
+        let text = format!("{}{}{slash}{mark}{}", split(&self.url).0, self.url.path(), queries.join("&"));
+        self.client.place(&text).unwrap_or_else(|| self.place.clone())
+    }
+
+    /// Another place of the same origin; nothing where that is none.
+    pub fn elsewhere(&self, path_and_query: &str) -> Option<Place> {
+        self.client.place(&format!("{}{path_and_query}", split(&self.url).0))
+    }
+
+    /// What a reference in something from here points at.
+    pub fn resolve(&self, reference: &str) -> Option<Url> {
+        self.url.join(reference).ok()
+    }
+
+    pub fn is_origin_of(&self, url: &Url) -> bool {
+        self.url.origin() == url.origin()
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// Where no answer comes.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        place: Place,
+        mut headers: HeaderMap,
+        body: Outbound,
+    ) -> Result<Response<Body>, UpstreamError> {
+        for (name, value) in &self.extra {
+            headers.insert(name, value.clone());
+        }
+        self.client.send(method, place, headers, body).await.map_err(|failure| self.failed(failure))
+    }
+
+    /// Sends a request where something from here points at, be it here. Another origin gets no secrets: they were given for
+    /// this one (mcp-wire.md §4, token passthrough).
+    ///
+    /// # Errors
+    /// Where no answer comes.
+    pub(super) async fn send_to(
+        &self,
+        method: Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: Outbound,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let address = without_fragment(url.as_str());
+        let no_place = || Failure { unreachable: true, why: format!("`{url}` is not a URL") };
+        if self.is_origin_of(url) {
+            let place = self.client.place(address).ok_or_else(no_place).map_err(|failure| self.failed(failure))?;
+            return self.send(method, place, headers, body).await;
+        }
+        for secret in [AUTHORIZATION, COOKIE, DPOP] {
+            headers.remove(secret);
+        }
+        let client = Client::new(url).map_err(|why| self.failed(Failure { unreachable: true, why }))?;
+        let place = client.place(address).ok_or_else(no_place).map_err(|failure| self.failed(failure))?;
+        client.send(method, place, headers, body).await.map_err(|failure| self.failed(failure))
+    }
+
+    /// Passes a request on as it is, and its answer back: both bodies flow through.
+    ///
+    /// # Errors
+    /// Where no answer comes.
+    pub async fn relay(
+        &self,
+        method: Method,
+        place: Place,
+        headers: HeaderMap,
+        body: Relayed,
+    ) -> Result<Response<Relayed>, UpstreamError> {
+        let body = if body.is_end_stream() { Outbound::Whole(bytes::Bytes::new()) } else { Outbound::Relayed(body) };
+        let response = self.send(method, place, headers, body).await?;
+        Ok(response.map(|body| Relayed::from_stream(body.into_data_stream())))
+    }
+
+    fn failed(&self, failure: Failure) -> UpstreamError {
+        let (upstream, why) = (self.label.clone(), failure.why);
+        if failure.unreachable {
+            UpstreamError::Unreachable { upstream, why }
+        } else {
+            UpstreamError::BrokenOff { upstream, why }
+        }
+    }
+}
+
+fn without_fragment(address: &str) -> &str {
+    address.split('#').next().unwrap_or(address)
+}
+
+pub(super) fn broken_off(label: &str, error: &(dyn Error + Send + Sync)) -> UpstreamError {
+    UpstreamError::BrokenOff { upstream: label.to_owned(), why: innermost(error) }
+}
+
+/// A URL without, and from, its path: `http://host:1` and `/path?query#fragment`.
+pub fn split(url: &Url) -> (&str, &str) {
+    let text = url.as_str();
+    let authority = text.find("://").map_or(0, |at| at + 3);
+    // A URL of http has a path, be it `/`.
+    text.split_at(text[authority..].find('/').map_or(text.len(), |at| authority + at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(url: &str) -> Site {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Site::new(url, Vec::new()).expect("it is a URL")
+    }
+
+    fn address(place: &Place) -> String {
+        match place {
+            Place::Near(uri) => uri.to_string(),
+            Place::Far(url) => url.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_follows_our_path_follows_theirs() {
+        for (url, tail, expected) in [
+            ("http://a/mcp", "", "http://a/mcp"),
+            ("http://a/mcp", "/", "http://a/mcp/"),
+            ("http://a/mcp/", "/", "http://a/mcp/"),
+            ("http://a/mcp", "?x=%20+1&y", "http://a/mcp?x=%20+1&y"),
+            ("http://a/mcp?key=1", "/?x=2", "http://a/mcp/?key=1&x=2"),
+            ("http://a/mcp?key=1", "", "http://a/mcp?key=1"),
+        ] {
+            assert_eq!(address(&site(url).own(tail)), expected, "{url} {tail}");
+        }
+    }
+
+    #[test]
+    fn other_paths_stay_at_the_origin() {
+        for origin in ["http://user@a:1", "http://127.0.0.1:1"] {
+            let site = site(&format!("{origin}/x/mcp?key=1"));
+            for path in ["/", "/.well-known/x?y=/../z", "//evil.example/", "/a%2Fb%20c?d=%zz"] {
+                let place = site.elsewhere(path).expect("a path makes a place");
+                assert_eq!(address(&place), format!("{origin}{path}"));
+            }
+        }
+        let near = site("http://127.0.0.1:1/mcp").elsewhere("/a/../b|?q='{}'").expect("a path makes a place");
+        assert_eq!(address(&near), "http://127.0.0.1:1/a/../b|?q='{}'");
+    }
+}

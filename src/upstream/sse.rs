@@ -1,0 +1,241 @@
+//! An MCP server behind a URL that speaks HTTP+SSE (revision 2024-11-05, transports; deprecated since 2025-03-26).
+//!
+//! A session is one GET: its event stream says first where messages are to be posted, and then everything the server
+//! has to say. When the GET ends, so does the session; nothing can be taken up again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::Url;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::http::{SseItems, is_event_stream, whole};
+use super::pipe::Output;
+use super::site::{ExtraHeaders, Place, Site};
+use super::{Item, Reply, ReplyBody, UpstreamError};
+use crate::message::Message;
+use crate::sse::Splitter;
+
+/// Events that may wait to be taken before the stream is read no further.
+const EVENTS_WAITING: usize = 1024;
+
+pub struct SseUpstream {
+    site: Site,
+}
+
+/// The way to the server of one session. Dropping the last one hangs up.
+pub struct EventPipe {
+    upstream: Arc<SseUpstream>,
+    /// What the session was opened with: for messages that have no request of a client to come with.
+    headers: HeaderMap,
+    stage: watch::Receiver<Stage>,
+    closing: CancellationToken,
+}
+
+/// How far a session has come.
+#[derive(Clone, Debug)]
+enum Stage {
+    /// The GET is on its way.
+    Asking,
+    /// It was answered. Without a body: a stream has begun.
+    Answered(Answer),
+    /// The stream has said where messages go.
+    Ready(Answer, Url),
+    /// Why there is no session any more, and how it was refused, where it was.
+    Over(UpstreamError, Option<Answer>),
+}
+
+/// How the GET was answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// What came in place of a stream.
+    pub body: Option<Message>,
+}
+
+impl Answer {
+    pub fn into_reply(self) -> Reply {
+        let body = self.body.map_or(ReplyBody::Empty, ReplyBody::Whole);
+        Reply { status: self.status, headers: self.headers, body }
+    }
+}
+
+impl SseUpstream {
+    /// # Errors
+    /// As [`Site::new`].
+    pub fn new(url: &str, extra: ExtraHeaders) -> Result<Arc<Self>, String> {
+        Ok(Arc::new(Self { site: Site::new(url, extra)? }))
+    }
+
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Opens a session with these end-to-end headers of a client, and what it put after the path. Nothing is waited for: what becomes of it is told by
+    /// the outputs, and to whoever posts.
+    pub fn open(self: &Arc<Self>, mut headers: HeaderMap, tail: &str) -> (EventPipe, mpsc::Receiver<Output>) {
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let (outputs, receiver) = mpsc::channel(EVENTS_WAITING);
+        let (sender, stage) = watch::channel(Stage::Asking);
+        let closing = CancellationToken::new();
+        let reading = Reading { upstream: self.clone(), outputs, stage: sender };
+        tokio::spawn(reading.run(self.site.own(tail), headers.clone(), closing.clone()));
+        headers.remove(ACCEPT);
+        (EventPipe { upstream: self.clone(), headers, stage, closing }, receiver)
+    }
+}
+
+impl EventPipe {
+    /// Waits for the answer to the GET.
+    ///
+    /// # Errors
+    /// Where none came.
+    pub async fn answered(&self) -> Result<Answer, UpstreamError> {
+        let mut stage = self.stage.clone();
+        let known = stage.wait_for(|stage| !matches!(stage, Stage::Asking)).await;
+        match known.map(|stage| stage.clone()) {
+            Ok(Stage::Answered(answer) | Stage::Ready(answer, _) | Stage::Over(_, Some(answer))) => Ok(answer),
+            Ok(Stage::Over(error, None)) => Err(error),
+            Ok(Stage::Asking) | Err(_) => Err(self.ended()),
+        }
+    }
+
+    /// Posts a message, as soon as it is known where to. Gives what the server says to having got it: the reply comes
+    /// on the stream. `headers`: of the client's own POST.
+    ///
+    /// # Errors
+    /// Where it cannot be posted, or no answer comes.
+    pub async fn post(&self, message: &Message, headers: Option<HeaderMap>) -> Result<Reply, UpstreamError> {
+        tokio::select! {
+            posted = self.post_to_endpoint(message, headers) => posted,
+            () = self.closing.cancelled() => Err(self.ended()),
+        }
+    }
+
+    async fn post_to_endpoint(&self, message: &Message, headers: Option<HeaderMap>) -> Result<Reply, UpstreamError> {
+        let url = match self.endpoint().await? {
+            Ok(url) => url,
+            Err(refused) => return Ok(refused.into_reply()),
+        };
+        let mut headers = headers.unwrap_or_else(|| self.headers.clone());
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+        let site = &self.upstream.site;
+        let response = site.send_to(Method::POST, &url, headers, message.raw().clone().into()).await?;
+        whole(response, site).await
+    }
+
+    /// Where messages go; the answer to the GET where that asks for credentials, which only the client can give.
+    async fn endpoint(&self) -> Result<Result<Url, Answer>, UpstreamError> {
+        let mut stage = self.stage.clone();
+        let known = stage.wait_for(|stage| matches!(stage, Stage::Ready(..) | Stage::Over(..))).await;
+        match known.map(|stage| stage.clone()) {
+            Ok(Stage::Ready(_, url)) => Ok(Ok(url)),
+            Ok(Stage::Over(_, Some(answer)))
+                if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
+            {
+                Ok(Err(answer))
+            }
+            Ok(Stage::Over(error, _)) => Err(error),
+            Ok(_) | Err(_) => Err(self.ended()),
+        }
+    }
+
+    /// Hangs up.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        let mut stage = self.stage.clone();
+        // An error: it is over already.
+        drop(stage.wait_for(|stage| matches!(stage, Stage::Over(..))).await);
+    }
+
+    fn ended(&self) -> UpstreamError {
+        UpstreamError::StreamEnded { upstream: self.upstream.site.label().to_owned() }
+    }
+}
+
+impl Drop for EventPipe {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+/// The reader of one session's stream.
+struct Reading {
+    upstream: Arc<SseUpstream>,
+    outputs: mpsc::Sender<Output>,
+    stage: watch::Sender<Stage>,
+}
+
+impl Reading {
+    async fn run(self, place: Place, headers: HeaderMap, closing: CancellationToken) {
+        let label = self.upstream.site.label().to_owned();
+        let (error, refusal) = tokio::select! {
+            end = self.listen(place, headers) => end,
+            () = closing.cancelled() => (UpstreamError::StreamEnded { upstream: label }, None),
+        };
+        self.stage.send_replace(Stage::Over(error.clone(), refusal));
+        drop(self.outputs.send(Output::Ended(error)).await);
+    }
+
+    /// The whole session; gives why it ended.
+    async fn listen(&self, place: Place, headers: HeaderMap) -> (UpstreamError, Option<Answer>) {
+        let site = &self.upstream.site;
+        let response = match site.send(Method::GET, place, headers, Bytes::new().into()).await {
+            Ok(response) => response,
+            Err(error) => return (error, None),
+        };
+        let mut answer = Answer { status: response.status(), headers: response.headers().clone(), body: None };
+        if !answer.status.is_success() || !is_event_stream(&answer.headers) {
+            let error = self.refused(&answer);
+            if let Ok(Reply { body: ReplyBody::Whole(body), .. }) = whole(response, site).await {
+                answer.body = Some(body);
+            }
+            return (error, Some(answer));
+        }
+        self.stage.send_replace(Stage::Answered(answer.clone()));
+        let mut items = SseItems::of(response.into_body(), site.label());
+        while let Some(item) = items.next().await {
+            let output = match item {
+                Ok(Item::Filler(frame)) => match endpoint_of(&frame) {
+                    None => Output::Item(Item::Filler(frame)),
+                    Some(reference) => match site.resolve(&reference) {
+                        Some(url) => {
+                            self.stage.send_replace(Stage::Ready(answer.clone(), url.clone()));
+                            Output::Endpoint { frame, reference, url }
+                        }
+                        None => return (self.no_endpoint(&reference), None),
+                    },
+                },
+                Ok(item) => Output::Item(item),
+                Err(error) => return (error, None),
+            };
+            if self.outputs.send(output).await.is_err() {
+                break;
+            }
+        }
+        (UpstreamError::StreamEnded { upstream: site.label().to_owned() }, None)
+    }
+
+    fn refused(&self, answer: &Answer) -> UpstreamError {
+        let kind = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
+        let why = format!("it answered HTTP {} with {kind}", answer.status);
+        UpstreamError::NoStream { upstream: self.upstream.site.label().to_owned(), why }
+    }
+
+    fn no_endpoint(&self, reference: &str) -> UpstreamError {
+        let why = format!("its endpoint `{reference}` is no URL");
+        UpstreamError::NoStream { upstream: self.upstream.site.label().to_owned(), why }
+    }
+}
+
+/// The address in an `endpoint` event.
+fn endpoint_of(frame: &Bytes) -> Option<String> {
+    let mut frames = Splitter::default().push(frame.clone());
+    let frame = frames.pop().filter(|frame| frame.fields.event.as_deref() == Some("endpoint"))?;
+    Some(String::from_utf8_lossy(frame.message_data()?).into_owned())
+}

@@ -1,0 +1,142 @@
+//! What a journal tells, in front of a person: on a screen or as lines; and the signals that end either.
+
+use std::process::ExitCode;
+
+use crate::cli::LogFormat;
+use crate::event::{Command, Feed};
+use crate::journal::Journal;
+use crate::program::Failure;
+use crate::{headless, ui};
+
+/// Events a screen may lag behind before it must ask for everything again.
+const FEED: usize = 65_536;
+
+/// Prints what a journal tells, until its end.
+pub(crate) fn print_journal(journal: &Journal, format: LogFormat) -> std::thread::JoinHandle<()> {
+    let (feed, reader) = Feed::bounded(FEED);
+    journal.subscribe(feed);
+    std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
+}
+
+/// As the environment and the command line want the screen.
+pub(crate) fn screen_settings(ascii: bool) -> ui::Settings {
+    let mut settings = ui::Settings::from_env();
+    settings.ascii |= ascii;
+    settings
+}
+
+/// A screen on a thread of its own.
+pub(crate) struct Screen {
+    thread: std::thread::JoinHandle<std::io::Result<ui::Exit>>,
+    end: tokio::sync::oneshot::Receiver<()>,
+    keys: crossbeam_channel::Sender<ui::Input>,
+    signals: Signals,
+    terminated: Option<Signal>,
+}
+
+impl Screen {
+    /// Shows what a journal tells.
+    pub(crate) fn start(
+        journal: &Journal,
+        commands: tokio::sync::mpsc::UnboundedSender<Command>,
+        settings: ui::Settings,
+    ) -> Result<Self, Failure> {
+        let signals = Signals::new()?;
+        let (feed, reader) = Feed::bounded(FEED);
+        let subscription = journal.subscribe(feed);
+        let (keys, input) = ui::inputs();
+        let (from_outside, (ended, end)) = (keys.clone(), tokio::sync::oneshot::channel());
+        let thread = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
+            let exit = ui::show(settings, reader, (keys, input), |command| match command {
+                // Other screens have lost nothing.
+                Command::Resync => subscription.resync(),
+                // The core is gone when this fails, and the screen is about to hear of it.
+                command => drop(commands.send(command)),
+            });
+            let _ = ended.send(());
+            exit
+        })?;
+        Ok(Self { thread, end, keys: from_outside, signals, terminated: None })
+    }
+
+    /// Waits for its end; a signal ends it.
+    pub(crate) async fn ended(&mut self) {
+        loop {
+            tokio::select! {
+                _ = &mut self.end => return,
+                signal = self.signals.next() => {
+                    let input = match signal {
+                        Signal::Interrupt => ui::Input::Interrupt,
+                        Signal::Terminate => ui::Input::Terminate,
+                    };
+                    self.terminated = Some(signal);
+                    // Full only when the screen hangs: then the next signal tries again.
+                    drop(self.keys.try_send(input));
+                }
+            }
+        }
+    }
+
+    /// What the program's exit status is to be.
+    pub(crate) fn status(self) -> Result<ExitCode, Failure> {
+        match self.thread.join() {
+            Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(self.terminated.unwrap_or(Signal::Terminate).status())),
+            Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
+            Ok(Err(error)) => {
+                Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into())
+            }
+            Err(_) => {
+                Err(anyhow::anyhow!("the screen ended by a bug in tapline; please report what stands above").into())
+            }
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Interrupt,
+    Terminate,
+}
+
+impl Signal {
+    pub(crate) fn number(self) -> rustix::process::Signal {
+        match self {
+            Self::Interrupt => rustix::process::Signal::INT,
+            Self::Terminate => rustix::process::Signal::TERM,
+        }
+    }
+
+    /// 128 and the number of the signal, as shells have it.
+    pub(crate) fn status(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+pub(crate) struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.hang_up.recv() => Signal::Terminate,
+        }
+    }
+}

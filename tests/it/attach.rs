@@ -1,0 +1,632 @@
+//! Taplines watched and commanded from elsewhere: real processes, real sockets, the real screen.
+
+use std::path::PathBuf;
+use std::process::{Command as Process, Stdio};
+use std::sync::Arc;
+
+use serde_json::json;
+use tapline::control::client::{ClientError, Events, Remote};
+use tapline::control::hub::{Ending, Hub, Watch};
+use tapline::control::merge::About;
+use tapline::control::registry::{Entry, Registry};
+use tapline::control::{Token, Told};
+use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
+use tapline::event::{Command, Decision, Event, Feed, Held, Holding, OnQuit, Then, Ticket};
+use tapline::message::Message;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::sync::watch;
+
+use crate::support::terminal::{BACKSPACE, CTRL_S, Caller, DOWN, END, Terminal};
+use crate::support::{Binary, Client, DEADLINE, Exchange, INITIALIZE, Server, binary, soon, tapline_binary};
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
+const EDIT: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"b","arguments":{}}}"#;
+const PING: &str = r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#;
+
+/// The runtime directory of a user who has nothing else running.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Self(TempDir::new().unwrap())
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.0.path().join("tapline")
+    }
+
+    fn registry(&self) -> Registry {
+        Registry::at(self.dir())
+    }
+
+    fn command(&self) -> Process {
+        let mut command = binary::command();
+        command.env_remove("TAPLINE_NO_CONTROL").env("TAPLINE_RUNTIME_DIR", self.dir());
+        command
+    }
+
+    /// A tapline without a screen.
+    async fn run(&self, arguments: &[&str]) -> Binary {
+        let arguments = [&["--no-record"], arguments].concat();
+        Binary::run_as(self.command(), &arguments).await
+    }
+
+    /// What a running tapline published.
+    fn entry(&self, tapline: &Binary) -> Entry {
+        self.registry().list().into_iter().find(|entry| entry.pid == tapline.process()).expect("it is published")
+    }
+
+    async fn attach(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = tokio::process::Command::from(self.command());
+        let output = soon("the end", command.arg("attach").args(arguments).output()).await.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![("TAPLINE_RUNTIME_DIR", self.dir().to_str().unwrap().to_owned())]
+    }
+
+    fn terminal(&self, arguments: &[&str]) -> Terminal {
+        let variables = self.variables();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Terminal::with(arguments, &variables)
+    }
+}
+
+/// A screen at the end of one connection.
+struct Screen {
+    remote: Remote,
+    events: Events,
+}
+
+impl Screen {
+    async fn on(entry: &Entry) -> Self {
+        let remote = Remote::of(entry).unwrap();
+        let events = remote.events().await.unwrap();
+        Self { remote, events }
+    }
+
+    async fn told(&mut self) -> Told {
+        soon("an event", self.events.next()).await.unwrap().expect("the tapline runs")
+    }
+
+    async fn until<T>(&mut self, mut find: impl FnMut(Event) -> Option<T>) -> T {
+        loop {
+            if let Told::Event(event) = self.told().await
+                && let Some(found) = find(*event)
+            {
+                return found;
+            }
+        }
+    }
+
+    async fn passed(&mut self, fits: impl Fn(&Envelope) -> bool) -> Arc<Envelope> {
+        self.until(|event| if let Event::Passed(it) = event { Some(it).filter(|it| fits(it)) } else { None }).await
+    }
+
+    async fn held(&mut self) -> Arc<Held> {
+        self.until(|event| if let Event::Held(held) = event { Some(held) } else { None }).await
+    }
+
+    async fn resynced(&mut self) {
+        self.until(|event| matches!(event, Event::ResyncDone).then_some(())).await;
+    }
+
+    async fn command(&self, command: Command) {
+        soon("an answer", self.remote.command(Some(self.events.feed()), &command)).await.unwrap();
+    }
+
+    async fn hold(&mut self, filter: &str) {
+        let wanted = holding(filter);
+        self.command(Command::SetHolding(wanted.clone())).await;
+        self.until(|event| matches!(event, Event::Holding(it) if it == wanted).then_some(())).await;
+    }
+}
+
+fn holding(filter: &str) -> Holding {
+    Holding { on: true, filter: filter.to_owned() }
+}
+
+fn settle(ticket: Ticket, decision: Decision) -> Command {
+    Command::Settle { ticket, decision, then: Then::Nothing }
+}
+
+/// Everything a hub has told.
+struct Wall {
+    hub: Hub,
+    log: watch::Receiver<Vec<Event>>,
+}
+
+impl Wall {
+    fn over(watch: Watch) -> Self {
+        let hub = Hub::start(watch, None);
+        let (feed, reader) = Feed::bounded(1 << 20);
+        hub.journal().subscribe(feed);
+        let (sender, log) = watch::channel(Vec::new());
+        std::thread::spawn(move || {
+            for event in &reader.events {
+                sender.send_modify(|log: &mut Vec<Event>| log.push(event));
+            }
+        });
+        Self { hub, log }
+    }
+
+    async fn until<T>(&self, what: &str, mut find: impl FnMut(&[Event]) -> Option<T>) -> T {
+        let (mut log, mut found) = (self.log.clone(), None);
+        let told = log.wait_for(|log| {
+            found = find(log);
+            found.is_some()
+        });
+        if !matches!(tokio::time::timeout(DEADLINE, told).await, Ok(Ok(_))) {
+            panic!("{what} did not come; told was {:#?}", self.log.borrow());
+        }
+        found.unwrap()
+    }
+
+    async fn event<T>(&self, what: &str, mut find: impl FnMut(&Event) -> Option<T>) -> T {
+        self.until(what, |log| log.iter().find_map(&mut find)).await
+    }
+
+    async fn held(&self, count: usize) -> Vec<Arc<Held>> {
+        self.until("held messages", |log| {
+            let held = log.iter().filter_map(|it| if let Event::Held(held) = it { Some(held.clone()) } else { None });
+            Some(held.collect::<Vec<_>>()).filter(|held| held.len() >= count)
+        })
+        .await
+    }
+
+    async fn passed(&self, count: usize) -> Vec<Arc<Envelope>> {
+        self.until("messages", |log| {
+            let passed = log.iter().filter_map(|it| if let Event::Passed(it) = it { Some(it.clone()) } else { None });
+            Some(passed.collect::<Vec<_>>()).filter(|passed| passed.len() >= count)
+        })
+        .await
+    }
+
+    async fn listening(&self, words: &str) {
+        self.event(words, |event| match event {
+            Event::Listening { url, upstream } => format!("{url} > {upstream}").contains(words).then_some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    fn command(&self, command: Command) {
+        self.hub.commands().send(command).unwrap();
+    }
+}
+
+/// A server that answers every call.
+async fn answering() -> String {
+    let answer = |exchange: &Exchange| {
+        let id = &exchange.message()["id"];
+        json!({"jsonrpc": "2.0", "id": id, "result": {"content": []}}).to_string()
+    };
+    Server::answering(answer).await
+}
+
+#[tokio::test]
+async fn a_screen_hears_what_was_before_and_what_comes() {
+    let place = Place::new();
+    let mut tapline = place.run(&["--name", "weather", "--upstream", &answering().await]).await;
+    let mut client = tapline.client().await;
+    client.call(CALL).await;
+    while !tapline.line().await.unwrap().contains("result") {}
+
+    let entry = place.entry(&tapline);
+    assert_eq!((entry.name.as_str(), entry.front.starts_with("http://")), ("weather", true));
+    let mut screen = Screen::on(&entry).await;
+    assert!(matches!(screen.told().await, Told::Event(event) if matches!(*event, Event::ResyncStarted)));
+    let call = screen.passed(|it| it.direction == Direction::ToServer).await;
+    assert_eq!(*call.message.raw(), CALL);
+    let reply = screen.passed(|it| it.direction == Direction::ToClient).await;
+    assert_eq!(reply.reply_to.as_ref().unwrap().seq, call.seq);
+    screen.resynced().await;
+    client.call(PING).await;
+    assert_eq!(*screen.passed(|it| it.direction == Direction::ToServer).await.message.raw(), PING);
+}
+
+#[tokio::test]
+async fn a_call_is_held_edited_and_sent_on_from_afar() {
+    let (place, mut server) = (Place::new(), Server::start().await);
+    let tapline = place.run(&["--upstream", &server.url()]).await;
+    let mut screen = Screen::on(&place.entry(&tapline)).await;
+    screen.hold("~q ~m tools/call").await;
+    let mut client = tapline.client().await;
+    client.post(CALL).await;
+    let held = screen.held().await;
+    assert_eq!(*held.envelope.message.raw(), CALL);
+    screen.command(settle(held.ticket, Decision::Edit(Message::new(EDIT)))).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, EDIT);
+    exchange.json("{}").await;
+    let passed = screen.passed(|it| it.seq == held.envelope.seq).await;
+    assert!(matches!(passed.outcome, Outcome::Edited(_)));
+    assert_eq!(passed.original, Some(Message::new(CALL)));
+    assert_eq!(client.response().await.status(), "200");
+}
+
+#[tokio::test]
+async fn without_the_token_nobody_comes_in() {
+    let place = Place::new();
+    let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
+    let entry = place.entry(&tapline);
+    let wrong = Remote::new(entry.control, Token::given(&"0".repeat(64))).unwrap();
+    let refused = wrong.check().await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused { .. }), "{refused}");
+    assert!(matches!(wrong.events().await, Err(ClientError::Refused { .. })));
+
+    let mut raw = Client::connect(entry.control).await;
+    for (request, head, status, word) in [
+        ("GET /events", "", "401", "no token"),
+        ("POST /commands", "authorization: Bearer x\r\ncontent-length: 0\r\n", "401", "wrong token"),
+        ("POST /commands", "authorization: Basic x\r\ncontent-length: 0\r\n", "401", "no token"),
+        ("GET /healthz", "", "200", "ok"),
+        ("GET /healthz", "origin: https://evil.example\r\n", "403", "no web page"),
+    ] {
+        raw.request(request, head, b"").await;
+        let response = raw.response().await;
+        assert_eq!((response.status(), response.text().contains(word)), (status, true), "{}", response.text());
+    }
+
+    let address = entry.control.to_string();
+    let (status, said) = place.attach(&[&address, "--token", "stale"]).await;
+    assert_eq!((status, said.contains("wrong token")), (Some(1), true), "{said}");
+    let (status, said) = place.attach(&["nobody"]).await;
+    assert_eq!((status, said.contains("no tapline `nobody` runs; these do:")), (Some(1), true), "{said}");
+}
+
+#[tokio::test]
+async fn commands_that_are_none_change_nothing() {
+    let place = Place::new();
+    let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
+    let entry = place.entry(&tapline);
+    let token = serde_json::to_value(&entry.token).unwrap();
+    let mut raw = Client::connect(entry.control).await;
+    raw.headers = format!("authorization: Bearer {}\r\n", token.as_str().unwrap());
+    let hold = r#"{"set_holding":{"on":true,"filter":"~q"}}"#;
+    for (body, status, word) in [
+        ("{", "400", "command 1"),
+        (&*format!("{hold}\n{{\"unheard_of\":1}}"), "400", "command 2"),
+        (r#"{"quit":{"held":"forward"}}"#, "400", "not ended"),
+        (r#"{"open_tape":"/tmp/x"}"#, "400", "a file"),
+        (r#""forward_all" "resync""#, "204", ""),
+    ] {
+        raw.request("POST /commands", &format!("content-length: {}\r\n", body.len()), body.as_bytes()).await;
+        let response = raw.response().await;
+        assert_eq!((response.status(), response.text().contains(word)), (status, true), "{}", response.text());
+    }
+    let mut screen = Screen::on(&entry).await;
+    let before = screen.until(|event| if let Event::Holding(it) = event { Some(it) } else { None }).await;
+    assert!(!before.on, "half of a bad request is not carried out");
+}
+
+#[tokio::test]
+async fn a_killed_tapline_leaves_no_trace() {
+    let place = Place::new();
+    let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
+    let file = place.dir().join(format!("{}.json", tapline.process()));
+    assert!(file.exists());
+    let process = tapline.process().to_string();
+    tapline.signal("KILL");
+    tapline.end().await;
+    assert!(file.exists(), "nobody was left to remove it");
+    let (status, said) = place.attach(&[&process]).await;
+    assert_eq!(status, Some(1));
+    assert_eq!(said, format!("tapline: no tapline `{process}` runs; none of this user's does\n"));
+    assert!(!file.exists());
+
+    let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
+    tapline.signal("TERM");
+    tapline.end().await;
+    assert_eq!(std::fs::read_dir(place.dir()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn two_taplines_are_one_screen() {
+    let place = Place::new();
+    let wall = Wall::over(Watch::All(place.registry()));
+    wall.listening("no tapline runs yet").await;
+    // Each appears by itself.
+    let first = place.run(&["--name", "first", "--upstream", &answering().await]).await;
+    wall.listening(&format!("/mcp > {}", place.entry(&first).upstream)).await;
+    let second = place.run(&["--name", "second", "--upstream", &answering().await]).await;
+    wall.listening("2 taplines > first, second").await;
+
+    let (mut to_first, mut to_second) = (first.client().await, second.client().await);
+    to_first.call(PING).await;
+    to_second.call(PING).await;
+    let passed = wall.passed(4).await;
+    let mut seqs: Vec<_> = passed.iter().map(|it| it.seq.0).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, [1, 2, 3, 4]);
+    for reply in passed.iter().filter(|it| it.reply_to.is_some()) {
+        let request = passed.iter().find(|it| it.seq == reply.reply_to.as_ref().unwrap().seq).unwrap();
+        assert_eq!((request.session, request.direction), (reply.session, Direction::ToServer));
+    }
+
+    wall.command(Command::SetHolding(holding("~q ~m tools/call")));
+    let both = |log: &[Event]| {
+        let on = log.iter().filter(|event| matches!(event, Event::Holding(it) if it.on)).count();
+        (on >= 2).then_some(())
+    };
+    wall.until("both hold", both).await;
+    to_first.post(CALL).await;
+    let held = wall.held(1).await.remove(0);
+    to_second.post(CALL).await;
+    let other = wall.held(2).await.remove(1);
+    assert_ne!((held.ticket, held.envelope.session), (other.ticket, other.envelope.session));
+    // The second first: each answer goes to its own tapline.
+    wall.command(settle(other.ticket, Decision::Edit(Message::new(EDIT))));
+    to_second.response().await;
+    wall.command(settle(held.ticket, Decision::Forward));
+    to_first.response().await;
+    let edited = wall.event("an edit", |it| passed_as(it, other.envelope.seq.0)).await;
+    assert!(matches!(edited.outcome, Outcome::Edited(_)));
+
+    // The end of one: its session is closed, the other goes on.
+    first.signal("TERM");
+    first.end().await;
+    wall.event("a closed session", |it| closed(it, held.envelope.session)).await;
+    wall.listening(&format!("/mcp > {}", place.entry(&second).upstream)).await;
+    wall.command(Command::CloseSession(other.envelope.session));
+    wall.event("a session closed from here", |it| closed(it, other.envelope.session)).await;
+    assert_eq!(wall.hub.close().await, Ending::Left);
+}
+
+fn passed_as(event: &Event, seq: u64) -> Option<Arc<Envelope>> {
+    if let Event::Passed(it) = event { Some(it.clone()).filter(|it| it.seq.0 == seq) } else { None }
+}
+
+fn closed(event: &Event, session: SessionId) -> Option<()> {
+    matches!(event, Event::SessionClosed { session: it, .. } if *it == session).then_some(())
+}
+
+#[tokio::test]
+async fn who_comes_later_holds_what_the_screen_holds() {
+    let place = Place::new();
+    let wall = Wall::over(Watch::All(place.registry()));
+    wall.listening("no tapline runs yet").await;
+    wall.command(Command::SetHolding(holding("~q ~m tools/call")));
+    let tapline = place.run(&["--upstream", &answering().await]).await;
+    wall.event("holding", |it| matches!(it, Event::Holding(it) if it.on).then_some(())).await;
+    let mut client = tapline.client().await;
+    client.post(CALL).await;
+    let held = wall.held(1).await.remove(0);
+    wall.command(settle(held.ticket, Decision::Drop));
+    wall.event("the end of a hold", |it| matches!(it, Event::Settled { .. }).then_some(())).await;
+}
+
+#[tokio::test]
+async fn leaving_lets_go_of_what_was_held_and_of_nothing_else() {
+    let place = Place::new();
+    let tapline = place.run(&["--upstream", &answering().await]).await;
+    let entry = place.entry(&tapline);
+    let wall = Wall::over(Watch::One(Remote::of(&entry).unwrap(), About::of(&entry)));
+    wall.command(Command::SetHolding(holding("~q")));
+    wall.event("holding", |it| matches!(it, Event::Holding(it) if it.on).then_some(())).await;
+    let mut client = tapline.client().await;
+    client.post(CALL).await;
+    wall.held(1).await;
+    wall.command(Command::Quit { held: OnQuit::Forward });
+    wall.hub.ended().await;
+    assert_eq!(wall.hub.close().await, Ending::Left);
+    assert_eq!(client.response().await.status(), "200", "what was held went on");
+    assert_eq!(client.call(CALL).await.status(), "200", "nothing is held any more");
+    assert_eq!(place.entry(&tapline), entry, "it runs on");
+}
+
+#[tokio::test]
+async fn leaving_may_fail_what_was_held() {
+    let place = Place::new();
+    let tapline = place.run(&["--upstream", &answering().await]).await;
+    let wall = Wall::over(Watch::All(place.registry()));
+    wall.listening("/mcp").await;
+    wall.command(Command::SetHolding(holding("~q")));
+    wall.event("holding", |it| matches!(it, Event::Holding(it) if it.on).then_some(())).await;
+    let mut client = tapline.client().await;
+    client.post(CALL).await;
+    wall.held(1).await;
+    wall.command(Command::Quit { held: OnQuit::Fail });
+    assert_eq!(client.response().await.json()["error"]["code"], -31004);
+    assert_eq!(wall.hub.close().await, Ending::Left);
+}
+
+#[tokio::test]
+async fn the_end_of_the_only_one_is_the_end_of_the_screen() {
+    let place = Place::new();
+    for (signal, orderly) in [("TERM", true), ("KILL", false)] {
+        let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
+        let entry = place.entry(&tapline);
+        let wall = Wall::over(Watch::One(Remote::of(&entry).unwrap(), About::of(&entry)));
+        wall.listening("/mcp").await;
+        tapline.signal(signal);
+        soon("the end", wall.hub.ended()).await;
+        assert_eq!(wall.hub.close().await == Ending::Stopped, orderly);
+        tapline.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_costs_the_wire_nothing_and_catches_up() {
+    const CALLS: usize = 48;
+    let place = Place::new();
+    let tapline = place.run(&["--upstream", &answering().await]).await;
+    let mut screen = Screen::on(&place.entry(&tapline)).await;
+    screen.resynced().await;
+    // More than all buffers on the way hold, while nobody reads.
+    let call = CALL.replace(r#""a""#, &format!(r#""{}""#, "a".repeat(1 << 20)));
+    let mut client = tapline.client().await;
+    for _ in 0..CALLS {
+        assert_eq!(client.call(&call).await.status(), "200");
+    }
+    let dropped = loop {
+        if let Told::Dropped(events) = screen.told().await {
+            break events;
+        }
+    };
+    assert!(dropped > 0);
+    screen.command(Command::Resync).await;
+    screen.until(|event| matches!(event, Event::ResyncStarted).then_some(())).await;
+    let mut passed = 0;
+    loop {
+        match screen.told().await {
+            Told::Event(event) if matches!(*event, Event::ResyncDone) => break,
+            Told::Event(event) => passed += usize::from(matches!(*event, Event::Passed(_))),
+            Told::Dropped(events) => panic!("{events} dropped from what was asked for"),
+        }
+    }
+    assert_eq!(passed, 2 * CALLS);
+}
+
+#[tokio::test]
+async fn who_lagged_or_was_cut_off_hears_what_is_new_and_nothing_twice() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ntapline-feed: 3\r\nconnection: close\r\n\r\n";
+    let log = |text: &str, at: u64| {
+        let line = json!({"at": at, "level": "INFO", "source": "test", "session": null, "seq": null, "text": text});
+        json!({ "log": line }).to_string()
+    };
+    let (one, two, three) = (log("one", 1), log("two", 2), log("three", 3));
+    drop(Place::new());
+    let mut server = Server::start().await;
+    let address = server.url().strip_prefix("http://").unwrap().split('/').next().unwrap().parse().unwrap();
+    let remote = Remote::new(address, Token::given("x")).unwrap();
+    let about = About { name: "far".to_owned(), front: "stdio".to_owned(), upstream: "far".to_owned() };
+    let wall = Wall::over(Watch::One(remote, about));
+
+    let mut events = server.next().await;
+    assert_eq!((events.head.second_word(), events.head.get("authorization")), ("/events", Some("Bearer x")));
+    events.write(format!("{HEAD}\"resync_started\"\n{one}\n\"resync_done\"\n{{\"dropped\":5}}\n")).await;
+    let asked = server.next().await;
+    assert_eq!((asked.head.second_word(), asked.text()), ("/commands?feed=3", "\"resync\""));
+    asked.answer("HTTP/1.1 204 No Content\r\n\r\n").await;
+    // An event of a later version means nothing to us, and costs nothing.
+    events.write(format!("\"resync_started\"\n{one}\n{{\"later\":1}}\n{two}\n\"resync_done\"\n")).await;
+    wall.event("two", |it| text(it).filter(|text| *text == "two").map(drop)).await;
+    drop(events);
+    let mut events = server.next().await;
+    events.write(format!("{HEAD}\"resync_started\"\n{one}\n{two}\n{three}\n\"resync_done\"\n")).await;
+    wall.event("three", |it| text(it).filter(|text| *text == "three").map(drop)).await;
+    let told: Vec<_> = wall.log.borrow().iter().filter_map(text).map(str::to_owned).collect();
+    let again = "far is there again";
+    assert_eq!(told, ["one", "5 events of far came too fast: it tells its state again", "two", again, "three"]);
+}
+
+fn text(event: &Event) -> Option<&str> {
+    if let Event::Log(line) = event { Some(&line.text) } else { None }
+}
+
+#[tokio::test]
+async fn headless_lines_are_those_of_all() {
+    let place = Place::new();
+    let tapline = place.run(&["--name", "one", "--upstream", &answering().await]).await;
+    tapline.client().await.call(CALL).await;
+    let mut command = tokio::process::Command::from(place.command());
+    command.args(["attach", "one", "--headless"]).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !soon("a line", lines.next_line()).await.unwrap().unwrap().contains("tools/call") {}
+    tapline.signal("TERM");
+    while !soon("a line", lines.next_line()).await.unwrap().unwrap().contains("has ended") {}
+    assert!(soon("the end", child.wait()).await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_screen_elsewhere_a_call_is_held_and_edited() {
+    let place = Place::new();
+    let mut terminal = place.terminal(&["attach"]);
+    terminal.wait_for("no tapline runs yet");
+    let server = tapline_binary();
+    let tapline = place.run(&["--", server.to_str().unwrap(), "__demo-server"]).await;
+    let client = Caller::connect(terminal.url()).await;
+    terminal.wait_for("initialize");
+    terminal.press("i");
+    terminal.wait_for("hold>");
+    // In place of what is suggested.
+    terminal.press("\x15~tool get_forecast & ~q\r");
+    // That is what the tapline says, not what was typed.
+    terminal.wait_for("HOLD on");
+    let call = tokio::spawn(async move { client.forecast("Lisbon").await });
+    terminal.wait_for("1 held");
+    terminal.press("2e");
+    terminal.wait_for("Edit #");
+    terminal.press(&DOWN.repeat(7));
+    terminal.press(END);
+    terminal.press(&BACKSPACE.repeat("Lisbon\"".len()));
+    terminal.press("Oslo\"");
+    terminal.wait_for("1 value changed: .params.arguments.city");
+    terminal.press(CTRL_S);
+    let reply = call.await.unwrap();
+    assert_eq!(reply["result"]["structuredContent"]["city"], "Oslo", "{reply}");
+    terminal.wait("nothing held", |screen| (!screen.contents().contains("1 held")).then_some(()));
+    terminal.press("Q");
+    terminal.ends_with(0);
+    assert_eq!(place.registry().list().len(), 1, "it runs on");
+    drop(tapline);
+}
+
+#[tokio::test]
+async fn a_server_that_a_client_launches_appears_and_is_held() {
+    let place = Place::new();
+    let wall = Wall::over(Watch::All(place.registry()));
+    wall.listening("no tapline runs yet").await;
+    let mut command = tokio::process::Command::from(place.command());
+    command.args(["stdio", "--no-record", "--", tapline_binary().to_str().unwrap(), "__demo-server"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut lines = BufReader::new(stdout).lines();
+    wall.listening("stdio > ").await;
+    assert_eq!(place.registry().list()[0].front, "stdio");
+
+    wall.command(Command::SetHolding(holding("~q ~m tools/call")));
+    wall.event("holding", |it| matches!(it, Event::Holding(it) if it.on).then_some(())).await;
+    let call = |id: u32, city: &str| {
+        let params = json!({"name": "get_forecast", "arguments": {"city": city}});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
+    };
+    stdin.write_all(format!("{INITIALIZE}\n{}\n", call(1, "Lisbon")).as_bytes()).await.unwrap();
+    let held = wall.held(1).await.remove(0);
+    wall.command(settle(held.ticket, Decision::Edit(Message::new(call(1, "Oslo")))));
+    while !soon("a line", lines.next_line()).await.unwrap().unwrap().contains("Oslo") {}
+    // It ends with its client, as if nobody had watched.
+    drop(stdin);
+    assert_eq!(soon("the end", child.wait()).await.unwrap().code(), Some(0));
+    wall.event("the end of the session", |it| closed(it, held.envelope.session)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quitting_an_attached_screen_asks_what_becomes_of_what_it_holds() {
+    let place = Place::new();
+    let server = tapline_binary();
+    let hold = ["--hold", "~tool get_forecast & ~q", "--", server.to_str().unwrap(), "__demo-server"];
+    let tapline = place.run(&hold).await;
+    let mut terminal = place.terminal(&["attach", &tapline.process().to_string()]);
+    let client = Caller::connect(terminal.url()).await;
+    let call = tokio::spawn(async move { client.forecast("Lisbon").await });
+    terminal.wait_for("1 held");
+    terminal.press("Q");
+    terminal.wait_for("tapline runs on");
+    terminal.press("f");
+    terminal.ends_with(0);
+    assert_eq!(call.await.unwrap()["result"]["structuredContent"]["city"], "Lisbon");
+    drop(tapline);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_screen_of_its_own_shows_the_others_too() {
+    let place = Place::new();
+    let other = place.run(&["--name", "other", "--upstream", &answering().await]).await;
+    let server = tapline_binary();
+    let own = ["--listen", "127.0.0.1:0", "--no-record", "--", server.to_str().unwrap(), "__demo-server"];
+    let mut terminal = place.terminal(&[&["run", "--all", "--name", "own"], &own[..]].concat());
+    terminal.wait_for("2 taplines");
+    other.client().await.call(CALL).await;
+    terminal.wait_for("tools/call");
+    terminal.press("Q");
+    terminal.ends_with(0);
+    let left: Vec<_> = place.registry().list().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(left, ["other"]);
+}
