@@ -60,19 +60,28 @@ const SERVERS = {
   },
   "tapline's demo": { stdio: [TAPLINE, "__demo-server"] },
 };
-const QUIET = ["--headless", "--no-record"];
+/** Leaves no trace, and nobody who looks for a running tapline finds it. */
+const ALONE = ["--no-record", "--no-control"];
 /** By the server's transport: the ways through tapline, as the client's transport and what it is given. */
+const stdio = (words) => ({ client: "stdio", target: (served) => [TAPLINE, "stdio", ...ALONE, ...words(served)] });
+const run = (client, words) => ({ client, proxy: words });
+const command = ({ command }) => ["--", ...command];
+const upstream = ({ url }) => ["--upstream", url];
 const WAYS = {
   stdio: {
-    "tapline stdio -- command": { client: "stdio", target: ({ command }) => [TAPLINE, "stdio", "--no-record", "--", ...command] },
-    "tapline run -- command": { client: "http", proxy: ({ command }) => ["--", ...command] },
+    "tapline stdio -- command": stdio(command),
+    "tapline run -- command, /mcp": run("http", command),
+    "tapline run -- command, /sse": run("sse", command),
   },
   http: {
-    "tapline run --upstream": { client: "http", proxy: ({ url }) => ["--upstream", url] },
-    "tapline stdio --upstream": { client: "stdio", target: ({ url }) => [TAPLINE, "stdio", "--no-record", "--upstream", url] },
+    "tapline run --upstream, /mcp": run("http", upstream),
+    "tapline run --upstream, /sse": run("sse", upstream),
+    "tapline stdio --upstream": stdio(upstream),
   },
   sse: {
-    "tapline run --upstream": { client: "sse", proxy: ({ url }) => ["--upstream", url] },
+    "tapline run --upstream, /sse": run("sse", upstream),
+    "tapline run --upstream, /mcp": run("http", upstream),
+    "tapline stdio --upstream": stdio(upstream),
   },
 };
 /** What varies by nature between two runs, and nothing else. */
@@ -140,7 +149,7 @@ async function serve(server, transport, running) {
 
 /** tapline before it; gives the address for the client. */
 async function proxied(words, path, log, running) {
-  const child = start([TAPLINE, "run", ...QUIET, "--listen", "127.0.0.1:0", ...words]);
+  const child = start([TAPLINE, "run", "--headless", ...ALONE, "--listen", "127.0.0.1:0", ...words]);
   running.push(child);
   const address = new Promise((done, fail) => {
     createInterface({ input: child.stderr }).on("line", (line) => {
@@ -201,8 +210,6 @@ async function matrix() {
   for (const [server, transports] of Object.entries(SERVERS)) {
     for (const transport of Object.keys(transports)) {
       for (const client of Object.keys(CLIENTS)) {
-        // Over HTTP+SSE there is no modern era.
-        if (transport === "sse" && client.endsWith("auto")) continue;
         groups.push({ client, server, transport });
       }
     }
