@@ -170,6 +170,11 @@ impl PipeLink {
     ) -> Result<Reply, UpstreamError> {
         let (items, answers) = mpsc::unbounded_channel();
         let is_modern = headers::modern_version(&message).is_some();
+        if is_modern && headers.contains_key(headers::VERSION) && cancelled_id(&message).is_some() {
+            // Revision 2026-07-28, cancellation: over HTTP, hanging up cancels, and this says it once more. For the server,
+            // which several clients share, the id may be that of another client's request.
+            return Ok(accepted());
+        }
         let (message, requests) = self.expect_replies(message, &items, withheld)?;
         let id = message.id().filter(|_| is_modern && requests == 1).cloned();
         let mut answers = Answers { answers, _waited_for: id.map(|id| WaitedFor { link: self.clone(), id }) };

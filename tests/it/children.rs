@@ -367,6 +367,16 @@ async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
 }
 
 #[tokio::test]
+async fn a_modern_client_cannot_cancel_by_an_id_that_others_use_too() {
+    let rig = Rig::script(&format!("cancelled=0; {SERVER}")).await;
+    let mut client = rig.client().await;
+    client.headers = "mcp-protocol-version: 2026-07-28\r\n".to_owned();
+    let taken_back = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    assert_eq!(client.call(taken_back).await.status(), "202");
+    assert_eq!(client.call(request(2, "heard")).await.json()["result"]["cancelled"], 0);
+}
+
+#[tokio::test]
 async fn a_child_has_the_environment_of_tapline() {
     let mut tapline = crate::support::binary::command();
     tapline.env("PASSED_ON", "yes").stdin(Stdio::null());
