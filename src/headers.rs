@@ -114,9 +114,9 @@ pub fn refresh(headers: &mut HeaderMap, message: &Message, params: &ParamHeaders
 }
 
 /// Adds what a modern request must say in its headers, too (revision 2026-07-28, transports), where they do not say it:
-/// it came over a pipe, then. A legacy message is left as it is.
+/// it came over one stream with everything else, then. A legacy message is left as it is.
 pub fn mirror(message: &Message, headers: &mut HeaderMap) {
-    if headers.contains_key(VERSION) {
+    if headers.contains_key(METHOD) {
         return;
     }
     let Some(version) = modern_version(message).and_then(|version| version.parse().ok()) else { return };

@@ -17,8 +17,9 @@ use reqwest::Url;
 use tokio::sync::mpsc;
 
 pub(super) use self::router::Address;
-use self::router::{Router, Waiting};
+use self::router::{Router, SUBSCRIPTION, Waiting};
 use super::Proxy;
+use super::bridge::cancelled_id;
 use super::exchange::{accepted, whole};
 use super::session::LiveSession;
 use crate::envelope::{Direction, Transport, Via};
@@ -169,6 +170,11 @@ impl PipeLink {
     ) -> Result<Reply, UpstreamError> {
         let (items, answers) = mpsc::unbounded_channel();
         let is_modern = headers::modern_version(&message).is_some();
+        if is_modern && headers.contains_key(headers::VERSION) && cancelled_id(&message).is_some() {
+            // Revision 2026-07-28, cancellation: over HTTP, hanging up cancels, and this says it once more. For the server,
+            // which several clients share, the id may be that of another client's request.
+            return Ok(accepted());
+        }
         let (message, requests) = self.expect_replies(message, &items, withheld)?;
         let id = message.id().filter(|_| is_modern && requests == 1).cloned();
         let mut answers = Answers { answers, _waited_for: id.map(|id| WaitedFor { link: self.clone(), id }) };
@@ -181,7 +187,8 @@ impl PipeLink {
             Handed::Answered(first) => Some(first),
         };
         match first {
-            None => Err(self.gone()),
+            // Cancelled, and never answered: a stream without a reply, which is how servers of their own end it.
+            None => Ok(event_stream(Vec::new(), answers)),
             Some(Err(error)) => Err(error),
             // Nothing came before the reply: no stream is needed to carry it.
             Some(Ok(Item::Message(first))) if requests == 1 && first.message.kind().is_reply() => {
@@ -233,8 +240,14 @@ impl PipeLink {
         if let Some(error) = &router.ended {
             return Err(error.clone());
         }
-        let waiting =
-            || Waiting { items: items.clone(), progress_token: None, withheld, own_id: None, own_token: None };
+        let waiting = || Waiting {
+            items: items.clone(),
+            progress_token: None,
+            withheld,
+            cancelled: false,
+            own_id: None,
+            own_token: None,
+        };
         match message.kind() {
             Kind::Request => Ok((router.expect_reply(message, waiting()), 1)),
             // Batches are of a time when each client had a session, and a child, of its own: no name is taken.
@@ -243,7 +256,12 @@ impl PipeLink {
                 let count = requests.map(|request| router.expect_reply(request, waiting())).count();
                 Ok((message, count))
             }
-            _ => Ok((message, 0)),
+            _ => {
+                if let Some(waiting) = cancelled_id(&message).and_then(|id| router.pending.get_mut(&id)) {
+                    waiting.cancelled = true;
+                }
+                Ok((message, 0))
+            }
         }
     }
 
@@ -278,7 +296,9 @@ impl PipeLink {
                 let waiting: Vec<_> = ids.iter().filter_map(|id| router.pending.remove(id)).collect();
                 waiting.into_iter().next().map(|waiting| waiting.items)
             }
-            Address::Progress(id) => router.pending.get(&id).map(|waiting| waiting.items.clone()),
+            Address::Progress(id) | Address::Subscriber(id) => {
+                router.pending.get(&id).map(|waiting| waiting.items.clone())
+            }
             Address::Client => router.open_stream(),
         };
         let item = Item::Message(incoming);
@@ -317,7 +337,8 @@ impl PipeLink {
             // What broke for us must not look to the client as if it had ended in good order.
             drop(client.items.send(Err(error.clone())));
         }
-        for (_, waiting) in router.pending.drain() {
+        // Who has taken a request back does not expect an answer: some clients fail over one that comes as they leave.
+        for (_, waiting) in router.pending.drain().filter(|(_, waiting)| !waiting.cancelled) {
             // A client that has hung up does not need to know.
             drop(waiting.items.send(Err(error.clone())));
         }
@@ -373,7 +394,7 @@ impl PipeLink {
         let message = &incoming.message;
         let address = router.address(message);
         let waiting = match &address {
-            Address::Asker(id) | Address::Progress(id) => router.pending.get(id),
+            Address::Asker(id) | Address::Progress(id) | Address::Subscriber(id) => router.pending.get(id),
             _ => None,
         };
         let Some(waiting) = waiting else { return Recognized { address, incoming, withheld: false } };
@@ -381,7 +402,15 @@ impl PipeLink {
             Address::Progress(_) => {
                 waiting.own_token.as_ref().and_then(|own| message.with_value(&["params", "progressToken"], own))
             }
-            _ => waiting.own_id.as_ref().and_then(|own| message.with_id(own)),
+            Address::Subscriber(_) => waiting
+                .own_id
+                .as_ref()
+                .and_then(|own| message.with_value(&["params", "_meta", SUBSCRIPTION], own.token())),
+            _ => waiting.own_id.as_ref().and_then(|own| {
+                let reply = message.with_id(own)?;
+                // The last word of a subscription names it, too.
+                Some(reply.with_value(&["result", "_meta", SUBSCRIPTION], own.token()).unwrap_or(reply))
+            }),
         };
         let withheld = waiting.withheld;
         let incoming = match restored {

@@ -292,6 +292,52 @@ async fn the_ids_of_clients_that_share_a_child_do_not_meet() {
 }
 
 #[tokio::test]
+async fn each_client_that_shares_a_child_hears_its_own_subscription() {
+    // Takes two requests to listen, then says the second's part before the first's.
+    let rig = Rig::script(
+        r#"
+        read -r first; read -r second
+        for line in "$second" "$first"; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            who=${line#*\"who\":}; who=${who%%[,\}]*}
+            meta='"_meta":{"io.modelcontextprotocol/subscriptionId":'"$id"'}'
+            echo '{"method":"notifications/tools/list_changed","params":{'"$meta"',"who":'"$who"'}}'
+            echo '{"id":'"$id"',"result":{'"$meta"'}}'
+        done
+        cat >/dev/null"#,
+    )
+    .await;
+    let mut clients = Vec::new();
+    for who in ["a", "b"] {
+        let mut client = rig.client().await;
+        client.post(format!(r#"{{"id":"listen:0","method":"subscriptions/listen","params":{{"who":"{who}"}}}}"#)).await;
+        rig.message(ToServer, |it| it.message.member("params").unwrap().contains(&format!("\"{who}\""))).await;
+        clients.push((who, client));
+    }
+    let meta = r#""_meta":{"io.modelcontextprotocol/subscriptionId":"listen:0"}"#;
+    for (who, mut client) in clients {
+        let change = format!(r#"{{"method":"notifications/tools/list_changed","params":{{{meta},"who":"{who}"}}}}"#);
+        let end = format!(r#"{{"id":"listen:0","result":{{{meta}}}}}"#);
+        let events = [change, end].map(|message| format!("event: message\ndata: {message}\n\n")).concat();
+        assert_eq!(client.response().await.text(), events);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_taken_back_ends_without_an_answer() {
+    let rig = Rig::script(SERVER).await;
+    let mut client = client_in_session(&rig).await;
+    let mut waiting = connection_of(&rig, &client).await;
+    waiting.post(request(1, "wait")).await;
+    rig.message(ToServer, |it| it.message.id().is_some_and(|it| it.token() == "1")).await;
+    let taken_back = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    assert_eq!(client.call(taken_back).await.status(), "202");
+    client.request("DELETE /mcp", "", b"").await;
+    let response = waiting.response().await;
+    assert_eq!((response.status(), response.text()), ("200", ""));
+}
+
+#[tokio::test]
 async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
     let meta = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     let rig = Rig::script(SERVER).await;
@@ -318,6 +364,16 @@ async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
     // The child has heard it, and goes on.
     let mut client = rig.client().await;
     assert_eq!(client.call(request(4, "heard")).await.json()["result"]["cancelled"], 2);
+}
+
+#[tokio::test]
+async fn a_modern_client_cannot_cancel_by_an_id_that_others_use_too() {
+    let rig = Rig::script(&format!("cancelled=0; {SERVER}")).await;
+    let mut client = rig.client().await;
+    client.headers = "mcp-protocol-version: 2026-07-28\r\n".to_owned();
+    let taken_back = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    assert_eq!(client.call(taken_back).await.status(), "202");
+    assert_eq!(client.call(request(2, "heard")).await.json()["result"]["cancelled"], 0);
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub(super) struct Waiting {
     pub(super) progress_token: Option<Box<str>>,
     /// Of the operator's own request: its stream is read by tapline alone.
     pub(super) withheld: bool,
+    /// The client has taken the request back (`notifications/cancelled`); a reply may come all the same.
+    pub(super) cancelled: bool,
     /// What its client calls the request and its progress, where the child knows them by another name.
     pub(super) own_id: Option<Id>,
     pub(super) own_token: Option<Box<str>>,
@@ -41,6 +43,8 @@ pub(in crate::proxy) enum Address {
     Askers(Vec<Id>),
     /// Who asked this, and waits for more.
     Progress(Id),
+    /// Who listens by this request (revision 2026-07-28, `subscriptions/listen`).
+    Subscriber(Id),
     /// The client, on whatever stream there is.
     Client,
     /// Nobody but the screen.
@@ -89,7 +93,11 @@ impl Router {
                 asked.map_or(Address::Client, Address::Progress)
             }
             Kind::Opaque if self.client.is_none() => Address::Nobody,
-            Kind::Request | Kind::Notification | Kind::Batch | Kind::Opaque => Address::Client,
+            Kind::Notification => {
+                let listening = subscription(message).filter(|id| self.pending.contains_key(id));
+                listening.map_or(Address::Client, Address::Subscriber)
+            }
+            Kind::Request | Kind::Batch | Kind::Opaque => Address::Client,
         }
     }
 
@@ -111,6 +119,17 @@ impl Router {
         }
         self.backlog.push_back(item);
     }
+}
+
+/// In `_meta` of what belongs to a subscription, the id of the request that asked for it.
+pub(super) const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+fn subscription(message: &Message) -> Option<Id> {
+    let params: HashMap<String, Box<serde_json::value::RawValue>> =
+        serde_json::from_str(message.member("params")?).ok()?;
+    let meta: HashMap<String, Box<serde_json::value::RawValue>> =
+        serde_json::from_str(params.get("_meta")?.get()).ok()?;
+    Some(Id::from_token(meta.get(SUBSCRIPTION)?.get()))
 }
 
 /// `progressToken` of a request's `params._meta`, or of a progress notification's `params` (`holder` empty).
