@@ -135,8 +135,11 @@ const [uri] = calls.resources[client.getServerVersion().name];
 if (offered.resources?.subscribe && era === "legacy") await outcome("resources/subscribe", () => client.subscribeResource({ uri }));
 let listening;
 if (era === "modern") {
-  listening = await client.listen({ toolsListChanged: true, resourceSubscriptions: [uri] });
-  write("listening", { honored: listening.honoredFilter });
+  // A server need not have anything to listen to.
+  await outcome("subscriptions/listen", async () => {
+    listening = await client.listen({ toolsListChanged: true, resourceSubscriptions: [uri] });
+    return { honored: listening.honoredFilter };
+  });
 }
 for (const name of calls.subscribed.filter((name) => tools.some((tool) => tool.name === name))) {
   const before = [...aside.values()].flat().length;

@@ -35,6 +35,16 @@ const there = (file) => join(DIR, "npm", file);
 /** What the clients of the SDKs hand to the servers that they launch; all other processes get the same. */
 const ENV = Object.fromEntries(["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"].map((name) => [name, process.env[name]]).filter(([, value]) => value));
 
+/** The test binary, as cargo names it. */
+const RMCP = testBinary();
+function testBinary() {
+  const built = spawnSync("cargo", ["test", "--no-run", "--test", "it", "--message-format=json"], { cwd: ROOT, encoding: "utf8", maxBuffer: 1 << 28 });
+  const lines = built.stdout.split("\n").filter((line) => line.includes('"executable":"'));
+  const binary = lines.map((line) => JSON.parse(line)).find(({ target }) => target.kind.includes("test") && target.name === "it");
+  if (!binary) throw new Error(`the tests do not build:\n${built.stderr}`);
+  return binary.executable;
+}
+
 const CLIENTS = {
   "TypeScript v1": [NODE, there("client.mjs"), "v1"],
   "TypeScript v2, legacy": [NODE, there("client.mjs"), "v2-legacy"],
@@ -57,6 +67,16 @@ const SERVERS = {
     stdio: [PYTHON, there("server.py"), "stdio"],
     http: (port) => ({ command: [PYTHON, there("server.py"), "http", port], path: "/mcp" }),
     sse: (port) => ({ command: [PYTHON, there("server.py"), "sse", port], path: "/sse" }),
+  },
+  // The Rust SDK lives in the test binary: it plays a role that a variable names (tests/it/support/child.rs).
+  rmcp: {
+    // Through `cat`, as it opens its descriptor 3 anew: Node launches servers with sockets, which cannot be.
+    stdio: ["sh", "-c", 'export TAPLINE_TEST_ROLE=rmcp; { exec 3>&1 >/dev/null; exec "$0" --exact support::child::a_child_plays_its_role --nocapture; } | cat', RMCP],
+    http: (port) => ({
+      command: [RMCP, "--exact", "support::child::a_child_plays_its_role", "--nocapture"],
+      env: { TAPLINE_TEST_ROLE: "rmcp-http", TAPLINE_TEST_PORT: String(port) },
+      path: "/mcp",
+    }),
   },
   "tapline's demo": { stdio: [TAPLINE, "__demo-server"] },
 };

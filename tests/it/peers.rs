@@ -153,6 +153,18 @@ async fn serve_http(sessions: bool, json: bool) -> String {
     format!("http://{address}/mcp")
 }
 
+/// Serves the tools at `/mcp` on this port for as long as the process lives.
+pub(crate) fn serve_http_on(port: u16) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let config = StreamableHttpServerConfig::default().with_sse_keep_alive(None);
+        let service: StreamableHttpService<Tools, LocalSessionManager> =
+            StreamableHttpService::new(|| Ok(Tools), Arc::default(), config);
+        axum::serve(listener, axum::Router::new().nest_service("/mcp", service)).await.unwrap();
+    });
+}
+
 /// Serves the tools over stdin and this file until stdin ends.
 pub(crate) fn serve_stdio(out: File) {
     let runtime = tokio::runtime::Runtime::new().unwrap();

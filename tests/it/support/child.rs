@@ -9,6 +9,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 const ROLE: &str = "TAPLINE_TEST_ROLE";
+/// Of the role `rmcp-http`, which the interoperability check starts.
+const PORT: &str = "TAPLINE_TEST_PORT";
 const SCRIPT: &str = r#"export TAPLINE_TEST_ROLE="$1"; exec 3>&1 >/dev/null; exec "$0" --exact support::child::a_child_plays_its_role --nocapture"#;
 
 /// The words of a command that plays a role: `mirror` or `rmcp`.
@@ -23,6 +25,10 @@ fn a_child_plays_its_role() {
     match std::env::var(ROLE).as_deref() {
         Ok("mirror") => mirror(),
         Ok("rmcp") => crate::peers::serve_stdio(File::options().write(true).open("/dev/fd/3").unwrap()),
+        Ok("rmcp-http") => {
+            let port = std::env::var(PORT).unwrap().parse().unwrap();
+            crate::peers::serve_http_on(port);
+        }
         Ok(role) => panic!("no such role: {role}"),
         Err(_) => speaks_by_itself(),
     }
