@@ -47,7 +47,7 @@ pub enum Command {
         after_help = "\
 Examples:
   tapline run -- python my_server.py
-  tapline run --listen 127.0.0.1:8000 --upstream https://example.com/mcp --header 'authorization: Bearer …'
+  tapline run --listen 127.0.0.1:8000 --upstream https://example.com/mcp --header 'authorization: Bearer TOKEN'
   tapline run --headless --log-format json --no-record -- my-server 2> messages.jsonl
 
 Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp."
@@ -67,7 +67,7 @@ Quitting leaves them running. What this screen holds goes on as soon as nobody w
     #[command(after_help = "\
 Examples:
   tapline stdio -- npx -y @modelcontextprotocol/server-everything
-  tapline stdio --upstream https://example.com/mcp --header 'authorization: Bearer …'
+  tapline stdio --upstream https://example.com/mcp --header 'authorization: Bearer TOKEN'
 
 Put this command in the client's configuration in place of the server's own. stdin and stdout belong to the protocol and stderr to
 the server. The exit status is the server's.")]
@@ -156,7 +156,7 @@ pub struct RunArgs {
     /// Show all other taplines of this user as well
     #[arg(long, conflicts_with = "headless")]
     pub all: bool,
-    /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
+    /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Host name to accept beside the loopback names; repeatable
@@ -184,7 +184,7 @@ pub struct StdioArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
-    /// Header to send to the upstream, such as `authorization: Bearer …`; repeatable, never recorded
+    /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }

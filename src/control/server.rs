@@ -225,7 +225,7 @@ async fn with_token(State(door): State<Arc<Door>>, request: Request, next: Next)
     match bearer(request.headers()) {
         Some(token) if door.token.is(token) => Ok(next.run(request).await),
         Some(_) => Err(unauthorized("wrong token: it is not that of the tapline that listens here now")),
-        None => Err(unauthorized("no token: send `authorization: Bearer …` with the one from the registry")),
+        None => Err(unauthorized("no token: send `authorization: Bearer TOKEN` with the one from the registry")),
     }
 }
 

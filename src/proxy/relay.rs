@@ -69,7 +69,7 @@ impl Door {
         {
             let text = format!(
                 "{} asks for a token, and names itself, not tapline, as what the token is for: a client that checks \
-                 this will not get one. Get a token without tapline and give it with `--header 'authorization: Bearer …'`",
+                 this will not get one. Get a token without tapline and give it with `--header 'authorization: Bearer TOKEN'`",
                 site.label()
             );
             self.table.proxy().log(LogLine::new(Level::Warn, "proxy", text));

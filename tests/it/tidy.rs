@@ -107,3 +107,33 @@ fn files_can_be_read_in_one_sitting() {
         assert!(is_tests || text.starts_with("//!"), "{} does not say what it is for", path.display());
     }
 }
+
+/// The words of a line of shell as simple as the README's.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            '#' if !quoted && words.last().is_some_and(String::is_empty) => break,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn the_commands_of_the_readme_are_commands() {
+    use clap::Parser as _;
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let commands: Vec<_> = readme.lines().filter_map(|line| line.trim().strip_prefix("$ tapline")).collect();
+    assert!(commands.len() > 15, "{commands:?}");
+    for command in commands {
+        let command = command.split(" 2>").next().unwrap();
+        let words = [vec!["tapline".to_owned()], words(command)].concat();
+        let parsed = tapline::cli::Cli::try_parse_from(&words);
+        assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+    }
+}
