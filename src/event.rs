@@ -136,7 +136,19 @@ pub enum SessionState {
     New,
     Initializing,
     Active,
-    Closed { reason: String },
+    /// Its messages wait until the operator lets it go on.
+    Paused,
+    /// Its server is gone; another is being started in its place.
+    Failed {
+        why: String,
+    },
+    /// No new message is taken; what is on its way ends.
+    Closing {
+        reason: String,
+    },
+    Closed {
+        reason: String,
+    },
 }
 
 /// Who drives a session.
@@ -306,11 +318,31 @@ pub struct LogLine {
     /// The message it is about.
     pub seq: Option<Seq>,
     pub text: String,
+    /// Set where the tape of the session is to say it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landmark: Option<Landmark>,
+}
+
+/// What happened beside the messages of a session, and belongs on its tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Landmark {
+    /// The session goes on with another server process, or under another tapline.
+    Seam,
+    /// A message was sent again, because it had not arrived.
+    Attempt,
 }
 
 impl LogLine {
     pub fn new(level: Level, source: &str, text: impl Into<String>) -> Self {
-        Self { at: Timestamp::now(), level, source: source.to_owned(), session: None, seq: None, text: text.into() }
+        let (at, source) = (Timestamp::now(), source.to_owned());
+        Self { at, level, source, session: None, seq: None, text: text.into(), landmark: None }
+    }
+
+    /// For the tape of the session as well.
+    pub fn as_landmark(mut self, landmark: Landmark) -> Self {
+        self.landmark = Some(landmark);
+        self
     }
 
     pub fn of(mut self, session: SessionId) -> Self {

@@ -192,6 +192,11 @@ impl Writer {
                     session.tape = recorder.path(session.id).map(Into::into);
                 }
             }
+            Event::Log(LogLine { landmark: Some(what), session: Some(session), seq, text, .. }) => {
+                if let Some(recorder) = &mut self.recorder {
+                    drop(recorder.landmark(*session, *what, *seq, text));
+                }
+            }
             // First the tape, then the word: who hears it may open the tape at once.
             Event::SessionClosed { session, reason } => self.close_tape(*session, reason),
             _ => {}

@@ -18,7 +18,7 @@ use super::pipe::PipeLink;
 use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Transport, Via};
-use crate::event::{Event, Level, LogLine, SessionState};
+use crate::event::{Event, Level, LogLine};
 use crate::headers::{self, Latest, ParamHeaders};
 use crate::message::{Id, Kind, Message};
 use crate::sse;
@@ -230,10 +230,7 @@ impl Connection {
 /// A session that is known no more is over when its last exchange is: only then is its tape complete.
 impl Drop for Connection {
     fn drop(&mut self) {
-        let reason = match self.session.info().state {
-            SessionState::Closed { reason } => reason,
-            _ => "tapline ended".to_owned(),
-        };
+        let reason = self.session.finish("tapline ended");
         self.proxy.journal().publish(Event::SessionClosed { session: self.session.id(), reason });
     }
 }

@@ -1,5 +1,7 @@
 //! A live session: what is known of it, and which reply answers which request.
 
+mod state;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +11,7 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use self::state::State;
 use super::Stop;
 use super::operations::Operations;
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
@@ -24,12 +27,19 @@ pub struct LiveSession {
     id: SessionId,
     via: Via,
     start: Instant,
-    info: Mutex<Session>,
+    life: Mutex<Life>,
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
     open: Mutex<HashMap<(Direction, Id), Open>>,
     operations: Mutex<Operations>,
     closed: CancellationToken,
+}
+
+/// What is known of a session, and where in its life it is.
+struct Life {
+    state: State,
+    /// Its state is that of `state`.
+    info: Session,
 }
 
 /// A request that waits for its reply.
@@ -67,7 +77,7 @@ impl LiveSession {
             id,
             via,
             start: Instant::now(),
-            info: Mutex::new(info),
+            life: Mutex::new(Life { state: State::default(), info }),
             settled: AtomicBool::new(false),
             open: Mutex::default(),
             operations: Mutex::default(),
@@ -85,7 +95,7 @@ impl LiveSession {
     }
 
     pub fn info(&self) -> Session {
-        self.info.lock().clone()
+        self.life.lock().info.clone()
     }
 
     /// Microseconds since the session began.
@@ -133,49 +143,119 @@ impl LiveSession {
         if self.settled.load(Ordering::Relaxed) {
             return None;
         }
-        let mut info = self.info.lock();
-        if matches!(info.state, SessionState::Closed { .. }) {
+        let mut life = self.life.lock();
+        if life.state.is_over() {
             return None;
         }
-        let before = info.clone();
-        match (envelope.direction, envelope.kind(), envelope.method()) {
-            (Direction::ToServer, Kind::Request, Some("initialize")) => {
-                info.state = SessionState::Initializing;
-                let params = Params::of(envelope);
-                info.client = params.client_info.or(info.client.take());
-                info.protocol = params.protocol_version.or(info.protocol.take());
+        let before = life.info.clone();
+        let Life { state, info } = &mut *life;
+        *state = match (std::mem::take(state), envelope.direction, envelope.kind(), envelope.method()) {
+            (State::New(new), Direction::ToServer, Kind::Request, Some("initialize")) => {
+                info.learn(Params::of(envelope));
+                State::Initializing(new.initialize())
             }
-            (Direction::ToClient, Kind::Result, Some("initialize")) => {
-                info.state = SessionState::Active;
+            (State::Active(active), Direction::ToServer, Kind::Request, Some("initialize")) => {
+                info.learn(Params::of(envelope));
+                State::Initializing(active.initialize())
+            }
+            (State::Initializing(initializing), Direction::ToClient, Kind::Result, Some("initialize")) => {
                 let result = Handshake::of(envelope);
                 info.server = result.server_info.or(info.server.take());
                 info.protocol = result.protocol_version.or(info.protocol.take());
                 self.settled.store(true, Ordering::Relaxed);
+                State::Active(initializing.answered())
             }
-            (Direction::ToServer, Kind::Request, _) if info.state != SessionState::Initializing => {
-                info.state = SessionState::Active;
-                let meta = Params::of(envelope).meta;
-                info.client = meta.client_info.or(info.client.take());
-                info.protocol = meta.protocol_version.or(info.protocol.take());
+            (State::New(new), Direction::ToServer, Kind::Request, _) => {
+                info.learn_meta(Params::of(envelope).meta);
+                State::Active(new.speak())
             }
-            (Direction::ToClient, Kind::Result, _) if info.state == SessionState::Active => {
+            (State::Active(active), Direction::ToServer, Kind::Request, _) => {
+                info.learn_meta(Params::of(envelope).meta);
+                State::Active(active)
+            }
+            (State::Active(active), Direction::ToClient, Kind::Result, _) => {
                 info.server = Handshake::of(envelope).meta.server_info.or(info.server.take());
                 // Whoever has not said its name by its first answer seldom will: stop looking.
                 self.settled.store(true, Ordering::Relaxed);
+                State::Active(active)
             }
-            _ => {}
-        }
+            (state, ..) => state,
+        };
+        info.state = state.described();
         (*info != before).then(|| info.clone())
     }
 
-    pub(super) fn set_closed(&self, reason: &str) {
-        {
-            let mut info = self.info.lock();
-            info.state = SessionState::Closed { reason: reason.to_owned() };
-            // What is still let go by its end says nothing new of the session.
-            self.settled.store(true, Ordering::Relaxed);
-        }
+    /// Its messages wait from now on. Nothing where it cannot be paused now.
+    pub(super) fn pause(&self) -> Option<Session> {
+        self.change(|state| match state {
+            State::Active(active) => State::Paused(active.pause()),
+            state => state,
+        })
+    }
+
+    /// Its messages flow again. Nothing where it was not paused.
+    pub(super) fn resume(&self) -> Option<Session> {
+        self.change(|state| match state {
+            State::Paused(paused) => State::Active(paused.resume()),
+            state => state,
+        })
+    }
+
+    /// Its server is gone, and another is to take its place. Nothing where the client has not met the server yet, or the session
+    /// ends.
+    pub(super) fn fail(&self, why: &str) -> Option<Session> {
+        self.change(|state| match state {
+            State::Active(active) => State::Failed(active.fail(why.to_owned())),
+            State::Paused(paused) => State::Failed(paused.fail(why.to_owned())),
+            state => state,
+        })
+    }
+
+    /// The other server is there.
+    pub(super) fn recover(&self) -> Option<Session> {
+        self.change(|state| match state {
+            State::Failed(failed) => failed.recover(),
+            state => state,
+        })
+    }
+
+    /// The beginning of its end: what listens ends, and nothing new is learnt of it.
+    pub(super) fn end(&self, reason: &str) -> Option<Session> {
+        let ending = self.change(|state| state.end(reason));
+        self.settled.store(true, Ordering::Relaxed);
         self.closed.cancel();
+        ending
+    }
+
+    /// All is said. Gives the reason of its end: `reason` where it had none before.
+    pub(super) fn finish(&self, reason: &str) -> String {
+        self.change(|state| state.finish(reason));
+        match &self.life.lock().info.state {
+            SessionState::Closed { reason } => reason.clone(),
+            _ => reason.to_owned(),
+        }
+    }
+
+    /// The session, where it is another state now.
+    fn change(&self, transition: impl FnOnce(State) -> State) -> Option<Session> {
+        let mut life = self.life.lock();
+        life.state = transition(std::mem::take(&mut life.state));
+        let state = life.state.described();
+        let changed = life.info.state != state;
+        life.info.state = state;
+        changed.then(|| life.info.clone())
+    }
+}
+
+impl Session {
+    fn learn(&mut self, params: Params) {
+        self.client = params.client_info.or(self.client.take());
+        self.protocol = params.protocol_version.or(self.protocol.take());
+    }
+
+    fn learn_meta(&mut self, meta: Meta) {
+        self.client = meta.client_info.or(self.client.take());
+        self.protocol = meta.protocol_version.or(self.protocol.take());
     }
 }
 

@@ -292,7 +292,9 @@ impl Table {
             state.keys.retain(|_, connection| connection.session.id() != id);
             state.live.remove(&id)?
         };
-        connection.session.set_closed(reason);
+        if let Some(ending) = connection.session.end(reason) {
+            self.proxy.journal().publish(Event::SessionChanged(ending));
+        }
         Some(connection)
     }
 }

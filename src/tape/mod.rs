@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::{REDACTED, SessionId, Via};
+use crate::envelope::{REDACTED, Seq, SessionId, Via};
 use crate::event::{Event, Level, LogLine, Origin, Peer, Session, Timestamp};
 
 pub use read::{Tape, catalogue};
@@ -103,6 +103,18 @@ pub enum Mark {
     Log {
         at: u64,
         source: String,
+        text: String,
+    },
+    /// The session goes on with another server process, or under another tapline: what it said before is not known there.
+    Seam {
+        at: u64,
+        text: String,
+    },
+    /// A message was sent again, because it had not arrived.
+    Attempt {
+        at: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seq: Option<Seq>,
         text: String,
     },
     /// The session ended in good order; without it, tapline was killed or still records.

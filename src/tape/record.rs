@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use self::disk::{Disk, RealDisk};
 use self::recording::Recording;
 use super::{Mark, TapeError, file_name};
-use crate::envelope::{Envelope, HeaderTexts, SessionId};
-use crate::event::Session;
+use crate::envelope::{Envelope, HeaderTexts, Seq, SessionId};
+use crate::event::{Landmark, Session};
 
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
 const OPEN_FILES: usize = 128;
@@ -130,6 +130,26 @@ impl Recorder {
     pub fn gap(&mut self, session: SessionId, messages: u64) -> Result<(), TapeError> {
         let tape = self.touch(session)?;
         tape.mark(&Mark::Gap { at: tape.now(), messages });
+        Ok(())
+    }
+
+    /// Marks something that happened beside the messages.
+    ///
+    /// # Errors
+    /// [`TapeError::NotOpen`].
+    pub fn landmark(
+        &mut self,
+        session: SessionId,
+        what: Landmark,
+        seq: Option<Seq>,
+        text: &str,
+    ) -> Result<(), TapeError> {
+        let tape = self.touch(session)?;
+        let (at, text) = (tape.now(), text.to_owned());
+        tape.mark(&match what {
+            Landmark::Seam => Mark::Seam { at, text },
+            Landmark::Attempt => Mark::Attempt { at, seq, text },
+        });
         Ok(())
     }
 

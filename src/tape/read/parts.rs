@@ -39,7 +39,7 @@ impl Part {
                 Entry::Mark(Mark::Gap { at, messages }) => part.gaps.push(Gap { at, messages }),
                 Entry::Mark(Mark::Peer(peer)) => part.peers.push(peer),
                 Entry::Mark(Mark::End { reason, .. }) => part.end = Some(reason),
-                Entry::Mark(Mark::Log { .. } | Mark::Unknown) => {}
+                Entry::Mark(Mark::Log { .. } | Mark::Seam { .. } | Mark::Attempt { .. } | Mark::Unknown) => {}
                 Entry::Problem(problem) => part.problems.push(problem),
                 Entry::Torn => part.torn = true,
             }

@@ -164,6 +164,7 @@ fn tapes_with_a_replay() {
 fn events() {
     check("events", |rig| {
         let line = |level, source: &str, text: &str| LogLine {
+            landmark: None,
             at: START.plus_micros(12_911_000),
             ..LogLine::new(level, source, text)
         };
