@@ -7,10 +7,13 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has nothing else to do")]
 
+mod chain;
 mod client;
+mod idle;
 mod measure;
 mod peers;
 mod process;
+mod stdio;
 mod table;
 
 use measure::{Sizes, Stage};
@@ -38,5 +41,10 @@ fn bench(sizes: &Sizes) {
         }
         rows.extend(stage.burst(sizes));
     }
+    rows.extend(stdio::ping_pong(sizes));
+    rows.push(chain::rules(sizes.rounds));
+    let sessions = idle::most(sizes.sessions);
+    rows.extend(idle::without_streams(sessions));
+    rows.extend(idle::with_streams(sessions));
     table::print(&rows);
 }
