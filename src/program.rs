@@ -164,8 +164,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
     let launched = Launched::begin(core.table())?;
     let connection = launched.connection().clone();
-    let ends = Ends { input: tokio::io::stdin(), output: tokio::io::stdout(), errors: tokio::io::stderr() };
-    let mut serving = Box::pin(launched.serve(ends));
+    let mut serving = Box::pin(launched.serve(Ends::standard()));
     let mut signalled = None;
     loop {
         tokio::select! {
