@@ -92,7 +92,12 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     // reqwest takes the process's provider, and panics without one. Already installed is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let mut builder = match command {
+        // One client and one server: a line that changes threads on its way costs more than all the rest that happens to it.
+        Command::Stdio(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build().context("no runtime")?;
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args).await,
