@@ -22,6 +22,7 @@ use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
 use crate::event::OnQuit;
 use crate::proxy::exchange::Link;
+use crate::proxy::mounts::Placed;
 use crate::proxy::stdio::{Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
@@ -122,7 +123,7 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     let control = control_settings(args.control, &target.label(), has_screen(&args.watch));
     let settings = Settings {
         listen: Some(args.listen),
-        target,
+        upstreams: vec![Placed::alone(target)],
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
@@ -165,9 +166,10 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     };
     let mut signals = Signals::new()?;
     let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let mount = core.mounts().default().expect("the one upstream is the default");
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
-    let launched = Launched::begin(core.table())?;
+    let launched = Launched::begin(mount.table())?;
     let connection = launched.connection().clone();
     let mut serving = Box::pin(launched.serve(Ends::standard()));
     let mut signalled = None;
@@ -294,12 +296,12 @@ async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> R
 }
 
 fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     print_journal(core.journal(), format)
 }
 
 async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
     screen.ended().await;
@@ -310,8 +312,8 @@ async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> 
 /// As [`watch_screen`], with all other taplines of this user on the same screen.
 async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
     let on_quit = args.on_quit.map(OnQuit::from);
-    let upstream = core.table().target().label();
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    let upstream = core.mounts().label();
+    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     let name = core.control().map_or_else(|| short_name(&upstream), |entry| entry.name.clone());
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = Own { journal: core.journal().clone(), commands: core.commands(), about };
