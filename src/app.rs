@@ -14,7 +14,7 @@ use crate::control::registry::Entry;
 use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, Via};
 use crate::event::{
-    BlockError, Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, Then, Ticket,
+    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, Then, Ticket,
 };
 use crate::filter::FilterError;
 use crate::intercept::Chain;
@@ -261,11 +261,7 @@ fn of_tape<'a>(mounts: &'a Mounts, header: &tape::Header) -> Option<&'a Mount> {
 fn release(on_quit: OnQuit) -> Decision {
     match on_quit {
         OnQuit::Forward => Decision::Forward,
-        OnQuit::Fail => Decision::Block(BlockError::JsonRpc {
-            code: respond::ENDED,
-            message: "tapline ended while this message was held".to_owned(),
-            data: None,
-        }),
+        OnQuit::Fail => Decision::Block(respond::ended_while_held()),
     }
 }
 

@@ -354,7 +354,7 @@ impl Passing {
     fn finish(&self, passage: Passage, framing: Framing) -> Option<Item> {
         match passage {
             Passage::Send { .. } if self.facts.withheld => None,
-            Passage::Send { message, edited } => {
+            Passage::Send { message, edited, .. } => {
                 self.connection.learn(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
                 Some(Item::Message(Incoming { message, framing }))

@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
@@ -27,16 +27,15 @@ use super::exchange::Connection;
 use super::guard::Guard;
 use super::mounts::{Entry, Mounts};
 use super::relay::wants_websocket;
-use super::respond::Refusal;
+use super::respond::{Answer, Refusal};
 use super::sse::{MESSAGES, STREAM, Seat, Seats};
 use super::table::{Table, Target};
 use crate::envelope::{Direction, Transport, Via};
-use crate::event::{Level, LogLine};
 use crate::headers;
 use crate::message::{Id, Kind, Message};
 use crate::upstream::http::is_event_stream;
 use crate::upstream::site::{Place, Site};
-use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
+use crate::upstream::{Outgoing, Reply, ReplyBody};
 
 /// The path of the MCP endpoint.
 pub const ENDPOINT: &str = "/mcp";
@@ -177,9 +176,9 @@ impl Door {
         let mut reply = tokio::select! {
             reply = connection.exchange(outgoing) => match reply {
                 Ok(reply) => reply,
-                Err(error) => return Ok(self.upstream_failed(&connection, error, asked.as_ref())),
+                Err(error) => return Ok(self.failed(&connection, &error.into(), asked.as_ref())),
             },
-            () = until.cancelled() => return Err(Refusal::Ended),
+            () = until.cancelled() => return Ok(self.failed(&connection, &Refusal::Ended, asked.as_ref())),
         };
         if let Some(client_headers) = client_headers.filter(|_| reply.status.is_success()) {
             let minted = table.bind(&connection, &client_headers, &reply.headers, client);
@@ -205,29 +204,19 @@ impl Door {
     }
 
     /// An upstream that does not answer is part of the session: the error that its client gets is recorded and shown.
-    pub(super) fn upstream_failed(
-        &self,
-        connection: &Connection,
-        error: UpstreamError,
-        asked: Option<&Id>,
-    ) -> Response<Body> {
-        connection.log(Level::Error, error.to_string());
-        let refusal = Refusal::Upstream(error);
-        let status = refusal.status();
-        let transport = Transport { status: Some(status.as_u16()), ..Transport::new(Via::Http) };
-        let proxy = self.mounts.proxy();
-        let message = proxy.answer(&connection.session, Direction::ToClient, transport, refusal.message(asked));
-        json(status, &message)
+    pub(super) fn failed(&self, connection: &Connection, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
+        let (proxy, session) = (self.mounts.proxy(), &connection.session);
+        let answer = refusal.answer(asked);
+        proxy.note(&answer, Some(session.id()));
+        let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
+        let message = proxy.answer(session, Direction::ToClient, transport, answer.message.clone());
+        refused(Answer { message, ..answer })
     }
 
     fn refuse(&self, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
-        let level = if matches!(refusal, Refusal::Upstream(_)) { Level::Error } else { Level::Warn };
-        self.mounts.proxy().log(LogLine::new(level, "proxy", format!("refused a request: {refusal}")));
-        let mut response = json(refusal.status(), &refusal.message(asked));
-        if let Refusal::BadMethod(allowed) = refusal {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-        }
-        response
+        let answer = refusal.answer(asked);
+        self.mounts.proxy().note(&answer, None);
+        refused(answer)
     }
 }
 
@@ -253,10 +242,9 @@ fn served<'a>(
     }
 }
 
-fn json(status: StatusCode, message: &Message) -> Response<Body> {
-    let mut response = Response::new(Body::from(message.raw().clone()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+fn refused(answer: Answer) -> Response<Body> {
+    let mut response = Response::new(Body::from(answer.message.raw().clone()));
+    (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
     response
 }
 

@@ -25,12 +25,13 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, Transport};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport};
 use crate::event::{BlockError, Decision, Event, Held, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::message::{Kind, Message};
+use respond::Answer;
 use session::{LiveSession, Place};
 
 /// What all sessions share.
@@ -135,6 +136,13 @@ impl Proxy {
 
     pub fn log(&self, line: LogLine) {
         self.journal.publish(Event::Log(line));
+    }
+
+    /// Says that an error of ours is on its way to a client; of a session where it belongs to one. Every such error comes by here.
+    pub fn note(&self, answer: &Answer, session: Option<SessionId>) {
+        let mut line = LogLine::new(answer.level, "proxy", answer.line.as_str());
+        line.session = session;
+        self.log(line);
     }
 
     fn envelope(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Envelope {

@@ -137,7 +137,7 @@ impl Door {
         let mut reply = match &connection.link {
             Link::Pipe(link) => match link.answered().await {
                 Some(Ok(answer)) => answer.into_reply(),
-                Some(Err(error)) => return Ok(self.upstream_failed(&connection, error, None)),
+                Some(Err(error)) => return Ok(self.failed(&connection, &error.into(), None)),
                 None => our_stream(),
             },
             Link::Exchanges(_) => our_stream(),
@@ -245,7 +245,7 @@ impl Door {
                 response(reply, self.mounts.proxy().stop().force.clone(), None)
             }
             Ok(None) => taken(),
-            Err(error) => self.upstream_failed(connection, error, asked),
+            Err(error) => self.failed(connection, &error.into(), asked),
         }
     }
 }

@@ -85,6 +85,9 @@ pub enum UpstreamError {
     #[error("`{command}` ended with {status}{}", last_words(.stderr))]
     Exited { command: String, status: String, stderr: Vec<String> },
     /// The connection broke in the middle of an answer.
+    /// The connection broke before the answer began. What was sent may have arrived.
+    #[error("{upstream} broke off before it answered: {why}")]
+    NoAnswer { upstream: String, why: String },
     #[error("{upstream} broke off: {why}")]
     BrokenOff { upstream: String, why: String },
     /// The event stream that is the session was not given.
@@ -96,6 +99,13 @@ pub enum UpstreamError {
 }
 
 fn last_words(stderr: &[String]) -> String {
+impl UpstreamError {
+    /// Whether a connection broke, which is no way for a server to end anything.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::NoAnswer { .. } | Self::BrokenOff { .. })
+    }
+}
+
     if stderr.is_empty() { String::new() } else { format!("; it last wrote: {}", stderr.join(" | ")) }
 }
 
