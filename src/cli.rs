@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::event::{OnQuit, Speed};
 use crate::tape::compare::Pattern;
+use crate::text;
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///
@@ -19,7 +21,7 @@ use crate::tape::compare::Pattern;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// File to write tapline's own log to
+    /// File to write tapline's own log to; the lines of each of the last seven days are kept beside it, as `FILE.2026-11-24`
     #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
     pub log_file: Option<PathBuf>,
     /// What to log there, such as `debug` or `tapline::upstream=trace`
@@ -168,6 +170,12 @@ pub struct RunArgs {
     /// Largest request body in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     pub max_body: usize,
+    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
+    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
+    pub retries: Option<u32>,
+    /// How long calls may take to end when tapline does, such as `30s`; a second signal ends them at once [default: 5s]
+    #[arg(long, value_name = "TIME", env = "TAPLINE_GRACE", value_parser = text::duration)]
+    pub grace: Option<Duration>,
     /// While an event of an open stream is held, send a comment every so many seconds, to keep the client from giving up
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub keep_alive: Option<u64>,
@@ -180,6 +188,9 @@ pub struct StdioArgs {
     /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
     #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
     pub transport: TransportArg,
+    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
+    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
+    pub retries: Option<u32>,
     #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]

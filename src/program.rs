@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Core, Settings};
+use crate::app::{Core, GRACE, Settings};
 use crate::attach;
 use crate::cli::{
     Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
@@ -20,7 +20,7 @@ use crate::control::merge::About;
 use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
-use crate::event::OnQuit;
+use crate::event::{Event, OnQuit};
 use crate::proxy::exchange::Link;
 use crate::proxy::mounts::Placed;
 use crate::proxy::stdio::{Blocking, Ends, Launched};
@@ -29,13 +29,11 @@ use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
+use crate::upstream::retry::{self, Retry};
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::stdio::CommandLine;
-use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings};
+use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings, until_down};
 use crate::{demo, logging, tape, ui, wrap};
-
-/// How long what a screen said last may take to the core.
-const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
 const DEMO_PACE: Duration = Duration::from_millis(700);
@@ -46,7 +44,7 @@ const USAGE: u8 = 2;
 
 /// Runs a subcommand to its end.
 pub fn run(cli: Cli) -> ExitCode {
-    let _log = match cli.log_file.as_deref().map(|file| logging::to_file(file, &cli.log)).transpose() {
+    let _log = match logging::start(cli.log_file.as_deref(), &cli.log) {
         Ok(guard) => guard,
         Err(error) => {
             say(&format!("tapline: {error:#}"));
@@ -131,10 +129,18 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
         allow_origins: args.allow_origins,
         max_body: args.max_body.saturating_mul(1 << 20),
         keep_alive: args.keep_alive.map(Duration::from_secs),
+        grace: args.grace.unwrap_or(GRACE),
+        retry: retry(args.retries)?,
         control,
     };
-    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let core = start(settings).await?;
     if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }
+}
+
+fn retry(attempts: Option<u32>) -> Result<Retry, Failure> {
+    let usual = retry::Section::default();
+    let section = retry::Section { attempts: attempts.unwrap_or(usual.attempts), ..usual };
+    Retry::new(section).map_err(|why| Failure::usage(anyhow::anyhow!(why)))
 }
 
 fn control_settings(args: ControlArgs, upstream: &str, own_screen: bool) -> Option<control::Settings> {
@@ -162,10 +168,11 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
+        retry: retry(args.retries)?,
         ..Settings::new(target)
     };
     let mut signals = Signals::new()?;
-    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let core = start(settings).await?;
     let mount = core.mounts().default().expect("the one upstream is the default");
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
@@ -194,7 +201,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
     drop(connection);
-    core.shut_down(args.watch.on_quit.map(OnQuit::from)).await;
+    until_down(core, args.watch.on_quit.map(OnQuit::from), &mut signals).await;
     printer.map(std::thread::JoinHandle::join);
     Ok(ExitCode::from(status))
 }
@@ -247,7 +254,7 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
     settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
     // Without a screen nobody could let the held call go.
     settings.hold = args.watch.hold.clone().or_else(|| on_screen.then(|| demo::HOLD_FILTER.to_owned()));
-    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let core = start(settings).await?;
     let url = core.url().to_owned();
     let status = if on_screen {
         tokio::spawn({
@@ -291,9 +298,17 @@ async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> R
     let mut signals = Signals::new()?;
     let printer = print_lines(&core, args.log_format);
     let signal = signals.next().await;
-    core.shut_down(on_quit).await;
+    until_down(core, on_quit, &mut signals).await;
     drop(printer.join());
     Ok(ExitCode::from(signal.status()))
+}
+
+/// A core, on whose screens is shown what is logged and worth a look.
+async fn start(settings: Settings) -> Result<Core, Failure> {
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let journal = core.journal().clone();
+    logging::show(move |line| journal.publish(Event::Log(line)));
+    Ok(core)
 }
 
 fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
@@ -305,8 +320,12 @@ async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> 
     say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
-    screen.ended().await;
-    core.shut_down(on_quit).await;
+    tokio::select! {
+        () = core.quit() => {}
+        // Without a word: it failed.
+        () = screen.ended() => {}
+    }
+    screen.until_down(core, on_quit).await;
     screen.status()
 }
 
@@ -321,11 +340,13 @@ async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
     let hub = Hub::start(Watch::All(Registry::of_user()), Some(own));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
-    screen.ended().await;
-    // The screen's last word goes through the hub. It has none where it failed.
-    drop(tokio::time::timeout(LAST_WORD, core.quit()).await);
-    // The hub ends when it hears that the core has.
-    core.shut_down(on_quit).await;
+    tokio::select! {
+        () = core.quit() => {}
+        // Without a word: it failed.
+        () = screen.ended() => {}
+    }
+    // The hub ends when it hears that the core has, and the screen when the hub has.
+    screen.until_down(core, on_quit).await;
     hub.close().await;
     screen.status()
 }

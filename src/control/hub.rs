@@ -187,7 +187,7 @@ impl Run {
     }
 
     fn log(&self, level: Level, text: String) {
-        self.journal.publish(Event::Log(LogLine::new(level, "attach", text)));
+        self.journal.log(LogLine::new(level, "attach", text));
     }
 
     fn hear(&mut self, id: SourceId, news: News) -> Option<Ending> {
@@ -226,6 +226,13 @@ impl Run {
         let all = matches!(event, Event::ResyncDone);
         if stopping && self.only != Some(id) {
             self.log(Level::Info, format!("{} ended", self.name(id)));
+        }
+        if let Event::Ending(progress) = &event
+            && self.only != Some(id)
+        {
+            // Not the end of what is on this screen.
+            self.log(Level::Info, format!("{} ends: waiting for {}", self.name(id), progress.what()));
+            return None;
         }
         let events = self.merge.hear(id, event);
         self.publish(events);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use tracing::Instrument as _;
 
 use super::Passage;
 use super::bridge::Bridge;
@@ -52,7 +53,8 @@ pub(super) async fn carry_line(connection: &Connection, link: &PipeLink, passage
         Passage::Answer(answer) => return link.tell(line_of(answer)),
         Passage::Nothing => return,
     };
-    match link.hand(&message, line, None).await {
+    let span = connection.span(Some(&message));
+    match link.hand(&message, line, None).instrument(span).await {
         Ok(Some(reply)) if !reply.status.is_success() => {
             answer(connection, link, &message, respond::server_refused(link.label(), &reply, message.id()));
         }

@@ -24,6 +24,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport};
 use crate::event::{BlockError, Decision, Event, Held, LogLine, Timestamp};
@@ -31,6 +32,7 @@ use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::message::{Kind, Message};
+use crate::upstream::retry::Retry;
 use respond::Answer;
 use session::{LiveSession, Place};
 
@@ -41,6 +43,7 @@ pub struct Proxy {
     journal: Journal,
     last_seq: AtomicU64,
     stop: Stop,
+    retry: Retry,
 }
 
 /// How open exchanges learn that tapline ends.
@@ -50,6 +53,10 @@ pub struct Stop {
     pub listening: CancellationToken,
     /// Everything else ends, finished or not.
     pub force: CancellationToken,
+    /// What is waited for until then: clients' requests that have not got all of their answer yet.
+    pub calls: TaskTracker,
+    /// What takes leave of servers after that.
+    pub leaving: TaskTracker,
 }
 
 /// A message at the moment it comes in.
@@ -73,7 +80,7 @@ impl Arrival {
 #[derive(Debug)]
 pub enum Passage {
     /// Send it on. `edited`: it is not what came, so frames and headers must be made anew.
-    Send { message: Message, edited: bool },
+    Send { seq: Seq, message: Message, edited: bool },
     /// Send nothing on, and answer the sender with this.
     Answer(Message),
     /// Send nothing to anybody.
@@ -97,8 +104,8 @@ impl Pass {
 }
 
 impl Proxy {
-    pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, last_seq: AtomicU64::new(0), stop })
+    pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
+        Arc::new(Self { chain, gate, journal, last_seq: AtomicU64::new(0), stop, retry })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.
@@ -130,12 +137,17 @@ impl Proxy {
         &self.gate
     }
 
+    /// When what got no answer is sent again.
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
     pub fn stop(&self) -> &Stop {
         &self.stop
     }
 
     pub fn log(&self, line: LogLine) {
-        self.journal.publish(Event::Log(line));
+        self.journal.log(line);
     }
 
     /// Says that an error of ours is on its way to a client; of a session where it belongs to one. Every such error comes by here.
@@ -189,6 +201,7 @@ impl Proxy {
             Decision::Block(error) => self.block(session, envelope, &error, Author::Operator),
             Decision::Drop => {
                 envelope.outcome = Outcome::Dropped(Author::Operator);
+                envelope.message.id().inspect(|id| session.give_up(id));
                 self.publish(session, envelope);
                 Passage::Nothing
             }
@@ -196,8 +209,8 @@ impl Proxy {
     }
 
     fn release(&self, session: &Arc<LiveSession>, envelope: Envelope) -> Passage {
-        let edited = envelope.original.is_some();
-        Passage::Send { message: self.publish(session, envelope), edited }
+        let (seq, edited) = (envelope.seq, envelope.original.is_some());
+        Passage::Send { seq, message: self.publish(session, envelope), edited }
     }
 
     fn block(&self, session: &Arc<LiveSession>, mut envelope: Envelope, error: &BlockError, author: Author) -> Passage {

@@ -8,6 +8,7 @@
 pub mod guardian;
 pub mod http;
 pub mod pipe;
+pub mod retry;
 pub mod site;
 pub mod sse;
 pub mod stdio;
@@ -84,10 +85,10 @@ pub enum UpstreamError {
     /// The command ended; the last lines of its stderr say why.
     #[error("`{command}` ended with {status}{}", last_words(.stderr))]
     Exited { command: String, status: String, stderr: Vec<String> },
-    /// The connection broke in the middle of an answer.
     /// The connection broke before the answer began. What was sent may have arrived.
     #[error("{upstream} broke off before it answered: {why}")]
     NoAnswer { upstream: String, why: String },
+    /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]
     BrokenOff { upstream: String, why: String },
     /// The event stream that is the session was not given.
@@ -98,7 +99,6 @@ pub enum UpstreamError {
     StreamEnded { upstream: String },
 }
 
-fn last_words(stderr: &[String]) -> String {
 impl UpstreamError {
     /// Whether a connection broke, which is no way for a server to end anything.
     pub fn is_broken(&self) -> bool {
@@ -106,6 +106,7 @@ impl UpstreamError {
     }
 }
 
+fn last_words(stderr: &[String]) -> String {
     if stderr.is_empty() { String::new() } else { format!("; it last wrote: {}", stderr.join(" | ")) }
 }
 
