@@ -3,11 +3,13 @@
 pub mod app;
 mod attach;
 pub mod cli;
+pub mod clock;
 pub mod control;
 pub mod demo;
 pub mod envelope;
 pub mod event;
 pub mod filter;
+pub mod glob;
 pub mod headers;
 pub mod headless;
 pub mod intercept;

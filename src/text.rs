@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -134,6 +136,16 @@ pub fn micros(micros: u64) -> String {
     }
 }
 
+/// A length of time that a person wrote: `500ms`, `5s`, `1h 30m`.
+///
+/// # Errors
+/// Where it is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = |why: String| format!("`{text}` is no length of time, such as `5s`, `500ms` or `2m`: {why}");
+    let signed: SignedDuration = text.parse().map_err(|error: jiff::Error| wrong(error.to_string()))?;
+    Duration::try_from(signed).map_err(|_| wrong("it is negative".to_owned()))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "shown with three digits at most")]
 fn to_float(number: u64) -> f64 {
     number as f64
@@ -211,6 +223,16 @@ mod tests {
             (u64::MAX, "16E"),
         ] {
             assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn lengths_of_time() {
+        for (text, millis) in [("5s", 5000), ("500ms", 500), ("1h 30m", 5_400_000), ("2m30s", 150_000), ("0s", 0)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "5", "s", "-5s", "5 parsecs", "1mo", "99999999999999999999s"] {
+            assert!(duration(text).is_err_and(|error| error.contains("5s")), "{text}");
         }
     }
 

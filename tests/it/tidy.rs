@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 26] = [
+const IMPORTS: [(&str, &str); 28] = [
     ("message", ""),
     ("text", ""),
+    ("clock", ""),
+    ("glob", ""),
     ("envelope", "message"),
     ("event", "envelope message filter"),
     ("sse", "envelope"),
