@@ -2,6 +2,7 @@
 
 pub mod app;
 mod attach;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod control;
