@@ -15,6 +15,7 @@ pub mod headers;
 pub mod headless;
 pub mod intercept;
 pub mod journal;
+pub mod limits;
 pub mod logging;
 pub mod message;
 pub mod program;

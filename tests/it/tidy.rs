@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 29] = [
+const IMPORTS: [(&str, &str); 30] = [
     ("message", ""),
     ("text", ""),
     ("clock", ""),
     ("glob", ""),
     ("auth", "clock glob message text"),
+    ("limits", "clock glob message"),
     ("envelope", "message"),
     ("event", "envelope message filter"),
     ("sse", "envelope"),
