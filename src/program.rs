@@ -117,7 +117,6 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     let control = control_settings(args.control, &target.label(), has_screen(&args.watch));
     let settings = Settings {
         listen: Some(args.listen),
-        target,
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
@@ -126,6 +125,7 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
         max_body: args.max_body.saturating_mul(1 << 20),
         keep_alive: args.keep_alive.map(Duration::from_secs),
         control,
+        ..Settings::new(target)
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
     if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }

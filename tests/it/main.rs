@@ -4,6 +4,7 @@
 mod support;
 
 mod attach;
+mod auth;
 mod bad_input;
 mod bytes;
 mod carriers;
@@ -12,6 +13,7 @@ mod cli;
 mod demo;
 mod demo_live;
 mod hold;
+mod limits;
 mod modern;
 mod peers;
 mod relay;

@@ -21,7 +21,7 @@ const IMPORTS: [(&str, &str); 30] = [
     ("journal", "envelope event message tape"),
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse"),
-    ("proxy", "envelope event filter headers intercept journal message sse upstream"),
+    ("proxy", "auth envelope event filter headers intercept journal limits message sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape text"),
     ("attach", "cli control program ui watch"),
