@@ -7,6 +7,8 @@ use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::admission::Denial;
+use super::http::ENDPOINT;
+use super::sse::STREAM;
 use crate::limits::Excess;
 use crate::message::{Id, Kind, Message};
 use crate::upstream::{Reply, ReplyBody, UpstreamError};
@@ -29,8 +31,8 @@ pub const LIMITED: i64 = -31011;
 pub enum Refusal {
     #[error("{0}")]
     Forbidden(String),
-    #[error("no MCP endpoint at `{0}`; it is `/mcp`, or `/sse` for the older transport")]
-    NotFound(String),
+    #[error("no MCP endpoint at `{path}`; {}", places(.endpoints))]
+    NotFound { path: String, endpoints: Vec<String> },
     /// The status and the meaning are the protocol's: the client is to start anew (2025-03-26 on, session management).
     #[error("session not found: it has ended, or its server has; initialize again")]
     UnknownSession,
@@ -63,7 +65,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::UnknownSession | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
+            Self::NotFound { .. } | Self::UnknownSession | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
             Self::NoSession | Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -104,6 +106,19 @@ impl Refusal {
                 Message::error_reply(id, LIMITED, &format!("tapline: {self}"), Some(&data.to_string()))
             }
             _ => Message::error_reply(id, REFUSED, &format!("tapline: {self}"), None),
+        }
+    }
+}
+
+fn places(endpoints: &[String]) -> String {
+    match endpoints {
+        [endpoint] => {
+            let prefix = endpoint.strip_suffix(ENDPOINT).unwrap_or_default();
+            format!("it is `{endpoint}`, or `{prefix}{STREAM}` for the older transport")
+        }
+        endpoints => {
+            let each = endpoints.join("`, `");
+            format!("there are `{each}`, and `{STREAM}` in place of `{ENDPOINT}` for the older transport")
         }
     }
 }

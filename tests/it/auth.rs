@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tapline::app::{Core, Settings};
 use tapline::clock::Clock;
 use tapline::event::{Event, Level, OnQuit};
+use tapline::proxy::mounts::Placed;
 use tapline::proxy::table::Target;
 use tapline::upstream::http::HttpUpstream;
 
@@ -528,6 +529,32 @@ async fn a_session_is_its_owners_alone() {
         assert_eq!(client.response().await.status(), status, "{token}");
         assert!(server.is_idle());
     }
+}
+
+#[tokio::test]
+async fn each_of_several_upstreams_is_a_resource_of_its_own() {
+    let (one, mut two) = (Server::start().await, Server::start().await);
+    let placed = |name: &str, server: &Server| {
+        let target = Target::Server(std::sync::Arc::new(HttpUpstream::new(&server.url(), Vec::new()).unwrap()));
+        Placed { name: Some(name.to_owned()), is_default: false, target }
+    };
+    let base = guarded(settings(&one.url()), &known("ann", "one", ""));
+    let rig = Rig::start(Settings { upstreams: vec![placed("one", &one), placed("two", &two)], ..base }).await;
+    let mut client = rig.client().await;
+    let length = format!("content-type: application/json\r\ncontent-length: {}\r\n", PING.len());
+    client.request("POST /two/mcp", &length, PING.as_bytes()).await;
+    let response = client.response().await;
+    let metadata = format!("http://{}/.well-known/oauth-protected-resource/two/mcp", rig.address());
+    assert_eq!(response.status(), "401");
+    assert!(response.head.get("www-authenticate").unwrap().contains(&format!("\"{metadata}\"")), "{response:?}");
+    client.request("GET /.well-known/oauth-protected-resource/two/mcp", "", b"").await;
+    assert_eq!(client.response().await.json()["resource"], format!("http://{}/two/mcp", rig.address()));
+    client.headers = "authorization: Bearer one\r\n".to_owned();
+    client.request("POST /two/mcp", &length, PING.as_bytes()).await;
+    let exchange = two.next().await;
+    assert_eq!(exchange.head.get("authorization"), None);
+    exchange.json("{}").await;
+    assert_eq!(client.response().await.status(), "200");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod demo_live;
 mod hold;
 mod limits;
 mod modern;
+mod mounts;
 mod peers;
 mod relay;
 mod replay;
