@@ -22,7 +22,6 @@ use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
 use crate::event::OnQuit;
 use crate::proxy::exchange::Link;
-use crate::proxy::mounts::Placed;
 use crate::proxy::stdio::{Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};

@@ -1,8 +1,8 @@
 //! Signatures of tokens, checked by ring: `jsonwebtoken` has no cryptography of its own, and panics where none is given.
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result, new_error};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
     RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
@@ -11,8 +11,12 @@ use ring::signature::{
 use ring::{error::Unspecified, hmac};
 use signature::Verifier;
 
-static PROVIDER: CryptoProvider =
-    CryptoProvider { signer_factory: no_signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
+/// It signs nothing.
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+    verifier_factory: |algorithm, key| verifier(*algorithm, key),
+    key_utils: KeyUtils::new_unimplemented(),
+};
 
 /// To be called before the first token is looked at; any number of times.
 pub(super) fn install() {
@@ -20,14 +24,10 @@ pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
 
-fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    Err(new_error(ErrorKind::UnsupportedAlgorithm))
-}
-
 /// An RSA key must not do for the secret of an HMAC: whoever has the public key could sign then.
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    if scheme(*algorithm).is_some_and(|(family, _)| family == key.family()) {
-        Ok(Box::new(Signed { algorithm: *algorithm, key: key.clone() }))
+fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+    if scheme(algorithm).is_some_and(|(family, _)| family == key.family()) {
+        Ok(Box::new(Signed { algorithm, key: key.clone() }))
     } else {
         Err(new_error(ErrorKind::InvalidKeyFormat))
     }

@@ -46,9 +46,8 @@ impl Verifier {
     /// Where no client for the keys can be made.
     pub(super) fn new(jwt: &Jwt, clock: Clock) -> Result<Self, String> {
         crypto::install();
-        let mut validation = Validation::default();
-        validation.leeway = jwt.leeway.as_secs();
-        validation.validate_nbf = true;
+        let leeway = jwt.leeway.as_secs();
+        let mut validation = Validation { leeway, validate_nbf: true, ..Validation::default() };
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.set_issuer(&[&jwt.issuer]);
         validation.set_audience(&jwt.audience);

@@ -274,7 +274,7 @@ mod tests {
     fn fitting(jwk: &str, id: Option<&str>) -> Vec<Algorithm> {
         let set = Set::parse(format!(r#"{{"keys":[{jwk}]}}"#).as_bytes()).expect("it is a set");
         let families = [AlgorithmFamily::Hmac, AlgorithmFamily::Rsa, AlgorithmFamily::Ec, AlgorithmFamily::Ed];
-        let algorithms = families.iter().flat_map(|family| family.algorithms()).copied();
+        let algorithms = families.iter().flat_map(AlgorithmFamily::algorithms).copied();
         algorithms.filter(|algorithm| set.has(id, *algorithm)).collect()
     }
 
