@@ -22,7 +22,7 @@ use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
 use crate::event::OnQuit;
 use crate::proxy::exchange::Link;
-use crate::proxy::stdio::{Ends, Launched};
+use crate::proxy::stdio::{Blocking, Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
@@ -170,6 +170,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
     let launched = Launched::begin(mount.table())?;
     let connection = launched.connection().clone();
+    let _blocking = Blocking::remember();
     let mut serving = Box::pin(launched.serve(Ends::standard()));
     let mut signalled = None;
     loop {
