@@ -99,10 +99,8 @@ impl Auth {
         if section.is_empty() {
             return Ok(None);
         }
+        section.check()?;
         let Section { tokens, header, jwt, require, resource, authorization_servers } = section;
-        if tokens.is_empty() && jwt.is_none() {
-            return Err(AuthError::NobodyComesIn);
-        }
         let verifier = jwt.as_ref().map(|jwt| Verifier::new(jwt, clock)).transpose().map_err(AuthError::Keys)?;
         let mut scopes = jwt.as_ref().map(|jwt| jwt.scopes.clone()).unwrap_or_default();
         for scope in require.iter().flat_map(|requirement| &requirement.scopes) {

@@ -104,15 +104,24 @@ impl Early {
     }
 }
 
+/// What no limit can say by itself. `has_tokens`: clients are known by theirs.
+///
+/// # Errors
+/// [`LimitError::NoTokens`].
+pub fn check(sections: &[Section], has_tokens: bool) -> Result<(), LimitError> {
+    match sections.iter().find(|section| section.per == Per::Token && !has_tokens) {
+        Some(section) => Err(LimitError::NoTokens(section.to_string())),
+        None => Ok(()),
+    }
+}
+
 impl Limits {
     /// Nothing where there are none.
     ///
     /// # Errors
     /// Where a limit is for tokens, and nobody has one.
     pub fn new(sections: Vec<Section>, has_tokens: bool, clock: Clock) -> Result<Option<Self>, LimitError> {
-        if let Some(section) = sections.iter().find(|section| section.per == Per::Token && !has_tokens) {
-            return Err(LimitError::NoTokens(section.to_string()));
-        }
+        check(&sections, has_tokens)?;
         let limits: Vec<_> = sections.into_iter().map(|section| Limit::new(section, clock.clone())).collect();
         Ok((!limits.is_empty()).then_some(Self { limits, clock }))
     }

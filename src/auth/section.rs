@@ -10,6 +10,7 @@ use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
+use super::AuthError;
 use super::keys::Set;
 use super::tokens::Hash;
 use crate::glob::Glob;
@@ -128,6 +129,15 @@ impl Section {
     /// Whether nothing of it is set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What no part of it can say by itself.
+    ///
+    /// # Errors
+    /// [`AuthError::NobodyComesIn`].
+    pub fn check(&self) -> Result<(), AuthError> {
+        let lets_in = !self.tokens.is_empty() || self.jwt.is_some();
+        if lets_in || self.is_empty() { Ok(()) } else { Err(AuthError::NobodyComesIn) }
     }
 }
 
