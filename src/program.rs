@@ -127,7 +127,12 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 fn with_runtime(command: Command, config: Config) -> Result<ExitCode, Failure> {
     // reqwest takes the process's provider, and panics without one. Already installed is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let mut builder = match command {
+        // One client and one server: a line that changes threads on its way costs more than all the rest that happens to it.
+        Command::Stdio(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build().context("no runtime")?;
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args, config).await,
@@ -227,8 +232,7 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
     let launched = Launched::begin(mount.table())?;
     let connection = launched.connection().clone();
-    let ends = Ends { input: tokio::io::stdin(), output: tokio::io::stdout(), errors: tokio::io::stderr() };
-    let mut serving = Box::pin(launched.serve(ends));
+    let mut serving = Box::pin(launched.serve(Ends::standard()));
     let mut signalled = None;
     loop {
         tokio::select! {

@@ -4,6 +4,8 @@
 //! that came, line end included. When the client closes our stdin the server's is closed at once, what it still says is
 //! passed on, and we end as it ends (mcp-wire.md §2.1: the client waits two seconds at the most).
 
+mod standard;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
