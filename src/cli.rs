@@ -219,7 +219,7 @@ pub struct StdioArgs {
 #[derive(Debug, Default, Args)]
 pub struct WatchArgs {
     /// No screen: one line a message on stderr (also when stdout is no terminal)
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
           env = "TAPLINE_HEADLESS", value_parser = FalseyValueParser::new())]
     pub headless: Option<bool>,
     /// Form of the headless lines [default: text]
@@ -238,7 +238,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "WHAT", env = "TAPLINE_ON_QUIT")]
     pub on_quit: Option<OnQuitArg>,
     /// Draw with ASCII characters only
-    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes",
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
           env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: Option<bool>,
 }
