@@ -53,6 +53,7 @@ impl Config {
         let mut default = None;
         for source in sources {
             let keys: Keys = source.parse()?;
+            keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
             config.warnings.extend(readable_secrets(&source.path, &keys));
             config.files.push(source.path.clone());
             if config.keys.default.is_none()

@@ -17,11 +17,12 @@ use crate::event::OnQuit;
 use crate::filter::Filter;
 use crate::text;
 
-/// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say.
+/// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say. Behind the
+/// type of a section stands what else must be true of it: a function that says why not.
 macro_rules! keys {
     (
         keys { $($(#[$about_key:meta])* $key:ident: $value:ty,)* }
-        sections { $($(#[$about_section:meta])* $section:ident: $content:ty,)* }
+        sections { $($(#[$about_section:meta])* $section:ident: $content:ty => $check:expr,)* }
     ) => {
         /// What a file says, or several of them together.
         #[derive(Clone, Debug, Default, Deserialize)]
@@ -38,6 +39,14 @@ macro_rules! keys {
                     $($key: self.$key.or(farther.$key),)*
                     $($section: self.$section.or(farther.$section),)*
                 }
+            }
+
+            /// Whether the sections can be what they say; else which cannot, and why.
+            pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+                $(if let Some(section) = self.$section.clone() {
+                    $check(section).map_err(|why| (stringify!($section), why.to_string()))?;
+                })*
+                Ok(())
             }
 
             /// The sections that are there: features that are turned on, or changed.

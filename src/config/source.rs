@@ -9,6 +9,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::text::{sanitize, width};
 
@@ -76,6 +78,12 @@ impl Source {
         toml::from_str(&self.text).map_err(|error| self.fault(error.span().unwrap_or(0..0), error.message()))
     }
 
+    /// A mistake in the table of that path: at the key that its words name, if they do.
+    pub fn fault_in(&self, path: &[&str], why: &str) -> ConfigError {
+        let table = DeTable::parse(&self.text).ok();
+        self.fault(table.and_then(|table| place(table.get_ref(), path, why)).unwrap_or(0..0), why)
+    }
+
     /// A mistake that was found at this place.
     pub fn fault(&self, span: Range<usize>, why: &str) -> ConfigError {
         let start = boundary(&self.text, span.start);
@@ -96,6 +104,23 @@ impl Source {
             marked,
         })
     }
+}
+
+/// Where the first key stands that the words name, of the table of that path; else where the table begins.
+fn place(table: &DeTable<'_>, path: &[&str], why: &str) -> Option<Range<usize>> {
+    let Some((name, rest)) = path.split_first() else {
+        let words = why.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        return words.filter_map(|word| find(table, word)).map(Spanned::span).next();
+    };
+    let value = find(table, name)?;
+    match value.get_ref() {
+        DeValue::Table(table) => place(table, rest, why).or_else(|| Some(value.span())),
+        _ => Some(value.span()),
+    }
+}
+
+fn find<'a, 'b>(table: &'a DeTable<'b>, name: &str) -> Option<&'a Spanned<DeValue<'b>>> {
+    table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
 }
 
 /// The nearest place, at or before this one, where a text can be cut.

@@ -117,6 +117,22 @@ fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
 }
 
 #[test]
+fn a_mistake_that_is_found_later_is_told_at_the_key_it_names() {
+    let source = source("x = 1\n[pool]\nspares = 4\nmax = 3\n[upstreams.a]\npool = { max = 0 }\n");
+    for (path, why, place) in [
+        (&["pool"][..], "`spares` is 4, and `max` is 3", "3:10: "),
+        (&["pool"], "it is no use: max is too small", "4:7: "),
+        (&["pool"], "it is no use", "2:1: "),
+        (&["upstreams", "a", "pool"], "`max` is 0", "6:16: "),
+        (&["x"], "`max` is 0", "1:5: "),
+        (&["y"], "it is no use", "1:1: "),
+    ] {
+        let told = source.fault_in(path, why).to_string();
+        assert!(told.contains(&format!(":{place}{why}\n")), "{told}");
+    }
+}
+
+#[test]
 fn a_secret_is_not_quoted_with_its_mistake() {
     for text in [
         "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer s3cret\\u0007\" }",
