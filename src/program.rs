@@ -24,7 +24,7 @@ use crate::demo::server::{Scenario, ServerOptions};
 use crate::event::{Event, Level, LogLine, OnQuit};
 use crate::proxy::exchange::Link;
 use crate::proxy::mounts::Placed;
-use crate::proxy::stdio::{Ends, Launched};
+use crate::proxy::stdio::{Blocking, Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
@@ -232,6 +232,7 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
     let launched = Launched::begin(mount.table())?;
     let connection = launched.connection().clone();
+    let _blocking = Blocking::remember();
     let mut serving = Box::pin(launched.serve(Ends::standard()));
     let mut signalled = None;
     loop {

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub use self::standard::{Blocking, Input, Output};
 use super::client::{Client, carry_line};
 use super::exchange::Connection;
 use super::pipe::ClientPipe;
