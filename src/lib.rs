@@ -5,6 +5,7 @@ mod attach;
 pub mod auth;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod demo;
 pub mod envelope;
