@@ -67,7 +67,11 @@ impl Source {
     /// [`ConfigError::Read`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|why| ConfigError::Read { path: path.to_owned(), why })?;
-        Ok(Self { path: path.to_owned(), text })
+        Ok(Self::of(path, text))
+    }
+
+    pub(super) fn of(path: &Path, text: String) -> Self {
+        Self { path: path.to_owned(), text }
     }
 
     /// What it says.
@@ -90,7 +94,11 @@ impl Source {
         let begin = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
         let end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
         let line = self.text[begin..end].trim_end_matches('\r');
-        let shown = &line[..shown(&self.text[..begin], line)];
+        let before = &self.text[..begin];
+        // Whoever mistook a key, or its section, may have meant a secret by its value.
+        let is_astray = why.starts_with("unknown field") && before.lines().any(|line| line.starts_with('['));
+        let is_delicate = is_astray || is_near_secret(before, line);
+        let shown = if is_delicate { &line[..key(line)] } else { line };
         let is_masked = shown.len() < line.len();
         let cut = |at: usize| boundary(shown, at.saturating_sub(begin));
         let marked = width(&printed(&shown[..cut(start)]))..width(&printed(&shown[..cut(span.end)]));
@@ -128,15 +136,22 @@ fn boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// How much of a line may be shown: up to its `=` where it, or what stands before it in its section, may be about a secret.
-fn shown(before: &str, line: &str) -> usize {
+/// Whether a line, or what stands before it in its section, may be about a secret.
+fn is_near_secret(before: &str, line: &str) -> bool {
     let section = before.rfind("\n[").unwrap_or(0);
     let near = format!("{}\n{line}", &before[section..]).to_ascii_lowercase();
-    let is_secret = SECRET.iter().any(|word| near.contains(word));
-    match line.find('=') {
-        Some(at) if is_secret => at + 1,
-        None if is_secret && !line.trim_start().starts_with('[') => 0,
-        _ => line.len(),
+    SECRET.iter().any(|word| near.contains(word))
+}
+
+/// How much of a line is a header or a key, and no value.
+fn key(line: &str) -> usize {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let header = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match (header, line.split_once(" = ")) {
+        (Some(name), _) if name.chars().all(is_plain) => line.len(),
+        // Without the space it may also be the end of something encoded.
+        (None, Some((key, _))) if key.trim_start().chars().all(is_plain) => key.len() + " =".len(),
+        _ => 0,
     }
 }
 

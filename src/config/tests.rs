@@ -1,4 +1,4 @@
-use std::io::Write as _;
+use proptest::prelude::*;
 
 use super::options::{Control, Front, Unclear, Wanted, Watch, upstream, upstreams};
 use super::source::Source;
@@ -6,11 +6,8 @@ use super::*;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::event::OnQuit;
 
-/// A file with that text.
 fn source(text: &str) -> Source {
-    let mut file = tempfile::NamedTempFile::new().expect("there is room for a file");
-    file.write_all(text.as_bytes()).expect("there is room for a text");
-    Source::read(file.path()).expect("it is there")
+    Source::of(Path::new("/there"), text.to_owned())
 }
 
 fn config(texts: &[&str]) -> Config {
@@ -245,4 +242,27 @@ fn the_command_line_is_at_the_root_and_the_configuration_beside_it() {
     assert_eq!(stdio(&["--upstream", "a"], &two), Ok("a 1".to_owned()));
     assert_eq!(stdio(&["--", "x"], &two), Ok("x".to_owned()));
     assert_eq!(stdio(&[], &two), Err(Unclear::Several("b`, `a".to_owned())));
+}
+
+/// Secrets in all the places for one.
+const SECRETS: &str = "name = \"x\"\n\n[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer s3cret\", x-mine = \"s3cret\" }\n\n\
+    [upstreams.b]\ncommand = [\"b\"]\n\n[upstreams.b.env]\nMINE = \"s3cret\"\nOTHER = \"\"\"\ns3cret\n\"\"\"\n\n\
+    [upstreams.c]\nurl = \"http://c\"\n[upstreams.c.headers]\nx-mine = 's3cret'\n";
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(text in any::<String>(), at in any::<usize>()) {
+        drop(Config::of(vec![source(&text)]).map_err(|error| error.to_string()));
+        let wide = source(&text).fault(at % 50..at % 70, "why").to_string();
+        prop_assert!(wide.contains("why"));
+    }
+
+    #[test]
+    fn no_slip_of_the_hand_shows_a_secret(at in 0..SECRETS.len(), cut in 0_usize..3, put in "[ -~\n]{0,2}") {
+        let end = (at + cut).min(SECRETS.len());
+        let text = format!("{}{put}{}", &SECRETS[..at], &SECRETS[end..]);
+        if let Err(error) = Config::of(vec![source(&text)]) {
+            prop_assert!(!error.to_string().contains("s3cret"), "{text}\n---\n{error}");
+        }
+    }
 }

@@ -262,3 +262,28 @@ where
     }
     deserializer.deserialize_map(Pairs(PhantomData))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_put_in_their_places() {
+        let lookup = |name: &str| match name {
+            "A" => Some("1".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        for (text, expected) in [
+            ("plain $A {A} $", Ok("plain $A {A} $")),
+            ("${A}", Ok("1")),
+            ("Bearer ${A}${A}.", Ok("Bearer 11.")),
+            ("${B}", Err("the environment variable `B` is not set")),
+            ("${EMPTY}", Err("the environment variable `EMPTY` is not set")),
+            ("${A", Err("`${` without its `}`")),
+        ] {
+            let expanded = expand(text, lookup);
+            assert_eq!(expanded.as_deref().map_err(String::as_str), expected, "{text}");
+        }
+    }
+}

@@ -56,7 +56,7 @@ fn what_is_wrong_is_refused_at_start_with_its_line() {
     let wrong = "record = false\n\n[upstreams.a]\nurll = \"http://127.0.0.1:1/mcp\"\n";
     let place = Place::new(wrong, "");
     let expected = "tapline: tapline.toml:4:1: unknown key `urll`; did you mean `url`?\n  \
-                    |\n4 | urll = \"http://127.0.0.1:1/mcp\"\n  | ^^^^\n";
+                    |\n4 | urll = ...\n  | ^^^^\n";
     for arguments in [&["run"][..], &["run", "--headless", "--", "cat"], &["stdio", "--", "cat"], &["check"], &["demo"]]
     {
         assert_eq!(place.end(arguments), (2, String::new(), expected.to_owned()), "{arguments:?}");
@@ -146,10 +146,17 @@ async fn several_upstreams_are_served_from_a_file() {
     let place = Place::new(&text, "");
     let mut tapline = place.command();
     tapline.env("WEB_TOKEN", "s3cret");
-    let mut binary = Binary::run_as(tapline, &[]).await;
-    assert!(binary.greeting.ends_with("/<name>/mcp -> 3 upstreams: web, demo, env"), "{}", binary.greeting);
+    let url = server.url();
+    let mut binary = Binary::run_as(tapline, &["--upstream", &url, "--header", "x-mine: s3cret"]).await;
+    assert!(binary.greeting.ends_with("/mcp -> 4 upstreams: the default, web, demo, env"), "{}", binary.greeting);
 
     let mut client = binary.client().await;
+    client.post(CALL).await;
+    let exchange = server.next().await;
+    assert_eq!((exchange.head.get("x-mine"), exchange.head.get("authorization")), (Some("s3cret"), None));
+    exchange.json(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#).await;
+    assert_eq!(client.response().await.status(), "200");
+
     client.mount = "/web".to_owned();
     client.post(CALL).await;
     let exchange = server.next().await;
