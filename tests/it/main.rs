@@ -12,6 +12,8 @@ mod cli;
 mod demo;
 mod demo_live;
 mod hold;
+#[path = "../interop/client.rs"]
+mod interop;
 mod modern;
 mod peers;
 mod relay;
