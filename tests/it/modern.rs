@@ -98,6 +98,38 @@ async fn a_subscription_is_heard_as_it_is_said_and_either_way_to_end_it_passes()
     }
 }
 
+/// Clients count their requests each for itself, and nothing but their responses tells them apart.
+#[tokio::test]
+async fn calls_with_one_id_are_answered_each_by_its_own_response() {
+    let (rig, mut server, client) = before_server().await;
+    let mut callers = Vec::new();
+    for (tool, mut client) in [("first", client), ("second", rig.client().await), ("third", rig.client().await)] {
+        client.headers = headers("tools/call", &format!("mcp-name: {tool}\r\n"));
+        client.post(request(1, "tools/call", &format!(r#""name":"{tool}","arguments":{{}}"#))).await;
+        callers.push((tool, client, server.next().await));
+    }
+    // Neither in the order in which they were asked nor in the opposite one, and not all in the same way.
+    callers.swap(0, 1);
+    for (tool, mut client, exchange) in callers {
+        let reply = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tool":"{tool}"}}}}"#);
+        match tool {
+            "second" => exchange.stream(format!("data: {reply}\n\n")).await,
+            _ => exchange.json(&reply).await,
+        }
+        assert!(client.response().await.text().contains(&reply));
+    }
+    let passed = rig.passed(6).await;
+    let (asked, answered) = passed.split_at(3);
+    for reply in answered {
+        let answers = reply.reply_to.as_ref().expect("it answers a call");
+        let tool = asked.iter().find(|call| call.seq == answers.seq).and_then(|call| call.message.name()).unwrap();
+        assert_eq!(reply.message.value().unwrap()["result"]["tool"], tool);
+        assert_eq!(answers.subject.name.as_deref(), Some(tool));
+    }
+    let sessions: Vec<_> = passed.iter().map(|it| it.session).collect();
+    assert!(sessions.iter().all(|session| *session == sessions[0]), "they share a session");
+}
+
 #[tokio::test]
 async fn who_hangs_up_cancels_at_the_server() {
     let (rig, mut server, mut client) = before_server().await;
