@@ -16,7 +16,7 @@ use super::operations::Operations;
 use super::{Arrival, Stop};
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
-use crate::message::{Id, Kind, Message};
+use crate::message::{Id, Kind};
 
 /// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
 /// costs bounded memory.

@@ -9,6 +9,7 @@ mod bytes;
 mod carriers;
 mod children;
 mod cli;
+mod connections;
 mod demo;
 mod demo_live;
 mod hold;
