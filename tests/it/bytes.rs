@@ -8,7 +8,7 @@ use crate::support::child::{mirrored, role};
 use crate::support::{Client, Exchange, Rig, Server};
 
 /// Bodies that a proxy spoils when it parses and writes again. All ask for `echo`, where they can ask at all.
-fn odd_bodies() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn odd_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let echo = |rest: &str| format!(r#"{{"jsonrpc":"2.0","method":"echo",{rest}}}"#).into_bytes();
     let deep = |depth| format!(r#""id":1,"params":{}{}"#, "[".repeat(depth), "]".repeat(depth));
     vec![
@@ -44,7 +44,7 @@ fn bodies_of_lines() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn large_body(size: usize) -> Vec<u8> {
+pub(crate) fn large_body(size: usize) -> Vec<u8> {
     format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{{"text":"{}"}}}}"#, "é".repeat(size / 2)).into_bytes()
 }
 

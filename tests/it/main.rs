@@ -5,6 +5,7 @@ mod support;
 
 mod attach;
 mod bad_input;
+mod bridges;
 mod bytes;
 mod carriers;
 mod children;
