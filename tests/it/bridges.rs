@@ -14,14 +14,14 @@ use crate::support::child::{mirrored, role};
 use crate::support::{Client, Exchange, OldClient, Rig, Server, soon};
 
 /// What a client speaks.
-enum Front {
+pub(crate) enum Front {
     Http(Box<Client>),
     Events(Box<OldClient>),
     Pipe { reader: BufReader<ReadHalf<DuplexStream>>, writer: WriteHalf<DuplexStream> },
 }
 
 impl Front {
-    async fn of(kind: &str, rig: &Rig) -> Self {
+    pub(crate) async fn of(kind: &str, rig: &Rig) -> Self {
         match kind {
             "http" => Self::Http(Box::new(rig.client().await)),
             "events" => Self::Events(Box::new(OldClient::open(rig.address()).await)),
@@ -36,7 +36,7 @@ impl Front {
         }
     }
 
-    async fn say(&mut self, body: &[u8]) {
+    pub(crate) async fn say(&mut self, body: &[u8]) {
         match self {
             Self::Http(client) => client.post(body).await,
             Self::Events(client) => client.send(body).await,
@@ -45,7 +45,7 @@ impl Front {
     }
 
     /// What is said to what it has said, without what carries it.
-    async fn hear(&mut self) -> Bytes {
+    pub(crate) async fn hear(&mut self) -> Bytes {
         match self {
             Self::Http(client) => client.response().await.body,
             Self::Events(client) => {

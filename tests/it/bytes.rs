@@ -292,6 +292,35 @@ async fn a_compressed_answer_passes_unread() {
 }
 
 #[tokio::test]
+async fn a_compressed_stream_passes_unread_and_at_once() {
+    let mut server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    for encoding in ["gzip", "br"] {
+        let mut client = rig.client().await;
+        client.headers = "accept-encoding: gzip, br\r\n".to_owned();
+        client.post(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
+        let mut exchange = server.next().await;
+        assert_eq!(exchange.head.all("accept-encoding"), ["identity"]);
+        exchange
+            .write(format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: {encoding}\r\nconnection: close\r\n\r\n"
+            ))
+            .await;
+        let head = client.head().await;
+        assert_eq!(
+            (head.get("content-type"), head.get("content-encoding")),
+            (Some("text/event-stream"), Some(encoding))
+        );
+        for piece in [&b"\x1f\x8b\x08\x00\n\n"[..], b"\xab\xae\r\r", b"data: \xff\n\n", b"\x05"] {
+            exchange.write(piece).await;
+            assert_eq!(client.bytes(piece.len()).await, piece);
+        }
+        drop(exchange);
+        assert_eq!(client.rest().await, "");
+    }
+}
+
+#[tokio::test]
 async fn one_connection_takes_many_requests() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;

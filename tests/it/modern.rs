@@ -1,7 +1,7 @@
 //! Revision 2026-07-28: no sessions, metadata on every request, headers that say what the body says, operations of several rounds.
 
 use serde_json::{Value, json};
-use tapline::event::{Decision, Event};
+use tapline::event::{Command, Decision, Event};
 use tapline::message::Message;
 
 use crate::support::{Client, Rig, Server, envelope};
@@ -46,6 +46,28 @@ async fn an_edited_call_goes_out_with_the_headers_it_needs() {
     assert_eq!(header("mcp-param-count"), None, "the argument is gone, and so is its header");
     assert_eq!((header("mcp-method"), header("mcp-name")), (Some("tools/call"), Some("deploy")));
     assert_eq!(header("mcp-protocol-version"), Some("2026-07-28"));
+}
+
+#[tokio::test]
+async fn what_the_operator_sends_has_headers_of_its_own() {
+    let (rig, mut server, mut client) = before_server().await;
+    client.headers = headers("tools/list", "authorization: Bearer t\r\n");
+    client.post(request(1, "tools/list", "")).await;
+    server.next().await.json(r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#).await;
+    client.response().await;
+    let session = rig.session(1).await;
+    for (method, params, name) in [
+        ("tools/call", r#""name":"écho","arguments":{}"#, Some("=?base64?w6ljaG8=?=")),
+        ("resources/read", r#""uri":"test://x""#, Some("test://x")),
+        ("prompts/list", "", None),
+    ] {
+        rig.command_now(Command::Send { session, message: Message::new(request(9, method, params)) });
+        let exchange = server.next().await;
+        let sent = ["mcp-method", "mcp-name", "mcp-protocol-version", "authorization"].map(|it| exchange.head.get(it));
+        assert_eq!(sent, [Some(method), name, Some("2026-07-28"), Some("Bearer t")]);
+        let id = exchange.message()["id"].clone();
+        exchange.json(json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string()).await;
+    }
 }
 
 #[tokio::test]
