@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use tapline::envelope::Direction::{ToClient, ToServer};
+use tapline::event::Decision;
 use tapline::message::{Kind, Message};
 use tapline::proxy::stdio::{Ends, Launched};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, split};
@@ -46,12 +47,17 @@ impl Front {
 
     /// What is said to what it has said, without what carries it.
     pub(crate) async fn hear(&mut self) -> Bytes {
+        if let Self::Events(client) = self {
+            assert_eq!(client.answer().await.status(), "202");
+        }
+        self.next().await
+    }
+
+    /// What comes next.
+    pub(crate) async fn next(&mut self) -> Bytes {
         match self {
             Self::Http(client) => client.response().await.body,
-            Self::Events(client) => {
-                assert_eq!(client.answer().await.status(), "202");
-                client.frame().await.unwrap().data.unwrap()
-            }
+            Self::Events(client) => client.frame().await.unwrap().data.unwrap(),
             Self::Pipe { reader, .. } => {
                 let mut line = Vec::new();
                 soon("a line", reader.read_until(b'\n', &mut line)).await.unwrap();
@@ -152,6 +158,87 @@ async fn every_byte_passes_on_every_bridge() {
             }
             assert_eq!(rig.complaints().iter().filter(|line| !line.contains("no JSON-RPC message")).count(), 0);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_edited_is_what_the_other_side_gets_on_every_bridge() {
+    for server in ["http", "events", "child"] {
+        for client in ["http", "events", "pipe"] {
+            let (rig, mut mirror) = rig(server).await;
+            let mut front = Front::of(client, &rig).await;
+            rig.hold("~q | ~s").await;
+            front.say(br#"{"jsonrpc":"2.0","id":1,"method":"echo","params":{"n":1}}"#).await;
+            let edit = r#"{"params":{"n": 1.10}, "id":1,"method":"echo"}"#;
+            rig.settle(rig.held(1).await.ticket, Decision::Edit(Message::new(edit)));
+            if let Some(mirror) = &mut mirror {
+                assert_eq!(mirror.got().await, edit);
+            }
+            let held = rig.held(2).await;
+            assert_eq!(*held.envelope.message.raw(), mirrored(edit.as_bytes()), "{client} {server}");
+            let edit = r#"{"id":1, "result":{"n":1e2}}"#;
+            rig.settle(held.ticket, Decision::Edit(Message::new(edit)));
+            assert_eq!(front.hear().await, edit, "{client} {server}");
+        }
+    }
+}
+
+/// Revision 2026-07-28 says in headers what the body says, and hangs up to cancel: a pipe can do neither.
+#[tokio::test]
+async fn a_modern_client_with_one_stream_is_a_modern_client_over_http() {
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+    let request = |id: u32, method: &str, params: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{meta}}}}}"#)
+    };
+    for client in ["events", "pipe"] {
+        let mut server = Server::start().await;
+        let rig = Rig::before(&server.url()).await;
+        let mut front = Front::of(client, &rig).await;
+        let headers = ["mcp-protocol-version", "mcp-method", "mcp-name", "mcp-param-region", "mcp-session-id"];
+
+        front.say(request(1, "tools/list", "").as_bytes()).await;
+        let exchange = server.next().await;
+        let sent = headers.map(|name| exchange.head.get(name));
+        assert_eq!(sent, [Some("2026-07-28"), Some("tools/list"), None, None, None]);
+        let tools = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"écho","inputSchema":{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}}]}}"#;
+        exchange.json(tools).await;
+        assert_eq!(front.hear().await, tools);
+
+        // A refusal of the server's is the error of the request, whatever id it has.
+        for (status, error, told) in [
+            (
+                "400",
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32020}}"#,
+                r#"{"jsonrpc":"2.0","id":2,"error":{"code":-32020}}"#,
+            ),
+            ("404", r#"{"error":{"code":-32601},"id":2}"#, r#"{"error":{"code":-32601},"id":2}"#),
+        ] {
+            front.say(request(2, "tools/call", r#""name":"écho","arguments":{"region":"west"},"#).as_bytes()).await;
+            let exchange = server.next().await;
+            let sent = headers.map(|name| exchange.head.get(name));
+            let name = Some("=?base64?w6ljaG8=?=");
+            assert_eq!(sent, [Some("2026-07-28"), Some("tools/call"), name, Some("west"), None]);
+            let length = error.len();
+            let head =
+                format!("HTTP/1.1 {status} No\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+            exchange.answer(format!("{head}{error}")).await;
+            assert_eq!(front.hear().await, told);
+        }
+
+        front.say(request(7, "subscriptions/listen", r#""notifications":{"toolsListChanged":true},"#).as_bytes()).await;
+        let mut listening = server.next().await;
+        let acknowledged = r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged"}"#;
+        listening.begin_stream().await;
+        listening.write(format!("data: {acknowledged}\n\n")).await;
+        assert_eq!(front.hear().await, acknowledged);
+        let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+        front.say(cancelled.as_bytes()).await;
+        listening.hung_up().await;
+        assert!(server.is_idle(), "nothing is posted");
+        assert_eq!(
+            *rig.message(ToServer, |it| it.method() == Some("notifications/cancelled")).await.message.raw(),
+            cancelled
+        );
     }
 }
 
