@@ -17,6 +17,7 @@ mod hold;
 #[path = "../interop/client.rs"]
 mod interop;
 mod modern;
+mod mounts;
 mod peers;
 mod relay;
 mod replay;
