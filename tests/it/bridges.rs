@@ -27,7 +27,7 @@ impl Front {
             "http" => Self::Http(Box::new(rig.client().await)),
             "events" => Self::Events(Box::new(OldClient::open(rig.address()).await)),
             _ => {
-                let launched = Launched::begin(rig.core().table()).unwrap();
+                let launched = Launched::begin(rig.core().mounts().default().unwrap().table()).unwrap();
                 let (ours, theirs) = tokio::io::duplex(1 << 16);
                 let (input, output) = split(theirs);
                 tokio::spawn(launched.serve(Ends { input, output, errors: tokio::io::sink() }));
