@@ -10,6 +10,7 @@ mod bytes;
 mod carriers;
 mod children;
 mod cli;
+mod config;
 mod connections;
 mod demo;
 mod demo_live;

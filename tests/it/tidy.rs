@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 26] = [
+const IMPORTS: [(&str, &str); 27] = [
     ("message", ""),
     ("text", ""),
     ("envelope", "message"),
@@ -20,7 +20,8 @@ const IMPORTS: [(&str, &str); 26] = [
     ("proxy", "envelope event filter headers intercept journal message sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape text"),
-    ("attach", "cli control program ui watch"),
+    ("config", "cli envelope event filter proxy tape text upstream"),
+    ("attach", "cli config control program ui watch"),
     ("watch", "cli event headless journal program ui"),
     ("logging", ""),
     ("ui", "envelope event filter message text"),

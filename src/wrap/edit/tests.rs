@@ -150,7 +150,7 @@ fn understood(name: &str, entry: &str) -> (Option<String>, Option<String>, Trans
     let args = wrapped["mcpServers"][name]["args"].as_array().unwrap();
     let words = std::iter::once("tapline").chain(args.iter().map(|word| word.as_str().unwrap()));
     match Cli::try_parse_from(words).unwrap().command {
-        Command::Stdio(args) => (args.control.name, args.target.upstream, args.transport),
+        Command::Stdio(args) => (args.control.name, args.target.upstream, args.target.transport),
         command => panic!("{command:?}"),
     }
 }
