@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use self::state::State;
-use super::Stop;
 use super::operations::Operations;
+use super::{Arrival, Stop};
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
-use crate::message::{Id, Kind, Message};
+use crate::message::{Id, Kind};
 
 /// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
 /// costs bounded memory.
@@ -31,6 +31,9 @@ pub struct LiveSession {
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
     open: Mutex<HashMap<(Direction, Id), Open>>,
+    /// Those whose id was taken by a later one: clients that share a session (revision 2026-07-28 has none) count each for
+    /// itself.
+    overtaken: Mutex<HashMap<(Direction, Id, Seq), Open>>,
     operations: Mutex<Operations>,
     closed: CancellationToken,
 }
@@ -87,6 +90,7 @@ impl LiveSession {
             life: Mutex::new(Life { state: State::default(), info }),
             settled: AtomicBool::new(false),
             open: Mutex::default(),
+            overtaken: Mutex::default(),
             operations: Mutex::default(),
             closed: stop.listening.child_token(),
         })
@@ -115,25 +119,19 @@ impl LiveSession {
         &self.closed
     }
 
-    /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
-    /// direction in its own space (mcp-wire.md §3, identifiers).
-    pub(super) fn place(&self, seq: Seq, at: u64, direction: Direction, message: &Message) -> Place {
+    /// Remembers a request, or finds the one that a reply answers.
+    pub(super) fn place(&self, seq: Seq, at: u64, arrival: &Arrival) -> Place {
+        let Arrival { direction, message, request: asked, .. } = arrival;
         let Some(id) = message.id() else { return Place::default() };
         match message.kind() {
             Kind::Request => {
                 let subject = message.head().subject.clone().unwrap_or_default();
                 let part_of = self.operations.lock().began(message);
-                let mut open = self.open.lock();
-                if open.len() >= MOST_OPEN {
-                    open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
-                }
-                open.insert((direction, id.clone()), Open { seq, at, subject, began: part_of.unwrap_or(seq) });
+                self.remember((*direction, id), Open { seq, at, subject, began: part_of.unwrap_or(seq) });
                 Place { reply_to: None, part_of }
             }
             kind if kind.is_reply() => {
-                let Some(request) = self.open.lock().remove(&(direction.reverse(), id.clone())) else {
-                    return Place::default();
-                };
+                let Some(request) = self.recall((direction.reverse(), id), *asked) else { return Place::default() };
                 let Open { seq, subject, began, .. } = request;
                 self.operations.lock().note(message, began, (&subject.method, subject.name.as_deref()));
                 let took = at.saturating_sub(request.at);
@@ -142,6 +140,32 @@ impl LiveSession {
             }
             _ => Place::default(),
         }
+    }
+
+    fn remember(&self, (direction, id): (Direction, &Id), request: Open) {
+        let seq = request.seq;
+        let is_recent = |request: &mut Open| seq.0.saturating_sub(request.seq.0) < MOST_OPEN as u64;
+        let earlier = {
+            let mut open = self.open.lock();
+            if open.len() >= MOST_OPEN {
+                open.retain(|_, request| is_recent(request));
+            }
+            open.insert((direction, id.clone()), request)
+        };
+        if let Some(earlier) = earlier {
+            let mut overtaken = self.overtaken.lock();
+            if overtaken.len() >= MOST_OPEN {
+                overtaken.retain(|_, request| is_recent(request));
+            }
+            overtaken.insert((direction, id.clone(), earlier.seq), earlier);
+        }
+    }
+
+    /// The request with that id, and of several the one on whose own response the reply came. Ids are matched by their exact
+    /// token, each direction in its own space (mcp-wire.md §3, identifiers).
+    fn recall(&self, (direction, id): (Direction, &Id), asked: Option<Seq>) -> Option<Open> {
+        let earlier = asked.and_then(|asked| self.overtaken.lock().remove(&(direction, id.clone(), asked)));
+        earlier.or_else(|| self.open.lock().remove(&(direction, id.clone())))
     }
 
     /// Learns names and revision from the handshake, or from a modern request's `_meta`; gives the session where
