@@ -147,7 +147,7 @@ async fn several_upstreams_are_served_from_a_file() {
     let mut tapline = place.command();
     tapline.env("WEB_TOKEN", "s3cret");
     let url = server.url();
-    let mut binary = Binary::run_as(tapline, &["--upstream", &url, "--header", "x-mine: s3cret"]).await;
+    let binary = Binary::run_as(tapline, &["--upstream", &url, "--header", "x-mine: s3cret"]).await;
     assert!(binary.greeting.ends_with("/mcp -> 4 upstreams: the default, web, demo, env"), "{}", binary.greeting);
 
     let mut client = binary.client().await;
@@ -298,7 +298,7 @@ fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
 
 /// Whether the sample has the keys that an error says are known.
 fn has_all_known(sample: &str, stderr: &str) {
-    let known = stderr.lines().next().unwrap().split("known here: ").nth(1).expect(&stderr);
+    let known = stderr.lines().next().unwrap().split("known here: ").nth(1).expect(stderr);
     let known: Vec<_> = known.split(", ").map(|key| key.trim_matches('`')).collect();
     assert!(known.len() > 1, "{known:?}");
     for key in known {
