@@ -212,9 +212,11 @@ impl Connection {
         request_headers: Arc<HeaderMap>,
         withheld: bool,
         awaited: bool,
+        request: Option<Seq>,
     ) -> Reply {
         headers::strip_hop_by_hop(&mut reply.headers);
-        let facts = Facts { status: reply.status, headers: self.reply_headers.keep(&reply.headers), withheld };
+        let headers = self.reply_headers.keep(&reply.headers);
+        let facts = Facts { status: reply.status, headers, withheld, request };
         reply.body = match reply.body {
             ReplyBody::Empty => ReplyBody::Empty,
             ReplyBody::Whole(message) => {
@@ -348,8 +350,9 @@ impl Admitted {
         let reply = match &connection.link {
             Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
             Link::Exchanges(upstream) => {
+                let request = sent.as_ref().map(|sent| sent.seq);
                 let reply = connection.deliver(upstream, outgoing, &request_headers, sent).await?;
-                connection.take_back(reply, request_headers, withheld, awaits_reply).await
+                connection.take_back(reply, request_headers, withheld, awaits_reply, request).await
             }
         };
         Ok(if listens { connection.while_open(reply) } else { reply })
@@ -409,6 +412,7 @@ struct Facts {
     status: StatusCode,
     headers: Arc<HeaderMap>,
     withheld: bool,
+    request: Option<Seq>,
 }
 
 impl Facts {
@@ -418,7 +422,8 @@ impl Facts {
             _ => None,
         };
         let transport = Transport { via, status: Some(self.status.as_u16()), headers: Some(self.headers.clone()), sse };
-        Arrival { withheld: self.withheld, ..Arrival::new(Direction::ToClient, transport, message) }
+        let Self { withheld, request, .. } = *self;
+        Arrival { withheld, request, ..Arrival::new(Direction::ToClient, transport, message) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The spine. Every message, on every transport, in both directions, goes through [`Proxy::pass`]:
 //! decide, hold, record and publish, and only then is it sent on by whoever asked.
 
+pub mod admission;
 pub mod bridge;
 mod client;
 pub mod exchange;
@@ -68,11 +69,13 @@ pub struct Arrival {
     pub injected: Option<Author>,
     /// The reply to an injected request: shown, but for nobody.
     pub withheld: bool,
+    /// The request whose own response it came on, where there is such a thing.
+    pub request: Option<Seq>,
 }
 
 impl Arrival {
     pub fn new(direction: Direction, transport: Transport, message: Message) -> Self {
-        Self { direction, transport, message, injected: None, withheld: false }
+        Self { direction, transport, message, injected: None, withheld: false, request: None }
     }
 }
 
@@ -152,15 +155,17 @@ impl Proxy {
 
     /// Says that an error of ours is on its way to a client; of a session where it belongs to one. Every such error comes by here.
     pub fn note(&self, answer: &Answer, session: Option<SessionId>) {
-        let mut line = LogLine::new(answer.level, "proxy", answer.line.as_str());
-        line.session = session;
-        self.log(line);
+        if let Some(text) = &answer.line {
+            let mut line = LogLine::new(answer.level, "proxy", text.as_str());
+            line.session = session;
+            self.log(line);
+        }
     }
 
     fn envelope(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Envelope {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
         let at = session.elapsed();
-        let Place { reply_to, part_of } = session.place(seq, at, arrival.direction, &arrival.message);
+        let Place { reply_to, part_of } = session.place(seq, at, &arrival);
         Envelope {
             seq,
             session: session.id(),

@@ -6,12 +6,14 @@
 //! Statuses decide what a client believes of the server (mcp-wire.md §5.4): an upstream that cannot be reached is
 //! a 502, never a 4xx. The codes are outside -32768..-32000, so that nobody takes them for the server's.
 
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::admission::Denial;
 use super::http::ENDPOINT;
 use super::sse::STREAM;
 use crate::event::{BlockError, Level};
+use crate::limits::Excess;
 use crate::message::{Id, Kind, Message};
 use crate::upstream::{Reply, ReplyBody, UpstreamError};
 
@@ -25,6 +27,10 @@ pub const ENDED: i64 = -31002;
 pub const REFUSED: i64 = -31003;
 /// The operator went away while the message was held.
 pub const LEFT: i64 = -31004;
+/// The client's token is none that is taken here, or lacks a scope.
+pub const DENIED: i64 = -31010;
+/// A limit of ours is reached.
+pub const LIMITED: i64 = -31011;
 
 /// Why a request gets no answer of the server's.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,10 @@ pub enum Refusal {
     #[error("tapline ended before the server answered")]
     Ended,
     #[error("{0}")]
+    Denied(#[from] Box<Denial>),
+    #[error("{0}")]
+    Limited(#[from] Excess),
+    #[error("{0}")]
     Upstream(#[from] UpstreamError),
 }
 
@@ -82,9 +92,11 @@ impl Refusal {
     pub fn answer(&self, id: Option<&Id>) -> Answer {
         let Facts { status, level, label } = self.facts();
         let line = match self {
-            Self::Upstream(error) => error.to_string(),
-            Self::Ended => "a request got no answer: tapline ended before the server answered".to_owned(),
-            refusal => format!("refused a request: {refusal}"),
+            Self::Upstream(error) => Some(error.to_string()),
+            Self::Ended => Some("a request got no answer: tapline ended before the server answered".to_owned()),
+            // Not each request that is over a limit is news.
+            Self::Limited(excess) if !excess.first => None,
+            refusal => Some(format!("refused a request: {refusal}")),
         };
         Answer { status, headers: self.headers(), message: self.message(id), level, line, label }
     }
@@ -103,6 +115,11 @@ impl Refusal {
             Self::NoEvents => (StatusCode::NOT_ACCEPTABLE, Warn, "no_events_accepted"),
             Self::Listening => (StatusCode::CONFLICT, Info, "listening_already"),
             Self::Websocket => (StatusCode::NOT_IMPLEMENTED, Warn, "websocket"),
+            Self::Denied(denial) => match denial.denied.status() {
+                StatusCode::UNAUTHORIZED => (StatusCode::UNAUTHORIZED, Warn, "unauthorized"),
+                status => (status, Warn, "not_permitted"),
+            },
+            Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, Warn, "limited"),
             Self::Ended => (StatusCode::BAD_GATEWAY, Warn, "tapline_ended"),
             Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, Failure::of(error).label),
         };
@@ -112,8 +129,11 @@ impl Refusal {
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Self::BadMethod(allowed) = self {
-            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        match self {
+            Self::BadMethod(allowed) => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            Self::Denied(denial) => headers.extend(denial.headers.clone()),
+            Self::Limited(excess) => headers.extend(excess.early.seconds().map(|wait| (RETRY_AFTER, wait.into()))),
+            _ => {}
         }
         headers
     }
@@ -121,6 +141,12 @@ impl Refusal {
     fn message(&self, id: Option<&Id>) -> Message {
         match self {
             Self::Upstream(error) => upstream_failed(error, id),
+            Self::Denied(_) => Message::error_reply(id, DENIED, &format!("tapline: {self}"), None),
+            Self::Limited(excess) => {
+                let (limit, early) = (&*excess.limit, excess.early.millis());
+                let data = serde_json::json!({ "tapline": { "limit": limit, "retryAfterMs": early } });
+                Message::error_reply(id, LIMITED, &format!("tapline: {self}"), Some(&data.to_string()))
+            }
             Self::Ended => Message::error_reply(id, ENDED, &format!("tapline: {self}"), None),
             _ => Message::error_reply(id, REFUSED, &format!("tapline: {self}"), None),
         }
@@ -148,8 +174,8 @@ pub struct Answer {
     /// For the client.
     pub message: Message,
     pub level: Level,
-    /// For the screen and the log.
-    pub line: String,
+    /// For the screen and the log, where it is worth a line.
+    pub line: Option<String>,
     /// Its name in the metrics.
     pub label: &'static str,
 }
@@ -168,7 +194,7 @@ pub fn server_refused(upstream: &str, reply: &Reply, id: Option<&Id>) -> Answer 
         headers: HeaderMap::new(),
         message: http_error(upstream, reply, id),
         level: Level::Warn,
-        line: format!("the server refused a message: HTTP {}", reply.status),
+        line: Some(format!("the server refused a message: HTTP {}", reply.status)),
         label: "server_refused",
     }
 }
@@ -285,7 +311,7 @@ mod tests {
             let code = message["error"]["code"].as_i64().expect("it has a code");
             assert!(!(-32768..=-32000).contains(&code), "{code} is the protocol's");
             assert!(message["error"]["message"].as_str().expect("it has words").starts_with("tapline: "));
-            assert!(!answer.line.is_empty());
+            assert!(answer.line.is_some());
         }
         let count = labels.len();
         labels.sort_unstable();

@@ -4,23 +4,32 @@
 mod support;
 
 mod attach;
+mod auth;
 mod bad_input;
+mod bridges;
 mod bytes;
 mod carriers;
 mod children;
 mod cli;
+mod config;
+mod connections;
 mod demo;
 mod demo_live;
 mod hold;
+#[path = "../interop/client.rs"]
+mod interop;
+mod limits;
 mod logs;
 mod modern;
 mod mounts;
 mod peers;
 mod relay;
 mod replay;
+mod resume;
 mod retry;
 mod screen;
 mod shutdown;
+mod silence;
 mod sse;
 mod stdio;
 mod tapes;
