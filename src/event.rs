@@ -157,6 +157,8 @@ pub enum SessionState {
 pub enum Origin {
     Client,
     Replay,
+    /// tapline itself, which asks a second server what a client asks the first.
+    Shadow,
 }
 
 /// Name and version that a client or server gives of itself.

@@ -6,6 +6,7 @@ mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
+pub mod inner;
 mod operations;
 pub mod pipe;
 mod pump;
@@ -37,7 +38,7 @@ pub struct Proxy {
     chain: Chain,
     gate: Gate,
     journal: Journal,
-    last_seq: AtomicU64,
+    last_seq: Arc<AtomicU64>,
     stop: Stop,
 }
 
@@ -96,7 +97,14 @@ impl Pass {
 
 impl Proxy {
     pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, last_seq: AtomicU64::new(0), stop })
+        Arc::new(Self { chain, gate, journal, last_seq: Arc::default(), stop })
+    }
+
+    /// A spine of its own with the same numbers, journal and end, on which nothing is held: for sessions that are not the
+    /// operator's to decide.
+    pub fn aside(&self) -> Arc<Self> {
+        let (journal, last_seq, stop) = (self.journal.clone(), self.last_seq.clone(), self.stop.clone());
+        Arc::new(Self { chain: Chain::default(), gate: Gate::default(), journal, last_seq, stop })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.

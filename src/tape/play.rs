@@ -11,7 +11,6 @@ mod script;
 mod settle;
 #[cfg(test)]
 mod tests;
-mod tokens;
 mod wire;
 
 use std::collections::{BTreeSet, HashMap};
@@ -26,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::answers::Answers;
 use self::script::{After, Part, Script, Step, progress_token};
-use self::tokens::Tokens;
 use self::wire::{Agreed, Heard, exchange, outgoing};
 use super::Tape;
 use super::compare::Rules;
+use super::tokens::Tokens;
 use crate::event::{ReplayEvent, ReplaySummary, Speed};
 use crate::message::{Id, Message};
 use crate::upstream::Upstream;
