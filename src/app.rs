@@ -26,6 +26,7 @@ use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, ENDPOINT, router};
 use crate::proxy::table::{Table, Target};
 use crate::proxy::{Proxy, Stop, respond};
+use crate::shadow::{self, Shadow};
 use crate::tape;
 use crate::tape::play::{PlayOptions, play};
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub keep_alive: Option<Duration>,
     /// How it can be watched and commanded from elsewhere; not at all if `None`.
     pub control: Option<control::Settings>,
+    /// A second server that is asked the same and compared; none if `None`.
+    pub shadow: Option<shadow::Settings>,
 }
 
 impl Settings {
@@ -69,6 +72,7 @@ impl Settings {
             max_body: 64 << 20,
             keep_alive: None,
             control: None,
+            shadow: None,
         }
     }
 }
@@ -82,6 +86,8 @@ pub enum StartError {
     Hold(#[from] FilterError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("no thread for the shadow: {0}")]
+    Shadow(std::io::Error),
 }
 
 /// A running core.
@@ -95,6 +101,7 @@ pub struct Core {
     quit: CancellationToken,
     executor: JoinHandle<OnQuit>,
     control: Option<control::Control>,
+    shadow: Option<Shadow>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
@@ -127,6 +134,8 @@ impl Core {
         journal.publish(Event::Listening { url: url.clone(), upstream: table.target().label() });
         journal.publish(Event::Holding(breakpoints.holding()));
         table.tell_target();
+        let shadow = settings.shadow.map(|settings| Shadow::start(settings, table.proxy())).transpose();
+        let shadow = shadow.map_err(StartError::Shadow)?;
 
         let (commands, received) = mpsc::unbounded_channel();
         let stage = control::Stage {
@@ -162,6 +171,7 @@ impl Core {
             quit,
             executor,
             control,
+            shadow,
             server,
             stop_accepting,
             stop,
@@ -189,6 +199,11 @@ impl Core {
     /// Where it can be watched and commanded from elsewhere.
     pub fn control(&self) -> Option<&Entry> {
         self.control.as_ref().map(control::Control::entry)
+    }
+
+    /// The second server that is compared with the first.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_ref()
     }
 
     /// Waits for [`Command::Quit`].
@@ -221,6 +236,9 @@ impl Core {
             async move { table.close(connection.session.id(), "tapline ended").await }
         });
         futures_util::future::join_all(closing).await;
+        if let Some(shadow) = self.shadow {
+            shadow.finish().await;
+        }
         self.journal.publish(Event::Stopping);
         let thread = self.journal_thread;
         drop(tokio::task::spawn_blocking(move || thread.finish()).await);

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
 use crate::event::{OnQuit, Speed};
+use crate::shadow::Place;
 use crate::tape::compare::Pattern;
 
 /// An interactive debugging proxy for the Model Context Protocol.
@@ -153,6 +154,8 @@ pub struct RunArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub shadow: ShadowArgs,
     /// Show all other taplines of this user as well
     #[arg(long, conflicts_with = "headless")]
     pub all: bool,
@@ -184,6 +187,8 @@ pub struct StdioArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub shadow: ShadowArgs,
     /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -213,6 +218,23 @@ pub struct WatchArgs {
     /// Draw with ASCII characters only
     #[arg(long, env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: bool,
+}
+
+/// A second server, compared with the first.
+#[derive(Debug, Args)]
+pub struct ShadowArgs {
+    /// Second server to send each request to as well and to compare; the client never hears of it
+    #[arg(long, value_name = "URL|COMMAND", env = "TAPLINE_SHADOW")]
+    pub shadow: Option<Place>,
+    /// Also send it calls of tools that are not marked read-only, and methods that nobody knows
+    #[arg(long)]
+    pub shadow_writes: bool,
+    /// Header to send to the second server; repeatable, never recorded. The client's own are never sent there
+    #[arg(long = "shadow-header", value_name = "NAME: VALUE", value_parser = header)]
+    pub shadow_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Path of reply values not to compare, such as `.result._meta`; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub shadow_ignore: Vec<Pattern>,
 }
 
 /// How others find what runs here.

@@ -2,6 +2,8 @@
 //!
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
+mod shadow;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
+pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 
 /// Microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +76,8 @@ pub enum Event {
     ResyncDone,
     /// The core stops; no further event follows.
     Stopping,
+    /// A shadow server answered as the server did, or did not.
+    Shadow(ShadowEvent),
 }
 
 /// Everything the core can be asked.
@@ -314,7 +319,7 @@ pub struct ReplaySummary {
 pub struct LogLine {
     pub at: Timestamp,
     pub level: Level,
-    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`.
+    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`, `shadow`.
     pub source: String,
     pub session: Option<SessionId>,
     /// The message it is about.

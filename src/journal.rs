@@ -17,7 +17,9 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
 use crate::envelope::{Envelope, SessionId};
-use crate::event::{Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, Ticket};
+use crate::event::{
+    Comparison, Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, Ticket,
+};
 use crate::tape::TapeError;
 use crate::tape::record::{Notice, Recorder};
 
@@ -30,6 +32,8 @@ const MOST_REMEMBERED: usize = 20_000;
 const MOST_REMEMBERED_BYTES: usize = 64 << 20;
 /// Log lines remembered.
 const MOST_LINES: usize = 2_000;
+/// Divergences of a shadow remembered.
+const MOST_DIVERGED: usize = 1_000;
 /// Sessions remembered after their end; of those that live, all are.
 const MOST_CLOSED: usize = 1_000;
 
@@ -266,6 +270,9 @@ struct Memory {
     held: Vec<Arc<Held>>,
     holding: Holding,
     lines: VecDeque<LogLine>,
+    shadow: ShadowCounts,
+    /// The latest replies of a shadow that were others, oldest first.
+    diverged: VecDeque<Arc<Comparison>>,
 }
 
 impl Memory {
@@ -285,6 +292,13 @@ impl Memory {
                     self.lines.pop_front();
                 }
             }
+            Event::Shadow(ShadowEvent { counts, compared }) => {
+                self.shadow = counts;
+                self.diverged.extend(compared.filter(|compared| compared.verdict.diverges()));
+                if self.diverged.len() > MOST_DIVERGED {
+                    self.diverged.pop_front();
+                }
+            }
             _ => {}
         }
     }
@@ -298,6 +312,12 @@ impl Memory {
         }
     }
 
+    fn shadow_events(&self) -> impl Iterator<Item = Event> {
+        let counted = (!self.shadow.is_empty()).then_some(None);
+        let compared = self.diverged.iter().cloned().map(Some).chain(counted);
+        compared.map(|compared| Event::Shadow(ShadowEvent { counts: self.shadow.clone(), compared }))
+    }
+
     fn settled(&mut self, ticket: Ticket) {
         self.held.retain(|held| held.ticket != ticket);
     }
@@ -309,6 +329,7 @@ impl Memory {
             .chain(self.messages.iter().cloned().map(Event::Passed))
             .chain(self.held.iter().cloned().map(Event::Held))
             .chain(self.lines.iter().cloned().map(Event::Log))
+            .chain(self.shadow_events())
             .chain([Event::Holding(self.holding.clone()), Event::ResyncDone]);
         for event in events {
             feed.publish(event);

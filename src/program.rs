@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Core, Settings};
 use crate::attach;
 use crate::cli::{
-    Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
+    Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, ShadowArgs, StdioArgs, TargetArgs,
+    TransportArg, WatchArgs,
 };
 use crate::control::hub::{Hub, Own, Watch};
 use crate::control::merge::About;
@@ -25,6 +26,7 @@ use crate::proxy::exchange::Link;
 use crate::proxy::stdio::{Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
+use crate::shadow::{self, Place, Tally};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
@@ -126,9 +128,37 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
         max_body: args.max_body.saturating_mul(1 << 20),
         keep_alive: args.keep_alive.map(Duration::from_secs),
         control,
+        shadow: shadow_settings(args.shadow)?,
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
-    if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }
+    let tally = core.shadow().map(|shadow| shadow.tally().clone());
+    let status = if args.all && has_screen(&args.watch) {
+        watch_all(core, &args.watch).await
+    } else {
+        watch(core, args.watch).await
+    };
+    tally.iter().for_each(say_tally);
+    status
+}
+
+fn shadow_settings(args: ShadowArgs) -> Result<Option<shadow::Settings>, Failure> {
+    let flags = shadow::Flags {
+        place: args.shadow,
+        writes: args.shadow_writes,
+        headers: args.shadow_headers,
+        ignore: args.shadow_ignore,
+    };
+    let Some(plan) = shadow::Section::default().plan(flags).map_err(Failure::usage)? else { return Ok(None) };
+    let place = match plan.place {
+        Place::Url(url) => TargetArgs { upstream: Some(url), command: Vec::new() },
+        Place::Command(command) => TargetArgs { upstream: None, command },
+    };
+    let target = target(place, TransportArg::Auto, plan.headers)?;
+    Ok(Some(shadow::Settings { target, options: plan.options }))
+}
+
+fn say_tally(tally: &Tally) {
+    say(&format!("tapline: shadow: {}", tally.counts()));
 }
 
 fn control_settings(args: ControlArgs, upstream: &str, own_screen: bool) -> Option<control::Settings> {
@@ -156,6 +186,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
+        shadow: shadow_settings(args.shadow)?,
         ..Settings::new(target)
     };
     let mut signals = Signals::new()?;
@@ -187,8 +218,10 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
     drop(connection);
+    let tally = core.shadow().filter(|_| printer.is_some()).map(|shadow| shadow.tally().clone());
     core.shut_down(args.watch.on_quit.map(OnQuit::from)).await;
     printer.map(std::thread::JoinHandle::join);
+    tally.iter().for_each(say_tally);
     Ok(ExitCode::from(status))
 }
 

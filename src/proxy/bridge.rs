@@ -317,7 +317,7 @@ impl Taken {
 }
 
 /// The request that a `notifications/cancelled` takes back.
-pub(super) fn cancelled_id(message: &Message) -> Option<Id> {
+pub fn cancelled_id(message: &Message) -> Option<Id> {
     if message.method() != Some("notifications/cancelled") {
         return None;
     }

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Answers;
+pub(crate) use self::hear::NO_ANSWER;
 use self::script::{After, Part, Script, Step, progress_token};
 use self::wire::{Agreed, Heard, exchange, outgoing};
 use super::Tape;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 26] = [
+const IMPORTS: [(&str, &str); 27] = [
     ("message", ""),
     ("text", ""),
     ("envelope", "message"),
@@ -18,6 +18,7 @@ const IMPORTS: [(&str, &str); 26] = [
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse"),
     ("proxy", "envelope event filter headers intercept journal message sse upstream"),
+    ("shadow", "envelope event journal message proxy tape upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape text"),
     ("attach", "cli control program ui watch"),
@@ -25,7 +26,7 @@ const IMPORTS: [(&str, &str); 26] = [
     ("logging", ""),
     ("ui", "envelope event filter message text"),
     ("demo", "*"),
-    ("cli", "event tape upstream"),
+    ("cli", "event shadow tape upstream"),
     ("headless", "cli envelope event message text"),
     ("wrap", "cli filter text"),
     ("app", "*"),
