@@ -292,7 +292,10 @@ impl Twin {
         let Some(seq) = self.asked_by(message) else { return };
         let Some(open) = self.open.get_mut(&seq) else { return };
         let took = open.sent.as_ref().map_or(0, |(sent, _)| micros(now - *sent));
-        open.shadow = Some((message.clone(), took));
+        // One that goes by another id at the shadow is answered under it.
+        let renamed = open.sent.as_ref().is_some_and(|(_, id)| *id != open.id && message.id() == Some(id));
+        let own = message.with_id(&open.id).filter(|_| renamed);
+        open.shadow = Some((own.unwrap_or_else(|| message.clone()), took));
         let both = open.primary.is_some();
         self.silent = 0;
         if self.stage == Stage::Initializing(seq) {
@@ -439,4 +442,4 @@ fn micros(duration: std::time::Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
