@@ -17,6 +17,7 @@ mod peers;
 mod relay;
 mod replay;
 mod screen;
+mod shadow;
 mod sse;
 mod stdio;
 mod tapes;
