@@ -383,7 +383,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::FeedReader;
+    use crate::event::{FeedReader, ShadowVerdict};
 
     /// The events up to the end of what is told anew, or up to the last.
     fn told(reader: &FeedReader) -> Vec<Event> {
@@ -436,5 +436,37 @@ mod tests {
         let told: Vec<_> = sessions.in_order().map(|session| session.id.0.as_u128()).collect();
         let expected: Vec<_> = (0..5).chain(10..most + 10).collect();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_late_reader_is_told_what_a_shadow_answered_otherwise() {
+        let comparison = |seq, verdict| {
+            Arc::new(Comparison {
+                seq: crate::envelope::Seq(seq),
+                session: SessionId::random(),
+                method: "ping".to_owned(),
+                name: None,
+                verdict,
+                why: None,
+                differences: Vec::new(),
+                reply: None,
+                took: None,
+                shadow_took: None,
+            })
+        };
+        let (journal, thread) = Journal::start(None);
+        let mut counts = ShadowCounts::default();
+        for compared in [comparison(1, ShadowVerdict::Differs), comparison(2, ShadowVerdict::Same)] {
+            counts.add(&compared);
+            journal.publish(Event::Shadow(ShadowEvent { counts: counts.clone(), compared: Some(compared) }));
+        }
+        let (feed, late) = Feed::bounded(64);
+        journal.subscribe(feed);
+        let told: Vec<_> =
+            told(&late).into_iter().filter_map(|it| if let Event::Shadow(it) = it { Some(it) } else { None }).collect();
+        let seqs: Vec<_> = told.iter().map(|it| it.compared.as_ref().map(|it| it.seq.0)).collect();
+        assert_eq!(seqs, [Some(1), None]);
+        assert!(told.iter().all(|it| it.counts == counts));
+        thread.finish();
     }
 }
