@@ -39,7 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FEED: usize = 65_536;
 /// How long the shadow may take for its last replies when tapline ends, and then for its servers to leave.
 const LAST_REPLIES: Duration = Duration::from_millis(500);
-const LEAVE: Duration = Duration::from_secs(4);
+const LEAVE: Duration = Duration::from_secs(1);
+/// Those that are slower to leave are seen to while nobody waits; past the end of the process it is the guardian's part.
+const STRAGGLERS: Duration = Duration::from_secs(10);
 
 /// `[shadow]` of the configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -191,7 +193,7 @@ impl Shadow {
             runtime.block_on(async move {
                 let (end, mut running) = ended;
                 end.cancelled().await;
-                drop(tokio::time::timeout(LEAVE, running.wait_for(|running| *running == 0)).await);
+                drop(tokio::time::timeout(STRAGGLERS, running.wait_for(|running| *running == 0)).await);
             });
             runtime.shutdown_background();
         })?;

@@ -54,7 +54,7 @@ pub(super) async fn run(
     let _running = Running::begin(&stage.running);
     let mut life = Life::new(stage, session);
     if beginning == Beginning::Missed {
-        life.twin.over("the beginning of this session went by unheard");
+        life.twin.over("the beginning of this session went by unheard", Instant::now());
     }
     let mut primary_is_open = true;
     while primary_is_open || !life.twin.is_done() {
@@ -72,7 +72,7 @@ pub(super) async fn run(
                 life.twin.expire(Instant::now());
             }
             () = life.stage.end.cancelled() => {
-                life.twin.over("tapline ended");
+                life.twin.over("tapline ended", Instant::now());
                 break;
             }
         }
@@ -101,7 +101,7 @@ struct Life {
     stage: Stage,
     session: SessionId,
     twin: Twin,
-    /// Opened for the first message.
+    /// Opened for the first message, and for the first after it was given up.
     line: Option<Line>,
     /// What is left of it.
     leaving: Option<JoinHandle<()>>,
@@ -143,10 +143,10 @@ impl Life {
         match told {
             Told::Item(Item::Message(incoming)) => self.twin.hear_shadow(&incoming.message, now),
             Told::Item(Item::Filler(_)) | Told::Stderr(_) => {}
-            Told::Ended => self.twin.over("the shadow has ended"),
+            Told::Ended => self.twin.over("the shadow has ended", Instant::now()),
         }
         if weight.is_some_and(|bytes| self.flood.rises(bytes, now)) {
-            self.twin.over("the shadow says too much unasked");
+            self.twin.over("the shadow says too much unasked", Instant::now());
         }
     }
 
@@ -167,14 +167,13 @@ impl Life {
         if self.line.is_none() && !self.twin.is_over() {
             match Line::open(&self.stage.table) {
                 Ok(line) => self.line = Some(line),
-                Err(why) => self.twin.over(&why),
+                Err(why) => self.twin.over(&why, Instant::now()),
             }
         }
         if let Some(line) = &self.line
             && line.unsaid.try_send(message).is_err()
         {
-            // Hung, or flooded by requests without an answer: more of the same does not help.
-            self.twin.over("the shadow does not take what it is sent");
+            self.twin.over("the shadow does not take what it is sent", Instant::now());
         }
     }
 

@@ -15,6 +15,7 @@ use super::questions::Questions;
 use super::verdict::{self, Primary};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Subject};
 use crate::event::{Comparison, ShadowVerdict};
+use crate::headers::modern_version;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::bridge::cancelled_id;
 use crate::proxy::respond;
@@ -54,8 +55,11 @@ enum Stage {
     Open,
     /// Nothing goes out before the reply to this.
     Initializing(Seq),
-    /// Nothing goes out any more, and why.
-    Over(String),
+    /// Nothing goes out any more, and why. A request that needs no session (2026-07-28) may begin anew after a while.
+    Over {
+        why: String,
+        until: Instant,
+    },
 }
 
 struct Queued {
@@ -105,7 +109,7 @@ impl Twin {
     pub(super) fn hear_primary(&mut self, envelope: &Envelope, now: Instant) {
         let sent = matches!(envelope.outcome, Outcome::Forwarded | Outcome::Edited(_));
         match (envelope.direction, envelope.kind()) {
-            (Direction::ToServer, Kind::Request) if sent => self.asked(envelope),
+            (Direction::ToServer, Kind::Request) if sent => self.asked(envelope, now),
             (Direction::ToServer, Kind::Notification) => self.notified(envelope, sent),
             (Direction::ToServer, Kind::Batch) if sent && envelope.message.asks() => {
                 self.skip_unasked(envelope, "a batch is not taken apart");
@@ -145,7 +149,7 @@ impl Twin {
             self.end(seq, ShadowVerdict::Missing, &why);
             self.silent += 1;
             if initializes || self.silent >= MOST_SILENT {
-                self.over("the shadow hangs");
+                self.over("the shadow hangs", now);
             }
         }
         self.go_on(now);
@@ -165,11 +169,11 @@ impl Twin {
     }
 
     /// Nothing can be said to the shadow any more, or is to be.
-    pub(super) fn over(&mut self, why: &str) {
+    pub(super) fn over(&mut self, why: &str, now: Instant) {
         if self.is_over() {
             return;
         }
-        self.stage = Stage::Over(why.to_owned());
+        self.stage = Stage::Over { why: why.to_owned(), until: now + self.options.patience };
         self.to_say.clear();
         for seq in self.open.keys().copied().collect::<Vec<_>>() {
             let asked = self.open.get(&seq).is_some_and(|open| open.sent.is_some());
@@ -183,7 +187,7 @@ impl Twin {
     }
 
     pub(super) fn over_because(&self) -> Option<&str> {
-        if let Stage::Over(why) = &self.stage { Some(why) } else { None }
+        if let Stage::Over { why, .. } = &self.stage { Some(why) } else { None }
     }
 
     /// Whether everything that was asked is judged.
@@ -199,10 +203,13 @@ impl Twin {
         std::mem::take(&mut self.judged)
     }
 
-    fn asked(&mut self, envelope: &Envelope) {
-        if let Stage::Over(why) = &self.stage {
-            let why = why.clone();
-            return self.skip_unasked(envelope, &why);
+    fn asked(&mut self, envelope: &Envelope, now: Instant) {
+        if let Stage::Over { why, until } = &self.stage {
+            if *until > now || modern_version(&envelope.message).is_none() {
+                let why = why.clone();
+                return self.skip_unasked(envelope, &why);
+            }
+            (self.stage, self.silent) = (Stage::Open, 0);
         }
         if let Err(why) = self.policy.admit(&envelope.message) {
             return self.skip_unasked(envelope, &why);
@@ -301,7 +308,7 @@ impl Twin {
         if self.stage == Stage::Initializing(seq) {
             self.stage = Stage::Open;
             if message.kind() == Kind::Error {
-                return self.refused(seq, message);
+                return self.refused(seq, message, now);
             }
         }
         if both {
@@ -310,15 +317,15 @@ impl Twin {
     }
 
     /// Without a session at the shadow there is nothing more to ask.
-    fn refused(&mut self, seq: Seq, error: &Message) {
+    fn refused(&mut self, seq: Seq, error: &Message, now: Instant) {
         if self.open.get(&seq).is_some_and(|open| open.primary.is_some()) {
             self.judge(seq);
         }
         let why = verdict::error_text(error).unwrap_or_default();
         if respond::is_ours(error) {
-            self.over(&why);
+            self.over(&why, now);
         } else {
-            self.over(&format!("the shadow refused `initialize`: {why}"));
+            self.over(&format!("the shadow refused `initialize`: {why}"), now);
         }
     }
 

@@ -12,6 +12,7 @@ use tapline::message::Kind;
 use tapline::proxy::table::Target;
 use tapline::shadow::{Options, Writes};
 use tapline::upstream::http::HttpUpstream;
+use tapline::upstream::sse::SseUpstream;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -117,7 +118,11 @@ async fn a_server_that_answers_otherwise_is_told_with_the_value() {
 #[tokio::test]
 async fn the_same_server_answers_the_same_on_every_carrier() {
     let url = demo_server(Scenario::Original).await;
-    for shadow in [demo_command(&[]), at(&demo_server(Scenario::Original).await, &[])] {
+    let other = demo_server(Scenario::Original).await;
+    // It speaks the older transport in front of any server.
+    let old = Rig::before(&other).await;
+    let events = Target::Events(SseUpstream::new(&format!("http://{}/sse", old.address()), Vec::new()).unwrap());
+    for shadow in [demo_command(&[]), at(&other, &[]), events] {
         let rig = Rig::start(with_shadow(settings(&url), shadow, with_writes())).await;
         tapline::demo::client::script(rig.url()).await.unwrap();
         let compared = judged(&rig).await;

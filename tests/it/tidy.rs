@@ -18,7 +18,7 @@ const IMPORTS: [(&str, &str); 27] = [
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse"),
     ("proxy", "envelope event filter headers intercept journal message sse upstream"),
-    ("shadow", "envelope event journal message proxy tape upstream"),
+    ("shadow", "envelope event headers journal message proxy tape upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape text"),
     ("attach", "cli control program ui watch"),

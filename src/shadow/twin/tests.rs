@@ -244,6 +244,21 @@ fn a_shadow_that_hangs_is_given_up() {
 }
 
 #[test]
+fn a_client_without_sessions_begins_anew_after_a_while() {
+    let modern = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+    let (old, new) = (r#"{"id":1,"method":"ping"}"#, format!(r#"{{"id":2,"method":"tools/list",{modern}}}"#));
+    let mut rig = Rig::new();
+    rig.client(old);
+    rig.twin.over("the shadow has ended", rig.now);
+    assert_eq!(rig.judged(), ["#1 missing the shadow has ended"]);
+    assert_eq!(rig.client(&new), NOTHING);
+    rig.now += Duration::from_secs(30);
+    assert_eq!(rig.client(old), NOTHING, "it needs the handshake that is lost");
+    assert_eq!(rig.client(&new), [new]);
+    assert_eq!(rig.judged(), ["#2 skipped the shadow has ended", "#3 skipped the shadow has ended"]);
+}
+
+#[test]
 fn a_shadow_that_refuses_the_handshake_is_asked_nothing_else() {
     let mut rig = Rig::new();
     rig.client(r#"{"id":0,"method":"initialize"}"#);
