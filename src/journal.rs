@@ -419,6 +419,7 @@ mod tests {
     fn of_sessions_that_ended_the_latest_are_remembered_and_of_those_that_live_all() {
         let session = |id: u128| Session {
             id: SessionId(uuid::Uuid::from_u128(id)),
+            upstream_name: None,
             upstream: String::new(),
             via: crate::envelope::Via::Http,
             started: crate::event::Timestamp(0),

@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::event::{Event, Feed, Level, LogLine};
 use crate::journal::Journal;
-use crate::proxy::Proxy;
+use crate::proxy::mounts::Mounts;
 use crate::proxy::table::{Table, Target};
 use crate::tape::compare::{Pattern, PatternError, Rules};
 use crate::upstream::http::ExtraHeaders;
@@ -50,6 +50,8 @@ pub struct Section {
     pub url: Option<String>,
     /// One line, split like a shell does.
     pub command: Option<String>,
+    /// The name of the upstream that it is compared with, where there are several; else the one at `/mcp`.
+    pub upstream: Option<String>,
     pub writes: bool,
     /// Paths of reply values not to compare.
     pub ignore: Vec<String>,
@@ -70,6 +72,7 @@ pub struct Flags {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub place: Place,
+    pub upstream: Option<String>,
     pub headers: ExtraHeaders,
     pub options: Options,
 }
@@ -116,7 +119,12 @@ impl Section {
         let ignore = self.ignore.iter().map(|path| path.parse()).collect::<Result<Vec<Pattern>, _>>()?;
         let rules = Rules { ignore: ignore.into_iter().chain(flags.ignore).collect(), ..Rules::default() };
         let writes = if self.writes || flags.writes { Writes::Sent } else { Writes::Kept };
-        Ok(Some(Plan { place, headers, options: Options { writes, rules, ..Options::default() } }))
+        Ok(Some(Plan {
+            place,
+            upstream: self.upstream,
+            headers,
+            options: Options { writes, rules, ..Options::default() },
+        }))
     }
 }
 
@@ -140,6 +148,8 @@ pub enum Writes {
 #[derive(Clone)]
 pub struct Settings {
     pub target: Target,
+    /// The name of the upstream that it is compared with, where there are several; else the one at `/mcp`.
+    pub upstream: Option<String>,
     pub options: Options,
 }
 
@@ -157,6 +167,17 @@ impl Default for Options {
     }
 }
 
+/// Why a shadow did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("a shadow is compared with the upstream at `/mcp`, and there is none; name one in `upstream`")]
+    NoDefault,
+    #[error("no upstream is called `{0}`, which the shadow is to be compared with")]
+    NoUpstream(String),
+    #[error("no thread for the shadow: {0}")]
+    NoThread(#[from] std::io::Error),
+}
+
 /// A running shadow. Dropped, it ends at once.
 pub struct Shadow {
     tally: Tally,
@@ -170,8 +191,16 @@ impl Shadow {
     /// Listens to what passes from now on.
     ///
     /// # Errors
-    /// Where there is no thread to be had.
-    pub fn start(settings: Settings, proxy: &Proxy) -> std::io::Result<Self> {
+    /// Where the upstream that it is to be compared with is not there, or no thread is to be had.
+    pub fn start(settings: Settings, mounts: &Mounts) -> Result<Self, StartError> {
+        let primary = match &settings.upstream {
+            None => mounts.default().ok_or(StartError::NoDefault)?,
+            Some(name) => mounts
+                .iter()
+                .find(|mount| mount.name() == Some(name))
+                .ok_or_else(|| StartError::NoUpstream(name.clone()))?,
+        };
+        let proxy = mounts.proxy();
         let journal = proxy.journal().clone();
         let table = Table::new(proxy.aside(), settings.target);
         let tally = Tally::new(journal.clone());
@@ -184,6 +213,7 @@ impl Shadow {
             table,
             options: Arc::new(settings.options),
             tally: tally.clone(),
+            upstream: primary.name().map(str::to_owned),
             running: Arc::new(running),
             end: end.clone(),
         };

@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod guard;
 pub mod http;
 pub mod inner;
+pub mod mounts;
 mod operations;
 pub mod pipe;
 mod pump;

@@ -5,6 +5,8 @@
 
 use http::StatusCode;
 
+use super::http::ENDPOINT;
+use super::sse::STREAM;
 use crate::message::{Id, Kind, Message};
 use crate::upstream::{Reply, ReplyBody, UpstreamError};
 
@@ -22,8 +24,8 @@ pub const REFUSED: i64 = -31003;
 pub enum Refusal {
     #[error("{0}")]
     Forbidden(String),
-    #[error("no MCP endpoint at `{0}`; it is `/mcp`, or `/sse` for the older transport")]
-    NotFound(String),
+    #[error("no MCP endpoint at `{path}`; {}", places(.endpoints))]
+    NotFound { path: String, endpoints: Vec<String> },
     /// The status and the meaning are the protocol's: the client is to start anew (2025-03-26 on, session management).
     #[error("session not found: it has ended, or its server has; initialize again")]
     UnknownSession,
@@ -52,7 +54,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::UnknownSession | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
+            Self::NotFound { .. } | Self::UnknownSession | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
             Self::NoSession | Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -76,6 +78,19 @@ pub fn is_ours(reply: &Message) -> bool {
     const OURS: [i64; 4] = [UPSTREAM_FAILED, BLOCKED, ENDED, REFUSED];
     let error = reply.member("error").and_then(|error| serde_json::from_str::<serde_json::Value>(error).ok());
     error.and_then(|error| error.get("code")?.as_i64()).is_some_and(|code| OURS.contains(&code))
+}
+
+fn places(endpoints: &[String]) -> String {
+    match endpoints {
+        [endpoint] => {
+            let prefix = endpoint.strip_suffix(ENDPOINT).unwrap_or_default();
+            format!("it is `{endpoint}`, or `{prefix}{STREAM}` for the older transport")
+        }
+        endpoints => {
+            let each = endpoints.join("`, `");
+            format!("there are `{each}`, and `{STREAM}` in place of `{ENDPOINT}` for the older transport")
+        }
+    }
 }
 
 /// An HTTP error of a server, as the error that a request gets where there is no place for a status.

@@ -58,11 +58,15 @@ impl Router {
         match event {
             Event::ResyncStarted => (self.retelling, self.resyncing) = (true, false),
             Event::ResyncDone => self.retelling = false,
-            Event::SessionOpened(session) if session.origin == Origin::Client => self.opened(&session),
+            Event::SessionOpened(session) if self.is_shadowed(&session) => self.opened(&session),
             Event::SessionClosed { session, .. } => drop(self.sessions.remove(&session)),
             Event::Passed(envelope) if !self.retelling => self.passed(envelope),
             _ => {}
         }
+    }
+
+    fn is_shadowed(&self, session: &Session) -> bool {
+        session.origin == Origin::Client && session.upstream_name == self.stage.upstream
     }
 
     fn opened(&mut self, session: &Session) {

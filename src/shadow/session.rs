@@ -33,6 +33,8 @@ pub(super) struct Stage {
     pub(super) table: Arc<Table>,
     pub(super) options: Arc<Options>,
     pub(super) tally: Tally,
+    /// The name of the upstream whose sessions are lived again, if it has one.
+    pub(super) upstream: Option<String>,
     pub(super) running: Arc<watch::Sender<usize>>,
     pub(super) end: CancellationToken,
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tapline::app::Settings;
+use tapline::app::{Core, Settings};
 use tapline::demo::server::{Scenario, ServerOptions, serve};
 use tapline::envelope::Direction;
 use tapline::event::{Comparison, Decision, Event, Level, OnQuit, Origin, ShadowCounts, ShadowVerdict};
 use tapline::message::Kind;
+use tapline::proxy::mounts::Placed;
 use tapline::proxy::table::Target;
 use tapline::shadow::{Options, Writes};
 use tapline::upstream::http::HttpUpstream;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::peers::{self, Era};
 use crate::support::child::role;
-use crate::support::{Binary, Client, Life, Rig, Server, command, envelope, settings, tapline_binary};
+use crate::support::{Binary, Client, INITIALIZE, Life, Rig, Server, command, envelope, settings, tapline_binary};
 
 fn at(url: &str, headers: &[(&'static str, &'static str)]) -> Target {
     // As in `settings`.
@@ -29,7 +30,7 @@ fn at(url: &str, headers: &[(&'static str, &'static str)]) -> Target {
 }
 
 fn with_shadow(settings: Settings, target: Target, options: Options) -> Settings {
-    Settings { shadow: Some(tapline::shadow::Settings { target, options }), ..settings }
+    Settings { shadow: Some(tapline::shadow::Settings { target, upstream: None, options }), ..settings }
 }
 
 fn with_writes() -> Options {
@@ -365,4 +366,33 @@ async fn run_tells_a_line_for_each_divergence_and_the_counts_at_its_end() {
     assert_eq!(status.code(), Some(143), "a divergence is no failure");
     let last = lines.last().unwrap();
     assert!(last.starts_with("tapline: shadow: 2 same, 1 differ; first #"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn of_several_upstreams_one_has_the_shadow() {
+    let script = || command(&["sh", "-c", PRIMARY]);
+    let places = |default: bool| {
+        let place = |name: &str, is_default| Placed { name: Some(name.to_owned()), is_default, target: script() };
+        vec![place("one", default), place("two", false)]
+    };
+    let settings = |default: bool, upstream: Option<&str>| {
+        let upstream = upstream.map(str::to_owned);
+        let shadow = tapline::shadow::Settings { target: script(), upstream, options: Options::default() };
+        Settings { upstreams: places(default), shadow: Some(shadow), ..Settings::new(script()) }
+    };
+    for (upstream, path, other) in [(None, "/mcp", "/two/mcp"), (Some("two"), "/two/mcp", "/one/mcp")] {
+        let rig = Rig::start(settings(true, upstream)).await;
+        for path in [other, path] {
+            let head = format!("content-type: application/json\r\ncontent-length: {}\r\n", INITIALIZE.len());
+            let mut client = rig.client().await;
+            client.request(&format!("POST {path}"), &head, INITIALIZE.as_bytes()).await;
+            assert_eq!(client.response().await.status(), "200");
+        }
+        let compared = rig.event("a verdict", |event| comparison(event).cloned()).await;
+        assert_eq!((compared.verdict, compared.session), (ShadowVerdict::Same, rig.session(2).await));
+    }
+    for (default, upstream, why) in [(false, None, "the upstream at `/mcp`"), (true, Some("three"), "`three`")] {
+        let error = Core::start(settings(default, upstream)).await.err().unwrap().to_string();
+        assert!(error.contains(why), "{error}");
+    }
 }

@@ -28,7 +28,7 @@ const IMPORTS: [(&str, &str); 27] = [
     ("demo", "*"),
     ("cli", "event shadow tape upstream"),
     ("headless", "cli envelope event message text"),
-    ("wrap", "cli filter text"),
+    ("wrap", "cli text"),
     ("app", "*"),
     ("program", "*"),
     ("main", "*"),
