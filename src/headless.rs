@@ -85,7 +85,8 @@ fn text(event: &Event) -> Option<String> {
             Some(format!("session {}: {messages} messages passed unrecorded", session.short()))
         }
         Event::Log(line) if line.level > Level::Debug => {
-            Some(format!("{:5} {}: {}", line.level.word(), line.source, line.text))
+            let about = line.seq.map_or_else(String::new, |seq| format!("{seq} "));
+            Some(format!("{:5} {}: {about}{}", line.level.word(), line.source, line.text))
         }
         _ => None,
     }

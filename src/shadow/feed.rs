@@ -1,6 +1,7 @@
 //! From the journal to the sessions: who is to hear what.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -72,10 +73,10 @@ impl Router {
     fn opened(&mut self, session: &Session) {
         if matches!(session.state, SessionState::Closed { .. }) {
             self.sessions.remove(&session.id);
-        } else if !self.sessions.contains_key(&session.id) {
+        } else if let Entry::Vacant(vacant) = self.sessions.entry(session.id) {
             let beginning = if session.state == SessionState::New { Beginning::Heard } else { Beginning::Missed };
             let (sender, inbox) = mpsc::channel(WAITING);
-            self.sessions.insert(session.id, sender);
+            vacant.insert(sender);
             self.runtime.spawn(session::run(self.stage.clone(), session.id, beginning, inbox));
         }
     }

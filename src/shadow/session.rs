@@ -190,9 +190,9 @@ impl Life {
             (LINES, _) => "the shadow differs again; further divergences of this session are only counted".to_owned(),
             (_, Some(first)) => {
                 let why = comparison.why.as_deref().unwrap_or_default();
-                format!("{} {}: {why}: {}", comparison.seq, comparison.subject(), verdict::line(first))
+                format!("{}: {why}: {}", comparison.subject(), verdict::line(first))
             }
-            (_, None) => format!("{} {}: {}", comparison.seq, comparison.subject(), comparison.what()),
+            (_, None) => format!("{}: {}", comparison.subject(), comparison.what()),
         };
         self.log(LogLine::new(Level::Warn, "shadow", text).about(comparison.seq));
     }
