@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::{self, Auth, AuthError};
+use crate::clock::Clock;
 use crate::control::registry::Entry;
 use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, Via};
@@ -21,7 +23,9 @@ use crate::intercept::Chain;
 use crate::intercept::breakpoints::Breakpoints;
 use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
+use crate::limits::{self, LimitError, Limits};
 use crate::message::Message;
+use crate::proxy::admission::Admission;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, router};
 use crate::proxy::mounts::{Mount, MountError, Mounts, Placed};
@@ -58,6 +62,12 @@ pub struct Settings {
     pub control: Option<control::Settings>,
     /// A second server that is asked the same and compared; none if `None`.
     pub shadow: Option<shadow::Settings>,
+    /// Whom the HTTP front door lets in.
+    pub auth: auth::Section,
+    /// How often they may ask.
+    pub limits: Vec<limits::Section>,
+    /// What time it is for limits and for keys that grow old.
+    pub clock: Clock,
 }
 
 impl Settings {
@@ -75,6 +85,9 @@ impl Settings {
             keep_alive: None,
             control: None,
             shadow: None,
+            auth: auth::Section::default(),
+            limits: Vec::new(),
+            clock: Clock::default(),
         }
     }
 }
@@ -92,6 +105,10 @@ pub enum StartError {
     Control(#[from] ControlError),
     #[error(transparent)]
     Shadow(#[from] shadow::StartError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Limits(#[from] LimitError),
 }
 
 /// A running core.
@@ -106,6 +123,7 @@ pub struct Core {
     executor: JoinHandle<OnQuit>,
     control: Option<control::Control>,
     shadow: Option<Shadow>,
+    limits: Option<Arc<Limits>>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
@@ -115,12 +133,14 @@ impl Core {
     /// Opens the front door. When this returns, requests are answered.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, or the hold filter cannot be parsed.
+    /// Where the address cannot be listened on, the hold filter cannot be parsed, or nobody could ever come in.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let breakpoints = Breakpoints::default();
         if let Some(filter) = settings.hold.clone() {
             breakpoints.set(Holding { on: true, filter })?;
         }
+        let auth = Auth::new(settings.auth, settings.clock.clone())?;
+        let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
         let listener = match settings.listen {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -150,7 +170,8 @@ impl Core {
         };
         let server = listener.map(|(listener, address)| {
             let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
-            let door = Door::new(mounts.clone(), guard, settings.max_body, settings.keep_alive);
+            let admission = Admission { auth, limits: limits.clone() };
+            let door = Door::new(mounts.clone(), guard, admission, settings.max_body, settings.keep_alive);
             tokio::spawn(serve(listener, door, stop_accepting.clone()))
         });
         let executor = Executor {
@@ -171,6 +192,7 @@ impl Core {
             executor,
             control,
             shadow,
+            limits,
             server,
             stop_accepting,
             stop,
@@ -203,6 +225,11 @@ impl Core {
     /// The second server that is compared with the first.
     pub fn shadow(&self) -> Option<&Shadow> {
         self.shadow.as_ref()
+    }
+
+    /// What counts requests, where it is configured.
+    pub fn limits(&self) -> Option<&Arc<Limits>> {
+        self.limits.as_ref()
     }
 
     /// Waits for [`Command::Quit`].

@@ -15,6 +15,7 @@ mod twin;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +45,11 @@ const LEAVE: Duration = Duration::from_secs(1);
 const STRAGGLERS: Duration = Duration::from_secs(10);
 
 /// `[shadow]` of the configuration.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
     pub url: Option<String>,
-    /// One line, split like a shell does.
-    pub command: Option<String>,
+    pub command: Option<Words>,
     /// The name of the upstream that it is compared with, where there are several; else the one at `/mcp`.
     pub upstream: Option<String>,
     pub writes: bool,
@@ -95,6 +95,17 @@ pub enum PlanError {
 }
 
 impl Section {
+    /// Whether it can be what it says. The command line may still have to say where the shadow is.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub fn check(self) -> Result<(), PlanError> {
+        match self.plan(Flags::default()) {
+            Ok(_) | Err(PlanError::NoPlace) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the configuration and the command line want together; nothing where neither names a place.
     ///
     /// # Errors
@@ -109,7 +120,8 @@ impl Section {
                 place @ Place::Url(_) => place,
                 Place::Command(_) => return Err(PlanError::Url(url)),
             },
-            (None, None, Some(command)) => place::command(&command)?,
+            (None, None, Some(Words::List(words))) => place::of_words(&words)?,
+            (None, None, Some(Words::Line(line))) => place::command(&line)?,
             (None, None, None) if is_blank && no_flags => return Ok(None),
             (None, None, None) => return Err(PlanError::NoPlace),
         };
@@ -133,6 +145,21 @@ fn read_header((name, value): (&String, &String)) -> Result<(HeaderName, HeaderV
     let mut value = HeaderValue::from_str(value).map_err(|_| none())?;
     value.set_sensitive(true);
     Ok((name.parse().map_err(|_| none())?, value))
+}
+
+/// A command, as its words or as one line that is split like a shell does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a list of words, or one line")]
+pub enum Words {
+    List(Vec<String>),
+    Line(String),
+}
+
+/// What its headers hold is nobody's business.
+impl fmt::Debug for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Section").field("url", &self.url).field("command", &self.command).finish_non_exhaustive()
+    }
 }
 
 /// Whether tools are called, and methods nobody knows, that may change something.
@@ -256,6 +283,7 @@ fn listen(journal: &Journal, stage: session::Stage, runtime: tokio::runtime::Han
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::stdio::CommandLine;
 
     fn section(text: &str) -> Section {
         toml::from_str(text).expect("it is a section")
@@ -274,7 +302,10 @@ mod tests {
             headers = { authorization = "Bearer old", x-team = "blue" }
         "#;
         let alone = plan(text, Flags::default()).expect("it makes sense").expect("there is a place");
-        assert_eq!(alone.place, Place::Command(vec!["python".to_owned(), "my server.py".to_owned()]));
+        let words = ["python".to_owned(), "my server.py".to_owned()];
+        assert_eq!(alone.place, Place::Command(CommandLine::new(&words).expect("there is a program")));
+        let list = plan(r#"command = ["python", "my server.py"]"#, Flags::default()).expect("it makes sense");
+        assert_eq!(list.map(|plan| plan.place), Some(alone.place));
         assert_eq!((alone.options.writes, alone.options.rules.ignore.len()), (Writes::Sent, 1));
         let flags = Flags {
             place: Some(Place::Url("http://127.0.0.1:1/mcp".to_owned())),
@@ -295,6 +326,7 @@ mod tests {
             ("url = 'x'", "`x` is none"),
             ("command = \"a 'b\"", "column 3"),
             ("command = ' '", "neither a URL nor a command"),
+            ("command = []", "neither a URL nor a command"),
             ("writes = true", "`--shadow` takes"),
             ("command = 'x'\nignore = ['.']", "is not a path"),
             ("command = 'x'\nheaders = { 'a b' = 'c' }", "header `a b`"),
@@ -303,5 +335,8 @@ mod tests {
             assert!(told.contains(why), "{text}: {told}");
         }
         assert!(toml::from_str::<Section>("uri = 'http://x'").is_err());
+        assert!(section("writes = true").check().is_ok(), "the command line says where");
+        let secret = section("url = 'x'\nheaders = { authorization = 'Bearer s3cret' }");
+        assert!(!format!("{secret:?}").contains("s3cret"));
     }
 }

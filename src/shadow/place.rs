@@ -1,11 +1,12 @@
 //! Where the shadow is, as one argument says it: a URL, or a command line.
 
+use crate::upstream::stdio::CommandLine;
+
 /// A second server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Url(String),
-    /// The words of a command.
-    Command(Vec<String>),
+    Command(CommandLine),
 }
 
 /// Why a text is no place.
@@ -31,8 +32,11 @@ impl std::str::FromStr for Place {
 
 /// A command, whatever it looks like.
 pub(super) fn command(text: &str) -> Result<Place, PlaceError> {
-    let words = words(text)?;
-    if words.is_empty() { Err(PlaceError::Empty) } else { Ok(Place::Command(words)) }
+    of_words(&words(text)?)
+}
+
+pub(super) fn of_words(words: &[String]) -> Result<Place, PlaceError> {
+    CommandLine::new(words).map(Place::Command).ok_or(PlaceError::Empty)
 }
 
 fn is_url(text: &str) -> bool {
@@ -83,7 +87,7 @@ mod tests {
     use super::*;
 
     fn command(words: &[&str]) -> Result<Place, PlaceError> {
-        Ok(Place::Command(words.iter().map(|&word| word.to_owned()).collect()))
+        of_words(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
     }
 
     #[test]

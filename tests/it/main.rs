@@ -4,21 +4,30 @@
 mod support;
 
 mod attach;
+mod auth;
 mod bad_input;
+mod bridges;
 mod bytes;
 mod carriers;
 mod children;
 mod cli;
+mod config;
+mod connections;
 mod demo;
 mod demo_live;
 mod hold;
+#[path = "../interop/client.rs"]
+mod interop;
+mod limits;
 mod modern;
 mod mounts;
 mod peers;
 mod relay;
 mod replay;
+mod resume;
 mod screen;
 mod shadow;
+mod silence;
 mod sse;
 mod stdio;
 mod tapes;
