@@ -33,6 +33,7 @@ use crate::proxy::http::{Door, router};
 use crate::proxy::mounts::{Mount, MountError, Mounts, Placed};
 use crate::proxy::table::Target;
 use crate::proxy::{Proxy, Stop, respond};
+use crate::shadow::{self, Shadow};
 use crate::tape;
 use crate::tape::play::{PlayOptions, play};
 use crate::upstream::retry::Retry;
@@ -65,6 +66,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How it can be watched and commanded from elsewhere; not at all if `None`.
     pub control: Option<control::Settings>,
+    /// A second server that is asked the same and compared; none if `None`.
+    pub shadow: Option<shadow::Settings>,
     /// Whom the HTTP front door lets in.
     pub auth: auth::Section,
     /// How often they may ask.
@@ -89,6 +92,7 @@ impl Settings {
             retry: Retry::none(),
             grace: GRACE,
             control: None,
+            shadow: None,
             auth: auth::Section::default(),
             limits: Vec::new(),
             clock: Clock::default(),
@@ -107,6 +111,8 @@ pub enum StartError {
     Mounts(#[from] MountError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error(transparent)]
+    Shadow(#[from] shadow::StartError),
     #[error(transparent)]
     Auth(#[from] AuthError),
     #[error(transparent)]
@@ -129,6 +135,7 @@ pub struct Core {
     grace: Duration,
     executor: JoinHandle<()>,
     control: Option<control::Control>,
+    shadow: Option<Shadow>,
     limits: Option<Arc<Limits>>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
@@ -161,6 +168,7 @@ impl Core {
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
         journal.publish(Event::Holding(breakpoints.holding()));
         mounts.iter().for_each(|mount| mount.table().tell_target());
+        let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
 
         let (commands, received) = mpsc::unbounded_channel();
         let stage = control::Stage {
@@ -202,6 +210,7 @@ impl Core {
             grace: settings.grace,
             executor,
             control,
+            shadow,
             limits,
             server,
             stop_accepting,
@@ -230,6 +239,11 @@ impl Core {
     /// Where it can be watched and commanded from elsewhere.
     pub fn control(&self) -> Option<&Entry> {
         self.control.as_ref().map(control::Control::entry)
+    }
+
+    /// The second server that is compared with the first.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_ref()
     }
 
     /// What counts requests, where it is configured.

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::event::{OnQuit, Speed};
+use crate::shadow::Place;
 use crate::tape::compare::Pattern;
 use crate::text;
 
@@ -184,6 +185,8 @@ pub struct RunArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub shadow: ShadowArgs,
     /// Show all other taplines of this user as well
     #[arg(long, conflicts_with = "headless")]
     pub all: bool,
@@ -225,6 +228,8 @@ pub struct StdioArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub shadow: ShadowArgs,
 }
 
 /// How what passes is shown and kept.
@@ -253,6 +258,23 @@ pub struct WatchArgs {
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
           env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: Option<bool>,
+}
+
+/// A second server, compared with the first.
+#[derive(Debug, Args)]
+pub struct ShadowArgs {
+    /// Second server to send each request to as well and to compare; the client never hears of it
+    #[arg(long, value_name = "URL|COMMAND", env = "TAPLINE_SHADOW")]
+    pub shadow: Option<Place>,
+    /// Also send it calls of tools that are not marked read-only, and methods that nobody knows
+    #[arg(long)]
+    pub shadow_writes: bool,
+    /// Header to send to the second server; repeatable, never recorded. The client's own are never sent there
+    #[arg(long = "shadow-header", value_name = "NAME: VALUE", value_parser = header)]
+    pub shadow_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Path of reply values not to compare, such as `.result._meta`; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub shadow_ignore: Vec<Pattern>,
 }
 
 /// How others find what runs here.

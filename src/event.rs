@@ -3,6 +3,7 @@
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
 mod ending;
+mod shadow;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
+pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 
 pub use ending::{EndStep, Progress};
 
@@ -79,6 +81,8 @@ pub enum Event {
     Stopping,
     /// The core is about to stop, and waits.
     Ending(Progress),
+    /// A shadow server answered as the server did, or did not.
+    Shadow(ShadowEvent),
 }
 
 /// Everything the core can be asked.
@@ -166,6 +170,8 @@ pub enum SessionState {
 pub enum Origin {
     Client,
     Replay,
+    /// tapline itself, which asks a second server what a client asks the first.
+    Shadow,
 }
 
 /// Name and version that a client or server gives of itself.
@@ -321,7 +327,7 @@ pub struct ReplaySummary {
 pub struct LogLine {
     pub at: Timestamp,
     pub level: Level,
-    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`.
+    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`, `shadow`.
     pub source: String,
     pub session: Option<SessionId>,
     /// The message it is about.

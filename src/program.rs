@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, GRACE, Settings};
 use crate::attach;
-use crate::cli::{CheckArgs, Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs};
+use crate::cli::{
+    CheckArgs, Cli, Command, DemoArgs, LogFormat, ReplayArgs, RunArgs, ShadowArgs, StdioArgs, TransportArg,
+};
 use crate::clock::Clock;
 use crate::config::options::{self, Control, Front, Wanted, Watch};
 use crate::config::upstreams::Server;
@@ -28,6 +30,7 @@ use crate::proxy::mounts::Placed;
 use crate::proxy::stdio::{Blocking, Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
+use crate::shadow::{self, Place, Tally};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::HttpUpstream;
@@ -174,10 +177,39 @@ async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
         auth: config.keys.auth.clone().unwrap_or_default(),
         limits: config.keys.limits.clone().unwrap_or_default(),
         clock: Clock::default(),
+        shadow: shadow_settings(args.shadow, &config)?,
     };
     let core = start(settings).await?;
     tell_of(&config, &core);
-    if args.all && has_screen(&watching) { watch_all(core, name, &watching).await } else { watch(core, watching).await }
+    let tally = core.shadow().map(|shadow| shadow.tally().clone());
+    let status = if args.all && has_screen(&watching) {
+        watch_all(core, name, &watching).await
+    } else {
+        watch(core, watching).await
+    };
+    tally.iter().for_each(say_tally);
+    status
+}
+
+fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, Failure> {
+    let flags = shadow::Flags {
+        place: args.shadow,
+        writes: args.shadow_writes,
+        headers: args.shadow_headers,
+        ignore: args.shadow_ignore,
+    };
+    let section = config.keys.shadow.clone().unwrap_or_default();
+    let Some(plan) = section.plan(flags).map_err(Failure::usage)? else { return Ok(None) };
+    let server = match plan.place {
+        Place::Url(url) => Server::Url { url, transport: TransportArg::Auto, headers: plan.headers },
+        Place::Command(command) => Server::Command(command),
+    };
+    let target = target(server)?;
+    Ok(Some(shadow::Settings { target, upstream: plan.upstream, options: plan.options }))
+}
+
+fn say_tally(tally: &Tally) {
+    say(&format!("tapline: shadow: {}", tally.counts()));
 }
 
 /// What was read, and what of it is not as it should be, on the event screen.
@@ -234,6 +266,7 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
         tape_library: tapes,
         hold: watching.hold.clone(),
         retry: retry(args.retries, &config)?,
+        shadow: shadow_settings(args.shadow, &config)?,
         ..Settings::new(target(wanted.server)?)
     };
     let mut signals = Signals::new()?;
@@ -267,8 +300,10 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
     let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
     drop(connection);
+    let tally = core.shadow().filter(|_| printer.is_some()).map(|shadow| shadow.tally().clone());
     until_down(core, watching.on_quit, &mut signals).await;
     printer.map(std::thread::JoinHandle::join);
+    tally.iter().for_each(say_tally);
     Ok(ExitCode::from(status))
 }
 

@@ -88,6 +88,9 @@ impl Core {
         self.end_calls(&shutdown).await;
         self.end_servers(&shutdown).await;
         self.end_connections().await;
+        if let Some(shadow) = self.shadow.take() {
+            shadow.finish().await;
+        }
         let written = self.journal.flush();
         let written = shutdown.step(EndStep::Tapes, WRITING, || 1, async { drop(written.await) }).await;
         self.executor.abort();

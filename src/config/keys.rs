@@ -17,6 +17,7 @@ use crate::cli::LogFormat;
 use crate::event::OnQuit;
 use crate::filter::Filter;
 use crate::limits::{self, LimitError};
+use crate::shadow;
 use crate::text;
 use crate::upstream::retry;
 
@@ -97,6 +98,8 @@ keys! {
         limits: Vec<limits::Section> => |_| Ok::<_, LimitError>(()),
         /// What is sent again.
         retry: retry::Section => retry::Retry::new,
+        /// The second server that is asked the same and compared.
+        shadow: shadow::Section => |section: shadow::Section| section.check(),
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Connection {
     pub proxy: Arc<Proxy>,
     pub session: Arc<LiveSession>,
     pub link: Link,
-    /// Set for a replay: its messages are not a client's own.
+    /// Set for a replay or a shadow: its messages are not a client's own.
     author: Option<Author>,
     /// Of the client's latest POST: what the operator's own requests go out with.
     client_headers: Latest,
@@ -85,7 +85,12 @@ impl Connection {
     /// # Errors
     /// Where the upstream does not answer. What the client is told then is `respond`'s part.
     pub async fn exchange(self: &Arc<Self>, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
-        self.run(outgoing, Sender::Client(self.author.clone())).await
+        self.run(outgoing, self.sender()).await
+    }
+
+    /// Whoever this session is of.
+    pub(super) fn sender(&self) -> Sender {
+        Sender::Client(self.author.clone())
     }
 
     /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.

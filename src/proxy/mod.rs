@@ -7,6 +7,7 @@ mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
+pub mod inner;
 pub mod mounts;
 mod operations;
 pub mod pipe;
@@ -42,7 +43,7 @@ pub struct Proxy {
     chain: Chain,
     gate: Gate,
     journal: Journal,
-    last_seq: AtomicU64,
+    last_seq: Arc<AtomicU64>,
     stop: Stop,
     retry: Retry,
 }
@@ -108,7 +109,15 @@ impl Pass {
 
 impl Proxy {
     pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, last_seq: AtomicU64::new(0), stop, retry })
+        Arc::new(Self { chain, gate, journal, last_seq: Arc::default(), stop, retry })
+    }
+
+    /// A spine of its own with the same numbers, journal and end, on which nothing is held: for sessions that are not the
+    /// operator's to decide.
+    pub fn aside(&self) -> Arc<Self> {
+        let (journal, last_seq, stop) = (self.journal.clone(), self.last_seq.clone(), self.stop.clone());
+        let (chain, gate, retry) = (Chain::default(), Gate::default(), Retry::none());
+        Arc::new(Self { chain, gate, journal, last_seq, stop, retry })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.

@@ -153,6 +153,13 @@ impl Refusal {
     }
 }
 
+/// Whether a reply is one of those that are made here.
+pub fn is_ours(reply: &Message) -> bool {
+    const OURS: [i64; 4] = [UPSTREAM_FAILED, BLOCKED, ENDED, REFUSED];
+    let error = reply.member("error").and_then(|error| serde_json::from_str::<serde_json::Value>(error).ok());
+    error.and_then(|error| error.get("code")?.as_i64()).is_some_and(|code| OURS.contains(&code))
+}
+
 fn places(endpoints: &[String]) -> String {
     match endpoints {
         [endpoint] => {

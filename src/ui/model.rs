@@ -381,7 +381,8 @@ impl Model {
     pub(crate) fn show_detail(&mut self) {
         let pair = self.selected_pair().map(|row| row.envelope.clone());
         let envelope = self.selected().map(|row| row.envelope.clone());
-        self.detail.show(envelope, pair);
+        let shadow = envelope.as_ref().and_then(|it| self.book().0.divergence(it.seq).cloned());
+        self.detail.show(envelope, pair, shadow);
     }
 }
 

@@ -28,6 +28,7 @@ mod replay;
 mod resume;
 mod retry;
 mod screen;
+mod shadow;
 mod shutdown;
 mod silence;
 mod sse;
