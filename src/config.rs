@@ -45,14 +45,14 @@ impl Config {
             None => read_if_there(Path::new(FILE))?,
         };
         let far = user_file().map(|file| read_if_there(&file)).transpose()?.flatten();
-        Self::of(near.into_iter().chain(far).collect())
+        Self::of(&near.into_iter().chain(far).collect::<Vec<_>>())
     }
 
     /// Nearest first.
-    fn of(sources: Vec<Source>) -> Result<Self, ConfigError> {
+    fn of(sources: &[Source]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let (mut default, mut limits) = (None, None);
-        for source in &sources {
+        for source in sources {
             let keys: Keys = source.parse()?;
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
             config.warnings.extend(readable_secrets(&source.path, &keys));
