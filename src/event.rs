@@ -2,6 +2,8 @@
 //!
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
+mod ending;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
+
+pub use ending::{EndStep, Progress};
 
 /// Microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +77,8 @@ pub enum Event {
     ResyncDone,
     /// The core stops; no further event follows.
     Stopping,
+    /// The core is about to stop, and waits.
+    Ending(Progress),
 }
 
 /// Everything the core can be asked.

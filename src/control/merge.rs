@@ -134,7 +134,7 @@ impl Merge {
             Event::Stopping => self.leave(id, "its tapline ended"),
             // Asked for by another screen: we read tapes ourselves.
             Event::TapeOpened { .. } => Vec::new(),
-            Event::Replay(_) | Event::Gap { .. } => vec![event],
+            Event::Replay(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
     }
 

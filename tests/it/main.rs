@@ -19,13 +19,16 @@ mod hold;
 #[path = "../interop/client.rs"]
 mod interop;
 mod limits;
+mod logs;
 mod modern;
 mod mounts;
 mod peers;
 mod relay;
 mod replay;
 mod resume;
+mod retry;
 mod screen;
+mod shutdown;
 mod silence;
 mod sse;
 mod stdio;
