@@ -9,6 +9,7 @@ pub mod http;
 mod operations;
 pub mod pipe;
 mod pump;
+pub mod recollection;
 mod relay;
 pub mod respond;
 pub mod session;
