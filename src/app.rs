@@ -28,6 +28,7 @@ use crate::proxy::table::{Table, Target};
 use crate::proxy::{Proxy, Stop, respond};
 use crate::tape;
 use crate::tape::play::{PlayOptions, play};
+use crate::upstream::watch::WatchError;
 
 /// How long open exchanges may take to end after a quit.
 const GRACE: Duration = Duration::from_secs(2);
@@ -82,6 +83,8 @@ pub enum StartError {
     Hold(#[from] FilterError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("`--watch`: {0}")]
+    Watch(#[from] WatchError),
 }
 
 /// A running core.
@@ -127,6 +130,7 @@ impl Core {
         journal.publish(Event::Listening { url: url.clone(), upstream: table.target().label() });
         journal.publish(Event::Holding(breakpoints.holding()));
         table.tell_target();
+        table.tend()?;
 
         let (commands, received) = mpsc::unbounded_channel();
         let stage = control::Stage {
@@ -221,6 +225,7 @@ impl Core {
             async move { table.close(connection.session.id(), "tapline ended").await }
         });
         futures_util::future::join_all(closing).await;
+        self.table.close_spares().await;
         self.journal.publish(Event::Stopping);
         let thread = self.journal_thread;
         drop(tokio::task::spawn_blocking(move || thread.finish()).await);
@@ -309,6 +314,7 @@ impl Executor {
                 let table = self.table.clone();
                 tokio::spawn(async move { table.close(session, "closed by the operator").await });
             }
+            Command::Restart(session) => self.table.restart(session, "a restart by the operator"),
             Command::ListTapes => self.list_tapes(),
             Command::OpenTape(path) => self.open_tape(path),
             Command::Replay { tape, speed } => self.play(tape, speed),

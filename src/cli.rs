@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::event::{OnQuit, Speed};
 use crate::tape::compare::Pattern;
+use crate::upstream::pool::Restart;
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///
@@ -143,6 +144,14 @@ pub struct TargetArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub anew: AnewArgs,
+    /// Children to start before a client needs them
+    #[arg(long, value_name = "N", conflicts_with = "upstream")]
+    pub spares: Option<usize>,
+    /// Most children at a time [default: 1000]
+    #[arg(long, value_name = "N", conflicts_with = "upstream")]
+    pub pool_max: Option<usize>,
     /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
     #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
     pub transport: TransportArg,
@@ -177,6 +186,8 @@ pub struct RunArgs {
 pub struct StdioArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    #[command(flatten)]
+    pub anew: AnewArgs,
     /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
     #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
     pub transport: TransportArg,
@@ -187,6 +198,34 @@ pub struct StdioArgs {
     /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// When a command is started anew while its clients stay.
+#[derive(Debug, Args)]
+pub struct AnewArgs {
+    /// Start the command anew when it has crashed, its clients stay connected [default: crash, of `stdio` never]
+    #[arg(long, value_name = "WHEN", conflicts_with = "upstream")]
+    pub restart: Option<RestartArg>,
+    /// Start the command anew whenever this file or directory changes, its clients stay connected; repeatable
+    #[arg(long, value_name = "PATH", conflicts_with = "upstream")]
+    pub watch: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RestartArg {
+    /// Its sessions end with it
+    Never,
+    /// Where it ended by a signal or a status that is not 0
+    Crash,
+}
+
+impl From<RestartArg> for Restart {
+    fn from(restart: RestartArg) -> Self {
+        match restart {
+            RestartArg::Never => Self::Never,
+            RestartArg::Crash => Self::Crash,
+        }
+    }
 }
 
 /// How what passes is shown and kept.

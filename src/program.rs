@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Core, Settings};
 use crate::attach;
 use crate::cli::{
-    Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
+    AnewArgs, Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg,
+    WatchArgs,
 };
 use crate::control::hub::{Hub, Own, Watch};
 use crate::control::merge::About;
@@ -28,6 +29,7 @@ use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
+use crate::upstream::pool::{Pool, Restart, Section};
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::stdio::CommandLine;
 use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings};
@@ -112,7 +114,8 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
 }
 
 async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
-    let target = target(args.target, args.transport, args.headers)?;
+    let kept = Section { spares: args.spares, max: args.pool_max, ..kept(args.anew, Restart::Crash) };
+    let target = target(args.target, args.transport, args.headers, kept)?;
     let tapes = tape_dir(&args.watch)?;
     let control = control_settings(args.control, &target.label(), has_screen(&args.watch));
     let settings = Settings {
@@ -149,7 +152,8 @@ async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
 
 async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     let tapes = tape_dir(&args.watch)?;
-    let target = target(args.target, args.transport, args.headers)?;
+    // Where a client has launched us, the pipe breaks as the server's would, and our exit status is the server's.
+    let target = target(args.target, args.transport, args.headers, kept(args.anew, Restart::Never))?;
     let settings = Settings {
         listen: None,
         control: control_settings(args.control, &target.label(), false),
@@ -173,7 +177,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
             signal = signals.next() => match &connection.link {
                 // The server decides what a signal means; its exit status will be ours.
                 Link::Pipe(link) if link.signal(signal.number()) => {}
-                Link::Pipe(_) | Link::Exchanges(_) => {
+                Link::Pipe(_) | Link::Exchanges(_) | Link::Shared(_) => {
                     signalled = Some(signal);
                     break;
                 }
@@ -182,7 +186,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     }
     let status = match &connection.link {
         Link::Pipe(link) => link.exit_code(),
-        Link::Exchanges(_) => None,
+        Link::Exchanges(_) | Link::Shared(_) => None,
     };
     let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
@@ -199,7 +203,12 @@ async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     }
     let replay = Replay {
         tape,
-        target: target(args.target, args.transport, args.headers.clone())?,
+        target: target(
+            args.target,
+            args.transport,
+            args.headers.clone(),
+            Section { restart: Some(Restart::Never), ..Section::default() },
+        )?,
         speed: args.speed,
         ignore: args.ignore,
         headers: args.headers.into_iter().collect(),
@@ -323,7 +332,12 @@ async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
     screen.status()
 }
 
-fn target(args: TargetArgs, transport: TransportArg, headers: ExtraHeaders) -> Result<Target, Failure> {
+fn kept(args: AnewArgs, usual: Restart) -> Section {
+    let restart = args.restart.map_or(usual, Restart::from);
+    Section { restart: Some(restart), watch: args.watch, ..Section::default() }
+}
+
+fn target(args: TargetArgs, transport: TransportArg, headers: ExtraHeaders, kept: Section) -> Result<Target, Failure> {
     if let Some(url) = args.upstream {
         if transport.is_sse(&url) {
             let upstream = SseUpstream::new(&url, headers).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
@@ -334,7 +348,8 @@ fn target(args: TargetArgs, transport: TransportArg, headers: ExtraHeaders) -> R
     }
     let command = CommandLine::new(&args.command).context("no command after `--`").map_err(Failure::usage)?;
     let program = std::env::current_exe().context("cannot find tapline's own program file")?;
-    Ok(Target::Command(command, Guardian::new(program)))
+    let kept = kept.settings().map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
+    Ok(Target::Command(Pool::new(command, Guardian::new(program), kept)))
 }
 
 /// Where tapes are; `None` only where nothing is recorded and no place is known.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
@@ -31,6 +32,16 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
         before = Some(c);
     }
     Cow::Owned(safe)
+}
+
+/// A span of time as a person writes it: `5s`, `1m 30s`, `250ms`.
+///
+/// # Errors
+/// Where it is none, or less than nothing.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let span =
+        text.parse::<jiff::SignedDuration>().map_err(|_| format!("`{text}` is no time such as `5s` or `1m 30s`"))?;
+    Duration::try_from(span).map_err(|_| format!("`{text}` is less than nothing"))
 }
 
 const ZWJ: char = '\u{200d}';

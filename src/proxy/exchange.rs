@@ -13,9 +13,12 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::pipe::PipeLink;
+use super::recollection::Recollection;
 use super::session::LiveSession;
+use super::shared::Shared;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Transport, Via};
 use crate::event::{Event, Level, LogLine};
@@ -31,6 +34,8 @@ pub enum Link {
     Exchanges(Arc<dyn Upstream>),
     /// A server with one stream for everything it says.
     Pipe(Arc<PipeLink>),
+    /// A command that several sessions share.
+    Shared(Arc<Shared>),
 }
 
 /// A session together with its upstream.
@@ -91,6 +96,21 @@ impl Connection {
             Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
             Ok(_) => {}
             Err(error) => self.log(Level::Error, format!("the request you sent got no answer: {error}")),
+        }
+    }
+
+    /// What a fresh child would be told for the session to go on; `None` where there is no such way.
+    pub fn recollections(&self) -> Option<watch::Receiver<Recollection>> {
+        match &self.link {
+            Link::Pipe(link) => link.recollections(),
+            Link::Exchanges(_) | Link::Shared(_) => None,
+        }
+    }
+
+    /// The client leaves of its own accord: what it still waits for ends without an answer.
+    pub(super) fn let_go(&self) {
+        if let Link::Pipe(link) = &self.link {
+            link.let_go();
         }
     }
 
@@ -269,7 +289,8 @@ impl Admitted {
         let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
         let listens = outgoing.method == Method::GET;
         let reply = match &connection.link {
-            Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
+            Link::Pipe(link) => link.exchange(&connection.session, outgoing, withheld).await?,
+            Link::Shared(shared) => shared.exchange(&connection.session, outgoing, withheld).await?,
             Link::Exchanges(upstream) => {
                 let reply = upstream.send(outgoing).await?;
                 connection.take_back(reply, request_headers, withheld, awaits_reply).await
@@ -292,6 +313,7 @@ impl Upstream for Arc<Connection> {
         match &self.link {
             Link::Exchanges(upstream) => upstream.label(),
             Link::Pipe(link) => link.label(),
+            Link::Shared(shared) => shared.label(),
         }
     }
 
@@ -304,6 +326,7 @@ impl Upstream for Arc<Connection> {
             match &self.link {
                 Link::Exchanges(upstream) => upstream.close().await,
                 Link::Pipe(link) => link.close().await,
+                Link::Shared(shared) => shared.leave(&self.session),
             }
         }
         .boxed()

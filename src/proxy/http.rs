@@ -170,6 +170,7 @@ impl Door {
         let in_session = parts.headers.contains_key(headers::SESSION);
         headers::towards_upstream(&mut parts.headers);
         if deletes && self.table.target().is_pipe() {
+            connection.let_go();
             self.table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }

@@ -13,6 +13,7 @@ pub mod recollection;
 mod relay;
 pub mod respond;
 pub mod session;
+pub mod shared;
 pub mod sse;
 pub mod stdio;
 pub mod table;

@@ -109,16 +109,18 @@ impl Recollection {
         Ok(told.map(|it| Message::new(it.to_string())).collect())
     }
 
-    /// What was said again, for a person.
+    /// What was said again, for a person: the rest of a sentence.
     pub(super) fn described(&self) -> String {
-        let mut said = vec!["`initialize`".to_owned()];
-        match self.subscriptions.len() {
-            0 => {}
-            1 => said.push("1 subscription".to_owned()),
-            many => said.push(format!("{many} subscriptions")),
+        if !self.has_handshake() {
+            return String::new();
         }
-        said.extend(self.log_level.iter().map(|_| "the log level".to_owned()));
-        said.join(", ")
+        let subscriptions = match self.subscriptions.len() {
+            0 => String::new(),
+            1 => ", 1 subscription".to_owned(),
+            many => format!(", {many} subscriptions"),
+        };
+        let log_level = if self.log_level.is_some() { ", log level" } else { "" };
+        format!(": `initialize`{subscriptions}{log_level} said again")
     }
 }
 
@@ -193,7 +195,7 @@ mod tests {
         let rest = recollection.rest();
         assert_eq!(words(&rest), ["notifications/initialized", "logging/setLevel", "resources/subscribe a"]);
         assert!(rest[1].member("params").is_some_and(|params| params.contains("debug")));
-        assert_eq!(recollection.described(), "`initialize`, 1 subscription, the log level");
+        assert_eq!(recollection.described(), ": `initialize`, 1 subscription, log level said again");
     }
 
     #[test]

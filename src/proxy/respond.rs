@@ -58,6 +58,7 @@ impl Refusal {
             Self::BadMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoEvents => StatusCode::NOT_ACCEPTABLE,
             Self::Websocket => StatusCode::NOT_IMPLEMENTED,
+            Self::Upstream(UpstreamError::Busy { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Ended | Self::Upstream(_) => StatusCode::BAD_GATEWAY,
         }
     }
@@ -91,6 +92,8 @@ fn upstream_failed(error: &UpstreamError, id: Option<&Id>) -> Message {
         UpstreamError::Unreachable { upstream, .. } => (upstream, "is the server running, and is this its URL?"),
         UpstreamError::CannotStart { command, .. } => (command, "is it installed, and on the PATH of tapline?"),
         UpstreamError::Exited { command, .. } => (command, "run the command by itself to see what it needs"),
+        UpstreamError::Busy { command, .. } => (command, "close a session that is not needed, or allow more"),
+        UpstreamError::NotResumed { command, .. } => (command, "the client has to initialize again"),
         UpstreamError::NoStream { upstream, .. } => {
             (upstream, "is this the URL of its event stream? `--transport http` speaks Streamable HTTP to it")
         }

@@ -194,6 +194,35 @@ async fn a_kill_takes_the_server_along() {
     life.ended().await;
 }
 
+#[tokio::test]
+async fn a_server_that_crashed_is_followed_by_another_where_that_is_asked_for() {
+    let script = r#"
+        while read -r line; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            case "$line" in
+            *'"method":"initialize"'*)
+                echo '{"id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}}}}' ;;
+            *'"method":"die"'*) echo 'last words' >&2; exit 3 ;;
+            *'"id":'*) echo '{"id":'"$id"',"result":{}}' ;;
+            esac
+        done; exit 7"#;
+    let mut launched = Launched::start(&["--restart", "crash", "--", "sh", "-c", script]);
+    launched.tell(&initialize()).await;
+    launched.message().await;
+    launched.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    launched.tell(&request(1, "die", &json!({}))).await;
+    launched.tell(&request(2, "x", &json!({}))).await;
+    let mut heard = [launched.message().await, launched.message().await, launched.message().await];
+    heard.sort_by_key(|message| message["id"].as_u64());
+    let [told, died, next] = heard;
+    assert_eq!((&died["id"], &died["error"]["code"]), (&json!(1), &json!(-31000)));
+    assert!(died["error"]["message"].as_str().unwrap().contains("status 3; it last wrote: last words"), "{died}");
+    assert_eq!(told["method"], "notifications/tools/list_changed");
+    assert_eq!((&next["id"], &next["result"]), (&json!(2), &json!({})));
+    // A client that leaves ends it all: the status is that of the last.
+    assert_eq!(launched.leave().await.0, Some(7));
+}
+
 async fn demo_server() -> (String, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());

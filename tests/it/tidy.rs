@@ -16,7 +16,7 @@ const IMPORTS: [(&str, &str); 26] = [
     ("tape", "envelope event headers message sse upstream text"),
     ("journal", "envelope event message tape"),
     ("intercept", "envelope event message filter"),
-    ("upstream", "envelope message sse"),
+    ("upstream", "envelope message sse text"),
     ("proxy", "envelope event filter headers intercept journal message sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape text"),
