@@ -334,7 +334,9 @@ impl PipeLink {
         // Who has taken a request back does not expect an answer: some clients fail over one that comes as they leave.
         for (_, waiting) in router.pending.drain().filter(|(_, waiting)| !waiting.cancelled) {
             // A client that has hung up does not need to know.
-            waiting.items.map(|items| items.send(Err(error.clone())));
+            if let Some(items) = waiting.items {
+                drop(items.send(Err(error.clone())));
+            }
         }
         drop(router);
         self.changed.notify_waiters();

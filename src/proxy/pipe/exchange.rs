@@ -48,15 +48,17 @@ impl PipeLink {
             return Ok(accepted());
         }
         let (items, answers) = mpsc::unbounded_channel();
-        let mut answers = Answers { answers, _waited_for: None };
+        let mut answers = Answers { answers, waited_for: None };
         let (handed, requests) = loop {
             let (pipe, noted) = self.server(|router| self.expect_replies(router, &asking, &items)).await?;
             let Noted::Requests(message, requests) = noted else { return Ok(accepted()) };
             let id = message.id().filter(|_| is_modern && requests == 1).cloned();
-            answers._waited_for = id.map(|id| WaitedFor { link: self.clone(), id: Some(id) });
+            answers.waited_for = id.map(|id| WaitedFor { link: self.clone(), id: Some(id) });
             match self.hand_in(&pipe, &message, &headers, &mut answers).await? {
                 Handed::Nowhere if !self.forget(&message).is_empty() || requests == 0 => {
-                    answers._waited_for.take().map(WaitedFor::no_more);
+                    if let Some(waited_for) = answers.waited_for.take() {
+                        waited_for.no_more();
+                    }
                     self.other_than(&pipe).await?;
                 }
                 handed => break (handed, requests),
@@ -154,7 +156,7 @@ impl PipeLink {
         if !router.is_over() {
             router.listener = Some(items);
         }
-        event_stream(router.backlog.drain(..).collect(), Answers { answers, _waited_for: None })
+        event_stream(router.backlog.drain(..).collect(), Answers { answers, waited_for: None })
     }
 
     /// Tells the server that nobody waits for this reply any more.
@@ -211,7 +213,8 @@ enum Handed {
 /// The end of a stream that somebody reads.
 struct Answers {
     answers: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
-    _waited_for: Option<WaitedFor>,
+    /// Kept for its end.
+    waited_for: Option<WaitedFor>,
 }
 
 /// Dropped before the reply came, it cancels the request: for HTTP, revision 2026-07-28 has no other word for it.

@@ -103,7 +103,12 @@ impl PipeLink {
         let items = match address {
             Address::Nobody => return,
             Address::Asker(id) | Address::Unsubscribed(id) => match router.pending.remove(&id) {
-                Some(waiting) if waiting.withheld => return drop(waiting.items.map(|items| items.send(Ok(item)))),
+                Some(Waiting { withheld: true, items, .. }) => {
+                    if let Some(items) = items {
+                        drop(items.send(Ok(item)));
+                    }
+                    return;
+                }
                 waiting => waiting.and_then(|waiting| waiting.items),
             },
             Address::Askers(ids) => {
