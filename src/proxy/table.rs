@@ -146,6 +146,8 @@ enum Key {
 /// The owner of all live sessions.
 pub struct Table {
     proxy: Arc<Proxy>,
+    /// What its upstream is called, where there may be others.
+    name: Option<String>,
     target: Target,
     /// Of a command: the child of those who may share one.
     shared: Option<Arc<Shared>>,
@@ -162,11 +164,16 @@ struct State {
 
 impl Table {
     pub fn new(proxy: Arc<Proxy>, target: Target) -> Arc<Self> {
+        Self::named(proxy, None, target)
+    }
+
+    /// One of several.
+    pub fn named(proxy: Arc<Proxy>, name: Option<String>, target: Target) -> Arc<Self> {
         let shared = match &target {
             Target::Command(pool) => Some(Shared::new(proxy.clone(), pool.clone())),
             Target::Server(_) | Target::Events(_) => None,
         };
-        Arc::new(Self { proxy, target, shared, state: Mutex::default(), opening: Mutex::default() })
+        Arc::new(Self { proxy, name, target, shared, state: Mutex::default(), opening: Mutex::default() })
     }
 
     pub fn proxy(&self) -> &Arc<Proxy> {
@@ -287,7 +294,8 @@ impl Table {
     /// # Errors
     /// Where its command cannot be started.
     pub(super) fn begin(self: &Arc<Self>, visitor: Visitor<'_>) -> Result<Begun, UpstreamError> {
-        let session = LiveSession::new(self.target.label(), visitor.via, visitor.origin, self.proxy.stop());
+        let upstream = (self.name.clone(), self.target.label());
+        let session = LiveSession::new(upstream, visitor.via, visitor.origin, self.proxy.stop());
         self.proxy.journal().publish(Event::SessionOpened(session.info()));
         let author = visitor.author.clone();
         let (link, start) = self.connect(&session, visitor).inspect_err(|error| {
@@ -394,7 +402,7 @@ impl Table {
     /// Has another process of the server take the place of the one that a session has.
     pub fn restart(&self, id: SessionId, why: &str) {
         let told = match self.find(id).as_deref().map(|connection| &connection.link) {
-            None => Err("it has ended"),
+            None => Err("its session has ended"),
             Some(Link::Exchanges(_)) => Err("its server is no command of this tapline"),
             Some(Link::Pipe(link)) => link.ask_anew(why),
             Some(Link::Shared(shared)) => {

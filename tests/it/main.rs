@@ -13,6 +13,7 @@ mod demo;
 mod demo_live;
 mod hold;
 mod modern;
+mod mounts;
 mod peers;
 mod pool;
 mod relay;

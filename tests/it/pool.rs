@@ -21,7 +21,7 @@ const SERVER: &str = r#"
 "#;
 
 fn pool(rig: &Rig) -> Arc<Pool> {
-    match rig.core().table().target() {
+    match rig.core().mounts().default().unwrap().table().target() {
         Target::Command(pool) => pool.clone(),
         _ => panic!("it is a command"),
     }

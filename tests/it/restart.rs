@@ -1,6 +1,7 @@
 //! Another process of a server takes the place of one that is gone, and its client stays.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rmcp::ServiceExt as _;
 use rmcp::model::CallToolRequestParams;
@@ -11,7 +12,7 @@ use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome, Via};
 use tapline::event::{Command, Event, Landmark, Level, OnQuit, SessionState};
 use tapline::proxy::session::LiveSession;
-use tapline::proxy::table::Target;
+use tapline::proxy::table::{Table, Target};
 use tapline::tape::Mark;
 use tapline::tape::read::{Entries, Entry};
 use tapline::upstream::pool::{Restart, Settings};
@@ -117,6 +118,10 @@ async fn seam(rig: &Rig, nth: usize) -> String {
         seams.into_iter().nth(nth - 1)
     });
     told.await
+}
+
+fn table(rig: &Rig) -> &Arc<Table> {
+    rig.core().mounts().default().unwrap().table()
 }
 
 /// Waits until a request has passed on its way to the server.
@@ -234,7 +239,7 @@ async fn a_server_is_started_anew_when_the_operator_asks() {
     client.request("DELETE /mcp", "", b"").await;
     client.response().await;
     rig.command_now(Command::Restart(rig.session(1).await));
-    rig.line(Level::Warn, "the server is not started anew: it has ended").await;
+    rig.line(Level::Warn, "the server is not started anew: its session has ended").await;
 }
 
 #[tokio::test]
@@ -306,7 +311,7 @@ async fn a_server_that_does_not_come_back_is_given_up() {
         let reason = rig.closed(rig.session(1).await).await;
         assert!(reason.contains(why), "{reason}");
         assert_eq!(client.call(request(2, "x")).await.status(), "404");
-        let Target::Command(pool) = rig.core().table().target() else { panic!("it is a command") };
+        let Target::Command(pool) = table(&rig).target() else { panic!("it is a command") };
         assert_eq!(pool.figures().started, 6, "one, and five in its place");
     });
     futures_util::future::join_all(given_up).await;
@@ -366,15 +371,19 @@ async fn a_session_goes_on_under_another_tapline() {
     let script = Script::new();
     let rig = script.rig(Settings::default()).await;
     in_session(&rig).await;
-    let connection = rig.core().table().find(rig.session(1).await).unwrap();
+    let connection = table(&rig).find(rig.session(1).await).unwrap();
     let mut recollections = connection.recollections().unwrap();
     soon("the handshake", recollections.wait_for(|it| it.has_handshake())).await.unwrap();
     let written = serde_json::to_string(&*recollections.borrow()).unwrap();
 
     let next = script.rig(Settings::default()).await;
-    let table = next.core().table();
-    let session =
-        LiveSession::new(table.target().label(), Via::Http, tapline::event::Origin::Client, table.proxy().stop());
+    let table = table(&next);
+    let session = LiveSession::new(
+        (None, table.target().label()),
+        Via::Http,
+        tapline::event::Origin::Client,
+        table.proxy().stop(),
+    );
     let revived = table.revive(session, serde_json::from_str(&written).unwrap()).await.unwrap();
     assert_eq!(revived.session.info().state, SessionState::Active);
     assert_eq!(revived.session.info().server.unwrap().name, "s");

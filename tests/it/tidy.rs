@@ -27,7 +27,7 @@ const IMPORTS: [(&str, &str); 26] = [
     ("demo", "*"),
     ("cli", "event tape upstream"),
     ("headless", "cli envelope event message text"),
-    ("wrap", "cli filter text"),
+    ("wrap", "cli text"),
     ("app", "*"),
     ("program", "*"),
     ("main", "*"),
