@@ -291,14 +291,14 @@ impl PipeLink {
         ids.filter_map(|id: &Id| router.pending.remove(id)).collect()
     }
 
-    /// Whether it has nothing more to say, or nobody to say it to.
+    /// Whether the server is gone for good.
     pub(super) fn is_over(&self) -> bool {
         self.router.lock().is_over()
     }
 
-    /// How many requests wait for its answers.
-    pub(super) fn load(&self) -> usize {
-        self.router.lock().pending.len()
+    /// Whether nobody waits for its answers.
+    pub(super) fn is_idle(&self) -> bool {
+        self.router.lock().pending.is_empty()
     }
 
     /// Lets a child go that others have taken the place of: subscriptions end, and what is asked already may still be answered.

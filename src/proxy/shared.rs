@@ -104,7 +104,8 @@ impl Shared {
 
     /// One that is too old is given up as soon as nobody waits for it.
     fn is_fit(&self, member: &Member) -> bool {
-        !member.link.is_over() && !(self.pool.is_old(member.since) && member.link.load() == 0)
+        let is_outlived = self.pool.is_old(member.since) && member.link.is_idle();
+        !(member.link.is_over() || is_outlived)
     }
 }
 

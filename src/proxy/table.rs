@@ -124,7 +124,7 @@ impl Begun {
                 Start::Nothing => {}
                 Start::Hear(outputs) => drop(tokio::spawn(table.hear(&connection, link, outputs))),
                 Start::Wait(pool) => {
-                    drop(tokio::spawn(table.wait(connection.session.clone(), Arc::downgrade(link), pool)))
+                    drop(tokio::spawn(table.wait(connection.session.clone(), Arc::downgrade(link), pool)));
                 }
             }
         }

@@ -27,8 +27,6 @@ pub struct Section {
     pub acquire_timeout: Option<Duration>,
     /// Whether a spare must answer before clients of revision 2026-07-28 get it.
     pub ping: Option<bool>,
-    /// Whether clients of revision 2026-07-28 may be served by several children.
-    pub stateless: Option<bool>,
     pub restart: Option<Restart>,
     /// Files and directories: where one changes, the command is started anew.
     pub watch: Vec<PathBuf>,
@@ -53,7 +51,6 @@ pub struct Settings {
     pub max_lifetime: Option<Duration>,
     pub acquire_timeout: Duration,
     pub ping: bool,
-    pub stateless: bool,
     pub restart: Restart,
     pub watch: Vec<PathBuf>,
 }
@@ -66,7 +63,6 @@ impl Default for Settings {
             max_lifetime: None,
             acquire_timeout: ACQUIRE_TIMEOUT,
             ping: false,
-            stateless: false,
             restart: Restart::default(),
             watch: Vec::new(),
         }
@@ -94,7 +90,6 @@ impl Section {
             max_lifetime: self.max_lifetime,
             acquire_timeout: self.acquire_timeout.unwrap_or(usual.acquire_timeout),
             ping: self.ping.unwrap_or(usual.ping),
-            stateless: self.stateless.unwrap_or(usual.stateless),
             restart: self.restart.unwrap_or(usual.restart),
             watch: self.watch,
         })
