@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::{self, Auth, AuthError};
+use crate::clock::Clock;
 use crate::control::registry::Entry;
 use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, Via};
@@ -21,7 +23,9 @@ use crate::intercept::Chain;
 use crate::intercept::breakpoints::Breakpoints;
 use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
+use crate::limits::{self, LimitError, Limits};
 use crate::message::Message;
+use crate::proxy::admission::Admission;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, router};
 use crate::proxy::mounts::{Mount, MountError, Mounts, Placed};
@@ -56,6 +60,12 @@ pub struct Settings {
     pub keep_alive: Option<Duration>,
     /// How it can be watched and commanded from elsewhere; not at all if `None`.
     pub control: Option<control::Settings>,
+    /// Whom the HTTP front door lets in.
+    pub auth: auth::Section,
+    /// How often they may ask.
+    pub limits: Vec<limits::Section>,
+    /// What time it is for limits and for keys that grow old.
+    pub clock: Clock,
 }
 
 impl Settings {
@@ -72,6 +82,9 @@ impl Settings {
             max_body: 64 << 20,
             keep_alive: None,
             control: None,
+            auth: auth::Section::default(),
+            limits: Vec::new(),
+            clock: Clock::default(),
         }
     }
 }
@@ -87,7 +100,11 @@ pub enum StartError {
     Mounts(#[from] MountError),
     #[error(transparent)]
     Control(#[from] ControlError),
-    #[error("`--watch`: {0}")]
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Limits(#[from] LimitError),
+    #[error(transparent)]
     Watch(#[from] WatchError),
 }
 
@@ -102,6 +119,7 @@ pub struct Core {
     quit: CancellationToken,
     executor: JoinHandle<OnQuit>,
     control: Option<control::Control>,
+    limits: Option<Arc<Limits>>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
@@ -111,12 +129,14 @@ impl Core {
     /// Opens the front door. When this returns, requests are answered.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, or the hold filter cannot be parsed.
+    /// Where the address cannot be listened on, the hold filter cannot be parsed, or nobody could ever come in.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let breakpoints = Breakpoints::default();
         if let Some(filter) = settings.hold.clone() {
             breakpoints.set(Holding { on: true, filter })?;
         }
+        let auth = Auth::new(settings.auth, settings.clock.clone())?;
+        let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
         let listener = match settings.listen {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -148,7 +168,8 @@ impl Core {
         };
         let server = listener.map(|(listener, address)| {
             let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
-            let door = Door::new(mounts.clone(), guard, settings.max_body, settings.keep_alive);
+            let admission = Admission { auth, limits: limits.clone() };
+            let door = Door::new(mounts.clone(), guard, admission, settings.max_body, settings.keep_alive);
             tokio::spawn(serve(listener, door, stop_accepting.clone()))
         });
         let executor = Executor {
@@ -168,6 +189,7 @@ impl Core {
             quit,
             executor,
             control,
+            limits,
             server,
             stop_accepting,
             stop,
@@ -195,6 +217,11 @@ impl Core {
     /// Where it can be watched and commanded from elsewhere.
     pub fn control(&self) -> Option<&Entry> {
         self.control.as_ref().map(control::Control::entry)
+    }
+
+    /// What counts requests, where it is configured.
+    pub fn limits(&self) -> Option<&Arc<Limits>> {
+        self.limits.as_ref()
     }
 
     /// Waits for [`Command::Quit`].

@@ -20,7 +20,7 @@ use super::recollection::Recollection;
 use super::session::LiveSession;
 use super::shared::Shared;
 use super::{Arrival, Pass, Passage, Proxy};
-use crate::envelope::{Author, Direction, Transport, Via};
+use crate::envelope::{Author, Direction, Seq, Transport, Via};
 use crate::event::{Event, Level, LogLine};
 use crate::headers::{self, Latest, ParamHeaders};
 use crate::message::{Id, Kind, Message};
@@ -171,9 +171,11 @@ impl Connection {
         request_headers: Arc<HeaderMap>,
         withheld: bool,
         awaited: bool,
+        request: Option<Seq>,
     ) -> Reply {
         headers::strip_hop_by_hop(&mut reply.headers);
-        let facts = Facts { status: reply.status, headers: self.reply_headers.keep(&reply.headers), withheld };
+        let headers = self.reply_headers.keep(&reply.headers);
+        let facts = Facts { status: reply.status, headers, withheld, request };
         reply.body = match reply.body {
             ReplyBody::Empty => ReplyBody::Empty,
             ReplyBody::Whole(message) => {
@@ -273,9 +275,11 @@ impl Admitted {
 
     /// Waits for the operator where it is held, sends it on, and takes the answer back.
     pub(super) async fn proceed(mut self) -> Result<Reply, UpstreamError> {
+        let mut request = None;
         if let Some(pass) = self.pass {
             match pass.settled().await {
-                Passage::Send { message, edited } => {
+                Passage::Send { seq, message, edited } => {
+                    request = Some(seq);
                     if edited {
                         headers::refresh(&mut self.outgoing.headers, &message, &self.connection.params.lock());
                     }
@@ -293,7 +297,7 @@ impl Admitted {
             Link::Shared(shared) => shared.exchange(&connection.session, outgoing, withheld).await?,
             Link::Exchanges(upstream) => {
                 let reply = upstream.send(outgoing).await?;
-                connection.take_back(reply, request_headers, withheld, awaits_reply).await
+                connection.take_back(reply, request_headers, withheld, awaits_reply, request).await
             }
         };
         Ok(if listens { connection.while_open(reply) } else { reply })
@@ -350,6 +354,7 @@ struct Facts {
     status: StatusCode,
     headers: Arc<HeaderMap>,
     withheld: bool,
+    request: Option<Seq>,
 }
 
 impl Facts {
@@ -359,7 +364,8 @@ impl Facts {
             _ => None,
         };
         let transport = Transport { via, status: Some(self.status.as_u16()), headers: Some(self.headers.clone()), sse };
-        Arrival { withheld: self.withheld, ..Arrival::new(Direction::ToClient, transport, message) }
+        let Self { withheld, request, .. } = *self;
+        Arrival { withheld, request, ..Arrival::new(Direction::ToClient, transport, message) }
     }
 }
 
@@ -377,7 +383,7 @@ impl Passing {
     fn finish(&self, passage: Passage, framing: Framing) -> Option<Item> {
         match passage {
             Passage::Send { .. } if self.facts.withheld => None,
-            Passage::Send { message, edited } => {
+            Passage::Send { message, edited, .. } => {
                 self.connection.learn(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
                 Some(Item::Message(Incoming { message, framing }))

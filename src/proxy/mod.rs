@@ -1,6 +1,7 @@
 //! The spine. Every message, on every transport, in both directions, goes through [`Proxy::pass`]:
 //! decide, hold, record and publish, and only then is it sent on by whoever asked.
 
+pub mod admission;
 pub mod bridge;
 mod client;
 pub mod exchange;
@@ -62,11 +63,13 @@ pub struct Arrival {
     pub injected: Option<Author>,
     /// The reply to an injected request: shown, but for nobody.
     pub withheld: bool,
+    /// The request whose own response it came on, where there is such a thing.
+    pub request: Option<Seq>,
 }
 
 impl Arrival {
     pub fn new(direction: Direction, transport: Transport, message: Message) -> Self {
-        Self { direction, transport, message, injected: None, withheld: false }
+        Self { direction, transport, message, injected: None, withheld: false, request: None }
     }
 }
 
@@ -74,7 +77,7 @@ impl Arrival {
 #[derive(Debug)]
 pub enum Passage {
     /// Send it on. `edited`: it is not what came, so frames and headers must be made anew.
-    Send { message: Message, edited: bool },
+    Send { seq: Seq, message: Message, edited: bool },
     /// Send nothing on, and answer the sender with this.
     Answer(Message),
     /// Send nothing to anybody.
@@ -142,7 +145,7 @@ impl Proxy {
     fn envelope(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Envelope {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
         let at = session.elapsed();
-        let Place { reply_to, part_of } = session.place(seq, at, arrival.direction, &arrival.message);
+        let Place { reply_to, part_of } = session.place(seq, at, &arrival);
         Envelope {
             seq,
             session: session.id(),
@@ -190,8 +193,8 @@ impl Proxy {
     }
 
     fn release(&self, session: &Arc<LiveSession>, envelope: Envelope) -> Passage {
-        let edited = envelope.original.is_some();
-        Passage::Send { message: self.publish(session, envelope), edited }
+        let (seq, edited) = (envelope.seq, envelope.original.is_some());
+        Passage::Send { seq, message: self.publish(session, envelope), edited }
     }
 
     fn block(&self, session: &Arc<LiveSession>, mut envelope: Envelope, error: &BlockError, author: Author) -> Passage {

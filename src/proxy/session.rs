@@ -3,8 +3,8 @@
 mod state;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use self::state::State;
-use super::Stop;
 use super::operations::Operations;
+use super::{Arrival, Stop};
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
-use crate::message::{Id, Kind, Message};
+use crate::message::{Id, Kind};
 
 /// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
 /// costs bounded memory.
@@ -30,7 +30,12 @@ pub struct LiveSession {
     life: Mutex<Life>,
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
+    /// The client that has it, where clients are known.
+    owner: OnceLock<Arc<str>>,
     open: Mutex<HashMap<(Direction, Id), Open>>,
+    /// Those whose id was taken by a later one: clients that share a session (revision 2026-07-28 has none) count each for
+    /// itself.
+    overtaken: Mutex<HashMap<(Direction, Id, Seq), Open>>,
     operations: Mutex<Operations>,
     closed: CancellationToken,
 }
@@ -86,7 +91,9 @@ impl LiveSession {
             start: Instant::now(),
             life: Mutex::new(Life { state: State::default(), info }),
             settled: AtomicBool::new(false),
+            owner: OnceLock::new(),
             open: Mutex::default(),
+            overtaken: Mutex::default(),
             operations: Mutex::default(),
             closed: stop.listening.child_token(),
         })
@@ -94,6 +101,12 @@ impl LiveSession {
 
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// Whether it is the session of a client, which is the first that is named here. An id alone gives nobody another's session
+    /// (2025-11-25, security best practices: session hijacking).
+    pub(super) fn is_of(&self, name: &Arc<str>) -> bool {
+        self.owner.get_or_init(|| name.clone()) == name
     }
 
     /// How the client came in.
@@ -115,25 +128,19 @@ impl LiveSession {
         &self.closed
     }
 
-    /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
-    /// direction in its own space (mcp-wire.md §3, identifiers).
-    pub(super) fn place(&self, seq: Seq, at: u64, direction: Direction, message: &Message) -> Place {
+    /// Remembers a request, or finds the one that a reply answers.
+    pub(super) fn place(&self, seq: Seq, at: u64, arrival: &Arrival) -> Place {
+        let Arrival { direction, message, request: asked, .. } = arrival;
         let Some(id) = message.id() else { return Place::default() };
         match message.kind() {
             Kind::Request => {
                 let subject = message.head().subject.clone().unwrap_or_default();
                 let part_of = self.operations.lock().began(message);
-                let mut open = self.open.lock();
-                if open.len() >= MOST_OPEN {
-                    open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
-                }
-                open.insert((direction, id.clone()), Open { seq, at, subject, began: part_of.unwrap_or(seq) });
+                self.remember((*direction, id), Open { seq, at, subject, began: part_of.unwrap_or(seq) });
                 Place { reply_to: None, part_of }
             }
             kind if kind.is_reply() => {
-                let Some(request) = self.open.lock().remove(&(direction.reverse(), id.clone())) else {
-                    return Place::default();
-                };
+                let Some(request) = self.recall((direction.reverse(), id), *asked) else { return Place::default() };
                 let Open { seq, subject, began, .. } = request;
                 self.operations.lock().note(message, began, (&subject.method, subject.name.as_deref()));
                 let took = at.saturating_sub(request.at);
@@ -142,6 +149,32 @@ impl LiveSession {
             }
             _ => Place::default(),
         }
+    }
+
+    fn remember(&self, (direction, id): (Direction, &Id), request: Open) {
+        let seq = request.seq;
+        let is_recent = |request: &mut Open| seq.0.saturating_sub(request.seq.0) < MOST_OPEN as u64;
+        let earlier = {
+            let mut open = self.open.lock();
+            if open.len() >= MOST_OPEN {
+                open.retain(|_, request| is_recent(request));
+            }
+            open.insert((direction, id.clone()), request)
+        };
+        if let Some(earlier) = earlier {
+            let mut overtaken = self.overtaken.lock();
+            if overtaken.len() >= MOST_OPEN {
+                overtaken.retain(|_, request| is_recent(request));
+            }
+            overtaken.insert((direction, id.clone(), earlier.seq), earlier);
+        }
+    }
+
+    /// The request with that id, and of several the one on whose own response the reply came. Ids are matched by their exact
+    /// token, each direction in its own space (mcp-wire.md §3, identifiers).
+    fn recall(&self, (direction, id): (Direction, &Id), asked: Option<Seq>) -> Option<Open> {
+        let earlier = asked.and_then(|asked| self.overtaken.lock().remove(&(direction, id.clone(), asked)));
+        earlier.or_else(|| self.open.lock().remove(&(direction, id.clone())))
     }
 
     /// Learns names and revision from the handshake, or from a modern request's `_meta`; gives the session where

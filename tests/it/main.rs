@@ -4,14 +4,21 @@
 mod support;
 
 mod attach;
+mod auth;
 mod bad_input;
+mod bridges;
 mod bytes;
 mod carriers;
 mod children;
 mod cli;
+mod config;
+mod connections;
 mod demo;
 mod demo_live;
 mod hold;
+#[path = "../interop/client.rs"]
+mod interop;
+mod limits;
 mod modern;
 mod mounts;
 mod peers;
@@ -19,7 +26,9 @@ mod pool;
 mod relay;
 mod replay;
 mod restart;
+mod resume;
 mod screen;
+mod silence;
 mod sse;
 mod stdio;
 mod tapes;

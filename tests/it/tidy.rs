@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 26] = [
+const IMPORTS: [(&str, &str); 31] = [
     ("message", ""),
     ("text", ""),
+    ("clock", ""),
+    ("glob", ""),
+    ("auth", "clock glob message text"),
+    ("limits", "clock glob message"),
     ("envelope", "message"),
     ("event", "envelope message filter"),
     ("sse", "envelope"),
@@ -17,10 +21,11 @@ const IMPORTS: [(&str, &str); 26] = [
     ("journal", "envelope event message tape"),
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse text"),
-    ("proxy", "envelope event filter headers intercept journal message sse upstream"),
+    ("proxy", "auth envelope event filter headers intercept journal limits message sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape text"),
-    ("attach", "cli control program ui watch"),
+    ("config", "auth cli envelope event filter limits proxy tape text upstream"),
+    ("attach", "cli config control program ui watch"),
     ("watch", "cli event headless journal program ui"),
     ("logging", ""),
     ("ui", "envelope event filter message text"),
