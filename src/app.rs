@@ -37,6 +37,7 @@ use crate::shadow::{self, Shadow};
 use crate::tape;
 use crate::tape::play::{PlayOptions, play};
 use crate::upstream::retry::Retry;
+use crate::upstream::watch::WatchError;
 
 pub use shutdown::GRACE;
 
@@ -117,6 +118,8 @@ pub enum StartError {
     Auth(#[from] AuthError),
     #[error(transparent)]
     Limits(#[from] LimitError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
 }
 
 /// A running core.
@@ -167,7 +170,10 @@ impl Core {
         let url = listener.as_ref().map_or_else(|| STDIO.to_owned(), |(_, address)| mounts.url(*address));
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
         journal.publish(Event::Holding(breakpoints.holding()));
-        mounts.iter().for_each(|mount| mount.table().tell_target());
+        for mount in mounts.iter() {
+            mount.table().tell_target();
+            mount.table().tend()?;
+        }
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
 
         let (commands, received) = mpsc::unbounded_channel();
@@ -353,6 +359,7 @@ impl Executor {
                 let mounts = self.mounts.clone();
                 tokio::spawn(async move { mounts.close(session, "closed by the operator").await });
             }
+            Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
             Command::ListTapes => self.list_tapes(),
             Command::OpenTape(path) => self.open_tape(path),
             Command::Replay { tape, speed } => self.play(tape, speed),

@@ -13,6 +13,7 @@ use crate::event::{OnQuit, Speed};
 use crate::shadow::Place;
 use crate::tape::compare::Pattern;
 use crate::text;
+use crate::upstream::pool::Restart;
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///
@@ -182,6 +183,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub front: FrontArgs,
     #[command(flatten)]
+    pub pool: PoolArgs,
+    #[command(flatten)]
+    pub anew: AnewArgs,
+    #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
@@ -225,11 +230,52 @@ pub struct StdioArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     #[command(flatten)]
+    pub anew: AnewArgs,
+    #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
     #[command(flatten)]
     pub shadow: ShadowArgs,
+}
+
+/// How many children of a command there are.
+#[derive(Debug, Default, Args)]
+pub struct PoolArgs {
+    /// Children to start before a client needs them
+    #[arg(long, value_name = "N")]
+    pub spares: Option<usize>,
+    /// Most children at a time [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub pool_max: Option<usize>,
+}
+
+/// When a command is started anew while its clients stay.
+#[derive(Debug, Args)]
+pub struct AnewArgs {
+    /// Start the command anew when it has crashed, its clients stay connected [default: crash, of `stdio` never]
+    #[arg(long, value_name = "WHEN")]
+    pub restart: Option<RestartArg>,
+    /// Start the command anew whenever this file or directory changes, its clients stay connected; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub watch: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RestartArg {
+    /// Its sessions end with it
+    Never,
+    /// Where it ended by a signal or a status that is not 0
+    Crash,
+}
+
+impl From<RestartArg> for Restart {
+    fn from(restart: RestartArg) -> Self {
+        match restart {
+            RestartArg::Never => Self::Never,
+            RestartArg::Crash => Self::Crash,
+        }
+    }
 }
 
 /// How what passes is shown and kept.

@@ -117,6 +117,8 @@ pub enum Command {
     Quit {
         held: OnQuit,
     },
+    /// Starts the server of a session anew, while its client stays.
+    Restart(SessionId),
 }
 
 /// Our notion of a session: one client talking to one upstream for a while.

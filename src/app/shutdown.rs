@@ -139,7 +139,8 @@ impl Core {
         let leaving = &self.stop.leaving;
         leaving.close();
         let gone = async {
-            futures_util::future::join(futures_util::future::join_all(closing), leaving.wait()).await;
+            futures_util::future::join_all(closing).await;
+            futures_util::future::join(self.mounts.close_spares(), leaving.wait()).await;
         };
         let count = || left.load(Ordering::Relaxed).max(leaving.len());
         tokio::pin!(gone);

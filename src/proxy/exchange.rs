@@ -13,12 +13,15 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::pipe::PipeLink;
+use super::recollection::Recollection;
 use super::respond::Refusal;
 use super::session::LiveSession;
+use super::shared::Shared;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Seq, Transport, Via};
 use crate::event::{Event, Landmark, Level, LogLine};
@@ -35,6 +38,8 @@ pub enum Link {
     Exchanges(Arc<dyn Upstream>),
     /// A server with one stream for everything it says.
     Pipe(Arc<PipeLink>),
+    /// A command that several sessions share.
+    Shared(Arc<Shared>),
 }
 
 /// A session together with its upstream.
@@ -106,6 +111,21 @@ impl Connection {
             Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
             Ok(_) => {}
             Err(error) => self.log(Level::Error, format!("the request you sent got no answer: {error}")),
+        }
+    }
+
+    /// What a fresh child would be told for the session to go on; `None` where there is no such way.
+    pub fn recollections(&self) -> Option<watch::Receiver<Recollection>> {
+        match &self.link {
+            Link::Pipe(link) => link.recollections(),
+            Link::Exchanges(_) | Link::Shared(_) => None,
+        }
+    }
+
+    /// The client leaves of its own accord: what it still waits for ends without an answer.
+    pub(super) fn let_go(&self) {
+        if let Link::Pipe(link) = &self.link {
+            link.let_go();
         }
     }
 
@@ -353,7 +373,8 @@ impl Admitted {
         let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
         let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(listens);
         let reply = match &connection.link {
-            Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
+            Link::Pipe(link) => link.exchange(&connection.session, outgoing, withheld).await?,
+            Link::Shared(shared) => shared.exchange(&connection.session, outgoing, withheld).await?,
             Link::Exchanges(upstream) => {
                 let request = sent.as_ref().map(|sent| sent.seq);
                 let reply = connection.deliver(upstream, outgoing, &request_headers, sent).await?;
@@ -377,6 +398,7 @@ impl Upstream for Arc<Connection> {
         match &self.link {
             Link::Exchanges(upstream) => upstream.label(),
             Link::Pipe(link) => link.label(),
+            Link::Shared(shared) => shared.label(),
         }
     }
 
@@ -389,6 +411,7 @@ impl Upstream for Arc<Connection> {
             match &self.link {
                 Link::Exchanges(upstream) => upstream.close().await,
                 Link::Pipe(link) => link.close().await,
+                Link::Shared(shared) => shared.leave(&self.session),
             }
         }
         .boxed()

@@ -121,6 +121,9 @@ impl Refusal {
             },
             Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, Warn, "limited"),
             Self::Ended => (StatusCode::BAD_GATEWAY, Warn, "tapline_ended"),
+            Self::Upstream(error @ UpstreamError::Busy { .. }) => {
+                (StatusCode::GATEWAY_TIMEOUT, Error, Failure::of(error).label)
+            }
             Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, Failure::of(error).label),
         };
         Facts { status, level, label }
@@ -250,6 +253,10 @@ impl<'a> Failure<'a> {
             UpstreamError::Exited { command, .. } => {
                 (command, "exited", "run the command by itself to see what it needs")
             }
+            UpstreamError::Busy { command, .. } => {
+                (command, "busy", "close a session that is not needed, or allow more")
+            }
+            UpstreamError::NotResumed { command, .. } => (command, "not_resumed", "the client has to initialize again"),
             UpstreamError::NoStream { upstream, .. } => (
                 upstream,
                 "no_stream",

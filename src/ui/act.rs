@@ -155,6 +155,7 @@ pub(crate) fn act(model: &mut Model, action: Action) {
             }
         }
         Action::Level => model.log.next_level(),
+        Action::Restart => pick::restart(model),
     }
 }
 

@@ -228,6 +228,36 @@ async fn a_kill_takes_the_server_along() {
     life.ended().await;
 }
 
+#[tokio::test]
+async fn a_server_that_crashed_is_followed_by_another_where_that_is_asked_for() {
+    let script = r#"
+        while read -r line; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            case "$line" in
+            *'"method":"initialize"'*)
+                echo '{"id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}}}}' ;;
+            *'"method":"die"'*) echo 'last words' >&2; exit 3 ;;
+            *'"id":'*) echo '{"id":'"$id"',"result":{}}' ;;
+            esac
+        done; exit 7"#;
+    let mut launched = Launched::start(&["--restart", "crash", "--", "sh", "-c", script]);
+    launched.tell(&initialize()).await;
+    launched.message().await;
+    launched.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    launched.tell(&request(1, "die", &json!({}))).await;
+    let died = launched.message().await;
+    assert_eq!((&died["id"], &died["error"]["code"]), (&json!(1), &json!(-31000)));
+    assert!(died["error"]["message"].as_str().unwrap().contains("status 3; it last wrote: last words"), "{died}");
+    // It waits for the next, which is no other to the client.
+    launched.tell(&request(2, "x", &json!({}))).await;
+    let heard = launched.until_reply(2).await;
+    let methods: Vec<_> = heard.iter().filter_map(|message| message["method"].as_str()).collect();
+    assert!(heard.iter().any(|message| message["id"] == 2 && message["result"] == json!({})), "{heard:?}");
+    assert!(methods.is_empty() || methods == ["notifications/tools/list_changed"], "{heard:?}");
+    // A client that leaves ends it all: the status is that of the last.
+    assert_eq!(launched.leave().await.0, Some(7));
+}
+
 async fn demo_server() -> (String, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());

@@ -107,6 +107,7 @@ fn asked(route: Route) -> Vec<(u64, String)> {
         Command::Settle { ticket, .. } => format!("settle {}", ticket.0),
         Command::SetHolding(holding) => format!("hold {}", holding.filter),
         Command::CloseSession(session) => format!("close {}", session.0.as_u128()),
+        Command::Restart(session) => format!("restart {}", session.0.as_u128()),
         other => format!("{other:?}").chars().take_while(|c| c.is_alphanumeric()).collect(),
     };
     commands.into_iter().map(|(id, command)| (id.0, word(command))).collect()
@@ -160,6 +161,8 @@ fn commands_go_to_whom_they_are_for() {
     hear(&mut merge, B, [Event::SessionOpened(session(5))]);
     assert_eq!(asked(merge.route(Command::CloseSession(id(5)))), [(2, "close 5".to_owned())]);
     assert!(matches!(merge.route(Command::CloseSession(id(6))), Route::Nowhere(_)));
+    assert_eq!(asked(merge.route(Command::Restart(id(5)))), [(2, "restart 5".to_owned())]);
+    assert!(matches!(merge.route(Command::Restart(id(6))), Route::Nowhere(_)));
     let send = Command::Send { session: id(5), message: Message::new("{}") };
     assert_eq!(asked(merge.route(send)), [(2, "Send".to_owned())]);
     for (command, word) in [

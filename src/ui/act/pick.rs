@@ -25,6 +25,14 @@ pub(super) fn narrow(model: &mut Model, seat: usize) {
     model.facts.sessions.read(only);
 }
 
+/// Asks for another process of the server of the session under the cursor.
+pub(super) fn restart(model: &mut Model) {
+    if let Some(session) = model.session_under_cursor().map(|seat| seat.session.id) {
+        model.send(Command::Restart(session));
+        model.say("asked for the server to be started anew");
+    }
+}
+
 pub(super) fn next_field(model: &mut Model, by: isize) {
     if let Some(Popup::Block(form)) = &mut model.popup {
         form.next_field(by);
