@@ -15,7 +15,7 @@ use crate::control::merge::About;
 use crate::control::registry::{Entry, Registry};
 use crate::program::{Failure, say};
 use crate::ui;
-use crate::watch::{Screen, Signals, print_journal, screen_settings};
+use crate::watch::{self, Screen, Signals, screen_settings};
 
 /// Watches until the operator leaves, or the one tapline that was named ends.
 pub(crate) async fn run(mut args: AttachArgs, keys: &Keys) -> Result<ExitCode, Failure> {
@@ -40,7 +40,7 @@ async fn show(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
 
 async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
-    let printer = print_journal(hub.journal(), args.log_format);
+    let printer = watch::print(watch::hear(hub.journal()), args.log_format);
     let status = tokio::select! {
         signal = signals.next() => ExitCode::from(signal.status()),
         () = hub.ended() => ExitCode::SUCCESS,

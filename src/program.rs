@@ -37,7 +37,7 @@ use crate::upstream::http::HttpUpstream;
 use crate::upstream::pool::{self, Pool, Restart};
 use crate::upstream::retry::{self, Retry};
 use crate::upstream::sse::SseUpstream;
-use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings, until_down};
+use crate::watch::{self, Screen, Signal, Signals, screen_settings, until_down};
 use crate::{demo, logging, tape, ui, wrap};
 
 /// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
@@ -428,12 +428,18 @@ async fn start(settings: Settings) -> Result<Core, Failure> {
 }
 
 fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
-    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
-    print_journal(core.journal(), format)
+    // A client that has waited for the greeting comes at once: what it does is heard, too.
+    let reader = watch::hear(core.journal());
+    say(&greeting(core));
+    watch::print(reader, format)
+}
+
+fn greeting(core: &Core) -> String {
+    format!("tapline: {} -> {}", core.url(), core.mounts().description())
 }
 
 async fn watch_screen(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
-    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
+    say(&greeting(&core));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
@@ -449,7 +455,7 @@ async fn watch_screen(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Resu
 async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitCode, Failure> {
     let on_quit = args.on_quit;
     let upstream = core.mounts().label();
-    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
+    say(&greeting(&core));
     let name = core.control().map_or_else(|| usual_name, |entry| entry.name.clone());
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = Own { journal: core.journal().clone(), commands: core.commands(), about };

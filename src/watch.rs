@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::Core;
 use crate::cli::LogFormat;
-use crate::event::{Command, Feed, OnQuit};
+use crate::event::{Command, Feed, FeedReader, OnQuit};
 use crate::journal::Journal;
 use crate::program::Failure;
 use crate::{headless, ui};
@@ -14,10 +14,15 @@ use crate::{headless, ui};
 /// Events a screen may lag behind before it must ask for everything again.
 const FEED: usize = 65_536;
 
-/// Prints what a journal tells, until its end.
-pub(crate) fn print_journal(journal: &Journal, format: LogFormat) -> std::thread::JoinHandle<()> {
+/// All that a journal tells from now on.
+pub(crate) fn hear(journal: &Journal) -> FeedReader {
     let (feed, reader) = Feed::bounded(FEED);
     journal.subscribe(feed);
+    reader
+}
+
+/// Prints what is heard, until the journal's end.
+pub(crate) fn print(reader: FeedReader, format: LogFormat) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
 }
 

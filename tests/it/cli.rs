@@ -116,6 +116,8 @@ async fn headless_says_where_it_is_first_and_then_a_line_a_message() {
     assert!(binary.greeting.starts_with("tapline: http://127.0.0.1:"), "{}", binary.greeting);
     assert!(binary.greeting.ends_with(&format!("/mcp -> {url}")), "{}", binary.greeting);
     binary.client().await.call(CALL).await;
+    let spoken = binary.line().await.unwrap();
+    assert!(spoken.starts_with("INFO") && spoken.contains("is spoken to over Streamable HTTP"), "{spoken}");
     let opened = binary.line().await.unwrap();
     assert!(opened.starts_with("session ") && opened.ends_with(&format!("opened: {url}")), "{opened}");
     let request = binary.line().await.unwrap();
