@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -9,7 +10,9 @@ use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::event::{OnQuit, Speed};
+use crate::shadow::Place;
 use crate::tape::compare::Pattern;
+use crate::text;
 use crate::upstream::pool::Restart;
 
 /// An interactive debugging proxy for the Model Context Protocol.
@@ -21,7 +24,7 @@ use crate::upstream::pool::Restart;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// File to write tapline's own log to
+    /// File to write tapline's own log to; the lines of each of the last seven days are kept beside it, as `FILE.2026-11-24`
     #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
     pub log_file: Option<PathBuf>,
     /// What to log there, such as `debug` or `tapline::upstream=trace` [default: info]
@@ -162,7 +165,8 @@ pub struct TargetArgs {
 /// Where settings may stand beside the command line.
 #[derive(Debug, Default, Args)]
 pub struct ConfigArgs {
-    /// File with settings [default: tapline.toml in the working directory, where there is one]
+    /// File with settings [default: tapline.toml in the working directory; none for `stdio`, which its client may have started
+    /// anywhere]
     #[arg(long, value_name = "FILE", env = "TAPLINE_CONFIG")]
     pub config: Option<PathBuf>,
 }
@@ -173,6 +177,9 @@ pub struct RunArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
+    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
+    pub retries: Option<u32>,
     #[command(flatten)]
     pub front: FrontArgs,
     #[command(flatten)]
@@ -183,6 +190,8 @@ pub struct RunArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub shadow: ShadowArgs,
     /// Show all other taplines of this user as well
     #[arg(long, conflicts_with = "headless")]
     pub all: bool,
@@ -203,6 +212,9 @@ pub struct FrontArgs {
     /// Largest request body in MiB [default: 64]
     #[arg(long, value_name = "MIB")]
     pub max_body: Option<usize>,
+    /// How long calls may take to end when tapline does, such as `30s`; a second signal ends them at once [default: 5s]
+    #[arg(long, value_name = "TIME", env = "TAPLINE_GRACE", value_parser = text::duration)]
+    pub grace: Option<Duration>,
     /// While an event of an open stream is held, send a comment every so many seconds, to keep the client from giving up
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub keep_alive: Option<u64>,
@@ -212,6 +224,9 @@ pub struct FrontArgs {
 pub struct StdioArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
+    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
+    pub retries: Option<u32>,
     #[command(flatten)]
     pub config: ConfigArgs,
     #[command(flatten)]
@@ -220,6 +235,8 @@ pub struct StdioArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub shadow: ShadowArgs,
 }
 
 /// How many children of a command there are.
@@ -287,6 +304,23 @@ pub struct WatchArgs {
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
           env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: Option<bool>,
+}
+
+/// A second server, compared with the first.
+#[derive(Debug, Args)]
+pub struct ShadowArgs {
+    /// Second server to send each request to as well and to compare; the client never hears of it
+    #[arg(long, value_name = "URL|COMMAND", env = "TAPLINE_SHADOW")]
+    pub shadow: Option<Place>,
+    /// Also send it calls of tools that are not marked read-only, and methods that nobody knows
+    #[arg(long)]
+    pub shadow_writes: bool,
+    /// Header to send to the second server; repeatable, never recorded. The client's own are never sent there
+    #[arg(long = "shadow-header", value_name = "NAME: VALUE", value_parser = header)]
+    pub shadow_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Path of reply values not to compare, such as `.result._meta`; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub shadow_ignore: Vec<Pattern>,
 }
 
 /// How others find what runs here.

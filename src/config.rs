@@ -34,25 +34,36 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// Who chose the directory that tapline works in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directory {
+    /// Whoever typed the command there.
+    Chosen,
+    /// A client that was opened there, perhaps in a repository that nobody has read yet: what lies there must not name commands
+    /// that start.
+    Found,
+}
+
 impl Config {
     /// Reads `file`, or the one in the working directory where there is one; and below it the user's, where there is one.
     ///
     /// # Errors
     /// Where one cannot be read, or says what cannot be.
-    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let near = match file {
-            Some(file) => Some(Source::read(file)?),
-            None => read_if_there(Path::new(FILE))?,
+    pub fn load(file: Option<&Path>, directory: Directory) -> Result<Self, ConfigError> {
+        let near = match (file, directory) {
+            (Some(file), _) => Some(Source::read(file)?),
+            (None, Directory::Chosen) => read_if_there(Path::new(FILE))?,
+            (None, Directory::Found) => None,
         };
         let far = user_file().map(|file| read_if_there(&file)).transpose()?.flatten();
-        Self::of(near.into_iter().chain(far).collect())
+        Self::of(&near.into_iter().chain(far).collect::<Vec<_>>())
     }
 
     /// Nearest first.
-    fn of(sources: Vec<Source>) -> Result<Self, ConfigError> {
+    fn of(sources: &[Source]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let (mut default, mut limits) = (None, None);
-        for source in &sources {
+        for source in sources {
             let keys: Keys = source.parse()?;
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
             config.warnings.extend(readable_secrets(&source.path, &keys));

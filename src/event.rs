@@ -2,6 +2,9 @@
 //!
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
+mod ending;
+mod shadow;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
+pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
+
+pub use ending::{EndStep, Progress};
 
 /// Microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +79,10 @@ pub enum Event {
     ResyncDone,
     /// The core stops; no further event follows.
     Stopping,
+    /// The core is about to stop, and waits.
+    Ending(Progress),
+    /// A shadow server answered as the server did, or did not.
+    Shadow(ShadowEvent),
 }
 
 /// Everything the core can be asked.
@@ -162,6 +172,8 @@ pub enum SessionState {
 pub enum Origin {
     Client,
     Replay,
+    /// tapline itself, which asks a second server what a client asks the first.
+    Shadow,
 }
 
 /// Name and version that a client or server gives of itself.
@@ -317,7 +329,7 @@ pub struct ReplaySummary {
 pub struct LogLine {
     pub at: Timestamp,
     pub level: Level,
-    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`.
+    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`, `shadow`.
     pub source: String,
     pub session: Option<SessionId>,
     /// The message it is about.

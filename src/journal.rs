@@ -15,9 +15,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::envelope::{Envelope, SessionId};
-use crate::event::{Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, Ticket};
+use crate::event::{
+    Comparison, Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, Ticket,
+};
+use crate::logging;
 use crate::tape::TapeError;
 use crate::tape::record::{Notice, Recorder};
 
@@ -30,6 +34,8 @@ const MOST_REMEMBERED: usize = 20_000;
 const MOST_REMEMBERED_BYTES: usize = 64 << 20;
 /// Log lines remembered.
 const MOST_LINES: usize = 2_000;
+/// Divergences of a shadow remembered.
+const MOST_DIVERGED: usize = 1_000;
 /// Sessions remembered after their end; of those that live, all are.
 const MOST_CLOSED: usize = 1_000;
 
@@ -70,6 +76,8 @@ enum Entry {
     Subscribe(u64, Feed),
     /// For one reader, or for all.
     Resync(Option<u64>),
+    /// Answered once all before it is written.
+    Flush(oneshot::Sender<()>),
     Finish,
 }
 
@@ -106,11 +114,24 @@ impl Journal {
         drop(self.queue.send(Entry::Event(event)));
     }
 
+    /// Hands a line over, to the log as well.
+    pub fn log(&self, line: LogLine) {
+        logging::tell(&line);
+        self.publish(Event::Log(line));
+    }
+
     /// Feeds another reader, beginning with everything that is still remembered.
     pub fn subscribe(&self, feed: Feed) -> Subscription {
         let reader = self.last_reader.fetch_add(1, Ordering::Relaxed) + 1;
         drop(self.queue.send(Entry::Subscribe(reader, feed)));
         Subscription { queue: self.queue.clone(), reader }
+    }
+
+    /// Ready when all that was published is written. An error where the thread is gone.
+    pub fn flush(&self) -> oneshot::Receiver<()> {
+        let (written, flushed) = oneshot::channel();
+        drop(self.queue.send(Entry::Flush(written)));
+        flushed
     }
 
     /// Tells all readers everything again.
@@ -175,6 +196,12 @@ impl Writer {
                 let asked = self.feeds.iter().filter(|(reader, _)| whom.is_none_or(|whom| whom == *reader));
                 asked.for_each(|(_, feed)| self.memory.tell(feed));
             }
+            Entry::Flush(written) => {
+                self.settle_gaps();
+                self.flush();
+                // Whoever asked does not wait any more.
+                let _ = written.send(());
+            }
             Entry::Finish => {}
         }
     }
@@ -207,6 +234,12 @@ impl Writer {
         self.tell(event);
     }
 
+    /// A line of this thread's own.
+    fn log(&mut self, line: LogLine) {
+        logging::tell(&line);
+        self.tell(Event::Log(line));
+    }
+
     fn tell(&mut self, event: Event) {
         self.feeds.retain(|(_, feed)| feed.publish(event.clone()));
         self.memory.remember(event);
@@ -224,7 +257,7 @@ impl Writer {
             Ok(()) | Err(TapeError::NotOpen(_)) => {}
             Err(error) => {
                 let text = format!("the end of a tape is missing: {error}");
-                self.tell(Event::Log(LogLine::new(Level::Error, "tape", text).of(session)));
+                self.log(LogLine::new(Level::Error, "tape", text).of(session));
             }
         }
     }
@@ -238,7 +271,7 @@ impl Writer {
     fn notices(&mut self, notices: Vec<Notice>) {
         for notice in notices {
             let level = if matches!(notice, Notice::Failed { .. }) { Level::Error } else { Level::Info };
-            self.tell(Event::Log(LogLine::new(level, "tape", notice.to_string()).of(notice.session())));
+            self.log(LogLine::new(level, "tape", notice.to_string()).of(notice.session()));
         }
     }
 
@@ -267,6 +300,9 @@ struct Memory {
     held: Vec<Arc<Held>>,
     holding: Holding,
     lines: VecDeque<LogLine>,
+    shadow: ShadowCounts,
+    /// The latest replies of a shadow that were others, oldest first.
+    diverged: VecDeque<Arc<Comparison>>,
 }
 
 impl Memory {
@@ -286,6 +322,13 @@ impl Memory {
                     self.lines.pop_front();
                 }
             }
+            Event::Shadow(ShadowEvent { counts, compared }) => {
+                self.shadow = counts;
+                self.diverged.extend(compared.filter(|compared| compared.verdict.diverges()));
+                if self.diverged.len() > MOST_DIVERGED {
+                    self.diverged.pop_front();
+                }
+            }
             _ => {}
         }
     }
@@ -299,6 +342,12 @@ impl Memory {
         }
     }
 
+    fn shadow_events(&self) -> impl Iterator<Item = Event> {
+        let counted = (!self.shadow.is_empty()).then_some(None);
+        let compared = self.diverged.iter().cloned().map(Some).chain(counted);
+        compared.map(|compared| Event::Shadow(ShadowEvent { counts: self.shadow.clone(), compared }))
+    }
+
     fn settled(&mut self, ticket: Ticket) {
         self.held.retain(|held| held.ticket != ticket);
     }
@@ -310,6 +359,7 @@ impl Memory {
             .chain(self.messages.iter().cloned().map(Event::Passed))
             .chain(self.held.iter().cloned().map(Event::Held))
             .chain(self.lines.iter().cloned().map(Event::Log))
+            .chain(self.shadow_events())
             .chain([Event::Holding(self.holding.clone()), Event::ResyncDone]);
         for event in events {
             feed.publish(event);
@@ -363,7 +413,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::FeedReader;
+    use crate::event::{FeedReader, ShadowVerdict};
 
     /// The events up to the end of what is told anew, or up to the last.
     fn told(reader: &FeedReader) -> Vec<Event> {
@@ -417,5 +467,37 @@ mod tests {
         let told: Vec<_> = sessions.in_order().map(|session| session.id.0.as_u128()).collect();
         let expected: Vec<_> = (0..5).chain(10..most + 10).collect();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_late_reader_is_told_what_a_shadow_answered_otherwise() {
+        let comparison = |seq, verdict| {
+            Arc::new(Comparison {
+                seq: crate::envelope::Seq(seq),
+                session: SessionId::random(),
+                method: "ping".to_owned(),
+                name: None,
+                verdict,
+                why: None,
+                differences: Vec::new(),
+                reply: None,
+                took: None,
+                shadow_took: None,
+            })
+        };
+        let (journal, thread) = Journal::start(None);
+        let mut counts = ShadowCounts::default();
+        for compared in [comparison(1, ShadowVerdict::Differs), comparison(2, ShadowVerdict::Same)] {
+            counts.add(&compared);
+            journal.publish(Event::Shadow(ShadowEvent { counts: counts.clone(), compared: Some(compared) }));
+        }
+        let (feed, late) = Feed::bounded(64);
+        journal.subscribe(feed);
+        let told: Vec<_> =
+            told(&late).into_iter().filter_map(|it| if let Event::Shadow(it) = it { Some(it) } else { None }).collect();
+        let seqs: Vec<_> = told.iter().map(|it| it.compared.as_ref().map(|it| it.seq.0)).collect();
+        assert_eq!(seqs, [Some(1), None]);
+        assert!(told.iter().all(|it| it.counts == counts));
+        thread.finish();
     }
 }

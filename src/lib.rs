@@ -22,6 +22,7 @@ pub mod message;
 pub mod program;
 pub mod proxy;
 pub mod replay;
+pub mod shadow;
 pub mod sse;
 pub mod tape;
 pub mod text;

@@ -17,8 +17,10 @@ use crate::cli::LogFormat;
 use crate::event::OnQuit;
 use crate::filter::Filter;
 use crate::limits::{self, LimitError};
+use crate::shadow;
 use crate::text;
 use crate::upstream::pool;
+use crate::upstream::retry;
 
 /// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say. Behind the
 /// type of a section stands what else must be true of it: a function that says why not.
@@ -70,6 +72,7 @@ keys! {
         /// MiB.
         max_body: NonZeroUsize,
         keep_alive: Span,
+        grace: Span,
         // Who watches from elsewhere.
         control: Control,
         name: String,
@@ -96,6 +99,10 @@ keys! {
         pool: pool::Section => |section: pool::Section| section.settings(),
         /// How often they may ask.
         limits: Vec<limits::Section> => |_| Ok::<_, LimitError>(()),
+        /// What is sent again.
+        retry: retry::Section => retry::Retry::new,
+        /// The second server that is asked the same and compared.
+        shadow: shadow::Section => |section: shadow::Section| section.check(),
     }
 }
 

@@ -11,12 +11,12 @@ fn source(text: &str) -> Source {
 }
 
 fn config(texts: &[&str]) -> Config {
-    Config::of(texts.iter().map(|text| source(text)).collect()).unwrap_or_else(|error| panic!("{error}"))
+    Config::of(&texts.iter().map(|text| source(text)).collect::<Vec<_>>()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What is wrong with it, without the path.
 fn fault(text: &str) -> String {
-    let error = Config::of(vec![source(text)]).expect_err(text).to_string();
+    let error = Config::of(&[source(text)]).expect_err(text).to_string();
     let (path, rest) = error.split_once(':').expect("a path comes first");
     assert!(path.starts_with('/'), "{error}");
     rest.to_owned()
@@ -254,7 +254,7 @@ const SECRETS: &str = "name = \"x\"\n\n[upstreams.a]\nurl = \"http://a\"\nheader
 proptest! {
     #[test]
     fn no_text_breaks_the_reader(text in any::<String>(), at in any::<usize>()) {
-        drop(Config::of(vec![source(&text)]).map_err(|error| error.to_string()));
+        drop(Config::of(&[source(&text)]).map_err(|error| error.to_string()));
         let wide = source(&text).fault(at % 50..at % 70, "why").to_string();
         prop_assert!(wide.contains("why"));
     }
@@ -263,7 +263,7 @@ proptest! {
     fn no_slip_of_the_hand_shows_a_secret(at in 0..SECRETS.len(), cut in 0_usize..3, put in "[ -~\n]{0,2}") {
         let end = (at + cut).min(SECRETS.len());
         let text = format!("{}{put}{}", &SECRETS[..at], &SECRETS[end..]);
-        if let Err(error) = Config::of(vec![source(&text)]) {
+        if let Err(error) = Config::of(&[source(&text)]) {
             prop_assert!(!error.to_string().contains("s3cret"), "{text}\n---\n{error}");
         }
     }

@@ -14,7 +14,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::envelope::{Envelope, Seq, SessionId};
-use crate::event::{Command, Event, Held, Holding, LogLine, Session, SessionState, TapeInfo, Ticket};
+use crate::event::{
+    Command, Comparison, Event, Held, Holding, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo,
+    Ticket,
+};
 use numbers::Last;
 use source::{HeldAs, Source};
 
@@ -134,7 +137,8 @@ impl Merge {
             Event::Stopping => self.leave(id, "its tapline ended"),
             // Asked for by another screen: we read tapes ourselves.
             Event::TapeOpened { .. } => Vec::new(),
-            Event::Replay(_) | Event::Gap { .. } => vec![event],
+            Event::Shadow(event) => self.hear_shadow(id, event).into_iter().collect(),
+            Event::Replay(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
     }
 
@@ -295,6 +299,25 @@ impl Merge {
         }
         line.seq = line.seq.and_then(|seq| self.number(id, seq));
         Some(Event::Log(line))
+    }
+
+    /// The counts of all together.
+    fn hear_shadow(&mut self, id: SourceId, event: ShadowEvent) -> Option<Event> {
+        let ShadowEvent { mut counts, compared } = event;
+        if let Some(first) = &mut counts.first {
+            first.seq = self.number(id, first.seq)?;
+        }
+        self.sources.get_mut(&id)?.shadow = counts;
+        let compared = match compared {
+            Some(compared) => Some(Arc::new(Comparison {
+                seq: self.number(id, compared.seq)?,
+                reply: compared.reply.and_then(|reply| self.number(id, reply)),
+                ..Comparison::clone(&compared)
+            })),
+            None => None,
+        };
+        let counts = ShadowCounts::sum(self.sources.values().map(|source| &source.shadow));
+        Some(Event::Shadow(ShadowEvent { counts, compared }))
     }
 
     /// The end of what was told again: what is not there any more has ended unheard.

@@ -7,6 +7,7 @@ mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
+pub mod inner;
 pub mod mounts;
 mod operations;
 pub mod pipe;
@@ -27,13 +28,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, Transport};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport};
 use crate::event::{BlockError, Decision, Event, Held, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::message::{Kind, Message};
+use crate::upstream::retry::Retry;
+use respond::Answer;
 use session::{LiveSession, Place};
 
 /// What all sessions share.
@@ -41,8 +45,9 @@ pub struct Proxy {
     chain: Chain,
     gate: Gate,
     journal: Journal,
-    last_seq: AtomicU64,
+    last_seq: Arc<AtomicU64>,
     stop: Stop,
+    retry: Retry,
 }
 
 /// How open exchanges learn that tapline ends.
@@ -52,6 +57,10 @@ pub struct Stop {
     pub listening: CancellationToken,
     /// Everything else ends, finished or not.
     pub force: CancellationToken,
+    /// What is waited for until then: clients' requests that have not got all of their answer yet.
+    pub calls: TaskTracker,
+    /// What takes leave of servers after that.
+    pub leaving: TaskTracker,
 }
 
 /// A message at the moment it comes in.
@@ -101,8 +110,16 @@ impl Pass {
 }
 
 impl Proxy {
-    pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, last_seq: AtomicU64::new(0), stop })
+    pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
+        Arc::new(Self { chain, gate, journal, last_seq: Arc::default(), stop, retry })
+    }
+
+    /// A spine of its own with the same numbers, journal and end, on which nothing is held: for sessions that are not the
+    /// operator's to decide.
+    pub fn aside(&self) -> Arc<Self> {
+        let (journal, last_seq, stop) = (self.journal.clone(), self.last_seq.clone(), self.stop.clone());
+        let (chain, gate, retry) = (Chain::default(), Gate::default(), Retry::none());
+        Arc::new(Self { chain, gate, journal, last_seq, stop, retry })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.
@@ -134,12 +151,26 @@ impl Proxy {
         &self.gate
     }
 
+    /// When what got no answer is sent again.
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
     pub fn stop(&self) -> &Stop {
         &self.stop
     }
 
     pub fn log(&self, line: LogLine) {
-        self.journal.publish(Event::Log(line));
+        self.journal.log(line);
+    }
+
+    /// Says that an error of ours is on its way to a client; of a session where it belongs to one. Every such error comes by here.
+    pub fn note(&self, answer: &Answer, session: Option<SessionId>) {
+        if let Some(text) = &answer.line {
+            let mut line = LogLine::new(answer.level, "proxy", text.as_str());
+            line.session = session;
+            self.log(line);
+        }
     }
 
     fn envelope(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Envelope {
@@ -186,6 +217,7 @@ impl Proxy {
             Decision::Block(error) => self.block(session, envelope, &error, Author::Operator),
             Decision::Drop => {
                 envelope.outcome = Outcome::Dropped(Author::Operator);
+                envelope.message.id().inspect(|id| session.give_up(id));
                 self.publish(session, envelope);
                 Passage::Nothing
             }

@@ -327,7 +327,7 @@ impl PipeLink {
         router.server = Server::Over(error.clone());
         router.listener = None;
         router.spoke_last = None;
-        if let Some(client) = router.client.take().filter(|_| matches!(error, UpstreamError::BrokenOff { .. })) {
+        if let Some(client) = router.client.take().filter(|_| error.is_broken()) {
             // What broke for us must not look to the client as if it had ended in good order.
             drop(client.items.send(Err(error.clone())));
         }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::pipe::{Address, PipeLink, Recognized};
 use super::{Arrival, HeldPass, Pass, Passage, Proxy};
 use crate::envelope::{Direction, Transport, Via};
-use crate::event::{Level, LogLine};
+use crate::event::{Landmark, Level, LogLine};
 use crate::upstream::pipe::Output;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
@@ -92,6 +92,10 @@ impl Pump {
             }
             Output::Item(Item::Filler(bytes)) => link.filler(bytes),
             Output::Endpoint { frame, reference, url } => link.endpoint(&frame, &reference, &url),
+            Output::Attempt(text) => {
+                let line = LogLine::new(Level::Warn, "proxy", text).as_landmark(Landmark::Attempt);
+                self.proxy.log(LogLine { session: link.voice(), ..line });
+            }
             Output::Stderr(line) => {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 let said = LogLine::new(Level::Info, "server", text);

@@ -10,8 +10,11 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::state::State;
+use super::bridge::cancelled_id;
 use super::operations::Operations;
 use super::{Arrival, Stop};
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
@@ -38,6 +41,8 @@ pub struct LiveSession {
     overtaken: Mutex<HashMap<(Direction, Id, Seq), Open>>,
     operations: Mutex<Operations>,
     closed: CancellationToken,
+    /// Counts the requests of a client whose stream ends with the session, not with them.
+    calls: Option<TaskTracker>,
 }
 
 /// What is known of a session, and where in its life it is.
@@ -54,6 +59,7 @@ struct Open {
     subject: Arc<Subject>,
     /// The request that its operation began with, itself as a rule.
     began: Seq,
+    call: Option<TaskTrackerToken>,
 }
 
 /// Where a message stands among the others.
@@ -95,7 +101,9 @@ impl LiveSession {
             open: Mutex::default(),
             overtaken: Mutex::default(),
             operations: Mutex::default(),
-            closed: stop.listening.child_token(),
+            // The stream of such a client carries the answers to its calls: it does more than listen.
+            closed: if via == Via::Sse { stop.force.child_token() } else { stop.listening.child_token() },
+            calls: (via == Via::Sse).then(|| stop.calls.clone()),
         })
     }
 
@@ -131,12 +139,19 @@ impl LiveSession {
     /// Remembers a request, or finds the one that a reply answers.
     pub(super) fn place(&self, seq: Seq, at: u64, arrival: &Arrival) -> Place {
         let Arrival { direction, message, request: asked, .. } = arrival;
-        let Some(id) = message.id() else { return Place::default() };
+        let Some(id) = message.id() else {
+            if *direction == Direction::ToServer && self.calls.is_some() {
+                cancelled_id(message).inspect(|id| self.give_up(id));
+            }
+            return Place::default();
+        };
         match message.kind() {
             Kind::Request => {
                 let subject = message.head().subject.clone().unwrap_or_default();
                 let part_of = self.operations.lock().began(message);
-                self.remember((*direction, id), Open { seq, at, subject, began: part_of.unwrap_or(seq) });
+                let call = self.calls.as_ref().filter(|_| *direction == Direction::ToServer).map(TaskTracker::token);
+                let request = Open { seq, at, subject, began: part_of.unwrap_or(seq), call };
+                self.remember((*direction, id), request);
                 Place { reply_to: None, part_of }
             }
             kind if kind.is_reply() => {
@@ -148,6 +163,20 @@ impl LiveSession {
                 Place { reply_to: Some(ReplyTo { seq, took, subject }), part_of }
             }
             _ => Place::default(),
+        }
+    }
+
+    /// Whether this request of the client has no reply yet.
+    pub(super) fn awaits(&self, id: &Id) -> bool {
+        self.open.lock().contains_key(&(Direction::ToServer, id.clone()))
+    }
+
+    /// Nobody waits for the reply to this request of the client any more.
+    pub(super) fn give_up(&self, id: &Id) {
+        if self.calls.is_some()
+            && let Some(request) = self.open.lock().get_mut(&(Direction::ToServer, id.clone()))
+        {
+            request.call = None;
         }
     }
 

@@ -316,7 +316,7 @@ impl Table {
                 let mut headers = visitor.headers;
                 headers::towards_upstream(&mut headers);
                 headers::without_message(&mut headers);
-                let (events, outputs) = upstream.open(headers, visitor.tail);
+                let (events, outputs) = upstream.open(headers, visitor.tail, self.proxy.retry().clone());
                 let link = PipeLink::to_events(proxy, session, self.target.label(), Pipe::Events(Arc::new(events)));
                 Ok((Link::Pipe(link), Start::Hear(outputs)))
             }

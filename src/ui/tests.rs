@@ -5,3 +5,4 @@ mod pictures;
 mod rig;
 mod robust;
 mod run;
+mod shadow;

@@ -47,15 +47,17 @@ pub(crate) struct Glyphs {
     pub(crate) empty: &'static str,
     pub(crate) dot: &'static str,
     pub(crate) line: &'static str,
+    /// A shadow answered otherwise.
+    pub(crate) differs: &'static str,
 }
 
 const UNICODE: Glyphs =
     Glyphs {
-        open: "▾", folded: "▸", live: "●", closed: "○", full: "━", empty: "─", dot: "·", line: "─"
+        open: "▾", folded: "▸", live: "●", closed: "○", full: "━", empty: "─", dot: "·", line: "─", differs: "≠"
     };
 
 const ASCII: Glyphs =
-    Glyphs { open: "v", folded: ">", live: "o", closed: ".", full: "#", empty: "-", dot: "-", line: "-" };
+    Glyphs { open: "v", folded: ">", live: "o", closed: ".", full: "#", empty: "-", dot: "-", line: "-", differs: "%" };
 
 const ASCII_BORDER: border::Set<'static> = border::Set {
     top_left: "+",

@@ -57,8 +57,8 @@ fn what_is_wrong_is_refused_at_start_with_its_line() {
     let place = Place::new(wrong, "");
     let expected = "tapline: tapline.toml:4:1: unknown key `urll`; did you mean `url`?\n  \
                     |\n4 | urll = ...\n  | ^^^^\n";
-    for arguments in [&["run"][..], &["run", "--headless", "--", "cat"], &["stdio", "--", "cat"], &["check"], &["demo"]]
-    {
+    let named = ["stdio", "--config", "tapline.toml", "--", "cat"];
+    for arguments in [&["run"][..], &["run", "--headless", "--", "cat"], &named, &["check"], &["demo"]] {
         assert_eq!(place.end(arguments), (2, String::new(), expected.to_owned()), "{arguments:?}");
     }
     assert_eq!(place.end(&["--version"]).0, 0);
@@ -97,7 +97,7 @@ fn every_kind_of_mistake_ends_with_status_2() {
     let (status, _, stderr) = place.end(&["run", "--config", "other.toml"]);
     assert_eq!((status, stderr.starts_with("tapline: cannot read other.toml: ")), (2, true), "{stderr}");
     let several = Place::new("[upstreams.a]\nurl = \"http://a\"\n[upstreams.b]\nurl = \"http://b\"", "");
-    let (status, _, stderr) = several.end(&["stdio"]);
+    let (status, _, stderr) = several.end(&["stdio", "--config", "tapline.toml"]);
     assert_eq!((status, stderr.contains("`--upstream NAME` takes one of them")), (2, true), "{stderr}");
 }
 
@@ -190,7 +190,8 @@ fn a_launched_tapline_serves_the_one_that_is_meant() {
         ),
         "",
     );
-    for arguments in [&["stdio", "--upstream", "a"][..], &["stdio", "--config", "one.toml"]] {
+    let of_two = ["stdio", "--config", "tapline.toml", "--upstream", "a"];
+    for arguments in [&of_two[..], &["stdio", "--config", "one.toml"]] {
         fs::write(
             place.path().join("here/one.toml"),
             format!("record = false\nupstreams.a.command = [{program:?}, \"__demo-server\"]"),
@@ -201,6 +202,14 @@ fn a_launched_tapline_serves_the_one_that_is_meant() {
         let stdout = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
         assert!(stdout.contains("\"tapline-demo\"") && stdout.lines().count() == 1, "{arguments:?}: {stdout}");
     }
+}
+
+/// An editor that opens somebody's repository must not start what its settings name.
+#[test]
+fn a_launched_tapline_does_not_listen_to_the_directory_it_finds_itself_in() {
+    let place = Place::new("record = false\nname = 1\n", "");
+    let (status, stdout, stderr) = place.end(&["stdio", "--no-record", "--", "true"]);
+    assert_eq!((status, stdout.as_str(), stderr.as_str()), (0, "", ""));
 }
 
 #[test]
@@ -290,7 +299,7 @@ fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
     assert_eq!((status, stderr.as_str()), (0, ""));
 
     // What is known is what serde says where it does not know a key.
-    for header in ["", "[upstreams.a]\n", "[auth]\n", "[auth.jwt]\n", "[pool]\n", "[[limits]]\n"] {
+    for header in ["", "[upstreams.a]\n", "[auth]\n", "[auth.jwt]\n", "[pool]\n", "[[limits]]\n", "[retry]\n"] {
         fs::write(&without, format!("{header}qqqqqqqq = 1")).unwrap();
         has_all_known(sample, &place.end(&["check", "sample.toml"]).2);
     }

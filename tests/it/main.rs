@@ -19,6 +19,7 @@ mod hold;
 #[path = "../interop/client.rs"]
 mod interop;
 mod limits;
+mod logs;
 mod modern;
 mod mounts;
 mod peers;
@@ -27,7 +28,10 @@ mod relay;
 mod replay;
 mod restart;
 mod resume;
+mod retry;
 mod screen;
+mod shadow;
+mod shutdown;
 mod silence;
 mod sse;
 mod stdio;

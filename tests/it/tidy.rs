@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 31] = [
+const IMPORTS: [(&str, &str); 32] = [
     ("message", ""),
     ("text", ""),
     ("clock", ""),
@@ -18,19 +18,20 @@ const IMPORTS: [(&str, &str); 31] = [
     ("headers", "envelope message"),
     ("filter", "envelope event message"),
     ("tape", "envelope event headers message sse upstream text"),
-    ("journal", "envelope event message tape"),
+    ("journal", "envelope event logging message tape"),
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse text"),
     ("proxy", "auth envelope event filter headers intercept journal limits message sse upstream"),
+    ("shadow", "envelope event headers journal message proxy tape upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape text"),
-    ("config", "auth cli envelope event filter limits proxy tape text upstream"),
+    ("config", "auth cli envelope event filter limits proxy shadow tape text upstream"),
     ("attach", "cli config control program ui watch"),
-    ("watch", "cli event headless journal program ui"),
-    ("logging", ""),
+    ("watch", "app cli event headless journal program ui"),
+    ("logging", "envelope event"),
     ("ui", "envelope event filter message text"),
     ("demo", "*"),
-    ("cli", "event tape upstream"),
+    ("cli", "event shadow tape text upstream"),
     ("headless", "cli envelope event message text"),
     ("wrap", "cli text"),
     ("app", "*"),

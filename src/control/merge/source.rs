@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::numbers::Numbers;
 use super::{About, is_closed};
 use crate::envelope::{Seq, SessionId};
-use crate::event::{Holding, LogLine, Session, SessionState, TapeInfo, Ticket, Timestamp};
+use crate::event::{Holding, LogLine, Session, SessionState, ShadowCounts, TapeInfo, Ticket, Timestamp};
 
 pub(super) struct Source {
     pub(super) about: About,
@@ -16,6 +16,7 @@ pub(super) struct Source {
     pub(super) holding: Option<Holding>,
     pub(super) tapes: Vec<TapeInfo>,
     pub(super) retelling: Option<Retelling>,
+    pub(super) shadow: ShadowCounts,
     /// The time of the newest log line.
     logged: Timestamp,
 }
@@ -45,6 +46,7 @@ impl Source {
             holding: None,
             tapes: Vec::new(),
             retelling: None,
+            shadow: ShadowCounts::default(),
             logged: Timestamp::default(),
         }
     }

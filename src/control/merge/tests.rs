@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::{Direction, Outcome, ReplyTo, Subject, Transport, Via};
-use crate::event::{Decision, Level, OnQuit, Origin, Speed, Then, Timestamp};
+use crate::event::{Decision, Divergence, Level, OnQuit, Origin, ShadowVerdict, Speed, Then, Timestamp};
 use crate::message::Message;
 
 const A: SourceId = SourceId(1);
@@ -288,4 +288,37 @@ fn the_front_door_says_how_many_there_are() {
     let moved = Event::Listening { url: "http://c/mcp".to_owned(), upstream: "c".to_owned() };
     assert_eq!(hear(&mut merge, B, [moved]), [""; 0], "nothing new is not told");
     assert_eq!(words(&merge.leave(A, "gone")), ["http://c/mcp > c"]);
+}
+
+fn shadow(seq: u64, same: u64) -> Event {
+    let first = Divergence { seq: Seq(seq), subject: "ping".to_owned(), what: ".result".to_owned() };
+    let compared = Comparison {
+        seq: Seq(seq),
+        session: id(1),
+        method: "ping".to_owned(),
+        name: None,
+        verdict: ShadowVerdict::Differs,
+        why: None,
+        differences: Vec::new(),
+        reply: Some(Seq(seq + 1)),
+        took: Some(1),
+        shadow_took: Some(2),
+    };
+    let counts = ShadowCounts { same, differs: 1, first: Some(first), ..ShadowCounts::default() };
+    Event::Shadow(ShadowEvent { counts, compared: Some(Arc::new(compared)) })
+}
+
+#[test]
+fn the_counts_of_shadows_are_those_of_all_taplines_in_our_numbers() {
+    let mut merge = both();
+    merge.hear(A, passed(7, None));
+    merge.hear(B, passed(7, None));
+    merge.hear(A, shadow(7, 10));
+    // Told again, it counts once.
+    merge.hear(B, shadow(7, 20));
+    let told = merge.hear(B, shadow(7, 20));
+    let [Event::Shadow(ShadowEvent { counts, compared: Some(compared) })] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((counts.same, counts.differs), (30, 2));
+    assert_eq!(counts.first.as_ref().map(|first| first.seq), Some(Seq(1)));
+    assert_eq!((compared.seq, compared.reply), (Seq(2), Some(Seq(4))));
 }

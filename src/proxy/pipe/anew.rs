@@ -298,9 +298,10 @@ impl PipeLink {
         match &waiting.items {
             Some(items) if !waiting.begun || waiting.withheld => drop(items.send(Err(error.clone()))),
             items => {
-                let answer = Refusal::Upstream(error.clone()).message(waiting.id());
+                let answer = Refusal::Upstream(error.clone()).answer(waiting.id());
+                self.proxy.note(&answer, Some(waiting.session.id()));
                 let transport = Transport::new(waiting.session.via());
-                let answer = self.proxy.answer(&waiting.session, Direction::ToClient, transport, answer);
+                let answer = self.proxy.answer(&waiting.session, Direction::ToClient, transport, answer.message);
                 match items {
                     Some(items) => drop(items.send(Ok(line_of(answer)))),
                     None => self.tell(line_of(answer)),
@@ -330,7 +331,9 @@ impl PipeLink {
     }
 
     fn tell_broken(&self, ended: &UpstreamError) {
-        if matches!(ended, UpstreamError::Exited { .. } | UpstreamError::StreamEnded { .. }) {
+        let is_news =
+            ended.is_broken() || matches!(ended, UpstreamError::NotResumed { .. } | UpstreamError::Busy { .. });
+        if !is_news {
             return;
         }
         let line = LogLine::new(Level::Error, "proxy", ended.to_string());

@@ -14,6 +14,7 @@ use crate::headers;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::bridge::cancelled_id;
 use crate::proxy::exchange::{accepted, whole};
+use crate::proxy::respond::Refusal;
 use crate::proxy::session::LiveSession;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::sse::EventPipe;
@@ -33,11 +34,15 @@ impl PipeLink {
                 let asking = Asking { session: session.clone(), message, withheld };
                 self.post(asking, outgoing.headers).await
             }
-            (&Method::GET, _) => Ok(self.listen()),
-            _ => {
-                Ok(Reply { status: StatusCode::METHOD_NOT_ALLOWED, headers: HeaderMap::new(), body: ReplyBody::Empty })
-            }
+            (&Method::GET, _) => Ok(self.listen(session)),
+            _ => Ok(self.refuse(session, &Refusal::BadMethod("POST, GET"))),
         }
+    }
+
+    fn refuse(&self, session: &LiveSession, refusal: &Refusal) -> Reply {
+        let answer = refusal.answer(None);
+        self.proxy.note(&answer, Some(session.id()));
+        answer.into_reply()
     }
 
     async fn post(self: &Arc<Self>, asking: Asking, headers: HeaderMap) -> Result<Reply, UpstreamError> {
@@ -146,11 +151,10 @@ impl PipeLink {
         }
     }
 
-    fn listen(&self) -> Reply {
+    fn listen(&self, session: &LiveSession) -> Reply {
         let mut router = self.router.lock();
         if router.listener.as_ref().is_some_and(|listener| !listener.is_closed()) {
-            // As the SDK servers do: one listening stream a session.
-            return Reply { status: StatusCode::CONFLICT, headers: HeaderMap::new(), body: ReplyBody::Empty };
+            return self.refuse(session, &Refusal::Listening);
         }
         let (items, answers) = mpsc::unbounded_channel();
         if !router.is_over() {
