@@ -373,7 +373,9 @@ async fn a_session_goes_on_under_another_tapline() {
     in_session(&rig).await;
     let connection = table(&rig).find(rig.session(1).await).unwrap();
     let mut recollections = connection.recollections().unwrap();
-    soon("the handshake", recollections.wait_for(|it| it.has_handshake())).await.unwrap();
+    soon("the handshake", recollections.wait_for(tapline::proxy::recollection::Recollection::has_handshake))
+        .await
+        .unwrap();
     let written = serde_json::to_string(&*recollections.borrow()).unwrap();
 
     let next = script.rig(Settings::default()).await;

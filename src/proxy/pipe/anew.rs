@@ -331,7 +331,9 @@ impl PipeLink {
     }
 
     fn tell_broken(&self, ended: &UpstreamError) {
-        if matches!(ended, UpstreamError::Exited { .. } | UpstreamError::StreamEnded { .. }) {
+        let is_news =
+            ended.is_broken() || matches!(ended, UpstreamError::NotResumed { .. } | UpstreamError::Busy { .. });
+        if !is_news {
             return;
         }
         let line = LogLine::new(Level::Error, "proxy", ended.to_string());
