@@ -18,6 +18,7 @@ pub mod program;
 pub mod proxy;
 pub mod replay;
 pub mod sse;
+pub mod store;
 pub mod tape;
 pub mod text;
 pub mod ui;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 26] = [
+const IMPORTS: [(&str, &str); 28] = [
     ("message", ""),
     ("text", ""),
     ("envelope", "message"),
@@ -13,19 +13,21 @@ const IMPORTS: [(&str, &str); 26] = [
     ("sse", "envelope"),
     ("headers", "envelope message"),
     ("filter", "envelope event message"),
+    ("store", "envelope event tape text"),
     ("tape", "envelope event headers message sse upstream text"),
     ("journal", "envelope event message tape"),
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse text"),
-    ("proxy", "envelope event filter headers intercept journal message sse upstream"),
+    ("proxy", "envelope event filter headers intercept journal message sse store tape upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message proxy tape text"),
+    ("sessions", "cli control envelope event store text"),
     ("attach", "cli control program ui watch"),
     ("watch", "cli event headless journal program ui"),
     ("logging", ""),
     ("ui", "envelope event filter message text"),
     ("demo", "*"),
-    ("cli", "event tape upstream"),
+    ("cli", "event tape text upstream"),
     ("headless", "cli envelope event message text"),
     ("wrap", "cli text"),
     ("app", "*"),
