@@ -17,6 +17,7 @@ pub mod message;
 pub mod program;
 pub mod proxy;
 pub mod replay;
+mod sessions;
 pub mod sse;
 pub mod store;
 pub mod tape;

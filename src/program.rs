@@ -27,6 +27,7 @@ use crate::proxy::mounts::Placed;
 use crate::proxy::stdio::{Blocking, Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
+use crate::store::{self, LONGEST_IDLE};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::{ExtraHeaders, HttpUpstream};
@@ -34,7 +35,7 @@ use crate::upstream::pool::{Pool, Restart, Section};
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::stdio::CommandLine;
 use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings};
-use crate::{demo, logging, tape, ui, wrap};
+use crate::{demo, logging, sessions, tape, ui, wrap};
 
 /// How long what a screen said last may take to the core.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -62,6 +63,7 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Wrap(args) => wrap::command::wrap(&args),
         Command::Unwrap(args) => wrap::command::unwrap(&args),
+        Command::Sessions(args) => sessions::run(&args),
         command => match with_runtime(command) {
             Ok(code) => code,
             Err(failure) => {
@@ -109,7 +111,7 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
             Command::Replay(args) => replay_tape(args).await,
             Command::Demo(args) => run_demo(args).await,
             Command::DemoServer { changed } => serve_demo(changed).await,
-            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) => {
+            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) | Command::Sessions(_) => {
                 unreachable!("they have ended before there was a runtime")
             }
         }
@@ -135,6 +137,7 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
         max_body: args.max_body.saturating_mul(1 << 20),
         keep_alive: args.keep_alive.map(Duration::from_secs),
         control,
+        sessions: store::Settings { database: database(&args.watch), idle: Some(LONGEST_IDLE), ..Default::default() },
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
     if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }
@@ -166,6 +169,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
+        sessions: store::Settings { database: database(&args.watch), ..Default::default() },
         ..Settings::new(target)
     };
     let mut signals = Signals::new()?;
@@ -367,6 +371,12 @@ fn tape_dir(args: &WatchArgs) -> Result<Option<PathBuf>, Failure> {
         (None, Err(_)) if args.no_record => Ok(None),
         (None, Err(error)) => Err(Failure::usage(error)),
     }
+}
+
+/// Where sessions are kept; nowhere where nothing is to be left on disk.
+fn database(args: &WatchArgs) -> Option<PathBuf> {
+    let is_off = args.no_record || args.keep.no_database;
+    if is_off { None } else { args.keep.database.clone().or_else(store::default_path) }
 }
 
 /// One line for the person at the terminal. A closed stderr is no reason to fail.

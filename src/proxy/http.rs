@@ -162,7 +162,7 @@ impl Door {
         };
         // The id of a reply is the server's: no error of ours may answer to it.
         *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
-        let connection = table.resolve(&parts.headers, &tail, client, message.as_ref())?;
+        let connection = table.resolve(&parts.headers, &tail, client, message.as_ref()).await?;
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
         let client_headers = initializes.then(|| parts.headers.clone());
         let deletes = parts.method == Method::DELETE;

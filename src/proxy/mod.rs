@@ -6,6 +6,7 @@ mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
+pub mod keeping;
 pub mod mounts;
 mod operations;
 pub mod pipe;
@@ -33,6 +34,7 @@ use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::message::{Kind, Message};
+use keeping::Keeping;
 use session::{LiveSession, Place};
 
 /// What all sessions share.
@@ -42,6 +44,7 @@ pub struct Proxy {
     journal: Journal,
     last_seq: AtomicU64,
     stop: Stop,
+    keeping: Keeping,
 }
 
 /// How open exchanges learn that tapline ends.
@@ -99,7 +102,12 @@ impl Pass {
 
 impl Proxy {
     pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, last_seq: AtomicU64::new(0), stop })
+        Self::keeping(chain, gate, journal, stop, Keeping::default())
+    }
+
+    /// One that keeps sessions as it is told.
+    pub fn keeping(chain: Chain, gate: Gate, journal: Journal, stop: Stop, keeping: Keeping) -> Arc<Self> {
+        Arc::new(Self { chain, gate, journal, last_seq: AtomicU64::new(0), stop, keeping })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.
@@ -133,6 +141,15 @@ impl Proxy {
 
     pub fn stop(&self) -> &Stop {
         &self.stop
+    }
+
+    pub fn kept(&self) -> &Keeping {
+        &self.keeping
+    }
+
+    /// Numbers messages above this one from now on: a session goes on whose tape has come so far.
+    fn number_above(&self, seq: Seq) {
+        self.last_seq.fetch_max(seq.0, Ordering::Relaxed);
     }
 
     pub fn log(&self, line: LogLine) {

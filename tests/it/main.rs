@@ -20,6 +20,7 @@ mod relay;
 mod replay;
 mod restart;
 mod screen;
+mod sessions;
 mod sse;
 mod stdio;
 mod tapes;
