@@ -2,8 +2,9 @@
 
 mod shutdown;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Auth, AuthError};
 use crate::clock::Clock;
-use crate::control::registry::Entry;
+use crate::control::registry::{Entry, Registry};
 use crate::control::server::{self as control, ControlError};
-use crate::envelope::{Author, Via};
+use crate::envelope::{Author, SessionId, Via};
 use crate::event::{
-    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, Then, Ticket,
+    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, TapeInfo, Then, Ticket,
+    Timestamp,
 };
 use crate::filter::FilterError;
 use crate::intercept::Chain;
@@ -30,10 +32,12 @@ use crate::message::Message;
 use crate::proxy::admission::Admission;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, router};
+use crate::proxy::keeping::Keeping;
 use crate::proxy::mounts::{Mount, MountError, Mounts, Placed};
 use crate::proxy::table::Target;
 use crate::proxy::{Proxy, Stop, respond};
 use crate::shadow::{self, Shadow};
+use crate::store::{self, KnownTape, Owner, Store, StoreThread};
 use crate::tape;
 use crate::tape::play::{PlayOptions, play};
 use crate::upstream::retry::Retry;
@@ -75,6 +79,8 @@ pub struct Settings {
     pub limits: Vec<limits::Section>,
     /// What time it is for limits and for keys that grow old.
     pub clock: Clock,
+    /// How sessions are kept.
+    pub sessions: store::Settings,
 }
 
 impl Settings {
@@ -97,6 +103,7 @@ impl Settings {
             auth: auth::Section::default(),
             limits: Vec::new(),
             clock: Clock::default(),
+            sessions: store::Settings::default(),
         }
     }
 }
@@ -128,6 +135,7 @@ pub struct Core {
     mounts: Arc<Mounts>,
     journal: Journal,
     journal_thread: JournalThread,
+    store_thread: Option<StoreThread>,
     commands: mpsc::UnboundedSender<Command>,
     /// Set by [`Command::Quit`].
     quit: CancellationToken,
@@ -161,11 +169,16 @@ impl Core {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let (journal, journal_thread) = Journal::start(settings.tapes);
+        let (journal, journal_thread) = Journal::start(settings.tapes.clone());
+        let started = Timestamp::now();
+        let (store, store_thread) = settings.sessions.database.map(|path| keep(path, started, &journal)).unzip();
+        let store::Settings { max, idle, .. } = settings.sessions;
+        let keeping = Keeping { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
-        let chain = Chain::new(vec![Box::new(breakpoints.clone())]);
-        let proxy = Proxy::new(chain, Gate::default(), journal.clone(), stop.clone(), settings.retry);
+        let gate = Gate::default();
+        let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
+        let proxy = Proxy::keeping(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = listener.as_ref().map_or_else(|| STDIO.to_owned(), |(_, address)| mounts.url(*address));
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
@@ -183,6 +196,7 @@ impl Core {
             breakpoints: breakpoints.clone(),
             front: url.clone(),
             upstream: mounts.label(),
+            started,
         };
         let control = match settings.control {
             Some(settings) => control::open(settings, stage).await?,
@@ -204,11 +218,13 @@ impl Core {
         };
         let (tell, asked) = oneshot::channel();
         let executor = tokio::spawn(executor.run(received, tell));
+        mounts.iter().for_each(|mount| drop(tokio::spawn(mount.table().clone().look_after())));
         Ok(Self {
             url,
             mounts,
             journal,
             journal_thread,
+            store_thread,
             commands,
             quit,
             hurry,
@@ -266,6 +282,33 @@ impl Core {
     pub fn hurry(&self) -> CancellationToken {
         self.hurry.clone()
     }
+}
+
+/// The tapes in a directory. What the store knows of one that has not changed since is not read again.
+fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
+    let known: HashMap<_, _> =
+        store.map(Store::tapes).unwrap_or_default().into_iter().map(|it| (it.info.path.clone(), it)).collect();
+    let as_it_was = |path: &Path, modified: u64, bytes: u64| {
+        let tape = known.get(path)?;
+        (tape.modified == modified && tape.info.bytes == bytes).then(|| tape.info.clone())
+    };
+    let (tapes, read) = tape::catalogue_knowing(dir, as_it_was);
+    if let Some(store) = store {
+        store.learn_tapes(read.into_iter().map(|(modified, info)| KnownTape { modified, info }).collect());
+    }
+    tapes
+}
+
+/// Opens the database of sessions; what goes wrong with it is told by the journal.
+fn keep(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreThread) {
+    let journal = journal.clone();
+    let tell = move |level, text| journal.publish(Event::Log(LogLine::new(level, "store", text)));
+    let living = || {
+        let taplines = Registry::of_user().list().into_iter();
+        taplines.map(|it| Owner { process: it.pid, started: it.started }).collect()
+    };
+    let owner = Owner { process: std::process::id(), started };
+    Store::start(path, owner, Box::new(living), Box::new(tell))
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -365,7 +408,22 @@ impl Executor {
             Command::Replay { tape, speed } => self.play(tape, speed),
             Command::StopReplay => self.replay.cancel(),
             Command::Resync => proxy.journal().resync(),
+            Command::Pause(session) => self.pause(session),
+            Command::Resume(session) => self.resume(session),
             Command::Quit { .. } => {}
+        }
+    }
+
+    fn pause(&self, session: SessionId) {
+        let paused = self.mounts.find(session).is_some_and(|connection| connection.pause());
+        if !paused {
+            self.warn("hold", "that session cannot be paused now".to_owned());
+        }
+    }
+
+    fn resume(&self, session: SessionId) {
+        if let Some(connection) = self.mounts.find(session) {
+            connection.resume();
         }
     }
 
@@ -384,7 +442,7 @@ impl Executor {
         }
     }
 
-    fn inject(&self, session: crate::envelope::SessionId, message: Message) {
+    fn inject(&self, session: SessionId, message: Message) {
         match self.mounts.find(session) {
             Some(connection) => {
                 tokio::spawn(async move { connection.inject(message).await });
@@ -395,8 +453,9 @@ impl Executor {
 
     fn list_tapes(&self) {
         let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
+        let store = self.mounts.proxy().kept().store.clone();
         tokio::task::spawn_blocking(move || {
-            journal.publish(Event::Tapes(library.map(|dir| tape::catalogue(&dir)).unwrap_or_default()));
+            journal.publish(Event::Tapes(library.map(|dir| catalogue(&dir, store.as_ref())).unwrap_or_default()));
         });
     }
 

@@ -130,6 +130,21 @@ Also looks whether commands and files that it names are there.
 
 Exit status: 0 it is in order, 2 it is not, or there is none.")]
     Check(CheckArgs),
+    /// List, show and forget the sessions that are kept from one start to the next
+    #[command(after_help = "\
+Examples:
+  tapline sessions ls                     all that are known, the one used last first
+  tapline sessions show 4f1c              one; its first characters are enough
+  tapline sessions rm 4f1c                forget it; its tape stays
+  tapline sessions rm --closed            forget all that have ended
+  tapline sessions rm --older-than 30d --tapes
+                                          forget what was not used for so long, and remove its tapes
+  tapline sessions ls --json | jq -r 'select(.state == \"waiting\").id'
+
+A session that waits goes on when its client comes back. That of a tapline that runs is not removed before it has ended.
+
+Exit status: 0 done, 1 not removed, 2 usage, no such session, or a database that cannot be read.")]
+    Sessions(SessionsArgs),
     /// Watch a built-in client and server talk through a live proxy
     Demo(DemoArgs),
     /// End the children of a tapline that was killed
@@ -291,9 +306,11 @@ pub struct WatchArgs {
     /// Directory to record to [default: the user's data directory]
     #[arg(long, value_name = "DIR", env = "TAPLINE_TAPES")]
     pub tapes: Option<PathBuf>,
-    /// Record nothing: leaves nothing on disk
+    /// Record nothing, keep no sessions: leaves nothing on disk
     #[arg(long, conflicts_with = "tapes")]
     pub no_record: bool,
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// Hold messages that match this filter from the start, such as `~m tools/call`
     #[arg(long, value_name = "FILTER")]
     pub hold: Option<String>,
@@ -321,6 +338,17 @@ pub struct ShadowArgs {
     /// Path of reply values not to compare, such as `.result._meta`; repeatable
     #[arg(long, value_name = "PATH")]
     pub shadow_ignore: Vec<Pattern>,
+}
+
+/// Where sessions are kept, so that they go on when tapline is started again.
+#[derive(Debug, Default, Args)]
+pub struct KeepArgs {
+    /// File to keep sessions in [default: in the user's data directory]
+    #[arg(long, value_name = "FILE", env = "TAPLINE_DATABASE")]
+    pub database: Option<PathBuf>,
+    /// Keep no sessions: they end with this tapline
+    #[arg(long, conflicts_with = "database", env = "TAPLINE_NO_DATABASE", value_parser = FalseyValueParser::new())]
+    pub no_database: bool,
 }
 
 /// How others find what runs here.
@@ -414,6 +442,55 @@ pub struct CheckArgs {
     /// File with settings [default: tapline.toml in the working directory]
     #[arg(value_name = "FILE", env = "TAPLINE_CONFIG")]
     pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SessionsArgs {
+    #[command(subcommand)]
+    pub command: SessionsCommand,
+    /// File that sessions are kept in [default: in the user's data directory]
+    #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_DATABASE")]
+    pub database: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// List them, the one used last first
+    Ls {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show all that is known of one
+    Show {
+        /// Its id, or the first characters of it
+        id: String,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget some; their tapes stay
+    Rm(RmArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// Ids, or the first characters of them
+    #[arg(
+        value_name = "ID",
+        required_unless_present_any = ["closed", "older_than"],
+        conflicts_with_all = ["closed", "older_than"]
+    )]
+    pub ids: Vec<String>,
+    /// All that have ended
+    #[arg(long)]
+    pub closed: bool,
+    /// All that were not used for so long, such as `30d` or `12h`
+    #[arg(long, value_name = "TIME", value_parser = crate::text::duration)]
+    pub older_than: Option<Duration>,
+    /// Remove their tapes, too
+    #[arg(long)]
+    pub tapes: bool,
 }
 
 #[derive(Debug, Args)]

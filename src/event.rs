@@ -117,6 +117,10 @@ pub enum Command {
     Quit {
         held: OnQuit,
     },
+    /// Has all messages of a session wait.
+    Pause(SessionId),
+    /// Lets a paused session go on.
+    Resume(SessionId),
     /// Starts the server of a session anew, while its client stays.
     Restart(SessionId),
 }

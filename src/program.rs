@@ -16,7 +16,7 @@ use crate::cli::{
     CheckArgs, Cli, Command, DemoArgs, LogFormat, PoolArgs, ReplayArgs, RunArgs, ShadowArgs, StdioArgs, TransportArg,
 };
 use crate::clock::Clock;
-use crate::config::options::{self, Control, Front, Wanted, Watch};
+use crate::config::options::{self, Control, Database, Front, Wanted, Watch};
 use crate::config::upstreams::Server;
 use crate::config::{Config, ConfigError, Directory, check};
 use crate::control::hub::{self, Hub, Own};
@@ -31,6 +31,7 @@ use crate::proxy::stdio::{Blocking, Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::shadow::{self, Place, Tally};
+use crate::store::{self, LONGEST_IDLE};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::HttpUpstream;
@@ -38,7 +39,7 @@ use crate::upstream::pool::{self, Pool, Restart};
 use crate::upstream::retry::{self, Retry};
 use crate::upstream::sse::SseUpstream;
 use crate::watch::{self, Screen, Signal, Signals, screen_settings, until_down};
-use crate::{demo, logging, tape, ui, wrap};
+use crate::{demo, logging, sessions, tape, ui, wrap};
 
 /// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
 const DEMO_PACE: Duration = Duration::from_millis(700);
@@ -74,6 +75,7 @@ fn begin(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Wrap(args) => Ok(wrap::command::wrap(&args)),
         Command::Unwrap(args) => Ok(wrap::command::unwrap(&args)),
+        Command::Sessions(args) => Ok(sessions::run(&args)),
         Command::Check(args) => check_configuration(&args),
         command => with_runtime(command, config),
     }
@@ -145,7 +147,7 @@ fn with_runtime(command: Command, config: Config) -> Result<ExitCode, Failure> {
             Command::Replay(args) => replay_tape(args).await,
             Command::Demo(args) => run_demo(args, config).await,
             Command::DemoServer { changed } => serve_demo(changed).await,
-            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) | Command::Check(_) => {
+            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) | Command::Sessions(_) | Command::Check(_) => {
                 unreachable!("they have ended before there was a runtime")
             }
         }
@@ -180,6 +182,7 @@ async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
         limits: config.keys.limits.clone().unwrap_or_default(),
         clock: Clock::default(),
         shadow: shadow_settings(args.shadow, &config)?,
+        sessions: kept_sessions(&watching, Some(LONGEST_IDLE), &config)?,
     };
     let core = start(settings).await?;
     tell_of(&config, &core);
@@ -221,6 +224,19 @@ fn tell_of(config: &Config, core: &Core) {
     for (level, text) in read.chain(warnings) {
         core.journal().log(LogLine::new(level, "config", text));
     }
+}
+
+/// How sessions are kept; nowhere on disk where nothing is to be left there.
+fn kept_sessions(watching: &Watch, idle: Option<Duration>, config: &Config) -> Result<store::Settings, Failure> {
+    let section = config.keys.sessions.clone().unwrap_or_default();
+    let defaults = store::Settings { database: store::default_path(), idle, ..store::Settings::default() };
+    let settings = section.over(&defaults).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
+    let database = match &watching.database {
+        Database::At(path) => Some(path.clone()),
+        Database::Usual => settings.database,
+        Database::Off => None,
+    };
+    Ok(store::Settings { database: database.filter(|_| watching.record), ..settings })
 }
 
 fn retry(attempts: Option<u32>, config: &Config) -> Result<Retry, Failure> {
@@ -273,6 +289,7 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
         hold: watching.hold.clone(),
         retry: retry(args.retries, &config)?,
         shadow: shadow_settings(args.shadow, &config)?,
+        sessions: kept_sessions(&watching, None, &config)?,
         ..Settings::new(target(wanted.server, &kept)?)
     };
     let mut signals = Signals::new()?;

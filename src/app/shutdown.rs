@@ -13,6 +13,7 @@ use super::{Core, release};
 use crate::event::{EndStep, Event, Level, LogLine, OnQuit, Progress};
 use crate::journal::Journal;
 use crate::proxy::exchange::Link;
+use crate::store::StoreThread;
 
 /// How long calls may take to end, unless the operator says otherwise.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -96,8 +97,12 @@ impl Core {
         self.executor.abort();
         self.journal.publish(Event::Stopping);
         if written == Outcome::Done {
-            let thread = self.journal_thread;
-            drop(tokio::task::spawn_blocking(move || thread.finish()).await);
+            let (journal, store) = (self.journal_thread, self.store_thread);
+            let finish = move || {
+                journal.finish();
+                store.into_iter().for_each(StoreThread::finish);
+            };
+            drop(tokio::task::spawn_blocking(finish).await);
         }
         if let Some(control) = self.control {
             control.close().await;
@@ -133,7 +138,7 @@ impl Core {
         let connections = self.mounts.live();
         let left = AtomicUsize::new(connections.len());
         let closing = connections.iter().map(|connection| async {
-            self.mounts.close(connection.session.id(), "tapline ended").await;
+            self.mounts.set_aside(connection.session.id(), "tapline ended").await;
             left.fetch_sub(1, Ordering::Relaxed);
         });
         let leaving = &self.stop.leaving;

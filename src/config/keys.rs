@@ -18,6 +18,7 @@ use crate::event::OnQuit;
 use crate::filter::Filter;
 use crate::limits::{self, LimitError};
 use crate::shadow;
+use crate::store;
 use crate::text;
 use crate::upstream::{pool, retry};
 
@@ -100,6 +101,8 @@ keys! {
         limits: Vec<limits::Section> => |_| Ok::<_, LimitError>(()),
         /// What is sent again.
         retry: retry::Section => retry::Retry::new,
+        /// How sessions are kept.
+        sessions: store::Section => |section: store::Section| section.over(&store::Settings::default()),
         /// The second server that is asked the same and compared.
         shadow: shadow::Section => |section: shadow::Section| section.check(),
     }

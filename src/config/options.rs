@@ -60,6 +60,16 @@ pub struct Watch {
     pub record: bool,
     pub hold: Option<String>,
     pub on_quit: Option<OnQuit>,
+    pub database: Database,
+}
+
+/// Where the arguments want sessions to be kept.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Database {
+    At(PathBuf),
+    /// As the files say, else in the user's data directory.
+    Usual,
+    Off,
 }
 
 impl Watch {
@@ -74,6 +84,11 @@ impl Watch {
             record,
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),
             on_quit: args.on_quit.map(OnQuit::from).or(keys.on_quit),
+            database: match args.keep.database {
+                _ if args.keep.no_database => Database::Off,
+                Some(path) => Database::At(path),
+                None => Database::Usual,
+            },
         }
     }
 }

@@ -149,12 +149,14 @@ impl Merge {
                 Some((owner, theirs)) => to(*owner, Command::Settle { ticket: *theirs, decision, then }),
                 None => Route::Nowhere("too late: the message is not held any more"),
             },
-            Command::Send { session, .. } | Command::CloseSession(session) | Command::Restart(session) => {
-                match self.owners.get(&session) {
-                    Some(owner) => to(*owner, command),
-                    None => Route::Nowhere("the tapline of that session has ended"),
-                }
-            }
+            Command::Send { session, .. }
+            | Command::CloseSession(session)
+            | Command::Restart(session)
+            | Command::Pause(session)
+            | Command::Resume(session) => match self.owners.get(&session) {
+                Some(owner) => to(*owner, command),
+                None => Route::Nowhere("the tapline of that session has ended"),
+            },
             Command::SetHolding(holding) => {
                 self.wish = Some(holding.clone());
                 self.to_all(&Command::SetHolding(holding))

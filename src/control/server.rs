@@ -68,6 +68,8 @@ pub struct Stage {
     /// Where clients come in: a URL, or `stdio`.
     pub front: String,
     pub upstream: String,
+    /// When it did.
+    pub started: Timestamp,
 }
 
 /// Why there is no control address.
@@ -114,7 +116,7 @@ impl Control {
         let listener = TcpListener::bind(settings.address).await.map_err(cannot_listen)?;
         let entry = Entry {
             pid: std::process::id(),
-            started: Timestamp::now(),
+            started: stage.started,
             control: listener.local_addr().map_err(cannot_listen)?,
             token: Token::random().map_err(ControlError::Token)?,
             name: settings.name.clone(),
@@ -323,6 +325,8 @@ impl Door {
             }
             (Command::Resync, Some(feed)) if self.screens.resync(feed) => return Ok(()),
             (Command::SetHolding(_), Some(feed)) => self.screens.changes_holding(feed),
+            (Command::Pause(session), Some(feed)) => self.screens.pauses(feed, *session),
+            (Command::Resume(session), Some(_)) => self.screens.resumes(*session),
             _ => {}
         }
         let stopping = |_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "this tapline is ending".to_owned());

@@ -1,62 +1,114 @@
 //! The owner of held messages: each waits here, alone, until the operator decides or its sender goes away.
+//!
+//! A whole session can be paused: all its messages wait then, but for those that take a request back. When it is resumed,
+//! what waited goes on in order, and what comes meanwhile after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::envelope::SessionId;
+use super::{Interceptor, Verdict};
+use crate::envelope::{Envelope, SessionId};
 use crate::event::{Decision, Held, Ticket};
+
+/// Why the messages of a paused session are held.
+pub const SESSION_PAUSED: &str = "session paused";
 
 /// A handle on the held messages.
 #[derive(Clone, Default)]
 pub struct Gate {
-    shared: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Whether any session is paused: keeps the lock off the way of a message when none is.
+    pauses: AtomicBool,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    paused: HashMap<SessionId, Paused>,
     last_ticket: u64,
     waiting: BTreeMap<Ticket, (Arc<Held>, oneshot::Sender<Decision>)>,
     /// Set on quit: who comes now does not wait.
     closed: Option<Decision>,
 }
 
+/// A session whose messages wait.
+#[derive(Default)]
+struct Paused {
+    /// Messages that wait because of it, or are on their way from here.
+    messages: usize,
+    /// It goes on: over as soon as the last of them has.
+    resumed: bool,
+}
+
 impl Gate {
     /// Takes in a message; `make` gets its ticket and describes it. The hold ends with a decision, or when it is dropped.
     pub fn hold(&self, make: impl FnOnce(Ticket) -> Held) -> Hold {
         let (sender, decision) = oneshot::channel();
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.last_ticket += 1;
         let ticket = Ticket(state.last_ticket);
         let held = Arc::new(make(ticket));
-        match &state.closed {
+        let at_once = match &state.closed {
+            Some(decision) => Some(decision.clone()),
+            None => state.passes_pause(&held).then_some(Decision::Forward),
+        };
+        match at_once {
             // The receiver is there: sending cannot fail.
-            Some(decision) => drop(sender.send(decision.clone())),
+            Some(decision) => drop(sender.send(decision)),
             None => drop(state.waiting.insert(ticket, (held.clone(), sender))),
         }
         Hold { gate: self.clone(), held, decision }
     }
 
+    /// All messages of a session wait from now on.
+    pub fn pause(&self, session: SessionId) {
+        let mut state = self.shared.state.lock();
+        state.paused.entry(session).or_default().resumed = false;
+        self.shared.pauses.store(true, Ordering::Release);
+    }
+
+    /// Forwards what waits because its session is paused, in order, and then whatever comes.
+    pub fn resume(&self, session: SessionId) {
+        let mut state = self.shared.state.lock();
+        let Some(paused) = state.paused.get_mut(&session) else { return };
+        paused.resumed = true;
+        let is_of_it = |held: &Held| held.envelope.session == session && held.reason == SESSION_PAUSED;
+        let tickets: Vec<_> =
+            state.waiting.iter().filter(|(_, (held, _))| is_of_it(held)).map(|(ticket, _)| *ticket).collect();
+        for (_, sender) in tickets.iter().filter_map(|ticket| state.waiting.remove(ticket)) {
+            // Whoever hung up in this instant is released by its own drop.
+            drop(sender.send(Decision::Forward));
+        }
+        state.end_pause(session);
+        self.shared.pauses.store(!state.paused.is_empty(), Ordering::Release);
+    }
+
     /// Ends one hold. `None` where the ticket is settled already, or its sender is gone.
     pub fn settle(&self, ticket: Ticket, decision: Decision) -> Option<Arc<Held>> {
-        let (held, sender) = self.shared.lock().waiting.remove(&ticket)?;
+        let (held, sender) = self.shared.state.lock().waiting.remove(&ticket)?;
         sender.send(decision).ok().map(|()| held)
     }
 
     /// Forwards all that waits now; gives how many.
     pub fn forward_all(&self) -> usize {
-        let waiting = std::mem::take(&mut self.shared.lock().waiting);
+        let waiting = std::mem::take(&mut self.shared.state.lock().waiting);
         waiting.into_values().filter_map(|(_, sender)| sender.send(Decision::Forward).ok()).count()
     }
 
     /// Ends every hold, now and from now on, with this decision.
     pub fn close(&self, decision: &Decision) {
         let waiting = {
-            let mut state = self.shared.lock();
+            let mut state = self.shared.state.lock();
             state.closed = Some(decision.clone());
             std::mem::take(&mut state.waiting)
         };
@@ -68,12 +120,52 @@ impl Gate {
 
     /// Whether anything of this session waits.
     pub fn holds_in(&self, session: SessionId) -> bool {
-        self.shared.lock().waiting.values().any(|(held, _)| held.envelope.session == session)
+        self.shared.state.lock().waiting.values().any(|(held, _)| held.envelope.session == session)
     }
 
     /// All that waits, oldest first.
     pub fn held(&self) -> Vec<Arc<Held>> {
-        self.shared.lock().waiting.values().map(|(held, _)| held.clone()).collect()
+        self.shared.state.lock().waiting.values().map(|(held, _)| held.clone()).collect()
+    }
+}
+
+impl State {
+    /// Takes a message of a paused session in; whether it is only to stand behind those before it, as the session goes on.
+    fn passes_pause(&mut self, held: &Held) -> bool {
+        if held.reason != SESSION_PAUSED {
+            return false;
+        }
+        // Gone on in the instant between the verdict and here: then nobody else will let the message go.
+        let Some(paused) = self.paused.get_mut(&held.envelope.session) else { return true };
+        paused.messages += 1;
+        paused.resumed
+    }
+
+    fn leaves_pause(&mut self, held: &Held) -> bool {
+        let session = held.envelope.session;
+        let Some(paused) = self.paused.get_mut(&session).filter(|_| held.reason == SESSION_PAUSED) else {
+            return false;
+        };
+        paused.messages = paused.messages.saturating_sub(1);
+        self.end_pause(session)
+    }
+
+    fn end_pause(&mut self, session: SessionId) -> bool {
+        let over = self.paused.get(&session).is_some_and(|paused| paused.resumed && paused.messages == 0);
+        if over {
+            self.paused.remove(&session);
+        }
+        over
+    }
+}
+
+/// Holds the messages of paused sessions. A request that is taken back is taken back at once.
+impl Interceptor for Gate {
+    fn inspect(&self, envelope: &Envelope) -> Verdict {
+        let is_paused = self.shared.pauses.load(Ordering::Acquire)
+            && envelope.method() != Some("notifications/cancelled")
+            && self.shared.state.lock().paused.contains_key(&envelope.session);
+        if is_paused { Verdict::Pause(SESSION_PAUSED.to_owned()) } else { Verdict::Continue }
     }
 }
 
@@ -102,6 +194,11 @@ impl Future for Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.gate.shared.lock().waiting.remove(&self.held.ticket);
+        let shared = &self.gate.shared;
+        let mut state = shared.state.lock();
+        state.waiting.remove(&self.held.ticket);
+        if state.leaves_pause(&self.held) {
+            shared.pauses.store(!state.paused.is_empty(), Ordering::Release);
+        }
     }
 }

@@ -98,6 +98,27 @@ impl Connection {
         Sender::Client(self.author.clone())
     }
 
+    /// Has all its messages wait. `false` where it cannot be paused now.
+    pub fn pause(&self) -> bool {
+        let Some(paused) = self.session.pause() else { return false };
+        self.proxy.gate().pause(self.session.id());
+        self.proxy.journal().publish(Event::SessionChanged(paused));
+        true
+    }
+
+    /// Lets its messages go on.
+    pub fn resume(&self) {
+        if let Some(resumed) = self.session.resume() {
+            self.proxy.journal().publish(Event::SessionChanged(resumed));
+        }
+        self.proxy.gate().resume(self.session.id());
+    }
+
+    /// Whether no client of its own speaks in it.
+    pub(super) fn is_replay(&self) -> bool {
+        self.author.is_some()
+    }
+
     /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
     pub async fn inject(self: &Arc<Self>, message: Message) {
         let message = message.with_id(&Id::random()).unwrap_or(message);
@@ -226,6 +247,19 @@ impl Connection {
     fn while_open(&self, mut reply: Reply) -> Reply {
         if let ReplyBody::Stream(items) = reply.body {
             reply.body = ReplyBody::Stream(items.take_until(self.session.closed().clone().cancelled_owned()).boxed());
+        }
+        reply
+    }
+
+    /// A stream is an exchange that goes on: the session is in use for as long as it is open.
+    fn in_use_by(self: &Arc<Self>, mut reply: Reply) -> Reply {
+        if let ReplyBody::Stream(items) = reply.body {
+            let connection = self.clone();
+            let held = move |item| {
+                let _in_use = &connection;
+                item
+            };
+            reply.body = ReplyBody::Stream(items.map(held).boxed());
         }
         reply
     }
@@ -373,8 +407,10 @@ impl Admitted {
         let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
         let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(listens);
         let reply = match &connection.link {
-            Link::Pipe(link) => link.exchange(&connection.session, outgoing, withheld).await?,
-            Link::Shared(shared) => shared.exchange(&connection.session, outgoing, withheld).await?,
+            Link::Pipe(link) => connection.in_use_by(link.exchange(&connection.session, outgoing, withheld).await?),
+            Link::Shared(shared) => {
+                connection.in_use_by(shared.exchange(&connection.session, outgoing, withheld).await?)
+            }
             Link::Exchanges(upstream) => {
                 let request = sent.as_ref().map(|sent| sent.seq);
                 let reply = connection.deliver(upstream, outgoing, &request_headers, sent).await?;

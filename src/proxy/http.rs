@@ -185,7 +185,7 @@ impl Door {
         if let Some(message) = &message {
             self.admission.admit(caller, &parts.headers, None, message)?;
         }
-        let connection = table.resolve(&parts.headers, &tail, caller.address, message.as_ref())?;
+        let connection = table.resolve(&parts.headers, &tail, caller.address, message.as_ref()).await?;
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
         let client_headers = initializes.then(|| parts.headers.clone());
         let deletes = parts.method == Method::DELETE;

@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod guard;
 pub mod http;
 pub mod inner;
+pub mod keeping;
 pub mod mounts;
 mod operations;
 pub mod pipe;
@@ -37,6 +38,7 @@ use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::message::{Kind, Message};
 use crate::upstream::retry::Retry;
+use keeping::Keeping;
 use respond::Answer;
 use session::{LiveSession, Place};
 
@@ -48,6 +50,7 @@ pub struct Proxy {
     last_seq: Arc<AtomicU64>,
     stop: Stop,
     retry: Retry,
+    keeping: Keeping,
 }
 
 /// How open exchanges learn that tapline ends.
@@ -111,15 +114,27 @@ impl Pass {
 
 impl Proxy {
     pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, last_seq: Arc::default(), stop, retry })
+        Self::keeping(chain, gate, journal, stop, retry, Keeping::default())
     }
 
-    /// A spine of its own with the same numbers, journal and end, on which nothing is held: for sessions that are not the
-    /// operator's to decide.
+    /// One that keeps sessions as it is told.
+    pub fn keeping(
+        chain: Chain,
+        gate: Gate,
+        journal: Journal,
+        stop: Stop,
+        retry: Retry,
+        keeping: Keeping,
+    ) -> Arc<Self> {
+        Arc::new(Self { chain, gate, journal, last_seq: Arc::default(), stop, retry, keeping })
+    }
+
+    /// A spine of its own with the same numbers, journal and end, on which nothing is held and whose sessions are not kept: for
+    /// those that are not the operator's to decide.
     pub fn aside(&self) -> Arc<Self> {
         let (journal, last_seq, stop) = (self.journal.clone(), self.last_seq.clone(), self.stop.clone());
         let (chain, gate, retry) = (Chain::default(), Gate::default(), Retry::none());
-        Arc::new(Self { chain, gate, journal, last_seq, stop, retry })
+        Arc::new(Self { chain, gate, journal, last_seq, stop, retry, keeping: Keeping::default() })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.
@@ -158,6 +173,15 @@ impl Proxy {
 
     pub fn stop(&self) -> &Stop {
         &self.stop
+    }
+
+    pub fn kept(&self) -> &Keeping {
+        &self.keeping
+    }
+
+    /// Numbers messages above this one from now on: a session goes on whose tape has come so far.
+    fn number_above(&self, seq: Seq) {
+        self.last_seq.fetch_max(seq.0, Ordering::Relaxed);
     }
 
     pub fn log(&self, line: LogLine) {

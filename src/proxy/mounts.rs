@@ -172,6 +172,13 @@ impl Mounts {
         }
     }
 
+    /// Ends a session as far as this tapline is concerned; the next may go on with it.
+    pub async fn set_aside(&self, session: SessionId, reason: &str) {
+        if let Some(mount) = self.mounts.iter().find(|mount| mount.table.find(session).is_some()) {
+            mount.table.set_aside(session, reason).await;
+        }
+    }
+
     /// What stands behind us, in a few words.
     pub fn label(&self) -> String {
         self.summary(Target::label)

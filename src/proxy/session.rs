@@ -3,17 +3,18 @@
 mod state;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use self::state::State;
+use self::state::{New, State};
 use super::bridge::cancelled_id;
 use super::operations::Operations;
 use super::{Arrival, Stop};
@@ -30,6 +31,9 @@ pub struct LiveSession {
     id: SessionId,
     via: Via,
     start: Instant,
+    /// Microseconds that it had lived before `start`, under another tapline.
+    before: u64,
+    used: Used,
     life: Mutex<Life>,
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
@@ -50,6 +54,23 @@ struct Life {
     state: State,
     /// Its state is that of `state`.
     info: Session,
+}
+
+/// What has passed, for whoever looks now and then.
+struct Used {
+    /// Of the latest message, in microseconds since the session began.
+    at: AtomicU64,
+    seq: AtomicU64,
+    messages: AtomicU64,
+}
+
+/// How a session was used, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// When its latest message came.
+    pub(super) last: Timestamp,
+    pub(super) seq: Seq,
+    pub(super) messages: u64,
 }
 
 /// A request that waits for its reply.
@@ -91,11 +112,29 @@ impl LiveSession {
             protocol: None,
             tape: None,
         };
+        let used = Usage { last: info.started, seq: Seq(0), messages: 0 };
+        Self::with(info, State::default(), used, stop)
+    }
+
+    /// A session that was begun under another tapline, or has been out of memory, and goes on.
+    pub(super) fn recalled(info: Session, used: Usage, stop: &Stop) -> Arc<Self> {
+        Self::with(info, State::Active(New::default().go_on()), used, stop)
+    }
+
+    fn with(mut info: Session, state: State, used: Usage, stop: &Stop) -> Arc<Self> {
+        info.state = state.described();
+        let via = info.via;
         Arc::new(Self {
-            id,
+            id: info.id,
             via,
             start: Instant::now(),
-            life: Mutex::new(Life { state: State::default(), info }),
+            before: Timestamp::now().0.saturating_sub(info.started.0),
+            used: Used {
+                at: AtomicU64::new(used.last.0.saturating_sub(info.started.0)),
+                seq: AtomicU64::new(used.seq.0),
+                messages: AtomicU64::new(used.messages),
+            },
+            life: Mutex::new(Life { state, info }),
             settled: AtomicBool::new(false),
             owner: OnceLock::new(),
             open: Mutex::default(),
@@ -128,7 +167,31 @@ impl LiveSession {
 
     /// Microseconds since the session began.
     pub fn elapsed(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.before.saturating_add(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        let started = self.life.lock().info.started;
+        Usage {
+            last: started.plus_micros(self.used.at.load(Ordering::Relaxed)),
+            seq: Seq(self.used.seq.load(Ordering::Relaxed)),
+            messages: self.used.messages.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Messages so far.
+    pub(super) fn messages(&self) -> u64 {
+        self.used.messages.load(Ordering::Relaxed)
+    }
+
+    /// Time since it was used last.
+    pub(super) fn idle(&self) -> Duration {
+        Duration::from_micros(self.elapsed().saturating_sub(self.used.at.load(Ordering::Relaxed)))
+    }
+
+    /// It is in use now, whether or not anything is said.
+    pub(super) fn touch(&self) {
+        self.used.at.store(self.elapsed(), Ordering::Relaxed);
     }
 
     /// Cancelled when the session is closed, or tapline stops: what only listens ends then.
@@ -138,6 +201,7 @@ impl LiveSession {
 
     /// Remembers a request, or finds the one that a reply answers.
     pub(super) fn place(&self, seq: Seq, at: u64, arrival: &Arrival) -> Place {
+        self.used.note(seq, at);
         let Arrival { direction, message, request: asked, .. } = arrival;
         let Some(id) = message.id() else {
             if *direction == Direction::ToServer && self.calls.is_some() {
@@ -313,6 +377,14 @@ impl LiveSession {
         let changed = life.info.state != state;
         life.info.state = state;
         changed.then(|| life.info.clone())
+    }
+}
+
+impl Used {
+    fn note(&self, seq: Seq, at: u64) {
+        self.at.store(at, Ordering::Relaxed);
+        self.seq.store(seq.0, Ordering::Relaxed);
+        self.messages.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -1,19 +1,29 @@
 //! Which session a request belongs to, and the sessions' beginnings and ends.
+//!
+//! Those in memory are bounded: beyond that, one that nobody is at is set aside, and comes back from the store when its
+//! client does. So does one of a tapline that has ended, or was killed.
 
-use std::collections::HashMap;
+mod children;
+mod kept;
+mod memory;
+mod target;
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::USER_AGENT;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use self::kept::Returning;
+use self::memory::{Key, Memory, Slot};
+pub use self::target::Target;
 use super::Proxy;
 use super::exchange::{Connection, Link};
-use super::pipe::anew::{Attempts, Cause, keep};
+use super::keeping::Fate;
 use super::pipe::{Home, PipeLink};
-use super::pump::Pump;
 use super::recollection::Recollection;
 use super::respond::Refusal;
 use super::session::LiveSession;
@@ -22,62 +32,9 @@ use crate::envelope::{Author, SessionId, Via};
 use crate::event::{Event, Level, LogLine, Origin};
 use crate::headers;
 use crate::message::Message;
-use crate::upstream::guardian::Guardian;
 use crate::upstream::pipe::{Output, Pipe};
-use crate::upstream::pool::{self, Pool};
-use crate::upstream::site::Site;
-use crate::upstream::sse::SseUpstream;
-use crate::upstream::stdio::CommandLine;
-use crate::upstream::watch::{WatchError, Watched};
-use crate::upstream::{Upstream, UpstreamError};
-
-/// What tapline stands in front of.
-#[derive(Clone)]
-pub enum Target {
-    /// A server with sessions of its own.
-    Server(Arc<dyn Upstream>),
-    /// A server of the HTTP+SSE transport: each session has an event stream for its life.
-    Events(Arc<SseUpstream>),
-    /// A command: each session gets a child for its life; clients of revision 2026-07-28 share one.
-    Command(Arc<Pool>),
-}
-
-impl Target {
-    /// A command as it is usually kept.
-    pub fn command(command: CommandLine, guardian: Guardian) -> Self {
-        Self::Command(Pool::new(command, guardian, pool::Settings::default()))
-    }
-
-    pub fn label(&self) -> String {
-        match self {
-            Self::Server(upstream) => upstream.label().to_owned(),
-            Self::Events(upstream) => upstream.site().label().to_owned(),
-            Self::Command(pool) => pool.command().to_string(),
-        }
-    }
-
-    /// The label, and how it is spoken to where that is not what everybody expects.
-    pub fn description(&self) -> String {
-        match self {
-            Self::Events(_) => format!("{} over HTTP+SSE", self.label()),
-            Self::Server(_) | Self::Command(..) => self.label(),
-        }
-    }
-
-    /// The place where it lives, if there are other things to ask for.
-    pub fn site(&self) -> Option<&Site> {
-        match self {
-            Self::Server(upstream) => upstream.site(),
-            Self::Events(upstream) => Some(upstream.site()),
-            Self::Command(..) => None,
-        }
-    }
-
-    /// Whether the server knows nothing of the ids that sessions have over Streamable HTTP: those are ours, then.
-    pub(super) fn is_pipe(&self) -> bool {
-        !matches!(self, Self::Server(_))
-    }
-}
+use crate::upstream::pool::Pool;
+use crate::upstream::{Upstream as _, UpstreamError};
 
 /// Who a session is begun for.
 pub(super) struct Visitor<'a> {
@@ -132,17 +89,6 @@ impl Begun {
     }
 }
 
-/// How a client's next request is recognised.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    /// By the session header.
-    Protocol(String),
-    /// By where it comes from and what it calls itself: revision 2026-07-28 has no sessions, and servers without them exist.
-    Client(IpAddr, String),
-    /// The same, where it matters that the client follows that revision.
-    Modern(IpAddr, String),
-}
-
 /// The owner of all live sessions.
 pub struct Table {
     proxy: Arc<Proxy>,
@@ -151,15 +97,10 @@ pub struct Table {
     target: Target,
     /// Of a command: the child of those who may share one.
     shared: Option<Arc<Shared>>,
-    state: Mutex<State>,
+    memory: Mutex<Memory>,
     /// Taken by whoever opens a session for a client that is not known: of two requests at once, the second waits for it.
     opening: Mutex<()>,
-}
-
-#[derive(Default)]
-struct State {
-    keys: HashMap<Key, Arc<Connection>>,
-    live: HashMap<SessionId, Arc<Connection>>,
+    returning: Returning,
 }
 
 impl Table {
@@ -173,7 +114,8 @@ impl Table {
             Target::Command(pool) => Some(Shared::new(proxy.clone(), pool.clone())),
             Target::Server(_) | Target::Events(_) => None,
         };
-        Arc::new(Self { proxy, name, target, shared, state: Mutex::default(), opening: Mutex::default() })
+        let (memory, opening, returning) = Default::default();
+        Arc::new(Self { proxy, name, target, shared, memory, opening, returning })
     }
 
     pub fn proxy(&self) -> &Arc<Proxy> {
@@ -195,30 +137,11 @@ impl Table {
         self.proxy.log(LogLine::new(Level::Info, "proxy", text));
     }
 
-    /// Keeps spares of a command, and starts it anew where what is watched changes; until tapline stops.
-    ///
-    /// # Errors
-    /// Where something cannot be watched.
-    pub fn tend(self: &Arc<Self>) -> Result<(), WatchError> {
-        let Target::Command(pool) = &self.target else { return Ok(()) };
-        let stop = self.proxy.stop().listening.clone();
-        let watch = &pool.settings().watch;
-        if !watch.is_empty() {
-            let watching = restart_on_change(Arc::downgrade(self), Watched::new(watch)?);
-            let stop = stop.clone();
-            tokio::spawn(async move { stop.run_until_cancelled(watching).await });
-        }
-        let (pool, proxy) = (pool.clone(), self.proxy.clone());
-        let tell = move |text| proxy.log(LogLine::new(Level::Warn, "proxy", text));
-        tokio::spawn(async move { pool.keep_warm(stop, tell).await });
-        Ok(())
-    }
-
     /// The session of a request of an HTTP client; opened where this is its first.
     ///
     /// # Errors
     /// Where the session has ended, or its command cannot be started.
-    pub fn resolve(
+    pub async fn resolve(
         self: &Arc<Self>,
         headers: &HeaderMap,
         tail: &str,
@@ -232,13 +155,16 @@ impl Table {
         };
         let initializes = message.and_then(Message::method) == Some("initialize");
         let key = match headers.get(headers::SESSION) {
-            Some(id) => Key::Protocol(String::from_utf8_lossy(id.as_bytes()).into_owned()),
+            Some(id) => Key::of_header(id),
             None if initializes => return Ok(open()?),
-            None if modern => Key::Modern(client, agent(headers)),
-            None => client_key(headers, client),
+            None if modern => Key::of_modern(headers, client),
+            None => Key::of_client(headers, client),
         };
-        if let Some(connection) = self.state.lock().keys.get(&key) {
-            return Ok(connection.clone());
+        if let Some(connection) = self.known(&key) {
+            return Ok(connection);
+        }
+        if let Some(connection) = self.recall(&key).await {
+            return Ok(connection);
         }
         match &key {
             // We minted the id, and know it no more: the child it named is gone.
@@ -247,12 +173,16 @@ impl Table {
             _ => {}
         }
         let _opening = self.opening.lock();
-        if let Some(connection) = self.state.lock().keys.get(&key) {
-            return Ok(connection.clone());
+        if let Some(connection) = self.known(&key) {
+            return Ok(connection);
         }
         let connection = open()?;
-        self.state.lock().keys.insert(key, connection.clone());
+        self.name(&connection, &key);
         Ok(connection)
+    }
+
+    fn known(&self, key: &Key) -> Option<Arc<Connection>> {
+        self.memory.lock().by_key(key)
     }
 
     /// Learns, after the reply to `initialize`, how the session will be recognised from now on. A command knows no session ids:
@@ -265,15 +195,21 @@ impl Table {
         client: IpAddr,
     ) -> Option<String> {
         let (key, minted) = match (&self.target, reply.get(headers::SESSION)) {
-            (_, Some(id)) => (Key::Protocol(String::from_utf8_lossy(id.as_bytes()).into_owned()), None),
+            (_, Some(id)) => (Key::of_header(id), None),
             (target, None) if target.is_pipe() => {
-                let id = connection.session.id().0.simple().to_string();
-                (Key::Protocol(id.clone()), Some(id))
+                // Whoever has it has the session: nothing that is written down elsewhere.
+                let id = uuid::Uuid::new_v4().simple().to_string();
+                (Key::Protocol(id.as_str().into()), Some(id))
             }
-            (_, None) => (client_key(request, client), None),
+            (_, None) => (Key::of_client(request, client), None),
         };
-        self.state.lock().keys.insert(key, connection.clone());
+        self.name(connection, &key);
         minted
+    }
+
+    fn name(&self, connection: &Connection, key: &Key) {
+        self.memory.lock().name(connection.session.id(), key.clone());
+        self.save(connection, Some(key), None);
     }
 
     /// Begins a session.
@@ -304,7 +240,9 @@ impl Table {
             self.proxy.journal().publish(Event::SessionClosed { session: session.id(), reason });
         })?;
         let connection = Connection::new(self.proxy.clone(), session, link, author);
-        self.state.lock().live.insert(connection.session.id(), connection.clone());
+        self.take_in(&connection);
+        self.save(&connection, None, None);
+        self.follow_recollection(&connection);
         Ok(Begun { table: self.clone(), connection, start })
     }
 
@@ -336,159 +274,70 @@ impl Table {
         }
     }
 
-    /// Carries what the servers of a session say; their end is the session's.
-    fn hear(
-        self: Arc<Self>,
-        connection: &Connection,
-        link: &Arc<PipeLink>,
-        outputs: mpsc::Receiver<Output>,
-    ) -> impl Future<Output = ()> + use<> {
-        let (pump, id) = (Pump::new(link), connection.session.id());
-        async move {
-            let error = keep(pump, outputs).await;
-            self.forget(id, &format!("its server is gone: {error}"));
-        }
-    }
-
-    /// Waits for a child, then is as [`Table::hear`].
-    async fn wait(self: Arc<Self>, session: Arc<LiveSession>, link: Weak<PipeLink>, pool: Arc<Pool>) {
-        let Some(acquired) = session.closed().run_until_cancelled(pool.acquire()).await else { return };
-        let error = match (acquired, link.upgrade()) {
-            (Ok(child), Some(link)) => {
-                link.install(child.pipe);
-                let pump = Pump::new(&link);
-                drop(link);
-                keep(pump, child.outputs).await
-            }
-            (Ok(child), None) => return pool.give_back(child),
-            (Err(error), link) => {
-                if let Some(link) = link {
-                    link.end(&error);
-                }
-                error
-            }
+    fn take_in(&self, connection: &Arc<Connection>) {
+        let max = self.proxy.kept().max;
+        let surplus = {
+            let mut memory = self.memory.lock();
+            memory.put(connection.clone());
+            memory.surplus(max)
         };
-        self.forget(session.id(), &format!("its server is gone: {error}"));
-    }
-
-    /// Goes on with a session, which another tapline or an earlier one had, on a child of its own. The session has been told of;
-    /// who asks for this sees to it that the client's next request finds it.
-    ///
-    /// # Errors
-    /// Where no child goes on with it.
-    pub async fn revive(
-        self: &Arc<Self>,
-        session: Arc<LiveSession>,
-        recollection: Recollection,
-    ) -> Result<Arc<Connection>, UpstreamError> {
-        let Target::Command(pool) = &self.target else {
-            let why = "its server is no command".to_owned();
-            return Err(UpstreamError::NotResumed { command: self.target.label(), why });
-        };
-        let link = PipeLink::to_child(self.proxy.clone(), Home::One(session.clone()), pool.clone(), recollection);
-        let connection = Connection::new(self.proxy.clone(), session, Link::Pipe(link.clone()), None);
-        let outputs = match follow_tapline(&link).await {
-            Ok(outputs) => outputs,
-            Err(error) => {
-                link.end(&error);
-                return Err(error);
-            }
-        };
-        self.state.lock().live.insert(connection.session.id(), connection.clone());
-        tokio::spawn(self.clone().hear(&connection, &link, outputs));
-        Ok(connection)
-    }
-
-    /// Has another process of the server take the place of the one that a session has.
-    pub fn restart(&self, id: SessionId, why: &str) {
-        let told = match self.find(id).as_deref().map(|connection| &connection.link) {
-            None => Err("its session has ended"),
-            Some(Link::Exchanges(_)) => Err("its server is no command of this tapline"),
-            Some(Link::Pipe(link)) => link.ask_anew(why),
-            Some(Link::Shared(shared)) => {
-                shared.renew();
-                Ok(())
-            }
-        };
-        if let Err(why) = told {
-            self.proxy.log(LogLine::new(Level::Warn, "proxy", format!("the server is not started anew: {why}")).of(id));
-        }
-    }
-
-    /// Has other processes take the place of all that run, and of those that wait.
-    pub fn restart_all(&self, why: &str) {
-        let Target::Command(pool) = &self.target else { return };
-        pool.renew();
-        if let Some(shared) = &self.shared {
-            shared.renew();
-        }
-        for connection in self.live() {
-            if let Link::Pipe(link) = &connection.link {
-                // One that is being started already is new enough.
-                let _ = link.ask_anew(why);
-            }
-        }
-    }
-
-    /// Ends the children that belong to no session.
-    pub async fn close_spares(&self) {
-        if let (Target::Command(pool), Some(shared)) = (&self.target, &self.shared) {
-            tokio::join!(pool.close(), shared.close());
+        for slot in surplus {
+            let reason = format!("set aside: more than {max} sessions");
+            self.leave(&slot, &reason, Fate::Aside);
         }
     }
 
     pub fn find(&self, id: SessionId) -> Option<Arc<Connection>> {
-        self.state.lock().live.get(&id).cloned()
+        self.memory.lock().get(id).map(|slot| slot.connection.clone())
     }
 
     pub fn live(&self) -> Vec<Arc<Connection>> {
-        self.state.lock().live.values().cloned().collect()
+        self.memory.lock().all().map(|slot| slot.connection.clone()).collect()
     }
 
     /// Ends a session: it is known no more, and its child leaves.
     pub async fn close(&self, id: SessionId, reason: &str) {
-        if let Some(connection) = self.forget(id, reason) {
+        self.dismiss(id, reason, Fate::Over).await;
+    }
+
+    /// Ends a session as far as this tapline is concerned; the next may go on with it.
+    pub async fn set_aside(&self, id: SessionId, reason: &str) {
+        self.dismiss(id, reason, Fate::Aside).await;
+    }
+
+    async fn dismiss(&self, id: SessionId, reason: &str, fate: Fate) {
+        if let Some(connection) = self.forget(id, reason, fate) {
             connection.close().await;
         }
     }
 
-    fn forget(&self, id: SessionId, reason: &str) -> Option<Arc<Connection>> {
-        let connection = {
-            let mut state = self.state.lock();
-            state.keys.retain(|_, connection| connection.session.id() != id);
-            state.live.remove(&id)?
-        };
+    fn forget(&self, id: SessionId, reason: &str, fate: Fate) -> Option<Arc<Connection>> {
+        let slot = self.memory.lock().remove(id)?;
+        let connection = slot.connection.clone();
+        self.end(&slot, reason, fate);
+        Some(connection)
+    }
+
+    fn end(&self, Slot { connection, key, .. }: &Slot, reason: &str, fate: Fate) {
         if let Some(ending) = connection.session.end(reason) {
             self.proxy.journal().publish(Event::SessionChanged(ending));
         }
-        Some(connection)
+        // Nobody could let its messages go any more.
+        self.proxy.gate().resume(connection.session.id());
+        self.save(connection, key.as_ref(), Some(fate));
     }
-}
 
-/// The first child of a session under this tapline.
-async fn follow_tapline(link: &Arc<PipeLink>) -> Result<mpsc::Receiver<Output>, UpstreamError> {
-    let lost = UpstreamError::NotResumed { command: link.label().to_owned(), why: "tapline has ended".to_owned() };
-    let cause = Cause::Asked("a restart of tapline".to_owned());
-    Pump::new(link).follow(link, cause, lost, &mut Attempts::default()).await
-}
-
-async fn restart_on_change(table: Weak<Table>, mut watched: Watched) {
-    while let Some(path) = watched.next().await {
-        let Some(table) = table.upgrade() else { return };
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        table.proxy.log(LogLine::new(
-            Level::Info,
-            "proxy",
-            format!("`{name}` has changed: the server is started anew"),
-        ));
-        table.restart_all(&format!("a change of `{name}`"));
+    /// Lets go of a session that nobody is at. What is left of its child ends beside it: the session itself is over at once,
+    /// so that it can come back.
+    fn leave(&self, slot: &Slot, reason: &str, fate: Fate) {
+        self.end(slot, reason, fate);
+        match &slot.connection.link {
+            Link::Exchanges(_) => {}
+            Link::Shared(shared) => shared.leave(&slot.connection.session),
+            Link::Pipe(link) => {
+                let link = link.clone();
+                tokio::spawn(async move { link.close().await });
+            }
+        }
     }
-}
-
-fn client_key(headers: &HeaderMap, client: IpAddr) -> Key {
-    Key::Client(client, agent(headers))
-}
-
-fn agent(headers: &HeaderMap) -> String {
-    headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()).unwrap_or_default()
 }

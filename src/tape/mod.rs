@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::{REDACTED, Seq, SessionId, Via};
 use crate::event::{Event, Level, LogLine, Origin, Peer, Session, Timestamp};
 
-pub use read::{Tape, catalogue};
+pub use read::{Tape, catalogue, catalogue_knowing, last_seq};
 
 /// The format this build writes, and the newest it reads.
 pub const FORMAT: u32 = 1;

@@ -121,6 +121,7 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Hold => hold::switch(model),
         Action::HoldOffForward => hold::switch_off(model, true),
         Action::HoldOffKeep => hold::switch_off(model, false),
+        Action::Pause => hold::pause(model),
         Action::Forward => hold::forward(model, crate::event::Then::Nothing),
         Action::Step => hold::forward(model, crate::event::Then::HoldNext),
         Action::HoldReply => hold::forward(model, crate::event::Then::HoldReply),

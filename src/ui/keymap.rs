@@ -162,6 +162,7 @@ pub(crate) enum Action {
     QuitFail,
     HoldOffForward,
     HoldOffKeep,
+    Pause,
     Restart,
 }
 
@@ -220,6 +221,7 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Held, &["V"], A::Revert, "original", "forget the draft").when(Model::has_draft),
     // Sessions beside the list.
     key(C::Sessions, &["enter"], A::Open, "narrow", "show only this session"),
+    key(C::Sessions, &["p"], A::Pause, "pause", "have all its messages wait, or go on").when(Model::can_pause),
     key(C::Sessions, &["R"], A::Restart, "restart", "start the session's server anew; its client stays")
         .when(Model::can_restart),
     key(C::Sessions, &["q", "esc"], A::Back, "back", "back to the messages"),

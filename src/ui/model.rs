@@ -25,7 +25,7 @@ use std::time::Duration;
 use super::act;
 use super::{Exit, Input, Settings};
 use crate::envelope::{Direction, Envelope, Seq, SessionId};
-use crate::event::{Command, Event, Held, LogLine, OnQuit, Progress, StepReport, StepVerdict, Timestamp};
+use crate::event::{Command, Event, Held, LogLine, OnQuit, Progress, SessionState, StepReport, StepVerdict, Timestamp};
 use crate::message::Kind;
 
 use bar::Bar;
@@ -297,6 +297,11 @@ impl Model {
     /// In the pane beside the list; none where the cursor is on all of them.
     pub(crate) fn session_under_cursor(&self) -> Option<&Seat> {
         self.facts.sessions.all().get(self.seat.cursor.checked_sub(1)?)
+    }
+
+    pub(crate) fn can_pause(&self) -> bool {
+        let can = |seat: &Seat| matches!(seat.session.state, SessionState::Active | SessionState::Paused);
+        self.session_under_cursor().is_some_and(can)
     }
 
     /// Only a command can be started anew.

@@ -4,10 +4,10 @@ use serde_json::json;
 use tapline::app::Settings;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome};
-use tapline::event::{BlockError, Command, Decision, Event, Level, OnQuit, Then, Ticket};
+use tapline::event::{BlockError, Command, Decision, Event, Level, OnQuit, SessionState, Then, Ticket};
 use tapline::message::{Kind, Message};
 
-use crate::support::{Client, Rig, Server, settings, word};
+use crate::support::{Client, INITIALIZE, Rig, Server, settings, word};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
@@ -519,4 +519,87 @@ async fn a_held_event_is_covered_by_comments_where_that_is_wanted() {
     let rest = client.rest().await;
     let rest = std::str::from_utf8(&rest).unwrap().replace(comment, "");
     assert_eq!(rest, event, "a comment is never inside an event");
+}
+
+#[tokio::test]
+async fn a_paused_session_holds_everything_but_what_takes_a_request_back() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    client.post(INITIALIZE).await;
+    let initialized = r#"{"jsonrpc":"2.0","id":0,"result":{}}"#;
+    server.next().await.json_with("mcp-session-id: s1\r\n", initialized).await;
+    client.response().await;
+    client.headers = "mcp-session-id: s1\r\n".to_owned();
+    let mut stream = client.again(rig.address()).await;
+    stream.get().await;
+    let mut events = server.next().await;
+    events.begin_stream().await;
+    stream.head().await;
+
+    let session = rig.session(1).await;
+    rig.command_now(Command::Pause(session));
+    rig.event("the pause", |event| match event {
+        Event::SessionChanged(it) if it.state == SessionState::Paused => Some(()),
+        _ => None,
+    })
+    .await;
+    let note = |n: usize| format!("data: {{\"jsonrpc\":\"2.0\",\"method\":\"n{n}\"}}\n\n");
+    for n in 1..=5 {
+        events.write(note(n)).await;
+        assert_eq!(rig.held(n).await.reason, "session paused");
+    }
+    client.post(CALL).await;
+    let held = rig.held(6).await;
+    let mut other = client.again(rig.address()).await;
+    other.post(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}"#).await;
+    let cancelled = server.next().await;
+    assert!(cancelled.text().contains("notifications/cancelled"), "it overtakes all that waits");
+    cancelled.accept().await;
+    assert_eq!(other.response().await.status(), "202");
+    assert!(server.is_idle());
+    // Another session goes on as ever.
+    let mut elsewhere = rig.client().await;
+    elsewhere.post(INITIALIZE).await;
+    server.next().await.json(initialized).await;
+    assert_eq!(elsewhere.response().await.status(), "200");
+
+    rig.command_now(Command::Resume(session));
+    for n in 6..=9 {
+        events.write(note(n)).await;
+    }
+    let mut told = Vec::new();
+    while !String::from_utf8_lossy(&told).contains("n9") {
+        told.extend(stream.piece().await.unwrap().unwrap());
+    }
+    assert_eq!(String::from_utf8(told).unwrap(), (1..=9).map(note).collect::<String>());
+    server.next().await.json(REPLY).await;
+    assert_eq!(client.response().await.body, REPLY);
+    assert_eq!(rig.fate(&held).await.outcome, Outcome::Forwarded);
+    let last = rig.until("the end of the pause", |log| {
+        let state =
+            |it: &Event| if let Event::SessionChanged(it) = it { Some((it.id, it.state.clone())) } else { None };
+        log.iter()
+            .filter_map(state)
+            .filter(|(id, _)| *id == session)
+            .next_back()
+            .filter(|(_, it)| *it == SessionState::Active)
+    });
+    last.await;
+}
+
+#[tokio::test]
+async fn a_paused_session_that_is_closed_lets_go_of_what_it_holds() {
+    let (rig, mut server, mut client) = rig_before_server().await;
+    client.post(INITIALIZE).await;
+    server.next().await.json(r#"{"jsonrpc":"2.0","id":0,"result":{}}"#).await;
+    client.response().await;
+    let session = rig.session(1).await;
+    rig.command_now(Command::Pause(session));
+    rig.command_now(Command::Pause(tapline::envelope::SessionId::random()));
+    rig.line(Level::Warn, "that session cannot be paused now").await;
+    client.post(CALL).await;
+    rig.held(1).await;
+    rig.command_now(Command::CloseSession(session));
+    server.next().await.json(REPLY).await;
+    assert_eq!(client.response().await.body, REPLY);
+    assert_eq!(rig.closed(session).await, "closed by the operator");
 }

@@ -119,7 +119,7 @@ async fn a_log_on_a_full_disk_is_said_once_and_stops_nothing() {
     let full = |line: &String| line.contains("log: the log /dev/full cannot be written: No space left");
     while !full(&binary.line().await.expect("a word on the disk")) {}
     assert_eq!(client.call(CALL).await.status(), "200");
-    assert!(!ended(binary).await.iter().any(|line| full(line)), "once");
+    assert!(!ended(binary).await.iter().any(full), "once");
 }
 
 /// A tapline no file of which may be larger than a few KiB: a disk that is full and may be cleared, for whoever is no superuser.

@@ -30,6 +30,7 @@ mod restart;
 mod resume;
 mod retry;
 mod screen;
+mod sessions;
 mod shadow;
 mod shutdown;
 mod silence;

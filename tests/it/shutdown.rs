@@ -124,7 +124,7 @@ async fn a_stream_that_takes_too_long_ends_with_an_error_unless_the_reply_was_on
         let message: Option<serde_json::Value> = message;
         assert_eq!(message.as_ref().and_then(|it| it["error"]["code"].as_i64()), code, "{rest:?}");
         assert!(message.is_none_or(|it| it["id"] == 7));
-        let last = told.iter().filter_map(envelope).last().unwrap();
+        let last = told.iter().filter_map(envelope).next_back().unwrap();
         assert_eq!((last.direction, last.reply_to.is_some()), (ToClient, true), "it is part of the session");
         exchange.hung_up().await;
     }

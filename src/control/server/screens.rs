@@ -2,15 +2,16 @@
 //!
 //! A screen that holds messages and then goes away, by its own will or because its terminal died, must not leave clients
 //! hanging where nobody can let them go. So when the last screen has left a tapline that has none of its own, holding is
-//! again what it was before screens changed it, and what they held goes on.
+//! again what it was before screens changed it, and what they held or paused goes on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::envelope::SessionId;
 use crate::event::{Command, Holding};
 use crate::intercept::breakpoints::Breakpoints;
 use crate::journal::Subscription;
@@ -40,6 +41,8 @@ struct State {
     attached: HashMap<u64, Subscription>,
     /// What was held before a screen changed it.
     before: Option<Holding>,
+    /// Sessions that screens paused.
+    paused: HashSet<SessionId>,
 }
 
 impl Screens {
@@ -67,6 +70,19 @@ impl Screens {
         if state.attached.contains_key(&feed) {
             state.before.get_or_insert_with(|| self.breakpoints.holding());
         }
+    }
+
+    /// A screen is about to pause a session.
+    pub(super) fn pauses(&self, feed: u64, session: SessionId) {
+        let mut state = self.state.lock();
+        if state.attached.contains_key(&feed) {
+            state.paused.insert(session);
+        }
+    }
+
+    /// Someone lets a session go on.
+    pub(super) fn resumes(&self, session: SessionId) {
+        self.state.lock().paused.remove(&session);
     }
 
     pub(super) fn leave(self: &Arc<Self>, feed: u64, how: Leave) {
@@ -98,6 +114,9 @@ impl Screens {
         let before = state.before.take();
         let holds = before.as_ref().map_or_else(|| self.breakpoints.holding().on, |before| before.on);
         // They fail only when the core has ended.
+        for session in state.paused.drain() {
+            drop(self.commands.send(Command::Resume(session)));
+        }
         if let Some(before) = before {
             drop(self.commands.send(Command::SetHolding(before)));
         }
@@ -149,6 +168,7 @@ mod tests {
                 .map(|command| match command {
                     Command::SetHolding(holding) => format!("hold {} {}", holding.on, holding.filter),
                     Command::ForwardAll => "forward all".to_owned(),
+                    Command::Resume(_) => "resume".to_owned(),
                     other => panic!("{other:?}"),
                 })
                 .collect()
@@ -164,6 +184,17 @@ mod tests {
         assert_eq!(rig.asked(), [""; 0], "another screen is there to decide");
         rig.screens.leave(other, Leave::Goodbye);
         assert_eq!(rig.asked(), ["hold false ~q", "forward all"]);
+    }
+
+    #[tokio::test]
+    async fn the_last_screen_lets_go_of_the_sessions_it_paused() {
+        let mut rig = rig(false, false);
+        let (screen, session) = (rig.enter(), SessionId::random());
+        rig.screens.pauses(screen, session);
+        rig.screens.pauses(screen, SessionId::random());
+        rig.screens.resumes(session);
+        rig.screens.leave(screen, Leave::Goodbye);
+        assert_eq!(rig.asked(), ["resume", "forward all"]);
     }
 
     #[tokio::test]

@@ -72,6 +72,11 @@ impl New {
     pub(super) fn speak(self) -> Active {
         Active(())
     }
+
+    /// A client that has initialized before, under another tapline.
+    pub(super) fn go_on(self) -> Active {
+        Active(())
+    }
 }
 
 impl Initializing {

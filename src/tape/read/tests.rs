@@ -179,3 +179,42 @@ fn the_catalogue_is_newest_first() {
     let started: Vec<_> = catalogue(dir.path()).iter().map(|tape| tape.started.0).collect();
     assert_eq!(started, [3, 2, 1]);
 }
+
+#[test]
+fn the_last_number_is_found_from_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    assert_eq!(last_seq(&path), None);
+    let header = tape_bytes(0);
+    let long = "x".repeat(3000);
+    for (lines, expected) in [
+        ("", None),
+        ("{\"mark\":\"end\",\"at\":9,\"reason\":\"quit\"}\n", None),
+        ("{\"seq\":7,\"at\":1}\n{\"seq\":9,\"at\":2}\n{\"seq\":8,\"at\":3}\n", Some(9)),
+        ("{\"seq\":7,\"at\":1}\n{\"seq\":12", Some(7)),
+        (&format!("{{\"seq\":7,\"at\":1}}\n{{\"seq\":8,\"x\":\"{long}\"}}\n{{\"mark\":\"x\"}}\n"), Some(8)),
+        (&format!("{{\"seq\":7,\"x\":\"{long}\"}}\n"), Some(7)),
+    ] {
+        std::fs::write(&path, [header.as_slice(), lines.as_bytes()].concat()).unwrap();
+        assert_eq!(last_seq(&path), expected.map(crate::envelope::Seq), "{lines}");
+    }
+}
+
+#[test]
+fn a_tape_that_has_not_changed_is_not_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    std::fs::write(&path, tape_bytes(3)).unwrap();
+    let (tapes, read) = catalogue_knowing(dir.path(), |_, _, _| None);
+    assert_eq!((tapes.len(), read.len(), &read[0].1), (1, 1, &tapes[0]));
+    let (modified, known) = read[0].clone();
+    let same = |path: &Path, at: u64, bytes: u64| {
+        let is_it = (path, at, bytes) == (known.path.as_path(), modified, known.bytes);
+        is_it.then(|| TapeInfo { messages: 99, ..known.clone() })
+    };
+    let (tapes, read) = catalogue_knowing(dir.path(), same);
+    assert_eq!((tapes[0].messages, read.len()), (99, 0), "what is known is taken at its word");
+    std::fs::write(&path, tape_bytes(4)).unwrap();
+    let (tapes, read) = catalogue_knowing(dir.path(), same);
+    assert_eq!((tapes[0].messages, read.len()), (4, 1));
+}

@@ -1,6 +1,6 @@
 //! Holding, and ending holds.
 
-use crate::event::{BlockError, Command, Decision, Holding, Then, Ticket};
+use crate::event::{BlockError, Command, Decision, Holding, SessionState, Then, Ticket};
 use crate::message::Kind;
 use crate::ui::model::Model;
 use crate::ui::model::bar::Asked;
@@ -30,6 +30,18 @@ pub(super) fn switch_off(model: &mut Model, forward: bool) {
     if forward {
         forward_all_now(model);
     }
+}
+
+/// Pauses the selected session, or lets it go on.
+pub(super) fn pause(model: &mut Model) {
+    let Some((session, state)) = model.session_under_cursor().map(|seat| (seat.session.id, &seat.session.state)) else {
+        return;
+    };
+    let command = match state {
+        SessionState::Paused => Command::Resume(session),
+        _ => Command::Pause(session),
+    };
+    model.send(command);
 }
 
 /// Sends the selected message on: its draft where there is one, else as it came.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::rig::{Rig, World, busy, busy_with, held, session, session_id, tapes, text_result};
 use crate::envelope::{Author, Direction, Outcome, Seq, Via};
-use crate::event::{BlockError, Command, Decision, EndStep, Event, OnQuit, Progress, Session, Then, Ticket};
+use crate::event::{
+    BlockError, Command, Decision, EndStep, Event, OnQuit, Progress, Session, SessionState, Then, Ticket,
+};
 use crate::message::Message;
 use crate::ui::model::{Change, Effect, Pane, Screen};
 use crate::ui::{Exit, Input, Settings};
@@ -249,6 +251,29 @@ fn unread_is_counted_for_each_session() {
     assert_eq!(unread, [0, 2, 0]);
     rig.press("s k enter");
     assert_eq!(rig.model.facts.sessions.all()[1].unread, 0);
+}
+
+#[test]
+fn a_session_is_paused_and_goes_on() {
+    let mut rig = Rig::new(120, 36);
+    let mut files = session(1, "files-srv", ("ide", "1.4"), Via::Http);
+    rig.hear(Event::SessionOpened(files.clone()));
+    rig.model.pane = Pane::Sessions;
+    assert_eq!(rig.press("p").sent(), "", "these are all sessions");
+    assert!(rig.press("j p").sent().starts_with("Pause("));
+    files.state = SessionState::Paused;
+    rig.hear(Event::SessionChanged(files.clone()));
+    assert!(rig.picture().contains("paused"));
+    assert!(rig.press("p").sent().contains("Resume("));
+    for (state, shown) in [
+        (SessionState::Failed { why: "it ended".to_owned() }, "restarting: it ended"),
+        (SessionState::Closing { reason: "idle for 24h".to_owned() }, "closing: idle for 24h"),
+    ] {
+        files.state = state;
+        rig.hear(Event::SessionChanged(files.clone()));
+        assert!(rig.picture().contains(shown), "{}", rig.picture());
+        assert!(!rig.press("p").sent().contains("Pause("), "not in that state");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{cell, clock, cursor_row, grouped, look, pane, put, right, short, styled};
 use super::status::duration;
+use crate::event::SessionState;
 use crate::text;
 use crate::ui::model::sessions::Seat;
 use crate::ui::model::{Model, Pane};
@@ -49,9 +50,12 @@ fn draw_seats(model: &Model, frame: &mut Frame<'_>, area: Rect, focused: bool) -
 
 fn seat_lines(model: &Model, seat: &Seat, width: usize) -> Vec<Line<'static>> {
     let glyphs = look(model).glyphs();
-    let (dot, dot_role) = match seat.closed() {
-        None => (glyphs.live, Role::Good),
-        Some(_) => (glyphs.closed, Role::Dim),
+    let (dot, dot_role) = match &seat.session.state {
+        SessionState::Closed { .. } => (glyphs.closed, Role::Dim),
+        SessionState::Paused => (glyphs.live, Role::Held),
+        SessionState::Failed { .. } => (glyphs.live, Role::Bad),
+        SessionState::Closing { .. } => (glyphs.live, Role::Dim),
+        SessionState::New | SessionState::Initializing | SessionState::Active => (glyphs.live, Role::Good),
     };
     let via = seat.carrier();
     let room = width.saturating_sub(via.len() + 5);
@@ -82,14 +86,23 @@ fn state_line(model: &Model, seat: &Seat, width: usize) -> Option<Line<'static>>
     let id = seat.session.id;
     let held = model.facts.held.values().filter(|held| held.envelope.session == id).count();
     let mut spans = vec![Span::raw("   ")];
+    if let SessionState::Paused = seat.session.state {
+        spans.push(styled(model, Role::Held, "paused  "));
+    }
     if held > 0 {
         spans.push(styled(model, Role::Held, format!("{held} held  ")));
     }
     if seat.errors > 0 {
         spans.push(styled(model, Role::Bad, format!("{} err  ", seat.errors)));
     }
-    if let Some(reason) = seat.closed() {
-        spans.push(styled(model, Role::Dim, short(&format!("closed: {reason}"), width.saturating_sub(4))));
+    let (role, why) = match &seat.session.state {
+        SessionState::Closed { reason } => (Role::Dim, format!("closed: {reason}")),
+        SessionState::Closing { reason } => (Role::Dim, format!("closing: {reason}")),
+        SessionState::Failed { why } => (Role::Bad, format!("restarting: {why}")),
+        _ => (Role::Dim, String::new()),
+    };
+    if !why.is_empty() {
+        spans.push(styled(model, role, short(&why, width.saturating_sub(4))));
     }
     (spans.len() > 1).then(|| Line::from(spans))
 }

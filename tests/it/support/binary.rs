@@ -25,8 +25,13 @@ impl Binary {
 
     /// As [`Binary::run`], with an environment of the test's choice.
     pub(crate) async fn run_as(command: std::process::Command, arguments: &[&str]) -> Self {
+        Self::run_at("127.0.0.1:0", command, arguments).await
+    }
+
+    /// As [`Binary::run_as`], where another was before.
+    pub(crate) async fn run_at(listen: &str, command: std::process::Command, arguments: &[&str]) -> Self {
         let mut command = Command::from(command);
-        command.args(["run", "--headless", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.args(["run", "--headless", "--listen", listen]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -81,6 +86,7 @@ pub(crate) fn command() -> std::process::Command {
         .env("HOME", "/nonexistent")
         .env_remove("XDG_DATA_HOME")
         .env_remove("XDG_CONFIG_HOME")
-        .env("TAPLINE_NO_CONTROL", "1");
+        .env("TAPLINE_NO_CONTROL", "1")
+        .env("TAPLINE_NO_DATABASE", "1");
     command
 }

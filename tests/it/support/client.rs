@@ -55,6 +55,29 @@ impl Client {
         Self { wire, address, ending: Ending::Length(0), headers: String::new(), mount: String::new() }
     }
 
+    /// The same client on another connection, where it is said to be now.
+    pub(crate) async fn again(&self, address: SocketAddr) -> Self {
+        Self { headers: self.headers.clone(), ..Self::connect(address).await }
+    }
+
+    /// Whether a message got an answer; none comes from a proxy that was killed.
+    pub(crate) async fn is_answered(&mut self, body: &str) -> bool {
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nhost: {}\r\n{}content-type: application/json\r\naccept: application/json, \
+             text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            self.headers,
+            body.len()
+        );
+        if self.wire.write(head.as_bytes()).await.is_err() {
+            return false;
+        }
+        let Ok(Some(head)) = self.wire.head().await else { return false };
+        let length = head.get("content-length").map(|length| length.parse().unwrap());
+        let whole = self.wire.body(length.map_or(Ending::Close, Ending::Length)).await.is_ok();
+        whole && head.second_word() == "200"
+    }
+
     /// A message, with what every client sends along.
     pub(crate) async fn post(&mut self, body: impl AsRef<[u8]>) {
         let body = body.as_ref();

@@ -1,0 +1,174 @@
+//! The thread that has the database: takes notes, writes them in batches, answers questions.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{Database, KeyHash, KnownTape, Living, Owner, Record, StoreError, Tell};
+use crate::envelope::SessionId;
+use crate::event::Level;
+
+/// Notes that may wait while the disk takes none; beyond that, other sessions are not saved.
+const MOST_NOTES: usize = 100_000;
+
+/// The least time between two batches.
+const MOMENT: Duration = Duration::from_millis(2);
+
+/// When a disk that took nothing is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What is to be saved: of each session the latest.
+#[derive(Default)]
+pub(super) struct Notes(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    records: HashMap<SessionId, Record>,
+    /// Nobody reads them any more.
+    off: bool,
+}
+
+/// What the thread is asked.
+pub(super) enum Request {
+    /// There are notes.
+    Look,
+    Find {
+        key: KeyHash,
+        /// Name and label.
+        upstream: (Option<String>, String),
+        reply: oneshot::Sender<Option<Record>>,
+    },
+    Tapes {
+        reply: oneshot::Sender<Vec<KnownTape>>,
+    },
+    Learn(Vec<KnownTape>),
+    Finish,
+}
+
+pub(super) struct Writer {
+    path: PathBuf,
+    notes: Arc<Notes>,
+    tell: Tell,
+    /// What the disk did not take was told.
+    failing: bool,
+}
+
+impl Notes {
+    /// Whether the thread is to be told.
+    pub(super) fn take(&self, record: Record) -> bool {
+        let mut waiting = self.0.lock();
+        let first = waiting.records.is_empty();
+        let known = waiting.records.contains_key(&record.session.id);
+        if waiting.off || !known && waiting.records.len() >= MOST_NOTES {
+            return false;
+        }
+        waiting.records.insert(record.session.id, record);
+        first
+    }
+
+    fn all(&self) -> HashMap<SessionId, Record> {
+        std::mem::take(&mut self.0.lock().records)
+    }
+
+    /// Puts back what could not be written, unless something newer is known.
+    fn put_back(&self, records: HashMap<SessionId, Record>) {
+        let mut waiting = self.0.lock();
+        for (id, record) in records {
+            waiting.records.entry(id).or_insert(record);
+        }
+    }
+
+    fn turn_off(&self) {
+        *self.0.lock() = Waiting { records: HashMap::new(), off: true };
+    }
+}
+
+impl Writer {
+    pub(super) fn new(path: PathBuf, notes: Arc<Notes>, tell: Tell) -> Self {
+        Self { path, notes, tell, failing: false }
+    }
+
+    /// The thread's whole life. Questions that come after it get no answer.
+    pub(super) fn run(mut self, owner: Owner, living: &Living, requests: &Receiver<Request>) {
+        let opened = Database::open(&self.path).and_then(|mut database| {
+            let running = || living().into_iter().chain([owner]).collect::<Vec<_>>();
+            database.end_lost(&running()).map(|()| database)
+        });
+        match opened {
+            Ok(database) => self.serve(database, owner, living, requests),
+            Err(error) => {
+                (self.tell)(Level::Warn, format!("{error}; sessions end with this tapline"));
+                self.notes.turn_off();
+            }
+        }
+    }
+
+    fn serve(&mut self, mut database: Database, owner: Owner, living: &Living, requests: &Receiver<Request>) {
+        loop {
+            let request = match requests.recv_timeout(if self.failing { AGAIN } else { Duration::MAX }) {
+                Ok(request) => request,
+                Err(RecvTimeoutError::Timeout) => Request::Look,
+                Err(RecvTimeoutError::Disconnected) => Request::Finish,
+            };
+            self.flush(&mut database);
+            match request {
+                Request::Look => std::thread::sleep(MOMENT),
+                Request::Find { key, upstream, reply } => {
+                    let found = database.find(key, (upstream.0.as_deref(), &upstream.1));
+                    // Whoever asked may have hung up.
+                    drop(reply.send(self.answer(found).into_iter().find(|it| is_free(it, owner, living))));
+                }
+                Request::Tapes { reply } => drop(reply.send(self.answer(database.tapes()))),
+                Request::Learn(tapes) => {
+                    if let Err(error) = database.learn_tapes(&tapes) {
+                        tracing::debug!(%error, "tapes were not noted");
+                    }
+                }
+                Request::Finish => break,
+            }
+        }
+        self.notes.turn_off();
+        if let Err(error) = database.close() {
+            tracing::warn!(%error, "the session database was not closed in order");
+        }
+    }
+
+    fn answer<T>(&self, found: Result<Vec<T>, StoreError>) -> Vec<T> {
+        found.unwrap_or_else(|error| {
+            (self.tell)(Level::Warn, format!("the session database cannot be read: {error}"));
+            Vec::new()
+        })
+    }
+
+    /// Writes the notes. What the disk does not take waits, is told once, and tried again.
+    pub(super) fn flush(&mut self, database: &mut Database) {
+        let records = self.notes.all();
+        if records.is_empty() {
+            return;
+        }
+        match database.save(records.values()) {
+            Ok(()) if std::mem::take(&mut self.failing) => {
+                (self.tell)(Level::Info, format!("sessions are saved to {} again", self.path.display()));
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.notes.put_back(records);
+                if !std::mem::replace(&mut self.failing, true) {
+                    let text =
+                        format!("sessions cannot be saved: {error}; messages pass all the same, and it is tried again");
+                    (self.tell)(Level::Error, text);
+                }
+            }
+        }
+    }
+}
+
+/// Whether no other tapline has it in memory.
+fn is_free(record: &Record, owner: Owner, living: &Living) -> bool {
+    record.owner == owner || !living().contains(&record.owner)
+}
