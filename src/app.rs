@@ -1,5 +1,7 @@
 //! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
 
+mod figures;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,10 +96,17 @@ pub struct Core {
     /// Set by [`Command::Quit`].
     quit: CancellationToken,
     executor: JoinHandle<OnQuit>,
+    telling: Telling,
     control: Option<control::Control>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
+}
+
+/// The task that tells the figures.
+struct Telling {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
 }
 
 impl Core {
@@ -128,8 +137,14 @@ impl Core {
         journal.publish(Event::Holding(breakpoints.holding()));
         table.tell_target();
 
+        let meter = figures::meter(&table, Vec::new);
+        let stop_telling = CancellationToken::new();
+        let telling = tokio::spawn(figures::tell(meter.clone(), journal.clone(), stop_telling.clone()));
+        let telling = Telling { task: telling, stop: stop_telling };
+
         let (commands, received) = mpsc::unbounded_channel();
         let stage = control::Stage {
+            meter,
             journal: journal.clone(),
             commands: commands.clone(),
             breakpoints: breakpoints.clone(),
@@ -161,6 +176,7 @@ impl Core {
             commands,
             quit,
             executor,
+            telling,
             control,
             server,
             stop_accepting,
@@ -221,6 +237,8 @@ impl Core {
             async move { table.close(connection.session.id(), "tapline ended").await }
         });
         futures_util::future::join_all(closing).await;
+        self.telling.stop.cancel();
+        drop(self.telling.task.await);
         self.journal.publish(Event::Stopping);
         let thread = self.journal_thread;
         drop(tokio::task::spawn_blocking(move || thread.finish()).await);

@@ -2,6 +2,8 @@
 //!
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
+pub mod figures;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
+use figures::Figures;
 
 /// Microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,6 +76,8 @@ pub enum Event {
     ResyncDone,
     /// The core stops; no further event follows.
     Stopping,
+    /// Everything that is counted, at most once a second, and only after a change.
+    Figures(Arc<Figures>),
 }
 
 /// Everything the core can be asked.
@@ -149,6 +154,21 @@ pub enum SessionState {
     Closed {
         reason: String,
     },
+}
+
+impl SessionState {
+    /// The lower-case word of a state, whatever its reason.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Initializing => "initializing",
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Failed { .. } => "failed",
+            Self::Closing { .. } => "closing",
+            Self::Closed { .. } => "closed",
+        }
+    }
 }
 
 /// Who drives a session.

@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
 use crate::envelope::{Envelope, SessionId};
+use crate::event::figures::{Figures, JournalLoad};
 use crate::event::{Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, Ticket};
 use crate::tape::TapeError;
 use crate::tape::record::{Notice, Recorder};
@@ -56,8 +57,9 @@ pub struct JournalThread {
 struct Load {
     /// Bytes of messages in the queue.
     waiting: AtomicUsize,
-    /// Messages refused because of it.
+    /// Messages refused because of it, since that was last marked and at all.
     refused: AtomicU64,
+    lost: AtomicU64,
     /// The sessions they belong to, with their counts; touched on refusal only.
     gaps: Mutex<HashMap<SessionId, u64>>,
 }
@@ -95,6 +97,7 @@ impl Journal {
             if self.load.waiting.fetch_add(size, Ordering::Relaxed) > MOST_WAITING {
                 self.load.waiting.fetch_sub(size, Ordering::Relaxed);
                 self.load.refused.fetch_add(1, Ordering::Relaxed);
+                self.load.lost.fetch_add(1, Ordering::Relaxed);
                 *self.load.gaps.lock().entry(envelope.session).or_default() += 1;
                 return;
             }
@@ -108,6 +111,14 @@ impl Journal {
         let reader = self.last_reader.fetch_add(1, Ordering::Relaxed) + 1;
         drop(self.queue.send(Entry::Subscribe(reader, feed)));
         Subscription { queue: self.queue.clone(), reader }
+    }
+
+    /// What waits to be written, and what could not wait.
+    pub fn load(&self) -> JournalLoad {
+        JournalLoad {
+            waiting: self.load.waiting.load(Ordering::Relaxed) as u64,
+            refused: self.load.lost.load(Ordering::Relaxed),
+        }
     }
 
     /// Tells all readers everything again.
@@ -264,6 +275,7 @@ struct Memory {
     held: Vec<Arc<Held>>,
     holding: Holding,
     lines: VecDeque<LogLine>,
+    figures: Option<Arc<Figures>>,
 }
 
 impl Memory {
@@ -291,6 +303,7 @@ impl Memory {
                     self.lines.pop_front();
                 }
             }
+            Event::Figures(figures) => self.figures = Some(figures),
             _ => {}
         }
     }
@@ -315,6 +328,7 @@ impl Memory {
             .chain(self.messages.iter().cloned().map(Event::Passed))
             .chain(self.held.iter().cloned().map(Event::Held))
             .chain(self.lines.iter().cloned().map(Event::Log))
+            .chain(self.figures.iter().cloned().map(Event::Figures))
             .chain([Event::Holding(self.holding.clone()), Event::ResyncDone]);
         for event in events {
             feed.publish(event);

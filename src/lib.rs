@@ -14,6 +14,7 @@ pub mod intercept;
 pub mod journal;
 pub mod logging;
 pub mod message;
+pub mod metrics;
 pub mod program;
 pub mod proxy;
 pub mod replay;

@@ -6,6 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
@@ -21,6 +22,7 @@ use crate::envelope::{Author, Direction, Transport, Via};
 use crate::event::{Event, Level, LogLine};
 use crate::headers::{self, Latest, ParamHeaders};
 use crate::message::{Id, Kind, Message};
+use crate::metrics::Flight;
 use crate::sse;
 use crate::upstream::stdio::one_line;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
@@ -75,7 +77,16 @@ impl Connection {
     /// # Errors
     /// Where the upstream does not answer. What the client is told then is `respond`'s part.
     pub async fn exchange(self: &Arc<Self>, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
-        self.run(outgoing, Sender::Client(self.author.clone())).await
+        self.exchange_since(Instant::now(), outgoing).await
+    }
+
+    /// The same of what came a moment ago.
+    pub(super) async fn exchange_since(
+        self: &Arc<Self>,
+        came: Instant,
+        outgoing: Outgoing,
+    ) -> Result<Reply, UpstreamError> {
+        self.admit(came, outgoing, Sender::Client(self.author.clone())).proceed().await
     }
 
     /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
@@ -86,7 +97,7 @@ impl Connection {
         headers::refresh(&mut headers, &message, &self.params.lock());
         let tail = self.tail.lock().clone();
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message), tail };
-        let reply = self.run(outgoing, Sender::Operator).await;
+        let reply = self.admit(Instant::now(), outgoing, Sender::Operator).proceed().await;
         match reply {
             Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
             Ok(_) => {}
@@ -94,12 +105,8 @@ impl Connection {
         }
     }
 
-    async fn run(self: &Arc<Self>, outgoing: Outgoing, sender: Sender) -> Result<Reply, UpstreamError> {
-        self.admit(outgoing, sender).proceed().await
-    }
-
-    /// Takes what a client sends through the spine; what comes of it is in [`Admitted`].
-    pub(super) fn admit(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Admitted {
+    /// Takes what a client sends through the spine; what comes of it is in [`Admitted`]. `came`: when tapline had it.
+    pub(super) fn admit(self: &Arc<Self>, came: Instant, mut outgoing: Outgoing, sender: Sender) -> Admitted {
         let withheld = matches!(sender, Sender::Operator);
         let request_headers = match &outgoing.message {
             Some(_) => {
@@ -110,15 +117,18 @@ impl Connection {
         };
         let message = outgoing.message.take();
         let awaits_reply = message.as_ref().is_some_and(Message::asks);
+        let asked = message.as_ref().filter(|it| it.kind() == Kind::Request).and_then(|it| it.id().cloned());
+        let asked = asked.map(|id| Asked { session: self.session.clone(), id: Some(id), failed: false });
         let pass = message.map(|message| {
             let mut arrival = Arrival::new(Direction::ToServer, self.transport(&request_headers), message);
+            arrival.came = came;
             arrival.injected = match sender {
                 Sender::Client(author) => author,
                 Sender::Operator => Some(Author::Operator),
             };
             self.proxy.pass(&self.session, arrival)
         });
-        Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply }
+        Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply, asked }
     }
 
     /// Remembers what a message of the client came with.
@@ -150,9 +160,13 @@ impl Connection {
         mut reply: Reply,
         request_headers: Arc<HeaderMap>,
         withheld: bool,
+        mut asked: Option<Asked>,
         awaited: bool,
     ) -> Reply {
         headers::strip_hop_by_hop(&mut reply.headers);
+        if let Some(asked) = &mut asked {
+            asked.failed = !reply.status.is_success();
+        }
         let facts = Facts { status: reply.status, headers: self.reply_headers.keep(&reply.headers), withheld };
         reply.body = match reply.body {
             ReplyBody::Empty => ReplyBody::Empty,
@@ -176,6 +190,7 @@ impl Connection {
                     request_headers,
                     held: FuturesUnordered::new(),
                     ended: false,
+                    _asked: asked,
                 }
                 .boxed(),
             ),
@@ -244,6 +259,31 @@ pub(super) struct Admitted {
     request_headers: Arc<HeaderMap>,
     withheld: bool,
     awaits_reply: bool,
+    asked: Option<Asked>,
+}
+
+/// Waits for the reply to a request. Dropped before it came, there is nobody any more whom it could reach here.
+struct Asked {
+    session: Arc<LiveSession>,
+    id: Option<Id>,
+    /// A status said that there would be no reply.
+    failed: bool,
+}
+
+impl Asked {
+    /// The reply may come elsewhere.
+    fn goes_on(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(id) = &self.id {
+            let note = if self.failed { Flight::fails } else { Flight::lost };
+            self.session.with_flight(Direction::ToServer, id, note);
+        }
+    }
 }
 
 impl Admitted {
@@ -266,13 +306,20 @@ impl Admitted {
                 Passage::Nothing => return Ok(accepted()),
             }
         }
-        let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
+        let Self { connection, outgoing, request_headers, withheld, awaits_reply, asked, .. } = self;
         let listens = outgoing.method == Method::GET;
         let reply = match &connection.link {
-            Link::Pipe(link) => link.exchange(outgoing, withheld).await?,
+            Link::Pipe(link) => {
+                let reply = link.exchange(outgoing, withheld).await?;
+                if let (ReplyBody::Stream(_), Some(asked)) = (&reply.body, asked) {
+                    // The client may come back for the reply, or cancel it.
+                    asked.goes_on();
+                }
+                reply
+            }
             Link::Exchanges(upstream) => {
                 let reply = upstream.send(outgoing).await?;
-                connection.take_back(reply, request_headers, withheld, awaits_reply).await
+                connection.take_back(reply, request_headers, withheld, asked, awaits_reply).await
             }
         };
         Ok(if listens { connection.while_open(reply) } else { reply })
@@ -348,6 +395,7 @@ struct Passing {
     request_headers: Arc<HeaderMap>,
     held: FuturesUnordered<BoxFuture<'static, (Passage, Framing)>>,
     ended: bool,
+    _asked: Option<Asked>,
 }
 
 impl Passing {

@@ -8,7 +8,7 @@ mod frames;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -94,6 +94,7 @@ impl Door {
         request: Request,
         asked: &mut Option<Id>,
     ) -> Result<Response<Body>, Refusal> {
+        let came = Instant::now();
         let (parts, body) = request.into_parts();
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         self.guard.check(&parts.headers, authority).map_err(Refusal::Forbidden)?;
@@ -103,7 +104,7 @@ impl Door {
         let own =
             parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default().to_owned();
         let mut response = match self.route(&parts.method, &parts.uri) {
-            Route::Exchange(tail) => self.exchange(client, parts, tail, body, asked).await,
+            Route::Exchange(tail) => self.exchange(client, came, parts, tail, body, asked).await,
             Route::Stream(tail) => self.open_stream(parts.headers, &tail).await,
             Route::Message(seat) => self.post_message(&seat, parts.headers, body, asked).await,
             Route::Relay(site, place) => self.relay(site, place, parts, body).await,
@@ -151,15 +152,19 @@ impl Door {
     async fn exchange(
         &self,
         client: IpAddr,
+        mut came: Instant,
         mut parts: Parts,
         tail: String,
         body: Body,
         asked: &mut Option<Id>,
     ) -> Result<Response<Body>, Refusal> {
+        let reading = Instant::now();
         let message = match parts.method {
             Method::POST => Some(Message::cut_from(self.read(body).await?)),
             _ => None,
         };
+        // A client that sends slowly is not what tapline adds.
+        came += reading.elapsed();
         // The id of a reply is the server's: no error of ours may answer to it.
         *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
         let connection = self.table.resolve(&parts.headers, &tail, client, message.as_ref())?;
@@ -175,7 +180,7 @@ impl Door {
         }
         let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
         let mut reply = tokio::select! {
-            reply = connection.exchange(outgoing) => match reply {
+            reply = connection.exchange_since(came, outgoing) => match reply {
                 Ok(reply) => reply,
                 Err(error) => return Ok(self.upstream_failed(&connection, error, asked.as_ref())),
             },

@@ -17,6 +17,7 @@ use super::operations::Operations;
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::{Id, Kind, Message};
+use crate::metrics::{Flight, Metrics, Tally};
 
 /// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
 /// costs bounded memory.
@@ -32,6 +33,7 @@ pub struct LiveSession {
     settled: AtomicBool,
     open: Mutex<HashMap<(Direction, Id), Open>>,
     operations: Mutex<Operations>,
+    tally: Tally,
     closed: CancellationToken,
 }
 
@@ -49,6 +51,7 @@ struct Open {
     subject: Arc<Subject>,
     /// The request that its operation began with, itself as a rule.
     began: Seq,
+    flight: Flight,
 }
 
 /// Where a message stands among the others.
@@ -56,6 +59,8 @@ struct Open {
 pub(super) struct Place {
     pub(super) reply_to: Option<ReplyTo>,
     pub(super) part_of: Option<Seq>,
+    /// Of a reply: its request's.
+    pub(super) flight: Option<Flight>,
 }
 
 impl LiveSession {
@@ -81,6 +86,7 @@ impl LiveSession {
             settled: AtomicBool::new(false),
             open: Mutex::default(),
             operations: Mutex::default(),
+            tally: Tally::default(),
             closed: stop.listening.child_token(),
         })
     }
@@ -110,7 +116,7 @@ impl LiveSession {
 
     /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
     /// direction in its own space (mcp-wire.md §3, identifiers).
-    pub(super) fn place(&self, seq: Seq, at: u64, direction: Direction, message: &Message) -> Place {
+    pub(super) fn place(&self, seq: Seq, at: u64, direction: Direction, message: &Message, metrics: &Metrics) -> Place {
         let Some(id) = message.id() else { return Place::default() };
         match message.kind() {
             Kind::Request => {
@@ -120,21 +126,40 @@ impl LiveSession {
                 if open.len() >= MOST_OPEN {
                     open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
                 }
-                open.insert((direction, id.clone()), Open { seq, at, subject, began: part_of.unwrap_or(seq) });
-                Place { reply_to: None, part_of }
+                let (began, flight) = (part_of.unwrap_or(seq), metrics.departs(direction, message));
+                open.insert((direction, id.clone()), Open { seq, at, subject, began, flight });
+                Place { part_of, ..Place::default() }
             }
             kind if kind.is_reply() => {
                 let Some(request) = self.open.lock().remove(&(direction.reverse(), id.clone())) else {
                     return Place::default();
                 };
-                let Open { seq, subject, began, .. } = request;
+                let Open { seq, subject, began, flight, .. } = request;
                 self.operations.lock().note(message, began, (&subject.method, subject.name.as_deref()));
                 let took = at.saturating_sub(request.at);
                 let part_of = (began != seq).then_some(began);
-                Place { reply_to: Some(ReplyTo { seq, took, subject }), part_of }
+                Place { reply_to: Some(ReplyTo { seq, took, subject }), part_of, flight: Some(flight) }
             }
             _ => Place::default(),
         }
+    }
+
+    /// Notes what becomes of a request that waits for its reply, if it does.
+    pub(super) fn with_flight(&self, direction: Direction, id: &Id, note: impl FnOnce(&mut Flight)) {
+        if let Some(request) = self.open.lock().get_mut(&(direction, id.clone())) {
+            note(&mut request.flight);
+        }
+    }
+
+    /// When the oldest request came that still waits for its reply.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let open = self.open.lock();
+        let oldest = open.values().filter(|request| request.flight.is_aloft()).map(|request| request.at).min()?;
+        Some(self.life.lock().info.started.plus_micros(oldest))
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Learns names and revision from the handshake, or from a modern request's `_meta`; gives the session where

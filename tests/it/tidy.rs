@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 26] = [
+const IMPORTS: [(&str, &str); 27] = [
     ("message", ""),
     ("text", ""),
     ("envelope", "message"),
@@ -15,11 +15,12 @@ const IMPORTS: [(&str, &str); 26] = [
     ("filter", "envelope event message"),
     ("tape", "envelope event headers message sse upstream text"),
     ("journal", "envelope event message tape"),
+    ("metrics", "envelope event message text"),
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse"),
-    ("proxy", "envelope event filter headers intercept journal message sse upstream"),
+    ("proxy", "envelope event filter headers intercept journal message metrics sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
-    ("control", "envelope event intercept journal message proxy tape text"),
+    ("control", "envelope event intercept journal message metrics proxy tape text"),
     ("attach", "cli control program ui watch"),
     ("watch", "cli event headless journal program ui"),
     ("logging", ""),

@@ -1,0 +1,70 @@
+//! Where sessions, holds and the journal stand, for whoever reads figures; and telling the figures.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Event;
+use crate::event::figures::PoolFigures;
+use crate::journal::Journal;
+use crate::metrics::{Gauges, Glance, Meter};
+use crate::proxy::exchange::Connection;
+use crate::proxy::table::Table;
+
+/// How often figures are told, where there is anything new.
+const EVERY: Duration = Duration::from_secs(1);
+/// Sessions that are told of by themselves: those with most calls.
+const MOST_SESSIONS: usize = 50;
+
+/// Reads the figures of a core. `pools`: where its children stand.
+pub(super) fn meter(table: &Arc<Table>, pools: impl Fn() -> Vec<PoolFigures> + Send + Sync + 'static) -> Arc<Meter> {
+    let metrics = table.proxy().metrics().clone();
+    let table = table.clone();
+    Meter::new(metrics, move || Gauges { pools: pools(), ..gauges(&table) })
+}
+
+fn gauges(table: &Table) -> Gauges {
+    let live = table.live();
+    let mut states = BTreeMap::<String, u64>::new();
+    for connection in &live {
+        *states.entry(connection.session.info().state.word().to_owned()).or_default() += 1;
+    }
+    Gauges {
+        oldest: live.iter().filter_map(|connection| connection.session.oldest()).min(),
+        held: table.proxy().gate().held().len() as u64,
+        states,
+        sessions: busiest(live).iter().filter_map(|it| it.session.tally().figures(it.session.id())).collect(),
+        pools: Vec::new(),
+        journal: table.proxy().journal().load(),
+    }
+}
+
+fn busiest(mut live: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
+    live.sort_by_cached_key(|connection| {
+        (std::cmp::Reverse(connection.session.tally().calls()), connection.session.id())
+    });
+    live.truncate(MOST_SESSIONS);
+    live
+}
+
+/// Tells the figures until `stop`, and then once more.
+pub(super) async fn tell(meter: Arc<Meter>, journal: Journal, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Glance::default();
+    loop {
+        let stopped = tokio::select! {
+            _ = ticks.tick() => false,
+            () = stop.cancelled() => true,
+        };
+        if let Some(figures) = meter.news(&mut last) {
+            journal.publish(Event::Figures(Arc::new(figures)));
+        }
+        if stopped {
+            return;
+        }
+    }
+}
