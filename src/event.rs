@@ -80,6 +80,12 @@ pub enum Event {
     Figures(Arc<Figures>),
 }
 
+impl Event {
+    pub fn is_figures(&self) -> bool {
+        matches!(self, Self::Figures(_))
+    }
+}
+
 /// Everything the core can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

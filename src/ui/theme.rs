@@ -47,15 +47,33 @@ pub(crate) struct Glyphs {
     pub(crate) empty: &'static str,
     pub(crate) dot: &'static str,
     pub(crate) line: &'static str,
+    /// Heights, from nothing to full.
+    pub(crate) levels: &'static [&'static str],
 }
 
-const UNICODE: Glyphs =
-    Glyphs {
-        open: "▾", folded: "▸", live: "●", closed: "○", full: "━", empty: "─", dot: "·", line: "─"
-    };
+const UNICODE: Glyphs = Glyphs {
+    open: "▾",
+    folded: "▸",
+    live: "●",
+    closed: "○",
+    full: "━",
+    empty: "─",
+    dot: "·",
+    line: "─",
+    levels: &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+};
 
-const ASCII: Glyphs =
-    Glyphs { open: "v", folded: ">", live: "o", closed: ".", full: "#", empty: "-", dot: "-", line: "-" };
+const ASCII: Glyphs = Glyphs {
+    open: "v",
+    folded: ">",
+    live: "o",
+    closed: ".",
+    full: "#",
+    empty: "-",
+    dot: "-",
+    line: "-",
+    levels: &[" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"],
+};
 
 const ASCII_BORDER: border::Set<'static> = border::Set {
     top_left: "+",

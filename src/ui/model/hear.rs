@@ -39,6 +39,7 @@ impl Model {
             }
             Event::Replay(event) => self.hear_replay(event),
             Event::Log(line) => self.log.push(line, self.rebuild.is_some()),
+            Event::Figures(figures) => self.board.heard(figures),
             Event::Stopping => self.effect(Effect::Exit(Exit::Stopped)),
             event => self.hear_fact(event),
         }
