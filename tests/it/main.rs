@@ -12,6 +12,7 @@ mod cli;
 mod demo;
 mod demo_live;
 mod hold;
+mod metrics;
 mod modern;
 mod peers;
 mod relay;

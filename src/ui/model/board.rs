@@ -147,9 +147,9 @@ impl Board {
         self.rows.get(self.place.cursor)
     }
 
-    /// Makes the rows anew. The cursor stays on its row, wherever that goes.
+    /// Makes the rows anew. The cursor stays at the top, or on its row, wherever that goes.
     fn arrange(&mut self) {
-        let under = self.selected().map(|row| row.what.clone());
+        let under = self.selected().filter(|_| self.place.cursor > 0).map(|row| row.what.clone());
         let Some(figures) = &self.figures else { return };
         self.rows = match self.group {
             Group::Name => figures.endpoints.iter().map(Row::of_name).collect(),
