@@ -24,6 +24,7 @@ use crate::intercept::breakpoints::Breakpoints;
 use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
 use crate::message::Message;
+use crate::otlp;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, ENDPOINT, router};
 use crate::proxy::table::{Table, Target};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub keep_alive: Option<Duration>,
     /// How it can be watched and commanded from elsewhere; not at all if `None`.
     pub control: Option<control::Settings>,
+    /// Where spans go; nowhere if `None`.
+    pub otlp: Option<otlp::Settings>,
 }
 
 impl Settings {
@@ -71,6 +74,7 @@ impl Settings {
             max_body: 64 << 20,
             keep_alive: None,
             control: None,
+            otlp: None,
         }
     }
 }
@@ -84,6 +88,8 @@ pub enum StartError {
     Hold(#[from] FilterError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("`--otlp`: {0}")]
+    Otlp(String),
 }
 
 /// A running core.
@@ -98,6 +104,7 @@ pub struct Core {
     executor: JoinHandle<OnQuit>,
     telling: Telling,
     control: Option<control::Control>,
+    export: Option<otlp::Export>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
@@ -129,6 +136,8 @@ impl Core {
         };
 
         let (journal, journal_thread) = Journal::start(settings.tapes);
+        let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
+        let export = export.transpose().map_err(StartError::Otlp)?;
         let (stop, stop_accepting, quit) = <(Stop, CancellationToken, CancellationToken)>::default();
         let chain = Chain::new(vec![Box::new(breakpoints.clone())]);
         let proxy = Proxy::new(chain, Gate::default(), journal.clone(), stop.clone());
@@ -178,6 +187,7 @@ impl Core {
             executor,
             telling,
             control,
+            export,
             server,
             stop_accepting,
             stop,
@@ -242,6 +252,9 @@ impl Core {
         self.journal.publish(Event::Stopping);
         let thread = self.journal_thread;
         drop(tokio::task::spawn_blocking(move || thread.finish()).await);
+        if let Some(export) = self.export {
+            export.finish(GRACE).await;
+        }
         if let Some(control) = self.control {
             control.close().await;
         }

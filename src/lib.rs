@@ -15,6 +15,7 @@ pub mod journal;
 pub mod logging;
 pub mod message;
 pub mod metrics;
+pub mod otlp;
 pub mod program;
 pub mod proxy;
 pub mod replay;

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Core, Settings};
 use crate::attach;
 use crate::cli::{
-    Cli, Command, ControlArgs, DemoArgs, LogFormat, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
+    Cli, Command, ControlArgs, DemoArgs, LogFormat, OtlpArgs, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg,
+    WatchArgs,
 };
 use crate::control::hub::{Hub, Own, Watch};
 use crate::control::merge::About;
@@ -31,7 +32,7 @@ use crate::upstream::http::{ExtraHeaders, HttpUpstream};
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::stdio::CommandLine;
 use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings};
-use crate::{demo, logging, tape, ui, wrap};
+use crate::{demo, logging, otlp, tape, ui, wrap};
 
 /// How long what a screen said last may take to the core.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -126,6 +127,7 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
         max_body: args.max_body.saturating_mul(1 << 20),
         keep_alive: args.keep_alive.map(Duration::from_secs),
         control,
+        otlp: otlp_settings(args.otlp)?,
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
     if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }
@@ -138,6 +140,12 @@ fn control_settings(args: ControlArgs, upstream: &str, own_screen: bool) -> Opti
         name: args.name.unwrap_or_else(|| short_name(upstream)),
         own_screen,
     })
+}
+
+fn otlp_settings(args: OtlpArgs) -> Result<Option<otlp::Settings>, Failure> {
+    let section = args.otlp.map(|endpoint| otlp::Section { endpoint: Some(endpoint), ..otlp::Section::default() });
+    let invalid = |why| Failure::usage(anyhow::anyhow!("`--otlp`: {why}"));
+    section.map(otlp::Section::settings).transpose().map_err(invalid)
 }
 
 async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
@@ -156,6 +164,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
+        otlp: otlp_settings(args.otlp)?,
         ..Settings::new(target)
     };
     let mut signals = Signals::new()?;

@@ -14,6 +14,7 @@ mod demo_live;
 mod hold;
 mod metrics;
 mod modern;
+mod otlp;
 mod peers;
 mod relay;
 mod replay;

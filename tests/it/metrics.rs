@@ -93,7 +93,9 @@ fn play(exchange: &Exchange) -> String {
         "fails" => r#""result":{"content":[{"type":"text","text":"disk full"}],"isError":true}"#,
         "errs" => r#""error":{"code":-32602,"message":"no"}"#,
         // What a text says of it is not what the result says of it.
-        "quotes" => r#""result":{"content":[{"type":"text","text":"{\"isError\":true}"}],"structuredContent":{"isError":true}}"#,
+        "quotes" => {
+            r#""result":{"content":[{"type":"text","text":"{\"isError\":true}"}],"structuredContent":{"isError":true}}"#
+        }
         _ => r#""result":{"content":[],"isError":false}"#,
     };
     format!(r#"{{"jsonrpc":"2.0","id":{},{end}}}"#, message["id"])

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 27] = [
+const IMPORTS: [(&str, &str); 28] = [
     ("message", ""),
     ("text", ""),
     ("envelope", "message"),
@@ -16,6 +16,7 @@ const IMPORTS: [(&str, &str); 27] = [
     ("tape", "envelope event headers message sse upstream text"),
     ("journal", "envelope event message tape"),
     ("metrics", "envelope event message text"),
+    ("otlp", "envelope event journal message"),
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse"),
     ("proxy", "envelope event filter headers intercept journal message metrics sse upstream"),
