@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -206,10 +206,10 @@ impl Message {
     /// Whether it is a tool result that says of itself that the tool failed. Most results say nothing of it, or that it did
     /// not: they are not read for it.
     pub fn is_failed_result(&self) -> bool {
-        let key = b"\"isError\"";
+        static KEY: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new("\"isError\""));
         // A string cannot hold the key: its quotes would be escaped. A member further in can.
-        let says_so = memmem::find_iter(&self.raw, key).any(|at| {
-            let value = self.raw[at + key.len()..].trim_ascii_start().strip_prefix(b":");
+        let says_so = KEY.find_iter(&self.raw).any(|at| {
+            let value = self.raw[at + KEY.needle().len()..].trim_ascii_start().strip_prefix(b":");
             value.is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
         });
         let is_true = |result: &str| {

@@ -96,19 +96,14 @@ fn endpoints(page: &mut Page, endpoints: &[EndpointFigures]) {
     each("tapline_requests_unanswered", "gauge", "Requests given up without a reply.", |it| it.unanswered);
     let about_tokens = "Tokens of tool lists and results, estimated at four bytes each.";
     each("tapline_result_tokens_about_total", "counter", about_tokens, EndpointFigures::tokens);
-    let ends: [(&str, fn(&Outcomes) -> u64); 5] = [
-        ("ok", |it| it.ok),
-        ("error", |it| it.error),
-        ("tool_error", |it| it.tool),
-        ("transport", |it| it.transport),
-        ("blocked", |it| it.blocked),
-    ];
+    let ends = |Outcomes { ok, error, tool, transport, blocked }: Outcomes| {
+        [("ok", ok), ("error", error), ("tool_error", tool), ("transport", transport), ("blocked", blocked)]
+    };
     page.family("tapline_replies_total", "counter", "Requests that have their end, by how they ended.");
     for endpoint in endpoints {
-        for (end, count) in ends {
-            let labels = labels(endpoint);
-            let [direction, method, name] = labels;
-            page.sample("tapline_replies_total", &[direction, method, name, ("end", end)], count(&endpoint.outcomes));
+        for (end, count) in ends(endpoint.outcomes) {
+            let [direction, method, name] = labels(endpoint);
+            page.sample("tapline_replies_total", &[direction, method, name, ("end", end)], count);
         }
     }
     let mut spread = |name: &str, help: &str, of: fn(&EndpointFigures) -> &Spread, scale: Scale, unit: f64| {

@@ -121,7 +121,7 @@ impl Connection {
         let asked = asked.map(|id| Asked { session: self.session.clone(), id: Some(id), failed: false });
         let pass = message.map(|message| {
             let mut arrival = Arrival::new(Direction::ToServer, self.transport(&request_headers), message);
-            arrival.came = came;
+            arrival.came = Some(came);
             arrival.injected = match sender {
                 Sender::Client(author) => author,
                 Sender::Operator => Some(Author::Operator),

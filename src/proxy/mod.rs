@@ -61,13 +61,13 @@ pub struct Arrival {
     pub injected: Option<Author>,
     /// The reply to an injected request: shown, but for nobody.
     pub withheld: bool,
-    /// When tapline had it.
-    pub came: Instant,
+    /// When tapline had it, where that was before it came to the spine.
+    pub came: Option<Instant>,
 }
 
 impl Arrival {
     pub fn new(direction: Direction, transport: Transport, message: Message) -> Self {
-        Self { direction, transport, message, injected: None, withheld: false, came: Instant::now() }
+        Self { direction, transport, message, injected: None, withheld: false, came: None }
     }
 }
 
@@ -155,7 +155,8 @@ impl Proxy {
 
     fn take_in(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Transit {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
-        let (at, came) = (session.elapsed(), arrival.came);
+        let now = Instant::now();
+        let (at, came) = (session.time_of(now), arrival.came.unwrap_or(now));
         let Place { reply_to, part_of, flight } =
             session.place(seq, at, arrival.direction, &arrival.message, &self.metrics);
         let envelope = Envelope {

@@ -104,9 +104,9 @@ impl LiveSession {
         self.life.lock().info.clone()
     }
 
-    /// Microseconds since the session began.
-    pub fn elapsed(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    /// Microseconds from the beginning of the session.
+    pub fn time_of(&self, moment: Instant) -> u64 {
+        u64::try_from(moment.duration_since(self.start).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Cancelled when the session is closed, or tapline stops: what only listens ends then.

@@ -75,7 +75,7 @@ fn measured(width: u16, height: u16, settings: &Settings) -> Rig {
     rig
 }
 
-fn check(name: &str, picture: String) {
+fn check(name: &str, picture: &str) {
     insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!(name, picture);
     });
@@ -83,13 +83,13 @@ fn check(name: &str, picture: String) {
 
 #[test]
 fn it_is_seen_in_every_size() {
-    check("metrics-120x36", measured(120, 36, &Settings::default()).picture());
-    check("metrics-80x24", measured(80, 24, &Settings::default()).picture());
+    check("metrics-120x36", &measured(120, 36, &Settings::default()).picture());
+    check("metrics-80x24", &measured(80, 24, &Settings::default()).picture());
     let plain = Settings { ascii: true, mono: true, ..Settings::default() };
     let mut small = measured(40, 12, &plain);
     let picture = small.picture();
     assert!(picture.is_ascii(), "{picture}");
-    check("metrics-ascii-40x12", picture);
+    check("metrics-ascii-40x12", &picture);
 }
 
 #[test]
