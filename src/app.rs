@@ -26,8 +26,9 @@ use crate::journal::{Journal, JournalThread};
 use crate::message::Message;
 use crate::otlp;
 use crate::proxy::guard::Guard;
-use crate::proxy::http::{Door, ENDPOINT, router};
-use crate::proxy::table::{Table, Target};
+use crate::proxy::http::{Door, router};
+use crate::proxy::mounts::{Mount, MountError, Mounts, Placed};
+use crate::proxy::table::Target;
 use crate::proxy::{Proxy, Stop, respond};
 use crate::tape;
 use crate::tape::play::{PlayOptions, play};
@@ -42,7 +43,8 @@ pub const STDIO: &str = "stdio";
 pub struct Settings {
     /// Where HTTP clients connect; nowhere if `None`.
     pub listen: Option<SocketAddr>,
-    pub target: Target,
+    /// What it stands in front of.
+    pub upstreams: Vec<Placed>,
     /// Where sessions are recorded; nowhere if `None`.
     pub tapes: Option<PathBuf>,
     /// Where tapes are looked for.
@@ -61,11 +63,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A proxy on a free loopback port that records nothing.
+    /// A proxy in front of one upstream, on a free loopback port, that records nothing.
     pub fn new(target: Target) -> Self {
         Self {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            target,
+            upstreams: vec![Placed::alone(target)],
             tapes: None,
             tape_library: None,
             hold: None,
@@ -87,6 +89,8 @@ pub enum StartError {
     #[error("`--hold`: {0}")]
     Hold(#[from] FilterError),
     #[error(transparent)]
+    Mounts(#[from] MountError),
+    #[error(transparent)]
     Control(#[from] ControlError),
     #[error("`--otlp`: {0}")]
     Otlp(String),
@@ -95,7 +99,7 @@ pub enum StartError {
 /// A running core.
 pub struct Core {
     url: String,
-    table: Arc<Table>,
+    mounts: Arc<Mounts>,
     journal: Journal,
     journal_thread: JournalThread,
     commands: mpsc::UnboundedSender<Command>,
@@ -130,23 +134,19 @@ impl Core {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let url = match &listener {
-            Some((_, address)) => format!("http://{address}{ENDPOINT}"),
-            None => STDIO.to_owned(),
-        };
-
         let (journal, journal_thread) = Journal::start(settings.tapes);
         let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
         let export = export.transpose().map_err(StartError::Otlp)?;
         let (stop, stop_accepting, quit) = <(Stop, CancellationToken, CancellationToken)>::default();
         let chain = Chain::new(vec![Box::new(breakpoints.clone())]);
         let proxy = Proxy::new(chain, Gate::default(), journal.clone(), stop.clone());
-        let table = Table::new(proxy, settings.target);
-        journal.publish(Event::Listening { url: url.clone(), upstream: table.target().label() });
+        let mounts = Mounts::new(proxy, settings.upstreams)?;
+        let url = listener.as_ref().map_or_else(|| STDIO.to_owned(), |(_, address)| mounts.url(*address));
+        journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
         journal.publish(Event::Holding(breakpoints.holding()));
-        table.tell_target();
+        mounts.iter().for_each(|mount| mount.table().tell_target());
 
-        let meter = figures::meter(&table, Vec::new);
+        let meter = figures::meter(&mounts, Vec::new);
         let stop_telling = CancellationToken::new();
         let telling = tokio::spawn(figures::tell(meter.clone(), journal.clone(), stop_telling.clone()));
         let telling = Telling { task: telling, stop: stop_telling };
@@ -158,7 +158,7 @@ impl Core {
             commands: commands.clone(),
             breakpoints: breakpoints.clone(),
             front: url.clone(),
-            upstream: table.target().label(),
+            upstream: mounts.label(),
         };
         let control = match settings.control {
             Some(settings) => control::open(settings, stage).await?,
@@ -166,11 +166,11 @@ impl Core {
         };
         let server = listener.map(|(listener, address)| {
             let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
-            let door = Door::new(table.clone(), guard, settings.max_body, settings.keep_alive);
+            let door = Door::new(mounts.clone(), guard, settings.max_body, settings.keep_alive);
             tokio::spawn(serve(listener, door, stop_accepting.clone()))
         });
         let executor = Executor {
-            table: table.clone(),
+            mounts: mounts.clone(),
             breakpoints,
             library: settings.tape_library,
             replay: CancellationToken::new(),
@@ -179,7 +179,7 @@ impl Core {
         let executor = tokio::spawn(executor.run(received));
         Ok(Self {
             url,
-            table,
+            mounts,
             journal,
             journal_thread,
             commands,
@@ -194,7 +194,7 @@ impl Core {
         })
     }
 
-    /// Where clients connect; [`STDIO`] where one has launched us.
+    /// Where clients connect, with `<name>` in it where there is no default; [`STDIO`] where one has launched us.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -203,8 +203,8 @@ impl Core {
         &self.journal
     }
 
-    pub fn table(&self) -> &Arc<Table> {
-        &self.table
+    pub fn mounts(&self) -> &Arc<Mounts> {
+        &self.mounts
     }
 
     /// The way in for commands; unbounded, as a person types into it.
@@ -232,7 +232,7 @@ impl Core {
         drop(self.commands);
         let asked = self.executor.await.unwrap_or_default();
         self.stop_accepting.cancel();
-        self.table.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
+        self.mounts.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
         self.stop.listening.cancel();
         if let Some(mut server) = self.server
             && tokio::time::timeout(GRACE, &mut server).await.is_err()
@@ -242,9 +242,9 @@ impl Core {
                 server.abort();
             }
         }
-        let closing = self.table.live().into_iter().map(|connection| {
-            let table = self.table.clone();
-            async move { table.close(connection.session.id(), "tapline ended").await }
+        let closing = self.mounts.live().into_iter().map(|connection| {
+            let mounts = self.mounts.clone();
+            async move { mounts.close(connection.session.id(), "tapline ended").await }
         });
         futures_util::future::join_all(closing).await;
         self.telling.stop.cancel();
@@ -282,6 +282,13 @@ async fn serve(listener: TcpListener, door: Door, stop_accepting: CancellationTo
     }
 }
 
+/// The upstream that a tape was made of, or the default.
+fn of_tape<'a>(mounts: &'a Mounts, header: &tape::Header) -> Option<&'a Mount> {
+    let by_name = mounts.iter().find(|mount| mount.name().is_some() && mount.name() == header.upstream_name.as_deref());
+    let is_alike = |mount: &&Mount| tape::without_secrets(&mount.table().target().label()) == header.upstream;
+    by_name.or_else(|| mounts.iter().find(is_alike)).or_else(|| mounts.default())
+}
+
 fn release(on_quit: OnQuit) -> Decision {
     match on_quit {
         OnQuit::Forward => Decision::Forward,
@@ -295,7 +302,7 @@ fn release(on_quit: OnQuit) -> Decision {
 
 /// Carries out commands, one after the other; what takes time gets a task of its own.
 struct Executor {
-    table: Arc<Table>,
+    mounts: Arc<Mounts>,
     breakpoints: Breakpoints,
     library: Option<PathBuf>,
     replay: CancellationToken,
@@ -327,7 +334,7 @@ impl Executor {
     }
 
     fn carry_out(&mut self, command: Command) {
-        let proxy = self.table.proxy();
+        let proxy = self.mounts.proxy();
         match command {
             Command::Settle { ticket, decision, then } => self.settle(ticket, decision, then),
             Command::ForwardAll => drop(proxy.gate().forward_all()),
@@ -337,8 +344,8 @@ impl Executor {
             },
             Command::Send { session, message } => self.inject(session, message),
             Command::CloseSession(session) => {
-                let table = self.table.clone();
-                tokio::spawn(async move { table.close(session, "closed by the operator").await });
+                let mounts = self.mounts.clone();
+                tokio::spawn(async move { mounts.close(session, "closed by the operator").await });
             }
             Command::ListTapes => self.list_tapes(),
             Command::OpenTape(path) => self.open_tape(path),
@@ -350,7 +357,7 @@ impl Executor {
     }
 
     fn settle(&self, ticket: Ticket, decision: Decision, then: Then) {
-        let gate = self.table.proxy().gate();
+        let gate = self.mounts.proxy().gate();
         // Armed before the message is let go: what answers it may be there in no time.
         if let Some(held) = gate.held().into_iter().find(|held| held.ticket == ticket) {
             match then {
@@ -365,7 +372,7 @@ impl Executor {
     }
 
     fn inject(&self, session: crate::envelope::SessionId, message: Message) {
-        match self.table.find(session) {
+        match self.mounts.find(session) {
             Some(connection) => {
                 tokio::spawn(async move { connection.inject(message).await });
             }
@@ -374,23 +381,23 @@ impl Executor {
     }
 
     fn list_tapes(&self) {
-        let (journal, library) = (self.table.proxy().journal().clone(), self.library.clone());
+        let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
         tokio::task::spawn_blocking(move || {
             journal.publish(Event::Tapes(library.map(|dir| tape::catalogue(&dir)).unwrap_or_default()));
         });
     }
 
     fn open_tape(&self, path: PathBuf) {
-        let journal = self.table.proxy().journal().clone();
+        let journal = self.mounts.proxy().journal().clone();
         tokio::task::spawn_blocking(move || journal.publish(tape::opened(path)));
     }
 
     fn play(&mut self, path: PathBuf, speed: Speed) {
         self.replay.cancel();
         self.replay = CancellationToken::new();
-        let (table, stop) = (self.table.clone(), self.replay.clone());
+        let (mounts, stop) = (self.mounts.clone(), self.replay.clone());
         tokio::spawn(async move {
-            let journal = table.proxy().journal().clone();
+            let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
             let read = tokio::task::spawn_blocking(move || tape::Tape::read(&path)).await;
             let tape = match read {
@@ -398,6 +405,11 @@ impl Executor {
                 Ok(Err(error)) => return failed(error.to_string()),
                 Err(error) => return failed(error.to_string()),
             };
+            let Some(mount) = of_tape(&mounts, &tape.header) else {
+                let why = "the tape's upstream is not here, and none is at `/mcp`";
+                return failed(format!("{why}: there are {}", mounts.label()));
+            };
+            let table = mount.table();
             match table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) {
                 Ok(connection) => {
                     let session = connection.session.id();
@@ -412,6 +424,6 @@ impl Executor {
     }
 
     fn warn(&self, source: &str, text: String) {
-        self.table.proxy().log(LogLine::new(Level::Warn, source, text));
+        self.mounts.proxy().log(LogLine::new(Level::Warn, source, text));
     }
 }

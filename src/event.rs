@@ -124,6 +124,9 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub id: SessionId,
+    /// What the upstream is called, where there may be others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_name: Option<String>,
     /// Where it goes: the URL or the command line.
     pub upstream: String,
     /// How the client came in.

@@ -49,7 +49,10 @@ fn write_text(event: &Event, dropped: u64, out: &mut impl Write) -> io::Result<(
 
 fn text(event: &Event) -> Option<String> {
     match event {
-        Event::SessionOpened(session) => Some(format!("session {} opened: {}", session.id.short(), session.upstream)),
+        Event::SessionOpened(session) => {
+            let name = session.upstream_name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
+            Some(format!("session {} opened: {name}{}", session.id.short(), session.upstream))
+        }
         Event::SessionClosed { session, reason } => Some(format!("session {} closed: {reason}", session.short())),
         Event::Passed(envelope) => Some(message_line(envelope)),
         Event::Held(held) => Some(format!("held {}: {}", message_line(&held.envelope), held.reason)),

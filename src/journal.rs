@@ -31,6 +31,8 @@ const MOST_REMEMBERED: usize = 20_000;
 const MOST_REMEMBERED_BYTES: usize = 64 << 20;
 /// Log lines remembered.
 const MOST_LINES: usize = 2_000;
+/// Sessions remembered after their end; of those that live, all are.
+const MOST_CLOSED: usize = 1_000;
 
 /// The core's end.
 #[derive(Clone)]
@@ -269,7 +271,7 @@ impl Writer {
 #[derive(Default)]
 struct Memory {
     listening: Vec<Event>,
-    sessions: Vec<Session>,
+    sessions: Sessions,
     messages: VecDeque<Arc<Envelope>>,
     bytes: usize,
     held: Vec<Arc<Held>>,
@@ -282,17 +284,9 @@ impl Memory {
     fn remember(&mut self, event: Event) {
         match event {
             Event::Listening { .. } => self.listening.push(event),
-            Event::SessionOpened(session) => self.sessions.push(session),
-            Event::SessionChanged(session) => {
-                if let Some(known) = self.sessions.iter_mut().find(|known| known.id == session.id) {
-                    *known = session;
-                }
-            }
-            Event::SessionClosed { session, reason } => {
-                if let Some(known) = self.sessions.iter_mut().find(|known| known.id == session) {
-                    known.state = SessionState::Closed { reason };
-                }
-            }
+            Event::SessionOpened(session) => self.sessions.opened(session),
+            Event::SessionChanged(session) => self.sessions.changed(session),
+            Event::SessionClosed { session, reason } => self.sessions.closed(session, reason),
             Event::Passed(envelope) => self.remember_message(envelope),
             Event::Held(held) => self.held.push(held),
             Event::Settled { ticket } => self.settled(ticket),
@@ -324,7 +318,7 @@ impl Memory {
     fn tell(&self, feed: &Feed) {
         let events = std::iter::once(Event::ResyncStarted)
             .chain(self.listening.iter().cloned())
-            .chain(self.sessions.iter().cloned().map(Event::SessionOpened))
+            .chain(self.sessions.in_order().cloned().map(Event::SessionOpened))
             .chain(self.messages.iter().cloned().map(Event::Passed))
             .chain(self.held.iter().cloned().map(Event::Held))
             .chain(self.lines.iter().cloned().map(Event::Log))
@@ -333,6 +327,49 @@ impl Memory {
         for event in events {
             feed.publish(event);
         }
+    }
+}
+
+/// All sessions that live, and the latest that have ended.
+#[derive(Default)]
+struct Sessions {
+    known: HashMap<SessionId, (u64, Session)>,
+    ended: VecDeque<SessionId>,
+    count: u64,
+}
+
+impl Sessions {
+    fn opened(&mut self, session: Session) {
+        self.count += 1;
+        self.known.insert(session.id, (self.count, session));
+    }
+
+    fn changed(&mut self, session: Session) {
+        if let Some((_, known)) = self.known.get_mut(&session.id) {
+            *known = session;
+        }
+    }
+
+    fn closed(&mut self, id: SessionId, reason: String) {
+        let Some((_, known)) = self.known.get_mut(&id) else { return };
+        known.state = SessionState::Closed { reason };
+        self.ended.push_back(id);
+        if self.ended.len() > MOST_CLOSED {
+            // One that has come back since has another end before it.
+            let oldest = self.ended.pop_front().filter(|oldest| !self.ended.contains(oldest));
+            if let Some(oldest) = oldest
+                && let Some((_, Session { state: SessionState::Closed { .. }, .. })) = self.known.get(&oldest)
+            {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+
+    /// As they were opened.
+    fn in_order(&self) -> impl Iterator<Item = &Session> {
+        let mut sessions: Vec<_> = self.known.values().collect();
+        sessions.sort_unstable_by_key(|(order, _)| *order);
+        sessions.into_iter().map(|(_, session)| session)
     }
 }
 
@@ -369,5 +406,29 @@ mod tests {
         ));
         thread.finish();
         assert!(matches!(told(&attentive)[..], [Event::Log(_)]));
+    }
+
+    #[test]
+    fn of_sessions_that_ended_the_latest_are_remembered_and_of_those_that_live_all() {
+        let session = |id: u128| Session {
+            id: SessionId(uuid::Uuid::from_u128(id)),
+            upstream_name: None,
+            upstream: String::new(),
+            via: crate::envelope::Via::Http,
+            started: crate::event::Timestamp(0),
+            state: SessionState::Active,
+            origin: crate::event::Origin::Client,
+            client: None,
+            server: None,
+            protocol: None,
+            tape: None,
+        };
+        let mut sessions = Sessions::default();
+        let most = MOST_CLOSED as u128;
+        (0..most + 10).for_each(|id| sessions.opened(session(id)));
+        (5..most + 10).for_each(|id| sessions.closed(session(id).id, "done".to_owned()));
+        let told: Vec<_> = sessions.in_order().map(|session| session.id.0.as_u128()).collect();
+        let expected: Vec<_> = (0..5).chain(10..most + 10).collect();
+        assert_eq!(told, expected);
     }
 }

@@ -23,7 +23,8 @@ use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
 use crate::event::OnQuit;
 use crate::proxy::exchange::Link;
-use crate::proxy::stdio::{Ends, Launched};
+use crate::proxy::mounts::Placed;
+use crate::proxy::stdio::{Blocking, Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
@@ -93,7 +94,12 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     // reqwest takes the process's provider, and panics without one. Already installed is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
+    let mut builder = match command {
+        // One client and one server: a line that changes threads on its way costs more than all the rest that happens to it.
+        Command::Stdio(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build().context("no runtime")?;
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run_proxy(args).await,
@@ -118,7 +124,7 @@ async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
     let control = control_settings(args.control, &target.label(), has_screen(&args.watch));
     let settings = Settings {
         listen: Some(args.listen),
-        target,
+        upstreams: vec![Placed::alone(target)],
         tapes: tapes.clone().filter(|_| !args.watch.no_record),
         tape_library: tapes,
         hold: args.watch.hold.clone(),
@@ -169,12 +175,13 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     };
     let mut signals = Signals::new()?;
     let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let mount = core.mounts().default().expect("the one upstream is the default");
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
-    let launched = Launched::begin(core.table())?;
+    let launched = Launched::begin(mount.table())?;
     let connection = launched.connection().clone();
-    let ends = Ends { input: tokio::io::stdin(), output: tokio::io::stdout(), errors: tokio::io::stderr() };
-    let mut serving = Box::pin(launched.serve(ends));
+    let _blocking = Blocking::remember();
+    let mut serving = Box::pin(launched.serve(Ends::standard()));
     let mut signalled = None;
     loop {
         tokio::select! {
@@ -299,12 +306,12 @@ async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> R
 }
 
 fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     print_journal(core.journal(), format)
 }
 
 async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
     screen.ended().await;
@@ -315,8 +322,8 @@ async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> 
 /// As [`watch_screen`], with all other taplines of this user on the same screen.
 async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
     let on_quit = args.on_quit.map(OnQuit::from);
-    let upstream = core.table().target().label();
-    say(&format!("tapline: {} -> {}", core.url(), core.table().target().description()));
+    let upstream = core.mounts().label();
+    say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     let name = core.control().map_or_else(|| short_name(&upstream), |entry| entry.name.clone());
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = Own { journal: core.journal().clone(), commands: core.commands(), about };

@@ -12,7 +12,7 @@ use crate::event::figures::PoolFigures;
 use crate::journal::Journal;
 use crate::metrics::{Gauges, Glance, Meter};
 use crate::proxy::exchange::Connection;
-use crate::proxy::table::Table;
+use crate::proxy::mounts::Mounts;
 
 /// How often figures are told, where there is anything new.
 const EVERY: Duration = Duration::from_secs(1);
@@ -20,25 +20,25 @@ const EVERY: Duration = Duration::from_secs(1);
 const MOST_SESSIONS: usize = 50;
 
 /// Reads the figures of a core. `pools`: where its children stand.
-pub(super) fn meter(table: &Arc<Table>, pools: impl Fn() -> Vec<PoolFigures> + Send + Sync + 'static) -> Arc<Meter> {
-    let metrics = table.proxy().metrics().clone();
-    let table = table.clone();
-    Meter::new(metrics, move || Gauges { pools: pools(), ..gauges(&table) })
+pub(super) fn meter(mounts: &Arc<Mounts>, pools: impl Fn() -> Vec<PoolFigures> + Send + Sync + 'static) -> Arc<Meter> {
+    let metrics = mounts.proxy().metrics().clone();
+    let mounts = mounts.clone();
+    Meter::new(metrics, move || Gauges { pools: pools(), ..gauges(&mounts) })
 }
 
-fn gauges(table: &Table) -> Gauges {
-    let live = table.live();
+fn gauges(mounts: &Mounts) -> Gauges {
+    let live = mounts.live();
     let mut states = BTreeMap::<String, u64>::new();
     for connection in &live {
         *states.entry(connection.session.info().state.word().to_owned()).or_default() += 1;
     }
     Gauges {
         oldest: live.iter().filter_map(|connection| connection.session.oldest()).min(),
-        held: table.proxy().gate().held().len() as u64,
+        held: mounts.proxy().gate().held().len() as u64,
         states,
         sessions: busiest(live).iter().filter_map(|it| it.session.tally().figures(it.session.id())).collect(),
         pools: Vec::new(),
-        journal: table.proxy().journal().load(),
+        journal: mounts.proxy().journal().load(),
     }
 }
 

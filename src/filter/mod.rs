@@ -25,7 +25,6 @@ use std::fmt;
 
 use crate::envelope::Envelope;
 use term::Term;
-pub(crate) use term::distance;
 
 /// A parsed expression.
 #[derive(Clone, Debug)]

@@ -62,7 +62,20 @@ enum Side {
 
 /// A regular expression with smart case.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Regex);
+pub(super) struct Pattern {
+    expression: Regex,
+    /// The same where it is a plain word, as most are: in a short text it is found before an expression has started.
+    word: Option<Literal>,
+}
+
+#[derive(Clone, Debug)]
+struct Literal {
+    text: Box<[u8]>,
+    any_case: bool,
+}
+
+/// Longer texts are searched faster by the expression.
+const SHORT: usize = 64;
 
 /// Two terms are one where they are written alike.
 impl PartialEq for Term {
@@ -285,16 +298,35 @@ fn read_via(cursor: &mut Cursor<'_>) -> Result<(Test, String), FilterError> {
 
 impl Pattern {
     pub(super) fn read(cursor: &Cursor<'_>, word: &Word) -> Result<Self, FilterError> {
-        RegexBuilder::new(&word.text)
-            .case_insensitive(!has_upper_case(&word.text))
+        let any_case = !has_upper_case(&word.text);
+        let expression = RegexBuilder::new(&word.text)
+            .case_insensitive(any_case)
             .size_limit(1 << 20)
             .build()
-            .map(Self)
-            .map_err(|error| cursor.fail_at(word.at, format!("this pattern is none: {}", reason(&error))))
+            .map_err(|error| cursor.fail_at(word.at, format!("this pattern is none: {}", reason(&error))))?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/' | b':' | b'@');
+        let literal = !word.text.is_empty() && word.text.bytes().all(plain);
+        let word = literal.then(|| Literal { text: word.text.as_bytes().into(), any_case });
+        Ok(Self { expression, word })
     }
 
     pub(super) fn is_match(&self, text: &[u8]) -> bool {
-        self.0.is_match(text)
+        match &self.word {
+            // Beyond ASCII, letters of another alphabet may be the same in another case.
+            Some(word) if text.len() <= SHORT && text.is_ascii() => word.is_in(text),
+            _ => self.expression.is_match(text),
+        }
+    }
+}
+
+impl Literal {
+    fn is_in(&self, text: &[u8]) -> bool {
+        let mut places = text.windows(self.text.len());
+        if self.any_case {
+            places.any(|place| place.eq_ignore_ascii_case(&self.text))
+        } else {
+            places.any(|place| *place == *self.text)
+        }
     }
 }
 
@@ -319,22 +351,6 @@ fn has_upper_case(pattern: &str) -> bool {
 
 fn unknown(name: &str) -> String {
     let known = OPERATORS.iter().filter_map(|(usage, _)| usage[1..].split(' ').next());
-    let nearest = known.min_by_key(|known| distance(known, name)).unwrap_or("all");
+    let nearest = known.min_by_key(|known| strsim::levenshtein(known, name)).unwrap_or("all");
     format!("unknown operator `~{name}`; did you mean `~{nearest}`?")
-}
-
-/// How many letters must be added, taken away or replaced (Levenshtein).
-pub(crate) fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let cost = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }

@@ -323,6 +323,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
+    fn a_plain_word_is_found_as_its_expression_would_be(word in "[a-zA-Z/_:-]{1,4}", method in "[a-zA-Z/_:ſK\u{212a}-]{0,80}") {
+        let mut envelope = message("{}");
+        envelope.message = Message::new(serde_json::json!({ "jsonrpc": "2.0", "method": method }).to_string());
+        let smart = if word.chars().any(char::is_uppercase) { "" } else { "(?i)" };
+        let expected = regex::Regex::new(&format!("{smart}{word}")).unwrap().is_match(&method);
+        let filter = Filter::parse(&format!("~m \"{word}\"")).unwrap();
+        prop_assert_eq!(filter.matches(&envelope), expected, "`{}` in `{}`", word, method);
+    }
+
+    #[test]
     fn never_panics_and_reads_back_what_it_prints(text in expression()) {
         match Filter::parse(&text) {
             Ok(filter) => {

@@ -1,4 +1,4 @@
-//! The HTTP front door: who a request is for, and Streamable HTTP at `/mcp`.
+//! The HTTP front door: who a request is for, and Streamable HTTP at `/mcp` of every upstream.
 //!
 //! Turns a request into an [`Outgoing`] and a [`Reply`] into a response, frame by frame as they came.
 
@@ -25,9 +25,10 @@ use self::cover::Cover;
 use self::frames::Frames;
 use super::exchange::Connection;
 use super::guard::Guard;
-use super::relay::{Told, wants_websocket};
+use super::mounts::{Entry, Mounts};
+use super::relay::wants_websocket;
 use super::respond::Refusal;
-use super::sse::{STREAM, Seat, Seats};
+use super::sse::{MESSAGES, STREAM, Seat, Seats};
 use super::table::{Table, Target};
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Level, LogLine};
@@ -42,14 +43,13 @@ pub const ENDPOINT: &str = "/mcp";
 
 /// What the door needs to know.
 pub struct Door {
-    pub(super) table: Arc<Table>,
+    pub(super) mounts: Arc<Mounts>,
     guard: Guard,
     /// Largest request body in bytes.
     max_body: usize,
     /// Time between two comments on a stream of which something is held.
     keep_alive: Option<Duration>,
     pub(super) seats: Arc<Seats>,
-    pub(super) told: Told,
 }
 
 /// Who a request is for.
@@ -62,7 +62,12 @@ enum Route<'a> {
     Message(Arc<Seat>),
     /// Nothing of MCP's: it goes on as it is.
     Relay(&'a Site, Place),
-    Nowhere(Refusal),
+}
+
+/// Where a request comes from, and when its head was there.
+struct Caller {
+    client: IpAddr,
+    came: Instant,
 }
 
 /// The door as an axum service; serve it with connection info.
@@ -83,8 +88,8 @@ async fn handle(
 }
 
 impl Door {
-    pub fn new(table: Arc<Table>, guard: Guard, max_body: usize, keep_alive: Option<Duration>) -> Self {
-        Self { table, guard, max_body, keep_alive, seats: Arc::default(), told: Told::default() }
+    pub fn new(mounts: Arc<Mounts>, guard: Guard, max_body: usize, keep_alive: Option<Duration>) -> Self {
+        Self { mounts, guard, max_body, keep_alive, seats: Arc::default() }
     }
 
     /// `asked` is set to the id of the request as soon as it is known, for an error to name.
@@ -103,61 +108,62 @@ impl Door {
         }
         let own =
             parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default().to_owned();
-        let mut response = match self.route(&parts.method, &parts.uri) {
-            Route::Exchange(tail) => self.exchange(client, came, parts, tail, body, asked).await,
-            Route::Stream(tail) => self.open_stream(parts.headers, &tail).await,
+        let (entry, route) = self.route(&parts.method, &parts.uri)?;
+        let table = entry.mount.table();
+        let mut response = match route {
+            Route::Exchange(tail) => self.exchange(table, Caller { client, came }, parts, tail, body, asked).await,
+            Route::Stream(tail) => self.open_stream(entry, parts.headers, &tail).await,
             Route::Message(seat) => self.post_message(&seat, parts.headers, body, asked).await,
             Route::Relay(site, place) => self.relay(site, place, parts, body).await,
-            Route::Nowhere(refusal) => Err(refusal),
         }?;
-        if let Some(site) = self.table.target().site() {
-            self.bring_home(site, &own, &mut response);
+        if let Some(site) = table.target().site() {
+            self.bring_home(entry, site, &own, &mut response);
         }
         Ok(response)
     }
 
     /// What keeps the clients of a session patient, where the operator wants it.
     pub(super) fn cover(&self, connection: &Connection) -> Option<Cover> {
-        let gate = self.table.proxy().gate().clone();
+        let gate = self.mounts.proxy().gate().clone();
         self.keep_alive.map(|every| Cover { every, gate, session: connection.session.id() })
     }
 
     /// The server's own path leads to it, too: who has put our address in place of the server's, and no more, must not be
     /// relayed unseen.
-    fn route(&self, method: &Method, uri: &Uri) -> Route<'_> {
-        let target = self.table.target();
-        let (site, path) = (target.site(), uri.path());
-        let path_and_query = uri.path_and_query().map_or(path, http::uri::PathAndQuery::as_str);
+    fn route(&self, method: &Method, uri: &Uri) -> Result<(Entry<'_>, Route<'_>), Refusal> {
+        let nowhere = || Refusal::NotFound { path: uri.path().to_owned(), endpoints: self.mounts.endpoints() };
+        let (entry, path_and_query) = self.mounts.entry(uri).ok_or_else(nowhere)?;
+        let target = entry.mount.table().target();
+        let (site, path) = (target.site(), path_and_query.split('?').next().unwrap_or_default());
         let posts = method == Method::POST;
-        if posts && let Some(seat) = self.seats.find(path_and_query) {
-            return Route::Message(seat);
+        if posts && let Some(seat) = self.seats.find(uri) {
+            return Ok((entry, Route::Message(seat)));
         }
         let streamable = site.filter(|_| matches!(target, Target::Server(_)));
-        if let Some(tail) = tail(uri, ENDPOINT, streamable) {
-            return served(method, "POST, GET, DELETE", tail, Route::Exchange, streamable);
+        if let Some(tail) = tail(&path_and_query, ENDPOINT, streamable) {
+            return Ok((entry, served(method, "POST, GET, DELETE", tail, Route::Exchange, streamable)?));
         }
         let events = site.filter(|_| matches!(target, Target::Events(_)));
-        if let Some(tail) = tail(uri, STREAM, events) {
-            return served(method, "GET", tail, Route::Stream, events);
+        if let Some(tail) = tail(&path_and_query, STREAM, events) {
+            return Ok((entry, served(method, "GET", tail, Route::Stream, events)?));
         }
-        if posts && self.seats.is_for_messages(path) {
-            return Route::Nowhere(Refusal::UnknownEndpoint);
+        if posts && (path == MESSAGES || self.seats.is_for_messages(uri.path())) {
+            return Err(Refusal::UnknownEndpoint);
         }
-        match site.and_then(|site| Some((site, site.elsewhere(path_and_query)?))) {
-            Some((site, place)) => Route::Relay(site, place),
-            None => Route::Nowhere(Refusal::NotFound(path.to_owned())),
-        }
+        let (site, place) = site.and_then(|site| Some((site, site.elsewhere(&path_and_query)?))).ok_or_else(nowhere)?;
+        Ok((entry, Route::Relay(site, place)))
     }
 
     async fn exchange(
         &self,
-        client: IpAddr,
-        mut came: Instant,
+        table: &Arc<Table>,
+        caller: Caller,
         mut parts: Parts,
         tail: String,
         body: Body,
         asked: &mut Option<Id>,
     ) -> Result<Response<Body>, Refusal> {
+        let Caller { client, mut came } = caller;
         let reading = Instant::now();
         let message = match parts.method {
             Method::POST => Some(Message::cut_from(self.read(body).await?)),
@@ -167,15 +173,15 @@ impl Door {
         came += reading.elapsed();
         // The id of a reply is the server's: no error of ours may answer to it.
         *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
-        let connection = self.table.resolve(&parts.headers, &tail, client, message.as_ref())?;
+        let connection = table.resolve(&parts.headers, &tail, client, message.as_ref())?;
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
         let client_headers = initializes.then(|| parts.headers.clone());
         let deletes = parts.method == Method::DELETE;
-        let until = &self.table.proxy().stop().force;
+        let until = &self.mounts.proxy().stop().force;
         let in_session = parts.headers.contains_key(headers::SESSION);
         headers::towards_upstream(&mut parts.headers);
-        if deletes && self.table.target().is_pipe() {
-            self.table.close(connection.session.id(), "the client ended it").await;
+        if deletes && table.target().is_pipe() {
+            table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }
         let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
@@ -187,16 +193,16 @@ impl Door {
             () = until.cancelled() => return Err(Refusal::Ended),
         };
         if let Some(client_headers) = client_headers.filter(|_| reply.status.is_success()) {
-            let minted = self.table.bind(&connection, &client_headers, &reply.headers, client);
+            let minted = table.bind(&connection, &client_headers, &reply.headers, client);
             if let Some(id) = minted.and_then(|id| HeaderValue::from_str(&id).ok()) {
                 reply.headers.insert(headers::SESSION, id);
             }
         }
         if deletes && reply.status.is_success() {
-            self.table.close(connection.session.id(), "the client ended it").await;
+            table.close(connection.session.id(), "the client ended it").await;
         } else if in_session && reply.status == StatusCode::NOT_FOUND {
             // Session management, 2025-03-26 on: the client starts anew.
-            self.table.close(connection.session.id(), "the server does not know it any more").await;
+            table.close(connection.session.id(), "the server does not know it any more").await;
         }
         Ok(response(reply, until.clone(), self.cover(&connection)))
     }
@@ -220,14 +226,14 @@ impl Door {
         let refusal = Refusal::Upstream(error);
         let status = refusal.status();
         let transport = Transport { status: Some(status.as_u16()), ..Transport::new(Via::Http) };
-        let proxy = self.table.proxy();
+        let proxy = self.mounts.proxy();
         let message = proxy.answer(&connection.session, Direction::ToClient, transport, refusal.message(asked));
         json(status, &message)
     }
 
     fn refuse(&self, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
         let level = if matches!(refusal, Refusal::Upstream(_)) { Level::Error } else { Level::Warn };
-        self.table.proxy().log(LogLine::new(level, "proxy", format!("refused a request: {refusal}")));
+        self.mounts.proxy().log(LogLine::new(level, "proxy", format!("refused a request: {refusal}")));
         let mut response = json(refusal.status(), &refusal.message(asked));
         if let Refusal::BadMethod(allowed) = refusal {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -237,10 +243,10 @@ impl Door {
 }
 
 /// What stands after a path of ours, or that of the server, where the request is for it: a slash, a query, both or nothing.
-fn tail(uri: &Uri, ours: &str, server: Option<&Site>) -> Option<String> {
-    let after = |path| uri.path().strip_prefix(path).filter(|rest| rest.is_empty() || *rest == "/");
-    let slash = after(ours).or_else(|| after(server?.path()))?;
-    Some(uri.query().map_or_else(|| slash.to_owned(), |query| format!("{slash}?{query}")))
+fn tail(path_and_query: &str, ours: &str, server: Option<&Site>) -> Option<String> {
+    let is_tail = |rest: &&str| rest.split('?').next().is_some_and(|slash| matches!(slash, "" | "/"));
+    let after = |path| path_and_query.strip_prefix(path).filter(is_tail);
+    after(ours).or_else(|| after(server?.path())).map(str::to_owned)
 }
 
 /// A request for a place of ours. What we do not know how to answer there is the server's, if it has the place, too.
@@ -250,11 +256,11 @@ fn served<'a>(
     tail: String,
     known: fn(String) -> Route<'a>,
     server: Option<&'a Site>,
-) -> Route<'a> {
+) -> Result<Route<'a>, Refusal> {
     match server {
-        _ if allowed.split(", ").any(|name| name == method.as_str()) => known(tail),
-        Some(site) => Route::Relay(site, site.own(&tail)),
-        None => Route::Nowhere(Refusal::BadMethod(allowed)),
+        _ if allowed.split(", ").any(|name| name == method.as_str()) => Ok(known(tail)),
+        Some(site) => Ok(Route::Relay(site, site.own(&tail))),
+        None => Err(Refusal::BadMethod(allowed)),
     }
 }
 

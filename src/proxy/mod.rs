@@ -6,6 +6,7 @@ mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
+pub mod mounts;
 mod operations;
 pub mod pipe;
 mod pump;

@@ -14,12 +14,13 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use reqwest::Url;
 
 use super::http::Door;
+use super::mounts::Entry;
 use super::respond::Refusal;
 use crate::event::{Level, LogLine};
 use crate::headers;
 use crate::upstream::site::{Place, Site, split};
 
-/// What is told once for all sessions.
+/// What is told once for all sessions of an upstream.
 #[derive(Default)]
 pub(super) struct Told {
     needs_token: AtomicBool,
@@ -39,25 +40,25 @@ impl Door {
         parts.headers.remove(HOST);
         let mut response = site.relay(parts.method, place, parts.headers, body).await?;
         headers::strip_hop_by_hop(response.headers_mut());
-        self.table.proxy().log(LogLine::new(Level::Debug, "proxy", format!("{text}: {}", response.status())));
-        let until = self.table.proxy().stop().force.clone();
+        self.mounts.proxy().log(LogLine::new(Level::Debug, "proxy", format!("{text}: {}", response.status())));
+        let until = self.mounts.proxy().stop().force.clone();
         Ok(response.map(|body| Body::from_stream(body.into_data_stream().take_until(until.cancelled_owned()))))
     }
 
     /// What of an answer of the server must not lead the client past us. `own`: the name it knows us by.
-    pub(super) fn bring_home(&self, site: &Site, own: &str, response: &mut Response<Body>) {
+    pub(super) fn bring_home(&self, entry: Entry<'_>, site: &Site, own: &str, response: &mut Response<Body>) {
         let location = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
-        if let Some(ours) = location.and_then(|location| here(site, own, location)) {
+        if let Some(ours) = location.and_then(|location| here(site, own, entry.prefix, location)) {
             response.headers_mut().insert(LOCATION, ours);
         }
         if response.status() == StatusCode::UNAUTHORIZED {
-            self.tell_of_tokens(site, response.headers());
+            self.tell_of_tokens(&entry.mount.told, site, response.headers());
         }
     }
 
     /// Clients compare the metadata of a server with the address they know it by, which is ours: many go no further
     /// (mcp-wire.md §4, the resource trap).
-    fn tell_of_tokens(&self, site: &Site, headers: &HeaderMap) {
+    fn tell_of_tokens(&self, told: &Told, site: &Site, headers: &HeaderMap) {
         let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|it| it.to_str().ok());
         let points_there = |challenge: &str| {
             let (_, rest) = challenge.split_once("resource_metadata=")?;
@@ -65,14 +66,14 @@ impl Door {
             site.resolve(address).filter(|url| site.is_origin_of(url))
         };
         if challenges.any(|challenge| points_there(challenge).is_some())
-            && !self.told.needs_token.swap(true, Ordering::Relaxed)
+            && !told.needs_token.swap(true, Ordering::Relaxed)
         {
             let text = format!(
                 "{} asks for a token, and names itself, not tapline, as what the token is for: a client that checks \
                  this will not get one. Get a token without tapline and give it with `--header 'authorization: Bearer TOKEN'`",
                 site.label()
             );
-            self.table.proxy().log(LogLine::new(Level::Warn, "proxy", text));
+            self.mounts.proxy().log(LogLine::new(Level::Warn, "proxy", text));
         }
     }
 }
@@ -83,10 +84,14 @@ pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
     wanted.any(|value| value.to_ascii_lowercase().contains("websocket"))
 }
 
-/// A place at the server's origin as a place of ours; nothing for any other, or for one that names no origin at all.
-fn here(site: &Site, own: &str, location: &str) -> Option<HeaderValue> {
+/// A place at the server's origin as a place of ours; nothing for any other, or for one that leads to us as it is.
+fn here(site: &Site, own: &str, prefix: &str, location: &str) -> Option<HeaderValue> {
     let url = site.resolve(location).filter(|url| site.is_origin_of(url))?;
     let is_relative = Url::parse(location).is_err() && !location.starts_with("//");
-    let ours = format!("http://{own}{}", split(&url).1);
-    if is_relative { None } else { HeaderValue::from_str(&ours).ok() }
+    let ours = match is_relative {
+        false => format!("http://{own}{prefix}{}", split(&url).1),
+        true if location.starts_with('/') && !prefix.is_empty() => format!("{prefix}{location}"),
+        true => return None,
+    };
+    HeaderValue::from_str(&ours).ok()
 }

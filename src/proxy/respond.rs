@@ -5,6 +5,8 @@
 
 use http::StatusCode;
 
+use super::http::ENDPOINT;
+use super::sse::STREAM;
 use crate::message::{Id, Kind, Message};
 use crate::upstream::{Reply, ReplyBody, UpstreamError};
 
@@ -22,8 +24,8 @@ pub const REFUSED: i64 = -31003;
 pub enum Refusal {
     #[error("{0}")]
     Forbidden(String),
-    #[error("no MCP endpoint at `{0}`; it is `/mcp`, or `/sse` for the older transport")]
-    NotFound(String),
+    #[error("no MCP endpoint at `{path}`; {}", places(.endpoints))]
+    NotFound { path: String, endpoints: Vec<String> },
     /// The status and the meaning are the protocol's: the client is to start anew (2025-03-26 on, session management).
     #[error("session not found: it has ended, or its server has; initialize again")]
     UnknownSession,
@@ -52,7 +54,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::UnknownSession | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
+            Self::NotFound { .. } | Self::UnknownSession | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
             Self::NoSession | Self::BadBody(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -67,6 +69,19 @@ impl Refusal {
         match self {
             Self::Upstream(error) => upstream_failed(error, id),
             _ => Message::error_reply(id, REFUSED, &format!("tapline: {self}"), None),
+        }
+    }
+}
+
+fn places(endpoints: &[String]) -> String {
+    match endpoints {
+        [endpoint] => {
+            let prefix = endpoint.strip_suffix(ENDPOINT).unwrap_or_default();
+            format!("it is `{endpoint}`, or `{prefix}{STREAM}` for the older transport")
+        }
+        endpoints => {
+            let each = endpoints.join("`, `");
+            format!("there are `{each}`, and `{STREAM}` in place of `{ENDPOINT}` for the older transport")
         }
     }
 }

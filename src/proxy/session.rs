@@ -64,10 +64,17 @@ pub(super) struct Place {
 }
 
 impl LiveSession {
-    pub fn new(upstream: String, via: Via, origin: Origin, stop: &Stop) -> Arc<Self> {
+    /// `upstream`: its name, where it has one, and its label.
+    pub fn new(
+        (upstream_name, upstream): (Option<String>, String),
+        via: Via,
+        origin: Origin,
+        stop: &Stop,
+    ) -> Arc<Self> {
         let id = SessionId::random();
         let info = Session {
             id,
+            upstream_name,
             upstream,
             via,
             started: Timestamp::now(),

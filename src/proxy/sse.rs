@@ -14,7 +14,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::Client;
 use super::exchange::{Connection, Link};
 use super::http::{Door, ENDPOINT, response};
+use super::mounts::Entry;
 use super::pipe::{Announce, ClientPipe, PipeLink};
 use super::respond::Refusal;
 use super::stdio::line_of;
@@ -38,7 +39,7 @@ use crate::upstream::{Item, Reply, ReplyBody};
 /// Where a session is opened.
 pub const STREAM: &str = "/sse";
 /// Where its client posts, unless the server says.
-const MESSAGES: &str = "/message";
+pub(super) const MESSAGES: &str = "/message";
 
 /// Most servers have one path for all messages. One with a path for each session is let go on like that.
 const MOST_PATHS: usize = 16;
@@ -63,40 +64,42 @@ pub(super) struct Seat {
 }
 
 impl Seats {
-    pub(super) fn find(&self, address: &str) -> Option<Arc<Seat>> {
+    pub(super) fn find(&self, uri: &Uri) -> Option<Arc<Seat>> {
+        let address = uri.path_and_query().map_or(uri.path(), http::uri::PathAndQuery::as_str);
         let state = self.0.lock();
         state.seats.get(state.addresses.get(address)?).cloned()
     }
 
-    /// Whether only clients of this transport post there.
+    /// Whether addresses at this path were given out.
     pub(super) fn is_for_messages(&self, path: &str) -> bool {
-        path == MESSAGES || self.0.lock().paths.contains(path)
+        self.0.lock().paths.contains(path)
     }
 
     /// An address of ours.
-    fn give(&self, session: SessionId) -> String {
+    fn give(&self, session: SessionId, prefix: &str) -> String {
         // Whoever knows it can post: nothing that can be guessed.
-        let address = format!("{MESSAGES}?sessionId={}", uuid::Uuid::new_v4().simple());
+        let address = format!("{prefix}{MESSAGES}?sessionId={}", uuid::Uuid::new_v4().simple());
         self.0.lock().addresses.insert(address.clone(), session);
         address
     }
 
     /// The address under which a client reaches the endpoint of its server.
-    fn announce(&self, session: SessionId, url: &Url, site: &Site) -> String {
+    fn announce(&self, session: SessionId, url: &Url, site: &Site, prefix: &str) -> String {
         let theirs = split(url).1;
         let theirs = theirs.split('#').next().unwrap_or(theirs);
+        let here = below(prefix, theirs);
         {
             let mut state = self.0.lock();
-            let free = state.addresses.get(theirs).is_none_or(|owner| *owner == session);
+            let free = state.addresses.get(&here).is_none_or(|owner| *owner == session);
             if site.is_origin_of(url) && free && theirs != ENDPOINT {
-                state.addresses.insert(theirs.to_owned(), session);
+                state.addresses.insert(here.clone(), session);
                 if state.paths.len() < MOST_PATHS {
-                    state.paths.insert(url.path().to_owned());
+                    state.paths.insert(below(prefix, url.path()));
                 }
-                return theirs.to_owned();
+                return here;
             }
         }
-        self.give(session)
+        self.give(session, prefix)
     }
 
     fn forget(&self, session: SessionId) {
@@ -108,22 +111,29 @@ impl Seats {
 
 impl Door {
     /// Opens a session; its stream is the response.
-    pub(super) async fn open_stream(&self, mut headers: HeaderMap, tail: &str) -> Result<Response<Body>, Refusal> {
-        let is_theirs = matches!(self.table.target(), Target::Events(_));
+    pub(super) async fn open_stream(
+        &self,
+        entry: Entry<'_>,
+        mut headers: HeaderMap,
+        tail: &str,
+    ) -> Result<Response<Body>, Refusal> {
+        let table = entry.mount.table();
+        let is_theirs = matches!(table.target(), Target::Events(_));
         if !is_theirs && !accepts_events(&headers) {
             return Err(Refusal::NoEvents);
         }
         headers::towards_upstream(&mut headers);
         let visitor = Visitor { headers: headers.clone(), tail, ..Visitor::new(Via::Sse, Origin::Client) };
-        let begun = self.table.begin(visitor)?;
+        let begun = table.begin(visitor)?;
         let connection = begun.connection.clone();
         let (items, stream) = mpsc::unbounded_channel();
         if !is_theirs {
-            let event = format!("event: endpoint\ndata: {}\n\n", self.seats.give(connection.session.id()));
+            let address = self.seats.give(connection.session.id(), entry.prefix);
+            let event = format!("event: endpoint\ndata: {address}\n\n");
             drop(items.send(Ok(Item::Filler(Bytes::from(event)))));
         }
-        let pipe = ClientPipe { items, carrier: Via::Sse, stderr: None, announce: self.announcer(&connection) };
-        let here = self.seat(begun, pipe, headers).drop_guard();
+        let pipe = ClientPipe { items, carrier: Via::Sse, stderr: None, announce: self.announcer(entry, &connection) };
+        let here = self.seat(table, begun, pipe, headers).drop_guard();
         let mut reply = match &connection.link {
             Link::Pipe(link) => match link.answered().await {
                 Some(Ok(answer)) => answer.into_reply(),
@@ -142,26 +152,26 @@ impl Door {
         } else {
             connection.log(Level::Warn, format!("the server refused the event stream: HTTP {}", reply.status));
         }
-        Ok(response(reply, self.table.proxy().stop().force.clone(), self.cover(&connection)))
+        Ok(response(reply, self.mounts.proxy().stop().force.clone(), self.cover(&connection)))
     }
 
     /// Takes a client in; what is given ends its session.
-    fn seat(&self, begun: Begun, pipe: ClientPipe, headers: HeaderMap) -> CancellationToken {
+    fn seat(&self, table: &Arc<Table>, begun: Begun, pipe: ClientPipe, headers: HeaderMap) -> CancellationToken {
         let connection = begun.connection.clone();
         let client = Client::attach(&connection, pipe, headers);
         let seat = Arc::new(Seat { connection, client });
         self.seats.0.lock().seats.insert(seat.connection.session.id(), seat.clone());
         let hung_up = CancellationToken::new();
-        tokio::spawn(attend(self.table.clone(), self.seats.clone(), seat, hung_up.clone()));
+        tokio::spawn(attend(table.clone(), self.seats.clone(), seat, hung_up.clone()));
         // Only now: the first thing that a server says is meant for a client that is there.
         begun.start();
         hung_up
     }
 
-    fn announcer(&self, connection: &Arc<Connection>) -> Option<Announce> {
-        let Target::Events(upstream) = self.table.target() else { return None };
-        let (seats, upstream, proxy) = (self.seats.clone(), upstream.clone(), self.table.proxy().clone());
-        let session = connection.session.id();
+    fn announcer(&self, entry: Entry<'_>, connection: &Arc<Connection>) -> Option<Announce> {
+        let Target::Events(upstream) = entry.mount.table().target() else { return None };
+        let (seats, upstream, proxy) = (self.seats.clone(), upstream.clone(), self.mounts.proxy().clone());
+        let (session, prefix) = (connection.session.id(), entry.prefix.to_owned());
         Some(Box::new(move |url| {
             let site = upstream.site();
             if !site.is_origin_of(url) {
@@ -172,7 +182,7 @@ impl Door {
                 );
                 proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session));
             }
-            seats.announce(session, url, site)
+            seats.announce(session, url, site, &prefix)
         }))
     }
 
@@ -232,12 +242,19 @@ impl Door {
         match link.hand(&message, None, Some(headers)).await {
             Ok(Some(mut reply)) => {
                 headers::strip_hop_by_hop(&mut reply.headers);
-                response(reply, self.table.proxy().stop().force.clone(), None)
+                response(reply, self.mounts.proxy().stop().force.clone(), None)
             }
             Ok(None) => taken(),
             Err(error) => self.upstream_failed(connection, error, asked),
         }
     }
+}
+
+/// A path of the server's below the prefix of a mount. A server that is itself below a path of that name says so already
+/// (mcp-wire.md §2.2).
+fn below(prefix: &str, path: &str) -> String {
+    let is_there = path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+    if is_there { path.to_owned() } else { format!("{prefix}{path}") }
 }
 
 /// Ends a session when its client has hung up, or when it is to end for whatever other reason.

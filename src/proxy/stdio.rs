@@ -4,6 +4,8 @@
 //! that came, line end included. When the client closes our stdin the server's is closed at once, what it still says is
 //! passed on, and we end as it ends (mcp-wire.md §2.1: the client waits two seconds at the most).
 
+mod standard;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub use self::standard::{Blocking, Input, Output};
 use super::client::{Client, carry_line};
 use super::exchange::Connection;
 use super::pipe::ClientPipe;

@@ -121,6 +121,8 @@ enum Key {
 /// The owner of all live sessions.
 pub struct Table {
     proxy: Arc<Proxy>,
+    /// What its upstream is called, where there may be others.
+    name: Option<String>,
     target: Target,
     state: Mutex<State>,
     /// Taken by whoever opens a session for a client that is not known: of two requests at once, the second waits for it.
@@ -135,7 +137,12 @@ struct State {
 
 impl Table {
     pub fn new(proxy: Arc<Proxy>, target: Target) -> Arc<Self> {
-        Arc::new(Self { proxy, target, state: Mutex::default(), opening: Mutex::default() })
+        Self::named(proxy, None, target)
+    }
+
+    /// One of several.
+    pub fn named(proxy: Arc<Proxy>, name: Option<String>, target: Target) -> Arc<Self> {
+        Arc::new(Self { proxy, name, target, state: Mutex::default(), opening: Mutex::default() })
     }
 
     pub fn proxy(&self) -> &Arc<Proxy> {
@@ -235,7 +242,8 @@ impl Table {
     /// # Errors
     /// Where its command cannot be started.
     pub(super) fn begin(self: &Arc<Self>, visitor: Visitor<'_>) -> Result<Begun, UpstreamError> {
-        let session = LiveSession::new(self.target.label(), visitor.via, visitor.origin, self.proxy.stop());
+        let upstream = (self.name.clone(), self.target.label());
+        let session = LiveSession::new(upstream, visitor.via, visitor.origin, self.proxy.stop());
         self.proxy.journal().publish(Event::SessionOpened(session.info()));
         let author = visitor.author.clone();
         let (link, outputs) = self.connect(&session, visitor).inspect_err(|error| {

@@ -41,6 +41,9 @@ pub struct Header {
     /// The tapline that wrote it.
     pub version: String,
     pub session: SessionId,
+    /// What the upstream was called, where there were others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_name: Option<String>,
     /// The URL or the command line, secrets replaced.
     pub upstream: String,
     pub via: Via,
@@ -70,6 +73,7 @@ impl Header {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             session: session.id,
+            upstream_name: session.upstream_name.clone(),
             upstream: without_secrets(&session.upstream),
             via: session.via,
             protocol: session.protocol.clone(),
@@ -226,7 +230,7 @@ fn command_words(command: &str) -> String {
 }
 
 /// An upstream as it may be written down: no user and password or query of a URL, no value of a secret argument.
-fn without_secrets(upstream: &str) -> String {
+pub fn without_secrets(upstream: &str) -> String {
     let mut secret_follows = false;
     let words = upstream.split(' ').map(|word| {
         let hide = std::mem::take(&mut secret_follows) && !word.starts_with('-');

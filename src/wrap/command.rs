@@ -10,7 +10,6 @@ use super::file::FileError;
 use super::open::Opened;
 use super::show::{Answer, Console, names};
 use crate::cli::{ConsentArgs, UnwrapArgs, WrapArgs};
-use crate::filter::distance;
 use crate::text::sanitize;
 
 /// How it went; the worst of several counts.
@@ -371,5 +370,5 @@ fn client_names() -> impl Iterator<Item = &'static str> {
 }
 
 fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> &'n str {
-    known.min_by_key(|known| distance(known, name)).unwrap_or_default()
+    known.min_by_key(|known| strsim::levenshtein(known, name)).unwrap_or_default()
 }

@@ -11,6 +11,8 @@ const BODY: usize = 200;
 /// Ids have one width, so that a request is made once and only its id is written anew.
 const FIRST_ID: u32 = 10_000_000;
 
+pub(crate) const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
+
 /// The tools of our upstream.
 pub(crate) const ECHO: &str = "echo";
 pub(crate) const BURST: &str = "burst";
@@ -49,8 +51,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         let buffer = vec![0; 64 << 10].into();
         let mut client = Self { stream, address, session: None, buffer, from: 0, to: 0, last_id: FIRST_ID };
-        let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
-        client.session = client.exchange(&client.post(initialize), |_| {})?.session;
+        client.session = client.exchange(&client.post(INITIALIZE), |_| {})?.session;
         client.exchange(&client.post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#), |_| {})?;
         Ok(client)
     }

@@ -7,10 +7,13 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure has nothing else to do")]
 
+mod chain;
 mod client;
+mod idle;
 mod measure;
 mod peers;
 mod process;
+mod stdio;
 mod table;
 
 use measure::{Sizes, Stage};
@@ -20,23 +23,53 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--role", role, ref rest @ ..] => peers::run(role, rest),
         ref flags if !flags.contains(&"--bench") => println!("nothing measured: run it with `cargo bench`"),
-        ref flags => bench(if flags.contains(&"--quick") { &measure::QUICK } else { &measure::FULL }),
+        ref flags => {
+            let parts = flags.iter().copied().filter(|flag| !flag.starts_with("--")).collect();
+            bench(if flags.contains(&"--quick") { &measure::QUICK } else { &measure::FULL }, parts);
+        }
     }
 }
 
-fn bench(sizes: &Sizes) {
-    let mut rows = Vec::new();
-    {
-        let mut stage = Stage::on_one_cpu();
-        rows.extend(stage.latency(sizes));
-        rows.extend(stage.paced(sizes));
+/// What is measured, in the order of the table.
+const PARTS: [&str; 6] = ["latency", "throughput", "sse", "stdio", "chain", "idle"];
+
+/// `asked`: the parts to measure; all where none is named.
+fn bench(sizes: &Sizes, asked: Vec<&str>) {
+    if let Some(unknown) = asked.iter().find(|part| !PARTS.contains(part)) {
+        return println!("`{unknown}` is not measured; what is: {}", PARTS.join(", "));
     }
-    {
+    let wants = |part: &str| asked.is_empty() || asked.contains(&part);
+    let mut rows = Vec::new();
+    if wants("latency") || wants("sse") {
+        let mut stage = Stage::on_one_cpu();
+        if wants("latency") {
+            rows.extend(stage.latency(sizes));
+        }
+        if wants("sse") {
+            rows.extend(stage.paced(sizes));
+        }
+    }
+    if wants("throughput") || wants("sse") {
         let mut stage = Stage::on_all_cpus();
         for callers in [16, 32] {
-            rows.extend(stage.throughput(sizes, callers));
+            if wants("throughput") {
+                rows.extend(stage.throughput(sizes, callers));
+            }
         }
-        rows.extend(stage.burst(sizes));
+        if wants("sse") {
+            rows.extend(stage.burst(sizes));
+        }
+    }
+    if wants("stdio") {
+        rows.extend(stdio::ping_pong(sizes));
+    }
+    if wants("chain") {
+        rows.push(chain::rules(sizes.rounds));
+    }
+    if wants("idle") {
+        let sessions = idle::most(sizes.sessions);
+        rows.extend(idle::without_streams(sessions));
+        rows.extend(idle::with_streams(sessions));
     }
     table::print(&rows);
 }

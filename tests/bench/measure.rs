@@ -11,19 +11,21 @@ use crate::table::{Line, Row};
 pub(crate) struct Sizes {
     pub(crate) rounds: usize,
     /// Calls a round of the sequential scenario.
-    calls: usize,
+    pub(crate) calls: usize,
     /// How long a round of the concurrent one takes.
     span: Duration,
     /// Events of a burst.
     events: usize,
     /// Events of a paced stream.
     paced: usize,
+    /// Idle sessions.
+    pub(crate) sessions: usize,
 }
 
 pub(crate) const FULL: Sizes =
-    Sizes { rounds: 11, calls: 4_000, span: Duration::from_millis(400), events: 10_000, paced: 150 };
+    Sizes { rounds: 11, calls: 4_000, span: Duration::from_millis(400), events: 10_000, paced: 150, sessions: 9_500 };
 pub(crate) const QUICK: Sizes =
-    Sizes { rounds: 5, calls: 1_000, span: Duration::from_millis(150), events: 10_000, paced: 50 };
+    Sizes { rounds: 5, calls: 1_000, span: Duration::from_millis(150), events: 10_000, paced: 50, sessions: 2_000 };
 
 /// The contenders, running.
 pub(crate) struct Stage {
@@ -34,7 +36,7 @@ pub(crate) struct Stage {
 }
 
 /// A figure of each contender.
-type Three = [f64; 3];
+pub(crate) type Three = [f64; 3];
 
 impl Stage {
     pub(crate) fn on_one_cpu() -> Self {
@@ -187,7 +189,7 @@ fn calls_within(span: Duration, clients: &mut [Client]) -> usize {
 }
 
 /// A row of figures as they are; the ratio is that of each round.
-fn row(what: &str, unit: &'static str, rounds: &[Three], line: Line) -> Row {
+pub(crate) fn row(what: &str, unit: &'static str, rounds: &[Three], line: Line) -> Row {
     let of = |contender: usize| median(rounds.iter().map(|round| round[contender]).collect());
     Row {
         what: what.to_owned(),
@@ -201,7 +203,7 @@ fn row(what: &str, unit: &'static str, rounds: &[Three], line: Line) -> Row {
 }
 
 /// A row of what is beyond the direct figure of the same round.
-fn added(what: &str, unit: &'static str, rounds: &[Three], line: Line) -> Row {
+pub(crate) fn added(what: &str, unit: &'static str, rounds: &[Three], line: Line) -> Row {
     let beyond: Vec<Three> =
         rounds.iter().map(|[direct, pass, tapline]| [0.0, pass - direct, tapline - direct]).collect();
     Row { direct: None, ..row(what, unit, &beyond, line) }
@@ -212,11 +214,11 @@ fn cpu_each(peer: &Peer, before: Option<Duration>, count: usize) -> f64 {
     used.map_or(f64::NAN, |used| micros(used) / count as f64)
 }
 
-fn micros(time: Duration) -> f64 {
+pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -14,7 +14,7 @@ use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tapline::app::{Core, Settings};
 use tapline::event::{Feed, FeedReader};
 use tapline::proxy::table::Target;
@@ -32,6 +32,11 @@ const FEED: usize = 65_536;
 
 /// Does one role until the parent closes our stdin.
 pub(crate) fn run(role: &str, arguments: &[&str]) {
+    match role {
+        "stdio-upstream" => return crate::stdio::serve(),
+        "pipe-copy" => return crate::stdio::copy(),
+        _ => {}
+    }
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     // What a role gives back lives as long as the process.
@@ -61,7 +66,10 @@ async fn serve(router: Router) {
 }
 
 /// A server of three tools: one answers, one streams as many events as it is asked for at once, one at a pace.
-async fn answer(body: Bytes) -> Response {
+async fn answer(method: Method, body: Bytes) -> Response {
+    if method == Method::GET {
+        return silence();
+    }
     let id = after(&body, br#""id":"#);
     let called = |tool: &str| after(&body, br#""name":""#).is_some_and(|name| name.starts_with(tool.as_bytes()));
     let count = after(&body, br#""count":"#).map_or(0, number);
@@ -129,6 +137,13 @@ fn event(data: &str) -> Bytes {
 fn event_stream(events: impl stream::Stream<Item = Bytes> + Send + 'static, result: &str) -> Response {
     let end = stream::iter([event(result)]);
     let mut response = Response::new(Body::from_stream(events.chain(end).map(Ok::<_, Infallible>)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
+
+/// A listening stream on which nothing is ever said.
+fn silence() -> Response {
+    let mut response = Response::new(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response
 }

@@ -21,15 +21,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn start(role: &str, arguments: &[&str], cpus: Cpus) -> Self {
-        let this = std::env::current_exe().unwrap();
-        let mut command = match cpus {
-            Cpus::One if can_pin() => {
-                let mut pinned = Command::new("taskset");
-                pinned.args(["-c", "0"]).arg(this);
-                pinned
-            }
-            _ => Command::new(this),
-        };
+        let mut command = on(cpus, std::env::current_exe().unwrap().to_str().unwrap());
         command.args(["--role", role]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -40,6 +32,25 @@ impl Peer {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
+    }
+
+    /// Bytes resident, once they change no more; `None` where the system does not tell.
+    pub(crate) fn settled_memory(&self) -> Option<f64> {
+        let mut last = self.memory()?;
+        loop {
+            std::thread::sleep(Duration::from_millis(300));
+            let now = self.memory()?;
+            if now.abs_diff(last) < 64 << 10 {
+                return Some(now as f64);
+            }
+            last = now;
+        }
+    }
+
+    fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().split(' ').next()?.parse::<u64>().ok()? << 10)
     }
 
     /// CPU time that its threads have used so far; `None` where the system does not tell.
@@ -58,6 +69,18 @@ impl Drop for Peer {
         // It may be gone already; there is nothing to save.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// A command that runs there.
+pub(crate) fn on(cpus: Cpus, program: &str) -> Command {
+    match cpus {
+        Cpus::One if can_pin() => {
+            let mut pinned = Command::new("taskset");
+            pinned.args(["-c", "0"]).arg(program);
+            pinned
+        }
+        _ => Command::new(program),
     }
 }
 

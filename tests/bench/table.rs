@@ -17,6 +17,7 @@ pub(crate) struct Row {
     pub(crate) unit: &'static str,
     /// `None` where the row is of what a proxy adds.
     pub(crate) direct: Option<f64>,
+    /// Not a number where nothing of ours can be compared with it.
     pub(crate) pass_through: f64,
     pub(crate) tapline: f64,
     /// Median of the rounds' ratios, which is not quite the ratio of the medians.
@@ -34,7 +35,8 @@ pub(crate) fn print(rows: &[Row]) {
         let (what, unit) = (&row.what, row.unit);
         let (pass, tapline) = (value(row.pass_through), value(row.tapline));
         let line = row.line.judge(row.tapline, row.ratio, unit);
-        println!("{what:<34} {unit:<9} {direct:>9} {pass:>12} {tapline:>9} {:>6.2}x  {line}", row.ratio);
+        let ratio = if row.ratio.is_nan() { String::new() } else { format!("{:.2}x", row.ratio) };
+        println!("{what:<34} {unit:<9} {direct:>9} {pass:>12} {tapline:>9} {ratio:>7}  {line}");
     }
 }
 
@@ -51,5 +53,11 @@ impl Line {
 }
 
 fn value(value: f64) -> String {
-    if value.abs() >= 1000.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+    if value.is_nan() {
+        String::new()
+    } else if value.abs() >= 1000.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.1}")
+    }
 }

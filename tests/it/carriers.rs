@@ -111,7 +111,7 @@ async fn over_events(rig: &Rig) -> Peer {
 
 /// The stdio front door, in this process.
 fn over_stdio(rig: &Rig) -> Peer {
-    let launched = Launched::begin(rig.core().table()).unwrap();
+    let launched = Launched::begin(rig.core().mounts().default().unwrap().table()).unwrap();
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (input, output) = split(theirs);
     tokio::spawn(launched.serve(Ends { input, output, errors: tokio::io::sink() }));

@@ -14,6 +14,7 @@ mod demo_live;
 mod hold;
 mod metrics;
 mod modern;
+mod mounts;
 mod otlp;
 mod peers;
 mod relay;

@@ -29,7 +29,7 @@ const IMPORTS: [(&str, &str); 28] = [
     ("demo", "*"),
     ("cli", "event tape upstream"),
     ("headless", "cli envelope event message text"),
-    ("wrap", "cli filter text"),
+    ("wrap", "cli text"),
     ("app", "*"),
     ("program", "*"),
     ("main", "*"),

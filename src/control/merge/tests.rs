@@ -26,6 +26,7 @@ fn id(number: u128) -> SessionId {
 fn session(number: u128) -> Session {
     Session {
         id: id(number),
+        upstream_name: None,
         upstream: String::new(),
         via: Via::Http,
         started: Timestamp(0),

@@ -19,6 +19,7 @@ use crate::tape::{TapeError, catalogue};
 pub(crate) fn session() -> Session {
     Session {
         id: SessionId::random(),
+        upstream_name: None,
         upstream: "http://127.0.0.1:9000/mcp".to_owned(),
         via: Via::Http,
         started: Timestamp::now(),

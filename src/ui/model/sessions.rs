@@ -40,17 +40,28 @@ pub(crate) fn upstream_name(upstream: &str) -> &str {
 #[derive(Default)]
 pub(crate) struct Sessions {
     seats: Vec<Seat>,
+    /// They are of upstreams with different names: a title must say which.
+    several: bool,
     by_id: HashMap<SessionId, usize>,
 }
 
 impl Sessions {
     pub(crate) fn put(&mut self, session: Session) {
+        self.several |= self.seats.last().is_some_and(|seat| seat.session.upstream_name != session.upstream_name);
         match self.by_id.get(&session.id) {
             Some(position) => self.seats[*position].session = session,
             None => {
                 self.by_id.insert(session.id, self.seats.len());
                 self.seats.push(Seat { session, messages: 0, errors: 0, unread: 0 });
             }
+        }
+    }
+
+    /// What a person would call a session, with the name of its upstream where that tells it from others.
+    pub(crate) fn title(&self, seat: &Seat) -> String {
+        match &seat.session.upstream_name {
+            Some(name) if self.several => format!("{name}: {}", seat.title()),
+            _ => seat.title().to_owned(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::rig::{Rig, World, busy, busy_with, held, session, session_id, tapes, text_result};
 use crate::envelope::{Author, Direction, Outcome, Seq, Via};
-use crate::event::{BlockError, Command, Decision, Event, OnQuit, Then, Ticket};
+use crate::event::{BlockError, Command, Decision, Event, OnQuit, Session, Then, Ticket};
 use crate::message::Message;
 use crate::ui::model::{Effect, Pane, Screen};
 use crate::ui::{Exit, Settings};
@@ -216,6 +216,23 @@ fn unread_is_counted_for_each_session() {
     assert_eq!(unread, [0, 2, 0]);
     rig.press("s k enter");
     assert_eq!(rig.model.facts.sessions.all()[1].unread, 0);
+}
+
+#[test]
+fn sessions_of_several_upstreams_say_which_they_are_of() {
+    let mut rig = Rig::new(120, 36);
+    let of = |n, name: &str| {
+        let upstream_name = Some(name.to_owned());
+        Event::SessionOpened(Session { upstream_name, ..session(n, "files-srv", ("ide", "1.4"), Via::Http) })
+    };
+    rig.hear(of(1, "home"));
+    rig.hear(of(2, "home"));
+    assert!(!rig.picture().contains("home"), "one upstream needs no name");
+    rig.hear(of(3, "work"));
+    let picture = rig.picture();
+    for name in ["home: files-srv", "work: files-srv"] {
+        assert!(picture.contains(name), "{picture}");
+    }
 }
 
 #[test]

@@ -150,6 +150,7 @@ pub(crate) fn session_id(n: u128) -> SessionId {
 pub(crate) fn session(n: u128, server: &str, client: (&str, &str), via: Via) -> Session {
     Session {
         id: session_id(n),
+        upstream_name: None,
         upstream: "http://127.0.0.1:9000/mcp".to_owned(),
         via,
         started: START,

@@ -57,7 +57,7 @@ fn seat_lines(model: &Model, seat: &Seat, width: usize) -> Vec<Line<'static>> {
     let room = width.saturating_sub(via.len() + 5);
     let name_role = if seat.closed().is_some() { Role::Dim } else { Role::Strong };
     let head = Line::from(vec![
-        styled(model, name_role, format!(" {} ", cell(seat.title(), room))),
+        styled(model, name_role, format!(" {} ", cell(&model.facts.sessions.title(seat), room))),
         styled(model, Role::Dim, format!("{via} ")),
         styled(model, dot_role, dot),
     ]);

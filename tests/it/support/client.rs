@@ -17,6 +17,8 @@ pub(crate) struct Client {
     ending: Ending,
     /// Further header lines for all requests, each with its line end.
     pub(crate) headers: String,
+    /// Where the upstream is mounted, such as `/a`; nothing for the one at the root.
+    pub(crate) mount: String,
 }
 
 /// A whole response.
@@ -50,7 +52,7 @@ impl Response {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let wire = Wire::new(TcpStream::connect(address).await.unwrap());
-        Self { wire, address, ending: Ending::Length(0), headers: String::new() }
+        Self { wire, address, ending: Ending::Length(0), headers: String::new(), mount: String::new() }
     }
 
     /// A message, with what every client sends along.
@@ -60,12 +62,12 @@ impl Client {
             "content-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: {}\r\n",
             body.len()
         );
-        self.request("POST /mcp", &head, body).await;
+        self.request(&format!("POST {}/mcp", self.mount), &head, body).await;
     }
 
     /// Opens the listening stream.
     pub(crate) async fn get(&mut self) {
-        self.request("GET /mcp", "accept: text/event-stream\r\n", b"").await;
+        self.request(&format!("GET {}/mcp", self.mount), "accept: text/event-stream\r\n", b"").await;
     }
 
     /// `start` is method and path; `head` has whole header lines.

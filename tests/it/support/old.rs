@@ -40,9 +40,13 @@ impl OldClient {
 
     /// `headers` has whole header lines, which all its requests have.
     pub(crate) async fn open_with(address: SocketAddr, headers: &str) -> Self {
+        Self::open_at(address, "/sse", headers).await
+    }
+
+    pub(crate) async fn open_at(address: SocketAddr, path: &str, headers: &str) -> Self {
         let (mut stream, mut poster) = (Client::connect(address).await, Client::connect(address).await);
         headers.clone_into(&mut poster.headers);
-        stream.request("GET /sse", &format!("accept: text/event-stream\r\n{headers}"), b"").await;
+        stream.request(&format!("GET {path}"), &format!("accept: text/event-stream\r\n{headers}"), b"").await;
         let head = stream.head().await;
         assert_eq!((head.second_word(), head.get("content-type")), ("200", Some("text/event-stream")), "{head:?}");
         Self::listen(stream, poster).await

@@ -1,0 +1,75 @@
+//! The interceptor chain alone: what a hundred rules cost a message that none of them is for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tapline::envelope::{Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
+use tapline::filter::Filter;
+use tapline::intercept::{Chain, Interceptor, Verdict};
+use tapline::message::Message;
+
+use crate::measure::{median, micros};
+use crate::table::{Line, Row};
+
+const RULES: usize = 100;
+const MESSAGES: usize = 2_000;
+
+struct Rule(Filter);
+
+impl Interceptor for Rule {
+    fn inspect(&self, envelope: &Envelope) -> Verdict {
+        if self.0.matches(envelope) { Verdict::Pause("rule".to_owned()) } else { Verdict::Continue }
+    }
+}
+
+/// Rules as people write them: by method and tool, every tenth also by an argument.
+pub(crate) fn rules(rounds: usize) -> Row {
+    let rule = |number: usize| {
+        let argument = if number.is_multiple_of(10) { " & ~j .params.arguments.count > 5" } else { "" };
+        let expression = format!("~c2s & ~m tools/call & ~tool tool_{number}{argument}");
+        Box::new(Rule(Filter::parse(&expression).unwrap())) as Box<dyn Interceptor>
+    };
+    let (chain, none) = (Chain::new((0..RULES).map(rule).collect()), Chain::default());
+    let cost = |chain: &Chain| {
+        let each = (0..rounds.max(5) * 3).map(|_| {
+            let mut messages: Vec<_> = (0..MESSAGES).map(|number| call(number as u64)).collect();
+            let started = Instant::now();
+            let passed =
+                messages.iter_mut().map(|it| chain.decide(it)).filter(|it| matches!(it, Verdict::Continue)).count();
+            let took = micros(started.elapsed()) / MESSAGES as f64;
+            assert_eq!(passed, MESSAGES, "no rule is for these");
+            took
+        });
+        median(each.collect())
+    };
+    let (with, without) = (cost(&chain), cost(&none));
+    Row {
+        what: format!("chain, {RULES} rules that do not match"),
+        unit: "us",
+        direct: None,
+        pass_through: f64::NAN,
+        tapline: with - without,
+        ratio: f64::NAN,
+        line: Line::AtMost(5.0),
+    }
+}
+
+fn call(seq: u64) -> Envelope {
+    let text = "x".repeat(100);
+    let raw = format!(
+        r#"{{"jsonrpc":"2.0","id":{seq},"method":"tools/call","params":{{"name":"echo","arguments":{{"count":1,"text":"{text}"}}}}}}"#
+    );
+    Envelope {
+        seq: Seq(seq),
+        session: SessionId::random(),
+        at: 0,
+        direction: Direction::ToServer,
+        transport: Transport { headers: Some(Arc::default()), ..Transport::new(Via::Http) },
+        message: Message::new(raw),
+        original: None,
+        outcome: Outcome::Forwarded,
+        held: None,
+        reply_to: None,
+        part_of: None,
+    }
+}
