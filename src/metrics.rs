@@ -1,4 +1,4 @@
-//! Counting what passes: totals, and for each method and name how often, how fast, how large, how it ended.
+//! Counting what passes: totals, and for each upstream, method and name how often, how fast, how large, how it ended.
 //!
 //! Counted by the spine itself, so that every figure is exact; the feeds of screens lose events. Names are the peers', so
 //! their number is bounded. Owns the counts; where sessions and children stand is asked of their owners ([`Gauges`]).
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::envelope::{Author, Direction, Envelope, Outcome};
 use crate::event::Timestamp;
-use crate::event::figures::{Figures, Flow, JournalLoad, Outcomes, PoolFigures, SessionFigures};
+use crate::event::figures::{EndpointFigures, Figures, Flow, JournalLoad, Outcomes, PoolFigures, SessionFigures};
 use crate::message::{Kind, Message};
 pub use endpoint::Flight;
 use endpoint::{Endpoints, Histogram};
@@ -27,6 +27,7 @@ pub use tally::Tally;
 pub struct Metrics {
     to_server: Way,
     to_client: Way,
+    ledgers: Mutex<BTreeMap<Option<String>, Arc<Ledger>>>,
     batched: Ends,
     refused: Mutex<BTreeMap<&'static str, u64>>,
     errors: Mutex<BTreeMap<&'static str, u64>>,
@@ -39,10 +40,15 @@ struct Way {
     messages: AtomicU64,
     notifications: AtomicU64,
     bytes: AtomicU64,
-    /// Of the requests that go this way.
-    endpoints: Endpoints,
     /// Nanoseconds.
     added: Mutex<Histogram>,
+}
+
+/// What is asked of one upstream, and what that asks its clients.
+#[derive(Default)]
+pub struct Ledger {
+    to_server: Endpoints,
+    to_client: Endpoints,
 }
 
 /// How a request ended.
@@ -60,9 +66,9 @@ pub enum End {
 struct Ends([AtomicU64; 5]);
 
 impl Metrics {
-    /// A request sets out.
-    pub fn departs(&self, direction: Direction, request: &Message) -> Flight {
-        self.way(direction).endpoints.departs(request)
+    /// Where the requests of an upstream are entered; `None` is the one without a name.
+    pub fn ledger(&self, upstream: Option<String>) -> Arc<Ledger> {
+        self.ledgers.lock().entry(upstream).or_default().clone()
     }
 
     /// A message is handed on, or stopped for good. `came`: when it arrived, without the time it was held; `flight`: of the
@@ -73,7 +79,7 @@ impl Metrics {
         way.bytes.fetch_add(size, Ordering::Relaxed);
         match envelope.kind() {
             Kind::Notification => drop(way.notifications.fetch_add(1, Ordering::Relaxed)),
-            Kind::Batch => self.batch(envelope),
+            Kind::Batch => self.batch(envelope, tally),
             _ => {}
         }
         if let (Some(flight), Some(to)) = (flight, &envelope.reply_to) {
@@ -108,10 +114,13 @@ impl Metrics {
     }
 
     /// Replies in a batch (revision 2025-03-26) are not told apart by what they answer, and its requests not timed.
-    fn batch(&self, envelope: &Envelope) {
+    fn batch(&self, envelope: &Envelope, tally: &Tally) {
         for element in envelope.message.elements() {
             match element.kind() {
-                Kind::Request => self.departs(envelope.direction, &element).arrives_with_others(),
+                Kind::Request => {
+                    let ledger = tally.ledger(|| self.ledger(None));
+                    ledger.departs(envelope.direction, &element).arrives_with_others();
+                }
                 kind if kind.is_reply() => self.batched.count(End::of(&element, &envelope.outcome)),
                 _ => {}
             }
@@ -121,14 +130,14 @@ impl Metrics {
     /// Changes with everything that is counted.
     fn pulse(&self) -> u64 {
         let rare = self.refused.lock().values().sum::<u64>() + self.errors.lock().values().sum::<u64>();
-        let ways = [&self.to_server, &self.to_client]
-            .map(|way| way.messages.load(Ordering::Relaxed) + way.endpoints.calls() + way.endpoints.unanswered());
-        ways.iter().sum::<u64>() + rare + self.retried.load(Ordering::Relaxed)
+        let passed = [&self.to_server, &self.to_client].map(|way| way.messages.load(Ordering::Relaxed));
+        let asked = self.ledgers.lock().values().map(|ledger| ledger.pulse()).sum::<u64>();
+        passed.iter().sum::<u64>() + asked + rare + self.retried.load(Ordering::Relaxed)
     }
 
     fn figures(&self) -> Figures {
-        let mut endpoints = self.to_server.endpoints.figures(Direction::ToServer);
-        endpoints.extend(self.to_client.endpoints.figures(Direction::ToClient));
+        let ledgers = self.ledgers.lock().clone();
+        let endpoints = ledgers.iter().flat_map(|(upstream, ledger)| ledger.figures(upstream.as_deref()));
         let mut added = self.to_server.added.lock().spread();
         added.add(&self.to_client.added.lock().spread());
         let owned = |counts: &Mutex<BTreeMap<&'static str, u64>>| {
@@ -139,7 +148,7 @@ impl Metrics {
             taplines: 1,
             to_server: self.to_server.flow(),
             to_client: self.to_client.flow(),
-            endpoints,
+            endpoints: endpoints.collect(),
             batched: self.batched.outcomes(),
             added,
             refused: owned(&self.refused),
@@ -147,6 +156,27 @@ impl Metrics {
             retried: self.retried.load(Ordering::Relaxed),
             ..Figures::default()
         }
+    }
+}
+
+impl Ledger {
+    /// A request sets out.
+    pub fn departs(&self, direction: Direction, request: &Message) -> Flight {
+        match direction {
+            Direction::ToServer => self.to_server.departs(request),
+            Direction::ToClient => self.to_client.departs(request),
+        }
+    }
+
+    fn pulse(&self) -> u64 {
+        [&self.to_server, &self.to_client].map(Endpoints::pulse).iter().sum()
+    }
+
+    fn figures(&self, upstream: Option<&str>) -> Vec<EndpointFigures> {
+        let mut endpoints = self.to_server.figures(Direction::ToServer);
+        endpoints.extend(self.to_client.figures(Direction::ToClient));
+        endpoints.iter_mut().for_each(|endpoint| endpoint.upstream = upstream.map(Into::into));
+        endpoints
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Figures {
     pub taplines: u32,
     pub to_server: Flow,
     pub to_client: Flow,
-    /// One for each method, and name where its method has names.
+    /// One for each upstream and method, and name where its method has names.
     pub endpoints: Vec<EndpointFigures>,
     /// Replies that came in batches, which have no endpoint.
     pub batched: Outcomes,
@@ -78,6 +78,9 @@ impl Outcomes {
 /// What is asked for: a method, and a tool, prompt or resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndpointFigures {
+    /// `None`: the one without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Box<str>>,
     /// The way of the request.
     pub direction: Direction,
     /// `None`: all those for which there was no room any more.
@@ -114,7 +117,8 @@ impl EndpointFigures {
     }
 
     fn is_of(&self, other: &Self) -> bool {
-        (self.direction, &self.method, &self.name) == (other.direction, &other.method, &other.name)
+        (self.direction, &self.upstream, &self.method, &self.name)
+            == (other.direction, &other.upstream, &other.method, &other.name)
     }
 
     fn add(&mut self, other: &Self) {
@@ -335,6 +339,7 @@ mod tests {
 
     fn endpoint(name: &str, calls: u64, took: &[u64]) -> EndpointFigures {
         EndpointFigures {
+            upstream: None,
             direction: Direction::ToServer,
             method: Some("tools/call".into()),
             name: Some(name.into()),

@@ -70,17 +70,9 @@ impl Endpoints {
         }
     }
 
-    pub(super) fn calls(&self) -> u64 {
-        self.sum(|endpoint| &endpoint.calls)
-    }
-
-    pub(super) fn unanswered(&self) -> u64 {
-        self.sum(|endpoint| &endpoint.unanswered)
-    }
-
-    fn sum(&self, of: impl Fn(&Endpoint) -> &AtomicU64) -> u64 {
-        let known = self.known.iter().map(|endpoint| of(&endpoint).load(Ordering::Relaxed)).sum::<u64>();
-        known + of(&self.other).load(Ordering::Relaxed)
+    /// Changes with what no message tells of.
+    pub(super) fn pulse(&self) -> u64 {
+        self.known.iter().map(|endpoint| endpoint.pulse()).sum::<u64>() + self.other.pulse()
     }
 
     /// Most called first.
@@ -109,10 +101,15 @@ fn has_names(method: &str) -> bool {
 }
 
 impl Endpoint {
+    fn pulse(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed) + self.unanswered.load(Ordering::Relaxed)
+    }
+
     fn figures(&self, direction: Direction, method: Option<Box<str>>) -> EndpointFigures {
         let measured = self.measured.lock();
         let spread = |of: fn(&Measured) -> &Histogram| measured.as_ref().map(|it| of(it).spread()).unwrap_or_default();
         EndpointFigures {
+            upstream: None,
             direction,
             method,
             name: None,

@@ -102,8 +102,8 @@ fn endpoints(page: &mut Page, endpoints: &[EndpointFigures]) {
     page.family("tapline_replies_total", "counter", "Requests that have their end, by how they ended.");
     for endpoint in endpoints {
         for (end, count) in ends(endpoint.outcomes) {
-            let [direction, method, name] = labels(endpoint);
-            page.sample("tapline_replies_total", &[direction, method, name, ("end", end)], count);
+            let labels = [labels(endpoint).as_slice(), &[("end", end)]].concat();
+            page.sample("tapline_replies_total", &labels, count);
         }
     }
     let mut spread = |name: &str, help: &str, of: fn(&EndpointFigures) -> &Spread, scale: Scale, unit: f64| {
@@ -118,9 +118,10 @@ fn endpoints(page: &mut Page, endpoints: &[EndpointFigures]) {
     spread("tapline_reply_size_bytes", "Size of replies.", |it| &it.answered, BYTES, 1.0);
 }
 
-fn labels(endpoint: &EndpointFigures) -> [(&'static str, &str); 3] {
+fn labels(endpoint: &EndpointFigures) -> [(&'static str, &str); 4] {
     let method = endpoint.method.as_deref().unwrap_or("other");
     [
+        ("upstream", endpoint.upstream.as_deref().unwrap_or_default()),
         ("direction", endpoint.direction.word()),
         ("method", method),
         ("name", endpoint.name.as_deref().unwrap_or_default()),

@@ -28,7 +28,7 @@ fn envelope(direction: Direction, message: Message, reply_to: Option<u64>) -> En
 
 /// One exchange of the client.
 fn exchange(metrics: &Metrics, request: &Message, reply: &str, took: u64) {
-    let flight = metrics.departs(Direction::ToServer, request);
+    let flight = metrics.ledger(None).departs(Direction::ToServer, request);
     answer(metrics, flight, reply, took);
 }
 
@@ -66,7 +66,7 @@ fn exchanges_are_counted_by_name_and_end() {
 #[test]
 fn what_a_request_was_held_is_not_its_latency() {
     let metrics = Metrics::default();
-    let mut flight = metrics.departs(Direction::ToServer, &call("search"));
+    let mut flight = metrics.ledger(None).departs(Direction::ToServer, &call("search"));
     flight.waited(5_000_000);
     answer(&metrics, flight, OK, 5_000_200);
     let took = named(&metrics.figures(), "search").took.clone();
@@ -80,9 +80,9 @@ fn a_request_is_in_flight_until_nobody_waits_for_it() {
         let figures = metrics.figures();
         (figures.in_flight(), figures.unanswered(), figures.outcomes().ok)
     };
-    let mut late = metrics.departs(Direction::ToServer, &call("search"));
-    let gone = metrics.departs(Direction::ToServer, &call("search"));
-    let mut refused = metrics.departs(Direction::ToServer, &call("search"));
+    let mut late = metrics.ledger(None).departs(Direction::ToServer, &call("search"));
+    let gone = metrics.ledger(None).departs(Direction::ToServer, &call("search"));
+    let mut refused = metrics.ledger(None).departs(Direction::ToServer, &call("search"));
     assert_eq!(standing(&metrics), (3, 0, 0));
     late.lost();
     drop(gone);

@@ -124,6 +124,7 @@ impl LiveSession {
     /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
     /// direction in its own space (mcp-wire.md §3, identifiers).
     pub(super) fn place(&self, seq: Seq, at: u64, direction: Direction, message: &Message, metrics: &Metrics) -> Place {
+        let ledger = self.tally.ledger(|| metrics.ledger(self.info().upstream_name));
         let Some(id) = message.id() else { return Place::default() };
         match message.kind() {
             Kind::Request => {
@@ -133,7 +134,7 @@ impl LiveSession {
                 if open.len() >= MOST_OPEN {
                     open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
                 }
-                let (began, flight) = (part_of.unwrap_or(seq), metrics.departs(direction, message));
+                let (began, flight) = (part_of.unwrap_or(seq), ledger.departs(direction, message));
                 open.insert((direction, id.clone()), Open { seq, at, subject, began, flight });
                 Place { part_of, ..Place::default() }
             }

@@ -54,9 +54,28 @@ pub(crate) struct Row {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// `None`: those for which there was no room.
-    Endpoint(Direction, Option<Box<str>>, Option<Box<str>>),
+    Endpoint(Endpoint),
     Session(SessionId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) upstream: Option<Box<str>>,
+    pub(crate) direction: Direction,
+    /// `None`: those for which there was no room.
+    pub(crate) method: Option<Box<str>>,
+    pub(crate) name: Option<Box<str>>,
+}
+
+impl Endpoint {
+    pub(crate) fn of(figures: &EndpointFigures) -> Self {
+        Self {
+            upstream: figures.upstream.clone(),
+            direction: figures.direction,
+            method: figures.method.clone(),
+            name: figures.name.clone(),
+        }
+    }
 }
 
 /// What was new when figures came.
@@ -173,7 +192,7 @@ impl Board {
 fn by_method(endpoints: &[EndpointFigures]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for endpoint in endpoints {
-        let what = What::Endpoint(endpoint.direction, endpoint.method.clone(), None);
+        let what = What::Endpoint(Endpoint { upstream: None, name: None, ..Endpoint::of(endpoint) });
         let one = Row { what, ..Row::of_name(endpoint) };
         match rows.iter_mut().find(|row| row.what == one.what) {
             Some(row) => {
@@ -190,7 +209,7 @@ fn by_method(endpoints: &[EndpointFigures]) -> Vec<Row> {
 impl Row {
     fn of_name(endpoint: &EndpointFigures) -> Self {
         Self {
-            what: What::Endpoint(endpoint.direction, endpoint.method.clone(), endpoint.name.clone()),
+            what: What::Endpoint(Endpoint::of(endpoint)),
             calls: endpoint.calls,
             failed: endpoint.outcomes.failed(),
             took: endpoint.took.clone(),
@@ -215,15 +234,11 @@ impl What {
             let pattern = regex::escape(text).replace('"', "\\\"");
             format!("\"^{pattern}$\"")
         };
-        match self {
-            Self::Endpoint(_, Some(method), Some(name)) if &**method == "tools/call" => {
-                Some(format!("~tool {}", exactly(name)))
-            }
-            Self::Endpoint(_, Some(method), Some(name)) => {
-                Some(format!("~m {} & ~name {}", exactly(method), exactly(name)))
-            }
-            Self::Endpoint(_, Some(method), None) => Some(format!("~m {}", exactly(method))),
-            Self::Endpoint(_, None, _) | Self::Session(_) => None,
+        let Self::Endpoint(Endpoint { method, name, .. }) = self else { return None };
+        match (method.as_deref()?, name) {
+            ("tools/call", Some(name)) => Some(format!("~tool {}", exactly(name))),
+            (method, Some(name)) => Some(format!("~m {} & ~name {}", exactly(method), exactly(name))),
+            (method, None) => Some(format!("~m {}", exactly(method))),
         }
     }
 }

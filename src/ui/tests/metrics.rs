@@ -10,7 +10,7 @@ use crate::event::{Event, Timestamp};
 use crate::filter::Filter;
 use crate::ui::Settings;
 use crate::ui::model::Screen;
-use crate::ui::model::board::What;
+use crate::ui::model::board::{Endpoint, What};
 
 fn spread(values: &[(u64, u64)]) -> Spread {
     let sum = values.iter().map(|(value, count)| value * count).sum();
@@ -20,6 +20,7 @@ fn spread(values: &[(u64, u64)]) -> Spread {
 fn endpoint(method: &str, name: Option<&str>, took: &[(u64, u64)], failed: u64) -> EndpointFigures {
     let took = spread(took);
     EndpointFigures {
+        upstream: None,
         direction: Direction::ToServer,
         method: Some(method.into()),
         name: name.map(Into::into),
@@ -136,7 +137,8 @@ fn the_filter_of_a_name_is_for_that_name_alone() {
         world.message(1, Direction::ToServer, &call.to_string())
     };
     for name in ["search", "a.b", "say \"hi\" | all", "back\\slash\"", "日本 (x)", "it's", "line\nbreak"] {
-        let text = What::Endpoint(Direction::ToServer, Some("tools/call".into()), Some(name.into())).filter().unwrap();
+        let of = Endpoint::of(&endpoint("tools/call", Some(name), &[(1, 1)], 0));
+        let text = What::Endpoint(of).filter().unwrap();
         let filter = Filter::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert!(filter.matches(&call(name)), "{text}");
         assert!(!filter.matches(&call(&format!("{name}s"))) && !filter.matches(&call(&format!("x{name}"))), "{text}");

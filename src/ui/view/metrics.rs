@@ -9,7 +9,7 @@ use crate::envelope::Direction;
 use crate::event::figures::{EndpointFigures, Figures, Spread};
 use crate::text;
 use crate::ui::layout::metrics_parts;
-use crate::ui::model::board::{BUCKETS, Group, Order, Row, What};
+use crate::ui::model::board::{BUCKETS, Endpoint, Group, Order, Row, What};
 use crate::ui::model::{Model, age};
 use crate::ui::theme::Role;
 
@@ -135,7 +135,7 @@ fn facts(model: &Model, figures: &Figures) -> Vec<String> {
 /// What the table has no columns for, of the row under the cursor.
 fn selected(model: &Model, figures: &Figures) -> Vec<String> {
     let Some(row) = model.board.selected() else { return Vec::new() };
-    let of = |it: &&EndpointFigures| What::Endpoint(it.direction, it.method.clone(), it.name.clone()) == row.what;
+    let of = |it: &&EndpointFigures| What::Endpoint(Endpoint::of(it)) == row.what;
     let Some(endpoint) = figures.endpoints.iter().find(of) else { return Vec::new() };
     let ends = endpoint.outcomes;
     let failed = [("rpc", ends.error), ("tool", ends.tool), ("upstream", ends.transport), ("blocked", ends.blocked)];
@@ -271,14 +271,16 @@ fn name(model: &Model, what: &What) -> String {
             let title = model.facts.sessions.get(*id).map(|seat| seat.title().to_owned()).unwrap_or_default();
             format!("{} {title}", id.short())
         }
-        What::Endpoint(direction, method, name) => {
+        What::Endpoint(Endpoint { upstream, direction, method, name }) => {
             let way = if *direction == Direction::ToClient { "< " } else { "" };
-            match (method.as_deref(), name.as_deref()) {
-                (Some("tools/call"), Some(name)) => format!("{way}{name}"),
-                (Some(method), Some(name)) => format!("{way}{method} {name}"),
-                (Some(method), None) => format!("{way}{method}"),
-                (None, _) => format!("{way}all others"),
-            }
+            let upstream = upstream.as_ref().map(|upstream| format!("{upstream}: ")).unwrap_or_default();
+            let what = match (method.as_deref(), name.as_deref()) {
+                (Some("tools/call"), Some(name)) => name.to_owned(),
+                (Some(method), Some(name)) => format!("{method} {name}"),
+                (Some(method), None) => method.to_owned(),
+                (None, _) => "all others".to_owned(),
+            };
+            format!("{way}{upstream}{what}")
         }
     }
 }
