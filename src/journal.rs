@@ -66,6 +66,7 @@ struct Load {
     gaps: Mutex<HashMap<SessionId, u64>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all entries are events")]
 enum Entry {
     Event(Event),
     Subscribe(u64, Feed),

@@ -176,6 +176,9 @@ impl Page {
 
     fn sample(&mut self, name: &str, labels: Labels<'_>, value: impl std::fmt::Display) {
         self.0.push_str(name);
+        // An empty value is the same as none.
+        let mut labels = labels.iter().filter(|(_, value)| !value.is_empty()).peekable();
+        let is_labelled = labels.peek().is_some();
         let mut open = '{';
         for (label, value) in labels {
             self.0.push(open);
@@ -185,7 +188,7 @@ impl Page {
             self.0.push('"');
             open = ',';
         }
-        if !labels.is_empty() {
+        if is_labelled {
             self.0.push('}');
         }
         self.line(format_args!(" {value}"));

@@ -120,12 +120,21 @@ impl Board {
     pub(crate) fn pulse(&self) -> Pulse {
         let mut pulse = Pulse { messages: [0; BUCKETS], in_flight: [0; BUCKETS], failed: [0; BUCKETS] };
         let now = self.beats.back().map_or(0, |beat| beat.second);
+        let bucket = |second: u64| {
+            let ago = usize::try_from(now.saturating_sub(second) / self.bucket()).unwrap_or(usize::MAX);
+            (BUCKETS - 1).checked_sub(ago)
+        };
         for beat in &self.beats {
-            let ago = usize::try_from(now.saturating_sub(beat.second) / self.bucket()).unwrap_or(usize::MAX);
-            let Some(at) = (BUCKETS - 1).checked_sub(ago) else { continue };
+            let Some(at) = bucket(beat.second) else { continue };
             pulse.messages[at] += beat.messages;
             pulse.failed[at] += beat.failed;
-            pulse.in_flight[at] = pulse.in_flight[at].max(beat.in_flight);
+        }
+        // What is on its way stays so until the next figures come.
+        for (beat, next) in self.beats.iter().zip(self.beats.iter().skip(1).chain(self.beats.back())) {
+            let Some(last) = bucket(next.second) else { continue };
+            let first = bucket(beat.second).unwrap_or(0);
+            let until = last.max(first + 1);
+            pulse.in_flight[first..until].iter_mut().for_each(|most| *most = beat.in_flight.max(*most));
         }
         pulse
     }
@@ -231,7 +240,7 @@ impl What {
     pub(crate) fn filter(&self) -> Option<String> {
         let exactly = |text: &str| {
             // As a pattern, and that in quotes.
-            let pattern = regex::escape(text).replace('"', "\\\"");
+            let pattern = regex::escape(text).replace("\\-", "-").replace('"', "\\\"");
             format!("\"^{pattern}$\"")
         };
         let Self::Endpoint(Endpoint { method, name, .. }) = self else { return None };
@@ -247,11 +256,41 @@ impl What {
 mod tests {
     use super::*;
     use crate::event::Timestamp;
-    use crate::event::figures::Flow;
+    use crate::event::figures::{Flow, Outcomes};
 
     fn figures(second: u64, messages: u64, taplines: u32) -> Arc<Figures> {
         let to_server = Flow { messages, ..Flow::default() };
         Arc::new(Figures { at: Timestamp(second * 1_000_000), taplines, to_server, ..Figures::default() })
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_so_until_it_is_told_otherwise() {
+        let mut board = Board::default();
+        for (second, in_flight) in [(10, 0), (12, 2), (15, 1), (16, 0)] {
+            let request = EndpointFigures { in_flight, ..endpoint() };
+            let figures = Figures { endpoints: vec![request], ..(*figures(second, second, 1)).clone() };
+            board.heard(Arc::new(figures));
+        }
+        assert_eq!(board.pulse().in_flight[BUCKETS - 7..], [0, 0, 2, 2, 2, 1, 0]);
+        board.widen();
+        assert_eq!(board.pulse().in_flight[BUCKETS - 3..], [0, 0, 2]);
+    }
+
+    fn endpoint() -> EndpointFigures {
+        EndpointFigures {
+            upstream: None,
+            direction: Direction::ToServer,
+            method: Some("ping".into()),
+            name: None,
+            calls: 1,
+            in_flight: 0,
+            unanswered: 0,
+            outcomes: Outcomes::default(),
+            took: Spread::default(),
+            asked: Spread::default(),
+            answered: Spread::default(),
+            latest: 0,
+        }
     }
 
     #[test]
