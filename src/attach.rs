@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::AttachArgs;
+use crate::config::keys::Keys;
 use crate::control::Token;
 use crate::control::client::Remote;
 use crate::control::hub::{Ending, Hub, Watch};
@@ -17,7 +18,8 @@ use crate::ui;
 use crate::watch::{Screen, Signals, print_journal, screen_settings};
 
 /// Watches until the operator leaves, or the one tapline that was named ends.
-pub(crate) async fn run(args: AttachArgs) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(mut args: AttachArgs, keys: &Keys) -> Result<ExitCode, Failure> {
+    args.ascii |= keys.ascii.unwrap_or(false);
     let watch = match &args.target {
         None => Watch::All(Registry::of_user()),
         Some(target) => one(target, args.token.as_deref()).await?,

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
+use serde::Deserialize;
 
 use crate::event::{OnQuit, Speed};
 use crate::tape::compare::Pattern;
@@ -22,9 +23,9 @@ pub struct Cli {
     /// File to write tapline's own log to
     #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
     pub log_file: Option<PathBuf>,
-    /// What to log there, such as `debug` or `tapline::upstream=trace`
-    #[arg(long, value_name = "FILTER", global = true, default_value = "info", env = "TAPLINE_LOG")]
-    pub log: String,
+    /// What to log there, such as `debug` or `tapline::upstream=trace` [default: info]
+    #[arg(long, value_name = "FILTER", global = true, env = "TAPLINE_LOG")]
+    pub log: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -43,14 +44,16 @@ Exit status: 0 done, 1 the work failed, 2 usage or configuration, 130 and 143 by
 pub enum Command {
     /// Put tapline in front of a server
     #[command(
-        override_usage = "tapline run [OPTIONS] (--upstream <URL> | -- <COMMAND>...)",
+        override_usage = "tapline run [OPTIONS] [--upstream <URL> | -- <COMMAND>...]",
         after_help = "\
 Examples:
   tapline run -- python my_server.py
   tapline run --listen 127.0.0.1:8000 --upstream https://example.com/mcp --header 'authorization: Bearer TOKEN'
   tapline run --headless --log-format json --no-record -- my-server 2> messages.jsonl
+  tapline run                                    what tapline.toml says: several servers, each at /NAME/mcp
 
-Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp."
+Point your client at the URL that is shown, by default http://127.0.0.1:7070/mcp. Settings may also stand in ./tapline.toml and in
+the user's ~/.config/tapline/config.toml, under the names of the options; `tapline check` reads them."
     )]
     Run(RunArgs),
     /// Watch and command taplines that run already, from any terminal
@@ -113,6 +116,16 @@ A file that nobody edited since comes back byte for byte; in an edited one the s
 
 Exit status: 0 done or nothing to do, 1 failed or declined, 2 usage or a file that cannot be read.")]
     Unwrap(UnwrapArgs),
+    /// Say whether a configuration is in order, and what it means
+    #[command(after_help = "\
+Examples:
+  tapline check                     ./tapline.toml, and the user's own settings
+  tapline check servers.toml        another file, as `tapline run --config servers.toml` would take it
+
+Also looks whether commands and files that it names are there.
+
+Exit status: 0 it is in order, 2 it is not, or there is none.")]
+    Check(CheckArgs),
     /// Watch a built-in client and server talk through a live proxy
     Demo(DemoArgs),
     /// End the children of a tapline that was killed
@@ -127,28 +140,40 @@ Exit status: 0 done or nothing to do, 1 failed or declined, 2 usage or a file th
     },
 }
 
-/// What tapline stands in front of: one of the two.
+/// What tapline stands in front of: a URL or a command.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(skip)]
 pub struct TargetArgs {
-    /// URL of a running MCP server
-    #[arg(long, value_name = "URL", env = "TAPLINE_UPSTREAM")]
+    /// URL of a running MCP server, or the name of one in the configuration
+    #[arg(long, value_name = "URL", conflicts_with = "command", env = "TAPLINE_UPSTREAM")]
     pub upstream: Option<String>,
     /// Command that is an MCP server over stdin and stdout; each session gets a child of its own
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
+    pub transport: TransportArg,
+    /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Where settings may stand beside the command line.
+#[derive(Debug, Default, Args)]
+pub struct ConfigArgs {
+    /// File with settings [default: tapline.toml in the working directory, where there is one]
+    #[arg(long, value_name = "FILE", env = "TAPLINE_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
-    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
-    pub transport: TransportArg,
-    /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", env = "TAPLINE_LISTEN")]
-    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    #[command(flatten)]
+    pub front: FrontArgs,
     #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
@@ -158,18 +183,23 @@ pub struct RunArgs {
     /// Show all other taplines of this user as well
     #[arg(long, conflicts_with = "headless")]
     pub all: bool,
-    /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The HTTP front door.
+#[derive(Debug, Default, Args)]
+pub struct FrontArgs {
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "ADDRESS", env = "TAPLINE_LISTEN")]
+    pub listen: Option<SocketAddr>,
     /// Host name to accept beside the loopback names; repeatable
     #[arg(long = "allow-host", value_name = "NAME")]
     pub allow_hosts: Vec<String>,
     /// Web origin to accept beside our own; repeatable
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<String>,
-    /// Largest request body in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 64)]
-    pub max_body: usize,
+    /// Largest request body in MiB [default: 64]
+    #[arg(long, value_name = "MIB")]
+    pub max_body: Option<usize>,
     /// While an event of an open stream is held, send a comment every so many seconds, to keep the client from giving up
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub keep_alive: Option<u64>,
@@ -179,29 +209,26 @@ pub struct RunArgs {
 pub struct StdioArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
-    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
-    pub transport: TransportArg,
+    #[command(flatten)]
+    pub config: ConfigArgs,
     #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
     #[command(flatten)]
     pub otlp: OtlpArgs,
-    /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// How what passes is shown and kept.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct WatchArgs {
     /// No screen: one line a message on stderr (also when stdout is no terminal)
-    #[arg(long, env = "TAPLINE_HEADLESS", value_parser = FalseyValueParser::new())]
-    pub headless: bool,
-    /// Form of the headless lines
-    #[arg(long, value_name = "FORM", default_value = "text", env = "TAPLINE_LOG_FORMAT")]
-    pub log_format: LogFormat,
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
+          env = "TAPLINE_HEADLESS", value_parser = FalseyValueParser::new())]
+    pub headless: Option<bool>,
+    /// Form of the headless lines [default: text]
+    #[arg(long, value_name = "FORM", env = "TAPLINE_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// Directory to record to [default: the user's data directory]
     #[arg(long, value_name = "DIR", env = "TAPLINE_TAPES")]
     pub tapes: Option<PathBuf>,
@@ -215,16 +242,17 @@ pub struct WatchArgs {
     #[arg(long, value_name = "WHAT", env = "TAPLINE_ON_QUIT")]
     pub on_quit: Option<OnQuitArg>,
     /// Draw with ASCII characters only
-    #[arg(long, env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
-    pub ascii: bool,
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
+          env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
+    pub ascii: Option<bool>,
 }
 
 /// How others find what runs here.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ControlArgs {
-    /// Address for `tapline attach` to watch and command this tapline at; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", env = "TAPLINE_CONTROL")]
-    pub control: SocketAddr,
+    /// Address for `tapline attach` to watch and command this tapline at; port 0 takes a free one [default: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDRESS", env = "TAPLINE_CONTROL")]
+    pub control: Option<SocketAddr>,
     /// Let nobody watch or command this tapline from elsewhere
     #[arg(long, env = "TAPLINE_NO_CONTROL", value_parser = FalseyValueParser::new())]
     pub no_control: bool,
@@ -261,7 +289,8 @@ pub struct AttachArgs {
     pub ascii: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     Text,
     Json,
@@ -285,15 +314,13 @@ impl From<OnQuitArg> for OnQuit {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("server").required(true).args(["upstream", "command"])))]
 pub struct ReplayArgs {
     /// The tape to play
     #[arg(value_name = "TAPE")]
     pub tape: PathBuf,
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
-    #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
-    pub transport: TransportArg,
     /// Recorded pauses divided by this, or `max` for none
     #[arg(long, value_name = "N|max", default_value = "1", value_parser = speed)]
     pub speed: Speed,
@@ -306,9 +333,6 @@ pub struct ReplayArgs {
     /// File for the report [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Header to send to the upstream; repeatable
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -319,7 +343,16 @@ pub enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// File with settings [default: tapline.toml in the working directory]
+    #[arg(value_name = "FILE", env = "TAPLINE_CONFIG")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct DemoArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
@@ -329,7 +362,8 @@ pub struct DemoArgs {
     pub control: ControlArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TransportArg {
     Auto,
     /// Streamable HTTP (revision 2025-03-26 and later)

@@ -372,7 +372,8 @@ pub(crate) fn is_noise(name: &HeaderName) -> bool {
     NOISE.contains(&name.as_str())
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether a header of that name, in small letters, holds a secret.
+pub(crate) fn is_secret(name: &str) -> bool {
     SECRET.contains(&name) || name.contains("token") || name.contains("secret") || name.contains("api-key")
 }
 

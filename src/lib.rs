@@ -3,6 +3,7 @@
 pub mod app;
 mod attach;
 pub mod cli;
+pub mod config;
 pub mod control;
 pub mod demo;
 pub mod envelope;

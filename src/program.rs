@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, Settings};
 use crate::attach;
-use crate::cli::{
-    Cli, Command, ControlArgs, DemoArgs, LogFormat, OtlpArgs, ReplayArgs, RunArgs, StdioArgs, TargetArgs, TransportArg,
-    WatchArgs,
-};
-use crate::control::hub::{Hub, Own, Watch};
+use crate::cli::{CheckArgs, Cli, Command, DemoArgs, LogFormat, OtlpArgs, ReplayArgs, RunArgs, StdioArgs};
+use crate::config::options::{self, Control, Front, Wanted, Watch};
+use crate::config::upstreams::Server;
+use crate::config::{Config, ConfigError, check};
+use crate::control::hub::{self, Hub, Own};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
-use crate::event::OnQuit;
+use crate::event::{Event, Level, LogLine, OnQuit};
 use crate::proxy::exchange::Link;
 use crate::proxy::mounts::Placed;
 use crate::proxy::stdio::{Blocking, Ends, Launched};
@@ -29,9 +29,8 @@ use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
-use crate::upstream::http::{ExtraHeaders, HttpUpstream};
+use crate::upstream::http::HttpUpstream;
 use crate::upstream::sse::SseUpstream;
-use crate::upstream::stdio::CommandLine;
 use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings};
 use crate::{demo, logging, otlp, tape, ui, wrap};
 
@@ -42,33 +41,67 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 const DEMO_PACE: Duration = Duration::from_millis(700);
 const DEMO_STREAM_PACE: Duration = Duration::from_millis(150);
 
+/// What is logged where nothing says otherwise.
+const LOG: &str = "info";
+
 /// Usage or configuration.
 const USAGE: u8 = 2;
 
 /// Runs a subcommand to its end.
 pub fn run(cli: Cli) -> ExitCode {
-    let _log = match cli.log_file.as_deref().map(|file| logging::to_file(file, &cli.log)).transpose() {
-        Ok(guard) => guard,
-        Err(error) => {
-            say(&format!("tapline: {error:#}"));
-            return ExitCode::from(USAGE);
+    match begin(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            say(&format!("tapline: {:#}", failure.error));
+            ExitCode::from(failure.status)
         }
-    };
+    }
+}
+
+fn begin(cli: Cli) -> Result<ExitCode, Failure> {
+    let config = configuration(&cli.command).map_err(Failure::usage)?;
+    let log_file = cli.log_file.as_ref().or(config.keys.log_file.as_ref().map(|it| &it.0));
+    let log = cli.log.as_deref().or(config.keys.log.as_ref().map(|it| it.0.as_str())).unwrap_or(LOG);
+    // It writes until it is dropped.
+    let _log = log_file.map(|file| logging::to_file(file, log)).transpose().map_err(Failure::usage)?;
     match cli.command {
         Command::Guardian => {
             guardian::run(std::io::stdin().lock());
-            ExitCode::SUCCESS
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Wrap(args) => wrap::command::wrap(&args),
-        Command::Unwrap(args) => wrap::command::unwrap(&args),
-        command => match with_runtime(command) {
-            Ok(code) => code,
-            Err(failure) => {
-                say(&format!("tapline: {:#}", failure.error));
-                ExitCode::from(failure.status)
-            }
-        },
+        Command::Wrap(args) => Ok(wrap::command::wrap(&args)),
+        Command::Unwrap(args) => Ok(wrap::command::unwrap(&args)),
+        Command::Check(args) => check_configuration(&args),
+        command => with_runtime(command, config),
     }
+}
+
+/// What the files say, for those subcommands that listen to them.
+fn configuration(command: &Command) -> Result<Config, ConfigError> {
+    match command {
+        Command::Run(RunArgs { config, .. })
+        | Command::Stdio(StdioArgs { config, .. })
+        | Command::Demo(DemoArgs { config, .. }) => Config::load(config.config.as_deref()),
+        Command::Attach(_) => Config::load(None),
+        _ => Ok(Config::default()),
+    }
+}
+
+fn check_configuration(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let config = Config::load(args.file.as_deref()).map_err(Failure::usage)?;
+    if config.files.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(check::nothing_there())));
+    }
+    for warning in &config.warnings {
+        say(&format!("tapline: {warning}"));
+    }
+    let missing = check::missing(&config);
+    if !missing.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(missing.join("\ntapline: "))));
+    }
+    let upstreams = options::configured(&config);
+    std::io::stdout().write_all(check::summary(&config, &upstreams).as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An error and the exit status that goes with it.
@@ -91,7 +124,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
+fn with_runtime(command: Command, config: Config) -> Result<ExitCode, Failure> {
     // reqwest takes the process's provider, and panics without one. Already installed is as good.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut builder = match command {
@@ -102,13 +135,13 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     let runtime = builder.enable_all().build().context("no runtime")?;
     let result = runtime.block_on(async {
         match command {
-            Command::Run(args) => run_proxy(args).await,
-            Command::Attach(args) => attach::run(args).await,
-            Command::Stdio(args) => serve_stdio(args).await,
+            Command::Run(args) => run_proxy(args, config).await,
+            Command::Attach(args) => attach::run(args, &config.keys).await,
+            Command::Stdio(args) => serve_stdio(args, config).await,
             Command::Replay(args) => replay_tape(args).await,
-            Command::Demo(args) => run_demo(args).await,
+            Command::Demo(args) => run_demo(args, config).await,
             Command::DemoServer { changed } => serve_demo(changed).await,
-            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) => {
+            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) | Command::Check(_) => {
                 unreachable!("they have ended before there was a runtime")
             }
         }
@@ -118,40 +151,64 @@ fn with_runtime(command: Command) -> Result<ExitCode, Failure> {
     result
 }
 
-async fn run_proxy(args: RunArgs) -> Result<ExitCode, Failure> {
-    let target = target(args.target, args.transport, args.headers)?;
-    let tapes = tape_dir(&args.watch)?;
-    let control = control_settings(args.control, &target.label(), has_screen(&args.watch));
+async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
+    let wanted = options::upstreams(args.target, &config).map_err(Failure::usage)?;
+    let front = Front::of(args.front, &config.keys);
+    let watching = Watch::of(args.watch, &config.keys);
+    let tapes = tape_dir(&watching)?;
+    let name = name_of(&wanted);
+    let control = Control::of(args.control, &config.keys);
     let settings = Settings {
-        listen: Some(args.listen),
-        upstreams: vec![Placed::alone(target)],
-        tapes: tapes.clone().filter(|_| !args.watch.no_record),
+        listen: Some(front.listen),
+        control: control_settings(control, &name, has_screen(&watching)),
+        upstreams: wanted.into_iter().map(placed).collect::<Result<_, _>>()?,
+        tapes: tapes.clone().filter(|_| watching.record),
         tape_library: tapes,
-        hold: args.watch.hold.clone(),
-        allow_hosts: args.allow_hosts,
-        allow_origins: args.allow_origins,
-        max_body: args.max_body.saturating_mul(1 << 20),
-        keep_alive: args.keep_alive.map(Duration::from_secs),
-        control,
-        otlp: otlp_settings(args.otlp)?,
+        hold: watching.hold.clone(),
+        allow_hosts: front.allow_hosts,
+        allow_origins: front.allow_origins,
+        max_body: front.max_body,
+        keep_alive: front.keep_alive,
+        otlp: otlp_settings(args.otlp, &config)?,
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
-    if args.all && has_screen(&args.watch) { watch_all(core, &args.watch).await } else { watch(core, args.watch).await }
+    tell_of(&config, &core);
+    if args.all && has_screen(&watching) { watch_all(core, name, &watching).await } else { watch(core, watching).await }
 }
 
-fn control_settings(args: ControlArgs, upstream: &str, own_screen: bool) -> Option<control::Settings> {
-    (!args.no_control).then(|| control::Settings {
-        address: args.control,
+/// What was read, and what of it is not as it should be, on the event screen.
+fn tell_of(config: &Config, core: &Core) {
+    let read = config.files.iter().map(|file| (Level::Info, format!("settings are from {}", file.display())));
+    let warnings = config.warnings.iter().map(|warning| (Level::Warn, warning.clone()));
+    for (level, text) in read.chain(warnings) {
+        core.journal().publish(Event::Log(LogLine::new(level, "config", text)));
+    }
+}
+
+fn control_settings(control: Control, usual_name: &str, own_screen: bool) -> Option<control::Settings> {
+    control.address.map(|address| control::Settings {
+        address,
         registry: Registry::of_user(),
-        name: args.name.unwrap_or_else(|| short_name(upstream)),
+        name: control.name.unwrap_or_else(|| usual_name.to_owned()),
         own_screen,
     })
 }
 
-fn otlp_settings(args: OtlpArgs) -> Result<Option<otlp::Settings>, Failure> {
-    let section = args.otlp.map(|endpoint| otlp::Section { endpoint: Some(endpoint), ..otlp::Section::default() });
+fn otlp_settings(args: OtlpArgs, config: &Config) -> Result<Option<otlp::Settings>, Failure> {
+    let section = options::otlp(args, &config.keys);
     let invalid = |why| Failure::usage(anyhow::anyhow!("`--otlp`: {why}"));
     section.map(otlp::Section::settings).transpose().map_err(invalid)
+}
+
+/// What a tapline is called that nobody named.
+fn name_of(wanted: &[Wanted]) -> String {
+    match wanted {
+        [Wanted { server, .. }] => short_name(&server.label()),
+        several => {
+            let names = several.iter().map(|it| it.name.clone().unwrap_or_else(|| short_name(&it.server.label())));
+            names.collect::<Vec<_>>().join("+")
+        }
+    }
 }
 
 async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
@@ -161,23 +218,26 @@ async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
-    let tapes = tape_dir(&args.watch)?;
-    let target = target(args.target, args.transport, args.headers)?;
+async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failure> {
+    let wanted = options::upstream(args.target, &config).map_err(Failure::usage)?;
+    let watching = Watch::of(args.watch, &config.keys);
+    let tapes = tape_dir(&watching)?;
+    let name = name_of(std::slice::from_ref(&wanted));
     let settings = Settings {
         listen: None,
-        control: control_settings(args.control, &target.label(), false),
-        tapes: tapes.clone().filter(|_| !args.watch.no_record),
+        control: control_settings(Control::of(args.control, &config.keys), &name, false),
+        tapes: tapes.clone().filter(|_| watching.record),
         tape_library: tapes,
-        hold: args.watch.hold.clone(),
-        otlp: otlp_settings(args.otlp)?,
-        ..Settings::new(target)
+        hold: watching.hold.clone(),
+        otlp: otlp_settings(args.otlp, &config)?,
+        ..Settings::new(target(wanted.server)?)
     };
     let mut signals = Signals::new()?;
     let core = Core::start(settings).await.map_err(Failure::usage)?;
+    tell_of(&config, &core);
     let mount = core.mounts().default().expect("the one upstream is the default");
     // stderr is the server's: lines of ours go there only when they are asked for.
-    let printer = args.watch.headless.then(|| print_lines(&core, args.watch.log_format));
+    let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
     let launched = Launched::begin(mount.table())?;
     let connection = launched.connection().clone();
     let _blocking = Blocking::remember();
@@ -203,7 +263,7 @@ async fn serve_stdio(args: StdioArgs) -> Result<ExitCode, Failure> {
     let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
     drop(connection);
-    core.shut_down(args.watch.on_quit.map(OnQuit::from)).await;
+    core.shut_down(watching.on_quit).await;
     printer.map(std::thread::JoinHandle::join);
     Ok(ExitCode::from(status))
 }
@@ -213,12 +273,13 @@ async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     for problem in tape.troubles() {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
+    let headers = args.target.headers.iter().cloned().collect();
     let replay = Replay {
         tape,
-        target: target(args.target, args.transport, args.headers.clone())?,
+        target: target(Server::given(args.target).context("neither a URL nor a command").map_err(Failure::usage)?)?,
+        headers,
         speed: args.speed,
         ignore: args.ignore,
-        headers: args.headers.into_iter().collect(),
         format: args.report,
         out: args.out,
     };
@@ -240,7 +301,7 @@ async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
+async fn run_demo(args: DemoArgs, config: Config) -> Result<ExitCode, Failure> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free loopback port for the demo's server")?;
     let server = listener.local_addr().context("the demo's server has no address")?;
     let stop = CancellationToken::new();
@@ -249,13 +310,16 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
 
     let upstream = HttpUpstream::new(&format!("http://{server}/mcp"), Vec::new()).map_err(anyhow::Error::msg)?;
     let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
-    let on_screen = has_screen(&args.watch);
+    // What the user holds otherwise is not in the story.
+    let hold = args.watch.hold.clone();
+    let watching = Watch::of(args.watch, &config.keys);
+    let on_screen = has_screen(&watching);
     settings.listen = Some(args.listen);
-    settings.control = control_settings(args.control, "demo", on_screen);
-    settings.tape_library = tape_dir(&args.watch)?;
-    settings.tapes = settings.tape_library.clone().filter(|_| !args.watch.no_record);
+    settings.control = control_settings(Control::of(args.control, &config.keys), "demo", on_screen);
+    settings.tape_library = tape_dir(&watching)?;
+    settings.tapes = settings.tape_library.clone().filter(|_| watching.record);
     // Without a screen nobody could let the held call go.
-    settings.hold = args.watch.hold.clone().or_else(|| on_screen.then(|| demo::HOLD_FILTER.to_owned()));
+    settings.hold = hold.or_else(|| on_screen.then(|| demo::HOLD_FILTER.to_owned()));
     let core = Core::start(settings).await.map_err(Failure::usage)?;
     let url = core.url().to_owned();
     let status = if on_screen {
@@ -267,9 +331,9 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
                 }
             }
         });
-        watch(core, args.watch).await?
+        watch(core, watching).await?
     } else {
-        demo_once(core, args.watch, &url).await?
+        demo_once(core, watching, &url).await?
     };
     stop.cancel();
     say(demo::GOODBYE);
@@ -277,26 +341,26 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The demo for a pipe or a log: the story once, flat out.
-async fn demo_once(core: Core, args: WatchArgs, url: &str) -> Result<ExitCode, Failure> {
+async fn demo_once(core: Core, args: Watch, url: &str) -> Result<ExitCode, Failure> {
     let printer = print_lines(&core, args.log_format);
     let told = demo::client::script(url).await;
-    core.shut_down(args.on_quit.map(OnQuit::from)).await;
+    core.shut_down(args.on_quit).await;
     drop(printer.join());
     told.context("the demo's client gave up")?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows a running core until it is told to stop, then takes it down.
-async fn watch(core: Core, args: WatchArgs) -> Result<ExitCode, Failure> {
-    let on_quit = args.on_quit.map(OnQuit::from);
+async fn watch(core: Core, args: Watch) -> Result<ExitCode, Failure> {
+    let on_quit = args.on_quit;
     if has_screen(&args) { watch_screen(core, &args, on_quit).await } else { watch_lines(core, &args, on_quit).await }
 }
 
-fn has_screen(args: &WatchArgs) -> bool {
+fn has_screen(args: &Watch) -> bool {
     !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
 }
 
-async fn watch_lines(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+async fn watch_lines(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let printer = print_lines(&core, args.log_format);
     let signal = signals.next().await;
@@ -310,7 +374,7 @@ fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
     print_journal(core.journal(), format)
 }
 
-async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+async fn watch_screen(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
     say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
@@ -320,14 +384,14 @@ async fn watch_screen(core: Core, args: &WatchArgs, on_quit: Option<OnQuit>) -> 
 }
 
 /// As [`watch_screen`], with all other taplines of this user on the same screen.
-async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
-    let on_quit = args.on_quit.map(OnQuit::from);
+async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitCode, Failure> {
+    let on_quit = args.on_quit;
     let upstream = core.mounts().label();
     say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
-    let name = core.control().map_or_else(|| short_name(&upstream), |entry| entry.name.clone());
+    let name = core.control().map_or_else(|| usual_name, |entry| entry.name.clone());
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = Own { journal: core.journal().clone(), commands: core.commands(), about };
-    let hub = Hub::start(Watch::All(Registry::of_user()), Some(own));
+    let hub = Hub::start(hub::Watch::All(Registry::of_user()), Some(own));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
     screen.ended().await;
@@ -339,26 +403,32 @@ async fn watch_all(core: Core, args: &WatchArgs) -> Result<ExitCode, Failure> {
     screen.status()
 }
 
-fn target(args: TargetArgs, transport: TransportArg, headers: ExtraHeaders) -> Result<Target, Failure> {
-    if let Some(url) = args.upstream {
-        if transport.is_sse(&url) {
-            let upstream = SseUpstream::new(&url, headers).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
-            return Ok(Target::Events(upstream));
+fn placed(wanted: Wanted) -> Result<Placed, Failure> {
+    Ok(Placed { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server)? })
+}
+
+fn target(server: Server) -> Result<Target, Failure> {
+    let usage = |why| Failure::usage(anyhow::anyhow!("{why}"));
+    match server {
+        Server::Url { url, transport, headers } if transport.is_sse(&url) => {
+            Ok(Target::Events(SseUpstream::new(&url, headers).map_err(usage)?))
         }
-        let upstream = HttpUpstream::new(&url, headers).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
-        return Ok(Target::Server(Arc::new(upstream)));
+        Server::Url { url, headers, .. } => {
+            Ok(Target::Server(Arc::new(HttpUpstream::new(&url, headers).map_err(usage)?)))
+        }
+        Server::Command(command) => {
+            let program = std::env::current_exe().context("cannot find tapline's own program file")?;
+            Ok(Target::Command(command, Guardian::new(program)))
+        }
     }
-    let command = CommandLine::new(&args.command).context("no command after `--`").map_err(Failure::usage)?;
-    let program = std::env::current_exe().context("cannot find tapline's own program file")?;
-    Ok(Target::Command(command, Guardian::new(program)))
 }
 
 /// Where tapes are; `None` only where nothing is recorded and no place is known.
-fn tape_dir(args: &WatchArgs) -> Result<Option<PathBuf>, Failure> {
+fn tape_dir(args: &Watch) -> Result<Option<PathBuf>, Failure> {
     match (&args.tapes, tape::default_dir()) {
         (Some(dir), _) => Ok(Some(dir.clone())),
         (None, Ok(dir)) => Ok(Some(dir)),
-        (None, Err(_)) if args.no_record => Ok(None),
+        (None, Err(_)) if !args.record => Ok(None),
         (None, Err(error)) => Err(Failure::usage(error)),
     }
 }

@@ -46,7 +46,8 @@ impl Splitter {
             chunk
         } else {
             self.partial.extend_from_slice(&chunk);
-            self.partial.split().freeze()
+            // Nothing of it stays behind: what comes back below is the same buffer, not a copy of it.
+            std::mem::take(&mut self.partial).freeze()
         };
         let mut frames = Vec::new();
         while let Some(end) = self.scan.frame_end(&rest) {
@@ -196,8 +197,15 @@ fn unified_line_ends(data: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'\r', data).is_none() {
         return Cow::Borrowed(data);
     }
-    let text = String::from_utf8_lossy(data).replace("\r\n", "\n").replace('\r', "\n");
-    Cow::Owned(text.into_bytes())
+    let mut unified = Vec::with_capacity(data.len());
+    let mut bytes = data.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if byte == b'\r' {
+            bytes.next_if_eq(&b'\n');
+        }
+        unified.push(if byte == b'\r' { b'\n' } else { byte });
+    }
+    Cow::Owned(unified)
 }
 
 #[cfg(test)]
@@ -238,6 +246,19 @@ mod tests {
     }
 
     #[test]
+    fn a_large_event_is_not_copied_with_every_chunk_of_it() {
+        let mut splitter = Splitter::default();
+        let mut buffers = std::collections::BTreeSet::new();
+        for chunk in std::iter::once("data: ").chain(std::iter::repeat_n("0123456789abcdef", 4096)) {
+            assert!(splitter.push(Bytes::from_static(chunk.as_bytes())).is_empty());
+            buffers.insert(splitter.partial.as_ptr());
+        }
+        // Each time it grows, it grows to twice its size.
+        assert!(buffers.len() < 20, "{}", buffers.len());
+        assert_eq!(splitter.push(Bytes::from_static(b"\n\n"))[0].data.as_ref().map(Bytes::len), Some(16 * 4096));
+    }
+
+    #[test]
     fn fields_comments_and_priming_events_are_kept() {
         let (frames, torn) =
             split(b"\xef\xbb\xbfid: 7\nretry: 500\ndata:\n\n: hi\nid: 8\nevent: x\ndata: {}\n\ndata: to", 3);
@@ -255,6 +276,9 @@ mod tests {
         assert_eq!(edited, &b": note\nid: 4\ndata: {\ndata: }\nretry: 9\n\n"[..]);
         let (frames, _) = split(&frame(b"{}"), 4);
         assert_eq!(frames[0].data.as_deref(), Some(&b"{}"[..]));
+        // No line end of a stream is in its data, and every other byte is.
+        let (frames, _) = split(&frame(b"{\r\n\xff\r\r\n}\n"), 4);
+        assert_eq!(frames[0].data.as_deref(), Some(&b"{\n\xff\n\n}\n"[..]));
     }
 
     fn stream() -> impl Strategy<Value = Vec<u8>> {

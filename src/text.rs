@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
@@ -158,6 +159,17 @@ pub fn micros(micros: u64) -> String {
     }
 }
 
+/// A length of time as people write it: `5s`, `1m30s`, `24h`, `30d`.
+///
+/// # Errors
+/// Where it is none, or one that runs backwards.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let span = text.trim().parse::<jiff::Span>().and_then(|span| span.to_duration(days));
+    let span = span.map_err(|_| format!("`{text}` is no length of time, such as `5s`, `1m30s`, `24h` or `30d`"))?;
+    Duration::try_from(span).map_err(|_| format!("`{text}` runs backwards"))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "shown with three digits at most")]
 fn to_float(number: u64) -> f64 {
     number as f64
@@ -272,6 +284,18 @@ mod tests {
             (300_000_000_000, "3d"),
         ] {
             assert_eq!(micros(time), text);
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        for (text, seconds) in
+            [("5s", 5), ("1m30s", 90), ("1m 30s", 90), ("24h", 86_400), ("30d", 2_592_000), ("0s", 0)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "soon", "-5s", "1 month", "5s!"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 

@@ -49,7 +49,7 @@ impl Client {
 /// is told in an error of its request.
 pub(super) async fn carry_line(connection: &Connection, link: &PipeLink, passage: Passage, line: Bytes) {
     let (message, line) = match passage {
-        Passage::Send { message, edited } => (message, (!edited).then_some(line)),
+        Passage::Send { message, edited, .. } => (message, (!edited).then_some(line)),
         Passage::Answer(answer) => return link.tell(line_of(answer)),
         Passage::Nothing => return,
     };

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::pipe::PipeLink;
 use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy};
-use crate::envelope::{Author, Direction, Transport, Via};
+use crate::envelope::{Author, Direction, Seq, Transport, Via};
 use crate::event::{Event, Level, LogLine};
 use crate::headers::{self, Latest, ParamHeaders};
 use crate::message::{Id, Kind, Message};
@@ -117,8 +117,6 @@ impl Connection {
         };
         let message = outgoing.message.take();
         let awaits_reply = message.as_ref().is_some_and(Message::asks);
-        let asked = message.as_ref().filter(|it| it.kind() == Kind::Request).and_then(|it| it.id().cloned());
-        let asked = asked.map(|id| Asked { session: self.session.clone(), id: Some(id), failed: false });
         let pass = message.map(|message| {
             let mut arrival = Arrival::new(Direction::ToServer, self.transport(&request_headers), message);
             arrival.came = Some(came);
@@ -128,7 +126,7 @@ impl Connection {
             };
             self.proxy.pass(&self.session, arrival)
         });
-        Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply, asked }
+        Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply }
     }
 
     /// Remembers what a message of the client came with.
@@ -162,12 +160,14 @@ impl Connection {
         withheld: bool,
         mut asked: Option<Asked>,
         awaited: bool,
+        request: Option<Seq>,
     ) -> Reply {
         headers::strip_hop_by_hop(&mut reply.headers);
         if let Some(asked) = &mut asked {
             asked.failed = !reply.status.is_success();
         }
-        let facts = Facts { status: reply.status, headers: self.reply_headers.keep(&reply.headers), withheld };
+        let headers = self.reply_headers.keep(&reply.headers);
+        let facts = Facts { status: reply.status, headers, withheld, request };
         reply.body = match reply.body {
             ReplyBody::Empty => ReplyBody::Empty,
             ReplyBody::Whole(message) => {
@@ -259,29 +259,33 @@ pub(super) struct Admitted {
     request_headers: Arc<HeaderMap>,
     withheld: bool,
     awaits_reply: bool,
-    asked: Option<Asked>,
 }
 
 /// Waits for the reply to a request. Dropped before it came, there is nobody any more whom it could reach here.
 struct Asked {
     session: Arc<LiveSession>,
-    id: Option<Id>,
+    request: Option<(Id, Seq)>,
     /// A status said that there would be no reply.
     failed: bool,
 }
 
 impl Asked {
+    fn of(session: &Arc<LiveSession>, message: &Message, seq: Seq) -> Option<Self> {
+        let id = message.id().filter(|_| message.kind() == Kind::Request)?;
+        Some(Self { session: session.clone(), request: Some((id.clone(), seq)), failed: false })
+    }
+
     /// The reply may come elsewhere.
     fn goes_on(mut self) {
-        self.id = None;
+        self.request = None;
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if let Some(id) = &self.id {
+        if let Some((id, seq)) = &self.request {
             let note = if self.failed { Flight::fails } else { Flight::lost };
-            self.session.with_flight(Direction::ToServer, id, note);
+            self.session.with_flight(Direction::ToServer, id, Some(*seq), note);
         }
     }
 }
@@ -293,9 +297,12 @@ impl Admitted {
 
     /// Waits for the operator where it is held, sends it on, and takes the answer back.
     pub(super) async fn proceed(mut self) -> Result<Reply, UpstreamError> {
+        let (mut request, mut asked) = (None, None);
         if let Some(pass) = self.pass {
             match pass.settled().await {
-                Passage::Send { message, edited } => {
+                Passage::Send { seq, message, edited } => {
+                    request = Some(seq);
+                    asked = Asked::of(&self.connection.session, &message, seq);
                     if edited {
                         headers::refresh(&mut self.outgoing.headers, &message, &self.connection.params.lock());
                     }
@@ -306,7 +313,7 @@ impl Admitted {
                 Passage::Nothing => return Ok(accepted()),
             }
         }
-        let Self { connection, outgoing, request_headers, withheld, awaits_reply, asked, .. } = self;
+        let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
         let listens = outgoing.method == Method::GET;
         let reply = match &connection.link {
             Link::Pipe(link) => {
@@ -319,7 +326,7 @@ impl Admitted {
             }
             Link::Exchanges(upstream) => {
                 let reply = upstream.send(outgoing).await?;
-                connection.take_back(reply, request_headers, withheld, asked, awaits_reply).await
+                connection.take_back(reply, request_headers, withheld, asked, awaits_reply, request).await
             }
         };
         Ok(if listens { connection.while_open(reply) } else { reply })
@@ -374,6 +381,7 @@ struct Facts {
     status: StatusCode,
     headers: Arc<HeaderMap>,
     withheld: bool,
+    request: Option<Seq>,
 }
 
 impl Facts {
@@ -383,7 +391,8 @@ impl Facts {
             _ => None,
         };
         let transport = Transport { via, status: Some(self.status.as_u16()), headers: Some(self.headers.clone()), sse };
-        Arrival { withheld: self.withheld, ..Arrival::new(Direction::ToClient, transport, message) }
+        let Self { withheld, request, .. } = *self;
+        Arrival { withheld, request, ..Arrival::new(Direction::ToClient, transport, message) }
     }
 }
 
@@ -402,7 +411,7 @@ impl Passing {
     fn finish(&self, passage: Passage, framing: Framing) -> Option<Item> {
         match passage {
             Passage::Send { .. } if self.facts.withheld => None,
-            Passage::Send { message, edited } => {
+            Passage::Send { message, edited, .. } => {
                 self.connection.learn(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
                 Some(Item::Message(Incoming { message, framing }))

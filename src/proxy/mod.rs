@@ -64,11 +64,13 @@ pub struct Arrival {
     pub withheld: bool,
     /// When tapline had it, where that was before it came to the spine.
     pub came: Option<Instant>,
+    /// The request whose own response it came on, where there is such a thing.
+    pub request: Option<Seq>,
 }
 
 impl Arrival {
     pub fn new(direction: Direction, transport: Transport, message: Message) -> Self {
-        Self { direction, transport, message, injected: None, withheld: false, came: None }
+        Self { direction, transport, message, injected: None, withheld: false, came: None, request: None }
     }
 }
 
@@ -85,7 +87,7 @@ struct Transit {
 #[derive(Debug)]
 pub enum Passage {
     /// Send it on. `edited`: it is not what came, so frames and headers must be made anew.
-    Send { message: Message, edited: bool },
+    Send { seq: Seq, message: Message, edited: bool },
     /// Send nothing on, and answer the sender with this.
     Answer(Message),
     /// Send nothing to anybody.
@@ -158,8 +160,7 @@ impl Proxy {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
         let now = Instant::now();
         let (at, came) = (session.time_of(now), arrival.came.unwrap_or(now));
-        let Place { reply_to, part_of, flight } =
-            session.place(seq, at, arrival.direction, &arrival.message, &self.metrics);
+        let Place { reply_to, part_of, flight } = session.place(seq, at, &arrival, &self.metrics);
         let envelope = Envelope {
             seq,
             session: session.id(),
@@ -208,8 +209,8 @@ impl Proxy {
     }
 
     fn release(&self, session: &Arc<LiveSession>, transit: Transit) -> Passage {
-        let edited = transit.envelope.original.is_some();
-        Passage::Send { message: self.publish(session, transit), edited }
+        let (seq, edited) = (transit.envelope.seq, transit.envelope.original.is_some());
+        Passage::Send { seq, message: self.publish(session, transit), edited }
     }
 
     fn block(&self, session: &Arc<LiveSession>, mut transit: Transit, error: &BlockError, author: Author) -> Passage {
@@ -244,18 +245,19 @@ impl Proxy {
 
     /// What a request's reply does not tell of its way.
     fn note_flight(&self, session: &LiveSession, envelope: &Envelope) {
-        let note = |id: &Id, note: fn(&mut Flight, u64)| {
-            session.with_flight(envelope.direction, id, |flight| note(flight, envelope.held.unwrap_or_default()));
-        };
-        match (envelope.kind(), &envelope.outcome) {
-            (Kind::Request, Outcome::Dropped(_) | Outcome::Abandoned) => {
-                envelope.message.id().into_iter().for_each(|id| note(id, |flight, _| flight.lost()));
+        let (direction, seq) = (envelope.direction, Some(envelope.seq));
+        match (envelope.kind(), &envelope.outcome, envelope.message.id()) {
+            (Kind::Request, Outcome::Dropped(_) | Outcome::Abandoned, Some(id)) => {
+                session.with_flight(direction, id, seq, Flight::lost);
             }
-            (Kind::Request, _) if envelope.held.is_some() => {
-                envelope.message.id().into_iter().for_each(|id| note(id, Flight::waited));
+            (Kind::Request, _, Some(id)) if envelope.held.is_some() => {
+                let held = envelope.held.unwrap_or_default();
+                session.with_flight(direction, id, seq, |flight| flight.waited(held));
             }
-            (Kind::Notification, _) if envelope.was_sent() => {
-                bridge::cancelled_id(&envelope.message).iter().for_each(|id| note(id, |flight, _| flight.lost()));
+            (Kind::Notification, _, _) if envelope.was_sent() => {
+                if let Some(id) = bridge::cancelled_id(&envelope.message) {
+                    session.with_flight(direction, &id, None, Flight::lost);
+                }
             }
             _ => {}
         }

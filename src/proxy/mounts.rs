@@ -193,7 +193,7 @@ impl Mounts {
         named.or_else(|| {
             let mount = self.default()?;
             let is_misspelt = self.named().next().is_some() && is_below_a_name(uri.path(), mount.table.target());
-            (!is_misspelt).then(|| (Entry { mount, prefix: "" }, Cow::Borrowed(whole)))
+            if is_misspelt { None } else { Some((Entry { mount, prefix: "" }, Cow::Borrowed(whole))) }
         })
     }
 

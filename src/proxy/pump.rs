@@ -71,7 +71,7 @@ pub(super) async fn pump(
 async fn finish(link: &Weak<PipeLink>, passage: Passage, address: Address, framing: Framing) {
     let Some(link) = link.upgrade() else { return };
     match passage {
-        Passage::Send { message, edited } => {
+        Passage::Send { message, edited, .. } => {
             let framing = if edited { framing.around(&message) } else { framing };
             link.deliver(address, Incoming { message, framing });
         }

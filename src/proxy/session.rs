@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use self::state::State;
-use super::Stop;
 use super::operations::Operations;
+use super::{Arrival, Stop};
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
-use crate::message::{Id, Kind, Message};
+use crate::message::{Id, Kind};
 use crate::metrics::{Flight, Metrics, Tally};
 
 /// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
@@ -32,6 +32,9 @@ pub struct LiveSession {
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
     open: Mutex<HashMap<(Direction, Id), Open>>,
+    /// Those whose id was taken by a later one: clients that share a session (revision 2026-07-28 has none) count each for
+    /// itself.
+    overtaken: Mutex<HashMap<(Direction, Id, Seq), Open>>,
     operations: Mutex<Operations>,
     tally: Tally,
     closed: CancellationToken,
@@ -92,6 +95,7 @@ impl LiveSession {
             life: Mutex::new(Life { state: State::default(), info }),
             settled: AtomicBool::new(false),
             open: Mutex::default(),
+            overtaken: Mutex::default(),
             operations: Mutex::default(),
             tally: Tally::default(),
             closed: stop.listening.child_token(),
@@ -121,27 +125,21 @@ impl LiveSession {
         &self.closed
     }
 
-    /// Remembers a request, or finds the one that a reply answers. Ids are matched by their exact token, each
-    /// direction in its own space (mcp-wire.md §3, identifiers).
-    pub(super) fn place(&self, seq: Seq, at: u64, direction: Direction, message: &Message, metrics: &Metrics) -> Place {
+    /// Remembers a request, or finds the one that a reply answers.
+    pub(super) fn place(&self, seq: Seq, at: u64, arrival: &Arrival, metrics: &Metrics) -> Place {
+        let Arrival { direction, message, request: asked, .. } = arrival;
         let ledger = self.tally.ledger(|| metrics.ledger(self.info().upstream_name));
         let Some(id) = message.id() else { return Place::default() };
         match message.kind() {
             Kind::Request => {
                 let subject = message.head().subject.clone().unwrap_or_default();
                 let part_of = self.operations.lock().began(message);
-                let mut open = self.open.lock();
-                if open.len() >= MOST_OPEN {
-                    open.retain(|_, request| seq.0 - request.seq.0 < MOST_OPEN as u64);
-                }
-                let (began, flight) = (part_of.unwrap_or(seq), ledger.departs(direction, message));
-                open.insert((direction, id.clone()), Open { seq, at, subject, began, flight });
+                let (began, flight) = (part_of.unwrap_or(seq), ledger.departs(*direction, message));
+                self.remember((*direction, id), Open { seq, at, subject, began, flight });
                 Place { part_of, ..Place::default() }
             }
             kind if kind.is_reply() => {
-                let Some(request) = self.open.lock().remove(&(direction.reverse(), id.clone())) else {
-                    return Place::default();
-                };
+                let Some(request) = self.recall((direction.reverse(), id), *asked) else { return Place::default() };
                 let Open { seq, subject, began, flight, .. } = request;
                 self.operations.lock().note(message, began, (&subject.method, subject.name.as_deref()));
                 let took = at.saturating_sub(request.at);
@@ -152,17 +150,54 @@ impl LiveSession {
         }
     }
 
-    /// Notes what becomes of a request that waits for its reply, if it does.
-    pub(super) fn with_flight(&self, direction: Direction, id: &Id, note: impl FnOnce(&mut Flight)) {
-        if let Some(request) = self.open.lock().get_mut(&(direction, id.clone())) {
-            note(&mut request.flight);
+    fn remember(&self, (direction, id): (Direction, &Id), request: Open) {
+        let seq = request.seq;
+        let is_recent = |request: &mut Open| seq.0.saturating_sub(request.seq.0) < MOST_OPEN as u64;
+        let earlier = {
+            let mut open = self.open.lock();
+            if open.len() >= MOST_OPEN {
+                open.retain(|_, request| is_recent(request));
+            }
+            open.insert((direction, id.clone()), request)
+        };
+        if let Some(earlier) = earlier {
+            let mut overtaken = self.overtaken.lock();
+            if overtaken.len() >= MOST_OPEN {
+                overtaken.retain(|_, request| is_recent(request));
+            }
+            overtaken.insert((direction, id.clone(), earlier.seq), earlier);
+        }
+    }
+
+    /// The request with that id, and of several the one on whose own response the reply came. Ids are matched by their exact
+    /// token, each direction in its own space (mcp-wire.md §3, identifiers).
+    fn recall(&self, (direction, id): (Direction, &Id), asked: Option<Seq>) -> Option<Open> {
+        let earlier = asked.and_then(|asked| self.overtaken.lock().remove(&(direction, id.clone(), asked)));
+        earlier.or_else(|| self.open.lock().remove(&(direction, id.clone())))
+    }
+
+    /// Notes what becomes of a request that waits for its reply, if it does; without a number, of the latest with that id.
+    pub(super) fn with_flight(&self, direction: Direction, id: &Id, seq: Option<Seq>, note: impl FnOnce(&mut Flight)) {
+        let mut open = self.open.lock();
+        match (open.get_mut(&(direction, id.clone())), seq) {
+            (Some(request), None) => note(&mut request.flight),
+            (Some(request), Some(seq)) if request.seq == seq => note(&mut request.flight),
+            (_, None) => {}
+            (_, Some(seq)) => {
+                drop(open);
+                if let Some(request) = self.overtaken.lock().get_mut(&(direction, id.clone(), seq)) {
+                    note(&mut request.flight);
+                }
+            }
         }
     }
 
     /// When the oldest request came that still waits for its reply.
     pub fn oldest(&self) -> Option<Timestamp> {
-        let open = self.open.lock();
-        let oldest = open.values().filter(|request| request.flight.is_aloft()).map(|request| request.at).min()?;
+        let aloft = |request: &Open| request.flight.is_aloft().then_some(request.at);
+        let latest = self.open.lock().values().filter_map(aloft).min();
+        let overtaken = self.overtaken.lock().values().filter_map(aloft).min();
+        let oldest = [latest, overtaken].into_iter().flatten().min()?;
         Some(self.life.lock().info.started.plus_micros(oldest))
     }
 

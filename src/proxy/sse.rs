@@ -227,7 +227,7 @@ impl Door {
         let transport = Transport { headers: Some(connection.heard(&headers)), ..Transport::new(Via::Http) };
         let arrival = Arrival::new(Direction::ToServer, transport, message);
         let message = match connection.proxy.pass(&connection.session, arrival).settled().await {
-            Passage::Send { message, edited } => {
+            Passage::Send { message, edited, .. } => {
                 if edited {
                     connection.refresh(&mut headers, &message);
                 }

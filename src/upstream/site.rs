@@ -35,10 +35,7 @@ impl Site {
     /// # Errors
     /// Where the URL is none, or not `http` or `https`; or where the TLS roots cannot be loaded.
     pub fn new(url: &str, extra: ExtraHeaders) -> Result<Self, String> {
-        let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
-        if !matches!(parsed.scheme(), "http" | "https") {
-            return Err(format!("`{url}`: only http and https URLs can be an upstream"));
-        }
+        let parsed = parse(url)?;
         let client = Client::new(&parsed)?;
         let place = client.place(without_fragment(parsed.as_str())).ok_or_else(|| format!("`{url}` is not a URL"))?;
         Ok(Self { label: url.to_owned(), url: parsed, place, client, extra })
@@ -146,6 +143,19 @@ impl Site {
         } else {
             UpstreamError::BrokenOff { upstream, why }
         }
+    }
+}
+
+/// A URL as that of an upstream.
+///
+/// # Errors
+/// Where it is none, or not `http` or `https`.
+pub fn parse(url: &str) -> Result<Url, String> {
+    let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    if matches!(parsed.scheme(), "http" | "https") {
+        Ok(parsed)
+    } else {
+        Err(format!("`{url}`: only http and https URLs can be an upstream"))
     }
 }
 

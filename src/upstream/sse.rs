@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::Url;
 use tokio::sync::{mpsc, watch};
@@ -190,6 +190,10 @@ impl Reading {
             Err(error) => return (error, None),
         };
         let mut answer = Answer { status: response.status(), headers: response.headers().clone(), body: None };
+        if answer.status.is_success() && answer.headers.contains_key(CONTENT_ENCODING) {
+            // Against what was asked for. It cannot be read, and may have no end.
+            return (self.refused(&answer), None);
+        }
         if !answer.status.is_success() || !is_event_stream(&answer.headers) {
             let error = self.refused(&answer);
             if let Ok(Reply { body: ReplyBody::Whole(body), .. }) = whole(response, site).await {
@@ -223,7 +227,9 @@ impl Reading {
 
     fn refused(&self, answer: &Answer) -> UpstreamError {
         let kind = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
-        let why = format!("it answered HTTP {} with {kind}", answer.status);
+        let encoding = answer.headers.get(CONTENT_ENCODING).and_then(|encoding| encoding.to_str().ok());
+        let compressed = encoding.map(|encoding| format!(", compressed as {encoding}")).unwrap_or_default();
+        let why = format!("it answered HTTP {} with {kind}{compressed}", answer.status);
         UpstreamError::NoStream { upstream: self.upstream.site.label().to_owned(), why }
     }
 

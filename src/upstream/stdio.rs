@@ -28,17 +28,29 @@ const LAST_WORDS: usize = 5;
 const LINES_WAITING: usize = 1024;
 
 /// A command and its arguments, as given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CommandLine {
     pub program: String,
     pub arguments: Vec<String>,
+    /// Beside our own environment. Secrets, maybe: shown nowhere.
+    environment: Vec<(String, String)>,
 }
 
 impl CommandLine {
     /// `None` without a program.
     pub fn new(words: &[String]) -> Option<Self> {
         let (program, arguments) = words.split_first()?;
-        Some(Self { program: program.clone(), arguments: arguments.to_vec() })
+        Some(Self { program: program.clone(), arguments: arguments.to_vec(), environment: Vec::new() })
+    }
+
+    pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
+        Self { environment, ..self }
+    }
+}
+
+impl std::fmt::Debug for CommandLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{self}`")
     }
 }
 
@@ -59,13 +71,14 @@ pub struct ChildPipe {
 }
 
 impl ChildPipe {
-    /// Starts the command in a process group of its own, with our environment.
+    /// Starts the command in a process group of its own, with our environment and what is given beside.
     ///
     /// # Errors
     /// Where there is no such command, or it cannot be run.
     pub fn spawn(command: &CommandLine, guardian: &Guardian) -> Result<(Self, mpsc::Receiver<Output>), UpstreamError> {
         let mut child = Command::new(&command.program)
             .args(&command.arguments)
+            .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

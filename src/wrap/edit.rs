@@ -227,12 +227,15 @@ fn route(doc: &Doc<'_>, entry: &Entry<'_>, choice: Choice<'_>) -> Result<Part, W
     let splices = match entry.way {
         Way::Command { holder, program, args } => {
             was.no_args = args.is_none();
-            route_command(doc, holder, program, args, choice.tapline)?
+            route_command(doc, holder, program, args, (choice.tapline, before_command(entry.name())))?
         }
-        Way::Words(words) => vec![ahead(doc, words, &[&literal(choice.tapline), "\"stdio\"", "\"--\""], false)],
+        Way::Words(words) => {
+            let tapline = [vec![literal(choice.tapline)], before_command(entry.name())].concat();
+            vec![ahead(doc, words, &tapline, false)]
+        }
         Way::Remote(_) if !choice.remote => return Err(Why::Remote),
         Way::Remote(url) => {
-            let (splices, members) = remote::route(doc, entry.node, url, choice)?;
+            let (splices, members) = remote::route(doc, entry, url, choice)?;
             was.members = members;
             splices
         }
@@ -246,7 +249,7 @@ fn route_command(
     holder: &Node,
     program: &Member,
     args: Option<&Member>,
-    tapline: &str,
+    (tapline, mut words): (&str, Vec<String>),
 ) -> Result<Vec<Splice>, Why> {
     let elements = match args {
         Some(args) => args.value.list().ok_or(Why::Odd)?,
@@ -255,7 +258,7 @@ fn route_command(
     if elements.is_empty() && program.value.text().is_some_and(is_shell_line) {
         return Err(Why::ShellLine);
     }
-    let words = ["\"stdio\"", "\"--\"", doc.raw(&program.value.span)];
+    words.push(doc.raw(&program.value.span).to_owned());
     let routed = match args {
         None => beside(doc, holder, program, "args", &format!("[{}]", words.join(", "))),
         Some(args) if elements.is_empty() => Splice::insert(args.value.span.start + 1, words.join(", ")),
@@ -264,13 +267,29 @@ fn route_command(
     Ok(vec![Splice::replace(&program.value.span, literal(tapline)), routed])
 }
 
+/// What tapline is told before the words of a command.
+fn before_command(name: &str) -> Vec<String> {
+    std::iter::once("stdio".to_owned())
+        .chain(name_option(name))
+        .chain(["--".to_owned()])
+        .map(|it| literal(&it))
+        .collect()
+}
+
+/// What `tapline attach` is to call a server: as its client does. Not where the client might read something else in it, or
+/// cannot launch a program with it.
+pub(super) fn name_option(name: &str) -> Option<String> {
+    let plain = !name.is_empty() && !name.contains('$') && !name.contains(char::is_control);
+    plain.then(|| format!("--name={name}"))
+}
+
 /// Several words where one program is expected; a path may have spaces.
 fn is_shell_line(program: &str) -> bool {
     program.split_once(char::is_whitespace).is_some_and(|(first, _)| !first.contains(['/', '\\']))
 }
 
 /// Words at the head of a list, laid out as the list is.
-fn ahead(doc: &Doc<'_>, elements: &[Node], words: &[&str], compact: bool) -> Splice {
+fn ahead(doc: &Doc<'_>, elements: &[Node], words: &[String], compact: bool) -> Splice {
     let first = elements[0].span.start;
     let gap = doc.break_before(first).unwrap_or_else(|| if compact { String::new() } else { " ".to_owned() });
     Splice::insert(first, words.iter().map(|word| format!("{word},{gap}")).collect::<String>())

@@ -1,7 +1,9 @@
 //! Servers at an address: from `url` to a command of tapline that reaches it, and back.
 
 use super::doc::{Doc, Member, Node, Splice, literal};
-use super::edit::{Choice, Why, assignment, gap, has_lines, without};
+use super::edit::{Choice, Why, assignment, gap, has_lines, name_option, without};
+use super::entry::Entry;
+use crate::cli::TransportArg;
 
 /// Members that hold headers to send.
 const HEADERS: [&str; 2] = ["headers", "http_headers"];
@@ -20,22 +22,26 @@ const AUTH: [&str; 8] = [
 
 /// Members that say how a client reaches a server, and what they say of an address.
 const KIND: [&str; 2] = ["type", "transport"];
-const REMOTE_KINDS: [&str; 6] = ["http", "sse", "streamable-http", "streamableHttp", "streamable_http", "streamable"];
+const SSE: &str = "sse";
+const STREAMABLE: [&str; 5] = ["http", "streamable-http", "streamableHttp", "streamable_http", "streamable"];
 
 type Members = Vec<(String, String)>;
 
 /// The splices that turn an address into a command, and the members they changed.
 pub(super) fn route(
     doc: &Doc<'_>,
-    entry: &Node,
+    server: &Entry<'_>,
     url: &Member,
     choice: Choice<'_>,
 ) -> Result<(Vec<Splice>, Members), Why> {
+    let entry = server.node;
     if let Some(key) = AUTH.into_iter().find(|key| entry.member(key).is_some()) {
         return Err(Why::Auth(key.to_owned()));
     }
     let headers = HEADERS.iter().find_map(|key| entry.member(key));
-    let mut args = vec![literal("stdio"), literal("--upstream"), doc.raw(&url.value.span).to_owned()];
+    let mut args = vec![literal("stdio")];
+    args.extend(name_option(server.name()).map(|name| literal(&name)));
+    args.extend([literal("--upstream"), doc.raw(&url.value.span).to_owned()]);
     let mut members = vec![kept(doc, url)];
     let mut splices = Vec::new();
     if let Some(headers) = headers.filter(|headers| headers.value.members().is_none_or(|all| !all.is_empty())) {
@@ -46,17 +52,26 @@ pub(super) fn route(
         members.push(kept(doc, headers));
         splices.push(without(doc, entry, headers));
     }
+    let mut transport = None;
     for kind in KIND.iter().filter_map(|key| entry.member(key)) {
-        if !kind.value.text().is_some_and(|kind| REMOTE_KINDS.contains(&kind)) {
-            return Err(Why::Odd);
-        }
+        let said = kind.value.text().filter(|kind| *kind == SSE || STREAMABLE.contains(kind)).ok_or(Why::Odd)?;
+        transport = transport.or(Some(said));
         members.push(kept(doc, kind));
         splices.push(Splice::replace(&kind.value.span, literal("stdio")));
     }
+    args.extend(transport.and_then(|kind| transport_option(kind, url.value.text()?)).map(literal));
     let command = assignment(doc, url, "command", &literal(choice.tapline));
     let args = assignment(doc, url, "args", &format!("[{}]", args.join(", ")));
     splices.push(Splice::replace(&url.span(), format!("{command}{}{args}", between(doc, entry, url))));
     Ok((splices, members))
+}
+
+/// Says the transport where the client does: tapline would go by the address alone.
+fn transport_option(kind: &str, url: &str) -> Option<&'static str> {
+    match kind {
+        SSE => Some("--transport=sse"),
+        _ => TransportArg::Auto.is_sse(url).then_some("--transport=http"),
+    }
 }
 
 /// A member as it is written.

@@ -9,7 +9,7 @@ use tapline::event::Level;
 use tapline::message::Kind;
 use tokio::net::TcpListener;
 
-use crate::support::{Rig, Server, settings};
+use crate::support::{Rig, Server, settings, soon};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#;
 
@@ -200,6 +200,64 @@ async fn half_a_request_is_no_request() {
     assert_eq!(exchange.text(), CALL, "nothing else came");
     exchange.json("{}").await;
     assert_eq!(client.response().await.status(), "200");
+}
+
+/// A request that takes for ever to come costs a connection, and nobody else anything.
+#[tokio::test]
+async fn those_who_are_slow_hold_up_nobody_else() {
+    let mut server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    let address = rig.address();
+    let whole = format!("POST /mcp HTTP/1.1\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n{CALL}", CALL.len());
+    let mut slow = Vec::new();
+    for cut in (0..whole.len()).step_by(3) {
+        let mut client = rig.client().await;
+        client.write(&whole.as_bytes()[..cut]).await;
+        slow.push((client, cut));
+    }
+    // One that does not read what it is told,
+    let mut deaf = rig.client().await;
+    deaf.post(CALL).await;
+    server.next().await.json("x".repeat(20 << 20)).await;
+    deaf.head().await;
+    // and one that is as it should be.
+    let mut client = rig.client().await;
+    client.post(CALL).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.text(), CALL);
+    exchange.json("{}").await;
+    assert_eq!(client.response().await.status(), "200");
+    assert!(server.is_idle(), "half of a request is not forwarded");
+    // At last, byte by byte.
+    for (client, cut) in slow.iter_mut().step_by(7) {
+        for byte in &whole.as_bytes()[*cut..] {
+            client.write(std::slice::from_ref(byte)).await;
+        }
+        let exchange = server.next().await;
+        assert_eq!(exchange.text(), CALL);
+        exchange.json("{}").await;
+        assert_eq!(client.response().await.status(), "200");
+    }
+    assert_eq!(deaf.rest().await.len(), 20 << 20);
+}
+
+#[tokio::test]
+async fn headers_beyond_measure_are_refused_and_those_without_end_before_it() {
+    let mut server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    let (many, large) = ("x: 1\r\n".repeat(1000), format!("x: {}\r\n", "y".repeat(1000)).repeat(1000));
+    for headers in [format!("{many}\r\n"), format!("{large}\r\n"), large] {
+        let mut client = rig.client().await;
+        client.write(format!("POST /mcp HTTP/1.1\r\nhost: {}\r\n", rig.address()).as_bytes()).await;
+        // It need not read to the end before it says so.
+        drop(soon("room to write", client.try_write(headers.as_bytes())).await);
+        assert_eq!(client.head().await.second_word(), "431");
+    }
+    let mut client = rig.client().await;
+    client.post(CALL).await;
+    server.next().await.json("{}").await;
+    assert_eq!(client.response().await.status(), "200");
+    assert!(server.is_idle());
 }
 
 #[tokio::test]

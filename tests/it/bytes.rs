@@ -8,7 +8,7 @@ use crate::support::child::{mirrored, role};
 use crate::support::{Client, Exchange, Rig, Server};
 
 /// Bodies that a proxy spoils when it parses and writes again. All ask for `echo`, where they can ask at all.
-fn odd_bodies() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn odd_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let echo = |rest: &str| format!(r#"{{"jsonrpc":"2.0","method":"echo",{rest}}}"#).into_bytes();
     let deep = |depth| format!(r#""id":1,"params":{}{}"#, "[".repeat(depth), "]".repeat(depth));
     vec![
@@ -44,7 +44,7 @@ fn bodies_of_lines() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn large_body(size: usize) -> Vec<u8> {
+pub(crate) fn large_body(size: usize) -> Vec<u8> {
     format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{{"text":"{}"}}}}"#, "é".repeat(size / 2)).into_bytes()
 }
 
@@ -289,6 +289,35 @@ async fn a_compressed_answer_passes_unread() {
     let response = client.response().await;
     assert_eq!(response.body, gzip.as_slice());
     assert_eq!(response.head.get("content-encoding"), Some("gzip"));
+}
+
+#[tokio::test]
+async fn a_compressed_stream_passes_unread_and_at_once() {
+    let mut server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    for encoding in ["gzip", "br"] {
+        let mut client = rig.client().await;
+        client.headers = "accept-encoding: gzip, br\r\n".to_owned();
+        client.post(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
+        let mut exchange = server.next().await;
+        assert_eq!(exchange.head.all("accept-encoding"), ["identity"]);
+        exchange
+            .write(format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: {encoding}\r\nconnection: close\r\n\r\n"
+            ))
+            .await;
+        let head = client.head().await;
+        assert_eq!(
+            (head.get("content-type"), head.get("content-encoding")),
+            (Some("text/event-stream"), Some(encoding))
+        );
+        for piece in [&b"\x1f\x8b\x08\x00\n\n"[..], b"\xab\xae\r\r", b"data: \xff\n\n", b"\x05"] {
+            exchange.write(piece).await;
+            assert_eq!(client.bytes(piece.len()).await, piece);
+        }
+        drop(exchange);
+        assert_eq!(client.rest().await, "");
+    }
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ fn help_and_version_go_to_stdout() {
         (
             &["run", "--help"],
             &[
-                "Usage: tapline run [OPTIONS] (--upstream <URL> | -- <COMMAND>...)",
+                "Usage: tapline run [OPTIONS] [--upstream <URL> | -- <COMMAND>...]",
                 "--no-record",
                 "[env: TAPLINE_LISTEN=]",
             ],
@@ -46,8 +46,9 @@ fn help_and_version_go_to_stdout() {
 #[test]
 fn mistakes_are_told_in_words_with_status_2() {
     for (arguments, expected) in [
-        (&["run"][..], "the following required arguments were not provided"),
-        (&["run", "--"], "required"),
+        (&["run"][..], "give `--upstream URL`, or a command after `--`, or write `[upstreams.<name>]` in tapline.toml"),
+        (&["run", "--"], "nothing to stand in front of"),
+        (&["stdio"], "nothing to stand in front of"),
         (&["run", "--upstream", "http://x/", "--", "cat"], "cannot be used with"),
         (&["run", "--upstream", "nonsense"], "`nonsense` is not a URL"),
         (&["run", "--upstream", "ftp://x/mcp"], "only http and https"),

@@ -5,13 +5,18 @@ mod support;
 
 mod attach;
 mod bad_input;
+mod bridges;
 mod bytes;
 mod carriers;
 mod children;
 mod cli;
+mod config;
+mod connections;
 mod demo;
 mod demo_live;
 mod hold;
+#[path = "../interop/client.rs"]
+mod interop;
 mod metrics;
 mod modern;
 mod mounts;
@@ -19,7 +24,9 @@ mod otlp;
 mod peers;
 mod relay;
 mod replay;
+mod resume;
 mod screen;
+mod silence;
 mod sse;
 mod stdio;
 mod tapes;

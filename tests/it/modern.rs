@@ -1,7 +1,7 @@
 //! Revision 2026-07-28: no sessions, metadata on every request, headers that say what the body says, operations of several rounds.
 
 use serde_json::{Value, json};
-use tapline::event::{Decision, Event};
+use tapline::event::{Command, Decision, Event};
 use tapline::message::Message;
 
 use crate::support::{Client, Rig, Server, envelope};
@@ -46,6 +46,28 @@ async fn an_edited_call_goes_out_with_the_headers_it_needs() {
     assert_eq!(header("mcp-param-count"), None, "the argument is gone, and so is its header");
     assert_eq!((header("mcp-method"), header("mcp-name")), (Some("tools/call"), Some("deploy")));
     assert_eq!(header("mcp-protocol-version"), Some("2026-07-28"));
+}
+
+#[tokio::test]
+async fn what_the_operator_sends_has_headers_of_its_own() {
+    let (rig, mut server, mut client) = before_server().await;
+    client.headers = headers("tools/list", "authorization: Bearer t\r\n");
+    client.post(request(1, "tools/list", "")).await;
+    server.next().await.json(r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#).await;
+    client.response().await;
+    let session = rig.session(1).await;
+    for (method, params, name) in [
+        ("tools/call", r#""name":"écho","arguments":{}"#, Some("=?base64?w6ljaG8=?=")),
+        ("resources/read", r#""uri":"test://x""#, Some("test://x")),
+        ("prompts/list", "", None),
+    ] {
+        rig.command_now(Command::Send { session, message: Message::new(request(9, method, params)) });
+        let exchange = server.next().await;
+        let sent = ["mcp-method", "mcp-name", "mcp-protocol-version", "authorization"].map(|it| exchange.head.get(it));
+        assert_eq!(sent, [Some(method), name, Some("2026-07-28"), Some("Bearer t")]);
+        let id = exchange.message()["id"].clone();
+        exchange.json(json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string()).await;
+    }
 }
 
 #[tokio::test]
@@ -96,6 +118,38 @@ async fn a_subscription_is_heard_as_it_is_said_and_either_way_to_end_it_passes()
         let answers = passed[3].reply_to.as_ref().map(|to| to.seq);
         assert_eq!(answers, (end == result).then_some(passed[0].seq));
     }
+}
+
+/// Clients count their requests each for itself, and nothing but their responses tells them apart.
+#[tokio::test]
+async fn calls_with_one_id_are_answered_each_by_its_own_response() {
+    let (rig, mut server, client) = before_server().await;
+    let mut callers = Vec::new();
+    for (tool, mut client) in [("first", client), ("second", rig.client().await), ("third", rig.client().await)] {
+        client.headers = headers("tools/call", &format!("mcp-name: {tool}\r\n"));
+        client.post(request(1, "tools/call", &format!(r#""name":"{tool}","arguments":{{}}"#))).await;
+        callers.push((tool, client, server.next().await));
+    }
+    // Neither in the order in which they were asked nor in the opposite one, and not all in the same way.
+    callers.swap(0, 1);
+    for (tool, mut client, exchange) in callers {
+        let reply = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tool":"{tool}"}}}}"#);
+        match tool {
+            "second" => exchange.stream(format!("data: {reply}\n\n")).await,
+            _ => exchange.json(&reply).await,
+        }
+        assert!(client.response().await.text().contains(&reply));
+    }
+    let passed = rig.passed(6).await;
+    let (asked, answered) = passed.split_at(3);
+    for reply in answered {
+        let answers = reply.reply_to.as_ref().expect("it answers a call");
+        let tool = asked.iter().find(|call| call.seq == answers.seq).and_then(|call| call.message.name()).unwrap();
+        assert_eq!(reply.message.value().unwrap()["result"]["tool"], tool);
+        assert_eq!(answers.subject.name.as_deref(), Some(tool));
+    }
+    let sessions: Vec<_> = passed.iter().map(|it| it.session).collect();
+    assert!(sessions.iter().all(|session| *session == sessions[0]), "they share a session");
 }
 
 #[tokio::test]

@@ -185,6 +185,24 @@ async fn a_stream_that_is_refused_is_refused_as_the_server_did() {
     }
 }
 
+/// Its first event says where to post: a stream that cannot be read is none.
+#[tokio::test]
+async fn a_compressed_stream_is_refused_at_once_though_it_has_no_end() {
+    let mut server = Server::start().await;
+    let rig = Rig::before_events(&events_url(&server)).await;
+    let mut client = rig.client().await;
+    client.request("GET /sse", "accept-encoding: gzip\r\n", b"").await;
+    let mut exchange = server.next().await;
+    assert_eq!(exchange.head.all("accept-encoding"), ["identity"]);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n";
+    exchange.write([head.as_bytes(), b"\x1f\x8b\x08"].concat()).await;
+    let response = client.response().await;
+    assert_eq!(response.status(), "502");
+    assert!(response.text().contains("with text/event-stream, compressed as gzip"), "{}", response.text());
+    exchange.hung_up().await;
+    rig.closed(rig.session(1).await).await;
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_a_502() {
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -136,6 +136,19 @@ async fn stdin_at_its_end_closes_the_servers_and_its_last_words_and_status_are_o
     assert_eq!((status, rest.as_slice(), errors.as_slice()), (Some(7), &b"{\"late\":1}\n"[..], &b"a\xffb"[..]));
 }
 
+/// A client that reads no stderr must still get its replies.
+#[tokio::test]
+async fn a_flood_on_stderr_holds_nothing_up_and_is_all_there_at_the_end() {
+    let flood = "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; yes noise | head -n 100000 >&2";
+    let mut launched = Launched::script(&format!("{flood}; echo ready; exec cat"));
+    assert_eq!(launched.line().await, b"ready\n");
+    launched.say(b"{\"id\":1}\n").await;
+    assert_eq!(launched.line().await, b"{\"id\":1}\n");
+    let (status, rest, errors) = launched.leave().await;
+    assert_eq!((status, rest.len(), errors.len()), (Some(0), 0, 3_000_001 + 600_000));
+    assert!(errors.starts_with(b"xxx") && errors.ends_with(b"noise\nnoise\n"));
+}
+
 #[tokio::test]
 async fn a_server_that_ends_ends_us_though_the_client_stays() {
     let launched = Launched::script("echo why >&2; exit 4");

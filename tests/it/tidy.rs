@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 28] = [
+const IMPORTS: [(&str, &str); 29] = [
     ("message", ""),
     ("text", ""),
     ("envelope", "message"),
@@ -22,7 +22,8 @@ const IMPORTS: [(&str, &str); 28] = [
     ("proxy", "envelope event filter headers intercept journal message metrics sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message metrics proxy tape text"),
-    ("attach", "cli control program ui watch"),
+    ("config", "cli envelope event filter otlp proxy tape text upstream"),
+    ("attach", "cli config control program ui watch"),
     ("watch", "cli event headless journal program ui"),
     ("logging", ""),
     ("ui", "envelope event filter message text"),

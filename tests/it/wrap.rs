@@ -122,7 +122,7 @@ fn a_client_is_wrapped_and_comes_back_byte_for_byte() {
     assert!(wrapped.out.contains("wrapped `fs`") && wrapped.out.contains("restart cursor"), "{}", wrapped.out);
     let expected = CURSOR
         .replace("\"npx\"", &format!("\"{}\"", binary()))
-        .replace("[\"-y\"", "[\"stdio\", \"--\", \"npx\", \"-y\"");
+        .replace("[\"-y\"", "[\"stdio\", \"--name=fs\", \"--\", \"npx\", \"-y\"");
     assert_eq!(home.read(".cursor/mcp.json"), expected);
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(home.backups(), 2);
@@ -133,7 +133,10 @@ fn a_client_is_wrapped_and_comes_back_byte_for_byte() {
     // Again is nothing; more servers are added to what is wrapped already.
     assert!(home.run(&["wrap", "cursor", "--yes"], 0).out.contains("nothing to do"));
     home.run(&["wrap", "cursor", "--yes", "--remote"], 0);
-    assert!(home.read(".cursor/mcp.json").contains("[\"stdio\", \"--upstream\", \"http://127.0.0.1:9/mcp\"]"));
+    assert!(
+        home.read(".cursor/mcp.json")
+            .contains("[\"stdio\", \"--name=web\", \"--upstream\", \"http://127.0.0.1:9/mcp\"]")
+    );
 
     let unwrapped = home.run(&["unwrap", "cursor", "--yes"], 0);
     assert!(unwrapped.out.contains("unwrapped `fs`, `web`"), "{}", unwrapped.out);
@@ -183,9 +186,13 @@ fn everything_that_is_wrapped_comes_back_at_once() {
     home.write("config/zed/settings.json", r#"{"context_servers": {"a": {"command": {"path": "x", "args": []}}}}"#);
     let other = home.write("project/other.json", r#"{"mcpServers": {"o": {"command": "x"}}}"#);
     home.run(&["wrap", "codex", "-y"], 0);
-    assert!(home.read(".codex/config.toml").contains("args = [\"stdio\", \"--\", 'uvx']\ncommand = \"/"));
+    assert!(
+        home.read(".codex/config.toml").contains("args = [\"stdio\", \"--name=git\", \"--\", 'uvx']\ncommand = \"/")
+    );
     home.run(&["wrap", "zed", "-y", "--tapline", "tap"], 0);
-    assert!(home.read("config/zed/settings.json").contains(r#"{"path": "tap", "args": ["stdio", "--", "x"]}"#));
+    assert!(
+        home.read("config/zed/settings.json").contains(r#"{"path": "tap", "args": ["stdio", "--name=a", "--", "x"]}"#)
+    );
     // Another name for tapline is known from the record.
     assert!(home.run(&["wrap", "zed", "-y"], 0).out.contains("nothing to do"));
     home.run(&["wrap", "other.json", "-y"], 0);
@@ -356,6 +363,7 @@ async fn what_is_written_works_when_the_client_launches_it() {
     let config = json!({"mcpServers": {
         "here": {"command": tapline_binary(), "args": ["__demo-server"]},
         "there": {"type": "http", "url": server.url(), "headers": {"x-key": "a: b"}},
+        "then": {"type": "sse", "url": format!("http://{}/events", server.address())},
     }});
     home.write(".cursor/mcp.json", &config.to_string());
     home.run(&["wrap", "cursor", "--yes", "--remote", "--headers"], 0);
@@ -377,5 +385,16 @@ async fn what_is_written_works_when_the_client_launches_it() {
     };
     let (key, heard) = tokio::join!(served, launch(&home, &wrapped, "there", hello));
     assert_eq!(key.as_deref(), Some("a: b"));
+    assert_eq!(heard.trim_end(), answer);
+
+    let served = async {
+        let mut stream = server.next().await;
+        assert_eq!(stream.head.start, "GET /events HTTP/1.1");
+        stream.begin_stream().await;
+        stream.write("event: endpoint\ndata: /m\n\n").await;
+        server.next().await.accept().await;
+        stream.write(format!("data: {answer}\n\n")).await;
+    };
+    let ((), heard) = tokio::join!(served, launch(&home, &wrapped, "then", hello));
     assert_eq!(heard.trim_end(), answer);
 }

@@ -121,7 +121,7 @@ impl Client {
                         let response = Response::<reqwest::Body>::from(response);
                         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
                     }
-                    Err(error) => Err(Failure { unreachable: error.is_connect(), why: innermost(&error) }),
+                    Err(error) => Err(Failure { unreachable: error.is_connect(), why: why_far(&error) }),
                 }
             }
             (_, Place::Near(_) | Place::Far(_)) => {
@@ -141,6 +141,18 @@ fn near() -> legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>> {
         .pool_idle_timeout(MOST_IDLE)
         .pool_max_idle_per_host(usize::MAX)
         .build(connector)
+}
+
+/// Of a certificate that is not trusted, also what can be done.
+fn why_far(error: &reqwest::Error) -> String {
+    let why = innermost(error);
+    if !why.starts_with("invalid peer certificate") {
+        return why;
+    }
+    // Elsewhere the system's own store is asked, and nothing else.
+    let unix = cfg!(all(unix, not(target_vendor = "apple")));
+    let hint = if unix { "`SSL_CERT_FILE` names a file of those to trust" } else { "the system must trust its issuer" };
+    format!("{why}; {hint}")
 }
 
 /// The cause of all causes: the outer ones repeat the URL.

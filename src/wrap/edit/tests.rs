@@ -1,6 +1,8 @@
+use clap::Parser as _;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cli::{Cli, Command, TransportArg};
 use crate::wrap::clients::ANYWHERE;
 
 const TAPLINE: &str = "/opt/tap line/tapline";
@@ -35,78 +37,78 @@ fn only_command_and_args_change() {
         // Claude Desktop, Cursor, Windsurf, Gemini CLI: several lines, or one.
         (
             "{\n  \"mcpServers\": {\n    \"fs\": {\n      \"command\": \"npx\",\n      \"args\": [\n        \"-y\",\n        \"fs\"\n      ],\n      \"env\": { \"A\": \"1\" }\n    }\n  }\n}\n",
-            "{\n  \"mcpServers\": {\n    \"fs\": {\n      \"command\": \"/opt/tap line/tapline\",\n      \"args\": [\n        \"stdio\",\n        \"--\",\n        \"npx\",\n        \"-y\",\n        \"fs\"\n      ],\n      \"env\": { \"A\": \"1\" }\n    }\n  }\n}\n",
+            "{\n  \"mcpServers\": {\n    \"fs\": {\n      \"command\": \"/opt/tap line/tapline\",\n      \"args\": [\n        \"stdio\",\n        \"--name=fs\",\n        \"--\",\n        \"npx\",\n        \"-y\",\n        \"fs\"\n      ],\n      \"env\": { \"A\": \"1\" }\n    }\n  }\n}\n",
         ),
         (
             r#"{"mcpServers":{"a":{"args":["x"],"command":"n\u0070x"}}}"#,
-            r#"{"mcpServers":{"a":{"args":["stdio","--","n\u0070x","x"],"command":"/opt/tap line/tapline"}}}"#,
+            r#"{"mcpServers":{"a":{"args":["stdio","--name=a","--","n\u0070x","x"],"command":"/opt/tap line/tapline"}}}"#,
         ),
         // No arguments: none in the list, no list, no list on one line.
         (
             r#"{"mcpServers": {"a": {"command": "x", "args": []}}}"#,
-            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--", "x"]}}}"#,
+            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--", "x"]}}}"#,
         ),
         (
             "{\"mcpServers\": {\"a\": {\r\n\t\"command\" : \"x\" // why\r\n}}}",
-            "{\"mcpServers\": {\"a\": {\r\n\t\"command\" : \"/opt/tap line/tapline\",\r\n\t\"args\" : [\"stdio\", \"--\", \"x\"] // why\r\n}}}",
+            "{\"mcpServers\": {\"a\": {\r\n\t\"command\" : \"/opt/tap line/tapline\",\r\n\t\"args\" : [\"stdio\", \"--name=a\", \"--\", \"x\"] // why\r\n}}}",
         ),
         (
             r#"{"mcpServers":{"a":{"command":"x","env":{}}}}"#,
-            r#"{"mcpServers":{"a":{"command":"/opt/tap line/tapline","args":["stdio", "--", "x"],"env":{}}}}"#,
+            r#"{"mcpServers":{"a":{"command":"/opt/tap line/tapline","args":["stdio", "--name=a", "--", "x"],"env":{}}}}"#,
         ),
         // Comments, trailing commas, tabs, CRLF, a byte order mark, odd spacing, other scripts.
         (
             "\u{feff}// ünï\r\n{\r\n\t\"servers\" :\t{ /* the one */\r\n\t\t\"日本\" : {\"type\":\"stdio\", \"command\"  :\"x\" , \"args\":[ // first\r\n\t\t\t\"-y\", // yes\r\n\t\t\t\"é\",\r\n\t\t],},\r\n\t},\r\n}\r\n\r\n",
-            "\u{feff}// ünï\r\n{\r\n\t\"servers\" :\t{ /* the one */\r\n\t\t\"日本\" : {\"type\":\"stdio\", \"command\"  :\"/opt/tap line/tapline\" , \"args\":[ // first\r\n\t\t\t\"stdio\",\r\n\t\t\t\"--\",\r\n\t\t\t\"x\",\r\n\t\t\t\"-y\", // yes\r\n\t\t\t\"é\",\r\n\t\t],},\r\n\t},\r\n}\r\n\r\n",
+            "\u{feff}// ünï\r\n{\r\n\t\"servers\" :\t{ /* the one */\r\n\t\t\"日本\" : {\"type\":\"stdio\", \"command\"  :\"/opt/tap line/tapline\" , \"args\":[ // first\r\n\t\t\t\"stdio\",\r\n\t\t\t\"--name=日本\",\r\n\t\t\t\"--\",\r\n\t\t\t\"x\",\r\n\t\t\t\"-y\", // yes\r\n\t\t\t\"é\",\r\n\t\t],},\r\n\t},\r\n}\r\n\r\n",
         ),
         // VS Code's settings, Claude Code's projects.
         (
             r#"{"mcp": {"servers": {"a": {"command": "${workspaceFolder}/s", "args": ["${input:k}"]}}}, "x": 1.0}"#,
-            r#"{"mcp": {"servers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--", "${workspaceFolder}/s", "${input:k}"]}}}, "x": 1.0}"#,
+            r#"{"mcp": {"servers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--", "${workspaceFolder}/s", "${input:k}"]}}}, "x": 1.0}"#,
         ),
         (
             r#"{"projects": {"/p": {"mcpServers": {"a": {"command": "x", "args": ["--", "y"]}}}, "/q": {}}}"#,
-            r#"{"projects": {"/p": {"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--", "x", "--", "y"]}}}, "/q": {}}}"#,
+            r#"{"projects": {"/p": {"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--", "x", "--", "y"]}}}, "/q": {}}}"#,
         ),
         // Zed, now and before.
         (
             r#"{"context_servers": {"a": {"source": "custom", "command": "x", "args": ["y"], "env": {}}}}"#,
-            r#"{"context_servers": {"a": {"source": "custom", "command": "/opt/tap line/tapline", "args": ["stdio", "--", "x", "y"], "env": {}}}}"#,
+            r#"{"context_servers": {"a": {"source": "custom", "command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--", "x", "y"], "env": {}}}}"#,
         ),
         (
             r#"{"context_servers": {"a": {"command": {"path": "x", "args": ["y"], "env": null}, "settings": {}}}}"#,
-            r#"{"context_servers": {"a": {"command": {"path": "/opt/tap line/tapline", "args": ["stdio", "--", "x", "y"], "env": null}, "settings": {}}}}"#,
+            r#"{"context_servers": {"a": {"command": {"path": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--", "x", "y"], "env": null}, "settings": {}}}}"#,
         ),
         // A command that is a list.
         (
             r#"{"mcp": {"a": {"type": "local", "command": ["x", "y"]}}}"#,
-            r#"{"mcp": {"a": {"type": "local", "command": ["/opt/tap line/tapline", "stdio", "--", "x", "y"]}}}"#,
+            r#"{"mcp": {"a": {"type": "local", "command": ["/opt/tap line/tapline", "stdio", "--name=a", "--", "x", "y"]}}}"#,
         ),
         // The last of two members counts.
         (
             r#"{"mcpServers": {"a": {"command": "x", "args": []}, "a": {"command": "y", "command": "z", "args": ["1"]}}}"#,
-            r#"{"mcpServers": {"a": {"command": "x", "args": []}, "a": {"command": "y", "command": "/opt/tap line/tapline", "args": ["stdio", "--", "z", "1"]}}}"#,
+            r#"{"mcpServers": {"a": {"command": "x", "args": []}, "a": {"command": "y", "command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--", "z", "1"]}}}"#,
         ),
         // Codex: under a header, with dots, in braces; with and without arguments.
         (
             "model = \"o\" # m\n\n[mcp_servers.a]\ncommand = 'npx' # the runner\nargs = [\"-y\", 'b']\n\n[mcp_servers.a.env]\nK = \"v\"\n",
-            "model = \"o\" # m\n\n[mcp_servers.a]\ncommand = \"/opt/tap line/tapline\" # the runner\nargs = [\"stdio\", \"--\", 'npx', \"-y\", 'b']\n\n[mcp_servers.a.env]\nK = \"v\"\n",
+            "model = \"o\" # m\n\n[mcp_servers.a]\ncommand = \"/opt/tap line/tapline\" # the runner\nargs = [\"stdio\", \"--name=a\", \"--\", 'npx', \"-y\", 'b']\n\n[mcp_servers.a.env]\nK = \"v\"\n",
         ),
         (
             "[mcp_servers.a]\r\n  command=\"x\" # why\r\n[other]\r\n",
-            "[mcp_servers.a]\r\n  args = [\"stdio\", \"--\", \"x\"]\r\n  command=\"/opt/tap line/tapline\" # why\r\n[other]\r\n",
+            "[mcp_servers.a]\r\n  args = [\"stdio\", \"--name=a\", \"--\", \"x\"]\r\n  command=\"/opt/tap line/tapline\" # why\r\n[other]\r\n",
         ),
         (
             "mcp_servers.a.command = '''x'''",
-            "mcp_servers.a.args = [\"stdio\", \"--\", '''x''']\nmcp_servers.a.command = \"/opt/tap line/tapline\"",
+            "mcp_servers.a.args = [\"stdio\", \"--name=a\", \"--\", '''x''']\nmcp_servers.a.command = \"/opt/tap line/tapline\"",
         ),
         (
             "[mcp_servers]\na = { command = \"x\", env = { B = \"c\" } }\nb = {command=\"y\",args=[ ]}\n",
-            "[mcp_servers]\na = { command = \"/opt/tap line/tapline\", args = [\"stdio\", \"--\", \"x\"], env = { B = \"c\" } }\nb = {command=\"/opt/tap line/tapline\",args=[\"stdio\", \"--\", \"y\" ]}\n",
+            "[mcp_servers]\na = { command = \"/opt/tap line/tapline\", args = [\"stdio\", \"--name=a\", \"--\", \"x\"], env = { B = \"c\" } }\nb = {command=\"/opt/tap line/tapline\",args=[\"stdio\", \"--name=b\", \"--\", \"y\" ]}\n",
         ),
         (
             "[mcp_servers.\"a b\"]\nargs = [\n    # first\n    \"x\", # second\n]\ncommand = \"\"\"y\"\"\"\n",
-            "[mcp_servers.\"a b\"]\nargs = [\n    # first\n    \"stdio\",\n    \"--\",\n    \"\"\"y\"\"\",\n    \"x\", # second\n]\ncommand = \"/opt/tap line/tapline\"\n",
+            "[mcp_servers.\"a b\"]\nargs = [\n    # first\n    \"stdio\",\n    \"--name=a b\",\n    \"--\",\n    \"\"\"y\"\"\",\n    \"x\", # second\n]\ncommand = \"/opt/tap line/tapline\"\n",
         ),
     ] {
         assert_eq!(wrapped(text), expected);
@@ -118,26 +120,103 @@ fn an_address_becomes_a_command() {
     for (text, expected) in [
         (
             r#"{"mcpServers": {"a": {"type": "http", "url": "http://h/mcp", "timeout": 3}}}"#,
-            r#"{"mcpServers": {"a": {"type": "stdio", "command": "/opt/tap line/tapline", "args": ["stdio", "--upstream", "http://h/mcp"], "timeout": 3}}}"#,
+            r#"{"mcpServers": {"a": {"type": "stdio", "command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--upstream", "http://h/mcp"], "timeout": 3}}}"#,
         ),
         (
             "{\"mcpServers\": {\"a\": {\n  \"httpUrl\": \"http://h\",\n  \"headers\": {\"A\": \"b \\\"c\\\"\", \"D\": \"${E}\"},\n  \"trust\": true\n}}}",
-            "{\"mcpServers\": {\"a\": {\n  \"command\": \"/opt/tap line/tapline\",\n  \"args\": [\"stdio\", \"--upstream\", \"http://h\", \"--header\", \"A: b \\\"c\\\"\", \"--header\", \"D: ${E}\"],\n  \"trust\": true\n}}}",
+            "{\"mcpServers\": {\"a\": {\n  \"command\": \"/opt/tap line/tapline\",\n  \"args\": [\"stdio\", \"--name=a\", \"--upstream\", \"http://h\", \"--header\", \"A: b \\\"c\\\"\", \"--header\", \"D: ${E}\"],\n  \"trust\": true\n}}}",
         ),
         (
             r#"{"mcpServers": {"a": {"headers": {"A": "b"}, "serverUrl": "http://h"}}}"#,
-            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--upstream", "http://h", "--header", "A: b"]}}}"#,
+            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--upstream", "http://h", "--header", "A: b"]}}}"#,
         ),
         (
             "[mcp_servers.a]\nurl = 'http://h' # there\nenabled = true\n",
-            "[mcp_servers.a]\ncommand = \"/opt/tap line/tapline\"\nargs = [\"stdio\", \"--upstream\", 'http://h'] # there\nenabled = true\n",
+            "[mcp_servers.a]\ncommand = \"/opt/tap line/tapline\"\nargs = [\"stdio\", \"--name=a\", \"--upstream\", 'http://h'] # there\nenabled = true\n",
         ),
         (
             "mcp_servers.a = {url = \"http://h\", http_headers = {A = \"b\"}}",
-            "mcp_servers.a = {command = \"/opt/tap line/tapline\", args = [\"stdio\", \"--upstream\", \"http://h\", \"--header\", \"A: b\"]}",
+            "mcp_servers.a = {command = \"/opt/tap line/tapline\", args = [\"stdio\", \"--name=a\", \"--upstream\", \"http://h\", \"--header\", \"A: b\"]}",
         ),
     ] {
         assert_eq!(wrapped(text), expected);
+    }
+}
+
+/// What tapline makes of the arguments that were written for the server `name` of a file of one server.
+fn understood(name: &str, entry: &str) -> (Option<String>, Option<String>, TransportArg) {
+    let text = format!("{{\"mcpServers\": {{{}: {entry}}}}}", literal(name));
+    let wrapped: serde_json::Value = serde_json::from_str(&wrapped(&text)).unwrap();
+    let args = wrapped["mcpServers"][name]["args"].as_array().unwrap();
+    let words = std::iter::once("tapline").chain(args.iter().map(|word| word.as_str().unwrap()));
+    match Cli::try_parse_from(words).unwrap().command {
+        Command::Stdio(args) => (args.control.name, args.target.upstream, args.target.transport),
+        command => panic!("{command:?}"),
+    }
+}
+
+#[test]
+fn tapline_is_told_what_its_client_calls_a_server() {
+    for (name, told) in [
+        ("weather", true),
+        ("My Server", true),
+        ("日本", true),
+        ("-x", true),
+        ("--", true),
+        ("--upstream", true),
+        ("a=b \"c\" \\", true),
+        // A client may put something else in its place, or be unable to launch it.
+        ("${HOME}", false),
+        ("a\u{0}b", false),
+        ("", false),
+    ] {
+        let told = told.then(|| name.to_owned());
+        assert_eq!(understood(name, r#"{"command": "x"}"#), (told.clone(), None, TransportArg::Auto), "{name:?}");
+        let remote = understood(name, r#"{"url": "http://h/mcp"}"#);
+        assert_eq!(remote, (told, Some("http://h/mcp".to_owned()), TransportArg::Auto), "{name:?}");
+    }
+}
+
+#[test]
+fn tapline_speaks_the_transport_that_its_client_would() {
+    for (kind, url, transport) in [
+        (r#""type": "sse""#, "http://h/events", TransportArg::Sse),
+        (r#""type": "sse""#, "http://h/sse", TransportArg::Sse),
+        (r#""transport": "sse""#, "http://h/events", TransportArg::Sse),
+        (r#""type": "sse", "transport": "sse""#, "http://h/events", TransportArg::Sse),
+        (r#""type": "http""#, "http://h/mcp", TransportArg::Auto),
+        (r#""type": "http""#, "http://h/sse", TransportArg::Http),
+        (r#""type": "streamable-http""#, "http://h/sse?x=1", TransportArg::Http),
+        (r#""timeout": 3"#, "http://h/sse", TransportArg::Auto),
+    ] {
+        let spoken = understood("a", &format!(r#"{{{kind}, "url": "{url}"}}"#));
+        assert_eq!(spoken, (Some("a".to_owned()), Some(url.to_owned()), transport), "{kind} {url}");
+    }
+}
+
+#[test]
+fn what_an_older_tapline_wrapped_comes_back() {
+    for (wrapped, members, text) in [
+        (
+            r#"{"mcpServers": {"a": {"command": "/old/tapline", "args": ["stdio", "--", "x", "y"]}}}"#,
+            &[][..],
+            r#"{"mcpServers": {"a": {"command": "x", "args": ["y"]}}}"#,
+        ),
+        (
+            r#"{"mcp": {"a": {"type": "local", "command": ["tapline", "stdio", "--", "x", "y"]}}}"#,
+            &[],
+            r#"{"mcp": {"a": {"type": "local", "command": ["x", "y"]}}}"#,
+        ),
+        (
+            r#"{"mcpServers": {"a": {"type": "stdio", "command": "tapline", "args": ["stdio", "--upstream", "http://h"]}}}"#,
+            &[("url", r#""url": "http://h""#), ("type", r#""type": "sse""#)],
+            r#"{"mcpServers": {"a": {"type": "sse", "url": "http://h"}}}"#,
+        ),
+    ] {
+        let path = [if text.contains("mcpServers") { "mcpServers" } else { "mcp" }, "a"].map(str::to_owned).to_vec();
+        let members = members.iter().map(|(key, raw)| ((*key).to_owned(), (*raw).to_owned())).collect();
+        let was = [Was { path, members, ..Was::default() }];
+        assert_eq!(unwrap(source(wrapped), &[], &was).unwrap().text, text);
     }
 }
 

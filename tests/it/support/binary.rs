@@ -40,6 +40,10 @@ impl Binary {
         self.child.id().unwrap()
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn client(&self) -> Client {
         Client::connect(self.address).await
     }
@@ -73,6 +77,10 @@ pub(crate) fn command() -> std::process::Command {
             command.env_remove(name);
         }
     }
-    command.env("HOME", "/nonexistent").env_remove("XDG_DATA_HOME").env("TAPLINE_NO_CONTROL", "1");
+    command
+        .env("HOME", "/nonexistent")
+        .env_remove("XDG_DATA_HOME")
+        .env_remove("XDG_CONFIG_HOME")
+        .env("TAPLINE_NO_CONTROL", "1");
     command
 }

@@ -9,8 +9,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 const ROLE: &str = "TAPLINE_TEST_ROLE";
-/// Of the role `rmcp-http`, which the interoperability check starts.
-const PORT: &str = "TAPLINE_TEST_PORT";
+/// Of the roles that the interoperability check gives out (`tests/interop/driver.mjs`): one word a line.
+const WORDS: &str = "TAPLINE_TEST_WORDS";
 const SCRIPT: &str = r#"export TAPLINE_TEST_ROLE="$1"; exec 3>&1 >/dev/null; exec "$0" --exact support::child::a_child_plays_its_role --nocapture"#;
 
 /// The words of a command that plays a role: `mirror` or `rmcp`.
@@ -24,19 +24,25 @@ pub(crate) fn role(role: &str) -> Vec<String> {
 fn a_child_plays_its_role() {
     match std::env::var(ROLE).as_deref() {
         Ok("mirror") => mirror(),
-        Ok("rmcp") => crate::peers::serve_stdio(File::options().write(true).open("/dev/fd/3").unwrap()),
-        Ok("rmcp-http") => {
-            let port = std::env::var(PORT).unwrap().parse().unwrap();
-            crate::peers::serve_http_on(port);
-        }
+        Ok("rmcp") => crate::peers::serve_stdio(real_stdout()),
+        Ok("rmcp-http") => crate::peers::serve_http_on(words()[0].parse().unwrap()),
+        Ok("rmcp-client") => crate::interop::run(&words(), real_stdout()),
         Ok(role) => panic!("no such role: {role}"),
         Err(_) => speaks_by_itself(),
     }
 }
 
+fn words() -> Vec<String> {
+    std::env::var(WORDS).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn real_stdout() -> File {
+    File::options().write(true).open("/dev/fd/3").unwrap()
+}
+
 /// Says every line again, requests for `echo` as replies, everything else byte for byte.
 fn mirror() {
-    let mut out = File::options().write(true).open("/dev/fd/3").unwrap();
+    let mut out = real_stdout();
     let mut lines = BufReader::new(std::io::stdin());
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line).unwrap() > 0 {

@@ -82,6 +82,11 @@ impl Client {
         soon("room to write", self.wire.write(bytes)).await.unwrap();
     }
 
+    /// For what the proxy may not want to read any more.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.wire.write(bytes).await
+    }
+
     /// Says that nothing more will be written.
     pub(crate) async fn half_close(&mut self) {
         self.wire.half_close().await;

@@ -1,6 +1,6 @@
 //! An HTTP server that the test plays: each request comes to it in turn, to look at and to answer byte by byte.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -26,7 +26,11 @@ pub(crate) struct Exchange {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(IpAddr::from([127, 0, 0, 1])).await
+    }
+
+    pub(crate) async fn start_at(ip: IpAddr) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, requests) = mpsc::unbounded_channel();
         tokio::spawn(async move {

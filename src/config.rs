@@ -1,0 +1,115 @@
+//! The configuration: what `tapline.toml` and the user's file say, beside the flags and the environment.
+//!
+//! Flags win over `TAPLINE_*`, which clap reads; both win over the file in the working directory (or the one of
+//! `--config`), and that over the user's own. A key, or a section, is taken whole from the nearest file that has it; only
+//! upstreams of different names stand beside each other. [`options`] is where all of it becomes plain values; nothing
+//! behind it knows where a value was from.
+
+pub mod check;
+pub mod keys;
+pub mod options;
+pub mod source;
+pub mod upstreams;
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use self::keys::Keys;
+pub use self::source::ConfigError;
+use self::source::{Source, nearest};
+use self::upstreams::Upstreams;
+
+/// The file that is looked for in the working directory.
+pub const FILE: &str = "tapline.toml";
+
+/// What all files say together.
+#[derive(Debug, Default)]
+pub struct Config {
+    pub keys: Keys,
+    /// The files that were read, nearest first.
+    pub files: Vec<PathBuf>,
+    /// What is not wrong, and yet not as it should be.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads `file`, or the one in the working directory where there is one; and below it the user's, where there is one.
+    ///
+    /// # Errors
+    /// Where one cannot be read, or says what cannot be.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let near = match file {
+            Some(file) => Some(Source::read(file)?),
+            None => read_if_there(Path::new(FILE))?,
+        };
+        let far = user_file().map(|file| read_if_there(&file)).transpose()?.flatten();
+        Self::of(near.into_iter().chain(far).collect())
+    }
+
+    /// Nearest first.
+    fn of(sources: Vec<Source>) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let mut default = None;
+        for source in sources {
+            let keys: Keys = source.parse()?;
+            keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
+            config.warnings.extend(readable_secrets(&source.path, &keys));
+            config.files.push(source.path.clone());
+            if config.keys.default.is_none()
+                && let Some(name) = &keys.default
+            {
+                default = Some((source, name.span()));
+            }
+            config.keys = config.keys.over(keys);
+        }
+        match default.zip(config.unknown_default()) {
+            Some(((source, span), why)) => Err(source.fault(span, &why)),
+            None => Ok(config),
+        }
+    }
+
+    /// Why `default` names no upstream, where it does not.
+    fn unknown_default(&self) -> Option<String> {
+        let name = self.keys.default.as_ref()?.get_ref();
+        let known: Vec<_> = self.keys.upstreams.iter().flat_map(Upstreams::names).collect();
+        if known.contains(&name.as_str()) {
+            return None;
+        }
+        Some(match (nearest(name, known.iter().copied()), &known[..]) {
+            (Some(near), _) => format!("no upstream is called `{name}`; did you mean `{near}`?"),
+            (None, []) => format!("no upstream is called `{name}`: there is no `[upstreams.{name}]`"),
+            (None, known) => format!("no upstream is called `{name}`; there are `{}`", known.join("`, `")),
+        })
+    }
+}
+
+/// Where the user's own settings are, if there is a home.
+pub fn user_file() -> Option<PathBuf> {
+    use etcetera::BaseStrategy as _;
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.config_dir().join("tapline").join("config.toml"))
+}
+
+fn read_if_there(file: &Path) -> Result<Option<Source>, ConfigError> {
+    match Source::read(file) {
+        Err(ConfigError::Read { why, .. }) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
+/// A warning where others can read what they should not.
+fn readable_secrets(file: &Path, keys: &Keys) -> Option<String> {
+    let mut upstreams = keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
+    let (name, _) = upstreams.find(|(_, upstream)| upstream.has_inline_secret)?;
+    let is_open = file.metadata().is_ok_and(|known| known.mode() & 0o077 != 0);
+    let file = file.display();
+    is_open.then(|| {
+        format!("{file} holds a secret of `{name}`, and others can read it: `chmod 600 {file}`, or write `${{NAME}}` for a variable")
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! `tapline check`: whether a configuration is in order, and what it means, in a few lines.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::options::{Control, Front, Wanted, Watch};
+use super::upstreams::Server;
+use super::{Config, user_file};
+use crate::cli::{ControlArgs, FrontArgs, WatchArgs};
+use crate::tape;
+
+/// What it says of commands and directories that are not there.
+pub fn missing(config: &Config) -> Vec<String> {
+    let upstreams = config.keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
+    let commands = upstreams.filter_map(|(name, upstream)| match &upstream.server {
+        Server::Command(command) if !is_program(&command.program) => {
+            Some(format!("upstream `{name}`: there is no program `{}`", command.program))
+        }
+        _ => None,
+    });
+    let log = config.keys.log_file.as_ref().and_then(|file| file.0.parent()).filter(|dir| !is_dir(dir));
+    let log = log.map(|dir| format!("`log_file`: there is no directory {}", dir.display()));
+    commands.chain(log).collect()
+}
+
+/// What `tapline run` would do with it.
+pub fn summary(config: &Config, upstreams: &[Wanted]) -> String {
+    let keys = &config.keys;
+    let front = Front::of(FrontArgs::default(), keys);
+    let watch = Watch::of(WatchArgs::default(), keys);
+    let control = Control::of(ControlArgs::default(), keys);
+    let mut text = String::new();
+    for file in &config.files {
+        say(&mut text, "read", file.display());
+    }
+    say(&mut text, "listens on", front.listen);
+    for upstream in upstreams {
+        say(&mut text, &paths(upstream), described(&upstream.server));
+    }
+    if upstreams.is_empty() {
+        say(&mut text, "upstreams", "none: the command line names one");
+    }
+    say(&mut text, "records to", recorded(&watch));
+    if let Some(filter) = watch.hold.filter(|filter| !filter.trim().is_empty()) {
+        say(&mut text, "holds", filter);
+    }
+    if control.address.is_none() {
+        say(&mut text, "control", "off: `tapline attach` does not find it");
+    }
+    let sections = keys.sections();
+    if !sections.is_empty() {
+        say(&mut text, "settings of", sections.join(", "));
+    }
+    text
+}
+
+/// Said where there is nothing to check.
+pub fn nothing_there() -> String {
+    let user = user_file().map_or_else(String::new, |file| format!(", nor {}", file.display()));
+    format!("nothing to check: there is no {} here{user}", super::FILE)
+}
+
+fn say(text: &mut String, what: &str, value: impl std::fmt::Display) {
+    // A string takes everything.
+    let _ = writeln!(text, "{what:<24} {value}");
+}
+
+fn paths(upstream: &Wanted) -> String {
+    let root = upstream.is_default.then(|| "/mcp".to_owned());
+    let named = upstream.name.as_ref().map(|name| format!("/{name}/mcp"));
+    root.into_iter().chain(named).collect::<Vec<_>>().join(", ")
+}
+
+fn described(server: &Server) -> String {
+    match server {
+        Server::Command(command) => tape::without_secrets(&command.to_string()),
+        Server::Url { url, transport, headers } => {
+            let url_text = tape::without_secrets(url);
+            let over = if transport.is_sse(url) { " over HTTP+SSE" } else { "" };
+            let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
+            let with = if names.is_empty() { String::new() } else { format!(", with {}", names.join(", ")) };
+            format!("{url_text}{over}{with}")
+        }
+    }
+}
+
+fn recorded(watch: &Watch) -> String {
+    match (watch.record, &watch.tapes) {
+        (false, _) => "nothing".to_owned(),
+        (true, Some(dir)) => dir.display().to_string(),
+        (true, None) => tape::default_dir().map_or_else(|error| error.to_string(), |dir| dir.display().to_string()),
+    }
+}
+
+/// Whether a shell would find it.
+fn is_program(program: &str) -> bool {
+    let runs = |path: &Path| path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
+    if program.contains('/') {
+        return runs(Path::new(program));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| runs(&dir.join(program)))
+}
+
+fn is_dir(dir: &Path) -> bool {
+    dir.as_os_str().is_empty() || dir.is_dir()
+}

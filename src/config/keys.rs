@@ -1,0 +1,215 @@
+//! The keys of a configuration file. Values cannot be wrong: a mistake is found while it is read, where it stands.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::{Error as _, IntoDeserializer as _, Visitor};
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+use tracing_subscriber::EnvFilter;
+
+use super::upstreams::Upstreams;
+use crate::cli::LogFormat;
+use crate::event::OnQuit;
+use crate::filter::Filter;
+use crate::otlp;
+use crate::text;
+
+/// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say. Behind the
+/// type of a section stands what else must be true of it: a function that says why not.
+macro_rules! keys {
+    (
+        keys { $($(#[$about_key:meta])* $key:ident: $value:ty,)* }
+        sections { $($(#[$about_section:meta])* $section:ident: $content:ty => $check:expr,)* }
+    ) => {
+        /// What a file says, or several of them together.
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Keys {
+            $($(#[$about_key])* pub $key: Option<$value>,)*
+            $($(#[$about_section])* pub $section: Option<$content>,)*
+        }
+
+        impl Keys {
+            /// These, and where they say nothing, what stands farther away.
+            fn or(self, farther: Self) -> Self {
+                Self {
+                    $($key: self.$key.or(farther.$key),)*
+                    $($section: self.$section.or(farther.$section),)*
+                }
+            }
+
+            /// Whether the sections can be what they say; else which cannot, and why.
+            pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+                $(if let Some(section) = self.$section.clone() {
+                    $check(section).map_err(|why| (stringify!($section), why.to_string()))?;
+                })*
+                Ok(())
+            }
+
+            /// The sections that are there: features that are turned on, or changed.
+            pub fn sections(&self) -> Vec<&'static str> {
+                let all: &[(&str, bool)] = &[$((stringify!($section), self.$section.is_some()),)*];
+                all.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| *name).collect()
+            }
+        }
+    };
+}
+
+keys! {
+    keys {
+        // The front door.
+        listen: Address,
+        allow_hosts: Vec<String>,
+        allow_origins: Vec<String>,
+        /// MiB.
+        max_body: NonZeroUsize,
+        keep_alive: Span,
+        // Who watches from elsewhere.
+        control: Control,
+        name: String,
+        // How what passes is shown and kept.
+        headless: bool,
+        log_format: LogFormat,
+        ascii: bool,
+        tapes: Place,
+        record: bool,
+        hold: Hold,
+        on_quit: OnQuit,
+        // tapline's own log.
+        log: LogFilter,
+        log_file: Place,
+        // What it stands in front of.
+        /// The name of the upstream at `/mcp`.
+        default: Spanned<String>,
+        upstreams: Upstreams,
+    }
+    sections {
+        /// Who else is told what passes.
+        otlp: otlp::Section => |section: otlp::Section| section.settings().map(drop),
+    }
+}
+
+impl Keys {
+    /// These, and what they do not say of others. Upstreams stand beside each other; of two with one name the nearer is it.
+    pub(super) fn over(mut self, mut farther: Self) -> Self {
+        let upstreams = match (self.upstreams.take(), farther.upstreams.take()) {
+            (Some(near), Some(far)) => Some(near.over(far)),
+            (near, far) => near.or(far),
+        };
+        Self { upstreams, ..self.or(farther) }
+    }
+}
+
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Address(pub SocketAddr);
+
+/// How others find what runs here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    At(SocketAddr),
+    Off,
+}
+
+/// A length of time above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Span(pub Duration);
+
+/// A file or directory; `~/` is the user's home.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Place(pub PathBuf);
+
+/// A filter that can be parsed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Hold(pub String);
+
+/// A filter of tapline's own log that can be parsed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogFilter(pub String);
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| format!("`{text}` is no address to listen on, such as `127.0.0.1:7070`"))
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text::duration(&text)? {
+            Duration::ZERO => Err("a time above zero is needed, such as `10s`".to_owned()),
+            span => Ok(Self(span)),
+        }
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match (text.as_str(), text.strip_prefix("~/")) {
+            ("", _) => Err("a path is needed".to_owned()),
+            (_, Some(rest)) => {
+                let home = std::env::home_dir().ok_or("`~`: no home directory is known; `HOME` names one")?;
+                Ok(Self(home.join(rest)))
+            }
+            (path, None) => Ok(Self(path.into())),
+        }
+    }
+}
+
+impl TryFrom<String> for Hold {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if !text.trim().is_empty() {
+            Filter::parse(&text).map_err(|error| error.to_string())?;
+        }
+        Ok(Self(text))
+    }
+}
+
+impl TryFrom<String> for LogFilter {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match EnvFilter::try_new(&text) {
+            Ok(_) => Ok(Self(text)),
+            Err(error) => Err(format!("no filter of the log, such as `info` or `tapline::upstream=trace`: {error}")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Control {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AddressOrFalse;
+        impl Visitor<'_> for AddressOrFalse {
+            type Value = Control;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address such as `127.0.0.1:0`, or false")
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<Control, E> {
+                if on { Err(E::invalid_value(serde::de::Unexpected::Bool(on), &self)) } else { Ok(Control::Off) }
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Control, E> {
+                Address::deserialize(text.into_deserializer()).map(|address| Control::At(address.0))
+            }
+        }
+        deserializer.deserialize_any(AddressOrFalse).map_err(D::Error::custom)
+    }
+}

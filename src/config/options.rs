@@ -1,0 +1,209 @@
+//! What is asked for, wherever it was: arguments over configuration over what is usual. Plain values come out.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Config;
+use super::keys::{self, Keys};
+use super::upstreams::{Server, Upstreams};
+use crate::cli::{ControlArgs, FrontArgs, LogFormat, OtlpArgs, TargetArgs, TransportArg, WatchArgs};
+use crate::event::OnQuit;
+use crate::otlp;
+use crate::upstream::stdio::CommandLine;
+
+/// Where `run` listens, unless something says otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);
+/// The control address is any that is free.
+const CONTROL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// MiB.
+const MAX_BODY: usize = 64;
+
+/// The HTTP front door.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Front {
+    pub listen: SocketAddr,
+    pub allow_hosts: Vec<String>,
+    pub allow_origins: Vec<String>,
+    /// Bytes.
+    pub max_body: usize,
+    pub keep_alive: Option<Duration>,
+}
+
+impl Front {
+    pub fn of(args: FrontArgs, keys: &Keys) -> Self {
+        let or = |given: Vec<String>, key: &Option<Vec<String>>| {
+            if given.is_empty() { key.clone().unwrap_or_default() } else { given }
+        };
+        let max_body = args.max_body.or(keys.max_body.map(usize::from)).unwrap_or(MAX_BODY);
+        let keep_alive = args.keep_alive.map(Duration::from_secs);
+        Self {
+            listen: args.listen.or(keys.listen.map(|it| it.0)).unwrap_or(LISTEN),
+            allow_hosts: or(args.allow_hosts, &keys.allow_hosts),
+            allow_origins: or(args.allow_origins, &keys.allow_origins),
+            max_body: max_body.saturating_mul(1 << 20),
+            keep_alive: keep_alive.or(keys.keep_alive.map(|it| it.0)),
+        }
+    }
+}
+
+/// Where spans go, if anything asks for them.
+pub fn otlp(args: OtlpArgs, keys: &Keys) -> Option<otlp::Section> {
+    let section = keys.otlp.clone();
+    match args.otlp {
+        Some(url) if !url.is_empty() => Some(otlp::Section { endpoint: Some(url), ..section.unwrap_or_default() }),
+        Some(_) => Some(section.unwrap_or_default()),
+        None => section,
+    }
+}
+
+/// How what passes is shown and kept.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Watch {
+    pub headless: bool,
+    pub log_format: LogFormat,
+    pub ascii: bool,
+    /// The user's data directory if `None`.
+    pub tapes: Option<PathBuf>,
+    pub record: bool,
+    pub hold: Option<String>,
+    pub on_quit: Option<OnQuit>,
+}
+
+impl Watch {
+    pub fn of(args: WatchArgs, keys: &Keys) -> Self {
+        // A directory that is given is given to record to.
+        let record = args.tapes.is_some() || !args.no_record && keys.record.unwrap_or(true);
+        Self {
+            headless: args.headless.or(keys.headless).unwrap_or(false),
+            log_format: args.log_format.or(keys.log_format).unwrap_or(LogFormat::Text),
+            ascii: args.ascii.or(keys.ascii).unwrap_or(false),
+            tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
+            record,
+            hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),
+            on_quit: args.on_quit.map(OnQuit::from).or(keys.on_quit),
+        }
+    }
+}
+
+/// How others find what runs here.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Control {
+    /// Not at all if `None`.
+    pub address: Option<SocketAddr>,
+    pub name: Option<String>,
+}
+
+impl Control {
+    pub fn of(args: ControlArgs, keys: &Keys) -> Self {
+        let address = match (args.no_control, args.control, keys.control) {
+            (true, ..) | (false, None, Some(keys::Control::Off)) => None,
+            (false, Some(address), _) | (false, None, Some(keys::Control::At(address))) => Some(address),
+            (false, None, None) => Some(CONTROL),
+        };
+        Self { address, name: args.name.or_else(|| keys.name.clone()) }
+    }
+}
+
+/// An upstream that is to be served, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    pub name: Option<String>,
+    pub is_default: bool,
+    pub server: Server,
+}
+
+/// Why it is not clear what to stand in front of.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unclear {
+    #[error(
+        "nothing to stand in front of: give `--upstream URL`, or a command after `--`, or write `[upstreams.<name>]` in {}",
+        super::FILE
+    )]
+    Nothing,
+    #[error("`{name}` is neither a URL nor an upstream of the configuration, which has `{}`", known.join("`, `"))]
+    Unknown { name: String, known: Vec<String> },
+    #[error("`--header` is for an upstream on the command line; those of the configuration have `headers`")]
+    Headers,
+    #[error(
+        "a client that launches tapline has one server, and the configuration has `{0}`: `--upstream NAME` takes one of \
+         them, `default = \"NAME\"` does so from now on"
+    )]
+    Several(String),
+}
+
+/// What `run` serves: all that the configuration has, and what the command line names at `/mcp`.
+///
+/// # Errors
+/// Where there is nothing.
+pub fn upstreams(args: TargetArgs, config: &Config) -> Result<Vec<Wanted>, Unclear> {
+    let known: &[_] = config.keys.upstreams.as_ref().map_or(&[], |it| &it.0);
+    let (given, default) = match given(args, config)? {
+        Given::Server(server) => (Some(Wanted { name: None, is_default: true, server }), None),
+        Given::Name(name) => (None, Some(name)),
+        Given::Nothing => match (&config.keys.default, known) {
+            (None, []) => return Err(Unclear::Nothing),
+            (Some(default), _) => (None, Some(default.get_ref().clone())),
+            (None, [(only, _)]) => (None, Some(only.clone())),
+            (None, _) => (None, None),
+        },
+    };
+    let named = known.iter().map(|(name, upstream)| Wanted {
+        name: Some(name.clone()),
+        is_default: default.as_ref() == Some(name),
+        server: upstream.server.clone(),
+    });
+    Ok(given.into_iter().chain(named).collect())
+}
+
+/// The one that `stdio` serves.
+///
+/// # Errors
+/// Where there is none, or several.
+pub fn upstream(args: TargetArgs, config: &Config) -> Result<Wanted, Unclear> {
+    let wanted = upstreams(args, config)?;
+    let names: Vec<_> = wanted.iter().filter_map(|it| it.name.as_deref()).collect();
+    let several = Unclear::Several(names.join("`, `"));
+    wanted.into_iter().find(|it| it.is_default).ok_or(several)
+}
+
+/// What the configuration alone has.
+pub fn configured(config: &Config) -> Vec<Wanted> {
+    let nothing =
+        TargetArgs { upstream: None, command: Vec::new(), transport: TransportArg::Auto, headers: Vec::new() };
+    upstreams(nothing, config).unwrap_or_default()
+}
+
+impl Server {
+    /// The one that the command line says, where it does.
+    pub fn given(args: TargetArgs) -> Option<Self> {
+        let TargetArgs { upstream, command, transport, headers } = args;
+        match upstream {
+            Some(url) => Some(Self::Url { url, transport, headers }),
+            None => CommandLine::new(&command).map(Self::Command),
+        }
+    }
+}
+
+/// What the command line names.
+enum Given {
+    Server(Server),
+    /// One of the configuration's.
+    Name(String),
+    Nothing,
+}
+
+fn given(args: TargetArgs, config: &Config) -> Result<Given, Unclear> {
+    let known: Vec<_> = config.keys.upstreams.iter().flat_map(Upstreams::names).collect();
+    let is_known = |name: &str| known.contains(&name);
+    let has_headers = !args.headers.is_empty() && !known.is_empty();
+    match &args.upstream {
+        Some(name) if is_known(name) && has_headers => Err(Unclear::Headers),
+        Some(name) if is_known(name) => Ok(Given::Name(name.clone())),
+        Some(name) if !known.is_empty() && !name.contains("://") => {
+            Err(Unclear::Unknown { name: name.clone(), known: known.into_iter().map(str::to_owned).collect() })
+        }
+        None if args.command.is_empty() && has_headers => Err(Unclear::Headers),
+        _ => Ok(Server::given(args).map_or(Given::Nothing, Given::Server)),
+    }
+}

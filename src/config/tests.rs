@@ -1,0 +1,256 @@
+use proptest::prelude::*;
+
+use super::options::{Control, Front, Unclear, Wanted, Watch, upstream, upstreams};
+use super::source::Source;
+use super::*;
+use crate::cli::{Cli, Command, RunArgs};
+use crate::event::OnQuit;
+
+fn source(text: &str) -> Source {
+    Source::of(Path::new("/there"), text.to_owned())
+}
+
+fn config(texts: &[&str]) -> Config {
+    Config::of(texts.iter().map(|text| source(text)).collect()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What is wrong with it, without the path.
+fn fault(text: &str) -> String {
+    let error = Config::of(vec![source(text)]).expect_err(text).to_string();
+    let (path, rest) = error.split_once(':').expect("a path comes first");
+    assert!(path.starts_with('/'), "{error}");
+    rest.to_owned()
+}
+
+fn run(words: &[&str]) -> RunArgs {
+    use clap::Parser as _;
+    match Cli::parse_from([&["tapline", "run"], words].concat()).command {
+        Command::Run(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn served(words: &[&str], config: &Config) -> Result<Vec<String>, Unclear> {
+    let text = |it: Wanted| {
+        let name = it.name.map_or_else(String::new, |name| format!("{name} "));
+        format!("{}{name}{}", if it.is_default { "* " } else { "" }, it.server.label())
+    };
+    upstreams(run(words).target, config).map(|all| all.into_iter().map(text).collect())
+}
+
+#[test]
+fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
+    let mut otherwise = Vec::new();
+    for (text, expected) in [
+        (
+            "# x\nlisen = \"127.0.0.1:1\"",
+            "2:1: unknown key `lisen`; did you mean `listen`?\n  |\n2 | lisen = \"127.0.0.1:1\"\n  | ^^^^^",
+        ),
+        ("on-quit = \"fail\"", "1:1: unknown key `on-quit`; did you mean `on_quit`?"),
+        ("[upstream.a]\nurl = \"http://a\"", "1:2: unknown key `upstream`; did you mean `upstreams`?"),
+        ("[upstreams.a]\nurll = \"http://a\"", "2:1: unknown key `urll`; did you mean `url`?"),
+        (
+            "[upstreams.a]\nzzzzz = 1",
+            "2:1: unknown key `zzzzz`; known here: `url`, `command`, `transport`, `headers`, `env`",
+        ),
+        ("on_quit = \"forwad\"", "1:11: `forwad` is not known here; did you mean `forward`?"),
+        (
+            "headless = 1",
+            "1:12: invalid type: integer `1`, expected a boolean\n  |\n1 | headless = 1\n  |            ^",
+        ),
+        ("\tlisten = \"här\"", "1:11: `här` is no address to listen on"),
+        ("name = \"ä\"\nlisten = true", "2:10: invalid type: boolean `true`, expected a string"),
+        ("keep_alive = 10", "1:14: invalid type: integer `10`, expected a string"),
+        ("keep_alive = \"0s\"", "1:14: a time above zero is needed"),
+        ("keep_alive = \"soon\"", "1:14: `soon` is no length of time"),
+        ("max_body = 0", "1:12: invalid value: integer `0`, expected a nonzero"),
+        ("control = true", "1:11: invalid value: boolean `true`, expected an address such as `127.0.0.1:0`, or false"),
+        ("hold = \"~m (\"", "1:8: "),
+        ("log = \"a=b=c\"", "1:7: no filter of the log"),
+        ("listen = 127.0.0.1:7070", "1:15: invalid float; text stands in quotes"),
+        ("on_quit = fail", "1:11: invalid boolean; text stands in quotes"),
+        ("name = \"a\"\nname = \"b\"", "2:1: `name` stands here for the second time"),
+        (
+            "[upstreams.a]\nurl = \"http://a\"\n\n[upstreams.a]\nurl = \"http://b\"",
+            "4:12: `a` stands here for the second time",
+        ),
+        ("upstreams = 3", "1:13: invalid type: integer `3`, expected a table"),
+        ("[upstreams.mcp]\nurl = \"http://a\"", "1:12: no upstream can be called `mcp`: that path is tapline's own"),
+        ("[upstreams.\"a b\"]\nurl = \"http://a\"", "1:12: no upstream can be called `a b`"),
+        ("[upstreams.a]", "1:1: an upstream has a `url` or a `command`"),
+        (
+            "[upstreams.a]\nurl = \"http://a\"\ncommand = [\"a\"]",
+            "1:1: an upstream has a `url` or a `command`: this has both",
+        ),
+        ("[upstreams.a]\nurl = \"here\"", "2:7: `here` is not a URL"),
+        ("[upstreams.a]\nurl = \"ftp://a\"", "2:7: `ftp://a`: only http and https"),
+        ("[upstreams.a]\ncommand = []", "2:11: a command has a program"),
+        ("[upstreams.a]\ncommand = \"npx x\"", "2:11: invalid type: string \"npx x\", expected a sequence"),
+        (
+            "[upstreams.a]\nurl = \"http://a\"\ntransport = \"tcp\"",
+            "3:13: `tcp` is not known here; did you mean `http`?",
+        ),
+        ("[upstreams.a]\ncommand = [\"a\"]\nheaders = { a = \"b\" }", "1:1: `headers` are for a `url`"),
+        ("[upstreams.a]\nurl = \"http://a\"\nenv = { A = \"b\" }", "1:1: `env` is for a `command`"),
+        ("[upstreams.a]\nurl = \"http://a\"\nheaders = { \"a b\" = \"c\" }", "3:13: `a b` is not a header name"),
+        ("default = \"a\"", "1:11: no upstream is called `a`: there is no `[upstreams.a]`"),
+        (
+            "default = \"wether\"\nupstreams.weather.url = \"http://a\"",
+            "1:11: no upstream is called `wether`; did you mean `weather`?",
+        ),
+        ("default = \"x\"\nupstreams.a.url = \"http://a\"", "1:11: no upstream is called `x`; there are `a`"),
+        (
+            "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer ${TAPLINE_TEST_UNSET}\" }",
+            "3:29: the environment variable `TAPLINE_TEST_UNSET` is not set",
+        ),
+        ("[upstreams.a]\ncommand = [\"a\"]\nenv = { A = \"${B\" }", "3:13: `${` without its `}`"),
+    ] {
+        let told = fault(text);
+        if !told.starts_with(expected) {
+            otherwise.push(format!("{text}\n---\n{told}\n"));
+        }
+    }
+    assert!(otherwise.is_empty(), "{}", otherwise.join("\n"));
+}
+
+#[test]
+fn a_mistake_that_is_found_later_is_told_at_the_key_it_names() {
+    let source = source("x = 1\n[pool]\nspares = 4\nmax = 3\n[upstreams.a]\npool = { max = 0 }\n");
+    for (path, why, place) in [
+        (&["pool"][..], "`spares` is 4, and `max` is 3", "3:10: "),
+        (&["pool"], "it is no use: max is too small", "4:7: "),
+        (&["pool"], "it is no use", "2:1: "),
+        (&["upstreams", "a", "pool"], "`max` is 0", "6:16: "),
+        (&["x"], "`max` is 0", "1:5: "),
+        (&["y"], "it is no use", "1:1: "),
+    ] {
+        let told = source.fault_in(path, why).to_string();
+        assert!(told.contains(&format!(":{place}{why}\n")), "{told}");
+    }
+}
+
+#[test]
+fn a_secret_is_not_quoted_with_its_mistake() {
+    for text in [
+        "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer s3cret\\u0007\" }",
+        "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = 53 }",
+        "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer s3cret }",
+        "[upstreams.a]\nurl = \"http://a\"\n[upstreams.a.headers]\nx-mine = s3cret",
+        "[upstreams.a]\nurl = \"http://a\"\n[upstreams.a.headers]\nx-mine = \"\"\"\ns3cret\\x\"\"\"",
+        "[upstreams.a]\ncommand = [\"a\"]\n[upstreams.a.env]\nMINE = [\"s3cret\"]",
+        "[upstreams.a]\ncommand = [\"a\"]\nenv = {\n  MINE = \"s3cret\", OTHER = 53,\n}",
+        "api_token = \"s3cret\"",
+    ] {
+        let told = fault(text);
+        assert!(!told.contains("s3cret") && !told.contains("53"), "{told}");
+        assert!(told.contains(" ...\n") || told.contains("= \n"), "{told}");
+    }
+    let config = config(&[
+        "[upstreams.a]\nurl = \"http://a\"\nheaders = { x-mine = \"s3cret\" }\n[upstreams.b]\ncommand = [\"b\"]\nenv = { B = \"s3cret\" }",
+    ]);
+    assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+}
+
+#[test]
+fn flags_win_over_the_near_file_and_that_over_the_far_one() {
+    let config = config(&[
+        "listen = \"127.0.0.1:1\"\nallow_hosts = [\"near\"]\nrecord = false\non_quit = \"fail\"\ncontrol = false",
+        "listen = \"127.0.0.1:2\"\nallow_hosts = [\"far\"]\nmax_body = 3\nkeep_alive = \"2s\"\ntapes = \"far\"\nascii = true\nname = \"far\"",
+    ]);
+    let keys = &config.keys;
+    let front = Front::of(run(&["--", "x"]).front, keys);
+    assert_eq!((front.listen.port(), front.allow_hosts, front.max_body), (1, vec!["near".to_owned()], 3 << 20));
+    assert_eq!(front.keep_alive, Some(std::time::Duration::from_secs(2)));
+    let given = ["--listen", "127.0.0.1:0", "--max-body", "1", "--keep-alive", "9", "--allow-host", "flag", "--", "x"];
+    let front = Front::of(run(&given).front, keys);
+    assert_eq!((front.listen.port(), front.allow_hosts, front.max_body), (0, vec!["flag".to_owned()], 1 << 20));
+    assert_eq!(front.keep_alive, Some(std::time::Duration::from_secs(9)));
+
+    let watch = Watch::of(run(&["--", "x"]).watch, keys);
+    assert_eq!((watch.record, watch.ascii, watch.on_quit), (false, true, Some(OnQuit::Fail)));
+    assert_eq!(watch.tapes.as_deref(), Some(Path::new("far")));
+    let watch = Watch::of(run(&["--tapes", "flag", "--ascii=no", "--on-quit", "forward", "--", "x"]).watch, keys);
+    assert_eq!((watch.record, watch.ascii, watch.on_quit), (true, false, Some(OnQuit::Forward)));
+    assert_eq!(watch.tapes.as_deref(), Some(Path::new("flag")));
+
+    let control = Control::of(run(&["--", "x"]).control, keys);
+    assert_eq!((control.address, control.name.as_deref()), (None, Some("far")));
+    let control = Control::of(run(&["--control", "127.0.0.1:5", "--name", "flag", "--", "x"]).control, keys);
+    assert_eq!((control.address.map(|it| it.port()), control.name.as_deref()), (Some(5), Some("flag")));
+}
+
+#[test]
+fn what_nothing_says_is_as_usual() {
+    let keys = Keys::default();
+    let front = Front::of(run(&["--", "x"]).front, &keys);
+    assert_eq!((front.listen.to_string().as_str(), front.max_body), ("127.0.0.1:7070", 64 << 20));
+    let watch = Watch::of(run(&["--", "x"]).watch, &keys);
+    assert_eq!((watch.headless, watch.record, watch.hold, watch.tapes), (false, true, None, None));
+    assert!(Watch::of(run(&["--headless", "--", "x"]).watch, &keys).headless);
+    let control = Control::of(run(&["--", "x"]).control, &keys);
+    assert_eq!(control.address.map(|it| it.to_string()).as_deref(), Some("127.0.0.1:0"));
+    assert_eq!(Control::of(run(&["--no-control", "--", "x"]).control, &keys).address, None);
+}
+
+#[test]
+fn the_command_line_is_at_the_root_and_the_configuration_beside_it() {
+    let none = Config::default();
+    let one = config(&["[upstreams.b]\nurl = \"http://b\""]);
+    let two = config(&[
+        "[upstreams.b]\nurl = \"http://near\"",
+        "[upstreams.a]\ncommand = [\"a\", \"1\"]\n[upstreams.b]\nurl = \"http://far\"",
+    ]);
+    let fixed = config(&["default = \"a\"", "[upstreams.b]\nurl = \"http://b\"\n[upstreams.a]\nurl = \"http://a\""]);
+    let cases: [(&[&str], &Config, &[&str]); 8] = [
+        (&["--", "x", "y"], &none, &["* x y"]),
+        (&["--upstream", "http://x"], &one, &["* http://x", "b http://b"]),
+        (&[], &one, &["* b http://b"]),
+        (&[], &two, &["b http://near", "a a 1"]),
+        (&["--upstream", "a"], &two, &["b http://near", "* a a 1"]),
+        (&[], &fixed, &["b http://b", "* a http://a"]),
+        (&["--", "x"], &fixed, &["* x", "b http://b", "a http://a"]),
+        (&["--upstream", "b"], &fixed, &["* b http://b", "a http://a"]),
+    ];
+    for (words, config, expected) in cases {
+        assert_eq!(
+            served(words, config).as_deref(),
+            Ok(&*expected.iter().map(|&it| it.to_owned()).collect::<Vec<_>>())
+        );
+    }
+    assert_eq!(served(&[], &none), Err(Unclear::Nothing));
+    assert_eq!(served(&["--header", "a: b"], &one), Err(Unclear::Headers));
+    assert_eq!(served(&["--header", "a: b", "--upstream", "b"], &one), Err(Unclear::Headers));
+    assert_eq!(
+        served(&["--upstream", "c"], &two),
+        Err(Unclear::Unknown { name: "c".to_owned(), known: vec!["b".to_owned(), "a".to_owned()] })
+    );
+
+    let stdio = |words: &[&str], config| upstream(run(words).target, config).map(|it| it.server.label());
+    assert_eq!(stdio(&[], &one), Ok("http://b".to_owned()));
+    assert_eq!(stdio(&["--upstream", "a"], &two), Ok("a 1".to_owned()));
+    assert_eq!(stdio(&["--", "x"], &two), Ok("x".to_owned()));
+    assert_eq!(stdio(&[], &two), Err(Unclear::Several("b`, `a".to_owned())));
+}
+
+/// Secrets in all the places for one.
+const SECRETS: &str = "name = \"x\"\n\n[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer s3cret\", x-mine = \"s3cret\" }\n\n\
+    [upstreams.b]\ncommand = [\"b\"]\n\n[upstreams.b.env]\nMINE = \"s3cret\"\nOTHER = \"\"\"\ns3cret\n\"\"\"\n\n\
+    [upstreams.c]\nurl = \"http://c\"\n[upstreams.c.headers]\nx-mine = 's3cret'\n";
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(text in any::<String>(), at in any::<usize>()) {
+        drop(Config::of(vec![source(&text)]).map_err(|error| error.to_string()));
+        let wide = source(&text).fault(at % 50..at % 70, "why").to_string();
+        prop_assert!(wide.contains("why"));
+    }
+
+    #[test]
+    fn no_slip_of_the_hand_shows_a_secret(at in 0..SECRETS.len(), cut in 0_usize..3, put in "[ -~\n]{0,2}") {
+        let end = (at + cut).min(SECRETS.len());
+        let text = format!("{}{put}{}", &SECRETS[..at], &SECRETS[end..]);
+        if let Err(error) = Config::of(vec![source(&text)]) {
+            prop_assert!(!error.to_string().contains("s3cret"), "{text}\n---\n{error}");
+        }
+    }
+}

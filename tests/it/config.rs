@@ -1,0 +1,312 @@
+//! The configuration, through the real binary: what is read from where, what is refused and how, and what is never shown.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use assert_cmd::assert::OutputAssertExt as _;
+use tempfile::TempDir;
+
+use crate::support::binary::command;
+use crate::support::{Binary, INITIALIZE, OldClient, Server};
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a"}}"#;
+
+/// A directory to start tapline in, with a home beside it.
+struct Place(TempDir);
+
+impl Place {
+    fn new(near: &str, far: &str) -> Self {
+        let place = Self(TempDir::new().unwrap());
+        fs::create_dir_all(place.path().join("home/.config/tapline")).unwrap();
+        fs::create_dir(place.path().join("here")).unwrap();
+        for (file, text) in [("here/tapline.toml", near), ("home/.config/tapline/config.toml", far)] {
+            if !text.is_empty() {
+                fs::write(place.path().join(file), text).unwrap();
+            }
+        }
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self) -> std::process::Command {
+        let mut command = command();
+        command.current_dir(self.path().join("here")).env("HOME", self.path().join("home"));
+        command
+    }
+
+    /// Runs to the end; gives status, stdout and stderr.
+    fn end(&self, arguments: &[&str]) -> (i32, String, String) {
+        end(self.command().args(arguments))
+    }
+}
+
+fn end(command: &mut std::process::Command) -> (i32, String, String) {
+    let assert = command.assert();
+    let output = assert.get_output();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn what_is_wrong_is_refused_at_start_with_its_line() {
+    let wrong = "record = false\n\n[upstreams.a]\nurll = \"http://127.0.0.1:1/mcp\"\n";
+    let place = Place::new(wrong, "");
+    let expected = "tapline: tapline.toml:4:1: unknown key `urll`; did you mean `url`?\n  \
+                    |\n4 | urll = ...\n  | ^^^^\n";
+    for arguments in [&["run"][..], &["run", "--headless", "--", "cat"], &["stdio", "--", "cat"], &["check"], &["demo"]]
+    {
+        assert_eq!(place.end(arguments), (2, String::new(), expected.to_owned()), "{arguments:?}");
+    }
+    assert_eq!(place.end(&["--version"]).0, 0);
+    let user = place.path().join("home/.config/tapline/config.toml");
+    fs::rename(place.path().join("here/tapline.toml"), &user).unwrap();
+    let (status, _, stderr) = place.end(&["run", "--", "cat"]);
+    assert_eq!(status, 2);
+    assert!(stderr.starts_with(&format!("tapline: {}:4:1: unknown key", user.display())), "{stderr}");
+}
+
+#[test]
+fn every_kind_of_mistake_ends_with_status_2() {
+    for (text, expected) in [
+        ("max_body = 0", "tapline.toml:1:12: invalid value: integer `0`, expected a nonzero"),
+        (
+            "[upstreams.a]\nurl = \"http://a\"\n[upstreams.a]\n",
+            "tapline.toml:3:12: `a` stands here for the second time",
+        ),
+        ("keep_alive = \"0s\"", "tapline.toml:1:14: a time above zero is needed"),
+        ("hold = \"~nonsense\"", "tapline.toml:1:8: "),
+        (
+            "default = \"b\"\n[upstreams.a]\nurl = \"http://a\"",
+            "tapline.toml:1:11: no upstream is called `b`; there are `a`",
+        ),
+        (
+            "[upstreams.a]\nurl = \"http://a\"\nheaders = { x-key = \"${UNSET_HERE}\" }",
+            "tapline.toml:3:21: the environment variable `UNSET_HERE` is not set",
+        ),
+    ] {
+        let (status, stdout, stderr) = Place::new(text, "").end(&["run", "--headless", "--listen", "127.0.0.1:0"]);
+        assert_eq!((status, stdout.as_str()), (2, ""), "{text}: {stderr}");
+        assert!(stderr.contains(expected), "{text}: no `{expected}` in {stderr}");
+        assert!(!stderr.contains("panicked") && !stderr.contains('\x1b'), "{stderr}");
+    }
+    let place = Place::new("", "");
+    let (status, _, stderr) = place.end(&["run", "--config", "other.toml"]);
+    assert_eq!((status, stderr.starts_with("tapline: cannot read other.toml: ")), (2, true), "{stderr}");
+    let several = Place::new("[upstreams.a]\nurl = \"http://a\"\n[upstreams.b]\nurl = \"http://b\"", "");
+    let (status, _, stderr) = several.end(&["stdio"]);
+    assert_eq!((status, stderr.contains("`--upstream NAME` takes one of them")), (2, true), "{stderr}");
+}
+
+#[tokio::test]
+async fn flags_win_over_variables_over_the_near_file_over_the_far_one() {
+    let url = Server::answering(|_| "{}".to_owned()).await;
+    let near = "log_format = \"json\"\nrecord = false\n";
+    let place = Place::new(near, &format!("log_format = \"text\"\n[upstreams.far]\nurl = \"{url}\"\n"));
+    for (variable, flag, is_json) in
+        [(None, None, true), (Some("text"), None, false), (Some("text"), Some("json"), true)]
+    {
+        let mut tapline = place.command();
+        tapline.envs(variable.map(|form| ("TAPLINE_LOG_FORMAT", form)));
+        let flags: Vec<_> = flag.into_iter().flat_map(|form| ["--log-format", form]).collect();
+        let mut binary = Binary::run_as(tapline, &flags).await;
+        assert!(binary.greeting.ends_with(&format!("/mcp -> {url}")), "{}", binary.greeting);
+        assert_eq!(binary.line().await.unwrap().starts_with('{'), is_json, "{variable:?} {flag:?}");
+        binary.signal("TERM");
+        assert_eq!(binary.end().await.0.code(), Some(143));
+    }
+    assert!(!place.path().join("home/.local").exists(), "the near file says that nothing is recorded");
+
+    // Another file stands in for the near one, by flag or variable; the far one stays.
+    fs::write(place.path().join("here/other.toml"), "record = false\n").unwrap();
+    for (variables, flags) in
+        [(vec![], vec!["--config", "other.toml"]), (vec![("TAPLINE_CONFIG", "other.toml")], vec![])]
+    {
+        let mut tapline = place.command();
+        tapline.envs(variables);
+        let mut binary = Binary::run_as(tapline, &flags).await;
+        let said = binary.line().await.unwrap();
+        assert!(!said.starts_with('{'), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn several_upstreams_are_served_from_a_file() {
+    let mut server = Server::start().await;
+    let program = crate::support::tapline_binary();
+    let text = format!(
+        "record = false\n[upstreams.web]\nurl = \"{}\"\nheaders = {{ authorization = \"Bearer ${{WEB_TOKEN}}\" }}\n\
+         [upstreams.demo]\ncommand = [{program:?}, \"__demo-server\"]\n\
+         [upstreams.env]\ncommand = [\"sh\", \"-c\", \"read -r l; echo \\\"{{\\\\\\\"id\\\\\\\":0,\\\\\\\"result\\\\\\\":{{\\\\\\\"v\\\\\\\":\\\\\\\"$MINE\\\\\\\"}}}}\\\"; cat\"]\nenv = {{ MINE = \"its ${{WEB_TOKEN}}\" }}\n",
+        server.url()
+    );
+    let place = Place::new(&text, "");
+    let mut tapline = place.command();
+    tapline.env("WEB_TOKEN", "s3cret");
+    let url = server.url();
+    let mut binary = Binary::run_as(tapline, &["--upstream", &url, "--header", "x-mine: s3cret"]).await;
+    assert!(binary.greeting.ends_with("/mcp -> 4 upstreams: the default, web, demo, env"), "{}", binary.greeting);
+
+    let mut client = binary.client().await;
+    client.post(CALL).await;
+    let exchange = server.next().await;
+    assert_eq!((exchange.head.get("x-mine"), exchange.head.get("authorization")), (Some("s3cret"), None));
+    exchange.json(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#).await;
+    assert_eq!(client.response().await.status(), "200");
+
+    client.mount = "/web".to_owned();
+    client.post(CALL).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.head.all("authorization"), ["Bearer s3cret"]);
+    exchange.json(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#).await;
+    assert_eq!(client.response().await.status(), "200");
+
+    client.mount = "/demo".to_owned();
+    assert_eq!(client.initialize().await.json()["result"]["serverInfo"]["name"], "tapline-demo");
+    let mut old = OldClient::open_at(binary.address(), "/demo/sse", "").await;
+    old.post(INITIALIZE).await;
+    assert_eq!(old.message().await["id"], 0);
+
+    let mut other = binary.client().await;
+    other.mount = "/env".to_owned();
+    assert_eq!(other.initialize().await.json()["result"]["v"], "its s3cret");
+
+    binary.signal("TERM");
+    let (_, lines, stdout) = binary.end().await;
+    assert!(lines.iter().any(|line| line.contains("opened: web, http://")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("settings are from tapline.toml")), "{lines:?}");
+    assert!(!lines.concat().contains("s3cret") && stdout.is_empty(), "a secret is shown nowhere: {lines:?}");
+}
+
+#[test]
+fn a_launched_tapline_serves_the_one_that_is_meant() {
+    let program = crate::support::tapline_binary();
+    let place = Place::new(
+        &format!(
+            "record = false\n[upstreams.b]\nurl = \"http://127.0.0.1:1/\"\n[upstreams.a]\ncommand = [{program:?}, \"__demo-server\"]\n"
+        ),
+        "",
+    );
+    for arguments in [&["stdio", "--upstream", "a"][..], &["stdio", "--config", "one.toml"]] {
+        fs::write(
+            place.path().join("here/one.toml"),
+            format!("record = false\nupstreams.a.command = [{program:?}, \"__demo-server\"]"),
+        )
+        .unwrap();
+        let mut tapline = assert_cmd::Command::from_std(place.command());
+        let assert = tapline.args(arguments).write_stdin(format!("{INITIALIZE}\n")).assert();
+        let stdout = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+        assert!(stdout.contains("\"tapline-demo\"") && stdout.lines().count() == 1, "{arguments:?}: {stdout}");
+    }
+}
+
+#[test]
+fn a_configuration_is_checked_and_told_in_a_few_lines() {
+    let text = "listen = \"127.0.0.1:0\"\nrecord = false\nhold = \"~m tools/call\"\ndefault = \"a\"\n\
+                [upstreams.a]\ncommand = [\"sh\", \"--token\", \"s3cret\"]\n\
+                [upstreams.b]\nurl = \"https://me:s3cret@example.com/sse?key=s3cret\"\nheaders = { x-key = \"${HOME}s3cret\" }\n";
+    let place = Place::new(text, "name = \"far\"");
+    let (status, stdout, stderr) = place.end(&["check"]);
+    assert_eq!((status, stderr.as_str()), (0, ""), "{stdout}");
+    let user = place.path().join("home/.config/tapline/config.toml").display().to_string();
+    let told: Vec<Vec<&str>> = stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(
+        told,
+        [
+            vec!["read", "tapline.toml"],
+            vec!["read", &user],
+            vec!["listens", "on", "127.0.0.1:0"],
+            vec!["/mcp,", "/a/mcp", "sh", "--token", "[redacted]"],
+            vec!["/b/mcp", "https://[redacted]@example.com/sse?[redacted]", "over", "HTTP+SSE,", "with", "x-key"],
+            vec!["records", "to", "nothing"],
+            vec!["holds", "~m", "tools/call"],
+        ]
+    );
+    fs::write(place.path().join("here/other.toml"), "record = true\ntapes = \"~/t\"").unwrap();
+    let (status, stdout, _) = place.end(&["check", "other.toml"]);
+    assert_eq!((status, stdout.contains(&format!("{}/home/t\n", place.path().display()))), (0, true), "{stdout}");
+    let (status, stdout, stderr) = Place::new("", "").end(&["check"]);
+    assert_eq!(
+        (status, stdout.as_str(), stderr.contains("nothing to check: there is no tapline.toml here, nor /")),
+        (2, "", true)
+    );
+}
+
+#[test]
+fn what_a_configuration_names_and_is_not_there_is_found_by_a_check() {
+    let place = Place::new(
+        "log_file = \"no/such/log\"\n[upstreams.a]\ncommand = [\"no-such-program\"]\n[upstreams.b]\ncommand = [\"./neither\"]",
+        "",
+    );
+    let (status, stdout, stderr) = place.end(&["check"]);
+    assert_eq!((status, stdout.as_str()), (2, ""));
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "tapline: upstream `a`: there is no program `no-such-program`",
+            "tapline: upstream `b`: there is no program `./neither`",
+            "tapline: `log_file`: there is no directory no/such",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_warned_of() {
+    let text =
+        "record = false\n[upstreams.a]\nurl = \"http://127.0.0.1:1/\"\nheaders = { authorization = \"Bearer s3cret\" }";
+    let place = Place::new(text, "");
+    let file = place.path().join("here/tapline.toml");
+    for (mode, is_warned) in [(0o644, true), (0o600, false)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let (status, stdout, stderr) = place.end(&["check"]);
+        assert_eq!((status, stderr.contains("`chmod 600 tapline.toml`")), (0, is_warned), "{stderr}");
+        assert!(!stdout.contains("s3cret") && !stderr.contains("s3cret"));
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, text.replace("s3cret", "${HOME}")).unwrap();
+    assert_eq!(place.end(&["check"]).2, "", "what is in the environment is in nobody's file");
+}
+
+#[test]
+fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
+    let sample = include_str!("../../assets/tapline.toml");
+    let place = Place::new("", "");
+    let without = place.path().join("here/sample.toml");
+    fs::write(&without, sample).unwrap();
+    assert_eq!(place.end(&["check", "sample.toml"]).0, 0, "as it is, it says nothing");
+
+    let live = |line: &&str| !line.starts_with("##");
+    let text: String = sample.lines().filter(live).map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+    fs::write(&without, text).unwrap();
+    fs::write(place.path().join("npx"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(place.path().join("npx"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut tapline = place.command();
+    tapline.env("PATH", place.path()).env("FILES_TOKEN", "x").env("WEATHER_KEY", "x");
+    let (status, _, stderr) = end(tapline.args(["check", "sample.toml"]));
+    assert_eq!((status, stderr.as_str()), (0, ""));
+
+    // What is known is what serde says where it does not know a key.
+    for header in ["", "[upstreams.a]\n", "[otlp]\n"] {
+        fs::write(&without, format!("{header}qqqqqqqq = 1")).unwrap();
+        has_all_known(sample, &place.end(&["check", "sample.toml"]).2);
+    }
+}
+
+/// Whether the sample has the keys that an error says are known.
+fn has_all_known(sample: &str, stderr: &str) {
+    let known = stderr.lines().next().unwrap().split("known here: ").nth(1).expect(&stderr);
+    let known: Vec<_> = known.split(", ").map(|key| key.trim_matches('`')).collect();
+    assert!(known.len() > 1, "{known:?}");
+    for key in known {
+        let is_there = |line: &str| {
+            line.starts_with(&format!("# {key} = "))
+                || line.starts_with(&format!("# [{key}"))
+                || line.starts_with(&format!("# [[{key}"))
+        };
+        assert!(sample.lines().any(is_there), "the sample has no `{key}`");
+    }
+}
