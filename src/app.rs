@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::{self, Auth, AuthError};
+use crate::clock::Clock;
 use crate::control::registry::Entry;
 use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, Via};
@@ -23,8 +25,10 @@ use crate::intercept::Chain;
 use crate::intercept::breakpoints::Breakpoints;
 use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
+use crate::limits::{self, LimitError, Limits};
 use crate::message::Message;
 use crate::otlp;
+use crate::proxy::admission::Admission;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, router};
 use crate::proxy::mounts::{Mount, MountError, Mounts, Placed};
@@ -60,6 +64,12 @@ pub struct Settings {
     pub control: Option<control::Settings>,
     /// Where spans go; nowhere if `None`.
     pub otlp: Option<otlp::Settings>,
+    /// Whom the HTTP front door lets in.
+    pub auth: auth::Section,
+    /// How often they may ask.
+    pub limits: Vec<limits::Section>,
+    /// What time it is for limits and for keys that grow old.
+    pub clock: Clock,
 }
 
 impl Settings {
@@ -77,6 +87,9 @@ impl Settings {
             keep_alive: None,
             control: None,
             otlp: None,
+            auth: auth::Section::default(),
+            limits: Vec::new(),
+            clock: Clock::default(),
         }
     }
 }
@@ -94,6 +107,10 @@ pub enum StartError {
     Control(#[from] ControlError),
     #[error("`--otlp`: {0}")]
     Otlp(String),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Limits(#[from] LimitError),
 }
 
 /// A running core.
@@ -109,6 +126,7 @@ pub struct Core {
     telling: Telling,
     control: Option<control::Control>,
     export: Option<otlp::Export>,
+    limits: Option<Arc<Limits>>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
@@ -124,12 +142,14 @@ impl Core {
     /// Opens the front door. When this returns, requests are answered.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, or the hold filter cannot be parsed.
+    /// Where the address cannot be listened on, the hold filter cannot be parsed, or nobody could ever come in.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let breakpoints = Breakpoints::default();
         if let Some(filter) = settings.hold.clone() {
             breakpoints.set(Holding { on: true, filter })?;
         }
+        let auth = Auth::new(settings.auth, settings.clock.clone())?;
+        let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
         let listener = match settings.listen {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -166,7 +186,8 @@ impl Core {
         };
         let server = listener.map(|(listener, address)| {
             let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
-            let door = Door::new(mounts.clone(), guard, settings.max_body, settings.keep_alive);
+            let admission = Admission { auth, limits: limits.clone() };
+            let door = Door::new(mounts.clone(), guard, admission, settings.max_body, settings.keep_alive);
             tokio::spawn(serve(listener, door, stop_accepting.clone()))
         });
         let executor = Executor {
@@ -188,6 +209,7 @@ impl Core {
             telling,
             control,
             export,
+            limits,
             server,
             stop_accepting,
             stop,
@@ -215,6 +237,11 @@ impl Core {
     /// Where it can be watched and commanded from elsewhere.
     pub fn control(&self) -> Option<&Entry> {
         self.control.as_ref().map(control::Control::entry)
+    }
+
+    /// What counts requests, where it is configured.
+    pub fn limits(&self) -> Option<&Arc<Limits>> {
+        self.limits.as_ref()
     }
 
     /// Waits for [`Command::Quit`].

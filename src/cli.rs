@@ -161,7 +161,8 @@ pub struct TargetArgs {
 /// Where settings may stand beside the command line.
 #[derive(Debug, Default, Args)]
 pub struct ConfigArgs {
-    /// File with settings [default: tapline.toml in the working directory, where there is one]
+    /// File with settings [default: tapline.toml in the working directory; none for `stdio`, which its client may have started
+    /// anywhere]
     #[arg(long, value_name = "FILE", env = "TAPLINE_CONFIG")]
     pub config: Option<PathBuf>,
 }

@@ -19,6 +19,7 @@ use self::keys::Keys;
 pub use self::source::ConfigError;
 use self::source::{Source, nearest};
 use self::upstreams::Upstreams;
+use crate::limits::{self, LimitError};
 
 /// The file that is looked for in the working directory.
 pub const FILE: &str = "tapline.toml";
@@ -33,24 +34,35 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// Who chose the directory that tapline works in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directory {
+    /// Whoever typed the command there.
+    Chosen,
+    /// A client that was opened there, perhaps in a repository that nobody has read yet: what lies there must not name commands
+    /// that start.
+    Found,
+}
+
 impl Config {
     /// Reads `file`, or the one in the working directory where there is one; and below it the user's, where there is one.
     ///
     /// # Errors
     /// Where one cannot be read, or says what cannot be.
-    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let near = match file {
-            Some(file) => Some(Source::read(file)?),
-            None => read_if_there(Path::new(FILE))?,
+    pub fn load(file: Option<&Path>, directory: Directory) -> Result<Self, ConfigError> {
+        let near = match (file, directory) {
+            (Some(file), _) => Some(Source::read(file)?),
+            (None, Directory::Chosen) => read_if_there(Path::new(FILE))?,
+            (None, Directory::Found) => None,
         };
         let far = user_file().map(|file| read_if_there(&file)).transpose()?.flatten();
-        Self::of(near.into_iter().chain(far).collect())
+        Self::of(&near.into_iter().chain(far).collect::<Vec<_>>())
     }
 
     /// Nearest first.
-    fn of(sources: Vec<Source>) -> Result<Self, ConfigError> {
+    fn of(sources: &[Source]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        let mut default = None;
+        let (mut default, mut limits) = (None, None);
         for source in sources {
             let keys: Keys = source.parse()?;
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
@@ -61,12 +73,24 @@ impl Config {
             {
                 default = Some((source, name.span()));
             }
+            if config.keys.limits.is_none() && keys.limits.is_some() {
+                limits = Some(source);
+            }
             config.keys = config.keys.over(keys);
+        }
+        if let (Some(source), Err(why)) = (limits, config.check_limits()) {
+            return Err(source.fault_in(&["limits"], &why.to_string()));
         }
         match default.zip(config.unknown_default()) {
             Some(((source, span), why)) => Err(source.fault(span, &why)),
             None => Ok(config),
         }
+    }
+
+    /// Limits and tokens may be in different files.
+    fn check_limits(&self) -> Result<(), LimitError> {
+        let has_tokens = self.keys.auth.as_ref().is_some_and(|auth| !auth.is_empty());
+        limits::check(self.keys.limits.as_deref().unwrap_or_default(), has_tokens)
     }
 
     /// Why `default` names no upstream, where it does not.

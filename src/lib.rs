@@ -2,17 +2,21 @@
 
 pub mod app;
 mod attach;
+pub mod auth;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod demo;
 pub mod envelope;
 pub mod event;
 pub mod filter;
+pub mod glob;
 pub mod headers;
 pub mod headless;
 pub mod intercept;
 pub mod journal;
+pub mod limits;
 pub mod logging;
 pub mod message;
 pub mod metrics;

@@ -184,7 +184,16 @@ impl Message {
             return Vec::new();
         }
         let elements: Vec<&RawValue> = serde_json::from_slice(without_bom(&self.raw)).unwrap_or_default();
-        elements.into_iter().map(|element| Self::new(self.raw.slice_ref(element.get().as_bytes()))).collect()
+        elements.into_iter().map(|element| self.element(element)).collect()
+    }
+
+    /// A batch has messages in it, not batches (JSON-RPC 2.0 §6): whoever looks at each of them comes to an end.
+    fn element(&self, element: &RawValue) -> Self {
+        let message = Self::new(self.raw.slice_ref(element.get().as_bytes()));
+        if element.get().starts_with('[') {
+            drop(message.head.set(opaque("a batch in a batch")));
+        }
+        message
     }
 
     /// Whether it is a request, or has one in it.

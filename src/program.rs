@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Core, Settings};
 use crate::attach;
 use crate::cli::{CheckArgs, Cli, Command, DemoArgs, LogFormat, OtlpArgs, ReplayArgs, RunArgs, StdioArgs};
+use crate::clock::Clock;
 use crate::config::options::{self, Control, Front, Wanted, Watch};
 use crate::config::upstreams::Server;
-use crate::config::{Config, ConfigError, check};
+use crate::config::{Config, ConfigError, Directory, check};
 use crate::control::hub::{self, Hub, Own};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
@@ -79,16 +80,17 @@ fn begin(cli: Cli) -> Result<ExitCode, Failure> {
 /// What the files say, for those subcommands that listen to them.
 fn configuration(command: &Command) -> Result<Config, ConfigError> {
     match command {
-        Command::Run(RunArgs { config, .. })
-        | Command::Stdio(StdioArgs { config, .. })
-        | Command::Demo(DemoArgs { config, .. }) => Config::load(config.config.as_deref()),
-        Command::Attach(_) => Config::load(None),
+        Command::Run(RunArgs { config, .. }) | Command::Demo(DemoArgs { config, .. }) => {
+            Config::load(config.config.as_deref(), Directory::Chosen)
+        }
+        Command::Stdio(StdioArgs { config, .. }) => Config::load(config.config.as_deref(), Directory::Found),
+        Command::Attach(_) => Config::load(None, Directory::Chosen),
         _ => Ok(Config::default()),
     }
 }
 
 fn check_configuration(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let config = Config::load(args.file.as_deref()).map_err(Failure::usage)?;
+    let config = Config::load(args.file.as_deref(), Directory::Chosen).map_err(Failure::usage)?;
     if config.files.is_empty() {
         return Err(Failure::usage(anyhow::anyhow!(check::nothing_there())));
     }
@@ -170,6 +172,9 @@ async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
         max_body: front.max_body,
         keep_alive: front.keep_alive,
         otlp: otlp_settings(args.otlp, &config)?,
+        auth: config.keys.auth.clone().unwrap_or_default(),
+        limits: config.keys.limits.clone().unwrap_or_default(),
+        clock: Clock::default(),
     };
     let core = Core::start(settings).await.map_err(Failure::usage)?;
     tell_of(&config, &core);

@@ -12,9 +12,11 @@ use toml::Spanned;
 use tracing_subscriber::EnvFilter;
 
 use super::upstreams::Upstreams;
+use crate::auth;
 use crate::cli::LogFormat;
 use crate::event::OnQuit;
 use crate::filter::Filter;
+use crate::limits::{self, LimitError};
 use crate::otlp;
 use crate::text;
 
@@ -88,6 +90,10 @@ keys! {
         upstreams: Upstreams,
     }
     sections {
+        /// Whom the HTTP front door lets in.
+        auth: auth::Section => |section: auth::Section| section.check(),
+        /// How often they may ask.
+        limits: Vec<limits::Section> => |_| Ok::<_, LimitError>(()),
         /// Who else is told what passes.
         otlp: otlp::Section => |section: otlp::Section| section.settings().map(drop),
     }

@@ -11,12 +11,12 @@ fn source(text: &str) -> Source {
 }
 
 fn config(texts: &[&str]) -> Config {
-    Config::of(texts.iter().map(|text| source(text)).collect()).unwrap_or_else(|error| panic!("{error}"))
+    Config::of(&texts.iter().map(|text| source(text)).collect::<Vec<_>>()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What is wrong with it, without the path.
 fn fault(text: &str) -> String {
-    let error = Config::of(vec![source(text)]).expect_err(text).to_string();
+    let error = Config::of(&[source(text)]).expect_err(text).to_string();
     let (path, rest) = error.split_once(':').expect("a path comes first");
     assert!(path.starts_with('/'), "{error}");
     rest.to_owned()
@@ -93,6 +93,18 @@ fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
         ("[upstreams.a]\ncommand = [\"a\"]\nheaders = { a = \"b\" }", "1:1: `headers` are for a `url`"),
         ("[upstreams.a]\nurl = \"http://a\"\nenv = { A = \"b\" }", "1:1: `env` is for a `command`"),
         ("[upstreams.a]\nurl = \"http://a\"\nheaders = { \"a b\" = \"c\" }", "3:13: `a b` is not a header name"),
+        ("[auth]\nheader = \"x-api-key\"", "1:1: `[auth]` lets nobody in"),
+        ("[auth]\ntokens = [{ name = \"a\", sha256 = \"s3cret\" }]", "2:34: must be the 64 hex digits"),
+        (
+            "[auth.jwt]\nissuer = \"i\"\naudience = \"a\"\njwks = \"no/such/file\"",
+            "4:8: the keys in `no/such/file` cannot be read",
+        ),
+        ("[[limits]]\nper = \"session\"\nrate = \"0/s\"", "3:8: `0/s` is no rate"),
+        ("[[limits]]\nper = \"session\"\nrate = \"1/s\"\nburst = 0", "4:9: "),
+        (
+            "listen = \"127.0.0.1:1\"\n[[limits]]\nper = \"token\"\nrate = \"1/s\"",
+            "2:1: the limit of 1/s per token needs `[auth]`",
+        ),
         ("default = \"a\"", "1:11: no upstream is called `a`: there is no `[upstreams.a]`"),
         (
             "default = \"wether\"\nupstreams.weather.url = \"http://a\"",
@@ -240,7 +252,7 @@ const SECRETS: &str = "name = \"x\"\n\n[upstreams.a]\nurl = \"http://a\"\nheader
 proptest! {
     #[test]
     fn no_text_breaks_the_reader(text in any::<String>(), at in any::<usize>()) {
-        drop(Config::of(vec![source(&text)]).map_err(|error| error.to_string()));
+        drop(Config::of(&[source(&text)]).map_err(|error| error.to_string()));
         let wide = source(&text).fault(at % 50..at % 70, "why").to_string();
         prop_assert!(wide.contains("why"));
     }
@@ -249,7 +261,7 @@ proptest! {
     fn no_slip_of_the_hand_shows_a_secret(at in 0..SECRETS.len(), cut in 0_usize..3, put in "[ -~\n]{0,2}") {
         let end = (at + cut).min(SECRETS.len());
         let text = format!("{}{put}{}", &SECRETS[..at], &SECRETS[end..]);
-        if let Err(error) = Config::of(vec![source(&text)]) {
+        if let Err(error) = Config::of(&[source(&text)]) {
             prop_assert!(!error.to_string().contains("s3cret"), "{text}\n---\n{error}");
         }
     }

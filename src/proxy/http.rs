@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::cover::Cover;
 use self::frames::Frames;
+use super::admission::{Admission, Caller, Entered};
 use super::exchange::Connection;
 use super::guard::Guard;
 use super::mounts::{Entry, Mounts};
@@ -45,6 +46,7 @@ pub const ENDPOINT: &str = "/mcp";
 pub struct Door {
     pub(super) mounts: Arc<Mounts>,
     guard: Guard,
+    pub(super) admission: Admission,
     /// Largest request body in bytes.
     max_body: usize,
     /// Time between two comments on a stream of which something is held.
@@ -62,12 +64,6 @@ enum Route<'a> {
     Message(Arc<Seat>),
     /// Nothing of MCP's: it goes on as it is.
     Relay(&'a Site, Place),
-}
-
-/// Where a request comes from, and when its head was there.
-struct Caller {
-    client: IpAddr,
-    came: Instant,
 }
 
 /// The door as an axum service; serve it with connection info.
@@ -88,8 +84,14 @@ async fn handle(
 }
 
 impl Door {
-    pub fn new(mounts: Arc<Mounts>, guard: Guard, max_body: usize, keep_alive: Option<Duration>) -> Self {
-        Self { mounts, guard, max_body, keep_alive, seats: Arc::default() }
+    pub fn new(
+        mounts: Arc<Mounts>,
+        guard: Guard,
+        admission: Admission,
+        max_body: usize,
+        keep_alive: Option<Duration>,
+    ) -> Self {
+        Self { mounts, guard, admission, max_body, keep_alive, seats: Arc::default() }
     }
 
     /// `asked` is set to the id of the request as soon as it is known, for an error to name.
@@ -99,8 +101,7 @@ impl Door {
         request: Request,
         asked: &mut Option<Id>,
     ) -> Result<Response<Body>, Refusal> {
-        let came = Instant::now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         self.guard.check(&parts.headers, authority).map_err(Refusal::Forbidden)?;
         if wants_websocket(&parts.headers) {
@@ -108,12 +109,16 @@ impl Door {
         }
         let own =
             parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default().to_owned();
+        let caller = match self.admission.enter(client, &own, &mut parts).await? {
+            Entered::Caller(caller) => caller,
+            Entered::Answered(response) => return Ok(response),
+        };
         let (entry, route) = self.route(&parts.method, &parts.uri)?;
         let table = entry.mount.table();
         let mut response = match route {
-            Route::Exchange(tail) => self.exchange(table, Caller { client, came }, parts, tail, body, asked).await,
-            Route::Stream(tail) => self.open_stream(entry, parts.headers, &tail).await,
-            Route::Message(seat) => self.post_message(&seat, parts.headers, body, asked).await,
+            Route::Exchange(tail) => self.exchange(table, &caller, parts, tail, body, asked).await,
+            Route::Stream(tail) => self.open_stream(&caller, entry, parts.headers, &tail).await,
+            Route::Message(seat) => self.post_message(&caller, &seat, parts.headers, body, asked).await,
             Route::Relay(site, place) => self.relay(site, place, parts, body).await,
         }?;
         if let Some(site) = table.target().site() {
@@ -157,28 +162,33 @@ impl Door {
     async fn exchange(
         &self,
         table: &Arc<Table>,
-        caller: Caller,
+        caller: &Caller,
         mut parts: Parts,
         tail: String,
         body: Body,
         asked: &mut Option<Id>,
     ) -> Result<Response<Body>, Refusal> {
-        let Caller { client, mut came } = caller;
         let reading = Instant::now();
         let message = match parts.method {
             Method::POST => Some(Message::cut_from(self.read(body).await?)),
             _ => None,
         };
         // A client that sends slowly is not what tapline adds.
-        came += reading.elapsed();
+        let came = caller.came + reading.elapsed();
         // The id of a reply is the server's: no error of ours may answer to it.
         *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
-        let connection = table.resolve(&parts.headers, &tail, client, message.as_ref())?;
+        if let Some(message) = &message {
+            self.admission.admit(caller, &parts.headers, None, message)?;
+        }
+        let connection = table.resolve(&parts.headers, &tail, caller.address, message.as_ref())?;
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
         let client_headers = initializes.then(|| parts.headers.clone());
         let deletes = parts.method == Method::DELETE;
         let until = &self.mounts.proxy().stop().force;
         let in_session = parts.headers.contains_key(headers::SESSION);
+        if caller.name().is_some_and(|name| !connection.session.is_of(name) && in_session) {
+            return Err(Refusal::UnknownSession);
+        }
         headers::towards_upstream(&mut parts.headers);
         if deletes && table.target().is_pipe() {
             table.close(connection.session.id(), "the client ended it").await;
@@ -193,7 +203,7 @@ impl Door {
             () = until.cancelled() => return Err(Refusal::Ended),
         };
         if let Some(client_headers) = client_headers.filter(|_| reply.status.is_success()) {
-            let minted = table.bind(&connection, &client_headers, &reply.headers, client);
+            let minted = table.bind(&connection, &client_headers, &reply.headers, caller.address);
             if let Some(id) = minted.and_then(|id| HeaderValue::from_str(&id).ok()) {
                 reply.headers.insert(headers::SESSION, id);
             }
@@ -233,11 +243,14 @@ impl Door {
 
     fn refuse(&self, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
         let level = if matches!(refusal, Refusal::Upstream(_)) { Level::Error } else { Level::Warn };
-        self.mounts.proxy().log(LogLine::new(level, "proxy", format!("refused a request: {refusal}")));
-        let mut response = json(refusal.status(), &refusal.message(asked));
-        if let Refusal::BadMethod(allowed) = refusal {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        if let Some(by) = refusal.by() {
+            self.mounts.proxy().metrics().refused(by);
         }
+        if refusal.is_news() {
+            self.mounts.proxy().log(LogLine::new(level, "proxy", format!("refused a request: {refusal}")));
+        }
+        let mut response = json(refusal.status(), &refusal.message(asked));
+        response.headers_mut().extend(refusal.headers());
         response
     }
 }

@@ -1,6 +1,7 @@
 //! The spine. Every message, on every transport, in both directions, goes through [`Proxy::pass`]:
 //! decide, hold, record and publish, and only then is it sent on by whoever asked.
 
+pub mod admission;
 pub mod bridge;
 mod client;
 pub mod exchange;

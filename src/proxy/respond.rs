@@ -3,10 +3,13 @@
 //! Statuses decide what a client believes of the server (mcp-wire.md §5.4): an upstream that cannot be reached is
 //! a 502, never a 4xx. The codes are outside -32768..-32000, so that nobody takes them for the server's.
 
-use http::StatusCode;
+use http::header::{ALLOW, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::admission::Denial;
 use super::http::ENDPOINT;
 use super::sse::STREAM;
+use crate::limits::Excess;
 use crate::message::{Id, Kind, Message};
 use crate::upstream::{Reply, ReplyBody, UpstreamError};
 
@@ -18,6 +21,10 @@ pub const BLOCKED: i64 = -31001;
 pub const ENDED: i64 = -31002;
 /// tapline does not take this request.
 pub const REFUSED: i64 = -31003;
+/// The client's token is none that is taken here, or lacks a scope.
+pub const DENIED: i64 = -31010;
+/// A limit of ours is reached.
+pub const LIMITED: i64 = -31011;
 
 /// Why a request got no further than the front door.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +54,10 @@ pub enum Refusal {
     #[error("tapline ended before the server answered")]
     Ended,
     #[error("{0}")]
+    Denied(#[from] Box<Denial>),
+    #[error("{0}")]
+    Limited(#[from] Excess),
+    #[error("{0}")]
     Upstream(#[from] UpstreamError),
 }
 
@@ -60,7 +71,37 @@ impl Refusal {
             Self::BadMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoEvents => StatusCode::NOT_ACCEPTABLE,
             Self::Websocket => StatusCode::NOT_IMPLEMENTED,
+            Self::Denied(denial) => denial.denied.status(),
+            Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Ended | Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The headers that say what would do instead.
+    pub fn headers(&self) -> HeaderMap {
+        let one = |header| HeaderMap::from_iter([header]);
+        match self {
+            Self::BadMethod(allowed) => one((ALLOW, HeaderValue::from_static(allowed))),
+            Self::Denied(denial) => denial.headers.clone(),
+            Self::Limited(excess) => {
+                excess.early.seconds().map(|wait| one((RETRY_AFTER, wait.into()))).unwrap_or_default()
+            }
+            _ => HeaderMap::new(),
+        }
+    }
+
+    /// Whether it is worth a line in the log: not each request that is over a limit is.
+    pub fn is_news(&self) -> bool {
+        !matches!(self, Self::Limited(excess) if !excess.first)
+    }
+
+    /// What did not let the request in, in a word for who counts.
+    pub fn by(&self) -> Option<&'static str> {
+        match self {
+            Self::Forbidden(_) => Some("guard"),
+            Self::Denied(_) => Some("auth"),
+            Self::Limited(_) => Some("limit"),
+            _ => None,
         }
     }
 
@@ -68,6 +109,12 @@ impl Refusal {
     pub fn message(&self, id: Option<&Id>) -> Message {
         match self {
             Self::Upstream(error) => upstream_failed(error, id),
+            Self::Denied(_) => Message::error_reply(id, DENIED, &format!("tapline: {self}"), None),
+            Self::Limited(excess) => {
+                let (limit, early) = (&*excess.limit, excess.early.millis());
+                let data = serde_json::json!({ "tapline": { "limit": limit, "retryAfterMs": early } });
+                Message::error_reply(id, LIMITED, &format!("tapline: {self}"), Some(&data.to_string()))
+            }
             _ => Message::error_reply(id, REFUSED, &format!("tapline: {self}"), None),
         }
     }

@@ -3,8 +3,8 @@
 mod state;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -31,6 +31,8 @@ pub struct LiveSession {
     life: Mutex<Life>,
     /// Both peers and the revision are known: nothing more to look for in messages.
     settled: AtomicBool,
+    /// The client that has it, where clients are known.
+    owner: OnceLock<Arc<str>>,
     open: Mutex<HashMap<(Direction, Id), Open>>,
     /// Those whose id was taken by a later one: clients that share a session (revision 2026-07-28 has none) count each for
     /// itself.
@@ -94,6 +96,7 @@ impl LiveSession {
             start: Instant::now(),
             life: Mutex::new(Life { state: State::default(), info }),
             settled: AtomicBool::new(false),
+            owner: OnceLock::new(),
             open: Mutex::default(),
             overtaken: Mutex::default(),
             operations: Mutex::default(),
@@ -104,6 +107,12 @@ impl LiveSession {
 
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// Whether it is the session of a client, which is the first that is named here. An id alone gives nobody another's session
+    /// (2025-11-25, security best practices: session hijacking).
+    pub(super) fn is_of(&self, name: &Arc<str>) -> bool {
+        self.owner.get_or_init(|| name.clone()) == name
     }
 
     /// How the client came in.

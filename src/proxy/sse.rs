@@ -20,6 +20,7 @@ use reqwest::Url;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Caller;
 use super::client::Client;
 use super::exchange::{Connection, Link};
 use super::http::{Door, ENDPOINT, response};
@@ -113,6 +114,7 @@ impl Door {
     /// Opens a session; its stream is the response.
     pub(super) async fn open_stream(
         &self,
+        caller: &Caller,
         entry: Entry<'_>,
         mut headers: HeaderMap,
         tail: &str,
@@ -126,6 +128,9 @@ impl Door {
         let visitor = Visitor { headers: headers.clone(), tail, ..Visitor::new(Via::Sse, Origin::Client) };
         let begun = table.begin(visitor)?;
         let connection = begun.connection.clone();
+        if let Some(name) = caller.name() {
+            connection.session.is_of(name);
+        }
         let (items, stream) = mpsc::unbounded_channel();
         if !is_theirs {
             let address = self.seats.give(connection.session.id(), entry.prefix);
@@ -189,6 +194,7 @@ impl Door {
     /// Takes what a client posts. `asked` is set to the id of a request, for an error to name.
     pub(super) async fn post_message(
         &self,
+        caller: &Caller,
         seat: &Seat,
         mut headers: HeaderMap,
         body: Body,
@@ -196,6 +202,11 @@ impl Door {
     ) -> Result<Response<Body>, Refusal> {
         let message = Message::cut_from(self.read(body).await?);
         *asked = message.id().filter(|_| message.kind() == Kind::Request).cloned();
+        let session = &seat.connection.session;
+        if caller.name().is_some_and(|name| !session.is_of(name)) {
+            return Err(Refusal::UnknownEndpoint);
+        }
+        self.admission.admit(caller, &headers, Some(session), &message)?;
         headers::towards_upstream(&mut headers);
         match &seat.client {
             Client::Relayed(link) => {

@@ -24,8 +24,8 @@ fn main() {
         ["--role", role, ref rest @ ..] => peers::run(role, rest),
         ref flags if !flags.contains(&"--bench") => println!("nothing measured: run it with `cargo bench`"),
         ref flags => {
-            let parts = flags.iter().copied().filter(|flag| !flag.starts_with("--")).collect();
-            bench(if flags.contains(&"--quick") { &measure::QUICK } else { &measure::FULL }, parts);
+            let parts: Vec<_> = flags.iter().copied().filter(|flag| !flag.starts_with("--")).collect();
+            bench(if flags.contains(&"--quick") { &measure::QUICK } else { &measure::FULL }, &parts);
         }
     }
 }
@@ -34,7 +34,7 @@ fn main() {
 const PARTS: [&str; 6] = ["latency", "throughput", "sse", "stdio", "chain", "idle"];
 
 /// `asked`: the parts to measure; all where none is named.
-fn bench(sizes: &Sizes, asked: Vec<&str>) {
+fn bench(sizes: &Sizes, asked: &[&str]) {
     if let Some(unknown) = asked.iter().find(|part| !PARTS.contains(part)) {
         return println!("`{unknown}` is not measured; what is: {}", PARTS.join(", "));
     }

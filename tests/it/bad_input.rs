@@ -32,6 +32,19 @@ async fn what_is_no_json_is_shown_as_such_and_passed_on() {
 }
 
 #[tokio::test]
+async fn batches_in_batches_without_end_are_one_message() {
+    let rig = Rig::script("cat").await;
+    let mut client = rig.client().await;
+    let depth = 100_000;
+    client.post(format!("{}{}", "[".repeat(depth), "]".repeat(depth))).await;
+    let passed = rig.message(ToServer, |_| true).await;
+    assert_eq!(passed.kind(), Kind::Batch);
+    let elements = passed.message.elements();
+    assert_eq!((elements.len(), elements[0].kind()), (1, Kind::Opaque));
+    assert!(!passed.message.asks() && !passed.message.answers());
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_a_502_with_a_hint() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let url = format!("http://{address}/mcp");

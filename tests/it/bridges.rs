@@ -130,7 +130,10 @@ async fn every_byte_passes_on_every_bridge() {
             let (rig, mut mirror) = rig(server).await;
             let mut front = Front::of(client, &rig).await;
             let mut passed = 0;
-            for (what, body) in odd_bodies().into_iter().chain([("20 MiB", large_body(20 << 20))]) {
+            // The others have carried that much in tests of their own.
+            let large = !matches!((client, server), ("http", "http" | "child") | ("pipe", "child"));
+            let large = large.then(|| ("20 MiB", large_body(20 << 20)));
+            for (what, body) in odd_bodies().into_iter().chain(large) {
                 let what = format!("{what}: a client of {client} and a server of {server}");
                 let kind = Message::new(body.clone()).kind();
                 front.say(&body).await;

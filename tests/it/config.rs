@@ -57,8 +57,8 @@ fn what_is_wrong_is_refused_at_start_with_its_line() {
     let place = Place::new(wrong, "");
     let expected = "tapline: tapline.toml:4:1: unknown key `urll`; did you mean `url`?\n  \
                     |\n4 | urll = ...\n  | ^^^^\n";
-    for arguments in [&["run"][..], &["run", "--headless", "--", "cat"], &["stdio", "--", "cat"], &["check"], &["demo"]]
-    {
+    let named = ["stdio", "--config", "tapline.toml", "--", "cat"];
+    for arguments in [&["run"][..], &["run", "--headless", "--", "cat"], &named, &["check"], &["demo"]] {
         assert_eq!(place.end(arguments), (2, String::new(), expected.to_owned()), "{arguments:?}");
     }
     assert_eq!(place.end(&["--version"]).0, 0);
@@ -97,7 +97,7 @@ fn every_kind_of_mistake_ends_with_status_2() {
     let (status, _, stderr) = place.end(&["run", "--config", "other.toml"]);
     assert_eq!((status, stderr.starts_with("tapline: cannot read other.toml: ")), (2, true), "{stderr}");
     let several = Place::new("[upstreams.a]\nurl = \"http://a\"\n[upstreams.b]\nurl = \"http://b\"", "");
-    let (status, _, stderr) = several.end(&["stdio"]);
+    let (status, _, stderr) = several.end(&["stdio", "--config", "tapline.toml"]);
     assert_eq!((status, stderr.contains("`--upstream NAME` takes one of them")), (2, true), "{stderr}");
 }
 
@@ -147,7 +147,7 @@ async fn several_upstreams_are_served_from_a_file() {
     let mut tapline = place.command();
     tapline.env("WEB_TOKEN", "s3cret");
     let url = server.url();
-    let mut binary = Binary::run_as(tapline, &["--upstream", &url, "--header", "x-mine: s3cret"]).await;
+    let binary = Binary::run_as(tapline, &["--upstream", &url, "--header", "x-mine: s3cret"]).await;
     assert!(binary.greeting.ends_with("/mcp -> 4 upstreams: the default, web, demo, env"), "{}", binary.greeting);
 
     let mut client = binary.client().await;
@@ -190,7 +190,8 @@ fn a_launched_tapline_serves_the_one_that_is_meant() {
         ),
         "",
     );
-    for arguments in [&["stdio", "--upstream", "a"][..], &["stdio", "--config", "one.toml"]] {
+    let of_two = ["stdio", "--config", "tapline.toml", "--upstream", "a"];
+    for arguments in [&of_two[..], &["stdio", "--config", "one.toml"]] {
         fs::write(
             place.path().join("here/one.toml"),
             format!("record = false\nupstreams.a.command = [{program:?}, \"__demo-server\"]"),
@@ -201,6 +202,14 @@ fn a_launched_tapline_serves_the_one_that_is_meant() {
         let stdout = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
         assert!(stdout.contains("\"tapline-demo\"") && stdout.lines().count() == 1, "{arguments:?}: {stdout}");
     }
+}
+
+/// An editor that opens somebody's repository must not start what its settings name.
+#[test]
+fn a_launched_tapline_does_not_listen_to_the_directory_it_finds_itself_in() {
+    let place = Place::new("record = false\nname = 1\n", "");
+    let (status, stdout, stderr) = place.end(&["stdio", "--no-record", "--", "true"]);
+    assert_eq!((status, stdout.as_str(), stderr.as_str()), (0, "", ""));
 }
 
 #[test]
@@ -285,12 +294,12 @@ fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
     fs::write(place.path().join("npx"), "#!/bin/sh\n").unwrap();
     fs::set_permissions(place.path().join("npx"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut tapline = place.command();
-    tapline.env("PATH", place.path()).env("FILES_TOKEN", "x").env("WEATHER_KEY", "x");
+    tapline.env("PATH", place.path()).env("FILES_TOKEN", "x").env("WEATHER_KEY", "x").env("ROBOT_TOKEN", "x");
     let (status, _, stderr) = end(tapline.args(["check", "sample.toml"]));
     assert_eq!((status, stderr.as_str()), (0, ""));
 
     // What is known is what serde says where it does not know a key.
-    for header in ["", "[upstreams.a]\n", "[otlp]\n"] {
+    for header in ["", "[upstreams.a]\n", "[auth]\n", "[auth.jwt]\n", "[[limits]]\n", "[otlp]\n"] {
         fs::write(&without, format!("{header}qqqqqqqq = 1")).unwrap();
         has_all_known(sample, &place.end(&["check", "sample.toml"]).2);
     }
@@ -298,7 +307,7 @@ fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
 
 /// Whether the sample has the keys that an error says are known.
 fn has_all_known(sample: &str, stderr: &str) {
-    let known = stderr.lines().next().unwrap().split("known here: ").nth(1).expect(&stderr);
+    let known = stderr.lines().next().unwrap().split("known here: ").nth(1).expect(stderr);
     let known: Vec<_> = known.split(", ").map(|key| key.trim_matches('`')).collect();
     assert!(known.len() > 1, "{known:?}");
     for key in known {
@@ -306,6 +315,7 @@ fn has_all_known(sample: &str, stderr: &str) {
             line.starts_with(&format!("# {key} = "))
                 || line.starts_with(&format!("# [{key}"))
                 || line.starts_with(&format!("# [[{key}"))
+                || line.starts_with("# [") && line.ends_with(&format!(".{key}]"))
         };
         assert!(sample.lines().any(is_there), "the sample has no `{key}`");
     }

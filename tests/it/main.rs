@@ -4,6 +4,7 @@
 mod support;
 
 mod attach;
+mod auth;
 mod bad_input;
 mod bridges;
 mod bytes;
@@ -17,6 +18,7 @@ mod demo_live;
 mod hold;
 #[path = "../interop/client.rs"]
 mod interop;
+mod limits;
 mod metrics;
 mod modern;
 mod mounts;

@@ -222,6 +222,16 @@ async fn whoever_hangs_up_or_takes_it_back_has_nothing_in_flight() {
 }
 
 #[tokio::test]
+async fn who_is_not_let_in_is_counted_by_what_refused_it() {
+    let desk = Desk::before(&Server::answering(play).await).await;
+    let mut client = desk.rig.client().await;
+    client.request("POST /mcp", "origin: https://evil.example\r\ncontent-length: 0\r\n", b"").await;
+    assert_eq!(client.response().await.status(), "403");
+    assert_eq!(desk.scrape().await.sum("tapline_refused_total", &[("by", "guard")]), 1);
+    assert_eq!(desk.figures(|figures| !figures.refused.is_empty()).await.requests(), 0);
+}
+
+#[tokio::test]
 async fn the_same_tool_of_two_upstreams_is_counted_apart() {
     let url = Server::answering(play).await;
     let mut settings = settings(&url);

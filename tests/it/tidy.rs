@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 29] = [
+const IMPORTS: [(&str, &str); 33] = [
     ("message", ""),
     ("text", ""),
+    ("clock", ""),
+    ("glob", ""),
+    ("auth", "clock glob message text"),
+    ("limits", "clock glob message"),
     ("envelope", "message"),
     ("event", "envelope message filter"),
     ("sse", "envelope"),
@@ -19,10 +23,10 @@ const IMPORTS: [(&str, &str); 29] = [
     ("otlp", "envelope event journal message"),
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse"),
-    ("proxy", "envelope event filter headers intercept journal message metrics sse upstream"),
+    ("proxy", "auth envelope event filter headers intercept journal limits message metrics sse upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message metrics proxy tape text"),
-    ("config", "cli envelope event filter otlp proxy tape text upstream"),
+    ("config", "auth cli envelope event filter limits otlp proxy tape text upstream"),
     ("attach", "cli config control program ui watch"),
     ("watch", "cli event headless journal program ui"),
     ("logging", ""),

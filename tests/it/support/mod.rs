@@ -4,6 +4,7 @@
 pub(crate) mod binary;
 pub(crate) mod child;
 mod client;
+pub(crate) mod issuer;
 mod life;
 pub(crate) mod old;
 mod rig;

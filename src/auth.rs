@@ -1,0 +1,204 @@
+//! Who may come in: clients show a token that is known beforehand, or one that an issuer has signed, and get no further
+//! than its scopes go. Off where nothing is configured.
+//!
+//! tapline is what the token is for: it goes no further, and the server behind gets credentials of the operator's only
+//! (2025-11-25, authorization: token passthrough).
+
+mod crypto;
+mod jwt;
+mod keys;
+mod metadata;
+pub mod section;
+mod tokens;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName};
+
+use self::jwt::Verifier;
+pub use self::section::Section;
+use self::section::{Address, Requirement, Scope, Token};
+use self::tokens::Hash;
+use crate::clock::Clock;
+use crate::message::{Kind, Message};
+
+/// What checks clients.
+pub struct Auth {
+    header: HeaderName,
+    tokens: Vec<Token>,
+    verifier: Option<Verifier>,
+    require: Vec<Requirement>,
+    resource: Option<Address>,
+    authorization_servers: Vec<String>,
+    scopes: Vec<Scope>,
+}
+
+/// A client that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The same for all tokens of one client.
+    pub name: Arc<str>,
+    scopes: Scopes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Scopes {
+    All,
+    These(Vec<Box<str>>),
+}
+
+/// Why a configuration is none to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    #[error("`[auth]` lets nobody in: it needs `tokens` or `jwt`")]
+    NobodyComesIn,
+    #[error("`auth.jwt.jwks`: {0}")]
+    Keys(String),
+}
+
+/// Why a request is refused. Nothing of the token is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    #[error("a token is needed, in the header `{0}`")]
+    Missing(HeaderName),
+    #[error("the token cannot be taken: {0}")]
+    Malformed(&'static str),
+    #[error("the token is refused: {0}")]
+    Invalid(&'static str),
+    #[error("{what} needs the scope `{}`", needed.join(" "))]
+    Scope { what: String, needed: Vec<String> },
+    /// Some servers may read what we cannot: it must not get past the scopes.
+    #[error("what this asks for cannot be read for certain, and so not whether the token has the scope for it")]
+    Unclear,
+    #[error("nobody can say whether the token is good: {0}")]
+    NoKeys(String),
+}
+
+impl Denied {
+    fn scope(what: impl Into<String>, needed: &[Scope]) -> Self {
+        Self::Scope { what: what.into(), needed: needed.iter().map(|scope| scope.as_str().to_owned()).collect() }
+    }
+}
+
+impl Identity {
+    fn has(&self, scope: &Scope) -> bool {
+        match &self.scopes {
+            Scopes::All => true,
+            Scopes::These(scopes) => scopes.iter().any(|it| **it == *scope.as_str()),
+        }
+    }
+}
+
+impl Auth {
+    /// Nothing where the section is empty.
+    ///
+    /// # Errors
+    /// Where nobody could come in, or no client for the keys can be made.
+    pub fn new(section: Section, clock: Clock) -> Result<Option<Self>, AuthError> {
+        if section.is_empty() {
+            return Ok(None);
+        }
+        section.check()?;
+        let Section { tokens, header, jwt, require, resource, authorization_servers } = section;
+        let verifier = jwt.as_ref().map(|jwt| Verifier::new(jwt, clock)).transpose().map_err(AuthError::Keys)?;
+        let mut scopes = jwt.as_ref().map(|jwt| jwt.scopes.clone()).unwrap_or_default();
+        for scope in require.iter().flat_map(|requirement| &requirement.scopes) {
+            if !scopes.contains(scope) {
+                scopes.push(scope.clone());
+            }
+        }
+        let mut servers: Vec<String> = authorization_servers.iter().map(|server| server.as_str().to_owned()).collect();
+        if servers.is_empty() {
+            servers.extend(jwt.map(|jwt| jwt.issuer.to_string()));
+        }
+        let header = header.0;
+        Ok(Some(Self { header, tokens, verifier, require, resource, authorization_servers: servers, scopes }))
+    }
+
+    /// Takes the token out of a request, and says whose it is. Whatever comes of it, no credentials are left in the headers.
+    ///
+    /// # Errors
+    /// Where nobody is known by it.
+    pub async fn identify(&self, headers: &mut HeaderMap) -> Result<Identity, Denied> {
+        let values: Vec<_> = headers.get_all(&self.header).iter().cloned().collect();
+        self.strip(headers);
+        let value = match &values[..] {
+            [] => return Err(Denied::Missing(self.header.clone())),
+            [value] => value.as_bytes(),
+            _ => return Err(Denied::Malformed("there is more than one")),
+        };
+        let token = if self.header == AUTHORIZATION { bearer(value)? } else { value };
+        let hash = Hash::of(token);
+        if let Some(place) = hash.find(self.tokens.iter().map(|token| &token.hash)) {
+            return Ok(known(&self.tokens[place]));
+        }
+        match (&self.verifier, std::str::from_utf8(token)) {
+            (Some(verifier), Ok(token)) => verifier.verify(token).await,
+            _ => Err(Denied::Invalid("nobody is known by it")),
+        }
+    }
+
+    /// Takes credentials out of a request that needs none.
+    pub fn strip(&self, headers: &mut HeaderMap) {
+        headers.remove(&self.header);
+        headers.remove(AUTHORIZATION);
+    }
+
+    /// Whether a client may ask for that.
+    ///
+    /// # Errors
+    /// Where it lacks a scope.
+    pub fn permit(&self, identity: &Identity, message: &Message) -> Result<(), Denied> {
+        if self.require.is_empty() {
+            return Ok(());
+        }
+        match message.kind() {
+            Kind::Batch => message.elements().iter().try_for_each(|element| self.permit_one(identity, element)),
+            _ => self.permit_one(identity, message),
+        }
+    }
+
+    fn permit_one(&self, identity: &Identity, message: &Message) -> Result<(), Denied> {
+        if message.head().flaw.is_some() {
+            return Err(Denied::Unclear);
+        }
+        let concerned = self.require.iter().filter(|requirement| requirement.concerns(message));
+        let needed = concerned.flat_map(|requirement| &requirement.scopes).cloned().collect::<Vec<_>>();
+        if needed.iter().all(|scope| identity.has(scope)) {
+            return Ok(());
+        }
+        let (method, name) = (message.method().unwrap_or_default(), message.name());
+        let what = name.map_or_else(|| format!("`{method}`"), |name| format!("`{method}` of `{name}`"));
+        Err(Denied::scope(what, &needed))
+    }
+}
+
+impl Requirement {
+    fn concerns(&self, message: &Message) -> bool {
+        let Some(method) = message.method() else { return false };
+        let tool = message.name().filter(|_| method == "tools/call");
+        self.method.as_ref().is_none_or(|glob| glob.matches(method))
+            && self.tool.as_ref().is_none_or(|glob| tool.is_some_and(|tool| glob.matches(tool)))
+    }
+}
+
+fn known(token: &Token) -> Identity {
+    let scopes = match &token.scopes {
+        None => Scopes::All,
+        Some(scopes) => Scopes::These(scopes.iter().map(|scope| scope.as_str().into()).collect()),
+    };
+    Identity { name: format!("token:{}", token.name).into(), scopes }
+}
+
+/// RFC 6750 §2.1.
+fn bearer(value: &[u8]) -> Result<&[u8], Denied> {
+    const SCHEME: &[u8] = b"bearer ";
+    match value.split_at_checked(SCHEME.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) => Ok(token.trim_ascii()),
+        _ => Err(Denied::Malformed("it must be `Bearer` and the token")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+use http::HeaderValue;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn section(text: &str) -> Section {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn auth(text: &str) -> Auth {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Auth::new(section(text), Clock::default()).expect("it can be used").expect("it is not empty")
+}
+
+fn hash(token: &str) -> String {
+    ring::digest::digest(&ring::digest::SHA256, token.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|it| format!("{it:02x}"))
+        .collect()
+}
+
+fn token(name: &str, token: &str, more: &str) -> String {
+    format!("[[tokens]]\nname = \"{name}\"\nsha256 = \"{}\"\n{more}\n", hash(token))
+}
+
+async fn identify(auth: &Auth, headers: &[(&'static str, &str)]) -> (Result<String, String>, Vec<String>) {
+    let value = |value: &str| HeaderValue::from_str(value).expect("it is a value");
+    let mut map: HeaderMap = headers.iter().map(|(name, it)| (HeaderName::from_static(name), value(it))).collect();
+    let found = auth.identify(&mut map).await;
+    let left = map.keys().map(ToString::to_string).collect();
+    (found.map(|it| it.name.to_string()).map_err(|it| it.to_string()), left)
+}
+
+#[tokio::test]
+async fn a_known_token_says_whose_it_is_and_goes_no_further() {
+    let auth = auth(&[token("ann", "first", ""), token("bob", "second", ""), token("ann", "next", "")].concat());
+    for (value, expected) in [
+        ("Bearer first", Ok("token:ann")),
+        ("bearer  second ", Ok("token:bob")),
+        ("Bearer next", Ok("token:ann")),
+        ("Bearer third", Err("nobody is known by it")),
+        ("Bearer ", Err("nobody is known by it")),
+        ("Bearer a.b.c", Err("nobody is known by it")),
+        ("first", Err("must be `Bearer`")),
+        ("Basic first", Err("must be `Bearer`")),
+    ] {
+        let (found, left) = identify(&auth, &[("authorization", value), ("accept", "x")]).await;
+        match (found, expected) {
+            (Ok(name), Ok(expected)) => assert_eq!(name, expected, "{value}"),
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{value}: {error}"),
+            (found, _) => panic!("{value}: {found:?}"),
+        }
+        assert_eq!(left, ["accept"]);
+    }
+    let (found, left) = identify(&auth, &[("authorization", "Bearer first"), ("authorization", "Bearer x")]).await;
+    assert!(found.is_err_and(|error| error.contains("more than one")));
+    assert_eq!(left, Vec::<String>::new());
+    assert!(identify(&auth, &[]).await.0.is_err_and(|error| error.contains("`authorization`")));
+}
+
+#[tokio::test]
+async fn a_key_may_be_in_a_header_of_its_own() {
+    let auth = auth(&format!("header = \"X-Api-Key\"\n{}", token("ann", "first", "")));
+    let (found, left) = identify(&auth, &[("x-api-key", "first"), ("authorization", "Bearer upstream")]).await;
+    assert_eq!((found, left), (Ok("token:ann".to_owned()), Vec::new()));
+    assert!(identify(&auth, &[("authorization", "Bearer first")]).await.0.is_err_and(|it| it.contains("`x-api-key`")));
+}
+
+fn message(text: &str) -> Message {
+    Message::new(text.to_owned())
+}
+
+#[tokio::test]
+async fn scopes_are_needed_for_what_the_configuration_says() {
+    let auth = auth(&format!(
+        "{}{}[[require]]\nmethod = \"tools/*\"\nscopes = \"use\"\n[[require]]\ntool = \"drop_*\"\nscopes = [\"admin\", \"write\"]\n",
+        token("all", "all", ""),
+        token("user", "user", "scopes = [\"use\"]"),
+    ));
+    let call = |tool: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}"}}}}"#);
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let user = known(&auth.tokens[1]);
+    for (text, lacking) in [
+        (ping.to_owned(), None),
+        (call("look"), None),
+        (call("drop_table"), Some("`tools/call` of `drop_table` needs the scope `use admin write`")),
+        // Not a tool.
+        (r#"{"id":1,"method":"prompts/get","params":{"name":"drop_table"}}"#.to_owned(), None),
+        (r#"{"id":1,"result":{}}"#.to_owned(), None),
+        (format!("[{ping},{}]", call("look")), None),
+        (format!("[{ping},{}]", call("drop_table")), Some("`drop_table` needs")),
+        (format!("[[{}]]", call("drop_table")), Some("cannot be read for certain")),
+        (r#"{"id":1,"method":"ping","method":"tools/call"}"#.to_owned(), Some("cannot be read for certain")),
+        ("{'method':'tools/call'}".to_owned(), Some("cannot be read for certain")),
+    ] {
+        match (auth.permit(&user, &message(&text)), lacking) {
+            (Ok(()), None) => {}
+            (Err(denied), Some(lacking)) => assert!(denied.to_string().contains(lacking), "{text}: {denied}"),
+            (permitted, _) => panic!("{text}: {permitted:?}"),
+        }
+    }
+    let all = known(&auth.tokens[0]);
+    assert!(auth.permit(&all, &message(&call("drop_table"))).is_ok());
+}
+
+#[tokio::test]
+async fn clients_are_told_where_to_get_a_token() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let keys = dir.path().join("keys.json");
+    std::fs::write(&keys, r#"{"keys":[{"kty":"oct","k":"AQAB"}]}"#).expect("room for a file");
+    let jwt = format!(
+        "[jwt]\nissuer = \"https://as.example\"\naudience = \"a\"\nscopes = [\"mcp\"]\njwks = '{}'\n[[require]]\ntool = \"x\"\nscopes = [\"mcp\", \"x\"]\n",
+        keys.display()
+    );
+    let document = |auth: &Auth, path: &str| -> Value {
+        serde_json::from_str(&auth.metadata("localhost:7070", path)).expect("it is JSON")
+    };
+    let challenge = |auth: &Auth, denied: &Denied| {
+        let challenge = auth.challenge(denied, "localhost:7070", "/mcp").expect("there is one");
+        challenge.to_str().expect("it is text").to_owned()
+    };
+    let by_host = auth(&jwt);
+    assert_eq!(
+        document(&by_host, "/mcp"),
+        json!({
+            "resource": "http://localhost:7070/mcp",
+            "resource_name": "tapline",
+            "authorization_servers": ["https://as.example"],
+            "scopes_supported": ["mcp", "x"],
+            "bearer_methods_supported": ["header"],
+        })
+    );
+    assert_eq!(document(&by_host, "")["resource"], "http://localhost:7070");
+    assert_eq!(
+        challenge(&by_host, &Denied::Missing(AUTHORIZATION)),
+        r#"Bearer realm="tapline", resource_metadata="http://localhost:7070/.well-known/oauth-protected-resource/mcp", scope="mcp""#
+    );
+    assert_eq!(
+        challenge(&by_host, &Denied::Invalid("it \"has\" expired\u{7f}")),
+        r#"Bearer realm="tapline", resource_metadata="http://localhost:7070/.well-known/oauth-protected-resource/mcp", error="invalid_token", error_description="the token is refused: it 'has' expired", scope="mcp""#
+    );
+    assert!(
+        challenge(&by_host, &Denied::scope("`ping`", &by_host.scopes)).ends_with(
+            r#"error="insufficient_scope", error_description="`ping` needs the scope `mcp x`", scope="mcp x""#
+        )
+    );
+
+    let servers = "authorization_servers = [\"https://other.example/\"]\n";
+    let named = auth(&format!("resource = \"https://gw.example/team/mcp\"\n{servers}{jwt}"));
+    assert_eq!(document(&named, "/sse")["resource"], "https://gw.example/team/mcp");
+    assert_eq!(document(&named, "/sse")["authorization_servers"], json!(["https://other.example"]));
+    assert!(
+        challenge(&named, &Denied::Missing(AUTHORIZATION))
+            .contains(r#"resource_metadata="https://gw.example/.well-known/oauth-protected-resource/team/mcp""#)
+    );
+    let origin = auth(&format!("resource = \"https://gw.example\"\n{jwt}"));
+    assert_eq!(document(&origin, "/one/mcp")["resource"], "https://gw.example/one/mcp");
+    assert!(
+        challenge(&origin, &Denied::Missing(AUTHORIZATION))
+            .contains(r#"resource_metadata="https://gw.example/.well-known/oauth-protected-resource/mcp""#)
+    );
+
+    for (path, described) in [
+        ("/.well-known/oauth-protected-resource", Some("")),
+        ("/.well-known/oauth-protected-resource/mcp", Some("/mcp")),
+        ("/.well-known/oauth-protected-resources", None),
+        ("/mcp", None),
+    ] {
+        assert_eq!(Auth::described(path), described, "{path}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_found_where_it_stands() {
+    let token = |rest: &str| format!("[[tokens]]\nname = \"ann\"\n{rest}\n");
+    let jwt =
+        |rest: &str| format!("[jwt]\nissuer = \"i\"\naudience = \"a\"\njwks = \"http://localhost/keys\"\n{rest}\n");
+    for (text, line, why) in [
+        ("token = []".to_owned(), 1, "unknown field `token`, expected one of `tokens`"),
+        (token("sha256 = \"abc\""), 3, "64 hex digits"),
+        (token("env = \"TAPLINE_NO_SUCH_VARIABLE\""), 3, "`TAPLINE_NO_SUCH_VARIABLE` is not set"),
+        (token(""), 1, "needs `sha256`"),
+        (token(&format!("sha256 = \"{}\"\nenv = \"PATH\"", hash("x"))), 1, "both `sha256` and `env`"),
+        (token("hash = \"x\""), 3, "unknown field `hash`"),
+        (token(&format!("sha256 = \"{}\"\nscopes = [\"a b\"]", hash("x"))), 4, "`a b` is no scope"),
+        ("[[tokens]]\nname = \" \"".to_owned(), 2, "must not be empty"),
+        ("header = \"x y\"".to_owned(), 1, "no name of a header"),
+        ("resource = \"mcp\"".to_owned(), 1, "not a URL"),
+        ("resource = \"https://a/#x\"".to_owned(), 1, "fragment"),
+        ("authorization_servers = [\"ftp://a\"]".to_owned(), 1, "only http and https"),
+        ("[jwt]\nissuer = \"i\"\naudience = \"a\"\n".to_owned(), 1, "missing field `jwks`"),
+        ("[jwt]\nissuer = \"i\"\naudience = []\njwks = \"http://a\"".to_owned(), 3, "not empty"),
+        (
+            "[jwt]\nissuer = \"i\"\naudience = \"a\"\njwks = \"no/such/file\"".to_owned(),
+            4,
+            "`no/such/file` cannot be read",
+        ),
+        ("[jwt]\nissuer = \"i\"\naudience = \"a\"\njwks = \"Cargo.toml\"".to_owned(), 4, "no JSON Web Key Set"),
+        (jwt("algorithms = [\"RS256\", \"none\"]"), 5, "unknown variant `none`, expected one of `HS256`"),
+        (jwt("algorithms = []"), 5, "not empty"),
+        (jwt("leeway = \"2h\""), 5, "more than an hour"),
+        (jwt("leeway = \"2\""), 5, "no length of time"),
+        (jwt("max_age = \"0s\""), 5, "`10m`"),
+        (jwt("max-age = \"10m\""), 5, "unknown field `max-age`"),
+        ("[[require]]\nscopes = [\"a\"]".to_owned(), 1, "`method` or `tool`"),
+        ("[[require]]\nmethod = \"\"\nscopes = [\"a\"]".to_owned(), 2, "must not be empty"),
+        ("[[require]]\nmethod = \"a\"\nscopes = []".to_owned(), 3, "not empty"),
+    ] {
+        let error = toml::from_str::<Section>(&text).err().unwrap_or_else(|| panic!("{text} was taken"));
+        let start = error.span().expect("it is somewhere").start;
+        assert!(error.message().contains(why), "{text}: {error}");
+        assert_eq!(text[..start].matches('\n').count() + 1, line, "{text}: {error}");
+    }
+}
+
+#[test]
+fn nothing_is_off_and_half_of_something_an_error() {
+    assert!(Auth::new(Section::default(), Clock::default()).is_ok_and(|auth| auth.is_none()));
+    let half = section("header = \"x-api-key\"");
+    assert!(Auth::new(half, Clock::default()).err().is_some_and(|error| error.to_string().contains("lets nobody in")));
+}
