@@ -1,6 +1,7 @@
 //! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
 
 mod figures;
+mod shutdown;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use crate::control::registry::Entry;
 use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, Via};
 use crate::event::{
-    BlockError, Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, Then, Ticket,
+    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, Then, Ticket,
 };
 use crate::filter::FilterError;
 use crate::intercept::Chain;
@@ -36,9 +37,9 @@ use crate::proxy::table::Target;
 use crate::proxy::{Proxy, Stop, respond};
 use crate::tape;
 use crate::tape::play::{PlayOptions, play};
+use crate::upstream::retry::Retry;
 
-/// How long open exchanges may take to end after a quit.
-const GRACE: Duration = Duration::from_secs(2);
+pub use shutdown::GRACE;
 
 /// Stands for the URL of a core that is launched by its client.
 pub const STDIO: &str = "stdio";
@@ -60,6 +61,10 @@ pub struct Settings {
     pub max_body: usize,
     /// Time between two comments on an open stream of which something is held; none if `None`.
     pub keep_alive: Option<Duration>,
+    /// When a message that got no answer is sent again.
+    pub retry: Retry,
+    /// How long calls may take to end when tapline does.
+    pub grace: Duration,
     /// How it can be watched and commanded from elsewhere; not at all if `None`.
     pub control: Option<control::Settings>,
     /// Where spans go; nowhere if `None`.
@@ -85,6 +90,8 @@ impl Settings {
             allow_origins: Vec::new(),
             max_body: 64 << 20,
             keep_alive: None,
+            retry: Retry::none(),
+            grace: GRACE,
             control: None,
             otlp: None,
             auth: auth::Section::default(),
@@ -122,7 +129,12 @@ pub struct Core {
     commands: mpsc::UnboundedSender<Command>,
     /// Set by [`Command::Quit`].
     quit: CancellationToken,
-    executor: JoinHandle<OnQuit>,
+    /// Set by the next one.
+    hurry: CancellationToken,
+    /// How it was asked to end, once it is to.
+    asked: oneshot::Receiver<OnQuit>,
+    grace: Duration,
+    executor: JoinHandle<()>,
     telling: Telling,
     control: Option<control::Control>,
     export: Option<otlp::Export>,
@@ -157,9 +169,10 @@ impl Core {
         let (journal, journal_thread) = Journal::start(settings.tapes);
         let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
         let export = export.transpose().map_err(StartError::Otlp)?;
-        let (stop, stop_accepting, quit) = <(Stop, CancellationToken, CancellationToken)>::default();
+        let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
+        let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let chain = Chain::new(vec![Box::new(breakpoints.clone())]);
-        let proxy = Proxy::new(chain, Gate::default(), journal.clone(), stop.clone());
+        let proxy = Proxy::new(chain, Gate::default(), journal.clone(), stop.clone(), settings.retry);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = listener.as_ref().map_or_else(|| STDIO.to_owned(), |(_, address)| mounts.url(*address));
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
@@ -196,8 +209,10 @@ impl Core {
             library: settings.tape_library,
             replay: CancellationToken::new(),
             quit: quit.clone(),
+            hurry: hurry.clone(),
         };
-        let executor = tokio::spawn(executor.run(received));
+        let (tell, asked) = oneshot::channel();
+        let executor = tokio::spawn(executor.run(received, tell));
         Ok(Self {
             url,
             mounts,
@@ -205,6 +220,9 @@ impl Core {
             journal_thread,
             commands,
             quit,
+            hurry,
+            asked,
+            grace: settings.grace,
             executor,
             telling,
             control,
@@ -249,42 +267,9 @@ impl Core {
         self.quit.cancelled().await;
     }
 
-    /// Takes everything down in order: no new clients, held messages released, open exchanges ended, children gone, tapes
-    /// written.
-    pub async fn shut_down(mut self, on_quit: Option<OnQuit>) {
-        if let Some(control) = &mut self.control {
-            control.withdraw();
-        }
-        self.quit.cancel();
-        drop(self.commands);
-        let asked = self.executor.await.unwrap_or_default();
-        self.stop_accepting.cancel();
-        self.mounts.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
-        self.stop.listening.cancel();
-        if let Some(mut server) = self.server
-            && tokio::time::timeout(GRACE, &mut server).await.is_err()
-        {
-            self.stop.force.cancel();
-            if tokio::time::timeout(GRACE, &mut server).await.is_err() {
-                server.abort();
-            }
-        }
-        let closing = self.mounts.live().into_iter().map(|connection| {
-            let mounts = self.mounts.clone();
-            async move { mounts.close(connection.session.id(), "tapline ended").await }
-        });
-        futures_util::future::join_all(closing).await;
-        self.telling.stop.cancel();
-        drop(self.telling.task.await);
-        self.journal.publish(Event::Stopping);
-        let thread = self.journal_thread;
-        drop(tokio::task::spawn_blocking(move || thread.finish()).await);
-        if let Some(export) = self.export {
-            export.finish(GRACE).await;
-        }
-        if let Some(control) = self.control {
-            control.close().await;
-        }
+    /// Cuts short whatever [`Core::shut_down`] waits for.
+    pub fn hurry(&self) -> CancellationToken {
+        self.hurry.clone()
     }
 }
 
@@ -319,11 +304,7 @@ fn of_tape<'a>(mounts: &'a Mounts, header: &tape::Header) -> Option<&'a Mount> {
 fn release(on_quit: OnQuit) -> Decision {
     match on_quit {
         OnQuit::Forward => Decision::Forward,
-        OnQuit::Fail => Decision::Block(BlockError::JsonRpc {
-            code: respond::ENDED,
-            message: "tapline ended while this message was held".to_owned(),
-            data: None,
-        }),
+        OnQuit::Fail => Decision::Block(respond::ended_while_held()),
     }
 }
 
@@ -334,28 +315,37 @@ struct Executor {
     library: Option<PathBuf>,
     replay: CancellationToken,
     quit: CancellationToken,
+    hurry: CancellationToken,
 }
 
 impl Executor {
-    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) -> OnQuit {
+    /// Carries out commands until it is to end, and says how. After that it knows one word only: again.
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, asked: oneshot::Sender<OnQuit>) {
+        let held = self.until_quit(&mut commands).await;
+        self.replay.cancel();
+        self.quit.cancel();
+        // A signal has ended it, and the first word is still to come.
+        let mut first = held.is_none();
+        // Whoever takes it down may be gone already.
+        let _ = asked.send(held.unwrap_or_default());
+        while let Some(command) = commands.recv().await {
+            if matches!(command, Command::Quit { .. }) && !std::mem::take(&mut first) {
+                self.hurry.cancel();
+            }
+        }
+    }
+
+    async fn until_quit(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Option<OnQuit> {
         loop {
             let command = tokio::select! {
                 // What was asked before the end was, also how it is to end, comes first.
                 biased;
-                command = commands.recv() => command,
-                () = self.quit.cancelled() => None,
+                command = commands.recv() => command?,
+                () = self.quit.cancelled() => return None,
             };
             match command {
-                Some(Command::Quit { held }) => {
-                    self.replay.cancel();
-                    self.quit.cancel();
-                    return held;
-                }
-                Some(command) => self.carry_out(command),
-                None => {
-                    self.replay.cancel();
-                    return OnQuit::default();
-                }
+                Command::Quit { held } => return Some(held),
+                command => self.carry_out(command),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -10,6 +11,7 @@ use serde::Deserialize;
 
 use crate::event::{OnQuit, Speed};
 use crate::tape::compare::Pattern;
+use crate::text;
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///
@@ -20,7 +22,7 @@ use crate::tape::compare::Pattern;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// File to write tapline's own log to
+    /// File to write tapline's own log to; the lines of each of the last seven days are kept beside it, as `FILE.2026-11-24`
     #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
     pub log_file: Option<PathBuf>,
     /// What to log there, such as `debug` or `tapline::upstream=trace` [default: info]
@@ -173,6 +175,9 @@ pub struct RunArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
+    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
+    pub retries: Option<u32>,
     #[command(flatten)]
     pub front: FrontArgs,
     #[command(flatten)]
@@ -201,6 +206,9 @@ pub struct FrontArgs {
     /// Largest request body in MiB [default: 64]
     #[arg(long, value_name = "MIB")]
     pub max_body: Option<usize>,
+    /// How long calls may take to end when tapline does, such as `30s`; a second signal ends them at once [default: 5s]
+    #[arg(long, value_name = "TIME", env = "TAPLINE_GRACE", value_parser = text::duration)]
+    pub grace: Option<Duration>,
     /// While an event of an open stream is held, send a comment every so many seconds, to keep the client from giving up
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub keep_alive: Option<u64>,
@@ -210,6 +218,9 @@ pub struct FrontArgs {
 pub struct StdioArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
+    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
+    pub retries: Option<u32>,
     #[command(flatten)]
     pub config: ConfigArgs,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 //!
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
+mod ending;
 pub mod figures;
 
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
 use figures::Figures;
+
+pub use ending::{EndStep, Progress};
 
 /// Microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,6 +79,8 @@ pub enum Event {
     ResyncDone,
     /// The core stops; no further event follows.
     Stopping,
+    /// The core is about to stop, and waits.
+    Ending(Progress),
     /// Everything that is counted, at most once a second, and only after a change.
     Figures(Arc<Figures>),
 }

@@ -59,6 +59,7 @@ fn text(event: &Event) -> Option<String> {
         Event::Gap { session, messages } => {
             Some(format!("session {}: {messages} messages passed unrecorded", session.short()))
         }
+        Event::Ending(progress) => Some(progress.to_string()),
         Event::Log(line) if line.level > Level::Debug => {
             Some(format!("{:5} {}: {}", line.level.word(), line.source, line.text))
         }

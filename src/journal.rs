@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::envelope::{Envelope, SessionId};
 use crate::event::figures::{Figures, JournalLoad};
 use crate::event::{Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, Ticket};
+use crate::logging;
 use crate::tape::TapeError;
 use crate::tape::record::{Notice, Recorder};
 
@@ -72,6 +74,8 @@ enum Entry {
     Subscribe(u64, Feed),
     /// For one reader, or for all.
     Resync(Option<u64>),
+    /// Answered once all before it is written.
+    Flush(oneshot::Sender<()>),
     Finish,
 }
 
@@ -109,6 +113,12 @@ impl Journal {
         drop(self.queue.send(Entry::Event(event)));
     }
 
+    /// Hands a line over, to the log as well.
+    pub fn log(&self, line: LogLine) {
+        logging::tell(&line);
+        self.publish(Event::Log(line));
+    }
+
     /// Feeds another reader, beginning with everything that is still remembered.
     pub fn subscribe(&self, feed: Feed) -> Subscription {
         let reader = self.last_reader.fetch_add(1, Ordering::Relaxed) + 1;
@@ -122,6 +132,13 @@ impl Journal {
             waiting: self.load.waiting.load(Ordering::Relaxed) as u64,
             refused: self.load.lost.load(Ordering::Relaxed),
         }
+    }
+
+    /// Ready when all that was published is written. An error where the thread is gone.
+    pub fn flush(&self) -> oneshot::Receiver<()> {
+        let (written, flushed) = oneshot::channel();
+        drop(self.queue.send(Entry::Flush(written)));
+        flushed
     }
 
     /// Tells all readers everything again.
@@ -186,6 +203,12 @@ impl Writer {
                 let asked = self.feeds.iter().filter(|(reader, _)| whom.is_none_or(|whom| whom == *reader));
                 asked.for_each(|(_, feed)| self.memory.tell(feed));
             }
+            Entry::Flush(written) => {
+                self.settle_gaps();
+                self.flush();
+                // Whoever asked does not wait any more.
+                let _ = written.send(());
+            }
             Entry::Finish => {}
         }
     }
@@ -218,6 +241,12 @@ impl Writer {
         self.tell(event);
     }
 
+    /// A line of this thread's own.
+    fn log(&mut self, line: LogLine) {
+        logging::tell(&line);
+        self.tell(Event::Log(line));
+    }
+
     fn tell(&mut self, event: Event) {
         self.feeds.retain(|(_, feed)| feed.publish(event.clone()));
         self.memory.remember(event);
@@ -235,7 +264,7 @@ impl Writer {
             Ok(()) | Err(TapeError::NotOpen(_)) => {}
             Err(error) => {
                 let text = format!("the end of a tape is missing: {error}");
-                self.tell(Event::Log(LogLine::new(Level::Error, "tape", text).of(session)));
+                self.log(LogLine::new(Level::Error, "tape", text).of(session));
             }
         }
     }
@@ -249,7 +278,7 @@ impl Writer {
     fn notices(&mut self, notices: Vec<Notice>) {
         for notice in notices {
             let level = if matches!(notice, Notice::Failed { .. }) { Level::Error } else { Level::Info };
-            self.tell(Event::Log(LogLine::new(level, "tape", notice.to_string()).of(notice.session())));
+            self.log(LogLine::new(level, "tape", notice.to_string()).of(notice.session()));
         }
     }
 

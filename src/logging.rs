@@ -1,21 +1,160 @@
-//! tapline's own log: what it does, for whoever debugs tapline. Never on stdout, and never on the terminal of a screen.
+//! tapline's own log: what it does, for whoever debugs tapline. In a file where one is asked for, and, as far as it is worth a look,
+//! among the events on every screen. Never on stdout, and never on the terminal of a screen.
+//!
+//! Two roads meet here without a loop. What the core tells in words ([`LogLine`]) goes to the file by [`tell`], under a target
+//! of its own, which the way to the screens leaves out. What is logged otherwise goes to both.
 
+mod daily;
+
+use std::fmt::{Debug, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
+use tracing::field::{Field, Visit};
+use tracing::{Metadata, Subscriber};
 use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-/// Writes the log to a file, appending. What is logged follows `filter`, in the syntax of `tracing_subscriber::EnvFilter`.
-/// The guard must live as long as the program: dropping it writes what is left.
+use crate::envelope::SessionId;
+use crate::event::{Level, LogLine};
+use daily::Daily;
+
+/// Of the lines that are on every screen already.
+const TOLD: &str = "tapline::told";
+/// The source of a line on the screen that only the log has otherwise.
+const SOURCE: &str = "log";
+
+/// Lines that wait for the first screen.
+const MOST_EARLY: usize = 100;
+
+/// Where lines for the screens go.
+static WAY: Mutex<Way> = Mutex::new(Way::Waiting(Vec::new()));
+
+enum Way {
+    /// There is no core yet.
+    Waiting(Vec<LogLine>),
+    Open(Arc<dyn Fn(LogLine) + Send + Sync>),
+}
+
+/// Begins to log. What the file gets follows `filter`, in the syntax of `tracing_subscriber::EnvFilter`. The guard must live as
+/// long as the program: dropping it writes what is left.
 ///
 /// # Errors
 /// Where the file cannot be opened, or the filter cannot be parsed.
-pub fn to_file(file: &Path, filter: &str) -> anyhow::Result<WorkerGuard> {
+pub fn start(file: Option<&Path>, filter: &str) -> anyhow::Result<Option<WorkerGuard>> {
+    let Some(file) = file else {
+        tracing_subscriber::registry().with(screens()).init();
+        return Ok(None);
+    };
     let filter = EnvFilter::try_new(filter).with_context(|| format!("`--log {filter}`"))?;
-    let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
-    let opened = opened.with_context(|| format!("cannot write the log to {}", file.display()))?;
-    let (writer, guard) = tracing_appender::non_blocking(opened);
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).init();
-    Ok(guard)
+    let daily = Daily::open(file).with_context(|| format!("cannot write the log to {}", file.display()))?;
+    let (writer, guard) = tracing_appender::non_blocking(daily);
+    let lines = fmt::layer().with_ansi(false).with_writer(writer).with_filter(filter);
+    tracing_subscriber::registry().with(lines).with(screens()).init();
+    Ok(Some(guard))
+}
+
+/// Sends what is worth a look to these screens, also what was said before there were any.
+pub fn show(screens: impl Fn(LogLine) + Send + Sync + 'static) {
+    let screens = Arc::new(screens);
+    if let Way::Waiting(early) = std::mem::replace(&mut *WAY.lock(), Way::Open(screens.clone())) {
+        early.into_iter().for_each(|line| screens(line));
+    }
+}
+
+/// Logs what the screens are told anyway.
+pub fn tell(line: &LogLine) {
+    let LogLine { level, source, text, .. } = line;
+    let session = line.session.map(SessionId::short);
+    let (source, session, seq) = (source.as_str(), session.as_deref(), line.seq.map(|seq| seq.0));
+    match level {
+        Level::Debug => tracing::debug!(target: TOLD, source, session, seq, "{text}"),
+        Level::Info => tracing::info!(target: TOLD, source, session, seq, "{text}"),
+        Level::Warn => tracing::warn!(target: TOLD, source, session, seq, "{text}"),
+        Level::Error => tracing::error!(target: TOLD, source, session, seq, "{text}"),
+    }
+}
+
+fn is_for_screens(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let ours = target == "tapline" || target.starts_with("tapline::");
+    // No spans: whoever wants none in the file pays for none.
+    metadata.is_event() && ours && target != TOLD && *metadata.level() <= tracing::Level::INFO
+}
+
+/// A line for the screens, from whoever has no other way to say it.
+fn say(level: Level, text: String) {
+    let line = LogLine::new(level, SOURCE, text);
+    let screens = match &mut *WAY.lock() {
+        Way::Open(screens) => screens.clone(),
+        Way::Waiting(early) if early.len() < MOST_EARLY => return early.push(line),
+        Way::Waiting(_) => return,
+    };
+    screens(line);
+}
+
+fn screens<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
+    Screens.with_filter(filter_fn(is_for_screens).with_max_level_hint(tracing::Level::INFO))
+}
+
+struct Screens;
+
+impl<S: Subscriber> Layer<S> for Screens {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => Level::Error,
+            tracing::Level::WARN => Level::Warn,
+            _ => Level::Info,
+        };
+        let mut words = Words::default();
+        event.record(&mut words);
+        say(level, words.0);
+    }
+}
+
+/// An event as one line: its message, and then its fields.
+#[derive(Default)]
+struct Words(String);
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let text = match field.name() {
+            "message" if self.0.is_empty() => format!("{value:?}"),
+            "message" => return self.0.insert_str(0, &format!("{value:?} ")),
+            name if self.0.is_empty() => format!("{name}={value:?}"),
+            name => format!(" {name}={value:?}"),
+        };
+        // A string takes everything.
+        let _ = self.0.write_str(&text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_worth_a_look_reaches_the_screens_and_nothing_twice() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let told = lines.clone();
+        show(move |line| told.lock().push(format!("{} {} {}", line.level.word(), line.source, line.text)));
+        // Other tests of this process may speak, too.
+        let ours = |line: &String| !line.contains("/dev/full");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(screens()), || {
+            tracing::warn!(error = %"no such file", count = 2, "cannot read");
+            tracing::info!("as it should be");
+            tracing::debug!("too fine");
+            tracing::error!(target: "hyper::proto", "a stranger");
+            tell(&LogLine::new(Level::Error, "proxy", "told already"));
+            assert!(tracing::info_span!("exchange").is_disabled(), "nobody pays for spans");
+        });
+        let lines: Vec<_> = lines.lock().iter().filter(|line| ours(line)).cloned().collect();
+        assert_eq!(lines, ["WARN log cannot read error=no such file count=2", "INFO log as it should be"]);
+    }
 }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Core, Settings};
+use crate::app::{Core, GRACE, Settings};
 use crate::attach;
 use crate::cli::{CheckArgs, Cli, Command, DemoArgs, LogFormat, OtlpArgs, ReplayArgs, RunArgs, StdioArgs};
 use crate::clock::Clock;
@@ -31,12 +31,10 @@ use crate::replay::{self, Replay, Verdict};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::HttpUpstream;
+use crate::upstream::retry::{self, Retry};
 use crate::upstream::sse::SseUpstream;
-use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings};
+use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings, until_down};
 use crate::{demo, logging, otlp, tape, ui, wrap};
-
-/// How long what a screen said last may take to the core.
-const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
 const DEMO_PACE: Duration = Duration::from_millis(700);
@@ -64,7 +62,7 @@ fn begin(cli: Cli) -> Result<ExitCode, Failure> {
     let log_file = cli.log_file.as_ref().or(config.keys.log_file.as_ref().map(|it| &it.0));
     let log = cli.log.as_deref().or(config.keys.log.as_ref().map(|it| it.0.as_str())).unwrap_or(LOG);
     // It writes until it is dropped.
-    let _log = log_file.map(|file| logging::to_file(file, log)).transpose().map_err(Failure::usage)?;
+    let _log = logging::start(log_file.map(PathBuf::as_path), log).map_err(Failure::usage)?;
     match cli.command {
         Command::Guardian => {
             guardian::run(std::io::stdin().lock());
@@ -171,12 +169,14 @@ async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
         allow_origins: front.allow_origins,
         max_body: front.max_body,
         keep_alive: front.keep_alive,
+        grace: front.grace.unwrap_or(GRACE),
+        retry: retry(args.retries, &config)?,
         otlp: otlp_settings(args.otlp, &config)?,
         auth: config.keys.auth.clone().unwrap_or_default(),
         limits: config.keys.limits.clone().unwrap_or_default(),
         clock: Clock::default(),
     };
-    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let core = start(settings).await?;
     tell_of(&config, &core);
     if args.all && has_screen(&watching) { watch_all(core, name, &watching).await } else { watch(core, watching).await }
 }
@@ -186,8 +186,14 @@ fn tell_of(config: &Config, core: &Core) {
     let read = config.files.iter().map(|file| (Level::Info, format!("settings are from {}", file.display())));
     let warnings = config.warnings.iter().map(|warning| (Level::Warn, warning.clone()));
     for (level, text) in read.chain(warnings) {
-        core.journal().publish(Event::Log(LogLine::new(level, "config", text)));
+        core.journal().log(LogLine::new(level, "config", text));
     }
+}
+
+fn retry(attempts: Option<u32>, config: &Config) -> Result<Retry, Failure> {
+    let section = config.keys.retry.clone().unwrap_or_default();
+    let section = retry::Section { attempts: attempts.unwrap_or(section.attempts), ..section };
+    Retry::new(section).map_err(|why| Failure::usage(anyhow::anyhow!(why)))
 }
 
 fn control_settings(control: Control, usual_name: &str, own_screen: bool) -> Option<control::Settings> {
@@ -234,11 +240,12 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
         tapes: tapes.clone().filter(|_| watching.record),
         tape_library: tapes,
         hold: watching.hold.clone(),
+        retry: retry(args.retries, &config)?,
         otlp: otlp_settings(args.otlp, &config)?,
         ..Settings::new(target(wanted.server)?)
     };
     let mut signals = Signals::new()?;
-    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let core = start(settings).await?;
     tell_of(&config, &core);
     let mount = core.mounts().default().expect("the one upstream is the default");
     // stderr is the server's: lines of ours go there only when they are asked for.
@@ -268,7 +275,7 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
     let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
     drop(connection);
-    core.shut_down(watching.on_quit).await;
+    until_down(core, watching.on_quit, &mut signals).await;
     printer.map(std::thread::JoinHandle::join);
     Ok(ExitCode::from(status))
 }
@@ -325,7 +332,7 @@ async fn run_demo(args: DemoArgs, config: Config) -> Result<ExitCode, Failure> {
     settings.tapes = settings.tape_library.clone().filter(|_| watching.record);
     // Without a screen nobody could let the held call go.
     settings.hold = hold.or_else(|| on_screen.then(|| demo::HOLD_FILTER.to_owned()));
-    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let core = start(settings).await?;
     let url = core.url().to_owned();
     let status = if on_screen {
         tokio::spawn({
@@ -369,9 +376,17 @@ async fn watch_lines(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Resul
     let mut signals = Signals::new()?;
     let printer = print_lines(&core, args.log_format);
     let signal = signals.next().await;
-    core.shut_down(on_quit).await;
+    until_down(core, on_quit, &mut signals).await;
     drop(printer.join());
     Ok(ExitCode::from(signal.status()))
+}
+
+/// A core, on whose screens is shown what is logged and worth a look.
+async fn start(settings: Settings) -> Result<Core, Failure> {
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let journal = core.journal().clone();
+    logging::show(move |line| journal.publish(Event::Log(line)));
+    Ok(core)
 }
 
 fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
@@ -383,8 +398,12 @@ async fn watch_screen(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Resu
     say(&format!("tapline: {} -> {}", core.url(), core.mounts().description()));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
-    screen.ended().await;
-    core.shut_down(on_quit).await;
+    tokio::select! {
+        () = core.quit() => {}
+        // Without a word: it failed.
+        () = screen.ended() => {}
+    }
+    screen.until_down(core, on_quit).await;
     screen.status()
 }
 
@@ -399,11 +418,13 @@ async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitC
     let hub = Hub::start(hub::Watch::All(Registry::of_user()), Some(own));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
     let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
-    screen.ended().await;
-    // The screen's last word goes through the hub. It has none where it failed.
-    drop(tokio::time::timeout(LAST_WORD, core.quit()).await);
-    // The hub ends when it hears that the core has.
-    core.shut_down(on_quit).await;
+    tokio::select! {
+        () = core.quit() => {}
+        // Without a word: it failed.
+        () = screen.ended() => {}
+    }
+    // The hub ends when it hears that the core has, and the screen when the hub has.
+    screen.until_down(core, on_quit).await;
     hub.close().await;
     screen.status()
 }

@@ -22,6 +22,7 @@ use crate::tape::compare::{Pattern, Rules};
 use crate::tape::play::{PlayOptions, play};
 use crate::tape::report::{self, Colour};
 use crate::upstream::Upstream;
+use crate::upstream::retry::Retry;
 
 /// What is played, at what, and how it is judged.
 pub struct Replay {
@@ -48,7 +49,7 @@ pub enum Verdict {
 /// Where the server cannot be started, or the report cannot be written.
 pub async fn run(replay: Replay, stop: CancellationToken) -> anyhow::Result<Verdict> {
     let (journal, journal_thread) = Journal::start(None);
-    let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default());
+    let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
     let table = Table::new(proxy, replay.target);
     let connection = table.open(crate::envelope::Via::Http, Origin::Replay, Some(Author::Tapline))?;
     let session = connection.session.id();

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Core;
 use crate::cli::LogFormat;
-use crate::event::{Command, Feed};
+use crate::event::{Command, Feed, OnQuit};
 use crate::journal::Journal;
 use crate::program::Failure;
 use crate::{headless, ui};
@@ -28,7 +31,7 @@ pub(crate) fn screen_settings(ascii: bool) -> ui::Settings {
 /// A screen on a thread of its own.
 pub(crate) struct Screen {
     thread: std::thread::JoinHandle<std::io::Result<ui::Exit>>,
-    end: tokio::sync::oneshot::Receiver<()>,
+    end: CancellationToken,
     keys: crossbeam_channel::Sender<ui::Input>,
     signals: Signals,
     terminated: Option<Signal>,
@@ -45,7 +48,8 @@ impl Screen {
         let (feed, reader) = Feed::bounded(FEED);
         let subscription = journal.subscribe(feed);
         let (keys, input) = ui::inputs();
-        let (from_outside, (ended, end)) = (keys.clone(), tokio::sync::oneshot::channel());
+        let (from_outside, end) = (keys.clone(), CancellationToken::new());
+        let ended = end.clone().drop_guard();
         let thread = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
             let exit = ui::show(settings, reader, (keys, input), |command| match command {
                 // Other screens have lost nothing.
@@ -53,7 +57,7 @@ impl Screen {
                 // The core is gone when this fails, and the screen is about to hear of it.
                 command => drop(commands.send(command)),
             });
-            let _ = ended.send(());
+            drop(ended);
             exit
         })?;
         Ok(Self { thread, end, keys: from_outside, signals, terminated: None })
@@ -63,11 +67,11 @@ impl Screen {
     pub(crate) async fn ended(&mut self) {
         loop {
             tokio::select! {
-                _ = &mut self.end => return,
+                () = self.end.cancelled() => return,
                 signal = self.signals.next() => {
                     let input = match signal {
                         Signal::Interrupt => ui::Input::Interrupt,
-                        Signal::Terminate => ui::Input::Terminate,
+                        Signal::Terminate | Signal::HangUp => ui::Input::Terminate,
                     };
                     self.terminated = Some(signal);
                     // Full only when the screen hangs: then the next signal tries again.
@@ -75,6 +79,12 @@ impl Screen {
                 }
             }
         }
+    }
+
+    /// Shows how a core ends that was told to, and goes when it has.
+    pub(crate) async fn until_down(&mut self, core: Core, on_quit: Option<OnQuit>) {
+        until_down(core, on_quit, &mut self.signals).await;
+        self.ended().await;
     }
 
     /// What the program's exit status is to be.
@@ -92,18 +102,36 @@ impl Screen {
     }
 }
 
+/// Takes a core down; a signal meanwhile forces it.
+pub(crate) async fn until_down(core: Core, on_quit: Option<OnQuit>, signals: &mut Signals) {
+    let hurry = core.hurry();
+    let down = core.shut_down(on_quit);
+    tokio::pin!(down);
+    loop {
+        tokio::select! {
+            () = &mut down => return,
+            signal = signals.next() => match signal {
+                Signal::Interrupt | Signal::Terminate => hurry.cancel(),
+                // The terminal has gone, which may be what ends us.
+                Signal::HangUp => {}
+            },
+        }
+    }
+}
+
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     Interrupt,
     Terminate,
+    HangUp,
 }
 
 impl Signal {
     pub(crate) fn number(self) -> rustix::process::Signal {
         match self {
             Self::Interrupt => rustix::process::Signal::INT,
-            Self::Terminate => rustix::process::Signal::TERM,
+            Self::Terminate | Self::HangUp => rustix::process::Signal::TERM,
         }
     }
 
@@ -111,7 +139,7 @@ impl Signal {
     pub(crate) fn status(self) -> u8 {
         match self {
             Self::Interrupt => 130,
-            Self::Terminate => 143,
+            Self::Terminate | Self::HangUp => 143,
         }
     }
 }
@@ -136,7 +164,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.hang_up.recv() => Signal::Terminate,
+            _ = self.hang_up.recv() => Signal::HangUp,
         }
     }
 }

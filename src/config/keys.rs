@@ -19,6 +19,7 @@ use crate::filter::Filter;
 use crate::limits::{self, LimitError};
 use crate::otlp;
 use crate::text;
+use crate::upstream::retry;
 
 /// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say. Behind the
 /// type of a section stands what else must be true of it: a function that says why not.
@@ -70,6 +71,7 @@ keys! {
         /// MiB.
         max_body: NonZeroUsize,
         keep_alive: Span,
+        grace: Span,
         // Who watches from elsewhere.
         control: Control,
         name: String,
@@ -94,6 +96,8 @@ keys! {
         auth: auth::Section => |section: auth::Section| section.check(),
         /// How often they may ask.
         limits: Vec<limits::Section> => |_| Ok::<_, LimitError>(()),
+        /// What is sent again.
+        retry: retry::Section => retry::Retry::new,
         /// Who else is told what passes.
         otlp: otlp::Section => |section: otlp::Section| section.settings().map(drop),
     }

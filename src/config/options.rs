@@ -28,6 +28,7 @@ pub struct Front {
     /// Bytes.
     pub max_body: usize,
     pub keep_alive: Option<Duration>,
+    pub grace: Option<Duration>,
 }
 
 impl Front {
@@ -43,6 +44,7 @@ impl Front {
             allow_origins: or(args.allow_origins, &keys.allow_origins),
             max_body: max_body.saturating_mul(1 << 20),
             keep_alive: keep_alive.or(keys.keep_alive.map(|it| it.0)),
+            grace: args.grace.or(keys.grace.map(|it| it.0)),
         }
     }
 }

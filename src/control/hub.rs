@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::client::{ClientError, Remote};
 use super::merge::{About, Merge, Numbering, Route, SourceId};
 use super::registry::{Entry, Registry};
-use crate::event::{BlockError, Command, Decision, Event, Level, LogLine, OnQuit, Then, Timestamp};
+use crate::event::{Command, Decision, Event, Level, LogLine, OnQuit, Then, Timestamp};
 use crate::journal::{Journal, JournalThread};
+use crate::proxy::respond::left_while_held;
 use crate::tape;
 use link::{Link, News};
 
@@ -25,8 +26,6 @@ use link::{Link, News};
 const LOOK: Duration = Duration::from_millis(200);
 /// News that may wait to be merged; beyond that a tapline's connection waits, and the tapline drops.
 const NEWS: usize = 4096;
-/// The code of the answer to what was held when the operator left and wanted it to fail.
-const LEFT: i64 = -31004;
 
 /// Which taplines are watched.
 pub enum Watch {
@@ -188,7 +187,7 @@ impl Run {
     }
 
     fn log(&self, level: Level, text: String) {
-        self.journal.publish(Event::Log(LogLine::new(level, "attach", text)));
+        self.journal.log(LogLine::new(level, "attach", text));
     }
 
     fn hear(&mut self, id: SourceId, news: News) -> Option<Ending> {
@@ -227,6 +226,13 @@ impl Run {
         let all = matches!(event, Event::ResyncDone);
         if stopping && self.only != Some(id) {
             self.log(Level::Info, format!("{} ended", self.name(id)));
+        }
+        if let Event::Ending(progress) = &event
+            && self.only != Some(id)
+        {
+            // Not the end of what is on this screen.
+            self.log(Level::Info, format!("{} ends: waiting for {}", self.name(id), progress.what()));
+            return None;
         }
         let events = self.merge.hear(id, event);
         self.publish(events);
@@ -323,17 +329,12 @@ impl Run {
         if held == OnQuit::Fail {
             let tickets: Vec<_> = self.merge.held().collect();
             for ticket in tickets {
-                let (decision, then) = (Decision::Block(left()), Then::Nothing);
+                let (decision, then) = (Decision::Block(left_while_held()), Then::Nothing);
                 self.command(Command::Settle { ticket, decision, then });
             }
         }
         Some(Ending::Left)
     }
-}
-
-fn left() -> BlockError {
-    let message = "the operator of tapline left while this message was held".to_owned();
-    BlockError::JsonRpc { code: LEFT, message, data: None }
 }
 
 impl About {

@@ -140,7 +140,7 @@ impl Merge {
                 source.figures = Some(figures);
                 vec![self.figures()]
             }
-            Event::Replay(_) | Event::Gap { .. } => vec![event],
+            Event::Replay(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
     }
 

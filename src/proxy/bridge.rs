@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::exchange::{Admitted, Connection, Sender};
 use super::pipe::Items;
-use super::respond::{Refusal, http_error};
+use super::respond::{Answer, Refusal, server_refused};
 use super::stdio::line_of;
 use crate::envelope::{Direction, SseFields, Transport};
 use crate::event::Level;
@@ -224,29 +224,27 @@ impl Bridge {
 
     /// An HTTP error in the terms of a pipe: as the error that the request with this id gets.
     fn refused(&self, reply: &Reply, request: &Message) {
-        if !request.asks() {
-            return self.connection.log(Level::Warn, format!("the server refused a message: HTTP {}", reply.status));
-        }
         match &reply.body {
-            ReplyBody::Whole(error) if error.kind() == Kind::Error && error.id() == request.id() => {
+            ReplyBody::Whole(error) if error.kind() == Kind::Error && error.id() == request.id() && request.asks() => {
                 self.deliver(error.clone(), request);
             }
-            _ => self.answer(http_error(&self.label(), reply, request.id())),
+            _ => self.answer(request, server_refused(&self.label(), reply, request.id())),
         }
     }
 
     fn fail(&self, request: &Message, error: UpstreamError) {
-        self.connection.log(Level::Error, error.to_string());
-        if request.asks() {
-            self.answer(Refusal::Upstream(error).message(request.id()));
-        }
+        self.answer(request, Refusal::Upstream(error).answer(request.id()));
     }
 
-    /// Answers the client ourselves.
-    fn answer(&self, message: Message) {
+    /// Answers the client ourselves, where it asked.
+    fn answer(&self, request: &Message, answer: Answer) {
         let Connection { proxy, session, .. } = &*self.connection;
-        let message = proxy.answer(session, Direction::ToClient, Transport::new(session.via()), message);
-        drop(self.items.send(Ok(line_of(message))));
+        proxy.note(&answer, Some(session.id()));
+        if request.asks() {
+            let transport = Transport::new(session.via());
+            let message = proxy.answer(session, Direction::ToClient, transport, answer.message);
+            drop(self.items.send(Ok(line_of(message))));
+        }
     }
 
     fn headers(&self, message: &Message) -> HeaderMap {

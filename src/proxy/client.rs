@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use tracing::Instrument as _;
 
 use super::Passage;
 use super::bridge::Bridge;
 use super::exchange::{Connection, Link};
 use super::pipe::{ClientPipe, PipeLink};
-use super::respond::{self, Refusal};
+use super::respond::{self, Answer, Refusal};
 use super::stdio::line_of;
 use crate::envelope::{Direction, Transport, Via};
-use crate::event::Level;
 use crate::message::Message;
 use crate::upstream::Upstream as _;
 
@@ -53,24 +53,25 @@ pub(super) async fn carry_line(connection: &Connection, link: &PipeLink, passage
         Passage::Answer(answer) => return link.tell(line_of(answer)),
         Passage::Nothing => return,
     };
-    match link.hand(&message, line, None).await {
+    let span = connection.span(Some(&message));
+    match link.hand(&message, line, None).instrument(span).await {
         Ok(Some(reply)) if !reply.status.is_success() => {
-            connection.log(Level::Warn, format!("the server refused a message: HTTP {}", reply.status));
-            answer(connection, link, &message, respond::http_error(link.label(), &reply, message.id()));
+            answer(connection, link, &message, respond::server_refused(link.label(), &reply, message.id()));
         }
         Ok(_) => {}
         // A child that takes nothing any more is about to be heard of.
         Err(_) if link.carrier() == Via::Stdio => {}
         Err(error) => {
-            connection.log(Level::Error, error.to_string());
-            answer(connection, link, &message, Refusal::Upstream(error).message(message.id()));
+            answer(connection, link, &message, Refusal::Upstream(error).answer(message.id()));
         }
     }
 }
 
-fn answer(connection: &Connection, link: &PipeLink, request: &Message, answer: Message) {
+fn answer(connection: &Connection, link: &PipeLink, request: &Message, answer: Answer) {
+    let Connection { proxy, session, .. } = connection;
+    proxy.note(&answer, Some(session.id()));
     if request.asks() {
-        let transport = Transport::new(connection.session.via());
-        link.tell(line_of(connection.proxy.answer(&connection.session, Direction::ToClient, transport, answer)));
+        let transport = Transport::new(session.via());
+        link.tell(line_of(proxy.answer(session, Direction::ToClient, transport, answer.message)));
     }
 }

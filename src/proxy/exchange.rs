@@ -14,16 +14,19 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
+use tracing::{Instrument as _, Span};
 
 use super::pipe::PipeLink;
+use super::respond::Refusal;
 use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Seq, Transport, Via};
-use crate::event::{Event, Level, LogLine};
+use crate::event::{Event, Landmark, Level, LogLine};
 use crate::headers::{self, Latest, ParamHeaders};
 use crate::message::{Id, Kind, Message};
 use crate::metrics::Flight;
 use crate::sse;
+use crate::upstream::retry::{Attempt, may_resend};
 use crate::upstream::stdio::one_line;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
@@ -48,6 +51,12 @@ pub struct Connection {
     tail: Mutex<String>,
     reply_headers: Latest,
     params: Mutex<ParamHeaders>,
+}
+
+/// A message that is past the spine.
+struct Sent {
+    seq: Seq,
+    edited: bool,
 }
 
 /// Whose exchange it is.
@@ -116,6 +125,7 @@ impl Connection {
             None => Arc::new(outgoing.headers.clone()),
         };
         let message = outgoing.message.take();
+        let span = self.span(message.as_ref());
         let awaits_reply = message.as_ref().is_some_and(Message::asks);
         let pass = message.map(|message| {
             let mut arrival = Arrival::new(Direction::ToServer, self.transport(&request_headers), message);
@@ -124,9 +134,19 @@ impl Connection {
                 Sender::Client(author) => author,
                 Sender::Operator => Some(Author::Operator),
             };
-            self.proxy.pass(&self.session, arrival)
+            span.in_scope(|| self.proxy.pass(&self.session, arrival))
         });
-        Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply }
+        Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply, span }
+    }
+
+    /// What the log knows an exchange by. Costs nothing where nobody logs.
+    pub(super) fn span(&self, message: Option<&Message>) -> Span {
+        tracing::info_span!(
+            "exchange",
+            session = self.session.id().short(),
+            method = message.and_then(Message::method),
+            id = message.and_then(Message::id).map(Id::display),
+        )
     }
 
     /// Remembers what a message of the client came with.
@@ -142,6 +162,47 @@ impl Connection {
             Via::Sse => Transport::new(Via::Http),
             Via::Stdio => Transport::new(Via::Stdio),
         }
+    }
+
+    /// Sends on an exchange; its message again, the same bytes, where the server did not answer and that can do no harm. To open
+    /// a listening stream again, and to end a session, is the client's own affair.
+    async fn deliver(
+        &self,
+        upstream: &Arc<dyn Upstream>,
+        outgoing: Outgoing,
+        headers: &HeaderMap,
+        sent: Option<Sent>,
+    ) -> Result<Reply, UpstreamError> {
+        let retry = self.proxy.retry();
+        let (Some(Sent { seq, edited }), Some(message)) = (sent.filter(|_| retry.is_on()), &outgoing.message) else {
+            return upstream.send(outgoing).await;
+        };
+        let (message, method, tail) = (message.raw().clone(), outgoing.method.clone(), outgoing.tail.clone());
+        let began = tokio::time::Instant::now();
+        let error = match upstream.send(outgoing).await {
+            Err(error) => error,
+            answered => return answered,
+        };
+        let message = Message::new(message);
+        let resend = |attempt: Attempt<'_>| {
+            self.proxy.metrics().retried();
+            let line = LogLine::new(Level::Warn, "proxy", attempt.to_string()).of(self.session.id()).about(seq);
+            self.proxy.log(line.as_landmark(Landmark::Attempt));
+            let mut headers = headers.clone();
+            if edited {
+                self.refresh(&mut headers, &message);
+            }
+            let (method, tail) = (method.clone(), tail.clone());
+            upstream.send(Outgoing { method, headers, message: Some(message.clone()), tail })
+        };
+        retry.again(error, began, self.session.closed(), |error| may_resend(&message, error), resend).await
+    }
+
+    /// Something was dropped: the client is left to its patience, as if the server had said nothing.
+    async fn say_nothing(&self) -> Reply {
+        self.proxy.stop().listening.cancelled().await;
+        // Nobody waits for what will not come.
+        Refusal::Ended.answer(None).into_reply()
     }
 
     /// A listening stream does not end by itself: it ends with its session.
@@ -177,8 +238,7 @@ impl Connection {
                         self.learn(&message);
                         ReplyBody::Whole(message)
                     }
-                    // The reply was dropped: the client is left to its patience, as if the server had said nothing.
-                    Passage::Nothing if awaited => std::future::pending().await,
+                    Passage::Nothing if awaited => return self.say_nothing().await,
                     Passage::Nothing | Passage::Answer(_) => ReplyBody::Empty,
                 }
             }
@@ -259,6 +319,7 @@ pub(super) struct Admitted {
     request_headers: Arc<HeaderMap>,
     withheld: bool,
     awaits_reply: bool,
+    span: Span,
 }
 
 /// Waits for the reply to a request. Dropped before it came, there is nobody any more whom it could reach here.
@@ -296,12 +357,26 @@ impl Admitted {
     }
 
     /// Waits for the operator where it is held, sends it on, and takes the answer back.
-    pub(super) async fn proceed(mut self) -> Result<Reply, UpstreamError> {
-        let (mut request, mut asked) = (None, None);
+    pub(super) async fn proceed(self) -> Result<Reply, UpstreamError> {
+        let span = self.span.clone();
+        async {
+            let answer = self.carry_out().await;
+            match &answer {
+                Ok(reply) => tracing::debug!(status = reply.status.as_u16(), "answered"),
+                Err(error) => tracing::debug!(%error, "not answered"),
+            }
+            answer
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn carry_out(mut self) -> Result<Reply, UpstreamError> {
+        let (mut sent, mut asked) = (None, None);
         if let Some(pass) = self.pass {
             match pass.settled().await {
                 Passage::Send { seq, message, edited } => {
-                    request = Some(seq);
+                    sent = Some(Sent { seq, edited });
                     asked = Asked::of(&self.connection.session, &message, seq);
                     if edited {
                         headers::refresh(&mut self.outgoing.headers, &message, &self.connection.params.lock());
@@ -309,12 +384,12 @@ impl Admitted {
                     self.outgoing.message = Some(message);
                 }
                 Passage::Answer(answer) => return Ok(whole(answer)),
-                Passage::Nothing if self.awaits_reply => return std::future::pending().await,
+                Passage::Nothing if self.awaits_reply => return Ok(self.connection.say_nothing().await),
                 Passage::Nothing => return Ok(accepted()),
             }
         }
         let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
-        let listens = outgoing.method == Method::GET;
+        let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(listens);
         let reply = match &connection.link {
             Link::Pipe(link) => {
                 let reply = link.exchange(outgoing, withheld).await?;
@@ -325,7 +400,8 @@ impl Admitted {
                 reply
             }
             Link::Exchanges(upstream) => {
-                let reply = upstream.send(outgoing).await?;
+                let request = sent.as_ref().map(|sent| sent.seq);
+                let reply = connection.deliver(upstream, outgoing, &request_headers, sent).await?;
                 connection.take_back(reply, request_headers, withheld, asked, awaits_reply, request).await
             }
         };
@@ -362,6 +438,11 @@ impl Upstream for Arc<Connection> {
         }
         .boxed()
     }
+}
+
+/// Whether a message is no more than an open ear (revision 2026-07-28, subscriptions).
+pub(super) fn listens(message: &Message) -> bool {
+    message.method() == Some("subscriptions/listen")
 }
 
 /// `202 Accepted`, empty: what notifications and replies get.

@@ -6,6 +6,7 @@ mod cover;
 mod frames;
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,29 +16,31 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use futures_util::stream::once;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::cover::Cover;
 use self::frames::Frames;
 use super::admission::{Admission, Caller, Entered};
-use super::exchange::Connection;
+use super::exchange::{Connection, listens};
 use super::guard::Guard;
 use super::mounts::{Entry, Mounts};
 use super::relay::wants_websocket;
-use super::respond::Refusal;
+use super::respond::{Answer, Refusal};
 use super::sse::{MESSAGES, STREAM, Seat, Seats};
 use super::table::{Table, Target};
 use crate::envelope::{Direction, Transport, Via};
-use crate::event::{Level, LogLine};
 use crate::headers;
 use crate::message::{Id, Kind, Message};
+use crate::sse;
 use crate::upstream::http::is_event_stream;
 use crate::upstream::site::{Place, Site};
-use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
+use crate::upstream::{Outgoing, Reply, ReplyBody};
 
 /// The path of the MCP endpoint.
 pub const ENDPOINT: &str = "/mcp";
@@ -127,6 +130,11 @@ impl Door {
         Ok(response)
     }
 
+    /// What tapline waits for when it ends, for as long as it is kept.
+    pub(super) fn call(&self) -> TaskTrackerToken {
+        self.mounts.proxy().stop().calls.token()
+    }
+
     /// What keeps the clients of a session patient, where the operator wants it.
     pub(super) fn cover(&self, connection: &Connection) -> Option<Cover> {
         let gate = self.mounts.proxy().gate().clone();
@@ -194,13 +202,14 @@ impl Door {
             table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }
+        let waited_for = message.as_ref().is_some_and(|message| !listens(message)).then(|| self.call());
         let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
         let mut reply = tokio::select! {
             reply = connection.exchange_since(came, outgoing) => match reply {
                 Ok(reply) => reply,
-                Err(error) => return Ok(self.upstream_failed(&connection, error, asked.as_ref())),
+                Err(error) => return Ok(self.failed(&connection, &error.into(), asked.as_ref())),
             },
-            () = until.cancelled() => return Err(Refusal::Ended),
+            () = until.cancelled() => return Ok(self.failed(&connection, &Refusal::Ended, asked.as_ref())),
         };
         if let Some(client_headers) = client_headers.filter(|_| reply.status.is_success()) {
             let minted = table.bind(&connection, &client_headers, &reply.headers, caller.address);
@@ -214,7 +223,9 @@ impl Door {
             // Session management, 2025-03-26 on: the client starts anew.
             table.close(connection.session.id(), "the server does not know it any more").await;
         }
-        Ok(response(reply, until.clone(), self.cover(&connection)))
+        let (until, cover) = (until.clone(), self.cover(&connection));
+        let call = waited_for.map(|token| Call { _token: token, connection, asked: asked.clone() });
+        Ok(response(reply, until, cover, call))
     }
 
     pub(super) async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
@@ -226,32 +237,22 @@ impl Door {
     }
 
     /// An upstream that does not answer is part of the session: the error that its client gets is recorded and shown.
-    pub(super) fn upstream_failed(
-        &self,
-        connection: &Connection,
-        error: UpstreamError,
-        asked: Option<&Id>,
-    ) -> Response<Body> {
-        connection.log(Level::Error, error.to_string());
-        let refusal = Refusal::Upstream(error);
-        let status = refusal.status();
-        let transport = Transport { status: Some(status.as_u16()), ..Transport::new(Via::Http) };
-        let proxy = self.mounts.proxy();
-        let message = proxy.answer(&connection.session, Direction::ToClient, transport, refusal.message(asked));
-        json(status, &message)
+    pub(super) fn failed(&self, connection: &Connection, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
+        let (proxy, session) = (self.mounts.proxy(), &connection.session);
+        let answer = refusal.answer(asked);
+        proxy.note(&answer, Some(session.id()));
+        let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
+        let message = proxy.answer(session, Direction::ToClient, transport, answer.message.clone());
+        refused(Answer { message, ..answer })
     }
 
     fn refuse(&self, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
-        let level = if matches!(refusal, Refusal::Upstream(_)) { Level::Error } else { Level::Warn };
         if let Some(by) = refusal.by() {
             self.mounts.proxy().metrics().refused(by);
         }
-        if refusal.is_news() {
-            self.mounts.proxy().log(LogLine::new(level, "proxy", format!("refused a request: {refusal}")));
-        }
-        let mut response = json(refusal.status(), &refusal.message(asked));
-        response.headers_mut().extend(refusal.headers());
-        response
+        let answer = refusal.answer(asked);
+        self.mounts.proxy().note(&answer, None);
+        refused(answer)
     }
 }
 
@@ -277,15 +278,40 @@ fn served<'a>(
     }
 }
 
-fn json(status: StatusCode, message: &Message) -> Response<Body> {
-    let mut response = Response::new(Body::from(message.raw().clone()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+fn refused(answer: Answer) -> Response<Body> {
+    let mut response = Response::new(Body::from(answer.message.raw().clone()));
+    (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
     response
 }
 
-/// `until`: what ends a stream that has not ended.
-pub(super) fn response(reply: Reply, until: CancellationToken, cover: Option<Cover>) -> Response<Body> {
+/// A message of a client whose answer is on its way: what tapline waits for when it ends.
+pub(super) struct Call {
+    _token: TaskTrackerToken,
+    connection: Arc<Connection>,
+    asked: Option<Id>,
+}
+
+impl Call {
+    /// What a client is told whose stream is cut before the reply was on it: the end of a stream alone says nothing.
+    fn last_word(&self) -> Option<Bytes> {
+        let (Connection { proxy, session, .. }, id) = (&*self.connection, self.asked.as_ref()?);
+        if !session.awaits(id) {
+            return None;
+        }
+        let answer = Refusal::Ended.answer(Some(id));
+        proxy.note(&answer, Some(session.id()));
+        let message = proxy.answer(session, Direction::ToClient, Transport::new(Via::Sse), answer.message);
+        Some(sse::frame(message.raw()))
+    }
+}
+
+/// `until`: what ends a stream that has not ended. `call`: what is over when the stream is.
+pub(super) fn response(
+    reply: Reply,
+    until: CancellationToken,
+    cover: Option<Cover>,
+    call: Option<Call>,
+) -> Response<Body> {
     let Reply { status, mut headers, body } = reply;
     let body = match body {
         ReplyBody::Empty => Body::empty(),
@@ -300,7 +326,10 @@ pub(super) fn response(reply: Reply, until: CancellationToken, cover: Option<Cov
                 Some(cover) => cover.over(items),
                 None => items,
             };
-            Body::from_stream(Frames::of(items).take_until(until.cancelled_owned()))
+            let (events, cut) = (is_event_stream(&headers), until.clone());
+            let last_word = once(async move { call.filter(|_| events && cut.is_cancelled())?.last_word() });
+            let items = Frames::of(items).take_until(until.cancelled_owned());
+            Body::from_stream(items.chain(last_word.filter_map(|word| ready(word.map(Ok)))))
         }
     };
     let mut response = Response::new(body);

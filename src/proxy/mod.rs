@@ -25,14 +25,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, Transport};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport};
 use crate::event::{BlockError, Decision, Event, Held, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::message::{Id, Kind, Message};
 use crate::metrics::{Flight, Metrics};
+use crate::upstream::retry::Retry;
+use respond::Answer;
 use session::{LiveSession, Place};
 
 /// What all sessions share.
@@ -43,6 +46,7 @@ pub struct Proxy {
     metrics: Arc<Metrics>,
     last_seq: AtomicU64,
     stop: Stop,
+    retry: Retry,
 }
 
 /// How open exchanges learn that tapline ends.
@@ -52,6 +56,10 @@ pub struct Stop {
     pub listening: CancellationToken,
     /// Everything else ends, finished or not.
     pub force: CancellationToken,
+    /// What is waited for until then: clients' requests that have not got all of their answer yet.
+    pub calls: TaskTracker,
+    /// What takes leave of servers after that.
+    pub leaving: TaskTracker,
 }
 
 /// A message at the moment it comes in.
@@ -112,8 +120,9 @@ impl Pass {
 }
 
 impl Proxy {
-    pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, metrics: Arc::default(), last_seq: AtomicU64::new(0), stop })
+    pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
+        let metrics = Arc::default();
+        Arc::new(Self { chain, gate, journal, metrics, last_seq: AtomicU64::new(0), stop, retry })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.
@@ -149,12 +158,27 @@ impl Proxy {
         &self.metrics
     }
 
+    /// When what got no answer is sent again.
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
     pub fn stop(&self) -> &Stop {
         &self.stop
     }
 
     pub fn log(&self, line: LogLine) {
-        self.journal.publish(Event::Log(line));
+        self.journal.log(line);
+    }
+
+    /// Says that an error of ours is on its way to a client; of a session where it belongs to one. Every such error comes by here.
+    pub fn note(&self, answer: &Answer, session: Option<SessionId>) {
+        self.metrics.error(answer.label);
+        if let Some(text) = &answer.line {
+            let mut line = LogLine::new(answer.level, "proxy", text.as_str());
+            line.session = session;
+            self.log(line);
+        }
     }
 
     fn take_in(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Transit {
@@ -203,6 +227,7 @@ impl Proxy {
             Decision::Block(error) => self.block(session, transit, &error, Author::Operator),
             Decision::Drop => {
                 transit.envelope.outcome = Outcome::Dropped(Author::Operator);
+                transit.envelope.message.id().inspect(|id| session.give_up(id));
                 self.publish(session, transit);
                 Passage::Nothing
             }

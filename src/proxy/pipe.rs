@@ -21,6 +21,7 @@ use self::router::{Router, SUBSCRIPTION, Waiting};
 use super::Proxy;
 use super::bridge::cancelled_id;
 use super::exchange::{accepted, whole};
+use super::respond::Refusal;
 use super::session::LiveSession;
 use crate::envelope::{Direction, Transport, Via};
 use crate::headers;
@@ -156,10 +157,14 @@ impl PipeLink {
         match (&outgoing.method, outgoing.message) {
             (&Method::POST, Some(message)) => self.post(message, outgoing.headers, withheld).await,
             (&Method::GET, _) => Ok(self.listen()),
-            _ => {
-                Ok(Reply { status: StatusCode::METHOD_NOT_ALLOWED, headers: HeaderMap::new(), body: ReplyBody::Empty })
-            }
+            _ => Ok(self.refuse(&Refusal::BadMethod("POST, GET"))),
         }
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> Reply {
+        let answer = refusal.answer(None);
+        self.proxy.note(&answer, Some(self.session.id()));
+        answer.into_reply()
     }
 
     async fn post(
@@ -276,8 +281,7 @@ impl PipeLink {
     fn listen(&self) -> Reply {
         let mut router = self.router.lock();
         if router.listener.as_ref().is_some_and(|listener| !listener.is_closed()) {
-            // As the SDK servers do: one listening stream a session.
-            return Reply { status: StatusCode::CONFLICT, headers: HeaderMap::new(), body: ReplyBody::Empty };
+            return self.refuse(&Refusal::Listening);
         }
         let (items, answers) = mpsc::unbounded_channel();
         if router.ended.is_none() {
@@ -333,7 +337,7 @@ impl PipeLink {
         let mut router = self.router.lock();
         router.ended = Some(error.clone());
         router.listener = None;
-        if let Some(client) = router.client.take().filter(|_| matches!(error, UpstreamError::BrokenOff { .. })) {
+        if let Some(client) = router.client.take().filter(|_| error.is_broken()) {
             // What broke for us must not look to the client as if it had ended in good order.
             drop(client.items.send(Err(error.clone())));
         }

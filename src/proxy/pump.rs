@@ -10,7 +10,7 @@ use super::pipe::{Address, PipeLink, Recognized};
 use super::session::LiveSession;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Direction, Transport, Via};
-use crate::event::{Level, LogLine};
+use crate::event::{Landmark, Level, LogLine};
 use crate::upstream::pipe::Output;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
@@ -52,13 +52,17 @@ pub(super) async fn pump(
             }
             Output::Item(Item::Filler(bytes)) => open.filler(bytes),
             Output::Endpoint { frame, reference, url } => open.endpoint(&frame, &reference, &url),
+            Output::Attempt(text) => {
+                let line = LogLine::new(Level::Warn, "proxy", text).of(session.id());
+                proxy.log(line.as_landmark(Landmark::Attempt));
+            }
             Output::Stderr(line) => {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 proxy.log(LogLine::new(Level::Info, "server", text).of(session.id()));
                 open.stderr(line);
             }
             Output::Ended(error) => {
-                if matches!(error, UpstreamError::BrokenOff { .. }) {
+                if error.is_broken() {
                     proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
                 }
                 open.end(&error);

@@ -35,6 +35,7 @@ impl Door {
         mut parts: Parts,
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
+        let call = self.call();
         let text = format!("relayed {} {}", parts.method, parts.uri.path());
         headers::strip_hop_by_hop(&mut parts.headers);
         parts.headers.remove(HOST);
@@ -42,7 +43,11 @@ impl Door {
         headers::strip_hop_by_hop(response.headers_mut());
         self.mounts.proxy().log(LogLine::new(Level::Debug, "proxy", format!("{text}: {}", response.status())));
         let until = self.mounts.proxy().stop().force.clone();
-        Ok(response.map(|body| Body::from_stream(body.into_data_stream().take_until(until.cancelled_owned()))))
+        Ok(response.map(|body| {
+            // Over when the body is dropped.
+            let pieces = body.into_data_stream().inspect(move |_| _ = &call);
+            Body::from_stream(pieces.take_until(until.cancelled_owned()))
+        }))
     }
 
     /// What of an answer of the server must not lead the client past us. `own`: the name it knows us by.

@@ -10,8 +10,11 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::state::State;
+use super::bridge::cancelled_id;
 use super::operations::Operations;
 use super::{Arrival, Stop};
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
@@ -40,6 +43,8 @@ pub struct LiveSession {
     operations: Mutex<Operations>,
     tally: Tally,
     closed: CancellationToken,
+    /// Counts the requests of a client whose stream ends with the session, not with them.
+    calls: Option<TaskTracker>,
 }
 
 /// What is known of a session, and where in its life it is.
@@ -57,6 +62,7 @@ struct Open {
     /// The request that its operation began with, itself as a rule.
     began: Seq,
     flight: Flight,
+    call: Option<TaskTrackerToken>,
 }
 
 /// Where a message stands among the others.
@@ -101,7 +107,9 @@ impl LiveSession {
             overtaken: Mutex::default(),
             operations: Mutex::default(),
             tally: Tally::default(),
-            closed: stop.listening.child_token(),
+            // The stream of such a client carries the answers to its calls: it does more than listen.
+            closed: if via == Via::Sse { stop.force.child_token() } else { stop.listening.child_token() },
+            calls: (via == Via::Sse).then(|| stop.calls.clone()),
         })
     }
 
@@ -138,13 +146,19 @@ impl LiveSession {
     pub(super) fn place(&self, seq: Seq, at: u64, arrival: &Arrival, metrics: &Metrics) -> Place {
         let Arrival { direction, message, request: asked, .. } = arrival;
         let ledger = self.tally.ledger(|| metrics.ledger(self.info().upstream_name));
-        let Some(id) = message.id() else { return Place::default() };
+        let Some(id) = message.id() else {
+            if *direction == Direction::ToServer && self.calls.is_some() {
+                cancelled_id(message).inspect(|id| self.give_up(id));
+            }
+            return Place::default();
+        };
         match message.kind() {
             Kind::Request => {
                 let subject = message.head().subject.clone().unwrap_or_default();
                 let part_of = self.operations.lock().began(message);
+                let call = self.calls.as_ref().filter(|_| *direction == Direction::ToServer).map(TaskTracker::token);
                 let (began, flight) = (part_of.unwrap_or(seq), ledger.departs(*direction, message));
-                self.remember((*direction, id), Open { seq, at, subject, began, flight });
+                self.remember((*direction, id), Open { seq, at, subject, began, flight, call });
                 Place { part_of, ..Place::default() }
             }
             kind if kind.is_reply() => {
@@ -156,6 +170,20 @@ impl LiveSession {
                 Place { reply_to: Some(ReplyTo { seq, took, subject }), part_of, flight: Some(flight) }
             }
             _ => Place::default(),
+        }
+    }
+
+    /// Whether this request of the client has no reply yet.
+    pub(super) fn awaits(&self, id: &Id) -> bool {
+        self.open.lock().contains_key(&(Direction::ToServer, id.clone()))
+    }
+
+    /// Nobody waits for the reply to this request of the client any more.
+    pub(super) fn give_up(&self, id: &Id) {
+        if self.calls.is_some()
+            && let Some(request) = self.open.lock().get_mut(&(Direction::ToServer, id.clone()))
+        {
+            request.call = None;
         }
     }
 

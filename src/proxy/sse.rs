@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::admission::Caller;
 use super::client::Client;
@@ -142,7 +143,7 @@ impl Door {
         let mut reply = match &connection.link {
             Link::Pipe(link) => match link.answered().await {
                 Some(Ok(answer)) => answer.into_reply(),
-                Some(Err(error)) => return Ok(self.upstream_failed(&connection, error, None)),
+                Some(Err(error)) => return Ok(self.failed(&connection, &error.into(), None)),
                 None => our_stream(),
             },
             Link::Exchanges(_) => our_stream(),
@@ -157,7 +158,8 @@ impl Door {
         } else {
             connection.log(Level::Warn, format!("the server refused the event stream: HTTP {}", reply.status));
         }
-        Ok(response(reply, self.mounts.proxy().stop().force.clone(), self.cover(&connection)))
+        // Nothing else ends it: what the server says as it leaves is still for the client.
+        Ok(response(reply, CancellationToken::new(), self.cover(&connection), None))
     }
 
     /// Takes a client in; what is given ends its session.
@@ -167,7 +169,8 @@ impl Door {
         let seat = Arc::new(Seat { connection, client });
         self.seats.0.lock().seats.insert(seat.connection.session.id(), seat.clone());
         let hung_up = CancellationToken::new();
-        tokio::spawn(attend(table.clone(), self.seats.clone(), seat, hung_up.clone()));
+        let attending = attend(table.clone(), self.seats.clone(), seat, hung_up.clone());
+        self.mounts.proxy().stop().leaving.spawn(attending);
         // Only now: the first thing that a server says is meant for a client that is there.
         begun.start();
         hung_up
@@ -200,6 +203,7 @@ impl Door {
         body: Body,
         asked: &mut Option<Id>,
     ) -> Result<Response<Body>, Refusal> {
+        let _call = self.call();
         let message = Message::cut_from(self.read(body).await?);
         *asked = message.id().filter(|_| message.kind() == Kind::Request).cloned();
         let session = &seat.connection.session;
@@ -250,13 +254,14 @@ impl Door {
             }
             Passage::Nothing => return taken(),
         };
-        match link.hand(&message, None, Some(headers)).await {
+        let span = connection.span(Some(&message));
+        match link.hand(&message, None, Some(headers)).instrument(span).await {
             Ok(Some(mut reply)) => {
                 headers::strip_hop_by_hop(&mut reply.headers);
-                response(reply, self.mounts.proxy().stop().force.clone(), None)
+                response(reply, self.mounts.proxy().stop().force.clone(), None, None)
             }
             Ok(None) => taken(),
-            Err(error) => self.upstream_failed(connection, error, asked),
+            Err(error) => self.failed(connection, &error.into(), asked),
         }
     }
 }

@@ -267,7 +267,7 @@ impl Table {
                 let mut headers = visitor.headers;
                 headers::towards_upstream(&mut headers);
                 headers::without_message(&mut headers);
-                let (events, outputs) = upstream.open(headers, visitor.tail);
+                let (events, outputs) = upstream.open(headers, visitor.tail, self.proxy.retry().clone());
                 (Pipe::Events(Arc::new(events)), outputs)
             }
             Target::Command(command, guardian) => {

@@ -11,7 +11,7 @@ use super::keymap::Action;
 use super::keys::{Key, meaning};
 use super::model::bar::Asked;
 use super::model::popup::{Ask, Help, Popup, Prefix};
-use super::model::{Effect, Model, Pane, Screen};
+use super::model::{Model, Pane, Screen};
 use super::{Exit, Input};
 use crate::event::{Command, OnQuit};
 
@@ -21,12 +21,9 @@ pub(crate) fn input(model: &mut Model, input: Input) {
         Input::Terminal(TerminalEvent::Paste(text)) => write::paste(model, &text),
         Input::Terminal(_) => {}
         Input::Interrupt => interrupt(model),
-        Input::Terminate => {
-            // A signal asks nobody.
-            let held = model.settings.on_quit.unwrap_or_default();
-            model.send(Command::Quit { held });
-            model.effect(Effect::Exit(Exit::Terminated));
-        }
+        // A signal asks nobody. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
+        Input::Terminate if model.leaving.is_some() => {}
+        Input::Terminate => model.quit(model.settings.on_quit.unwrap_or_default(), Exit::Terminated),
     }
 }
 
@@ -54,7 +51,7 @@ fn key(model: &mut Model, event: KeyEvent) {
 
 /// ctrl c in raw mode, and the signal of the same name.
 fn interrupt(model: &mut Model) {
-    if model.interrupted {
+    if model.interrupted || model.leaving.is_some() {
         return quit(model, model.settings.on_quit.unwrap_or_default());
     }
     model.interrupted = true;
@@ -67,13 +64,12 @@ fn interrupt(model: &mut Model) {
 }
 
 fn quit(model: &mut Model, held: OnQuit) {
-    model.send(Command::Quit { held });
-    model.effect(Effect::Exit(Exit::Quit));
+    model.quit(held, Exit::Quit);
 }
 
 fn ask_quit(model: &mut Model) {
     match model.settings.on_quit {
-        None if !model.facts.held.is_empty() => model.popup = Some(Popup::Ask(Ask::Quit)),
+        None if !model.facts.held.is_empty() && model.leaving.is_none() => model.popup = Some(Popup::Ask(Ask::Quit)),
         held => quit(model, held.unwrap_or_default()),
     }
 }

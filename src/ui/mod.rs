@@ -10,8 +10,8 @@
 //! [`show`] takes the terminal, runs [`run`] on the calling thread (give it a thread of its own) and gives the
 //! terminal back before it returns, also on a panic. Keys come from a thread that `show` starts. `SIGTERM` and
 //! `SIGHUP` are sent in as [`Input::Terminate`], a `SIGINT` from outside as [`Input::Interrupt`]; ctrl c itself is a
-//! key here. Before it returns, the screen has sent [`Command::Quit`], unless the core stopped first
-//! ([`Exit::Stopped`]). It never blocks on the core: commands go out through a closure that must not wait. A screen
+//! key here. Quitting sends [`Command::Quit`], and again to force; the screen stays until the core has stopped, and shows
+//! what it waits for. One that only watches (`Settings::attached`) goes at once. It never blocks on the core: commands go out through a closure that must not wait. A screen
 //! that comes late is given a [`Command::Resync`] by whoever attaches it. While the operator's own editor has the
 //! terminal nothing is read; what is lost meanwhile is asked for again.
 //!
@@ -99,7 +99,7 @@ pub enum Input {
     Terminal(crossterm::event::Event),
     /// A `SIGINT` from outside: once says how to quit, twice quits.
     Interrupt,
-    /// `SIGTERM` or `SIGHUP`: quits at once.
+    /// `SIGTERM` or `SIGHUP`: quits without asking.
     Terminate,
 }
 
@@ -171,6 +171,8 @@ struct Run<'a, B: Backend> {
 enum Woken {
     Change(Change),
     Time,
+    /// Nothing will come in any more.
+    Gone,
 }
 
 impl<B: Backend> Run<'_, B> {
@@ -188,9 +190,15 @@ impl<B: Backend> Run<'_, B> {
             if self.dirty && self.rest().is_zero() {
                 self.draw()?;
             }
-            if let Woken::Change(change) = self.wait(next)
-                && let Some(exit) = self.change(change)?
-            {
+            let change = match self.wait(next) {
+                Woken::Time => continue,
+                Woken::Change(change) => change,
+                Woken::Gone => {
+                    self.screen.input = never();
+                    Change::Input(Input::Terminate)
+                }
+            };
+            if let Some(exit) = self.change(change)? {
                 return Ok(exit);
             }
         }
@@ -237,12 +245,12 @@ impl<B: Backend> Run<'_, B> {
             return match self.screen.input.recv_timeout(rest) {
                 Ok(input) => Woken::Change(Change::Input(input)),
                 Err(RecvTimeoutError::Timeout) => Woken::Time,
-                Err(RecvTimeoutError::Disconnected) => Woken::Change(Change::Input(Input::Terminate)),
+                Err(RecvTimeoutError::Disconnected) => Woken::Gone,
             };
         }
         let timer = next.map_or_else(never, crossbeam_channel::after);
         select! {
-            recv(self.screen.input) -> input => Woken::Change(Change::Input(input.unwrap_or(Input::Terminate))),
+            recv(self.screen.input) -> input => input.map_or(Woken::Gone, |input| Woken::Change(Change::Input(input))),
             recv(self.screen.feed.events) -> event => match event {
                 Ok(event) => Woken::Change(Change::Event(Box::new(event))),
                 Err(_) => Woken::Change(Change::Event(Box::new(Event::Stopping))),

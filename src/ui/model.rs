@@ -26,7 +26,7 @@ use std::time::Duration;
 use super::act;
 use super::{Exit, Input, Settings};
 use crate::envelope::{Direction, Envelope, Seq, SessionId};
-use crate::event::{Command, Event, Held, LogLine, StepReport, StepVerdict, Timestamp};
+use crate::event::{Command, Event, Held, LogLine, OnQuit, Progress, StepReport, StepVerdict, Timestamp};
 use crate::message::Kind;
 
 use bar::Bar;
@@ -130,6 +130,10 @@ pub(crate) struct Model {
     pub(crate) notice: Option<Notice>,
     /// ctrl c was pressed once.
     pub(crate) interrupted: bool,
+    /// Why the screen ends, once the core has been told to.
+    pub(crate) leaving: Option<Exit>,
+    /// What the core waits for before it ends.
+    pub(crate) ending: Option<Progress>,
     effects: Vec<Effect>,
     dirty: bool,
 }
@@ -214,6 +218,16 @@ impl Model {
 
     pub(crate) fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
+    }
+
+    /// Quits; again: without waiting for anything. The screen stays until the core is down, unless that runs on.
+    pub(crate) fn quit(&mut self, held: OnQuit, exit: Exit) {
+        self.send(Command::Quit { held });
+        if self.settings.attached {
+            return self.effect(Effect::Exit(exit));
+        }
+        self.popup = None;
+        self.leaving.get_or_insert(exit);
     }
 
     pub(crate) fn say(&mut self, text: impl Into<String>) {

@@ -8,6 +8,7 @@
 pub mod guardian;
 pub mod http;
 pub mod pipe;
+pub mod retry;
 pub mod site;
 pub mod sse;
 pub mod stdio;
@@ -84,6 +85,9 @@ pub enum UpstreamError {
     /// The command ended; the last lines of its stderr say why.
     #[error("`{command}` ended with {status}{}", last_words(.stderr))]
     Exited { command: String, status: String, stderr: Vec<String> },
+    /// The connection broke before the answer began. What was sent may have arrived.
+    #[error("{upstream} broke off before it answered: {why}")]
+    NoAnswer { upstream: String, why: String },
     /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]
     BrokenOff { upstream: String, why: String },
@@ -93,6 +97,13 @@ pub enum UpstreamError {
     /// The event stream that is the session ended in good order.
     #[error("{upstream} ended the event stream")]
     StreamEnded { upstream: String },
+}
+
+impl UpstreamError {
+    /// Whether a connection broke, which is no way for a server to end anything.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::NoAnswer { .. } | Self::BrokenOff { .. })
+    }
 }
 
 fn last_words(stderr: &[String]) -> String {

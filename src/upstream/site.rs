@@ -141,7 +141,7 @@ impl Site {
         if failure.unreachable {
             UpstreamError::Unreachable { upstream, why }
         } else {
-            UpstreamError::BrokenOff { upstream, why }
+            UpstreamError::NoAnswer { upstream, why }
         }
     }
 }

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use reqwest::Url;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::http::{SseItems, is_event_stream, whole};
 use super::pipe::Output;
-use super::site::{ExtraHeaders, Place, Site};
+use super::retry::{Attempt, Retry};
+use super::site::{Body, ExtraHeaders, Place, Site};
 use super::{Item, Reply, ReplyBody, UpstreamError};
 use crate::message::Message;
 use crate::sse::Splitter;
@@ -77,13 +79,18 @@ impl SseUpstream {
     }
 
     /// Opens a session with these end-to-end headers of a client, and what it put after the path. Nothing is waited for: what becomes of it is told by
-    /// the outputs, and to whoever posts.
-    pub fn open(self: &Arc<Self>, mut headers: HeaderMap, tail: &str) -> (EventPipe, mpsc::Receiver<Output>) {
+    /// the outputs, and to whoever posts. A server that cannot be reached is asked again.
+    pub fn open(
+        self: &Arc<Self>,
+        mut headers: HeaderMap,
+        tail: &str,
+        retry: Retry,
+    ) -> (EventPipe, mpsc::Receiver<Output>) {
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let (outputs, receiver) = mpsc::channel(EVENTS_WAITING);
         let (sender, stage) = watch::channel(Stage::Asking);
         let closing = CancellationToken::new();
-        let reading = Reading { upstream: self.clone(), outputs, stage: sender };
+        let reading = Reading { upstream: self.clone(), outputs, stage: sender, retry };
         tokio::spawn(reading.run(self.site.own(tail), headers.clone(), closing.clone()));
         headers.remove(ACCEPT);
         (EventPipe { upstream: self.clone(), headers, stage, closing }, receiver)
@@ -169,13 +176,14 @@ struct Reading {
     upstream: Arc<SseUpstream>,
     outputs: mpsc::Sender<Output>,
     stage: watch::Sender<Stage>,
+    retry: Retry,
 }
 
 impl Reading {
     async fn run(self, place: Place, headers: HeaderMap, closing: CancellationToken) {
         let label = self.upstream.site.label().to_owned();
         let (error, refusal) = tokio::select! {
-            end = self.listen(place, headers) => end,
+            end = self.listen(place, headers, &closing) => end,
             () = closing.cancelled() => (UpstreamError::StreamEnded { upstream: label }, None),
         };
         self.stage.send_replace(Stage::Over(error.clone(), refusal));
@@ -183,9 +191,14 @@ impl Reading {
     }
 
     /// The whole session; gives why it ended.
-    async fn listen(&self, place: Place, headers: HeaderMap) -> (UpstreamError, Option<Answer>) {
+    async fn listen(
+        &self,
+        place: Place,
+        headers: HeaderMap,
+        closing: &CancellationToken,
+    ) -> (UpstreamError, Option<Answer>) {
         let site = &self.upstream.site;
-        let response = match site.send(Method::GET, place, headers, Bytes::new().into()).await {
+        let response = match self.ask(place, headers, closing).await {
             Ok(response) => response,
             Err(error) => return (error, None),
         };
@@ -223,6 +236,31 @@ impl Reading {
             }
         }
         (UpstreamError::StreamEnded { upstream: site.label().to_owned() }, None)
+    }
+
+    /// A stream that was asked for may have made a session: only what did not arrive is asked for again.
+    async fn ask(
+        &self,
+        place: Place,
+        headers: HeaderMap,
+        closing: &CancellationToken,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let ask = || self.upstream.site.send(Method::GET, place.clone(), headers.clone(), Bytes::new().into());
+        let began = Instant::now();
+        let error = match ask().await {
+            Err(error) => error,
+            answered => return answered,
+        };
+        let may = |error: &UpstreamError| matches!(error, UpstreamError::Unreachable { .. });
+        let ask_again = |attempt: Attempt<'_>| {
+            let told = self.outputs.send(Output::Attempt(attempt.to_string()));
+            async {
+                // Whoever is gone has also ended this.
+                drop(told.await);
+                ask().await
+            }
+        };
+        self.retry.again(error, began, closing, may, ask_again).await
     }
 
     fn refused(&self, answer: &Answer) -> UpstreamError {

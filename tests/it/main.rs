@@ -19,6 +19,7 @@ mod hold;
 #[path = "../interop/client.rs"]
 mod interop;
 mod limits;
+mod logs;
 mod metrics;
 mod modern;
 mod mounts;
@@ -27,7 +28,9 @@ mod peers;
 mod relay;
 mod replay;
 mod resume;
+mod retry;
 mod screen;
+mod shutdown;
 mod silence;
 mod sse;
 mod stdio;

@@ -227,7 +227,9 @@ async fn who_is_not_let_in_is_counted_by_what_refused_it() {
     let mut client = desk.rig.client().await;
     client.request("POST /mcp", "origin: https://evil.example\r\ncontent-length: 0\r\n", b"").await;
     assert_eq!(client.response().await.status(), "403");
-    assert_eq!(desk.scrape().await.sum("tapline_refused_total", &[("by", "guard")]), 1);
+    let samples = desk.scrape().await;
+    assert_eq!(samples.sum("tapline_refused_total", &[("by", "guard")]), 1);
+    assert_eq!(samples.sum("tapline_errors_total", &[("kind", "forbidden")]), 1);
     assert_eq!(desk.figures(|figures| !figures.refused.is_empty()).await.requests(), 0);
 }
 

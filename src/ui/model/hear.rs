@@ -40,7 +40,8 @@ impl Model {
             Event::Replay(event) => self.hear_replay(event),
             Event::Log(line) => self.log.push(line, self.rebuild.is_some()),
             Event::Figures(figures) => self.board.heard(figures),
-            Event::Stopping => self.effect(Effect::Exit(Exit::Stopped)),
+            Event::Ending(progress) => self.ending = Some(progress),
+            Event::Stopping => self.effect(Effect::Exit(self.leaving.unwrap_or(Exit::Stopped))),
             event => self.hear_fact(event),
         }
         if self.screen == Screen::Events {
@@ -82,8 +83,7 @@ impl Model {
     fn answer_quit(&mut self) {
         if matches!(self.popup, Some(Popup::Ask(Ask::Quit))) && self.facts.held.is_empty() {
             self.popup = None;
-            self.send(Command::Quit { held: OnQuit::Forward });
-            self.effect(Effect::Exit(Exit::Quit));
+            self.quit(OnQuit::Forward, Exit::Quit);
         }
     }
 

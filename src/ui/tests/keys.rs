@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::rig::{Rig, World, busy, busy_with, held, session, session_id, tapes, text_result};
 use crate::envelope::{Author, Direction, Outcome, Seq, Via};
-use crate::event::{BlockError, Command, Decision, Event, OnQuit, Session, Then, Ticket};
+use crate::event::{BlockError, Command, Decision, EndStep, Event, OnQuit, Progress, Session, Then, Ticket};
 use crate::message::Message;
-use crate::ui::model::{Effect, Pane, Screen};
-use crate::ui::{Exit, Settings};
+use crate::ui::model::{Change, Effect, Pane, Screen};
+use crate::ui::{Exit, Input, Settings};
 
 /// The one command that the keys lead to.
 fn command(rig: &mut Rig, keys: &str) -> Command {
@@ -150,10 +150,11 @@ fn quitting_asks_only_while_something_is_held() {
     let quits = |rig: &mut Rig, keys: &str, expected| {
         rig.effects.clear();
         rig.press(keys);
-        let [Effect::Command(Command::Quit { held }), Effect::Exit(exit)] = &rig.effects[..] else {
-            panic!("{keys}: {:?}", rig.effects)
-        };
-        assert_eq!((*held, *exit), (expected, Exit::Quit), "{keys}");
+        let [Effect::Command(Command::Quit { held })] = rig.effects[..] else { panic!("{keys}: {:?}", rig.effects) };
+        assert_eq!(held, expected, "{keys}");
+        rig.effects.clear();
+        rig.hear(Event::Stopping);
+        assert!(matches!(rig.effects[..], [Effect::Exit(Exit::Quit)]), "{keys}: {:?}", rig.effects);
     };
     quits(&mut Rig::new(120, 36), "Q", OnQuit::Forward);
     quits(&mut busy(120, 36), "Q f", OnQuit::Forward);
@@ -162,6 +163,28 @@ fn quitting_asks_only_while_something_is_held() {
     let preset = Settings { on_quit: Some(OnQuit::Fail), ..Settings::default() };
     quits(&mut busy_with(120, 36, &preset), "Q", OnQuit::Fail);
     assert_eq!(busy(120, 36).press("Q esc ctrl-c j ctrl-c").sent(), "", "another key between takes it back");
+}
+
+#[test]
+fn the_screen_shows_what_the_end_waits_for_and_a_second_word_forces_it() {
+    let mut rig = busy(120, 36);
+    rig.press("Q f").effects.clear();
+    let progress = Progress { step: EndStep::Calls, waiting_for: 3, left: 4 };
+    rig.hear(Event::Ending(progress));
+    assert!(rig.picture().contains(" ending: 3 calls, 4 s; Q forces "), "{}", rig.picture());
+    for keys in ["Q", "ctrl-c"] {
+        assert_eq!(rig.press(keys).sent(), "Quit { held: Forward }", "{keys}: nothing is asked");
+        rig.effects.clear();
+    }
+    rig.change(Change::Input(Input::Terminate));
+    assert!(rig.effects.is_empty(), "a terminal that goes away is no hurry");
+}
+
+#[test]
+fn one_that_only_watches_leaves_at_once() {
+    let mut rig = Rig::with(120, 36, &Settings { attached: true, ..Settings::default() });
+    rig.press("Q");
+    assert!(matches!(rig.effects[..], [Effect::Command(Command::Quit { .. }), Effect::Exit(Exit::Quit)]));
 }
 
 #[test]

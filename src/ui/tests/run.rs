@@ -115,12 +115,14 @@ impl Running {
         self.keys.send(Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, KeyModifiers::NONE)))).unwrap();
     }
 
-    fn end(self, input: Option<Input>) -> (Exit, Vec<String>) {
+    /// The core stops when it is told to.
+    fn end(self, input: Option<Input>) -> (Exit, String) {
         if let Some(input) = input {
             self.keys.send(input).unwrap();
         }
-        let exit = self.thread.join().unwrap().unwrap();
-        (exit, self.commands.try_iter().map(|command| format!("{command:?}")).collect())
+        let told = format!("{:?}", self.commands.recv().unwrap());
+        self.feed.publish(Event::Stopping);
+        (self.thread.join().unwrap().unwrap(), told)
     }
 }
 
@@ -129,18 +131,21 @@ fn it_ends_by_key_by_signal_with_the_core_and_with_its_terminal() {
     let quit = "Quit { held: Forward }".to_owned();
     let running = start(16);
     running.key(KeyCode::Char('Q'));
-    assert_eq!(running.end(None), (Exit::Quit, vec![quit.clone()]));
-    assert_eq!(start(16).end(Some(Input::Terminate)), (Exit::Terminated, vec![quit.clone()]));
+    assert_eq!(running.end(None), (Exit::Quit, quit.clone()));
+    assert_eq!(start(16).end(Some(Input::Terminate)), (Exit::Terminated, quit.clone()));
     let running = start(16);
     running.keys.send(Input::Interrupt).unwrap();
-    assert_eq!(running.end(Some(Input::Interrupt)), (Exit::Quit, vec![quit.clone()]));
+    assert_eq!(running.end(Some(Input::Interrupt)), (Exit::Quit, quit.clone()));
     let running = start(16);
     running.feed.publish(Event::Stopping);
-    assert_eq!(running.end(None), (Exit::Stopped, vec![]));
-    let Running { keys, thread, feed, .. } = start(16);
+    assert_eq!(running.thread.join().unwrap().unwrap(), Exit::Stopped);
+    assert!(running.commands.is_empty());
+    let Running { keys, thread, feed, commands, .. } = start(16);
     drop(keys);
-    assert_eq!(thread.join().unwrap().unwrap(), Exit::Terminated);
+    assert_eq!(format!("{:?}", commands.recv().unwrap()), quit);
+    // The core is gone.
     drop(feed);
+    assert_eq!(thread.join().unwrap().unwrap(), Exit::Terminated);
 }
 
 #[test]

@@ -47,6 +47,10 @@ fn front(model: &Model, width: usize) -> Vec<Span<'static>> {
 /// What the operator must not overlook.
 fn badges(model: &Model) -> Vec<Span<'static>> {
     let mut spans = Vec::new();
+    if let Some(ending) = &model.ending {
+        let text = format!(" ending: {}, {} s; Q forces ", ending.what(), ending.left);
+        spans.push(styled(model, Role::HeldBadge, text));
+    }
     let held = model.facts.held.len();
     match (model.facts.holding.on, held) {
         (_, 1..) => spans.push(styled(model, Role::HeldBadge, format!(" HOLD {held} held "))),

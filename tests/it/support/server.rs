@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
 
 use super::soon;
@@ -13,6 +13,28 @@ use super::wire::{Ending, Head, Wire};
 pub(crate) struct Server {
     address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Exchange>,
+}
+
+/// A server whose port is its own, and refuses connections until it is opened.
+pub(crate) struct Shut {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Shut {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self { address: socket.local_addr().unwrap(), socket }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    pub(crate) fn open(self) -> Server {
+        Server::on(self.socket.listen(64).unwrap())
+    }
 }
 
 /// A request that waits for its answer.
@@ -30,7 +52,10 @@ impl Server {
     }
 
     pub(crate) async fn start_at(ip: IpAddr) -> Self {
-        let listener = TcpListener::bind((ip, 0)).await.unwrap();
+        Self::on(TcpListener::bind((ip, 0)).await.unwrap())
+    }
+
+    fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let (sender, requests) = mpsc::unbounded_channel();
         tokio::spawn(async move {

@@ -1,0 +1,212 @@
+//! The end of a core, in the order of design §3: no new clients, held messages released, calls answered or failed, servers gone,
+//! tapes written, and only then the last event, with which every screen goes.
+//!
+//! Each step has so long; it says how it goes, and a second word from the operator cuts it short.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, interval_at, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{Core, release};
+use crate::event::{EndStep, Event, Level, LogLine, OnQuit, Progress};
+use crate::journal::Journal;
+use crate::proxy::exchange::Link;
+
+/// How long calls may take to end, unless the operator says otherwise.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// How long what is cut off may take to reach its client.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long servers may take to leave. Longer than a child is asked, told and made to.
+const LEAVING: Duration = Duration::from_secs(4);
+/// How long tapes may take to be written: a disk that has gone must not keep us.
+const WRITING: Duration = Duration::from_secs(5);
+/// What takes no longer is not worth a word.
+const UNNOTICED: Duration = Duration::from_millis(200);
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// It took too long.
+    Late,
+    /// The operator did not want to wait.
+    Forced,
+}
+
+/// What the steps have in common.
+struct Shutdown {
+    journal: Journal,
+    /// Set by the operator's second word.
+    hurry: CancellationToken,
+}
+
+impl Shutdown {
+    /// Waits for `done`, at most so long, and says how many are waited for.
+    async fn step(
+        &self,
+        step: EndStep,
+        limit: Duration,
+        count: impl Fn() -> usize,
+        done: impl Future<Output = ()>,
+    ) -> Outcome {
+        let deadline = Instant::now() + limit;
+        let mut word = interval_at(Instant::now() + UNNOTICED, Duration::from_secs(1));
+        tokio::pin!(done);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut done => return Outcome::Done,
+                () = self.hurry.cancelled() => return Outcome::Forced,
+                () = sleep_until(deadline) => return Outcome::Late,
+                now = word.tick() => {
+                    let left = deadline.saturating_duration_since(now).as_secs_f32().ceil() as u64;
+                    self.journal.publish(Event::Ending(Progress { step, waiting_for: count(), left }));
+                }
+            }
+        }
+    }
+
+    fn say(&self, text: String) {
+        self.journal.log(LogLine::new(Level::Warn, "shutdown", text));
+    }
+}
+
+impl Core {
+    /// Takes everything down in order. Returns when there is nothing left.
+    pub async fn shut_down(mut self, on_quit: Option<OnQuit>) {
+        if let Some(control) = &mut self.control {
+            control.withdraw();
+        }
+        self.quit.cancel();
+        let asked = (&mut self.asked).await.unwrap_or_default();
+        let shutdown = Shutdown { journal: self.journal.clone(), hurry: self.hurry.clone() };
+        self.stop_accepting.cancel();
+        self.mounts.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
+        self.stop.listening.cancel();
+        self.end_calls(&shutdown).await;
+        self.end_servers(&shutdown).await;
+        self.end_connections().await;
+        self.telling.stop.cancel();
+        drop((&mut self.telling.task).await);
+        let written = self.journal.flush();
+        let written = shutdown.step(EndStep::Tapes, WRITING, || 1, async { drop(written.await) }).await;
+        self.executor.abort();
+        self.journal.publish(Event::Stopping);
+        if written == Outcome::Done {
+            let thread = self.journal_thread;
+            drop(tokio::task::spawn_blocking(move || thread.finish()).await);
+        }
+        if let Some(export) = self.export {
+            tokio::select! {
+                () = export.finish(self.grace) => {}
+                () = shutdown.hurry.cancelled() => {}
+            }
+        }
+        if let Some(control) = self.control {
+            control.close().await;
+        }
+    }
+
+    /// Clients get what is on its way to them; what is not there in time is failed.
+    async fn end_calls(&mut self, shutdown: &Shutdown) {
+        let calls = &self.stop.calls;
+        calls.close();
+        let outcome = shutdown.step(EndStep::Calls, self.grace, || calls.len(), calls.wait()).await;
+        let (count, grace) = (calls.len(), self.grace);
+        let cut = if count == 1 { "1 call is failed".to_owned() } else { format!("{count} calls are failed") };
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Late => shutdown.say(format!("{cut}: not answered within {grace:?}")),
+            Outcome::Forced => shutdown.say(format!("{cut}: told not to wait")),
+        }
+        self.stop.force.cancel();
+    }
+
+    /// Connections end once what is on them is written.
+    async fn end_connections(&mut self) {
+        if let Some(mut server) = self.server.take()
+            && tokio::time::timeout(LAST_WORDS, &mut server).await.is_err()
+        {
+            server.abort();
+        }
+    }
+
+    /// Servers leave; those that do not in time are made to.
+    async fn end_servers(&self, shutdown: &Shutdown) {
+        let connections = self.mounts.live();
+        let left = AtomicUsize::new(connections.len());
+        let closing = connections.iter().map(|connection| async {
+            self.mounts.close(connection.session.id(), "tapline ended").await;
+            left.fetch_sub(1, Ordering::Relaxed);
+        });
+        let leaving = &self.stop.leaving;
+        leaving.close();
+        let gone = async {
+            futures_util::future::join(futures_util::future::join_all(closing), leaving.wait()).await;
+        };
+        let count = || left.load(Ordering::Relaxed).max(leaving.len());
+        tokio::pin!(gone);
+        if shutdown.step(EndStep::Servers, LEAVING, count, gone.as_mut()).await == Outcome::Done {
+            return;
+        }
+        for connection in &connections {
+            if let Link::Pipe(link) = &connection.link {
+                link.signal(rustix::process::Signal::KILL);
+            }
+        }
+        if tokio::time::timeout(LAST_WORDS, gone).await.is_err() {
+            shutdown.say("not all servers have left".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Feed;
+
+    /// How a step of ten seconds ends, when, and what it said meanwhile. `hurried`: when the operator does not want to wait.
+    async fn step(done_after: u64, hurried: Option<u64>) -> (Outcome, u64, Vec<Progress>) {
+        let (journal, thread) = Journal::start(None);
+        let (feed, reader) = Feed::bounded(100);
+        journal.subscribe(feed);
+        let shutdown = Shutdown { journal, hurry: CancellationToken::new() };
+        if let Some(after) = hurried {
+            let hurry = shutdown.hurry.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(after)).await;
+                hurry.cancel();
+            });
+        }
+        let (began, done) = (Instant::now(), tokio::time::sleep(Duration::from_secs(done_after)));
+        let outcome = shutdown.step(EndStep::Calls, Duration::from_secs(10), || 3, done).await;
+        thread.finish();
+        let progress = |event| if let Event::Ending(progress) = event { Some(progress) } else { None };
+        (outcome, began.elapsed().as_secs(), reader.events.iter().filter_map(progress).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_ends_when_it_is_done_or_its_time_is_over_or_it_is_told_to() {
+        for (done, hurried, expected) in [
+            (0, None, (Outcome::Done, 0, 0)),
+            (3, None, (Outcome::Done, 3, 3)),
+            (60, None, (Outcome::Late, 10, 10)),
+            (60, Some(2), (Outcome::Forced, 2, 2)),
+            // Told beforehand: what is done at once is done all the same.
+            (0, Some(0), (Outcome::Done, 0, 0)),
+        ] {
+            let (outcome, seconds, told) = step(done, hurried).await;
+            assert_eq!((outcome, seconds, told.len()), expected, "{done} {hurried:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_counts_down() {
+        let (_, _, told) = step(60, Some(3)).await;
+        let words: Vec<_> = told.iter().map(ToString::to_string).collect();
+        let expected = [10, 9, 8].map(|left| format!("waiting for 3 calls, {left} s left; again to force"));
+        assert_eq!(words, expected);
+    }
+}
