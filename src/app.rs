@@ -35,9 +35,11 @@ use crate::proxy::http::{Door, router};
 use crate::proxy::mounts::{Mount, MountError, Mounts, Placed};
 use crate::proxy::table::Target;
 use crate::proxy::{Proxy, Stop, respond};
+use crate::shadow::{self, Shadow};
 use crate::tape;
 use crate::tape::play::{PlayOptions, play};
 use crate::upstream::retry::Retry;
+use crate::upstream::watch::WatchError;
 
 pub use shutdown::GRACE;
 
@@ -69,6 +71,8 @@ pub struct Settings {
     pub control: Option<control::Settings>,
     /// Where spans go; nowhere if `None`.
     pub otlp: Option<otlp::Settings>,
+    /// A second server that is asked the same and compared; none if `None`.
+    pub shadow: Option<shadow::Settings>,
     /// Whom the HTTP front door lets in.
     pub auth: auth::Section,
     /// How often they may ask.
@@ -94,6 +98,7 @@ impl Settings {
             grace: GRACE,
             control: None,
             otlp: None,
+            shadow: None,
             auth: auth::Section::default(),
             limits: Vec::new(),
             clock: Clock::default(),
@@ -115,9 +120,13 @@ pub enum StartError {
     #[error("`--otlp`: {0}")]
     Otlp(String),
     #[error(transparent)]
+    Shadow(#[from] shadow::StartError),
+    #[error(transparent)]
     Auth(#[from] AuthError),
     #[error(transparent)]
     Limits(#[from] LimitError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
 }
 
 /// A running core.
@@ -138,6 +147,7 @@ pub struct Core {
     telling: Telling,
     control: Option<control::Control>,
     export: Option<otlp::Export>,
+    shadow: Option<Shadow>,
     limits: Option<Arc<Limits>>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
@@ -177,9 +187,13 @@ impl Core {
         let url = listener.as_ref().map_or_else(|| STDIO.to_owned(), |(_, address)| mounts.url(*address));
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
         journal.publish(Event::Holding(breakpoints.holding()));
-        mounts.iter().for_each(|mount| mount.table().tell_target());
+        for mount in mounts.iter() {
+            mount.table().tell_target();
+            mount.table().tend()?;
+        }
+        let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
 
-        let meter = figures::meter(&mounts, Vec::new);
+        let meter = figures::meter(&mounts);
         let stop_telling = CancellationToken::new();
         let telling = tokio::spawn(figures::tell(meter.clone(), journal.clone(), stop_telling.clone()));
         let telling = Telling { task: telling, stop: stop_telling };
@@ -227,6 +241,7 @@ impl Core {
             telling,
             control,
             export,
+            shadow,
             limits,
             server,
             stop_accepting,
@@ -255,6 +270,11 @@ impl Core {
     /// Where it can be watched and commanded from elsewhere.
     pub fn control(&self) -> Option<&Entry> {
         self.control.as_ref().map(control::Control::entry)
+    }
+
+    /// The second server that is compared with the first.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_ref()
     }
 
     /// What counts requests, where it is configured.
@@ -364,6 +384,7 @@ impl Executor {
                 let mounts = self.mounts.clone();
                 tokio::spawn(async move { mounts.close(session, "closed by the operator").await });
             }
+            Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
             Command::ListTapes => self.list_tapes(),
             Command::OpenTape(path) => self.open_tape(path),
             Command::Replay { tape, speed } => self.play(tape, speed),

@@ -10,8 +10,10 @@ use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::event::{OnQuit, Speed};
+use crate::shadow::Place;
 use crate::tape::compare::Pattern;
 use crate::text;
+use crate::upstream::pool::Restart;
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///
@@ -181,11 +183,17 @@ pub struct RunArgs {
     #[command(flatten)]
     pub front: FrontArgs,
     #[command(flatten)]
+    pub pool: PoolArgs,
+    #[command(flatten)]
+    pub anew: AnewArgs,
+    #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
     #[command(flatten)]
     pub otlp: OtlpArgs,
+    #[command(flatten)]
+    pub shadow: ShadowArgs,
     /// Show all other taplines of this user as well
     #[arg(long, conflicts_with = "headless")]
     pub all: bool,
@@ -224,11 +232,54 @@ pub struct StdioArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     #[command(flatten)]
+    pub anew: AnewArgs,
+    #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
     #[command(flatten)]
     pub otlp: OtlpArgs,
+    #[command(flatten)]
+    pub shadow: ShadowArgs,
+}
+
+/// How many children of a command there are.
+#[derive(Debug, Default, Args)]
+pub struct PoolArgs {
+    /// Children to start before a client needs them
+    #[arg(long, value_name = "N")]
+    pub spares: Option<usize>,
+    /// Most children at a time [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub pool_max: Option<usize>,
+}
+
+/// When a command is started anew while its clients stay.
+#[derive(Debug, Args)]
+pub struct AnewArgs {
+    /// Start the command anew when it has crashed, its clients stay connected [default: crash, of `stdio` never]
+    #[arg(long, value_name = "WHEN")]
+    pub restart: Option<RestartArg>,
+    /// Start the command anew whenever this file or directory changes, its clients stay connected; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub watch: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RestartArg {
+    /// Its sessions end with it
+    Never,
+    /// Where it ended by a signal or a status that is not 0
+    Crash,
+}
+
+impl From<RestartArg> for Restart {
+    fn from(restart: RestartArg) -> Self {
+        match restart {
+            RestartArg::Never => Self::Never,
+            RestartArg::Crash => Self::Crash,
+        }
+    }
 }
 
 /// How what passes is shown and kept.
@@ -257,6 +308,23 @@ pub struct WatchArgs {
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
           env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: Option<bool>,
+}
+
+/// A second server, compared with the first.
+#[derive(Debug, Args)]
+pub struct ShadowArgs {
+    /// Second server to send each request to as well and to compare; the client never hears of it
+    #[arg(long, value_name = "URL|COMMAND", env = "TAPLINE_SHADOW")]
+    pub shadow: Option<Place>,
+    /// Also send it calls of tools that are not marked read-only, and methods that nobody knows
+    #[arg(long)]
+    pub shadow_writes: bool,
+    /// Header to send to the second server; repeatable, never recorded. The client's own are never sent there
+    #[arg(long = "shadow-header", value_name = "NAME: VALUE", value_parser = header)]
+    pub shadow_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Path of reply values not to compare, such as `.result._meta`; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub shadow_ignore: Vec<Pattern>,
 }
 
 /// How others find what runs here.

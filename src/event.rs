@@ -4,6 +4,7 @@
 
 mod ending;
 pub mod figures;
+mod shadow;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
 use figures::Figures;
+pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 
 pub use ending::{EndStep, Progress};
 
@@ -81,6 +83,8 @@ pub enum Event {
     Stopping,
     /// The core is about to stop, and waits.
     Ending(Progress),
+    /// A shadow server answered as the server did, or did not.
+    Shadow(ShadowEvent),
     /// Everything that is counted, at most once a second, and only after a change.
     Figures(Arc<Figures>),
 }
@@ -123,6 +127,8 @@ pub enum Command {
     Quit {
         held: OnQuit,
     },
+    /// Starts the server of a session anew, while its client stays.
+    Restart(SessionId),
 }
 
 /// Our notion of a session: one client talking to one upstream for a while.
@@ -191,6 +197,8 @@ impl SessionState {
 pub enum Origin {
     Client,
     Replay,
+    /// tapline itself, which asks a second server what a client asks the first.
+    Shadow,
 }
 
 /// Name and version that a client or server gives of itself.
@@ -346,7 +354,7 @@ pub struct ReplaySummary {
 pub struct LogLine {
     pub at: Timestamp,
     pub level: Level,
-    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`.
+    /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`, `shadow`.
     pub source: String,
     pub session: Option<SessionId>,
     /// The message it is about.

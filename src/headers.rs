@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 pub use self::params::ParamHeaders;
 use crate::envelope::is_noise;
-use crate::message::Message;
+use crate::message::{Kind, Message};
 
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -134,6 +134,19 @@ pub fn modern_version(message: &Message) -> Option<String> {
     let params: Object = serde_json::from_str(message.member("params")?).ok()?;
     let meta: Object = serde_json::from_str(params.get("_meta")?.get()).ok()?;
     serde_json::from_str(meta.get("io.modelcontextprotocol/protocolVersion")?.get()).ok()
+}
+
+/// Revisions with a handshake. All others are later ones.
+const LEGACY: [&str; 5] = ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// Whether a message of an HTTP client follows a revision without a handshake: it says so itself, or else its header does
+/// (mcp-wire.md §1).
+pub fn is_modern(headers: &HeaderMap, message: &Message) -> bool {
+    if !matches!(message.kind(), Kind::Request | Kind::Notification) || message.method() == Some("initialize") {
+        return false;
+    }
+    let header = || headers.get(VERSION).and_then(|version| version.to_str().ok().map(str::to_owned));
+    modern_version(message).or_else(header).is_some_and(|version| !LEGACY.contains(&version.as_str()))
 }
 
 type Object = HashMap<String, Box<RawValue>>;

@@ -1,20 +1,23 @@
 //! The screen for where there is none: one line a message on a stream, usually stderr.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use crate::cli::LogFormat;
-use crate::envelope::{Direction, Envelope};
-use crate::event::{Event, FeedReader, Level};
+use crate::envelope::{Direction, Envelope, SessionId};
+use crate::event::{Event, FeedReader, Level, Origin};
 use crate::text::sanitize;
 
 /// Writes events until the core stops or nobody reads any more.
 pub fn run(reader: &FeedReader, format: LogFormat, mut out: impl Write) {
+    let mut shadows = HashSet::new();
     while let Ok(event) = reader.events.recv() {
         if matches!(event, Event::Stopping) {
             return;
         }
         let dropped = reader.take_dropped();
         let written = match format {
+            LogFormat::Text if is_of_shadow(&event, &mut shadows) => write_dropped(dropped, &mut out),
             LogFormat::Text => write_text(&event, dropped, &mut out),
             LogFormat::Json => write_json(&event, dropped, &mut out),
         };
@@ -22,6 +25,22 @@ pub fn run(reader: &FeedReader, format: LogFormat, mut out: impl Write) {
         if written.and_then(|()| out.flush()).is_err() {
             return;
         }
+    }
+}
+
+/// Whether a message passed in the session of a shadow: a line tells where it differs, and that is enough to read.
+fn is_of_shadow(event: &Event, shadows: &mut HashSet<SessionId>) -> bool {
+    match event {
+        Event::SessionOpened(session) if session.origin == Origin::Shadow => {
+            shadows.insert(session.id);
+            false
+        }
+        Event::Passed(envelope) => shadows.contains(&envelope.session),
+        Event::SessionClosed { session, .. } => {
+            shadows.remove(session);
+            false
+        }
+        _ => false,
     }
 }
 
@@ -38,20 +57,26 @@ fn write_json(event: &Event, dropped: u64, out: &mut impl Write) -> io::Result<(
 }
 
 fn write_text(event: &Event, dropped: u64, out: &mut impl Write) -> io::Result<()> {
-    if dropped > 0 {
-        writeln!(out, "  ... {dropped} lines left out: this terminal is slower than the traffic")?;
-    }
+    write_dropped(dropped, out)?;
     match text(event) {
         Some(line) => writeln!(out, "{}", sanitize(&line)),
         None => Ok(()),
     }
 }
 
+fn write_dropped(dropped: u64, out: &mut impl Write) -> io::Result<()> {
+    if dropped > 0 {
+        writeln!(out, "  ... {dropped} lines left out: this terminal is slower than the traffic")?;
+    }
+    Ok(())
+}
+
 fn text(event: &Event) -> Option<String> {
     match event {
         Event::SessionOpened(session) => {
             let name = session.upstream_name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
-            Some(format!("session {} opened: {name}{}", session.id.short(), session.upstream))
+            let shadow = if session.origin == Origin::Shadow { " (shadow)" } else { "" };
+            Some(format!("session {} opened: {name}{}{shadow}", session.id.short(), session.upstream))
         }
         Event::SessionClosed { session, reason } => Some(format!("session {} closed: {reason}", session.short())),
         Event::Passed(envelope) => Some(message_line(envelope)),
@@ -61,7 +86,8 @@ fn text(event: &Event) -> Option<String> {
         }
         Event::Ending(progress) => Some(progress.to_string()),
         Event::Log(line) if line.level > Level::Debug => {
-            Some(format!("{:5} {}: {}", line.level.word(), line.source, line.text))
+            let about = line.seq.map_or_else(String::new, |seq| format!("{seq} "));
+            Some(format!("{:5} {}: {about}{}", line.level.word(), line.source, line.text))
         }
         _ => None,
     }

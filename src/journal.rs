@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 
 use crate::envelope::{Envelope, SessionId};
 use crate::event::figures::{Figures, JournalLoad};
-use crate::event::{Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, Ticket};
+use crate::event::{
+    Comparison, Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, Ticket,
+};
 use crate::logging;
 use crate::tape::TapeError;
 use crate::tape::record::{Notice, Recorder};
@@ -33,6 +35,8 @@ const MOST_REMEMBERED: usize = 20_000;
 const MOST_REMEMBERED_BYTES: usize = 64 << 20;
 /// Log lines remembered.
 const MOST_LINES: usize = 2_000;
+/// Divergences of a shadow remembered.
+const MOST_DIVERGED: usize = 1_000;
 /// Sessions remembered after their end; of those that live, all are.
 const MOST_CLOSED: usize = 1_000;
 
@@ -308,6 +312,9 @@ struct Memory {
     holding: Holding,
     lines: VecDeque<LogLine>,
     figures: Option<Arc<Figures>>,
+    shadow: ShadowCounts,
+    /// The latest replies of a shadow that were others, oldest first.
+    diverged: VecDeque<Arc<Comparison>>,
 }
 
 impl Memory {
@@ -328,6 +335,13 @@ impl Memory {
                 }
             }
             Event::Figures(figures) => self.figures = Some(figures),
+            Event::Shadow(ShadowEvent { counts, compared }) => {
+                self.shadow = counts;
+                self.diverged.extend(compared.filter(|compared| compared.verdict.diverges()));
+                if self.diverged.len() > MOST_DIVERGED {
+                    self.diverged.pop_front();
+                }
+            }
             _ => {}
         }
     }
@@ -339,6 +353,12 @@ impl Memory {
             let Some(oldest) = self.messages.pop_front() else { return };
             self.bytes -= weight(&oldest);
         }
+    }
+
+    fn shadow_events(&self) -> impl Iterator<Item = Event> {
+        let counted = (!self.shadow.is_empty()).then_some(None);
+        let compared = self.diverged.iter().cloned().map(Some).chain(counted);
+        compared.map(|compared| Event::Shadow(ShadowEvent { counts: self.shadow.clone(), compared }))
     }
 
     fn settled(&mut self, ticket: Ticket) {
@@ -353,6 +373,7 @@ impl Memory {
             .chain(self.held.iter().cloned().map(Event::Held))
             .chain(self.lines.iter().cloned().map(Event::Log))
             .chain(self.figures.iter().cloned().map(Event::Figures))
+            .chain(self.shadow_events())
             .chain([Event::Holding(self.holding.clone()), Event::ResyncDone]);
         for event in events {
             feed.publish(event);
@@ -406,7 +427,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::FeedReader;
+    use crate::event::{FeedReader, ShadowVerdict};
 
     /// The events up to the end of what is told anew, or up to the last.
     fn told(reader: &FeedReader) -> Vec<Event> {
@@ -460,5 +481,37 @@ mod tests {
         let told: Vec<_> = sessions.in_order().map(|session| session.id.0.as_u128()).collect();
         let expected: Vec<_> = (0..5).chain(10..most + 10).collect();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_late_reader_is_told_what_a_shadow_answered_otherwise() {
+        let comparison = |seq, verdict| {
+            Arc::new(Comparison {
+                seq: crate::envelope::Seq(seq),
+                session: SessionId::random(),
+                method: "ping".to_owned(),
+                name: None,
+                verdict,
+                why: None,
+                differences: Vec::new(),
+                reply: None,
+                took: None,
+                shadow_took: None,
+            })
+        };
+        let (journal, thread) = Journal::start(None);
+        let mut counts = ShadowCounts::default();
+        for compared in [comparison(1, ShadowVerdict::Differs), comparison(2, ShadowVerdict::Same)] {
+            counts.add(&compared);
+            journal.publish(Event::Shadow(ShadowEvent { counts: counts.clone(), compared: Some(compared) }));
+        }
+        let (feed, late) = Feed::bounded(64);
+        journal.subscribe(feed);
+        let told: Vec<_> =
+            told(&late).into_iter().filter_map(|it| if let Event::Shadow(it) = it { Some(it) } else { None }).collect();
+        let seqs: Vec<_> = told.iter().map(|it| it.compared.as_ref().map(|it| it.seq.0)).collect();
+        assert_eq!(seqs, [Some(1), None]);
+        assert!(told.iter().all(|it| it.counts == counts));
+        thread.finish();
     }
 }

@@ -24,6 +24,7 @@ pub mod otlp;
 pub mod program;
 pub mod proxy;
 pub mod replay;
+pub mod shadow;
 pub mod sse;
 pub mod tape;
 pub mod text;

@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Core, GRACE, Settings};
 use crate::attach;
-use crate::cli::{CheckArgs, Cli, Command, DemoArgs, LogFormat, OtlpArgs, ReplayArgs, RunArgs, StdioArgs};
+use crate::cli::{
+    CheckArgs, Cli, Command, DemoArgs, LogFormat, OtlpArgs, PoolArgs, ReplayArgs, RunArgs, ShadowArgs, StdioArgs,
+    TransportArg,
+};
 use crate::clock::Clock;
 use crate::config::options::{self, Control, Front, Wanted, Watch};
 use crate::config::upstreams::Server;
@@ -28,9 +31,11 @@ use crate::proxy::mounts::Placed;
 use crate::proxy::stdio::{Blocking, Ends, Launched};
 use crate::proxy::table::Target;
 use crate::replay::{self, Replay, Verdict};
+use crate::shadow::{self, Place, Tally};
 use crate::tape::Tape;
 use crate::upstream::guardian::{self, Guardian};
 use crate::upstream::http::HttpUpstream;
+use crate::upstream::pool::{self, Pool, Restart};
 use crate::upstream::retry::{self, Retry};
 use crate::upstream::sse::SseUpstream;
 use crate::watch::{Screen, Signal, Signals, print_journal, screen_settings, until_down};
@@ -153,6 +158,7 @@ fn with_runtime(command: Command, config: Config) -> Result<ExitCode, Failure> {
 
 async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
     let wanted = options::upstreams(args.target, &config).map_err(Failure::usage)?;
+    let kept = kept(&wanted, options::kept(&args.pool, args.anew, &config.keys))?;
     let front = Front::of(args.front, &config.keys);
     let watching = Watch::of(args.watch, &config.keys);
     let tapes = tape_dir(&watching)?;
@@ -161,7 +167,7 @@ async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
     let settings = Settings {
         listen: Some(front.listen),
         control: control_settings(control, &name, has_screen(&watching)),
-        upstreams: wanted.into_iter().map(placed).collect::<Result<_, _>>()?,
+        upstreams: wanted.into_iter().map(|it| placed(it, &kept)).collect::<Result<_, _>>()?,
         tapes: tapes.clone().filter(|_| watching.record),
         tape_library: tapes,
         hold: watching.hold.clone(),
@@ -175,10 +181,39 @@ async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
         auth: config.keys.auth.clone().unwrap_or_default(),
         limits: config.keys.limits.clone().unwrap_or_default(),
         clock: Clock::default(),
+        shadow: shadow_settings(args.shadow, &config)?,
     };
     let core = start(settings).await?;
     tell_of(&config, &core);
-    if args.all && has_screen(&watching) { watch_all(core, name, &watching).await } else { watch(core, watching).await }
+    let tally = core.shadow().map(|shadow| shadow.tally().clone());
+    let status = if args.all && has_screen(&watching) {
+        watch_all(core, name, &watching).await
+    } else {
+        watch(core, watching).await
+    };
+    tally.iter().for_each(say_tally);
+    status
+}
+
+fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, Failure> {
+    let flags = shadow::Flags {
+        place: args.shadow,
+        writes: args.shadow_writes,
+        headers: args.shadow_headers,
+        ignore: args.shadow_ignore,
+    };
+    let section = config.keys.shadow.clone().unwrap_or_default();
+    let Some(plan) = section.plan(flags).map_err(Failure::usage)? else { return Ok(None) };
+    let server = match plan.place {
+        Place::Url(url) => Server::Url { url, transport: TransportArg::Auto, headers: plan.headers },
+        Place::Command(command) => Server::Command(command),
+    };
+    let target = target(server, &pool::Settings::default())?;
+    Ok(Some(shadow::Settings { target, upstream: plan.upstream, options: plan.options }))
+}
+
+fn say_tally(tally: &Tally) {
+    say(&format!("tapline: shadow: {}", tally.counts()));
 }
 
 /// What was read, and what of it is not as it should be, on the event screen.
@@ -231,6 +266,10 @@ async fn serve_demo(changed: bool) -> Result<ExitCode, Failure> {
 
 async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failure> {
     let wanted = options::upstream(args.target, &config).map_err(Failure::usage)?;
+    // Where a client has launched us, the pipe breaks as the server's would, and our exit status is the server's.
+    let kept = options::kept(&PoolArgs::default(), args.anew, &config.keys);
+    let kept = pool::Section { restart: kept.restart.or(Some(Restart::Never)), ..kept };
+    let kept = self::kept(std::slice::from_ref(&wanted), kept)?;
     let watching = Watch::of(args.watch, &config.keys);
     let tapes = tape_dir(&watching)?;
     let name = name_of(std::slice::from_ref(&wanted));
@@ -242,7 +281,8 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
         hold: watching.hold.clone(),
         retry: retry(args.retries, &config)?,
         otlp: otlp_settings(args.otlp, &config)?,
-        ..Settings::new(target(wanted.server)?)
+        shadow: shadow_settings(args.shadow, &config)?,
+        ..Settings::new(target(wanted.server, &kept)?)
     };
     let mut signals = Signals::new()?;
     let core = start(settings).await?;
@@ -261,7 +301,7 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
             signal = signals.next() => match &connection.link {
                 // The server decides what a signal means; its exit status will be ours.
                 Link::Pipe(link) if link.signal(signal.number()) => {}
-                Link::Pipe(_) | Link::Exchanges(_) => {
+                Link::Pipe(_) | Link::Exchanges(_) | Link::Shared(_) => {
                     signalled = Some(signal);
                     break;
                 }
@@ -270,13 +310,15 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
     }
     let status = match &connection.link {
         Link::Pipe(link) => link.exit_code(),
-        Link::Exchanges(_) => None,
+        Link::Exchanges(_) | Link::Shared(_) => None,
     };
     let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
     drop(serving);
     drop(connection);
+    let tally = core.shadow().filter(|_| printer.is_some()).map(|shadow| shadow.tally().clone());
     until_down(core, watching.on_quit, &mut signals).await;
     printer.map(std::thread::JoinHandle::join);
+    tally.iter().for_each(say_tally);
     Ok(ExitCode::from(status))
 }
 
@@ -286,9 +328,14 @@ async fn replay_tape(args: ReplayArgs) -> Result<ExitCode, Failure> {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
     let headers = args.target.headers.iter().cloned().collect();
+    // A crash is what a replay is to find.
+    let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
     let replay = Replay {
         tape,
-        target: target(Server::given(args.target).context("neither a URL nor a command").map_err(Failure::usage)?)?,
+        target: target(
+            Server::given(args.target).context("neither a URL nor a command").map_err(Failure::usage)?,
+            &never,
+        )?,
         headers,
         speed: args.speed,
         ignore: args.ignore,
@@ -429,11 +476,17 @@ async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitC
     screen.status()
 }
 
-fn placed(wanted: Wanted) -> Result<Placed, Failure> {
-    Ok(Placed { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server)? })
+fn placed(wanted: Wanted, kept: &pool::Settings) -> Result<Placed, Failure> {
+    Ok(Placed { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server, kept)? })
 }
 
-fn target(server: Server) -> Result<Target, Failure> {
+/// How commands are kept, where there is one.
+fn kept(wanted: &[Wanted], kept: pool::Section) -> Result<pool::Settings, Failure> {
+    options::check_kept(&kept, wanted).map_err(Failure::usage)?;
+    kept.settings().map_err(|why| Failure::usage(anyhow::anyhow!(why)))
+}
+
+fn target(server: Server, kept: &pool::Settings) -> Result<Target, Failure> {
     let usage = |why| Failure::usage(anyhow::anyhow!("{why}"));
     match server {
         Server::Url { url, transport, headers } if transport.is_sse(&url) => {
@@ -444,7 +497,7 @@ fn target(server: Server) -> Result<Target, Failure> {
         }
         Server::Command(command) => {
             let program = std::env::current_exe().context("cannot find tapline's own program file")?;
-            Ok(Target::Command(command, Guardian::new(program)))
+            Ok(Target::Command(Pool::new(command, Guardian::new(program), kept.clone())))
         }
     }
 }

@@ -12,18 +12,19 @@ use crate::event::figures::PoolFigures;
 use crate::journal::Journal;
 use crate::metrics::{Gauges, Glance, Meter};
 use crate::proxy::exchange::Connection;
-use crate::proxy::mounts::Mounts;
+use crate::proxy::mounts::{Mount, Mounts};
+use crate::proxy::table::Target;
 
 /// How often figures are told, where there is anything new.
 const EVERY: Duration = Duration::from_secs(1);
 /// Sessions that are told of by themselves: those with most calls.
 const MOST_SESSIONS: usize = 50;
 
-/// Reads the figures of a core. `pools`: where its children stand.
-pub(super) fn meter(mounts: &Arc<Mounts>, pools: impl Fn() -> Vec<PoolFigures> + Send + Sync + 'static) -> Arc<Meter> {
+/// Reads the figures of a core.
+pub(super) fn meter(mounts: &Arc<Mounts>) -> Arc<Meter> {
     let metrics = mounts.proxy().metrics().clone();
     let mounts = mounts.clone();
-    Meter::new(metrics, move || Gauges { pools: pools(), ..gauges(&mounts) })
+    Meter::new(metrics, move || gauges(&mounts))
 }
 
 fn gauges(mounts: &Mounts) -> Gauges {
@@ -37,9 +38,26 @@ fn gauges(mounts: &Mounts) -> Gauges {
         held: mounts.proxy().gate().held().len() as u64,
         states,
         sessions: busiest(live).iter().filter_map(|it| it.session.tally().figures(it.session.id())).collect(),
-        pools: Vec::new(),
+        pools: mounts.iter().filter_map(pool).collect(),
         journal: mounts.proxy().journal().load(),
     }
+}
+
+/// The children of an upstream that is a command.
+fn pool(mount: &Mount) -> Option<PoolFigures> {
+    let Target::Command(pool) = mount.table().target() else { return None };
+    let figures = pool.figures();
+    Some(PoolFigures {
+        name: mount.name().unwrap_or_default().to_owned(),
+        idle: figures.spares,
+        busy: figures.in_use,
+        most: figures.max,
+        waiting: figures.waiting,
+        started: figures.started,
+        died: figures.died,
+        acquired: figures.acquired,
+        waited: figures.waited,
+    })
 }
 
 fn busiest(mut live: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {

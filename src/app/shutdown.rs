@@ -88,6 +88,9 @@ impl Core {
         self.end_calls(&shutdown).await;
         self.end_servers(&shutdown).await;
         self.end_connections().await;
+        if let Some(shadow) = self.shadow.take() {
+            shadow.finish().await;
+        }
         self.telling.stop.cancel();
         drop((&mut self.telling.task).await);
         let written = self.journal.flush();
@@ -144,7 +147,8 @@ impl Core {
         let leaving = &self.stop.leaving;
         leaving.close();
         let gone = async {
-            futures_util::future::join(futures_util::future::join_all(closing), leaving.wait()).await;
+            futures_util::future::join_all(closing).await;
+            futures_util::future::join(self.mounts.close_spares(), leaving.wait()).await;
         };
         let count = || left.load(Ordering::Relaxed).max(leaving.len());
         tokio::pin!(gone);

@@ -18,8 +18,9 @@ use crate::event::OnQuit;
 use crate::filter::Filter;
 use crate::limits::{self, LimitError};
 use crate::otlp;
+use crate::shadow;
 use crate::text;
-use crate::upstream::retry;
+use crate::upstream::{pool, retry};
 
 /// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say. Behind the
 /// type of a section stands what else must be true of it: a function that says why not.
@@ -94,10 +95,14 @@ keys! {
     sections {
         /// Whom the HTTP front door lets in.
         auth: auth::Section => |section: auth::Section| section.check(),
+        /// How the children of commands are kept.
+        pool: pool::Section => |section: pool::Section| section.settings(),
         /// How often they may ask.
         limits: Vec<limits::Section> => |_| Ok::<_, LimitError>(()),
         /// What is sent again.
         retry: retry::Section => retry::Retry::new,
+        /// The second server that is asked the same and compared.
+        shadow: shadow::Section => |section: shadow::Section| section.check(),
         /// Who else is told what passes.
         otlp: otlp::Section => |section: otlp::Section| section.settings().map(drop),
     }

@@ -7,9 +7,12 @@ use std::time::Duration;
 use super::Config;
 use super::keys::{self, Keys};
 use super::upstreams::{Server, Upstreams};
-use crate::cli::{ControlArgs, FrontArgs, LogFormat, OtlpArgs, TargetArgs, TransportArg, WatchArgs};
+use crate::cli::{
+    AnewArgs, ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, TargetArgs, TransportArg, WatchArgs,
+};
 use crate::event::OnQuit;
 use crate::otlp;
+use crate::upstream::pool::{self, Restart};
 use crate::upstream::stdio::CommandLine;
 
 /// Where `run` listens, unless something says otherwise.
@@ -107,6 +110,18 @@ impl Control {
     }
 }
 
+/// How the children of commands are kept.
+pub fn kept(pool: &PoolArgs, anew: AnewArgs, keys: &Keys) -> pool::Section {
+    let key = keys.pool.clone().unwrap_or_default();
+    pool::Section {
+        spares: pool.spares.or(key.spares),
+        max: pool.pool_max.or(key.max),
+        restart: anew.restart.map(Restart::from).or(key.restart),
+        watch: if anew.watch.is_empty() { key.watch.clone() } else { anew.watch },
+        ..key
+    }
+}
+
 /// An upstream that is to be served, and where.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
@@ -125,6 +140,8 @@ pub enum Unclear {
     Nothing,
     #[error("`{name}` is neither a URL nor an upstream of the configuration, which has `{}`", known.join("`, `"))]
     Unknown { name: String, known: Vec<String> },
+    #[error("`--spares`, `--pool-max` and `--watch` are for a server that is a command: there is none")]
+    NoCommand,
     #[error("`--header` is for an upstream on the command line; those of the configuration have `headers`")]
     Headers,
     #[error(
@@ -132,6 +149,16 @@ pub enum Unclear {
          them, `default = \"NAME\"` does so from now on"
     )]
     Several(String),
+}
+
+/// Whether what is asked of commands has a command to be done with.
+///
+/// # Errors
+/// Where it has none.
+pub fn check_kept(kept: &pool::Section, wanted: &[Wanted]) -> Result<(), Unclear> {
+    let has_command = wanted.iter().any(|it| matches!(it.server, Server::Command(_)));
+    let asks = kept.spares.is_some() || kept.max.is_some() || !kept.watch.is_empty();
+    if asks && !has_command { Err(Unclear::NoCommand) } else { Ok(()) }
 }
 
 /// What `run` serves: all that the configuration has, and what the command line names at `/mcp`.

@@ -101,6 +101,8 @@ fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
         ),
         ("[[limits]]\nper = \"session\"\nrate = \"0/s\"", "3:8: `0/s` is no rate"),
         ("[[limits]]\nper = \"session\"\nrate = \"1/s\"\nburst = 0", "4:9: "),
+        ("[pool]\nspare = 1", "2:1: unknown key `spare`; did you mean `spares`?"),
+        ("[pool]\nmax = 0", "2:"),
         (
             "listen = \"127.0.0.1:1\"\n[[limits]]\nper = \"token\"\nrate = \"1/s\"",
             "2:1: the limit of 1/s per token needs `[auth]`",

@@ -15,7 +15,10 @@ use std::sync::Arc;
 
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::Figures;
-use crate::event::{Command, Event, Held, Holding, LogLine, Session, SessionState, TapeInfo, Ticket};
+use crate::event::{
+    Command, Comparison, Event, Held, Holding, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo,
+    Ticket,
+};
 use numbers::Last;
 use source::{HeldAs, Source};
 
@@ -140,6 +143,7 @@ impl Merge {
                 source.figures = Some(figures);
                 vec![self.figures()]
             }
+            Event::Shadow(event) => self.hear_shadow(id, event).into_iter().collect(),
             Event::Replay(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
     }
@@ -151,10 +155,12 @@ impl Merge {
                 Some((owner, theirs)) => to(*owner, Command::Settle { ticket: *theirs, decision, then }),
                 None => Route::Nowhere("too late: the message is not held any more"),
             },
-            Command::Send { session, .. } | Command::CloseSession(session) => match self.owners.get(&session) {
-                Some(owner) => to(*owner, command),
-                None => Route::Nowhere("the tapline of that session has ended"),
-            },
+            Command::Send { session, .. } | Command::CloseSession(session) | Command::Restart(session) => {
+                match self.owners.get(&session) {
+                    Some(owner) => to(*owner, command),
+                    None => Route::Nowhere("the tapline of that session has ended"),
+                }
+            }
             Command::SetHolding(holding) => {
                 self.wish = Some(holding.clone());
                 self.to_all(&Command::SetHolding(holding))
@@ -299,6 +305,25 @@ impl Merge {
         }
         line.seq = line.seq.and_then(|seq| self.number(id, seq));
         Some(Event::Log(line))
+    }
+
+    /// The counts of all together.
+    fn hear_shadow(&mut self, id: SourceId, event: ShadowEvent) -> Option<Event> {
+        let ShadowEvent { mut counts, compared } = event;
+        if let Some(first) = &mut counts.first {
+            first.seq = self.number(id, first.seq)?;
+        }
+        self.sources.get_mut(&id)?.shadow = counts;
+        let compared = match compared {
+            Some(compared) => Some(Arc::new(Comparison {
+                seq: self.number(id, compared.seq)?,
+                reply: compared.reply.and_then(|reply| self.number(id, reply)),
+                ..Comparison::clone(&compared)
+            })),
+            None => None,
+        };
+        let counts = ShadowCounts::sum(self.sources.values().map(|source| &source.shadow));
+        Some(Event::Shadow(ShadowEvent { counts, compared }))
     }
 
     /// The end of what was told again: what is not there any more has ended unheard.

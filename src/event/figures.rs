@@ -144,17 +144,21 @@ pub struct SessionFigures {
 /// The children of one command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolFigures {
+    /// Of the upstream; empty where it has none.
     pub name: String,
-    /// Ready for a session, and taken by one.
+    /// Children that wait for a client, and those that clients have.
     pub idle: u64,
     pub busy: u64,
-    /// Most there may be; 0: no limit.
+    /// Most there may be.
     pub most: u64,
-    /// Sessions that wait for one.
+    /// Clients that wait for a child.
     pub waiting: u64,
-    /// Since the start: those that were started, and those that were found unfit.
+    /// Since the start: children started, and those that are no more.
     pub started: u64,
-    pub discarded: u64,
+    pub died: u64,
+    /// Since the start: children that clients got, and for how many microseconds they waited for them.
+    pub acquired: u64,
+    pub waited: u64,
 }
 
 /// What the journal has before it.

@@ -11,7 +11,8 @@
 //! for in the method, the name and the id.
 //!
 //! A filter answers from one [`Envelope`] alone: it knows no neighbours and reads no clock, so it can run anywhere,
-//! and gives the same answer on a tape as it gave live.
+//! and gives the same answer on a tape as it gave live. What became known of a message after it passed stands beside it,
+//! in its [`Marks`].
 
 mod number;
 mod parse;
@@ -31,6 +32,13 @@ use term::Term;
 pub struct Filter {
     source: Box<str>,
     expr: Expr,
+}
+
+/// What is known of a message beside its envelope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// A shadow answered otherwise, or not at all.
+    pub diverged: bool,
 }
 
 /// Why an expression is none.
@@ -78,6 +86,7 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~dropped", "neither sent on nor answered"),
     ("~invalid", "not, or not quite, JSON-RPC"),
     ("~orphan", "replies to no request that was seen"),
+    ("~shadow", "requests that a shadow answered otherwise or not at all, and their replies; on the screen only"),
     ("~all", "everything"),
 ];
 
@@ -91,7 +100,11 @@ impl Filter {
     }
 
     pub fn matches(&self, envelope: &Envelope) -> bool {
-        self.expr.matches(envelope)
+        self.matches_marked(envelope, Marks::default())
+    }
+
+    pub fn matches_marked(&self, envelope: &Envelope, marks: Marks) -> bool {
+        self.expr.matches(envelope, marks)
     }
 
     /// As it was typed. [`Display`](fmt::Display) gives it as it was understood.
@@ -129,12 +142,12 @@ enum Expr {
 }
 
 impl Expr {
-    fn matches(&self, envelope: &Envelope) -> bool {
+    fn matches(&self, envelope: &Envelope, marks: Marks) -> bool {
         match self {
-            Self::Term(term) => term.matches(envelope),
-            Self::Not(inner) => !inner.matches(envelope),
-            Self::Every(parts) => parts.iter().all(|part| part.matches(envelope)),
-            Self::Any(parts) => parts.iter().any(|part| part.matches(envelope)),
+            Self::Term(term) => term.matches(envelope, marks),
+            Self::Not(inner) => !inner.matches(envelope, marks),
+            Self::Every(parts) => parts.iter().all(|part| part.matches(envelope, marks)),
+            Self::Any(parts) => parts.iter().any(|part| part.matches(envelope, marks)),
         }
     }
 

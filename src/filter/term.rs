@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::number::{Comparison, Number};
 use super::parse::{Cursor, Word};
 use super::path::Query;
-use super::{FilterError, OPERATORS};
+use super::{FilterError, Marks, OPERATORS};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Via};
 use crate::message::{Kind, Message};
 
@@ -37,6 +37,7 @@ enum Test {
     Became(fn(&Outcome) -> bool),
     Invalid,
     Orphan,
+    Shadow,
 }
 
 /// A text of an envelope that a pattern is looked for in.
@@ -130,7 +131,7 @@ impl Term {
         Ok(Self { name: name.into(), argument: argument.into(), test })
     }
 
-    pub(super) fn matches(&self, envelope: &Envelope) -> bool {
+    pub(super) fn matches(&self, envelope: &Envelope, marks: Marks) -> bool {
         match &self.test {
             Test::All => true,
             Test::Is(kind) => envelope.kind() == *kind,
@@ -146,6 +147,7 @@ impl Term {
             Test::Became(what) => what(&envelope.outcome),
             Test::Invalid => envelope.message.head().flaw.is_some(),
             Test::Orphan => envelope.kind().is_reply() && envelope.reply_to.is_none(),
+            Test::Shadow => marks.diverged,
         }
     }
 
@@ -174,6 +176,7 @@ fn plain(name: &str) -> Option<Test> {
         "dropped" => Test::Became(|outcome| matches!(outcome, Outcome::Dropped(_))),
         "invalid" => Test::Invalid,
         "orphan" => Test::Orphan,
+        "shadow" => Test::Shadow,
         _ => return None,
     })
 }

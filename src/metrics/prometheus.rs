@@ -150,12 +150,23 @@ fn core(page: &mut Page, figures: &Figures) {
     pool("tapline_pool_busy", "gauge", "Children that a session has.", |pool| pool.busy);
     pool("tapline_pool_waiting", "gauge", "Sessions that wait for a child.", |pool| pool.waiting);
     pool("tapline_pool_started_total", "counter", "Children started.", |pool| pool.started);
-    pool("tapline_pool_discarded_total", "counter", "Children found unfit.", |pool| pool.discarded);
+    pool("tapline_pool_died_total", "counter", "Children that are no more.", |pool| pool.died);
+    pool("tapline_pool_acquired_total", "counter", "Children that clients got.", |pool| pool.acquired);
+    let waited = "Time that clients waited for them.";
+    page.family("tapline_pool_waited_seconds_total", "counter", waited);
+    for pool in pools {
+        page.sample("tapline_pool_waited_seconds_total", &[("pool", pool.name.as_str())], in_units(pool.waited, 1e6));
+    }
     page.single("tapline_held", "gauge", "Messages that wait for the operator.", figures.held);
     page.single("tapline_retries_total", "counter", "Requests that were tried once more.", figures.retried);
     let (waiting, refused) = (figures.journal.waiting, figures.journal.refused);
     page.single("tapline_journal_waiting_bytes", "gauge", "Messages that wait to be recorded and shown.", waiting);
     page.single("tapline_journal_refused_total", "counter", "Messages that passed unrecorded.", refused);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the format has floating-point values only")]
+fn in_units(value: u64, unit: f64) -> f64 {
+    value as f64 / unit
 }
 
 /// The text as it grows.
@@ -200,9 +211,7 @@ impl Page {
             self.sample(&bucket, &[labels, &[("le", *le)]].concat(), spread.up_to(*bound));
         }
         self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), spread.count);
-        #[expect(clippy::cast_precision_loss, reason = "the format has floating-point values only")]
-        let sum = spread.sum as f64 / unit;
-        self.sample(&format!("{name}_sum"), labels, sum);
+        self.sample(&format!("{name}_sum"), labels, in_units(spread.sum, unit));
         self.sample(&format!("{name}_count"), labels, spread.count);
     }
 

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::exchange::{Admitted, Connection, Sender};
+use super::exchange::{Admitted, Connection};
 use super::pipe::Items;
 use super::respond::{Answer, Refusal, server_refused};
 use super::stdio::line_of;
@@ -71,7 +71,7 @@ impl Bridge {
         let headers = self.headers(&message);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message.clone()), tail: String::new() };
         let cancelled = cancelled_id(&message).filter(|id| self.is_modern(id));
-        let admitted = self.connection.admit(Instant::now(), outgoing, Sender::Client(None));
+        let admitted = self.connection.admit(Instant::now(), outgoing, self.connection.sender());
         if let Some(id) = cancelled {
             return self.cancel(admitted, &id).await;
         }
@@ -315,7 +315,7 @@ impl Taken {
 }
 
 /// The request that a `notifications/cancelled` takes back.
-pub(super) fn cancelled_id(message: &Message) -> Option<Id> {
+pub fn cancelled_id(message: &Message) -> Option<Id> {
     if message.method() != Some("notifications/cancelled") {
         return None;
     }

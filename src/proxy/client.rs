@@ -32,7 +32,7 @@ impl Client {
                 link.attach(pipe);
                 Self::Relayed(link.clone())
             }
-            Link::Exchanges(_) => Self::Bridged(Bridge::new(connection.clone(), pipe.items, headers)),
+            Link::Exchanges(_) | Link::Shared(_) => Self::Bridged(Bridge::new(connection.clone(), pipe.items, headers)),
         }
     }
 

@@ -14,11 +14,14 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tracing::{Instrument as _, Span};
 
 use super::pipe::PipeLink;
+use super::recollection::Recollection;
 use super::respond::Refusal;
 use super::session::LiveSession;
+use super::shared::Shared;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Seq, Transport, Via};
 use crate::event::{Event, Landmark, Level, LogLine};
@@ -36,6 +39,8 @@ pub enum Link {
     Exchanges(Arc<dyn Upstream>),
     /// A server with one stream for everything it says.
     Pipe(Arc<PipeLink>),
+    /// A command that several sessions share.
+    Shared(Arc<Shared>),
 }
 
 /// A session together with its upstream.
@@ -43,7 +48,7 @@ pub struct Connection {
     pub proxy: Arc<Proxy>,
     pub session: Arc<LiveSession>,
     pub link: Link,
-    /// Set for a replay: its messages are not a client's own.
+    /// Set for a replay or a shadow: its messages are not a client's own.
     author: Option<Author>,
     /// Of the client's latest POST: what the operator's own requests go out with.
     client_headers: Latest,
@@ -95,7 +100,12 @@ impl Connection {
         came: Instant,
         outgoing: Outgoing,
     ) -> Result<Reply, UpstreamError> {
-        self.admit(came, outgoing, Sender::Client(self.author.clone())).proceed().await
+        self.admit(came, outgoing, self.sender()).proceed().await
+    }
+
+    /// Whoever this session is of.
+    pub(super) fn sender(&self) -> Sender {
+        Sender::Client(self.author.clone())
     }
 
     /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
@@ -111,6 +121,21 @@ impl Connection {
             Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
             Ok(_) => {}
             Err(error) => self.log(Level::Error, format!("the request you sent got no answer: {error}")),
+        }
+    }
+
+    /// What a fresh child would be told for the session to go on; `None` where there is no such way.
+    pub fn recollections(&self) -> Option<watch::Receiver<Recollection>> {
+        match &self.link {
+            Link::Pipe(link) => link.recollections(),
+            Link::Exchanges(_) | Link::Shared(_) => None,
+        }
+    }
+
+    /// The client leaves of its own accord: what it still waits for ends without an answer.
+    pub(super) fn let_go(&self) {
+        if let Link::Pipe(link) = &self.link {
+            link.let_go();
         }
     }
 
@@ -335,11 +360,14 @@ impl Asked {
         let id = message.id().filter(|_| message.kind() == Kind::Request)?;
         Some(Self { session: session.clone(), request: Some((id.clone(), seq)), failed: false })
     }
+}
 
-    /// The reply may come elsewhere.
-    fn goes_on(mut self) {
-        self.request = None;
+/// Of a server with one stream, a reply that has not come yet may come elsewhere: the client may come back for it, or cancel it.
+fn goes_on(reply: Reply, asked: Option<Asked>) -> Reply {
+    if let (ReplyBody::Stream(_), Some(mut asked)) = (&reply.body, asked) {
+        asked.request = None;
     }
+    reply
 }
 
 impl Drop for Asked {
@@ -391,14 +419,8 @@ impl Admitted {
         let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
         let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(listens);
         let reply = match &connection.link {
-            Link::Pipe(link) => {
-                let reply = link.exchange(outgoing, withheld).await?;
-                if let (ReplyBody::Stream(_), Some(asked)) = (&reply.body, asked) {
-                    // The client may come back for the reply, or cancel it.
-                    asked.goes_on();
-                }
-                reply
-            }
+            Link::Pipe(link) => goes_on(link.exchange(&connection.session, outgoing, withheld).await?, asked),
+            Link::Shared(shared) => goes_on(shared.exchange(&connection.session, outgoing, withheld).await?, asked),
             Link::Exchanges(upstream) => {
                 let request = sent.as_ref().map(|sent| sent.seq);
                 let reply = connection.deliver(upstream, outgoing, &request_headers, sent).await?;
@@ -422,6 +444,7 @@ impl Upstream for Arc<Connection> {
         match &self.link {
             Link::Exchanges(upstream) => upstream.label(),
             Link::Pipe(link) => link.label(),
+            Link::Shared(shared) => shared.label(),
         }
     }
 
@@ -434,6 +457,7 @@ impl Upstream for Arc<Connection> {
             match &self.link {
                 Link::Exchanges(upstream) => upstream.close().await,
                 Link::Pipe(link) => link.close().await,
+                Link::Shared(shared) => shared.leave(&self.session),
             }
         }
         .boxed()

@@ -7,13 +7,16 @@ mod client;
 pub mod exchange;
 pub mod guard;
 pub mod http;
+pub mod inner;
 pub mod mounts;
 mod operations;
 pub mod pipe;
 mod pump;
+pub mod recollection;
 mod relay;
 pub mod respond;
 pub mod session;
+pub mod shared;
 pub mod sse;
 pub mod stdio;
 pub mod table;
@@ -44,7 +47,7 @@ pub struct Proxy {
     gate: Gate,
     journal: Journal,
     metrics: Arc<Metrics>,
-    last_seq: AtomicU64,
+    last_seq: Arc<AtomicU64>,
     stop: Stop,
     retry: Retry,
 }
@@ -121,8 +124,15 @@ impl Pass {
 
 impl Proxy {
     pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
-        let metrics = Arc::default();
-        Arc::new(Self { chain, gate, journal, metrics, last_seq: AtomicU64::new(0), stop, retry })
+        Arc::new(Self { chain, gate, journal, metrics: Arc::default(), last_seq: Arc::default(), stop, retry })
+    }
+
+    /// A spine of its own with the same numbers, journal and end, on which nothing is held: for sessions that are not the
+    /// operator's to decide.
+    pub fn aside(&self) -> Arc<Self> {
+        let (journal, last_seq, stop) = (self.journal.clone(), self.last_seq.clone(), self.stop.clone());
+        let (chain, gate, retry) = (Chain::default(), Gate::default(), Retry::none());
+        Arc::new(Self { chain, gate, journal, metrics: Arc::default(), last_seq, stop, retry })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use http::Uri;
 
 use super::Proxy;
@@ -17,6 +18,7 @@ use super::relay::Told;
 use super::sse::{MESSAGES, STREAM};
 use super::table::{Table, Target};
 use crate::envelope::SessionId;
+use crate::event::{Level, LogLine};
 
 /// Where clients look for what is said of an endpoint: its path stands behind that of the document (RFC 8615, RFC 9728
 /// section 3.1).
@@ -145,6 +147,22 @@ impl Mounts {
 
     pub fn live(&self) -> Vec<Arc<Connection>> {
         self.mounts.iter().flat_map(|mount| mount.table.live()).collect()
+    }
+
+    /// Starts the server of a session anew.
+    pub fn restart(&self, session: SessionId, why: &str) {
+        match self.mounts.iter().find(|mount| mount.table.find(session).is_some()) {
+            Some(mount) => mount.table.restart(session, why),
+            None => {
+                let text = "the server is not started anew: its session has ended";
+                self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session));
+            }
+        }
+    }
+
+    /// Ends the children that belong to no session.
+    pub async fn close_spares(&self) {
+        join_all(self.mounts.iter().map(|mount| mount.table.close_spares())).await;
     }
 
     /// Ends a session, wherever it is.

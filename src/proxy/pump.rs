@@ -1,74 +1,113 @@
 //! Everything that a server with one stream says, on its way through the spine.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::pipe::{Address, PipeLink, Recognized};
-use super::session::LiveSession;
-use super::{Arrival, Pass, Passage, Proxy};
+use super::{Arrival, HeldPass, Pass, Passage, Proxy};
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Landmark, Level, LogLine};
 use crate::upstream::pipe::Output;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
-/// Carries what the server says until it ends. Gives why it did. A held message stands aside; what comes after it flows on.
-pub(super) async fn pump(
-    proxy: Arc<Proxy>,
-    session: Arc<LiveSession>,
-    link: Weak<PipeLink>,
-    mut outputs: mpsc::Receiver<Output>,
-) -> UpstreamError {
-    let mut held = FuturesUnordered::new();
-    loop {
-        let output = tokio::select! {
-            output = outputs.recv() => output,
-            Some((passage, address, framing)) = held.next() => {
-                finish(&link, passage, address, framing).await;
-                continue;
+/// Carries what the server says. Another server may follow it: what is held of the one before is carried on.
+pub(super) struct Pump {
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) link: Weak<PipeLink>,
+    label: String,
+    held: FuturesUnordered<BoxFuture<'static, (Passage, Address, Framing)>>,
+}
+
+impl Pump {
+    pub(super) fn new(link: &Arc<PipeLink>) -> Self {
+        let (proxy, label) = (link.proxy().clone(), link.label().to_owned());
+        Self { proxy, link: Arc::downgrade(link), label, held: FuturesUnordered::new() }
+    }
+
+    /// Carries until the server ends. Gives why it did.
+    pub(super) async fn run(&mut self, outputs: &mut mpsc::Receiver<Output>) -> UpstreamError {
+        match self.run_until(outputs, std::future::pending::<Infallible>()).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+
+    /// As [`Pump::run`], until something else is there. A held message stands aside; what comes after it flows on.
+    pub(super) async fn run_until<T>(
+        &mut self,
+        outputs: &mut mpsc::Receiver<Output>,
+        other: impl Future<Output = T>,
+    ) -> Result<T, UpstreamError> {
+        let mut other = std::pin::pin!(other);
+        loop {
+            let output = tokio::select! {
+                output = outputs.recv() => output,
+                Some((passage, address, framing)) = self.held.next() => {
+                    finish(&self.link, passage, address, framing).await;
+                    continue;
+                }
+                other = &mut other => return Ok(other),
+            };
+            match (output, self.link.upgrade()) {
+                (None, _) => {
+                    return Err(UpstreamError::BrokenOff { upstream: self.label.clone(), why: "closed".to_owned() });
+                }
+                (Some(Output::Ended(error)), _) => return Err(error),
+                (Some(_), None) => {}
+                (Some(output), Some(link)) => self.take(link, output).await,
             }
-        };
-        let (output, open) = match (output, link.upgrade()) {
-            (None, _) => {
-                break UpstreamError::BrokenOff { upstream: session.info().upstream, why: "closed".to_owned() };
+        }
+    }
+
+    /// Waits for something while there is no server to hear; what was held of the one before flows on.
+    pub(super) async fn meanwhile<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = std::pin::pin!(other);
+        loop {
+            tokio::select! {
+                other = &mut other => return other,
+                Some((passage, address, framing)) = self.held.next() => finish(&self.link, passage, address, framing).await,
             }
-            (Some(Output::Ended(error)), None) => break error,
-            (Some(_), None) => continue,
-            (Some(output), Some(open)) => (output, open),
-        };
+        }
+    }
+
+    async fn take(&mut self, link: Arc<PipeLink>, output: Output) {
         match output {
             Output::Item(Item::Message(incoming)) => {
-                let Recognized { address, incoming: Incoming { message, framing }, withheld } =
-                    open.recognize(incoming);
-                drop(open);
+                let Recognized { session, address, incoming: Incoming { message, framing }, withheld } =
+                    link.recognize(incoming);
+                // Whoever ends the session must not wait for what is done with this.
+                drop(link);
+                let Some(session) = session else { return };
                 let mut arrival = Arrival::new(Direction::ToClient, framing.transport(), message);
                 arrival.withheld = withheld;
-                match proxy.pass(&session, arrival) {
-                    Pass::Now(passage) => finish(&link, passage, address, framing).await,
-                    Pass::Held(pass) => held.push(pass.map(|passage| (passage, address, framing))),
+                match self.proxy.pass(&session, arrival) {
+                    Pass::Now(passage) => finish(&self.link, passage, address, framing).await,
+                    Pass::Held(pass) => self.set_aside(pass, address, framing),
                 }
             }
-            Output::Item(Item::Filler(bytes)) => open.filler(bytes),
-            Output::Endpoint { frame, reference, url } => open.endpoint(&frame, &reference, &url),
+            Output::Item(Item::Filler(bytes)) => link.filler(bytes),
+            Output::Endpoint { frame, reference, url } => link.endpoint(&frame, &reference, &url),
             Output::Attempt(text) => {
-                let line = LogLine::new(Level::Warn, "proxy", text).of(session.id());
-                proxy.log(line.as_landmark(Landmark::Attempt));
+                let line = LogLine::new(Level::Warn, "proxy", text).as_landmark(Landmark::Attempt);
+                self.proxy.log(LogLine { session: link.voice(), ..line });
             }
             Output::Stderr(line) => {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                proxy.log(LogLine::new(Level::Info, "server", text).of(session.id()));
-                open.stderr(line);
+                let said = LogLine::new(Level::Info, "server", text);
+                self.proxy.log(LogLine { session: link.voice(), ..said });
+                link.stderr(line);
             }
-            Output::Ended(error) => {
-                if error.is_broken() {
-                    proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
-                }
-                open.end(&error);
-                break error;
-            }
+            Output::Ended(_) => {}
         }
+    }
+
+    fn set_aside(&mut self, pass: Box<HeldPass>, address: Address, framing: Framing) {
+        self.held.push(pass.map(|passage| (passage, address, framing)).boxed());
     }
 }
 

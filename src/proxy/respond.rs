@@ -121,6 +121,9 @@ impl Refusal {
             },
             Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, Warn, "limited"),
             Self::Ended => (StatusCode::BAD_GATEWAY, Warn, "tapline_ended"),
+            Self::Upstream(error @ UpstreamError::Busy { .. }) => {
+                (StatusCode::GATEWAY_TIMEOUT, Error, Failure::of(error).label)
+            }
             Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, Failure::of(error).label),
         };
         Facts { status, level, label }
@@ -161,6 +164,13 @@ impl Refusal {
             _ => Message::error_reply(id, REFUSED, &format!("tapline: {self}"), None),
         }
     }
+}
+
+/// Whether a reply is one of those that are made here.
+pub fn is_ours(reply: &Message) -> bool {
+    const OURS: [i64; 4] = [UPSTREAM_FAILED, BLOCKED, ENDED, REFUSED];
+    let error = reply.member("error").and_then(|error| serde_json::from_str::<serde_json::Value>(error).ok());
+    error.and_then(|error| error.get("code")?.as_i64()).is_some_and(|code| OURS.contains(&code))
 }
 
 fn places(endpoints: &[String]) -> String {
@@ -253,6 +263,10 @@ impl<'a> Failure<'a> {
             UpstreamError::Exited { command, .. } => {
                 (command, "exited", "run the command by itself to see what it needs")
             }
+            UpstreamError::Busy { command, .. } => {
+                (command, "busy", "close a session that is not needed, or allow more")
+            }
+            UpstreamError::NotResumed { command, .. } => (command, "not_resumed", "the client has to initialize again"),
             UpstreamError::NoStream { upstream, .. } => (
                 upstream,
                 "no_stream",

@@ -146,7 +146,7 @@ impl Door {
                 Some(Err(error)) => return Ok(self.failed(&connection, &error.into(), None)),
                 None => our_stream(),
             },
-            Link::Exchanges(_) => our_stream(),
+            Link::Exchanges(_) | Link::Shared(_) => our_stream(),
         };
         headers::strip_hop_by_hop(&mut reply.headers);
         if matches!(reply.body, ReplyBody::Empty) && reply.status.is_success() {

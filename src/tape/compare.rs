@@ -94,6 +94,12 @@ pub fn compare(expected: &Message, got: &Message, rules: &Rules) -> Vec<Differen
     differences
 }
 
+/// Which of several messages differs least from this one; of equals the first.
+pub(crate) fn nearest<'a, T>(candidates: impl Iterator<Item = (T, &'a Message)>, to: &Message) -> Option<T> {
+    let distance = |(_, candidate): &(T, &Message)| compare(candidate, to, &Rules::default()).len();
+    candidates.min_by_key(distance).map(|(which, _)| which)
+}
+
 /// Is shown a place, and the JSON text that either side has there.
 pub type See<'s> = dyn FnMut(&Path<'_>, Option<&str>, Option<&str>) + 's;
 

@@ -15,6 +15,7 @@ pub mod play;
 pub mod read;
 pub mod record;
 pub mod report;
+pub(crate) mod tokens;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,6 @@ mod script;
 mod settle;
 #[cfg(test)]
 mod tests;
-mod tokens;
 mod wire;
 
 use std::collections::{BTreeSet, HashMap};
@@ -25,11 +24,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Answers;
+pub(crate) use self::hear::NO_ANSWER;
 use self::script::{After, Part, Script, Step, progress_token};
-use self::tokens::Tokens;
 use self::wire::{Agreed, Heard, exchange, outgoing};
 use super::Tape;
 use super::compare::Rules;
+use super::tokens::Tokens;
 use crate::event::{ReplayEvent, ReplaySummary, Speed};
 use crate::message::{Id, Message};
 use crate::upstream::Upstream;

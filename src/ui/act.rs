@@ -159,6 +159,7 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Order => model.board.next_order(),
         Action::Widen => model.board.widen(),
         Action::Narrow => model.board.narrow(),
+        Action::Restart => pick::restart(model),
     }
 }
 

@@ -169,6 +169,7 @@ pub(crate) enum Action {
     QuitFail,
     HoldOffForward,
     HoldOffKeep,
+    Restart,
 }
 
 /// One key of one context.
@@ -226,6 +227,8 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Held, &["V"], A::Revert, "original", "forget the draft").when(Model::has_draft),
     // Sessions beside the list.
     key(C::Sessions, &["enter"], A::Open, "narrow", "show only this session"),
+    key(C::Sessions, &["R"], A::Restart, "restart", "start the session's server anew; its client stays")
+        .when(Model::can_restart),
     key(C::Sessions, &["q", "esc"], A::Back, "back", "back to the messages"),
     // The detail.
     key(C::Detail, &["enter"], A::FoldToggle, "fold", "fold or open, or read a long string")

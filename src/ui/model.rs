@@ -39,6 +39,7 @@ use log::EventLog;
 use popup::Popup;
 use queue::Queue;
 use rows::{Row, Rows};
+use sessions::Seat;
 use tapes::{OpenTape, Tapes};
 
 /// What fills the window.
@@ -300,6 +301,17 @@ impl Model {
         self.screen == Screen::Messages && self.held_here().is_none() && self.request_here().is_some()
     }
 
+    /// In the pane beside the list; none where the cursor is on all of them.
+    pub(crate) fn session_under_cursor(&self) -> Option<&Seat> {
+        self.facts.sessions.all().get(self.seat.cursor.checked_sub(1)?)
+    }
+
+    /// Only a command can be started anew.
+    pub(crate) fn can_restart(&self) -> bool {
+        let is_command = |seat: &Seat| !seat.session.upstream.starts_with("http");
+        self.session_under_cursor().is_some_and(|seat| seat.closed().is_none() && is_command(seat))
+    }
+
     pub(crate) fn has_rows(&self) -> bool {
         self.selected().is_some()
     }
@@ -388,7 +400,8 @@ impl Model {
     pub(crate) fn show_detail(&mut self) {
         let pair = self.selected_pair().map(|row| row.envelope.clone());
         let envelope = self.selected().map(|row| row.envelope.clone());
-        self.detail.show(envelope, pair);
+        let shadow = envelope.as_ref().and_then(|it| self.book().0.divergence(it.seq).cloned());
+        self.detail.show(envelope, pair, shadow);
     }
 }
 

@@ -6,3 +6,4 @@ mod pictures;
 mod rig;
 mod robust;
 mod run;
+mod shadow;

@@ -47,6 +47,8 @@ pub(crate) struct Glyphs {
     pub(crate) empty: &'static str,
     pub(crate) dot: &'static str,
     pub(crate) line: &'static str,
+    /// A shadow answered otherwise.
+    pub(crate) differs: &'static str,
     /// Heights, from nothing to full.
     pub(crate) levels: &'static [&'static str],
 }
@@ -60,6 +62,7 @@ const UNICODE: Glyphs = Glyphs {
     empty: "─",
     dot: "·",
     line: "─",
+    differs: "≠",
     levels: &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
 };
 
@@ -72,6 +75,7 @@ const ASCII: Glyphs = Glyphs {
     empty: "-",
     dot: "-",
     line: "-",
+    differs: "%",
     levels: &[" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"],
 };
 

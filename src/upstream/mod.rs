@@ -8,10 +8,14 @@
 pub mod guardian;
 pub mod http;
 pub mod pipe;
+pub mod pool;
 pub mod retry;
 pub mod site;
 pub mod sse;
 pub mod stdio;
+pub mod watch;
+
+use std::time::Duration;
 
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
@@ -88,6 +92,15 @@ pub enum UpstreamError {
     /// The connection broke before the answer began. What was sent may have arrived.
     #[error("{upstream} broke off before it answered: {why}")]
     NoAnswer { upstream: String, why: String },
+    /// There are as many children as there may be, and none came free.
+    #[error(
+        "all {children} children of `{command}` are in use, and none came free in {waited:?}; `--pool-max` (`max` under `[pool]`) \
+         allows more"
+    )]
+    Busy { command: String, children: usize, waited: Duration },
+    /// Another process of the command does not go on with the session.
+    #[error("`{command}` was started anew and does not go on with the session: {why}")]
+    NotResumed { command: String, why: String },
     /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]
     BrokenOff { upstream: String, why: String },

@@ -65,17 +65,25 @@ impl std::fmt::Display for CommandLine {
 pub struct ChildPipe {
     lines: mpsc::Sender<Bytes>,
     closing: CancellationToken,
+    /// The process is no more.
+    gone: CancellationToken,
+    /// All it said has been given out, too.
     ended: CancellationToken,
     exit: Arc<OnceLock<u8>>,
     group: Option<u32>,
 }
 
 impl ChildPipe {
-    /// Starts the command in a process group of its own, with our environment and what is given beside.
+    /// Starts the command in a process group of its own, with our environment and what is given beside. `room` is kept until the
+    /// process is no more.
     ///
     /// # Errors
     /// Where there is no such command, or it cannot be run.
-    pub fn spawn(command: &CommandLine, guardian: &Guardian) -> Result<(Self, mpsc::Receiver<Output>), UpstreamError> {
+    pub fn spawn(
+        command: &CommandLine,
+        guardian: &Guardian,
+        room: impl Send + 'static,
+    ) -> Result<(Self, mpsc::Receiver<Output>), UpstreamError> {
         let mut child = Command::new(&command.program)
             .args(&command.arguments)
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
@@ -90,7 +98,7 @@ impl ChildPipe {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (lines, lines_to_write) = mpsc::channel(LINES_WAITING);
         let (outputs, receiver) = mpsc::channel(LINES_WAITING);
-        let (closing, ended) = (CancellationToken::new(), CancellationToken::new());
+        let (closing, gone, ended) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
         let last_words = Arc::new(Mutex::new(VecDeque::new()));
         if let Some(stdin) = stdin {
             tokio::spawn(write_lines(stdin, lines_to_write, closing.clone()));
@@ -98,14 +106,22 @@ impl ChildPipe {
         let reading_stderr =
             stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
         let reading = stdout.map(|stdout| tokio::spawn(read_lines(stdout, outputs.clone(), closing.clone())));
-        let (command, closing_of_child, ended_of_child) = (command.to_string(), closing.clone(), ended.clone());
         let exit = Arc::new(OnceLock::new());
-        let exit_of_child = exit.clone();
-        let group = child.id();
+        let pipe = Self {
+            lines,
+            closing: closing.clone(),
+            gone: gone.clone(),
+            ended: ended.clone(),
+            exit: Arc::clone(&exit),
+            group: child.id(),
+        };
+        let command = command.to_string();
         tokio::spawn(async move {
-            let status = until_ended(child, &closing_of_child, watch).await;
+            let status = until_ended(child, &closing, watch).await;
             // Nobody else sets it.
-            let _ = exit_of_child.set(status.as_ref().map_or(1, |status| exit_code(*status)));
+            let _ = exit.set(status.as_ref().map_or(1, |status| exit_code(*status)));
+            gone.cancel();
+            drop(room);
             let status = status.map_or_else(|error| error.to_string(), describe);
             for reader in [reading, reading_stderr].into_iter().flatten() {
                 // A grandchild that left the group may keep the pipe open: what is in it by now is enough.
@@ -113,9 +129,9 @@ impl ChildPipe {
             }
             let stderr = last_words.lock().drain(..).collect();
             drop(outputs.send(Output::Ended(UpstreamError::Exited { command, status, stderr })).await);
-            ended_of_child.cancel();
+            ended.cancel();
         });
-        Ok((Self { lines, closing, ended, exit, group }, receiver))
+        Ok((pipe, receiver))
     }
 
     /// Writes one line, terminator included. Once this returns the line will be written whole, whatever happens to the caller.
@@ -134,6 +150,11 @@ impl ChildPipe {
         self.exit.get().copied()
     }
 
+    /// Cancelled once the process is no more; what it said last may be unread then.
+    pub fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+
     /// Passes a signal on to the child and all it started.
     pub fn signal(&self, signal: rustix::process::Signal) {
         if self.exit.get().is_none() {
@@ -141,9 +162,14 @@ impl ChildPipe {
         }
     }
 
+    /// Closes stdin. What a child still says is heard; one that stays is made to go.
+    pub fn leave(&self) {
+        self.closing.cancel();
+    }
+
     /// Closes stdin and waits until the child is gone: by itself, by SIGTERM, by SIGKILL.
     pub async fn close(&self) {
-        self.closing.cancel();
+        self.leave();
         self.ended.cancelled().await;
     }
 }

@@ -11,7 +11,7 @@ use tapline::control::merge::About;
 use tapline::control::registry::{Entry, Registry};
 use tapline::control::{Token, Told};
 use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
-use tapline::event::{Command, Decision, Event, Feed, Held, Holding, OnQuit, Then, Ticket};
+use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Landmark, OnQuit, Then, Ticket};
 use tapline::message::Message;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -246,6 +246,25 @@ async fn a_call_is_held_edited_and_sent_on_from_afar() {
     assert!(matches!(passed.outcome, Outcome::Edited(_)));
     assert_eq!(passed.original, Some(Message::new(CALL)));
     assert_eq!(client.response().await.status(), "200");
+}
+
+#[tokio::test]
+async fn a_server_is_started_anew_from_afar() {
+    let place = Place::new();
+    let tapline = place.run(&["--", tapline_binary().to_str().unwrap(), "__demo-server"]).await;
+    let mut screen = Screen::on(&place.entry(&tapline)).await;
+    let mut client = tapline.client().await;
+    client.initialize().await;
+    let session = screen.passed(|it| it.direction == Direction::ToClient).await.session;
+    screen.command(Command::Restart(session)).await;
+    let seam = screen.until(|event| match event {
+        Event::Log(line) if line.landmark == Some(Landmark::Seam) => Some(line),
+        _ => None,
+    });
+    let seam = seam.await;
+    assert_eq!(seam.session, Some(session));
+    assert_eq!(seam.text, "new process after a restart by the operator: `initialize` said again");
+    assert_eq!(client.call(PING).await.status(), "200");
 }
 
 #[tokio::test]

@@ -563,7 +563,7 @@ async fn the_older_transport_wants_a_token_on_its_stream_and_on_each_message() {
     let section = format!("{section}[[require]]\nmethod = \"tools/*\"\nscopes = \"use\"\n");
     let child = tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap();
     let guardian = tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary());
-    let rig = Rig::start(guarded(Settings::new(Target::Command(child, guardian)), &section)).await;
+    let rig = Rig::start(guarded(Settings::new(Target::command(child, guardian)), &section)).await;
     let mut client = OldClient::open_with(rig.address(), "authorization: Bearer one\r\n").await;
     assert_eq!(client.post(PING).await.status(), "202");
     assert_eq!(client.message().await["method"], "ping");
@@ -586,7 +586,7 @@ async fn a_real_client_with_a_token_notices_nothing() {
     let section = signed(&file(dir.path(), &jwks([&issuer])), "");
     let words = crate::support::child::role("rmcp");
     let guardian = tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary());
-    let target = Target::Command(tapline::upstream::stdio::CommandLine::new(&words).unwrap(), guardian);
+    let target = Target::command(tapline::upstream::stdio::CommandLine::new(&words).unwrap(), guardian);
     let rig = Rig::start(guarded(Settings::new(target), &section)).await;
     drop(rustls::crypto::ring::default_provider().install_default());
     let config = StreamableHttpClientTransportConfig::with_uri(rig.url()).auth_header(issuer.token(&json!({})));

@@ -7,6 +7,7 @@ use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome};
 use tapline::event::{Event, Level, OnQuit};
 use tapline::message::Kind;
+use tapline::upstream::pool::{Restart, Settings};
 
 use crate::support::{Binary, Client, Life, Rig};
 
@@ -92,8 +93,9 @@ async fn children_end_with_a_tapline_that_was_killed() {
 }
 
 #[tokio::test]
-async fn a_crash_is_told_to_everyone_who_waits() {
-    let rig = Rig::script(SERVER).await;
+async fn a_crash_that_is_the_end_is_told_to_everyone_who_waits() {
+    let kept = Settings { restart: Restart::Never, ..Settings::default() };
+    let rig = Rig::kept(&["sh", "-c", SERVER], kept).await;
     let mut client = client_in_session(&rig).await;
     // Two calls that wait for a reply, one of them with its stream open.
     let mut streaming = connection_of(&rig, &client).await;
@@ -338,6 +340,20 @@ async fn a_request_that_was_taken_back_ends_without_an_answer() {
 }
 
 #[tokio::test]
+async fn a_client_that_ends_its_session_is_not_told_that_its_server_is_gone() {
+    let rig = Rig::script(SERVER).await;
+    let mut client = client_in_session(&rig).await;
+    let mut waiting = connection_of(&rig, &client).await;
+    waiting.post(request(1, "wait")).await;
+    rig.message(ToServer, |it| it.method() == Some("wait")).await;
+    client.request("DELETE /mcp", "", b"").await;
+    assert_eq!(client.response().await.status(), "200");
+    let response = waiting.response().await;
+    assert_eq!((response.status(), response.text()), ("200", ""));
+    assert_eq!(rig.complaints(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
     let meta = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     let rig = Rig::script(SERVER).await;
@@ -363,7 +379,8 @@ async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
     }
     // The child has heard it, and goes on.
     let mut client = rig.client().await;
-    assert_eq!(client.call(request(4, "heard")).await.json()["result"]["cancelled"], 2);
+    let heard = format!(r#"{{"jsonrpc":"2.0","id":4,"method":"heard",{meta}}}"#);
+    assert_eq!(client.call(heard).await.json()["result"]["cancelled"], 2);
 }
 
 #[tokio::test]

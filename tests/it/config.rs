@@ -299,7 +299,8 @@ fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
     assert_eq!((status, stderr.as_str()), (0, ""));
 
     // What is known is what serde says where it does not know a key.
-    let headers = ["", "[upstreams.a]\n", "[auth]\n", "[auth.jwt]\n", "[[limits]]\n", "[retry]\n", "[otlp]\n"];
+    let headers =
+        ["", "[upstreams.a]\n", "[auth]\n", "[auth.jwt]\n", "[pool]\n", "[[limits]]\n", "[retry]\n", "[otlp]\n"];
     for header in headers {
         fs::write(&without, format!("{header}qqqqqqqq = 1")).unwrap();
         has_all_known(sample, &place.end(&["check", "sample.toml"]).2);

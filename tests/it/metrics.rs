@@ -14,7 +14,7 @@ use tapline::proxy::mounts::Placed;
 use tempfile::TempDir;
 
 use crate::support::terminal::{Caller, Terminal};
-use crate::support::{Client, Exchange, Rig, Server, settings, tapline_binary};
+use crate::support::{Client, Exchange, Rig, Server, command, settings, tapline_binary};
 
 /// A tapline with a control address.
 struct Desk {
@@ -255,7 +255,7 @@ async fn the_same_tool_of_two_upstreams_is_counted_apart() {
 
 #[tokio::test]
 async fn the_last_figures_are_complete_and_a_late_reader_is_told_them() {
-    let desk = Desk::start(Settings::new(demo())).await;
+    let desk = Desk::start(Settings::new(command(&[tapline_binary().to_str().unwrap(), "__demo-server"]))).await;
     let mut client = desk.rig.client().await;
     client.initialize().await;
     client.call(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).await;
@@ -268,6 +268,9 @@ async fn the_last_figures_are_complete_and_a_late_reader_is_told_them() {
     });
     let told = told.await.unwrap().expect("what was counted before it came");
     assert_eq!((told.requests(), told.states.get("active")), (2, Some(&1)));
+    let pool = &told.pools[0];
+    assert_eq!((pool.busy, pool.started, pool.acquired, pool.waiting), (1, 1, 1, 0));
+    assert_eq!(desk.scrape().await.sum("tapline_pool_busy", &[]), 1);
     let list = told.endpoints.iter().find(|it| it.method.as_deref() == Some("tools/list")).unwrap();
     assert_eq!((list.tokens(), list.direction), (list.answered.sum / 4, Direction::ToServer));
 
@@ -275,14 +278,6 @@ async fn the_last_figures_are_complete_and_a_late_reader_is_told_them() {
     let log = desk.rig.quit(OnQuit::Forward).await;
     let last = log.iter().rev().find_map(|event| if let Event::Figures(it) = event { Some(it) } else { None }).unwrap();
     assert_eq!((last.requests(), last.outcomes().ok, last.states.len()), (3, 3, 0));
-}
-
-fn demo() -> tapline::proxy::table::Target {
-    let program = tapline_binary();
-    let words = [program.to_str().unwrap().to_owned(), "__demo-server".to_owned()];
-    let command = tapline::upstream::stdio::CommandLine::new(&words).unwrap();
-    let guardian = tapline::upstream::guardian::Guardian::new(program);
-    tapline::proxy::table::Target::Command(command, guardian)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,7 +79,7 @@ async fn ask(context: &RequestContext<RoleServer>) -> String {
 
 /// The client: notes what it is told, answers what it is asked.
 #[derive(Clone)]
-struct Host {
+pub(crate) struct Host {
     progress: watch::Sender<Vec<String>>,
 }
 
@@ -102,11 +102,11 @@ impl ClientHandler for Host {
     }
 }
 
-type Running = RunningService<RoleClient, Host>;
+pub(crate) type Running = RunningService<RoleClient, Host>;
 
 /// How a client and a server find each other's language.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Era {
+pub(crate) enum Era {
     Legacy,
     Modern,
 }
@@ -124,7 +124,7 @@ fn host() -> Host {
     Host { progress: watch::Sender::new(Vec::new()) }
 }
 
-async fn over_http(url: &str, era: Era) -> Running {
+pub(crate) async fn over_http(url: &str, era: Era) -> Running {
     drop(rustls::crypto::ring::default_provider().install_default());
     let transport = StreamableHttpClientTransport::from_uri(url);
     soon("a session", host().serve_with_lifecycle(transport, era.lifecycle())).await.unwrap()
@@ -139,7 +139,7 @@ async fn over_stdio(era: Era) -> Running {
 }
 
 /// Serves the tools on a free port; gives the URL.
-async fn serve_http(sessions: bool, json: bool) -> String {
+pub(crate) async fn serve_http(sessions: bool, json: bool) -> String {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(sessions)
         .with_json_response(json)
@@ -177,7 +177,7 @@ pub(crate) fn serve_stdio(out: File) {
 }
 
 /// Everything a client can see of a server, in order.
-async fn transcript(client: Running, era: Era) -> Vec<Value> {
+pub(crate) async fn transcript(client: Running, era: Era) -> Vec<Value> {
     let mut seen = vec![json!(client.peer_info().map(|info| json!(*info)))];
     seen.push(json!(soon("tools", client.list_all_tools()).await.unwrap()));
     for tool in ["echo", "count", "ask", "fail", "refuse"] {
@@ -200,7 +200,7 @@ async fn transcript(client: Running, era: Era) -> Vec<Value> {
 }
 
 /// The transcripts must be the same and say something.
-fn compare(direct: &[Value], through: &[Value]) {
+pub(crate) fn compare(direct: &[Value], through: &[Value]) {
     assert_eq!(direct, through);
     let all = json!(direct).to_string();
     for what in ["tools", "12345678901234567", "it failed", "no such tool", "3.0 of Some(3.0)"] {

@@ -150,6 +150,27 @@ async fn a_flood_on_stderr_holds_nothing_up_and_is_all_there_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_shadow_is_asked_the_same_and_is_heard_nowhere_but_in_the_log() {
+    let program = tapline_binary();
+    let program = program.to_str().unwrap();
+    let shadow = format!("{program} __demo-server --changed");
+    let mut launched = Launched::start(&["--headless", "--shadow", &shadow, "--", program, "__demo-server"]);
+    launched.tell(&initialize()).await;
+    launched.until_reply(0).await;
+    launched.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    launched.tell(&request(1, "tools/list", &json!({}))).await;
+    launched.until_reply(1).await;
+    launched.tell(&request(2, "tools/call", &json!({"name": "get_forecast", "arguments": {"city": "Oslo"}}))).await;
+    let heard = launched.until_reply(2).await;
+    assert_eq!(heard[0]["result"]["structuredContent"]["days"][0]["sky"], "sun");
+    // What the shadow has not said yet is waited for, a moment.
+    let (status, rest, errors) = launched.leave().await;
+    assert_eq!((status, rest.as_slice()), (Some(0), &b""[..]));
+    let errors = String::from_utf8(errors).unwrap();
+    assert!(errors.lines().last().unwrap().starts_with("tapline: shadow: 2 same, 1 differ; first #"), "{errors}");
+}
+
+#[tokio::test]
 async fn a_server_that_ends_ends_us_though_the_client_stays() {
     let launched = Launched::script("echo why >&2; exit 4");
     let (status, _, errors) = launched.end().await;
@@ -205,6 +226,36 @@ async fn a_kill_takes_the_server_along() {
     assert_eq!(launched.line().await, b"ready\n");
     launched.signal("KILL");
     life.ended().await;
+}
+
+#[tokio::test]
+async fn a_server_that_crashed_is_followed_by_another_where_that_is_asked_for() {
+    let script = r#"
+        while read -r line; do
+            id=${line#*\"id\":}; id=${id%%[,\}]*}
+            case "$line" in
+            *'"method":"initialize"'*)
+                echo '{"id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}}}}' ;;
+            *'"method":"die"'*) echo 'last words' >&2; exit 3 ;;
+            *'"id":'*) echo '{"id":'"$id"',"result":{}}' ;;
+            esac
+        done; exit 7"#;
+    let mut launched = Launched::start(&["--restart", "crash", "--", "sh", "-c", script]);
+    launched.tell(&initialize()).await;
+    launched.message().await;
+    launched.tell(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await;
+    launched.tell(&request(1, "die", &json!({}))).await;
+    let died = launched.message().await;
+    assert_eq!((&died["id"], &died["error"]["code"]), (&json!(1), &json!(-31000)));
+    assert!(died["error"]["message"].as_str().unwrap().contains("status 3; it last wrote: last words"), "{died}");
+    // It waits for the next, which is no other to the client.
+    launched.tell(&request(2, "x", &json!({}))).await;
+    let heard = launched.until_reply(2).await;
+    let methods: Vec<_> = heard.iter().filter_map(|message| message["method"].as_str()).collect();
+    assert!(heard.iter().any(|message| message["id"] == 2 && message["result"] == json!({})), "{heard:?}");
+    assert!(methods.is_empty() || methods == ["notifications/tools/list_changed"], "{heard:?}");
+    // A client that leaves ends it all: the status is that of the last.
+    assert_eq!(launched.leave().await.0, Some(7));
 }
 
 async fn demo_server() -> (String, CancellationToken) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 33] = [
+const IMPORTS: [(&str, &str); 34] = [
     ("message", ""),
     ("text", ""),
     ("clock", ""),
@@ -24,15 +24,16 @@ const IMPORTS: [(&str, &str); 33] = [
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse text"),
     ("proxy", "auth envelope event filter headers intercept journal limits message metrics sse upstream"),
+    ("shadow", "envelope event headers journal message proxy tape upstream"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message metrics proxy tape text"),
-    ("config", "auth cli envelope event filter limits otlp proxy tape text upstream"),
+    ("config", "auth cli envelope event filter limits otlp proxy shadow tape text upstream"),
     ("attach", "cli config control program ui watch"),
     ("watch", "app cli event headless journal program ui"),
     ("logging", "envelope event"),
     ("ui", "envelope event filter message text"),
     ("demo", "*"),
-    ("cli", "event tape text upstream"),
+    ("cli", "event shadow tape text upstream"),
     ("headless", "cli envelope event message text"),
     ("wrap", "cli text"),
     ("app", "*"),

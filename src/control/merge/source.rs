@@ -7,7 +7,7 @@ use super::numbers::Numbers;
 use super::{About, is_closed};
 use crate::envelope::{Seq, SessionId};
 use crate::event::figures::Figures;
-use crate::event::{Holding, LogLine, Session, SessionState, TapeInfo, Ticket, Timestamp};
+use crate::event::{Holding, LogLine, Session, SessionState, ShadowCounts, TapeInfo, Ticket, Timestamp};
 
 pub(super) struct Source {
     pub(super) about: About,
@@ -19,6 +19,7 @@ pub(super) struct Source {
     pub(super) tapes: Vec<TapeInfo>,
     pub(super) figures: Option<Arc<Figures>>,
     pub(super) retelling: Option<Retelling>,
+    pub(super) shadow: ShadowCounts,
     /// The time of the newest log line.
     logged: Timestamp,
 }
@@ -49,6 +50,7 @@ impl Source {
             tapes: Vec::new(),
             figures: None,
             retelling: None,
+            shadow: ShadowCounts::default(),
             logged: Timestamp::default(),
         }
     }

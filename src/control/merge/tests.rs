@@ -3,7 +3,7 @@ use uuid::Uuid;
 use super::*;
 use crate::envelope::{Direction, Outcome, ReplyTo, Subject, Transport, Via};
 use crate::event::figures::{Flow, Spread, bucket};
-use crate::event::{Decision, Level, OnQuit, Origin, Speed, Then, Timestamp};
+use crate::event::{Decision, Divergence, Level, OnQuit, Origin, ShadowVerdict, Speed, Then, Timestamp};
 use crate::message::Message;
 
 const A: SourceId = SourceId(1);
@@ -108,6 +108,7 @@ fn asked(route: Route) -> Vec<(u64, String)> {
         Command::Settle { ticket, .. } => format!("settle {}", ticket.0),
         Command::SetHolding(holding) => format!("hold {}", holding.filter),
         Command::CloseSession(session) => format!("close {}", session.0.as_u128()),
+        Command::Restart(session) => format!("restart {}", session.0.as_u128()),
         other => format!("{other:?}").chars().take_while(|c| c.is_alphanumeric()).collect(),
     };
     commands.into_iter().map(|(id, command)| (id.0, word(command))).collect()
@@ -161,6 +162,8 @@ fn commands_go_to_whom_they_are_for() {
     hear(&mut merge, B, [Event::SessionOpened(session(5))]);
     assert_eq!(asked(merge.route(Command::CloseSession(id(5)))), [(2, "close 5".to_owned())]);
     assert!(matches!(merge.route(Command::CloseSession(id(6))), Route::Nowhere(_)));
+    assert_eq!(asked(merge.route(Command::Restart(id(5)))), [(2, "restart 5".to_owned())]);
+    assert!(matches!(merge.route(Command::Restart(id(6))), Route::Nowhere(_)));
     let send = Command::Send { session: id(5), message: Message::new("{}") };
     assert_eq!(asked(merge.route(send)), [(2, "Send".to_owned())]);
     for (command, word) in [
@@ -307,4 +310,37 @@ fn what_all_count_is_summed_and_what_is_gone_is_not() {
     assert_eq!(told(merge.hear(A, figures(5, 17))), (2, 45, 4, 20));
     assert_eq!(told(merge.leave(B, "gone")), (1, 5, 2, 17));
     assert_eq!(told(merge.leave(A, "gone")), (0, 0, 0, 0));
+}
+
+fn shadow(seq: u64, same: u64) -> Event {
+    let first = Divergence { seq: Seq(seq), subject: "ping".to_owned(), what: ".result".to_owned() };
+    let compared = Comparison {
+        seq: Seq(seq),
+        session: id(1),
+        method: "ping".to_owned(),
+        name: None,
+        verdict: ShadowVerdict::Differs,
+        why: None,
+        differences: Vec::new(),
+        reply: Some(Seq(seq + 1)),
+        took: Some(1),
+        shadow_took: Some(2),
+    };
+    let counts = ShadowCounts { same, differs: 1, first: Some(first), ..ShadowCounts::default() };
+    Event::Shadow(ShadowEvent { counts, compared: Some(Arc::new(compared)) })
+}
+
+#[test]
+fn the_counts_of_shadows_are_those_of_all_taplines_in_our_numbers() {
+    let mut merge = both();
+    merge.hear(A, passed(7, None));
+    merge.hear(B, passed(7, None));
+    merge.hear(A, shadow(7, 10));
+    // Told again, it counts once.
+    merge.hear(B, shadow(7, 20));
+    let told = merge.hear(B, shadow(7, 20));
+    let [Event::Shadow(ShadowEvent { counts, compared: Some(compared) })] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((counts.same, counts.differs), (30, 2));
+    assert_eq!(counts.first.as_ref().map(|first| first.seq), Some(Seq(1)));
+    assert_eq!((compared.seq, compared.reply), (Seq(2), Some(Seq(4))));
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::script::{Part, Script};
 use crate::message::Message;
-use crate::tape::compare::{Rules, compare};
+use crate::tape::compare::nearest;
 
 /// The steps that answer, by the method they answer, in the order of the tape; those given are gone.
 #[derive(Debug)]
@@ -26,11 +26,10 @@ impl Answers {
     /// Takes the step that answers a question best: fewest differences in the parameters, of equals the first.
     pub(super) fn take(&mut self, script: &Script, question: &Message) -> Option<usize> {
         let open = self.0.get_mut(question.method()?)?;
-        let distance = |index: &usize| match &script.steps[*index].part {
-            Part::Answer { question: Some(recorded) } => compare(recorded, question, &Rules::default()).len(),
-            _ => usize::MAX,
-        };
-        let (nearest, _) = open.iter().enumerate().min_by_key(|(_, index)| distance(index))?;
-        Some(open.remove(nearest))
+        let recorded = open.iter().enumerate().filter_map(|(at, index)| match &script.steps[*index].part {
+            Part::Answer { question: Some(recorded) } => Some((at, recorded)),
+            _ => None,
+        });
+        Some(open.remove(nearest(recorded, question)?))
     }
 }

@@ -14,8 +14,8 @@ use crate::message::{Id, Kind, Message};
 use crate::tape::compare::compare;
 use crate::upstream::UpstreamError;
 
-/// Code of the error that answers a question which the tape has no answer to; outside the range of JSON-RPC and MCP.
-const NO_ANSWER: i64 = -31004;
+/// Code of the error that answers a question which there is no recorded answer to; outside the range of JSON-RPC and MCP.
+pub(crate) const NO_ANSWER: i64 = -31004;
 
 /// When a stream is taken up again, unless the server says: what the SDK clients do.
 const RETRY: Duration = Duration::from_secs(1);

@@ -7,12 +7,12 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::tokens::Tokens;
 use crate::envelope::{REDACTED, SseFields};
 use crate::headers::{self, LAST_EVENT_ID, NAME};
 pub(super) use crate::headers::{SESSION, VERSION};
 use crate::message::Message;
 use crate::sse::Splitter;
+use crate::tape::tokens::Tokens;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, ReplyBody, Upstream, UpstreamError};
 
 const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");

@@ -44,6 +44,14 @@ pub(super) fn measured(model: &mut Model) {
     super::write::set_filter(model, Some(filter));
 }
 
+/// Asks for another process of the server of the session under the cursor.
+pub(super) fn restart(model: &mut Model) {
+    if let Some(session) = model.session_under_cursor().map(|seat| seat.session.id) {
+        model.send(Command::Restart(session));
+        model.say("asked for the server to be started anew");
+    }
+}
+
 pub(super) fn next_field(model: &mut Model, by: isize) {
     if let Some(Popup::Block(form)) = &mut model.popup {
         form.next_field(by);

@@ -7,6 +7,7 @@ use super::super::json::{Folds, JsonCell, JsonRow, JsonTree, pretty};
 use super::facts::outcome_words;
 use super::motion::{Motion, window};
 use crate::envelope::{Envelope, written_headers};
+use crate::event::Comparison;
 
 /// Ways to look at a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Tab {
     Pair,
     /// What an edit changed.
     Diff,
+    /// What a shadow answered otherwise.
+    Shadow,
     /// Carrier, headers, times, outcome.
     Facts,
 }
@@ -31,6 +34,7 @@ impl Tab {
             Self::Raw => "Raw",
             Self::Pair => "Pair",
             Self::Diff => "Diff",
+            Self::Shadow => "Shadow",
             Self::Facts => "Facts",
         }
     }
@@ -51,6 +55,7 @@ pub(crate) struct Detail {
 struct Shown {
     envelope: Arc<Envelope>,
     pair: Option<Arc<Envelope>>,
+    shadow: Option<Arc<Comparison>>,
     tab: Tab,
     content: Content,
 }
@@ -59,33 +64,40 @@ pub(crate) enum Content {
     Tree(JsonTree),
     Lines(Vec<String>),
     Diff(Vec<DiffLine>),
+    Shadow(Arc<Comparison>),
 }
 
 impl Detail {
-    /// Shows this message from now on. Costs nothing while it stays the same one.
-    pub(crate) fn show(&mut self, envelope: Option<Arc<Envelope>>, pair: Option<Arc<Envelope>>) {
+    /// Shows this message from now on, beside the other of its exchange and what a shadow made of that. Costs nothing while it
+    /// stays the same one.
+    pub(crate) fn show(
+        &mut self,
+        envelope: Option<Arc<Envelope>>,
+        pair: Option<Arc<Envelope>>,
+        shadow: Option<Arc<Comparison>>,
+    ) {
         let Some(envelope) = envelope else {
             self.shown = None;
             return;
         };
-        let tab = self.tab_for(&envelope, pair.as_deref());
+        let mut next = Shown { envelope, pair, shadow, tab: self.tab, content: Content::Lines(Vec::new()) };
+        if !next.tabs().contains(&next.tab) {
+            next.tab = Tab::Tree;
+        }
         if let Some(shown) = &mut self.shown {
-            let same_pair = tab != Tab::Pair || shown.pair.as_ref().map(Arc::as_ptr) == pair.as_ref().map(Arc::as_ptr);
-            if Arc::ptr_eq(&shown.envelope, &envelope) && shown.tab == tab && same_pair {
-                // The reply may have come meanwhile.
-                shown.pair = pair;
+            let same_pair =
+                next.tab != Tab::Pair || shown.pair.as_ref().map(Arc::as_ptr) == next.pair.as_ref().map(Arc::as_ptr);
+            if Arc::ptr_eq(&shown.envelope, &next.envelope) && shown.tab == next.tab && same_pair {
+                // The reply may have come meanwhile, or the shadow's.
+                (shown.pair, shown.shadow) = (next.pair, next.shadow);
                 return;
             }
-            if shown.envelope.seq != envelope.seq || shown.tab != tab {
+            if shown.envelope.seq != next.envelope.seq || shown.tab != next.tab {
                 (self.cursor, self.top) = (0, 0);
             }
         }
-        let content = content(tab, &envelope, pair.as_deref());
-        self.shown = Some(Shown { envelope, pair, tab, content });
-    }
-
-    fn tab_for(&self, envelope: &Envelope, pair: Option<&Envelope>) -> Tab {
-        if tabs(envelope, pair).contains(&self.tab) { self.tab } else { Tab::Tree }
+        next.content = next.content();
+        self.shown = Some(next);
     }
 
     pub(crate) fn envelope(&self) -> Option<&Arc<Envelope>> {
@@ -99,7 +111,7 @@ impl Detail {
     /// The sides this message has, and the one shown.
     pub(crate) fn tabs(&self) -> (Vec<Tab>, Tab) {
         match &self.shown {
-            Some(shown) => (tabs(&shown.envelope, shown.pair.as_deref()), shown.tab),
+            Some(shown) => (shown.tabs(), shown.tab),
             None => (Vec::new(), Tab::Tree),
         }
     }
@@ -117,6 +129,8 @@ impl Detail {
             Some(Content::Tree(tree)) => tree.row_count(&self.folds),
             Some(Content::Lines(lines)) => lines.len(),
             Some(Content::Diff(lines)) => lines.len(),
+            // Two lines that sum it up, and three for each value.
+            Some(Content::Shadow(comparison)) => 2 + comparison.differences.len() * 3,
             None => 0,
         }
     }
@@ -170,23 +184,32 @@ impl Detail {
     }
 }
 
-fn tabs(envelope: &Envelope, pair: Option<&Envelope>) -> Vec<Tab> {
-    let mut tabs = vec![Tab::Tree, Tab::Text, Tab::Raw];
-    tabs.extend(pair.map(|_| Tab::Pair));
-    tabs.extend(envelope.original.as_ref().map(|_| Tab::Diff));
-    tabs.push(Tab::Facts);
-    tabs
-}
+impl Shown {
+    fn tabs(&self) -> Vec<Tab> {
+        let mut tabs = vec![Tab::Tree, Tab::Text, Tab::Raw];
+        tabs.extend(self.pair.as_ref().map(|_| Tab::Pair));
+        tabs.extend(self.envelope.original.as_ref().map(|_| Tab::Diff));
+        tabs.extend(self.shadow.as_ref().map(|_| Tab::Shadow));
+        tabs.push(Tab::Facts);
+        tabs
+    }
 
-fn content(tab: Tab, envelope: &Envelope, pair: Option<&Envelope>) -> Content {
-    let raw = envelope.message.raw();
-    match tab {
-        Tab::Tree => Content::Tree(JsonTree::new(raw)),
-        Tab::Text => Content::Lines(lines(&pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned()))),
-        Tab::Raw => Content::Lines(lines(&String::from_utf8_lossy(raw))),
-        Tab::Pair => Content::Tree(JsonTree::new(pair.map_or(raw, |pair| pair.message.raw()))),
-        Tab::Diff => Content::Diff(diff_json(envelope.original.as_ref().map_or(raw, |original| original.raw()), raw)),
-        Tab::Facts => Content::Lines(facts(envelope)),
+    fn content(&self) -> Content {
+        let (envelope, raw) = (&self.envelope, self.envelope.message.raw());
+        match (self.tab, &self.shadow) {
+            (Tab::Shadow, Some(comparison)) => Content::Shadow(comparison.clone()),
+            (Tab::Tree | Tab::Shadow, _) => Content::Tree(JsonTree::new(raw)),
+            (Tab::Text, _) => {
+                Content::Lines(lines(&pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned())))
+            }
+            (Tab::Raw, _) => Content::Lines(lines(&String::from_utf8_lossy(raw))),
+            (Tab::Pair, _) => Content::Tree(JsonTree::new(self.pair.as_ref().map_or(raw, |pair| pair.message.raw()))),
+            (Tab::Diff, _) => {
+                let original = envelope.original.as_ref().map_or(raw, |original| original.raw());
+                Content::Diff(diff_json(original, raw))
+            }
+            (Tab::Facts, _) => Content::Lines(facts(envelope)),
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::rows::{Put, RowState, Rows};
-use super::sessions::Sessions;
+use super::sessions::{Seat, Sessions};
 use super::stats::Stats;
 use crate::envelope::{Author, Envelope, Outcome, Seq};
-use crate::event::{Event, Held, Holding, Ticket, Timestamp};
+use crate::event::{Event, Held, Holding, ShadowCounts, ShadowEvent, Ticket, Timestamp};
 
 /// Ended holds that are remembered.
 const RELEASED: usize = 50;
@@ -27,6 +27,7 @@ pub(crate) struct Facts {
     pub(crate) front: Option<(String, String)>,
     /// Messages that nobody could keep up with.
     pub(crate) lost: u64,
+    pub(crate) shadow: ShadowCounts,
 }
 
 /// A hold that ended.
@@ -53,6 +54,7 @@ impl Facts {
             Event::Passed(envelope) => return Some(self.pass(&envelope, now, seen)),
             Event::Holding(holding) => self.holding = holding,
             Event::Gap { messages, .. } => self.lost += messages,
+            Event::Shadow(ShadowEvent { counts, .. }) => self.shadow = counts,
             _ => {}
         }
         None
@@ -91,8 +93,11 @@ impl Facts {
         let new = self.rows.put(envelope.clone(), state) == Put::Arrived;
         if new {
             self.sessions.count(envelope, seen);
-            self.stats.count(envelope);
-            self.stats.tick(now, 1);
+            // What a shadow is asked and says is no traffic of the clients'.
+            if !self.sessions.get(envelope.session).is_some_and(Seat::is_shadow) {
+                self.stats.count(envelope);
+                self.stats.tick(now, 1);
+            }
         }
         Touched { seq, new }
     }

@@ -7,7 +7,7 @@ use super::rows::Rows;
 use super::tapes::OpenTape;
 use super::{Effect, Model, Pane, Screen};
 use crate::envelope::{Outcome, Seq};
-use crate::event::{Command, Event, Held, OnQuit, ReplayEvent, Timestamp};
+use crate::event::{Command, Event, Held, OnQuit, Origin, ReplayEvent, ShadowEvent, Timestamp};
 use crate::ui::Exit;
 
 /// A resync that is not answered is asked for again after so many microseconds.
@@ -41,6 +41,7 @@ impl Model {
             Event::Log(line) => self.log.push(line, self.rebuild.is_some()),
             Event::Figures(figures) => self.board.heard(figures),
             Event::Ending(progress) => self.ending = Some(progress),
+            Event::Shadow(event) => self.hear_shadow(event),
             Event::Stopping => self.effect(Effect::Exit(self.leaving.unwrap_or(Exit::Stopped))),
             event => self.hear_fact(event),
         }
@@ -55,6 +56,11 @@ impl Model {
             Event::Held(held) => self.watches(held.envelope.session),
             _ => false,
         };
+        if let Event::SessionOpened(session) = &event
+            && session.origin == Origin::Shadow
+        {
+            self.live.set_apart(&self.facts.rows, session.id);
+        }
         // The old facts go on living while they are told anew, so that the screen does not stand still.
         if let Some(rebuild) = &mut self.rebuild {
             rebuild.apply(event.clone(), self.now, seen);
@@ -70,6 +76,21 @@ impl Model {
             self.tell_held(&held);
         }
         self.answer_quit();
+    }
+
+    fn hear_shadow(&mut self, event: ShadowEvent) {
+        let diverged = event.compared.clone().filter(|it| it.verdict.diverges());
+        let is_first = self.facts.shadow.first.is_none();
+        if let Some(rebuild) = &mut self.rebuild {
+            diverged.iter().for_each(|it| drop(rebuild.rows.diverge(it)));
+        }
+        for seq in diverged.iter().flat_map(|it| self.facts.rows.diverge(it)).collect::<Vec<_>>() {
+            self.touched(Touched { seq, new: false });
+        }
+        if let Some(first) = event.counts.first.as_ref().filter(|_| is_first) {
+            self.warn(format!("the shadow differs, first at {} {}: {}", first.seq, first.subject, first.what));
+        }
+        self.hear_fact(Event::Shadow(event));
     }
 
     /// What a person who has never held anything needs to know.

@@ -1,5 +1,6 @@
 //! What the message list shows: filter, place of the cursor, following. Owns no message.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::motion::Motion;
@@ -22,6 +23,8 @@ pub(crate) struct List {
     /// Arrived since following stopped.
     pub(crate) unseen: usize,
     pub(crate) only: Option<SessionId>,
+    /// Sessions that are shown only where nothing else is: those of a shadow.
+    apart: HashSet<SessionId>,
     /// The last expression that parsed, as typed and as read.
     pub(crate) filter: Option<(String, Filter)>,
     /// The filter is kept but not applied.
@@ -103,7 +106,7 @@ impl List {
 
     /// A row came or changed: it is tested at once, whatever a scan still has to do.
     pub(crate) fn changed(&mut self, rows: &Rows, seq: Seq, new: bool) {
-        let shown = rows.of(seq).is_some_and(|row| self.passes(row));
+        let shown = rows.of(seq).is_some_and(|row| self.passes(rows, row));
         if let Some(index) = &mut self.index {
             match index.binary_search(&seq) {
                 Ok(position) if !shown => drop(index.remove(position)),
@@ -120,16 +123,27 @@ impl List {
         }
     }
 
-    fn passes(&self, row: &Row) -> bool {
-        self.only.is_none_or(|only| row.envelope.session == only)
+    /// Leaves a session out where all are shown.
+    pub(crate) fn set_apart(&mut self, rows: &Rows, session: SessionId) {
+        let was_limited = self.is_limited();
+        if self.apart.insert(session) && !was_limited {
+            self.refilter(rows);
+        }
+    }
+
+    fn passes(&self, rows: &Rows, row: &Row) -> bool {
+        let session = row.envelope.session;
+        self.only.map_or_else(|| !self.apart.contains(&session), |only| session == only)
             && match &self.filter {
-                Some((_, filter)) if !self.filter_off => filter.matches(&row.envelope),
+                Some((_, filter)) if !self.filter_off => {
+                    filter.matches_marked(&row.envelope, rows.marks(row.envelope.seq))
+                }
                 _ => true,
             }
     }
 
     fn is_limited(&self) -> bool {
-        self.only.is_some() || (self.filter.is_some() && !self.filter_off)
+        self.only.is_some() || !self.apart.is_empty() || (self.filter.is_some() && !self.filter_off)
     }
 
     /// Filter or session changed: results appear as they are found.
@@ -168,7 +182,7 @@ impl List {
             let end = (position + CHUNK).min(rows.len());
             let found = (position..end)
                 .filter_map(|position| rows.at(position))
-                .filter(|row| self.passes(row))
+                .filter(|row| self.passes(rows, row))
                 .map(|row| row.envelope.seq);
             match &mut scan.hidden {
                 Some(hidden) => hidden.extend(found),

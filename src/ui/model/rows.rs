@@ -1,9 +1,11 @@
 //! The messages of one book, in the order of their numbers. Says which row a message is, not which rows are seen.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::envelope::{Envelope, Seq};
-use crate::event::Ticket;
+use crate::event::{Comparison, Ticket};
+use crate::filter::Marks;
 
 /// One message on the list.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Rows {
     bytes: usize,
     /// How many left the front to stay within the budget.
     pub(crate) older: u64,
+    /// What a shadow answered otherwise, by the request and by its reply.
+    diverged: BTreeMap<Seq, Arc<Comparison>>,
 }
 
 impl Rows {
@@ -106,6 +110,22 @@ impl Rows {
         }
     }
 
+    /// Notes that a shadow answered otherwise; gives the messages that it is about.
+    pub(crate) fn diverge(&mut self, comparison: &Arc<Comparison>) -> impl Iterator<Item = Seq> + use<> {
+        let about = [Some(comparison.seq), comparison.reply];
+        self.diverged.extend(about.into_iter().flatten().map(|seq| (seq, comparison.clone())));
+        about.into_iter().flatten()
+    }
+
+    /// How a shadow's answer differs from this one, or from the one to this.
+    pub(crate) fn divergence(&self, seq: Seq) -> Option<&Arc<Comparison>> {
+        self.diverged.get(&seq)
+    }
+
+    pub(crate) fn marks(&self, seq: Seq) -> Marks {
+        Marks { diverged: self.diverged.contains_key(&seq) }
+    }
+
     /// Lets the oldest eighth go when all together weigh more than the budget; answers the first number that stays.
     pub(crate) fn trim(&mut self, budget: usize) -> Option<Seq> {
         if self.bytes <= budget || self.rows.len() < 8 {
@@ -115,7 +135,9 @@ impl Rows {
         let count = (self.rows.len() / 8).min(held);
         self.bytes -= self.rows.drain(..count).map(|row| cost(&row.envelope)).sum::<usize>();
         self.older += count as u64;
-        self.rows.first().map(|row| row.envelope.seq)
+        let first = self.rows.first().map(|row| row.envelope.seq)?;
+        self.diverged = self.diverged.split_off(&first);
+        Some(first)
     }
 
     /// The other message of the exchange.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::envelope::{Envelope, SessionId};
-use crate::event::{Session, SessionState};
+use crate::event::{Origin, Session, SessionState};
 use crate::message::Kind;
 
 /// One session on the screen.
@@ -22,6 +22,15 @@ impl Seat {
             Some(server) if !server.name.is_empty() => &server.name,
             _ => upstream_name(&self.session.upstream),
         }
+    }
+
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.session.origin == Origin::Shadow
+    }
+
+    /// How its client came in, or that there is none.
+    pub(crate) fn carrier(&self) -> &'static str {
+        if self.is_shadow() { "shadow" } else { self.session.via.word() }
     }
 
     pub(crate) fn closed(&self) -> Option<&str> {

@@ -45,6 +45,16 @@ fn the_queue_decides() {
 }
 
 #[test]
+fn the_server_of_a_session_is_started_anew_where_it_is_a_command() {
+    let mut rig = busy(140, 36);
+    let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
+    started.upstream = "python -m server".to_owned();
+    rig.hear(Event::SessionOpened(started));
+    assert!(rig.press("tab tab R j R").commands().is_empty(), "of all, and of one behind a URL");
+    assert!(matches!(command(&mut rig, "j j j R"), Command::Restart(id) if id == session_id(9)));
+}
+
+#[test]
 fn deciding_goes_on_to_the_next_held_message_and_decides_none_twice() {
     let mut rig = busy(120, 36);
     rig.press("2 a a a");

@@ -10,7 +10,7 @@ use crate::ui::Settings;
 use crate::ui::tests::rig::{START, session_id};
 
 /// Takes the picture of one scene in both sizes.
-fn check(name: &str, scene: impl Fn(&mut Rig)) {
+pub(super) fn check(name: &str, scene: impl Fn(&mut Rig)) {
     for (width, height) in [(120, 36), (80, 24)] {
         let mut rig = busy(width, height);
         scene(&mut rig);

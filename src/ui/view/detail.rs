@@ -6,7 +6,9 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{cell, cursor_line, pane, put, short, styled};
 use super::status::duration;
+use super::tapes::difference_lines;
 use crate::envelope::{Envelope, Outcome};
+use crate::event::Comparison;
 use crate::message::Kind;
 use crate::text;
 use crate::ui::diff::{DiffLine, Sign};
@@ -90,7 +92,23 @@ fn content_lines(model: &Model, content: &Content, height: usize, width: usize) 
         Content::Diff(lines) => {
             lines.iter().skip(range.start).take(height).map(|line| diff_line(model, line, width)).collect()
         }
+        Content::Shadow(comparison) => {
+            let lines = shadow_heads(model, comparison, width).into_iter();
+            let lines = lines.chain(difference_lines(model, &comparison.differences, width));
+            lines.skip(range.start).take(height).collect()
+        }
     }
+}
+
+/// What is wrong, and how long both took.
+fn shadow_heads(model: &Model, comparison: &Comparison, width: usize) -> [Line<'static>; 2] {
+    let why = comparison.why.clone().unwrap_or_default();
+    let took = |took: Option<u64>| took.map_or_else(|| "no reply".to_owned(), duration);
+    let times = format!(" - primary {}   + shadow {}", took(comparison.took), took(comparison.shadow_took));
+    [
+        Line::from(styled(model, Role::Bad, short(&format!(" {why}"), width))),
+        Line::from(styled(model, Role::Dim, short(&times, width))),
+    ]
 }
 
 pub(super) fn diff_line(model: &Model, line: &DiffLine, width: usize) -> Line<'static> {

@@ -15,7 +15,7 @@ use crate::ui::model::popup::Help;
 use crate::ui::theme::Role;
 
 /// Signs in the list.
-const SIGNS: [(&str, &str); 14] = [
+const SIGNS: [(&str, &str); 15] = [
     ("> <", "client to server, server to client"),
     ("Q R E N", "request, result, error, notification"),
     ("B ?", "batch, not JSON-RPC"),
@@ -25,6 +25,7 @@ const SIGNS: [(&str, &str); 14] = [
     ("-", "dropped: not sent on, not answered"),
     ("+", "made here: a resent request, an answer of ours"),
     ("=", "reply to a resent request: shown, not delivered"),
+    ("% (or not equal)", "a shadow answered otherwise, or not at all"),
     ("? (first column)", "gone: a peer hung up while it was held"),
     ("6s..", "held or without a reply so long"),
     ("dur", "from request to reply, in milliseconds"),

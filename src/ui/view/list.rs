@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled};
+use super::parts::{cell, clock, cursor_row, grouped, look, pane, put, right, short, style, styled};
 use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::message::Kind;
@@ -74,7 +74,9 @@ fn title(model: &Model, width: u16) -> Line<'static> {
         Some((tape, _)) => format!("Tape {} (recorded, not live)", tape_title(&tape.path)),
         None => "Messages".to_owned(),
     };
-    let mut spans = vec![styled(model, Role::Strong, format!(" {} {} ", short(&name, 60), grouped(rows.len() as u64)))];
+    // Those of a shadow are left out where nothing is chosen, and so not counted.
+    let all = if list.only.is_none() && list.filter.is_none() { list.len(rows) } else { rows.len() };
+    let mut spans = vec![styled(model, Role::Strong, format!(" {} {} ", short(&name, 60), grouped(all as u64)))];
     if rows.older > 0 {
         spans.push(styled(model, Role::Dim, format!("+ {} older on tape ", grouped(rows.older))));
     }
@@ -136,8 +138,10 @@ fn row_line(model: &Model, row: &Row, columns: &Columns) -> Line<'static> {
     let envelope = &*row.envelope;
     let (mark, mark_role) = mark(row);
     let letter_role = kind_role(envelope);
+    let differs = model.book().0.divergence(envelope.seq).map_or(" ", |_| look(model).glyphs().differs);
     let mut spans = vec![
-        styled(model, mark_role, format!("{mark} ")),
+        styled(model, mark_role, mark),
+        styled(model, Role::Bad, differs),
         styled(model, Role::Dim, right(&envelope.seq.0.to_string(), columns.seq) + " "),
     ];
     if columns.time > 0 {

@@ -116,9 +116,10 @@ fn facts(model: &Model, figures: &Figures) -> Vec<String> {
     facts.push(format!(" sessions: {}", if states.is_empty() { "none" } else { &states }));
     facts.extend(tokens(figures));
     facts.extend(figures.pools.iter().map(|pool| {
-        let most = if pool.most > 0 { format!("/{}", pool.most) } else { String::new() };
-        let waiting = some([("waiting", pool.waiting), ("discarded", pool.discarded)].into_iter());
-        format!(" pool {}: {} busy, {} idle{most} {waiting}", pool.name, pool.busy, pool.idle)
+        let name = if pool.name.is_empty() { String::new() } else { format!(" {}", pool.name) };
+        let more = some([("waiting", pool.waiting), ("gone", pool.died)].into_iter());
+        let more = if more.is_empty() { more } else { format!(", {more}") };
+        format!(" children{name}: {} in use, {} spare{more}", pool.busy, pool.idle)
     }));
     let held = model.facts.held.len() as u64;
     let gate = some([("held", held), ("retried", figures.retried)].into_iter());

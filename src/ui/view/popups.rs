@@ -53,6 +53,7 @@ pub(super) fn draw_sessions(model: &Model, place: &Place, frame: &mut Frame<'_>,
 fn seat_line(model: &Model, seat: &Seat, width: usize) -> Line<'static> {
     let client = seat.session.client.as_ref().map(|peer| format!("{} {}", peer.name, peer.version)).unwrap_or_default();
     let state = seat.closed().map_or_else(|| began(model, seat), |reason| format!("closed: {reason}"));
+    let state = if seat.is_shadow() { format!("shadow, {state}") } else { state };
     let role = if seat.closed().is_some() { Role::Dim } else { Role::Strong };
     Line::from(vec![
         styled(model, role, format!(" {} ", cell(seat.title(), 18))),

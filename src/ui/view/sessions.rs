@@ -53,7 +53,7 @@ fn seat_lines(model: &Model, seat: &Seat, width: usize) -> Vec<Line<'static>> {
         None => (glyphs.live, Role::Good),
         Some(_) => (glyphs.closed, Role::Dim),
     };
-    let via = seat.session.via.word();
+    let via = seat.carrier();
     let room = width.saturating_sub(via.len() + 5);
     let name_role = if seat.closed().is_some() { Role::Dim } else { Role::Strong };
     let head = Line::from(vec![

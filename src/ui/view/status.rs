@@ -60,6 +60,7 @@ fn badges(model: &Model) -> Vec<Span<'static>> {
     if model.tapes.running() && model.screen != Screen::Tapes {
         spans.push(styled(model, Role::Accent, " replaying "));
     }
+    spans.extend(shadow(model));
     if model.dropped > 0 {
         spans.push(styled(model, Role::Bad, format!(" dropped {} ", grouped(model.dropped))));
     }
@@ -70,6 +71,18 @@ fn badges(model: &Model) -> Vec<Span<'static>> {
         spans.push(styled(model, Role::Held, format!(" {} warnings (6) ", model.log.unread)));
     }
     spans
+}
+
+fn shadow(model: &Model) -> Option<Span<'static>> {
+    let counts = &model.facts.shadow;
+    let role = if counts.diverge() { Role::Bad } else { Role::Good };
+    let mut text = format!(" shadow {} same", grouped(counts.same));
+    for (count, word) in [(counts.differs, "differ"), (counts.missing, "missing")] {
+        if count > 0 {
+            text.push_str(&format!(" {} {word}", grouped(count)));
+        }
+    }
+    (!counts.is_empty()).then(|| styled(model, role, text + " "))
 }
 
 fn figures(model: &Model, width: usize) -> Vec<Span<'static>> {

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{cell, cursor_row, day_and_minute, grouped, look, pane, put, right, short, style, styled};
 use super::status::duration;
-use crate::event::{StepReport, StepVerdict, TapeInfo};
+use crate::event::{Difference, StepReport, StepVerdict, TapeInfo};
 use crate::text;
 use crate::ui::layout::step_rows;
 use crate::ui::model::tapes::{Replay, tape_title};
@@ -179,14 +179,25 @@ fn draw_differences(model: &Model, step: &StepReport, frame: &mut Frame<'_>, are
         (None, _) => "nothing to compare",
     };
     put(frame, area, from + 1, styled(model, Role::Dim, short(&format!(" {words}"), width)));
-    let absent = "nothing".to_owned();
-    for (at, difference) in step.differences.iter().enumerate() {
-        let row = from + 2 + at * 3;
-        let side = |sign: &str, value: &Option<String>| {
-            short(&format!("   {sign} {}", value.as_ref().unwrap_or(&absent)), width)
-        };
-        put(frame, area, row, styled(model, Role::JsonKey, short(&format!(" {}", difference.path), width)));
-        put(frame, area, row + 1, styled(model, Role::Bad, side("-", &difference.expected)));
-        put(frame, area, row + 2, styled(model, Role::Good, side("+", &difference.got)));
+    for (at, line) in difference_lines(model, &step.differences, width).enumerate() {
+        put(frame, area, from + 2 + at, line);
     }
+}
+
+/// Three lines a value: where it stands, what was expected, what was got.
+pub(super) fn difference_lines<'a>(
+    model: &'a Model,
+    differences: &'a [Difference],
+    width: usize,
+) -> impl Iterator<Item = Line<'static>> + 'a {
+    differences.iter().flat_map(move |difference| {
+        let side = |sign: &str, value: &Option<String>| {
+            short(&format!("   {sign} {}", value.as_deref().unwrap_or("nothing")), width)
+        };
+        [
+            styled(model, Role::JsonKey, short(&format!(" {}", difference.path), width)).into(),
+            styled(model, Role::Bad, side("-", &difference.expected)).into(),
+            styled(model, Role::Good, side("+", &difference.got)).into(),
+        ]
+    })
 }

@@ -18,7 +18,7 @@ pub(crate) use binary::Binary;
 pub(crate) use client::{Client, INITIALIZE, Response};
 pub(crate) use life::Life;
 pub(crate) use old::OldClient;
-pub(crate) use rig::{Rig, command, envelope, settings, tapline_binary, word};
+pub(crate) use rig::{Rig, command, envelope, kept_command, settings, tapline_binary, word};
 pub(crate) use server::{Exchange, Server, Shut};
 
 /// How long anything may take that must happen. Only a test that fails waits for so long.

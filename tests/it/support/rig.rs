@@ -10,6 +10,7 @@ use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Level, LogLi
 use tapline::proxy::table::Target;
 use tapline::upstream::guardian::Guardian;
 use tapline::upstream::http::HttpUpstream;
+use tapline::upstream::pool::{self, Pool};
 use tapline::upstream::sse::SseUpstream;
 use tapline::upstream::stdio::CommandLine;
 use tokio::sync::watch;
@@ -41,6 +42,11 @@ impl Rig {
 
     pub(crate) async fn command(words: &[&str]) -> Self {
         Self::start(Settings::new(command(words))).await
+    }
+
+    /// In front of a command whose children are kept like this.
+    pub(crate) async fn kept(words: &[&str], kept: pool::Settings) -> Self {
+        Self::start(Settings::new(kept_command(words, kept))).await
     }
 
     pub(crate) async fn start(settings: Settings) -> Self {
@@ -231,8 +237,13 @@ pub(crate) fn settings(url: &str) -> Settings {
 
 /// A command as a target, watched over by the real guardian.
 pub(crate) fn command(words: &[&str]) -> Target {
+    kept_command(words, pool::Settings::default())
+}
+
+/// As [`command`], its children kept like this.
+pub(crate) fn kept_command(words: &[&str], kept: pool::Settings) -> Target {
     let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
-    Target::Command(CommandLine::new(&words).unwrap(), Guardian::new(tapline_binary()))
+    Target::Command(Pool::new(CommandLine::new(&words).unwrap(), Guardian::new(tapline_binary()), kept))
 }
 
 /// The tapline that cargo built for these tests.

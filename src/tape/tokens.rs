@@ -1,6 +1,7 @@
-//! Values that the server made up when the tape was recorded, and what it makes up now.
+//! Values that a server made up, and what another makes up in their place.
 //!
-//! A cursor, a task id, a request state: the recorded client handed it back, and the live server would not know it.
+//! A cursor, a task id, a request state: the client hands it back to whom it got it from, and the other server would not know
+//! it. *Recorded* is the server whose replies the client saw: the one of a tape, or the one that a shadow is compared with.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,11 +13,11 @@ use crate::tape::compare::{string, volatile, walk};
 
 /// Recorded value to live value.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(HashMap<String, String>);
+pub(crate) struct Tokens(HashMap<String, String>);
 
 impl Tokens {
     /// Learns from a recorded reply and the live one, where they stand at the same place.
-    pub(super) fn learn(&mut self, recorded: &Message, live: &Message) {
+    pub(crate) fn learn(&mut self, recorded: &Message, live: &Message) {
         walk(recorded, live, &mut |path, recorded, live| {
             let (Some(recorded), Some(live)) = (recorded.and_then(string), live.and_then(string)) else {
                 return;
@@ -31,12 +32,12 @@ impl Tokens {
     }
 
     /// The live value for a recorded one.
-    pub(super) fn live(&self, recorded: &str) -> Option<&str> {
+    pub(crate) fn live(&self, recorded: &str) -> Option<&str> {
         self.0.get(recorded).map(String::as_str)
     }
 
     /// The message with every string value that is a known recorded one replaced; all else byte for byte.
-    pub(super) fn apply(&self, message: &Message) -> Message {
+    pub(crate) fn apply(&self, message: &Message) -> Message {
         if self.0.is_empty() {
             return message.clone();
         }
@@ -61,7 +62,7 @@ impl Tokens {
     }
 
     /// A mirrored header (`Mcp-Name`, `Mcp-Param-*`) whose value is a known recorded one.
-    pub(super) fn apply_to_header(&self, value: &HeaderValue) -> Option<HeaderValue> {
+    pub(crate) fn apply_to_header(&self, value: &HeaderValue) -> Option<HeaderValue> {
         self.live(value.to_str().ok()?)?.parse().ok()
     }
 }

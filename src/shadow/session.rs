@@ -1,0 +1,288 @@
+//! The edge of a [`Twin`]: what it is told, and the carrying out of what it wants.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::twin::Twin;
+use super::{Options, Tally, verdict};
+use crate::envelope::{Envelope, SessionId};
+use crate::event::{Comparison, Event, Level, LogLine, Origin};
+use crate::message::Message;
+use crate::proxy::inner::{Heard, InnerClient};
+use crate::proxy::table::Table;
+use crate::upstream::Item;
+
+/// Messages that wait for a shadow which does not take them.
+const UNSAID: usize = 512;
+/// Divergences of one session that get a line each.
+const LINES: usize = 20;
+
+/// A shadow that says so much in so long without being asked is not listened to any more.
+const FLOOD_MESSAGES: usize = 20_000;
+const FLOOD_BYTES: usize = 64 << 20;
+const FLOOD_TIME: Duration = Duration::from_secs(10);
+
+/// What all sessions share.
+#[derive(Clone)]
+pub(super) struct Stage {
+    pub(super) table: Arc<Table>,
+    pub(super) options: Arc<Options>,
+    pub(super) tally: Tally,
+    /// The name of the upstream whose sessions are lived again, if it has one.
+    pub(super) upstream: Option<String>,
+    pub(super) running: Arc<watch::Sender<usize>>,
+    pub(super) end: CancellationToken,
+}
+
+/// Whether the session was heard from its first message on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    Heard,
+    Missed,
+}
+
+/// Lives a client's session again, until both it and its comparisons have ended.
+pub(super) async fn run(
+    stage: Stage,
+    session: SessionId,
+    beginning: Beginning,
+    mut inbox: mpsc::Receiver<Arc<Envelope>>,
+) {
+    let _running = Running::begin(&stage.running);
+    let mut life = Life::new(stage, session);
+    if beginning == Beginning::Missed {
+        life.twin.over("the beginning of this session went by unheard", Instant::now());
+    }
+    let mut primary_is_open = true;
+    while primary_is_open || !life.twin.is_done() {
+        let deadline = life.twin.next_deadline();
+        tokio::select! {
+            envelope = inbox.recv(), if primary_is_open => match envelope {
+                Some(envelope) => life.twin.hear_primary(&envelope, Instant::now()),
+                None => {
+                    primary_is_open = false;
+                    life.twin.primary_closed();
+                }
+            },
+            told = told(&mut life.line) => life.hear(told),
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                life.twin.expire(Instant::now());
+            }
+            () = life.stage.end.cancelled() => {
+                life.twin.over("tapline ended", Instant::now());
+                break;
+            }
+        }
+        life.carry_out();
+    }
+    life.leave().await;
+}
+
+/// Counted while it is there.
+struct Running(Arc<watch::Sender<usize>>);
+
+impl Running {
+    fn begin(running: &Arc<watch::Sender<usize>>) -> Self {
+        running.send_modify(|running| *running += 1);
+        Self(running.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
+struct Life {
+    stage: Stage,
+    session: SessionId,
+    twin: Twin,
+    /// Opened for the first message, and for the first after it was given up.
+    line: Option<Line>,
+    /// What is left of it.
+    leaving: Option<JoinHandle<()>>,
+    flood: Flood,
+    divergences: usize,
+}
+
+/// The way to the shadow's server. Whatever it does with what it is sent, nobody waits for it here.
+struct Line {
+    unsaid: mpsc::Sender<Message>,
+    heard: Heard,
+    /// Takes the reason.
+    hang_up: oneshot::Sender<String>,
+    speaker: JoinHandle<()>,
+}
+
+/// What the shadow's server does.
+enum Told {
+    Item(Item),
+    Stderr(usize),
+    Ended,
+}
+
+impl Life {
+    fn new(stage: Stage, session: SessionId) -> Self {
+        let twin = Twin::new(session, stage.options.clone());
+        Self { stage, session, twin, line: None, leaving: None, flood: Flood::default(), divergences: 0 }
+    }
+
+    fn hear(&mut self, told: Told) {
+        let now = Instant::now();
+        let weight = match &told {
+            Told::Item(Item::Message(incoming)) if incoming.message.kind().is_reply() => None,
+            Told::Item(Item::Message(incoming)) => Some(incoming.message.raw().len()),
+            Told::Item(Item::Filler(bytes)) => Some(bytes.len()),
+            Told::Stderr(bytes) => Some(*bytes),
+            Told::Ended => None,
+        };
+        match told {
+            Told::Item(Item::Message(incoming)) => self.twin.hear_shadow(&incoming.message, now),
+            Told::Item(Item::Filler(_)) | Told::Stderr(_) => {}
+            Told::Ended => self.twin.over("the shadow has ended", Instant::now()),
+        }
+        if weight.is_some_and(|bytes| self.flood.rises(bytes, now)) {
+            self.twin.over("the shadow says too much unasked", Instant::now());
+        }
+    }
+
+    fn carry_out(&mut self) {
+        for message in self.twin.take_to_say() {
+            self.say(message);
+        }
+        for comparison in self.twin.take_judged() {
+            self.tell(&comparison);
+            self.stage.tally.add(comparison);
+        }
+        if let Some(why) = self.twin.over_because().map(str::to_owned) {
+            self.give_up(&why);
+        }
+    }
+
+    fn say(&mut self, message: Message) {
+        if self.line.is_none() && !self.twin.is_over() {
+            match Line::open(&self.stage.table) {
+                Ok(line) => self.line = Some(line),
+                Err(why) => self.twin.over(&why, Instant::now()),
+            }
+        }
+        if let Some(line) = &self.line
+            && line.unsaid.try_send(message).is_err()
+        {
+            self.twin.over("the shadow does not take what it is sent", Instant::now());
+        }
+    }
+
+    /// The event log is no place for thousands of the same.
+    fn tell(&mut self, comparison: &Comparison) {
+        if !comparison.verdict.diverges() {
+            return;
+        }
+        self.divergences += 1;
+        let text = match (self.divergences, comparison.differences.first()) {
+            (LINES.., _) if self.divergences > LINES => return,
+            (LINES, _) => "the shadow differs again; further divergences of this session are only counted".to_owned(),
+            (_, Some(first)) => {
+                let why = comparison.why.as_deref().unwrap_or_default();
+                format!("{}: {why}: {}", comparison.subject(), verdict::line(first))
+            }
+            (_, None) => format!("{}: {}", comparison.subject(), comparison.what()),
+        };
+        self.log(LogLine::new(Level::Warn, "shadow", text).about(comparison.seq));
+    }
+
+    /// The shadow of this session is not asked any more.
+    fn give_up(&mut self, why: &str) {
+        if self.hang_up(why) && !self.stage.end.is_cancelled() {
+            let text = format!("a session is compared no more: {why}");
+            self.log(LogLine::new(Level::Warn, "shadow", text));
+        }
+    }
+
+    /// `false` where there is nothing to hang up on.
+    fn hang_up(&mut self, reason: &str) -> bool {
+        let Some(Line { hang_up, speaker, .. }) = self.line.take() else { return false };
+        // Fails where the speaker is at its end.
+        drop(hang_up.send(reason.to_owned()));
+        self.leaving = Some(speaker);
+        true
+    }
+
+    async fn leave(mut self) {
+        self.carry_out();
+        if self.divergences > LINES {
+            let text = format!("{} more divergences in this session", self.divergences - LINES);
+            self.log(LogLine::new(Level::Warn, "shadow", text));
+        }
+        self.hang_up("the session it shadows has ended");
+        if let Some(leaving) = self.leaving {
+            drop(leaving.await);
+        }
+    }
+
+    fn log(&self, line: LogLine) {
+        self.stage.tally.journal().publish(Event::Log(line.of(self.session)));
+    }
+}
+
+impl Line {
+    fn open(table: &Arc<Table>) -> Result<Self, String> {
+        let (client, heard) = InnerClient::open(table, Origin::Shadow).map_err(|error| error.to_string())?;
+        let (unsaid, messages) = mpsc::channel(UNSAID);
+        let (hang_up, hung_up) = oneshot::channel();
+        let speaker = tokio::spawn(speak(client, messages, hung_up));
+        Ok(Self { unsaid, heard, hang_up, speaker })
+    }
+}
+
+async fn speak(mut client: InnerClient, mut messages: mpsc::Receiver<Message>, mut hung_up: oneshot::Receiver<String>) {
+    let speaking = async {
+        while let Some(message) = messages.recv().await {
+            client.say(message).await;
+        }
+    };
+    let reason = tokio::select! {
+        // Nothing more is said to a shadow that is left.
+        biased;
+        reason = &mut hung_up => reason,
+        () = speaking => hung_up.await,
+    };
+    client.leave(&reason.unwrap_or_default()).await;
+}
+
+async fn told(line: &mut Option<Line>) -> Told {
+    let Some(line) = line else { return std::future::pending().await };
+    tokio::select! {
+        item = line.heard.items.recv() => match item {
+            Some(Ok(item)) => Told::Item(item),
+            Some(Err(_)) | None => Told::Ended,
+        },
+        Some(line) = line.heard.errors.recv() => Told::Stderr(line.len()),
+    }
+}
+
+/// How much came unasked lately.
+#[derive(Default)]
+struct Flood {
+    since: Option<Instant>,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Flood {
+    /// Whether this is too much.
+    fn rises(&mut self, bytes: usize, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now - since > FLOOD_TIME) {
+            *self = Self { since: Some(now), ..Self::default() };
+        }
+        self.messages += 1;
+        self.bytes += bytes;
+        self.messages > FLOOD_MESSAGES || self.bytes > FLOOD_BYTES
+    }
+}

@@ -1,0 +1,47 @@
+//! How all comparisons stand, and telling it.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::event::{Comparison, Event, ShadowCounts, ShadowEvent};
+use crate::journal::Journal;
+
+/// The owner of the counts.
+#[derive(Clone)]
+pub struct Tally {
+    journal: Journal,
+    counts: Arc<Mutex<ShadowCounts>>,
+}
+
+impl Tally {
+    pub(super) fn new(journal: Journal) -> Self {
+        Self { journal, counts: Arc::default() }
+    }
+
+    pub fn counts(&self) -> ShadowCounts {
+        self.counts.lock().clone()
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(super) fn add(&self, comparison: Comparison) {
+        // Told under the lock: who hears the counts hears them grow.
+        let mut counts = self.counts.lock();
+        counts.add(&comparison);
+        self.tell(&counts, Some(Arc::new(comparison)));
+    }
+
+    /// So many events went by unheard.
+    pub(super) fn dropped(&self, events: u64) {
+        let mut counts = self.counts.lock();
+        counts.dropped += events;
+        self.tell(&counts, None);
+    }
+
+    fn tell(&self, counts: &ShadowCounts, compared: Option<Arc<Comparison>>) {
+        self.journal.publish(Event::Shadow(ShadowEvent { counts: counts.clone(), compared }));
+    }
+}

@@ -1,0 +1,133 @@
+//! A shadow on the screen: what it answered otherwise, and its sessions apart from the clients'.
+
+use std::sync::Arc;
+
+use super::pictures::check;
+use super::rig::{Rig, World, busy, busy_events, busy_with, session, session_id, text_result};
+use crate::envelope::{Seq, Via};
+use crate::event::{Comparison, Difference, Event, Origin, ShadowCounts, ShadowEvent, ShadowVerdict};
+use crate::ui::Settings;
+
+fn compared(seq: u64, verdict: ShadowVerdict) -> Comparison {
+    let difference = |path: &str, expected: Option<&str>, got: &str| Difference {
+        path: path.to_owned(),
+        expected: expected.map(str::to_owned),
+        got: Some(got.to_owned()),
+    };
+    Comparison {
+        seq: Seq(seq),
+        session: session_id(1),
+        method: "tools/call".to_owned(),
+        name: Some("search".to_owned()),
+        verdict,
+        why: Some("2 values differ".to_owned()),
+        differences: vec![
+            difference(".result.content[0].text", Some("\"a.rs\\nb.rs\""), "\"a.rs\u{1b}[31m\""),
+            difference(".result.total", None, "1"),
+        ],
+        reply: Some(Seq(seq + 1)),
+        took: Some(370_000),
+        shadow_took: (verdict != ShadowVerdict::Missing).then_some(1_204_000),
+    }
+}
+
+/// One event for each, with the counts as they grow.
+fn events(compared: &[Comparison]) -> Vec<Event> {
+    let mut counts = ShadowCounts { same: 41, ..ShadowCounts::default() };
+    let event = |it: &Comparison| {
+        counts.add(it);
+        Event::Shadow(ShadowEvent { counts: counts.clone(), compared: Some(Arc::new(it.clone())) })
+    };
+    compared.iter().map(event).collect()
+}
+
+fn hear(rig: &mut Rig, compared: &[Comparison]) {
+    events(compared).into_iter().for_each(|event| rig.hear(event));
+}
+
+/// The session of a shadow with one call in it.
+fn shadow_session(rig: &mut Rig) {
+    let mut twin = session(9, "files-srv", ("ide", "1.4"), Via::Http);
+    twin.origin = Origin::Shadow;
+    rig.hear(Event::SessionOpened(twin));
+    let mut world = World::new();
+    world.seq = 1300;
+    let call = world.call(9, 41, "of_the_shadow", "{}");
+    rig.hear(Event::Passed(Arc::new(call.clone())));
+    rig.hear(Event::Passed(Arc::new(world.reply(&call, 12, &text_result("other")))));
+}
+
+#[test]
+fn a_divergence_has_a_badge_a_mark_and_a_side_of_its_own() {
+    check("shadow", |rig| {
+        shadow_session(rig);
+        hear(rig, &[compared(1189, ShadowVerdict::Differs)]);
+        rig.model.notice = None;
+        rig.press(": 1 1 9 0 enter enter");
+        rig.press("l l l l");
+    });
+}
+
+#[test]
+fn the_first_divergence_is_told() {
+    let mut rig = busy(120, 36);
+    hear(&mut rig, &[compared(1189, ShadowVerdict::Differs), compared(1191, ShadowVerdict::Missing)]);
+    let notice = rig.model.notice.as_ref().unwrap();
+    assert!(notice.grave);
+    assert_eq!(notice.text, "the shadow differs, first at #1189 tools/call search: .result.content[0].text");
+    assert!(rig.picture().contains("shadow 41 same 1 differ 1 missing"));
+}
+
+#[test]
+fn what_differs_can_be_filtered_also_when_it_comes_later() {
+    let mut rig = busy(120, 36);
+    rig.press("f");
+    rig.typing("~shadow");
+    rig.press("enter");
+    assert!(rig.picture().contains("no message passes the filter"));
+    hear(&mut rig, &[compared(1189, ShadowVerdict::Differs)]);
+    let (rows, list) = rig.model.book();
+    let shown: Vec<_> = (0..list.len(rows)).map(|at| list.row(rows, at).unwrap().envelope.seq).collect();
+    assert_eq!(shown, [Seq(1189), Seq(1190)]);
+}
+
+#[test]
+fn sessions_of_a_shadow_are_listed_and_their_messages_shown_when_chosen() {
+    let mut rig = busy(120, 36);
+    let before = rig.model.facts.stats.requests;
+    let count = |rig: &Rig| {
+        let (rows, list) = rig.model.book();
+        list.len(rows)
+    };
+    let all = count(&rig);
+    shadow_session(&mut rig);
+    assert_eq!((count(&rig), rig.model.facts.stats.requests), (all, before));
+    let picture = rig.picture();
+    assert!(picture.contains("shadow") && !picture.contains("of_the_shadow"), "{picture}");
+    rig.press("s j j j j enter");
+    assert_eq!(count(&rig), 2);
+    assert!(rig.picture().contains("of_the_shadow"));
+    rig.press("s k k k k enter");
+    assert_eq!(count(&rig), all);
+}
+
+#[test]
+fn a_resync_keeps_what_differs() {
+    let mut rig = busy(120, 36);
+    let shadow = events(&[compared(1189, ShadowVerdict::Differs)]);
+    shadow.iter().cloned().for_each(|event| rig.hear(event));
+    rig.hear(Event::ResyncStarted);
+    busy_events().into_iter().chain(shadow).for_each(|event| rig.hear(event));
+    rig.hear(Event::ResyncDone);
+    assert!(rig.model.facts.rows.divergence(Seq(1190)).is_some());
+    assert_eq!(rig.model.facts.shadow.differs, 1);
+}
+
+#[test]
+fn without_unicode_the_mark_is_another() {
+    for (ascii, mark) in [(true, " %"), (false, " ≠")] {
+        let mut rig = busy_with(120, 36, &Settings { ascii, ..Settings::default() });
+        hear(&mut rig, &[compared(1189, ShadowVerdict::Differs)]);
+        assert!(rig.picture().contains(&format!("{mark} 1189")), "{}", rig.picture());
+    }
+}

@@ -1,0 +1,328 @@
+//! The children of one command: how many there may be, and those that wait for a client.
+//!
+//! Acquire → validate → use → discard. Owns the spares and the count; whoever acquired a child owns it from then on. A child of a
+//! legacy session is of no use to another (it has been initialized), so none comes back but one that was never spoken to.
+
+mod settings;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub use self::settings::{Restart, Section, Settings};
+use super::UpstreamError;
+use super::guardian::Guardian;
+use super::pipe::Output;
+use super::stdio::{ChildPipe, CommandLine};
+
+/// Pause before another spare is started where the one before has ended by itself; it doubles up to [`LONGEST`].
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
+/// A spare that has lived for so long is no sign of a command that cannot live.
+const SOUND: Duration = Duration::from_secs(10);
+
+/// The owner of a command's children that nobody has yet.
+pub struct Pool {
+    command: CommandLine,
+    guardian: Guardian,
+    settings: Settings,
+    /// For as many children as there may be; each has its part until its process is no more.
+    room: Arc<Semaphore>,
+    spares: Mutex<VecDeque<Child>>,
+    /// A spare was taken, or a child is no more.
+    changed: Arc<Notify>,
+    /// The command is another now.
+    renewed: Notify,
+    counts: Arc<Counts>,
+}
+
+/// A child that nobody has spoken to.
+pub struct Child {
+    pub pipe: ChildPipe,
+    pub outputs: mpsc::Receiver<Output>,
+    pub since: Instant,
+    /// It has waited for a client.
+    pub spare: bool,
+}
+
+#[derive(Default)]
+struct Counts {
+    started: AtomicU64,
+    died: AtomicU64,
+    waiting: AtomicU64,
+    acquired: AtomicU64,
+    /// Microseconds.
+    waited: AtomicU64,
+}
+
+/// What a pool does, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Children that wait for a client.
+    pub spares: u64,
+    /// Children that clients have.
+    pub in_use: u64,
+    pub max: u64,
+    /// Clients that wait for a child.
+    pub waiting: u64,
+    /// Since the beginning: children started, and those that are no more.
+    pub started: u64,
+    pub died: u64,
+    /// Since the beginning: children that clients got, and for how many microseconds they waited for them.
+    pub acquired: u64,
+    pub waited: u64,
+}
+
+impl Pool {
+    pub fn new(command: CommandLine, guardian: Guardian, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            command,
+            guardian,
+            room: Arc::new(Semaphore::new(settings.max)),
+            settings,
+            spares: Mutex::default(),
+            changed: Arc::default(),
+            renewed: Notify::new(),
+            counts: Arc::default(),
+        })
+    }
+
+    pub fn command(&self) -> &CommandLine {
+        &self.command
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A child, where there is one to be had without waiting.
+    ///
+    /// # Errors
+    /// Where the command cannot be started.
+    pub fn take(&self) -> Result<Option<Child>, UpstreamError> {
+        let child = match (self.spare(), self.room.clone().try_acquire_owned()) {
+            (Some(spare), _) => Some(spare),
+            (None, Ok(room)) => Some(self.start(room)?),
+            (None, Err(_)) => None,
+        };
+        self.counts.acquired.fetch_add(u64::from(child.is_some()), Ordering::Relaxed);
+        Ok(child)
+    }
+
+    /// A child, as soon as there is one to be had.
+    ///
+    /// # Errors
+    /// Where the command cannot be started, or all children are in use for too long.
+    pub async fn acquire(&self) -> Result<Child, UpstreamError> {
+        if let Some(child) = self.take()? {
+            return Ok(child);
+        }
+        let began = Instant::now();
+        let waiting = Waiting::among(&self.counts.waiting);
+        let room = tokio::time::timeout(self.settings.acquire_timeout, self.room.clone().acquire_owned()).await;
+        drop(waiting);
+        let waited = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.counts.waited.fetch_add(waited, Ordering::Relaxed);
+        let Ok(Ok(room)) = room else {
+            return Err(UpstreamError::Busy {
+                command: self.command.to_string(),
+                children: self.settings.max,
+                waited: self.settings.acquire_timeout,
+            });
+        };
+        self.counts.acquired.fetch_add(1, Ordering::Relaxed);
+        self.start(room)
+    }
+
+    /// Takes back a child that was not spoken to.
+    pub fn give_back(&self, child: Child) {
+        let mut spares = self.spares.lock();
+        // Who waits has first claim on its room.
+        let awaited = self.counts.waiting.load(Ordering::Relaxed) > 0;
+        if self.is_fit(&child) && spares.len() < self.settings.spares && !awaited {
+            spares.push_back(child);
+        }
+    }
+
+    /// Keeps as many spares as there are to be, until it is told to stop. `tell` is told what goes wrong, once.
+    pub async fn keep_warm(&self, stop: CancellationToken, tell: impl Fn(String) + Send) {
+        if self.settings.spares > 0 {
+            stop.run_until_cancelled(self.refill_forever(tell)).await;
+        }
+    }
+
+    /// Ends all spares: the command is another now.
+    pub fn renew(&self) {
+        self.spares.lock().clear();
+        self.renewed.notify_one();
+    }
+
+    /// Ends all spares, and waits until they are gone.
+    pub async fn close(&self) {
+        let spares: Vec<_> = self.spares.lock().drain(..).collect();
+        join_all(spares.into_iter().map(Child::close)).await;
+    }
+
+    pub fn figures(&self) -> Figures {
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        let Counts { started, died, waiting, acquired, waited } = &*self.counts;
+        let (spares, alive) = (self.spares.lock().len() as u64, count(started).saturating_sub(count(died)));
+        Figures {
+            spares,
+            in_use: alive.saturating_sub(spares),
+            max: self.settings.max as u64,
+            waiting: count(waiting),
+            started: count(started),
+            died: count(died),
+            acquired: count(acquired),
+            waited: count(waited),
+        }
+    }
+
+    /// The spare that has waited longest, of those that are fit for use; the others are ended.
+    fn spare(&self) -> Option<Child> {
+        let mut spares = self.spares.lock();
+        let found = std::iter::from_fn(|| spares.pop_front()).find(|spare| self.is_fit(spare));
+        if found.is_some() {
+            self.changed.notify_one();
+        }
+        found
+    }
+
+    fn is_fit(&self, child: &Child) -> bool {
+        !child.pipe.gone().is_cancelled() && !self.is_old(child.since)
+    }
+
+    /// Whether a child of that age is to be replaced where it can be.
+    pub fn is_old(&self, since: Instant) -> bool {
+        self.settings.max_lifetime.is_some_and(|lifetime| since.elapsed() >= lifetime)
+    }
+
+    fn start(&self, room: OwnedSemaphorePermit) -> Result<Child, UpstreamError> {
+        self.counts.started.fetch_add(1, Ordering::Relaxed);
+        let place = Place { room: Some(room), counts: self.counts.clone(), changed: self.changed.clone() };
+        let (pipe, outputs) = ChildPipe::spawn(&self.command, &self.guardian, place)?;
+        Ok(Child { pipe, outputs, since: Instant::now(), spare: false })
+    }
+
+    async fn refill_forever(&self, tell: impl Fn(String)) {
+        let mut failures = 0;
+        loop {
+            let dead = self.weed();
+            if dead.as_ref().is_some_and(|spare| spare.since.elapsed() >= SOUND) {
+                failures = 0;
+            }
+            let trouble = match dead {
+                Some(spare) => spare.last_word().await,
+                None => self.refill().err(),
+            };
+            let Some(why) = trouble else {
+                self.wait_for_change().await;
+                continue;
+            };
+            failures += 1;
+            if failures == 1 {
+                tell(format!(
+                    "a spare could not be kept: {why}; another is started, ever more seldom if that ends, too"
+                ));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause(failures)) => {}
+                () = self.renewed.notified() => failures = 0,
+            }
+        }
+    }
+
+    /// Takes out what is of no use any more. Gives one that has ended by itself.
+    fn weed(&self) -> Option<Child> {
+        let mut spares = self.spares.lock();
+        let (fit, unfit): (VecDeque<_>, VecDeque<_>) = spares.drain(..).partition(|spare| self.is_fit(spare));
+        *spares = fit;
+        unfit.into_iter().find(|spare| spare.pipe.gone().is_cancelled())
+    }
+
+    fn refill(&self) -> Result<(), UpstreamError> {
+        while self.spares.lock().len() < self.settings.spares {
+            // Who waits for a child comes before those who might.
+            let Ok(room) = self.room.clone().try_acquire_owned() else { break };
+            let child = Child { spare: true, ..self.start(room)? };
+            self.spares.lock().push_back(child);
+        }
+        Ok(())
+    }
+
+    /// Waits until a child was taken or is no more, or the oldest spare is too old.
+    async fn wait_for_change(&self) {
+        let oldest = self.spares.lock().front().map(|spare| spare.since);
+        let old = async {
+            match self.settings.max_lifetime.zip(oldest) {
+                Some((lifetime, since)) => tokio::time::sleep(lifetime.saturating_sub(since.elapsed())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.changed.notified() => {}
+            () = self.renewed.notified() => {}
+            () = old => {}
+        }
+    }
+}
+
+fn pause(failures: u32) -> Duration {
+    PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST)
+}
+
+impl Child {
+    /// Why it has ended.
+    async fn last_word(mut self) -> Option<UpstreamError> {
+        while let Some(output) = self.outputs.recv().await {
+            if let Output::Ended(error) = output {
+                return Some(error);
+            }
+        }
+        None
+    }
+
+    async fn close(self) {
+        // Nobody reads any more: what it still says must not keep it.
+        drop(self.outputs);
+        self.pipe.close().await;
+    }
+}
+
+/// What the process of a child has while it is there.
+struct Place {
+    room: Option<OwnedSemaphorePermit>,
+    counts: Arc<Counts>,
+    changed: Arc<Notify>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts.died.fetch_add(1, Ordering::Relaxed);
+        drop(self.room.take());
+        self.changed.notify_one();
+    }
+}
+
+/// One who waits, and may hang up.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn among(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
