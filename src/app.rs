@@ -1,5 +1,6 @@
 //! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
 
+mod figures;
 mod shutdown;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
 use crate::limits::{self, LimitError, Limits};
 use crate::message::Message;
+use crate::otlp;
 use crate::proxy::admission::Admission;
 use crate::proxy::guard::Guard;
 use crate::proxy::http::{Door, router};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How it can be watched and commanded from elsewhere; not at all if `None`.
     pub control: Option<control::Settings>,
+    /// Where spans go; nowhere if `None`.
+    pub otlp: Option<otlp::Settings>,
     /// A second server that is asked the same and compared; none if `None`.
     pub shadow: Option<shadow::Settings>,
     /// Whom the HTTP front door lets in.
@@ -99,6 +103,7 @@ impl Settings {
             retry: Retry::none(),
             grace: GRACE,
             control: None,
+            otlp: None,
             shadow: None,
             auth: auth::Section::default(),
             limits: Vec::new(),
@@ -119,6 +124,8 @@ pub enum StartError {
     Mounts(#[from] MountError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error("`--otlp`: {0}")]
+    Otlp(String),
     #[error(transparent)]
     Shadow(#[from] shadow::StartError),
     #[error(transparent)]
@@ -145,12 +152,20 @@ pub struct Core {
     asked: oneshot::Receiver<OnQuit>,
     grace: Duration,
     executor: JoinHandle<()>,
+    telling: Telling,
     control: Option<control::Control>,
+    export: Option<otlp::Export>,
     shadow: Option<Shadow>,
     limits: Option<Arc<Limits>>,
     server: Option<JoinHandle<()>>,
     stop_accepting: CancellationToken,
     stop: Stop,
+}
+
+/// The task that tells the figures.
+struct Telling {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
 }
 
 impl Core {
@@ -170,6 +185,8 @@ impl Core {
             None => None,
         };
         let (journal, journal_thread) = Journal::start(settings.tapes.clone());
+        let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
+        let export = export.transpose().map_err(StartError::Otlp)?;
         let started = Timestamp::now();
         let (store, store_thread) = settings.sessions.database.map(|path| keep(path, started, &journal)).unzip();
         let store::Settings { max, idle, .. } = settings.sessions;
@@ -189,8 +206,14 @@ impl Core {
         }
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
 
+        let meter = figures::meter(&mounts);
+        let stop_telling = CancellationToken::new();
+        let telling = tokio::spawn(figures::tell(meter.clone(), journal.clone(), stop_telling.clone()));
+        let telling = Telling { task: telling, stop: stop_telling };
+
         let (commands, received) = mpsc::unbounded_channel();
         let stage = control::Stage {
+            meter,
             journal: journal.clone(),
             commands: commands.clone(),
             breakpoints: breakpoints.clone(),
@@ -231,7 +254,9 @@ impl Core {
             asked,
             grace: settings.grace,
             executor,
+            telling,
             control,
+            export,
             shadow,
             limits,
             server,

@@ -206,6 +206,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub control: ControlArgs,
     #[command(flatten)]
+    pub otlp: OtlpArgs,
+    #[command(flatten)]
     pub shadow: ShadowArgs,
     /// Show all other taplines of this user as well
     #[arg(long, conflicts_with = "headless")]
@@ -250,6 +252,8 @@ pub struct StdioArgs {
     pub watch: WatchArgs,
     #[command(flatten)]
     pub control: ControlArgs,
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     #[command(flatten)]
     pub shadow: ShadowArgs,
 }
@@ -363,6 +367,15 @@ pub struct ControlArgs {
     /// What `tapline attach` calls it [default: after the upstream]
     #[arg(long, value_name = "NAME", env = "TAPLINE_NAME")]
     pub name: Option<String>,
+}
+
+/// Who else is told what passes.
+#[derive(Debug, Args)]
+pub struct OtlpArgs {
+    /// Send a span of each exchange to an OpenTelemetry collector, as OTLP over HTTP [default URL: that of
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, else http://127.0.0.1:4318]
+    #[arg(long, value_name = "URL", env = "TAPLINE_OTLP", num_args = 0..=1, default_missing_value = "")]
+    pub otlp: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
 mod ending;
+pub mod figures;
 mod shadow;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
+use figures::Figures;
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 
 pub use ending::{EndStep, Progress};
@@ -83,6 +85,14 @@ pub enum Event {
     Ending(Progress),
     /// A shadow server answered as the server did, or did not.
     Shadow(ShadowEvent),
+    /// Everything that is counted, at most once a second, and only after a change.
+    Figures(Arc<Figures>),
+}
+
+impl Event {
+    pub fn is_figures(&self) -> bool {
+        matches!(self, Self::Figures(_))
+    }
 }
 
 /// Everything the core can be asked.
@@ -168,6 +178,21 @@ pub enum SessionState {
     Closed {
         reason: String,
     },
+}
+
+impl SessionState {
+    /// The lower-case word of a state, whatever its reason.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Initializing => "initializing",
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Failed { .. } => "failed",
+            Self::Closing { .. } => "closing",
+            Self::Closed { .. } => "closed",
+        }
+    }
 }
 
 /// Who drives a session.

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::envelope::{Envelope, SessionId};
+use crate::event::figures::{Figures, JournalLoad};
 use crate::event::{
     Comparison, Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, Ticket,
 };
@@ -64,8 +65,9 @@ pub struct JournalThread {
 struct Load {
     /// Bytes of messages in the queue.
     waiting: AtomicUsize,
-    /// Messages refused because of it.
+    /// Messages refused because of it, since that was last marked and at all.
     refused: AtomicU64,
+    lost: AtomicU64,
     /// The sessions they belong to, with their counts; touched on refusal only.
     gaps: Mutex<HashMap<SessionId, u64>>,
 }
@@ -106,6 +108,7 @@ impl Journal {
             if self.load.waiting.fetch_add(size, Ordering::Relaxed) > MOST_WAITING {
                 self.load.waiting.fetch_sub(size, Ordering::Relaxed);
                 self.load.refused.fetch_add(1, Ordering::Relaxed);
+                self.load.lost.fetch_add(1, Ordering::Relaxed);
                 *self.load.gaps.lock().entry(envelope.session).or_default() += 1;
                 return;
             }
@@ -125,6 +128,14 @@ impl Journal {
         let reader = self.last_reader.fetch_add(1, Ordering::Relaxed) + 1;
         drop(self.queue.send(Entry::Subscribe(reader, feed)));
         Subscription { queue: self.queue.clone(), reader }
+    }
+
+    /// What waits to be written, and what could not wait.
+    pub fn load(&self) -> JournalLoad {
+        JournalLoad {
+            waiting: self.load.waiting.load(Ordering::Relaxed) as u64,
+            refused: self.load.lost.load(Ordering::Relaxed),
+        }
     }
 
     /// Ready when all that was published is written. An error where the thread is gone.
@@ -300,6 +311,7 @@ struct Memory {
     held: Vec<Arc<Held>>,
     holding: Holding,
     lines: VecDeque<LogLine>,
+    figures: Option<Arc<Figures>>,
     shadow: ShadowCounts,
     /// The latest replies of a shadow that were others, oldest first.
     diverged: VecDeque<Arc<Comparison>>,
@@ -322,6 +334,7 @@ impl Memory {
                     self.lines.pop_front();
                 }
             }
+            Event::Figures(figures) => self.figures = Some(figures),
             Event::Shadow(ShadowEvent { counts, compared }) => {
                 self.shadow = counts;
                 self.diverged.extend(compared.filter(|compared| compared.verdict.diverges()));
@@ -359,6 +372,7 @@ impl Memory {
             .chain(self.messages.iter().cloned().map(Event::Passed))
             .chain(self.held.iter().cloned().map(Event::Held))
             .chain(self.lines.iter().cloned().map(Event::Log))
+            .chain(self.figures.iter().cloned().map(Event::Figures))
             .chain(self.shadow_events())
             .chain([Event::Holding(self.holding.clone()), Event::ResyncDone]);
         for event in events {

@@ -19,6 +19,8 @@ pub mod journal;
 pub mod limits;
 pub mod logging;
 pub mod message;
+pub mod metrics;
+pub mod otlp;
 pub mod program;
 pub mod proxy;
 pub mod replay;

@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use base64::Engine as _;
 use bytes::Bytes;
+use memchr::memmem;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::{Error as _, SerializeStruct as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -123,7 +124,7 @@ pub struct Head {
 }
 
 /// What an exchange is about; a reply borrows it from its request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Subject {
     pub method: Box<str>,
     /// What the method is about: the tool or prompt name, the resource URI, or the task id.
@@ -209,6 +210,22 @@ impl Message {
             Kind::Batch => self.elements().iter().any(Self::answers),
             kind => kind.is_reply(),
         }
+    }
+
+    /// Whether it is a tool result that says of itself that the tool failed. Most results say nothing of it, or that it did
+    /// not: they are not read for it.
+    pub fn is_failed_result(&self) -> bool {
+        static KEY: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new("\"isError\""));
+        // A string cannot hold the key: its quotes would be escaped. A member further in can.
+        let says_so = KEY.find_iter(&self.raw).any(|at| {
+            let value = self.raw[at + KEY.needle().len()..].trim_ascii_start().strip_prefix(b":");
+            value.is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
+        });
+        let is_true = |result: &str| {
+            let members = read_members(result.as_bytes()).unwrap_or_default();
+            members.iter().rev().find(|(key, _)| key == "isError").is_some_and(|(_, value)| value.get() == "true")
+        };
+        says_so && self.kind() == Kind::Result && self.member("result").is_some_and(is_true)
     }
 
     /// A JSON-RPC error reply to `id` (null where none is known), with `data` as raw JSON.

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Core, GRACE, Settings};
 use crate::attach;
 use crate::cli::{
-    CheckArgs, Cli, Command, DemoArgs, LogFormat, PoolArgs, ReplayArgs, RunArgs, ShadowArgs, StdioArgs, TransportArg,
+    CheckArgs, Cli, Command, DemoArgs, LogFormat, OtlpArgs, PoolArgs, ReplayArgs, RunArgs, ShadowArgs, StdioArgs,
+    TransportArg,
 };
 use crate::clock::Clock;
 use crate::config::options::{self, Control, Database, Front, Wanted, Watch};
@@ -39,7 +40,7 @@ use crate::upstream::pool::{self, Pool, Restart};
 use crate::upstream::retry::{self, Retry};
 use crate::upstream::sse::SseUpstream;
 use crate::watch::{self, Screen, Signal, Signals, screen_settings, until_down};
-use crate::{demo, logging, sessions, tape, ui, wrap};
+use crate::{demo, logging, otlp, sessions, tape, ui, wrap};
 
 /// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
 const DEMO_PACE: Duration = Duration::from_millis(700);
@@ -178,6 +179,7 @@ async fn run_proxy(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
         keep_alive: front.keep_alive,
         grace: front.grace.unwrap_or(GRACE),
         retry: retry(args.retries, &config)?,
+        otlp: otlp_settings(args.otlp, &config)?,
         auth: config.keys.auth.clone().unwrap_or_default(),
         limits: config.keys.limits.clone().unwrap_or_default(),
         clock: Clock::default(),
@@ -254,6 +256,12 @@ fn control_settings(control: Control, usual_name: &str, own_screen: bool) -> Opt
     })
 }
 
+fn otlp_settings(args: OtlpArgs, config: &Config) -> Result<Option<otlp::Settings>, Failure> {
+    let section = options::otlp(args, &config.keys);
+    let invalid = |why| Failure::usage(anyhow::anyhow!("`--otlp`: {why}"));
+    section.map(otlp::Section::settings).transpose().map_err(invalid)
+}
+
 /// What a tapline is called that nobody named.
 fn name_of(wanted: &[Wanted]) -> String {
     match wanted {
@@ -288,6 +296,7 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
         tape_library: tapes,
         hold: watching.hold.clone(),
         retry: retry(args.retries, &config)?,
+        otlp: otlp_settings(args.otlp, &config)?,
         shadow: shadow_settings(args.shadow, &config)?,
         sessions: kept_sessions(&watching, None, &config)?,
         ..Settings::new(target(wanted.server, &kept)?)

@@ -117,6 +117,30 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.0}E")
 }
 
+/// A number in at most four characters: `118`, `4.1k`, `97k`, `2.1M` (k is 1000).
+pub fn count(number: u64) -> String {
+    if number < 1000 {
+        return number.to_string();
+    }
+    let mut value = to_float(number) / 1e3;
+    for unit in ["k", "M", "G", "T", "P"] {
+        if value < 9.95 {
+            return format!("{value:.1}{unit}");
+        }
+        if value < 999.5 {
+            return format!("{value:.0}{unit}");
+        }
+        value /= 1e3;
+    }
+    format!("{value:.0}E")
+}
+
+/// So many in so many seconds, as a rate a second: `12`, `0.4`.
+pub fn rate(number: u64, seconds: u64) -> String {
+    let rate = to_float(number) / to_float(seconds.max(1));
+    if rate < 9.95 && number > 0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
+}
+
 /// A time in at most five characters. Below a second it is milliseconds without a unit: `0.06`, `0.4`, `3.2`, `370`;
 /// then seconds, minutes, hours and days: `1.1s`, `42s`, `2m05`, `1h30`, `3d`.
 pub fn micros(micros: u64) -> String {
@@ -223,6 +247,20 @@ mod tests {
             (u64::MAX, "16E"),
         ] {
             assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn counts_and_rates() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1000, "1.0k"), (97_400, "97k"), (999_600, "1.0M"), (u64::MAX, "18E")]
+        {
+            assert_eq!(count(number), text);
+        }
+        for (number, seconds, text) in
+            [(0, 1, "0"), (12, 1, "12"), (2, 5, "0.4"), (9, 1, "9.0"), (300, 30, "10"), (7, 0, "7.0")]
+        {
+            assert_eq!(rate(number, seconds), text);
         }
     }
 

@@ -92,6 +92,8 @@ impl Core {
         if let Some(shadow) = self.shadow.take() {
             shadow.finish().await;
         }
+        self.telling.stop.cancel();
+        drop((&mut self.telling.task).await);
         let written = self.journal.flush();
         let written = shutdown.step(EndStep::Tapes, WRITING, || 1, async { drop(written.await) }).await;
         self.executor.abort();
@@ -103,6 +105,12 @@ impl Core {
                 store.into_iter().for_each(StoreThread::finish);
             };
             drop(tokio::task::spawn_blocking(finish).await);
+        }
+        if let Some(export) = self.export {
+            tokio::select! {
+                () = export.finish(self.grace) => {}
+                () = shutdown.hurry.cancelled() => {}
+            }
         }
         if let Some(control) = self.control {
             control.close().await;

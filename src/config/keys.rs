@@ -17,6 +17,7 @@ use crate::cli::LogFormat;
 use crate::event::OnQuit;
 use crate::filter::Filter;
 use crate::limits::{self, LimitError};
+use crate::otlp;
 use crate::shadow;
 use crate::store;
 use crate::text;
@@ -105,6 +106,8 @@ keys! {
         sessions: store::Section => |section: store::Section| section.over(&store::Settings::default()),
         /// The second server that is asked the same and compared.
         shadow: shadow::Section => |section: shadow::Section| section.check(),
+        /// Who else is told what passes.
+        otlp: otlp::Section => |section: otlp::Section| section.settings().map(drop),
     }
 }
 

@@ -7,8 +7,11 @@ use std::time::Duration;
 use super::Config;
 use super::keys::{self, Keys};
 use super::upstreams::{Server, Upstreams};
-use crate::cli::{AnewArgs, ControlArgs, FrontArgs, LogFormat, PoolArgs, TargetArgs, TransportArg, WatchArgs};
+use crate::cli::{
+    AnewArgs, ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, TargetArgs, TransportArg, WatchArgs,
+};
 use crate::event::OnQuit;
+use crate::otlp;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::stdio::CommandLine;
 
@@ -46,6 +49,16 @@ impl Front {
             keep_alive: keep_alive.or(keys.keep_alive.map(|it| it.0)),
             grace: args.grace.or(keys.grace.map(|it| it.0)),
         }
+    }
+}
+
+/// Where spans go, if anything asks for them.
+pub fn otlp(args: OtlpArgs, keys: &Keys) -> Option<otlp::Section> {
+    let section = keys.otlp.clone();
+    match args.otlp {
+        Some(url) if !url.is_empty() => Some(otlp::Section { endpoint: Some(url), ..section.unwrap_or_default() }),
+        Some(_) => Some(section.unwrap_or_default()),
+        None => section,
     }
 }
 

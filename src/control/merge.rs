@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::envelope::{Envelope, Seq, SessionId};
+use crate::event::figures::Figures;
 use crate::event::{
     Command, Comparison, Event, Held, Holding, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo,
     Ticket,
@@ -104,6 +105,7 @@ impl Merge {
         }
         events.extend(self.holding_changed(None));
         events.extend(self.listening());
+        events.extend(source.figures.map(|_| self.figures()));
         events
     }
 
@@ -137,6 +139,10 @@ impl Merge {
             Event::Stopping => self.leave(id, "its tapline ended"),
             // Asked for by another screen: we read tapes ourselves.
             Event::TapeOpened { .. } => Vec::new(),
+            Event::Figures(figures) => {
+                source.figures = Some(figures);
+                vec![self.figures()]
+            }
             Event::Shadow(event) => self.hear_shadow(id, event).into_iter().collect(),
             Event::Replay(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
@@ -350,6 +356,12 @@ impl Merge {
             Numbering::Own => Some(theirs),
             Numbering::Common => Some(self.sources.get_mut(&id)?.numbers.number(theirs, &mut self.last)),
         }
+    }
+
+    /// What all count together. Of one alone they are its own, to the last percentile.
+    fn figures(&self) -> Event {
+        let all = self.sources.values().filter_map(|source| source.figures.as_deref());
+        Event::Figures(Arc::new(Figures::sum(all)))
     }
 
     /// The tapes of all, each once, newest first.

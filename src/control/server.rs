@@ -4,6 +4,7 @@
 //! - `POST /commands[?feed=N]`: [`Command`]s, one a line. `feed` says which screen speaks (the answer to `/events` names
 //!   it): [`Command::Resync`] is for that one, and [`Command::Quit`] takes leave of it. A tapline is never ended from
 //!   here, and opens no tape: the answer would go to all.
+//! - `GET /metrics`: the figures, for a scraper that can send a bearer token.
 //! - `GET /healthz`: whether it lives; the only thing that takes no token.
 
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ use super::{FEED_HEADER, Token};
 use crate::event::{Command, Event, Feed, Level, LogLine, Timestamp};
 use crate::intercept::breakpoints::Breakpoints;
 use crate::journal::Journal;
+use crate::metrics::{Meter, prometheus};
 use crate::proxy::guard::Guard;
 
 mod screens;
@@ -65,6 +67,7 @@ pub struct Stage {
     pub journal: Journal,
     pub commands: mpsc::UnboundedSender<Command>,
     pub breakpoints: Breakpoints,
+    pub meter: Arc<Meter>,
     /// Where clients come in: a URL, or `stdio`.
     pub front: String,
     pub upstream: String,
@@ -172,6 +175,7 @@ fn router(door: Door) -> Router {
     Router::new()
         .route("/events", get(events))
         .route("/commands", post(commands))
+        .route("/metrics", get(metrics))
         .route_layer(from_fn_with_state(door.clone(), with_token))
         .route("/healthz", get(async || "ok\n"))
         .layer(from_fn_with_state(door.clone(), as_loopback))
@@ -183,6 +187,7 @@ struct Door {
     token: Token,
     journal: Journal,
     commands: mpsc::UnboundedSender<Command>,
+    meter: Arc<Meter>,
     screens: Arc<Screens>,
 }
 
@@ -194,6 +199,7 @@ impl Door {
             token: entry.token.clone(),
             journal: stage.journal,
             commands: stage.commands,
+            meter: stage.meter,
             screens: Arc::new(screens),
         }
     }
@@ -286,6 +292,10 @@ impl Stream for Lines {
         }
         Poll::Ready(chunk.map(Ok))
     }
+}
+
+async fn metrics(State(door): State<Arc<Door>>) -> Response {
+    ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], prometheus::text(&door.meter.figures())).into_response()
 }
 
 async fn commands(State(door): State<Arc<Door>>, request: Request) -> Result<StatusCode, Refusal> {

@@ -261,17 +261,14 @@ fn rule(outcome: &Outcome) -> Option<&str> {
 fn is_failure(envelope: &Envelope) -> bool {
     match envelope.kind() {
         Kind::Error => true,
-        Kind::Result if failed_tool(&envelope.message).is_some() => true,
+        Kind::Result if envelope.message.is_failed_result() => true,
         _ => envelope.transport.status.is_some_and(|status| status >= 400),
     }
 }
 
 /// The result of a tool that says of itself that it failed.
 fn failed_tool(message: &Message) -> Option<Value> {
-    // Most results do not have the member; looking for its name costs far less than reading them.
-    memchr::memmem::find(message.raw(), b"\"isError\"")?;
-    let result: Value = serde_json::from_str(message.member("result")?).ok()?;
-    (result.get("isError") == Some(&Value::Bool(true))).then_some(result)
+    message.is_failed_result().then(|| serde_json::from_str(message.member("result")?).ok())?
 }
 
 fn error_texts(message: &Message) -> Vec<String> {

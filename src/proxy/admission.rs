@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use http::header::{
@@ -32,6 +33,8 @@ pub struct Admission {
 /// Who has come in.
 pub(super) struct Caller {
     pub(super) address: IpAddr,
+    /// When the head of its request was there.
+    pub(super) came: Instant,
     identity: Option<Identified>,
 }
 
@@ -61,9 +64,10 @@ pub struct Denial {
 impl Admission {
     /// Takes the token out of a request, where one is wanted. `own`: the name that the client knows us by.
     pub(super) async fn enter(&self, address: IpAddr, own: &str, parts: &mut Parts) -> Result<Entered, Refusal> {
+        let caller = Caller { address, came: Instant::now(), identity: None };
         match &self.auth {
-            None => Ok(Entered::Caller(Caller { address, identity: None })),
-            Some(auth) => identify(auth, address, own, parts).await,
+            None => Ok(Entered::Caller(caller)),
+            Some(auth) => identify(auth, caller, own, parts).await,
         }
     }
 
@@ -107,7 +111,7 @@ impl Caller {
     }
 }
 
-async fn identify(auth: &Auth, address: IpAddr, own: &str, parts: &mut Parts) -> Result<Entered, Refusal> {
+async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> Result<Entered, Refusal> {
     let path = parts.uri.path();
     if let Some(resource) = Auth::described(path) {
         return described(auth, own, resource, &parts.method).map(Entered::Answered);
@@ -115,12 +119,12 @@ async fn identify(auth: &Auth, address: IpAddr, own: &str, parts: &mut Parts) ->
     if is_preflight(parts) {
         // A browser asks without credentials whether it may send them (Fetch, CORS protocol and credentials).
         auth.strip(&mut parts.headers);
-        return Ok(Entered::Caller(Caller { address, identity: None }));
+        return Ok(Entered::Caller(caller));
     }
     match auth.identify(&mut parts.headers).await {
         Ok(identity) => {
             let identity = Some(Identified { identity, own: own.to_owned(), path: path.to_owned() });
-            Ok(Entered::Caller(Caller { address, identity }))
+            Ok(Entered::Caller(Caller { identity, ..caller }))
         }
         Err(denied) => Err(denial(auth, denied, own, path, &parts.headers)),
     }

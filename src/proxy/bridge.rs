@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -71,7 +71,7 @@ impl Bridge {
         let headers = self.headers(&message);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message.clone()), tail: String::new() };
         let cancelled = cancelled_id(&message).filter(|id| self.is_modern(id));
-        let admitted = self.connection.admit(outgoing, self.connection.sender());
+        let admitted = self.connection.admit(Instant::now(), outgoing, self.connection.sender());
         if let Some(id) = cancelled {
             return self.cancel(admitted, &id).await;
         }

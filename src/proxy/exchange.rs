@@ -6,6 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
@@ -14,7 +15,6 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use super::pipe::PipeLink;
@@ -27,6 +27,7 @@ use crate::envelope::{Author, Direction, Seq, Transport, Via};
 use crate::event::{Event, Landmark, Level, LogLine};
 use crate::headers::{self, Latest, ParamHeaders};
 use crate::message::{Id, Kind, Message};
+use crate::metrics::Flight;
 use crate::sse;
 use crate::upstream::retry::{Attempt, may_resend};
 use crate::upstream::stdio::one_line;
@@ -90,7 +91,16 @@ impl Connection {
     /// # Errors
     /// Where the upstream does not answer. What the client is told then is `respond`'s part.
     pub async fn exchange(self: &Arc<Self>, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
-        self.run(outgoing, self.sender()).await
+        self.exchange_since(Instant::now(), outgoing).await
+    }
+
+    /// The same of what came a moment ago.
+    pub(super) async fn exchange_since(
+        self: &Arc<Self>,
+        came: Instant,
+        outgoing: Outgoing,
+    ) -> Result<Reply, UpstreamError> {
+        self.admit(came, outgoing, self.sender()).proceed().await
     }
 
     /// Whoever this session is of.
@@ -127,7 +137,7 @@ impl Connection {
         headers::refresh(&mut headers, &message, &self.params.lock());
         let tail = self.tail.lock().clone();
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message), tail };
-        let reply = self.run(outgoing, Sender::Operator).await;
+        let reply = self.admit(Instant::now(), outgoing, Sender::Operator).proceed().await;
         match reply {
             Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
             Ok(_) => {}
@@ -150,12 +160,8 @@ impl Connection {
         }
     }
 
-    async fn run(self: &Arc<Self>, outgoing: Outgoing, sender: Sender) -> Result<Reply, UpstreamError> {
-        self.admit(outgoing, sender).proceed().await
-    }
-
-    /// Takes what a client sends through the spine; what comes of it is in [`Admitted`].
-    pub(super) fn admit(self: &Arc<Self>, mut outgoing: Outgoing, sender: Sender) -> Admitted {
+    /// Takes what a client sends through the spine; what comes of it is in [`Admitted`]. `came`: when tapline had it.
+    pub(super) fn admit(self: &Arc<Self>, came: Instant, mut outgoing: Outgoing, sender: Sender) -> Admitted {
         let withheld = matches!(sender, Sender::Operator);
         let request_headers = match &outgoing.message {
             Some(_) => {
@@ -169,6 +175,7 @@ impl Connection {
         let awaits_reply = message.as_ref().is_some_and(Message::asks);
         let pass = message.map(|message| {
             let mut arrival = Arrival::new(Direction::ToServer, self.transport(&request_headers), message);
+            arrival.came = Some(came);
             arrival.injected = match sender {
                 Sender::Client(author) => author,
                 Sender::Operator => Some(Author::Operator),
@@ -217,13 +224,14 @@ impl Connection {
             return upstream.send(outgoing).await;
         };
         let (message, method, tail) = (message.raw().clone(), outgoing.method.clone(), outgoing.tail.clone());
-        let began = Instant::now();
+        let began = tokio::time::Instant::now();
         let error = match upstream.send(outgoing).await {
             Err(error) => error,
             answered => return answered,
         };
         let message = Message::new(message);
         let resend = |attempt: Attempt<'_>| {
+            self.proxy.metrics().retried();
             let line = LogLine::new(Level::Warn, "proxy", attempt.to_string()).of(self.session.id()).about(seq);
             self.proxy.log(line.as_landmark(Landmark::Attempt));
             let mut headers = headers.clone();
@@ -270,10 +278,14 @@ impl Connection {
         mut reply: Reply,
         request_headers: Arc<HeaderMap>,
         withheld: bool,
+        mut asked: Option<Asked>,
         awaited: bool,
         request: Option<Seq>,
     ) -> Reply {
         headers::strip_hop_by_hop(&mut reply.headers);
+        if let Some(asked) = &mut asked {
+            asked.failed = !reply.status.is_success();
+        }
         let headers = self.reply_headers.keep(&reply.headers);
         let facts = Facts { status: reply.status, headers, withheld, request };
         reply.body = match reply.body {
@@ -297,6 +309,7 @@ impl Connection {
                     request_headers,
                     held: FuturesUnordered::new(),
                     ended: false,
+                    _asked: asked,
                 }
                 .boxed(),
             ),
@@ -368,6 +381,38 @@ pub(super) struct Admitted {
     span: Span,
 }
 
+/// Waits for the reply to a request. Dropped before it came, there is nobody any more whom it could reach here.
+struct Asked {
+    session: Arc<LiveSession>,
+    request: Option<(Id, Seq)>,
+    /// A status said that there would be no reply.
+    failed: bool,
+}
+
+impl Asked {
+    fn of(session: &Arc<LiveSession>, message: &Message, seq: Seq) -> Option<Self> {
+        let id = message.id().filter(|_| message.kind() == Kind::Request)?;
+        Some(Self { session: session.clone(), request: Some((id.clone(), seq)), failed: false })
+    }
+}
+
+/// Of a server with one stream, a reply that has not come yet may come elsewhere: the client may come back for it, or cancel it.
+fn goes_on(reply: Reply, asked: Option<Asked>) -> Reply {
+    if let (ReplyBody::Stream(_), Some(mut asked)) = (&reply.body, asked) {
+        asked.request = None;
+    }
+    reply
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some((id, seq)) = &self.request {
+            let note = if self.failed { Flight::fails } else { Flight::lost };
+            self.session.with_flight(Direction::ToServer, id, Some(*seq), note);
+        }
+    }
+}
+
 impl Admitted {
     pub(super) fn is_held(&self) -> bool {
         matches!(self.pass, Some(Pass::Held(_)))
@@ -389,11 +434,12 @@ impl Admitted {
     }
 
     async fn carry_out(mut self) -> Result<Reply, UpstreamError> {
-        let mut sent = None;
+        let (mut sent, mut asked) = (None, None);
         if let Some(pass) = self.pass {
             match pass.settled().await {
                 Passage::Send { seq, message, edited } => {
                     sent = Some(Sent { seq, edited });
+                    asked = Asked::of(&self.connection.session, &message, seq);
                     if edited {
                         headers::refresh(&mut self.outgoing.headers, &message, &self.connection.params.lock());
                     }
@@ -407,14 +453,18 @@ impl Admitted {
         let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
         let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(listens);
         let reply = match &connection.link {
-            Link::Pipe(link) => connection.in_use_by(link.exchange(&connection.session, outgoing, withheld).await?),
+            Link::Pipe(link) => {
+                let reply = link.exchange(&connection.session, outgoing, withheld).await?;
+                connection.in_use_by(goes_on(reply, asked))
+            }
             Link::Shared(shared) => {
-                connection.in_use_by(shared.exchange(&connection.session, outgoing, withheld).await?)
+                let reply = shared.exchange(&connection.session, outgoing, withheld).await?;
+                connection.in_use_by(goes_on(reply, asked))
             }
             Link::Exchanges(upstream) => {
                 let request = sent.as_ref().map(|sent| sent.seq);
                 let reply = connection.deliver(upstream, outgoing, &request_headers, sent).await?;
-                connection.take_back(reply, request_headers, withheld, awaits_reply, request).await
+                connection.take_back(reply, request_headers, withheld, asked, awaits_reply, request).await
             }
         };
         Ok(if listens { connection.while_open(reply) } else { reply })
@@ -499,6 +549,7 @@ struct Passing {
     request_headers: Arc<HeaderMap>,
     held: FuturesUnordered<BoxFuture<'static, (Passage, Framing)>>,
     ended: bool,
+    _asked: Option<Asked>,
 }
 
 impl Passing {

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -176,10 +176,13 @@ impl Door {
         body: Body,
         asked: &mut Option<Id>,
     ) -> Result<Response<Body>, Refusal> {
+        let reading = Instant::now();
         let message = match parts.method {
             Method::POST => Some(Message::cut_from(self.read(body).await?)),
             _ => None,
         };
+        // A client that sends slowly is not what tapline adds.
+        let came = caller.came + reading.elapsed();
         // The id of a reply is the server's: no error of ours may answer to it.
         *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
         if let Some(message) = &message {
@@ -203,7 +206,7 @@ impl Door {
         let waited_for = message.as_ref().is_some_and(|message| !listens(message)).then(|| self.call());
         let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
         let mut reply = tokio::select! {
-            reply = connection.exchange(outgoing) => match reply {
+            reply = connection.exchange_since(came, outgoing) => match reply {
                 Ok(reply) => reply,
                 Err(error) => return Ok(self.failed(&connection, &error.into(), asked.as_ref())),
             },
@@ -245,6 +248,9 @@ impl Door {
     }
 
     fn refuse(&self, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
+        if let Some(by) = refusal.by() {
+            self.mounts.proxy().metrics().refused(by);
+        }
         let answer = refusal.answer(asked);
         self.mounts.proxy().note(&answer, None);
         refused(answer)

@@ -36,7 +36,8 @@ use crate::event::{BlockError, Decision, Event, Held, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
-use crate::message::{Kind, Message};
+use crate::message::{Id, Kind, Message};
+use crate::metrics::{Flight, Metrics};
 use crate::upstream::retry::Retry;
 use keeping::Keeping;
 use respond::Answer;
@@ -47,6 +48,7 @@ pub struct Proxy {
     chain: Chain,
     gate: Gate,
     journal: Journal,
+    metrics: Arc<Metrics>,
     last_seq: Arc<AtomicU64>,
     stop: Stop,
     retry: Retry,
@@ -75,14 +77,25 @@ pub struct Arrival {
     pub injected: Option<Author>,
     /// The reply to an injected request: shown, but for nobody.
     pub withheld: bool,
+    /// When tapline had it, where that was before it came to the spine.
+    pub came: Option<Instant>,
     /// The request whose own response it came on, where there is such a thing.
     pub request: Option<Seq>,
 }
 
 impl Arrival {
     pub fn new(direction: Direction, transport: Transport, message: Message) -> Self {
-        Self { direction, transport, message, injected: None, withheld: false, request: None }
+        Self { direction, transport, message, injected: None, withheld: false, came: None, request: None }
     }
+}
+
+/// A message on its way through the spine.
+struct Transit {
+    envelope: Envelope,
+    /// When it came, later by what it was held.
+    came: Instant,
+    /// Of the request that it answers.
+    flight: Option<Flight>,
 }
 
 /// What is to be done with a message that passed.
@@ -126,7 +139,7 @@ impl Proxy {
         retry: Retry,
         keeping: Keeping,
     ) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, last_seq: Arc::default(), stop, retry, keeping })
+        Arc::new(Self { chain, gate, journal, metrics: Arc::default(), last_seq: Arc::default(), stop, retry, keeping })
     }
 
     /// A spine of its own with the same numbers, journal and end, on which nothing is held and whose sessions are not kept: for
@@ -134,19 +147,20 @@ impl Proxy {
     pub fn aside(&self) -> Arc<Self> {
         let (journal, last_seq, stop) = (self.journal.clone(), self.last_seq.clone(), self.stop.clone());
         let (chain, gate, retry) = (Chain::default(), Gate::default(), Retry::none());
-        Arc::new(Self { chain, gate, journal, last_seq, stop, retry, keeping: Keeping::default() })
+        let metrics = Arc::default();
+        Arc::new(Self { chain, gate, journal, metrics, last_seq, stop, retry, keeping: Keeping::default() })
     }
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.
     pub fn pass(self: &Arc<Self>, session: &Arc<LiveSession>, arrival: Arrival) -> Pass {
         let injected = arrival.injected.is_some() || arrival.withheld;
-        let mut envelope = self.envelope(session, arrival);
+        let mut transit = self.take_in(session, arrival);
         // What the operator sends is not held by the operator's own breakpoints.
-        let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut envelope) };
+        let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut transit.envelope) };
         match verdict {
-            Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, envelope, reason))),
-            Verdict::Block(error, author) => Pass::Now(self.block(session, envelope, &error, author)),
-            Verdict::Continue | Verdict::Modify(..) => Pass::Now(self.release(session, envelope)),
+            Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, transit, reason))),
+            Verdict::Block(error, author) => Pass::Now(self.block(session, transit, &error, author)),
+            Verdict::Continue | Verdict::Modify(..) => Pass::Now(self.release(session, transit)),
         }
     }
 
@@ -154,8 +168,8 @@ impl Proxy {
     pub fn answer(&self, session: &Arc<LiveSession>, to: Direction, transport: Transport, message: Message) -> Message {
         let mut arrival = Arrival::new(to, transport, message);
         arrival.injected = Some(Author::Tapline);
-        let envelope = self.envelope(session, arrival);
-        self.publish(session, envelope)
+        let transit = self.take_in(session, arrival);
+        self.publish(session, transit)
     }
 
     pub fn journal(&self) -> &Journal {
@@ -164,6 +178,10 @@ impl Proxy {
 
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// When what got no answer is sent again.
@@ -190,6 +208,7 @@ impl Proxy {
 
     /// Says that an error of ours is on its way to a client; of a session where it belongs to one. Every such error comes by here.
     pub fn note(&self, answer: &Answer, session: Option<SessionId>) {
+        self.metrics.error(answer.label);
         if let Some(text) = &answer.line {
             let mut line = LogLine::new(answer.level, "proxy", text.as_str());
             line.session = session;
@@ -197,11 +216,12 @@ impl Proxy {
         }
     }
 
-    fn envelope(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Envelope {
+    fn take_in(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Transit {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
-        let at = session.elapsed();
-        let Place { reply_to, part_of } = session.place(seq, at, &arrival);
-        Envelope {
+        let now = tokio::time::Instant::now();
+        let (at, came) = (session.time_of(now), arrival.came.unwrap_or(now.into_std()));
+        let Place { reply_to, part_of, flight } = session.place(seq, at, &arrival, &self.metrics);
+        let envelope = Envelope {
             seq,
             session: session.id(),
             at,
@@ -217,66 +237,91 @@ impl Proxy {
                 None => Outcome::Forwarded,
             },
             held: None,
-        }
+        };
+        Transit { envelope, came, flight }
     }
 
-    fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, envelope: Envelope, reason: String) -> HeldPass {
+    fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, transit: Transit, reason: String) -> HeldPass {
         let since = Instant::now();
-        let mut described = envelope.clone();
+        let mut described = transit.envelope.clone();
         described.held = Some(0);
         let hold = self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
         self.journal.publish(Event::Held(hold.held().clone()));
-        let waiting = Some(Waiting { envelope, since });
+        let waiting = Some(Waiting { transit, since });
         HeldPass { proxy: self.clone(), session: session.clone(), hold, waiting }
     }
 
-    fn decided(&self, session: &Arc<LiveSession>, mut envelope: Envelope, decision: Decision) -> Passage {
+    fn decided(&self, session: &Arc<LiveSession>, mut transit: Transit, decision: Decision) -> Passage {
         match decision {
-            Decision::Forward => self.release(session, envelope),
-            Decision::Edit(message) if message == envelope.message => self.release(session, envelope),
+            Decision::Forward => self.release(session, transit),
+            Decision::Edit(message) if message == transit.envelope.message => self.release(session, transit),
             Decision::Edit(message) => {
-                envelope.edit(message, Author::Operator);
-                self.release(session, envelope)
+                transit.envelope.edit(message, Author::Operator);
+                self.release(session, transit)
             }
-            Decision::Block(error) => self.block(session, envelope, &error, Author::Operator),
+            Decision::Block(error) => self.block(session, transit, &error, Author::Operator),
             Decision::Drop => {
-                envelope.outcome = Outcome::Dropped(Author::Operator);
-                envelope.message.id().inspect(|id| session.give_up(id));
-                self.publish(session, envelope);
+                transit.envelope.outcome = Outcome::Dropped(Author::Operator);
+                transit.envelope.message.id().inspect(|id| session.give_up(id));
+                self.publish(session, transit);
                 Passage::Nothing
             }
         }
     }
 
-    fn release(&self, session: &Arc<LiveSession>, envelope: Envelope) -> Passage {
-        let (seq, edited) = (envelope.seq, envelope.original.is_some());
-        Passage::Send { seq, message: self.publish(session, envelope), edited }
+    fn release(&self, session: &Arc<LiveSession>, transit: Transit) -> Passage {
+        let (seq, edited) = (transit.envelope.seq, transit.envelope.original.is_some());
+        Passage::Send { seq, message: self.publish(session, transit), edited }
     }
 
-    fn block(&self, session: &Arc<LiveSession>, mut envelope: Envelope, error: &BlockError, author: Author) -> Passage {
+    fn block(&self, session: &Arc<LiveSession>, mut transit: Transit, error: &BlockError, author: Author) -> Passage {
+        let envelope = &mut transit.envelope;
         let answer = error.instead_of(&envelope.message);
         if let Some(answer) = answer.clone().filter(|_| envelope.message.answers()) {
             envelope.edit(answer, author);
-            return self.release(session, envelope);
+            return self.release(session, transit);
         }
         envelope.outcome = Outcome::Blocked(author.clone());
         let (direction, transport) = (envelope.direction.reverse(), Transport::new(envelope.transport.via));
-        self.publish(session, envelope);
+        self.publish(session, transit);
         let Some(answer) = answer else { return Passage::Nothing };
         let mut arrival = Arrival::new(direction, transport, answer);
         arrival.injected = Some(author);
-        let envelope = self.envelope(session, arrival);
-        Passage::Answer(self.publish(session, envelope))
+        let transit = self.take_in(session, arrival);
+        Passage::Answer(self.publish(session, transit))
     }
 
     /// The end of every road: what happened becomes a fact that nobody changes any more.
-    fn publish(&self, session: &Arc<LiveSession>, envelope: Envelope) -> Message {
+    fn publish(&self, session: &Arc<LiveSession>, transit: Transit) -> Message {
+        let Transit { envelope, came, flight } = transit;
+        self.note_flight(session, &envelope);
+        self.metrics.passed(&envelope, came, flight, session.tally());
         let message = envelope.message.clone();
         if let Some(changed) = session.observe(&envelope) {
             self.journal.publish(Event::SessionChanged(changed));
         }
         self.journal.publish(Event::Passed(Arc::new(envelope)));
         message
+    }
+
+    /// What a request's reply does not tell of its way.
+    fn note_flight(&self, session: &LiveSession, envelope: &Envelope) {
+        let (direction, seq) = (envelope.direction, Some(envelope.seq));
+        match (envelope.kind(), &envelope.outcome, envelope.message.id()) {
+            (Kind::Request, Outcome::Dropped(_) | Outcome::Abandoned, Some(id)) => {
+                session.with_flight(direction, id, seq, Flight::lost);
+            }
+            (Kind::Request, _, Some(id)) if envelope.held.is_some() => {
+                let held = envelope.held.unwrap_or_default();
+                session.with_flight(direction, id, seq, |flight| flight.waited(held));
+            }
+            (Kind::Notification, _, _) if envelope.was_sent() => {
+                if let Some(id) = bridge::cancelled_id(&envelope.message) {
+                    session.with_flight(direction, &id, None, Flight::lost);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -295,11 +340,11 @@ impl BlockError {
     }
 
     /// The reply that this makes to a request with that id.
-    pub fn reply_to(&self, id: Option<&crate::message::Id>) -> Message {
+    pub fn reply_to(&self, id: Option<&Id>) -> Message {
         match self {
             Self::JsonRpc { code, message, data } => Message::error_reply(id, *code, message, data.as_deref()),
             Self::ToolResult { text } => {
-                let id = id.map_or("null", crate::message::Id::token);
+                let id = id.map_or("null", Id::token);
                 let text = serde_json::Value::from(text.as_str());
                 Message::new(format!(
                     r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":{text}}}],"isError":true}}}}"#
@@ -319,17 +364,19 @@ pub struct HeldPass {
 }
 
 struct Waiting {
-    envelope: Envelope,
+    transit: Transit,
     since: Instant,
 }
 
 impl HeldPass {
     /// The message as its hold ends, under the time it waited.
-    fn end(&mut self) -> Option<Envelope> {
-        let Waiting { mut envelope, since } = self.waiting.take()?;
-        envelope.held = Some(u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX));
+    fn end(&mut self) -> Option<Transit> {
+        let Waiting { mut transit, since } = self.waiting.take()?;
+        let waited = since.elapsed();
+        transit.came += waited;
+        transit.envelope.held = Some(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
         self.proxy.journal.publish(Event::Settled { ticket: self.hold.held().ticket });
-        Some(envelope)
+        Some(transit)
     }
 }
 
@@ -338,16 +385,16 @@ impl Future for HeldPass {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Passage> {
         let decision = ready!(Pin::new(&mut self.hold).poll(context));
-        let envelope = self.end().expect("a future is not polled again after it is ready");
-        Poll::Ready(self.proxy.decided(&self.session, envelope, decision))
+        let transit = self.end().expect("a future is not polled again after it is ready");
+        Poll::Ready(self.proxy.decided(&self.session, transit, decision))
     }
 }
 
 impl Drop for HeldPass {
     fn drop(&mut self) {
-        if let Some(mut envelope) = self.end() {
-            envelope.outcome = Outcome::Abandoned;
-            self.proxy.publish(&self.session, envelope);
+        if let Some(mut transit) = self.end() {
+            transit.envelope.outcome = Outcome::Abandoned;
+            self.proxy.publish(&self.session, transit);
         }
     }
 }

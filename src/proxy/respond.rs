@@ -141,6 +141,16 @@ impl Refusal {
         headers
     }
 
+    /// What did not let the request in, in a word for who counts.
+    pub fn by(&self) -> Option<&'static str> {
+        match self {
+            Self::Forbidden(_) => Some("guard"),
+            Self::Denied(_) => Some("auth"),
+            Self::Limited(_) => Some("limit"),
+            _ => None,
+        }
+    }
+
     fn message(&self, id: Option<&Id>) -> Message {
         match self {
             Self::Upstream(error) => upstream_failed(error, id),

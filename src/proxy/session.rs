@@ -21,6 +21,7 @@ use super::{Arrival, Stop};
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::{Id, Kind};
+use crate::metrics::{Flight, Metrics, Tally};
 
 /// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
 /// costs bounded memory.
@@ -44,6 +45,7 @@ pub struct LiveSession {
     /// itself.
     overtaken: Mutex<HashMap<(Direction, Id, Seq), Open>>,
     operations: Mutex<Operations>,
+    tally: Tally,
     closed: CancellationToken,
     /// Counts the requests of a client whose stream ends with the session, not with them.
     calls: Option<TaskTracker>,
@@ -80,6 +82,7 @@ struct Open {
     subject: Arc<Subject>,
     /// The request that its operation began with, itself as a rule.
     began: Seq,
+    flight: Flight,
     call: Option<TaskTrackerToken>,
 }
 
@@ -88,6 +91,8 @@ struct Open {
 pub(super) struct Place {
     pub(super) reply_to: Option<ReplyTo>,
     pub(super) part_of: Option<Seq>,
+    /// Of a reply: its request's.
+    pub(super) flight: Option<Flight>,
 }
 
 impl LiveSession {
@@ -140,6 +145,7 @@ impl LiveSession {
             open: Mutex::default(),
             overtaken: Mutex::default(),
             operations: Mutex::default(),
+            tally: Tally::default(),
             // The stream of such a client carries the answers to its calls: it does more than listen.
             closed: if via == Via::Sse { stop.force.child_token() } else { stop.listening.child_token() },
             calls: (via == Via::Sse).then(|| stop.calls.clone()),
@@ -167,7 +173,12 @@ impl LiveSession {
 
     /// Microseconds since the session began.
     pub fn elapsed(&self) -> u64 {
-        self.before.saturating_add(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+        self.time_of(Instant::now())
+    }
+
+    /// Microseconds from the beginning of the session.
+    pub fn time_of(&self, moment: Instant) -> u64 {
+        self.before.saturating_add(u64::try_from(moment.duration_since(self.start).as_micros()).unwrap_or(u64::MAX))
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -200,9 +211,10 @@ impl LiveSession {
     }
 
     /// Remembers a request, or finds the one that a reply answers.
-    pub(super) fn place(&self, seq: Seq, at: u64, arrival: &Arrival) -> Place {
+    pub(super) fn place(&self, seq: Seq, at: u64, arrival: &Arrival, metrics: &Metrics) -> Place {
         self.used.note(seq, at);
         let Arrival { direction, message, request: asked, .. } = arrival;
+        let ledger = self.tally.ledger(|| metrics.ledger(self.info().upstream_name));
         let Some(id) = message.id() else {
             if *direction == Direction::ToServer && self.calls.is_some() {
                 cancelled_id(message).inspect(|id| self.give_up(id));
@@ -214,17 +226,17 @@ impl LiveSession {
                 let subject = message.head().subject.clone().unwrap_or_default();
                 let part_of = self.operations.lock().began(message);
                 let call = self.calls.as_ref().filter(|_| *direction == Direction::ToServer).map(TaskTracker::token);
-                let request = Open { seq, at, subject, began: part_of.unwrap_or(seq), call };
-                self.remember((*direction, id), request);
-                Place { reply_to: None, part_of }
+                let (began, flight) = (part_of.unwrap_or(seq), ledger.departs(*direction, message));
+                self.remember((*direction, id), Open { seq, at, subject, began, flight, call });
+                Place { part_of, ..Place::default() }
             }
             kind if kind.is_reply() => {
                 let Some(request) = self.recall((direction.reverse(), id), *asked) else { return Place::default() };
-                let Open { seq, subject, began, .. } = request;
+                let Open { seq, subject, began, flight, .. } = request;
                 self.operations.lock().note(message, began, (&subject.method, subject.name.as_deref()));
                 let took = at.saturating_sub(request.at);
                 let part_of = (began != seq).then_some(began);
-                Place { reply_to: Some(ReplyTo { seq, took, subject }), part_of }
+                Place { reply_to: Some(ReplyTo { seq, took, subject }), part_of, flight: Some(flight) }
             }
             _ => Place::default(),
         }
@@ -268,6 +280,35 @@ impl LiveSession {
     fn recall(&self, (direction, id): (Direction, &Id), asked: Option<Seq>) -> Option<Open> {
         let earlier = asked.and_then(|asked| self.overtaken.lock().remove(&(direction, id.clone(), asked)));
         earlier.or_else(|| self.open.lock().remove(&(direction, id.clone())))
+    }
+
+    /// Notes what becomes of a request that waits for its reply, if it does; without a number, of the latest with that id.
+    pub(super) fn with_flight(&self, direction: Direction, id: &Id, seq: Option<Seq>, note: impl FnOnce(&mut Flight)) {
+        let mut open = self.open.lock();
+        match (open.get_mut(&(direction, id.clone())), seq) {
+            (Some(request), None) => note(&mut request.flight),
+            (Some(request), Some(seq)) if request.seq == seq => note(&mut request.flight),
+            (_, None) => {}
+            (_, Some(seq)) => {
+                drop(open);
+                if let Some(request) = self.overtaken.lock().get_mut(&(direction, id.clone(), seq)) {
+                    note(&mut request.flight);
+                }
+            }
+        }
+    }
+
+    /// When the oldest request came that still waits for its reply.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let aloft = |request: &Open| request.flight.is_aloft().then_some(request.at);
+        let latest = self.open.lock().values().filter_map(aloft).min();
+        let overtaken = self.overtaken.lock().values().filter_map(aloft).min();
+        let oldest = [latest, overtaken].into_iter().flatten().min()?;
+        Some(self.life.lock().info.started.plus_micros(oldest))
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Learns names and revision from the handshake, or from a modern request's `_meta`; gives the session where

@@ -156,6 +156,10 @@ pub(crate) fn act(model: &mut Model, action: Action) {
             }
         }
         Action::Level => model.log.next_level(),
+        Action::Group => model.board.next_group(),
+        Action::Order => model.board.next_order(),
+        Action::Widen => model.board.widen(),
+        Action::Narrow => model.board.narrow(),
         Action::Restart => pick::restart(model),
     }
 }

@@ -15,6 +15,7 @@ pub(crate) enum Context {
     Queue,
     Tapes,
     Steps,
+    Metrics,
     Events,
     Editor,
     Bar(Asked),
@@ -34,7 +35,7 @@ pub(crate) enum Context {
 
 impl Context {
     /// In the order of the help.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::List,
         Self::Held,
         Self::Detail,
@@ -44,6 +45,7 @@ impl Context {
         Self::Block,
         Self::Tapes,
         Self::Steps,
+        Self::Metrics,
         Self::Events,
         Self::Move,
         Self::Everywhere,
@@ -70,6 +72,7 @@ impl Context {
             Self::Queue => "queue",
             Self::Tapes => "tapes",
             Self::Steps => "steps of a replay",
+            Self::Metrics => "metrics",
             Self::Events => "events",
             Self::Editor => "editor",
             Self::Bar(Asked::Filter) => "filter line",
@@ -144,6 +147,10 @@ pub(crate) enum Action {
     Pace,
     NextFail,
     Level,
+    Group,
+    Order,
+    Widen,
+    Narrow,
     Send,
     SendRaw,
     Outside,
@@ -261,6 +268,14 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Tapes, &["q", "esc"], A::Back, "back", "back to the messages"),
     key(C::Steps, &["enter"], A::Open, "open tape", "open the tape at this step").when(|m| m.step().is_some()),
     key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),
+    // Metrics.
+    key(C::Metrics, &["enter"], A::Open, "show messages", "show the messages of this name or session")
+        .when(|m| m.board.selected().is_some()),
+    key(C::Metrics, &["o"], A::Group, "group", "by name, by method, by session"),
+    key(C::Metrics, &["s"], A::Order, "sort", "most calls, slowest or most errors first"),
+    key(C::Metrics, &["]"], A::Widen, "wider", "more time in each bucket: 1, 5, 30 seconds"),
+    key(C::Metrics, &["["], A::Narrow, "", "less time in each bucket"),
+    key(C::Metrics, &["q", "esc"], A::Back, "back", "back to the messages"),
     // Events.
     key(C::Events, &["enter"], A::Open, "jump", "jump to the message").when(Model::event_has_message),
     key(C::Events, &["o"], A::Level, "level", "debug, info, warn, error and above"),
@@ -359,6 +374,8 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Everywhere, &["2"], A::Screen(Screen::Queue), "queue", "the hold queue").when(|m| m.screen != Screen::Queue),
     key(C::Everywhere, &["4"], A::Screen(Screen::Tapes), "tapes", "tapes, to read and to play")
         .when(|m| m.screen != Screen::Tapes),
+    key(C::Everywhere, &["5"], A::Screen(Screen::Metrics), "metrics", "how much passes, and how long it takes")
+        .when(|m| m.screen != Screen::Metrics),
     key(C::Everywhere, &["6"], A::Screen(Screen::Events), "events", "the event log")
         .when(|m| m.screen != Screen::Events),
     key(C::Everywhere, &["tab"], A::NextPane, "pane", "next pane").when(Model::has_panes),

@@ -84,6 +84,7 @@ pub(crate) fn contexts_below(model: &Model) -> Vec<Context> {
         (Screen::Messages, Pane::List) => vec![Context::List],
         (Screen::Tapes, Pane::Detail) => vec![Context::Steps, Context::Tapes],
         (Screen::Tapes, _) => vec![Context::Tapes],
+        (Screen::Metrics, _) => vec![Context::Metrics],
         (Screen::Events, _) => vec![Context::Events],
     };
     if model.screen == Screen::Messages && model.held_here().is_some() {

@@ -57,10 +57,10 @@ impl Plan {
 
     fn panes(mut self, model: &Model) -> Self {
         let shape = model.shape;
-        if shape.single || model.zoomed || model.screen == Screen::Events {
+        if shape.single || model.zoomed || !model.has_panes() {
             let pane = match model.pane {
                 Pane::Sessions if shape.wide => &mut self.sessions,
-                Pane::Detail if model.screen != Screen::Events => &mut self.detail,
+                Pane::Detail if model.has_panes() => &mut self.detail,
                 _ => &mut self.list,
             };
             *pane = Some(self.body);
@@ -91,6 +91,15 @@ impl Plan {
         }
         self
     }
+}
+
+/// The metrics screen: how much passes, and how long what takes.
+pub(crate) fn metrics_parts(area: Rect, shape: Shape) -> [Rect; 2] {
+    if shape.wide {
+        return columns(area, Constraint::Length(38), Constraint::Fill(1));
+    }
+    let numbers = if area.height < 16 { 4 } else { 11 };
+    Layout::vertical([Constraint::Length(numbers), Constraint::Fill(1)]).areas(area)
 }
 
 /// Neighbours share their border.
@@ -156,6 +165,11 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
         }
         Screen::Tapes => fit_tapes(model, list + 1, detail),
         Screen::Events => model.log.frame(list + 1),
+        Screen::Metrics => {
+            let [_, table] = metrics_parts(plan.body, model.shape);
+            let height = usize::from(inner(table, model.shape).height.saturating_sub(2));
+            model.board.place.frame(model.board.rows.len(), height);
+        }
     }
     model.show_detail();
     model.detail.frame(detail);

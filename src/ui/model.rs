@@ -3,6 +3,7 @@
 //! [`Model::update`] is the only way in; what it wants done outside comes back as [`Effect`]s.
 
 pub(crate) mod bar;
+pub(crate) mod board;
 pub(crate) mod detail;
 pub(crate) mod editor;
 pub(crate) mod facts;
@@ -29,6 +30,7 @@ use crate::event::{Command, Event, Held, LogLine, OnQuit, Progress, SessionState
 use crate::message::Kind;
 
 use bar::Bar;
+use board::Board;
 use detail::Detail;
 use editor::Editor;
 use facts::Facts;
@@ -47,6 +49,7 @@ pub(crate) enum Screen {
     Messages,
     Queue,
     Tapes,
+    Metrics,
     Events,
 }
 
@@ -117,6 +120,7 @@ pub(crate) struct Model {
     pub(crate) seat: tapes::Place,
     pub(crate) queue: Queue,
     pub(crate) tapes: Tapes,
+    pub(crate) board: Board,
     pub(crate) log: EventLog,
     pub(crate) detail: Detail,
     pub(crate) editor: Option<Editor>,
@@ -142,7 +146,8 @@ impl Model {
 
     /// Takes one change in and says what is to be done.
     pub(crate) fn update(&mut self, change: Change) -> Vec<Effect> {
-        self.dirty = true;
+        // Figures are seen on their own screen only.
+        self.dirty |= self.screen == Screen::Metrics || !matches!(&change, Change::Event(event) if event.is_figures());
         match change {
             Change::Input(input) => act::input(self, input),
             Change::Event(event) => self.hear(*event),
@@ -180,12 +185,14 @@ impl Model {
 
     /// Since when the things on the screen grow older: held messages, and requests without a reply.
     fn ages(&self) -> impl Iterator<Item = u64> {
+        let figures = self.board.figures.as_ref().filter(|_| self.screen == Screen::Metrics);
+        let oldest = figures.and_then(|figures| figures.oldest).map(|oldest| oldest.0);
         let shown = matches!(self.screen, Screen::Messages | Screen::Queue) && self.editor.is_none();
         let (rows, list) = (&self.facts.rows, &self.live);
         let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
         let open = seen.filter_map(|row| self.open_age(row)).map(|age| self.now.0.saturating_sub(age));
         let held = self.facts.held.values().map(|held| held.since.0);
-        open.chain(held).filter(move |_| shown)
+        open.chain(held).filter(move |_| shown).chain(oldest)
     }
 
     /// Whether an age reads otherwise than before.
@@ -264,7 +271,7 @@ impl Model {
                 list.selected(rows)
             }
             Screen::Queue => self.facts.rows.of(self.queue.selected(&self.facts.held)?.envelope.seq),
-            Screen::Tapes | Screen::Events => None,
+            Screen::Tapes | Screen::Metrics | Screen::Events => None,
         }
     }
 
@@ -355,7 +362,7 @@ impl Model {
     }
 
     pub(crate) fn has_panes(&self) -> bool {
-        self.screen != Screen::Events
+        !matches!(self.screen, Screen::Metrics | Screen::Events)
     }
 
     /// When a message came, by the clock of this machine.

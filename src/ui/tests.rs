@@ -1,6 +1,7 @@
 //! The screen as a person uses it: events and keys in, commands and pictures out.
 
 mod keys;
+mod metrics;
 mod pictures;
 mod rig;
 mod robust;

@@ -49,15 +49,35 @@ pub(crate) struct Glyphs {
     pub(crate) line: &'static str,
     /// A shadow answered otherwise.
     pub(crate) differs: &'static str,
+    /// Heights, from nothing to full.
+    pub(crate) levels: &'static [&'static str],
 }
 
-const UNICODE: Glyphs =
-    Glyphs {
-        open: "▾", folded: "▸", live: "●", closed: "○", full: "━", empty: "─", dot: "·", line: "─", differs: "≠"
-    };
+const UNICODE: Glyphs = Glyphs {
+    open: "▾",
+    folded: "▸",
+    live: "●",
+    closed: "○",
+    full: "━",
+    empty: "─",
+    dot: "·",
+    line: "─",
+    differs: "≠",
+    levels: &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+};
 
-const ASCII: Glyphs =
-    Glyphs { open: "v", folded: ">", live: "o", closed: ".", full: "#", empty: "-", dot: "-", line: "-", differs: "%" };
+const ASCII: Glyphs = Glyphs {
+    open: "v",
+    folded: ">",
+    live: "o",
+    closed: ".",
+    full: "#",
+    empty: "-",
+    dot: "-",
+    line: "-",
+    differs: "%",
+    levels: &[" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"],
+};
 
 const ASCII_BORDER: border::Set<'static> = border::Set {
     top_left: "+",

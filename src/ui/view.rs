@@ -7,6 +7,7 @@ mod editor;
 mod events;
 mod help;
 mod list;
+mod metrics;
 mod paint;
 mod parts;
 mod popups;
@@ -75,6 +76,7 @@ fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
             (Screen::Queue, _) => queue::draw(model, frame, area),
             (Screen::Tapes, Pane::Detail) => tapes::draw_replay(model, frame, area),
             (Screen::Tapes, _) => tapes::draw(model, frame, area),
+            (Screen::Metrics, _) => metrics::draw(model, frame, area),
             (Screen::Events, _) => events::draw(model, frame, area),
         }
     }

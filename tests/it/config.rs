@@ -309,6 +309,7 @@ fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
         "[retry]\n",
         "[sessions]\n",
         "[shadow]\n",
+        "[otlp]\n",
     ] {
         fs::write(&without, format!("{header}qqqqqqqq = 1")).unwrap();
         has_all_known(sample, &place.end(&["check", "sample.toml"]).2);

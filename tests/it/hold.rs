@@ -577,11 +577,7 @@ async fn a_paused_session_holds_everything_but_what_takes_a_request_back() {
     let last = rig.until("the end of the pause", |log| {
         let state =
             |it: &Event| if let Event::SessionChanged(it) = it { Some((it.id, it.state.clone())) } else { None };
-        log.iter()
-            .filter_map(state)
-            .filter(|(id, _)| *id == session)
-            .next_back()
-            .filter(|(_, it)| *it == SessionState::Active)
+        log.iter().filter_map(state).rfind(|(id, _)| *id == session).filter(|(_, it)| *it == SessionState::Active)
     });
     last.await;
 }

@@ -1,10 +1,12 @@
 //! What one tapline has told.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::numbers::Numbers;
 use super::{About, is_closed};
 use crate::envelope::{Seq, SessionId};
+use crate::event::figures::Figures;
 use crate::event::{Holding, LogLine, Session, SessionState, ShadowCounts, TapeInfo, Ticket, Timestamp};
 
 pub(super) struct Source {
@@ -15,6 +17,7 @@ pub(super) struct Source {
     pub(super) held: BTreeMap<Ticket, HeldAs>,
     pub(super) holding: Option<Holding>,
     pub(super) tapes: Vec<TapeInfo>,
+    pub(super) figures: Option<Arc<Figures>>,
     pub(super) retelling: Option<Retelling>,
     pub(super) shadow: ShadowCounts,
     /// The time of the newest log line.
@@ -45,6 +48,7 @@ impl Source {
             held: BTreeMap::new(),
             holding: None,
             tapes: Vec::new(),
+            figures: None,
             retelling: None,
             shadow: ShadowCounts::default(),
             logged: Timestamp::default(),

@@ -2,6 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::envelope::{Direction, Outcome, ReplyTo, Subject, Transport, Via};
+use crate::event::figures::{Flow, Spread, bucket};
 use crate::event::{Decision, Divergence, Level, OnQuit, Origin, ShadowVerdict, Speed, Then, Timestamp};
 use crate::message::Message;
 
@@ -288,6 +289,27 @@ fn the_front_door_says_how_many_there_are() {
     let moved = Event::Listening { url: "http://c/mcp".to_owned(), upstream: "c".to_owned() };
     assert_eq!(hear(&mut merge, B, [moved]), [""; 0], "nothing new is not told");
     assert_eq!(words(&merge.leave(A, "gone")), ["http://c/mcp > c"]);
+}
+
+#[test]
+fn what_all_count_is_summed_and_what_is_gone_is_not() {
+    let mut merge = both();
+    let figures = |messages, p50| {
+        let to_server = Flow { messages, ..Flow::default() };
+        let added =
+            Spread { count: 2, sum: 2 * p50, max: p50, p50, p90: p50, p99: p50, buckets: vec![(bucket(p50), 2)] };
+        Event::Figures(Arc::new(Figures { taplines: 1, to_server, added, ..Figures::default() }))
+    };
+    let told = |events: Vec<Event>| {
+        let figures = events.into_iter().find_map(|it| if let Event::Figures(it) = it { Some(it) } else { None });
+        let figures = figures.expect("figures");
+        (figures.taplines, figures.messages(), figures.added.count, figures.added.p50)
+    };
+    assert_eq!(told(merge.hear(A, figures(3, 17))), (1, 3, 2, 17), "of one alone, as it was told");
+    assert_eq!(told(merge.hear(B, figures(40, 900))), (2, 43, 4, 20), "by buckets");
+    assert_eq!(told(merge.hear(A, figures(5, 17))), (2, 45, 4, 20));
+    assert_eq!(told(merge.leave(B, "gone")), (1, 5, 2, 17));
+    assert_eq!(told(merge.leave(A, "gone")), (0, 0, 0, 0));
 }
 
 fn shadow(seq: u64, same: u64) -> Event {

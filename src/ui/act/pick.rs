@@ -1,8 +1,10 @@
 //! Choosing: sessions, what to copy, which tape to play.
 
 use crate::event::Command;
+use crate::filter::Filter;
 use crate::ui::json::{JsonCell, pretty};
 use crate::ui::keymap::Action;
+use crate::ui::model::board::What;
 use crate::ui::model::popup::Popup;
 use crate::ui::model::tapes::Place;
 use crate::ui::model::{Effect, Model, Screen};
@@ -23,6 +25,23 @@ pub(super) fn narrow(model: &mut Model, seat: usize) {
     list.refilter(rows);
     list.follow(rows);
     model.facts.sessions.read(only);
+}
+
+/// Shows the messages that a row of the metrics is of.
+pub(super) fn measured(model: &mut Model) {
+    let Some(what) = model.board.selected().map(|row| row.what.clone()) else { return };
+    if let What::Session(id) = what {
+        let seats = model.facts.sessions.all();
+        let Some(at) = seats.iter().position(|seat| seat.session.id == id) else {
+            return model.warn("that session is not here");
+        };
+        super::travel::to_screen(model, Screen::Messages);
+        return narrow(model, at + 1);
+    }
+    let filter = what.filter().and_then(|text| Some((text.clone(), Filter::parse(&text).ok()?)));
+    let Some(filter) = filter else { return model.warn("no filter tells these from the rest") };
+    super::travel::to_screen(model, Screen::Messages);
+    super::write::set_filter(model, Some(filter));
 }
 
 /// Asks for another process of the server of the session under the cursor.

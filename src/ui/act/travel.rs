@@ -33,6 +33,10 @@ pub(super) fn go(model: &mut Model, motion: Motion) {
             let len = model.tapes.list.as_ref().map_or(0, Vec::len);
             model.tapes.place.go(motion, len);
         }
+        (Screen::Metrics, _) => {
+            let len = model.board.rows.len();
+            model.board.place.go(motion, len);
+        }
         (Screen::Events, _) => model.log.go(motion),
     }
 }
@@ -69,7 +73,7 @@ pub(super) fn to_screen(model: &mut Model, screen: Screen) {
             model.tape = None;
             read(model);
         }
-        Screen::Queue => {}
+        Screen::Queue | Screen::Metrics => {}
     }
 }
 
@@ -88,6 +92,7 @@ pub(super) fn open(model: &mut Model) {
         (Screen::Messages, Pane::Sessions) => super::pick::narrow(model, model.seat.cursor),
         (Screen::Messages, Pane::List) | (Screen::Queue, _) => model.pane = Pane::Detail,
         (Screen::Tapes, pane) => open_tape(model, pane),
+        (Screen::Metrics, _) => super::pick::measured(model),
         (Screen::Events, _) => {
             if let Some(seq) = model.event_line().and_then(|line| line.seq) {
                 model.tape = None;

@@ -94,7 +94,7 @@ fn bar_changed(model: &mut Model) {
     }
 }
 
-fn set_filter(model: &mut Model, filter: Option<(String, crate::filter::Filter)>) {
+pub(super) fn set_filter(model: &mut Model, filter: Option<(String, crate::filter::Filter)>) {
     let (rows, list) = model.book_mut();
     list.filter = filter;
     list.filter_off = false;

@@ -39,6 +39,7 @@ impl Model {
             }
             Event::Replay(event) => self.hear_replay(event),
             Event::Log(line) => self.log.push(line, self.rebuild.is_some()),
+            Event::Figures(figures) => self.board.heard(figures),
             Event::Ending(progress) => self.ending = Some(progress),
             Event::Shadow(event) => self.hear_shadow(event),
             Event::Stopping => self.effect(Effect::Exit(self.leaving.unwrap_or(Exit::Stopped))),

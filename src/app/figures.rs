@@ -1,0 +1,88 @@
+//! Where sessions, holds and the journal stand, for whoever reads figures; and telling the figures.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Event;
+use crate::event::figures::PoolFigures;
+use crate::journal::Journal;
+use crate::metrics::{Gauges, Glance, Meter};
+use crate::proxy::exchange::Connection;
+use crate::proxy::mounts::{Mount, Mounts};
+use crate::proxy::table::Target;
+
+/// How often figures are told, where there is anything new.
+const EVERY: Duration = Duration::from_secs(1);
+/// Sessions that are told of by themselves: those with most calls.
+const MOST_SESSIONS: usize = 50;
+
+/// Reads the figures of a core.
+pub(super) fn meter(mounts: &Arc<Mounts>) -> Arc<Meter> {
+    let metrics = mounts.proxy().metrics().clone();
+    let mounts = mounts.clone();
+    Meter::new(metrics, move || gauges(&mounts))
+}
+
+fn gauges(mounts: &Mounts) -> Gauges {
+    let live = mounts.live();
+    let mut states = BTreeMap::<String, u64>::new();
+    for connection in &live {
+        *states.entry(connection.session.info().state.word().to_owned()).or_default() += 1;
+    }
+    Gauges {
+        oldest: live.iter().filter_map(|connection| connection.session.oldest()).min(),
+        held: mounts.proxy().gate().held().len() as u64,
+        states,
+        sessions: busiest(live).iter().filter_map(|it| it.session.tally().figures(it.session.id())).collect(),
+        pools: mounts.iter().filter_map(pool).collect(),
+        journal: mounts.proxy().journal().load(),
+    }
+}
+
+/// The children of an upstream that is a command.
+fn pool(mount: &Mount) -> Option<PoolFigures> {
+    let Target::Command(pool) = mount.table().target() else { return None };
+    let figures = pool.figures();
+    Some(PoolFigures {
+        name: mount.name().unwrap_or_default().to_owned(),
+        idle: figures.spares,
+        busy: figures.in_use,
+        most: figures.max,
+        waiting: figures.waiting,
+        started: figures.started,
+        died: figures.died,
+        acquired: figures.acquired,
+        waited: figures.waited,
+    })
+}
+
+fn busiest(mut live: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
+    live.sort_by_cached_key(|connection| {
+        (std::cmp::Reverse(connection.session.tally().calls()), connection.session.id())
+    });
+    live.truncate(MOST_SESSIONS);
+    live
+}
+
+/// Tells the figures until `stop`, and then once more.
+pub(super) async fn tell(meter: Arc<Meter>, journal: Journal, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Glance::default();
+    loop {
+        let stopped = tokio::select! {
+            _ = ticks.tick() => false,
+            () = stop.cancelled() => true,
+        };
+        if let Some(figures) = meter.news(&mut last) {
+            journal.publish(Event::Figures(Arc::new(figures)));
+        }
+        if stopped {
+            return;
+        }
+    }
+}

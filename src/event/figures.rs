@@ -1,0 +1,433 @@
+//! What was counted, at one moment: plain values, and how those of several taplines add up.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+use crate::envelope::{Direction, SessionId};
+
+/// Everything that is counted. Sums are since the start; the rest is as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Figures {
+    pub at: Timestamp,
+    /// How many taplines they are of. Where this changes, the sums jump.
+    pub taplines: u32,
+    pub to_server: Flow,
+    pub to_client: Flow,
+    /// One for each upstream and method, and name where its method has names.
+    pub endpoints: Vec<EndpointFigures>,
+    /// Replies that came in batches, which have no endpoint.
+    pub batched: Outcomes,
+    /// Nanoseconds that tapline itself added to a message, from its arrival until it was handed on.
+    pub added: Spread,
+    /// When the oldest request that is on its way came in.
+    pub oldest: Option<Timestamp>,
+    /// Messages that wait for the operator.
+    pub held: u64,
+    /// Live sessions by their state.
+    pub states: BTreeMap<String, u64>,
+    /// Those with most calls.
+    pub sessions: Vec<SessionFigures>,
+    pub pools: Vec<PoolFigures>,
+    pub journal: JournalLoad,
+    /// Requests that were not let in, by what refused them.
+    pub refused: BTreeMap<String, u64>,
+    pub retried: u64,
+    /// Errors that tapline answered with, by their kind.
+    pub errors: BTreeMap<String, u64>,
+}
+
+/// Messages in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    pub messages: u64,
+    pub notifications: u64,
+    pub bytes: u64,
+}
+
+/// How requests ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    pub ok: u64,
+    /// JSON-RPC errors of the peer.
+    pub error: u64,
+    /// Tool results with `isError`.
+    pub tool: u64,
+    /// The upstream did not answer, or with an HTTP status alone.
+    pub transport: u64,
+    /// The operator or a rule answered with an error.
+    pub blocked: u64,
+}
+
+impl Outcomes {
+    pub fn failed(&self) -> u64 {
+        self.error + self.tool + self.transport + self.blocked
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.ok += other.ok;
+        self.error += other.error;
+        self.tool += other.tool;
+        self.transport += other.transport;
+        self.blocked += other.blocked;
+    }
+}
+
+/// What is asked for: a method, and a tool, prompt or resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointFigures {
+    /// `None`: the one without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Box<str>>,
+    /// The way of the request.
+    pub direction: Direction,
+    /// `None`: all those for which there was no room any more.
+    pub method: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
+    pub calls: u64,
+    pub in_flight: u64,
+    /// Requests that nobody waits for any more, and that got no reply.
+    pub unanswered: u64,
+    pub outcomes: Outcomes,
+    /// Microseconds from request to reply, without what either waited for the operator.
+    pub took: Spread,
+    /// Bytes of the requests that were answered, and of the replies.
+    pub asked: Spread,
+    pub answered: Spread,
+    /// Bytes of the latest reply.
+    pub latest: u64,
+}
+
+/// Four bytes a token: good enough to see which tool fills a context.
+const BYTES_A_TOKEN: u64 = 4;
+
+impl EndpointFigures {
+    /// About how many tokens its results have put into a model's context so far.
+    pub fn tokens(&self) -> u64 {
+        let read_by_a_model = matches!(self.method.as_deref(), Some("tools/call" | "tools/list"));
+        if read_by_a_model { self.answered.sum / BYTES_A_TOKEN } else { 0 }
+    }
+
+    /// The same of the latest result.
+    pub fn latest_tokens(&self) -> u64 {
+        self.latest / BYTES_A_TOKEN
+    }
+
+    fn is_of(&self, other: &Self) -> bool {
+        (self.direction, &self.upstream, &self.method, &self.name)
+            == (other.direction, &other.upstream, &other.method, &other.name)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.in_flight += other.in_flight;
+        self.unanswered += other.unanswered;
+        self.outcomes.add(&other.outcomes);
+        self.took.add(&other.took);
+        self.asked.add(&other.asked);
+        self.answered.add(&other.answered);
+        self.latest = self.latest.max(other.latest);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionFigures {
+    pub session: SessionId,
+    pub calls: u64,
+    pub failed: u64,
+    pub took: Spread,
+}
+
+/// The children of one command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolFigures {
+    /// Of the upstream; empty where it has none.
+    pub name: String,
+    /// Children that wait for a client, and those that clients have.
+    pub idle: u64,
+    pub busy: u64,
+    /// Most there may be.
+    pub most: u64,
+    /// Clients that wait for a child.
+    pub waiting: u64,
+    /// Since the start: children started, and those that are no more.
+    pub started: u64,
+    pub died: u64,
+    /// Since the start: children that clients got, and for how many microseconds they waited for them.
+    pub acquired: u64,
+    pub waited: u64,
+}
+
+/// What the journal has before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalLoad {
+    /// Bytes of messages that wait to be written.
+    pub waiting: u64,
+    /// Messages that passed unrecorded, because too much waited.
+    pub refused: u64,
+}
+
+/// How values are spread: percentiles to read, and buckets that can be summed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    pub count: u64,
+    pub sum: u64,
+    pub max: u64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    /// Number of a bucket of [`BOUNDS`], and how many values are in it; empty ones are left out.
+    pub buckets: Vec<(u8, u64)>,
+}
+
+const STEPS: [u64; 8] = [10, 15, 20, 30, 40, 50, 60, 80];
+
+/// Upper ends of buckets, each included, eight to a power of ten: from 10 to 600,000,000. Above is one bucket more.
+/// For microseconds that is up to ten minutes, for bytes up to the largest body.
+pub const BOUNDS: [u64; 63] = {
+    let mut bounds = [0; 63];
+    let (mut at, mut scale) = (0, 1);
+    while at < bounds.len() {
+        bounds[at] = STEPS[at % STEPS.len()] * scale;
+        at += 1;
+        if at % STEPS.len() == 0 {
+            scale *= 10;
+        }
+    }
+    bounds
+};
+
+/// The bucket of a value.
+pub fn bucket(value: u64) -> u8 {
+    let at = BOUNDS.partition_point(|bound| *bound < value);
+    u8::try_from(at).expect("there are 64 buckets")
+}
+
+impl Spread {
+    /// From values in ascending order with how often each occurs: percentiles as exact as the values. The sum is the caller's.
+    pub fn of(values: impl Iterator<Item = (u64, u64)> + Clone, sum: u64, max: u64) -> Self {
+        let mut spread = Self { count: values.clone().map(|(_, count)| count).sum(), sum, max, ..Self::default() };
+        let mut seen = 0;
+        for (value, count) in values {
+            let before = seen;
+            seen += count;
+            let passes = |percent| (before..seen).contains(&spread.rank(percent));
+            let (p50, p90, p99) = (passes(50), passes(90), passes(99));
+            let value = value.min(max);
+            for (passed, percentile) in [(p50, &mut spread.p50), (p90, &mut spread.p90), (p99, &mut spread.p99)] {
+                if passed {
+                    *percentile = value;
+                }
+            }
+            let bucket = bucket(value);
+            match spread.buckets.last_mut() {
+                Some((last, sum)) if *last == bucket => *sum += count,
+                _ => spread.buckets.push((bucket, count)),
+            }
+        }
+        spread
+    }
+
+    /// From the number of values in each bucket.
+    pub fn of_buckets(buckets: &[u64; BOUNDS.len() + 1], sum: u64, max: u64) -> Self {
+        let uppers = BOUNDS.iter().copied().chain([max]);
+        Self::of(uppers.zip(buckets.iter().copied()).filter(|(_, count)| *count > 0), sum, max)
+    }
+
+    /// How many values are at most this; exact for a bound of [`BOUNDS`].
+    pub fn up_to(&self, bound: u64) -> u64 {
+        let last = bucket(bound);
+        self.buckets.iter().take_while(|(bucket, _)| *bucket <= last).map(|(_, count)| count).sum()
+    }
+
+    /// The values of both. Percentiles are those of the buckets then: percentiles themselves have no sum.
+    pub fn add(&mut self, other: &Self) {
+        if self.count == 0 {
+            return self.clone_from(other);
+        }
+        if other.count == 0 {
+            return;
+        }
+        let mut buckets = [0; BOUNDS.len() + 1];
+        for (bucket, count) in self.buckets.iter().chain(&other.buckets) {
+            buckets[usize::from(*bucket)] += count;
+        }
+        *self = Self::of_buckets(&buckets, self.sum + other.sum, self.max.max(other.max));
+    }
+
+    /// How many values lie before the one of this percentile.
+    fn rank(&self, percent: u64) -> u64 {
+        (self.count * percent).div_ceil(100).saturating_sub(1)
+    }
+}
+
+impl Figures {
+    /// How all requests ended that have.
+    pub fn outcomes(&self) -> Outcomes {
+        let mut outcomes = self.batched;
+        self.endpoints.iter().for_each(|endpoint| outcomes.add(&endpoint.outcomes));
+        outcomes
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.endpoints.iter().map(|endpoint| endpoint.calls).sum()
+    }
+
+    pub fn messages(&self) -> u64 {
+        self.to_server.messages + self.to_client.messages
+    }
+
+    pub fn in_flight(&self) -> u64 {
+        self.endpoints.iter().map(|endpoint| endpoint.in_flight).sum()
+    }
+
+    pub fn unanswered(&self) -> u64 {
+        self.endpoints.iter().map(|endpoint| endpoint.unanswered).sum()
+    }
+
+    /// Those of several taplines together.
+    pub fn sum<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::default();
+        all.for_each(|figures| sum.add(figures));
+        sum
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.at = self.at.max(other.at);
+        self.taplines += other.taplines;
+        for (flow, more) in [(&mut self.to_server, &other.to_server), (&mut self.to_client, &other.to_client)] {
+            flow.messages += more.messages;
+            flow.notifications += more.notifications;
+            flow.bytes += more.bytes;
+        }
+        for endpoint in &other.endpoints {
+            match self.endpoints.iter_mut().find(|known| known.is_of(endpoint)) {
+                Some(known) => known.add(endpoint),
+                None => self.endpoints.push(endpoint.clone()),
+            }
+        }
+        self.batched.add(&other.batched);
+        self.added.add(&other.added);
+        self.oldest = [self.oldest, other.oldest].into_iter().flatten().min();
+        self.held += other.held;
+        self.sessions.extend(other.sessions.iter().cloned());
+        self.pools.extend(other.pools.iter().cloned());
+        self.journal.waiting += other.journal.waiting;
+        self.journal.refused += other.journal.refused;
+        self.retried += other.retried;
+        let counts =
+            [(&mut self.states, &other.states), (&mut self.refused, &other.refused), (&mut self.errors, &other.errors)];
+        for (counts, more) in counts {
+            for (name, count) in more {
+                *counts.entry(name.clone()).or_default() += count;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spread(values: &[u64]) -> Spread {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable();
+        let max = sorted.last().copied().unwrap_or_default();
+        Spread::of(sorted.iter().map(|value| (*value, 1)), sorted.iter().sum(), max)
+    }
+
+    fn endpoint(name: &str, calls: u64, took: &[u64]) -> EndpointFigures {
+        EndpointFigures {
+            upstream: None,
+            direction: Direction::ToServer,
+            method: Some("tools/call".into()),
+            name: Some(name.into()),
+            calls,
+            in_flight: 1,
+            unanswered: 0,
+            outcomes: Outcomes { ok: calls - 1, ..Outcomes::default() },
+            took: spread(took),
+            asked: Spread::default(),
+            answered: spread(&[400, 800]),
+            latest: 800,
+        }
+    }
+
+    #[test]
+    fn bounds_ascend_and_include_what_scrapers_ask_for() {
+        assert!(BOUNDS.is_sorted());
+        assert_eq!((BOUNDS[0], BOUNDS[8], BOUNDS[62]), (10, 100, 600_000_000));
+        for (value, expected) in
+            [(0, 0), (10, 0), (11, 1), (15, 1), (600_000_000, 62), (600_000_001, 63), (u64::MAX, 63)]
+        {
+            assert_eq!(bucket(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_values() {
+        let all: Vec<u64> = (1..=1000).collect();
+        let spread = spread(&all);
+        assert_eq!((spread.count, spread.sum, spread.max), (1000, 500_500, 1000));
+        assert_eq!((spread.p50, spread.p90, spread.p99), (500, 900, 990));
+        assert_eq!((spread.up_to(10), spread.up_to(500), spread.up_to(1000)), (10, 500, 1000));
+
+        assert_eq!(Spread::default().p99, 0);
+    }
+
+    #[test]
+    fn a_single_value_is_every_percentile() {
+        let spread = spread(&[7]);
+        assert_eq!((spread.p50, spread.p90, spread.p99, spread.max), (7, 7, 7, 7));
+    }
+
+    #[test]
+    fn taplines_add_up() {
+        let flow = Flow { messages: 3, notifications: 1, bytes: 100 };
+        let one = Figures {
+            at: Timestamp(10),
+            taplines: 1,
+            to_server: flow,
+            endpoints: vec![endpoint("search", 3, &[10, 20]), endpoint("read", 2, &[5])],
+            oldest: Some(Timestamp(4)),
+            states: BTreeMap::from([("active".to_owned(), 2)]),
+            ..Figures::default()
+        };
+        let other = Figures {
+            at: Timestamp(9),
+            endpoints: vec![endpoint("search", 2, &[1000])],
+            oldest: Some(Timestamp(3)),
+            states: BTreeMap::from([("active".to_owned(), 1), ("new".to_owned(), 1)]),
+            ..one.clone()
+        };
+        let sum = Figures::sum([&one, &other].into_iter());
+        assert_eq!((sum.at, sum.taplines, sum.oldest), (Timestamp(10), 2, Some(Timestamp(3))));
+        assert_eq!((sum.to_server.messages, sum.requests(), sum.in_flight()), (6, 7, 3));
+        assert_eq!(sum.outcomes().ok, 4);
+        assert_eq!(sum.endpoints.len(), 2);
+        assert_eq!((sum.endpoints[0].calls, sum.endpoints[0].took.max, sum.endpoints[0].tokens()), (5, 1000, 600));
+        assert_eq!(sum.states, BTreeMap::from([("active".to_owned(), 3), ("new".to_owned(), 1)]));
+        assert_eq!(Figures::sum([&one].into_iter()), one, "one alone is as it was");
+    }
+
+    proptest! {
+        #[test]
+        fn a_merge_is_that_of_all_values(one in prop::collection::vec(0_u64..2_000_000_000, 1..60),
+                                         other in prop::collection::vec(0_u64..2_000_000_000, 1..60)) {
+            let mut merged = spread(&one);
+            merged.add(&spread(&other));
+            let all = spread(&[one, other].concat());
+            prop_assert_eq!(&merged.buckets, &all.buckets);
+            prop_assert_eq!((merged.count, merged.sum, merged.max), (all.count, all.sum, all.max));
+            for (approximate, exact) in [(merged.p50, all.p50), (merged.p90, all.p90), (merged.p99, all.p99)] {
+                prop_assert_eq!(bucket(approximate), bucket(exact));
+                prop_assert!(approximate >= exact);
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What is counted of one session.
+
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::{End, Ledger};
+use crate::envelope::SessionId;
+use crate::event::figures::{SessionFigures, Spread, bucket};
+
+/// Replies of one session. Idle sessions are many: one without a reply costs next to nothing.
+#[derive(Default)]
+pub struct Tally {
+    /// Of its upstream; known from its first message on.
+    ledger: OnceLock<Arc<Ledger>>,
+    counts: Mutex<Option<Box<Counts>>>,
+}
+
+struct Counts {
+    calls: u64,
+    failed: u64,
+    /// Microseconds.
+    sum: u64,
+    max: u64,
+    buckets: [u32; 64],
+}
+
+impl Tally {
+    /// Where its requests are entered.
+    pub fn ledger(&self, find: impl FnOnce() -> Arc<Ledger>) -> &Ledger {
+        self.ledger.get_or_init(find)
+    }
+
+    pub(super) fn count(&self, end: End, took: Option<u64>) {
+        let mut counts = self.counts.lock();
+        let counts =
+            counts.get_or_insert_with(|| Box::new(Counts { calls: 0, failed: 0, sum: 0, max: 0, buckets: [0; 64] }));
+        counts.calls += 1;
+        counts.failed += u64::from(end != End::Ok);
+        if let Some(took) = took {
+            counts.sum = counts.sum.saturating_add(took);
+            counts.max = counts.max.max(took);
+            let bucket = &mut counts.buckets[usize::from(bucket(took))];
+            *bucket = bucket.saturating_add(1);
+        }
+    }
+
+    /// How many calls were answered.
+    pub fn calls(&self) -> u64 {
+        self.counts.lock().as_ref().map_or(0, |counts| counts.calls)
+    }
+
+    /// Nothing where nothing was answered yet.
+    pub fn figures(&self, session: SessionId) -> Option<SessionFigures> {
+        let counts = self.counts.lock();
+        let counts = counts.as_ref()?;
+        let took = Spread::of_buckets(&counts.buckets.map(u64::from), counts.sum, counts.max);
+        Some(SessionFigures { session, calls: counts.calls, failed: counts.failed, took })
+    }
+}
