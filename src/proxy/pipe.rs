@@ -9,6 +9,7 @@
 pub(super) mod anew;
 mod exchange;
 mod heard;
+mod merged;
 mod router;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 pub(super) use self::heard::Recognized;
+pub(super) use self::merged::Merged;
 pub(super) use self::router::Address;
 use self::router::{Router, Server, Waiting};
 use super::Proxy;
@@ -313,12 +315,22 @@ impl PipeLink {
 
     /// One of several clients is no more: nobody waits for its answers.
     pub(super) fn leave(&self, session: &LiveSession) {
-        let of_session: Vec<_> = {
+        self.cancel_all(|waiting| waiting.session.id() == session.id());
+    }
+
+    fn cancel_all(&self, fits: impl Fn(&Waiting) -> bool) {
+        let ids: Vec<_> = {
             let router = self.router.lock();
-            let pending = router.pending.iter().filter(|(_, waiting)| waiting.session.id() == session.id());
+            let pending = router.pending.iter().filter(|(_, waiting)| fits(waiting));
             pending.map(|(id, _)| id.clone()).collect()
         };
-        of_session.iter().for_each(|id| self.cancel(id));
+        ids.iter().for_each(|id| self.cancel(id));
+    }
+
+    /// Whether a client waits here for the reply to its request.
+    pub(super) fn awaits(&self, session: &LiveSession, id: &Id) -> bool {
+        let router = self.router.lock();
+        router.pending.values().any(|waiting| waiting.session.id() == session.id() && waiting.id() == Some(id))
     }
 
     pub(super) fn end(&self, error: &UpstreamError) {
@@ -332,9 +344,11 @@ impl PipeLink {
             drop(client.items.send(Err(error.clone())));
         }
         // Who has taken a request back does not expect an answer: some clients fail over one that comes as they leave.
-        for (_, waiting) in router.pending.drain().filter(|(_, waiting)| !waiting.cancelled) {
+        for (_, mut waiting) in router.pending.drain().filter(|(_, waiting)| !waiting.cancelled) {
+            // What other children tell, too, goes on.
+            let goes_on = waiting.leg.as_mut().is_some_and(|leg| !leg.end());
             // A client that has hung up does not need to know.
-            if let Some(items) = waiting.items {
+            if let Some(items) = waiting.items.filter(|_| !goes_on) {
                 drop(items.send(Err(error.clone())));
             }
         }
@@ -347,13 +361,16 @@ impl PipeLink {
         if !matches!(self.home, Home::Many) {
             return;
         }
+        let is_stateless = self.pool.as_ref().is_some_and(|pool| pool.settings().stateless);
+        let next =
+            if is_stateless { "another is started when it is needed" } else { "the next request starts another" };
         let sessions: BTreeMap<_, _> = {
             let router = self.router.lock();
             let waiting = router.pending.values().map(|waiting| &waiting.session);
             waiting.chain(&router.spoke_last).map(|session| (session.id(), session.clone())).collect()
         };
         for session in sessions.values().filter(|session| !session.closed().is_cancelled()) {
-            let line = LogLine::new(Level::Warn, "proxy", format!("{error}; the next request starts another"));
+            let line = LogLine::new(Level::Warn, "proxy", format!("{error}; {next}"));
             self.proxy.log(line.of(session.id()).as_landmark(Landmark::Seam));
         }
     }

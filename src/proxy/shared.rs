@@ -1,24 +1,32 @@
-//! The child that all clients of revision 2026-07-28 share: a subscription of one hears what the calls of another change.
+//! The children that clients of revision 2026-07-28 share: one for all, so that a subscription of one hears what the calls of another
+//! change; of a command that is declared stateless, more where all are busy.
 //!
 //! These clients have no handshake, so any process of the server will do, and one that is gone is followed by the next as soon as
 //! somebody asks something. Which message is whose is the business of the [`PipeLink`].
 
+mod members;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use self::members::{InUse, Member, Members, let_go_when_idle};
 use super::Proxy;
+use super::bridge::cancelled_id;
+use super::exchange::{accepted, listens};
 use super::pipe::anew::keep;
-use super::pipe::{Home, PipeLink};
+use super::pipe::{Home, Merged, PipeLink};
 use super::pump::Pump;
 use super::recollection::Recollection;
 use super::session::LiveSession;
 use crate::event::{Level, LogLine};
 use crate::message::{Id, Message};
 use crate::upstream::pool::{Child, Pool};
-use crate::upstream::{Outgoing, Reply, UpstreamError};
+use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
 /// How long a spare may take to answer before it is given to anybody, where that is asked for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,18 +36,13 @@ pub struct Shared {
     proxy: Arc<Proxy>,
     pool: Arc<Pool>,
     label: String,
-    member: Mutex<Option<Member>>,
-}
-
-struct Member {
-    link: Arc<PipeLink>,
-    since: Instant,
+    members: Mutex<Members>,
 }
 
 impl Shared {
     pub(super) fn new(proxy: Arc<Proxy>, pool: Arc<Pool>) -> Arc<Self> {
         let label = pool.command().to_string();
-        Arc::new(Self { proxy, pool, label, member: Mutex::default() })
+        Arc::new(Self { proxy, pool, label, members: Mutex::default() })
     }
 
     pub(super) fn label(&self) -> &str {
@@ -48,65 +51,159 @@ impl Shared {
 
     /// One exchange of a client, already through the spine.
     pub(super) async fn exchange(
-        &self,
+        self: &Arc<Self>,
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
         withheld: bool,
     ) -> Result<Reply, UpstreamError> {
-        let link = self.link(session)?;
-        link.exchange(session, outgoing, withheld).await
+        let is_stateless = self.pool.settings().stateless;
+        match is_stateless.then(|| outgoing.message.clone()).flatten() {
+            None => self.any(session)?.exchange(session, outgoing, withheld).await,
+            Some(message) if listens(&message) => {
+                self.subscribe(session, outgoing, Merged::new(session.clone(), message, withheld), withheld).await
+            }
+            Some(message) if message.asks() => {
+                let in_use = self.least_busy(session)?;
+                let reply = in_use.link().exchange(session, outgoing, withheld).await?;
+                Ok(while_read(reply, in_use))
+            }
+            Some(message) => self.tell(session, outgoing, &message, withheld).await,
+        }
     }
 
-    /// Has another child take the place of this one.
+    /// Has other children take the place of these.
     pub(super) fn renew(&self) {
-        let member = self.member.lock().take();
-        if let Some(member) = member {
-            member.link.retire();
-        }
+        let gone = std::mem::take(&mut *self.members.lock());
+        gone.links().for_each(|link| link.retire());
     }
 
     /// A client is no more.
     pub(super) fn leave(&self, session: &LiveSession) {
-        let link = self.member.lock().as_ref().map(|member| member.link.clone());
-        if let Some(link) = link {
-            link.leave(session);
-        }
+        let links: Vec<_> = self.members.lock().links().cloned().collect();
+        links.iter().for_each(|link| link.leave(session));
     }
 
-    /// Ends the child, and waits until it is gone.
+    /// Ends the children, and waits until they are gone.
     pub(super) async fn close(&self) {
-        let member = self.member.lock().take();
-        if let Some(member) = member {
-            member.link.close().await;
+        let gone = std::mem::take(&mut *self.members.lock());
+        join_all(gone.links().map(|link| link.close())).await;
+    }
+
+    fn any(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<Arc<PipeLink>, UpstreamError> {
+        let mut members = self.members.lock();
+        Ok(self.choose(&mut members, session, false)?.link.clone())
+    }
+
+    /// The child with the fewest requests in flight, which has one more from now on.
+    fn least_busy(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<InUse, UpstreamError> {
+        let mut members = self.members.lock();
+        Ok(self.choose(&mut members, session, true)?.in_use())
+    }
+
+    /// `grow`: where all are busy, another is added if there may be one.
+    fn choose(
+        self: &Arc<Self>,
+        members: &mut Members,
+        session: &Arc<LiveSession>,
+        grow: bool,
+    ) -> Result<Arc<Member>, UpstreamError> {
+        let found = members.least_busy(&self.pool);
+        let found = match found {
+            Some(found) if !grow || found.load() == 0 => return Ok(found),
+            found => found,
+        };
+        match (self.pool.take(), found) {
+            (Ok(None), Some(found)) => Ok(found),
+            (Err(error), Some(found)) => {
+                let text = format!("a busy server is asked more, as no other can be started: {error}");
+                self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session.id()));
+                Ok(found)
+            }
+            (child, _) => Ok(self.add(members, session, child?)),
         }
     }
 
-    fn link(&self, session: &Arc<LiveSession>) -> Result<Arc<PipeLink>, UpstreamError> {
-        let mut member = self.member.lock();
-        if let Some(Member { link, .. }) = member.as_ref().filter(|member| self.is_fit(member)) {
-            return Ok(link.clone());
-        }
-        let child = self.pool.take()?;
+    /// Adds a child, the next one of the pool if need be, in the place of those that are too old.
+    fn add(self: &Arc<Self>, members: &mut Members, session: &Arc<LiveSession>, child: Option<Child>) -> Arc<Member> {
         let link = PipeLink::to_child(self.proxy.clone(), Home::Many, self.pool.clone(), Recollection::default());
         let since = child.as_ref().map_or_else(Instant::now, |child| child.since);
-        *member = Some(Member { link: link.clone(), since });
-        drop(member);
+        let member = Member::new(link.clone(), since);
+        if self.pool.settings().stateless {
+            tokio::spawn(let_go_when_idle(self, &member));
+        }
         let (pump, pool, session) = (Pump::new(&link), self.pool.clone(), session.clone());
         match child {
             Some(child) if !must_answer(&pool, &child) => {
                 link.install(child.pipe);
                 tokio::spawn(keep(pump, child.outputs));
             }
-            child => drop(tokio::spawn(bring(link.clone(), pump, pool, session, child))),
+            child => drop(tokio::spawn(bring(link, pump, pool, session, child))),
         }
-        Ok(link)
+        members.take_in(&member, &self.pool);
+        member
     }
 
-    /// One that is too old is given up as soon as nobody waits for it.
-    fn is_fit(&self, member: &Member) -> bool {
-        let is_outlived = self.pool.is_old(member.since) && member.link.is_idle();
-        !(member.link.is_over() || is_outlived)
+    /// Opens a subscription on one child, and as soon as that has said something, on all others.
+    async fn subscribe(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        outgoing: Outgoing,
+        merged: Arc<Merged>,
+        withheld: bool,
+    ) -> Result<Reply, UpstreamError> {
+        let link = self.any(session)?;
+        let reply = link.exchange_as(session, outgoing, withheld, Some(merged.clone())).await?;
+        if !matches!(reply.body, ReplyBody::Stream(_)) {
+            return Ok(reply);
+        }
+        self.members.lock().open(&merged, &link);
+        Ok(while_read(reply, Subscribed { shared: self.clone(), merged }))
     }
+
+    /// What a client says without asking anything. What takes a request back goes where that went.
+    async fn tell(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        outgoing: Outgoing,
+        message: &Message,
+        withheld: bool,
+    ) -> Result<Reply, UpstreamError> {
+        let mut asked = None;
+        if let Some(id) = cancelled_id(message) {
+            let mut members = self.members.lock();
+            if let Some(merged) = members.subscription(session, &id) {
+                members.close(&merged);
+                return Ok(accepted());
+            }
+            asked = members.links().find(|link| link.awaits(session, &id)).cloned();
+        }
+        let link = asked.map_or_else(|| self.any(session), Ok)?;
+        link.exchange(session, outgoing, withheld).await
+    }
+}
+
+/// A subscription while its client reads.
+struct Subscribed {
+    shared: Arc<Shared>,
+    merged: Arc<Merged>,
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        self.shared.members.lock().close(&self.merged);
+    }
+}
+
+/// Keeps something for as long as the reply is read.
+fn while_read(mut reply: Reply, kept: impl Send + 'static) -> Reply {
+    if let ReplyBody::Stream(items) = reply.body {
+        let keeping = move |item| {
+            let _kept = &kept;
+            item
+        };
+        reply.body = ReplyBody::Stream(items.map(keeping).boxed());
+    }
+    reply
 }
 
 fn must_answer(pool: &Pool, child: &Child) -> bool {

@@ -37,6 +37,7 @@ mod shadow;
 mod shutdown;
 mod silence;
 mod sse;
+mod stateless;
 mod stdio;
 mod tapes;
 mod tidy;

@@ -20,7 +20,7 @@ const SERVER: &str = r#"
     done
 "#;
 
-fn pool(rig: &Rig) -> Arc<Pool> {
+pub(crate) fn pool(rig: &Rig) -> Arc<Pool> {
     match rig.core().mounts().default().unwrap().table().target() {
         Target::Command(pool) => pool.clone(),
         _ => panic!("it is a command"),
@@ -28,7 +28,7 @@ fn pool(rig: &Rig) -> Arc<Pool> {
 }
 
 /// Waits until the figures are as they must become.
-async fn figures(pool: &Pool, fit: impl Fn(&Figures) -> bool) -> Figures {
+pub(crate) async fn figures(pool: &Pool, fit: impl Fn(&Figures) -> bool) -> Figures {
     let looking = async {
         loop {
             let figures = pool.figures();
@@ -125,7 +125,7 @@ async fn a_spare_that_is_too_old_is_replaced() {
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":5}"#;
 
-fn modern(id: u32, method: &str) -> String {
+pub(crate) fn modern(id: u32, method: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{META}}}}}"#)
 }
 
@@ -161,11 +161,11 @@ const MODERN: &str = r#"
     done
 "#;
 
-fn event(message: &str) -> String {
+pub(crate) fn event(message: &str) -> String {
     format!("event: message\ndata: {message}\n\n")
 }
 
-async fn named(rig: &Rig, name: &str) -> Client {
+pub(crate) async fn named(rig: &Rig, name: &str) -> Client {
     let mut client = rig.client().await;
     client.headers = format!("user-agent: {name}\r\nmcp-protocol-version: 2026-07-28\r\n");
     client

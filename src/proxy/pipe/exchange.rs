@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::mpsc;
 
+use super::merged::Merged;
 use super::router::{Router, Waiting};
 use super::{Home, Items, PipeLink};
 use crate::envelope::{Direction, Transport};
@@ -29,9 +30,20 @@ impl PipeLink {
         outgoing: Outgoing,
         withheld: bool,
     ) -> Result<Reply, UpstreamError> {
+        self.exchange_as(session, outgoing, withheld, None).await
+    }
+
+    /// As [`PipeLink::exchange`], for a subscription that others will [`join`](PipeLink::join).
+    pub(in crate::proxy) async fn exchange_as(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        outgoing: Outgoing,
+        withheld: bool,
+        merged: Option<Arc<Merged>>,
+    ) -> Result<Reply, UpstreamError> {
         match (&outgoing.method, outgoing.message) {
             (&Method::POST, Some(message)) => {
-                let asking = Asking { session: session.clone(), message, withheld };
+                let asking = Asking { session: session.clone(), message, withheld, merged };
                 self.post(asking, outgoing.headers).await
             }
             (&Method::GET, _) => Ok(self.listen(session)),
@@ -125,7 +137,7 @@ impl PipeLink {
 
     /// Notes who waits for the replies to a message; gives it in the names the server is to know, and how many there will be.
     fn expect_replies(&self, router: &mut Router, asking: &Asking, items: &Items) -> Noted {
-        let Asking { session, message, withheld } = asking;
+        let Asking { session, message, withheld, merged } = asking;
         let waiting = |request: Message, batched| Waiting {
             withheld: *withheld,
             batched,
@@ -135,7 +147,10 @@ impl PipeLink {
             router.spoke_last = Some(session.clone());
         }
         match message.kind() {
-            Kind::Request => Noted::Requests(router.expect_reply(waiting(message.clone(), false)), 1),
+            Kind::Request => {
+                let leg = merged.as_ref().and_then(|merged| merged.opened(items));
+                Noted::Requests(router.expect_reply(leg.unwrap_or_else(|| waiting(message.clone(), false))), 1)
+            }
             // Batches are of a time when each client had a session, and a child, of its own: no name is taken.
             Kind::Batch => {
                 let requests = message.elements().into_iter().filter(|element| element.kind() == Kind::Request);
@@ -194,6 +209,8 @@ struct Asking {
     session: Arc<LiveSession>,
     message: Message,
     withheld: bool,
+    /// It is a subscription for more than one child.
+    merged: Option<Arc<Merged>>,
 }
 
 /// What was noted of it.

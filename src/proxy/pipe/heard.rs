@@ -7,6 +7,7 @@ use reqwest::Url;
 use tokio::sync::mpsc;
 
 use super::exchange::post_aside;
+use super::merged::Heard;
 use super::router::{Address, Router, SUBSCRIPTION, Waiting};
 use super::{Home, PipeLink};
 use crate::envelope::SessionId;
@@ -42,6 +43,18 @@ impl PipeLink {
             let session = self.owner(&router, &address);
             return Recognized { session, address, incoming, withheld: false };
         };
+        let heard = waiting.leg.as_mut().map_or(Heard::Client, |leg| leg.hear(&address, &incoming.message));
+        if !matches!(heard, Heard::Client) {
+            let session = waiting.session.clone();
+            if let Address::Asker(id) | Address::Unsubscribed(id) = &address {
+                router.pending.remove(id);
+            }
+            drop(router);
+            if matches!(heard, Heard::Differs) {
+                self.tell_difference(&session);
+            }
+            return Recognized { session: Some(session), address: Address::Nobody, incoming, withheld: true };
+        }
         if matches!(address, Address::Asker(_)) {
             waiting.answered = true;
             self.remember(waiting, &incoming.message);
@@ -169,7 +182,7 @@ impl PipeLink {
 
 /// A message in its client's own names; `None` where those are the server's, too.
 fn restored(address: &Address, waiting: &Waiting, message: &Message) -> Option<Message> {
-    let own_id = waiting.own_id.as_ref().map(Id::token);
+    let own_id = waiting.renamed().map(Id::token);
     match address {
         Address::Progress(_) => message.with_value(&["params", "progressToken"], waiting.own_token.as_ref()?),
         Address::Subscriber(_) => message.with_value(&["params", "_meta", SUBSCRIPTION], own_id?),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::merged::Leg;
 use super::{ClientPipe, Items};
 use crate::message::{Id, Kind, Message};
 use crate::proxy::bridge::cancelled_id;
@@ -72,6 +73,8 @@ pub(super) struct Waiting {
     /// What its client calls the request and its progress, where the child knows them by another name.
     pub(super) own_id: Option<Id>,
     pub(super) own_token: Option<Box<str>>,
+    /// Of a subscription that is open on other children, too.
+    pub(super) leg: Option<Leg>,
 }
 
 impl Waiting {
@@ -88,12 +91,18 @@ impl Waiting {
             batched: false,
             own_id: None,
             own_token: None,
+            leg: None,
         }
     }
 
     /// What its client calls it.
     pub(super) fn id(&self) -> Option<&Id> {
         self.own_id.as_ref().or(self.request.id())
+    }
+
+    /// What its client calls that which the child knows by another name.
+    pub(super) fn renamed(&self) -> Option<&Id> {
+        self.own_id.as_ref().or(self.leg.as_ref().and_then(Leg::client_id))
     }
 
     /// Whether another process of the server can be asked in place of the one that is gone. `greeted`: it will have been through the

@@ -27,6 +27,8 @@ pub struct Section {
     pub acquire_timeout: Option<Duration>,
     /// Whether a spare must answer before clients of revision 2026-07-28 get it.
     pub ping: Option<bool>,
+    /// Whether any child may answer what clients of revision 2026-07-28 ask: they get more than one where one is busy.
+    pub stateless: Option<bool>,
     pub restart: Option<Restart>,
     /// Files and directories: where one changes, the command is started anew.
     pub watch: Vec<PathBuf>,
@@ -51,6 +53,7 @@ pub struct Settings {
     pub max_lifetime: Option<Duration>,
     pub acquire_timeout: Duration,
     pub ping: bool,
+    pub stateless: bool,
     pub restart: Restart,
     pub watch: Vec<PathBuf>,
 }
@@ -63,6 +66,7 @@ impl Default for Settings {
             max_lifetime: None,
             acquire_timeout: ACQUIRE_TIMEOUT,
             ping: false,
+            stateless: false,
             restart: Restart::default(),
             watch: Vec::new(),
         }
@@ -90,6 +94,7 @@ impl Section {
             max_lifetime: self.max_lifetime,
             acquire_timeout: self.acquire_timeout.unwrap_or(usual.acquire_timeout),
             ping: self.ping.unwrap_or(usual.ping),
+            stateless: self.stateless.unwrap_or(usual.stateless),
             restart: self.restart.unwrap_or(usual.restart),
             watch: self.watch,
         })
@@ -112,12 +117,15 @@ mod tests {
     #[test]
     fn what_is_not_said_is_as_usual() {
         assert_eq!(read(""), Ok(Settings::default()));
-        let said = read("spares = 2\nmax = 3\nmax_lifetime = \"1h\"\nacquire_timeout = \"250ms\"\nrestart = \"never\"");
+        let said = read(
+            "spares = 2\nmax = 3\nmax_lifetime = \"1h\"\nacquire_timeout = \"250ms\"\nstateless = true\nrestart = \"never\"",
+        );
         let expected = Settings {
             spares: 2,
             max: 3,
             max_lifetime: Some(Duration::from_secs(3600)),
             acquire_timeout: Duration::from_millis(250),
+            stateless: true,
             restart: Restart::Never,
             ..Settings::default()
         };
