@@ -3,7 +3,7 @@
 mod params;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use base64::Engine as _;
 use http::header::{
@@ -24,54 +24,40 @@ pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
-/// What the latest message of a session came with. The next one nearly always comes with the same, and shares it.
+/// What the latest message of a session came with. The next one nearly always comes with the same, and shares it for as long
+/// as anybody has it.
 #[derive(Default)]
-pub struct Latest(Mutex<Kept>);
-
-enum Kept {
-    Map(Arc<HeaderMap>),
-    /// A line each, of which the first byte says whether it is sensitive: a third of the size.
-    Packed(Box<[u8]>),
-}
-
-impl Default for Kept {
-    fn default() -> Self {
-        Self::Packed(Box::default())
-    }
-}
+pub struct Latest(Mutex<Weak<HeaderMap>>);
 
 impl Latest {
-    pub fn get(&self) -> Arc<HeaderMap> {
-        match &*self.0.lock() {
-            Kept::Map(headers) => headers.clone(),
-            Kept::Packed(lines) => Arc::new(unpack(lines)),
-        }
-    }
-
-    /// Those headers that are worth keeping, out of the read buffer they came in.
-    pub fn keep(&self, headers: &HeaderMap) -> Arc<HeaderMap> {
+    /// Those headers that are worth keeping, out of the read buffer they came in; and whether they are others than before.
+    pub fn keep(&self, headers: &HeaderMap) -> (Arc<HeaderMap>, bool) {
         let kept = || headers.iter().filter(|(name, _)| !is_noise(name));
         let mut latest = self.0.lock();
-        match &*latest {
-            Kept::Map(latest) if latest.iter().eq(kept()) => latest.clone(),
+        match latest.upgrade() {
+            Some(latest) if latest.iter().eq(kept()) => (latest, false),
             _ => {
                 let headers = Arc::new(kept().map(|(name, value)| (name.clone(), owned(value))).collect());
-                *latest = Kept::Map(Arc::clone(&headers));
-                headers
+                *latest = Arc::downgrade(&headers);
+                (headers, true)
             }
         }
     }
+}
 
-    /// Takes less room until the next message: most sessions say nothing most of the time.
-    pub fn pack(&self) {
-        let mut latest = self.0.lock();
-        if let Kept::Map(headers) = &*latest {
-            *latest = Kept::Packed(pack(headers));
-        }
+/// The same headers again, in a third of the room: a line each, of which the first byte says whether it is sensitive.
+#[derive(Clone, Debug, Default)]
+pub struct Packed(Box<[u8]>);
+
+impl From<&HeaderMap> for Packed {
+    fn from(headers: &HeaderMap) -> Self {
+        Self(pack(headers))
     }
+}
 
-    pub fn forget(&self) {
-        *self.0.lock() = Kept::default();
+impl From<&Packed> for HeaderMap {
+    fn from(packed: &Packed) -> Self {
+        unpack(&packed.0)
     }
 }
 
@@ -230,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_session_at_rest_keeps_is_what_it_had() {
+    fn headers_are_shared_while_anybody_has_them_and_packed_they_are_what_they_were() {
         let mut headers = HeaderMap::new();
         let mut secret = HeaderValue::from_static("Bearer a:b");
         secret.set_sensitive(true);
@@ -239,15 +225,13 @@ mod tests {
         headers.append("x-twice", HeaderValue::from_bytes(b"\xfftwo\t:").unwrap());
         headers.insert("x-empty", HeaderValue::from_static(""));
         let latest = Latest::default();
-        let kept = latest.keep(&headers);
-        assert!(Arc::ptr_eq(&kept, &latest.get()), "shared while it is in use");
-        latest.pack();
-        latest.pack();
-        let unpacked = latest.get();
-        assert_eq!(*unpacked, headers);
+        let (first, second) = (latest.keep(&headers), latest.keep(&headers));
+        assert!(Arc::ptr_eq(&first.0, &second.0) && first.1 && !second.1);
+        let unpacked = HeaderMap::from(&Packed::from(&*first.0));
+        assert_eq!(unpacked, headers);
         assert!(unpacked["authorization"].is_sensitive() && !unpacked["x-empty"].is_sensitive());
-        latest.forget();
-        assert!(latest.get().is_empty());
+        drop((first, second));
+        assert!(latest.keep(&headers).1, "nobody had them");
     }
 
     #[test]

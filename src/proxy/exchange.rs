@@ -25,7 +25,7 @@ use super::shared::Shared;
 use super::{Arrival, Pass, Passage, Proxy};
 use crate::envelope::{Author, Direction, Seq, Transport, Via};
 use crate::event::{Event, Landmark, Level, LogLine};
-use crate::headers::{self, Latest, ParamHeaders};
+use crate::headers::{self, Latest, Packed, ParamHeaders};
 use crate::message::{Id, Kind, Message};
 use crate::metrics::Flight;
 use crate::sse;
@@ -50,8 +50,9 @@ pub struct Connection {
     pub link: Link,
     /// Set for a replay or a shadow: its messages are not a client's own.
     author: Option<Author>,
-    /// Of the client's latest POST: what the operator's own requests go out with.
     client_headers: Latest,
+    /// Of the client's latest POST: what the operator's own requests go out with.
+    last_headers: Mutex<Packed>,
     /// Of the same.
     tail: Mutex<String>,
     reply_headers: Latest,
@@ -80,6 +81,7 @@ impl Connection {
             link,
             author,
             client_headers: Latest::default(),
+            last_headers: Mutex::default(),
             tail: Mutex::default(),
             reply_headers: Latest::default(),
             params: Mutex::default(),
@@ -101,13 +103,6 @@ impl Connection {
         outgoing: Outgoing,
     ) -> Result<Reply, UpstreamError> {
         self.admit(came, outgoing, self.sender()).proceed().await
-    }
-
-    /// Gives back what only a session needs in which something is said.
-    pub(super) fn rest(&self) {
-        self.client_headers.pack();
-        self.reply_headers.forget();
-        self.session.rest();
     }
 
     /// Whoever this session is of.
@@ -139,7 +134,7 @@ impl Connection {
     /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
     pub async fn inject(self: &Arc<Self>, message: Message) {
         let message = message.with_id(&Id::random()).unwrap_or(message);
-        let mut headers = self.client_headers.get().as_ref().clone();
+        let mut headers = HeaderMap::from(&*self.last_headers.lock());
         headers::towards_upstream(&mut headers);
         headers::refresh(&mut headers, &message, &self.params.lock());
         let tail = self.tail.lock().clone();
@@ -204,7 +199,11 @@ impl Connection {
 
     /// Remembers what a message of the client came with.
     pub(super) fn heard(&self, headers: &HeaderMap) -> Arc<HeaderMap> {
-        self.client_headers.keep(headers)
+        let (headers, are_others) = self.client_headers.keep(headers);
+        if are_others {
+            *self.last_headers.lock() = Packed::from(&*headers);
+        }
+        headers
     }
 
     /// What a message of the client came on.
@@ -293,7 +292,7 @@ impl Connection {
         if let Some(asked) = &mut asked {
             asked.failed = !reply.status.is_success();
         }
-        let headers = self.reply_headers.keep(&reply.headers);
+        let (headers, _) = self.reply_headers.keep(&reply.headers);
         let facts = Facts { status: reply.status, headers, withheld, request };
         reply.body = match reply.body {
             ReplyBody::Empty => ReplyBody::Empty,

@@ -51,19 +51,24 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         let buffer = vec![0; 64 << 10].into();
         let mut client = Self { stream, address, session: None, buffer, from: 0, to: 0, last_id: FIRST_ID };
-        client.session = client.exchange(&client.post(INITIALIZE), |_| {})?.session;
-        client.exchange(&client.post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#), |_| {})?;
+        client.session = client.exchange(&client.post(INITIALIZE, ""), |_| {})?.session;
+        client.exchange(&client.post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, ""), |_| {})?;
         Ok(client)
     }
 
     /// A call of [`BODY`] bytes that asks the tool for `count` events.
     pub(crate) fn prepare(&self, tool: &str, count: usize) -> Call {
+        self.prepare_with(tool, count, "")
+    }
+
+    /// The same with more headers, a line each.
+    pub(crate) fn prepare_with(&self, tool: &str, count: usize, headers: &str) -> Call {
         let mut body = format!(
             r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"count":{count},"text":""}}}}}}"#
         );
         let padding = "x".repeat(BODY.saturating_sub(body.len()));
         body.insert_str(body.len() - 4, &padding);
-        let bytes = self.post(&body);
+        let bytes = self.post(&body, headers);
         let id = bytes.len() - body.len() + body.find(&FIRST_ID.to_string()).unwrap();
         Call { bytes, id }
     }
@@ -75,11 +80,11 @@ impl Client {
         self.exchange(&call.bytes, on_data).map(drop)
     }
 
-    fn post(&self, body: &str) -> Vec<u8> {
+    fn post(&self, body: &str, headers: &str) -> Vec<u8> {
         let session = self.session.as_deref().map(|id| format!("mcp-session-id: {id}\r\n")).unwrap_or_default();
         format!(
             "POST /mcp HTTP/1.1\r\nhost: {}\r\nuser-agent: bench/1\r\naccept: application/json, text/event-stream\r\n\
-             content-type: application/json\r\nmcp-protocol-version: 2025-11-25\r\n{session}content-length: {}\r\n\r\n{body}",
+             content-type: application/json\r\nmcp-protocol-version: 2025-11-25\r\n{session}{headers}content-length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         )

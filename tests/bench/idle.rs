@@ -14,7 +14,8 @@ use crate::table::{Line, Row};
 const SESSIONS: usize = 9_500;
 /// After so long a session is idle, and not only between two messages: tapline looks every five seconds.
 const AT_REST: Duration = Duration::from_secs(12);
-/// Messages that fill what tapline remembers for screens, which is bounded and no session's.
+/// Calls that fill what tapline remembers for screens, which is bounded and no session's. Each has headers of its own, as those
+/// have that begin a session.
 const WARM_UP: usize = 11_000;
 
 /// Sessions that are open and have no connection.
@@ -72,8 +73,10 @@ pub(crate) fn most(wanted: usize) -> usize {
 
 fn warm_up(address: SocketAddr) {
     let mut client = Client::connect(address).unwrap();
-    let mut call = client.prepare(ECHO, 0);
-    (0..WARM_UP).for_each(|_| client.call(&mut call, |_| {}).unwrap());
+    for number in 0..WARM_UP {
+        let mut call = client.prepare_with(ECHO, 0, &format!("x-number: {number}\r\n"));
+        client.call(&mut call, |_| {}).unwrap();
+    }
 }
 
 /// A session whose client listens.

@@ -12,6 +12,7 @@ mod client;
 mod idle;
 mod measure;
 mod peers;
+mod pool;
 mod process;
 mod stdio;
 mod table;
@@ -31,7 +32,7 @@ fn main() {
 }
 
 /// What is measured, in the order of the table.
-const PARTS: [&str; 6] = ["latency", "throughput", "sse", "stdio", "chain", "idle"];
+const PARTS: [&str; 7] = ["latency", "throughput", "sse", "stdio", "chain", "pool", "idle"];
 
 /// `asked`: the parts to measure; all where none is named.
 fn bench(sizes: &Sizes, asked: &[&str]) {
@@ -65,6 +66,9 @@ fn bench(sizes: &Sizes, asked: &[&str]) {
     }
     if wants("chain") {
         rows.push(chain::rules(sizes.rounds));
+    }
+    if wants("pool") {
+        rows.push(pool::acquire());
     }
     if wants("idle") {
         let sessions = idle::most(sizes.sessions);

@@ -66,7 +66,7 @@ async fn serve(router: Router) {
 }
 
 /// A server of three tools: one answers, one streams as many events as it is asked for at once, one at a pace.
-async fn answer(method: Method, body: Bytes) -> Response {
+async fn answer(method: Method, headers: HeaderMap, body: Bytes) -> Response {
     if method == Method::GET {
         return silence();
     }
@@ -101,6 +101,9 @@ async fn answer(method: Method, body: Bytes) -> Response {
             if after(&body, br#""method":"initialize""#).is_some() {
                 let session = HeaderValue::from(now());
                 response.headers_mut().insert("mcp-session-id", session);
+            }
+            if let Some(number) = headers.get("x-number") {
+                response.headers_mut().insert("x-number", number.clone());
             }
             response
         }
