@@ -278,8 +278,20 @@ impl LiveSession {
     /// The request with that id, and of several the one on whose own response the reply came. Ids are matched by their exact
     /// token, each direction in its own space (mcp-wire.md §3, identifiers).
     fn recall(&self, (direction, id): (Direction, &Id), asked: Option<Seq>) -> Option<Open> {
-        let earlier = asked.and_then(|asked| self.overtaken.lock().remove(&(direction, id.clone(), asked)));
-        earlier.or_else(|| self.open.lock().remove(&(direction, id.clone())))
+        let earlier = asked.and_then(|asked| {
+            let mut overtaken = self.overtaken.lock();
+            if overtaken.is_empty() { None } else { overtaken.remove(&(direction, id.clone(), asked)) }
+        });
+        if earlier.is_some() {
+            return earlier;
+        }
+        let mut open = self.open.lock();
+        let request = open.remove(&(direction, id.clone()));
+        if open.is_empty() {
+            // Thousands of sessions wait for their clients, and not for replies.
+            *open = HashMap::new();
+        }
+        request
     }
 
     /// Notes what becomes of a request that waits for its reply, if it does; without a number, of the latest with that id.
