@@ -44,9 +44,9 @@ pub enum Event {
         url: String,
         upstream: String,
     },
-    SessionOpened(Session),
+    SessionOpened(Arc<Session>),
     /// The whole session again, after something became known of it.
-    SessionChanged(Session),
+    SessionChanged(Arc<Session>),
     SessionClosed {
         session: SessionId,
         reason: String,

@@ -72,7 +72,6 @@ struct Load {
     gaps: Mutex<HashMap<SessionId, u64>>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly all entries are events")]
 enum Entry {
     Event(Event),
     Subscribe(u64, Feed),
@@ -229,8 +228,8 @@ impl Writer {
             Event::SessionOpened(session) => self.open_tape(session),
             Event::SessionChanged(session) => {
                 if let Some(recorder) = &mut self.recorder {
+                    Arc::make_mut(session).tape = recorder.path(session.id).map(Into::into);
                     drop(recorder.observe(session));
-                    session.tape = recorder.path(session.id).map(Into::into);
                 }
             }
             Event::Log(LogLine { landmark: Some(what), session: Some(session), seq, text, .. }) => {
@@ -256,10 +255,13 @@ impl Writer {
         self.memory.remember(event);
     }
 
-    fn open_tape(&mut self, session: &mut Session) {
+    fn open_tape(&mut self, session: &mut Arc<Session>) {
         let Some(recorder) = &mut self.recorder else { return };
         // Where it cannot be made, the first message that is lost by it says so, once, and it is tried again.
-        session.tape = recorder.open(session).ok();
+        let tape = recorder.open(session).ok();
+        Arc::make_mut(session).tape = tape;
+        // The recorder and the memory have one session between them: thousands are idle.
+        drop(recorder.observe(session));
     }
 
     fn close_tape(&mut self, session: SessionId, reason: &str) {
@@ -384,7 +386,7 @@ impl Memory {
 /// All sessions that live, and the latest that have ended.
 #[derive(Default)]
 struct Sessions {
-    known: HashMap<SessionId, Box<Known>>,
+    known: HashMap<SessionId, Known>,
     ended: VecDeque<SessionId>,
     count: u64,
 }
@@ -392,16 +394,16 @@ struct Sessions {
 struct Known {
     /// Sessions are told in the order in which they were opened.
     order: u64,
-    session: Session,
+    session: Arc<Session>,
 }
 
 impl Sessions {
-    fn opened(&mut self, session: Session) {
+    fn opened(&mut self, session: Arc<Session>) {
         self.count += 1;
-        self.known.insert(session.id, Box::new(Known { order: self.count, session }));
+        self.known.insert(session.id, Known { order: self.count, session });
     }
 
-    fn changed(&mut self, session: Session) {
+    fn changed(&mut self, session: Arc<Session>) {
         if let Some(known) = self.known.get_mut(&session.id) {
             known.session = session;
         }
@@ -409,19 +411,19 @@ impl Sessions {
 
     fn closed(&mut self, id: SessionId, reason: String) {
         let Some(known) = self.known.get_mut(&id) else { return };
-        known.session.state = SessionState::Closed { reason };
+        Arc::make_mut(&mut known.session).state = SessionState::Closed { reason };
         self.ended.push_back(id);
         if self.ended.len() > MOST_CLOSED {
             // One that has come back since has another end before it.
             let oldest = self.ended.pop_front().filter(|oldest| !self.ended.contains(oldest));
             let is_closed = |known: &Known| matches!(known.session.state, SessionState::Closed { .. });
-            if let Some(oldest) = oldest.filter(|oldest| self.known.get(oldest).is_some_and(|known| is_closed(known))) {
+            if let Some(oldest) = oldest.filter(|oldest| self.known.get(oldest).is_some_and(is_closed)) {
                 self.known.remove(&oldest);
             }
         }
     }
 
-    fn in_order(&self) -> impl Iterator<Item = &Session> {
+    fn in_order(&self) -> impl Iterator<Item = &Arc<Session>> {
         let mut known: Vec<_> = self.known.values().collect();
         known.sort_unstable_by_key(|known| known.order);
         known.into_iter().map(|known| &known.session)
@@ -480,7 +482,7 @@ mod tests {
         };
         let mut sessions = Sessions::default();
         let most = MOST_CLOSED as u128;
-        (0..most + 10).for_each(|id| sessions.opened(session(id)));
+        (0..most + 10).for_each(|id| sessions.opened(session(id).into()));
         (5..most + 10).for_each(|id| sessions.closed(session(id).id, "done".to_owned()));
         let told: Vec<_> = sessions.in_order().map(|session| session.id.0.as_u128()).collect();
         let expected: Vec<_> = (0..5).chain(10..most + 10).collect();

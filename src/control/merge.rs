@@ -117,7 +117,9 @@ impl Merge {
                 (source.about.front, source.about.upstream) = (url, upstream);
                 self.listening().into_iter().collect()
             }
-            Event::SessionOpened(session) | Event::SessionChanged(session) => self.hear_session(id, session),
+            Event::SessionOpened(session) | Event::SessionChanged(session) => {
+                self.hear_session(id, Arc::unwrap_or_clone(session))
+            }
             Event::SessionClosed { session, reason } => {
                 source.close(session, &reason);
                 vec![Event::SessionClosed { session, reason }]
@@ -216,7 +218,7 @@ impl Merge {
         source.retold(|retelling| retelling.sessions.insert(session.id));
         let known = source.sessions.insert(session.id, session.clone());
         match known {
-            None => vec![Event::SessionOpened(session)],
+            None => vec![Event::SessionOpened(session.into())],
             Some(known) if known == session => Vec::new(),
             Some(known) => {
                 let closed = match &session.state {
@@ -225,7 +227,7 @@ impl Merge {
                     }
                     _ => None,
                 };
-                std::iter::once(Event::SessionChanged(session)).chain(closed).collect()
+                std::iter::once(Event::SessionChanged(session.into())).chain(closed).collect()
             }
         }
     }

@@ -22,7 +22,8 @@ struct Counts {
     /// Microseconds.
     sum: u64,
     max: u64,
-    buckets: [u32; 64],
+    /// Those that are not empty, by their number: most sessions know a few.
+    buckets: Vec<(u8, u32)>,
 }
 
 impl Tally {
@@ -34,14 +35,17 @@ impl Tally {
     pub(super) fn count(&self, end: End, took: Option<u64>) {
         let mut counts = self.counts.lock();
         let counts =
-            counts.get_or_insert_with(|| Box::new(Counts { calls: 0, failed: 0, sum: 0, max: 0, buckets: [0; 64] }));
+            counts.get_or_insert_with(|| Box::new(Counts { calls: 0, failed: 0, sum: 0, max: 0, buckets: Vec::new() }));
         counts.calls += 1;
         counts.failed += u64::from(end != End::Ok);
         if let Some(took) = took {
             counts.sum = counts.sum.saturating_add(took);
             counts.max = counts.max.max(took);
-            let bucket = &mut counts.buckets[usize::from(bucket(took))];
-            *bucket = bucket.saturating_add(1);
+            let bucket = bucket(took);
+            match counts.buckets.iter_mut().find(|(it, _)| *it == bucket) {
+                Some((_, count)) => *count = count.saturating_add(1),
+                None => counts.buckets.push((bucket, 1)),
+            }
         }
     }
 
@@ -54,7 +58,11 @@ impl Tally {
     pub fn figures(&self, session: SessionId) -> Option<SessionFigures> {
         let counts = self.counts.lock();
         let counts = counts.as_ref()?;
-        let took = Spread::of_buckets(&counts.buckets.map(u64::from), counts.sum, counts.max);
+        let mut buckets = [0; 64];
+        for (bucket, count) in &counts.buckets {
+            buckets[usize::from(*bucket)] = u64::from(*count);
+        }
+        let took = Spread::of_buckets(&buckets, counts.sum, counts.max);
         Some(SessionFigures { session, calls: counts.calls, failed: counts.failed, took })
     }
 }

@@ -114,14 +114,14 @@ impl Connection {
     pub fn pause(&self) -> bool {
         let Some(paused) = self.session.pause() else { return false };
         self.proxy.gate().pause(self.session.id());
-        self.proxy.journal().publish(Event::SessionChanged(paused));
+        self.proxy.journal().publish(Event::SessionChanged(paused.into()));
         true
     }
 
     /// Lets its messages go on.
     pub fn resume(&self) {
         if let Some(resumed) = self.session.resume() {
-            self.proxy.journal().publish(Event::SessionChanged(resumed));
+            self.proxy.journal().publish(Event::SessionChanged(resumed.into()));
         }
         self.proxy.gate().resume(self.session.id());
     }

@@ -298,7 +298,7 @@ impl Proxy {
         self.metrics.passed(&envelope, came, flight, session.tally());
         let message = envelope.message.clone();
         if let Some(changed) = session.observe(&envelope) {
-            self.journal.publish(Event::SessionChanged(changed));
+            self.journal.publish(Event::SessionChanged(changed.into()));
         }
         self.journal.publish(Event::Passed(Arc::new(envelope)));
         message

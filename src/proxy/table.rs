@@ -232,7 +232,7 @@ impl Table {
     pub(super) fn begin(self: &Arc<Self>, visitor: Visitor<'_>) -> Result<Begun, UpstreamError> {
         let upstream = (self.name.clone(), self.target.label());
         let session = LiveSession::new(upstream, visitor.via, visitor.origin, self.proxy.stop());
-        self.proxy.journal().publish(Event::SessionOpened(session.info()));
+        self.proxy.journal().publish(Event::SessionOpened(session.info().into()));
         let author = visitor.author.clone();
         let (link, start) = self.connect(&session, visitor).inspect_err(|error| {
             self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
@@ -320,7 +320,7 @@ impl Table {
 
     fn end(&self, Slot { connection, key, .. }: &Slot, reason: &str, fate: Fate) {
         if let Some(ending) = connection.session.end(reason) {
-            self.proxy.journal().publish(Event::SessionChanged(ending));
+            self.proxy.journal().publish(Event::SessionChanged(ending.into()));
         }
         // Nobody could let its messages go any more.
         self.proxy.gate().resume(connection.session.id());

@@ -12,6 +12,7 @@ pub(crate) mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use self::disk::{Disk, RealDisk};
 use self::recording::Recording;
@@ -157,7 +158,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`TapeError::NotOpen`].
-    pub fn observe(&mut self, session: &Session) -> Result<(), TapeError> {
+    pub fn observe(&mut self, session: &Arc<Session>) -> Result<(), TapeError> {
         let tape = self.tapes.get_mut(&session.id).ok_or(TapeError::NotOpen(session.id))?;
         let news = tape.peers() != (&session.protocol, &session.client, &session.server);
         tape.session = session.clone();

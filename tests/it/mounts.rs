@@ -62,7 +62,7 @@ async fn demo() -> String {
 /// The session that was opened as the nth, from 1.
 async fn opened(rig: &Rig, nth: usize) -> Session {
     let opened = |event: &Event| if let Event::SessionOpened(session) = event { Some(session.clone()) } else { None };
-    rig.until("a session", move |log| log.iter().filter_map(opened).nth(nth - 1)).await
+    Arc::unwrap_or_clone(rig.until("a session", move |log| log.iter().filter_map(opened).nth(nth - 1)).await)
 }
 
 /// How many tools a client of today is told of.

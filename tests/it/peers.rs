@@ -249,7 +249,8 @@ async fn knows_both(rig: &Rig) {
     });
     let session = known.await;
     assert_eq!(session.state, SessionState::Active);
-    assert_eq!((session.client.unwrap().name, session.server.unwrap().name), ("host".to_owned(), "tools".to_owned()));
+    let names = [&session.client, &session.server].map(|peer| peer.as_ref().unwrap().name.as_str());
+    assert_eq!(names, ["host", "tools"]);
 }
 
 #[tokio::test]

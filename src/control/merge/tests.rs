@@ -159,7 +159,7 @@ fn a_ticket_goes_back_to_its_owner() {
 #[test]
 fn commands_go_to_whom_they_are_for() {
     let mut merge = both();
-    hear(&mut merge, B, [Event::SessionOpened(session(5))]);
+    hear(&mut merge, B, [Event::SessionOpened(session(5).into())]);
     assert_eq!(asked(merge.route(Command::CloseSession(id(5)))), [(2, "close 5".to_owned())]);
     assert!(matches!(merge.route(Command::CloseSession(id(6))), Route::Nowhere(_)));
     assert_eq!(asked(merge.route(Command::Restart(id(5)))), [(2, "restart 5".to_owned())]);
@@ -233,7 +233,7 @@ fn who_comes_later_is_asked_to_hold_as_well() {
 #[test]
 fn what_is_told_again_is_not_told_twice() {
     let mut merge = both();
-    let before = [Event::SessionOpened(session(1)), passed(1, None), held(1, 2), held(2, 3), log(10), log(20)];
+    let before = [Event::SessionOpened(session(1).into()), passed(1, None), held(1, 2), held(2, 3), log(10), log(20)];
     hear(&mut merge, A, before.clone());
     let again = || std::iter::once(Event::ResyncStarted).chain(before.clone()).chain([Event::ResyncDone]);
     assert_eq!(hear(&mut merge, A, again()), [""; 0]);
@@ -242,8 +242,8 @@ fn what_is_told_again_is_not_told_twice() {
     let changed = Session { protocol: Some("2025-11-25".to_owned()), ..session(1) };
     let now = [
         Event::ResyncStarted,
-        Event::SessionOpened(changed),
-        Event::SessionOpened(session(2)),
+        Event::SessionOpened(changed.into()),
+        Event::SessionOpened(session(2).into()),
         passed(1, None),
         passed(2, None),
         passed(4, Some(1)),
@@ -256,7 +256,7 @@ fn what_is_told_again_is_not_told_twice() {
     assert_eq!(hear(&mut merge, A, now), expected);
 
     let closed = Session { state: SessionState::Closed { reason: "done".to_owned() }, ..session(2) };
-    let now = [Event::ResyncStarted, Event::SessionOpened(closed), Event::ResyncDone];
+    let now = [Event::ResyncStarted, Event::SessionOpened(closed.into()), Event::ResyncDone];
     let expected = ["changed 2", "closed 2: done", "settled 3", "closed 1: its tapline does not know it any more"];
     assert_eq!(hear(&mut merge, A, now), expected);
 }
@@ -264,13 +264,13 @@ fn what_is_told_again_is_not_told_twice() {
 #[test]
 fn the_end_of_one_is_not_the_end_of_the_others() {
     let mut merge = both();
-    hear(&mut merge, A, [Event::SessionOpened(session(1)), held(1, 1), Event::Holding(holding(true, "~q"))]);
+    hear(&mut merge, A, [Event::SessionOpened(session(1).into()), held(1, 1), Event::Holding(holding(true, "~q"))]);
     hear(
         &mut merge,
         A,
-        [Event::SessionOpened(session(2)), Event::SessionClosed { session: id(2), reason: "x".into() }],
+        [Event::SessionOpened(session(2).into()), Event::SessionClosed { session: id(2), reason: "x".into() }],
     );
-    hear(&mut merge, B, [Event::SessionOpened(session(3)), held(1, 1)]);
+    hear(&mut merge, B, [Event::SessionOpened(session(3).into()), held(1, 1)]);
     let ended = hear(&mut merge, A, [Event::Stopping]);
     assert_eq!(ended, ["settled 1", "closed 1: its tapline ended", "holding false ~q", "http://b/mcp > b-server"]);
     assert_eq!(asked(merge.route(settle(2))), [(2, "settle 1".to_owned())]);

@@ -104,7 +104,7 @@ impl Pump {
     ) -> Result<mpsc::Receiver<Output>, UpstreamError> {
         let (Home::One(session), Some(pool)) = (&link.home, &link.pool) else { return Err(lost) };
         if let Some(failed) = session.fail(&lost.to_string()) {
-            self.proxy.journal().publish(Event::SessionChanged(failed));
+            self.proxy.journal().publish(Event::SessionChanged(failed.into()));
         }
         let mut lost = lost;
         let mut free = matches!(cause, Cause::Asked(_));
@@ -313,7 +313,7 @@ impl PipeLink {
     /// The new child is there.
     fn followed_by_another(&self, session: &Arc<LiveSession>, cause: &Cause, told: Vec<Message>) {
         if let Some(recovered) = session.recover() {
-            self.proxy.journal().publish(Event::SessionChanged(recovered));
+            self.proxy.journal().publish(Event::SessionChanged(recovered.into()));
         }
         let text = format!("new process after {cause}{}", self.recollection.borrow().described());
         self.proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));

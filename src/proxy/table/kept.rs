@@ -65,7 +65,7 @@ impl Table {
         let used = Usage { last: record.last_used, seq, messages: record.messages };
         let session = LiveSession::recalled(session, used, self.proxy.stop());
         session.touch();
-        self.proxy.journal().publish(Event::SessionOpened(session.info()));
+        self.proxy.journal().publish(Event::SessionOpened(session.info().into()));
         let connection = self.reconnect(session, &record).await?;
         self.name(&connection, key);
         Some(connection)

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::MESSAGE;
 use super::disk::{Disk, Sink, write_counted};
@@ -11,7 +12,7 @@ use crate::tape::{Header, Mark, PeerMark};
 
 /// One session's tape while it is being made.
 pub(super) struct Recording {
-    pub(super) session: Session,
+    pub(super) session: Arc<Session>,
     pub(super) path: PathBuf,
     pub(super) sink: Option<Box<dyn Sink>>,
     /// Whole lines that wait for a flush.
@@ -35,7 +36,7 @@ pub(super) struct Recording {
 impl Recording {
     pub(super) fn new(session: &Session, path: PathBuf) -> Self {
         Self {
-            session: session.clone(),
+            session: Arc::new(session.clone()),
             path,
             sink: None,
             pending: Vec::new(),
@@ -73,7 +74,7 @@ impl Recording {
     }
 
     pub(super) fn peer_mark(&self) -> Mark {
-        let Session { protocol, client, server, .. } = self.session.clone();
+        let Session { protocol, client, server, .. } = (*self.session).clone();
         Mark::Peer(PeerMark { at: self.now(), protocol, client, server })
     }
 

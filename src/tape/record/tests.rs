@@ -143,8 +143,8 @@ fn a_session_becomes_a_tape() {
     assert!(recorder.flush().is_empty());
     session.protocol = Some("2025-06-18".to_owned());
     session.client = Some(Peer { name: "ide".to_owned(), version: "1.4".to_owned() });
-    recorder.observe(&session).unwrap();
-    recorder.observe(&session).unwrap();
+    recorder.observe(&Arc::new(session.clone())).unwrap();
+    recorder.observe(&Arc::new(session.clone())).unwrap();
     recorder.gap(session.id, 7).unwrap();
     recorder.append(&ping(&session, 9)).unwrap();
     recorder.close(session.id, "client").unwrap();
@@ -187,7 +187,7 @@ fn a_silent_session_leaves_no_file() {
     let mut recorder = Recorder::new(dir.path());
     let session = session();
     recorder.open(&session).unwrap();
-    recorder.observe(&Session { protocol: Some("x".to_owned()), ..session.clone() }).unwrap();
+    recorder.observe(&Arc::new(Session { protocol: Some("x".to_owned()), ..session.clone() })).unwrap();
     recorder.flush();
     recorder.close(session.id, "client").unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

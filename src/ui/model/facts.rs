@@ -47,7 +47,9 @@ impl Facts {
     pub(crate) fn apply(&mut self, event: Event, now: Timestamp, seen: bool) -> Option<Touched> {
         match event {
             Event::Listening { url, upstream } => self.front = Some((url, upstream)),
-            Event::SessionOpened(session) | Event::SessionChanged(session) => self.sessions.put(session),
+            Event::SessionOpened(session) | Event::SessionChanged(session) => {
+                self.sessions.put(Arc::unwrap_or_clone(session));
+            }
             Event::SessionClosed { session, reason } => self.sessions.close(session, reason),
             Event::Held(held) => return Some(self.hold(held, now, seen)),
             Event::Settled { ticket } => return self.settle(ticket),

@@ -51,13 +51,13 @@ fn the_server_of_a_session_is_started_anew_where_it_is_a_command() {
     let mut rig = busy(140, 36);
     let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
     started.upstream = "python -m server".to_owned();
-    rig.hear(Event::SessionOpened(started));
+    rig.hear(Event::SessionOpened(started.into()));
     assert!(rig.press("tab tab R j R").commands().is_empty(), "of all, and of one behind a URL");
     assert!(matches!(command(&mut rig, "j j j R"), Command::Restart(id) if id == session_id(9)));
     let mut narrow = busy(60, 24);
     let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
     started.upstream = "python -m server".to_owned();
-    narrow.hear(Event::SessionOpened(started));
+    narrow.hear(Event::SessionOpened(started.into()));
     assert!(matches!(command(&mut narrow, "s j j j j R"), Command::Restart(id) if id == session_id(9)));
     assert!(matches!(command(&mut narrow, "p"), Command::Pause(id) if id == session_id(9)), "the popup stays");
 }
@@ -263,12 +263,12 @@ fn unread_is_counted_for_each_session() {
 fn a_session_is_paused_and_goes_on() {
     let mut rig = Rig::new(120, 36);
     let mut files = session(1, "files-srv", ("ide", "1.4"), Via::Http);
-    rig.hear(Event::SessionOpened(files.clone()));
+    rig.hear(Event::SessionOpened(files.clone().into()));
     rig.model.pane = Pane::Sessions;
     assert_eq!(rig.press("p").sent(), "", "these are all sessions");
     assert!(rig.press("j p").sent().starts_with("Pause("));
     files.state = SessionState::Paused;
-    rig.hear(Event::SessionChanged(files.clone()));
+    rig.hear(Event::SessionChanged(files.clone().into()));
     assert!(rig.picture().contains("paused"));
     assert!(rig.press("p").sent().contains("Resume("));
     for (state, shown) in [
@@ -276,7 +276,7 @@ fn a_session_is_paused_and_goes_on() {
         (SessionState::Closing { reason: "idle for 24h".to_owned() }, "closing: idle for 24h"),
     ] {
         files.state = state;
-        rig.hear(Event::SessionChanged(files.clone()));
+        rig.hear(Event::SessionChanged(files.clone().into()));
         assert!(rig.picture().contains(shown), "{}", rig.picture());
         assert!(!rig.press("p").sent().contains("Pause("), "not in that state");
     }
@@ -287,7 +287,7 @@ fn sessions_of_several_upstreams_say_which_they_are_of() {
     let mut rig = Rig::new(120, 36);
     let of = |n, name: &str| {
         let upstream_name = Some(name.to_owned());
-        Event::SessionOpened(Session { upstream_name, ..session(n, "files-srv", ("ide", "1.4"), Via::Http) })
+        Event::SessionOpened(Session { upstream_name, ..session(n, "files-srv", ("ide", "1.4"), Via::Http) }.into())
     };
     rig.hear(of(1, "home"));
     rig.hear(of(2, "home"));
@@ -302,7 +302,7 @@ fn sessions_of_several_upstreams_say_which_they_are_of() {
 #[test]
 fn a_client_that_leaves_releases_its_ticket_and_the_row_says_so() {
     let mut rig = Rig::new(120, 36);
-    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     let call = world.call(1, 44, "write_file", "{}");
     rig.hear(held(1, call.clone(), 3));
@@ -335,7 +335,7 @@ fn the_pair_is_one_key_away() {
 #[test]
 fn a_reply_that_comes_is_beside_its_request_at_once() {
     let mut rig = Rig::new(120, 36);
-    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     let call = world.call(1, 44, "read_file", "{}");
     rig.hear(Event::Passed(Arc::new(call.clone())));
@@ -398,7 +398,7 @@ fn back_leads_out_of_everything() {
 #[test]
 fn a_reply_that_was_edited_shows_what_changed() {
     let mut rig = Rig::new(120, 36);
-    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     let call = world.call(1, 44, "read_file", "{}");
     let mut reply = world.reply(&call, 12, &text_result("new"));

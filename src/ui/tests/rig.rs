@@ -253,9 +253,9 @@ pub(crate) fn busy_events() -> Vec<Event> {
             url: "http://127.0.0.1:7070/mcp".to_owned(),
             upstream: "http://127.0.0.1:9000/mcp".to_owned(),
         },
-        Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Stdio)),
-        Event::SessionOpened(session(2, "web-srv", ("agent", "0.9"), Via::Http)),
-        Event::SessionOpened(old),
+        Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Stdio).into()),
+        Event::SessionOpened(session(2, "web-srv", ("agent", "0.9"), Via::Http).into()),
+        Event::SessionOpened(old.into()),
         Event::Holding(crate::event::Holding { on: true, filter: "~tool write_file|git_.*".to_owned() }),
     ];
     let list = world.message(2, Direction::ToServer, r#"{"jsonrpc":"2.0","id":"a1","method":"tools/list"}"#);

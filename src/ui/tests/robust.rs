@@ -123,7 +123,7 @@ fn control_bytes_of_a_peer_never_reach_the_terminal() {
     let mut hostile = session(1, HOSTILE, (HOSTILE, HOSTILE), Via::Http);
     hostile.upstream = HOSTILE.to_owned();
     rig.hear(Event::Listening { url: HOSTILE.to_owned(), upstream: HOSTILE.to_owned() });
-    rig.hear(Event::SessionOpened(hostile));
+    rig.hear(Event::SessionOpened(hostile.into()));
     let mut world = World::new();
     let text = serde_json::Value::from(HOSTILE);
     let escaped = format!(r#"{{"jsonrpc":"2.0","id":{text},"method":{text},"params":{{{text}:{text}}}}}"#);
@@ -189,7 +189,7 @@ fn a_loss_is_told_and_everything_is_asked_anew_without_flicker() {
 fn memory_is_bounded_and_what_left_is_counted() {
     let settings = Settings { memory: 40_000, ..Settings::default() };
     let mut rig = Rig::with(120, 36, &settings);
-    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     for _ in 0..500 {
         let call = world.call(1, 1, "search", "{}");

@@ -174,7 +174,7 @@ fn what_grows_older_is_drawn_each_second() {
 #[test]
 fn a_flood_is_drawn_at_the_pace_of_frames() {
     let running = start(100_000);
-    running.feed.publish(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http)));
+    running.feed.publish(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     let start = Instant::now();
     for _ in 0..20_000 {

@@ -49,7 +49,7 @@ fn hear(rig: &mut Rig, compared: &[Comparison]) {
 fn shadow_session(rig: &mut Rig) {
     let mut twin = session(9, "files-srv", ("ide", "1.4"), Via::Http);
     twin.origin = Origin::Shadow;
-    rig.hear(Event::SessionOpened(twin));
+    rig.hear(Event::SessionOpened(twin.into()));
     let mut world = World::new();
     world.seq = 1300;
     let call = world.call(9, 41, "of_the_shadow", "{}");
