@@ -26,22 +26,81 @@ pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// What the latest message of a session came with. The next one nearly always comes with the same, and shares it.
 #[derive(Default)]
-pub struct Latest(Mutex<Arc<HeaderMap>>);
+pub struct Latest(Mutex<Kept>);
+
+enum Kept {
+    Map(Arc<HeaderMap>),
+    /// A line each, of which the first byte says whether it is sensitive: a third of the size.
+    Packed(Box<[u8]>),
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::Packed(Box::default())
+    }
+}
 
 impl Latest {
     pub fn get(&self) -> Arc<HeaderMap> {
-        self.0.lock().clone()
+        match &*self.0.lock() {
+            Kept::Map(headers) => headers.clone(),
+            Kept::Packed(lines) => Arc::new(unpack(lines)),
+        }
     }
 
     /// Those headers that are worth keeping, out of the read buffer they came in.
     pub fn keep(&self, headers: &HeaderMap) -> Arc<HeaderMap> {
         let kept = || headers.iter().filter(|(name, _)| !is_noise(name));
         let mut latest = self.0.lock();
-        if !latest.iter().eq(kept()) {
-            *latest = Arc::new(kept().map(|(name, value)| (name.clone(), owned(value))).collect());
+        match &*latest {
+            Kept::Map(latest) if latest.iter().eq(kept()) => latest.clone(),
+            _ => {
+                let headers = Arc::new(kept().map(|(name, value)| (name.clone(), owned(value))).collect());
+                *latest = Kept::Map(Arc::clone(&headers));
+                headers
+            }
         }
-        latest.clone()
     }
+
+    /// Takes less room until the next message: most sessions say nothing most of the time.
+    pub fn pack(&self) {
+        let mut latest = self.0.lock();
+        if let Kept::Map(headers) = &*latest {
+            *latest = Kept::Packed(pack(headers));
+        }
+    }
+
+    pub fn forget(&self) {
+        *self.0.lock() = Kept::default();
+    }
+}
+
+fn pack(headers: &HeaderMap) -> Box<[u8]> {
+    let mut lines = Vec::new();
+    for (name, value) in headers {
+        lines.push(u8::from(value.is_sensitive()));
+        lines.extend_from_slice(name.as_str().as_bytes());
+        lines.push(b':');
+        lines.extend_from_slice(value.as_bytes());
+        // In no header value (RFC 9110 §5.5).
+        lines.push(b'\n');
+    }
+    lines.into()
+}
+
+fn unpack(lines: &[u8]) -> HeaderMap {
+    let header = |line: &[u8]| {
+        let (sensitive, line) = line.split_first()?;
+        let (name, value) = line.split_at(memchr::memchr(b':', line)?);
+        let mut value = HeaderValue::from_bytes(&value[1..]).ok()?;
+        value.set_sensitive(*sensitive != 0);
+        Some((HeaderName::from_bytes(name).ok()?, value))
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.split(|byte| *byte == b'\n').filter_map(header) {
+        headers.append(name, value);
+    }
+    headers
 }
 
 fn owned(value: &HeaderValue) -> HeaderValue {
@@ -169,6 +228,27 @@ fn header_text(text: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_session_at_rest_keeps_is_what_it_had() {
+        let mut headers = HeaderMap::new();
+        let mut secret = HeaderValue::from_static("Bearer a:b");
+        secret.set_sensitive(true);
+        headers.insert("authorization", secret);
+        headers.append("x-twice", HeaderValue::from_static("one"));
+        headers.append("x-twice", HeaderValue::from_bytes(b"\xfftwo\t:").unwrap());
+        headers.insert("x-empty", HeaderValue::from_static(""));
+        let latest = Latest::default();
+        let kept = latest.keep(&headers);
+        assert!(Arc::ptr_eq(&kept, &latest.get()), "shared while it is in use");
+        latest.pack();
+        latest.pack();
+        let unpacked = latest.get();
+        assert_eq!(*unpacked, headers);
+        assert!(unpacked["authorization"].is_sensitive() && !unpacked["x-empty"].is_sensitive());
+        latest.forget();
+        assert!(latest.get().is_empty());
+    }
 
     #[test]
     fn names_are_encoded_as_the_sdks_do() {

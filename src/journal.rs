@@ -384,43 +384,47 @@ impl Memory {
 /// All sessions that live, and the latest that have ended.
 #[derive(Default)]
 struct Sessions {
-    known: HashMap<SessionId, (u64, Session)>,
+    known: HashMap<SessionId, Box<Known>>,
     ended: VecDeque<SessionId>,
     count: u64,
+}
+
+struct Known {
+    /// Sessions are told in the order in which they were opened.
+    order: u64,
+    session: Session,
 }
 
 impl Sessions {
     fn opened(&mut self, session: Session) {
         self.count += 1;
-        self.known.insert(session.id, (self.count, session));
+        self.known.insert(session.id, Box::new(Known { order: self.count, session }));
     }
 
     fn changed(&mut self, session: Session) {
-        if let Some((_, known)) = self.known.get_mut(&session.id) {
-            *known = session;
+        if let Some(known) = self.known.get_mut(&session.id) {
+            known.session = session;
         }
     }
 
     fn closed(&mut self, id: SessionId, reason: String) {
-        let Some((_, known)) = self.known.get_mut(&id) else { return };
-        known.state = SessionState::Closed { reason };
+        let Some(known) = self.known.get_mut(&id) else { return };
+        known.session.state = SessionState::Closed { reason };
         self.ended.push_back(id);
         if self.ended.len() > MOST_CLOSED {
             // One that has come back since has another end before it.
             let oldest = self.ended.pop_front().filter(|oldest| !self.ended.contains(oldest));
-            if let Some(oldest) = oldest
-                && let Some((_, Session { state: SessionState::Closed { .. }, .. })) = self.known.get(&oldest)
-            {
+            let is_closed = |known: &Known| matches!(known.session.state, SessionState::Closed { .. });
+            if let Some(oldest) = oldest.filter(|oldest| self.known.get(oldest).is_some_and(|known| is_closed(known))) {
                 self.known.remove(&oldest);
             }
         }
     }
 
-    /// As they were opened.
     fn in_order(&self) -> impl Iterator<Item = &Session> {
-        let mut sessions: Vec<_> = self.known.values().collect();
-        sessions.sort_unstable_by_key(|(order, _)| *order);
-        sessions.into_iter().map(|(_, session)| session)
+        let mut known: Vec<_> = self.known.values().collect();
+        known.sort_unstable_by_key(|known| known.order);
+        known.into_iter().map(|known| &known.session)
     }
 }
 

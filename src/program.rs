@@ -519,8 +519,8 @@ fn target(server: Server, kept: &pool::Settings) -> Result<Target, Failure> {
             Ok(Target::Server(Arc::new(HttpUpstream::new(&url, headers).map_err(usage)?)))
         }
         Server::Command(command) => {
-            let program = std::env::current_exe().context("cannot find tapline's own program file")?;
-            Ok(Target::Command(Pool::new(command, Guardian::new(program), kept.clone())))
+            let guardian = Guardian::of_process().context("cannot find tapline's own program file")?;
+            Ok(Target::Command(Pool::new(command, guardian, kept.clone())))
         }
     }
 }

@@ -103,6 +103,13 @@ impl Connection {
         self.admit(came, outgoing, self.sender()).proceed().await
     }
 
+    /// Gives back what only a session needs in which something is said.
+    pub(super) fn rest(&self) {
+        self.client_headers.pack();
+        self.reply_headers.forget();
+        self.session.rest();
+    }
+
     /// Whoever this session is of.
     pub(super) fn sender(&self) -> Sender {
         Sender::Client(self.author.clone())

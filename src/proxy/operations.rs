@@ -31,6 +31,10 @@ enum Key {
 }
 
 impl Operations {
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.known.shrink_to_fit();
+    }
+
     /// The beginning of the operation that a request goes on with.
     pub(super) fn began(&self, request: &Message) -> Option<Seq> {
         let method = request.method()?;

@@ -368,6 +368,13 @@ impl LiveSession {
         (*info != before).then(|| info.clone())
     }
 
+    /// Gives back the room of what is not there.
+    pub(super) fn rest(&self) {
+        self.open.lock().shrink_to_fit();
+        self.overtaken.lock().shrink_to_fit();
+        self.operations.lock().shrink_to_fit();
+    }
+
     /// Its messages wait from now on. Nothing where it cannot be paused now.
     pub(super) fn pause(&self) -> Option<Session> {
         self.change(|state| match state {

@@ -32,7 +32,7 @@ pub(crate) const MESSAGE: &[u8] = br#"{"seq":"#;
 pub struct Recorder {
     dir: PathBuf,
     disk: Box<dyn Disk>,
-    tapes: HashMap<SessionId, Recording>,
+    tapes: HashMap<SessionId, Box<Recording>>,
     /// Sessions with something to write, in the order it came.
     dirty: Vec<SessionId>,
     /// Sessions whose file is open, oldest first.
@@ -99,7 +99,7 @@ impl Recorder {
     /// Where the directory cannot be made. The session is recorded all the same as soon as it can be.
     pub fn open(&mut self, session: &Session) -> Result<PathBuf, TapeError> {
         let path = self.dir.join(file_name(session));
-        self.tapes.entry(session.id).or_insert_with(|| Recording::new(session, path.clone()));
+        self.tapes.entry(session.id).or_insert_with(|| Box::new(Recording::new(session, path.clone())));
         match self.disk.create_dir(&self.dir) {
             Ok(()) => Ok(path),
             Err(source) => Err(TapeError::CannotCreate { path: self.dir.clone(), source }),

@@ -328,6 +328,9 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Copy, &["esc"], A::Cancel, "", "nothing"),
     // Popups.
     key(C::PickSession, &["enter"], A::Accept, "narrow", "show only this session"),
+    key(C::PickSession, &["p"], A::Pause, "pause", "have all its messages wait, or go on").when(Model::can_pause),
+    key(C::PickSession, &["R"], A::Restart, "restart", "start the session's server anew; its client stays")
+        .when(Model::can_restart),
     key(C::PickSession, &["esc", "q", "s"], A::Cancel, "close", "leave it as it was"),
     key(C::PickSession, &["j", "down"], A::Move(Motion::Down), "", "down"),
     key(C::PickSession, &["k", "up"], A::Move(Motion::Up), "", "up"),

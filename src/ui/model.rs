@@ -301,9 +301,13 @@ impl Model {
         self.screen == Screen::Messages && self.held_here().is_none() && self.request_here().is_some()
     }
 
-    /// In the pane beside the list; none where the cursor is on all of them.
+    /// In the popup that is open, or the pane beside the list; none where the cursor is on all of them.
     pub(crate) fn session_under_cursor(&self) -> Option<&Seat> {
-        self.facts.sessions.all().get(self.seat.cursor.checked_sub(1)?)
+        let place = match &self.popup {
+            Some(Popup::Sessions(place)) => place,
+            _ => &self.seat,
+        };
+        self.facts.sessions.all().get(place.cursor.checked_sub(1)?)
     }
 
     pub(crate) fn can_pause(&self) -> bool {

@@ -9,7 +9,7 @@ use std::io::{BufRead, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -38,6 +38,19 @@ impl Guardian {
     /// `program` is a tapline binary: it is run with [`SUBCOMMAND`].
     pub fn new(program: PathBuf) -> Self {
         Self { program, pipe: Arc::default() }
+    }
+
+    /// The one of this process, whatever the number of commands.
+    ///
+    /// # Errors
+    /// Where our own program file cannot be found.
+    pub fn of_process() -> std::io::Result<Self> {
+        static ONE: OnceLock<Guardian> = OnceLock::new();
+        if let Some(guardian) = ONE.get() {
+            return Ok(guardian.clone());
+        }
+        let program = std::env::current_exe()?;
+        Ok(ONE.get_or_init(|| Self::new(program)).clone())
     }
 
     pub fn watch(&self, group: u32) -> Watch {

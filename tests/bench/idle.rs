@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -11,6 +12,8 @@ use crate::table::{Line, Row};
 
 /// More would need more file descriptors than a process is given by default: each is three, two of them tapline's.
 const SESSIONS: usize = 9_500;
+/// After so long a session is idle, and not only between two messages: tapline looks every five seconds.
+const AT_REST: Duration = Duration::from_secs(12);
 /// Messages that fill what tapline remembers for screens, which is bounded and no session's.
 const WARM_UP: usize = 11_000;
 
@@ -25,6 +28,7 @@ pub(crate) fn without_streams(sessions: usize) -> Option<Row> {
     for _ in 0..sessions {
         initialize(&mut stream, tapline.address);
     }
+    std::thread::sleep(AT_REST);
     let each = (tapline.settled_memory()? - before) / sessions as f64;
     Some(Row {
         what: format!("{} idle sessions, no stream", grouped(sessions)),
@@ -50,6 +54,7 @@ pub(crate) fn with_streams(sessions: usize) -> Option<Row> {
         warm_up(peer.address);
         let before = peer.settled_memory()?;
         let streams: Vec<_> = (0..sessions).map(|_| listen(peer.address)).collect();
+        std::thread::sleep(AT_REST);
         *each = (peer.settled_memory()? - before) / sessions as f64 / 1024.0;
         drop(streams);
     }

@@ -146,7 +146,10 @@ impl Memory {
             if slot.saved != messages {
                 slot.saved = messages;
                 changed.push((slot.connection.clone(), slot.key.clone()));
-            } else if slot.is_in_use() {
+                continue;
+            }
+            slot.connection.rest();
+            if slot.is_in_use() {
                 session.touch();
             } else if is_idle(&slot.connection) {
                 idle.push(*id);

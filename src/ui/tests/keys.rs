@@ -54,6 +54,12 @@ fn the_server_of_a_session_is_started_anew_where_it_is_a_command() {
     rig.hear(Event::SessionOpened(started));
     assert!(rig.press("tab tab R j R").commands().is_empty(), "of all, and of one behind a URL");
     assert!(matches!(command(&mut rig, "j j j R"), Command::Restart(id) if id == session_id(9)));
+    let mut narrow = busy(60, 24);
+    let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
+    started.upstream = "python -m server".to_owned();
+    narrow.hear(Event::SessionOpened(started));
+    assert!(matches!(command(&mut narrow, "s j j j j R"), Command::Restart(id) if id == session_id(9)));
+    assert!(matches!(command(&mut narrow, "p"), Command::Pause(id) if id == session_id(9)), "the popup stays");
 }
 
 #[test]

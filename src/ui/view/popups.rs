@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use super::bar::hint_spans;
 use super::parts::{cell, cursor_row, grouped, popup, put, right, short, styled};
 use super::sessions::began;
+use crate::event::SessionState;
 use crate::text;
 use crate::ui::keys::hints;
 use crate::ui::layout::{centered, pager as pager_area};
@@ -52,7 +53,13 @@ pub(super) fn draw_sessions(model: &Model, place: &Place, frame: &mut Frame<'_>,
 
 fn seat_line(model: &Model, seat: &Seat, width: usize) -> Line<'static> {
     let client = seat.session.client.as_ref().map(|peer| format!("{} {}", peer.name, peer.version)).unwrap_or_default();
-    let state = seat.closed().map_or_else(|| began(model, seat), |reason| format!("closed: {reason}"));
+    let state = match &seat.session.state {
+        SessionState::Closed { reason } => format!("closed: {reason}"),
+        SessionState::Closing { reason } => format!("closing: {reason}"),
+        SessionState::Failed { .. } => "restarting".to_owned(),
+        SessionState::Paused => "paused".to_owned(),
+        SessionState::New | SessionState::Initializing | SessionState::Active => began(model, seat),
+    };
     let state = if seat.is_shadow() { format!("shadow, {state}") } else { state };
     let role = if seat.closed().is_some() { Role::Dim } else { Role::Strong };
     Line::from(vec![
