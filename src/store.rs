@@ -134,6 +134,8 @@ pub struct Record {
     pub messages: u64,
     /// What a fresh server process is to be told.
     pub recollection: Option<String>,
+    /// The client that it belongs to, where clients are known.
+    pub caller: Option<String>,
     pub owner: Owner,
 }
 

@@ -194,7 +194,7 @@ impl Door {
         let deletes = parts.method == Method::DELETE;
         let until = &self.mounts.proxy().stop().force;
         let in_session = parts.headers.contains_key(headers::SESSION);
-        if caller.name().is_some_and(|name| !connection.session.is_of(name) && in_session) {
+        if caller.name().is_some_and(|name| !table.is_of(&connection.session, name) && in_session) {
             return Err(Refusal::UnknownSession);
         }
         headers::towards_upstream(&mut parts.headers);

@@ -60,6 +60,7 @@ impl Keeping {
             last_seq: seq,
             messages,
             recollection,
+            caller: session.owner().map(|owner| owner.to_string()),
             owner: store.owner(),
         });
     }

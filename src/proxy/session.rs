@@ -121,9 +121,13 @@ impl LiveSession {
         Self::with(info, State::default(), used, stop)
     }
 
-    /// A session that was begun under another tapline, or has been out of memory, and goes on.
-    pub(super) fn recalled(info: Session, used: Usage, stop: &Stop) -> Arc<Self> {
-        Self::with(info, State::Active(New::default().go_on()), used, stop)
+    /// A session that was begun under another tapline, or has been out of memory, and goes on; `owner`: the client that had it.
+    pub(super) fn recalled(info: Session, used: Usage, owner: Option<&str>, stop: &Stop) -> Arc<Self> {
+        let session = Self::with(info, State::Active(New::default().go_on()), used, stop);
+        if let Some(owner) = owner {
+            session.is_of(&owner.into());
+        }
+        session
     }
 
     fn with(mut info: Session, state: State, used: Usage, stop: &Stop) -> Arc<Self> {
@@ -160,6 +164,11 @@ impl LiveSession {
     /// (2025-11-25, security best practices: session hijacking).
     pub(super) fn is_of(&self, name: &Arc<str>) -> bool {
         self.owner.get_or_init(|| name.clone()) == name
+    }
+
+    /// The client that has it, where one that is known has come.
+    pub(super) fn owner(&self) -> Option<&Arc<str>> {
+        self.owner.get()
     }
 
     /// How the client came in.

@@ -124,6 +124,10 @@ pub(super) fn details(record: &Record, living: &[Owner], zone: &TimeZone) -> Vec
         true => path.display().to_string(),
         false => format!("{} (not there any more)", path.display()),
     });
+    let client = match &record.caller {
+        Some(caller) => format!("{}, let in as {caller}", peer(&session.client)),
+        None => peer(&session.client),
+    };
     let upstream = match &session.upstream_name {
         Some(name) => format!("{name}: {}", session.upstream),
         None => session.upstream.clone(),
@@ -132,7 +136,7 @@ pub(super) fn details(record: &Record, living: &[Owner], zone: &TimeZone) -> Vec
         ("session", session.id.0.to_string()),
         ("state", state(record, living)),
         ("upstream", upstream),
-        ("client", peer(&session.client)),
+        ("client", client),
         ("server", peer(&session.server)),
         ("protocol", session.protocol.clone().unwrap_or_else(|| "not known".to_owned())),
         ("came in by", session.via.word().to_owned()),
@@ -168,6 +172,7 @@ pub(super) fn json(record: &Record, living: &[Owner]) -> String {
         via: &'static str,
         origin: Origin,
         client: Option<&'a Peer>,
+        caller: Option<&'a str>,
         server: Option<&'a Peer>,
         protocol: Option<&'a str>,
         started: String,
@@ -193,6 +198,7 @@ pub(super) fn json(record: &Record, living: &[Owner]) -> String {
         via: session.via.word(),
         origin: session.origin,
         client: session.client.as_ref(),
+        caller: record.caller.as_deref(),
         server: session.server.as_ref(),
         protocol: session.protocol.as_deref(),
         started: exact(session.started),
@@ -276,6 +282,7 @@ mod tests {
             last_seq: Seq(41),
             messages: 1234,
             recollection: None,
+            caller: None,
             owner,
         }
     }
@@ -285,6 +292,7 @@ mod tests {
         closed.ended = Some(closed.last_used);
         closed.session.server = None;
         closed.session.tape = None;
+        closed.caller = Some("token:ann\x07".to_owned());
         vec![record(1, SessionState::Active, RUNS), record(2, SessionState::Active, GONE), closed]
     }
 
@@ -311,6 +319,7 @@ mod tests {
         insta::assert_snapshot!(shown(0));
         assert!(shown(1).contains("state       waiting: it goes on when its client comes back"), "{}", shown(1));
         assert!(shown(2).contains("state       closed: idle for 24h"), "{}", shown(2));
+        assert!(shown(2).contains(", let in as token:ann") && !shown(2).contains('\x07'), "{}", shown(2));
     }
 
     #[test]
@@ -320,7 +329,7 @@ mod tests {
         let states: Vec<_> = lines.iter().map(|line| line["state"].as_str().unwrap()).collect();
         assert_eq!(states, ["active", "waiting", "closed"]);
         assert_eq!((&lines[0]["process"], &lines[1]["process"]), (&7.into(), &serde_json::Value::Null));
-        assert_eq!(lines[2]["reason"], "idle for 24h");
+        assert_eq!((&lines[2]["reason"], &lines[2]["caller"]), (&"idle for 24h".into(), &"token:ann\x07".into()));
         assert_eq!(lines[0]["started"], "2026-03-14T09:04:00Z");
     }
 }

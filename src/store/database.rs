@@ -11,8 +11,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::StoreError;
 
 /// How the schema came to be what it is: a file of version `n` needs what stands after the first `n`.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../../assets/schema/0001.sql"), include_str!("../../assets/schema/0002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../assets/schema/0001.sql"),
+    include_str!("../../assets/schema/0002.sql"),
+    include_str!("../../assets/schema/0003.sql"),
+];
 
 /// The version that this build writes, and the newest it reads.
 const SCHEMA: i64 = MIGRATIONS.len() as i64;

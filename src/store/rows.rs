@@ -12,12 +12,12 @@ use crate::tape::without_secrets;
 
 const SAVE: &str = "
 INSERT INTO sessions (id, upstream_name, upstream, key, state, ended, via, origin, client, server, protocol, started,
-    last_used, tape, last_seq, messages, recollection, owner, owner_started)
+    last_used, tape, last_seq, messages, recollection, caller, owner, owner_started)
 VALUES (:id, :upstream_name, :upstream, :key, :state, :ended, :via, :origin, :client, :server, :protocol, :started,
-    :last_used, :tape, :last_seq, :messages, :recollection, :owner, :owner_started)
+    :last_used, :tape, :last_seq, :messages, :recollection, :caller, :owner, :owner_started)
 ON CONFLICT (id) DO UPDATE SET key = :key, state = :state, ended = :ended, client = :client, server = :server,
     protocol = :protocol, last_used = :last_used, tape = :tape, last_seq = :last_seq, messages = :messages,
-    recollection = :recollection, owner = :owner, owner_started = :owner_started";
+    recollection = :recollection, caller = :caller, owner = :owner, owner_started = :owner_started";
 
 impl Database {
     /// All sessions, the one used last first.
@@ -105,6 +105,7 @@ fn save<'a>(saving: &Transaction<'_>, records: impl Iterator<Item = &'a Record>)
             ":last_seq": integer(record.last_seq.0),
             ":messages": integer(record.messages),
             ":recollection": record.recollection,
+            ":caller": record.caller,
             ":owner": record.owner.process,
             ":owner_started": integer(record.owner.started.0),
         })?;
@@ -136,6 +137,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         last_seq: Seq(count(row, "last_seq")?),
         messages: count(row, "messages")?,
         recollection: row.get("recollection")?,
+        caller: row.get("caller")?,
         owner: Owner { process: row.get("owner")?, started: Timestamp(count(row, "owner_started")?) },
     })
 }

@@ -35,6 +35,7 @@ fn record(key: Option<&str>) -> Record {
         last_seq: Seq(41),
         messages: 7,
         recollection: Some(r#"{"initialized":true}"#.to_owned()),
+        caller: Some("token:ann".to_owned()),
         owner: US,
     }
 }
@@ -191,6 +192,7 @@ fn a_database_of_version_1_is_brought_up_to_date_and_keeps_its_sessions() {
     let mut database = Database::open(&path).unwrap();
     let known = database.sessions().unwrap();
     assert_eq!((known.len(), known[0].messages, known[0].last_seq), (1, 4, Seq(3)));
+    assert_eq!(known[0].caller, None);
     let tape = KnownTape { modified: 5, info: info("/tapes/x") };
     database.learn_tapes(std::slice::from_ref(&tape)).unwrap();
     assert_eq!(database.tapes().unwrap(), [tape]);
@@ -225,7 +227,7 @@ fn a_database_that_cannot_be_used_is_told_once_and_left_as_it_is() {
         (|path| std::fs::write(path, vec![0xff; 4096]).unwrap(), "is damaged, or no database"),
         (
             |path| sql(path, "PRAGMA application_id = 1952542828; CREATE TABLE x (y); PRAGMA user_version = 99"),
-            "newer tapline (schema 99, this one knows 2)",
+            "newer tapline (schema 99, this one knows 3)",
         ),
         (|path| sql(path, "CREATE TABLE mine (x)"), "is a database of another program"),
         (|path| std::fs::create_dir(path).unwrap(), "cannot open"),

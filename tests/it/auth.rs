@@ -20,7 +20,7 @@ use crate::support::{Client, INITIALIZE, OldClient, Response, Rig, Server, setti
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
 /// A token that is known beforehand, by its hash only.
-fn known(name: &str, token: &str, more: &str) -> String {
+pub(crate) fn known(name: &str, token: &str, more: &str) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
     let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("[[tokens]]\nname = \"{name}\"\nsha256 = \"{hash}\"\n{more}\n")

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::known;
 use crate::support::{Binary, Client, Life, Rig, binary, command, settings, soon};
 
 /// What belongs to one user who has nothing else running.
@@ -251,6 +252,39 @@ async fn a_client_goes_on_when_tapline_was_ended_in_order() {
     let known = told.iter().find_map(|event| if let Event::SessionOpened(it) = event { Some(it) } else { None });
     let peers = known.map(|session| (session.client.is_some(), session.server.is_some(), session.protocol.is_some()));
     assert_eq!((opened, peers), (1, Some((true, true, true))));
+}
+
+#[tokio::test]
+async fn a_session_belongs_to_its_client_under_the_next_tapline_too() {
+    let (home, url) = (Home::new(), demo_server().await);
+    let auth = ["ann", "bob"].map(|name| known(name, name, "")).concat();
+    let guarded =
+        || Settings { auth: toml::from_str(&auth).unwrap(), ..keeping(&home, &url, &store::Settings::default()) };
+    let as_client = |client: &mut Client, name: &str, session: &str| {
+        client.headers = format!("{session}authorization: Bearer {name}\r\n");
+    };
+    let rig = Rig::start(guarded()).await;
+    let mut client = rig.client().await;
+    as_client(&mut client, "ann", "");
+    client.initialize().await;
+    let session = client.headers.clone();
+    rig.quit(OnQuit::Forward).await;
+    let rig = Rig::start(guarded()).await;
+    let mut stranger = client.again(rig.address()).await;
+    as_client(&mut stranger, "bob", &session);
+    let refused = stranger.call(ping(1)).await;
+    assert_eq!(refused.status(), "404");
+    assert!(refused.text().contains("tapline: session not found"), "{}", refused.text());
+    let mut client = client.again(rig.address()).await;
+    as_client(&mut client, "ann", &session);
+    assert_eq!(client.call(ping(2)).await.status(), "200");
+    assert_eq!(stranger.call(ping(3)).await.status(), "404");
+    let live = rig.session(1).await;
+    let told = rig.quit(OnQuit::Forward).await;
+    assert_eq!(told.iter().filter(|event| matches!(event, Event::SessionOpened(_))).count(), 1);
+    let kept = Database::open_existing(&home.database()).unwrap().sessions().unwrap();
+    let kept: Vec<_> = kept.iter().map(|it| (it.session.id, it.caller.as_deref())).collect();
+    assert_eq!(kept, [(live, Some("token:ann"))]);
 }
 
 #[tokio::test]

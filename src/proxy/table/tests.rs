@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use super::kept::ROUND;
 use super::*;
-use crate::event::{Feed, FeedReader};
+use crate::event::{Feed, FeedReader, Timestamp};
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
 use crate::proxy::Stop;
 use crate::proxy::keeping::Keeping;
+use crate::store::{Database, Owner, Store};
 use crate::upstream::retry::Retry;
 use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream};
 
@@ -32,10 +33,13 @@ impl Upstream for Silent {
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 fn table(max: usize, idle: Option<Duration>) -> (Arc<Table>, FeedReader) {
+    keeping(Keeping { max, idle, ..Keeping::default() })
+}
+
+fn keeping(keeping: Keeping) -> (Arc<Table>, FeedReader) {
     let (journal, _) = Journal::start(None);
     let (feed, reader) = Feed::bounded(1 << 16);
     journal.subscribe(feed);
-    let keeping = Keeping { max, idle, ..Keeping::default() };
     let proxy = Proxy::keeping(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none(), keeping);
     (Table::new(proxy, Target::Server(Arc::new(Silent))), reader)
 }
@@ -53,6 +57,22 @@ fn ends(reader: &FeedReader, count: usize) -> Vec<String> {
         _ => None,
     });
     ended.take(count).collect()
+}
+
+#[tokio::test]
+async fn whose_a_session_is_is_on_disk_as_soon_as_that_is_known() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("sessions.db");
+    let us = Owner { process: 1, started: Timestamp(1) };
+    let (store, thread) = Store::start(path.clone(), us, Box::new(Vec::new), Box::new(|_, text| panic!("{text}")));
+    let (table, _) = keeping(Keeping { store: Some(store), ..Keeping::default() });
+    let connection = client(&table, 1).await;
+    let (ann, bob) = ("token:ann".into(), "token:bob".into());
+    assert!(table.is_of(&connection.session, &ann) && !table.is_of(&connection.session, &bob));
+    thread.finish();
+    let kept = Database::open_existing(&path).unwrap().sessions().unwrap();
+    let kept: Vec<_> = kept.iter().map(|it| (it.session.id, it.key.is_some(), it.caller.as_deref())).collect();
+    assert_eq!(kept, [(connection.session.id(), true, Some(&*ann))]);
 }
 
 #[tokio::test]
