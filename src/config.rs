@@ -126,8 +126,11 @@ fn read_if_there(file: &Path) -> Result<Option<Source>, ConfigError> {
 
 /// A warning where others can read what they should not.
 fn readable_secrets(file: &Path, keys: &Keys) -> Option<String> {
-    let mut upstreams = keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
-    let (name, _) = upstreams.find(|(_, upstream)| upstream.has_inline_secret)?;
+    let upstreams = keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
+    let upstreams = upstreams.map(|(name, upstream)| (name.as_str(), upstream.has_inline_secret));
+    let shadow = keys.shadow.iter().map(|shadow| ("[shadow]", shadow.headers.has_inline_secret));
+    let otlp = keys.otlp.iter().map(|otlp| ("[otlp]", otlp.headers.has_inline_secret));
+    let (name, _) = upstreams.chain(shadow).chain(otlp).find(|(_, has_secret)| *has_secret)?;
     let is_open = file.metadata().is_ok_and(|known| known.mode() & 0o077 != 0);
     let file = file.display();
     is_open.then(|| {

@@ -32,5 +32,6 @@ pub mod tape;
 pub mod text;
 pub mod ui;
 pub mod upstream;
+pub mod variables;
 mod watch;
 pub mod wrap;

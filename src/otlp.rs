@@ -8,13 +8,12 @@ mod collector;
 mod spans;
 mod wire;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use reqwest::Url;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -22,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::event::{Event, Feed, FeedReader, Level, LogLine};
 use crate::journal::Journal;
+use crate::variables::Headers;
 use collector::Collector;
 use spans::Spans;
 use wire::Span;
@@ -46,7 +46,7 @@ pub struct Section {
     /// Of the collector; else `OTEL_EXPORTER_OTLP_ENDPOINT`, else one on this machine.
     pub endpoint: Option<String>,
     /// Sent along, such as credentials for the collector.
-    pub headers: BTreeMap<String, String>,
+    pub headers: Headers,
     pub service_name: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Section {
         let endpoint = self.endpoint.filter(|endpoint| !endpoint.is_empty()).or_else(from_environment);
         Ok(Settings {
             endpoint: endpoint_of(endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT))?,
-            headers: self.headers.iter().map(|(name, value)| header(name, value)).collect::<Result<_, _>>()?,
+            headers: self.headers.headers.into_iter().collect(),
             service: self.service_name.unwrap_or_else(|| "tapline".to_owned()),
         })
     }
@@ -83,14 +83,6 @@ fn endpoint_of(text: &str) -> Result<Url, String> {
         url.set_path(&path);
     }
     Ok(url)
-}
-
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let read = name.parse().map_err(|_| format!("`{name}` is not a header name"))?;
-    let mut value =
-        HeaderValue::from_str(value).map_err(|_| format!("`{name}`: the value holds what no header may"))?;
-    value.set_sensitive(true);
-    Ok((read, value))
 }
 
 /// Exporting, until the journal has told its last event.
@@ -215,18 +207,5 @@ mod tests {
         for text in ["127.0.0.1:4318", "grpc://otel.example", "", "http://"] {
             assert!(endpoint_of(text).is_err_and(|why| why.contains("no URL of a collector")), "{text}");
         }
-    }
-
-    #[test]
-    fn a_header_that_is_none_is_named_and_its_value_is_not() {
-        let section = |name: &str, value: &str| Section {
-            endpoint: Some(DEFAULT_ENDPOINT.to_owned()),
-            headers: BTreeMap::from([(name.to_owned(), value.to_owned())]),
-            service_name: None,
-        };
-        assert!(section("api-key", "secret").settings().is_ok());
-        let why = section("api-key", "sec\nret").settings().err().unwrap();
-        assert!(why.contains("`api-key`") && !why.contains("ret`"), "{why}");
-        assert!(section("no name", "x").settings().err().unwrap().contains("`no name`"));
     }
 }

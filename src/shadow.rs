@@ -14,12 +14,10 @@ mod tally;
 mod twin;
 mod verdict;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -30,6 +28,7 @@ use crate::proxy::mounts::Mounts;
 use crate::proxy::table::{Table, Target};
 use crate::tape::compare::{Pattern, PatternError, Rules};
 use crate::upstream::http::ExtraHeaders;
+use crate::variables::Headers;
 
 pub use self::place::{Place, PlaceError};
 pub use self::tally::Tally;
@@ -56,7 +55,7 @@ pub struct Section {
     /// Paths of reply values not to compare.
     pub ignore: Vec<String>,
     /// Sent to the shadow, and nothing else with them.
-    pub headers: BTreeMap<String, String>,
+    pub headers: Headers,
 }
 
 /// What the command line says of it, over the configuration.
@@ -88,8 +87,6 @@ pub enum PlanError {
     Command(#[from] PlaceError),
     #[error("the shadow's url: `{0}` is none")]
     Url(String),
-    #[error("the shadow's header `{0}` is none")]
-    Header(String),
     #[error(transparent)]
     Ignore(#[from] PatternError),
 }
@@ -111,7 +108,7 @@ impl Section {
     /// # Errors
     /// The first thing that makes no sense.
     pub fn plan(self, flags: Flags) -> Result<Option<Plan>, PlanError> {
-        let is_blank = self.headers.is_empty() && self.ignore.is_empty() && !self.writes;
+        let is_blank = self.headers.headers.is_empty() && self.ignore.is_empty() && !self.writes;
         let no_flags = flags.headers.is_empty() && flags.ignore.is_empty() && !flags.writes;
         let place = match (flags.place, self.url, self.command) {
             (Some(place), ..) => place,
@@ -125,7 +122,7 @@ impl Section {
             (None, None, None) if is_blank && no_flags => return Ok(None),
             (None, None, None) => return Err(PlanError::NoPlace),
         };
-        let mut headers = self.headers.iter().map(read_header).collect::<Result<ExtraHeaders, _>>()?;
+        let mut headers = self.headers.headers;
         headers.retain(|(name, _)| flags.headers.iter().all(|(flag, _)| flag != name));
         headers.extend(flags.headers);
         let ignore = self.ignore.iter().map(|path| path.parse()).collect::<Result<Vec<Pattern>, _>>()?;
@@ -138,13 +135,6 @@ impl Section {
             options: Options { writes, rules, ..Options::default() },
         }))
     }
-}
-
-fn read_header((name, value): (&String, &String)) -> Result<(HeaderName, HeaderValue), PlanError> {
-    let none = || PlanError::Header(name.clone());
-    let mut value = HeaderValue::from_str(value).map_err(|_| none())?;
-    value.set_sensitive(true);
-    Ok((name.parse().map_err(|_| none())?, value))
 }
 
 /// A command, as its words or as one line that is split like a shell does.
@@ -282,6 +272,8 @@ fn listen(journal: &Journal, stage: session::Stage, runtime: tokio::runtime::Han
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::upstream::stdio::CommandLine;
 
@@ -329,12 +321,13 @@ mod tests {
             ("command = []", "neither a URL nor a command"),
             ("writes = true", "`--shadow` takes"),
             ("command = 'x'\nignore = ['.']", "is not a path"),
-            ("command = 'x'\nheaders = { 'a b' = 'c' }", "header `a b`"),
         ] {
             let told = plan(text, Flags::default()).expect_err(text);
             assert!(told.contains(why), "{text}: {told}");
         }
-        assert!(toml::from_str::<Section>("uri = 'http://x'").is_err());
+        for text in ["uri = 'http://x'", "command = 'x'\nheaders = { 'a b' = 'c' }"] {
+            assert!(toml::from_str::<Section>(text).is_err(), "{text}");
+        }
         assert!(section("writes = true").check().is_ok(), "the command line says where");
         let secret = section("url = 'x'\nheaders = { authorization = 'Bearer s3cret' }");
         assert!(!format!("{secret:?}").contains("s3cret"));

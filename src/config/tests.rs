@@ -118,6 +118,12 @@ fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
             "3:29: the environment variable `TAPLINE_TEST_UNSET` is not set",
         ),
         ("[upstreams.a]\ncommand = [\"a\"]\nenv = { A = \"${B\" }", "3:13: `${` without its `}`"),
+        (
+            "[shadow]\nheaders = { authorization = \"Bearer ${TAPLINE_TEST_UNSET}\" }",
+            "2:29: the environment variable `TAPLINE_TEST_UNSET` is not set",
+        ),
+        ("[otlp]\nheaders = { x-a = \"${TAPLINE_TEST_UNSET}\" }", "2:19: the environment variable"),
+        ("[otlp]\nheaders = { \"no name\" = \"x\" }", "2:13: `no name` is not a header name"),
     ] {
         let told = fault(text);
         if !told.starts_with(expected) {
@@ -154,13 +160,17 @@ fn a_secret_is_not_quoted_with_its_mistake() {
         "[upstreams.a]\ncommand = [\"a\"]\n[upstreams.a.env]\nMINE = [\"s3cret\"]",
         "[upstreams.a]\ncommand = [\"a\"]\nenv = {\n  MINE = \"s3cret\", OTHER = 53,\n}",
         "api_token = \"s3cret\"",
+        "[shadow]\nheaders = { x-mine = \"s3cret\\u0007\" }",
+        "[otlp.headers]\nx-mine = \"s3cret\\n\"",
+        "[otlp]\nheaders = { api-key = 53 }",
     ] {
         let told = fault(text);
         assert!(!told.contains("s3cret") && !told.contains("53"), "{told}");
         assert!(told.contains(" ...\n") || told.contains("= \n"), "{told}");
     }
     let config = config(&[
-        "[upstreams.a]\nurl = \"http://a\"\nheaders = { x-mine = \"s3cret\" }\n[upstreams.b]\ncommand = [\"b\"]\nenv = { B = \"s3cret\" }",
+        "[upstreams.a]\nurl = \"http://a\"\nheaders = { x-mine = \"s3cret\" }\n[upstreams.b]\ncommand = [\"b\"]\nenv = { B = \"s3cret\" }\n\
+         [shadow]\ncommand = \"b\"\nheaders = { x-mine = \"s3cret\" }\n[otlp]\nheaders = { x-mine = \"s3cret\" }",
     ]);
     assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
 }
@@ -249,7 +259,8 @@ fn the_command_line_is_at_the_root_and_the_configuration_beside_it() {
 /// Secrets in all the places for one.
 const SECRETS: &str = "name = \"x\"\n\n[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer s3cret\", x-mine = \"s3cret\" }\n\n\
     [upstreams.b]\ncommand = [\"b\"]\n\n[upstreams.b.env]\nMINE = \"s3cret\"\nOTHER = \"\"\"\ns3cret\n\"\"\"\n\n\
-    [upstreams.c]\nurl = \"http://c\"\n[upstreams.c.headers]\nx-mine = 's3cret'\n";
+    [upstreams.c]\nurl = \"http://c\"\n[upstreams.c.headers]\nx-mine = 's3cret'\n\n\
+    [shadow]\ncommand = \"d\"\nheaders = { x-mine = \"s3cret\" }\n\n[otlp.headers]\nx-mine = \"s3cret\"\n";
 
 proptest! {
     #[test]

@@ -1,10 +1,7 @@
 //! `[upstreams.<name>]`: what tapline stands in front of, and how it is spoken to.
 
 use std::fmt;
-use std::marker::PhantomData;
 
-use http::{HeaderName, HeaderValue};
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -14,6 +11,7 @@ use crate::proxy::mounts::check_name;
 use crate::upstream::http::ExtraHeaders;
 use crate::upstream::site;
 use crate::upstream::stdio::CommandLine;
+use crate::variables::{Headers, Value, pairs};
 
 /// Upstreams by name, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,8 +61,8 @@ struct Table {
     command: Option<Words>,
     #[serde(default = "by_path")]
     transport: TransportArg,
-    #[serde(default, deserialize_with = "pairs")]
-    headers: Vec<(Header, Value<HeaderValue>)>,
+    #[serde(default)]
+    headers: Headers,
     #[serde(default, deserialize_with = "pairs")]
     env: Vec<(Variable, Value<String>)>,
 }
@@ -87,19 +85,7 @@ struct Name(String);
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Header(HeaderName);
-
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
 struct Variable(String);
-
-/// A value that may come from the environment: `${NAME}`.
-#[derive(Deserialize)]
-#[serde(try_from = "String", bound = "Self: TryFrom<String, Error = String>")]
-struct Value<T> {
-    value: T,
-    is_inline: bool,
-}
 
 impl Upstreams {
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -128,18 +114,17 @@ impl TryFrom<Table> for Upstream {
 
     fn try_from(table: Table) -> Result<Self, Self::Error> {
         let Table { url, command, transport, headers, env } = table;
-        let has_inline_secret = headers.iter().any(|(name, value)| value.is_inline && is_secret(name.0.as_str()))
-            || env.iter().any(|(name, value)| value.is_inline && names_a_secret(&name.0));
+        let has_inline_secret =
+            headers.has_inline_secret || env.iter().any(|(name, value)| value.is_inline && names_a_secret(&name.0));
         let server = match (url, command) {
             (Some(_), None) if !env.is_empty() => return Err("`env` is for a `command`: this has a `url`"),
-            (None, Some(_)) if !headers.is_empty() => return Err("`headers` are for a `url`: this has a `command`"),
+            (None, Some(_)) if !headers.headers.is_empty() => {
+                return Err("`headers` are for a `url`: this has a `command`");
+            }
             (None, Some(_)) if transport != TransportArg::Auto => {
                 return Err("`transport` is for a `url`: a `command` speaks over its pipes");
             }
-            (Some(Url(url)), None) => {
-                let headers = headers.into_iter().map(|(name, value)| (name.0, value.value)).collect();
-                Server::Url { url, transport, headers }
-            }
+            (Some(Url(url)), None) => Server::Url { url, transport, headers: headers.headers },
             (None, Some(Words(command))) => {
                 let env = env.into_iter().map(|(name, value)| (name.0, value.value)).collect();
                 Server::Command(command.with_environment(env))
@@ -177,14 +162,6 @@ impl TryFrom<String> for Name {
     }
 }
 
-impl TryFrom<String> for Header {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        name.parse().map(Self).map_err(|_| format!("`{name}` is not a header name"))
-    }
-}
-
 impl TryFrom<String> for Variable {
     type Error = String;
 
@@ -194,96 +171,7 @@ impl TryFrom<String> for Variable {
     }
 }
 
-impl TryFrom<String> for Value<HeaderValue> {
-    type Error = String;
-
-    fn try_from(written: String) -> Result<Self, String> {
-        let Value { value, is_inline } = Value::<String>::try_from(written)?;
-        let mut value = HeaderValue::from_str(&value).map_err(|_| "the value holds characters no header may hold")?;
-        value.set_sensitive(true);
-        Ok(Self { value, is_inline })
-    }
-}
-
-impl TryFrom<String> for Value<String> {
-    type Error = String;
-
-    fn try_from(written: String) -> Result<Self, String> {
-        let value = expand(&written, |name| std::env::var(name).ok())?;
-        // An error may be shown: it must not say what the value is.
-        if value.contains('\0') {
-            Err("the value holds a zero byte".to_owned())
-        } else {
-            Ok(Self { is_inline: value == written, value })
-        }
-    }
-}
-
-/// Puts variables in their places.
-fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let (mut expanded, mut rest) = (String::new(), text);
-    while let Some((before, behind)) = rest.split_once("${") {
-        let (name, after) = behind.split_once('}').ok_or("`${` without its `}`")?;
-        let value = lookup(name).filter(|value| !value.is_empty());
-        expanded += before;
-        expanded += &value.ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
-        rest = after;
-    }
-    Ok(expanded + rest)
-}
-
 fn names_a_secret(variable: &str) -> bool {
     let name = variable.to_ascii_lowercase().replace('_', "-");
     is_secret(&name) || ["password", "passwd", "key", "credential"].iter().any(|word| name.contains(word))
-}
-
-/// A table as pairs.
-fn pairs<'de, D, K, V>(deserializer: D) -> Result<Vec<(K, V)>, D::Error>
-where
-    D: Deserializer<'de>,
-    K: Deserialize<'de>,
-    V: Deserialize<'de>,
-{
-    struct Pairs<K, V>(PhantomData<(K, V)>);
-    impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Pairs<K, V> {
-        type Value = Vec<(K, V)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a table")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut pairs = Vec::new();
-            while let Some(pair) = map.next_entry()? {
-                pairs.push(pair);
-            }
-            Ok(pairs)
-        }
-    }
-    deserializer.deserialize_map(Pairs(PhantomData))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_put_in_their_places() {
-        let lookup = |name: &str| match name {
-            "A" => Some("1".to_owned()),
-            "EMPTY" => Some(String::new()),
-            _ => None,
-        };
-        for (text, expected) in [
-            ("plain $A {A} $", Ok("plain $A {A} $")),
-            ("${A}", Ok("1")),
-            ("Bearer ${A}${A}.", Ok("Bearer 11.")),
-            ("${B}", Err("the environment variable `B` is not set")),
-            ("${EMPTY}", Err("the environment variable `EMPTY` is not set")),
-            ("${A", Err("`${` without its `}`")),
-        ] {
-            let expanded = expand(text, lookup);
-            assert_eq!(expanded.as_deref().map_err(String::as_str), expected, "{text}");
-        }
-    }
 }

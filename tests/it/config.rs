@@ -265,19 +265,23 @@ fn what_a_configuration_names_and_is_not_there_is_found_by_a_check() {
 
 #[test]
 fn a_secret_that_others_can_read_is_warned_of() {
-    let text =
-        "record = false\n[upstreams.a]\nurl = \"http://127.0.0.1:1/\"\nheaders = { authorization = \"Bearer s3cret\" }";
-    let place = Place::new(text, "");
-    let file = place.path().join("here/tapline.toml");
-    for (mode, is_warned) in [(0o644, true), (0o600, false)] {
-        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        let (status, stdout, stderr) = place.end(&["check"]);
-        assert_eq!((status, stderr.contains("`chmod 600 tapline.toml`")), (0, is_warned), "{stderr}");
-        assert!(!stdout.contains("s3cret") && !stderr.contains("s3cret"));
+    for (section, name) in [("upstreams.a", "a"), ("shadow", "[shadow]"), ("otlp", "[otlp]")] {
+        let place_of_it = if section == "otlp" { "" } else { "url = \"http://127.0.0.1:1/\"\n" };
+        let text =
+            format!("record = false\n[{section}]\n{place_of_it}headers = {{ authorization = \"Bearer s3cret\" }}");
+        let place = Place::new(&text, "");
+        let file = place.path().join("here/tapline.toml");
+        for (mode, is_warned) in [(0o644, true), (0o600, false)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let (status, stdout, stderr) = place.end(&["check"]);
+            assert_eq!((status, stderr.contains("`chmod 600 tapline.toml`")), (0, is_warned), "{stderr}");
+            assert_eq!(stderr.contains(&format!("a secret of `{name}`")), is_warned, "{stderr}");
+            assert!(!stdout.contains("s3cret") && !stderr.contains("s3cret"));
+        }
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&file, text.replace("s3cret", "${HOME}")).unwrap();
+        assert_eq!(place.end(&["check"]).2, "", "what is in the environment is in nobody's file");
     }
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    fs::write(&file, text.replace("s3cret", "${HOME}")).unwrap();
-    assert_eq!(place.end(&["check"]).2, "", "what is in the environment is in nobody's file");
 }
 
 #[test]
@@ -294,7 +298,13 @@ fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
     fs::write(place.path().join("npx"), "#!/bin/sh\n").unwrap();
     fs::set_permissions(place.path().join("npx"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut tapline = place.command();
-    tapline.env("PATH", place.path()).env("FILES_TOKEN", "x").env("WEATHER_KEY", "x").env("ROBOT_TOKEN", "x");
+    tapline
+        .env("PATH", place.path())
+        .env("FILES_TOKEN", "x")
+        .env("WEATHER_KEY", "x")
+        .env("ROBOT_TOKEN", "x")
+        .env("SHADOW_TOKEN", "x")
+        .env("OTLP_KEY", "x");
     let (status, _, stderr) = end(tapline.args(["check", "sample.toml"]));
     assert_eq!((status, stderr.as_str()), (0, ""));
 

@@ -1,10 +1,10 @@
 //! Spans, as a collector on loopback gets them.
 
-use std::collections::BTreeMap;
-
+use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tapline::event::{Level, OnQuit};
 use tapline::otlp::Section;
+use tapline::variables::Headers;
 
 use crate::support::{Client, Exchange, Rig, Server, settings};
 
@@ -12,7 +12,10 @@ use crate::support::{Client, Exchange, Rig, Server, settings};
 async fn telling(upstream: &str, collector: &Server) -> Rig {
     let section = Section {
         endpoint: Some(format!("http://{}", collector.address())),
-        headers: BTreeMap::from([("api-key".to_owned(), "opensesame".to_owned())]),
+        headers: Headers {
+            headers: vec![(HeaderName::from_static("api-key"), HeaderValue::from_static("opensesame"))],
+            has_inline_secret: false,
+        },
         service_name: Some("desk".to_owned()),
     };
     let mut settings = settings(upstream);

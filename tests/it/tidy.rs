@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 36] = [
+const IMPORTS: [(&str, &str); 37] = [
     ("message", ""),
     ("text", ""),
     ("clock", ""),
@@ -14,6 +14,7 @@ const IMPORTS: [(&str, &str); 36] = [
     ("limits", "clock glob message"),
     ("envelope", "message"),
     ("event", "envelope message filter"),
+    ("variables", "envelope"),
     ("sse", "envelope"),
     ("headers", "envelope message"),
     ("filter", "envelope event message"),
@@ -21,15 +22,15 @@ const IMPORTS: [(&str, &str); 36] = [
     ("tape", "envelope event headers message sse upstream text"),
     ("journal", "envelope event logging message tape"),
     ("metrics", "envelope event message text"),
-    ("otlp", "envelope event journal message"),
+    ("otlp", "envelope event journal message variables"),
     ("intercept", "envelope event message filter"),
     ("upstream", "envelope message sse text"),
     ("proxy", "auth envelope event filter headers intercept journal limits message metrics sse store tape upstream"),
-    ("shadow", "envelope event headers journal message proxy tape upstream"),
+    ("shadow", "envelope event headers journal message proxy tape upstream variables"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message metrics proxy tape text"),
     ("sessions", "cli control envelope event store text"),
-    ("config", "auth cli envelope event filter limits otlp proxy shadow store tape text upstream"),
+    ("config", "auth cli envelope event filter limits otlp proxy shadow store tape text upstream variables"),
     ("attach", "cli config control program ui watch"),
     ("watch", "app cli event headless journal program ui"),
     ("logging", "envelope event"),

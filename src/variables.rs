@@ -1,0 +1,139 @@
+//! Values of a configuration that may be variables of the environment, written `${NAME}`; and headers with such values.
+//!
+//! Any of them may be a secret: no error says what a value is, and no header shows it.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use http::{HeaderName, HeaderValue};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::envelope::is_secret;
+
+/// Headers of a section. All of them are sensitive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// A secret stands in the file itself.
+    pub has_inline_secret: bool,
+}
+
+/// A value that may come from the environment.
+#[derive(Deserialize)]
+#[serde(try_from = "String", bound = "Self: TryFrom<String, Error = String>")]
+pub struct Value<T> {
+    pub value: T,
+    /// It is as it was written.
+    pub is_inline: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Name(HeaderName);
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read: Vec<(Name, Value<HeaderValue>)> = pairs(deserializer)?;
+        let has_inline_secret = read.iter().any(|(name, value)| value.is_inline && is_secret(name.0.as_str()));
+        let headers = read.into_iter().map(|(name, value)| (name.0, value.value)).collect();
+        Ok(Self { headers, has_inline_secret })
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse().map(Self).map_err(|_| format!("`{name}` is not a header name"))
+    }
+}
+
+impl TryFrom<String> for Value<HeaderValue> {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        let Value { value, is_inline } = Value::<String>::try_from(written)?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| "the value holds characters no header may hold")?;
+        value.set_sensitive(true);
+        Ok(Self { value, is_inline })
+    }
+}
+
+impl TryFrom<String> for Value<String> {
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        let value = expand(&written, |name| std::env::var(name).ok())?;
+        // An error may be shown: it must not say what the value is.
+        if value.contains('\0') {
+            Err("the value holds a zero byte".to_owned())
+        } else {
+            Ok(Self { is_inline: value == written, value })
+        }
+    }
+}
+
+/// Puts variables in their places.
+fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let (mut expanded, mut rest) = (String::new(), text);
+    while let Some((before, behind)) = rest.split_once("${") {
+        let (name, after) = behind.split_once('}').ok_or("`${` without its `}`")?;
+        let value = lookup(name).filter(|value| !value.is_empty());
+        expanded += before;
+        expanded += &value.ok_or_else(|| format!("the environment variable `{name}` is not set"))?;
+        rest = after;
+    }
+    Ok(expanded + rest)
+}
+
+/// A table as pairs.
+pub fn pairs<'de, D, K, V>(deserializer: D) -> Result<Vec<(K, V)>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de>,
+    V: Deserialize<'de>,
+{
+    struct Pairs<K, V>(PhantomData<(K, V)>);
+    impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Pairs<K, V> {
+        type Value = Vec<(K, V)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+    deserializer.deserialize_map(Pairs(PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_put_in_their_places() {
+        let lookup = |name: &str| match name {
+            "A" => Some("1".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        for (text, expected) in [
+            ("plain $A {A} $", Ok("plain $A {A} $")),
+            ("${A}", Ok("1")),
+            ("Bearer ${A}${A}.", Ok("Bearer 11.")),
+            ("${B}", Err("the environment variable `B` is not set")),
+            ("${EMPTY}", Err("the environment variable `EMPTY` is not set")),
+            ("${A", Err("`${` without its `}`")),
+        ] {
+            let expanded = expand(text, lookup);
+            assert_eq!(expanded.as_deref().map_err(String::as_str), expected, "{text}");
+        }
+    }
+}
