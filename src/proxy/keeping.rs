@@ -60,7 +60,7 @@ impl Keeping {
             last_seq: seq,
             messages,
             recollection,
-            caller: session.owner().map(|owner| owner.to_string()),
+            caller: session.owner().map(ToString::to_string),
             owner: store.owner(),
         });
     }
