@@ -12,7 +12,9 @@ use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, poll, read};
 use crossterm::execute;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
@@ -77,7 +79,8 @@ impl Taken {
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::Relaxed);
         let taken = Self;
-        execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        // Where a tapline that was killed left the terminal there already, nothing is cleared by going there.
+        execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All), EnableBracketedPaste)?;
         Ok(taken)
     }
 }

@@ -82,6 +82,19 @@ fn sigterm_and_sighup_give_the_terminal_back() {
     }
 }
 
+/// The terminal is still on its other screen, with what was typed there since.
+#[test]
+fn nothing_shows_through_of_a_tapline_that_was_killed() {
+    let arguments =
+        ["run", "--listen", "127.0.0.1:0", "--no-record"].iter().chain(&demo_server()).copied().collect::<Vec<_>>();
+    let left = format!("\x1b[?1049h\x1b[H{}", "left over ".repeat(12 * 36));
+    let mut terminal = Terminal::after(&left, &arguments);
+    terminal.wait_for("nothing has passed yet");
+    terminal.wait("a screen of one tapline", |screen| (!screen.contents().contains("left over")).then_some(()));
+    terminal.press("Q");
+    terminal.ends_with(0);
+}
+
 #[test]
 fn the_demo_is_alive_at_once_and_says_goodbye() {
     let mut terminal = Terminal::start(&["demo", "--no-record"]);

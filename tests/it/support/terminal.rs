@@ -30,15 +30,20 @@ impl Terminal {
     }
 
     pub(crate) fn sized(arguments: &[&str], rows: u16, cols: u16) -> Self {
-        Self::open(arguments, &[("TAPLINE_NO_CONTROL", "1")], rows, cols)
+        Self::open("", arguments, &[("TAPLINE_NO_CONTROL", "1")], rows, cols)
+    }
+
+    /// On a terminal to which something was written before.
+    pub(crate) fn after(written: &str, arguments: &[&str]) -> Self {
+        Self::open(written, arguments, &[("TAPLINE_NO_CONTROL", "1")], 36, 120)
     }
 
     /// With an environment of the test's choice.
     pub(crate) fn with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::open(arguments, variables, 36, 120)
+        Self::open("", arguments, variables, 36, 120)
     }
 
-    fn open(arguments: &[&str], variables: &[(&str, &str)], rows: u16, cols: u16) -> Self {
+    fn open(written: &str, arguments: &[&str], variables: &[(&str, &str)], rows: u16, cols: u16) -> Self {
         let pair = native_pty_system().openpty(PtySize { rows, cols, ..PtySize::default() }).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_tapline"));
         command.args(arguments);
@@ -47,7 +52,8 @@ impl Terminal {
         variables.iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
-        let parser = vt100::Parser::new(rows.try_into().unwrap(), cols.try_into().unwrap(), 0);
+        let mut parser = vt100::Parser::new(rows.try_into().unwrap(), cols.try_into().unwrap(), 0);
+        parser.process(written.as_bytes());
         let seen = Arc::new(Seen { parser: Mutex::new(parser), changed: Condvar::new() });
         let mut output = pair.master.try_clone_reader().unwrap();
         let watching = seen.clone();
