@@ -500,7 +500,8 @@ async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitC
 }
 
 fn placed(wanted: Wanted, kept: &pool::Settings) -> Result<Placed, Failure> {
-    Ok(Placed { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server, kept)? })
+    let kept = pool::Settings { stateless: wanted.stateless.unwrap_or(kept.stateless), ..kept.clone() };
+    Ok(Placed { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server, &kept)? })
 }
 
 /// How commands are kept, where there is one.

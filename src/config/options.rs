@@ -143,6 +143,8 @@ pub struct Wanted {
     pub name: Option<String>,
     pub is_default: bool,
     pub server: Server,
+    /// Whether it is declared to be, or not to be, for itself.
+    pub stateless: Option<bool>,
 }
 
 /// Why it is not clear what to stand in front of.
@@ -183,7 +185,7 @@ pub fn check_kept(kept: &pool::Section, wanted: &[Wanted]) -> Result<(), Unclear
 pub fn upstreams(args: TargetArgs, config: &Config) -> Result<Vec<Wanted>, Unclear> {
     let known: &[_] = config.keys.upstreams.as_ref().map_or(&[], |it| &it.0);
     let (given, default) = match given(args, config)? {
-        Given::Server(server) => (Some(Wanted { name: None, is_default: true, server }), None),
+        Given::Server(server) => (Some(Wanted { name: None, is_default: true, server, stateless: None }), None),
         Given::Name(name) => (None, Some(name)),
         Given::Nothing => match (&config.keys.default, known) {
             (None, []) => return Err(Unclear::Nothing),
@@ -196,6 +198,7 @@ pub fn upstreams(args: TargetArgs, config: &Config) -> Result<Vec<Wanted>, Uncle
         name: Some(name.clone()),
         is_default: default.as_ref() == Some(name),
         server: upstream.server.clone(),
+        stateless: upstream.stateless,
     });
     Ok(given.into_iter().chain(named).collect())
 }

@@ -136,8 +136,12 @@ fn boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// Whether a line, or what stands before it in its section, may be about a secret.
+/// Whether a line, or what stands before it in its section, may be about a secret. Headers and variables are written in braces,
+/// whatever became of the word before.
 fn is_near_secret(before: &str, line: &str) -> bool {
+    if line.contains('{') {
+        return true;
+    }
     let section = before.rfind("\n[").unwrap_or(0);
     let near = format!("{}\n{line}", &before[section..]).to_ascii_lowercase();
     SECRET.iter().any(|word| near.contains(word))

@@ -92,6 +92,7 @@ fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
         ),
         ("[upstreams.a]\ncommand = [\"a\"]\nheaders = { a = \"b\" }", "1:1: `headers` are for a `url`"),
         ("[upstreams.a]\nurl = \"http://a\"\nenv = { A = \"b\" }", "1:1: `env` is for a `command`"),
+        ("[upstreams.a]\nurl = \"http://a\"\nstateless = true", "1:1: `stateless` is for a `command`"),
         ("[upstreams.a]\nurl = \"http://a\"\nheaders = { \"a b\" = \"c\" }", "3:13: `a b` is not a header name"),
         ("[auth]\nheader = \"x-api-key\"", "1:1: `[auth]` lets nobody in"),
         ("[auth]\ntokens = [{ name = \"a\", sha256 = \"s3cret\" }]", "2:34: must be the 64 hex digits"),
@@ -278,4 +279,13 @@ proptest! {
             prop_assert!(!error.to_string().contains("s3cret"), "{text}\n---\n{error}");
         }
     }
+}
+
+#[test]
+fn one_of_several_upstreams_is_declared_stateless() {
+    let text = "[upstreams.a]\ncommand = [\"a\"]\nstateless = true\n[upstreams.b]\ncommand = [\"b\"]";
+    let config = config(&[text]);
+    let told: Vec<_> =
+        super::options::configured(&config).into_iter().map(|it| (it.name.unwrap(), it.stateless)).collect();
+    assert_eq!(told, [("a".to_owned(), Some(true)), ("b".to_owned(), None)]);
 }

@@ -22,6 +22,8 @@ pub struct Upstreams(pub Vec<(String, Upstream)>);
 #[serde(try_from = "Table")]
 pub struct Upstream {
     pub server: Server,
+    /// Whether any process of a command may be asked anything, where it says.
+    pub stateless: Option<bool>,
     /// A secret stands in the file itself.
     pub has_inline_secret: bool,
 }
@@ -65,6 +67,7 @@ struct Table {
     headers: Headers,
     #[serde(default, deserialize_with = "pairs")]
     env: Vec<(Variable, Value<String>)>,
+    stateless: Option<bool>,
 }
 
 fn by_path() -> TransportArg {
@@ -113,11 +116,14 @@ impl TryFrom<Table> for Upstream {
     type Error = &'static str;
 
     fn try_from(table: Table) -> Result<Self, Self::Error> {
-        let Table { url, command, transport, headers, env } = table;
+        let Table { url, command, transport, headers, env, stateless } = table;
         let has_inline_secret =
             headers.has_inline_secret || env.iter().any(|(name, value)| value.is_inline && names_a_secret(&name.0));
         let server = match (url, command) {
             (Some(_), None) if !env.is_empty() => return Err("`env` is for a `command`: this has a `url`"),
+            (Some(_), None) if stateless.is_some() => {
+                return Err("`stateless` is for a `command`: this has a `url`");
+            }
             (None, Some(_)) if !headers.headers.is_empty() => {
                 return Err("`headers` are for a `url`: this has a `command`");
             }
@@ -132,7 +138,7 @@ impl TryFrom<Table> for Upstream {
             (None, None) => return Err("an upstream has a `url` or a `command`"),
             (Some(_), Some(_)) => return Err("an upstream has a `url` or a `command`: this has both"),
         };
-        Ok(Self { server, has_inline_secret })
+        Ok(Self { server, stateless, has_inline_secret })
     }
 }
 
