@@ -285,7 +285,6 @@ proptest! {
 fn one_of_several_upstreams_is_declared_stateless() {
     let text = "[upstreams.a]\ncommand = [\"a\"]\nstateless = true\n[upstreams.b]\ncommand = [\"b\"]";
     let config = config(&[text]);
-    let told: Vec<_> =
-        super::options::configured(&config).into_iter().map(|it| (it.name.unwrap(), it.stateless)).collect();
+    let told: Vec<_> = options::configured(&config).into_iter().map(|it| (it.name.unwrap(), it.stateless)).collect();
     assert_eq!(told, [("a".to_owned(), Some(true)), ("b".to_owned(), None)]);
 }
