@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
 pub use self::database::Database;
@@ -46,15 +46,10 @@ pub struct Section {
     /// Sessions in memory; beyond that the one that was used least recently waits in the database.
     pub max: Option<usize>,
     /// How long a session may go without an exchange or an open stream before it is closed.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "text::written_duration")]
     pub idle: Option<Duration>,
     /// The file to keep sessions in.
     pub database: Option<PathBuf>,
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text::duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 /// How sessions are kept.

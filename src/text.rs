@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde::{Deserialize as _, Deserializer};
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -157,6 +158,15 @@ pub fn micros(micros: u64) -> String {
         3_600_000_000..86_400_000_000 => format!("{}h{:02}", seconds / 3600, seconds / 60 % 60),
         _ => format!("{}d", seconds / 86_400),
     }
+}
+
+/// A length of time in a file of settings, or an option of one.
+///
+/// # Errors
+/// As [`duration`].
+pub fn written_duration<'de, D: Deserializer<'de>, T: From<Duration>>(deserializer: D) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    duration(&text).map(T::from).map_err(serde::de::Error::custom)
 }
 
 /// A length of time as people write it: `5s`, `1m30s`, `24h`, `30d`.

@@ -296,21 +296,17 @@ fn usual_max_age() -> Duration {
 }
 
 fn leeway<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    match duration(deserializer)? {
+    match text::written_duration(deserializer)? {
         leeway if leeway <= MOST_LEEWAY => Ok(leeway),
         _ => Err(serde::de::Error::custom("a leeway of more than an hour would let ended tokens in")),
     }
 }
 
 fn max_age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    match duration(deserializer)? {
+    match text::written_duration(deserializer)? {
         Duration::ZERO => Err(serde::de::Error::custom("keys must be kept for a while: a time such as `10m`")),
         age => Ok(age),
     }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    text::duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 /// A value by itself, or a list that is not empty.

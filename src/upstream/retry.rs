@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,15 +24,11 @@ pub struct Section {
     /// Further attempts after the first; 0: none.
     pub attempts: u32,
     /// The first pause. Each is twice the one before, and longer by chance, by up to as much again.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "text::written_duration")]
     pub first: Duration,
     /// What has failed for so long in all is not sent again.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "text::written_duration")]
     pub longest: Duration,
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    text::duration(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 impl Default for Section {

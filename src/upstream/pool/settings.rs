@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::text;
 
@@ -20,10 +20,10 @@ pub struct Section {
     /// Most children at a time.
     pub max: Option<usize>,
     /// A child older than this is not given to anybody any more.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "text::written_duration")]
     pub max_lifetime: Option<Duration>,
     /// How long a client waits for a child where there are [`Section::max`].
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "text::written_duration")]
     pub acquire_timeout: Option<Duration>,
     /// Whether a spare must answer before clients of revision 2026-07-28 get it.
     pub ping: Option<bool>,
@@ -99,11 +99,6 @@ impl Section {
             watch: self.watch,
         })
     }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let written = String::deserialize(deserializer)?;
-    text::duration(&written).map(Some).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
