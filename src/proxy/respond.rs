@@ -117,6 +117,7 @@ impl Refusal {
             Self::Websocket => (StatusCode::NOT_IMPLEMENTED, Warn, "websocket"),
             Self::Denied(denial) => match denial.denied.status() {
                 StatusCode::UNAUTHORIZED => (StatusCode::UNAUTHORIZED, Warn, "unauthorized"),
+                StatusCode::SERVICE_UNAVAILABLE => (StatusCode::SERVICE_UNAVAILABLE, Error, "keys_unavailable"),
                 status => (status, Warn, "not_permitted"),
             },
             Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, Warn, "limited"),
