@@ -15,7 +15,7 @@ use crate::event::{Origin, ReplayEvent, ReplaySummary, Speed, StepReport, StepVe
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
-use crate::proxy::table::{Table, Target};
+use crate::proxy::sessions::Table;
 use crate::proxy::{Proxy, Stop};
 use crate::tape::Tape;
 use crate::tape::compare::{Pattern, Rules};
@@ -23,6 +23,7 @@ use crate::tape::play::{PlayOptions, play};
 use crate::tape::report::{self, Colour};
 use crate::upstream::Upstream;
 use crate::upstream::retry::Retry;
+use crate::upstream::target::Target;
 
 /// What is played, at what, and how it is judged.
 pub struct Replay {

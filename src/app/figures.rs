@@ -12,8 +12,8 @@ use crate::event::figures::PoolFigures;
 use crate::journal::Journal;
 use crate::metrics::{Gauges, Glance, Meter};
 use crate::proxy::exchange::Connection;
-use crate::proxy::mounts::{Mount, Mounts};
-use crate::proxy::table::Target;
+use crate::proxy::front::routes::{Mount, Mounts};
+use crate::upstream::target::Target;
 
 /// How often figures are told, where there is anything new.
 const EVERY: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use crate::cli::TransportArg;
 use crate::envelope::is_secret;
-use crate::proxy::mounts::check_name;
+use crate::proxy::front::routes::check_name;
 use crate::upstream::http::ExtraHeaders;
 use crate::upstream::site;
 use crate::upstream::stdio::CommandLine;

@@ -13,8 +13,8 @@ use super::{Options, Tally, verdict};
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Comparison, Event, Level, LogLine, Origin};
 use crate::message::Message;
-use crate::proxy::inner::{Heard, InnerClient};
-use crate::proxy::table::Table;
+use crate::proxy::front::internal::{Heard, InnerClient};
+use crate::proxy::sessions::Table;
 use crate::upstream::Item;
 
 /// Messages that wait for a shadow which does not take them.

@@ -13,6 +13,7 @@ pub mod retry;
 pub mod site;
 pub mod sse;
 pub mod stdio;
+pub mod target;
 pub mod watch;
 
 use std::time::Duration;

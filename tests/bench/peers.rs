@@ -17,8 +17,8 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tapline::app::{Core, Settings};
 use tapline::event::{Feed, FeedReader};
-use tapline::proxy::table::Target;
 use tapline::upstream::http::HttpUpstream;
+use tapline::upstream::target::Target;
 use tokio::net::TcpListener;
 
 use crate::client::{BURST, PACED};

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tapline::app::{Core, Settings};
 use tapline::clock::Clock;
 use tapline::event::{Event, Level, OnQuit};
-use tapline::proxy::mounts::Placed;
-use tapline::proxy::table::Target;
+use tapline::proxy::front::routes::Placed;
 use tapline::upstream::http::HttpUpstream;
+use tapline::upstream::target::Target;
 
 use crate::support::issuer::{AUDIENCE, ISSUER, Issuer, RSA_N, encode, jwks, now};
 use crate::support::{Client, INITIALIZE, OldClient, Response, Rig, Server, settings, soon};

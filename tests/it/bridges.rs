@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::event::Decision;
 use tapline::message::{Kind, Message};
-use tapline::proxy::stdio::{Ends, Launched};
+use tapline::proxy::front::stdio::{Ends, Launched};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
 

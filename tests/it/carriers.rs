@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use tapline::demo::server::ServerOptions;
 use tapline::event::{Level, OnQuit};
-use tapline::proxy::stdio::{Ends, Launched};
+use tapline::proxy::front::stdio::{Ends, Launched};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split};
 use tokio_util::sync::CancellationToken;
 

@@ -98,7 +98,7 @@ async fn who_asks_too_often_is_told_when_to_come_again_and_it_is_true() {
 #[tokio::test]
 async fn a_refused_client_has_no_session_and_no_child() {
     let (settings, _clock) = limited(
-        Settings::new(tapline::proxy::table::Target::command(
+        Settings::new(tapline::upstream::target::Target::command(
             tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap(),
             tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary()),
         )),
@@ -178,7 +178,7 @@ async fn a_token_has_one_limit_for_all_its_sessions() {
 #[tokio::test]
 async fn clients_of_the_older_transport_have_limits_too() {
     let (settings, clock) = limited(
-        Settings::new(tapline::proxy::table::Target::command(
+        Settings::new(tapline::upstream::target::Target::command(
             tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap(),
             tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary()),
         )),

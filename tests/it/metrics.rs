@@ -10,7 +10,7 @@ use tapline::control::server as control;
 use tapline::envelope::Direction;
 use tapline::event::figures::{EndpointFigures, Figures};
 use tapline::event::{BlockError, Decision, Event, Feed, OnQuit};
-use tapline::proxy::mounts::Placed;
+use tapline::proxy::front::routes::Placed;
 use tempfile::TempDir;
 
 use crate::support::terminal::{Caller, Terminal};

@@ -9,10 +9,10 @@ use tapline::demo::server::ServerOptions;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{SessionId, Via};
 use tapline::event::{Command, Event, OnQuit, ReplayEvent, Session, Speed};
-use tapline::proxy::mounts::{Mount, MountError, Placed};
-use tapline::proxy::table::Target;
+use tapline::proxy::front::routes::{Mount, MountError, Placed};
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::sse::SseUpstream;
+use tapline::upstream::target::Target;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Client, INITIALIZE, OldClient, Rig, Server, command, old, settings, tapline_binary};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::event::{Event, Landmark, Level};
-use tapline::proxy::table::Target;
 use tapline::upstream::pool::{Figures, Pool, Settings};
+use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
 use crate::support::{Client, INITIALIZE, Rig, kept_command, soon};

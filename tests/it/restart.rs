@@ -12,10 +12,11 @@ use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome, Via};
 use tapline::event::{Command, Event, Landmark, Level, OnQuit, SessionState};
 use tapline::proxy::session::LiveSession;
-use tapline::proxy::table::{Table, Target};
+use tapline::proxy::sessions::Table;
 use tapline::tape::Mark;
 use tapline::tape::read::{Entries, Entry};
 use tapline::upstream::pool::{Restart, Settings};
+use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
 use crate::support::child::role;
@@ -373,7 +374,7 @@ async fn a_session_goes_on_under_another_tapline() {
     in_session(&rig).await;
     let connection = table(&rig).find(rig.session(1).await).unwrap();
     let mut recollections = connection.recollections().unwrap();
-    soon("the handshake", recollections.wait_for(tapline::proxy::recollection::Recollection::has_handshake))
+    soon("the handshake", recollections.wait_for(tapline::proxy::stream::handshake::Recollection::has_handshake))
         .await
         .unwrap();
     let written = serde_json::to_string(&*recollections.borrow()).unwrap();

@@ -8,9 +8,9 @@ use tapline::app::Settings;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::event::{Decision, Event, Landmark, Level, LogLine, OnQuit};
 use tapline::message::Message;
-use tapline::proxy::table::Target;
 use tapline::upstream::retry::{Retry, Section};
 use tapline::upstream::sse::SseUpstream;
+use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
 use crate::support::{Binary, INITIALIZE, OldClient, Rig, Server, Shut, settings, soon};

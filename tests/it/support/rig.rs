@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tapline::app::{Core, Settings};
 use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
 use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Level, LogLine, OnQuit, Then, Ticket};
-use tapline::proxy::table::Target;
 use tapline::upstream::guardian::Guardian;
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::pool::{self, Pool};
 use tapline::upstream::sse::SseUpstream;
 use tapline::upstream::stdio::CommandLine;
+use tapline::upstream::target::Target;
 use tokio::sync::watch;
 
 use super::{Client, DEADLINE};

@@ -1,0 +1,526 @@
+//! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
+
+mod figures;
+mod shutdown;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{self, Auth, AuthError};
+use crate::clock::Clock;
+use crate::control::registry::{Entry, Registry};
+use crate::control::server::{self as control, ControlError};
+use crate::envelope::{Author, SessionId, Via};
+use crate::event::{
+    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, TapeInfo, Then, Ticket,
+    Timestamp,
+};
+use crate::filter::FilterError;
+use crate::intercept::Chain;
+use crate::intercept::breakpoints::Breakpoints;
+use crate::intercept::gate::Gate;
+use crate::journal::{Journal, JournalThread};
+use crate::limits::{self, LimitError, Limits};
+use crate::message::Message;
+use crate::otlp;
+use crate::proxy::front::access::Admission;
+use crate::proxy::front::http::{Door, router};
+use crate::proxy::front::origin_check::Guard;
+use crate::proxy::front::routes::{Mount, MountError, Mounts, Placed};
+use crate::proxy::sessions::policy::Keeping;
+use crate::proxy::{Proxy, Stop, error};
+use crate::shadow::{self, Shadow};
+use crate::store::{self, KnownTape, Owner, Store, StoreThread};
+use crate::tape;
+use crate::tape::play::{PlayOptions, play};
+use crate::upstream::retry::Retry;
+use crate::upstream::target::Target;
+use crate::upstream::watch::WatchError;
+
+pub use shutdown::GRACE;
+
+/// Stands for the URL of a core that is launched by its client.
+pub const STDIO: &str = "stdio";
+
+/// Everything a core is built from.
+pub struct Settings {
+    /// Where HTTP clients connect; nowhere if `None`.
+    pub listen: Option<SocketAddr>,
+    /// What it stands in front of.
+    pub upstreams: Vec<Placed>,
+    /// Where sessions are recorded; nowhere if `None`.
+    pub tapes: Option<PathBuf>,
+    /// Where tapes are looked for.
+    pub tape_library: Option<PathBuf>,
+    pub hold: Option<String>,
+    pub allow_hosts: Vec<String>,
+    pub allow_origins: Vec<String>,
+    /// Bytes.
+    pub max_body: usize,
+    /// Time between two comments on an open stream of which something is held; none if `None`.
+    pub keep_alive: Option<Duration>,
+    /// When a message that got no answer is sent again.
+    pub retry: Retry,
+    /// How long calls may take to end when tapline does.
+    pub grace: Duration,
+    /// How it can be watched and commanded from elsewhere; not at all if `None`.
+    pub control: Option<control::Settings>,
+    /// Where spans go; nowhere if `None`.
+    pub otlp: Option<otlp::Settings>,
+    /// A second server that is asked the same and compared; none if `None`.
+    pub shadow: Option<shadow::Settings>,
+    /// Whom the HTTP front door lets in.
+    pub auth: auth::Section,
+    /// How often they may ask.
+    pub limits: Vec<limits::Section>,
+    /// What time it is for limits and for keys that grow old.
+    pub clock: Clock,
+    /// How sessions are kept.
+    pub sessions: store::Settings,
+}
+
+impl Settings {
+    /// A proxy in front of one upstream, on a free loopback port, that records nothing.
+    pub fn new(target: Target) -> Self {
+        Self {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            upstreams: vec![Placed::alone(target)],
+            tapes: None,
+            tape_library: None,
+            hold: None,
+            allow_hosts: Vec::new(),
+            allow_origins: Vec::new(),
+            max_body: 64 << 20,
+            keep_alive: None,
+            retry: Retry::none(),
+            grace: GRACE,
+            control: None,
+            otlp: None,
+            shadow: None,
+            auth: auth::Section::default(),
+            limits: Vec::new(),
+            clock: Clock::default(),
+            sessions: store::Settings::default(),
+        }
+    }
+}
+
+/// Why a core did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {why}; `--listen` takes another address, port 0 a free one")]
+    CannotListen { address: SocketAddr, why: std::io::Error },
+    #[error("`--hold`: {0}")]
+    Hold(#[from] FilterError),
+    #[error(transparent)]
+    Mounts(#[from] MountError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("`--otlp`: {0}")]
+    Otlp(String),
+    #[error(transparent)]
+    Shadow(#[from] shadow::StartError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Limits(#[from] LimitError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+}
+
+/// A running core.
+pub struct Core {
+    url: String,
+    mounts: Arc<Mounts>,
+    journal: Journal,
+    journal_thread: JournalThread,
+    store_thread: Option<StoreThread>,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Set by [`Command::Quit`].
+    quit: CancellationToken,
+    /// Set by the next one.
+    hurry: CancellationToken,
+    /// How it was asked to end, once it is to.
+    asked: oneshot::Receiver<OnQuit>,
+    grace: Duration,
+    executor: JoinHandle<()>,
+    telling: Telling,
+    control: Option<control::Control>,
+    export: Option<otlp::Export>,
+    shadow: Option<Shadow>,
+    limits: Option<Arc<Limits>>,
+    server: Option<JoinHandle<()>>,
+    stop_accepting: CancellationToken,
+    stop: Stop,
+}
+
+/// The task that tells the figures.
+struct Telling {
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Core {
+    /// Opens the front door. When this returns, requests are answered.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened on, the hold filter cannot be parsed, or nobody could ever come in.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let breakpoints = Breakpoints::default();
+        if let Some(filter) = settings.hold.clone() {
+            breakpoints.set(Holding { on: true, filter })?;
+        }
+        let auth = Auth::new(settings.auth, settings.clock.clone())?;
+        let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
+        let listener = match settings.listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let (journal, journal_thread) = Journal::start(settings.tapes.clone());
+        let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
+        let export = export.transpose().map_err(StartError::Otlp)?;
+        let started = Timestamp::now();
+        let (store, store_thread) = settings.sessions.database.map(|path| keep(path, started, &journal)).unzip();
+        let store::Settings { max, idle, .. } = settings.sessions;
+        let keeping = Keeping { store, tapes: settings.tapes, max, idle };
+        let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
+        let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
+        let gate = Gate::default();
+        let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
+        let proxy = Proxy::keeping(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
+        let mounts = Mounts::new(proxy, settings.upstreams)?;
+        let url = listener.as_ref().map_or_else(|| STDIO.to_owned(), |(_, address)| mounts.url(*address));
+        journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
+        journal.publish(Event::Holding(breakpoints.holding()));
+        for mount in mounts.iter() {
+            mount.table().tell_target();
+            mount.table().tend()?;
+        }
+        let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
+
+        let meter = figures::meter(&mounts);
+        let stop_telling = CancellationToken::new();
+        let telling = tokio::spawn(figures::tell(meter.clone(), journal.clone(), stop_telling.clone()));
+        let telling = Telling { task: telling, stop: stop_telling };
+
+        let (commands, received) = mpsc::unbounded_channel();
+        let stage = control::Stage {
+            meter,
+            journal: journal.clone(),
+            commands: commands.clone(),
+            breakpoints: breakpoints.clone(),
+            front: url.clone(),
+            upstream: mounts.label(),
+            started,
+        };
+        let control = match settings.control {
+            Some(settings) => control::open(settings, stage).await?,
+            None => None,
+        };
+        let server = listener.map(|(listener, address)| {
+            let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
+            let admission = Admission { auth, limits: limits.clone() };
+            let door = Door::new(mounts.clone(), guard, admission, settings.max_body, settings.keep_alive);
+            tokio::spawn(serve(listener, door, stop_accepting.clone()))
+        });
+        let executor = Executor {
+            mounts: mounts.clone(),
+            breakpoints,
+            library: settings.tape_library,
+            replay: CancellationToken::new(),
+            quit: quit.clone(),
+            hurry: hurry.clone(),
+        };
+        let (tell, asked) = oneshot::channel();
+        let executor = tokio::spawn(executor.run(received, tell));
+        mounts.iter().for_each(|mount| drop(tokio::spawn(mount.table().clone().look_after())));
+        Ok(Self {
+            url,
+            mounts,
+            journal,
+            journal_thread,
+            store_thread,
+            commands,
+            quit,
+            hurry,
+            asked,
+            grace: settings.grace,
+            executor,
+            telling,
+            control,
+            export,
+            shadow,
+            limits,
+            server,
+            stop_accepting,
+            stop,
+        })
+    }
+
+    /// Where clients connect, with `<name>` in it where there is no default; [`STDIO`] where one has launched us.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub fn mounts(&self) -> &Arc<Mounts> {
+        &self.mounts
+    }
+
+    /// The way in for commands; unbounded, as a person types into it.
+    pub fn commands(&self) -> mpsc::UnboundedSender<Command> {
+        self.commands.clone()
+    }
+
+    /// Where it can be watched and commanded from elsewhere.
+    pub fn control(&self) -> Option<&Entry> {
+        self.control.as_ref().map(control::Control::entry)
+    }
+
+    /// The second server that is compared with the first.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_ref()
+    }
+
+    /// What counts requests, where it is configured.
+    pub fn limits(&self) -> Option<&Arc<Limits>> {
+        self.limits.as_ref()
+    }
+
+    /// Waits for [`Command::Quit`].
+    pub async fn quit(&self) {
+        self.quit.cancelled().await;
+    }
+
+    /// Cuts short whatever [`Core::shut_down`] waits for.
+    pub fn hurry(&self) -> CancellationToken {
+        self.hurry.clone()
+    }
+}
+
+/// The tapes in a directory. What the store knows of one that has not changed since is not read again.
+fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
+    let known: HashMap<_, _> =
+        store.map(Store::tapes).unwrap_or_default().into_iter().map(|it| (it.info.path.clone(), it)).collect();
+    let as_it_was = |path: &Path, modified: u64, bytes: u64| {
+        let tape = known.get(path)?;
+        (tape.modified == modified && tape.info.bytes == bytes).then(|| tape.info.clone())
+    };
+    let (tapes, read) = tape::catalogue_knowing(dir, as_it_was);
+    if let Some(store) = store {
+        store.learn_tapes(read.into_iter().map(|(modified, info)| KnownTape { modified, info }).collect());
+    }
+    tapes
+}
+
+/// Opens the database of sessions; what goes wrong with it is told by the journal.
+fn keep(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreThread) {
+    let journal = journal.clone();
+    let tell = move |level, text| journal.publish(Event::Log(LogLine::new(level, "store", text)));
+    let living = || {
+        let taplines = Registry::of_user().list().into_iter();
+        taplines.map(|it| Owner { process: it.pid, started: it.started }).collect()
+    };
+    let owner = Owner { process: std::process::id(), started };
+    Store::start(path, owner, Box::new(living), Box::new(tell))
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let cannot_listen = |why| StartError::CannotListen { address, why };
+    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    Ok((listener, address))
+}
+
+async fn serve(listener: TcpListener, door: Door, stop_accepting: CancellationToken) {
+    let service = router(door).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        // A small answer must not wait for the acknowledgement of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop_accepting.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the front door ended");
+    }
+}
+
+/// The upstream that a tape was made of, or the default.
+fn of_tape<'a>(mounts: &'a Mounts, header: &tape::Header) -> Option<&'a Mount> {
+    let by_name = mounts.iter().find(|mount| mount.name().is_some() && mount.name() == header.upstream_name.as_deref());
+    let is_alike = |mount: &&Mount| tape::without_secrets(&mount.table().target().label()) == header.upstream;
+    by_name.or_else(|| mounts.iter().find(is_alike)).or_else(|| mounts.default())
+}
+
+fn release(on_quit: OnQuit) -> Decision {
+    match on_quit {
+        OnQuit::Forward => Decision::Forward,
+        OnQuit::Fail => Decision::Block(error::ended_while_held()),
+    }
+}
+
+/// Carries out commands, one after the other; what takes time gets a task of its own.
+struct Executor {
+    mounts: Arc<Mounts>,
+    breakpoints: Breakpoints,
+    library: Option<PathBuf>,
+    replay: CancellationToken,
+    quit: CancellationToken,
+    hurry: CancellationToken,
+}
+
+impl Executor {
+    /// Carries out commands until it is to end, and says how. After that it knows one word only: again.
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, asked: oneshot::Sender<OnQuit>) {
+        let held = self.until_quit(&mut commands).await;
+        self.replay.cancel();
+        self.quit.cancel();
+        // A signal has ended it, and the first word is still to come.
+        let mut first = held.is_none();
+        // Whoever takes it down may be gone already.
+        let _ = asked.send(held.unwrap_or_default());
+        while let Some(command) = commands.recv().await {
+            if matches!(command, Command::Quit { .. }) && !std::mem::take(&mut first) {
+                self.hurry.cancel();
+            }
+        }
+    }
+
+    async fn until_quit(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Option<OnQuit> {
+        loop {
+            let command = tokio::select! {
+                // What was asked before the end was, also how it is to end, comes first.
+                biased;
+                command = commands.recv() => command?,
+                () = self.quit.cancelled() => return None,
+            };
+            match command {
+                Command::Quit { held } => return Some(held),
+                command => self.carry_out(command),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        let proxy = self.mounts.proxy();
+        match command {
+            Command::Settle { ticket, decision, then } => self.settle(ticket, decision, then),
+            Command::ForwardAll => drop(proxy.gate().forward_all()),
+            Command::SetHolding(holding) => match self.breakpoints.set(holding) {
+                Ok(()) => proxy.journal().publish(Event::Holding(self.breakpoints.holding())),
+                Err(error) => self.warn("hold", format!("the hold filter stays as it was: {error}")),
+            },
+            Command::Send { session, message } => self.inject(session, message),
+            Command::CloseSession(session) => {
+                let mounts = self.mounts.clone();
+                tokio::spawn(async move { mounts.close(session, "closed by the operator").await });
+            }
+            Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
+            Command::ListTapes => self.list_tapes(),
+            Command::OpenTape(path) => self.open_tape(path),
+            Command::Replay { tape, speed } => self.play(tape, speed),
+            Command::StopReplay => self.replay.cancel(),
+            Command::Resync => proxy.journal().resync(),
+            Command::Pause(session) => self.pause(session),
+            Command::Resume(session) => self.resume(session),
+            Command::Quit { .. } => {}
+        }
+    }
+
+    fn pause(&self, session: SessionId) {
+        let paused = self.mounts.find(session).is_some_and(|connection| connection.pause());
+        if !paused {
+            self.warn("hold", "that session cannot be paused now".to_owned());
+        }
+    }
+
+    fn resume(&self, session: SessionId) {
+        if let Some(connection) = self.mounts.find(session) {
+            connection.resume();
+        }
+    }
+
+    fn settle(&self, ticket: Ticket, decision: Decision, then: Then) {
+        let gate = self.mounts.proxy().gate();
+        // Armed before the message is let go: what answers it may be there in no time.
+        if let Some(held) = gate.held().into_iter().find(|held| held.ticket == ticket) {
+            match then {
+                Then::Nothing => {}
+                Then::HoldNext => self.breakpoints.hold_next(held.envelope.session),
+                Then::HoldReply => self.breakpoints.hold_reply(held.envelope.seq),
+            }
+        }
+        if gate.settle(ticket, decision).is_none() {
+            self.warn("hold", "too late: the message is not held any more".to_owned());
+        }
+    }
+
+    fn inject(&self, session: SessionId, message: Message) {
+        match self.mounts.find(session) {
+            Some(connection) => {
+                tokio::spawn(async move { connection.inject(message).await });
+            }
+            None => self.warn("proxy", "that session has ended: nothing was sent".to_owned()),
+        }
+    }
+
+    fn list_tapes(&self) {
+        let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
+        let store = self.mounts.proxy().kept().store.clone();
+        tokio::task::spawn_blocking(move || {
+            journal.publish(Event::Tapes(library.map(|dir| catalogue(&dir, store.as_ref())).unwrap_or_default()));
+        });
+    }
+
+    fn open_tape(&self, path: PathBuf) {
+        let journal = self.mounts.proxy().journal().clone();
+        tokio::task::spawn_blocking(move || journal.publish(tape::opened(path)));
+    }
+
+    fn play(&mut self, path: PathBuf, speed: Speed) {
+        self.replay.cancel();
+        self.replay = CancellationToken::new();
+        let (mounts, stop) = (self.mounts.clone(), self.replay.clone());
+        tokio::spawn(async move {
+            let journal = mounts.proxy().journal().clone();
+            let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
+            let read = tokio::task::spawn_blocking(move || tape::Tape::read(&path)).await;
+            let tape = match read {
+                Ok(Ok(tape)) => tape,
+                Ok(Err(error)) => return failed(error.to_string()),
+                Err(error) => return failed(error.to_string()),
+            };
+            let Some(mount) = of_tape(&mounts, &tape.header) else {
+                let why = "the tape's upstream is not here, and none is at `/mcp`";
+                return failed(format!("{why}: there are {}", mounts.label()));
+            };
+            let table = mount.table();
+            match table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) {
+                Ok(connection) => {
+                    let session = connection.session.id();
+                    let options = PlayOptions { speed, ..PlayOptions::default() };
+                    let report = |event| journal.publish(Event::Replay(event));
+                    play(&tape, Arc::new(connection), options, report, stop).await;
+                    table.close(session, "the replay ended").await;
+                }
+                Err(error) => failed(error.to_string()),
+            }
+        });
+    }
+
+    fn warn(&self, source: &str, text: String) {
+        self.mounts.proxy().log(LogLine::new(Level::Warn, source, text));
+    }
+}

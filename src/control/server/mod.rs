@@ -1,0 +1,345 @@
+//! The control address of a running tapline: events out, commands in.
+//!
+//! - `GET /events`: one [`Event`](crate::event::Event) a line, beginning with everything that is remembered, then live.
+//! - `POST /commands[?feed=N]`: [`Command`]s, one a line. `feed` says which screen speaks (the answer to `/events` names
+//!   it): [`Command::Resync`] is for that one, and [`Command::Quit`] takes leave of it. A tapline is never ended from
+//!   here, and opens no tape: the answer would go to all.
+//! - `GET /metrics`: the figures, for a scraper that can send a bearer token.
+//! - `GET /healthz`: whether it lives; the only thing that takes no token.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::registry::{Entry, Published, Registry};
+use super::teller::{Far, tell};
+use super::{FEED_HEADER, Token};
+use crate::event::{Command, Event, Feed, Level, LogLine, Timestamp};
+use crate::intercept::breakpoints::Breakpoints;
+use crate::journal::Journal;
+use crate::metrics::{Meter, prometheus};
+use crate::proxy::front::origin_check::Guard;
+
+mod screens;
+
+use screens::{Leave, Screens};
+
+/// Events that may wait for the thread that writes them; more than the journal ever tells at once.
+const FEED: usize = 65_536;
+/// Largest body of commands: an edit may be as large as a message.
+const MOST_COMMANDS: usize = 256 << 20;
+/// How long attached screens may take to read the last event.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How a tapline lets itself be found and commanded.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub address: SocketAddr,
+    /// Where it publishes its address.
+    pub registry: Registry,
+    /// What it is called there.
+    pub name: String,
+    /// Whether it has a screen of its own: what is held may wait when all others have gone.
+    pub own_screen: bool,
+}
+
+/// The tapline behind the address.
+pub struct Stage {
+    pub journal: Journal,
+    pub commands: mpsc::UnboundedSender<Command>,
+    pub breakpoints: Breakpoints,
+    pub meter: Arc<Meter>,
+    /// Where clients come in: a URL, or `stdio`.
+    pub front: String,
+    pub upstream: String,
+    /// When it did.
+    pub started: Timestamp,
+}
+
+/// Why there is no control address.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("cannot listen on {address}: {why}; `--control` takes another address, `--no-control` none")]
+    CannotListen { address: SocketAddr, why: std::io::Error },
+    #[error("no token for the control address: {0}")]
+    Token(std::io::Error),
+}
+
+/// An open control address.
+pub struct Control {
+    entry: Entry,
+    published: Option<Published>,
+    server: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+/// As [`Control::open`]; where any port would have done and there is none, the tapline works without.
+///
+/// # Errors
+/// Where the address that was asked for cannot be listened on.
+pub async fn open(settings: Settings, stage: Stage) -> Result<Option<Control>, ControlError> {
+    let (any_port, journal) = (settings.address.port() == 0, stage.journal.clone());
+    match Control::open(settings, stage).await {
+        Ok(control) => Ok(Some(control)),
+        Err(error) if any_port => {
+            journal.publish(Event::Log(LogLine::new(Level::Warn, "control", error.to_string())));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Control {
+    /// Opens the address and publishes it. A registry that cannot be written to is a warning in the journal: whoever
+    /// knows address and token comes in all the same.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened on.
+    pub async fn open(settings: Settings, stage: Stage) -> Result<Self, ControlError> {
+        let cannot_listen = |why| ControlError::CannotListen { address: settings.address, why };
+        let listener = TcpListener::bind(settings.address).await.map_err(cannot_listen)?;
+        let entry = Entry {
+            pid: std::process::id(),
+            started: stage.started,
+            control: listener.local_addr().map_err(cannot_listen)?,
+            token: Token::random().map_err(ControlError::Token)?,
+            name: settings.name.clone(),
+            front: stage.front.clone(),
+            upstream: stage.upstream.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let warn = |text: String| stage.journal.publish(Event::Log(LogLine::new(Level::Warn, "control", text)));
+        if !entry.control.ip().is_loopback() {
+            warn(format!("{} can be reached from other machines: its token commands this tapline", entry.control));
+        }
+        let published = settings.registry.publish(&entry).map_err(|error| {
+            warn(format!("`tapline attach` will not find this tapline: {error}"));
+        });
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, Door::new(&entry, settings.own_screen, stage), stop.clone()));
+        Ok(Self { entry, published: published.ok(), server, stop })
+    }
+
+    /// What is published.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Lets nobody find the address any more; who is attached stays.
+    pub fn withdraw(&mut self) {
+        self.published = None;
+    }
+
+    /// Closes the address, once the journal has told its last event.
+    pub async fn close(self) {
+        self.stop.cancel();
+        let mut server = self.server;
+        if tokio::time::timeout(GRACE, &mut server).await.is_err() {
+            server.abort();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, door: Door, stop: CancellationToken) {
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        // A line must not wait for the acknowledgement of the one before.
+        drop(stream.set_nodelay(true));
+    });
+    let serving = axum::serve(listener, router(door)).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the control address is gone");
+    }
+}
+
+fn router(door: Door) -> Router {
+    let door = Arc::new(door);
+    Router::new()
+        .route("/events", get(events))
+        .route("/commands", post(commands))
+        .route("/metrics", get(metrics))
+        .route_layer(from_fn_with_state(door.clone(), with_token))
+        .route("/healthz", get(async || "ok\n"))
+        .layer(from_fn_with_state(door.clone(), as_loopback))
+        .with_state(door)
+}
+
+struct Door {
+    guard: Guard,
+    token: Token,
+    journal: Journal,
+    commands: mpsc::UnboundedSender<Command>,
+    meter: Arc<Meter>,
+    screens: Arc<Screens>,
+}
+
+impl Door {
+    fn new(entry: &Entry, own_screen: bool, stage: Stage) -> Self {
+        let screens = Screens::new(own_screen, stage.breakpoints, stage.commands.clone());
+        Self {
+            guard: Guard::new(entry.control, &[], &[]),
+            token: entry.token.clone(),
+            journal: stage.journal,
+            commands: stage.commands,
+            meter: stage.meter,
+            screens: Arc::new(screens),
+        }
+    }
+}
+
+/// Why a request is not served, in words for whoever sent it.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.0, format!("tapline: {}\n", self.1)).into_response();
+        if self.0 == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tapline\""));
+        }
+        response
+    }
+}
+
+async fn as_loopback(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Refusal> {
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    match door.guard.check(request.headers(), authority) {
+        Ok(()) => Ok(next.run(request).await),
+        Err(_) => {
+            let why = "a control address answers to loopback names and to no web page";
+            Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()))
+        }
+    }
+}
+
+async fn with_token(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Refusal> {
+    match bearer(request.headers()) {
+        Some(token) if door.token.is(token) => Ok(next.run(request).await),
+        Some(_) => Err(unauthorized("wrong token: it is not that of the tapline that listens here now")),
+        None => Err(unauthorized("no token: send `authorization: Bearer TOKEN` with the one from the registry")),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn unauthorized(why: &str) -> Refusal {
+    Refusal(StatusCode::UNAUTHORIZED, why.to_owned())
+}
+
+async fn events(State(door): State<Arc<Door>>) -> Result<Response, Refusal> {
+    let (feed, reader) = Feed::bounded(FEED);
+    let (chunks, lines) = mpsc::unbounded_channel();
+    let (here, gone) = crossbeam_channel::bounded(0);
+    let waiting: Arc<AtomicUsize> = Arc::default();
+    let far = Far { chunks, waiting: waiting.clone(), gone };
+    let thread = std::thread::Builder::new().name("attached".to_owned()).spawn(move || tell(&reader, far));
+    thread.map_err(|error| Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for a screen: {error}")))?;
+    let seat = Seat { feed: door.screens.enter(door.journal.subscribe(feed)), screens: door.screens.clone() };
+    let feed = HeaderValue::from(seat.feed);
+    let mut response = Response::new(Body::from_stream(Lines { lines, waiting, _seat: seat, _here: here }));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response.headers_mut().insert(FEED_HEADER, feed);
+    Ok(response)
+}
+
+/// The place of a screen among the screens; given up when its connection ends.
+struct Seat {
+    feed: u64,
+    screens: Arc<Screens>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.screens.leave(self.feed, Leave::Lost);
+    }
+}
+
+/// What the teller wrote, as a body.
+struct Lines {
+    lines: mpsc::UnboundedReceiver<Bytes>,
+    waiting: Arc<AtomicUsize>,
+    _seat: Seat,
+    _here: crossbeam_channel::Sender<()>,
+}
+
+impl Stream for Lines {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let chunk = ready!(self.lines.poll_recv(context));
+        if let Some(chunk) = &chunk {
+            self.waiting.fetch_sub(chunk.len(), Ordering::Relaxed);
+        }
+        Poll::Ready(chunk.map(Ok))
+    }
+}
+
+async fn metrics(State(door): State<Arc<Door>>) -> Response {
+    ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], prometheus::text(&door.meter.figures())).into_response()
+}
+
+async fn commands(State(door): State<Arc<Door>>, request: Request) -> Result<StatusCode, Refusal> {
+    let feed = feed(request.uri());
+    let bad = |why: String| Refusal(StatusCode::BAD_REQUEST, why);
+    let body = Limited::new(request.into_body(), MOST_COMMANDS).collect().await.map_err(|it| bad(it.to_string()))?;
+    let body = body.to_bytes();
+    let read = serde_json::Deserializer::from_slice(&body).into_iter::<Command>().enumerate();
+    // All or nothing: half of what was asked is what nobody asked for.
+    let commands: Vec<_> = read
+        .map(|(at, command)| command.map_err(|error| bad(format!("command {}: {error}", at + 1))))
+        .collect::<Result<_, _>>()?;
+    for command in commands {
+        door.command(feed, command)?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn feed(uri: &Uri) -> Option<u64> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("feed="))?.parse().ok()
+}
+
+impl Door {
+    fn command(&self, feed: Option<u64>, command: Command) -> Result<(), Refusal> {
+        match (&command, feed) {
+            (Command::Quit { .. }, Some(feed)) => {
+                self.screens.leave(feed, Leave::Goodbye);
+                return Ok(());
+            }
+            (Command::Quit { .. }, None) => {
+                let why = "a tapline is not ended through its control address";
+                return Err(Refusal(StatusCode::BAD_REQUEST, why.to_owned()));
+            }
+            (Command::OpenTape(_), _) => {
+                let why = "a tape is a file of this user: read it where you are";
+                return Err(Refusal(StatusCode::BAD_REQUEST, why.to_owned()));
+            }
+            (Command::Resync, Some(feed)) if self.screens.resync(feed) => return Ok(()),
+            (Command::SetHolding(_), Some(feed)) => self.screens.changes_holding(feed),
+            (Command::Pause(session), Some(feed)) => self.screens.pauses(feed, *session),
+            (Command::Resume(session), Some(_)) => self.screens.resumes(*session),
+            _ => {}
+        }
+        let stopping = |_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "this tapline is ending".to_owned());
+        self.commands.send(command).map_err(stopping)
+    }
+}

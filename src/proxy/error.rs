@@ -1,0 +1,365 @@
+//! Every error of ours on its way to a client: the one place that says what it is in each language: HTTP status, JSON-RPC
+//! error, line of the log, name in the metrics.
+//!
+//! Makes plain values. The doors give an [`Answer`] the form of their carrier, `Proxy::note` says its line.
+//!
+//! Statuses decide what a client believes of the server (mcp-wire.md §5.4): an upstream that cannot be reached is
+//! a 502, never a 4xx. The codes are outside -32768..-32000, so that nobody takes them for the server's.
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::event::{BlockError, Level};
+use crate::limits::Excess;
+use crate::message::{Id, Kind, Message};
+use crate::proxy::front::access::Denial;
+use crate::proxy::front::paths::{ENDPOINT, STREAM};
+use crate::upstream::{Reply, ReplyBody, UpstreamError};
+
+/// The upstream cannot be reached, or broke off.
+pub const UPSTREAM_FAILED: i64 = -31000;
+/// Blocked by the operator or a rule.
+pub const BLOCKED: i64 = -31001;
+/// tapline ended while the message was held.
+pub const ENDED: i64 = -31002;
+/// tapline does not take this request.
+pub const REFUSED: i64 = -31003;
+/// The operator went away while the message was held.
+pub const LEFT: i64 = -31004;
+/// The client's token is none that is taken here, or lacks a scope.
+pub const DENIED: i64 = -31010;
+/// A limit of ours is reached.
+pub const LIMITED: i64 = -31011;
+
+/// Why a request gets no answer of the server's.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("no MCP endpoint at `{path}`; {}", places(.endpoints))]
+    NotFound { path: String, endpoints: Vec<String> },
+    /// The status and the meaning are the protocol's: the client is to start anew (2025-03-26 on, session management).
+    #[error("session not found: it has ended, or its server has; initialize again")]
+    UnknownSession,
+    #[error("a request without a session must be `initialize`")]
+    NoSession,
+    #[error("the body is larger than {0} bytes; `--max-body` raises the limit")]
+    TooLarge(usize),
+    #[error("the body cannot be taken: {0}")]
+    BadBody(String),
+    #[error("the method is not one of {0}")]
+    BadMethod(&'static str),
+    /// The stream that gave the address has ended, and the session with it (2024-11-05, transports).
+    #[error("no session has this address: its event stream has ended; open another")]
+    UnknownEndpoint,
+    #[error("the answer would be an event stream, and the client does not accept one")]
+    NoEvents,
+    /// As the SDK servers do: one listening stream a session.
+    #[error("the session has a listening stream already")]
+    Listening,
+    #[error("tapline does not relay websockets")]
+    Websocket,
+    #[error("tapline ended before the server answered")]
+    Ended,
+    #[error("{0}")]
+    Denied(#[from] Box<Denial>),
+    #[error("{0}")]
+    Limited(#[from] Excess),
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
+}
+
+/// What a refusal is, but for its words.
+struct Facts {
+    status: StatusCode,
+    level: Level,
+    /// Its name in the metrics: never changed, since others count on it.
+    label: &'static str,
+}
+
+impl Refusal {
+    pub fn status(&self) -> StatusCode {
+        self.facts().status
+    }
+
+    /// Its name in the metrics.
+    pub fn label(&self) -> &'static str {
+        self.facts().label
+    }
+
+    /// What the client is told, for the request with that id, and what we say of it.
+    pub fn answer(&self, id: Option<&Id>) -> Answer {
+        let Facts { status, level, label } = self.facts();
+        let line = match self {
+            Self::Upstream(error) => Some(error.to_string()),
+            Self::Ended => Some("a request got no answer: tapline ended before the server answered".to_owned()),
+            // Not each request that is over a limit is news.
+            Self::Limited(excess) if !excess.first => None,
+            refusal => Some(format!("refused a request: {refusal}")),
+        };
+        Answer { status, headers: self.headers(), message: self.message(id), level, line, label }
+    }
+
+    fn facts(&self) -> Facts {
+        use Level::{Error, Info, Warn};
+        let (status, level, label) = match self {
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, Warn, "forbidden"),
+            Self::NotFound { .. } => (StatusCode::NOT_FOUND, Warn, "no_endpoint"),
+            Self::UnknownSession => (StatusCode::NOT_FOUND, Warn, "unknown_session"),
+            Self::NoSession => (StatusCode::BAD_REQUEST, Warn, "no_session"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Warn, "too_large"),
+            Self::BadBody(_) => (StatusCode::BAD_REQUEST, Warn, "bad_body"),
+            Self::BadMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, Warn, "bad_method"),
+            Self::UnknownEndpoint => (StatusCode::NOT_FOUND, Warn, "unknown_endpoint"),
+            Self::NoEvents => (StatusCode::NOT_ACCEPTABLE, Warn, "no_events_accepted"),
+            Self::Listening => (StatusCode::CONFLICT, Info, "listening_already"),
+            Self::Websocket => (StatusCode::NOT_IMPLEMENTED, Warn, "websocket"),
+            Self::Denied(denial) => match denial.denied.status() {
+                StatusCode::UNAUTHORIZED => (StatusCode::UNAUTHORIZED, Warn, "unauthorized"),
+                StatusCode::SERVICE_UNAVAILABLE => (StatusCode::SERVICE_UNAVAILABLE, Error, "keys_unavailable"),
+                status => (status, Warn, "not_permitted"),
+            },
+            Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, Warn, "limited"),
+            Self::Ended => (StatusCode::BAD_GATEWAY, Warn, "tapline_ended"),
+            Self::Upstream(error @ UpstreamError::Busy { .. }) => {
+                (StatusCode::GATEWAY_TIMEOUT, Error, Failure::of(error).label)
+            }
+            Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, Failure::of(error).label),
+        };
+        Facts { status, level, label }
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self {
+            Self::BadMethod(allowed) => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            Self::Denied(denial) => headers.extend(denial.headers.clone()),
+            Self::Limited(excess) => headers.extend(excess.early.seconds().map(|wait| (RETRY_AFTER, wait.into()))),
+            _ => {}
+        }
+        headers
+    }
+
+    /// What did not let the request in, in a word for who counts.
+    pub fn by(&self) -> Option<&'static str> {
+        match self {
+            Self::Forbidden(_) => Some("guard"),
+            Self::Denied(_) => Some("auth"),
+            Self::Limited(_) => Some("limit"),
+            _ => None,
+        }
+    }
+
+    fn message(&self, id: Option<&Id>) -> Message {
+        match self {
+            Self::Upstream(error) => upstream_failed(error, id),
+            Self::Denied(_) => Message::error_reply(id, DENIED, &format!("tapline: {self}"), None),
+            Self::Limited(excess) => {
+                let (limit, early) = (&*excess.limit, excess.early.millis());
+                let data = serde_json::json!({ "tapline": { "limit": limit, "retryAfterMs": early } });
+                Message::error_reply(id, LIMITED, &format!("tapline: {self}"), Some(&data.to_string()))
+            }
+            Self::Ended => Message::error_reply(id, ENDED, &format!("tapline: {self}"), None),
+            _ => Message::error_reply(id, REFUSED, &format!("tapline: {self}"), None),
+        }
+    }
+}
+
+/// Whether a reply is one of those that are made here.
+pub fn is_ours(reply: &Message) -> bool {
+    const OURS: [i64; 4] = [UPSTREAM_FAILED, BLOCKED, ENDED, REFUSED];
+    let error = reply.member("error").and_then(|error| serde_json::from_str::<serde_json::Value>(error).ok());
+    error.and_then(|error| error.get("code")?.as_i64()).is_some_and(|code| OURS.contains(&code))
+}
+
+fn places(endpoints: &[String]) -> String {
+    match endpoints {
+        [endpoint] => {
+            let prefix = endpoint.strip_suffix(ENDPOINT).unwrap_or_default();
+            format!("it is `{endpoint}`, or `{prefix}{STREAM}` for the older transport")
+        }
+        endpoints => {
+            let each = endpoints.join("`, `");
+            format!("there are `{each}`, and `{STREAM}` in place of `{ENDPOINT}` for the older transport")
+        }
+    }
+}
+
+/// An error of ours as every side of it sees it.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// For the client.
+    pub message: Message,
+    pub level: Level,
+    /// For the screen and the log, where it is worth a line.
+    pub line: Option<String>,
+    /// Its name in the metrics.
+    pub label: &'static str,
+}
+
+impl Answer {
+    /// As the answer of an exchange.
+    pub fn into_reply(self) -> Reply {
+        Reply { status: self.status, headers: self.headers, body: ReplyBody::Whole(self.message) }
+    }
+}
+
+/// An HTTP error of a server, as the error that a request gets where there is no place for a status.
+pub fn server_refused(upstream: &str, reply: &Reply, id: Option<&Id>) -> Answer {
+    Answer {
+        status: reply.status,
+        headers: HeaderMap::new(),
+        message: http_error(upstream, reply, id),
+        level: Level::Warn,
+        line: Some(format!("the server refused a message: HTTP {}", reply.status)),
+        label: "server_refused",
+    }
+}
+
+fn http_error(upstream: &str, reply: &Reply, id: Option<&Id>) -> Message {
+    if let ReplyBody::Whole(body) = &reply.body
+        && body.kind() == Kind::Error
+    {
+        // Servers answer what they cannot attribute with a null id: the client would never match it.
+        let id = id.cloned().unwrap_or_else(|| Id::from_token("null"));
+        return body.with_id(&id).unwrap_or_else(|| body.clone());
+    }
+    let text = format!("tapline: {upstream} answered HTTP {}", reply.status);
+    let data = serde_json::json!({ "tapline": { "status": reply.status.as_u16() } }).to_string();
+    Message::error_reply(id, UPSTREAM_FAILED, &text, Some(&data))
+}
+
+/// What becomes of a message that is held as tapline ends, where the operator wants it to fail.
+pub fn ended_while_held() -> BlockError {
+    let message = "tapline ended while this message was held".to_owned();
+    BlockError::JsonRpc { code: ENDED, message, data: None }
+}
+
+/// The same, where the operator only stops watching.
+pub fn left_while_held() -> BlockError {
+    let message = "the operator of tapline left while this message was held".to_owned();
+    BlockError::JsonRpc { code: LEFT, message, data: None }
+}
+
+/// An upstream's failure in words for whoever can do something about it.
+struct Failure<'a> {
+    upstream: &'a str,
+    label: &'static str,
+    hint: &'static str,
+}
+
+impl<'a> Failure<'a> {
+    fn of(error: &'a UpstreamError) -> Self {
+        let (upstream, label, hint) = match error {
+            UpstreamError::Unreachable { upstream, .. } => {
+                (upstream, "unreachable", "is the server running, and is this its URL?")
+            }
+            UpstreamError::CannotStart { command, .. } => {
+                (command, "cannot_start", "is it installed, and on the PATH of tapline?")
+            }
+            UpstreamError::Exited { command, .. } => {
+                (command, "exited", "run the command by itself to see what it needs")
+            }
+            UpstreamError::Busy { command, .. } => {
+                (command, "busy", "close a session that is not needed, or allow more")
+            }
+            UpstreamError::NotResumed { command, .. } => (command, "not_resumed", "the client has to initialize again"),
+            UpstreamError::NoStream { upstream, .. } => (
+                upstream,
+                "no_stream",
+                "is this the URL of its event stream? `--transport http` speaks Streamable HTTP to it",
+            ),
+            UpstreamError::NoAnswer { upstream, .. } => (upstream, "no_answer", SEE_ITS_LOG),
+            UpstreamError::BrokenOff { upstream, .. } => (upstream, "broken_off", SEE_ITS_LOG),
+            UpstreamError::StreamEnded { upstream } => (upstream, "stream_ended", SEE_ITS_LOG),
+        };
+        Self { upstream, label, hint }
+    }
+}
+
+const SEE_ITS_LOG: &str = "the server's own log may say why";
+
+/// Says which upstream, what happened, and what to try.
+fn upstream_failed(error: &UpstreamError, id: Option<&Id>) -> Message {
+    let Failure { upstream, hint, .. } = Failure::of(error);
+    let data = serde_json::json!({ "tapline": { "upstream": upstream, "hint": hint } });
+    let text = format!("tapline: {error}; {hint}");
+    Message::error_reply(id, UPSTREAM_FAILED, &text, Some(&data.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Refusal> {
+        let upstream = || "http://127.0.0.1:1/mcp".to_owned();
+        let why = || "reset".to_owned();
+        let failures = [
+            UpstreamError::Unreachable { upstream: upstream(), why: why() },
+            UpstreamError::CannotStart { command: "cat".to_owned(), why: why() },
+            UpstreamError::Exited { command: "cat".to_owned(), status: "status 1".to_owned(), stderr: Vec::new() },
+            UpstreamError::NoAnswer { upstream: upstream(), why: why() },
+            UpstreamError::BrokenOff { upstream: upstream(), why: why() },
+            UpstreamError::NoStream { upstream: upstream(), why: why() },
+            UpstreamError::StreamEnded { upstream: upstream() },
+        ];
+        let ours = [
+            Refusal::Forbidden(why()),
+            Refusal::NotFound { path: "/x".to_owned(), endpoints: vec![ENDPOINT.to_owned()] },
+            Refusal::UnknownSession,
+            Refusal::NoSession,
+            Refusal::TooLarge(1),
+            Refusal::BadBody(why()),
+            Refusal::BadMethod("GET"),
+            Refusal::UnknownEndpoint,
+            Refusal::NoEvents,
+            Refusal::Listening,
+            Refusal::Websocket,
+            Refusal::Ended,
+        ];
+        ours.into_iter().chain(failures.map(Refusal::Upstream)).collect()
+    }
+
+    #[test]
+    fn every_error_has_a_name_of_its_own_and_looks_like_ours() {
+        let mut labels = Vec::new();
+        for refusal in all() {
+            let answer = refusal.answer(Some(&Id::from_token("7")));
+            assert!(answer.label.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{}", answer.label);
+            labels.push(answer.label);
+            let message = answer.message.value().expect("it is JSON");
+            assert_eq!(message["id"], 7);
+            let code = message["error"]["code"].as_i64().expect("it has a code");
+            assert!(!(-32768..=-32000).contains(&code), "{code} is the protocol's");
+            assert!(message["error"]["message"].as_str().expect("it has words").starts_with("tapline: "));
+            assert!(answer.line.is_some());
+        }
+        let count = labels.len();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), count, "two errors have one name");
+    }
+
+    #[test]
+    fn an_upstream_that_fails_is_never_the_fault_of_the_client() {
+        for refusal in all() {
+            if matches!(refusal, Refusal::Upstream(_) | Refusal::Ended) {
+                assert_eq!(refusal.status(), StatusCode::BAD_GATEWAY, "{refusal}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_server_keeps_its_words_and_gets_the_id_of_its_request() {
+        let body = Message::new(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#);
+        let reply = |body| Reply { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new(), body };
+        let (theirs, none) = (reply(ReplyBody::Whole(body)), reply(ReplyBody::Empty));
+        let id = Id::from_token("7");
+        let told = |reply| server_refused("x", reply, Some(&id)).message.value().expect("it is JSON");
+        assert_eq!((&told(&theirs)["id"], &told(&theirs)["error"]["code"]), (&7.into(), &(-32600).into()));
+        assert_eq!(told(&none)["error"]["data"]["tapline"]["status"], 400);
+    }
+}

@@ -1,0 +1,351 @@
+//! The HTTP front door: who a request is for, and Streamable HTTP at `/mcp` of every upstream.
+//!
+//! Turns a request into an [`Outgoing`] and a [`Reply`] into a response, frame by frame as they came.
+
+mod coalesce;
+mod keep_alive;
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::once;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::envelope::{Direction, Transport, Via};
+use crate::headers;
+use crate::message::{Id, Kind, Message};
+use crate::proxy::error::{Answer, Refusal};
+use crate::proxy::exchange::{Connection, listens};
+use crate::proxy::front::access::{Admission, Caller, Entered};
+use crate::proxy::front::http::coalesce::Frames;
+use crate::proxy::front::http::keep_alive::Cover;
+use crate::proxy::front::legacy_sse::{Seat, Seats};
+use crate::proxy::front::origin_check::Guard;
+use crate::proxy::front::passthrough::wants_websocket;
+use crate::proxy::front::paths::{ENDPOINT, MESSAGES, STREAM};
+use crate::proxy::front::routes::{Entry, Mounts};
+use crate::proxy::sessions::Table;
+use crate::sse;
+use crate::upstream::http::is_event_stream;
+use crate::upstream::site::{Place, Site};
+use crate::upstream::target::Target;
+use crate::upstream::{Outgoing, Reply, ReplyBody};
+
+/// What the door needs to know.
+pub struct Door {
+    pub(in crate::proxy) mounts: Arc<Mounts>,
+    guard: Guard,
+    pub(in crate::proxy) admission: Admission,
+    /// Largest request body in bytes.
+    max_body: usize,
+    /// Time between two comments on a stream of which something is held.
+    keep_alive: Option<Duration>,
+    pub(in crate::proxy) seats: Arc<Seats>,
+}
+
+/// Who a request is for.
+enum Route<'a> {
+    /// An exchange of Streamable HTTP; with what stands after the path.
+    Exchange(String),
+    /// A client of HTTP+SSE that comes; likewise.
+    Stream(String),
+    /// A message of one that is here.
+    Message(Arc<Seat>),
+    /// Nothing of MCP's: it goes on as it is.
+    Relay(&'a Site, Place),
+}
+
+/// The door as an axum service; serve it with connection info.
+pub fn router(door: Door) -> Router {
+    Router::new().fallback(handle).with_state(Arc::new(door))
+}
+
+async fn handle(
+    State(door): State<Arc<Door>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Response<Body>, Infallible> {
+    let mut asked = None;
+    Ok(match door.answer(client.ip(), request, &mut asked).await {
+        Ok(response) => response,
+        Err(refusal) => door.refuse(&refusal, asked.as_ref()),
+    })
+}
+
+impl Door {
+    pub fn new(
+        mounts: Arc<Mounts>,
+        guard: Guard,
+        admission: Admission,
+        max_body: usize,
+        keep_alive: Option<Duration>,
+    ) -> Self {
+        Self { mounts, guard, admission, max_body, keep_alive, seats: Arc::default() }
+    }
+
+    /// `asked` is set to the id of the request as soon as it is known, for an error to name.
+    async fn answer(
+        &self,
+        client: IpAddr,
+        request: Request,
+        asked: &mut Option<Id>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (mut parts, body) = request.into_parts();
+        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+        self.guard.check(&parts.headers, authority).map_err(Refusal::Forbidden)?;
+        if wants_websocket(&parts.headers) {
+            return Err(Refusal::Websocket);
+        }
+        let own =
+            parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default().to_owned();
+        let caller = match self.admission.enter(client, &own, &mut parts).await? {
+            Entered::Caller(caller) => caller,
+            Entered::Answered(response) => return Ok(response),
+        };
+        let (entry, route) = self.route(&parts.method, &parts.uri)?;
+        let table = entry.mount.table();
+        let mut response = match route {
+            Route::Exchange(tail) => self.exchange(table, &caller, parts, tail, body, asked).await,
+            Route::Stream(tail) => self.open_stream(&caller, entry, parts.headers, &tail).await,
+            Route::Message(seat) => self.post_message(&caller, &seat, parts.headers, body, asked).await,
+            Route::Relay(site, place) => self.relay(site, place, parts, body).await,
+        }?;
+        if let Some(site) = table.target().site() {
+            self.bring_home(entry, site, &own, &mut response);
+        }
+        Ok(response)
+    }
+
+    /// What tapline waits for when it ends, for as long as it is kept.
+    pub(in crate::proxy) fn call(&self) -> TaskTrackerToken {
+        self.mounts.proxy().stop().calls.token()
+    }
+
+    /// What keeps the clients of a session patient, where the operator wants it.
+    pub(in crate::proxy) fn cover(&self, connection: &Connection) -> Option<Cover> {
+        let gate = self.mounts.proxy().gate().clone();
+        self.keep_alive.map(|every| Cover { every, gate, session: connection.session.id() })
+    }
+
+    /// The server's own path leads to it, too: who has put our address in place of the server's, and no more, must not be
+    /// relayed unseen.
+    fn route(&self, method: &Method, uri: &Uri) -> Result<(Entry<'_>, Route<'_>), Refusal> {
+        let nowhere = || Refusal::NotFound { path: uri.path().to_owned(), endpoints: self.mounts.endpoints() };
+        let (entry, path_and_query) = self.mounts.entry(uri).ok_or_else(nowhere)?;
+        let target = entry.mount.table().target();
+        let (site, path) = (target.site(), path_and_query.split('?').next().unwrap_or_default());
+        let posts = method == Method::POST;
+        if posts && let Some(seat) = self.seats.find(uri) {
+            return Ok((entry, Route::Message(seat)));
+        }
+        let streamable = site.filter(|_| matches!(target, Target::Server(_)));
+        if let Some(tail) = tail(&path_and_query, ENDPOINT, streamable) {
+            return Ok((entry, served(method, "POST, GET, DELETE", tail, Route::Exchange, streamable)?));
+        }
+        let events = site.filter(|_| matches!(target, Target::Events(_)));
+        if let Some(tail) = tail(&path_and_query, STREAM, events) {
+            return Ok((entry, served(method, "GET", tail, Route::Stream, events)?));
+        }
+        if posts && (path == MESSAGES || self.seats.is_for_messages(uri.path())) {
+            return Err(Refusal::UnknownEndpoint);
+        }
+        let (site, place) = site.and_then(|site| Some((site, site.elsewhere(&path_and_query)?))).ok_or_else(nowhere)?;
+        Ok((entry, Route::Relay(site, place)))
+    }
+
+    async fn exchange(
+        &self,
+        table: &Arc<Table>,
+        caller: &Caller,
+        mut parts: Parts,
+        tail: String,
+        body: Body,
+        asked: &mut Option<Id>,
+    ) -> Result<Response<Body>, Refusal> {
+        let reading = Instant::now();
+        let message = match parts.method {
+            Method::POST => Some(Message::cut_from(self.read(body).await?)),
+            _ => None,
+        };
+        // A client that sends slowly is not what tapline adds.
+        let came = caller.came + reading.elapsed();
+        // The id of a reply is the server's: no error of ours may answer to it.
+        *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
+        if let Some(message) = &message {
+            self.admission.admit(caller, &parts.headers, None, message)?;
+        }
+        let connection = table.resolve(&parts.headers, &tail, caller.address, message.as_ref()).await?;
+        let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
+        let client_headers = initializes.then(|| parts.headers.clone());
+        let deletes = parts.method == Method::DELETE;
+        let until = &self.mounts.proxy().stop().force;
+        let in_session = parts.headers.contains_key(headers::SESSION);
+        if caller.name().is_some_and(|name| !table.is_of(&connection.session, name) && in_session) {
+            return Err(Refusal::UnknownSession);
+        }
+        headers::towards_upstream(&mut parts.headers);
+        if deletes && table.target().is_pipe() {
+            connection.let_go();
+            table.close(connection.session.id(), "the client ended it").await;
+            return Ok(Response::new(Body::empty()));
+        }
+        let waited_for = message.as_ref().is_some_and(|message| !listens(message)).then(|| self.call());
+        let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
+        let mut reply = tokio::select! {
+            reply = connection.exchange_since(came, outgoing) => match reply {
+                Ok(reply) => reply,
+                Err(error) => return Ok(self.failed(&connection, &error.into(), asked.as_ref())),
+            },
+            () = until.cancelled() => return Ok(self.failed(&connection, &Refusal::Ended, asked.as_ref())),
+        };
+        if let Some(client_headers) = client_headers.filter(|_| reply.status.is_success()) {
+            let minted = table.bind(&connection, &client_headers, &reply.headers, caller.address);
+            if let Some(id) = minted.and_then(|id| HeaderValue::from_str(&id).ok()) {
+                reply.headers.insert(headers::SESSION, id);
+            }
+        }
+        if deletes && reply.status.is_success() {
+            table.close(connection.session.id(), "the client ended it").await;
+        } else if in_session && reply.status == StatusCode::NOT_FOUND {
+            // Session management, 2025-03-26 on: the client starts anew.
+            table.close(connection.session.id(), "the server does not know it any more").await;
+        }
+        let (until, cover) = (until.clone(), self.cover(&connection));
+        let call = waited_for.map(|token| Call { _token: token, connection, asked: asked.clone() });
+        Ok(response(reply, until, cover, call))
+    }
+
+    pub(in crate::proxy) async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        match Limited::new(body, self.max_body).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Refusal::TooLarge(self.max_body)),
+            Err(error) => Err(Refusal::BadBody(error.to_string())),
+        }
+    }
+
+    /// An upstream that does not answer is part of the session: the error that its client gets is recorded and shown.
+    pub(in crate::proxy) fn failed(
+        &self,
+        connection: &Connection,
+        refusal: &Refusal,
+        asked: Option<&Id>,
+    ) -> Response<Body> {
+        let (proxy, session) = (self.mounts.proxy(), &connection.session);
+        let answer = refusal.answer(asked);
+        proxy.note(&answer, Some(session.id()));
+        let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
+        let message = proxy.answer(session, Direction::ToClient, transport, answer.message.clone());
+        refused(Answer { message, ..answer })
+    }
+
+    fn refuse(&self, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
+        if let Some(by) = refusal.by() {
+            self.mounts.proxy().metrics().refused(by);
+        }
+        let answer = refusal.answer(asked);
+        self.mounts.proxy().note(&answer, None);
+        refused(answer)
+    }
+}
+
+/// What stands after a path of ours, or that of the server, where the request is for it: a slash, a query, both or nothing.
+fn tail(path_and_query: &str, ours: &str, server: Option<&Site>) -> Option<String> {
+    let is_tail = |rest: &&str| rest.split('?').next().is_some_and(|slash| matches!(slash, "" | "/"));
+    let after = |path| path_and_query.strip_prefix(path).filter(is_tail);
+    after(ours).or_else(|| after(server?.path())).map(str::to_owned)
+}
+
+/// A request for a place of ours. What we do not know how to answer there is the server's, if it has the place, too.
+fn served<'a>(
+    method: &Method,
+    allowed: &'static str,
+    tail: String,
+    known: fn(String) -> Route<'a>,
+    server: Option<&'a Site>,
+) -> Result<Route<'a>, Refusal> {
+    match server {
+        _ if allowed.split(", ").any(|name| name == method.as_str()) => Ok(known(tail)),
+        Some(site) => Ok(Route::Relay(site, site.own(&tail))),
+        None => Err(Refusal::BadMethod(allowed)),
+    }
+}
+
+fn refused(answer: Answer) -> Response<Body> {
+    let mut response = Response::new(Body::from(answer.message.raw().clone()));
+    (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
+    response
+}
+
+/// A message of a client whose answer is on its way: what tapline waits for when it ends.
+pub(in crate::proxy) struct Call {
+    _token: TaskTrackerToken,
+    connection: Arc<Connection>,
+    asked: Option<Id>,
+}
+
+impl Call {
+    /// What a client is told whose stream is cut before the reply was on it: the end of a stream alone says nothing.
+    fn last_word(&self) -> Option<Bytes> {
+        let (Connection { proxy, session, .. }, id) = (&*self.connection, self.asked.as_ref()?);
+        if !session.awaits(id) {
+            return None;
+        }
+        let answer = Refusal::Ended.answer(Some(id));
+        proxy.note(&answer, Some(session.id()));
+        let message = proxy.answer(session, Direction::ToClient, Transport::new(Via::Sse), answer.message);
+        Some(sse::frame(message.raw()))
+    }
+}
+
+/// `until`: what ends a stream that has not ended. `call`: what is over when the stream is.
+pub(in crate::proxy) fn response(
+    reply: Reply,
+    until: CancellationToken,
+    cover: Option<Cover>,
+    call: Option<Call>,
+) -> Response<Body> {
+    let Reply { status, mut headers, body } = reply;
+    let body = match body {
+        ReplyBody::Empty => Body::empty(),
+        ReplyBody::Whole(message) => {
+            fit_length(&mut headers, message.raw().len());
+            Body::from(message.raw().clone())
+        }
+        ReplyBody::Stream(items) => {
+            // Events may be edited or dropped on the way: the length is not known.
+            headers.remove(CONTENT_LENGTH);
+            let items = match cover.filter(|_| is_event_stream(&headers)) {
+                Some(cover) => cover.over(items),
+                None => items,
+            };
+            let (events, cut) = (is_event_stream(&headers), until.clone());
+            let last_word = once(async move { call.filter(|_| events && cut.is_cancelled())?.last_word() });
+            let items = Frames::of(items).take_until(until.cancelled_owned());
+            Body::from_stream(items.chain(last_word.filter_map(|word| ready(word.map(Ok)))))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A length that the upstream gave must be that of what is sent, which may be an edit.
+fn fit_length(headers: &mut HeaderMap, length: usize) {
+    if headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}

@@ -1,0 +1,12 @@
+//! The front doors: where clients come in, one file for each kind of client; and what a request must get past first.
+
+pub mod access;
+pub mod http;
+pub mod internal;
+mod legacy_sse;
+pub mod origin_check;
+mod passthrough;
+pub mod paths;
+pub mod routes;
+pub mod stdio;
+mod stream_client;

@@ -1,0 +1,102 @@
+//! What a server has beside its MCP endpoint: metadata, authorization, pages. It passes as it is, both ways, and is on no
+//! tape.
+//!
+//! Clients find the authorization of a server by asking around at its origin (2025-03-26 on, authorization), which is
+//! ours for them (mcp-wire.md §4).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use futures_util::StreamExt as _;
+use http::header::{HOST, LOCATION, UPGRADE, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use reqwest::Url;
+
+use crate::event::{Level, LogLine};
+use crate::headers;
+use crate::proxy::error::Refusal;
+use crate::proxy::front::http::Door;
+use crate::proxy::front::routes::Entry;
+use crate::upstream::site::{Place, Site, split};
+
+/// What is told once for all sessions of an upstream.
+#[derive(Default)]
+pub(in crate::proxy) struct Told {
+    needs_token: AtomicBool,
+}
+
+impl Door {
+    /// Passes a request on, and its answer back.
+    pub(in crate::proxy) async fn relay(
+        &self,
+        site: &Site,
+        place: Place,
+        mut parts: Parts,
+        body: Body,
+    ) -> Result<Response<Body>, Refusal> {
+        let call = self.call();
+        let text = format!("relayed {} {}", parts.method, parts.uri.path());
+        headers::strip_hop_by_hop(&mut parts.headers);
+        parts.headers.remove(HOST);
+        let mut response = site.relay(parts.method, place, parts.headers, body).await?;
+        headers::strip_hop_by_hop(response.headers_mut());
+        self.mounts.proxy().log(LogLine::new(Level::Debug, "proxy", format!("{text}: {}", response.status())));
+        let until = self.mounts.proxy().stop().force.clone();
+        Ok(response.map(|body| {
+            // Over when the body is dropped.
+            let pieces = body.into_data_stream().inspect(move |_| _ = &call);
+            Body::from_stream(pieces.take_until(until.cancelled_owned()))
+        }))
+    }
+
+    /// What of an answer of the server must not lead the client past us. `own`: the name it knows us by.
+    pub(in crate::proxy) fn bring_home(&self, entry: Entry<'_>, site: &Site, own: &str, response: &mut Response<Body>) {
+        let location = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
+        if let Some(ours) = location.and_then(|location| here(site, own, entry.prefix, location)) {
+            response.headers_mut().insert(LOCATION, ours);
+        }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.tell_of_tokens(&entry.mount.told, site, response.headers());
+        }
+    }
+
+    /// Clients compare the metadata of a server with the address they know it by, which is ours: many go no further
+    /// (mcp-wire.md §4, the resource trap).
+    fn tell_of_tokens(&self, told: &Told, site: &Site, headers: &HeaderMap) {
+        let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|it| it.to_str().ok());
+        let points_there = |challenge: &str| {
+            let (_, rest) = challenge.split_once("resource_metadata=")?;
+            let address = rest.trim_start_matches('"').split(['"', ',', ' ']).next()?;
+            site.resolve(address).filter(|url| site.is_origin_of(url))
+        };
+        if challenges.any(|challenge| points_there(challenge).is_some())
+            && !told.needs_token.swap(true, Ordering::Relaxed)
+        {
+            let text = format!(
+                "{} asks for a token, and names itself, not tapline, as what the token is for: a client that checks \
+                 this will not get one. Get a token without tapline and give it with `--header 'authorization: Bearer TOKEN'`",
+                site.label()
+            );
+            self.mounts.proxy().log(LogLine::new(Level::Warn, "proxy", text));
+        }
+    }
+}
+
+/// Whether a request wants to leave HTTP.
+pub(in crate::proxy) fn wants_websocket(headers: &HeaderMap) -> bool {
+    let mut wanted = headers.get_all(UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    wanted.any(|value| value.to_ascii_lowercase().contains("websocket"))
+}
+
+/// A place at the server's origin as a place of ours; nothing for any other, or for one that leads to us as it is.
+fn here(site: &Site, own: &str, prefix: &str, location: &str) -> Option<HeaderValue> {
+    let url = site.resolve(location).filter(|url| site.is_origin_of(url))?;
+    let is_relative = Url::parse(location).is_err() && !location.starts_with("//");
+    let ours = match is_relative {
+        false => format!("http://{own}{prefix}{}", split(&url).1),
+        true if location.starts_with('/') && !prefix.is_empty() => format!("{prefix}{location}"),
+        true => return None,
+    };
+    HeaderValue::from_str(&ours).ok()
+}

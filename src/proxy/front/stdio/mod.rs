@@ -1,0 +1,171 @@
+//! The stdio front door: tapline is the server that a client launches.
+//!
+//! Its stdin and stdout belong to the protocol, its stderr to the server's. A line that nobody edited leaves as the bytes
+//! that came, line end included. When the client closes our stdin the server's is closed at once, what it still says is
+//! passed on, and we end as it ends (mcp-wire.md §2.1: the client waits two seconds at the most).
+
+mod process_io;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::envelope::{Direction, Transport, Via};
+use crate::event::Origin;
+use crate::message::Message;
+use crate::proxy::exchange::Connection;
+pub use crate::proxy::front::stdio::process_io::{Blocking, Input, Output};
+use crate::proxy::front::stream_client::{Client, carry_line};
+use crate::proxy::sessions::{Begun, Table, Visitor};
+use crate::proxy::stream::ClientPipe;
+use crate::proxy::{Arrival, Pass};
+use crate::upstream::stdio::{LineBuffer, message_of, one_line};
+use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
+
+/// The client's pipes, and ours for the server's stderr.
+pub struct Ends<R, W, E> {
+    pub input: R,
+    pub output: W,
+    pub errors: E,
+}
+
+/// The session of the client that launched us.
+pub struct Launched {
+    begun: Begun,
+    connection: Arc<Connection>,
+}
+
+impl Launched {
+    /// Begins the session. Its server is not heard before [`Launched::serve`]: nothing it says at once is lost.
+    ///
+    /// # Errors
+    /// Where its command cannot be started.
+    pub fn begin(table: &Arc<Table>) -> Result<Self, UpstreamError> {
+        let begun = table.begin(Visitor::new(Via::Stdio, Origin::Client))?;
+        Ok(Self { connection: begun.connection.clone(), begun })
+    }
+
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Serves the client until it or the server goes. The connection is closed when this returns.
+    pub async fn serve<R, W, E>(self, ends: Ends<R, W, E>)
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin + Send + 'static,
+        E: AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { begun, connection } = self;
+        // Unbounded: a client that reads slowly must not hold up what it has to say itself.
+        let (items, to_write) = mpsc::unbounded_channel();
+        let (stderr, errors) = mpsc::unbounded_channel();
+        let mut writing = tokio::spawn(write_items(to_write, ends.output));
+        let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
+        let pipe = ClientPipe { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
+        let client = Client::attach(&connection, pipe, HeaderMap::new());
+        begun.start();
+        let left = tokio::select! {
+            () = read(&connection, &client, ends.input) => true,
+            // The server has gone, or the client reads no more.
+            _ = &mut writing => false,
+        };
+        if left {
+            client.leave(&connection).await;
+            drop(client);
+            drop(writing.await);
+        } else {
+            connection.close().await;
+        }
+        drop(writing_errors.await);
+    }
+}
+
+/// Reads the client's lines until there are no more. A held line stands aside; those after it go on.
+async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl AsyncRead + Unpin) {
+    let mut lines = LineBuffer::default();
+    let mut held: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    let mut posting = JoinSet::new();
+    loop {
+        while posting.try_join_next().is_some() {}
+        let read = tokio::select! {
+            read = input.read_buf(&mut lines.buffer) => read,
+            Some(()) = held.next() => continue,
+        };
+        let ended = !matches!(read, Ok(1..));
+        while let Some(line) = lines.next_line().or_else(|| if ended { lines.rest() } else { None }) {
+            match (message_of(&line), client) {
+                (None, Client::Relayed(link)) => link.hand_blank(line).await,
+                (None, Client::Bridged(_)) => {}
+                (Some(message), Client::Bridged(bridge)) => bridge.take(message, None).await,
+                (Some(message), Client::Relayed(link)) => {
+                    // A POST is answered when the server likes: only a notification must be there before what follows it.
+                    let may_wait = link.carrier() == Via::Sse && message.asks();
+                    let arrival = Arrival::new(Direction::ToServer, Transport::new(Via::Stdio), message);
+                    match connection.proxy.pass(&connection.session, arrival) {
+                        Pass::Now(passage) if may_wait => {
+                            let (connection, link) = (connection.clone(), link.clone());
+                            posting.spawn(async move { carry_line(&connection, &link, passage, line).await });
+                        }
+                        Pass::Now(passage) => carry_line(connection, link, passage, line).await,
+                        Pass::Held(pass) => {
+                            held.push(async move { carry_line(connection, link, pass.await, line).await }.boxed());
+                        }
+                    }
+                }
+            }
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+/// A message of ours for a client with a pipe.
+pub(in crate::proxy) fn line_of(message: Message) -> Item {
+    let line = one_line(&message);
+    Item::Message(crate::upstream::Incoming { message, framing: Framing::Line { line } })
+}
+
+async fn write_items(
+    mut items: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
+    mut output: impl AsyncWrite + Unpin,
+) {
+    while let Some(item) = items.recv().await {
+        // Why the server went is on the screen; a pipe has no way to say it but to end.
+        let Ok(item) = item else { return };
+        if output.write_all(&bytes_of(item)).await.is_err() {
+            return;
+        }
+        // One write for what is there already, none held back for more.
+        if items.is_empty() && output.flush().await.is_err() {
+            return;
+        }
+    }
+    drop(output.flush().await);
+}
+
+fn bytes_of(item: Item) -> Bytes {
+    match item {
+        Item::Filler(bytes) => bytes,
+        Item::Message(incoming) => match incoming.framing {
+            Framing::Line { line } => line,
+            Framing::Sse { .. } => one_line(&incoming.message),
+        },
+    }
+}
+
+async fn write_bytes(mut pieces: mpsc::UnboundedReceiver<Bytes>, mut output: impl AsyncWrite + Unpin) {
+    while let Some(piece) = pieces.recv().await {
+        if output.write_all(&piece).await.is_err() || output.flush().await.is_err() {
+            return;
+        }
+    }
+}

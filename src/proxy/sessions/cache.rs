@@ -1,0 +1,163 @@
+//! The sessions in memory: by their id, by how their clients are known, and in the order of their last use.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use lru::LruCache;
+
+use crate::envelope::SessionId;
+use crate::proxy::exchange::Connection;
+use crate::store::KeyHash;
+
+/// How many sessions in use are passed over in the search for one that may leave. Those are in use for a reason: they are
+/// looked at again when all others have been.
+const MOST_PASSED_OVER: usize = 64;
+
+/// How a client's next request is recognised.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::proxy) enum Key {
+    /// By the session header.
+    Protocol(Box<str>),
+    /// By where it comes from and what it calls itself: revision 2026-07-28 has no sessions, and servers without them exist.
+    Client(IpAddr, Box<str>),
+    /// The same, where it matters that the client follows that revision.
+    Modern(IpAddr, Box<str>),
+}
+
+impl Key {
+    pub(in crate::proxy) fn of_header(id: &http::HeaderValue) -> Self {
+        Self::Protocol(String::from_utf8_lossy(id.as_bytes()).into())
+    }
+
+    pub(in crate::proxy) fn of_client(headers: &HeaderMap, client: IpAddr) -> Self {
+        Self::Client(client, agent(headers))
+    }
+
+    pub(in crate::proxy) fn of_modern(headers: &HeaderMap, client: IpAddr) -> Self {
+        Self::Modern(client, agent(headers))
+    }
+
+    /// What is written down of it: of an address that may be anybody's by tomorrow, nothing.
+    pub(in crate::proxy) fn hash(&self) -> Option<KeyHash> {
+        match self {
+            Self::Protocol(id) => Some(KeyHash::of(id.as_bytes())),
+            Self::Client(..) | Self::Modern(..) => None,
+        }
+    }
+}
+
+fn agent(headers: &HeaderMap) -> Box<str> {
+    headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes())).unwrap_or_default().into()
+}
+
+/// One session in memory.
+pub(in crate::proxy) struct Slot {
+    pub(in crate::proxy) connection: Arc<Connection>,
+    pub(in crate::proxy) key: Option<Key>,
+    /// Messages it had when it was saved last.
+    saved: u64,
+}
+
+impl Slot {
+    /// Whether somebody is at it: an exchange, a stream and a client of its own all hold the connection, and nobody gets it
+    /// but from the memory.
+    fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.connection) > 1
+    }
+}
+
+/// Owned by the table, under its lock.
+pub(in crate::proxy) struct Memory {
+    keys: HashMap<Key, SessionId>,
+    live: LruCache<SessionId, Slot>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        // The bound is ours to keep: a cache would drop a session in use.
+        Self { keys: HashMap::new(), live: LruCache::unbounded() }
+    }
+}
+
+impl Memory {
+    pub(in crate::proxy) fn put(&mut self, connection: Arc<Connection>) {
+        self.live.put(connection.session.id(), Slot { connection, key: None, saved: 0 });
+    }
+
+    /// From now on the session is known by this.
+    pub(in crate::proxy) fn name(&mut self, id: SessionId, key: Key) {
+        if let Some(slot) = self.live.get_mut(&id) {
+            slot.key = Some(key.clone());
+            self.keys.insert(key, id);
+        }
+    }
+
+    /// The session of a request, which uses it.
+    pub(in crate::proxy) fn by_key(&mut self, key: &Key) -> Option<Arc<Connection>> {
+        let id = self.keys.get(key)?;
+        self.live.get(id).map(|slot| slot.connection.clone())
+    }
+
+    pub(in crate::proxy) fn get(&self, id: SessionId) -> Option<&Slot> {
+        self.live.peek(&id)
+    }
+
+    pub(in crate::proxy) fn all(&self) -> impl Iterator<Item = &Slot> {
+        self.live.iter().map(|(_, slot)| slot)
+    }
+
+    pub(in crate::proxy) fn remove(&mut self, id: SessionId) -> Option<Slot> {
+        let slot = self.live.pop(&id)?;
+        if let Some(key) = &slot.key
+            && self.keys.get(key) == Some(&id)
+        {
+            self.keys.remove(key);
+        }
+        Some(slot)
+    }
+
+    /// Takes out what is too much, the least recently used first, and nothing that is in use.
+    pub(in crate::proxy) fn surplus(&mut self, max: usize) -> Vec<Slot> {
+        let mut taken = Vec::new();
+        for _ in 0..MOST_PASSED_OVER {
+            if self.live.len() <= max {
+                break;
+            }
+            let Some((id, oldest)) = self.live.peek_lru() else { break };
+            let id = *id;
+            if oldest.is_in_use() {
+                self.live.promote(&id);
+            } else {
+                taken.extend(self.remove(id));
+            }
+        }
+        taken
+    }
+
+    /// Looks at all: notes that those in use are, gives those for which `is_idle`, and those with messages that are not saved.
+    pub(in crate::proxy) fn sweep(&mut self, is_idle: impl Fn(&Connection) -> bool) -> (Vec<SessionId>, Vec<Changed>) {
+        let (mut idle, mut changed) = (Vec::new(), Vec::new());
+        for (id, slot) in &mut self.live {
+            let session = &slot.connection.session;
+            let messages = session.messages();
+            if slot.saved != messages {
+                slot.saved = messages;
+                changed.push((slot.connection.clone(), slot.key.clone()));
+                continue;
+            }
+            session.rest();
+            if slot.is_in_use() {
+                session.touch();
+            } else if is_idle(&slot.connection) {
+                idle.push(*id);
+            }
+        }
+        (idle, changed)
+    }
+}
+
+/// A session, and how its client is known.
+pub(in crate::proxy) type Changed = (Arc<Connection>, Option<Key>);

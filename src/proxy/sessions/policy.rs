@@ -1,0 +1,89 @@
+//! How sessions are kept: how many in memory, how long without use, and what of them is saved.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::envelope::Seq;
+use crate::event::{Session, Timestamp};
+use crate::proxy::session::{LiveSession, Usage};
+use crate::store::{self, KeyHash, Record, Store};
+use crate::tape;
+
+/// What holds for all sessions. Without a store, those that leave memory are gone.
+#[derive(Clone)]
+pub struct Keeping {
+    pub store: Option<Store>,
+    /// Where they are recorded.
+    pub tapes: Option<PathBuf>,
+    /// In memory, of each upstream.
+    pub max: usize,
+    pub idle: Option<Duration>,
+}
+
+impl Default for Keeping {
+    fn default() -> Self {
+        let store::Settings { max, idle, .. } = store::Settings::default();
+        Self { store: None, tapes: None, max, idle }
+    }
+}
+
+/// Whether anybody may go on with a session that leaves memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It has ended.
+    Over,
+    /// It goes on when its client comes back, if it can.
+    Aside,
+}
+
+impl Keeping {
+    /// Saves a session as it is now; `key`: how another tapline knows its client. Never waits.
+    pub(in crate::proxy) fn save(
+        &self,
+        session: &LiveSession,
+        key: Option<KeyHash>,
+        recollection: Option<String>,
+        fate: Option<Fate>,
+    ) {
+        let Some(store) = &self.store else { return };
+        let Usage { last, seq, messages } = session.usage();
+        let ends = match fate {
+            Some(Fate::Over) => true,
+            Some(Fate::Aside) => key.is_none(),
+            None => false,
+        };
+        store.save(Record {
+            session: Session { tape: self.tape(session), ..session.info() },
+            key,
+            ended: ends.then(Timestamp::now),
+            last_used: last,
+            last_seq: seq,
+            messages,
+            recollection,
+            caller: session.owner().map(ToString::to_string),
+            owner: store.owner(),
+        });
+    }
+
+    /// What is known of the session that goes on when a client sends this id.
+    pub(in crate::proxy) async fn find(&self, id: &[u8], upstream: (Option<String>, String)) -> Option<Record> {
+        let record = self.store.as_ref()?.find(KeyHash::of(id), upstream).await?;
+        let unused = Timestamp::now().0.saturating_sub(record.last_used.0);
+        let is_idle = self.idle.is_some_and(|idle| Duration::from_micros(unused) > idle);
+        (!is_idle).then_some(record)
+    }
+
+    /// Number of the latest message of a session that another tapline had: after a kill, its tape knows more than the store.
+    pub(in crate::proxy) async fn last_seq(&self, record: &Record, session: &Session) -> Seq {
+        let path = self.tapes.as_ref().map(|dir| dir.join(tape::file_name(session)));
+        let read = tokio::task::spawn_blocking(move || path.and_then(|path| tape::last_seq(&path)));
+        let on_tape = read.await.ok().flatten();
+        on_tape.map_or(record.last_seq, |seq| seq.max(record.last_seq))
+    }
+
+    /// The file of a session, once there is one.
+    fn tape(&self, session: &LiveSession) -> Option<PathBuf> {
+        let dir = self.tapes.as_ref().filter(|_| session.messages() > 0)?;
+        Some(dir.join(tape::file_name(&session.info())))
+    }
+}

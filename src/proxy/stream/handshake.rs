@@ -1,0 +1,227 @@
+//! What a server must be told again for another process of it to take a session over.
+//!
+//! Learnt from what passes, as the server had it: the handshake, the subscriptions that stand, the log level. A plain value, so that it
+//! can be kept where tapline itself ends.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::message::{Id, Kind, Message};
+
+/// What one legacy session has agreed on with its server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recollection {
+    /// `initialize`, as it was sent; set once it is answered.
+    initialize: Option<Message>,
+    /// What its result said.
+    agreed: Agreed,
+    /// Whether `notifications/initialized` followed.
+    initialized: bool,
+    /// `resources/subscribe` of each URI that is subscribed to.
+    subscriptions: Vec<Message>,
+    /// The last `logging/setLevel`.
+    log_level: Option<Message>,
+}
+
+/// What a server promised in its result of `initialize`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Agreed {
+    protocol: String,
+    capabilities: Value,
+}
+
+/// The lists that a server may tell to have changed.
+const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
+
+impl Recollection {
+    /// Whether there is a handshake to go through again.
+    pub fn has_handshake(&self) -> bool {
+        self.initialize.is_some()
+    }
+
+    /// Whether an answer to this request would be remembered.
+    pub(in crate::proxy) fn cares(request: &Message) -> bool {
+        let methods = ["initialize", "resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
+        request.method().is_some_and(|method| methods.contains(&method))
+    }
+
+    /// The server has answered a request.
+    pub(in crate::proxy) fn answered(&mut self, request: &Message, reply: &Message) {
+        if reply.kind() != Kind::Result {
+            return;
+        }
+        match request.method() {
+            Some("initialize") => {
+                // A client may start anew on the stream it has.
+                *self = Self { initialize: Some(request.clone()), agreed: Agreed::of(reply), ..Self::default() };
+            }
+            Some("resources/subscribe") => {
+                self.unsubscribe(request);
+                self.subscriptions.push(request.clone());
+            }
+            Some("resources/unsubscribe") => self.unsubscribe(request),
+            Some("logging/setLevel") => self.log_level = Some(request.clone()),
+            _ => {}
+        }
+    }
+
+    /// The server was sent `notifications/initialized`.
+    pub(in crate::proxy) fn begun(&mut self) {
+        self.initialized = true;
+    }
+
+    fn unsubscribe(&mut self, request: &Message) {
+        self.subscriptions.retain(|subscription| subscription.name() != request.name());
+    }
+
+    /// `initialize` once more, under an id that no client has.
+    pub(in crate::proxy) fn greeting(&self) -> Option<Message> {
+        self.initialize.as_ref()?.with_id(&Id::random())
+    }
+
+    /// What follows the handshake, in order.
+    pub(in crate::proxy) fn rest(&self) -> Vec<Message> {
+        let initialized = self.initialized.then(|| Message::new(INITIALIZED));
+        let again = self.log_level.iter().chain(&self.subscriptions).filter_map(|it| it.with_id(&Id::random()));
+        initialized.into_iter().chain(again).collect()
+    }
+
+    /// Takes what another process of the server promises. Gives the notifications that let the client look again: of the lists for
+    /// which both the server it knows and this one said that they would be told of.
+    ///
+    /// # Errors
+    /// Where the server does not go on with what was agreed: in words.
+    pub(in crate::proxy) fn renew(&self, reply: &Message) -> Result<Vec<Message>, String> {
+        if reply.kind() != Kind::Result {
+            let why = reply.member("error").unwrap_or_default();
+            return Err(format!("it refused `initialize`: {why}"));
+        }
+        let new = Agreed::of(reply);
+        if new.protocol != self.agreed.protocol {
+            let (new, old) = (new.protocol, &self.agreed.protocol);
+            return Err(format!("it answers in revision `{new}`, and the client has agreed on `{old}`"));
+        }
+        let told = LISTS.iter().filter(|list| self.agreed.tells(list) && new.tells(list));
+        let told = told.map(|list| json!({"jsonrpc": "2.0", "method": format!("notifications/{list}/list_changed")}));
+        Ok(told.map(|it| Message::new(it.to_string())).collect())
+    }
+
+    /// What was said again, for a person: the rest of a sentence.
+    pub(in crate::proxy) fn described(&self) -> String {
+        if !self.has_handshake() {
+            return String::new();
+        }
+        let subscriptions = match self.subscriptions.len() {
+            0 => String::new(),
+            1 => ", 1 subscription".to_owned(),
+            many => format!(", {many} subscriptions"),
+        };
+        let log_level = if self.log_level.is_some() { ", log level" } else { "" };
+        format!(": `initialize`{subscriptions}{log_level} said again")
+    }
+}
+
+impl Agreed {
+    fn of(reply: &Message) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Result {
+            protocol_version: String,
+            capabilities: Option<Box<RawValue>>,
+        }
+        let result: Result =
+            reply.member("result").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let capabilities = result.capabilities.and_then(|text| serde_json::from_str(text.get()).ok());
+        Self { protocol: result.protocol_version, capabilities: capabilities.unwrap_or_default() }
+    }
+
+    fn tells(&self, list: &str) -> bool {
+        self.capabilities[list]["listChanged"] == true
+    }
+}
+
+const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> Message {
+        Message::new(text.to_owned())
+    }
+
+    fn result(capabilities: &str) -> Message {
+        message(&format!(
+            r#"{{"id":0,"result":{{"protocolVersion":"2025-11-25","capabilities":{{{capabilities}}},"serverInfo":{{}}}}}}"#
+        ))
+    }
+
+    fn after(requests: &[(&str, &str)]) -> Recollection {
+        let mut recollection = Recollection::default();
+        let initialize = message(r#"{"id":0,"method":"initialize","params":{"n":1.10}}"#);
+        let lists = r#""tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{}"#;
+        recollection.answered(&initialize, &result(lists));
+        recollection.begun();
+        for (request, reply) in requests {
+            recollection.answered(&message(request), &message(reply));
+        }
+        recollection
+    }
+
+    fn words(messages: &[Message]) -> Vec<String> {
+        let word = |it: &Message| format!("{} {}", it.method().unwrap_or_default(), it.name().unwrap_or_default());
+        messages.iter().map(|it| word(it).trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_stands_is_said_again_and_nothing_else() {
+        let ok = r#"{"id":1,"result":{}}"#;
+        let recollection = after(&[
+            (r#"{"id":1,"method":"resources/subscribe","params":{"uri":"a"}}"#, ok),
+            (r#"{"id":2,"method":"resources/subscribe","params":{"uri":"b"}}"#, ok),
+            (r#"{"id":3,"method":"resources/subscribe","params":{"uri":"a"}}"#, ok),
+            (r#"{"id":4,"method":"resources/unsubscribe","params":{"uri":"b"}}"#, ok),
+            (r#"{"id":5,"method":"resources/subscribe","params":{"uri":"c"}}"#, r#"{"id":5,"error":{"code":1}}"#),
+            (r#"{"id":6,"method":"logging/setLevel","params":{"level":"info"}}"#, ok),
+            (r#"{"id":7,"method":"logging/setLevel","params":{"level":"debug"}}"#, ok),
+            (r#"{"id":8,"method":"tools/call","params":{"name":"x"}}"#, ok),
+        ]);
+        let greeting = recollection.greeting().expect("there was a handshake");
+        assert_eq!(greeting.member("params"), Some(r#"{"n":1.10}"#));
+        assert!(greeting.id().is_some_and(|id| id.token().starts_with("\"tapline-")));
+        let rest = recollection.rest();
+        assert_eq!(words(&rest), ["notifications/initialized", "logging/setLevel", "resources/subscribe a"]);
+        assert!(rest[1].member("params").is_some_and(|params| params.contains("debug")));
+        assert_eq!(recollection.described(), ": `initialize`, 1 subscription, log level said again");
+    }
+
+    #[test]
+    fn it_survives_being_written_down() {
+        let recollection =
+            after(&[(r#"{"id":6,"method":"logging/setLevel","params":{"level":"info"}}"#, r#"{"id":6,"result":{}}"#)]);
+        let written = serde_json::to_string(&recollection).expect("it is JSON");
+        assert_eq!(serde_json::from_str::<Recollection>(&written).expect("it is JSON"), recollection);
+        assert!(written.contains(r#"{"n":1.10}"#), "{written}");
+        assert_eq!(serde_json::from_str::<Recollection>("{}").expect("all may be absent"), Recollection::default());
+    }
+
+    #[test]
+    fn only_lists_that_both_tell_of_are_told() {
+        let recollection = after(&[]);
+        let told = recollection.renew(&result(r#""tools":{"listChanged":true},"resources":{"listChanged":true}"#));
+        assert_eq!(words(&told.expect("it goes on")), ["notifications/tools/list_changed"]);
+    }
+
+    #[test]
+    fn a_server_that_does_not_go_on_says_why() {
+        let recollection = after(&[]);
+        let refused = recollection.renew(&message(r#"{"id":0,"error":{"code":-32022,"message":"no"}}"#));
+        assert_eq!(refused, Err(r#"it refused `initialize`: {"code":-32022,"message":"no"}"#.to_owned()));
+        let other = recollection.renew(&message(r#"{"id":0,"result":{"protocolVersion":"2024-11-05"}}"#));
+        assert!(other.is_err_and(|why| why.contains("2024-11-05") && why.contains("2025-11-25")));
+        assert!(!Recollection::default().has_handshake());
+    }
+}

@@ -1,0 +1,255 @@
+//! The children that clients of revision 2026-07-28 share: one for all, so that a subscription of one hears what the calls of another
+//! change; of a command that is declared stateless, more where all are busy.
+//!
+//! These clients have no handshake, so any process of the server will do, and one that is gone is followed by the next as soon as
+//! somebody asks something. Which message is whose is the business of the [`PipeLink`].
+
+mod children;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use crate::event::{Level, LogLine};
+use crate::message::{Id, Message};
+use crate::proxy::Proxy;
+use crate::proxy::exchange::bridge::cancelled_id;
+use crate::proxy::exchange::{accepted, listens};
+use crate::proxy::session::LiveSession;
+use crate::proxy::stream::handshake::Recollection;
+use crate::proxy::stream::pump::Pump;
+use crate::proxy::stream::restart::keep;
+use crate::proxy::stream::shared::children::{InUse, Member, Members, let_go_when_idle};
+use crate::proxy::stream::{Home, Merged, PipeLink};
+use crate::upstream::pool::{Child, Pool};
+use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
+
+/// How long a spare may take to answer before it is given to anybody, where that is asked for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The owner of what is shared.
+pub struct Shared {
+    proxy: Arc<Proxy>,
+    pool: Arc<Pool>,
+    label: String,
+    members: Mutex<Members>,
+}
+
+impl Shared {
+    pub(in crate::proxy) fn new(proxy: Arc<Proxy>, pool: Arc<Pool>) -> Arc<Self> {
+        let label = pool.command().to_string();
+        Arc::new(Self { proxy, pool, label, members: Mutex::default() })
+    }
+
+    pub(in crate::proxy) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// One exchange of a client, already through the spine.
+    pub(in crate::proxy) async fn exchange(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        outgoing: Outgoing,
+        withheld: bool,
+    ) -> Result<Reply, UpstreamError> {
+        let is_stateless = self.pool.settings().stateless;
+        match is_stateless.then(|| outgoing.message.clone()).flatten() {
+            None => self.any(session)?.exchange(session, outgoing, withheld).await,
+            Some(message) if listens(&message) => {
+                self.subscribe(session, outgoing, Merged::new(session.clone(), message, withheld), withheld).await
+            }
+            Some(message) if message.asks() => {
+                let in_use = self.least_busy(session)?;
+                let reply = in_use.link().exchange(session, outgoing, withheld).await?;
+                Ok(while_read(reply, in_use))
+            }
+            Some(message) => self.tell(session, outgoing, &message, withheld).await,
+        }
+    }
+
+    /// Has other children take the place of these.
+    pub(in crate::proxy) fn renew(&self) {
+        let gone = std::mem::take(&mut *self.members.lock());
+        gone.links().for_each(|link| link.retire());
+    }
+
+    /// A client is no more.
+    pub(in crate::proxy) fn leave(&self, session: &LiveSession) {
+        let links: Vec<_> = self.members.lock().links().cloned().collect();
+        links.iter().for_each(|link| link.leave(session));
+    }
+
+    /// Ends the children, and waits until they are gone.
+    pub(in crate::proxy) async fn close(&self) {
+        let gone = std::mem::take(&mut *self.members.lock());
+        join_all(gone.links().map(|link| link.close())).await;
+    }
+
+    fn any(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<Arc<PipeLink>, UpstreamError> {
+        let mut members = self.members.lock();
+        Ok(self.choose(&mut members, session, false)?.link.clone())
+    }
+
+    /// The child with the fewest requests in flight, which has one more from now on.
+    fn least_busy(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<InUse, UpstreamError> {
+        let mut members = self.members.lock();
+        Ok(self.choose(&mut members, session, true)?.in_use())
+    }
+
+    /// `grow`: where all are busy, another is added if there may be one.
+    fn choose(
+        self: &Arc<Self>,
+        members: &mut Members,
+        session: &Arc<LiveSession>,
+        grow: bool,
+    ) -> Result<Arc<Member>, UpstreamError> {
+        let found = members.least_busy(&self.pool);
+        let found = match found {
+            Some(found) if !grow || found.load() == 0 => return Ok(found),
+            found => found,
+        };
+        match (self.pool.take(), found) {
+            (Ok(None), Some(found)) => Ok(found),
+            (Err(error), Some(found)) => {
+                let text = format!("a busy server is asked more, as no other can be started: {error}");
+                self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session.id()));
+                Ok(found)
+            }
+            (child, _) => Ok(self.add(members, session, child?)),
+        }
+    }
+
+    /// Adds a child, the next one of the pool if need be, in the place of those that are too old.
+    fn add(self: &Arc<Self>, members: &mut Members, session: &Arc<LiveSession>, child: Option<Child>) -> Arc<Member> {
+        let link = PipeLink::to_child(self.proxy.clone(), Home::Many, self.pool.clone(), Recollection::default());
+        let since = child.as_ref().map_or_else(Instant::now, |child| child.since);
+        let member = Member::new(link.clone(), since);
+        if self.pool.settings().stateless {
+            tokio::spawn(let_go_when_idle(self, &member));
+        }
+        let (pump, pool, session) = (Pump::new(&link), self.pool.clone(), session.clone());
+        match child {
+            Some(child) if !must_answer(&pool, &child) => {
+                link.install(child.pipe);
+                tokio::spawn(keep(pump, child.outputs));
+            }
+            child => drop(tokio::spawn(bring(link, pump, pool, session, child))),
+        }
+        members.take_in(&member, &self.pool);
+        member
+    }
+
+    /// Opens a subscription on one child, and as soon as that has said something, on all others.
+    async fn subscribe(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        outgoing: Outgoing,
+        merged: Arc<Merged>,
+        withheld: bool,
+    ) -> Result<Reply, UpstreamError> {
+        let link = self.any(session)?;
+        let reply = link.exchange_as(session, outgoing, withheld, Some(merged.clone())).await?;
+        if !matches!(reply.body, ReplyBody::Stream(_)) {
+            return Ok(reply);
+        }
+        self.members.lock().open(&merged, &link);
+        Ok(while_read(reply, Subscribed { shared: self.clone(), merged }))
+    }
+
+    /// What a client says without asking anything. What takes a request back goes where that went.
+    async fn tell(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        outgoing: Outgoing,
+        message: &Message,
+        withheld: bool,
+    ) -> Result<Reply, UpstreamError> {
+        let mut asked = None;
+        if let Some(id) = cancelled_id(message) {
+            let mut members = self.members.lock();
+            if let Some(merged) = members.subscription(session, &id) {
+                members.close(&merged);
+                return Ok(accepted());
+            }
+            asked = members.links().find(|link| link.awaits(session, &id)).cloned();
+        }
+        let link = asked.map_or_else(|| self.any(session), Ok)?;
+        link.exchange(session, outgoing, withheld).await
+    }
+}
+
+/// A subscription while its client reads.
+struct Subscribed {
+    shared: Arc<Shared>,
+    merged: Arc<Merged>,
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        self.shared.members.lock().close(&self.merged);
+    }
+}
+
+/// Keeps something for as long as the reply is read.
+fn while_read(mut reply: Reply, kept: impl Send + 'static) -> Reply {
+    if let ReplyBody::Stream(items) = reply.body {
+        let keeping = move |item| {
+            let _kept = &kept;
+            item
+        };
+        reply.body = ReplyBody::Stream(items.map(keeping).boxed());
+    }
+    reply
+}
+
+fn must_answer(pool: &Pool, child: &Child) -> bool {
+    pool.settings().ping && child.spare
+}
+
+/// Waits for a child that is fit for use.
+async fn bring(link: Arc<PipeLink>, mut pump: Pump, pool: Arc<Pool>, session: Arc<LiveSession>, child: Option<Child>) {
+    let mut child = child;
+    loop {
+        let next = match child.take() {
+            Some(child) => Ok(child),
+            None => pool.acquire().await,
+        };
+        let found = match next {
+            Ok(found) => found,
+            Err(error) => return link.end(&error),
+        };
+        let must_answer = must_answer(&pool, &found);
+        let (pipe, mut outputs) = (link.stage(found.pipe), found.outputs);
+        let answering = async {
+            if must_answer {
+                link.say(&session, &pipe, discover()).await.recv().await;
+            }
+        };
+        if let Ok(Ok(())) = pump.run_until(&mut outputs, timeout(PATIENCE, answering)).await {
+            link.open(&pipe);
+            // Whoever ends what is shared must not wait for what is heard of it.
+            drop(link);
+            keep(pump, outputs).await;
+            return;
+        }
+        let text = "a spare did not answer, and is replaced";
+        link.proxy().log(LogLine::new(Level::Warn, "proxy", text).of(session.id()));
+    }
+}
+
+/// What every server of the revision answers, be it by an error (2026-07-28, `server/discover`; it has no `ping`).
+fn discover() -> Message {
+    let version = env!("CARGO_PKG_VERSION");
+    let meta = format!(
+        r#"{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"tapline","version":"{version}"}}}}"#
+    );
+    let id = Id::random();
+    Message::new(format!(
+        r#"{{"jsonrpc":"2.0","id":{},"method":"server/discover","params":{{"_meta":{meta}}}}}"#,
+        id.token()
+    ))
+}

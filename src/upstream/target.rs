@@ -1,0 +1,58 @@
+//! What tapline stands in front of.
+
+use std::sync::Arc;
+
+use crate::upstream::Upstream;
+use crate::upstream::guardian::Guardian;
+use crate::upstream::pool::{self, Pool};
+use crate::upstream::site::Site;
+use crate::upstream::sse::SseUpstream;
+use crate::upstream::stdio::CommandLine;
+
+/// What tapline stands in front of.
+#[derive(Clone)]
+pub enum Target {
+    /// A server with sessions of its own.
+    Server(Arc<dyn Upstream>),
+    /// A server of the HTTP+SSE transport: each session has an event stream for its life.
+    Events(Arc<SseUpstream>),
+    /// A command: each session gets a child for its life; clients of revision 2026-07-28 share one.
+    Command(Arc<Pool>),
+}
+
+impl Target {
+    /// A command as it is usually kept.
+    pub fn command(command: CommandLine, guardian: Guardian) -> Self {
+        Self::Command(Pool::new(command, guardian, pool::Settings::default()))
+    }
+
+    pub fn label(&self) -> String {
+        match self {
+            Self::Server(upstream) => upstream.label().to_owned(),
+            Self::Events(upstream) => upstream.site().label().to_owned(),
+            Self::Command(pool) => pool.command().to_string(),
+        }
+    }
+
+    /// The label, and how it is spoken to where that is not what everybody expects.
+    pub fn description(&self) -> String {
+        match self {
+            Self::Events(_) => format!("{} over HTTP+SSE", self.label()),
+            Self::Server(_) | Self::Command(..) => self.label(),
+        }
+    }
+
+    /// The place where it lives, if there are other things to ask for.
+    pub fn site(&self) -> Option<&Site> {
+        match self {
+            Self::Server(upstream) => upstream.site(),
+            Self::Events(upstream) => Some(upstream.site()),
+            Self::Command(..) => None,
+        }
+    }
+
+    /// Whether the server knows nothing of the ids that sessions have over Streamable HTTP: those are ours, then.
+    pub fn is_pipe(&self) -> bool {
+        !matches!(self, Self::Server(_))
+    }
+}
