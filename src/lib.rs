@@ -18,6 +18,7 @@ pub mod intercept;
 pub mod journal;
 pub mod limits;
 pub mod logging;
+pub mod mcp;
 pub mod message;
 pub mod metrics;
 pub mod otlp;

@@ -170,7 +170,16 @@ impl Message {
 
     /// The raw text of one top-level member, such as `params`, `result` or `error`.
     pub fn member(&self, key: &str) -> Option<&str> {
-        read_members(&self.raw)?.into_iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.get())
+        self.at(&[key])
+    }
+
+    /// The raw text of the value at a path of members, the last where one stands twice; `None` where there is no such value.
+    pub fn at(&self, path: &[&str]) -> Option<&str> {
+        let mut value = std::str::from_utf8(without_bom(&self.raw)).ok()?;
+        for member in path {
+            value = members_of(value).ok()?.into_iter().rev().find(|(key, _)| key == member)?.1.get();
+        }
+        Some(value)
     }
 
     /// The whole message as a tree, for looking only: numbers beyond 2^64 lose digits here.
@@ -244,11 +253,7 @@ impl Message {
     /// This message with other JSON text for the value at a path of members and everything else byte for byte; `None`
     /// where there is no such value.
     pub fn with_value(&self, path: &[&str], text: &str) -> Option<Self> {
-        let mut old = without_bom(&self.raw);
-        for member in path {
-            let (_, value) = read_members(old)?.into_iter().rev().find(|(key, _)| key == member)?;
-            old = value.get().as_bytes();
-        }
+        let old = self.at(path)?;
         let start = old.as_ptr() as usize - self.raw.as_ptr() as usize;
         let mut raw = Vec::with_capacity(self.raw.len() + text.len());
         raw.extend_from_slice(&self.raw[..start]);

@@ -2,7 +2,6 @@
 
 mod params;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use base64::Engine as _;
@@ -11,11 +10,11 @@ use http::header::{
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
 
 pub use self::params::ParamHeaders;
 use crate::envelope::is_noise;
-use crate::message::{Kind, Message};
+use crate::mcp::{era, meta};
+use crate::message::Message;
 
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -143,7 +142,7 @@ pub fn without_message(headers: &mut HeaderMap) {
 pub fn refresh(headers: &mut HeaderMap, message: &Message, params: &ParamHeaders) {
     if headers.contains_key(METHOD) {
         params.apply(message, headers);
-        if let Some(version) = modern_version(message).and_then(|version| version.parse().ok()) {
+        if let Some(version) = meta::protocol_version(message).and_then(|version| version.parse().ok()) {
             headers.insert(VERSION, version);
         }
     }
@@ -164,7 +163,7 @@ pub fn mirror(message: &Message, headers: &mut HeaderMap) {
     if headers.contains_key(METHOD) {
         return;
     }
-    let Some(version) = modern_version(message).and_then(|version| version.parse().ok()) else { return };
+    let Some(version) = meta::protocol_version(message).and_then(|version| version.parse().ok()) else { return };
     headers.insert(VERSION, version);
     if let Some(method) = message.method().and_then(|method| HeaderValue::from_str(method).ok()) {
         headers.insert(METHOD, method);
@@ -174,27 +173,10 @@ pub fn mirror(message: &Message, headers: &mut HeaderMap) {
     }
 }
 
-/// The revision that a modern message says it follows: the era is told by each message for itself (mcp-wire.md §1).
-pub fn modern_version(message: &Message) -> Option<String> {
-    let params: Object = serde_json::from_str(message.member("params")?).ok()?;
-    let meta: Object = serde_json::from_str(params.get("_meta")?.get()).ok()?;
-    serde_json::from_str(meta.get("io.modelcontextprotocol/protocolVersion")?.get()).ok()
-}
-
-/// Revisions with a handshake. All others are later ones.
-const LEGACY: [&str; 5] = ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-
-/// Whether a message of an HTTP client follows a revision without a handshake: it says so itself, or else its header does
-/// (mcp-wire.md §1).
+/// Whether a message of an HTTP client follows a revision without a handshake, by itself or by its header.
 pub fn is_modern(headers: &HeaderMap, message: &Message) -> bool {
-    if !matches!(message.kind(), Kind::Request | Kind::Notification) || message.method() == Some("initialize") {
-        return false;
-    }
-    let header = || headers.get(VERSION).and_then(|version| version.to_str().ok().map(str::to_owned));
-    modern_version(message).or_else(header).is_some_and(|version| !LEGACY.contains(&version.as_str()))
+    era::is_modern(message, || headers.get(VERSION)?.to_str().ok().map(str::to_owned))
 }
-
-type Object = HashMap<String, Box<RawValue>>;
 
 /// Plain where it is visible ASCII, else `=?base64?…?=` (revision 2026-07-28, transports: value encoding).
 fn header_text(text: &str) -> HeaderValue {

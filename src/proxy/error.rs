@@ -11,25 +11,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::event::{BlockError, Level};
 use crate::limits::Excess;
+use crate::mcp::error_code::ErrorCode;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::front::access::Denial;
 use crate::proxy::front::paths::{ENDPOINT, STREAM};
 use crate::upstream::{Reply, ReplyBody, UpstreamError};
-
-/// The upstream cannot be reached, or broke off.
-pub const UPSTREAM_FAILED: i64 = -31000;
-/// Blocked by the operator or a rule.
-pub const BLOCKED: i64 = -31001;
-/// tapline ended while the message was held.
-pub const ENDED: i64 = -31002;
-/// tapline does not take this request.
-pub const REFUSED: i64 = -31003;
-/// The operator went away while the message was held.
-pub const LEFT: i64 = -31004;
-/// The client's token is none that is taken here, or lacks a scope.
-pub const DENIED: i64 = -31010;
-/// A limit of ours is reached.
-pub const LIMITED: i64 = -31011;
 
 /// Why a request gets no answer of the server's.
 #[derive(Debug, thiserror::Error)]
@@ -154,23 +140,21 @@ impl Refusal {
     fn message(&self, id: Option<&Id>) -> Message {
         match self {
             Self::Upstream(error) => upstream_failed(error, id),
-            Self::Denied(_) => Message::error_reply(id, DENIED, &format!("tapline: {self}"), None),
+            Self::Denied(_) => Message::error_reply(id, ErrorCode::Denied.number(), &format!("tapline: {self}"), None),
             Self::Limited(excess) => {
                 let (limit, early) = (&*excess.limit, excess.early.millis());
                 let data = serde_json::json!({ "tapline": { "limit": limit, "retryAfterMs": early } });
-                Message::error_reply(id, LIMITED, &format!("tapline: {self}"), Some(&data.to_string()))
+                Message::error_reply(
+                    id,
+                    ErrorCode::LimitReached.number(),
+                    &format!("tapline: {self}"),
+                    Some(&data.to_string()),
+                )
             }
-            Self::Ended => Message::error_reply(id, ENDED, &format!("tapline: {self}"), None),
-            _ => Message::error_reply(id, REFUSED, &format!("tapline: {self}"), None),
+            Self::Ended => Message::error_reply(id, ErrorCode::Ended.number(), &format!("tapline: {self}"), None),
+            _ => Message::error_reply(id, ErrorCode::Refused.number(), &format!("tapline: {self}"), None),
         }
     }
-}
-
-/// Whether a reply is one of those that are made here.
-pub fn is_ours(reply: &Message) -> bool {
-    const OURS: [i64; 4] = [UPSTREAM_FAILED, BLOCKED, ENDED, REFUSED];
-    let error = reply.member("error").and_then(|error| serde_json::from_str::<serde_json::Value>(error).ok());
-    error.and_then(|error| error.get("code")?.as_i64()).is_some_and(|code| OURS.contains(&code))
 }
 
 fn places(endpoints: &[String]) -> String {
@@ -229,19 +213,19 @@ fn http_error(upstream: &str, reply: &Reply, id: Option<&Id>) -> Message {
     }
     let text = format!("tapline: {upstream} answered HTTP {}", reply.status);
     let data = serde_json::json!({ "tapline": { "status": reply.status.as_u16() } }).to_string();
-    Message::error_reply(id, UPSTREAM_FAILED, &text, Some(&data))
+    Message::error_reply(id, ErrorCode::UpstreamFailed.number(), &text, Some(&data))
 }
 
 /// What becomes of a message that is held as tapline ends, where the operator wants it to fail.
 pub fn ended_while_held() -> BlockError {
     let message = "tapline ended while this message was held".to_owned();
-    BlockError::JsonRpc { code: ENDED, message, data: None }
+    BlockError::JsonRpc { code: ErrorCode::Ended.number(), message, data: None }
 }
 
 /// The same, where the operator only stops watching.
 pub fn left_while_held() -> BlockError {
     let message = "the operator of tapline left while this message was held".to_owned();
-    BlockError::JsonRpc { code: LEFT, message, data: None }
+    BlockError::JsonRpc { code: ErrorCode::OperatorLeft.number(), message, data: None }
 }
 
 /// An upstream's failure in words for whoever can do something about it.
@@ -287,7 +271,7 @@ fn upstream_failed(error: &UpstreamError, id: Option<&Id>) -> Message {
     let Failure { upstream, hint, .. } = Failure::of(error);
     let data = serde_json::json!({ "tapline": { "upstream": upstream, "hint": hint } });
     let text = format!("tapline: {error}; {hint}");
-    Message::error_reply(id, UPSTREAM_FAILED, &text, Some(&data.to_string()))
+    Message::error_reply(id, ErrorCode::UpstreamFailed.number(), &text, Some(&data.to_string()))
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::time::Instant;
 
 use crate::envelope::Seq;
+use crate::mcp::error_code::ErrorCode;
 use crate::message::{Id, Message};
 use crate::tape::compare::nearest;
-use crate::tape::play::NO_ANSWER;
 
 /// Answers that are remembered, and questions that may be open on either side. Of more, the oldest go.
 const MOST: usize = 64;
@@ -106,7 +106,7 @@ impl Questions {
 fn refusal(question: &Message, id: &Id) -> Message {
     let method = question.method().unwrap_or_default();
     let why = format!("tapline: the server that this one shadows did not ask the client for `{method}`");
-    Message::error_reply(Some(id), NO_ANSWER, &why, None)
+    Message::error_reply(Some(id), ErrorCode::NotOnTape.number(), &why, None)
 }
 
 #[cfg(test)]
@@ -161,6 +161,6 @@ mod tests {
         questions.ask(Message::new(r#"{"jsonrpc":"2.0","id":3,"method":"ping"}"#), until);
         assert_eq!(texts(&questions.settle(true, now)), [r#"{"jsonrpc":"2.0","id":3,"result":{}}"#]);
         let refused = questions.settle(true, until);
-        assert!(texts(&refused)[0].contains("-31004") && texts(&refused)[0].contains(r#""id":2"#), "{refused:?}");
+        assert!(texts(&refused)[0].contains("-31005") && texts(&refused)[0].contains(r#""id":2"#), "{refused:?}");
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::UpstreamError;
-use crate::message::{Kind, Message};
+use crate::mcp::method;
+use crate::message::Message;
 use crate::text;
 
 /// Further attempts at the most: more is a loop, not patience.
@@ -124,16 +125,9 @@ pub fn may_resend(message: &Message, error: &UpstreamError) -> bool {
         // Nothing was sent.
         UpstreamError::Unreachable { .. } => true,
         // It may have arrived: only what changes nothing.
-        UpstreamError::NoAnswer { .. } => is_idempotent(message),
+        UpstreamError::NoAnswer { .. } => method::is_repeatable(message),
         _ => false,
     }
-}
-
-/// Requests that a server may get twice. Never `tools/call`, whatever its annotations say, nor `initialize`: the session that it
-/// may have made would be left behind.
-fn is_idempotent(message: &Message) -> bool {
-    let method = message.method().filter(|_| message.kind() == Kind::Request);
-    method.is_some_and(|method| matches!(method, "ping" | "server/discover") || method.ends_with("/list"))
 }
 
 #[cfg(test)]

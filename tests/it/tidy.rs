@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 37] = [
+const IMPORTS: [(&str, &str); 38] = [
     ("message", ""),
+    ("mcp", "message"),
     ("text", ""),
     ("clock", ""),
     ("glob", ""),
@@ -16,17 +17,17 @@ const IMPORTS: [(&str, &str); 37] = [
     ("event", "envelope message filter"),
     ("variables", "envelope"),
     ("sse", "envelope"),
-    ("headers", "envelope message"),
+    ("headers", "mcp envelope message"),
     ("filter", "envelope event message"),
     ("store", "envelope event tape text"),
-    ("tape", "envelope event headers message sse upstream text"),
+    ("tape", "mcp envelope event headers message sse upstream text"),
     ("journal", "envelope event logging message tape"),
     ("metrics", "envelope event message text"),
     ("otlp", "envelope event journal message variables"),
     ("intercept", "envelope event message filter"),
-    ("upstream", "envelope message sse text"),
-    ("proxy", "auth envelope event filter headers intercept journal limits message metrics sse store tape upstream"),
-    ("shadow", "envelope event headers journal message proxy tape upstream variables"),
+    ("upstream", "mcp envelope message sse text"),
+    ("proxy", "mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream"),
+    ("shadow", "mcp envelope event headers journal message proxy tape upstream variables"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "envelope event intercept journal message metrics proxy tape text"),
     ("sessions", "cli control envelope event store text"),

@@ -12,12 +12,12 @@ use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::envelope::{Direction, SseFields, Transport};
 use crate::event::Level;
 use crate::headers::{self, LAST_EVENT_ID, SESSION, VERSION};
+use crate::mcp::meta;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::{Answer, Refusal, server_refused};
 use crate::proxy::exchange::{Admitted, Connection};
@@ -70,7 +70,7 @@ impl Bridge {
         }
         let headers = self.headers(&message);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message.clone()), tail: String::new() };
-        let cancelled = cancelled_id(&message).filter(|id| self.is_modern(id));
+        let cancelled = meta::cancelled_id(&message).filter(|id| self.is_modern(id));
         let admitted = self.connection.admit(Instant::now(), outgoing, self.connection.sender());
         if let Some(id) = cancelled {
             return self.cancel(admitted, &id).await;
@@ -78,7 +78,7 @@ impl Bridge {
         if !message.asks() && !admitted.is_held() {
             return self.carry(admitted, &message).await;
         }
-        let (bridge, id, modern) = (self.clone(), message.id().cloned(), headers::modern_version(&message).is_some());
+        let (bridge, id, modern) = (self.clone(), message.id().cloned(), meta::protocol_version(&message).is_some());
         let mut state = self.state.lock();
         while state.tasks.try_join_next().is_some() {}
         let task = state.tasks.spawn(async move { bridge.carry(admitted, &message).await });
@@ -148,7 +148,8 @@ impl Bridge {
     /// Gives a message to the client, and learns from it.
     fn deliver(&self, body: Message, request: &Message) {
         if request.method() == Some("initialize") && body.kind() == Kind::Result {
-            self.state.lock().version = agreed_version(&body);
+            self.state.lock().version =
+                meta::agreed_version(&body).and_then(|version| HeaderValue::from_str(&version).ok());
         }
         drop(self.items.send(Ok(line_of(body))));
     }
@@ -253,7 +254,7 @@ impl Bridge {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         self.connection.mirror(message, &mut headers);
-        if headers::modern_version(message).is_none() {
+        if meta::protocol_version(message).is_none() {
             self.agreed(&mut headers);
         }
         headers
@@ -312,20 +313,4 @@ impl Taken {
         let doubled = RETRY.saturating_mul(1 << self.failures.min(6)).min(LONGEST);
         self.retry.unwrap_or(doubled)
     }
-}
-
-/// The request that a `notifications/cancelled` takes back.
-pub fn cancelled_id(message: &Message) -> Option<Id> {
-    if message.method() != Some("notifications/cancelled") {
-        return None;
-    }
-    let params: HashMap<String, Box<RawValue>> = serde_json::from_str(message.member("params")?).ok()?;
-    Some(Id::from_token(params.get("requestId")?.get()))
-}
-
-/// The revision that the reply to `initialize` settles on.
-fn agreed_version(reply: &Message) -> Option<HeaderValue> {
-    let result: HashMap<String, Box<RawValue>> = serde_json::from_str(reply.member("result")?).ok()?;
-    let version: String = serde_json::from_str(result.get("protocolVersion")?.get()).ok()?;
-    HeaderValue::from_str(&version).ok()
 }

@@ -22,6 +22,7 @@ use tracing::{Instrument as _, Span};
 use crate::envelope::{Author, Direction, Seq, Transport, Via};
 use crate::event::{Event, Landmark, Level, LogLine};
 use crate::headers::{self, Latest, Packed, ParamHeaders};
+use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::metrics::Flight;
 use crate::proxy::error::Refusal;
@@ -459,7 +460,7 @@ impl Admitted {
             }
         }
         let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
-        let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(listens);
+        let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(method::is_subscription);
         let reply = match &connection.link {
             Link::Pipe(link) => {
                 let reply = link.exchange(&connection.session, outgoing, withheld).await?;
@@ -510,11 +511,6 @@ impl Upstream for Arc<Connection> {
         }
         .boxed()
     }
-}
-
-/// Whether a message is no more than an open ear (revision 2026-07-28, subscriptions).
-pub(in crate::proxy) fn listens(message: &Message) -> bool {
-    message.method() == Some("subscriptions/listen")
 }
 
 /// `202 Accepted`, empty: what notifications and replies get.

@@ -1,6 +1,7 @@
 //! A live session: what is known of it, and which reply answers which request.
 
 mod operations;
+mod peer;
 mod state;
 
 use std::collections::HashMap;
@@ -9,17 +10,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionId, Subject, Via};
-use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
+use crate::event::{Origin, Session, SessionState, Timestamp};
+use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind};
 use crate::metrics::{Flight, Metrics, Tally};
-use crate::proxy::exchange::bridge::cancelled_id;
 use crate::proxy::session::operations::Operations;
 use crate::proxy::session::state::{New, State};
 use crate::proxy::{Arrival, Stop};
@@ -353,30 +353,28 @@ impl LiveSession {
         let Life { state, info } = &mut *life;
         *state = match (std::mem::take(state), envelope.direction, envelope.kind(), envelope.method()) {
             (State::New(new), Direction::ToServer, Kind::Request, Some("initialize")) => {
-                info.learn(Params::of(envelope));
+                peer::learn_from_initialize(info, &envelope.message);
                 State::Initializing(new.initialize())
             }
             (State::Active(active), Direction::ToServer, Kind::Request, Some("initialize")) => {
-                info.learn(Params::of(envelope));
+                peer::learn_from_initialize(info, &envelope.message);
                 State::Initializing(active.initialize())
             }
             (State::Initializing(initializing), Direction::ToClient, Kind::Result, Some("initialize")) => {
-                let result = Handshake::of(envelope);
-                info.server = result.server_info.or(info.server.take());
-                info.protocol = result.protocol_version.or(info.protocol.take());
+                peer::learn_from_handshake(info, &envelope.message);
                 self.settled.store(true, Ordering::Relaxed);
                 State::Active(initializing.answered())
             }
             (State::New(new), Direction::ToServer, Kind::Request, _) => {
-                info.learn_meta(Params::of(envelope).meta);
+                peer::learn_from_request(info, &envelope.message);
                 State::Active(new.speak())
             }
             (State::Active(active), Direction::ToServer, Kind::Request, _) => {
-                info.learn_meta(Params::of(envelope).meta);
+                peer::learn_from_request(info, &envelope.message);
                 State::Active(active)
             }
             (State::Active(active), Direction::ToClient, Kind::Result, _) => {
-                info.server = Handshake::of(envelope).meta.server_info.or(info.server.take());
+                peer::learn_from_result(info, &envelope.message);
                 // Whoever has not said its name by its first answer seldom will: stop looking.
                 self.settled.store(true, Ordering::Relaxed);
                 State::Active(active)
@@ -462,84 +460,4 @@ impl Used {
         self.seq.store(seq.0, Ordering::Relaxed);
         self.messages.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-impl Session {
-    fn learn(&mut self, params: Params) {
-        self.client = params.client_info.or(self.client.take());
-        self.protocol = params.protocol_version.or(self.protocol.take());
-    }
-
-    fn learn_meta(&mut self, meta: Meta) {
-        self.client = meta.client_info.or(self.client.take());
-        self.protocol = meta.protocol_version.or(self.protocol.take());
-    }
-}
-
-/// What `params` of a request may say of the client.
-#[derive(Default)]
-struct Params {
-    client_info: Option<Peer>,
-    protocol_version: Option<String>,
-    meta: Meta,
-}
-
-/// What a result may say of the server.
-#[derive(Default)]
-struct Handshake {
-    server_info: Option<Peer>,
-    protocol_version: Option<String>,
-    meta: Meta,
-}
-
-/// The `io.modelcontextprotocol/…` keys of `_meta` (revision 2026-07-28, basic: per-request metadata).
-#[derive(Default)]
-struct Meta {
-    client_info: Option<Peer>,
-    server_info: Option<Peer>,
-    protocol_version: Option<String>,
-}
-
-type Object = HashMap<String, Box<RawValue>>;
-
-impl Params {
-    fn of(envelope: &Envelope) -> Self {
-        let params = object(envelope.message.member("params"));
-        Self {
-            client_info: get(&params, "clientInfo"),
-            protocol_version: get(&params, "protocolVersion"),
-            meta: Meta::of(&params),
-        }
-    }
-}
-
-impl Handshake {
-    fn of(envelope: &Envelope) -> Self {
-        let result = object(envelope.message.member("result"));
-        Self {
-            server_info: get(&result, "serverInfo"),
-            protocol_version: get(&result, "protocolVersion"),
-            meta: Meta::of(&result),
-        }
-    }
-}
-
-impl Meta {
-    fn of(holder: &Object) -> Self {
-        let meta = object(holder.get("_meta").map(|meta| meta.get()));
-        let key = |name: &str| format!("io.modelcontextprotocol/{name}");
-        Self {
-            client_info: get(&meta, &key("clientInfo")),
-            server_info: get(&meta, &key("serverInfo")),
-            protocol_version: get(&meta, &key("protocolVersion")),
-        }
-    }
-}
-
-fn object(text: Option<&str>) -> Object {
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
-}
-
-fn get<T: serde::de::DeserializeOwned>(object: &Object, key: &str) -> Option<T> {
-    serde_json::from_str(object.get(key)?.get()).ok()
 }

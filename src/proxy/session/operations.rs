@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 
 use memchr::memmem;
-use serde_json::value::RawValue;
 
 use crate::envelope::Seq;
 use crate::message::{Kind, Message};
@@ -41,7 +40,7 @@ impl Operations {
         let key = if method.starts_with("tasks/") {
             Key::Task(serde_json::Value::from(request.name()?).to_string().into())
         } else if memmem::find(request.raw(), b"\"requestState\"").is_some() {
-            Key::State(member(request, "params", "requestState")?)
+            Key::State(request.at(&["params", "requestState"])?.into())
         } else if memmem::find(request.raw(), b"\"inputResponses\"").is_some() {
             Key::Subject(method.into(), request.name().map(Into::into))
         } else {
@@ -56,10 +55,10 @@ impl Operations {
             return;
         }
         let key = if memmem::find(result.raw(), b"\"input_required\"").is_some() {
-            let state = member(result, "result", "requestState").map(Key::State);
+            let state = result.at(&["result", "requestState"]).map(|state| Key::State(state.into()));
             state.unwrap_or_else(|| Key::Subject(subject.0.into(), subject.1.map(Into::into)))
         } else if memmem::find(result.raw(), b"\"taskId\"").is_some() {
-            match member(result, "result", "taskId").or_else(|| task_of(result)) {
+            match task_of(result) {
                 Some(task) => Key::Task(task),
                 None => return,
             }
@@ -73,19 +72,9 @@ impl Operations {
     }
 }
 
-type Object = HashMap<String, Box<RawValue>>;
-
-fn object(text: &str) -> Option<Object> {
-    serde_json::from_str(text).ok()
-}
-
-fn member(message: &Message, holder: &str, key: &str) -> Option<Box<str>> {
-    Some(object(message.member(holder)?)?.get(key)?.get().into())
-}
-
-/// Revision 2025-11-25 wraps the task of a call: `result.task.taskId`.
+/// A task that a result speaks of. Revision 2025-11-25 wraps that of a call: `result.task.taskId`.
 fn task_of(result: &Message) -> Option<Box<str>> {
-    Some(object(&member(result, "result", "task")?)?.get("taskId")?.get().into())
+    result.at(&["result", "taskId"]).or_else(|| result.at(&["result", "task", "taskId"])).map(Into::into)
 }
 
 #[cfg(test)]

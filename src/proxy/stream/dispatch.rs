@@ -7,10 +7,11 @@ use reqwest::Url;
 use tokio::sync::mpsc;
 
 use crate::envelope::SessionId;
+use crate::mcp::meta::{META, SUBSCRIPTION_ID};
 use crate::message::{Id, Message};
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::handshake::Recollection;
-use crate::proxy::stream::pending::{Address, Router, SUBSCRIPTION, Waiting};
+use crate::proxy::stream::pending::{Address, Router, Waiting};
 use crate::proxy::stream::request::post_aside;
 use crate::proxy::stream::subscription::Heard;
 use crate::proxy::stream::{Home, PipeLink};
@@ -185,15 +186,15 @@ fn restored(address: &Address, waiting: &Waiting, message: &Message) -> Option<M
     let own_id = waiting.renamed().map(Id::token);
     match address {
         Address::Progress(_) => message.with_value(&["params", "progressToken"], waiting.own_token.as_ref()?),
-        Address::Subscriber(_) => message.with_value(&["params", "_meta", SUBSCRIPTION], own_id?),
+        Address::Subscriber(_) => message.with_value(&["params", META, SUBSCRIPTION_ID], own_id?),
         Address::Unsubscribed(_) => {
             let message = message.with_value(&["params", "requestId"], own_id?)?;
-            Some(message.with_value(&["params", "_meta", SUBSCRIPTION], own_id?).unwrap_or(message))
+            Some(message.with_value(&["params", META, SUBSCRIPTION_ID], own_id?).unwrap_or(message))
         }
         _ => {
             let reply = message.with_value(&["id"], own_id?)?;
             // The last word of a subscription names it, too.
-            Some(reply.with_value(&["result", "_meta", SUBSCRIPTION], own_id?).unwrap_or(reply))
+            Some(reply.with_value(&["result", META, SUBSCRIPTION_ID], own_id?).unwrap_or(reply))
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use crate::mcp::meta::{self, cancelled_id};
+use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
-use crate::proxy::exchange::bridge::cancelled_id;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::subscription::Leg;
 use crate::proxy::stream::{ClientPipe, Items};
@@ -19,7 +20,6 @@ const MOST_ASKED: usize = 10_000;
 
 /// Requests that another process of the server may be asked in place of one that is gone: whatever became of them there, nothing
 /// was changed by it.
-const REPEATABLE: [&str; 5] = ["ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"];
 
 pub(in crate::proxy) struct Router {
     pub(in crate::proxy) server: Server,
@@ -108,8 +108,8 @@ impl Waiting {
     /// Whether another process of the server can be asked in place of the one that is gone. `greeted`: it will have been through the
     /// handshake by then.
     pub(in crate::proxy) fn can_be_asked_again(&self, greeted: bool) -> bool {
-        let method = self.request.method().unwrap_or_default();
-        let repeatable = REPEATABLE.contains(&method) || !greeted && method == "initialize";
+        let begins = self.request.method() == Some(method::INITIALIZE);
+        let repeatable = method::is_repeatable(&self.request) || !greeted && begins;
         repeatable && !(self.withheld || self.cancelled || self.begun || self.batched)
     }
 }
@@ -165,7 +165,7 @@ impl Router {
             waiting.own_id = Some(own);
             request = renamed;
         }
-        waiting.progress_token = progress_token(&request, "_meta");
+        waiting.progress_token = meta::requested_progress(&request).map(Into::into);
         let taken = waiting.progress_token.clone().filter(|token| self.asked_with(token).is_some());
         if let Some(own) = taken {
             let other = Id::random();
@@ -227,7 +227,7 @@ impl Router {
                 Address::Askers(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
             }
             Kind::Notification if message.method() == Some("notifications/progress") => {
-                let asked = progress_token(message, "").and_then(|token| self.asked_with(&token).cloned());
+                let asked = meta::reported_progress(message).and_then(|token| self.asked_with(token).cloned());
                 asked.map_or(Address::Client, Address::Progress)
             }
             Kind::Opaque if self.client.is_none() => Address::Nobody,
@@ -241,7 +241,7 @@ impl Router {
         if let Some(id) = cancelled_id(message).filter(listens) {
             return Address::Unsubscribed(id);
         }
-        let listening = subscription(message).filter(|id| self.pending.contains_key(id));
+        let listening = meta::subscription_id(message).filter(|id| self.pending.contains_key(id));
         listening.map_or(Address::Client, Address::Subscriber)
     }
 
@@ -281,29 +281,6 @@ impl Router {
 
 impl Waiting {
     pub(in crate::proxy) fn listens(&self) -> bool {
-        self.request.method() == Some("subscriptions/listen")
+        method::is_subscription(&self.request)
     }
-}
-
-/// In `_meta` of what belongs to a subscription, the id of the request that asked for it.
-pub(in crate::proxy) const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
-
-fn subscription(message: &Message) -> Option<Id> {
-    let params: HashMap<String, Box<serde_json::value::RawValue>> =
-        serde_json::from_str(message.member("params")?).ok()?;
-    let meta: HashMap<String, Box<serde_json::value::RawValue>> =
-        serde_json::from_str(params.get("_meta")?.get()).ok()?;
-    Some(Id::from_token(meta.get(SUBSCRIPTION)?.get()))
-}
-
-/// `progressToken` of a request's `params._meta`, or of a progress notification's `params` (`holder` empty).
-fn progress_token(message: &Message, holder: &str) -> Option<Box<str>> {
-    let params: HashMap<String, Box<serde_json::value::RawValue>> =
-        serde_json::from_str(message.member("params")?).ok()?;
-    if holder.is_empty() {
-        return Some(params.get("progressToken")?.get().into());
-    }
-    let meta: HashMap<String, Box<serde_json::value::RawValue>> =
-        serde_json::from_str(params.get(holder)?.get()).ok()?;
-    Some(meta.get("progressToken")?.get().into())
 }

@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use crate::envelope::{Direction, Transport};
 use crate::headers;
+use crate::mcp::meta::{self, cancelled_id};
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::Refusal;
-use crate::proxy::exchange::bridge::cancelled_id;
 use crate::proxy::exchange::{accepted, whole};
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::pending::{Router, Waiting};
@@ -58,7 +58,7 @@ impl PipeLink {
     }
 
     async fn post(self: &Arc<Self>, asking: Asking, headers: HeaderMap) -> Result<Reply, UpstreamError> {
-        let is_modern = headers::modern_version(&asking.message).is_some();
+        let is_modern = meta::protocol_version(&asking.message).is_some();
         if is_modern && headers.contains_key(headers::VERSION) && cancelled_id(&asking.message).is_some() {
             // Revision 2026-07-28, cancellation: over HTTP, hanging up cancels, and this says it once more. For the server,
             // which several clients share, the id may be that of another client's request.

@@ -15,10 +15,9 @@ use super::questions::Questions;
 use super::verdict::{self, Primary};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Subject};
 use crate::event::{Comparison, ShadowVerdict};
-use crate::headers::modern_version;
+use crate::mcp::error_code::ErrorCode;
+use crate::mcp::meta::{self, cancelled_id};
 use crate::message::{Id, Kind, Message};
-use crate::proxy::error;
-use crate::proxy::exchange::bridge::cancelled_id;
 use crate::tape::tokens::Tokens;
 
 /// Requests that may wait for either of their replies.
@@ -205,7 +204,7 @@ impl Twin {
 
     fn asked(&mut self, envelope: &Envelope, now: Instant) {
         if let Stage::Over { why, until } = &self.stage {
-            if *until > now || modern_version(&envelope.message).is_none() {
+            if *until > now || meta::protocol_version(&envelope.message).is_none() {
                 let why = why.clone();
                 return self.skip_unasked(envelope, &why);
             }
@@ -322,7 +321,7 @@ impl Twin {
             self.judge(seq);
         }
         let why = verdict::error_text(error).unwrap_or_default();
-        if error::is_ours(error) {
+        if ErrorCode::of(error).is_some() {
             self.over(&why, now);
         } else {
             self.over(&format!("the shadow refused `initialize`: {why}"), now);
@@ -346,7 +345,7 @@ impl Twin {
         };
         let mut comparison = self.comparison(seq, &subject);
         (comparison.reply, comparison.took) = (Some(primary.seq), Some(primary.took));
-        if error::is_ours(&shadow) {
+        if ErrorCode::of(&shadow).is_some() {
             (comparison.verdict, comparison.why) = (ShadowVerdict::Missing, verdict::error_text(&shadow));
         } else {
             comparison.shadow_took = Some(took);

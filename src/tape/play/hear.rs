@@ -6,16 +6,15 @@ use http::{Method, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::script::{Part, progress_of};
+use super::script::Part;
 use super::wire::{Heard, SESSION, exchange, outgoing};
 use super::{AGES, LISTEN, Listening, Origin, Player, State};
 use crate::event::{ReplayEvent, StepVerdict};
+use crate::mcp::error_code::ErrorCode;
+use crate::mcp::meta;
 use crate::message::{Id, Kind, Message};
 use crate::tape::compare::compare;
 use crate::upstream::UpstreamError;
-
-/// Code of the error that answers a question which there is no recorded answer to; outside the range of JSON-RPC and MCP.
-pub(crate) const NO_ANSWER: i64 = -31004;
 
 /// When a stream is taken up again, unless the server says: what the SDK clients do.
 const RETRY: Duration = Duration::from_secs(1);
@@ -155,7 +154,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     }
 
     fn progress(&mut self, message: &Message) {
-        let step = progress_of(message).and_then(|token| self.by_progress_token.get(&token).copied());
+        let step = meta::reported_progress(message).and_then(|token| self.by_progress_token.get(token).copied());
         let Some(played) = step.map(|step| &mut self.played[step]) else {
             return;
         };
@@ -190,7 +189,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             if let Some(index) = index.or_else(|| self.waiting.values().copied().max()) {
                 self.played[index].notes.push(why.clone());
             }
-            Message::error_reply(Some(id), NO_ANSWER, &format!("tapline: {why}"), None)
+            Message::error_reply(Some(id), ErrorCode::NotOnTape.number(), &format!("tapline: {why}"), None)
         };
         let headers = self.agreed.post(Some(&self.last_headers), &answer, &self.tokens, &self.options.headers);
         let outgoing = outgoing(Method::POST, headers, Some(answer));

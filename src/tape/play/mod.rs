@@ -24,13 +24,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::Answers;
-pub(crate) use self::hear::NO_ANSWER;
-use self::script::{After, Part, Script, Step, progress_token};
+use self::script::{After, Part, Script, Step};
 use self::wire::{Agreed, Heard, exchange, outgoing};
 use super::Tape;
 use super::compare::Rules;
 use super::tokens::Tokens;
 use crate::event::{ReplayEvent, ReplaySummary, Speed};
+use crate::mcp::meta;
 use crate::message::{Id, Message};
 use crate::upstream::Upstream;
 
@@ -331,7 +331,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         match &step.part {
             Part::Request { reply, .. } => {
                 self.waiting.extend(message.id().map(|id| (id.clone(), index)));
-                self.by_progress_token.extend(progress_token(&message).map(|token| (token, index)));
+                self.by_progress_token
+                    .extend(meta::requested_progress(&message).map(|token| (token.to_owned(), index)));
                 self.blockers.extend(reply.as_ref().map(|reply| (reply.place, index)));
             }
             // The recorded client had the acceptance of one before it sent the next.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::envelope::{Direction, Envelope, Outcome, Seq};
+use crate::mcp::meta;
 use crate::message::{Id, Kind, Message};
 use crate::tape::Tape;
 
@@ -142,7 +143,7 @@ impl Writer {
         if matches!(part, Part::Request { .. }) {
             self.by_seq.insert(envelope.seq, step);
             self.open.extend(message.id().map(|id| (id.clone(), step)));
-            self.by_progress_token.extend(progress_token(&message).map(|token| (token, step)));
+            self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token.to_owned(), step)));
         }
         let is_answer = matches!(part, Part::Answer { .. });
         self.steps.push(Step {
@@ -221,7 +222,7 @@ impl Writer {
     fn notified(&mut self, message: &Message) {
         match message.method() {
             Some("notifications/progress") => {
-                let step = progress_of(message).and_then(|token| self.by_progress_token.get(&token));
+                let step = meta::reported_progress(message).and_then(|token| self.by_progress_token.get(token));
                 if let Some(Part::Request { reply: None, progress }) = step.map(|step| &mut self.steps[*step].part) {
                     *progress += 1;
                 }
@@ -234,16 +235,4 @@ impl Writer {
 
 fn is_ours(envelope: &Envelope) -> bool {
     matches!(envelope.outcome, Outcome::Injected(_))
-}
-
-/// Under which token a request asks for progress, as JSON text.
-pub(super) fn progress_token(request: &Message) -> Option<String> {
-    let params: serde_json::Value = serde_json::from_str(request.member("params")?).ok()?;
-    Some(params.get("_meta")?.get("progressToken")?.to_string())
-}
-
-/// Which token a progress notification is about.
-pub(super) fn progress_of(notification: &Message) -> Option<String> {
-    let params: serde_json::Value = serde_json::from_str(notification.member("params")?).ok()?;
-    Some(params.get("progressToken")?.to_string())
 }

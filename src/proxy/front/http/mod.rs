@@ -26,9 +26,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::envelope::{Direction, Transport, Via};
 use crate::headers;
+use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::{Answer, Refusal};
-use crate::proxy::exchange::{Connection, listens};
+use crate::proxy::exchange::Connection;
 use crate::proxy::front::access::{Admission, Caller, Entered};
 use crate::proxy::front::http::coalesce::Frames;
 use crate::proxy::front::http::keep_alive::Cover;
@@ -202,7 +203,7 @@ impl Door {
             table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }
-        let waited_for = message.as_ref().is_some_and(|message| !listens(message)).then(|| self.call());
+        let waited_for = message.as_ref().is_some_and(|message| !method::is_subscription(message)).then(|| self.call());
         let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
         let mut reply = tokio::select! {
             reply = connection.exchange_since(came, outgoing) => match reply {

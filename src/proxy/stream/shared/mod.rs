@@ -15,10 +15,11 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::event::{Level, LogLine};
+use crate::mcp::meta::cancelled_id;
+use crate::mcp::method;
 use crate::message::{Id, Message};
 use crate::proxy::Proxy;
-use crate::proxy::exchange::bridge::cancelled_id;
-use crate::proxy::exchange::{accepted, listens};
+use crate::proxy::exchange::accepted;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::handshake::Recollection;
 use crate::proxy::stream::pump::Pump;
@@ -59,7 +60,7 @@ impl Shared {
         let is_stateless = self.pool.settings().stateless;
         match is_stateless.then(|| outgoing.message.clone()).flatten() {
             None => self.any(session)?.exchange(session, outgoing, withheld).await,
-            Some(message) if listens(&message) => {
+            Some(message) if method::is_subscription(&message) => {
                 self.subscribe(session, outgoing, Merged::new(session.clone(), message, withheld), withheld).await
             }
             Some(message) if message.asks() => {

@@ -118,7 +118,7 @@ async fn questions_of_the_server_are_answered_from_the_tape() {
         answers,
         [
             r#"0 Message({"jsonrpc":"2.0","id":"live-c","result":{}})"#,
-            r#"0 Message({"jsonrpc":"2.0","id":"live-d","error":{"code":-31004,"message":"tapline: the tape has no answer to `roots/list`"}})"#,
+            r#"0 Message({"jsonrpc":"2.0","id":"live-d","error":{"code":-31005,"message":"tapline: the tape has no answer to `roots/list`"}})"#,
             r#"10 Message({"id":"live-a","result":{"text":"blue"}})"#,
             r#"30 Message({"id":"live-b","result":{"text":"wet"}})"#,
         ]
