@@ -5,6 +5,23 @@ use std::time::Instant;
 use crate::envelope::{Author, Direction, Seq, Transport};
 use crate::message::Message;
 
+/// Who a message is for, beside the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// The client, or the server where the client sent it.
+    #[default]
+    Client,
+    /// The operator alone: what belongs to a request of the operator's is recorded and shown, and kept from the client, which would
+    /// not know its id.
+    OperatorOnly,
+}
+
+impl Audience {
+    pub fn is_operator_only(self) -> bool {
+        self == Self::OperatorOnly
+    }
+}
+
 /// A message at the moment it comes in.
 pub struct Arrival {
     pub direction: Direction,
@@ -12,8 +29,8 @@ pub struct Arrival {
     pub message: Message,
     /// Who made it, where it was not the peer.
     pub injected: Option<Author>,
-    /// The reply to an injected request: shown, but for nobody.
-    pub withheld: bool,
+    /// Who may get it: the reply to a request of the operator's is recorded and shown, and not sent on.
+    pub audience: Audience,
     /// When tapline had it, where that was before it came to the spine.
     pub came: Option<Instant>,
     /// The request whose own response it came on, where there is such a thing.
@@ -22,6 +39,6 @@ pub struct Arrival {
 
 impl Arrival {
     pub fn new(direction: Direction, transport: Transport, message: Message) -> Self {
-        Self { direction, transport, message, injected: None, withheld: false, came: None, request: None }
+        Self { direction, transport, message, injected: None, audience: Audience::Client, came: None, request: None }
     }
 }

@@ -18,6 +18,6 @@ pub mod spine;
 mod stop;
 pub mod stream;
 
-pub use self::arrival::Arrival;
+pub use self::arrival::{Arrival, Audience};
 pub use self::spine::{HeldPass, Pass, Passage, Proxy};
 pub use self::stop::Stop;

@@ -98,7 +98,7 @@ impl Proxy {
 
     /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.
     pub fn pass(self: &Arc<Self>, session: &Arc<LiveSession>, arrival: Arrival) -> Pass {
-        let injected = arrival.injected.is_some() || arrival.withheld;
+        let injected = arrival.injected.is_some() || arrival.audience.is_operator_only();
         let mut transit = self.take_in(session, arrival);
         // What the operator sends is not held by the operator's own breakpoints.
         let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut transit.envelope) };
@@ -178,7 +178,7 @@ impl Proxy {
             original: None,
             outcome: match arrival.injected {
                 Some(author) => Outcome::Injected(author),
-                None if arrival.withheld => Outcome::Withheld,
+                None if arrival.audience.is_operator_only() => Outcome::Withheld,
                 None => Outcome::Forwarded,
             },
             held: None,

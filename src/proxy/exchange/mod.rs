@@ -30,7 +30,7 @@ use crate::proxy::session::LiveSession;
 use crate::proxy::stream::PipeLink;
 use crate::proxy::stream::handshake::Recollection;
 use crate::proxy::stream::shared::Shared;
-use crate::proxy::{Arrival, Pass, Passage, Proxy};
+use crate::proxy::{Arrival, Audience, Pass, Passage, Proxy};
 use crate::sse;
 use crate::upstream::retry::{Attempt, may_resend};
 use crate::upstream::stdio::one_line;
@@ -167,7 +167,10 @@ impl Connection {
 
     /// Takes what a client sends through the spine; what comes of it is in [`Admitted`]. `came`: when tapline had it.
     pub(in crate::proxy) fn admit(self: &Arc<Self>, came: Instant, mut outgoing: Outgoing, sender: Sender) -> Admitted {
-        let withheld = matches!(sender, Sender::Operator);
+        let audience = match sender {
+            Sender::Client(_) => Audience::Client,
+            Sender::Operator => Audience::OperatorOnly,
+        };
         let request_headers = match &outgoing.message {
             Some(_) => {
                 self.tail.lock().clone_from(&outgoing.tail);
@@ -187,7 +190,7 @@ impl Connection {
             };
             span.in_scope(|| self.proxy.pass(&self.session, arrival))
         });
-        Admitted { connection: self.clone(), outgoing, pass, request_headers, withheld, awaits_reply, span }
+        Admitted { connection: self.clone(), outgoing, pass, request_headers, audience, awaits_reply, span }
     }
 
     /// What the log knows an exchange by. Costs nothing where nobody logs.
@@ -286,7 +289,7 @@ impl Connection {
         self: &Arc<Self>,
         mut reply: Reply,
         request_headers: Arc<HeaderMap>,
-        withheld: bool,
+        audience: Audience,
         mut asked: Option<Asked>,
         awaited: bool,
         request: Option<Seq>,
@@ -296,7 +299,7 @@ impl Connection {
             asked.failed = !reply.status.is_success();
         }
         let (headers, _) = self.reply_headers.keep(&reply.headers);
-        let facts = Facts { status: reply.status, headers, withheld, request };
+        let facts = Facts { status: reply.status, headers, audience, request };
         reply.body = match reply.body {
             ReplyBody::Empty => ReplyBody::Empty,
             ReplyBody::Whole(message) => {
@@ -385,7 +388,7 @@ pub(in crate::proxy) struct Admitted {
     outgoing: Outgoing,
     pass: Option<Pass>,
     request_headers: Arc<HeaderMap>,
-    withheld: bool,
+    audience: Audience,
     awaits_reply: bool,
     span: Span,
 }
@@ -459,21 +462,21 @@ impl Admitted {
                 Passage::Nothing => return Ok(accepted()),
             }
         }
-        let Self { connection, outgoing, request_headers, withheld, awaits_reply, .. } = self;
+        let Self { connection, outgoing, request_headers, audience, awaits_reply, .. } = self;
         let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(method::is_subscription);
         let reply = match &connection.link {
             Link::Pipe(link) => {
-                let reply = link.exchange(&connection.session, outgoing, withheld).await?;
+                let reply = link.exchange(&connection.session, outgoing, audience).await?;
                 connection.in_use_by(goes_on(reply, asked))
             }
             Link::Shared(shared) => {
-                let reply = shared.exchange(&connection.session, outgoing, withheld).await?;
+                let reply = shared.exchange(&connection.session, outgoing, audience).await?;
                 connection.in_use_by(goes_on(reply, asked))
             }
             Link::Exchanges(upstream) => {
                 let request = sent.as_ref().map(|sent| sent.seq);
                 let reply = connection.deliver(upstream, outgoing, &request_headers, sent).await?;
-                connection.take_back(reply, request_headers, withheld, asked, awaits_reply, request).await
+                connection.take_back(reply, request_headers, audience, asked, awaits_reply, request).await
             }
         };
         Ok(if listens { connection.while_open(reply) } else { reply })
@@ -529,7 +532,7 @@ pub(in crate::proxy) fn whole(message: Message) -> Reply {
 struct Facts {
     status: StatusCode,
     headers: Arc<HeaderMap>,
-    withheld: bool,
+    audience: Audience,
     request: Option<Seq>,
 }
 
@@ -540,8 +543,8 @@ impl Facts {
             _ => None,
         };
         let transport = Transport { via, status: Some(self.status.as_u16()), headers: Some(self.headers.clone()), sse };
-        let Self { withheld, request, .. } = *self;
-        Arrival { withheld, request, ..Arrival::new(Direction::ToClient, transport, message) }
+        let Self { audience, request, .. } = *self;
+        Arrival { audience, request, ..Arrival::new(Direction::ToClient, transport, message) }
     }
 }
 
@@ -559,7 +562,7 @@ struct Passing {
 impl Passing {
     fn finish(&self, passage: Passage, framing: Framing) -> Option<Item> {
         match passage {
-            Passage::Send { .. } if self.facts.withheld => None,
+            Passage::Send { .. } if self.facts.audience.is_operator_only() => None,
             Passage::Send { message, edited, .. } => {
                 self.connection.learn(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
@@ -607,7 +610,7 @@ impl Stream for Passing {
                     self.connection.log(Level::Error, error.to_string());
                     return Poll::Ready(Some(Err(error)));
                 }
-                Poll::Ready(Some(Ok(Item::Filler(bytes)))) if self.facts.withheld => drop(bytes),
+                Poll::Ready(Some(Ok(Item::Filler(bytes)))) if self.facts.audience.is_operator_only() => drop(bytes),
                 Poll::Ready(Some(Ok(Item::Filler(bytes)))) => return Poll::Ready(Some(Ok(Item::Filler(bytes)))),
                 Poll::Ready(Some(Ok(Item::Message(incoming)))) => {
                     if let Some(item) = self.admit(incoming) {

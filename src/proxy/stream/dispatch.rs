@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::envelope::SessionId;
 use crate::mcp::meta::{META, SUBSCRIPTION_ID};
 use crate::message::{Id, Message};
+use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::handshake::Recollection;
 use crate::proxy::stream::pending::{Address, Router, Waiting};
@@ -26,7 +27,7 @@ pub(in crate::proxy) struct Recognized {
     pub(in crate::proxy) session: Option<Arc<LiveSession>>,
     pub(in crate::proxy) address: Address,
     pub(in crate::proxy) incoming: Incoming,
-    pub(in crate::proxy) withheld: bool,
+    pub(in crate::proxy) audience: Audience,
 }
 
 /// What the pump does with the rest of what a server says.
@@ -42,7 +43,7 @@ impl PipeLink {
         };
         let Some(waiting) = waiting else {
             let session = self.owner(&router, &address);
-            return Recognized { session, address, incoming, withheld: false };
+            return Recognized { session, address, incoming, audience: Audience::Client };
         };
         let heard = waiting.leg.as_mut().map_or(Heard::Client, |leg| leg.hear(&address, &incoming.message));
         if !matches!(heard, Heard::Client) {
@@ -54,18 +55,23 @@ impl PipeLink {
             if matches!(heard, Heard::Differs) {
                 self.tell_difference(&session);
             }
-            return Recognized { session: Some(session), address: Address::Nobody, incoming, withheld: true };
+            return Recognized {
+                session: Some(session),
+                address: Address::Nobody,
+                incoming,
+                audience: Audience::OperatorOnly,
+            };
         }
         if matches!(address, Address::Asker(_)) {
             waiting.answered = true;
             self.remember(waiting, &incoming.message);
         }
-        let (session, withheld) = (Some(waiting.session.clone()), waiting.withheld);
+        let (session, audience) = (Some(waiting.session.clone()), waiting.audience);
         let incoming = match restored(&address, waiting, &incoming.message) {
             Some(message) => Incoming { framing: incoming.framing.around(&message), message },
             None => incoming,
         };
-        Recognized { session, address, incoming, withheld }
+        Recognized { session, address, incoming, audience }
     }
 
     fn address(&self, router: &mut Router, message: &Message) -> Address {
@@ -97,7 +103,7 @@ impl PipeLink {
 
     /// Learns what another process of the server would have to be told.
     fn remember(&self, waiting: &Waiting, reply: &Message) {
-        if self.pool.is_some() && !waiting.withheld && Recollection::cares(&waiting.request) {
+        if self.pool.is_some() && !waiting.audience.is_operator_only() && Recollection::cares(&waiting.request) {
             self.recollection.send_modify(|recollection| recollection.answered(&waiting.request, reply));
         }
     }
@@ -117,7 +123,7 @@ impl PipeLink {
         let items = match address {
             Address::Nobody => return,
             Address::Asker(id) | Address::Unsubscribed(id) => match router.pending.remove(&id) {
-                Some(Waiting { withheld: true, items, .. }) => {
+                Some(Waiting { audience: Audience::OperatorOnly, items, .. }) => {
                     if let Some(items) = items {
                         drop(items.send(Ok(item)));
                     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::mcp::meta::{self, cancelled_id};
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
+use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::subscription::Leg;
 use crate::proxy::stream::{ClientPipe, Items};
@@ -61,7 +62,7 @@ pub(in crate::proxy) struct Waiting {
     pub(in crate::proxy) items: Option<Items>,
     pub(in crate::proxy) progress_token: Option<Box<str>>,
     /// Of a request that is not its client's own: its stream is read by tapline alone.
-    pub(in crate::proxy) withheld: bool,
+    pub(in crate::proxy) audience: Audience,
     /// The client has taken the request back (`notifications/cancelled`); a reply may come all the same.
     pub(in crate::proxy) cancelled: bool,
     /// Something of its stream has gone out.
@@ -84,7 +85,7 @@ impl Waiting {
             request,
             items,
             progress_token: None,
-            withheld: false,
+            audience: Audience::Client,
             cancelled: false,
             begun: false,
             answered: false,
@@ -110,7 +111,7 @@ impl Waiting {
     pub(in crate::proxy) fn can_be_asked_again(&self, greeted: bool) -> bool {
         let begins = self.request.method() == Some(method::INITIALIZE);
         let repeatable = method::is_repeatable(&self.request) || !greeted && begins;
-        repeatable && !(self.withheld || self.cancelled || self.begun || self.batched)
+        repeatable && !(self.audience.is_operator_only() || self.cancelled || self.begun || self.batched)
     }
 }
 
@@ -247,7 +248,8 @@ impl Router {
 
     /// The request that something belongs to of which the server does not say so: one of the only session that waits for any.
     pub(in crate::proxy) fn sole(&self) -> Option<&Id> {
-        let mut asking = self.pending.iter().filter(|(_, waiting)| !waiting.withheld && !waiting.listens());
+        let mut asking =
+            self.pending.iter().filter(|(_, waiting)| !waiting.audience.is_operator_only() && !waiting.listens());
         let (first, of) = asking.next()?;
         asking.all(|(_, waiting)| waiting.session.id() == of.session.id()).then_some(first)
     }
@@ -257,7 +259,7 @@ impl Router {
         if let Some(listener) = self.listener.as_ref().filter(|listener| !listener.is_closed()) {
             return Some(listener.clone());
         }
-        let mut in_flight = self.pending.values_mut().filter(|waiting| !waiting.withheld);
+        let mut in_flight = self.pending.values_mut().filter(|waiting| !waiting.audience.is_operator_only());
         in_flight.find_map(|waiting| {
             let items = waiting.items.clone().filter(|items| !items.is_closed())?;
             waiting.begun = true;

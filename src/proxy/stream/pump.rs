@@ -78,13 +78,13 @@ impl Pump {
     async fn take(&mut self, link: Arc<PipeLink>, output: Output) {
         match output {
             Output::Item(Item::Message(incoming)) => {
-                let Recognized { session, address, incoming: Incoming { message, framing }, withheld } =
+                let Recognized { session, address, incoming: Incoming { message, framing }, audience } =
                     link.recognize(incoming);
                 // Whoever ends the session must not wait for what is done with this.
                 drop(link);
                 let Some(session) = session else { return };
                 let mut arrival = Arrival::new(Direction::ToClient, framing.transport(), message);
-                arrival.withheld = withheld;
+                arrival.audience = audience;
                 match self.proxy.pass(&session, arrival) {
                     Pass::Now(passage) => finish(&self.link, passage, address, framing).await,
                     Pass::Held(pass) => self.set_aside(pass, address, framing),

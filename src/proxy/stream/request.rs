@@ -11,6 +11,7 @@ use crate::envelope::{Direction, Transport};
 use crate::headers;
 use crate::mcp::meta::{self, cancelled_id};
 use crate::message::{Id, Kind, Message};
+use crate::proxy::Audience;
 use crate::proxy::error::Refusal;
 use crate::proxy::exchange::{accepted, whole};
 use crate::proxy::session::LiveSession;
@@ -28,9 +29,9 @@ impl PipeLink {
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
-        withheld: bool,
+        audience: Audience,
     ) -> Result<Reply, UpstreamError> {
-        self.exchange_as(session, outgoing, withheld, None).await
+        self.exchange_as(session, outgoing, audience, None).await
     }
 
     /// As [`PipeLink::exchange`], for a subscription that others will [`join`](PipeLink::join).
@@ -38,12 +39,12 @@ impl PipeLink {
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
-        withheld: bool,
+        audience: Audience,
         merged: Option<Arc<Merged>>,
     ) -> Result<Reply, UpstreamError> {
         match (&outgoing.method, outgoing.message) {
             (&Method::POST, Some(message)) => {
-                let asking = Asking { session: session.clone(), message, withheld, merged };
+                let asking = Asking { session: session.clone(), message, audience, merged };
                 self.post(asking, outgoing.headers).await
             }
             (&Method::GET, _) => Ok(self.listen(session)),
@@ -137,9 +138,9 @@ impl PipeLink {
 
     /// Notes who waits for the replies to a message; gives it in the names the server is to know, and how many there will be.
     fn expect_replies(&self, router: &mut Router, asking: &Asking, items: &Items) -> Noted {
-        let Asking { session, message, withheld, merged } = asking;
+        let Asking { session, message, audience, merged } = asking;
         let waiting = |request: Message, batched| Waiting {
-            withheld: *withheld,
+            audience: *audience,
             batched,
             ..Waiting::new(session.clone(), request, Some(items.clone()))
         };
@@ -208,7 +209,7 @@ impl PipeLink {
 struct Asking {
     session: Arc<LiveSession>,
     message: Message,
-    withheld: bool,
+    audience: Audience,
     /// It is a subscription for more than one child.
     merged: Option<Arc<Merged>>,
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::envelope::{Direction, Transport};
 use crate::event::{Event, Landmark, Level, LogLine};
 use crate::message::{Id, Message};
+use crate::proxy::Audience;
 use crate::proxy::error::Refusal;
 use crate::proxy::front::stdio::line_of;
 use crate::proxy::session::LiveSession;
@@ -247,7 +248,10 @@ impl PipeLink {
         let transport = Transport::new(self.carrier);
         let message = self.proxy.answer(session, Direction::ToServer, transport, message);
         if let Some(id) = message.id().cloned() {
-            let waiting = Waiting { withheld: true, ..Waiting::new(session.clone(), message.clone(), Some(items)) };
+            let waiting = Waiting {
+                audience: Audience::OperatorOnly,
+                ..Waiting::new(session.clone(), message.clone(), Some(items))
+            };
             self.router.lock().pending.insert(id, waiting);
         }
         // A child that takes nothing any more is about to be heard of.
@@ -260,7 +264,8 @@ impl PipeLink {
         let (Home::One(session), Pipe::Child(child)) = (&self.home, pipe) else { return };
         let again: Vec<Message> = {
             let router = self.router.lock();
-            let unanswered = router.pending.values().filter(|waiting| !waiting.withheld && !waiting.answered);
+            let unanswered =
+                router.pending.values().filter(|waiting| !waiting.audience.is_operator_only() && !waiting.answered);
             unanswered.map(|waiting| waiting.request.clone()).collect()
         };
         for request in again {
@@ -296,7 +301,9 @@ impl PipeLink {
     /// A response that has begun has no place for a status any more.
     fn tell_lost(&self, waiting: &Waiting, error: &UpstreamError) {
         match &waiting.items {
-            Some(items) if !waiting.begun || waiting.withheld => drop(items.send(Err(error.clone()))),
+            Some(items) if !waiting.begun || waiting.audience.is_operator_only() => {
+                drop(items.send(Err(error.clone())))
+            }
             items => {
                 let answer = Refusal::Upstream(error.clone()).answer(waiting.id());
                 self.proxy.note(&answer, Some(waiting.session.id()));

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 use crate::envelope::{Direction, Transport};
 use crate::event::{Level, LogLine};
 use crate::message::{Id, Message};
+use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::pending::{Address, Router, Waiting};
 use crate::proxy::stream::{Items, PipeLink};
@@ -25,7 +26,7 @@ pub(in crate::proxy) struct Merged {
     session: Arc<LiveSession>,
     /// As the client sent it.
     request: Message,
-    withheld: bool,
+    audience: Audience,
     state: Mutex<State>,
 }
 
@@ -57,8 +58,8 @@ pub(in crate::proxy) enum Heard {
 }
 
 impl Merged {
-    pub(in crate::proxy) fn new(session: Arc<LiveSession>, request: Message, withheld: bool) -> Arc<Self> {
-        Arc::new(Self { session, request, withheld, state: Mutex::default() })
+    pub(in crate::proxy) fn new(session: Arc<LiveSession>, request: Message, audience: Audience) -> Arc<Self> {
+        Arc::new(Self { session, request, audience, state: Mutex::default() })
     }
 
     /// Whether a client means this one by an id.
@@ -88,7 +89,7 @@ impl Merged {
         let id = Id::random();
         let request = self.request.with_id(&id)?;
         let leg = Some(Leg { merged: self.clone(), id, open: true });
-        Some(Waiting { withheld: self.withheld, leg, ..Waiting::new(self.session.clone(), request, Some(items)) })
+        Some(Waiting { audience: self.audience, leg, ..Waiting::new(self.session.clone(), request, Some(items)) })
     }
 
     fn acknowledged(&self, message: &Message) -> Heard {

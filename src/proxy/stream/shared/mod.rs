@@ -18,7 +18,6 @@ use crate::event::{Level, LogLine};
 use crate::mcp::meta::cancelled_id;
 use crate::mcp::method;
 use crate::message::{Id, Message};
-use crate::proxy::Proxy;
 use crate::proxy::exchange::accepted;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::handshake::Recollection;
@@ -26,6 +25,7 @@ use crate::proxy::stream::pump::Pump;
 use crate::proxy::stream::restart::keep;
 use crate::proxy::stream::shared::children::{InUse, Member, Members, let_go_when_idle};
 use crate::proxy::stream::{Home, Merged, PipeLink};
+use crate::proxy::{Audience, Proxy};
 use crate::upstream::pool::{Child, Pool};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
@@ -55,20 +55,20 @@ impl Shared {
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
-        withheld: bool,
+        audience: Audience,
     ) -> Result<Reply, UpstreamError> {
         let is_stateless = self.pool.settings().stateless;
         match is_stateless.then(|| outgoing.message.clone()).flatten() {
-            None => self.any(session)?.exchange(session, outgoing, withheld).await,
+            None => self.any(session)?.exchange(session, outgoing, audience).await,
             Some(message) if method::is_subscription(&message) => {
-                self.subscribe(session, outgoing, Merged::new(session.clone(), message, withheld), withheld).await
+                self.subscribe(session, outgoing, Merged::new(session.clone(), message, audience), audience).await
             }
             Some(message) if message.asks() => {
                 let in_use = self.least_busy(session)?;
-                let reply = in_use.link().exchange(session, outgoing, withheld).await?;
+                let reply = in_use.link().exchange(session, outgoing, audience).await?;
                 Ok(while_read(reply, in_use))
             }
-            Some(message) => self.tell(session, outgoing, &message, withheld).await,
+            Some(message) => self.tell(session, outgoing, &message, audience).await,
         }
     }
 
@@ -150,10 +150,10 @@ impl Shared {
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
         merged: Arc<Merged>,
-        withheld: bool,
+        audience: Audience,
     ) -> Result<Reply, UpstreamError> {
         let link = self.any(session)?;
-        let reply = link.exchange_as(session, outgoing, withheld, Some(merged.clone())).await?;
+        let reply = link.exchange_as(session, outgoing, audience, Some(merged.clone())).await?;
         if !matches!(reply.body, ReplyBody::Stream(_)) {
             return Ok(reply);
         }
@@ -167,7 +167,7 @@ impl Shared {
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
         message: &Message,
-        withheld: bool,
+        audience: Audience,
     ) -> Result<Reply, UpstreamError> {
         let mut asked = None;
         if let Some(id) = cancelled_id(message) {
@@ -179,7 +179,7 @@ impl Shared {
             asked = members.links().find(|link| link.awaits(session, &id)).cloned();
         }
         let link = asked.map_or_else(|| self.any(session), Ok)?;
-        link.exchange(session, outgoing, withheld).await
+        link.exchange(session, outgoing, audience).await
     }
 }
 
