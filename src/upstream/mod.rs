@@ -5,10 +5,12 @@
 //! that is `proxy::pass`. A server with one stream for everything it says (a command, or the HTTP+SSE transport) is a
 //! [`pipe::Pipe`] instead.
 
+pub mod framing;
 pub mod guardian;
 pub mod http;
 pub mod pipe;
 pub mod pool;
+pub mod reply;
 pub mod retry;
 pub mod site;
 pub mod sse;
@@ -18,12 +20,11 @@ pub mod watch;
 
 use std::time::Duration;
 
-use ::http::{HeaderMap, Method, StatusCode};
-use bytes::Bytes;
+use ::http::{HeaderMap, Method};
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 
-use crate::envelope::SseFields;
+pub use self::framing::{Framing, Incoming, Item};
+pub use self::reply::{Reply, ReplyBody};
 use crate::message::Message;
 
 /// One HTTP exchange of a client, ready to be sent on.
@@ -36,46 +37,6 @@ pub struct Outgoing {
     pub message: Option<Message>,
     /// What the client put after the path of the endpoint: a slash, a query, both or nothing.
     pub tail: String,
-}
-
-/// What the upstream answers.
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: ReplyBody,
-}
-
-pub enum ReplyBody {
-    /// No message: `202 Accepted` and the like.
-    Empty,
-    /// The whole body is one message (or something that is none, and is passed on all the same).
-    Whole(Message),
-    /// Messages as they come.
-    Stream(BoxStream<'static, Result<Item, UpstreamError>>),
-}
-
-/// One piece of a stream.
-#[derive(Clone, Debug)]
-pub enum Item {
-    Message(Incoming),
-    /// Bytes of the stream that carry no message: comments, priming events, a torn end. Passed on as they are.
-    Filler(Bytes),
-}
-
-/// A message from the upstream, with what framed it.
-#[derive(Clone, Debug)]
-pub struct Incoming {
-    pub message: Message,
-    pub framing: Framing,
-}
-
-/// The frame a message came in, so that an unedited one can leave as the bytes that arrived.
-#[derive(Clone, Debug)]
-pub enum Framing {
-    /// One line of a pipe; `line` includes its terminator.
-    Line { line: Bytes },
-    /// One SSE event; `frame` includes comments and the blank line.
-    Sse { frame: Bytes, fields: Option<Box<SseFields>> },
 }
 
 /// Why an upstream did not answer. Named by what the reader can do.

@@ -7,17 +7,17 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::UpstreamError;
+use super::framing::item_of;
 use super::guardian::{Guardian, Watch};
 use super::pipe::Output;
-use super::{Framing, Incoming, Item, UpstreamError};
-use crate::message::Message;
 
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM. The specification gives no
 /// figure; the SDK clients wait 2 s for us (mcp-wire.md §2.1).
@@ -198,42 +198,16 @@ async fn read_lines(mut stdout: impl AsyncRead + Unpin, outputs: mpsc::Sender<Ou
     let mut lines = LineBuffer::default();
     while matches!(stdout.read_buf(&mut lines.buffer).await, Ok(1..)) {
         while let Some(line) = lines.next_line() {
-            if outputs.send(Output::Item(item(line))).await.is_err() {
+            if outputs.send(Output::Item(item_of(line))).await.is_err() {
                 break;
             }
         }
     }
     if let Some(torn) = lines.rest() {
-        drop(outputs.send(Output::Item(item(torn))).await);
+        drop(outputs.send(Output::Item(item_of(torn))).await);
     }
     // A server that has closed its stdout cannot answer any more.
     closing.cancel();
-}
-
-fn item(line: Bytes) -> Item {
-    match message_of(&line) {
-        Some(message) => Item::Message(Incoming { message, framing: Framing::Line { line } }),
-        None => Item::Filler(line),
-    }
-}
-
-/// The message of a line: without the line end, and nothing for an empty line.
-pub(crate) fn message_of(line: &Bytes) -> Option<Message> {
-    let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'))?;
-    Some(Message::new(line.slice(..=end)))
-}
-
-/// A message as one line of a pipe. White space between tokens may hold line ends, strings may not: a blank does as well.
-pub(crate) fn one_line(message: &Message) -> Bytes {
-    let raw = message.raw();
-    let mut line = BytesMut::with_capacity(raw.len() + 1);
-    if memchr::memchr2(b'\n', b'\r', raw).is_none() {
-        line.put_slice(raw);
-    } else {
-        line.extend(raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
-    }
-    line.put_u8(b'\n');
-    line.freeze()
 }
 
 async fn read_stderr(

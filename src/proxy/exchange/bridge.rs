@@ -21,7 +21,6 @@ use crate::mcp::meta;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::{Answer, Refusal, server_refused};
 use crate::proxy::exchange::{Admitted, Connection};
-use crate::proxy::front::stdio::line_of;
 use crate::proxy::stream::Items;
 use crate::sse::Splitter;
 use crate::upstream::{Framing, Item, Outgoing, Reply, ReplyBody, UpstreamError};
@@ -151,7 +150,7 @@ impl Bridge {
             self.state.lock().version =
                 meta::agreed_version(&body).and_then(|version| HeaderValue::from_str(&version).ok());
         }
-        drop(self.items.send(Ok(line_of(body))));
+        drop(self.items.send(Ok(Item::line(body))));
     }
 
     /// Everything of a stream, until it ends or breaks.
@@ -244,7 +243,7 @@ impl Bridge {
         if request.asks() {
             let transport = Transport::new(session.via());
             let message = proxy.answer(session, Direction::ToClient, transport, answer.message);
-            drop(self.items.send(Ok(line_of(message))));
+            drop(self.items.send(Ok(Item::line(message))));
         }
     }
 

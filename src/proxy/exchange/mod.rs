@@ -31,9 +31,7 @@ use crate::proxy::stream::PipeLink;
 use crate::proxy::stream::handshake::Recollection;
 use crate::proxy::stream::shared::Shared;
 use crate::proxy::{Arrival, Audience, Pass, Passage, Proxy};
-use crate::sse;
 use crate::upstream::retry::{Attempt, may_resend};
-use crate::upstream::stdio::one_line;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
 /// What a session is connected to.
@@ -457,9 +455,9 @@ impl Admitted {
                     }
                     self.outgoing.message = Some(message);
                 }
-                Passage::Answer(answer) => return Ok(whole(answer)),
+                Passage::Answer(answer) => return Ok(Reply::whole(answer)),
                 Passage::Nothing if self.awaits_reply => return Ok(self.connection.say_nothing().await),
-                Passage::Nothing => return Ok(accepted()),
+                Passage::Nothing => return Ok(Reply::accepted()),
             }
         }
         let Self { connection, outgoing, request_headers, audience, awaits_reply, .. } = self;
@@ -514,18 +512,6 @@ impl Upstream for Arc<Connection> {
         }
         .boxed()
     }
-}
-
-/// `202 Accepted`, empty: what notifications and replies get.
-pub(in crate::proxy) fn accepted() -> Reply {
-    Reply { status: StatusCode::ACCEPTED, headers: HeaderMap::new(), body: ReplyBody::Empty }
-}
-
-/// A JSON body of ours.
-pub(in crate::proxy) fn whole(message: Message) -> Reply {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Reply { status: StatusCode::OK, headers, body: ReplyBody::Whole(message) }
 }
 
 /// What all messages of one response have in common.
@@ -618,16 +604,6 @@ impl Stream for Passing {
                     }
                 }
             }
-        }
-    }
-}
-
-impl Framing {
-    /// The same frame around another message.
-    pub(in crate::proxy) fn around(self, message: &Message) -> Self {
-        match self {
-            Self::Line { .. } => Self::Line { line: one_line(message) },
-            Self::Sse { frame, fields } => Self::Sse { frame: sse::replace_data(&frame, message.raw()), fields },
         }
     }
 }

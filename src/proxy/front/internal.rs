@@ -16,7 +16,7 @@ use crate::proxy::exchange::Connection;
 use crate::proxy::front::stream_client::{Client, carry_line};
 use crate::proxy::sessions::{Table, Visitor};
 use crate::proxy::stream::ClientPipe;
-use crate::upstream::stdio::one_line;
+use crate::upstream::framing::one_line;
 use crate::upstream::{Item, UpstreamError};
 
 /// The side that speaks. The session ends when it leaves.

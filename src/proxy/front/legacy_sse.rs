@@ -31,7 +31,6 @@ use crate::proxy::front::access::Caller;
 use crate::proxy::front::http::{Door, response};
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES};
 use crate::proxy::front::routes::Entry;
-use crate::proxy::front::stdio::line_of;
 use crate::proxy::front::stream_client::Client;
 use crate::proxy::sessions::{Begun, Table, Visitor};
 use crate::proxy::stream::{Announce, ClientPipe, PipeLink};
@@ -246,7 +245,7 @@ impl Door {
                 message
             }
             Passage::Answer(answer) => {
-                link.tell(line_of(answer));
+                link.tell(Item::line(answer));
                 return taken();
             }
             Passage::Nothing => return taken(),

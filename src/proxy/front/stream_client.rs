@@ -12,9 +12,8 @@ use crate::proxy::Passage;
 use crate::proxy::error::{self, Answer, Refusal};
 use crate::proxy::exchange::bridge::Bridge;
 use crate::proxy::exchange::{Connection, Link};
-use crate::proxy::front::stdio::line_of;
 use crate::proxy::stream::{ClientPipe, PipeLink};
-use crate::upstream::Upstream as _;
+use crate::upstream::{Item, Upstream as _};
 
 /// How such a client's messages reach the server.
 pub(in crate::proxy) enum Client {
@@ -50,7 +49,7 @@ impl Client {
 pub(in crate::proxy) async fn carry_line(connection: &Connection, link: &PipeLink, passage: Passage, line: Bytes) {
     let (message, line) = match passage {
         Passage::Send { message, edited, .. } => (message, (!edited).then_some(line)),
-        Passage::Answer(answer) => return link.tell(line_of(answer)),
+        Passage::Answer(answer) => return link.tell(Item::line(answer)),
         Passage::Nothing => return,
     };
     let span = connection.span(Some(&message));
@@ -72,6 +71,6 @@ fn answer(connection: &Connection, link: &PipeLink, request: &Message, answer: A
     proxy.note(&answer, Some(session.id()));
     if request.asks() {
         let transport = Transport::new(session.via());
-        link.tell(line_of(proxy.answer(session, Direction::ToClient, transport, answer.message)));
+        link.tell(Item::line(proxy.answer(session, Direction::ToClient, transport, answer.message)));
     }
 }

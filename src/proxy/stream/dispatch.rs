@@ -17,8 +17,8 @@ use crate::proxy::stream::request::post_aside;
 use crate::proxy::stream::subscription::Heard;
 use crate::proxy::stream::{Home, PipeLink};
 use crate::sse;
+use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
-use crate::upstream::stdio::one_line;
 use crate::upstream::{Incoming, Item};
 
 /// A message of the server, in the names of whom it is for.

@@ -36,10 +36,10 @@ use crate::proxy::stream::handshake::Recollection;
 pub(in crate::proxy) use crate::proxy::stream::pending::Address;
 use crate::proxy::stream::pending::{Router, Server, Waiting};
 pub(in crate::proxy) use crate::proxy::stream::subscription::Merged;
+use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::pool::Pool;
 use crate::upstream::sse::Answer;
-use crate::upstream::stdio::one_line;
 use crate::upstream::{Item, Reply, UpstreamError};
 
 /// Unbounded: a client that reads slowly must not hold up the child's other messages, nor lose its own.

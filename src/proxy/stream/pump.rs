@@ -8,7 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 
-use crate::envelope::{Direction, Transport, Via};
+use crate::envelope::Direction;
 use crate::event::{Landmark, Level, LogLine};
 use crate::proxy::stream::{Address, PipeLink, Recognized};
 use crate::proxy::{Arrival, HeldPass, Pass, Passage, Proxy};
@@ -121,15 +121,5 @@ async fn finish(link: &Weak<PipeLink>, passage: Passage, address: Address, frami
         // The server's request was blocked: the answer is for the server.
         Passage::Answer(answer) => link.answer_server(answer).await,
         Passage::Nothing => {}
-    }
-}
-
-impl Framing {
-    /// The facts of the carrier that this tells.
-    fn transport(&self) -> Transport {
-        match self {
-            Self::Line { .. } => Transport::new(Via::Stdio),
-            Self::Sse { fields, .. } => Transport { sse: fields.clone(), ..Transport::new(Via::Sse) },
-        }
     }
 }

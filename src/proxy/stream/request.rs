@@ -13,14 +13,13 @@ use crate::mcp::meta::{self, cancelled_id};
 use crate::message::{Id, Kind, Message};
 use crate::proxy::Audience;
 use crate::proxy::error::Refusal;
-use crate::proxy::exchange::{accepted, whole};
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::pending::{Router, Waiting};
 use crate::proxy::stream::subscription::Merged;
 use crate::proxy::stream::{Home, Items, PipeLink};
+use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::sse::EventPipe;
-use crate::upstream::stdio::one_line;
 use crate::upstream::{Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
 impl PipeLink {
@@ -63,13 +62,13 @@ impl PipeLink {
         if is_modern && headers.contains_key(headers::VERSION) && cancelled_id(&asking.message).is_some() {
             // Revision 2026-07-28, cancellation: over HTTP, hanging up cancels, and this says it once more. For the server,
             // which several clients share, the id may be that of another client's request.
-            return Ok(accepted());
+            return Ok(Reply::accepted());
         }
         let (items, answers) = mpsc::unbounded_channel();
         let mut answers = Answers { answers, waited_for: None };
         let (handed, requests) = loop {
             let (pipe, noted) = self.server(|router| self.expect_replies(router, &asking, &items)).await?;
-            let Noted::Requests(message, requests) = noted else { return Ok(accepted()) };
+            let Noted::Requests(message, requests) = noted else { return Ok(Reply::accepted()) };
             let id = message.id().filter(|_| is_modern && requests == 1).cloned();
             answers.waited_for = id.map(|id| WaitedFor { link: self.clone(), id: Some(id) });
             match self.hand_in(&pipe, &message, &headers, &mut answers).await? {
@@ -86,7 +85,7 @@ impl PipeLink {
         drop(items);
         let first = match handed {
             Handed::Refused(reply) => return Ok(reply),
-            Handed::Taken | Handed::Nowhere if requests == 0 => return Ok(accepted()),
+            Handed::Taken | Handed::Nowhere if requests == 0 => return Ok(Reply::accepted()),
             Handed::Taken | Handed::Nowhere => answers.answers.recv().await,
             Handed::Answered(first) => Some(first),
         };
@@ -96,7 +95,7 @@ impl PipeLink {
             Some(Err(error)) => Err(error),
             // Nothing came before the reply: no stream is needed to carry it.
             Some(Ok(Item::Message(first))) if requests == 1 && first.message.kind().is_reply() => {
-                Ok(whole(first.message))
+                Ok(Reply::whole(first.message))
             }
             Some(Ok(first)) => Ok(event_stream(vec![first], answers)),
         }

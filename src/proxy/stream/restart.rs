@@ -15,14 +15,14 @@ use crate::event::{Event, Landmark, Level, LogLine};
 use crate::message::{Id, Message};
 use crate::proxy::Audience;
 use crate::proxy::error::Refusal;
-use crate::proxy::front::stdio::line_of;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::pending::{Address, Server, Waiting};
 use crate::proxy::stream::pump::Pump;
 use crate::proxy::stream::{Home, PipeLink};
+use crate::upstream::framing::one_line;
 use crate::upstream::pipe::{Output, Pipe};
 use crate::upstream::pool::{Pool, Restart};
-use crate::upstream::stdio::{ChildPipe, one_line};
+use crate::upstream::stdio::ChildPipe;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
 /// Children that are started within [`SPAN`] where the ones before were no good.
@@ -310,8 +310,8 @@ impl PipeLink {
                 let transport = Transport::new(waiting.session.via());
                 let answer = self.proxy.answer(&waiting.session, Direction::ToClient, transport, answer.message);
                 match items {
-                    Some(items) => drop(items.send(Ok(line_of(answer)))),
-                    None => self.tell(line_of(answer)),
+                    Some(items) => drop(items.send(Ok(Item::line(answer)))),
+                    None => self.tell(Item::line(answer)),
                 }
             }
         }

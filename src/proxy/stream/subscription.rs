@@ -17,8 +17,8 @@ use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::pending::{Address, Router, Waiting};
 use crate::proxy::stream::{Items, PipeLink};
+use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
-use crate::upstream::stdio::one_line;
 use crate::upstream::{Item, UpstreamError};
 
 /// The client's side of such a subscription.

@@ -19,14 +19,14 @@ use tokio::task::JoinSet;
 
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::Origin;
-use crate::message::Message;
 use crate::proxy::exchange::Connection;
 pub use crate::proxy::front::stdio::process_io::{Blocking, Input, Output};
 use crate::proxy::front::stream_client::{Client, carry_line};
 use crate::proxy::sessions::{Begun, Table, Visitor};
 use crate::proxy::stream::ClientPipe;
 use crate::proxy::{Arrival, Pass};
-use crate::upstream::stdio::{LineBuffer, message_of, one_line};
+use crate::upstream::framing::{message_of, one_line};
+use crate::upstream::stdio::LineBuffer;
 use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
 
 /// The client's pipes, and ours for the server's stderr.
@@ -126,12 +126,6 @@ async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl Asy
             return;
         }
     }
-}
-
-/// A message of ours for a client with a pipe.
-pub(in crate::proxy) fn line_of(message: Message) -> Item {
-    let line = one_line(&message);
-    Item::Message(crate::upstream::Incoming { message, framing: Framing::Line { line } })
 }
 
 async fn write_items(

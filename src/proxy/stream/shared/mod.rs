@@ -18,7 +18,6 @@ use crate::event::{Level, LogLine};
 use crate::mcp::meta::cancelled_id;
 use crate::mcp::method;
 use crate::message::{Id, Message};
-use crate::proxy::exchange::accepted;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::handshake::Recollection;
 use crate::proxy::stream::pump::Pump;
@@ -174,7 +173,7 @@ impl Shared {
             let mut members = self.members.lock();
             if let Some(merged) = members.subscription(session, &id) {
                 members.close(&merged);
-                return Ok(accepted());
+                return Ok(Reply::accepted());
             }
             asked = members.links().find(|link| link.awaits(session, &id)).cloned();
         }
