@@ -1,0 +1,272 @@
+//! Rules of the tree that no lint knows, and its figures: `cargo test --test it tidy -- --nocapture` prints them.
+
+mod graph;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use self::graph::Graph;
+use self::source::{SourceFile, block_end, files, texts};
+
+/// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
+/// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
+const IMPORTS: [(&str, &str); 38] = [
+    ("message", ""),
+    ("mcp", "message"),
+    ("text", ""),
+    ("clock", ""),
+    ("glob", ""),
+    ("auth", "clock glob message text"),
+    ("limits", "clock glob message"),
+    ("envelope", "message"),
+    ("event", "envelope message filter"),
+    ("variables", "envelope"),
+    ("sse", "envelope"),
+    ("headers", "mcp envelope message"),
+    ("filter", "envelope event message"),
+    ("store", "envelope event tape text"),
+    ("tape", "mcp envelope event headers message sse upstream text"),
+    ("journal", "envelope event logging message tape"),
+    ("metrics", "envelope event message text"),
+    ("otlp", "envelope event journal message variables"),
+    ("intercept", "envelope event message filter"),
+    ("upstream", "mcp envelope message sse text"),
+    (
+        "proxy",
+        "mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream",
+    ),
+    ("shadow", "mcp envelope event headers journal message proxy tape upstream variables"),
+    ("replay", "cli envelope event intercept journal proxy tape upstream"),
+    ("control", "envelope event intercept journal message metrics proxy tape text"),
+    ("sessions", "cli control envelope event store text"),
+    ("config", "auth cli envelope event filter limits otlp proxy shadow store tape text upstream variables"),
+    ("attach", "cli config control program ui watch"),
+    ("watch", "app cli event headless journal program ui"),
+    ("logging", "envelope event"),
+    ("ui", "envelope event filter message text"),
+    ("demo", "*"),
+    ("cli", "event shadow tape text upstream"),
+    ("headless", "cli envelope event message text"),
+    ("wrap", "cli text"),
+    ("app", "*"),
+    ("program", "*"),
+    ("main", "*"),
+    ("lib", ""),
+];
+
+/// How far each figure of the tree may go. None of them is ever raised.
+const LIMITS: [(&str, usize); 10] = [
+    ("files in the largest import circle", 31),
+    ("import circles that span folders", 8),
+    ("imports in proxy/ against its order", 8),
+    ("imports in ui/ against its order", 10),
+    ("names that several types have", 107),
+    ("types with a name of one word, percent", 83),
+    ("functions over 60 lines", 3),
+    ("lines of the longest function", 91),
+    ("99 of 100 functions have at most, lines", 40),
+    ("lines of the longest file", 700),
+];
+
+/// Names that mean the same wherever they stand: each module has its own, none is used outside by its name alone.
+const MAY_STAND_TWICE: [&str; 3] = ["Section", "Settings", "State"];
+
+/// The rooms of `proxy/`, each of which may import only from those after it.
+const PROXY: [&str; 9] = ["front", "sessions", "exchange", "stream", "session", "spine", "error", "arrival", "stop"];
+
+/// The rooms of `ui/`, each of which may import only from those after it.
+const UI: [&str; 11] = ["mod", "term", "act", "view", "layout", "keymap", "model", "theme", "keys", "diff", "json"];
+
+/// A figure of the tree, and where it comes from.
+struct Figure {
+    name: &'static str,
+    value: usize,
+    /// What makes it as large as it is, a line each.
+    details: Vec<String>,
+}
+
+impl Figure {
+    fn count(name: &'static str, details: Vec<String>) -> Self {
+        Self { name, value: details.len(), details }
+    }
+}
+
+/// The module at the top that a file belongs to.
+fn room<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    let inner = path.strip_prefix(folder)?;
+    inner.split('/').next().map(|room| room.trim_end_matches(".rs"))
+}
+
+#[test]
+fn imports_between_modules_are_in_the_table() {
+    let files = files();
+    let graph = Graph::new(&files);
+    let modules: BTreeSet<_> = files.iter().filter_map(|file| room(&file.path, "src/")).collect();
+    let listed: BTreeSet<_> = IMPORTS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(modules, listed);
+    let mut wrong = Vec::new();
+    for reference in &graph.references {
+        let path = graph.path(reference.file);
+        let module = room(path, "src/").unwrap();
+        let (_, allowed) = IMPORTS.iter().find(|(name, _)| *name == module).unwrap();
+        let Some(other) = reference.path.first().filter(|other| *other != module && modules.contains(other.as_str()))
+        else {
+            continue;
+        };
+        if *allowed != "*" && !allowed.split(' ').any(|it| it == other) {
+            wrong.push(format!("{path}:{}: `{module}` uses `{other}`", reference.line));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn figures_stay_within_limits() {
+    let files = files();
+    let figures = figures(&files);
+    println!("{:45} {:>7} {:>7}", "", "today", "limit");
+    let mut wrong = Vec::new();
+    for (figure, (name, limit)) in figures.iter().zip(LIMITS) {
+        assert_eq!(figure.name, name);
+        println!("{name:45} {:>7} {limit:>7}", figure.value);
+        if figure.value > limit {
+            wrong.push(format!("{name}: {}, not {limit}\n  {}", figure.value, figure.details.join("\n  ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn figures(files: &[SourceFile]) -> Vec<Figure> {
+    let graph = Graph::new(files);
+    let circles = graph.circles();
+    let largest = circles.first().cloned().unwrap_or_default();
+    let spanning: Vec<_> =
+        circles.iter().filter(|circle| spans_folders(circle)).map(|circle| circle.join(" ")).collect();
+    let types = types(files);
+    let mut by_name = BTreeMap::<&str, Vec<&str>>::new();
+    for (name, place) in &types {
+        by_name.entry(name).or_default().push(place);
+    }
+    let one_word = types.iter().filter(|(name, _)| name.chars().filter(char::is_ascii_uppercase).count() == 1).count();
+    by_name.retain(|name, places| places.len() > 1 && !MAY_STAND_TWICE.contains(name));
+    let twice = by_name.iter().map(|(name, places)| format!("{name} {}", places.join(" "))).collect();
+    let mut functions: Vec<_> = files.iter().flat_map(functions).collect();
+    functions.sort();
+    let longest_function = functions.last().cloned().unwrap();
+    let long: Vec<_> =
+        functions.iter().filter(|(lines, _)| *lines > 60).map(|(lines, name)| format!("{lines} {name}")).collect();
+    let texts: Vec<_> = texts("src").into_iter().chain(texts("tests")).collect();
+    let (length, longest) = texts.iter().map(|(path, text)| (text.lines().count(), path)).max().unwrap();
+    let [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = LIMITS.map(|(name, _)| name);
+    vec![
+        Figure { name: f0, value: largest.len(), details: vec![largest.join(" ")] },
+        Figure::count(f1, spanning),
+        Figure::count(f2, against(&graph, "src/proxy/", &PROXY)),
+        Figure::count(f3, against(&graph, "src/ui/", &UI)),
+        Figure::count(f4, twice),
+        Figure { name: f5, value: one_word * 100 / types.len(), details: Vec::new() },
+        Figure::count(f6, long),
+        Figure { name: f7, value: longest_function.0, details: vec![longest_function.1] },
+        Figure { name: f8, value: functions[functions.len() * 99 / 100].0, details: Vec::new() },
+        Figure { name: f9, value: length, details: vec![longest.clone()] },
+    ]
+}
+
+fn spans_folders(files: &[&str]) -> bool {
+    let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    files.iter().map(|path| folder(path)).collect::<BTreeSet<_>>().len() > 1
+}
+
+/// Imports inside a folder that go against the order of its rooms.
+fn against(graph: &Graph<'_>, folder: &str, order: &[&str]) -> Vec<String> {
+    let floor = |path| room(path, folder).and_then(|room| order.iter().position(|it| *it == room));
+    let up = graph.edges().filter(|(from, to)| match (floor(from), floor(to)) {
+        (Some(from), Some(to)) => from > to,
+        _ => false,
+    });
+    up.map(|(from, to)| format!("{from} uses {to}")).collect()
+}
+
+/// Names of types with the file and line that define them; associated types have none of their own.
+fn types(files: &[SourceFile]) -> Vec<(String, String)> {
+    let mut types = Vec::new();
+    for file in files {
+        let mut depth = 0usize;
+        for (at, token) in file.tokens.iter().enumerate() {
+            match token.text.as_str() {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                "struct" | "enum" | "trait" | "union" | "type" if depth == 0 || !token.is("type") => {
+                    let name =
+                        file.tokens.get(at + 1).filter(|name| name.text.starts_with(|c: char| c.is_ascii_uppercase()));
+                    types.extend(name.map(|name| (name.text.clone(), format!("{}:{}", file.path, name.line))));
+                }
+                _ => {}
+            }
+        }
+    }
+    types
+}
+
+/// Functions of a file: how many lines they have, and which they are.
+fn functions(file: &SourceFile) -> Vec<(usize, String)> {
+    let tokens = &file.tokens;
+    let starts = (0..tokens.len() - 1).filter(|at| tokens[*at].is("fn") && tokens[at + 1].is_name());
+    let whole = starts.filter_map(|at| {
+        let open = (at..tokens.len()).find(|at| tokens[*at].is("{") || tokens[*at].is(";"))?;
+        let end = tokens[open].is("{").then(|| block_end(tokens, open))?;
+        Some((
+            tokens[end - 1].line - tokens[at].line + 1,
+            format!("{} {}:{}", tokens[at + 1].text, file.path, tokens[at].line),
+        ))
+    });
+    whole.collect()
+}
+
+#[test]
+fn stdout_is_left_to_the_protocol() {
+    for (path, text) in texts("src") {
+        for word in ["println!", "eprintln!", "print!(", "dbg!("] {
+            assert!(!text.contains(word), "{path} has `{word}`: stdout may be the protocol");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for (path, text) in texts("src").into_iter().chain(texts("tests")) {
+        assert!(path.ends_with("/tests.rs") || text.starts_with("//!"), "{path} does not say what it is for");
+    }
+}
+
+/// The words of a line of shell as simple as the README's.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            '#' if !quoted && words.last().is_some_and(String::is_empty) => break,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn readme_commands_parse() {
+    use clap::Parser as _;
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let commands: Vec<_> = readme.lines().filter_map(|line| line.trim().strip_prefix("$ tapline")).collect();
+    assert!(commands.len() > 15, "{commands:?}");
+    for command in commands {
+        let command = command.split(" 2>").next().unwrap();
+        let words = [vec!["tapline".to_owned()], words(command)].concat();
+        let parsed = tapline::cli::Cli::try_parse_from(&words);
+        assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+    }
+}
