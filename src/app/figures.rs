@@ -34,7 +34,7 @@ fn gauges(mounts: &Mounts) -> Gauges {
         *states.entry(connection.session.info().state.word().to_owned()).or_default() += 1;
     }
     Gauges {
-        oldest: live.iter().filter_map(|connection| connection.session.oldest()).min(),
+        oldest: live.iter().filter_map(|connection| connection.session.oldest_request()).min(),
         held: mounts.proxy().gate().held().len() as u64,
         states,
         sessions: busiest(live).iter().filter_map(|it| it.session.tally().figures(it.session.id())).collect(),

@@ -10,7 +10,18 @@ pub const CANCELLED: &str = "notifications/cancelled";
 pub const PROGRESS: &str = "notifications/progress";
 pub const TOOLS_CALL: &str = "tools/call";
 pub const TOOLS_LIST: &str = "tools/list";
+pub const PROMPTS_GET: &str = "prompts/get";
+pub const RESOURCES_READ: &str = "resources/read";
+pub const RESOURCES_SUBSCRIBE: &str = "resources/subscribe";
+pub const RESOURCES_UNSUBSCRIBE: &str = "resources/unsubscribe";
+pub const RESOURCES_UPDATED: &str = "notifications/resources/updated";
 pub const SUBSCRIPTIONS_LISTEN: &str = "subscriptions/listen";
+pub const TASKS_GET: &str = "tasks/get";
+pub const TASKS_RESULT: &str = "tasks/result";
+pub const TASKS_UPDATE: &str = "tasks/update";
+pub const TASKS_CANCEL: &str = "tasks/cancel";
+/// What the names of all methods begin with that are about a task.
+pub const TASKS: &str = "tasks/";
 
 /// Whether a server may get a message twice without doing anything twice: a `ping`, a discovery or a list. Never
 /// `tools/call`, whatever its annotations say, nor `initialize`, whose first session would be left behind.

@@ -17,7 +17,7 @@ use crate::message::{Id, Kind, Message};
 use crate::metrics::{Flight, Metrics};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::error::Answer;
-use crate::proxy::session::{LiveSession, Place};
+use crate::proxy::session::{Correlated, LiveSession};
 use crate::proxy::sessions::policy::Keeping;
 use crate::proxy::stop::Stop;
 use crate::upstream::retry::Retry;
@@ -165,7 +165,7 @@ impl Proxy {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
         let now = tokio::time::Instant::now();
         let (at, came) = (session.time_of(now), arrival.came.unwrap_or(now.into_std()));
-        let Place { reply_to, part_of, flight } = session.place(seq, at, &arrival, &self.metrics);
+        let Correlated { reply_to, part_of, timer: flight } = session.correlate(seq, at, &arrival, &self.metrics);
         let envelope = Envelope {
             seq,
             session: session.id(),
@@ -207,7 +207,7 @@ impl Proxy {
             Decision::Block(error) => self.block(session, transit, &error, Author::Operator),
             Decision::Drop => {
                 transit.envelope.outcome = Outcome::Dropped(Author::Operator);
-                transit.envelope.message.id().inspect(|id| session.give_up(id));
+                transit.envelope.message.id().inspect(|id| session.release_call(id));
                 self.publish(session, transit);
                 Passage::Nothing
             }
@@ -251,18 +251,18 @@ impl Proxy {
 
     /// What a request's reply does not tell of its way.
     fn note_flight(&self, session: &LiveSession, envelope: &Envelope) {
-        let (direction, seq) = (envelope.direction, Some(envelope.seq));
+        let (direction, seq) = (envelope.direction, envelope.seq);
         match (envelope.kind(), &envelope.outcome, envelope.message.id()) {
             (Kind::Request, Outcome::Dropped(_) | Outcome::Abandoned, Some(id)) => {
-                session.with_flight(direction, id, seq, Flight::lost);
+                session.abandon_request(direction, id, Some(seq));
             }
             (Kind::Request, _, Some(id)) if envelope.held.is_some() => {
                 let held = envelope.held.unwrap_or_default();
-                session.with_flight(direction, id, seq, |flight| flight.waited(held));
+                session.delay_request(direction, id, seq, held);
             }
             (Kind::Notification, _, _) if envelope.was_sent() => {
                 if let Some(id) = cancelled_id(&envelope.message) {
-                    session.with_flight(direction, &id, None, Flight::lost);
+                    session.abandon_request(direction, &id, None);
                 }
             }
             _ => {}

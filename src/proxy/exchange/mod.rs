@@ -24,7 +24,6 @@ use crate::event::{Event, Landmark, Level, LogLine};
 use crate::headers::{self, Latest, Packed, ParamHeaders};
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
-use crate::metrics::Flight;
 use crate::proxy::error::Refusal;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::PipeLink;
@@ -417,8 +416,11 @@ fn goes_on(reply: Reply, asked: Option<Asked>) -> Reply {
 impl Drop for Asked {
     fn drop(&mut self) {
         if let Some((id, seq)) = &self.request {
-            let note = if self.failed { Flight::fails } else { Flight::lost };
-            self.session.with_flight(Direction::ToServer, id, Some(*seq), note);
+            if self.failed {
+                self.session.fail_request(id, *seq);
+            } else {
+                self.session.abandon_request(Direction::ToServer, id, Some(*seq));
+            }
         }
     }
 }

@@ -126,7 +126,7 @@ impl Door {
         let begun = table.begin(visitor)?;
         let connection = begun.connection.clone();
         if let Some(name) = caller.name() {
-            connection.session.is_of(name);
+            connection.session.claim(name);
         }
         let (items, stream) = mpsc::unbounded_channel();
         if !is_theirs {
@@ -203,7 +203,7 @@ impl Door {
         let message = Message::cut_from(self.read(body).await?);
         *asked = message.id().filter(|_| message.kind() == Kind::Request).cloned();
         let session = &seat.connection.session;
-        if caller.name().is_some_and(|name| !session.is_of(name)) {
+        if caller.name().is_some_and(|name| !session.belongs_to(name)) {
             return Err(Refusal::UnknownEndpoint);
         }
         self.admission.admit(caller, &headers, Some(session), &message)?;

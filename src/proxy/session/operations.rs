@@ -7,68 +7,78 @@ use std::collections::HashMap;
 
 use memchr::memmem;
 
-use crate::envelope::Seq;
+use crate::envelope::{Seq, Subject};
+use crate::mcp::method;
 use crate::message::{Kind, Message};
 
 /// Operations that a session remembers; beyond that it forgets them all and goes on.
 const MOST: usize = 10_000;
 
-/// The operations of one session that may go on.
+/// The operations of one session that may go on, each with the request that began it.
 #[derive(Default)]
-pub(in crate::proxy) struct Operations {
-    known: HashMap<Key, Seq>,
+pub(super) struct Operations {
+    known: HashMap<OperationKey, Seq>,
 }
 
 /// By what a later message names an operation: JSON text, as it came.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Key {
+pub(super) enum OperationKey {
     /// `requestState`, which the client sends back byte for byte.
     State(Box<str>),
     /// Method and name, where the server gave no state.
     Subject(Box<str>, Option<Box<str>>),
+    /// The id of a task.
     Task(Box<str>),
 }
 
-impl Operations {
-    pub(in crate::proxy) fn shrink_to_fit(&mut self) {
-        self.known.shrink_to_fit();
-    }
-
-    /// The beginning of the operation that a request goes on with.
-    pub(in crate::proxy) fn began(&self, request: &Message) -> Option<Seq> {
+impl OperationKey {
+    /// What a request says of the operation that it goes on with; `None` where it begins one.
+    pub(super) fn of_request(request: &Message) -> Option<Self> {
         let method = request.method()?;
-        let key = if method.starts_with("tasks/") {
-            Key::Task(serde_json::Value::from(request.name()?).to_string().into())
+        if method.starts_with(method::TASKS) {
+            Some(Self::Task(serde_json::Value::from(request.name()?).to_string().into()))
         } else if memmem::find(request.raw(), b"\"requestState\"").is_some() {
-            Key::State(request.at(&["params", "requestState"])?.into())
+            Some(Self::State(request.at(&["params", "requestState"])?.into()))
         } else if memmem::find(request.raw(), b"\"inputResponses\"").is_some() {
-            Key::Subject(method.into(), request.name().map(Into::into))
+            Some(Self::Subject(method.into(), request.name().map(Into::into)))
         } else {
-            return None;
-        };
-        self.known.get(&key).copied()
+            None
+        }
     }
 
-    /// Remembers what a result says of how its operation goes on. `subject` is the request's.
-    pub(in crate::proxy) fn note(&mut self, result: &Message, began: Seq, subject: (&str, Option<&str>)) {
-        if result.kind() != Kind::Result {
-            return;
+    /// What a reply says of how its operation goes on; `None` where that is over. `subject`: what its request is about.
+    pub(super) fn of_result(reply: &Message, subject: &Subject) -> Option<Self> {
+        if reply.kind() != Kind::Result {
+            return None;
         }
-        let key = if memmem::find(result.raw(), b"\"input_required\"").is_some() {
-            let state = result.at(&["result", "requestState"]).map(|state| Key::State(state.into()));
-            state.unwrap_or_else(|| Key::Subject(subject.0.into(), subject.1.map(Into::into)))
-        } else if memmem::find(result.raw(), b"\"taskId\"").is_some() {
-            match task_of(result) {
-                Some(task) => Key::Task(task),
-                None => return,
-            }
+        if memmem::find(reply.raw(), b"\"input_required\"").is_some() {
+            let state = reply.at(&["result", "requestState"]).map(|state| Self::State(state.into()));
+            Some(state.unwrap_or_else(|| Self::Subject(subject.method.clone(), subject.name.clone())))
+        } else if memmem::find(reply.raw(), b"\"taskId\"").is_some() {
+            task_of(reply).map(Self::Task)
         } else {
-            return;
-        };
+            None
+        }
+    }
+}
+
+impl Operations {
+    /// The request that began the operation with this key.
+    pub(super) fn find(&self, key: &OperationKey) -> Option<Seq> {
+        self.known.get(key).copied()
+    }
+
+    /// Remembers that the operation which the request `began` goes on under this key.
+    pub(super) fn continue_as(&mut self, key: OperationKey, began: Seq) {
         if self.known.len() >= MOST {
             self.known.clear();
         }
         self.known.entry(key).or_insert(began);
+    }
+
+    /// Gives unused memory back.
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.known.shrink_to_fit();
     }
 }
 
@@ -83,12 +93,15 @@ mod tests {
 
     fn went_on(result: &str, next: &str) -> Option<Seq> {
         let mut operations = Operations::default();
-        operations.note(&Message::new(result.to_owned()), Seq(7), ("tools/call", Some("book")));
-        operations.began(&Message::new(next.to_owned()))
+        let subject = Subject { method: "tools/call".into(), name: Some("book".into()) };
+        if let Some(key) = OperationKey::of_result(&Message::new(result.to_owned()), &subject) {
+            operations.continue_as(key, Seq(7));
+        }
+        operations.find(&OperationKey::of_request(&Message::new(next.to_owned()))?)
     }
 
     #[test]
-    fn a_retry_is_known_by_its_state_or_by_what_it_is_about() {
+    fn retry_is_known_by_its_state_or_by_what_it_is_about() {
         let asks =
             r#"{"id":1,"result":{"resultType":"input_required","inputRequests":{"a":{}},"requestState":"s\u00e9"}}"#;
         let retry = |state: &str| {
@@ -107,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_known_by_its_id_in_both_eras() {
+    fn task_is_known_by_its_id_in_both_eras() {
         let poll = r#"{"id":2,"method":"tasks/get","params":{"taskId":"t-1"}}"#;
         for result in [
             r#"{"id":1,"result":{"resultType":"task","taskId":"t-1"}}"#,

@@ -12,42 +12,42 @@ use crate::event::SessionState;
 
 /// Nothing was said yet.
 #[derive(Debug, Default)]
-pub(in crate::proxy) struct New(());
+pub(super) struct New(());
 
 /// `initialize` was sent and not answered yet.
 #[derive(Debug)]
-pub(in crate::proxy) struct Initializing(());
+pub(super) struct Initializing(());
 
 /// Messages flow.
 #[derive(Debug)]
-pub(in crate::proxy) struct Active(());
+pub(super) struct Active(());
 
 /// Messages wait for the operator.
 #[derive(Debug)]
-pub(in crate::proxy) struct Paused(());
+pub(super) struct Paused(());
 
 /// The server is gone and another is on its way.
 #[derive(Debug)]
-pub(in crate::proxy) struct Failed {
+pub(super) struct Failed {
     why: String,
     paused: bool,
 }
 
-/// No new message is taken.
+/// No new message is taken; those on their way end.
 #[derive(Debug)]
-pub(in crate::proxy) struct Closing {
+pub(super) struct Closing {
     reason: String,
 }
 
-/// All is said.
+/// It has ended.
 #[derive(Debug)]
-pub(in crate::proxy) struct Closed {
+pub(super) struct Closed {
     reason: String,
 }
 
 /// Any of the states.
 #[derive(Debug)]
-pub(in crate::proxy) enum State {
+pub(super) enum State {
     New(New),
     Initializing(Initializing),
     Active(Active),
@@ -64,68 +64,68 @@ impl Default for State {
 }
 
 impl New {
-    pub(in crate::proxy) fn initialize(self) -> Initializing {
+    pub(super) fn initialize(self) -> Initializing {
         Initializing(())
     }
 
     /// A client that does not initialize: revision 2026-07-28, or a server without sessions.
-    pub(in crate::proxy) fn speak(self) -> Active {
+    pub(super) fn skip_handshake(self) -> Active {
         Active(())
     }
 
     /// A client that has initialized before, under another tapline.
-    pub(in crate::proxy) fn go_on(self) -> Active {
+    pub(super) fn restore(self) -> Active {
         Active(())
     }
 }
 
 impl Initializing {
-    pub(in crate::proxy) fn answered(self) -> Active {
+    pub(super) fn complete(self) -> Active {
         Active(())
     }
 }
 
 impl Active {
-    /// A client may start anew on the stream it has.
-    pub(in crate::proxy) fn initialize(self) -> Initializing {
+    /// A client may initialize again on the stream it has.
+    pub(super) fn initialize(self) -> Initializing {
         Initializing(())
     }
 
-    pub(in crate::proxy) fn pause(self) -> Paused {
+    pub(super) fn pause(self) -> Paused {
         Paused(())
     }
 
-    pub(in crate::proxy) fn fail(self, why: String) -> Failed {
+    pub(super) fn fail(self, why: String) -> Failed {
         Failed { why, paused: false }
     }
 }
 
 impl Paused {
-    pub(in crate::proxy) fn resume(self) -> Active {
+    pub(super) fn resume(self) -> Active {
         Active(())
     }
 
-    pub(in crate::proxy) fn fail(self, why: String) -> Failed {
+    pub(super) fn fail(self, why: String) -> Failed {
         Failed { why, paused: true }
     }
 }
 
 impl Failed {
     /// Goes on as it was before.
-    pub(in crate::proxy) fn recover(self) -> State {
+    pub(super) fn recover(self) -> State {
         if self.paused { State::Paused(Paused(())) } else { State::Active(Active(())) }
     }
 }
 
 impl Closing {
-    pub(in crate::proxy) fn finish(self) -> Closed {
+    pub(super) fn finish(self) -> Closed {
         Closed { reason: self.reason }
     }
 }
 
 impl State {
     /// The beginning of the end, for whatever lives. The first reason stays.
-    pub(in crate::proxy) fn end(self, reason: &str) -> Self {
+    pub(super) fn end(self, reason: &str) -> Self {
         match self {
             Self::New(_) | Self::Initializing(_) | Self::Active(_) | Self::Paused(_) | Self::Failed(_) => {
                 Self::Closing(Closing { reason: reason.to_owned() })
@@ -135,19 +135,19 @@ impl State {
     }
 
     /// The end of it, at once where there was no beginning.
-    pub(in crate::proxy) fn finish(self, reason: &str) -> Self {
+    pub(super) fn finish(self, reason: &str) -> Self {
         match self.end(reason) {
             Self::Closing(closing) => Self::Closed(closing.finish()),
             closed => closed,
         }
     }
 
-    pub(in crate::proxy) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Closing(_) | Self::Closed(_))
     }
 
-    /// As it is told.
-    pub(in crate::proxy) fn described(&self) -> SessionState {
+    /// The state as it is published.
+    pub(super) fn described(&self) -> SessionState {
         match self {
             Self::New(_) => SessionState::New,
             Self::Initializing(_) => SessionState::Initializing,

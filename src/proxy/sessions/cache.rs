@@ -148,7 +148,7 @@ impl Memory {
                 changed.push((slot.connection.clone(), slot.key.clone()));
                 continue;
             }
-            session.rest();
+            session.shrink_to_fit();
             if slot.is_in_use() {
                 session.touch();
             } else if is_idle(&slot.connection) {

@@ -64,7 +64,7 @@ impl Table {
         let seq = kept.last_seq(&record, &session).await;
         self.proxy.number_above(seq);
         let used = Usage { last: record.last_used, seq, messages: record.messages };
-        let session = LiveSession::recalled(session, used, record.caller.as_deref(), self.proxy.stop());
+        let session = LiveSession::restored(session, used, record.caller.as_deref(), self.proxy.stop());
         session.touch();
         self.proxy.journal().publish(Event::SessionOpened(session.info().into()));
         let connection = self.reconnect(session, &record).await?;
@@ -146,14 +146,11 @@ impl Table {
         });
     }
 
-    /// Whether a session is that client's, which it is of the first that uses it; and is so under the next tapline.
-    pub(in crate::proxy) fn is_of(&self, session: &LiveSession, name: &Arc<str>) -> bool {
-        let is_first = session.owner().is_none();
-        let is_of = session.is_of(name);
-        if is_first {
+    /// Makes a client the owner of a session that has none yet, under the next tapline as well.
+    pub(in crate::proxy) fn claim(&self, session: &LiveSession, name: &Arc<str>) {
+        if session.claim(name) {
             self.save_live(session.id());
         }
-        is_of
     }
 
     fn save_live(&self, id: SessionId) {

@@ -68,7 +68,9 @@ async fn whose_a_session_is_is_on_disk_as_soon_as_that_is_known() {
     let (table, _) = keeping(Keeping { store: Some(store), ..Keeping::default() });
     let connection = client(&table, 1).await;
     let (ann, bob) = ("token:ann".into(), "token:bob".into());
-    assert!(table.is_of(&connection.session, &ann) && !table.is_of(&connection.session, &bob));
+    table.claim(&connection.session, &ann);
+    table.claim(&connection.session, &bob);
+    assert!(connection.session.belongs_to(&ann) && !connection.session.belongs_to(&bob));
     thread.finish();
     let kept = Database::open_existing(&path).unwrap().sessions().unwrap();
     let kept: Vec<_> = kept.iter().map(|it| (it.session.id, it.key.is_some(), it.caller.as_deref())).collect();

@@ -130,7 +130,7 @@ impl Leg {
             return true;
         }
         // No reply comes to a request of ours that the client's takes, or nobody.
-        self.merged.session.give_up(&self.id);
+        self.merged.session.release_call(&self.id);
         let mut state = self.merged.state.lock();
         state.legs -= 1;
         state.legs == 0

@@ -194,8 +194,11 @@ impl Door {
         let deletes = parts.method == Method::DELETE;
         let until = &self.mounts.proxy().stop().force;
         let in_session = parts.headers.contains_key(headers::SESSION);
-        if caller.name().is_some_and(|name| !table.is_of(&connection.session, name) && in_session) {
-            return Err(Refusal::UnknownSession);
+        if let Some(name) = caller.name() {
+            table.claim(&connection.session, name);
+            if in_session && !connection.session.belongs_to(name) {
+                return Err(Refusal::UnknownSession);
+            }
         }
         headers::towards_upstream(&mut parts.headers);
         if deletes && table.target().is_pipe() {

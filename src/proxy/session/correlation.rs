@@ -1,0 +1,201 @@
+//! Which request a message answers, and which operation it goes on with.
+//!
+//! Owns the requests of one session that have no reply yet, in both directions, from [`Correlation::register`] to
+//! [`Correlation::complete`]. What else becomes of a request on its way is noted by [`Correlation::delay`] (it was held) and
+//! [`Correlation::abandon`] (nobody waits for its reply any more; the reply may come all the same). For display and figures
+//! only: what reaches whom is decided elsewhere.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::envelope::{Direction, ReplyTo, Seq, Subject};
+use crate::message::{Id, Message};
+use crate::metrics::Flight;
+use crate::proxy::session::operations::{OperationKey, Operations};
+
+/// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
+/// costs bounded memory.
+const MOST_PENDING: usize = 10_000;
+
+/// The requests of a session that wait for their replies, and the operations that may go on. Locked for a moment, and never
+/// across a wait.
+pub(super) struct Correlation {
+    pending: Mutex<Pending>,
+    operations: Mutex<Operations>,
+    /// Counts the requests of a client whose stream ends with the session, not with them.
+    calls: Option<TaskTracker>,
+}
+
+#[derive(Default)]
+struct Pending {
+    latest: HashMap<(Direction, Id), PendingCall>,
+    /// Those whose id was taken by a later one: clients that share a session (revision 2026-07-28 has none) count each for
+    /// itself.
+    overtaken: HashMap<(Direction, Id, Seq), PendingCall>,
+}
+
+/// A request that waits for its reply.
+struct PendingCall {
+    seq: Seq,
+    /// When it came, in microseconds since the session began.
+    at: u64,
+    subject: Arc<Subject>,
+    /// The request that its operation began with, itself as a rule.
+    began: Seq,
+    timer: Flight,
+    /// Held while its client waits for the reply, where such requests are counted.
+    call: Option<TaskTrackerToken>,
+}
+
+/// How a message relates to the others of its session.
+#[derive(Default)]
+pub(in crate::proxy) struct Correlated {
+    /// The request that it answers, if it is a reply.
+    pub(in crate::proxy) reply_to: Option<ReplyTo>,
+    /// The request that began the operation it goes on with.
+    pub(in crate::proxy) part_of: Option<Seq>,
+    /// The running time of the request that it answers, if it is a reply.
+    pub(in crate::proxy) timer: Option<Flight>,
+}
+
+impl Correlation {
+    /// `calls`: where the client's requests are counted while they wait, so that the end of tapline can wait for them.
+    pub(super) fn new(calls: Option<TaskTracker>) -> Self {
+        Self { pending: Mutex::default(), operations: Mutex::default(), calls }
+    }
+
+    /// Remembers a request until its reply comes.
+    pub(super) fn register(
+        &self,
+        (seq, at): (Seq, u64),
+        direction: Direction,
+        request: &Message,
+        timer: Flight,
+    ) -> Correlated {
+        let Some(id) = request.id() else { return Correlated::default() };
+        let subject = request.head().subject.clone().unwrap_or_default();
+        let part_of = OperationKey::of_request(request).and_then(|key| self.operations.lock().find(&key));
+        let call = self.calls.as_ref().filter(|_| direction == Direction::ToServer).map(TaskTracker::token);
+        let began = part_of.unwrap_or(seq);
+        self.pending.lock().insert((direction, id), PendingCall { seq, at, subject, began, timer, call });
+        Correlated { part_of, ..Correlated::default() }
+    }
+
+    /// Finds the request that a reply answers, which waits no longer. `request`: that on whose own response the reply came,
+    /// where there is such a thing; `at`: when the reply came, in microseconds since the session began.
+    pub(super) fn complete(&self, at: u64, direction: Direction, reply: &Message, request: Option<Seq>) -> Correlated {
+        let found = reply.id().and_then(|id| self.pending.lock().remove((direction.reverse(), id), request));
+        let Some(PendingCall { seq, at: asked_at, subject, began, timer, .. }) = found else {
+            return Correlated::default();
+        };
+        if let Some(key) = OperationKey::of_result(reply, &subject) {
+            self.operations.lock().continue_as(key, began);
+        }
+        Correlated {
+            reply_to: Some(ReplyTo { seq, took: at.saturating_sub(asked_at), subject }),
+            part_of: (began != seq).then_some(began),
+            timer: Some(timer),
+        }
+    }
+
+    /// Notes that a request was held for so many microseconds before it was sent on.
+    pub(super) fn delay(&self, direction: Direction, id: &Id, seq: Seq, micros: u64) {
+        self.with_timer(direction, id, Some(seq), |timer| timer.waited(micros));
+    }
+
+    /// Notes that nobody waits for the reply to a request any more; where no number is given, to the latest with that id.
+    pub(super) fn abandon(&self, direction: Direction, id: &Id, seq: Option<Seq>) {
+        self.with_timer(direction, id, seq, Flight::lost);
+    }
+
+    /// Notes that a request ended without a reply of the peer.
+    pub(super) fn fail(&self, direction: Direction, id: &Id, seq: Seq) {
+        self.with_timer(direction, id, Some(seq), Flight::fails);
+    }
+
+    /// Counts a request of the client no longer among those that the end of tapline waits for.
+    pub(super) fn release_call(&self, id: &Id) {
+        if self.counts_calls()
+            && let Some(request) = self.pending.lock().latest.get_mut(&(Direction::ToServer, id.clone()))
+        {
+            request.call = None;
+        }
+    }
+
+    /// Whether the client's requests are counted while they wait.
+    pub(super) fn counts_calls(&self) -> bool {
+        self.calls.is_some()
+    }
+
+    /// Whether this request of the client has no reply yet.
+    pub(super) fn is_pending(&self, id: &Id) -> bool {
+        self.pending.lock().latest.contains_key(&(Direction::ToServer, id.clone()))
+    }
+
+    /// When the oldest request came for whose reply somebody waits, in microseconds since the session began.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let pending = self.pending.lock();
+        let requests = pending.latest.values().chain(pending.overtaken.values());
+        requests.filter(|request| request.timer.is_aloft()).map(|request| request.at).min()
+    }
+
+    /// Gives unused memory back.
+    pub(super) fn shrink_to_fit(&self) {
+        let mut pending = self.pending.lock();
+        pending.latest.shrink_to_fit();
+        pending.overtaken.shrink_to_fit();
+        drop(pending);
+        self.operations.lock().shrink_to_fit();
+    }
+
+    fn with_timer(&self, direction: Direction, id: &Id, seq: Option<Seq>, note: impl FnOnce(&mut Flight)) {
+        if let Some(request) = self.pending.lock().find((direction, id), seq) {
+            note(&mut request.timer);
+        }
+    }
+}
+
+impl Pending {
+    fn insert(&mut self, (direction, id): (Direction, &Id), request: PendingCall) {
+        let seq = request.seq;
+        let is_recent = |request: &mut PendingCall| seq.0.saturating_sub(request.seq.0) < MOST_PENDING as u64;
+        if self.latest.len() >= MOST_PENDING {
+            self.latest.retain(|_, request| is_recent(request));
+        }
+        if let Some(earlier) = self.latest.insert((direction, id.clone()), request) {
+            if self.overtaken.len() >= MOST_PENDING {
+                self.overtaken.retain(|_, request| is_recent(request));
+            }
+            self.overtaken.insert((direction, id.clone(), earlier.seq), earlier);
+        }
+    }
+
+    /// The request with that id and number; without a number, the latest with that id.
+    fn find(&mut self, (direction, id): (Direction, &Id), seq: Option<Seq>) -> Option<&mut PendingCall> {
+        let latest = self.latest.get_mut(&(direction, id.clone()));
+        match (latest, seq) {
+            (latest, None) => latest,
+            (Some(request), Some(seq)) if request.seq == seq => Some(request),
+            (_, Some(seq)) => self.overtaken.get_mut(&(direction, id.clone(), seq)),
+        }
+    }
+
+    /// Takes out the request with that id, and of several the one with that number. Ids are matched by their exact token, each
+    /// direction in its own space (mcp-wire.md §3, identifiers).
+    fn remove(&mut self, (direction, id): (Direction, &Id), seq: Option<Seq>) -> Option<PendingCall> {
+        let overtaken = seq.filter(|_| !self.overtaken.is_empty());
+        if let Some(earlier) = overtaken.and_then(|seq| self.overtaken.remove(&(direction, id.clone(), seq))) {
+            return Some(earlier);
+        }
+        let request = self.latest.remove(&(direction, id.clone()));
+        if self.latest.is_empty() {
+            // Thousands of sessions wait for their clients, and not for replies.
+            self.latest = HashMap::new();
+        }
+        request
+    }
+}
