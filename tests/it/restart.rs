@@ -373,8 +373,8 @@ async fn a_session_goes_on_under_another_tapline() {
     let rig = script.rig(Settings::default()).await;
     in_session(&rig).await;
     let connection = table(&rig).find(rig.session(1).await).unwrap();
-    let mut recollections = connection.recollections().unwrap();
-    soon("the handshake", recollections.wait_for(tapline::proxy::stream::handshake::Recollection::has_handshake))
+    let mut recollections = connection.handshake_states().unwrap();
+    soon("the handshake", recollections.wait_for(tapline::proxy::stream::handshake::HandshakeState::has_handshake))
         .await
         .unwrap();
     let written = serde_json::to_string(&*recollections.borrow()).unwrap();

@@ -26,9 +26,9 @@ use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::Refusal;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::PipeLink;
-use crate::proxy::stream::handshake::Recollection;
-use crate::proxy::stream::shared::Shared;
+use crate::proxy::stream::StreamServer;
+use crate::proxy::stream::handshake::HandshakeState;
+use crate::proxy::stream::shared::SharedServer;
 use crate::proxy::{Arrival, Audience, Pass, Passage, Proxy};
 use crate::upstream::retry::{Attempt, may_resend};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
@@ -38,9 +38,9 @@ pub enum Link {
     /// A server that answers each exchange by itself.
     Exchanges(Arc<dyn Upstream>),
     /// A server with one stream for everything it says.
-    Pipe(Arc<PipeLink>),
+    Pipe(Arc<StreamServer>),
     /// A command that several sessions share.
-    Shared(Arc<Shared>),
+    Shared(Arc<SharedServer>),
 }
 
 /// A session together with its upstream.
@@ -148,17 +148,17 @@ impl Connection {
     }
 
     /// What a fresh child would be told for the session to go on; `None` where there is no such way.
-    pub fn recollections(&self) -> Option<watch::Receiver<Recollection>> {
+    pub fn handshake_states(&self) -> Option<watch::Receiver<HandshakeState>> {
         match &self.link {
-            Link::Pipe(link) => link.recollections(),
+            Link::Pipe(link) => link.handshake_states(),
             Link::Exchanges(_) | Link::Shared(_) => None,
         }
     }
 
     /// The client leaves of its own accord: what it still waits for ends without an answer.
-    pub(in crate::proxy) fn let_go(&self) {
+    pub(in crate::proxy) fn cancel_pending(&self) {
         if let Link::Pipe(link) = &self.link {
-            link.let_go();
+            link.cancel_pending();
         }
     }
 

@@ -15,7 +15,7 @@ use crate::proxy::Arrival;
 use crate::proxy::exchange::Connection;
 use crate::proxy::front::stream_client::{Client, carry_line};
 use crate::proxy::sessions::{Table, Visitor};
-use crate::proxy::stream::ClientPipe;
+use crate::proxy::stream::ClientStream;
 use crate::upstream::framing::one_line;
 use crate::upstream::{Item, UpstreamError};
 
@@ -46,7 +46,7 @@ impl InnerClient {
         let begun = table.begin(Visitor { author: Some(Author::Tapline), ..Visitor::new(via, origin) })?;
         let connection = begun.connection.clone();
         let ((items, heard), (stderr, errors)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let pipe = ClientPipe { items, carrier: via, stderr: Some(stderr), announce: None };
+        let pipe = ClientStream { items, carrier: via, stderr: Some(stderr), announce: None };
         let client = Client::attach(&connection, pipe, HeaderMap::new());
         begun.start();
         let inner = Self { table: table.clone(), connection, client, posting: JoinSet::new() };

@@ -33,7 +33,7 @@ use crate::proxy::front::paths::{ENDPOINT, MESSAGES};
 use crate::proxy::front::routes::Entry;
 use crate::proxy::front::stream_client::Client;
 use crate::proxy::sessions::{Begun, Table, Visitor};
-use crate::proxy::stream::{Announce, ClientPipe, PipeLink};
+use crate::proxy::stream::{Announce, ClientStream, StreamServer};
 use crate::proxy::{Arrival, Passage};
 use crate::upstream::site::{Site, split};
 use crate::upstream::target::Target;
@@ -134,7 +134,8 @@ impl Door {
             let event = format!("event: endpoint\ndata: {address}\n\n");
             drop(items.send(Ok(Item::Filler(Bytes::from(event)))));
         }
-        let pipe = ClientPipe { items, carrier: Via::Sse, stderr: None, announce: self.announcer(entry, &connection) };
+        let pipe =
+            ClientStream { items, carrier: Via::Sse, stderr: None, announce: self.announcer(entry, &connection) };
         let here = self.seat(table, begun, pipe, headers).drop_guard();
         let mut reply = match &connection.link {
             Link::Pipe(link) => match link.answered().await {
@@ -159,7 +160,7 @@ impl Door {
     }
 
     /// Takes a client in; what is given ends its session.
-    fn seat(&self, table: &Arc<Table>, begun: Begun, pipe: ClientPipe, headers: HeaderMap) -> CancellationToken {
+    fn seat(&self, table: &Arc<Table>, begun: Begun, pipe: ClientStream, headers: HeaderMap) -> CancellationToken {
         let connection = begun.connection.clone();
         let client = Client::attach(&connection, pipe, headers);
         let seat = Arc::new(Seat { connection, client });
@@ -229,7 +230,7 @@ impl Door {
     async fn carry(
         &self,
         seat: &Seat,
-        link: &PipeLink,
+        link: &StreamServer,
         mut headers: HeaderMap,
         message: Message,
         asked: Option<&Id>,

@@ -12,20 +12,20 @@ use crate::proxy::Passage;
 use crate::proxy::error::{self, Answer, Refusal};
 use crate::proxy::exchange::bridge::Bridge;
 use crate::proxy::exchange::{Connection, Link};
-use crate::proxy::stream::{ClientPipe, PipeLink};
+use crate::proxy::stream::{ClientStream, StreamServer};
 use crate::upstream::{Item, Upstream as _};
 
 /// How such a client's messages reach the server.
 pub(in crate::proxy) enum Client {
     /// One by one: the server has one stream, too.
-    Relayed(Arc<PipeLink>),
+    Relayed(Arc<StreamServer>),
     /// As HTTP exchanges.
     Bridged(Arc<Bridge>),
 }
 
 impl Client {
     /// Connects the client with its server. `headers`: what it came with, where that was a request.
-    pub(in crate::proxy) fn attach(connection: &Arc<Connection>, pipe: ClientPipe, headers: HeaderMap) -> Self {
+    pub(in crate::proxy) fn attach(connection: &Arc<Connection>, pipe: ClientStream, headers: HeaderMap) -> Self {
         match &connection.link {
             Link::Pipe(link) => {
                 link.attach(pipe);
@@ -46,7 +46,7 @@ impl Client {
 
 /// Does what was decided of a line. A server that refuses it says so over HTTP, which a pipe has no place for: the client
 /// is told in an error of its request.
-pub(in crate::proxy) async fn carry_line(connection: &Connection, link: &PipeLink, passage: Passage, line: Bytes) {
+pub(in crate::proxy) async fn carry_line(connection: &Connection, link: &StreamServer, passage: Passage, line: Bytes) {
     let (message, line) = match passage {
         Passage::Send { message, edited, .. } => (message, (!edited).then_some(line)),
         Passage::Answer(answer) => return link.tell(Item::line(answer)),
@@ -66,7 +66,7 @@ pub(in crate::proxy) async fn carry_line(connection: &Connection, link: &PipeLin
     }
 }
 
-fn answer(connection: &Connection, link: &PipeLink, request: &Message, answer: Answer) {
+fn answer(connection: &Connection, link: &StreamServer, request: &Message, answer: Answer) {
     let Connection { proxy, session, .. } = connection;
     proxy.note(&answer, Some(session.id()));
     if request.asks() {

@@ -10,10 +10,10 @@ use crate::proxy::exchange::{Connection, Link};
 use crate::proxy::session::LiveSession;
 use crate::proxy::sessions::Table;
 use crate::proxy::sessions::policy::Fate;
-use crate::proxy::stream::handshake::Recollection;
+use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::pump::Pump;
-use crate::proxy::stream::restart::{Attempts, Cause, keep};
-use crate::proxy::stream::{Home, PipeLink};
+use crate::proxy::stream::restart::{RestartAttempts, RestartCause, keep};
+use crate::proxy::stream::{StreamServer, Tenancy};
 use crate::upstream::UpstreamError;
 use crate::upstream::pipe::Output;
 use crate::upstream::pool::Pool;
@@ -44,7 +44,7 @@ impl Table {
     pub(in crate::proxy) fn hear(
         self: Arc<Self>,
         connection: &Connection,
-        link: &Arc<PipeLink>,
+        link: &Arc<StreamServer>,
         outputs: mpsc::Receiver<Output>,
     ) -> impl Future<Output = ()> + use<> {
         let (pump, session) = (Pump::new(link), connection.session.clone());
@@ -58,7 +58,7 @@ impl Table {
     pub(in crate::proxy) async fn wait(
         self: Arc<Self>,
         session: Arc<LiveSession>,
-        link: Weak<PipeLink>,
+        link: Weak<StreamServer>,
         pool: Arc<Pool>,
     ) {
         let Some(acquired) = session.closed().run_until_cancelled(pool.acquire()).await else { return };
@@ -96,15 +96,20 @@ impl Table {
     pub async fn revive(
         self: &Arc<Self>,
         session: Arc<LiveSession>,
-        recollection: Recollection,
+        recollection: HandshakeState,
     ) -> Result<Arc<Connection>, UpstreamError> {
         let Target::Command(pool) = &self.target else {
             let why = "its server is no command".to_owned();
             return Err(UpstreamError::NotResumed { command: self.target.label(), why });
         };
-        let link = PipeLink::to_child(self.proxy.clone(), Home::One(session.clone()), pool.clone(), recollection);
+        let link = StreamServer::for_command(
+            self.proxy.clone(),
+            Tenancy::Dedicated(session.clone()),
+            pool.clone(),
+            recollection,
+        );
         let connection = Connection::new(self.proxy.clone(), session, Link::Pipe(link.clone()), None);
-        let outputs = match follow_tapline(&link).await {
+        let outputs = match restart_after_tapline(&link).await {
             Ok(outputs) => outputs,
             Err(error) => {
                 link.end(&error);
@@ -121,7 +126,7 @@ impl Table {
         let told = match self.find(id).as_deref().map(|connection| &connection.link) {
             None => Err("its session has ended"),
             Some(Link::Exchanges(_)) => Err("its server is no command of this tapline"),
-            Some(Link::Pipe(link)) => link.ask_anew(why),
+            Some(Link::Pipe(link)) => link.request_restart(why),
             Some(Link::Shared(shared)) => {
                 shared.renew();
                 Ok(())
@@ -142,7 +147,7 @@ impl Table {
         for connection in self.live() {
             if let Link::Pipe(link) = &connection.link {
                 // One that is being started already is new enough.
-                let _ = link.ask_anew(why);
+                let _ = link.request_restart(why);
             }
         }
     }
@@ -156,10 +161,10 @@ impl Table {
 }
 
 /// The first child of a session under this tapline.
-async fn follow_tapline(link: &Arc<PipeLink>) -> Result<mpsc::Receiver<Output>, UpstreamError> {
+async fn restart_after_tapline(link: &Arc<StreamServer>) -> Result<mpsc::Receiver<Output>, UpstreamError> {
     let lost = UpstreamError::NotResumed { command: link.label().to_owned(), why: "tapline has ended".to_owned() };
-    let cause = Cause::Asked("a restart of tapline".to_owned());
-    Pump::new(link).follow(link, cause, lost, &mut Attempts::default()).await
+    let cause = RestartCause::Asked("a restart of tapline".to_owned());
+    Pump::new(link).follow(link, cause, lost, &mut RestartAttempts::default()).await
 }
 
 async fn restart_on_change(table: Weak<Table>, mut watched: Watched) {

@@ -28,9 +28,9 @@ use crate::proxy::session::LiveSession;
 use crate::proxy::sessions::cache::{Key, Memory, Slot};
 use crate::proxy::sessions::policy::Fate;
 use crate::proxy::sessions::restore::Returning;
-use crate::proxy::stream::handshake::Recollection;
-use crate::proxy::stream::shared::Shared;
-use crate::proxy::stream::{Home, PipeLink};
+use crate::proxy::stream::handshake::HandshakeState;
+use crate::proxy::stream::shared::SharedServer;
+use crate::proxy::stream::{StreamServer, Tenancy};
 use crate::upstream::pipe::{Output, Pipe};
 use crate::upstream::pool::Pool;
 use crate::upstream::target::Target;
@@ -96,7 +96,7 @@ pub struct Table {
     name: Option<String>,
     target: Target,
     /// Of a command: the child of those who may share one.
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<SharedServer>>,
     memory: Mutex<Memory>,
     /// Taken by whoever opens a session for a client that is not known: of two requests at once, the second waits for it.
     opening: Mutex<()>,
@@ -111,7 +111,7 @@ impl Table {
     /// One of several.
     pub fn named(proxy: Arc<Proxy>, name: Option<String>, target: Target) -> Arc<Self> {
         let shared = match &target {
-            Target::Command(pool) => Some(Shared::new(proxy.clone(), pool.clone())),
+            Target::Command(pool) => Some(SharedServer::new(proxy.clone(), pool.clone())),
             Target::Server(_) | Target::Events(_) => None,
         };
         let (memory, opening, returning) = Default::default();
@@ -242,7 +242,7 @@ impl Table {
         let connection = Connection::new(self.proxy.clone(), session, link, author);
         self.take_in(&connection);
         self.save(&connection, None, None);
-        self.follow_recollection(&connection);
+        self.follow_handshake(&connection);
         Ok(Begun { table: self.clone(), connection, start })
     }
 
@@ -255,13 +255,19 @@ impl Table {
                 headers::towards_upstream(&mut headers);
                 headers::without_message(&mut headers);
                 let (events, outputs) = upstream.open(headers, visitor.tail, self.proxy.retry().clone());
-                let link = PipeLink::to_events(proxy, session, self.target.label(), Pipe::Events(Arc::new(events)));
+                let link =
+                    StreamServer::for_events(proxy, session, self.target.label(), Pipe::Events(Arc::new(events)));
                 Ok((Link::Pipe(link), Start::Hear(outputs)))
             }
             (Target::Command(_), Some(shared)) if visitor.modern => Ok((Link::Shared(shared.clone()), Start::Nothing)),
             (Target::Command(pool), _) => {
                 let child = pool.take()?;
-                let link = PipeLink::to_child(proxy, Home::One(session), pool.clone(), Recollection::default());
+                let link = StreamServer::for_command(
+                    proxy,
+                    Tenancy::Dedicated(session),
+                    pool.clone(),
+                    HandshakeState::default(),
+                );
                 let start = match child {
                     Some(child) => {
                         link.install(child.pipe);

@@ -126,8 +126,8 @@ impl Table {
         if connection.is_replay() {
             return;
         }
-        let recollection = connection.recollections().map(|known| known.borrow().clone());
-        let recollection = recollection.filter(crate::proxy::stream::handshake::Recollection::has_handshake);
+        let recollection = connection.handshake_states().map(|known| known.borrow().clone());
+        let recollection = recollection.filter(crate::proxy::stream::handshake::HandshakeState::has_handshake);
         let can_return = matches!(self.target, Target::Server(_)) || recollection.is_some();
         let key = key.and_then(Key::hash).filter(|_| can_return);
         let recollection = recollection.and_then(|known| serde_json::to_string(&known).ok());
@@ -135,8 +135,10 @@ impl Table {
     }
 
     /// Saves a session on a child each time when more is known of what another child would have to be told.
-    pub(in crate::proxy) fn follow_recollection(self: &Arc<Self>, connection: &Connection) {
-        let Some(mut known) = connection.recollections().filter(|_| self.proxy.kept().store.is_some()) else { return };
+    pub(in crate::proxy) fn follow_handshake(self: &Arc<Self>, connection: &Connection) {
+        let Some(mut known) = connection.handshake_states().filter(|_| self.proxy.kept().store.is_some()) else {
+            return;
+        };
         let (table, id) = (Arc::downgrade(self), connection.session.id());
         tokio::spawn(async move {
             while known.changed().await.is_ok() {

@@ -11,58 +11,59 @@ use crate::mcp::meta::{META, SUBSCRIPTION_ID};
 use crate::message::{Id, Message};
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::handshake::Recollection;
-use crate::proxy::stream::pending::{Address, Router, Waiting};
+use crate::proxy::stream::handshake::HandshakeState;
+use crate::proxy::stream::pending::{PendingRequest, Recipient, Router};
 use crate::proxy::stream::request::post_aside;
-use crate::proxy::stream::subscription::Heard;
-use crate::proxy::stream::{Home, PipeLink};
+use crate::proxy::stream::subscription::LegAudience;
+use crate::proxy::stream::{StreamServer, Tenancy};
 use crate::sse;
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::{Incoming, Item};
 
 /// A message of the server, in the names of whom it is for.
-pub(in crate::proxy) struct Recognized {
+pub(in crate::proxy) struct Dispatched {
     /// `None`: of several clients none is there that it could be told to.
     pub(in crate::proxy) session: Option<Arc<LiveSession>>,
-    pub(in crate::proxy) address: Address,
+    pub(in crate::proxy) address: Recipient,
     pub(in crate::proxy) incoming: Incoming,
     pub(in crate::proxy) audience: Audience,
 }
 
 /// What the pump does with the rest of what a server says.
-impl PipeLink {
-    pub(in crate::proxy) fn recognize(&self, incoming: Incoming) -> Recognized {
+impl StreamServer {
+    pub(in crate::proxy) fn resolve_recipient(&self, incoming: Incoming) -> Dispatched {
         let mut router = self.router.lock();
         let address = self.address(&mut router, &incoming.message);
         let waiting = match &address {
-            Address::Asker(id) | Address::Progress(id) | Address::Subscriber(id) | Address::Unsubscribed(id) => {
-                router.pending.get_mut(id)
-            }
+            Recipient::Requester(id)
+            | Recipient::Progress(id)
+            | Recipient::Subscriber(id)
+            | Recipient::Unsubscribed(id) => router.pending.get_mut(id),
             _ => None,
         };
         let Some(waiting) = waiting else {
             let session = self.owner(&router, &address);
-            return Recognized { session, address, incoming, audience: Audience::Client };
+            return Dispatched { session, address, incoming, audience: Audience::Client };
         };
-        let heard = waiting.leg.as_mut().map_or(Heard::Client, |leg| leg.hear(&address, &incoming.message));
-        if !matches!(heard, Heard::Client) {
+        let heard = waiting.leg.as_mut().map_or(LegAudience::Client, |leg| leg.hear(&address, &incoming.message));
+        if !matches!(heard, LegAudience::Client) {
             let session = waiting.session.clone();
-            if let Address::Asker(id) | Address::Unsubscribed(id) = &address {
+            if let Recipient::Requester(id) | Recipient::Unsubscribed(id) = &address {
                 router.pending.remove(id);
             }
             drop(router);
-            if matches!(heard, Heard::Differs) {
+            if matches!(heard, LegAudience::Differs) {
                 self.tell_difference(&session);
             }
-            return Recognized {
+            return Dispatched {
                 session: Some(session),
-                address: Address::Nobody,
+                address: Recipient::Nobody,
                 incoming,
                 audience: Audience::OperatorOnly,
             };
         }
-        if matches!(address, Address::Asker(_)) {
+        if matches!(address, Recipient::Requester(_)) {
             waiting.answered = true;
             self.remember(waiting, &incoming.message);
         }
@@ -71,59 +72,61 @@ impl PipeLink {
             Some(message) => Incoming { framing: incoming.framing.around(&message), message },
             None => incoming,
         };
-        Recognized { session, address, incoming, audience }
+        Dispatched { session, address, incoming, audience }
     }
 
-    fn address(&self, router: &mut Router, message: &Message) -> Address {
+    fn address(&self, router: &mut Router, message: &Message) -> Recipient {
         let address = router.address(message);
         match (&self.home, address) {
-            (Home::One(_), address) => {
+            (Tenancy::Dedicated(_), address) => {
                 if self.pool.is_some() {
                     router.asks(message);
                 }
                 address
             }
             // Whose it is can only be guessed: told to the wrong one, it would be a secret given away.
-            (Home::Many, Address::Client) => router.sole().cloned().map_or(Address::Nobody, Address::Progress),
-            (Home::Many, Address::Asker(id)) if !router.pending.contains_key(&id) => Address::Nobody,
-            (Home::Many, address) => address,
+            (Tenancy::Shared, Recipient::Client) => {
+                router.sole().cloned().map_or(Recipient::Nobody, Recipient::Progress)
+            }
+            (Tenancy::Shared, Recipient::Requester(id)) if !router.pending.contains_key(&id) => Recipient::Nobody,
+            (Tenancy::Shared, address) => address,
         }
     }
 
     /// Whose message it is that answers nobody: of several clients, shown with what was said last.
-    fn owner(&self, router: &Router, address: &Address) -> Option<Arc<LiveSession>> {
+    fn owner(&self, router: &Router, address: &Recipient) -> Option<Arc<LiveSession>> {
         match (&self.home, address) {
-            (Home::One(session), _) => Some(session.clone()),
-            (Home::Many, Address::Askers(ids)) => {
+            (Tenancy::Dedicated(session), _) => Some(session.clone()),
+            (Tenancy::Shared, Recipient::Requesters(ids)) => {
                 ids.iter().find_map(|id| Some(router.pending.get(id)?.session.clone()))
             }
-            (Home::Many, _) => router.spoke_last.clone().filter(|session| !session.closed().is_cancelled()),
+            (Tenancy::Shared, _) => router.spoke_last.clone().filter(|session| !session.closed().is_cancelled()),
         }
     }
 
     /// Learns what another process of the server would have to be told.
-    fn remember(&self, waiting: &Waiting, reply: &Message) {
-        if self.pool.is_some() && !waiting.audience.is_operator_only() && Recollection::cares(&waiting.request) {
-            self.recollection.send_modify(|recollection| recollection.answered(&waiting.request, reply));
+    fn remember(&self, waiting: &PendingRequest, reply: &Message) {
+        if self.pool.is_some() && !waiting.audience.is_operator_only() && HandshakeState::cares(&waiting.request) {
+            self.handshake.send_modify(|handshake| handshake.answered(&waiting.request, reply));
         }
     }
 
     /// Whose log says what the server writes to stderr.
     pub(in crate::proxy) fn voice(&self) -> Option<SessionId> {
         match &self.home {
-            Home::One(session) => Some(session.id()),
-            Home::Many => self.router.lock().spoke_last.as_ref().map(|session| session.id()),
+            Tenancy::Dedicated(session) => Some(session.id()),
+            Tenancy::Shared => self.router.lock().spoke_last.as_ref().map(|session| session.id()),
         }
     }
 
     /// Gives a message of the child to whom it is for.
-    pub(in crate::proxy) fn deliver(&self, address: Address, incoming: Incoming) {
+    pub(in crate::proxy) fn deliver(&self, address: Recipient, incoming: Incoming) {
         let mut router = self.router.lock();
         let item = Item::Message(incoming);
         let items = match address {
-            Address::Nobody => return,
-            Address::Asker(id) | Address::Unsubscribed(id) => match router.pending.remove(&id) {
-                Some(Waiting { audience: Audience::OperatorOnly, items, .. }) => {
+            Recipient::Nobody => return,
+            Recipient::Requester(id) | Recipient::Unsubscribed(id) => match router.pending.remove(&id) {
+                Some(PendingRequest { audience: Audience::OperatorOnly, items, .. }) => {
                     if let Some(items) = items {
                         drop(items.send(Ok(item)));
                     }
@@ -131,22 +134,22 @@ impl PipeLink {
                 }
                 waiting => waiting.and_then(|waiting| waiting.items),
             },
-            Address::Askers(ids) => {
+            Recipient::Requesters(ids) => {
                 let waiting: Vec<_> = ids.iter().filter_map(|id| router.pending.remove(id)).collect();
                 waiting.into_iter().find_map(|waiting| waiting.items)
             }
-            Address::Progress(id) | Address::Subscriber(id) => router.pending.get_mut(&id).and_then(|waiting| {
+            Recipient::Progress(id) | Recipient::Subscriber(id) => router.pending.get_mut(&id).and_then(|waiting| {
                 waiting.begun = true;
                 waiting.items.clone()
             }),
-            Address::Client => router.open_stream(),
+            Recipient::Client => router.open_stream(),
         };
         let unsent = match items {
             Some(items) => items.send(Ok(item)).err().and_then(|mpsc::error::SendError(item)| item.ok()),
             None => Some(item),
         };
         // Of several clients, none is told what another hung up on.
-        if let Some(item) = unsent.filter(|_| matches!(self.home, Home::One(_))) {
+        if let Some(item) = unsent.filter(|_| matches!(self.home, Tenancy::Dedicated(_))) {
             router.keep(item);
         }
     }
@@ -188,12 +191,12 @@ impl PipeLink {
 }
 
 /// A message in its client's own names; `None` where those are the server's, too.
-fn restored(address: &Address, waiting: &Waiting, message: &Message) -> Option<Message> {
+fn restored(address: &Recipient, waiting: &PendingRequest, message: &Message) -> Option<Message> {
     let own_id = waiting.renamed().map(Id::token);
     match address {
-        Address::Progress(_) => message.with_value(&["params", "progressToken"], waiting.own_token.as_ref()?),
-        Address::Subscriber(_) => message.with_value(&["params", META, SUBSCRIPTION_ID], own_id?),
-        Address::Unsubscribed(_) => {
+        Recipient::Progress(_) => message.with_value(&["params", "progressToken"], waiting.own_token.as_ref()?),
+        Recipient::Subscriber(_) => message.with_value(&["params", META, SUBSCRIPTION_ID], own_id?),
+        Recipient::Unsubscribed(_) => {
             let message = message.with_value(&["params", "requestId"], own_id?)?;
             Some(message.with_value(&["params", META, SUBSCRIPTION_ID], own_id?).unwrap_or(message))
         }

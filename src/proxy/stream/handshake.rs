@@ -12,7 +12,7 @@ use crate::message::{Id, Kind, Message};
 /// What one legacy session has agreed on with its server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Recollection {
+pub struct HandshakeState {
     /// `initialize`, as it was sent; set once it is answered.
     initialize: Option<Message>,
     /// What its result said.
@@ -36,7 +36,7 @@ pub struct Agreed {
 /// The lists that a server may tell to have changed.
 const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
 
-impl Recollection {
+impl HandshakeState {
     /// Whether there is a handshake to go through again.
     pub fn has_handshake(&self) -> bool {
         self.initialize.is_some()
@@ -159,16 +159,16 @@ mod tests {
         ))
     }
 
-    fn after(requests: &[(&str, &str)]) -> Recollection {
-        let mut recollection = Recollection::default();
+    fn after(requests: &[(&str, &str)]) -> HandshakeState {
+        let mut handshake = HandshakeState::default();
         let initialize = message(r#"{"id":0,"method":"initialize","params":{"n":1.10}}"#);
         let lists = r#""tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{}"#;
-        recollection.answered(&initialize, &result(lists));
-        recollection.begun();
+        handshake.answered(&initialize, &result(lists));
+        handshake.begun();
         for (request, reply) in requests {
-            recollection.answered(&message(request), &message(reply));
+            handshake.answered(&message(request), &message(reply));
         }
-        recollection
+        handshake
     }
 
     fn words(messages: &[Message]) -> Vec<String> {
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn what_stands_is_said_again_and_nothing_else() {
         let ok = r#"{"id":1,"result":{}}"#;
-        let recollection = after(&[
+        let handshake = after(&[
             (r#"{"id":1,"method":"resources/subscribe","params":{"uri":"a"}}"#, ok),
             (r#"{"id":2,"method":"resources/subscribe","params":{"uri":"b"}}"#, ok),
             (r#"{"id":3,"method":"resources/subscribe","params":{"uri":"a"}}"#, ok),
@@ -189,39 +189,39 @@ mod tests {
             (r#"{"id":7,"method":"logging/setLevel","params":{"level":"debug"}}"#, ok),
             (r#"{"id":8,"method":"tools/call","params":{"name":"x"}}"#, ok),
         ]);
-        let greeting = recollection.greeting().expect("there was a handshake");
+        let greeting = handshake.greeting().expect("there was a handshake");
         assert_eq!(greeting.member("params"), Some(r#"{"n":1.10}"#));
         assert!(greeting.id().is_some_and(|id| id.token().starts_with("\"tapline-")));
-        let rest = recollection.rest();
+        let rest = handshake.rest();
         assert_eq!(words(&rest), ["notifications/initialized", "logging/setLevel", "resources/subscribe a"]);
         assert!(rest[1].member("params").is_some_and(|params| params.contains("debug")));
-        assert_eq!(recollection.described(), ": `initialize`, 1 subscription, log level said again");
+        assert_eq!(handshake.described(), ": `initialize`, 1 subscription, log level said again");
     }
 
     #[test]
     fn it_survives_being_written_down() {
-        let recollection =
+        let handshake =
             after(&[(r#"{"id":6,"method":"logging/setLevel","params":{"level":"info"}}"#, r#"{"id":6,"result":{}}"#)]);
-        let written = serde_json::to_string(&recollection).expect("it is JSON");
-        assert_eq!(serde_json::from_str::<Recollection>(&written).expect("it is JSON"), recollection);
+        let written = serde_json::to_string(&handshake).expect("it is JSON");
+        assert_eq!(serde_json::from_str::<HandshakeState>(&written).expect("it is JSON"), handshake);
         assert!(written.contains(r#"{"n":1.10}"#), "{written}");
-        assert_eq!(serde_json::from_str::<Recollection>("{}").expect("all may be absent"), Recollection::default());
+        assert_eq!(serde_json::from_str::<HandshakeState>("{}").expect("all may be absent"), HandshakeState::default());
     }
 
     #[test]
     fn only_lists_that_both_tell_of_are_told() {
-        let recollection = after(&[]);
-        let told = recollection.renew(&result(r#""tools":{"listChanged":true},"resources":{"listChanged":true}"#));
+        let handshake = after(&[]);
+        let told = handshake.renew(&result(r#""tools":{"listChanged":true},"resources":{"listChanged":true}"#));
         assert_eq!(words(&told.expect("it goes on")), ["notifications/tools/list_changed"]);
     }
 
     #[test]
     fn a_server_that_does_not_go_on_says_why() {
-        let recollection = after(&[]);
-        let refused = recollection.renew(&message(r#"{"id":0,"error":{"code":-32022,"message":"no"}}"#));
+        let handshake = after(&[]);
+        let refused = handshake.renew(&message(r#"{"id":0,"error":{"code":-32022,"message":"no"}}"#));
         assert_eq!(refused, Err(r#"it refused `initialize`: {"code":-32022,"message":"no"}"#.to_owned()));
-        let other = recollection.renew(&message(r#"{"id":0,"result":{"protocolVersion":"2024-11-05"}}"#));
+        let other = handshake.renew(&message(r#"{"id":0,"result":{"protocolVersion":"2024-11-05"}}"#));
         assert!(other.is_err_and(|why| why.contains("2024-11-05") && why.contains("2025-11-25")));
-        assert!(!Recollection::default().has_handshake());
+        assert!(!HandshakeState::default().has_handshake());
     }
 }

@@ -4,7 +4,7 @@
 //! response that carries it: a reply goes where its request came from, progress to the request that asked for it, the rest
 //! to the client's listening stream, or, where it has none, along with a request in flight.
 //!
-//! A child may be followed by another while its client stays: what the client says meanwhile waits ([`PipeLink::server`]).
+//! A child may be followed by another while its client stays: what the client says meanwhile waits ([`StreamServer::server`]).
 
 mod dispatch;
 pub mod handshake;
@@ -31,11 +31,11 @@ use crate::event::{Landmark, Level, LogLine};
 use crate::message::{Id, Message};
 use crate::proxy::Proxy;
 use crate::proxy::session::LiveSession;
-pub(in crate::proxy) use crate::proxy::stream::dispatch::Recognized;
-use crate::proxy::stream::handshake::Recollection;
-pub(in crate::proxy) use crate::proxy::stream::pending::Address;
-use crate::proxy::stream::pending::{Router, Server, Waiting};
-pub(in crate::proxy) use crate::proxy::stream::subscription::Merged;
+pub(in crate::proxy) use crate::proxy::stream::dispatch::Dispatched;
+use crate::proxy::stream::handshake::HandshakeState;
+pub(in crate::proxy) use crate::proxy::stream::pending::Recipient;
+use crate::proxy::stream::pending::{Lifecycle, PendingRequest, Router};
+pub(in crate::proxy) use crate::proxy::stream::subscription::FanoutSubscription;
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::pool::Pool;
@@ -49,9 +49,9 @@ pub(in crate::proxy) type Items = mpsc::UnboundedSender<Result<Item, UpstreamErr
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The client's side of such a server.
-pub struct PipeLink {
+pub struct StreamServer {
     proxy: Arc<Proxy>,
-    home: Home,
+    home: Tenancy,
     label: String,
     carrier: Via,
     router: Mutex<Router>,
@@ -59,18 +59,18 @@ pub struct PipeLink {
     changed: Notify,
     /// Where another child comes from; `None` where the server is none of ours.
     pool: Option<Arc<Pool>>,
-    recollection: watch::Sender<Recollection>,
+    handshake: watch::Sender<HandshakeState>,
 }
 
 /// Whose server it is.
-pub(in crate::proxy) enum Home {
-    One(Arc<LiveSession>),
+pub(in crate::proxy) enum Tenancy {
+    Dedicated(Arc<LiveSession>),
     /// Of all clients that follow revision 2026-07-28.
-    Many,
+    Shared,
 }
 
 /// The ends of a client that has one stream for everything, too.
-pub(in crate::proxy) struct ClientPipe {
+pub(in crate::proxy) struct ClientStream {
     pub(in crate::proxy) items: Items,
     /// What its stream is made of. Bytes without a message pass where the server's is made of the same.
     pub(in crate::proxy) carrier: Via,
@@ -82,43 +82,43 @@ pub(in crate::proxy) struct ClientPipe {
 
 pub(in crate::proxy) type Announce = Box<dyn Fn(&Url) -> String + Send>;
 
-impl PipeLink {
+impl StreamServer {
     /// To a server that is there.
-    pub(in crate::proxy) fn to_events(
+    pub(in crate::proxy) fn for_events(
         proxy: Arc<Proxy>,
         session: Arc<LiveSession>,
         label: String,
         pipe: Pipe,
     ) -> Arc<Self> {
-        let router = Router::new(Server::Up(Arc::new(pipe)));
-        Self::build(proxy, Home::One(session), label, Via::Sse, router, None)
+        let router = Router::new(Lifecycle::Up(Arc::new(pipe)));
+        Self::build(proxy, Tenancy::Dedicated(session), label, Via::Sse, router, None)
     }
 
     /// To a child of a pool, which is still to come.
-    pub(in crate::proxy) fn to_child(
+    pub(in crate::proxy) fn for_command(
         proxy: Arc<Proxy>,
-        home: Home,
+        home: Tenancy,
         pool: Arc<Pool>,
-        recollection: Recollection,
+        handshake: HandshakeState,
     ) -> Arc<Self> {
         let label = pool.command().to_string();
         let starting =
             UpstreamError::BrokenOff { upstream: label.clone(), why: "it is still being started".to_owned() };
-        let link = Self::build(proxy, home, label, Via::Stdio, Router::new(Server::Between(starting)), Some(pool));
-        link.recollection.send_replace(recollection);
+        let link = Self::build(proxy, home, label, Via::Stdio, Router::new(Lifecycle::Starting(starting)), Some(pool));
+        link.handshake.send_replace(handshake);
         link
     }
 
     fn build(
         proxy: Arc<Proxy>,
-        home: Home,
+        home: Tenancy,
         label: String,
         carrier: Via,
         router: Router,
         pool: Option<Arc<Pool>>,
     ) -> Arc<Self> {
-        let (router, changed, recollection) = (Mutex::new(router), Notify::new(), watch::Sender::default());
-        Arc::new(Self { proxy, home, label, carrier, router, changed, pool, recollection })
+        let (router, changed, handshake) = (Mutex::new(router), Notify::new(), watch::Sender::default());
+        Arc::new(Self { proxy, home, label, carrier, router, changed, pool, handshake })
     }
 
     pub fn label(&self) -> &str {
@@ -126,8 +126,8 @@ impl PipeLink {
     }
 
     /// What another process of the server would be told again. `None` where none can take its place.
-    pub fn recollections(&self) -> Option<watch::Receiver<Recollection>> {
-        self.pool.as_ref().map(|_| self.recollection.subscribe())
+    pub fn handshake_states(&self) -> Option<watch::Receiver<HandshakeState>> {
+        self.pool.as_ref().map(|_| self.handshake.subscribe())
     }
 
     pub(in crate::proxy) fn proxy(&self) -> &Arc<Proxy> {
@@ -147,7 +147,7 @@ impl PipeLink {
     }
 
     /// The client leaves of its own accord: what it still waits for ends without an answer.
-    pub(in crate::proxy) fn let_go(&self) {
+    pub(in crate::proxy) fn cancel_pending(&self) {
         self.router.lock().pending.values_mut().for_each(|waiting| waiting.cancelled = true);
     }
 
@@ -162,7 +162,7 @@ impl PipeLink {
     /// Passes a signal on to the child; `false` where there is none. A child that goes by it is not followed by another.
     pub fn signal(&self, signal: rustix::process::Signal) -> bool {
         let mut router = self.router.lock();
-        let Server::Up(pipe) = &router.server else { return false };
+        let Lifecycle::Up(pipe) = &router.server else { return false };
         let Pipe::Child(child) = &**pipe else { return false };
         child.signal(signal);
         router.leaving = true;
@@ -184,7 +184,7 @@ impl PipeLink {
     }
 
     /// Gives everything that the server says to a client with one stream, from now on.
-    pub(in crate::proxy) fn attach(&self, client: ClientPipe) {
+    pub(in crate::proxy) fn attach(&self, client: ClientStream) {
         let mut router = self.router.lock();
         if !router.is_over() {
             for item in router.backlog.drain(..) {
@@ -234,7 +234,7 @@ impl PipeLink {
 
     /// Takes note of a message that goes to a child as it is. Gives whether it is for one that is gone.
     fn note(&self, router: &mut Router, message: &Message) -> bool {
-        let (Some(_), Home::One(session)) = (&self.pool, &self.home) else { return false };
+        let (Some(_), Tenancy::Dedicated(session)) = (&self.pool, &self.home) else { return false };
         router.take_back(message);
         router.note(message, session);
         self.remember_begun(message);
@@ -243,12 +243,12 @@ impl PipeLink {
 
     fn remember_begun(&self, message: &Message) {
         if message.method() == Some("notifications/initialized") {
-            self.recollection.send_modify(Recollection::begun);
+            self.handshake.send_modify(HandshakeState::begun);
         }
     }
 
     /// Hands on a line without a message; only a pipe has a place for it.
-    pub(in crate::proxy) async fn hand_blank(&self, line: Bytes) {
+    pub(in crate::proxy) async fn send_blank_line(&self, line: Bytes) {
         if let Ok((pipe, ())) = self.server(|_| ()).await
             && let Pipe::Child(child) = &*pipe
         {
@@ -262,9 +262,9 @@ impl PipeLink {
         let mut try_now = || {
             let mut router = self.router.lock();
             match &router.server {
-                Server::Up(pipe) => Some(Ok((pipe.clone(), note(&mut router)))),
-                Server::Over(error) => Some(Err(error.clone())),
-                Server::Between(_) => None,
+                Lifecycle::Up(pipe) => Some(Ok((pipe.clone(), note(&mut router)))),
+                Lifecycle::Gone(error) => Some(Err(error.clone())),
+                Lifecycle::Starting(_) => None,
             }
         };
         match try_now() {
@@ -276,9 +276,9 @@ impl PipeLink {
     /// Waits until another server than this one is there.
     async fn other_than(&self, pipe: &Arc<Pipe>) -> Result<(), UpstreamError> {
         self.once(|| match &self.router.lock().server {
-            Server::Up(now) if Arc::ptr_eq(now, pipe) => None,
-            Server::Up(_) | Server::Between(_) => Some(Ok(())),
-            Server::Over(error) => Some(Err(error.clone())),
+            Lifecycle::Up(now) if Arc::ptr_eq(now, pipe) => None,
+            Lifecycle::Up(_) | Lifecycle::Starting(_) => Some(Ok(())),
+            Lifecycle::Gone(error) => Some(Err(error.clone())),
         })
         .await
     }
@@ -299,7 +299,7 @@ impl PipeLink {
     }
 
     /// Takes notes back: the server does not have the message. Gives those that there were.
-    fn forget(&self, message: &Message) -> Vec<Waiting> {
+    fn forget(&self, message: &Message) -> Vec<PendingRequest> {
         let mut router = self.router.lock();
         let elements = message.elements();
         let ids = elements.iter().chain([message]).filter_map(Message::id);
@@ -331,7 +331,7 @@ impl PipeLink {
         self.cancel_all(|waiting| waiting.session.id() == session.id());
     }
 
-    fn cancel_all(&self, fits: impl Fn(&Waiting) -> bool) {
+    fn cancel_all(&self, fits: impl Fn(&PendingRequest) -> bool) {
         let ids: Vec<_> = {
             let router = self.router.lock();
             let pending = router.pending.iter().filter(|(_, waiting)| fits(waiting));
@@ -349,7 +349,7 @@ impl PipeLink {
     pub(in crate::proxy) fn end(&self, error: &UpstreamError) {
         self.tell_many(error);
         let mut router = self.router.lock();
-        router.server = Server::Over(error.clone());
+        router.server = Lifecycle::Gone(error.clone());
         router.listener = None;
         router.spoke_last = None;
         if let Some(client) = router.client.take().filter(|_| error.is_broken()) {
@@ -371,7 +371,7 @@ impl PipeLink {
 
     /// Sessions go on when the child that they share does not: their tapes say where.
     fn tell_many(&self, error: &UpstreamError) {
-        if !matches!(self.home, Home::Many) {
+        if !matches!(self.home, Tenancy::Shared) {
             return;
         }
         let is_stateless = self.pool.as_ref().is_some_and(|pool| pool.settings().stateless);
@@ -390,8 +390,10 @@ impl PipeLink {
 
     fn gone(&self) -> UpstreamError {
         match &self.router.lock().server {
-            Server::Over(error) | Server::Between(error) => error.clone(),
-            Server::Up(_) => UpstreamError::BrokenOff { upstream: self.label.clone(), why: "it is ending".to_owned() },
+            Lifecycle::Gone(error) | Lifecycle::Starting(error) => error.clone(),
+            Lifecycle::Up(_) => {
+                UpstreamError::BrokenOff { upstream: self.label.clone(), why: "it is ending".to_owned() }
+            }
         }
     }
 }

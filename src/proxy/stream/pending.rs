@@ -8,8 +8,8 @@ use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::subscription::Leg;
-use crate::proxy::stream::{ClientPipe, Items};
+use crate::proxy::stream::subscription::SubscriptionLeg;
+use crate::proxy::stream::{ClientStream, Items};
 use crate::upstream::pipe::Pipe;
 use crate::upstream::{Item, UpstreamError};
 
@@ -23,7 +23,7 @@ const MOST_ASKED: usize = 10_000;
 /// was changed by it.
 
 pub(in crate::proxy) struct Router {
-    pub(in crate::proxy) server: Server,
+    pub(in crate::proxy) server: Lifecycle,
     /// The latest there was.
     pub(in crate::proxy) pipe: Option<Arc<Pipe>>,
     /// Why another is to take its place, where that was asked for.
@@ -31,14 +31,14 @@ pub(in crate::proxy) struct Router {
     /// Whoever made it go did not mean another to come.
     pub(in crate::proxy) leaving: bool,
     /// Requests of clients that wait for their reply; the requests of a batch share one stream.
-    pub(in crate::proxy) pending: HashMap<Id, Waiting>,
+    pub(in crate::proxy) pending: HashMap<Id, PendingRequest>,
     /// The server's own requests that the client has not answered, and those of a server that is gone.
     pub(in crate::proxy) questions: HashSet<Id>,
     pub(in crate::proxy) stale: HashSet<Id>,
     /// The client's GET stream.
     pub(in crate::proxy) listener: Option<Items>,
     /// Set where the client has one stream, too: what nobody asked for by an exchange is for it.
-    pub(in crate::proxy) client: Option<ClientPipe>,
+    pub(in crate::proxy) client: Option<ClientStream>,
     /// What nobody listened for yet.
     pub(in crate::proxy) backlog: VecDeque<Item>,
     /// Of several clients, the one that spoke last.
@@ -46,15 +46,15 @@ pub(in crate::proxy) struct Router {
 }
 
 /// Whether messages can go to the server.
-pub(in crate::proxy) enum Server {
+pub(in crate::proxy) enum Lifecycle {
     /// It is being started; with what its clients are told if it takes too long.
-    Between(UpstreamError),
+    Starting(UpstreamError),
     Up(Arc<Pipe>),
     /// It is gone for good, and why.
-    Over(UpstreamError),
+    Gone(UpstreamError),
 }
 
-pub(in crate::proxy) struct Waiting {
+pub(in crate::proxy) struct PendingRequest {
     pub(in crate::proxy) session: Arc<LiveSession>,
     /// As the server knows it.
     pub(in crate::proxy) request: Message,
@@ -75,10 +75,10 @@ pub(in crate::proxy) struct Waiting {
     pub(in crate::proxy) own_id: Option<Id>,
     pub(in crate::proxy) own_token: Option<Box<str>>,
     /// Of a subscription that is open on other children, too.
-    pub(in crate::proxy) leg: Option<Leg>,
+    pub(in crate::proxy) leg: Option<SubscriptionLeg>,
 }
 
-impl Waiting {
+impl PendingRequest {
     pub(in crate::proxy) fn new(session: Arc<LiveSession>, request: Message, items: Option<Items>) -> Self {
         Self {
             session,
@@ -103,7 +103,7 @@ impl Waiting {
 
     /// What its client calls that which the child knows by another name.
     pub(in crate::proxy) fn renamed(&self) -> Option<&Id> {
-        self.own_id.as_ref().or(self.leg.as_ref().and_then(Leg::client_id))
+        self.own_id.as_ref().or(self.leg.as_ref().and_then(SubscriptionLeg::client_id))
     }
 
     /// Whether another process of the server can be asked in place of the one that is gone. `greeted`: it will have been through the
@@ -116,11 +116,11 @@ impl Waiting {
 }
 
 /// Whom a message of the server is for. Ids are those that the server knows.
-pub(in crate::proxy) enum Address {
+pub(in crate::proxy) enum Recipient {
     /// Who asked this.
-    Asker(Id),
+    Requester(Id),
     /// Who asked these in one batch.
-    Askers(Vec<Id>),
+    Requesters(Vec<Id>),
     /// Who asked this, and waits for more.
     Progress(Id),
     /// Who listens by this request (revision 2026-07-28, `subscriptions/listen`).
@@ -134,8 +134,8 @@ pub(in crate::proxy) enum Address {
 }
 
 impl Router {
-    pub(in crate::proxy) fn new(server: Server) -> Self {
-        let pipe = if let Server::Up(pipe) = &server { Some(pipe.clone()) } else { None };
+    pub(in crate::proxy) fn new(server: Lifecycle) -> Self {
+        let pipe = if let Lifecycle::Up(pipe) = &server { Some(pipe.clone()) } else { None };
         Self {
             server,
             pipe,
@@ -152,12 +152,12 @@ impl Router {
     }
 
     pub(in crate::proxy) fn is_over(&self) -> bool {
-        matches!(self.server, Server::Over(_))
+        matches!(self.server, Lifecycle::Gone(_))
     }
 
     /// Clients without sessions share a child, and each counts its ids and progress tokens from the same start: what is
     /// taken gets another name on the way to the child, and its own again on the way back.
-    pub(in crate::proxy) fn expect_reply(&mut self, mut waiting: Waiting) -> Message {
+    pub(in crate::proxy) fn expect_reply(&mut self, mut waiting: PendingRequest) -> Message {
         let mut request = waiting.request;
         let taken = request.id().filter(|id| self.pending.contains_key(id)).cloned();
         if let Some(own) = taken
@@ -190,7 +190,7 @@ impl Router {
         }
         for request in message.elements().iter().chain([message]).filter(|it| it.kind() == Kind::Request) {
             let batched = message.kind() == Kind::Batch;
-            let waiting = Waiting { batched, ..Waiting::new(session.clone(), request.clone(), None) };
+            let waiting = PendingRequest { batched, ..PendingRequest::new(session.clone(), request.clone(), None) };
             self.pending.extend(request.id().cloned().map(|id| (id, waiting)));
         }
     }
@@ -221,29 +221,29 @@ impl Router {
         self.pending.iter().find(|(_, waiting)| waiting.progress_token.as_deref() == Some(token)).map(|(id, _)| id)
     }
 
-    pub(in crate::proxy) fn address(&self, message: &Message) -> Address {
+    pub(in crate::proxy) fn address(&self, message: &Message) -> Recipient {
         match message.kind() {
-            Kind::Result | Kind::Error => message.id().cloned().map_or(Address::Client, Address::Asker),
+            Kind::Result | Kind::Error => message.id().cloned().map_or(Recipient::Client, Recipient::Requester),
             Kind::Batch if message.answers() => {
-                Address::Askers(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
+                Recipient::Requesters(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
             }
             Kind::Notification if message.method() == Some("notifications/progress") => {
                 let asked = meta::reported_progress(message).and_then(|token| self.asked_with(token).cloned());
-                asked.map_or(Address::Client, Address::Progress)
+                asked.map_or(Recipient::Client, Recipient::Progress)
             }
-            Kind::Opaque if self.client.is_none() => Address::Nobody,
+            Kind::Opaque if self.client.is_none() => Recipient::Nobody,
             Kind::Notification => self.subscriber(message),
-            Kind::Request | Kind::Batch | Kind::Opaque => Address::Client,
+            Kind::Request | Kind::Batch | Kind::Opaque => Recipient::Client,
         }
     }
 
-    fn subscriber(&self, message: &Message) -> Address {
-        let listens = |id: &Id| self.pending.get(id).is_some_and(Waiting::listens);
+    fn subscriber(&self, message: &Message) -> Recipient {
+        let listens = |id: &Id| self.pending.get(id).is_some_and(PendingRequest::listens);
         if let Some(id) = cancelled_id(message).filter(listens) {
-            return Address::Unsubscribed(id);
+            return Recipient::Unsubscribed(id);
         }
         let listening = meta::subscription_id(message).filter(|id| self.pending.contains_key(id));
-        listening.map_or(Address::Client, Address::Subscriber)
+        listening.map_or(Recipient::Client, Recipient::Subscriber)
     }
 
     /// The request that something belongs to of which the server does not say so: one of the only session that waits for any.
@@ -281,7 +281,7 @@ impl Router {
     }
 }
 
-impl Waiting {
+impl PendingRequest {
     pub(in crate::proxy) fn listens(&self) -> bool {
         method::is_subscription(&self.request)
     }

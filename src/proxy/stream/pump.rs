@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::envelope::Direction;
 use crate::event::{Landmark, Level, LogLine};
-use crate::proxy::stream::{Address, PipeLink, Recognized};
+use crate::proxy::stream::{Dispatched, Recipient, StreamServer};
 use crate::proxy::{Arrival, HeldPass, Pass, Passage, Proxy};
 use crate::upstream::pipe::Output;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
@@ -18,13 +18,13 @@ use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 /// Carries what the server says. Another server may follow it: what is held of the one before is carried on.
 pub(in crate::proxy) struct Pump {
     pub(in crate::proxy) proxy: Arc<Proxy>,
-    pub(in crate::proxy) link: Weak<PipeLink>,
+    pub(in crate::proxy) link: Weak<StreamServer>,
     label: String,
-    held: FuturesUnordered<BoxFuture<'static, (Passage, Address, Framing)>>,
+    held: FuturesUnordered<BoxFuture<'static, (Passage, Recipient, Framing)>>,
 }
 
 impl Pump {
-    pub(in crate::proxy) fn new(link: &Arc<PipeLink>) -> Self {
+    pub(in crate::proxy) fn new(link: &Arc<StreamServer>) -> Self {
         let (proxy, label) = (link.proxy().clone(), link.label().to_owned());
         Self { proxy, link: Arc::downgrade(link), label, held: FuturesUnordered::new() }
     }
@@ -75,11 +75,11 @@ impl Pump {
         }
     }
 
-    async fn take(&mut self, link: Arc<PipeLink>, output: Output) {
+    async fn take(&mut self, link: Arc<StreamServer>, output: Output) {
         match output {
             Output::Item(Item::Message(incoming)) => {
-                let Recognized { session, address, incoming: Incoming { message, framing }, audience } =
-                    link.recognize(incoming);
+                let Dispatched { session, address, incoming: Incoming { message, framing }, audience } =
+                    link.resolve_recipient(incoming);
                 // Whoever ends the session must not wait for what is done with this.
                 drop(link);
                 let Some(session) = session else { return };
@@ -106,12 +106,12 @@ impl Pump {
         }
     }
 
-    fn set_aside(&mut self, pass: Box<HeldPass>, address: Address, framing: Framing) {
+    fn set_aside(&mut self, pass: Box<HeldPass>, address: Recipient, framing: Framing) {
         self.held.push(pass.map(|passage| (passage, address, framing)).boxed());
     }
 }
 
-async fn finish(link: &Weak<PipeLink>, passage: Passage, address: Address, framing: Framing) {
+async fn finish(link: &Weak<StreamServer>, passage: Passage, address: Recipient, framing: Framing) {
     let Some(link) = link.upgrade() else { return };
     match passage {
         Passage::Send { message, edited, .. } => {

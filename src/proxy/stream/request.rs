@@ -14,15 +14,15 @@ use crate::message::{Id, Kind, Message};
 use crate::proxy::Audience;
 use crate::proxy::error::Refusal;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::pending::{Router, Waiting};
-use crate::proxy::stream::subscription::Merged;
-use crate::proxy::stream::{Home, Items, PipeLink};
+use crate::proxy::stream::pending::{PendingRequest, Router};
+use crate::proxy::stream::subscription::FanoutSubscription;
+use crate::proxy::stream::{Items, StreamServer, Tenancy};
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::sse::EventPipe;
 use crate::upstream::{Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
-impl PipeLink {
+impl StreamServer {
     /// One exchange of a client, already through the spine.
     pub(in crate::proxy) async fn exchange(
         self: &Arc<Self>,
@@ -33,17 +33,17 @@ impl PipeLink {
         self.exchange_as(session, outgoing, audience, None).await
     }
 
-    /// As [`PipeLink::exchange`], for a subscription that others will [`join`](PipeLink::join).
+    /// As [`StreamServer::exchange`], for a subscription that others will [`join`](StreamServer::join).
     pub(in crate::proxy) async fn exchange_as(
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
         audience: Audience,
-        merged: Option<Arc<Merged>>,
+        subscription: Option<Arc<FanoutSubscription>>,
     ) -> Result<Reply, UpstreamError> {
         match (&outgoing.method, outgoing.message) {
             (&Method::POST, Some(message)) => {
-                let asking = Asking { session: session.clone(), message, audience, merged };
+                let asking = Asking { session: session.clone(), message, audience, subscription };
                 self.post(asking, outgoing.headers).await
             }
             (&Method::GET, _) => Ok(self.listen(session)),
@@ -137,18 +137,18 @@ impl PipeLink {
 
     /// Notes who waits for the replies to a message; gives it in the names the server is to know, and how many there will be.
     fn expect_replies(&self, router: &mut Router, asking: &Asking, items: &Items) -> Noted {
-        let Asking { session, message, audience, merged } = asking;
-        let waiting = |request: Message, batched| Waiting {
+        let Asking { session, message, audience, subscription } = asking;
+        let waiting = |request: Message, batched| PendingRequest {
             audience: *audience,
             batched,
-            ..Waiting::new(session.clone(), request, Some(items.clone()))
+            ..PendingRequest::new(session.clone(), request, Some(items.clone()))
         };
-        if matches!(self.home, Home::Many) {
+        if matches!(self.home, Tenancy::Shared) {
             router.spoke_last = Some(session.clone());
         }
         match message.kind() {
             Kind::Request => {
-                let leg = merged.as_ref().and_then(|merged| merged.opened(items));
+                let leg = subscription.as_ref().and_then(|subscription| subscription.opened(items));
                 Noted::Requests(router.expect_reply(leg.unwrap_or_else(|| waiting(message.clone(), false))), 1)
             }
             // Batches are of a time when each client had a session, and a child, of its own: no name is taken.
@@ -210,7 +210,7 @@ struct Asking {
     message: Message,
     audience: Audience,
     /// It is a subscription for more than one child.
-    merged: Option<Arc<Merged>>,
+    subscription: Option<Arc<FanoutSubscription>>,
 }
 
 /// What was noted of it.
@@ -241,7 +241,7 @@ struct Answers {
 /// Dropped before the reply came, it cancels the request: for HTTP, revision 2026-07-28 has no other word for it.
 /// In older ones a client that hangs up may come back for the reply.
 struct WaitedFor {
-    link: Arc<PipeLink>,
+    link: Arc<StreamServer>,
     id: Option<Id>,
 }
 

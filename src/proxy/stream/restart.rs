@@ -1,6 +1,6 @@
 //! Another child in the place of one that is gone, while its client stays (revisions with a handshake).
 //!
-//! The new one is told what the old one was ([`Recollection`]); what was asked of the old one is answered by us, or asked once more
+//! The new one is told what the old one was ([`HandshakeState`]); what was asked of the old one is answered by us, or asked once more
 //! where that cannot do harm; what the client says meanwhile waits. The client is told which lists to look at again.
 
 use std::collections::VecDeque;
@@ -16,9 +16,9 @@ use crate::message::{Id, Message};
 use crate::proxy::Audience;
 use crate::proxy::error::Refusal;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::pending::{Address, Server, Waiting};
+use crate::proxy::stream::pending::{Lifecycle, PendingRequest, Recipient};
 use crate::proxy::stream::pump::Pump;
-use crate::proxy::stream::{Home, PipeLink};
+use crate::proxy::stream::{StreamServer, Tenancy};
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::{Output, Pipe};
 use crate::upstream::pool::{Pool, Restart};
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Carries what the children of a session say, one after the other, until no other follows. Gives why.
 pub(in crate::proxy) async fn keep(mut pump: Pump, mut outputs: mpsc::Receiver<Output>) -> UpstreamError {
-    let mut attempts = Attempts::default();
+    let mut attempts = RestartAttempts::default();
     loop {
         let lost = pump.run(&mut outputs).await;
         let followed = pump.link.upgrade().and_then(|link| Some((link.followed(&lost)?, link)));
@@ -58,14 +58,14 @@ pub(in crate::proxy) async fn keep(mut pump: Pump, mut outputs: mpsc::Receiver<O
 }
 
 /// Why another child takes the place of one.
-pub(in crate::proxy) enum Cause {
+pub(in crate::proxy) enum RestartCause {
     /// It ended like this.
     Crash(String),
     /// Somebody wanted it.
     Asked(String),
 }
 
-impl std::fmt::Display for Cause {
+impl std::fmt::Display for RestartCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Crash(status) => write!(f, "{status}"),
@@ -76,9 +76,9 @@ impl std::fmt::Display for Cause {
 
 /// When children were started one for the other.
 #[derive(Default)]
-pub(in crate::proxy) struct Attempts(VecDeque<Instant>);
+pub(in crate::proxy) struct RestartAttempts(VecDeque<Instant>);
 
-impl Attempts {
+impl RestartAttempts {
     /// The pause before the next; `None`: there were too many.
     fn next(&mut self) -> Option<Duration> {
         self.0.retain(|at| at.elapsed() < SPAN);
@@ -98,17 +98,17 @@ impl Pump {
     /// Where none does: the last one's reason.
     pub(in crate::proxy) async fn follow(
         &mut self,
-        link: &Arc<PipeLink>,
-        cause: Cause,
+        link: &Arc<StreamServer>,
+        cause: RestartCause,
         lost: UpstreamError,
-        attempts: &mut Attempts,
+        attempts: &mut RestartAttempts,
     ) -> Result<mpsc::Receiver<Output>, UpstreamError> {
-        let (Home::One(session), Some(pool)) = (&link.home, &link.pool) else { return Err(lost) };
+        let (Tenancy::Dedicated(session), Some(pool)) = (&link.home, &link.pool) else { return Err(lost) };
         if let Some(failed) = session.fail(&lost.to_string()) {
             self.proxy.journal().publish(Event::SessionChanged(failed.into()));
         }
         let mut lost = lost;
-        let mut free = matches!(cause, Cause::Asked(_));
+        let mut free = matches!(cause, RestartCause::Asked(_));
         loop {
             link.lose(&lost);
             let pause = if std::mem::take(&mut free) { Some(Duration::ZERO) } else { attempts.next() };
@@ -134,7 +134,7 @@ impl Pump {
 
     async fn attempt(
         &mut self,
-        link: &Arc<PipeLink>,
+        link: &Arc<StreamServer>,
         pool: &Arc<Pool>,
     ) -> Result<(mpsc::Receiver<Output>, Vec<Message>), UpstreamError> {
         let child = self.meanwhile(pool.acquire()).await?;
@@ -147,27 +147,27 @@ impl Pump {
     }
 }
 
-impl PipeLink {
+impl StreamServer {
     /// Has another child take the place of this one.
     ///
     /// # Errors
     /// Where that cannot be: in words.
-    pub(in crate::proxy) fn ask_anew(&self, why: &str) -> Result<(), &'static str> {
+    pub(in crate::proxy) fn request_restart(&self, why: &str) -> Result<(), &'static str> {
         if self.pool.is_none() {
             return Err("its server is no command of this tapline");
         }
         let mut router = self.router.lock();
         let pipe = match &router.server {
-            Server::Up(pipe) => pipe.clone(),
-            Server::Between(_) => return Err("its server is being started already"),
-            Server::Over(_) => return Err("its server is gone"),
+            Lifecycle::Up(pipe) => pipe.clone(),
+            Lifecycle::Starting(_) => return Err("its server is being started already"),
+            Lifecycle::Gone(_) => return Err("its server is gone"),
         };
         let Pipe::Child(child) = &*pipe else { return Err("its server is no command of this tapline") };
         router.asked_anew = Some(why.to_owned());
         let restarting =
             UpstreamError::BrokenOff { upstream: self.label.clone(), why: "it is still being restarted".to_owned() };
         // What is asked from now on is for the next; what this one still says is heard.
-        router.server = Server::Between(restarting);
+        router.server = Lifecycle::Starting(restarting);
         child.leave();
         Ok(())
     }
@@ -186,29 +186,29 @@ impl PipeLink {
     }
 
     pub(in crate::proxy) fn open(&self, pipe: &Arc<Pipe>) {
-        self.router.lock().server = Server::Up(pipe.clone());
+        self.router.lock().server = Lifecycle::Up(pipe.clone());
         self.changed.notify_waiters();
     }
 
     /// Why another child is to take the place of one that ended, where that is so.
-    fn followed(&self, lost: &UpstreamError) -> Option<Cause> {
-        let (Home::One(session), Some(pool)) = (&self.home, &self.pool) else { return None };
+    fn followed(&self, lost: &UpstreamError) -> Option<RestartCause> {
+        let (Tenancy::Dedicated(session), Some(pool)) = (&self.home, &self.pool) else { return None };
         let mut router = self.router.lock();
         if router.leaving || session.closed().is_cancelled() {
             return None;
         }
         if let Some(why) = router.asked_anew.take() {
-            return Some(Cause::Asked(why));
+            return Some(RestartCause::Asked(why));
         }
         let code = match router.pipe.as_deref() {
             Some(Pipe::Child(child)) => child.exit_code(),
             Some(Pipe::Events(_)) | None => None,
         };
         // One that ends with 0 wanted to go. One that never was initialized would not be another time.
-        let crashed = code != Some(0) && self.recollection.borrow().has_handshake();
+        let crashed = code != Some(0) && self.handshake.borrow().has_handshake();
         match lost {
             UpstreamError::Exited { status, .. } if crashed && pool.settings().restart == Restart::Crash => {
-                Some(Cause::Crash(status.clone()))
+                Some(RestartCause::Crash(status.clone()))
             }
             _ => None,
         }
@@ -217,17 +217,17 @@ impl PipeLink {
     /// Goes through the handshake with a new child in the client's place, then lets the client's messages through. Gives what the
     /// client is to be told.
     async fn greet(&self, pipe: &Arc<Pipe>) -> Result<Vec<Message>, UpstreamError> {
-        let recollection = self.recollection.borrow().clone();
+        let handshake = self.handshake.borrow().clone();
         let mut told = Vec::new();
-        if let (Home::One(session), Some(greeting)) = (&self.home, recollection.greeting()) {
+        if let (Tenancy::Dedicated(session), Some(greeting)) = (&self.home, handshake.greeting()) {
             let mut answers = self.say(session, pipe, greeting).await;
             let reply = match answers.recv().await {
                 Some(Ok(Item::Message(reply))) => reply.message,
                 Some(Err(error)) => return Err(error),
                 Some(Ok(Item::Filler(_))) | None => return Err(self.gone()),
             };
-            told = recollection.renew(&reply).map_err(|why| self.not_resumed(why))?;
-            for message in recollection.rest() {
+            told = handshake.renew(&reply).map_err(|why| self.not_resumed(why))?;
+            for message in handshake.rest() {
                 drop(self.say(session, pipe, message).await);
             }
         }
@@ -248,9 +248,9 @@ impl PipeLink {
         let transport = Transport::new(self.carrier);
         let message = self.proxy.answer(session, Direction::ToServer, transport, message);
         if let Some(id) = message.id().cloned() {
-            let waiting = Waiting {
+            let waiting = PendingRequest {
                 audience: Audience::OperatorOnly,
-                ..Waiting::new(session.clone(), message.clone(), Some(items))
+                ..PendingRequest::new(session.clone(), message.clone(), Some(items))
             };
             self.router.lock().pending.insert(id, waiting);
         }
@@ -261,7 +261,7 @@ impl PipeLink {
 
     /// Sends what can be asked again.
     async fn ask_again(&self, pipe: &Pipe) {
-        let (Home::One(session), Pipe::Child(child)) = (&self.home, pipe) else { return };
+        let (Tenancy::Dedicated(session), Pipe::Child(child)) = (&self.home, pipe) else { return };
         let again: Vec<Message> = {
             let router = self.router.lock();
             let unanswered =
@@ -278,11 +278,11 @@ impl PipeLink {
 
     /// A child is gone: who waits for it is told, where no other can be asked instead.
     fn lose(&self, error: &UpstreamError) {
-        let Home::One(session) = &self.home else { return };
-        let greeted = self.recollection.borrow().has_handshake();
+        let Tenancy::Dedicated(session) = &self.home else { return };
+        let greeted = self.handshake.borrow().has_handshake();
         let (lost, questions) = {
             let mut router = self.router.lock();
-            router.server = Server::Between(error.clone());
+            router.server = Lifecycle::Starting(error.clone());
             let lost =
                 router.pending.extract_if(|_, waiting| !waiting.answered && !waiting.can_be_asked_again(greeted));
             let lost: Vec<_> = lost.map(|(_, waiting)| waiting).filter(|waiting| !waiting.cancelled).collect();
@@ -299,7 +299,7 @@ impl PipeLink {
     }
 
     /// A response that has begun has no place for a status any more.
-    fn tell_lost(&self, waiting: &Waiting, error: &UpstreamError) {
+    fn tell_lost(&self, waiting: &PendingRequest, error: &UpstreamError) {
         match &waiting.items {
             Some(items) if !waiting.begun || waiting.audience.is_operator_only() => {
                 drop(items.send(Err(error.clone())))
@@ -318,11 +318,11 @@ impl PipeLink {
     }
 
     /// The new child is there.
-    fn followed_by_another(&self, session: &Arc<LiveSession>, cause: &Cause, told: Vec<Message>) {
+    fn followed_by_another(&self, session: &Arc<LiveSession>, cause: &RestartCause, told: Vec<Message>) {
         if let Some(recovered) = session.recover() {
             self.proxy.journal().publish(Event::SessionChanged(recovered.into()));
         }
-        let text = format!("new process after {cause}{}", self.recollection.borrow().described());
+        let text = format!("new process after {cause}{}", self.handshake.borrow().described());
         self.proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));
         for message in told {
             self.say_to_client(session, message);
@@ -334,7 +334,7 @@ impl PipeLink {
         let transport = Transport::new(self.carrier);
         let message = self.proxy.answer(session, Direction::ToClient, transport, message);
         let framing = Framing::Line { line: one_line(&message) };
-        self.deliver(Address::Client, Incoming { message, framing });
+        self.deliver(Recipient::Client, Incoming { message, framing });
     }
 
     fn tell_broken(&self, ended: &UpstreamError) {

@@ -15,14 +15,14 @@ use crate::event::{Level, LogLine};
 use crate::message::{Id, Message};
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::pending::{Address, Router, Waiting};
-use crate::proxy::stream::{Items, PipeLink};
+use crate::proxy::stream::pending::{PendingRequest, Recipient, Router};
+use crate::proxy::stream::{Items, StreamServer};
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::{Item, UpstreamError};
 
 /// The client's side of such a subscription.
-pub(in crate::proxy) struct Merged {
+pub(in crate::proxy) struct FanoutSubscription {
     session: Arc<LiveSession>,
     /// As the client sent it.
     request: Message,
@@ -41,23 +41,23 @@ struct State {
 }
 
 /// The subscription as one child has it.
-pub(in crate::proxy) struct Leg {
-    merged: Arc<Merged>,
+pub(in crate::proxy) struct SubscriptionLeg {
+    subscription: Arc<FanoutSubscription>,
     /// What the child calls it.
     id: Id,
     open: bool,
 }
 
 /// For whom something is that a child says of a subscription.
-pub(in crate::proxy) enum Heard {
+pub(in crate::proxy) enum LegAudience {
     Client,
     /// The screen: the client has heard as much already, or has yet to hear more.
     Aside,
-    /// As [`Heard::Aside`], and it is not what another child said.
+    /// As [`LegAudience::Aside`], and it is not what another child said.
     Differs,
 }
 
-impl Merged {
+impl FanoutSubscription {
     pub(in crate::proxy) fn new(session: Arc<LiveSession>, request: Message, audience: Audience) -> Arc<Self> {
         Arc::new(Self { session, request, audience, state: Mutex::default() })
     }
@@ -69,15 +69,15 @@ impl Merged {
 
     /// Who waits for it on the first child. That one knows it by another name as well: a last word that is not for the client must
     /// not be taken for the reply to its request.
-    pub(in crate::proxy) fn opened(self: &Arc<Self>, items: &Items) -> Option<Waiting> {
+    pub(in crate::proxy) fn opened(self: &Arc<Self>, items: &Items) -> Option<PendingRequest> {
         let waiting = self.waiting(items.clone())?;
         let mut state = self.state.lock();
         (state.legs, state.items) = (1, Some(items.downgrade()));
-        Some(Waiting { own_id: self.request.id().cloned(), ..waiting })
+        Some(PendingRequest { own_id: self.request.id().cloned(), ..waiting })
     }
 
     /// Who waits for it on another; `None`: it is over.
-    fn joined(self: &Arc<Self>) -> Option<Waiting> {
+    fn joined(self: &Arc<Self>) -> Option<PendingRequest> {
         let mut state = self.state.lock();
         let items = state.items.as_ref().filter(|_| state.legs > 0)?.upgrade()?;
         let waiting = self.waiting(items)?;
@@ -85,42 +85,46 @@ impl Merged {
         Some(waiting)
     }
 
-    fn waiting(self: &Arc<Self>, items: Items) -> Option<Waiting> {
+    fn waiting(self: &Arc<Self>, items: Items) -> Option<PendingRequest> {
         let id = Id::random();
         let request = self.request.with_id(&id)?;
-        let leg = Some(Leg { merged: self.clone(), id, open: true });
-        Some(Waiting { audience: self.audience, leg, ..Waiting::new(self.session.clone(), request, Some(items)) })
+        let leg = Some(SubscriptionLeg { subscription: self.clone(), id, open: true });
+        Some(PendingRequest {
+            audience: self.audience,
+            leg,
+            ..PendingRequest::new(self.session.clone(), request, Some(items))
+        })
     }
 
-    fn acknowledged(&self, message: &Message) -> Heard {
+    fn acknowledged(&self, message: &Message) -> LegAudience {
         let params: Option<Value> = message.member("params").and_then(|params| serde_json::from_str(params).ok());
         let accepted = params.and_then(|mut params| Some(params.get_mut("notifications")?.take())).unwrap_or_default();
         let mut state = self.state.lock();
         match &state.accepted {
             None => {
                 state.accepted = Some(accepted);
-                Heard::Client
+                LegAudience::Client
             }
-            Some(first) if *first == accepted => Heard::Aside,
-            Some(_) => Heard::Differs,
+            Some(first) if *first == accepted => LegAudience::Aside,
+            Some(_) => LegAudience::Differs,
         }
     }
 }
 
-impl Leg {
+impl SubscriptionLeg {
     /// What its client calls it.
     pub(in crate::proxy) fn client_id(&self) -> Option<&Id> {
-        self.merged.request.id()
+        self.subscription.request.id()
     }
 
-    pub(in crate::proxy) fn hear(&mut self, address: &Address, message: &Message) -> Heard {
+    pub(in crate::proxy) fn hear(&mut self, address: &Recipient, message: &Message) -> LegAudience {
         match address {
-            Address::Asker(_) | Address::Unsubscribed(_) if self.end() => Heard::Client,
-            Address::Asker(_) | Address::Unsubscribed(_) => Heard::Aside,
+            Recipient::Requester(_) | Recipient::Unsubscribed(_) if self.end() => LegAudience::Client,
+            Recipient::Requester(_) | Recipient::Unsubscribed(_) => LegAudience::Aside,
             _ if message.method() == Some("notifications/subscriptions/acknowledged") => {
-                self.merged.acknowledged(message)
+                self.subscription.acknowledged(message)
             }
-            _ => Heard::Client,
+            _ => LegAudience::Client,
         }
     }
 
@@ -130,14 +134,14 @@ impl Leg {
             return true;
         }
         // No reply comes to a request of ours that the client's takes, or nobody.
-        self.merged.session.release_call(&self.id);
-        let mut state = self.merged.state.lock();
+        self.subscription.session.release_call(&self.id);
+        let mut state = self.subscription.state.lock();
         state.legs -= 1;
         state.legs == 0
     }
 }
 
-impl Drop for Leg {
+impl Drop for SubscriptionLeg {
     fn drop(&mut self) {
         self.end();
     }
@@ -145,26 +149,26 @@ impl Drop for Leg {
 
 impl Router {
     /// Notes that a subscription is open here as well; gives the request as it is shown, and as the child is to know it.
-    fn join(&mut self, merged: &Arc<Merged>) -> Option<(Message, Message)> {
-        let waiting = merged.joined()?;
+    fn join(&mut self, subscription: &Arc<FanoutSubscription>) -> Option<(Message, Message)> {
+        let waiting = subscription.joined()?;
         Some((waiting.request.clone(), self.expect_reply(waiting)))
     }
 }
 
-impl PipeLink {
+impl StreamServer {
     /// Opens a client's subscription here as well: where the child is there already, before anything else is asked of it.
-    pub(in crate::proxy) fn join(self: &Arc<Self>, merged: &Arc<Merged>) {
-        let (link, merged) = (self.clone(), merged.clone());
-        let mut joining = async move { link.open_leg(&merged).await }.boxed();
+    pub(in crate::proxy) fn join(self: &Arc<Self>, subscription: &Arc<FanoutSubscription>) {
+        let (link, subscription) = (self.clone(), subscription.clone());
+        let mut joining = async move { link.open_leg(&subscription).await }.boxed();
         if (&mut joining).now_or_never().is_none() {
             tokio::spawn(joining);
         }
     }
 
-    async fn open_leg(&self, merged: &Arc<Merged>) {
+    async fn open_leg(&self, subscription: &Arc<FanoutSubscription>) {
         // Where no child comes, the others go on.
-        let Ok((pipe, Some((shown, request)))) = self.server(|router| router.join(merged)).await else { return };
-        self.proxy.answer(&merged.session, Direction::ToServer, Transport::new(self.carrier), shown);
+        let Ok((pipe, Some((shown, request)))) = self.server(|router| router.join(subscription)).await else { return };
+        self.proxy.answer(&subscription.session, Direction::ToServer, Transport::new(self.carrier), shown);
         if let Pipe::Child(child) = &*pipe
             && !child.write(one_line(&request)).await
         {
@@ -173,8 +177,10 @@ impl PipeLink {
     }
 
     /// Nobody waits for a subscription any more.
-    pub(in crate::proxy) fn part(&self, merged: &Arc<Merged>) {
-        let is_leg = |waiting: &Waiting| waiting.leg.as_ref().is_some_and(|leg| Arc::ptr_eq(&leg.merged, merged));
+    pub(in crate::proxy) fn part(&self, subscription: &Arc<FanoutSubscription>) {
+        let is_leg = |waiting: &PendingRequest| {
+            waiting.leg.as_ref().is_some_and(|leg| Arc::ptr_eq(&leg.subscription, subscription))
+        };
         self.cancel_all(is_leg);
     }
 

@@ -202,7 +202,7 @@ impl Door {
         }
         headers::towards_upstream(&mut parts.headers);
         if deletes && table.target().is_pipe() {
-            connection.let_go();
+            connection.cancel_pending();
             table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }

@@ -23,7 +23,7 @@ use crate::proxy::exchange::Connection;
 pub use crate::proxy::front::stdio::process_io::{Blocking, Input, Output};
 use crate::proxy::front::stream_client::{Client, carry_line};
 use crate::proxy::sessions::{Begun, Table, Visitor};
-use crate::proxy::stream::ClientPipe;
+use crate::proxy::stream::ClientStream;
 use crate::proxy::{Arrival, Pass};
 use crate::upstream::framing::{message_of, one_line};
 use crate::upstream::stdio::LineBuffer;
@@ -69,7 +69,7 @@ impl Launched {
         let (stderr, errors) = mpsc::unbounded_channel();
         let mut writing = tokio::spawn(write_items(to_write, ends.output));
         let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
-        let pipe = ClientPipe { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
+        let pipe = ClientStream { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
         let client = Client::attach(&connection, pipe, HeaderMap::new());
         begun.start();
         let left = tokio::select! {
@@ -102,7 +102,7 @@ async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl Asy
         let ended = !matches!(read, Ok(1..));
         while let Some(line) = lines.next_line().or_else(|| if ended { lines.rest() } else { None }) {
             match (message_of(&line), client) {
-                (None, Client::Relayed(link)) => link.hand_blank(line).await,
+                (None, Client::Relayed(link)) => link.send_blank_line(line).await,
                 (None, Client::Bridged(_)) => {}
                 (Some(message), Client::Bridged(bridge)) => bridge.take(message, None).await,
                 (Some(message), Client::Relayed(link)) => {

@@ -8,79 +8,79 @@ use tokio::time::timeout;
 
 use crate::message::Id;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::shared::Shared;
-use crate::proxy::stream::{Merged, PipeLink};
+use crate::proxy::stream::shared::SharedServer;
+use crate::proxy::stream::{FanoutSubscription, StreamServer};
 use crate::upstream::pool::Pool;
 
 /// A child that nobody has asked anything for so long is let go where there is another.
 const IDLE: Duration = Duration::from_secs(300);
 
 #[derive(Default)]
-pub(in crate::proxy) struct Members {
-    all: Vec<Arc<Member>>,
-    merged: Vec<Arc<Merged>>,
+pub(in crate::proxy) struct SharedChildren {
+    all: Vec<Arc<SharedChild>>,
+    subscriptions: Vec<Arc<FanoutSubscription>>,
 }
 
-pub(in crate::proxy) struct Member {
-    pub(in crate::proxy) link: Arc<PipeLink>,
+pub(in crate::proxy) struct SharedChild {
+    pub(in crate::proxy) link: Arc<StreamServer>,
     since: Instant,
     /// Requests in flight, of a stateless command: subscriptions are none.
     load: watch::Sender<usize>,
 }
 
 /// One request in flight.
-pub(in crate::proxy) struct InUse(Arc<Member>);
+pub(in crate::proxy) struct BusyChild(Arc<SharedChild>);
 
-impl Members {
-    pub(in crate::proxy) fn links(&self) -> impl Iterator<Item = &Arc<PipeLink>> {
-        self.all.iter().map(|member| &member.link)
+impl SharedChildren {
+    pub(in crate::proxy) fn links(&self) -> impl Iterator<Item = &Arc<StreamServer>> {
+        self.all.iter().map(|child| &child.link)
     }
 
     /// Of those that are fit for use.
-    pub(in crate::proxy) fn least_busy(&mut self, pool: &Pool) -> Option<Arc<Member>> {
-        self.all.retain(|member| !member.link.is_over());
-        self.all.iter().filter(|member| !member.is_outlived(pool)).min_by_key(|member| member.load()).cloned()
+    pub(in crate::proxy) fn least_busy(&mut self, pool: &Pool) -> Option<Arc<SharedChild>> {
+        self.all.retain(|child| !child.link.is_over());
+        self.all.iter().filter(|child| !child.is_outlived(pool)).min_by_key(|child| child.load()).cloned()
     }
 
     /// Takes one in, which hears at once what clients are subscribed to: whoever chooses it asks it something next, and what that
     /// changes is to be told. Those that are too old go.
-    pub(in crate::proxy) fn take_in(&mut self, member: &Arc<Member>, pool: &Pool) {
-        self.merged.iter().for_each(|merged| member.link.join(merged));
-        let outlived = self.all.extract_if(.., |member| member.is_outlived(pool));
-        outlived.for_each(|member| member.link.dismiss());
-        self.all.push(member.clone());
+    pub(in crate::proxy) fn take_in(&mut self, child: &Arc<SharedChild>, pool: &Pool) {
+        self.subscriptions.iter().for_each(|subscription| child.link.join(subscription));
+        let outlived = self.all.extract_if(.., |child| child.is_outlived(pool));
+        outlived.for_each(|child| child.link.dismiss());
+        self.all.push(child.clone());
     }
 
     /// Has all hear what a client is subscribed to, as one does already.
-    pub(in crate::proxy) fn open(&mut self, merged: &Arc<Merged>, already: &Arc<PipeLink>) {
-        self.links().filter(|link| !Arc::ptr_eq(link, already)).for_each(|link| link.join(merged));
-        self.merged.push(merged.clone());
+    pub(in crate::proxy) fn open(&mut self, subscription: &Arc<FanoutSubscription>, already: &Arc<StreamServer>) {
+        self.links().filter(|link| !Arc::ptr_eq(link, already)).for_each(|link| link.join(subscription));
+        self.subscriptions.push(subscription.clone());
     }
 
-    pub(in crate::proxy) fn close(&mut self, merged: &Arc<Merged>) {
-        self.merged.retain(|it| !Arc::ptr_eq(it, merged));
-        self.links().for_each(|link| link.part(merged));
+    pub(in crate::proxy) fn close(&mut self, subscription: &Arc<FanoutSubscription>) {
+        self.subscriptions.retain(|it| !Arc::ptr_eq(it, subscription));
+        self.links().for_each(|link| link.part(subscription));
     }
 
     /// The subscription that a client means by an id.
-    pub(in crate::proxy) fn subscription(&self, session: &LiveSession, id: &Id) -> Option<Arc<Merged>> {
-        self.merged.iter().find(|merged| merged.is(session, id)).cloned()
+    pub(in crate::proxy) fn subscription(&self, session: &LiveSession, id: &Id) -> Option<Arc<FanoutSubscription>> {
+        self.subscriptions.iter().find(|subscription| subscription.is(session, id)).cloned()
     }
 
     /// Takes out one that is idle, where another is there.
-    fn take_out(&mut self, member: &Arc<Member>) -> bool {
-        self.all.retain(|member| !member.link.is_over());
-        let spared = self.all.len() > 1 && member.load() == 0;
+    fn take_out(&mut self, child: &Arc<SharedChild>) -> bool {
+        self.all.retain(|child| !child.link.is_over());
+        let spared = self.all.len() > 1 && child.load() == 0;
         if spared {
-            self.all.retain(|it| !Arc::ptr_eq(it, member));
-            member.link.dismiss();
+            self.all.retain(|it| !Arc::ptr_eq(it, child));
+            child.link.dismiss();
         }
         spared
     }
 }
 
-impl Member {
-    pub(in crate::proxy) fn new(link: Arc<PipeLink>, since: Instant) -> Arc<Self> {
+impl SharedChild {
+    pub(in crate::proxy) fn new(link: Arc<StreamServer>, since: Instant) -> Arc<Self> {
         Arc::new(Self { link, since, load: watch::Sender::default() })
     }
 
@@ -88,9 +88,9 @@ impl Member {
         *self.load.borrow()
     }
 
-    pub(in crate::proxy) fn in_use(self: Arc<Self>) -> InUse {
+    pub(in crate::proxy) fn in_use(self: Arc<Self>) -> BusyChild {
         self.load.send_modify(|load| *load += 1);
-        InUse(self)
+        BusyChild(self)
     }
 
     /// One that is too old is given up as soon as nobody waits for it. What is subscribed to goes on where others hear it, too.
@@ -100,13 +100,13 @@ impl Member {
     }
 }
 
-impl InUse {
-    pub(in crate::proxy) fn link(&self) -> &Arc<PipeLink> {
+impl BusyChild {
+    pub(in crate::proxy) fn link(&self) -> &Arc<StreamServer> {
         &self.0.link
     }
 }
 
-impl Drop for InUse {
+impl Drop for BusyChild {
     fn drop(&mut self) {
         self.0.load.send_modify(|load| *load -= 1);
     }
@@ -114,13 +114,13 @@ impl Drop for InUse {
 
 /// Sees to it that a child is let go that nobody needs.
 pub(in crate::proxy) fn let_go_when_idle(
-    shared: &Arc<Shared>,
-    member: &Arc<Member>,
+    shared: &Arc<SharedServer>,
+    child: &Arc<SharedChild>,
 ) -> impl Future<Output = ()> + use<> {
     let lifetime = shared.pool.settings().max_lifetime;
-    let (patience, load) = (lifetime.map_or(IDLE, |lifetime| lifetime.min(IDLE)), member.load.subscribe());
-    let (shared, member) = (Arc::downgrade(shared), Arc::downgrade(member));
-    async move { drop(watch_load(patience, load, || let_go(&shared, &member)).await) }
+    let (patience, load) = (lifetime.map_or(IDLE, |lifetime| lifetime.min(IDLE)), child.load.subscribe());
+    let (shared, child) = (Arc::downgrade(shared), Arc::downgrade(child));
+    async move { drop(watch_load(patience, load, || let_go(&shared, &child)).await) }
 }
 
 /// Until it is let go, or is no more.
@@ -143,9 +143,9 @@ async fn watch_load(
     }
 }
 
-fn let_go(shared: &Weak<Shared>, member: &Weak<Member>) -> bool {
-    match (shared.upgrade(), member.upgrade()) {
-        (Some(shared), Some(member)) => shared.members.lock().take_out(&member),
+fn let_go(shared: &Weak<SharedServer>, child: &Weak<SharedChild>) -> bool {
+    match (shared.upgrade(), child.upgrade()) {
+        (Some(shared), Some(child)) => shared.children.lock().take_out(&child),
         _ => true,
     }
 }

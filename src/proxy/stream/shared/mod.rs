@@ -2,7 +2,7 @@
 //! change; of a command that is declared stateless, more where all are busy.
 //!
 //! These clients have no handshake, so any process of the server will do, and one that is gone is followed by the next as soon as
-//! somebody asks something. Which message is whose is the business of the [`PipeLink`].
+//! somebody asks something. Which message is whose is the business of the [`StreamServer`].
 
 mod children;
 
@@ -19,11 +19,11 @@ use crate::mcp::meta::cancelled_id;
 use crate::mcp::method;
 use crate::message::{Id, Message};
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::handshake::Recollection;
+use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::pump::Pump;
 use crate::proxy::stream::restart::keep;
-use crate::proxy::stream::shared::children::{InUse, Member, Members, let_go_when_idle};
-use crate::proxy::stream::{Home, Merged, PipeLink};
+use crate::proxy::stream::shared::children::{BusyChild, SharedChild, SharedChildren, let_go_when_idle};
+use crate::proxy::stream::{FanoutSubscription, StreamServer, Tenancy};
 use crate::proxy::{Audience, Proxy};
 use crate::upstream::pool::{Child, Pool};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
@@ -32,17 +32,17 @@ use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The owner of what is shared.
-pub struct Shared {
+pub struct SharedServer {
     proxy: Arc<Proxy>,
     pool: Arc<Pool>,
     label: String,
-    members: Mutex<Members>,
+    children: Mutex<SharedChildren>,
 }
 
-impl Shared {
+impl SharedServer {
     pub(in crate::proxy) fn new(proxy: Arc<Proxy>, pool: Arc<Pool>) -> Arc<Self> {
         let label = pool.command().to_string();
-        Arc::new(Self { proxy, pool, label, members: Mutex::default() })
+        Arc::new(Self { proxy, pool, label, children: Mutex::default() })
     }
 
     pub(in crate::proxy) fn label(&self) -> &str {
@@ -60,7 +60,8 @@ impl Shared {
         match is_stateless.then(|| outgoing.message.clone()).flatten() {
             None => self.any(session)?.exchange(session, outgoing, audience).await,
             Some(message) if method::is_subscription(&message) => {
-                self.subscribe(session, outgoing, Merged::new(session.clone(), message, audience), audience).await
+                self.subscribe(session, outgoing, FanoutSubscription::new(session.clone(), message, audience), audience)
+                    .await
             }
             Some(message) if message.asks() => {
                 let in_use = self.least_busy(session)?;
@@ -73,41 +74,41 @@ impl Shared {
 
     /// Has other children take the place of these.
     pub(in crate::proxy) fn renew(&self) {
-        let gone = std::mem::take(&mut *self.members.lock());
+        let gone = std::mem::take(&mut *self.children.lock());
         gone.links().for_each(|link| link.retire());
     }
 
     /// A client is no more.
     pub(in crate::proxy) fn leave(&self, session: &LiveSession) {
-        let links: Vec<_> = self.members.lock().links().cloned().collect();
+        let links: Vec<_> = self.children.lock().links().cloned().collect();
         links.iter().for_each(|link| link.leave(session));
     }
 
     /// Ends the children, and waits until they are gone.
     pub(in crate::proxy) async fn close(&self) {
-        let gone = std::mem::take(&mut *self.members.lock());
+        let gone = std::mem::take(&mut *self.children.lock());
         join_all(gone.links().map(|link| link.close())).await;
     }
 
-    fn any(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<Arc<PipeLink>, UpstreamError> {
-        let mut members = self.members.lock();
-        Ok(self.choose(&mut members, session, false)?.link.clone())
+    fn any(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<Arc<StreamServer>, UpstreamError> {
+        let mut children = self.children.lock();
+        Ok(self.choose(&mut children, session, false)?.link.clone())
     }
 
     /// The child with the fewest requests in flight, which has one more from now on.
-    fn least_busy(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<InUse, UpstreamError> {
-        let mut members = self.members.lock();
-        Ok(self.choose(&mut members, session, true)?.in_use())
+    fn least_busy(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<BusyChild, UpstreamError> {
+        let mut children = self.children.lock();
+        Ok(self.choose(&mut children, session, true)?.in_use())
     }
 
     /// `grow`: where all are busy, another is added if there may be one.
     fn choose(
         self: &Arc<Self>,
-        members: &mut Members,
+        children: &mut SharedChildren,
         session: &Arc<LiveSession>,
         grow: bool,
-    ) -> Result<Arc<Member>, UpstreamError> {
-        let found = members.least_busy(&self.pool);
+    ) -> Result<Arc<SharedChild>, UpstreamError> {
+        let found = children.least_busy(&self.pool);
         let found = match found {
             Some(found) if !grow || found.load() == 0 => return Ok(found),
             found => found,
@@ -119,17 +120,27 @@ impl Shared {
                 self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session.id()));
                 Ok(found)
             }
-            (child, _) => Ok(self.add(members, session, child?)),
+            (child, _) => Ok(self.add(children, session, child?)),
         }
     }
 
     /// Adds a child, the next one of the pool if need be, in the place of those that are too old.
-    fn add(self: &Arc<Self>, members: &mut Members, session: &Arc<LiveSession>, child: Option<Child>) -> Arc<Member> {
-        let link = PipeLink::to_child(self.proxy.clone(), Home::Many, self.pool.clone(), Recollection::default());
+    fn add(
+        self: &Arc<Self>,
+        children: &mut SharedChildren,
+        session: &Arc<LiveSession>,
+        child: Option<Child>,
+    ) -> Arc<SharedChild> {
+        let link = StreamServer::for_command(
+            self.proxy.clone(),
+            Tenancy::Shared,
+            self.pool.clone(),
+            HandshakeState::default(),
+        );
         let since = child.as_ref().map_or_else(Instant::now, |child| child.since);
-        let member = Member::new(link.clone(), since);
+        let added = SharedChild::new(link.clone(), since);
         if self.pool.settings().stateless {
-            tokio::spawn(let_go_when_idle(self, &member));
+            tokio::spawn(let_go_when_idle(self, &added));
         }
         let (pump, pool, session) = (Pump::new(&link), self.pool.clone(), session.clone());
         match child {
@@ -139,8 +150,8 @@ impl Shared {
             }
             child => drop(tokio::spawn(bring(link, pump, pool, session, child))),
         }
-        members.take_in(&member, &self.pool);
-        member
+        children.take_in(&added, &self.pool);
+        added
     }
 
     /// Opens a subscription on one child, and as soon as that has said something, on all others.
@@ -148,16 +159,16 @@ impl Shared {
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
-        merged: Arc<Merged>,
+        subscription: Arc<FanoutSubscription>,
         audience: Audience,
     ) -> Result<Reply, UpstreamError> {
         let link = self.any(session)?;
-        let reply = link.exchange_as(session, outgoing, audience, Some(merged.clone())).await?;
+        let reply = link.exchange_as(session, outgoing, audience, Some(subscription.clone())).await?;
         if !matches!(reply.body, ReplyBody::Stream(_)) {
             return Ok(reply);
         }
-        self.members.lock().open(&merged, &link);
-        Ok(while_read(reply, Subscribed { shared: self.clone(), merged }))
+        self.children.lock().open(&subscription, &link);
+        Ok(while_read(reply, Subscribed { shared: self.clone(), subscription }))
     }
 
     /// What a client says without asking anything. What takes a request back goes where that went.
@@ -170,12 +181,12 @@ impl Shared {
     ) -> Result<Reply, UpstreamError> {
         let mut asked = None;
         if let Some(id) = cancelled_id(message) {
-            let mut members = self.members.lock();
-            if let Some(merged) = members.subscription(session, &id) {
-                members.close(&merged);
+            let mut children = self.children.lock();
+            if let Some(subscription) = children.subscription(session, &id) {
+                children.close(&subscription);
                 return Ok(Reply::accepted());
             }
-            asked = members.links().find(|link| link.awaits(session, &id)).cloned();
+            asked = children.links().find(|link| link.awaits(session, &id)).cloned();
         }
         let link = asked.map_or_else(|| self.any(session), Ok)?;
         link.exchange(session, outgoing, audience).await
@@ -184,13 +195,13 @@ impl Shared {
 
 /// A subscription while its client reads.
 struct Subscribed {
-    shared: Arc<Shared>,
-    merged: Arc<Merged>,
+    shared: Arc<SharedServer>,
+    subscription: Arc<FanoutSubscription>,
 }
 
 impl Drop for Subscribed {
     fn drop(&mut self) {
-        self.shared.members.lock().close(&self.merged);
+        self.shared.children.lock().close(&self.subscription);
     }
 }
 
@@ -211,7 +222,13 @@ fn must_answer(pool: &Pool, child: &Child) -> bool {
 }
 
 /// Waits for a child that is fit for use.
-async fn bring(link: Arc<PipeLink>, mut pump: Pump, pool: Arc<Pool>, session: Arc<LiveSession>, child: Option<Child>) {
+async fn bring(
+    link: Arc<StreamServer>,
+    mut pump: Pump,
+    pool: Arc<Pool>,
+    session: Arc<LiveSession>,
+    child: Option<Child>,
+) {
     let mut child = child;
     loop {
         let next = match child.take() {
