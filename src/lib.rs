@@ -21,6 +21,7 @@ pub mod logging;
 pub mod mcp;
 pub mod message;
 pub mod metrics;
+pub mod net;
 pub mod otlp;
 pub mod program;
 pub mod proxy;

@@ -30,6 +30,7 @@ use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
 use crate::limits::{self, LimitError, Limits};
 use crate::message::Message;
+use crate::net::serve::serve;
 use crate::otlp;
 use crate::proxy::front::access::Admission;
 use crate::proxy::front::http::{Door, router};
@@ -229,7 +230,7 @@ impl Core {
             let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
             let admission = Admission { auth, limits: limits.clone() };
             let door = Door::new(mounts.clone(), guard, admission, settings.max_body, settings.keep_alive);
-            tokio::spawn(serve(listener, door, stop_accepting.clone()))
+            tokio::spawn(serve_clients(listener, door, stop_accepting.clone()))
         });
         let executor = Executor {
             mounts: mounts.clone(),
@@ -343,16 +344,8 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
     Ok((listener, address))
 }
 
-async fn serve(listener: TcpListener, door: Door, stop_accepting: CancellationToken) {
-    let service = router(door).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // A small answer must not wait for the acknowledgement of the one before.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop_accepting.cancelled_owned());
-    if let Err(error) = serving.await {
+async fn serve_clients(listener: TcpListener, door: Door, stop_accepting: CancellationToken) {
+    if let Err(error) = serve(listener, router(door), stop_accepting).await {
         tracing::error!(%error, "the front door ended");
     }
 }

@@ -17,6 +17,8 @@ use serde_json::Value;
 
 use super::section::Source;
 use crate::clock::Clock;
+use crate::net::client::{client_for, direct_client};
+use crate::net::innermost_cause;
 
 /// Between two fetches: whoever makes tokens up must not make us ask for their keys.
 const AT_MOST_EVERY: Duration = Duration::from_secs(30);
@@ -137,11 +139,12 @@ impl Keys {
     /// # Errors
     /// Where the TLS roots cannot be loaded.
     pub(super) fn new(source: Source, max_age: Duration, clock: Clock) -> Result<Self, String> {
-        let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE);
-        if matches!(&source, Source::Url(url) if is_loopback(url)) {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| format!("no HTTP client: {}", innermost(&error)))?;
+        let client = match &source {
+            Source::Url(url) => client_for(url),
+            Source::File(_) => direct_client(),
+        };
+        let client =
+            client.timeout(PATIENCE).build().map_err(|error| format!("no HTTP client: {}", innermost_cause(&error)))?;
         Ok(Self(Arc::new(Shelf { source, max_age, clock, client, state: Mutex::default() })))
     }
 
@@ -236,35 +239,18 @@ impl Shelf {
 
 async fn fetch(client: &reqwest::Client, url: &Url) -> Result<Set, String> {
     let request = client.get(url.clone()).header(http::header::ACCEPT, "application/jwk-set+json, application/json");
-    let mut response = request.send().await.map_err(|error| innermost(&error))?;
+    let mut response = request.send().await.map_err(|error| innermost_cause(&error))?;
     if !response.status().is_success() {
         return Err(format!("HTTP {}", response.status()));
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| innermost(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| innermost_cause(&error))? {
         body.extend_from_slice(&chunk);
         if body.len() > MOST_BYTES {
             return Err(format!("it is larger than {MOST_BYTES} bytes"));
         }
     }
     Set::parse(&body)
-}
-
-/// The cause of all causes: the outer ones repeat the URL.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-/// A key server on this machine is not behind the proxy that the environment names.
-fn is_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    })
 }
 
 #[cfg(test)]

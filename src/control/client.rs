@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use http::header::AUTHORIZATION;
@@ -12,6 +12,9 @@ use http::{Method, StatusCode};
 use super::registry::Entry;
 use super::{FEED_HEADER, Token, Told};
 use crate::event::Command;
+use crate::net::client::direct_client;
+use crate::net::innermost_cause;
+use crate::net::lines::LineBuffer;
 use crate::text;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,13 +49,8 @@ impl Remote {
     /// # Errors
     /// Where there can be no HTTP client at all.
     pub fn new(address: SocketAddr, token: Token) -> Result<Self, ClientError> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .build();
-        let http = client.map_err(|error| ClientError::Unreachable { address, why: innermost(&error) })?;
+        let client = direct_client().connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).build();
+        let http = client.map_err(|error| ClientError::Unreachable { address, why: innermost_cause(&error) })?;
         Ok(Self { http, address, token })
     }
 
@@ -83,7 +81,7 @@ impl Remote {
         let feed = response.headers().get(FEED_HEADER).and_then(|feed| feed.to_str().ok()?.parse().ok());
         let feed = feed.ok_or(ClientError::NotTapline { address: self.address })?;
         let chunks = response.bytes_stream().boxed();
-        Ok(Events { address: self.address, feed, chunks, buffer: BytesMut::new(), searched: 0 })
+        Ok(Events { address: self.address, feed, chunks, lines: LineBuffer::default() })
     }
 
     /// `feed`: which screen speaks ([`Events::feed`]).
@@ -105,8 +103,8 @@ impl Remote {
         let request = self.http.request(method, format!("http://{address}{path}")).body(body);
         let answer = request.header(AUTHORIZATION, self.token.bearer()).send().await;
         let response = answer.map_err(|error| match error.is_connect() {
-            true => ClientError::Unreachable { address, why: innermost(&error) },
-            false => ClientError::Broken { address, why: innermost(&error) },
+            true => ClientError::Unreachable { address, why: innermost_cause(&error) },
+            false => ClientError::Broken { address, why: innermost_cause(&error) },
         })?;
         let status = response.status();
         if status.is_success() {
@@ -131,9 +129,7 @@ pub struct Events {
     address: SocketAddr,
     feed: u64,
     chunks: BoxStream<'static, reqwest::Result<Bytes>>,
-    buffer: BytesMut,
-    /// How much of the buffer is known to hold no line end.
-    searched: usize,
+    lines: LineBuffer,
 }
 
 impl Events {
@@ -163,29 +159,17 @@ impl Events {
 
     async fn line(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
-            if let Some(end) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
-                let line = self.buffer.split_to(self.searched + end + 1);
-                self.searched = 0;
-                return Ok(Some(line.freeze()));
+            if let Some(line) = self.lines.next_line() {
+                return Ok(Some(line));
             }
-            self.searched = self.buffer.len();
-            if self.searched > MOST_LINE {
+            if self.lines.buffer.len() > MOST_LINE {
                 return Err(self.broken("a line without an end"));
             }
             match self.chunks.next().await {
-                Some(Ok(chunk)) => self.buffer.extend_from_slice(&chunk),
-                Some(Err(error)) => return Err(self.broken(&innermost(&error))),
+                Some(Ok(chunk)) => self.lines.buffer.extend_from_slice(&chunk),
+                Some(Err(error)) => return Err(self.broken(&innermost_cause(&error))),
                 None => return Ok(None),
             }
         }
     }
-}
-
-/// The cause of all causes: the outer ones repeat the URL.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -12,7 +12,6 @@ use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
-use axum::serve::ListenerExt as _;
 use futures_util::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::server::ServerOptions;
 use super::session::{Answer, PROTOCOLS, STREAM_LIMIT, Session, error_without_id};
 use super::tools;
+use crate::net;
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -37,9 +37,7 @@ type Refusal = (StatusCode, i64, &'static str);
 pub async fn serve(listener: TcpListener, options: ServerOptions, stop: CancellationToken) -> std::io::Result<()> {
     let desk = Arc::new(Desk { options, stop: stop.clone(), sessions: Mutex::default() });
     let router = Router::new().route("/mcp", any(handle)).with_state(desk);
-    // Without it, each event waits for the acknowledgement of the one before.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    net::serve::serve(listener, router, stop).await
 }
 
 /// All sessions.

@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Url;
 
 use super::wire::{Request, Span};
+use crate::net::client::client_for;
+use crate::net::innermost_cause;
 
 /// How long one attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,12 +35,8 @@ struct Failure {
 impl Collector {
     pub(super) fn new(endpoint: Url, mut headers: HeaderMap, service: String) -> Result<Self, String> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let mut builder = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
-        let host = endpoint.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        if host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()) {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|error| format!("no HTTP client for spans: {error}"))?;
+        let http = client_for(&endpoint).timeout(TIMEOUT).build();
+        let http = http.map_err(|error| format!("no HTTP client for spans: {error}"))?;
         Ok(Self { http, endpoint, headers, service })
     }
 
@@ -72,7 +70,7 @@ impl Collector {
                 Err(Failure { why: format!("{} answered HTTP {status}", self.place()), passing })
             }
             Err(error) => Err(Failure {
-                why: format!("{} cannot be reached: {}", self.place(), innermost(&error)),
+                why: format!("{} cannot be reached: {}", self.place(), innermost_cause(&error)),
                 passing: true,
             }),
         }
@@ -82,12 +80,4 @@ impl Collector {
     fn place(&self) -> String {
         format!("{}{}", self.endpoint.origin().ascii_serialization(), self.endpoint.path())
     }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

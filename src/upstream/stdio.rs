@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
@@ -18,6 +18,7 @@ use super::UpstreamError;
 use super::framing::item_of;
 use super::guardian::{Guardian, Watch};
 use super::pipe::Output;
+use crate::net::lines::LineBuffer;
 
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM. The specification gives no
 /// figure; the SDK clients wait 2 s for us (mcp-wire.md §2.1).
@@ -203,7 +204,7 @@ async fn read_lines(mut stdout: impl AsyncRead + Unpin, outputs: mpsc::Sender<Ou
             }
         }
     }
-    if let Some(torn) = lines.rest() {
+    if let Some(torn) = lines.take_rest() {
         drop(outputs.send(Output::Item(item_of(torn))).await);
     }
     // A server that has closed its stdout cannot answer any more.
@@ -218,7 +219,7 @@ async fn read_stderr(
     let mut lines = LineBuffer::default();
     loop {
         let more = matches!(stderr.read_buf(&mut lines.buffer).await, Ok(1..));
-        while let Some(line) = lines.next_line().or_else(|| if more { None } else { lines.rest() }) {
+        while let Some(line) = lines.next_line().or_else(|| if more { None } else { lines.take_rest() }) {
             {
                 let mut last_words = last_words.lock();
                 last_words.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
@@ -231,31 +232,6 @@ async fn read_stderr(
         if !more {
             return;
         }
-    }
-}
-
-/// Cuts what was read into lines, each with its terminator; the bytes are not copied.
-#[derive(Default)]
-pub(crate) struct LineBuffer {
-    pub(crate) buffer: BytesMut,
-    scanned: usize,
-}
-
-impl LineBuffer {
-    pub(crate) fn next_line(&mut self) -> Option<Bytes> {
-        let Some(found) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
-            self.scanned = self.buffer.len();
-            return None;
-        };
-        let line = self.buffer.split_to(self.scanned + found + 1).freeze();
-        self.scanned = 0;
-        Some(line)
-    }
-
-    /// What stands after the last line end.
-    pub(crate) fn rest(&mut self) -> Option<Bytes> {
-        self.scanned = 0;
-        Some(self.buffer.split().freeze()).filter(|rest| !rest.is_empty())
     }
 }
 

@@ -37,6 +37,7 @@ use crate::event::{Command, Event, Feed, Level, LogLine, Timestamp};
 use crate::intercept::breakpoints::Breakpoints;
 use crate::journal::Journal;
 use crate::metrics::{Meter, prometheus};
+use crate::net::serve::serve;
 use crate::proxy::front::origin_check::Guard;
 
 mod screens;
@@ -135,7 +136,7 @@ impl Control {
             warn(format!("`tapline attach` will not find this tapline: {error}"));
         });
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, Door::new(&entry, settings.own_screen, stage), stop.clone()));
+        let server = tokio::spawn(serve_screens(listener, Door::new(&entry, settings.own_screen, stage), stop.clone()));
         Ok(Self { entry, published: published.ok(), server, stop })
     }
 
@@ -159,13 +160,8 @@ impl Control {
     }
 }
 
-async fn serve(listener: TcpListener, door: Door, stop: CancellationToken) {
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // A line must not wait for the acknowledgement of the one before.
-        drop(stream.set_nodelay(true));
-    });
-    let serving = axum::serve(listener, router(door)).with_graceful_shutdown(stop.cancelled_owned());
-    if let Err(error) = serving.await {
+async fn serve_screens(listener: TcpListener, door: Door, stop: CancellationToken) {
+    if let Err(error) = serve(listener, router(door), stop).await {
         tracing::error!(%error, "the control address is gone");
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backon::ExponentialBackoff;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
@@ -19,6 +20,7 @@ use crate::event::Level;
 use crate::headers::{self, LAST_EVENT_ID, SESSION, VERSION};
 use crate::mcp::meta;
 use crate::message::{Id, Kind, Message};
+use crate::net::backoff::doubling;
 use crate::proxy::error::{Answer, Refusal, server_refused};
 use crate::proxy::exchange::{Admitted, Connection};
 use crate::proxy::stream::Items;
@@ -294,7 +296,8 @@ struct Taken {
     some: bool,
     cursor: Option<String>,
     retry: Option<Duration>,
-    failures: u32,
+    /// Pauses to come, where nothing has come since.
+    pauses: Option<ExponentialBackoff>,
 }
 
 impl Taken {
@@ -308,8 +311,10 @@ impl Taken {
     }
 
     fn pause(&mut self) -> Duration {
-        self.failures = if self.some { 0 } else { self.failures + 1 };
-        let doubled = RETRY.saturating_mul(1 << self.failures.min(6)).min(LONGEST);
-        self.retry.unwrap_or(doubled)
+        if self.some {
+            self.pauses = None;
+        }
+        let pause = self.pauses.get_or_insert_with(|| doubling(RETRY, LONGEST)).next().unwrap_or(LONGEST);
+        self.retry.unwrap_or(pause)
     }
 }

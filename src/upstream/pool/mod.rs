@@ -20,6 +20,7 @@ use super::UpstreamError;
 use super::guardian::Guardian;
 use super::pipe::Output;
 use super::stdio::{ChildPipe, CommandLine};
+use crate::net::backoff::doubling;
 
 /// Pause before another spare is started where the one before has ended by itself; it doubles up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_millis(500);
@@ -212,11 +213,12 @@ impl Pool {
     }
 
     async fn refill_forever(&self, tell: impl Fn(String)) {
-        let mut failures = 0;
+        let mut pauses = doubling(PAUSE, LONGEST);
+        let mut told = false;
         loop {
             let dead = self.weed();
             if dead.as_ref().is_some_and(|spare| spare.since.elapsed() >= SOUND) {
-                failures = 0;
+                (pauses, told) = (doubling(PAUSE, LONGEST), false);
             }
             let trouble = match dead {
                 Some(spare) => spare.last_word().await,
@@ -226,15 +228,14 @@ impl Pool {
                 self.wait_for_change().await;
                 continue;
             };
-            failures += 1;
-            if failures == 1 {
+            if !std::mem::replace(&mut told, true) {
                 tell(format!(
                     "a spare could not be kept: {why}; another is started, ever more seldom if that ends, too"
                 ));
             }
             tokio::select! {
-                () = tokio::time::sleep(pause(failures)) => {}
-                () = self.renewed.notified() => failures = 0,
+                () = tokio::time::sleep(pauses.next().unwrap_or(LONGEST)) => {}
+                () = self.renewed.notified() => (pauses, told) = (doubling(PAUSE, LONGEST), false),
             }
         }
     }
@@ -272,10 +273,6 @@ impl Pool {
             () = old => {}
         }
     }
-}
-
-fn pause(failures: u32) -> Duration {
-    PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(LONGEST)
 }
 
 impl Child {

@@ -14,6 +14,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::Url;
 
+use crate::net::client::{client_for, is_loopback};
+use crate::net::innermost_cause;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A connection that is idle for longer may be dead without either end knowing.
@@ -64,21 +67,17 @@ impl Client {
     /// # Errors
     /// Where the TLS roots cannot be loaded.
     pub(super) fn new(url: &Url) -> Result<Self, String> {
-        let loopback = is_loopback(url);
         let plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
-        if loopback && plain && url.as_str().parse::<Uri>().is_ok() {
+        if is_loopback(url) && plain && url.as_str().parse::<Uri>().is_ok() {
             return Ok(Self::Near(Box::new(near())));
         }
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
+        let client = client_for(url)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(KEEP_ALIVE)
             .pool_idle_timeout(MOST_IDLE)
-            .pool_max_idle_per_host(usize::MAX);
-        if loopback {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| format!("no HTTP client: {}", innermost(&error)))?;
+            .pool_max_idle_per_host(usize::MAX)
+            .build();
+        let client = client.map_err(|error| format!("no HTTP client: {}", innermost_cause(&error)))?;
         Ok(Self::Far(client))
     }
 
@@ -108,7 +107,7 @@ impl Client {
                 *request.headers_mut() = headers;
                 match client.request(request).await {
                     Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
-                    Err(error) => Err(Failure { unreachable: error.is_connect(), why: innermost(&error) }),
+                    Err(error) => Err(Failure { unreachable: error.is_connect(), why: innermost_cause(&error) }),
                 }
             }
             (Self::Far(client), Place::Far(url)) => {
@@ -145,7 +144,7 @@ fn near() -> legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>> {
 
 /// Of a certificate that is not trusted, also what can be done.
 fn why_far(error: &reqwest::Error) -> String {
-    let why = innermost(error);
+    let why = innermost_cause(error);
     if !why.starts_with("invalid peer certificate") {
         return why;
     }
@@ -153,23 +152,4 @@ fn why_far(error: &reqwest::Error) -> String {
     let unix = cfg!(all(unix, not(target_vendor = "apple")));
     let hint = if unix { "`SSL_CERT_FILE` names a file of those to trust" } else { "the system must trust its issuer" };
     format!("{why}; {hint}")
-}
-
-/// The cause of all causes: the outer ones repeat the URL.
-pub(super) fn innermost(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some(host) => {
-            host == "localhost"
-                || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
 }

@@ -13,8 +13,9 @@ use reqwest::Url;
 
 pub(super) use self::client::Body;
 pub use self::client::Place;
-use self::client::{Client, Failure, Outbound, innermost};
+use self::client::{Client, Failure, Outbound};
 use super::UpstreamError;
+use crate::net::innermost_cause;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -164,7 +165,7 @@ fn without_fragment(address: &str) -> &str {
 }
 
 pub(super) fn broken_off(label: &str, error: &(dyn Error + Send + Sync)) -> UpstreamError {
-    UpstreamError::BrokenOff { upstream: label.to_owned(), why: innermost(error) }
+    UpstreamError::BrokenOff { upstream: label.to_owned(), why: innermost_cause(error) }
 }
 
 /// A URL without, and from, its path: `http://host:1` and `/path?query#fragment`.

@@ -12,13 +12,14 @@ use self::source::{SourceFile, block_end, files, texts};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 38] = [
+const IMPORTS: [(&str, &str); 39] = [
     ("message", ""),
     ("mcp", "message"),
     ("text", ""),
     ("clock", ""),
+    ("net", ""),
     ("glob", ""),
-    ("auth", "clock glob message text"),
+    ("auth", "net clock glob message text"),
     ("limits", "clock glob message"),
     ("envelope", "message"),
     ("event", "envelope message filter"),
@@ -30,16 +31,16 @@ const IMPORTS: [(&str, &str); 38] = [
     ("tape", "mcp envelope event headers message sse upstream text"),
     ("journal", "envelope event logging message tape"),
     ("metrics", "envelope event message text"),
-    ("otlp", "envelope event journal message variables"),
+    ("otlp", "net envelope event journal message variables"),
     ("intercept", "envelope event message filter"),
-    ("upstream", "mcp envelope message sse text"),
+    ("upstream", "net mcp envelope message sse text"),
     (
         "proxy",
-        "mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream",
+        "net mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream",
     ),
     ("shadow", "mcp envelope event headers journal message proxy tape upstream variables"),
     ("replay", "cli envelope event intercept journal proxy tape upstream"),
-    ("control", "envelope event intercept journal message metrics proxy tape text"),
+    ("control", "net envelope event intercept journal message metrics proxy tape text"),
     ("sessions", "cli control envelope event store text"),
     ("config", "auth cli envelope event filter limits otlp proxy shadow store tape text upstream variables"),
     ("attach", "cli config control program ui watch"),

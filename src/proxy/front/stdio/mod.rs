@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::Origin;
+use crate::net::lines::LineBuffer;
 use crate::proxy::exchange::Connection;
 pub use crate::proxy::front::stdio::process_io::{Blocking, Input, Output};
 use crate::proxy::front::stream_client::{Client, carry_line};
@@ -26,7 +27,6 @@ use crate::proxy::sessions::{Begun, Table, Visitor};
 use crate::proxy::stream::ClientStream;
 use crate::proxy::{Arrival, Pass};
 use crate::upstream::framing::{message_of, one_line};
-use crate::upstream::stdio::LineBuffer;
 use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
 
 /// The client's pipes, and ours for the server's stderr.
@@ -100,7 +100,7 @@ async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl Asy
             Some(()) = held.next() => continue,
         };
         let ended = !matches!(read, Ok(1..));
-        while let Some(line) = lines.next_line().or_else(|| if ended { lines.rest() } else { None }) {
+        while let Some(line) = lines.next_line().or_else(|| if ended { lines.take_rest() } else { None }) {
             match (message_of(&line), client) {
                 (None, Client::Relayed(link)) => link.send_blank_line(line).await,
                 (None, Client::Bridged(_)) => {}

@@ -1,0 +1,25 @@
+//! Pauses between attempts of what has no limit of attempts.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
+/// Returns pauses without an end: `first`, then each twice the one before, up to `longest`. Not random: who waits is one process
+/// that watches one server, and does not come with a crowd.
+pub fn doubling(first: Duration, longest: Duration) -> ExponentialBackoff {
+    let pauses = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).with_factor(2.0);
+    pauses.without_max_times().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubling_stays_at_the_longest_pause() {
+        let pauses: Vec<_> = doubling(Duration::from_secs(1), Duration::from_secs(30)).take(40).collect();
+        let seconds = [1, 2, 4, 8, 16, 30, 30].map(Duration::from_secs);
+        assert_eq!(pauses[..7], seconds);
+        assert_eq!(pauses.last(), Some(&Duration::from_secs(30)));
+    }
+}
