@@ -14,8 +14,8 @@ pub enum Place {
 pub enum PlaceError {
     #[error("neither a URL nor a command")]
     Empty,
-    #[error("the quote at column {0} does not end")]
-    OpenQuote(usize),
+    #[error("missing closing quote")]
+    OpenQuote,
 }
 
 impl std::str::FromStr for Place {
@@ -32,7 +32,7 @@ impl std::str::FromStr for Place {
 
 /// A command, whatever it looks like.
 pub(super) fn command(text: &str) -> Result<Place, PlaceError> {
-    of_words(&words(text)?)
+    of_words(&shell_words::split(text).map_err(|_| PlaceError::OpenQuote)?)
 }
 
 pub(super) fn of_words(words: &[String]) -> Result<Place, PlaceError> {
@@ -42,42 +42,6 @@ pub(super) fn of_words(words: &[String]) -> Result<Place, PlaceError> {
 fn is_url(text: &str) -> bool {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     scheme.is_some_and(|scheme| scheme == "http" || scheme == "https")
-}
-
-/// The words of a line as a shell without expansions has them: white space parts them, quotes and backslashes keep it.
-fn words(line: &str) -> Result<Vec<String>, PlaceError> {
-    let (mut words, mut word, mut begun) = (Vec::new(), String::new(), false);
-    let mut chars = line.chars().enumerate();
-    while let Some((at, c)) = chars.next() {
-        begun |= !c.is_whitespace();
-        match c {
-            '\'' | '"' => quoted(c, &mut chars, &mut word).ok_or(PlaceError::OpenQuote(at + 1))?,
-            '\\' => word.extend(chars.next().map(|(_, c)| c)),
-            c if c.is_whitespace() && begun => {
-                words.push(std::mem::take(&mut word));
-                begun = false;
-            }
-            c if c.is_whitespace() => {}
-            c => word.push(c),
-        }
-    }
-    words.extend(begun.then_some(word));
-    Ok(words)
-}
-
-/// The rest of a quoted part; `None` where it does not end.
-fn quoted(quote: char, chars: &mut impl Iterator<Item = (usize, char)>, word: &mut String) -> Option<()> {
-    loop {
-        match chars.next()?.1 {
-            c if c == quote => return Some(()),
-            // In double quotes a backslash keeps its meaning before these only (POSIX shell, quoting).
-            '\\' if quote == '"' => match chars.next()?.1 {
-                c @ ('"' | '\\' | '$' | '`') => word.push(c),
-                c => word.extend(['\\', c]),
-            },
-            c => word.push(c),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -102,7 +66,7 @@ mod tests {
                 command(&["sh", "-c", r#"echo "a b""#, r#"c "d" \n"#, "e f", ""]),
             ),
             ("a'b'c", command(&["abc"])),
-            ("a 'b", Err(PlaceError::OpenQuote(3))),
+            ("a 'b", Err(PlaceError::OpenQuote)),
             ("  ", Err(PlaceError::Empty)),
         ] {
             assert_eq!(text.parse(), place, "{text}");
@@ -113,7 +77,7 @@ mod tests {
         #[test]
         fn quoted_words_come_back_as_they_were(words in proptest::collection::vec("[^']{0,8}", 1..5)) {
             let line = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-            prop_assert_eq!(super::words(&line), Ok(words));
+            prop_assert_eq!(super::command(&line), of_words(&words));
         }
 
         #[test]
