@@ -4,10 +4,10 @@ use ratatui::layout::{Constraint, Layout, Rect, Spacing};
 use ratatui::style::Style;
 use tui_textarea::TextArea;
 
+use super::help::last_help_top;
 use super::model::popup::Popup;
 use super::model::{Model, Pane, Screen, Shape};
 use super::theme::{Look, Role};
-use super::view::last_help_top;
 
 /// Rectangles of one frame. Panes that are not shown are `None`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,17 +10,24 @@
 //! [`show`] takes the terminal, runs [`run`] on the calling thread (give it a thread of its own) and gives the
 //! terminal back before it returns, also on a panic. Keys come from a thread that `show` starts. `SIGTERM` and
 //! `SIGHUP` are sent in as [`Input::Terminate`], a `SIGINT` from outside as [`Input::Interrupt`]; ctrl c itself is a
-//! key here. Quitting sends [`Command::Quit`], and again to force; the screen stays until the core has stopped, and shows
-//! what it waits for. One that only watches (`Settings::attached`) goes at once. It never blocks on the core: commands go out through a closure that must not wait. A screen
-//! that comes late is given a [`Command::Resync`] by whoever attaches it. While the operator's own editor has the
-//! terminal nothing is read; what is lost meanwhile is asked for again.
+//! key here. Quitting sends [`Quit`], and again to force; the screen stays until the core has stopped, and shows what
+//! it waits for. One that only watches ([`Settings::attached`]) goes at once. It never blocks on the core: commands go
+//! out through a closure that must not wait. A screen that comes late is given a [`Resync`] by whoever attaches it.
+//! While the operator's own editor has the terminal nothing is read; what is lost meanwhile is asked for again.
+//!
+//! [`Quit`]: crate::event::Command::Quit
+//! [`Resync`]: crate::event::Command::Resync
 //!
 //! # Where things are
 //!
-//! `model` is everything on the screen as plain data; `act` is what an input does to it, found in the one table of keys,
-//! `keymap`, which the key line and the help are read from too; `layout` says where everything goes, `view` draws it
-//! and changes nothing, `theme` has the colours; `term` is the real terminal. `text`, `json` and `diff` turn a peer's
-//! bytes into what can be shown.
+//! `event_loop` waits, changes, draws. `model` is everything on the screen as plain data; `update` is the one way to change
+//! it: by an event of the core (`model::on_event`), or by a key, which `act` carries out. Which key means what where is in the
+//! one table of keys, `keymap`, which the key line and the help are read from too. `layout` says where everything goes,
+//! `view` draws it and changes nothing, `theme` has the colours; `term` is the real terminal. `text`, `json` and `diff` turn
+//! a peer's bytes into what can be shown.
+//!
+//! Imports go one way: `event_loop` → `view`, `update` → `act` → `keymap`, `layout` → `model` → `json`, `diff`. No two files
+//! of `ui` import each other, and each `mod.rs` only declares and re-exports.
 //!
 //! Architecture invariant: nothing here is async, and nothing from a peer reaches the terminal unsanitized
 //! (`text::sanitize`, and `view`'s last net).
@@ -30,280 +37,21 @@ mod tests;
 
 mod act;
 pub mod diff;
+mod event_loop;
+mod help;
+mod host;
 pub mod json;
+mod key_press;
 mod keymap;
-mod keys;
 mod layout;
 mod model;
+mod settings;
 mod term;
 mod theme;
+mod update;
 mod view;
 
-use std::io;
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select};
-use jiff::tz::TimeZone;
-use ratatui::Terminal;
-use ratatui::backend::Backend;
-use ratatui::layout::{Position, Rect};
-
-use crate::event::{Command, Event, FeedReader, OnQuit, Timestamp};
-use model::{Change, Effect, Model};
-
+pub use event_loop::{Screen, run};
+pub use host::{Desk, Exit, Input, inputs};
+pub use settings::Settings;
 pub use term::show;
-
-/// At most this often is the screen drawn while events pour in.
-const FRAME: Duration = Duration::from_millis(33);
-/// At most this often while keys pour in.
-const KEY_FRAME: Duration = Duration::from_millis(8);
-/// So long are events read before keys are looked at again.
-const HEARING: Duration = Duration::from_millis(10);
-
-/// How the operator wants the screen.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// No colour (`NO_COLOR`).
-    pub mono: bool,
-    /// No sign beyond ASCII.
-    pub ascii: bool,
-    /// What happens to held messages on quit; `None` asks.
-    pub on_quit: Option<OnQuit>,
-    /// Whose time of day is shown.
-    pub zone: TimeZone,
-    /// Bytes of messages that are kept in the list; the oldest leave it first.
-    pub memory: usize,
-    /// The core runs on when the screen has ended.
-    pub attached: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { mono: false, ascii: false, on_quit: None, zone: TimeZone::system(), memory: 256 << 20, attached: false }
-    }
-}
-
-impl Settings {
-    /// As the environment asks: `NO_COLOR`, and ASCII where the locale is not UTF-8.
-    pub fn from_env() -> Self {
-        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
-        let utf8 = locale.to_ascii_lowercase().replace('-', "").contains("utf8");
-        Self { mono: set("NO_COLOR").is_some(), ascii: cfg!(unix) && !utf8, ..Self::default() }
-    }
-}
-
-/// What comes in beside events.
-#[derive(Clone, Debug)]
-pub enum Input {
-    Terminal(crossterm::event::Event),
-    /// A `SIGINT` from outside: once says how to quit, twice quits.
-    Interrupt,
-    /// `SIGTERM` or `SIGHUP`: quits without asking.
-    Terminate,
-}
-
-/// Why the screen ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// The operator quit.
-    Quit,
-    /// A signal, or the terminal went away.
-    Terminated,
-    /// The core stopped.
-    Stopped,
-}
-
-/// What only a real terminal can do.
-pub trait Desk {
-    /// Puts text into the clipboard.
-    ///
-    /// # Errors
-    /// Where the terminal cannot be written to.
-    fn copy(&mut self, text: &str) -> io::Result<()>;
-
-    /// Lets the operator's own editor change a text.
-    ///
-    /// # Errors
-    /// Where there is no editor, or it failed.
-    fn edit(&mut self, text: &str) -> io::Result<String>;
-}
-
-/// All that [`run`] needs.
-pub struct Screen<'a, B: Backend> {
-    pub terminal: &'a mut Terminal<B>,
-    pub feed: FeedReader,
-    pub input: Receiver<Input>,
-    /// Must not block.
-    pub commands: &'a mut dyn FnMut(Command),
-    pub desk: &'a mut dyn Desk,
-    pub settings: Settings,
-}
-
-/// The way of keys and signals to the screen.
-pub fn inputs() -> (Sender<Input>, Receiver<Input>) {
-    // Typed by a person; when it is full, a key waits.
-    crossbeam_channel::bounded(1024)
-}
-
-/// Runs the screen until it ends.
-///
-/// # Errors
-/// Where the terminal cannot be drawn to.
-pub fn run<B: Backend>(screen: Screen<'_, B>) -> io::Result<Exit> {
-    let model = Model::new(screen.settings.clone(), Timestamp::now());
-    Run { screen, model, drawn: None, dirty: true, urgent: false, behind: false }.run()
-}
-
-struct Run<'a, B: Backend> {
-    screen: Screen<'a, B>,
-    model: Model,
-    drawn: Option<Instant>,
-    /// The screen is not what the model is.
-    dirty: bool,
-    /// A key waits for its answer.
-    urgent: bool,
-    /// More events wait than were read.
-    behind: bool,
-}
-
-/// What ended a wait.
-enum Woken {
-    Change(Change),
-    Time,
-    /// Nothing will come in any more.
-    Gone,
-}
-
-impl<B: Backend> Run<'_, B> {
-    fn run(mut self) -> io::Result<Exit> {
-        loop {
-            let effects = self.model.tick(Timestamp::now());
-            if let Some(exit) = self.carry_out(effects)? {
-                return Ok(exit);
-            }
-            if let Some(exit) = self.hear()? {
-                return Ok(exit);
-            }
-            let next = self.model.next_tick();
-            self.dirty |= self.model.take_dirty();
-            if self.dirty && self.rest().is_zero() {
-                self.draw()?;
-            }
-            let change = match self.wait(next) {
-                Woken::Time => continue,
-                Woken::Change(change) => change,
-                Woken::Gone => {
-                    self.screen.input = never();
-                    Change::Input(Input::Terminate)
-                }
-            };
-            if let Some(exit) = self.change(change)? {
-                return Ok(exit);
-            }
-        }
-    }
-
-    /// Takes in all that waits, as far as there is time, keys first.
-    fn hear(&mut self) -> io::Result<Option<Exit>> {
-        let start = Instant::now();
-        loop {
-            while let Ok(input) = self.screen.input.try_recv() {
-                if let Some(exit) = self.change(Change::Input(input))? {
-                    return Ok(Some(exit));
-                }
-            }
-            self.behind = start.elapsed() > HEARING;
-            if self.behind {
-                break;
-            }
-            let Ok(event) = self.screen.feed.events.try_recv() else { break };
-            if let Some(exit) = self.change(Change::Event(Box::new(event)))? {
-                return Ok(Some(exit));
-            }
-        }
-        match self.screen.feed.take_dropped() {
-            0 => Ok(None),
-            lost => self.change(Change::Dropped(lost)),
-        }
-    }
-
-    /// How long until the screen may be drawn again.
-    fn rest(&self) -> Duration {
-        let frame = if self.urgent { KEY_FRAME } else { FRAME };
-        self.drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()))
-    }
-
-    /// Sleeps until there is something to do. After a drawing that is not before the next frame is due, however many
-    /// events pour in: waking for each would cost more than drawing. Only a key cuts the rest short.
-    fn wait(&self, next: Option<Duration>) -> Woken {
-        let rest = self.rest();
-        if self.behind || next == Some(Duration::ZERO) || (self.dirty && rest.is_zero()) {
-            return Woken::Time;
-        }
-        if !rest.is_zero() {
-            return match self.screen.input.recv_timeout(rest) {
-                Ok(input) => Woken::Change(Change::Input(input)),
-                Err(RecvTimeoutError::Timeout) => Woken::Time,
-                Err(RecvTimeoutError::Disconnected) => Woken::Gone,
-            };
-        }
-        let timer = next.map_or_else(never, crossbeam_channel::after);
-        select! {
-            recv(self.screen.input) -> input => input.map_or(Woken::Gone, |input| Woken::Change(Change::Input(input))),
-            recv(self.screen.feed.events) -> event => match event {
-                Ok(event) => Woken::Change(Change::Event(Box::new(event))),
-                Err(_) => Woken::Change(Change::Event(Box::new(Event::Stopping))),
-            },
-            recv(timer) -> _ => Woken::Time,
-        }
-    }
-
-    fn change(&mut self, change: Change) -> io::Result<Option<Exit>> {
-        self.urgent |= matches!(change, Change::Input(_));
-        let effects = self.model.update(change);
-        self.carry_out(effects)
-    }
-
-    fn carry_out(&mut self, effects: Vec<Effect>) -> io::Result<Option<Exit>> {
-        for effect in effects {
-            match effect {
-                Effect::Command(command) => (self.screen.commands)(command),
-                Effect::Exit(exit) => return Ok(Some(exit)),
-                Effect::Copy(text) => match self.screen.desk.copy(&text) {
-                    Ok(()) => self.model.say(format!("{} copied", crate::text::size(text.len() as u64))),
-                    Err(error) => self.model.warn(format!("not copied: {error}")),
-                },
-                Effect::EditOutside(text) => {
-                    let edited = self.screen.desk.edit(&text);
-                    // Keys and interrupts were meant for the editor.
-                    if self.screen.input.try_iter().any(|input| matches!(input, Input::Terminate)) {
-                        return self.change(Change::Input(Input::Terminate));
-                    }
-                    self.model.edited_outside(edited.map_err(|error| error.to_string()));
-                    // Another program drew here meanwhile. Not `clear`, which asks the terminal where the cursor is:
-                    // the thread that reads keys would take the answer.
-                    let size = self.screen.terminal.size().map_err(other)?;
-                    self.screen.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(other)?;
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn draw(&mut self) -> io::Result<()> {
-        self.screen.terminal.autoresize().map_err(other)?;
-        let size = self.screen.terminal.size().map_err(other)?;
-        layout::fit(&mut self.model, Rect::new(0, 0, size.width, size.height));
-        let model = &self.model;
-        self.screen.terminal.draw(|frame| view::draw(model, frame)).map_err(other)?;
-        self.drawn = Some(Instant::now());
-        (self.dirty, self.urgent) = (false, false);
-        Ok(())
-    }
-}
-
-/// A backend's error, whatever its type.
-fn other<E: std::error::Error>(error: E) -> io::Error {
-    io::Error::other(error.to_string())
-}

@@ -18,7 +18,9 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-use super::{Desk, Exit, Input, Screen, Settings, run};
+use super::event_loop::{Screen, run};
+use super::host::{Desk, Exit, Input};
+use super::settings::Settings;
 use crate::event::{Command, FeedReader};
 
 /// How often the key thread looks whether it is to rest or to end.

@@ -3,7 +3,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
-use super::Settings;
+use super::settings::Settings;
 
 /// What a piece of text is, for its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! Holding, and ending holds.
 
-use crate::event::{BlockError, Command, Decision, Holding, SessionState, Then, Ticket};
+use super::filter_bar::open_bar;
+use crate::event::{BlockError, Command, Decision, Holding, Then, Ticket};
 use crate::message::Kind;
 use crate::ui::model::Model;
-use crate::ui::model::bar::Asked;
 use crate::ui::model::editor::{Editor, Subject, Target};
 use crate::ui::model::popup::{Ask, BlockForm, Popup};
+use crate::ui::model::prompt::Asked;
 
 /// Above this many, forwarding all is asked.
 const MANY: usize = 50;
@@ -15,7 +16,7 @@ pub(super) fn switch(model: &mut Model) {
     match (holding.on, model.facts.held.is_empty()) {
         (true, false) => model.popup = Some(Popup::Ask(Ask::HoldOff)),
         (true, true) => switch_off(model, false),
-        (false, _) if holding.filter.is_empty() => super::write::open_bar(model, Asked::Hold),
+        (false, _) if holding.filter.is_empty() => open_bar(model, Asked::Hold),
         (false, _) => {
             let filter = holding.filter.clone();
             model.send(Command::SetHolding(Holding { on: true, filter }));
@@ -30,18 +31,6 @@ pub(super) fn switch_off(model: &mut Model, forward: bool) {
     if forward {
         forward_all_now(model);
     }
-}
-
-/// Pauses the selected session, or lets it go on.
-pub(super) fn pause(model: &mut Model) {
-    let Some((session, state)) = model.session_under_cursor().map(|seat| (seat.session.id, &seat.session.state)) else {
-        return;
-    };
-    let command = match state {
-        SessionState::Paused => Command::Resume(session),
-        _ => Command::Pause(session),
-    };
-    model.send(command);
 }
 
 /// Sends the selected message on: its draft where there is one, else as it came.
@@ -151,5 +140,11 @@ pub(super) fn revert(model: &mut Model) {
     if let Some(seq) = model.held_here().map(|held| held.envelope.seq) {
         model.queue.drafts.remove(&seq);
         model.say("the draft is forgotten");
+    }
+}
+
+pub(super) fn next_field(model: &mut Model, by: isize) {
+    if let Some(Popup::Block(form)) = &mut model.popup {
+        form.next_field(by);
     }
 }

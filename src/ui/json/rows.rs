@@ -6,8 +6,43 @@ use std::sync::Arc;
 use super::decode::{decode, measure, push_index, push_key};
 use super::index::{Container, Index};
 use super::scan::{string_end, value_end};
-use super::{HEAD, JsonCell, JsonRow, head_of};
 use crate::text::sanitize;
+
+/// Characters of a string that a row carries.
+const HEAD: usize = 200;
+
+/// One line of the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonRow {
+    pub depth: u16,
+    /// `.params.arguments["a b"][0]`; `.` for the whole. What [`Folds::toggle`] and [`JsonTree::text_at`] take.
+    pub path: String,
+    /// The key, or the number of an array's element; `None` for a body that is one value or text.
+    pub key: Option<String>,
+    pub value: JsonCell,
+    pub foldable: bool,
+    pub folded: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JsonCell {
+    /// Number of members.
+    Object(usize),
+    /// Number of elements.
+    Array(usize),
+    /// The beginning, and how many characters and lines the whole has.
+    String {
+        head: String,
+        chars: usize,
+        lines: usize,
+    },
+    /// As it is spelled.
+    Number(String),
+    Bool(bool),
+    Null,
+    /// A line of what is not JSON, or JSON that is nested too deep to unfold.
+    Text(String),
+}
 
 /// Which nodes are rows: all but the ranges that folded containers hide.
 pub(super) struct Layout {
@@ -173,4 +208,11 @@ fn cell(raw: &[u8], start: usize, children: usize) -> JsonCell {
         b'n' => JsonCell::Null,
         _ => JsonCell::Number(String::from_utf8_lossy(&raw[start..value_end(raw, start)]).into_owned()),
     }
+}
+
+/// The beginning of some bytes as text.
+pub(super) fn head_of(bytes: &[u8], chars: usize) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(chars * 4)]);
+    let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    sanitize(&text[..end]).into_owned()
 }

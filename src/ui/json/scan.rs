@@ -1,6 +1,17 @@
 //! JSON (RFC 8259) as tokens over the raw bytes: nothing is copied, no number is read, and depth costs one bit of heap.
 
-use super::JsonFault;
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Where an editor's text stops to be JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}:{column} {why}")]
+pub struct JsonFault {
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    pub why: String,
+}
 
 /// A piece of JSON by its place in the bytes. Commas and colons are not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,7 +303,7 @@ const MAX_INDENT: usize = 64;
 
 /// JSON with a line for each value, indented by two; every token keeps its spelling. `None` for what is not JSON.
 pub fn pretty(raw: &[u8]) -> Option<String> {
-    let raw = raw.strip_prefix(super::BOM).unwrap_or(raw);
+    let raw = raw.strip_prefix(BOM).unwrap_or(raw);
     let text = std::str::from_utf8(raw).ok()?;
     let mut scanner = Scanner::new(raw);
     let mut out = String::with_capacity(text.len() * 2);

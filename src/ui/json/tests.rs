@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;

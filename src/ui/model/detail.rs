@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::super::diff::{DiffLine, diff_json};
 use super::super::json::{Folds, JsonCell, JsonRow, JsonTree, pretty};
-use super::facts::outcome_words;
 use super::motion::{Motion, window};
+use super::observed::outcome_words;
 use crate::envelope::{Envelope, written_headers};
 use crate::event::Comparison;
 

@@ -128,7 +128,7 @@ impl Editor {
         let fault = check(&self.text()).err();
         let same = message == self.original;
         self.verdict = Verdict {
-            flaw: if fault.is_none() { super::rpc::flaw(&message) } else { None },
+            flaw: if fault.is_none() { super::json_rpc::flaw(&message) } else { None },
             kind: Some(message.kind()),
             warning: warning(&self.original, &message).filter(|_| fault.is_none()),
             bytes: message.raw().len(),

@@ -38,6 +38,26 @@ pub(crate) fn window(top: usize, position: usize, len: usize, height: usize) -> 
     if position < top { position } else { top.max((position + 1).saturating_sub(height.max(1))) }
 }
 
+/// A place in a plain list.
+#[derive(Default)]
+pub(crate) struct ListCursor {
+    pub(crate) cursor: usize,
+    pub(crate) top: usize,
+    pub(crate) height: usize,
+}
+
+impl ListCursor {
+    pub(crate) fn go(&mut self, motion: Motion, len: usize) {
+        self.cursor = motion.from(self.cursor, len, self.height);
+    }
+
+    pub(crate) fn frame(&mut self, len: usize, height: usize) {
+        self.height = height;
+        self.cursor = self.cursor.min(len.saturating_sub(1));
+        self.top = window(self.top, self.cursor, len, height);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

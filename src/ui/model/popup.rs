@@ -1,12 +1,12 @@
 //! What lies over the screen and takes the keys: questions, forms, key lists.
 
-use super::line::Line;
-use super::tapes::Place;
+use super::input_line::Line;
+use super::motion::ListCursor;
 use crate::event::{BlockError, Ticket};
 
 pub(crate) enum Popup {
     Prefix(Prefix),
-    Sessions(Place),
+    Sessions(ListCursor),
     Help(Help),
     Block(BlockForm),
     Ask(Ask),

@@ -10,7 +10,7 @@ use crate::event::{Event, Timestamp};
 use crate::filter::Filter;
 use crate::ui::Settings;
 use crate::ui::model::Screen;
-use crate::ui::model::board::{Endpoint, What};
+use crate::ui::model::metrics_screen::{Endpoint, What};
 
 fn spread(values: &[(u64, u64)]) -> Spread {
     let sum = values.iter().map(|(value, count)| value * count).sum();

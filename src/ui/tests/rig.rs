@@ -13,6 +13,7 @@ use crate::envelope::{Direction, Envelope, Outcome, ReplyTo, Seq, SessionId, Sub
 use crate::event::{Command, Event, Held, Origin, Peer, Session, SessionState, TapeInfo, Ticket, Timestamp};
 use crate::message::Message;
 use crate::ui::model::{Change, Effect, Model};
+use crate::ui::update::update;
 use crate::ui::{Input, Settings, layout, view};
 
 /// 2026-03-14 10:04:00 UTC.
@@ -53,7 +54,7 @@ impl Rig {
     }
 
     pub(crate) fn change(&mut self, change: Change) {
-        let effects = self.model.update(change);
+        let effects = update(&mut self.model, change);
         self.effects.extend(effects);
         self.fit();
     }

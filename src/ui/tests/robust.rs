@@ -208,7 +208,7 @@ fn a_long_scan_is_done_in_slices_and_misses_nothing() {
     for number in 0..3000 {
         let tool = if number % 3 == 0 { "search" } else { "read" };
         let call = world.call(1, number, tool, "{}");
-        rig.model.update(Change::Event(Box::new(Event::Passed(Arc::new(call)))));
+        crate::ui::update::update(&mut rig.model, Change::Event(Box::new(Event::Passed(Arc::new(call)))));
     }
     rig.press("f").typing("~tool search");
     let late = world.call(1, 9999, "search", "{}");

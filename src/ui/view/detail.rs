@@ -14,7 +14,7 @@ use crate::text;
 use crate::ui::diff::{DiffLine, Sign};
 use crate::ui::json::{JsonCell, JsonRow};
 use crate::ui::model::detail::Content;
-use crate::ui::model::facts::outcome_words;
+use crate::ui::model::observed::outcome_words;
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 

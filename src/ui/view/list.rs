@@ -9,8 +9,8 @@ use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::message::Kind;
 use crate::text;
-use crate::ui::model::rows::{Row, RowState};
-use crate::ui::model::tapes::tape_title;
+use crate::ui::model::message_rows::{Row, RowState};
+use crate::ui::model::tapes_screen::tape_title;
 use crate::ui::model::{Model, Pane, age};
 use crate::ui::theme::Role;
 
@@ -71,7 +71,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 fn title(model: &Model, width: u16) -> Line<'static> {
     let (rows, list) = model.book();
     let name = match &model.tape {
-        Some((tape, _)) => format!("Tape {} (recorded, not live)", tape_title(&tape.path)),
+        Some(tape) => format!("Tape {} (recorded, not live)", tape_title(&tape.path)),
         None => "Messages".to_owned(),
     };
     // Those of a shadow are left out where nothing is chosen, and so not counted.

@@ -9,7 +9,7 @@ use crate::envelope::Direction;
 use crate::event::figures::{EndpointFigures, Figures, Spread};
 use crate::text;
 use crate::ui::layout::metrics_parts;
-use crate::ui::model::board::{BUCKETS, Endpoint, Group, Order, Row, What};
+use crate::ui::model::metrics_screen::{BUCKETS, Endpoint, Group, Order, Row, What};
 use crate::ui::model::{Model, age};
 use crate::ui::theme::Role;
 

@@ -1,16 +1,17 @@
 //! Drawing. Reads the model, changes nothing of it.
 
-mod bar;
-mod block;
+mod block_form;
 mod detail;
 mod editor;
 mod events;
 mod help;
+mod key_line;
 mod list;
 mod metrics;
 mod paint;
 mod parts;
 mod popups;
+mod prompt;
 mod queue;
 mod sessions;
 mod status;
@@ -25,7 +26,6 @@ use super::model::popup::Popup;
 use super::model::{Model, Pane, Screen};
 use crate::text::is_unsafe;
 
-pub(crate) use help::last_top as last_help_top;
 pub(crate) use list::row_text;
 
 pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
@@ -46,15 +46,15 @@ fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
         draw_screen(model, frame, plan);
     }
     if let (Some(area), Some(bar)) = (plan.bar, &model.bar) {
-        bar::draw(model, bar, frame, area);
+        prompt::draw(model, bar, frame, area);
     }
-    bar::draw_keys(model, frame, plan.keys);
+    key_line::draw(model, frame, plan.keys);
     match &model.popup {
         None => {}
         Some(Popup::Prefix(_)) => popups::draw_prefix(model, frame, plan.body),
         Some(Popup::Sessions(place)) => popups::draw_sessions(model, place, frame, plan.body),
         Some(Popup::Help(help)) => help::draw(model, help, frame, plan.body),
-        Some(Popup::Block(form)) => block::draw(model, form, frame, plan.body),
+        Some(Popup::Block(form)) => block_form::draw(model, form, frame, plan.body),
         Some(Popup::Ask(ask)) => popups::draw_ask(model, *ask, frame, plan.body),
         Some(Popup::Pager(pager)) => popups::draw_pager(model, pager, frame),
     }

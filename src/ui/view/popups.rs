@@ -4,17 +4,17 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::bar::hint_spans;
+use super::key_line::hint_spans;
 use super::parts::{cell, cursor_row, grouped, popup, put, right, short, styled};
 use super::sessions::began;
 use crate::event::SessionState;
 use crate::text;
-use crate::ui::keys::hints;
+use crate::ui::keymap::hints;
 use crate::ui::layout::{centered, pager as pager_area};
 use crate::ui::model::Model;
+use crate::ui::model::motion::ListCursor;
 use crate::ui::model::popup::{Ask, Pager, Popup, Prefix};
-use crate::ui::model::sessions::Seat;
-use crate::ui::model::tapes::Place;
+use crate::ui::model::session_list::Seat;
 use crate::ui::theme::Role;
 
 /// The keys that may follow, in the lower right corner, where they hide least.
@@ -36,7 +36,7 @@ pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     }
 }
 
-pub(super) fn draw_sessions(model: &Model, place: &Place, frame: &mut Frame<'_>, body: Rect) {
+pub(super) fn draw_sessions(model: &Model, place: &ListCursor, frame: &mut Frame<'_>, body: Rect) {
     let seats = model.facts.sessions.all();
     let height = u16::try_from(seats.len() + 3).unwrap_or(u16::MAX);
     let inner = popup(model, frame, centered(body, 76, height), "Sessions");

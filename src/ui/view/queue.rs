@@ -10,7 +10,7 @@ use crate::envelope::Outcome;
 use crate::event::Held;
 use crate::message::Kind;
 use crate::ui::layout::held_rows;
-use crate::ui::model::facts::{Released, outcome_words};
+use crate::ui::model::observed::{Released, outcome_words};
 use crate::ui::model::{Model, Pane, age};
 use crate::ui::theme::Role;
 

@@ -8,7 +8,7 @@ use super::parts::{cell, clock, cursor_row, grouped, look, pane, put, right, sho
 use super::status::duration;
 use crate::event::SessionState;
 use crate::text;
-use crate::ui::model::sessions::Seat;
+use crate::ui::model::session_list::Seat;
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 

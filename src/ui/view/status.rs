@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{grouped, put, short, styled};
 use crate::text;
-use crate::ui::model::sessions::upstream_name;
+use crate::ui::model::session_list::upstream_name;
 use crate::ui::model::{Model, Screen};
 use crate::ui::theme::Role;
 
@@ -47,7 +47,7 @@ fn front(model: &Model, width: usize) -> Vec<Span<'static>> {
 /// What the operator must not overlook.
 fn badges(model: &Model) -> Vec<Span<'static>> {
     let mut spans = Vec::new();
-    if let Some(ending) = &model.ending {
+    if let Some(ending) = &model.quitting.ending {
         let text = format!(" ending: {}, {} s; Q forces ", ending.what(), ending.left);
         spans.push(styled(model, Role::HeldBadge, text));
     }
@@ -61,8 +61,8 @@ fn badges(model: &Model) -> Vec<Span<'static>> {
         spans.push(styled(model, Role::Accent, " replaying "));
     }
     spans.extend(shadow(model));
-    if model.dropped > 0 {
-        spans.push(styled(model, Role::Bad, format!(" dropped {} ", grouped(model.dropped))));
+    if model.resync.dropped > 0 {
+        spans.push(styled(model, Role::Bad, format!(" dropped {} ", grouped(model.resync.dropped))));
     }
     if model.facts.lost > 0 {
         spans.push(styled(model, Role::Bad, format!(" unrecorded {} ", grouped(model.facts.lost))));

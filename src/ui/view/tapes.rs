@@ -9,7 +9,7 @@ use super::status::duration;
 use crate::event::{Difference, StepReport, StepVerdict, TapeInfo};
 use crate::text;
 use crate::ui::layout::step_rows;
-use crate::ui::model::tapes::{Replay, tape_title};
+use crate::ui::model::tapes_screen::{Replay, tape_title};
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 

@@ -1,64 +1,9 @@
-//! What a key is called, and which action it means where. The table itself is in [`super::keymap`].
+//! Which action a key means where, and which keys work now.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-
-use super::keymap::{BINDINGS, Binding, Context};
-use super::model::popup::{Ask, Popup, Prefix};
-use super::model::{Model, Pane, Screen};
-
-/// A key press by the name that the table, the footer and the help use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    pub(crate) name: String,
-    /// The character it types, where it types one.
-    pub(crate) typed: Option<char>,
-}
-
-impl Key {
-    pub(crate) fn of(event: &KeyEvent) -> Option<Self> {
-        if event.kind == KeyEventKind::Release {
-            return None;
-        }
-        let typed = match event.code {
-            KeyCode::Char(c) if !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => Some(c),
-            _ => None,
-        };
-        let name = match event.code {
-            KeyCode::Char(' ') => "space".to_owned(),
-            KeyCode::Char(c) if typed.is_none() => c.to_lowercase().collect(),
-            KeyCode::Char(c) => c.to_string(),
-            code => named(code)?,
-        };
-        let prefix = match () {
-            () if event.modifiers.contains(KeyModifiers::CONTROL) => "ctrl ",
-            () if event.modifiers.contains(KeyModifiers::ALT) => "alt ",
-            () => "",
-        };
-        Some(Self { name: format!("{prefix}{name}"), typed })
-    }
-}
-
-fn named(code: KeyCode) -> Option<String> {
-    let name = match code {
-        KeyCode::Enter => "enter",
-        KeyCode::Esc => "esc",
-        KeyCode::Tab => "tab",
-        KeyCode::BackTab => "shift tab",
-        KeyCode::Backspace => "backspace",
-        KeyCode::Delete => "delete",
-        KeyCode::Left => "left",
-        KeyCode::Right => "right",
-        KeyCode::Up => "up",
-        KeyCode::Down => "down",
-        KeyCode::Home => "home",
-        KeyCode::End => "end",
-        KeyCode::PageUp => "pgup",
-        KeyCode::PageDown => "pgdn",
-        KeyCode::F(1) => "f1",
-        _ => return None,
-    };
-    Some(name.to_owned())
-}
+use super::table::{BINDINGS, Binding, Context};
+use crate::ui::key_press::Key;
+use crate::ui::model::popup::{Ask, Popup, Prefix};
+use crate::ui::model::{Model, Pane, Screen};
 
 /// Where the keys go now, innermost first. Whatever lies over the screen takes them all.
 pub(crate) fn contexts(model: &Model) -> Vec<Context> {

@@ -1,8 +1,14 @@
 //! Going about: motion, screens, panes, jumps.
 
-use super::show_message;
+use super::editing::leave_editor;
+use super::filter_bar::set_filter;
+use super::jump::show_message;
+use super::sessions::narrow;
+use super::tapes::open_tape;
 use crate::event::Command;
+use crate::filter::Filter;
 use crate::message::Kind;
+use crate::ui::model::metrics_screen::What;
 use crate::ui::model::motion::Motion;
 use crate::ui::model::popup::{Pager, Popup};
 use crate::ui::model::{Model, Pane, Screen};
@@ -89,10 +95,10 @@ pub(super) fn next_pane(model: &mut Model, by: isize) {
 pub(super) fn open(model: &mut Model) {
     match (model.screen, model.pane) {
         (Screen::Messages | Screen::Queue, Pane::Detail) => read_string(model),
-        (Screen::Messages, Pane::Sessions) => super::pick::narrow(model, model.seat.cursor),
+        (Screen::Messages, Pane::Sessions) => narrow(model, model.seat.cursor),
         (Screen::Messages, Pane::List) | (Screen::Queue, _) => model.pane = Pane::Detail,
         (Screen::Tapes, pane) => open_tape(model, pane),
-        (Screen::Metrics, _) => super::pick::measured(model),
+        (Screen::Metrics, _) => measured(model),
         (Screen::Events, _) => {
             if let Some(seq) = model.event_line().and_then(|line| line.seq) {
                 model.tape = None;
@@ -108,22 +114,27 @@ fn read_string(model: &mut Model) {
     }
 }
 
-fn open_tape(model: &mut Model, pane: Pane) {
-    let step = model.tapes.replay.as_ref().filter(|_| pane == Pane::Detail);
-    let path = match step {
-        Some(replay) => Some(replay.tape.clone()),
-        None => model.tapes.selected().map(|tape| tape.path.clone()),
-    };
-    model.tape_goal = step.and_then(|replay| replay.selected()).map(|step| step.seq);
-    if let Some(path) = path {
-        model.send(Command::OpenTape(path));
+/// Shows the messages that a row of the metrics is of.
+fn measured(model: &mut Model) {
+    let Some(what) = model.board.selected().map(|row| row.what.clone()) else { return };
+    if let What::Session(id) = what {
+        let seats = model.facts.sessions.all();
+        let Some(at) = seats.iter().position(|seat| seat.session.id == id) else {
+            return model.warn("that session is not here");
+        };
+        to_screen(model, Screen::Messages);
+        return narrow(model, at + 1);
     }
+    let filter = what.filter().and_then(|text| Some((text.clone(), Filter::parse(&text).ok()?)));
+    let Some(filter) = filter else { return model.warn("no filter tells these from the rest") };
+    to_screen(model, Screen::Messages);
+    set_filter(model, Some(filter));
 }
 
 /// `esc` and `q`: one step out.
 pub(super) fn back(model: &mut Model) {
     if model.editor.is_some() {
-        super::write::leave_editor(model);
+        leave_editor(model);
     } else if model.zoomed {
         model.zoomed = false;
     } else if model.pane != Pane::List {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::rows::{Put, RowState, Rows};
-use super::sessions::{Seat, Sessions};
-use super::stats::Stats;
+use super::message_rows::{Put, RowState, Rows};
+use super::session_list::{Seat, Sessions};
+use super::traffic_stats::Stats;
 use crate::envelope::{Author, Envelope, Outcome, Seq};
 use crate::event::{Event, Held, Holding, ShadowCounts, ShadowEvent, Ticket, Timestamp};
 

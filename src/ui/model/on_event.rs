@@ -1,48 +1,34 @@
 //! What an event does to the model.
 
-use super::facts::{Facts, Touched};
-use super::list::List;
+use super::change::Effect;
+use super::editor::Target;
+use super::message_list::List;
+use super::message_rows::Rows;
+use super::observed::{Facts, Touched};
 use super::popup::{Ask, Popup};
-use super::rows::Rows;
-use super::tapes::OpenTape;
-use super::{Effect, Model, Pane, Screen};
+use super::state::{Model, Pane, Screen};
+use super::tapes_screen::OpenTape;
 use crate::envelope::{Outcome, Seq};
-use crate::event::{Command, Event, Held, OnQuit, Origin, ReplayEvent, ShadowEvent, Timestamp};
-use crate::ui::Exit;
-
-/// A resync that is not answered is asked for again after so many microseconds.
-const PATIENCE: u64 = 5_000_000;
-
-/// Where asking for everything anew stands.
-#[derive(Default)]
-pub(super) struct Resync {
-    asked: Option<Timestamp>,
-    /// Events were lost again meanwhile: what is being told has a hole.
-    again: bool,
-}
-
-impl Resync {
-    pub(super) fn waits(&self) -> bool {
-        self.asked.is_some()
-    }
-}
+use crate::event::{Command, Event, Held, OnQuit, Origin, ReplayEvent, ShadowEvent};
+use crate::ui::host::Exit;
 
 impl Model {
-    pub(super) fn hear(&mut self, event: Event) {
+    /// Takes one event of the core in.
+    pub(crate) fn hear(&mut self, event: Event) {
         match event {
-            Event::ResyncStarted => self.rebuild = Some(Facts::default()),
+            Event::ResyncStarted => self.resync.rebuild = Some(Facts::default()),
             Event::ResyncDone => self.resynced(),
             Event::Tapes(list) => self.tapes.listed(list),
             Event::TapeOpened { path, envelopes, problems } => {
                 let started = self.tapes.started(&path);
-                self.open(OpenTape { path, rows: Rows::of_tape(envelopes), problems, started });
+                self.open(OpenTape { path, rows: Rows::of_tape(envelopes), list: List::default(), problems, started });
             }
             Event::Replay(event) => self.hear_replay(event),
-            Event::Log(line) => self.log.push(line, self.rebuild.is_some()),
+            Event::Log(line) => self.log.push(line, self.resync.rebuild.is_some()),
             Event::Figures(figures) => self.board.heard(figures),
-            Event::Ending(progress) => self.ending = Some(progress),
+            Event::Ending(progress) => self.quitting.ending = Some(progress),
             Event::Shadow(event) => self.hear_shadow(event),
-            Event::Stopping => self.effect(Effect::Exit(self.leaving.unwrap_or(Exit::Stopped))),
+            Event::Stopping => self.effect(Effect::Exit(self.quitting.leaving.unwrap_or(Exit::Stopped))),
             event => self.hear_fact(event),
         }
         if self.screen == Screen::Events {
@@ -62,11 +48,11 @@ impl Model {
             self.live.set_apart(&self.facts.rows, session.id);
         }
         // The old facts go on living while they are told anew, so that the screen does not stand still.
-        if let Some(rebuild) = &mut self.rebuild {
+        if let Some(rebuild) = &mut self.resync.rebuild {
             rebuild.apply(event.clone(), self.now, seen);
         }
         let first_held = match &event {
-            Event::Held(held) if self.facts.held.is_empty() && self.rebuild.is_none() => Some(held.clone()),
+            Event::Held(held) if self.facts.held.is_empty() && self.resync.rebuild.is_none() => Some(held.clone()),
             _ => None,
         };
         if let Some(touched) = self.facts.apply(event, self.now, seen) {
@@ -81,7 +67,7 @@ impl Model {
     fn hear_shadow(&mut self, event: ShadowEvent) {
         let diverged = event.compared.clone().filter(|it| it.verdict.diverges());
         let is_first = self.facts.shadow.first.is_none();
-        if let Some(rebuild) = &mut self.rebuild {
+        if let Some(rebuild) = &mut self.resync.rebuild {
             diverged.iter().for_each(|it| drop(rebuild.rows.diverge(it)));
         }
         for seq in diverged.iter().flat_map(|it| self.facts.rows.diverge(it)).collect::<Vec<_>>() {
@@ -119,7 +105,7 @@ impl Model {
     /// The message in the editor may have been released by others.
     fn tell_editor(&mut self, seq: Seq) {
         let Some(editor) = self.editor.as_mut().filter(|editor| editor.seq == seq) else { return };
-        let super::editor::Target::Held(ticket) = editor.target else { return };
+        let Target::Held(ticket) = editor.target else { return };
         editor.gone = !self.facts.held.contains_key(&ticket);
         let abandoned = self.facts.rows.of(seq).is_some_and(|row| row.envelope.outcome == Outcome::Abandoned);
         if abandoned {
@@ -127,15 +113,14 @@ impl Model {
         }
     }
 
-    fn open(&mut self, tape: OpenTape) {
-        let mut list = List::default();
-        let goal = self.tape_goal.take();
-        list.go_to(&tape.rows, goal.and_then(|seq| tape.rows.find(seq).ok()).unwrap_or(0));
-        list.unfollowed = true;
+    fn open(&mut self, mut tape: OpenTape) {
+        let goal = self.tapes.goal.take();
+        tape.list.go_to(&tape.rows, goal.and_then(|seq| tape.rows.find(seq).ok()).unwrap_or(0));
+        tape.list.unfollowed = true;
         if let Some(problem) = tape.problems.first() {
             self.warn(format!("{} problems on this tape, the first: {problem}", tape.problems.len()));
         }
-        self.tape = Some((tape, list));
+        self.tape = Some(tape);
         (self.screen, self.pane) = (Screen::Messages, Pane::List);
     }
 
@@ -152,38 +137,31 @@ impl Model {
         self.tapes.heard(event);
     }
 
-    /// Events were lost: say so, and ask for everything anew.
-    pub(super) fn lost(&mut self, events: u64) {
-        self.dropped += events;
-        if self.resync.asked.is_some() {
-            self.resync.again = true;
-        } else {
+    /// Events were lost: says so, and asks for everything again.
+    pub(crate) fn lost(&mut self, events: u64) {
+        if self.resync.lose(events) {
             self.ask_resync();
         }
     }
 
     fn ask_resync(&mut self) {
-        self.resync = Resync { asked: Some(self.now), again: false };
+        self.resync.ask(self.now);
         self.send(Command::Resync);
     }
 
-    /// The answer itself may be lost, in part or whole: ask again, but never in a hurry.
     pub(super) fn retry_resync(&mut self) {
-        if self.resync.asked.is_some_and(|asked| asked.plus_micros(PATIENCE) <= self.now) {
+        if self.resync.is_overdue(self.now) {
             self.ask_resync();
         }
     }
 
     fn resynced(&mut self) {
-        let Some(mut facts) = self.rebuild.take() else { return };
+        let Some(mut facts) = self.resync.finish() else { return };
         facts.sessions.keep_unread(&self.facts.sessions);
         facts.rows.older += self.facts.rows.older;
         facts.stats.keep_rate(&mut self.facts.stats);
         std::mem::swap(&mut facts.released, &mut self.facts.released);
         self.facts = facts;
         self.live.rows_replaced(&self.facts.rows);
-        if !self.resync.again {
-            self.resync = Resync::default();
-        }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::motion::Motion;
-use super::tapes::Place;
+use super::motion::{ListCursor, Motion};
 use crate::event::{Level, LogLine};
 
 /// Lines that are kept.
@@ -12,7 +11,7 @@ const LINES: usize = 5_000;
 pub(crate) struct EventLog {
     lines: VecDeque<LogLine>,
     pub(crate) level: Level,
-    pub(crate) place: Place,
+    pub(crate) place: ListCursor,
     pub(crate) unfollowed: bool,
     /// Warnings and errors since the log was last looked at.
     pub(crate) unread: usize,
@@ -20,7 +19,7 @@ pub(crate) struct EventLog {
 
 impl Default for EventLog {
     fn default() -> Self {
-        let place = Place::default();
+        let place = ListCursor::default();
         Self { lines: VecDeque::new(), level: Level::Info, place, unfollowed: false, unread: 0 }
     }
 }

@@ -1,6 +1,6 @@
 //! The line at the bottom in which something is typed: a filter, a hold filter, a number.
 
-use super::line::Line;
+use super::input_line::Line;
 use crate::filter::{Filter, FilterError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::parts::{cell, popup, put, short, styled};
 use crate::text;
 use crate::ui::layout::centered;
 use crate::ui::model::Model;
-use crate::ui::model::line::Line as TypedLine;
+use crate::ui::model::input_line::Line as TypedLine;
 use crate::ui::model::popup::{BlockForm, Field};
 use crate::ui::theme::Role;
 

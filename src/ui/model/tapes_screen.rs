@@ -2,41 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
-use super::motion::{Motion, window};
-use super::rows::Rows;
+use super::message_list::List;
+use super::message_rows::Rows;
+use super::motion::{ListCursor, Motion};
+use crate::envelope::Seq;
 use crate::event::{ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, TapeInfo, Timestamp};
-
-/// A place in a plain list.
-#[derive(Default)]
-pub(crate) struct Place {
-    pub(crate) cursor: usize,
-    pub(crate) top: usize,
-    pub(crate) height: usize,
-}
-
-impl Place {
-    pub(crate) fn go(&mut self, motion: Motion, len: usize) {
-        self.cursor = motion.from(self.cursor, len, self.height);
-    }
-
-    pub(crate) fn frame(&mut self, len: usize, height: usize) {
-        self.height = height;
-        self.cursor = self.cursor.min(len.saturating_sub(1));
-        self.top = window(self.top, self.cursor, len, height);
-    }
-}
 
 pub(crate) struct Tapes {
     /// `None` until the core answered.
     pub(crate) list: Option<Vec<TapeInfo>>,
-    pub(crate) place: Place,
+    pub(crate) place: ListCursor,
+    /// The message to go to in the tape that was asked for.
+    pub(crate) goal: Option<Seq>,
     pub(crate) replay: Option<Replay>,
     pub(crate) speed: Speed,
 }
 
 impl Default for Tapes {
     fn default() -> Self {
-        Self { list: None, place: Place::default(), replay: None, speed: Speed::Max }
+        Self { list: None, place: ListCursor::default(), goal: None, replay: None, speed: Speed::Max }
     }
 }
 
@@ -44,6 +28,7 @@ impl Default for Tapes {
 pub(crate) struct OpenTape {
     pub(crate) path: PathBuf,
     pub(crate) rows: Rows,
+    pub(crate) list: List,
     pub(crate) problems: Vec<String>,
     pub(crate) started: Option<Timestamp>,
 }
@@ -55,7 +40,7 @@ pub(crate) struct Replay {
     pub(crate) steps: usize,
     pub(crate) reports: Vec<StepReport>,
     pub(crate) end: Option<Result<ReplaySummary, String>>,
-    pub(crate) place: Place,
+    pub(crate) place: ListCursor,
     /// The cursor was moved by hand: it no longer goes with the newest step.
     pub(crate) unfollowed: bool,
 }
@@ -118,7 +103,7 @@ impl Tapes {
     pub(crate) fn heard(&mut self, event: ReplayEvent) {
         match (event, &mut self.replay) {
             (ReplayEvent::Started { tape, target, steps }, _) => {
-                let (reports, place) = (Vec::new(), Place::default());
+                let (reports, place) = (Vec::new(), ListCursor::default());
                 self.replay = Some(Replay { tape, target, steps, reports, end: None, place, unfollowed: false });
             }
             (ReplayEvent::Step(report), Some(replay)) => replay.step(report),

@@ -1,8 +1,8 @@
 //! The one table of keys: dispatch, key line and help are all read from it.
 
-use super::model::bar::Asked;
-use super::model::motion::Motion;
-use super::model::{Model, Pane, Screen};
+use crate::ui::model::motion::Motion;
+use crate::ui::model::prompt::Asked;
+use crate::ui::model::{Model, Pane, Screen};
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

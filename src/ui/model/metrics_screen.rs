@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::tapes::Place;
+use super::motion::ListCursor;
 use crate::envelope::{Direction, SessionId};
 use crate::event::figures::{EndpointFigures, Figures, Spread};
 
@@ -17,7 +17,7 @@ pub(crate) struct Board {
     /// As they were told last.
     pub(crate) figures: Option<Arc<Figures>>,
     pub(crate) rows: Vec<Row>,
-    pub(crate) place: Place,
+    pub(crate) place: ListCursor,
     pub(crate) group: Group,
     pub(crate) order: Order,
     zoom: usize,
@@ -158,7 +158,7 @@ impl Board {
             Group::Method => Group::Session,
             Group::Session => Group::Name,
         };
-        self.place = Place { height: self.place.height, ..Place::default() };
+        self.place = ListCursor { height: self.place.height, ..ListCursor::default() };
         self.arrange();
     }
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::message_rows::{Row, Rows};
 use super::motion::Motion;
-use super::rows::{Row, Rows};
 use crate::envelope::{Seq, SessionId};
 use crate::filter::Filter;
 

@@ -1,6 +1,6 @@
 //! One line of text that is being typed.
 
-use super::super::keys::Key;
+use crate::ui::key_press::Key;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line {

@@ -1,0 +1,156 @@
+//! What an input does to the model: finds the action of a key and carries it out.
+
+use crossterm::event::{Event as TerminalEvent, KeyEvent};
+
+use super::quit::{ask_quit, interrupt, quit, quit_and_forward};
+use super::{clipboard, editing, filter_bar, hold, navigate, sessions, tapes, typing};
+use crate::event::{Command, OnQuit, Then};
+use crate::ui::host::{Exit, Input};
+use crate::ui::key_press::Key;
+use crate::ui::keymap::{Action, meaning};
+use crate::ui::model::popup::{Help, Popup, Prefix};
+use crate::ui::model::{Model, Pane};
+
+pub(crate) fn input(model: &mut Model, input: Input) {
+    match input {
+        Input::Terminal(TerminalEvent::Key(event)) => key(model, event),
+        Input::Terminal(TerminalEvent::Paste(text)) => typing::paste(model, &text),
+        Input::Terminal(_) => {}
+        Input::Interrupt => interrupt(model),
+        // A signal asks nobody. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
+        Input::Terminate if model.quitting.leaving.is_some() => {}
+        Input::Terminate => model.quit(model.settings.on_quit.unwrap_or_default(), Exit::Terminated),
+    }
+}
+
+fn key(model: &mut Model, event: KeyEvent) {
+    let Some(key) = Key::of(&event) else { return };
+    if key.name == "ctrl c" {
+        return interrupt(model);
+    }
+    model.quitting.interrupted = false;
+    // Keys may come faster than drawings, and these look at what is under the cursor of the detail.
+    if model.pane == Pane::Detail || matches!(model.popup, Some(Popup::Prefix(_))) {
+        model.show_detail();
+    }
+    match meaning(model, &key) {
+        Some(binding) => {
+            // A prefix is used up by the key after it, whatever that does.
+            if matches!(model.popup, Some(Popup::Prefix(_))) {
+                model.popup = None;
+            }
+            act(model, binding.action);
+        }
+        None => typing::typed(model, &key, event),
+    }
+}
+
+pub(crate) fn act(model: &mut Model, action: Action) {
+    match action {
+        Action::Move(motion) => navigate::go(model, motion),
+        Action::Left => model.detail.turn(-1),
+        Action::Right => model.detail.turn(1),
+        Action::Screen(screen) => navigate::to_screen(model, screen),
+        Action::NextPane => navigate::next_pane(model, 1),
+        Action::PreviousPane => navigate::next_pane(model, -1),
+        Action::Zoom => model.zoomed = !model.zoomed,
+        Action::Open => navigate::open(model),
+        Action::Back => navigate::back(model),
+        Action::Pair => navigate::to_pair(model),
+        Action::NextError => navigate::next_error(model),
+        Action::NextHeld => navigate::next_held(model),
+        Action::Follow => navigate::follow(model),
+        Action::FoldToggle | Action::FoldOpen | Action::FoldClose => fold(model, action),
+        Action::UnfoldAll => model.detail.folds.open_all(),
+        Action::FoldAll => model.detail.folds.close_all(),
+
+        Action::Quit => ask_quit(model),
+        Action::Interrupt => interrupt(model),
+        Action::QuitForward => quit_and_forward(model),
+        Action::QuitFail => quit(model, OnQuit::Fail),
+        Action::Help => model.popup = Some(Popup::Help(Help::default())),
+        Action::Go => model.popup = Some(Popup::Prefix(Prefix::Go)),
+        Action::FoldMenu => model.popup = Some(Popup::Prefix(Prefix::Fold)),
+        Action::CopyMenu => model.popup = Some(Popup::Prefix(Prefix::Copy)),
+        Action::Cancel => cancel(model),
+        Action::Accept => accept(model),
+        Action::NextField => hold::next_field(model, 1),
+        Action::PreviousField => hold::next_field(model, -1),
+        Action::PickSession => sessions::session_popup(model),
+
+        Action::Type(asked) => filter_bar::open_bar(model, asked),
+        Action::ToggleFilter => filter_bar::toggle_filter(model),
+        Action::Older => filter_bar::history(model, -1),
+        Action::Newer => filter_bar::history(model, 1),
+
+        Action::Hold => hold::switch(model),
+        Action::HoldOffForward => hold::switch_off(model, true),
+        Action::HoldOffKeep => hold::switch_off(model, false),
+        Action::Pause => sessions::pause(model),
+        Action::Forward => hold::forward(model, Then::Nothing),
+        Action::Step => hold::forward(model, Then::HoldNext),
+        Action::HoldReply => hold::forward(model, Then::HoldReply),
+        Action::ForwardAll => hold::forward_all(model),
+        Action::ForwardAllNow => hold::forward_all_now(model),
+        Action::Drop => hold::drop_it(model),
+        Action::Block => hold::block(model),
+        Action::BlockPreset => hold::block_preset(model),
+        Action::Revert => hold::revert(model),
+
+        Action::Edit => editing::edit(model),
+        Action::Resend => editing::resend(model),
+        Action::Send => editing::send(model, editing::Strict::Json),
+        Action::SendRaw => editing::send(model, editing::Strict::Nothing),
+        Action::Outside | Action::Format | Action::Undo | Action::Redo | Action::Original | Action::ToggleDiff => {
+            editing::in_editor(model, action);
+        }
+
+        Action::CopyMessage
+        | Action::CopyBody
+        | Action::CopyValue
+        | Action::CopyPath
+        | Action::CopyId
+        | Action::CopyRow => clipboard::copy(model, action),
+
+        Action::Play => tapes::play(model),
+        Action::StopPlay => model.send(Command::StopReplay),
+        Action::Pace => model.tapes.next_speed(),
+        Action::NextFail => tapes::next_fail(model),
+        Action::Level => model.log.next_level(),
+        Action::Group => model.board.next_group(),
+        Action::Order => model.board.next_order(),
+        Action::Widen => model.board.widen(),
+        Action::Narrow => model.board.narrow(),
+        Action::Restart => sessions::restart(model),
+    }
+}
+
+fn fold(model: &mut Model, action: Action) {
+    let Some(folded) = model.detail.fold() else { return };
+    let wanted = match action {
+        Action::FoldOpen => folded,
+        Action::FoldClose => !folded,
+        _ => true,
+    };
+    if wanted {
+        model.detail.toggle_fold();
+    }
+}
+
+fn cancel(model: &mut Model) {
+    if model.popup.take().is_none() {
+        filter_bar::close_bar(model);
+    }
+}
+
+fn accept(model: &mut Model) {
+    match &model.popup {
+        Some(Popup::Sessions(place)) => {
+            let seat = place.cursor;
+            model.popup = None;
+            sessions::narrow(model, seat);
+        }
+        Some(Popup::Block(_)) => hold::send_block(model),
+        _ => filter_bar::accept_bar(model),
+    }
+}

@@ -1,0 +1,112 @@
+//! The editor: opening it on a message, and sending what it holds.
+
+use super::hold::{settle_ticket, subject};
+use crate::envelope::{Seq, SessionId};
+use crate::event::{Command, Decision, Then};
+use crate::message::Message;
+use crate::ui::keymap::Action;
+use crate::ui::model::editor::{Editor, Subject, Target};
+use crate::ui::model::{Effect, Model};
+
+/// What a text must be to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strict {
+    Json,
+    Nothing,
+}
+
+/// `e`: the held message, or else the request, into the editor.
+pub(super) fn edit(model: &mut Model) {
+    let Some(subject) = subject(model).or_else(|| resend_subject(model)) else { return };
+    let draft = model.queue.drafts.get(&subject.seq).cloned();
+    match Editor::open(subject, draft) {
+        Some(editor) => model.editor = Some(editor),
+        None => model.warn("it is not text, so it cannot be edited here"),
+    }
+}
+
+fn resend_subject(model: &mut Model) -> Option<Subject> {
+    let envelope = model.request_here()?.envelope.clone();
+    let Some(session) = open_session(model, envelope.session) else {
+        model.warn("no session is open to send it in");
+        return None;
+    };
+    Some(Subject {
+        target: Target::Resend(session),
+        seq: envelope.seq,
+        direction: envelope.direction,
+        session: model.facts.sessions.get(session).map(|seat| seat.title().to_owned()).unwrap_or_default(),
+        via: envelope.transport.via,
+        message: envelope.message.clone(),
+    })
+}
+
+/// The message's own session while it is open, else the newest that is.
+fn open_session(model: &Model, own: SessionId) -> Option<SessionId> {
+    let sessions = &model.facts.sessions;
+    let own = sessions.get(own).filter(|seat| seat.closed().is_none());
+    own.or_else(|| sessions.all().iter().rev().find(|seat| seat.closed().is_none())).map(|seat| seat.session.id)
+}
+
+pub(super) fn resend(model: &mut Model) {
+    if let Some(subject) = resend_subject(model)
+        && let Target::Resend(session) = subject.target
+    {
+        send_again(model, session, subject.seq, subject.message);
+    }
+}
+
+fn send_again(model: &mut Model, session: SessionId, seq: Seq, message: Message) {
+    model.send(Command::Send { session, message });
+    model.say(format!("{seq} sent again; its reply is shown here and not delivered"));
+}
+
+/// Sends what the editor holds.
+pub(super) fn send(model: &mut Model, strict: Strict) {
+    let Some(editor) = &mut model.editor else { return };
+    // The verdict may be behind a large text.
+    editor.check();
+    if strict == Strict::Json && editor.touched() && editor.verdict.fault.is_some() {
+        return model.warn("it is not JSON: mend it, or `ctrl x` sends it raw");
+    }
+    let (target, seq, message, touched) = (editor.target, editor.seq, editor.message(), editor.touched());
+    model.editor = None;
+    model.queue.drafts.remove(&seq);
+    match target {
+        Target::Held(ticket) => {
+            let decision = if touched { Decision::Edit(message) } else { Decision::Forward };
+            settle_ticket(model, ticket, decision, Then::Nothing);
+        }
+        Target::Resend(session) => send_again(model, session, seq, message),
+    }
+}
+
+/// Keeps what was written for the next time.
+pub(super) fn leave_editor(model: &mut Model) {
+    let Some(editor) = model.editor.take() else { return };
+    if editor.touched() {
+        model.queue.drafts.insert(editor.seq, editor.area.lines().to_vec());
+        model.say(match editor.target {
+            Target::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` forgets it",
+            Target::Resend(_) => "draft kept: `e` opens it again",
+        });
+    } else {
+        model.queue.drafts.remove(&editor.seq);
+    }
+}
+
+pub(super) fn in_editor(model: &mut Model, action: Action) {
+    let Some(editor) = &mut model.editor else { return };
+    match action {
+        Action::Outside => {
+            let text = editor.text();
+            model.effect(Effect::EditOutside(text));
+        }
+        Action::Format if !editor.format() => model.warn("it is not JSON, so it cannot be indented"),
+        Action::Undo => editor.undo(),
+        Action::Redo => editor.redo(),
+        Action::Original => editor.restore(),
+        Action::ToggleDiff => editor.toggle_diff(),
+        _ => {}
+    }
+}

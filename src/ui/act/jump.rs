@@ -1,0 +1,40 @@
+//! Jumps to a message by its number.
+
+use std::time::Duration;
+
+use crate::envelope::Seq;
+use crate::ui::model::{Model, Pane, Screen};
+
+/// Puts the cursor of the live list on a message and shows it.
+pub(super) fn show_message(model: &mut Model, seq: Seq) {
+    let (rows, list) = model.book_mut();
+    if rows.of(seq).is_none() {
+        return model.warn(format!("{seq} is not here"));
+    }
+    if !list.jump(rows, seq) {
+        // Hidden by a filter: being asked for it outweighs having hidden it.
+        list.filter_off = list.filter.is_some();
+        list.only = None;
+        list.refilter(rows);
+        while list.work(rows, Duration::from_millis(50)) {}
+        list.jump(rows, seq);
+        model.say("the filter hid it: filter off, `T` turns it on");
+    }
+    model.screen = Screen::Messages;
+    if model.pane == Pane::Sessions {
+        model.pane = Pane::List;
+    }
+}
+
+/// The number typed after `:`.
+pub(super) fn goto(model: &mut Model, text: &str) {
+    match text.trim().trim_start_matches('#').parse() {
+        Ok(number) => {
+            if model.screen != Screen::Messages {
+                model.tape = None;
+            }
+            show_message(model, Seq(number));
+        }
+        Err(_) => model.warn(format!("`{}` is no number of a message", text.trim())),
+    }
+}

@@ -1,0 +1,43 @@
+//! Choosing, pausing and restarting sessions.
+
+use crate::event::{Command, SessionState};
+use crate::ui::model::Model;
+use crate::ui::model::motion::ListCursor;
+use crate::ui::model::popup::Popup;
+
+pub(super) fn session_popup(model: &mut Model) {
+    let only = model.list().only;
+    let found = model.facts.sessions.all().iter().position(|seat| Some(seat.session.id) == only);
+    model.popup = Some(Popup::Sessions(ListCursor { cursor: found.map_or(0, |at| at + 1), ..ListCursor::default() }));
+}
+
+/// Shows only one session; 0 is all of them.
+pub(super) fn narrow(model: &mut Model, seat: usize) {
+    let only = seat.checked_sub(1).and_then(|at| model.facts.sessions.all().get(at)).map(|seat| seat.session.id);
+    model.seat.cursor = seat;
+    let (rows, list) = model.live_mut();
+    list.only = only;
+    list.refilter(rows);
+    list.follow(rows);
+    model.facts.sessions.read(only);
+}
+
+/// Pauses the selected session, or lets it go on.
+pub(super) fn pause(model: &mut Model) {
+    let Some((session, state)) = model.session_under_cursor().map(|seat| (seat.session.id, &seat.session.state)) else {
+        return;
+    };
+    let command = match state {
+        SessionState::Paused => Command::Resume(session),
+        _ => Command::Pause(session),
+    };
+    model.send(command);
+}
+
+/// Asks for another process of the server of the session under the cursor.
+pub(super) fn restart(model: &mut Model) {
+    if let Some(session) = model.session_under_cursor().map(|seat| seat.session.id) {
+        model.send(Command::Restart(session));
+        model.say("asked for the server to be started anew");
+    }
+}

@@ -1,0 +1,205 @@
+//! The loop of the screen: waits for keys and events, changes the model, carries out what it wants done, draws.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, never, select};
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use ratatui::layout::{Position, Rect};
+
+use super::host::{Desk, Exit, Input};
+use super::model::{Change, Effect, Model};
+use super::settings::Settings;
+use super::update::update;
+use super::{layout, view};
+use crate::event::{Command, Event, FeedReader, Timestamp};
+
+/// At most this often is the screen drawn while events pour in.
+const FRAME: Duration = Duration::from_millis(33);
+/// At most this often while keys pour in.
+const KEY_FRAME: Duration = Duration::from_millis(8);
+/// So long are events read before keys are looked at again.
+const HEARING: Duration = Duration::from_millis(10);
+
+/// All that [`run`] needs.
+pub struct Screen<'a, B: Backend> {
+    pub terminal: &'a mut Terminal<B>,
+    pub feed: FeedReader,
+    pub input: Receiver<Input>,
+    /// Must not block.
+    pub commands: &'a mut dyn FnMut(Command),
+    pub desk: &'a mut dyn Desk,
+    pub settings: Settings,
+}
+
+/// Runs the screen until it ends.
+///
+/// # Errors
+/// Where the terminal cannot be drawn to.
+pub fn run<B: Backend>(screen: Screen<'_, B>) -> io::Result<Exit> {
+    let model = Model::new(screen.settings.clone(), Timestamp::now());
+    Run { screen, model, drawn: None, dirty: true, urgent: false, behind: false }.run()
+}
+
+struct Run<'a, B: Backend> {
+    screen: Screen<'a, B>,
+    model: Model,
+    drawn: Option<Instant>,
+    /// The screen is not what the model is.
+    dirty: bool,
+    /// A key waits for its answer.
+    urgent: bool,
+    /// More events wait than were read.
+    behind: bool,
+}
+
+/// What ended a wait.
+enum Woken {
+    Change(Change),
+    Time,
+    /// Nothing will come in any more.
+    Gone,
+}
+
+impl<B: Backend> Run<'_, B> {
+    fn run(mut self) -> io::Result<Exit> {
+        loop {
+            let effects = self.model.tick(Timestamp::now());
+            if let Some(exit) = self.carry_out(effects)? {
+                return Ok(exit);
+            }
+            if let Some(exit) = self.hear()? {
+                return Ok(exit);
+            }
+            let next = self.model.next_tick();
+            self.dirty |= self.model.take_dirty();
+            if self.dirty && self.rest().is_zero() {
+                self.draw()?;
+            }
+            let change = match self.wait(next) {
+                Woken::Time => continue,
+                Woken::Change(change) => change,
+                Woken::Gone => {
+                    self.screen.input = never();
+                    Change::Input(Input::Terminate)
+                }
+            };
+            if let Some(exit) = self.change(change)? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    /// Takes in all that waits, as far as there is time, keys first.
+    fn hear(&mut self) -> io::Result<Option<Exit>> {
+        let start = Instant::now();
+        loop {
+            while let Ok(input) = self.screen.input.try_recv() {
+                if let Some(exit) = self.change(Change::Input(input))? {
+                    return Ok(Some(exit));
+                }
+            }
+            self.behind = start.elapsed() > HEARING;
+            if self.behind {
+                break;
+            }
+            let Ok(event) = self.screen.feed.events.try_recv() else { break };
+            if let Some(exit) = self.change(Change::Event(Box::new(event)))? {
+                return Ok(Some(exit));
+            }
+        }
+        match self.screen.feed.take_dropped() {
+            0 => Ok(None),
+            lost => self.change(Change::Dropped(lost)),
+        }
+    }
+
+    /// How long until the screen may be drawn again.
+    fn rest(&self) -> Duration {
+        let frame = if self.urgent { KEY_FRAME } else { FRAME };
+        self.drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()))
+    }
+
+    /// Sleeps until there is something to do. After a drawing that is not before the next frame is due, however many
+    /// events pour in: waking for each would cost more than drawing. Only a key cuts the rest short.
+    fn wait(&self, next: Option<Duration>) -> Woken {
+        let rest = self.rest();
+        if self.behind || next == Some(Duration::ZERO) || (self.dirty && rest.is_zero()) {
+            return Woken::Time;
+        }
+        if !rest.is_zero() {
+            return match self.screen.input.recv_timeout(rest) {
+                Ok(input) => Woken::Change(Change::Input(input)),
+                Err(RecvTimeoutError::Timeout) => Woken::Time,
+                Err(RecvTimeoutError::Disconnected) => Woken::Gone,
+            };
+        }
+        let timer = next.map_or_else(never, crossbeam_channel::after);
+        select! {
+            recv(self.screen.input) -> input => input.map_or(Woken::Gone, |input| Woken::Change(Change::Input(input))),
+            recv(self.screen.feed.events) -> event => match event {
+                Ok(event) => Woken::Change(Change::Event(Box::new(event))),
+                Err(_) => Woken::Change(Change::Event(Box::new(Event::Stopping))),
+            },
+            recv(timer) -> _ => Woken::Time,
+        }
+    }
+
+    fn change(&mut self, change: Change) -> io::Result<Option<Exit>> {
+        self.urgent |= matches!(change, Change::Input(_));
+        let effects = update(&mut self.model, change);
+        self.carry_out(effects)
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> io::Result<Option<Exit>> {
+        for effect in effects {
+            match effect {
+                Effect::Command(command) => (self.screen.commands)(command),
+                Effect::Exit(exit) => return Ok(Some(exit)),
+                Effect::Copy(text) => self.copy(&text),
+                Effect::CopyRow => {
+                    if let Some(row) = self.model.selected() {
+                        self.copy(&view::row_text(&self.model, row));
+                    }
+                }
+                Effect::EditOutside(text) => {
+                    let edited = self.screen.desk.edit(&text);
+                    // Keys and interrupts were meant for the editor.
+                    if self.screen.input.try_iter().any(|input| matches!(input, Input::Terminate)) {
+                        return self.change(Change::Input(Input::Terminate));
+                    }
+                    self.model.edited_outside(edited.map_err(|error| error.to_string()));
+                    // Another program drew here meanwhile. Not `clear`, which asks the terminal where the cursor is:
+                    // the thread that reads keys would take the answer.
+                    let size = self.screen.terminal.size().map_err(other)?;
+                    self.screen.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(other)?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn copy(&mut self, text: &str) {
+        match self.screen.desk.copy(text) {
+            Ok(()) => self.model.say(format!("{} copied", crate::text::size(text.len() as u64))),
+            Err(error) => self.model.warn(format!("not copied: {error}")),
+        }
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        self.screen.terminal.autoresize().map_err(other)?;
+        let size = self.screen.terminal.size().map_err(other)?;
+        layout::fit(&mut self.model, Rect::new(0, 0, size.width, size.height));
+        let model = &self.model;
+        self.screen.terminal.draw(|frame| view::draw(model, frame)).map_err(other)?;
+        self.drawn = Some(Instant::now());
+        (self.dirty, self.urgent) = (false, false);
+        Ok(())
+    }
+}
+
+/// A backend's error, whatever its type.
+fn other<E: std::error::Error>(error: E) -> io::Error {
+    io::Error::other(error.to_string())
+}

@@ -1,0 +1,76 @@
+//! What the help says: all keys, signs and filters, those of this place first; typing narrows them.
+
+use super::keymap::{Context, bindings, contexts_below};
+use super::model::Model;
+use super::model::popup::Help;
+use crate::filter::OPERATORS;
+
+/// Signs in the list.
+const SIGNS: [(&str, &str); 15] = [
+    ("> <", "client to server, server to client"),
+    ("Q R E N", "request, result, error, notification"),
+    ("B ?", "batch, not JSON-RPC"),
+    ("!", "held"),
+    ("*", "edited"),
+    ("x", "blocked: answered with an error here"),
+    ("-", "dropped: not sent on, not answered"),
+    ("+", "made here: a resent request, an answer of ours"),
+    ("=", "reply to a resent request: shown, not delivered"),
+    ("% (or not equal)", "a shadow answered otherwise, or not at all"),
+    ("? (first column)", "gone: a peer hung up while it was held"),
+    ("6s..", "held or without a reply so long"),
+    ("dur", "from request to reply, in milliseconds"),
+    ("+12 (sessions)", "came unseen"),
+    ("dropped N (top)", "the screen could not keep up; everything is told again"),
+];
+
+const FILTERS: &str = "filters; joined by not, and, or, ( ), or ! & |";
+
+/// A line of the help: a heading, or a key and what it does.
+pub(crate) enum Row {
+    Heading(&'static str),
+    Entry(String, &'static str),
+}
+
+/// How far the help can be scrolled in a window of this height.
+pub(crate) fn last_help_top(model: &Model, help: &Help, height: u16) -> usize {
+    // The lines around the body, the box, and the search line with the one below it.
+    let room = usize::from(height).saturating_sub(8);
+    rows(model, &help.search.text().to_lowercase()).len().saturating_sub(room)
+}
+
+/// The lines that contain `search`, keys of the place below the help first.
+pub(crate) fn rows(model: &Model, search: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for context in in_order(model) {
+        let entries = bindings(context).map(|binding| (binding.keys.join(", "), binding.help));
+        section(&mut rows, context.title(), entries, search);
+    }
+    section(&mut rows, "signs", SIGNS.iter().map(|(sign, what)| ((*sign).to_owned(), *what)), search);
+    section(&mut rows, FILTERS, OPERATORS.iter().map(|(sign, what)| ((*sign).to_owned(), *what)), search);
+    rows
+}
+
+/// What the keys were about before the help took them, then the rest.
+fn in_order(model: &Model) -> Vec<Context> {
+    let mut order: Vec<Context> = contexts_below(model);
+    let rest: Vec<Context> = Context::ALL.into_iter().filter(|context| !order.contains(context)).collect();
+    order.extend(rest);
+    order
+}
+
+fn section(
+    rows: &mut Vec<Row>,
+    title: &'static str,
+    entries: impl Iterator<Item = (String, &'static str)>,
+    search: &str,
+) {
+    let found: Vec<Row> = entries
+        .filter(|(key, what)| search.is_empty() || what.to_lowercase().contains(search) || key.contains(search))
+        .map(|(key, what)| Row::Entry(key, what))
+        .collect();
+    if !found.is_empty() {
+        rows.push(Row::Heading(title));
+        rows.extend(found);
+    }
+}

@@ -1,0 +1,47 @@
+//! What lies around the screen: keys and signals that come in, why it ends, and what only a real terminal can do.
+
+use std::io;
+
+use crossbeam_channel::{Receiver, Sender};
+
+/// What comes in beside events.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Terminal(crossterm::event::Event),
+    /// A `SIGINT` from outside: once says how to quit, twice quits.
+    Interrupt,
+    /// `SIGTERM` or `SIGHUP`: quits without asking.
+    Terminate,
+}
+
+/// Why the screen ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The operator quit.
+    Quit,
+    /// A signal, or the terminal went away.
+    Terminated,
+    /// The core stopped.
+    Stopped,
+}
+
+/// What only a real terminal can do.
+pub trait Desk {
+    /// Puts text into the clipboard.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be written to.
+    fn copy(&mut self, text: &str) -> io::Result<()>;
+
+    /// Lets the operator's own editor change a text.
+    ///
+    /// # Errors
+    /// Where there is no editor, or it failed.
+    fn edit(&mut self, text: &str) -> io::Result<String>;
+}
+
+/// The way of keys and signals to the screen.
+pub fn inputs() -> (Sender<Input>, Receiver<Input>) {
+    // Typed by a person; when it is full, a key waits.
+    crossbeam_channel::bounded(1024)
+}

@@ -1,0 +1,175 @@
+//! A body as a tree of rows that fold, or as lines of text where it is not JSON.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::decode::{Segment, decode, read_path};
+use super::index::Index;
+use super::rows::{JsonCell, JsonRow, Layout, Walk, head_of};
+use super::scan::BOM;
+
+/// Characters of a line of text that a row carries.
+const LINE: usize = 2000;
+
+/// A body, ready to be shown.
+pub struct JsonTree {
+    raw: Bytes,
+    body: Body,
+    /// The last layout, as drawing asks again and again with the same folds.
+    layout: Mutex<Option<(Folds, Arc<Layout>)>>,
+}
+
+enum Body {
+    Json(Index),
+    /// Where each line begins.
+    Text(Vec<u32>),
+}
+
+/// What is open: everything down to a depth, but for the paths that were toggled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folds {
+    open_depth: usize,
+    toggled: HashSet<String>,
+}
+
+impl Folds {
+    /// Containers in rows of a depth below `open_depth` are open; 0 closes all.
+    pub fn new(open_depth: usize) -> Self {
+        Self { open_depth, toggled: HashSet::new() }
+    }
+
+    pub fn toggle(&mut self, path: &str) {
+        if !self.toggled.remove(path) {
+            self.toggled.insert(path.to_owned());
+        }
+    }
+
+    pub fn open_all(&mut self) {
+        *self = Self::new(usize::MAX);
+    }
+
+    pub fn close_all(&mut self) {
+        *self = Self::new(0);
+    }
+}
+
+impl Default for Folds {
+    /// Deep enough to see the text of a tool's result.
+    fn default() -> Self {
+        Self::new(3)
+    }
+}
+
+impl JsonTree {
+    /// Never fails: what is not JSON is shown as text.
+    pub fn new(raw: &Bytes) -> Self {
+        let raw = raw.strip_prefix(BOM).map_or_else(|| raw.clone(), |rest| raw.slice_ref(rest));
+        let body = match Index::build(&raw) {
+            Ok(index) => Body::Json(index),
+            Err(_) => Body::Text(line_starts(&raw)),
+        };
+        Self { raw, body, layout: Mutex::new(None) }
+    }
+
+    /// Whether the body is JSON.
+    pub fn is_json(&self) -> bool {
+        matches!(self.body, Body::Json(_))
+    }
+
+    pub fn row_count(&self, folds: &Folds) -> usize {
+        match &self.body {
+            Body::Json(index) => self.layout(index, folds).rows as usize,
+            Body::Text(lines) => lines.len(),
+        }
+    }
+
+    /// The rows of `range`, as far as there are so many.
+    pub fn rows(&self, folds: &Folds, range: Range<usize>) -> Vec<JsonRow> {
+        let range = range.start..range.end.min(self.row_count(folds));
+        match &self.body {
+            Body::Json(_) if range.is_empty() => Vec::new(),
+            Body::Json(index) => {
+                let layout = self.layout(index, folds);
+                Walk::start(&self.raw, index, layout, folds.open_depth, range.start).take(range.len()).collect()
+            }
+            Body::Text(lines) => range.map(|line| self.text_row(lines, line)).collect(),
+        }
+    }
+
+    /// The text of the string at `path`, or the JSON of any other value; the whole body for `.` and the empty path.
+    pub fn text_at(&self, path: &str) -> Option<String> {
+        let Body::Json(index) = &self.body else {
+            return Some(String::from_utf8_lossy(&self.raw).into_owned());
+        };
+        // Of a key that occurs twice, JSON readers take the last.
+        let (node, in_object) = self.find(index, path).pop()?;
+        let token = index.token(&self.raw, node, in_object);
+        let is_string = token.first() == Some(&b'"');
+        Some(if is_string { decode(token, usize::MAX) } else { String::from_utf8_lossy(token).into_owned() })
+    }
+
+    /// The body without its byte order mark, and where its values are; `None` where it is not JSON.
+    pub(crate) fn index(&self) -> Option<(&[u8], &Index)> {
+        match &self.body {
+            Body::Json(index) => Some((&self.raw, index)),
+            Body::Text(_) => None,
+        }
+    }
+
+    /// The nodes at `path`, and whether each has a key; several where keys occur twice.
+    fn find(&self, index: &Index, path: &str) -> Vec<(u32, bool)> {
+        let mut found = vec![(0, false)];
+        for segment in read_path(path).unwrap_or_else(|| vec![Segment::Index(usize::MAX)]) {
+            let containers: Vec<u32> = found.iter().filter_map(|(node, _)| index.container_at(*node)).collect();
+            found.clear();
+            for container in containers {
+                let in_object = index.container(container).is_object();
+                let here = index.children(container).filter(|child| match &segment {
+                    Segment::Key(key) => in_object && index.key(&self.raw, child.node) == *key,
+                    Segment::Index(ordinal) => !in_object && child.ordinal == *ordinal,
+                });
+                found.extend(here.map(|child| (child.node, in_object)));
+            }
+        }
+        found
+    }
+
+    fn layout(&self, index: &Index, folds: &Folds) -> Arc<Layout> {
+        let mut cached = self.layout.lock();
+        match &*cached {
+            Some((of, layout)) if of == folds => layout.clone(),
+            _ => {
+                let toggled = folds.toggled.iter().flat_map(|path| self.find(index, path)).map(|(node, _)| node);
+                let layout = Arc::new(Layout::new(index, folds.open_depth, toggled.collect()));
+                *cached = Some((folds.clone(), layout.clone()));
+                layout
+            }
+        }
+    }
+
+    fn text_row(&self, lines: &[u32], line: usize) -> JsonRow {
+        let end = lines.get(line + 1).map_or(self.raw.len(), |next| *next as usize);
+        let bytes = &self.raw[lines[line] as usize..end];
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        let text = head_of(bytes, LINE);
+        JsonRow {
+            depth: 0,
+            path: ".".to_owned(),
+            key: None,
+            value: JsonCell::Text(text),
+            foldable: false,
+            folded: false,
+        }
+    }
+}
+
+fn line_starts(raw: &[u8]) -> Vec<u32> {
+    let after_newlines = memchr::memchr_iter(b'\n', raw).map(|at| at + 1).filter(|at| *at < raw.len());
+    // Beyond 4 GiB there are no lines to be told apart any more, only a very long last one.
+    std::iter::once(0).chain(after_newlines).map_while(|at| u32::try_from(at).ok()).collect()
+}

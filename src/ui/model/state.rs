@@ -1,0 +1,281 @@
+//! Everything on the screen, as plain data: no drawing, no I/O.
+
+use std::time::Duration;
+
+use super::change::{Change, Effect};
+use super::motion::ListCursor;
+use super::resync::Resync;
+use crate::envelope::{Envelope, SessionId};
+use crate::event::{Command, OnQuit, Progress, Timestamp};
+use crate::message::Kind;
+
+use super::detail::Detail;
+use super::editor::Editor;
+use super::event_log::EventLog;
+use super::hold_queue::Queue;
+use super::message_list::List;
+use super::message_rows::{Row, Rows};
+use super::metrics_screen::Board;
+use super::observed::Facts;
+use super::popup::Popup;
+use super::prompt::Bar;
+use super::tapes_screen::{OpenTape, Tapes};
+use crate::ui::host::Exit;
+use crate::ui::settings::Settings;
+
+/// What fills the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Screen {
+    #[default]
+    Messages,
+    Queue,
+    Tapes,
+    Metrics,
+    Events,
+}
+
+/// Which part of it has the keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pane {
+    Sessions,
+    #[default]
+    List,
+    Detail,
+}
+
+/// A line that stays for a moment.
+pub(crate) struct Notice {
+    pub(crate) text: String,
+    pub(crate) grave: bool,
+    until: Timestamp,
+}
+
+/// How the window is used; set from its size before each drawing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    /// Sessions have a pane of their own.
+    pub(crate) wide: bool,
+    /// Only one pane fits at a time.
+    pub(crate) single: bool,
+}
+
+/// How far quitting has come.
+#[derive(Default)]
+pub(crate) struct Quitting {
+    /// ctrl c was pressed once.
+    pub(crate) interrupted: bool,
+    /// Why the screen ends, once the core has been told to.
+    pub(crate) leaving: Option<Exit>,
+    /// What the core waits for before it ends.
+    pub(crate) ending: Option<Progress>,
+}
+
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) settings: Settings,
+    pub(crate) now: Timestamp,
+    pub(crate) shape: Shape,
+    pub(crate) screen: Screen,
+    pub(crate) pane: Pane,
+    pub(crate) zoomed: bool,
+    pub(crate) facts: Facts,
+    pub(crate) resync: Resync,
+    /// The list of the live messages.
+    pub(super) live: List,
+    /// A tape that is read in place of the live messages.
+    pub(crate) tape: Option<OpenTape>,
+    /// Cursor of the sessions pane; 0 is all of them.
+    pub(crate) seat: ListCursor,
+    pub(crate) queue: Queue,
+    pub(crate) tapes: Tapes,
+    pub(crate) board: Board,
+    pub(crate) log: EventLog,
+    pub(crate) detail: Detail,
+    pub(crate) editor: Option<Editor>,
+    pub(crate) popup: Option<Popup>,
+    pub(crate) bar: Option<Bar>,
+    /// Filters that were kept, newest last.
+    pub(crate) filters: Vec<String>,
+    pub(crate) notice: Option<Notice>,
+    pub(crate) quitting: Quitting,
+    effects: Vec<Effect>,
+    dirty: bool,
+}
+
+impl Model {
+    pub(crate) fn new(settings: Settings, now: Timestamp) -> Self {
+        Self { settings, now, dirty: true, ..Self::default() }
+    }
+
+    /// Notes that the screen no longer shows what the model says. Figures are seen on their own screen only.
+    pub(crate) fn mark_dirty(&mut self, change: &Change) {
+        self.dirty |= self.screen == Screen::Metrics || !matches!(change, Change::Event(event) if event.is_figures());
+    }
+
+    /// What is to be done outside, in the order in which it came up.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Time passes.
+    pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
+        let before = std::mem::replace(&mut self.now, now);
+        let rate = self.facts.stats.rate();
+        self.facts.stats.tick(now, 0);
+        self.dirty |= self.facts.stats.rate() != rate || self.aged(before);
+        if self.notice.as_ref().is_some_and(|notice| notice.until <= now) {
+            self.notice = None;
+            self.dirty = true;
+        }
+        self.dirty |= self.work_on_filter();
+        self.retry_resync();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When time has to pass again; `None`: nothing here depends on it.
+    pub(crate) fn next_tick(&mut self) -> Option<Duration> {
+        let (rows, list) = self.book();
+        let scan = list.scanned(rows).map(|_| Duration::ZERO);
+        let rest = self.editor.as_mut().and_then(|editor| editor.rest(&mut self.dirty));
+        let clock = self.facts.stats.rate().is_some() || self.notice.is_some() || self.resync.waits();
+        // All that grows older is told in step with the first of it, just after that turned a second older.
+        let phase = self.ages().next().map(|since| since + 1000).or(clock.then_some(0));
+        let second = phase.map(|phase| Duration::from_micros(1_000_000 - self.now.0.saturating_sub(phase) % 1_000_000));
+        [scan, rest, second].into_iter().flatten().min()
+    }
+
+    /// Since when the things on the screen grow older: held messages, and requests without a reply.
+    fn ages(&self) -> impl Iterator<Item = u64> {
+        let figures = self.board.figures.as_ref().filter(|_| self.screen == Screen::Metrics);
+        let oldest = figures.and_then(|figures| figures.oldest).map(|oldest| oldest.0);
+        let shown = matches!(self.screen, Screen::Messages | Screen::Queue) && self.editor.is_none();
+        let (rows, list) = (&self.facts.rows, &self.live);
+        let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
+        let open = seen.filter_map(|row| self.open_age(row)).map(|age| self.now.0.saturating_sub(age));
+        let held = self.facts.held.values().map(|held| held.since.0);
+        open.chain(held).filter(move |_| shown).chain(oldest)
+    }
+
+    /// Whether an age reads otherwise than before.
+    fn aged(&self, before: Timestamp) -> bool {
+        let words = |now: Timestamp, since| age(now.0.saturating_sub(since));
+        self.ages().any(|since| words(before, since) != words(self.now, since))
+    }
+
+    fn work_on_filter(&mut self) -> bool {
+        let budget = Duration::from_millis(4);
+        match &mut self.tape {
+            Some(tape) => tape.list.work(&tape.rows, budget),
+            None => self.live.work(&self.facts.rows, budget),
+        }
+    }
+
+    pub(crate) fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    pub(crate) fn send(&mut self, command: Command) {
+        self.effects.push(Effect::Command(command));
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Quits; again: without waiting for anything. The screen stays until the core is down, unless that runs on.
+    pub(crate) fn quit(&mut self, held: OnQuit, exit: Exit) {
+        self.send(Command::Quit { held });
+        if self.settings.attached {
+            return self.effect(Effect::Exit(exit));
+        }
+        self.popup = None;
+        self.quitting.leaving.get_or_insert(exit);
+    }
+
+    pub(crate) fn say(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), grave: false, until: self.now.plus_micros(4_000_000) });
+    }
+
+    pub(crate) fn warn(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), grave: true, until: self.now.plus_micros(6_000_000) });
+    }
+
+    /// What the message list is of: the live messages, or the open tape.
+    pub(crate) fn book(&self) -> (&Rows, &List) {
+        match &self.tape {
+            Some(tape) => (&tape.rows, &tape.list),
+            None => (&self.facts.rows, &self.live),
+        }
+    }
+
+    pub(crate) fn book_mut(&mut self) -> (&Rows, &mut List) {
+        match &mut self.tape {
+            Some(tape) => (&tape.rows, &mut tape.list),
+            None => (&self.facts.rows, &mut self.live),
+        }
+    }
+
+    pub(crate) fn list(&self) -> &List {
+        self.book().1
+    }
+
+    /// The list of the live messages, whatever is on the screen.
+    pub(crate) fn live_mut(&mut self) -> (&Rows, &mut List) {
+        (&self.facts.rows, &mut self.live)
+    }
+
+    /// When a message came, by the clock of this machine.
+    pub(crate) fn time_of(&self, envelope: &Envelope) -> Option<Timestamp> {
+        let started = match &self.tape {
+            Some(tape) if self.screen == Screen::Messages => tape.started?,
+            _ => self.facts.sessions.get(envelope.session)?.session.started,
+        };
+        Some(started.plus_micros(envelope.at))
+    }
+
+    /// How long a request waits for its reply, in microseconds.
+    pub(crate) fn open_age(&self, row: &Row) -> Option<u64> {
+        let envelope = &row.envelope;
+        let open =
+            envelope.kind() == Kind::Request && row.reply.is_none() && envelope.was_sent() && self.tape.is_none();
+        let seat = self.facts.sessions.get(envelope.session).filter(|seat| seat.closed().is_none())?;
+        open.then(|| self.now.0.saturating_sub(seat.session.started.0 + envelope.at))
+    }
+
+    /// The operator looks at the newest messages of this session.
+    pub(super) fn watches(&self, session: SessionId) -> bool {
+        self.screen == Screen::Messages
+            && self.tape.is_none()
+            && self.live.follows()
+            && self.live.only.is_none_or(|only| only == session)
+    }
+
+    /// What the operator's own editor gave back.
+    pub(crate) fn edited_outside(&mut self, edited: Result<String, String>) {
+        self.dirty = true;
+        match (edited, &mut self.editor) {
+            (Ok(text), Some(editor)) => editor.replace(&text),
+            (Err(why), _) => self.warn(format!("nothing was changed: {why}")),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// Shows the selected message in the detail.
+    pub(crate) fn show_detail(&mut self) {
+        let pair = self.selected_pair().map(|row| row.envelope.clone());
+        let envelope = self.selected().map(|row| row.envelope.clone());
+        let shadow = envelope.as_ref().and_then(|it| self.book().0.divergence(it.seq).cloned());
+        self.detail.show(envelope, pair, shadow);
+    }
+}
+
+/// `6s`, `2m`, `1h`: for things that still go on.
+pub(crate) fn age(micros: u64) -> String {
+    match micros / 1_000_000 {
+        seconds @ 0..100 => format!("{seconds}s"),
+        seconds @ 100..6000 => format!("{}m", seconds / 60),
+        seconds => format!("{}h", seconds / 3600),
+    }
+}
