@@ -27,8 +27,8 @@ use crate::control::{server as control, short_name};
 use crate::demo::server::{Scenario, ServerOptions};
 use crate::event::{Event, Level, LogLine, OnQuit};
 use crate::proxy::exchange::Link;
-use crate::proxy::front::routes::Placed;
-use crate::proxy::front::stdio::{Blocking, Ends, Launched};
+use crate::proxy::front::routes::MountSpec;
+use crate::proxy::front::stdio::{BlockingFlags, StdioEnds, StdioSession};
 use crate::replay::{self, Replay, Verdict};
 use crate::shadow::{self, Place, Tally};
 use crate::store::{self, LONGEST_IDLE};
@@ -307,10 +307,10 @@ async fn serve_stdio(args: StdioArgs, config: Config) -> Result<ExitCode, Failur
     let mount = core.mounts().default().expect("the one upstream is the default");
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
-    let launched = Launched::begin(mount.table())?;
+    let launched = StdioSession::begin(mount.table())?;
     let connection = launched.connection().clone();
-    let _blocking = Blocking::remember();
-    let mut serving = Box::pin(launched.serve(Ends::standard()));
+    let _blocking = BlockingFlags::remember();
+    let mut serving = Box::pin(launched.serve(StdioEnds::standard()));
     let mut signalled = None;
     loop {
         tokio::select! {
@@ -499,9 +499,9 @@ async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitC
     screen.status()
 }
 
-fn placed(wanted: Wanted, kept: &pool::Settings) -> Result<Placed, Failure> {
+fn placed(wanted: Wanted, kept: &pool::Settings) -> Result<MountSpec, Failure> {
     let kept = pool::Settings { stateless: wanted.stateless.unwrap_or(kept.stateless), ..kept.clone() };
-    Ok(Placed { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server, &kept)? })
+    Ok(MountSpec { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server, &kept)? })
 }
 
 /// How commands are kept, where there is one.

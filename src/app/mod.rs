@@ -33,9 +33,9 @@ use crate::message::Message;
 use crate::net::serve::serve;
 use crate::otlp;
 use crate::proxy::front::access::Admission;
-use crate::proxy::front::http::{Door, router};
-use crate::proxy::front::origin_check::Guard;
-use crate::proxy::front::routes::{Mount, MountError, Mounts, Placed};
+use crate::proxy::front::http::{HttpFront, router};
+use crate::proxy::front::origin_check::OriginCheck;
+use crate::proxy::front::routes::{Mount, MountError, MountSpec, Mounts};
 use crate::proxy::sessions::policy::Keeping;
 use crate::proxy::{Proxy, Stop, error};
 use crate::shadow::{self, Shadow};
@@ -56,7 +56,7 @@ pub struct Settings {
     /// Where HTTP clients connect; nowhere if `None`.
     pub listen: Option<SocketAddr>,
     /// What it stands in front of.
-    pub upstreams: Vec<Placed>,
+    pub upstreams: Vec<MountSpec>,
     /// Where sessions are recorded; nowhere if `None`.
     pub tapes: Option<PathBuf>,
     /// Where tapes are looked for.
@@ -93,7 +93,7 @@ impl Settings {
     pub fn new(target: Target) -> Self {
         Self {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            upstreams: vec![Placed::alone(target)],
+            upstreams: vec![MountSpec::sole(target)],
             tapes: None,
             tape_library: None,
             hold: None,
@@ -196,7 +196,7 @@ impl Core {
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let gate = Gate::default();
         let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
-        let proxy = Proxy::keeping(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
+        let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = listener.as_ref().map_or_else(|| STDIO.to_owned(), |(_, address)| mounts.url(*address));
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
@@ -227,10 +227,10 @@ impl Core {
             None => None,
         };
         let server = listener.map(|(listener, address)| {
-            let guard = Guard::new(address, &settings.allow_hosts, &settings.allow_origins);
+            let origin_check = OriginCheck::new(address, &settings.allow_hosts, &settings.allow_origins);
             let admission = Admission { auth, limits: limits.clone() };
-            let door = Door::new(mounts.clone(), guard, admission, settings.max_body, settings.keep_alive);
-            tokio::spawn(serve_clients(listener, door, stop_accepting.clone()))
+            let front = HttpFront::new(mounts.clone(), origin_check, admission, settings.max_body, settings.keep_alive);
+            tokio::spawn(serve_clients(listener, front, stop_accepting.clone()))
         });
         let executor = Executor {
             mounts: mounts.clone(),
@@ -344,8 +344,8 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
     Ok((listener, address))
 }
 
-async fn serve_clients(listener: TcpListener, door: Door, stop_accepting: CancellationToken) {
-    if let Err(error) = serve(listener, router(door), stop_accepting).await {
+async fn serve_clients(listener: TcpListener, front: HttpFront, stop_accepting: CancellationToken) {
+    if let Err(error) = serve(listener, router(front), stop_accepting).await {
         tracing::error!(%error, "the front door ended");
     }
 }
@@ -471,7 +471,7 @@ impl Executor {
 
     fn list_tapes(&self) {
         let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
-        let store = self.mounts.proxy().kept().store.clone();
+        let store = self.mounts.proxy().session_policy().store.clone();
         tokio::task::spawn_blocking(move || {
             journal.publish(Event::Tapes(library.map(|dir| catalogue(&dir, store.as_ref())).unwrap_or_default()));
         });

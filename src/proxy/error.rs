@@ -1,7 +1,7 @@
 //! Every error of ours on its way to a client: the one place that says what it is in each language: HTTP status, JSON-RPC
 //! error, line of the log, name in the metrics.
 //!
-//! Makes plain values. The doors give an [`Answer`] the form of their carrier, `Proxy::note` says its line.
+//! Makes plain values. The doors give an [`ErrorReply`] the form of their carrier, `Proxy::record_error` counts and logs it.
 //!
 //! Statuses decide what a client believes of the server (mcp-wire.md §5.4): an upstream that cannot be reached is
 //! a 502, never a 4xx. The codes are outside -32768..-32000, so that nobody takes them for the server's.
@@ -17,12 +17,12 @@ use crate::proxy::front::access::Denial;
 use crate::proxy::front::paths::{ENDPOINT, STREAM};
 use crate::upstream::{Reply, ReplyBody, UpstreamError};
 
-/// Why a request gets no answer of the server's.
+/// Why a request gets an error of ours in place of an answer of the server's.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum ProxyError {
     #[error("{0}")]
     Forbidden(String),
-    #[error("no MCP endpoint at `{path}`; {}", places(.endpoints))]
+    #[error("no MCP endpoint at `{path}`; {}", endpoint_hint(.endpoints))]
     NotFound { path: String, endpoints: Vec<String> },
     /// The status and the meaning are the protocol's: the client is to start anew (2025-03-26 on, session management).
     #[error("session not found: it has ended, or its server has; initialize again")]
@@ -55,38 +55,38 @@ pub enum Refusal {
     Upstream(#[from] UpstreamError),
 }
 
-/// What a refusal is, but for its words.
-struct Facts {
+/// What every side needs to know of an error, but for its words.
+struct ErrorInfo {
     status: StatusCode,
     level: Level,
-    /// Its name in the metrics: never changed, since others count on it.
+    /// Its value of the label `kind` in the metrics: never changed, since dashboards count on it.
     label: &'static str,
 }
 
-impl Refusal {
+impl ProxyError {
     pub fn status(&self) -> StatusCode {
-        self.facts().status
+        self.info().status
     }
 
-    /// Its name in the metrics.
+    /// Its name in the metrics, which never changes.
     pub fn label(&self) -> &'static str {
-        self.facts().label
+        self.info().label
     }
 
-    /// What the client is told, for the request with that id, and what we say of it.
-    pub fn answer(&self, id: Option<&Id>) -> Answer {
-        let Facts { status, level, label } = self.facts();
-        let line = match self {
+    /// The error for the request with that id, and what is logged of it.
+    pub fn reply_to(&self, id: Option<&Id>) -> ErrorReply {
+        let ErrorInfo { status, level, label } = self.info();
+        let log_text = match self {
             Self::Upstream(error) => Some(error.to_string()),
             Self::Ended => Some("a request got no answer: tapline ended before the server answered".to_owned()),
             // Not each request that is over a limit is news.
             Self::Limited(excess) if !excess.first => None,
-            refusal => Some(format!("refused a request: {refusal}")),
+            error => Some(format!("refused a request: {error}")),
         };
-        Answer { status, headers: self.headers(), message: self.message(id), level, line, label }
+        ErrorReply { status, headers: self.headers(), message: self.message(id), level, log_text, label }
     }
 
-    fn facts(&self) -> Facts {
+    fn info(&self) -> ErrorInfo {
         use Level::{Error, Info, Warn};
         let (status, level, label) = match self {
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, Warn, "forbidden"),
@@ -108,18 +108,20 @@ impl Refusal {
             Self::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, Warn, "limited"),
             Self::Ended => (StatusCode::BAD_GATEWAY, Warn, "tapline_ended"),
             Self::Upstream(error @ UpstreamError::Busy { .. }) => {
-                (StatusCode::GATEWAY_TIMEOUT, Error, Failure::of(error).label)
+                (StatusCode::GATEWAY_TIMEOUT, Error, UpstreamFailure::describe(error).label)
             }
-            Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, Failure::of(error).label),
+            Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, UpstreamFailure::describe(error).label),
         };
-        Facts { status, level, label }
+        ErrorInfo { status, level, label }
     }
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
-            Self::BadMethod(allowed) => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            Self::BadMethod(allowed) => {
+                headers.insert(ALLOW, HeaderValue::from_static(allowed));
+            }
             Self::Denied(denial) => headers.extend(denial.headers.clone()),
             Self::Limited(excess) => headers.extend(excess.early.seconds().map(|wait| (RETRY_AFTER, wait.into()))),
             _ => {}
@@ -127,8 +129,8 @@ impl Refusal {
         headers
     }
 
-    /// What did not let the request in, in a word for who counts.
-    pub fn by(&self) -> Option<&'static str> {
+    /// What refused the request at the front door, as a label of the metrics; `None` where it came in.
+    pub fn refused_by(&self) -> Option<&'static str> {
         match self {
             Self::Forbidden(_) => Some("guard"),
             Self::Denied(_) => Some("auth"),
@@ -157,7 +159,7 @@ impl Refusal {
     }
 }
 
-fn places(endpoints: &[String]) -> String {
+fn endpoint_hint(endpoints: &[String]) -> String {
     match endpoints {
         [endpoint] => {
             let prefix = endpoint.strip_suffix(ENDPOINT).unwrap_or_default();
@@ -170,35 +172,35 @@ fn places(endpoints: &[String]) -> String {
     }
 }
 
-/// An error of ours as every side of it sees it.
+/// An error of ours in every language: HTTP status and headers, JSON-RPC message, log line, name in the metrics.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ErrorReply {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// For the client.
+    /// The JSON-RPC error for the client.
     pub message: Message,
     pub level: Level,
-    /// For the screen and the log, where it is worth a line.
-    pub line: Option<String>,
-    /// Its name in the metrics.
+    /// For the screen and the log, where it is worth a line there.
+    pub log_text: Option<String>,
+    /// Its name in the metrics, which never changes.
     pub label: &'static str,
 }
 
-impl Answer {
-    /// As the answer of an exchange.
+impl ErrorReply {
+    /// Returns the error as the reply of an HTTP exchange.
     pub fn into_reply(self) -> Reply {
         Reply { status: self.status, headers: self.headers, body: ReplyBody::Whole(self.message) }
     }
 }
 
 /// An HTTP error of a server, as the error that a request gets where there is no place for a status.
-pub fn server_refused(upstream: &str, reply: &Reply, id: Option<&Id>) -> Answer {
-    Answer {
+pub fn server_refused(upstream: &str, reply: &Reply, id: Option<&Id>) -> ErrorReply {
+    ErrorReply {
         status: reply.status,
         headers: HeaderMap::new(),
         message: http_error(upstream, reply, id),
         level: Level::Warn,
-        line: Some(format!("the server refused a message: HTTP {}", reply.status)),
+        log_text: Some(format!("the server refused a message: HTTP {}", reply.status)),
         label: "server_refused",
     }
 }
@@ -216,27 +218,27 @@ fn http_error(upstream: &str, reply: &Reply, id: Option<&Id>) -> Message {
     Message::error_reply(id, ErrorCode::UpstreamFailed.number(), &text, Some(&data))
 }
 
-/// What becomes of a message that is held as tapline ends, where the operator wants it to fail.
+/// The error that a held message's sender gets as tapline ends, where the operator wants held messages to fail.
 pub fn ended_while_held() -> BlockError {
     let message = "tapline ended while this message was held".to_owned();
     BlockError::JsonRpc { code: ErrorCode::Ended.number(), message, data: None }
 }
 
-/// The same, where the operator only stops watching.
+/// The error that a held message's sender gets where the operator only stops watching.
 pub fn left_while_held() -> BlockError {
     let message = "the operator of tapline left while this message was held".to_owned();
     BlockError::JsonRpc { code: ErrorCode::OperatorLeft.number(), message, data: None }
 }
 
-/// An upstream's failure in words for whoever can do something about it.
-struct Failure<'a> {
+/// An upstream's failure: which upstream, its name in the metrics, and what the reader can do about it.
+struct UpstreamFailure<'a> {
     upstream: &'a str,
     label: &'static str,
     hint: &'static str,
 }
 
-impl<'a> Failure<'a> {
-    fn of(error: &'a UpstreamError) -> Self {
+impl<'a> UpstreamFailure<'a> {
+    fn describe(error: &'a UpstreamError) -> Self {
         let (upstream, label, hint) = match error {
             UpstreamError::Unreachable { upstream, .. } => {
                 (upstream, "unreachable", "is the server running, and is this its URL?")
@@ -268,7 +270,7 @@ const SEE_ITS_LOG: &str = "the server's own log may say why";
 
 /// Says which upstream, what happened, and what to try.
 fn upstream_failed(error: &UpstreamError, id: Option<&Id>) -> Message {
-    let Failure { upstream, hint, .. } = Failure::of(error);
+    let UpstreamFailure { upstream, hint, .. } = UpstreamFailure::describe(error);
     let data = serde_json::json!({ "tapline": { "upstream": upstream, "hint": hint } });
     let text = format!("tapline: {error}; {hint}");
     Message::error_reply(id, ErrorCode::UpstreamFailed.number(), &text, Some(&data.to_string()))
@@ -278,7 +280,7 @@ fn upstream_failed(error: &UpstreamError, id: Option<&Id>) -> Message {
 mod tests {
     use super::*;
 
-    fn all() -> Vec<Refusal> {
+    fn all() -> Vec<ProxyError> {
         let upstream = || "http://127.0.0.1:1/mcp".to_owned();
         let why = || "reset".to_owned();
         let failures = [
@@ -291,27 +293,27 @@ mod tests {
             UpstreamError::StreamEnded { upstream: upstream() },
         ];
         let ours = [
-            Refusal::Forbidden(why()),
-            Refusal::NotFound { path: "/x".to_owned(), endpoints: vec![ENDPOINT.to_owned()] },
-            Refusal::UnknownSession,
-            Refusal::NoSession,
-            Refusal::TooLarge(1),
-            Refusal::BadBody(why()),
-            Refusal::BadMethod("GET"),
-            Refusal::UnknownEndpoint,
-            Refusal::NoEvents,
-            Refusal::Listening,
-            Refusal::Websocket,
-            Refusal::Ended,
+            ProxyError::Forbidden(why()),
+            ProxyError::NotFound { path: "/x".to_owned(), endpoints: vec![ENDPOINT.to_owned()] },
+            ProxyError::UnknownSession,
+            ProxyError::NoSession,
+            ProxyError::TooLarge(1),
+            ProxyError::BadBody(why()),
+            ProxyError::BadMethod("GET"),
+            ProxyError::UnknownEndpoint,
+            ProxyError::NoEvents,
+            ProxyError::Listening,
+            ProxyError::Websocket,
+            ProxyError::Ended,
         ];
-        ours.into_iter().chain(failures.map(Refusal::Upstream)).collect()
+        ours.into_iter().chain(failures.map(ProxyError::Upstream)).collect()
     }
 
     #[test]
-    fn every_error_has_a_name_of_its_own_and_looks_like_ours() {
+    fn error_has_a_unique_label_and_looks_like_ours() {
         let mut labels = Vec::new();
-        for refusal in all() {
-            let answer = refusal.answer(Some(&Id::from_token("7")));
+        for error in all() {
+            let answer = error.reply_to(Some(&Id::from_token("7")));
             assert!(answer.label.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{}", answer.label);
             labels.push(answer.label);
             let message = answer.message.value().expect("it is JSON");
@@ -319,7 +321,7 @@ mod tests {
             let code = message["error"]["code"].as_i64().expect("it has a code");
             assert!(!(-32768..=-32000).contains(&code), "{code} is the protocol's");
             assert!(message["error"]["message"].as_str().expect("it has words").starts_with("tapline: "));
-            assert!(answer.line.is_some());
+            assert!(answer.log_text.is_some());
         }
         let count = labels.len();
         labels.sort_unstable();
@@ -328,16 +330,16 @@ mod tests {
     }
 
     #[test]
-    fn an_upstream_that_fails_is_never_the_fault_of_the_client() {
-        for refusal in all() {
-            if matches!(refusal, Refusal::Upstream(_) | Refusal::Ended) {
-                assert_eq!(refusal.status(), StatusCode::BAD_GATEWAY, "{refusal}");
+    fn upstream_failure_is_never_the_fault_of_the_client() {
+        for error in all() {
+            if matches!(error, ProxyError::Upstream(_) | ProxyError::Ended) {
+                assert_eq!(error.status(), StatusCode::BAD_GATEWAY, "{error}");
             }
         }
     }
 
     #[test]
-    fn an_error_of_the_server_keeps_its_words_and_gets_the_id_of_its_request() {
+    fn server_error_keeps_its_words_and_gets_the_id_of_its_request() {
         let body = Message::new(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#);
         let reply = |body| Reply { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new(), body };
         let (theirs, none) = (reply(ReplyBody::Whole(body)), reply(ReplyBody::Empty));

@@ -19,5 +19,5 @@ mod stop;
 pub mod stream;
 
 pub use self::arrival::{Arrival, Audience};
-pub use self::spine::{HeldPass, Pass, Passage, Proxy};
+pub use self::spine::{Disposition, HeldPass, Pass, Proxy};
 pub use self::stop::Stop;

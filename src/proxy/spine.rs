@@ -16,7 +16,7 @@ use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind, Message};
 use crate::metrics::{Flight, Metrics};
 use crate::proxy::arrival::Arrival;
-use crate::proxy::error::Answer;
+use crate::proxy::error::ErrorReply;
 use crate::proxy::session::{Correlated, LiveSession};
 use crate::proxy::sessions::policy::Keeping;
 use crate::proxy::stop::Stop;
@@ -31,40 +31,40 @@ pub struct Proxy {
     last_seq: Arc<AtomicU64>,
     stop: Stop,
     retry: Retry,
-    keeping: Keeping,
+    policy: Keeping,
 }
 
 /// A message on its way through the spine.
-struct Transit {
+struct InFlight {
     envelope: Envelope,
-    /// When it came, later by what it was held.
+    /// When it came, put off by the time for which it was held.
     came: Instant,
-    /// Of the request that it answers.
+    /// The timer of the request that it answers.
     flight: Option<Flight>,
 }
 
-/// What is to be done with a message that passed.
+/// What is to be done with a message that passed the spine.
 #[derive(Debug)]
-pub enum Passage {
-    /// Send it on. `edited`: it is not what came, so frames and headers must be made anew.
+pub enum Disposition {
+    /// Send it on. `edited`: it is not what came, so its frame and the headers that repeat it must be rewritten.
     Send { seq: Seq, message: Message, edited: bool },
-    /// Send nothing on, and answer the sender with this.
+    /// Send nothing on, and send this back to the sender.
     Answer(Message),
-    /// Send nothing to anybody.
-    Nothing,
+    /// Send nothing, in either direction.
+    Discard,
 }
 
 /// The way of a message through the spine: at once, unless it is held.
 pub enum Pass {
-    Now(Passage),
+    Now(Disposition),
     Held(Box<HeldPass>),
 }
 
 impl Pass {
-    /// Waits for the operator where the message is held.
-    pub async fn settled(self) -> Passage {
+    /// Waits for the operator's decision where the message is held.
+    pub async fn disposition(self) -> Disposition {
         match self {
-            Self::Now(passage) => passage,
+            Self::Now(disposition) => disposition,
             Self::Held(held) => held.await,
         }
     }
@@ -72,49 +72,64 @@ impl Pass {
 
 impl Proxy {
     pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
-        Self::keeping(chain, gate, journal, stop, retry, Keeping::default())
+        Self::with_policy(chain, gate, journal, stop, retry, Keeping::default())
     }
 
-    /// One that keeps sessions as it is told.
-    pub fn keeping(
+    /// A spine whose sessions are kept for as long as `policy` says.
+    pub fn with_policy(
         chain: Chain,
         gate: Gate,
         journal: Journal,
         stop: Stop,
         retry: Retry,
-        keeping: Keeping,
+        policy: Keeping,
     ) -> Arc<Self> {
-        Arc::new(Self { chain, gate, journal, metrics: Arc::default(), last_seq: Arc::default(), stop, retry, keeping })
+        Arc::new(Self { chain, gate, journal, metrics: Arc::default(), last_seq: Arc::default(), stop, retry, policy })
     }
 
-    /// A spine of its own with the same numbers, journal and end, on which nothing is held and whose sessions are not kept: for
-    /// those that are not the operator's to decide.
-    pub fn aside(&self) -> Arc<Self> {
+    /// Another spine that shares numbers, journal and shutdown with this one, on which no message is held or edited and whose
+    /// sessions are not kept: for messages that are not the operator's to decide, such as a shadow's.
+    pub fn without_interception(&self) -> Arc<Self> {
         let (journal, last_seq, stop) = (self.journal.clone(), self.last_seq.clone(), self.stop.clone());
-        let (chain, gate, retry) = (Chain::default(), Gate::default(), Retry::none());
-        let metrics = Arc::default();
-        Arc::new(Self { chain, gate, journal, metrics, last_seq, stop, retry, keeping: Keeping::default() })
+        Arc::new(Self {
+            chain: Chain::default(),
+            gate: Gate::default(),
+            journal,
+            metrics: Arc::default(),
+            last_seq,
+            stop,
+            retry: Retry::none(),
+            policy: Keeping::default(),
+        })
     }
 
-    /// Takes one message through the spine. Dropping a held pass means that its sender or receiver has gone.
+    /// Takes one message through the spine: decides on it, holds it where that is so decided, records and publishes it. Dropping a
+    /// held pass means that its sender or receiver has gone.
     pub fn pass(self: &Arc<Self>, session: &Arc<LiveSession>, arrival: Arrival) -> Pass {
         let injected = arrival.injected.is_some() || arrival.audience.is_operator_only();
-        let mut transit = self.take_in(session, arrival);
+        let mut in_flight = self.admit(session, arrival);
         // What the operator sends is not held by the operator's own breakpoints.
-        let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut transit.envelope) };
+        let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut in_flight.envelope) };
         match verdict {
-            Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, transit, reason))),
-            Verdict::Block(error, author) => Pass::Now(self.block(session, transit, &error, author)),
-            Verdict::Continue | Verdict::Modify(..) => Pass::Now(self.release(session, transit)),
+            Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, in_flight, reason))),
+            Verdict::Block(error, author) => Pass::Now(self.block(session, in_flight, &error, author)),
+            Verdict::Continue | Verdict::Modify(..) => Pass::Now(self.release(session, in_flight)),
         }
     }
 
-    /// Answers a request in the upstream's place: recorded and published like any other message, never held.
-    pub fn answer(&self, session: &Arc<LiveSession>, to: Direction, transport: Transport, message: Message) -> Message {
+    /// Records and publishes a message that tapline itself sends, in the place of a peer: it is never held. Returns what is to be
+    /// sent.
+    pub fn originate(
+        &self,
+        session: &Arc<LiveSession>,
+        to: Direction,
+        transport: Transport,
+        message: Message,
+    ) -> Message {
         let mut arrival = Arrival::new(to, transport, message);
         arrival.injected = Some(Author::Tapline);
-        let transit = self.take_in(session, arrival);
-        self.publish(session, transit)
+        let in_flight = self.admit(session, arrival);
+        self.publish(session, in_flight)
     }
 
     pub fn journal(&self) -> &Journal {
@@ -129,7 +144,7 @@ impl Proxy {
         &self.metrics
     }
 
-    /// When what got no answer is sent again.
+    /// When a request that got no answer is sent again.
     pub fn retry(&self) -> &Retry {
         &self.retry
     }
@@ -138,11 +153,12 @@ impl Proxy {
         &self.stop
     }
 
-    pub fn kept(&self) -> &Keeping {
-        &self.keeping
+    /// Which sessions are kept, and for how long.
+    pub fn session_policy(&self) -> &Keeping {
+        &self.policy
     }
 
-    /// Numbers messages above this one from now on: a session goes on whose tape has come so far.
+    /// Numbers messages above `seq` from now on: a restored session's tape has come so far.
     pub(in crate::proxy) fn number_above(&self, seq: Seq) {
         self.last_seq.fetch_max(seq.0, Ordering::Relaxed);
     }
@@ -151,17 +167,18 @@ impl Proxy {
         self.journal.log(line);
     }
 
-    /// Says that an error of ours is on its way to a client; of a session where it belongs to one. Every such error comes by here.
-    pub fn note(&self, answer: &Answer, session: Option<SessionId>) {
-        self.metrics.error(answer.label);
-        if let Some(text) = &answer.line {
-            let mut line = LogLine::new(answer.level, "proxy", text.as_str());
+    /// Counts and logs an error of ours that is on its way to a client, under its session where it belongs to one. Every such
+    /// error comes by here.
+    pub fn record_error(&self, reply: &ErrorReply, session: Option<SessionId>) {
+        self.metrics.error(reply.label);
+        if let Some(text) = &reply.log_text {
+            let mut line = LogLine::new(reply.level, "proxy", text.as_str());
             line.session = session;
             self.log(line);
         }
     }
 
-    fn take_in(&self, session: &Arc<LiveSession>, arrival: Arrival) -> Transit {
+    fn admit(&self, session: &Arc<LiveSession>, arrival: Arrival) -> InFlight {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
         let now = tokio::time::Instant::now();
         let (at, came) = (session.time_of(now), arrival.came.unwrap_or(now.into_std()));
@@ -183,62 +200,68 @@ impl Proxy {
             },
             held: None,
         };
-        Transit { envelope, came, flight }
+        InFlight { envelope, came, flight }
     }
 
-    fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, transit: Transit, reason: String) -> HeldPass {
+    fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, in_flight: InFlight, reason: String) -> HeldPass {
         let since = Instant::now();
-        let mut described = transit.envelope.clone();
+        let mut described = in_flight.envelope.clone();
         described.held = Some(0);
         let hold = self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
         self.journal.publish(Event::Held(hold.held().clone()));
-        let waiting = Some(Waiting { transit, since });
-        HeldPass { proxy: self.clone(), session: session.clone(), hold, waiting }
+        let parked = Some(ParkedMessage { in_flight, since });
+        HeldPass { proxy: self.clone(), session: session.clone(), hold, parked }
     }
 
-    fn decided(&self, session: &Arc<LiveSession>, mut transit: Transit, decision: Decision) -> Passage {
+    fn apply_decision(&self, session: &Arc<LiveSession>, mut in_flight: InFlight, decision: Decision) -> Disposition {
         match decision {
-            Decision::Forward => self.release(session, transit),
-            Decision::Edit(message) if message == transit.envelope.message => self.release(session, transit),
+            Decision::Forward => self.release(session, in_flight),
+            Decision::Edit(message) if message == in_flight.envelope.message => self.release(session, in_flight),
             Decision::Edit(message) => {
-                transit.envelope.edit(message, Author::Operator);
-                self.release(session, transit)
+                in_flight.envelope.edit(message, Author::Operator);
+                self.release(session, in_flight)
             }
-            Decision::Block(error) => self.block(session, transit, &error, Author::Operator),
+            Decision::Block(error) => self.block(session, in_flight, &error, Author::Operator),
             Decision::Drop => {
-                transit.envelope.outcome = Outcome::Dropped(Author::Operator);
-                transit.envelope.message.id().inspect(|id| session.release_call(id));
-                self.publish(session, transit);
-                Passage::Nothing
+                in_flight.envelope.outcome = Outcome::Dropped(Author::Operator);
+                in_flight.envelope.message.id().inspect(|id| session.release_call(id));
+                self.publish(session, in_flight);
+                Disposition::Discard
             }
         }
     }
 
-    fn release(&self, session: &Arc<LiveSession>, transit: Transit) -> Passage {
-        let (seq, edited) = (transit.envelope.seq, transit.envelope.original.is_some());
-        Passage::Send { seq, message: self.publish(session, transit), edited }
+    fn release(&self, session: &Arc<LiveSession>, in_flight: InFlight) -> Disposition {
+        let (seq, edited) = (in_flight.envelope.seq, in_flight.envelope.original.is_some());
+        Disposition::Send { seq, message: self.publish(session, in_flight), edited }
     }
 
-    fn block(&self, session: &Arc<LiveSession>, mut transit: Transit, error: &BlockError, author: Author) -> Passage {
-        let envelope = &mut transit.envelope;
+    fn block(
+        &self,
+        session: &Arc<LiveSession>,
+        mut in_flight: InFlight,
+        error: &BlockError,
+        author: Author,
+    ) -> Disposition {
+        let envelope = &mut in_flight.envelope;
         let answer = error.instead_of(&envelope.message);
         if let Some(answer) = answer.clone().filter(|_| envelope.message.answers()) {
             envelope.edit(answer, author);
-            return self.release(session, transit);
+            return self.release(session, in_flight);
         }
         envelope.outcome = Outcome::Blocked(author.clone());
         let (direction, transport) = (envelope.direction.reverse(), Transport::new(envelope.transport.via));
-        self.publish(session, transit);
-        let Some(answer) = answer else { return Passage::Nothing };
+        self.publish(session, in_flight);
+        let Some(answer) = answer else { return Disposition::Discard };
         let mut arrival = Arrival::new(direction, transport, answer);
         arrival.injected = Some(author);
-        let transit = self.take_in(session, arrival);
-        Passage::Answer(self.publish(session, transit))
+        let in_flight = self.admit(session, arrival);
+        Disposition::Answer(self.publish(session, in_flight))
     }
 
-    /// The end of every road: what happened becomes a fact that nobody changes any more.
-    fn publish(&self, session: &Arc<LiveSession>, transit: Transit) -> Message {
-        let Transit { envelope, came, flight } = transit;
+    /// The end of every way through the spine: what happened becomes a fact that nobody changes any more.
+    fn publish(&self, session: &Arc<LiveSession>, in_flight: InFlight) -> Message {
+        let InFlight { envelope, came, flight } = in_flight;
         self.note_flight(session, &envelope);
         self.metrics.passed(&envelope, came, flight, session.tally());
         let message = envelope.message.clone();
@@ -249,7 +272,7 @@ impl Proxy {
         message
     }
 
-    /// What a request's reply does not tell of its way.
+    /// Notes what a request's reply alone would not tell: that it was held, dropped or cancelled.
     fn note_flight(&self, session: &LiveSession, envelope: &Envelope) {
         let (direction, seq) = (envelope.direction, envelope.seq);
         match (envelope.kind(), &envelope.outcome, envelope.message.id()) {
@@ -299,47 +322,47 @@ impl BlockError {
     }
 }
 
-/// A message at the gate.
+/// A message at the gate: a future of what is to be done with it.
 pub struct HeldPass {
     proxy: Arc<Proxy>,
     session: Arc<LiveSession>,
     hold: Hold,
-    /// Gone once it is decided.
-    waiting: Option<Waiting>,
+    /// `None` once it is decided.
+    parked: Option<ParkedMessage>,
 }
 
-struct Waiting {
-    transit: Transit,
+struct ParkedMessage {
+    in_flight: InFlight,
     since: Instant,
 }
 
 impl HeldPass {
-    /// The message as its hold ends, under the time it waited.
-    fn end(&mut self) -> Option<Transit> {
-        let Waiting { mut transit, since } = self.waiting.take()?;
+    /// Takes the message out as its hold ends, and writes down how long it waited.
+    fn release_hold(&mut self) -> Option<InFlight> {
+        let ParkedMessage { mut in_flight, since } = self.parked.take()?;
         let waited = since.elapsed();
-        transit.came += waited;
-        transit.envelope.held = Some(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+        in_flight.came += waited;
+        in_flight.envelope.held = Some(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
         self.proxy.journal.publish(Event::Settled { ticket: self.hold.held().ticket });
-        Some(transit)
+        Some(in_flight)
     }
 }
 
 impl Future for HeldPass {
-    type Output = Passage;
+    type Output = Disposition;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Passage> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Disposition> {
         let decision = ready!(Pin::new(&mut self.hold).poll(context));
-        let transit = self.end().expect("a future is not polled again after it is ready");
-        Poll::Ready(self.proxy.decided(&self.session, transit, decision))
+        let in_flight = self.release_hold().expect("a future is not polled again after it is ready");
+        Poll::Ready(self.proxy.apply_decision(&self.session, in_flight, decision))
     }
 }
 
 impl Drop for HeldPass {
     fn drop(&mut self) {
-        if let Some(mut transit) = self.end() {
-            transit.envelope.outcome = Outcome::Abandoned;
-            self.proxy.publish(&self.session, transit);
+        if let Some(mut in_flight) = self.release_hold() {
+            in_flight.envelope.outcome = Outcome::Abandoned;
+            self.proxy.publish(&self.session, in_flight);
         }
     }
 }

@@ -220,7 +220,7 @@ impl Shadow {
         };
         let proxy = mounts.proxy();
         let journal = proxy.journal().clone();
-        let table = Table::new(proxy.aside(), settings.target);
+        let table = Table::new(proxy.without_interception(), settings.target);
         let tally = Tally::new(journal.clone());
         let text = format!("what clients ask is asked of {} as well, and compared", table.target().description());
         journal.publish(Event::Log(LogLine::new(Level::Info, "shadow", text)));

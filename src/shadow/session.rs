@@ -13,7 +13,7 @@ use super::{Options, Tally, verdict};
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Comparison, Event, Level, LogLine, Origin};
 use crate::message::Message;
-use crate::proxy::front::internal::{Heard, InnerClient};
+use crate::proxy::front::internal::{InternalClient, InternalOutput};
 use crate::proxy::sessions::Table;
 use crate::upstream::Item;
 
@@ -114,7 +114,7 @@ struct Life {
 /// The way to the shadow's server. Whatever it does with what it is sent, nobody waits for it here.
 struct Line {
     unsaid: mpsc::Sender<Message>,
-    heard: Heard,
+    heard: InternalOutput,
     /// Takes the reason.
     hang_up: oneshot::Sender<String>,
     speaker: JoinHandle<()>,
@@ -233,7 +233,7 @@ impl Life {
 
 impl Line {
     fn open(table: &Arc<Table>) -> Result<Self, String> {
-        let (client, heard) = InnerClient::open(table, Origin::Shadow).map_err(|error| error.to_string())?;
+        let (client, heard) = InternalClient::open(table, Origin::Shadow).map_err(|error| error.to_string())?;
         let (unsaid, messages) = mpsc::channel(UNSAID);
         let (hang_up, hung_up) = oneshot::channel();
         let speaker = tokio::spawn(speak(client, messages, hung_up));
@@ -241,7 +241,11 @@ impl Line {
     }
 }
 
-async fn speak(mut client: InnerClient, mut messages: mpsc::Receiver<Message>, mut hung_up: oneshot::Receiver<String>) {
+async fn speak(
+    mut client: InternalClient,
+    mut messages: mpsc::Receiver<Message>,
+    mut hung_up: oneshot::Receiver<String>,
+) {
     let speaking = async {
         while let Some(message) = messages.recv().await {
             client.say(message).await;

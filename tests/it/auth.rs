@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tapline::app::{Core, Settings};
 use tapline::clock::Clock;
 use tapline::event::{Event, Level, OnQuit};
-use tapline::proxy::front::routes::Placed;
+use tapline::proxy::front::routes::MountSpec;
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::target::Target;
 
@@ -536,7 +536,7 @@ async fn each_of_several_upstreams_is_a_resource_of_its_own() {
     let (one, mut two) = (Server::start().await, Server::start().await);
     let placed = |name: &str, server: &Server| {
         let target = Target::Server(std::sync::Arc::new(HttpUpstream::new(&server.url(), Vec::new()).unwrap()));
-        Placed { name: Some(name.to_owned()), is_default: false, target }
+        MountSpec { name: Some(name.to_owned()), is_default: false, target }
     };
     let base = guarded(settings(&one.url()), &known("ann", "one", ""));
     let rig = Rig::start(Settings { upstreams: vec![placed("one", &one), placed("two", &two)], ..base }).await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::event::Decision;
 use tapline::message::{Kind, Message};
-use tapline::proxy::front::stdio::{Ends, Launched};
+use tapline::proxy::front::stdio::{StdioEnds, StdioSession};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
 
@@ -27,10 +27,10 @@ impl Front {
             "http" => Self::Http(Box::new(rig.client().await)),
             "events" => Self::Events(Box::new(OldClient::open(rig.address()).await)),
             _ => {
-                let launched = Launched::begin(rig.core().mounts().default().unwrap().table()).unwrap();
+                let launched = StdioSession::begin(rig.core().mounts().default().unwrap().table()).unwrap();
                 let (ours, theirs) = tokio::io::duplex(1 << 16);
                 let (input, output) = split(theirs);
-                tokio::spawn(launched.serve(Ends { input, output, errors: tokio::io::sink() }));
+                tokio::spawn(launched.serve(StdioEnds { input, output, errors: tokio::io::sink() }));
                 let (reader, writer) = split(ours);
                 Self::Pipe { reader: BufReader::new(reader), writer }
             }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use tapline::demo::server::ServerOptions;
 use tapline::event::{Level, OnQuit};
-use tapline::proxy::front::stdio::{Ends, Launched};
+use tapline::proxy::front::stdio::{StdioEnds, StdioSession};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split};
 use tokio_util::sync::CancellationToken;
 
@@ -111,10 +111,10 @@ async fn over_events(rig: &Rig) -> Peer {
 
 /// The stdio front door, in this process.
 fn over_stdio(rig: &Rig) -> Peer {
-    let launched = Launched::begin(rig.core().mounts().default().unwrap().table()).unwrap();
+    let launched = StdioSession::begin(rig.core().mounts().default().unwrap().table()).unwrap();
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (input, output) = split(theirs);
-    tokio::spawn(launched.serve(Ends { input, output, errors: tokio::io::sink() }));
+    tokio::spawn(launched.serve(StdioEnds { input, output, errors: tokio::io::sink() }));
     let (reader, writer) = split(ours);
     Peer::Stdio { reader: BufReader::new(reader).lines(), writer }
 }

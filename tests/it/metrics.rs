@@ -10,7 +10,7 @@ use tapline::control::server as control;
 use tapline::envelope::Direction;
 use tapline::event::figures::{EndpointFigures, Figures};
 use tapline::event::{BlockError, Decision, Event, Feed, OnQuit};
-use tapline::proxy::front::routes::Placed;
+use tapline::proxy::front::routes::MountSpec;
 use tempfile::TempDir;
 
 use crate::support::terminal::{Caller, Terminal};
@@ -238,7 +238,7 @@ async fn the_same_tool_of_two_upstreams_is_counted_apart() {
     let url = Server::answering(play).await;
     let mut settings = settings(&url);
     let target = settings.upstreams[0].target.clone();
-    let placed = |name: &str, is_default| Placed { name: Some(name.to_owned()), is_default, target: target.clone() };
+    let placed = |name: &str, is_default| MountSpec { name: Some(name.to_owned()), is_default, target: target.clone() };
     settings.upstreams = vec![placed("files", true), placed("web", false)];
     let desk = Desk::start(settings).await;
     let mut client = desk.rig.client().await;

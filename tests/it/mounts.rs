@@ -9,7 +9,7 @@ use tapline::demo::server::ServerOptions;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{SessionId, Via};
 use tapline::event::{Command, Event, OnQuit, ReplayEvent, Session, Speed};
-use tapline::proxy::front::routes::{Mount, MountError, Placed};
+use tapline::proxy::front::routes::{Mount, MountError, MountSpec};
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::sse::SseUpstream;
 use tapline::upstream::target::Target;
@@ -34,13 +34,13 @@ fn script(script: &str) -> Target {
     command(&["sh", "-c", script])
 }
 
-fn named(name: &str, target: Target) -> Placed {
-    Placed { name: Some(name.to_owned()), is_default: false, target }
+fn named(name: &str, target: Target) -> MountSpec {
+    MountSpec { name: Some(name.to_owned()), is_default: false, target }
 }
 
 /// In front of these, by name; `default` is at the root, too.
 async fn before(upstreams: Vec<(&str, Target)>, default: Option<&str>) -> Rig {
-    let place = |(name, target)| Placed { is_default: default == Some(name), ..named(name, target) };
+    let place = |(name, target)| MountSpec { is_default: default == Some(name), ..named(name, target) };
     let upstreams: Vec<_> = upstreams.into_iter().map(place).collect();
     Rig::start(Settings { upstreams, ..settings("http://127.0.0.1:1/") }).await
 }
@@ -340,13 +340,13 @@ async fn a_tape_is_played_at_the_upstream_it_was_made_of() {
 
 #[tokio::test]
 async fn upstreams_that_want_one_place_are_refused() {
-    let alone = || Placed::alone(url("http://127.0.0.1:1/"));
+    let alone = || MountSpec::sole(url("http://127.0.0.1:1/"));
     let a = || named("a", url("http://127.0.0.1:1/"));
     for (upstreams, expected) in [
         (vec![], MountError::Nothing),
         (vec![alone(), alone()], MountError::TwoDefaults),
         (vec![a(), a()], MountError::SameName("a".to_owned())),
-        (vec![Placed { is_default: false, ..alone() }], MountError::Unreachable),
+        (vec![MountSpec { is_default: false, ..alone() }], MountError::Unreachable),
     ] {
         match tapline::app::Core::start(Settings { upstreams, ..settings("http://127.0.0.1:1/") }).await {
             Err(StartError::Mounts(error)) => assert_eq!(error, expected),

@@ -9,7 +9,7 @@ use tapline::demo::server::{Scenario, ServerOptions, serve};
 use tapline::envelope::Direction;
 use tapline::event::{Comparison, Decision, Event, Level, OnQuit, Origin, ShadowCounts, ShadowVerdict};
 use tapline::message::Kind;
-use tapline::proxy::front::routes::Placed;
+use tapline::proxy::front::routes::MountSpec;
 use tapline::shadow::{Options, Writes};
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::sse::SseUpstream;
@@ -372,7 +372,7 @@ async fn run_tells_a_line_for_each_divergence_and_the_counts_at_its_end() {
 async fn of_several_upstreams_one_has_the_shadow() {
     let script = || command(&["sh", "-c", PRIMARY]);
     let places = |default: bool| {
-        let place = |name: &str, is_default| Placed { name: Some(name.to_owned()), is_default, target: script() };
+        let place = |name: &str, is_default| MountSpec { name: Some(name.to_owned()), is_default, target: script() };
         vec![place("one", default), place("two", false)]
     };
     let settings = |default: bool, upstream: Option<&str>| {

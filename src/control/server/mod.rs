@@ -38,7 +38,7 @@ use crate::intercept::breakpoints::Breakpoints;
 use crate::journal::Journal;
 use crate::metrics::{Meter, prometheus};
 use crate::net::serve::serve;
-use crate::proxy::front::origin_check::Guard;
+use crate::proxy::front::origin_check::OriginCheck;
 
 mod screens;
 
@@ -179,7 +179,7 @@ fn router(door: Door) -> Router {
 }
 
 struct Door {
-    guard: Guard,
+    guard: OriginCheck,
     token: Token,
     journal: Journal,
     commands: mpsc::UnboundedSender<Command>,
@@ -191,7 +191,7 @@ impl Door {
     fn new(entry: &Entry, own_screen: bool, stage: Stage) -> Self {
         let screens = Screens::new(own_screen, stage.breakpoints, stage.commands.clone());
         Self {
-            guard: Guard::new(entry.control, &[], &[]),
+            guard: OriginCheck::new(entry.control, &[], &[]),
             token: entry.token.clone(),
             journal: stage.journal,
             commands: stage.commands,

@@ -21,7 +21,7 @@ use crate::headers::{self, LAST_EVENT_ID, SESSION, VERSION};
 use crate::mcp::meta;
 use crate::message::{Id, Kind, Message};
 use crate::net::backoff::doubling;
-use crate::proxy::error::{Answer, Refusal, server_refused};
+use crate::proxy::error::{ErrorReply, ProxyError, server_refused};
 use crate::proxy::exchange::{Admitted, Connection};
 use crate::proxy::stream::Items;
 use crate::sse::Splitter;
@@ -235,16 +235,16 @@ impl Bridge {
     }
 
     fn fail(&self, request: &Message, error: UpstreamError) {
-        self.answer(request, Refusal::Upstream(error).answer(request.id()));
+        self.answer(request, ProxyError::Upstream(error).reply_to(request.id()));
     }
 
     /// Answers the client ourselves, where it asked.
-    fn answer(&self, request: &Message, answer: Answer) {
+    fn answer(&self, request: &Message, answer: ErrorReply) {
         let Connection { proxy, session, .. } = &*self.connection;
-        proxy.note(&answer, Some(session.id()));
+        proxy.record_error(&answer, Some(session.id()));
         if request.asks() {
             let transport = Transport::new(session.via());
-            let message = proxy.answer(session, Direction::ToClient, transport, answer.message);
+            let message = proxy.originate(session, Direction::ToClient, transport, answer.message);
             drop(self.items.send(Ok(Item::line(message))));
         }
     }

@@ -24,12 +24,12 @@ use crate::event::{Event, Landmark, Level, LogLine};
 use crate::headers::{self, Latest, Packed, ParamHeaders};
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
-use crate::proxy::error::Refusal;
+use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::StreamServer;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::shared::SharedServer;
-use crate::proxy::{Arrival, Audience, Pass, Passage, Proxy};
+use crate::proxy::{Arrival, Audience, Disposition, Pass, Proxy};
 use crate::upstream::retry::{Attempt, may_resend};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
@@ -257,7 +257,7 @@ impl Connection {
     async fn say_nothing(&self) -> Reply {
         self.proxy.stop().listening.cancelled().await;
         // Nobody waits for what will not come.
-        Refusal::Ended.answer(None).into_reply()
+        ProxyError::Ended.reply_to(None).into_reply()
     }
 
     /// A listening stream does not end by itself: it ends with its session.
@@ -301,13 +301,13 @@ impl Connection {
             ReplyBody::Empty => ReplyBody::Empty,
             ReplyBody::Whole(message) => {
                 let arrival = facts.arrival(Via::Http, message, None);
-                match self.proxy.pass(&self.session, arrival).settled().await {
-                    Passage::Send { message, .. } => {
+                match self.proxy.pass(&self.session, arrival).disposition().await {
+                    Disposition::Send { message, .. } => {
                         self.learn(&message);
                         ReplyBody::Whole(message)
                     }
-                    Passage::Nothing if awaited => return self.say_nothing().await,
-                    Passage::Nothing | Passage::Answer(_) => ReplyBody::Empty,
+                    Disposition::Discard if awaited => return self.say_nothing().await,
+                    Disposition::Discard | Disposition::Answer(_) => ReplyBody::Empty,
                 }
             }
             ReplyBody::Stream(upstream) => ReplyBody::Stream(
@@ -448,8 +448,8 @@ impl Admitted {
     async fn carry_out(mut self) -> Result<Reply, UpstreamError> {
         let (mut sent, mut asked) = (None, None);
         if let Some(pass) = self.pass {
-            match pass.settled().await {
-                Passage::Send { seq, message, edited } => {
+            match pass.disposition().await {
+                Disposition::Send { seq, message, edited } => {
                     sent = Some(Sent { seq, edited });
                     asked = Asked::of(&self.connection.session, &message, seq);
                     if edited {
@@ -457,9 +457,9 @@ impl Admitted {
                     }
                     self.outgoing.message = Some(message);
                 }
-                Passage::Answer(answer) => return Ok(Reply::whole(answer)),
-                Passage::Nothing if self.awaits_reply => return Ok(self.connection.say_nothing().await),
-                Passage::Nothing => return Ok(Reply::accepted()),
+                Disposition::Answer(answer) => return Ok(Reply::whole(answer)),
+                Disposition::Discard if self.awaits_reply => return Ok(self.connection.say_nothing().await),
+                Disposition::Discard => return Ok(Reply::accepted()),
             }
         }
         let Self { connection, outgoing, request_headers, audience, awaits_reply, .. } = self;
@@ -485,7 +485,7 @@ impl Admitted {
     /// Waits for the operator where it is held, and sends nothing on: whether it was to be.
     pub(in crate::proxy) async fn settle(self) -> bool {
         match self.pass {
-            Some(pass) => matches!(pass.settled().await, Passage::Send { .. }),
+            Some(pass) => matches!(pass.disposition().await, Disposition::Send { .. }),
             None => false,
         }
     }
@@ -542,25 +542,25 @@ struct Passing {
     upstream: BoxStream<'static, Result<Item, UpstreamError>>,
     facts: Facts,
     request_headers: Arc<HeaderMap>,
-    held: FuturesUnordered<BoxFuture<'static, (Passage, Framing)>>,
+    held: FuturesUnordered<BoxFuture<'static, (Disposition, Framing)>>,
     ended: bool,
     _asked: Option<Asked>,
 }
 
 impl Passing {
-    fn finish(&self, passage: Passage, framing: Framing) -> Option<Item> {
-        match passage {
-            Passage::Send { .. } if self.facts.audience.is_operator_only() => None,
-            Passage::Send { message, edited, .. } => {
+    fn finish(&self, disposition: Disposition, framing: Framing) -> Option<Item> {
+        match disposition {
+            Disposition::Send { .. } if self.facts.audience.is_operator_only() => None,
+            Disposition::Send { message, edited, .. } => {
                 self.connection.learn(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
                 Some(Item::Message(Incoming { message, framing }))
             }
-            Passage::Answer(answer) => {
+            Disposition::Answer(answer) => {
                 self.connection.answer_server(answer, &self.request_headers);
                 None
             }
-            Passage::Nothing => None,
+            Disposition::Discard => None,
         }
     }
 
@@ -568,9 +568,9 @@ impl Passing {
         let Incoming { message, framing } = incoming;
         let arrival = self.facts.arrival(Via::Sse, message, Some(&framing));
         match self.connection.proxy.pass(&self.connection.session, arrival) {
-            Pass::Now(passage) => self.finish(passage, framing),
+            Pass::Now(disposition) => self.finish(disposition, framing),
             Pass::Held(held) => {
-                self.held.push(held.map(|passage| (passage, framing)).boxed());
+                self.held.push(held.map(|disposition| (disposition, framing)).boxed());
                 None
             }
         }
@@ -582,8 +582,8 @@ impl Stream for Passing {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Poll::Ready(Some((passage, framing))) = self.held.poll_next_unpin(context) {
-                match self.finish(passage, framing) {
+            if let Poll::Ready(Some((disposition, framing))) = self.held.poll_next_unpin(context) {
+                match self.finish(disposition, framing) {
                     Some(item) => return Poll::Ready(Some(Ok(item))),
                     None => continue,
                 }

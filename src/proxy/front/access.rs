@@ -20,7 +20,7 @@ use crate::headers;
 use crate::limits::section::Per;
 use crate::limits::{Key, Limits};
 use crate::message::Message;
-use crate::proxy::error::Refusal;
+use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 
 /// What is configured of it.
@@ -68,7 +68,7 @@ impl Admission {
         address: IpAddr,
         own: &str,
         parts: &mut Parts,
-    ) -> Result<Entered, Refusal> {
+    ) -> Result<Entered, ProxyError> {
         let caller = Caller { address, came: Instant::now(), identity: None };
         match &self.auth {
             None => Ok(Entered::Caller(caller)),
@@ -83,7 +83,7 @@ impl Admission {
         headers: &HeaderMap,
         seated: Option<&LiveSession>,
         message: &Message,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ProxyError> {
         if let (Some(auth), Some(Identified { identity, own, path })) = (&self.auth, &caller.identity) {
             auth.permit(identity, message).map_err(|denied| denial(auth, denied, own, path, headers))?;
         }
@@ -116,7 +116,7 @@ impl Caller {
     }
 }
 
-async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> Result<Entered, Refusal> {
+async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> Result<Entered, ProxyError> {
     let path = parts.uri.path();
     if let Some(resource) = Auth::described(path) {
         return described(auth, own, resource, &parts.method).map(Entered::Answered);
@@ -136,7 +136,7 @@ async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> 
 }
 
 /// `asked`: the headers of the request.
-fn denial(auth: &Auth, denied: Denied, own: &str, path: &str, asked: &HeaderMap) -> Refusal {
+fn denial(auth: &Auth, denied: Denied, own: &str, path: &str, asked: &HeaderMap) -> ProxyError {
     let mut headers = HeaderMap::new();
     headers.extend(auth.challenge(&denied, own, path).map(|challenge| (WWW_AUTHENTICATE, challenge)));
     if let Some(origin) = asked.get(ORIGIN) {
@@ -145,15 +145,15 @@ fn denial(auth: &Auth, denied: Denied, own: &str, path: &str, asked: &HeaderMap)
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate"));
         headers.insert(VARY, HeaderValue::from_static("Origin"));
     }
-    Refusal::Denied(Box::new(Denial { denied, headers }))
+    ProxyError::Denied(Box::new(Denial { denied, headers }))
 }
 
 /// Anybody may know it, a page of any origin included.
-fn described(auth: &Auth, own: &str, resource: &str, method: &Method) -> Result<Response<Body>, Refusal> {
+fn described(auth: &Auth, own: &str, resource: &str, method: &Method) -> Result<Response<Body>, ProxyError> {
     let mut response = match *method {
         Method::GET => Response::new(Body::from(auth.metadata(own, resource))),
         Method::HEAD | Method::OPTIONS => Response::new(Body::empty()),
-        _ => return Err(Refusal::BadMethod("GET, HEAD, OPTIONS")),
+        _ => return Err(ProxyError::BadMethod("GET, HEAD, OPTIONS")),
     };
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

@@ -13,44 +13,44 @@ use crate::event::Origin;
 use crate::message::Message;
 use crate::proxy::Arrival;
 use crate::proxy::exchange::Connection;
-use crate::proxy::front::stream_client::{Client, carry_line};
+use crate::proxy::front::stream_client::{StreamClient, carry_line};
 use crate::proxy::sessions::{Table, Visitor};
 use crate::proxy::stream::ClientStream;
 use crate::upstream::framing::one_line;
 use crate::upstream::{Item, UpstreamError};
 
 /// The side that speaks. The session ends when it leaves.
-pub struct InnerClient {
+pub struct InternalClient {
     table: Arc<Table>,
     connection: Arc<Connection>,
-    client: Client,
+    client: StreamClient,
     /// POSTs on their way: some servers answer one only when they have answered the request in it.
     posting: JoinSet<()>,
 }
 
 /// What the server says. Unbounded: whoever opens the session reads it, and leaves when it is too much.
-pub struct Heard {
+pub struct InternalOutput {
     /// Ends with the server.
     pub items: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
     /// Lines of a child's stderr.
     pub errors: mpsc::UnboundedReceiver<Bytes>,
 }
 
-impl InnerClient {
+impl InternalClient {
     /// Begins a session in which every message is tapline's.
     ///
     /// # Errors
     /// Where its command cannot be started.
-    pub fn open(table: &Arc<Table>, origin: Origin) -> Result<(Self, Heard), UpstreamError> {
+    pub fn open(table: &Arc<Table>, origin: Origin) -> Result<(Self, InternalOutput), UpstreamError> {
         let via = if table.target().site().is_some() { Via::Http } else { Via::Stdio };
         let begun = table.begin(Visitor { author: Some(Author::Tapline), ..Visitor::new(via, origin) })?;
         let connection = begun.connection.clone();
         let ((items, heard), (stderr, errors)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let pipe = ClientStream { items, carrier: via, stderr: Some(stderr), announce: None };
-        let client = Client::attach(&connection, pipe, HeaderMap::new());
+        let client = StreamClient::attach(&connection, pipe, HeaderMap::new());
         begun.start();
         let inner = Self { table: table.clone(), connection, client, posting: JoinSet::new() };
-        Ok((inner, Heard { items: heard, errors }))
+        Ok((inner, InternalOutput { items: heard, errors }))
     }
 
     pub fn session(&self) -> SessionId {
@@ -61,8 +61,8 @@ impl InnerClient {
     pub async fn say(&mut self, message: Message) {
         while self.posting.try_join_next().is_some() {}
         let link = match &self.client {
-            Client::Bridged(bridge) => return bridge.take(message, None).await,
-            Client::Relayed(link) => link.clone(),
+            StreamClient::Bridged(bridge) => return bridge.take(message, None).await,
+            StreamClient::Relayed(link) => link.clone(),
         };
         let may_wait = link.carrier() == Via::Sse && message.asks();
         let connection = self.connection.clone();
@@ -70,7 +70,7 @@ impl InnerClient {
         let line = one_line(&message);
         let arrival =
             Arrival { injected: Some(Author::Tapline), ..Arrival::new(Direction::ToServer, transport, message) };
-        let passage = connection.proxy.pass(&connection.session, arrival).settled().await;
+        let passage = connection.proxy.pass(&connection.session, arrival).disposition().await;
         let carried = async move { carry_line(&connection, &link, passage, line).await };
         if may_wait {
             self.posting.spawn(carried);

@@ -25,16 +25,16 @@ use crate::envelope::{Direction, SessionId, Transport, Via};
 use crate::event::{Level, LogLine, Origin};
 use crate::headers;
 use crate::message::{Id, Kind, Message};
-use crate::proxy::error::Refusal;
+use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, Link};
 use crate::proxy::front::access::Caller;
-use crate::proxy::front::http::{Door, response};
+use crate::proxy::front::http::{HttpFront, response};
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES};
-use crate::proxy::front::routes::Entry;
-use crate::proxy::front::stream_client::Client;
+use crate::proxy::front::routes::MatchedMount;
+use crate::proxy::front::stream_client::StreamClient;
 use crate::proxy::sessions::{Begun, Table, Visitor};
 use crate::proxy::stream::{Announce, ClientStream, StreamServer};
-use crate::proxy::{Arrival, Passage};
+use crate::proxy::{Arrival, Disposition};
 use crate::upstream::site::{Site, split};
 use crate::upstream::target::Target;
 use crate::upstream::{Item, Reply, ReplyBody};
@@ -44,11 +44,11 @@ const MOST_PATHS: usize = 16;
 
 /// The clients of this transport that are here, by where they post.
 #[derive(Default)]
-pub(in crate::proxy) struct Seats(Mutex<State>);
+pub(in crate::proxy) struct SseClients(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    seats: HashMap<SessionId, Arc<Seat>>,
+    clients: HashMap<SessionId, Arc<SseClient>>,
     /// By path and query.
     addresses: HashMap<String, SessionId>,
     /// Paths of addresses that were given out, up to [`MOST_PATHS`].
@@ -56,16 +56,16 @@ struct State {
 }
 
 /// One client.
-pub(in crate::proxy) struct Seat {
+pub(in crate::proxy) struct SseClient {
     connection: Arc<Connection>,
-    client: Client,
+    client: StreamClient,
 }
 
-impl Seats {
-    pub(in crate::proxy) fn find(&self, uri: &Uri) -> Option<Arc<Seat>> {
+impl SseClients {
+    pub(in crate::proxy) fn find(&self, uri: &Uri) -> Option<Arc<SseClient>> {
         let address = uri.path_and_query().map_or(uri.path(), http::uri::PathAndQuery::as_str);
         let state = self.0.lock();
-        state.seats.get(state.addresses.get(address)?).cloned()
+        state.clients.get(state.addresses.get(address)?).cloned()
     }
 
     /// Whether addresses at this path were given out.
@@ -103,23 +103,23 @@ impl Seats {
     fn forget(&self, session: SessionId) {
         let mut state = self.0.lock();
         state.addresses.retain(|_, owner| *owner != session);
-        state.seats.remove(&session);
+        state.clients.remove(&session);
     }
 }
 
-impl Door {
+impl HttpFront {
     /// Opens a session; its stream is the response.
     pub(in crate::proxy) async fn open_stream(
         &self,
         caller: &Caller,
-        entry: Entry<'_>,
+        entry: MatchedMount<'_>,
         mut headers: HeaderMap,
         tail: &str,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, ProxyError> {
         let table = entry.mount.table();
         let is_theirs = matches!(table.target(), Target::Events(_));
         if !is_theirs && !accepts_events(&headers) {
-            return Err(Refusal::NoEvents);
+            return Err(ProxyError::NoEvents);
         }
         headers::towards_upstream(&mut headers);
         let visitor = Visitor { headers: headers.clone(), tail, ..Visitor::new(Via::Sse, Origin::Client) };
@@ -130,7 +130,7 @@ impl Door {
         }
         let (items, stream) = mpsc::unbounded_channel();
         if !is_theirs {
-            let address = self.seats.give(connection.session.id(), entry.prefix);
+            let address = self.sse_clients.give(connection.session.id(), entry.prefix);
             let event = format!("event: endpoint\ndata: {address}\n\n");
             drop(items.send(Ok(Item::Filler(Bytes::from(event)))));
         }
@@ -156,26 +156,26 @@ impl Door {
             connection.log(Level::Warn, format!("the server refused the event stream: HTTP {}", reply.status));
         }
         // Nothing else ends it: what the server says as it leaves is still for the client.
-        Ok(response(reply, CancellationToken::new(), self.cover(&connection), None))
+        Ok(response(reply, CancellationToken::new(), self.keep_alive_for(&connection), None))
     }
 
     /// Takes a client in; what is given ends its session.
     fn seat(&self, table: &Arc<Table>, begun: Begun, pipe: ClientStream, headers: HeaderMap) -> CancellationToken {
         let connection = begun.connection.clone();
-        let client = Client::attach(&connection, pipe, headers);
-        let seat = Arc::new(Seat { connection, client });
-        self.seats.0.lock().seats.insert(seat.connection.session.id(), seat.clone());
+        let client = StreamClient::attach(&connection, pipe, headers);
+        let seat = Arc::new(SseClient { connection, client });
+        self.sse_clients.0.lock().clients.insert(seat.connection.session.id(), seat.clone());
         let hung_up = CancellationToken::new();
-        let attending = attend(table.clone(), self.seats.clone(), seat, hung_up.clone());
+        let attending = attend(table.clone(), self.sse_clients.clone(), seat, hung_up.clone());
         self.mounts.proxy().stop().leaving.spawn(attending);
         // Only now: the first thing that a server says is meant for a client that is there.
         begun.start();
         hung_up
     }
 
-    fn announcer(&self, entry: Entry<'_>, connection: &Arc<Connection>) -> Option<Announce> {
+    fn announcer(&self, entry: MatchedMount<'_>, connection: &Arc<Connection>) -> Option<Announce> {
         let Target::Events(upstream) = entry.mount.table().target() else { return None };
-        let (seats, upstream, proxy) = (self.seats.clone(), upstream.clone(), self.mounts.proxy().clone());
+        let (seats, upstream, proxy) = (self.sse_clients.clone(), upstream.clone(), self.mounts.proxy().clone());
         let (session, prefix) = (connection.session.id(), entry.prefix.to_owned());
         Some(Box::new(move |url| {
             let site = upstream.site();
@@ -195,30 +195,30 @@ impl Door {
     pub(in crate::proxy) async fn post_message(
         &self,
         caller: &Caller,
-        seat: &Seat,
+        seat: &SseClient,
         mut headers: HeaderMap,
         body: Body,
         asked: &mut Option<Id>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, ProxyError> {
         let _call = self.call();
         let message = Message::cut_from(self.read(body).await?);
         *asked = message.id().filter(|_| message.kind() == Kind::Request).cloned();
         let session = &seat.connection.session;
         if caller.name().is_some_and(|name| !session.belongs_to(name)) {
-            return Err(Refusal::UnknownEndpoint);
+            return Err(ProxyError::UnknownEndpoint);
         }
         self.admission.admit(caller, &headers, Some(session), &message)?;
         headers::towards_upstream(&mut headers);
         match &seat.client {
-            Client::Relayed(link) => {
+            StreamClient::Relayed(link) => {
                 if link.carrier() != Via::Sse {
                     check(&headers, &message)?;
                 }
                 let closed = seat.connection.session.closed();
                 let carried = closed.run_until_cancelled(self.carry(seat, link, headers, message, asked.as_ref()));
-                carried.await.ok_or(Refusal::UnknownEndpoint)
+                carried.await.ok_or(ProxyError::UnknownEndpoint)
             }
-            Client::Bridged(bridge) => {
+            StreamClient::Bridged(bridge) => {
                 check(&headers, &message)?;
                 bridge.take(message, Some(headers)).await;
                 Ok(taken())
@@ -229,7 +229,7 @@ impl Door {
     /// Takes a message through the spine and to the server, whose word on it is the client's answer.
     async fn carry(
         &self,
-        seat: &Seat,
+        seat: &SseClient,
         link: &StreamServer,
         mut headers: HeaderMap,
         message: Message,
@@ -238,18 +238,18 @@ impl Door {
         let connection = &seat.connection;
         let transport = Transport { headers: Some(connection.heard(&headers)), ..Transport::new(Via::Http) };
         let arrival = Arrival::new(Direction::ToServer, transport, message);
-        let message = match connection.proxy.pass(&connection.session, arrival).settled().await {
-            Passage::Send { message, edited, .. } => {
+        let message = match connection.proxy.pass(&connection.session, arrival).disposition().await {
+            Disposition::Send { message, edited, .. } => {
                 if edited {
                     connection.refresh(&mut headers, &message);
                 }
                 message
             }
-            Passage::Answer(answer) => {
+            Disposition::Answer(answer) => {
                 link.tell(Item::line(answer));
                 return taken();
             }
-            Passage::Nothing => return taken(),
+            Disposition::Discard => return taken(),
         };
         let span = connection.span(Some(&message));
         match link.hand(&message, None, Some(headers)).instrument(span).await {
@@ -271,7 +271,7 @@ fn below(prefix: &str, path: &str) -> String {
 }
 
 /// Ends a session when its client has hung up, or when it is to end for whatever other reason.
-async fn attend(table: Arc<Table>, seats: Arc<Seats>, seat: Arc<Seat>, hung_up: CancellationToken) {
+async fn attend(table: Arc<Table>, seats: Arc<SseClients>, seat: Arc<SseClient>, hung_up: CancellationToken) {
     let session = &seat.connection.session;
     let reason = tokio::select! {
         () = hung_up.cancelled() => "the client hung up",
@@ -304,13 +304,13 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 }
 
 /// What a server of this transport refuses with 400. Where one stands behind us, it decides for itself.
-fn check(headers: &HeaderMap, message: &Message) -> Result<(), Refusal> {
+fn check(headers: &HeaderMap, message: &Message) -> Result<(), ProxyError> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(Refusal::BadBody("its content type must be application/json".to_owned()));
+        return Err(ProxyError::BadBody("its content type must be application/json".to_owned()));
     }
     if message.kind() == Kind::Opaque {
-        return Err(Refusal::BadBody("it is no JSON-RPC message".to_owned()));
+        return Err(ProxyError::BadBody("it is no JSON-RPC message".to_owned()));
     }
     Ok(())
 }

@@ -8,14 +8,14 @@ use http::header::{HOST, ORIGIN};
 
 /// Checks `Host` and `Origin` before anything is forwarded.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
+pub struct OriginCheck {
     /// Host names, without a port, that are us beside the loopback names.
     hosts: Vec<String>,
     /// Origins, whole, that may come in beside our own.
     origins: Vec<String>,
 }
 
-impl Guard {
+impl OriginCheck {
     /// For a listener at this address. A wildcard address is reachable under names we cannot know: they must be given.
     pub fn new(listen: SocketAddr, hosts: &[String], origins: &[String]) -> Self {
         let own = (!listen.ip().is_unspecified()).then(|| listen.ip().to_string());
@@ -58,18 +58,21 @@ mod tests {
     use super::*;
 
     fn check(host: &str, origin: Option<&str>) -> bool {
-        let guard =
-            Guard::new(([127, 0, 0, 1], 7070).into(), &["dev.box".to_owned()], &["https://tool.example".to_owned()]);
+        let origin_check = OriginCheck::new(
+            ([127, 0, 0, 1], 7070).into(),
+            &["dev.box".to_owned()],
+            &["https://tool.example".to_owned()],
+        );
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().unwrap());
         if let Some(origin) = origin {
             headers.insert(ORIGIN, origin.parse().unwrap());
         }
-        guard.check(&headers, None).is_ok()
+        origin_check.check(&headers, None).is_ok()
     }
 
     #[test]
-    fn loopback_names_and_what_was_allowed_come_in() {
+    fn check_admits_loopback_and_allowed_hosts() {
         for host in ["localhost", "localhost:7070", "127.0.0.1:7070", "127.0.0.2", "[::1]:7070", "Dev.Box:1"] {
             assert!(check(host, None), "{host}");
         }
@@ -79,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_pages_do_not() {
+    fn check_refuses_foreign_origins() {
         for origin in ["http://localhost:3000", "http://127.0.0.1:7070", "https://tool.example"] {
             assert!(check("localhost", Some(origin)), "{origin}");
         }

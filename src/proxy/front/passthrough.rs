@@ -4,7 +4,7 @@
 //! Clients find the authorization of a server by asking around at its origin (2025-03-26 on, authorization), which is
 //! ours for them (mcp-wire.md §4).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use futures_util::StreamExt as _;
@@ -15,18 +15,12 @@ use reqwest::Url;
 
 use crate::event::{Level, LogLine};
 use crate::headers;
-use crate::proxy::error::Refusal;
-use crate::proxy::front::http::Door;
-use crate::proxy::front::routes::Entry;
+use crate::proxy::error::ProxyError;
+use crate::proxy::front::http::HttpFront;
+use crate::proxy::front::routes::{MatchedMount, MountWarnings};
 use crate::upstream::site::{Place, Site, split};
 
-/// What is told once for all sessions of an upstream.
-#[derive(Default)]
-pub(in crate::proxy) struct Told {
-    needs_token: AtomicBool,
-}
-
-impl Door {
+impl HttpFront {
     /// Passes a request on, and its answer back.
     pub(in crate::proxy) async fn relay(
         &self,
@@ -34,7 +28,7 @@ impl Door {
         place: Place,
         mut parts: Parts,
         body: Body,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, ProxyError> {
         let call = self.call();
         let text = format!("relayed {} {}", parts.method, parts.uri.path());
         headers::strip_hop_by_hop(&mut parts.headers);
@@ -51,19 +45,25 @@ impl Door {
     }
 
     /// What of an answer of the server must not lead the client past us. `own`: the name it knows us by.
-    pub(in crate::proxy) fn bring_home(&self, entry: Entry<'_>, site: &Site, own: &str, response: &mut Response<Body>) {
+    pub(in crate::proxy) fn bring_home(
+        &self,
+        entry: MatchedMount<'_>,
+        site: &Site,
+        own: &str,
+        response: &mut Response<Body>,
+    ) {
         let location = response.headers().get(LOCATION).and_then(|it| it.to_str().ok());
         if let Some(ours) = location.and_then(|location| here(site, own, entry.prefix, location)) {
             response.headers_mut().insert(LOCATION, ours);
         }
         if response.status() == StatusCode::UNAUTHORIZED {
-            self.tell_of_tokens(&entry.mount.told, site, response.headers());
+            self.warn_of_token_audience(&entry.mount.warnings, site, response.headers());
         }
     }
 
     /// Clients compare the metadata of a server with the address they know it by, which is ours: many go no further
     /// (mcp-wire.md §4, the resource trap).
-    fn tell_of_tokens(&self, told: &Told, site: &Site, headers: &HeaderMap) {
+    fn warn_of_token_audience(&self, warnings: &MountWarnings, site: &Site, headers: &HeaderMap) {
         let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|it| it.to_str().ok());
         let points_there = |challenge: &str| {
             let (_, rest) = challenge.split_once("resource_metadata=")?;
@@ -71,7 +71,7 @@ impl Door {
             site.resolve(address).filter(|url| site.is_origin_of(url))
         };
         if challenges.any(|challenge| points_there(challenge).is_some())
-            && !told.needs_token.swap(true, Ordering::Relaxed)
+            && !warnings.needs_token.swap(true, Ordering::Relaxed)
         {
             let text = format!(
                 "{} asks for a token, and names itself, not tapline, as what the token is for: a client that checks \

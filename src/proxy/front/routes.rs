@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures_util::future::join_all;
 use http::Uri;
@@ -15,7 +16,6 @@ use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
 use crate::proxy::Proxy;
 use crate::proxy::exchange::Connection;
-use crate::proxy::front::passthrough::Told;
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES, STREAM};
 use crate::proxy::sessions::Table;
 use crate::upstream::target::Target;
@@ -29,7 +29,7 @@ const LONGEST_NAME: usize = 64;
 
 /// An upstream, and where it is to be reached.
 #[derive(Clone)]
-pub struct Placed {
+pub struct MountSpec {
     /// At `/<name>/mcp`, too.
     pub name: Option<String>,
     /// At `/mcp`: one at the most.
@@ -37,9 +37,9 @@ pub struct Placed {
     pub target: Target,
 }
 
-impl Placed {
-    /// The only one, without a name.
-    pub fn alone(target: Target) -> Self {
+impl MountSpec {
+    /// The only upstream, without a name.
+    pub fn sole(target: Target) -> Self {
         Self { name: None, is_default: true, target }
     }
 }
@@ -77,19 +77,25 @@ pub fn check_name(name: &str) -> Result<(), MountError> {
     Err(MountError::BadName { name: name.to_owned(), why })
 }
 
+/// What was warned of already: once for all sessions of an upstream is enough.
+#[derive(Default)]
+pub(in crate::proxy) struct MountWarnings {
+    pub(in crate::proxy) needs_token: AtomicBool,
+}
+
 /// One upstream in its place.
 pub struct Mount {
     name: Option<String>,
     /// `/<name>`; empty without a name.
     prefix: String,
     table: Arc<Table>,
-    pub(in crate::proxy) told: Told,
+    pub(in crate::proxy) warnings: MountWarnings,
 }
 
 impl Mount {
-    fn new(proxy: Arc<Proxy>, Placed { name, target, .. }: Placed) -> Self {
+    fn new(proxy: Arc<Proxy>, MountSpec { name, target, .. }: MountSpec) -> Self {
         let prefix = name.as_ref().map_or_else(String::new, |name| format!("/{name}"));
-        Self { table: Table::named(proxy, name.clone(), target), name, prefix, told: Told::default() }
+        Self { table: Table::named(proxy, name.clone(), target), name, prefix, warnings: MountWarnings::default() }
     }
 
     pub fn name(&self) -> Option<&str> {
@@ -103,7 +109,7 @@ impl Mount {
 
 /// The way a request came in: a mount, by its name or at the root.
 #[derive(Clone, Copy)]
-pub(in crate::proxy) struct Entry<'a> {
+pub(in crate::proxy) struct MatchedMount<'a> {
     pub(in crate::proxy) mount: &'a Mount,
     /// What stands before a path of the upstream here: `/<name>`, or nothing at the root.
     pub(in crate::proxy) prefix: &'a str,
@@ -120,7 +126,7 @@ pub struct Mounts {
 impl Mounts {
     /// # Errors
     /// Where two want the same place, or one none.
-    pub fn new(proxy: Arc<Proxy>, upstreams: Vec<Placed>) -> Result<Arc<Self>, MountError> {
+    pub fn new(proxy: Arc<Proxy>, upstreams: Vec<MountSpec>) -> Result<Arc<Self>, MountError> {
         check(&upstreams)?;
         let default = upstreams.iter().position(|it| it.is_default);
         let mounts = upstreams.into_iter().map(|it| Mount::new(proxy.clone(), it)).collect();
@@ -184,7 +190,7 @@ impl Mounts {
         self.summary(Target::label)
     }
 
-    /// As [`Mounts::label`], and how it is spoken to where that is not what everybody expects.
+    /// What stands behind us in a few words, and its transport where that is not what everybody expects.
     pub fn description(&self) -> String {
         self.summary(Target::description)
     }
@@ -212,13 +218,13 @@ impl Mounts {
     }
 
     /// Where a request goes in, and what its path and query are there. Nowhere, where there is nobody of that name.
-    pub(in crate::proxy) fn entry<'a>(&self, uri: &'a Uri) -> Option<(Entry<'_>, Cow<'a, str>)> {
+    pub(in crate::proxy) fn entry<'a>(&self, uri: &'a Uri) -> Option<(MatchedMount<'_>, Cow<'a, str>)> {
         let whole = uri.path_and_query().map_or(uri.path(), http::uri::PathAndQuery::as_str);
         let named = self.named().find_map(|mount| Some((mount.by_name(), below(whole, &mount.prefix)?)));
         named.or_else(|| {
             let mount = self.default()?;
             let is_misspelt = self.named().next().is_some() && is_below_a_name(uri.path(), mount.table.target());
-            if is_misspelt { None } else { Some((Entry { mount, prefix: "" }, Cow::Borrowed(whole))) }
+            if is_misspelt { None } else { Some((MatchedMount { mount, prefix: "" }, Cow::Borrowed(whole))) }
         })
     }
 
@@ -228,18 +234,18 @@ impl Mounts {
 }
 
 impl Mount {
-    fn by_name(&self) -> Entry<'_> {
-        Entry { mount: self, prefix: &self.prefix }
+    fn by_name(&self) -> MatchedMount<'_> {
+        MatchedMount { mount: self, prefix: &self.prefix }
     }
 }
 
-fn check(upstreams: &[Placed]) -> Result<(), MountError> {
+fn check(upstreams: &[MountSpec]) -> Result<(), MountError> {
     match upstreams.iter().filter(|it| it.is_default).count() {
         _ if upstreams.is_empty() => return Err(MountError::Nothing),
         0 | 1 => {}
         _ => return Err(MountError::TwoDefaults),
     }
-    for (at, Placed { name, is_default, .. }) in upstreams.iter().enumerate() {
+    for (at, MountSpec { name, is_default, .. }) in upstreams.iter().enumerate() {
         match name {
             Some(name) if upstreams[..at].iter().any(|other| other.name.as_ref() == Some(name)) => {
                 return Err(MountError::SameName(name.clone()));
@@ -252,7 +258,7 @@ fn check(upstreams: &[Placed]) -> Result<(), MountError> {
     Ok(())
 }
 
-/// A path and query without a prefix, where it has it. A prefix may also stand inside: behind the name of a well-known
+/// Returns a path and query without `prefix`, where it has that prefix. A prefix may also stand inside: behind the name of a well-known
 /// document.
 fn below<'a>(path_and_query: &'a str, prefix: &str) -> Option<Cow<'a, str>> {
     let behind =
@@ -278,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_below_a_mount_is_what_it_is_without() {
+    fn below_returns_the_path_without_the_prefix() {
         for (path, expected) in [
             ("/a/mcp", Some("/mcp")),
             ("/a/mcp?x=%20", Some("/mcp?x=%20")),
@@ -301,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_a_segment_of_a_path_that_is_not_ours() {
+    fn check_name_takes_path_segments_that_are_not_ours() {
         for name in ["a", "GitHub", "x-1.2_3", &"a".repeat(64)] {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }

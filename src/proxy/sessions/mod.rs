@@ -22,7 +22,7 @@ use crate::event::{Event, Level, LogLine, Origin};
 use crate::headers;
 use crate::message::Message;
 use crate::proxy::Proxy;
-use crate::proxy::error::Refusal;
+use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, Link};
 use crate::proxy::session::LiveSession;
 use crate::proxy::sessions::cache::{Key, Memory, Slot};
@@ -147,7 +147,7 @@ impl Table {
         tail: &str,
         client: IpAddr,
         message: Option<&Message>,
-    ) -> Result<Arc<Connection>, Refusal> {
+    ) -> Result<Arc<Connection>, ProxyError> {
         let modern = self.shared.is_some() && message.is_some_and(|message| headers::is_modern(headers, message));
         let open = || {
             let visitor = Visitor { headers: headers.clone(), tail, modern, ..Visitor::new(Via::Http, Origin::Client) };
@@ -168,8 +168,8 @@ impl Table {
         }
         match &key {
             // We minted the id, and know it no more: the child it named is gone.
-            Key::Protocol(_) if self.target.is_pipe() => return Err(Refusal::UnknownSession),
-            Key::Client(..) if self.target.is_pipe() && message.is_none() => return Err(Refusal::NoSession),
+            Key::Protocol(_) if self.target.is_pipe() => return Err(ProxyError::UnknownSession),
+            Key::Client(..) if self.target.is_pipe() && message.is_none() => return Err(ProxyError::NoSession),
             _ => {}
         }
         let _opening = self.opening.lock();
@@ -281,7 +281,7 @@ impl Table {
     }
 
     fn take_in(&self, connection: &Arc<Connection>) {
-        let max = self.proxy.kept().max;
+        let max = self.proxy.session_policy().max;
         let surplus = {
             let mut memory = self.memory.lock();
             memory.put(connection.clone());

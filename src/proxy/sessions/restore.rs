@@ -36,7 +36,7 @@ impl Returning {
 impl Table {
     /// The session that goes on with this key, out of the store: begun under another tapline, or set aside by this one.
     pub(in crate::proxy) async fn recall(self: &Arc<Self>, key: &Key) -> Option<Arc<Connection>> {
-        if self.proxy.kept().store.is_none()
+        if self.proxy.session_policy().store.is_none()
             || matches!((key, &self.target), (Key::Client(..) | Key::Modern(..), _) | (_, Target::Events(_)))
         {
             return None;
@@ -58,7 +58,7 @@ impl Table {
 
     async fn bring_back(self: &Arc<Self>, key: &Key) -> Option<Arc<Connection>> {
         let Key::Protocol(id) = key else { return None };
-        let kept = self.proxy.kept();
+        let kept = self.proxy.session_policy();
         let record = kept.find(id.as_bytes(), (self.name.clone(), self.target.label())).await?;
         let session = Session { upstream: self.target.label(), ..record.session.clone() };
         let seq = kept.last_seq(&record, &session).await;
@@ -87,14 +87,14 @@ impl Table {
             Err(error) => {
                 self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
                 session.end(&format!("it could not go on: {error}"));
-                self.proxy.kept().save(&session, None, None, Some(Fate::Over));
+                self.proxy.session_policy().save(&session, None, None, Some(Fate::Over));
                 None
             }
         }
     }
 
     fn tell_seam(&self, connection: &Connection, record: &Record) {
-        let is_ours = self.proxy.kept().store.as_ref().is_some_and(|store| store.owner() == record.owner);
+        let is_ours = self.proxy.session_policy().store.as_ref().is_some_and(|store| store.owner() == record.owner);
         let text = if is_ours { "goes on: it had been set aside" } else { "goes on under a new tapline" };
         let line = LogLine::new(Level::Info, "proxy", text).of(connection.session.id());
         self.proxy.log(line.as_landmark(Landmark::Seam));
@@ -103,14 +103,15 @@ impl Table {
     /// Closes idle sessions and saves the others, again and again until tapline stops.
     pub async fn look_after(self: Arc<Self>) {
         let stop = self.proxy.stop().listening.clone();
-        let round = self.proxy.kept().idle.map_or(ROUND, |idle| (idle / 4).clamp(Duration::from_millis(10), ROUND));
+        let round =
+            self.proxy.session_policy().idle.map_or(ROUND, |idle| (idle / 4).clamp(Duration::from_millis(10), ROUND));
         while stop.run_until_cancelled(tokio::time::sleep(round)).await.is_some() {
             self.sweep().await;
         }
     }
 
     async fn sweep(&self) {
-        let limit = self.proxy.kept().idle;
+        let limit = self.proxy.session_policy().idle;
         let is_idle = |connection: &Connection| limit.is_some_and(|limit| connection.session.idle() >= limit);
         let (idle, changed) = self.memory.lock().sweep(is_idle);
         for (connection, key) in changed {
@@ -131,12 +132,13 @@ impl Table {
         let can_return = matches!(self.target, Target::Server(_)) || recollection.is_some();
         let key = key.and_then(Key::hash).filter(|_| can_return);
         let recollection = recollection.and_then(|known| serde_json::to_string(&known).ok());
-        self.proxy.kept().save(&connection.session, key, recollection, fate);
+        self.proxy.session_policy().save(&connection.session, key, recollection, fate);
     }
 
     /// Saves a session on a child each time when more is known of what another child would have to be told.
     pub(in crate::proxy) fn follow_handshake(self: &Arc<Self>, connection: &Connection) {
-        let Some(mut known) = connection.handshake_states().filter(|_| self.proxy.kept().store.is_some()) else {
+        let Some(mut known) = connection.handshake_states().filter(|_| self.proxy.session_policy().store.is_some())
+        else {
             return;
         };
         let (table, id) = (Arc::downgrade(self), connection.session.id());

@@ -40,7 +40,7 @@ fn keeping(keeping: Keeping) -> (Arc<Table>, FeedReader) {
     let (journal, _) = Journal::start(None);
     let (feed, reader) = Feed::bounded(1 << 16);
     journal.subscribe(feed);
-    let proxy = Proxy::keeping(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none(), keeping);
+    let proxy = Proxy::with_policy(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none(), keeping);
     (Table::new(proxy, Target::Server(Arc::new(Silent))), reader)
 }
 

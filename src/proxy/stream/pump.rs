@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::envelope::Direction;
 use crate::event::{Landmark, Level, LogLine};
 use crate::proxy::stream::{Dispatched, Recipient, StreamServer};
-use crate::proxy::{Arrival, HeldPass, Pass, Passage, Proxy};
+use crate::proxy::{Arrival, Disposition, HeldPass, Pass, Proxy};
 use crate::upstream::pipe::Output;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
@@ -20,7 +20,7 @@ pub(in crate::proxy) struct Pump {
     pub(in crate::proxy) proxy: Arc<Proxy>,
     pub(in crate::proxy) link: Weak<StreamServer>,
     label: String,
-    held: FuturesUnordered<BoxFuture<'static, (Passage, Recipient, Framing)>>,
+    held: FuturesUnordered<BoxFuture<'static, (Disposition, Recipient, Framing)>>,
 }
 
 impl Pump {
@@ -47,8 +47,8 @@ impl Pump {
         loop {
             let output = tokio::select! {
                 output = outputs.recv() => output,
-                Some((passage, address, framing)) = self.held.next() => {
-                    finish(&self.link, passage, address, framing).await;
+                Some((disposition, address, framing)) = self.held.next() => {
+                    finish(&self.link, disposition, address, framing).await;
                     continue;
                 }
                 other = &mut other => return Ok(other),
@@ -70,7 +70,7 @@ impl Pump {
         loop {
             tokio::select! {
                 other = &mut other => return other,
-                Some((passage, address, framing)) = self.held.next() => finish(&self.link, passage, address, framing).await,
+                Some((disposition, address, framing)) = self.held.next() => finish(&self.link, disposition, address, framing).await,
             }
         }
     }
@@ -86,7 +86,7 @@ impl Pump {
                 let mut arrival = Arrival::new(Direction::ToClient, framing.transport(), message);
                 arrival.audience = audience;
                 match self.proxy.pass(&session, arrival) {
-                    Pass::Now(passage) => finish(&self.link, passage, address, framing).await,
+                    Pass::Now(disposition) => finish(&self.link, disposition, address, framing).await,
                     Pass::Held(pass) => self.set_aside(pass, address, framing),
                 }
             }
@@ -107,19 +107,19 @@ impl Pump {
     }
 
     fn set_aside(&mut self, pass: Box<HeldPass>, address: Recipient, framing: Framing) {
-        self.held.push(pass.map(|passage| (passage, address, framing)).boxed());
+        self.held.push(pass.map(|disposition| (disposition, address, framing)).boxed());
     }
 }
 
-async fn finish(link: &Weak<StreamServer>, passage: Passage, address: Recipient, framing: Framing) {
+async fn finish(link: &Weak<StreamServer>, disposition: Disposition, address: Recipient, framing: Framing) {
     let Some(link) = link.upgrade() else { return };
-    match passage {
-        Passage::Send { message, edited, .. } => {
+    match disposition {
+        Disposition::Send { message, edited, .. } => {
             let framing = if edited { framing.around(&message) } else { framing };
             link.deliver(address, Incoming { message, framing });
         }
         // The server's request was blocked: the answer is for the server.
-        Passage::Answer(answer) => link.answer_server(answer).await,
-        Passage::Nothing => {}
+        Disposition::Answer(answer) => link.answer_server(answer).await,
+        Disposition::Discard => {}
     }
 }

@@ -12,7 +12,7 @@ use crate::headers;
 use crate::mcp::meta::{self, cancelled_id};
 use crate::message::{Id, Kind, Message};
 use crate::proxy::Audience;
-use crate::proxy::error::Refusal;
+use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::pending::{PendingRequest, Router};
 use crate::proxy::stream::subscription::FanoutSubscription;
@@ -47,13 +47,13 @@ impl StreamServer {
                 self.post(asking, outgoing.headers).await
             }
             (&Method::GET, _) => Ok(self.listen(session)),
-            _ => Ok(self.refuse(session, &Refusal::BadMethod("POST, GET"))),
+            _ => Ok(self.refuse(session, &ProxyError::BadMethod("POST, GET"))),
         }
     }
 
-    fn refuse(&self, session: &LiveSession, refusal: &Refusal) -> Reply {
-        let answer = refusal.answer(None);
-        self.proxy.note(&answer, Some(session.id()));
+    fn refuse(&self, session: &LiveSession, refusal: &ProxyError) -> Reply {
+        let answer = refusal.reply_to(None);
+        self.proxy.record_error(&answer, Some(session.id()));
         answer.into_reply()
     }
 
@@ -169,7 +169,7 @@ impl StreamServer {
     fn listen(&self, session: &LiveSession) -> Reply {
         let mut router = self.router.lock();
         if router.listener.as_ref().is_some_and(|listener| !listener.is_closed()) {
-            return self.refuse(session, &Refusal::Listening);
+            return self.refuse(session, &ProxyError::Listening);
         }
         let (items, answers) = mpsc::unbounded_channel();
         if !router.is_over() {
@@ -191,7 +191,7 @@ impl StreamServer {
             own.token()
         ));
         let transport = Transport::new(self.carrier);
-        let message = self.proxy.answer(&waiting.session, Direction::ToServer, transport, message);
+        let message = self.proxy.originate(&waiting.session, Direction::ToServer, transport, message);
         let message = message.with_value(&["params", "requestId"], id.token()).unwrap_or(message);
         match &*pipe {
             Pipe::Child(child) => {

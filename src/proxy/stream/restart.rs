@@ -14,7 +14,7 @@ use crate::envelope::{Direction, Transport};
 use crate::event::{Event, Landmark, Level, LogLine};
 use crate::message::{Id, Message};
 use crate::proxy::Audience;
-use crate::proxy::error::Refusal;
+use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::pending::{Lifecycle, PendingRequest, Recipient};
 use crate::proxy::stream::pump::Pump;
@@ -246,7 +246,7 @@ impl StreamServer {
         let (items, answers) = mpsc::unbounded_channel();
         let Pipe::Child(child) = pipe else { return answers };
         let transport = Transport::new(self.carrier);
-        let message = self.proxy.answer(session, Direction::ToServer, transport, message);
+        let message = self.proxy.originate(session, Direction::ToServer, transport, message);
         if let Some(id) = message.id().cloned() {
             let waiting = PendingRequest {
                 audience: Audience::OperatorOnly,
@@ -305,10 +305,10 @@ impl StreamServer {
                 drop(items.send(Err(error.clone())))
             }
             items => {
-                let answer = Refusal::Upstream(error.clone()).answer(waiting.id());
-                self.proxy.note(&answer, Some(waiting.session.id()));
+                let answer = ProxyError::Upstream(error.clone()).reply_to(waiting.id());
+                self.proxy.record_error(&answer, Some(waiting.session.id()));
                 let transport = Transport::new(waiting.session.via());
-                let answer = self.proxy.answer(&waiting.session, Direction::ToClient, transport, answer.message);
+                let answer = self.proxy.originate(&waiting.session, Direction::ToClient, transport, answer.message);
                 match items {
                     Some(items) => drop(items.send(Ok(Item::line(answer)))),
                     None => self.tell(Item::line(answer)),
@@ -332,7 +332,7 @@ impl StreamServer {
     /// Says something to the client in the server's place.
     fn say_to_client(&self, session: &Arc<LiveSession>, message: Message) {
         let transport = Transport::new(self.carrier);
-        let message = self.proxy.answer(session, Direction::ToClient, transport, message);
+        let message = self.proxy.originate(session, Direction::ToClient, transport, message);
         let framing = Framing::Line { line: one_line(&message) };
         self.deliver(Recipient::Client, Incoming { message, framing });
     }

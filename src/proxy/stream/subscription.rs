@@ -168,7 +168,7 @@ impl StreamServer {
     async fn open_leg(&self, subscription: &Arc<FanoutSubscription>) {
         // Where no child comes, the others go on.
         let Ok((pipe, Some((shown, request)))) = self.server(|router| router.join(subscription)).await else { return };
-        self.proxy.answer(&subscription.session, Direction::ToServer, Transport::new(self.carrier), shown);
+        self.proxy.originate(&subscription.session, Direction::ToServer, Transport::new(self.carrier), shown);
         if let Pipe::Child(child) = &*pipe
             && !child.write(one_line(&request)).await
         {

@@ -19,7 +19,7 @@ const ENOUGH: usize = 16 << 10;
 /// event at a time, and has the next one only after its task had a turn; hyper asks a body twice in one turn of ours.
 const PATIENCE: u8 = 2;
 
-pub(in crate::proxy) struct Frames {
+pub(in crate::proxy) struct CoalescedFrames {
     items: Fuse<BoxStream<'static, Result<Item, UpstreamError>>>,
     gathered: BytesMut,
     asked_in_vain: u8,
@@ -27,8 +27,8 @@ pub(in crate::proxy) struct Frames {
     error: Option<UpstreamError>,
 }
 
-impl Frames {
-    pub(in crate::proxy) fn of(items: BoxStream<'static, Result<Item, UpstreamError>>) -> Self {
+impl CoalescedFrames {
+    pub(in crate::proxy) fn new(items: BoxStream<'static, Result<Item, UpstreamError>>) -> Self {
         Self { items: items.fuse(), gathered: BytesMut::new(), asked_in_vain: 0, error: None }
     }
 
@@ -54,7 +54,7 @@ impl Frames {
     }
 }
 
-impl Stream for Frames {
+impl Stream for CoalescedFrames {
     type Item = Result<Bytes, UpstreamError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

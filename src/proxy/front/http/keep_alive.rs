@@ -16,27 +16,27 @@ use crate::upstream::{Item, UpstreamError};
 
 const COMMENT: Bytes = Bytes::from_static(b": held by tapline\n\n");
 
-type Items = BoxStream<'static, Result<Item, UpstreamError>>;
+type ItemStream = BoxStream<'static, Result<Item, UpstreamError>>;
 
-/// When to say something on a stream of a session.
-pub(in crate::proxy) struct Cover {
+/// When to send a comment on a stream of a session.
+pub(in crate::proxy) struct KeepAlive {
     pub(in crate::proxy) every: Duration,
     pub(in crate::proxy) gate: Gate,
     pub(in crate::proxy) session: SessionId,
 }
 
-impl Cover {
-    /// The items, and between them a comment each time nothing came for so long while something is held.
-    pub(in crate::proxy) fn over(self, items: Items) -> Items {
-        unfold((self, items), |(cover, mut items)| async move {
+impl KeepAlive {
+    /// Returns the items, and between them a comment each time none came for so long while a message is held.
+    pub(in crate::proxy) fn wrap(self, items: ItemStream) -> ItemStream {
+        unfold((self, items), |(keep_alive, mut items)| async move {
             let item = loop {
-                match timeout(cover.every, items.next()).await {
+                match timeout(keep_alive.every, items.next()).await {
                     Ok(item) => break item?,
-                    Err(_) if cover.gate.holds_in(cover.session) => break Ok(Item::Filler(COMMENT)),
+                    Err(_) if keep_alive.gate.holds_in(keep_alive.session) => break Ok(Item::Filler(COMMENT)),
                     Err(_) => {}
                 }
             };
-            Some((item, (cover, items)))
+            Some((item, (keep_alive, items)))
         })
         .boxed()
     }

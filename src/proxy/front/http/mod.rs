@@ -28,16 +28,16 @@ use crate::envelope::{Direction, Transport, Via};
 use crate::headers;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
-use crate::proxy::error::{Answer, Refusal};
+use crate::proxy::error::{ErrorReply, ProxyError};
 use crate::proxy::exchange::Connection;
 use crate::proxy::front::access::{Admission, Caller, Entered};
-use crate::proxy::front::http::coalesce::Frames;
-use crate::proxy::front::http::keep_alive::Cover;
-use crate::proxy::front::legacy_sse::{Seat, Seats};
-use crate::proxy::front::origin_check::Guard;
+use crate::proxy::front::http::coalesce::CoalescedFrames;
+use crate::proxy::front::http::keep_alive::KeepAlive;
+use crate::proxy::front::legacy_sse::{SseClient, SseClients};
+use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::passthrough::wants_websocket;
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES, STREAM};
-use crate::proxy::front::routes::{Entry, Mounts};
+use crate::proxy::front::routes::{MatchedMount, Mounts};
 use crate::proxy::sessions::Table;
 use crate::sse;
 use crate::upstream::http::is_event_stream;
@@ -45,56 +45,56 @@ use crate::upstream::site::{Place, Site};
 use crate::upstream::target::Target;
 use crate::upstream::{Outgoing, Reply, ReplyBody};
 
-/// What the door needs to know.
-pub struct Door {
+/// What the HTTP front door needs to know.
+pub struct HttpFront {
     pub(in crate::proxy) mounts: Arc<Mounts>,
-    guard: Guard,
+    origin_check: OriginCheck,
     pub(in crate::proxy) admission: Admission,
     /// Largest request body in bytes.
     max_body: usize,
     /// Time between two comments on a stream of which something is held.
     keep_alive: Option<Duration>,
-    pub(in crate::proxy) seats: Arc<Seats>,
+    pub(in crate::proxy) sse_clients: Arc<SseClients>,
 }
 
 /// Who a request is for.
-enum Route<'a> {
+enum RequestRoute<'a> {
     /// An exchange of Streamable HTTP; with what stands after the path.
     Exchange(String),
-    /// A client of HTTP+SSE that comes; likewise.
+    /// A client of HTTP+SSE opens its stream; with what stands after the path.
     Stream(String),
-    /// A message of one that is here.
-    Message(Arc<Seat>),
+    /// A client of HTTP+SSE posts a message.
+    Message(Arc<SseClient>),
     /// Nothing of MCP's: it goes on as it is.
     Relay(&'a Site, Place),
 }
 
-/// The door as an axum service; serve it with connection info.
-pub fn router(door: Door) -> Router {
-    Router::new().fallback(handle).with_state(Arc::new(door))
+/// The front door as an axum service; serve it with connection info.
+pub fn router(front: HttpFront) -> Router {
+    Router::new().fallback(handle).with_state(Arc::new(front))
 }
 
 async fn handle(
-    State(door): State<Arc<Door>>,
+    State(front): State<Arc<HttpFront>>,
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response<Body>, Infallible> {
     let mut asked = None;
-    Ok(match door.answer(client.ip(), request, &mut asked).await {
+    Ok(match front.answer(client.ip(), request, &mut asked).await {
         Ok(response) => response,
-        Err(refusal) => door.refuse(&refusal, asked.as_ref()),
+        Err(error) => front.refuse(&error, asked.as_ref()),
     })
 }
 
-impl Door {
+impl HttpFront {
     pub fn new(
         mounts: Arc<Mounts>,
-        guard: Guard,
+        origin_check: OriginCheck,
         admission: Admission,
         max_body: usize,
         keep_alive: Option<Duration>,
     ) -> Self {
-        Self { mounts, guard, admission, max_body, keep_alive, seats: Arc::default() }
+        Self { mounts, origin_check, admission, max_body, keep_alive, sse_clients: Arc::default() }
     }
 
     /// `asked` is set to the id of the request as soon as it is known, for an error to name.
@@ -103,12 +103,12 @@ impl Door {
         client: IpAddr,
         request: Request,
         asked: &mut Option<Id>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, ProxyError> {
         let (mut parts, body) = request.into_parts();
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-        self.guard.check(&parts.headers, authority).map_err(Refusal::Forbidden)?;
+        self.origin_check.check(&parts.headers, authority).map_err(ProxyError::Forbidden)?;
         if wants_websocket(&parts.headers) {
-            return Err(Refusal::Websocket);
+            return Err(ProxyError::Websocket);
         }
         let own =
             parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default().to_owned();
@@ -119,10 +119,10 @@ impl Door {
         let (entry, route) = self.route(&parts.method, &parts.uri)?;
         let table = entry.mount.table();
         let mut response = match route {
-            Route::Exchange(tail) => self.exchange(table, &caller, parts, tail, body, asked).await,
-            Route::Stream(tail) => self.open_stream(&caller, entry, parts.headers, &tail).await,
-            Route::Message(seat) => self.post_message(&caller, &seat, parts.headers, body, asked).await,
-            Route::Relay(site, place) => self.relay(site, place, parts, body).await,
+            RequestRoute::Exchange(tail) => self.exchange(table, &caller, parts, tail, body, asked).await,
+            RequestRoute::Stream(tail) => self.open_stream(&caller, entry, parts.headers, &tail).await,
+            RequestRoute::Message(client) => self.post_message(&caller, &client, parts.headers, body, asked).await,
+            RequestRoute::Relay(site, place) => self.relay(site, place, parts, body).await,
         }?;
         if let Some(site) = table.target().site() {
             self.bring_home(entry, site, &own, &mut response);
@@ -136,35 +136,35 @@ impl Door {
     }
 
     /// What keeps the clients of a session patient, where the operator wants it.
-    pub(in crate::proxy) fn cover(&self, connection: &Connection) -> Option<Cover> {
+    pub(in crate::proxy) fn keep_alive_for(&self, connection: &Connection) -> Option<KeepAlive> {
         let gate = self.mounts.proxy().gate().clone();
-        self.keep_alive.map(|every| Cover { every, gate, session: connection.session.id() })
+        self.keep_alive.map(|every| KeepAlive { every, gate, session: connection.session.id() })
     }
 
     /// The server's own path leads to it, too: who has put our address in place of the server's, and no more, must not be
     /// relayed unseen.
-    fn route(&self, method: &Method, uri: &Uri) -> Result<(Entry<'_>, Route<'_>), Refusal> {
-        let nowhere = || Refusal::NotFound { path: uri.path().to_owned(), endpoints: self.mounts.endpoints() };
+    fn route(&self, method: &Method, uri: &Uri) -> Result<(MatchedMount<'_>, RequestRoute<'_>), ProxyError> {
+        let nowhere = || ProxyError::NotFound { path: uri.path().to_owned(), endpoints: self.mounts.endpoints() };
         let (entry, path_and_query) = self.mounts.entry(uri).ok_or_else(nowhere)?;
         let target = entry.mount.table().target();
         let (site, path) = (target.site(), path_and_query.split('?').next().unwrap_or_default());
         let posts = method == Method::POST;
-        if posts && let Some(seat) = self.seats.find(uri) {
-            return Ok((entry, Route::Message(seat)));
+        if posts && let Some(client) = self.sse_clients.find(uri) {
+            return Ok((entry, RequestRoute::Message(client)));
         }
         let streamable = site.filter(|_| matches!(target, Target::Server(_)));
         if let Some(tail) = tail(&path_and_query, ENDPOINT, streamable) {
-            return Ok((entry, served(method, "POST, GET, DELETE", tail, Route::Exchange, streamable)?));
+            return Ok((entry, served(method, "POST, GET, DELETE", tail, RequestRoute::Exchange, streamable)?));
         }
         let events = site.filter(|_| matches!(target, Target::Events(_)));
         if let Some(tail) = tail(&path_and_query, STREAM, events) {
-            return Ok((entry, served(method, "GET", tail, Route::Stream, events)?));
+            return Ok((entry, served(method, "GET", tail, RequestRoute::Stream, events)?));
         }
-        if posts && (path == MESSAGES || self.seats.is_for_messages(uri.path())) {
-            return Err(Refusal::UnknownEndpoint);
+        if posts && (path == MESSAGES || self.sse_clients.is_for_messages(uri.path())) {
+            return Err(ProxyError::UnknownEndpoint);
         }
         let (site, place) = site.and_then(|site| Some((site, site.elsewhere(&path_and_query)?))).ok_or_else(nowhere)?;
-        Ok((entry, Route::Relay(site, place)))
+        Ok((entry, RequestRoute::Relay(site, place)))
     }
 
     async fn exchange(
@@ -175,7 +175,7 @@ impl Door {
         tail: String,
         body: Body,
         asked: &mut Option<Id>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response<Body>, ProxyError> {
         let reading = Instant::now();
         let message = match parts.method {
             Method::POST => Some(Message::cut_from(self.read(body).await?)),
@@ -197,7 +197,7 @@ impl Door {
         if let Some(name) = caller.name() {
             table.claim(&connection.session, name);
             if in_session && !connection.session.belongs_to(name) {
-                return Err(Refusal::UnknownSession);
+                return Err(ProxyError::UnknownSession);
             }
         }
         headers::towards_upstream(&mut parts.headers);
@@ -213,7 +213,7 @@ impl Door {
                 Ok(reply) => reply,
                 Err(error) => return Ok(self.failed(&connection, &error.into(), asked.as_ref())),
             },
-            () = until.cancelled() => return Ok(self.failed(&connection, &Refusal::Ended, asked.as_ref())),
+            () = until.cancelled() => return Ok(self.failed(&connection, &ProxyError::Ended, asked.as_ref())),
         };
         if let Some(client_headers) = client_headers.filter(|_| reply.status.is_success()) {
             let minted = table.bind(&connection, &client_headers, &reply.headers, caller.address);
@@ -227,16 +227,16 @@ impl Door {
             // Session management, 2025-03-26 on: the client starts anew.
             table.close(connection.session.id(), "the server does not know it any more").await;
         }
-        let (until, cover) = (until.clone(), self.cover(&connection));
-        let call = waited_for.map(|token| Call { _token: token, connection, asked: asked.clone() });
-        Ok(response(reply, until, cover, call))
+        let keep_alive = self.keep_alive_for(&connection);
+        let call = waited_for.map(|token| PendingCall { _token: token, connection, asked: asked.clone() });
+        Ok(response(reply, until.clone(), keep_alive, call))
     }
 
-    pub(in crate::proxy) async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+    pub(in crate::proxy) async fn read(&self, body: Body) -> Result<Bytes, ProxyError> {
         match Limited::new(body, self.max_body).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Refusal::TooLarge(self.max_body)),
-            Err(error) => Err(Refusal::BadBody(error.to_string())),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ProxyError::TooLarge(self.max_body)),
+            Err(error) => Err(ProxyError::BadBody(error.to_string())),
         }
     }
 
@@ -244,23 +244,23 @@ impl Door {
     pub(in crate::proxy) fn failed(
         &self,
         connection: &Connection,
-        refusal: &Refusal,
+        error: &ProxyError,
         asked: Option<&Id>,
     ) -> Response<Body> {
         let (proxy, session) = (self.mounts.proxy(), &connection.session);
-        let answer = refusal.answer(asked);
-        proxy.note(&answer, Some(session.id()));
+        let answer = error.reply_to(asked);
+        proxy.record_error(&answer, Some(session.id()));
         let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
-        let message = proxy.answer(session, Direction::ToClient, transport, answer.message.clone());
-        refused(Answer { message, ..answer })
+        let message = proxy.originate(session, Direction::ToClient, transport, answer.message.clone());
+        refused(ErrorReply { message, ..answer })
     }
 
-    fn refuse(&self, refusal: &Refusal, asked: Option<&Id>) -> Response<Body> {
-        if let Some(by) = refusal.by() {
+    fn refuse(&self, error: &ProxyError, asked: Option<&Id>) -> Response<Body> {
+        if let Some(by) = error.refused_by() {
             self.mounts.proxy().metrics().refused(by);
         }
-        let answer = refusal.answer(asked);
-        self.mounts.proxy().note(&answer, None);
+        let answer = error.reply_to(asked);
+        self.mounts.proxy().record_error(&answer, None);
         refused(answer)
     }
 }
@@ -277,39 +277,39 @@ fn served<'a>(
     method: &Method,
     allowed: &'static str,
     tail: String,
-    known: fn(String) -> Route<'a>,
+    known: fn(String) -> RequestRoute<'a>,
     server: Option<&'a Site>,
-) -> Result<Route<'a>, Refusal> {
+) -> Result<RequestRoute<'a>, ProxyError> {
     match server {
         _ if allowed.split(", ").any(|name| name == method.as_str()) => Ok(known(tail)),
-        Some(site) => Ok(Route::Relay(site, site.own(&tail))),
-        None => Err(Refusal::BadMethod(allowed)),
+        Some(site) => Ok(RequestRoute::Relay(site, site.own(&tail))),
+        None => Err(ProxyError::BadMethod(allowed)),
     }
 }
 
-fn refused(answer: Answer) -> Response<Body> {
+fn refused(answer: ErrorReply) -> Response<Body> {
     let mut response = Response::new(Body::from(answer.message.raw().clone()));
     (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
     response
 }
 
 /// A message of a client whose answer is on its way: what tapline waits for when it ends.
-pub(in crate::proxy) struct Call {
+pub(in crate::proxy) struct PendingCall {
     _token: TaskTrackerToken,
     connection: Arc<Connection>,
     asked: Option<Id>,
 }
 
-impl Call {
+impl PendingCall {
     /// What a client is told whose stream is cut before the reply was on it: the end of a stream alone says nothing.
     fn last_word(&self) -> Option<Bytes> {
         let (Connection { proxy, session, .. }, id) = (&*self.connection, self.asked.as_ref()?);
         if !session.awaits(id) {
             return None;
         }
-        let answer = Refusal::Ended.answer(Some(id));
-        proxy.note(&answer, Some(session.id()));
-        let message = proxy.answer(session, Direction::ToClient, Transport::new(Via::Sse), answer.message);
+        let answer = ProxyError::Ended.reply_to(Some(id));
+        proxy.record_error(&answer, Some(session.id()));
+        let message = proxy.originate(session, Direction::ToClient, Transport::new(Via::Sse), answer.message);
         Some(sse::frame(message.raw()))
     }
 }
@@ -318,8 +318,8 @@ impl Call {
 pub(in crate::proxy) fn response(
     reply: Reply,
     until: CancellationToken,
-    cover: Option<Cover>,
-    call: Option<Call>,
+    keep_alive: Option<KeepAlive>,
+    call: Option<PendingCall>,
 ) -> Response<Body> {
     let Reply { status, mut headers, body } = reply;
     let body = match body {
@@ -331,13 +331,13 @@ pub(in crate::proxy) fn response(
         ReplyBody::Stream(items) => {
             // Events may be edited or dropped on the way: the length is not known.
             headers.remove(CONTENT_LENGTH);
-            let items = match cover.filter(|_| is_event_stream(&headers)) {
-                Some(cover) => cover.over(items),
+            let items = match keep_alive.filter(|_| is_event_stream(&headers)) {
+                Some(keep_alive) => keep_alive.wrap(items),
                 None => items,
             };
             let (events, cut) = (is_event_stream(&headers), until.clone());
             let last_word = once(async move { call.filter(|_| events && cut.is_cancelled())?.last_word() });
-            let items = Frames::of(items).take_until(until.cancelled_owned());
+            let items = CoalescedFrames::new(items).take_until(until.cancelled_owned());
             Body::from_stream(items.chain(last_word.filter_map(|word| ready(word.map(Ok)))))
         }
     };

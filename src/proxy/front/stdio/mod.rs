@@ -21,8 +21,8 @@ use crate::envelope::{Direction, Transport, Via};
 use crate::event::Origin;
 use crate::net::lines::LineBuffer;
 use crate::proxy::exchange::Connection;
-pub use crate::proxy::front::stdio::process_io::{Blocking, Input, Output};
-use crate::proxy::front::stream_client::{Client, carry_line};
+pub use crate::proxy::front::stdio::process_io::{BlockingFlags, StdioInput, StdioOutput};
+use crate::proxy::front::stream_client::{StreamClient, carry_line};
 use crate::proxy::sessions::{Begun, Table, Visitor};
 use crate::proxy::stream::ClientStream;
 use crate::proxy::{Arrival, Pass};
@@ -30,20 +30,20 @@ use crate::upstream::framing::{message_of, one_line};
 use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
 
 /// The client's pipes, and ours for the server's stderr.
-pub struct Ends<R, W, E> {
+pub struct StdioEnds<R, W, E> {
     pub input: R,
     pub output: W,
     pub errors: E,
 }
 
 /// The session of the client that launched us.
-pub struct Launched {
+pub struct StdioSession {
     begun: Begun,
     connection: Arc<Connection>,
 }
 
-impl Launched {
-    /// Begins the session. Its server is not heard before [`Launched::serve`]: nothing it says at once is lost.
+impl StdioSession {
+    /// Begins the session. Its server is not heard before [`StdioSession::serve`]: nothing it says at once is lost.
     ///
     /// # Errors
     /// Where its command cannot be started.
@@ -57,7 +57,7 @@ impl Launched {
     }
 
     /// Serves the client until it or the server goes. The connection is closed when this returns.
-    pub async fn serve<R, W, E>(self, ends: Ends<R, W, E>)
+    pub async fn serve<R, W, E>(self, ends: StdioEnds<R, W, E>)
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin + Send + 'static,
@@ -70,7 +70,7 @@ impl Launched {
         let mut writing = tokio::spawn(write_items(to_write, ends.output));
         let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
         let pipe = ClientStream { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
-        let client = Client::attach(&connection, pipe, HeaderMap::new());
+        let client = StreamClient::attach(&connection, pipe, HeaderMap::new());
         begun.start();
         let left = tokio::select! {
             () = read(&connection, &client, ends.input) => true,
@@ -89,7 +89,7 @@ impl Launched {
 }
 
 /// Reads the client's lines until there are no more. A held line stands aside; those after it go on.
-async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl AsyncRead + Unpin) {
+async fn read(connection: &Arc<Connection>, client: &StreamClient, mut input: impl AsyncRead + Unpin) {
     let mut lines = LineBuffer::default();
     let mut held: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
     let mut posting = JoinSet::new();
@@ -102,10 +102,10 @@ async fn read(connection: &Arc<Connection>, client: &Client, mut input: impl Asy
         let ended = !matches!(read, Ok(1..));
         while let Some(line) = lines.next_line().or_else(|| if ended { lines.take_rest() } else { None }) {
             match (message_of(&line), client) {
-                (None, Client::Relayed(link)) => link.send_blank_line(line).await,
-                (None, Client::Bridged(_)) => {}
-                (Some(message), Client::Bridged(bridge)) => bridge.take(message, None).await,
-                (Some(message), Client::Relayed(link)) => {
+                (None, StreamClient::Relayed(link)) => link.send_blank_line(line).await,
+                (None, StreamClient::Bridged(_)) => {}
+                (Some(message), StreamClient::Bridged(bridge)) => bridge.take(message, None).await,
+                (Some(message), StreamClient::Relayed(link)) => {
                     // A POST is answered when the server likes: only a notification must be there before what follows it.
                     let may_wait = link.carrier() == Via::Sse && message.asks();
                     let arrival = Arrival::new(Direction::ToServer, Transport::new(Via::Stdio), message);

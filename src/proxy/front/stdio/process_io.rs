@@ -13,14 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
-use crate::proxy::front::stdio::Ends;
+use crate::proxy::front::stdio::StdioEnds;
 
 /// Our stdin.
-pub type Input = Box<dyn AsyncRead + Send + Unpin>;
+pub type StdioInput = Box<dyn AsyncRead + Send + Unpin>;
 /// Our stdout.
-pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
+pub type StdioOutput = Box<dyn AsyncWrite + Send + Unpin>;
 
-impl Ends<Input, Output, tokio::io::Stderr> {
+impl StdioEnds<StdioInput, StdioOutput, tokio::io::Stderr> {
     /// Those of this process. stderr stays as it is: others in the process write to it, too.
     pub fn standard() -> Self {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
@@ -34,14 +34,14 @@ impl Ends<Input, Output, tokio::io::Stderr> {
 }
 
 /// Fails where it is a file or a terminal, which others share and which are never anything but ready.
-fn input(fd: BorrowedFd<'_>) -> io::Result<Input> {
+fn input(fd: BorrowedFd<'_>) -> io::Result<StdioInput> {
     match pipe::Receiver::from_owned_fd(fd.try_clone_to_owned()?) {
         Ok(pipe) => Ok(Box::new(pipe)),
         Err(_) => Ok(Box::new(socket(fd.try_clone_to_owned()?)?)),
     }
 }
 
-fn output(fd: BorrowedFd<'_>) -> io::Result<Output> {
+fn output(fd: BorrowedFd<'_>) -> io::Result<StdioOutput> {
     match pipe::Sender::from_owned_fd(fd.try_clone_to_owned()?) {
         Ok(pipe) => Ok(Box::new(pipe)),
         Err(_) => Ok(Box::new(socket(fd.try_clone_to_owned()?)?)),
@@ -65,15 +65,15 @@ fn same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
 
 /// Whether our stdin and stdout block, as it was when this was made; dropped, it is so again. Others may hold the same pipe,
 /// and read on when we are gone.
-pub struct Blocking([Option<OFlags>; 2]);
+pub struct BlockingFlags([Option<OFlags>; 2]);
 
-impl Blocking {
+impl BlockingFlags {
     pub fn remember() -> Self {
         Self([fcntl_getfl(io::stdin()).ok(), fcntl_getfl(io::stdout()).ok()])
     }
 }
 
-impl Drop for Blocking {
+impl Drop for BlockingFlags {
     fn drop(&mut self) {
         let Self([stdin, stdout]) = self;
         // Who has closed them has no flags to set.
