@@ -1,15 +1,16 @@
 //! tapline: an interactive terminal debugging proxy for the Model Context Protocol.
 
 pub mod app;
-mod attach;
 pub mod auth;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod demo;
 pub mod envelope;
 pub mod event;
+pub mod exit;
 pub mod filter;
 pub mod glob;
 pub mod headers;
@@ -23,10 +24,8 @@ pub mod message;
 pub mod metrics;
 pub mod net;
 pub mod otlp;
-pub mod program;
 pub mod proxy;
-pub mod replay;
-mod sessions;
+mod screen;
 pub mod shadow;
 pub mod sse;
 pub mod store;
@@ -35,5 +34,4 @@ pub mod text;
 pub mod ui;
 pub mod upstream;
 pub mod variables;
-mod watch;
 pub mod wrap;

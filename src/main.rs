@@ -13,5 +13,5 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    tapline::program::run(cli)
+    tapline::commands::run(cli)
 }

@@ -5,7 +5,6 @@
 //! upstreams of different names stand beside each other. [`options`] is where all of it becomes plain values; nothing
 //! behind it knows where a value was from.
 
-pub mod check;
 pub mod keys;
 pub mod options;
 pub mod source;

@@ -14,15 +14,13 @@
 
 pub mod backup;
 pub mod clients;
-pub mod command;
 mod doc;
 pub mod edit;
 mod entry;
 pub mod file;
 mod jsonc;
-mod open;
+pub mod open;
 mod remote;
-mod show;
 mod toml;
 
 pub use doc::{Format, Misread};

@@ -7,18 +7,18 @@ use super::edit::{self, Choice, Edit, Listed, Source, Was};
 use super::file::{Config, FileError};
 
 /// A file, read and understood.
-pub(super) struct Opened<'f> {
-    pub(super) file: &'f ConfigFile,
-    pub(super) config: Config,
-    pub(super) backup: Option<Backup>,
+pub struct Opened<'f> {
+    pub file: &'f ConfigFile,
+    pub config: Config,
+    pub backup: Option<Backup>,
     /// What tapline is called in it.
     taplines: Vec<String>,
-    pub(super) servers: Vec<Listed>,
+    pub servers: Vec<Listed>,
 }
 
 impl<'f> Opened<'f> {
     /// Reads a file and what is kept of it. `tapline` is what tapline is called today.
-    pub(super) fn new(file: &'f ConfigFile, store: &Store, tapline: &str) -> Result<Self, FileError> {
+    pub fn new(file: &'f ConfigFile, store: &Store, tapline: &str) -> Result<Self, FileError> {
         let config = Config::read(&file.path)?;
         let backup = store.load(&config.real)?;
         let mut taplines = backup.as_ref().map_or_else(Vec::new, |backup| backup.record.programs.clone());
@@ -35,7 +35,7 @@ impl<'f> Opened<'f> {
     }
 
     /// The file with tapline in front of servers.
-    pub(super) fn wrapped(&self, choice: Choice<'_>) -> Result<Edit, FileError> {
+    pub fn wrapped(&self, choice: Choice<'_>) -> Result<Edit, FileError> {
         edit::wrap(self.source(), choice).map_err(|why| self.unreadable(why))
     }
 
@@ -56,7 +56,7 @@ impl<'f> Opened<'f> {
     }
 
     /// Someone undid everything by other means.
-    pub(super) fn is_as_before(&self) -> bool {
+    pub fn is_as_before(&self) -> bool {
         self.backup.as_ref().is_some_and(|backup| backup.original == self.config.text)
     }
 
@@ -67,7 +67,7 @@ impl<'f> Opened<'f> {
     }
 
     /// The file without tapline in front of the named servers, or of any.
-    pub(super) fn unwrapped(&self, names: &[String]) -> Result<Edit, FileError> {
+    pub fn unwrapped(&self, names: &[String]) -> Result<Edit, FileError> {
         let wrapped = self.wrapped_in(&self.config.text);
         let all = names.is_empty() || wrapped.iter().all(|was| names.iter().any(|name| name == was.name()));
         match self.untouched() {
@@ -77,14 +77,14 @@ impl<'f> Opened<'f> {
     }
 
     /// A backup to go with a new text.
-    pub(super) fn backup_for(&self, text: &str, servers: Vec<Was>) -> Backup {
+    pub fn backup_for(&self, text: &str, servers: Vec<Was>) -> Backup {
         let file = self.config.real.to_string_lossy().into_owned();
         let record = Record { file, programs: self.taplines.clone(), wrapped: text.to_owned(), servers };
         Backup { original: self.original(), record }
     }
 
     /// The servers that go through tapline in an edited text.
-    pub(super) fn wrapped_in(&self, text: &str) -> Vec<Was> {
+    pub fn wrapped_in(&self, text: &str) -> Vec<Was> {
         let servers = edit::servers(Source { text, ..self.source() }).unwrap_or_default();
         let wrapped = servers.into_iter().filter(|server| server.wrapped);
         wrapped.map(|server| Was::known(self.was(), &server.path)).collect()

@@ -12,7 +12,7 @@ use self::source::{SourceFile, block_end, files, texts};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 39] = [
+const IMPORTS: [(&str, &str); 37] = [
     ("message", ""),
     ("mcp", "message"),
     ("text", ""),
@@ -39,12 +39,10 @@ const IMPORTS: [(&str, &str); 39] = [
         "net mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream",
     ),
     ("shadow", "mcp envelope event headers journal message proxy tape upstream variables"),
-    ("replay", "cli envelope event intercept journal proxy tape upstream"),
     ("control", "net envelope event intercept journal message metrics proxy tape text"),
-    ("sessions", "cli control envelope event store text"),
     ("config", "auth cli envelope event filter limits otlp proxy shadow store tape text upstream variables"),
-    ("attach", "cli config control program ui watch"),
-    ("watch", "app cli event headless journal program ui"),
+    ("exit", ""),
+    ("screen", "app cli event exit headless journal ui"),
     ("logging", "envelope event"),
     ("ui", "envelope event filter message text"),
     ("demo", "*"),
@@ -52,7 +50,7 @@ const IMPORTS: [(&str, &str); 39] = [
     ("headless", "cli envelope event message text"),
     ("wrap", "cli text"),
     ("app", "*"),
-    ("program", "*"),
+    ("commands", "*"),
     ("main", "*"),
     ("lib", ""),
 ];

@@ -13,12 +13,12 @@ use crate::control::client::Remote;
 use crate::control::hub::{Ending, Hub, Watch};
 use crate::control::merge::About;
 use crate::control::registry::{Entry, Registry};
-use crate::program::{Failure, say};
+use crate::exit::{Failure, say};
+use crate::screen::{self, Screen, Signals, screen_settings};
 use crate::ui;
-use crate::watch::{self, Screen, Signals, screen_settings};
 
 /// Watches until the operator leaves, or the one tapline that was named ends.
-pub(crate) async fn run(mut args: AttachArgs, keys: &Keys) -> Result<ExitCode, Failure> {
+pub(super) async fn run(mut args: AttachArgs, keys: &Keys) -> Result<ExitCode, Failure> {
     args.ascii |= keys.ascii.unwrap_or(false);
     let watch = match &args.target {
         None => Watch::All(Registry::of_user()),
@@ -40,7 +40,7 @@ async fn show(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
 
 async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
-    let printer = watch::print(watch::hear(hub.journal()), args.log_format);
+    let printer = screen::print(screen::hear(hub.journal()), args.log_format);
     let status = tokio::select! {
         signal = signals.next() => ExitCode::from(signal.status()),
         () = hub.ended() => ExitCode::SUCCESS,

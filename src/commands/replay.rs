@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -9,37 +10,80 @@ use http::HeaderMap;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::ReportFormat;
+use super::setup::target;
+use crate::cli::{ReplayArgs, ReportFormat};
+use crate::config::upstreams::Server;
 use crate::envelope::Author;
 use crate::event::{Origin, ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict};
+use crate::exit::{Failure, say};
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
 use crate::proxy::sessions::Table;
 use crate::proxy::{Proxy, Stop};
+use crate::screen::Signals;
 use crate::tape::Tape;
 use crate::tape::compare::{Pattern, Rules};
 use crate::tape::play::{PlayOptions, play};
 use crate::tape::report::{self, Colour};
 use crate::upstream::Upstream;
+use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 
+pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
+    let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
+    for problem in tape.troubles() {
+        say(&format!("tapline: {}: {problem}", args.tape.display()));
+    }
+    let headers = args.target.headers.iter().cloned().collect();
+    // A crash is what a replay is to find.
+    let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
+    let replay = Replay {
+        tape,
+        target: target(
+            Server::given(args.target).context("neither a URL nor a command").map_err(Failure::usage)?,
+            &never,
+        )?,
+        headers,
+        speed: args.speed,
+        ignore: args.ignore,
+        format: args.report,
+        out: args.out,
+    };
+    let stop = CancellationToken::new();
+    let mut signals = Signals::new()?;
+    let playing = play_tape(replay, stop.clone());
+    tokio::pin!(playing);
+    tokio::select! {
+        verdict = &mut playing => Ok(match verdict? {
+            Verdict::Passed => ExitCode::SUCCESS,
+            Verdict::Failed => ExitCode::FAILURE,
+        }),
+        signal = signals.next() => {
+            // The session is ended in order, and what was played is reported.
+            stop.cancel();
+            playing.await?;
+            Ok(ExitCode::from(signal.status()))
+        }
+    }
+}
+
 /// What is played, at what, and how it is judged.
-pub struct Replay {
-    pub tape: Tape,
-    pub target: Target,
-    pub speed: Speed,
-    pub ignore: Vec<Pattern>,
-    pub headers: HeaderMap,
-    pub format: ReportFormat,
+struct Replay {
+    tape: Tape,
+    target: Target,
+    speed: Speed,
+    ignore: Vec<Pattern>,
+    headers: HeaderMap,
+    format: ReportFormat,
     /// Where the report goes; stdout if `None`.
-    pub out: Option<PathBuf>,
+    out: Option<PathBuf>,
 }
 
 /// How a replay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+enum Verdict {
     Passed,
     Failed,
 }
@@ -48,7 +92,7 @@ pub enum Verdict {
 ///
 /// # Errors
 /// Where the server cannot be started, or the report cannot be written.
-pub async fn run(replay: Replay, stop: CancellationToken) -> anyhow::Result<Verdict> {
+async fn play_tape(replay: Replay, stop: CancellationToken) -> anyhow::Result<Verdict> {
     let (journal, journal_thread) = Journal::start(None);
     let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
     let table = Table::new(proxy, replay.target);
@@ -67,7 +111,7 @@ pub async fn run(replay: Replay, stop: CancellationToken) -> anyhow::Result<Verd
     let summary = play(&replay.tape, upstream, options, |event| run.hear(event, &bar), stop).await;
     bar.finish_and_clear();
     table.close(session, "the replay ended").await;
-    drop(tokio::task::spawn_blocking(move || journal_thread.finish()).await);
+    let _ = tokio::task::spawn_blocking(move || journal_thread.finish()).await;
     if let Some(why) = run.failed {
         anyhow::bail!("{}: {why}", replay.tape.path.display());
     }

@@ -1,16 +1,18 @@
 //! `tapline wrap` and `tapline unwrap`: find the files, show the change, ask, write.
 
+mod show;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::backup::Store;
-use super::clients::{CLIENTS, Client, ConfigFile, Machine, System, file_at};
-use super::edit::{Choice, Edit, Listed, Was};
-use super::file::FileError;
-use super::open::Opened;
-use super::show::{Answer, Console, names};
 use crate::cli::{ConsentArgs, UnwrapArgs, WrapArgs};
 use crate::text::sanitize;
+use crate::wrap::backup::Store;
+use crate::wrap::clients::{CLIENTS, Client, ConfigFile, Machine, System, file_at};
+use crate::wrap::edit::{Choice, Edit, Listed, Was};
+use crate::wrap::file::FileError;
+use crate::wrap::open::Opened;
+use show::{Answer, Console, names};
 
 /// How it went; the worst of several counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +37,7 @@ impl Outcome {
 }
 
 /// Runs `tapline wrap`.
-pub fn wrap(args: &WrapArgs) -> ExitCode {
+pub(super) fn wrap(args: &WrapArgs) -> ExitCode {
     let console = Console::new(etcetera::home_dir().ok());
     let outcome = Session::open(&console, args.tapline.as_deref()).and_then(|session| match &args.target {
         None => Ok(session.list()),
@@ -45,7 +47,7 @@ pub fn wrap(args: &WrapArgs) -> ExitCode {
 }
 
 /// Runs `tapline unwrap`.
-pub fn unwrap(args: &UnwrapArgs) -> ExitCode {
+pub(super) fn unwrap(args: &UnwrapArgs) -> ExitCode {
     let console = Console::new(etcetera::home_dir().ok());
     let outcome = Session::open(&console, None).and_then(|session| {
         let files = match &args.target {

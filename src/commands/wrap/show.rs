@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use similar::{ChangeTag, TextDiff};
 
-use super::edit::Listed;
 use crate::text::{fit, pad, sanitize};
+use crate::wrap::edit::Listed;
 
 /// Unchanged lines shown around a change. Few, as keys tend to stand beside commands.
 const CONTEXT: usize = 2;

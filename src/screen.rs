@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::Core;
 use crate::cli::LogFormat;
 use crate::event::{Command, Feed, FeedReader, OnQuit};
+use crate::exit::Failure;
 use crate::journal::Journal;
-use crate::program::Failure;
 use crate::{headless, ui};
 
 /// Events a screen may lag behind before it must ask for everything again.

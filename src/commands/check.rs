@@ -1,17 +1,37 @@
 //! `tapline check`: whether a configuration is in order, and what it means, in a few lines.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::ExitCode;
 
-use super::options::{Control, Front, Wanted, Watch};
-use super::upstreams::Server;
-use super::{Config, user_file};
-use crate::cli::{ControlArgs, FrontArgs, WatchArgs};
+use crate::cli::{CheckArgs, ControlArgs, FrontArgs, WatchArgs};
+use crate::config::options::{self, Control, Front, Wanted, Watch};
+use crate::config::upstreams::Server;
+use crate::config::{self, Config, Directory, user_file};
+use crate::exit::{self, Failure};
 use crate::tape;
 
+pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let config = Config::load(args.file.as_deref(), Directory::Chosen).map_err(Failure::usage)?;
+    if config.files.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(nothing_there())));
+    }
+    for warning in &config.warnings {
+        exit::say(&format!("tapline: {warning}"));
+    }
+    let missing = missing(&config);
+    if !missing.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(missing.join("\ntapline: "))));
+    }
+    let upstreams = options::configured(&config);
+    std::io::stdout().write_all(summary(&config, &upstreams).as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// What it says of commands and directories that are not there.
-pub fn missing(config: &Config) -> Vec<String> {
+fn missing(config: &Config) -> Vec<String> {
     let upstreams = config.keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
     let commands = upstreams.filter_map(|(name, upstream)| match &upstream.server {
         Server::Command(command) if !is_program(&command.program) => {
@@ -25,7 +45,7 @@ pub fn missing(config: &Config) -> Vec<String> {
 }
 
 /// What `tapline run` would do with it.
-pub fn summary(config: &Config, upstreams: &[Wanted]) -> String {
+fn summary(config: &Config, upstreams: &[Wanted]) -> String {
     let keys = &config.keys;
     let front = Front::of(FrontArgs::default(), keys);
     let watch = Watch::of(WatchArgs::default(), keys);
@@ -56,9 +76,9 @@ pub fn summary(config: &Config, upstreams: &[Wanted]) -> String {
 }
 
 /// Said where there is nothing to check.
-pub fn nothing_there() -> String {
+fn nothing_there() -> String {
     let user = user_file().map_or_else(String::new, |file| format!(", nor {}", file.display()));
-    format!("nothing to check: there is no {} here{user}", super::FILE)
+    format!("nothing to check: there is no {} here{user}", config::FILE)
 }
 
 fn say(text: &mut String, what: &str, value: impl std::fmt::Display) {

@@ -82,7 +82,7 @@ impl Standing {
 }
 
 /// Runs the subcommand to its end.
-pub(crate) fn run(args: &SessionsArgs) -> ExitCode {
+pub(in crate::commands) fn run(args: &SessionsArgs) -> ExitCode {
     match carry_out(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,0 +1,80 @@
+//! `tapline demo`: the built-in client and server with a live proxy between them; and that server by itself, for a tape.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::observe::{has_screen, observe, print_lines, start_core};
+use super::setup::{control_settings, tape_dir};
+use crate::app::{Core, Settings};
+use crate::cli::DemoArgs;
+use crate::config::Config;
+use crate::config::options::{Control, Watch};
+use crate::demo::server::{Scenario, ServerOptions};
+use crate::exit::{Failure, say};
+use crate::upstream::http::HttpUpstream;
+use crate::upstream::target::Target;
+
+/// Time between two exchanges of the demo's client, and between two messages of a stream of its server.
+const DEMO_PACE: Duration = Duration::from_millis(700);
+const DEMO_STREAM_PACE: Duration = Duration::from_millis(150);
+
+pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Failure> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free loopback port for the demo's server")?;
+    let server = listener.local_addr().context("the demo's server has no address")?;
+    let stop = CancellationToken::new();
+    let options = ServerOptions { pace: DEMO_STREAM_PACE, ..ServerOptions::default() };
+    tokio::spawn(crate::demo::server::serve(listener, options, stop.clone()));
+
+    let upstream = HttpUpstream::new(&format!("http://{server}/mcp"), Vec::new()).map_err(anyhow::Error::msg)?;
+    let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
+    // What the user holds otherwise is not in the story.
+    let hold = args.watch.hold.clone();
+    let watching = Watch::of(args.watch, &config.keys);
+    let on_screen = has_screen(&watching);
+    settings.listen = Some(args.listen);
+    settings.control = control_settings(Control::of(args.control, &config.keys), "demo", on_screen);
+    settings.tape_library = tape_dir(&watching)?;
+    settings.tapes = settings.tape_library.clone().filter(|_| watching.record);
+    // Without a screen nobody could let the held call go.
+    settings.hold = hold.or_else(|| on_screen.then(|| crate::demo::HOLD_FILTER.to_owned()));
+    let core = start_core(settings).await?;
+    let url = core.url().to_owned();
+    let status = if on_screen {
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) = crate::demo::client::run(&url, DEMO_PACE, stop, |_| {}).await {
+                    tracing::error!(%error, "the demo's client gave up");
+                }
+            }
+        });
+        observe(core, watching).await?
+    } else {
+        demo_once(core, watching, &url).await?
+    };
+    stop.cancel();
+    say(crate::demo::GOODBYE);
+    Ok(status)
+}
+
+/// The demo for a pipe or a log: the story once, flat out.
+async fn demo_once(core: Core, args: Watch, url: &str) -> Result<ExitCode, Failure> {
+    let printer = print_lines(&core, args.log_format);
+    let told = crate::demo::client::script(url).await;
+    core.shut_down(args.on_quit).await;
+    let _ = printer.join();
+    told.context("the demo's client gave up")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn serve(changed: bool) -> Result<ExitCode, Failure> {
+    let scenario = if changed { Scenario::Changed } else { Scenario::Original };
+    let options = ServerOptions { scenario, ..ServerOptions::default() };
+    crate::demo::server::serve_stdio(tokio::io::stdin(), tokio::io::stdout(), options).await?;
+    Ok(ExitCode::SUCCESS)
+}

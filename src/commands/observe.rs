@@ -1,0 +1,78 @@
+//! A running core in front of a person: a screen, or lines on stderr.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use crate::app::{Core, Settings};
+use crate::cli::LogFormat;
+use crate::config::Config;
+use crate::config::options::Watch;
+use crate::event::{Event, Level, LogLine, OnQuit};
+use crate::exit::{Failure, say};
+use crate::screen::{self, Screen, Signals, screen_settings, until_down};
+use crate::shadow::Tally;
+use crate::{logging, ui};
+
+/// A core, on whose screens is shown what is logged and worth a look.
+pub(super) async fn start_core(settings: Settings) -> Result<Core, Failure> {
+    let core = Core::start(settings).await.map_err(Failure::usage)?;
+    let journal = core.journal().clone();
+    logging::show(move |line| journal.publish(Event::Log(line)));
+    Ok(core)
+}
+
+/// What was read, and what of it is not as it should be, on the event screen.
+pub(super) fn report_config(config: &Config, core: &Core) {
+    let read = config.files.iter().map(|file| (Level::Info, format!("settings are from {}", file.display())));
+    let warnings = config.warnings.iter().map(|warning| (Level::Warn, warning.clone()));
+    for (level, text) in read.chain(warnings) {
+        core.journal().log(LogLine::new(level, "config", text));
+    }
+}
+
+/// Shows a running core until it is told to stop, then takes it down.
+pub(super) async fn observe(core: Core, args: Watch) -> Result<ExitCode, Failure> {
+    let on_quit = args.on_quit;
+    if has_screen(&args) { watch_screen(core, &args, on_quit).await } else { watch_lines(core, &args, on_quit).await }
+}
+
+pub(super) fn has_screen(args: &Watch) -> bool {
+    !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+}
+
+pub(super) async fn watch_lines(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
+    let printer = print_lines(&core, args.log_format);
+    let signal = signals.next().await;
+    until_down(core, on_quit, &mut signals).await;
+    let _ = printer.join();
+    Ok(ExitCode::from(signal.status()))
+}
+
+pub(super) fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
+    // A client that has waited for the greeting comes at once: what it does is heard, too.
+    let reader = screen::hear(core.journal());
+    say(&greeting(core));
+    screen::print(reader, format)
+}
+
+pub(super) fn greeting(core: &Core) -> String {
+    format!("tapline: {} -> {}", core.url(), core.mounts().description())
+}
+
+pub(super) async fn watch_screen(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+    say(&greeting(&core));
+    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
+    let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
+    tokio::select! {
+        () = core.quit() => {}
+        // Without a word: it failed.
+        () = screen.ended() => {}
+    }
+    screen.until_down(core, on_quit).await;
+    screen.status()
+}
+
+pub(super) fn print_shadow_counts(tally: &Tally) {
+    say(&format!("tapline: shadow: {}", tally.counts()));
+}

@@ -1,0 +1,121 @@
+//! What arguments and files of settings say, as the settings of a core.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::cli::{OtlpArgs, ShadowArgs, TransportArg};
+use crate::config::Config;
+use crate::config::options::{self, Control, Database, Wanted, Watch};
+use crate::config::upstreams::Server;
+use crate::control::registry::Registry;
+use crate::control::{server as control, short_name};
+use crate::exit::Failure;
+use crate::shadow::{self, Place};
+use crate::upstream::guardian::Guardian;
+use crate::upstream::http::HttpUpstream;
+use crate::upstream::pool::{self, Pool};
+use crate::upstream::retry::{self, Retry};
+use crate::upstream::sse::SseUpstream;
+use crate::upstream::target::Target;
+use crate::{otlp, store, tape};
+
+pub(super) fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, Failure> {
+    let flags = shadow::Flags {
+        place: args.shadow,
+        writes: args.shadow_writes,
+        headers: args.shadow_headers,
+        ignore: args.shadow_ignore,
+    };
+    let section = config.keys.shadow.clone().unwrap_or_default();
+    let Some(plan) = section.plan(flags).map_err(Failure::usage)? else { return Ok(None) };
+    let server = match plan.place {
+        Place::Url(url) => Server::Url { url, transport: TransportArg::Auto, headers: plan.headers },
+        Place::Command(command) => Server::Command(command),
+    };
+    let target = target(server, &pool::Settings::default())?;
+    Ok(Some(shadow::Settings { target, upstream: plan.upstream, options: plan.options }))
+}
+
+/// How sessions are kept; nowhere on disk where nothing is to be left there.
+pub(super) fn session_settings(
+    watching: &Watch,
+    idle: Option<Duration>,
+    config: &Config,
+) -> Result<store::Settings, Failure> {
+    let section = config.keys.sessions.clone().unwrap_or_default();
+    let defaults = store::Settings { database: store::default_path(), idle, ..store::Settings::default() };
+    let settings = section.over(&defaults).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
+    let database = match &watching.database {
+        Database::At(path) => Some(path.clone()),
+        Database::Usual => settings.database,
+        Database::Off => None,
+    };
+    Ok(store::Settings { database: database.filter(|_| watching.record), ..settings })
+}
+
+pub(super) fn retry_settings(attempts: Option<u32>, config: &Config) -> Result<Retry, Failure> {
+    let section = config.keys.retry.clone().unwrap_or_default();
+    let section = retry::Section { attempts: attempts.unwrap_or(section.attempts), ..section };
+    Retry::new(section).map_err(|why| Failure::usage(anyhow::anyhow!(why)))
+}
+
+pub(super) fn control_settings(control: Control, usual_name: &str, own_screen: bool) -> Option<control::Settings> {
+    control.address.map(|address| control::Settings {
+        address,
+        registry: Registry::of_user(),
+        name: control.name.unwrap_or_else(|| usual_name.to_owned()),
+        own_screen,
+    })
+}
+
+pub(super) fn otlp_settings(args: OtlpArgs, config: &Config) -> Result<Option<otlp::Settings>, Failure> {
+    let section = options::otlp(args, &config.keys);
+    let invalid = |why| Failure::usage(anyhow::anyhow!("`--otlp`: {why}"));
+    section.map(otlp::Section::settings).transpose().map_err(invalid)
+}
+
+/// What a tapline is called that nobody named.
+pub(super) fn default_name(wanted: &[Wanted]) -> String {
+    match wanted {
+        [Wanted { server, .. }] => short_name(&server.label()),
+        several => {
+            let names = several.iter().map(|it| it.name.clone().unwrap_or_else(|| short_name(&it.server.label())));
+            names.collect::<Vec<_>>().join("+")
+        }
+    }
+}
+
+/// How commands are kept, where there is one.
+pub(super) fn pool_settings(wanted: &[Wanted], kept: pool::Section) -> Result<pool::Settings, Failure> {
+    options::check_kept(&kept, wanted).map_err(Failure::usage)?;
+    kept.settings().map_err(|why| Failure::usage(anyhow::anyhow!(why)))
+}
+
+pub(super) fn target(server: Server, kept: &pool::Settings) -> Result<Target, Failure> {
+    let usage = |why| Failure::usage(anyhow::anyhow!("{why}"));
+    match server {
+        Server::Url { url, transport, headers } if transport.is_sse(&url) => {
+            Ok(Target::Events(SseUpstream::new(&url, headers).map_err(usage)?))
+        }
+        Server::Url { url, headers, .. } => {
+            Ok(Target::Server(Arc::new(HttpUpstream::new(&url, headers).map_err(usage)?)))
+        }
+        Server::Command(command) => {
+            let guardian = Guardian::of_process().context("cannot find tapline's own program file")?;
+            Ok(Target::Command(Pool::new(command, guardian, kept.clone())))
+        }
+    }
+}
+
+/// Where tapes are; `None` only where nothing is recorded and no place is known.
+pub(super) fn tape_dir(args: &Watch) -> Result<Option<PathBuf>, Failure> {
+    match (&args.tapes, tape::default_dir()) {
+        (Some(dir), _) => Ok(Some(dir.clone())),
+        (None, Ok(dir)) => Ok(Some(dir)),
+        (None, Err(_)) if !args.record => Ok(None),
+        (None, Err(error)) => Err(Failure::usage(error)),
+    }
+}
