@@ -52,7 +52,7 @@ function testBinary() {
  */
 const ROLE =
   'export TAPLINE_TEST_ROLE="$1"; shift; export TAPLINE_TEST_WORDS="$(printf "%s\\n" "$@")"; ' +
-  '{ exec 3>&1 >/dev/null; exec "$0" --exact support::child::a_child_plays_its_role --nocapture; } | cat';
+  '{ exec 3>&1 >/dev/null; exec "$0" --exact support::child::child_role_is_played --nocapture; } | cat';
 const role = (name, ...words) => ["sh", "-c", ROLE, RMCP, name, ...words];
 
 const CLIENTS = {

@@ -208,7 +208,7 @@ async fn answering() -> String {
 }
 
 #[tokio::test]
-async fn a_screen_hears_what_was_before_and_what_comes() {
+async fn event_stream_has_history_then_live_events() {
     let place = Place::new();
     let mut tapline = place.run(&["--name", "weather", "--upstream", &answering().await]).await;
     let mut client = tapline.client().await;
@@ -229,7 +229,7 @@ async fn a_screen_hears_what_was_before_and_what_comes() {
 }
 
 #[tokio::test]
-async fn a_call_is_held_edited_and_sent_on_from_afar() {
+async fn hold_and_edit_over_control() {
     let (place, mut server) = (Place::new(), Server::start().await);
     let tapline = place.run(&["--upstream", &server.url()]).await;
     let mut screen = Screen::on(&place.entry(&tapline)).await;
@@ -249,7 +249,7 @@ async fn a_call_is_held_edited_and_sent_on_from_afar() {
 }
 
 #[tokio::test]
-async fn a_server_is_started_anew_from_afar() {
+async fn restart_over_control() {
     let place = Place::new();
     let tapline = place.run(&["--", tapline_binary().to_str().unwrap(), "__demo-server"]).await;
     let mut screen = Screen::on(&place.entry(&tapline)).await;
@@ -268,7 +268,7 @@ async fn a_server_is_started_anew_from_afar() {
 }
 
 #[tokio::test]
-async fn without_the_token_nobody_comes_in() {
+async fn control_token_is_required() {
     let place = Place::new();
     let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
     let entry = place.entry(&tapline);
@@ -298,7 +298,7 @@ async fn without_the_token_nobody_comes_in() {
 }
 
 #[tokio::test]
-async fn commands_that_are_none_change_nothing() {
+async fn control_commands_are_all_or_nothing() {
     let place = Place::new();
     let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
     let entry = place.entry(&tapline);
@@ -323,7 +323,7 @@ async fn commands_that_are_none_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_killed_tapline_leaves_no_trace() {
+async fn registry_forgets_a_killed_tapline() {
     let place = Place::new();
     let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
     let file = place.dir().join(format!("{}.json", tapline.process()));
@@ -344,7 +344,7 @@ async fn a_killed_tapline_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn two_taplines_are_one_screen() {
+async fn attach_all_merges_two_taplines() {
     let place = Place::new();
     let wall = Wall::over(Watch::All(place.registry()));
     wall.listening("no tapline runs yet").await;
@@ -404,7 +404,7 @@ fn closed(event: &Event, session: SessionId) -> Option<()> {
 }
 
 #[tokio::test]
-async fn who_comes_later_holds_what_the_screen_holds() {
+async fn hold_filter_reaches_taplines_that_start_later() {
     let place = Place::new();
     let wall = Wall::over(Watch::All(place.registry()));
     wall.listening("no tapline runs yet").await;
@@ -419,7 +419,7 @@ async fn who_comes_later_holds_what_the_screen_holds() {
 }
 
 #[tokio::test]
-async fn leaving_lets_go_of_what_was_held_and_of_nothing_else() {
+async fn detach_forwards_held_messages() {
     let place = Place::new();
     let tapline = place.run(&["--upstream", &answering().await]).await;
     let entry = place.entry(&tapline);
@@ -438,7 +438,7 @@ async fn leaving_lets_go_of_what_was_held_and_of_nothing_else() {
 }
 
 #[tokio::test]
-async fn leaving_may_fail_what_was_held() {
+async fn detach_can_fail_held_messages() {
     let place = Place::new();
     let tapline = place.run(&["--upstream", &answering().await]).await;
     let wall = Wall::over(Watch::All(place.registry()));
@@ -454,7 +454,7 @@ async fn leaving_may_fail_what_was_held() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_only_one_is_the_end_of_the_screen() {
+async fn attach_ends_with_its_only_tapline() {
     let place = Place::new();
     for (signal, orderly) in [("TERM", true), ("KILL", false)] {
         let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
@@ -469,7 +469,7 @@ async fn the_end_of_the_only_one_is_the_end_of_the_screen() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_costs_the_wire_nothing_and_catches_up() {
+async fn slow_reader_resyncs_without_slowing_the_wire() {
     const CALLS: usize = 48;
     let place = Place::new();
     let tapline = place.run(&["--upstream", &answering().await]).await;
@@ -501,7 +501,7 @@ async fn a_reader_that_stops_reading_costs_the_wire_nothing_and_catches_up() {
 }
 
 #[tokio::test]
-async fn who_lagged_or_was_cut_off_hears_what_is_new_and_nothing_twice() {
+async fn resync_repeats_no_event() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\ntapline-feed: 3\r\nconnection: close\r\n\r\n";
     let log = |text: &str, at: u64| {
         let line = json!({"at": at, "level": "INFO", "source": "test", "session": null, "seq": null, "text": text});
@@ -538,7 +538,7 @@ fn text(event: &Event) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn headless_lines_are_those_of_all() {
+async fn attach_headless_prints_lines() {
     let place = Place::new();
     let tapline = place.run(&["--name", "one", "--upstream", &answering().await]).await;
     tapline.client().await.call(CALL).await;
@@ -553,7 +553,7 @@ async fn headless_lines_are_those_of_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_screen_elsewhere_a_call_is_held_and_edited() {
+async fn attach_screen_holds_and_edits_a_call() {
     let place = Place::new();
     let mut terminal = place.terminal(&["attach"]);
     terminal.wait_for("no tapline runs yet");
@@ -579,7 +579,7 @@ async fn on_a_screen_elsewhere_a_call_is_held_and_edited() {
 }
 
 #[tokio::test]
-async fn a_server_that_a_client_launches_appears_and_is_held() {
+async fn attach_sees_and_holds_a_launched_stdio_server() {
     let place = Place::new();
     let wall = Wall::over(Watch::All(place.registry()));
     wall.listening("no tapline runs yet").await;
@@ -609,7 +609,7 @@ async fn a_server_that_a_client_launches_appears_and_is_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn quitting_an_attached_screen_asks_what_becomes_of_what_it_holds() {
+async fn quit_of_attached_screen_asks_about_held_messages() {
     let place = Place::new();
     let server = tapline_binary();
     let hold = ["--hold", "~tool get_forecast & ~q", "--", server.to_str().unwrap(), "__demo-server"];
@@ -627,7 +627,7 @@ async fn quitting_an_attached_screen_asks_what_becomes_of_what_it_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_screen_of_its_own_shows_the_others_too() {
+async fn run_all_shows_other_taplines() {
     let place = Place::new();
     let other = place.run(&["--name", "other", "--upstream", &answering().await]).await;
     let server = tapline_binary();

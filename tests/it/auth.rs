@@ -15,7 +15,7 @@ use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::target::Target;
 
 use crate::support::issuer::{AUDIENCE, ISSUER, Issuer, RSA_N, encode, jwks, now};
-use crate::support::{Client, INITIALIZE, OldClient, Response, Rig, Server, settings, soon};
+use crate::support::{Client, INITIALIZE, LegacySseClient, Response, Rig, Server, settings, soon};
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
@@ -75,7 +75,7 @@ async fn refused(client: &mut Client, server: &mut Server, token: &str) -> (Resp
 }
 
 #[tokio::test]
-async fn without_a_token_there_is_no_way_in() {
+async fn missing_token_is_401_on_every_path() {
     let (rig, mut server) = rig(&[known("ann", "secret-one", ""), known("bob", "secret-two", "")].concat()).await;
     let mut client = rig.client().await;
     let address = rig.address();
@@ -131,7 +131,7 @@ async fn without_a_token_there_is_no_way_in() {
 }
 
 #[tokio::test]
-async fn clients_learn_where_to_get_a_token_without_one() {
+async fn resource_metadata_is_public() {
     let dir = tempfile::tempdir().unwrap();
     let keys = file(dir.path(), &jwks([&Issuer::new("EdDSA", "a")]));
     let (rig, mut server) = rig(&signed(&keys, "scopes = [\"mcp\"]")).await;
@@ -168,7 +168,7 @@ async fn clients_learn_where_to_get_a_token_without_one() {
 }
 
 #[tokio::test]
-async fn tokens_of_every_kind_of_signature_are_taken_where_they_are_meant_to_be() {
+async fn jwt_of_every_algorithm_passes_where_allowed() {
     let algorithms =
         ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
     let dir = tempfile::tempdir().unwrap();
@@ -201,7 +201,7 @@ async fn tokens_of_every_kind_of_signature_are_taken_where_they_are_meant_to_be(
 }
 
 #[tokio::test]
-async fn tokens_that_are_not_good_are_refused_with_a_reason() {
+async fn jwt_refusals_say_why() {
     let dir = tempfile::tempdir().unwrap();
     let (issuer, eve) = (Issuer::new("ES256", "a"), Issuer::new("ES256", "a"));
     let rsa = Issuer::new("RS256", "r");
@@ -286,7 +286,7 @@ async fn tokens_that_are_not_good_are_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn keys_come_and_go() {
+async fn jwks_rotation_is_followed() {
     let mut keys = Server::start().await;
     let (old, new) = (Issuer::new("ES256", "old"), Issuer::new("EdDSA", "new"));
     let url = format!("http://{}/keys", keys.address());
@@ -342,7 +342,7 @@ async fn keys_come_and_go() {
 }
 
 #[tokio::test]
-async fn where_keys_cannot_be_had_the_client_is_not_blamed() {
+async fn jwks_unavailable_is_503() {
     let mut keys = Server::start().await;
     let issuer = Issuer::new("ES256", "a");
     let url = format!("http://{}/keys", keys.address());
@@ -390,7 +390,7 @@ async fn where_keys_cannot_be_had_the_client_is_not_blamed() {
 }
 
 #[tokio::test]
-async fn a_file_of_keys_is_read_again_when_it_changes() {
+async fn jwks_file_is_reread_on_change() {
     let dir = tempfile::tempdir().unwrap();
     let (old, new) = (Issuer::new("ES256", "old"), Issuer::new("ES256", "new"));
     let path = file(dir.path(), &jwks([&old]));
@@ -409,7 +409,7 @@ async fn a_file_of_keys_is_read_again_when_it_changes() {
 }
 
 #[tokio::test]
-async fn a_token_reaches_as_far_as_its_scopes() {
+async fn scopes_limit_methods_and_tools() {
     let dir = tempfile::tempdir().unwrap();
     let issuer = Issuer::new("EdDSA", "a");
     let path = file(dir.path(), &jwks([&issuer]));
@@ -451,7 +451,7 @@ async fn a_token_reaches_as_far_as_its_scopes() {
 }
 
 #[tokio::test]
-async fn a_key_in_a_header_of_its_own_stays_here_as_well() {
+async fn api_key_header_is_stripped() {
     let (rig, mut server) = rig(&format!("header = \"x-api-key\"\n{}", known("ann", "key-one", ""))).await;
     let mut client = rig.client().await;
     client.headers = "x-api-key: key-two\r\n".to_owned();
@@ -469,7 +469,7 @@ async fn a_key_in_a_header_of_its_own_stays_here_as_well() {
 }
 
 #[tokio::test]
-async fn the_token_is_nowhere_but_at_the_door() {
+async fn token_never_leaves_the_front_door() {
     const TOKEN: &str = "hunter2-hunter2";
     const UPSTREAM: &str = "upstream-credential";
     let dir = tempfile::tempdir().unwrap();
@@ -511,7 +511,7 @@ async fn the_token_is_nowhere_but_at_the_door() {
 }
 
 #[tokio::test]
-async fn a_session_is_its_owners_alone() {
+async fn session_belongs_to_its_caller() {
     let section = [known("ann", "one", ""), known("bob", "two", ""), known("ann", "next", "")].concat();
     let (rig, mut server) = rig(&section).await;
     let mut client = rig.client().await;
@@ -532,7 +532,7 @@ async fn a_session_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn each_of_several_upstreams_is_a_resource_of_its_own() {
+async fn resource_metadata_per_upstream() {
     let (one, mut two) = (Server::start().await, Server::start().await);
     let placed = |name: &str, server: &Server| {
         let target = Target::Server(std::sync::Arc::new(HttpUpstream::new(&server.url(), Vec::new()).unwrap()));
@@ -558,13 +558,13 @@ async fn each_of_several_upstreams_is_a_resource_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_older_transport_wants_a_token_on_its_stream_and_on_each_message() {
+async fn legacy_sse_checks_the_token_on_stream_and_post() {
     let section = [known("ann", "one", "scopes = []"), known("bob", "two", "")].concat();
     let section = format!("{section}[[require]]\nmethod = \"tools/*\"\nscopes = \"use\"\n");
     let child = tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap();
     let guardian = tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary());
     let rig = Rig::start(guarded(Settings::new(Target::command(child, guardian)), &section)).await;
-    let mut client = OldClient::open_with(rig.address(), "authorization: Bearer one\r\n").await;
+    let mut client = LegacySseClient::open_with(rig.address(), "authorization: Bearer one\r\n").await;
     assert_eq!(client.post(PING).await.status(), "202");
     assert_eq!(client.message().await["method"], "ping");
     let list = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#;
@@ -580,7 +580,7 @@ async fn the_older_transport_wants_a_token_on_its_stream_and_on_each_message() {
 }
 
 #[tokio::test]
-async fn a_real_client_with_a_token_notices_nothing() {
+async fn rmcp_client_with_a_token_works() {
     let dir = tempfile::tempdir().unwrap();
     let issuer = Issuer::new("RS256", "a");
     let section = signed(&file(dir.path(), &jwks([&issuer])), "");
@@ -603,7 +603,7 @@ async fn a_real_client_with_a_token_notices_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_work_does_not_start() {
+async fn settings_without_any_token_are_refused_at_start() {
     for (section, limits, why) in [
         ("header = \"x-api-key\"", "", "`[auth]` lets nobody in"),
         ("", "per = \"token\"\nrate = \"1/s\"", "the limit of 1/s per token needs `[auth]`"),

@@ -14,7 +14,7 @@ use crate::support::{Rig, Server, settings, soon};
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#;
 
 #[tokio::test]
-async fn what_is_no_json_is_shown_as_such_and_passed_on() {
+async fn invalid_json_is_forwarded_and_marked() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -32,7 +32,7 @@ async fn what_is_no_json_is_shown_as_such_and_passed_on() {
 }
 
 #[tokio::test]
-async fn batches_in_batches_without_end_are_one_message() {
+async fn nested_batch_is_one_message() {
     let rig = Rig::script("cat").await;
     let mut client = rig.client().await;
     let depth = 100_000;
@@ -45,7 +45,7 @@ async fn batches_in_batches_without_end_are_one_message() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_a_502_with_a_hint() {
+async fn unreachable_server_is_502_with_a_hint() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let url = format!("http://{address}/mcp");
     let rig = Rig::before(&url).await;
@@ -74,7 +74,7 @@ async fn a_server_that_is_not_there_is_a_502_with_a_hint() {
 }
 
 #[tokio::test]
-async fn a_server_that_breaks_off_before_it_answers_is_a_502() {
+async fn reset_before_the_answer_is_502() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -95,7 +95,7 @@ async fn a_server_that_breaks_off_before_it_answers_is_a_502() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_breaks_for_the_client_too() {
+async fn broken_stream_breaks_for_the_client() {
     let whole = "data: {\"jsonrpc\":\"2.0\",\"method\":\"a\"}\n\n";
     let torn = "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"res";
     for head in ["connection: close", "content-length: 1000"] {
@@ -121,7 +121,7 @@ async fn a_stream_that_breaks_breaks_for_the_client_too() {
 }
 
 #[tokio::test]
-async fn pages_from_elsewhere_are_kept_out() {
+async fn host_and_origin_are_checked() {
     let mut server = Server::start().await;
     let rig = Rig::start(Settings {
         allow_hosts: vec!["dev.box".to_owned()],
@@ -163,7 +163,7 @@ async fn pages_from_elsewhere_are_kept_out() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_host_is_kept_out() {
+async fn missing_host_is_403() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -173,7 +173,7 @@ async fn a_request_without_a_host_is_kept_out() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
+async fn max_body_is_exact() {
     let mut server = Server::start().await;
     let rig = Rig::start(Settings { max_body: 1000, ..settings(&server.url()) }).await;
     let mut client = rig.client().await;
@@ -193,7 +193,7 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
 }
 
 #[tokio::test]
-async fn half_a_request_is_no_request() {
+async fn partial_request_reaches_nobody() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let address: SocketAddr = rig.address();
@@ -217,7 +217,7 @@ async fn half_a_request_is_no_request() {
 
 /// A request that takes for ever to come costs a connection, and nobody else anything.
 #[tokio::test]
-async fn those_who_are_slow_hold_up_nobody_else() {
+async fn slow_clients_block_nobody_else() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let address = rig.address();
@@ -255,7 +255,7 @@ async fn those_who_are_slow_hold_up_nobody_else() {
 }
 
 #[tokio::test]
-async fn headers_beyond_measure_are_refused_and_those_without_end_before_it() {
+async fn oversized_headers_are_431() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let (many, large) = ("x: 1\r\n".repeat(1000), format!("x: {}\r\n", "y".repeat(1000)).repeat(1000));
@@ -274,7 +274,7 @@ async fn headers_beyond_measure_are_refused_and_those_without_end_before_it() {
 }
 
 #[tokio::test]
-async fn a_command_is_at_the_endpoint_and_nowhere_else() {
+async fn command_upstream_has_one_endpoint() {
     let rig = Rig::script("while read -r line; do echo '{\"id\":1,\"result\":{}}'; done").await;
     let mut client = rig.client().await;
     for (start, status) in [
@@ -298,7 +298,7 @@ async fn a_command_is_at_the_endpoint_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn ids_are_not_guessed() {
+async fn request_ids_match_by_spelling() {
     // A reply with another form of the id is passed on and answers nothing that was asked.
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;

@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 
 use crate::bytes::{large_body, odd_bodies};
 use crate::support::child::{mirrored, role};
-use crate::support::{Client, Exchange, OldClient, Rig, Server, soon};
+use crate::support::{Client, Exchange, LegacySseClient, Rig, Server, soon};
 
 /// What a client speaks.
 pub(crate) enum Front {
     Http(Box<Client>),
-    Events(Box<OldClient>),
+    Events(Box<LegacySseClient>),
     Pipe { reader: BufReader<ReadHalf<DuplexStream>>, writer: WriteHalf<DuplexStream> },
 }
 
@@ -25,7 +25,7 @@ impl Front {
     pub(crate) async fn of(kind: &str, rig: &Rig) -> Self {
         match kind {
             "http" => Self::Http(Box::new(rig.client().await)),
-            "events" => Self::Events(Box::new(OldClient::open(rig.address()).await)),
+            "events" => Self::Events(Box::new(LegacySseClient::open(rig.address()).await)),
             _ => {
                 let launched = StdioSession::begin(rig.core().mounts().default().unwrap().table()).unwrap();
                 let (ours, theirs) = tokio::io::duplex(1 << 16);
@@ -124,7 +124,7 @@ async fn rig(server: &str) -> (Rig, Option<Mirror>) {
 }
 
 #[tokio::test]
-async fn every_byte_passes_on_every_bridge() {
+async fn bytes_pass_on_every_bridge() {
     for server in ["http", "events", "child"] {
         for client in ["http", "events", "pipe"] {
             let (rig, mut mirror) = rig(server).await;
@@ -165,7 +165,7 @@ async fn every_byte_passes_on_every_bridge() {
 }
 
 #[tokio::test]
-async fn what_is_edited_is_what_the_other_side_gets_on_every_bridge() {
+async fn edits_pass_on_every_bridge() {
     for server in ["http", "events", "child"] {
         for client in ["http", "events", "pipe"] {
             let (rig, mut mirror) = rig(server).await;
@@ -188,7 +188,7 @@ async fn what_is_edited_is_what_the_other_side_gets_on_every_bridge() {
 
 /// Revision 2026-07-28 says in headers what the body says, and hangs up to cancel: a pipe can do neither.
 #[tokio::test]
-async fn a_modern_client_with_one_stream_is_a_modern_client_over_http() {
+async fn modern_stdio_client_gets_headers_over_http() {
     let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
     let request = |id: u32, method: &str, params: &str| {
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}{meta}}}}}"#)
@@ -247,7 +247,7 @@ async fn a_modern_client_with_one_stream_is_a_modern_client_over_http() {
 
 /// Line ends between tokens are as good as any other white space, where a carrier cannot have them.
 #[tokio::test]
-async fn line_ends_in_a_body_are_what_the_carrier_can_carry() {
+async fn line_ends_are_adapted_to_the_transport() {
     let lf = b"{\n  \"id\":1,\n  \"result\":{}\n}\n";
     let crlf = b"{\r\n\"id\":1,\r\"result\":\"\xff\"}\r\n";
     for (body, events, line) in [

@@ -49,7 +49,7 @@ pub(crate) fn large_body(size: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_body_reaches_an_http_server_and_its_answer_the_client() {
+async fn http_bodies_pass_unchanged() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -67,7 +67,7 @@ async fn a_body_reaches_an_http_server_and_its_answer_the_client() {
 }
 
 #[tokio::test]
-async fn a_body_reaches_a_child_as_a_line_and_its_line_the_client() {
+async fn child_lines_pass_unchanged() {
     let words = role("mirror");
     let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let mut client = rig.client().await;
@@ -88,7 +88,7 @@ async fn a_body_reaches_a_child_as_a_line_and_its_line_the_client() {
 }
 
 #[tokio::test]
-async fn line_ends_between_tokens_become_blanks_in_a_pipe() {
+async fn child_line_ends_become_blanks() {
     let words = role("mirror");
     let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let mut client = rig.client().await;
@@ -100,7 +100,7 @@ async fn line_ends_between_tokens_become_blanks_in_a_pipe() {
 }
 
 #[test]
-fn any_body_passes_both_ways() {
+fn arbitrary_bodies_pass_both_ways() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (server, client, _rig) = runtime.block_on(async {
         let server = Server::start().await;
@@ -143,7 +143,7 @@ const STREAMS: [(&str, &[u8]); 13] = [
 ];
 
 #[tokio::test]
-async fn an_event_stream_passes_however_it_is_cut() {
+async fn event_stream_passes_for_any_chunking() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     for (what, stream) in STREAMS {
@@ -166,7 +166,7 @@ async fn an_event_stream_passes_however_it_is_cut() {
 }
 
 #[tokio::test]
-async fn an_event_stream_with_a_length_passes() {
+async fn event_stream_with_content_length_passes() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -180,7 +180,7 @@ async fn an_event_stream_with_a_length_passes() {
 }
 
 #[tokio::test]
-async fn an_event_is_there_before_the_next_is_said() {
+async fn event_is_forwarded_before_the_next_arrives() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -201,7 +201,7 @@ async fn an_event_is_there_before_the_next_is_said() {
 }
 
 #[tokio::test]
-async fn headers_pass_and_only_those_of_the_hop_stay() {
+async fn headers_pass_except_hop_by_hop() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -250,7 +250,7 @@ async fn headers_pass_and_only_those_of_the_hop_stay() {
 }
 
 #[tokio::test]
-async fn every_answer_of_a_server_is_the_clients() {
+async fn responses_of_any_status_pass() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -278,7 +278,7 @@ async fn every_answer_of_a_server_is_the_clients() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_passes_unread() {
+async fn compressed_body_passes_unread() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -292,7 +292,7 @@ async fn a_compressed_answer_passes_unread() {
 }
 
 #[tokio::test]
-async fn a_compressed_stream_passes_unread_and_at_once() {
+async fn compressed_stream_passes_unread_and_at_once() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     for encoding in ["gzip", "br"] {
@@ -321,7 +321,7 @@ async fn a_compressed_stream_passes_unread_and_at_once() {
 }
 
 #[tokio::test]
-async fn one_connection_takes_many_requests() {
+async fn connection_is_reused_for_many_requests() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client: Client = rig.client().await;

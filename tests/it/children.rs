@@ -9,7 +9,7 @@ use tapline::event::{Event, Level, OnQuit};
 use tapline::message::Kind;
 use tapline::upstream::pool::{Restart, Settings};
 
-use crate::support::{Binary, Client, Life, Rig};
+use crate::support::{Binary, Client, ProcessAlive, Rig};
 
 /// Answers requests with its pid, except that it never answers `hang` and `wait`, and does not survive `die`.
 const SERVER: &str = r#"
@@ -46,54 +46,54 @@ async fn connection_of(rig: &Rig, client: &Client) -> Client {
 }
 
 #[tokio::test]
-async fn a_child_and_what_it_started_end_with_the_session() {
-    let life = Life::new();
-    let rig = Rig::script(&format!("{}sleep 1000 & {SERVER}", life.line())).await;
+async fn child_group_ends_with_its_session() {
+    let alive = ProcessAlive::new();
+    let rig = Rig::script(&format!("{}sleep 1000 & {SERVER}", alive.line())).await;
     let mut client = client_in_session(&rig).await;
     client.request("DELETE /mcp", "", b"").await;
     assert_eq!(client.response().await.status(), "200");
-    life.ended().await;
+    alive.ended().await;
     assert_eq!(rig.closed(rig.session(1).await).await, "the client ended it");
     assert_eq!(client.call(request(1, "ping")).await.status(), "404");
 }
 
 #[tokio::test]
-async fn a_child_that_will_not_leave_is_made_to() {
-    let life = Life::new();
+async fn child_that_ignores_sigterm_is_killed() {
+    let alive = ProcessAlive::new();
     let rig =
-        Rig::script(&format!("{}trap '' TERM; {SERVER} echo stays >&9; sleep 1000; sleep 1000", life.line())).await;
+        Rig::script(&format!("{}trap '' TERM; {SERVER} echo stays >&9; sleep 1000; sleep 1000", alive.line())).await;
     client_in_session(&rig).await;
     rig.quit(OnQuit::Forward).await;
-    assert_eq!(life.ended().await, "stays\n");
+    assert_eq!(alive.ended().await, "stays\n");
 }
 
 #[tokio::test]
 async fn children_end_with_tapline() {
-    let life = Life::new();
-    let rig = Rig::script(&format!("{}sleep 1000 & {SERVER} echo in good order >&9", life.line())).await;
+    let alive = ProcessAlive::new();
+    let rig = Rig::script(&format!("{}sleep 1000 & {SERVER} echo in good order >&9", alive.line())).await;
     client_in_session(&rig).await;
     let told = rig.quit(OnQuit::Forward).await;
-    assert_eq!(life.ended().await, "in good order\n");
+    assert_eq!(alive.ended().await, "in good order\n");
     let closed =
         told.iter().find_map(|it| if let Event::SessionClosed { reason, .. } = it { Some(reason) } else { None });
     assert_eq!(closed.unwrap(), "tapline ended");
 }
 
 #[tokio::test]
-async fn children_end_with_a_tapline_that_was_killed() {
-    let life = Life::new();
-    let script = format!("{}trap '' TERM; (trap '' TERM; sleep 1000; sleep 1000) & {SERVER} sleep 1000", life.line());
+async fn children_end_when_tapline_is_killed() {
+    let alive = ProcessAlive::new();
+    let script = format!("{}trap '' TERM; (trap '' TERM; sleep 1000; sleep 1000) & {SERVER} sleep 1000", alive.line());
     let binary = Binary::run(&["--no-record", "--", "sh", "-c", &script]).await;
     let mut client = binary.client().await;
     client.initialize().await;
     binary.signal("KILL");
-    life.ended().await;
+    alive.ended().await;
     let (status, ..) = binary.end().await;
     assert_eq!(status.code(), None);
 }
 
 #[tokio::test]
-async fn a_crash_that_is_the_end_is_told_to_everyone_who_waits() {
+async fn crash_without_restart_fails_pending_requests() {
     let kept = Settings { restart: Restart::Never, ..Settings::default() };
     let rig = Rig::kept(&["sh", "-c", SERVER], kept).await;
     let mut client = client_in_session(&rig).await;
@@ -136,7 +136,7 @@ async fn a_crash_that_is_the_end_is_told_to_everyone_who_waits() {
 }
 
 #[tokio::test]
-async fn a_command_that_cannot_serve_is_an_error_that_says_why() {
+async fn start_failure_of_a_command_says_why() {
     for (command, expected) in [
         (&["/nonexistent/server", "--x"][..], "cannot start `/nonexistent/server --x`: No such file"),
         (&["/"], "cannot start `/`: Permission denied"),
@@ -158,7 +158,7 @@ async fn a_command_that_cannot_serve_is_an_error_that_says_why() {
 }
 
 #[tokio::test]
-async fn a_flood_on_stderr_holds_nothing_up() {
+async fn stderr_flood_blocks_nothing() {
     let lines = "yes 0123456789012345678901234567890123456789 | head -c 1000000 >&2";
     let line = "head -c 1000000 /dev/zero | tr '\\0' x >&2";
     let rig = Rig::script(&format!("{lines}; {line}; {SERVER}")).await;
@@ -169,7 +169,7 @@ async fn a_flood_on_stderr_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_is_shown_and_kills_nobody() {
+async fn stdout_noise_is_shown_and_harmless() {
     let noise = r#"echo; echo 'Server started!'; echo '{"torn":'; printf '\377\376\n'; printf '\033[31mred\r\n'"#;
     let rig = Rig::script(&format!("{noise}; {SERVER}")).await;
     let mut client = client_in_session(&rig).await;
@@ -185,7 +185,7 @@ async fn what_is_no_message_is_shown_and_kills_nobody() {
 }
 
 #[tokio::test]
-async fn a_batch_is_answered_in_one_response() {
+async fn batch_is_answered_in_one_response() {
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":2,"method":"b"},{"jsonrpc":"2.0","method":"n"}]"#;
     let one = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
     let two = r#"{"jsonrpc":"2.0","id":2,"result":{}}"#;
@@ -209,7 +209,7 @@ fn words(texts: &[String]) -> String {
 }
 
 #[tokio::test]
-async fn a_child_is_heard_on_the_listening_stream() {
+async fn get_stream_carries_messages_of_the_child() {
     let rig = Rig::script(SERVER).await;
     let mut client = client_in_session(&rig).await;
     let said = b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notified\"}\n\n";
@@ -232,7 +232,7 @@ async fn a_child_is_heard_on_the_listening_stream() {
 }
 
 #[tokio::test]
-async fn only_a_session_can_listen_or_end() {
+async fn get_and_delete_need_a_session() {
     let rig = Rig::script(SERVER).await;
     let mut client = rig.client().await;
     for (headers, status) in [("", "400"), ("mcp-session-id: unknown\r\n", "404")] {
@@ -244,7 +244,7 @@ async fn only_a_session_can_listen_or_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn clients_without_sessions_share_one_child() {
+async fn sessionless_clients_share_one_child() {
     let rig = Rig::script(SERVER).await;
     let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(16));
     let calls = (0..16).map(|id| {
@@ -261,7 +261,7 @@ async fn clients_without_sessions_share_one_child() {
 }
 
 #[tokio::test]
-async fn the_ids_of_clients_that_share_a_child_do_not_meet() {
+async fn shared_child_keeps_client_ids_apart() {
     // Takes two requests, then answers the second before the first, each after its progress.
     let rig = Rig::script(
         r#"
@@ -294,7 +294,7 @@ async fn the_ids_of_clients_that_share_a_child_do_not_meet() {
 }
 
 #[tokio::test]
-async fn each_client_that_shares_a_child_hears_its_own_subscription() {
+async fn shared_child_routes_each_subscription() {
     // Takes two requests to listen, then says the second's part before the first's.
     let rig = Rig::script(
         r#"
@@ -326,7 +326,7 @@ async fn each_client_that_shares_a_child_hears_its_own_subscription() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_taken_back_ends_without_an_answer() {
+async fn cancelled_request_ends_without_an_answer() {
     let rig = Rig::script(SERVER).await;
     let mut client = client_in_session(&rig).await;
     let mut waiting = connection_of(&rig, &client).await;
@@ -340,7 +340,7 @@ async fn a_request_that_was_taken_back_ends_without_an_answer() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_session_is_not_told_that_its_server_is_gone() {
+async fn delete_ends_pending_requests_without_an_error() {
     let rig = Rig::script(SERVER).await;
     let mut client = client_in_session(&rig).await;
     let mut waiting = connection_of(&rig, &client).await;
@@ -354,7 +354,7 @@ async fn a_client_that_ends_its_session_is_not_told_that_its_server_is_gone() {
 }
 
 #[tokio::test]
-async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
+async fn hang_up_cancels_for_modern_clients_only() {
     let meta = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     let rig = Rig::script(SERVER).await;
     for (id, method, params) in [(1, "wait", "\"params\":{}"), (2, "wait", meta), (3, "hang", meta)] {
@@ -384,7 +384,7 @@ async fn a_modern_client_that_hangs_up_cancels_and_another_does_not() {
 }
 
 #[tokio::test]
-async fn a_modern_client_cannot_cancel_by_an_id_that_others_use_too() {
+async fn cancel_by_id_is_ignored_on_a_shared_child() {
     let rig = Rig::script(&format!("cancelled=0; {SERVER}")).await;
     let mut client = rig.client().await;
     client.headers = "mcp-protocol-version: 2026-07-28\r\n".to_owned();
@@ -394,7 +394,7 @@ async fn a_modern_client_cannot_cancel_by_an_id_that_others_use_too() {
 }
 
 #[tokio::test]
-async fn a_child_has_the_environment_of_tapline() {
+async fn child_inherits_the_environment() {
     let mut tapline = crate::support::binary::command();
     tapline.env("PASSED_ON", "yes").stdin(Stdio::null());
     let script = r#"read -r l; echo '{"id":0,"result":"'$PASSED_ON'"}'; cat >/dev/null"#;

@@ -4,7 +4,7 @@ use assert_cmd::assert::OutputAssertExt as _;
 use serde_json::Value;
 
 use crate::support::binary::command;
-use crate::support::{Binary, Life, Server};
+use crate::support::{Binary, ProcessAlive, Server};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a\u001b[31m"}}"#;
 
@@ -44,7 +44,7 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
-fn mistakes_are_told_in_words_with_status_2() {
+fn usage_errors_exit_2_with_a_reason() {
     for (arguments, expected) in [
         (&["run"][..], "give `--upstream URL`, or a command after `--`, or write `[upstreams.<name>]` in tapline.toml"),
         (&["run", "--"], "nothing to stand in front of"),
@@ -77,14 +77,14 @@ fn mistakes_are_told_in_words_with_status_2() {
 }
 
 #[test]
-fn no_arguments_get_the_help() {
+fn no_arguments_print_help() {
     let (status, stdout, stderr) = run(&[]);
     assert_eq!((status, stdout.as_str()), (2, ""));
     assert!(stderr.contains("Usage: tapline [OPTIONS] <COMMAND>"), "{stderr}");
 }
 
 #[test]
-fn a_port_in_use_is_one_clear_line() {
+fn port_in_use_is_one_clear_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (status, stdout, stderr) = run(&["run", "--headless", "--no-record", "--listen", &address, "--", "cat"]);
@@ -95,7 +95,7 @@ fn a_port_in_use_is_one_clear_line() {
 }
 
 #[test]
-fn a_home_is_only_needed_for_recording() {
+fn home_directory_is_only_needed_for_recording() {
     let mut tapline = command();
     tapline.env_remove("HOME").args([
         "run",
@@ -113,7 +113,7 @@ fn a_home_is_only_needed_for_recording() {
 }
 
 #[tokio::test]
-async fn headless_says_where_it_is_first_and_then_a_line_a_message() {
+async fn headless_text_prints_address_then_a_line_per_message() {
     let url = Server::answering(|_| r#"{"jsonrpc":"2.0","id":7,"result":{}}"#.to_owned()).await;
     let mut binary = Binary::run(&["--no-record", "--upstream", &url]).await;
     assert!(binary.greeting.starts_with("tapline: http://127.0.0.1:"), "{}", binary.greeting);
@@ -135,7 +135,7 @@ async fn headless_says_where_it_is_first_and_then_a_line_a_message() {
 }
 
 #[tokio::test]
-async fn headless_json_is_one_value_a_line() {
+async fn headless_json_is_one_value_per_line() {
     let url = Server::answering(|_| "{\n}".to_owned()).await;
     let mut binary = Binary::run(&["--no-record", "--log-format", "json", "--upstream", &url]).await;
     binary.client().await.call(CALL).await;
@@ -154,22 +154,22 @@ async fn headless_json_is_one_value_a_line() {
 }
 
 #[tokio::test]
-async fn signals_end_it_in_good_order() {
+async fn signals_shut_down_gracefully() {
     for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 143)] {
-        let life = Life::new();
+        let alive = ProcessAlive::new();
         let script =
-            format!("{}read -r l; echo '{{\"id\":0,\"result\":{{}}}}'; cat >/dev/null; echo bye >&9", life.line());
+            format!("{}read -r l; echo '{{\"id\":0,\"result\":{{}}}}'; cat >/dev/null; echo bye >&9", alive.line());
         let binary = Binary::run(&["--no-record", "--", "sh", "-c", &script]).await;
         binary.client().await.initialize().await;
         binary.signal(signal);
         let (ended, lines, _) = binary.end().await;
         assert_eq!(ended.code(), Some(status), "{signal}: {lines:?}");
-        assert_eq!(life.ended().await, "bye\n", "{signal}");
+        assert_eq!(alive.ended().await, "bye\n", "{signal}");
     }
 }
 
 #[tokio::test]
-async fn what_is_held_goes_on_or_fails_when_it_ends() {
+async fn on_quit_decides_about_held_messages() {
     for (on_quit, status, code) in [("forward", "200", Value::Null), ("fail", "200", (-31002).into())] {
         let url = Server::answering(|_| r#"{"jsonrpc":"2.0","id":7,"result":{}}"#.to_owned()).await;
         let options = ["--no-record", "--hold", "~q ~m tools/call", "--on-quit", on_quit, "--upstream", &url];
@@ -185,7 +185,7 @@ async fn what_is_held_goes_on_or_fails_when_it_ends() {
 }
 
 #[tokio::test]
-async fn the_environment_gives_options_and_flags_win() {
+async fn environment_sets_options_and_flags_win() {
     let url = Server::answering(|_| "{}".to_owned()).await;
     let mut tapline = command();
     tapline.env("TAPLINE_UPSTREAM", &url).env("TAPLINE_LOG_FORMAT", "json").env("TAPLINE_LISTEN", "nonsense");
@@ -196,7 +196,7 @@ async fn the_environment_gives_options_and_flags_win() {
 }
 
 #[tokio::test]
-async fn a_header_of_the_operators_reaches_the_server_and_wins() {
+async fn header_option_reaches_the_server_and_wins() {
     let mut server = Server::start().await;
     let options =
         ["--no-record", "--header", "authorization: Bearer mine", "--header", "x-odd:1", "--upstream", &server.url()];

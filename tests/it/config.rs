@@ -8,7 +8,7 @@ use assert_cmd::assert::OutputAssertExt as _;
 use tempfile::TempDir;
 
 use crate::support::binary::command;
-use crate::support::{Binary, INITIALIZE, OldClient, Server};
+use crate::support::{Binary, INITIALIZE, LegacySseClient, Server};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a"}}"#;
 
@@ -52,7 +52,7 @@ fn end(command: &mut std::process::Command) -> (i32, String, String) {
 }
 
 #[test]
-fn what_is_wrong_is_refused_at_start_with_its_line() {
+fn mistake_is_refused_at_start_with_its_line() {
     let wrong = "record = false\n\n[upstreams.a]\nurll = \"http://127.0.0.1:1/mcp\"\n";
     let place = Place::new(wrong, "");
     let expected = "tapline: tapline.toml:4:1: unknown key `urll`; did you mean `url`?\n  \
@@ -70,7 +70,7 @@ fn what_is_wrong_is_refused_at_start_with_its_line() {
 }
 
 #[test]
-fn every_kind_of_mistake_ends_with_status_2() {
+fn mistakes_of_every_kind_exit_2() {
     for (text, expected) in [
         ("max_body = 0", "tapline.toml:1:12: invalid value: integer `0`, expected a nonzero"),
         (
@@ -102,7 +102,7 @@ fn every_kind_of_mistake_ends_with_status_2() {
 }
 
 #[tokio::test]
-async fn flags_win_over_variables_over_the_near_file_over_the_far_one() {
+async fn precedence_is_flags_variables_near_file_far_file() {
     let url = Server::answering(|_| "{}".to_owned()).await;
     let near = "log_format = \"json\"\nrecord = false\n";
     let place = Place::new(near, &format!("log_format = \"text\"\n[upstreams.far]\nurl = \"{url}\"\n"));
@@ -134,7 +134,7 @@ async fn flags_win_over_variables_over_the_near_file_over_the_far_one() {
 }
 
 #[tokio::test]
-async fn several_upstreams_are_served_from_a_file() {
+async fn upstreams_of_a_file_are_served() {
     let mut server = Server::start().await;
     let program = crate::support::tapline_binary();
     let text = format!(
@@ -166,7 +166,7 @@ async fn several_upstreams_are_served_from_a_file() {
 
     client.mount = "/demo".to_owned();
     assert_eq!(client.initialize().await.json()["result"]["serverInfo"]["name"], "tapline-demo");
-    let mut old = OldClient::open_at(binary.address(), "/demo/sse", "").await;
+    let mut old = LegacySseClient::open_at(binary.address(), "/demo/sse", "").await;
     old.post(INITIALIZE).await;
     assert_eq!(old.message().await["id"], 0);
 
@@ -182,7 +182,7 @@ async fn several_upstreams_are_served_from_a_file() {
 }
 
 #[test]
-fn a_launched_tapline_serves_the_one_that_is_meant() {
+fn stdio_serves_the_chosen_upstream() {
     let program = crate::support::tapline_binary();
     let place = Place::new(
         &format!(
@@ -206,14 +206,14 @@ fn a_launched_tapline_serves_the_one_that_is_meant() {
 
 /// An editor that opens somebody's repository must not start what its settings name.
 #[test]
-fn a_launched_tapline_does_not_listen_to_the_directory_it_finds_itself_in() {
+fn stdio_ignores_settings_of_the_working_directory() {
     let place = Place::new("record = false\nname = 1\n", "");
     let (status, stdout, stderr) = place.end(&["stdio", "--no-record", "--", "true"]);
     assert_eq!((status, stdout.as_str(), stderr.as_str()), (0, "", ""));
 }
 
 #[test]
-fn a_configuration_is_checked_and_told_in_a_few_lines() {
+fn check_summarises_the_configuration() {
     let text = "listen = \"127.0.0.1:0\"\nrecord = false\nhold = \"~m tools/call\"\ndefault = \"a\"\n\
                 [upstreams.a]\ncommand = [\"sh\", \"--token\", \"s3cret\"]\n\
                 [upstreams.b]\nurl = \"https://me:s3cret@example.com/sse?key=s3cret\"\nheaders = { x-key = \"${HOME}s3cret\" }\n";
@@ -245,7 +245,7 @@ fn a_configuration_is_checked_and_told_in_a_few_lines() {
 }
 
 #[test]
-fn what_a_configuration_names_and_is_not_there_is_found_by_a_check() {
+fn check_finds_missing_programs_and_directories() {
     let place = Place::new(
         "log_file = \"no/such/log\"\n[upstreams.a]\ncommand = [\"no-such-program\"]\n[upstreams.b]\ncommand = [\"./neither\"]",
         "",
@@ -264,7 +264,7 @@ fn what_a_configuration_names_and_is_not_there_is_found_by_a_check() {
 }
 
 #[test]
-fn a_secret_that_others_can_read_is_warned_of() {
+fn check_warns_of_readable_secrets() {
     for (section, name) in [("upstreams.a", "a"), ("shadow", "[shadow]"), ("otlp", "[otlp]")] {
         let place_of_it = if section == "otlp" { "" } else { "url = \"http://127.0.0.1:1/\"\n" };
         let text =
@@ -285,7 +285,7 @@ fn a_secret_that_others_can_read_is_warned_of() {
 }
 
 #[test]
-fn the_sample_has_every_key_and_is_in_order_with_all_of_them() {
+fn sample_has_every_key_and_is_valid() {
     let sample = include_str!("../../assets/tapline.toml");
     let place = Place::new("", "");
     let without = place.path().join("here/sample.toml");

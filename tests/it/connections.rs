@@ -109,7 +109,7 @@ async fn before(server: &Secure, host: &str, trusted: PathBuf) -> Binary {
 }
 
 #[tokio::test]
-async fn a_server_behind_tls_is_reached_over_either_protocol_and_nothing_is_held_back() {
+async fn tls_upstream_works_over_http1_and_http2() {
     for (protocol, version) in [("http/1.1", Version::HTTP_11), ("h2", Version::HTTP_2)] {
         let mut server = Secure::start(protocol).await;
         let tapline = before(&server, "localhost", server.certificate()).await;
@@ -137,7 +137,7 @@ async fn a_server_behind_tls_is_reached_over_either_protocol_and_nothing_is_held
 }
 
 #[tokio::test]
-async fn a_server_whose_certificate_nobody_trusts_is_not_reached_and_why_is_said() {
+async fn tls_certificate_errors_say_why() {
     let (mut server, other) = (Secure::start("h2").await, Secure::start("h2").await);
     // Of another issuer, and of another name.
     for (host, trusted) in [("localhost", other.certificate()), ("127.0.0.1", server.certificate())] {
@@ -166,7 +166,7 @@ fn post(client: &reqwest::Client, rig: &Rig) -> reqwest::RequestBuilder {
 }
 
 #[tokio::test]
-async fn a_client_may_speak_http2() {
+async fn http2_clients_are_served() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let client = over_http2();
@@ -208,7 +208,7 @@ async fn a_client_may_speak_http2() {
 }
 
 #[tokio::test]
-async fn a_page_from_elsewhere_does_not_come_in_over_http2_either() {
+async fn http2_host_and_origin_are_checked() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let client = over_http2();
@@ -223,7 +223,7 @@ async fn a_page_from_elsewhere_does_not_come_in_over_http2_either() {
 }
 
 #[tokio::test]
-async fn both_sides_may_be_of_ipv6() {
+async fn ipv6_works_on_both_sides() {
     let mut server = Server::start_at(Ipv6Addr::LOCALHOST.into()).await;
     let settings = Settings { listen: Some((Ipv6Addr::LOCALHOST, 0).into()), ..settings(&server.url()) };
     let rig = Rig::start(settings).await;
@@ -247,7 +247,7 @@ async fn both_sides_may_be_of_ipv6() {
 
 /// A server listens at one of the addresses that the name stands for, whichever that is.
 #[tokio::test]
-async fn a_server_at_localhost_is_found_at_each_of_its_addresses() {
+async fn localhost_upstream_is_tried_at_each_address() {
     for address in soon("its addresses", tokio::net::lookup_host("localhost:0")).await.unwrap() {
         let mut server = Server::start_at(address.ip()).await;
         let rig = Rig::before(&format!("http://localhost:{}/mcp", server.address().port())).await;

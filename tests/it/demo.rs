@@ -47,7 +47,7 @@ fn text(exchange: &Exchange) -> &str {
 }
 
 #[tokio::test]
-async fn the_script_shows_everything_there_is_to_see() {
+async fn script_covers_every_feature() {
     let desk = desk(ServerOptions::default()).await;
     let exchanges = client::script(&desk.url).await.expect("the script runs");
     let indexed = find(&exchanges, "index_documents")[0];
@@ -67,7 +67,7 @@ async fn the_script_shows_everything_there_is_to_see() {
 }
 
 #[tokio::test]
-async fn every_run_is_the_same_until_the_server_changes() {
+async fn script_is_deterministic_until_the_server_changes() {
     let (first, second) = (desk(ServerOptions::default()).await, desk(ServerOptions::default()).await);
     let changed = desk(ServerOptions { scenario: Scenario::Changed, ..ServerOptions::default() }).await;
     let original = client::script(&first.url).await.expect("the script runs");
@@ -78,7 +78,7 @@ async fn every_run_is_the_same_until_the_server_changes() {
 }
 
 #[tokio::test]
-async fn the_paced_client_goes_on_until_stopped() {
+async fn paced_client_runs_until_stopped() {
     let desk = desk(ServerOptions::default()).await;
     let stop = CancellationToken::new();
     let mut lines = Vec::new();
@@ -96,7 +96,7 @@ async fn the_paced_client_goes_on_until_stopped() {
 }
 
 #[test]
-fn the_last_words_name_commands_that_exist() {
+fn goodbye_names_existing_commands() {
     let commands: Vec<&str> = GOODBYE.lines().map(str::trim).filter(|line| line.starts_with("tapline ")).collect();
     assert_eq!(commands.len(), 3);
     for command in commands {
@@ -105,12 +105,12 @@ fn the_last_words_name_commands_that_exist() {
 }
 
 #[test]
-fn the_breakpoint_can_be_parsed() {
+fn hold_filter_parses() {
     Filter::parse(HOLD_FILTER).expect("the demo's own filter is one");
 }
 
 #[tokio::test]
-async fn a_client_without_a_server_says_so() {
+async fn client_without_a_server_says_so() {
     let desk = desk(ServerOptions::default()).await;
     desk.stop.cancel();
     desk.server.await.expect("it does not panic").expect("it ends well");
@@ -119,7 +119,7 @@ async fn a_client_without_a_server_says_so() {
 }
 
 #[tokio::test]
-async fn http_answers_as_the_specification_says() {
+async fn http_server_follows_the_specification() {
     let desk = desk(ServerOptions::default()).await;
     let http = reqwest::Client::builder().no_proxy().build().expect("a provider is installed");
     let send = async |method: reqwest::Method, headers: &[(&str, &str)], body: &str| {
@@ -241,7 +241,7 @@ async fn use_everything(client: &RunningService<RoleClient, Sampler>) {
 }
 
 #[tokio::test]
-async fn a_real_client_uses_it_over_http() {
+async fn rmcp_client_works_over_http() {
     let desk = desk(ServerOptions::default()).await;
     let transport = StreamableHttpClientTransport::from_uri(desk.url.clone());
     let client = Sampler.serve(transport).await.expect("it initializes");
@@ -250,7 +250,7 @@ async fn a_real_client_uses_it_over_http() {
 }
 
 #[tokio::test]
-async fn a_real_client_of_the_next_era_falls_back_to_this_one() {
+async fn rmcp_modern_client_falls_back_to_legacy() {
     let desk = desk(ServerOptions::default()).await;
     let transport = StreamableHttpClientTransport::from_uri(desk.url.clone());
     let lifecycle = ClientLifecycleMode::Auto {
@@ -262,7 +262,7 @@ async fn a_real_client_of_the_next_era_falls_back_to_this_one() {
 }
 
 #[tokio::test]
-async fn a_real_client_uses_it_over_pipes() {
+async fn rmcp_client_works_over_pipes() {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (reader, writer) = tokio::io::split(theirs);
     let server = tokio::spawn(serve_stdio(reader, writer, ServerOptions::default()));
@@ -273,7 +273,7 @@ async fn a_real_client_uses_it_over_pipes() {
 }
 
 #[tokio::test]
-async fn pipes_answer_what_was_asked_before_they_ended() {
+async fn stdio_server_answers_all_before_eof() {
     let (mut input, reader) = tokio::io::duplex(1 << 16);
     let (writer, output) = tokio::io::duplex(1 << 16);
     let server = tokio::spawn(serve_stdio(reader, writer, ServerOptions::default()));

@@ -64,7 +64,7 @@ async fn replay(tape: &Tape, url: &str) -> (Vec<StepReport>, ReplaySummary) {
 }
 
 #[tokio::test]
-async fn the_proxy_changes_nothing_that_the_client_sees() {
+async fn proxy_is_invisible_to_the_demo_client() {
     let (url, _server) = server(Scenario::Original).await;
     let (core, _reader) = proxy(&url, |_| {}).await;
     let direct = client::script(&url).await.expect("the script runs");
@@ -74,7 +74,7 @@ async fn the_proxy_changes_nothing_that_the_client_sees() {
 }
 
 #[tokio::test]
-async fn a_tape_of_the_demo_passes_until_the_server_changes() {
+async fn replay_of_the_demo_fails_only_when_the_server_changes() {
     let dir = tempfile::tempdir().expect("there is a temporary directory");
     let (url, _server) = server(Scenario::Original).await;
     let tape = record(&url, dir.path()).await;
@@ -93,7 +93,7 @@ async fn a_tape_of_the_demo_passes_until_the_server_changes() {
 }
 
 #[tokio::test]
-async fn the_visitor_mends_the_booking_at_the_breakpoint() {
+async fn edit_at_the_breakpoint_mends_the_booking() {
     let (url, _server) = server(Scenario::Original).await;
     let (core, reader) = proxy(&url, |settings| settings.hold = Some(HOLD_FILTER.to_owned())).await;
     let commands = core.commands();

@@ -24,7 +24,7 @@ fn error(code: i64) -> BlockError {
 }
 
 #[tokio::test]
-async fn an_edited_request_is_what_the_server_gets() {
+async fn edited_request_reaches_the_server() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     client.post(CALL).await;
@@ -48,7 +48,7 @@ async fn an_edited_request_is_what_the_server_gets() {
 }
 
 #[tokio::test]
-async fn an_edit_moves_the_headers_that_mirror_the_body() {
+async fn edit_updates_mirrored_headers() {
     for (headers, edit, method, name) in [
         // A legacy client mirrors nothing, and an edit does not begin to.
         ("", CALL.replace(r#""a""#, r#""b""#), None, None),
@@ -76,7 +76,7 @@ async fn an_edit_moves_the_headers_that_mirror_the_body() {
 }
 
 #[tokio::test]
-async fn a_blocked_request_is_answered_and_goes_nowhere() {
+async fn blocked_request_is_answered_by_tapline() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     let id = r#""\u0061-1""#;
@@ -106,7 +106,7 @@ async fn a_blocked_request_is_answered_and_goes_nowhere() {
 }
 
 #[tokio::test]
-async fn a_dropped_request_is_left_without_an_answer() {
+async fn dropped_request_gets_no_answer() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     client.post(CALL).await;
@@ -123,7 +123,7 @@ async fn a_dropped_request_is_left_without_an_answer() {
 }
 
 #[tokio::test]
-async fn notifications_can_be_stopped() {
+async fn notifications_can_be_blocked_or_dropped() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~n").await;
     for (nth, decision, outcome) in [(1, Decision::Drop, "dropped"), (2, Decision::Block(error(1)), "blocked")] {
@@ -137,7 +137,7 @@ async fn notifications_can_be_stopped() {
 }
 
 #[tokio::test]
-async fn forward_all_lets_everything_go() {
+async fn forward_all_releases_every_hold() {
     let (rig, mut server, _) = rig_before_server().await;
     rig.hold("~q").await;
     let mut clients = Vec::new();
@@ -174,7 +174,7 @@ async fn step_holds_the_very_next_message() {
 }
 
 #[tokio::test]
-async fn a_held_reply_can_be_edited_blocked_or_dropped() {
+async fn held_reply_can_be_edited_blocked_or_dropped() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     let edit = r#"{"jsonrpc":"2.0","id":7,"result":{"content":["another, and a longer one"]}}"#;
@@ -209,7 +209,7 @@ async fn a_held_reply_can_be_edited_blocked_or_dropped() {
 }
 
 #[tokio::test]
-async fn what_answers_a_notification_can_be_dropped() {
+async fn body_of_a_202_can_be_dropped() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~invalid").await;
     client.post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#).await;
@@ -220,7 +220,7 @@ async fn what_answers_a_notification_can_be_dropped() {
 }
 
 #[tokio::test]
-async fn a_held_event_stands_aside() {
+async fn held_event_lets_later_events_pass() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~m notifications/a").await;
     client.post(CALL).await;
@@ -242,7 +242,7 @@ async fn a_held_event_stands_aside() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_last_held_event() {
+async fn stream_stays_open_for_its_last_held_event() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~s").await;
     client.post(CALL).await;
@@ -254,7 +254,7 @@ async fn a_stream_ends_with_its_last_held_event() {
 }
 
 #[tokio::test]
-async fn a_cancellation_overtakes_the_call_that_it_cancels() {
+async fn cancellation_overtakes_its_held_call() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     client.post(CALL).await;
@@ -269,7 +269,7 @@ async fn a_cancellation_overtakes_the_call_that_it_cancels() {
 }
 
 #[tokio::test]
-async fn whoever_hangs_up_gives_the_ticket_back() {
+async fn hang_up_releases_the_ticket() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     client.post(CALL).await;
@@ -288,7 +288,7 @@ async fn whoever_hangs_up_gives_the_ticket_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_gone_for_the_server_too() {
+async fn hang_up_reaches_the_server() {
     let (rig, mut server, mut client) = rig_before_server().await;
     // While the server thinks,
     client.post(CALL).await;
@@ -317,7 +317,7 @@ async fn a_client_that_leaves_is_gone_for_the_server_too() {
 }
 
 #[tokio::test]
-async fn on_quit_held_messages_go_on() {
+async fn quit_forwards_held_messages() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     client.post(CALL).await;
@@ -332,7 +332,7 @@ async fn on_quit_held_messages_go_on() {
 }
 
 #[tokio::test]
-async fn on_quit_held_messages_fail_if_that_was_asked_for() {
+async fn quit_can_fail_held_messages() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~q ~m tools/call").await;
     client.post(CALL).await;
@@ -349,7 +349,7 @@ fn outcome(event: &Event) -> Option<&'static str> {
 }
 
 #[tokio::test]
-async fn on_quit_a_listening_stream_ends_in_good_order() {
+async fn quit_ends_a_get_stream_cleanly() {
     let (rig, mut server, mut client) = rig_before_server().await;
     client.get().await;
     let mut exchange = server.next().await;
@@ -366,7 +366,7 @@ async fn on_quit_a_listening_stream_ends_in_good_order() {
 }
 
 #[tokio::test]
-async fn a_blocked_request_of_the_server_is_answered_to_the_server() {
+async fn blocked_server_request_is_answered_to_the_server() {
     let (rig, mut server, mut client) = rig_before_server().await;
     client.headers = "mcp-session-id: s1\r\nlast-event-id: 5\r\n".to_owned();
     client.get().await;
@@ -391,7 +391,7 @@ async fn a_blocked_request_of_the_server_is_answered_to_the_server() {
 }
 
 #[tokio::test]
-async fn a_blocked_batch_is_answered_request_by_request() {
+async fn blocked_batch_is_answered_request_by_request() {
     let (rig, mut server, mut client) = rig_before_server().await;
     rig.hold("~all").await;
     client.post(r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","method":"n"},{"jsonrpc":"2.0","id":2,"method":"b"}]"#).await;
@@ -403,7 +403,7 @@ async fn a_blocked_batch_is_answered_request_by_request() {
 }
 
 #[tokio::test]
-async fn a_request_of_the_operators_is_answered_to_the_operator_only() {
+async fn operator_request_is_answered_to_the_operator_only() {
     for stream in [false, true] {
         let (rig, mut server, mut client) = rig_before_server().await;
         client.headers = "mcp-session-id: s1\r\nx-odd: 1\r\n".to_owned();
@@ -436,7 +436,7 @@ async fn a_request_of_the_operators_is_answered_to_the_operator_only() {
 }
 
 #[tokio::test]
-async fn a_request_of_the_operators_to_a_child_stays_between_the_two() {
+async fn operator_request_to_a_child_is_withheld_from_clients() {
     // Answers each request after a notification of its progress, and one of its own accord.
     let rig = Rig::script(
         r#"while read -r line; do
@@ -460,7 +460,7 @@ async fn a_request_of_the_operators_to_a_child_stays_between_the_two() {
 }
 
 #[tokio::test]
-async fn holds_work_on_a_child_as_well() {
+async fn hold_works_on_a_child() {
     let words = crate::support::child::role("mirror");
     let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let mut client = rig.client().await;
@@ -481,7 +481,7 @@ async fn holds_work_on_a_child_as_well() {
 }
 
 #[tokio::test]
-async fn a_blocked_request_of_a_child_is_answered_to_the_child() {
+async fn blocked_child_request_is_answered_to_the_child() {
     // Asks for sampling in the middle of a call, and gives back as its result what it was told.
     let rig = Rig::script(
         r#"read -r call; echo '{"jsonrpc":"2.0","id":"s-1","method":"sampling/createMessage"}'
@@ -498,7 +498,7 @@ async fn a_blocked_request_of_a_child_is_answered_to_the_child() {
 }
 
 #[tokio::test]
-async fn a_held_event_is_covered_by_comments_where_that_is_wanted() {
+async fn keep_alive_comments_cover_a_held_event() {
     let mut server = Server::start().await;
     let keep_alive = Some(std::time::Duration::from_millis(20));
     let rig = Rig::start(Settings { keep_alive, ..settings(&server.url()) }).await;
@@ -522,7 +522,7 @@ async fn a_held_event_is_covered_by_comments_where_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_paused_session_holds_everything_but_what_takes_a_request_back() {
+async fn paused_session_holds_all_but_cancellations() {
     let (rig, mut server, mut client) = rig_before_server().await;
     client.post(INITIALIZE).await;
     let initialized = r#"{"jsonrpc":"2.0","id":0,"result":{}}"#;
@@ -583,7 +583,7 @@ async fn a_paused_session_holds_everything_but_what_takes_a_request_back() {
 }
 
 #[tokio::test]
-async fn a_paused_session_that_is_closed_lets_go_of_what_it_holds() {
+async fn paused_session_releases_its_holds_when_closed() {
     let (rig, mut server, mut client) = rig_before_server().await;
     client.post(INITIALIZE).await;
     server.next().await.json(r#"{"jsonrpc":"2.0","id":0,"result":{}}"#).await;

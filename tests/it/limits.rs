@@ -7,7 +7,7 @@ use tapline::app::Settings;
 use tapline::clock::Clock;
 use tapline::event::Level;
 
-use crate::support::{Client, OldClient, Response, Rig, Server, settings};
+use crate::support::{Client, LegacySseClient, Response, Rig, Server, settings};
 
 fn limited(settings: Settings, limits: &str) -> (Settings, Clock) {
     #[derive(serde::Deserialize)]
@@ -51,7 +51,7 @@ async fn refused(client: &mut Client, server: &mut Server, body: &str) -> Respon
 }
 
 #[tokio::test]
-async fn who_asks_too_often_is_told_when_to_come_again_and_it_is_true() {
+async fn retry_after_is_exact() {
     let (rig, mut server, clock) = rig("[[limits]]\nper = \"session\"\nrate = \"30/m\"\nburst = 2\n").await;
     let mut client = rig.client().await;
     client.headers = "mcp-session-id: one\r\n".to_owned();
@@ -96,7 +96,7 @@ async fn who_asks_too_often_is_told_when_to_come_again_and_it_is_true() {
 }
 
 #[tokio::test]
-async fn a_refused_client_has_no_session_and_no_child() {
+async fn refused_client_gets_no_session_and_no_child() {
     let (settings, _clock) = limited(
         Settings::new(tapline::upstream::target::Target::command(
             tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap(),
@@ -119,7 +119,7 @@ async fn a_refused_client_has_no_session_and_no_child() {
 }
 
 #[tokio::test]
-async fn limits_are_for_methods_and_tools() {
+async fn limits_apply_to_methods_and_tools() {
     let (rig, mut server, clock) = rig(
         "[[limits]]\nper = \"client\"\nrate = \"1/m\"\nmethod = \"tools/*\"\n[[limits]]\nper = \"client\"\nrate = \"1/h\"\ntool = \"slow_*\"\n",
     )
@@ -144,7 +144,7 @@ async fn limits_are_for_methods_and_tools() {
 }
 
 #[tokio::test]
-async fn a_batch_is_as_many_requests_as_are_in_it() {
+async fn batch_counts_each_request() {
     let (rig, mut server, clock) = rig("[[limits]]\nper = \"session\"\nrate = \"3/s\"\n").await;
     let mut client = rig.client().await;
     client.headers = "mcp-session-id: one\r\n".to_owned();
@@ -161,7 +161,7 @@ async fn a_batch_is_as_many_requests_as_are_in_it() {
 }
 
 #[tokio::test]
-async fn a_token_has_one_limit_for_all_its_sessions() {
+async fn token_limit_spans_sessions() {
     // SHA-256 of `one` and of `two`.
     let tokens = "[[auth.tokens]]\nname = \"ann\"\nsha256 = \"7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed\"\n[[auth.tokens]]\nname = \"bob\"\nsha256 = \"3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3\"\n";
     let (rig, mut server, _clock) = rig(&format!("[[limits]]\nper = \"token\"\nrate = \"2/h\"\n{tokens}")).await;
@@ -176,7 +176,7 @@ async fn a_token_has_one_limit_for_all_its_sessions() {
 }
 
 #[tokio::test]
-async fn clients_of_the_older_transport_have_limits_too() {
+async fn legacy_sse_clients_are_limited() {
     let (settings, clock) = limited(
         Settings::new(tapline::upstream::target::Target::command(
             tapline::upstream::stdio::CommandLine::new(&["cat".to_owned()]).unwrap(),
@@ -185,7 +185,8 @@ async fn clients_of_the_older_transport_have_limits_too() {
         "[[limits]]\nper = \"session\"\nrate = \"1/m\"\n",
     );
     let rig = Rig::start(settings).await;
-    let (mut client, mut other) = (OldClient::open(rig.address()).await, OldClient::open(rig.address()).await);
+    let (mut client, mut other) =
+        (LegacySseClient::open(rig.address()).await, LegacySseClient::open(rig.address()).await);
     assert_eq!(client.post(request(1, "ping", "{}")).await.status(), "202");
     let response = client.post(request(2, "ping", "{}")).await;
     assert_eq!((response.status(), response.head.get("retry-after")), ("429", Some("60")));

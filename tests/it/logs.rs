@@ -31,7 +31,7 @@ async fn ended(binary: Binary) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_exchange_is_known_by_session_method_and_id_on_every_carrier() {
+async fn exchange_span_has_session_method_and_id() {
     let (dir, url) = (TempDir::new().unwrap(), Server::answering(result).await);
     let (binary, file) = logging(&dir, "tapline=debug", &["--upstream", &url]).await;
     let mut client = binary.client().await;
@@ -49,7 +49,7 @@ async fn an_exchange_is_known_by_session_method_and_id_on_every_carrier() {
 }
 
 #[tokio::test]
-async fn what_the_screens_are_told_is_in_the_log_once() {
+async fn screen_lines_are_logged_once() {
     let dir = TempDir::new().unwrap();
     let script = "echo 'words of the server' >&2; while read -r line; do :; done";
     let (mut binary, file) = logging(&dir, "info", &["--", "sh", "-c", script]).await;
@@ -66,7 +66,7 @@ async fn what_the_screens_are_told_is_in_the_log_once() {
 }
 
 #[tokio::test]
-async fn no_secret_is_logged_however_much_is() {
+async fn secrets_are_never_logged() {
     let (dir, url) = (TempDir::new().unwrap(), Server::answering(result).await);
     let header = ["--header", "authorization: Bearer SECRET1", "--upstream", &url];
     let (binary, file) = logging(&dir, "trace", &header).await;
@@ -83,7 +83,7 @@ async fn no_secret_is_logged_however_much_is() {
 }
 
 #[tokio::test]
-async fn a_filter_that_is_none_is_refused() {
+async fn log_filter_is_validated() {
     let mut command = command();
     command.args(["run", "--log-file", "/dev/null", "--log", "tapline=loud", "--", "cat"]);
     let output = command.output().unwrap();
@@ -92,7 +92,7 @@ async fn a_filter_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn yesterday_is_put_aside() {
+async fn log_file_rotates_daily() {
     let (dir, url) = (TempDir::new().unwrap(), Server::answering(result).await);
     let file = dir.path().join("t.log");
     fs::write(&file, "long ago\n").unwrap();
@@ -108,7 +108,7 @@ async fn yesterday_is_put_aside() {
 }
 
 #[tokio::test]
-async fn a_log_on_a_full_disk_is_said_once_and_stops_nothing() {
+async fn log_on_a_full_disk_warns_once() {
     let url = Server::answering(result).await;
     let log = ["--no-record", "--log-file", "/dev/full", "--log", "debug", "--upstream", &url];
     let mut binary = Binary::run(&log).await;
@@ -141,7 +141,7 @@ async fn on_a_small_disk(arguments: &[&str]) -> Binary {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_costs_a_gap_that_is_marked_and_said_once() {
+async fn tape_on_a_full_disk_marks_a_gap_and_warns_once() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let (dir, url) = (TempDir::new().unwrap(), Server::answering(result).await);
     let mut binary = on_a_small_disk(&["--tapes", dir.path().to_str().unwrap(), "--upstream", &url]).await;

@@ -107,7 +107,7 @@ fn endpoint<'a>(figures: &'a Figures, name: &str) -> &'a EndpointFigures {
 }
 
 #[tokio::test]
-async fn a_scraper_reads_exactly_what_passed() {
+async fn scrape_matches_what_passed() {
     let desk = Desk::before(&Server::answering(play).await).await;
     let mut client = desk.rig.client().await;
     client.initialize().await;
@@ -148,7 +148,7 @@ async fn a_scraper_reads_exactly_what_passed() {
 }
 
 #[tokio::test]
-async fn what_the_operator_thinks_about_is_nobodys_latency() {
+async fn hold_time_is_not_latency() {
     let desk = Desk::before(&Server::answering(play).await).await;
     let mut client = desk.rig.client().await;
     client.initialize().await;
@@ -174,7 +174,7 @@ async fn what_the_operator_thinks_about_is_nobodys_latency() {
 }
 
 #[tokio::test]
-async fn what_is_answered_here_is_told_apart() {
+async fn outcomes_of_tapline_and_transport_are_separate() {
     let mut server = Server::start().await;
     let desk = Desk::before(&server.url()).await;
     let mut client = desk.rig.client().await;
@@ -197,7 +197,7 @@ async fn what_is_answered_here_is_told_apart() {
 }
 
 #[tokio::test]
-async fn whoever_hangs_up_or_takes_it_back_has_nothing_in_flight() {
+async fn in_flight_drops_on_hang_up_and_cancel() {
     let mut server = Server::start().await;
     let desk = Desk::before(&server.url()).await;
     let (mut client, mut other) = (desk.rig.client().await, desk.rig.client().await);
@@ -222,7 +222,7 @@ async fn whoever_hangs_up_or_takes_it_back_has_nothing_in_flight() {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in_is_counted_by_what_refused_it() {
+async fn refusals_are_counted_by_reason() {
     let desk = Desk::before(&Server::answering(play).await).await;
     let mut client = desk.rig.client().await;
     client.request("POST /mcp", "origin: https://evil.example\r\ncontent-length: 0\r\n", b"").await;
@@ -234,7 +234,7 @@ async fn who_is_not_let_in_is_counted_by_what_refused_it() {
 }
 
 #[tokio::test]
-async fn the_same_tool_of_two_upstreams_is_counted_apart() {
+async fn upstreams_are_counted_apart() {
     let url = Server::answering(play).await;
     let mut settings = settings(&url);
     let target = settings.upstreams[0].target.clone();
@@ -254,7 +254,7 @@ async fn the_same_tool_of_two_upstreams_is_counted_apart() {
 }
 
 #[tokio::test]
-async fn the_last_figures_are_complete_and_a_late_reader_is_told_them() {
+async fn final_figures_are_complete_and_replayed_to_late_readers() {
     let desk = Desk::start(Settings::new(command(&[tapline_binary().to_str().unwrap(), "__demo-server"]))).await;
     let mut client = desk.rig.client().await;
     client.initialize().await;
@@ -281,7 +281,7 @@ async fn the_last_figures_are_complete_and_a_late_reader_is_told_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn they_are_on_the_screen() {
+async fn metrics_screen_shows_a_tool() {
     let binary = tapline_binary();
     let arguments = ["run", "--listen", "127.0.0.1:0", "--no-record", "--", binary.to_str().unwrap(), "__demo-server"];
     let mut terminal = Terminal::start(&arguments);

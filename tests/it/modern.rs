@@ -25,7 +25,7 @@ async fn before_server() -> (Rig, Server, Client) {
 }
 
 #[tokio::test]
-async fn an_edited_call_goes_out_with_the_headers_it_needs() {
+async fn edited_call_gets_matching_headers() {
     let (rig, mut server, mut client) = before_server().await;
     client.headers = headers("tools/list", "");
     client.post(request(1, "tools/list", "")).await;
@@ -49,7 +49,7 @@ async fn an_edited_call_goes_out_with_the_headers_it_needs() {
 }
 
 #[tokio::test]
-async fn what_the_operator_sends_has_headers_of_its_own() {
+async fn operator_request_gets_matching_headers() {
     let (rig, mut server, mut client) = before_server().await;
     client.headers = headers("tools/list", "authorization: Bearer t\r\n");
     client.post(request(1, "tools/list", "")).await;
@@ -71,7 +71,7 @@ async fn what_the_operator_sends_has_headers_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_call_that_asks_for_input_and_its_retry_are_one_operation() {
+async fn input_required_and_its_retry_are_one_operation() {
     let (rig, mut server, mut client) = before_server().await;
     client.headers = headers("tools/call", "mcp-name: book\r\n");
     client.post(request(1, "tools/call", r#""name":"book","arguments":{}"#)).await;
@@ -92,7 +92,7 @@ async fn a_call_that_asks_for_input_and_its_retry_are_one_operation() {
 
 /// The server may end a subscription with a result, or, as another page of the specification has it, by a cancellation.
 #[tokio::test]
-async fn a_subscription_is_heard_as_it_is_said_and_either_way_to_end_it_passes() {
+async fn subscription_ends_by_result_or_cancellation() {
     let result = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":7}}}"#;
     let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
     for end in [result, cancelled] {
@@ -122,7 +122,7 @@ async fn a_subscription_is_heard_as_it_is_said_and_either_way_to_end_it_passes()
 
 /// Clients count their requests each for itself, and nothing but their responses tells them apart.
 #[tokio::test]
-async fn calls_with_one_id_are_answered_each_by_its_own_response() {
+async fn equal_request_ids_are_answered_by_their_own_response() {
     let (rig, mut server, client) = before_server().await;
     let mut callers = Vec::new();
     for (tool, mut client) in [("first", client), ("second", rig.client().await), ("third", rig.client().await)] {
@@ -153,7 +153,7 @@ async fn calls_with_one_id_are_answered_each_by_its_own_response() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_cancels_at_the_server() {
+async fn hang_up_cancels_at_the_server() {
     let (rig, mut server, mut client) = before_server().await;
     client.headers = headers("tools/call", "mcp-name: slow\r\n");
     client.post(request(1, "tools/call", r#""name":"slow","arguments":{}"#)).await;
@@ -164,7 +164,7 @@ async fn who_hangs_up_cancels_at_the_server() {
 }
 
 #[tokio::test]
-async fn unknown_methods_results_and_errors_pass_and_statuses_with_them() {
+async fn unknown_methods_and_statuses_pass() {
     let (rig, mut server, mut client) = before_server().await;
     client.headers = headers("future/method", "x-future: 1\r\n");
     let asked = request(1, "future/method", r#""new":{"deep":[1.10,1e2]}"#);
@@ -189,7 +189,7 @@ async fn unknown_methods_results_and_errors_pass_and_statuses_with_them() {
 }
 
 #[tokio::test]
-async fn headers_beyond_all_measure_are_refused_and_the_others_unharmed() {
+async fn oversized_headers_are_431() {
     let (rig, mut server, mut client) = before_server().await;
     let mut other = rig.client().await;
     client.headers = format!("x-large: {}\r\n", "x".repeat(2 << 20));

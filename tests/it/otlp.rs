@@ -57,7 +57,7 @@ async fn ping(client: &mut Client, times: usize) {
 }
 
 #[tokio::test]
-async fn each_exchange_is_a_span_under_that_of_the_client() {
+async fn spans_continue_the_trace_of_the_client() {
     let mut collector = Server::start().await;
     let rig = telling(&Server::answering(play).await, &collector).await;
     let mut client = rig.client().await;
@@ -115,7 +115,7 @@ async fn each_exchange_is_a_span_under_that_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_request_that_was_never_answered_is_a_span_all_the_same() {
+async fn span_of_an_unanswered_request_is_sent() {
     let (mut collector, mut server) = (Server::start().await, Server::start().await);
     let rig = telling(&server.url(), &collector).await;
     let mut client = rig.client().await;
@@ -132,7 +132,7 @@ async fn a_request_that_was_never_answered_is_a_span_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_batch_is_sent_again_where_that_may_help() {
+async fn export_is_retried_after_503() {
     let mut collector = Server::start().await;
     let rig = telling(&Server::answering(play).await, &collector).await;
     ping(&mut rig.client().await, 512).await;
@@ -146,7 +146,7 @@ async fn a_batch_is_sent_again_where_that_may_help() {
 }
 
 #[tokio::test]
-async fn what_no_collector_takes_is_lost_and_that_is_said_once() {
+async fn export_failure_is_reported_once() {
     let mut collector = Server::start().await;
     let rig = telling(&Server::answering(play).await, &collector).await;
     let mut client = rig.client().await;
@@ -168,7 +168,7 @@ async fn what_no_collector_takes_is_lost_and_that_is_said_once() {
 }
 
 #[test]
-fn a_collector_that_cannot_be_is_refused_at_the_start() {
+fn invalid_collector_url_is_refused_at_start() {
     let mut command = crate::support::binary::command();
     command.args([
         "run",

@@ -209,7 +209,7 @@ pub(crate) fn compare(direct: &[Value], through: &[Value]) {
 }
 
 #[tokio::test]
-async fn nobody_notices_over_http() {
+async fn rmcp_over_http_is_unchanged() {
     for (sessions, json, era) in [
         (true, false, Era::Legacy),
         (true, true, Era::Legacy),
@@ -229,7 +229,7 @@ async fn nobody_notices_over_http() {
 }
 
 #[tokio::test]
-async fn nobody_notices_over_a_pipe() {
+async fn rmcp_over_a_pipe_is_unchanged() {
     let words = role("rmcp");
     for era in [Era::Legacy, Era::Modern] {
         let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -254,7 +254,7 @@ async fn knows_both(rig: &Rig) {
 }
 
 #[tokio::test]
-async fn each_client_has_a_child_of_its_own() {
+async fn legacy_clients_get_a_child_each() {
     const CLIENTS: usize = 4;
     let words = role("rmcp");
     let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -281,7 +281,7 @@ async fn each_client_has_a_child_of_its_own() {
 }
 
 #[tokio::test]
-async fn clients_without_sessions_share_a_child_and_do_not_notice() {
+async fn modern_clients_share_a_child_unnoticed() {
     let words = role("rmcp");
     let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let direct = transcript(over_stdio(Era::Modern).await, Era::Modern).await;

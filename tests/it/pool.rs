@@ -42,7 +42,7 @@ pub(crate) async fn figures(pool: &Pool, fit: impl Fn(&Figures) -> bool) -> Figu
 }
 
 #[tokio::test]
-async fn a_spare_is_there_before_the_first_client_and_the_next_behind_it() {
+async fn spares_are_started_ahead_of_clients() {
     let rig = Rig::kept(&["sh", "-c", SERVER], Settings { spares: 1, max: 2, ..Settings::default() }).await;
     let pool = pool(&rig);
     let before = figures(&pool, |it| it.spares == 1).await;
@@ -64,7 +64,7 @@ async fn a_spare_is_there_before_the_first_client_and_the_next_behind_it() {
 }
 
 #[tokio::test]
-async fn who_finds_all_children_in_use_waits_and_is_told() {
+async fn full_pool_is_504_after_the_timeout() {
     let settings = Settings { max: 1, acquire_timeout: Duration::from_millis(100), ..Settings::default() };
     let rig = Rig::kept(&["sh", "-c", SERVER], settings).await;
     rig.client().await.initialize().await;
@@ -78,7 +78,7 @@ async fn who_finds_all_children_in_use_waits_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_child_that_ends_makes_room_for_who_waits() {
+async fn full_pool_serves_the_waiting_when_a_child_ends() {
     let settings = Settings { max: 1, acquire_timeout: Duration::from_secs(30), ..Settings::default() };
     let rig = Rig::kept(&["sh", "-c", SERVER], settings).await;
     let pool = pool(&rig);
@@ -95,7 +95,7 @@ async fn a_child_that_ends_makes_room_for_who_waits() {
 }
 
 #[tokio::test]
-async fn a_spare_that_dies_is_replaced_and_told_of_once() {
+async fn dead_spare_is_replaced_and_reported_once() {
     let dir = TempDir::new().unwrap();
     let died = dir.path().join("died");
     let script = format!("[ -e '{0}' ] || {{ : >'{0}'; echo no >&2; exit 3; }}; {SERVER}", died.display());
@@ -109,14 +109,14 @@ async fn a_spare_that_dies_is_replaced_and_told_of_once() {
 }
 
 #[tokio::test]
-async fn a_command_that_cannot_live_is_told_of_once() {
+async fn crashing_command_is_reported_once() {
     let rig = Rig::kept(&["sh", "-c", "exit 3"], Settings { spares: 1, ..Settings::default() }).await;
     figures(&pool(&rig), |it| it.died == 2).await;
     assert_eq!(rig.complaints().len(), 1, "{:?}", rig.complaints());
 }
 
 #[tokio::test]
-async fn a_spare_that_is_too_old_is_replaced() {
+async fn expired_spare_is_replaced() {
     let settings = Settings { spares: 1, max_lifetime: Some(Duration::from_millis(50)), ..Settings::default() };
     let rig = Rig::kept(&["sh", "-c", SERVER], settings).await;
     figures(&pool(&rig), |it| it.died >= 1 && it.spares == 1).await;
@@ -172,7 +172,7 @@ pub(crate) async fn named(rig: &Rig, name: &str) -> Client {
 }
 
 #[tokio::test]
-async fn modern_clients_share_a_child_and_a_subscription_hears_what_another_client_changes() {
+async fn shared_child_tells_subscribers_of_changes() {
     let rig = Rig::script(MODERN).await;
     let tagged = |method: &str| {
         format!(r#"{{"method":"{method}","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":1}}}}}}"#)
@@ -221,7 +221,7 @@ async fn modern_clients_share_a_child_and_a_subscription_hears_what_another_clie
 }
 
 #[tokio::test]
-async fn what_is_nobodys_is_shown_and_given_to_nobody() {
+async fn unaddressed_message_is_shown_and_delivered_to_nobody() {
     let rig = Rig::script(MODERN).await;
     let (mut one, mut other) = (named(&rig, "a").await, named(&rig, "b").await);
     one.call(modern(1, "x")).await;
@@ -234,7 +234,7 @@ async fn what_is_nobodys_is_shown_and_given_to_nobody() {
 }
 
 #[tokio::test]
-async fn a_legacy_client_has_its_own_child_beside_the_shared_one() {
+async fn legacy_client_gets_a_child_beside_the_shared_one() {
     let rig = Rig::script(MODERN).await;
     let mut shared = named(&rig, "a").await;
     let pid = shared.call(modern(1, "x")).await.json()["result"]["pid"].clone();
@@ -246,7 +246,7 @@ async fn a_legacy_client_has_its_own_child_beside_the_shared_one() {
 }
 
 #[tokio::test]
-async fn a_shared_child_that_crashed_is_followed_by_another() {
+async fn shared_child_restarts_after_a_crash() {
     let rig = Rig::script(MODERN).await;
     let (mut client, mut other) = (named(&rig, "a").await, named(&rig, "b").await);
     let pid = other.call(modern(1, "x")).await.json()["result"]["pid"].clone();
@@ -264,7 +264,7 @@ async fn a_shared_child_that_crashed_is_followed_by_another() {
 }
 
 #[tokio::test]
-async fn a_spare_that_must_answer_does_before_a_modern_client_gets_it() {
+async fn spare_with_ping_answers_before_it_is_used() {
     // The first that is asked says nothing.
     let dir = TempDir::new().unwrap();
     let asked = dir.path().join("asked");

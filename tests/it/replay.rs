@@ -20,7 +20,7 @@ fn stdout(output: &Output) -> &str {
 }
 
 #[test]
-fn the_same_server_passes_every_step() {
+fn unchanged_server_passes_every_step() {
     let output = replay(Path::new(TAPE), &["--speed", "max"], &demo_server(&[]));
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     assert!(stdout(&output).trim_end().lines().last().unwrap().contains(" passed, 0 failed, 0 skipped in "));
@@ -28,7 +28,7 @@ fn the_same_server_passes_every_step() {
 }
 
 #[test]
-fn a_changed_server_fails_with_the_changed_value() {
+fn changed_server_fails_with_the_changed_value() {
     let output = replay(Path::new(TAPE), &["--speed", "max"], &demo_server(&["--changed"]));
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
     let failed: Vec<_> = stdout(&output).lines().filter(|line| line.contains("FAIL")).collect();
@@ -37,14 +37,14 @@ fn a_changed_server_fails_with_the_changed_value() {
 }
 
 #[test]
-fn what_the_user_ignores_is_no_failure() {
+fn ignored_paths_do_not_fail() {
     let ignore = ["--speed", "max", "--ignore", ".result.structuredContent.days[*].sky", "--ignore", ".result.content"];
     let output = replay(Path::new(TAPE), &ignore, &demo_server(&["--changed"]));
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
 }
 
 #[test]
-fn reports_come_as_json_and_junit_in_a_file() {
+fn report_formats_json_and_junit() {
     let dir = tempfile::tempdir().unwrap();
     for (form, first, last) in [("json", "{", "}"), ("junit", "<?xml", "</testsuites>")] {
         let out = dir.path().join(form);
@@ -57,7 +57,7 @@ fn reports_come_as_json_and_junit_in_a_file() {
 }
 
 #[test]
-fn a_server_that_does_not_come_up_is_a_failure_with_its_last_words() {
+fn start_failure_exits_1_with_stderr() {
     let output = replay(Path::new(TAPE), &["--speed", "max"], &["sh", "-c", "echo no licence >&2; exit 7"]);
     assert_eq!(output.status.code(), Some(1));
     let told = format!("{}{}", stdout(&output), String::from_utf8_lossy(&output.stderr));
@@ -69,7 +69,7 @@ fn a_server_that_does_not_come_up_is_a_failure_with_its_last_words() {
 }
 
 #[test]
-fn what_is_no_readable_tape_is_told_in_one_line_with_status_2() {
+fn unreadable_tape_exits_2_with_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(TAPE).unwrap();
     let newer = text.replacen(r#"{"tapline":1,"version":"0.1.0""#, r#"{"tapline":99,"version":"7.0.0""#, 1);
@@ -89,7 +89,7 @@ fn what_is_no_readable_tape_is_told_in_one_line_with_status_2() {
 }
 
 #[test]
-fn a_torn_tape_is_played_as_far_as_it_goes() {
+fn torn_tape_is_played_as_far_as_it_goes() {
     let dir = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(TAPE).unwrap();
     let path = dir.path().join("torn");

@@ -20,7 +20,7 @@ use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
 use crate::support::child::role;
-use crate::support::{Client, Life, Rig, envelope, kept_command, soon};
+use crate::support::{Client, ProcessAlive, Rig, envelope, kept_command, soon};
 
 /// A server in a file that can be put in the place of another, with what its processes have heard beside it.
 struct Script {
@@ -131,7 +131,7 @@ async fn sent(rig: &Rig, method: &'static str) {
 }
 
 #[tokio::test]
-async fn a_crash_costs_the_calls_it_interrupts_and_nothing_else() {
+async fn crash_fails_only_pending_calls() {
     let script = Script::new();
     let rig = script.rig(Settings::default()).await;
     let mut client = in_session(&rig).await;
@@ -183,7 +183,7 @@ async fn a_crash_costs_the_calls_it_interrupts_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_was_agreed_is_said_again_and_the_client_is_told_where_to_look() {
+async fn handshake_and_subscriptions_are_replayed() {
     let script = Script::new();
     let rig = script.rig(Settings::default()).await;
     let mut client = in_session(&rig).await;
@@ -222,17 +222,17 @@ async fn what_was_agreed_is_said_again_and_the_client_is_told_where_to_look() {
 }
 
 #[tokio::test]
-async fn a_server_is_started_anew_when_the_operator_asks() {
-    let life = Life::new();
+async fn operator_restart_replaces_the_server() {
+    let alive = ProcessAlive::new();
     let mut script = Script::new();
-    script.life = Some(life.line());
+    script.life = Some(alive.line());
     script.write("1", CAPABILITIES);
     let rig = script.rig(Settings { restart: Restart::Never, ..Settings::default() }).await;
     let mut client = in_session(&rig).await;
     script.life = None;
     script.write("2", CAPABILITIES);
     rig.command_now(Command::Restart(rig.session(1).await));
-    life.ended().await;
+    alive.ended().await;
     assert_eq!(seam(&rig, 1).await, "new process after a restart by the operator: `initialize` said again");
     assert_eq!(client.call(request(1, "x")).await.json()["result"]["version"], "2");
     assert!(rig.complaints().is_empty(), "{:?}", rig.complaints());
@@ -244,7 +244,7 @@ async fn a_server_is_started_anew_when_the_operator_asks() {
 }
 
 #[tokio::test]
-async fn what_comes_during_a_restart_waits_for_it() {
+async fn requests_wait_for_a_restart() {
     let script = Script::new();
     // It takes its time to leave.
     let slow = format!("sh '{}'; sleep 0.3", script.path().display());
@@ -260,7 +260,7 @@ async fn what_comes_during_a_restart_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_asked_and_is_gone_is_not_answered_in_its_place() {
+async fn late_answer_never_reaches_the_new_server() {
     let script = Script::new();
     let rig = script.rig(Settings::default()).await;
     let mut client = in_session(&rig).await;
@@ -290,7 +290,7 @@ async fn a_server_that_asked_and_is_gone_is_not_answered_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_come_back_is_given_up() {
+async fn restart_gives_up_and_says_why() {
     let initialize = |version: &str, then: &str| {
         let result = format!(r#"{{"protocolVersion":"{version}","capabilities":{{}}}}"#);
         format!(
@@ -319,7 +319,7 @@ async fn a_server_that_does_not_come_back_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_seam_is_on_the_tape() {
+async fn seam_is_on_the_tape() {
     let (script, tapes) = (Script::new(), TempDir::new().unwrap());
     let command = kept_command(&["sh", script.path().to_str().unwrap()], Settings::default());
     let settings = app::Settings { tapes: Some(tapes.path().to_owned()), ..app::Settings::new(command) };
@@ -340,7 +340,7 @@ fn seams(tape: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_client_does_not_notice_that_a_watched_server_was_built_anew() {
+async fn watched_rebuild_is_invisible_to_the_client() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let dir = TempDir::new().unwrap();
     let binary = dir.path().join("server");
@@ -368,7 +368,7 @@ async fn a_client_does_not_notice_that_a_watched_server_was_built_anew() {
 }
 
 #[tokio::test]
-async fn a_session_goes_on_under_another_tapline() {
+async fn session_is_restored_under_another_tapline() {
     let script = Script::new();
     let rig = script.rig(Settings::default()).await;
     in_session(&rig).await;

@@ -27,7 +27,7 @@ async fn streaming(exchange: &mut Exchange, client: &mut Client, event: &str) {
 
 /// The server of an SDK answers 409 as long as it believes that the stream is still open: it must know before the client is back.
 #[tokio::test]
-async fn a_client_that_comes_back_finds_its_stream_free() {
+async fn reconnecting_client_finds_its_stream_free() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     for call in [true, false] {
@@ -58,7 +58,7 @@ async fn a_client_that_comes_back_finds_its_stream_free() {
 }
 
 #[tokio::test]
-async fn whether_a_second_stream_may_be_is_the_servers_to_say() {
+async fn second_stream_is_for_the_server_to_decide() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut first = client_of(&rig, "").await;
@@ -84,7 +84,7 @@ async fn whether_a_second_stream_may_be_is_the_servers_to_say() {
 }
 
 #[tokio::test]
-async fn a_childs_stream_is_free_when_its_listener_has_gone() {
+async fn child_stream_is_free_after_a_hang_up() {
     let script = r#"while read -r l; do case "$l" in
         *initialize*) echo '{"id":0,"result":{}}' ;;
         *) echo '{"method":"said"}' ;;
@@ -118,7 +118,7 @@ async fn a_childs_stream_is_free_when_its_listener_has_gone() {
 
 /// What a Streamable HTTP client does with a stream that the server ends early (2025-11-25, transports: a server may, to be polled).
 #[tokio::test]
-async fn in_place_of_a_pipe_we_take_up_a_stream_that_ended_before_the_reply() {
+async fn bridge_resumes_a_stream_that_ended_before_the_reply() {
     for client in ["events", "pipe"] {
         let mut server = Server::start().await;
         let rig = Rig::before(&server.url()).await;
@@ -142,7 +142,7 @@ async fn in_place_of_a_pipe_we_take_up_a_stream_that_ended_before_the_reply() {
 }
 
 #[tokio::test]
-async fn in_place_of_a_pipe_we_listen_and_go_on_where_it_ended() {
+async fn bridge_resumes_the_get_stream() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut front = Front::of("pipe", &rig).await;

@@ -13,7 +13,7 @@ use tapline::upstream::sse::SseUpstream;
 use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
-use crate::support::{Binary, INITIALIZE, OldClient, Rig, Server, Shut, settings, soon};
+use crate::support::{Binary, INITIALIZE, LegacySseClient, Rig, Server, Shut, settings, soon};
 
 const CALL: &str = r#"{"jsonrpc":"2.0", "id":7,"method":"tools/call","params":{"name":"a"}}"#;
 const LIST: &str = r#"{"jsonrpc":"2.0", "id":8,"method":"tools/list"}"#;
@@ -43,7 +43,7 @@ fn marks(dir: &Path) -> Vec<serde_json::Value> {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_sent_again_and_each_attempt_is_on_the_tape() {
+async fn unreachable_server_is_retried_and_recorded() {
     let (dir, shut) = (TempDir::new().unwrap(), Shut::new());
     let rig = Rig::start(Settings { tapes: Some(dir.path().to_owned()), ..retrying(&shut.url()) }).await;
     let mut client = rig.client().await;
@@ -77,7 +77,7 @@ fn attempt_text(event: &Event) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn what_may_have_run_is_never_sent_again() {
+async fn calls_that_may_have_run_are_never_retried() {
     let mut server = Server::start().await;
     let rig = Rig::start(retrying(&server.url())).await;
     let mut client = rig.client().await;
@@ -97,7 +97,7 @@ async fn what_may_have_run_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_list_may_be_asked_for_twice() {
+async fn lists_and_pings_are_retried_without_an_answer() {
     let mut server = Server::start().await;
     let rig = Rig::start(retrying(&server.url())).await;
     let mut client = rig.client().await;
@@ -115,7 +115,7 @@ async fn a_list_may_be_asked_for_twice() {
 }
 
 #[tokio::test]
-async fn an_edited_message_is_sent_again_as_edited() {
+async fn edited_message_is_retried_as_edited() {
     let shut = Shut::new();
     let rig = Rig::start(retrying(&shut.url())).await;
     rig.hold("~m tools/call & ~q").await;
@@ -130,7 +130,7 @@ async fn an_edited_message_is_sent_again_as_edited() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_is_not_tried_for_any_more() {
+async fn hang_up_ends_retries() {
     let shut = Shut::new();
     let rig = Rig::start(retrying(&shut.url())).await;
     let calls = &rig.core().mounts().proxy().stop().calls;
@@ -149,7 +149,7 @@ async fn a_client_that_hangs_up_is_not_tried_for_any_more() {
 }
 
 #[tokio::test]
-async fn quitting_ends_a_pause() {
+async fn quit_ends_a_backoff() {
     let (shut, hour) = (Shut::new(), Duration::from_secs(3600));
     let retry = Retry::new(Section { attempts: 2, first: hour, longest: 10 * hour }).unwrap();
     let rig = Rig::start(Settings { retry, grace: hour, ..settings(&shut.url()) }).await;
@@ -163,13 +163,13 @@ async fn quitting_ends_a_pause() {
 }
 
 #[tokio::test]
-async fn an_event_stream_is_asked_for_again() {
+async fn event_stream_is_retried() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let shut = Shut::new();
     let target = Target::Events(SseUpstream::new(&shut.url(), Vec::new()).unwrap());
     let rig = Rig::start(Settings { retry: patient(), ..Settings::new(target) }).await;
     let address = rig.address();
-    let opening = tokio::spawn(OldClient::open(address));
+    let opening = tokio::spawn(LegacySseClient::open(address));
     assert_eq!(attempt(&rig, 2).await.landmark, Some(Landmark::Attempt));
     let mut server = shut.open();
     let mut exchange = server.next().await;
@@ -180,7 +180,7 @@ async fn an_event_stream_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn the_program_tries_four_times_unless_it_is_told_otherwise() {
+async fn retries_option_sets_the_attempts() {
     for (arguments, attempts) in [(&[][..], 3), (&["--retries", "1"], 1), (&["--retries", "0"], 0)] {
         let shut = Shut::new();
         let url = shut.url();
@@ -198,7 +198,7 @@ async fn the_program_tries_four_times_unless_it_is_told_otherwise() {
 }
 
 #[tokio::test]
-async fn the_error_in_the_end_is_part_of_the_session() {
+async fn final_error_is_part_of_the_session() {
     let shut = Shut::new();
     let retry = Retry::new(Section { attempts: 1, first: Duration::from_millis(1), ..Section::default() }).unwrap();
     let rig = Rig::start(Settings { retry, ..settings(&shut.url()) }).await;

@@ -15,7 +15,7 @@ fn run(more: &[&str]) -> Terminal {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_is_held_edited_and_answered_as_edited() {
+async fn hold_and_edit_a_call() {
     let mut terminal = run(&["--hold", "~tool get_forecast & ~q"]);
     let client = Caller::connect(terminal.url()).await;
     let call = tokio::spawn(async move { client.forecast("Lisbon").await });
@@ -33,7 +33,7 @@ async fn a_call_is_held_edited_and_answered_as_edited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blocked_call_gets_the_chosen_error() {
+async fn block_sends_the_chosen_error() {
     let mut terminal = run(&["--hold", "~tool get_forecast & ~q"]);
     let client = Caller::connect(terminal.url()).await;
     let call = tokio::spawn(async move { client.forecast("Lisbon").await });
@@ -50,7 +50,7 @@ async fn a_blocked_call_gets_the_chosen_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn quitting_with_a_held_call_asks_and_then_lets_it_go() {
+async fn quit_asks_about_a_held_call() {
     let mut terminal = run(&["--hold", "~tool get_forecast & ~q"]);
     let client = Caller::connect(terminal.url()).await;
     let call = tokio::spawn(async move { client.forecast("Lisbon").await });
@@ -72,7 +72,7 @@ fn ctrl_c_twice_quits() {
 }
 
 #[test]
-fn sigterm_and_sighup_give_the_terminal_back() {
+fn sigterm_and_sighup_restore_the_terminal() {
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::HUP] {
         let terminal = run(&[]);
         terminal.url();
@@ -84,7 +84,7 @@ fn sigterm_and_sighup_give_the_terminal_back() {
 
 /// The terminal is still on its other screen, with what was typed there since.
 #[test]
-fn nothing_shows_through_of_a_tapline_that_was_killed() {
+fn leftovers_of_a_killed_tapline_are_cleared() {
     let arguments =
         ["run", "--listen", "127.0.0.1:0", "--no-record"].iter().chain(&demo_server()).copied().collect::<Vec<_>>();
     let left = format!("\x1b[?1049h\x1b[H{}", "left over ".repeat(12 * 36));
@@ -96,7 +96,7 @@ fn nothing_shows_through_of_a_tapline_that_was_killed() {
 }
 
 #[test]
-fn the_demo_is_alive_at_once_and_says_goodbye() {
+fn demo_is_live_and_says_goodbye() {
     let mut terminal = Terminal::start(&["demo", "--no-record"]);
     terminal.wait_for("tools/list");
     terminal.wait_for("1 held");
@@ -110,7 +110,7 @@ fn the_demo_is_alive_at_once_and_says_goodbye() {
 }
 
 #[test]
-fn a_tiny_terminal_is_no_reason_to_fail() {
+fn tiny_terminal_does_not_crash() {
     let mut terminal = Terminal::sized(&["demo", "--no-record"], 5, 20);
     terminal.wait("a line of status", |screen| screen.alternate_screen().then_some(()));
     terminal.press("\x1b2?q1Q");

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::known;
-use crate::support::{Binary, Client, Life, Rig, binary, command, settings, soon};
+use crate::support::{Binary, Client, ProcessAlive, Rig, binary, command, settings, soon};
 
 /// What belongs to one user who has nothing else running.
 struct Home(TempDir);
@@ -88,7 +88,7 @@ fn lines(tape: &Path) -> Vec<serde_json::Value> {
 }
 
 #[tokio::test]
-async fn a_client_goes_on_when_tapline_was_killed_under_load() {
+async fn kill_under_load_loses_no_session() {
     const CLIENTS: usize = 4;
     const SAFE: usize = 200;
     const MEANWHILE: usize = 300;
@@ -170,7 +170,7 @@ async fn client_in_session(rig: &Rig) -> Client {
 }
 
 #[tokio::test]
-async fn more_sessions_than_there_is_room_for_leave_and_come_back_and_none_in_use_does() {
+async fn lru_sets_idle_sessions_aside_and_restores_them() {
     let (home, url) = (Home::new(), demo_server().await);
     let rig = Rig::start(keeping(&home, &url, &at_most(2))).await;
     let mut listening = client_in_session(&rig).await;
@@ -197,10 +197,10 @@ async fn more_sessions_than_there_is_room_for_leave_and_come_back_and_none_in_us
 }
 
 #[tokio::test]
-async fn a_session_of_a_command_that_has_to_leave_takes_its_child_along() {
-    let (life, dir) = (Life::new(), TempDir::new().unwrap());
+async fn evicted_command_session_ends_its_child() {
+    let (alive, dir) = (ProcessAlive::new(), TempDir::new().unwrap());
     // The first child alone is looked after.
-    let first = format!("mkdir {}/first 2>/dev/null && {}", dir.path().display(), life.line());
+    let first = format!("mkdir {}/first 2>/dev/null && {}", dir.path().display(), alive.line());
     let script = format!("{first}while read -r line; do echo '{{\"id\":0,\"result\":{{}}}}'; done");
     let settings = Settings { sessions: at_most(1), ..Settings::new(command(&["sh", "-c", &script])) };
     let rig = Rig::start(settings).await;
@@ -208,12 +208,12 @@ async fn a_session_of_a_command_that_has_to_leave_takes_its_child_along() {
     let _second = client_in_session(&rig).await;
     assert_eq!(rig.closed(rig.session(1).await).await, "set aside: more than 1 sessions");
     assert_eq!(first.call(ping(0)).await.status(), "404", "its client is to start anew");
-    life.ended().await;
+    alive.ended().await;
     rig.quit(OnQuit::Forward).await;
 }
 
 #[tokio::test]
-async fn a_session_that_nobody_uses_ends_and_one_with_a_stream_does_not() {
+async fn idle_session_ends_unless_it_has_a_stream() {
     let (home, url) = (Home::new(), demo_server().await);
     let idle = store::Settings { idle: Some(Duration::from_secs(1)), ..Default::default() };
     let rig = Rig::start(keeping(&home, &url, &idle)).await;
@@ -235,7 +235,7 @@ async fn a_session_that_nobody_uses_ends_and_one_with_a_stream_does_not() {
 }
 
 #[tokio::test]
-async fn a_client_goes_on_when_tapline_was_ended_in_order() {
+async fn session_survives_an_orderly_restart() {
     let (home, url) = (Home::new(), demo_server().await);
     let rig = Rig::start(keeping(&home, &url, &store::Settings::default())).await;
     let client = client_in_session(&rig).await;
@@ -255,7 +255,7 @@ async fn a_client_goes_on_when_tapline_was_ended_in_order() {
 }
 
 #[tokio::test]
-async fn a_session_belongs_to_its_client_under_the_next_tapline_too() {
+async fn session_owner_survives_a_restart() {
     let (home, url) = (Home::new(), demo_server().await);
     let auth = ["ann", "bob"].map(|name| known(name, name, "")).concat();
     let guarded =
@@ -288,7 +288,7 @@ async fn a_session_belongs_to_its_client_under_the_next_tapline_too() {
 }
 
 #[tokio::test]
-async fn a_client_of_a_command_goes_on_with_a_fresh_child_when_tapline_was_killed() {
+async fn command_session_gets_a_fresh_child_after_a_kill() {
     const SERVER: &str = r#"
         while read -r line; do
             id=${line#*\"id\":}; id=${id%%[,\}]*}
@@ -344,7 +344,7 @@ async fn a_client_of_a_command_goes_on_with_a_fresh_child_when_tapline_was_kille
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_used_is_said_and_messages_pass_all_the_same() {
+async fn damaged_database_warns_and_messages_pass() {
     let (home, url) = (Home::new(), demo_server().await);
     std::fs::create_dir_all(home.database().parent().unwrap()).unwrap();
     std::fs::write(home.database(), "this is not the database that you are looking for").unwrap();
@@ -367,7 +367,7 @@ async fn a_database_that_cannot_be_used_is_said_and_messages_pass_all_the_same()
 }
 
 #[tokio::test]
-async fn what_is_to_leave_nothing_on_disk_leaves_no_database() {
+async fn no_record_and_no_database_leave_no_file() {
     let (home, url) = (Home::new(), demo_server().await);
     for arguments in [&["--no-record"][..], &["--no-database", "--tapes", home.tapes().to_str().unwrap()]] {
         let arguments = [arguments, &["--upstream", &url]].concat();
@@ -413,7 +413,7 @@ fn short(listed: &serde_json::Value) -> String {
 }
 
 #[tokio::test]
-async fn sessions_are_listed_shown_and_forgotten() {
+async fn sessions_command_lists_shows_and_removes() {
     let (home, url) = (Home::new(), demo_server().await);
     assert_eq!(listed(&home).await, Vec::<serde_json::Value>::new());
     let (status, out, _) = sessions(&home, &["ls"]).await;

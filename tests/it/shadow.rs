@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::peers::{self, Era};
 use crate::support::child::role;
-use crate::support::{Binary, Client, INITIALIZE, Life, Rig, Server, command, envelope, settings, tapline_binary};
+use crate::support::{
+    Binary, Client, INITIALIZE, ProcessAlive, Rig, Server, command, envelope, settings, tapline_binary,
+};
 
 fn at(url: &str, headers: &[(&'static str, &'static str)]) -> Target {
     // As in `settings`.
@@ -92,7 +94,7 @@ fn told(compared: &[Arc<Comparison>], verdict: ShadowVerdict) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_server_that_answers_otherwise_is_told_with_the_value() {
+async fn differing_reply_is_reported_with_the_value() {
     let primary = settings(&demo_server(Scenario::Original).await);
     let rig = Rig::start(with_shadow(primary, demo_command(&["--changed"]), Options::default())).await;
     tapline::demo::client::script(rig.url()).await.unwrap();
@@ -117,7 +119,7 @@ async fn a_server_that_answers_otherwise_is_told_with_the_value() {
 }
 
 #[tokio::test]
-async fn the_same_server_answers_the_same_on_every_carrier() {
+async fn same_server_compares_equal_on_every_transport() {
     let url = demo_server(Scenario::Original).await;
     let other = demo_server(Scenario::Original).await;
     // It speaks the older transport in front of any server.
@@ -137,7 +139,7 @@ async fn the_same_server_answers_the_same_on_every_carrier() {
 }
 
 #[tokio::test]
-async fn a_real_client_and_server_are_the_same_in_both_eras() {
+async fn rmcp_compares_equal_in_both_eras() {
     let words = role("rmcp");
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     for era in [Era::Legacy, Era::Modern] {
@@ -182,15 +184,15 @@ async fn answers(rig: &Rig) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn nothing_that_a_shadow_does_is_noticed() {
+async fn misbehaving_shadow_is_invisible() {
     let direct = answers(&Rig::script(PRIMARY).await).await;
     assert!(direct[2].contains(r#""id":"1","result":{"n": 1.10}"#), "{direct:?}");
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let unreachable = format!("http://{}/mcp", nobody.local_addr().unwrap());
     drop(nobody);
     let silent = Server::start().await;
-    let life = Life::new();
-    let hangs = format!("{}exec sleep 1000", life.line());
+    let alive = ProcessAlive::new();
+    let hangs = format!("{}exec sleep 1000", alive.line());
     let script = |script: &str| command(&["sh", "-c", script]);
     for (what, shadow) in [
         ("hangs", script(&hangs)),
@@ -216,7 +218,7 @@ async fn nothing_that_a_shadow_does_is_noticed() {
         assert_eq!(compared[0].verdict, ShadowVerdict::Missing, "{what}: {compared:?}");
         rig.quit(OnQuit::Forward).await;
     }
-    life.ended().await;
+    alive.ended().await;
 }
 
 /// A server that keeps what it was sent, head and body, and knows one tool that reads and one that writes.
@@ -254,7 +256,7 @@ async fn call(client: &mut Client, id: u32, tool: &str) {
 }
 
 #[tokio::test]
-async fn tools_that_may_write_are_called_where_it_is_allowed_only() {
+async fn writing_tools_need_permission() {
     for (options, pushes) in [(Options::default(), 0), (with_writes(), 1)] {
         let ((primary, at_primary), (shadow, at_shadow)) = (keeper().await, keeper().await);
         let rig = Rig::start(with_shadow(settings(&primary), at(&shadow, &[]), options)).await;
@@ -277,7 +279,7 @@ async fn tools_that_may_write_are_called_where_it_is_allowed_only() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_the_clients_alone_reaches_the_shadow() {
+async fn client_secrets_never_reach_the_shadow() {
     let ((primary, at_primary), (shadow, at_shadow)) = (keeper().await, keeper().await);
     let target = at(&shadow, &[("authorization", "Bearer of-the-shadow")]);
     let rig = Rig::start(with_shadow(settings(&primary), target, Options::default())).await;
@@ -302,7 +304,7 @@ async fn nothing_that_is_the_clients_alone_reaches_the_shadow() {
 }
 
 #[tokio::test]
-async fn what_the_operator_holds_is_the_clients_and_never_the_shadows() {
+async fn holds_apply_to_the_primary_only() {
     let script = || command(&["sh", "-c", PRIMARY]);
     let rig = Rig::start(with_shadow(Settings::new(script()), script(), Options::default())).await;
     let mut client = rig.client().await;
@@ -334,7 +336,7 @@ async fn what_the_operator_holds_is_the_clients_and_never_the_shadows() {
 }
 
 #[tokio::test]
-async fn run_tells_a_line_for_each_divergence_and_the_counts_at_its_end() {
+async fn run_prints_divergences_and_counts() {
     let program = tapline_binary();
     let program = program.to_str().unwrap();
     let shadow = format!("'{program}' __demo-server --changed");
@@ -369,7 +371,7 @@ async fn run_tells_a_line_for_each_divergence_and_the_counts_at_its_end() {
 }
 
 #[tokio::test]
-async fn of_several_upstreams_one_has_the_shadow() {
+async fn shadow_belongs_to_one_upstream() {
     let script = || command(&["sh", "-c", PRIMARY]);
     let places = |default: bool| {
         let place = |name: &str, is_default| MountSpec { name: Some(name.to_owned()), is_default, target: script() };

@@ -12,7 +12,7 @@ use tapline::tape::Tape;
 use tempfile::TempDir;
 
 use crate::support::terminal::{CTRL_C, Terminal};
-use crate::support::{Binary, Client, Life, OldClient, Rig, Server, envelope, settings};
+use crate::support::{Binary, Client, LegacySseClient, ProcessAlive, Rig, Server, envelope, settings};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a"}}"#;
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
@@ -44,7 +44,7 @@ fn only_tape(dir: &Path) -> Tape {
 }
 
 #[tokio::test]
-async fn a_call_that_ends_in_time_gets_its_answer() {
+async fn grace_lets_a_call_finish() {
     let (dir, mut server) = (TempDir::new().unwrap(), Server::start().await);
     let tapes = dir.path().to_str().unwrap();
     let (mut binary, mut client, exchange) = with_a_call(&["--tapes", tapes, "--grace", "1h"], &mut server).await;
@@ -60,7 +60,7 @@ async fn a_call_that_ends_in_time_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_in_time_is_whole() {
+async fn grace_lets_a_stream_finish() {
     let mut server = Server::start().await;
     let rig = Rig::start(Settings { grace: HOUR, ..settings(&server.url()) }).await;
     let mut client = rig.client().await;
@@ -81,7 +81,7 @@ async fn a_stream_that_ends_in_time_is_whole() {
 }
 
 #[tokio::test]
-async fn a_call_that_takes_too_long_gets_an_error_of_ours_on_the_tape_as_well() {
+async fn grace_over_fails_a_call_and_records_it() {
     let (dir, mut server) = (TempDir::new().unwrap(), Server::start().await);
     let grace = Duration::from_millis(1);
     let rig = Rig::start(Settings { grace, tapes: Some(dir.path().to_owned()), ..settings(&server.url()) }).await;
@@ -107,7 +107,7 @@ async fn a_call_that_takes_too_long_gets_an_error_of_ours_on_the_tape_as_well() 
 }
 
 #[tokio::test]
-async fn a_stream_that_takes_too_long_ends_with_an_error_unless_the_reply_was_on_it() {
+async fn grace_over_fails_a_stream_without_its_reply() {
     for (begun, code) in [("{\"method\":\"a\"}", Some(-31002)), (RESULT, None)] {
         let mut server = Server::start().await;
         let rig = Rig::start(Settings { grace: Duration::from_millis(1), ..settings(&server.url()) }).await;
@@ -131,7 +131,7 @@ async fn a_stream_that_takes_too_long_ends_with_an_error_unless_the_reply_was_on
 }
 
 #[tokio::test]
-async fn a_second_signal_does_not_wait() {
+async fn second_signal_forces_the_end() {
     for (first, second, code) in [("TERM", "TERM", 143), ("INT", "TERM", 130)] {
         let mut server = Server::start().await;
         let (mut binary, mut client, _exchange) = with_a_call(&["--no-record", "--grace", "1h"], &mut server).await;
@@ -148,9 +148,9 @@ async fn a_second_signal_does_not_wait() {
 }
 
 #[tokio::test]
-async fn children_that_will_not_leave_are_killed_at_the_second_signal() {
-    let life = Life::new();
-    let script = format!("{}trap '' TERM; read -r line; while :; do sleep 1000; done", life.line());
+async fn second_signal_kills_stubborn_children() {
+    let alive = ProcessAlive::new();
+    let script = format!("{}trap '' TERM; read -r line; while :; do sleep 1000; done", alive.line());
     let mut binary = Binary::run(&["--no-record", "--", "sh", "-c", &script]).await;
     let mut client = binary.client().await;
     client.post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#).await;
@@ -158,12 +158,12 @@ async fn children_that_will_not_leave_are_killed_at_the_second_signal() {
     binary.signal("TERM");
     line_with(&mut binary, "waiting for 1 server to leave").await;
     binary.signal("TERM");
-    life.ended().await;
+    alive.ended().await;
     assert_eq!(binary.end().await.0.code(), Some(143));
 }
 
 #[tokio::test]
-async fn what_only_listens_is_not_waited_for() {
+async fn listening_streams_are_not_waited_for() {
     let mut server = Server::start().await;
     let rig = Rig::start(Settings { grace: HOUR, ..settings(&server.url()) }).await;
     let (mut stream, mut subscribed, idle) = (rig.client().await, rig.client().await, rig.client().await);
@@ -184,7 +184,7 @@ async fn what_only_listens_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_the_operator_dropped_is_not_waited_for() {
+async fn dropped_messages_are_not_waited_for() {
     let mut server = Server::start().await;
     let rig = Rig::start(Settings { grace: HOUR, ..settings(&server.url()) }).await;
     rig.hold("~m tools/call").await;
@@ -206,7 +206,7 @@ async fn what_the_operator_dropped_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_held_call_is_let_go_and_waited_for() {
+async fn held_call_is_forwarded_and_waited_for() {
     let mut server = Server::start().await;
     let rig = Rig::start(Settings { grace: HOUR, ..settings(&server.url()) }).await;
     rig.hold("~m tools/call & ~q").await;
@@ -229,10 +229,10 @@ const LATER: &str = r#"
 "#;
 
 #[tokio::test]
-async fn an_old_client_gets_its_answer_before_its_stream_ends() {
+async fn legacy_sse_client_gets_its_answer_before_the_end() {
     let rig =
         Rig::start(Settings { grace: HOUR, ..Settings::new(crate::support::command(&["sh", "-c", LATER])) }).await;
-    let mut client = OldClient::open(rig.address()).await;
+    let mut client = LegacySseClient::open(rig.address()).await;
     client.post(CALL).await;
     rig.message(ToServer, |it| it.method() == Some("tools/call")).await;
     rig.hold("~m go").await;
@@ -246,10 +246,10 @@ async fn an_old_client_gets_its_answer_before_its_stream_ends() {
 }
 
 #[tokio::test]
-async fn an_old_client_that_took_its_call_back_is_not_waited_for() {
+async fn legacy_sse_cancelled_call_is_not_waited_for() {
     let rig =
         Rig::start(Settings { grace: HOUR, ..Settings::new(crate::support::command(&["sh", "-c", LATER])) }).await;
-    let mut client = OldClient::open(rig.address()).await;
+    let mut client = LegacySseClient::open(rig.address()).await;
     client.post(CALL).await;
     client.post(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#).await;
     rig.message(ToServer, |it| it.method() == Some("notifications/cancelled")).await;
@@ -258,7 +258,7 @@ async fn an_old_client_that_took_its_call_back_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_screen_stays_until_all_is_done_and_gives_the_terminal_back() {
+async fn screen_stays_until_all_is_done() {
     let mut server = Server::start().await;
     let url = server.url();
     let run = ["run", "--listen", "127.0.0.1:0", "--no-record", "--grace", "1h", "--upstream", url.as_str()];
@@ -285,7 +285,7 @@ async fn the_screen_stays_until_all_is_done_and_gives_the_terminal_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signals_end_a_screen_in_order_and_force_it() {
+async fn signals_end_a_screen_and_force_it() {
     let mut server = Server::start().await;
     let url = server.url();
     let terminal =

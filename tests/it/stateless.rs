@@ -127,7 +127,7 @@ async fn answered(mut client: Client) -> String {
 }
 
 #[tokio::test]
-async fn calls_at_once_run_on_children_of_their_own_as_long_as_there_may_be_more() {
+async fn concurrent_calls_spread_over_children() {
     let server = Stateless::new(at_most(2)).await;
     let (first, second) = (server.slow(1).await, server.slow(2).await);
     let mut third = named(&server.rig, "third").await;
@@ -142,7 +142,7 @@ async fn calls_at_once_run_on_children_of_their_own_as_long_as_there_may_be_more
 }
 
 #[tokio::test]
-async fn a_child_that_has_nothing_to_do_is_asked_before_another_is_started() {
+async fn idle_child_is_used_before_a_new_one() {
     let server = Stateless::new(at_most(3)).await;
     let (first, second) = (server.slow(1).await, server.slow(2).await);
     let mut third = named(&server.rig, "third").await;
@@ -155,7 +155,7 @@ async fn a_child_that_has_nothing_to_do_is_asked_before_another_is_started() {
 }
 
 #[tokio::test]
-async fn a_command_that_is_not_declared_stateless_is_one_child() {
+async fn undeclared_command_is_one_child() {
     let server = Stateless::new(Settings::default()).await;
     let first = server.slow(1).await;
     let mut second = named(&server.rig, "second").await;
@@ -167,7 +167,7 @@ async fn a_command_that_is_not_declared_stateless_is_one_child() {
 }
 
 #[tokio::test]
-async fn a_subscription_hears_all_children_as_if_they_were_one() {
+async fn subscription_merges_all_children() {
     let server = Stateless::new(at_most(2)).await;
     let mut early = listener(&server.rig, "early").await;
     let slow = server.slow(1).await;
@@ -209,7 +209,7 @@ async fn a_subscription_hears_all_children_as_if_they_were_one() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_is_let_off_by_all_children() {
+async fn hang_up_unsubscribes_from_all_children() {
     let server = Stateless::new(at_most(2)).await;
     let listening = listener(&server.rig, "listener").await;
     let slow = server.slow(1).await;
@@ -222,7 +222,7 @@ async fn a_client_that_hangs_up_is_let_off_by_all_children() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_its_subscription_back_is_let_off_by_all_children() {
+async fn cancel_unsubscribes_from_all_children() {
     let server = Stateless::new(at_most(2)).await;
     let slow = server.slow(1).await;
     pid(&mut named(&server.rig, "caller").await, "x").await;
@@ -241,7 +241,7 @@ async fn a_client_that_takes_its_subscription_back_is_let_off_by_all_children() 
 }
 
 #[tokio::test]
-async fn a_subscription_goes_on_without_a_child_that_died_and_with_the_next() {
+async fn subscription_survives_a_dead_child() {
     let server = Stateless::new(at_most(2)).await;
     let mut listening = listener(&server.rig, "listener").await;
     let slow = server.slow(1).await;
@@ -272,7 +272,7 @@ async fn a_subscription_goes_on_without_a_child_that_died_and_with_the_next() {
 }
 
 #[tokio::test]
-async fn a_child_that_is_not_needed_any_more_is_let_go_and_a_subscription_moves_on_with_the_others() {
+async fn surplus_child_leaves_without_ending_subscriptions() {
     let settings = Settings { max_lifetime: Some(Duration::from_millis(100)), ..at_most(3) };
     let server = Stateless::new(settings).await;
     let pool = pool(&server.rig);
@@ -292,7 +292,7 @@ async fn a_child_that_is_not_needed_any_more_is_let_go_and_a_subscription_moves_
 }
 
 #[tokio::test]
-async fn children_that_accept_something_else_are_told_of() {
+async fn differing_acknowledgements_are_reported() {
     let server = Stateless::accepting("{}", at_most(2)).await;
     let _listening = listener(&server.rig, "listener").await;
     let slow = server.slow(1).await;

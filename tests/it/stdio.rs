@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Life, binary, soon, tapline_binary};
+use crate::support::{ProcessAlive, binary, soon, tapline_binary};
 
 /// A launched server that is really tapline, as its client has it.
 struct Launched {
@@ -103,7 +103,7 @@ fn initialize() -> Value {
 }
 
 #[tokio::test]
-async fn every_byte_passes_both_ways() {
+async fn bytes_pass_both_ways() {
     let deep = format!("{{\"id\":1,\"method\":\"x\",\"params\":{}1{}}}\n", "[".repeat(200), "]".repeat(200));
     let large = format!("{{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"x\",\"params\":\"{}\"}}\n", "x".repeat(20 << 20));
     let mut launched = Launched::script("exec cat");
@@ -130,7 +130,7 @@ async fn every_byte_passes_both_ways() {
 }
 
 #[tokio::test]
-async fn stdin_at_its_end_closes_the_servers_and_its_last_words_and_status_are_ours() {
+async fn eof_ends_the_server_and_its_status_is_ours() {
     let launched = Launched::script("cat >/dev/null; echo '{\"late\":1}'; printf 'a\\377b' >&2; exit 7");
     let (status, rest, errors) = launched.leave().await;
     assert_eq!((status, rest.as_slice(), errors.as_slice()), (Some(7), &b"{\"late\":1}\n"[..], &b"a\xffb"[..]));
@@ -138,7 +138,7 @@ async fn stdin_at_its_end_closes_the_servers_and_its_last_words_and_status_are_o
 
 /// A client that reads no stderr must still get its replies.
 #[tokio::test]
-async fn a_flood_on_stderr_holds_nothing_up_and_is_all_there_at_the_end() {
+async fn stderr_flood_blocks_nothing_and_is_complete() {
     let flood = "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; yes noise | head -n 100000 >&2";
     let mut launched = Launched::script(&format!("{flood}; echo ready; exec cat"));
     assert_eq!(launched.line().await, b"ready\n");
@@ -150,7 +150,7 @@ async fn a_flood_on_stderr_holds_nothing_up_and_is_all_there_at_the_end() {
 }
 
 #[tokio::test]
-async fn a_shadow_is_asked_the_same_and_is_heard_nowhere_but_in_the_log() {
+async fn shadow_is_heard_only_on_stderr() {
     let program = tapline_binary();
     let program = program.to_str().unwrap();
     let shadow = format!("{program} __demo-server --changed");
@@ -171,14 +171,14 @@ async fn a_shadow_is_asked_the_same_and_is_heard_nowhere_but_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_ends_us_though_the_client_stays() {
+async fn server_exit_ends_tapline() {
     let launched = Launched::script("echo why >&2; exit 4");
     let (status, _, errors) = launched.end().await;
     assert_eq!((status, errors.as_slice()), (Some(4), &b"why\n"[..]));
 }
 
 #[tokio::test]
-async fn signals_are_the_servers_to_answer() {
+async fn signals_are_passed_to_the_server() {
     for (name, status) in [("TERM", 9), ("INT", 8)] {
         let script = "trap 'exit 9' TERM; trap 'exit 8' INT; sleep 1000 & echo ready; wait";
         let mut launched = Launched::script(script);
@@ -190,7 +190,7 @@ async fn signals_are_the_servers_to_answer() {
 }
 
 #[tokio::test]
-async fn a_command_that_is_not_there_is_told_on_stderr() {
+async fn missing_command_is_reported_on_stderr() {
     let (status, rest, errors) = Launched::start(&["--", "there-is-no-such-command"]).end().await;
     assert_eq!((status, rest), (Some(1), vec![]));
     let errors = String::from_utf8(errors).unwrap();
@@ -198,7 +198,7 @@ async fn a_command_that_is_not_there_is_told_on_stderr() {
 }
 
 #[tokio::test]
-async fn the_little_environment_of_a_client_is_enough_and_goes_on_whole() {
+async fn environment_may_be_minimal_and_passes_whole() {
     let mut command = Command::new(tapline_binary());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent").env("OWN", "yes");
     command.env("TAPLINE_NO_CONTROL", "1");
@@ -208,7 +208,7 @@ async fn the_little_environment_of_a_client_is_enough_and_goes_on_whole() {
 }
 
 #[tokio::test]
-async fn the_same_command_may_be_launched_twice_at_once() {
+async fn same_command_runs_twice_at_once() {
     let (mut probe, mut real) = (Launched::script("exec cat"), Launched::script("exec cat"));
     for launched in [&mut real, &mut probe] {
         launched.say(b"{}\n").await;
@@ -220,16 +220,16 @@ async fn the_same_command_may_be_launched_twice_at_once() {
 }
 
 #[tokio::test]
-async fn a_kill_takes_the_server_along() {
-    let life = Life::new();
-    let mut launched = Launched::script(&format!("{}echo ready; sleep 1000", life.line()));
+async fn kill_ends_the_server() {
+    let alive = ProcessAlive::new();
+    let mut launched = Launched::script(&format!("{}echo ready; sleep 1000", alive.line()));
     assert_eq!(launched.line().await, b"ready\n");
     launched.signal("KILL");
-    life.ended().await;
+    alive.ended().await;
 }
 
 #[tokio::test]
-async fn a_server_that_crashed_is_followed_by_another_where_that_is_asked_for() {
+async fn crash_restarts_the_server_if_asked() {
     let script = r#"
         while read -r line; do
             id=${line#*\"id\":}; id=${id%%[,\}]*}
@@ -271,7 +271,7 @@ async fn demo_server() -> (String, CancellationToken) {
 }
 
 #[tokio::test]
-async fn an_http_server_behind_it_is_a_server_with_pipes_to_the_client() {
+async fn http_upstream_is_served_over_pipes() {
     let (url, _stop) = demo_server().await;
     let mut launched = Launched::start(&["--upstream", &url]);
     launched.tell(&initialize()).await;
@@ -306,7 +306,7 @@ async fn an_http_server_behind_it_is_a_server_with_pipes_to_the_client() {
 }
 
 #[tokio::test]
-async fn an_http_server_that_is_not_there_is_an_error_for_the_request() {
+async fn unreachable_http_upstream_is_a_json_rpc_error() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", free.local_addr().unwrap());
     drop(free);

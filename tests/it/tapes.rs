@@ -42,7 +42,7 @@ fn facts(envelope: &Envelope) -> String {
 }
 
 #[tokio::test]
-async fn a_tape_reads_back_as_what_passed() {
+async fn tape_reads_back_what_passed() {
     let dir = TempDir::new().unwrap();
     let mut server = Server::start().await;
     let rig = Rig::start(recording(&server.url(), dir.path())).await;
@@ -99,7 +99,7 @@ async fn a_tape_reads_back_as_what_passed() {
 }
 
 #[tokio::test]
-async fn no_secret_is_written() {
+async fn secrets_are_never_written() {
     const SECRETS: [&str; 6] =
         ["s3cret-auth", "s3cret-cookie", "s3cret-session", "s3cret-key", "s3cret-token", "s3cret-url"];
     let dir = TempDir::new().unwrap();
@@ -135,7 +135,7 @@ async fn no_secret_is_written() {
 }
 
 #[tokio::test]
-async fn without_recording_nothing_is_left() {
+async fn no_record_leaves_no_file() {
     let home = TempDir::new().unwrap();
     let run = async |options: &[&str]| {
         let url = Server::answering(|_| "{}".to_owned()).await;
@@ -152,7 +152,7 @@ async fn without_recording_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_kill_costs_a_tape_its_end_and_nothing_else() {
+async fn kill_loses_only_the_end_of_a_tape() {
     let dir = TempDir::new().unwrap();
     let url = Server::answering(|exchange| exchange.text().replace(r#""method":"ping""#, r#""result":{}"#)).await;
     let binary = Binary::run(&["--tapes", dir.path().to_str().unwrap(), "--upstream", &url]).await;
@@ -191,7 +191,7 @@ async fn a_kill_costs_a_tape_its_end_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_tape_that_cannot_be_written_is_told_once_and_stops_nobody() {
+async fn unwritable_tape_is_reported_once() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "in the way").unwrap();

@@ -107,7 +107,7 @@ fn binary() -> String {
 }
 
 #[test]
-fn a_client_is_wrapped_and_comes_back_byte_for_byte() {
+fn wrap_and_unwrap_restore_every_byte() {
     let home = Home::new();
     let file = home.write(".cursor/mcp.json", CURSOR);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
@@ -147,7 +147,7 @@ fn a_client_is_wrapped_and_comes_back_byte_for_byte() {
 }
 
 #[test]
-fn edits_made_meanwhile_survive() {
+fn unwrap_keeps_edits_made_meanwhile() {
     let home = Home::new();
     home.write(".cursor/mcp.json", CURSOR);
     home.run(&["wrap", "cursor", "--yes", "--remote"], 0);
@@ -166,7 +166,7 @@ fn edits_made_meanwhile_survive() {
 }
 
 #[test]
-fn one_server_at_a_time() {
+fn server_option_wraps_one_at_a_time() {
     let home = Home::new();
     let text = r#"{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}}}"#;
     home.write("project/.mcp.json", text);
@@ -180,7 +180,7 @@ fn one_server_at_a_time() {
 }
 
 #[test]
-fn everything_that_is_wrapped_comes_back_at_once() {
+fn unwrap_without_a_name_restores_all() {
     let home = Home::new();
     home.write(".codex/config.toml", CODEX);
     home.write("config/zed/settings.json", r#"{"context_servers": {"a": {"command": {"path": "x", "args": []}}}}"#);
@@ -204,7 +204,7 @@ fn everything_that_is_wrapped_comes_back_at_once() {
 }
 
 #[test]
-fn a_link_stays_a_link_and_is_written_once() {
+fn symlink_stays_a_symlink() {
     let home = Home::new();
     home.write("dotfiles/mcp.json", CURSOR);
     for dir in [".cursor", "project/.cursor"] {
@@ -219,7 +219,7 @@ fn a_link_stays_a_link_and_is_written_once() {
 }
 
 #[test]
-fn nothing_is_written_without_consent() {
+fn write_needs_consent() {
     let home = Home::new();
     home.write(".cursor/mcp.json", CURSOR);
     let refused = home.run(&["wrap", "cursor"], 1);
@@ -247,7 +247,7 @@ fn nothing_is_written_without_consent() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_left_untouched() {
+fn unreadable_file_is_left_untouched() {
     let home = Home::new();
     for (file, bytes, place) in [
         (
@@ -286,7 +286,7 @@ fn a_file_that_cannot_be_read_is_left_untouched() {
 }
 
 #[test]
-fn mistakes_are_told_with_what_would_be_right() {
+fn mistakes_come_with_a_suggestion() {
     let home = Home::new();
     home.write(".cursor/mcp.json", CURSOR);
     home.write("project/empty.json", "{}");
@@ -309,7 +309,7 @@ fn mistakes_are_told_with_what_would_be_right() {
 }
 
 #[test]
-fn a_read_only_file_stays() {
+fn read_only_file_stays() {
     let home = Home::new();
     let path = home.write(".cursor/mcp.json", CURSOR);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).unwrap();
@@ -320,7 +320,7 @@ fn a_read_only_file_stays() {
 }
 
 #[test]
-fn without_any_client_the_list_says_so() {
+fn list_without_clients_says_so() {
     let home = Home::new();
     let ran = home.run(&["wrap"], 0);
     assert!(ran.out.contains("found no configuration of claude-desktop, claude-code"), "{}", ran.out);
@@ -357,7 +357,7 @@ async fn launch(home: &Home, config: &Value, server: &str, line: &str) -> String
 }
 
 #[tokio::test]
-async fn what_is_written_works_when_the_client_launches_it() {
+async fn wrapped_configuration_works_when_launched() {
     let home = Home::new();
     let mut server = Server::start().await;
     let config = json!({"mcpServers": {

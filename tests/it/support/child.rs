@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 const ROLE: &str = "TAPLINE_TEST_ROLE";
 /// Of the roles that the interoperability check gives out (`tests/interop/driver.mjs`): one word a line.
 const WORDS: &str = "TAPLINE_TEST_WORDS";
-const SCRIPT: &str = r#"export TAPLINE_TEST_ROLE="$1"; exec 3>&1 >/dev/null; exec "$0" --exact support::child::a_child_plays_its_role --nocapture"#;
+const SCRIPT: &str = r#"export TAPLINE_TEST_ROLE="$1"; exec 3>&1 >/dev/null; exec "$0" --exact support::child::child_role_is_played --nocapture"#;
 
 /// The words of a command that plays a role: `mirror` or `rmcp`.
 pub(crate) fn role(role: &str) -> Vec<String> {
@@ -21,7 +21,7 @@ pub(crate) fn role(role: &str) -> Vec<String> {
 
 /// In the child, the child's whole life; in the tests, that the child needs no tapline to live it.
 #[test]
-fn a_child_plays_its_role() {
+fn child_role_is_played() {
     match std::env::var(ROLE).as_deref() {
         Ok("mirror") => mirror(),
         Ok("rmcp") => crate::peers::serve_stdio(real_stdout()),

@@ -5,8 +5,8 @@ pub(crate) mod binary;
 pub(crate) mod child;
 mod client;
 pub(crate) mod issuer;
-mod life;
-pub(crate) mod old;
+pub(crate) mod legacy_sse_client;
+mod process_alive;
 mod rig;
 mod server;
 pub(crate) mod terminal;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 pub(crate) use binary::Binary;
 pub(crate) use client::{Client, INITIALIZE, Response};
-pub(crate) use life::Life;
-pub(crate) use old::OldClient;
+pub(crate) use legacy_sse_client::LegacySseClient;
+pub(crate) use process_alive::ProcessAlive;
 pub(crate) use rig::{Rig, command, envelope, kept_command, settings, tapline_binary, word};
 pub(crate) use server::{Exchange, Server, Shut};
 

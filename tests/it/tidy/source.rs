@@ -185,7 +185,7 @@ pub(super) fn block_end(tokens: &[Token], open: usize) -> usize {
 }
 
 #[test]
-fn tests_are_cut_wherever_they_stand() {
+fn test_code_is_cut_wherever_it_stands() {
     let code = "#[cfg(test)]\nmod tests;\nuse crate::a;\n#[cfg(test)]\nmod tests {\n  use crate::b; // }\n}\nfn x() { '{'; \"}\"; }\n";
     let (tokens, declared) = without_tests(&tokens(&without_literals(code)));
     let words: Vec<_> = tokens.iter().map(|token| token.text.as_str()).collect();

@@ -9,7 +9,9 @@ use tapline::proxy::front::stdio::{StdioEnds, StdioSession};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Binary, Client, Exchange, INITIALIZE, OldClient, Rig, Server, old, soon, tapline_binary};
+use crate::support::{
+    Binary, Client, Exchange, INITIALIZE, LegacySseClient, Rig, Server, legacy_sse_client, soon, tapline_binary,
+};
 
 /// What a client says; the replies must be the same whatever carries them.
 fn script() -> Vec<Value> {
@@ -39,7 +41,7 @@ fn sampled(id: &Value) -> Value {
 /// A client of one of the three kinds.
 enum Peer {
     Http(Box<[Client; 2]>),
-    Old(Box<OldClient>),
+    Old(Box<LegacySseClient>),
     Stdio { reader: Lines<BufReader<ReadHalf<DuplexStream>>>, writer: WriteHalf<DuplexStream> },
 }
 
@@ -106,7 +108,7 @@ async fn over_http(address: SocketAddr) -> Peer {
 }
 
 async fn over_events(rig: &Rig) -> Peer {
-    Peer::Old(Box::new(OldClient::open(rig.address()).await))
+    Peer::Old(Box::new(LegacySseClient::open(rig.address()).await))
 }
 
 /// The stdio front door, in this process.
@@ -120,7 +122,7 @@ fn over_stdio(rig: &Rig) -> Peer {
 }
 
 #[tokio::test]
-async fn the_messages_are_the_same() {
+async fn messages_are_the_same_on_every_transport() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(tapline::demo::server::serve(listener, ServerOptions::default(), CancellationToken::new()));
@@ -135,7 +137,7 @@ async fn the_messages_are_the_same() {
     for upstream in ["http", "sse", "stdio"] {
         let rig = match upstream {
             "http" => Rig::before(&format!("http://{address}/mcp")).await,
-            "sse" => Rig::before_events(&old::serve_demo().await).await,
+            "sse" => Rig::before_events(&legacy_sse_client::serve_demo().await).await,
             _ => Rig::command(&[binary.to_str().unwrap(), "__demo-server"]).await,
         };
         let peers = [over_http(rig.address()).await, over_events(&rig).await, over_stdio(&rig)];
@@ -157,7 +159,7 @@ async fn piped(server: &mut Server) -> (Rig, Peer, Exchange) {
 }
 
 #[tokio::test]
-async fn a_pipe_is_told_what_a_server_refuses() {
+async fn http_errors_become_json_rpc_errors_on_a_pipe() {
     let mut server = Server::start().await;
     let (rig, mut peer, _stream) = piped(&mut server).await;
     let error = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no"}}"#;
@@ -175,7 +177,7 @@ async fn a_pipe_is_told_what_a_server_refuses() {
 }
 
 #[tokio::test]
-async fn nothing_waits_for_a_server_that_is_slow_to_say_that_it_has_a_request() {
+async fn slow_post_acknowledgement_blocks_nothing() {
     let mut server = Server::start().await;
     let (_rig, mut peer, mut stream) = piped(&mut server).await;
     peer.write(&json!({"jsonrpc": "2.0", "id": 1, "method": "slow"})).await;
@@ -192,7 +194,7 @@ async fn nothing_waits_for_a_server_that_is_slow_to_say_that_it_has_a_request() 
 }
 
 #[tokio::test]
-async fn a_pipe_ends_with_the_stream_of_its_server() {
+async fn stdio_client_ends_with_the_server_stream() {
     let mut server = Server::start().await;
     let (rig, peer, stream) = piped(&mut server).await;
     drop(stream);
@@ -202,10 +204,10 @@ async fn a_pipe_ends_with_the_stream_of_its_server() {
 }
 
 #[tokio::test]
-async fn the_end_of_tapline_is_a_goodbye_to_the_server() {
+async fn shutdown_deletes_the_upstream_session() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
-    let mut client = OldClient::open(rig.address()).await;
+    let mut client = LegacySseClient::open(rig.address()).await;
     client.send(INITIALIZE).await;
     server.next().await.json_with("mcp-session-id: s\r\n", r#"{"jsonrpc":"2.0","id":0,"result":{}}"#).await;
     client.answer().await;
@@ -219,7 +221,7 @@ async fn the_end_of_tapline_is_a_goodbye_to_the_server() {
 }
 
 #[tokio::test]
-async fn the_transport_of_a_url_is_said_and_can_be_chosen() {
+async fn transport_of_a_url_is_inferred_or_chosen() {
     let server = Server::start().await;
     let url = |path: &str| format!("http://{}{path}", server.address());
     for (path, chosen, said) in [

@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 
 use super::soon;
 
-pub(crate) struct Life {
+pub(crate) struct ProcessAlive {
     dir: TempDir,
     end: oneshot::Receiver<String>,
 }
 
-impl Life {
-    /// For processes that begin with [`Life::line`].
+impl ProcessAlive {
+    /// For processes that begin with [`ProcessAlive::line`].
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("life");

@@ -35,7 +35,7 @@ fn urls(server: &Server, path: &str) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_server_may_think_before_its_answer_begins() {
+async fn http_answer_may_take_any_time() {
     for client in ["http", "events", "pipe"] {
         let mut server = Server::start().await;
         for url in urls(&server, "/mcp") {
@@ -52,7 +52,7 @@ async fn a_server_may_think_before_its_answer_begins() {
 }
 
 #[tokio::test]
-async fn a_server_may_pause_in_its_answer_and_on_a_stream_that_only_listens() {
+async fn http_streams_may_pause_any_time() {
     let mut server = Server::start().await;
     for url in urls(&server, "/mcp") {
         let rig = Rig::before(&url).await;
@@ -87,7 +87,7 @@ async fn stream_of(server: &mut Server) -> Exchange {
 }
 
 #[tokio::test]
-async fn a_server_of_events_may_be_silent_on_both_of_its_connections() {
+async fn legacy_sse_streams_may_be_silent_any_time() {
     for client in ["http", "events", "pipe"] {
         let mut server = Server::start().await;
         for url in urls(&server, "/sse") {
@@ -118,7 +118,7 @@ async fn a_server_of_events_may_be_silent_on_both_of_its_connections() {
 }
 
 #[tokio::test]
-async fn a_child_may_think_for_as_long_as_it_likes() {
+async fn child_answer_may_take_any_time() {
     for client in ["http", "events", "pipe"] {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("go");

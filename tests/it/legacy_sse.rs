@@ -6,7 +6,7 @@ use tapline::envelope::Via;
 use tapline::event::{Command, Decision, Level, OnQuit};
 use tapline::message::Message;
 
-use crate::support::{Exchange, INITIALIZE, Life, OldClient, Rig, Server, soon, word};
+use crate::support::{Exchange, INITIALIZE, LegacySseClient, ProcessAlive, Rig, Server, soon, word};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const ACCEPTED: &str =
@@ -17,12 +17,12 @@ fn events_url(server: &Server) -> String {
 }
 
 /// A client in a session with a server that the test plays: with the exchange that is the server's stream.
-async fn session(rig: &Rig, server: &mut Server, endpoint: &str) -> (OldClient, Exchange) {
+async fn session(rig: &Rig, server: &mut Server, endpoint: &str) -> (LegacySseClient, Exchange) {
     session_with(rig, server, endpoint, "").await
 }
 
-async fn session_with(rig: &Rig, server: &mut Server, endpoint: &str, headers: &str) -> (OldClient, Exchange) {
-    let opening = OldClient::open_with(rig.address(), headers);
+async fn session_with(rig: &Rig, server: &mut Server, endpoint: &str, headers: &str) -> (LegacySseClient, Exchange) {
+    let opening = LegacySseClient::open_with(rig.address(), headers);
     let serving = async {
         let mut stream = server.next().await;
         stream.begin_stream().await;
@@ -42,7 +42,7 @@ fn is_ours(address: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_client_posts_where_the_server_says_and_stays_with_us() {
+async fn endpoint_address_leads_through_tapline() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let origin = format!("http://{}", server.address());
@@ -74,7 +74,7 @@ async fn a_client_posts_where_the_server_says_and_stays_with_us() {
 }
 
 #[tokio::test]
-async fn an_endpoint_at_another_origin_is_reached_through_us_without_secrets() {
+async fn endpoint_at_another_origin_gets_no_secrets() {
     let (mut server, mut other) = (Server::start().await, Server::start().await);
     let rig = Rig::before_events(&events_url(&server)).await;
     let far = format!("http://{}/far?id=1", other.address());
@@ -92,7 +92,7 @@ async fn an_endpoint_at_another_origin_is_reached_through_us_without_secrets() {
 }
 
 #[tokio::test]
-async fn two_sessions_with_one_address_are_told_apart() {
+async fn equal_endpoint_addresses_are_told_apart() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let (first, _stream) = session(&rig, &mut server, &endpoint("/message")).await;
@@ -106,7 +106,7 @@ async fn two_sessions_with_one_address_are_told_apart() {
 }
 
 #[tokio::test]
-async fn every_byte_of_the_stream_is_the_servers() {
+async fn stream_bytes_pass_unchanged() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let odd = r#"{"method":"n","jsonrpc":"2.0","params":{"n":123456789012345678901234567890,"s":"\ud83d"}}"#;
@@ -131,7 +131,7 @@ async fn every_byte_of_the_stream_is_the_servers() {
 }
 
 #[tokio::test]
-async fn what_the_server_says_to_a_post_and_what_the_client_sends_along_pass_as_they_are() {
+async fn post_headers_and_response_pass_unchanged() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let headers = "authorization: Bearer t\r\nx-key: 1\r\nuser-agent: old/1\r\nmcp-protocol-version: 2024-11-05\r\n";
@@ -164,7 +164,7 @@ async fn what_the_server_says_to_a_post_and_what_the_client_sends_along_pass_as_
 }
 
 #[tokio::test]
-async fn a_stream_that_is_refused_is_refused_as_the_server_did() {
+async fn refused_stream_passes_the_refusal() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     for (start, body) in [("401 Unauthorized", "who?"), ("200 OK", "<html>"), ("404 Not Found", "")] {
@@ -187,7 +187,7 @@ async fn a_stream_that_is_refused_is_refused_as_the_server_did() {
 
 /// Its first event says where to post: a stream that cannot be read is none.
 #[tokio::test]
-async fn a_compressed_stream_is_refused_at_once_though_it_has_no_end() {
+async fn compressed_stream_is_refused_at_once() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let mut client = rig.client().await;
@@ -204,7 +204,7 @@ async fn a_compressed_stream_is_refused_at_once_though_it_has_no_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_a_502() {
+async fn unreachable_server_is_502() {
     let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let rig = Rig::before_events(&format!("http://{address}/sse")).await;
     let mut client = rig.client().await;
@@ -215,7 +215,7 @@ async fn a_server_that_is_not_there_is_a_502() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_ends_the_session_on_both_sides() {
+async fn client_hang_up_ends_both_sides() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let (mut client, stream) = session(&rig, &mut server, &endpoint("/m?id=1")).await;
@@ -233,7 +233,7 @@ async fn a_client_that_hangs_up_ends_the_session_on_both_sides() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_the_stream_ends_the_session_on_both_sides() {
+async fn server_stream_end_ends_both_sides() {
     for breaks in [false, true] {
         let mut server = Server::start().await;
         let rig = Rig::before_events(&events_url(&server)).await;
@@ -253,7 +253,7 @@ async fn a_server_that_ends_the_stream_ends_the_session_on_both_sides() {
 }
 
 #[tokio::test]
-async fn one_event_and_one_post_can_be_held_and_edited() {
+async fn events_and_posts_can_be_held_and_edited() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let (mut client, mut stream) = session(&rig, &mut server, &endpoint("/m")).await;
@@ -281,7 +281,7 @@ async fn one_event_and_one_post_can_be_held_and_edited() {
 }
 
 #[tokio::test]
-async fn a_blocked_post_is_answered_on_the_stream() {
+async fn blocked_post_is_answered_on_the_stream() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let (mut client, _stream) = session(&rig, &mut server, &endpoint("/m")).await;
@@ -295,7 +295,7 @@ async fn a_blocked_post_is_answered_on_the_stream() {
 }
 
 #[tokio::test]
-async fn a_request_of_the_operator_is_answered_to_nobody_else() {
+async fn operator_request_is_withheld_from_the_client() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let (mut client, mut stream) =
@@ -316,11 +316,11 @@ async fn a_request_of_the_operator_is_answered_to_nobody_else() {
 }
 
 #[tokio::test]
-async fn in_front_of_a_child_the_door_is_a_server_of_its_own() {
-    let life = Life::new();
+async fn child_is_served_over_legacy_sse() {
+    let alive = ProcessAlive::new();
     let server = r#"while read -r line; do echo "$line" | sed 's/"method":"[a-z]*"/"result":{}/'; done"#;
-    let rig = Rig::script(&format!("{}{server}", life.line())).await;
-    let mut client = OldClient::open(rig.address()).await;
+    let rig = Rig::script(&format!("{}{server}", alive.line())).await;
+    let mut client = LegacySseClient::open(rig.address()).await;
     assert!(is_ours(&client.address), "{}", client.address);
     let answer = client.post(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
     assert_eq!((answer.status(), answer.text()), ("202", "Accepted"));
@@ -345,24 +345,24 @@ async fn in_front_of_a_child_the_door_is_a_server_of_its_own() {
     raw.request("GET /sse", "origin: https://evil.example\r\n", b"").await;
     assert_eq!(raw.response().await.status(), "403");
     drop(client);
-    life.ended().await;
+    alive.ended().await;
     assert_eq!(rig.closed(rig.session(1).await).await, "the client hung up");
 }
 
 #[tokio::test]
-async fn streams_end_in_good_order_with_tapline() {
-    let life = Life::new();
-    let rig = Rig::script(&format!("{}cat; echo '{{\"id\":1,\"result\":\"at the end\"}}'", life.line())).await;
-    let mut client = OldClient::open(rig.address()).await;
+async fn streams_end_cleanly_with_tapline() {
+    let alive = ProcessAlive::new();
+    let rig = Rig::script(&format!("{}cat; echo '{{\"id\":1,\"result\":\"at the end\"}}'", alive.line())).await;
+    let mut client = LegacySseClient::open(rig.address()).await;
     let quitting = tokio::spawn(rig.quit(OnQuit::Forward));
     assert_eq!(client.message().await["result"], "at the end");
     assert!(client.ends().await);
-    life.ended().await;
+    alive.ended().await;
     soon("the end", quitting).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_client_of_today_talks_to_a_server_of_then() {
+async fn streamable_http_client_reaches_a_legacy_sse_server() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let mut client = rig.client().await;
@@ -398,7 +398,7 @@ async fn a_client_of_today_talks_to_a_server_of_then() {
 }
 
 #[tokio::test]
-async fn a_challenge_reaches_a_client_of_today() {
+async fn auth_challenge_reaches_a_streamable_http_client() {
     let mut server = Server::start().await;
     let rig = Rig::before_events(&events_url(&server)).await;
     let mut client = rig.client().await;
@@ -416,10 +416,10 @@ async fn a_challenge_reaches_a_client_of_today() {
 }
 
 #[tokio::test]
-async fn the_credentials_of_an_old_client_reach_a_server_of_today() {
+async fn legacy_sse_client_credentials_reach_a_streamable_http_server() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
-    let mut client = OldClient::open_with(rig.address(), "authorization: Bearer t\r\nx-key: 1\r\n").await;
+    let mut client = LegacySseClient::open_with(rig.address(), "authorization: Bearer t\r\nx-key: 1\r\n").await;
     assert_eq!(client.post(INITIALIZE).await.text(), "Accepted");
     let exchange = server.next().await;
     for (name, value) in [

@@ -15,7 +15,9 @@ use tapline::upstream::sse::SseUpstream;
 use tapline::upstream::target::Target;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Client, INITIALIZE, OldClient, Rig, Server, command, old, settings, tapline_binary};
+use crate::support::{
+    Client, INITIALIZE, LegacySseClient, Rig, Server, command, legacy_sse_client, settings, tapline_binary,
+};
 
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
@@ -76,7 +78,7 @@ async fn tools_today(rig: &Rig, mount: &str) -> usize {
 
 /// How many tools a client of then is told of.
 async fn tools_then(address: SocketAddr, mount: &str) -> usize {
-    let mut then = OldClient::open_at(address, &format!("{mount}/sse"), "").await;
+    let mut then = LegacySseClient::open_at(address, &format!("{mount}/sse"), "").await;
     assert!(then.address.starts_with(&format!("{mount}/message?sessionId=")), "{}", then.address);
     for (message, id) in [(INITIALIZE, 0), (LIST, 1)] {
         assert_eq!(then.post(message).await.status(), "202");
@@ -94,8 +96,8 @@ async fn tools_then(address: SocketAddr, mount: &str) -> usize {
 }
 
 #[tokio::test]
-async fn every_client_finds_every_upstream_under_its_name() {
-    let (today, then) = (demo().await, old::serve_demo().await);
+async fn upstreams_are_served_under_their_names() {
+    let (today, then) = (demo().await, legacy_sse_client::serve_demo().await);
     let stdio = command(&[tapline_binary().to_str().unwrap(), "__demo-server"]);
     let label = stdio.label();
     let rig = before(vec![("today", url(&today)), ("stdio", stdio), ("then", events(&then))], None).await;
@@ -131,7 +133,7 @@ fn tables_of(rig: &Rig, session: SessionId) -> Vec<Option<&str>> {
 }
 
 #[tokio::test]
-async fn the_default_is_at_the_root_and_under_its_name_with_one_table() {
+async fn default_upstream_shares_sessions_at_root_and_name() {
     let mut server = Server::start().await;
     let rig = before(vec![("a", url(&server.url())), ("b", script("exit 1"))], Some("a")).await;
     assert_eq!(rig.url(), format!("http://{}/mcp", rig.address()));
@@ -150,7 +152,7 @@ async fn the_default_is_at_the_root_and_under_its_name_with_one_table() {
 }
 
 #[tokio::test]
-async fn bytes_are_the_peers_at_a_mount_as_well() {
+async fn bytes_pass_below_a_name() {
     let odd =
         r#"{ "id":1.0, "jsonrpc":"2.0","method":"x","params":{"n":123456789012345678901234567890,"n":"\ud83d"}} "#;
     let mut server = Server::start().await;
@@ -178,7 +180,7 @@ async fn bytes_are_the_peers_at_a_mount_as_well() {
 }
 
 #[tokio::test]
-async fn what_is_beside_the_endpoint_is_relayed_below_the_name() {
+async fn passthrough_works_below_a_name() {
     let (mut a, mut b) = (Server::start().await, Server::start().await);
     let rig = before(vec![("a", url(&a.url())), ("b", url(&b.url())), ("c", script("cat"))], Some("b")).await;
     let mut client = rig.client().await;
@@ -205,7 +207,7 @@ async fn what_is_beside_the_endpoint_is_relayed_below_the_name() {
 }
 
 #[tokio::test]
-async fn a_redirect_stays_below_the_name() {
+async fn redirects_stay_below_a_name() {
     let mut server = Server::start().await;
     let rig = before(vec![("a", url(&server.url())), ("b", script("cat"))], Some("a")).await;
     let (theirs, ours) = (format!("http://{}", server.address()), format!("http://{}", rig.address()));
@@ -227,7 +229,7 @@ async fn a_redirect_stays_below_the_name() {
 }
 
 #[tokio::test]
-async fn a_client_posts_below_the_name_where_the_server_says() {
+async fn legacy_sse_posts_stay_below_a_name() {
     let mut server = Server::start().await;
     let rig =
         before(vec![("a", events(&format!("http://{}/sse", server.address()))), ("b", script("cat"))], None).await;
@@ -238,7 +240,7 @@ async fn a_client_posts_below_the_name_where_the_server_says() {
         ("/a/messages/?session_id=2", "/a/messages/?session_id=2"),
     ];
     for (nth, (reference, address)) in cases.into_iter().enumerate() {
-        let opening = OldClient::open_at(rig.address(), "/a/sse", "");
+        let opening = LegacySseClient::open_at(rig.address(), "/a/sse", "");
         let serving = async {
             let mut stream = server.next().await;
             assert_eq!(stream.head.start, "GET /sse HTTP/1.1");
@@ -264,7 +266,7 @@ async fn a_client_posts_below_the_name_where_the_server_says() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_none_gets_the_names_that_are() {
+async fn unknown_name_is_404_with_the_known_names() {
     let mut server = Server::start().await;
     for (default, known) in [(None, "`/a/mcp`, `/b/mcp`"), (Some("a"), "`/mcp`, `/a/mcp`, `/b/mcp`")] {
         let rig = before(vec![("a", url(&server.url())), ("b", script("cat"))], default).await;
@@ -286,7 +288,7 @@ async fn a_name_that_is_none_gets_the_names_that_are() {
 }
 
 #[tokio::test]
-async fn no_command_is_started_before_its_first_client() {
+async fn commands_start_with_their_first_client() {
     let dir = tempfile::TempDir::new().unwrap();
     let mark = dir.path().join("started");
     let marking =
@@ -306,7 +308,7 @@ async fn no_command_is_started_before_its_first_client() {
 }
 
 #[tokio::test]
-async fn a_tape_is_played_at_the_upstream_it_was_made_of() {
+async fn tape_replays_at_its_own_upstream() {
     let dir = tempfile::TempDir::new().unwrap();
     let (mut a, b) = (Server::start().await, demo().await);
     let upstreams = vec![named("a", url(&a.url())), named("b", url(&b))];
@@ -339,7 +341,7 @@ async fn a_tape_is_played_at_the_upstream_it_was_made_of() {
 }
 
 #[tokio::test]
-async fn upstreams_that_want_one_place_are_refused() {
+async fn conflicting_upstreams_are_refused() {
     let alone = || MountSpec::sole(url("http://127.0.0.1:1/"));
     let a = || named("a", url("http://127.0.0.1:1/"));
     for (upstreams, expected) in [

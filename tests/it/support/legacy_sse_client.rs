@@ -22,7 +22,7 @@ use super::{Client, Response};
 const JSON: &str = "content-type: application/json\r\n";
 
 /// A client whose stream is open.
-pub(crate) struct OldClient {
+pub(crate) struct LegacySseClient {
     stream: Client,
     poster: Client,
     splitter: Splitter,
@@ -33,7 +33,7 @@ pub(crate) struct OldClient {
     pub(crate) endpoint: Frame,
 }
 
-impl OldClient {
+impl LegacySseClient {
     pub(crate) async fn open(address: SocketAddr) -> Self {
         Self::open_with(address, "").await
     }
@@ -91,7 +91,7 @@ impl OldClient {
         self.answer().await
     }
 
-    /// Posts a message; [`OldClient::answer`] waits for what is said to that.
+    /// Posts a message; [`LegacySseClient::answer`] waits for what is said to that.
     pub(crate) async fn send(&mut self, body: impl AsRef<[u8]>) {
         let body = body.as_ref();
         let start = format!("POST {}", self.address);

@@ -5,7 +5,7 @@ use tapline::event::Level;
 use crate::support::{Rig, Server};
 
 #[tokio::test]
-async fn other_paths_go_to_the_origin_of_the_server_as_they_are() {
+async fn other_paths_pass_to_the_origin_unchanged() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -47,7 +47,7 @@ async fn other_paths_go_to_the_origin_of_the_server_as_they_are() {
 }
 
 #[tokio::test]
-async fn bodies_flow_both_ways() {
+async fn bodies_stream_both_ways() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -88,7 +88,7 @@ async fn bodies_flow_both_ways() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_the_server_leads_back_to_us_and_any_other_away() {
+async fn redirects_to_the_server_lead_to_tapline() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -113,7 +113,7 @@ async fn a_redirect_to_the_server_leads_back_to_us_and_any_other_away() {
 }
 
 #[tokio::test]
-async fn what_follows_our_path_and_methods_unknown_to_us_reach_the_endpoint() {
+async fn endpoint_takes_any_query_and_method() {
     let mut server = Server::start().await;
     let rig = Rig::before(&format!("http://{}/deep/mcp?key=1", server.address())).await;
     let mut client = rig.client().await;
@@ -144,7 +144,7 @@ async fn what_follows_our_path_and_methods_unknown_to_us_reach_the_endpoint() {
 }
 
 #[tokio::test]
-async fn a_command_has_no_other_paths() {
+async fn command_upstream_has_no_other_paths() {
     let rig = Rig::script("cat").await;
     let mut client = rig.client().await;
     for (start, status) in
@@ -158,7 +158,7 @@ async fn a_command_has_no_other_paths() {
 }
 
 #[tokio::test]
-async fn what_is_not_relayed_is_said() {
+async fn websocket_upgrade_is_501() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
@@ -173,7 +173,7 @@ async fn what_is_not_relayed_is_said() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_a_token_is_told_of_once() {
+async fn auth_challenge_is_reported_once() {
     let mut server = Server::start().await;
     let rig = Rig::before(&server.url()).await;
     let mut client = rig.client().await;
