@@ -36,7 +36,7 @@ use crate::proxy::front::access::Admission;
 use crate::proxy::front::http::{HttpFront, router};
 use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::routes::{Mount, MountError, MountSpec, Mounts};
-use crate::proxy::sessions::policy::Keeping;
+use crate::proxy::sessions::policy::SessionPolicy;
 use crate::proxy::{Proxy, Stop, error};
 use crate::shadow::{self, Shadow};
 use crate::store::{self, KnownTape, Owner, Store, StoreThread};
@@ -191,7 +191,7 @@ impl Core {
         let started = Timestamp::now();
         let (store, store_thread) = settings.sessions.database.map(|path| keep(path, started, &journal)).unzip();
         let store::Settings { max, idle, .. } = settings.sessions;
-        let keeping = Keeping { store, tapes: settings.tapes, max, idle };
+        let keeping = SessionPolicy { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let gate = Gate::default();
@@ -202,8 +202,8 @@ impl Core {
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
         journal.publish(Event::Holding(breakpoints.holding()));
         for mount in mounts.iter() {
-            mount.table().tell_target();
-            mount.table().tend()?;
+            mount.table().log_transport();
+            mount.table().supervise_children()?;
         }
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
 
@@ -242,7 +242,7 @@ impl Core {
         };
         let (tell, asked) = oneshot::channel();
         let executor = tokio::spawn(executor.run(received, tell));
-        mounts.iter().for_each(|mount| drop(tokio::spawn(mount.table().clone().look_after())));
+        mounts.iter().for_each(|mount| drop(tokio::spawn(mount.table().clone().maintain())));
         Ok(Self {
             url,
             mounts,

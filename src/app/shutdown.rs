@@ -146,7 +146,7 @@ impl Core {
         let connections = self.mounts.live();
         let left = AtomicUsize::new(connections.len());
         let closing = connections.iter().map(|connection| async {
-            self.mounts.set_aside(connection.session.id(), "tapline ended").await;
+            self.mounts.suspend(connection.session.id(), "tapline ended").await;
             left.fetch_sub(1, Ordering::Relaxed);
         });
         let leaving = &self.stop.leaving;

@@ -19,7 +19,7 @@ use crate::exit::{Failure, say};
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
-use crate::proxy::sessions::Table;
+use crate::proxy::sessions::SessionTable;
 use crate::proxy::{Proxy, Stop};
 use crate::screen::Signals;
 use crate::tape::Tape;
@@ -95,7 +95,7 @@ enum Verdict {
 async fn play_tape(replay: Replay, stop: CancellationToken) -> anyhow::Result<Verdict> {
     let (journal, journal_thread) = Journal::start(None);
     let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
-    let table = Table::new(proxy, replay.target);
+    let table = SessionTable::new(proxy, replay.target);
     let connection = table.open(crate::envelope::Via::Http, Origin::Replay, Some(Author::Tapline))?;
     let session = connection.session.id();
 

@@ -18,7 +18,7 @@ use crate::metrics::{Flight, Metrics};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::error::ErrorReply;
 use crate::proxy::session::{Correlated, LiveSession};
-use crate::proxy::sessions::policy::Keeping;
+use crate::proxy::sessions::policy::SessionPolicy;
 use crate::proxy::stop::Stop;
 use crate::upstream::retry::Retry;
 
@@ -31,7 +31,7 @@ pub struct Proxy {
     last_seq: Arc<AtomicU64>,
     stop: Stop,
     retry: Retry,
-    policy: Keeping,
+    policy: SessionPolicy,
 }
 
 /// A message on its way through the spine.
@@ -72,7 +72,7 @@ impl Pass {
 
 impl Proxy {
     pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
-        Self::with_policy(chain, gate, journal, stop, retry, Keeping::default())
+        Self::with_policy(chain, gate, journal, stop, retry, SessionPolicy::default())
     }
 
     /// A spine whose sessions are kept for as long as `policy` says.
@@ -82,7 +82,7 @@ impl Proxy {
         journal: Journal,
         stop: Stop,
         retry: Retry,
-        policy: Keeping,
+        policy: SessionPolicy,
     ) -> Arc<Self> {
         Arc::new(Self { chain, gate, journal, metrics: Arc::default(), last_seq: Arc::default(), stop, retry, policy })
     }
@@ -99,7 +99,7 @@ impl Proxy {
             last_seq,
             stop,
             retry: Retry::none(),
-            policy: Keeping::default(),
+            policy: SessionPolicy::default(),
         })
     }
 
@@ -154,7 +154,7 @@ impl Proxy {
     }
 
     /// Which sessions are kept, and for how long.
-    pub fn session_policy(&self) -> &Keeping {
+    pub fn session_policy(&self) -> &SessionPolicy {
         &self.policy
     }
 

@@ -25,7 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::event::{Event, Feed, Level, LogLine};
 use crate::journal::Journal;
 use crate::proxy::front::routes::Mounts;
-use crate::proxy::sessions::Table;
+use crate::proxy::sessions::SessionTable;
 use crate::tape::compare::{Pattern, PatternError, Rules};
 use crate::upstream::http::ExtraHeaders;
 use crate::upstream::target::Target;
@@ -220,7 +220,7 @@ impl Shadow {
         };
         let proxy = mounts.proxy();
         let journal = proxy.journal().clone();
-        let table = Table::new(proxy.without_interception(), settings.target);
+        let table = SessionTable::new(proxy.without_interception(), settings.target);
         let tally = Tally::new(journal.clone());
         let text = format!("what clients ask is asked of {} as well, and compared", table.target().description());
         journal.publish(Event::Log(LogLine::new(Level::Info, "shadow", text)));

@@ -14,7 +14,7 @@ use crate::envelope::{Envelope, SessionId};
 use crate::event::{Comparison, Event, Level, LogLine, Origin};
 use crate::message::Message;
 use crate::proxy::front::internal::{InternalClient, InternalOutput};
-use crate::proxy::sessions::Table;
+use crate::proxy::sessions::SessionTable;
 use crate::upstream::Item;
 
 /// Messages that wait for a shadow which does not take them.
@@ -30,7 +30,7 @@ const FLOOD_TIME: Duration = Duration::from_secs(10);
 /// What all sessions share.
 #[derive(Clone)]
 pub(super) struct Stage {
-    pub(super) table: Arc<Table>,
+    pub(super) table: Arc<SessionTable>,
     pub(super) options: Arc<Options>,
     pub(super) tally: Tally,
     /// The name of the upstream whose sessions are lived again, if it has one.
@@ -232,7 +232,7 @@ impl Life {
 }
 
 impl Line {
-    fn open(table: &Arc<Table>) -> Result<Self, String> {
+    fn open(table: &Arc<SessionTable>) -> Result<Self, String> {
         let (client, heard) = InternalClient::open(table, Origin::Shadow).map_err(|error| error.to_string())?;
         let (unsaid, messages) = mpsc::channel(UNSAID);
         let (hang_up, hung_up) = oneshot::channel();

@@ -12,7 +12,7 @@ use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome, Via};
 use tapline::event::{Command, Event, Landmark, Level, OnQuit, SessionState};
 use tapline::proxy::session::LiveSession;
-use tapline::proxy::sessions::Table;
+use tapline::proxy::sessions::SessionTable;
 use tapline::tape::Mark;
 use tapline::tape::read::{Entries, Entry};
 use tapline::upstream::pool::{Restart, Settings};
@@ -121,7 +121,7 @@ async fn seam(rig: &Rig, nth: usize) -> String {
     told.await
 }
 
-fn table(rig: &Rig) -> &Arc<Table> {
+fn table(rig: &Rig) -> &Arc<SessionTable> {
     rig.core().mounts().default().unwrap().table()
 }
 
@@ -240,7 +240,7 @@ async fn operator_restart_replaces_the_server() {
     client.request("DELETE /mcp", "", b"").await;
     client.response().await;
     rig.command_now(Command::Restart(rig.session(1).await));
-    rig.line(Level::Warn, "the server is not started anew: its session has ended").await;
+    rig.line(Level::Warn, "the server is not restarted: its session has ended").await;
 }
 
 #[tokio::test]
@@ -387,7 +387,7 @@ async fn session_is_restored_under_another_tapline() {
         tapline::event::Origin::Client,
         table.proxy().stop(),
     );
-    let revived = table.revive(session, serde_json::from_str(&written).unwrap()).await.unwrap();
+    let revived = table.restore_on_child(session, serde_json::from_str(&written).unwrap()).await.unwrap();
     assert_eq!(revived.session.info().state, SessionState::Active);
     assert_eq!(revived.session.info().server.unwrap().name, "s");
     assert_eq!(seam(&next, 1).await, "new process after a restart of tapline: `initialize` said again");

@@ -140,7 +140,7 @@ async fn kill_under_load_loses_no_session() {
         }
         let lines = lines(&tape.path);
         let seam = lines.iter().position(|line| line["mark"] == "seam").expect("a seam");
-        assert_eq!(lines[seam]["text"], "goes on under a new tapline");
+        assert_eq!(lines[seam]["text"], "session restored under a new tapline");
         let numbers =
             |lines: &[serde_json::Value]| -> Vec<u64> { lines.iter().filter_map(|it| it["seq"].as_u64()).collect() };
         let (before, after) = (numbers(&lines[..seam]), numbers(&lines[seam..]));
@@ -179,11 +179,11 @@ async fn lru_sets_idle_sessions_aside_and_restores_them() {
     assert_eq!(with_stream.head().await.second_word(), "200");
     let (mut second, mut third) = (client_in_session(&rig).await, client_in_session(&rig).await);
     let left = rig.session(2).await;
-    assert_eq!(rig.closed(left).await, "set aside: more than 2 sessions");
+    assert_eq!(rig.closed(left).await, "suspended: more than 2 sessions");
     assert_eq!(rig.core().mounts().live().len(), 2);
     // The one that was not used last has an open stream: it stays, and so both others take turns.
     assert_eq!(second.call(ping(1)).await.status(), "200");
-    assert_eq!(rig.closed(rig.session(3).await).await, "set aside: more than 2 sessions");
+    assert_eq!(rig.closed(rig.session(3).await).await, "suspended: more than 2 sessions");
     assert_eq!(third.call(ping(1)).await.status(), "200");
     assert_eq!(listening.call(ping(1)).await.status(), "200");
     drop((with_stream, listening, second, third));
@@ -206,7 +206,7 @@ async fn evicted_command_session_ends_its_child() {
     let rig = Rig::start(settings).await;
     let mut first = client_in_session(&rig).await;
     let _second = client_in_session(&rig).await;
-    assert_eq!(rig.closed(rig.session(1).await).await, "set aside: more than 1 sessions");
+    assert_eq!(rig.closed(rig.session(1).await).await, "suspended: more than 1 sessions");
     assert_eq!(first.call(ping(0)).await.status(), "404", "its client is to start anew");
     alive.ended().await;
     rig.quit(OnQuit::Forward).await;

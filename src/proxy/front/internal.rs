@@ -14,14 +14,14 @@ use crate::message::Message;
 use crate::proxy::Arrival;
 use crate::proxy::exchange::Connection;
 use crate::proxy::front::stream_client::{StreamClient, carry_line};
-use crate::proxy::sessions::{Table, Visitor};
+use crate::proxy::sessions::{NewSession, SessionTable};
 use crate::proxy::stream::ClientStream;
 use crate::upstream::framing::one_line;
 use crate::upstream::{Item, UpstreamError};
 
 /// The side that speaks. The session ends when it leaves.
 pub struct InternalClient {
-    table: Arc<Table>,
+    table: Arc<SessionTable>,
     connection: Arc<Connection>,
     client: StreamClient,
     /// POSTs on their way: some servers answer one only when they have answered the request in it.
@@ -41,14 +41,14 @@ impl InternalClient {
     ///
     /// # Errors
     /// Where its command cannot be started.
-    pub fn open(table: &Arc<Table>, origin: Origin) -> Result<(Self, InternalOutput), UpstreamError> {
+    pub fn open(table: &Arc<SessionTable>, origin: Origin) -> Result<(Self, InternalOutput), UpstreamError> {
         let via = if table.target().site().is_some() { Via::Http } else { Via::Stdio };
-        let begun = table.begin(Visitor { author: Some(Author::Tapline), ..Visitor::new(via, origin) })?;
-        let connection = begun.connection.clone();
+        let new = NewSession { author: Some(Author::Tapline), ..NewSession::new(via, origin) };
+        let (connection, startup) = table.begin(new)?;
         let ((items, heard), (stderr, errors)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let pipe = ClientStream { items, carrier: via, stderr: Some(stderr), announce: None };
         let client = StreamClient::attach(&connection, pipe, HeaderMap::new());
-        begun.start();
+        startup.run();
         let inner = Self { table: table.clone(), connection, client, posting: JoinSet::new() };
         Ok((inner, InternalOutput { items: heard, errors }))
     }

@@ -32,7 +32,7 @@ use crate::proxy::front::http::{HttpFront, response};
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES};
 use crate::proxy::front::routes::MatchedMount;
 use crate::proxy::front::stream_client::StreamClient;
-use crate::proxy::sessions::{Begun, Table, Visitor};
+use crate::proxy::sessions::{NewSession, SessionTable, Startup};
 use crate::proxy::stream::{Announce, ClientStream, StreamServer};
 use crate::proxy::{Arrival, Disposition};
 use crate::upstream::site::{Site, split};
@@ -122,9 +122,8 @@ impl HttpFront {
             return Err(ProxyError::NoEvents);
         }
         headers::towards_upstream(&mut headers);
-        let visitor = Visitor { headers: headers.clone(), tail, ..Visitor::new(Via::Sse, Origin::Client) };
-        let begun = table.begin(visitor)?;
-        let connection = begun.connection.clone();
+        let new = NewSession { headers: headers.clone(), tail, ..NewSession::new(Via::Sse, Origin::Client) };
+        let (connection, startup) = table.begin(new)?;
         if let Some(name) = caller.name() {
             connection.session.claim(name);
         }
@@ -136,7 +135,7 @@ impl HttpFront {
         }
         let pipe =
             ClientStream { items, carrier: Via::Sse, stderr: None, announce: self.announcer(entry, &connection) };
-        let here = self.seat(table, begun, pipe, headers).drop_guard();
+        let here = self.seat(table, (connection.clone(), startup), pipe, headers).drop_guard();
         let mut reply = match &connection.link {
             Link::Pipe(link) => match link.answered().await {
                 Some(Ok(answer)) => answer.into_reply(),
@@ -160,8 +159,13 @@ impl HttpFront {
     }
 
     /// Takes a client in; what is given ends its session.
-    fn seat(&self, table: &Arc<Table>, begun: Begun, pipe: ClientStream, headers: HeaderMap) -> CancellationToken {
-        let connection = begun.connection.clone();
+    fn seat(
+        &self,
+        table: &Arc<SessionTable>,
+        (connection, startup): (Arc<Connection>, Startup),
+        pipe: ClientStream,
+        headers: HeaderMap,
+    ) -> CancellationToken {
         let client = StreamClient::attach(&connection, pipe, headers);
         let seat = Arc::new(SseClient { connection, client });
         self.sse_clients.0.lock().clients.insert(seat.connection.session.id(), seat.clone());
@@ -169,7 +173,7 @@ impl HttpFront {
         let attending = attend(table.clone(), self.sse_clients.clone(), seat, hung_up.clone());
         self.mounts.proxy().stop().leaving.spawn(attending);
         // Only now: the first thing that a server says is meant for a client that is there.
-        begun.start();
+        startup.run();
         hung_up
     }
 
@@ -271,7 +275,7 @@ fn below(prefix: &str, path: &str) -> String {
 }
 
 /// Ends a session when its client has hung up, or when it is to end for whatever other reason.
-async fn attend(table: Arc<Table>, seats: Arc<SseClients>, seat: Arc<SseClient>, hung_up: CancellationToken) {
+async fn attend(table: Arc<SessionTable>, seats: Arc<SseClients>, seat: Arc<SseClient>, hung_up: CancellationToken) {
     let session = &seat.connection.session;
     let reason = tokio::select! {
         () = hung_up.cancelled() => "the client hung up",

@@ -1,4 +1,4 @@
-//! Which of several upstreams a request is for: each has a [`Table`] of its own, is reached at `/<name>/mcp`, and one of
+//! Which of several upstreams a request is for: each has a [`SessionTable`] of its own, is reached at `/<name>/mcp`, and one of
 //! them at `/mcp` as well.
 //!
 //! Owns names and prefixes. What a path means below a mount is the front door's to say: the same as at the root. An
@@ -17,7 +17,7 @@ use crate::event::{Level, LogLine};
 use crate::proxy::Proxy;
 use crate::proxy::exchange::Connection;
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES, STREAM};
-use crate::proxy::sessions::Table;
+use crate::proxy::sessions::SessionTable;
 use crate::upstream::target::Target;
 
 /// Where clients look for what is said of an endpoint: its path stands behind that of the document (RFC 8615, RFC 9728
@@ -88,21 +88,26 @@ pub struct Mount {
     name: Option<String>,
     /// `/<name>`; empty without a name.
     prefix: String,
-    table: Arc<Table>,
+    table: Arc<SessionTable>,
     pub(in crate::proxy) warnings: MountWarnings,
 }
 
 impl Mount {
     fn new(proxy: Arc<Proxy>, MountSpec { name, target, .. }: MountSpec) -> Self {
         let prefix = name.as_ref().map_or_else(String::new, |name| format!("/{name}"));
-        Self { table: Table::named(proxy, name.clone(), target), name, prefix, warnings: MountWarnings::default() }
+        Self {
+            table: SessionTable::named(proxy, name.clone(), target),
+            name,
+            prefix,
+            warnings: MountWarnings::default(),
+        }
     }
 
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    pub fn table(&self) -> &Arc<Table> {
+    pub fn table(&self) -> &Arc<SessionTable> {
         &self.table
     }
 }
@@ -160,7 +165,7 @@ impl Mounts {
         match self.mounts.iter().find(|mount| mount.table.find(session).is_some()) {
             Some(mount) => mount.table.restart(session, why),
             None => {
-                let text = "the server is not started anew: its session has ended";
+                let text = "the server is not restarted: its session has ended";
                 self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session));
             }
         }
@@ -179,9 +184,9 @@ impl Mounts {
     }
 
     /// Ends a session as far as this tapline is concerned; the next may go on with it.
-    pub async fn set_aside(&self, session: SessionId, reason: &str) {
+    pub async fn suspend(&self, session: SessionId, reason: &str) {
         if let Some(mount) = self.mounts.iter().find(|mount| mount.table.find(session).is_some()) {
-            mount.table.set_aside(session, reason).await;
+            mount.table.suspend(session, reason).await;
         }
     }
 

@@ -18,16 +18,16 @@ const MOST_PASSED_OVER: usize = 64;
 
 /// How a client's next request is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::proxy) enum Key {
+pub(in crate::proxy) enum SessionKey {
     /// By the session header.
     Protocol(Box<str>),
     /// By where it comes from and what it calls itself: revision 2026-07-28 has no sessions, and servers without them exist.
     Client(IpAddr, Box<str>),
-    /// The same, where it matters that the client follows that revision.
+    /// By where it comes from and what it calls itself, of a client that follows revision 2026-07-28 or later, where that matters.
     Modern(IpAddr, Box<str>),
 }
 
-impl Key {
+impl SessionKey {
     pub(in crate::proxy) fn of_header(id: &http::HeaderValue) -> Self {
         Self::Protocol(String::from_utf8_lossy(id.as_bytes()).into())
     }
@@ -54,62 +54,62 @@ fn agent(headers: &HeaderMap) -> Box<str> {
 }
 
 /// One session in memory.
-pub(in crate::proxy) struct Slot {
+pub(in crate::proxy) struct CachedSession {
     pub(in crate::proxy) connection: Arc<Connection>,
-    pub(in crate::proxy) key: Option<Key>,
+    pub(in crate::proxy) key: Option<SessionKey>,
     /// Messages it had when it was saved last.
     saved: u64,
 }
 
-impl Slot {
-    /// Whether somebody is at it: an exchange, a stream and a client of its own all hold the connection, and nobody gets it
+impl CachedSession {
+    /// Whether somebody uses it: an exchange, a stream and a client of its own all hold the connection, and nobody gets it
     /// but from the memory.
     fn is_in_use(&self) -> bool {
         Arc::strong_count(&self.connection) > 1
     }
 }
 
-/// Owned by the table, under its lock.
-pub(in crate::proxy) struct Memory {
-    keys: HashMap<Key, SessionId>,
-    live: LruCache<SessionId, Slot>,
+/// The sessions in memory. Owned by the table, under its lock.
+pub(in crate::proxy) struct SessionCache {
+    keys: HashMap<SessionKey, SessionId>,
+    live: LruCache<SessionId, CachedSession>,
 }
 
-impl Default for Memory {
+impl Default for SessionCache {
     fn default() -> Self {
         // The bound is ours to keep: a cache would drop a session in use.
         Self { keys: HashMap::new(), live: LruCache::unbounded() }
     }
 }
 
-impl Memory {
-    pub(in crate::proxy) fn put(&mut self, connection: Arc<Connection>) {
-        self.live.put(connection.session.id(), Slot { connection, key: None, saved: 0 });
+impl SessionCache {
+    pub(in crate::proxy) fn insert(&mut self, connection: Arc<Connection>) {
+        self.live.put(connection.session.id(), CachedSession { connection, key: None, saved: 0 });
     }
 
-    /// From now on the session is known by this.
-    pub(in crate::proxy) fn name(&mut self, id: SessionId, key: Key) {
+    /// Has the session known by this key from now on.
+    pub(in crate::proxy) fn bind_key(&mut self, id: SessionId, key: SessionKey) {
         if let Some(slot) = self.live.get_mut(&id) {
             slot.key = Some(key.clone());
             self.keys.insert(key, id);
         }
     }
 
-    /// The session of a request, which uses it.
-    pub(in crate::proxy) fn by_key(&mut self, key: &Key) -> Option<Arc<Connection>> {
+    /// The session of a request, which becomes the one that was used last.
+    pub(in crate::proxy) fn get_by_key(&mut self, key: &SessionKey) -> Option<Arc<Connection>> {
         let id = self.keys.get(key)?;
         self.live.get(id).map(|slot| slot.connection.clone())
     }
 
-    pub(in crate::proxy) fn get(&self, id: SessionId) -> Option<&Slot> {
+    pub(in crate::proxy) fn get(&self, id: SessionId) -> Option<&CachedSession> {
         self.live.peek(&id)
     }
 
-    pub(in crate::proxy) fn all(&self) -> impl Iterator<Item = &Slot> {
+    pub(in crate::proxy) fn all(&self) -> impl Iterator<Item = &CachedSession> {
         self.live.iter().map(|(_, slot)| slot)
     }
 
-    pub(in crate::proxy) fn remove(&mut self, id: SessionId) -> Option<Slot> {
+    pub(in crate::proxy) fn remove(&mut self, id: SessionId) -> Option<CachedSession> {
         let slot = self.live.pop(&id)?;
         if let Some(key) = &slot.key
             && self.keys.get(key) == Some(&id)
@@ -120,7 +120,7 @@ impl Memory {
     }
 
     /// Takes out what is too much, the least recently used first, and nothing that is in use.
-    pub(in crate::proxy) fn surplus(&mut self, max: usize) -> Vec<Slot> {
+    pub(in crate::proxy) fn evict_surplus(&mut self, max: usize) -> Vec<CachedSession> {
         let mut taken = Vec::new();
         for _ in 0..MOST_PASSED_OVER {
             if self.live.len() <= max {
@@ -137,8 +137,12 @@ impl Memory {
         taken
     }
 
-    /// Looks at all: notes that those in use are, gives those for which `is_idle`, and those with messages that are not saved.
-    pub(in crate::proxy) fn sweep(&mut self, is_idle: impl Fn(&Connection) -> bool) -> (Vec<SessionId>, Vec<Changed>) {
+    /// Looks at all sessions. Notes the use of those in use; returns those for which `is_idle`, and those with messages that were
+    /// not saved.
+    pub(in crate::proxy) fn sweep(
+        &mut self,
+        is_idle: impl Fn(&Connection) -> bool,
+    ) -> (Vec<SessionId>, Vec<UnsavedSession>) {
         let (mut idle, mut changed) = (Vec::new(), Vec::new());
         for (id, slot) in &mut self.live {
             let session = &slot.connection.session;
@@ -160,4 +164,4 @@ impl Memory {
 }
 
 /// A session, and how its client is known.
-pub(in crate::proxy) type Changed = (Arc<Connection>, Option<Key>);
+pub(in crate::proxy) type UnsavedSession = (Arc<Connection>, Option<SessionKey>);

@@ -1,4 +1,4 @@
-//! The children of a command, as the table has to do with them: heard, started anew, and ended.
+//! The children of a command, as the table has to do with them: relayed, restarted, and ended.
 
 use std::sync::{Arc, Weak};
 
@@ -8,8 +8,8 @@ use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
 use crate::proxy::exchange::{Connection, Link};
 use crate::proxy::session::LiveSession;
-use crate::proxy::sessions::Table;
-use crate::proxy::sessions::policy::Fate;
+use crate::proxy::sessions::SessionTable;
+use crate::proxy::sessions::policy::EndKind;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::pump::Pump;
 use crate::proxy::stream::restart::{RestartAttempts, RestartCause, keep};
@@ -20,12 +20,12 @@ use crate::upstream::pool::Pool;
 use crate::upstream::target::Target;
 use crate::upstream::watch::{WatchError, Watched};
 
-impl Table {
-    /// Keeps spares of a command, and starts it anew where what is watched changes; until tapline stops.
+impl SessionTable {
+    /// Keeps spares of a command ready, and restarts it where what is watched changes; until tapline stops.
     ///
     /// # Errors
-    /// Where something cannot be watched.
-    pub fn tend(self: &Arc<Self>) -> Result<(), WatchError> {
+    /// Where a file that is to be watched cannot be.
+    pub fn supervise_children(self: &Arc<Self>) -> Result<(), WatchError> {
         let Target::Command(pool) = &self.target else { return Ok(()) };
         let stop = self.proxy.stop().listening.clone();
         let watch = &pool.settings().watch;
@@ -40,8 +40,9 @@ impl Table {
         Ok(())
     }
 
-    /// Carries what the servers of a session say; their end is the session's.
-    pub(in crate::proxy) fn hear(
+    /// Carries what the child of a session says, and what those say that are started in its place; the end of the last is that of
+    /// the session.
+    pub(in crate::proxy) fn relay_output(
         self: Arc<Self>,
         connection: &Connection,
         link: &Arc<StreamServer>,
@@ -50,12 +51,12 @@ impl Table {
         let (pump, session) = (Pump::new(link), connection.session.clone());
         async move {
             let error = keep(pump, outputs).await;
-            self.server_is_gone(&session, &error);
+            self.on_server_gone(&session, &error);
         }
     }
 
-    /// Waits for a child, then is as [`Table::hear`].
-    pub(in crate::proxy) async fn wait(
+    /// Waits for a child of the pool, and carries what it says; its end is that of the session.
+    pub(in crate::proxy) async fn relay_next_child(
         self: Arc<Self>,
         session: Arc<LiveSession>,
         link: Weak<StreamServer>,
@@ -77,23 +78,23 @@ impl Table {
                 error
             }
         };
-        self.server_is_gone(&session, &error);
+        self.on_server_gone(&session, &error);
     }
 
-    fn server_is_gone(&self, session: &Arc<LiveSession>, error: &UpstreamError) {
-        // One that was set aside may be back by now, with another child.
+    fn on_server_gone(&self, session: &Arc<LiveSession>, error: &UpstreamError) {
+        // One that was suspended may be back by now, with another child.
         let is_it = self.find(session.id()).is_some_and(|connection| Arc::ptr_eq(&connection.session, session));
         if is_it {
-            self.forget(session.id(), &format!("its server is gone: {error}"), Fate::Over);
+            self.remove(session.id(), &format!("its server is gone: {error}"), EndKind::Closed);
         }
     }
 
-    /// Goes on with a session, which another tapline or an earlier one had, on a child of its own. The session has been told of;
-    /// who asks for this sees to it that the client's next request finds it.
+    /// Restores a session, which another tapline or an earlier one had, on a child of its own. That the session is open must have
+    /// been published before; the caller binds the key by which the client's next request finds it.
     ///
     /// # Errors
-    /// Where no child goes on with it.
-    pub async fn revive(
+    /// [`UpstreamError::NotResumed`] where no child can go on with it.
+    pub async fn restore_on_child(
         self: &Arc<Self>,
         session: Arc<LiveSession>,
         recollection: HandshakeState,
@@ -116,12 +117,12 @@ impl Table {
                 return Err(error);
             }
         };
-        self.take_in(&connection);
-        tokio::spawn(self.clone().hear(&connection, &link, outputs));
+        self.insert(&connection);
+        tokio::spawn(self.clone().relay_output(&connection, &link, outputs));
         Ok(connection)
     }
 
-    /// Has another process of the server take the place of the one that a session has.
+    /// Restarts the server of a session. Where that cannot be, a line of the log says why.
     pub fn restart(&self, id: SessionId, why: &str) {
         let told = match self.find(id).as_deref().map(|connection| &connection.link) {
             None => Err("its session has ended"),
@@ -133,11 +134,11 @@ impl Table {
             }
         };
         if let Err(why) = told {
-            self.proxy.log(LogLine::new(Level::Warn, "proxy", format!("the server is not started anew: {why}")).of(id));
+            self.proxy.log(LogLine::new(Level::Warn, "proxy", format!("the server is not restarted: {why}")).of(id));
         }
     }
 
-    /// Has other processes take the place of all that run, and of those that wait.
+    /// Restarts all servers: those of sessions, those that sessions share, and the spares.
     pub fn restart_all(&self, why: &str) {
         let Target::Command(pool) = &self.target else { return };
         pool.renew();
@@ -167,15 +168,11 @@ async fn restart_after_tapline(link: &Arc<StreamServer>) -> Result<mpsc::Receive
     Pump::new(link).follow(link, cause, lost, &mut RestartAttempts::default()).await
 }
 
-async fn restart_on_change(table: Weak<Table>, mut watched: Watched) {
+async fn restart_on_change(table: Weak<SessionTable>, mut watched: Watched) {
     while let Some(path) = watched.next().await {
         let Some(table) = table.upgrade() else { return };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        table.proxy.log(LogLine::new(
-            Level::Info,
-            "proxy",
-            format!("`{name}` has changed: the server is started anew"),
-        ));
+        table.proxy.log(LogLine::new(Level::Info, "proxy", format!("`{name}` has changed: server restarted")));
         table.restart_all(&format!("a change of `{name}`"));
     }
 }

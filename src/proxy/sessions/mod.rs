@@ -1,7 +1,7 @@
 //! Which session a request belongs to, and the sessions' beginnings and ends.
 //!
-//! Those in memory are bounded: beyond that, one that nobody is at is set aside, and comes back from the store when its
-//! client does. So does one of a tapline that has ended, or was killed.
+//! Those in memory are bounded: beyond that, one that is not in use is suspended, and restored from the store when its
+//! client comes back. So is one of a tapline that has ended, or was killed.
 
 mod cache;
 mod children;
@@ -20,14 +20,15 @@ use tokio::sync::mpsc;
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::{Event, Level, LogLine, Origin};
 use crate::headers;
+use crate::mcp::method::INITIALIZE;
 use crate::message::Message;
 use crate::proxy::Proxy;
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, Link};
 use crate::proxy::session::LiveSession;
-use crate::proxy::sessions::cache::{Key, Memory, Slot};
-use crate::proxy::sessions::policy::Fate;
-use crate::proxy::sessions::restore::Returning;
+use crate::proxy::sessions::cache::{CachedSession, SessionCache, SessionKey};
+use crate::proxy::sessions::policy::EndKind;
+use crate::proxy::sessions::restore::Restoring;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::shared::SharedServer;
 use crate::proxy::stream::{StreamServer, Tenancy};
@@ -36,86 +37,95 @@ use crate::upstream::pool::Pool;
 use crate::upstream::target::Target;
 use crate::upstream::{Upstream as _, UpstreamError};
 
-/// Who a session is begun for.
-pub(in crate::proxy) struct Visitor<'a> {
+/// A session that is to be begun, and for whom.
+pub(in crate::proxy) struct NewSession<'a> {
     pub(in crate::proxy) via: Via,
     pub(in crate::proxy) origin: Origin,
+    /// Who makes its messages, where that is not a client.
     pub(in crate::proxy) author: Option<Author>,
-    /// Of the request that begins it.
+    /// Headers of the request that begins it.
     pub(in crate::proxy) headers: HeaderMap,
     /// What that request had after the path of our endpoint.
     pub(in crate::proxy) tail: &'a str,
-    /// Whether it follows revision 2026-07-28.
+    /// Whether its client follows a revision without a handshake (2026-07-28 and later).
     pub(in crate::proxy) modern: bool,
 }
 
-impl Visitor<'_> {
+impl NewSession<'_> {
     pub(in crate::proxy) fn new(via: Via, origin: Origin) -> Self {
         Self { via, origin, author: None, headers: HeaderMap::new(), tail: "", modern: false }
     }
 }
 
-/// A session that has begun.
-pub(in crate::proxy) struct Begun {
-    table: Arc<Table>,
-    pub(in crate::proxy) connection: Arc<Connection>,
-    start: Start,
+/// The sender of an HTTP request, as far as that says which session the request is for.
+pub struct Requester<'a> {
+    pub address: IpAddr,
+    /// The name behind its token, where clients are known by tokens.
+    pub name: Option<&'a Arc<str>>,
 }
 
-/// What is to be done for a session to be served.
-enum Start {
-    /// Nothing: its server is asked when its client asks.
-    Nothing,
-    /// Its server is to be heard.
-    Hear(mpsc::Receiver<Output>),
-    /// It is to have a child as soon as there is one for it.
-    Wait(Arc<Pool>),
+/// The server of a session that has begun, not heard yet: nothing that it says at once is lost, and nothing comes before its
+/// client is there.
+#[must_use = "a server is heard only after `Startup::run`"]
+pub(in crate::proxy) struct Startup {
+    table: Arc<SessionTable>,
+    connection: Arc<Connection>,
+    server: ServerStart,
 }
 
-impl Begun {
+/// How the server of a session comes to be heard.
+enum ServerStart {
+    /// It answers each request by itself, or is heard by others already: nothing is to be done.
+    OnRequest,
+    /// It is there, and says this.
+    Output(mpsc::Receiver<Output>),
+    /// It is to be a child, as soon as the pool has one.
+    Queued(Arc<Pool>),
+}
+
+impl Startup {
     /// Lets the server speak.
-    pub(in crate::proxy) fn start(self) -> Arc<Connection> {
-        let Self { table, connection, start } = self;
-        if let Link::Pipe(link) = &connection.link {
-            match start {
-                Start::Nothing => {}
-                Start::Hear(outputs) => drop(tokio::spawn(table.hear(&connection, link, outputs))),
-                Start::Wait(pool) => {
-                    drop(tokio::spawn(table.wait(connection.session.clone(), Arc::downgrade(link), pool)));
-                }
+    pub(in crate::proxy) fn run(self) {
+        let Self { table, connection, server } = self;
+        let Link::Pipe(link) = &connection.link else { return };
+        match server {
+            ServerStart::OnRequest => {}
+            ServerStart::Output(outputs) => drop(tokio::spawn(table.relay_output(&connection, link, outputs))),
+            ServerStart::Queued(pool) => {
+                let (session, link) = (connection.session.clone(), Arc::downgrade(link));
+                drop(tokio::spawn(table.relay_next_child(session, link, pool)));
             }
         }
-        connection
     }
 }
 
-/// The owner of all live sessions.
-pub struct Table {
+/// The owner of all live sessions of one upstream.
+pub struct SessionTable {
     proxy: Arc<Proxy>,
     /// What its upstream is called, where there may be others.
     name: Option<String>,
     target: Target,
-    /// Of a command: the child of those who may share one.
+    /// The child of all clients that may share one, where the upstream is a command.
     shared: Option<Arc<SharedServer>>,
-    memory: Mutex<Memory>,
+    memory: Mutex<SessionCache>,
     /// Taken by whoever opens a session for a client that is not known: of two requests at once, the second waits for it.
     opening: Mutex<()>,
-    returning: Returning,
+    restoring: Restoring,
 }
 
-impl Table {
+impl SessionTable {
     pub fn new(proxy: Arc<Proxy>, target: Target) -> Arc<Self> {
         Self::named(proxy, None, target)
     }
 
-    /// One of several.
+    /// The table of one upstream of several, under its name.
     pub fn named(proxy: Arc<Proxy>, name: Option<String>, target: Target) -> Arc<Self> {
         let shared = match &target {
             Target::Command(pool) => Some(SharedServer::new(proxy.clone(), pool.clone())),
             Target::Server(_) | Target::Events(_) => None,
         };
-        let (memory, opening, returning) = Default::default();
-        Arc::new(Self { proxy, name, target, shared, memory, opening, returning })
+        let (memory, opening, restoring) = Default::default();
+        Arc::new(Self { proxy, name, target, shared, memory, opening, restoring })
     }
 
     pub fn proxy(&self) -> &Arc<Proxy> {
@@ -126,63 +136,86 @@ impl Table {
         &self.target
     }
 
-    /// Says how the server is spoken to, where there was a choice.
-    pub fn tell_target(&self) {
-        let spoken = match &self.target {
+    /// Logs the transport to the server, where there was a choice.
+    pub fn log_transport(&self) {
+        let transport = match &self.target {
             Target::Server(upstream) if upstream.site().is_some() => "Streamable HTTP",
             Target::Events(_) => "HTTP+SSE (revision 2024-11-05); `--transport http` speaks Streamable HTTP",
             Target::Server(_) | Target::Command(..) => return,
         };
-        let text = format!("{} is spoken to over {spoken}", self.target.label());
+        let text = format!("{}: transport {transport}", self.target.label());
         self.proxy.log(LogLine::new(Level::Info, "proxy", text));
     }
 
-    /// The session of a request of an HTTP client; opened where this is its first.
+    /// The session of a request of an HTTP client, which is its client's from now on; opened where this is its first, and
+    /// restored where it is on disk.
     ///
     /// # Errors
-    /// Where the session has ended, or its command cannot be started.
+    /// [`ProxyError::UnknownSession`] where the session of that id has ended or is another client's; or where a command cannot be
+    /// started.
     pub async fn resolve(
         self: &Arc<Self>,
         headers: &HeaderMap,
         tail: &str,
-        client: IpAddr,
+        requester: &Requester<'_>,
         message: Option<&Message>,
     ) -> Result<Arc<Connection>, ProxyError> {
         let modern = self.shared.is_some() && message.is_some_and(|message| headers::is_modern(headers, message));
         let open = || {
-            let visitor = Visitor { headers: headers.clone(), tail, modern, ..Visitor::new(Via::Http, Origin::Client) };
-            Ok::<_, UpstreamError>(self.begin(visitor)?.start())
+            let new =
+                NewSession { headers: headers.clone(), tail, modern, ..NewSession::new(Via::Http, Origin::Client) };
+            self.begin(new).map(started)
         };
-        let initializes = message.and_then(Message::method) == Some("initialize");
         let key = match headers.get(headers::SESSION) {
-            Some(id) => Key::of_header(id),
-            None if initializes => return Ok(open()?),
-            None if modern => Key::of_modern(headers, client),
-            None => Key::of_client(headers, client),
+            Some(id) => Some(SessionKey::of_header(id)),
+            None if message.and_then(Message::method) == Some(INITIALIZE) => None,
+            None if modern => Some(SessionKey::of_modern(headers, requester.address)),
+            None => Some(SessionKey::of_client(headers, requester.address)),
         };
-        if let Some(connection) = self.known(&key) {
-            return Ok(connection);
+        let connection = match &key {
+            None => open()?,
+            Some(key) => match self.known(key) {
+                Some(connection) => connection,
+                None => self.restore_or_open(key, requester.name, message.is_some(), open).await?,
+            },
+        };
+        if let Some(name) = requester.name {
+            self.claim(&connection.session, name);
+            let is_by_id = matches!(key, Some(SessionKey::Protocol(_)));
+            if is_by_id && !connection.session.belongs_to(name) {
+                return Err(ProxyError::UnknownSession);
+            }
         }
-        if let Some(connection) = self.recall(&key).await {
-            return Ok(connection);
-        }
-        match &key {
-            // We minted the id, and know it no more: the child it named is gone.
-            Key::Protocol(_) if self.target.is_pipe() => return Err(ProxyError::UnknownSession),
-            Key::Client(..) if self.target.is_pipe() && message.is_none() => return Err(ProxyError::NoSession),
-            _ => {}
-        }
-        let _opening = self.opening.lock();
-        if let Some(connection) = self.known(&key) {
-            return Ok(connection);
-        }
-        let connection = open()?;
-        self.name(&connection, &key);
         Ok(connection)
     }
 
-    fn known(&self, key: &Key) -> Option<Arc<Connection>> {
-        self.memory.lock().by_key(key)
+    async fn restore_or_open(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        name: Option<&Arc<str>>,
+        has_message: bool,
+        open: impl FnOnce() -> Result<Arc<Connection>, UpstreamError>,
+    ) -> Result<Arc<Connection>, ProxyError> {
+        if let Some(connection) = self.restore(key, name).await? {
+            return Ok(connection);
+        }
+        match key {
+            // We minted the id, and know it no more: the child it named is gone.
+            SessionKey::Protocol(_) if self.target.is_pipe() => return Err(ProxyError::UnknownSession),
+            SessionKey::Client(..) if self.target.is_pipe() && !has_message => return Err(ProxyError::NoSession),
+            _ => {}
+        }
+        let _opening = self.opening.lock();
+        if let Some(connection) = self.known(key) {
+            return Ok(connection);
+        }
+        let connection = open()?;
+        self.bind_key(&connection, key);
+        Ok(connection)
+    }
+
+    fn known(&self, key: &SessionKey) -> Option<Arc<Connection>> {
+        self.memory.lock().get_by_key(key)
     }
 
     /// Learns, after the reply to `initialize`, how the session will be recognised from now on. A command knows no session ids:
@@ -195,24 +228,24 @@ impl Table {
         client: IpAddr,
     ) -> Option<String> {
         let (key, minted) = match (&self.target, reply.get(headers::SESSION)) {
-            (_, Some(id)) => (Key::of_header(id), None),
+            (_, Some(id)) => (SessionKey::of_header(id), None),
             (target, None) if target.is_pipe() => {
                 // Whoever has it has the session: nothing that is written down elsewhere.
                 let id = uuid::Uuid::new_v4().simple().to_string();
-                (Key::Protocol(id.as_str().into()), Some(id))
+                (SessionKey::Protocol(id.as_str().into()), Some(id))
             }
-            (_, None) => (Key::of_client(request, client), None),
+            (_, None) => (SessionKey::of_client(request, client), None),
         };
-        self.name(connection, &key);
+        self.bind_key(connection, &key);
         minted
     }
 
-    fn name(&self, connection: &Connection, key: &Key) {
-        self.memory.lock().name(connection.session.id(), key.clone());
+    fn bind_key(&self, connection: &Connection, key: &SessionKey) {
+        self.memory.lock().bind_key(connection.session.id(), key.clone());
         self.save(connection, Some(key), None);
     }
 
-    /// Begins a session.
+    /// Begins a session and lets its server speak.
     ///
     /// # Errors
     /// Where its command cannot be started.
@@ -222,44 +255,49 @@ impl Table {
         origin: Origin,
         author: Option<Author>,
     ) -> Result<Arc<Connection>, UpstreamError> {
-        Ok(self.begin(Visitor { author, ..Visitor::new(via, origin) })?.start())
+        self.begin(NewSession { author, ..NewSession::new(via, origin) }).map(started)
     }
 
-    /// Begins a session in which nothing is said before it is started.
+    /// Begins a session, in which the server says nothing before it is started.
     ///
     /// # Errors
     /// Where its command cannot be started.
-    pub(in crate::proxy) fn begin(self: &Arc<Self>, visitor: Visitor<'_>) -> Result<Begun, UpstreamError> {
+    pub(in crate::proxy) fn begin(
+        self: &Arc<Self>,
+        new: NewSession<'_>,
+    ) -> Result<(Arc<Connection>, Startup), UpstreamError> {
         let upstream = (self.name.clone(), self.target.label());
-        let session = LiveSession::new(upstream, visitor.via, visitor.origin, self.proxy.stop());
+        let session = LiveSession::new(upstream, new.via, new.origin, self.proxy.stop());
         self.proxy.journal().publish(Event::SessionOpened(session.info().into()));
-        let author = visitor.author.clone();
-        let (link, start) = self.connect(&session, visitor).inspect_err(|error| {
+        let author = new.author.clone();
+        let (link, server) = self.connect(&session, new).inspect_err(|error| {
             self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
             let reason = "its command could not be started".to_owned();
             self.proxy.journal().publish(Event::SessionClosed { session: session.id(), reason });
         })?;
         let connection = Connection::new(self.proxy.clone(), session, link, author);
-        self.take_in(&connection);
+        self.insert(&connection);
         self.save(&connection, None, None);
-        self.follow_handshake(&connection);
-        Ok(Begun { table: self.clone(), connection, start })
+        self.save_handshakes(&connection);
+        Ok((connection.clone(), Startup { table: self.clone(), connection, server }))
     }
 
-    fn connect(&self, session: &Arc<LiveSession>, visitor: Visitor<'_>) -> Result<(Link, Start), UpstreamError> {
+    fn connect(&self, session: &Arc<LiveSession>, new: NewSession<'_>) -> Result<(Link, ServerStart), UpstreamError> {
         let (proxy, session) = (self.proxy.clone(), session.clone());
         match (&self.target, &self.shared) {
-            (Target::Server(upstream), _) => Ok((Link::Exchanges(upstream.clone()), Start::Nothing)),
+            (Target::Server(upstream), _) => Ok((Link::Exchanges(upstream.clone()), ServerStart::OnRequest)),
             (Target::Events(upstream), _) => {
-                let mut headers = visitor.headers;
+                let mut headers = new.headers;
                 headers::towards_upstream(&mut headers);
                 headers::without_message(&mut headers);
-                let (events, outputs) = upstream.open(headers, visitor.tail, self.proxy.retry().clone());
+                let (events, outputs) = upstream.open(headers, new.tail, self.proxy.retry().clone());
                 let link =
                     StreamServer::for_events(proxy, session, self.target.label(), Pipe::Events(Arc::new(events)));
-                Ok((Link::Pipe(link), Start::Hear(outputs)))
+                Ok((Link::Pipe(link), ServerStart::Output(outputs)))
             }
-            (Target::Command(_), Some(shared)) if visitor.modern => Ok((Link::Shared(shared.clone()), Start::Nothing)),
+            (Target::Command(_), Some(shared)) if new.modern => {
+                Ok((Link::Shared(shared.clone()), ServerStart::OnRequest))
+            }
             (Target::Command(pool), _) => {
                 let child = pool.take()?;
                 let link = StreamServer::for_command(
@@ -268,75 +306,77 @@ impl Table {
                     pool.clone(),
                     HandshakeState::default(),
                 );
-                let start = match child {
+                let server = match child {
                     Some(child) => {
                         link.install(child.pipe);
-                        Start::Hear(child.outputs)
+                        ServerStart::Output(child.outputs)
                     }
-                    None => Start::Wait(pool.clone()),
+                    None => ServerStart::Queued(pool.clone()),
                 };
-                Ok((Link::Pipe(link), start))
+                Ok((Link::Pipe(link), server))
             }
         }
     }
 
-    fn take_in(&self, connection: &Arc<Connection>) {
+    fn insert(&self, connection: &Arc<Connection>) {
         let max = self.proxy.session_policy().max;
         let surplus = {
             let mut memory = self.memory.lock();
-            memory.put(connection.clone());
-            memory.surplus(max)
+            memory.insert(connection.clone());
+            memory.evict_surplus(max)
         };
         for slot in surplus {
-            let reason = format!("set aside: more than {max} sessions");
-            self.leave(&slot, &reason, Fate::Aside);
+            let reason = format!("suspended: more than {max} sessions");
+            self.evict(&slot, &reason, EndKind::Suspended);
         }
     }
 
+    /// The live session of that id.
     pub fn find(&self, id: SessionId) -> Option<Arc<Connection>> {
         self.memory.lock().get(id).map(|slot| slot.connection.clone())
     }
 
+    /// All sessions in memory.
     pub fn live(&self) -> Vec<Arc<Connection>> {
         self.memory.lock().all().map(|slot| slot.connection.clone()).collect()
     }
 
     /// Ends a session: it is known no more, and its child leaves.
     pub async fn close(&self, id: SessionId, reason: &str) {
-        self.dismiss(id, reason, Fate::Over).await;
+        self.close_as(id, reason, EndKind::Closed).await;
     }
 
     /// Ends a session as far as this tapline is concerned; the next may go on with it.
-    pub async fn set_aside(&self, id: SessionId, reason: &str) {
-        self.dismiss(id, reason, Fate::Aside).await;
+    pub async fn suspend(&self, id: SessionId, reason: &str) {
+        self.close_as(id, reason, EndKind::Suspended).await;
     }
 
-    async fn dismiss(&self, id: SessionId, reason: &str, fate: Fate) {
-        if let Some(connection) = self.forget(id, reason, fate) {
+    async fn close_as(&self, id: SessionId, reason: &str, end: EndKind) {
+        if let Some(connection) = self.remove(id, reason, end) {
             connection.close().await;
         }
     }
 
-    fn forget(&self, id: SessionId, reason: &str, fate: Fate) -> Option<Arc<Connection>> {
+    fn remove(&self, id: SessionId, reason: &str, end: EndKind) -> Option<Arc<Connection>> {
         let slot = self.memory.lock().remove(id)?;
         let connection = slot.connection.clone();
-        self.end(&slot, reason, fate);
+        self.end(&slot, reason, end);
         Some(connection)
     }
 
-    fn end(&self, Slot { connection, key, .. }: &Slot, reason: &str, fate: Fate) {
+    fn end(&self, CachedSession { connection, key, .. }: &CachedSession, reason: &str, end: EndKind) {
         if let Some(ending) = connection.session.end(reason) {
             self.proxy.journal().publish(Event::SessionChanged(ending.into()));
         }
         // Nobody could let its messages go any more.
         self.proxy.gate().resume(connection.session.id());
-        self.save(connection, key.as_ref(), Some(fate));
+        self.save(connection, key.as_ref(), Some(end));
     }
 
-    /// Lets go of a session that nobody is at. What is left of its child ends beside it: the session itself is over at once,
+    /// Drops a session that is not in use from memory. What is left of its child ends beside it: the session itself is over at once,
     /// so that it can come back.
-    fn leave(&self, slot: &Slot, reason: &str, fate: Fate) {
-        self.end(slot, reason, fate);
+    fn evict(&self, slot: &CachedSession, reason: &str, end: EndKind) {
+        self.end(slot, reason, end);
         match &slot.connection.link {
             Link::Exchanges(_) => {}
             Link::Shared(shared) => shared.leave(&slot.connection.session),
@@ -346,4 +386,10 @@ impl Table {
             }
         }
     }
+}
+
+/// Lets the server of a session that has just begun speak.
+fn started((connection, startup): (Arc<Connection>, Startup)) -> Arc<Connection> {
+    startup.run();
+    connection
 }

@@ -9,47 +9,49 @@ use crate::proxy::session::{LiveSession, Usage};
 use crate::store::{self, KeyHash, Record, Store};
 use crate::tape;
 
-/// What holds for all sessions. Without a store, those that leave memory are gone.
+/// How sessions are kept, for all of them. Without a store, those that leave memory are gone.
 #[derive(Clone)]
-pub struct Keeping {
+pub struct SessionPolicy {
+    /// Where sessions are saved, if they are.
     pub store: Option<Store>,
-    /// Where they are recorded.
+    /// Where sessions are recorded, if they are.
     pub tapes: Option<PathBuf>,
-    /// In memory, of each upstream.
+    /// The most sessions of one upstream in memory.
     pub max: usize,
+    /// How long a session may be unused before it is closed; forever if `None`.
     pub idle: Option<Duration>,
 }
 
-impl Default for Keeping {
+impl Default for SessionPolicy {
     fn default() -> Self {
         let store::Settings { max, idle, .. } = store::Settings::default();
         Self { store: None, tapes: None, max, idle }
     }
 }
 
-/// Whether anybody may go on with a session that leaves memory.
+/// How a session ends that leaves memory: whether anybody may go on with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It has ended.
-    Over,
-    /// It goes on when its client comes back, if it can.
-    Aside,
+pub enum EndKind {
+    /// It has ended for good.
+    Closed,
+    /// It is restored when its client comes back, if it can be.
+    Suspended,
 }
 
-impl Keeping {
+impl SessionPolicy {
     /// Saves a session as it is now; `key`: how another tapline knows its client. Never waits.
     pub(in crate::proxy) fn save(
         &self,
         session: &LiveSession,
         key: Option<KeyHash>,
         recollection: Option<String>,
-        fate: Option<Fate>,
+        end: Option<EndKind>,
     ) {
         let Some(store) = &self.store else { return };
         let Usage { last, seq, messages } = session.usage();
-        let ends = match fate {
-            Some(Fate::Over) => true,
-            Some(Fate::Aside) => key.is_none(),
+        let ends = match end {
+            Some(EndKind::Closed) => true,
+            Some(EndKind::Suspended) => key.is_none(),
             None => false,
         };
         store.save(Record {

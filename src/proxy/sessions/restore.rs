@@ -8,100 +8,123 @@ use parking_lot::Mutex;
 
 use crate::envelope::SessionId;
 use crate::event::{Event, Landmark, Level, LogLine, Session};
+use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, Link};
 use crate::proxy::session::{LiveSession, Usage};
-use crate::proxy::sessions::Table;
-use crate::proxy::sessions::cache::Key;
-use crate::proxy::sessions::policy::Fate;
+use crate::proxy::sessions::SessionTable;
+use crate::proxy::sessions::cache::SessionKey;
+use crate::proxy::sessions::policy::EndKind;
 use crate::store::Record;
 use crate::upstream::target::Target;
 
 /// How often sessions are looked at that nobody asks for; more often where they may be idle for a short time only.
 pub(in crate::proxy) const ROUND: Duration = Duration::from_secs(5);
 
-/// Clients on whose behalf the store is asked: of several requests at once of one, the others wait.
+/// Sessions that are being restored: of several requests at once for one, the others wait.
 #[derive(Default)]
-pub(in crate::proxy) struct Returning(Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>);
+pub(in crate::proxy) struct Restoring(Mutex<HashMap<SessionKey, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Returning {
-    fn turn(&self, key: &Key) -> Arc<tokio::sync::Mutex<()>> {
+impl Restoring {
+    fn turn(&self, key: &SessionKey) -> Arc<tokio::sync::Mutex<()>> {
         self.0.lock().entry(key.clone()).or_default().clone()
     }
 
-    fn done(&self, key: &Key) {
+    fn done(&self, key: &SessionKey) {
         self.0.lock().remove(key);
     }
 }
 
-impl Table {
-    /// The session that goes on with this key, out of the store: begun under another tapline, or set aside by this one.
-    pub(in crate::proxy) async fn recall(self: &Arc<Self>, key: &Key) -> Option<Arc<Connection>> {
+impl SessionTable {
+    /// The session that goes on with this key, out of the store: begun under another tapline, or suspended by this one. `name`:
+    /// the client that asks for it, where clients are known.
+    ///
+    /// # Errors
+    /// [`ProxyError::UnknownSession`] where it is another client's: nothing is started for that.
+    pub(in crate::proxy) async fn restore(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        name: Option<&Arc<str>>,
+    ) -> Result<Option<Arc<Connection>>, ProxyError> {
         if self.proxy.session_policy().store.is_none()
-            || matches!((key, &self.target), (Key::Client(..) | Key::Modern(..), _) | (_, Target::Events(_)))
+            || matches!(
+                (key, &self.target),
+                (SessionKey::Client(..) | SessionKey::Modern(..), _) | (_, Target::Events(_))
+            )
         {
-            return None;
+            return Ok(None);
         }
-        let (table, key) = (self.clone(), key.clone());
-        // A task of its own: half a return is none, and whoever asked may hang up.
-        let returning = tokio::spawn(async move {
-            let turn = table.returning.turn(&key);
+        let (table, key, name) = (self.clone(), key.clone(), name.cloned());
+        // A task of its own: a session that is restored by half is none, and whoever asked may hang up.
+        let restoring = tokio::spawn(async move {
+            let turn = table.restoring.turn(&key);
             let _turn = turn.lock().await;
             let connection = match table.known(&key) {
-                Some(connection) => Some(connection),
-                None => table.bring_back(&key).await,
+                Some(connection) => Ok(Some(connection)),
+                None => table.restore_from_store(&key, name.as_deref()).await,
             };
-            table.returning.done(&key);
+            table.restoring.done(&key);
             connection
         });
-        returning.await.ok().flatten()
+        restoring.await.unwrap_or(Ok(None))
     }
 
-    async fn bring_back(self: &Arc<Self>, key: &Key) -> Option<Arc<Connection>> {
-        let Key::Protocol(id) = key else { return None };
-        let kept = self.proxy.session_policy();
-        let record = kept.find(id.as_bytes(), (self.name.clone(), self.target.label())).await?;
+    async fn restore_from_store(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        name: Option<&str>,
+    ) -> Result<Option<Arc<Connection>>, ProxyError> {
+        let SessionKey::Protocol(id) = key else { return Ok(None) };
+        let policy = self.proxy.session_policy();
+        let Some(record) = policy.find(id.as_bytes(), (self.name.clone(), self.target.label())).await else {
+            return Ok(None);
+        };
+        if let (Some(name), Some(owner)) = (name, &record.caller)
+            && name != owner
+        {
+            return Err(ProxyError::UnknownSession);
+        }
         let session = Session { upstream: self.target.label(), ..record.session.clone() };
-        let seq = kept.last_seq(&record, &session).await;
+        let seq = policy.last_seq(&record, &session).await;
         self.proxy.number_above(seq);
         let used = Usage { last: record.last_used, seq, messages: record.messages };
         let session = LiveSession::restored(session, used, record.caller.as_deref(), self.proxy.stop());
         session.touch();
         self.proxy.journal().publish(Event::SessionOpened(session.info().into()));
-        let connection = self.reconnect(session, &record).await?;
-        self.name(&connection, key);
-        Some(connection)
+        let connection = self.reconnect(session, &record).await;
+        connection.iter().for_each(|connection| self.bind_key(connection, key));
+        Ok(connection)
     }
 
-    /// Nothing where no server goes on with it: its client is to start anew.
+    /// Connects a restored session to a server; `None` where no server goes on with it, and its client is to initialize again.
     async fn reconnect(self: &Arc<Self>, session: Arc<LiveSession>, record: &Record) -> Option<Arc<Connection>> {
         if let Target::Server(upstream) = &self.target {
             let link = Link::Exchanges(upstream.clone());
             let connection = Connection::new(self.proxy.clone(), session, link, None);
-            self.tell_seam(&connection, record);
-            self.take_in(&connection);
+            self.log_seam(&connection, record);
+            self.insert(&connection);
             return Some(connection);
         }
         let recollection = record.recollection.as_ref().and_then(|text| serde_json::from_str(text).ok())?;
-        match self.revive(session.clone(), recollection).await {
+        match self.restore_on_child(session.clone(), recollection).await {
             Ok(connection) => Some(connection),
             Err(error) => {
                 self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
-                session.end(&format!("it could not go on: {error}"));
-                self.proxy.session_policy().save(&session, None, None, Some(Fate::Over));
+                session.end(&format!("it could not be restored: {error}"));
+                self.proxy.session_policy().save(&session, None, None, Some(EndKind::Closed));
                 None
             }
         }
     }
 
-    fn tell_seam(&self, connection: &Connection, record: &Record) {
+    fn log_seam(&self, connection: &Connection, record: &Record) {
         let is_ours = self.proxy.session_policy().store.as_ref().is_some_and(|store| store.owner() == record.owner);
-        let text = if is_ours { "goes on: it had been set aside" } else { "goes on under a new tapline" };
+        let text = if is_ours { "session restored" } else { "session restored under a new tapline" };
         let line = LogLine::new(Level::Info, "proxy", text).of(connection.session.id());
         self.proxy.log(line.as_landmark(Landmark::Seam));
     }
 
     /// Closes idle sessions and saves the others, again and again until tapline stops.
-    pub async fn look_after(self: Arc<Self>) {
+    pub async fn maintain(self: Arc<Self>) {
         let stop = self.proxy.stop().listening.clone();
         let round =
             self.proxy.session_policy().idle.map_or(ROUND, |idle| (idle / 4).clamp(Duration::from_millis(10), ROUND));
@@ -123,20 +146,21 @@ impl Table {
         }
     }
 
-    pub(in crate::proxy) fn save(&self, connection: &Connection, key: Option<&Key>, fate: Option<Fate>) {
+    /// Saves a session as it is now; `end`: how it ends, where it does.
+    pub(in crate::proxy) fn save(&self, connection: &Connection, key: Option<&SessionKey>, end: Option<EndKind>) {
         if connection.is_replay() {
             return;
         }
         let recollection = connection.handshake_states().map(|known| known.borrow().clone());
         let recollection = recollection.filter(crate::proxy::stream::handshake::HandshakeState::has_handshake);
         let can_return = matches!(self.target, Target::Server(_)) || recollection.is_some();
-        let key = key.and_then(Key::hash).filter(|_| can_return);
+        let key = key.and_then(SessionKey::hash).filter(|_| can_return);
         let recollection = recollection.and_then(|known| serde_json::to_string(&known).ok());
-        self.proxy.session_policy().save(&connection.session, key, recollection, fate);
+        self.proxy.session_policy().save(&connection.session, key, recollection, end);
     }
 
-    /// Saves a session on a child each time when more is known of what another child would have to be told.
-    pub(in crate::proxy) fn follow_handshake(self: &Arc<Self>, connection: &Connection) {
+    /// Saves a session on a child whenever more becomes known of what another child would have to be told.
+    pub(in crate::proxy) fn save_handshakes(self: &Arc<Self>, connection: &Connection) {
         let Some(mut known) = connection.handshake_states().filter(|_| self.proxy.session_policy().store.is_some())
         else {
             return;

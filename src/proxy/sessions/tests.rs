@@ -6,9 +6,9 @@ use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
 use crate::proxy::Stop;
-use crate::proxy::sessions::policy::Keeping;
+use crate::proxy::sessions::policy::SessionPolicy;
 use crate::proxy::sessions::restore::ROUND;
-use crate::store::{Database, Owner, Store};
+use crate::store::{Database, Owner, Store, StoreThread};
 use crate::upstream::retry::Retry;
 use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream};
 
@@ -32,22 +32,35 @@ impl Upstream for Silent {
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-fn table(max: usize, idle: Option<Duration>) -> (Arc<Table>, FeedReader) {
-    keeping(Keeping { max, idle, ..Keeping::default() })
+fn table(max: usize, idle: Option<Duration>) -> (Arc<SessionTable>, FeedReader) {
+    with_policy(SessionPolicy { max, idle, ..SessionPolicy::default() })
 }
 
-fn keeping(keeping: Keeping) -> (Arc<Table>, FeedReader) {
+fn with_policy(policy: SessionPolicy) -> (Arc<SessionTable>, FeedReader) {
     let (journal, _) = Journal::start(None);
     let (feed, reader) = Feed::bounded(1 << 16);
     journal.subscribe(feed);
-    let proxy = Proxy::with_policy(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none(), keeping);
-    (Table::new(proxy, Target::Server(Arc::new(Silent))), reader)
+    let proxy = Proxy::with_policy(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none(), policy);
+    (SessionTable::new(proxy, Target::Server(Arc::new(Silent))), reader)
 }
 
-async fn client(table: &Arc<Table>, id: usize) -> Arc<Connection> {
+async fn client(table: &Arc<SessionTable>, id: usize) -> Arc<Connection> {
+    request(table, id, None).await.unwrap_or_else(|refusal| panic!("{refusal}"))
+}
+
+/// A request in the session of that id, by the client of that name.
+async fn request(table: &Arc<SessionTable>, id: usize, name: Option<&Arc<str>>) -> Result<Arc<Connection>, ProxyError> {
     let mut headers = HeaderMap::new();
     headers.insert(headers::SESSION, id.into());
-    table.resolve(&headers, "", HERE, None).await.unwrap_or_else(|refusal| panic!("{refusal}"))
+    table.resolve(&headers, "", &Requester { address: HERE, name }, None).await
+}
+
+/// A table whose sessions are kept in a file.
+fn with_store(path: &std::path::Path) -> (Arc<SessionTable>, FeedReader, StoreThread) {
+    let us = Owner { process: 1, started: Timestamp(1) };
+    let (store, thread) = Store::start(path.to_owned(), us, Box::new(Vec::new), Box::new(|_, text| panic!("{text}")));
+    let (table, reader) = with_policy(SessionPolicy { store: Some(store), ..SessionPolicy::default() });
+    (table, reader, thread)
 }
 
 /// Why the first so many sessions ended.
@@ -60,17 +73,14 @@ fn ends(reader: &FeedReader, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whose_a_session_is_is_on_disk_as_soon_as_that_is_known() {
+async fn owner_of_a_session_is_on_disk_as_soon_as_it_is_known() {
     let dir = tempfile::TempDir::new().unwrap();
     let path = dir.path().join("sessions.db");
-    let us = Owner { process: 1, started: Timestamp(1) };
-    let (store, thread) = Store::start(path.clone(), us, Box::new(Vec::new), Box::new(|_, text| panic!("{text}")));
-    let (table, _) = keeping(Keeping { store: Some(store), ..Keeping::default() });
-    let connection = client(&table, 1).await;
+    let (table, _, thread) = with_store(&path);
     let (ann, bob) = ("token:ann".into(), "token:bob".into());
-    table.claim(&connection.session, &ann);
-    table.claim(&connection.session, &bob);
+    let connection = request(&table, 1, Some(&ann)).await.unwrap();
     assert!(connection.session.belongs_to(&ann) && !connection.session.belongs_to(&bob));
+    assert!(!connection.session.claim(&bob) && connection.session.belongs_to(&ann), "the first stays");
     thread.finish();
     let kept = Database::open_existing(&path).unwrap().sessions().unwrap();
     let kept: Vec<_> = kept.iter().map(|it| (it.session.id, it.key.is_some(), it.caller.as_deref())).collect();
@@ -78,7 +88,33 @@ async fn whose_a_session_is_is_on_disk_as_soon_as_that_is_known() {
 }
 
 #[tokio::test]
-async fn the_bound_holds_and_nothing_in_use_is_dropped() {
+async fn restore_is_for_the_owner_only() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (table, reader, thread) = with_store(&dir.path().join("sessions.db"));
+    let (ann, bob) = ("token:ann".into(), "token:bob".into());
+    let id = request(&table, 1, Some(&ann)).await.unwrap().session.id();
+    assert!(matches!(request(&table, 1, Some(&bob)).await, Err(ProxyError::UnknownSession)), "in memory");
+    table.suspend(id, "for a while").await;
+    assert!(matches!(request(&table, 1, Some(&bob)).await, Err(ProxyError::UnknownSession)), "on disk");
+    assert!(table.live().is_empty(), "nothing is started for another");
+    let restored = request(&table, 1, Some(&ann)).await.unwrap();
+    assert!(restored.session.id() == id && restored.session.belongs_to(&ann));
+    table.close(id, "done").await;
+    assert_eq!(opened(&reader, 2), [id, id]);
+    thread.finish();
+}
+
+/// The sessions that the first so many are.
+fn opened(reader: &FeedReader, count: usize) -> Vec<SessionId> {
+    let opened = reader.events.iter().filter_map(|event| match event {
+        Event::SessionOpened(session) => Some(session.id),
+        _ => None,
+    });
+    opened.take(count).collect()
+}
+
+#[tokio::test]
+async fn max_sessions_holds_and_nothing_in_use_is_dropped() {
     let (table, _) = table(10, None);
     let mut in_use = Vec::new();
     for id in 0..5 {
@@ -100,7 +136,7 @@ async fn the_bound_holds_and_nothing_in_use_is_dropped() {
 }
 
 #[tokio::test]
-async fn the_one_that_was_used_last_leaves_last() {
+async fn eviction_takes_the_least_recently_used() {
     let (table, _) = table(3, None);
     let mut ids = Vec::new();
     for id in 0..3 {
@@ -113,10 +149,10 @@ async fn the_one_that_was_used_last_leaves_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_ends_when_it_was_idle_for_so_long_and_not_while_it_is_in_use() {
+async fn idle_session_is_closed_after_so_long_and_not_while_it_is_in_use() {
     let hour = Duration::from_secs(3600);
     let (table, reader) = table(10, Some(hour));
-    tokio::spawn(table.clone().look_after());
+    tokio::spawn(table.clone().maintain());
     let listening = client(&table, 0).await;
     let silent = client(&table, 1).await.session.id();
     tokio::time::sleep(hour - ROUND).await;
@@ -135,7 +171,7 @@ async fn a_session_ends_when_it_was_idle_for_so_long_and_not_while_it_is_in_use(
 }
 
 #[tokio::test]
-async fn a_session_that_is_closed_is_known_no_more() {
+async fn closed_session_is_known_no_more() {
     let (table, _) = table(10, None);
     let first = client(&table, 0).await.session.id();
     table.close(first, "for a reason").await;
@@ -145,7 +181,7 @@ async fn a_session_that_is_closed_is_known_no_more() {
 
 /// What one idle session costs in the structures of the proxy, without what they point to.
 #[test]
-fn an_idle_session_is_small() {
+fn idle_session_is_small() {
     let connection = size_of::<Connection>() + size_of::<LiveSession>();
     assert!(connection <= 1024, "{connection} bytes");
 }

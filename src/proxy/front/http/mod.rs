@@ -38,7 +38,7 @@ use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::passthrough::wants_websocket;
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES, STREAM};
 use crate::proxy::front::routes::{MatchedMount, Mounts};
-use crate::proxy::sessions::Table;
+use crate::proxy::sessions::{Requester, SessionTable};
 use crate::sse;
 use crate::upstream::http::is_event_stream;
 use crate::upstream::site::{Place, Site};
@@ -169,7 +169,7 @@ impl HttpFront {
 
     async fn exchange(
         &self,
-        table: &Arc<Table>,
+        table: &Arc<SessionTable>,
         caller: &Caller,
         mut parts: Parts,
         tail: String,
@@ -188,18 +188,13 @@ impl HttpFront {
         if let Some(message) = &message {
             self.admission.admit(caller, &parts.headers, None, message)?;
         }
-        let connection = table.resolve(&parts.headers, &tail, caller.address, message.as_ref()).await?;
+        let requester = Requester { address: caller.address, name: caller.name() };
+        let connection = table.resolve(&parts.headers, &tail, &requester, message.as_ref()).await?;
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
         let client_headers = initializes.then(|| parts.headers.clone());
         let deletes = parts.method == Method::DELETE;
         let until = &self.mounts.proxy().stop().force;
         let in_session = parts.headers.contains_key(headers::SESSION);
-        if let Some(name) = caller.name() {
-            table.claim(&connection.session, name);
-            if in_session && !connection.session.belongs_to(name) {
-                return Err(ProxyError::UnknownSession);
-            }
-        }
         headers::towards_upstream(&mut parts.headers);
         if deletes && table.target().is_pipe() {
             connection.cancel_pending();

@@ -23,7 +23,7 @@ use crate::net::lines::LineBuffer;
 use crate::proxy::exchange::Connection;
 pub use crate::proxy::front::stdio::process_io::{BlockingFlags, StdioInput, StdioOutput};
 use crate::proxy::front::stream_client::{StreamClient, carry_line};
-use crate::proxy::sessions::{Begun, Table, Visitor};
+use crate::proxy::sessions::{NewSession, SessionTable, Startup};
 use crate::proxy::stream::ClientStream;
 use crate::proxy::{Arrival, Pass};
 use crate::upstream::framing::{message_of, one_line};
@@ -38,8 +38,8 @@ pub struct StdioEnds<R, W, E> {
 
 /// The session of the client that launched us.
 pub struct StdioSession {
-    begun: Begun,
     connection: Arc<Connection>,
+    startup: Startup,
 }
 
 impl StdioSession {
@@ -47,9 +47,9 @@ impl StdioSession {
     ///
     /// # Errors
     /// Where its command cannot be started.
-    pub fn begin(table: &Arc<Table>) -> Result<Self, UpstreamError> {
-        let begun = table.begin(Visitor::new(Via::Stdio, Origin::Client))?;
-        Ok(Self { connection: begun.connection.clone(), begun })
+    pub fn begin(table: &Arc<SessionTable>) -> Result<Self, UpstreamError> {
+        let (connection, startup) = table.begin(NewSession::new(Via::Stdio, Origin::Client))?;
+        Ok(Self { connection, startup })
     }
 
     pub fn connection(&self) -> &Arc<Connection> {
@@ -63,7 +63,7 @@ impl StdioSession {
         W: AsyncWrite + Unpin + Send + 'static,
         E: AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { begun, connection } = self;
+        let Self { connection, startup } = self;
         // Unbounded: a client that reads slowly must not hold up what it has to say itself.
         let (items, to_write) = mpsc::unbounded_channel();
         let (stderr, errors) = mpsc::unbounded_channel();
@@ -71,7 +71,7 @@ impl StdioSession {
         let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
         let pipe = ClientStream { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
         let client = StreamClient::attach(&connection, pipe, HeaderMap::new());
-        begun.start();
+        startup.run();
         let left = tokio::select! {
             () = read(&connection, &client, ends.input) => true,
             // The server has gone, or the client reads no more.
