@@ -10,8 +10,8 @@ use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::event::{OnQuit, Speed};
+use crate::json::PathPattern;
 use crate::shadow::Place;
-use crate::tape::compare::Pattern;
 use crate::text;
 use crate::upstream::pool::Restart;
 
@@ -341,7 +341,7 @@ pub struct ShadowArgs {
     pub shadow_headers: Vec<(HeaderName, HeaderValue)>,
     /// Path of reply values not to compare, such as `.result._meta`; repeatable
     #[arg(long, value_name = "PATH")]
-    pub shadow_ignore: Vec<Pattern>,
+    pub shadow_ignore: Vec<PathPattern>,
 }
 
 /// Where sessions are kept, so that they go on when tapline is started again.
@@ -434,7 +434,7 @@ pub struct ReplayArgs {
     pub speed: Speed,
     /// Path of reply values not to compare, such as `.result._meta` or `.result.content[*].text`; repeatable
     #[arg(long, value_name = "PATH")]
-    pub ignore: Vec<Pattern>,
+    pub ignore: Vec<PathPattern>,
     /// Form of the report
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub report: ReportFormat,

@@ -17,6 +17,7 @@ pub mod headers;
 pub mod headless;
 pub mod intercept;
 pub mod journal;
+pub mod json;
 pub mod limits;
 pub mod logging;
 pub mod mcp;

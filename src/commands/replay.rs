@@ -19,11 +19,12 @@ use crate::exit::{Failure, say};
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
+use crate::json::PathPattern;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::{Proxy, Stop};
 use crate::screen::Signals;
 use crate::tape::Tape;
-use crate::tape::compare::{Pattern, Rules};
+use crate::tape::compare::Rules;
 use crate::tape::play::{PlayOptions, play};
 use crate::tape::report::{self, Colour};
 use crate::upstream::Upstream;
@@ -74,7 +75,7 @@ struct Replay {
     tape: Tape,
     target: Target,
     speed: Speed,
-    ignore: Vec<Pattern>,
+    ignore: Vec<PathPattern>,
     headers: HeaderMap,
     format: ReportFormat,
     /// Where the report goes; stdout if `None`.

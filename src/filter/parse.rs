@@ -206,6 +206,11 @@ impl Cursor<'_> {
         there
     }
 
+    /// Goes on behind the next `length` bytes, which end where a character does.
+    pub(super) fn skip(&mut self, length: usize) {
+        self.at += length;
+    }
+
     pub(super) fn bump(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.at += c.len_utf8();

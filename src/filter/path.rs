@@ -7,29 +7,19 @@ use serde_json::Value;
 use super::FilterError;
 use super::parse::{Cursor, Word};
 use super::term::Pattern;
+use crate::json::path::{PatternStep, read_steps};
 use crate::message::Message;
 
-/// Where to look, and what for.
+/// Where to look, and what for. Unlike in a [`PathPattern`](crate::json::PathPattern), `[*]` and `.*` are one: any member or element.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
-    steps: Vec<Step>,
-    test: Option<Test>,
+    steps: Vec<PatternStep>,
+    test: Option<ValueTest>,
 }
 
+/// What has to be true of a value that was found.
 #[derive(Clone, Debug)]
-enum Step {
-    /// `.key` or `["key"]`
-    Key(Box<str>),
-    /// `[0]`
-    Index(usize),
-    /// `[*]` or `.*`: all members or elements.
-    Each,
-    /// `..key`: at any depth.
-    Deep(Box<str>),
-}
-
-#[derive(Clone, Debug)]
-enum Test {
+enum ValueTest {
     Order(fn(Ordering) -> bool, Operand),
     /// Unlike `Order`, true also of values that do not compare.
     NotEqual(Operand),
@@ -52,7 +42,7 @@ impl Query {
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<(Self, String), FilterError> {
         cursor.skip_space();
         let start = cursor.at();
-        let steps = read_steps(cursor)?;
+        let steps = read_path(cursor)?;
         let path = cursor.since(start).to_owned();
         cursor.skip_space();
         let Some(sign) = SIGNS.into_iter().find(|sign| cursor.take_str(sign)) else {
@@ -73,26 +63,23 @@ impl Query {
     /// Spares parsing the messages that lack the last key: most of them.
     fn may_match(&self, raw: &[u8]) -> bool {
         let key = self.steps.iter().rev().find_map(|step| match step {
-            Step::Key(key) | Step::Deep(key) => Some(key),
-            Step::Index(_) | Step::Each => None,
+            PatternStep::Key(key) => Some(key),
+            _ => None,
         });
         key.is_none_or(|key| {
             memchr::memmem::find(raw, key.as_bytes()).is_some() || memchr::memchr(b'\\', raw).is_some()
         })
     }
 
-    fn find(&self, value: &Value, steps: &[Step]) -> bool {
+    fn find(&self, value: &Value, steps: &[PatternStep]) -> bool {
         let Some((step, rest)) = steps.split_first() else {
             return self.test.as_ref().is_none_or(|test| test.holds(value));
         };
         match step {
-            Step::Key(key) => value.get(&**key).is_some_and(|value| self.find(value, rest)),
-            Step::Index(index) => value.get(index).is_some_and(|value| self.find(value, rest)),
-            Step::Each => children(value).any(|child| self.find(child, rest)),
-            Step::Deep(key) => {
-                value.get(&**key).is_some_and(|value| self.find(value, rest))
-                    || children(value).any(|child| self.find(child, steps))
-            }
+            PatternStep::Key(key) => value.get(key).is_some_and(|value| self.find(value, rest)),
+            PatternStep::Index(index) => value.get(index).is_some_and(|value| self.find(value, rest)),
+            PatternStep::AnyKey | PatternStep::AnyIndex => children(value).any(|child| self.find(child, rest)),
+            PatternStep::Deep => self.find(value, rest) || children(value).any(|child| self.find(child, steps)),
         }
     }
 }
@@ -105,7 +92,7 @@ fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
     }
 }
 
-impl Test {
+impl ValueTest {
     fn holds(&self, value: &Value) -> bool {
         match self {
             Self::Order(holds, operand) => operand.compare(value).is_some_and(holds),
@@ -148,12 +135,12 @@ fn text_of(value: &Value) -> std::borrow::Cow<'_, str> {
     }
 }
 
-fn read_test(cursor: &Cursor<'_>, sign: &str, word: &Word) -> Result<Test, FilterError> {
-    let order = |holds| Test::Order(holds, Operand::new(word));
-    let text = |holds| Test::Text(holds, word.text.as_str().into());
+fn read_test(cursor: &Cursor<'_>, sign: &str, word: &Word) -> Result<ValueTest, FilterError> {
+    let order = |holds| ValueTest::Order(holds, Operand::new(word));
+    let text = |holds| ValueTest::Text(holds, word.text.as_str().into());
     Ok(match sign {
         "=" => order(Ordering::is_eq),
-        "!=" => Test::NotEqual(Operand::new(word)),
+        "!=" => ValueTest::NotEqual(Operand::new(word)),
         "<" => order(Ordering::is_lt),
         "<=" => order(Ordering::is_le),
         ">" => order(Ordering::is_gt),
@@ -161,77 +148,22 @@ fn read_test(cursor: &Cursor<'_>, sign: &str, word: &Word) -> Result<Test, Filte
         "^=" => text(|value, text| value.starts_with(text)),
         "$=" => text(|value, text| value.ends_with(text)),
         "*=" => text(|value, text| value.contains(text)),
-        _ => Test::Matches(Pattern::read(cursor, word)?),
+        _ => ValueTest::Matches(Pattern::read(cursor, word)?),
     })
 }
 
-fn read_steps(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, FilterError> {
-    let mut steps = Vec::new();
-    let start = cursor.at();
-    loop {
-        match cursor.peek() {
-            Some('.') => steps.extend(read_dots(cursor)?),
-            Some('[') => steps.push(read_brackets(cursor)?),
-            _ if cursor.at() == start => return Err(cursor.fail("`~j` needs a path, such as `.params.name`")),
-            _ => return Ok(steps),
-        }
+fn read_path(cursor: &mut Cursor<'_>) -> Result<Vec<PatternStep>, FilterError> {
+    if !cursor.rest().starts_with(['.', '[']) {
+        return Err(cursor.fail("`~j` needs a path, such as `.params.name`"));
     }
+    let (steps, length) =
+        read_steps(cursor.rest(), ends_key).map_err(|fault| cursor.fail_at(cursor.at() + fault.at, fault.why))?;
+    cursor.skip(length);
+    Ok(steps)
 }
 
-/// `.key`, `..key`, `.*`, and a dot that stands alone or before a bracket.
-fn read_dots(cursor: &mut Cursor<'_>) -> Result<Option<Step>, FilterError> {
-    let deep = cursor.take_str("..");
-    if !deep {
-        cursor.take('.');
-        if cursor.rest().starts_with('*') && !cursor.rest().starts_with("*=") {
-            cursor.take('*');
-            return Ok(Some(Step::Each));
-        }
-    }
-    let key = read_key(cursor);
-    match (deep, key.is_empty()) {
-        (false, false) => Ok(Some(Step::Key(key.into()))),
-        (false, true) => Ok(None),
-        (true, false) => Ok(Some(Step::Deep(key.into()))),
-        (true, true) => Err(cursor.fail("`..` needs a key")),
-    }
-}
-
-fn read_key(cursor: &mut Cursor<'_>) -> String {
-    let mut key = String::new();
-    while let Some(c) = cursor.peek() {
-        let ends =
-            c.is_whitespace() || ".[]()&|\"'".contains(c) || SIGNS.iter().any(|sign| cursor.rest().starts_with(sign));
-        if ends {
-            break;
-        }
-        key.push(c);
-        cursor.bump();
-    }
-    key
-}
-
-/// `[0]`, `[*]` or `["key"]`, the key as JSON writes it.
-fn read_brackets(cursor: &mut Cursor<'_>) -> Result<Step, FilterError> {
-    let start = cursor.at();
-    cursor.take('[');
-    let step = if cursor.take('*') {
-        Step::Each
-    } else if cursor.peek() == Some('"') {
-        read_quoted_key(cursor)?
-    } else {
-        let digits: String = cursor.rest().chars().take_while(char::is_ascii_digit).collect();
-        cursor.take_str(&digits);
-        let index = digits.parse().map_err(|_| cursor.fail_at(start, "`[` needs a number, `*` or a quoted key"))?;
-        Step::Index(index)
-    };
-    if cursor.take(']') { Ok(step) } else { Err(cursor.fail("`]` is missing")) }
-}
-
-fn read_quoted_key(cursor: &mut Cursor<'_>) -> Result<Step, FilterError> {
-    let mut keys = serde_json::Deserializer::from_str(cursor.rest()).into_iter::<String>();
-    let key = keys.next().and_then(Result::ok).ok_or_else(|| cursor.fail("this is not a JSON string"))?;
-    let token = cursor.rest()[..keys.byte_offset()].to_owned();
-    cursor.take_str(&token);
-    Ok(Step::Key(key.into()))
+/// Whether a key that is not quoted ends before `rest`: what follows means something to the filter.
+fn ends_key(rest: &str) -> bool {
+    rest.starts_with(|c: char| c.is_whitespace() || "]()&|\"'".contains(c))
+        || SIGNS.iter().any(|sign| rest.starts_with(sign))
 }

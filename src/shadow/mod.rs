@@ -24,9 +24,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::event::{Event, Feed, Level, LogLine};
 use crate::journal::Journal;
+use crate::json::{PathPattern, PathPatternError};
 use crate::proxy::front::routes::Mounts;
 use crate::proxy::sessions::SessionTable;
-use crate::tape::compare::{Pattern, PatternError, Rules};
+use crate::tape::compare::Rules;
 use crate::upstream::http::ExtraHeaders;
 use crate::upstream::target::Target;
 use crate::variables::Headers;
@@ -65,7 +66,7 @@ pub struct Flags {
     pub place: Option<Place>,
     pub writes: bool,
     pub headers: ExtraHeaders,
-    pub ignore: Vec<Pattern>,
+    pub ignore: Vec<PathPattern>,
 }
 
 /// A shadow as it was asked for.
@@ -89,7 +90,7 @@ pub enum PlanError {
     #[error("the shadow's url: `{0}` is none")]
     Url(String),
     #[error(transparent)]
-    Ignore(#[from] PatternError),
+    Ignore(#[from] PathPatternError),
 }
 
 impl Section {
@@ -126,7 +127,7 @@ impl Section {
         let mut headers = self.headers.headers;
         headers.retain(|(name, _)| flags.headers.iter().all(|(flag, _)| flag != name));
         headers.extend(flags.headers);
-        let ignore = self.ignore.iter().map(|path| path.parse()).collect::<Result<Vec<Pattern>, _>>()?;
+        let ignore = self.ignore.iter().map(|path| path.parse()).collect::<Result<Vec<PathPattern>, _>>()?;
         let rules = Rules { ignore: ignore.into_iter().chain(flags.ignore).collect(), ..Rules::default() };
         let writes = if self.writes || flags.writes { Writes::Sent } else { Writes::Kept };
         Ok(Some(Plan {

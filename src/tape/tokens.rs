@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use http::HeaderValue;
 
+use crate::json::scalar::string;
 use crate::message::Message;
-use crate::tape::compare::{string, volatile, walk};
+use crate::tape::compare::{visit_differences, volatile};
 
 /// Recorded value to live value.
 #[derive(Debug, Default)]
@@ -18,11 +19,11 @@ pub(crate) struct Tokens(HashMap<String, String>);
 impl Tokens {
     /// Learns from a recorded reply and the live one, where they stand at the same place.
     pub(crate) fn learn(&mut self, recorded: &Message, live: &Message) {
-        walk(recorded, live, &mut |path, recorded, live| {
+        visit_differences(recorded, live, &mut |path, recorded, live| {
             let (Some(recorded), Some(live)) = (recorded.and_then(string), live.and_then(string)) else {
                 return;
             };
-            if path.key().is_some_and(|key| is_handle(key, &recorded, &live)) {
+            if path.nearest_key().is_some_and(|key| is_handle(key, &recorded, &live)) {
                 self.0.insert(recorded.into_owned(), live.into_owned());
             } else if volatile::mask(&recorded) == volatile::mask(&live) {
                 let pairs = volatile::uuids(&recorded).into_iter().zip(volatile::uuids(&live));

@@ -1,13 +1,13 @@
 //! What an edit changed: line by line for the eye, value by value for the summary.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use similar::{Algorithm, ChangeTag, TextDiff};
 
-use super::json::{Index, JsonTree, pretty, push_index, push_key};
+use super::json::pretty;
 use crate::event::Difference;
+use crate::json::JsonPath;
+use crate::json::diff::{NumberEquality, value_text, visit_differences};
 use crate::text::sanitize;
 
 /// Unchanged lines shown around a change.
@@ -70,132 +70,31 @@ fn push_skipped(lines: &mut Vec<DiffLine>, count: usize) {
     }
 }
 
-/// The values that differ, in the order of the original, new ones last in their container. Members may change places
-/// and strings their escapes; numbers differ by spelling. Bodies that are not both JSON differ as a whole.
+/// Returns the values that differ, in the order of the original, new ones last in their container. Members may change
+/// places and strings their escapes; numbers differ by spelling. Bodies that are not both JSON differ as a whole.
 pub fn changed_paths(original: &[u8], edited: &[u8]) -> Vec<Difference> {
-    let trees = [original, edited].map(|raw| JsonTree::new(&Bytes::copy_from_slice(raw)));
-    let mut comparison = Comparison::default();
-    match [trees[0].index(), trees[1].index()] {
-        [Some((old_raw, old)), Some((new_raw, new))] => {
-            let old = Side { raw: old_raw, index: old, node: 0, in_object: false };
-            let new = Side { raw: new_raw, index: new, node: 0, in_object: false };
-            comparison.compare(old, new);
+    let mut differences = Vec::new();
+    match (value_text(original), value_text(edited)) {
+        (Some(old), Some(new)) => {
+            visit_differences(old, new, NumberEquality::Spelling, &mut |path, old, new| {
+                let path = path.to_string();
+                differences.push(Difference { path, expected: old.map(on_one_line), got: new.map(on_one_line) });
+            });
         }
         _ if original == edited => {}
-        _ => comparison.push(Some(text_of(original)), Some(text_of(edited))),
+        _ => differences.push(Difference {
+            path: JsonPath::default().to_string(),
+            expected: Some(text_of(original)),
+            got: Some(text_of(edited)),
+        }),
     }
-    comparison.differences
+    differences
 }
 
-/// A value on one side.
-#[derive(Clone, Copy)]
-struct Side<'a> {
-    raw: &'a [u8],
-    index: &'a Index,
-    node: u32,
-    in_object: bool,
-}
-
-#[derive(Default)]
-struct Comparison {
-    path: String,
-    differences: Vec<Difference>,
-}
-
-impl Comparison {
-    /// Recurses; the index ends at a depth that no stack minds.
-    fn compare(&mut self, old: Side<'_>, new: Side<'_>) {
-        match (old.container(), new.container()) {
-            (Some((old_number, true)), Some((new_number, true))) => {
-                self.compare_members(&old.members(old_number), &new.members(new_number));
-            }
-            (Some((old_number, false)), Some((new_number, false))) => {
-                self.compare_elements(&old.elements(old_number), &new.elements(new_number));
-            }
-            _ if old.json() == new.json() => {}
-            _ if old.text().is_some() && old.text() == new.text() => {}
-            _ => self.push(Some(old.json()), Some(new.json())),
-        }
-    }
-
-    fn compare_members(&mut self, old: &[(String, Side<'_>)], new: &[(String, Side<'_>)]) {
-        let new_by_key: HashMap<&str, Side<'_>> = new.iter().map(|(key, side)| (key.as_str(), *side)).collect();
-        let old_by_key: HashMap<&str, Side<'_>> = old.iter().map(|(key, side)| (key.as_str(), *side)).collect();
-        for (key, side) in old {
-            self.at(|path| push_key(path, key), Some(*side), new_by_key.get(key.as_str()).copied());
-        }
-        for (key, side) in new.iter().filter(|(key, _)| !old_by_key.contains_key(key.as_str())) {
-            self.at(|path| push_key(path, key), None, Some(*side));
-        }
-    }
-
-    fn compare_elements(&mut self, old: &[Side<'_>], new: &[Side<'_>]) {
-        for index in 0..old.len().max(new.len()) {
-            self.at(|path| push_index(path, index), old.get(index).copied(), new.get(index).copied());
-        }
-    }
-
-    fn at(&mut self, push: impl FnOnce(&mut String), old: Option<Side<'_>>, new: Option<Side<'_>>) {
-        let length = self.path.len();
-        push(&mut self.path);
-        match (old, new) {
-            (Some(old), Some(new)) => self.compare(old, new),
-            (old, new) => self.push(old.map(|side| side.json()), new.map(|side| side.json())),
-        }
-        self.path.truncate(length);
-    }
-
-    fn push(&mut self, expected: Option<String>, got: Option<String>) {
-        let path = if self.path.is_empty() { ".".to_owned() } else { self.path.clone() };
-        self.differences.push(Difference { path, expected, got });
-    }
-}
-
-impl<'a> Side<'a> {
-    /// The container that this is, and whether it is an object; `None` for scalars and empty ones.
-    fn container(&self) -> Option<(u32, bool)> {
-        let number = self.index.container_at(self.node)?;
-        Some((number, self.index.container(number).is_object()))
-    }
-
-    /// Of keys that occur twice the last, as JSON readers do.
-    fn members(&self, container: u32) -> Vec<(String, Self)> {
-        let mut members: Vec<(String, Self)> = Vec::new();
-        let mut places = HashMap::new();
-        for child in self.index.children(container) {
-            let key = self.index.key(self.raw, child.node);
-            let side = Self { node: child.node, in_object: true, ..*self };
-            match places.get(&key) {
-                Some(place) => members[*place] = (key, side),
-                None => {
-                    places.insert(key.clone(), members.len());
-                    members.push((key, side));
-                }
-            }
-        }
-        members
-    }
-
-    fn elements(&self, container: u32) -> Vec<Self> {
-        let children = self.index.children(container);
-        children.map(|child| Self { node: child.node, in_object: false, ..*self }).collect()
-    }
-
-    fn token(&self) -> &'a [u8] {
-        self.index.token(self.raw, self.node, self.in_object)
-    }
-
-    /// As JSON on one line, spaced in one way.
-    fn json(&self) -> String {
-        let token = self.token();
-        let indented = pretty(token).unwrap_or_else(|| String::from_utf8_lossy(token).into_owned());
-        indented.lines().map(str::trim_start).collect()
-    }
-
-    /// The text of a string.
-    fn text(&self) -> Option<String> {
-        serde_json::from_slice(self.token()).ok()
-    }
+/// A JSON value on one line, spaced in one way.
+fn on_one_line(value: &str) -> String {
+    let indented = pretty(value.as_bytes()).unwrap_or_else(|| value.to_owned());
+    indented.lines().map(str::trim_start).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::{Path, number, string};
+use crate::json::path::{JsonPath, PathStep};
+use crate::json::scalar::{number, string};
 
 /// Members whose values a server makes up, for the client to hand back as they are (mcp-wire.md §3, identifiers).
 const TOKENS: [&str; 9] = [
@@ -23,22 +24,27 @@ const TOKENS: [&str; 9] = [
 const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
 /// Whether two unequal values, as JSON text, differ only as two runs always do.
-pub fn same(path: &Path<'_>, expected: Option<&str>, got: Option<&str>) -> bool {
+pub fn same(path: &JsonPath<'_>, expected: Option<&str>, got: Option<&str>) -> bool {
     let (Some(expected), Some(got)) = (expected, got) else {
         return false;
     };
-    let key = path.key().unwrap_or_default();
+    let key = path.nearest_key().unwrap_or_default();
     if let (Some(expected), Some(got)) = (string(expected), string(got)) {
-        return path.is_id()
+        return is_message_id(path)
             || is_token_name(key) && is_token(&expected) && is_token(&got)
             || TRACE.contains(&key)
             || names_a_time(key) && same_epoch(&expected, &got)
             || mask(&expected) == mask(&got);
     }
     if number(expected).is_some() && number(got).is_some() {
-        return path.is_id() || key == "progressToken" || names_a_time(key) && same_epoch(expected, got);
+        return is_message_id(path) || key == "progressToken" || names_a_time(key) && same_epoch(expected, got);
     }
     false
+}
+
+/// Whether the value is the message's own id.
+fn is_message_id(path: &JsonPath<'_>) -> bool {
+    matches!(path.steps(), [PathStep::Key(key)] if key == "id")
 }
 
 /// Whether a member of this name holds a token of the server's.

@@ -1,9 +1,4 @@
-//! JSON strings as text, and paths into JSON.
-
-use std::borrow::Cow;
-use std::fmt::Write as _;
-
-use crate::text::is_unsafe;
+//! JSON strings as text.
 
 /// The text of a valid JSON string, at most `limit` characters of it. What is no text (a lone surrogate, a byte that
 /// is not UTF-8) stays an escape or becomes `U+FFFD`.
@@ -84,60 +79,4 @@ pub(crate) fn measure(token: &[u8]) -> (usize, usize) {
         at += length;
     }
     (begins.saturating_sub(excess + 2), lines)
-}
-
-/// A step into a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Segment<'a> {
-    Key(Cow<'a, str>),
-    Index(usize),
-}
-
-/// Appends `.key` or, where the key has other characters than words have, `["key"]`: safe to draw, and readable for
-/// the filter language.
-pub(crate) fn push_key(path: &mut String, key: &str) {
-    if !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-/$:@".contains(c)) {
-        path.push('.');
-        path.push_str(key);
-        return;
-    }
-    path.push_str("[\"");
-    for c in key.chars() {
-        if matches!(c, '"' | '\\') {
-            path.extend(['\\', c]);
-        } else if is_unsafe(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(path, "\\u{unit:04x}").expect("a string takes everything");
-            }
-        } else {
-            path.push(c);
-        }
-    }
-    path.push_str("\"]");
-}
-
-pub(crate) fn push_index(path: &mut String, index: usize) {
-    write!(path, "[{index}]").expect("a string takes everything");
-}
-
-/// The steps of a path that [`push_key`] and [`push_index`] made; `.` and the empty path have none.
-pub(crate) fn read_path(path: &str) -> Option<Vec<Segment<'_>>> {
-    let mut segments = Vec::new();
-    let mut rest = if path == "." { "" } else { path };
-    while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix('.') {
-            let end = after.find(['.', '[']).unwrap_or(after.len());
-            segments.push(Segment::Key(after[..end].into()));
-            rest = &after[end..];
-        } else if rest.starts_with("[\"") {
-            let end = super::scan::string_end(rest.as_bytes(), 1);
-            segments.push(Segment::Key(decode(&rest.as_bytes()[1..end], usize::MAX).into()));
-            rest = rest[end..].strip_prefix(']')?;
-        } else {
-            let (index, after) = rest.strip_prefix('[')?.split_once(']')?;
-            segments.push(Segment::Index(index.parse().ok()?));
-            rest = after;
-        }
-    }
-    Some(segments)
 }

@@ -12,8 +12,6 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use decode::{push_index, push_key};
-pub(crate) use index::Index;
 pub use rows::{JsonCell, JsonRow};
 pub use scan::{JsonFault, check, pretty};
 pub use tree::{Folds, JsonTree};

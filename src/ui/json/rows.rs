@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::decode::{decode, measure, push_index, push_key};
+use super::decode::{decode, measure};
 use super::index::{Container, Index};
 use super::scan::{string_end, value_end};
+use crate::json::path::{push_index, push_key};
 use crate::text::sanitize;
 
 /// Characters of a string that a row carries.

@@ -152,7 +152,7 @@ fn any_depth_is_survived() {
 fn an_index_is_smaller_than_twice_its_body() {
     for element in ["1234", r#"{"id":12345,"name":"element 12345","tags":["a","b"]}"#] {
         let body = format!("[{}]", vec![element; 10_000].join(","));
-        let index = Index::build(body.as_bytes()).expect("this is JSON");
+        let index = index::Index::build(body.as_bytes()).expect("this is JSON");
         let size = index.len() as usize * 4 + size_of_val(index.containers());
         assert!(size <= 2 * body.len(), "{size} for {}", body.len());
     }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::decode::{Segment, decode, read_path};
+use super::decode::decode;
 use super::index::Index;
 use super::rows::{JsonCell, JsonRow, Layout, Walk, head_of};
 use super::scan::BOM;
+use crate::json::path::{JsonPath, PathStep};
 
 /// Characters of a line of text that a row carries.
 const LINE: usize = 2000;
@@ -112,25 +113,20 @@ impl JsonTree {
         Some(if is_string { decode(token, usize::MAX) } else { String::from_utf8_lossy(token).into_owned() })
     }
 
-    /// The body without its byte order mark, and where its values are; `None` where it is not JSON.
-    pub(crate) fn index(&self) -> Option<(&[u8], &Index)> {
-        match &self.body {
-            Body::Json(index) => Some((&self.raw, index)),
-            Body::Text(_) => None,
-        }
-    }
-
     /// The nodes at `path`, and whether each has a key; several where keys occur twice.
     fn find(&self, index: &Index, path: &str) -> Vec<(u32, bool)> {
+        let Ok(path) = path.parse::<JsonPath<'_>>() else {
+            return Vec::new();
+        };
         let mut found = vec![(0, false)];
-        for segment in read_path(path).unwrap_or_else(|| vec![Segment::Index(usize::MAX)]) {
+        for step in path.steps() {
             let containers: Vec<u32> = found.iter().filter_map(|(node, _)| index.container_at(*node)).collect();
             found.clear();
             for container in containers {
                 let in_object = index.container(container).is_object();
-                let here = index.children(container).filter(|child| match &segment {
-                    Segment::Key(key) => in_object && index.key(&self.raw, child.node) == *key,
-                    Segment::Index(ordinal) => !in_object && child.ordinal == *ordinal,
+                let here = index.children(container).filter(|child| match step {
+                    PathStep::Key(key) => in_object && index.key(&self.raw, child.node) == *key,
+                    PathStep::Index(ordinal) => !in_object && child.ordinal == *ordinal,
                 });
                 found.extend(here.map(|child| (child.node, in_object)));
             }
