@@ -24,7 +24,7 @@ use crate::event::{
 };
 use crate::logging;
 use crate::tape::TapeError;
-use crate::tape::record::{Notice, Recorder};
+use crate::tape::record::{Recorder, RecordingNotice};
 
 /// The least time between two wakes of the thread.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -281,9 +281,9 @@ impl Writer {
         self.notices(notices);
     }
 
-    fn notices(&mut self, notices: Vec<Notice>) {
+    fn notices(&mut self, notices: Vec<RecordingNotice>) {
         for notice in notices {
-            let level = if matches!(notice, Notice::Failed { .. }) { Level::Error } else { Level::Info };
+            let level = if matches!(notice, RecordingNotice::Failed { .. }) { Level::Error } else { Level::Info };
             self.log(LogLine::new(level, "tape", notice.to_string()).of(notice.session()));
         }
     }

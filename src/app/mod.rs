@@ -351,7 +351,7 @@ async fn serve_clients(listener: TcpListener, front: HttpFront, stop_accepting: 
 }
 
 /// The upstream that a tape was made of, or the default.
-fn of_tape<'a>(mounts: &'a Mounts, header: &tape::Header) -> Option<&'a Mount> {
+fn of_tape<'a>(mounts: &'a Mounts, header: &tape::TapeHeader) -> Option<&'a Mount> {
     let by_name = mounts.iter().find(|mount| mount.name().is_some() && mount.name() == header.upstream_name.as_deref());
     let is_alike = |mount: &&Mount| tape::without_secrets(&mount.table().target().label()) == header.upstream;
     by_name.or_else(|| mounts.iter().find(is_alike)).or_else(|| mounts.default())

@@ -16,7 +16,7 @@
 
 mod number;
 mod parse;
-mod path;
+mod query;
 mod term;
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ use crate::envelope::Envelope;
 
 /// A number of an envelope, and the range it has to be in.
 #[derive(Clone, Debug)]
-pub(super) struct Comparison {
+pub(super) struct NumberTest {
     number: Number,
-    span: Span,
+    span: NumberRange,
 }
 
-impl Comparison {
+impl NumberTest {
     /// The argument of the operator `name`, and its written form.
     pub(super) fn read(cursor: &mut Cursor<'_>, name: &str, number: Number) -> Result<(Self, String), FilterError> {
         let word = cursor.argument(name, number.example())?;
@@ -49,7 +49,7 @@ pub(super) enum Number {
     Seq,
 }
 
-type Span = (Bound<i64>, Bound<i64>);
+type NumberRange = (Bound<i64>, Bound<i64>);
 
 impl Number {
     /// By the name of its operator.
@@ -118,9 +118,9 @@ fn with_unit(text: &str, units: &[(&str, f64)]) -> Option<i64> {
     scaled
 }
 
-type MakeSpan = fn(i64) -> Span;
+type MakeSpan = fn(i64) -> NumberRange;
 
-fn parse_span(text: &str, number: Number) -> Option<Span> {
+fn parse_span(text: &str, number: Number) -> Option<NumberRange> {
     let read = |text: &str| number.read(text);
     let end = |text: &str| if text.is_empty() { Some(Bound::Unbounded) } else { read(text).map(Bound::Included) };
     if let Some((low, high)) = text.split_once("..") {

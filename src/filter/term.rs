@@ -5,9 +5,9 @@ use std::fmt;
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::number::{Comparison, Number};
+use super::number::{Number, NumberTest};
 use super::parse::{Cursor, Word};
-use super::path::Query;
+use super::query::Query;
 use super::{FilterError, Marks, OPERATORS};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Via};
 use crate::message::{Kind, Message};
@@ -30,8 +30,8 @@ enum Test {
     Toward(Direction),
     Via(Vec<Via>),
     Id(Box<str>),
-    Text(Text, Pattern),
-    Number(Comparison),
+    Text(Text, TextPattern),
+    Number(NumberTest),
     Json(Query),
     Held,
     Became(fn(&Outcome) -> bool),
@@ -63,7 +63,7 @@ enum Side {
 
 /// A regular expression with smart case.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(super) struct TextPattern {
     expression: Regex,
     /// The same where it is a plain word, as most are: in a short text it is found before an expression has started.
     word: Option<Literal>,
@@ -101,7 +101,7 @@ impl Term {
     }
 
     pub(super) fn bare(cursor: &Cursor<'_>, word: &Word) -> Result<Self, FilterError> {
-        let test = Test::Text(Text::Word, Pattern::read(cursor, word)?);
+        let test = Test::Text(Text::Word, TextPattern::read(cursor, word)?);
         Ok(Self { name: "".into(), argument: word.source().into(), test })
     }
 
@@ -119,9 +119,9 @@ impl Term {
                     (test, String::new())
                 } else if let Some(text) = text(name) {
                     let word = cursor.argument(name, "a pattern")?;
-                    (Test::Text(text, Pattern::read(cursor, &word)?), word.source())
+                    (Test::Text(text, TextPattern::read(cursor, &word)?), word.source())
                 } else if let Some(number) = Number::of_operator(name) {
-                    let (comparison, argument) = Comparison::read(cursor, name, number)?;
+                    let (comparison, argument) = NumberTest::read(cursor, name, number)?;
                     (Test::Number(comparison), argument)
                 } else {
                     return Err(cursor.fail_at(start, unknown(name)));
@@ -202,7 +202,7 @@ fn text(name: &str) -> Option<Text> {
 }
 
 impl Text {
-    fn matches(self, envelope: &Envelope, pattern: &Pattern) -> bool {
+    fn matches(self, envelope: &Envelope, pattern: &TextPattern) -> bool {
         let is_match = |text: Option<&str>| text.is_some_and(|text| pattern.is_match(text.as_bytes()));
         match self {
             Self::Word => {
@@ -228,7 +228,7 @@ impl Text {
     }
 }
 
-fn matches_header(envelope: &Envelope, pattern: &Pattern) -> bool {
+fn matches_header(envelope: &Envelope, pattern: &TextPattern) -> bool {
     let Some(headers) = &envelope.transport.headers else {
         return false;
     };
@@ -242,7 +242,7 @@ fn matches_header(envelope: &Envelope, pattern: &Pattern) -> bool {
     })
 }
 
-fn matches_content_type(envelope: &Envelope, pattern: &Pattern) -> bool {
+fn matches_content_type(envelope: &Envelope, pattern: &TextPattern) -> bool {
     let headers = envelope.transport.headers.as_ref();
     headers.and_then(|headers| headers.get("content-type")).is_some_and(|value| pattern.is_match(value.as_bytes()))
 }
@@ -299,7 +299,7 @@ fn read_via(cursor: &mut Cursor<'_>) -> Result<(Test, String), FilterError> {
     Ok((Test::Via(carriers.collect::<Result<_, _>>()?), word.text.clone()))
 }
 
-impl Pattern {
+impl TextPattern {
     pub(super) fn read(cursor: &Cursor<'_>, word: &Word) -> Result<Self, FilterError> {
         let any_case = !has_upper_case(&word.text);
         let expression = RegexBuilder::new(&word.text)

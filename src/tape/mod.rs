@@ -1,6 +1,6 @@
 //! Tapes: recordings of sessions, one session a file.
 //!
-//! A tape is JSON Lines, append-only, readable while it is written. Line 1 is the [`Header`]; every further line is one
+//! A tape is JSON Lines, append-only, readable while it is written. Line 1 is the [`TapeHeader`]; every further line is one
 //! envelope ([`Envelope::write_json`](crate::envelope::Envelope::write_json)) or a [`Mark`]. The header is written with
 //! the first message, before peers and protocol are known: what becomes known later is a mark, so that no byte on disk
 //! ever changes. Unknown marks are skipped and unknown members kept: an older tapline reads a newer minor format.
@@ -35,7 +35,7 @@ pub const SUFFIX: &str = ".tape.jsonl";
 
 /// Line 1 of a tape.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
+pub struct TapeHeader {
     /// Version of the format; first in the line and under this name, so that any tapline knows a tape by its first bytes.
     #[serde(rename = "tapline")]
     pub format: u32,
@@ -58,7 +58,7 @@ pub struct Header {
     pub started: Timestamp,
     #[serde(default = "driven_by_client")]
     pub origin: Origin,
-    /// What was replaced before it was written: `headers` for secret header values and secrets in [`Header::upstream`].
+    /// What was replaced before it was written: `headers` for secret header values and secrets in [`TapeHeader::upstream`].
     #[serde(default)]
     pub redaction: Vec<String>,
 }
@@ -67,7 +67,7 @@ fn driven_by_client() -> Origin {
     Origin::Client
 }
 
-impl Header {
+impl TapeHeader {
     /// The header of a session as it is known now.
     pub fn of(session: &Session) -> Self {
         Self {

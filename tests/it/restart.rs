@@ -14,7 +14,7 @@ use tapline::event::{Command, Event, Landmark, Level, OnQuit, SessionState};
 use tapline::proxy::session::LiveSession;
 use tapline::proxy::sessions::SessionTable;
 use tapline::tape::Mark;
-use tapline::tape::read::{Entries, Entry};
+use tapline::tape::read::{TapeEntry, TapeReader};
 use tapline::upstream::pool::{Restart, Settings};
 use tapline::upstream::target::Target;
 use tempfile::TempDir;
@@ -333,9 +333,9 @@ async fn seam_is_on_the_tape() {
 }
 
 fn seams(tape: &Path) -> Vec<String> {
-    let entries = Entries::open(tape).unwrap();
+    let entries = TapeReader::open(tape).unwrap();
     entries
-        .filter_map(|entry| if let Entry::Mark(Mark::Seam { text, .. }) = entry { Some(text) } else { None })
+        .filter_map(|entry| if let TapeEntry::Mark(Mark::Seam { text, .. }) = entry { Some(text) } else { None })
         .collect()
 }
 

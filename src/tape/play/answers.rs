@@ -1,20 +1,20 @@
-//! What the recorded client answered when the server asked: sampling, roots, elicitation, ping.
+//! What the recorded client answered to requests of the server: sampling, roots, elicitation, ping.
 
 use std::collections::HashMap;
 
-use super::script::{Part, Script};
+use super::script::{Script, StepKind};
 use crate::message::Message;
 use crate::tape::compare::nearest;
 
-/// The steps that answer, by the method they answer, in the order of the tape; those given are gone.
+/// The steps of a script that answer and were not played yet, by the method they answer, in the order of the tape.
 #[derive(Debug)]
-pub(super) struct Answers(HashMap<String, Vec<usize>>);
+pub(super) struct RecordedAnswers(HashMap<String, Vec<usize>>);
 
-impl Answers {
+impl RecordedAnswers {
     pub(super) fn of(script: &Script) -> Self {
         let mut answers: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, step) in script.steps.iter().enumerate() {
-            if let Part::Answer { question: Some(question) } = &step.part
+            if let StepKind::Answer { question: Some(question) } = &step.kind
                 && let Some(method) = question.method()
             {
                 answers.entry(method.to_owned()).or_default().push(index);
@@ -26,8 +26,8 @@ impl Answers {
     /// Takes the step that answers a question best: fewest differences in the parameters, of equals the first.
     pub(super) fn take(&mut self, script: &Script, question: &Message) -> Option<usize> {
         let open = self.0.get_mut(question.method()?)?;
-        let recorded = open.iter().enumerate().filter_map(|(at, index)| match &script.steps[*index].part {
-            Part::Answer { question: Some(recorded) } => Some((at, recorded)),
+        let recorded = open.iter().enumerate().filter_map(|(at, index)| match &script.steps[*index].kind {
+            StepKind::Answer { question: Some(recorded) } => Some((at, recorded)),
             _ => None,
         });
         Some(open.remove(nearest(recorded, question)?))

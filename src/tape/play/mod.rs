@@ -6,11 +6,11 @@
 //! client had got before it has come again, so causes stay before effects at any speed; calls that overlapped overlap.
 
 mod answers;
-mod hear;
+mod on_reply;
 mod script;
-mod settle;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 mod wire;
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,9 +23,9 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::answers::Answers;
-use self::script::{After, Part, Script, Step};
-use self::wire::{Agreed, Heard, exchange, outgoing};
+use self::answers::RecordedAnswers;
+use self::script::{After, Script, ScriptStep, StepKind};
+use self::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
 use super::Tape;
 use super::compare::Rules;
 use super::tokens::Tokens;
@@ -101,46 +101,58 @@ pub async fn play(
     player.finish().await
 }
 
-/// Whose exchange something came in.
+/// What one of our exchanges with the live server is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+enum ExchangePurpose {
+    /// It plays this step of the script.
     Step(usize),
-    /// The listening stream.
-    Listen,
-    /// An answer that is not on the tape.
-    Aside,
+    /// It is the GET stream on which the server sends what answers no request.
+    ListeningStream,
+    /// It carries an answer that is not on the tape.
+    UnrecordedAnswer,
 }
 
 /// What became of a step so far.
 #[derive(Debug, Default)]
 struct Played {
-    state: State,
+    state: StepState,
+    /// When it went out, or is to go out after its pause.
     sent: Option<Instant>,
+    /// When its verdict was given.
     done: Option<Instant>,
     status: Option<StatusCode>,
-    /// Id of the last event of its stream, and the milliseconds the server wants a client to stay away.
+    /// Id of the last event of its stream: where the stream can be resumed.
     cursor: Option<String>,
+    /// Milliseconds that the server wants a client to wait before it resumes.
     retry: Option<u64>,
-    /// Progress notifications that came, and the last value.
+    /// How many progress notifications came.
     progress: usize,
+    /// The `progress` of the last one.
     last_progress: Option<f64>,
     /// What is worth telling beside the verdict.
     notes: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum StepState {
+    /// Not sent.
     #[default]
     Idle,
-    Flying,
+    /// Sent, or about to be, and without a verdict.
+    InFlight,
+    /// With a verdict.
     Done,
 }
 
+/// How far the listening stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listening {
+    /// It was not asked for.
     No,
+    /// It was asked for; nothing is sent before `until` unless the server answers.
     Opening { until: Instant },
-    Settled,
+    /// It is open, was refused, or is no longer waited for.
+    Decided,
 }
 
 /// When the next step is to go out.
@@ -153,6 +165,8 @@ enum Due {
     Never,
 }
 
+/// All state of one replay. Its methods stand in three files: what goes out here, what comes back in `on_reply`, how a step
+/// ends in `verdicts`.
 struct Player<R> {
     script: Script,
     upstream: Arc<dyn Upstream>,
@@ -161,24 +175,26 @@ struct Player<R> {
     played: Vec<Played>,
     /// The next step to go out.
     next: usize,
-    exchanges: SelectAll<BoxStream<'static, (Origin, Heard)>>,
-    /// Requests in flight.
+    exchanges: SelectAll<BoxStream<'static, (ExchangePurpose, ExchangeEvent)>>,
+    /// Requests in flight, by their id.
     waiting: HashMap<Id, usize>,
     by_progress_token: HashMap<String, usize>,
     /// Where on the tape the reply stands that a step in flight waits for; no later message may go out before it.
     blockers: BTreeSet<(usize, usize)>,
     deadlines: BTreeSet<(Instant, usize)>,
-    answers: Answers,
-    /// Answers on their way.
+    answers: RecordedAnswers,
+    /// How many of them are on their way to the server.
     answering: usize,
     tokens: Tokens,
-    agreed: Agreed,
+    negotiated: NegotiatedHeaders,
     /// The headers of the last message, for the requests that carry none.
     last_headers: HeaderMap,
     listening: Listening,
-    /// Notifications that came, those given up, and since when one is waited for.
+    /// Notifications that came, other than progress and log lines.
     news: usize,
+    /// Notifications that are no longer waited for.
     missed: usize,
+    /// Since when a notification is waited for.
     news_since: Option<Instant>,
     /// Why nothing more can be played.
     over: Option<String>,
@@ -189,7 +205,7 @@ struct Player<R> {
 impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     fn new(script: Script, upstream: Arc<dyn Upstream>, options: PlayOptions, report: R) -> Self {
         Self {
-            answers: Answers::of(&script),
+            answers: RecordedAnswers::of(&script),
             played: script.steps.iter().map(|_| Played::default()).collect(),
             script,
             upstream,
@@ -203,7 +219,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             deadlines: BTreeSet::new(),
             answering: 0,
             tokens: Tokens::default(),
-            agreed: Agreed::default(),
+            negotiated: NegotiatedHeaders::default(),
             last_headers: HeaderMap::new(),
             listening: Listening::No,
             news: 0,
@@ -239,7 +255,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                Some((origin, heard)) = self.exchanges.next() => self.hear(origin, heard),
+                Some((purpose, event)) = self.exchanges.next() => self.on_reply(purpose, event),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.expire(),
             }
         }
@@ -248,15 +264,15 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     /// Has what was just started written before the next message is.
     fn send_in_order(&mut self) {
         for _ in 0..AT_ONCE {
-            let Some(Some((origin, heard))) = self.exchanges.next().now_or_never() else {
+            let Some(Some((purpose, event))) = self.exchanges.next().now_or_never() else {
                 return;
             };
-            self.hear(origin, heard);
+            self.on_reply(purpose, event);
         }
     }
 
     fn due(&mut self) -> Due {
-        while self.script.steps.get(self.next).is_some_and(Step::is_answer) {
+        while self.script.steps.get(self.next).is_some_and(ScriptStep::is_answer) {
             self.next += 1;
         }
         let Some(step) = self.script.steps.get(self.next) else {
@@ -276,11 +292,11 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     fn listening_until(&self) -> Option<Instant> {
         match self.listening {
             Listening::Opening { until } => Some(until),
-            Listening::No | Listening::Settled => None,
+            Listening::No | Listening::Decided => None,
         }
     }
 
-    fn pause_until(&self, step: &Step) -> Instant {
+    fn pause_until(&self, step: &ScriptStep) -> Instant {
         let after = match step.after {
             Some(After::Sent(step)) => self.played[step].sent,
             Some(After::Answered(step)) => self.played[step].done,
@@ -288,7 +304,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         };
         let pause = match self.options.speed {
             // A cancellation must not overtake what it cancels.
-            Speed::Max if matches!(step.part, Part::OneWay) && !self.waiting.is_empty() => {
+            Speed::Max if matches!(step.kind, StepKind::OneWay) && !self.waiting.is_empty() => {
                 Duration::from_micros(step.pause).min(BEHIND)
             }
             _ => self.scaled(step.pause),
@@ -328,15 +344,15 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let step = &self.script.steps[index];
         let message = self.tokens.apply(&step.message);
         self.news_since = None;
-        match &step.part {
-            Part::Request { reply, .. } => {
+        match &step.kind {
+            StepKind::Request { reply, .. } => {
                 self.waiting.extend(message.id().map(|id| (id.clone(), index)));
                 self.by_progress_token
                     .extend(meta::requested_progress(&message).map(|token| (token.to_owned(), index)));
                 self.blockers.extend(reply.as_ref().map(|reply| (reply.place, index)));
             }
             // The recorded client had the acceptance of one before it sent the next.
-            Part::OneWay | Part::Answer { .. } => self.blockers.extend([(0, index)]),
+            StepKind::OneWay | StepKind::Answer { .. } => self.blockers.extend([(0, index)]),
         }
         self.post(index, message, Duration::ZERO);
     }
@@ -344,17 +360,17 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     fn post(&mut self, index: usize, message: Message, pause: Duration) {
         let step = &self.script.steps[index];
         let recorded = step.headers.as_deref();
-        let headers = self.agreed.post(recorded, &message, &self.tokens, &self.options.headers);
-        let is_bounded = step.reply().is_some() || !matches!(step.part, Part::Request { .. });
+        let headers = self.negotiated.post(recorded, &message, &self.tokens, &self.options.headers);
+        let is_bounded = step.reply().is_some() || !matches!(step.kind, StepKind::Request { .. });
         let usual = step.reply().map_or(Duration::ZERO, |reply| Duration::from_micros(reply.took.saturating_mul(3)));
         let now = Instant::now();
         let deadline = now.checked_add(pause.saturating_add(self.options.patience.max(usual)));
         self.deadlines.extend(deadline.filter(|_| is_bounded).map(|deadline| (deadline, index)));
         self.last_headers.clone_from(&headers);
-        self.played[index].state = State::Flying;
+        self.played[index].state = StepState::InFlight;
         self.played[index].sent = Some(now + pause);
         let outgoing = outgoing(Method::POST, headers, Some(message));
-        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, Origin::Step(index)));
+        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::Step(index)));
     }
 
     fn expire(&mut self) {
@@ -365,7 +381,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             self.fail(index, format!("no reply within {} s", waited.as_secs()));
         }
         if self.listening_until().is_some_and(|until| until <= now) {
-            self.listening = Listening::Settled;
+            self.listening = Listening::Decided;
         }
     }
 }

@@ -15,22 +15,23 @@ use crate::tape::Tape;
 /// The client's side of a tape.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<ScriptStep>,
 }
 
 /// One message that reached the recorded server.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct ScriptStep {
     pub(super) seq: Seq,
     pub(super) message: Message,
     pub(super) headers: Option<Arc<HeaderMap>>,
-    pub(super) part: Part,
+    pub(super) kind: StepKind,
     /// Microseconds from the start of the session.
     at: u64,
     /// Where on the tape it stands, counted in lines.
     pub(super) place: usize,
-    /// What the client did or got right before, and how many microseconds it then waited.
+    /// What the client did or got right before.
     pub(super) after: Option<After>,
+    /// Microseconds that it waited then.
     pub(super) pause: u64,
     /// Notifications of the server, other than progress and log lines, that came before.
     pub(super) news: usize,
@@ -38,26 +39,29 @@ pub(super) struct Step {
 
 /// What a step is to the protocol.
 #[derive(Debug)]
-pub(super) enum Part {
-    /// Wants an answer; `None` where the tape has none.
-    Request { reply: Option<Recorded>, progress: usize },
-    /// Wants nothing but to be taken.
+pub(super) enum StepKind {
+    /// Wants a reply; `None` where the tape has none. `progress` counts the notifications that came before it.
+    Request { reply: Option<RecordedReply>, progress: usize },
+    /// Wants no more than to be accepted.
     OneWay,
-    /// Answers this question of the server's; `None` where the question is not on the tape.
+    /// Answers this request of the server's; `None` where that request is not on the tape.
     Answer { question: Option<Message> },
 }
 
+/// What a step came after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
+    /// The client sent this step.
     Sent(usize),
+    /// The client got the reply to this step.
     Answered(usize),
-    /// The question that it answers.
+    /// The server sent the request that the step answers.
     Question,
 }
 
-/// A recorded reply.
+/// The reply to a request, as it stands on the tape.
 #[derive(Debug)]
-pub(super) struct Recorded {
+pub(super) struct RecordedReply {
     pub(super) place: usize,
     /// Microseconds from the request.
     pub(super) took: u64,
@@ -68,11 +72,11 @@ pub(super) struct Recorded {
     pub(super) ours: bool,
 }
 
-impl Step {
+impl ScriptStep {
     /// The method, or for an answer what it answers.
     pub(super) fn method(&self) -> String {
-        match &self.part {
-            Part::Answer { question } => {
+        match &self.kind {
+            StepKind::Answer { question } => {
                 format!("reply to {}", question.as_ref().and_then(Message::method).unwrap_or("an unknown request"))
             }
             _ if self.message.kind() == Kind::Batch => "batch".to_owned(),
@@ -80,36 +84,36 @@ impl Step {
         }
     }
 
-    pub(super) fn reply(&self) -> Option<&Recorded> {
-        match &self.part {
-            Part::Request { reply, .. } => reply.as_ref(),
+    pub(super) fn reply(&self) -> Option<&RecordedReply> {
+        match &self.kind {
+            StepKind::Request { reply, .. } => reply.as_ref(),
             _ => None,
         }
     }
 
     pub(super) fn is_answer(&self) -> bool {
-        matches!(self.part, Part::Answer { .. })
+        matches!(self.kind, StepKind::Answer { .. })
     }
 }
 
 impl Script {
     pub(super) fn of(tape: &Tape) -> Self {
-        let mut writer = Writer::default();
+        let mut builder = ScriptBuilder::default();
         for (place, envelope) in tape.envelopes.iter().enumerate() {
             match envelope.direction {
-                Direction::ToServer if envelope.was_sent() => writer.sent(place, envelope),
-                Direction::ToClient => writer.received(place, envelope),
+                Direction::ToServer if envelope.was_sent() => builder.sent(place, envelope),
+                Direction::ToClient => builder.received(place, envelope),
                 Direction::ToServer => {}
             }
         }
-        Self { steps: writer.steps }
+        Self { steps: builder.steps }
     }
 }
 
 /// What is known while a tape is gone through.
 #[derive(Default)]
-struct Writer {
-    steps: Vec<Step>,
+struct ScriptBuilder {
+    steps: Vec<ScriptStep>,
     /// Steps that are requests, by the number on the tape.
     by_seq: HashMap<Seq, usize>,
     /// Those without a reply so far, by id: for tapes that do not say which request a reply answers.
@@ -123,34 +127,34 @@ struct Writer {
     news: usize,
 }
 
-impl Writer {
+impl ScriptBuilder {
     fn sent(&mut self, place: usize, envelope: &Envelope) {
         let step = self.steps.len();
         let message = envelope.message.clone();
         let mut last = self.last;
-        let part = match message.kind() {
-            Kind::Request => Part::Request { reply: None, progress: 0 },
+        let kind = match message.kind() {
+            Kind::Request => StepKind::Request { reply: None, progress: 0 },
             Kind::Batch if message.elements().iter().any(|it| it.kind() == Kind::Request) => {
-                Part::Request { reply: None, progress: 0 }
+                StepKind::Request { reply: None, progress: 0 }
             }
             Kind::Result | Kind::Error => {
                 let question = self.question(envelope);
                 last = question.as_ref().map(|(_, at)| (After::Question, *at));
-                Part::Answer { question: question.map(|(question, _)| question) }
+                StepKind::Answer { question: question.map(|(question, _)| question) }
             }
-            Kind::Notification | Kind::Batch | Kind::Opaque => Part::OneWay,
+            Kind::Notification | Kind::Batch | Kind::Opaque => StepKind::OneWay,
         };
-        if matches!(part, Part::Request { .. }) {
+        if matches!(kind, StepKind::Request { .. }) {
             self.by_seq.insert(envelope.seq, step);
             self.open.extend(message.id().map(|id| (id.clone(), step)));
             self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token.to_owned(), step)));
         }
-        let is_answer = matches!(part, Part::Answer { .. });
-        self.steps.push(Step {
+        let is_answer = matches!(kind, StepKind::Answer { .. });
+        self.steps.push(ScriptStep {
             seq: envelope.seq,
             message,
             headers: envelope.transport.headers.clone(),
-            part,
+            kind,
             at: envelope.at,
             place,
             after: last.map(|(after, _)| after),
@@ -183,8 +187,9 @@ impl Writer {
                 }
             }
             Kind::Batch => {
-                let waits = |step: &Step| step.message.kind() == Kind::Batch && step.reply().is_none();
-                let step = self.steps.iter().position(|step| waits(step) && matches!(step.part, Part::Request { .. }));
+                let waits = |step: &ScriptStep| step.message.kind() == Kind::Batch && step.reply().is_none();
+                let step =
+                    self.steps.iter().position(|step| waits(step) && matches!(step.kind, StepKind::Request { .. }));
                 if let Some(step) = step {
                     self.replied(step, place, envelope);
                 }
@@ -202,10 +207,10 @@ impl Writer {
     fn replied(&mut self, step: usize, place: usize, envelope: &Envelope) {
         let message = envelope.original.as_ref().unwrap_or(&envelope.message);
         let asked_at = self.steps[step].at;
-        let Part::Request { reply: reply @ None, .. } = &mut self.steps[step].part else {
+        let StepKind::Request { reply: reply @ None, .. } = &mut self.steps[step].kind else {
             return;
         };
-        *reply = Some(Recorded {
+        *reply = Some(RecordedReply {
             place,
             took: envelope.reply_to.as_ref().map_or(envelope.at.saturating_sub(asked_at), |to| to.took),
             message: message.clone(),
@@ -223,7 +228,8 @@ impl Writer {
         match message.method() {
             Some("notifications/progress") => {
                 let step = meta::reported_progress(message).and_then(|token| self.by_progress_token.get(token));
-                if let Some(Part::Request { reply: None, progress }) = step.map(|step| &mut self.steps[*step].part) {
+                if let Some(StepKind::Request { reply: None, progress }) = step.map(|step| &mut self.steps[*step].kind)
+                {
                     *progress += 1;
                 }
             }

@@ -1,4 +1,4 @@
-//! How a step goes out, and what comes back, as one stream of [`Heard`].
+//! How a step goes out, and what comes back, as one stream of [`ExchangeEvent`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,60 +17,60 @@ use crate::upstream::{Framing, Incoming, Item, Outgoing, ReplyBody, Upstream, Up
 
 const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// What comes back for one thing sent.
+/// What happens in one exchange with the live server.
 #[derive(Debug)]
-pub(super) enum Heard {
-    /// Status and headers are there, and with them that the message was taken.
-    Begun {
+pub(super) enum ExchangeEvent {
+    /// Status and headers are there: the server has accepted or refused the message.
+    Started {
         status: StatusCode,
         headers: HeaderMap,
     },
     Message(Message),
-    /// The stream can be taken up again after here.
-    Cursor(SseFields),
+    /// The stream can be resumed after this event.
+    Resumable(SseFields),
     Failed(UpstreamError),
     /// Nothing follows.
     Ended,
 }
 
-/// Sends after `pause`, and tells what comes. Dropping the stream hangs up.
+/// Sends after `pause`, and streams what happens, each with `tag`. Dropping the stream hangs up.
 pub(super) fn exchange<T: Copy + Send + 'static>(
     upstream: Arc<dyn Upstream>,
     outgoing: Outgoing,
     pause: Duration,
     tag: T,
-) -> BoxStream<'static, (T, Heard)> {
+) -> BoxStream<'static, (T, ExchangeEvent)> {
     let sent = async move {
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
         upstream.send(outgoing).await
     };
-    let heard = stream::once(sent).flat_map(|sent| match sent {
-        Err(error) => one(Heard::Failed(error)),
+    let events = stream::once(sent).flat_map(|sent| match sent {
+        Err(error) => one(ExchangeEvent::Failed(error)),
         Ok(reply) => {
-            let begun = Heard::Begun { status: reply.status, headers: reply.headers };
-            one(begun).chain(messages(reply.body)).boxed()
+            let started = ExchangeEvent::Started { status: reply.status, headers: reply.headers };
+            one(started).chain(messages(reply.body)).boxed()
         }
     });
-    heard.chain(one(Heard::Ended)).map(move |heard| (tag, heard)).boxed()
+    events.chain(one(ExchangeEvent::Ended)).map(move |event| (tag, event)).boxed()
 }
 
-fn one(heard: Heard) -> BoxStream<'static, Heard> {
-    stream::iter([heard]).boxed()
+fn one(event: ExchangeEvent) -> BoxStream<'static, ExchangeEvent> {
+    stream::iter([event]).boxed()
 }
 
-fn messages(body: ReplyBody) -> BoxStream<'static, Heard> {
+fn messages(body: ReplyBody) -> BoxStream<'static, ExchangeEvent> {
     match body {
         ReplyBody::Empty => stream::empty().boxed(),
-        ReplyBody::Whole(message) => one(Heard::Message(message)),
-        ReplyBody::Stream(items) => items.flat_map(|item| stream::iter(of_item(item))).boxed(),
+        ReplyBody::Whole(message) => one(ExchangeEvent::Message(message)),
+        ReplyBody::Stream(items) => items.flat_map(|item| stream::iter(events_of(item))).boxed(),
     }
 }
 
-fn of_item(item: Result<Item, UpstreamError>) -> Vec<Heard> {
+fn events_of(item: Result<Item, UpstreamError>) -> Vec<ExchangeEvent> {
     match item {
-        Err(error) => vec![Heard::Failed(error)],
+        Err(error) => vec![ExchangeEvent::Failed(error)],
         // A priming event, for one, has an id and no message (2025-11-25, transports).
         Ok(Item::Filler(bytes)) => {
             let frames = Splitter::default().push(bytes);
@@ -81,26 +81,28 @@ fn of_item(item: Result<Item, UpstreamError>) -> Vec<Heard> {
                 Framing::Sse { fields, .. } => fields.and_then(|fields| cursor(*fields)),
                 Framing::Line { .. } => None,
             };
-            cursor.into_iter().chain([Heard::Message(message)]).collect()
+            cursor.into_iter().chain([ExchangeEvent::Message(message)]).collect()
         }
     }
 }
 
-fn cursor(fields: SseFields) -> Option<Heard> {
-    (fields.id.is_some() || fields.retry.is_some()).then_some(Heard::Cursor(fields))
+fn cursor(fields: SseFields) -> Option<ExchangeEvent> {
+    (fields.id.is_some() || fields.retry.is_some()).then_some(ExchangeEvent::Resumable(fields))
 }
 
-/// What the live server gave, to be put on everything that follows.
+/// What the live server agreed to, to be put on every request that follows.
 #[derive(Debug, Default)]
-pub(super) struct Agreed {
+pub(super) struct NegotiatedHeaders {
+    /// Its session id.
     pub(super) session: Option<HeaderValue>,
-    /// The revision it answered `initialize` with, and the one that it answered when it was recorded.
+    /// The revision that it answered `initialize` with.
     pub(super) version: Option<HeaderValue>,
+    /// The revision that the recorded server answered `initialize` with.
     pub(super) recorded_version: Option<HeaderValue>,
 }
 
-impl Agreed {
-    /// The headers of a POST: as recorded, what was redacted or belongs to one connection left out.
+impl NegotiatedHeaders {
+    /// Returns the headers of a POST: as recorded, without what was redacted or belongs to one connection.
     pub(super) fn post(
         &self,
         recorded: Option<&HeaderMap>,
@@ -132,7 +134,7 @@ impl Agreed {
         self.finish(headers, extra)
     }
 
-    /// The headers of the GET that opens the listening stream, and of the DELETE that ends the session.
+    /// Returns the headers of the GET that opens the listening stream, and of the DELETE that ends the session.
     pub(super) fn bare(&self, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, STREAM);
@@ -140,7 +142,7 @@ impl Agreed {
         self.finish(headers, extra)
     }
 
-    /// The headers of the GET that takes up a broken stream after an event.
+    /// Returns the headers of the GET that resumes a broken stream after an event.
     pub(super) fn resume(&self, after: &str, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
         let mut headers = self.bare(like, extra);
         put(&mut headers, LAST_EVENT_ID, after.parse().ok());

@@ -1,8 +1,8 @@
-//! Reads tapes, whole ([`Tape::read`]), line by line ([`Entries`]) or by their outside only ([`catalogue`]).
+//! Reads tapes, whole ([`Tape::read`]), line by line ([`TapeReader`]) or by their outside only ([`catalogue`]).
 //!
 //! A tape that was cut or damaged is read as far as it goes: what cannot be read is a [`Problem`], never an error.
 
-mod parts;
+mod chunks;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use self::parts::Part;
+use self::chunks::TapeChunk;
 pub use self::tail::last_seq;
 use super::record::MESSAGE;
-use super::{FORMAT, Header, Mark, SUFFIX, TapeError};
+use super::{FORMAT, Mark, SUFFIX, TapeError, TapeHeader};
 use crate::envelope::{Envelope, HeaderCache, SessionId, Unknown};
 use crate::event::{TapeInfo, Timestamp};
 
@@ -30,7 +30,7 @@ const BUFFER: usize = 256 << 10;
 pub struct Tape {
     pub path: PathBuf,
     /// With everything that later marks know of the peers.
-    pub header: Header,
+    pub header: TapeHeader,
     /// In the order they passed.
     pub envelopes: Vec<Arc<Envelope>>,
     pub gaps: Vec<Gap>,
@@ -70,11 +70,11 @@ impl Tape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn read(path: &Path) -> Result<Self, TapeError> {
-        let entries = Entries::open(path)?;
+        let entries = TapeReader::open(path)?;
         let header = entries.header().clone();
-        let parts =
-            parts::read(path, entries).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source });
-        Ok(Self::assemble(path, header, parts?))
+        let chunks =
+            chunks::read(path, entries).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source });
+        Ok(Self::assemble(path, header, chunks?))
     }
 
     /// Reads a tape from anywhere; `path` is what it is called.
@@ -82,30 +82,30 @@ impl Tape {
     /// # Errors
     /// As [`Tape::read`].
     pub fn read_from(path: &Path, reader: impl BufRead) -> Result<Self, TapeError> {
-        let entries = Entries::new(path, reader)?;
+        let entries = TapeReader::new(path, reader)?;
         let header = entries.header().clone();
-        Ok(Self::assemble(path, header, vec![Part::of(entries)]))
+        Ok(Self::assemble(path, header, vec![TapeChunk::of(entries)]))
     }
 
-    fn assemble(path: &Path, header: Header, parts: Vec<Part>) -> Self {
+    fn assemble(path: &Path, header: TapeHeader, chunks: Vec<TapeChunk>) -> Self {
         let mut tape = Self {
             path: path.to_owned(),
             header,
-            envelopes: Vec::with_capacity(parts.iter().map(|part| part.envelopes.len()).sum()),
+            envelopes: Vec::with_capacity(chunks.iter().map(|chunk| chunk.envelopes.len()).sum()),
             gaps: Vec::new(),
             problems: Vec::new(),
             torn: false,
             end: None,
         };
         let mut lines = 0;
-        for part in parts {
-            tape.envelopes.extend(part.envelopes);
-            tape.gaps.extend(part.gaps);
-            tape.problems.extend(part.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
-            part.peers.into_iter().for_each(|peer| tape.header.learn(peer));
-            tape.torn |= part.torn;
-            tape.end = part.end.or(tape.end);
-            lines += part.lines;
+        for chunk in chunks {
+            tape.envelopes.extend(chunk.envelopes);
+            tape.gaps.extend(chunk.gaps);
+            tape.problems.extend(chunk.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
+            chunk.peers.into_iter().for_each(|peer| tape.header.learn(peer));
+            tape.torn |= chunk.torn;
+            tape.end = chunk.end.or(tape.end);
+            lines += chunk.lines;
         }
         tape
     }
@@ -119,7 +119,7 @@ impl Tape {
 
 /// One line of a tape after the header.
 #[derive(Debug)]
-pub enum Entry {
+pub enum TapeEntry {
     /// With the members that this version does not know.
     Message {
         envelope: Box<Envelope>,
@@ -133,9 +133,9 @@ pub enum Entry {
 
 /// The lines of a tape, one at a time.
 #[derive(Debug)]
-pub struct Entries<R> {
+pub struct TapeReader<R> {
     reader: R,
-    header: Header,
+    header: TapeHeader,
     line: u64,
     buffer: Vec<u8>,
     known: HeaderCache,
@@ -143,7 +143,7 @@ pub struct Entries<R> {
     broken: bool,
 }
 
-impl Entries<BufReader<File>> {
+impl TapeReader<BufReader<File>> {
     /// # Errors
     /// As [`Tape::read`].
     pub fn open(path: &Path) -> Result<Self, TapeError> {
@@ -152,7 +152,7 @@ impl Entries<BufReader<File>> {
     }
 }
 
-impl<R: BufRead> Entries<R> {
+impl<R: BufRead> TapeReader<R> {
     /// Reads the header; `path` is what the tape is called.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl<R: BufRead> Entries<R> {
         Ok(Self { reader, header, line: 1, buffer, known: HeaderCache::default(), broken: false })
     }
 
-    pub fn header(&self) -> &Header {
+    pub fn header(&self) -> &TapeHeader {
         &self.header
     }
 
@@ -193,14 +193,14 @@ impl<R: BufRead> Entries<R> {
     }
 }
 
-impl<R: BufRead> Iterator for Entries<R> {
-    type Item = Entry;
+impl<R: BufRead> Iterator for TapeReader<R> {
+    type Item = TapeEntry;
 
-    fn next(&mut self) -> Option<Entry> {
+    fn next(&mut self) -> Option<TapeEntry> {
         loop {
             let whole = match self.next_line()? {
                 Ok(whole) => whole,
-                Err(problem) => return Some(Entry::Problem(problem)),
+                Err(problem) => return Some(TapeEntry::Problem(problem)),
             };
             if self.buffer.iter().all(u8::is_ascii_whitespace) {
                 continue;
@@ -208,34 +208,34 @@ impl<R: BufRead> Iterator for Entries<R> {
             return Some(match read_line(&self.buffer, self.header.session, &mut self.known) {
                 Ok(entry) => entry,
                 // A last line without an end may be whole all the same; it is torn only where it cannot be read.
-                Err(_) if !whole => Entry::Torn,
-                Err(why) => Entry::Problem(self.problem(why)),
+                Err(_) if !whole => TapeEntry::Torn,
+                Err(why) => TapeEntry::Problem(self.problem(why)),
             });
         }
     }
 }
 
-fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache) -> Result<Entry, String> {
+fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache) -> Result<TapeEntry, String> {
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
     if !line.starts_with(MESSAGE) {
         match serde_json::from_str::<Mark>(text) {
-            Ok(mark) => return Ok(Entry::Mark(mark)),
+            Ok(mark) => return Ok(TapeEntry::Mark(mark)),
             Err(error) if line.starts_with(MARK) => return Err(error.to_string()),
             // A message, then, that someone else wrote in another order.
             Err(_) => {}
         }
     }
     let (envelope, unknown) = Envelope::read_json_among(text, session, known)?;
-    Ok(Entry::Message { envelope: Box::new(envelope), unknown })
+    Ok(TapeEntry::Message { envelope: Box::new(envelope), unknown })
 }
 
 /// How our own marks begin.
 const MARK: &[u8] = br#"{"mark":"#;
 
-fn read_header(path: &Path, line: &[u8]) -> Result<Header, TapeError> {
+fn read_header(path: &Path, line: &[u8]) -> Result<TapeHeader, TapeError> {
     /// What every format, also a newer one, has in its header.
     #[derive(Deserialize)]
-    struct Format {
+    struct AnyHeader {
         tapline: u32,
         #[serde(default)]
         version: String,
@@ -244,7 +244,7 @@ fn read_header(path: &Path, line: &[u8]) -> Result<Header, TapeError> {
     if line.is_empty() {
         return Err(not_a_tape("it is empty".to_owned()));
     }
-    let Ok(Format { tapline: format, version }) = serde_json::from_slice(line) else {
+    let Ok(AnyHeader { tapline: format, version }) = serde_json::from_slice(line) else {
         return Err(not_a_tape("its first line is not a tapline header".to_owned()));
     };
     if format > FORMAT {
@@ -305,14 +305,14 @@ pub fn outside(path: &Path) -> TapeInfo {
         bytes: metadata.map_or(0, |it| it.len()),
         problems: Vec::new(),
     };
-    match Entries::open(path) {
+    match TapeReader::open(path) {
         Ok(entries) => survey(entries, &mut info),
         Err(error) => info.problems.push(error.to_string()),
     }
     info
 }
 
-fn survey(mut entries: Entries<impl BufRead>, info: &mut TapeInfo) {
+fn survey(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
     let mut header = entries.header().clone();
     let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
     while let Some(line) = entries.next_line() {
@@ -329,9 +329,9 @@ fn survey(mut entries: Entries<impl BufRead>, info: &mut TapeInfo) {
             continue;
         }
         match read_line(line, header.session, &mut HeaderCache::default()) {
-            Ok(Entry::Mark(Mark::Gap { messages, .. })) => missing += messages,
-            Ok(Entry::Mark(Mark::Peer(peer))) => header.learn(peer),
-            Ok(Entry::Message { .. }) => info.messages += 1,
+            Ok(TapeEntry::Mark(Mark::Gap { messages, .. })) => missing += messages,
+            Ok(TapeEntry::Mark(Mark::Peer(peer))) => header.learn(peer),
+            Ok(TapeEntry::Message { .. }) => info.messages += 1,
             Err(_) if !whole => torn = true,
             Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
             Err(why) => problems.push(entries.problem(why)),

@@ -35,12 +35,12 @@ fn a_tape_cut_anywhere_reads_back_every_whole_line() {
     let bytes = tape_bytes(3);
     let header = memchr::memchr(b'\n', &bytes).unwrap();
     for cut in header..=bytes.len() {
-        let part = &bytes[..cut];
+        let chunk = &bytes[..cut];
         // A line whose end alone is cut off is whole.
         let ended = if cut < bytes.len() && bytes[cut] == b'\n' { cut + 1 } else { cut };
         let whole = memchr::memrchr(b'\n', &bytes[..ended]).map_or(0, |end| end + 1);
         let lines = memchr::memchr_iter(b'\n', &bytes[..whole]).count();
-        let tape = read(part).unwrap();
+        let tape = read(chunk).unwrap();
         assert_eq!((tape.envelopes.len(), tape.gaps.len()), ((lines - 1).min(3), lines / 5), "cut at {cut}");
         assert_eq!((tape.torn, tape.problems.len()), (ended > whole, 0), "cut at {cut}");
     }
@@ -74,8 +74,8 @@ fn what_a_newer_tapline_adds_is_skipped_or_kept() {
 
     let mut bytes = tape_bytes(0);
     bytes.extend_from_slice(br#"{"seq":1,"at":1,"dir":"c2s","via":"stdio","msg":1,"y":[ 1 ]}"#);
-    let entry = Entries::new(Path::new("x"), &bytes[..]).unwrap().last().unwrap();
-    let Entry::Message { unknown, .. } = entry else { panic!("{entry:?}") };
+    let entry = TapeReader::new(Path::new("x"), &bytes[..]).unwrap().last().unwrap();
+    let TapeEntry::Message { unknown, .. } = entry else { panic!("{entry:?}") };
     assert_eq!(unknown["y"].get(), "[ 1 ]");
 }
 
@@ -128,12 +128,12 @@ fn a_tape_read_in_parts_is_the_tape() {
         let mut bytes = tape_bytes(messages);
         bytes.extend_from_slice(b"not JSON\n{\"mark\":\"peer\",\"protocol\":\"2025-06-18\"}\n{\"seq\":");
         std::fs::write(&path, &bytes).unwrap();
-        let (whole, parts) = (read(&bytes).unwrap(), Tape::read(&path).unwrap());
+        let (whole, chunks) = (read(&bytes).unwrap(), Tape::read(&path).unwrap());
         let seqs = |tape: &Tape| tape.envelopes.iter().map(|it| it.seq).collect::<Vec<_>>();
-        assert_eq!(seqs(&whole), seqs(&parts));
-        assert_eq!((&whole.gaps, &whole.problems, whole.torn), (&parts.gaps, &parts.problems, parts.torn));
-        assert_eq!((whole.header, parts.torn), (parts.header, true));
-        assert_eq!(parts.problems[0].line, messages + 3);
+        assert_eq!(seqs(&whole), seqs(&chunks));
+        assert_eq!((&whole.gaps, &whole.problems, whole.torn), (&chunks.gaps, &chunks.problems, chunks.torn));
+        assert_eq!((whole.header, chunks.torn), (chunks.header, true));
+        assert_eq!(chunks.problems[0].line, messages + 3);
     }
 }
 

@@ -45,12 +45,12 @@ pub struct Recorder {
 
 /// What [`Recorder::flush`] has to tell: each file's failure once, and its end.
 #[derive(Debug)]
-pub enum Notice {
+pub enum RecordingNotice {
     Failed { session: SessionId, error: TapeError },
     Recovered { session: SessionId, path: PathBuf, missing: u64 },
 }
 
-impl Notice {
+impl RecordingNotice {
     pub fn session(&self) -> SessionId {
         match self {
             Self::Failed { session, .. } | Self::Recovered { session, .. } => *session,
@@ -58,7 +58,7 @@ impl Notice {
     }
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for RecordingNotice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed { error, .. } => {
@@ -172,7 +172,7 @@ impl Recorder {
 
     /// Writes everything pending: one write a file. Call it after every batch, also an empty one: this is when
     /// files that failed are tried again.
-    pub fn flush(&mut self) -> Vec<Notice> {
+    pub fn flush(&mut self) -> Vec<RecordingNotice> {
         let mut notices = Vec::new();
         let dirty = std::mem::take(&mut self.dirty);
         for session in dirty {
@@ -189,10 +189,10 @@ impl Recorder {
                 Err(source) if !tape.failing => {
                     tape.failing = true;
                     let error = TapeError::CannotWrite { path: tape.path.clone(), source };
-                    notices.push(Notice::Failed { session, error });
+                    notices.push(RecordingNotice::Failed { session, error });
                 }
                 Ok(()) if std::mem::take(&mut tape.failing) => {
-                    notices.push(Notice::Recovered { session, path: tape.path.clone(), missing });
+                    notices.push(RecordingNotice::Recovered { session, path: tape.path.clone(), missing });
                 }
                 _ => {}
             }

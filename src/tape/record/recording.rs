@@ -8,7 +8,7 @@ use super::MESSAGE;
 use super::disk::{Disk, Sink, write_counted};
 use crate::envelope::{Envelope, HeaderTexts};
 use crate::event::{Peer, Session, Timestamp};
-use crate::tape::{Header, Mark, PeerMark};
+use crate::tape::{Mark, PeerMark, TapeHeader};
 
 /// One session's tape while it is being made.
 pub(super) struct Recording {
@@ -145,7 +145,7 @@ impl Recording {
     fn preface(&self) -> Vec<u8> {
         let mut lines = Vec::new();
         if !self.has_begun() {
-            push_line(&Header::of(&self.session), &mut lines);
+            push_line(&TapeHeader::of(&self.session), &mut lines);
         } else if self.peers_due {
             push_line(&self.peer_mark(), &mut lines);
         }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::disk::{Disk, Sink};
-use super::{Notice, Recorder};
+use super::{Recorder, RecordingNotice};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::Message;
@@ -224,7 +224,7 @@ fn a_full_disk_is_told_once_and_leaves_a_gap() {
         recorder.append(&ping(&session, seq)).unwrap();
         notices.extend(recorder.flush());
     }
-    let [Notice::Failed { .. }, Notice::Recovered { missing: 3, .. }] = &notices[..] else {
+    let [RecordingNotice::Failed { .. }, RecordingNotice::Recovered { missing: 3, .. }] = &notices[..] else {
         panic!("{notices:?}");
     };
     let tape = disk.tape(&path);

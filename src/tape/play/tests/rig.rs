@@ -24,7 +24,7 @@ pub(super) fn tape(lines: &[(u64, &str, &str)]) -> Tape {
 }
 
 pub(super) fn tape_with(lines: &[(u64, &str, &str, &str)]) -> Tape {
-    let mut text = serde_json::to_string(&crate::tape::Header::of(&crate::tape::record::tests::session())).unwrap();
+    let mut text = serde_json::to_string(&crate::tape::TapeHeader::of(&crate::tape::record::tests::session())).unwrap();
     for (seq, (at, dir, msg, extra)) in lines.iter().enumerate() {
         let at = at * 1000;
         text += &format!("\n{{\"seq\":{seq},\"at\":{at},\"dir\":\"{dir}\",\"via\":\"http\"{extra},\"msg\":{msg}}}");

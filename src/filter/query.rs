@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::FilterError;
 use super::parse::{Cursor, Word};
-use super::term::Pattern;
+use super::term::TextPattern;
 use crate::json::path::{PatternStep, read_steps};
 use crate::message::Message;
 
@@ -23,7 +23,7 @@ enum ValueTest {
     Order(fn(Ordering) -> bool, Operand),
     /// Unlike `Order`, true also of values that do not compare.
     NotEqual(Operand),
-    Matches(Pattern),
+    Matches(TextPattern),
     Text(fn(&str, &str) -> bool, Box<str>),
 }
 
@@ -148,7 +148,7 @@ fn read_test(cursor: &Cursor<'_>, sign: &str, word: &Word) -> Result<ValueTest, 
         "^=" => text(|value, text| value.starts_with(text)),
         "$=" => text(|value, text| value.ends_with(text)),
         "*=" => text(|value, text| value.contains(text)),
-        _ => ValueTest::Matches(Pattern::read(cursor, word)?),
+        _ => ValueTest::Matches(TextPattern::read(cursor, word)?),
     })
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::Method;
 use tokio::time::{Instant, timeout};
 
-use super::script::Part;
+use super::script::StepKind;
 use super::wire::outgoing;
-use super::{OnFailure, Player, State};
+use super::{OnFailure, Player, StepState};
 use crate::event::{Difference, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
 
 /// How long the server may take to end the session.
@@ -15,11 +15,11 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     pub(super) fn fail(&mut self, index: usize, why: String) {
-        self.settle(index, StepVerdict::Fail, Some(why), Vec::new(), None);
+        self.conclude(index, StepVerdict::Fail, Some(why), Vec::new(), None);
     }
 
     /// Ends a step; one that has ended stays as it is. `took` is the time to the reply, where there was one.
-    pub(super) fn settle(
+    pub(super) fn conclude(
         &mut self,
         index: usize,
         verdict: StepVerdict,
@@ -28,10 +28,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         took: Option<Duration>,
     ) {
         let played = &mut self.played[index];
-        if played.state == State::Done {
+        if played.state == StepState::Done {
             return;
         }
-        let was_flying = std::mem::replace(&mut played.state, State::Done) == State::Flying;
+        let was_in_flight = std::mem::replace(&mut played.state, StepState::Done) == StepState::InFlight;
         played.done = Some(Instant::now());
         let why: Vec<_> = why.into_iter().chain(std::mem::take(&mut played.notes)).collect();
         let step = &self.script.steps[index];
@@ -40,7 +40,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         if let Some(id) = step.message.id().filter(|id| self.waiting.get(id) == Some(&index)) {
             self.waiting.remove(id);
         }
-        self.answering -= usize::from(was_flying && step.is_answer());
+        self.answering -= usize::from(was_in_flight && step.is_answer());
         let count = match verdict {
             StepVerdict::Pass => &mut self.summary.passed,
             StepVerdict::Fail => &mut self.summary.failed,
@@ -66,22 +66,22 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     /// Reports what was not played, and ends the session at the server.
     pub(super) async fn finish(mut self) -> ReplaySummary {
         for index in 0..self.script.steps.len() {
-            let (verdict, why) = match (&self.over, self.played[index].state, &self.script.steps[index].part) {
-                (_, State::Done, _) => continue,
+            let (verdict, why) = match (&self.over, self.played[index].state, &self.script.steps[index].kind) {
+                (_, StepState::Done, _) => continue,
                 (Some(over), _, _) => (StepVerdict::Skip, over.clone()),
-                (None, State::Flying, _) => {
+                (None, StepState::InFlight, _) => {
                     (StepVerdict::Pass, "the tape has no reply to compare with, and none came".to_owned())
                 }
-                (None, State::Idle, Part::Answer { question: None }) => {
+                (None, StepState::Idle, StepKind::Answer { question: None }) => {
                     (StepVerdict::Skip, "what it answers is not on the tape".to_owned())
                 }
-                (None, State::Idle, _) => (StepVerdict::Skip, "the server did not ask".to_owned()),
+                (None, StepState::Idle, _) => (StepVerdict::Skip, "the server did not ask".to_owned()),
             };
-            self.settle(index, verdict, Some(why), Vec::new(), None);
+            self.conclude(index, verdict, Some(why), Vec::new(), None);
         }
         self.summary.took = micros(self.began.elapsed());
-        if self.agreed.session.is_some() {
-            let headers = self.agreed.bare(&self.last_headers, &self.options.headers);
+        if self.negotiated.session.is_some() {
+            let headers = self.negotiated.bare(&self.last_headers, &self.options.headers);
             // A server that refuses, or is gone, is rid of the session as well.
             let _ = timeout(GOODBYE, self.upstream.send(outgoing(Method::DELETE, headers, None))).await;
         }

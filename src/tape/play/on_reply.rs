@@ -6,9 +6,9 @@ use http::{Method, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::script::Part;
-use super::wire::{Heard, SESSION, exchange, outgoing};
-use super::{AGES, LISTEN, Listening, Origin, Player, State};
+use super::script::StepKind;
+use super::wire::{ExchangeEvent, SESSION, exchange, outgoing};
+use super::{AGES, ExchangePurpose, LISTEN, Listening, Player, StepState};
 use crate::event::{ReplayEvent, StepVerdict};
 use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta;
@@ -22,41 +22,44 @@ const RETRY: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_millis(50);
 
 impl<R: FnMut(ReplayEvent) + Send> Player<R> {
-    pub(super) fn hear(&mut self, origin: Origin, heard: Heard) {
-        match (origin, heard) {
-            (Origin::Step(index), Heard::Begun { status, headers }) => {
+    /// Takes in one event of an exchange.
+    pub(super) fn on_reply(&mut self, purpose: ExchangePurpose, event: ExchangeEvent) {
+        match (purpose, event) {
+            (ExchangePurpose::Step(index), ExchangeEvent::Started { status, headers }) => {
                 self.played[index].status = Some(status);
                 self.played[index].cursor.take_if(|_| !status.is_success());
                 if self.script.steps[index].message.method() == Some("initialize") {
-                    self.agreed.session = headers.get(SESSION).cloned().or(self.agreed.session.take());
+                    self.negotiated.session = headers.get(SESSION).cloned().or(self.negotiated.session.take());
                 }
-                self.taken(index, status);
+                self.accept(index, status);
             }
-            (Origin::Step(index), Heard::Failed(error)) => self.failed(index, &error),
-            (Origin::Step(index), Heard::Ended) => self.ended(index),
-            (Origin::Step(index), Heard::Message(message)) => self.message(Some(index), &message),
-            (Origin::Listen | Origin::Aside, Heard::Message(message)) => self.message(None, &message),
-            (Origin::Step(index), Heard::Cursor(fields)) => {
+            (ExchangePurpose::Step(index), ExchangeEvent::Failed(error)) => self.on_failure(index, &error),
+            (ExchangePurpose::Step(index), ExchangeEvent::Ended) => self.on_end(index),
+            (ExchangePurpose::Step(index), ExchangeEvent::Message(message)) => self.on_message(Some(index), &message),
+            (ExchangePurpose::ListeningStream | ExchangePurpose::UnrecordedAnswer, ExchangeEvent::Message(message)) => {
+                self.on_message(None, &message)
+            }
+            (ExchangePurpose::Step(index), ExchangeEvent::Resumable(fields)) => {
                 let played = &mut self.played[index];
                 played.retry = fields.retry.and_then(|retry| retry.parse().ok()).or(played.retry);
                 played.cursor = fields.id.or(played.cursor.take());
             }
-            (Origin::Listen, _) => self.listening = Listening::Settled,
-            (Origin::Aside, _) => {}
+            (ExchangePurpose::ListeningStream, _) => self.listening = Listening::Decided,
+            (ExchangePurpose::UnrecordedAnswer, _) => {}
         }
     }
 
-    /// Ends a step that wants nothing but to be taken.
-    fn taken(&mut self, index: usize, status: StatusCode) {
+    /// Ends a step that wants no more than the acceptance of its message.
+    fn accept(&mut self, index: usize, status: StatusCode) {
         let step = &self.script.steps[index];
-        if matches!(step.part, Part::Request { .. }) {
+        if matches!(step.kind, StepKind::Request { .. }) {
             return;
         }
         if !status.is_success() {
             return self.fail(index, http_status(status));
         }
         let initialized = step.message.method() == Some("notifications/initialized");
-        self.settle(index, StepVerdict::Pass, None, Vec::new(), None);
+        self.conclude(index, StepVerdict::Pass, None, Vec::new(), None);
         if initialized && self.listening == Listening::No {
             self.listen();
         }
@@ -64,24 +67,29 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     /// Opens the listening stream, as the SDK clients do here; a server without one answers 405.
     fn listen(&mut self) {
-        let headers = self.agreed.bare(&self.last_headers, &self.options.headers);
+        let headers = self.negotiated.bare(&self.last_headers, &self.options.headers);
         let outgoing = outgoing(Method::GET, headers, None);
         self.listening = Listening::Opening { until: Instant::now() + LISTEN };
-        self.exchanges.push(exchange(self.upstream.clone(), outgoing, Duration::ZERO, Origin::Listen));
+        self.exchanges.push(exchange(
+            self.upstream.clone(),
+            outgoing,
+            Duration::ZERO,
+            ExchangePurpose::ListeningStream,
+        ));
     }
 
-    fn message(&mut self, index: Option<usize>, message: &Message) {
+    fn on_message(&mut self, index: Option<usize>, message: &Message) {
         match message.kind() {
-            Kind::Request => self.question(index, message),
-            Kind::Notification => self.notification(message),
+            Kind::Request => self.answer_request(index, message),
+            Kind::Notification => self.on_notification(message),
             Kind::Result | Kind::Error => {
-                if let Some(index) = self.asked_by(index, message) {
-                    self.replied(index, message);
+                if let Some(index) = self.request_of(index, message) {
+                    self.judge_reply(index, message);
                 }
             }
             Kind::Batch => match index.filter(|index| self.script.steps[*index].message.kind() == Kind::Batch) {
-                Some(index) => self.replied(index, message),
-                None => message.elements().iter().for_each(|element| self.message(index, element)),
+                Some(index) => self.judge_reply(index, message),
+                None => message.elements().iter().for_each(|element| self.on_message(index, element)),
             },
             Kind::Opaque => {
                 if let Some(index) = index.filter(|index| self.is_asking(*index)) {
@@ -94,11 +102,12 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     }
 
     fn is_asking(&self, index: usize) -> bool {
-        self.played[index].state == State::Flying && matches!(self.script.steps[index].part, Part::Request { .. })
+        self.played[index].state == StepState::InFlight
+            && matches!(self.script.steps[index].kind, StepKind::Request { .. })
     }
 
     /// The request that a reply answers: by its id, or, where the id is null or spelled otherwise, by its exchange.
-    fn asked_by(&self, index: Option<usize>, reply: &Message) -> Option<usize> {
+    fn request_of(&self, index: Option<usize>, reply: &Message) -> Option<usize> {
         let id = reply.id();
         if let Some(index) = id.and_then(|id| self.waiting.get(id)) {
             return Some(*index);
@@ -109,9 +118,9 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         })
     }
 
-    fn replied(&mut self, index: usize, live: &Message) {
+    fn judge_reply(&mut self, index: usize, live: &Message) {
         let took = self.played[index].sent.map(|sent| sent.elapsed());
-        let Part::Request { reply, progress } = &self.script.steps[index].part else {
+        let StepKind::Request { reply, progress } = &self.script.steps[index].kind else {
             return;
         };
         if self.played[index].progress < *progress {
@@ -124,14 +133,14 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             Some(_) => None,
         };
         let Some(reply) = reply.as_ref().filter(|_| without.is_none()) else {
-            return self.settle(index, StepVerdict::Pass, without.map(str::to_owned), Vec::new(), took);
+            return self.conclude(index, StepVerdict::Pass, without.map(str::to_owned), Vec::new(), took);
         };
         let expected = self.tokens.apply(&reply.message);
         let differences = compare(&expected, live, &self.options.rules);
         self.tokens.learn(&reply.message, live);
         if self.script.steps[index].message.method() == Some("initialize") {
-            self.agreed.version = version(live);
-            self.agreed.recorded_version = version(&reply.message);
+            self.negotiated.version = version(live);
+            self.negotiated.recorded_version = version(&reply.message);
         }
         let was_fine = reply.status.is_none_or(|status| (200..300).contains(&status));
         let status = self.played[index].status.filter(|status| was_fine && !status.is_success()).map(http_status);
@@ -142,18 +151,18 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         };
         let why: Vec<_> = status.into_iter().chain(count).collect();
         let verdict = if why.is_empty() { StepVerdict::Pass } else { StepVerdict::Fail };
-        self.settle(index, verdict, (!why.is_empty()).then(|| why.join(", ")), differences, took);
+        self.conclude(index, verdict, (!why.is_empty()).then(|| why.join(", ")), differences, took);
     }
 
-    fn notification(&mut self, message: &Message) {
+    fn on_notification(&mut self, message: &Message) {
         match message.method() {
-            Some("notifications/progress") => self.progress(message),
+            Some("notifications/progress") => self.on_progress(message),
             Some("notifications/message") => {}
             _ => self.news += 1,
         }
     }
 
-    fn progress(&mut self, message: &Message) {
+    fn on_progress(&mut self, message: &Message) {
         let step = meta::reported_progress(message).and_then(|token| self.by_progress_token.get(token).copied());
         let Some(played) = step.map(|step| &mut self.played[step]) else {
             return;
@@ -169,8 +178,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         played.last_progress = value.or(played.last_progress);
     }
 
-    /// Answers a question of the server's as the recorded client did.
-    fn question(&mut self, index: Option<usize>, question: &Message) {
+    /// Answers a request of the server's as the recorded client did.
+    fn answer_request(&mut self, index: Option<usize>, question: &Message) {
         let id = question.id().expect("a request has an id");
         if let Some(answer) = self.answers.take(&self.script, question) {
             let step = &self.script.steps[answer];
@@ -191,34 +200,39 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             }
             Message::error_reply(Some(id), ErrorCode::NotOnTape.number(), &format!("tapline: {why}"), None)
         };
-        let headers = self.agreed.post(Some(&self.last_headers), &answer, &self.tokens, &self.options.headers);
+        let headers = self.negotiated.post(Some(&self.last_headers), &answer, &self.tokens, &self.options.headers);
         let outgoing = outgoing(Method::POST, headers, Some(answer));
-        self.exchanges.push(exchange(self.upstream.clone(), outgoing, Duration::ZERO, Origin::Aside));
+        self.exchanges.push(exchange(
+            self.upstream.clone(),
+            outgoing,
+            Duration::ZERO,
+            ExchangePurpose::UnrecordedAnswer,
+        ));
     }
 
-    fn failed(&mut self, index: usize, error: &UpstreamError) {
+    fn on_failure(&mut self, index: usize, error: &UpstreamError) {
         let is_gone = !matches!(error, UpstreamError::BrokenOff { .. });
         if !is_gone && self.played[index].cursor.is_some() {
             // It is taken up again when it has ended.
             return;
         }
-        if self.played[index].state == State::Flying {
+        if self.played[index].state == StepState::InFlight {
             if is_gone || self.script.steps[index].reply().is_some() || !self.is_asking(index) {
                 self.fail(index, error.to_string());
             } else {
                 let why = format!("the tape has no reply to compare with, and none came: {error}");
-                self.settle(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+                self.conclude(index, StepVerdict::Pass, Some(why), Vec::new(), None);
             }
         }
         if is_gone {
-            self.gone(&error.to_string());
+            self.give_up(&error.to_string());
         }
     }
 
-    /// Nobody answers any more: what is in flight has failed, what was not sent is skipped.
-    fn gone(&mut self, why: &str) {
+    /// Ends the replay because the server is gone: what is in flight has failed, what was not sent is skipped.
+    fn give_up(&mut self, why: &str) {
         for index in 0..self.next.min(self.played.len()) {
-            if self.played[index].state == State::Flying {
+            if self.played[index].state == StepState::InFlight {
                 self.fail(index, why.to_owned());
             }
         }
@@ -230,14 +244,14 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let Some(after) = &self.played[index].cursor else {
             return false;
         };
-        let headers = self.agreed.resume(after, &self.last_headers, &self.options.headers);
+        let headers = self.negotiated.resume(after, &self.last_headers, &self.options.headers);
         let pause = self.played[index].retry.map_or(RETRY, Duration::from_millis).clamp(SOON, AGES);
         let outgoing = outgoing(Method::GET, headers, None);
-        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, Origin::Step(index)));
+        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::Step(index)));
         true
     }
 
-    fn ended(&mut self, index: usize) {
+    fn on_end(&mut self, index: usize) {
         if !self.is_asking(index) {
             return;
         }
@@ -252,11 +266,11 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         }
         if step.message.kind() == Kind::Batch {
             let why = "the replies came one by one and were not compared".to_owned();
-            return self.settle(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+            return self.conclude(index, StepVerdict::Pass, Some(why), Vec::new(), None);
         }
         if step.reply().is_none() {
             let why = "the tape has no reply to compare with, and none came".to_owned();
-            return self.settle(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+            return self.conclude(index, StepVerdict::Pass, Some(why), Vec::new(), None);
         }
         let status = status.map(http_status).unwrap_or_default();
         self.fail(index, format!("{status}: the answer ended without a reply"));
@@ -270,10 +284,10 @@ fn http_status(status: StatusCode) -> String {
 /// The revision that a reply to `initialize` settles on.
 fn version(initialized: &Message) -> Option<http::HeaderValue> {
     #[derive(serde::Deserialize)]
-    struct Result {
+    struct InitializeResult {
         #[serde(rename = "protocolVersion")]
         version: String,
     }
     let result: &RawValue = serde_json::from_str(initialized.member("result")?).ok()?;
-    serde_json::from_str::<Result>(result.get()).ok()?.version.parse().ok()
+    serde_json::from_str::<InitializeResult>(result.get()).ok()?.version.parse().ok()
 }
