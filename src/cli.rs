@@ -23,7 +23,7 @@ use crate::upstream::pool::Restart;
 #[command(name = "tapline", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
     /// File to write tapline's own log to; the lines of each of the last seven days are kept beside it, as `FILE.2026-11-24`
     #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
     pub log_file: Option<PathBuf>,
@@ -45,7 +45,7 @@ Examples:
 Exit status: 0 done, 1 the work failed, 2 usage or configuration, 130 and 143 by signal.";
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Put tapline in front of a server
     #[command(
         override_usage = "tapline run [OPTIONS] [--upstream <URL> | -- <COMMAND>...]",
@@ -200,7 +200,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub pool: PoolArgs,
     #[command(flatten)]
-    pub anew: AnewArgs,
+    pub restart: RestartArgs,
     #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
@@ -247,7 +247,7 @@ pub struct StdioArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     #[command(flatten)]
-    pub anew: AnewArgs,
+    pub restart: RestartArgs,
     #[command(flatten)]
     pub watch: WatchArgs,
     #[command(flatten)]
@@ -271,7 +271,7 @@ pub struct PoolArgs {
 
 /// When a command is started anew while its clients stay.
 #[derive(Debug, Args)]
-pub struct AnewArgs {
+pub struct RestartArgs {
     /// Start the command anew when it has crashed, its clients stay connected [default: crash, of `stdio` never]
     #[arg(long, value_name = "WHEN")]
     pub restart: Option<RestartArg>,

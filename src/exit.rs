@@ -7,12 +7,12 @@ use std::process::ExitCode;
 const USAGE: u8 = 2;
 
 /// An error and the exit status that goes with it.
-pub struct Failure {
+pub struct ExitError {
     status: u8,
     error: anyhow::Error,
 }
 
-impl Failure {
+impl ExitError {
     /// A mistake in how tapline was called.
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self { status: USAGE, error: error.into() }
@@ -26,7 +26,7 @@ impl Failure {
 }
 
 /// The work failed.
-impl<E: Into<anyhow::Error>> From<E> for Failure {
+impl<E: Into<anyhow::Error>> From<E> for ExitError {
     fn from(error: E) -> Self {
         Self { status: 1, error: error.into() }
     }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::Core;
 use crate::cli::LogFormat;
 use crate::event::{Command, Feed, FeedReader, OnQuit};
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::journal::Journal;
 use crate::{headless, ui};
 
@@ -34,21 +34,21 @@ pub(crate) fn screen_settings(ascii: bool) -> ui::Settings {
 }
 
 /// A screen on a thread of its own.
-pub(crate) struct Screen {
+pub(crate) struct ScreenThread {
     thread: std::thread::JoinHandle<std::io::Result<ui::Exit>>,
     end: CancellationToken,
     keys: crossbeam_channel::Sender<ui::Input>,
     signals: Signals,
-    terminated: Option<Signal>,
+    terminated: Option<OperatorSignal>,
 }
 
-impl Screen {
+impl ScreenThread {
     /// Shows what a journal tells.
     pub(crate) fn start(
         journal: &Journal,
         commands: tokio::sync::mpsc::UnboundedSender<Command>,
         settings: ui::Settings,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         let signals = Signals::new()?;
         let (feed, reader) = Feed::bounded(FEED);
         let subscription = journal.subscribe(feed);
@@ -75,8 +75,8 @@ impl Screen {
                 () = self.end.cancelled() => return,
                 signal = self.signals.next() => {
                     let input = match signal {
-                        Signal::Interrupt => ui::Input::Interrupt,
-                        Signal::Terminate | Signal::HangUp => ui::Input::Terminate,
+                        OperatorSignal::Interrupt => ui::Input::Interrupt,
+                        OperatorSignal::Terminate | OperatorSignal::HangUp => ui::Input::Terminate,
                     };
                     self.terminated = Some(signal);
                     // Full only when the screen hangs: then the next signal tries again.
@@ -93,9 +93,11 @@ impl Screen {
     }
 
     /// What the program's exit status is to be.
-    pub(crate) fn status(self) -> Result<ExitCode, Failure> {
+    pub(crate) fn status(self) -> Result<ExitCode, ExitError> {
         match self.thread.join() {
-            Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(self.terminated.unwrap_or(Signal::Terminate).status())),
+            Ok(Ok(ui::Exit::Terminated)) => {
+                Ok(ExitCode::from(self.terminated.unwrap_or(OperatorSignal::Terminate).status()))
+            }
             Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
             Ok(Err(error)) => {
                 Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into())
@@ -116,9 +118,9 @@ pub(crate) async fn until_down(core: Core, on_quit: Option<OnQuit>, signals: &mu
         tokio::select! {
             () = &mut down => return,
             signal = signals.next() => match signal {
-                Signal::Interrupt | Signal::Terminate => hurry.cancel(),
+                OperatorSignal::Interrupt | OperatorSignal::Terminate => hurry.cancel(),
                 // The terminal has gone, which may be what ends us.
-                Signal::HangUp => {}
+                OperatorSignal::HangUp => {}
             },
         }
     }
@@ -126,13 +128,13 @@ pub(crate) async fn until_down(core: Core, on_quit: Option<OnQuit>, signals: &mu
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
+pub(crate) enum OperatorSignal {
     Interrupt,
     Terminate,
     HangUp,
 }
 
-impl Signal {
+impl OperatorSignal {
     pub(crate) fn number(self) -> rustix::process::Signal {
         match self {
             Self::Interrupt => rustix::process::Signal::INT,
@@ -165,11 +167,11 @@ impl Signals {
         })
     }
 
-    pub(crate) async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> OperatorSignal {
         tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.hang_up.recv() => Signal::HangUp,
+            _ = self.interrupt.recv() => OperatorSignal::Interrupt,
+            _ = self.terminate.recv() => OperatorSignal::Terminate,
+            _ = self.hang_up.recv() => OperatorSignal::HangUp,
         }
     }
 }

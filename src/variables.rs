@@ -22,7 +22,7 @@ pub struct Headers {
 /// A value that may come from the environment.
 #[derive(Deserialize)]
 #[serde(try_from = "String", bound = "Self: TryFrom<String, Error = String>")]
-pub struct Value<T> {
+pub struct ExpandedValue<T> {
     pub value: T,
     /// It is as it was written.
     pub is_inline: bool,
@@ -30,18 +30,18 @@ pub struct Value<T> {
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Name(HeaderName);
+struct HeaderKey(HeaderName);
 
 impl<'de> Deserialize<'de> for Headers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read: Vec<(Name, Value<HeaderValue>)> = pairs(deserializer)?;
+        let read: Vec<(HeaderKey, ExpandedValue<HeaderValue>)> = pairs(deserializer)?;
         let has_inline_secret = read.iter().any(|(name, value)| value.is_inline && is_secret(name.0.as_str()));
         let headers = read.into_iter().map(|(name, value)| (name.0, value.value)).collect();
         Ok(Self { headers, has_inline_secret })
     }
 }
 
-impl TryFrom<String> for Name {
+impl TryFrom<String> for HeaderKey {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
@@ -49,18 +49,18 @@ impl TryFrom<String> for Name {
     }
 }
 
-impl TryFrom<String> for Value<HeaderValue> {
+impl TryFrom<String> for ExpandedValue<HeaderValue> {
     type Error = String;
 
     fn try_from(written: String) -> Result<Self, String> {
-        let Value { value, is_inline } = Value::<String>::try_from(written)?;
+        let ExpandedValue { value, is_inline } = ExpandedValue::<String>::try_from(written)?;
         let mut value = HeaderValue::from_str(&value).map_err(|_| "the value holds characters no header may hold")?;
         value.set_sensitive(true);
         Ok(Self { value, is_inline })
     }
 }
 
-impl TryFrom<String> for Value<String> {
+impl TryFrom<String> for ExpandedValue<String> {
     type Error = String;
 
     fn try_from(written: String) -> Result<Self, String> {

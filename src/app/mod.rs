@@ -116,7 +116,7 @@ impl Settings {
 
 /// Why a core did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum CoreStartError {
     #[error("cannot listen on {address}: {why}; `--listen` takes another address, port 0 a free one")]
     CannotListen { address: SocketAddr, why: std::io::Error },
     #[error("`--hold`: {0}")]
@@ -153,7 +153,7 @@ pub struct Core {
     asked: oneshot::Receiver<OnQuit>,
     grace: Duration,
     executor: JoinHandle<()>,
-    telling: Telling,
+    figures: FigureTask,
     control: Option<control::Control>,
     export: Option<otlp::Export>,
     shadow: Option<Shadow>,
@@ -164,7 +164,7 @@ pub struct Core {
 }
 
 /// The task that tells the figures.
-struct Telling {
+struct FigureTask {
     task: JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -174,7 +174,7 @@ impl Core {
     ///
     /// # Errors
     /// Where the address cannot be listened on, the hold filter cannot be parsed, or nobody could ever come in.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings) -> Result<Self, CoreStartError> {
         let breakpoints = Breakpoints::default();
         if let Some(filter) = settings.hold.clone() {
             breakpoints.set(Holding { on: true, filter })?;
@@ -187,7 +187,7 @@ impl Core {
         };
         let (journal, journal_thread) = Journal::start(settings.tapes.clone());
         let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
-        let export = export.transpose().map_err(StartError::Otlp)?;
+        let export = export.transpose().map_err(CoreStartError::Otlp)?;
         let started = Timestamp::now();
         let (store, store_thread) = settings.sessions.database.map(|path| keep(path, started, &journal)).unzip();
         let store::Settings { max, idle, .. } = settings.sessions;
@@ -209,8 +209,8 @@ impl Core {
 
         let meter = figures::meter(&mounts);
         let stop_telling = CancellationToken::new();
-        let telling = tokio::spawn(figures::tell(meter.clone(), journal.clone(), stop_telling.clone()));
-        let telling = Telling { task: telling, stop: stop_telling };
+        let figures = tokio::spawn(figures::tell(meter.clone(), journal.clone(), stop_telling.clone()));
+        let figures = FigureTask { task: figures, stop: stop_telling };
 
         let (commands, received) = mpsc::unbounded_channel();
         let stage = control::Stage {
@@ -255,7 +255,7 @@ impl Core {
             asked,
             grace: settings.grace,
             executor,
-            telling,
+            figures,
             control,
             export,
             shadow,
@@ -337,8 +337,8 @@ fn keep(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreTh
     Store::start(path, owner, Box::new(living), Box::new(tell))
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let cannot_listen = |why| StartError::CannotListen { address, why };
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CoreStartError> {
+    let cannot_listen = |why| CoreStartError::CannotListen { address, why };
     let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     Ok((listener, address))

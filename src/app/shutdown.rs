@@ -28,7 +28,7 @@ const UNNOTICED: Duration = Duration::from_millis(200);
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum StepOutcome {
     Done,
     /// It took too long.
     Late,
@@ -51,16 +51,16 @@ impl Shutdown {
         limit: Duration,
         count: impl Fn() -> usize,
         done: impl Future<Output = ()>,
-    ) -> Outcome {
+    ) -> StepOutcome {
         let deadline = Instant::now() + limit;
         let mut word = interval_at(Instant::now() + UNNOTICED, Duration::from_secs(1));
         tokio::pin!(done);
         loop {
             tokio::select! {
                 biased;
-                () = &mut done => return Outcome::Done,
-                () = self.hurry.cancelled() => return Outcome::Forced,
-                () = sleep_until(deadline) => return Outcome::Late,
+                () = &mut done => return StepOutcome::Done,
+                () = self.hurry.cancelled() => return StepOutcome::Forced,
+                () = sleep_until(deadline) => return StepOutcome::Late,
                 now = word.tick() => {
                     let left = deadline.saturating_duration_since(now).as_secs_f32().ceil() as u64;
                     self.journal.publish(Event::Ending(Progress { step, waiting_for: count(), left }));
@@ -92,13 +92,13 @@ impl Core {
         if let Some(shadow) = self.shadow.take() {
             shadow.finish().await;
         }
-        self.telling.stop.cancel();
-        drop((&mut self.telling.task).await);
+        self.figures.stop.cancel();
+        drop((&mut self.figures.task).await);
         let written = self.journal.flush();
         let written = shutdown.step(EndStep::Tapes, WRITING, || 1, async { drop(written.await) }).await;
         self.executor.abort();
         self.journal.publish(Event::Stopping);
-        if written == Outcome::Done {
+        if written == StepOutcome::Done {
             let (journal, store) = (self.journal_thread, self.store_thread);
             let finish = move || {
                 journal.finish();
@@ -125,9 +125,9 @@ impl Core {
         let (count, grace) = (calls.len(), self.grace);
         let cut = if count == 1 { "1 call is failed".to_owned() } else { format!("{count} calls are failed") };
         match outcome {
-            Outcome::Done => {}
-            Outcome::Late => shutdown.say(format!("{cut}: not answered within {grace:?}")),
-            Outcome::Forced => shutdown.say(format!("{cut}: told not to wait")),
+            StepOutcome::Done => {}
+            StepOutcome::Late => shutdown.say(format!("{cut}: not answered within {grace:?}")),
+            StepOutcome::Forced => shutdown.say(format!("{cut}: told not to wait")),
         }
         self.stop.force.cancel();
     }
@@ -157,7 +157,7 @@ impl Core {
         };
         let count = || left.load(Ordering::Relaxed).max(leaving.len());
         tokio::pin!(gone);
-        if shutdown.step(EndStep::Servers, LEAVING, count, gone.as_mut()).await == Outcome::Done {
+        if shutdown.step(EndStep::Servers, LEAVING, count, gone.as_mut()).await == StepOutcome::Done {
             return;
         }
         for connection in &connections {
@@ -177,7 +177,7 @@ mod tests {
     use crate::event::Feed;
 
     /// How a step of ten seconds ends, when, and what it said meanwhile. `hurried`: when the operator does not want to wait.
-    async fn step(done_after: u64, hurried: Option<u64>) -> (Outcome, u64, Vec<Progress>) {
+    async fn step(done_after: u64, hurried: Option<u64>) -> (StepOutcome, u64, Vec<Progress>) {
         let (journal, thread) = Journal::start(None);
         let (feed, reader) = Feed::bounded(100);
         journal.subscribe(feed);
@@ -199,12 +199,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_step_ends_when_it_is_done_or_its_time_is_over_or_it_is_told_to() {
         for (done, hurried, expected) in [
-            (0, None, (Outcome::Done, 0, 0)),
-            (3, None, (Outcome::Done, 3, 3)),
-            (60, None, (Outcome::Late, 10, 10)),
-            (60, Some(2), (Outcome::Forced, 2, 2)),
+            (0, None, (StepOutcome::Done, 0, 0)),
+            (3, None, (StepOutcome::Done, 3, 3)),
+            (60, None, (StepOutcome::Late, 10, 10)),
+            (60, Some(2), (StepOutcome::Forced, 2, 2)),
             // Told beforehand: what is done at once is done all the same.
-            (0, Some(0), (Outcome::Done, 0, 0)),
+            (0, Some(0), (StepOutcome::Done, 0, 0)),
         ] {
             let (outcome, seconds, told) = step(done, hurried).await;
             assert_eq!((outcome, seconds, told.len()), expected, "{done} {hurried:?}");

@@ -7,18 +7,18 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::AttachArgs;
-use crate::config::keys::Keys;
+use crate::config::keys::ConfigKeys;
 use crate::control::Token;
 use crate::control::client::Remote;
 use crate::control::hub::{Ending, Hub, Watch};
 use crate::control::merge::About;
 use crate::control::registry::{Entry, Registry};
-use crate::exit::{Failure, say};
-use crate::screen::{self, Screen, Signals, screen_settings};
+use crate::exit::{ExitError, say};
+use crate::screen::{self, ScreenThread, Signals, screen_settings};
 use crate::ui;
 
 /// Watches until the operator leaves, or the one tapline that was named ends.
-pub(super) async fn run(mut args: AttachArgs, keys: &Keys) -> Result<ExitCode, Failure> {
+pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitError> {
     args.ascii |= keys.ascii.unwrap_or(false);
     let watch = match &args.target {
         None => Watch::All(Registry::of_user()),
@@ -29,16 +29,16 @@ pub(super) async fn run(mut args: AttachArgs, keys: &Keys) -> Result<ExitCode, F
     if on_screen { show(hub, &args).await } else { print(hub, &args).await }
 }
 
-async fn show(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
+async fn show(hub: Hub, args: &AttachArgs) -> Result<ExitCode, ExitError> {
     let settings = ui::Settings { attached: true, ..screen_settings(args.ascii) };
-    let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
+    let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     screen.ended().await;
     let ending = hub.close().await;
     let status = screen.status()?;
     told(&ending, status)
 }
 
-async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
+async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, ExitError> {
     let mut signals = Signals::new()?;
     let printer = screen::print(screen::hear(hub.journal()), args.log_format);
     let status = tokio::select! {
@@ -51,7 +51,7 @@ async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The last line, where it was not the operator who ended it.
-fn told(ending: &Ending, status: ExitCode) -> Result<ExitCode, Failure> {
+fn told(ending: &Ending, status: ExitCode) -> Result<ExitCode, ExitError> {
     match ending {
         Ending::Left => Ok(status),
         Ending::Stopped => {
@@ -63,7 +63,7 @@ fn told(ending: &Ending, status: ExitCode) -> Result<ExitCode, Failure> {
 }
 
 /// The tapline of that process id, name or address.
-async fn one(target: &str, token: Option<&str>) -> Result<Watch, Failure> {
+async fn one(target: &str, token: Option<&str>) -> Result<Watch, ExitError> {
     let entries = Registry::of_user().list();
     let address = target.parse::<SocketAddr>().ok();
     let (remote, about) = match (found(target, &entries)?, token, address) {
@@ -83,7 +83,7 @@ fn stranger(address: SocketAddr) -> About {
     About { name: address.to_string(), front: address.to_string(), upstream: String::new() }
 }
 
-fn found<'a>(target: &str, entries: &'a [Entry]) -> Result<Option<&'a Entry>, Failure> {
+fn found<'a>(target: &str, entries: &'a [Entry]) -> Result<Option<&'a Entry>, ExitError> {
     let by_pid = |entry: &&Entry| entry.pid.to_string() == target;
     let by_address = |entry: &&Entry| {
         let url = target.trim_end_matches('/');

@@ -7,23 +7,23 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{CheckArgs, ControlArgs, FrontArgs, WatchArgs};
-use crate::config::options::{self, Control, Front, Wanted, Watch};
-use crate::config::upstreams::Server;
+use crate::config::options::{self, ControlOptions, FrontOptions, UpstreamChoice, WatchOptions};
+use crate::config::upstreams::UpstreamServer;
 use crate::config::{self, Config, Directory, user_file};
-use crate::exit::{self, Failure};
+use crate::exit::{self, ExitError};
 use crate::tape;
 
-pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let config = Config::load(args.file.as_deref(), Directory::Chosen).map_err(Failure::usage)?;
+pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
+    let config = Config::load(args.file.as_deref(), Directory::Chosen).map_err(ExitError::usage)?;
     if config.files.is_empty() {
-        return Err(Failure::usage(anyhow::anyhow!(nothing_there())));
+        return Err(ExitError::usage(anyhow::anyhow!(nothing_there())));
     }
     for warning in &config.warnings {
         exit::say(&format!("tapline: {warning}"));
     }
     let missing = missing(&config);
     if !missing.is_empty() {
-        return Err(Failure::usage(anyhow::anyhow!(missing.join("\ntapline: "))));
+        return Err(ExitError::usage(anyhow::anyhow!(missing.join("\ntapline: "))));
     }
     let upstreams = options::configured(&config);
     std::io::stdout().write_all(summary(&config, &upstreams).as_bytes())?;
@@ -34,7 +34,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
 fn missing(config: &Config) -> Vec<String> {
     let upstreams = config.keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
     let commands = upstreams.filter_map(|(name, upstream)| match &upstream.server {
-        Server::Command(command) if !is_program(&command.program) => {
+        UpstreamServer::Command(command) if !is_program(&command.program) => {
             Some(format!("upstream `{name}`: there is no program `{}`", command.program))
         }
         _ => None,
@@ -45,11 +45,11 @@ fn missing(config: &Config) -> Vec<String> {
 }
 
 /// What `tapline run` would do with it.
-fn summary(config: &Config, upstreams: &[Wanted]) -> String {
+fn summary(config: &Config, upstreams: &[UpstreamChoice]) -> String {
     let keys = &config.keys;
-    let front = Front::of(FrontArgs::default(), keys);
-    let watch = Watch::of(WatchArgs::default(), keys);
-    let control = Control::of(ControlArgs::default(), keys);
+    let front = FrontOptions::of(FrontArgs::default(), keys);
+    let watch = WatchOptions::of(WatchArgs::default(), keys);
+    let control = ControlOptions::of(ControlArgs::default(), keys);
     let mut text = String::new();
     for file in &config.files {
         say(&mut text, "read", file.display());
@@ -86,16 +86,16 @@ fn say(text: &mut String, what: &str, value: impl std::fmt::Display) {
     let _ = writeln!(text, "{what:<24} {value}");
 }
 
-fn paths(upstream: &Wanted) -> String {
+fn paths(upstream: &UpstreamChoice) -> String {
     let root = upstream.is_default.then(|| "/mcp".to_owned());
     let named = upstream.name.as_ref().map(|name| format!("/{name}/mcp"));
     root.into_iter().chain(named).collect::<Vec<_>>().join(", ")
 }
 
-fn described(server: &Server) -> String {
+fn described(server: &UpstreamServer) -> String {
     match server {
-        Server::Command(command) => tape::without_secrets(&command.to_string()),
-        Server::Url { url, transport, headers } => {
+        UpstreamServer::Command(command) => tape::without_secrets(&command.to_string()),
+        UpstreamServer::Url { url, transport, headers } => {
             let url_text = tape::without_secrets(url);
             let over = if transport.is_sse(url) { " over HTTP+SSE" } else { "" };
             let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -105,7 +105,7 @@ fn described(server: &Server) -> String {
     }
 }
 
-fn recorded(watch: &Watch) -> String {
+fn recorded(watch: &WatchOptions) -> String {
     match (watch.record, &watch.tapes) {
         (false, _) => "nothing".to_owned(),
         (true, Some(dir)) => dir.display().to_string(),

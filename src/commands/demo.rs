@@ -13,9 +13,9 @@ use super::setup::{control_settings, tape_dir};
 use crate::app::{Core, Settings};
 use crate::cli::DemoArgs;
 use crate::config::Config;
-use crate::config::options::{Control, Watch};
+use crate::config::options::{ControlOptions, WatchOptions};
 use crate::demo::server::{Scenario, ServerOptions};
-use crate::exit::{Failure, say};
+use crate::exit::{ExitError, say};
 use crate::upstream::http::HttpUpstream;
 use crate::upstream::target::Target;
 
@@ -23,7 +23,7 @@ use crate::upstream::target::Target;
 const DEMO_PACE: Duration = Duration::from_millis(700);
 const DEMO_STREAM_PACE: Duration = Duration::from_millis(150);
 
-pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, ExitError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free loopback port for the demo's server")?;
     let server = listener.local_addr().context("the demo's server has no address")?;
     let stop = CancellationToken::new();
@@ -34,10 +34,10 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Fail
     let mut settings = Settings::new(Target::Server(Arc::new(upstream)));
     // What the user holds otherwise is not in the story.
     let hold = args.watch.hold.clone();
-    let watching = Watch::of(args.watch, &config.keys);
+    let watching = WatchOptions::of(args.watch, &config.keys);
     let on_screen = has_screen(&watching);
     settings.listen = Some(args.listen);
-    settings.control = control_settings(Control::of(args.control, &config.keys), "demo", on_screen);
+    settings.control = control_settings(ControlOptions::of(args.control, &config.keys), "demo", on_screen);
     settings.tape_library = tape_dir(&watching)?;
     settings.tapes = settings.tape_library.clone().filter(|_| watching.record);
     // Without a screen nobody could let the held call go.
@@ -63,7 +63,7 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Fail
 }
 
 /// The demo for a pipe or a log: the story once, flat out.
-async fn demo_once(core: Core, args: Watch, url: &str) -> Result<ExitCode, Failure> {
+async fn demo_once(core: Core, args: WatchOptions, url: &str) -> Result<ExitCode, ExitError> {
     let printer = print_lines(&core, args.log_format);
     let told = crate::demo::client::script(url).await;
     core.shut_down(args.on_quit).await;
@@ -72,7 +72,7 @@ async fn demo_once(core: Core, args: Watch, url: &str) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn serve(changed: bool) -> Result<ExitCode, Failure> {
+pub(super) async fn serve(changed: bool) -> Result<ExitCode, ExitError> {
     let scenario = if changed { Scenario::Changed } else { Scenario::Original };
     let options = ServerOptions { scenario, ..ServerOptions::default() };
     crate::demo::server::serve_stdio(tokio::io::stdin(), tokio::io::stdout(), options).await?;

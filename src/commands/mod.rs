@@ -25,9 +25,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::{Cli, Command, DemoArgs, RunArgs, StdioArgs};
+use crate::cli::{Cli, CliCommand, DemoArgs, RunArgs, StdioArgs};
 use crate::config::{Config, ConfigError, Directory};
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::logging;
 use crate::upstream::guardian;
 
@@ -42,55 +42,59 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn begin(cli: Cli) -> Result<ExitCode, Failure> {
-    let config = configuration(&cli.command).map_err(Failure::usage)?;
+fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
+    let config = configuration(&cli.command).map_err(ExitError::usage)?;
     let log_file = cli.log_file.as_ref().or(config.keys.log_file.as_ref().map(|it| &it.0));
     let log = cli.log.as_deref().or(config.keys.log.as_ref().map(|it| it.0.as_str())).unwrap_or(LOG);
     // It writes until it is dropped.
-    let _log = logging::start(log_file.map(PathBuf::as_path), log).map_err(Failure::usage)?;
+    let _log = logging::start(log_file.map(PathBuf::as_path), log).map_err(ExitError::usage)?;
     match cli.command {
-        Command::Guardian => {
+        CliCommand::Guardian => {
             guardian::run(std::io::stdin().lock());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Wrap(args) => Ok(wrap::wrap(&args)),
-        Command::Unwrap(args) => Ok(wrap::unwrap(&args)),
-        Command::Sessions(args) => Ok(sessions::run(&args)),
-        Command::Check(args) => check::run(&args),
+        CliCommand::Wrap(args) => Ok(wrap::wrap(&args)),
+        CliCommand::Unwrap(args) => Ok(wrap::unwrap(&args)),
+        CliCommand::Sessions(args) => Ok(sessions::run(&args)),
+        CliCommand::Check(args) => check::run(&args),
         command => with_runtime(command, config),
     }
 }
 
 /// What the files say, for those subcommands that listen to them.
-fn configuration(command: &Command) -> Result<Config, ConfigError> {
+fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
     match command {
-        Command::Run(RunArgs { config, .. }) | Command::Demo(DemoArgs { config, .. }) => {
+        CliCommand::Run(RunArgs { config, .. }) | CliCommand::Demo(DemoArgs { config, .. }) => {
             Config::load(config.config.as_deref(), Directory::Chosen)
         }
-        Command::Stdio(StdioArgs { config, .. }) => Config::load(config.config.as_deref(), Directory::Found),
-        Command::Attach(_) => Config::load(None, Directory::Chosen),
+        CliCommand::Stdio(StdioArgs { config, .. }) => Config::load(config.config.as_deref(), Directory::Found),
+        CliCommand::Attach(_) => Config::load(None, Directory::Chosen),
         _ => Ok(Config::default()),
     }
 }
 
-fn with_runtime(command: Command, config: Config) -> Result<ExitCode, Failure> {
+fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitError> {
     // reqwest takes the process's provider, and panics without one. Already installed is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = match command {
         // One client and one server: a line that changes threads on its way costs more than all the rest that happens to it.
-        Command::Stdio(_) => tokio::runtime::Builder::new_current_thread(),
+        CliCommand::Stdio(_) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.enable_all().build().context("no runtime")?;
     let result = runtime.block_on(async {
         match command {
-            Command::Run(args) => run::run(args, config).await,
-            Command::Attach(args) => attach::run(args, &config.keys).await,
-            Command::Stdio(args) => stdio::run(args, config).await,
-            Command::Replay(args) => replay::run(args).await,
-            Command::Demo(args) => demo::run(args, config).await,
-            Command::DemoServer { changed } => demo::serve(changed).await,
-            Command::Guardian | Command::Wrap(_) | Command::Unwrap(_) | Command::Sessions(_) | Command::Check(_) => {
+            CliCommand::Run(args) => run::run(args, config).await,
+            CliCommand::Attach(args) => attach::run(args, &config.keys).await,
+            CliCommand::Stdio(args) => stdio::run(args, config).await,
+            CliCommand::Replay(args) => replay::run(args).await,
+            CliCommand::Demo(args) => demo::run(args, config).await,
+            CliCommand::DemoServer { changed } => demo::serve(changed).await,
+            CliCommand::Guardian
+            | CliCommand::Wrap(_)
+            | CliCommand::Unwrap(_)
+            | CliCommand::Sessions(_)
+            | CliCommand::Check(_) => {
                 unreachable!("they have ended before there was a runtime")
             }
         }

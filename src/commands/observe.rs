@@ -6,16 +6,16 @@ use std::process::ExitCode;
 use crate::app::{Core, Settings};
 use crate::cli::LogFormat;
 use crate::config::Config;
-use crate::config::options::Watch;
+use crate::config::options::WatchOptions;
 use crate::event::{Event, Level, LogLine, OnQuit};
-use crate::exit::{Failure, say};
-use crate::screen::{self, Screen, Signals, screen_settings, until_down};
+use crate::exit::{ExitError, say};
+use crate::screen::{self, ScreenThread, Signals, screen_settings, until_down};
 use crate::shadow::Tally;
 use crate::{logging, ui};
 
 /// A core, on whose screens is shown what is logged and worth a look.
-pub(super) async fn start_core(settings: Settings) -> Result<Core, Failure> {
-    let core = Core::start(settings).await.map_err(Failure::usage)?;
+pub(super) async fn start_core(settings: Settings) -> Result<Core, ExitError> {
+    let core = Core::start(settings).await.map_err(ExitError::usage)?;
     let journal = core.journal().clone();
     logging::show(move |line| journal.publish(Event::Log(line)));
     Ok(core)
@@ -31,16 +31,20 @@ pub(super) fn report_config(config: &Config, core: &Core) {
 }
 
 /// Shows a running core until it is told to stop, then takes it down.
-pub(super) async fn observe(core: Core, args: Watch) -> Result<ExitCode, Failure> {
+pub(super) async fn observe(core: Core, args: WatchOptions) -> Result<ExitCode, ExitError> {
     let on_quit = args.on_quit;
     if has_screen(&args) { watch_screen(core, &args, on_quit).await } else { watch_lines(core, &args, on_quit).await }
 }
 
-pub(super) fn has_screen(args: &Watch) -> bool {
+pub(super) fn has_screen(args: &WatchOptions) -> bool {
     !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
 }
 
-pub(super) async fn watch_lines(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+pub(super) async fn watch_lines(
+    core: Core,
+    args: &WatchOptions,
+    on_quit: Option<OnQuit>,
+) -> Result<ExitCode, ExitError> {
     let mut signals = Signals::new()?;
     let printer = print_lines(&core, args.log_format);
     let signal = signals.next().await;
@@ -60,10 +64,14 @@ pub(super) fn greeting(core: &Core) -> String {
     format!("tapline: {} -> {}", core.url(), core.mounts().description())
 }
 
-pub(super) async fn watch_screen(core: Core, args: &Watch, on_quit: Option<OnQuit>) -> Result<ExitCode, Failure> {
+pub(super) async fn watch_screen(
+    core: Core,
+    args: &WatchOptions,
+    on_quit: Option<OnQuit>,
+) -> Result<ExitCode, ExitError> {
     say(&greeting(&core));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
-    let mut screen = Screen::start(core.journal(), core.commands(), settings)?;
+    let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}
         // Without a word: it failed.

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::setup::target;
 use crate::cli::{ReplayArgs, ReportFormat};
-use crate::config::upstreams::Server;
+use crate::config::upstreams::UpstreamServer;
 use crate::envelope::Author;
 use crate::event::{Origin, ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict};
-use crate::exit::{Failure, say};
+use crate::exit::{ExitError, say};
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
@@ -32,18 +32,18 @@ use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 
-pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
-    let tape = Tape::read(&args.tape).map_err(Failure::usage)?;
+pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, ExitError> {
+    let tape = Tape::read(&args.tape).map_err(ExitError::usage)?;
     for problem in tape.troubles() {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
     let headers = args.target.headers.iter().cloned().collect();
     // A crash is what a replay is to find.
     let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
-    let replay = Replay {
+    let replay = ReplayJob {
         tape,
         target: target(
-            Server::given(args.target).context("neither a URL nor a command").map_err(Failure::usage)?,
+            UpstreamServer::given(args.target).context("neither a URL nor a command").map_err(ExitError::usage)?,
             &never,
         )?,
         headers,
@@ -58,8 +58,8 @@ pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
     tokio::pin!(playing);
     tokio::select! {
         verdict = &mut playing => Ok(match verdict? {
-            Verdict::Passed => ExitCode::SUCCESS,
-            Verdict::Failed => ExitCode::FAILURE,
+            ReplayVerdict::Passed => ExitCode::SUCCESS,
+            ReplayVerdict::Failed => ExitCode::FAILURE,
         }),
         signal = signals.next() => {
             // The session is ended in order, and what was played is reported.
@@ -71,7 +71,7 @@ pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, Failure> {
 }
 
 /// What is played, at what, and how it is judged.
-struct Replay {
+struct ReplayJob {
     tape: Tape,
     target: Target,
     speed: Speed,
@@ -84,7 +84,7 @@ struct Replay {
 
 /// How a replay ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum ReplayVerdict {
     Passed,
     Failed,
 }
@@ -93,7 +93,7 @@ enum Verdict {
 ///
 /// # Errors
 /// Where the server cannot be started, or the report cannot be written.
-async fn play_tape(replay: Replay, stop: CancellationToken) -> anyhow::Result<Verdict> {
+async fn play_tape(replay: ReplayJob, stop: CancellationToken) -> anyhow::Result<ReplayVerdict> {
     let (journal, journal_thread) = Journal::start(None);
     let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
     let table = SessionTable::new(proxy, replay.target);
@@ -101,7 +101,7 @@ async fn play_tape(replay: Replay, stop: CancellationToken) -> anyhow::Result<Ve
     let session = connection.session.id();
 
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let mut run = Run::default();
+    let mut run = ReplayProgress::default();
     let options = PlayOptions {
         speed: replay.speed,
         rules: Rules { ignore: replay.ignore, ..Rules::default() },
@@ -117,18 +117,18 @@ async fn play_tape(replay: Replay, stop: CancellationToken) -> anyhow::Result<Ve
         anyhow::bail!("{}: {why}", replay.tape.path.display());
     }
     write_report(&run.steps, &summary, replay.format, replay.out)?;
-    Ok(if summary.failed == 0 && summary.passed > 0 { Verdict::Passed } else { Verdict::Failed })
+    Ok(if summary.failed == 0 && summary.passed > 0 { ReplayVerdict::Passed } else { ReplayVerdict::Failed })
 }
 
 /// What was heard of the player so far.
 #[derive(Default)]
-struct Run {
+struct ReplayProgress {
     steps: Vec<StepReport>,
     failures: usize,
     failed: Option<String>,
 }
 
-impl Run {
+impl ReplayProgress {
     fn hear(&mut self, event: ReplayEvent, bar: &ProgressBar) {
         match event {
             ReplayEvent::Started { steps, .. } => {

@@ -11,24 +11,24 @@ use crate::app::{Core, GRACE, Settings};
 use crate::cli::RunArgs;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::options::{self, Control, Front, Wanted, Watch};
+use crate::config::options::{self, ControlOptions, FrontOptions, UpstreamChoice, WatchOptions};
 use crate::control::hub::{self, Hub, Own};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
-use crate::exit::{Failure, say};
+use crate::exit::{ExitError, say};
 use crate::proxy::front::routes::MountSpec;
-use crate::screen::{Screen, screen_settings};
+use crate::screen::{ScreenThread, screen_settings};
 use crate::store::LONGEST_IDLE;
 use crate::{ui, upstream::pool};
 
-pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, Failure> {
-    let wanted = options::upstreams(args.target, &config).map_err(Failure::usage)?;
-    let kept = pool_settings(&wanted, options::kept(&args.pool, args.anew, &config.keys))?;
-    let front = Front::of(args.front, &config.keys);
-    let watching = Watch::of(args.watch, &config.keys);
+pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitError> {
+    let wanted = options::upstreams(args.target, &config).map_err(ExitError::usage)?;
+    let kept = pool_settings(&wanted, options::kept(&args.pool, args.restart, &config.keys))?;
+    let front = FrontOptions::of(args.front, &config.keys);
+    let watching = WatchOptions::of(args.watch, &config.keys);
     let tapes = tape_dir(&watching)?;
     let name = default_name(&wanted);
-    let control = Control::of(args.control, &config.keys);
+    let control = ControlOptions::of(args.control, &config.keys);
     let settings = Settings {
         listen: Some(front.listen),
         control: control_settings(control, &name, has_screen(&watching)),
@@ -62,7 +62,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, Failu
 }
 
 /// As [`watch_screen`], with all other taplines of this user on the same screen.
-async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitCode, Failure> {
+async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Result<ExitCode, ExitError> {
     let on_quit = args.on_quit;
     let upstream = core.mounts().label();
     say(&greeting(&core));
@@ -71,7 +71,7 @@ async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitC
     let own = Own { journal: core.journal().clone(), commands: core.commands(), about };
     let hub = Hub::start(hub::Watch::All(Registry::of_user()), Some(own));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
-    let mut screen = Screen::start(hub.journal(), hub.commands(), settings)?;
+    let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}
         // Without a word: it failed.
@@ -83,7 +83,7 @@ async fn watch_all(core: Core, usual_name: String, args: &Watch) -> Result<ExitC
     screen.status()
 }
 
-fn placement(wanted: Wanted, kept: &pool::Settings) -> Result<MountSpec, Failure> {
+fn placement(wanted: UpstreamChoice, kept: &pool::Settings) -> Result<MountSpec, ExitError> {
     let kept = pool::Settings { stateless: wanted.stateless.unwrap_or(kept.stateless), ..kept.clone() };
     Ok(MountSpec { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server, &kept)? })
 }

@@ -8,11 +8,11 @@ use anyhow::Context as _;
 
 use crate::cli::{OtlpArgs, ShadowArgs, TransportArg};
 use crate::config::Config;
-use crate::config::options::{self, Control, Database, Wanted, Watch};
-use crate::config::upstreams::Server;
+use crate::config::options::{self, ControlOptions, DatabaseChoice, UpstreamChoice, WatchOptions};
+use crate::config::upstreams::UpstreamServer;
 use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
-use crate::exit::Failure;
+use crate::exit::ExitError;
 use crate::shadow::{self, Place};
 use crate::upstream::guardian::Guardian;
 use crate::upstream::http::HttpUpstream;
@@ -22,7 +22,7 @@ use crate::upstream::sse::SseUpstream;
 use crate::upstream::target::Target;
 use crate::{otlp, store, tape};
 
-pub(super) fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, Failure> {
+pub(super) fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, ExitError> {
     let flags = shadow::Flags {
         place: args.shadow,
         writes: args.shadow_writes,
@@ -30,10 +30,10 @@ pub(super) fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Optio
         ignore: args.shadow_ignore,
     };
     let section = config.keys.shadow.clone().unwrap_or_default();
-    let Some(plan) = section.plan(flags).map_err(Failure::usage)? else { return Ok(None) };
+    let Some(plan) = section.plan(flags).map_err(ExitError::usage)? else { return Ok(None) };
     let server = match plan.place {
-        Place::Url(url) => Server::Url { url, transport: TransportArg::Auto, headers: plan.headers },
-        Place::Command(command) => Server::Command(command),
+        Place::Url(url) => UpstreamServer::Url { url, transport: TransportArg::Auto, headers: plan.headers },
+        Place::Command(command) => UpstreamServer::Command(command),
     };
     let target = target(server, &pool::Settings::default())?;
     Ok(Some(shadow::Settings { target, upstream: plan.upstream, options: plan.options }))
@@ -41,28 +41,32 @@ pub(super) fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Optio
 
 /// How sessions are kept; nowhere on disk where nothing is to be left there.
 pub(super) fn session_settings(
-    watching: &Watch,
+    watching: &WatchOptions,
     idle: Option<Duration>,
     config: &Config,
-) -> Result<store::Settings, Failure> {
+) -> Result<store::Settings, ExitError> {
     let section = config.keys.sessions.clone().unwrap_or_default();
     let defaults = store::Settings { database: store::default_path(), idle, ..store::Settings::default() };
-    let settings = section.over(&defaults).map_err(|why| Failure::usage(anyhow::anyhow!(why)))?;
+    let settings = section.over(&defaults).map_err(|why| ExitError::usage(anyhow::anyhow!(why)))?;
     let database = match &watching.database {
-        Database::At(path) => Some(path.clone()),
-        Database::Usual => settings.database,
-        Database::Off => None,
+        DatabaseChoice::At(path) => Some(path.clone()),
+        DatabaseChoice::Usual => settings.database,
+        DatabaseChoice::Off => None,
     };
     Ok(store::Settings { database: database.filter(|_| watching.record), ..settings })
 }
 
-pub(super) fn retry_settings(attempts: Option<u32>, config: &Config) -> Result<Retry, Failure> {
+pub(super) fn retry_settings(attempts: Option<u32>, config: &Config) -> Result<Retry, ExitError> {
     let section = config.keys.retry.clone().unwrap_or_default();
     let section = retry::Section { attempts: attempts.unwrap_or(section.attempts), ..section };
-    Retry::new(section).map_err(|why| Failure::usage(anyhow::anyhow!(why)))
+    Retry::new(section).map_err(|why| ExitError::usage(anyhow::anyhow!(why)))
 }
 
-pub(super) fn control_settings(control: Control, usual_name: &str, own_screen: bool) -> Option<control::Settings> {
+pub(super) fn control_settings(
+    control: ControlOptions,
+    usual_name: &str,
+    own_screen: bool,
+) -> Option<control::Settings> {
     control.address.map(|address| control::Settings {
         address,
         registry: Registry::of_user(),
@@ -71,16 +75,16 @@ pub(super) fn control_settings(control: Control, usual_name: &str, own_screen: b
     })
 }
 
-pub(super) fn otlp_settings(args: OtlpArgs, config: &Config) -> Result<Option<otlp::Settings>, Failure> {
+pub(super) fn otlp_settings(args: OtlpArgs, config: &Config) -> Result<Option<otlp::Settings>, ExitError> {
     let section = options::otlp(args, &config.keys);
-    let invalid = |why| Failure::usage(anyhow::anyhow!("`--otlp`: {why}"));
+    let invalid = |why| ExitError::usage(anyhow::anyhow!("`--otlp`: {why}"));
     section.map(otlp::Section::settings).transpose().map_err(invalid)
 }
 
 /// What a tapline is called that nobody named.
-pub(super) fn default_name(wanted: &[Wanted]) -> String {
+pub(super) fn default_name(wanted: &[UpstreamChoice]) -> String {
     match wanted {
-        [Wanted { server, .. }] => short_name(&server.label()),
+        [UpstreamChoice { server, .. }] => short_name(&server.label()),
         several => {
             let names = several.iter().map(|it| it.name.clone().unwrap_or_else(|| short_name(&it.server.label())));
             names.collect::<Vec<_>>().join("+")
@@ -89,21 +93,21 @@ pub(super) fn default_name(wanted: &[Wanted]) -> String {
 }
 
 /// How commands are kept, where there is one.
-pub(super) fn pool_settings(wanted: &[Wanted], kept: pool::Section) -> Result<pool::Settings, Failure> {
-    options::check_kept(&kept, wanted).map_err(Failure::usage)?;
-    kept.settings().map_err(|why| Failure::usage(anyhow::anyhow!(why)))
+pub(super) fn pool_settings(wanted: &[UpstreamChoice], kept: pool::Section) -> Result<pool::Settings, ExitError> {
+    options::check_kept(&kept, wanted).map_err(ExitError::usage)?;
+    kept.settings().map_err(|why| ExitError::usage(anyhow::anyhow!(why)))
 }
 
-pub(super) fn target(server: Server, kept: &pool::Settings) -> Result<Target, Failure> {
-    let usage = |why| Failure::usage(anyhow::anyhow!("{why}"));
+pub(super) fn target(server: UpstreamServer, kept: &pool::Settings) -> Result<Target, ExitError> {
+    let usage = |why| ExitError::usage(anyhow::anyhow!("{why}"));
     match server {
-        Server::Url { url, transport, headers } if transport.is_sse(&url) => {
+        UpstreamServer::Url { url, transport, headers } if transport.is_sse(&url) => {
             Ok(Target::Events(SseUpstream::new(&url, headers).map_err(usage)?))
         }
-        Server::Url { url, headers, .. } => {
+        UpstreamServer::Url { url, headers, .. } => {
             Ok(Target::Server(Arc::new(HttpUpstream::new(&url, headers).map_err(usage)?)))
         }
-        Server::Command(command) => {
+        UpstreamServer::Command(command) => {
             let guardian = Guardian::of_process().context("cannot find tapline's own program file")?;
             Ok(Target::Command(Pool::new(command, guardian, kept.clone())))
         }
@@ -111,11 +115,11 @@ pub(super) fn target(server: Server, kept: &pool::Settings) -> Result<Target, Fa
 }
 
 /// Where tapes are; `None` only where nothing is recorded and no place is known.
-pub(super) fn tape_dir(args: &Watch) -> Result<Option<PathBuf>, Failure> {
+pub(super) fn tape_dir(args: &WatchOptions) -> Result<Option<PathBuf>, ExitError> {
     match (&args.tapes, tape::default_dir()) {
         (Some(dir), _) => Ok(Some(dir.clone())),
         (None, Ok(dir)) => Ok(Some(dir)),
         (None, Err(_)) if !args.record => Ok(None),
-        (None, Err(error)) => Err(Failure::usage(error)),
+        (None, Err(error)) => Err(ExitError::usage(error)),
     }
 }

@@ -10,25 +10,25 @@ use super::setup::{
 use crate::app::Settings;
 use crate::cli::{PoolArgs, StdioArgs};
 use crate::config::Config;
-use crate::config::options::{self, Control, Watch};
-use crate::exit::Failure;
+use crate::config::options::{self, ControlOptions, WatchOptions};
+use crate::exit::ExitError;
 use crate::proxy::exchange::Link;
 use crate::proxy::front::stdio::{BlockingFlags, StdioEnds, StdioSession};
-use crate::screen::{Signal, Signals, until_down};
+use crate::screen::{OperatorSignal, Signals, until_down};
 use crate::upstream::pool::{self, Restart};
 
-pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, Failure> {
-    let wanted = options::upstream(args.target, &config).map_err(Failure::usage)?;
+pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, ExitError> {
+    let wanted = options::upstream(args.target, &config).map_err(ExitError::usage)?;
     // Where a client has launched us, the pipe breaks as the server's would, and our exit status is the server's.
-    let kept = options::kept(&PoolArgs::default(), args.anew, &config.keys);
+    let kept = options::kept(&PoolArgs::default(), args.restart, &config.keys);
     let kept = pool::Section { restart: kept.restart.or(Some(Restart::Never)), ..kept };
     let kept = pool_settings(std::slice::from_ref(&wanted), kept)?;
-    let watching = Watch::of(args.watch, &config.keys);
+    let watching = WatchOptions::of(args.watch, &config.keys);
     let tapes = tape_dir(&watching)?;
     let name = default_name(std::slice::from_ref(&wanted));
     let settings = Settings {
         listen: None,
-        control: control_settings(Control::of(args.control, &config.keys), &name, false),
+        control: control_settings(ControlOptions::of(args.control, &config.keys), &name, false),
         tapes: tapes.clone().filter(|_| watching.record),
         tape_library: tapes,
         hold: watching.hold.clone(),
@@ -66,7 +66,7 @@ pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, Fai
         Link::Pipe(link) => link.exit_code(),
         Link::Exchanges(_) | Link::Shared(_) => None,
     };
-    let status = status.unwrap_or_else(|| signalled.map_or(0, Signal::status));
+    let status = status.unwrap_or_else(|| signalled.map_or(0, OperatorSignal::status));
     drop(serving);
     drop(connection);
     let tally = core.shadow().filter(|_| printer.is_some()).map(|shadow| shadow.tally().clone());

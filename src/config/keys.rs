@@ -33,12 +33,12 @@ macro_rules! keys {
         /// What a file says, or several of them together.
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        pub struct Keys {
+        pub struct ConfigKeys {
             $($(#[$about_key])* pub $key: Option<$value>,)*
             $($(#[$about_section])* pub $section: Option<$content>,)*
         }
 
-        impl Keys {
+        impl ConfigKeys {
             /// These, and where they say nothing, what stands farther away.
             fn or(self, farther: Self) -> Self {
                 Self {
@@ -67,27 +67,27 @@ macro_rules! keys {
 keys! {
     keys {
         // The front door.
-        listen: Address,
+        listen: ListenAddress,
         allow_hosts: Vec<String>,
         allow_origins: Vec<String>,
         /// MiB.
         max_body: NonZeroUsize,
-        keep_alive: Span,
-        grace: Span,
+        keep_alive: PositiveDuration,
+        grace: PositiveDuration,
         // Who watches from elsewhere.
-        control: Control,
+        control: ControlKey,
         name: String,
         // How what passes is shown and kept.
         headless: bool,
         log_format: LogFormat,
         ascii: bool,
-        tapes: Place,
+        tapes: UserPath,
         record: bool,
-        hold: Hold,
+        hold: HoldFilter,
         on_quit: OnQuit,
         // tapline's own log.
         log: LogFilter,
-        log_file: Place,
+        log_file: UserPath,
         // What it stands in front of.
         /// The name of the upstream at `/mcp`.
         default: Spanned<String>,
@@ -111,7 +111,7 @@ keys! {
     }
 }
 
-impl Keys {
+impl ConfigKeys {
     /// These, and what they do not say of others. Upstreams stand beside each other; of two with one name the nearer is it.
     pub(super) fn over(mut self, mut farther: Self) -> Self {
         let upstreams = match (self.upstreams.take(), farther.upstreams.take()) {
@@ -125,11 +125,11 @@ impl Keys {
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Address(pub SocketAddr);
+pub struct ListenAddress(pub SocketAddr);
 
 /// How others find what runs here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
+pub enum ControlKey {
     At(SocketAddr),
     Off,
 }
@@ -137,24 +137,24 @@ pub enum Control {
 /// A length of time above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Span(pub Duration);
+pub struct PositiveDuration(pub Duration);
 
 /// A file or directory; `~/` is the user's home.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Place(pub PathBuf);
+pub struct UserPath(pub PathBuf);
 
 /// A filter that can be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Hold(pub String);
+pub struct HoldFilter(pub String);
 
 /// A filter of tapline's own log that can be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct LogFilter(pub String);
 
-impl TryFrom<String> for Address {
+impl TryFrom<String> for ListenAddress {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -162,7 +162,7 @@ impl TryFrom<String> for Address {
     }
 }
 
-impl TryFrom<String> for Span {
+impl TryFrom<String> for PositiveDuration {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -173,7 +173,7 @@ impl TryFrom<String> for Span {
     }
 }
 
-impl TryFrom<String> for Place {
+impl TryFrom<String> for UserPath {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -188,7 +188,7 @@ impl TryFrom<String> for Place {
     }
 }
 
-impl TryFrom<String> for Hold {
+impl TryFrom<String> for HoldFilter {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -210,22 +210,22 @@ impl TryFrom<String> for LogFilter {
     }
 }
 
-impl<'de> Deserialize<'de> for Control {
+impl<'de> Deserialize<'de> for ControlKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AddressOrFalse;
         impl Visitor<'_> for AddressOrFalse {
-            type Value = Control;
+            type Value = ControlKey;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an address such as `127.0.0.1:0`, or false")
             }
 
-            fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<Control, E> {
-                if on { Err(E::invalid_value(serde::de::Unexpected::Bool(on), &self)) } else { Ok(Control::Off) }
+            fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<ControlKey, E> {
+                if on { Err(E::invalid_value(serde::de::Unexpected::Bool(on), &self)) } else { Ok(ControlKey::Off) }
             }
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Control, E> {
-                Address::deserialize(text.into_deserializer()).map(|address| Control::At(address.0))
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ControlKey, E> {
+                ListenAddress::deserialize(text.into_deserializer()).map(|address| ControlKey::At(address.0))
             }
         }
         deserializer.deserialize_any(AddressOrFalse).map_err(D::Error::custom)

@@ -14,9 +14,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use self::keys::Keys;
+use self::keys::ConfigKeys;
 pub use self::source::ConfigError;
-use self::source::{Source, nearest};
+use self::source::{ConfigSource, nearest};
 use self::upstreams::Upstreams;
 use crate::limits::{self, LimitError};
 
@@ -26,7 +26,7 @@ pub const FILE: &str = "tapline.toml";
 /// What all files say together.
 #[derive(Debug, Default)]
 pub struct Config {
-    pub keys: Keys,
+    pub keys: ConfigKeys,
     /// The files that were read, nearest first.
     pub files: Vec<PathBuf>,
     /// What is not wrong, and yet not as it should be.
@@ -50,7 +50,7 @@ impl Config {
     /// Where one cannot be read, or says what cannot be.
     pub fn load(file: Option<&Path>, directory: Directory) -> Result<Self, ConfigError> {
         let near = match (file, directory) {
-            (Some(file), _) => Some(Source::read(file)?),
+            (Some(file), _) => Some(ConfigSource::read(file)?),
             (None, Directory::Chosen) => read_if_there(Path::new(FILE))?,
             (None, Directory::Found) => None,
         };
@@ -59,11 +59,11 @@ impl Config {
     }
 
     /// Nearest first.
-    fn of(sources: &[Source]) -> Result<Self, ConfigError> {
+    fn of(sources: &[ConfigSource]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let (mut default, mut limits) = (None, None);
         for source in sources {
-            let keys: Keys = source.parse()?;
+            let keys: ConfigKeys = source.parse()?;
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
             config.warnings.extend(readable_secrets(&source.path, &keys));
             config.files.push(source.path.clone());
@@ -114,8 +114,8 @@ pub fn user_file() -> Option<PathBuf> {
     Some(base.config_dir().join("tapline").join("config.toml"))
 }
 
-fn read_if_there(file: &Path) -> Result<Option<Source>, ConfigError> {
-    match Source::read(file) {
+fn read_if_there(file: &Path) -> Result<Option<ConfigSource>, ConfigError> {
+    match ConfigSource::read(file) {
         Err(ConfigError::Read { why, .. }) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(None)
         }
@@ -124,7 +124,7 @@ fn read_if_there(file: &Path) -> Result<Option<Source>, ConfigError> {
 }
 
 /// A warning where others can read what they should not.
-fn readable_secrets(file: &Path, keys: &Keys) -> Option<String> {
+fn readable_secrets(file: &Path, keys: &ConfigKeys) -> Option<String> {
     let upstreams = keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
     let upstreams = upstreams.map(|(name, upstream)| (name.as_str(), upstream.has_inline_secret));
     let shadow = keys.shadow.iter().map(|shadow| ("[shadow]", shadow.headers.has_inline_secret));

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Config;
-use super::keys::{self, Keys};
-use super::upstreams::{Server, Upstreams};
+use super::keys::{self, ConfigKeys};
+use super::upstreams::{UpstreamServer, Upstreams};
 use crate::cli::{
-    AnewArgs, ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, TargetArgs, TransportArg, WatchArgs,
+    ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, RestartArgs, TargetArgs, TransportArg, WatchArgs,
 };
 use crate::event::OnQuit;
 use crate::otlp;
@@ -24,7 +24,7 @@ const MAX_BODY: usize = 64;
 
 /// The HTTP front door.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Front {
+pub struct FrontOptions {
     pub listen: SocketAddr,
     pub allow_hosts: Vec<String>,
     pub allow_origins: Vec<String>,
@@ -34,8 +34,8 @@ pub struct Front {
     pub grace: Option<Duration>,
 }
 
-impl Front {
-    pub fn of(args: FrontArgs, keys: &Keys) -> Self {
+impl FrontOptions {
+    pub fn of(args: FrontArgs, keys: &ConfigKeys) -> Self {
         let or = |given: Vec<String>, key: &Option<Vec<String>>| {
             if given.is_empty() { key.clone().unwrap_or_default() } else { given }
         };
@@ -53,7 +53,7 @@ impl Front {
 }
 
 /// Where spans go, if anything asks for them.
-pub fn otlp(args: OtlpArgs, keys: &Keys) -> Option<otlp::Section> {
+pub fn otlp(args: OtlpArgs, keys: &ConfigKeys) -> Option<otlp::Section> {
     let section = keys.otlp.clone();
     match args.otlp {
         Some(url) if !url.is_empty() => Some(otlp::Section { endpoint: Some(url), ..section.unwrap_or_default() }),
@@ -64,7 +64,7 @@ pub fn otlp(args: OtlpArgs, keys: &Keys) -> Option<otlp::Section> {
 
 /// How what passes is shown and kept.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Watch {
+pub struct WatchOptions {
     pub headless: bool,
     pub log_format: LogFormat,
     pub ascii: bool,
@@ -73,20 +73,20 @@ pub struct Watch {
     pub record: bool,
     pub hold: Option<String>,
     pub on_quit: Option<OnQuit>,
-    pub database: Database,
+    pub database: DatabaseChoice,
 }
 
 /// Where the arguments want sessions to be kept.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Database {
+pub enum DatabaseChoice {
     At(PathBuf),
     /// As the files say, else in the user's data directory.
     Usual,
     Off,
 }
 
-impl Watch {
-    pub fn of(args: WatchArgs, keys: &Keys) -> Self {
+impl WatchOptions {
+    pub fn of(args: WatchArgs, keys: &ConfigKeys) -> Self {
         // A directory that is given is given to record to.
         let record = args.tapes.is_some() || !args.no_record && keys.record.unwrap_or(true);
         Self {
@@ -98,9 +98,9 @@ impl Watch {
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),
             on_quit: args.on_quit.map(OnQuit::from).or(keys.on_quit),
             database: match args.keep.database {
-                _ if args.keep.no_database => Database::Off,
-                Some(path) => Database::At(path),
-                None => Database::Usual,
+                _ if args.keep.no_database => DatabaseChoice::Off,
+                Some(path) => DatabaseChoice::At(path),
+                None => DatabaseChoice::Usual,
             },
         }
     }
@@ -108,17 +108,17 @@ impl Watch {
 
 /// How others find what runs here.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Control {
+pub struct ControlOptions {
     /// Not at all if `None`.
     pub address: Option<SocketAddr>,
     pub name: Option<String>,
 }
 
-impl Control {
-    pub fn of(args: ControlArgs, keys: &Keys) -> Self {
+impl ControlOptions {
+    pub fn of(args: ControlArgs, keys: &ConfigKeys) -> Self {
         let address = match (args.no_control, args.control, keys.control) {
-            (true, ..) | (false, None, Some(keys::Control::Off)) => None,
-            (false, Some(address), _) | (false, None, Some(keys::Control::At(address))) => Some(address),
+            (true, ..) | (false, None, Some(keys::ControlKey::Off)) => None,
+            (false, Some(address), _) | (false, None, Some(keys::ControlKey::At(address))) => Some(address),
             (false, None, None) => Some(CONTROL),
         };
         Self { address, name: args.name.or_else(|| keys.name.clone()) }
@@ -126,30 +126,30 @@ impl Control {
 }
 
 /// How the children of commands are kept.
-pub fn kept(pool: &PoolArgs, anew: AnewArgs, keys: &Keys) -> pool::Section {
+pub fn kept(pool: &PoolArgs, restart: RestartArgs, keys: &ConfigKeys) -> pool::Section {
     let key = keys.pool.clone().unwrap_or_default();
     pool::Section {
         spares: pool.spares.or(key.spares),
         max: pool.pool_max.or(key.max),
-        restart: anew.restart.map(Restart::from).or(key.restart),
-        watch: if anew.watch.is_empty() { key.watch.clone() } else { anew.watch },
+        restart: restart.restart.map(Restart::from).or(key.restart),
+        watch: if restart.watch.is_empty() { key.watch.clone() } else { restart.watch },
         ..key
     }
 }
 
 /// An upstream that is to be served, and where.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct UpstreamChoice {
     pub name: Option<String>,
     pub is_default: bool,
-    pub server: Server,
+    pub server: UpstreamServer,
     /// Whether it is declared to be, or not to be, for itself.
     pub stateless: Option<bool>,
 }
 
 /// Why it is not clear what to stand in front of.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unclear {
+pub enum UpstreamChoiceError {
     #[error(
         "nothing to stand in front of: give `--upstream URL`, or a command after `--`, or write `[upstreams.<name>]` in {}",
         super::FILE
@@ -172,29 +172,31 @@ pub enum Unclear {
 ///
 /// # Errors
 /// Where it has none.
-pub fn check_kept(kept: &pool::Section, wanted: &[Wanted]) -> Result<(), Unclear> {
-    let has_command = wanted.iter().any(|it| matches!(it.server, Server::Command(_)));
+pub fn check_kept(kept: &pool::Section, wanted: &[UpstreamChoice]) -> Result<(), UpstreamChoiceError> {
+    let has_command = wanted.iter().any(|it| matches!(it.server, UpstreamServer::Command(_)));
     let asks = kept.spares.is_some() || kept.max.is_some() || !kept.watch.is_empty();
-    if asks && !has_command { Err(Unclear::NoCommand) } else { Ok(()) }
+    if asks && !has_command { Err(UpstreamChoiceError::NoCommand) } else { Ok(()) }
 }
 
 /// What `run` serves: all that the configuration has, and what the command line names at `/mcp`.
 ///
 /// # Errors
 /// Where there is nothing.
-pub fn upstreams(args: TargetArgs, config: &Config) -> Result<Vec<Wanted>, Unclear> {
+pub fn upstreams(args: TargetArgs, config: &Config) -> Result<Vec<UpstreamChoice>, UpstreamChoiceError> {
     let known: &[_] = config.keys.upstreams.as_ref().map_or(&[], |it| &it.0);
     let (given, default) = match given(args, config)? {
-        Given::Server(server) => (Some(Wanted { name: None, is_default: true, server, stateless: None }), None),
-        Given::Name(name) => (None, Some(name)),
-        Given::Nothing => match (&config.keys.default, known) {
-            (None, []) => return Err(Unclear::Nothing),
+        GivenTarget::Server(server) => {
+            (Some(UpstreamChoice { name: None, is_default: true, server, stateless: None }), None)
+        }
+        GivenTarget::Name(name) => (None, Some(name)),
+        GivenTarget::Nothing => match (&config.keys.default, known) {
+            (None, []) => return Err(UpstreamChoiceError::Nothing),
             (Some(default), _) => (None, Some(default.get_ref().clone())),
             (None, [(only, _)]) => (None, Some(only.clone())),
             (None, _) => (None, None),
         },
     };
-    let named = known.iter().map(|(name, upstream)| Wanted {
+    let named = known.iter().map(|(name, upstream)| UpstreamChoice {
         name: Some(name.clone()),
         is_default: default.as_ref() == Some(name),
         server: upstream.server.clone(),
@@ -207,21 +209,21 @@ pub fn upstreams(args: TargetArgs, config: &Config) -> Result<Vec<Wanted>, Uncle
 ///
 /// # Errors
 /// Where there is none, or several.
-pub fn upstream(args: TargetArgs, config: &Config) -> Result<Wanted, Unclear> {
+pub fn upstream(args: TargetArgs, config: &Config) -> Result<UpstreamChoice, UpstreamChoiceError> {
     let wanted = upstreams(args, config)?;
     let names: Vec<_> = wanted.iter().filter_map(|it| it.name.as_deref()).collect();
-    let several = Unclear::Several(names.join("`, `"));
+    let several = UpstreamChoiceError::Several(names.join("`, `"));
     wanted.into_iter().find(|it| it.is_default).ok_or(several)
 }
 
 /// What the configuration alone has.
-pub fn configured(config: &Config) -> Vec<Wanted> {
+pub fn configured(config: &Config) -> Vec<UpstreamChoice> {
     let nothing =
         TargetArgs { upstream: None, command: Vec::new(), transport: TransportArg::Auto, headers: Vec::new() };
     upstreams(nothing, config).unwrap_or_default()
 }
 
-impl Server {
+impl UpstreamServer {
     /// The one that the command line says, where it does.
     pub fn given(args: TargetArgs) -> Option<Self> {
         let TargetArgs { upstream, command, transport, headers } = args;
@@ -233,24 +235,25 @@ impl Server {
 }
 
 /// What the command line names.
-enum Given {
-    Server(Server),
+enum GivenTarget {
+    Server(UpstreamServer),
     /// One of the configuration's.
     Name(String),
     Nothing,
 }
 
-fn given(args: TargetArgs, config: &Config) -> Result<Given, Unclear> {
+fn given(args: TargetArgs, config: &Config) -> Result<GivenTarget, UpstreamChoiceError> {
     let known: Vec<_> = config.keys.upstreams.iter().flat_map(Upstreams::names).collect();
     let is_known = |name: &str| known.contains(&name);
     let has_headers = !args.headers.is_empty() && !known.is_empty();
     match &args.upstream {
-        Some(name) if is_known(name) && has_headers => Err(Unclear::Headers),
-        Some(name) if is_known(name) => Ok(Given::Name(name.clone())),
-        Some(name) if !known.is_empty() && !name.contains("://") => {
-            Err(Unclear::Unknown { name: name.clone(), known: known.into_iter().map(str::to_owned).collect() })
-        }
-        None if args.command.is_empty() && has_headers => Err(Unclear::Headers),
-        _ => Ok(Server::given(args).map_or(Given::Nothing, Given::Server)),
+        Some(name) if is_known(name) && has_headers => Err(UpstreamChoiceError::Headers),
+        Some(name) if is_known(name) => Ok(GivenTarget::Name(name.clone())),
+        Some(name) if !known.is_empty() && !name.contains("://") => Err(UpstreamChoiceError::Unknown {
+            name: name.clone(),
+            known: known.into_iter().map(str::to_owned).collect(),
+        }),
+        None if args.command.is_empty() && has_headers => Err(UpstreamChoiceError::Headers),
+        _ => Ok(UpstreamServer::given(args).map_or(GivenTarget::Nothing, GivenTarget::Server)),
     }
 }

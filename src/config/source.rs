@@ -26,12 +26,12 @@ pub enum ConfigError {
     #[error("cannot read {}: {why}", path.display())]
     Read { path: PathBuf, why: io::Error },
     #[error("{0}")]
-    Wrong(Fault),
+    Wrong(ConfigFault),
 }
 
 /// A mistake in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ConfigFault {
     path: PathBuf,
     /// From 1; the column counts characters.
     line: usize,
@@ -42,7 +42,7 @@ pub struct Fault {
     marked: Range<usize>,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, line, column, why, excerpt, marked } = self;
         let number = line.to_string();
@@ -57,12 +57,12 @@ impl fmt::Display for Fault {
 
 /// A file that has been read.
 #[derive(Debug)]
-pub struct Source {
+pub struct ConfigSource {
     pub path: PathBuf,
     text: String,
 }
 
-impl Source {
+impl ConfigSource {
     /// # Errors
     /// [`ConfigError::Read`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -103,7 +103,7 @@ impl Source {
         let cut = |at: usize| boundary(shown, at.saturating_sub(begin));
         let marked = width(&printed(&shown[..cut(start)]))..width(&printed(&shown[..cut(span.end)]));
         let excerpt = if is_masked { printed(shown) + " ..." } else { printed(shown) };
-        ConfigError::Wrong(Fault {
+        ConfigError::Wrong(ConfigFault {
             path: self.path.clone(),
             line: self.text[..start].matches('\n').count() + 1,
             column: self.text[begin..start].chars().count() + 1,

@@ -1,13 +1,15 @@
 use proptest::prelude::*;
 
-use super::options::{Control, Front, Unclear, Wanted, Watch, upstream, upstreams};
-use super::source::Source;
+use super::options::{
+    ControlOptions, FrontOptions, UpstreamChoice, UpstreamChoiceError, WatchOptions, upstream, upstreams,
+};
+use super::source::ConfigSource;
 use super::*;
-use crate::cli::{Cli, Command, RunArgs};
+use crate::cli::{Cli, CliCommand, RunArgs};
 use crate::event::OnQuit;
 
-fn source(text: &str) -> Source {
-    Source::of(Path::new("/there"), text.to_owned())
+fn source(text: &str) -> ConfigSource {
+    ConfigSource::of(Path::new("/there"), text.to_owned())
 }
 
 fn config(texts: &[&str]) -> Config {
@@ -25,13 +27,13 @@ fn fault(text: &str) -> String {
 fn run(words: &[&str]) -> RunArgs {
     use clap::Parser as _;
     match Cli::parse_from([&["tapline", "run"], words].concat()).command {
-        Command::Run(args) => args,
+        CliCommand::Run(args) => args,
         other => panic!("{other:?}"),
     }
 }
 
-fn served(words: &[&str], config: &Config) -> Result<Vec<String>, Unclear> {
-    let text = |it: Wanted| {
+fn served(words: &[&str], config: &Config) -> Result<Vec<String>, UpstreamChoiceError> {
+    let text = |it: UpstreamChoice| {
         let name = it.name.map_or_else(String::new, |name| format!("{name} "));
         format!("{}{name}{}", if it.is_default { "* " } else { "" }, it.server.label())
     };
@@ -183,38 +185,39 @@ fn flags_win_over_the_near_file_and_that_over_the_far_one() {
         "listen = \"127.0.0.1:2\"\nallow_hosts = [\"far\"]\nmax_body = 3\nkeep_alive = \"2s\"\ntapes = \"far\"\nascii = true\nname = \"far\"",
     ]);
     let keys = &config.keys;
-    let front = Front::of(run(&["--", "x"]).front, keys);
+    let front = FrontOptions::of(run(&["--", "x"]).front, keys);
     assert_eq!((front.listen.port(), front.allow_hosts, front.max_body), (1, vec!["near".to_owned()], 3 << 20));
     assert_eq!(front.keep_alive, Some(std::time::Duration::from_secs(2)));
     let given = ["--listen", "127.0.0.1:0", "--max-body", "1", "--keep-alive", "9", "--allow-host", "flag", "--", "x"];
-    let front = Front::of(run(&given).front, keys);
+    let front = FrontOptions::of(run(&given).front, keys);
     assert_eq!((front.listen.port(), front.allow_hosts, front.max_body), (0, vec!["flag".to_owned()], 1 << 20));
     assert_eq!(front.keep_alive, Some(std::time::Duration::from_secs(9)));
 
-    let watch = Watch::of(run(&["--", "x"]).watch, keys);
+    let watch = WatchOptions::of(run(&["--", "x"]).watch, keys);
     assert_eq!((watch.record, watch.ascii, watch.on_quit), (false, true, Some(OnQuit::Fail)));
     assert_eq!(watch.tapes.as_deref(), Some(Path::new("far")));
-    let watch = Watch::of(run(&["--tapes", "flag", "--ascii=no", "--on-quit", "forward", "--", "x"]).watch, keys);
+    let watch =
+        WatchOptions::of(run(&["--tapes", "flag", "--ascii=no", "--on-quit", "forward", "--", "x"]).watch, keys);
     assert_eq!((watch.record, watch.ascii, watch.on_quit), (true, false, Some(OnQuit::Forward)));
     assert_eq!(watch.tapes.as_deref(), Some(Path::new("flag")));
 
-    let control = Control::of(run(&["--", "x"]).control, keys);
+    let control = ControlOptions::of(run(&["--", "x"]).control, keys);
     assert_eq!((control.address, control.name.as_deref()), (None, Some("far")));
-    let control = Control::of(run(&["--control", "127.0.0.1:5", "--name", "flag", "--", "x"]).control, keys);
+    let control = ControlOptions::of(run(&["--control", "127.0.0.1:5", "--name", "flag", "--", "x"]).control, keys);
     assert_eq!((control.address.map(|it| it.port()), control.name.as_deref()), (Some(5), Some("flag")));
 }
 
 #[test]
 fn what_nothing_says_is_as_usual() {
-    let keys = Keys::default();
-    let front = Front::of(run(&["--", "x"]).front, &keys);
+    let keys = ConfigKeys::default();
+    let front = FrontOptions::of(run(&["--", "x"]).front, &keys);
     assert_eq!((front.listen.to_string().as_str(), front.max_body), ("127.0.0.1:7070", 64 << 20));
-    let watch = Watch::of(run(&["--", "x"]).watch, &keys);
+    let watch = WatchOptions::of(run(&["--", "x"]).watch, &keys);
     assert_eq!((watch.headless, watch.record, watch.hold, watch.tapes), (false, true, None, None));
-    assert!(Watch::of(run(&["--headless", "--", "x"]).watch, &keys).headless);
-    let control = Control::of(run(&["--", "x"]).control, &keys);
+    assert!(WatchOptions::of(run(&["--headless", "--", "x"]).watch, &keys).headless);
+    let control = ControlOptions::of(run(&["--", "x"]).control, &keys);
     assert_eq!(control.address.map(|it| it.to_string()).as_deref(), Some("127.0.0.1:0"));
-    assert_eq!(Control::of(run(&["--no-control", "--", "x"]).control, &keys).address, None);
+    assert_eq!(ControlOptions::of(run(&["--no-control", "--", "x"]).control, &keys).address, None);
 }
 
 #[test]
@@ -242,19 +245,19 @@ fn the_command_line_is_at_the_root_and_the_configuration_beside_it() {
             Ok(&*expected.iter().map(|&it| it.to_owned()).collect::<Vec<_>>())
         );
     }
-    assert_eq!(served(&[], &none), Err(Unclear::Nothing));
-    assert_eq!(served(&["--header", "a: b"], &one), Err(Unclear::Headers));
-    assert_eq!(served(&["--header", "a: b", "--upstream", "b"], &one), Err(Unclear::Headers));
+    assert_eq!(served(&[], &none), Err(UpstreamChoiceError::Nothing));
+    assert_eq!(served(&["--header", "a: b"], &one), Err(UpstreamChoiceError::Headers));
+    assert_eq!(served(&["--header", "a: b", "--upstream", "b"], &one), Err(UpstreamChoiceError::Headers));
     assert_eq!(
         served(&["--upstream", "c"], &two),
-        Err(Unclear::Unknown { name: "c".to_owned(), known: vec!["b".to_owned(), "a".to_owned()] })
+        Err(UpstreamChoiceError::Unknown { name: "c".to_owned(), known: vec!["b".to_owned(), "a".to_owned()] })
     );
 
     let stdio = |words: &[&str], config| upstream(run(words).target, config).map(|it| it.server.label());
     assert_eq!(stdio(&[], &one), Ok("http://b".to_owned()));
     assert_eq!(stdio(&["--upstream", "a"], &two), Ok("a 1".to_owned()));
     assert_eq!(stdio(&["--", "x"], &two), Ok("x".to_owned()));
-    assert_eq!(stdio(&[], &two), Err(Unclear::Several("b`, `a".to_owned())));
+    assert_eq!(stdio(&[], &two), Err(UpstreamChoiceError::Several("b`, `a".to_owned())));
 }
 
 /// Secrets in all the places for one.

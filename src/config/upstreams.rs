@@ -11,17 +11,17 @@ use crate::proxy::front::routes::check_name;
 use crate::upstream::http::ExtraHeaders;
 use crate::upstream::site;
 use crate::upstream::stdio::CommandLine;
-use crate::variables::{Headers, Value, pairs};
+use crate::variables::{ExpandedValue, Headers, pairs};
 
 /// Upstreams by name, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Upstreams(pub Vec<(String, Upstream)>);
+pub struct Upstreams(pub Vec<(String, UpstreamConfig)>);
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Table")]
-pub struct Upstream {
-    pub server: Server,
+#[serde(try_from = "UpstreamTable")]
+pub struct UpstreamConfig {
+    pub server: UpstreamServer,
     /// Whether any process of a command may be asked anything, where it says.
     pub stateless: Option<bool>,
     /// A secret stands in the file itself.
@@ -30,7 +30,7 @@ pub struct Upstream {
 
 /// How a server is reached.
 #[derive(Clone, PartialEq)]
-pub enum Server {
+pub enum UpstreamServer {
     Url {
         url: String,
         transport: TransportArg,
@@ -40,7 +40,7 @@ pub enum Server {
     Command(CommandLine),
 }
 
-impl Server {
+impl UpstreamServer {
     /// The URL or the command line.
     pub fn label(&self) -> String {
         match self {
@@ -50,7 +50,7 @@ impl Server {
     }
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for UpstreamServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.label())
     }
@@ -58,15 +58,15 @@ impl fmt::Debug for Server {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
-    url: Option<Url>,
-    command: Option<Words>,
+struct UpstreamTable {
+    url: Option<UpstreamUrl>,
+    command: Option<CommandWords>,
     #[serde(default = "by_path")]
     transport: TransportArg,
     #[serde(default)]
     headers: Headers,
     #[serde(default, deserialize_with = "pairs")]
-    env: Vec<(Variable, Value<String>)>,
+    env: Vec<(VariableName, ExpandedValue<String>)>,
     stateless: Option<bool>,
 }
 
@@ -76,19 +76,19 @@ fn by_path() -> TransportArg {
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Url(String);
+struct UpstreamUrl(String);
 
 #[derive(Deserialize)]
 #[serde(try_from = "Vec<String>")]
-struct Words(CommandLine);
+struct CommandWords(CommandLine);
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Name(String);
+struct UpstreamName(String);
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Variable(String);
+struct VariableName(String);
 
 impl Upstreams {
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -106,17 +106,17 @@ impl Upstreams {
 
 impl<'de> Deserialize<'de> for Upstreams {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut upstreams: Vec<(Spanned<Name>, Upstream)> = pairs(deserializer)?;
+        let mut upstreams: Vec<(Spanned<UpstreamName>, UpstreamConfig)> = pairs(deserializer)?;
         upstreams.sort_by_key(|(name, _)| name.span().start);
         Ok(Self(upstreams.into_iter().map(|(name, upstream)| (name.into_inner().0, upstream)).collect()))
     }
 }
 
-impl TryFrom<Table> for Upstream {
+impl TryFrom<UpstreamTable> for UpstreamConfig {
     type Error = &'static str;
 
-    fn try_from(table: Table) -> Result<Self, Self::Error> {
-        let Table { url, command, transport, headers, env, stateless } = table;
+    fn try_from(table: UpstreamTable) -> Result<Self, Self::Error> {
+        let UpstreamTable { url, command, transport, headers, env, stateless } = table;
         let has_inline_secret =
             headers.has_inline_secret || env.iter().any(|(name, value)| value.is_inline && names_a_secret(&name.0));
         let server = match (url, command) {
@@ -130,10 +130,10 @@ impl TryFrom<Table> for Upstream {
             (None, Some(_)) if transport != TransportArg::Auto => {
                 return Err("`transport` is for a `url`: a `command` speaks over its pipes");
             }
-            (Some(Url(url)), None) => Server::Url { url, transport, headers: headers.headers },
-            (None, Some(Words(command))) => {
+            (Some(UpstreamUrl(url)), None) => UpstreamServer::Url { url, transport, headers: headers.headers },
+            (None, Some(CommandWords(command))) => {
                 let env = env.into_iter().map(|(name, value)| (name.0, value.value)).collect();
-                Server::Command(command.with_environment(env))
+                UpstreamServer::Command(command.with_environment(env))
             }
             (None, None) => return Err("an upstream has a `url` or a `command`"),
             (Some(_), Some(_)) => return Err("an upstream has a `url` or a `command`: this has both"),
@@ -142,7 +142,7 @@ impl TryFrom<Table> for Upstream {
     }
 }
 
-impl TryFrom<String> for Url {
+impl TryFrom<String> for UpstreamUrl {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -150,7 +150,7 @@ impl TryFrom<String> for Url {
     }
 }
 
-impl TryFrom<Vec<String>> for Words {
+impl TryFrom<Vec<String>> for CommandWords {
     type Error = &'static str;
 
     fn try_from(words: Vec<String>) -> Result<Self, Self::Error> {
@@ -159,7 +159,7 @@ impl TryFrom<Vec<String>> for Words {
     }
 }
 
-impl TryFrom<String> for Name {
+impl TryFrom<String> for UpstreamName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
@@ -168,7 +168,7 @@ impl TryFrom<String> for Name {
     }
 }
 
-impl TryFrom<String> for Variable {
+impl TryFrom<String> for VariableName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {

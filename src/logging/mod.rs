@@ -34,9 +34,9 @@ const SOURCE: &str = "log";
 const MOST_EARLY: usize = 100;
 
 /// Where lines for the screens go.
-static WAY: Mutex<Way> = Mutex::new(Way::Waiting(Vec::new()));
+static SINK: Mutex<ScreenSink> = Mutex::new(ScreenSink::Waiting(Vec::new()));
 
-enum Way {
+enum ScreenSink {
     /// There is no core yet.
     Waiting(Vec<LogLine>),
     Open(Arc<dyn Fn(LogLine) + Send + Sync>),
@@ -63,7 +63,7 @@ pub fn start(file: Option<&Path>, filter: &str) -> anyhow::Result<Option<WorkerG
 /// Sends what is worth a look to these screens, also what was said before there were any.
 pub fn show(screens: impl Fn(LogLine) + Send + Sync + 'static) {
     let screens = Arc::new(screens);
-    if let Way::Waiting(early) = std::mem::replace(&mut *WAY.lock(), Way::Open(screens.clone())) {
+    if let ScreenSink::Waiting(early) = std::mem::replace(&mut *SINK.lock(), ScreenSink::Open(screens.clone())) {
         early.into_iter().for_each(|line| screens(line));
     }
 }
@@ -91,28 +91,28 @@ fn is_for_screens(metadata: &Metadata<'_>) -> bool {
 /// A line for the screens, from whoever has no other way to say it.
 fn say(level: Level, text: String) {
     let line = LogLine::new(level, SOURCE, text);
-    let screens = match &mut *WAY.lock() {
-        Way::Open(screens) => screens.clone(),
-        Way::Waiting(early) if early.len() < MOST_EARLY => return early.push(line),
-        Way::Waiting(_) => return,
+    let screens = match &mut *SINK.lock() {
+        ScreenSink::Open(screens) => screens.clone(),
+        ScreenSink::Waiting(early) if early.len() < MOST_EARLY => return early.push(line),
+        ScreenSink::Waiting(_) => return,
     };
     screens(line);
 }
 
 fn screens<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
-    Screens.with_filter(filter_fn(is_for_screens).with_max_level_hint(tracing::Level::INFO))
+    ScreenLayer.with_filter(filter_fn(is_for_screens).with_max_level_hint(tracing::Level::INFO))
 }
 
-struct Screens;
+struct ScreenLayer;
 
-impl<S: Subscriber> Layer<S> for Screens {
+impl<S: Subscriber> Layer<S> for ScreenLayer {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let level = match *event.metadata().level() {
             tracing::Level::ERROR => Level::Error,
             tracing::Level::WARN => Level::Warn,
             _ => Level::Info,
         };
-        let mut words = Words::default();
+        let mut words = EventText::default();
         event.record(&mut words);
         say(level, words.0);
     }
@@ -120,9 +120,9 @@ impl<S: Subscriber> Layer<S> for Screens {
 
 /// An event as one line: its message, and then its fields.
 #[derive(Default)]
-struct Words(String);
+struct EventText(String);
 
-impl Visit for Words {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let text = match field.name() {
             "message" if self.0.is_empty() => format!("{value:?}"),

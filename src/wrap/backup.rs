@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 use serde::{Deserialize, Serialize};
 
-use super::edit::Was;
+use super::edit::OriginalServer;
 use super::file::{FileError, write_whole};
 
 /// The directory of backups.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct BackupStore {
     dir: PathBuf,
 }
 
@@ -22,22 +22,22 @@ pub struct Store {
 pub struct Backup {
     /// The file before.
     pub original: String,
-    pub record: Record,
+    pub record: BackupRecord,
 }
 
 /// What is kept beside the copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct BackupRecord {
     /// The file, behind all links.
     pub file: String,
     /// What tapline is called in it.
     pub programs: Vec<String>,
     /// What tapline wrote: as long as the file still reads so, the copy is the exact way back.
     pub wrapped: String,
-    pub servers: Vec<Was>,
+    pub servers: Vec<OriginalServer>,
 }
 
-impl Store {
+impl BackupStore {
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -53,7 +53,8 @@ impl Store {
         let path = self.record_path(real);
         let Some(text) = read(&path)? else { return Ok(None) };
         let Some(original) = read(&self.copy_path(real))? else { return Ok(None) };
-        let record: Record = serde_json::from_str(&text).map_err(|error| FileError::io("read", &path)(error.into()))?;
+        let record: BackupRecord =
+            serde_json::from_str(&text).map_err(|error| FileError::io("read", &path)(error.into()))?;
         // Another file whose name hashes alike: as good as none, and never to be mistaken for it.
         Ok((record.file == real.to_string_lossy()).then_some(Backup { original, record }))
     }
@@ -82,7 +83,7 @@ impl Store {
         let records = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
         let texts = records.filter_map(|path| std::fs::read(path).ok());
         let mut files: Vec<_> = texts
-            .filter_map(|text| serde_json::from_slice::<Record>(&text).ok())
+            .filter_map(|text| serde_json::from_slice::<BackupRecord>(&text).ok())
             .map(|record| PathBuf::from(record.file))
             .collect();
         files.sort();
@@ -146,13 +147,17 @@ mod tests {
     #[test]
     fn a_backup_comes_back_and_is_private() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::new(dir.path().join("data/wrapped"));
+        let store = BackupStore::new(dir.path().join("data/wrapped"));
         let real = Path::new("/home/me/.cursor/mcp é.json");
         assert_eq!(store.load(real).unwrap(), None);
         assert!(store.files().is_empty());
-        let was = Was { path: vec!["mcpServers".to_owned(), "a".to_owned()], no_args: true, ..Was::default() };
+        let was = OriginalServer {
+            path: vec!["mcpServers".to_owned(), "a".to_owned()],
+            no_args: true,
+            ..OriginalServer::default()
+        };
         let (file, programs, wrapped) = (real.to_str().unwrap().to_owned(), vec!["/t".to_owned()], "{}".to_owned());
-        let record = Record { file, programs, wrapped, servers: vec![was] };
+        let record = BackupRecord { file, programs, wrapped, servers: vec![was] };
         let backup = Backup { original: "\u{feff}{ }\r\n".to_owned(), record };
         let copy = store.save(real, &backup).unwrap();
         assert_eq!(std::fs::read(&copy).unwrap(), backup.original.as_bytes());
@@ -169,7 +174,7 @@ mod tests {
     #[test]
     fn a_broken_record_is_an_error_and_no_absence() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::new(dir.path().to_owned());
+        let store = BackupStore::new(dir.path().to_owned());
         let real = Path::new("/c.json");
         std::fs::write(store.record_path(real), "{").unwrap();
         std::fs::write(store.copy_path(real), "{}").unwrap();

@@ -6,22 +6,22 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::doc::Format;
+use super::doc::ConfigFormat;
 
 /// A program that launches MCP servers.
 #[derive(Debug)]
-pub struct Client {
+pub struct McpClient {
     /// What it is called on our command line.
     pub name: &'static str,
     pub aliases: &'static [&'static str],
-    places: &'static [Place],
+    places: &'static [ClientFileSpec],
 }
 
 /// A file of a client.
 #[derive(Debug)]
-struct Place {
-    system: Option<System>,
-    base: Base,
+struct ClientFileSpec {
+    system: Option<ClientSystem>,
+    base: BaseDir,
     /// Below the base; a component `*` stands for any name.
     file: &'static str,
     containers: Containers,
@@ -32,7 +32,7 @@ pub type Containers = &'static [&'static [&'static str]];
 
 /// Where a place starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Base {
+enum BaseDir {
     Home,
     /// The directory that a variable names, or else this one in the home directory.
     HomeOr(&'static str, &'static str),
@@ -48,7 +48,7 @@ enum Base {
 
 /// Systems that differ in where configuration is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum System {
+pub enum ClientSystem {
     Linux,
     Mac,
     Windows,
@@ -73,84 +73,84 @@ pub const ANYWHERE: Containers = &[
     &["customizations", "vscode", "mcp", "servers"],
 ];
 
-const fn place(base: Base, file: &'static str, containers: Containers) -> Place {
-    Place { system: None, base, file, containers }
+const fn place(base: BaseDir, file: &'static str, containers: Containers) -> ClientFileSpec {
+    ClientFileSpec { system: None, base, file, containers }
 }
 
 /// All clients, the best known first.
-pub const CLIENTS: &[Client] = &[
-    Client {
+pub const CLIENTS: &[McpClient] = &[
+    McpClient {
         name: "claude-desktop",
         aliases: &["claude-app"],
         places: &[
-            place(Base::Config, "Claude/claude_desktop_config.json", MCP_SERVERS),
+            place(BaseDir::Config, "Claude/claude_desktop_config.json", MCP_SERVERS),
             // What Windows shows to the packaged app in place of the directory above.
-            Place {
-                system: Some(System::Windows),
+            ClientFileSpec {
+                system: Some(ClientSystem::Windows),
                 ..place(
-                    Base::Local,
+                    BaseDir::Local,
                     "Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude/claude_desktop_config.json",
                     MCP_SERVERS,
                 )
             },
         ],
     },
-    Client {
+    McpClient {
         name: "claude-code",
         aliases: &["claude", "claudecode"],
         places: &[
-            place(Base::HomeOr("CLAUDE_CONFIG_DIR", ""), ".claude.json", CLAUDE_CODE),
-            place(Base::Project, ".mcp.json", MCP_SERVERS),
+            place(BaseDir::HomeOr("CLAUDE_CONFIG_DIR", ""), ".claude.json", CLAUDE_CODE),
+            place(BaseDir::Project, ".mcp.json", MCP_SERVERS),
         ],
     },
-    Client {
+    McpClient {
         name: "cursor",
         aliases: &[],
         places: &[
-            place(Base::Home, ".cursor/mcp.json", MCP_SERVERS),
-            place(Base::Project, ".cursor/mcp.json", MCP_SERVERS),
+            place(BaseDir::Home, ".cursor/mcp.json", MCP_SERVERS),
+            place(BaseDir::Project, ".cursor/mcp.json", MCP_SERVERS),
         ],
     },
-    Client {
+    McpClient {
         name: "vscode",
         aliases: &["code", "vs-code", "copilot"],
         places: &[
-            place(Base::Config, "Code/User/mcp.json", VSCODE),
-            place(Base::Config, "Code/User/profiles/*/mcp.json", VSCODE),
-            place(Base::Config, "Code/User/settings.json", VSCODE_SETTINGS),
-            place(Base::Config, "Code - Insiders/User/mcp.json", VSCODE),
-            place(Base::Config, "VSCodium/User/mcp.json", VSCODE),
-            place(Base::Project, ".vscode/mcp.json", VSCODE),
+            place(BaseDir::Config, "Code/User/mcp.json", VSCODE),
+            place(BaseDir::Config, "Code/User/profiles/*/mcp.json", VSCODE),
+            place(BaseDir::Config, "Code/User/settings.json", VSCODE_SETTINGS),
+            place(BaseDir::Config, "Code - Insiders/User/mcp.json", VSCODE),
+            place(BaseDir::Config, "VSCodium/User/mcp.json", VSCODE),
+            place(BaseDir::Project, ".vscode/mcp.json", VSCODE),
         ],
     },
-    Client {
+    McpClient {
         name: "windsurf",
         aliases: &["codeium"],
         places: &[
-            place(Base::Home, ".codeium/windsurf/mcp_config.json", MCP_SERVERS),
-            place(Base::Home, ".codeium/mcp_config.json", MCP_SERVERS),
+            place(BaseDir::Home, ".codeium/windsurf/mcp_config.json", MCP_SERVERS),
+            place(BaseDir::Home, ".codeium/mcp_config.json", MCP_SERVERS),
         ],
     },
-    Client {
+    McpClient {
         name: "gemini",
         aliases: &["gemini-cli"],
         places: &[
-            place(Base::Home, ".gemini/settings.json", MCP_SERVERS),
-            place(Base::Project, ".gemini/settings.json", MCP_SERVERS),
+            place(BaseDir::Home, ".gemini/settings.json", MCP_SERVERS),
+            place(BaseDir::Project, ".gemini/settings.json", MCP_SERVERS),
         ],
     },
-    Client {
+    McpClient {
         name: "codex",
         aliases: &["codex-cli"],
         places: &[
-            place(Base::HomeOr("CODEX_HOME", ".codex"), "config.toml", CODEX),
-            place(Base::Project, ".codex/config.toml", CODEX),
+            place(BaseDir::HomeOr("CODEX_HOME", ".codex"), "config.toml", CODEX),
+            place(BaseDir::Project, ".codex/config.toml", CODEX),
         ],
     },
-    Client {
+    McpClient {
         name: "zed",
         aliases: &["zeditor"],
-        places: &[place(Base::Xdg, "zed/settings.json", ZED), place(Base::Project, ".zed/settings.json", ZED)],
+        places: &[place(BaseDir::Xdg, "zed/settings.json", ZED), place(BaseDir::Project, ".zed/settings.json", ZED)],
     },
 ];
 
@@ -160,19 +160,19 @@ pub struct ConfigFile {
     pub path: PathBuf,
     /// The client that reads it, where we know.
     pub client: Option<&'static str>,
-    pub format: Format,
+    pub format: ConfigFormat,
     pub containers: Containers,
 }
 
 /// What places depend on.
 pub struct Machine<'a> {
-    pub system: System,
+    pub system: ClientSystem,
     pub home: PathBuf,
     pub working_dir: PathBuf,
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
-impl Client {
+impl McpClient {
     /// The client of a name or an alias, however it is capitalised.
     pub fn named(name: &str) -> Option<&'static Self> {
         CLIENTS.iter().find(|client| {
@@ -203,18 +203,18 @@ impl Client {
         let places = self.places.iter().filter(|place| place.system.is_none_or(|system| system == machine.system));
         places
             .filter_map(|place| match place.base {
-                Base::Project => Some(PathBuf::from(place.file)),
+                BaseDir::Project => Some(PathBuf::from(place.file)),
                 base => Some(machine.base(base)?.join(place.file)),
             })
             .collect()
     }
 
-    fn expand(&self, place: &Place, machine: &Machine<'_>) -> Vec<PathBuf> {
+    fn expand(&self, place: &ClientFileSpec, machine: &Machine<'_>) -> Vec<PathBuf> {
         if place.system.is_some_and(|system| system != machine.system) {
             return Vec::new();
         }
         match place.base {
-            Base::Project => machine.project_dirs().iter().map(|dir| dir.join(place.file)).collect(),
+            BaseDir::Project => machine.project_dirs().iter().map(|dir| dir.join(place.file)).collect(),
             base => machine.base(base).map(|base| glob(base, place.file)).unwrap_or_default(),
         }
     }
@@ -231,24 +231,28 @@ pub fn file_at(path: &Path, machine: &Machine<'_>) -> ConfigFile {
     }
 }
 
-fn format_of(path: &Path) -> Format {
+fn format_of(path: &Path) -> ConfigFormat {
     let toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
-    if toml { Format::Toml } else { Format::Jsonc }
+    if toml { ConfigFormat::Toml } else { ConfigFormat::Jsonc }
 }
 
 impl Machine<'_> {
-    fn base(&self, base: Base) -> Option<PathBuf> {
+    fn base(&self, base: BaseDir) -> Option<PathBuf> {
         let home = |dir: &str| if dir.is_empty() { self.home.clone() } else { self.home.join(dir) };
         let from = |variable: &str| (self.variable)(variable).map(PathBuf::from).filter(|dir| dir.is_absolute());
         Some(match (base, self.system) {
-            (Base::Home, _) => self.home.clone(),
-            (Base::HomeOr(variable, dir), _) => from(variable).unwrap_or_else(|| home(dir)),
-            (Base::Config, System::Mac) => home("Library/Application Support"),
-            (Base::Config | Base::Xdg, System::Windows) => from("APPDATA").unwrap_or_else(|| home("AppData/Roaming")),
-            (Base::Config | Base::Xdg, System::Linux) => from("XDG_CONFIG_HOME").unwrap_or_else(|| home(".config")),
-            (Base::Xdg, System::Mac) => home(".config"),
-            (Base::Local, _) => from("LOCALAPPDATA").unwrap_or_else(|| home("AppData/Local")),
-            (Base::Project, _) => return None,
+            (BaseDir::Home, _) => self.home.clone(),
+            (BaseDir::HomeOr(variable, dir), _) => from(variable).unwrap_or_else(|| home(dir)),
+            (BaseDir::Config, ClientSystem::Mac) => home("Library/Application Support"),
+            (BaseDir::Config | BaseDir::Xdg, ClientSystem::Windows) => {
+                from("APPDATA").unwrap_or_else(|| home("AppData/Roaming"))
+            }
+            (BaseDir::Config | BaseDir::Xdg, ClientSystem::Linux) => {
+                from("XDG_CONFIG_HOME").unwrap_or_else(|| home(".config"))
+            }
+            (BaseDir::Xdg, ClientSystem::Mac) => home(".config"),
+            (BaseDir::Local, _) => from("LOCALAPPDATA").unwrap_or_else(|| home("AppData/Local")),
+            (BaseDir::Project, _) => return None,
         })
     }
 
@@ -290,7 +294,7 @@ fn children(dir: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    fn machine<'a>(system: System, dir: &Path, variable: &'a dyn Fn(&str) -> Option<OsString>) -> Machine<'a> {
+    fn machine<'a>(system: ClientSystem, dir: &Path, variable: &'a dyn Fn(&str) -> Option<OsString>) -> Machine<'a> {
         Machine { system, home: dir.join("home"), working_dir: dir.join("home/p/sub"), variable }
     }
 
@@ -303,38 +307,38 @@ mod tests {
     fn every_client_is_found_where_its_system_has_it() {
         let none: &dyn Fn(&str) -> Option<OsString> = &|_| None;
         for (client, system, path) in [
-            ("claude-desktop", System::Linux, "home/.config/Claude/claude_desktop_config.json"),
-            ("claude-desktop", System::Mac, "home/Library/Application Support/Claude/claude_desktop_config.json"),
-            ("Claude-Desktop", System::Windows, "home/AppData/Roaming/Claude/claude_desktop_config.json"),
+            ("claude-desktop", ClientSystem::Linux, "home/.config/Claude/claude_desktop_config.json"),
+            ("claude-desktop", ClientSystem::Mac, "home/Library/Application Support/Claude/claude_desktop_config.json"),
+            ("Claude-Desktop", ClientSystem::Windows, "home/AppData/Roaming/Claude/claude_desktop_config.json"),
             (
                 "claude-app",
-                System::Windows,
+                ClientSystem::Windows,
                 "home/AppData/Local/Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude/claude_desktop_config.json",
             ),
-            ("claude", System::Mac, "home/.claude.json"),
-            ("claude-code", System::Linux, "home/p/sub/.mcp.json"),
-            ("claude-code", System::Linux, "home/p/.mcp.json"),
-            ("cursor", System::Windows, "home/.cursor/mcp.json"),
-            ("cursor", System::Linux, "home/p/.cursor/mcp.json"),
-            ("vscode", System::Linux, "home/.config/Code/User/mcp.json"),
-            ("code", System::Mac, "home/Library/Application Support/Code/User/profiles/-1a/mcp.json"),
-            ("vscode", System::Windows, "home/AppData/Roaming/Code/User/settings.json"),
-            ("vscode", System::Linux, "home/p/.vscode/mcp.json"),
-            ("windsurf", System::Mac, "home/.codeium/windsurf/mcp_config.json"),
-            ("gemini", System::Linux, "home/.gemini/settings.json"),
-            ("gemini-cli", System::Linux, "home/p/.gemini/settings.json"),
-            ("codex", System::Linux, "home/.codex/config.toml"),
-            ("codex", System::Mac, "home/p/.codex/config.toml"),
-            ("zed", System::Mac, "home/.config/zed/settings.json"),
-            ("zed", System::Windows, "home/AppData/Roaming/zed/settings.json"),
-            ("zed", System::Linux, "home/p/.zed/settings.json"),
+            ("claude", ClientSystem::Mac, "home/.claude.json"),
+            ("claude-code", ClientSystem::Linux, "home/p/sub/.mcp.json"),
+            ("claude-code", ClientSystem::Linux, "home/p/.mcp.json"),
+            ("cursor", ClientSystem::Windows, "home/.cursor/mcp.json"),
+            ("cursor", ClientSystem::Linux, "home/p/.cursor/mcp.json"),
+            ("vscode", ClientSystem::Linux, "home/.config/Code/User/mcp.json"),
+            ("code", ClientSystem::Mac, "home/Library/Application Support/Code/User/profiles/-1a/mcp.json"),
+            ("vscode", ClientSystem::Windows, "home/AppData/Roaming/Code/User/settings.json"),
+            ("vscode", ClientSystem::Linux, "home/p/.vscode/mcp.json"),
+            ("windsurf", ClientSystem::Mac, "home/.codeium/windsurf/mcp_config.json"),
+            ("gemini", ClientSystem::Linux, "home/.gemini/settings.json"),
+            ("gemini-cli", ClientSystem::Linux, "home/p/.gemini/settings.json"),
+            ("codex", ClientSystem::Linux, "home/.codex/config.toml"),
+            ("codex", ClientSystem::Mac, "home/p/.codex/config.toml"),
+            ("zed", ClientSystem::Mac, "home/.config/zed/settings.json"),
+            ("zed", ClientSystem::Windows, "home/AppData/Roaming/zed/settings.json"),
+            ("zed", ClientSystem::Linux, "home/p/.zed/settings.json"),
         ] {
             let dir = tempfile::tempdir().unwrap();
             touch(&dir.path().join("home/p/.git/HEAD"));
             let path = dir.path().join(path);
             touch(&path);
             let machine = machine(system, dir.path(), none);
-            let files = Client::named(client).unwrap().files(&machine);
+            let files = McpClient::named(client).unwrap().files(&machine);
             assert_eq!(files.iter().map(|file| &file.path).collect::<Vec<_>>(), [&path], "{client}");
             assert_eq!(file_at(&path, &machine), files[0]);
         }
@@ -345,7 +349,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = dir.path().join("elsewhere");
         let variable = |_: &str| Some(elsewhere.clone().into_os_string());
-        let machine = machine(System::Linux, dir.path(), &variable);
+        let machine = machine(ClientSystem::Linux, dir.path(), &variable);
         for (client, file) in [
             ("claude-code", ".claude.json"),
             ("codex", "config.toml"),
@@ -353,7 +357,7 @@ mod tests {
             ("vscode", "Code/User/mcp.json"),
         ] {
             touch(&elsewhere.join(file));
-            assert_eq!(Client::named(client).unwrap().files(&machine)[0].path, elsewhere.join(file));
+            assert_eq!(McpClient::named(client).unwrap().files(&machine)[0].path, elsewhere.join(file));
         }
     }
 
@@ -363,7 +367,7 @@ mod tests {
         for path in ["home/p/.mcp.json", "home/.mcp.json", "home/p/sub/.mcp.json"] {
             touch(&dir.path().join(path));
         }
-        let files = Client::named("claude").unwrap().files(&machine(System::Linux, dir.path(), &|_| None));
+        let files = McpClient::named("claude").unwrap().files(&machine(ClientSystem::Linux, dir.path(), &|_| None));
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].path, dir.path().join("home/p/sub/.mcp.json"));
     }

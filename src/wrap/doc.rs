@@ -11,7 +11,7 @@ use super::{jsonc, toml};
 
 /// The languages that clients write their configuration in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ConfigFormat {
     /// JSON with comments and trailing commas; plain JSON is a part of it.
     Jsonc,
     Toml,
@@ -20,13 +20,13 @@ pub enum Format {
 /// A text that is no configuration, and where it stops being one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}: {message}")]
-pub struct Misread {
+pub struct ConfigSyntaxError {
     pub line: usize,
     pub column: usize,
     pub message: String,
 }
 
-impl Misread {
+impl ConfigSyntaxError {
     /// An error at a byte of `text`; columns count characters from 1.
     pub(super) fn at(text: &str, byte: usize, message: impl Into<String>) -> Self {
         let mut end = byte.min(text.len());
@@ -42,59 +42,59 @@ impl Misread {
 
 /// A value and where it stands. Of a table with a header of its own the place means nothing.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
+pub(super) struct DocNode {
     pub(super) span: Range<usize>,
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Text(String),
-    List(Vec<Node>),
-    Table(Vec<Member>),
+    List(Vec<DocNode>),
+    Table(Vec<DocMember>),
     /// A number, a boolean, a date, null: nothing that an edit touches.
     Other,
 }
 
 /// A key with its value, in the order of the text.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Member {
+pub(super) struct DocMember {
     pub(super) key: String,
     pub(super) key_span: Range<usize>,
-    pub(super) value: Node,
+    pub(super) value: DocNode,
 }
 
-impl Member {
+impl DocMember {
     /// From the key to the end of the value.
     pub(super) fn span(&self) -> Range<usize> {
         self.key_span.start..self.value.span.end
     }
 }
 
-impl Node {
+impl DocNode {
     pub(super) fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Text(text) => Some(text),
+            NodeKind::Text(text) => Some(text),
             _ => None,
         }
     }
 
     pub(super) fn list(&self) -> Option<&[Self]> {
         match &self.kind {
-            Kind::List(elements) => Some(elements),
+            NodeKind::List(elements) => Some(elements),
             _ => None,
         }
     }
 
-    pub(super) fn members(&self) -> Option<&[Member]> {
+    pub(super) fn members(&self) -> Option<&[DocMember]> {
         match &self.kind {
-            Kind::Table(members) => Some(members),
+            NodeKind::Table(members) => Some(members),
             _ => None,
         }
     }
 
     /// The member of a name. Of several the last, as every reader of JSON has it.
-    pub(super) fn member(&self, key: &str) -> Option<&Member> {
+    pub(super) fn member(&self, key: &str) -> Option<&DocMember> {
         self.members()?.iter().rfind(|member| member.key == key)
     }
 
@@ -110,18 +110,18 @@ impl Node {
 
 /// A text and its tree.
 #[derive(Debug)]
-pub(super) struct Doc<'t> {
+pub(super) struct ConfigDoc<'t> {
     pub(super) text: &'t str,
-    pub(super) format: Format,
-    pub(super) root: Node,
+    pub(super) format: ConfigFormat,
+    pub(super) root: DocNode,
 }
 
-impl<'t> Doc<'t> {
+impl<'t> ConfigDoc<'t> {
     /// Reads a text without byte order mark.
-    pub(super) fn parse(text: &'t str, format: Format) -> Result<Self, Misread> {
+    pub(super) fn parse(text: &'t str, format: ConfigFormat) -> Result<Self, ConfigSyntaxError> {
         let root = match format {
-            Format::Jsonc => jsonc::parse(text)?,
-            Format::Toml => toml::parse(text)?,
+            ConfigFormat::Jsonc => jsonc::parse(text)?,
+            ConfigFormat::Toml => toml::parse(text)?,
         };
         Ok(Self { text, format, root })
     }
@@ -157,7 +157,7 @@ impl<'t> Doc<'t> {
     }
 
     /// Whether a table stands between braces, all of it in one place.
-    pub(super) fn in_braces(&self, table: &Node) -> bool {
+    pub(super) fn in_braces(&self, table: &DocNode) -> bool {
         let raw = self.raw(&table.span);
         raw.starts_with('{') && raw.ends_with('}')
     }
@@ -216,14 +216,14 @@ mod tests {
     fn both_formats_know_where_values_stand() {
         for (format, text) in [
             (
-                Format::Jsonc,
+                ConfigFormat::Jsonc,
                 "{ // ünï\n\t\"sërvers\": {\"a\": {\"command\": \"nöd\\u0065\", \"args\": [\"x\", 1,],},},\r\n}",
             ),
-            (Format::Toml, "# ünï\n[\"sërvers\".a] # y\r\ncommand = 'nöde'\nargs = [\n 'x', 1,]\n"),
-            (Format::Toml, "\"sërvers\".a = {command = \"\"\"\nn\\u00f6de\"\"\", args = ['x', 1]}"),
-            (Format::Toml, "[\"sërvers\"]\na.command = \"nöde\"\n  a.args=[\"x\", 1]"),
+            (ConfigFormat::Toml, "# ünï\n[\"sërvers\".a] # y\r\ncommand = 'nöde'\nargs = [\n 'x', 1,]\n"),
+            (ConfigFormat::Toml, "\"sërvers\".a = {command = \"\"\"\nn\\u00f6de\"\"\", args = ['x', 1]}"),
+            (ConfigFormat::Toml, "[\"sërvers\"]\na.command = \"nöde\"\n  a.args=[\"x\", 1]"),
         ] {
-            let doc = Doc::parse(text, format).unwrap();
+            let doc = ConfigDoc::parse(text, format).unwrap();
             let path = ["sërvers", "a"].map(str::to_owned);
             let entry = doc.root.find(&path).unwrap();
             assert_eq!(entry.get("command").unwrap().text(), Some("nöde"), "{text}");
@@ -242,15 +242,15 @@ mod tests {
     #[test]
     fn errors_say_where() {
         for (format, text, place) in [
-            (Format::Jsonc, "{\n  \"é\": tru\n}", (2, 8)),
-            (Format::Jsonc, "{\"a\": 1", (1, 1)),
-            (Format::Jsonc, "{} {}", (1, 4)),
-            (Format::Jsonc, "{'a': 1}", (1, 2)),
-            (Format::Jsonc, "{\"a\" \"b\"}", (1, 6)),
-            (Format::Toml, "a = 1\nb = \n", (2, 5)),
-            (Format::Toml, "[a]\nx = 1\n[a]\n", (3, 2)),
+            (ConfigFormat::Jsonc, "{\n  \"é\": tru\n}", (2, 8)),
+            (ConfigFormat::Jsonc, "{\"a\": 1", (1, 1)),
+            (ConfigFormat::Jsonc, "{} {}", (1, 4)),
+            (ConfigFormat::Jsonc, "{'a': 1}", (1, 2)),
+            (ConfigFormat::Jsonc, "{\"a\" \"b\"}", (1, 6)),
+            (ConfigFormat::Toml, "a = 1\nb = \n", (2, 5)),
+            (ConfigFormat::Toml, "[a]\nx = 1\n[a]\n", (3, 2)),
         ] {
-            let misread = Doc::parse(text, format).unwrap_err();
+            let misread = ConfigDoc::parse(text, format).unwrap_err();
             assert_eq!((misread.line, misread.column), place, "{text}: {misread}");
         }
     }
@@ -259,10 +259,10 @@ mod tests {
     fn a_literal_means_its_text_in_both_formats() {
         let text = "a\"b\\c\n\t\u{7f}\u{1}é/👍";
         let json = format!("[{}]", literal(text));
-        let doc = Doc::parse(&json, Format::Jsonc).unwrap();
+        let doc = ConfigDoc::parse(&json, ConfigFormat::Jsonc).unwrap();
         assert_eq!(doc.root.list().unwrap()[0].text(), Some(text));
         let toml = format!("a = {}", literal(text));
-        let doc = Doc::parse(&toml, Format::Toml).unwrap();
+        let doc = ConfigDoc::parse(&toml, ConfigFormat::Toml).unwrap();
         assert_eq!(doc.root.get("a").unwrap().text(), Some(text));
     }
 }

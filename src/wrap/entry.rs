@@ -1,36 +1,36 @@
 //! What one server of a configuration is: how its client reaches it, and whether tapline is in between.
 
-use super::doc::{Doc, Member, Node};
+use super::doc::{ConfigDoc, DocMember, DocNode};
 
 /// Keys under which clients write the address of a remote server.
 const URL_KEYS: [&str; 3] = ["url", "httpUrl", "serverUrl"];
 
 /// A server of a configuration, and where its entry stands.
 #[derive(Clone, Debug)]
-pub(super) struct Entry<'d> {
+pub(super) struct ServerEntry<'d> {
     /// The keys from the root to the entry; the last is the server's name.
     pub(super) path: Vec<String>,
-    pub(super) node: &'d Node,
-    pub(super) way: Way<'d>,
+    pub(super) node: &'d DocNode,
+    pub(super) way: ServerTransport<'d>,
     /// tapline is in between already.
     pub(super) wrapped: bool,
 }
 
 /// How a client reaches a server.
 #[derive(Clone, Debug)]
-pub(super) enum Way<'d> {
+pub(super) enum ServerTransport<'d> {
     /// A program and its arguments, in the entry itself or in a table of its own (older Zed).
-    Command { holder: &'d Node, program: &'d Member, args: Option<&'d Member> },
+    Command { holder: &'d DocNode, program: &'d DocMember, args: Option<&'d DocMember> },
     /// Program and arguments in one list.
-    Words(&'d [Node]),
+    Words(&'d [DocNode]),
     /// An address.
-    Remote(&'d Member),
+    Remote(&'d DocMember),
     /// Neither; the client finds it by itself, as Zed does with servers from extensions.
     Unknown,
 }
 
-impl<'d> Entry<'d> {
-    fn new(path: Vec<String>, node: &'d Node, taplines: &[String]) -> Self {
+impl<'d> ServerEntry<'d> {
+    fn new(path: Vec<String>, node: &'d DocNode, taplines: &[String]) -> Self {
         let way = way(node);
         let wrapped = wraps(&way, taplines);
         Self { path, node, way, wrapped }
@@ -50,7 +50,7 @@ impl<'d> Entry<'d> {
 
 /// The servers of a document that are in one of the containers, in the order of the text. A `*` in the path of a
 /// container stands for any key.
-pub(super) fn entries<'d>(doc: &'d Doc<'_>, containers: &[&[&str]], taplines: &[String]) -> Vec<Entry<'d>> {
+pub(super) fn entries<'d>(doc: &'d ConfigDoc<'_>, containers: &[&[&str]], taplines: &[String]) -> Vec<ServerEntry<'d>> {
     let mut entries = Vec::new();
     for container in containers {
         descend(&doc.root, container, &mut Vec::new(), &mut |path, table| {
@@ -59,7 +59,7 @@ pub(super) fn entries<'d>(doc: &'d Doc<'_>, containers: &[&[&str]], taplines: &[
                 let counts = table.member(&member.key).is_some_and(|last| last.key_span == member.key_span);
                 if counts && is_server(&member.value) {
                     let path = [path, std::slice::from_ref(&member.key)].concat();
-                    entries.push(Entry::new(path, &member.value, taplines));
+                    entries.push(ServerEntry::new(path, &member.value, taplines));
                 }
             }
         });
@@ -67,7 +67,12 @@ pub(super) fn entries<'d>(doc: &'d Doc<'_>, containers: &[&[&str]], taplines: &[
     entries
 }
 
-fn descend<'d>(node: &'d Node, keys: &[&str], path: &mut Vec<String>, found: &mut impl FnMut(&[String], &'d Node)) {
+fn descend<'d>(
+    node: &'d DocNode,
+    keys: &[&str],
+    path: &mut Vec<String>,
+    found: &mut impl FnMut(&[String], &'d DocNode),
+) {
     let Some((key, rest)) = keys.split_first() else {
         return found(path, node);
     };
@@ -83,37 +88,38 @@ fn descend<'d>(node: &'d Node, keys: &[&str], path: &mut Vec<String>, found: &mu
 }
 
 /// Whether a member of a container is a server. Containers of unknown files may hold anything.
-fn is_server(node: &Node) -> bool {
-    !matches!(way(node), Way::Unknown) || ["source", "settings"].iter().any(|key| node.member(key).is_some())
+fn is_server(node: &DocNode) -> bool {
+    !matches!(way(node), ServerTransport::Unknown)
+        || ["source", "settings"].iter().any(|key| node.member(key).is_some())
 }
 
-fn way(entry: &Node) -> Way<'_> {
+fn way(entry: &DocNode) -> ServerTransport<'_> {
     if let Some(command) = entry.member("command") {
         if let Some(words) = command.value.list().filter(|words| !words.is_empty()) {
-            return Way::Words(words);
+            return ServerTransport::Words(words);
         }
         let (holder, program) = match command.value.member("path").or_else(|| command.value.member("command")) {
             Some(program) => (&command.value, program),
             None => (entry, command),
         };
         if program.value.text().is_some() {
-            return Way::Command { holder, program, args: holder.member("args") };
+            return ServerTransport::Command { holder, program, args: holder.member("args") };
         }
     }
     let url = URL_KEYS.iter().find_map(|key| entry.member(key)).filter(|url| url.value.text().is_some());
-    url.map_or(Way::Unknown, Way::Remote)
+    url.map_or(ServerTransport::Unknown, ServerTransport::Remote)
 }
 
 /// Program and arguments, or the address.
-fn words<'d>(way: &Way<'d>) -> Vec<&'d str> {
+fn words<'d>(way: &ServerTransport<'d>) -> Vec<&'d str> {
     match way {
-        Way::Command { program, args, .. } => {
+        ServerTransport::Command { program, args, .. } => {
             let args = args.and_then(|args| args.value.list()).unwrap_or_default();
-            std::iter::once(&program.value).chain(args).filter_map(Node::text).collect()
+            std::iter::once(&program.value).chain(args).filter_map(DocNode::text).collect()
         }
-        Way::Words(words) => words.iter().filter_map(Node::text).collect(),
-        Way::Remote(url) => url.value.text().into_iter().collect(),
-        Way::Unknown => Vec::new(),
+        ServerTransport::Words(words) => words.iter().filter_map(DocNode::text).collect(),
+        ServerTransport::Remote(url) => url.value.text().into_iter().collect(),
+        ServerTransport::Unknown => Vec::new(),
     }
 }
 
@@ -127,8 +133,8 @@ fn behind<'a, 'w>(words: &'a [&'w str]) -> &'a [&'w str] {
     }
 }
 
-fn wraps(way: &Way<'_>, taplines: &[String]) -> bool {
-    if matches!(way, Way::Remote(_)) {
+fn wraps(way: &ServerTransport<'_>, taplines: &[String]) -> bool {
+    if matches!(way, ServerTransport::Remote(_)) {
         return false;
     }
     let words = words(way);

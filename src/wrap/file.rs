@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::doc::Misread;
+use super::doc::ConfigSyntaxError;
 
 /// Why a file could not be read or written.
 #[derive(Debug, Error)]
@@ -16,7 +16,7 @@ pub enum FileError {
     #[error("`{}` is no file", .0.display())]
     NoFile(PathBuf),
     #[error("{}: {why}; nothing was changed", .path.display())]
-    Unreadable { path: PathBuf, why: Misread },
+    Unreadable { path: PathBuf, why: ConfigSyntaxError },
     #[error("`{}` is read-only; nothing was changed", .0.display())]
     ReadOnly(PathBuf),
     #[error("`{}` was changed by someone else just now; nothing was changed, try again", .0.display())]
@@ -34,14 +34,14 @@ impl FileError {
 
 /// A configuration file as it was read.
 #[derive(Debug)]
-pub struct Config {
+pub struct FileSnapshot {
     /// The file itself, behind all links.
     pub real: PathBuf,
     pub text: String,
     metadata: Metadata,
 }
 
-impl Config {
+impl FileSnapshot {
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let real = path.canonicalize().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => FileError::Missing(path.to_owned()),
@@ -76,7 +76,7 @@ impl Config {
 fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> FileError {
     let valid = error.utf8_error().valid_up_to();
     let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
-    FileError::Unreadable { path: path.to_owned(), why: Misread::at(&before, valid, "the text is not UTF-8") }
+    FileError::Unreadable { path: path.to_owned(), why: ConfigSyntaxError::at(&before, valid, "the text is not UTF-8") }
 }
 
 /// Writes a file of which readers see all or nothing: with the owner and the permissions of the one it replaces, or for
@@ -143,7 +143,7 @@ mod tests {
         std::fs::write(&real, "{}").unwrap();
         std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
         symlink("real.json", &link).unwrap();
-        Config::read(&link).unwrap().replace("{\"a\": 1}").unwrap();
+        FileSnapshot::read(&link).unwrap().replace("{\"a\": 1}").unwrap();
         assert_eq!(std::fs::read_to_string(&real).unwrap(), "{\"a\": 1}");
         assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert!(link.symlink_metadata().unwrap().is_symlink());
@@ -155,11 +155,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.json");
         std::fs::write(&path, "{}").unwrap();
-        let config = Config::read(&path).unwrap();
+        let config = FileSnapshot::read(&path).unwrap();
         std::fs::write(&path, "{ }").unwrap();
         assert!(matches!(config.replace("new"), Err(FileError::Changed(_))));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
-        assert!(matches!(Config::read(&path).unwrap().replace("new"), Err(FileError::ReadOnly(_))));
+        assert!(matches!(FileSnapshot::read(&path).unwrap().replace("new"), Err(FileError::ReadOnly(_))));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{ }");
         assert_eq!(names(dir.path()), ["c.json"]);
     }
@@ -169,9 +169,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.json");
         std::fs::write(&path, b"{\n \"\xc3\xa9\xff\"}").unwrap();
-        let error = Config::read(&path).unwrap_err().to_string();
+        let error = FileSnapshot::read(&path).unwrap_err().to_string();
         assert!(error.contains("line 2, column 4: the text is not UTF-8"), "{error}");
-        assert!(matches!(Config::read(dir.path()), Err(FileError::NoFile(_))));
-        assert!(matches!(Config::read(&dir.path().join("none")), Err(FileError::Missing(_))));
+        assert!(matches!(FileSnapshot::read(dir.path()), Err(FileError::NoFile(_))));
+        assert!(matches!(FileSnapshot::read(&dir.path().join("none")), Err(FileError::Missing(_))));
     }
 }

@@ -4,7 +4,7 @@ use jsonc_parser::ast::{ObjectProp, ObjectPropName, Value};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-use super::doc::{Kind, Member, Misread, Node};
+use super::doc::{ConfigSyntaxError, DocMember, DocNode, NodeKind};
 
 /// What editors take: comments and trailing commas, and nothing else beside JSON.
 const DIALECT: ParseOptions = ParseOptions {
@@ -21,29 +21,29 @@ const DIALECT: ParseOptions = ParseOptions {
 };
 
 /// The tree of a text; a text without a value is an empty table.
-pub(super) fn parse(text: &str) -> Result<Node, Misread> {
+pub(super) fn parse(text: &str) -> Result<DocNode, ConfigSyntaxError> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &DIALECT).map_err(|error| {
         let message = error.kind().to_string();
-        Misread::at(text, error.range().start, message.to_lowercase())
+        ConfigSyntaxError::at(text, error.range().start, message.to_lowercase())
     })?;
-    Ok(parsed.value.map_or(Node { span: 0..0, kind: Kind::Table(Vec::new()) }, node))
+    Ok(parsed.value.map_or(DocNode { span: 0..0, kind: NodeKind::Table(Vec::new()) }, node))
 }
 
-fn node(value: Value<'_>) -> Node {
+fn node(value: Value<'_>) -> DocNode {
     let range = value.range();
     let kind = match value {
-        Value::StringLit(string) => Kind::Text(string.value.into_owned()),
-        Value::Array(array) => Kind::List(array.elements.into_iter().map(node).collect()),
-        Value::Object(object) => Kind::Table(object.properties.into_iter().map(member).collect()),
-        Value::NumberLit(_) | Value::BooleanLit(_) | Value::NullKeyword(_) => Kind::Other,
+        Value::StringLit(string) => NodeKind::Text(string.value.into_owned()),
+        Value::Array(array) => NodeKind::List(array.elements.into_iter().map(node).collect()),
+        Value::Object(object) => NodeKind::Table(object.properties.into_iter().map(member).collect()),
+        Value::NumberLit(_) | Value::BooleanLit(_) | Value::NullKeyword(_) => NodeKind::Other,
     };
-    Node { span: range.start..range.end, kind }
+    DocNode { span: range.start..range.end, kind }
 }
 
-fn member(property: ObjectProp<'_>) -> Member {
+fn member(property: ObjectProp<'_>) -> DocMember {
     let range = match &property.name {
         ObjectPropName::String(name) => name.range,
         ObjectPropName::Word(name) => name.range,
     };
-    Member { key: property.name.into_string(), key_span: range.start..range.end, value: node(property.value) }
+    DocMember { key: property.name.into_string(), key_span: range.start..range.end, value: node(property.value) }
 }

@@ -23,4 +23,4 @@ pub mod open;
 mod remote;
 mod toml;
 
-pub use doc::{Format, Misread};
+pub use doc::{ConfigFormat, ConfigSyntaxError};

@@ -1,25 +1,25 @@
 //! A configuration file together with what is kept of it.
 
-use super::backup::{Backup, Record, Store};
+use super::backup::{Backup, BackupRecord, BackupStore};
 use super::clients::ConfigFile;
-use super::doc::Misread;
-use super::edit::{self, Choice, Edit, Listed, Source, Was};
-use super::file::{Config, FileError};
+use super::doc::ConfigSyntaxError;
+use super::edit::{self, ConfigEdit, EditSource, ListedServer, OriginalServer, WrapChoice};
+use super::file::{FileError, FileSnapshot};
 
 /// A file, read and understood.
-pub struct Opened<'f> {
+pub struct OpenedConfig<'f> {
     pub file: &'f ConfigFile,
-    pub config: Config,
+    pub config: FileSnapshot,
     pub backup: Option<Backup>,
     /// What tapline is called in it.
     taplines: Vec<String>,
-    pub servers: Vec<Listed>,
+    pub servers: Vec<ListedServer>,
 }
 
-impl<'f> Opened<'f> {
+impl<'f> OpenedConfig<'f> {
     /// Reads a file and what is kept of it. `tapline` is what tapline is called today.
-    pub fn new(file: &'f ConfigFile, store: &Store, tapline: &str) -> Result<Self, FileError> {
-        let config = Config::read(&file.path)?;
+    pub fn new(file: &'f ConfigFile, store: &BackupStore, tapline: &str) -> Result<Self, FileError> {
+        let config = FileSnapshot::read(&file.path)?;
         let backup = store.load(&config.real)?;
         let mut taplines = backup.as_ref().map_or_else(Vec::new, |backup| backup.record.programs.clone());
         if !taplines.iter().any(|known| known == tapline) {
@@ -30,22 +30,22 @@ impl<'f> Opened<'f> {
         Ok(opened)
     }
 
-    fn unreadable(&self, why: Misread) -> FileError {
+    fn unreadable(&self, why: ConfigSyntaxError) -> FileError {
         FileError::Unreadable { path: self.file.path.clone(), why }
     }
 
     /// The file with tapline in front of servers.
-    pub fn wrapped(&self, choice: Choice<'_>) -> Result<Edit, FileError> {
+    pub fn wrapped(&self, choice: WrapChoice<'_>) -> Result<ConfigEdit, FileError> {
         edit::wrap(self.source(), choice).map_err(|why| self.unreadable(why))
     }
 
-    fn source(&self) -> Source<'_> {
+    fn source(&self) -> EditSource<'_> {
         let ConfigFile { format, containers, .. } = *self.file;
-        Source { text: &self.config.text, format, containers, taplines: &self.taplines }
+        EditSource { text: &self.config.text, format, containers, taplines: &self.taplines }
     }
 
     /// What is known of its servers from before they were wrapped.
-    fn was(&self) -> &[Was] {
+    fn was(&self) -> &[OriginalServer] {
         self.backup.as_ref().map_or(&[], |backup| &backup.record.servers)
     }
 
@@ -67,26 +67,28 @@ impl<'f> Opened<'f> {
     }
 
     /// The file without tapline in front of the named servers, or of any.
-    pub fn unwrapped(&self, names: &[String]) -> Result<Edit, FileError> {
+    pub fn unwrapped(&self, names: &[String]) -> Result<ConfigEdit, FileError> {
         let wrapped = self.wrapped_in(&self.config.text);
         let all = names.is_empty() || wrapped.iter().all(|was| names.iter().any(|name| name == was.name()));
         match self.untouched() {
-            Some(original) if all => Ok(Edit { text: original.to_owned(), changed: wrapped, skipped: Vec::new() }),
+            Some(original) if all => {
+                Ok(ConfigEdit { text: original.to_owned(), changed: wrapped, skipped: Vec::new() })
+            }
             _ => edit::unwrap(self.source(), names, self.was()).map_err(|why| self.unreadable(why)),
         }
     }
 
     /// A backup to go with a new text.
-    pub fn backup_for(&self, text: &str, servers: Vec<Was>) -> Backup {
+    pub fn backup_for(&self, text: &str, servers: Vec<OriginalServer>) -> Backup {
         let file = self.config.real.to_string_lossy().into_owned();
-        let record = Record { file, programs: self.taplines.clone(), wrapped: text.to_owned(), servers };
+        let record = BackupRecord { file, programs: self.taplines.clone(), wrapped: text.to_owned(), servers };
         Backup { original: self.original(), record }
     }
 
     /// The servers that go through tapline in an edited text.
-    pub fn wrapped_in(&self, text: &str) -> Vec<Was> {
-        let servers = edit::servers(Source { text, ..self.source() }).unwrap_or_default();
+    pub fn wrapped_in(&self, text: &str) -> Vec<OriginalServer> {
+        let servers = edit::servers(EditSource { text, ..self.source() }).unwrap_or_default();
         let wrapped = servers.into_iter().filter(|server| server.wrapped);
-        wrapped.map(|server| Was::known(self.was(), &server.path)).collect()
+        wrapped.map(|server| OriginalServer::known(self.was(), &server.path)).collect()
     }
 }

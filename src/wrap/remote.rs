@@ -1,8 +1,8 @@
 //! Servers at an address: from `url` to a command of tapline that reaches it, and back.
 
-use super::doc::{Doc, Member, Node, Splice, literal};
-use super::edit::{Choice, Why, assignment, gap, has_lines, name_option, without};
-use super::entry::Entry;
+use super::doc::{ConfigDoc, DocMember, DocNode, Splice, literal};
+use super::edit::{SkipReason, WrapChoice, assignment, gap, has_lines, name_option, without};
+use super::entry::ServerEntry;
 use crate::cli::TransportArg;
 
 /// Members that hold headers to send.
@@ -25,18 +25,18 @@ const KIND: [&str; 2] = ["type", "transport"];
 const SSE: &str = "sse";
 const STREAMABLE: [&str; 5] = ["http", "streamable-http", "streamableHttp", "streamable_http", "streamable"];
 
-type Members = Vec<(String, String)>;
+type KeptMembers = Vec<(String, String)>;
 
 /// The splices that turn an address into a command, and the members they changed.
 pub(super) fn route(
-    doc: &Doc<'_>,
-    server: &Entry<'_>,
-    url: &Member,
-    choice: Choice<'_>,
-) -> Result<(Vec<Splice>, Members), Why> {
+    doc: &ConfigDoc<'_>,
+    server: &ServerEntry<'_>,
+    url: &DocMember,
+    choice: WrapChoice<'_>,
+) -> Result<(Vec<Splice>, KeptMembers), SkipReason> {
     let entry = server.node;
     if let Some(key) = AUTH.into_iter().find(|key| entry.member(key).is_some()) {
-        return Err(Why::Auth(key.to_owned()));
+        return Err(SkipReason::Auth(key.to_owned()));
     }
     let headers = HEADERS.iter().find_map(|key| entry.member(key));
     let mut args = vec![literal("stdio")];
@@ -46,7 +46,7 @@ pub(super) fn route(
     let mut splices = Vec::new();
     if let Some(headers) = headers.filter(|headers| headers.value.members().is_none_or(|all| !all.is_empty())) {
         if !choice.headers {
-            return Err(Why::Headers(headers.key.clone()));
+            return Err(SkipReason::Headers(headers.key.clone()));
         }
         args.extend(header_args(doc, headers)?);
         members.push(kept(doc, headers));
@@ -54,7 +54,7 @@ pub(super) fn route(
     }
     let mut transport = None;
     for kind in KIND.iter().filter_map(|key| entry.member(key)) {
-        let said = kind.value.text().filter(|kind| *kind == SSE || STREAMABLE.contains(kind)).ok_or(Why::Odd)?;
+        let said = kind.value.text().filter(|kind| *kind == SSE || STREAMABLE.contains(kind)).ok_or(SkipReason::Odd)?;
         transport = transport.or(Some(said));
         members.push(kept(doc, kind));
         splices.push(Splice::replace(&kind.value.span, literal("stdio")));
@@ -75,22 +75,22 @@ fn transport_option(kind: &str, url: &str) -> Option<&'static str> {
 }
 
 /// A member as it is written.
-fn kept(doc: &Doc<'_>, member: &Member) -> (String, String) {
+fn kept(doc: &ConfigDoc<'_>, member: &DocMember) -> (String, String) {
     (member.key.clone(), doc.raw(&member.span()).to_owned())
 }
 
-fn header_args(doc: &Doc<'_>, headers: &Member) -> Result<Vec<String>, Why> {
-    let members = headers.value.members().filter(|_| doc.in_braces(&headers.value)).ok_or(Why::Odd)?;
+fn header_args(doc: &ConfigDoc<'_>, headers: &DocMember) -> Result<Vec<String>, SkipReason> {
+    let members = headers.value.members().filter(|_| doc.in_braces(&headers.value)).ok_or(SkipReason::Odd)?;
     let mut args = Vec::new();
     for header in members {
-        let value = header.value.text().ok_or(Why::Odd)?;
+        let value = header.value.text().ok_or(SkipReason::Odd)?;
         args.extend([literal("--header"), literal(&format!("{}: {value}", header.key))]);
     }
     Ok(args)
 }
 
 /// What stands between two members of a table.
-fn between(doc: &Doc<'_>, table: &Node, member: &Member) -> String {
+fn between(doc: &ConfigDoc<'_>, table: &DocNode, member: &DocMember) -> String {
     if has_lines(doc, table) {
         let at = member.key_span.start;
         format!("{}{}", doc.eol(at), doc.line_before(at))
@@ -101,14 +101,14 @@ fn between(doc: &Doc<'_>, table: &Node, member: &Member) -> String {
 
 /// The splices back, from the members as they were.
 pub(super) fn restore(
-    doc: &Doc<'_>,
-    entry: &Node,
-    program: &Member,
-    args: &Member,
-    members: &Members,
-) -> Result<Vec<Splice>, Why> {
+    doc: &ConfigDoc<'_>,
+    entry: &DocNode,
+    program: &DocMember,
+    args: &DocMember,
+    members: &KeptMembers,
+) -> Result<Vec<Splice>, SkipReason> {
     let Some(((_, url), others)) = members.split_first() else {
-        return Err(Why::Forgotten(address(args)));
+        return Err(SkipReason::Forgotten(address(args)));
     };
     let mut back = url.clone();
     let mut splices = Vec::new();
@@ -127,14 +127,14 @@ pub(super) fn restore(
 }
 
 /// Whether nothing stands between the two, as tapline wrote them.
-fn adjacent(entry: &Node, program: &Member, args: &Member) -> bool {
+fn adjacent(entry: &DocNode, program: &DocMember, args: &DocMember) -> bool {
     let between = program.value.span.end..args.key_span.start;
     let mut others = entry.members().unwrap_or_default().iter();
     program.value.span.end < args.key_span.start && !others.any(|other| between.contains(&other.key_span.start))
 }
 
-fn address(args: &Member) -> String {
-    let words: Vec<_> = args.value.list().unwrap_or_default().iter().filter_map(Node::text).collect();
+fn address(args: &DocMember) -> String {
+    let words: Vec<_> = args.value.list().unwrap_or_default().iter().filter_map(DocNode::text).collect();
     let option = words.iter().position(|word| *word == "--upstream");
     option.and_then(|option| words.get(option + 1)).copied().unwrap_or_default().to_owned()
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tapline::app::{Settings, StartError};
+use tapline::app::{CoreStartError, Settings};
 use tapline::demo::server::ServerOptions;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{SessionId, Via};
@@ -351,7 +351,7 @@ async fn conflicting_upstreams_are_refused() {
         (vec![MountSpec { is_default: false, ..alone() }], MountError::Unreachable),
     ] {
         match tapline::app::Core::start(Settings { upstreams, ..settings("http://127.0.0.1:1/") }).await {
-            Err(StartError::Mounts(error)) => assert_eq!(error, expected),
+            Err(CoreStartError::Mounts(error)) => assert_eq!(error, expected),
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("it starts in spite of `{expected}`"),
         }

@@ -17,7 +17,7 @@ const GAP: usize = 2;
 const LEAST_PEERS: usize = 32;
 
 /// Where the table is shown.
-pub(super) struct Page {
+pub(super) struct TableLayout {
     /// Cells; as many as needed if `None`.
     pub(super) width: Option<usize>,
     pub(super) colour: bool,
@@ -30,7 +30,7 @@ struct Column {
     title: &'static str,
     dispensable: u8,
     right: bool,
-    cell: fn(&Record, &[Owner], &Page) -> String,
+    cell: fn(&Record, &[Owner], &TableLayout) -> String,
 }
 
 const COLUMNS: [Column; 7] = [
@@ -58,7 +58,7 @@ const STATE: usize = 1;
 const PEERS: usize = 4;
 
 /// The table, with its heading.
-pub(super) fn lines(records: &[Record], living: &[Owner], page: &Page) -> Vec<String> {
+pub(super) fn lines(records: &[Record], living: &[Owner], page: &TableLayout) -> Vec<String> {
     let rows: Vec<Vec<String>> = records
         .iter()
         .map(|record| COLUMNS.iter().map(|column| (column.cell)(record, living, page)).collect())
@@ -163,7 +163,7 @@ fn state(record: &Record, living: &[Owner]) -> String {
 /// One line of JSON.
 pub(super) fn json(record: &Record, living: &[Owner]) -> String {
     #[derive(Serialize)]
-    struct Line<'a> {
+    struct SessionJson<'a> {
         id: String,
         state: &'static str,
         reason: Option<&'a str>,
@@ -189,7 +189,7 @@ pub(super) fn json(record: &Record, living: &[Owner]) -> String {
         SessionState::Failed { why } => Some(why.as_str()),
         _ => None,
     };
-    let line = Line {
+    let line = SessionJson {
         id: session.id.0.to_string(),
         state: standing.word(),
         reason,
@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn table(width: Option<usize>, colour: bool) -> String {
-        let page = Page { width, colour, now: NOW, zone: TimeZone::UTC };
+        let page = TableLayout { width, colour, now: NOW, zone: TimeZone::UTC };
         lines(&records(), &[RUNS], &page).join("\n")
     }
 

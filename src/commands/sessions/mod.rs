@@ -15,7 +15,7 @@ use crate::envelope::SessionId;
 use crate::event::{SessionState, Timestamp};
 use crate::store::{Database, Owner, Record, StoreError, default_path};
 use crate::text::sanitize;
-use list::Page;
+use list::TableLayout;
 
 /// Why a command of these came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +118,7 @@ fn show_list(records: &[Record], living: &[Owner], path: &Path) {
     if records.is_empty() {
         return say(&format!("no sessions are kept in {}", sanitize(&path.display().to_string())));
     }
-    let page = Page {
+    let page = TableLayout {
         width: std::io::stdout().is_terminal().then(width).flatten(),
         colour: std::io::stdout().is_terminal() && wants_colour(),
         now: Timestamp::now(),

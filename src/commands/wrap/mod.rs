@@ -7,16 +7,16 @@ use std::process::ExitCode;
 
 use crate::cli::{ConsentArgs, UnwrapArgs, WrapArgs};
 use crate::text::sanitize;
-use crate::wrap::backup::Store;
-use crate::wrap::clients::{CLIENTS, Client, ConfigFile, Machine, System, file_at};
-use crate::wrap::edit::{Choice, Edit, Listed, Was};
+use crate::wrap::backup::BackupStore;
+use crate::wrap::clients::{CLIENTS, ClientSystem, ConfigFile, Machine, McpClient, file_at};
+use crate::wrap::edit::{ConfigEdit, ListedServer, OriginalServer, WrapChoice};
 use crate::wrap::file::FileError;
-use crate::wrap::open::Opened;
-use show::{Answer, Console, names};
+use crate::wrap::open::OpenedConfig;
+use show::{Consent, WrapConsole, names};
 
 /// How it went; the worst of several counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+enum WrapOutcome {
     /// There was nothing to do, and that was said.
     Nothing,
     Written,
@@ -26,7 +26,7 @@ enum Outcome {
     Usage,
 }
 
-impl Outcome {
+impl WrapOutcome {
     fn code(self) -> ExitCode {
         match self {
             Self::Nothing | Self::Written | Self::Shown => ExitCode::SUCCESS,
@@ -38,8 +38,8 @@ impl Outcome {
 
 /// Runs `tapline wrap`.
 pub(super) fn wrap(args: &WrapArgs) -> ExitCode {
-    let console = Console::new(etcetera::home_dir().ok());
-    let outcome = Session::open(&console, args.tapline.as_deref()).and_then(|session| match &args.target {
+    let console = WrapConsole::new(etcetera::home_dir().ok());
+    let outcome = WrapRun::open(&console, args.tapline.as_deref()).and_then(|session| match &args.target {
         None => Ok(session.list()),
         Some(target) => session.wrap(args, &session.files(target)?),
     });
@@ -48,8 +48,8 @@ pub(super) fn wrap(args: &WrapArgs) -> ExitCode {
 
 /// Runs `tapline unwrap`.
 pub(super) fn unwrap(args: &UnwrapArgs) -> ExitCode {
-    let console = Console::new(etcetera::home_dir().ok());
-    let outcome = Session::open(&console, None).and_then(|session| {
+    let console = WrapConsole::new(etcetera::home_dir().ok());
+    let outcome = WrapRun::open(&console, None).and_then(|session| {
         let files = match &args.target {
             Some(target) => session.files(target)?,
             None => session.wrapped_files(),
@@ -59,7 +59,7 @@ pub(super) fn unwrap(args: &UnwrapArgs) -> ExitCode {
     finish(&console, outcome)
 }
 
-fn finish(console: &Console, outcome: Result<Outcome, Refusal>) -> ExitCode {
+fn finish(console: &WrapConsole, outcome: Result<WrapOutcome, WrapError>) -> ExitCode {
     let outcome = outcome.unwrap_or_else(|refusal| {
         console.complain(&refusal.message);
         refusal.outcome
@@ -68,22 +68,22 @@ fn finish(console: &Console, outcome: Result<Outcome, Refusal>) -> ExitCode {
 }
 
 /// Why nothing was begun.
-struct Refusal {
-    outcome: Outcome,
+struct WrapError {
+    outcome: WrapOutcome,
     message: String,
 }
 
-fn usage(message: impl Into<String>) -> Refusal {
-    Refusal { outcome: Outcome::Usage, message: message.into() }
+fn usage(message: impl Into<String>) -> WrapError {
+    WrapError { outcome: WrapOutcome::Usage, message: message.into() }
 }
 
-fn failed(message: impl Into<String>) -> Refusal {
-    Refusal { outcome: Outcome::Failed, message: message.into() }
+fn failed(message: impl Into<String>) -> WrapError {
+    WrapError { outcome: WrapOutcome::Failed, message: message.into() }
 }
 
 /// The program that clients shall start: by its whole path, as those started from a desktop have no `PATH`, and by a link
 /// from the `PATH` where there is one, as package managers change what is behind it.
-fn program(named: Option<&Path>) -> Result<String, Refusal> {
+fn program(named: Option<&Path>) -> Result<String, WrapError> {
     let program = match named {
         Some(named) if named.components().count() == 1 => named.to_owned(),
         Some(named) => {
@@ -106,36 +106,36 @@ fn linked(own: &Path) -> Option<PathBuf> {
 }
 
 /// One run of a subcommand.
-struct Session<'c> {
-    console: &'c Console,
-    store: Store,
+struct WrapRun<'c> {
+    console: &'c WrapConsole,
+    store: BackupStore,
     home: PathBuf,
     working_dir: PathBuf,
     tapline: String,
 }
 
-impl<'c> Session<'c> {
-    fn open(console: &'c Console, tapline: Option<&Path>) -> Result<Self, Refusal> {
+impl<'c> WrapRun<'c> {
+    fn open(console: &'c WrapConsole, tapline: Option<&Path>) -> Result<Self, WrapError> {
         let home = etcetera::home_dir().map_err(|_| failed("no home directory; set `HOME`"))?;
-        let store = Store::of_user().ok_or_else(|| failed("no home directory; set `HOME`"))?;
+        let store = BackupStore::of_user().ok_or_else(|| failed("no home directory; set `HOME`"))?;
         let working_dir = std::env::current_dir().unwrap_or_else(|_| home.clone());
         Ok(Self { console, store, home, working_dir, tapline: program(tapline)? })
     }
 
     fn machine(&self) -> Machine<'_> {
         let system = match std::env::consts::OS {
-            "macos" => System::Mac,
-            "windows" => System::Windows,
-            _ => System::Linux,
+            "macos" => ClientSystem::Mac,
+            "windows" => ClientSystem::Windows,
+            _ => ClientSystem::Linux,
         };
         let (home, working_dir) = (self.home.clone(), self.working_dir.clone());
         Machine { system, home, working_dir, variable: &|name| std::env::var_os(name) }
     }
 
     /// The files that an argument means: those of a client, or the one at a path.
-    fn files(&self, target: &Path) -> Result<Vec<ConfigFile>, Refusal> {
+    fn files(&self, target: &Path) -> Result<Vec<ConfigFile>, WrapError> {
         let name = target.to_string_lossy();
-        if let Some(client) = Client::named(&name) {
+        if let Some(client) = McpClient::named(&name) {
             let files = client.files(&self.machine());
             return if files.is_empty() { Err(self.nowhere(client)) } else { Ok(files) };
         }
@@ -148,7 +148,7 @@ impl<'c> Session<'c> {
         )))
     }
 
-    fn nowhere(&self, client: &Client) -> Refusal {
+    fn nowhere(&self, client: &McpClient) -> WrapError {
         let places: Vec<_> = client.usual_places(&self.machine()).iter().map(|path| self.console.path(path)).collect();
         let (name, places) = (client.name, places.join(", "));
         failed(format!("found no configuration of `{name}` at {places}; name the file if it is elsewhere"))
@@ -163,12 +163,12 @@ impl<'c> Session<'c> {
         there.iter().map(|path| file_at(path, &self.machine())).collect()
     }
 
-    fn list(&self) -> Outcome {
+    fn list(&self) -> WrapOutcome {
         let files: Vec<_> = CLIENTS.iter().flat_map(|client| client.files(&self.machine())).collect();
         for file in &files {
             let client = file.client.unwrap_or_default();
             self.console.say(&format!("{client}  {}", self.console.path(&file.path)));
-            match Opened::new(file, &self.store, &self.tapline) {
+            match OpenedConfig::new(file, &self.store, &self.tapline) {
                 Ok(opened) if opened.servers.is_empty() => self.console.say("  no servers"),
                 Ok(opened) => self.console.servers(&opened.servers),
                 Err(FileError::Unreadable { why, .. }) => self.console.say(&format!("  cannot be read: {why}")),
@@ -182,30 +182,34 @@ impl<'c> Session<'c> {
             "`tapline wrap CLIENT` routes a client's servers through tapline, `tapline unwrap CLIENT` undoes it"
                 .to_owned()
         });
-        Outcome::Nothing
+        WrapOutcome::Nothing
     }
 
     /// Opens the files that have servers, each once, however many paths lead to it. Those that cannot be opened are told
     /// of; a server that is in none is a mistake.
-    fn open_files<'f>(&self, files: &'f [ConfigFile], names: &[String]) -> Result<(Vec<Opened<'f>>, Outcome), Refusal> {
-        let mut all: Vec<Opened<'_>> = Vec::new();
-        let mut outcome = Outcome::Nothing;
+    fn open_files<'f>(
+        &self,
+        files: &'f [ConfigFile],
+        names: &[String],
+    ) -> Result<(Vec<OpenedConfig<'f>>, WrapOutcome), WrapError> {
+        let mut all: Vec<OpenedConfig<'_>> = Vec::new();
+        let mut outcome = WrapOutcome::Nothing;
         for file in files {
-            match Opened::new(file, &self.store, &self.tapline) {
+            match OpenedConfig::new(file, &self.store, &self.tapline) {
                 Ok(opened) if all.iter().any(|other| other.config.real == opened.config.real) => {}
                 Ok(opened) => all.push(opened),
                 Err(error) => outcome = outcome.max(self.tell(&error)),
             }
         }
-        if outcome == Outcome::Nothing {
-            let known: Vec<_> = all.iter().flat_map(|file| &file.servers).map(Listed::name).collect();
+        if outcome == WrapOutcome::Nothing {
+            let known: Vec<_> = all.iter().flat_map(|file| &file.servers).map(ListedServer::name).collect();
             self.none_missing(files, names, &known)?;
         }
         all.retain(|file| !file.servers.is_empty());
         Ok((all, outcome))
     }
 
-    fn none_missing(&self, files: &[ConfigFile], names: &[String], known: &[&str]) -> Result<(), Refusal> {
+    fn none_missing(&self, files: &[ConfigFile], names: &[String], known: &[&str]) -> Result<(), WrapError> {
         if known.is_empty() && !files.is_empty() {
             let paths: Vec<_> = files.iter().map(|file| self.console.path(&file.path)).collect();
             self.console.say(&format!("no servers in {}", paths.join(", ")));
@@ -228,20 +232,20 @@ impl<'c> Session<'c> {
         }
     }
 
-    fn tell(&self, error: &FileError) -> Outcome {
+    fn tell(&self, error: &FileError) -> WrapOutcome {
         self.console.complain(&error.to_string());
         if let FileError::Unreadable { path, .. } = error {
             self.tell_of_copy(path);
         }
         match error {
-            FileError::Missing(_) | FileError::NoFile(_) | FileError::Unreadable { .. } => Outcome::Usage,
-            FileError::ReadOnly(_) | FileError::Changed(_) | FileError::Io { .. } => Outcome::Failed,
+            FileError::Missing(_) | FileError::NoFile(_) | FileError::Unreadable { .. } => WrapOutcome::Usage,
+            FileError::ReadOnly(_) | FileError::Changed(_) | FileError::Io { .. } => WrapOutcome::Failed,
         }
     }
 
-    fn wrap(&self, args: &WrapArgs, files: &[ConfigFile]) -> Result<Outcome, Refusal> {
+    fn wrap(&self, args: &WrapArgs, files: &[ConfigFile]) -> Result<WrapOutcome, WrapError> {
         let choice =
-            Choice { tapline: &self.tapline, servers: &args.servers, remote: args.remote, headers: args.headers };
+            WrapChoice { tapline: &self.tapline, servers: &args.servers, remote: args.remote, headers: args.headers };
         let (outcome, clients) = self.each(files, &args.servers, |file| self.wrap_file(file, choice, &args.consent))?;
         if !clients.is_empty() {
             self.console.say(&format!(
@@ -251,7 +255,7 @@ impl<'c> Session<'c> {
         Ok(outcome)
     }
 
-    fn unwrap(&self, args: &UnwrapArgs, files: &[ConfigFile]) -> Result<Outcome, Refusal> {
+    fn unwrap(&self, args: &UnwrapArgs, files: &[ConfigFile]) -> Result<WrapOutcome, WrapError> {
         if files.is_empty() {
             self.console.say("nothing is wrapped");
         }
@@ -267,13 +271,13 @@ impl<'c> Session<'c> {
         &self,
         files: &[ConfigFile],
         names: &[String],
-        act: impl Fn(&Opened<'_>) -> Result<Outcome, FileError>,
-    ) -> Result<(Outcome, String), Refusal> {
+        act: impl Fn(&OpenedConfig<'_>) -> Result<WrapOutcome, FileError>,
+    ) -> Result<(WrapOutcome, String), WrapError> {
         let (opened, mut outcome) = self.open_files(files, names)?;
         let mut readers: Vec<&str> = Vec::new();
         for file in &opened {
             let done = act(file).unwrap_or_else(|error| self.tell(&error));
-            if done == Outcome::Written {
+            if done == WrapOutcome::Written {
                 readers.push(file.file.client.unwrap_or("the client"));
             }
             outcome = outcome.max(done);
@@ -282,10 +286,15 @@ impl<'c> Session<'c> {
         Ok((outcome, readers.join(", ")))
     }
 
-    fn wrap_file(&self, opened: &Opened<'_>, choice: Choice<'_>, consent: &ConsentArgs) -> Result<Outcome, FileError> {
+    fn wrap_file(
+        &self,
+        opened: &OpenedConfig<'_>,
+        choice: WrapChoice<'_>,
+        consent: &ConsentArgs,
+    ) -> Result<WrapOutcome, FileError> {
         let edit = opened.wrapped(choice)?;
         let verdict = self.agree(opened, &edit, consent)?;
-        if verdict != Outcome::Written {
+        if verdict != WrapOutcome::Written {
             return Ok(verdict);
         }
         let mut servers = edit.changed.clone();
@@ -300,21 +309,21 @@ impl<'c> Session<'c> {
             }
             return Err(error);
         }
-        let wrapped = names(edit.changed.iter().map(Was::name));
+        let wrapped = names(edit.changed.iter().map(OriginalServer::name));
         self.console.say(&format!("wrapped {wrapped}; the file as it was is kept as {}", self.console.path(&copy)));
-        if edit.changed.iter().any(Was::is_remote) {
+        if edit.changed.iter().any(OriginalServer::is_remote) {
             self.console.say(
                 "a remote server that asks its client to sign in will be refused: that does not pass through stdio",
             );
         }
-        Ok(Outcome::Written)
+        Ok(WrapOutcome::Written)
     }
 
-    fn unwrap_file(&self, opened: &Opened<'_>, args: &UnwrapArgs) -> Result<Outcome, FileError> {
+    fn unwrap_file(&self, opened: &OpenedConfig<'_>, args: &UnwrapArgs) -> Result<WrapOutcome, FileError> {
         let edit = opened.unwrapped(&args.servers)?;
         let verdict = self.agree(opened, &edit, &args.consent)?;
         let real = &opened.config.real;
-        if verdict != Outcome::Written {
+        if verdict != WrapOutcome::Written {
             if opened.is_as_before() {
                 self.store.remove(real);
             }
@@ -327,13 +336,18 @@ impl<'c> Session<'c> {
         } else {
             self.store.save(real, &opened.backup_for(&edit.text, left))?;
         }
-        let unwrapped = names(edit.changed.iter().map(Was::name));
+        let unwrapped = names(edit.changed.iter().map(OriginalServer::name));
         self.console.say(&format!("unwrapped {unwrapped} in {}", self.console.path(&opened.file.path)));
-        Ok(Outcome::Written)
+        Ok(WrapOutcome::Written)
     }
 
     /// Shows an edit, and says `Written` where it shall be.
-    fn agree(&self, opened: &Opened<'_>, edit: &Edit, consent: &ConsentArgs) -> Result<Outcome, FileError> {
+    fn agree(
+        &self,
+        opened: &OpenedConfig<'_>,
+        edit: &ConfigEdit,
+        consent: &ConsentArgs,
+    ) -> Result<WrapOutcome, FileError> {
         let path = self.console.path(&opened.file.path);
         for (name, why) in &edit.skipped {
             let why = why.to_string();
@@ -341,27 +355,27 @@ impl<'c> Session<'c> {
         }
         if edit.changed.is_empty() {
             self.console.say(&format!("{path}: nothing to do"));
-            return Ok(Outcome::Nothing);
+            return Ok(WrapOutcome::Nothing);
         }
         self.console.diff(&opened.file.path, &opened.config.text, &edit.text);
         if consent.dry_run {
             self.console.say("nothing was written, as `--dry-run` asks");
-            return Ok(Outcome::Shown);
+            return Ok(WrapOutcome::Shown);
         }
         opened.config.check_writable()?;
         if consent.yes {
-            return Ok(Outcome::Written);
+            return Ok(WrapOutcome::Written);
         }
         Ok(match self.console.ask(&format!("write this to {path}?")) {
-            Answer::Yes => Outcome::Written,
-            Answer::No => {
+            Consent::Yes => WrapOutcome::Written,
+            Consent::No => {
                 self.console.say("nothing was written");
-                Outcome::Failed
+                WrapOutcome::Failed
             }
-            Answer::Nobody => {
+            Consent::Nobody => {
                 self.console
                     .complain("nothing was written, as there is no terminal to ask on; `--yes` writes without asking");
-                Outcome::Failed
+                WrapOutcome::Failed
             }
         })
     }

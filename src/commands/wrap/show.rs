@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use similar::{ChangeTag, TextDiff};
 
 use crate::text::{fit, pad, sanitize};
-use crate::wrap::edit::Listed;
+use crate::wrap::edit::ListedServer;
 
 /// Unchanged lines shown around a change. Few, as keys tend to stand beside commands.
 const CONTEXT: usize = 2;
@@ -19,7 +19,7 @@ const LABEL: usize = 40;
 
 /// The person at the other end.
 #[derive(Debug)]
-pub(super) struct Console {
+pub(super) struct WrapConsole {
     colour: bool,
     interactive: bool,
     home: Option<PathBuf>,
@@ -27,14 +27,14 @@ pub(super) struct Console {
 
 /// What a person says to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Consent {
     Yes,
     No,
     /// Nobody is there to be asked.
     Nobody,
 }
 
-impl Console {
+impl WrapConsole {
     pub(super) fn new(home: Option<PathBuf>) -> Self {
         let terminal = std::io::stdout().is_terminal();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -53,15 +53,15 @@ impl Console {
     }
 
     /// A question that only a clear yes answers with yes.
-    pub(super) fn ask(&self, question: &str) -> Answer {
+    pub(super) fn ask(&self, question: &str) -> Consent {
         if !self.interactive {
-            return Answer::Nobody;
+            return Consent::Nobody;
         }
         drop(write!(std::io::stdout(), "{question} [y/N] ").and_then(|()| std::io::stdout().flush()));
         let mut answer = String::new();
         match std::io::stdin().lock().read_line(&mut answer) {
-            Ok(1..) if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") => Answer::Yes,
-            _ => Answer::No,
+            Ok(1..) if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") => Consent::Yes,
+            _ => Consent::No,
         }
     }
 
@@ -82,7 +82,7 @@ impl Console {
     }
 
     /// The servers of a file, one a line.
-    pub(super) fn servers(&self, servers: &[Listed]) {
+    pub(super) fn servers(&self, servers: &[ListedServer]) {
         let widest = servers.iter().map(|server| crate::text::width(&label(server))).max().unwrap_or(0);
         for server in servers {
             let kind = match (server.wrapped, server.remote) {
@@ -118,7 +118,7 @@ const GREEN: &str = "32";
 const CYAN: &str = "36";
 
 /// A server's name, after the project it belongs to where there is one.
-fn label(server: &Listed) -> String {
+fn label(server: &ListedServer) -> String {
     let label = match &server.path[..] {
         [projects, project, _, name] if projects == "projects" => format!("{project}: {name}"),
         path => path.last().cloned().unwrap_or_default(),
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_home_directory_is_short() {
-        let console = Console { colour: false, interactive: false, home: Some(PathBuf::from("/home/me")) };
+        let console = WrapConsole { colour: false, interactive: false, home: Some(PathBuf::from("/home/me")) };
         assert_eq!(console.path(Path::new("/home/me/.cursor/mcp.json")), "~/.cursor/mcp.json");
         assert_eq!(console.path(Path::new("/home/me2/x")), "/home/me2/x");
     }

@@ -2,21 +2,21 @@
 //!
 //! Only what must change is spliced. `command` becomes tapline, and what it was moves to the head of `args` in its
 //! own spelling; so the way back needs no memory, and arguments that were edited in between stay edited. What cannot
-//! be told from the text (an entry without `args`, one with an address) is kept in a [`Was`].
+//! be told from the text (an entry without `args`, one with an address) is kept in a [`OriginalServer`].
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::clients::Containers;
-use super::doc::{Doc, Format, Member, Misread, Node, Splice, apply, literal};
-use super::entry::{Entry, Way, entries};
+use super::doc::{ConfigDoc, ConfigFormat, ConfigSyntaxError, DocMember, DocNode, Splice, apply, literal};
+use super::entry::{ServerEntry, ServerTransport, entries};
 use super::remote;
 
 /// The text of a configuration, and how to read it.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'t> {
+pub struct EditSource<'t> {
     pub text: &'t str,
-    pub format: Format,
+    pub format: ConfigFormat,
     pub containers: Containers,
     /// Programs that are tapline, beside all that are called so.
     pub taplines: &'t [String],
@@ -24,7 +24,7 @@ pub struct Source<'t> {
 
 /// What to route, and through what.
 #[derive(Clone, Copy, Debug)]
-pub struct Choice<'a> {
+pub struct WrapChoice<'a> {
     /// The program that clients shall start.
     pub tapline: &'a str,
     /// Names of servers; empty for all.
@@ -35,29 +35,29 @@ pub struct Choice<'a> {
     pub headers: bool,
 }
 
-impl Choice<'_> {
-    fn takes(&self, entry: &Entry<'_>) -> bool {
+impl WrapChoice<'_> {
+    fn takes(&self, entry: &ServerEntry<'_>) -> bool {
         self.servers.is_empty() || self.servers.iter().any(|name| name == entry.name())
     }
 }
 
 /// The edited text, what was done and what was not.
 #[derive(Debug, Default)]
-pub struct Edit {
+pub struct ConfigEdit {
     pub text: String,
     /// One for each server that was changed.
-    pub changed: Vec<Was>,
-    pub skipped: Vec<(String, Why)>,
+    pub changed: Vec<OriginalServer>,
+    pub skipped: Vec<(String, SkipReason)>,
 }
 
 /// A server as it was before it was wrapped, as far as its wrapped form does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Was {
+pub struct OriginalServer {
     /// The keys from the root of the file to the entry.
     pub path: Vec<String>,
     /// The entry whole, where it stands in one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entry: Option<Before>,
+    pub entry: Option<EntryText>,
     /// It had no `args`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_args: bool,
@@ -68,12 +68,12 @@ pub struct Was {
 
 /// The text of an entry on both sides of an edit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Before {
+pub struct EntryText {
     pub was: String,
     pub became: String,
 }
 
-impl Was {
+impl OriginalServer {
     /// The server's name.
     pub fn name(&self) -> &str {
         self.path.last().map_or("", String::as_str)
@@ -93,7 +93,7 @@ impl Was {
 
 /// Why a server was left alone.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Why {
+pub enum SkipReason {
     #[error("goes through tapline already")]
     Wrapped,
     #[error("is remote; `--remote` routes it too")]
@@ -114,7 +114,7 @@ pub enum Why {
 
 /// A server as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedServer {
     /// The keys from the root of the file to the entry; the last is the server's name.
     pub path: Vec<String>,
     /// The command line or the address.
@@ -123,18 +123,18 @@ pub struct Listed {
     pub wrapped: bool,
 }
 
-impl Listed {
+impl ListedServer {
     pub fn name(&self) -> &str {
         self.path.last().map_or("", String::as_str)
     }
 }
 
 /// The servers of a configuration.
-pub fn servers(source: Source<'_>) -> Result<Vec<Listed>, Misread> {
-    let doc = Doc::parse(split_bom(source.text).1, source.format)?;
-    let listed = entries(&doc, source.containers, source.taplines).into_iter().map(|entry| Listed {
+pub fn servers(source: EditSource<'_>) -> Result<Vec<ListedServer>, ConfigSyntaxError> {
+    let doc = ConfigDoc::parse(split_bom(source.text).1, source.format)?;
+    let listed = entries(&doc, source.containers, source.taplines).into_iter().map(|entry| ListedServer {
         summary: entry.summary(),
-        remote: matches!(entry.way, Way::Remote(_)),
+        remote: matches!(entry.way, ServerTransport::Remote(_)),
         wrapped: entry.wrapped,
         path: entry.path,
     });
@@ -142,9 +142,9 @@ pub fn servers(source: Source<'_>) -> Result<Vec<Listed>, Misread> {
 }
 
 /// Routes the chosen servers through tapline.
-pub fn wrap(source: Source<'_>, choice: Choice<'_>) -> Result<Edit, Misread> {
+pub fn wrap(source: EditSource<'_>, choice: WrapChoice<'_>) -> Result<ConfigEdit, ConfigSyntaxError> {
     let taplines = [source.taplines, &[choice.tapline.to_owned()]].concat();
-    let source = Source { taplines: &taplines, ..source };
+    let source = EditSource { taplines: &taplines, ..source };
     edit(source, |doc, entry| {
         if !choice.takes(entry) {
             return None;
@@ -155,27 +155,31 @@ pub fn wrap(source: Source<'_>, choice: Choice<'_>) -> Result<Edit, Misread> {
 }
 
 /// Takes tapline away from those of the named servers that go through it; of all when none is named.
-pub fn unwrap(source: Source<'_>, names: &[String], was: &[Was]) -> Result<Edit, Misread> {
+pub fn unwrap(
+    source: EditSource<'_>,
+    names: &[String],
+    was: &[OriginalServer],
+) -> Result<ConfigEdit, ConfigSyntaxError> {
     edit(source, |doc, entry| {
         let chosen = names.is_empty() || names.iter().any(|name| name == entry.name());
         if !entry.wrapped || !chosen {
             return None;
         }
-        let was = Was::known(was, &entry.path);
+        let was = OriginalServer::known(was, &entry.path);
         Some(restore(doc, entry, &was).and_then(|splices| check(source, doc, splices, was, false)))
     })
 }
 
 /// One server's part of an edit.
-type Part = (Vec<Splice>, Was);
+type ServerEdit = (Vec<Splice>, OriginalServer);
 
 fn edit(
-    source: Source<'_>,
-    mut part: impl FnMut(&Doc<'_>, &Entry<'_>) -> Option<Result<Part, Why>>,
-) -> Result<Edit, Misread> {
+    source: EditSource<'_>,
+    mut part: impl FnMut(&ConfigDoc<'_>, &ServerEntry<'_>) -> Option<Result<ServerEdit, SkipReason>>,
+) -> Result<ConfigEdit, ConfigSyntaxError> {
     let (bom, body) = split_bom(source.text);
-    let doc = Doc::parse(body, source.format)?;
-    let mut edit = Edit::default();
+    let doc = ConfigDoc::parse(body, source.format)?;
+    let mut edit = ConfigEdit::default();
     let mut splices = Vec::new();
     for entry in entries(&doc, source.containers, source.taplines) {
         match part(&doc, &entry) {
@@ -193,70 +197,76 @@ fn edit(
 
 /// Reads what an edit makes of one server. What does not read as intended is not done: a file may be written in ways
 /// that nobody thought of here.
-fn check(source: Source<'_>, doc: &Doc<'_>, splices: Vec<Splice>, mut was: Was, wrapped: bool) -> Result<Part, Why> {
+fn check(
+    source: EditSource<'_>,
+    doc: &ConfigDoc<'_>,
+    splices: Vec<Splice>,
+    mut was: OriginalServer,
+    wrapped: bool,
+) -> Result<ServerEdit, SkipReason> {
     let text = apply(doc.text, splices.clone());
-    let edited = Doc::parse(&text, doc.format).map_err(|_| Why::Odd)?;
-    let summary = |doc: &Doc<'_>| {
+    let edited = ConfigDoc::parse(&text, doc.format).map_err(|_| SkipReason::Odd)?;
+    let summary = |doc: &ConfigDoc<'_>| {
         let entries = entries(doc, source.containers, source.taplines);
-        let others: Vec<_> = entries.iter().filter(|entry| entry.path != was.path).map(Entry::summary).collect();
+        let others: Vec<_> = entries.iter().filter(|entry| entry.path != was.path).map(ServerEntry::summary).collect();
         let this = entries.iter().find(|entry| entry.path == was.path).map(|entry| (entry.summary(), entry.wrapped));
         (others, this)
     };
     let (others, this) = summary(doc);
     let this = this.map(|(summary, _)| (summary, wrapped));
     if summary(&edited) != (others, this) {
-        return Err(Why::Odd);
+        return Err(SkipReason::Odd);
     }
     if wrapped {
-        was.entry = whole(doc, &was.path).zip(whole(&edited, &was.path)).map(|(was, became)| Before { was, became });
+        was.entry = whole(doc, &was.path).zip(whole(&edited, &was.path)).map(|(was, became)| EntryText { was, became });
     }
     Ok((splices, was))
 }
 
 /// An entry's text, where all of it stands in one place.
-fn whole(doc: &Doc<'_>, path: &[String]) -> Option<String> {
+fn whole(doc: &ConfigDoc<'_>, path: &[String]) -> Option<String> {
     let entry = doc.root.find(path)?;
     doc.in_braces(entry).then(|| doc.raw(&entry.span).to_owned())
 }
 
-fn route(doc: &Doc<'_>, entry: &Entry<'_>, choice: Choice<'_>) -> Result<Part, Why> {
-    let mut was = Was { path: entry.path.clone(), ..Was::default() };
+fn route(doc: &ConfigDoc<'_>, entry: &ServerEntry<'_>, choice: WrapChoice<'_>) -> Result<ServerEdit, SkipReason> {
+    let mut was = OriginalServer { path: entry.path.clone(), ..OriginalServer::default() };
     if entry.wrapped {
-        return Err(Why::Wrapped);
+        return Err(SkipReason::Wrapped);
     }
     let splices = match entry.way {
-        Way::Command { holder, program, args } => {
+        ServerTransport::Command { holder, program, args } => {
             was.no_args = args.is_none();
             route_command(doc, holder, program, args, (choice.tapline, before_command(entry.name())))?
         }
-        Way::Words(words) => {
+        ServerTransport::Words(words) => {
             let tapline = [vec![literal(choice.tapline)], before_command(entry.name())].concat();
             vec![ahead(doc, words, &tapline, false)]
         }
-        Way::Remote(_) if !choice.remote => return Err(Why::Remote),
-        Way::Remote(url) => {
+        ServerTransport::Remote(_) if !choice.remote => return Err(SkipReason::Remote),
+        ServerTransport::Remote(url) => {
             let (splices, members) = remote::route(doc, entry, url, choice)?;
             was.members = members;
             splices
         }
-        Way::Unknown => return Err(Why::Unknown),
+        ServerTransport::Unknown => return Err(SkipReason::Unknown),
     };
     Ok((splices, was))
 }
 
 fn route_command(
-    doc: &Doc<'_>,
-    holder: &Node,
-    program: &Member,
-    args: Option<&Member>,
+    doc: &ConfigDoc<'_>,
+    holder: &DocNode,
+    program: &DocMember,
+    args: Option<&DocMember>,
     (tapline, mut words): (&str, Vec<String>),
-) -> Result<Vec<Splice>, Why> {
+) -> Result<Vec<Splice>, SkipReason> {
     let elements = match args {
-        Some(args) => args.value.list().ok_or(Why::Odd)?,
+        Some(args) => args.value.list().ok_or(SkipReason::Odd)?,
         None => &[],
     };
     if elements.is_empty() && program.value.text().is_some_and(is_shell_line) {
-        return Err(Why::ShellLine);
+        return Err(SkipReason::ShellLine);
     }
     words.push(doc.raw(&program.value.span).to_owned());
     let routed = match args {
@@ -289,18 +299,18 @@ fn is_shell_line(program: &str) -> bool {
 }
 
 /// Words at the head of a list, laid out as the list is.
-fn ahead(doc: &Doc<'_>, elements: &[Node], words: &[String], compact: bool) -> Splice {
+fn ahead(doc: &ConfigDoc<'_>, elements: &[DocNode], words: &[String], compact: bool) -> Splice {
     let first = elements[0].span.start;
     let gap = doc.break_before(first).unwrap_or_else(|| if compact { String::new() } else { " ".to_owned() });
     Splice::insert(first, words.iter().map(|word| format!("{word},{gap}")).collect::<String>())
 }
 
-fn is_compact(doc: &Doc<'_>, member: &Member) -> bool {
+fn is_compact(doc: &ConfigDoc<'_>, member: &DocMember) -> bool {
     doc.raw(&(member.key_span.end..member.value.span.start)) == ":"
 }
 
 /// A new member beside another of its table, laid out as that is.
-fn beside(doc: &Doc<'_>, table: &Node, member: &Member, key: &str, value: &str) -> Splice {
+fn beside(doc: &ConfigDoc<'_>, table: &DocNode, member: &DocMember, key: &str, value: &str) -> Splice {
     if has_lines(doc, table) {
         // Above, because a comment may follow the member on its line.
         let before = doc.line_before(member.key_span.start);
@@ -311,21 +321,21 @@ fn beside(doc: &Doc<'_>, table: &Node, member: &Member, key: &str, value: &str) 
 }
 
 /// Whether the members of a table have a line each, as under a header of TOML.
-pub(super) fn has_lines(doc: &Doc<'_>, table: &Node) -> bool {
-    doc.format == Format::Toml && !doc.in_braces(table)
+pub(super) fn has_lines(doc: &ConfigDoc<'_>, table: &DocNode) -> bool {
+    doc.format == ConfigFormat::Toml && !doc.in_braces(table)
 }
 
 /// What stands between the comma after a member and the next one.
-pub(super) fn gap(doc: &Doc<'_>, member: &Member) -> String {
+pub(super) fn gap(doc: &ConfigDoc<'_>, member: &DocMember) -> String {
     let inline = if is_compact(doc, member) { "" } else { " " };
     doc.break_before(member.key_span.start).unwrap_or_else(|| inline.to_owned())
 }
 
 /// A member as its neighbour would be written.
-pub(super) fn assignment(doc: &Doc<'_>, neighbour: &Member, key: &str, value: &str) -> String {
+pub(super) fn assignment(doc: &ConfigDoc<'_>, neighbour: &DocMember, key: &str, value: &str) -> String {
     match doc.format {
-        Format::Toml => format!("{key} = {value}"),
-        Format::Jsonc => {
+        ConfigFormat::Toml => format!("{key} = {value}"),
+        ConfigFormat::Jsonc => {
             let sign = doc.raw(&(neighbour.key_span.end..neighbour.value.span.start));
             let sign = if sign.trim() == ":" && !sign.contains('\n') { sign } else { ": " };
             format!("{}{sign}{value}", literal(key))
@@ -334,8 +344,8 @@ pub(super) fn assignment(doc: &Doc<'_>, neighbour: &Member, key: &str, value: &s
 }
 
 /// Takes a member out of its table, with the comma or the line that came with it.
-pub(super) fn without(doc: &Doc<'_>, table: &Node, member: &Member) -> Splice {
-    let Member { key_span, value, .. } = member;
+pub(super) fn without(doc: &ConfigDoc<'_>, table: &DocNode, member: &DocMember) -> Splice {
+    let DocMember { key_span, value, .. } = member;
     if has_lines(doc, table) {
         return Splice::remove(key_span.start - doc.line_before(key_span.start).len()..doc.line_end(value.span.end));
     }
@@ -349,44 +359,44 @@ pub(super) fn without(doc: &Doc<'_>, table: &Node, member: &Member) -> Splice {
     })
 }
 
-fn restore(doc: &Doc<'_>, entry: &Entry<'_>, was: &Was) -> Result<Vec<Splice>, Why> {
-    if let Some(Before { was, became }) = &was.entry
+fn restore(doc: &ConfigDoc<'_>, entry: &ServerEntry<'_>, was: &OriginalServer) -> Result<Vec<Splice>, SkipReason> {
+    if let Some(EntryText { was, became }) = &was.entry
         && doc.in_braces(entry.node)
         && doc.raw(&entry.node.span) == became
     {
         return Ok(vec![Splice::replace(&entry.node.span, was.as_str())]);
     }
     match entry.way {
-        Way::Words(words) => {
-            let dashes = dashes(words).ok_or(Why::Odd)?;
+        ServerTransport::Words(words) => {
+            let dashes = dashes(words).ok_or(SkipReason::Odd)?;
             Ok(vec![first_ones_away(doc, words, dashes + 1)])
         }
-        Way::Command { holder, program, args } => {
-            let args = args.ok_or(Why::Odd)?;
-            let elements = args.value.list().ok_or(Why::Odd)?;
+        ServerTransport::Command { holder, program, args } => {
+            let args = args.ok_or(SkipReason::Odd)?;
+            let elements = args.value.list().ok_or(SkipReason::Odd)?;
             match dashes(elements) {
                 Some(dashes) => restore_command(doc, holder, program, args, dashes, was.no_args),
                 None => remote::restore(doc, entry.node, program, args, &was.members),
             }
         }
-        Way::Remote(_) | Way::Unknown => Err(Why::Odd),
+        ServerTransport::Remote(_) | ServerTransport::Unknown => Err(SkipReason::Odd),
     }
 }
 
-fn dashes(words: &[Node]) -> Option<usize> {
+fn dashes(words: &[DocNode]) -> Option<usize> {
     words.iter().position(|word| word.text() == Some("--"))
 }
 
 fn restore_command(
-    doc: &Doc<'_>,
-    holder: &Node,
-    program: &Member,
-    args: &Member,
+    doc: &ConfigDoc<'_>,
+    holder: &DocNode,
+    program: &DocMember,
+    args: &DocMember,
     dashes: usize,
     no_args: bool,
-) -> Result<Vec<Splice>, Why> {
-    let elements = args.value.list().ok_or(Why::Odd)?;
-    let original = elements.get(dashes + 1).ok_or(Why::Odd)?;
+) -> Result<Vec<Splice>, SkipReason> {
+    let elements = args.value.list().ok_or(SkipReason::Odd)?;
+    let original = elements.get(dashes + 1).ok_or(SkipReason::Odd)?;
     let none_left = elements.len() == dashes + 2;
     let back = Splice::replace(&program.value.span, doc.raw(&original.span));
     let away =
@@ -395,7 +405,7 @@ fn restore_command(
 }
 
 /// Takes so many elements from the head of a list.
-fn first_ones_away(doc: &Doc<'_>, elements: &[Node], count: usize) -> Splice {
+fn first_ones_away(doc: &ConfigDoc<'_>, elements: &[DocNode], count: usize) -> Splice {
     let start = elements[0].span.start;
     let end = match elements.get(count) {
         Some(next) => next.span.start,

@@ -2,18 +2,22 @@ use clap::Parser as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::cli::{Cli, Command, TransportArg};
+use crate::cli::{Cli, CliCommand, TransportArg};
 use crate::wrap::clients::ANYWHERE;
 
 const TAPLINE: &str = "/opt/tap line/tapline";
 
-fn source(text: &str) -> Source<'_> {
-    let format = if text.trim_start_matches('\u{feff}').starts_with(['{', '/']) { Format::Jsonc } else { Format::Toml };
-    Source { text, format, containers: ANYWHERE, taplines: &[] }
+fn source(text: &str) -> EditSource<'_> {
+    let format = if text.trim_start_matches('\u{feff}').starts_with(['{', '/']) {
+        ConfigFormat::Jsonc
+    } else {
+        ConfigFormat::Toml
+    };
+    EditSource { text, format, containers: ANYWHERE, taplines: &[] }
 }
 
-fn all(servers: &[String]) -> Choice<'_> {
-    Choice { tapline: TAPLINE, servers, remote: true, headers: true }
+fn all(servers: &[String]) -> WrapChoice<'_> {
+    WrapChoice { tapline: TAPLINE, servers, remote: true, headers: true }
 }
 
 /// Wraps everything, checks the way back, and gives the wrapped text.
@@ -24,8 +28,8 @@ fn wrapped(text: &str) -> String {
     let back = unwrap(source(&edit.text), &[], &edit.changed).unwrap();
     assert_eq!(back.text, text);
     assert_eq!(back.skipped, []);
-    if !edit.changed.iter().any(Was::is_remote) {
-        let parts: Vec<_> = edit.changed.iter().map(|was| Was { entry: None, ..was.clone() }).collect();
+    if !edit.changed.iter().any(OriginalServer::is_remote) {
+        let parts: Vec<_> = edit.changed.iter().map(|was| OriginalServer { entry: None, ..was.clone() }).collect();
         assert_eq!(unwrap(source(&edit.text), &[], &parts).unwrap().text, text);
     }
     edit.text
@@ -150,7 +154,7 @@ fn understood(name: &str, entry: &str) -> (Option<String>, Option<String>, Trans
     let args = wrapped["mcpServers"][name]["args"].as_array().unwrap();
     let words = std::iter::once("tapline").chain(args.iter().map(|word| word.as_str().unwrap()));
     match Cli::try_parse_from(words).unwrap().command {
-        Command::Stdio(args) => (args.control.name, args.target.upstream, args.target.transport),
+        CliCommand::Stdio(args) => (args.control.name, args.target.upstream, args.target.transport),
         command => panic!("{command:?}"),
     }
 }
@@ -215,37 +219,41 @@ fn what_an_older_tapline_wrapped_comes_back() {
     ] {
         let path = [if text.contains("mcpServers") { "mcpServers" } else { "mcp" }, "a"].map(str::to_owned).to_vec();
         let members = members.iter().map(|(key, raw)| ((*key).to_owned(), (*raw).to_owned())).collect();
-        let was = [Was { path, members, ..Was::default() }];
+        let was = [OriginalServer { path, members, ..OriginalServer::default() }];
         assert_eq!(unwrap(source(wrapped), &[], &was).unwrap().text, text);
     }
 }
 
 #[test]
 fn what_is_left_alone_says_why() {
-    let strict = Choice { remote: false, headers: false, ..all(&[]) };
-    let remote = Choice { headers: false, ..all(&[]) };
+    let strict = WrapChoice { remote: false, headers: false, ..all(&[]) };
+    let remote = WrapChoice { headers: false, ..all(&[]) };
     for (choice, text, why) in [
-        (strict, r#"{"mcpServers": {"a": {"url": "http://h"}}}"#, Why::Remote),
+        (strict, r#"{"mcpServers": {"a": {"url": "http://h"}}}"#, SkipReason::Remote),
         (
             remote,
             r#"{"mcpServers": {"a": {"url": "http://h", "headers": {"A": "b"}}}}"#,
-            Why::Headers("headers".to_owned()),
+            SkipReason::Headers("headers".to_owned()),
         ),
         (
             all(&[]),
             "[mcp_servers.a]\nurl = \"http://h\"\nbearer_token_env_var = \"T\"",
-            Why::Auth("bearer_token_env_var".to_owned()),
+            SkipReason::Auth("bearer_token_env_var".to_owned()),
         ),
-        (all(&[]), "[mcp_servers.a]\nurl = \"http://h\"\n[mcp_servers.a.http_headers]\nA = \"b\"", Why::Odd),
-        (all(&[]), r#"{"mcp": {"a": {"type": "remote", "url": "http://h"}}}"#, Why::Odd),
-        (all(&[]), r#"{"context_servers": {"a": {"source": "extension", "settings": {}}}}"#, Why::Unknown),
-        (all(&[]), r#"{"mcpServers": {"a": {"command": "npx -y x"}}}"#, Why::ShellLine),
-        (all(&[]), r#"{"mcpServers": {"a": {"command": "x", "args": "y"}}}"#, Why::Odd),
-        (all(&[]), r#"{"mcpServers": {"a": {"command": "/old/tapline", "args": ["stdio", "--", "x"]}}}"#, Why::Wrapped),
+        (all(&[]), "[mcp_servers.a]\nurl = \"http://h\"\n[mcp_servers.a.http_headers]\nA = \"b\"", SkipReason::Odd),
+        (all(&[]), r#"{"mcp": {"a": {"type": "remote", "url": "http://h"}}}"#, SkipReason::Odd),
+        (all(&[]), r#"{"context_servers": {"a": {"source": "extension", "settings": {}}}}"#, SkipReason::Unknown),
+        (all(&[]), r#"{"mcpServers": {"a": {"command": "npx -y x"}}}"#, SkipReason::ShellLine),
+        (all(&[]), r#"{"mcpServers": {"a": {"command": "x", "args": "y"}}}"#, SkipReason::Odd),
+        (
+            all(&[]),
+            r#"{"mcpServers": {"a": {"command": "/old/tapline", "args": ["stdio", "--", "x"]}}}"#,
+            SkipReason::Wrapped,
+        ),
         (
             all(&[]),
             r#"{"mcpServers": {"a": {"command": "C:\\t\\Tapline.exe", "args": ["stdio", "--upstream", "u"]}}}"#,
-            Why::Wrapped,
+            SkipReason::Wrapped,
         ),
     ] {
         let edit = wrap(source(text), choice).unwrap();
@@ -265,7 +273,7 @@ fn what_is_no_server_is_none() {
         r#"{"mcpServers": {"a": 1, "b": {}, "c": {"command": 1}}}"#,
         "# x\n",
     ] {
-        let edit = wrap(Source { format: Format::Jsonc, ..source(text.trim_start_matches('#')) }, all(&[]));
+        let edit = wrap(EditSource { format: ConfigFormat::Jsonc, ..source(text.trim_start_matches('#')) }, all(&[]));
         let Ok(edit) = edit else { continue };
         assert!(edit.changed.is_empty() && edit.skipped.is_empty(), "{text}");
     }
@@ -276,7 +284,7 @@ fn chosen_servers_only() {
     let text = r#"{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}}}"#;
     let names = ["b".to_owned()];
     let edit = wrap(source(text), all(&names)).unwrap();
-    assert_eq!(edit.changed.iter().map(Was::name).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(edit.changed.iter().map(OriginalServer::name).collect::<Vec<_>>(), ["b"]);
     let listed = servers(source(&edit.text)).unwrap();
     assert_eq!(
         listed.iter().map(|server| (server.wrapped, &*server.summary)).collect::<Vec<_>>(),
@@ -354,7 +362,7 @@ fn a_command_comes_back_without_any_memory_and_an_address_says_it_cannot() {
     let edit = wrap(source(r#"{"mcpServers": {"a": {"url": "http://h"}}}"#), all(&[])).unwrap();
     let back = unwrap(source(&edit.text), &[], &[]).unwrap();
     assert_eq!(back.text, edit.text);
-    assert_eq!(back.skipped, [("a".to_owned(), Why::Forgotten("http://h".to_owned()))]);
+    assert_eq!(back.skipped, [("a".to_owned(), SkipReason::Forgotten("http://h".to_owned()))]);
 }
 
 #[test]
@@ -411,10 +419,10 @@ proptest! {
         let bom = if bom { "\u{feff}" } else { "" };
         let text = format!("{bom}{{\"mcpServers\":{{{}}}}}", servers.join(","));
         let edit = wrap(source(&text), all(&[])).unwrap();
-        prop_assert!(edit.skipped.iter().all(|(_, why)| *why == Why::ShellLine), "{:?}", edit.skipped);
+        prop_assert!(edit.skipped.iter().all(|(_, why)| *why == SkipReason::ShellLine), "{:?}", edit.skipped);
         let back = unwrap(source(&edit.text), &[], &edit.changed).unwrap();
         prop_assert_eq!(&back.text, &text);
-        let without_entries: Vec<_> = edit.changed.iter().map(|was| Was { entry: None, ..was.clone() }).collect();
+        let without_entries: Vec<_> = edit.changed.iter().map(|was| OriginalServer { entry: None, ..was.clone() }).collect();
         let back = unwrap(source(&edit.text), &[], &without_entries).unwrap();
         prop_assert_eq!(back.text, text);
         prop_assert!(wrap(source(&edit.text), all(&[])).unwrap().changed.is_empty());
@@ -438,16 +446,16 @@ proptest! {
             2 => format!("[mcp_servers]{eol}{}", members.iter().map(|member| format!(" \"{name}\" . {member}{note}{eol}")).collect::<String>()),
             _ => format!("{eol}mcp_servers = {{ {name} = {{{}}} }}", members.join(", ")),
         };
-        let edit = wrap(Source { format: Format::Toml, ..source(&text) }, all(&[])).unwrap();
-        prop_assert_eq!(edit.changed.len() + edit.skipped.iter().filter(|(_, why)| *why == Why::ShellLine).count(), 1, "{:?}", edit.skipped);
-        let back = unwrap(Source { format: Format::Toml, ..source(&edit.text) }, &[], &edit.changed).unwrap();
+        let edit = wrap(EditSource { format: ConfigFormat::Toml, ..source(&text) }, all(&[])).unwrap();
+        prop_assert_eq!(edit.changed.len() + edit.skipped.iter().filter(|(_, why)| *why == SkipReason::ShellLine).count(), 1, "{:?}", edit.skipped);
+        let back = unwrap(EditSource { format: ConfigFormat::Toml, ..source(&edit.text) }, &[], &edit.changed).unwrap();
         prop_assert_eq!(back.text, text);
     }
 
     #[test]
     fn any_text_is_edited_or_refused_without_panic(text in "[{}\\[\\]\",:/*# \n=.a-c\u{e9}]{0,40}") {
-        for format in [Format::Jsonc, Format::Toml] {
-            if let Ok(edit) = wrap(Source { format, ..source(&text) }, all(&[])) {
+        for format in [ConfigFormat::Jsonc, ConfigFormat::Toml] {
+            if let Ok(edit) = wrap(EditSource { format, ..source(&text) }, all(&[])) {
                 prop_assert_eq!(edit.changed.is_empty(), edit.text == text);
             }
         }
