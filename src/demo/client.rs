@@ -14,16 +14,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One request of the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Step {
+struct StoryStep {
     method: &'static str,
     /// JSON.
     params: &'static str,
-    then: Then,
+    then: AfterSending,
 }
 
 /// What the client does besides waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+enum AfterSending {
     Wait,
     /// Goes on with the story while this waits: the operator may hold it for long.
     GoOn,
@@ -31,23 +31,23 @@ enum Then {
     CancelAfter(usize),
 }
 
-const fn step(method: &'static str, params: &'static str) -> Step {
-    Step { method, params, then: Then::Wait }
+const fn step(method: &'static str, params: &'static str) -> StoryStep {
+    StoryStep { method, params, then: AfterSending::Wait }
 }
 
 /// What comes before the story, at once.
-const OPENING: [Step; 3] = [step("tools/list", "{}"), step("resources/list", "{}"), step("prompts/list", "{}")];
+const OPENING: [StoryStep; 3] = [step("tools/list", "{}"), step("resources/list", "{}"), step("prompts/list", "{}")];
 
 /// The lively part.
-const STORY: [Step; 13] = [
+const STORY: [StoryStep; 13] = [
     step("tools/call", r#"{"name":"get_forecast","arguments":{"city":"Lisbon"}}"#),
     step("prompts/get", r#"{"name":"packing_list","arguments":{"city":"Lisbon"}}"#),
     step("tools/call", r#"{"name":"search_flights","arguments":{"from":"Oslo","to":"Lisbon"}}"#),
     // 2026 has no 29th of February.
-    Step {
+    StoryStep {
         method: "tools/call",
         params: r#"{"name":"book_flight","arguments":{"flight":"TP204","date":"2026-02-29","passenger":"Ada L."}}"#,
-        then: Then::GoOn,
+        then: AfterSending::GoOn,
     },
     step("tools/call", r#"{"name":"index_documents","arguments":{},"_meta":{"progressToken":"index-1"}}"#),
     step("resources/list", "{}"),
@@ -58,10 +58,10 @@ const STORY: [Step; 13] = [
         "tools/call",
         r#"{"name":"book_flight","arguments":{"flight":"XX1","date":"2026-03-02","passenger":"Ada L."}}"#,
     ),
-    Step {
+    StoryStep {
         method: "tools/call",
         params: r#"{"name":"tail_log","arguments":{"follow":true}}"#,
-        then: Then::CancelAfter(4),
+        then: AfterSending::CancelAfter(4),
     },
     step("tools/call", r#"{"name":"get_forecast","arguments":{"city":"Atlantis"}}"#),
     step("ping", "{}"),
@@ -104,11 +104,11 @@ pub async fn run(
                 narrate(&line);
             }
             match step.then {
-                Then::GoOn if waiting.is_empty() => {
+                AfterSending::GoOn if waiting.is_empty() => {
                     let wire = wire.clone();
                     waiting.spawn(async move { tell(*step, perform(&wire, *step).await.as_ref()) });
                 }
-                Then::GoOn => {}
+                AfterSending::GoOn => {}
                 _ => narrate(&patiently(&wire, *step).await),
             }
         }
@@ -142,7 +142,7 @@ async fn open(url: &str, narrate: &mut impl FnMut(&str)) -> Result<Wire, WireErr
 }
 
 /// One step, given up as an SDK would give it up: with a cancellation.
-async fn patiently(wire: &Wire, step: Step) -> String {
+async fn patiently(wire: &Wire, step: StoryStep) -> String {
     let id = wire.next_id();
     if let Ok(done) = tokio::time::timeout(PATIENCE, perform_as(id, wire, step)).await {
         return tell(step, done.as_ref());
@@ -153,17 +153,17 @@ async fn patiently(wire: &Wire, step: Step) -> String {
     format!("{}: {reason}", subject(step))
 }
 
-async fn perform(wire: &Wire, step: Step) -> Result<Exchange, WireError> {
+async fn perform(wire: &Wire, step: StoryStep) -> Result<Exchange, WireError> {
     perform_as(wire.next_id(), wire, step).await
 }
 
-async fn perform_as(id: u64, wire: &Wire, step: Step) -> Result<Exchange, WireError> {
+async fn perform_as(id: u64, wire: &Wire, step: StoryStep) -> Result<Exchange, WireError> {
     let params: Value = serde_json::from_str(step.params).expect("the story is written in JSON");
     let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str).map(str::to_owned);
     let mut messages = wire.request(id, step.method, params).await?;
     let mut told = Vec::new();
     let reply = loop {
-        if step.then == Then::CancelAfter(told.len()) {
+        if step.then == AfterSending::CancelAfter(told.len()) {
             wire.cancel(id, "seen enough").await?;
             // Until the server has ended the stream, it has not heard.
             while messages.next().await?.is_some() {}
@@ -199,7 +199,7 @@ async fn answer(wire: &Wire, message: &Value) -> Result<(), WireError> {
 }
 
 /// One line about a step.
-fn tell(step: Step, done: Result<&Exchange, &WireError>) -> String {
+fn tell(step: StoryStep, done: Result<&Exchange, &WireError>) -> String {
     let outcome = match done {
         Ok(Exchange { reply: Some(reply), .. }) => outcome_of(reply),
         Ok(Exchange { reply: None, .. }) => "cancelled".to_owned(),
@@ -217,7 +217,7 @@ fn outcome_of(reply: &Value) -> String {
     }
 }
 
-fn subject(step: Step) -> String {
+fn subject(step: StoryStep) -> String {
     let params: Value = serde_json::from_str(step.params).unwrap_or_default();
     match params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str) {
         Some(name) => format!("{} {name}", step.method),

@@ -19,8 +19,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::server::ServerOptions;
-use super::session::{Answer, PROTOCOLS, STREAM_LIMIT, Session, error_without_id};
+use super::call::STREAM_LIMIT;
+use super::options::ServerOptions;
+use super::session::{DemoSession, PROTOCOLS, ReplyFuture, error_without_id};
 use super::tools;
 use crate::net;
 
@@ -28,55 +29,55 @@ const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// What a request is refused with: a status, and a JSON-RPC error without an id.
-type Refusal = (StatusCode, i64, &'static str);
+type HttpRefusal = (StatusCode, i64, &'static str);
 
 /// Serves at `/mcp` of `listener` until `stop`; streams that are open then end.
 ///
 /// # Errors
 /// When the listener breaks.
 pub async fn serve(listener: TcpListener, options: ServerOptions, stop: CancellationToken) -> std::io::Result<()> {
-    let desk = Arc::new(Desk { options, stop: stop.clone(), sessions: Mutex::default() });
-    let router = Router::new().route("/mcp", any(handle)).with_state(desk);
+    let demo = Arc::new(HttpSessions { options, stop: stop.clone(), sessions: Mutex::default() });
+    let router = Router::new().route("/mcp", any(handle)).with_state(demo);
     net::serve::serve(listener, router, stop).await
 }
 
-/// All sessions.
-struct Desk {
+/// All sessions over HTTP.
+struct HttpSessions {
     options: ServerOptions,
     stop: CancellationToken,
-    sessions: Mutex<HashMap<String, Open>>,
+    sessions: Mutex<HashMap<String, OpenSession>>,
 }
 
 /// A session and what ends it.
 #[derive(Clone)]
-struct Open {
-    session: Arc<Session>,
+struct OpenSession {
+    session: Arc<DemoSession>,
     end: CancellationToken,
 }
 
-async fn handle(State(desk): State<Arc<Desk>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
+async fn handle(State(demo): State<Arc<HttpSessions>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
     let handled = match check_origin(&headers) {
         Err(refusal) => Err(refusal),
         Ok(()) => match method.as_str() {
-            "POST" => post(&desk, &headers, &body).await,
-            "GET" => get(&desk, &headers),
-            "DELETE" => delete(&desk, &headers),
+            "POST" => post(&demo, &headers, &body).await,
+            "GET" => get(&demo, &headers),
+            "DELETE" => delete(&demo, &headers),
             _ => return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, POST, DELETE")]).into_response(),
         },
     };
     handled.unwrap_or_else(|(status, code, why)| (status, json_body(error_without_id(code, why))).into_response())
 }
 
-async fn post(desk: &Arc<Desk>, headers: &HeaderMap, body: &Bytes) -> Result<Response, Refusal> {
+async fn post(demo: &Arc<HttpSessions>, headers: &HeaderMap, body: &Bytes) -> Result<Response, HttpRefusal> {
     check_kinds(headers)?;
     let message: Value = serde_json::from_slice(body).map_err(|_| (StatusCode::BAD_REQUEST, -32700, "Parse error"))?;
     if !message.is_object() {
         return Err((StatusCode::BAD_REQUEST, -32600, "Invalid Request: one message at a time"));
     }
     if message["method"] == "initialize" {
-        return initialize(desk, &message).await;
+        return initialize(demo, &message).await;
     }
-    let Open { session, .. } = find(desk, headers)?;
+    let OpenSession { session, .. } = find(demo, headers)?;
     let (out, messages) = mpsc::channel(STREAM_LIMIT);
     Ok(match session.take(&message, out) {
         None => StatusCode::ACCEPTED.into_response(),
@@ -86,9 +87,9 @@ async fn post(desk: &Arc<Desk>, headers: &HeaderMap, body: &Bytes) -> Result<Res
 }
 
 /// The only request outside of a session: it makes one.
-async fn initialize(desk: &Arc<Desk>, message: &Value) -> Result<Response, Refusal> {
-    let end = desk.stop.child_token();
-    let session = Session::new(desk.options, end.clone());
+async fn initialize(demo: &Arc<HttpSessions>, message: &Value) -> Result<Response, HttpRefusal> {
+    let end = demo.stop.child_token();
+    let session = DemoSession::new(demo.options, end.clone());
     let (out, messages) = mpsc::channel(STREAM_LIMIT);
     let answer = session.take(message, out).ok_or((
         StatusCode::BAD_REQUEST,
@@ -99,30 +100,30 @@ async fn initialize(desk: &Arc<Desk>, message: &Value) -> Result<Response, Refus
     let id = uuid::Uuid::new_v4().simple().to_string();
     let value = HeaderValue::from_str(&id).expect("hexadecimal digits are a header value");
     response.headers_mut().insert(SESSION_ID, value);
-    desk.sessions.lock().insert(id, Open { session, end });
+    demo.sessions.lock().insert(id, OpenSession { session, end });
     Ok(response)
 }
 
-fn get(desk: &Arc<Desk>, headers: &HeaderMap) -> Result<Response, Refusal> {
+fn get(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, HttpRefusal> {
     if !accepts(headers, "text/event-stream") {
         return Err((StatusCode::NOT_ACCEPTABLE, -32000, "Not Acceptable: the client must accept text/event-stream"));
     }
-    let Open { session, end } = find(desk, headers)?;
+    let OpenSession { session, end } = find(demo, headers)?;
     let messages =
-        session.listen().ok_or((StatusCode::CONFLICT, -32000, "Conflict: only one stream for each session"))?;
+        session.client.listen().ok_or((StatusCode::CONFLICT, -32000, "Conflict: only one stream for each session"))?;
     Ok(event_stream(receive(messages).map(event).take_until(end.cancelled_owned())))
 }
 
-fn delete(desk: &Arc<Desk>, headers: &HeaderMap) -> Result<Response, Refusal> {
-    find(desk, headers)?;
-    if let Some(open) = session_id(headers).and_then(|id| desk.sessions.lock().remove(id)) {
+fn delete(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, HttpRefusal> {
+    find(demo, headers)?;
+    if let Some(open) = session_id(headers).and_then(|id| demo.sessions.lock().remove(id)) {
         open.end.cancel();
     }
     Ok(StatusCode::OK.into_response())
 }
 
 /// The session that the headers name.
-fn find(desk: &Desk, headers: &HeaderMap) -> Result<Open, Refusal> {
+fn find(demo: &HttpSessions, headers: &HeaderMap) -> Result<OpenSession, HttpRefusal> {
     // A newer protocol's probe ends here, and so learns that this is an older server.
     let version = headers.get(PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
     if version.is_some_and(|version| !PROTOCOLS.contains(&version)) {
@@ -133,7 +134,7 @@ fn find(desk: &Desk, headers: &HeaderMap) -> Result<Open, Refusal> {
         -32000,
         "Bad Request: Mcp-Session-Id header is required",
     ))?;
-    desk.sessions.lock().get(id).cloned().ok_or((StatusCode::NOT_FOUND, -32001, "Session not found"))
+    demo.sessions.lock().get(id).cloned().ok_or((StatusCode::NOT_FOUND, -32001, "Session not found"))
 }
 
 fn session_id(headers: &HeaderMap) -> Option<&str> {
@@ -141,7 +142,7 @@ fn session_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A page of some web site must not talk to a server on this machine.
-fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_origin(headers: &HeaderMap) -> Result<(), HttpRefusal> {
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
@@ -152,7 +153,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn check_kinds(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_kinds(headers: &HeaderMap) -> Result<(), HttpRefusal> {
     if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
         let why = "Not Acceptable: the client must accept both application/json and text/event-stream";
         return Err((StatusCode::NOT_ACCEPTABLE, -32000, why));
@@ -171,7 +172,7 @@ fn accepts(headers: &HeaderMap, kind: &str) -> bool {
 }
 
 /// The answer as the body; what the work tells besides is lost, as there is no stream for it.
-async fn whole(answer: Answer, _messages: mpsc::Receiver<String>) -> Response {
+async fn whole(answer: ReplyFuture, _messages: mpsc::Receiver<String>) -> Response {
     match answer.await {
         Some(reply) => json_body(reply).into_response(),
         // Taken back by the client, who no longer reads this.
@@ -180,7 +181,7 @@ async fn whole(answer: Answer, _messages: mpsc::Receiver<String>) -> Response {
 }
 
 /// The messages of a piece of work, and then its answer. The work goes on where the client hangs up.
-fn stream_of(answer: Answer, messages: mpsc::Receiver<String>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn stream_of(answer: ReplyFuture, messages: mpsc::Receiver<String>) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let (sender, reply) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         // A client that hung up does not want it.

@@ -10,7 +10,9 @@
 pub mod client;
 pub mod server;
 
+mod call;
 mod http;
+mod options;
 mod session;
 mod stdio;
 mod tools;

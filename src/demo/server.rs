@@ -1,23 +1,5 @@
 //! The demo's MCP server: what it is configured with, and its two front doors.
 
-use std::time::Duration;
-
 pub use super::http::serve;
+pub use super::options::{Scenario, ServerOptions};
 pub use super::stdio::serve_stdio;
-
-/// How the server behaves.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ServerOptions {
-    /// Pause before each message of a stream; zero for tests.
-    pub pace: Duration,
-    pub scenario: Scenario,
-}
-
-/// Which version of the server this is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scenario {
-    #[default]
-    Original,
-    /// `get_forecast` answers something else: what a replay is there to notice.
-    Changed,
-}

@@ -2,88 +2,41 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::server::ServerOptions;
+use super::call::{DemoPeer, RpcError, ToolCall};
+use super::options::ServerOptions;
 use super::{SERVER_NAME, tools};
 
 /// Newest first; the first is offered to a client that asks for something else (lifecycle, revision 2025-11-25).
 pub(super) const PROTOCOLS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
-/// Unsent messages of one stream. A sender waits where it is full.
-pub(super) const STREAM_LIMIT: usize = 64;
-
 /// The reply to a request, as JSON on one line; `None` where the client took the request back.
-pub(super) type Answer = BoxFuture<'static, Option<String>>;
+pub(super) type ReplyFuture = BoxFuture<'static, Option<String>>;
 
-/// State that outlives a single request.
-pub(super) struct Session {
-    pub(super) options: ServerOptions,
+/// What outlives a single request.
+pub(super) struct DemoSession {
+    pub(super) client: Arc<DemoPeer>,
     /// Ends all work without an answer.
     stop: CancellationToken,
-    /// Ends only the waiting for the client.
-    pub(super) client_is_gone: CancellationToken,
-    client_samples: AtomicBool,
     /// Requests of the client that are being worked on, by id.
     running: Mutex<HashMap<String, CancellationToken>>,
-    /// Requests to the client that have no reply yet, by id.
-    asked: Mutex<HashMap<String, oneshot::Sender<Value>>>,
-    asked_so_far: AtomicU64,
-    /// Where messages go that belong to no request: the GET stream, or the pipe.
-    unrelated: Mutex<Option<mpsc::Sender<String>>>,
 }
 
-/// A JSON-RPC error.
-#[derive(Debug)]
-pub(super) struct RpcError {
-    pub(super) code: i64,
-    pub(super) message: String,
-}
-
-impl RpcError {
-    pub(super) const METHOD_NOT_FOUND: i64 = -32601;
-    pub(super) const INVALID_PARAMS: i64 = -32602;
-    pub(super) const INTERNAL: i64 = -32603;
-    /// Up to revision 2025-11-25.
-    pub(super) const RESOURCE_NOT_FOUND: i64 = -32002;
-
-    pub(super) fn new(code: i64, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
-}
-
-/// What a tool may do while it works.
-pub(super) struct Call {
-    pub(super) session: Arc<Session>,
-    /// The stream of this request.
-    pub(super) out: mpsc::Sender<String>,
-    /// Of the request's `_meta`, where the client wants to hear of progress.
-    pub(super) progress_token: Option<Value>,
-}
-
-impl Session {
+impl DemoSession {
     pub(super) fn new(options: ServerOptions, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self {
-            options,
-            client_is_gone: stop.child_token(),
-            stop,
-            client_samples: AtomicBool::new(false),
-            running: Mutex::default(),
-            asked: Mutex::default(),
-            asked_so_far: AtomicU64::new(0),
-            unrelated: Mutex::default(),
-        })
+        Arc::new(Self { client: Arc::new(DemoPeer::new(options, stop.child_token())), stop, running: Mutex::default() })
     }
 
     /// Takes one message of the client. A request gives the work that answers it, whose own messages go to `out`;
     /// everything else is done at once.
-    pub(super) fn take(self: &Arc<Self>, message: &Value, out: mpsc::Sender<String>) -> Option<Answer> {
+    pub(super) fn take(self: &Arc<Self>, message: &Value, out: mpsc::Sender<String>) -> Option<ReplyFuture> {
         let id = message.get("id").filter(|id| !id.is_null());
         match (message.get("method").and_then(Value::as_str), id) {
             (Some(method), Some(id)) => Some(self.answer(method, id, message.get("params"), out)),
@@ -95,25 +48,28 @@ impl Session {
                 None
             }
             (None, Some(id)) => {
-                if let Some(asked) = self.asked.lock().remove(&id.to_string()) {
-                    // The one who asked may have been cancelled meanwhile.
-                    let _ = asked.send(message.clone());
-                }
+                self.client.complete(id, message);
                 None
             }
             _ => None,
         }
     }
 
-    fn answer(self: &Arc<Self>, method: &str, id: &Value, params: Option<&Value>, out: mpsc::Sender<String>) -> Answer {
+    fn answer(
+        self: &Arc<Self>,
+        method: &str,
+        id: &Value,
+        params: Option<&Value>,
+        out: mpsc::Sender<String>,
+    ) -> ReplyFuture {
         let cancelled = self.stop.child_token();
         // Now, not in the future: a cancellation that follows must find it.
         self.running.lock().insert(id.to_string(), cancelled.clone());
-        let running = Running { session: self.clone(), id: id.to_string() };
+        let running = RunningRequest { session: self.clone(), id: id.to_string() };
         let (method, id, params) = (method.to_owned(), id.clone(), params.cloned().unwrap_or_default());
         Box::pin(async move {
             let progress_token = params["_meta"].get("progressToken").cloned();
-            let call = Call { session: running.session.clone(), out, progress_token };
+            let call = ToolCall { client: running.session.client.clone(), out, progress_token };
             let reply = tokio::select! {
                 biased;
                 () = cancelled.cancelled() => return None,
@@ -122,88 +78,17 @@ impl Session {
             Some(reply)
         })
     }
-
-    /// Opens the way for messages that belong to no request; `None` where one is open.
-    pub(super) fn listen(&self) -> Option<mpsc::Receiver<String>> {
-        let mut unrelated = self.unrelated.lock();
-        if unrelated.as_ref().is_some_and(|sender| !sender.is_closed()) {
-            return None;
-        }
-        let (sender, receiver) = mpsc::channel(STREAM_LIMIT);
-        *unrelated = Some(sender);
-        Some(receiver)
-    }
-
-    /// Uses `sender` for messages that belong to no request.
-    pub(super) fn speak_to(&self, sender: mpsc::Sender<String>) {
-        *self.unrelated.lock() = Some(sender);
-    }
-
-    /// Tells the client something unasked. Lost where nobody listens, as the protocol has it.
-    pub(super) fn tell(&self, method: &str) {
-        if let Some(sender) = &*self.unrelated.lock() {
-            let _ = sender.try_send(json!({"jsonrpc": "2.0", "method": method}).to_string());
-        }
-    }
 }
 
 /// Forgets a request when its work ends or is dropped.
-struct Running {
-    session: Arc<Session>,
+struct RunningRequest {
+    session: Arc<DemoSession>,
     id: String,
 }
 
-impl Drop for Running {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         self.session.running.lock().remove(&self.id);
-    }
-}
-
-impl Call {
-    /// Sends a notification that belongs to this request, after the pause that makes streams watchable.
-    pub(super) async fn notify(&self, method: &str, params: Value) {
-        tokio::time::sleep(self.session.options.pace).await;
-        self.send(json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
-    }
-
-    /// Asks the client, and waits for as long as it takes.
-    pub(super) async fn ask(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        let number = self.session.asked_so_far.fetch_add(1, Ordering::Relaxed) + 1;
-        let id = Value::from(format!("s{number}"));
-        let (sender, reply) = oneshot::channel();
-        self.session.asked.lock().insert(id.to_string(), sender);
-        let _forget = Asked { session: &self.session, id: id.to_string() };
-        self.send(json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await;
-        let reply = self.session.client_is_gone.run_until_cancelled(reply).await;
-        let Some(Ok(mut reply)) = reply else {
-            return Err(RpcError::new(RpcError::INTERNAL, "the client is gone"));
-        };
-        match reply.get("error") {
-            Some(error) => Err(RpcError::new(RpcError::INTERNAL, format!("the client refused: {}", error["message"]))),
-            None => Ok(reply["result"].take()),
-        }
-    }
-
-    /// Whether the client said that it can sample.
-    pub(super) fn client_samples(&self) -> bool {
-        self.session.client_samples.load(Ordering::Relaxed)
-    }
-
-    async fn send(&self, message: Value) {
-        // A client that hung up still gets its work done: in this era, that is no cancellation.
-        let _ = self.out.send(message.to_string()).await;
-    }
-}
-
-/// Forgets a question whose asker was dropped.
-struct Asked<'a> {
-    session: &'a Session,
-    id: String,
-}
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        self.session.asked.lock().remove(&self.id);
     }
 }
 
@@ -224,7 +109,7 @@ pub(super) fn error_without_id(code: i64, message: &str) -> String {
     error_object(&Value::Null, code, message).to_string()
 }
 
-async fn dispatch(call: &Call, method: &str, params: &Value) -> Result<Value, RpcError> {
+async fn dispatch(call: &ToolCall, method: &str, params: &Value) -> Result<Value, RpcError> {
     match method {
         "initialize" => Ok(initialize(call, params)),
         "ping" | "logging/setLevel" => Ok(json!({})),
@@ -240,9 +125,9 @@ async fn dispatch(call: &Call, method: &str, params: &Value) -> Result<Value, Rp
     }
 }
 
-fn initialize(call: &Call, params: &Value) -> Value {
+fn initialize(call: &ToolCall, params: &Value) -> Value {
     let samples = params["capabilities"].get("sampling").is_some();
-    call.session.client_samples.store(samples, Ordering::Relaxed);
+    call.client.samples.store(samples, Ordering::Relaxed);
     let asked = params["protocolVersion"].as_str().unwrap_or_default();
     let protocol = PROTOCOLS.into_iter().find(|known| *known == asked).unwrap_or(PROTOCOLS[0]);
     json!({
@@ -263,21 +148,22 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::demo::call::STREAM_LIMIT;
 
     struct Rig {
-        session: Arc<Session>,
+        session: Arc<DemoSession>,
         out: mpsc::Sender<String>,
         told: mpsc::Receiver<String>,
     }
 
     fn rig() -> Rig {
         let (out, told) = mpsc::channel(STREAM_LIMIT);
-        Rig { session: Session::new(ServerOptions::default(), CancellationToken::new()), out, told }
+        Rig { session: DemoSession::new(ServerOptions::default(), CancellationToken::new()), out, told }
     }
 
     impl Rig {
         /// Sends a request; its answer waits to be awaited.
-        fn request(&self, method: &str, params: &Value) -> Answer {
+        fn request(&self, method: &str, params: &Value) -> ReplyFuture {
             let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
             self.session.take(&message, self.out.clone()).expect("a request is answered")
         }
@@ -299,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_gets_the_revision_it_asks_for_or_the_newest() {
+    async fn initialize_agrees_on_the_asked_revision_or_the_newest() {
         for (asked, given) in [("2024-11-05", "2024-11-05"), ("2025-06-18", "2025-06-18"), ("2026-07-28", "2025-11-25")]
         {
             let reply = rig().ask("initialize", json!({"protocolVersion": asked, "capabilities": {}})).await;
@@ -308,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn mistakes_have_the_codes_of_the_specification() {
+    async fn error_codes_are_those_of_the_specification() {
         let tool = |name: &str, arguments: Value| json!({"name": name, "arguments": arguments});
         for (method, params, code) in [
             ("server/discover", json!({}), -32601),
@@ -324,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tool_that_fails_says_so_in_its_result() {
+    async fn tool_failure_is_a_result() {
         for (name, arguments) in [
             ("get_forecast", json!({"city": "Atlantis"})),
             ("read_file", json!({"path": "/etc/passwd"})),
@@ -337,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_is_taken_back_is_not_answered() {
+    async fn cancelled_request_is_not_answered() {
         let mut rig = rig();
         let follow = json!({"name": "tail_log", "arguments": {"follow": true}});
         let work = tokio::spawn(rig.request("tools/call", &follow));
@@ -360,11 +246,11 @@ mod tests {
         rig.notify(&json!({"jsonrpc": "2.0", "id": question["id"], "result": {"content": {"text": "brief"}}}));
         let reply = work.await.expect("nobody took it back");
         assert!(reply.contains(r#""text":"brief""#), "{reply}");
-        assert!(rig.session.asked.lock().is_empty());
+        assert!(rig.session.client.asked.lock().is_empty());
     }
 
     #[tokio::test]
-    async fn a_question_whose_asker_is_dropped_is_forgotten() {
+    async fn dropped_question_is_forgotten() {
         let mut rig = rig();
         rig.ask("initialize", json!({"capabilities": {"sampling": {}}})).await;
         let summarize = json!({"name": "summarize", "arguments": {"path": "/trips/oslo.md"}});
@@ -372,6 +258,6 @@ mod tests {
         assert!(work.as_mut().now_or_never().is_none());
         rig.next_told().await;
         drop(work);
-        assert!(rig.session.asked.lock().is_empty() && rig.session.running.lock().is_empty());
+        assert!(rig.session.client.asked.lock().is_empty() && rig.session.running.lock().is_empty());
     }
 }

@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::server::ServerOptions;
-use super::session::{STREAM_LIMIT, Session, error_without_id};
+use super::call::STREAM_LIMIT;
+use super::options::ServerOptions;
+use super::session::{DemoSession, error_without_id};
 
 /// Serves one client until its pipe ends. What is being worked on is then still answered, unless it waits for the
 /// client.
@@ -31,8 +32,8 @@ async fn read(
     out: mpsc::Sender<String>,
     options: ServerOptions,
 ) -> std::io::Result<()> {
-    let session = Session::new(options, CancellationToken::new());
-    session.speak_to(out.clone());
+    let session = DemoSession::new(options, CancellationToken::new());
+    session.client.speak_to(out.clone());
     let mut work = JoinSet::new();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -43,12 +44,12 @@ async fn read(
         line.clear();
         while work.try_join_next().is_some() {}
     }
-    session.client_is_gone.cancel();
+    session.client.is_gone.cancel();
     work.join_all().await;
     Ok(())
 }
 
-async fn take_line(session: &Arc<Session>, line: &[u8], out: &mpsc::Sender<String>, work: &mut JoinSet<()>) {
+async fn take_line(session: &Arc<DemoSession>, line: &[u8], out: &mpsc::Sender<String>, work: &mut JoinSet<()>) {
     let Ok(message) = serde_json::from_slice::<Value>(line) else {
         let _ = out.send(error_without_id(-32700, "Parse error")).await;
         return;

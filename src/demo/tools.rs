@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::server::Scenario;
-use super::session::{Call, RpcError};
+use super::call::{RpcError, ToolCall};
+use super::options::Scenario;
 
 /// The files that the server has, as path and content.
 const FILES: [(&str, &str); 3] = [
@@ -24,7 +24,7 @@ const LOG: [(&str, &str); 4] = [
     ("error", "printer offline, retrying"),
 ];
 
-type Outcome = Result<Value, RpcError>;
+type ToolOutcome = Result<Value, RpcError>;
 
 /// Whether the reply comes on a stream, because other messages come before it.
 pub(super) fn streams(message: &Value) -> bool {
@@ -89,7 +89,7 @@ fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
 
-pub(super) async fn call(call: &Call, params: &Value) -> Outcome {
+pub(super) async fn call(call: &ToolCall, params: &Value) -> ToolOutcome {
     let arguments = &params["arguments"];
     match params["name"].as_str().unwrap_or_default() {
         "get_forecast" => get_forecast(call, arguments),
@@ -118,7 +118,7 @@ fn failure(text: impl Into<String>) -> Value {
     json!({"content": [{"type": "text", "text": text.into()}], "isError": true})
 }
 
-fn get_forecast(call: &Call, arguments: &Value) -> Outcome {
+fn get_forecast(call: &ToolCall, arguments: &Value) -> ToolOutcome {
     let city = argument(arguments, "city")?;
     let degrees = match city {
         "Lisbon" => [19, 21, 18],
@@ -126,7 +126,7 @@ fn get_forecast(call: &Call, arguments: &Value) -> Outcome {
         "Kyoto" => [11, 12, 9],
         _ => return Ok(failure(format!("no station in {city}; there is one in Lisbon, Oslo and Kyoto"))),
     };
-    let first = if call.session.options.scenario == Scenario::Changed { "fog" } else { "sun" };
+    let first = if call.client.options.scenario == Scenario::Changed { "fog" } else { "sun" };
     let days = [("today", first), ("tomorrow", "clouds"), ("after", "rain")];
     let days: Vec<Value> =
         days.iter().zip(degrees).map(|((day, sky), high)| json!({"day": day, "sky": sky, "high": high})).collect();
@@ -136,7 +136,7 @@ fn get_forecast(call: &Call, arguments: &Value) -> Outcome {
     Ok(outcome)
 }
 
-fn search_flights(arguments: &Value) -> Outcome {
+fn search_flights(arguments: &Value) -> ToolOutcome {
     let (from, to) = (argument(arguments, "from")?, argument(arguments, "to")?);
     let flights = json!([
         {"flight": FLIGHT, "from": from, "to": to, "departs": "07:45", "days": FLIGHT_DAYS, "price": {"EUR": 129.00}},
@@ -146,7 +146,7 @@ fn search_flights(arguments: &Value) -> Outcome {
 }
 
 /// A wrong flight is a wrong parameter; a wrong day is something a model can mend, and a visitor of the demo too.
-fn book_flight(arguments: &Value) -> Outcome {
+fn book_flight(arguments: &Value) -> ToolOutcome {
     let (flight, date) = (argument(arguments, "flight")?, argument(arguments, "date")?);
     let passenger = argument(arguments, "passenger")?;
     if flight != FLIGHT {
@@ -178,7 +178,7 @@ fn content_of(path: &str) -> Option<&'static str> {
     FILES.iter().find(|(known, _)| *known == path).map(|(_, content)| *content)
 }
 
-async fn index_documents(call: &Call) -> Value {
+async fn index_documents(call: &ToolCall) -> Value {
     for (done, (path, _)) in FILES.iter().enumerate() {
         if let Some(token) = &call.progress_token {
             let params = json!({
@@ -190,12 +190,12 @@ async fn index_documents(call: &Call) -> Value {
             call.notify("notifications/progress", params).await;
         }
     }
-    call.session.tell("notifications/resources/list_changed");
+    call.client.notify("notifications/resources/list_changed");
     result(format!("{} documents indexed", FILES.len()))
 }
 
 /// The server has no model: it asks for the client's (sampling, revisions up to 2025-11-25).
-async fn summarize(call: &Call, arguments: &Value) -> Outcome {
+async fn summarize(call: &ToolCall, arguments: &Value) -> ToolOutcome {
     let path = argument(arguments, "path")?;
     let Some(content) = content_of(path) else {
         return Ok(failure(format!("no such file: {path}")));
@@ -212,14 +212,14 @@ async fn summarize(call: &Call, arguments: &Value) -> Outcome {
     Ok(result(sampled["content"]["text"].as_str().unwrap_or("(the model said nothing)")))
 }
 
-async fn tail_log(call: &Call, arguments: &Value) -> Value {
+async fn tail_log(call: &ToolCall, arguments: &Value) -> Value {
     for (level, line) in LOG {
         let params = json!({"level": level, "logger": "desk", "data": line});
         call.notify("notifications/message", params).await;
     }
     if arguments["follow"] == true {
         // Nothing more is ever logged; the client ends it.
-        call.session.client_is_gone.cancelled().await;
+        call.client.is_gone.cancelled().await;
     }
     result(format!("{} lines", LOG.len()))
 }
@@ -236,7 +236,7 @@ pub(super) fn list_resources() -> Value {
     json!({"resources": resources.collect::<Vec<_>>()})
 }
 
-pub(super) fn read_resource(params: &Value) -> Outcome {
+pub(super) fn read_resource(params: &Value) -> ToolOutcome {
     let wanted = argument(params, "uri")?;
     let found = FILES.iter().find(|(path, _)| uri(path) == wanted);
     let (_, content) =
@@ -252,7 +252,7 @@ pub(super) fn list_prompts() -> Value {
     }]})
 }
 
-pub(super) fn get_prompt(params: &Value) -> Outcome {
+pub(super) fn get_prompt(params: &Value) -> ToolOutcome {
     if params["name"] != "packing_list" {
         return Err(RpcError::new(RpcError::INVALID_PARAMS, format!("Unknown prompt: {}", params["name"])));
     }

@@ -12,6 +12,9 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::session::PROTOCOLS;
+use crate::net::client::direct_client;
+use crate::sse::Splitter;
+use crate::upstream::http::is_event_stream;
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -46,7 +49,7 @@ impl Wire {
     /// Initializes a session, and opens the stream for what the server says unasked.
     pub(super) async fn open(url: &str) -> Result<Self, WireError> {
         // The demo talks to this machine: a proxy of the environment would only be in the way.
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let http = direct_client().build()?;
         let mut wire = Self {
             http,
             url: url.into(),
@@ -129,7 +132,7 @@ impl Wire {
 
     /// Ends the session; a server that is gone already does not mind, and one that hangs is not waited for.
     pub(super) async fn close(&self) {
-        drop(timeout(GOODBYE, self.builder(Method::DELETE).send()).await);
+        let _ = timeout(GOODBYE, self.builder(Method::DELETE).send()).await;
     }
 
     fn builder(&self, method: Method) -> RequestBuilder {
@@ -140,18 +143,17 @@ impl Wire {
 /// The messages of a response: of an event stream each event, else the body.
 pub(super) struct Messages {
     response: Response,
-    is_stream: bool,
-    lines: Vec<u8>,
+    /// Cuts an event stream into events; absent where the response is none.
+    events: Option<Splitter>,
+    /// What came of a body that is no stream.
+    body: Vec<u8>,
     ready: VecDeque<Value>,
-    /// The lines of `data` of the event that is being read.
-    data: String,
 }
 
 impl Messages {
     fn of(response: Response) -> Self {
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_stream = content_type.is_some_and(|kind| kind.starts_with("text/event-stream"));
-        Self { response, is_stream, lines: Vec::new(), ready: VecDeque::new(), data: String::new() }
+        let events = is_event_stream(response.headers()).then(Splitter::default);
+        Self { response, events, body: Vec::new(), ready: VecDeque::new() }
     }
 
     /// The next message where there must be one: the reply has not come yet.
@@ -166,42 +168,23 @@ impl Messages {
                 return Ok(Some(message));
             }
             let Some(chunk) = self.response.chunk().await? else {
-                return self.rest();
+                // An event that was cut off does not count.
+                let body = std::mem::take(&mut self.body);
+                return if body.trim_ascii().is_empty() { Ok(None) } else { parse(&body).map(Some) };
             };
-            self.lines.extend_from_slice(&chunk);
-            if self.is_stream {
-                self.read_lines()?;
+            match &mut self.events {
+                Some(events) => {
+                    for frame in events.push(chunk) {
+                        self.ready.extend(frame.message_data().map(|data| parse(data)).transpose()?);
+                    }
+                }
+                None => self.body.extend_from_slice(&chunk),
             }
         }
-    }
-
-    /// What is left at the end: the body where it is one message, else an event that was cut off and does not count.
-    fn rest(&mut self) -> Result<Option<Value>, WireError> {
-        let rest = std::mem::take(&mut self.lines);
-        if self.is_stream || rest.trim_ascii().is_empty() {
-            return Ok(None);
-        }
-        parse(&String::from_utf8_lossy(&rest)).map(Some)
-    }
-
-    /// Server-sent events (WHATWG HTML §9.2), of which only `data` matters here.
-    fn read_lines(&mut self) -> Result<(), WireError> {
-        while let Some(end) = memchr::memchr(b'\n', &self.lines) {
-            let line: Vec<u8> = self.lines.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end_matches(['\n', '\r']);
-            if let Some(data) = line.strip_prefix("data:") {
-                self.data.push_str(data.strip_prefix(' ').unwrap_or(data));
-                self.data.push('\n');
-            } else if line.is_empty() && !self.data.trim().is_empty() {
-                self.ready.push_back(parse(&self.data)?);
-                self.data.clear();
-            }
-        }
-        Ok(())
     }
 }
 
-fn parse(text: &str) -> Result<Value, WireError> {
-    serde_json::from_str(text).map_err(|error| WireError::Broken(format!("{error}: {text}")))
+fn parse(json: &[u8]) -> Result<Value, WireError> {
+    let broken = |error| WireError::Broken(format!("{error}: {}", String::from_utf8_lossy(json)));
+    serde_json::from_slice(json).map_err(broken)
 }
