@@ -123,7 +123,7 @@ mod tests {
 
     /// Others' signatures.
     #[test]
-    fn the_examples_of_the_rfcs() {
+    fn signatures_of_the_rfcs_verify() {
         let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow==";
         let secret = secret.replace('-', "+").replace('_', "/");
         let point = ("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_for_its_own_family_only() {
+    fn key_verifies_its_own_family_only() {
         let rsa = DecodingKey::from_rsa_components(RSA_N, "AQAB").expect("it is a key");
         let families = [
             (AlgorithmFamily::Hmac, DecodingKey::from_secret(b"secret")),

@@ -8,23 +8,25 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::keys::Keys;
-use super::section::{Jwt, Scope};
-use super::{Denied, Identity, Scopes, crypto};
+use super::crypto;
+use super::error::Denied;
+use super::identity::{Identity, Scopes};
+use super::keys::KeyStore;
+use super::section::{Jwt, ScopeName};
 use crate::clock::Clock;
 
 /// What is taken for a good token.
 pub(super) struct Verifier {
-    keys: Keys,
+    keys: KeyStore,
     algorithms: Vec<Algorithm>,
     validation: Validation,
-    /// Which every token must have.
-    needed: Vec<Scope>,
+    /// Scopes that every token must have.
+    needed: Vec<ScopeName>,
 }
 
 /// What a token says of itself before anybody has checked it.
 #[derive(Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: Value,
     kid: Option<String>,
     crit: Option<IgnoredAny>,
@@ -37,7 +39,7 @@ struct Claims {
     azp: Option<Value>,
     /// A string with spaces in it (RFC 9068 §2.2.3).
     scope: Option<Value>,
-    /// The same as a list.
+    /// The scopes as a list, which some issuers send in place of `scope`.
     scp: Option<Value>,
 }
 
@@ -52,7 +54,7 @@ impl Verifier {
         validation.set_issuer(&[&jwt.issuer]);
         validation.set_audience(&jwt.audience);
         Ok(Self {
-            keys: Keys::new(jwt.jwks.clone(), jwt.max_age, clock)?,
+            keys: KeyStore::new(jwt.jwks.clone(), jwt.max_age, clock)?,
             algorithms: jwt.algorithms.clone(),
             validation,
             needed: jwt.scopes.clone(),
@@ -61,7 +63,7 @@ impl Verifier {
 
     /// The scopes that every token must have.
     pub(super) fn needed(&self) -> Option<String> {
-        let scopes: Vec<&str> = self.needed.iter().map(Scope::as_str).collect();
+        let scopes: Vec<&str> = self.needed.iter().map(ScopeName::as_str).collect();
         (!scopes.is_empty()).then(|| scopes.join(" "))
     }
 
@@ -96,15 +98,15 @@ impl Verifier {
         let name = names.filter_map(Value::as_str).find(|name| !name.is_empty()).unwrap_or("no subject");
         let scopes = words(claims.scope.as_ref()).chain(words(claims.scp.as_ref())).map(Into::into).collect();
         let identity = Identity { name: format!("jwt:{name}").into(), scopes: Scopes::These(scopes) };
-        if self.needed.iter().all(|scope| identity.has(scope)) {
+        if self.needed.iter().all(|scope| identity.has(scope.as_str())) {
             Ok(identity)
         } else {
-            Err(Denied::scope("everything here", &self.needed))
+            Err(Denied::lacks_scope("everything here", self.needed.iter().map(ScopeName::as_str)))
         }
     }
 }
 
-fn header_of(token: &str) -> Option<Header> {
+fn header_of(token: &str) -> Option<JwtHeader> {
     let (header, rest) = token.split_once('.')?;
     if rest.split('.').count() != 2 {
         return None;
@@ -112,7 +114,7 @@ fn header_of(token: &str) -> Option<Header> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
 }
 
-/// As tokens write it (RFC 7518 §3.1, RFC 8037).
+/// The name of an algorithm in the header of a token (RFC 7518 §3.1, RFC 8037).
 pub(super) fn name(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::HS256 => "HS256",

@@ -5,7 +5,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
-use super::{Auth, Denied};
+use super::Auth;
+use super::error::Denied;
+use super::section::ScopeName;
 
 /// RFC 9728 §3.1: between the host and the path of what it describes.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -18,7 +20,7 @@ impl Auth {
 
     /// The metadata of what is at a path. `own`: the name that the client knows us by.
     pub fn metadata(&self, own: &str, path: &str) -> String {
-        let scopes: Vec<&str> = self.scopes.iter().map(super::Scope::as_str).collect();
+        let scopes: Vec<&str> = self.scopes.iter().map(ScopeName::as_str).collect();
         let mut document = json!({ "resource": self.resource(own, path), "resource_name": "tapline" });
         if !self.authorization_servers.is_empty() {
             document["authorization_servers"] = json!(self.authorization_servers);

@@ -5,89 +5,37 @@
 //! (2025-11-25, authorization: token passthrough).
 
 mod crypto;
+mod error;
+mod identity;
 mod jwt;
+mod key_set;
 mod keys;
 mod metadata;
 pub mod section;
 mod tokens;
 
-use std::sync::Arc;
-
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 
+pub use self::error::{AuthError, Denied};
+pub use self::identity::Identity;
+use self::identity::Scopes;
 use self::jwt::Verifier;
 pub use self::section::Section;
-use self::section::{Address, Requirement, Scope, Token};
-use self::tokens::Hash;
+use self::section::{AbsoluteUrl, KnownToken, Requirement, ScopeName};
+use self::tokens::TokenHash;
 use crate::clock::Clock;
 use crate::message::{Kind, Message};
 
 /// What checks clients.
 pub struct Auth {
     header: HeaderName,
-    tokens: Vec<Token>,
+    tokens: Vec<KnownToken>,
     verifier: Option<Verifier>,
     require: Vec<Requirement>,
-    resource: Option<Address>,
+    resource: Option<AbsoluteUrl>,
     authorization_servers: Vec<String>,
-    scopes: Vec<Scope>,
-}
-
-/// A client that is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The same for all tokens of one client.
-    pub name: Arc<str>,
-    scopes: Scopes,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Scopes {
-    All,
-    These(Vec<Box<str>>),
-}
-
-/// Why a configuration is none to start with.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthError {
-    #[error("`[auth]` lets nobody in: it needs `tokens` or `jwt`")]
-    NobodyComesIn,
-    #[error("`auth.jwt.jwks`: {0}")]
-    Keys(String),
-}
-
-/// Why a request is refused. Nothing of the token is in it.
-#[derive(Debug, thiserror::Error)]
-pub enum Denied {
-    #[error("a token is needed, in the header `{0}`")]
-    Missing(HeaderName),
-    #[error("the token cannot be taken: {0}")]
-    Malformed(&'static str),
-    #[error("the token is refused: {0}")]
-    Invalid(&'static str),
-    #[error("{what} needs the scope `{}`", needed.join(" "))]
-    Scope { what: String, needed: Vec<String> },
-    /// Some servers may read what we cannot: it must not get past the scopes.
-    #[error("what this asks for cannot be read for certain, and so not whether the token has the scope for it")]
-    Unclear,
-    #[error("nobody can say whether the token is good: {0}")]
-    NoKeys(String),
-}
-
-impl Denied {
-    fn scope(what: impl Into<String>, needed: &[Scope]) -> Self {
-        Self::Scope { what: what.into(), needed: needed.iter().map(|scope| scope.as_str().to_owned()).collect() }
-    }
-}
-
-impl Identity {
-    fn has(&self, scope: &Scope) -> bool {
-        match &self.scopes {
-            Scopes::All => true,
-            Scopes::These(scopes) => scopes.iter().any(|it| **it == *scope.as_str()),
-        }
-    }
+    scopes: Vec<ScopeName>,
 }
 
 impl Auth {
@@ -129,7 +77,7 @@ impl Auth {
             _ => return Err(Denied::Malformed("there is more than one")),
         };
         let token = if self.header == AUTHORIZATION { bearer(value)? } else { value };
-        let hash = Hash::of(token);
+        let hash = TokenHash::of(token);
         if let Some(place) = hash.find(self.tokens.iter().map(|token| &token.hash)) {
             return Ok(known(&self.tokens[place]));
         }
@@ -165,12 +113,12 @@ impl Auth {
         }
         let concerned = self.require.iter().filter(|requirement| requirement.concerns(message));
         let needed = concerned.flat_map(|requirement| &requirement.scopes).cloned().collect::<Vec<_>>();
-        if needed.iter().all(|scope| identity.has(scope)) {
+        if needed.iter().all(|scope| identity.has(scope.as_str())) {
             return Ok(());
         }
         let (method, name) = (message.method().unwrap_or_default(), message.name());
         let what = name.map_or_else(|| format!("`{method}`"), |name| format!("`{method}` of `{name}`"));
-        Err(Denied::scope(what, &needed))
+        Err(Denied::lacks_scope(what, needed.iter().map(ScopeName::as_str)))
     }
 }
 
@@ -183,7 +131,7 @@ impl Requirement {
     }
 }
 
-fn known(token: &Token) -> Identity {
+fn known(token: &KnownToken) -> Identity {
     let scopes = match &token.scopes {
         None => Scopes::All,
         Some(scopes) => Scopes::These(scopes.iter().map(|scope| scope.as_str().into()).collect()),
@@ -191,7 +139,7 @@ fn known(token: &Token) -> Identity {
     Identity { name: format!("token:{}", token.name).into(), scopes }
 }
 
-/// RFC 6750 §2.1.
+/// Returns the token of a value of `Authorization` (RFC 6750 §2.1).
 fn bearer(value: &[u8]) -> Result<&[u8], Denied> {
     const SCHEME: &[u8] = b"bearer ";
     match value.split_at_checked(SCHEME.len()) {

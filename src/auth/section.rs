@@ -10,27 +10,27 @@ use jsonwebtoken::Algorithm;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 
-use super::AuthError;
-use super::keys::Set;
-use super::tokens::Hash;
+use super::error::AuthError;
+use super::key_set::KeySet;
+use super::tokens::TokenHash;
 use crate::glob::Glob;
 use crate::text;
 
 /// Clocks differ by a little; a token that ended an hour ago has ended.
 const MOST_LEEWAY: Duration = Duration::from_secs(3600);
 
-/// Off where it is empty.
+/// `[auth]` of the configuration; clients are not checked where it is empty.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<KnownToken>,
     pub header: Carrier,
     pub jwt: Option<Jwt>,
     pub require: Vec<Requirement>,
     /// What clients know the endpoint by; else what they say in `Host`.
-    pub resource: Option<Address>,
+    pub resource: Option<AbsoluteUrl>,
     /// Who gives tokens out; the issuer of the JWTs where none are named.
-    pub authorization_servers: Vec<Address>,
+    pub authorization_servers: Vec<AbsoluteUrl>,
 }
 
 /// The header in which a client sends its token.
@@ -41,22 +41,22 @@ pub struct Carrier(pub HeaderName);
 /// A token or key that is known beforehand. Two may have one name, so that a client can change from one to the next.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "RawToken")]
-pub struct Token {
-    pub name: Text,
-    pub hash: Hash,
-    /// All there are, where it does not say.
-    pub scopes: Option<Vec<Scope>>,
+pub struct KnownToken {
+    pub name: VisibleText,
+    pub hash: TokenHash,
+    /// Scopes that the token gives; all there are, where it does not say.
+    pub scopes: Option<Vec<ScopeName>>,
 }
 
 /// Which JWTs are taken.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
-    pub issuer: Text,
+    pub issuer: VisibleText,
     /// Any of these will do.
     #[serde(deserialize_with = "one_or_more")]
-    pub audience: Vec<Text>,
-    pub jwks: Source,
+    pub audience: Vec<VisibleText>,
+    pub jwks: KeyLocation,
     #[serde(default = "usual_algorithms", deserialize_with = "one_or_more")]
     pub algorithms: Vec<Algorithm>,
     #[serde(default = "usual_leeway", deserialize_with = "leeway")]
@@ -66,7 +66,7 @@ pub struct Jwt {
     pub max_age: Duration,
     /// Which every token must have.
     #[serde(default)]
-    pub scopes: Vec<Scope>,
+    pub scopes: Vec<ScopeName>,
 }
 
 /// Scopes that are needed for some messages.
@@ -74,15 +74,15 @@ pub struct Jwt {
 #[serde(try_from = "RawRequirement")]
 pub struct Requirement {
     pub method: Option<Glob>,
-    /// Of `tools/call`.
+    /// The tool that `tools/call` names.
     pub tool: Option<Glob>,
-    pub scopes: Vec<Scope>,
+    pub scopes: Vec<ScopeName>,
 }
 
 /// Where keys are.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Source {
+pub enum KeyLocation {
     File(PathBuf),
     Url(Url),
 }
@@ -90,25 +90,25 @@ pub enum Source {
 /// An absolute URL.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Address(pub Url);
+pub struct AbsoluteUrl(pub Url);
 
-/// Visible, and not empty.
+/// A text for people: not empty, and without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Text(Box<str>);
+pub struct VisibleText(Box<str>);
 
 /// One scope: no spaces (RFC 6749 §3.3).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Scope(Box<str>);
+pub struct ScopeName(Box<str>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawToken {
-    name: Text,
-    sha256: Option<Hash>,
-    env: Option<Variable>,
-    scopes: Option<Vec<Scope>>,
+    name: VisibleText,
+    sha256: Option<TokenHash>,
+    env: Option<TokenVariable>,
+    scopes: Option<Vec<ScopeName>>,
 }
 
 #[derive(Deserialize)]
@@ -117,13 +117,13 @@ struct RawRequirement {
     method: Option<Glob>,
     tool: Option<Glob>,
     #[serde(deserialize_with = "one_or_more")]
-    scopes: Vec<Scope>,
+    scopes: Vec<ScopeName>,
 }
 
 /// The hash of what a variable of the environment holds.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Variable(Hash);
+struct TokenVariable(TokenHash);
 
 impl Section {
     /// Whether nothing of it is set.
@@ -151,17 +151,17 @@ impl TryFrom<String> for Carrier {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| format!("`{text}` is no name of a header, such as `x-api-key`"))
+        text.parse().map(Self).map_err(|_| format!("`{text}` is not the name of a header, such as `x-api-key`"))
     }
 }
 
-impl TryFrom<RawToken> for Token {
+impl TryFrom<RawToken> for KnownToken {
     type Error = String;
 
     fn try_from(raw: RawToken) -> Result<Self, String> {
         let RawToken { name, sha256, env, scopes } = raw;
         match (sha256, env) {
-            (Some(hash), None) | (None, Some(Variable(hash))) => Ok(Self { name, hash, scopes }),
+            (Some(hash), None) | (None, Some(TokenVariable(hash))) => Ok(Self { name, hash, scopes }),
             (None, None) => {
                 Err(format!("the token `{name}` needs `sha256` (its hash) or `env` (a variable that has it)"))
             }
@@ -182,18 +182,18 @@ impl TryFrom<RawRequirement> for Requirement {
     }
 }
 
-impl TryFrom<String> for Variable {
+impl TryFrom<String> for TokenVariable {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
         match std::env::var_os(&name) {
-            Some(value) if !value.is_empty() => Ok(Self(Hash::of(value.as_encoded_bytes()))),
+            Some(value) if !value.is_empty() => Ok(Self(TokenHash::of(value.as_encoded_bytes()))),
             _ => Err(format!("the environment variable `{name}` is not set")),
         }
     }
 }
 
-impl TryFrom<String> for Source {
+impl TryFrom<String> for KeyLocation {
     type Error = String;
 
     /// A file must be there, and have keys; what is behind a URL may come later.
@@ -203,14 +203,14 @@ impl TryFrom<String> for Source {
             return Ok(Self::Url(url));
         }
         let path = PathBuf::from(text);
-        match Set::read(&path)? {
+        match KeySet::read(&path)? {
             set if set.is_empty() => Err(format!("{} has no key that could check a signature", path.display())),
             _ => Ok(Self::File(path)),
         }
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for KeyLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => Path::display(path).fmt(f),
@@ -219,7 +219,7 @@ impl fmt::Display for Source {
     }
 }
 
-impl TryFrom<String> for Address {
+impl TryFrom<String> for AbsoluteUrl {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -228,7 +228,7 @@ impl TryFrom<String> for Address {
     }
 }
 
-impl Address {
+impl AbsoluteUrl {
     /// Without the slash that a URL without a path gets.
     pub(super) fn as_str(&self) -> &str {
         match self.0.path() {
@@ -246,7 +246,7 @@ fn http_url(text: &str) -> Result<Url, String> {
     }
 }
 
-impl TryFrom<String> for Text {
+impl TryFrom<String> for VisibleText {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -258,13 +258,13 @@ impl TryFrom<String> for Text {
     }
 }
 
-impl fmt::Display for Text {
+impl fmt::Display for VisibleText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl TryFrom<String> for Scope {
+impl TryFrom<String> for ScopeName {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -272,12 +272,12 @@ impl TryFrom<String> for Scope {
         if !text.is_empty() && text.chars().all(is_token) {
             Ok(Self(text.into()))
         } else {
-            Err(format!("`{text}` is no scope: visible ASCII without spaces, quotes and backslashes"))
+            Err(format!("`{text}` is not a scope: visible ASCII without spaces, quotes and backslashes"))
         }
     }
 }
 
-impl Scope {
+impl ScopeName {
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -33,7 +33,7 @@ async fn identify(auth: &Auth, headers: &[(&'static str, &str)]) -> (Result<Stri
 }
 
 #[tokio::test]
-async fn a_known_token_says_whose_it_is_and_goes_no_further() {
+async fn identify_takes_the_token_out() {
     let auth = auth(&[token("ann", "first", ""), token("bob", "second", ""), token("ann", "next", "")].concat());
     for (value, expected) in [
         ("Bearer first", Ok("token:ann")),
@@ -60,7 +60,7 @@ async fn a_known_token_says_whose_it_is_and_goes_no_further() {
 }
 
 #[tokio::test]
-async fn a_key_may_be_in_a_header_of_its_own() {
+async fn identify_reads_another_header() {
     let auth = auth(&format!("header = \"X-Api-Key\"\n{}", token("ann", "first", "")));
     let (found, left) = identify(&auth, &[("x-api-key", "first"), ("authorization", "Bearer upstream")]).await;
     assert_eq!((found, left), (Ok("token:ann".to_owned()), Vec::new()));
@@ -72,7 +72,7 @@ fn message(text: &str) -> Message {
 }
 
 #[tokio::test]
-async fn scopes_are_needed_for_what_the_configuration_says() {
+async fn permit_needs_the_configured_scopes() {
     let auth = auth(&format!(
         "{}{}[[require]]\nmethod = \"tools/*\"\nscopes = \"use\"\n[[require]]\ntool = \"drop_*\"\nscopes = [\"admin\", \"write\"]\n",
         token("all", "all", ""),
@@ -105,7 +105,7 @@ async fn scopes_are_needed_for_what_the_configuration_says() {
 }
 
 #[tokio::test]
-async fn clients_are_told_where_to_get_a_token() {
+async fn challenge_points_to_the_metadata() {
     let dir = tempfile::tempdir().expect("a directory");
     let keys = dir.path().join("keys.json");
     std::fs::write(&keys, r#"{"keys":[{"kty":"oct","k":"AQAB"}]}"#).expect("room for a file");
@@ -141,7 +141,7 @@ async fn clients_are_told_where_to_get_a_token() {
         r#"Bearer realm="tapline", resource_metadata="http://localhost:7070/.well-known/oauth-protected-resource/mcp", error="invalid_token", error_description="the token is refused: it 'has' expired", scope="mcp""#
     );
     assert!(
-        challenge(&by_host, &Denied::scope("`ping`", &by_host.scopes)).ends_with(
+        challenge(&by_host, &Denied::lacks_scope("`ping`", by_host.scopes.iter().map(ScopeName::as_str))).ends_with(
             r#"error="insufficient_scope", error_description="`ping` needs the scope `mcp x`", scope="mcp x""#
         )
     );
@@ -172,7 +172,7 @@ async fn clients_are_told_where_to_get_a_token() {
 }
 
 #[test]
-fn what_is_wrong_is_found_where_it_stands() {
+fn section_mistakes_have_a_line() {
     let token = |rest: &str| format!("[[tokens]]\nname = \"ann\"\n{rest}\n");
     let jwt =
         |rest: &str| format!("[jwt]\nissuer = \"i\"\naudience = \"a\"\njwks = \"http://localhost/keys\"\n{rest}\n");
@@ -183,7 +183,7 @@ fn what_is_wrong_is_found_where_it_stands() {
         (token(""), 1, "needs `sha256`"),
         (token(&format!("sha256 = \"{}\"\nenv = \"PATH\"", hash("x"))), 1, "both `sha256` and `env`"),
         (token("hash = \"x\""), 3, "unknown field `hash`"),
-        (token(&format!("sha256 = \"{}\"\nscopes = [\"a b\"]", hash("x"))), 4, "`a b` is no scope"),
+        (token(&format!("sha256 = \"{}\"\nscopes = [\"a b\"]", hash("x"))), 4, "`a b` is not a scope"),
         ("[[tokens]]\nname = \" \"".to_owned(), 2, "must not be empty"),
         ("header = \"x y\"".to_owned(), 1, "no name of a header"),
         ("resource = \"mcp\"".to_owned(), 1, "not a URL"),
@@ -215,7 +215,7 @@ fn what_is_wrong_is_found_where_it_stands() {
 }
 
 #[test]
-fn nothing_is_off_and_half_of_something_an_error() {
+fn section_is_off_where_empty() {
     assert!(Auth::new(Section::default(), Clock::default()).is_ok_and(|auth| auth.is_none()));
     let half = section("header = \"x-api-key\"");
     assert!(Auth::new(half, Clock::default()).err().is_some_and(|error| error.to_string().contains("lets nobody in")));

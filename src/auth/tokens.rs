@@ -9,9 +9,9 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 /// SHA-256 of a token.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Hash([u8; SHA256_OUTPUT_LEN]);
+pub struct TokenHash([u8; SHA256_OUTPUT_LEN]);
 
-impl Hash {
+impl TokenHash {
     pub fn of(token: &[u8]) -> Self {
         let digest = digest(&SHA256, token);
         Self(digest.as_ref().try_into().expect("SHA-256 has that length"))
@@ -27,7 +27,7 @@ impl Hash {
     }
 }
 
-impl TryFrom<String> for Hash {
+impl TryFrom<String> for TokenHash {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -47,9 +47,9 @@ impl TryFrom<String> for Hash {
 }
 
 /// A weak token could be guessed from its hash.
-impl fmt::Debug for Hash {
+impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hash(..)")
+        f.write_str("TokenHash(..)")
     }
 }
 
@@ -58,25 +58,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_found_by_its_hash() {
-        let known = [Hash::of(b"one"), Hash::of(b"two"), Hash::of(b"three")];
+    fn token_hash_is_found_among_the_known() {
+        let known = [TokenHash::of(b"one"), TokenHash::of(b"two"), TokenHash::of(b"three")];
         for (token, place) in [("one", Some(0)), ("two", Some(1)), ("three", Some(2)), ("four", None), ("", None)] {
-            assert_eq!(Hash::of(token.as_bytes()).find(&known), place, "{token}");
+            assert_eq!(TokenHash::of(token.as_bytes()).find(&known), place, "{token}");
         }
-        assert_eq!(Hash::of(b"one").find([]), None);
+        assert_eq!(TokenHash::of(b"one").find([]), None);
     }
 
     #[test]
-    fn hashes_are_read_in_hex() {
+    fn token_hash_is_read_in_hex() {
         // FIPS 180-2, B.1.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(Hash::try_from(abc.to_owned()), Ok(Hash::of(b"abc")));
-        assert_eq!(Hash::try_from(abc.to_uppercase()), Ok(Hash::of(b"abc")));
+        assert_eq!(TokenHash::try_from(abc.to_owned()), Ok(TokenHash::of(b"abc")));
+        assert_eq!(TokenHash::try_from(abc.to_uppercase()), Ok(TokenHash::of(b"abc")));
         for wrong in ["", "abc", &abc[1..], &format!("{abc}0"), &abc.replace('b', "g"), &"é".repeat(32)] {
-            let error = Hash::try_from(wrong.to_owned()).expect_err(wrong);
+            let error = TokenHash::try_from(wrong.to_owned()).expect_err(wrong);
             assert!(error.contains("64 hex digits"), "{error}");
         }
         let secret = "correct horse battery staple".to_owned();
-        assert!(!Hash::try_from(secret.clone()).expect_err("it is no hash").contains(&secret));
+        assert!(!TokenHash::try_from(secret.clone()).expect_err("it is no hash").contains(&secret));
     }
 }

@@ -355,7 +355,7 @@ async fn jwks_unavailable_is_503() {
     for (answer, why) in [
         ("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", "HTTP 500 Internal Server Error"),
         ("HTTP/1.1 302 There\r\nlocation: http://evil.example/\r\ncontent-length: 0\r\n\r\n", "HTTP 302 Found"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n<ht>", "it is no JSON Web Key Set"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n<ht>", "not a JSON Web Key Set"),
     ] {
         ask(&mut client, &token, PING).await;
         keys.next().await.answer(answer).await;
