@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Url;
 
-use super::wire::{Request, Span};
+use super::wire::{ExportRequest, OtlpSpan};
 use crate::net::client::client_for;
 use crate::net::innermost_cause;
 
@@ -26,7 +26,7 @@ pub(super) struct Collector {
 }
 
 /// Why a batch was not taken.
-struct Failure {
+struct PostFailure {
     why: String,
     /// It may be taken later (OTLP/HTTP, failures).
     passing: bool,
@@ -42,8 +42,8 @@ impl Collector {
 
     /// # Errors
     /// Why the collector does not have the batch.
-    pub(super) async fn send(&self, spans: Vec<Span>) -> Result<(), String> {
-        let body = serde_json::to_vec(&Request::new(&self.service, spans)).map_err(|error| error.to_string())?;
+    pub(super) async fn send(&self, spans: Vec<OtlpSpan>) -> Result<(), String> {
+        let body = serde_json::to_vec(&ExportRequest::new(&self.service, spans)).map_err(|error| error.to_string())?;
         let body = bytes::Bytes::from(body);
         let backoff = ExponentialBuilder::default()
             .with_min_delay(FIRST_PAUSE)
@@ -54,7 +54,7 @@ impl Collector {
         sent.map_err(|failure| failure.why)
     }
 
-    async fn post(&self, body: bytes::Bytes) -> Result<(), Failure> {
+    async fn post(&self, body: bytes::Bytes) -> Result<(), PostFailure> {
         let request = self.http.post(self.endpoint.clone()).headers(self.headers.clone()).body(body);
         match request.send().await {
             Ok(response) if response.status().is_success() => Ok(()),
@@ -67,9 +67,9 @@ impl Collector {
                         | StatusCode::SERVICE_UNAVAILABLE
                         | StatusCode::GATEWAY_TIMEOUT
                 );
-                Err(Failure { why: format!("{} answered HTTP {status}", self.place()), passing })
+                Err(PostFailure { why: format!("{} answered HTTP {status}", self.place()), passing })
             }
-            Err(error) => Err(Failure {
+            Err(error) => Err(PostFailure {
                 why: format!("{} cannot be reached: {}", self.place(), innermost_cause(&error)),
                 passing: true,
             }),

@@ -24,7 +24,7 @@ use crate::journal::Journal;
 use crate::variables::Headers;
 use collector::Collector;
 use spans::Spans;
-use wire::Span;
+use wire::OtlpSpan;
 
 /// Where a collector on this machine listens.
 pub const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4318";
@@ -43,7 +43,7 @@ const FEED: usize = 65_536;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
-    /// Of the collector; else `OTEL_EXPORTER_OTLP_ENDPOINT`, else one on this machine.
+    /// URL of the collector; else `OTEL_EXPORTER_OTLP_ENDPOINT`, else one on this machine.
     pub endpoint: Option<String>,
     /// Sent along, such as credentials for the collector.
     pub headers: Headers,
@@ -73,9 +73,9 @@ impl Section {
 }
 
 fn endpoint_of(text: &str) -> Result<Url, String> {
-    let mut url: Url = text.parse().map_err(|error| format!("`{text}` is no URL of a collector: {error}"))?;
+    let mut url: Url = text.parse().map_err(|error| format!("`{text}` is not the URL of a collector: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("`{text}` is no URL of a collector: it must begin with `http://` or `https://`"));
+        return Err(format!("`{text}` is not the URL of a collector: it must begin with `http://` or `https://`"));
     }
     let path = url.path().trim_end_matches('/');
     if !path.ends_with(TRACES) {
@@ -121,7 +121,7 @@ impl Export {
 }
 
 /// Makes spans of events, and batches of spans. Sleeps while nothing comes.
-fn read(reader: &FeedReader, batches: &mpsc::Sender<Vec<Span>>, losses: &Losses) {
+fn read(reader: &FeedReader, batches: &mpsc::Sender<Vec<OtlpSpan>>, losses: &Losses) {
     let (mut spans, mut batch, mut due) = (Spans::default(), Vec::new(), None);
     loop {
         let event = match due {
@@ -153,7 +153,7 @@ fn read(reader: &FeedReader, batches: &mpsc::Sender<Vec<Span>>, losses: &Losses)
 }
 
 /// A collector that is slow must not make this wait, but at the end, when nothing else is to be read.
-fn hand_over(batches: &mpsc::Sender<Vec<Span>>, batch: Vec<Span>, losses: &Losses, ended: bool) {
+fn hand_over(batches: &mpsc::Sender<Vec<OtlpSpan>>, batch: Vec<OtlpSpan>, losses: &Losses, ended: bool) {
     let count = batch.len() as u64;
     let taken = if ended { batches.blocking_send(batch).is_ok() } else { batches.try_send(batch).is_ok() };
     if !taken {
@@ -161,7 +161,7 @@ fn hand_over(batches: &mpsc::Sender<Vec<Span>>, batch: Vec<Span>, losses: &Losse
     }
 }
 
-async fn send(mut batches: mpsc::Receiver<Vec<Span>>, collector: Collector, losses: Losses) {
+async fn send(mut batches: mpsc::Receiver<Vec<OtlpSpan>>, collector: Collector, losses: Losses) {
     while let Some(batch) = batches.recv().await {
         let count = batch.len() as u64;
         if let Err(why) = collector.send(batch).await {
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_is_a_base_or_the_place_itself() {
+    fn endpoint_of_takes_a_base_or_the_whole_url() {
         for (text, url) in [
             ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
             ("https://otel.example/base/", "https://otel.example/base/v1/traces"),
@@ -205,7 +205,7 @@ mod tests {
             assert_eq!(endpoint_of(text).map(|url| url.to_string()), Ok(url.to_owned()));
         }
         for text in ["127.0.0.1:4318", "grpc://otel.example", "", "http://"] {
-            assert!(endpoint_of(text).is_err_and(|why| why.contains("no URL of a collector")), "{text}");
+            assert!(endpoint_of(text).is_err_and(|why| why.contains("not the URL of a collector")), "{text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::wire::{Attribute, SERVER, Span, Status};
+use super::wire::{Attribute, OtlpSpan, SERVER, Status};
 use crate::envelope::{Author, Envelope, Outcome, Seq, SessionId, Via};
 use crate::event::{Event, Timestamp};
 use crate::message::{Kind, Message};
@@ -19,20 +19,20 @@ const NAMED: [(&str, &str); 2] = [("tools/call", "mcp.tool"), ("prompts/get", "m
 #[derive(Default)]
 pub(super) struct Spans {
     started: HashMap<SessionId, Timestamp>,
-    open: BTreeMap<Seq, Open>,
+    open: BTreeMap<Seq, OpenSpan>,
     forgotten: u64,
 }
 
 /// A request that waits for its reply.
-struct Open {
+struct OpenSpan {
     session: SessionId,
-    span: Span,
+    span: OtlpSpan,
     last: Timestamp,
 }
 
 impl Spans {
     /// The spans that end with this event.
-    pub(super) fn hear(&mut self, event: &Event) -> Vec<Span> {
+    pub(super) fn hear(&mut self, event: &Event) -> Vec<OtlpSpan> {
         match event {
             Event::SessionOpened(session) => drop(self.started.insert(session.id, session.started)),
             Event::SessionClosed { session, .. } => {
@@ -49,7 +49,7 @@ impl Spans {
     }
 
     /// Those that nothing will end any more.
-    pub(super) fn rest(&mut self) -> Vec<Span> {
+    pub(super) fn rest(&mut self) -> Vec<OtlpSpan> {
         unanswered(std::mem::take(&mut self.open))
     }
 
@@ -58,10 +58,10 @@ impl Spans {
         std::mem::take(&mut self.forgotten)
     }
 
-    fn passed(&mut self, envelope: &Envelope) -> Option<Span> {
+    fn passed(&mut self, envelope: &Envelope) -> Option<OtlpSpan> {
         let at = self.started.get(&envelope.session)?.plus_micros(envelope.at);
         if envelope.kind() == Kind::Request {
-            let open = Open { session: envelope.session, span: begun(envelope, at), last: at };
+            let open = OpenSpan { session: envelope.session, span: begun(envelope, at), last: at };
             self.open.insert(envelope.seq, open);
             if self.open.len() > MOST_OPEN {
                 self.open.pop_first();
@@ -73,8 +73,8 @@ impl Spans {
     }
 }
 
-fn unanswered(open: BTreeMap<Seq, Open>) -> Vec<Span> {
-    let end = |Open { mut span, last, .. }| {
+fn unanswered(open: BTreeMap<Seq, OpenSpan>) -> Vec<OtlpSpan> {
+    let end = |OpenSpan { mut span, last, .. }| {
         span.end_time_unix_nano = nanos(Timestamp::now().max(last));
         span.attributes.push(Attribute::text("error.type", "unanswered"));
         span.status = Status { code: 2, message: "no reply".to_owned() };
@@ -83,7 +83,7 @@ fn unanswered(open: BTreeMap<Seq, Open>) -> Vec<Span> {
     open.into_values().map(end).collect()
 }
 
-fn begun(envelope: &Envelope, at: Timestamp) -> Span {
+fn begun(envelope: &Envelope, at: Timestamp) -> OtlpSpan {
     let (message, method) = (&envelope.message, envelope.method().unwrap_or_default());
     let named = NAMED.iter().find(|(known, _)| *known == method).and_then(|(_, key)| Some((*key, envelope.name()?)));
     let context = context(message);
@@ -99,10 +99,10 @@ fn begun(envelope: &Envelope, at: Timestamp) -> Span {
     attributes.extend(named.map(|(key, name)| Attribute::text(key, name)));
     attributes.extend(envelope.held.map(|micros| Attribute::number("tapline.held_us", number(micros))));
     let (trace_id, parent_span_id, trace_state) = match context {
-        Some(Context { trace, parent, state }) => (trace, Some(parent), state),
+        Some(TraceContext { trace, parent, state }) => (trace, Some(parent), state),
         None => (Uuid::new_v4().simple().to_string(), None, None),
     };
-    Span {
+    OtlpSpan {
         trace_id,
         span_id: span_id(),
         parent_span_id,
@@ -116,7 +116,7 @@ fn begun(envelope: &Envelope, at: Timestamp) -> Span {
     }
 }
 
-fn ended(mut span: Span, reply: &Envelope, at: Timestamp) -> Span {
+fn ended(mut span: OtlpSpan, reply: &Envelope, at: Timestamp) -> OtlpSpan {
     span.end_time_unix_nano = nanos(at).max(span.start_time_unix_nano);
     if let Some((kind, message)) = failure(reply) {
         span.attributes.push(Attribute::text("error.type", kind));
@@ -149,14 +149,14 @@ fn failure(reply: &Envelope) -> Option<(String, String)> {
 }
 
 /// The span that a request of the client is part of.
-struct Context {
+struct TraceContext {
     trace: String,
     parent: String,
     state: Option<String>,
 }
 
-/// As W3C Trace Context has it, in `_meta` of the params (revision 2026-07-28, trace context).
-fn context(request: &Message) -> Option<Context> {
+/// Reads W3C Trace Context from `_meta` of the params (revision 2026-07-28, trace context).
+fn context(request: &Message) -> Option<TraceContext> {
     #[derive(Deserialize)]
     struct Params {
         _meta: Meta,
@@ -170,7 +170,7 @@ fn context(request: &Message) -> Option<Context> {
     let Params { _meta: meta } = serde_json::from_str(request.member("params")?).ok()?;
     let (trace, parent) = traceparent(&meta.traceparent)?;
     let state = meta.tracestate.as_ref().and_then(serde_json::Value::as_str).map(str::to_owned);
-    Some(Context { trace, parent, state })
+    Some(TraceContext { trace, parent, state })
 }
 
 /// Trace and parent of `00-<32 hex>-<16 hex>-<2 hex>`; later versions may say more after that (Trace Context §3.2).
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_parent_is_read_as_the_standard_has_it() {
+    fn traceparent_follows_the_standard() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let parent = "00f067aa0ba902b7";
         for (text, read) in [
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_hex_and_not_zero() {
+    fn span_id_is_hex_and_not_zero() {
         for _ in 0..100 {
             let id = span_id();
             assert!(id.len() == 16 && id.bytes().any(|byte| byte != b'0'), "{id}");
@@ -239,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_trace_parent_or_none(text in any::<String>(), cut in 0_usize..60) {
+        fn traceparent_never_panics(text in any::<String>(), cut in 0_usize..60) {
             traceparent(&text);
             let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
             prop_assert_eq!(traceparent(&good[..cut.min(good.len())]).is_some(), cut >= good.len());

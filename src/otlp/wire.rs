@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Request {
+pub(super) struct ExportRequest {
     pub(super) resource_spans: [ResourceSpans; 1],
 }
 
@@ -22,19 +22,19 @@ pub(super) struct Resource {
 
 #[derive(Serialize)]
 pub(super) struct ScopeSpans {
-    pub(super) scope: Scope,
-    pub(super) spans: Vec<Span>,
+    pub(super) scope: InstrumentationScope,
+    pub(super) spans: Vec<OtlpSpan>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Scope {
+pub(super) struct InstrumentationScope {
     pub(super) name: &'static str,
     pub(super) version: &'static str,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Span {
+pub(super) struct OtlpSpan {
     pub(super) trace_id: String,
     pub(super) span_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,11 +65,11 @@ pub(super) struct Status {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Attribute {
     pub(super) key: &'static str,
-    pub(super) value: Value,
+    pub(super) value: AttributeValue,
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(super) enum Value {
+pub(super) enum AttributeValue {
     #[serde(rename = "stringValue")]
     Text(String),
     #[serde(rename = "intValue", serialize_with = "as_text")]
@@ -78,19 +78,19 @@ pub(super) enum Value {
 
 impl Attribute {
     pub(super) fn text(key: &'static str, value: impl Into<String>) -> Self {
-        Self { key, value: Value::Text(value.into()) }
+        Self { key, value: AttributeValue::Text(value.into()) }
     }
 
     pub(super) fn number(key: &'static str, value: i64) -> Self {
-        Self { key, value: Value::Number(value) }
+        Self { key, value: AttributeValue::Number(value) }
     }
 }
 
-impl Request {
-    pub(super) fn new(service: &str, spans: Vec<Span>) -> Self {
+impl ExportRequest {
+    pub(super) fn new(service: &str, spans: Vec<OtlpSpan>) -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let attributes = vec![Attribute::text("service.name", service), Attribute::text("service.version", version)];
-        let scope_spans = [ScopeSpans { scope: Scope { name: "tapline", version }, spans }];
+        let scope_spans = [ScopeSpans { scope: InstrumentationScope { name: "tapline", version }, spans }];
         Self { resource_spans: [ResourceSpans { resource: Resource { attributes }, scope_spans }] }
     }
 }

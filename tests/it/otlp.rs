@@ -182,5 +182,5 @@ fn invalid_collector_url_is_refused_at_start() {
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("`--otlp`: `127.0.0.1:4318` is no URL of a collector"), "{said}");
+    assert!(said.contains("`--otlp`: `127.0.0.1:4318` is not the URL of a collector"), "{said}");
 }
