@@ -29,7 +29,7 @@ pub struct Guardian {
 }
 
 /// A process group that dies with us; dropping it says that the group has ended.
-pub struct Watch {
+pub struct GuardedGroup {
     guardian: Guardian,
     group: u32,
 }
@@ -53,9 +53,9 @@ impl Guardian {
         Ok(ONE.get_or_init(|| Self::new(program)).clone())
     }
 
-    pub fn watch(&self, group: u32) -> Watch {
+    pub fn watch(&self, group: u32) -> GuardedGroup {
         self.tell(&format!("+{group}\n"));
-        Watch { guardian: self.clone(), group }
+        GuardedGroup { guardian: self.clone(), group }
     }
 
     fn tell(&self, line: &str) {
@@ -87,7 +87,7 @@ impl Guardian {
     }
 }
 
-impl Drop for Watch {
+impl Drop for GuardedGroup {
     fn drop(&mut self) {
         self.guardian.tell(&format!("-{}\n", self.group));
     }

@@ -12,19 +12,20 @@ use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyDataStream, BodyExt as _};
 
 pub use super::site::ExtraHeaders;
-use super::site::{Body, Site, broken_off};
+use super::site::{ResponseBody, Site, broken_off};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 use crate::envelope::SseFields;
 use crate::message::Message;
 use crate::sse::{Frame, Splitter};
 
+/// A server that speaks Streamable HTTP, behind one URL.
 pub struct HttpUpstream {
     site: Site,
 }
 
 impl HttpUpstream {
     /// # Errors
-    /// As [`Site::new`].
+    /// Where `url` is no `http` or `https` URL, or the TLS roots cannot be loaded.
     pub fn new(url: &str, extra: ExtraHeaders) -> Result<Self, String> {
         Ok(Self { site: Site::new(url, extra)? })
     }
@@ -52,7 +53,7 @@ impl HttpUpstream {
 }
 
 /// An answer that is no stream.
-pub(super) async fn whole(response: Response<Body>, site: &Site) -> Result<Reply, UpstreamError> {
+pub(super) async fn whole(response: Response<ResponseBody>, site: &Site) -> Result<Reply, UpstreamError> {
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| broken_off(site.label(), &*error))?.to_bytes();
     let body = if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) };
@@ -87,7 +88,7 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// The items of an SSE response, each as soon as its last byte is here.
 pub(super) struct SseItems {
-    chunks: BodyDataStream<Body>,
+    chunks: BodyDataStream<ResponseBody>,
     splitter: Splitter,
     ready: VecDeque<Item>,
     ended: bool,
@@ -95,7 +96,7 @@ pub(super) struct SseItems {
 }
 
 impl SseItems {
-    pub(super) fn of(body: Body, label: &str) -> Self {
+    pub(super) fn of(body: ResponseBody, label: &str) -> Self {
         Self {
             chunks: body.into_data_stream(),
             splitter: Splitter::default(),

@@ -61,7 +61,7 @@ pub enum UpstreamError {
     )]
     Busy { command: String, children: usize, waited: Duration },
     /// Another process of the command does not go on with the session.
-    #[error("`{command}` was started anew and does not go on with the session: {why}")]
+    #[error("`{command}` was restarted and does not go on with the session: {why}")]
     NotResumed { command: String, why: String },
     /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]

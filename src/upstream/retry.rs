@@ -18,7 +18,7 @@ use crate::text;
 /// Further attempts at the most: more is a loop, not patience.
 const MOST: u32 = 20;
 
-/// As it is configured.
+/// `[retry]` as it is written in a file of settings.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_run_is_not_sent_again() {
+    fn may_resend_spares_what_may_have_run() {
         for (method, twice) in [
             ("ping", true),
             ("tools/list", true),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn attempts_are_counted_and_end() {
+    async fn retry_counts_attempts_and_ends() {
         let (told, ended) = run(Section::default(), 3).await;
         assert_eq!(told, ["attempt 2 of 4: cannot reach x: refused", "attempt 3 of 4: cannot reach x: refused"]);
         assert!(ended.is_ok());
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_takes_long_to_fail_is_not_tried_for_longer() {
+    async fn retry_ends_after_the_longest_time() {
         let (retry, began) = (Retry::new(Section::default()).expect("it makes sense"), Instant::now());
         tokio::time::advance(Duration::from_secs(10)).await;
         let send = |_: Attempt<'_>| std::future::ready(Ok(()));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_begun_once_it_is_to_stop() {
+    async fn retry_begins_nothing_after_stop() {
         let stop = CancellationToken::new();
         stop.cancel();
         let send = |_: Attempt<'_>| std::future::ready(Ok(()));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_longer_by_chance_and_never_shorter() {
+    fn retry_pauses_have_jitter_and_are_never_shorter() {
         let retry = Retry::new(Section { attempts: 4, ..Section::default() }).expect("it makes sense");
         for (pause, least) in retry.pauses().zip([100, 200, 400, 800].map(Duration::from_millis)) {
             assert!((least..=2 * least).contains(&pause), "{pause:?}");
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_that_makes_no_sense_is_refused() {
+    fn retry_section_that_cannot_be_is_an_error() {
         let read = |text: &str| toml::from_str::<Section>(text).map_err(|error| error.to_string()).and_then(Retry::new);
         assert!(read("attempts = 0\nfirst = '0s'").is_ok());
         assert!(read("first = '250ms'\nlongest = '5s'").is_ok());

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::http::{SseItems, is_event_stream, whole};
 use super::pipe::Output;
 use super::retry::{Attempt, Retry};
-use super::site::{Body, ExtraHeaders, Place, Site};
+use super::site::{ExtraHeaders, RequestTarget, ResponseBody, Site};
 use super::{Item, Reply, ReplyBody, UpstreamError};
 use crate::message::Message;
 use crate::sse::Splitter;
@@ -34,33 +34,33 @@ pub struct EventPipe {
     upstream: Arc<SseUpstream>,
     /// What the session was opened with: for messages that have no request of a client to come with.
     headers: HeaderMap,
-    stage: watch::Receiver<Stage>,
+    phase: watch::Receiver<SsePhase>,
     closing: CancellationToken,
 }
 
 /// How far a session has come.
 #[derive(Clone, Debug)]
-enum Stage {
+enum SsePhase {
     /// The GET is on its way.
     Asking,
     /// It was answered. Without a body: a stream has begun.
-    Answered(Answer),
+    Answered(StreamAnswer),
     /// The stream has said where messages go.
-    Ready(Answer, Url),
+    Ready(StreamAnswer, Url),
     /// Why there is no session any more, and how it was refused, where it was.
-    Over(UpstreamError, Option<Answer>),
+    Over(UpstreamError, Option<StreamAnswer>),
 }
 
 /// How the GET was answered.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct StreamAnswer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     /// What came in place of a stream.
     pub body: Option<Message>,
 }
 
-impl Answer {
+impl StreamAnswer {
     pub fn into_reply(self) -> Reply {
         let body = self.body.map_or(ReplyBody::Empty, ReplyBody::Whole);
         Reply { status: self.status, headers: self.headers, body }
@@ -69,7 +69,7 @@ impl Answer {
 
 impl SseUpstream {
     /// # Errors
-    /// As [`Site::new`].
+    /// Where `url` is no `http` or `https` URL, or the TLS roots cannot be loaded.
     pub fn new(url: &str, extra: ExtraHeaders) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Self { site: Site::new(url, extra)? }))
     }
@@ -88,12 +88,12 @@ impl SseUpstream {
     ) -> (EventPipe, mpsc::Receiver<Output>) {
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let (outputs, receiver) = mpsc::channel(EVENTS_WAITING);
-        let (sender, stage) = watch::channel(Stage::Asking);
+        let (sender, phase) = watch::channel(SsePhase::Asking);
         let closing = CancellationToken::new();
-        let reading = Reading { upstream: self.clone(), outputs, stage: sender, retry };
+        let reading = StreamReader { upstream: self.clone(), outputs, phase: sender, retry };
         tokio::spawn(reading.run(self.site.own(tail), headers.clone(), closing.clone()));
         headers.remove(ACCEPT);
-        (EventPipe { upstream: self.clone(), headers, stage, closing }, receiver)
+        (EventPipe { upstream: self.clone(), headers, phase, closing }, receiver)
     }
 }
 
@@ -102,17 +102,17 @@ impl EventPipe {
     ///
     /// # Errors
     /// Where none came.
-    pub async fn answered(&self) -> Result<Answer, UpstreamError> {
-        let mut stage = self.stage.clone();
-        let known = stage.wait_for(|stage| !matches!(stage, Stage::Asking)).await;
-        match known.map(|stage| stage.clone()) {
-            Ok(Stage::Answered(answer) | Stage::Ready(answer, _) | Stage::Over(_, Some(answer))) => Ok(answer),
-            Ok(Stage::Over(error, None)) => Err(error),
-            Ok(Stage::Asking) | Err(_) => Err(self.ended()),
+    pub async fn answered(&self) -> Result<StreamAnswer, UpstreamError> {
+        let mut phase = self.phase.clone();
+        let known = phase.wait_for(|phase| !matches!(phase, SsePhase::Asking)).await;
+        match known.map(|phase| phase.clone()) {
+            Ok(SsePhase::Answered(answer) | SsePhase::Ready(answer, _) | SsePhase::Over(_, Some(answer))) => Ok(answer),
+            Ok(SsePhase::Over(error, None)) => Err(error),
+            Ok(SsePhase::Asking) | Err(_) => Err(self.ended()),
         }
     }
 
-    /// Posts a message, as soon as it is known where to. Gives what the server says to having got it: the reply comes
+    /// Posts a message, as soon as it is known where to. Returns what the server answers to having got it: the reply comes
     /// on the stream. `headers`: of the client's own POST.
     ///
     /// # Errors
@@ -137,17 +137,17 @@ impl EventPipe {
     }
 
     /// Where messages go; the answer to the GET where that asks for credentials, which only the client can give.
-    async fn endpoint(&self) -> Result<Result<Url, Answer>, UpstreamError> {
-        let mut stage = self.stage.clone();
-        let known = stage.wait_for(|stage| matches!(stage, Stage::Ready(..) | Stage::Over(..))).await;
-        match known.map(|stage| stage.clone()) {
-            Ok(Stage::Ready(_, url)) => Ok(Ok(url)),
-            Ok(Stage::Over(_, Some(answer)))
+    async fn endpoint(&self) -> Result<Result<Url, StreamAnswer>, UpstreamError> {
+        let mut phase = self.phase.clone();
+        let known = phase.wait_for(|phase| matches!(phase, SsePhase::Ready(..) | SsePhase::Over(..))).await;
+        match known.map(|phase| phase.clone()) {
+            Ok(SsePhase::Ready(_, url)) => Ok(Ok(url)),
+            Ok(SsePhase::Over(_, Some(answer)))
                 if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
             {
                 Ok(Err(answer))
             }
-            Ok(Stage::Over(error, _)) => Err(error),
+            Ok(SsePhase::Over(error, _)) => Err(error),
             Ok(_) | Err(_) => Err(self.ended()),
         }
     }
@@ -155,9 +155,9 @@ impl EventPipe {
     /// Hangs up.
     pub async fn close(&self) {
         self.closing.cancel();
-        let mut stage = self.stage.clone();
+        let mut phase = self.phase.clone();
         // An error: it is over already.
-        drop(stage.wait_for(|stage| matches!(stage, Stage::Over(..))).await);
+        let _ = phase.wait_for(|phase| matches!(phase, SsePhase::Over(..))).await;
     }
 
     fn ended(&self) -> UpstreamError {
@@ -172,37 +172,37 @@ impl Drop for EventPipe {
 }
 
 /// The reader of one session's stream.
-struct Reading {
+struct StreamReader {
     upstream: Arc<SseUpstream>,
     outputs: mpsc::Sender<Output>,
-    stage: watch::Sender<Stage>,
+    phase: watch::Sender<SsePhase>,
     retry: Retry,
 }
 
-impl Reading {
-    async fn run(self, place: Place, headers: HeaderMap, closing: CancellationToken) {
+impl StreamReader {
+    async fn run(self, place: RequestTarget, headers: HeaderMap, closing: CancellationToken) {
         let label = self.upstream.site.label().to_owned();
         let (error, refusal) = tokio::select! {
             end = self.listen(place, headers, &closing) => end,
             () = closing.cancelled() => (UpstreamError::StreamEnded { upstream: label }, None),
         };
-        self.stage.send_replace(Stage::Over(error.clone(), refusal));
-        drop(self.outputs.send(Output::Ended(error)).await);
+        self.phase.send_replace(SsePhase::Over(error.clone(), refusal));
+        let _ = self.outputs.send(Output::Ended(error)).await;
     }
 
     /// The whole session; gives why it ended.
     async fn listen(
         &self,
-        place: Place,
+        place: RequestTarget,
         headers: HeaderMap,
         closing: &CancellationToken,
-    ) -> (UpstreamError, Option<Answer>) {
+    ) -> (UpstreamError, Option<StreamAnswer>) {
         let site = &self.upstream.site;
         let response = match self.ask(place, headers, closing).await {
             Ok(response) => response,
             Err(error) => return (error, None),
         };
-        let mut answer = Answer { status: response.status(), headers: response.headers().clone(), body: None };
+        let mut answer = StreamAnswer { status: response.status(), headers: response.headers().clone(), body: None };
         if answer.status.is_success() && answer.headers.contains_key(CONTENT_ENCODING) {
             // Against what was asked for. It cannot be read, and may have no end.
             return (self.refused(&answer), None);
@@ -214,7 +214,7 @@ impl Reading {
             }
             return (error, Some(answer));
         }
-        self.stage.send_replace(Stage::Answered(answer.clone()));
+        self.phase.send_replace(SsePhase::Answered(answer.clone()));
         let mut items = SseItems::of(response.into_body(), site.label());
         while let Some(item) = items.next().await {
             let output = match item {
@@ -222,7 +222,7 @@ impl Reading {
                     None => Output::Item(Item::Filler(frame)),
                     Some(reference) => match site.resolve(&reference) {
                         Some(url) => {
-                            self.stage.send_replace(Stage::Ready(answer.clone(), url.clone()));
+                            self.phase.send_replace(SsePhase::Ready(answer.clone(), url.clone()));
                             Output::Endpoint { frame, reference, url }
                         }
                         None => return (self.no_endpoint(&reference), None),
@@ -241,10 +241,10 @@ impl Reading {
     /// A stream that was asked for may have made a session: only what did not arrive is asked for again.
     async fn ask(
         &self,
-        place: Place,
+        place: RequestTarget,
         headers: HeaderMap,
         closing: &CancellationToken,
-    ) -> Result<Response<Body>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         let ask = || self.upstream.site.send(Method::GET, place.clone(), headers.clone(), Bytes::new().into());
         let began = Instant::now();
         let error = match ask().await {
@@ -256,14 +256,14 @@ impl Reading {
             let told = self.outputs.send(Output::Attempt(attempt.to_string()));
             async {
                 // Whoever is gone has also ended this.
-                drop(told.await);
+                let _ = told.await;
                 ask().await
             }
         };
         self.retry.again(error, began, closing, may, ask_again).await
     }
 
-    fn refused(&self, answer: &Answer) -> UpstreamError {
+    fn refused(&self, answer: &StreamAnswer) -> UpstreamError {
         let kind = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("no content type");
         let encoding = answer.headers.get(CONTENT_ENCODING).and_then(|encoding| encoding.to_str().ok());
         let compressed = encoding.map(|encoding| format!(", compressed as {encoding}")).unwrap_or_default();
@@ -272,7 +272,7 @@ impl Reading {
     }
 
     fn no_endpoint(&self, reference: &str) -> UpstreamError {
-        let why = format!("its endpoint `{reference}` is no URL");
+        let why = format!("its endpoint `{reference}` is not a URL");
         UpstreamError::NoStream { upstream: self.upstream.site.label().to_owned(), why }
     }
 }

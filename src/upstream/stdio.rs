@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::UpstreamError;
 use super::framing::item_of;
-use super::guardian::{Guardian, Watch};
+use super::guardian::{GuardedGroup, Guardian};
 use super::pipe::Output;
 use crate::net::lines::LineBuffer;
 
@@ -68,7 +68,7 @@ pub struct ChildPipe {
     closing: CancellationToken,
     /// The process is no more.
     gone: CancellationToken,
-    /// All it said has been given out, too.
+    /// The process is no more, and all it said has been handed out.
     ended: CancellationToken,
     exit: Arc<OnceLock<u8>>,
     group: Option<u32>,
@@ -126,10 +126,10 @@ impl ChildPipe {
             let status = status.map_or_else(|error| error.to_string(), describe);
             for reader in [reading, reading_stderr].into_iter().flatten() {
                 // A grandchild that left the group may keep the pipe open: what is in it by now is enough.
-                drop(tokio::time::timeout(PATIENCE, reader).await);
+                let _ = tokio::time::timeout(PATIENCE, reader).await;
             }
             let stderr = last_words.lock().drain(..).collect();
-            drop(outputs.send(Output::Ended(UpstreamError::Exited { command, status, stderr })).await);
+            let _ = outputs.send(Output::Ended(UpstreamError::Exited { command, status, stderr })).await;
             ended.cancel();
         });
         Ok((pipe, receiver))
@@ -141,7 +141,7 @@ impl ChildPipe {
         self.lines.send(line).await.is_ok()
     }
 
-    /// As [`Pipe::write`], without waiting: `false` also where too much waits already.
+    /// Writes one line, terminator included, without waiting: `false` when the child takes nothing any more, or too much waits already.
     pub fn offer(&self, line: Bytes) -> bool {
         self.lines.try_send(line).is_ok()
     }
@@ -205,7 +205,7 @@ async fn read_lines(mut stdout: impl AsyncRead + Unpin, outputs: mpsc::Sender<Ou
         }
     }
     if let Some(torn) = lines.take_rest() {
-        drop(outputs.send(Output::Item(item_of(torn))).await);
+        let _ = outputs.send(Output::Item(item_of(torn))).await;
     }
     // A server that has closed its stdout cannot answer any more.
     closing.cancel();
@@ -227,7 +227,7 @@ async fn read_stderr(
                     last_words.pop_front();
                 }
             }
-            drop(outputs.send(Output::Stderr(line)).await);
+            let _ = outputs.send(Output::Stderr(line)).await;
         }
         if !more {
             return;
@@ -239,7 +239,7 @@ async fn read_stderr(
 async fn until_ended(
     mut child: Child,
     closing: &CancellationToken,
-    watch: Option<Watch>,
+    watch: Option<GuardedGroup>,
 ) -> std::io::Result<ExitStatus> {
     let group = child.id();
     let by_itself = tokio::select! {

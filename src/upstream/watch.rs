@@ -99,7 +99,7 @@ impl Root {
         }
     }
 
-    /// Of a directory, what programs keep for themselves is no change of it: a server that caches would be restarted for ever.
+    /// Whether a change of `changed` is one of this path. Files that programs keep for themselves do not count in a directory: a server that caches would be restarted for ever.
     fn covers(&self, changed: &Path) -> bool {
         match self {
             Self::File(path) => path == changed,
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_that_is_written_in_steps_or_replaced_has_changed_once_it_is_there() {
+    async fn watched_file_has_changed_once_it_is_complete() {
         let dir = tempfile::tempdir().expect("a directory");
         let server = dir.path().join("server");
         fs::write(&server, "1").expect("a file");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_a_directory_everything_counts_but_what_programs_keep_for_themselves() {
+    async fn watched_directory_ignores_private_files() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(dir.path().join("src/__pycache__")).expect("a directory");
         let mut watched = Watched::new(&[dir.path().to_owned()]).expect("it is there");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_not_there_is_told() {
+    fn watched_path_that_is_missing_is_an_error() {
         let error = Watched::new(&["/nonexistent/server".into()]).err().expect("it is not there").to_string();
         assert!(error.starts_with("cannot watch `/nonexistent/server`: No such file"), "{error}");
     }

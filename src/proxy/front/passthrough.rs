@@ -18,14 +18,14 @@ use crate::headers;
 use crate::proxy::error::ProxyError;
 use crate::proxy::front::http::HttpFront;
 use crate::proxy::front::routes::{MatchedMount, MountWarnings};
-use crate::upstream::site::{Place, Site, split};
+use crate::upstream::site::{RequestTarget, Site, split};
 
 impl HttpFront {
     /// Passes a request on, and its answer back.
     pub(in crate::proxy) async fn relay(
         &self,
         site: &Site,
-        place: Place,
+        place: RequestTarget,
         mut parts: Parts,
         body: Body,
     ) -> Result<Response<Body>, ProxyError> {

@@ -39,7 +39,7 @@ pub(in crate::proxy) use crate::proxy::stream::subscription::FanoutSubscription;
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::pool::Pool;
-use crate::upstream::sse::Answer;
+use crate::upstream::sse::StreamAnswer;
 use crate::upstream::{Item, Reply, UpstreamError};
 
 /// Unbounded: a client that reads slowly must not hold up the child's other messages, nor lose its own.
@@ -175,7 +175,7 @@ impl StreamServer {
     }
 
     /// How a server of the HTTP+SSE transport answered the GET that is the session; nothing of a child.
-    pub(in crate::proxy) async fn answered(&self) -> Option<Result<Answer, UpstreamError>> {
+    pub(in crate::proxy) async fn answered(&self) -> Option<Result<StreamAnswer, UpstreamError>> {
         let pipe = self.router.lock().pipe.clone();
         match pipe.as_deref() {
             Some(Pipe::Events(events)) => Some(events.answered().await),

@@ -35,16 +35,16 @@ pub struct Pool {
     settings: Settings,
     /// For as many children as there may be; each has its part until its process is no more.
     room: Arc<Semaphore>,
-    spares: Mutex<VecDeque<Child>>,
+    spares: Mutex<VecDeque<PooledChild>>,
     /// A spare was taken, or a child is no more.
     changed: Arc<Notify>,
     /// The command is another now.
     renewed: Notify,
-    counts: Arc<Counts>,
+    counts: Arc<PoolCounts>,
 }
 
 /// A child that nobody has spoken to.
-pub struct Child {
+pub struct PooledChild {
     pub pipe: ChildPipe,
     pub outputs: mpsc::Receiver<Output>,
     pub since: Instant,
@@ -53,7 +53,7 @@ pub struct Child {
 }
 
 #[derive(Default)]
-struct Counts {
+struct PoolCounts {
     started: AtomicU64,
     died: AtomicU64,
     waiting: AtomicU64,
@@ -64,7 +64,7 @@ struct Counts {
 
 /// What a pool does, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct PoolFigures {
     /// Children that wait for a client.
     pub spares: u64,
     /// Children that clients have.
@@ -106,7 +106,7 @@ impl Pool {
     ///
     /// # Errors
     /// Where the command cannot be started.
-    pub fn take(&self) -> Result<Option<Child>, UpstreamError> {
+    pub fn take(&self) -> Result<Option<PooledChild>, UpstreamError> {
         let child = match (self.spare(), self.room.clone().try_acquire_owned()) {
             (Some(spare), _) => Some(spare),
             (None, Ok(room)) => Some(self.start(room)?),
@@ -120,12 +120,12 @@ impl Pool {
     ///
     /// # Errors
     /// Where the command cannot be started, or all children are in use for too long.
-    pub async fn acquire(&self) -> Result<Child, UpstreamError> {
+    pub async fn acquire(&self) -> Result<PooledChild, UpstreamError> {
         if let Some(child) = self.take()? {
             return Ok(child);
         }
         let began = Instant::now();
-        let waiting = Waiting::among(&self.counts.waiting);
+        let waiting = WaitingClient::among(&self.counts.waiting);
         let room = tokio::time::timeout(self.settings.acquire_timeout, self.room.clone().acquire_owned()).await;
         drop(waiting);
         let waited = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -142,7 +142,7 @@ impl Pool {
     }
 
     /// Takes back a child that was not spoken to.
-    pub fn give_back(&self, child: Child) {
+    pub fn give_back(&self, child: PooledChild) {
         let mut spares = self.spares.lock();
         // Who waits has first claim on its room.
         let awaited = self.counts.waiting.load(Ordering::Relaxed) > 0;
@@ -167,14 +167,14 @@ impl Pool {
     /// Ends all spares, and waits until they are gone.
     pub async fn close(&self) {
         let spares: Vec<_> = self.spares.lock().drain(..).collect();
-        join_all(spares.into_iter().map(Child::close)).await;
+        join_all(spares.into_iter().map(PooledChild::close)).await;
     }
 
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self) -> PoolFigures {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
-        let Counts { started, died, waiting, acquired, waited } = &*self.counts;
+        let PoolCounts { started, died, waiting, acquired, waited } = &*self.counts;
         let (spares, alive) = (self.spares.lock().len() as u64, count(started).saturating_sub(count(died)));
-        Figures {
+        PoolFigures {
             spares,
             in_use: alive.saturating_sub(spares),
             max: self.settings.max as u64,
@@ -187,7 +187,7 @@ impl Pool {
     }
 
     /// The spare that has waited longest, of those that are fit for use; the others are ended.
-    fn spare(&self) -> Option<Child> {
+    fn spare(&self) -> Option<PooledChild> {
         let mut spares = self.spares.lock();
         let found = std::iter::from_fn(|| spares.pop_front()).find(|spare| self.is_fit(spare));
         if found.is_some() {
@@ -196,7 +196,7 @@ impl Pool {
         found
     }
 
-    fn is_fit(&self, child: &Child) -> bool {
+    fn is_fit(&self, child: &PooledChild) -> bool {
         !child.pipe.gone().is_cancelled() && !self.is_old(child.since)
     }
 
@@ -205,11 +205,11 @@ impl Pool {
         self.settings.max_lifetime.is_some_and(|lifetime| since.elapsed() >= lifetime)
     }
 
-    fn start(&self, room: OwnedSemaphorePermit) -> Result<Child, UpstreamError> {
+    fn start(&self, room: OwnedSemaphorePermit) -> Result<PooledChild, UpstreamError> {
         self.counts.started.fetch_add(1, Ordering::Relaxed);
-        let place = Place { room: Some(room), counts: self.counts.clone(), changed: self.changed.clone() };
+        let place = ChildSlot { room: Some(room), counts: self.counts.clone(), changed: self.changed.clone() };
         let (pipe, outputs) = ChildPipe::spawn(&self.command, &self.guardian, place)?;
-        Ok(Child { pipe, outputs, since: Instant::now(), spare: false })
+        Ok(PooledChild { pipe, outputs, since: Instant::now(), spare: false })
     }
 
     async fn refill_forever(&self, tell: impl Fn(String)) {
@@ -240,8 +240,8 @@ impl Pool {
         }
     }
 
-    /// Takes out what is of no use any more. Gives one that has ended by itself.
-    fn weed(&self) -> Option<Child> {
+    /// Takes out what is of no use any more. Returns one that has ended by itself.
+    fn weed(&self) -> Option<PooledChild> {
         let mut spares = self.spares.lock();
         let (fit, unfit): (VecDeque<_>, VecDeque<_>) = spares.drain(..).partition(|spare| self.is_fit(spare));
         *spares = fit;
@@ -252,7 +252,7 @@ impl Pool {
         while self.spares.lock().len() < self.settings.spares {
             // Who waits for a child comes before those who might.
             let Ok(room) = self.room.clone().try_acquire_owned() else { break };
-            let child = Child { spare: true, ..self.start(room)? };
+            let child = PooledChild { spare: true, ..self.start(room)? };
             self.spares.lock().push_back(child);
         }
         Ok(())
@@ -275,7 +275,7 @@ impl Pool {
     }
 }
 
-impl Child {
+impl PooledChild {
     /// Why it has ended.
     async fn last_word(mut self) -> Option<UpstreamError> {
         while let Some(output) = self.outputs.recv().await {
@@ -294,13 +294,13 @@ impl Child {
 }
 
 /// What the process of a child has while it is there.
-struct Place {
+struct ChildSlot {
     room: Option<OwnedSemaphorePermit>,
-    counts: Arc<Counts>,
+    counts: Arc<PoolCounts>,
     changed: Arc<Notify>,
 }
 
-impl Drop for Place {
+impl Drop for ChildSlot {
     fn drop(&mut self) {
         self.counts.died.fetch_add(1, Ordering::Relaxed);
         drop(self.room.take());
@@ -309,16 +309,16 @@ impl Drop for Place {
 }
 
 /// One who waits, and may hang up.
-struct Waiting<'a>(&'a AtomicU64);
+struct WaitingClient<'a>(&'a AtomicU64);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingClient<'a> {
     fn among(count: &'a AtomicU64) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingClient<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

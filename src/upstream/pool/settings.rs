@@ -11,7 +11,7 @@ use crate::text;
 const MOST: usize = 1_000;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// As it stands in a configuration. What is not said is as in [`Settings::default`].
+/// `[pool]` as it is written in a file of settings. A key that is absent is as in [`Settings::default`].
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
@@ -30,7 +30,7 @@ pub struct Section {
     /// Whether any child may answer what clients of revision 2026-07-28 ask: they get more than one where one is busy.
     pub stateless: Option<bool>,
     pub restart: Option<Restart>,
-    /// Files and directories: where one changes, the command is started anew.
+    /// Files and directories: where one changes, the command is restarted.
     pub watch: Vec<PathBuf>,
 }
 
@@ -45,7 +45,7 @@ pub enum Restart {
     Crash,
 }
 
-/// As it is used.
+/// How the children of a command are kept, with all values filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub spares: usize,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_as_usual() {
+    fn settings_default_where_a_key_is_absent() {
         assert_eq!(read(""), Ok(Settings::default()));
         let said = read(
             "spares = 2\nmax = 3\nmax_lifetime = \"1h\"\nacquire_timeout = \"250ms\"\nstateless = true\nrestart = \"never\"",
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_and_says_why() {
+    fn settings_that_cannot_be_are_errors() {
         for (text, why) in [
             ("max = 0", "`max` is 0"),
             ("spares = 4\nmax = 3", "`spares` is 4"),

@@ -23,13 +23,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const MOST_IDLE: Duration = Duration::from_secs(90);
 
 pub(in crate::upstream) type BoxError = Box<dyn Error + Send + Sync>;
-/// Of an answer.
-pub(in crate::upstream) type Body = UnsyncBoxBody<Bytes, BoxError>;
+/// The body of an answer.
+pub(in crate::upstream) type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// Of a request.
+/// The body of a request.
 pub(in crate::upstream) enum Outbound {
     Whole(Bytes),
-    /// As it comes, and without another word on its length than the headers have.
+    /// A body that is passed on as it comes; only the headers say how long it is.
     Relayed(Relayed),
 }
 
@@ -41,14 +41,14 @@ impl From<Bytes> for Outbound {
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
-pub enum Place {
-    /// Byte for byte.
+pub enum RequestTarget {
+    /// The address is sent byte for byte.
     Near(Uri),
-    /// As the URL standard writes it: a few characters that are not to be in a path or query are escaped.
+    /// The address is sent as the URL standard writes it: a few characters that are not to be in a path or query are escaped.
     Far(Url),
 }
 
-pub(super) enum Client {
+pub(super) enum SiteClient {
     /// For a plain URL on this machine, where an upstream mostly is, and where what `reqwest` does around this same client
     /// is a third of what tapline adds to a call (CONTRIBUTING, benchmarks).
     Near(Box<legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>>>),
@@ -57,13 +57,13 @@ pub(super) enum Client {
 }
 
 /// Why there is no answer.
-pub(super) struct Failure {
+pub(super) struct RequestFailure {
     /// Nothing was sent: there is no connection.
     pub(super) unreachable: bool,
     pub(super) why: String,
 }
 
-impl Client {
+impl SiteClient {
     /// # Errors
     /// Where the TLS roots cannot be loaded.
     pub(super) fn new(url: &Url) -> Result<Self, String> {
@@ -82,22 +82,22 @@ impl Client {
     }
 
     /// The place with that address; nothing where it is none.
-    pub(super) fn place(&self, address: &str) -> Option<Place> {
+    pub(super) fn place(&self, address: &str) -> Option<RequestTarget> {
         match self {
-            Self::Near(_) => address.parse().ok().map(Place::Near),
-            Self::Far(_) => address.parse().ok().map(Place::Far),
+            Self::Near(_) => address.parse().ok().map(RequestTarget::Near),
+            Self::Far(_) => address.parse().ok().map(RequestTarget::Far),
         }
     }
 
     pub(super) async fn send(
         &self,
         method: Method,
-        place: Place,
+        place: RequestTarget,
         headers: HeaderMap,
         body: Outbound,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<ResponseBody>, RequestFailure> {
         match (self, place) {
-            (Self::Near(client), Place::Near(uri)) => {
+            (Self::Near(client), RequestTarget::Near(uri)) => {
                 let mut request = Request::new(match body {
                     Outbound::Whole(bytes) => Either::Left(Full::new(bytes)),
                     Outbound::Relayed(body) => Either::Right(body),
@@ -107,10 +107,10 @@ impl Client {
                 *request.headers_mut() = headers;
                 match client.request(request).await {
                     Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
-                    Err(error) => Err(Failure { unreachable: error.is_connect(), why: innermost_cause(&error) }),
+                    Err(error) => Err(RequestFailure { unreachable: error.is_connect(), why: innermost_cause(&error) }),
                 }
             }
-            (Self::Far(client), Place::Far(url)) => {
+            (Self::Far(client), RequestTarget::Far(url)) => {
                 let body = match body {
                     Outbound::Whole(bytes) => reqwest::Body::from(bytes),
                     Outbound::Relayed(body) => reqwest::Body::wrap_stream(body.into_data_stream()),
@@ -120,11 +120,11 @@ impl Client {
                         let response = Response::<reqwest::Body>::from(response);
                         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
                     }
-                    Err(error) => Err(Failure { unreachable: error.is_connect(), why: why_far(&error) }),
+                    Err(error) => Err(RequestFailure { unreachable: error.is_connect(), why: why_far(&error) }),
                 }
             }
-            (_, Place::Near(_) | Place::Far(_)) => {
-                Err(Failure { unreachable: true, why: "its place was made by another client".to_owned() })
+            (_, RequestTarget::Near(_) | RequestTarget::Far(_)) => {
+                Err(RequestFailure { unreachable: true, why: "its place was made by another client".to_owned() })
             }
         }
     }
@@ -142,7 +142,7 @@ fn near() -> legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>> {
         .build(connector)
 }
 
-/// Of a certificate that is not trusted, also what can be done.
+/// Says why there is no answer; where a certificate is not trusted, also what can be done.
 fn why_far(error: &reqwest::Error) -> String {
     let why = innermost_cause(error);
     if !why.starts_with("invalid peer certificate") {

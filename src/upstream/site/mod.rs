@@ -11,9 +11,9 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use reqwest::Url;
 
-pub(super) use self::client::Body;
-pub use self::client::Place;
-use self::client::{Client, Failure, Outbound};
+pub use self::client::RequestTarget;
+pub(super) use self::client::ResponseBody;
+use self::client::{Outbound, RequestFailure, SiteClient};
 use super::UpstreamError;
 use crate::net::innermost_cause;
 
@@ -25,10 +25,10 @@ pub type ExtraHeaders = Vec<(HeaderName, HeaderValue)>;
 /// An upstream URL, and the way there.
 pub struct Site {
     url: Url,
-    place: Place,
+    place: RequestTarget,
     /// The URL as it was given, for people.
     label: String,
-    client: Client,
+    client: SiteClient,
     extra: ExtraHeaders,
 }
 
@@ -37,7 +37,7 @@ impl Site {
     /// Where the URL is none, or not `http` or `https`; or where the TLS roots cannot be loaded.
     pub fn new(url: &str, extra: ExtraHeaders) -> Result<Self, String> {
         let parsed = parse(url)?;
-        let client = Client::new(&parsed)?;
+        let client = SiteClient::new(&parsed)?;
         let place = client.place(without_fragment(parsed.as_str())).ok_or_else(|| format!("`{url}` is not a URL"))?;
         Ok(Self { label: url.to_owned(), url: parsed, place, client, extra })
     }
@@ -52,7 +52,7 @@ impl Site {
     }
 
     /// The URL with what a client put after the path of ours: a slash, a query, both or nothing.
-    pub fn own(&self, tail: &str) -> Place {
+    pub fn own(&self, tail: &str) -> RequestTarget {
         if tail.is_empty() {
             return self.place.clone();
         }
@@ -65,7 +65,7 @@ impl Site {
     }
 
     /// Another place of the same origin; nothing where that is none.
-    pub fn elsewhere(&self, path_and_query: &str) -> Option<Place> {
+    pub fn elsewhere(&self, path_and_query: &str) -> Option<RequestTarget> {
         self.client.place(&format!("{}{path_and_query}", split(&self.url).0))
     }
 
@@ -85,10 +85,10 @@ impl Site {
     pub(super) async fn send(
         &self,
         method: Method,
-        place: Place,
+        place: RequestTarget,
         mut headers: HeaderMap,
         body: Outbound,
-    ) -> Result<Response<Body>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         for (name, value) in &self.extra {
             headers.insert(name, value.clone());
         }
@@ -106,9 +106,9 @@ impl Site {
         url: &Url,
         mut headers: HeaderMap,
         body: Outbound,
-    ) -> Result<Response<Body>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         let address = without_fragment(url.as_str());
-        let no_place = || Failure { unreachable: true, why: format!("`{url}` is not a URL") };
+        let no_place = || RequestFailure { unreachable: true, why: format!("`{url}` is not a URL") };
         if self.is_origin_of(url) {
             let place = self.client.place(address).ok_or_else(no_place).map_err(|failure| self.failed(failure))?;
             return self.send(method, place, headers, body).await;
@@ -116,7 +116,7 @@ impl Site {
         for secret in [AUTHORIZATION, COOKIE, DPOP] {
             headers.remove(secret);
         }
-        let client = Client::new(url).map_err(|why| self.failed(Failure { unreachable: true, why }))?;
+        let client = SiteClient::new(url).map_err(|why| self.failed(RequestFailure { unreachable: true, why }))?;
         let place = client.place(address).ok_or_else(no_place).map_err(|failure| self.failed(failure))?;
         client.send(method, place, headers, body).await.map_err(|failure| self.failed(failure))
     }
@@ -128,7 +128,7 @@ impl Site {
     pub async fn relay(
         &self,
         method: Method,
-        place: Place,
+        place: RequestTarget,
         headers: HeaderMap,
         body: Relayed,
     ) -> Result<Response<Relayed>, UpstreamError> {
@@ -137,7 +137,7 @@ impl Site {
         Ok(response.map(|body| Relayed::from_stream(body.into_data_stream())))
     }
 
-    fn failed(&self, failure: Failure) -> UpstreamError {
+    fn failed(&self, failure: RequestFailure) -> UpstreamError {
         let (upstream, why) = (self.label.clone(), failure.why);
         if failure.unreachable {
             UpstreamError::Unreachable { upstream, why }
@@ -185,15 +185,15 @@ mod tests {
         Site::new(url, Vec::new()).expect("it is a URL")
     }
 
-    fn address(place: &Place) -> String {
+    fn address(place: &RequestTarget) -> String {
         match place {
-            Place::Near(uri) => uri.to_string(),
-            Place::Far(url) => url.to_string(),
+            RequestTarget::Near(uri) => uri.to_string(),
+            RequestTarget::Far(url) => url.to_string(),
         }
     }
 
     #[test]
-    fn what_follows_our_path_follows_theirs() {
+    fn site_own_appends_slash_and_query() {
         for (url, tail, expected) in [
             ("http://a/mcp", "", "http://a/mcp"),
             ("http://a/mcp", "/", "http://a/mcp/"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_stay_at_the_origin() {
+    fn site_elsewhere_stays_at_the_origin() {
         for origin in ["http://user@a:1", "http://127.0.0.1:1"] {
             let site = site(&format!("{origin}/x/mcp?key=1"));
             for path in ["/", "/.well-known/x?y=/../z", "//evil.example/", "/a%2Fb%20c?d=%zz"] {

@@ -41,7 +41,7 @@ use crate::proxy::front::routes::{MatchedMount, Mounts};
 use crate::proxy::sessions::{Requester, SessionTable};
 use crate::sse;
 use crate::upstream::http::is_event_stream;
-use crate::upstream::site::{Place, Site};
+use crate::upstream::site::{RequestTarget, Site};
 use crate::upstream::target::Target;
 use crate::upstream::{Outgoing, Reply, ReplyBody};
 
@@ -66,7 +66,7 @@ enum RequestRoute<'a> {
     /// A client of HTTP+SSE posts a message.
     Message(Arc<SseClient>),
     /// Nothing of MCP's: it goes on as it is.
-    Relay(&'a Site, Place),
+    Relay(&'a Site, RequestTarget),
 }
 
 /// The front door as an axum service; serve it with connection info.

@@ -25,7 +25,7 @@ use crate::proxy::stream::restart::keep;
 use crate::proxy::stream::shared::children::{BusyChild, SharedChild, SharedChildren, let_go_when_idle};
 use crate::proxy::stream::{FanoutSubscription, StreamServer, Tenancy};
 use crate::proxy::{Audience, Proxy};
-use crate::upstream::pool::{Child, Pool};
+use crate::upstream::pool::{Pool, PooledChild};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
 /// How long a spare may take to answer before it is given to anybody, where that is asked for.
@@ -129,7 +129,7 @@ impl SharedServer {
         self: &Arc<Self>,
         children: &mut SharedChildren,
         session: &Arc<LiveSession>,
-        child: Option<Child>,
+        child: Option<PooledChild>,
     ) -> Arc<SharedChild> {
         let link = StreamServer::for_command(
             self.proxy.clone(),
@@ -217,7 +217,7 @@ fn while_read(mut reply: Reply, kept: impl Send + 'static) -> Reply {
     reply
 }
 
-fn must_answer(pool: &Pool, child: &Child) -> bool {
+fn must_answer(pool: &Pool, child: &PooledChild) -> bool {
     pool.settings().ping && child.spare
 }
 
@@ -227,7 +227,7 @@ async fn bring(
     mut pump: Pump,
     pool: Arc<Pool>,
     session: Arc<LiveSession>,
-    child: Option<Child>,
+    child: Option<PooledChild>,
 ) {
     let mut child = child;
     loop {
