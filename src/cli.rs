@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::event::{OnQuit, Speed};
 use crate::json::PathPattern;
-use crate::shadow::Place;
+use crate::shadow::ShadowPlace;
 use crate::text;
 use crate::upstream::pool::Restart;
 
@@ -332,7 +332,7 @@ pub struct WatchArgs {
 pub struct ShadowArgs {
     /// Second server to send each request to as well and to compare; the client never hears of it
     #[arg(long, value_name = "URL|COMMAND", env = "TAPLINE_SHADOW")]
-    pub shadow: Option<Place>,
+    pub shadow: Option<ShadowPlace>,
     /// Also send it calls of tools that are not marked read-only, and methods that nobody knows
     #[arg(long)]
     pub shadow_writes: bool,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{self, Auth, AuthError};
 use crate::clock::Clock;
-use crate::control::registry::{Entry, Registry};
+use crate::control::registry::{Registry, RegistryEntry};
 use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::{
@@ -128,7 +128,7 @@ pub enum CoreStartError {
     #[error("`--otlp`: {0}")]
     Otlp(String),
     #[error(transparent)]
-    Shadow(#[from] shadow::StartError),
+    Shadow(#[from] shadow::ShadowStartError),
     #[error(transparent)]
     Auth(#[from] AuthError),
     #[error(transparent)]
@@ -154,7 +154,7 @@ pub struct Core {
     grace: Duration,
     executor: JoinHandle<()>,
     figures: FigureTask,
-    control: Option<control::Control>,
+    control: Option<control::ControlAddress>,
     export: Option<otlp::Export>,
     shadow: Option<Shadow>,
     limits: Option<Arc<Limits>>,
@@ -213,7 +213,7 @@ impl Core {
         let figures = FigureTask { task: figures, stop: stop_telling };
 
         let (commands, received) = mpsc::unbounded_channel();
-        let stage = control::Stage {
+        let stage = control::ControlledTapline {
             meter,
             journal: journal.clone(),
             commands: commands.clone(),
@@ -285,8 +285,8 @@ impl Core {
     }
 
     /// Where it can be watched and commanded from elsewhere.
-    pub fn control(&self) -> Option<&Entry> {
-        self.control.as_ref().map(control::Control::entry)
+    pub fn control(&self) -> Option<&RegistryEntry> {
+        self.control.as_ref().map(control::ControlAddress::entry)
     }
 
     /// The second server that is compared with the first.

@@ -8,11 +8,11 @@ use anyhow::{Context as _, anyhow};
 
 use crate::cli::AttachArgs;
 use crate::config::keys::ConfigKeys;
-use crate::control::Token;
+use crate::control::ControlToken;
 use crate::control::client::Remote;
-use crate::control::hub::{Ending, Hub, Watch};
+use crate::control::hub::{Ending, Hub, WatchedTaplines};
 use crate::control::merge::About;
-use crate::control::registry::{Entry, Registry};
+use crate::control::registry::{Registry, RegistryEntry};
 use crate::exit::{ExitError, say};
 use crate::screen::{self, ScreenThread, Signals, screen_settings};
 use crate::ui;
@@ -21,7 +21,7 @@ use crate::ui;
 pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitError> {
     args.ascii |= keys.ascii.unwrap_or(false);
     let watch = match &args.target {
-        None => Watch::All(Registry::of_user()),
+        None => WatchedTaplines::All(Registry::of_user()),
         Some(target) => one(target, args.token.as_deref()).await?,
     };
     let hub = Hub::start(watch, None);
@@ -63,11 +63,11 @@ fn told(ending: &Ending, status: ExitCode) -> Result<ExitCode, ExitError> {
 }
 
 /// The tapline of that process id, name or address.
-async fn one(target: &str, token: Option<&str>) -> Result<Watch, ExitError> {
+async fn one(target: &str, token: Option<&str>) -> Result<WatchedTaplines, ExitError> {
     let entries = Registry::of_user().list();
     let address = target.parse::<SocketAddr>().ok();
     let (remote, about) = match (found(target, &entries)?, token, address) {
-        (_, Some(token), Some(address)) => (Remote::new(address, Token::given(token))?, stranger(address)),
+        (_, Some(token), Some(address)) => (Remote::new(address, ControlToken::given(token))?, stranger(address)),
         (Some(entry), _, _) => (Remote::of(entry)?, About::of(entry)),
         (None, None, Some(address)) => {
             let hint = "`--token` attaches to one of another user or machine";
@@ -76,16 +76,16 @@ async fn one(target: &str, token: Option<&str>) -> Result<Watch, ExitError> {
         (None, _, _) => return Err(anyhow!("no tapline `{target}` runs{}", those(&entries)).into()),
     };
     remote.check().await.with_context(|| format!("cannot attach to `{target}`"))?;
-    Ok(Watch::One(remote, about))
+    Ok(WatchedTaplines::One(remote, about))
 }
 
 fn stranger(address: SocketAddr) -> About {
     About { name: address.to_string(), front: address.to_string(), upstream: String::new() }
 }
 
-fn found<'a>(target: &str, entries: &'a [Entry]) -> Result<Option<&'a Entry>, ExitError> {
-    let by_pid = |entry: &&Entry| entry.pid.to_string() == target;
-    let by_address = |entry: &&Entry| {
+fn found<'a>(target: &str, entries: &'a [RegistryEntry]) -> Result<Option<&'a RegistryEntry>, ExitError> {
+    let by_pid = |entry: &&RegistryEntry| entry.pid.to_string() == target;
+    let by_address = |entry: &&RegistryEntry| {
         let url = target.trim_end_matches('/');
         let host = entry.front.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
         entry.control.to_string() == target || entry.front == url || host == Some(target)
@@ -101,12 +101,12 @@ fn found<'a>(target: &str, entries: &'a [Entry]) -> Result<Option<&'a Entry>, Ex
     }
 }
 
-fn those(entries: &[Entry]) -> String {
+fn those(entries: &[RegistryEntry]) -> String {
     let entries: Vec<_> = entries.iter().collect();
     if entries.is_empty() { "; none of this user's does".to_owned() } else { format!("; these do: {}", pids(&entries)) }
 }
 
-fn pids(entries: &[&Entry]) -> String {
+fn pids(entries: &[&RegistryEntry]) -> String {
     let words: Vec<_> = entries.iter().map(|entry| format!("{} ({})", entry.pid, entry.name)).collect();
     words.join(", ")
 }

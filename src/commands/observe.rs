@@ -10,7 +10,7 @@ use crate::config::options::WatchOptions;
 use crate::event::{Event, Level, LogLine, OnQuit};
 use crate::exit::{ExitError, say};
 use crate::screen::{self, ScreenThread, Signals, screen_settings, until_down};
-use crate::shadow::Tally;
+use crate::shadow::ShadowTally;
 use crate::{logging, ui};
 
 /// A core, on whose screens is shown what is logged and worth a look.
@@ -81,6 +81,6 @@ pub(super) async fn watch_screen(
     screen.status()
 }
 
-pub(super) fn print_shadow_counts(tally: &Tally) {
+pub(super) fn print_shadow_counts(tally: &ShadowTally) {
     say(&format!("tapline: shadow: {}", tally.counts()));
 }

@@ -13,7 +13,7 @@ use crate::config::upstreams::UpstreamServer;
 use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
 use crate::exit::ExitError;
-use crate::shadow::{self, Place};
+use crate::shadow::{self, ShadowPlace};
 use crate::upstream::guardian::Guardian;
 use crate::upstream::http::HttpUpstream;
 use crate::upstream::pool::{self, Pool};
@@ -32,8 +32,8 @@ pub(super) fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Optio
     let section = config.keys.shadow.clone().unwrap_or_default();
     let Some(plan) = section.plan(flags).map_err(ExitError::usage)? else { return Ok(None) };
     let server = match plan.place {
-        Place::Url(url) => UpstreamServer::Url { url, transport: TransportArg::Auto, headers: plan.headers },
-        Place::Command(command) => UpstreamServer::Command(command),
+        ShadowPlace::Url(url) => UpstreamServer::Url { url, transport: TransportArg::Auto, headers: plan.headers },
+        ShadowPlace::Command(command) => UpstreamServer::Command(command),
     };
     let target = target(server, &pool::Settings::default())?;
     Ok(Some(shadow::Settings { target, upstream: plan.upstream, options: plan.options }))

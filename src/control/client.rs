@@ -9,8 +9,8 @@ use futures_util::stream::BoxStream;
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 
-use super::registry::Entry;
-use super::{FEED_HEADER, Token, Told};
+use super::registry::RegistryEntry;
+use super::{ControlToken, FEED_HEADER, FeedLine};
 use crate::event::Command;
 use crate::net::client::direct_client;
 use crate::net::innermost_cause;
@@ -42,21 +42,21 @@ pub enum ClientError {
 pub struct Remote {
     http: reqwest::Client,
     address: SocketAddr,
-    token: Token,
+    token: ControlToken,
 }
 
 impl Remote {
     /// # Errors
     /// Where there can be no HTTP client at all.
-    pub fn new(address: SocketAddr, token: Token) -> Result<Self, ClientError> {
+    pub fn new(address: SocketAddr, token: ControlToken) -> Result<Self, ClientError> {
         let client = direct_client().connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).build();
         let http = client.map_err(|error| ClientError::Unreachable { address, why: innermost_cause(&error) })?;
         Ok(Self { http, address, token })
     }
 
     /// # Errors
-    /// As [`Remote::new`].
-    pub fn of(entry: &Entry) -> Result<Self, ClientError> {
+    /// Where there can be no HTTP client at all.
+    pub fn of(entry: &RegistryEntry) -> Result<Self, ClientError> {
         Self::new(entry.control, entry.token.clone())
     }
 
@@ -147,10 +147,10 @@ impl Events {
     ///
     /// # Errors
     /// Where the connection breaks.
-    pub async fn next(&mut self) -> Result<Option<Told>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<FeedLine>, ClientError> {
         loop {
             let Some(line) = self.line().await? else { return Ok(None) };
-            match Told::read(&line) {
+            match FeedLine::read(&line) {
                 Ok(told) => return Ok(Some(told)),
                 Err(error) => tracing::warn!(%error, address = %self.address, "an event that cannot be read"),
             }

@@ -26,7 +26,7 @@ const CHUNK: usize = 64 << 10;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The way to one reader.
-pub(super) struct Far {
+pub(super) struct RemoteReader {
     pub(super) chunks: UnboundedSender<Bytes>,
     /// Bytes sent and not yet taken.
     pub(super) waiting: Arc<AtomicUsize>,
@@ -35,40 +35,40 @@ pub(super) struct Far {
 }
 
 /// Tells until the core stops or the reader is gone.
-pub(super) fn tell(reader: &FeedReader, far: Far) {
-    let mut teller = Teller { far, chunk: Vec::new(), skipped: 0, retelling: false };
+pub(super) fn write_feed(reader: &FeedReader, remote: RemoteReader) {
+    let mut writer = FeedWriter { remote, chunk: Vec::new(), skipped: 0, retelling: false };
     loop {
-        let timer = if teller.skipped > 0 { after(LOOK) } else { never() };
+        let timer = if writer.skipped > 0 { after(LOOK) } else { never() };
         select! {
             recv(reader.events) -> event => match event {
-                Ok(event) => teller.take(&event),
+                Ok(event) => writer.take(&event),
                 Err(_) => return,
             },
-            recv(teller.far.gone) -> _ => return,
+            recv(writer.remote.gone) -> _ => return,
             recv(timer) -> _ => {}
         }
-        while teller.chunk.len() < CHUNK
+        while writer.chunk.len() < CHUNK
             && let Ok(event) = reader.events.try_recv()
         {
-            teller.take(&event);
+            writer.take(&event);
         }
-        teller.skipped += reader.take_dropped();
-        teller.own_up();
-        if !teller.send() {
+        writer.skipped += reader.take_dropped();
+        writer.report_dropped();
+        if !writer.send() {
             return;
         }
     }
 }
 
-struct Teller {
-    far: Far,
+struct FeedWriter {
+    remote: RemoteReader,
     chunk: Vec<u8>,
     skipped: u64,
     /// Between `ResyncStarted` and `ResyncDone`.
     retelling: bool,
 }
 
-impl Teller {
+impl FeedWriter {
     fn take(&mut self, event: &Event) {
         if matches!(event, Event::TapeOpened { .. }) {
             // Asked for by the screen in the process, and as large as the tape; screens elsewhere read the file.
@@ -96,7 +96,7 @@ impl Teller {
     }
 
     /// Tells a reader that has caught up how much it missed.
-    fn own_up(&mut self) {
+    fn report_dropped(&mut self) {
         if self.skipped > 0 && !self.retelling && self.waiting() < CAUGHT_UP {
             let dropped = Dropped { dropped: std::mem::take(&mut self.skipped) };
             serde_json::to_writer(&mut self.chunk, &dropped).expect("a vector takes everything, and this is a number");
@@ -105,7 +105,7 @@ impl Teller {
     }
 
     fn waiting(&self) -> usize {
-        self.far.waiting.load(Ordering::Relaxed) + self.chunk.len()
+        self.remote.waiting.load(Ordering::Relaxed) + self.chunk.len()
     }
 
     /// `false` when the reader is gone.
@@ -114,15 +114,15 @@ impl Teller {
             return true;
         }
         let chunk = Bytes::from(std::mem::take(&mut self.chunk));
-        self.far.waiting.fetch_add(chunk.len(), Ordering::Relaxed);
-        self.far.chunks.send(chunk).is_ok()
+        self.remote.waiting.fetch_add(chunk.len(), Ordering::Relaxed);
+        self.remote.chunks.send(chunk).is_ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Told;
+    use crate::control::FeedLine;
     use crate::event::{Feed, Level, LogLine, Ticket};
 
     fn line(length: usize) -> Event {
@@ -143,25 +143,25 @@ mod tests {
             let (chunks, lines) = tokio::sync::mpsc::unbounded_channel();
             let (gone, went) = crossbeam_channel::bounded(0);
             let waiting: Arc<AtomicUsize> = Arc::default();
-            let far = Far { chunks, waiting: waiting.clone(), gone: went };
-            let thread = std::thread::spawn(move || tell(&reader, far));
+            let remote = RemoteReader { chunks, waiting: waiting.clone(), gone: went };
+            let thread = std::thread::spawn(move || write_feed(&reader, remote));
             Self { feed, chunks: lines, waiting, gone: Some(gone), thread }
         }
 
-        fn next(&mut self) -> Vec<Told> {
-            let chunk = self.chunks.blocking_recv().expect("the teller lives");
+        fn next(&mut self) -> Vec<FeedLine> {
+            let chunk = self.chunks.blocking_recv().expect("the writer lives");
             self.waiting.fetch_sub(chunk.len(), Ordering::Relaxed);
             read(&chunk)
         }
     }
 
-    fn read(chunk: &[u8]) -> Vec<Told> {
+    fn read(chunk: &[u8]) -> Vec<FeedLine> {
         let lines = chunk.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| Told::read(line).unwrap()).collect()
+        lines.map(|line| FeedLine::read(line).unwrap()).collect()
     }
 
     #[test]
-    fn a_reader_that_reads_gets_everything() {
+    fn feed_writer_sends_everything_to_a_reader_that_reads() {
         let mut rig = Rig::new();
         for ticket in 0..1000 {
             rig.feed.publish(Event::Settled { ticket: Ticket(ticket) });
@@ -172,7 +172,7 @@ mod tests {
         }
         for (at, told) in told.iter().enumerate() {
             assert!(
-                matches!(told, Told::Event(event) if matches!(**event, Event::Settled { ticket } if ticket.0 == at as u64))
+                matches!(told, FeedLine::Event(event) if matches!(**event, Event::Settled { ticket } if ticket.0 == at as u64))
             );
         }
         drop(rig.feed);
@@ -180,44 +180,44 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_is_told_how_much_it_missed() {
+    fn feed_writer_reports_what_a_slow_reader_missed() {
         let (chunks, mut lines) = tokio::sync::mpsc::unbounded_channel();
-        let far = Far { chunks, waiting: Arc::default(), gone: never() };
-        let mut teller = Teller { far, chunk: Vec::new(), skipped: 0, retelling: false };
-        let take = |teller: &mut Teller, event: &Event| {
-            teller.take(event);
-            teller.own_up();
-            assert!(teller.send());
+        let remote = RemoteReader { chunks, waiting: Arc::default(), gone: never() };
+        let mut writer = FeedWriter { remote, chunk: Vec::new(), skipped: 0, retelling: false };
+        let take = |writer: &mut FeedWriter, event: &Event| {
+            writer.take(event);
+            writer.report_dropped();
+            assert!(writer.send());
         };
         for _ in 0..2 * MOST_WAITING / CHUNK {
-            take(&mut teller, &line(CHUNK));
+            take(&mut writer, &line(CHUNK));
         }
-        let waiting = teller.waiting();
+        let waiting = writer.waiting();
         assert!((MOST_WAITING..MOST_WAITING + 2 * CHUNK).contains(&waiting), "{waiting}");
-        let skipped = teller.skipped;
+        let skipped = writer.skipped;
         assert!(skipped > 0);
 
         // Asked for, so told, however much waits; and what comes in between belongs to it.
         for event in [Event::ResyncStarted, line(1), Event::ResyncDone] {
-            take(&mut teller, &event);
+            take(&mut writer, &event);
         }
-        assert_eq!((teller.skipped, teller.waiting() > waiting), (skipped, true));
-        take(&mut teller, &line(1));
-        assert_eq!(teller.skipped, skipped + 1);
+        assert_eq!((writer.skipped, writer.waiting() > waiting), (skipped, true));
+        take(&mut writer, &line(1));
+        assert_eq!(writer.skipped, skipped + 1);
 
         // The reader catches up.
-        teller.far.waiting.store(0, Ordering::Relaxed);
+        writer.remote.waiting.store(0, Ordering::Relaxed);
         while lines.try_recv().is_ok() {}
-        teller.own_up();
-        assert!(teller.send());
-        take(&mut teller, &line(1));
+        writer.report_dropped();
+        assert!(writer.send());
+        take(&mut writer, &line(1));
         let told: Vec<_> = std::iter::from_fn(|| lines.try_recv().ok()).flat_map(|chunk| read(&chunk)).collect();
-        let [Told::Dropped(dropped), Told::Event(_)] = told[..] else { panic!("{told:?}") };
+        let [FeedLine::Dropped(dropped), FeedLine::Event(_)] = told[..] else { panic!("{told:?}") };
         assert_eq!(dropped, skipped + 1);
     }
 
     #[test]
-    fn a_reader_that_goes_ends_the_thread() {
+    fn feed_writer_ends_with_its_reader() {
         let mut rig = Rig::new();
         drop(rig.gone.take());
         rig.thread.join().unwrap();

@@ -9,12 +9,12 @@
 //! tapline it watches no more than a bounded queue.
 
 pub mod client;
+mod feed_writer;
 pub mod hub;
 pub mod merge;
 mod name;
 pub mod registry;
 pub mod server;
-mod teller;
 mod token;
 
 use serde::{Deserialize, Serialize};
@@ -22,27 +22,27 @@ use serde::{Deserialize, Serialize};
 use crate::event::Event;
 
 pub use name::short_name;
-pub use token::Token;
+pub use token::ControlToken;
 
 /// The header in which `/events` names the feed, for `?feed=` of `/commands`.
 pub const FEED_HEADER: &str = "tapline-feed";
 
 /// One line of `/events`.
 #[derive(Debug)]
-pub enum Told {
+pub enum FeedLine {
     Event(Box<Event>),
     /// This many events were not sent, because nobody read. [`Command::Resync`](crate::event::Command::Resync) brings
     /// the present state.
     Dropped(u64),
 }
 
-/// How [`Told::Dropped`] is written.
+/// How [`FeedLine::Dropped`] is written.
 #[derive(Serialize, Deserialize)]
 struct Dropped {
     dropped: u64,
 }
 
-impl Told {
+impl FeedLine {
     /// # Errors
     /// Where the line is no event that this version knows.
     pub fn read(line: &[u8]) -> Result<Self, serde_json::Error> {

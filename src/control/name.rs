@@ -32,7 +32,7 @@ mod tests {
     use super::short_name;
 
     #[test]
-    fn a_name_says_what_is_behind() {
+    fn short_name_is_what_the_launcher_starts() {
         for (upstream, name) in [
             ("http://127.0.0.1:9000/mcp", "127.0.0.1:9000"),
             ("https://user:secret@example.com/mcp?key=1", "example.com"),

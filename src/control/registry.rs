@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, getuid, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::Token;
+use super::ControlToken;
 use crate::event::Timestamp;
 
 /// Where taplines publish themselves, and nowhere else; for tests and unusual homes.
@@ -25,12 +25,12 @@ const SUFFIX: &str = ".json";
 
 /// What a running tapline tells of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct RegistryEntry {
     pub pid: u32,
     pub started: Timestamp,
     /// The control address.
     pub control: SocketAddr,
-    pub token: Token,
+    pub token: ControlToken,
     pub name: String,
     /// Where clients come in: a URL, or `stdio`.
     pub front: String,
@@ -69,7 +69,7 @@ impl Registry {
         Self { places: vec![place.into()] }
     }
 
-    /// As the environment has it.
+    /// Returns the registry that the environment names: `TAPLINE_RUNTIME_DIR`, else the usual runtime directories of this user.
     pub fn of_user() -> Self {
         if let Some(place) = std::env::var_os(OVERRIDE).filter(|place| !place.is_empty()) {
             return Self::at(place);
@@ -82,7 +82,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where no place can be written to; the error is that of the first.
-    pub fn publish(&self, entry: &Entry) -> Result<Published, RegistryError> {
+    pub fn publish(&self, entry: &RegistryEntry) -> Result<Published, RegistryError> {
         let mut failure = RegistryError::NoPlace;
         for (at, place) in self.places.iter().enumerate() {
             match publish_in(place, entry) {
@@ -95,14 +95,14 @@ impl Registry {
     }
 
     /// All taplines that run, oldest first. Removes what those left behind that were killed.
-    pub fn list(&self) -> Vec<Entry> {
-        let mut entries: Vec<Entry> = self.files().filter_map(|path| read(&path)).collect();
+    pub fn list(&self) -> Vec<RegistryEntry> {
+        let mut entries: Vec<RegistryEntry> = self.files().filter_map(|path| read(&path)).collect();
         entries.sort_by_key(|entry| (entry.started, entry.pid));
         entries
     }
 
     /// Removes an entry whose control address refused: nobody is there, whatever its file says.
-    pub fn forget(&self, entry: &Entry) {
+    pub fn forget(&self, entry: &RegistryEntry) {
         for path in self.files() {
             if let Ok(file) = File::open(&path)
                 && serde_json::from_reader(&file).ok().as_ref() == Some(entry)
@@ -137,7 +137,7 @@ fn places(named: Option<PathBuf>, user: u32) -> Vec<PathBuf> {
     places
 }
 
-fn publish_in(place: &Path, entry: &Entry) -> Result<Published, RegistryError> {
+fn publish_in(place: &Path, entry: &RegistryEntry) -> Result<Published, RegistryError> {
     let path = place.join(format!("{}{SUFFIX}", entry.pid));
     let failed = |why| RegistryError::Write { path: path.clone(), why };
     DirBuilder::new().recursive(true).mode(0o700).create(place).map_err(failed)?;
@@ -146,18 +146,18 @@ fn publish_in(place: &Path, entry: &Entry) -> Result<Published, RegistryError> {
     }
     // Locked before it is seen: nobody takes it for that of a dead process.
     let draft = place.join(format!("{}.draft", entry.pid));
-    drop(std::fs::remove_file(&draft));
+    let _ = std::fs::remove_file(&draft);
     let written = write(&draft, entry).and_then(|file| std::fs::rename(&draft, &path).map(|()| file));
     match written {
         Ok(file) => Ok(Published { path, file }),
         Err(error) => {
-            drop(std::fs::remove_file(&draft));
+            let _ = std::fs::remove_file(&draft);
             Err(failed(error))
         }
     }
 }
 
-fn write(draft: &Path, entry: &Entry) -> io::Result<File> {
+fn write(draft: &Path, entry: &RegistryEntry) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -170,14 +170,14 @@ fn write(draft: &Path, entry: &Entry) -> io::Result<File> {
 }
 
 /// The entry of a tapline that lives. Files that others could have written, or read, are not looked at.
-fn read(path: &Path) -> Option<Entry> {
+fn read(path: &Path) -> Option<RegistryEntry> {
     let known = path.symlink_metadata().ok()?;
     if !known.is_file() || !is_private(&known) {
         return None;
     }
     let file = File::open(path).ok()?;
     let lock = file.try_lock_shared();
-    let entry: Option<Entry> = serde_json::from_reader(&file).ok();
+    let entry: Option<RegistryEntry> = serde_json::from_reader(&file).ok();
     let alive = match lock {
         Ok(()) => false,
         Err(TryLockError::WouldBlock) => true,
@@ -195,7 +195,7 @@ fn remove(path: &Path, file: &File) {
     if let (Ok(there), Ok(ours)) = (path.symlink_metadata(), file.metadata())
         && same(&there, &ours)
     {
-        drop(std::fs::remove_file(path));
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -218,12 +218,12 @@ mod tests {
 
     use super::*;
 
-    fn entry(pid: u32) -> Entry {
-        Entry {
+    fn entry(pid: u32) -> RegistryEntry {
+        RegistryEntry {
             pid,
             started: Timestamp(u64::from(pid)),
             control: ([127, 0, 0, 1], 1).into(),
-            token: Token::given("secret"),
+            token: ControlToken::given("secret"),
             name: "weather".to_owned(),
             front: "stdio".to_owned(),
             upstream: "python weather.py".to_owned(),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_seen_while_it_is_held_and_by_nobody_else() {
+    fn registry_entry_is_listed_while_published() {
         let (_dir, place, registry) = registry();
         assert_eq!(registry.list(), []);
         let (second, first) = (registry.publish(&entry(2)).unwrap(), registry.publish(&entry(1)).unwrap());
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_tapline_left_is_removed() {
+    fn registry_removes_entries_of_killed_taplines() {
         let (_dir, place, registry) = registry();
         // Its process id may be someone's again: here, our own.
         let stale = place.join(format!("{}.json", std::process::id()));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_others_can_reach_are_not_trusted() {
+    fn registry_distrusts_files_others_can_reach() {
         let (_dir, place, registry) = registry();
         let published = registry.publish(&entry(1)).unwrap();
         let loosened =
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_is_found_with_and_without_an_environment() {
+    fn registry_places_need_no_environment() {
         let (dir, user) = (tempfile::tempdir().unwrap(), getuid().as_raw());
         let without = places(None, user);
         assert_eq!(without.last().unwrap().file_name().unwrap(), format!("tapline-{user}").as_str());
@@ -298,10 +298,10 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_under_the_same_process_id_takes_the_place_over() {
+    fn registry_entry_of_a_reused_process_id_is_replaced() {
         let (_dir, _place, registry) = registry();
         let before = registry.publish(&entry(1)).unwrap();
-        let after = registry.publish(&Entry { name: "again".to_owned(), ..entry(1) }).unwrap();
+        let after = registry.publish(&RegistryEntry { name: "again".to_owned(), ..entry(1) }).unwrap();
         drop(before);
         assert_eq!(registry.list().iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["again"]);
         drop(after);

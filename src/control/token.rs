@@ -6,9 +6,9 @@ use subtle::ConstantTimeEq as _;
 /// 32 random bytes in hexadecimal. Whoever has it commands the tapline: it is never logged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Token(String);
+pub struct ControlToken(String);
 
-impl Token {
+impl ControlToken {
     /// # Errors
     /// Where the system has no random bytes.
     pub fn random() -> Result<Self, std::io::Error> {
@@ -18,7 +18,7 @@ impl Token {
         Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
-    /// As a person gives it.
+    /// Takes a token as a person gave it: white space around it does not count.
     pub fn given(text: &str) -> Self {
         Self(text.trim().to_owned())
     }
@@ -34,9 +34,9 @@ impl Token {
     }
 }
 
-impl std::fmt::Debug for Token {
+impl std::fmt::Debug for ControlToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(…)")
+        f.write_str("ControlToken(…)")
     }
 }
 
@@ -45,8 +45,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_knows_itself_and_keeps_silent() {
-        let (token, other) = (Token::random().unwrap(), Token::random().unwrap());
+    fn control_token_compares_and_is_never_shown() {
+        let (token, other) = (ControlToken::random().unwrap(), ControlToken::random().unwrap());
         let text = serde_json::to_value(&token).unwrap().as_str().unwrap().to_owned();
         assert_eq!(text.len(), 64);
         assert!(token.is(&text));

@@ -1,4 +1,4 @@
-//! The edge of a [`Twin`]: what it is told, and the carrying out of what it wants.
+//! The edge of a [`ShadowSession`]: what it is told, and the carrying out of what it wants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::twin::Twin;
-use super::{Options, Tally, verdict};
+use super::options::Options;
+use super::session::ShadowSession;
+use super::tally::ShadowTally;
+use super::verdict;
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Comparison, Event, Level, LogLine, Origin};
 use crate::message::Message;
@@ -27,12 +29,12 @@ const FLOOD_MESSAGES: usize = 20_000;
 const FLOOD_BYTES: usize = 64 << 20;
 const FLOOD_TIME: Duration = Duration::from_secs(10);
 
-/// What all sessions share.
+/// What the drivers of all sessions share.
 #[derive(Clone)]
-pub(super) struct Stage {
+pub(super) struct DriverContext {
     pub(super) table: Arc<SessionTable>,
     pub(super) options: Arc<Options>,
-    pub(super) tally: Tally,
+    pub(super) tally: ShadowTally,
     /// The name of the upstream whose sessions are lived again, if it has one.
     pub(super) upstream: Option<String>,
     pub(super) running: Arc<watch::Sender<usize>>,
@@ -48,63 +50,64 @@ pub(super) enum Beginning {
 
 /// Lives a client's session again, until both it and its comparisons have ended.
 pub(super) async fn run(
-    stage: Stage,
+    context: DriverContext,
     session: SessionId,
     beginning: Beginning,
     mut inbox: mpsc::Receiver<Arc<Envelope>>,
 ) {
-    let _running = Running::begin(&stage.running);
-    let mut life = Life::new(stage, session);
+    let _running = RunningCount::begin(&context.running);
+    let mut driver = ShadowDriver::new(context, session);
     if beginning == Beginning::Missed {
-        life.twin.over("the beginning of this session went by unheard", Instant::now());
+        driver.shadow.over("the beginning of this session went by unheard", Instant::now());
     }
     let mut primary_is_open = true;
-    while primary_is_open || !life.twin.is_done() {
-        let deadline = life.twin.next_deadline();
+    while primary_is_open || !driver.shadow.is_done() {
+        let deadline = driver.shadow.next_deadline();
         tokio::select! {
             envelope = inbox.recv(), if primary_is_open => match envelope {
-                Some(envelope) => life.twin.hear_primary(&envelope, Instant::now()),
+                Some(envelope) => driver.shadow.hear_primary(&envelope, Instant::now()),
                 None => {
                     primary_is_open = false;
-                    life.twin.primary_closed();
+                    driver.shadow.primary_closed();
                 }
             },
-            told = told(&mut life.line) => life.hear(told),
+            event = next_event(&mut driver.link) => driver.hear(event),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                life.twin.expire(Instant::now());
+                driver.shadow.expire(Instant::now());
             }
-            () = life.stage.end.cancelled() => {
-                life.twin.over("tapline ended", Instant::now());
+            () = driver.context.end.cancelled() => {
+                driver.shadow.over("tapline ended", Instant::now());
                 break;
             }
         }
-        life.carry_out();
+        driver.carry_out();
     }
-    life.leave().await;
+    driver.finish().await;
 }
 
-/// Counted while it is there.
-struct Running(Arc<watch::Sender<usize>>);
+/// One running session in the count that the end of the shadow waits for; dropped, it is one less.
+struct RunningCount(Arc<watch::Sender<usize>>);
 
-impl Running {
+impl RunningCount {
     fn begin(running: &Arc<watch::Sender<usize>>) -> Self {
         running.send_modify(|running| *running += 1);
         Self(running.clone())
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCount {
     fn drop(&mut self) {
         self.0.send_modify(|running| *running -= 1);
     }
 }
 
-struct Life {
-    stage: Stage,
+/// One session's I/O: feeds its [`ShadowSession`], and carries out what that wants.
+struct ShadowDriver {
+    context: DriverContext,
     session: SessionId,
-    twin: Twin,
+    shadow: ShadowSession,
     /// Opened for the first message, and for the first after it was given up.
-    line: Option<Line>,
+    link: Option<ShadowLink>,
     /// What is left of it.
     leaving: Option<JoinHandle<()>>,
     flood: Flood,
@@ -112,7 +115,7 @@ struct Life {
 }
 
 /// The way to the shadow's server. Whatever it does with what it is sent, nobody waits for it here.
-struct Line {
+struct ShadowLink {
     unsaid: mpsc::Sender<Message>,
     heard: InternalOutput,
     /// Takes the reason.
@@ -121,66 +124,66 @@ struct Line {
 }
 
 /// What the shadow's server does.
-enum Told {
+enum LinkEvent {
     Item(Item),
     Stderr(usize),
     Ended,
 }
 
-impl Life {
-    fn new(stage: Stage, session: SessionId) -> Self {
-        let twin = Twin::new(session, stage.options.clone());
-        Self { stage, session, twin, line: None, leaving: None, flood: Flood::default(), divergences: 0 }
+impl ShadowDriver {
+    fn new(context: DriverContext, session: SessionId) -> Self {
+        let shadow = ShadowSession::new(session, context.options.clone());
+        Self { context, session, shadow, link: None, leaving: None, flood: Flood::default(), divergences: 0 }
     }
 
-    fn hear(&mut self, told: Told) {
+    fn hear(&mut self, event: LinkEvent) {
         let now = Instant::now();
-        let weight = match &told {
-            Told::Item(Item::Message(incoming)) if incoming.message.kind().is_reply() => None,
-            Told::Item(Item::Message(incoming)) => Some(incoming.message.raw().len()),
-            Told::Item(Item::Filler(bytes)) => Some(bytes.len()),
-            Told::Stderr(bytes) => Some(*bytes),
-            Told::Ended => None,
+        let weight = match &event {
+            LinkEvent::Item(Item::Message(incoming)) if incoming.message.kind().is_reply() => None,
+            LinkEvent::Item(Item::Message(incoming)) => Some(incoming.message.raw().len()),
+            LinkEvent::Item(Item::Filler(bytes)) => Some(bytes.len()),
+            LinkEvent::Stderr(bytes) => Some(*bytes),
+            LinkEvent::Ended => None,
         };
-        match told {
-            Told::Item(Item::Message(incoming)) => self.twin.hear_shadow(&incoming.message, now),
-            Told::Item(Item::Filler(_)) | Told::Stderr(_) => {}
-            Told::Ended => self.twin.over("the shadow has ended", Instant::now()),
+        match event {
+            LinkEvent::Item(Item::Message(incoming)) => self.shadow.hear_shadow(&incoming.message, now),
+            LinkEvent::Item(Item::Filler(_)) | LinkEvent::Stderr(_) => {}
+            LinkEvent::Ended => self.shadow.over("the shadow has ended", Instant::now()),
         }
         if weight.is_some_and(|bytes| self.flood.rises(bytes, now)) {
-            self.twin.over("the shadow says too much unasked", Instant::now());
+            self.shadow.over("the shadow says too much unasked", Instant::now());
         }
     }
 
     fn carry_out(&mut self) {
-        for message in self.twin.take_to_say() {
-            self.say(message);
+        for message in self.shadow.take_to_say() {
+            self.send(message);
         }
-        for comparison in self.twin.take_judged() {
-            self.tell(&comparison);
-            self.stage.tally.add(comparison);
+        for comparison in self.shadow.take_judged() {
+            self.log_divergence(&comparison);
+            self.context.tally.add(comparison);
         }
-        if let Some(why) = self.twin.over_because().map(str::to_owned) {
-            self.give_up(&why);
+        if let Some(why) = self.shadow.over_because().map(str::to_owned) {
+            self.abandon(&why);
         }
     }
 
-    fn say(&mut self, message: Message) {
-        if self.line.is_none() && !self.twin.is_over() {
-            match Line::open(&self.stage.table) {
-                Ok(line) => self.line = Some(line),
-                Err(why) => self.twin.over(&why, Instant::now()),
+    fn send(&mut self, message: Message) {
+        if self.link.is_none() && !self.shadow.is_over() {
+            match ShadowLink::open(&self.context.table) {
+                Ok(link) => self.link = Some(link),
+                Err(why) => self.shadow.over(&why, Instant::now()),
             }
         }
-        if let Some(line) = &self.line
-            && line.unsaid.try_send(message).is_err()
+        if let Some(link) = &self.link
+            && link.unsaid.try_send(message).is_err()
         {
-            self.twin.over("the shadow does not take what it is sent", Instant::now());
+            self.shadow.over("the shadow does not take what it is sent", Instant::now());
         }
     }
 
     /// The event log is no place for thousands of the same.
-    fn tell(&mut self, comparison: &Comparison) {
+    fn log_divergence(&mut self, comparison: &Comparison) {
         if !comparison.verdict.diverges() {
             return;
         }
@@ -198,8 +201,8 @@ impl Life {
     }
 
     /// The shadow of this session is not asked any more.
-    fn give_up(&mut self, why: &str) {
-        if self.hang_up(why) && !self.stage.end.is_cancelled() {
+    fn abandon(&mut self, why: &str) {
+        if self.hang_up(why) && !self.context.end.is_cancelled() {
             let text = format!("a session is compared no more: {why}");
             self.log(LogLine::new(Level::Warn, "shadow", text));
         }
@@ -207,14 +210,14 @@ impl Life {
 
     /// `false` where there is nothing to hang up on.
     fn hang_up(&mut self, reason: &str) -> bool {
-        let Some(Line { hang_up, speaker, .. }) = self.line.take() else { return false };
+        let Some(ShadowLink { hang_up, speaker, .. }) = self.link.take() else { return false };
         // Fails where the speaker is at its end.
-        drop(hang_up.send(reason.to_owned()));
+        let _ = hang_up.send(reason.to_owned());
         self.leaving = Some(speaker);
         true
     }
 
-    async fn leave(mut self) {
+    async fn finish(mut self) {
         self.carry_out();
         if self.divergences > LINES {
             let text = format!("{} more divergences in this session", self.divergences - LINES);
@@ -222,16 +225,16 @@ impl Life {
         }
         self.hang_up("the session it shadows has ended");
         if let Some(leaving) = self.leaving {
-            drop(leaving.await);
+            let _ = leaving.await;
         }
     }
 
     fn log(&self, line: LogLine) {
-        self.stage.tally.journal().publish(Event::Log(line.of(self.session)));
+        self.context.tally.journal().publish(Event::Log(line.of(self.session)));
     }
 }
 
-impl Line {
+impl ShadowLink {
     fn open(table: &Arc<SessionTable>) -> Result<Self, String> {
         let (client, heard) = InternalClient::open(table, Origin::Shadow).map_err(|error| error.to_string())?;
         let (unsaid, messages) = mpsc::channel(UNSAID);
@@ -260,14 +263,14 @@ async fn speak(
     client.leave(&reason.unwrap_or_default()).await;
 }
 
-async fn told(line: &mut Option<Line>) -> Told {
-    let Some(line) = line else { return std::future::pending().await };
+async fn next_event(link: &mut Option<ShadowLink>) -> LinkEvent {
+    let Some(link) = link else { return std::future::pending().await };
     tokio::select! {
-        item = line.heard.items.recv() => match item {
-            Some(Ok(item)) => Told::Item(item),
-            Some(Err(_)) | None => Told::Ended,
+        item = link.heard.items.recv() => match item {
+            Some(Ok(item)) => LinkEvent::Item(item),
+            Some(Err(_)) | None => LinkEvent::Ended,
         },
-        Some(line) = line.heard.errors.recv() => Told::Stderr(line.len()),
+        Some(line) = link.heard.errors.recv() => LinkEvent::Stderr(line.len()),
     }
 }
 

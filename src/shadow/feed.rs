@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::session::{self, Beginning, Stage};
+use super::driver::{self, Beginning, DriverContext};
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Event, FeedReader, Origin, Session, SessionState};
 use crate::journal::Subscription;
@@ -15,8 +15,9 @@ use crate::journal::Subscription;
 /// Messages that may wait for one session.
 const WAITING: usize = 1024;
 
-pub(super) struct Router {
-    stage: Stage,
+/// Reads the journal, and hands each message to the driver of its session.
+pub(super) struct FeedRouter {
+    context: DriverContext,
     runtime: Handle,
     subscription: Subscription,
     /// Clients' sessions that are open.
@@ -27,28 +28,28 @@ pub(super) struct Router {
     resyncing: bool,
 }
 
-impl Router {
-    pub(super) fn new(stage: Stage, runtime: Handle, subscription: Subscription) -> Self {
-        Self { stage, runtime, subscription, sessions: HashMap::new(), retelling: false, resyncing: false }
+impl FeedRouter {
+    pub(super) fn new(context: DriverContext, runtime: Handle, subscription: Subscription) -> Self {
+        Self { context, runtime, subscription, sessions: HashMap::new(), retelling: false, resyncing: false }
     }
 
     /// Hears until the journal ends, or the shadow does.
     pub(super) fn run(mut self, reader: &FeedReader) {
         for event in &reader.events {
-            if self.stage.end.is_cancelled() {
+            if self.context.end.is_cancelled() {
                 return;
             }
             let dropped = reader.take_dropped();
             if dropped > 0 {
-                self.lost(dropped);
+                self.resync_after_loss(dropped);
             }
             self.hear(event);
         }
     }
 
     /// The end of a session may have been among it: sessions are asked for again.
-    fn lost(&mut self, events: u64) {
-        self.stage.tally.dropped(events);
+    fn resync_after_loss(&mut self, events: u64) {
+        self.context.tally.dropped(events);
         if !self.resyncing {
             self.resyncing = true;
             self.subscription.resync();
@@ -67,7 +68,7 @@ impl Router {
     }
 
     fn is_shadowed(&self, session: &Session) -> bool {
-        session.origin == Origin::Client && session.upstream_name == self.stage.upstream
+        session.origin == Origin::Client && session.upstream_name == self.context.upstream
     }
 
     fn opened(&mut self, session: &Session) {
@@ -77,14 +78,14 @@ impl Router {
             let beginning = if session.state == SessionState::New { Beginning::Heard } else { Beginning::Missed };
             let (sender, inbox) = mpsc::channel(WAITING);
             vacant.insert(sender);
-            self.runtime.spawn(session::run(self.stage.clone(), session.id, beginning, inbox));
+            self.runtime.spawn(driver::run(self.context.clone(), session.id, beginning, inbox));
         }
     }
 
     fn passed(&mut self, envelope: Arc<Envelope>) {
         let Some(session) = self.sessions.get(&envelope.session) else { return };
         if let Err(mpsc::error::TrySendError::Full(_)) = session.try_send(envelope) {
-            self.stage.tally.dropped(1);
+            self.context.tally.dropped(1);
         }
     }
 }

@@ -5,13 +5,14 @@
 //! messages and nothing else: no header, cookie or token of a client's is ever sent to the shadow, which is another origin.
 //! Its sessions are sessions like all others, recorded and shown, on a spine beside the operator's: nothing holds them.
 
+mod driver;
 mod feed;
+mod options;
 mod place;
 mod policy;
 mod questions;
 mod session;
 mod tally;
-mod twin;
 mod verdict;
 
 use std::fmt;
@@ -32,11 +33,10 @@ use crate::upstream::http::ExtraHeaders;
 use crate::upstream::target::Target;
 use crate::variables::Headers;
 
-pub use self::place::{Place, PlaceError};
-pub use self::tally::Tally;
+pub use self::options::{Options, Writes};
+pub use self::place::{PlaceError, ShadowPlace};
+pub use self::tally::ShadowTally;
 
-/// How long after the primary's reply the shadow's may come.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Events that may wait for the shadow; of what is beyond it hears nothing.
 const FEED: usize = 65_536;
 /// How long the shadow may take for its last replies when tapline ends, and then for its servers to leave.
@@ -50,7 +50,7 @@ const STRAGGLERS: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
     pub url: Option<String>,
-    pub command: Option<Words>,
+    pub command: Option<CommandWords>,
     /// The name of the upstream that it is compared with, where there are several; else the one at `/mcp`.
     pub upstream: Option<String>,
     pub writes: bool,
@@ -63,7 +63,7 @@ pub struct Section {
 /// What the command line says of it, over the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
-    pub place: Option<Place>,
+    pub place: Option<ShadowPlace>,
     pub writes: bool,
     pub headers: ExtraHeaders,
     pub ignore: Vec<PathPattern>,
@@ -71,8 +71,8 @@ pub struct Flags {
 
 /// A shadow as it was asked for.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    pub place: Place,
+pub struct ShadowPlan {
+    pub place: ShadowPlace,
     pub upstream: Option<String>,
     pub headers: ExtraHeaders,
     pub options: Options,
@@ -109,18 +109,18 @@ impl Section {
     ///
     /// # Errors
     /// The first thing that makes no sense.
-    pub fn plan(self, flags: Flags) -> Result<Option<Plan>, PlanError> {
+    pub fn plan(self, flags: Flags) -> Result<Option<ShadowPlan>, PlanError> {
         let is_blank = self.headers.headers.is_empty() && self.ignore.is_empty() && !self.writes;
         let no_flags = flags.headers.is_empty() && flags.ignore.is_empty() && !flags.writes;
         let place = match (flags.place, self.url, self.command) {
             (Some(place), ..) => place,
             (None, Some(_), Some(_)) => return Err(PlanError::TwoPlaces),
             (None, Some(url), None) => match url.parse()? {
-                place @ Place::Url(_) => place,
-                Place::Command(_) => return Err(PlanError::Url(url)),
+                place @ ShadowPlace::Url(_) => place,
+                ShadowPlace::Command(_) => return Err(PlanError::Url(url)),
             },
-            (None, None, Some(Words::List(words))) => place::of_words(&words)?,
-            (None, None, Some(Words::Line(line))) => place::command(&line)?,
+            (None, None, Some(CommandWords::List(words))) => place::of_words(&words)?,
+            (None, None, Some(CommandWords::Line(line))) => place::command(&line)?,
             (None, None, None) if is_blank && no_flags => return Ok(None),
             (None, None, None) => return Err(PlanError::NoPlace),
         };
@@ -130,7 +130,7 @@ impl Section {
         let ignore = self.ignore.iter().map(|path| path.parse()).collect::<Result<Vec<PathPattern>, _>>()?;
         let rules = Rules { ignore: ignore.into_iter().chain(flags.ignore).collect(), ..Rules::default() };
         let writes = if self.writes || flags.writes { Writes::Sent } else { Writes::Kept };
-        Ok(Some(Plan {
+        Ok(Some(ShadowPlan {
             place,
             upstream: self.upstream,
             headers,
@@ -142,7 +142,7 @@ impl Section {
 /// A command, as its words or as one line that is split like a shell does.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "a list of words, or one line")]
-pub enum Words {
+pub enum CommandWords {
     List(Vec<String>),
     Line(String),
 }
@@ -154,15 +154,6 @@ impl fmt::Debug for Section {
     }
 }
 
-/// Whether tools are called, and methods nobody knows, that may change something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Writes {
-    /// Kept from the shadow, and counted as skipped.
-    #[default]
-    Kept,
-    Sent,
-}
-
 /// What a shadow is and how it is compared.
 #[derive(Clone)]
 pub struct Settings {
@@ -172,23 +163,9 @@ pub struct Settings {
     pub options: Options,
 }
 
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub writes: Writes,
-    pub rules: Rules,
-    /// How long after the primary's reply the shadow's may come.
-    pub patience: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { writes: Writes::Kept, rules: Rules::default(), patience: PATIENCE }
-    }
-}
-
 /// Why a shadow did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum ShadowStartError {
     #[error("a shadow is compared with the upstream at `/mcp`, and there is none; name one in `upstream`")]
     NoDefault,
     #[error("no upstream is called `{0}`, which the shadow is to be compared with")]
@@ -199,7 +176,7 @@ pub enum StartError {
 
 /// A running shadow. Dropped, it ends at once.
 pub struct Shadow {
-    tally: Tally,
+    tally: ShadowTally,
     /// Sessions that are lived again.
     running: watch::Receiver<usize>,
     end: CancellationToken,
@@ -211,24 +188,24 @@ impl Shadow {
     ///
     /// # Errors
     /// Where the upstream that it is to be compared with is not there, or no thread is to be had.
-    pub fn start(settings: Settings, mounts: &Mounts) -> Result<Self, StartError> {
+    pub fn start(settings: Settings, mounts: &Mounts) -> Result<Self, ShadowStartError> {
         let primary = match &settings.upstream {
-            None => mounts.default().ok_or(StartError::NoDefault)?,
+            None => mounts.default().ok_or(ShadowStartError::NoDefault)?,
             Some(name) => mounts
                 .iter()
                 .find(|mount| mount.name() == Some(name))
-                .ok_or_else(|| StartError::NoUpstream(name.clone()))?,
+                .ok_or_else(|| ShadowStartError::NoUpstream(name.clone()))?,
         };
         let proxy = mounts.proxy();
         let journal = proxy.journal().clone();
         let table = SessionTable::new(proxy.without_interception(), settings.target);
-        let tally = Tally::new(journal.clone());
+        let tally = ShadowTally::new(journal.clone());
         let text = format!("what clients ask is asked of {} as well, and compared", table.target().description());
         journal.publish(Event::Log(LogLine::new(Level::Info, "shadow", text)));
         let (running, watched) = watch::channel(0);
         let end = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let stage = session::Stage {
+        let context = driver::DriverContext {
             table,
             options: Arc::new(settings.options),
             tally: tally.clone(),
@@ -236,20 +213,20 @@ impl Shadow {
             running: Arc::new(running),
             end: end.clone(),
         };
-        listen(&journal, stage, runtime.handle().clone())?;
+        listen(&journal, context, runtime.handle().clone())?;
         let ended = (end.clone(), watched.clone());
         std::thread::Builder::new().name("shadow".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 let (end, mut running) = ended;
                 end.cancelled().await;
-                drop(tokio::time::timeout(STRAGGLERS, running.wait_for(|running| *running == 0)).await);
+                let _ = tokio::time::timeout(STRAGGLERS, running.wait_for(|running| *running == 0)).await;
             });
             runtime.shutdown_background();
         })?;
         Ok(Self { tally, running: watched, _guard: end.clone().drop_guard(), end })
     }
 
-    pub fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &ShadowTally {
         &self.tally
     }
 
@@ -258,16 +235,16 @@ impl Shadow {
         let all_ended = |running: &usize| *running == 0;
         if tokio::time::timeout(LAST_REPLIES, self.running.wait_for(all_ended)).await.is_err() {
             self.end.cancel();
-            drop(tokio::time::timeout(LEAVE, self.running.wait_for(all_ended)).await);
+            let _ = tokio::time::timeout(LEAVE, self.running.wait_for(all_ended)).await;
         }
     }
 }
 
 /// Hears events on a thread of its own.
-fn listen(journal: &Journal, stage: session::Stage, runtime: tokio::runtime::Handle) -> std::io::Result<()> {
+fn listen(journal: &Journal, context: driver::DriverContext, runtime: tokio::runtime::Handle) -> std::io::Result<()> {
     let (feed, reader) = Feed::bounded(FEED);
     let subscription = journal.subscribe(feed);
-    let router = feed::Router::new(stage, runtime, subscription);
+    let router = feed::FeedRouter::new(context, runtime, subscription);
     std::thread::Builder::new().name("shadow-feed".to_owned()).spawn(move || router.run(&reader))?;
     Ok(())
 }
@@ -283,12 +260,12 @@ mod tests {
         toml::from_str(text).expect("it is a section")
     }
 
-    fn plan(text: &str, flags: Flags) -> Result<Option<Plan>, String> {
+    fn plan(text: &str, flags: Flags) -> Result<Option<ShadowPlan>, String> {
         section(text).plan(flags).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn the_command_line_wins_over_the_configuration() {
+    fn plan_prefers_the_command_line() {
         let text = r#"
             command = "python 'my server.py'"
             writes = true
@@ -297,12 +274,12 @@ mod tests {
         "#;
         let alone = plan(text, Flags::default()).expect("it makes sense").expect("there is a place");
         let words = ["python".to_owned(), "my server.py".to_owned()];
-        assert_eq!(alone.place, Place::Command(CommandLine::new(&words).expect("there is a program")));
+        assert_eq!(alone.place, ShadowPlace::Command(CommandLine::new(&words).expect("there is a program")));
         let list = plan(r#"command = ["python", "my server.py"]"#, Flags::default()).expect("it makes sense");
         assert_eq!(list.map(|plan| plan.place), Some(alone.place));
         assert_eq!((alone.options.writes, alone.options.rules.ignore.len()), (Writes::Sent, 1));
         let flags = Flags {
-            place: Some(Place::Url("http://127.0.0.1:1/mcp".to_owned())),
+            place: Some(ShadowPlace::Url("http://127.0.0.1:1/mcp".to_owned())),
             headers: vec![(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer new"))],
             ..Flags::default()
         };
@@ -313,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_and_nothing_at_all_is_no_shadow() {
+    fn plan_that_cannot_be_is_an_error() {
         assert!(matches!(plan("", Flags::default()), Ok(None)));
         for (text, why) in [
             ("url = 'http://x'\ncommand = 'y'", "not both"),

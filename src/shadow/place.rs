@@ -4,7 +4,7 @@ use crate::upstream::stdio::CommandLine;
 
 /// A second server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ShadowPlace {
     Url(String),
     Command(CommandLine),
 }
@@ -18,7 +18,7 @@ pub enum PlaceError {
     OpenQuote,
 }
 
-impl std::str::FromStr for Place {
+impl std::str::FromStr for ShadowPlace {
     type Err = PlaceError;
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
@@ -31,12 +31,12 @@ impl std::str::FromStr for Place {
 }
 
 /// A command, whatever it looks like.
-pub(super) fn command(text: &str) -> Result<Place, PlaceError> {
+pub(super) fn command(text: &str) -> Result<ShadowPlace, PlaceError> {
     of_words(&shell_words::split(text).map_err(|_| PlaceError::OpenQuote)?)
 }
 
-pub(super) fn of_words(words: &[String]) -> Result<Place, PlaceError> {
-    CommandLine::new(words).map(Place::Command).ok_or(PlaceError::Empty)
+pub(super) fn of_words(words: &[String]) -> Result<ShadowPlace, PlaceError> {
+    CommandLine::new(words).map(ShadowPlace::Command).ok_or(PlaceError::Empty)
 }
 
 fn is_url(text: &str) -> bool {
@@ -50,15 +50,15 @@ mod tests {
 
     use super::*;
 
-    fn command(words: &[&str]) -> Result<Place, PlaceError> {
+    fn command(words: &[&str]) -> Result<ShadowPlace, PlaceError> {
         of_words(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
-    fn a_url_is_one_and_all_else_is_a_command() {
+    fn shadow_place_is_a_url_or_a_command() {
         for (text, place) in [
-            ("http://127.0.0.1:9000/mcp", Ok(Place::Url("http://127.0.0.1:9000/mcp".to_owned()))),
-            (" HTTPS://x ", Ok(Place::Url("HTTPS://x".to_owned()))),
+            ("http://127.0.0.1:9000/mcp", Ok(ShadowPlace::Url("http://127.0.0.1:9000/mcp".to_owned()))),
+            (" HTTPS://x ", Ok(ShadowPlace::Url("HTTPS://x".to_owned()))),
             ("python  -m my_server", command(&["python", "-m", "my_server"])),
             ("./http://x", command(&["./http://x"])),
             (
@@ -75,14 +75,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quoted_words_come_back_as_they_were(words in proptest::collection::vec("[^']{0,8}", 1..5)) {
+        fn shadow_command_keeps_quoted_words(words in proptest::collection::vec("[^']{0,8}", 1..5)) {
             let line = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
             prop_assert_eq!(super::command(&line), of_words(&words));
         }
 
         #[test]
-        fn no_line_is_too_odd_to_read(line in ".*") {
-            let _ = line.parse::<Place>();
+        fn shadow_place_never_panics(line in ".*") {
+            let _ = line.parse::<ShadowPlace>();
         }
     }
 }

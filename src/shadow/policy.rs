@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::Writes;
+use super::options::Writes;
 use crate::message::Message;
 
 /// Requests that read, or that set what only their own session sees.
@@ -71,7 +71,7 @@ impl Policy {
 
     /// Learns from a list of tools, also from a page of one. What a list says last of a tool counts.
     pub(super) fn learn(&mut self, listed: &Message) {
-        let tools = listed.member("result").and_then(|result| serde_json::from_str::<Listed>(result).ok());
+        let tools = listed.member("result").and_then(|result| serde_json::from_str::<ListedTools>(result).ok());
         for tool in tools.unwrap_or_default().tools {
             // Absent means that it writes (2025-03-26 on, tool annotations).
             if tool.annotations.unwrap_or_default().read_only == Some(true) {
@@ -84,12 +84,12 @@ impl Policy {
 }
 
 #[derive(Default, Deserialize)]
-struct Listed {
-    tools: Vec<Tool>,
+struct ListedTools {
+    tools: Vec<ListedTool>,
 }
 
 #[derive(Deserialize)]
-struct Tool {
+struct ListedTool {
     name: String,
     annotations: Option<Annotations>,
 }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_reads_is_sent_unless_writes_are() {
+    fn policy_admits_what_only_reads() {
         let (kept, sent) = (Policy::new(Writes::Kept), Policy::new(Writes::Sent));
         for (method, reads) in [
             ("initialize", true),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_reads_where_the_latest_list_says_so() {
+    fn policy_learns_read_only_tools_from_the_latest_list() {
         let mut policy = Policy::new(Writes::Kept);
         let reads = |policy: &Policy, tool: &str| policy.admit(&request("tools/call", tool)).is_ok();
         policy.learn(&list(

@@ -16,18 +16,18 @@ const MOST: usize = 64;
 pub(super) struct Questions {
     /// The primary's that the client has not answered yet.
     asked: BTreeMap<Seq, Message>,
-    answers: VecDeque<Answer>,
-    waiting: VecDeque<Waiting>,
+    answers: VecDeque<GivenAnswer>,
+    waiting: VecDeque<OpenQuestion>,
 }
 
-struct Answer {
+struct GivenAnswer {
     question: Message,
     answer: Message,
     given: bool,
 }
 
 /// A question of the shadow's, and how long the primary may take to ask the same.
-struct Waiting {
+struct OpenQuestion {
     question: Message,
     until: Instant,
 }
@@ -44,7 +44,7 @@ impl Questions {
     /// The client answers the primary.
     pub(super) fn answered(&mut self, seq: Seq, answer: Message) {
         let Some(question) = self.asked.remove(&seq) else { return };
-        self.answers.push_back(Answer { question, answer, given: false });
+        self.answers.push_back(GivenAnswer { question, answer, given: false });
         if self.answers.len() > MOST {
             self.answers.pop_front();
         }
@@ -52,7 +52,7 @@ impl Questions {
 
     /// The shadow asks. The answer comes from [`Questions::settle`].
     pub(super) fn ask(&mut self, question: Message, until: Instant) {
-        self.waiting.push_back(Waiting { question, until });
+        self.waiting.push_back(OpenQuestion { question, until });
         if self.waiting.len() > MOST {
             // One that asks so much does not wait for answers either.
             self.waiting.pop_front();
@@ -94,7 +94,7 @@ impl Questions {
     }
 
     fn find(&mut self, question: &Message, given: bool) -> Option<Message> {
-        let fits = |answer: &Answer| answer.given == given && answer.question.method() == question.method();
+        let fits = |answer: &GivenAnswer| answer.given == given && answer.question.method() == question.method();
         let answers = self.answers.iter().enumerate().filter(|(_, answer)| fits(answer));
         let at = nearest(answers.map(|(at, answer)| (at, &answer.question)), question)?;
         self.answers[at].given = true;
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shadow_gets_the_answer_to_the_most_alike_question_under_its_own_id() {
+    fn answer_is_that_to_the_most_alike_question() {
         let (mut questions, now) = (Questions::default(), Instant::now());
         for (seq, text) in [(1, "cats"), (2, "dogs")] {
             questions.asked(Seq(seq), question("7", text));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_waits_while_the_primary_may_still_ask_it() {
+    fn question_waits_while_the_primary_may_ask_it() {
         let (mut questions, now) = (Questions::default(), Instant::now());
         let until = now + Duration::from_secs(1);
         questions.ask(question("1", "cats"), until);

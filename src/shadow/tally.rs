@@ -9,12 +9,12 @@ use crate::journal::Journal;
 
 /// The owner of the counts.
 #[derive(Clone)]
-pub struct Tally {
+pub struct ShadowTally {
     journal: Journal,
     counts: Arc<Mutex<ShadowCounts>>,
 }
 
-impl Tally {
+impl ShadowTally {
     pub(super) fn new(journal: Journal) -> Self {
         Self { journal, counts: Arc::default() }
     }

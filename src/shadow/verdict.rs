@@ -67,12 +67,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_of_a_reply_is_bounded() {
+    fn verdict_text_is_bounded() {
         let array = |value: &str| {
             let values = vec![serde_json::Value::from(value.repeat(5000)); 60];
             Message::new(serde_json::json!({"id": 1, "result": values}).to_string())
         };
-        let mut comparison = crate::shadow::twin::tests::blank();
+        let mut comparison = crate::shadow::session::tests::blank();
         compare(&mut comparison, &array("é"), &array("x"), &Rules::default());
         assert_eq!((comparison.differences.len(), comparison.why.as_deref()), (50, Some("60 values differ")));
         let longest = comparison.differences.iter().flat_map(|it| [&it.expected, &it.got]).flatten().map(String::len);

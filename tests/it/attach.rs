@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tapline::control::client::{ClientError, Events, Remote};
-use tapline::control::hub::{Ending, Hub, Watch};
+use tapline::control::hub::{Ending, Hub, WatchedTaplines};
 use tapline::control::merge::About;
-use tapline::control::registry::{Entry, Registry};
-use tapline::control::{Token, Told};
+use tapline::control::registry::{Registry, RegistryEntry};
+use tapline::control::{ControlToken, FeedLine};
 use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
 use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Landmark, OnQuit, Then, Ticket};
 use tapline::message::Message;
@@ -54,7 +54,7 @@ impl Place {
     }
 
     /// What a running tapline published.
-    fn entry(&self, tapline: &Binary) -> Entry {
+    fn entry(&self, tapline: &Binary) -> RegistryEntry {
         self.registry().list().into_iter().find(|entry| entry.pid == tapline.process()).expect("it is published")
     }
 
@@ -82,19 +82,19 @@ struct Screen {
 }
 
 impl Screen {
-    async fn on(entry: &Entry) -> Self {
+    async fn on(entry: &RegistryEntry) -> Self {
         let remote = Remote::of(entry).unwrap();
         let events = remote.events().await.unwrap();
         Self { remote, events }
     }
 
-    async fn told(&mut self) -> Told {
+    async fn told(&mut self) -> FeedLine {
         soon("an event", self.events.next()).await.unwrap().expect("the tapline runs")
     }
 
     async fn until<T>(&mut self, mut find: impl FnMut(Event) -> Option<T>) -> T {
         loop {
-            if let Told::Event(event) = self.told().await
+            if let FeedLine::Event(event) = self.told().await
                 && let Some(found) = find(*event)
             {
                 return found;
@@ -140,7 +140,7 @@ struct Wall {
 }
 
 impl Wall {
-    fn over(watch: Watch) -> Self {
+    fn over(watch: WatchedTaplines) -> Self {
         let hub = Hub::start(watch, None);
         let (feed, reader) = Feed::bounded(1 << 20);
         hub.journal().subscribe(feed);
@@ -218,7 +218,7 @@ async fn event_stream_has_history_then_live_events() {
     let entry = place.entry(&tapline);
     assert_eq!((entry.name.as_str(), entry.front.starts_with("http://")), ("weather", true));
     let mut screen = Screen::on(&entry).await;
-    assert!(matches!(screen.told().await, Told::Event(event) if matches!(*event, Event::ResyncStarted)));
+    assert!(matches!(screen.told().await, FeedLine::Event(event) if matches!(*event, Event::ResyncStarted)));
     let call = screen.passed(|it| it.direction == Direction::ToServer).await;
     assert_eq!(*call.message.raw(), CALL);
     let reply = screen.passed(|it| it.direction == Direction::ToClient).await;
@@ -272,7 +272,7 @@ async fn control_token_is_required() {
     let place = Place::new();
     let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
     let entry = place.entry(&tapline);
-    let wrong = Remote::new(entry.control, Token::given(&"0".repeat(64))).unwrap();
+    let wrong = Remote::new(entry.control, ControlToken::given(&"0".repeat(64))).unwrap();
     let refused = wrong.check().await.unwrap_err();
     assert!(matches!(refused, ClientError::Refused { .. }), "{refused}");
     assert!(matches!(wrong.events().await, Err(ClientError::Refused { .. })));
@@ -346,7 +346,7 @@ async fn registry_forgets_a_killed_tapline() {
 #[tokio::test]
 async fn attach_all_merges_two_taplines() {
     let place = Place::new();
-    let wall = Wall::over(Watch::All(place.registry()));
+    let wall = Wall::over(WatchedTaplines::All(place.registry()));
     wall.listening("no tapline runs yet").await;
     // Each appears by itself.
     let first = place.run(&["--name", "first", "--upstream", &answering().await]).await;
@@ -406,7 +406,7 @@ fn closed(event: &Event, session: SessionId) -> Option<()> {
 #[tokio::test]
 async fn hold_filter_reaches_taplines_that_start_later() {
     let place = Place::new();
-    let wall = Wall::over(Watch::All(place.registry()));
+    let wall = Wall::over(WatchedTaplines::All(place.registry()));
     wall.listening("no tapline runs yet").await;
     wall.command(Command::SetHolding(holding("~q ~m tools/call")));
     let tapline = place.run(&["--upstream", &answering().await]).await;
@@ -423,7 +423,7 @@ async fn detach_forwards_held_messages() {
     let place = Place::new();
     let tapline = place.run(&["--upstream", &answering().await]).await;
     let entry = place.entry(&tapline);
-    let wall = Wall::over(Watch::One(Remote::of(&entry).unwrap(), About::of(&entry)));
+    let wall = Wall::over(WatchedTaplines::One(Remote::of(&entry).unwrap(), About::of(&entry)));
     wall.command(Command::SetHolding(holding("~q")));
     wall.event("holding", |it| matches!(it, Event::Holding(it) if it.on).then_some(())).await;
     let mut client = tapline.client().await;
@@ -441,7 +441,7 @@ async fn detach_forwards_held_messages() {
 async fn detach_can_fail_held_messages() {
     let place = Place::new();
     let tapline = place.run(&["--upstream", &answering().await]).await;
-    let wall = Wall::over(Watch::All(place.registry()));
+    let wall = Wall::over(WatchedTaplines::All(place.registry()));
     wall.listening("/mcp").await;
     wall.command(Command::SetHolding(holding("~q")));
     wall.event("holding", |it| matches!(it, Event::Holding(it) if it.on).then_some(())).await;
@@ -459,7 +459,7 @@ async fn attach_ends_with_its_only_tapline() {
     for (signal, orderly) in [("TERM", true), ("KILL", false)] {
         let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
         let entry = place.entry(&tapline);
-        let wall = Wall::over(Watch::One(Remote::of(&entry).unwrap(), About::of(&entry)));
+        let wall = Wall::over(WatchedTaplines::One(Remote::of(&entry).unwrap(), About::of(&entry)));
         wall.listening("/mcp").await;
         tapline.signal(signal);
         soon("the end", wall.hub.ended()).await;
@@ -482,7 +482,7 @@ async fn slow_reader_resyncs_without_slowing_the_wire() {
         assert_eq!(client.call(&call).await.status(), "200");
     }
     let dropped = loop {
-        if let Told::Dropped(events) = screen.told().await {
+        if let FeedLine::Dropped(events) = screen.told().await {
             break events;
         }
     };
@@ -492,9 +492,9 @@ async fn slow_reader_resyncs_without_slowing_the_wire() {
     let mut passed = 0;
     loop {
         match screen.told().await {
-            Told::Event(event) if matches!(*event, Event::ResyncDone) => break,
-            Told::Event(event) => passed += usize::from(matches!(*event, Event::Passed(_))),
-            Told::Dropped(events) => panic!("{events} dropped from what was asked for"),
+            FeedLine::Event(event) if matches!(*event, Event::ResyncDone) => break,
+            FeedLine::Event(event) => passed += usize::from(matches!(*event, Event::Passed(_))),
+            FeedLine::Dropped(events) => panic!("{events} dropped from what was asked for"),
         }
     }
     assert_eq!(passed, 2 * CALLS);
@@ -511,9 +511,9 @@ async fn resync_repeats_no_event() {
     drop(Place::new());
     let mut server = Server::start().await;
     let address = server.url().strip_prefix("http://").unwrap().split('/').next().unwrap().parse().unwrap();
-    let remote = Remote::new(address, Token::given("x")).unwrap();
+    let remote = Remote::new(address, ControlToken::given("x")).unwrap();
     let about = About { name: "far".to_owned(), front: "stdio".to_owned(), upstream: "far".to_owned() };
-    let wall = Wall::over(Watch::One(remote, about));
+    let wall = Wall::over(WatchedTaplines::One(remote, about));
 
     let mut events = server.next().await;
     assert_eq!((events.head.second_word(), events.head.get("authorization")), ("/events", Some("Bearer x")));
@@ -581,7 +581,7 @@ async fn attach_screen_holds_and_edits_a_call() {
 #[tokio::test]
 async fn attach_sees_and_holds_a_launched_stdio_server() {
     let place = Place::new();
-    let wall = Wall::over(Watch::All(place.registry()));
+    let wall = Wall::over(WatchedTaplines::All(place.registry()));
     wall.listening("no tapline runs yet").await;
     let mut command = tokio::process::Command::from(place.command());
     command.args(["stdio", "--no-record", "--", tapline_binary().to_str().unwrap(), "__demo-server"]);

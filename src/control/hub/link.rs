@@ -7,10 +7,10 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Own;
-use crate::control::Told;
+use crate::control::FeedLine;
 use crate::control::client::{ClientError, Events, Remote};
 use crate::control::merge::{About, SourceId};
-use crate::control::registry::{Entry, Registry};
+use crate::control::registry::{Registry, RegistryEntry};
 use crate::event::{Command, Event, Feed, OnQuit};
 
 /// Events of the tapline in this process that may wait.
@@ -36,9 +36,9 @@ pub(super) enum News {
 type Ear = mpsc::Sender<(SourceId, News)>;
 
 /// A tapline that is followed; dropping it hangs up.
-pub(super) struct Link {
+pub(super) struct TaplineLink {
     commands: mpsc::UnboundedSender<Command>,
-    /// Of a tapline elsewhere.
+    /// What reads from and writes to a tapline in another process; absent for the one in this process.
     tasks: Option<Tasks>,
 }
 
@@ -47,7 +47,7 @@ struct Tasks {
     _following: AbortOnDropHandle<()>,
 }
 
-impl Link {
+impl TaplineLink {
     /// To the tapline in this process.
     pub(super) fn own(id: SourceId, own: Own, ear: Ear) -> Self {
         let (feed, reader) = Feed::bounded(FEED);
@@ -79,7 +79,7 @@ impl Link {
         remote: Remote,
         about: About,
         ear: Ear,
-        entry: Option<(Registry, Entry)>,
+        entry: Option<(Registry, RegistryEntry)>,
     ) -> Self {
         let (commands, asked) = mpsc::unbounded_channel();
         let (feed, known) = watch::channel(None);
@@ -87,9 +87,9 @@ impl Link {
         let following = tokio::spawn(async move {
             let error = follow(id, &remote, about, &ear, &feed).await;
             if let (ClientError::Unreachable { .. }, Some((registry, entry))) = (&error, entry) {
-                drop(tokio::task::spawn_blocking(move || registry.forget(&entry)).await);
+                let _ = tokio::task::spawn_blocking(move || registry.forget(&entry)).await;
             }
-            drop(ear.send((id, News::Gone(error))).await);
+            let _ = ear.send((id, News::Gone(error))).await;
         });
         let tasks = Tasks { carrying, _following: AbortOnDropHandle::new(following) };
         Self { commands, tasks: Some(tasks) }
@@ -97,15 +97,15 @@ impl Link {
 
     pub(super) fn send(&self, command: Command) {
         // Whoever does not take it any more is about to be reported gone.
-        drop(self.commands.send(command));
+        let _ = self.commands.send(command);
     }
 
     /// Takes leave, once all commands are through.
     pub(super) async fn close(self) {
         let Some(tasks) = self.tasks else { return };
-        drop(self.commands.send(Command::Quit { held: OnQuit::Forward }));
+        let _ = self.commands.send(Command::Quit { held: OnQuit::Forward });
         drop(self.commands);
-        drop(tokio::time::timeout(GRACE, tasks.carrying).await);
+        let _ = tokio::time::timeout(GRACE, tasks.carrying).await;
     }
 }
 
@@ -137,8 +137,8 @@ async fn follow(
 async fn read(id: SourceId, remote: &Remote, events: &mut Events, ear: &Ear) -> Result<(), ClientError> {
     while let Some(told) = events.next().await? {
         let news = match told {
-            Told::Event(event) => News::Told(event),
-            Told::Dropped(lost) => {
+            FeedLine::Event(event) => News::Told(event),
+            FeedLine::Dropped(lost) => {
                 remote.command(Some(events.feed()), &Command::Resync).await?;
                 News::Lagged(lost)
             }
@@ -162,7 +162,7 @@ async fn carry(
         let Ok(feed) = feed.wait_for(Option::is_some).await.map(|feed| *feed) else { return };
         if let Err(error) = remote.command(feed, &command).await {
             // Full: then there is worse to tell than this.
-            drop(ear.try_send((id, News::NotTaken(error))));
+            let _ = ear.try_send((id, News::NotTaken(error)));
         }
     }
 }

@@ -14,13 +14,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{ClientError, Remote};
-use super::merge::{About, Merge, Numbering, Route, SourceId};
-use super::registry::{Entry, Registry};
+use super::merge::{About, CommandRoute, Merge, Numbering, SourceId};
+use super::registry::{Registry, RegistryEntry};
 use crate::event::{Command, Decision, Event, Level, LogLine, OnQuit, Then, Timestamp};
 use crate::journal::{Journal, JournalThread};
 use crate::proxy::error::left_while_held;
 use crate::tape;
-use link::{Link, News};
+use link::{News, TaplineLink};
 
 /// How often is looked for taplines that have started.
 const LOOK: Duration = Duration::from_millis(200);
@@ -28,10 +28,10 @@ const LOOK: Duration = Duration::from_millis(200);
 const NEWS: usize = 4096;
 
 /// Which taplines are watched.
-pub enum Watch {
+pub enum WatchedTaplines {
     /// One, under its own numbers, until it ends.
     One(Remote, About),
-    /// All of this user's, also those that start later.
+    /// All taplines of this user, also those that start later.
     All(Registry),
 }
 
@@ -63,13 +63,13 @@ pub struct Hub {
 }
 
 impl Hub {
-    pub fn start(watch: Watch, own: Option<Own>) -> Self {
+    pub fn start(watch: WatchedTaplines, own: Option<Own>) -> Self {
         let (journal, thread) = Journal::start(None);
         let (commands, asked) = mpsc::unbounded_channel();
         let (news, heard) = mpsc::channel(NEWS);
         let ended = CancellationToken::new();
-        let numbering = if matches!(watch, Watch::One(..)) { Numbering::Own } else { Numbering::Common };
-        let mut run = Run {
+        let numbering = if matches!(watch, WatchedTaplines::One(..)) { Numbering::Own } else { Numbering::Common };
+        let mut run = HubTask {
             merge: Merge::new(numbering),
             journal: journal.clone(),
             news,
@@ -106,20 +106,20 @@ impl Hub {
 
     /// Takes leave of all taplines, if that has not happened, and tells the last event.
     pub async fn close(self) -> Ending {
-        drop(self.commands.send(Command::Quit { held: OnQuit::Forward }));
+        let _ = self.commands.send(Command::Quit { held: OnQuit::Forward });
         let ending = self.task.await.unwrap_or(Ending::Left);
         let thread = self.thread;
-        drop(tokio::task::spawn_blocking(move || thread.finish()).await);
+        let _ = tokio::task::spawn_blocking(move || thread.finish()).await;
         ending
     }
 }
 
-struct Run {
+struct HubTask {
     merge: Merge,
     journal: Journal,
     news: mpsc::Sender<(SourceId, News)>,
     last: SourceId,
-    links: BTreeMap<SourceId, Link>,
+    links: BTreeMap<SourceId, TaplineLink>,
     /// What the registry named that we follow, or need not try again.
     known: BTreeMap<(u32, Timestamp), SourceId>,
     /// Where more may appear.
@@ -128,20 +128,20 @@ struct Run {
     only: Option<SourceId>,
 }
 
-impl Run {
-    fn begin(&mut self, watch: Watch, own: Option<Own>) {
+impl HubTask {
+    fn begin(&mut self, watch: WatchedTaplines, own: Option<Own>) {
         if let Some(own) = own {
             let id = self.next_id();
-            self.links.insert(id, Link::own(id, own, self.news.clone()));
+            self.links.insert(id, TaplineLink::own(id, own, self.news.clone()));
             self.only = Some(id);
         }
         match watch {
-            Watch::One(remote, about) => {
+            WatchedTaplines::One(remote, about) => {
                 let id = self.next_id();
-                self.links.insert(id, Link::to(id, remote, about, self.news.clone()));
+                self.links.insert(id, TaplineLink::to(id, remote, about, self.news.clone()));
                 self.only = Some(id);
             }
-            Watch::All(registry) => {
+            WatchedTaplines::All(registry) => {
                 let listening = self.merge.listening();
                 self.publish(listening.into_iter().collect());
                 self.registry = Some(registry);
@@ -175,7 +175,7 @@ impl Run {
                 break ending;
             }
         };
-        futures_util::future::join_all(self.links.into_values().map(Link::close)).await;
+        futures_util::future::join_all(self.links.into_values().map(TaplineLink::close)).await;
         self.journal.publish(Event::Stopping);
         ending
     }
@@ -286,8 +286,13 @@ impl Run {
             match Remote::of(&entry) {
                 Ok(remote) => {
                     let about = About::of(&entry);
-                    let link =
-                        Link::listed(id, remote, about, self.news.clone(), self.registry.clone().map(|it| (it, entry)));
+                    let link = TaplineLink::listed(
+                        id,
+                        remote,
+                        about,
+                        self.news.clone(),
+                        self.registry.clone().map(|it| (it, entry)),
+                    );
                     self.links.insert(id, link);
                 }
                 Err(error) => self.log(Level::Warn, error.to_string()),
@@ -301,8 +306,8 @@ impl Run {
             Command::OpenTape(path) => self.open_tape(path),
             Command::Resync => self.journal.resync(),
             command => match self.merge.route(command) {
-                Route::To(commands) => commands.into_iter().for_each(|(id, command)| self.send(id, command)),
-                Route::Nowhere(why) => self.log(Level::Warn, why.to_owned()),
+                CommandRoute::To(commands) => commands.into_iter().for_each(|(id, command)| self.send(id, command)),
+                CommandRoute::Nowhere(why) => self.log(Level::Warn, why.to_owned()),
             },
         }
         None
@@ -338,7 +343,7 @@ impl Run {
 }
 
 impl About {
-    pub fn of(entry: &Entry) -> Self {
+    pub fn of(entry: &RegistryEntry) -> Self {
         Self { name: entry.name.clone(), front: entry.front.clone(), upstream: entry.upstream.clone() }
     }
 }

@@ -20,7 +20,7 @@ use crate::event::{
     Ticket,
 };
 use numbers::Last;
-use source::{HeldAs, Source};
+use source::{HeldAs, MergeSource};
 
 /// Names one tapline for as long as it is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +46,7 @@ pub enum Numbering {
 
 /// Where a command goes.
 #[derive(Debug)]
-pub enum Route {
+pub enum CommandRoute {
     To(Vec<(SourceId, Command)>),
     /// Nowhere, and why.
     Nowhere(&'static str),
@@ -57,12 +57,12 @@ pub struct Merge {
     numbering: Numbering,
     last: Last,
     last_ticket: u64,
-    sources: BTreeMap<SourceId, Source>,
+    sources: BTreeMap<SourceId, MergeSource>,
     owners: HashMap<SessionId, SourceId>,
     tickets: HashMap<Ticket, (SourceId, Ticket)>,
-    /// As it was told.
+    /// Holding as the screen was last told.
     holding: Holding,
-    /// As it was told: URL and upstream.
+    /// URL and upstream as the screen was last told.
     front: Option<(String, String)>,
     /// What the operator set, for those who come later.
     wish: Option<Holding>,
@@ -85,7 +85,7 @@ impl Merge {
 
     /// Another tapline is watched. The events say so.
     pub fn join(&mut self, id: SourceId, about: About) -> Vec<Event> {
-        self.sources.entry(id).or_insert_with(|| Source::new(about));
+        self.sources.entry(id).or_insert_with(|| MergeSource::new(about));
         self.listening().into_iter().collect()
     }
 
@@ -151,11 +151,11 @@ impl Merge {
     }
 
     /// Where a command of the operator goes, in the numbers of whom it goes to.
-    pub fn route(&mut self, command: Command) -> Route {
+    pub fn route(&mut self, command: Command) -> CommandRoute {
         match command {
             Command::Settle { ticket, decision, then } => match self.tickets.get(&ticket) {
                 Some((owner, theirs)) => to(*owner, Command::Settle { ticket: *theirs, decision, then }),
-                None => Route::Nowhere("too late: the message is not held any more"),
+                None => CommandRoute::Nowhere("too late: the message is not held any more"),
             },
             Command::Send { session, .. }
             | Command::CloseSession(session)
@@ -163,7 +163,7 @@ impl Merge {
             | Command::Pause(session)
             | Command::Resume(session) => match self.owners.get(&session) {
                 Some(owner) => to(*owner, command),
-                None => Route::Nowhere("the tapline of that session has ended"),
+                None => CommandRoute::Nowhere("the tapline of that session has ended"),
             },
             Command::SetHolding(holding) => {
                 self.wish = Some(holding.clone());
@@ -171,11 +171,11 @@ impl Merge {
             }
             Command::Replay { ref tape, .. } => match self.player_of(tape) {
                 Some(player) => to(player, command),
-                None => Route::Nowhere("no tapline runs: there is no server to play the tape at"),
+                None => CommandRoute::Nowhere("no tapline runs: there is no server to play the tape at"),
             },
             Command::ForwardAll | Command::ListTapes | Command::StopReplay => self.to_all(&command),
             // These are for whoever shows us.
-            Command::OpenTape(_) | Command::Resync | Command::Quit { .. } => Route::To(Vec::new()),
+            Command::OpenTape(_) | Command::Resync | Command::Quit { .. } => CommandRoute::To(Vec::new()),
         }
     }
 
@@ -377,19 +377,20 @@ impl Merge {
     /// A tape is played at the upstream it was recorded from, else by whoever listed it.
     fn player_of(&self, tape: &Path) -> Option<SourceId> {
         let info = self.sources.values().flat_map(|source| &source.tapes).find(|info| info.path == tape);
-        let same = |source: &Source| info.is_some_and(|info| info.upstream == source.about.upstream);
-        let listed = |source: &Source| source.tapes.iter().any(|info| info.path == tape);
-        let find = |fits: &dyn Fn(&Source) -> bool| self.sources.iter().find(|(_, it)| fits(it)).map(|(id, _)| *id);
+        let same = |source: &MergeSource| info.is_some_and(|info| info.upstream == source.about.upstream);
+        let listed = |source: &MergeSource| source.tapes.iter().any(|info| info.path == tape);
+        let find =
+            |fits: &dyn Fn(&MergeSource) -> bool| self.sources.iter().find(|(_, it)| fits(it)).map(|(id, _)| *id);
         find(&same).or_else(|| find(&listed)).or_else(|| self.sources.keys().next().copied())
     }
 
-    fn to_all(&self, command: &Command) -> Route {
-        Route::To(self.sources.keys().map(|id| (*id, command.clone())).collect())
+    fn to_all(&self, command: &Command) -> CommandRoute {
+        CommandRoute::To(self.sources.keys().map(|id| (*id, command.clone())).collect())
     }
 }
 
-fn to(id: SourceId, command: Command) -> Route {
-    Route::To(vec![(id, command)])
+fn to(id: SourceId, command: Command) -> CommandRoute {
+    CommandRoute::To(vec![(id, command)])
 }
 
 fn is_closed(session: &Session) -> bool {

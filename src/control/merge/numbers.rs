@@ -13,12 +13,12 @@ pub(super) struct Last(u64);
 
 #[derive(Default)]
 pub(super) struct Numbers {
-    known: HashMap<Seq, Number>,
+    known: HashMap<Seq, MappedNumber>,
     /// Oldest first.
     order: VecDeque<Seq>,
 }
 
-struct Number {
+struct MappedNumber {
     ours: Seq,
     passed: bool,
 }
@@ -30,7 +30,7 @@ impl Numbers {
             return number.ours;
         }
         last.0 += 1;
-        self.know(theirs, Number { ours: Seq(last.0), passed: false });
+        self.know(theirs, MappedNumber { ours: Seq(last.0), passed: false });
         Seq(last.0)
     }
 
@@ -42,11 +42,11 @@ impl Numbers {
     pub(super) fn pass(&mut self, theirs: Seq, ours: Seq) {
         match self.known.get_mut(&theirs) {
             Some(number) => number.passed = true,
-            None => self.know(theirs, Number { ours, passed: true }),
+            None => self.know(theirs, MappedNumber { ours, passed: true }),
         }
     }
 
-    fn know(&mut self, theirs: Seq, number: Number) {
+    fn know(&mut self, theirs: Seq, number: MappedNumber) {
         self.known.insert(theirs, number);
         self.order.push_back(theirs);
         if self.order.len() > MOST_KNOWN
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_given_once_and_the_oldest_are_forgotten() {
+    fn numbers_are_stable_until_the_oldest_are_forgotten() {
         let (mut numbers, mut last) = (Numbers::default(), Last::default());
         assert_eq!(numbers.number(Seq(70), &mut last), Seq(1));
         assert_eq!(numbers.number(Seq(50), &mut last), Seq(2));

@@ -9,7 +9,7 @@ use crate::envelope::{Seq, SessionId};
 use crate::event::figures::Figures;
 use crate::event::{Holding, LogLine, Session, SessionState, ShadowCounts, TapeInfo, Ticket, Timestamp};
 
-pub(super) struct Source {
+pub(super) struct MergeSource {
     pub(super) about: About,
     pub(super) numbers: Numbers,
     pub(super) sessions: HashMap<SessionId, Session>,
@@ -39,7 +39,7 @@ pub(super) struct Retelling {
     logged: Timestamp,
 }
 
-impl Source {
+impl MergeSource {
     pub(super) fn new(about: About) -> Self {
         Self {
             about,

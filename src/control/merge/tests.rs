@@ -102,8 +102,8 @@ fn hear(merge: &mut Merge, id: SourceId, events: impl IntoIterator<Item = Event>
 }
 
 /// Who is asked, and what, in a few words.
-fn asked(route: Route) -> Vec<(u64, String)> {
-    let Route::To(commands) = route else { return Vec::new() };
+fn asked(route: CommandRoute) -> Vec<(u64, String)> {
+    let CommandRoute::To(commands) = route else { return Vec::new() };
     let word = |command: Command| match command {
         Command::Settle { ticket, .. } => format!("settle {}", ticket.0),
         Command::SetHolding(holding) => format!("hold {}", holding.filter),
@@ -119,7 +119,7 @@ fn settle(ticket: u64) -> Command {
 }
 
 #[test]
-fn messages_of_two_get_numbers_of_one_count_and_replies_follow() {
+fn merged_messages_have_one_numbering() {
     let mut merge = both();
     assert_eq!(hear(&mut merge, A, [passed(1, None)]), ["#1"]);
     assert_eq!(hear(&mut merge, B, [passed(1, None), passed(2, Some(1))]), ["#2", "#3 re #2"]);
@@ -133,7 +133,7 @@ fn messages_of_two_get_numbers_of_one_count_and_replies_follow() {
 }
 
 #[test]
-fn one_alone_keeps_its_numbers() {
+fn single_source_keeps_its_numbers() {
     let mut merge = Merge::new(Numbering::Own);
     merge.join(A, about("a"));
     assert_eq!(
@@ -144,7 +144,7 @@ fn one_alone_keeps_its_numbers() {
 }
 
 #[test]
-fn a_ticket_goes_back_to_its_owner() {
+fn ticket_goes_back_to_its_source() {
     let mut merge = both();
     assert_eq!(hear(&mut merge, A, [held(1, 1)]), ["held #1 as 1"]);
     assert_eq!(hear(&mut merge, B, [held(1, 1), held(2, 2)]), ["held #2 as 2", "held #3 as 3"]);
@@ -152,18 +152,18 @@ fn a_ticket_goes_back_to_its_owner() {
     assert_eq!(asked(merge.route(settle(1))), [(1, "settle 1".to_owned())]);
     let settled = Event::Settled { ticket: Ticket(2) };
     assert_eq!(hear(&mut merge, B, [settled, passed(2, None)]), ["settled 3", "#3"]);
-    assert!(matches!(merge.route(settle(3)), Route::Nowhere(_)));
+    assert!(matches!(merge.route(settle(3)), CommandRoute::Nowhere(_)));
     assert_eq!(merge.held().count(), 2);
 }
 
 #[test]
-fn commands_go_to_whom_they_are_for() {
+fn commands_go_to_their_source() {
     let mut merge = both();
     hear(&mut merge, B, [Event::SessionOpened(session(5).into())]);
     assert_eq!(asked(merge.route(Command::CloseSession(id(5)))), [(2, "close 5".to_owned())]);
-    assert!(matches!(merge.route(Command::CloseSession(id(6))), Route::Nowhere(_)));
+    assert!(matches!(merge.route(Command::CloseSession(id(6))), CommandRoute::Nowhere(_)));
     assert_eq!(asked(merge.route(Command::Restart(id(5)))), [(2, "restart 5".to_owned())]);
-    assert!(matches!(merge.route(Command::Restart(id(6))), Route::Nowhere(_)));
+    assert!(matches!(merge.route(Command::Restart(id(6))), CommandRoute::Nowhere(_)));
     let send = Command::Send { session: id(5), message: Message::new("{}") };
     assert_eq!(asked(merge.route(send)), [(2, "Send".to_owned())]);
     for (command, word) in [
@@ -192,7 +192,7 @@ fn tape(path: &str, upstream: &str, started: u64) -> TapeInfo {
 }
 
 #[test]
-fn tapes_of_all_are_one_list_and_play_where_they_belong() {
+fn tapes_are_one_list_and_play_at_their_source() {
     let mut merge = both();
     let listed = Event::Tapes(vec![tape("/2", "a-server", 2), tape("/1", "b-server", 1)]);
     assert_eq!(hear(&mut merge, A, [listed]), ["/2 /1"]);
@@ -203,11 +203,11 @@ fn tapes_of_all_are_one_list_and_play_where_they_belong() {
         assert_eq!(asked(merge.route(replay)), [(player, "Replay".to_owned())], "{path}");
     }
     let nobody = Merge::new(Numbering::Common).route(Command::Replay { tape: "/1".into(), speed: Speed::Max });
-    assert!(matches!(nobody, Route::Nowhere(_)));
+    assert!(matches!(nobody, CommandRoute::Nowhere(_)));
 }
 
 #[test]
-fn held_anywhere_is_held() {
+fn holding_is_on_where_any_source_holds() {
     let mut merge = both();
     assert_eq!(hear(&mut merge, A, [Event::Holding(holding(true, "~q"))]), ["holding true ~q"]);
     assert_eq!(hear(&mut merge, B, [Event::Holding(holding(false, ""))]), ["holding true ~q"]);
@@ -217,7 +217,7 @@ fn held_anywhere_is_held() {
 }
 
 #[test]
-fn who_comes_later_is_asked_to_hold_as_well() {
+fn holding_is_wished_of_sources_that_join_later() {
     let mut merge = both();
     merge.route(Command::SetHolding(holding(true, "~q")));
     let told = |on| [Event::ResyncStarted, Event::Holding(holding(on, "~s")), Event::ResyncDone];
@@ -231,7 +231,7 @@ fn who_comes_later_is_asked_to_hold_as_well() {
 }
 
 #[test]
-fn what_is_told_again_is_not_told_twice() {
+fn resync_tells_nothing_twice() {
     let mut merge = both();
     let before = [Event::SessionOpened(session(1).into()), passed(1, None), held(1, 2), held(2, 3), log(10), log(20)];
     hear(&mut merge, A, before.clone());
@@ -262,7 +262,7 @@ fn what_is_told_again_is_not_told_twice() {
 }
 
 #[test]
-fn the_end_of_one_is_not_the_end_of_the_others() {
+fn source_end_leaves_the_others() {
     let mut merge = both();
     hear(&mut merge, A, [Event::SessionOpened(session(1).into()), held(1, 1), Event::Holding(holding(true, "~q"))]);
     hear(
@@ -282,7 +282,7 @@ fn the_end_of_one_is_not_the_end_of_the_others() {
 }
 
 #[test]
-fn the_front_door_says_how_many_there_are() {
+fn listening_event_counts_the_sources() {
     let mut merge = Merge::new(Numbering::Common);
     assert_eq!(words(&merge.join(A, about("a"))), ["http://a/mcp > a-server"]);
     assert_eq!(words(&merge.join(B, about("b"))), ["2 taplines > a, b"]);
@@ -292,7 +292,7 @@ fn the_front_door_says_how_many_there_are() {
 }
 
 #[test]
-fn what_all_count_is_summed_and_what_is_gone_is_not() {
+fn figures_sum_the_sources_that_are_there() {
     let mut merge = both();
     let figures = |messages, p50| {
         let to_server = Flow { messages, ..Flow::default() };
@@ -331,7 +331,7 @@ fn shadow(seq: u64, same: u64) -> Event {
 }
 
 #[test]
-fn the_counts_of_shadows_are_those_of_all_taplines_in_our_numbers() {
+fn shadow_counts_sum_all_sources() {
     let mut merge = both();
     merge.hear(A, passed(7, None));
     merge.hear(B, passed(7, None));

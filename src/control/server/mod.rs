@@ -30,9 +30,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::registry::{Entry, Published, Registry};
-use super::teller::{Far, tell};
-use super::{FEED_HEADER, Token};
+use super::feed_writer::{RemoteReader, write_feed};
+use super::registry::{Published, Registry, RegistryEntry};
+use super::{ControlToken, FEED_HEADER};
 use crate::event::{Command, Event, Feed, Level, LogLine, Timestamp};
 use crate::intercept::breakpoints::Breakpoints;
 use crate::journal::Journal;
@@ -42,7 +42,7 @@ use crate::proxy::front::origin_check::OriginCheck;
 
 mod screens;
 
-use screens::{Leave, Screens};
+use screens::{AttachedScreens, Leave};
 
 /// Events that may wait for the thread that writes them; more than the journal ever tells at once.
 const FEED: usize = 65_536;
@@ -64,7 +64,7 @@ pub struct Settings {
 }
 
 /// The tapline behind the address.
-pub struct Stage {
+pub struct ControlledTapline {
     pub journal: Journal,
     pub commands: mpsc::UnboundedSender<Command>,
     pub breakpoints: Breakpoints,
@@ -86,20 +86,21 @@ pub enum ControlError {
 }
 
 /// An open control address.
-pub struct Control {
-    entry: Entry,
+pub struct ControlAddress {
+    entry: RegistryEntry,
     published: Option<Published>,
     server: JoinHandle<()>,
     stop: CancellationToken,
 }
 
-/// As [`Control::open`]; where any port would have done and there is none, the tapline works without.
+/// Opens the control address and publishes it. Where any port would have done and none is free, the tapline works without one, and
+/// says so in the journal.
 ///
 /// # Errors
 /// Where the address that was asked for cannot be listened on.
-pub async fn open(settings: Settings, stage: Stage) -> Result<Option<Control>, ControlError> {
+pub async fn open(settings: Settings, stage: ControlledTapline) -> Result<Option<ControlAddress>, ControlError> {
     let (any_port, journal) = (settings.address.port() == 0, stage.journal.clone());
-    match Control::open(settings, stage).await {
+    match ControlAddress::open(settings, stage).await {
         Ok(control) => Ok(Some(control)),
         Err(error) if any_port => {
             journal.publish(Event::Log(LogLine::new(Level::Warn, "control", error.to_string())));
@@ -109,20 +110,20 @@ pub async fn open(settings: Settings, stage: Stage) -> Result<Option<Control>, C
     }
 }
 
-impl Control {
+impl ControlAddress {
     /// Opens the address and publishes it. A registry that cannot be written to is a warning in the journal: whoever
     /// knows address and token comes in all the same.
     ///
     /// # Errors
     /// Where the address cannot be listened on.
-    pub async fn open(settings: Settings, stage: Stage) -> Result<Self, ControlError> {
+    pub async fn open(settings: Settings, stage: ControlledTapline) -> Result<Self, ControlError> {
         let cannot_listen = |why| ControlError::CannotListen { address: settings.address, why };
         let listener = TcpListener::bind(settings.address).await.map_err(cannot_listen)?;
-        let entry = Entry {
+        let entry = RegistryEntry {
             pid: std::process::id(),
             started: stage.started,
             control: listener.local_addr().map_err(cannot_listen)?,
-            token: Token::random().map_err(ControlError::Token)?,
+            token: ControlToken::random().map_err(ControlError::Token)?,
             name: settings.name.clone(),
             front: stage.front.clone(),
             upstream: stage.upstream.clone(),
@@ -136,12 +137,13 @@ impl Control {
             warn(format!("`tapline attach` will not find this tapline: {error}"));
         });
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve_screens(listener, Door::new(&entry, settings.own_screen, stage), stop.clone()));
+        let server =
+            tokio::spawn(serve_screens(listener, ControlServer::new(&entry, settings.own_screen, stage), stop.clone()));
         Ok(Self { entry, published: published.ok(), server, stop })
     }
 
     /// What is published.
-    pub fn entry(&self) -> &Entry {
+    pub fn entry(&self) -> &RegistryEntry {
         &self.entry
     }
 
@@ -160,13 +162,13 @@ impl Control {
     }
 }
 
-async fn serve_screens(listener: TcpListener, door: Door, stop: CancellationToken) {
+async fn serve_screens(listener: TcpListener, door: ControlServer, stop: CancellationToken) {
     if let Err(error) = serve(listener, router(door), stop).await {
         tracing::error!(%error, "the control address is gone");
     }
 }
 
-fn router(door: Door) -> Router {
+fn router(door: ControlServer) -> Router {
     let door = Arc::new(door);
     Router::new()
         .route("/events", get(events))
@@ -178,18 +180,18 @@ fn router(door: Door) -> Router {
         .with_state(door)
 }
 
-struct Door {
+struct ControlServer {
     guard: OriginCheck,
-    token: Token,
+    token: ControlToken,
     journal: Journal,
     commands: mpsc::UnboundedSender<Command>,
     meter: Arc<Meter>,
-    screens: Arc<Screens>,
+    screens: Arc<AttachedScreens>,
 }
 
-impl Door {
-    fn new(entry: &Entry, own_screen: bool, stage: Stage) -> Self {
-        let screens = Screens::new(own_screen, stage.breakpoints, stage.commands.clone());
+impl ControlServer {
+    fn new(entry: &RegistryEntry, own_screen: bool, stage: ControlledTapline) -> Self {
+        let screens = AttachedScreens::new(own_screen, stage.breakpoints, stage.commands.clone());
         Self {
             guard: OriginCheck::new(entry.control, &[], &[]),
             token: entry.token.clone(),
@@ -202,9 +204,9 @@ impl Door {
 }
 
 /// Why a request is not served, in words for whoever sent it.
-struct Refusal(StatusCode, String);
+struct ControlRefusal(StatusCode, String);
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ControlRefusal {
     fn into_response(self) -> Response {
         let mut response = (self.0, format!("tapline: {}\n", self.1)).into_response();
         if self.0 == StatusCode::UNAUTHORIZED {
@@ -214,18 +216,26 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn as_loopback(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Refusal> {
+async fn as_loopback(
+    State(door): State<Arc<ControlServer>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ControlRefusal> {
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     match door.guard.check(request.headers(), authority) {
         Ok(()) => Ok(next.run(request).await),
         Err(_) => {
             let why = "a control address answers to loopback names and to no web page";
-            Err(Refusal(StatusCode::FORBIDDEN, why.to_owned()))
+            Err(ControlRefusal(StatusCode::FORBIDDEN, why.to_owned()))
         }
     }
 }
 
-async fn with_token(State(door): State<Arc<Door>>, request: Request, next: Next) -> Result<Response, Refusal> {
+async fn with_token(
+    State(door): State<Arc<ControlServer>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ControlRefusal> {
     match bearer(request.headers()) {
         Some(token) if door.token.is(token) => Ok(next.run(request).await),
         Some(_) => Err(unauthorized("wrong token: it is not that of the tapline that listens here now")),
@@ -238,19 +248,20 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn unauthorized(why: &str) -> Refusal {
-    Refusal(StatusCode::UNAUTHORIZED, why.to_owned())
+fn unauthorized(why: &str) -> ControlRefusal {
+    ControlRefusal(StatusCode::UNAUTHORIZED, why.to_owned())
 }
 
-async fn events(State(door): State<Arc<Door>>) -> Result<Response, Refusal> {
+async fn events(State(door): State<Arc<ControlServer>>) -> Result<Response, ControlRefusal> {
     let (feed, reader) = Feed::bounded(FEED);
     let (chunks, lines) = mpsc::unbounded_channel();
     let (here, gone) = crossbeam_channel::bounded(0);
     let waiting: Arc<AtomicUsize> = Arc::default();
-    let far = Far { chunks, waiting: waiting.clone(), gone };
-    let thread = std::thread::Builder::new().name("attached".to_owned()).spawn(move || tell(&reader, far));
-    thread.map_err(|error| Refusal(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for a screen: {error}")))?;
-    let seat = Seat { feed: door.screens.enter(door.journal.subscribe(feed)), screens: door.screens.clone() };
+    let remote = RemoteReader { chunks, waiting: waiting.clone(), gone };
+    let thread = std::thread::Builder::new().name("attached".to_owned()).spawn(move || write_feed(&reader, remote));
+    thread
+        .map_err(|error| ControlRefusal(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for a screen: {error}")))?;
+    let seat = AttachedScreen { feed: door.screens.enter(door.journal.subscribe(feed)), screens: door.screens.clone() };
     let feed = HeaderValue::from(seat.feed);
     let mut response = Response::new(Body::from_stream(Lines { lines, waiting, _seat: seat, _here: here }));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
@@ -259,22 +270,22 @@ async fn events(State(door): State<Arc<Door>>) -> Result<Response, Refusal> {
 }
 
 /// The place of a screen among the screens; given up when its connection ends.
-struct Seat {
+struct AttachedScreen {
     feed: u64,
-    screens: Arc<Screens>,
+    screens: Arc<AttachedScreens>,
 }
 
-impl Drop for Seat {
+impl Drop for AttachedScreen {
     fn drop(&mut self) {
         self.screens.leave(self.feed, Leave::Lost);
     }
 }
 
-/// What the teller wrote, as a body.
+/// What the writer wrote, as a body.
 struct Lines {
     lines: mpsc::UnboundedReceiver<Bytes>,
     waiting: Arc<AtomicUsize>,
-    _seat: Seat,
+    _seat: AttachedScreen,
     _here: crossbeam_channel::Sender<()>,
 }
 
@@ -290,13 +301,13 @@ impl Stream for Lines {
     }
 }
 
-async fn metrics(State(door): State<Arc<Door>>) -> Response {
+async fn metrics(State(door): State<Arc<ControlServer>>) -> Response {
     ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], prometheus::text(&door.meter.figures())).into_response()
 }
 
-async fn commands(State(door): State<Arc<Door>>, request: Request) -> Result<StatusCode, Refusal> {
+async fn commands(State(door): State<Arc<ControlServer>>, request: Request) -> Result<StatusCode, ControlRefusal> {
     let feed = feed(request.uri());
-    let bad = |why: String| Refusal(StatusCode::BAD_REQUEST, why);
+    let bad = |why: String| ControlRefusal(StatusCode::BAD_REQUEST, why);
     let body = Limited::new(request.into_body(), MOST_COMMANDS).collect().await.map_err(|it| bad(it.to_string()))?;
     let body = body.to_bytes();
     let read = serde_json::Deserializer::from_slice(&body).into_iter::<Command>().enumerate();
@@ -314,8 +325,8 @@ fn feed(uri: &Uri) -> Option<u64> {
     uri.query()?.split('&').find_map(|pair| pair.strip_prefix("feed="))?.parse().ok()
 }
 
-impl Door {
-    fn command(&self, feed: Option<u64>, command: Command) -> Result<(), Refusal> {
+impl ControlServer {
+    fn command(&self, feed: Option<u64>, command: Command) -> Result<(), ControlRefusal> {
         match (&command, feed) {
             (Command::Quit { .. }, Some(feed)) => {
                 self.screens.leave(feed, Leave::Goodbye);
@@ -323,11 +334,11 @@ impl Door {
             }
             (Command::Quit { .. }, None) => {
                 let why = "a tapline is not ended through its control address";
-                return Err(Refusal(StatusCode::BAD_REQUEST, why.to_owned()));
+                return Err(ControlRefusal(StatusCode::BAD_REQUEST, why.to_owned()));
             }
             (Command::OpenTape(_), _) => {
                 let why = "a tape is a file of this user: read it where you are";
-                return Err(Refusal(StatusCode::BAD_REQUEST, why.to_owned()));
+                return Err(ControlRefusal(StatusCode::BAD_REQUEST, why.to_owned()));
             }
             (Command::Resync, Some(feed)) if self.screens.resync(feed) => return Ok(()),
             (Command::SetHolding(_), Some(feed)) => self.screens.changes_holding(feed),
@@ -335,7 +346,7 @@ impl Door {
             (Command::Resume(session), Some(_)) => self.screens.resumes(*session),
             _ => {}
         }
-        let stopping = |_| Refusal(StatusCode::SERVICE_UNAVAILABLE, "this tapline is ending".to_owned());
+        let stopping = |_| ControlRefusal(StatusCode::SERVICE_UNAVAILABLE, "this tapline is ending".to_owned());
         self.commands.send(command).map_err(stopping)
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Leave {
     Lost,
 }
 
-pub(super) struct Screens {
+pub(super) struct AttachedScreens {
     own_screen: bool,
     breakpoints: Breakpoints,
     commands: UnboundedSender<Command>,
@@ -45,12 +45,12 @@ struct State {
     paused: HashSet<SessionId>,
 }
 
-impl Screens {
+impl AttachedScreens {
     pub(super) fn new(own_screen: bool, breakpoints: Breakpoints, commands: UnboundedSender<Command>) -> Self {
         Self { own_screen, breakpoints, commands, state: Mutex::default() }
     }
 
-    /// Gives the number of its feed.
+    /// Registers a screen, and returns the number of its feed.
     pub(super) fn enter(&self, subscription: Subscription) -> u64 {
         let mut state = self.state.lock();
         state.last_feed += 1;
@@ -115,13 +115,13 @@ impl Screens {
         let holds = before.as_ref().map_or_else(|| self.breakpoints.holding().on, |before| before.on);
         // They fail only when the core has ended.
         for session in state.paused.drain() {
-            drop(self.commands.send(Command::Resume(session)));
+            let _ = self.commands.send(Command::Resume(session));
         }
         if let Some(before) = before {
-            drop(self.commands.send(Command::SetHolding(before)));
+            let _ = self.commands.send(Command::SetHolding(before));
         }
         if !holds {
-            drop(self.commands.send(Command::ForwardAll));
+            let _ = self.commands.send(Command::ForwardAll);
         }
     }
 }
@@ -137,7 +137,7 @@ mod tests {
     struct Rig {
         journal: Journal,
         breakpoints: Breakpoints,
-        screens: Arc<Screens>,
+        screens: Arc<AttachedScreens>,
         commands: mpsc::UnboundedReceiver<Command>,
     }
 
@@ -145,7 +145,7 @@ mod tests {
         let breakpoints = Breakpoints::default();
         breakpoints.set(holding(before, "~q")).unwrap();
         let (sender, commands) = mpsc::unbounded_channel();
-        let screens = Arc::new(Screens::new(own_screen, breakpoints.clone(), sender));
+        let screens = Arc::new(AttachedScreens::new(own_screen, breakpoints.clone(), sender));
         Rig { journal: Journal::start(None).0, breakpoints, screens, commands }
     }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_screen_takes_its_holds_along() {
+    async fn last_screen_releases_holds() {
         let mut rig = rig(false, false);
         let (one, other) = (rig.enter(), rig.enter());
         rig.holds(one);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_screen_lets_go_of_the_sessions_it_paused() {
+    async fn last_screen_resumes_paused_sessions() {
         let mut rig = rig(false, false);
         let (screen, session) = (rig.enter(), SessionId::random());
         rig.screens.pauses(screen, session);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_held_from_the_start_stays_held() {
+    async fn holding_from_the_start_stays() {
         let mut rig = rig(false, true);
         let screen = rig.enter();
         rig.holds(screen);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tapline_with_a_screen_of_its_own_is_left_as_it_is() {
+    async fn own_screen_keeps_holds() {
         let mut rig = rig(true, false);
         let screen = rig.enter();
         rig.holds(screen);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_screen_whose_connection_broke_may_come_back() {
+    async fn lost_screen_may_come_back() {
         let mut rig = rig(false, false);
         let screen = rig.enter();
         rig.holds(screen);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Options;
+use super::options::Options;
 use super::policy::Policy;
 use super::questions::Questions;
 use super::verdict::{self, Primary};
@@ -25,15 +25,15 @@ const MOST_OPEN: usize = 256;
 /// Requests without a reply in a row after which the shadow is taken to hang.
 const MOST_SILENT: usize = 5;
 
-pub(super) struct Twin {
+pub(super) struct ShadowSession {
     session: SessionId,
     options: Arc<Options>,
     policy: Policy,
-    stage: Stage,
+    phase: ShadowPhase,
     /// Not said yet.
     queue: VecDeque<Queued>,
     /// By the number of the client's request.
-    open: BTreeMap<Seq, Open>,
+    open: BTreeMap<Seq, PendingComparison>,
     /// Requests at the shadow, by the ids they have there.
     at_shadow: HashMap<Id, Seq>,
     /// Replies of the primary so far.
@@ -50,7 +50,7 @@ pub(super) struct Twin {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Stage {
+enum ShadowPhase {
     Open,
     /// Nothing goes out before the reply to this.
     Initializing(Seq),
@@ -62,7 +62,7 @@ enum Stage {
 }
 
 struct Queued {
-    /// Of a request.
+    /// The number of the client's message, where it is a request.
     seq: Option<Seq>,
     message: Message,
     /// Replies of the primary that came before it.
@@ -70,7 +70,7 @@ struct Queued {
 }
 
 /// A request that is not judged yet.
-struct Open {
+struct PendingComparison {
     subject: Arc<Subject>,
     /// The client's.
     id: Id,
@@ -83,13 +83,13 @@ struct Open {
     shadow: Option<(Message, u64)>,
 }
 
-impl Twin {
+impl ShadowSession {
     pub(super) fn new(session: SessionId, options: Arc<Options>) -> Self {
         Self {
             session,
             policy: Policy::new(options.writes),
             options,
-            stage: Stage::Open,
+            phase: ShadowPhase::Open,
             queue: VecDeque::new(),
             open: BTreeMap::new(),
             at_shadow: HashMap::new(),
@@ -138,12 +138,12 @@ impl Twin {
         self.go_on(now);
     }
 
-    /// Gives up on what has not come in time.
+    /// Judges as missing what has not come in time.
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some((deadline, seq)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.remove(&(deadline, seq));
             let why = format!("no reply within {:?} of the primary's", self.options.patience);
-            let initializes = self.stage == Stage::Initializing(seq);
+            let initializes = self.phase == ShadowPhase::Initializing(seq);
             self.take_back(seq, None);
             self.end(seq, ShadowVerdict::Missing, &why);
             self.silent += 1;
@@ -154,7 +154,7 @@ impl Twin {
         self.go_on(now);
     }
 
-    /// When [`Twin::expire`] is to be called.
+    /// When [`ShadowSession::expire`] is to be called.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let reply = self.deadlines.first().map(|(deadline, _)| *deadline);
         reply.into_iter().chain(self.questions.next_deadline()).min()
@@ -172,7 +172,7 @@ impl Twin {
         if self.is_over() {
             return;
         }
-        self.stage = Stage::Over { why: why.to_owned(), until: now + self.options.patience };
+        self.phase = ShadowPhase::Over { why: why.to_owned(), until: now + self.options.patience };
         self.to_say.clear();
         for seq in self.open.keys().copied().collect::<Vec<_>>() {
             let asked = self.open.get(&seq).is_some_and(|open| open.sent.is_some());
@@ -186,7 +186,7 @@ impl Twin {
     }
 
     pub(super) fn over_because(&self) -> Option<&str> {
-        if let Stage::Over { why, .. } = &self.stage { Some(why) } else { None }
+        if let ShadowPhase::Over { why, .. } = &self.phase { Some(why) } else { None }
     }
 
     /// Whether everything that was asked is judged.
@@ -203,12 +203,12 @@ impl Twin {
     }
 
     fn asked(&mut self, envelope: &Envelope, now: Instant) {
-        if let Stage::Over { why, until } = &self.stage {
+        if let ShadowPhase::Over { why, until } = &self.phase {
             if *until > now || meta::protocol_version(&envelope.message).is_none() {
                 let why = why.clone();
                 return self.skip_unasked(envelope, &why);
             }
-            (self.stage, self.silent) = (Stage::Open, 0);
+            (self.phase, self.silent) = (ShadowPhase::Open, 0);
         }
         if let Err(why) = self.policy.admit(&envelope.message) {
             return self.skip_unasked(envelope, &why);
@@ -219,7 +219,8 @@ impl Twin {
         let Some(id) = envelope.message.id().cloned() else { return };
         let subject = envelope.message.head().subject.clone().unwrap_or_default();
         let held = envelope.held.unwrap_or_default();
-        self.open.insert(envelope.seq, Open { subject, id, held, sent: None, primary: None, shadow: None });
+        self.open
+            .insert(envelope.seq, PendingComparison { subject, id, held, sent: None, primary: None, shadow: None });
         self.queue(Some(envelope.seq), envelope.message.clone());
     }
 
@@ -304,8 +305,8 @@ impl Twin {
         open.shadow = Some((own.unwrap_or_else(|| message.clone()), took));
         let both = open.primary.is_some();
         self.silent = 0;
-        if self.stage == Stage::Initializing(seq) {
-            self.stage = Stage::Open;
+        if self.phase == ShadowPhase::Initializing(seq) {
+            self.phase = ShadowPhase::Open;
             if message.kind() == Kind::Error {
                 return self.refused(seq, message, now);
             }
@@ -340,7 +341,9 @@ impl Twin {
 
     /// Both have answered.
     fn judge(&mut self, seq: Seq) {
-        let Some(Open { subject, primary: Some(primary), shadow: Some((shadow, took)), .. }) = self.forget(seq) else {
+        let Some(PendingComparison { subject, primary: Some(primary), shadow: Some((shadow, took)), .. }) =
+            self.forget(seq)
+        else {
             return;
         };
         let mut comparison = self.comparison(seq, &subject);
@@ -367,7 +370,7 @@ impl Twin {
         self.judged.push(comparison);
     }
 
-    /// Of a request that the shadow is not asked.
+    /// Judges a request as skipped that is not sent to the shadow.
     fn skip_unasked(&mut self, envelope: &Envelope, why: &str) {
         let subject = envelope.message.head().subject.clone().unwrap_or_default();
         let mut comparison = self.comparison(envelope.seq, &subject);
@@ -390,7 +393,7 @@ impl Twin {
         }
     }
 
-    fn forget(&mut self, seq: Seq) -> Option<Open> {
+    fn forget(&mut self, seq: Seq) -> Option<PendingComparison> {
         let open = self.open.remove(&seq)?;
         match &open.sent {
             Some((_, id)) if self.at_shadow.get(id) == Some(&seq) => drop(self.at_shadow.remove(id)),
@@ -417,7 +420,7 @@ impl Twin {
     }
 
     fn next_due(&mut self) -> Option<Queued> {
-        let after = self.queue.front().filter(|_| self.stage == Stage::Open)?.after;
+        let after = self.queue.front().filter(|_| self.phase == ShadowPhase::Open)?.after;
         let is_due = self.behind.first().is_none_or(|(nth, _)| *nth > after);
         if is_due { self.queue.pop_front() } else { None }
     }
@@ -436,7 +439,7 @@ impl Twin {
                 self.deadlines.insert((now + self.options.patience, seq));
             }
             if &*open.subject.method == "initialize" {
-                self.stage = Stage::Initializing(seq);
+                self.phase = ShadowPhase::Initializing(seq);
             }
         }
         self.to_say.push(message);

@@ -5,12 +5,12 @@ use crate::envelope::{ReplyTo, Transport, Via};
 use crate::shadow::{Options, Writes};
 
 pub(crate) fn blank() -> Comparison {
-    Twin::new(SessionId::random(), Arc::default()).comparison(Seq(1), &Subject::default())
+    ShadowSession::new(SessionId::random(), Arc::default()).comparison(Seq(1), &Subject::default())
 }
 
 /// A primary session and a shadow, said in messages.
 struct Rig {
-    twin: Twin,
+    session: ShadowSession,
     now: Instant,
     seq: u64,
     /// The primary's requests by their ids.
@@ -23,8 +23,8 @@ impl Rig {
     }
 
     fn with(options: Options) -> Self {
-        let twin = Twin::new(SessionId::random(), Arc::new(options));
-        Self { twin, now: Instant::now(), seq: 0, asked: HashMap::new() }
+        let session = ShadowSession::new(SessionId::random(), Arc::new(options));
+        Self { session, now: Instant::now(), seq: 0, asked: HashMap::new() }
     }
 
     fn envelope(&mut self, direction: Direction, text: &str, outcome: Outcome) -> Envelope {
@@ -40,7 +40,7 @@ impl Rig {
         }
         Envelope {
             seq: Seq(self.seq),
-            session: self.twin.session,
+            session: self.session.session,
             at: 0,
             direction,
             transport: Transport::new(Via::Stdio),
@@ -64,37 +64,37 @@ impl Rig {
 
     fn pass(&mut self, direction: Direction, text: &str, outcome: Outcome) -> Vec<String> {
         let envelope = self.envelope(direction, text, outcome);
-        self.twin.hear_primary(&envelope, self.now);
+        self.session.hear_primary(&envelope, self.now);
         self.said()
     }
 
     fn shadow(&mut self, text: &str) -> Vec<String> {
-        self.twin.hear_shadow(&Message::new(text.to_owned()), self.now);
+        self.session.hear_shadow(&Message::new(text.to_owned()), self.now);
         self.said()
     }
 
     fn wait(&mut self, seconds: u64) -> Vec<String> {
         self.now += Duration::from_secs(seconds);
-        self.twin.expire(self.now);
+        self.session.expire(self.now);
         self.said()
     }
 
     fn said(&mut self) -> Vec<String> {
         let text = |message: &Message| String::from_utf8_lossy(message.raw()).into_owned();
-        self.twin.take_to_say().iter().map(text).collect()
+        self.session.take_to_say().iter().map(text).collect()
     }
 
     /// `#1 same`, `#3 differs .result.x`
     fn judged(&mut self) -> Vec<String> {
         let tell = |it: Comparison| format!("{} {:?} {}", it.seq, it.verdict, it.what()).trim().to_lowercase();
-        self.twin.take_judged().into_iter().map(tell).collect()
+        self.session.take_judged().into_iter().map(tell).collect()
     }
 }
 
 const NOTHING: &[&str] = &[];
 
 #[test]
-fn a_session_is_lived_again_in_order() {
+fn session_is_repeated_in_order() {
     let mut rig = Rig::new();
     let initialize = r#"{"id":0,"method":"initialize","params":{}}"#;
     assert_eq!(rig.client(initialize), [initialize]);
@@ -110,11 +110,11 @@ fn a_session_is_lived_again_in_order() {
     assert_eq!(rig.judged(), NOTHING, "the primary has not answered");
     rig.primary(r#"{"id":"0","result":{"tools":[7]}}"#);
     assert_eq!(rig.judged(), ["#4 differs .result.tools[0]"]);
-    assert!(rig.twin.is_done());
+    assert!(rig.session.is_done());
 }
 
 #[test]
-fn what_follows_from_a_reply_waits_for_the_shadows() {
+fn request_waits_for_the_shadows_earlier_replies() {
     let mut rig = Rig::new();
     rig.client(r#"{"id":1,"method":"tools/list"}"#);
     let (ping, page) = (r#"{"id":2,"method":"ping"}"#, r#"{"id":3,"method":"tools/list","params":{"cursor":"pppp1"}}"#);
@@ -127,7 +127,7 @@ fn what_follows_from_a_reply_waits_for_the_shadows() {
 }
 
 #[test]
-fn ids_that_meet_are_told_apart_and_keep_their_kind() {
+fn ids_in_use_are_replaced_and_keep_their_kind() {
     let mut rig = Rig::new();
     let ping = r#"{"id":1,"method":"ping"}"#;
     assert_eq!(rig.client(ping), [ping]);
@@ -154,7 +154,7 @@ fn ids_that_meet_are_told_apart_and_keep_their_kind() {
 }
 
 #[test]
-fn tools_that_may_write_are_not_called() {
+fn tools_that_may_write_are_skipped() {
     let call = |id: u64, tool: &str| format!(r#"{{"id":{id},"method":"tools/call","params":{{"name":"{tool}"}}}}"#);
     let list = r#"{"id":0,"result":{"tools":[{"name":"read","annotations":{"readOnlyHint":true}},{"name":"write"}]}}"#;
     let mut rig = Rig::new();
@@ -174,7 +174,7 @@ fn tools_that_may_write_are_not_called() {
 }
 
 #[test]
-fn what_the_client_did_not_send_the_shadow_does_not_get() {
+fn blocked_requests_are_not_sent_to_the_shadow() {
     let mut rig = Rig::new();
     let ping = r#"{"id":1,"method":"ping"}"#;
     for outcome in [
@@ -197,18 +197,18 @@ fn what_the_client_did_not_send_the_shadow_does_not_get() {
 }
 
 #[test]
-fn the_servers_own_word_is_compared_not_the_edit() {
+fn edited_reply_is_compared_as_the_server_sent_it() {
     let mut rig = Rig::new();
     rig.client(r#"{"id":1,"method":"ping"}"#);
     rig.shadow(r#"{"id":1,"result":{"a":1}}"#);
     let mut envelope = rig.envelope(Direction::ToClient, r#"{"id":1,"result":{"a":1}}"#, Outcome::Forwarded);
     envelope.edit(Message::new(r#"{"id":1,"result":{"a":2}}"#), Author::Operator);
-    rig.twin.hear_primary(&envelope, rig.now);
+    rig.session.hear_primary(&envelope, rig.now);
     assert_eq!(rig.judged(), ["#1 same"]);
 }
 
 #[test]
-fn a_reply_that_does_not_come_is_missing_and_holds_up_no_more() {
+fn missing_reply_delays_no_other() {
     let mut rig = Rig::new();
     let ping = |id: u64| format!(r#"{{"id":{id},"method":"ping"}}"#);
     rig.client(&ping(1));
@@ -226,7 +226,7 @@ fn a_reply_that_does_not_come_is_missing_and_holds_up_no_more() {
 }
 
 #[test]
-fn a_shadow_that_hangs_is_given_up() {
+fn hanging_shadow_is_abandoned() {
     let mut rig = Rig::new();
     for id in 0..8 {
         rig.client(&format!(r#"{{"id":{id},"method":"ping"}}"#));
@@ -238,18 +238,18 @@ fn a_shadow_that_hangs_is_given_up() {
     let judged = rig.judged();
     assert_eq!(judged.iter().filter(|it| it.contains("missing no reply")).count(), 5, "{judged:?}");
     assert_eq!(judged.iter().filter(|it| it.ends_with("skipped the shadow hangs")).count(), 3, "{judged:?}");
-    assert!(rig.twin.is_over() && rig.twin.is_done());
+    assert!(rig.session.is_over() && rig.session.is_done());
     assert_eq!(rig.client(r#"{"id":9,"method":"ping"}"#), NOTHING);
     assert_eq!(rig.judged(), ["#17 skipped the shadow hangs"]);
 }
 
 #[test]
-fn a_client_without_sessions_begins_anew_after_a_while() {
+fn modern_client_begins_again_after_patience() {
     let modern = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     let (old, new) = (r#"{"id":1,"method":"ping"}"#, format!(r#"{{"id":2,"method":"tools/list",{modern}}}"#));
     let mut rig = Rig::new();
     rig.client(old);
-    rig.twin.over("the shadow has ended", rig.now);
+    rig.session.over("the shadow has ended", rig.now);
     assert_eq!(rig.judged(), ["#1 missing the shadow has ended"]);
     assert_eq!(rig.client(&new), NOTHING);
     rig.now += Duration::from_secs(30);
@@ -259,7 +259,7 @@ fn a_client_without_sessions_begins_anew_after_a_while() {
 }
 
 #[test]
-fn a_shadow_that_refuses_the_handshake_is_asked_nothing_else() {
+fn refused_handshake_ends_the_shadow_session() {
     let mut rig = Rig::new();
     rig.client(r#"{"id":0,"method":"initialize"}"#);
     rig.primary(r#"{"id":0,"result":{}}"#);
@@ -269,7 +269,7 @@ fn a_shadow_that_refuses_the_handshake_is_asked_nothing_else() {
 }
 
 #[test]
-fn our_own_errors_are_no_replies_of_the_shadow() {
+fn tapline_errors_are_not_compared_as_replies() {
     let mut rig = Rig::new();
     rig.client(r#"{"id":1,"method":"ping"}"#);
     rig.primary(r#"{"id":1,"result":{}}"#);
@@ -278,7 +278,7 @@ fn our_own_errors_are_no_replies_of_the_shadow() {
 }
 
 #[test]
-fn a_question_of_the_shadow_gets_the_clients_answer() {
+fn question_of_the_shadow_gets_the_clients_answer() {
     let mut rig = Rig::new();
     rig.client(r#"{"id":1,"method":"prompts/get"}"#);
     let question = |id: &str| format!(r#"{{"id":{id},"method":"sampling/createMessage","params":{{"p":1}}}}"#);
@@ -288,31 +288,31 @@ fn a_question_of_the_shadow_gets_the_clients_answer() {
 }
 
 #[test]
-fn a_session_that_ends_waits_for_what_can_still_be_compared() {
+fn session_end_waits_for_pending_comparisons() {
     let mut rig = Rig::new();
     rig.client(r#"{"id":1,"method":"ping"}"#);
     rig.client(r#"{"id":2,"method":"ping"}"#);
     rig.primary(r#"{"id":1,"result":{}}"#);
-    rig.twin.primary_closed();
+    rig.session.primary_closed();
     assert_eq!(rig.judged(), ["#2 skipped the primary did not answer"]);
-    assert!(!rig.twin.is_done());
+    assert!(!rig.session.is_done());
     rig.shadow(r#"{"id":1,"result":{}}"#);
     assert_eq!(rig.judged(), ["#1 same"]);
-    assert!(rig.twin.is_done());
+    assert!(rig.session.is_done());
 }
 
 #[test]
-fn requests_of_clients_that_hung_up_do_not_fill_it() {
+fn requests_of_gone_clients_do_not_fill_the_queue() {
     let mut rig = Rig::new();
     for id in 0..=MOST_OPEN {
         rig.client(&format!(r#"{{"id":{id},"method":"ping"}}"#));
     }
     assert_eq!(rig.judged(), ["#1 skipped the primary has not answered"]);
-    assert_eq!(rig.twin.open.len(), MOST_OPEN);
+    assert_eq!(rig.session.open.len(), MOST_OPEN);
 }
 
 #[test]
-fn garbage_is_no_reply() {
+fn garbage_is_ignored() {
     let mut rig = Rig::new();
     rig.client(r#"{"id":1,"method":"ping"}"#);
     rig.primary(r#"{"id":1,"result":{}}"#);
