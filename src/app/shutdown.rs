@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Core, release};
 use crate::event::{EndStep, Event, Level, LogLine, OnQuit, Progress};
 use crate::journal::Journal;
-use crate::proxy::exchange::Link;
+use crate::proxy::exchange::ServerLink;
 use crate::store::StoreThread;
 
 /// How long calls may take to end, unless the operator says otherwise.
@@ -161,7 +161,7 @@ impl Core {
             return;
         }
         for connection in &connections {
-            if let Link::Pipe(link) = &connection.link {
+            if let ServerLink::Stream(link) = &connection.link {
                 link.signal(rustix::process::Signal::KILL);
             }
         }

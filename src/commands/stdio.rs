@@ -12,7 +12,7 @@ use crate::cli::{PoolArgs, StdioArgs};
 use crate::config::Config;
 use crate::config::options::{self, ControlOptions, WatchOptions};
 use crate::exit::ExitError;
-use crate::proxy::exchange::Link;
+use crate::proxy::exchange::ServerLink;
 use crate::proxy::front::stdio::{BlockingFlags, StdioEnds, StdioSession};
 use crate::screen::{OperatorSignal, Signals, until_down};
 use crate::upstream::pool::{self, Restart};
@@ -54,8 +54,8 @@ pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, Exi
             () = &mut serving => break,
             signal = signals.next() => match &connection.link {
                 // The server decides what a signal means; its exit status will be ours.
-                Link::Pipe(link) if link.signal(signal.number()) => {}
-                Link::Pipe(_) | Link::Exchanges(_) | Link::Shared(_) => {
+                ServerLink::Stream(link) if link.signal(signal.number()) => {}
+                ServerLink::Stream(_) | ServerLink::Exchanges(_) | ServerLink::Shared(_) => {
                     signalled = Some(signal);
                     break;
                 }
@@ -63,8 +63,8 @@ pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, Exi
         }
     }
     let status = match &connection.link {
-        Link::Pipe(link) => link.exit_code(),
-        Link::Exchanges(_) | Link::Shared(_) => None,
+        ServerLink::Stream(link) => link.exit_code(),
+        ServerLink::Exchanges(_) | ServerLink::Shared(_) => None,
     };
     let status = status.unwrap_or_else(|| signalled.map_or(0, OperatorSignal::status));
     drop(serving);

@@ -251,7 +251,7 @@ async fn speak(
 ) {
     let speaking = async {
         while let Some(message) = messages.recv().await {
-            client.say(message).await;
+            client.send(message).await;
         }
     };
     let reason = tokio::select! {
@@ -260,7 +260,7 @@ async fn speak(
         reason = &mut hung_up => reason,
         () = speaking => hung_up.await,
     };
-    client.leave(&reason.unwrap_or_default()).await;
+    client.disconnect(&reason.unwrap_or_default()).await;
 }
 
 async fn next_event(link: &mut Option<ShadowLink>) -> LinkEvent {

@@ -264,3 +264,29 @@ async fn line_ends_are_adapted_to_the_transport() {
         }
     }
 }
+
+#[tokio::test]
+async fn sse_frame_keeps_id_and_comments_for_a_client_that_speaks_sse() {
+    let mut server = Server::start().await;
+    let rig = Rig::before(&format!("http://{}/mcp", server.address())).await;
+    let mut client = LegacySseClient::open(rig.address()).await;
+    client.send(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).await;
+    let mut exchange = server.next().await;
+    exchange.begin_stream().await;
+    let log = |level| format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"{level}"}}}}"#);
+    let reply = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    for (said, heard) in [
+        // A byte order mark is none in the middle of the client's stream.
+        (
+            format!("\u{feff}: one\nid: 1\ndata: {}\n\n", log("info")),
+            format!(": one\nid: 1\ndata: {}\n\n", log("info")),
+        ),
+        (format!(": two\r\nid: 2\r\nretry: 9\r\ndata:{}\r\n\r\n", log("debug")), String::new()),
+        (format!("id: 3\nevent: message\ndata: {reply}\n\n"), String::new()),
+    ] {
+        exchange.write(&said).await;
+        let expected = if heard.is_empty() { said } else { heard };
+        assert_eq!(client.frame().await.unwrap().raw, expected);
+    }
+    assert_eq!(client.answer().await.status(), "202");
+}

@@ -1,8 +1,8 @@
 //! A client with one stream for everything in front of a server that answers HTTP exchanges.
 //!
-//! Does what a Streamable HTTP client does, in place of one that cannot: posts each line, with the headers that say what
-//! the line says; opens the listening stream; takes broken streams up again; ends the session. What comes back, on
-//! whatever stream, goes down the one stream.
+//! Does what a Streamable HTTP client does, in place of one that cannot: posts each message, with the headers that repeat what it
+//! says; opens the listening stream; resumes broken streams; ends the session. What comes back, on whatever stream, goes down the
+//! one stream, in the frame that the server put around it: a client that speaks SSE gets its ids and comments, too.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,16 +22,19 @@ use crate::mcp::meta;
 use crate::message::{Id, Kind, Message};
 use crate::net::backoff::doubling;
 use crate::proxy::error::{ErrorReply, ProxyError, server_refused};
-use crate::proxy::exchange::{Admitted, Connection};
+use crate::proxy::exchange::connection::Connection;
+use crate::proxy::exchange::request::{Exchange, Initiator};
 use crate::proxy::stream::Items;
-use crate::sse::Splitter;
-use crate::upstream::{Framing, Item, Outgoing, Reply, ReplyBody, UpstreamError};
+use crate::sse::{self, Splitter};
+use crate::upstream::framing::one_line;
+use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
-/// Pause before a broken stream is taken up again, where the server names none; it doubles up to [`LONGEST`].
+/// Pause before a broken stream is resumed, where the server names none; it doubles up to [`LONGEST`].
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// How long the server may take to end the session.
 const GOODBYE: Duration = Duration::from_secs(1);
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One client's bridge.
 pub(in crate::proxy) struct Bridge {
@@ -47,14 +50,15 @@ struct State {
     /// What the server gave at `initialize`, to be put on everything after it.
     session: Option<HeaderValue>,
     version: Option<HeaderValue>,
-    /// Requests on their way.
-    in_flight: HashMap<Id, InFlight>,
+    /// Requests that are not answered yet.
+    in_flight: HashMap<Id, PostedRequest>,
     tasks: JoinSet<()>,
 }
 
-struct InFlight {
+/// A request on its way to the server.
+struct PostedRequest {
     task: AbortHandle,
-    /// Of a revision in which hanging up is how a request is cancelled.
+    /// Whether its revision cancels a request by hanging up (2026-07-28).
     modern: bool,
 }
 
@@ -65,36 +69,36 @@ impl Bridge {
 
     /// Takes one message of the client. Returns when the next may go: a notification is not overtaken by what follows
     /// it, unless it is held.
-    pub(in crate::proxy) async fn take(self: &Arc<Self>, message: Message, headers: Option<HeaderMap>) {
+    pub(in crate::proxy) async fn submit(self: &Arc<Self>, message: Message, headers: Option<HeaderMap>) {
         if let Some(headers) = headers {
             self.state.lock().client = headers;
         }
         let headers = self.headers(&message);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message.clone()), tail: String::new() };
         let cancelled = meta::cancelled_id(&message).filter(|id| self.is_modern(id));
-        let admitted = self.connection.admit(Instant::now(), outgoing, self.connection.sender());
+        let exchange = Exchange::admit(&self.connection, Instant::now(), outgoing, Initiator::Client);
         if let Some(id) = cancelled {
-            return self.cancel(admitted, &id).await;
+            return self.cancel(exchange, &id).await;
         }
-        if !message.asks() && !admitted.is_held() {
-            return self.carry(admitted, &message).await;
+        if !message.asks() && !exchange.is_held() {
+            return self.carry_out(exchange, &message).await;
         }
         let (bridge, id, modern) = (self.clone(), message.id().cloned(), meta::protocol_version(&message).is_some());
         let mut state = self.state.lock();
         while state.tasks.try_join_next().is_some() {}
-        let task = state.tasks.spawn(async move { bridge.carry(admitted, &message).await });
-        state.in_flight.extend(id.map(|id| (id, InFlight { task, modern })));
+        let task = state.tasks.spawn(async move { bridge.carry_out(exchange, &message).await });
+        state.in_flight.extend(id.map(|id| (id, PostedRequest { task, modern })));
     }
 
     /// Hangs up on everything, and ends the session.
-    pub(in crate::proxy) async fn leave(&self) {
+    pub(in crate::proxy) async fn disconnect(&self) {
         let mut tasks = std::mem::take(&mut self.state.lock().tasks);
         tasks.shutdown().await;
         let headers = self.bare();
         if headers.contains_key(SESSION) {
             let goodbye = Outgoing { method: Method::DELETE, ..listening(headers) };
             // A server that does not offer it answers 405; one that does not answer is left.
-            drop(tokio::time::timeout(GOODBYE, self.connection.exchange(goodbye)).await);
+            let _ = tokio::time::timeout(GOODBYE, self.connection.exchange(goodbye)).await;
         }
     }
 
@@ -102,9 +106,9 @@ impl Bridge {
         self.state.lock().in_flight.get(id).is_some_and(|request| request.modern)
     }
 
-    /// Revision 2026-07-28, cancellation: over HTTP it is the end of the response stream, and nothing is posted.
-    async fn cancel(&self, admitted: Admitted, id: &Id) {
-        if admitted.settle().await
+    /// Cancels a request by hanging up (revision 2026-07-28, cancellation): over HTTP nothing is posted.
+    async fn cancel(&self, exchange: Exchange, id: &Id) {
+        if exchange.withdraw().await
             && let Some(request) = self.state.lock().in_flight.remove(id)
         {
             request.task.abort();
@@ -112,9 +116,9 @@ impl Bridge {
     }
 
     /// One exchange, from its POST to the last message of its answer.
-    async fn carry(self: &Arc<Self>, admitted: Admitted, message: &Message) {
-        match admitted.proceed().await {
-            Ok(reply) => self.bring(reply, message).await,
+    async fn carry_out(self: &Arc<Self>, exchange: Exchange, message: &Message) {
+        match exchange.proceed().await {
+            Ok(reply) => self.forward_reply(reply, message).await,
             Err(error) => self.fail(message, error),
         }
         if let Some(id) = message.id() {
@@ -122,7 +126,8 @@ impl Bridge {
         }
     }
 
-    async fn bring(self: &Arc<Self>, reply: Reply, message: &Message) {
+    /// Gives everything of a reply to the client, the rest of a broken stream included.
+    async fn forward_reply(self: &Arc<Self>, reply: Reply, message: &Message) {
         if message.method() == Some("initialize")
             && let Some(session) = reply.headers.get(SESSION)
         {
@@ -131,14 +136,14 @@ impl Bridge {
         let (status, asked) = (reply.status, message.asks());
         let headers = HeaderMap::new();
         match reply.body {
-            ReplyBody::Whole(body) if status.is_success() => self.deliver(body, message),
+            ReplyBody::Whole(body) if status.is_success() => self.deliver(line(body), message),
             ReplyBody::Stream(items) if status.is_success() => {
-                let mut taken = Taken::default();
-                self.drain(items, message, &mut taken).await;
-                self.take_up(message, taken).await;
+                let mut progress = StreamProgress::default();
+                self.drain(items, message, &mut progress).await;
+                self.resume(message, progress).await;
             }
             ReplyBody::Empty if status.is_success() && !asked => {}
-            body => self.refused(&Reply { status, headers, body }, message),
+            body => self.refuse(&Reply { status, headers, body }, message),
         }
         if message.method() == Some("notifications/initialized") && status.is_success() {
             let bridge = self.clone();
@@ -147,55 +152,56 @@ impl Bridge {
     }
 
     /// Gives a message to the client, and learns from it.
-    fn deliver(&self, body: Message, request: &Message) {
-        if request.method() == Some("initialize") && body.kind() == Kind::Result {
+    fn deliver(&self, incoming: Incoming, request: &Message) {
+        if request.method() == Some("initialize") && incoming.message.kind() == Kind::Result {
             self.state.lock().version =
-                meta::agreed_version(&body).and_then(|version| HeaderValue::from_str(&version).ok());
+                meta::agreed_version(&incoming.message).and_then(|version| HeaderValue::from_str(&version).ok());
         }
-        drop(self.items.send(Ok(Item::line(body))));
+        // Who has hung up hears no more.
+        let _ = self.items.send(Ok(Item::Message(incoming)));
     }
 
-    /// Everything of a stream, until it ends or breaks.
+    /// Gives everything of a stream to the client, until it ends or breaks.
     async fn drain(
         &self,
         mut items: futures_util::stream::BoxStream<'static, Result<Item, UpstreamError>>,
         request: &Message,
-        taken: &mut Taken,
+        progress: &mut StreamProgress,
     ) {
         while let Some(Ok(item)) = items.next().await {
             match item {
                 // A priming event has an id and no message (2025-11-25, transports).
                 Item::Filler(bytes) => {
-                    Splitter::default().push(bytes).into_iter().for_each(|frame| taken.note(&frame.fields));
+                    Splitter::default().push(bytes).into_iter().for_each(|frame| progress.note(&frame.fields));
                 }
                 Item::Message(incoming) => {
                     if let Framing::Sse { fields: Some(fields), .. } = &incoming.framing {
-                        taken.note(fields);
+                        progress.note(fields);
                     }
-                    taken.replied |= incoming.message.answers() && incoming.message.id() == request.id();
-                    taken.some = true;
-                    self.deliver(incoming.message, request);
+                    progress.replied |= incoming.message.answers() && incoming.message.id() == request.id();
+                    progress.some = true;
+                    self.deliver(without_byte_order_mark(incoming), request);
                 }
             }
         }
     }
 
     /// Asks for the rest of a stream that ended before the reply (2025-11-25, transports: resumability).
-    async fn take_up(&self, request: &Message, mut taken: Taken) {
-        while !taken.replied {
-            let Some(after) = taken.cursor.clone() else {
+    async fn resume(&self, request: &Message, mut progress: StreamProgress) {
+        while !progress.replied {
+            let Some(after) = progress.cursor.clone() else {
                 let why = "the answer ended without a reply".to_owned();
                 return self.fail(request, UpstreamError::BrokenOff { upstream: self.label(), why });
             };
-            tokio::time::sleep(taken.pause()).await;
+            tokio::time::sleep(progress.pause()).await;
             let mut headers = self.bare();
             headers.extend(HeaderValue::from_str(&after).ok().map(|after| (LAST_EVENT_ID, after)));
-            taken.some = false;
+            progress.some = false;
             match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
-                    self.drain(items, request, &mut taken).await;
+                    self.drain(items, request, &mut progress).await;
                 }
-                Ok(reply) => return self.refused(&reply, request),
+                Ok(reply) => return self.refuse(&reply, request),
                 Err(error) => return self.fail(request, error),
             }
         }
@@ -204,14 +210,15 @@ impl Bridge {
     /// The stream for what the server says of its own accord; a server need not offer one.
     async fn listen(&self) {
         let nothing = Message::new("");
-        let mut taken = Taken::default();
+        let mut progress = StreamProgress::default();
         loop {
             let mut headers = self.bare();
-            headers.extend(taken.cursor.as_ref().and_then(|id| Some((LAST_EVENT_ID, HeaderValue::from_str(id).ok()?))));
-            taken.some = false;
+            headers
+                .extend(progress.cursor.as_ref().and_then(|id| Some((LAST_EVENT_ID, HeaderValue::from_str(id).ok()?))));
+            progress.some = false;
             match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
-                    self.drain(items, &nothing, &mut taken).await;
+                    self.drain(items, &nothing, &mut progress).await;
                 }
                 // Not offered, or the session is over.
                 Ok(_) => return,
@@ -220,15 +227,15 @@ impl Bridge {
             if self.connection.session.closed().is_cancelled() {
                 return;
             }
-            tokio::time::sleep(taken.pause()).await;
+            tokio::time::sleep(progress.pause()).await;
         }
     }
 
-    /// An HTTP error in the terms of a pipe: as the error that the request with this id gets.
-    fn refused(&self, reply: &Reply, request: &Message) {
+    /// Gives the client an HTTP error as the JSON-RPC error of its request: a stream has no place for a status.
+    fn refuse(&self, reply: &Reply, request: &Message) {
         match &reply.body {
             ReplyBody::Whole(error) if error.kind() == Kind::Error && error.id() == request.id() && request.asks() => {
-                self.deliver(error.clone(), request);
+                self.deliver(line(error.clone()), request);
             }
             _ => self.answer(request, server_refused(&self.label(), reply, request.id())),
         }
@@ -245,7 +252,8 @@ impl Bridge {
         if request.asks() {
             let transport = Transport::new(session.via());
             let message = proxy.originate(session, Direction::ToClient, transport, answer.message);
-            drop(self.items.send(Ok(Item::line(message))));
+            // Who has hung up hears no more.
+            let _ = self.items.send(Ok(Item::line(message)));
         }
     }
 
@@ -283,16 +291,34 @@ impl Bridge {
     }
 }
 
+/// A message that came without a frame, as a line.
+fn line(message: Message) -> Incoming {
+    let framing = Framing::Line { line: one_line(&message) };
+    Incoming { message, framing }
+}
+
+/// Leaves out a byte order mark, which is one only at the beginning of a stream: the client's has begun.
+fn without_byte_order_mark(incoming: Incoming) -> Incoming {
+    let Incoming { message, framing } = incoming;
+    let framing = match framing {
+        Framing::Sse { frame, fields } if frame.starts_with(BYTE_ORDER_MARK) => {
+            Framing::Sse { frame: sse::replace_data(&frame, message.raw()), fields }
+        }
+        framing => framing,
+    };
+    Incoming { message, framing }
+}
+
 /// An exchange without a message.
 fn listening(headers: HeaderMap) -> Outgoing {
     Outgoing { method: Method::GET, headers, message: None, tail: String::new() }
 }
 
-/// What is known of a stream that may have to be taken up again.
+/// How far a stream has come that may have to be resumed.
 #[derive(Default)]
-struct Taken {
+struct StreamProgress {
     replied: bool,
-    /// Whether anything came since it was taken up last.
+    /// Whether anything came since it was opened or resumed last.
     some: bool,
     cursor: Option<String>,
     retry: Option<Duration>,
@@ -300,7 +326,7 @@ struct Taken {
     pauses: Option<ExponentialBackoff>,
 }
 
-impl Taken {
+impl StreamProgress {
     fn note(&mut self, fields: &SseFields) {
         if let Some(id) = &fields.id {
             self.cursor = Some(id.clone());

@@ -14,27 +14,25 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
-use crate::envelope::{Direction, SessionId, Transport, Via};
+use crate::envelope::{SessionId, Via};
 use crate::event::{Level, LogLine, Origin};
 use crate::headers;
-use crate::message::{Id, Kind, Message};
+use crate::message::{Kind, Message};
 use crate::proxy::error::ProxyError;
-use crate::proxy::exchange::{Connection, Link};
-use crate::proxy::front::access::Caller;
-use crate::proxy::front::http::{HttpFront, response};
+use crate::proxy::exchange::{Connection, ServerLink};
+use crate::proxy::front::http::{ClientRequest, HttpFront, response};
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES};
 use crate::proxy::front::routes::MatchedMount;
 use crate::proxy::front::stream_client::StreamClient;
 use crate::proxy::sessions::{NewSession, SessionTable, Startup};
-use crate::proxy::stream::{Announce, ClientStream, StreamServer};
-use crate::proxy::{Arrival, Disposition};
+use crate::proxy::stream::{Announce, ClientStream};
 use crate::upstream::site::{Site, split};
 use crate::upstream::target::Target;
 use crate::upstream::{Item, Reply, ReplyBody};
@@ -48,21 +46,15 @@ pub(in crate::proxy) struct SseClients(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    clients: HashMap<SessionId, Arc<SseClient>>,
-    /// By path and query.
+    clients: HashMap<SessionId, Arc<StreamClient>>,
+    /// Sessions by the path and query that their clients post to.
     addresses: HashMap<String, SessionId>,
     /// Paths of addresses that were given out, up to [`MOST_PATHS`].
     paths: HashSet<String>,
 }
 
-/// One client.
-pub(in crate::proxy) struct SseClient {
-    connection: Arc<Connection>,
-    client: StreamClient,
-}
-
 impl SseClients {
-    pub(in crate::proxy) fn find(&self, uri: &Uri) -> Option<Arc<SseClient>> {
+    pub(in crate::proxy) fn find(&self, uri: &Uri) -> Option<Arc<StreamClient>> {
         let address = uri.path_and_query().map_or(uri.path(), http::uri::PathAndQuery::as_str);
         let state = self.0.lock();
         state.clients.get(state.addresses.get(address)?).cloned()
@@ -73,16 +65,16 @@ impl SseClients {
         self.0.lock().paths.contains(path)
     }
 
-    /// An address of ours.
-    fn give(&self, session: SessionId, prefix: &str) -> String {
+    /// Gives a client an address of ours to post to, and returns it.
+    fn assign_own(&self, session: SessionId, prefix: &str) -> String {
         // Whoever knows it can post: nothing that can be guessed.
         let address = format!("{prefix}{MESSAGES}?sessionId={}", uuid::Uuid::new_v4().simple());
         self.0.lock().addresses.insert(address.clone(), session);
         address
     }
 
-    /// The address under which a client reaches the endpoint of its server.
-    fn announce(&self, session: SessionId, url: &Url, site: &Site, prefix: &str) -> String {
+    /// Gives a client an address to post to, and returns it: the server's own where that can be.
+    fn assign(&self, session: SessionId, url: &Url, site: &Site, prefix: &str) -> String {
         let theirs = split(url).1;
         let theirs = theirs.split('#').next().unwrap_or(theirs);
         let here = below(prefix, theirs);
@@ -97,10 +89,10 @@ impl SseClients {
                 return here;
             }
         }
-        self.give(session, prefix)
+        self.assign_own(session, prefix)
     }
 
-    fn forget(&self, session: SessionId) {
+    fn remove(&self, session: SessionId) {
         let mut state = self.0.lock();
         state.addresses.retain(|_, owner| *owner != session);
         state.clients.remove(&session);
@@ -108,14 +100,14 @@ impl SseClients {
 }
 
 impl HttpFront {
-    /// Opens a session; its stream is the response.
+    /// Opens a session; its stream is the response. `tail`: what stands after the path.
     pub(in crate::proxy) async fn open_stream(
         &self,
-        caller: &Caller,
         entry: MatchedMount<'_>,
-        mut headers: HeaderMap,
         tail: &str,
+        request: ClientRequest<'_>,
     ) -> Result<Response<Body>, ProxyError> {
+        let ClientRequest { caller, parts: Parts { mut headers, .. }, .. } = request;
         let table = entry.mount.table();
         let is_theirs = matches!(table.target(), Target::Events(_));
         if !is_theirs && !accepts_events(&headers) {
@@ -129,20 +121,21 @@ impl HttpFront {
         }
         let (items, stream) = mpsc::unbounded_channel();
         if !is_theirs {
-            let address = self.sse_clients.give(connection.session.id(), entry.prefix);
+            let address = self.sse_clients.assign_own(connection.session.id(), entry.prefix);
             let event = format!("event: endpoint\ndata: {address}\n\n");
-            drop(items.send(Ok(Item::Filler(Bytes::from(event)))));
+            // The other end is below.
+            let _ = items.send(Ok(Item::Filler(Bytes::from(event))));
         }
         let pipe =
             ClientStream { items, carrier: Via::Sse, stderr: None, announce: self.announcer(entry, &connection) };
-        let here = self.seat(table, (connection.clone(), startup), pipe, headers).drop_guard();
+        let here = self.welcome(table, (connection.clone(), startup), pipe, headers).drop_guard();
         let mut reply = match &connection.link {
-            Link::Pipe(link) => match link.answered().await {
+            ServerLink::Stream(server) => match server.answered().await {
                 Some(Ok(answer)) => answer.into_reply(),
                 Some(Err(error)) => return Ok(self.failed(&connection, &error.into(), None)),
                 None => our_stream(),
             },
-            Link::Exchanges(_) | Link::Shared(_) => our_stream(),
+            ServerLink::Exchanges(_) | ServerLink::Shared(_) => our_stream(),
         };
         headers::strip_hop_by_hop(&mut reply.headers);
         if matches!(reply.body, ReplyBody::Empty) && reply.status.is_success() {
@@ -158,19 +151,18 @@ impl HttpFront {
         Ok(response(reply, CancellationToken::new(), self.keep_alive_for(&connection), None))
     }
 
-    /// Takes a client in; what is given ends its session.
-    fn seat(
+    /// Lets a client post. Returns the token that ends its session.
+    fn welcome(
         &self,
         table: &Arc<SessionTable>,
         (connection, startup): (Arc<Connection>, Startup),
         pipe: ClientStream,
         headers: HeaderMap,
     ) -> CancellationToken {
-        let client = StreamClient::attach(&connection, pipe, headers);
-        let seat = Arc::new(SseClient { connection, client });
-        self.sse_clients.0.lock().clients.insert(seat.connection.session.id(), seat.clone());
+        let client = Arc::new(StreamClient::attach(&connection, pipe, headers));
+        self.sse_clients.0.lock().clients.insert(connection.session.id(), client.clone());
         let hung_up = CancellationToken::new();
-        let attending = attend(table.clone(), self.sse_clients.clone(), seat, hung_up.clone());
+        let attending = attend(table.clone(), self.sse_clients.clone(), client, hung_up.clone());
         self.mounts.proxy().stop().leaving.spawn(attending);
         // Only now: the first thing that a server says is meant for a client that is there.
         startup.run();
@@ -179,7 +171,7 @@ impl HttpFront {
 
     fn announcer(&self, entry: MatchedMount<'_>, connection: &Arc<Connection>) -> Option<Announce> {
         let Target::Events(upstream) = entry.mount.table().target() else { return None };
-        let (seats, upstream, proxy) = (self.sse_clients.clone(), upstream.clone(), self.mounts.proxy().clone());
+        let (clients, upstream, proxy) = (self.sse_clients.clone(), upstream.clone(), self.mounts.proxy().clone());
         let (session, prefix) = (connection.session.id(), entry.prefix.to_owned());
         Some(Box::new(move |url| {
             let site = upstream.site();
@@ -191,78 +183,37 @@ impl HttpFront {
                 );
                 proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session));
             }
-            seats.announce(session, url, site, &prefix)
+            clients.assign(session, url, site, &prefix)
         }))
     }
 
-    /// Takes what a client posts. `asked` is set to the id of a request, for an error to name.
+    /// Takes what a client posts. The server's word on it is the answer, where it says one.
     pub(in crate::proxy) async fn post_message(
         &self,
-        caller: &Caller,
-        seat: &SseClient,
-        mut headers: HeaderMap,
-        body: Body,
-        asked: &mut Option<Id>,
+        client: &StreamClient,
+        request: ClientRequest<'_>,
     ) -> Result<Response<Body>, ProxyError> {
+        let ClientRequest { caller, parts: Parts { mut headers, .. }, body, id } = request;
         let _call = self.call();
         let message = Message::cut_from(self.read(body).await?);
-        *asked = message.id().filter(|_| message.kind() == Kind::Request).cloned();
-        let session = &seat.connection.session;
-        if caller.name().is_some_and(|name| !session.belongs_to(name)) {
+        *id = message.id().filter(|_| message.kind() == Kind::Request).cloned();
+        let connection = client.connection();
+        if caller.name().is_some_and(|name| !connection.session.belongs_to(name)) {
             return Err(ProxyError::UnknownEndpoint);
         }
-        self.admission.admit(caller, &headers, Some(session), &message)?;
+        self.admission.admit(&caller, &headers, Some(&connection.session), &message)?;
         headers::towards_upstream(&mut headers);
-        match &seat.client {
-            StreamClient::Relayed(link) => {
-                if link.carrier() != Via::Sse {
-                    check(&headers, &message)?;
-                }
-                let closed = seat.connection.session.closed();
-                let carried = closed.run_until_cancelled(self.carry(seat, link, headers, message, asked.as_ref()));
-                carried.await.ok_or(ProxyError::UnknownEndpoint)
-            }
-            StreamClient::Bridged(bridge) => {
-                check(&headers, &message)?;
-                bridge.take(message, Some(headers)).await;
-                Ok(taken())
-            }
+        if !client.is_relayed_over_sse() {
+            check(&headers, &message)?;
         }
-    }
-
-    /// Takes a message through the spine and to the server, whose word on it is the client's answer.
-    async fn carry(
-        &self,
-        seat: &SseClient,
-        link: &StreamServer,
-        mut headers: HeaderMap,
-        message: Message,
-        asked: Option<&Id>,
-    ) -> Response<Body> {
-        let connection = &seat.connection;
-        let transport = Transport { headers: Some(connection.heard(&headers)), ..Transport::new(Via::Http) };
-        let arrival = Arrival::new(Direction::ToServer, transport, message);
-        let message = match connection.proxy.pass(&connection.session, arrival).disposition().await {
-            Disposition::Send { message, edited, .. } => {
-                if edited {
-                    connection.refresh(&mut headers, &message);
-                }
-                message
-            }
-            Disposition::Answer(answer) => {
-                link.tell(Item::line(answer));
-                return taken();
-            }
-            Disposition::Discard => return taken(),
-        };
-        let span = connection.span(Some(&message));
-        match link.hand(&message, None, Some(headers)).instrument(span).await {
+        match client.post(message, headers).await {
             Ok(Some(mut reply)) => {
                 headers::strip_hop_by_hop(&mut reply.headers);
-                response(reply, self.mounts.proxy().stop().force.clone(), None, None)
+                Ok(response(reply, self.mounts.proxy().stop().force.clone(), None, None))
             }
-            Ok(None) => taken(),
-            Err(error) => self.failed(connection, &error.into(), asked),
+            Ok(None) => Ok(accepted()),
+            Err(error @ ProxyError::Upstream(_)) => Ok(self.failed(connection, &error, id.as_ref())),
+            Err(error) => Err(error),
         }
     }
 }
@@ -275,15 +226,20 @@ fn below(prefix: &str, path: &str) -> String {
 }
 
 /// Ends a session when its client has hung up, or when it is to end for whatever other reason.
-async fn attend(table: Arc<SessionTable>, seats: Arc<SseClients>, seat: Arc<SseClient>, hung_up: CancellationToken) {
-    let session = &seat.connection.session;
+async fn attend(
+    table: Arc<SessionTable>,
+    clients: Arc<SseClients>,
+    client: Arc<StreamClient>,
+    hung_up: CancellationToken,
+) {
+    let session = &client.connection().session;
     let reason = tokio::select! {
         () = hung_up.cancelled() => "the client hung up",
         () = session.closed().cancelled() => "tapline ended",
     };
-    seats.forget(session.id());
+    clients.remove(session.id());
     table.close(session.id(), reason).await;
-    seat.client.leave(&seat.connection).await;
+    client.disconnect().await;
 }
 
 /// What the transport's servers answer to a GET.
@@ -295,7 +251,7 @@ fn our_stream() -> Reply {
 }
 
 /// What the SDK's servers answer to a POST.
-fn taken() -> Response<Body> {
+fn accepted() -> Response<Body> {
     let mut response = Response::new(Body::from("Accepted"));
     *response.status_mut() = StatusCode::ACCEPTED;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -1,22 +1,36 @@
-//! A client with one stream for everything it is told: a process with pipes, or one of the HTTP+SSE transport.
+//! A client with one stream for everything it is told: a process with pipes, one of the HTTP+SSE transport, or tapline itself.
+//!
+//! Owns how such a client's messages reach the server. In front of a server with one stream, too, they are relayed one by one; in
+//! front of one that answers HTTP exchanges, [`Bridge`] makes exchanges of them.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::HeaderMap;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::envelope::{Direction, Transport, Via};
 use crate::message::Message;
-use crate::proxy::Disposition;
+use crate::proxy::arrival::Arrival;
 use crate::proxy::error::{self, ErrorReply, ProxyError};
 use crate::proxy::exchange::bridge::Bridge;
-use crate::proxy::exchange::{Connection, Link};
+use crate::proxy::exchange::{Connection, ServerLink, Submission};
+use crate::proxy::spine::Disposition;
 use crate::proxy::stream::{ClientStream, StreamServer};
-use crate::upstream::{Item, Upstream as _};
+use crate::upstream::{Item, Reply, Upstream as _};
+
+/// A client with one stream, connected with its server.
+pub(in crate::proxy) struct StreamClient {
+    connection: Arc<Connection>,
+    road: Road,
+}
 
 /// How such a client's messages reach the server.
-pub(in crate::proxy) enum StreamClient {
+enum Road {
     /// One by one: the server has one stream, too.
     Relayed(Arc<StreamServer>),
     /// As HTTP exchanges.
@@ -25,57 +39,162 @@ pub(in crate::proxy) enum StreamClient {
 
 impl StreamClient {
     /// Connects the client with its server. `headers`: what it came with, where that was a request.
-    pub(in crate::proxy) fn attach(connection: &Arc<Connection>, pipe: ClientStream, headers: HeaderMap) -> Self {
-        match &connection.link {
-            Link::Pipe(link) => {
-                link.attach(pipe);
-                Self::Relayed(link.clone())
+    pub(in crate::proxy) fn attach(connection: &Arc<Connection>, stream: ClientStream, headers: HeaderMap) -> Self {
+        let connection = connection.clone();
+        let road = match &connection.link {
+            ServerLink::Stream(server) => {
+                server.attach(stream);
+                Road::Relayed(server.clone())
             }
-            Link::Exchanges(_) | Link::Shared(_) => Self::Bridged(Bridge::new(connection.clone(), pipe.items, headers)),
-        }
+            ServerLink::Exchanges(_) | ServerLink::Shared(_) => {
+                Road::Bridged(Bridge::new(connection.clone(), stream.items, headers))
+            }
+        };
+        Self { connection, road }
+    }
+
+    pub(in crate::proxy) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Whether its server speaks HTTP+SSE, and so decides for itself what it refuses.
+    pub(in crate::proxy) fn is_relayed_over_sse(&self) -> bool {
+        matches!(&self.road, Road::Relayed(server) if server.carrier() == Via::Sse)
+    }
+
+    /// Takes what the client posts to the server. Returns what the server says to having got it, where it says something.
+    ///
+    /// # Errors
+    /// [`ProxyError::UnknownEndpoint`] where the session ends meanwhile, [`ProxyError::Upstream`] where the server takes nothing.
+    pub(in crate::proxy) async fn post(
+        &self,
+        message: Message,
+        mut headers: HeaderMap,
+    ) -> Result<Option<Reply>, ProxyError> {
+        let connection = &self.connection;
+        let server = match &self.road {
+            Road::Relayed(server) => server,
+            Road::Bridged(bridge) => {
+                bridge.submit(message, Some(headers)).await;
+                return Ok(None);
+            }
+        };
+        let posted = async {
+            let recorded = connection.remember_headers(&headers);
+            let transport = Transport { headers: Some(recorded), ..Transport::new(Via::Http) };
+            let submission = connection.submit(Arrival::new(Direction::ToServer, transport, message));
+            let span = submission.span().clone();
+            let (message, edited) = match submission.disposition().await {
+                Disposition::Send { message, edited, .. } => (message, edited),
+                Disposition::Answer(answer) => {
+                    server.tell(Item::line(answer));
+                    return Ok(None);
+                }
+                Disposition::Discard => return Ok(None),
+            };
+            if edited {
+                connection.refresh(&mut headers, &message);
+            }
+            server.hand(&message, None, Some(headers)).instrument(span).await
+        };
+        let posted = connection.session.closed().run_until_cancelled(posted).await;
+        Ok(posted.ok_or(ProxyError::UnknownEndpoint)??)
     }
 
     /// Ends the server's side, and waits until all it had to say is out.
-    pub(in crate::proxy) async fn leave(&self, connection: &Arc<Connection>) {
-        match self {
-            Self::Relayed(_) => connection.close().await,
-            Self::Bridged(bridge) => bridge.leave().await,
+    pub(in crate::proxy) async fn disconnect(&self) {
+        match &self.road {
+            Road::Relayed(_) => self.connection.close().await,
+            Road::Bridged(bridge) => bridge.disconnect().await,
         }
     }
 }
 
-/// Does what was decided of a line. A server that refuses it says so over HTTP, which a pipe has no place for: the client
-/// is told in an error of its request.
-pub(in crate::proxy) async fn carry_line(
-    connection: &Connection,
-    link: &StreamServer,
-    disposition: Disposition,
-    line: Bytes,
-) {
-    let (message, line) = match disposition {
+/// The messages of a client that says one after the other, on their way to its server.
+pub(in crate::proxy) struct LineSender {
+    client: StreamClient,
+    /// POSTs on their way: some servers answer one only when they have answered the request in it.
+    posting: JoinSet<()>,
+    /// Messages that wait for the operator's decision.
+    held: FuturesUnordered<BoxFuture<'static, ()>>,
+}
+
+impl LineSender {
+    pub(in crate::proxy) fn new(client: StreamClient) -> Self {
+        Self { client, posting: JoinSet::new(), held: FuturesUnordered::new() }
+    }
+
+    /// Takes a message to the server; `line`: what it came in. Returns when the next may be sent. A held message stands aside; it
+    /// goes on in [`LineSender::next_held`].
+    pub(in crate::proxy) async fn send(&mut self, message: Message, line: Bytes) {
+        while self.posting.try_join_next().is_some() {}
+        let connection = &self.client.connection;
+        let server = match &self.client.road {
+            Road::Relayed(server) => server,
+            Road::Bridged(bridge) => return bridge.submit(message, None).await,
+        };
+        // A POST is answered when the server likes: only a notification must be there before what follows it.
+        let may_wait = server.carrier() == Via::Sse && message.asks();
+        let transport = Transport::new(connection.session.via());
+        let submission = connection.submit(Arrival::new(Direction::ToServer, transport, message));
+        if !submission.is_held() && !may_wait {
+            return relay_line(connection, server, submission, line).await;
+        }
+        let is_held = submission.is_held();
+        let (connection, server) = (connection.clone(), server.clone());
+        let relayed = async move { relay_line(&connection, &server, submission, line).await };
+        if is_held {
+            self.held.push(relayed.boxed());
+        } else {
+            self.posting.spawn(relayed);
+        }
+    }
+
+    /// Takes a line without a message to the server; only a pipe has a place for it.
+    pub(in crate::proxy) async fn send_blank_line(&mut self, line: Bytes) {
+        if let Road::Relayed(server) = &self.client.road {
+            server.send_blank_line(line).await;
+        }
+    }
+
+    /// Waits until a held message is decided, and carries that out. `None` where none is held.
+    pub(in crate::proxy) async fn next_held(&mut self) -> Option<()> {
+        self.held.next().await
+    }
+
+    /// Hangs up on what is on its way. Returns the client, to be disconnected.
+    pub(in crate::proxy) async fn stop(mut self) -> StreamClient {
+        self.posting.shutdown().await;
+        self.client
+    }
+}
+
+/// Does what is decided of a line. A server that refuses it says so over HTTP, which a pipe has no place for: the client
+/// is told in an error of its request. No reply guard: the reply comes on the client's stream, whoever waits here.
+async fn relay_line(connection: &Connection, server: &StreamServer, submission: Submission, line: Bytes) {
+    let span = submission.span().clone();
+    let (message, line) = match submission.disposition().await {
         Disposition::Send { message, edited, .. } => (message, (!edited).then_some(line)),
-        Disposition::Answer(answer) => return link.tell(Item::line(answer)),
+        Disposition::Answer(answer) => return server.tell(Item::line(answer)),
         Disposition::Discard => return,
     };
-    let span = connection.span(Some(&message));
-    match link.hand(&message, line, None).instrument(span).await {
+    match server.hand(&message, line, None).instrument(span).await {
         Ok(Some(reply)) if !reply.status.is_success() => {
-            answer(connection, link, &message, error::server_refused(link.label(), &reply, message.id()));
+            answer(connection, server, &message, error::server_refused(server.label(), &reply, message.id()));
         }
         Ok(_) => {}
         // A child that takes nothing any more is about to be heard of.
-        Err(_) if link.carrier() == Via::Stdio => {}
-        Err(error) => {
-            answer(connection, link, &message, ProxyError::Upstream(error).reply_to(message.id()));
-        }
+        Err(_) if server.carrier() == Via::Stdio => {}
+        Err(error) => answer(connection, server, &message, ProxyError::Upstream(error).reply_to(message.id())),
     }
 }
 
-fn answer(connection: &Connection, link: &StreamServer, request: &Message, answer: ErrorReply) {
+/// Answers the client ourselves, where it asked.
+fn answer(connection: &Connection, server: &StreamServer, request: &Message, reply: ErrorReply) {
     let Connection { proxy, session, .. } = connection;
-    proxy.record_error(&answer, Some(session.id()));
+    proxy.record_error(&reply, Some(session.id()));
     if request.asks() {
         let transport = Transport::new(session.via());
-        link.tell(Item::line(proxy.originate(session, Direction::ToClient, transport, answer.message)));
+        server.tell(Item::line(proxy.originate(session, Direction::ToClient, transport, reply.message)));
     }
 }

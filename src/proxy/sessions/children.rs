@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
-use crate::proxy::exchange::{Connection, Link};
+use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::LiveSession;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::sessions::policy::EndKind;
@@ -109,7 +109,7 @@ impl SessionTable {
             pool.clone(),
             recollection,
         );
-        let connection = Connection::new(self.proxy.clone(), session, Link::Pipe(link.clone()), None);
+        let connection = Connection::new(self.proxy.clone(), session, ServerLink::Stream(link.clone()), None);
         let outputs = match restart_after_tapline(&link).await {
             Ok(outputs) => outputs,
             Err(error) => {
@@ -126,9 +126,9 @@ impl SessionTable {
     pub fn restart(&self, id: SessionId, why: &str) {
         let told = match self.find(id).as_deref().map(|connection| &connection.link) {
             None => Err("its session has ended"),
-            Some(Link::Exchanges(_)) => Err("its server is no command of this tapline"),
-            Some(Link::Pipe(link)) => link.request_restart(why),
-            Some(Link::Shared(shared)) => {
+            Some(ServerLink::Exchanges(_)) => Err("its server is no command of this tapline"),
+            Some(ServerLink::Stream(link)) => link.request_restart(why),
+            Some(ServerLink::Shared(shared)) => {
                 shared.renew();
                 Ok(())
             }
@@ -146,7 +146,7 @@ impl SessionTable {
             shared.renew();
         }
         for connection in self.live() {
-            if let Link::Pipe(link) = &connection.link {
+            if let ServerLink::Stream(link) = &connection.link {
                 // One that is being started already is new enough.
                 let _ = link.request_restart(why);
             }

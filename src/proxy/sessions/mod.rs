@@ -24,7 +24,7 @@ use crate::mcp::method::INITIALIZE;
 use crate::message::Message;
 use crate::proxy::Proxy;
 use crate::proxy::error::ProxyError;
-use crate::proxy::exchange::{Connection, Link};
+use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::LiveSession;
 use crate::proxy::sessions::cache::{CachedSession, SessionCache, SessionKey};
 use crate::proxy::sessions::policy::EndKind;
@@ -87,7 +87,7 @@ impl Startup {
     /// Lets the server speak.
     pub(in crate::proxy) fn run(self) {
         let Self { table, connection, server } = self;
-        let Link::Pipe(link) = &connection.link else { return };
+        let ServerLink::Stream(link) = &connection.link else { return };
         match server {
             ServerStart::OnRequest => {}
             ServerStart::Output(outputs) => drop(tokio::spawn(table.relay_output(&connection, link, outputs))),
@@ -282,10 +282,14 @@ impl SessionTable {
         Ok((connection.clone(), Startup { table: self.clone(), connection, server }))
     }
 
-    fn connect(&self, session: &Arc<LiveSession>, new: NewSession<'_>) -> Result<(Link, ServerStart), UpstreamError> {
+    fn connect(
+        &self,
+        session: &Arc<LiveSession>,
+        new: NewSession<'_>,
+    ) -> Result<(ServerLink, ServerStart), UpstreamError> {
         let (proxy, session) = (self.proxy.clone(), session.clone());
         match (&self.target, &self.shared) {
-            (Target::Server(upstream), _) => Ok((Link::Exchanges(upstream.clone()), ServerStart::OnRequest)),
+            (Target::Server(upstream), _) => Ok((ServerLink::Exchanges(upstream.clone()), ServerStart::OnRequest)),
             (Target::Events(upstream), _) => {
                 let mut headers = new.headers;
                 headers::towards_upstream(&mut headers);
@@ -293,10 +297,10 @@ impl SessionTable {
                 let (events, outputs) = upstream.open(headers, new.tail, self.proxy.retry().clone());
                 let link =
                     StreamServer::for_events(proxy, session, self.target.label(), Pipe::Events(Arc::new(events)));
-                Ok((Link::Pipe(link), ServerStart::Output(outputs)))
+                Ok((ServerLink::Stream(link), ServerStart::Output(outputs)))
             }
             (Target::Command(_), Some(shared)) if new.modern => {
-                Ok((Link::Shared(shared.clone()), ServerStart::OnRequest))
+                Ok((ServerLink::Shared(shared.clone()), ServerStart::OnRequest))
             }
             (Target::Command(pool), _) => {
                 let child = pool.take()?;
@@ -313,7 +317,7 @@ impl SessionTable {
                     }
                     None => ServerStart::Queued(pool.clone()),
                 };
-                Ok((Link::Pipe(link), server))
+                Ok((ServerLink::Stream(link), server))
             }
         }
     }
@@ -378,9 +382,9 @@ impl SessionTable {
     fn evict(&self, slot: &CachedSession, reason: &str, end: EndKind) {
         self.end(slot, reason, end);
         match &slot.connection.link {
-            Link::Exchanges(_) => {}
-            Link::Shared(shared) => shared.leave(&slot.connection.session),
-            Link::Pipe(link) => {
+            ServerLink::Exchanges(_) => {}
+            ServerLink::Shared(shared) => shared.leave(&slot.connection.session),
+            ServerLink::Stream(link) => {
                 let link = link.clone();
                 tokio::spawn(async move { link.close().await });
             }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::envelope::SessionId;
 use crate::event::{Event, Landmark, Level, LogLine, Session};
 use crate::proxy::error::ProxyError;
-use crate::proxy::exchange::{Connection, Link};
+use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::{LiveSession, Usage};
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::sessions::cache::SessionKey;
@@ -98,7 +98,7 @@ impl SessionTable {
     /// Connects a restored session to a server; `None` where no server goes on with it, and its client is to initialize again.
     async fn reconnect(self: &Arc<Self>, session: Arc<LiveSession>, record: &Record) -> Option<Arc<Connection>> {
         if let Target::Server(upstream) = &self.target {
-            let link = Link::Exchanges(upstream.clone());
+            let link = ServerLink::Exchanges(upstream.clone());
             let connection = Connection::new(self.proxy.clone(), session, link, None);
             self.log_seam(&connection, record);
             self.insert(&connection);

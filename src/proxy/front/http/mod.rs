@@ -29,15 +29,16 @@ use crate::headers;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::{ErrorReply, ProxyError};
-use crate::proxy::exchange::Connection;
+use crate::proxy::exchange::{Connection, Exchange, Initiator};
 use crate::proxy::front::access::{Admission, Caller, Entered};
 use crate::proxy::front::http::coalesce::CoalescedFrames;
 use crate::proxy::front::http::keep_alive::KeepAlive;
-use crate::proxy::front::legacy_sse::{SseClient, SseClients};
+use crate::proxy::front::legacy_sse::SseClients;
 use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::passthrough::wants_websocket;
 use crate::proxy::front::paths::{ENDPOINT, MESSAGES, STREAM};
 use crate::proxy::front::routes::{MatchedMount, Mounts};
+use crate::proxy::front::stream_client::StreamClient;
 use crate::proxy::sessions::{Requester, SessionTable};
 use crate::sse;
 use crate::upstream::http::is_event_stream;
@@ -64,9 +65,18 @@ enum RequestRoute<'a> {
     /// A client of HTTP+SSE opens its stream; with what stands after the path.
     Stream(String),
     /// A client of HTTP+SSE posts a message.
-    Message(Arc<SseClient>),
+    Message(Arc<StreamClient>),
     /// Nothing of MCP's: it goes on as it is.
     Relay(&'a Site, RequestTarget),
+}
+
+/// A request of a client that was let in.
+pub(in crate::proxy) struct ClientRequest<'a> {
+    pub(in crate::proxy) caller: Caller,
+    pub(in crate::proxy) parts: Parts,
+    pub(in crate::proxy) body: Body,
+    /// Set to the JSON-RPC id of a request as soon as it is known, for an error to name.
+    pub(in crate::proxy) id: &'a mut Option<Id>,
 }
 
 /// The front door as an axum service; serve it with connection info.
@@ -79,10 +89,10 @@ async fn handle(
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Result<Response<Body>, Infallible> {
-    let mut asked = None;
-    Ok(match front.answer(client.ip(), request, &mut asked).await {
+    let mut id = None;
+    Ok(match front.answer(client.ip(), request, &mut id).await {
         Ok(response) => response,
-        Err(error) => front.refuse(&error, asked.as_ref()),
+        Err(error) => front.refuse(&error, id.as_ref()),
     })
 }
 
@@ -97,12 +107,12 @@ impl HttpFront {
         Self { mounts, origin_check, admission, max_body, keep_alive, sse_clients: Arc::default() }
     }
 
-    /// `asked` is set to the id of the request as soon as it is known, for an error to name.
+    /// Answers a request. `id` is set to its JSON-RPC id as soon as that is known, for an error to name.
     async fn answer(
         &self,
         client: IpAddr,
         request: Request,
-        asked: &mut Option<Id>,
+        id: &mut Option<Id>,
     ) -> Result<Response<Body>, ProxyError> {
         let (mut parts, body) = request.into_parts();
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
@@ -118,11 +128,12 @@ impl HttpFront {
         };
         let (entry, route) = self.route(&parts.method, &parts.uri)?;
         let table = entry.mount.table();
+        let request = ClientRequest { caller, parts, body, id };
         let mut response = match route {
-            RequestRoute::Exchange(tail) => self.exchange(table, &caller, parts, tail, body, asked).await,
-            RequestRoute::Stream(tail) => self.open_stream(&caller, entry, parts.headers, &tail).await,
-            RequestRoute::Message(client) => self.post_message(&caller, &client, parts.headers, body, asked).await,
-            RequestRoute::Relay(site, place) => self.relay(site, place, parts, body).await,
+            RequestRoute::Exchange(tail) => self.exchange(table, tail, request).await,
+            RequestRoute::Stream(tail) => self.open_stream(entry, &tail, request).await,
+            RequestRoute::Message(client) => self.post_message(&client, request).await,
+            RequestRoute::Relay(site, place) => self.relay(site, place, request.parts, request.body).await,
         }?;
         if let Some(site) = table.target().site() {
             self.bring_home(entry, site, &own, &mut response);
@@ -167,63 +178,55 @@ impl HttpFront {
         Ok((entry, RequestRoute::Relay(site, place)))
     }
 
+    /// Carries out one exchange of Streamable HTTP. `tail`: what stands after the path.
     async fn exchange(
         &self,
         table: &Arc<SessionTable>,
-        caller: &Caller,
-        mut parts: Parts,
         tail: String,
-        body: Body,
-        asked: &mut Option<Id>,
+        request: ClientRequest<'_>,
     ) -> Result<Response<Body>, ProxyError> {
+        let ClientRequest { caller, mut parts, body, id } = request;
         let reading = Instant::now();
         let message = match parts.method {
             Method::POST => Some(Message::cut_from(self.read(body).await?)),
             _ => None,
         };
         // A client that sends slowly is not what tapline adds.
-        let came = caller.came + reading.elapsed();
+        let received = caller.came + reading.elapsed();
         // The id of a reply is the server's: no error of ours may answer to it.
-        *asked = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
+        *id = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
         if let Some(message) = &message {
-            self.admission.admit(caller, &parts.headers, None, message)?;
+            self.admission.admit(&caller, &parts.headers, None, message)?;
         }
         let requester = Requester { address: caller.address, name: caller.name() };
         let connection = table.resolve(&parts.headers, &tail, &requester, message.as_ref()).await?;
         let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
-        let client_headers = initializes.then(|| parts.headers.clone());
-        let deletes = parts.method == Method::DELETE;
-        let until = &self.mounts.proxy().stop().force;
-        let in_session = parts.headers.contains_key(headers::SESSION);
+        let session_change = SessionChange {
+            initialized: initializes.then(|| parts.headers.clone()),
+            deletes: parts.method == Method::DELETE,
+            in_session: parts.headers.contains_key(headers::SESSION),
+        };
         headers::towards_upstream(&mut parts.headers);
-        if deletes && table.target().is_pipe() {
+        if session_change.deletes && table.target().is_pipe() {
             connection.cancel_pending();
             table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }
         let waited_for = message.as_ref().is_some_and(|message| !method::is_subscription(message)).then(|| self.call());
         let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
+        let until = &self.mounts.proxy().stop().force;
         let mut reply = tokio::select! {
-            reply = connection.exchange_since(came, outgoing) => match reply {
-                Ok(reply) => reply,
-                Err(error) => return Ok(self.failed(&connection, &error.into(), asked.as_ref())),
-            },
-            () = until.cancelled() => return Ok(self.failed(&connection, &ProxyError::Ended, asked.as_ref())),
-        };
-        if let Some(client_headers) = client_headers.filter(|_| reply.status.is_success()) {
-            let minted = table.bind(&connection, &client_headers, &reply.headers, caller.address);
-            if let Some(id) = minted.and_then(|id| HeaderValue::from_str(&id).ok()) {
-                reply.headers.insert(headers::SESSION, id);
+            reply = async { Exchange::admit(&connection, received, outgoing, Initiator::Client).proceed().await } => {
+                match reply {
+                    Ok(reply) => reply,
+                    Err(error) => return Ok(self.failed(&connection, &error.into(), id.as_ref())),
+                }
             }
-        }
-        if deletes && reply.status.is_success() {
-            table.close(connection.session.id(), "the client ended it").await;
-        } else if in_session && reply.status == StatusCode::NOT_FOUND {
-            // Session management, 2025-03-26 on: the client starts anew.
-            table.close(connection.session.id(), "the server does not know it any more").await;
-        }
+            () = until.cancelled() => return Ok(self.failed(&connection, &ProxyError::Ended, id.as_ref())),
+        };
+        session_change.apply(table, &connection, caller.address, &mut reply).await;
         let keep_alive = self.keep_alive_for(&connection);
-        let call = waited_for.map(|token| PendingCall { _token: token, connection, asked: asked.clone() });
+        let call = waited_for.map(|token| PendingCall { _token: token, connection, id: id.clone() });
         Ok(response(reply, until.clone(), keep_alive, call))
     }
 
@@ -240,23 +243,48 @@ impl HttpFront {
         &self,
         connection: &Connection,
         error: &ProxyError,
-        asked: Option<&Id>,
+        id: Option<&Id>,
     ) -> Response<Body> {
         let (proxy, session) = (self.mounts.proxy(), &connection.session);
-        let answer = error.reply_to(asked);
+        let answer = error.reply_to(id);
         proxy.record_error(&answer, Some(session.id()));
         let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
         let message = proxy.originate(session, Direction::ToClient, transport, answer.message.clone());
         refused(ErrorReply { message, ..answer })
     }
 
-    fn refuse(&self, error: &ProxyError, asked: Option<&Id>) -> Response<Body> {
+    fn refuse(&self, error: &ProxyError, id: Option<&Id>) -> Response<Body> {
         if let Some(by) = error.refused_by() {
             self.mounts.proxy().metrics().refused(by);
         }
-        let answer = error.reply_to(asked);
+        let answer = error.reply_to(id);
         self.mounts.proxy().record_error(&answer, None);
         refused(answer)
+    }
+}
+
+/// What an exchange means for its session, once the server has answered.
+struct SessionChange {
+    /// The headers of an `initialize`.
+    initialized: Option<HeaderMap>,
+    deletes: bool,
+    in_session: bool,
+}
+
+impl SessionChange {
+    async fn apply(self, table: &Arc<SessionTable>, connection: &Arc<Connection>, client: IpAddr, reply: &mut Reply) {
+        if let Some(client_headers) = self.initialized.filter(|_| reply.status.is_success()) {
+            let minted = table.bind(connection, &client_headers, &reply.headers, client);
+            if let Some(id) = minted.and_then(|id| HeaderValue::from_str(&id).ok()) {
+                reply.headers.insert(headers::SESSION, id);
+            }
+        }
+        if self.deletes && reply.status.is_success() {
+            table.close(connection.session.id(), "the client ended it").await;
+        } else if self.in_session && reply.status == StatusCode::NOT_FOUND {
+            // Session management, 2025-03-26 on: the client starts a new session.
+            table.close(connection.session.id(), "the server does not know it any more").await;
+        }
     }
 }
 
@@ -292,13 +320,14 @@ fn refused(answer: ErrorReply) -> Response<Body> {
 pub(in crate::proxy) struct PendingCall {
     _token: TaskTrackerToken,
     connection: Arc<Connection>,
-    asked: Option<Id>,
+    /// The JSON-RPC id of its request.
+    id: Option<Id>,
 }
 
 impl PendingCall {
     /// What a client is told whose stream is cut before the reply was on it: the end of a stream alone says nothing.
     fn last_word(&self) -> Option<Bytes> {
-        let (Connection { proxy, session, .. }, id) = (&*self.connection, self.asked.as_ref()?);
+        let (Connection { proxy, session, .. }, id) = (&*self.connection, self.id.as_ref()?);
         if !session.awaits(id) {
             return None;
         }

@@ -9,23 +9,18 @@ mod process_io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
-use crate::envelope::{Direction, Transport, Via};
+use crate::envelope::Via;
 use crate::event::Origin;
 use crate::net::lines::LineBuffer;
 use crate::proxy::exchange::Connection;
 pub use crate::proxy::front::stdio::process_io::{BlockingFlags, StdioInput, StdioOutput};
-use crate::proxy::front::stream_client::{StreamClient, carry_line};
+use crate::proxy::front::stream_client::{LineSender, StreamClient};
 use crate::proxy::sessions::{NewSession, SessionTable, Startup};
 use crate::proxy::stream::ClientStream;
-use crate::proxy::{Arrival, Pass};
 use crate::upstream::framing::{message_of, one_line};
 use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
 
@@ -70,56 +65,38 @@ impl StdioSession {
         let mut writing = tokio::spawn(write_items(to_write, ends.output));
         let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
         let pipe = ClientStream { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
-        let client = StreamClient::attach(&connection, pipe, HeaderMap::new());
+        let mut sender = LineSender::new(StreamClient::attach(&connection, pipe, HeaderMap::new()));
         startup.run();
-        let left = tokio::select! {
-            () = read(&connection, &client, ends.input) => true,
+        let has_left = tokio::select! {
+            () = read(&mut sender, ends.input) => true,
             // The server has gone, or the client reads no more.
             _ = &mut writing => false,
         };
-        if left {
-            client.leave(&connection).await;
+        let client = sender.stop().await;
+        if has_left {
+            client.disconnect().await;
             drop(client);
-            drop(writing.await);
+            let _ = writing.await;
         } else {
             connection.close().await;
         }
-        drop(writing_errors.await);
+        let _ = writing_errors.await;
     }
 }
 
 /// Reads the client's lines until there are no more. A held line stands aside; those after it go on.
-async fn read(connection: &Arc<Connection>, client: &StreamClient, mut input: impl AsyncRead + Unpin) {
+async fn read(sender: &mut LineSender, mut input: impl AsyncRead + Unpin) {
     let mut lines = LineBuffer::default();
-    let mut held: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
-    let mut posting = JoinSet::new();
     loop {
-        while posting.try_join_next().is_some() {}
         let read = tokio::select! {
             read = input.read_buf(&mut lines.buffer) => read,
-            Some(()) = held.next() => continue,
+            Some(()) = sender.next_held() => continue,
         };
         let ended = !matches!(read, Ok(1..));
         while let Some(line) = lines.next_line().or_else(|| if ended { lines.take_rest() } else { None }) {
-            match (message_of(&line), client) {
-                (None, StreamClient::Relayed(link)) => link.send_blank_line(line).await,
-                (None, StreamClient::Bridged(_)) => {}
-                (Some(message), StreamClient::Bridged(bridge)) => bridge.take(message, None).await,
-                (Some(message), StreamClient::Relayed(link)) => {
-                    // A POST is answered when the server likes: only a notification must be there before what follows it.
-                    let may_wait = link.carrier() == Via::Sse && message.asks();
-                    let arrival = Arrival::new(Direction::ToServer, Transport::new(Via::Stdio), message);
-                    match connection.proxy.pass(&connection.session, arrival) {
-                        Pass::Now(passage) if may_wait => {
-                            let (connection, link) = (connection.clone(), link.clone());
-                            posting.spawn(async move { carry_line(&connection, &link, passage, line).await });
-                        }
-                        Pass::Now(passage) => carry_line(connection, link, passage, line).await,
-                        Pass::Held(pass) => {
-                            held.push(async move { carry_line(connection, link, pass.await, line).await }.boxed());
-                        }
-                    }
-                }
+            match message_of(&line) {
+                None => sender.send_blank_line(line).await,
+                Some(message) => sender.send(message, line).await,
             }
         }
         if ended {
@@ -143,7 +120,8 @@ async fn write_items(
             return;
         }
     }
-    drop(output.flush().await);
+    // A client that reads no more misses nothing that it wants.
+    let _ = output.flush().await;
 }
 
 fn bytes_of(item: Item) -> Bytes {

@@ -1,0 +1,261 @@
+//! A session together with its server, and the one way of a client's message into the spine.
+//!
+//! Keeps what outlives an exchange: the headers of the client's latest message, which the operator's own requests go out with, and
+//! which arguments of tools are repeated in headers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
+use http::{HeaderMap, Method};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::Span;
+
+use crate::envelope::{Author, Transport, Via};
+use crate::event::{Event, Level, LogLine};
+use crate::headers::{self, Latest, Packed, ParamHeaders};
+use crate::message::{Id, Kind, Message};
+use crate::proxy::arrival::Arrival;
+use crate::proxy::exchange::request::{Exchange, Initiator};
+use crate::proxy::session::LiveSession;
+use crate::proxy::spine::{Disposition, Pass, Proxy};
+use crate::proxy::stream::StreamServer;
+use crate::proxy::stream::handshake::HandshakeState;
+use crate::proxy::stream::shared::SharedServer;
+use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
+
+/// What a session is connected to.
+pub enum ServerLink {
+    /// A server that answers each exchange by itself.
+    Exchanges(Arc<dyn Upstream>),
+    /// A server with one stream for everything it says.
+    Stream(Arc<StreamServer>),
+    /// A command that several sessions share.
+    Shared(Arc<SharedServer>),
+}
+
+/// A session together with its server.
+pub struct Connection {
+    pub proxy: Arc<Proxy>,
+    pub session: Arc<LiveSession>,
+    pub link: ServerLink,
+    /// Set for a replay or a shadow: its messages are not a client's own.
+    author: Option<Author>,
+    client_headers: Latest,
+    /// The headers of the client's latest POST: what the operator's own requests go out with.
+    last_headers: Mutex<Packed>,
+    /// What stood after the endpoint's path in the client's latest POST.
+    last_tail: Mutex<String>,
+    reply_headers: Latest,
+    params: Mutex<ParamHeaders>,
+}
+
+/// A message of a client that has passed the spine, or is held at its gate.
+pub(in crate::proxy) struct Submission {
+    pass: Pass,
+    span: Span,
+}
+
+impl Submission {
+    /// Whether it waits for the operator's decision.
+    pub(in crate::proxy) fn is_held(&self) -> bool {
+        matches!(self.pass, Pass::Held(_))
+    }
+
+    /// What the log knows its exchange by.
+    pub(in crate::proxy) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Waits for the operator's decision where it is held.
+    pub(in crate::proxy) async fn disposition(self) -> Disposition {
+        self.pass.disposition().await
+    }
+}
+
+impl Connection {
+    pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, link: ServerLink, author: Option<Author>) -> Arc<Self> {
+        Arc::new(Self {
+            proxy,
+            session,
+            link,
+            author,
+            client_headers: Latest::default(),
+            last_headers: Mutex::default(),
+            last_tail: Mutex::default(),
+            reply_headers: Latest::default(),
+            params: Mutex::default(),
+        })
+    }
+
+    /// Takes a client's message into the spine: the one way in, whatever front door it came by and whoever plays the client.
+    pub(in crate::proxy) fn submit(&self, mut arrival: Arrival) -> Submission {
+        arrival.injected = arrival.injected.or_else(|| self.author.clone());
+        let span = self.span(Some(&arrival.message));
+        let pass = span.in_scope(|| self.proxy.pass(&self.session, arrival));
+        Submission { pass, span }
+    }
+
+    /// Takes one exchange of the client to the server, and its answer back.
+    ///
+    /// # Errors
+    /// Where the server does not answer. What the client is told then is said by [`crate::proxy::error`].
+    pub async fn exchange(self: &Arc<Self>, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
+        Exchange::admit(self, Instant::now(), outgoing, Initiator::Client).proceed().await
+    }
+
+    /// Has all its messages wait. `false` where it cannot be paused now.
+    pub fn pause(&self) -> bool {
+        let Some(paused) = self.session.pause() else { return false };
+        self.proxy.gate().pause(self.session.id());
+        self.proxy.journal().publish(Event::SessionChanged(paused.into()));
+        true
+    }
+
+    /// Lets its messages go on.
+    pub fn resume(&self) {
+        if let Some(resumed) = self.session.resume() {
+            self.proxy.journal().publish(Event::SessionChanged(resumed.into()));
+        }
+        self.proxy.gate().resume(self.session.id());
+    }
+
+    /// Whether no client of its own speaks in it.
+    pub(in crate::proxy) fn is_replay(&self) -> bool {
+        self.author.is_some()
+    }
+
+    /// Sends a request of the operator's. Its replies are shown, and kept from the client, which would not know the id.
+    pub async fn inject(self: &Arc<Self>, message: Message) {
+        let message = message.with_id(&Id::random()).unwrap_or(message);
+        let mut headers = HeaderMap::from(&*self.last_headers.lock());
+        headers::towards_upstream(&mut headers);
+        self.refresh(&mut headers, &message);
+        let outgoing = Outgoing { method: Method::POST, headers, message: Some(message), tail: self.last_tail() };
+        let reply = Exchange::admit(self, Instant::now(), outgoing, Initiator::Operator).proceed().await;
+        match reply {
+            Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
+            Ok(_) => {}
+            Err(error) => self.log(Level::Error, format!("the request you sent got no answer: {error}")),
+        }
+    }
+
+    /// What a fresh child would be told for the session to go on; `None` where there is no such way.
+    pub fn handshake_states(&self) -> Option<watch::Receiver<HandshakeState>> {
+        match &self.link {
+            ServerLink::Stream(server) => server.handshake_states(),
+            ServerLink::Exchanges(_) | ServerLink::Shared(_) => None,
+        }
+    }
+
+    /// The client leaves of its own accord: what it still waits for ends without an answer.
+    pub(in crate::proxy) fn cancel_pending(&self) {
+        if let ServerLink::Stream(server) = &self.link {
+            server.cancel_pending();
+        }
+    }
+
+    /// What the log knows an exchange by. Costs nothing where nobody logs.
+    pub(in crate::proxy) fn span(&self, message: Option<&Message>) -> Span {
+        tracing::info_span!(
+            "exchange",
+            session = self.session.id().short(),
+            method = message.and_then(Message::method),
+            id = message.and_then(Message::id).map(Id::display),
+        )
+    }
+
+    /// Remembers the headers that a message of the client came with; returns them as they are recorded.
+    pub(in crate::proxy) fn remember_headers(&self, headers: &HeaderMap) -> Arc<HeaderMap> {
+        let (headers, are_others) = self.client_headers.keep(headers);
+        if are_others {
+            *self.last_headers.lock() = Packed::from(&*headers);
+        }
+        headers
+    }
+
+    /// Remembers what stood after the endpoint's path.
+    pub(super) fn remember_tail(&self, tail: &String) {
+        self.last_tail.lock().clone_from(tail);
+    }
+
+    /// What stood after the endpoint's path in the client's latest POST.
+    pub(super) fn last_tail(&self) -> String {
+        self.last_tail.lock().clone()
+    }
+
+    /// The headers of a response as they are recorded: shared with those of the response before where they are alike.
+    pub(super) fn recorded_reply_headers(&self, headers: &HeaderMap) -> Arc<HeaderMap> {
+        self.reply_headers.keep(headers).0
+    }
+
+    /// What a message of the client came on, where it came as an exchange.
+    pub(super) fn transport(&self, headers: &Arc<HeaderMap>) -> Transport {
+        match self.session.via() {
+            Via::Http => Transport { headers: Some(headers.clone()), ..Transport::new(Via::Http) },
+            // The headers of a bridge are ours, not the client's.
+            Via::Sse => Transport::new(Via::Http),
+            Via::Stdio => Transport::new(Via::Stdio),
+        }
+    }
+
+    /// Adds the headers that a message which came over a stream needs over HTTP.
+    pub(super) fn mirror(&self, message: &Message, headers: &mut HeaderMap) {
+        headers::mirror(message, headers);
+        if headers.contains_key(headers::VERSION) {
+            self.params.lock().apply(message, headers);
+        }
+    }
+
+    /// Brings the headers of an edited message in line with it.
+    pub(in crate::proxy) fn refresh(&self, headers: &mut HeaderMap, message: &Message) {
+        headers::refresh(headers, message, &self.params.lock());
+    }
+
+    /// Learns from a list of tools which arguments their calls repeat in headers.
+    pub(super) fn learn_params(&self, reply: &Message) {
+        if reply.kind() == Kind::Result {
+            self.params.lock().learn(reply);
+        }
+    }
+
+    /// Logs a line of the session.
+    pub(in crate::proxy) fn log(&self, level: Level, text: String) {
+        self.proxy.log(LogLine::new(level, "proxy", text).of(self.session.id()));
+    }
+}
+
+/// A session that is known no more is over when its last exchange is: only then is its tape complete.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let reason = self.session.finish("tapline ended");
+        self.proxy.journal().publish(Event::SessionClosed { session: self.session.id(), reason });
+    }
+}
+
+impl Upstream for Arc<Connection> {
+    fn label(&self) -> &str {
+        match &self.link {
+            ServerLink::Exchanges(upstream) => upstream.label(),
+            ServerLink::Stream(server) => server.label(),
+            ServerLink::Shared(shared) => shared.label(),
+        }
+    }
+
+    fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
+        self.exchange(outgoing).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            match &self.link {
+                ServerLink::Exchanges(upstream) => upstream.close().await,
+                ServerLink::Stream(server) => server.close().await,
+                ServerLink::Shared(shared) => shared.leave(&self.session),
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,291 @@
+//! One HTTP exchange of a client: its message through the spine and to the server, and the beginning of the answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use http::{HeaderMap, Method};
+use tracing::{Instrument as _, Span};
+
+use crate::envelope::{Author, Direction, Seq};
+use crate::event::{Landmark, Level, LogLine};
+use crate::mcp::method;
+use crate::message::{Id, Kind, Message};
+use crate::proxy::arrival::{Arrival, Audience};
+use crate::proxy::error::ProxyError;
+use crate::proxy::exchange::connection::{Connection, ServerLink, Submission};
+use crate::proxy::exchange::response::{ResponseContext, ResponseStream};
+use crate::proxy::session::LiveSession;
+use crate::proxy::spine::{Disposition, Proxy};
+use crate::upstream::retry::{Attempt, may_resend};
+use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
+
+/// Whose exchange it is.
+#[derive(Clone, Copy)]
+pub(in crate::proxy) enum Initiator {
+    /// The client, or whoever plays its part.
+    Client,
+    /// The operator: the answer is shown and goes no further.
+    Operator,
+}
+
+/// An exchange whose message is past the spine, or held at its gate, and was not sent on yet.
+pub(in crate::proxy) struct Exchange {
+    connection: Arc<Connection>,
+    /// Its message is in `submission`.
+    outgoing: Outgoing,
+    submission: Option<Submission>,
+    span: Span,
+    request: RequestContext,
+}
+
+/// What the answer to a request needs to know of it.
+struct RequestContext {
+    headers: Arc<HeaderMap>,
+    audience: Audience,
+    awaits_reply: bool,
+    sent: Option<SentMessage>,
+    guard: Option<ReplyGuard>,
+}
+
+/// A message that may be sent on.
+#[derive(Clone, Copy)]
+struct SentMessage {
+    seq: Seq,
+    edited: bool,
+}
+
+impl Exchange {
+    /// Takes what a client sends into the spine. `received`: when tapline had it.
+    pub(in crate::proxy) fn admit(
+        connection: &Arc<Connection>,
+        received: Instant,
+        mut outgoing: Outgoing,
+        initiator: Initiator,
+    ) -> Self {
+        let headers = match &outgoing.message {
+            Some(_) => {
+                connection.remember_tail(&outgoing.tail);
+                connection.remember_headers(&outgoing.headers)
+            }
+            None => Arc::new(outgoing.headers.clone()),
+        };
+        let (injected, audience) = match initiator {
+            Initiator::Client => (None, Audience::Client),
+            Initiator::Operator => (Some(Author::Operator), Audience::OperatorOnly),
+        };
+        let message = outgoing.message.take();
+        let awaits_reply = message.as_ref().is_some_and(Message::asks);
+        let submission = message.map(|message| {
+            let arrival = Arrival::new(Direction::ToServer, connection.transport(&headers), message);
+            connection.submit(Arrival { injected, came: Some(received), ..arrival })
+        });
+        let span = submission.as_ref().map_or_else(|| connection.span(None), |submission| submission.span().clone());
+        let request = RequestContext { headers, audience, awaits_reply, sent: None, guard: None };
+        Self { connection: connection.clone(), outgoing, submission, span, request }
+    }
+
+    /// Whether its message waits for the operator's decision.
+    pub(in crate::proxy) fn is_held(&self) -> bool {
+        self.submission.as_ref().is_some_and(Submission::is_held)
+    }
+
+    /// Waits for the operator where its message is held, sends it on, and takes the answer back.
+    ///
+    /// # Errors
+    /// Where the server does not answer.
+    pub(in crate::proxy) async fn proceed(self) -> Result<Reply, UpstreamError> {
+        let span = self.span.clone();
+        async {
+            let answer = self.carry_out().await;
+            match &answer {
+                Ok(reply) => tracing::debug!(status = reply.status.as_u16(), "answered"),
+                Err(error) => tracing::debug!(%error, "not answered"),
+            }
+            answer
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Waits for the operator where its message is held, and sends nothing on. Returns whether it was to be sent.
+    pub(in crate::proxy) async fn withdraw(self) -> bool {
+        match self.submission {
+            Some(submission) => matches!(submission.disposition().await, Disposition::Send { .. }),
+            None => false,
+        }
+    }
+
+    async fn carry_out(self) -> Result<Reply, UpstreamError> {
+        let Self { connection, mut outgoing, submission, mut request, .. } = self;
+        if let Some(submission) = submission {
+            match submission.disposition().await {
+                Disposition::Send { seq, message, edited } => {
+                    request.sent = Some(SentMessage { seq, edited });
+                    request.guard = ReplyGuard::new(&connection.session, &message, seq);
+                    if edited {
+                        connection.refresh(&mut outgoing.headers, &message);
+                    }
+                    outgoing.message = Some(message);
+                }
+                Disposition::Answer(answer) => return Ok(Reply::whole(answer)),
+                Disposition::Discard if request.awaits_reply => return Ok(silence(&connection.proxy).await),
+                Disposition::Discard => return Ok(Reply::accepted()),
+            }
+        }
+        let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(method::is_subscription);
+        let reply = match &connection.link {
+            ServerLink::Stream(server) => {
+                let reply = server.exchange(&connection.session, outgoing, request.audience).await?;
+                in_use_by(&connection, request.may_end_elsewhere(reply))
+            }
+            ServerLink::Shared(shared) => {
+                let reply = shared.exchange(&connection.session, outgoing, request.audience).await?;
+                in_use_by(&connection, request.may_end_elsewhere(reply))
+            }
+            ServerLink::Exchanges(upstream) => {
+                let reply = request.deliver(&connection, upstream, outgoing).await?;
+                request.take_back(&connection, reply).await
+            }
+        };
+        Ok(if listens { while_open(&connection, reply) } else { reply })
+    }
+}
+
+impl RequestContext {
+    /// Sends on an exchange; its message again, the same bytes, where the server did not answer and that can do no harm. To open
+    /// a listening stream again, and to end a session, is the client's own affair.
+    async fn deliver(
+        &self,
+        connection: &Connection,
+        upstream: &Arc<dyn Upstream>,
+        outgoing: Outgoing,
+    ) -> Result<Reply, UpstreamError> {
+        let retry = connection.proxy.retry();
+        let (Some(SentMessage { seq, edited }), Some(message)) =
+            (self.sent.filter(|_| retry.is_on()), &outgoing.message)
+        else {
+            return upstream.send(outgoing).await;
+        };
+        let (message, method, tail) = (message.raw().clone(), outgoing.method.clone(), outgoing.tail.clone());
+        let began = tokio::time::Instant::now();
+        let error = match upstream.send(outgoing).await {
+            Err(error) => error,
+            answered => return answered,
+        };
+        let message = Message::new(message);
+        let resend = |attempt: Attempt<'_>| {
+            connection.proxy.metrics().retried();
+            let line = LogLine::new(Level::Warn, "proxy", attempt.to_string()).of(connection.session.id()).about(seq);
+            connection.proxy.log(line.as_landmark(Landmark::Attempt));
+            let mut headers = HeaderMap::clone(&self.headers);
+            if edited {
+                connection.refresh(&mut headers, &message);
+            }
+            let (method, tail) = (method.clone(), tail.clone());
+            upstream.send(Outgoing { method, headers, message: Some(message.clone()), tail })
+        };
+        let closed = connection.session.closed();
+        retry.again(error, began, closed, |error| may_resend(&message, error), resend).await
+    }
+
+    /// Takes the answer of a server through the spine.
+    async fn take_back(mut self, connection: &Arc<Connection>, mut reply: Reply) -> Reply {
+        crate::headers::strip_hop_by_hop(&mut reply.headers);
+        if let Some(guard) = &mut self.guard {
+            guard.failed = !reply.status.is_success();
+        }
+        let context = ResponseContext {
+            status: reply.status,
+            headers: connection.recorded_reply_headers(&reply.headers),
+            audience: self.audience,
+            request: self.sent.map(|sent| sent.seq),
+        };
+        reply.body = match reply.body {
+            ReplyBody::Empty => ReplyBody::Empty,
+            ReplyBody::Whole(message) => match context.pass(connection, message, None).disposition().await {
+                Disposition::Send { message, .. } => {
+                    connection.learn_params(&message);
+                    ReplyBody::Whole(message)
+                }
+                Disposition::Discard if self.awaits_reply => return silence(&connection.proxy).await,
+                Disposition::Discard | Disposition::Answer(_) => ReplyBody::Empty,
+            },
+            ReplyBody::Stream(items) => {
+                let request_headers = self.headers;
+                let stream = ResponseStream::new(connection.clone(), items, context, request_headers, self.guard);
+                ReplyBody::Stream(stream.boxed())
+            }
+        };
+        reply
+    }
+
+    /// A reply that has not come yet may come elsewhere, of a server with one stream: the client may come back for it, or cancel it.
+    fn may_end_elsewhere(self, reply: Reply) -> Reply {
+        if let (ReplyBody::Stream(_), Some(guard)) = (&reply.body, self.guard) {
+            guard.disarm();
+        }
+        reply
+    }
+}
+
+/// Waits for the reply to a request. Dropped before the reply came, it says that nobody waits for it here any more.
+pub(super) struct ReplyGuard {
+    session: Arc<LiveSession>,
+    request: Option<(Id, Seq)>,
+    /// A status said that there would be no reply.
+    failed: bool,
+}
+
+impl ReplyGuard {
+    /// `None` for a message that is no request.
+    fn new(session: &Arc<LiveSession>, message: &Message, seq: Seq) -> Option<Self> {
+        let id = message.id().filter(|_| message.kind() == Kind::Request)?;
+        Some(Self { session: session.clone(), request: Some((id.clone(), seq)), failed: false })
+    }
+
+    fn disarm(mut self) {
+        self.request = None;
+    }
+}
+
+impl Drop for ReplyGuard {
+    fn drop(&mut self) {
+        if let Some((id, seq)) = &self.request {
+            if self.failed {
+                self.session.fail_request(id, *seq);
+            } else {
+                self.session.abandon_request(Direction::ToServer, id, Some(*seq));
+            }
+        }
+    }
+}
+
+/// What the client of a dropped message gets: nothing until tapline ends, as if the server had said nothing.
+async fn silence(proxy: &Proxy) -> Reply {
+    proxy.stop().listening.cancelled().await;
+    // Nobody waits for what will not come.
+    ProxyError::Ended.reply_to(None).into_reply()
+}
+
+/// Ends a listening stream, which does not end by itself, with its session.
+fn while_open(connection: &Connection, mut reply: Reply) -> Reply {
+    if let ReplyBody::Stream(items) = reply.body {
+        let closed = connection.session.closed().clone().cancelled_owned();
+        reply.body = ReplyBody::Stream(items.take_until(closed).boxed());
+    }
+    reply
+}
+
+/// Keeps the session in use for as long as a stream is open: it is an exchange that goes on.
+fn in_use_by(connection: &Arc<Connection>, mut reply: Reply) -> Reply {
+    if let ReplyBody::Stream(items) = reply.body {
+        let connection = connection.clone();
+        let held = move |item| {
+            let _in_use = &connection;
+            item
+        };
+        reply.body = ReplyBody::Stream(items.map(held).boxed());
+    }
+    reply
+}
