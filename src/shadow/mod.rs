@@ -295,7 +295,7 @@ mod tests {
         for (text, why) in [
             ("url = 'http://x'\ncommand = 'y'", "not both"),
             ("url = 'x'", "`x` is none"),
-            ("command = \"a 'b\"", "column 3"),
+            ("command = \"a 'b\"", "missing closing quote"),
             ("command = ' '", "neither a URL nor a command"),
             ("command = []", "neither a URL nor a command"),
             ("writes = true", "`--shadow` takes"),
