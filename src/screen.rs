@@ -37,7 +37,7 @@ pub(crate) fn screen_settings(ascii: bool) -> ui::Settings {
 pub(crate) struct ScreenThread {
     thread: std::thread::JoinHandle<std::io::Result<ui::Exit>>,
     end: CancellationToken,
-    keys: crossbeam_channel::Sender<ui::Input>,
+    keys: crossbeam_channel::Sender<ui::ScreenInput>,
     signals: Signals,
     terminated: Option<OperatorSignal>,
 }
@@ -52,7 +52,7 @@ impl ScreenThread {
         let signals = Signals::new()?;
         let (feed, reader) = Feed::bounded(FEED);
         let subscription = journal.subscribe(feed);
-        let (keys, input) = ui::inputs();
+        let (keys, input) = ui::input_channel();
         let (from_outside, end) = (keys.clone(), CancellationToken::new());
         let ended = end.clone().drop_guard();
         let thread = std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
@@ -75,8 +75,8 @@ impl ScreenThread {
                 () = self.end.cancelled() => return,
                 signal = self.signals.next() => {
                     let input = match signal {
-                        OperatorSignal::Interrupt => ui::Input::Interrupt,
-                        OperatorSignal::Terminate | OperatorSignal::HangUp => ui::Input::Terminate,
+                        OperatorSignal::Interrupt => ui::ScreenInput::Interrupt,
+                        OperatorSignal::Terminate | OperatorSignal::HangUp => ui::ScreenInput::Terminate,
                     };
                     self.terminated = Some(signal);
                     // Full only when the screen hangs: then the next signal tries again.

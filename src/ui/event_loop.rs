@@ -8,7 +8,7 @@ use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::layout::{Position, Rect};
 
-use super::host::{Desk, Exit, Input};
+use super::host::{Exit, ScreenInput, TerminalHost};
 use super::model::{Change, Effect, Model};
 use super::settings::Settings;
 use super::update::update;
@@ -23,13 +23,13 @@ const KEY_FRAME: Duration = Duration::from_millis(8);
 const HEARING: Duration = Duration::from_millis(10);
 
 /// All that [`run`] needs.
-pub struct Screen<'a, B: Backend> {
+pub struct ScreenIo<'a, B: Backend> {
     pub terminal: &'a mut Terminal<B>,
     pub feed: FeedReader,
-    pub input: Receiver<Input>,
+    pub input: Receiver<ScreenInput>,
     /// Must not block.
     pub commands: &'a mut dyn FnMut(Command),
-    pub desk: &'a mut dyn Desk,
+    pub host: &'a mut dyn TerminalHost,
     pub settings: Settings,
 }
 
@@ -37,13 +37,13 @@ pub struct Screen<'a, B: Backend> {
 ///
 /// # Errors
 /// Where the terminal cannot be drawn to.
-pub fn run<B: Backend>(screen: Screen<'_, B>) -> io::Result<Exit> {
+pub fn run<B: Backend>(screen: ScreenIo<'_, B>) -> io::Result<Exit> {
     let model = Model::new(screen.settings.clone(), Timestamp::now());
-    Run { screen, model, drawn: None, dirty: true, urgent: false, behind: false }.run()
+    ScreenLoop { screen, model, drawn: None, dirty: true, urgent: false, behind: false }.run()
 }
 
-struct Run<'a, B: Backend> {
-    screen: Screen<'a, B>,
+struct ScreenLoop<'a, B: Backend> {
+    screen: ScreenIo<'a, B>,
     model: Model,
     drawn: Option<Instant>,
     /// The screen is not what the model is.
@@ -62,7 +62,7 @@ enum Woken {
     Gone,
 }
 
-impl<B: Backend> Run<'_, B> {
+impl<B: Backend> ScreenLoop<'_, B> {
     fn run(mut self) -> io::Result<Exit> {
         loop {
             let effects = self.model.tick(Timestamp::now());
@@ -82,7 +82,7 @@ impl<B: Backend> Run<'_, B> {
                 Woken::Change(change) => change,
                 Woken::Gone => {
                     self.screen.input = never();
-                    Change::Input(Input::Terminate)
+                    Change::Input(ScreenInput::Terminate)
                 }
             };
             if let Some(exit) = self.change(change)? {
@@ -164,10 +164,10 @@ impl<B: Backend> Run<'_, B> {
                     }
                 }
                 Effect::EditOutside(text) => {
-                    let edited = self.screen.desk.edit(&text);
+                    let edited = self.screen.host.edit(&text);
                     // Keys and interrupts were meant for the editor.
-                    if self.screen.input.try_iter().any(|input| matches!(input, Input::Terminate)) {
-                        return self.change(Change::Input(Input::Terminate));
+                    if self.screen.input.try_iter().any(|input| matches!(input, ScreenInput::Terminate)) {
+                        return self.change(Change::Input(ScreenInput::Terminate));
                     }
                     self.model.edited_outside(edited.map_err(|error| error.to_string()));
                     // Another program drew here meanwhile. Not `clear`, which asks the terminal where the cursor is:
@@ -181,7 +181,7 @@ impl<B: Backend> Run<'_, B> {
     }
 
     fn copy(&mut self, text: &str) {
-        match self.screen.desk.copy(text) {
+        match self.screen.host.copy(text) {
             Ok(()) => self.model.say(format!("{} copied", crate::text::size(text.len() as u64))),
             Err(error) => self.model.warn(format!("not copied: {error}")),
         }

@@ -1,6 +1,6 @@
 //! What the help says: all keys, signs and filters, those of this place first; typing narrows them.
 
-use super::keymap::{Context, bindings, contexts_below};
+use super::keymap::{KeyContext, bindings, contexts_below};
 use super::model::Model;
 use super::model::popup::Help;
 use crate::filter::OPERATORS;
@@ -27,7 +27,7 @@ const SIGNS: [(&str, &str); 15] = [
 const FILTERS: &str = "filters; joined by not, and, or, ( ), or ! & |";
 
 /// A line of the help: a heading, or a key and what it does.
-pub(crate) enum Row {
+pub(crate) enum HelpRow {
     Heading(&'static str),
     Entry(String, &'static str),
 }
@@ -36,11 +36,11 @@ pub(crate) enum Row {
 pub(crate) fn last_help_top(model: &Model, help: &Help, height: u16) -> usize {
     // The lines around the body, the box, and the search line with the one below it.
     let room = usize::from(height).saturating_sub(8);
-    rows(model, &help.search.text().to_lowercase()).len().saturating_sub(room)
+    help_rows(model, &help.search.text().to_lowercase()).len().saturating_sub(room)
 }
 
 /// The lines that contain `search`, keys of the place below the help first.
-pub(crate) fn rows(model: &Model, search: &str) -> Vec<Row> {
+pub(crate) fn help_rows(model: &Model, search: &str) -> Vec<HelpRow> {
     let mut rows = Vec::new();
     for context in in_order(model) {
         let entries = bindings(context).map(|binding| (binding.keys.join(", "), binding.help));
@@ -52,25 +52,25 @@ pub(crate) fn rows(model: &Model, search: &str) -> Vec<Row> {
 }
 
 /// What the keys were about before the help took them, then the rest.
-fn in_order(model: &Model) -> Vec<Context> {
-    let mut order: Vec<Context> = contexts_below(model);
-    let rest: Vec<Context> = Context::ALL.into_iter().filter(|context| !order.contains(context)).collect();
+fn in_order(model: &Model) -> Vec<KeyContext> {
+    let mut order: Vec<KeyContext> = contexts_below(model);
+    let rest: Vec<KeyContext> = KeyContext::ALL.into_iter().filter(|context| !order.contains(context)).collect();
     order.extend(rest);
     order
 }
 
 fn section(
-    rows: &mut Vec<Row>,
+    rows: &mut Vec<HelpRow>,
     title: &'static str,
     entries: impl Iterator<Item = (String, &'static str)>,
     search: &str,
 ) {
-    let found: Vec<Row> = entries
+    let found: Vec<HelpRow> = entries
         .filter(|(key, what)| search.is_empty() || what.to_lowercase().contains(search) || key.contains(search))
-        .map(|(key, what)| Row::Entry(key, what))
+        .map(|(key, what)| HelpRow::Entry(key, what))
         .collect();
     if !found.is_empty() {
-        rows.push(Row::Heading(title));
+        rows.push(HelpRow::Heading(title));
         rows.extend(found);
     }
 }

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 /// What comes in beside events.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub enum ScreenInput {
     Terminal(crossterm::event::Event),
     /// A `SIGINT` from outside: once says how to quit, twice quits.
     Interrupt,
@@ -26,7 +26,7 @@ pub enum Exit {
 }
 
 /// What only a real terminal can do.
-pub trait Desk {
+pub trait TerminalHost {
     /// Puts text into the clipboard.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ pub trait Desk {
 }
 
 /// The way of keys and signals to the screen.
-pub fn inputs() -> (Sender<Input>, Receiver<Input>) {
+pub fn input_channel() -> (Sender<ScreenInput>, Receiver<ScreenInput>) {
     // Typed by a person; when it is full, a key waits.
     crossbeam_channel::bounded(1024)
 }

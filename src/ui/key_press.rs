@@ -4,13 +4,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// A key press by the name that the table, the footer and the help use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
+pub(crate) struct KeyPress {
     pub(crate) name: String,
     /// The character it types, where it types one.
     pub(crate) typed: Option<char>,
 }
 
-impl Key {
+impl KeyPress {
     pub(crate) fn of(event: &KeyEvent) -> Option<Self> {
         if event.kind == KeyEventKind::Release {
             return None;

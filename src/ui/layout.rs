@@ -6,16 +6,16 @@ use tui_textarea::TextArea;
 
 use super::help::last_help_top;
 use super::model::popup::Popup;
-use super::model::{Model, Pane, Screen, Shape};
-use super::theme::{Look, Role};
+use super::model::{Model, Pane, ScreenKind, Viewport};
+use super::theme::{Role, Theme};
 
 /// Rectangles of one frame. Panes that are not shown are `None`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct ScreenLayout {
     pub(crate) status: Rect,
     pub(crate) body: Rect,
     /// The line in which something is typed.
-    pub(crate) bar: Option<Rect>,
+    pub(crate) prompt: Option<Rect>,
     pub(crate) keys: Rect,
     pub(crate) sessions: Option<Rect>,
     pub(crate) list: Option<Rect>,
@@ -25,12 +25,12 @@ pub(crate) struct Plan {
 }
 
 /// Panes have a full border where there is room for it, else a line above.
-pub(crate) fn bordered(shape: Shape) -> bool {
-    shape.wide
+pub(crate) fn bordered(viewport: Viewport) -> bool {
+    viewport.wide
 }
 
-pub(crate) fn shape(area: Rect) -> Shape {
-    Shape {
+pub(crate) fn viewport(area: Rect) -> Viewport {
+    Viewport {
         width: area.width,
         height: area.height,
         wide: area.width >= 110 && area.height >= 20,
@@ -38,28 +38,28 @@ pub(crate) fn shape(area: Rect) -> Shape {
     }
 }
 
-impl Plan {
+impl ScreenLayout {
     pub(crate) fn of(model: &Model, area: Rect) -> Self {
         if area.width < 40 || area.height < 10 {
             return Self { status: Rect { height: area.height.min(1), ..area }, tiny: true, ..Self::default() };
         }
-        let bar = u16::from(model.bar.is_some());
-        let [status, body, bar_area, keys] = Layout::vertical([
+        let prompt = u16::from(model.prompt.is_some());
+        let [status, body, prompt_area, keys] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Fill(1),
-            Constraint::Length(bar),
+            Constraint::Length(prompt),
             Constraint::Length(1),
         ])
         .areas(area);
-        let plan = Self { status, body, bar: (bar > 0).then_some(bar_area), keys, ..Self::default() };
+        let plan = Self { status, body, prompt: (prompt > 0).then_some(prompt_area), keys, ..Self::default() };
         plan.panes(model)
     }
 
     fn panes(mut self, model: &Model) -> Self {
-        let shape = model.shape;
-        if shape.single || model.zoomed || !model.has_panes() {
+        let viewport = model.viewport;
+        if viewport.single || model.zoomed || !model.has_panes() {
             let pane = match model.pane {
-                Pane::Sessions if shape.wide => &mut self.sessions,
+                Pane::Sessions if viewport.wide => &mut self.sessions,
                 Pane::Detail if model.has_panes() => &mut self.detail,
                 _ => &mut self.list,
             };
@@ -67,25 +67,25 @@ impl Plan {
             return self;
         }
         match model.screen {
-            Screen::Messages if shape.wide && model.tape.is_none() => {
+            ScreenKind::Messages if viewport.wide && model.tape.is_none() => {
                 let [sessions, right] = columns(self.body, Constraint::Length(27), Constraint::Fill(1));
                 let [list, detail] = stacked(right, 52, 1);
                 (self.sessions, self.list, self.detail) = (Some(sessions), Some(list), Some(detail));
             }
-            Screen::Queue if shape.wide => {
+            ScreenKind::Queue if viewport.wide => {
                 let [list, detail] = columns(self.body, Constraint::Percentage(58), Constraint::Fill(1));
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
-            Screen::Tapes if shape.wide => {
+            ScreenKind::Tapes if viewport.wide => {
                 let [list, detail] = columns(self.body, Constraint::Length(42), Constraint::Fill(1));
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
-            Screen::Tapes => {
+            ScreenKind::Tapes => {
                 let [list, detail] = stacked(self.body, 35, 0);
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             _ => {
-                let [list, detail] = stacked(self.body, 55, u16::from(shape.wide));
+                let [list, detail] = stacked(self.body, 55, u16::from(viewport.wide));
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
         }
@@ -94,8 +94,8 @@ impl Plan {
 }
 
 /// The metrics screen: how much passes, and how long what takes.
-pub(crate) fn metrics_parts(area: Rect, shape: Shape) -> [Rect; 2] {
-    if shape.wide {
+pub(crate) fn metrics_parts(area: Rect, viewport: Viewport) -> [Rect; 2] {
+    if viewport.wide {
         return columns(area, Constraint::Length(38), Constraint::Fill(1));
     }
     let numbers = if area.height < 16 { 4 } else { 11 };
@@ -114,8 +114,8 @@ pub(crate) fn stacked(area: Rect, percent: u16, overlap: u16) -> [Rect; 2] {
 }
 
 /// What is left inside a pane's frame.
-pub(crate) fn inner(area: Rect, shape: Shape) -> Rect {
-    if bordered(shape) {
+pub(crate) fn inner(area: Rect, viewport: Viewport) -> Rect {
+    if bordered(viewport) {
         area.inner(ratatui::layout::Margin::new(1, 1))
     } else {
         Rect { y: area.y + area.height.min(1), height: area.height.saturating_sub(1), ..area }
@@ -141,41 +141,41 @@ pub(crate) fn held_rows(inner: Rect, held: usize, released: usize) -> usize {
 
 /// Moves all windows so that what they must show is in them.
 pub(crate) fn fit(model: &mut Model, area: Rect) {
-    model.shape = shape(area);
-    let seats_shown = model.shape.wide && model.screen == Screen::Messages && model.tape.is_none();
-    if model.pane == Pane::Sessions && !seats_shown {
+    model.viewport = viewport(area);
+    let sessions_shown = model.viewport.wide && model.screen == ScreenKind::Messages && model.tape.is_none();
+    if model.pane == Pane::Sessions && !sessions_shown {
         model.pane = Pane::List;
     }
-    let plan = Plan::of(model, area);
+    let plan = ScreenLayout::of(model, area);
     let rows = |pane: Option<Rect>, header: u16| {
-        usize::from(pane.map_or(0, |area| inner(area, model.shape).height.saturating_sub(header)))
+        usize::from(pane.map_or(0, |area| inner(area, model.viewport).height.saturating_sub(header)))
     };
     let (list, detail, sessions) = (rows(plan.list, 1), rows(plan.detail, 0), rows(plan.sessions, 0));
-    let seats = model.facts.sessions.all().len() + 1;
-    model.seat.frame(seats, sessions / 4);
+    let rows = model.observed.sessions.all().len() + 1;
+    model.session_cursor.frame(rows, sessions / 4);
     match model.screen {
-        Screen::Messages => {
-            let (rows, view) = model.book_mut();
+        ScreenKind::Messages => {
+            let (rows, view) = model.messages_mut();
             view.frame(rows, list);
         }
-        Screen::Queue => {
-            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.shape));
-            let height = held_rows(area, model.facts.held.len(), model.facts.released.len());
-            model.queue.frame(&model.facts.held, height);
+        ScreenKind::Queue => {
+            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
+            let height = held_rows(area, model.observed.held.len(), model.observed.released.len());
+            model.queue.frame(&model.observed.held, height);
         }
-        Screen::Tapes => fit_tapes(model, list + 1, detail),
-        Screen::Events => model.log.frame(list + 1),
-        Screen::Metrics => {
-            let [_, table] = metrics_parts(plan.body, model.shape);
-            let height = usize::from(inner(table, model.shape).height.saturating_sub(2));
-            model.board.place.frame(model.board.rows.len(), height);
+        ScreenKind::Tapes => fit_tapes(model, list + 1, detail),
+        ScreenKind::Events => model.log.frame(list + 1),
+        ScreenKind::Metrics => {
+            let [_, table] = metrics_parts(plan.body, model.viewport);
+            let height = usize::from(inner(table, model.viewport).height.saturating_sub(2));
+            model.metrics.place.frame(model.metrics.rows.len(), height);
         }
     }
     model.show_detail();
     model.detail.frame(detail);
-    let look = Look::of(&model.settings);
+    let theme = Theme::of(&model.settings);
     if let Some(editor) = &mut model.editor {
-        dress(&mut editor.area, look);
+        dress(&mut editor.area, theme);
     }
     if let Some(Popup::Help(help)) = &model.popup {
         let last = last_help_top(model, help, area.height);
@@ -184,17 +184,17 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
         }
     }
     if let Some(Popup::Pager(text)) = &mut model.popup {
-        let area = inner(pager(area), Shape { wide: true, ..Shape::default() });
+        let area = inner(pager(area), Viewport { wide: true, ..Viewport::default() });
         text.frame(usize::from(area.width), usize::from(area.height));
     }
 }
 
 /// The text area brings its own styles, which only it can set.
-fn dress(area: &mut TextArea<'_>, look: Look) {
-    area.set_line_number_style(look.style(Role::Dim));
+fn dress(area: &mut TextArea<'_>, theme: Theme) {
+    area.set_line_number_style(theme.style(Role::Dim));
     area.set_cursor_line_style(Style::new());
-    area.set_cursor_style(look.style(Role::Cursor));
-    area.set_selection_style(look.style(Role::Cursor));
+    area.set_cursor_style(theme.style(Role::Cursor));
+    area.set_selection_style(theme.style(Role::Cursor));
 }
 
 fn fit_tapes(model: &mut Model, list: usize, detail: usize) {

@@ -3,13 +3,13 @@
 //! # For who starts it
 //!
 //! ```text
-//! let (keys, input) = ui::inputs();                // `keys.clone()` for whoever hears signals
+//! let (keys, input) = ui::input_channel();                // `keys.clone()` for whoever hears signals
 //! let exit = ui::show(ui::Settings::default(), feed_reader, (keys, input), |command| …)?;
 //! ```
 //!
 //! [`show`] takes the terminal, runs [`run`] on the calling thread (give it a thread of its own) and gives the
 //! terminal back before it returns, also on a panic. Keys come from a thread that `show` starts. `SIGTERM` and
-//! `SIGHUP` are sent in as [`Input::Terminate`], a `SIGINT` from outside as [`Input::Interrupt`]; ctrl c itself is a
+//! `SIGHUP` are sent in as [`ScreenInput::Terminate`], a `SIGINT` from outside as [`ScreenInput::Interrupt`]; ctrl c itself is a
 //! key here. Quitting sends [`Quit`], and again to force; the screen stays until the core has stopped, and shows what
 //! it waits for. One that only watches ([`Settings::attached`]) goes at once. It never blocks on the core: commands go
 //! out through a closure that must not wait. A screen that comes late is given a [`Resync`] by whoever attaches it.
@@ -51,7 +51,7 @@ mod theme;
 mod update;
 mod view;
 
-pub use event_loop::{Screen, run};
-pub use host::{Desk, Exit, Input, inputs};
+pub use event_loop::{ScreenIo, run};
+pub use host::{Exit, ScreenInput, TerminalHost, input_channel};
 pub use settings::Settings;
 pub use term::show;

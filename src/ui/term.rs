@@ -18,8 +18,8 @@ use crossterm::terminal::{
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-use super::event_loop::{Screen, run};
-use super::host::{Desk, Exit, Input};
+use super::event_loop::{ScreenIo, run};
+use super::host::{Exit, ScreenInput, TerminalHost};
 use super::settings::Settings;
 use crate::event::{Command, FeedReader};
 
@@ -33,18 +33,19 @@ const LOOK: Duration = Duration::from_millis(200);
 pub fn show(
     settings: Settings,
     feed: FeedReader,
-    (keys, input): (Sender<Input>, Receiver<Input>),
+    (keys, input): (Sender<ScreenInput>, Receiver<ScreenInput>),
     mut commands: impl FnMut(Command),
 ) -> io::Result<Exit> {
     if !stdout().is_terminal() {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "stdout is no terminal"));
     }
     restore_on_panic();
-    let taken = Taken::take()?;
-    let reading = Reading::start(keys)?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(Frames::default()))?;
-    let mut desk = Console { reading: &reading };
-    let exit = run(Screen { terminal: &mut terminal, feed, input, commands: &mut commands, desk: &mut desk, settings });
+    let taken = RawTerminal::take()?;
+    let reading = KeyReader::start(keys)?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
+    let mut host = CrosstermHost { reading: &reading };
+    let exit =
+        run(ScreenIo { terminal: &mut terminal, feed, input, commands: &mut commands, host: &mut host, settings });
     drop(reading);
     drop(taken);
     tell_late_panics();
@@ -54,9 +55,9 @@ pub fn show(
 /// What is written between two flushes goes out in one piece, marked as one update, so that no half frame is seen.
 /// Terminals that do not know the marks ignore them.
 #[derive(Default)]
-struct Frames(Vec<u8>);
+struct FrameWriter(Vec<u8>);
 
-impl io::Write for Frames {
+impl io::Write for FrameWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -74,9 +75,9 @@ impl io::Write for Frames {
 }
 
 /// The terminal in raw mode on its other screen; given back on drop.
-struct Taken;
+struct RawTerminal;
 
-impl Taken {
+impl RawTerminal {
     fn take() -> io::Result<Self> {
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::Relaxed);
@@ -87,7 +88,7 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for RawTerminal {
     fn drop(&mut self) {
         restore();
     }
@@ -142,27 +143,27 @@ fn tell_late_panics() {
 }
 
 /// The thread that reads keys. It can be made to rest while another program has the terminal.
-struct Reading {
-    state: Arc<ReadingState>,
+struct KeyReader {
+    state: Arc<KeyReaderState>,
 }
 
 #[derive(Default)]
-struct ReadingState {
+struct KeyReaderState {
     ended: AtomicBool,
-    pause: Mutex<Pause>,
+    pause: Mutex<ReaderPause>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Pause {
+struct ReaderPause {
     wanted: bool,
     /// The thread is not reading now.
     rests: bool,
 }
 
-impl Reading {
-    fn start(keys: Sender<Input>) -> io::Result<Self> {
-        let state = Arc::new(ReadingState::default());
+impl KeyReader {
+    fn start(keys: Sender<ScreenInput>) -> io::Result<Self> {
+        let state = Arc::new(KeyReaderState::default());
         let theirs = state.clone();
         std::thread::Builder::new().name("keys".to_owned()).spawn(move || theirs.read(&keys))?;
         Ok(Self { state })
@@ -184,27 +185,27 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for KeyReader {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::Relaxed);
         self.resume();
     }
 }
 
-impl ReadingState {
-    fn lock(&self) -> MutexGuard<'_, Pause> {
+impl KeyReaderState {
+    fn lock(&self) -> MutexGuard<'_, ReaderPause> {
         lock(&self.pause)
     }
 
     /// A terminal that went away is an end like any other: the channel closes.
-    fn read(&self, keys: &Sender<Input>) {
+    fn read(&self, keys: &Sender<ScreenInput>) {
         while !self.ended.load(Ordering::Relaxed) {
             self.rest();
             match poll(LOOK) {
                 Ok(false) => {}
                 Ok(true) => {
                     let Ok(event) = read() else { break };
-                    if keys.send(Input::Terminal(event)).is_err() {
+                    if keys.send(ScreenInput::Terminal(event)).is_err() {
                         break;
                     }
                 }
@@ -212,7 +213,7 @@ impl ReadingState {
             }
         }
         if !self.ended.swap(true, Ordering::Relaxed) {
-            let _ = keys.send(Input::Terminate);
+            let _ = keys.send(ScreenInput::Terminate);
         }
     }
 
@@ -227,11 +228,11 @@ impl ReadingState {
     }
 }
 
-struct Console<'a> {
-    reading: &'a Reading,
+struct CrosstermHost<'a> {
+    reading: &'a KeyReader,
 }
 
-impl Desk for Console<'_> {
+impl TerminalHost for CrosstermHost<'_> {
     /// By OSC 52, which the terminal at the operator's end understands, over ssh too.
     fn copy(&mut self, text: &str) -> io::Result<()> {
         execute!(stdout(), CopyToClipboard::to_clipboard_from(text))
@@ -243,7 +244,7 @@ impl Desk for Console<'_> {
         self.reading.pause();
         restore();
         let status = editor_process(&path).status();
-        let taken = Taken::take();
+        let taken = RawTerminal::take();
         self.reading.resume();
         // From here on the outer guard gives it back.
         std::mem::forget(taken?);

@@ -31,7 +31,7 @@ pub(crate) enum Role {
 
 /// How the operator's terminal wants it.
 #[derive(Clone, Copy)]
-pub(crate) struct Look {
+pub(crate) struct Theme {
     mono: bool,
     ascii: bool,
 }
@@ -90,7 +90,7 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
     horizontal_bottom: "-",
 };
 
-impl Look {
+impl Theme {
     pub(crate) fn of(settings: &Settings) -> Self {
         Self { mono: settings.mono, ascii: settings.ascii }
     }

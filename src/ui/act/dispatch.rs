@@ -3,28 +3,28 @@
 use crossterm::event::{Event as TerminalEvent, KeyEvent};
 
 use super::quit::{ask_quit, interrupt, quit, quit_and_forward};
-use super::{clipboard, editing, filter_bar, hold, navigate, sessions, tapes, typing};
+use super::{clipboard, editing, hold, navigate, prompt, sessions, tapes, typing};
 use crate::event::{Command, OnQuit, Then};
-use crate::ui::host::{Exit, Input};
-use crate::ui::key_press::Key;
+use crate::ui::host::{Exit, ScreenInput};
+use crate::ui::key_press::KeyPress;
 use crate::ui::keymap::{Action, meaning};
 use crate::ui::model::popup::{Help, Popup, Prefix};
 use crate::ui::model::{Model, Pane};
 
-pub(crate) fn input(model: &mut Model, input: Input) {
+pub(crate) fn input(model: &mut Model, input: ScreenInput) {
     match input {
-        Input::Terminal(TerminalEvent::Key(event)) => key(model, event),
-        Input::Terminal(TerminalEvent::Paste(text)) => typing::paste(model, &text),
-        Input::Terminal(_) => {}
-        Input::Interrupt => interrupt(model),
+        ScreenInput::Terminal(TerminalEvent::Key(event)) => key(model, event),
+        ScreenInput::Terminal(TerminalEvent::Paste(text)) => typing::paste(model, &text),
+        ScreenInput::Terminal(_) => {}
+        ScreenInput::Interrupt => interrupt(model),
         // A signal asks nobody. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
-        Input::Terminate if model.quitting.leaving.is_some() => {}
-        Input::Terminate => model.quit(model.settings.on_quit.unwrap_or_default(), Exit::Terminated),
+        ScreenInput::Terminate if model.quitting.leaving.is_some() => {}
+        ScreenInput::Terminate => model.quit(model.settings.on_quit.unwrap_or_default(), Exit::Terminated),
     }
 }
 
 fn key(model: &mut Model, event: KeyEvent) {
-    let Some(key) = Key::of(&event) else { return };
+    let Some(key) = KeyPress::of(&event) else { return };
     if key.name == "ctrl c" {
         return interrupt(model);
     }
@@ -78,10 +78,10 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::PreviousField => hold::next_field(model, -1),
         Action::PickSession => sessions::session_popup(model),
 
-        Action::Type(asked) => filter_bar::open_bar(model, asked),
-        Action::ToggleFilter => filter_bar::toggle_filter(model),
-        Action::Older => filter_bar::history(model, -1),
-        Action::Newer => filter_bar::history(model, 1),
+        Action::Type(asked) => prompt::open_prompt(model, asked),
+        Action::ToggleFilter => prompt::toggle_filter(model),
+        Action::Older => prompt::history(model, -1),
+        Action::Newer => prompt::history(model, 1),
 
         Action::Hold => hold::switch(model),
         Action::HoldOffForward => hold::switch_off(model, true),
@@ -117,10 +117,10 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Pace => model.tapes.next_speed(),
         Action::NextFail => tapes::next_fail(model),
         Action::Level => model.log.next_level(),
-        Action::Group => model.board.next_group(),
-        Action::Order => model.board.next_order(),
-        Action::Widen => model.board.widen(),
-        Action::Narrow => model.board.narrow(),
+        Action::Group => model.metrics.next_group(),
+        Action::Order => model.metrics.next_order(),
+        Action::Widen => model.metrics.widen(),
+        Action::Narrow => model.metrics.narrow(),
         Action::Restart => sessions::restart(model),
     }
 }
@@ -139,18 +139,18 @@ fn fold(model: &mut Model, action: Action) {
 
 fn cancel(model: &mut Model) {
     if model.popup.take().is_none() {
-        filter_bar::close_bar(model);
+        prompt::close_prompt(model);
     }
 }
 
 fn accept(model: &mut Model) {
     match &model.popup {
         Some(Popup::Sessions(place)) => {
-            let seat = place.cursor;
+            let position = place.cursor;
             model.popup = None;
-            sessions::narrow(model, seat);
+            sessions::narrow(model, position);
         }
         Some(Popup::Block(_)) => hold::send_block(model),
-        _ => filter_bar::accept_bar(model),
+        _ => prompt::accept_prompt(model),
     }
 }

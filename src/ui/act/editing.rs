@@ -5,7 +5,7 @@ use crate::envelope::{Seq, SessionId};
 use crate::event::{Command, Decision, Then};
 use crate::message::Message;
 use crate::ui::keymap::Action;
-use crate::ui::model::editor::{Editor, Subject, Target};
+use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
 use crate::ui::model::{Effect, Model};
 
 /// What a text must be to be sent.
@@ -25,17 +25,17 @@ pub(super) fn edit(model: &mut Model) {
     }
 }
 
-fn resend_subject(model: &mut Model) -> Option<Subject> {
+fn resend_subject(model: &mut Model) -> Option<EditSubject> {
     let envelope = model.request_here()?.envelope.clone();
     let Some(session) = open_session(model, envelope.session) else {
         model.warn("no session is open to send it in");
         return None;
     };
-    Some(Subject {
-        target: Target::Resend(session),
+    Some(EditSubject {
+        target: EditTarget::Resend(session),
         seq: envelope.seq,
         direction: envelope.direction,
-        session: model.facts.sessions.get(session).map(|seat| seat.title().to_owned()).unwrap_or_default(),
+        session: model.observed.sessions.get(session).map(|row| row.title().to_owned()).unwrap_or_default(),
         via: envelope.transport.via,
         message: envelope.message.clone(),
     })
@@ -43,14 +43,14 @@ fn resend_subject(model: &mut Model) -> Option<Subject> {
 
 /// The message's own session while it is open, else the newest that is.
 fn open_session(model: &Model, own: SessionId) -> Option<SessionId> {
-    let sessions = &model.facts.sessions;
-    let own = sessions.get(own).filter(|seat| seat.closed().is_none());
-    own.or_else(|| sessions.all().iter().rev().find(|seat| seat.closed().is_none())).map(|seat| seat.session.id)
+    let sessions = &model.observed.sessions;
+    let own = sessions.get(own).filter(|row| row.closed().is_none());
+    own.or_else(|| sessions.all().iter().rev().find(|row| row.closed().is_none())).map(|row| row.session.id)
 }
 
 pub(super) fn resend(model: &mut Model) {
     if let Some(subject) = resend_subject(model)
-        && let Target::Resend(session) = subject.target
+        && let EditTarget::Resend(session) = subject.target
     {
         send_again(model, session, subject.seq, subject.message);
     }
@@ -73,11 +73,11 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
     model.editor = None;
     model.queue.drafts.remove(&seq);
     match target {
-        Target::Held(ticket) => {
+        EditTarget::Held(ticket) => {
             let decision = if touched { Decision::Edit(message) } else { Decision::Forward };
             settle_ticket(model, ticket, decision, Then::Nothing);
         }
-        Target::Resend(session) => send_again(model, session, seq, message),
+        EditTarget::Resend(session) => send_again(model, session, seq, message),
     }
 }
 
@@ -87,8 +87,8 @@ pub(super) fn leave_editor(model: &mut Model) {
     if editor.touched() {
         model.queue.drafts.insert(editor.seq, editor.area.lines().to_vec());
         model.say(match editor.target {
-            Target::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` forgets it",
-            Target::Resend(_) => "draft kept: `e` opens it again",
+            EditTarget::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` forgets it",
+            EditTarget::Resend(_) => "draft kept: `e` opens it again",
         });
     } else {
         model.queue.drafts.remove(&editor.seq);

@@ -1,22 +1,22 @@
 //! Holding, and ending holds.
 
-use super::filter_bar::open_bar;
+use super::prompt::open_prompt;
 use crate::event::{BlockError, Command, Decision, Holding, Then, Ticket};
 use crate::message::Kind;
 use crate::ui::model::Model;
-use crate::ui::model::editor::{Editor, Subject, Target};
-use crate::ui::model::popup::{Ask, BlockForm, Popup};
-use crate::ui::model::prompt::Asked;
+use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
+use crate::ui::model::popup::{BlockForm, Confirmation, Popup};
+use crate::ui::model::prompt::PromptKind;
 
 /// Above this many, forwarding all is asked.
 const MANY: usize = 50;
 
 pub(super) fn switch(model: &mut Model) {
-    let holding = &model.facts.holding;
-    match (holding.on, model.facts.held.is_empty()) {
-        (true, false) => model.popup = Some(Popup::Ask(Ask::HoldOff)),
+    let holding = &model.observed.holding;
+    match (holding.on, model.observed.held.is_empty()) {
+        (true, false) => model.popup = Some(Popup::Confirm(Confirmation::HoldOff)),
         (true, true) => switch_off(model, false),
-        (false, _) if holding.filter.is_empty() => open_bar(model, Asked::Hold),
+        (false, _) if holding.filter.is_empty() => open_prompt(model, PromptKind::Hold),
         (false, _) => {
             let filter = holding.filter.clone();
             model.send(Command::SetHolding(Holding { on: true, filter }));
@@ -26,7 +26,7 @@ pub(super) fn switch(model: &mut Model) {
 
 pub(super) fn switch_off(model: &mut Model, forward: bool) {
     model.popup = None;
-    let filter = model.facts.holding.filter.clone();
+    let filter = model.observed.holding.filter.clone();
     model.send(Command::SetHolding(Holding { on: false, filter }));
     if forward {
         forward_all_now(model);
@@ -53,12 +53,12 @@ fn draft(model: &Model) -> Result<Decision, ()> {
 }
 
 /// What the editor opens for the selected held message.
-pub(super) fn subject(model: &Model) -> Option<Subject> {
+pub(super) fn subject(model: &Model) -> Option<EditSubject> {
     let held = model.held_here()?;
     let envelope = &held.envelope;
-    let session = model.facts.sessions.get(envelope.session).map(|seat| seat.title().to_owned()).unwrap_or_default();
-    Some(Subject {
-        target: Target::Held(held.ticket),
+    let session = model.observed.sessions.get(envelope.session).map(|row| row.title().to_owned()).unwrap_or_default();
+    Some(EditSubject {
+        target: EditTarget::Held(held.ticket),
         seq: envelope.seq,
         direction: envelope.direction,
         session,
@@ -74,20 +74,20 @@ fn settle(model: &mut Model, decision: Decision, then: Then) {
 }
 
 pub(super) fn settle_ticket(model: &mut Model, ticket: Ticket, decision: Decision, then: Then) {
-    let Some(held) = model.facts.held.get(&ticket) else {
+    let Some(held) = model.observed.held.get(&ticket) else {
         return model.warn("it is not held any more");
     };
     if model.queue.sent.contains(&ticket) {
         return model.say("decided already");
     }
     model.queue.drafts.remove(&held.envelope.seq);
-    model.queue.decided(&model.facts.held, ticket);
+    model.queue.decided(&model.observed.held, ticket);
     model.send(Command::Settle { ticket, decision, then });
 }
 
 pub(super) fn forward_all(model: &mut Model) {
-    if model.facts.held.len() > MANY {
-        model.popup = Some(Popup::Ask(Ask::ForwardAll));
+    if model.observed.held.len() > MANY {
+        model.popup = Some(Popup::Confirm(Confirmation::ForwardAll));
     } else {
         forward_all_now(model);
     }
@@ -95,7 +95,7 @@ pub(super) fn forward_all(model: &mut Model) {
 
 pub(super) fn forward_all_now(model: &mut Model) {
     model.popup = None;
-    let tickets: Vec<Ticket> = model.facts.held.keys().copied().collect();
+    let tickets: Vec<Ticket> = model.observed.held.keys().copied().collect();
     model.queue.sent.extend(tickets);
     model.send(Command::ForwardAll);
 }

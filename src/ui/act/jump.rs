@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::envelope::Seq;
-use crate::ui::model::{Model, Pane, Screen};
+use crate::ui::model::{Model, Pane, ScreenKind};
 
 /// Puts the cursor of the live list on a message and shows it.
 pub(super) fn show_message(model: &mut Model, seq: Seq) {
-    let (rows, list) = model.book_mut();
-    if rows.of(seq).is_none() {
+    let (rows, list) = model.messages_mut();
+    if rows.get(seq).is_none() {
         return model.warn(format!("{seq} is not here"));
     }
     if !list.jump(rows, seq) {
@@ -20,7 +20,7 @@ pub(super) fn show_message(model: &mut Model, seq: Seq) {
         list.jump(rows, seq);
         model.say("the filter hid it: filter off, `T` turns it on");
     }
-    model.screen = Screen::Messages;
+    model.screen = ScreenKind::Messages;
     if model.pane == Pane::Sessions {
         model.pane = Pane::List;
     }
@@ -30,7 +30,7 @@ pub(super) fn show_message(model: &mut Model, seq: Seq) {
 pub(super) fn goto(model: &mut Model, text: &str) {
     match text.trim().trim_start_matches('#').parse() {
         Ok(number) => {
-            if model.screen != Screen::Messages {
+            if model.screen != ScreenKind::Messages {
                 model.tape = None;
             }
             show_message(model, Seq(number));

@@ -3,10 +3,10 @@
 mod clipboard;
 mod dispatch;
 mod editing;
-mod filter_bar;
 mod hold;
 mod jump;
 mod navigate;
+mod prompt;
 mod quit;
 mod sessions;
 mod tapes;

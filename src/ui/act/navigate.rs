@@ -1,62 +1,62 @@
 //! Going about: motion, screens, panes, jumps.
 
 use super::editing::leave_editor;
-use super::filter_bar::set_filter;
 use super::jump::show_message;
+use super::prompt::set_filter;
 use super::sessions::narrow;
 use super::tapes::open_tape;
 use crate::event::Command;
 use crate::filter::Filter;
 use crate::message::Kind;
-use crate::ui::model::metrics_screen::What;
+use crate::ui::model::metrics_screen::MetricsSubject;
 use crate::ui::model::motion::Motion;
 use crate::ui::model::popup::{Pager, Popup};
-use crate::ui::model::{Model, Pane, Screen};
+use crate::ui::model::{Model, Pane, ScreenKind};
 
 pub(super) fn go(model: &mut Model, motion: Motion) {
     if let Some(popup) = &mut model.popup {
-        let seats = model.facts.sessions.all().len() + 1;
-        return go_in_popup(popup, motion, seats);
+        let sessions = model.observed.sessions.all().len() + 1;
+        return go_in_popup(popup, motion, sessions);
     }
     match (model.screen, model.pane) {
-        (Screen::Messages | Screen::Queue, Pane::Detail) => model.detail.go(motion),
-        (Screen::Messages, Pane::Sessions) => {
-            let seats = model.facts.sessions.all().len() + 1;
-            model.seat.go(motion, seats);
+        (ScreenKind::Messages | ScreenKind::Queue, Pane::Detail) => model.detail.go(motion),
+        (ScreenKind::Messages, Pane::Sessions) => {
+            let sessions = model.observed.sessions.all().len() + 1;
+            model.session_cursor.go(motion, sessions);
         }
-        (Screen::Messages, Pane::List) => {
-            let (rows, list) = model.book_mut();
+        (ScreenKind::Messages, Pane::List) => {
+            let (rows, list) = model.messages_mut();
             list.go(rows, motion);
             read(model);
         }
-        (Screen::Queue, _) => model.queue.go(&model.facts.held, motion),
-        (Screen::Tapes, Pane::Detail) => {
+        (ScreenKind::Queue, _) => model.queue.go(&model.observed.held, motion),
+        (ScreenKind::Tapes, Pane::Detail) => {
             if let Some(replay) = &mut model.tapes.replay {
                 replay.go(motion);
             }
         }
-        (Screen::Tapes, _) => {
+        (ScreenKind::Tapes, _) => {
             let len = model.tapes.list.as_ref().map_or(0, Vec::len);
             model.tapes.place.go(motion, len);
         }
-        (Screen::Metrics, _) => {
-            let len = model.board.rows.len();
-            model.board.place.go(motion, len);
+        (ScreenKind::Metrics, _) => {
+            let len = model.metrics.rows.len();
+            model.metrics.place.go(motion, len);
         }
-        (Screen::Events, _) => model.log.go(motion),
+        (ScreenKind::Events, _) => model.log.go(motion),
     }
 }
 
-fn go_in_popup(popup: &mut Popup, motion: Motion, seats: usize) {
+fn go_in_popup(popup: &mut Popup, motion: Motion, sessions: usize) {
     match popup {
-        Popup::Sessions(place) => place.go(motion, seats),
+        Popup::Sessions(place) => place.go(motion, sessions),
         Popup::Help(help) => help.top = motion.from(help.top, usize::MAX, 20),
         Popup::Pager(pager) => {
             let lines = pager.lines.len().saturating_sub(pager.height) + 1;
             pager.top = motion.from(pager.top, lines, pager.height);
         }
         Popup::Block(form) => form.step(if motion == Motion::Up { -1 } else { 1 }),
-        Popup::Prefix(_) | Popup::Ask(_) => {}
+        Popup::Prefix(_) | Popup::Confirm(_) => {}
     }
 }
 
@@ -64,27 +64,27 @@ fn go_in_popup(popup: &mut Popup, motion: Motion, seats: usize) {
 fn read(model: &mut Model) {
     if model.tape.is_none() && model.list().follows() {
         let only = model.list().only;
-        model.facts.sessions.read(only);
+        model.observed.sessions.read(only);
     }
 }
 
-pub(super) fn to_screen(model: &mut Model, screen: Screen) {
+pub(super) fn to_screen(model: &mut Model, screen: ScreenKind) {
     model.screen = screen;
     model.pane = Pane::List;
     model.zoomed = false;
     match screen {
-        Screen::Tapes => model.send(Command::ListTapes),
-        Screen::Events => model.log.unread = 0,
-        Screen::Messages => {
+        ScreenKind::Tapes => model.send(Command::ListTapes),
+        ScreenKind::Events => model.log.unread = 0,
+        ScreenKind::Messages => {
             model.tape = None;
             read(model);
         }
-        Screen::Queue | Screen::Metrics => {}
+        ScreenKind::Queue | ScreenKind::Metrics => {}
     }
 }
 
 pub(super) fn next_pane(model: &mut Model, by: isize) {
-    let sessions = model.screen == Screen::Messages && model.shape.wide && model.tape.is_none();
+    let sessions = model.screen == ScreenKind::Messages && model.viewport.wide && model.tape.is_none();
     let panes: &[Pane] =
         if sessions { &[Pane::Sessions, Pane::List, Pane::Detail] } else { &[Pane::List, Pane::Detail] };
     let position = panes.iter().position(|pane| *pane == model.pane).unwrap_or(0);
@@ -94,12 +94,12 @@ pub(super) fn next_pane(model: &mut Model, by: isize) {
 /// `enter`: into what is under the cursor.
 pub(super) fn open(model: &mut Model) {
     match (model.screen, model.pane) {
-        (Screen::Messages | Screen::Queue, Pane::Detail) => read_string(model),
-        (Screen::Messages, Pane::Sessions) => narrow(model, model.seat.cursor),
-        (Screen::Messages, Pane::List) | (Screen::Queue, _) => model.pane = Pane::Detail,
-        (Screen::Tapes, pane) => open_tape(model, pane),
-        (Screen::Metrics, _) => measured(model),
-        (Screen::Events, _) => {
+        (ScreenKind::Messages | ScreenKind::Queue, Pane::Detail) => read_string(model),
+        (ScreenKind::Messages, Pane::Sessions) => narrow(model, model.session_cursor.cursor),
+        (ScreenKind::Messages, Pane::List) | (ScreenKind::Queue, _) => model.pane = Pane::Detail,
+        (ScreenKind::Tapes, pane) => open_tape(model, pane),
+        (ScreenKind::Metrics, _) => measured(model),
+        (ScreenKind::Events, _) => {
             if let Some(seq) = model.event_line().and_then(|line| line.seq) {
                 model.tape = None;
                 show_message(model, seq);
@@ -116,18 +116,18 @@ fn read_string(model: &mut Model) {
 
 /// Shows the messages that a row of the metrics is of.
 fn measured(model: &mut Model) {
-    let Some(what) = model.board.selected().map(|row| row.what.clone()) else { return };
-    if let What::Session(id) = what {
-        let seats = model.facts.sessions.all();
-        let Some(at) = seats.iter().position(|seat| seat.session.id == id) else {
+    let Some(what) = model.metrics.selected().map(|row| row.what.clone()) else { return };
+    if let MetricsSubject::Session(id) = what {
+        let sessions = model.observed.sessions.all();
+        let Some(at) = sessions.iter().position(|row| row.session.id == id) else {
             return model.warn("that session is not here");
         };
-        to_screen(model, Screen::Messages);
+        to_screen(model, ScreenKind::Messages);
         return narrow(model, at + 1);
     }
     let filter = what.filter().and_then(|text| Some((text.clone(), Filter::parse(&text).ok()?)));
     let Some(filter) = filter else { return model.warn("no filter tells these from the rest") };
-    to_screen(model, Screen::Messages);
+    to_screen(model, ScreenKind::Messages);
     set_filter(model, Some(filter));
 }
 
@@ -140,9 +140,9 @@ pub(super) fn back(model: &mut Model) {
     } else if model.pane != Pane::List {
         model.pane = Pane::List;
     } else if model.tape.take().is_some() {
-        model.screen = Screen::Tapes;
-    } else if model.screen != Screen::Messages {
-        to_screen(model, Screen::Messages);
+        model.screen = ScreenKind::Tapes;
+    } else if model.screen != ScreenKind::Messages {
+        to_screen(model, ScreenKind::Messages);
     } else {
         model.say("`Q` quits");
     }
@@ -156,7 +156,7 @@ pub(super) fn to_pair(model: &mut Model) {
 
 /// The next error below the cursor, from the top again after the last.
 pub(super) fn next_error(model: &mut Model) {
-    let (rows, list) = model.book_mut();
+    let (rows, list) = model.messages_mut();
     let (here, len) = (list.position(rows), list.len(rows));
     let is_error = |at: &usize| list.row(rows, *at).is_some_and(|row| row.envelope.kind() == Kind::Error);
     match (here + 1..len).chain(0..here.min(len)).find(is_error) {
@@ -167,10 +167,10 @@ pub(super) fn next_error(model: &mut Model) {
 
 pub(super) fn next_held(model: &mut Model) {
     let here = model.selected().map(|row| row.envelope.seq);
-    let held: Vec<_> = model.facts.held.values().map(|held| (held.ticket, held.envelope.seq)).collect();
+    let held: Vec<_> = model.observed.held.values().map(|held| (held.ticket, held.envelope.seq)).collect();
     let next = held.iter().find(|(_, seq)| Some(*seq) > here).or(held.first());
     match (model.screen, next) {
-        (Screen::Queue, Some((ticket, _))) => model.queue.select(*ticket),
+        (ScreenKind::Queue, Some((ticket, _))) => model.queue.select(*ticket),
         (_, Some((_, seq))) => {
             model.tape = None;
             show_message(model, *seq);
@@ -180,10 +180,10 @@ pub(super) fn next_held(model: &mut Model) {
 }
 
 pub(super) fn follow(model: &mut Model) {
-    if model.screen == Screen::Events {
+    if model.screen == ScreenKind::Events {
         return model.log.toggle_follow();
     }
-    let (rows, list) = model.book_mut();
+    let (rows, list) = model.messages_mut();
     if list.follows() {
         list.unfollowed = true;
     } else {

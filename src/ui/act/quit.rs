@@ -3,7 +3,7 @@
 use crate::event::{Command, OnQuit};
 use crate::ui::host::Exit;
 use crate::ui::model::Model;
-use crate::ui::model::popup::{Ask, Popup};
+use crate::ui::model::popup::{Confirmation, Popup};
 
 /// ctrl c in raw mode, and the signal of the same name.
 pub(super) fn interrupt(model: &mut Model) {
@@ -12,7 +12,7 @@ pub(super) fn interrupt(model: &mut Model) {
     }
     model.quitting.interrupted = true;
     let fate = match model.settings.on_quit.unwrap_or_default() {
-        _ if model.facts.held.is_empty() => "",
+        _ if model.observed.held.is_empty() => "",
         OnQuit::Forward => "; what is held is forwarded",
         OnQuit::Fail => "; what is held is answered with an error",
     };
@@ -25,8 +25,8 @@ pub(super) fn quit(model: &mut Model, held: OnQuit) {
 
 pub(super) fn ask_quit(model: &mut Model) {
     match model.settings.on_quit {
-        None if !model.facts.held.is_empty() && model.quitting.leaving.is_none() => {
-            model.popup = Some(Popup::Ask(Ask::Quit))
+        None if !model.observed.held.is_empty() && model.quitting.leaving.is_none() => {
+            model.popup = Some(Popup::Confirm(Confirmation::Quit))
         }
         held => quit(model, held.unwrap_or_default()),
     }

@@ -7,24 +7,24 @@ use crate::ui::model::popup::Popup;
 
 pub(super) fn session_popup(model: &mut Model) {
     let only = model.list().only;
-    let found = model.facts.sessions.all().iter().position(|seat| Some(seat.session.id) == only);
+    let found = model.observed.sessions.all().iter().position(|row| Some(row.session.id) == only);
     model.popup = Some(Popup::Sessions(ListCursor { cursor: found.map_or(0, |at| at + 1), ..ListCursor::default() }));
 }
 
 /// Shows only one session; 0 is all of them.
-pub(super) fn narrow(model: &mut Model, seat: usize) {
-    let only = seat.checked_sub(1).and_then(|at| model.facts.sessions.all().get(at)).map(|seat| seat.session.id);
-    model.seat.cursor = seat;
+pub(super) fn narrow(model: &mut Model, row: usize) {
+    let only = row.checked_sub(1).and_then(|at| model.observed.sessions.all().get(at)).map(|row| row.session.id);
+    model.session_cursor.cursor = row;
     let (rows, list) = model.live_mut();
     list.only = only;
     list.refilter(rows);
     list.follow(rows);
-    model.facts.sessions.read(only);
+    model.observed.sessions.read(only);
 }
 
 /// Pauses the selected session, or lets it go on.
 pub(super) fn pause(model: &mut Model) {
-    let Some((session, state)) = model.session_under_cursor().map(|seat| (seat.session.id, &seat.session.state)) else {
+    let Some((session, state)) = model.session_under_cursor().map(|row| (row.session.id, &row.session.state)) else {
         return;
     };
     let command = match state {
@@ -36,7 +36,7 @@ pub(super) fn pause(model: &mut Model) {
 
 /// Asks for another process of the server of the session under the cursor.
 pub(super) fn restart(model: &mut Model) {
-    if let Some(session) = model.session_under_cursor().map(|seat| seat.session.id) {
+    if let Some(session) = model.session_under_cursor().map(|row| row.session.id) {
         model.send(Command::Restart(session));
         model.say("asked for the server to be started anew");
     }

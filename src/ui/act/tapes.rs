@@ -1,7 +1,7 @@
 //! Opening tapes, and playing them.
 
 use crate::event::Command;
-use crate::ui::model::{Model, Pane, Screen};
+use crate::ui::model::{Model, Pane, ScreenKind};
 
 pub(super) fn open_tape(model: &mut Model, pane: Pane) {
     let step = model.tapes.replay.as_ref().filter(|_| pane == Pane::Detail);
@@ -19,7 +19,7 @@ pub(super) fn play(model: &mut Model) {
     if let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) {
         let speed = model.tapes.speed;
         model.send(Command::Replay { tape, speed });
-        model.screen = Screen::Tapes;
+        model.screen = ScreenKind::Tapes;
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crossterm::event::KeyEvent;
 
-use super::filter_bar::bar_changed;
-use crate::ui::key_press::Key;
+use super::prompt::prompt_changed;
+use crate::ui::key_press::KeyPress;
 use crate::ui::model::Model;
 use crate::ui::model::popup::Popup;
 
 /// A key that is text where something is typed.
-pub(super) fn typed(model: &mut Model, key: &Key, event: KeyEvent) {
+pub(super) fn typed(model: &mut Model, key: &KeyPress, event: KeyEvent) {
     match &mut model.popup {
         Some(Popup::Help(help)) => {
             help.search.key(key);
@@ -26,10 +26,10 @@ pub(super) fn typed(model: &mut Model, key: &Key, event: KeyEvent) {
     }
 }
 
-fn typed_below(model: &mut Model, key: &Key, event: KeyEvent) {
-    if let Some(bar) = &mut model.bar {
-        if bar.line.key(key) {
-            bar_changed(model);
+fn typed_below(model: &mut Model, key: &KeyPress, event: KeyEvent) {
+    if let Some(prompt) = &mut model.prompt {
+        if prompt.line.key(key) {
+            prompt_changed(model);
         }
     } else if let Some(editor) = &mut model.editor
         && editor.area.input(event)
@@ -39,7 +39,7 @@ fn typed_below(model: &mut Model, key: &Key, event: KeyEvent) {
 }
 
 pub(super) fn paste(model: &mut Model, text: &str) {
-    match (&mut model.popup, &mut model.bar, &mut model.editor) {
+    match (&mut model.popup, &mut model.prompt, &mut model.editor) {
         (Some(Popup::Help(help)), _, _) => help.search.insert(text),
         (Some(Popup::Block(form)), _, _) => {
             if let Some(line) = form.line() {
@@ -47,9 +47,9 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             }
         }
         (Some(_), _, _) | (None, None, None) => {}
-        (None, Some(bar), _) => {
-            bar.line.insert(text);
-            bar_changed(model);
+        (None, Some(prompt), _) => {
+            prompt.line.insert(text);
+            prompt_changed(model);
         }
         (None, None, Some(editor)) => {
             // Terminals paste line ends as carriage returns.

@@ -4,7 +4,7 @@
 //! folding hides a range. The text itself stays the only copy of keys and values.
 
 use super::decode::decode;
-use super::scan::{Fault, Kind, Scanner, member_value, string_end, value_end};
+use super::scan::{ScanFault, Scanner, TokenKind, member_value, string_end, value_end};
 
 /// Containers below this depth are not looked into: nobody reads there, and paths would grow without bound.
 pub(crate) const MAX_DEPTH: usize = 1000;
@@ -42,7 +42,7 @@ impl Container {
 
 /// A child of a container.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Child {
+pub(crate) struct IndexChild {
     pub(crate) node: u32,
     pub(crate) ordinal: usize,
 }
@@ -50,16 +50,16 @@ pub(crate) struct Child {
 impl Index {
     /// # Errors
     /// Where `raw` is not JSON, or too long to number.
-    pub(crate) fn build(raw: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn build(raw: &[u8]) -> Result<Self, ScanFault> {
         if u32::try_from(raw.len()).is_err() {
-            return Err(Fault { at: 0, why: "too long".to_owned() });
+            return Err(ScanFault { at: 0, why: "too long".to_owned() });
         }
-        let mut builder = Builder::default();
+        let mut builder = IndexBuilder::default();
         let mut scanner = Scanner::new(raw);
         while let Some(token) = scanner.next()? {
             builder.take(token.kind, number(token.start));
         }
-        let Builder { mut nodes, mut containers, .. } = builder;
+        let IndexBuilder { mut nodes, mut containers, .. } = builder;
         nodes.shrink_to_fit();
         containers.shrink_to_fit();
         Ok(Self { nodes, containers })
@@ -104,7 +104,7 @@ impl Index {
         Some((parent, ordinal as usize))
     }
 
-    pub(crate) fn children(&self, container: u32) -> impl Iterator<Item = Child> + '_ {
+    pub(crate) fn children(&self, container: u32) -> impl Iterator<Item = IndexChild> + '_ {
         let Container { node, next, .. } = *self.container(container);
         let mut child = node + 1;
         let mut ahead = container + 1;
@@ -114,7 +114,7 @@ impl Index {
                 return None;
             }
             let is_container = self.containers.get(ahead as usize).is_some_and(|it| it.node == child);
-            let it = Child { node: child, ordinal };
+            let it = IndexChild { node: child, ordinal };
             child = if is_container { self.container(ahead).next } else { child + 1 };
             ahead = if is_container { self.container_from(child) } else { ahead };
             ordinal += 1;
@@ -142,7 +142,7 @@ impl Index {
 }
 
 #[derive(Default)]
-struct Builder {
+struct IndexBuilder {
     nodes: Vec<u32>,
     containers: Vec<Container>,
     /// Numbers of the containers around.
@@ -153,22 +153,22 @@ struct Builder {
     keyed: bool,
 }
 
-impl Builder {
-    fn take(&mut self, kind: Kind, start: u32) {
+impl IndexBuilder {
+    fn take(&mut self, kind: TokenKind, start: u32) {
         match kind {
-            Kind::OpenObject | Kind::OpenArray if self.skipped > 0 => self.skipped += 1,
-            Kind::CloseObject | Kind::CloseArray if self.skipped > 0 => self.skipped -= 1,
+            TokenKind::OpenObject | TokenKind::OpenArray if self.skipped > 0 => self.skipped += 1,
+            TokenKind::CloseObject | TokenKind::CloseArray if self.skipped > 0 => self.skipped -= 1,
             _ if self.skipped > 0 => {}
-            Kind::CloseObject | Kind::CloseArray => self.close(),
-            Kind::Key => {
+            TokenKind::CloseObject | TokenKind::CloseArray => self.close(),
+            TokenKind::Key => {
                 self.child(start);
                 self.keyed = true;
             }
-            Kind::Scalar => self.value(start),
-            Kind::OpenObject | Kind::OpenArray => {
+            TokenKind::Scalar => self.value(start),
+            TokenKind::OpenObject | TokenKind::OpenArray => {
                 self.value(start);
                 if self.open.len() < MAX_DEPTH {
-                    self.open(kind == Kind::OpenObject);
+                    self.open(kind == TokenKind::OpenObject);
                 } else {
                     self.skipped = 1;
                 }

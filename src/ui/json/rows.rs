@@ -46,14 +46,14 @@ pub enum JsonCell {
 }
 
 /// Which nodes are rows: all but the ranges that folded containers hide.
-pub(super) struct Layout {
+pub(super) struct FoldLayout {
     /// From this row on, rows are the nodes from this node on, up to the next jump.
     jumps: Vec<(u32, u32)>,
     pub(super) rows: u32,
     toggled: HashSet<u32>,
 }
 
-impl Layout {
+impl FoldLayout {
     pub(super) fn new(index: &Index, open_depth: usize, toggled: HashSet<u32>) -> Self {
         // The outermost container is no row: its children are the first level.
         let first = u32::from(index.container_at(0).is_some());
@@ -84,18 +84,18 @@ impl Layout {
 }
 
 /// Goes from row to row, and keeps the path.
-pub(super) struct Walk<'a> {
+pub(super) struct RowWalk<'a> {
     raw: &'a [u8],
     index: &'a Index,
-    layout: Arc<Layout>,
+    layout: Arc<FoldLayout>,
     open_depth: usize,
     /// The containers around the next row, outermost first.
-    around: Vec<Level>,
+    around: Vec<PathLevel>,
     path: String,
     node: u32,
 }
 
-struct Level {
+struct PathLevel {
     container: u32,
     /// Of the next child.
     ordinal: usize,
@@ -103,9 +103,15 @@ struct Level {
     path: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> RowWalk<'a> {
     /// Begins at row `row` of `layout`, which was made with `open_depth`.
-    pub(super) fn start(raw: &'a [u8], index: &'a Index, layout: Arc<Layout>, open_depth: usize, row: usize) -> Self {
+    pub(super) fn start(
+        raw: &'a [u8],
+        index: &'a Index,
+        layout: Arc<FoldLayout>,
+        open_depth: usize,
+        row: usize,
+    ) -> Self {
         let node = layout.node_of(u32::try_from(row).unwrap_or(u32::MAX));
         let mut walk = Self { raw, index, layout, open_depth, around: Vec::new(), path: String::new(), node };
         let mut chain = Vec::new();
@@ -115,7 +121,7 @@ impl<'a> Walk<'a> {
             child = index.container(parent).node;
         }
         for (container, ordinal, child) in chain.into_iter().rev() {
-            walk.around.push(Level { container, ordinal, path: walk.path.len() });
+            walk.around.push(PathLevel { container, ordinal, path: walk.path.len() });
             if child != node {
                 walk.push_segment(container, child, ordinal);
                 walk.step_over(ordinal);
@@ -141,7 +147,7 @@ impl<'a> Walk<'a> {
 
     /// The key of the row at `node`, as shown; appends it to the path.
     fn enter(&mut self) -> (Option<String>, bool) {
-        let Some(Level { container, ordinal, path }) = self.around.last() else {
+        let Some(PathLevel { container, ordinal, path }) = self.around.last() else {
             self.path.push('.');
             return (None, false);
         };
@@ -156,7 +162,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Iterator for Walk<'_> {
+impl Iterator for RowWalk<'_> {
     type Item = JsonRow;
 
     fn next(&mut self) -> Option<JsonRow> {
@@ -185,7 +191,7 @@ impl Iterator for Walk<'_> {
             _ => self.node + 1,
         };
         if let Some(container) = number.filter(|_| !row.folded) {
-            self.around.push(Level { container, ordinal: 0, path: self.path.len() });
+            self.around.push(PathLevel { container, ordinal: 0, path: self.path.len() });
         }
         Some(row)
     }

@@ -15,14 +15,14 @@ pub struct JsonFault {
 
 /// A piece of JSON by its place in the bytes. Commas and colons are not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) kind: Kind,
+pub(crate) struct JsonToken {
+    pub(crate) kind: TokenKind,
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     OpenObject,
     OpenArray,
     CloseObject,
@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 
 /// Where bytes stop to be JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct ScanFault {
     pub(crate) at: usize,
     pub(crate) why: String,
 }
@@ -84,7 +84,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// The first byte that does not belong there.
-    pub(crate) fn next(&mut self) -> Result<Option<Token>, Fault> {
+    pub(crate) fn next(&mut self) -> Result<Option<JsonToken>, ScanFault> {
         self.skip_space();
         if self.expect == Expect::CommaOrClose && self.peek() == Some(b',') {
             self.at += 1;
@@ -101,44 +101,44 @@ impl<'a> Scanner<'a> {
             (Expect::Value | Expect::ValueOrClose, Some(byte)) => self.value(byte)?,
             _ => return Err(self.unexpected()),
         };
-        let end = if kind == Kind::Key { self.key_end } else { self.at };
-        Ok(Some(Token { kind, start, end }))
+        let end = if kind == TokenKind::Key { self.key_end } else { self.at };
+        Ok(Some(JsonToken { kind, start, end }))
     }
 
-    fn value(&mut self, first: u8) -> Result<Kind, Fault> {
+    fn value(&mut self, first: u8) -> Result<TokenKind, ScanFault> {
         match first {
-            b'{' => return Ok(self.open(Kind::OpenObject, Expect::KeyOrClose)),
-            b'[' => return Ok(self.open(Kind::OpenArray, Expect::ValueOrClose)),
+            b'{' => return Ok(self.open(TokenKind::OpenObject, Expect::KeyOrClose)),
+            b'[' => return Ok(self.open(TokenKind::OpenArray, Expect::ValueOrClose)),
             b'"' => self.string()?,
             b'-' | b'0'..=b'9' => self.number()?,
             _ => self.word()?,
         }
         self.after_value();
-        Ok(Kind::Scalar)
+        Ok(TokenKind::Scalar)
     }
 
-    fn open(&mut self, kind: Kind, expect: Expect) -> Kind {
+    fn open(&mut self, kind: TokenKind, expect: Expect) -> TokenKind {
         self.at += 1;
-        self.open.push(kind == Kind::OpenObject);
+        self.open.push(kind == TokenKind::OpenObject);
         self.expect = expect;
         kind
     }
 
-    fn close(&mut self, object: bool) -> Result<Kind, Fault> {
+    fn close(&mut self, object: bool) -> Result<TokenKind, ScanFault> {
         if self.open.last() != Some(&object) {
             return Err(self.unexpected());
         }
         self.at += 1;
         self.open.pop();
         self.after_value();
-        Ok(if object { Kind::CloseObject } else { Kind::CloseArray })
+        Ok(if object { TokenKind::CloseObject } else { TokenKind::CloseArray })
     }
 
     fn after_value(&mut self) {
         self.expect = if self.open.is_empty() { Expect::End } else { Expect::CommaOrClose };
     }
 
-    fn key(&mut self) -> Result<Kind, Fault> {
+    fn key(&mut self) -> Result<TokenKind, ScanFault> {
         self.string()?;
         self.key_end = self.at;
         self.skip_space();
@@ -147,22 +147,22 @@ impl<'a> Scanner<'a> {
         }
         self.at += 1;
         self.expect = Expect::Value;
-        Ok(Kind::Key)
+        Ok(TokenKind::Key)
     }
 
-    fn string(&mut self) -> Result<(), Fault> {
+    fn string(&mut self) -> Result<(), ScanFault> {
         let start = self.at;
         self.at += 1;
         loop {
             let rest = &self.bytes[self.at..];
             let Some(length) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) else {
-                return Err(Fault { at: start, why: "this string is never closed".to_owned() });
+                return Err(ScanFault { at: start, why: "this string is never closed".to_owned() });
             };
             self.at += length;
             match rest[length] {
                 b'"' => break,
                 b'\\' => self.escape()?,
-                b'\n' => return Err(Fault { at: start, why: "this string is not closed on its line".to_owned() }),
+                b'\n' => return Err(ScanFault { at: start, why: "this string is not closed on its line".to_owned() }),
                 _ => return Err(self.fault("a control character in a string must be an escape")),
             }
         }
@@ -170,7 +170,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
+    fn escape(&mut self) -> Result<(), ScanFault> {
         match self.bytes.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => {
@@ -185,7 +185,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), Fault> {
+    fn number(&mut self) -> Result<(), ScanFault> {
         self.at += usize::from(self.peek() == Some(b'-'));
         if self.peek() == Some(b'0') {
             self.at += 1;
@@ -207,13 +207,13 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), Fault> {
+    fn digits(&mut self) -> Result<(), ScanFault> {
         let length = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += length;
         if length == 0 { Err(self.fault("a digit is missing")) } else { Ok(()) }
     }
 
-    fn word(&mut self) -> Result<(), Fault> {
+    fn word(&mut self) -> Result<(), ScanFault> {
         let rest = &self.bytes[self.at..];
         let Some(word) = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word.as_bytes())) else {
             return Err(self.unexpected());
@@ -232,7 +232,7 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    fn unexpected(&self) -> Fault {
+    fn unexpected(&self) -> ScanFault {
         let object = self.open.last() == Some(&true);
         self.fault(match (self.expect, self.peek()) {
             (Expect::Value, Some(b']')) | (Expect::Key, Some(b'}')) => "a comma stands before the end",
@@ -244,8 +244,8 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    fn fault(&self, why: &str) -> Fault {
-        Fault { at: self.at, why: why.to_owned() }
+    fn fault(&self, why: &str) -> ScanFault {
+        ScanFault { at: self.at, why: why.to_owned() }
     }
 }
 
@@ -291,7 +291,7 @@ pub fn check(text: &str) -> Result<(), JsonFault> {
     }
 }
 
-fn place(text: &str, fault: Fault) -> JsonFault {
+fn place(text: &str, fault: ScanFault) -> JsonFault {
     let before = String::from_utf8_lossy(&text.as_bytes()[..fault.at]);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -308,24 +308,24 @@ pub fn pretty(raw: &[u8]) -> Option<String> {
     let mut scanner = Scanner::new(raw);
     let mut out = String::with_capacity(text.len() * 2);
     let mut depth = 0_usize;
-    let mut before = Kind::Key;
+    let mut before = TokenKind::Key;
     while let Some(token) = scanner.next().ok()? {
-        let closes = matches!(token.kind, Kind::CloseObject | Kind::CloseArray);
-        let opened = matches!(before, Kind::OpenObject | Kind::OpenArray);
+        let closes = matches!(token.kind, TokenKind::CloseObject | TokenKind::CloseArray);
+        let opened = matches!(before, TokenKind::OpenObject | TokenKind::OpenArray);
         depth -= usize::from(closes);
-        if !closes && !opened && before != Kind::Key {
+        if !closes && !opened && before != TokenKind::Key {
             out.push(',');
         }
         // An empty container stays on its line, and so does the value of a key.
-        if before != Kind::Key && !(closes && opened) {
+        if before != TokenKind::Key && !(closes && opened) {
             out.push('\n');
             out.extend(std::iter::repeat_n("  ", depth.min(MAX_INDENT)));
         }
         out.push_str(&text[token.start..token.end]);
-        if token.kind == Kind::Key {
+        if token.kind == TokenKind::Key {
             out.push_str(": ");
         }
-        depth += usize::from(matches!(token.kind, Kind::OpenObject | Kind::OpenArray));
+        depth += usize::from(matches!(token.kind, TokenKind::OpenObject | TokenKind::OpenArray));
         before = token.kind;
     }
     Some(out)

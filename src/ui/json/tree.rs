@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::decode::decode;
 use super::index::Index;
-use super::rows::{JsonCell, JsonRow, Layout, Walk, head_of};
+use super::rows::{FoldLayout, JsonCell, JsonRow, RowWalk, head_of};
 use super::scan::BOM;
 use crate::json::path::{JsonPath, PathStep};
 
@@ -19,12 +19,12 @@ const LINE: usize = 2000;
 /// A body, ready to be shown.
 pub struct JsonTree {
     raw: Bytes,
-    body: Body,
+    body: TreeBody,
     /// The last layout, as drawing asks again and again with the same folds.
-    layout: Mutex<Option<(Folds, Arc<Layout>)>>,
+    layout: Mutex<Option<(Folds, Arc<FoldLayout>)>>,
 }
 
-enum Body {
+enum TreeBody {
     Json(Index),
     /// Where each line begins.
     Text(Vec<u32>),
@@ -70,21 +70,21 @@ impl JsonTree {
     pub fn new(raw: &Bytes) -> Self {
         let raw = raw.strip_prefix(BOM).map_or_else(|| raw.clone(), |rest| raw.slice_ref(rest));
         let body = match Index::build(&raw) {
-            Ok(index) => Body::Json(index),
-            Err(_) => Body::Text(line_starts(&raw)),
+            Ok(index) => TreeBody::Json(index),
+            Err(_) => TreeBody::Text(line_starts(&raw)),
         };
         Self { raw, body, layout: Mutex::new(None) }
     }
 
     /// Whether the body is JSON.
     pub fn is_json(&self) -> bool {
-        matches!(self.body, Body::Json(_))
+        matches!(self.body, TreeBody::Json(_))
     }
 
     pub fn row_count(&self, folds: &Folds) -> usize {
         match &self.body {
-            Body::Json(index) => self.layout(index, folds).rows as usize,
-            Body::Text(lines) => lines.len(),
+            TreeBody::Json(index) => self.layout(index, folds).rows as usize,
+            TreeBody::Text(lines) => lines.len(),
         }
     }
 
@@ -92,18 +92,18 @@ impl JsonTree {
     pub fn rows(&self, folds: &Folds, range: Range<usize>) -> Vec<JsonRow> {
         let range = range.start..range.end.min(self.row_count(folds));
         match &self.body {
-            Body::Json(_) if range.is_empty() => Vec::new(),
-            Body::Json(index) => {
+            TreeBody::Json(_) if range.is_empty() => Vec::new(),
+            TreeBody::Json(index) => {
                 let layout = self.layout(index, folds);
-                Walk::start(&self.raw, index, layout, folds.open_depth, range.start).take(range.len()).collect()
+                RowWalk::start(&self.raw, index, layout, folds.open_depth, range.start).take(range.len()).collect()
             }
-            Body::Text(lines) => range.map(|line| self.text_row(lines, line)).collect(),
+            TreeBody::Text(lines) => range.map(|line| self.text_row(lines, line)).collect(),
         }
     }
 
     /// The text of the string at `path`, or the JSON of any other value; the whole body for `.` and the empty path.
     pub fn text_at(&self, path: &str) -> Option<String> {
-        let Body::Json(index) = &self.body else {
+        let TreeBody::Json(index) = &self.body else {
             return Some(String::from_utf8_lossy(&self.raw).into_owned());
         };
         // Of a key that occurs twice, JSON readers take the last.
@@ -134,13 +134,13 @@ impl JsonTree {
         found
     }
 
-    fn layout(&self, index: &Index, folds: &Folds) -> Arc<Layout> {
+    fn layout(&self, index: &Index, folds: &Folds) -> Arc<FoldLayout> {
         let mut cached = self.layout.lock();
         match &*cached {
             Some((of, layout)) if of == folds => layout.clone(),
             _ => {
                 let toggled = folds.toggled.iter().flat_map(|path| self.find(index, path)).map(|(node, _)| node);
-                let layout = Arc::new(Layout::new(index, folds.open_depth, toggled.collect()));
+                let layout = Arc::new(FoldLayout::new(index, folds.open_depth, toggled.collect()));
                 *cached = Some((folds.clone(), layout.clone()));
                 layout
             }

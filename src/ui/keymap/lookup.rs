@@ -1,12 +1,12 @@
 //! Which action a key means where, and which keys work now.
 
-use super::table::{BINDINGS, Binding, Context};
-use crate::ui::key_press::Key;
-use crate::ui::model::popup::{Ask, Popup, Prefix};
-use crate::ui::model::{Model, Pane, Screen};
+use super::table::{BINDINGS, KeyBinding, KeyContext};
+use crate::ui::key_press::KeyPress;
+use crate::ui::model::popup::{Confirmation, Popup, Prefix};
+use crate::ui::model::{Model, Pane, ScreenKind};
 
 /// Where the keys go now, innermost first. Whatever lies over the screen takes them all.
-pub(crate) fn contexts(model: &Model) -> Vec<Context> {
+pub(crate) fn contexts(model: &Model) -> Vec<KeyContext> {
     match &model.popup {
         Some(popup) => vec![popup_context(popup)],
         None => contexts_below(model),
@@ -14,55 +14,55 @@ pub(crate) fn contexts(model: &Model) -> Vec<Context> {
 }
 
 /// The same, of what a popup lies over.
-pub(crate) fn contexts_below(model: &Model) -> Vec<Context> {
-    if let Some(bar) = &model.bar {
-        return vec![Context::Bar(bar.asked)];
+pub(crate) fn contexts_below(model: &Model) -> Vec<KeyContext> {
+    if let Some(prompt) = &model.prompt {
+        return vec![KeyContext::Prompt(prompt.kind)];
     }
     if model.editor.is_some() {
-        return vec![Context::Editor];
+        return vec![KeyContext::Editor];
     }
     let mut contexts = match (model.screen, model.pane) {
-        (Screen::Queue, Pane::Detail) => vec![Context::Queue, Context::Detail],
-        (Screen::Queue, _) => vec![Context::Queue],
-        (Screen::Messages, Pane::Detail) => vec![Context::Detail, Context::List],
-        (Screen::Messages, Pane::Sessions) => vec![Context::Sessions],
-        (Screen::Messages, Pane::List) => vec![Context::List],
-        (Screen::Tapes, Pane::Detail) => vec![Context::Steps, Context::Tapes],
-        (Screen::Tapes, _) => vec![Context::Tapes],
-        (Screen::Metrics, _) => vec![Context::Metrics],
-        (Screen::Events, _) => vec![Context::Events],
+        (ScreenKind::Queue, Pane::Detail) => vec![KeyContext::Queue, KeyContext::Detail],
+        (ScreenKind::Queue, _) => vec![KeyContext::Queue],
+        (ScreenKind::Messages, Pane::Detail) => vec![KeyContext::Detail, KeyContext::List],
+        (ScreenKind::Messages, Pane::Sessions) => vec![KeyContext::Sessions],
+        (ScreenKind::Messages, Pane::List) => vec![KeyContext::List],
+        (ScreenKind::Tapes, Pane::Detail) => vec![KeyContext::Steps, KeyContext::Tapes],
+        (ScreenKind::Tapes, _) => vec![KeyContext::Tapes],
+        (ScreenKind::Metrics, _) => vec![KeyContext::Metrics],
+        (ScreenKind::Events, _) => vec![KeyContext::Events],
     };
-    if model.screen == Screen::Messages && model.held_here().is_some() {
-        contexts.insert(0, Context::Held);
+    if model.screen == ScreenKind::Messages && model.held_here().is_some() {
+        contexts.insert(0, KeyContext::Held);
     }
-    contexts.extend([Context::Move, Context::Everywhere]);
+    contexts.extend([KeyContext::Move, KeyContext::Everywhere]);
     contexts
 }
 
-fn popup_context(popup: &Popup) -> Context {
+fn popup_context(popup: &Popup) -> KeyContext {
     match popup {
-        Popup::Prefix(Prefix::Go) => Context::Go,
-        Popup::Prefix(Prefix::Fold) => Context::Fold,
-        Popup::Prefix(Prefix::Copy) => Context::Copy,
-        Popup::Sessions(_) => Context::PickSession,
-        Popup::Help(_) => Context::Help,
-        Popup::Block(_) => Context::Block,
-        Popup::Ask(Ask::Quit) => Context::AskQuit,
-        Popup::Ask(Ask::ForwardAll) => Context::AskAll,
-        Popup::Ask(Ask::HoldOff) => Context::AskHold,
-        Popup::Pager(_) => Context::Pager,
+        Popup::Prefix(Prefix::Go) => KeyContext::Go,
+        Popup::Prefix(Prefix::Fold) => KeyContext::Fold,
+        Popup::Prefix(Prefix::Copy) => KeyContext::Copy,
+        Popup::Sessions(_) => KeyContext::PickSession,
+        Popup::Help(_) => KeyContext::Help,
+        Popup::Block(_) => KeyContext::Block,
+        Popup::Confirm(Confirmation::Quit) => KeyContext::AskQuit,
+        Popup::Confirm(Confirmation::ForwardAll) => KeyContext::AskAll,
+        Popup::Confirm(Confirmation::HoldOff) => KeyContext::AskHold,
+        Popup::Pager(_) => KeyContext::Pager,
     }
 }
 
 /// What a key means here; `None`: nothing, or it is text.
-pub(crate) fn meaning(model: &Model, key: &Key) -> Option<&'static Binding> {
+pub(crate) fn meaning(model: &Model, key: &KeyPress) -> Option<&'static KeyBinding> {
     contexts(model).into_iter().find_map(|context| {
         bindings(context).find(|binding| binding.keys.contains(&key.name.as_str()) && (binding.when)(model))
     })
 }
 
 /// The keys of one context, in the order of their use.
-pub(crate) fn bindings(context: Context) -> impl Iterator<Item = &'static Binding> {
+pub(crate) fn bindings(context: KeyContext) -> impl Iterator<Item = &'static KeyBinding> {
     BINDINGS.iter().filter(move |binding| binding.on == context)
 }
 

@@ -6,4 +6,4 @@ mod table;
 pub(crate) use lookup::{bindings, contexts_below, hints, meaning};
 #[cfg(test)]
 pub(crate) use table::BINDINGS;
-pub(crate) use table::{Action, Context};
+pub(crate) use table::{Action, KeyContext};

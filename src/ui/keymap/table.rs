@@ -1,12 +1,12 @@
 //! The one table of keys: dispatch, key line and help are all read from it.
 
 use crate::ui::model::motion::Motion;
-use crate::ui::model::prompt::Asked;
-use crate::ui::model::{Model, Pane, Screen};
+use crate::ui::model::prompt::PromptKind;
+use crate::ui::model::{Model, Pane, ScreenKind};
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Context {
+pub(crate) enum KeyContext {
     /// A held message is selected in the message list.
     Held,
     List,
@@ -18,7 +18,7 @@ pub(crate) enum Context {
     Metrics,
     Events,
     Editor,
-    Bar(Asked),
+    Prompt(PromptKind),
     Go,
     Fold,
     Copy,
@@ -33,7 +33,7 @@ pub(crate) enum Context {
     Everywhere,
 }
 
-impl Context {
+impl KeyContext {
     /// In the order of the help.
     pub(crate) const ALL: [Self; 25] = [
         Self::List,
@@ -52,9 +52,9 @@ impl Context {
         Self::Go,
         Self::Fold,
         Self::Copy,
-        Self::Bar(Asked::Filter),
-        Self::Bar(Asked::Hold),
-        Self::Bar(Asked::Goto),
+        Self::Prompt(PromptKind::Filter),
+        Self::Prompt(PromptKind::Hold),
+        Self::Prompt(PromptKind::Goto),
         Self::PickSession,
         Self::Pager,
         Self::AskQuit,
@@ -75,9 +75,9 @@ impl Context {
             Self::Metrics => "metrics",
             Self::Events => "events",
             Self::Editor => "editor",
-            Self::Bar(Asked::Filter) => "filter line",
-            Self::Bar(Asked::Hold) => "hold line",
-            Self::Bar(Asked::Goto) => "number line",
+            Self::Prompt(PromptKind::Filter) => "filter line",
+            Self::Prompt(PromptKind::Hold) => "hold line",
+            Self::Prompt(PromptKind::Goto) => "number line",
             Self::Go => "after g",
             Self::Fold => "after z",
             Self::Copy => "after y",
@@ -100,7 +100,7 @@ pub(crate) enum Action {
     Move(Motion),
     Left,
     Right,
-    Screen(Screen),
+    Screen(ScreenKind),
     NextPane,
     PreviousPane,
     Zoom,
@@ -110,7 +110,7 @@ pub(crate) enum Action {
     Interrupt,
     Help,
     Go,
-    Type(Asked),
+    Type(PromptKind),
     ToggleFilter,
     Follow,
     Pair,
@@ -174,8 +174,8 @@ pub(crate) enum Action {
 }
 
 /// One key of one context.
-pub(crate) struct Binding {
-    pub(crate) on: Context,
+pub(crate) struct KeyBinding {
+    pub(crate) on: KeyContext,
     pub(crate) keys: &'static [&'static str],
     pub(crate) action: Action,
     /// For the key line; empty: not shown there.
@@ -186,33 +186,33 @@ pub(crate) struct Binding {
 }
 
 const fn key(
-    on: Context,
+    on: KeyContext,
     keys: &'static [&'static str],
     action: Action,
     hint: &'static str,
     help: &'static str,
-) -> Binding {
-    Binding { on, keys, action, hint, help, when: |_| true }
+) -> KeyBinding {
+    KeyBinding { on, keys, action, hint, help, when: |_| true }
 }
 
-impl Binding {
+impl KeyBinding {
     const fn when(self, when: fn(&Model) -> bool) -> Self {
         Self { when, ..self }
     }
 }
 
 use Action as A;
-use Context as C;
+use KeyContext as C;
 
-pub(crate) static BINDINGS: &[Binding] = &[
+pub(crate) static BINDINGS: &[KeyBinding] = &[
     // The message list.
     key(C::List, &["enter"], A::Open, "open", "open the message").when(|m| m.pane == Pane::List && m.has_rows()),
     key(C::List, &["e"], A::Edit, "edit+resend", "edit the request and send it again").when(Model::can_resend),
     key(C::List, &["r"], A::Resend, "resend", "send the request again as it is").when(Model::can_resend),
     key(C::List, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
     key(C::List, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
-    key(C::List, &["f"], A::Type(Asked::Filter), "filter", "limit the list, as you type"),
-    key(C::List, &["i"], A::Type(Asked::Hold), "hold", "say which messages are held").when(|m| m.tape.is_none()),
+    key(C::List, &["f"], A::Type(PromptKind::Filter), "filter", "limit the list, as you type"),
+    key(C::List, &["i"], A::Type(PromptKind::Hold), "hold", "say which messages are held").when(|m| m.tape.is_none()),
     key(C::List, &["I"], A::Hold, "", "hold on or off").when(|m| m.tape.is_none()),
     key(C::List, &["F"], A::Follow, "follow", "follow new messages or stay").when(|m| m.tape.is_none() && m.has_rows()),
     key(C::List, &["s"], A::PickSession, "session", "narrow to one session").when(|m| m.tape.is_none()),
@@ -255,7 +255,7 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Queue, &["X"], A::BlockPreset, "", "block it with the usual error, unasked").when(Model::holds),
     key(C::Queue, &["enter"], A::Open, "open", "look at the message").when(|m| m.pane != Pane::Detail && m.holds()),
     key(C::Queue, &["y"], A::CopyMenu, "", "copy something of the message").when(Model::holds),
-    key(C::Queue, &["i"], A::Type(Asked::Hold), "hold filter", "say which messages are held"),
+    key(C::Queue, &["i"], A::Type(PromptKind::Hold), "hold filter", "say which messages are held"),
     key(C::Queue, &["I"], A::Hold, "hold on/off", "hold on or off"),
     key(C::Queue, &["q", "esc"], A::Back, "", "back to the messages").when(|m| m.pane != Pane::Detail),
     // Tapes.
@@ -270,7 +270,7 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),
     // Metrics.
     key(C::Metrics, &["enter"], A::Open, "show messages", "show the messages of this name or session")
-        .when(|m| m.board.selected().is_some()),
+        .when(|m| m.metrics.selected().is_some()),
     key(C::Metrics, &["o"], A::Group, "group", "by name, by method, by session"),
     key(C::Metrics, &["s"], A::Order, "sort", "most calls, slowest or most errors first"),
     key(C::Metrics, &["]"], A::Widen, "wider", "more time in each bucket: 1, 5, 30 seconds"),
@@ -292,24 +292,30 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Editor, &["tab"], A::ToggleDiff, "diff", "text or difference, where both do not fit")
         .when(Model::editor_is_narrow),
     key(C::Editor, &["ctrl x"], A::SendRaw, "send raw", "send it even if it does not parse").when(|m| !m.editor_gone()),
-    // The bar.
-    key(C::Bar(Asked::Filter), &["enter"], A::Accept, "keep", "keep the filter"),
-    key(C::Bar(Asked::Filter), &["esc"], A::Cancel, "as before", "the filter as it was"),
-    key(C::Bar(Asked::Filter), &["up"], A::Older, "earlier ones", "earlier filters"),
-    key(C::Bar(Asked::Filter), &["down"], A::Newer, "", "later filters"),
-    key(C::Bar(Asked::Hold), &["enter"], A::Accept, "hold these", "hold what matches; an empty line turns hold off"),
-    key(C::Bar(Asked::Hold), &["esc"], A::Cancel, "as before", "leave it as it was"),
-    key(C::Bar(Asked::Goto), &["enter"], A::Accept, "jump", "jump to the message of that number"),
-    key(C::Bar(Asked::Goto), &["esc"], A::Cancel, "cancel", "stay"),
+    // The prompt.
+    key(C::Prompt(PromptKind::Filter), &["enter"], A::Accept, "keep", "keep the filter"),
+    key(C::Prompt(PromptKind::Filter), &["esc"], A::Cancel, "as before", "the filter as it was"),
+    key(C::Prompt(PromptKind::Filter), &["up"], A::Older, "earlier ones", "earlier filters"),
+    key(C::Prompt(PromptKind::Filter), &["down"], A::Newer, "", "later filters"),
+    key(
+        C::Prompt(PromptKind::Hold),
+        &["enter"],
+        A::Accept,
+        "hold these",
+        "hold what matches; an empty line turns hold off",
+    ),
+    key(C::Prompt(PromptKind::Hold), &["esc"], A::Cancel, "as before", "leave it as it was"),
+    key(C::Prompt(PromptKind::Goto), &["enter"], A::Accept, "jump", "jump to the message of that number"),
+    key(C::Prompt(PromptKind::Goto), &["esc"], A::Cancel, "cancel", "stay"),
     // After `g`.
     key(C::Go, &["g"], A::Move(Motion::Top), "top", "first"),
     key(C::Go, &["G"], A::Move(Motion::End), "end", "last"),
-    key(C::Go, &["e"], A::NextError, "next error", "next error").when(|m| m.screen == Screen::Messages),
-    key(C::Go, &["h"], A::NextHeld, "next held", "next held message").when(|m| !m.facts.held.is_empty()),
+    key(C::Go, &["e"], A::NextError, "next error", "next error").when(|m| m.screen == ScreenKind::Messages),
+    key(C::Go, &["h"], A::NextHeld, "next held", "next held message").when(|m| !m.observed.held.is_empty()),
     key(C::Go, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
     key(C::Go, &["s"], A::PickSession, "session", "narrow to one session")
-        .when(|m| m.screen == Screen::Messages && m.tape.is_none()),
-    key(C::Go, &[":"], A::Type(Asked::Goto), "line number", "jump to a message by number"),
+        .when(|m| m.screen == ScreenKind::Messages && m.tape.is_none()),
+    key(C::Go, &[":"], A::Type(PromptKind::Goto), "line number", "jump to a message by number"),
     key(C::Go, &["esc"], A::Cancel, "", "nothing"),
     // After `z`.
     key(C::Fold, &["a"], A::FoldToggle, "toggle", "fold or open"),
@@ -372,19 +378,20 @@ pub(crate) static BINDINGS: &[Binding] = &[
     key(C::Move, &["G", "end"], A::Move(Motion::End), "", "to the last, and follow again"),
     key(C::Move, &["g"], A::Go, "", "go somewhere: the next keys are listed"),
     // Everywhere.
-    key(C::Everywhere, &["1"], A::Screen(Screen::Messages), "messages", "the live messages")
-        .when(|m| m.screen != Screen::Messages || m.tape.is_some()),
-    key(C::Everywhere, &["2"], A::Screen(Screen::Queue), "queue", "the hold queue").when(|m| m.screen != Screen::Queue),
-    key(C::Everywhere, &["4"], A::Screen(Screen::Tapes), "tapes", "tapes, to read and to play")
-        .when(|m| m.screen != Screen::Tapes),
-    key(C::Everywhere, &["5"], A::Screen(Screen::Metrics), "metrics", "how much passes, and how long it takes")
-        .when(|m| m.screen != Screen::Metrics),
-    key(C::Everywhere, &["6"], A::Screen(Screen::Events), "events", "the event log")
-        .when(|m| m.screen != Screen::Events),
+    key(C::Everywhere, &["1"], A::Screen(ScreenKind::Messages), "messages", "the live messages")
+        .when(|m| m.screen != ScreenKind::Messages || m.tape.is_some()),
+    key(C::Everywhere, &["2"], A::Screen(ScreenKind::Queue), "queue", "the hold queue")
+        .when(|m| m.screen != ScreenKind::Queue),
+    key(C::Everywhere, &["4"], A::Screen(ScreenKind::Tapes), "tapes", "tapes, to read and to play")
+        .when(|m| m.screen != ScreenKind::Tapes),
+    key(C::Everywhere, &["5"], A::Screen(ScreenKind::Metrics), "metrics", "how much passes, and how long it takes")
+        .when(|m| m.screen != ScreenKind::Metrics),
+    key(C::Everywhere, &["6"], A::Screen(ScreenKind::Events), "events", "the event log")
+        .when(|m| m.screen != ScreenKind::Events),
     key(C::Everywhere, &["tab"], A::NextPane, "pane", "next pane").when(Model::has_panes),
     key(C::Everywhere, &["shift tab"], A::PreviousPane, "", "previous pane").when(Model::has_panes),
     key(C::Everywhere, &["+"], A::Zoom, "zoom", "the pane alone, or all of them").when(Model::has_panes),
-    key(C::Everywhere, &[":"], A::Type(Asked::Goto), "", "jump to a message by number"),
+    key(C::Everywhere, &[":"], A::Type(PromptKind::Goto), "", "jump to a message by number"),
     key(C::Everywhere, &["Q"], A::Quit, "quit", "quit"),
     key(C::Everywhere, &["?", "f1"], A::Help, "help", "this help"),
     key(C::Everywhere, &["q", "esc"], A::Back, "", "back"),

@@ -1,11 +1,11 @@
 //! What happens to the model, and what it wants done outside.
 
 use crate::event::{Command, Event};
-use crate::ui::host::{Exit, Input};
+use crate::ui::host::{Exit, ScreenInput};
 
 /// What happens to the model.
 pub(crate) enum Change {
-    Input(Input),
+    Input(ScreenInput),
     Event(Box<Event>),
     /// The feed lost so many events.
     Dropped(u64),

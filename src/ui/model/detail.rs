@@ -11,7 +11,7 @@ use crate::event::Comparison;
 
 /// Ways to look at a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Tab {
+pub(crate) enum DetailTab {
     #[default]
     Tree,
     Text,
@@ -26,7 +26,7 @@ pub(crate) enum Tab {
     Facts,
 }
 
-impl Tab {
+impl DetailTab {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Tree => "Tree",
@@ -43,24 +43,24 @@ impl Tab {
 #[derive(Default)]
 pub(crate) struct Detail {
     /// As chosen; what is shown may differ where a message has no such side.
-    tab: Tab,
+    tab: DetailTab,
     pub(crate) cursor: usize,
     pub(crate) top: usize,
     pub(crate) height: usize,
     /// Kept from message to message: what was folded once stays folded.
     pub(crate) folds: Folds,
-    shown: Option<Shown>,
+    shown: Option<ShownMessage>,
 }
 
-struct Shown {
+struct ShownMessage {
     envelope: Arc<Envelope>,
     pair: Option<Arc<Envelope>>,
     shadow: Option<Arc<Comparison>>,
-    tab: Tab,
-    content: Content,
+    tab: DetailTab,
+    content: DetailContent,
 }
 
-pub(crate) enum Content {
+pub(crate) enum DetailContent {
     Tree(JsonTree),
     Lines(Vec<String>),
     Diff(Vec<DiffLine>),
@@ -80,13 +80,14 @@ impl Detail {
             self.shown = None;
             return;
         };
-        let mut next = Shown { envelope, pair, shadow, tab: self.tab, content: Content::Lines(Vec::new()) };
+        let mut next =
+            ShownMessage { envelope, pair, shadow, tab: self.tab, content: DetailContent::Lines(Vec::new()) };
         if !next.tabs().contains(&next.tab) {
-            next.tab = Tab::Tree;
+            next.tab = DetailTab::Tree;
         }
         if let Some(shown) = &mut self.shown {
-            let same_pair =
-                next.tab != Tab::Pair || shown.pair.as_ref().map(Arc::as_ptr) == next.pair.as_ref().map(Arc::as_ptr);
+            let same_pair = next.tab != DetailTab::Pair
+                || shown.pair.as_ref().map(Arc::as_ptr) == next.pair.as_ref().map(Arc::as_ptr);
             if Arc::ptr_eq(&shown.envelope, &next.envelope) && shown.tab == next.tab && same_pair {
                 // The reply may have come meanwhile, or the shadow's.
                 (shown.pair, shown.shadow) = (next.pair, next.shadow);
@@ -104,15 +105,15 @@ impl Detail {
         self.shown.as_ref().map(|shown| &shown.envelope)
     }
 
-    pub(crate) fn content(&self) -> Option<&Content> {
+    pub(crate) fn content(&self) -> Option<&DetailContent> {
         self.shown.as_ref().map(|shown| &shown.content)
     }
 
     /// The sides this message has, and the one shown.
-    pub(crate) fn tabs(&self) -> (Vec<Tab>, Tab) {
+    pub(crate) fn tabs(&self) -> (Vec<DetailTab>, DetailTab) {
         match &self.shown {
             Some(shown) => (shown.tabs(), shown.tab),
-            None => (Vec::new(), Tab::Tree),
+            None => (Vec::new(), DetailTab::Tree),
         }
     }
 
@@ -126,11 +127,11 @@ impl Detail {
 
     pub(crate) fn len(&self) -> usize {
         match self.content() {
-            Some(Content::Tree(tree)) => tree.row_count(&self.folds),
-            Some(Content::Lines(lines)) => lines.len(),
-            Some(Content::Diff(lines)) => lines.len(),
+            Some(DetailContent::Tree(tree)) => tree.row_count(&self.folds),
+            Some(DetailContent::Lines(lines)) => lines.len(),
+            Some(DetailContent::Diff(lines)) => lines.len(),
             // Two lines that sum it up, and three for each value.
-            Some(Content::Shadow(comparison)) => 2 + comparison.differences.len() * 3,
+            Some(DetailContent::Shadow(comparison)) => 2 + comparison.differences.len() * 3,
             None => 0,
         }
     }
@@ -148,7 +149,7 @@ impl Detail {
     /// The row of the tree under the cursor.
     pub(crate) fn row(&self) -> Option<JsonRow> {
         match self.content() {
-            Some(Content::Tree(tree)) => tree.rows(&self.folds, self.cursor..self.cursor + 1).pop(),
+            Some(DetailContent::Tree(tree)) => tree.rows(&self.folds, self.cursor..self.cursor + 1).pop(),
             _ => None,
         }
     }
@@ -167,7 +168,7 @@ impl Detail {
     /// The value at a path of the tree: a string as its text, anything else as JSON.
     pub(crate) fn value_text(&self, path: &str) -> Option<String> {
         match self.content() {
-            Some(Content::Tree(tree)) => tree.text_at(path),
+            Some(DetailContent::Tree(tree)) => tree.text_at(path),
             _ => None,
         }
     }
@@ -184,31 +185,33 @@ impl Detail {
     }
 }
 
-impl Shown {
-    fn tabs(&self) -> Vec<Tab> {
-        let mut tabs = vec![Tab::Tree, Tab::Text, Tab::Raw];
-        tabs.extend(self.pair.as_ref().map(|_| Tab::Pair));
-        tabs.extend(self.envelope.original.as_ref().map(|_| Tab::Diff));
-        tabs.extend(self.shadow.as_ref().map(|_| Tab::Shadow));
-        tabs.push(Tab::Facts);
+impl ShownMessage {
+    fn tabs(&self) -> Vec<DetailTab> {
+        let mut tabs = vec![DetailTab::Tree, DetailTab::Text, DetailTab::Raw];
+        tabs.extend(self.pair.as_ref().map(|_| DetailTab::Pair));
+        tabs.extend(self.envelope.original.as_ref().map(|_| DetailTab::Diff));
+        tabs.extend(self.shadow.as_ref().map(|_| DetailTab::Shadow));
+        tabs.push(DetailTab::Facts);
         tabs
     }
 
-    fn content(&self) -> Content {
+    fn content(&self) -> DetailContent {
         let (envelope, raw) = (&self.envelope, self.envelope.message.raw());
         match (self.tab, &self.shadow) {
-            (Tab::Shadow, Some(comparison)) => Content::Shadow(comparison.clone()),
-            (Tab::Tree | Tab::Shadow, _) => Content::Tree(JsonTree::new(raw)),
-            (Tab::Text, _) => {
-                Content::Lines(lines(&pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned())))
+            (DetailTab::Shadow, Some(comparison)) => DetailContent::Shadow(comparison.clone()),
+            (DetailTab::Tree | DetailTab::Shadow, _) => DetailContent::Tree(JsonTree::new(raw)),
+            (DetailTab::Text, _) => {
+                DetailContent::Lines(lines(&pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned())))
             }
-            (Tab::Raw, _) => Content::Lines(lines(&String::from_utf8_lossy(raw))),
-            (Tab::Pair, _) => Content::Tree(JsonTree::new(self.pair.as_ref().map_or(raw, |pair| pair.message.raw()))),
-            (Tab::Diff, _) => {
+            (DetailTab::Raw, _) => DetailContent::Lines(lines(&String::from_utf8_lossy(raw))),
+            (DetailTab::Pair, _) => {
+                DetailContent::Tree(JsonTree::new(self.pair.as_ref().map_or(raw, |pair| pair.message.raw())))
+            }
+            (DetailTab::Diff, _) => {
                 let original = envelope.original.as_ref().map_or(raw, |original| original.raw());
-                Content::Diff(diff_json(original, raw))
+                DetailContent::Diff(diff_json(original, raw))
             }
-            (Tab::Facts, _) => Content::Lines(facts(envelope)),
+            (DetailTab::Facts, _) => DetailContent::Lines(facts(envelope)),
         }
     }
 }

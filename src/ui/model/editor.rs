@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 
 /// Where the edited message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum EditTarget {
     /// On, in place of the held one.
     Held(Ticket),
     /// Out again, as a new request in the session.
@@ -24,7 +24,7 @@ pub(crate) enum Target {
 }
 
 pub(crate) struct Editor {
-    pub(crate) target: Target,
+    pub(crate) target: EditTarget,
     pub(crate) seq: Seq,
     pub(crate) direction: Direction,
     pub(crate) session: String,
@@ -32,7 +32,7 @@ pub(crate) struct Editor {
     via: Via,
     opened: Vec<String>,
     pub(crate) area: TextArea<'static>,
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: DraftVerdict,
     /// In a narrow window: the diff has the place of the text.
     pub(crate) diff_shown: bool,
     /// The held message was released meanwhile.
@@ -42,7 +42,7 @@ pub(crate) struct Editor {
 
 /// What is known of the text as it stands.
 #[derive(Default)]
-pub(crate) struct Verdict {
+pub(crate) struct DraftVerdict {
     pub(crate) fault: Option<JsonFault>,
     /// Why it is not JSON-RPC.
     pub(crate) flaw: Option<String>,
@@ -54,8 +54,8 @@ pub(crate) struct Verdict {
 }
 
 /// What the editor is opened on.
-pub(crate) struct Subject {
-    pub(crate) target: Target,
+pub(crate) struct EditSubject {
+    pub(crate) target: EditTarget,
     pub(crate) seq: Seq,
     pub(crate) direction: Direction,
     pub(crate) session: String,
@@ -65,7 +65,7 @@ pub(crate) struct Subject {
 
 impl Editor {
     /// `None` where the message is not text. `draft`: what was typed the last time.
-    pub(crate) fn open(subject: Subject, draft: Option<Vec<String>>) -> Option<Self> {
+    pub(crate) fn open(subject: EditSubject, draft: Option<Vec<String>>) -> Option<Self> {
         let opened = lines(&shown_form(&subject.message)?);
         let area = TextArea::new(draft.unwrap_or_else(|| opened.clone()));
         let mut editor = Self {
@@ -77,7 +77,7 @@ impl Editor {
             via: subject.via,
             opened,
             area,
-            verdict: Verdict::default(),
+            verdict: DraftVerdict::default(),
             diff_shown: false,
             gone: false,
             stale: None,
@@ -127,7 +127,7 @@ impl Editor {
         let message = self.message();
         let fault = check(&self.text()).err();
         let same = message == self.original;
-        self.verdict = Verdict {
+        self.verdict = DraftVerdict {
             flaw: if fault.is_none() { super::json_rpc::flaw(&message) } else { None },
             kind: Some(message.kind()),
             warning: warning(&self.original, &message).filter(|_| fault.is_none()),

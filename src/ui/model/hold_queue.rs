@@ -11,7 +11,7 @@ use crate::event::{Held, Ticket};
 type AllHeld = BTreeMap<Ticket, Arc<Held>>;
 
 #[derive(Default)]
-pub(crate) struct Queue {
+pub(crate) struct HoldQueue {
     cursor: Option<Ticket>,
     pub(crate) top: usize,
     pub(crate) height: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Queue {
     pub(crate) drafts: HashMap<Seq, Vec<String>>,
 }
 
-impl Queue {
+impl HoldQueue {
     /// The message under the cursor; when that is gone, the one that took its place.
     pub(crate) fn selected<'a>(&self, held: &'a AllHeld) -> Option<&'a Arc<Held>> {
         let from = self.cursor.map_or(Bound::Unbounded, Bound::Included);

@@ -1,15 +1,15 @@
 //! One line of text that is being typed.
 
-use crate::ui::key_press::Key;
+use crate::ui::key_press::KeyPress;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Line {
+pub(crate) struct InputLine {
     text: String,
     /// In bytes, always between two characters.
     cursor: usize,
 }
 
-impl Line {
+impl InputLine {
     pub(crate) fn new(text: &str) -> Self {
         Self { text: text.to_owned(), cursor: text.len() }
     }
@@ -33,7 +33,7 @@ impl Line {
     }
 
     /// Takes a key; `false` where it means nothing to a line.
-    pub(crate) fn key(&mut self, key: &Key) -> bool {
+    pub(crate) fn key(&mut self, key: &KeyPress) -> bool {
         match key.name.as_str() {
             "left" | "ctrl b" => self.cursor = self.previous(),
             "right" => self.cursor = self.next(),
@@ -77,8 +77,8 @@ mod tests {
 
     #[test]
     fn a_line_is_edited() {
-        let key = |name: &str| Key { name: name.to_owned(), typed: None };
-        let mut line = Line::new("~m tools/call");
+        let key = |name: &str| KeyPress { name: name.to_owned(), typed: None };
+        let mut line = InputLine::new("~m tools/call");
         for name in ["ctrl w", "left", "left", "delete", "home", "right", "backspace", "left", "up"] {
             line.key(&key(name));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::message_rows::{Row, Rows};
+use super::message_rows::{MessageRow, MessageRows};
 use super::motion::Motion;
 use crate::envelope::{Seq, SessionId};
 use crate::filter::Filter;
@@ -12,7 +12,7 @@ use crate::filter::Filter;
 const CHUNK: usize = 256;
 
 #[derive(Default)]
-pub(crate) struct List {
+pub(crate) struct MessageList {
     /// By number, so that it stays on its message whatever comes and goes around it.
     pub(crate) cursor: Option<Seq>,
     /// First row on the screen.
@@ -31,39 +31,39 @@ pub(crate) struct List {
     pub(crate) filter_off: bool,
     /// The numbers of the rows that pass; `None`: all do.
     index: Option<Vec<Seq>>,
-    scan: Option<Scan>,
+    scan: Option<FilterScan>,
 }
 
 /// A filter on its way through the rows.
-struct Scan {
+struct FilterScan {
     /// Where to go on, by number since rows may come and go meanwhile.
     next: Seq,
     /// After a resync the old rows are shown until the new ones are complete, so that nothing flickers.
     hidden: Option<Vec<Seq>>,
 }
 
-impl List {
+impl MessageList {
     pub(crate) fn follows(&self) -> bool {
         !self.unfollowed
     }
 
-    pub(crate) fn len(&self, rows: &Rows) -> usize {
+    pub(crate) fn len(&self, rows: &MessageRows) -> usize {
         self.index.as_ref().map_or(rows.len(), Vec::len)
     }
 
-    pub(crate) fn row<'a>(&self, rows: &'a Rows, position: usize) -> Option<&'a Row> {
+    pub(crate) fn row<'a>(&self, rows: &'a MessageRows, position: usize) -> Option<&'a MessageRow> {
         match &self.index {
             None => rows.at(position),
-            Some(index) => rows.of(*index.get(position)?),
+            Some(index) => rows.get(*index.get(position)?),
         }
     }
 
-    pub(crate) fn selected<'a>(&self, rows: &'a Rows) -> Option<&'a Row> {
-        rows.of(self.cursor?)
+    pub(crate) fn selected<'a>(&self, rows: &'a MessageRows) -> Option<&'a MessageRow> {
+        rows.get(self.cursor?)
     }
 
     /// Where the cursor is; where its message is not shown, the nearest that is.
-    pub(crate) fn position(&self, rows: &Rows) -> usize {
+    pub(crate) fn position(&self, rows: &MessageRows) -> usize {
         let Some(seq) = self.cursor else { return 0 };
         let found = match &self.index {
             None => rows.find(seq),
@@ -72,13 +72,13 @@ impl List {
         found.unwrap_or_else(|near| near).min(self.len(rows).saturating_sub(1))
     }
 
-    pub(crate) fn go(&mut self, rows: &Rows, motion: Motion) {
+    pub(crate) fn go(&mut self, rows: &MessageRows, motion: Motion) {
         let len = self.len(rows);
         let to = motion.from(self.position(rows), len, self.height);
         self.go_to(rows, to);
     }
 
-    pub(crate) fn go_to(&mut self, rows: &Rows, position: usize) {
+    pub(crate) fn go_to(&mut self, rows: &MessageRows, position: usize) {
         self.cursor = self.row(rows, position).map(|row| row.envelope.seq).or(self.cursor);
         if position + 1 >= self.len(rows) {
             self.follow(rows);
@@ -87,7 +87,7 @@ impl List {
         }
     }
 
-    pub(crate) fn follow(&mut self, rows: &Rows) {
+    pub(crate) fn follow(&mut self, rows: &MessageRows) {
         self.unfollowed = false;
         self.unseen = 0;
         if let Some(last) = self.len(rows).checked_sub(1).and_then(|last| self.row(rows, last)) {
@@ -96,7 +96,7 @@ impl List {
     }
 
     /// Puts the cursor on a message; `false` where the filter hides it.
-    pub(crate) fn jump(&mut self, rows: &Rows, seq: Seq) -> bool {
+    pub(crate) fn jump(&mut self, rows: &MessageRows, seq: Seq) -> bool {
         let found = match &self.index {
             None => rows.find(seq),
             Some(index) => index.binary_search(&seq),
@@ -105,8 +105,8 @@ impl List {
     }
 
     /// A row came or changed: it is tested at once, whatever a scan still has to do.
-    pub(crate) fn changed(&mut self, rows: &Rows, seq: Seq, new: bool) {
-        let shown = rows.of(seq).is_some_and(|row| self.passes(rows, row));
+    pub(crate) fn changed(&mut self, rows: &MessageRows, seq: Seq, new: bool) {
+        let shown = rows.get(seq).is_some_and(|row| self.passes(rows, row));
         if let Some(index) = &mut self.index {
             match index.binary_search(&seq) {
                 Ok(position) if !shown => drop(index.remove(position)),
@@ -124,14 +124,14 @@ impl List {
     }
 
     /// Leaves a session out where all are shown.
-    pub(crate) fn set_apart(&mut self, rows: &Rows, session: SessionId) {
+    pub(crate) fn set_apart(&mut self, rows: &MessageRows, session: SessionId) {
         let was_limited = self.is_limited();
         if self.apart.insert(session) && !was_limited {
             self.refilter(rows);
         }
     }
 
-    fn passes(&self, rows: &Rows, row: &Row) -> bool {
+    fn passes(&self, rows: &MessageRows, row: &MessageRow) -> bool {
         let session = row.envelope.session;
         self.only.map_or_else(|| !self.apart.contains(&session), |only| session == only)
             && match &self.filter {
@@ -147,20 +147,20 @@ impl List {
     }
 
     /// Filter or session changed: results appear as they are found.
-    pub(crate) fn refilter(&mut self, rows: &Rows) {
+    pub(crate) fn refilter(&mut self, rows: &MessageRows) {
         self.scan = None;
         self.index = self.is_limited().then(Vec::new);
         if self.is_limited() {
-            self.scan = Some(Scan { next: Seq(0), hidden: None });
+            self.scan = Some(FilterScan { next: Seq(0), hidden: None });
             self.work(rows, Duration::from_millis(4));
         }
         self.settle(rows);
     }
 
     /// All rows were replaced by others.
-    pub(crate) fn rows_replaced(&mut self, rows: &Rows) {
+    pub(crate) fn rows_replaced(&mut self, rows: &MessageRows) {
         if self.is_limited() {
-            self.scan = Some(Scan { next: Seq(0), hidden: Some(Vec::new()) });
+            self.scan = Some(FilterScan { next: Seq(0), hidden: Some(Vec::new()) });
         }
         self.settle(rows);
     }
@@ -174,7 +174,7 @@ impl List {
     }
 
     /// Goes on with the scan for about so long; answers whether something was done.
-    pub(crate) fn work(&mut self, rows: &Rows, budget: Duration) -> bool {
+    pub(crate) fn work(&mut self, rows: &MessageRows, budget: Duration) -> bool {
         let Some(mut scan) = self.scan.take() else { return false };
         let start = Instant::now();
         let mut position = rows.find(scan.next).unwrap_or_else(|near| near);
@@ -215,7 +215,7 @@ impl List {
         index.extend(later.into_iter().filter(|seq| Some(*seq) > last));
     }
 
-    fn settle(&mut self, rows: &Rows) {
+    fn settle(&mut self, rows: &MessageRows) {
         if self.follows() {
             self.follow(rows);
         } else if self.len(rows) > 0 {
@@ -225,14 +225,14 @@ impl List {
     }
 
     /// How far the scan is, in percent.
-    pub(crate) fn scanned(&self, rows: &Rows) -> Option<usize> {
+    pub(crate) fn scanned(&self, rows: &MessageRows) -> Option<usize> {
         let scan = self.scan.as_ref()?;
         let position = rows.find(scan.next).unwrap_or_else(|near| near);
         Some(position * 100 / rows.len().max(1))
     }
 
     /// Moves the window so that the cursor is in it.
-    pub(crate) fn frame(&mut self, rows: &Rows, height: usize) {
+    pub(crate) fn frame(&mut self, rows: &MessageRows, height: usize) {
         self.height = height;
         self.top = super::motion::window(self.top, self.position(rows), self.len(rows), height);
     }

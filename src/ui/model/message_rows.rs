@@ -9,7 +9,7 @@ use crate::filter::Marks;
 
 /// One message on the list.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
+pub(crate) struct MessageRow {
     pub(crate) envelope: Arc<Envelope>,
     /// Of a request: its reply, once there is one.
     pub(crate) reply: Option<Seq>,
@@ -24,9 +24,9 @@ pub(crate) enum RowState {
     Settled,
 }
 
-/// What [`Rows::put`] did.
+/// What [`MessageRows::put`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Put {
+pub(crate) enum PutOutcome {
     Arrived,
     Replaced,
 }
@@ -35,8 +35,8 @@ pub(crate) enum Put {
 const ROW_COST: usize = 540;
 
 #[derive(Default)]
-pub(crate) struct Rows {
-    rows: Vec<Row>,
+pub(crate) struct MessageRows {
+    rows: Vec<MessageRow>,
     bytes: usize,
     /// How many left the front to stay within the budget.
     pub(crate) older: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Rows {
     diverged: BTreeMap<Seq, Arc<Comparison>>,
 }
 
-impl Rows {
+impl MessageRows {
     /// Sorts a whole tape in at once.
     pub(crate) fn of_tape(envelopes: Vec<Arc<Envelope>>) -> Self {
         let mut rows = Self::default();
@@ -58,11 +58,11 @@ impl Rows {
         self.rows.len()
     }
 
-    pub(crate) fn at(&self, position: usize) -> Option<&Row> {
+    pub(crate) fn at(&self, position: usize) -> Option<&MessageRow> {
         self.rows.get(position)
     }
 
-    pub(crate) fn of(&self, seq: Seq) -> Option<&Row> {
+    pub(crate) fn get(&self, seq: Seq) -> Option<&MessageRow> {
         self.find(seq).ok().map(|position| &self.rows[position])
     }
 
@@ -77,7 +77,7 @@ impl Rows {
     }
 
     /// A message by its number: replaced in place where it is known already, as a held one is that now passed.
-    pub(crate) fn put(&mut self, envelope: Arc<Envelope>, state: RowState) -> Put {
+    pub(crate) fn put(&mut self, envelope: Arc<Envelope>, state: RowState) -> PutOutcome {
         let (seq, cost) = (envelope.seq, cost(&envelope));
         if let Some(to) = &envelope.reply_to {
             self.pair(to.seq, seq);
@@ -88,12 +88,12 @@ impl Rows {
                 self.bytes = (self.bytes + cost).saturating_sub(self::cost(&row.envelope));
                 row.envelope = envelope;
                 row.state = state;
-                Put::Replaced
+                PutOutcome::Replaced
             }
             Err(position) => {
                 self.bytes += cost;
-                self.rows.insert(position, Row { envelope, reply: None, state });
-                Put::Arrived
+                self.rows.insert(position, MessageRow { envelope, reply: None, state });
+                PutOutcome::Arrived
             }
         }
     }
@@ -141,14 +141,14 @@ impl Rows {
     }
 
     /// The other message of the exchange.
-    pub(crate) fn pair_of(&self, row: &Row) -> Option<&Row> {
-        self.of(row.reply.or(row.envelope.reply_to.as_ref().map(|to| to.seq))?)
+    pub(crate) fn pair_of(&self, row: &MessageRow) -> Option<&MessageRow> {
+        self.get(row.reply.or(row.envelope.reply_to.as_ref().map(|to| to.seq))?)
     }
 
     /// Microseconds from a request to its reply, told on either of the two.
-    pub(crate) fn took(&self, row: &Row) -> Option<u64> {
+    pub(crate) fn took(&self, row: &MessageRow) -> Option<u64> {
         let reply_to = match row.reply {
-            Some(seq) => self.of(seq)?.envelope.reply_to.as_ref(),
+            Some(seq) => self.get(seq)?.envelope.reply_to.as_ref(),
             None => row.envelope.reply_to.as_ref(),
         };
         reply_to.map(|to| to.took)

@@ -13,21 +13,21 @@ pub(crate) const BUCKETS: usize = 60;
 const WIDTHS: [u64; 3] = [1, 5, 30];
 
 #[derive(Default)]
-pub(crate) struct Board {
+pub(crate) struct MetricsScreen {
     /// As they were told last.
     pub(crate) figures: Option<Arc<Figures>>,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<MetricsRow>,
     pub(crate) place: ListCursor,
-    pub(crate) group: Group,
-    pub(crate) order: Order,
+    pub(crate) group: MetricsGrouping,
+    pub(crate) order: MetricsOrder,
     zoom: usize,
     /// Oldest first.
-    beats: VecDeque<Beat>,
+    beats: VecDeque<FiguresSample>,
 }
 
 /// What a row is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Group {
+pub(crate) enum MetricsGrouping {
     /// Tools, prompts, resources, and methods without names.
     #[default]
     Name,
@@ -37,7 +37,7 @@ pub(crate) enum Group {
 
 /// What comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum MetricsOrder {
     #[default]
     Calls,
     P99,
@@ -45,21 +45,21 @@ pub(crate) enum Order {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row {
-    pub(crate) what: What,
+pub(crate) struct MetricsRow {
+    pub(crate) what: MetricsSubject,
     pub(crate) calls: u64,
     pub(crate) failed: u64,
     pub(crate) took: Spread,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum What {
-    Endpoint(Endpoint),
+pub(crate) enum MetricsSubject {
+    Endpoint(EndpointKey),
     Session(SessionId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
+pub(crate) struct EndpointKey {
     pub(crate) upstream: Option<Box<str>>,
     pub(crate) direction: Direction,
     /// `None`: those for which there was no room.
@@ -67,7 +67,7 @@ pub(crate) struct Endpoint {
     pub(crate) name: Option<Box<str>>,
 }
 
-impl Endpoint {
+impl EndpointKey {
     pub(crate) fn of(figures: &EndpointFigures) -> Self {
         Self {
             upstream: figures.upstream.clone(),
@@ -79,7 +79,7 @@ impl Endpoint {
 }
 
 /// What was new when figures came.
-struct Beat {
+struct FiguresSample {
     /// Since the Unix epoch.
     second: u64,
     messages: u64,
@@ -94,8 +94,8 @@ pub(crate) struct Pulse {
     pub(crate) failed: [u64; BUCKETS],
 }
 
-impl Board {
-    pub(crate) fn heard(&mut self, figures: Arc<Figures>) {
+impl MetricsScreen {
+    pub(crate) fn on_figures(&mut self, figures: Arc<Figures>) {
         // Of other taplines than before, sums say nothing about the time between.
         let last = self.figures.take().filter(|last| last.taplines == figures.taplines);
         self.beat(last.as_deref(), &figures);
@@ -105,7 +105,7 @@ impl Board {
 
     fn beat(&mut self, last: Option<&Figures>, figures: &Figures) {
         let since = |of: fn(&Figures) -> u64| last.map_or(0, |last| of(figures).saturating_sub(of(last)));
-        self.beats.push_back(Beat {
+        self.beats.push_back(FiguresSample {
             second: figures.at.0 / 1_000_000,
             messages: since(Figures::messages),
             failed: since(|figures| figures.outcomes().failed()),
@@ -154,9 +154,9 @@ impl Board {
 
     pub(crate) fn next_group(&mut self) {
         self.group = match self.group {
-            Group::Name => Group::Method,
-            Group::Method => Group::Session,
-            Group::Session => Group::Name,
+            MetricsGrouping::Name => MetricsGrouping::Method,
+            MetricsGrouping::Method => MetricsGrouping::Session,
+            MetricsGrouping::Session => MetricsGrouping::Name,
         };
         self.place = ListCursor { height: self.place.height, ..ListCursor::default() };
         self.arrange();
@@ -164,14 +164,14 @@ impl Board {
 
     pub(crate) fn next_order(&mut self) {
         self.order = match self.order {
-            Order::Calls => Order::P99,
-            Order::P99 => Order::Errors,
-            Order::Errors => Order::Calls,
+            MetricsOrder::Calls => MetricsOrder::P99,
+            MetricsOrder::P99 => MetricsOrder::Errors,
+            MetricsOrder::Errors => MetricsOrder::Calls,
         };
         self.arrange();
     }
 
-    pub(crate) fn selected(&self) -> Option<&Row> {
+    pub(crate) fn selected(&self) -> Option<&MetricsRow> {
         self.rows.get(self.place.cursor)
     }
 
@@ -180,17 +180,17 @@ impl Board {
         let under = self.selected().filter(|_| self.place.cursor > 0).map(|row| row.what.clone());
         let Some(figures) = &self.figures else { return };
         self.rows = match self.group {
-            Group::Name => figures.endpoints.iter().map(Row::of_name).collect(),
-            Group::Method => by_method(&figures.endpoints),
-            Group::Session => figures.sessions.iter().map(Row::of_session).collect(),
+            MetricsGrouping::Name => figures.endpoints.iter().map(MetricsRow::of_name).collect(),
+            MetricsGrouping::Method => by_method(&figures.endpoints),
+            MetricsGrouping::Session => figures.sessions.iter().map(MetricsRow::of_session).collect(),
         };
         let order = self.order;
         // Stable: what is equal stays in the order of the figures, most called first.
         self.rows.sort_by_key(|row| {
             std::cmp::Reverse(match order {
-                Order::Calls => row.calls,
-                Order::P99 => row.took.p99,
-                Order::Errors => row.failed,
+                MetricsOrder::Calls => row.calls,
+                MetricsOrder::P99 => row.took.p99,
+                MetricsOrder::Errors => row.failed,
             })
         });
         let found = under.and_then(|what| self.rows.iter().position(|row| row.what == what));
@@ -198,11 +198,11 @@ impl Board {
     }
 }
 
-fn by_method(endpoints: &[EndpointFigures]) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
+fn by_method(endpoints: &[EndpointFigures]) -> Vec<MetricsRow> {
+    let mut rows: Vec<MetricsRow> = Vec::new();
     for endpoint in endpoints {
-        let what = What::Endpoint(Endpoint { upstream: None, name: None, ..Endpoint::of(endpoint) });
-        let one = Row { what, ..Row::of_name(endpoint) };
+        let what = MetricsSubject::Endpoint(EndpointKey { upstream: None, name: None, ..EndpointKey::of(endpoint) });
+        let one = MetricsRow { what, ..MetricsRow::of_name(endpoint) };
         match rows.iter_mut().find(|row| row.what == one.what) {
             Some(row) => {
                 row.calls += one.calls;
@@ -215,10 +215,10 @@ fn by_method(endpoints: &[EndpointFigures]) -> Vec<Row> {
     rows
 }
 
-impl Row {
+impl MetricsRow {
     fn of_name(endpoint: &EndpointFigures) -> Self {
         Self {
-            what: What::Endpoint(Endpoint::of(endpoint)),
+            what: MetricsSubject::Endpoint(EndpointKey::of(endpoint)),
             calls: endpoint.calls,
             failed: endpoint.outcomes.failed(),
             took: endpoint.took.clone(),
@@ -227,7 +227,7 @@ impl Row {
 
     fn of_session(session: &crate::event::figures::SessionFigures) -> Self {
         Self {
-            what: What::Session(session.session),
+            what: MetricsSubject::Session(session.session),
             calls: session.calls,
             failed: session.failed,
             took: session.took.clone(),
@@ -235,7 +235,7 @@ impl Row {
     }
 }
 
-impl What {
+impl MetricsSubject {
     /// The filter that shows its messages, where one can.
     pub(crate) fn filter(&self) -> Option<String> {
         let exactly = |text: &str| {
@@ -243,7 +243,7 @@ impl What {
             let pattern = regex::escape(text).replace("\\-", "-").replace('"', "\\\"");
             format!("\"^{pattern}$\"")
         };
-        let Self::Endpoint(Endpoint { method, name, .. }) = self else { return None };
+        let Self::Endpoint(EndpointKey { method, name, .. }) = self else { return None };
         match (method.as_deref()?, name) {
             ("tools/call", Some(name)) => Some(format!("~tool {}", exactly(name))),
             (method, Some(name)) => Some(format!("~m {} & ~name {}", exactly(method), exactly(name))),
@@ -265,15 +265,15 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_is_so_until_it_is_told_otherwise() {
-        let mut board = Board::default();
+        let mut screen = MetricsScreen::default();
         for (second, in_flight) in [(10, 0), (12, 2), (15, 1), (16, 0)] {
             let request = EndpointFigures { in_flight, ..endpoint() };
             let figures = Figures { endpoints: vec![request], ..(*figures(second, second, 1)).clone() };
-            board.heard(Arc::new(figures));
+            screen.on_figures(Arc::new(figures));
         }
-        assert_eq!(board.pulse().in_flight[BUCKETS - 7..], [0, 0, 2, 2, 2, 1, 0]);
-        board.widen();
-        assert_eq!(board.pulse().in_flight[BUCKETS - 3..], [0, 0, 2]);
+        assert_eq!(screen.pulse().in_flight[BUCKETS - 7..], [0, 0, 2, 2, 2, 1, 0]);
+        screen.widen();
+        assert_eq!(screen.pulse().in_flight[BUCKETS - 3..], [0, 0, 2]);
     }
 
     fn endpoint() -> EndpointFigures {
@@ -295,15 +295,15 @@ mod tests {
 
     #[test]
     fn the_past_is_what_was_new_each_time() {
-        let mut board = Board::default();
+        let mut screen = MetricsScreen::default();
         for (second, messages, taplines) in [(100, 50, 1), (101, 60, 1), (104, 64, 1), (105, 900, 2), (106, 901, 2)] {
-            board.heard(figures(second, messages, taplines));
+            screen.on_figures(figures(second, messages, taplines));
         }
-        assert_eq!(board.pulse().messages[BUCKETS - 7..], [0, 10, 0, 0, 4, 0, 1]);
-        board.widen();
-        assert_eq!((board.bucket(), &board.pulse().messages[BUCKETS - 2..]), (5, [10, 5].as_slice()));
-        board.narrow();
-        board.narrow();
-        assert_eq!(board.bucket(), 1);
+        assert_eq!(screen.pulse().messages[BUCKETS - 7..], [0, 10, 0, 0, 4, 0, 1]);
+        screen.widen();
+        assert_eq!((screen.bucket(), &screen.pulse().messages[BUCKETS - 2..]), (5, [10, 5].as_slice()));
+        screen.narrow();
+        screen.narrow();
+        assert_eq!(screen.bucket(), 1);
     }
 }

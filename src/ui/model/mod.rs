@@ -26,4 +26,4 @@ pub(crate) mod tapes_screen;
 pub(crate) mod traffic_stats;
 
 pub(crate) use change::{Change, Effect};
-pub(crate) use state::{Model, Pane, Screen, Shape, age};
+pub(crate) use state::{Model, Pane, ScreenKind, Viewport, age};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::message_rows::{Put, RowState, Rows};
-use super::session_list::{Seat, Sessions};
-use super::traffic_stats::Stats;
+use super::message_rows::{MessageRows, PutOutcome, RowState};
+use super::session_list::{SessionList, SessionRow};
+use super::traffic_stats::TrafficStats;
 use crate::envelope::{Author, Envelope, Outcome, Seq};
 use crate::event::{Event, Held, Holding, ShadowCounts, ShadowEvent, Ticket, Timestamp};
 
@@ -13,15 +13,15 @@ use crate::event::{Event, Held, Holding, ShadowCounts, ShadowEvent, Ticket, Time
 const RELEASED: usize = 50;
 
 #[derive(Default)]
-pub(crate) struct Facts {
-    pub(crate) rows: Rows,
-    pub(crate) sessions: Sessions,
+pub(crate) struct ObservedState {
+    pub(crate) rows: MessageRows,
+    pub(crate) sessions: SessionList,
     /// Oldest first: tickets count up.
     pub(crate) held: BTreeMap<Ticket, Arc<Held>>,
     /// Newest first.
-    pub(crate) released: VecDeque<Released>,
+    pub(crate) released: VecDeque<ReleasedHold>,
     settling: BTreeMap<Seq, Ticket>,
-    pub(crate) stats: Stats,
+    pub(crate) stats: TrafficStats,
     pub(crate) holding: Holding,
     /// Where clients come in, and where it goes.
     pub(crate) front: Option<(String, String)>,
@@ -31,20 +31,20 @@ pub(crate) struct Facts {
 }
 
 /// A hold that ended.
-pub(crate) struct Released {
+pub(crate) struct ReleasedHold {
     pub(crate) envelope: Arc<Envelope>,
 }
 
 /// What an event did to the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Touched {
+pub(crate) struct TouchedRow {
     pub(crate) seq: Seq,
     pub(crate) new: bool,
 }
 
-impl Facts {
+impl ObservedState {
     /// Takes one event in. `seen`: the operator watches where it appears.
-    pub(crate) fn apply(&mut self, event: Event, now: Timestamp, seen: bool) -> Option<Touched> {
+    pub(crate) fn apply(&mut self, event: Event, now: Timestamp, seen: bool) -> Option<TouchedRow> {
         match event {
             Event::Listening { url, upstream } => self.front = Some((url, upstream)),
             Event::SessionOpened(session) | Event::SessionChanged(session) => {
@@ -62,51 +62,51 @@ impl Facts {
         None
     }
 
-    fn hold(&mut self, held: Arc<Held>, now: Timestamp, seen: bool) -> Touched {
+    fn hold(&mut self, held: Arc<Held>, now: Timestamp, seen: bool) -> TouchedRow {
         let envelope = Arc::new(held.envelope.clone());
         let state = RowState::Held(held.ticket);
         self.held.insert(held.ticket, held);
         self.put(&envelope, state, now, seen)
     }
 
-    fn settle(&mut self, ticket: Ticket) -> Option<Touched> {
+    fn settle(&mut self, ticket: Ticket) -> Option<TouchedRow> {
         let held = self.held.remove(&ticket)?;
         let seq = held.envelope.seq;
         self.settling.insert(seq, ticket);
         self.rows.settle(seq);
-        Some(Touched { seq, new: false })
+        Some(TouchedRow { seq, new: false })
     }
 
-    fn pass(&mut self, envelope: &Arc<Envelope>, now: Timestamp, seen: bool) -> Touched {
+    fn pass(&mut self, envelope: &Arc<Envelope>, now: Timestamp, seen: bool) -> TouchedRow {
         // `Settled` may have been lost: what passed is not held.
-        let held = match self.rows.of(envelope.seq).map(|row| row.state) {
+        let held = match self.rows.get(envelope.seq).map(|row| row.state) {
             Some(RowState::Held(ticket)) => self.held.remove(&ticket).is_some(),
             _ => false,
         };
         if self.settling.remove(&envelope.seq).is_some() || held {
-            self.released.push_front(Released { envelope: envelope.clone() });
+            self.released.push_front(ReleasedHold { envelope: envelope.clone() });
             self.released.truncate(RELEASED);
         }
         self.put(envelope, RowState::Passed, now, seen)
     }
 
-    fn put(&mut self, envelope: &Arc<Envelope>, state: RowState, now: Timestamp, seen: bool) -> Touched {
+    fn put(&mut self, envelope: &Arc<Envelope>, state: RowState, now: Timestamp, seen: bool) -> TouchedRow {
         let seq = envelope.seq;
-        let new = self.rows.put(envelope.clone(), state) == Put::Arrived;
+        let new = self.rows.put(envelope.clone(), state) == PutOutcome::Arrived;
         if new {
             self.sessions.count(envelope, seen);
             // What a shadow is asked and says is no traffic of the clients'.
-            if !self.sessions.get(envelope.session).is_some_and(Seat::is_shadow) {
+            if !self.sessions.get(envelope.session).is_some_and(SessionRow::is_shadow) {
                 self.stats.count(envelope);
                 self.stats.tick(now, 1);
             }
         }
-        Touched { seq, new }
+        TouchedRow { seq, new }
     }
 
     /// The held message of that number.
     pub(crate) fn held_as(&self, seq: Seq) -> Option<&Arc<Held>> {
-        match self.rows.of(seq)?.state {
+        match self.rows.get(seq)?.state {
             RowState::Held(ticket) => self.held.get(&ticket),
             _ => None,
         }

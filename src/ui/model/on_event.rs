@@ -1,12 +1,12 @@
 //! What an event does to the model.
 
 use super::change::Effect;
-use super::editor::Target;
-use super::message_list::List;
-use super::message_rows::Rows;
-use super::observed::{Facts, Touched};
-use super::popup::{Ask, Popup};
-use super::state::{Model, Pane, Screen};
+use super::editor::EditTarget;
+use super::message_list::MessageList;
+use super::message_rows::MessageRows;
+use super::observed::{ObservedState, TouchedRow};
+use super::popup::{Confirmation, Popup};
+use super::state::{Model, Pane, ScreenKind};
 use super::tapes_screen::OpenTape;
 use crate::envelope::{Outcome, Seq};
 use crate::event::{Command, Event, Held, OnQuit, Origin, ReplayEvent, ShadowEvent};
@@ -16,22 +16,28 @@ impl Model {
     /// Takes one event of the core in.
     pub(crate) fn hear(&mut self, event: Event) {
         match event {
-            Event::ResyncStarted => self.resync.rebuild = Some(Facts::default()),
+            Event::ResyncStarted => self.resync.rebuild = Some(ObservedState::default()),
             Event::ResyncDone => self.resynced(),
             Event::Tapes(list) => self.tapes.listed(list),
             Event::TapeOpened { path, envelopes, problems } => {
                 let started = self.tapes.started(&path);
-                self.open(OpenTape { path, rows: Rows::of_tape(envelopes), list: List::default(), problems, started });
+                self.open(OpenTape {
+                    path,
+                    rows: MessageRows::of_tape(envelopes),
+                    list: MessageList::default(),
+                    problems,
+                    started,
+                });
             }
             Event::Replay(event) => self.hear_replay(event),
             Event::Log(line) => self.log.push(line, self.resync.rebuild.is_some()),
-            Event::Figures(figures) => self.board.heard(figures),
+            Event::Figures(figures) => self.metrics.on_figures(figures),
             Event::Ending(progress) => self.quitting.ending = Some(progress),
             Event::Shadow(event) => self.hear_shadow(event),
             Event::Stopping => self.effect(Effect::Exit(self.quitting.leaving.unwrap_or(Exit::Stopped))),
             event => self.hear_fact(event),
         }
-        if self.screen == Screen::Events {
+        if self.screen == ScreenKind::Events {
             self.log.unread = 0;
         }
     }
@@ -45,20 +51,20 @@ impl Model {
         if let Event::SessionOpened(session) = &event
             && session.origin == Origin::Shadow
         {
-            self.live.set_apart(&self.facts.rows, session.id);
+            self.live.set_apart(&self.observed.rows, session.id);
         }
-        // The old facts go on living while they are told anew, so that the screen does not stand still.
+        // The old state stays while it is told again, so that the screen does not stand still.
         if let Some(rebuild) = &mut self.resync.rebuild {
             rebuild.apply(event.clone(), self.now, seen);
         }
         let first_held = match &event {
-            Event::Held(held) if self.facts.held.is_empty() && self.resync.rebuild.is_none() => Some(held.clone()),
+            Event::Held(held) if self.observed.held.is_empty() && self.resync.rebuild.is_none() => Some(held.clone()),
             _ => None,
         };
-        if let Some(touched) = self.facts.apply(event, self.now, seen) {
+        if let Some(touched) = self.observed.apply(event, self.now, seen) {
             self.touched(touched);
         }
-        if let Some(held) = first_held.filter(|_| self.screen != Screen::Queue) {
+        if let Some(held) = first_held.filter(|_| self.screen != ScreenKind::Queue) {
             self.tell_held(&held);
         }
         self.answer_quit();
@@ -66,12 +72,12 @@ impl Model {
 
     fn hear_shadow(&mut self, event: ShadowEvent) {
         let diverged = event.compared.clone().filter(|it| it.verdict.diverges());
-        let is_first = self.facts.shadow.first.is_none();
+        let is_first = self.observed.shadow.first.is_none();
         if let Some(rebuild) = &mut self.resync.rebuild {
             diverged.iter().for_each(|it| drop(rebuild.rows.diverge(it)));
         }
-        for seq in diverged.iter().flat_map(|it| self.facts.rows.diverge(it)).collect::<Vec<_>>() {
-            self.touched(Touched { seq, new: false });
+        for seq in diverged.iter().flat_map(|it| self.observed.rows.diverge(it)).collect::<Vec<_>>() {
+            self.touched(TouchedRow { seq, new: false });
         }
         if let Some(first) = event.counts.first.as_ref().filter(|_| is_first) {
             self.warn(format!("the shadow differs, first at {} {}: {}", first.seq, first.subject, first.what));
@@ -88,15 +94,15 @@ impl Model {
 
     /// Whoever was asked what is to become of held messages need not say when there are none left.
     fn answer_quit(&mut self) {
-        if matches!(self.popup, Some(Popup::Ask(Ask::Quit))) && self.facts.held.is_empty() {
+        if matches!(self.popup, Some(Popup::Confirm(Confirmation::Quit))) && self.observed.held.is_empty() {
             self.popup = None;
             self.quit(OnQuit::Forward, Exit::Quit);
         }
     }
 
-    fn touched(&mut self, touched: Touched) {
-        self.live.changed(&self.facts.rows, touched.seq, touched.new);
-        if let Some(first) = self.facts.rows.trim(self.settings.memory) {
+    fn touched(&mut self, touched: TouchedRow) {
+        self.live.changed(&self.observed.rows, touched.seq, touched.new);
+        if let Some(first) = self.observed.rows.trim(self.settings.memory) {
             self.live.trimmed(first);
         }
         self.tell_editor(touched.seq);
@@ -105,9 +111,9 @@ impl Model {
     /// The message in the editor may have been released by others.
     fn tell_editor(&mut self, seq: Seq) {
         let Some(editor) = self.editor.as_mut().filter(|editor| editor.seq == seq) else { return };
-        let Target::Held(ticket) = editor.target else { return };
-        editor.gone = !self.facts.held.contains_key(&ticket);
-        let abandoned = self.facts.rows.of(seq).is_some_and(|row| row.envelope.outcome == Outcome::Abandoned);
+        let EditTarget::Held(ticket) = editor.target else { return };
+        editor.gone = !self.observed.held.contains_key(&ticket);
+        let abandoned = self.observed.rows.get(seq).is_some_and(|row| row.envelope.outcome == Outcome::Abandoned);
         if abandoned {
             self.warn(format!("{seq} is gone: a peer hung up while it was held"));
         }
@@ -121,7 +127,7 @@ impl Model {
             self.warn(format!("{} problems on this tape, the first: {problem}", tape.problems.len()));
         }
         self.tape = Some(tape);
-        (self.screen, self.pane) = (Screen::Messages, Pane::List);
+        (self.screen, self.pane) = (ScreenKind::Messages, Pane::List);
     }
 
     fn hear_replay(&mut self, event: ReplayEvent) {
@@ -156,12 +162,12 @@ impl Model {
     }
 
     fn resynced(&mut self) {
-        let Some(mut facts) = self.resync.finish() else { return };
-        facts.sessions.keep_unread(&self.facts.sessions);
-        facts.rows.older += self.facts.rows.older;
-        facts.stats.keep_rate(&mut self.facts.stats);
-        std::mem::swap(&mut facts.released, &mut self.facts.released);
-        self.facts = facts;
-        self.live.rows_replaced(&self.facts.rows);
+        let Some(mut observed) = self.resync.finish() else { return };
+        observed.sessions.keep_unread(&self.observed.sessions);
+        observed.rows.older += self.observed.rows.older;
+        observed.stats.keep_rate(&mut self.observed.stats);
+        std::mem::swap(&mut observed.released, &mut self.observed.released);
+        self.observed = observed;
+        self.live.rows_replaced(&self.observed.rows);
     }
 }

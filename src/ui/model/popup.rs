@@ -1,6 +1,6 @@
 //! What lies over the screen and takes the keys: questions, forms, key lists.
 
-use super::input_line::Line;
+use super::input_line::InputLine;
 use super::motion::ListCursor;
 use crate::event::{BlockError, Ticket};
 
@@ -9,7 +9,7 @@ pub(crate) enum Popup {
     Sessions(ListCursor),
     Help(Help),
     Block(BlockForm),
-    Ask(Ask),
+    Confirm(Confirmation),
     Pager(Pager),
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum Prefix {
 
 /// A question before something that cannot be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum Confirmation {
     Quit,
     ForwardAll,
     HoldOff,
@@ -32,7 +32,7 @@ pub(crate) enum Ask {
 #[derive(Default)]
 pub(crate) struct Help {
     /// Narrows the lines.
-    pub(crate) search: Line,
+    pub(crate) search: InputLine,
     pub(crate) top: usize,
 }
 
@@ -83,24 +83,24 @@ pub(crate) struct BlockForm {
     pub(crate) ticket: Ticket,
     /// What is blocked, for the title.
     pub(crate) what: String,
-    pub(crate) presets: &'static [Preset],
+    pub(crate) presets: &'static [BlockPreset],
     pub(crate) preset: usize,
-    pub(crate) code: Line,
-    pub(crate) message: Line,
-    pub(crate) data: Line,
-    pub(crate) field: Field,
+    pub(crate) code: InputLine,
+    pub(crate) message: InputLine,
+    pub(crate) data: InputLine,
+    pub(crate) field: BlockField,
     pub(crate) fault: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
+pub(crate) enum BlockField {
     Preset,
     Code,
     Message,
     Data,
 }
 
-pub(crate) struct Preset {
+pub(crate) struct BlockPreset {
     pub(crate) name: &'static str,
     /// `None`: a tool result with `isError: true`.
     pub(crate) code: Option<i64>,
@@ -108,21 +108,21 @@ pub(crate) struct Preset {
 }
 
 /// Codes of tapline's own stay clear of -32768..-32000, which JSON-RPC 2.0 §5.1 reserves.
-const PRESETS: [Preset; 5] = [
-    Preset { name: "blocked by operator", code: Some(-31001), message: "blocked by operator" },
-    Preset { name: "method not found", code: Some(-32601), message: "Method not found" },
-    Preset { name: "invalid params", code: Some(-32602), message: "Invalid params" },
-    Preset { name: "internal error", code: Some(-32603), message: "Internal error" },
-    Preset { name: "tool result with isError", code: None, message: "blocked by operator" },
+const PRESETS: [BlockPreset; 5] = [
+    BlockPreset { name: "blocked by operator", code: Some(-31001), message: "blocked by operator" },
+    BlockPreset { name: "method not found", code: Some(-32601), message: "Method not found" },
+    BlockPreset { name: "invalid params", code: Some(-32602), message: "Invalid params" },
+    BlockPreset { name: "internal error", code: Some(-32603), message: "Internal error" },
+    BlockPreset { name: "tool result with isError", code: None, message: "blocked by operator" },
 ];
 
 impl BlockForm {
     /// `tool`: the message belongs to a tool call, so a failed tool result is an answer too.
     pub(crate) fn new(ticket: Ticket, what: String, tool: bool) -> Self {
         let presets = if tool { &PRESETS[..] } else { &PRESETS[..4] };
-        let (code, message, data) = (Line::default(), Line::default(), Line::default());
+        let (code, message, data) = (InputLine::default(), InputLine::default(), InputLine::default());
         let mut form =
-            Self { ticket, what, presets, preset: 0, code, message, data, field: Field::Preset, fault: None };
+            Self { ticket, what, presets, preset: 0, code, message, data, field: BlockField::Preset, fault: None };
         form.choose(0);
         form
     }
@@ -133,17 +133,17 @@ impl BlockForm {
 
     pub(crate) fn choose(&mut self, preset: usize) {
         self.preset = preset.min(self.presets.len() - 1);
-        let Preset { code, message, .. } = &self.presets[self.preset];
-        self.code = Line::new(&code.map(|code| code.to_string()).unwrap_or_default());
-        self.message = Line::new(message);
+        let BlockPreset { code, message, .. } = &self.presets[self.preset];
+        self.code = InputLine::new(&code.map(|code| code.to_string()).unwrap_or_default());
+        self.message = InputLine::new(message);
         self.fault = None;
     }
 
-    fn fields(&self) -> &'static [Field] {
+    fn fields(&self) -> &'static [BlockField] {
         if self.is_tool_result() {
-            &[Field::Preset, Field::Message]
+            &[BlockField::Preset, BlockField::Message]
         } else {
-            &[Field::Preset, Field::Code, Field::Message, Field::Data]
+            &[BlockField::Preset, BlockField::Code, BlockField::Message, BlockField::Data]
         }
     }
 
@@ -157,18 +157,18 @@ impl BlockForm {
     /// Up and down: through the presets while the cursor is there, else through the fields.
     pub(crate) fn step(&mut self, by: isize) {
         match (self.field, self.preset.checked_add_signed(by)) {
-            (Field::Preset, Some(preset)) if preset < self.presets.len() => self.choose(preset),
+            (BlockField::Preset, Some(preset)) if preset < self.presets.len() => self.choose(preset),
             _ => self.next_field(by),
         }
     }
 
-    pub(crate) fn line(&mut self) -> Option<&mut Line> {
+    pub(crate) fn line(&mut self) -> Option<&mut InputLine> {
         self.fault = None;
         match self.field {
-            Field::Preset => None,
-            Field::Code => Some(&mut self.code),
-            Field::Message => Some(&mut self.message),
-            Field::Data => Some(&mut self.data),
+            BlockField::Preset => None,
+            BlockField::Code => Some(&mut self.code),
+            BlockField::Message => Some(&mut self.message),
+            BlockField::Data => Some(&mut self.data),
         }
     }
 
@@ -195,7 +195,7 @@ impl BlockForm {
 
     /// The answer without asking: what `X` sends.
     pub(crate) fn preset() -> BlockError {
-        let Preset { code, message, .. } = &PRESETS[0];
+        let BlockPreset { code, message, .. } = &PRESETS[0];
         BlockError::JsonRpc { code: code.unwrap_or(-31001), message: (*message).to_owned(), data: None }
     }
 }

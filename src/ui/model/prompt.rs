@@ -1,18 +1,18 @@
 //! The line at the bottom in which something is typed: a filter, a hold filter, a number.
 
-use super::input_line::Line;
+use super::input_line::InputLine;
 use crate::filter::{Filter, FilterError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum PromptKind {
     Filter,
     Hold,
     Goto,
 }
 
-pub(crate) struct Bar {
-    pub(crate) asked: Asked,
-    pub(crate) line: Line,
+pub(crate) struct Prompt {
+    pub(crate) kind: PromptKind,
+    pub(crate) line: InputLine,
     pub(crate) error: Option<FilterError>,
     /// What esc brings back.
     pub(crate) before: Option<(String, Filter)>,
@@ -20,16 +20,16 @@ pub(crate) struct Bar {
     pub(crate) history: Option<usize>,
 }
 
-impl Bar {
-    pub(crate) fn new(asked: Asked, text: &str) -> Self {
-        Self { asked, line: Line::new(text), error: None, before: None, history: None }
+impl Prompt {
+    pub(crate) fn new(kind: PromptKind, text: &str) -> Self {
+        Self { kind, line: InputLine::new(text), error: None, before: None, history: None }
     }
 
     pub(crate) fn label(&self) -> &'static str {
-        match self.asked {
-            Asked::Filter => "filter> ",
-            Asked::Hold => "hold> ",
-            Asked::Goto => ":",
+        match self.kind {
+            PromptKind::Filter => "filter> ",
+            PromptKind::Hold => "hold> ",
+            PromptKind::Goto => ":",
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where asking the core for everything again stands, after events were lost.
 
-use super::observed::Facts;
+use super::observed::ObservedState;
 use crate::event::Timestamp;
 
 /// A resync that is not answered is asked for again after so many microseconds.
@@ -9,7 +9,7 @@ const PATIENCE: u64 = 5_000_000;
 #[derive(Default)]
 pub(crate) struct Resync {
     /// What has been told again so far; shown once it is complete.
-    pub(super) rebuild: Option<Facts>,
+    pub(super) rebuild: Option<ObservedState>,
     /// Events that this screen has lost in all.
     pub(crate) dropped: u64,
     asked: Option<Timestamp>,
@@ -39,11 +39,11 @@ impl Resync {
     }
 
     /// Everything was told; returns it. Where events were lost meanwhile, another resync is still to come.
-    pub(super) fn finish(&mut self) -> Option<Facts> {
-        let facts = self.rebuild.take()?;
+    pub(super) fn finish(&mut self) -> Option<ObservedState> {
+        let observed = self.rebuild.take()?;
         if !self.again {
             self.asked = None;
         }
-        Some(facts)
+        Some(observed)
     }
 }

@@ -2,71 +2,71 @@
 
 use std::sync::Arc;
 
-use super::message_rows::Row;
+use super::message_rows::MessageRow;
 use super::popup::Popup;
-use super::session_list::Seat;
-use super::state::{Model, Screen};
+use super::session_list::SessionRow;
+use super::state::{Model, ScreenKind};
 use crate::envelope::Direction;
 use crate::event::{Held, LogLine, SessionState, StepReport, StepVerdict};
 use crate::message::Kind;
 
 impl Model {
     /// The message that keys on this screen are about.
-    pub(crate) fn selected(&self) -> Option<&Row> {
+    pub(crate) fn selected(&self) -> Option<&MessageRow> {
         match self.screen {
-            Screen::Messages => {
-                let (rows, list) = self.book();
+            ScreenKind::Messages => {
+                let (rows, list) = self.messages();
                 list.selected(rows)
             }
-            Screen::Queue => self.facts.rows.of(self.queue.selected(&self.facts.held)?.envelope.seq),
-            Screen::Tapes | Screen::Metrics | Screen::Events => None,
+            ScreenKind::Queue => self.observed.rows.get(self.queue.selected(&self.observed.held)?.envelope.seq),
+            ScreenKind::Tapes | ScreenKind::Metrics | ScreenKind::Events => None,
         }
     }
 
     /// The other message of the selected one's exchange.
-    pub(crate) fn selected_pair(&self) -> Option<&Row> {
-        let rows = if self.screen == Screen::Queue { &self.facts.rows } else { self.book().0 };
+    pub(crate) fn selected_pair(&self) -> Option<&MessageRow> {
+        let rows = if self.screen == ScreenKind::Queue { &self.observed.rows } else { self.messages().0 };
         rows.pair_of(self.selected()?)
     }
 
     /// The selected message, where it is held.
     pub(crate) fn held_here(&self) -> Option<&Arc<Held>> {
         match self.screen {
-            Screen::Messages if self.tape.is_none() => self.facts.held_as(self.selected()?.envelope.seq),
-            Screen::Queue => self.queue.selected(&self.facts.held),
+            ScreenKind::Messages if self.tape.is_none() => self.observed.held_as(self.selected()?.envelope.seq),
+            ScreenKind::Queue => self.queue.selected(&self.observed.held),
             _ => None,
         }
     }
 
     /// The request that the selected message is, or answers.
-    pub(crate) fn request_here(&self) -> Option<&Row> {
+    pub(crate) fn request_here(&self) -> Option<&MessageRow> {
         let is_request =
-            |row: &&Row| row.envelope.kind() == Kind::Request && row.envelope.direction == Direction::ToServer;
+            |row: &&MessageRow| row.envelope.kind() == Kind::Request && row.envelope.direction == Direction::ToServer;
         self.selected().filter(is_request).or_else(|| self.selected_pair().filter(is_request))
     }
 
     pub(crate) fn can_resend(&self) -> bool {
-        self.screen == Screen::Messages && self.held_here().is_none() && self.request_here().is_some()
+        self.screen == ScreenKind::Messages && self.held_here().is_none() && self.request_here().is_some()
     }
 
     /// In the popup that is open, or the pane beside the list; none where the cursor is on all of them.
-    pub(crate) fn session_under_cursor(&self) -> Option<&Seat> {
+    pub(crate) fn session_under_cursor(&self) -> Option<&SessionRow> {
         let place = match &self.popup {
             Some(Popup::Sessions(place)) => place,
-            _ => &self.seat,
+            _ => &self.session_cursor,
         };
-        self.facts.sessions.all().get(place.cursor.checked_sub(1)?)
+        self.observed.sessions.all().get(place.cursor.checked_sub(1)?)
     }
 
     pub(crate) fn can_pause(&self) -> bool {
-        let can = |seat: &Seat| matches!(seat.session.state, SessionState::Active | SessionState::Paused);
+        let can = |row: &SessionRow| matches!(row.session.state, SessionState::Active | SessionState::Paused);
         self.session_under_cursor().is_some_and(can)
     }
 
     /// Only a command can be started anew.
     pub(crate) fn can_restart(&self) -> bool {
-        let is_command = |seat: &Seat| !seat.session.upstream.starts_with("http");
-        self.session_under_cursor().is_some_and(|seat| seat.closed().is_none() && is_command(seat))
+        let is_command = |row: &SessionRow| !row.session.upstream.starts_with("http");
+        self.session_under_cursor().is_some_and(|row| row.closed().is_none() && is_command(row))
     }
 
     pub(crate) fn has_rows(&self) -> bool {
@@ -74,7 +74,7 @@ impl Model {
     }
 
     pub(crate) fn has_pair(&self) -> bool {
-        self.screen == Screen::Messages && self.selected_pair().is_some()
+        self.screen == ScreenKind::Messages && self.selected_pair().is_some()
     }
 
     pub(crate) fn holds(&self) -> bool {
@@ -102,7 +102,7 @@ impl Model {
     }
 
     pub(crate) fn event_has_message(&self) -> bool {
-        self.event_line().and_then(|line| line.seq).is_some_and(|seq| self.facts.rows.of(seq).is_some())
+        self.event_line().and_then(|line| line.seq).is_some_and(|seq| self.observed.rows.get(seq).is_some())
     }
 
     pub(crate) fn editor_gone(&self) -> bool {
@@ -110,10 +110,10 @@ impl Model {
     }
 
     pub(crate) fn editor_is_narrow(&self) -> bool {
-        !self.shape.wide
+        !self.viewport.wide
     }
 
     pub(crate) fn has_panes(&self) -> bool {
-        !matches!(self.screen, Screen::Metrics | Screen::Events)
+        !matches!(self.screen, ScreenKind::Metrics | ScreenKind::Events)
     }
 }

@@ -7,7 +7,7 @@ use crate::event::{Origin, Session, SessionState};
 use crate::message::Kind;
 
 /// One session on the screen.
-pub(crate) struct Seat {
+pub(crate) struct SessionRow {
     pub(crate) session: Session,
     pub(crate) messages: u64,
     pub(crate) errors: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Seat {
     pub(crate) unread: u64,
 }
 
-impl Seat {
+impl SessionRow {
     /// What a person would call it: the server, else the end of where it goes.
     pub(crate) fn title(&self) -> &str {
         match &self.session.server {
@@ -47,75 +47,75 @@ pub(crate) fn upstream_name(upstream: &str) -> &str {
 }
 
 #[derive(Default)]
-pub(crate) struct Sessions {
-    seats: Vec<Seat>,
+pub(crate) struct SessionList {
+    rows: Vec<SessionRow>,
     /// They are of upstreams with different names: a title must say which.
     several: bool,
     by_id: HashMap<SessionId, usize>,
 }
 
-impl Sessions {
+impl SessionList {
     pub(crate) fn put(&mut self, session: Session) {
-        self.several |= self.seats.last().is_some_and(|seat| seat.session.upstream_name != session.upstream_name);
+        self.several |= self.rows.last().is_some_and(|row| row.session.upstream_name != session.upstream_name);
         match self.by_id.get(&session.id) {
-            Some(position) => self.seats[*position].session = session,
+            Some(position) => self.rows[*position].session = session,
             None => {
-                self.by_id.insert(session.id, self.seats.len());
-                self.seats.push(Seat { session, messages: 0, errors: 0, unread: 0 });
+                self.by_id.insert(session.id, self.rows.len());
+                self.rows.push(SessionRow { session, messages: 0, errors: 0, unread: 0 });
             }
         }
     }
 
     /// What a person would call a session, with the name of its upstream where that tells it from others.
-    pub(crate) fn title(&self, seat: &Seat) -> String {
-        match &seat.session.upstream_name {
-            Some(name) if self.several => format!("{name}: {}", seat.title()),
-            _ => seat.title().to_owned(),
+    pub(crate) fn title(&self, row: &SessionRow) -> String {
+        match &row.session.upstream_name {
+            Some(name) if self.several => format!("{name}: {}", row.title()),
+            _ => row.title().to_owned(),
         }
     }
 
     pub(crate) fn close(&mut self, id: SessionId, reason: String) {
-        if let Some(seat) = self.get_mut(id) {
-            seat.session.state = SessionState::Closed { reason };
+        if let Some(row) = self.get_mut(id) {
+            row.session.state = SessionState::Closed { reason };
         }
     }
 
     pub(crate) fn count(&mut self, envelope: &Envelope, seen: bool) {
-        if let Some(seat) = self.get_mut(envelope.session) {
-            seat.messages += 1;
-            seat.unread += u64::from(!seen);
-            seat.errors += u64::from(envelope.kind() == Kind::Error);
+        if let Some(row) = self.get_mut(envelope.session) {
+            row.messages += 1;
+            row.unread += u64::from(!seen);
+            row.errors += u64::from(envelope.kind() == Kind::Error);
         }
     }
 
     pub(crate) fn read(&mut self, only: Option<SessionId>) {
-        for seat in &mut self.seats {
-            if only.is_none_or(|only| seat.session.id == only) {
-                seat.unread = 0;
+        for row in &mut self.rows {
+            if only.is_none_or(|only| row.session.id == only) {
+                row.unread = 0;
             }
         }
     }
 
     /// Unread counts outlive a resync: they are the reader's, not the core's.
     pub(crate) fn keep_unread(&mut self, old: &Self) {
-        for seat in &mut self.seats {
-            seat.unread = old.get(seat.session.id).map_or(0, |old| old.unread);
+        for row in &mut self.rows {
+            row.unread = old.get(row.session.id).map_or(0, |old| old.unread);
         }
     }
 
-    pub(crate) fn all(&self) -> &[Seat] {
-        &self.seats
+    pub(crate) fn all(&self) -> &[SessionRow] {
+        &self.rows
     }
 
     pub(crate) fn open(&self) -> usize {
-        self.seats.iter().filter(|seat| seat.closed().is_none()).count()
+        self.rows.iter().filter(|row| row.closed().is_none()).count()
     }
 
-    pub(crate) fn get(&self, id: SessionId) -> Option<&Seat> {
-        self.by_id.get(&id).map(|position| &self.seats[*position])
+    pub(crate) fn get(&self, id: SessionId) -> Option<&SessionRow> {
+        self.by_id.get(&id).map(|position| &self.rows[*position])
     }
 
-    fn get_mut(&mut self, id: SessionId) -> Option<&mut Seat> {
-        self.by_id.get(&id).map(|position| &mut self.seats[*position])
+    fn get_mut(&mut self, id: SessionId) -> Option<&mut SessionRow> {
+        self.by_id.get(&id).map(|position| &mut self.rows[*position])
     }
 }

@@ -12,20 +12,20 @@ use crate::message::Kind;
 use super::detail::Detail;
 use super::editor::Editor;
 use super::event_log::EventLog;
-use super::hold_queue::Queue;
-use super::message_list::List;
-use super::message_rows::{Row, Rows};
-use super::metrics_screen::Board;
-use super::observed::Facts;
+use super::hold_queue::HoldQueue;
+use super::message_list::MessageList;
+use super::message_rows::{MessageRow, MessageRows};
+use super::metrics_screen::MetricsScreen;
+use super::observed::ObservedState;
 use super::popup::Popup;
-use super::prompt::Bar;
-use super::tapes_screen::{OpenTape, Tapes};
+use super::prompt::Prompt;
+use super::tapes_screen::{OpenTape, TapesScreen};
 use crate::ui::host::Exit;
 use crate::ui::settings::Settings;
 
 /// What fills the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Screen {
+pub(crate) enum ScreenKind {
     #[default]
     Messages,
     Queue,
@@ -44,7 +44,7 @@ pub(crate) enum Pane {
 }
 
 /// A line that stays for a moment.
-pub(crate) struct Notice {
+pub(crate) struct ScreenNotice {
     pub(crate) text: String,
     pub(crate) grave: bool,
     until: Timestamp,
@@ -52,7 +52,7 @@ pub(crate) struct Notice {
 
 /// How the window is used; set from its size before each drawing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct Viewport {
     pub(crate) width: u16,
     pub(crate) height: u16,
     /// Sessions have a pane of their own.
@@ -76,29 +76,29 @@ pub(crate) struct Quitting {
 pub(crate) struct Model {
     pub(crate) settings: Settings,
     pub(crate) now: Timestamp,
-    pub(crate) shape: Shape,
-    pub(crate) screen: Screen,
+    pub(crate) viewport: Viewport,
+    pub(crate) screen: ScreenKind,
     pub(crate) pane: Pane,
     pub(crate) zoomed: bool,
-    pub(crate) facts: Facts,
+    pub(crate) observed: ObservedState,
     pub(crate) resync: Resync,
     /// The list of the live messages.
-    pub(super) live: List,
+    pub(super) live: MessageList,
     /// A tape that is read in place of the live messages.
     pub(crate) tape: Option<OpenTape>,
     /// Cursor of the sessions pane; 0 is all of them.
-    pub(crate) seat: ListCursor,
-    pub(crate) queue: Queue,
-    pub(crate) tapes: Tapes,
-    pub(crate) board: Board,
+    pub(crate) session_cursor: ListCursor,
+    pub(crate) queue: HoldQueue,
+    pub(crate) tapes: TapesScreen,
+    pub(crate) metrics: MetricsScreen,
     pub(crate) log: EventLog,
     pub(crate) detail: Detail,
     pub(crate) editor: Option<Editor>,
     pub(crate) popup: Option<Popup>,
-    pub(crate) bar: Option<Bar>,
+    pub(crate) prompt: Option<Prompt>,
     /// Filters that were kept, newest last.
     pub(crate) filters: Vec<String>,
-    pub(crate) notice: Option<Notice>,
+    pub(crate) notice: Option<ScreenNotice>,
     pub(crate) quitting: Quitting,
     effects: Vec<Effect>,
     dirty: bool,
@@ -111,7 +111,8 @@ impl Model {
 
     /// Notes that the screen no longer shows what the model says. Figures are seen on their own screen only.
     pub(crate) fn mark_dirty(&mut self, change: &Change) {
-        self.dirty |= self.screen == Screen::Metrics || !matches!(change, Change::Event(event) if event.is_figures());
+        self.dirty |=
+            self.screen == ScreenKind::Metrics || !matches!(change, Change::Event(event) if event.is_figures());
     }
 
     /// What is to be done outside, in the order in which it came up.
@@ -122,9 +123,9 @@ impl Model {
     /// Time passes.
     pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
         let before = std::mem::replace(&mut self.now, now);
-        let rate = self.facts.stats.rate();
-        self.facts.stats.tick(now, 0);
-        self.dirty |= self.facts.stats.rate() != rate || self.aged(before);
+        let rate = self.observed.stats.rate();
+        self.observed.stats.tick(now, 0);
+        self.dirty |= self.observed.stats.rate() != rate || self.aged(before);
         if self.notice.as_ref().is_some_and(|notice| notice.until <= now) {
             self.notice = None;
             self.dirty = true;
@@ -136,10 +137,10 @@ impl Model {
 
     /// When time has to pass again; `None`: nothing here depends on it.
     pub(crate) fn next_tick(&mut self) -> Option<Duration> {
-        let (rows, list) = self.book();
+        let (rows, list) = self.messages();
         let scan = list.scanned(rows).map(|_| Duration::ZERO);
         let rest = self.editor.as_mut().and_then(|editor| editor.rest(&mut self.dirty));
-        let clock = self.facts.stats.rate().is_some() || self.notice.is_some() || self.resync.waits();
+        let clock = self.observed.stats.rate().is_some() || self.notice.is_some() || self.resync.waits();
         // All that grows older is told in step with the first of it, just after that turned a second older.
         let phase = self.ages().next().map(|since| since + 1000).or(clock.then_some(0));
         let second = phase.map(|phase| Duration::from_micros(1_000_000 - self.now.0.saturating_sub(phase) % 1_000_000));
@@ -148,13 +149,13 @@ impl Model {
 
     /// Since when the things on the screen grow older: held messages, and requests without a reply.
     fn ages(&self) -> impl Iterator<Item = u64> {
-        let figures = self.board.figures.as_ref().filter(|_| self.screen == Screen::Metrics);
+        let figures = self.metrics.figures.as_ref().filter(|_| self.screen == ScreenKind::Metrics);
         let oldest = figures.and_then(|figures| figures.oldest).map(|oldest| oldest.0);
-        let shown = matches!(self.screen, Screen::Messages | Screen::Queue) && self.editor.is_none();
-        let (rows, list) = (&self.facts.rows, &self.live);
+        let shown = matches!(self.screen, ScreenKind::Messages | ScreenKind::Queue) && self.editor.is_none();
+        let (rows, list) = (&self.observed.rows, &self.live);
         let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
         let open = seen.filter_map(|row| self.open_age(row)).map(|age| self.now.0.saturating_sub(age));
-        let held = self.facts.held.values().map(|held| held.since.0);
+        let held = self.observed.held.values().map(|held| held.since.0);
         open.chain(held).filter(move |_| shown).chain(oldest)
     }
 
@@ -168,7 +169,7 @@ impl Model {
         let budget = Duration::from_millis(4);
         match &mut self.tape {
             Some(tape) => tape.list.work(&tape.rows, budget),
-            None => self.live.work(&self.facts.rows, budget),
+            None => self.live.work(&self.observed.rows, budget),
         }
     }
 
@@ -195,58 +196,58 @@ impl Model {
     }
 
     pub(crate) fn say(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), grave: false, until: self.now.plus_micros(4_000_000) });
+        self.notice = Some(ScreenNotice { text: text.into(), grave: false, until: self.now.plus_micros(4_000_000) });
     }
 
     pub(crate) fn warn(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), grave: true, until: self.now.plus_micros(6_000_000) });
+        self.notice = Some(ScreenNotice { text: text.into(), grave: true, until: self.now.plus_micros(6_000_000) });
     }
 
     /// What the message list is of: the live messages, or the open tape.
-    pub(crate) fn book(&self) -> (&Rows, &List) {
+    pub(crate) fn messages(&self) -> (&MessageRows, &MessageList) {
         match &self.tape {
             Some(tape) => (&tape.rows, &tape.list),
-            None => (&self.facts.rows, &self.live),
+            None => (&self.observed.rows, &self.live),
         }
     }
 
-    pub(crate) fn book_mut(&mut self) -> (&Rows, &mut List) {
+    pub(crate) fn messages_mut(&mut self) -> (&MessageRows, &mut MessageList) {
         match &mut self.tape {
             Some(tape) => (&tape.rows, &mut tape.list),
-            None => (&self.facts.rows, &mut self.live),
+            None => (&self.observed.rows, &mut self.live),
         }
     }
 
-    pub(crate) fn list(&self) -> &List {
-        self.book().1
+    pub(crate) fn list(&self) -> &MessageList {
+        self.messages().1
     }
 
     /// The list of the live messages, whatever is on the screen.
-    pub(crate) fn live_mut(&mut self) -> (&Rows, &mut List) {
-        (&self.facts.rows, &mut self.live)
+    pub(crate) fn live_mut(&mut self) -> (&MessageRows, &mut MessageList) {
+        (&self.observed.rows, &mut self.live)
     }
 
     /// When a message came, by the clock of this machine.
     pub(crate) fn time_of(&self, envelope: &Envelope) -> Option<Timestamp> {
         let started = match &self.tape {
-            Some(tape) if self.screen == Screen::Messages => tape.started?,
-            _ => self.facts.sessions.get(envelope.session)?.session.started,
+            Some(tape) if self.screen == ScreenKind::Messages => tape.started?,
+            _ => self.observed.sessions.get(envelope.session)?.session.started,
         };
         Some(started.plus_micros(envelope.at))
     }
 
     /// How long a request waits for its reply, in microseconds.
-    pub(crate) fn open_age(&self, row: &Row) -> Option<u64> {
+    pub(crate) fn open_age(&self, row: &MessageRow) -> Option<u64> {
         let envelope = &row.envelope;
         let open =
             envelope.kind() == Kind::Request && row.reply.is_none() && envelope.was_sent() && self.tape.is_none();
-        let seat = self.facts.sessions.get(envelope.session).filter(|seat| seat.closed().is_none())?;
-        open.then(|| self.now.0.saturating_sub(seat.session.started.0 + envelope.at))
+        let session = self.observed.sessions.get(envelope.session).filter(|session| session.closed().is_none())?;
+        open.then(|| self.now.0.saturating_sub(session.session.started.0 + envelope.at))
     }
 
     /// The operator looks at the newest messages of this session.
     pub(super) fn watches(&self, session: SessionId) -> bool {
-        self.screen == Screen::Messages
+        self.screen == ScreenKind::Messages
             && self.tape.is_none()
             && self.live.follows()
             && self.live.only.is_none_or(|only| only == session)
@@ -266,7 +267,7 @@ impl Model {
     pub(crate) fn show_detail(&mut self) {
         let pair = self.selected_pair().map(|row| row.envelope.clone());
         let envelope = self.selected().map(|row| row.envelope.clone());
-        let shadow = envelope.as_ref().and_then(|it| self.book().0.divergence(it.seq).cloned());
+        let shadow = envelope.as_ref().and_then(|it| self.messages().0.divergence(it.seq).cloned());
         self.detail.show(envelope, pair, shadow);
     }
 }

@@ -2,23 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use super::message_list::List;
-use super::message_rows::Rows;
+use super::message_list::MessageList;
+use super::message_rows::MessageRows;
 use super::motion::{ListCursor, Motion};
 use crate::envelope::Seq;
 use crate::event::{ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, TapeInfo, Timestamp};
 
-pub(crate) struct Tapes {
+pub(crate) struct TapesScreen {
     /// `None` until the core answered.
     pub(crate) list: Option<Vec<TapeInfo>>,
     pub(crate) place: ListCursor,
     /// The message to go to in the tape that was asked for.
     pub(crate) goal: Option<Seq>,
-    pub(crate) replay: Option<Replay>,
+    pub(crate) replay: Option<ReplayRun>,
     pub(crate) speed: Speed,
 }
 
-impl Default for Tapes {
+impl Default for TapesScreen {
     fn default() -> Self {
         Self { list: None, place: ListCursor::default(), goal: None, replay: None, speed: Speed::Max }
     }
@@ -27,14 +27,14 @@ impl Default for Tapes {
 /// A tape opened for reading.
 pub(crate) struct OpenTape {
     pub(crate) path: PathBuf,
-    pub(crate) rows: Rows,
-    pub(crate) list: List,
+    pub(crate) rows: MessageRows,
+    pub(crate) list: MessageList,
     pub(crate) problems: Vec<String>,
     pub(crate) started: Option<Timestamp>,
 }
 
 /// One playing of a tape.
-pub(crate) struct Replay {
+pub(crate) struct ReplayRun {
     pub(crate) tape: PathBuf,
     pub(crate) target: String,
     pub(crate) steps: usize,
@@ -45,7 +45,7 @@ pub(crate) struct Replay {
     pub(crate) unfollowed: bool,
 }
 
-impl Replay {
+impl ReplayRun {
     pub(crate) fn runs(&self) -> bool {
         self.end.is_none()
     }
@@ -81,7 +81,7 @@ impl Replay {
     }
 }
 
-impl Tapes {
+impl TapesScreen {
     pub(crate) fn selected(&self) -> Option<&TapeInfo> {
         self.list.as_ref()?.get(self.place.cursor)
     }
@@ -97,14 +97,14 @@ impl Tapes {
     }
 
     pub(crate) fn running(&self) -> bool {
-        self.replay.as_ref().is_some_and(Replay::runs)
+        self.replay.as_ref().is_some_and(ReplayRun::runs)
     }
 
     pub(crate) fn heard(&mut self, event: ReplayEvent) {
         match (event, &mut self.replay) {
             (ReplayEvent::Started { tape, target, steps }, _) => {
                 let (reports, place) = (Vec::new(), ListCursor::default());
-                self.replay = Some(Replay { tape, target, steps, reports, end: None, place, unfollowed: false });
+                self.replay = Some(ReplayRun { tape, target, steps, reports, end: None, place, unfollowed: false });
             }
             (ReplayEvent::Step(report), Some(replay)) => replay.step(report),
             (ReplayEvent::Finished(summary), Some(replay)) => replay.end = Some(Ok(summary)),

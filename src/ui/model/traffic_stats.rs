@@ -14,29 +14,29 @@ const TOOLS: usize = 500;
 const WINDOW: u64 = 5;
 
 #[derive(Default)]
-pub(crate) struct Stats {
+pub(crate) struct TrafficStats {
     pub(crate) requests: u64,
     pub(crate) results: u64,
     pub(crate) errors: u64,
     pub(crate) notifications: u64,
     pub(crate) others: u64,
-    pub(crate) took: Samples,
-    tools: HashMap<Box<str>, Tool>,
+    pub(crate) took: DurationSamples,
+    tools: HashMap<Box<str>, ToolStats>,
     /// Messages per second of the clock, newest last.
     seconds: VecDeque<(u64, u32)>,
 }
 
 #[derive(Default)]
-pub(crate) struct Tool {
+pub(crate) struct ToolStats {
     pub(crate) calls: u64,
-    pub(crate) took: Samples,
+    pub(crate) took: DurationSamples,
 }
 
 /// The last durations, in microseconds.
 #[derive(Default)]
-pub(crate) struct Samples(VecDeque<u64>);
+pub(crate) struct DurationSamples(VecDeque<u64>);
 
-impl Samples {
+impl DurationSamples {
     fn push(&mut self, micros: u64) {
         if self.0.len() == SAMPLES {
             self.0.pop_front();
@@ -51,7 +51,7 @@ impl Samples {
     }
 }
 
-impl Stats {
+impl TrafficStats {
     pub(crate) fn count(&mut self, envelope: &Envelope) {
         match envelope.kind() {
             Kind::Request => self.requests += 1,
@@ -104,7 +104,7 @@ impl Stats {
     }
 
     /// The tools called most, most first.
-    pub(crate) fn top_tools(&self, count: usize) -> Vec<(&str, &Tool)> {
+    pub(crate) fn top_tools(&self, count: usize) -> Vec<(&str, &ToolStats)> {
         let mut tools: Vec<_> = self.tools.iter().map(|(name, tool)| (&**name, tool)).collect();
         tools.sort_by(|a, b| b.1.calls.cmp(&a.1.calls).then(a.0.cmp(b.0)));
         tools.truncate(count);

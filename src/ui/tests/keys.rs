@@ -8,8 +8,8 @@ use crate::event::{
     BlockError, Command, Decision, EndStep, Event, OnQuit, Progress, Session, SessionState, Then, Ticket,
 };
 use crate::message::Message;
-use crate::ui::model::{Change, Effect, Pane, Screen};
-use crate::ui::{Exit, Input, Settings};
+use crate::ui::model::{Change, Effect, Pane, ScreenKind};
+use crate::ui::{Exit, ScreenInput, Settings};
 
 /// The one command that the keys lead to.
 fn command(rig: &mut Rig, keys: &str) -> Command {
@@ -194,7 +194,7 @@ fn the_screen_shows_what_the_end_waits_for_and_a_second_word_forces_it() {
         assert_eq!(rig.press(keys).sent(), "Quit { held: Forward }", "{keys}: nothing is asked");
         rig.effects.clear();
     }
-    rig.change(Change::Input(Input::Terminate));
+    rig.change(Change::Input(ScreenInput::Terminate));
     assert!(rig.effects.is_empty(), "a terminal that goes away is no hurry");
 }
 
@@ -208,14 +208,14 @@ fn one_that_only_watches_leaves_at_once() {
 #[test]
 fn a_filter_is_applied_as_it_is_typed_and_taken_back() {
     let mut rig = busy(120, 36);
-    let shown = |rig: &Rig| rig.model.list().len(rig.model.book().0);
+    let shown = |rig: &Rig| rig.model.list().len(rig.model.messages().0);
     rig.press("f").typing("~m tools/call");
     assert_eq!(shown(&rig), 8);
     rig.typing(" & (");
     assert_eq!(shown(&rig), 8, "the last good one stays");
-    assert!(rig.model.bar.as_ref().unwrap().error.is_some());
+    assert!(rig.model.prompt.as_ref().unwrap().error.is_some());
     rig.press("enter");
-    assert!(rig.model.bar.is_some(), "an error cannot be kept");
+    assert!(rig.model.prompt.is_some(), "an error cannot be kept");
     rig.press("esc");
     assert_eq!(shown(&rig), 13);
     rig.press("f").typing("~e").press("enter T");
@@ -253,10 +253,10 @@ fn unread_is_counted_for_each_session() {
         let call = world.call(session, 50, "search", "{}");
         rig.hear(Event::Passed(Arc::new(call)));
     }
-    let unread: Vec<u64> = rig.model.facts.sessions.all().iter().map(|seat| seat.unread).collect();
+    let unread: Vec<u64> = rig.model.observed.sessions.all().iter().map(|row| row.unread).collect();
     assert_eq!(unread, [0, 2, 0]);
     rig.press("s k enter");
-    assert_eq!(rig.model.facts.sessions.all()[1].unread, 0);
+    assert_eq!(rig.model.observed.sessions.all()[1].unread, 0);
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_client_that_leaves_releases_its_ticket_and_the_row_says_so() {
     assert!(queue.contains("gone while held after 3s"), "{queue}");
     let list = rig.press("1").picture();
     assert!(list.contains("gone while held"), "{list}");
-    assert_eq!(rig.model.facts.rows.len(), 1, "the same row, replaced");
+    assert_eq!(rig.model.observed.rows.len(), 1, "the same row, replaced");
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn back_leads_out_of_everything() {
     rig.press("enter +");
     assert_eq!((rig.model.pane, rig.model.zoomed), (Pane::Detail, true));
     rig.press("esc esc 2 enter q q");
-    assert_eq!((rig.model.pane, rig.model.zoomed, rig.model.screen), (Pane::List, false, Screen::Messages));
+    assert_eq!((rig.model.pane, rig.model.zoomed, rig.model.screen), (Pane::List, false, ScreenKind::Messages));
     assert_eq!(rig.sent(), "");
 }
 

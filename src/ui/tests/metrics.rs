@@ -9,8 +9,8 @@ use crate::event::figures::{EndpointFigures, Figures, Flow, Outcomes, PoolFigure
 use crate::event::{Event, Timestamp};
 use crate::filter::Filter;
 use crate::ui::Settings;
-use crate::ui::model::Screen;
-use crate::ui::model::metrics_screen::{Endpoint, What};
+use crate::ui::model::ScreenKind;
+use crate::ui::model::metrics_screen::{EndpointKey, MetricsSubject};
 
 fn spread(values: &[(u64, u64)]) -> Spread {
     let sum = values.iter().map(|(value, count)| value * count).sum();
@@ -103,7 +103,7 @@ fn before_anything_is_counted_it_says_so() {
 #[test]
 fn rows_are_grouped_and_sorted_as_asked() {
     let mut rig = measured(120, 36, &Settings::default());
-    let shown = |rig: &Rig| rig.model.board.rows.iter().map(|row| (row.calls, row.failed)).collect::<Vec<_>>();
+    let shown = |rig: &Rig| rig.model.metrics.rows.iter().map(|row| (row.calls, row.failed)).collect::<Vec<_>>();
     assert_eq!(shown(&rig), [(210, 0), (189, 1), (31, 3), (4, 0), (3, 0)]);
     rig.press("s");
     assert_eq!(shown(&rig)[0], (4, 0), "the slowest first");
@@ -120,10 +120,10 @@ fn rows_are_grouped_and_sorted_as_asked() {
 fn enter_shows_the_messages_of_a_row() {
     let mut rig = measured(120, 36, &Settings::default());
     rig.press("j enter");
-    assert_eq!(rig.model.screen, Screen::Messages);
+    assert_eq!(rig.model.screen, ScreenKind::Messages);
     let filter = rig.model.list().filter.as_ref().map(|(text, _)| text.clone());
     assert_eq!(filter.as_deref(), Some(r#"~tool "^search$""#));
-    let (rows, list) = rig.model.book();
+    let (rows, list) = rig.model.messages();
     assert_eq!(list.len(rows), 2);
     rig.press("T 5 o o enter");
     assert_eq!(rig.model.list().only, Some(session_id(1)));
@@ -137,8 +137,8 @@ fn the_filter_of_a_name_is_for_that_name_alone() {
         world.message(1, Direction::ToServer, &call.to_string())
     };
     for name in ["search", "a.b", "say \"hi\" | all", "back\\slash\"", "日本 (x)", "it's", "line\nbreak"] {
-        let of = Endpoint::of(&endpoint("tools/call", Some(name), &[(1, 1)], 0));
-        let text = What::Endpoint(of).filter().unwrap();
+        let of = EndpointKey::of(&endpoint("tools/call", Some(name), &[(1, 1)], 0));
+        let text = MetricsSubject::Endpoint(of).filter().unwrap();
         let filter = Filter::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert!(filter.matches(&call(name)), "{text}");
         assert!(!filter.matches(&call(&format!("{name}s"))) && !filter.matches(&call(&format!("x{name}"))), "{text}");
@@ -162,6 +162,6 @@ fn figures_are_drawn_where_they_are_seen() {
     rig.model.notice = None;
     rig.model.tick(Timestamp(now.0 + 60_000_000));
     rig.model.take_dirty();
-    rig.model.facts.held.clear();
+    rig.model.observed.held.clear();
     assert_eq!(rig.model.next_tick(), None, "it sleeps until something comes");
 }

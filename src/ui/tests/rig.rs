@@ -14,7 +14,7 @@ use crate::event::{Command, Event, Held, Origin, Peer, Session, SessionState, Ta
 use crate::message::Message;
 use crate::ui::model::{Change, Effect, Model};
 use crate::ui::update::update;
-use crate::ui::{Input, Settings, layout, view};
+use crate::ui::{ScreenInput, Settings, layout, view};
 
 /// 2026-03-14 10:04:00 UTC.
 pub(crate) const START: Timestamp = Timestamp(1_773_482_640_000_000);
@@ -99,7 +99,7 @@ impl Rig {
     }
 
     pub(crate) fn event(&mut self, event: KeyEvent) {
-        self.change(Change::Input(Input::Terminal(TerminalEvent::Key(event))));
+        self.change(Change::Input(ScreenInput::Terminal(TerminalEvent::Key(event))));
     }
 
     /// The commands since the last look.

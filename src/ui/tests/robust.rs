@@ -9,7 +9,7 @@ use super::rig::{Rig, World, busy, busy_events, busy_with, held, session, tapes}
 use crate::envelope::{Direction, Seq, Via};
 use crate::event::{Event, Level, LogLine};
 use crate::ui::Settings;
-use crate::ui::keymap::{BINDINGS, Context};
+use crate::ui::keymap::{BINDINGS, KeyContext};
 use crate::ui::model::Change;
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
@@ -149,19 +149,19 @@ fn control_bytes_of_a_peer_never_reach_the_terminal() {
 
 #[test]
 fn every_key_of_a_context_is_there_once() {
-    for context in Context::ALL {
+    for context in KeyContext::ALL {
         let mut seen: Vec<&str> = Vec::new();
         for binding in BINDINGS.iter().filter(|binding| binding.on == context) {
             assert!(!binding.help.is_empty());
             for key in binding.keys {
                 // A key may mean one thing or another by what is selected.
-                let split = [("enter", Context::Detail), ("space", Context::Tapes)];
+                let split = [("enter", KeyContext::Detail), ("space", KeyContext::Tapes)];
                 assert!(!seen.contains(key) || split.contains(&(*key, context)), "{context:?} {key}");
                 seen.push(key);
             }
         }
     }
-    assert!(BINDINGS.iter().all(|binding| Context::ALL.contains(&binding.on)), "all are in the help");
+    assert!(BINDINGS.iter().all(|binding| KeyContext::ALL.contains(&binding.on)), "all are in the help");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_loss_is_told_and_everything_is_asked_anew_without_flicker() {
     }
     rig.hear(Event::ResyncDone);
     assert!(rig.picture().contains("dropped 9"));
-    assert_eq!(rig.model.facts.rows.len(), 13);
+    assert_eq!(rig.model.observed.rows.len(), 13);
     assert_eq!(rig.picture().lines().skip(1).collect::<Vec<_>>(), before.lines().skip(1).collect::<Vec<_>>());
 }
 
@@ -195,7 +195,7 @@ fn memory_is_bounded_and_what_left_is_counted() {
         let call = world.call(1, 1, "search", "{}");
         rig.hear(Event::Passed(Arc::new(call)));
     }
-    let rows = &rig.model.facts.rows;
+    let rows = &rig.model.observed.rows;
     assert!(rows.len() < 100, "{}", rows.len());
     assert_eq!(rows.len() as u64 + rows.older, 500);
     assert!(rig.picture().contains("older on tape"));
@@ -214,8 +214,8 @@ fn a_long_scan_is_done_in_slices_and_misses_nothing() {
     let late = world.call(1, 9999, "search", "{}");
     rig.hear(Event::Passed(Arc::new(late)));
     let now = rig.model.now;
-    while rig.model.list().scanned(rig.model.book().0).is_some() {
+    while rig.model.list().scanned(rig.model.messages().0).is_some() {
         drop(rig.model.tick(now));
     }
-    assert_eq!(rig.model.list().len(rig.model.book().0), 1001);
+    assert_eq!(rig.model.list().len(rig.model.messages().0), 1001);
 }

@@ -15,7 +15,7 @@ use ratatui::layout::{Position, Size};
 use super::rig::{Rig, World, session};
 use crate::envelope::Via;
 use crate::event::{Command, Event, Feed, Held, Ticket, Timestamp};
-use crate::ui::{Desk, Exit, Input, Screen, Settings, inputs, run};
+use crate::ui::{Exit, ScreenInput, ScreenIo, Settings, TerminalHost, input_channel, run};
 
 /// Counts how often anything is written.
 struct Counting {
@@ -70,7 +70,7 @@ impl Backend for Counting {
 
 struct Shout;
 
-impl Desk for Shout {
+impl TerminalHost for Shout {
     fn copy(&mut self, _: &str) -> io::Result<()> {
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Desk for Shout {
 
 struct Running {
     feed: Feed,
-    keys: Sender<Input>,
+    keys: Sender<ScreenInput>,
     draws: Arc<AtomicUsize>,
     commands: crossbeam_channel::Receiver<Command>,
     thread: std::thread::JoinHandle<io::Result<Exit>>,
@@ -90,7 +90,7 @@ struct Running {
 
 fn start(capacity: usize) -> Running {
     let (feed, reader) = Feed::bounded(capacity);
-    let (keys, input) = inputs();
+    let (keys, input) = input_channel();
     let (sender, commands) = crossbeam_channel::unbounded();
     let draws = Arc::new(AtomicUsize::new(0));
     let counted = draws.clone();
@@ -98,12 +98,12 @@ fn start(capacity: usize) -> Running {
         let backend = Counting { inner: TestBackend::new(120, 36), draws: counted };
         let mut terminal = Terminal::new(backend).unwrap();
         let mut send = move |command| drop(sender.send(command));
-        run(Screen {
+        run(ScreenIo {
             terminal: &mut terminal,
             feed: reader,
             input,
             commands: &mut send,
-            desk: &mut Shout,
+            host: &mut Shout,
             settings: Settings::default(),
         })
     });
@@ -112,11 +112,11 @@ fn start(capacity: usize) -> Running {
 
 impl Running {
     fn key(&self, code: KeyCode) {
-        self.keys.send(Input::Terminal(TerminalEvent::Key(KeyEvent::new(code, KeyModifiers::NONE)))).unwrap();
+        self.keys.send(ScreenInput::Terminal(TerminalEvent::Key(KeyEvent::new(code, KeyModifiers::NONE)))).unwrap();
     }
 
     /// The core stops when it is told to.
-    fn end(self, input: Option<Input>) -> (Exit, String) {
+    fn end(self, input: Option<ScreenInput>) -> (Exit, String) {
         if let Some(input) = input {
             self.keys.send(input).unwrap();
         }
@@ -132,10 +132,10 @@ fn it_ends_by_key_by_signal_with_the_core_and_with_its_terminal() {
     let running = start(16);
     running.key(KeyCode::Char('Q'));
     assert_eq!(running.end(None), (Exit::Quit, quit.clone()));
-    assert_eq!(start(16).end(Some(Input::Terminate)), (Exit::Terminated, quit.clone()));
+    assert_eq!(start(16).end(Some(ScreenInput::Terminate)), (Exit::Terminated, quit.clone()));
     let running = start(16);
-    running.keys.send(Input::Interrupt).unwrap();
-    assert_eq!(running.end(Some(Input::Interrupt)), (Exit::Quit, quit.clone()));
+    running.keys.send(ScreenInput::Interrupt).unwrap();
+    assert_eq!(running.end(Some(ScreenInput::Interrupt)), (Exit::Quit, quit.clone()));
     let running = start(16);
     running.feed.publish(Event::Stopping);
     assert_eq!(running.thread.join().unwrap().unwrap(), Exit::Stopped);
@@ -182,7 +182,7 @@ fn a_flood_is_drawn_at_the_pace_of_frames() {
         running.feed.publish(Event::Passed(Arc::new(call)));
     }
     let draws = running.draws.clone();
-    running.end(Some(Input::Terminate));
+    running.end(Some(ScreenInput::Terminate));
     let frames = start.elapsed().as_millis() / 33 + 3;
     assert!(draws.load(Ordering::Relaxed) as u128 <= frames, "{draws:?} drawings in the time of {frames} frames");
 }
@@ -197,5 +197,5 @@ fn an_overflow_asks_for_everything_again() {
     }
     let asked = running.commands.recv_timeout(Duration::from_secs(30)).unwrap();
     assert!(matches!(asked, Command::Resync), "{asked:?}");
-    running.end(Some(Input::Terminate));
+    running.end(Some(ScreenInput::Terminate));
 }

@@ -86,7 +86,7 @@ fn what_differs_can_be_filtered_also_when_it_comes_later() {
     rig.press("enter");
     assert!(rig.picture().contains("no message passes the filter"));
     hear(&mut rig, &[compared(1189, ShadowVerdict::Differs)]);
-    let (rows, list) = rig.model.book();
+    let (rows, list) = rig.model.messages();
     let shown: Vec<_> = (0..list.len(rows)).map(|at| list.row(rows, at).unwrap().envelope.seq).collect();
     assert_eq!(shown, [Seq(1189), Seq(1190)]);
 }
@@ -94,14 +94,14 @@ fn what_differs_can_be_filtered_also_when_it_comes_later() {
 #[test]
 fn sessions_of_a_shadow_are_listed_and_their_messages_shown_when_chosen() {
     let mut rig = busy(120, 36);
-    let before = rig.model.facts.stats.requests;
+    let before = rig.model.observed.stats.requests;
     let count = |rig: &Rig| {
-        let (rows, list) = rig.model.book();
+        let (rows, list) = rig.model.messages();
         list.len(rows)
     };
     let all = count(&rig);
     shadow_session(&mut rig);
-    assert_eq!((count(&rig), rig.model.facts.stats.requests), (all, before));
+    assert_eq!((count(&rig), rig.model.observed.stats.requests), (all, before));
     let picture = rig.picture();
     assert!(picture.contains("shadow") && !picture.contains("of_the_shadow"), "{picture}");
     rig.press("s j j j j enter");
@@ -119,8 +119,8 @@ fn a_resync_keeps_what_differs() {
     rig.hear(Event::ResyncStarted);
     busy_events().into_iter().chain(shadow).for_each(|event| rig.hear(event));
     rig.hear(Event::ResyncDone);
-    assert!(rig.model.facts.rows.divergence(Seq(1190)).is_some());
-    assert_eq!(rig.model.facts.shadow.differs, 1);
+    assert!(rig.model.observed.rows.divergence(Seq(1190)).is_some());
+    assert_eq!(rig.model.observed.shadow.differs, 1);
 }
 
 #[test]

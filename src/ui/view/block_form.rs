@@ -8,8 +8,8 @@ use super::parts::{cell, popup, put, short, styled};
 use crate::text;
 use crate::ui::layout::centered;
 use crate::ui::model::Model;
-use crate::ui::model::input_line::Line as TypedLine;
-use crate::ui::model::popup::{BlockForm, Field};
+use crate::ui::model::input_line::InputLine;
+use crate::ui::model::popup::{BlockField, BlockForm};
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, form: &BlockForm, frame: &mut Frame<'_>, body: Rect) {
@@ -22,7 +22,7 @@ pub(super) fn draw(model: &Model, form: &BlockForm, frame: &mut Frame<'_>, body:
         let chosen = at == form.preset;
         let mark = if chosen { "(*)" } else { "( )" };
         let text = cell(&format!(" {mark} {} {code}", cell(preset.name, 28)), width);
-        let role = match (chosen, form.field == Field::Preset) {
+        let role = match (chosen, form.field == BlockField::Preset) {
             (true, true) => Role::Cursor,
             (true, false) => Role::Strong,
             (false, _) => Role::Plain,
@@ -30,13 +30,13 @@ pub(super) fn draw(model: &Model, form: &BlockForm, frame: &mut Frame<'_>, body:
         put(frame, inner, at, styled(model, role, text));
     }
     let mut row = form.presets.len() + 1;
-    let fields: &[(Field, &str, &TypedLine)] = &[
-        (Field::Code, "code", &form.code),
-        (Field::Message, if form.is_tool_result() { "text" } else { "message" }, &form.message),
-        (Field::Data, "data", &form.data),
+    let fields: &[(BlockField, &str, &InputLine)] = &[
+        (BlockField::Code, "code", &form.code),
+        (BlockField::Message, if form.is_tool_result() { "text" } else { "message" }, &form.message),
+        (BlockField::Data, "data", &form.data),
     ];
     for (field, name, line) in fields {
-        if form.is_tool_result() && *field != Field::Message {
+        if form.is_tool_result() && *field != BlockField::Message {
             continue;
         }
         draw_field(model, frame, inner, row, (name, line, form.field == *field));
@@ -51,7 +51,7 @@ fn draw_field(
     frame: &mut Frame<'_>,
     area: Rect,
     row: usize,
-    (name, line, focused): (&str, &TypedLine, bool),
+    (name, line, focused): (&str, &InputLine, bool),
 ) {
     let label = format!(" {} ", cell(name, 8));
     let role = if focused { Role::Accent } else { Role::Dim };

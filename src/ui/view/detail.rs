@@ -13,7 +13,7 @@ use crate::message::Kind;
 use crate::text;
 use crate::ui::diff::{DiffLine, Sign};
 use crate::ui::json::{JsonCell, JsonRow};
-use crate::ui::model::detail::Content;
+use crate::ui::model::detail::DetailContent;
 use crate::ui::model::observed::outcome_words;
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
@@ -40,7 +40,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 /// `#1191 result of #1189 · id 42 · 358ms · edited by you`, as much of it as fits.
 fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
-    let dot = super::parts::look(model).glyphs().dot;
+    let dot = super::parts::theme(model).glyphs().dot;
     let mut parts = vec![match &envelope.reply_to {
         Some(to) => format!("{} {} of {}", envelope.seq, envelope.kind().word(), to.seq),
         None => format!("{} {}", envelope.seq, envelope.kind().word()),
@@ -53,8 +53,8 @@ fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
     parts.extend(envelope.reply_to.as_ref().map(|to| duration(to.took)));
     parts.extend(envelope.part_of.map(|began| format!("goes on with {began}")));
     parts.push(text::size(envelope.message.raw().len() as u64));
-    let seat = model.facts.sessions.get(envelope.session);
-    parts.extend(seat.map(|seat| seat.title().to_owned()));
+    let row = model.observed.sessions.get(envelope.session);
+    parts.extend(row.map(|row| row.title().to_owned()));
     let mut title = format!(" {}", parts[0]);
     for part in &parts[1..] {
         let part = format!(" {dot} {part}");
@@ -79,20 +79,20 @@ fn tabs(model: &Model) -> Line<'static> {
     Line::from(spans)
 }
 
-fn content_lines(model: &Model, content: &Content, height: usize, width: usize) -> Vec<Line<'static>> {
+fn content_lines(model: &Model, content: &DetailContent, height: usize, width: usize) -> Vec<Line<'static>> {
     let range = model.detail.top..model.detail.top + height;
     match content {
-        Content::Tree(tree) => {
+        DetailContent::Tree(tree) => {
             tree.rows(&model.detail.folds, range).iter().map(|row| tree_row(model, row, width)).collect()
         }
-        Content::Lines(lines) => {
+        DetailContent::Lines(lines) => {
             let shown = lines.iter().skip(range.start).take(height);
             shown.map(|line| Line::from(styled(model, Role::Plain, format!(" {}", short(line, width))))).collect()
         }
-        Content::Diff(lines) => {
+        DetailContent::Diff(lines) => {
             lines.iter().skip(range.start).take(height).map(|line| diff_line(model, line, width)).collect()
         }
-        Content::Shadow(comparison) => {
+        DetailContent::Shadow(comparison) => {
             let lines = shadow_heads(model, comparison, width).into_iter();
             let lines = lines.chain(difference_lines(model, &comparison.differences, width));
             lines.skip(range.start).take(height).collect()
@@ -122,7 +122,7 @@ pub(super) fn diff_line(model: &Model, line: &DiffLine, width: usize) -> Line<'s
 }
 
 fn tree_row(model: &Model, row: &JsonRow, width: usize) -> Line<'static> {
-    let glyphs = super::parts::look(model).glyphs();
+    let glyphs = super::parts::theme(model).glyphs();
     let fold = match (row.foldable, row.folded) {
         (false, _) => " ",
         (true, true) => glyphs.folded,

@@ -7,18 +7,18 @@ use ratatui::text::{Line, Span};
 use super::detail::diff_line;
 use super::list::arrow;
 use super::paint;
-use super::parts::{look, pane, put, right, short, styled};
+use super::parts::{pane, put, right, short, styled, theme};
 use crate::text;
 use crate::ui::diff::Sign;
 use crate::ui::layout::columns;
 use crate::ui::model::Model;
-use crate::ui::model::editor::{Editor, Target};
+use crate::ui::model::editor::{EditTarget, Editor};
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let Some(editor) = &model.editor else { return };
     let [panes, verdict] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(area);
-    if model.shape.wide {
+    if model.viewport.wide {
         let [left, right] = columns(panes, Constraint::Percentage(58), Constraint::Fill(1));
         draw_diff(model, editor, frame, right);
         draw_text(model, editor, frame, left);
@@ -32,8 +32,8 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {
     let what = match editor.target {
-        Target::Held(_) => "Edit",
-        Target::Resend(_) => "Edit and resend",
+        EditTarget::Held(_) => "Edit",
+        EditTarget::Resend(_) => "Edit and resend",
     };
     let kind = editor.original.kind().word();
     let id = editor.original.id().map(|id| format!(" id {}", id.display())).unwrap_or_default();
@@ -45,7 +45,7 @@ fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) 
     frame.render_widget(&editor.area, inner);
     let numbers = u16::try_from(editor.area.lines().len().to_string().len() + 2).unwrap_or(u16::MAX);
     if editor.area.scroll_offset().1 == 0 {
-        paint::json(look(model), frame.buffer_mut(), inner, numbers);
+        paint::json(theme(model), frame.buffer_mut(), inner, numbers);
     }
 }
 

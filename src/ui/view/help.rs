@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::parts::{cell, popup, put, short, styled};
 use crate::text;
-use crate::ui::help::{Row, rows};
+use crate::ui::help::{HelpRow, help_rows};
 use crate::ui::layout::centered;
 use crate::ui::model::Model;
 use crate::ui::model::popup::Help;
@@ -30,7 +30,7 @@ pub(super) fn draw(model: &Model, help: &Help, frame: &mut Frame<'_>, body: Rect
     let column = text::width(prompt) + text::width(help.search.before_cursor());
     let column = u16::try_from(column).unwrap_or(u16::MAX).min(inner.width.saturating_sub(1));
     frame.set_cursor_position(Position::new(inner.x + column, inner.y));
-    let rows = rows(model, &search.to_lowercase());
+    let rows = help_rows(model, &search.to_lowercase());
     let room = usize::from(inner.height).saturating_sub(2);
     let top = help.top.min(rows.len().saturating_sub(room));
     let width = usize::from(inner.width);
@@ -39,10 +39,10 @@ pub(super) fn draw(model: &Model, help: &Help, frame: &mut Frame<'_>, body: Rect
     }
 }
 
-fn row_line(model: &Model, row: &Row, width: usize) -> Line<'static> {
+fn row_line(model: &Model, row: &HelpRow, width: usize) -> Line<'static> {
     match row {
-        Row::Heading(title) => Line::from(styled(model, Role::Strong, format!(" {title}"))),
-        Row::Entry(key, what) => Line::from(vec![
+        HelpRow::Heading(title) => Line::from(styled(model, Role::Strong, format!(" {title}"))),
+        HelpRow::Entry(key, what) => Line::from(vec![
             styled(model, Role::Accent, format!("   {}", cell(key, 20))),
             styled(model, Role::Plain, short(what, width.saturating_sub(24))),
         ]),

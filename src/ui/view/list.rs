@@ -4,19 +4,19 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, clock, cursor_row, grouped, look, pane, put, right, short, style, styled};
+use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled, theme};
 use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::message::Kind;
 use crate::text;
-use crate::ui::model::message_rows::{Row, RowState};
+use crate::ui::model::message_rows::{MessageRow, RowState};
 use crate::ui::model::tapes_screen::tape_title;
 use crate::ui::model::{Model, Pane, age};
 use crate::ui::theme::Role;
 
 /// Widths of the columns, from the room there is.
 #[derive(Clone, Copy)]
-struct Columns {
+struct MessageColumns {
     seq: usize,
     time: usize,
     id: usize,
@@ -26,7 +26,7 @@ struct Columns {
     took: usize,
 }
 
-impl Columns {
+impl MessageColumns {
     fn of(width: usize, digits: usize) -> Self {
         let wide = width >= 88;
         let seq = digits.max(if wide { 5 } else { 4 });
@@ -48,13 +48,13 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let block = pane(model, focused, title(model, area.width), aside(model));
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let (rows, list) = model.book();
+    let (rows, list) = model.messages();
     if list.len(rows) == 0 {
         return draw_empty(model, frame, inner);
     }
     let digits = rows.at(rows.len() - 1).map_or(1, |row| row.envelope.seq.0.to_string().len());
     let width = usize::from(inner.width);
-    let columns = Columns::of(width, digits);
+    let columns = MessageColumns::of(width, digits);
     put(frame, inner, 0, header(model, &columns));
     let cursor = list.position(rows);
     for line in 0..usize::from(inner.height.saturating_sub(1)) {
@@ -69,7 +69,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn title(model: &Model, width: u16) -> Line<'static> {
-    let (rows, list) = model.book();
+    let (rows, list) = model.messages();
     let name = match &model.tape {
         Some(tape) => format!("Tape {} (recorded, not live)", tape_title(&tape.path)),
         None => "Messages".to_owned(),
@@ -80,8 +80,8 @@ fn title(model: &Model, width: u16) -> Line<'static> {
     if rows.older > 0 {
         spans.push(styled(model, Role::Dim, format!("+ {} older on tape ", grouped(rows.older))));
     }
-    if let Some(seat) = list.only.and_then(|only| model.facts.sessions.get(only)) {
-        spans.push(styled(model, Role::Accent, format!("only {} ", short(seat.title(), 20))));
+    if let Some(row) = list.only.and_then(|only| model.observed.sessions.get(only)) {
+        spans.push(styled(model, Role::Accent, format!("only {} ", short(row.title(), 20))));
     }
     if let Some((filter, _)) = &list.filter {
         let room = usize::from(width).saturating_sub(50).max(12);
@@ -94,7 +94,7 @@ fn title(model: &Model, width: u16) -> Line<'static> {
 }
 
 fn aside(model: &Model) -> Line<'static> {
-    let (rows, list) = model.book();
+    let (rows, list) = model.messages();
     let scan = list.scanned(rows).map(|percent| styled(model, Role::Dim, format!(" scanning {percent}% ")));
     let state = match (model.tape.is_some(), list.follows(), list.unseen) {
         (true, ..) | (_, false, 0) => Span::default(),
@@ -105,12 +105,12 @@ fn aside(model: &Model) -> Line<'static> {
 }
 
 fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let (rows, _) = model.book();
+    let (rows, _) = model.messages();
     if rows.len() > 0 {
         return put(frame, area, 1, styled(model, Role::Dim, " no message passes the filter"));
     }
     // Of several front doors, or none over HTTP, there is no address to give.
-    let front = model.facts.front.as_ref().filter(|(url, _)| url.contains("://"));
+    let front = model.observed.front.as_ref().filter(|(url, _)| url.contains("://"));
     let lines = [
         " nothing has passed yet".to_owned(),
         front.map(|(url, _)| format!(" point a client at {url}")).unwrap_or_default(),
@@ -120,7 +120,7 @@ fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn header(model: &Model, columns: &Columns) -> Line<'static> {
+fn header(model: &Model, columns: &MessageColumns) -> Line<'static> {
     let time = if columns.time > 0 { cell("time", columns.time) + " " } else { String::new() };
     let text = format!(
         "  {} {time}d k {} {} {}{}{}",
@@ -134,11 +134,11 @@ fn header(model: &Model, columns: &Columns) -> Line<'static> {
     Line::styled(text, style(model, Role::Dim))
 }
 
-fn row_line(model: &Model, row: &Row, columns: &Columns) -> Line<'static> {
+fn row_line(model: &Model, row: &MessageRow, columns: &MessageColumns) -> Line<'static> {
     let envelope = &*row.envelope;
     let (mark, mark_role) = mark(row);
     let letter_role = kind_role(envelope);
-    let differs = model.book().0.divergence(envelope.seq).map_or(" ", |_| look(model).glyphs().differs);
+    let differs = model.messages().0.divergence(envelope.seq).map_or(" ", |_| theme(model).glyphs().differs);
     let mut spans = vec![
         styled(model, mark_role, mark),
         styled(model, Role::Bad, differs),
@@ -170,8 +170,8 @@ fn row_line(model: &Model, row: &Row, columns: &Columns) -> Line<'static> {
 }
 
 /// The row as one line of text, for the clipboard.
-pub(crate) fn row_text(model: &Model, row: &Row) -> String {
-    let line = row_line(model, row, &Columns::of(160, 6));
+pub(crate) fn row_text(model: &Model, row: &MessageRow) -> String {
+    let line = row_line(model, row, &MessageColumns::of(160, 6));
     line.spans.iter().map(|span| span.content.as_ref()).collect::<String>().trim_end().to_owned()
 }
 
@@ -183,7 +183,7 @@ fn time(model: &Model, envelope: &Envelope, width: usize) -> String {
 }
 
 /// What happened to the message, in one glyph; words are in the gist and in the detail.
-pub(super) fn mark(row: &Row) -> (&'static str, Role) {
+pub(super) fn mark(row: &MessageRow) -> (&'static str, Role) {
     match (row.state, &row.envelope.outcome) {
         (RowState::Held(_), _) => ("!", Role::Held),
         (RowState::Settled, _) | (_, Outcome::Forwarded) => (" ", Role::Plain),
@@ -257,12 +257,12 @@ fn gist(envelope: &Envelope) -> String {
 }
 
 /// Duration of the exchange, or how long it has been open or held.
-fn took(model: &Model, row: &Row) -> (String, Role) {
+fn took(model: &Model, row: &MessageRow) -> (String, Role) {
     if let RowState::Held(ticket) = row.state {
-        let since = model.facts.held.get(&ticket).map_or(model.now, |held| held.since);
+        let since = model.observed.held.get(&ticket).map_or(model.now, |held| held.since);
         return (age(model.now.0.saturating_sub(since.0)) + "..", Role::Held);
     }
-    if let Some(took) = model.book().0.took(row) {
+    if let Some(took) = model.messages().0.took(row) {
         return (text::micros(took), Role::Dim);
     }
     let open = model.open_age(row).map(|open| age(open) + "..").unwrap_or_default();

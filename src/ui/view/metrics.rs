@@ -4,12 +4,14 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, cursor_row, grouped, look, pane, put, right, short, style, styled};
+use super::parts::{cell, cursor_row, grouped, pane, put, right, short, style, styled, theme};
 use crate::envelope::Direction;
 use crate::event::figures::{EndpointFigures, Figures, Spread};
 use crate::text;
 use crate::ui::layout::metrics_parts;
-use crate::ui::model::metrics_screen::{BUCKETS, Endpoint, Group, Order, Row, What};
+use crate::ui::model::metrics_screen::{
+    BUCKETS, EndpointKey, MetricsGrouping, MetricsOrder, MetricsRow, MetricsSubject,
+};
 use crate::ui::model::{Model, age};
 use crate::ui::theme::Role;
 
@@ -19,8 +21,8 @@ const NUMBERS: usize = 7 + 5 + 4 * 6;
 const CURVE: usize = 16;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let [numbers, table] = metrics_parts(area, model.shape);
-    let Some(figures) = &model.board.figures else {
+    let [numbers, table] = metrics_parts(area, model.viewport);
+    let Some(figures) = &model.metrics.figures else {
         let block = pane(model, true, styled(model, Role::Strong, " Metrics "), Line::default());
         let inner = block.inner(area);
         frame.render_widget(block, area);
@@ -31,14 +33,14 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn draw_numbers(model: &Model, figures: &Figures, frame: &mut Frame<'_>, area: Rect) {
-    let bucket = model.board.bucket();
+    let bucket = model.metrics.bucket();
     let aside = format!(" {bucket}s each ");
     let block =
         pane(model, false, styled(model, Role::Strong, " Traffic "), Line::from(styled(model, Role::Dim, aside)));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
-    let lines = if model.shape.wide { tall(model, figures, width) } else { low(model, figures, width) };
+    let lines = if model.viewport.wide { tall(model, figures, width) } else { low(model, figures, width) };
     for (row, line) in lines.into_iter().enumerate() {
         put(frame, inner, row, line);
     }
@@ -46,7 +48,7 @@ fn draw_numbers(model: &Model, figures: &Figures, frame: &mut Frame<'_>, area: R
 
 /// A figure over its recent past; below all, one fact a line.
 fn tall(model: &Model, figures: &Figures, width: usize) -> Vec<Line<'static>> {
-    let pulse = model.board.pulse();
+    let pulse = model.metrics.pulse();
     let mut lines = Vec::new();
     let trends = [(messages_words(model), &pulse.messages), (flight_words(model, figures), &pulse.in_flight)];
     for (words, past) in trends {
@@ -59,7 +61,7 @@ fn tall(model: &Model, figures: &Figures, width: usize) -> Vec<Line<'static>> {
     lines.push(trend(model, &pulse.failed, width, Role::Bad));
     let facts = [facts(model, figures), selected(model, figures)];
     for facts in facts.iter().filter(|facts| !facts.is_empty()) {
-        let line = look(model).glyphs().line.repeat(width);
+        let line = theme(model).glyphs().line.repeat(width);
         lines.push(Line::from(styled(model, Role::Dim, line)));
         lines.extend(facts.iter().map(|fact| plain(model, fact, width)));
     }
@@ -68,7 +70,7 @@ fn tall(model: &Model, figures: &Figures, width: usize) -> Vec<Line<'static>> {
 
 /// The same in few lines.
 fn low(model: &Model, figures: &Figures, width: usize) -> Vec<Line<'static>> {
-    let pulse = model.board.pulse();
+    let pulse = model.metrics.pulse();
     let label = 9.min(width);
     let row = |name: &str, past: &[u64; BUCKETS], role| {
         let mut line = trend(model, past, width - label, role);
@@ -90,7 +92,7 @@ fn plain(model: &Model, words: &str, width: usize) -> Line<'static> {
 }
 
 fn messages_words(model: &Model) -> String {
-    let (pulse, bucket) = (model.board.pulse(), model.board.bucket());
+    let (pulse, bucket) = (model.metrics.pulse(), model.metrics.bucket());
     let rate = |count: u64| text::rate(count, bucket);
     let most = pulse.messages.iter().max().copied().unwrap_or_default();
     format!(" messages {}/s, most {}/s", rate(pulse.messages[BUCKETS - 1]), rate(most))
@@ -121,7 +123,7 @@ fn facts(model: &Model, figures: &Figures) -> Vec<String> {
         let more = if more.is_empty() { more } else { format!(", {more}") };
         format!(" children{name}: {} in use, {} spare{more}", pool.busy, pool.idle)
     }));
-    let held = model.facts.held.len() as u64;
+    let held = model.observed.held.len() as u64;
     let gate = some([("held", held), ("retried", figures.retried)].into_iter());
     let refused = some(figures.refused.iter().map(|(by, count)| (by.as_str(), *count)));
     let errors = some(figures.errors.iter().map(|(kind, count)| (kind.as_str(), *count)));
@@ -135,8 +137,8 @@ fn facts(model: &Model, figures: &Figures) -> Vec<String> {
 
 /// What the table has no columns for, of the row under the cursor.
 fn selected(model: &Model, figures: &Figures) -> Vec<String> {
-    let Some(row) = model.board.selected() else { return Vec::new() };
-    let of = |it: &&EndpointFigures| What::Endpoint(Endpoint::of(it)) == row.what;
+    let Some(row) = model.metrics.selected() else { return Vec::new() };
+    let of = |it: &&EndpointFigures| MetricsSubject::Endpoint(EndpointKey::of(it)) == row.what;
     let Some(endpoint) = figures.endpoints.iter().find(of) else { return Vec::new() };
     let ends = endpoint.outcomes;
     let failed = [("rpc", ends.error), ("tool", ends.tool), ("upstream", ends.transport), ("blocked", ends.blocked)];
@@ -179,29 +181,29 @@ fn trend(model: &Model, past: &[u64; BUCKETS], width: usize, role: Role) -> Line
 
 /// Values as heights, the greatest full.
 fn curve(model: &Model, values: &[u64]) -> String {
-    let levels = look(model).glyphs().levels;
+    let levels = theme(model).glyphs().levels;
     let (top, most) = (levels.len() as u64 - 1, values.iter().max().copied().unwrap_or_default().max(1));
     let level = |value: u64| usize::try_from((value * top).div_ceil(most)).unwrap_or_default();
     values.iter().map(|value| levels[level(*value)]).collect()
 }
 
 fn draw_table(model: &Model, figures: &Figures, frame: &mut Frame<'_>, area: Rect) {
-    let board = &model.board;
+    let board = &model.metrics;
     let of = match board.group {
-        Group::Name => "name",
-        Group::Method => "method",
-        Group::Session => "session",
+        MetricsGrouping::Name => "name",
+        MetricsGrouping::Method => "method",
+        MetricsGrouping::Session => "session",
     };
     let order = match board.order {
-        Order::Calls => " most calls first ",
-        Order::P99 => " slowest first ",
-        Order::Errors => " most errors first ",
+        MetricsOrder::Calls => " most calls first ",
+        MetricsOrder::P99 => " slowest first ",
+        MetricsOrder::Errors => " most errors first ",
     };
     let title = styled(model, Role::Strong, format!(" Latency by {of}, ms "));
     let block = pane(model, true, title, Line::from(styled(model, Role::Dim, order)));
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let columns = Columns::of(usize::from(inner.width));
+    let columns = EndpointColumns::of(usize::from(inner.width));
     put(frame, inner, 0, Line::styled(columns.head(of), style(model, Role::Dim)));
     let rows = usize::from(inner.height).saturating_sub(2);
     for (line, (at, row)) in board.rows.iter().enumerate().skip(board.place.top).take(rows).enumerate() {
@@ -215,14 +217,14 @@ fn draw_table(model: &Model, figures: &Figures, frame: &mut Frame<'_>, area: Rec
 }
 
 /// Which columns there is room for, and how wide the first of them is.
-struct Columns {
+struct EndpointColumns {
     name: usize,
     /// All numbers, else calls, errors and the 99th percentile.
     all: bool,
     curve: bool,
 }
 
-impl Columns {
+impl EndpointColumns {
     fn of(width: usize) -> Self {
         let all = width >= NUMBERS + 20;
         let curve = width >= NUMBERS + CURVE + 22;
@@ -244,7 +246,7 @@ impl Columns {
     }
 }
 
-fn row_line(model: &Model, row: &Row, columns: &Columns) -> Line<'static> {
+fn row_line(model: &Model, row: &MetricsRow, columns: &EndpointColumns) -> Line<'static> {
     let role = if row.failed > 0 { Role::Bad } else { Role::Plain };
     let times = match row.took.count {
         0 => Default::default(),
@@ -259,20 +261,20 @@ fn row_line(model: &Model, row: &Row, columns: &Columns) -> Line<'static> {
     Line::from(spans)
 }
 
-fn own_line(model: &Model, added: &Spread, columns: &Columns) -> Line<'static> {
+fn own_line(model: &Model, added: &Spread, columns: &EndpointColumns) -> Line<'static> {
     let times = [added.p50, added.p90, added.p99, added.max].map(|nanos| text::micros(nanos.div_ceil(1000)));
     let line = columns.line("tapline itself, a message", &grouped(added.count), "-", times);
     Line::from(styled(model, Role::Strong, line))
 }
 
 /// What a person would call it. Not sanitized: whoever draws it does that.
-fn name(model: &Model, what: &What) -> String {
+fn name(model: &Model, what: &MetricsSubject) -> String {
     match what {
-        What::Session(id) => {
-            let title = model.facts.sessions.get(*id).map(|seat| seat.title().to_owned()).unwrap_or_default();
+        MetricsSubject::Session(id) => {
+            let title = model.observed.sessions.get(*id).map(|row| row.title().to_owned()).unwrap_or_default();
             format!("{} {title}", id.short())
         }
-        What::Endpoint(Endpoint { upstream, direction, method, name }) => {
+        MetricsSubject::Endpoint(EndpointKey { upstream, direction, method, name }) => {
             let way = if *direction == Direction::ToClient { "< " } else { "" };
             let upstream = upstream.as_ref().map(|upstream| format!("{upstream}: ")).unwrap_or_default();
             let what = match (method.as_deref(), name.as_deref()) {

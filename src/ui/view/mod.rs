@@ -21,15 +21,15 @@ mod tapes;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 
-use super::layout::Plan;
+use super::layout::ScreenLayout;
 use super::model::popup::Popup;
-use super::model::{Model, Pane, Screen};
+use super::model::{Model, Pane, ScreenKind};
 use crate::text::is_unsafe;
 
 pub(crate) use list::row_text;
 
 pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
-    let plan = Plan::of(model, frame.area());
+    let plan = ScreenLayout::of(model, frame.area());
     if plan.tiny {
         status::draw_tiny(model, frame, plan.status);
     } else {
@@ -38,15 +38,15 @@ pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
     neutralize(frame.buffer_mut());
 }
 
-fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
+fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
     status::draw(model, frame, plan.status);
     if model.editor.is_some() {
         editor::draw(model, frame, plan.body);
     } else {
         draw_screen(model, frame, plan);
     }
-    if let (Some(area), Some(bar)) = (plan.bar, &model.bar) {
-        prompt::draw(model, bar, frame, area);
+    if let (Some(area), Some(prompt)) = (plan.prompt, &model.prompt) {
+        prompt::draw(model, prompt, frame, area);
     }
     key_line::draw(model, frame, plan.keys);
     match &model.popup {
@@ -55,12 +55,12 @@ fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
         Some(Popup::Sessions(place)) => popups::draw_sessions(model, place, frame, plan.body),
         Some(Popup::Help(help)) => help::draw(model, help, frame, plan.body),
         Some(Popup::Block(form)) => block_form::draw(model, form, frame, plan.body),
-        Some(Popup::Ask(ask)) => popups::draw_ask(model, *ask, frame, plan.body),
+        Some(Popup::Confirm(ask)) => popups::draw_confirmation(model, *ask, frame, plan.body),
         Some(Popup::Pager(pager)) => popups::draw_pager(model, pager, frame),
     }
 }
 
-fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
+fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
     // Neighbours share a border, and the pane that has the keys draws it last. In ASCII borders do not merge: there the
     // lower one is drawn last, as it has its title on the shared line.
     let mut panes = [(Pane::Sessions, plan.sessions), (Pane::List, plan.list), (Pane::Detail, plan.detail)];
@@ -70,14 +70,14 @@ fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &Plan) {
     for (pane, area) in panes {
         let Some(area) = area else { continue };
         match (model.screen, pane) {
-            (Screen::Messages, Pane::Sessions) => sessions::draw(model, frame, area),
-            (Screen::Messages, Pane::List) => list::draw(model, frame, area),
-            (Screen::Messages | Screen::Queue, Pane::Detail) => detail::draw(model, frame, area),
-            (Screen::Queue, _) => queue::draw(model, frame, area),
-            (Screen::Tapes, Pane::Detail) => tapes::draw_replay(model, frame, area),
-            (Screen::Tapes, _) => tapes::draw(model, frame, area),
-            (Screen::Metrics, _) => metrics::draw(model, frame, area),
-            (Screen::Events, _) => events::draw(model, frame, area),
+            (ScreenKind::Messages, Pane::Sessions) => sessions::draw(model, frame, area),
+            (ScreenKind::Messages, Pane::List) => list::draw(model, frame, area),
+            (ScreenKind::Messages | ScreenKind::Queue, Pane::Detail) => detail::draw(model, frame, area),
+            (ScreenKind::Queue, _) => queue::draw(model, frame, area),
+            (ScreenKind::Tapes, Pane::Detail) => tapes::draw_replay(model, frame, area),
+            (ScreenKind::Tapes, _) => tapes::draw(model, frame, area),
+            (ScreenKind::Metrics, _) => metrics::draw(model, frame, area),
+            (ScreenKind::Events, _) => events::draw(model, frame, area),
         }
     }
 }

@@ -4,10 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 
-use crate::ui::theme::{Look, Role};
+use crate::ui::theme::{Role, Theme};
 
 /// Paints what stands right of the line numbers.
-pub(super) fn json(look: Look, buffer: &mut Buffer, area: Rect, numbers: u16) {
+pub(super) fn json(theme: Theme, buffer: &mut Buffer, area: Rect, numbers: u16) {
     for y in area.top()..area.bottom() {
         let from = area.left().saturating_add(numbers).min(area.right());
         let cells: Vec<char> =
@@ -15,7 +15,7 @@ pub(super) fn json(look: Look, buffer: &mut Buffer, area: Rect, numbers: u16) {
         for (x, role) in (from..area.right()).zip(roles(&cells)) {
             let cell = &mut buffer[(x, y)];
             if role != Role::Plain && !cell.modifier.contains(Modifier::REVERSED) {
-                cell.set_style(look.style(role));
+                cell.set_style(theme.style(role));
             }
         }
     }

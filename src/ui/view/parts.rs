@@ -12,10 +12,10 @@ use crate::event::Timestamp;
 use crate::text;
 use crate::ui::layout::bordered;
 use crate::ui::model::Model;
-use crate::ui::theme::{Look, Role};
+use crate::ui::theme::{Role, Theme};
 
-pub(super) fn look(model: &Model) -> Look {
-    Look::of(&model.settings)
+pub(super) fn theme(model: &Model) -> Theme {
+    Theme::of(&model.settings)
 }
 
 /// Text made safe, cut and filled up to exactly so many cells.
@@ -43,26 +43,26 @@ pub(super) fn pane<'a>(
     title: impl Into<Line<'a>>,
     aside: impl Into<Line<'a>>,
 ) -> Block<'a> {
-    let look = look(model);
-    let block = if bordered(model.shape) {
+    let theme = theme(model);
+    let block = if bordered(model.viewport) {
         Block::bordered().merge_borders(MergeStrategy::Exact)
     } else {
         Block::new().borders(Borders::TOP)
     };
     block
-        .border_set(look.border())
-        .border_style(look.frame(focused))
+        .border_set(theme.border())
+        .border_style(theme.frame(focused))
         .title_top(title.into().left_aligned())
         .title_top(aside.into().right_aligned())
 }
 
 /// A box over everything else; answers what is inside it.
 pub(super) fn popup(model: &Model, frame: &mut Frame<'_>, area: Rect, title: &str) -> Rect {
-    let look = look(model);
+    let theme = theme(model);
     let block =
-        Block::bordered().border_set(look.border()).border_style(look.style(Role::Accent)).title_top(Line::styled(
+        Block::bordered().border_set(theme.border()).border_style(theme.style(Role::Accent)).title_top(Line::styled(
             format!(" {} ", short(title, usize::from(area.width.saturating_sub(6)))),
-            look.style(Role::Strong),
+            theme.style(Role::Strong),
         ));
     let inner = block.inner(area);
     frame.render_widget(Clear, area);
@@ -89,12 +89,12 @@ pub(super) fn cursor_row(model: &Model, line: &Line<'_>, focused: bool, width: u
         }
     }
     let role = if focused { Role::Cursor } else { Role::FaintCursor };
-    Line::styled(cell(&text, width), look(model).style(role))
+    Line::styled(cell(&text, width), theme(model).style(role))
 }
 
 /// The same without a mark, where the margin means something.
 pub(super) fn cursor_line(model: &Model, line: &Line<'_>, width: usize) -> Line<'static> {
-    Line::styled(cell(&text_of(line), width), look(model).style(Role::Cursor))
+    Line::styled(cell(&text_of(line), width), theme(model).style(Role::Cursor))
 }
 
 fn text_of(line: &Line<'_>) -> String {
@@ -106,7 +106,7 @@ pub(super) fn styled<'a>(model: &Model, role: Role, text: impl Into<std::borrow:
 }
 
 pub(super) fn style(model: &Model, role: Role) -> Style {
-    look(model).style(role)
+    theme(model).style(role)
 }
 
 /// Time of day, to the millisecond or to the second.

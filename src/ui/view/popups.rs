@@ -13,8 +13,8 @@ use crate::ui::keymap::hints;
 use crate::ui::layout::{centered, pager as pager_area};
 use crate::ui::model::Model;
 use crate::ui::model::motion::ListCursor;
-use crate::ui::model::popup::{Ask, Pager, Popup, Prefix};
-use crate::ui::model::session_list::Seat;
+use crate::ui::model::popup::{Confirmation, Pager, Popup, Prefix};
+use crate::ui::model::session_list::SessionRow;
 use crate::ui::theme::Role;
 
 /// The keys that may follow, in the lower right corner, where they hide least.
@@ -37,61 +37,61 @@ pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
 }
 
 pub(super) fn draw_sessions(model: &Model, place: &ListCursor, frame: &mut Frame<'_>, body: Rect) {
-    let seats = model.facts.sessions.all();
-    let height = u16::try_from(seats.len() + 3).unwrap_or(u16::MAX);
+    let rows = model.observed.sessions.all();
+    let height = u16::try_from(rows.len() + 3).unwrap_or(u16::MAX);
     let inner = popup(model, frame, centered(body, 76, height), "Sessions");
     let width = usize::from(inner.width);
     let room = usize::from(inner.height);
     let all = Line::from(styled(model, Role::Plain, cell(" all sessions", width)));
-    let lines = std::iter::once(all).chain(seats.iter().map(|seat| seat_line(model, seat, width)));
-    let top = crate::ui::model::motion::window(place.top, place.cursor, seats.len() + 1, room);
+    let lines = std::iter::once(all).chain(rows.iter().map(|row| session_line(model, row, width)));
+    let top = crate::ui::model::motion::window(place.top, place.cursor, rows.len() + 1, room);
     for (row, (at, line)) in lines.enumerate().skip(top).take(room).enumerate() {
         let line = if at == place.cursor { cursor_row(model, &line, true, width) } else { line };
         put(frame, inner, row, line);
     }
 }
 
-fn seat_line(model: &Model, seat: &Seat, width: usize) -> Line<'static> {
-    let client = seat.session.client.as_ref().map(|peer| format!("{} {}", peer.name, peer.version)).unwrap_or_default();
-    let state = match &seat.session.state {
+fn session_line(model: &Model, row: &SessionRow, width: usize) -> Line<'static> {
+    let client = row.session.client.as_ref().map(|peer| format!("{} {}", peer.name, peer.version)).unwrap_or_default();
+    let state = match &row.session.state {
         SessionState::Closed { reason } => format!("closed: {reason}"),
         SessionState::Closing { reason } => format!("closing: {reason}"),
         SessionState::Failed { .. } => "restarting".to_owned(),
         SessionState::Paused => "paused".to_owned(),
-        SessionState::New | SessionState::Initializing | SessionState::Active => began(model, seat),
+        SessionState::New | SessionState::Initializing | SessionState::Active => began(model, row),
     };
-    let state = if seat.is_shadow() { format!("shadow, {state}") } else { state };
-    let role = if seat.closed().is_some() { Role::Dim } else { Role::Strong };
+    let state = if row.is_shadow() { format!("shadow, {state}") } else { state };
+    let role = if row.closed().is_some() { Role::Dim } else { Role::Strong };
     Line::from(vec![
-        styled(model, role, format!(" {} ", cell(seat.title(), 18))),
-        styled(model, Role::Dim, cell(seat.session.via.word(), 6)),
+        styled(model, role, format!(" {} ", cell(row.title(), 18))),
+        styled(model, Role::Dim, cell(row.session.via.word(), 6)),
         styled(model, Role::Plain, cell(&client, 14)),
-        styled(model, Role::Plain, right(&grouped(seat.messages), 7)),
-        styled(model, Role::Accent, right(&unread(seat), 6)),
+        styled(model, Role::Plain, right(&grouped(row.messages), 7)),
+        styled(model, Role::Accent, right(&unread(row), 6)),
         styled(model, Role::Dim, format!("  {}", short(&state, width.saturating_sub(55)))),
     ])
 }
 
-fn unread(seat: &Seat) -> String {
-    if seat.unread > 0 { format!("+{}", grouped(seat.unread)) } else { String::new() }
+fn unread(row: &SessionRow) -> String {
+    if row.unread > 0 { format!("+{}", grouped(row.unread)) } else { String::new() }
 }
 
-pub(super) fn draw_ask(model: &Model, ask: Ask, frame: &mut Frame<'_>, body: Rect) {
-    let held = model.facts.held.len();
+pub(super) fn draw_confirmation(model: &Model, ask: Confirmation, frame: &mut Frame<'_>, body: Rect) {
+    let held = model.observed.held.len();
     let (messages, them) = if held == 1 { ("message is", "it") } else { ("messages are", "them") };
     let question = match ask {
-        Ask::Quit if model.settings.attached => {
+        Confirmation::Quit if model.settings.attached => {
             format!("{held} {messages} held; tapline runs on. What becomes of {them}?")
         }
-        Ask::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
-        Ask::ForwardAll => format!("Send all {held} held messages on?"),
-        Ask::HoldOff => format!("Hold goes off, and {held} {messages} held. What becomes of {them}?"),
+        Confirmation::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
+        Confirmation::ForwardAll => format!("Send all {held} held messages on?"),
+        Confirmation::HoldOff => format!("Hold goes off, and {held} {messages} held. What becomes of {them}?"),
     };
     let title = match ask {
-        Ask::Quit if model.settings.attached => "Detach",
-        Ask::Quit => "Quit",
-        Ask::ForwardAll => "Forward all",
-        Ask::HoldOff => "Hold off",
+        Confirmation::Quit if model.settings.attached => "Detach",
+        Confirmation::Quit => "Quit",
+        Confirmation::ForwardAll => "Forward all",
+        Confirmation::HoldOff => "Hold off",
     };
     let inner = popup(model, frame, centered(body, 64, 7), title);
     let width = usize::from(inner.width);

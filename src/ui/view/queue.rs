@@ -10,19 +10,19 @@ use crate::envelope::Outcome;
 use crate::event::Held;
 use crate::message::Kind;
 use crate::ui::layout::held_rows;
-use crate::ui::model::observed::{Released, outcome_words};
+use crate::ui::model::observed::{ReleasedHold, outcome_words};
 use crate::ui::model::{Model, Pane, age};
 use crate::ui::theme::Role;
 
 #[derive(Clone, Copy)]
-struct Columns {
+struct QueueColumns {
     point: usize,
     session: usize,
     subject: usize,
     reason: usize,
 }
 
-impl Columns {
+impl QueueColumns {
     fn of(width: usize) -> Self {
         let session = if width >= 60 { 12 } else { 0 };
         let point = if width >= 50 { 9 } else { 1 };
@@ -35,17 +35,17 @@ impl Columns {
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::List;
-    let held = &model.facts.held;
+    let held = &model.observed.held;
     let title = styled(model, Role::Strong, format!(" Held {} ", held.len()));
     let block = pane(model, focused, title, policy(model, area.width));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
-    let rows = held_rows(inner, held.len(), model.facts.released.len());
+    let rows = held_rows(inner, held.len(), model.observed.released.len());
     if held.is_empty() {
         put(frame, inner, 0, styled(model, Role::Dim, short(empty_words(model), width)));
     } else {
-        let columns = Columns::of(width);
+        let columns = QueueColumns::of(width);
         put(frame, inner, 0, header(model, &columns));
         let selected = model.queue.position(held);
         for (line, (at, held)) in held.values().enumerate().skip(model.queue.top).take(rows).enumerate() {
@@ -61,7 +61,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 
 /// What holds, in the frame's own line.
 fn policy(model: &Model, width: u16) -> Line<'static> {
-    let holding = &model.facts.holding;
+    let holding = &model.observed.holding;
     let room = usize::from(width).saturating_sub(26);
     match (holding.on, holding.filter.is_empty()) {
         (true, _) => Line::from(styled(model, Role::Held, format!(" hold on: {} ", short(&holding.filter, room)))),
@@ -71,14 +71,14 @@ fn policy(model: &Model, width: u16) -> Line<'static> {
 }
 
 fn empty_words(model: &Model) -> &'static str {
-    if model.facts.holding.on {
+    if model.observed.holding.on {
         " nothing is held: what matches stops here"
     } else {
         " nothing is held: `i` says which messages to hold"
     }
 }
 
-fn header(model: &Model, columns: &Columns) -> Line<'static> {
+fn header(model: &Model, columns: &QueueColumns) -> Line<'static> {
     let session = if columns.session > 0 { cell("session", columns.session) + " " } else { String::new() };
     let text = format!(
         "  {} {} {session}{} {} {}{}",
@@ -92,7 +92,7 @@ fn header(model: &Model, columns: &Columns) -> Line<'static> {
     Line::styled(text, style(model, Role::Dim))
 }
 
-fn held_line(model: &Model, held: &Held, columns: &Columns) -> Line<'static> {
+fn held_line(model: &Model, held: &Held, columns: &QueueColumns) -> Line<'static> {
     let envelope = &held.envelope;
     let sent = model.queue.sent.contains(&held.ticket);
     let drafted = model.queue.drafts.contains_key(&envelope.seq);
@@ -110,7 +110,7 @@ fn held_line(model: &Model, held: &Held, columns: &Columns) -> Line<'static> {
         styled(model, Role::Plain, cell(&point, columns.point) + " "),
     ];
     if columns.session > 0 {
-        let name = model.facts.sessions.get(envelope.session).map_or("", |seat| seat.title());
+        let name = model.observed.sessions.get(envelope.session).map_or("", |row| row.title());
         spans.push(styled(model, Role::Dim, cell(name, columns.session) + " "));
     }
     let id = envelope.message.id().map(|id| id.display().to_owned()).unwrap_or_default();
@@ -125,12 +125,12 @@ fn held_line(model: &Model, held: &Held, columns: &Columns) -> Line<'static> {
 }
 
 fn draw_released(model: &Model, frame: &mut Frame<'_>, area: Rect, from: usize) {
-    let released = &model.facts.released;
+    let released = &model.observed.released;
     if released.is_empty() {
         return;
     }
     let width = usize::from(area.width);
-    let line = super::parts::look(model).glyphs().line;
+    let line = super::parts::theme(model).glyphs().line;
     let rule = format!("{line} Released ");
     let rest = line.repeat(width.saturating_sub(11));
     put(frame, area, from, styled(model, Role::Dim, rule + &rest));
@@ -140,7 +140,7 @@ fn draw_released(model: &Model, frame: &mut Frame<'_>, area: Rect, from: usize) 
     }
 }
 
-fn released_line(model: &Model, released: &Released, width: usize) -> Line<'static> {
+fn released_line(model: &Model, released: &ReleasedHold, width: usize) -> Line<'static> {
     let envelope = &released.envelope;
     let (mark, role) = match envelope.outcome {
         Outcome::Forwarded => (" ", Role::Dim),

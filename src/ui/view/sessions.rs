@@ -4,42 +4,42 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, clock, cursor_row, grouped, look, pane, put, right, short, styled};
+use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, styled, theme};
 use super::status::duration;
 use crate::event::SessionState;
 use crate::text;
-use crate::ui::model::session_list::Seat;
+use crate::ui::model::session_list::SessionRow;
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 
 /// Lines of one session.
-const SEAT: usize = 3;
+const ROW_LINES: usize = 3;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::Sessions;
-    let sessions = &model.facts.sessions;
+    let sessions = &model.observed.sessions;
     let count = format!(" Sessions {}/{} ", sessions.open(), sessions.all().len());
     let block = pane(model, focused, styled(model, Role::Strong, count), Line::default());
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let figures = figures(model, usize::from(inner.width));
     let room = usize::from(inner.height).saturating_sub(figures.len());
-    let used = draw_seats(model, frame, Rect { height: u16::try_from(room).unwrap_or(inner.height), ..inner }, focused);
+    let used = draw_rows(model, frame, Rect { height: u16::try_from(room).unwrap_or(inner.height), ..inner }, focused);
     for (at, line) in figures.into_iter().enumerate() {
         put(frame, inner, room.max(used) + at, line);
     }
 }
 
 /// Answers how many lines it took.
-fn draw_seats(model: &Model, frame: &mut Frame<'_>, area: Rect, focused: bool) -> usize {
+fn draw_rows(model: &Model, frame: &mut Frame<'_>, area: Rect, focused: bool) -> usize {
     let width = usize::from(area.width);
-    let seats = model.facts.sessions.all();
+    let rows = model.observed.sessions.all();
     let all = Line::from(styled(model, Role::Plain, cell(" all sessions", width)));
-    let blocks = std::iter::once(vec![all]).chain(seats.iter().map(|seat| seat_lines(model, seat, width)));
+    let blocks = std::iter::once(vec![all]).chain(rows.iter().map(|row| session_lines(model, row, width)));
     let mut row = 0;
-    for (position, lines) in blocks.enumerate().skip(model.seat.top) {
+    for (position, lines) in blocks.enumerate().skip(model.session_cursor.top) {
         for (at, line) in lines.into_iter().enumerate() {
-            let here = at == 0 && position == model.seat.cursor;
+            let here = at == 0 && position == model.session_cursor.cursor;
             let line = if here { cursor_row(model, &line, focused, width) } else { line };
             put(frame, area, row, line);
             row += 1;
@@ -48,27 +48,26 @@ fn draw_seats(model: &Model, frame: &mut Frame<'_>, area: Rect, focused: bool) -
     row.min(usize::from(area.height))
 }
 
-fn seat_lines(model: &Model, seat: &Seat, width: usize) -> Vec<Line<'static>> {
-    let glyphs = look(model).glyphs();
-    let (dot, dot_role) = match &seat.session.state {
+fn session_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'static>> {
+    let glyphs = theme(model).glyphs();
+    let (dot, dot_role) = match &row.session.state {
         SessionState::Closed { .. } => (glyphs.closed, Role::Dim),
         SessionState::Paused => (glyphs.live, Role::Held),
         SessionState::Failed { .. } => (glyphs.live, Role::Bad),
         SessionState::Closing { .. } => (glyphs.live, Role::Dim),
         SessionState::New | SessionState::Initializing | SessionState::Active => (glyphs.live, Role::Good),
     };
-    let via = seat.carrier();
+    let via = row.carrier();
     let room = width.saturating_sub(via.len() + 5);
-    let name_role = if seat.closed().is_some() { Role::Dim } else { Role::Strong };
+    let name_role = if row.closed().is_some() { Role::Dim } else { Role::Strong };
     let head = Line::from(vec![
-        styled(model, name_role, format!(" {} ", cell(&model.facts.sessions.title(seat), room))),
+        styled(model, name_role, format!(" {} ", cell(&model.observed.sessions.title(row), room))),
         styled(model, Role::Dim, format!("{via} ")),
         styled(model, dot_role, dot),
     ]);
-    let client =
-        seat.session.client.as_ref().map_or_else(String::new, |peer| format!("{} {}", peer.name, peer.version));
-    let unread = if seat.unread > 0 { format!(" +{}", grouped(seat.unread)) } else { String::new() };
-    let count = format!("{} msgs", grouped(seat.messages));
+    let client = row.session.client.as_ref().map_or_else(String::new, |peer| format!("{} {}", peer.name, peer.version));
+    let unread = if row.unread > 0 { format!(" +{}", grouped(row.unread)) } else { String::new() };
+    let count = format!("{} msgs", grouped(row.messages));
     let room = width.saturating_sub(text::width(&count) + text::width(&unread) + 4);
     let who = Line::from(vec![
         styled(model, Role::Dim, format!("   {} ", cell(&client, room.saturating_sub(1)))),
@@ -76,26 +75,26 @@ fn seat_lines(model: &Model, seat: &Seat, width: usize) -> Vec<Line<'static>> {
         styled(model, Role::Accent, unread),
     ]);
     let mut lines = vec![head, who];
-    lines.extend(state_line(model, seat, width));
-    lines.truncate(SEAT);
+    lines.extend(state_line(model, row, width));
+    lines.truncate(ROW_LINES);
     lines
 }
 
 /// The third line, only where there is something to say.
-fn state_line(model: &Model, seat: &Seat, width: usize) -> Option<Line<'static>> {
-    let id = seat.session.id;
-    let held = model.facts.held.values().filter(|held| held.envelope.session == id).count();
+fn state_line(model: &Model, row: &SessionRow, width: usize) -> Option<Line<'static>> {
+    let id = row.session.id;
+    let held = model.observed.held.values().filter(|held| held.envelope.session == id).count();
     let mut spans = vec![Span::raw("   ")];
-    if let SessionState::Paused = seat.session.state {
+    if let SessionState::Paused = row.session.state {
         spans.push(styled(model, Role::Held, "paused  "));
     }
     if held > 0 {
         spans.push(styled(model, Role::Held, format!("{held} held  ")));
     }
-    if seat.errors > 0 {
-        spans.push(styled(model, Role::Bad, format!("{} err  ", seat.errors)));
+    if row.errors > 0 {
+        spans.push(styled(model, Role::Bad, format!("{} err  ", row.errors)));
     }
-    let (role, why) = match &seat.session.state {
+    let (role, why) = match &row.session.state {
         SessionState::Closed { reason } => (Role::Dim, format!("closed: {reason}")),
         SessionState::Closing { reason } => (Role::Dim, format!("closing: {reason}")),
         SessionState::Failed { why } => (Role::Bad, format!("restarting: {why}")),
@@ -108,9 +107,9 @@ fn state_line(model: &Model, seat: &Seat, width: usize) -> Option<Line<'static>>
 }
 
 fn figures(model: &Model, width: usize) -> Vec<Line<'static>> {
-    let stats = &model.facts.stats;
+    let stats = &model.observed.stats;
     let rule = |title: &str| {
-        let line = look(model).glyphs().line;
+        let line = theme(model).glyphs().line;
         let title = format!("{line}{title}");
         let rest = line.repeat(width.saturating_sub(text::width(&title)));
         Line::from(styled(model, Role::Dim, title + &rest))
@@ -138,6 +137,6 @@ fn figures(model: &Model, width: usize) -> Vec<Line<'static>> {
 }
 
 /// When a session began.
-pub(super) fn began(model: &Model, seat: &Seat) -> String {
-    clock(&model.settings.zone, seat.session.started, 8)
+pub(super) fn began(model: &Model, row: &SessionRow) -> String {
+    clock(&model.settings.zone, row.session.started, 8)
 }

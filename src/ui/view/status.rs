@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::parts::{grouped, put, short, styled};
 use crate::text;
 use crate::ui::model::session_list::upstream_name;
-use crate::ui::model::{Model, Screen};
+use crate::ui::model::{Model, ScreenKind};
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
@@ -27,7 +27,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn front(model: &Model, width: usize) -> Vec<Span<'static>> {
-    let Some((url, upstream)) = &model.facts.front else {
+    let Some((url, upstream)) = &model.observed.front else {
         return vec![styled(model, Role::Dim, "starting ")];
     };
     let url = upstream_name(url);
@@ -51,30 +51,30 @@ fn badges(model: &Model) -> Vec<Span<'static>> {
         let text = format!(" ending: {}, {} s; Q forces ", ending.what(), ending.left);
         spans.push(styled(model, Role::HeldBadge, text));
     }
-    let held = model.facts.held.len();
-    match (model.facts.holding.on, held) {
+    let held = model.observed.held.len();
+    match (model.observed.holding.on, held) {
         (_, 1..) => spans.push(styled(model, Role::HeldBadge, format!(" HOLD {held} held "))),
         (true, 0) => spans.push(styled(model, Role::Held, " HOLD on ")),
         (false, 0) => {}
     }
-    if model.tapes.running() && model.screen != Screen::Tapes {
+    if model.tapes.running() && model.screen != ScreenKind::Tapes {
         spans.push(styled(model, Role::Accent, " replaying "));
     }
     spans.extend(shadow(model));
     if model.resync.dropped > 0 {
         spans.push(styled(model, Role::Bad, format!(" dropped {} ", grouped(model.resync.dropped))));
     }
-    if model.facts.lost > 0 {
-        spans.push(styled(model, Role::Bad, format!(" unrecorded {} ", grouped(model.facts.lost))));
+    if model.observed.lost > 0 {
+        spans.push(styled(model, Role::Bad, format!(" unrecorded {} ", grouped(model.observed.lost))));
     }
-    if model.log.unread > 0 && model.screen != Screen::Events {
+    if model.log.unread > 0 && model.screen != ScreenKind::Events {
         spans.push(styled(model, Role::Held, format!(" {} warnings (6) ", model.log.unread)));
     }
     spans
 }
 
 fn shadow(model: &Model) -> Option<Span<'static>> {
-    let counts = &model.facts.shadow;
+    let counts = &model.observed.shadow;
     let role = if counts.diverge() { Role::Bad } else { Role::Good };
     let mut text = format!(" shadow {} same", grouped(counts.same));
     for (count, word) in [(counts.differs, "differ"), (counts.missing, "missing")] {
@@ -86,9 +86,9 @@ fn shadow(model: &Model) -> Option<Span<'static>> {
 }
 
 fn figures(model: &Model, width: usize) -> Vec<Span<'static>> {
-    let stats = &model.facts.stats;
+    let stats = &model.observed.stats;
     let mut spans = Vec::new();
-    let sessions = &model.facts.sessions;
+    let sessions = &model.observed.sessions;
     if width >= 80 {
         spans.push(styled(model, Role::Dim, format!("{}/{} sessions  ", sessions.open(), sessions.all().len())));
     }
@@ -111,14 +111,14 @@ pub(super) fn duration(micros: u64) -> String {
 
 /// All there is to say in a window of a few cells.
 pub(super) fn draw_tiny(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let (rows, _) = model.book();
+    let (rows, _) = model.messages();
     let text = format!(
         "{} held  {} err  {} msgs  {:.1}/s",
-        model.facts.held.len(),
-        model.facts.stats.errors,
+        model.observed.held.len(),
+        model.observed.stats.errors,
         grouped(rows.len() as u64),
-        model.facts.stats.rate().unwrap_or_default(),
+        model.observed.stats.rate().unwrap_or_default(),
     );
-    let role = if model.facts.held.is_empty() { Role::Plain } else { Role::Held };
+    let role = if model.observed.held.is_empty() { Role::Plain } else { Role::Held };
     put(frame, area, 0, styled(model, role, short(&text, usize::from(area.width))));
 }

@@ -11,7 +11,7 @@ use crate::text;
 /// Beyond this a message is not read for its row: rows are drawn many times a second.
 const LARGE: usize = 64 * 1024;
 
-type Members<'a> = BTreeMap<String, &'a RawValue>;
+type MemberMap<'a> = BTreeMap<String, &'a RawValue>;
 
 /// A result in which the tool says that it failed.
 pub(super) const FAILED: &str = "failed: ";
@@ -44,7 +44,7 @@ fn start_of(message: &Message) -> String {
     String::from_utf8_lossy(&raw[..raw.len().min(400)]).into_owned()
 }
 
-fn members(raw: &str) -> Members<'_> {
+fn members(raw: &str) -> MemberMap<'_> {
     serde_json::from_str(raw).unwrap_or_default()
 }
 

@@ -4,12 +4,12 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::parts::{cell, cursor_row, day_and_minute, grouped, look, pane, put, right, short, style, styled};
+use super::parts::{cell, cursor_row, day_and_minute, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
 use crate::event::{Difference, StepReport, StepVerdict, TapeInfo};
 use crate::text;
 use crate::ui::layout::step_rows;
-use crate::ui::model::tapes_screen::{Replay, tape_title};
+use crate::ui::model::tapes_screen::{ReplayRun, tape_title};
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 
@@ -110,8 +110,8 @@ pub(super) fn draw_replay(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn progress(model: &Model, replay: &Replay, width: usize) -> Line<'static> {
-    let glyphs = look(model).glyphs();
+fn progress(model: &Model, replay: &ReplayRun, width: usize) -> Line<'static> {
+    let glyphs = theme(model).glyphs();
     let (done, all) = (replay.reports.len(), replay.steps.max(replay.reports.len()));
     let bar = (width / 4).clamp(8, 30);
     let full = (bar * done).checked_div(all).unwrap_or(bar);
@@ -169,7 +169,7 @@ fn step_line(model: &Model, step: &StepReport, width: usize) -> Line<'static> {
 
 fn draw_differences(model: &Model, step: &StepReport, frame: &mut Frame<'_>, area: Rect, from: usize) {
     let width = usize::from(area.width);
-    let line = look(model).glyphs().line;
+    let line = theme(model).glyphs().line;
     let title = format!("{line} Step {}: expected - got + ", step.step);
     let rule = line.repeat(width.saturating_sub(text::width(&title)));
     put(frame, area, from, styled(model, Role::Dim, title + &rule));

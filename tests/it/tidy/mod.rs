@@ -61,7 +61,7 @@ const LIMITS: [(&str, usize); 10] = [
     ("files in the largest import circle", 31),
     ("import circles that span folders", 8),
     ("imports in proxy/ against its order", 8),
-    ("imports in ui/ against its order", 10),
+    ("imports in ui/ against its order", 0),
     ("names that several types have", 107),
     ("types with a name of one word, percent", 83),
     ("functions over 60 lines", 3),
@@ -77,7 +77,24 @@ const MAY_STAND_TWICE: [&str; 3] = ["Section", "Settings", "State"];
 const PROXY: [&str; 9] = ["front", "sessions", "exchange", "stream", "session", "spine", "error", "arrival", "stop"];
 
 /// The rooms of `ui/`, each of which may import only from those after it.
-const UI: [&str; 11] = ["mod", "term", "act", "view", "layout", "keymap", "model", "theme", "keys", "diff", "json"];
+const UI: [&str; 16] = [
+    "mod",
+    "term",
+    "event_loop",
+    "update",
+    "act",
+    "view",
+    "layout",
+    "help",
+    "keymap",
+    "model",
+    "theme",
+    "settings",
+    "host",
+    "key_press",
+    "diff",
+    "json",
+];
 
 /// A figure of the tree, and where it comes from.
 struct Figure {

@@ -1,0 +1,93 @@
+//! The line in which something is typed: a filter, a hold filter, the number of a message.
+
+use super::jump::goto;
+use crate::event::{Command, Holding};
+use crate::filter::Filter;
+use crate::ui::model::Model;
+use crate::ui::model::input_line::InputLine;
+use crate::ui::model::prompt::{Prompt, PromptKind};
+
+pub(super) fn open_prompt(model: &mut Model, asked: PromptKind) {
+    let mut prompt = Prompt::new(asked, &suggested(model, asked));
+    prompt.before.clone_from(&model.list().filter);
+    model.prompt = Some(prompt);
+    if asked == PromptKind::Filter {
+        let (rows, list) = model.messages_mut();
+        if std::mem::take(&mut list.filter_off) {
+            list.refilter(rows);
+        }
+    }
+}
+
+/// The list follows the text while it parses, and stays with the last good one while it does not.
+pub(super) fn prompt_changed(model: &mut Model) {
+    let Some(prompt) = model.prompt.as_mut().filter(|prompt| prompt.kind != PromptKind::Goto) else { return };
+    let Some(filter) = prompt.parse() else { return };
+    if prompt.kind == PromptKind::Filter {
+        set_filter(model, filter);
+    }
+}
+
+pub(super) fn set_filter(model: &mut Model, filter: Option<(String, Filter)>) {
+    let (rows, list) = model.messages_mut();
+    list.filter = filter;
+    list.filter_off = false;
+    list.refilter(rows);
+}
+
+pub(super) fn toggle_filter(model: &mut Model) {
+    let (rows, list) = model.messages_mut();
+    list.filter_off = !list.filter_off;
+    list.refilter(rows);
+}
+
+pub(super) fn history(model: &mut Model, by: isize) {
+    let filters = &model.filters;
+    let Some(prompt) = &mut model.prompt else { return };
+    let here = prompt.history.unwrap_or(filters.len());
+    let there = here.saturating_add_signed(by).min(filters.len());
+    prompt.history = Some(there);
+    prompt.line = InputLine::new(filters.get(there).map_or("", String::as_str));
+    prompt_changed(model);
+}
+
+/// Leaves the prompt as if it had not been opened.
+pub(super) fn close_prompt(model: &mut Model) {
+    if let Some(prompt) = model.prompt.take().filter(|prompt| prompt.kind == PromptKind::Filter) {
+        set_filter(model, prompt.before);
+    }
+}
+
+pub(super) fn accept_prompt(model: &mut Model) {
+    let Some(mut prompt) = model.prompt.take() else { return };
+    if prompt.kind == PromptKind::Goto {
+        return goto(model, prompt.line.text());
+    }
+    let Some(filter) = prompt.parse() else {
+        // Not done yet: the error stays under the text.
+        model.prompt = Some(prompt);
+        return;
+    };
+    let text = filter.map(|(text, _)| text).unwrap_or_default();
+    match prompt.kind {
+        PromptKind::Hold if text.is_empty() => model.send(Command::SetHolding(Holding { on: false, filter: text })),
+        PromptKind::Hold => model.send(Command::SetHolding(Holding { on: true, filter: text })),
+        _ if !text.is_empty() => {
+            model.filters.retain(|known| *known != text);
+            model.filters.push(text);
+        }
+        _ => {}
+    }
+}
+
+/// The suggestion for a first hold filter. Never the handshake: holding that stops a client before it begins.
+const HOLD_SUGGESTION: &str = "~m tools/call";
+
+fn suggested(model: &Model, asked: PromptKind) -> String {
+    match asked {
+        PromptKind::Filter => model.list().filter.as_ref().map(|(text, _)| text.clone()).unwrap_or_default(),
+        PromptKind::Hold if model.observed.holding.filter.is_empty() => HOLD_SUGGESTION.to_owned(),
+        PromptKind::Hold => model.observed.holding.filter.clone(),
+        PromptKind::Goto => String::new(),
+    }
+}
