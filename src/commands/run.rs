@@ -61,7 +61,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     status
 }
 
-/// As [`watch_screen`], with all other taplines of this user on the same screen.
+/// As [`watch_screen`](super::observe::watch_screen), with all other taplines of this user on the same screen.
 async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Result<ExitCode, ExitError> {
     let on_quit = args.on_quit;
     let upstream = core.mounts().label();

@@ -1,6 +1,6 @@
 //! The control address of a running tapline: events out, commands in.
 //!
-//! - `GET /events`: one [`Event`](crate::event::Event) a line, beginning with everything that is remembered, then live.
+//! - `GET /events`: one [`Event`] a line, beginning with everything that is remembered, then live.
 //! - `POST /commands[?feed=N]`: [`Command`]s, one a line. `feed` says which screen speaks (the answer to `/events` names
 //!   it): [`Command::Resync`] is for that one, and [`Command::Quit`] takes leave of it. A tapline is never ended from
 //!   here, and opens no tape: the answer would go to all.

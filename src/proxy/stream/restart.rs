@@ -1,6 +1,6 @@
 //! Another child in the place of one that is gone, while its client stays (revisions with a handshake).
 //!
-//! The new one is told what the old one was ([`HandshakeState`]); what was asked of the old one is answered by us, or asked once more
+//! The new one is told what the old one was ([`HandshakeState`](super::handshake::HandshakeState)); what was asked of the old one is answered by us, or asked once more
 //! where that cannot do harm; what the client says meanwhile waits. The client is told which lists to look at again.
 
 use std::collections::VecDeque;

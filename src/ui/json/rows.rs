@@ -16,7 +16,7 @@ const HEAD: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonRow {
     pub depth: u16,
-    /// `.params.arguments["a b"][0]`; `.` for the whole. What [`Folds::toggle`] and [`JsonTree::text_at`] take.
+    /// `.params.arguments["a b"][0]`; `.` for the whole. What [`Folds::toggle`](super::tree::Folds::toggle) and [`JsonTree::text_at`](super::tree::JsonTree::text_at) take.
     pub path: String,
     /// The key, or the number of an array's element; `None` for a body that is one value or text.
     pub key: Option<String>,
