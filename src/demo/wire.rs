@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::session::PROTOCOLS;
+use crate::message::Message;
 use crate::net::client::direct_client;
 use crate::sse::Splitter;
 use crate::upstream::http::is_event_stream;
-
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+use crate::upstream::streamable::StreamableSession;
 
 /// How long the server may take to end a session.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -38,7 +37,7 @@ pub enum WireError {
 pub(super) struct Wire {
     http: reqwest::Client,
     url: Arc<str>,
-    headers: HeaderMap,
+    session: StreamableSession,
     server: Arc<str>,
     next_id: Arc<AtomicU64>,
     /// Listens for what the server says unasked, as every client does; the demo's has no use for it.
@@ -53,7 +52,7 @@ impl Wire {
         let mut wire = Self {
             http,
             url: url.into(),
-            headers: HeaderMap::new(),
+            session: StreamableSession::default(),
             server: "".into(),
             next_id: Arc::default(),
             _listener: None,
@@ -76,17 +75,13 @@ impl Wire {
             "clientInfo": {"name": "tapline-demo-client", "version": "1.0.0"},
         });
         let mut messages = self.request(self.next_id(), "initialize", params).await?;
-        let session = messages.response.headers().get(SESSION_ID).cloned();
+        self.session.note_headers(messages.response.headers());
         let reply = messages.reply().await?;
         let result = &reply["result"];
-        let (Some(protocol), Some(server)) =
-            (result["protocolVersion"].as_str(), result["serverInfo"]["name"].as_str())
-        else {
+        self.session.note_result(&Message::new(reply.to_string()));
+        let (Some(_), Some(server)) = (&self.session.version, result["serverInfo"]["name"].as_str()) else {
             return Err(WireError::Broken(format!("`initialize` was answered with {reply}")));
         };
-        let version = HeaderValue::from_str(protocol).map_err(|_| WireError::Broken(format!("protocol {protocol}")))?;
-        self.headers.insert(PROTOCOL_VERSION, version);
-        self.headers.extend(session.map(|session| (SESSION_ID, session)));
         self.server = server.into();
         Ok(())
     }
@@ -97,7 +92,7 @@ impl Wire {
     }
 
     pub(super) fn protocol(&self) -> &str {
-        self.headers.get(PROTOCOL_VERSION).and_then(|version| version.to_str().ok()).unwrap_or_default()
+        self.session.version.as_ref().and_then(|version| version.to_str().ok()).unwrap_or_default()
     }
 
     /// An id that no request had.
@@ -136,7 +131,9 @@ impl Wire {
     }
 
     fn builder(&self, method: Method) -> RequestBuilder {
-        self.http.request(method, &*self.url).headers(self.headers.clone())
+        let mut headers = HeaderMap::new();
+        self.session.add_to(&mut headers);
+        self.http.request(method, &*self.url).headers(headers)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod retry;
 pub mod site;
 pub mod sse;
 pub mod stdio;
+pub mod streamable;
 pub mod target;
 pub mod watch;
 

@@ -15,9 +15,9 @@ use http::{HeaderMap, HeaderValue, Method};
 use parking_lot::Mutex;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::envelope::{Direction, SseFields, Transport};
+use crate::envelope::{Direction, Transport};
 use crate::event::Level;
-use crate::headers::{self, LAST_EVENT_ID, SESSION, VERSION};
+use crate::headers::{self, LAST_EVENT_ID, SESSION};
 use crate::mcp::meta;
 use crate::message::{Id, Kind, Message};
 use crate::net::backoff::doubling;
@@ -27,6 +27,7 @@ use crate::proxy::exchange::request::{Exchange, Initiator};
 use crate::proxy::stream::Items;
 use crate::sse::{self, Splitter};
 use crate::upstream::framing::one_line;
+use crate::upstream::streamable::{StreamPosition, StreamableSession};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
 /// Pause before a broken stream is resumed, where the server names none; it doubles up to [`LONGEST`].
@@ -48,8 +49,7 @@ struct State {
     /// What the client's latest message came with, where it came over HTTP: credentials, above all.
     client: HeaderMap,
     /// What the server gave at `initialize`, to be put on everything after it.
-    session: Option<HeaderValue>,
-    version: Option<HeaderValue>,
+    session: StreamableSession,
     /// Requests that are not answered yet.
     in_flight: HashMap<Id, PostedRequest>,
     tasks: JoinSet<()>,
@@ -128,10 +128,8 @@ impl Bridge {
 
     /// Gives everything of a reply to the client, the rest of a broken stream included.
     async fn forward_reply(self: &Arc<Self>, reply: Reply, message: &Message) {
-        if message.method() == Some("initialize")
-            && let Some(session) = reply.headers.get(SESSION)
-        {
-            self.state.lock().session = Some(session.clone());
+        if message.method() == Some("initialize") {
+            self.state.lock().session.note_headers(&reply.headers);
         }
         let (status, asked) = (reply.status, message.asks());
         let headers = HeaderMap::new();
@@ -154,8 +152,7 @@ impl Bridge {
     /// Gives a message to the client, and learns from it.
     fn deliver(&self, incoming: Incoming, request: &Message) {
         if request.method() == Some("initialize") && incoming.message.kind() == Kind::Result {
-            self.state.lock().version =
-                meta::agreed_version(&incoming.message).and_then(|version| HeaderValue::from_str(&version).ok());
+            self.state.lock().session.note_result(&incoming.message);
         }
         // Who has hung up hears no more.
         let _ = self.items.send(Ok(Item::Message(incoming)));
@@ -172,11 +169,11 @@ impl Bridge {
             match item {
                 // A priming event has an id and no message (2025-11-25, transports).
                 Item::Filler(bytes) => {
-                    Splitter::default().push(bytes).into_iter().for_each(|frame| progress.note(&frame.fields));
+                    Splitter::default().push(bytes).into_iter().for_each(|frame| progress.position.note(&frame.fields));
                 }
                 Item::Message(incoming) => {
                     if let Framing::Sse { fields: Some(fields), .. } = &incoming.framing {
-                        progress.note(fields);
+                        progress.position.note(fields);
                     }
                     progress.replied |= incoming.message.answers() && incoming.message.id() == request.id();
                     progress.some = true;
@@ -189,13 +186,13 @@ impl Bridge {
     /// Asks for the rest of a stream that ended before the reply (2025-11-25, transports: resumability).
     async fn resume(&self, request: &Message, mut progress: StreamProgress) {
         while !progress.replied {
-            let Some(after) = progress.cursor.clone() else {
+            let Some(after) = progress.position.header() else {
                 let why = "the answer ended without a reply".to_owned();
                 return self.fail(request, UpstreamError::BrokenOff { upstream: self.label(), why });
             };
             tokio::time::sleep(progress.pause()).await;
             let mut headers = self.bare();
-            headers.extend(HeaderValue::from_str(&after).ok().map(|after| (LAST_EVENT_ID, after)));
+            headers.insert(LAST_EVENT_ID, after);
             progress.some = false;
             match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
@@ -213,8 +210,7 @@ impl Bridge {
         let mut progress = StreamProgress::default();
         loop {
             let mut headers = self.bare();
-            headers
-                .extend(progress.cursor.as_ref().and_then(|id| Some((LAST_EVENT_ID, HeaderValue::from_str(id).ok()?))));
+            headers.extend(progress.position.header().map(|after| (LAST_EVENT_ID, after)));
             progress.some = false;
             match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
@@ -264,7 +260,7 @@ impl Bridge {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         self.connection.mirror(message, &mut headers);
         if meta::protocol_version(message).is_none() {
-            self.agreed(&mut headers);
+            self.state.lock().session.add_to(&mut headers);
         }
         headers
     }
@@ -273,17 +269,8 @@ impl Bridge {
         let mut headers = self.state.lock().client.clone();
         headers::without_message(&mut headers);
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        self.agreed(&mut headers);
+        self.state.lock().session.add_to(&mut headers);
         headers
-    }
-
-    fn agreed(&self, headers: &mut HeaderMap) {
-        let state = self.state.lock();
-        let known = [(SESSION, &state.session), (VERSION, &state.version)];
-        for (name, value) in known.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))) {
-            // A server may refuse a header that occurs twice.
-            headers.entry(name).or_insert(value);
-        }
     }
 
     fn label(&self) -> String {
@@ -320,27 +307,17 @@ struct StreamProgress {
     replied: bool,
     /// Whether anything came since it was opened or resumed last.
     some: bool,
-    cursor: Option<String>,
-    retry: Option<Duration>,
+    position: StreamPosition,
     /// Pauses to come, where nothing has come since.
     pauses: Option<ExponentialBackoff>,
 }
 
 impl StreamProgress {
-    fn note(&mut self, fields: &SseFields) {
-        if let Some(id) = &fields.id {
-            self.cursor = Some(id.clone());
-        }
-        if let Some(retry) = fields.retry.as_ref().and_then(|retry| retry.parse().ok()) {
-            self.retry = Some(Duration::from_millis(retry));
-        }
-    }
-
     fn pause(&mut self) -> Duration {
         if self.some {
             self.pauses = None;
         }
         let pause = self.pauses.get_or_insert_with(|| doubling(RETRY, LONGEST)).next().unwrap_or(LONGEST);
-        self.retry.unwrap_or(pause)
+        self.position.retry.unwrap_or(pause)
     }
 }

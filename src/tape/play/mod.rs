@@ -33,6 +33,7 @@ use crate::event::{ReplayEvent, ReplaySummary, Speed};
 use crate::mcp::meta;
 use crate::message::{Id, Message};
 use crate::upstream::Upstream;
+use crate::upstream::streamable::StreamPosition;
 
 /// How to play.
 #[derive(Clone, Debug)]
@@ -121,10 +122,8 @@ struct Played {
     /// When its verdict was given.
     done: Option<Instant>,
     status: Option<StatusCode>,
-    /// Id of the last event of its stream: where the stream can be resumed.
-    cursor: Option<String>,
-    /// Milliseconds that the server wants a client to wait before it resumes.
-    retry: Option<u64>,
+    /// Where its stream can be resumed.
+    position: StreamPosition,
     /// How many progress notifications came.
     progress: usize,
     /// The `progress` of the last one.

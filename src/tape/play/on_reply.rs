@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::script::StepKind;
-use super::wire::{ExchangeEvent, SESSION, exchange, outgoing};
+use super::wire::{ExchangeEvent, exchange, outgoing};
 use super::{AGES, ExchangePurpose, LISTEN, Listening, Player, StepState};
 use crate::event::{ReplayEvent, StepVerdict};
 use crate::mcp::error_code::ErrorCode;
@@ -27,9 +26,9 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         match (purpose, event) {
             (ExchangePurpose::Step(index), ExchangeEvent::Started { status, headers }) => {
                 self.played[index].status = Some(status);
-                self.played[index].cursor.take_if(|_| !status.is_success());
+                self.played[index].position.last_event_id.take_if(|_| !status.is_success());
                 if self.script.steps[index].message.method() == Some("initialize") {
-                    self.negotiated.session = headers.get(SESSION).cloned().or(self.negotiated.session.take());
+                    self.negotiated.session.note_headers(&headers);
                 }
                 self.accept(index, status);
             }
@@ -40,9 +39,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 self.on_message(None, &message)
             }
             (ExchangePurpose::Step(index), ExchangeEvent::Resumable(fields)) => {
-                let played = &mut self.played[index];
-                played.retry = fields.retry.and_then(|retry| retry.parse().ok()).or(played.retry);
-                played.cursor = fields.id.or(played.cursor.take());
+                self.played[index].position.note(&fields);
             }
             (ExchangePurpose::ListeningStream, _) => self.listening = Listening::Decided,
             (ExchangePurpose::UnrecordedAnswer, _) => {}
@@ -139,8 +136,9 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let differences = compare(&expected, live, &self.options.rules);
         self.tokens.learn(&reply.message, live);
         if self.script.steps[index].message.method() == Some("initialize") {
-            self.negotiated.version = version(live);
-            self.negotiated.recorded_version = version(&reply.message);
+            self.negotiated.session.note_result(live);
+            self.negotiated.recorded_version =
+                meta::agreed_version(&reply.message).and_then(|version| version.parse().ok());
         }
         let was_fine = reply.status.is_none_or(|status| (200..300).contains(&status));
         let status = self.played[index].status.filter(|status| was_fine && !status.is_success()).map(http_status);
@@ -212,7 +210,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     fn on_failure(&mut self, index: usize, error: &UpstreamError) {
         let is_gone = !matches!(error, UpstreamError::BrokenOff { .. });
-        if !is_gone && self.played[index].cursor.is_some() {
+        if !is_gone && self.played[index].position.last_event_id.is_some() {
             // It is taken up again when it has ended.
             return;
         }
@@ -241,11 +239,11 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     /// Asks for the rest of a stream that ended before the reply, as a client does (2025-11-25, transports, resumability).
     fn resume(&mut self, index: usize) -> bool {
-        let Some(after) = &self.played[index].cursor else {
+        let Some(after) = self.played[index].position.header() else {
             return false;
         };
         let headers = self.negotiated.resume(after, &self.last_headers, &self.options.headers);
-        let pause = self.played[index].retry.map_or(RETRY, Duration::from_millis).clamp(SOON, AGES);
+        let pause = self.played[index].position.retry.unwrap_or(RETRY).clamp(SOON, AGES);
         let outgoing = outgoing(Method::GET, headers, None);
         self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::Step(index)));
         true
@@ -279,15 +277,4 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
 fn http_status(status: StatusCode) -> String {
     format!("HTTP {status}")
-}
-
-/// The revision that a reply to `initialize` settles on.
-fn version(initialized: &Message) -> Option<http::HeaderValue> {
-    #[derive(serde::Deserialize)]
-    struct InitializeResult {
-        #[serde(rename = "protocolVersion")]
-        version: String,
-    }
-    let result: &RawValue = serde_json::from_str(initialized.member("result")?).ok()?;
-    serde_json::from_str::<InitializeResult>(result.get()).ok()?.version.parse().ok()
 }

@@ -9,10 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::envelope::{REDACTED, SseFields};
 use crate::headers::{self, LAST_EVENT_ID, NAME};
-pub(super) use crate::headers::{SESSION, VERSION};
+use crate::headers::{SESSION, VERSION};
 use crate::message::Message;
 use crate::sse::Splitter;
 use crate::tape::tokens::Tokens;
+use crate::upstream::streamable::StreamableSession;
 use crate::upstream::{Framing, Incoming, Item, Outgoing, ReplyBody, Upstream, UpstreamError};
 
 const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -93,10 +94,7 @@ fn cursor(fields: SseFields) -> Option<ExchangeEvent> {
 /// What the live server agreed to, to be put on every request that follows.
 #[derive(Debug, Default)]
 pub(super) struct NegotiatedHeaders {
-    /// Its session id.
-    pub(super) session: Option<HeaderValue>,
-    /// The revision that it answered `initialize` with.
-    pub(super) version: Option<HeaderValue>,
+    pub(super) session: StreamableSession,
     /// The revision that the recorded server answered `initialize` with.
     pub(super) recorded_version: Option<HeaderValue>,
 }
@@ -129,7 +127,7 @@ impl NegotiatedHeaders {
             None => recorded.is_none_or(HeaderMap::is_empty),
         };
         if follows {
-            put(&mut headers, VERSION, self.version.clone());
+            put(&mut headers, VERSION, self.session.version.clone());
         }
         self.finish(headers, extra)
     }
@@ -143,14 +141,14 @@ impl NegotiatedHeaders {
     }
 
     /// Returns the headers of the GET that resumes a broken stream after an event.
-    pub(super) fn resume(&self, after: &str, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
+    pub(super) fn resume(&self, after: HeaderValue, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
         let mut headers = self.bare(like, extra);
-        put(&mut headers, LAST_EVENT_ID, after.parse().ok());
+        put(&mut headers, LAST_EVENT_ID, Some(after));
         headers
     }
 
     fn finish(&self, mut headers: HeaderMap, extra: &HeaderMap) -> HeaderMap {
-        put(&mut headers, SESSION, self.session.clone());
+        put(&mut headers, SESSION, self.session.id.clone());
         for (name, value) in extra {
             headers.insert(name.clone(), value.clone());
         }

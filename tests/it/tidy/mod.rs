@@ -34,7 +34,7 @@ const IMPORTS: [(&str, &str); 38] = [
     ("metrics", "envelope event message text"),
     ("otlp", "net envelope event journal message variables"),
     ("intercept", "envelope event message filter"),
-    ("upstream", "net mcp envelope message sse text"),
+    ("upstream", "net mcp envelope headers message sse text"),
     (
         "proxy",
         "net mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream",
