@@ -3,7 +3,7 @@
 //!
 //! The wire never waits for it. Publishing is one push to a queue; the thread is woken for the first event of a quiet
 //! time, writes at once, and then looks again a moment later, so that under load it is woken at most once a moment
-//! instead of once a message (a wake costs more than the rest of a message's way: CONTRIBUTING, benchmarks). That
+//! instead of once a message (a wake costs more than the rest of a message's way: `cargo bench`). That
 //! moment is also the most that `kill -9` can cost a tape.
 
 use std::collections::{HashMap, VecDeque};

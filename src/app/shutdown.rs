@@ -2,6 +2,8 @@
 //! tapes written, and only then the last event, with which every screen goes.
 //!
 //! Each step has so long; it says how it goes, and a second word from the operator cuts it short.
+//!
+//! Calls are counted by tokens held from the front door to the last byte, so an idle end waits for nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

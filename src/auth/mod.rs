@@ -3,6 +3,10 @@
 //!
 //! tapline is what the token is for: it goes no further, and the server behind gets credentials of the operator's only
 //! (2025-11-25, authorization: token passthrough).
+//!
+//! The token is taken out of the headers before anything else sees them: no tape, screen, log or server can have it,
+//! whatever is added later. A session belongs to the name that opened it, also after a restart. Keys that are
+//! unavailable are a 503, never a 401: clients must not throw good tokens away.
 
 mod crypto;
 mod error;

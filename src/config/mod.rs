@@ -4,6 +4,9 @@
 //! `--config`), and that over the user's own. A key, or a section, is taken whole from the nearest file that has it; only
 //! upstreams of different names stand beside each other. [`options`] is where all of it becomes plain values; nothing
 //! behind it knows where a value was from.
+//!
+//! A mistake never quotes what may be a secret. To add a section: a line in `config/keys.rs`, a commented sample in
+//! `assets/tapline.toml` (a test holds it against the keys), a row in the table of imports in `tests/it/tidy`.
 
 pub mod keys;
 pub mod options;

@@ -2,6 +2,9 @@
 //!
 //! A whole session can be paused: all its messages wait then, but for those that take a request back. When it is resumed,
 //! what waited goes on in order, and what comes meanwhile after it.
+//!
+//! The gate owns pauses: only under its lock is it certain that a message decided before the pause ended is not held
+//! after it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;

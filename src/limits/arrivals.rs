@@ -1,4 +1,7 @@
 //! When the next request of everybody is due, for `governor` to decide by.
+//!
+//! A store of our own under governor, because several limits must agree before any counts: so `Retry-After` is the
+//! longest wait, and exact.
 
 use dashmap::{DashMap, Entry};
 use governor::nanos::Nanos;

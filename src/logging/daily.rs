@@ -1,5 +1,8 @@
 //! A log file of today's lines. At the first line of another day it is put aside under the date of its last, and the newest few of
 //! those are kept. Several taplines may write to one file.
+//!
+//! Only the writing is tracing-appender's: its rolling file, when it removes old ones, removes every file whose name begins like it,
+//! and the directory is the user's.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

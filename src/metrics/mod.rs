@@ -2,6 +2,8 @@
 //!
 //! Counted by the spine itself, so that every figure is exact; the feeds of screens lose events. Names are the peers', so
 //! their number is bounded. Owns the counts; where sessions and children stand is asked of their owners ([`Gauges`]).
+//!
+//! Percentiles are those of HDR histograms; 64 log-linear buckets beside them are for sums over several taplines.
 
 mod endpoint;
 pub mod prometheus;

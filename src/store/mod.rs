@@ -3,6 +3,9 @@
 //! Owns the database. One thread has the connection; saving is a note for it and never waits: of several notes on one
 //! session the latest counts. Reading is a question with an answer to wait for. A database that cannot be used costs one
 //! warning and nothing else: everything goes on in memory. Knows nothing of live sessions, and removes nothing unasked.
+//!
+//! A fresh run numbers messages from `#1`; when a session is restored, numbers jump above what its tape has. Of a
+//! client's session id the database has a hash; the ids that tapline gives out for commands are random.
 
 mod database;
 mod rows;

@@ -2,6 +2,10 @@
 //! long.
 //!
 //! Decides and waits. What is sent, and who is told of each attempt, is the caller's.
+//!
+//! The error decides. `Unreachable`: nothing left, so anything may go again. `NoAnswer`: the connection broke before
+//! the head of the answer, so only what changes nothing may (`ping`, lists, `server/discover`). `BrokenOff`: the answer
+//! had begun, so nothing may.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! What tapline stands in front of.
+//!
+//! The transport of a URL is never probed: the server would see it. A path that ends in `/sse` means HTTP+SSE, and
+//! `--transport` overrides that. The upstream's own path is an endpoint of ours as well, so that a client that only
+//! swaps the host is not passed through unseen.
 
 use std::sync::Arc;
 

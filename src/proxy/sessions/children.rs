@@ -1,4 +1,9 @@
 //! The children of a command, as the table has to do with them: relayed, restarted, and ended.
+//!
+//! A command gets one child per session, so ids are never rewritten; only clients of revision 2026-07-28, which has no
+//! sessions, share one, and there an id or progress token that is taken gets another name on the way to the child. The
+//! era is decided per message: a client's modern and legacy messages are two sessions, since servers built with the
+//! SDKs pin the era of a pipe.
 
 use std::sync::{Arc, Weak};
 

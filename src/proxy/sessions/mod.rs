@@ -2,6 +2,10 @@
 //!
 //! Those in memory are bounded: beyond that, one that is not in use is suspended, and restored from the store when its
 //! client comes back. So is one of a tapline that has ended, or was killed.
+//!
+//! A session is over when its last exchange is, not when it is closed: only then is its tape complete. It is in use
+//! while anybody holds its `Connection`: that is how the cache knows what it must not evict, without a second count
+//! that could be wrong.
 
 mod cache;
 mod children;

@@ -1,4 +1,8 @@
 //! Who waits for what from a server with one stream, and so whom each of its messages is for.
+//!
+//! A pending request and its server go together: it is registered under the lock under which the child to write to is
+//! read. So it is answered by the child it was registered for, failed with it, or asked again; none hangs between two
+//! children.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -2,6 +2,9 @@
 //!
 //! The new one is told what the old one was ([`HandshakeState`](super::handshake::HandshakeState)); what was asked of the old one is answered by us, or asked once more
 //! where that cannot do harm; what the client says meanwhile waits. The client is told which lists to look at again.
+//!
+//! The server's own questions die with it. Their client is told so; a late answer is shown and not handed to the next
+//! process, which may count from the same start.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! Who carries requests to the server, without anything that would show: no decompression, no redirects, no cookies, no
 //! timeouts but that for connecting (mcp-wire.md §5.3: a silent tool may send no header for minutes).
+//!
+//! A plain URL on this machine is asked by hyper's client, which `reqwest` is built on: what `reqwest` does around it
+//! was a third of what tapline added to a call. TLS, proxies and other hosts go through `reqwest`.
 
 use std::error::Error;
 use std::time::Duration;
@@ -50,7 +53,7 @@ pub enum RequestTarget {
 
 pub(super) enum SiteClient {
     /// For a plain URL on this machine, where an upstream mostly is, and where what `reqwest` does around this same client
-    /// is a third of what tapline adds to a call (CONTRIBUTING, benchmarks).
+    /// is a third of what tapline adds to a call (`cargo bench`).
     Near(Box<legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>>>),
     /// TLS, proxies, credentials in the URL.
     Far(reqwest::Client),

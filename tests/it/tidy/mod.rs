@@ -58,15 +58,15 @@ const IMPORTS: [(&str, &str); 38] = [
 
 /// How far each figure of the tree may go. None of them is ever raised.
 const LIMITS: [(&str, usize); 10] = [
-    ("files in the largest import circle", 31),
-    ("import circles that span folders", 8),
-    ("imports in proxy/ against its order", 8),
+    ("files in the largest import circle", 5),
+    ("import circles that span folders", 5),
+    ("imports in proxy/ against its order", 3),
     ("imports in ui/ against its order", 0),
-    ("names that several types have", 107),
-    ("types with a name of one word, percent", 83),
-    ("functions over 60 lines", 3),
+    ("names that several types have", 10),
+    ("types with a name of one word, percent", 44),
+    ("functions over 60 lines", 2),
     ("lines of the longest function", 91),
-    ("99 of 100 functions have at most, lines", 40),
+    ("99 of 100 functions have at most, lines", 36),
     ("lines of the longest file", 700),
 ];
 
@@ -74,7 +74,7 @@ const LIMITS: [(&str, usize); 10] = [
 const MAY_STAND_TWICE: [&str; 3] = ["Section", "Settings", "State"];
 
 /// The rooms of `proxy/`, each of which may import only from those after it.
-const PROXY: [&str; 9] = ["front", "sessions", "exchange", "stream", "session", "spine", "error", "arrival", "stop"];
+const PROXY: [&str; 9] = ["front", "sessions", "exchange", "stream", "spine", "session", "error", "arrival", "stop"];
 
 /// The rooms of `ui/`, each of which may import only from those after it.
 const UI: [&str; 16] = [

@@ -1,4 +1,8 @@
 //! The children there are, what is in flight on each, and the subscriptions that are open on all of them.
+//!
+//! Where a server is declared stateless, the choice of a child and the count of what is in flight on it are made under
+//! one lock. Not declared, nothing is counted. A subscription is opened on one child, then on the others, whose
+//! acknowledgements and endings are withheld (shown, in the names the child knows).
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
