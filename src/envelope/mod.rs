@@ -202,6 +202,24 @@ pub struct ReplyTo {
 }
 
 impl Envelope {
+    /// Returns the envelope of a message that was forwarded as it came: at the start of its session, and no reply to anything
+    /// that is known.
+    pub fn forwarded(seq: Seq, session: SessionId, direction: Direction, via: Via, message: Message) -> Self {
+        Self {
+            seq,
+            session,
+            at: 0,
+            direction,
+            transport: Transport::new(via),
+            message,
+            original: None,
+            outcome: Outcome::Forwarded,
+            held: None,
+            reply_to: None,
+            part_of: None,
+        }
+    }
+
     pub fn kind(&self) -> Kind {
         self.message.kind()
     }

@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::envelope::{ReplyTo, Seq, SessionId, Subject, Transport, Via};
+use crate::envelope::{ReplyTo, Seq, SessionId, Subject, Via};
 use crate::event::figures::EndpointFigures;
 
 fn call(name: &str) -> Message {
@@ -12,17 +12,8 @@ fn call(name: &str) -> Message {
 fn envelope(direction: Direction, message: Message, reply_to: Option<u64>) -> Envelope {
     let subject = Arc::<Subject>::default();
     Envelope {
-        seq: Seq(2),
-        session: SessionId(Uuid::nil()),
-        at: 0,
-        direction,
-        transport: Transport::new(Via::Http),
-        message,
-        original: None,
-        outcome: Outcome::Forwarded,
-        held: None,
         reply_to: reply_to.map(|took| ReplyTo { seq: Seq(1), took, subject }),
-        part_of: None,
+        ..Envelope::forwarded(Seq(2), SessionId(Uuid::nil()), direction, Via::Http, message)
     }
 }
 

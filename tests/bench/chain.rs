@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tapline::envelope::{Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
+use tapline::envelope::{Direction, Envelope, Seq, SessionId, Via};
 use tapline::filter::Filter;
 use tapline::intercept::{Chain, Interceptor, Verdict};
 use tapline::message::Message;
@@ -59,17 +59,8 @@ fn call(seq: u64) -> Envelope {
     let raw = format!(
         r#"{{"jsonrpc":"2.0","id":{seq},"method":"tools/call","params":{{"name":"echo","arguments":{{"count":1,"text":"{text}"}}}}}}"#
     );
-    Envelope {
-        seq: Seq(seq),
-        session: SessionId::random(),
-        at: 0,
-        direction: Direction::ToServer,
-        transport: Transport { headers: Some(Arc::default()), ..Transport::new(Via::Http) },
-        message: Message::new(raw),
-        original: None,
-        outcome: Outcome::Forwarded,
-        held: None,
-        reply_to: None,
-        part_of: None,
-    }
+    let message = Message::new(raw);
+    let mut envelope = Envelope::forwarded(Seq(seq), SessionId::random(), Direction::ToServer, Via::Http, message);
+    envelope.transport.headers = Some(Arc::default());
+    envelope
 }

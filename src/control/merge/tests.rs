@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::envelope::{Direction, Outcome, ReplyTo, Subject, Transport, Via};
+use crate::envelope::{Direction, ReplyTo, Subject, Via};
 use crate::event::figures::{Flow, Spread, bucket};
 use crate::event::{Decision, Divergence, Level, OnQuit, Origin, ShadowVerdict, Speed, Then, Timestamp};
 use crate::message::Message;
@@ -43,17 +43,8 @@ fn session(number: u128) -> Session {
 fn envelope(seq: u64, reply_to: Option<u64>) -> Envelope {
     let subject = Arc::new(Subject { method: "ping".into(), name: None });
     Envelope {
-        seq: Seq(seq),
-        session: id(1),
-        at: 0,
-        direction: Direction::ToServer,
-        transport: Transport::new(Via::Http),
-        message: Message::new("{}"),
-        original: None,
-        outcome: Outcome::Forwarded,
-        held: None,
         reply_to: reply_to.map(|seq| ReplyTo { seq: Seq(seq), took: 1, subject }),
-        part_of: None,
+        ..Envelope::forwarded(Seq(seq), id(1), Direction::ToServer, Via::Http, Message::new("{}"))
     }
 }
 
