@@ -4,20 +4,23 @@ use std::ops::{Bound, RangeBounds};
 
 use serde_json::Value;
 
-use super::FilterError;
-use super::parse::Cursor;
+use super::cursor::{Cursor, FilterError};
 use crate::envelope::Envelope;
 
 /// A number of an envelope, and the range it has to be in.
 #[derive(Clone, Debug)]
 pub(super) struct NumberTest {
-    number: Number,
+    number: NumberField,
     span: NumberRange,
 }
 
 impl NumberTest {
     /// The argument of the operator `name`, and its written form.
-    pub(super) fn read(cursor: &mut Cursor<'_>, name: &str, number: Number) -> Result<(Self, String), FilterError> {
+    pub(super) fn read(
+        cursor: &mut Cursor<'_>,
+        name: &str,
+        number: NumberField,
+    ) -> Result<(Self, String), FilterError> {
         let word = cursor.argument(name, number.example())?;
         let mut text = word.text.clone();
         if text.ends_with(['<', '>', '=']) {
@@ -33,13 +36,13 @@ impl NumberTest {
     }
 
     pub(super) fn reads_body(&self) -> bool {
-        matches!(self.number, Number::Code)
+        matches!(self.number, NumberField::Code)
     }
 }
 
 /// A number of an envelope that is compared.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Number {
+pub(super) enum NumberField {
     Status,
     Code,
     /// Microseconds.
@@ -51,7 +54,7 @@ pub(super) enum Number {
 
 type NumberRange = (Bound<i64>, Bound<i64>);
 
-impl Number {
+impl NumberField {
     /// By the name of its operator.
     pub(super) fn of_operator(name: &str) -> Option<Self> {
         Some(match name {
@@ -120,7 +123,7 @@ fn with_unit(text: &str, units: &[(&str, f64)]) -> Option<i64> {
 
 type MakeSpan = fn(i64) -> NumberRange;
 
-fn parse_span(text: &str, number: Number) -> Option<NumberRange> {
+fn parse_span(text: &str, number: NumberField) -> Option<NumberRange> {
     let read = |text: &str| number.read(text);
     let end = |text: &str| if text.is_empty() { Some(Bound::Unbounded) } else { read(text).map(Bound::Included) };
     if let Some((low, high)) = text.split_once("..") {

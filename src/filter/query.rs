@@ -4,9 +4,8 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::FilterError;
-use super::parse::{Cursor, Word};
-use super::term::TextPattern;
+use super::cursor::{Cursor, FilterError, Word};
+use super::pattern::TextPattern;
 use crate::json::path::{PatternStep, read_steps};
 use crate::message::Message;
 

@@ -2,15 +2,61 @@
 
 use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::number::{Number, NumberTest};
-use super::parse::{Cursor, Word};
+use super::cursor::{Cursor, FilterError, Word};
+use super::number::{NumberField, NumberTest};
+use super::pattern::TextPattern;
 use super::query::Query;
-use super::{FilterError, Marks, OPERATORS};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Via};
 use crate::message::{Kind, Message};
+
+/// What became known of a message after it passed, beside its envelope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// A shadow answered otherwise, or not at all.
+    pub diverged: bool,
+}
+
+/// Every operator: how it is written, and what it matches.
+pub const OPERATORS: &[(&str, &str)] = &[
+    ("~q", "requests"),
+    ("~r", "replies, results and errors (also `~s`)"),
+    ("~s", "replies, results and errors (also `~r`)"),
+    ("~n", "notifications"),
+    ("~e", "errors: of JSON-RPC, a tool result with `isError`, an HTTP status from 400"),
+    ("~m RE", "method; a reply has that of its request"),
+    ("~tool RE", "name of the tool that is called, or that answers"),
+    ("~name RE", "name of the tool or prompt, or URI of the resource"),
+    ("~c2s", "from the client to the server"),
+    ("~s2c", "from the server to the client"),
+    ("~id ID", "JSON-RPC id, exactly"),
+    ("~sid RE", "session id (tapline's)"),
+    ("~via http|sse|stdio", "what carried it"),
+    ("~b RE", "body"),
+    ("~bq RE", "body of a request or notification"),
+    ("~bs RE", "body of a reply"),
+    ("~h RE", "a header, as `name: value`"),
+    ("~hq RE", "a header of the client's"),
+    ("~hs RE", "a header of the server's"),
+    ("~t RE", "content type"),
+    ("~c N|A..B|CMP", "HTTP status: `404`, `400..499`, `>=400`"),
+    ("~code N|A..B|CMP", "JSON-RPC error code: `-32601`, `-32099..-32000`"),
+    ("~err RE", "text of an error"),
+    ("~dur CMP|A..B", "time to the reply: `>500ms`, `<=2s`, `1s..5s`; replies only"),
+    ("~size CMP|A..B", "bytes: `>10k`, `1k..1M`"),
+    ("~seq N|A..B|CMP", "number of the message: `1194`, `100..200`"),
+    ("~j PATH [OP VALUE]", "JSON value: `.a.b[0]`, `[*]`, `..key`; OP one of = != < <= > >= =~ ^= $= *="),
+    ("~rule RE", "changed or stopped by the rule of this name"),
+    ("~held", "held, now or before"),
+    ("~edited", "sent on changed"),
+    ("~blocked", "answered with an error instead of sent on"),
+    ("~dropped", "neither sent on nor answered"),
+    ("~invalid", "not, or not quite, JSON-RPC"),
+    ("~orphan", "replies to no request that was seen"),
+    ("~shadow", "requests that a shadow answered otherwise or not at all, and their replies; on the screen only"),
+    ("~all", "everything"),
+];
 
 /// A test and how it is written.
 #[derive(Clone, Debug)]
@@ -18,11 +64,11 @@ pub(super) struct Term {
     /// Without `~`; empty for a bare word.
     name: Box<str>,
     argument: Box<str>,
-    test: Test,
+    test: TermTest,
 }
 
 #[derive(Clone, Debug)]
-enum Test {
+enum TermTest {
     All,
     Is(Kind),
     Reply,
@@ -30,7 +76,7 @@ enum Test {
     Toward(Direction),
     Via(Vec<Via>),
     Id(Box<str>),
-    Text(Text, TextPattern),
+    Text(TextField, TextPattern),
     Number(NumberTest),
     Json(Query),
     Held,
@@ -42,7 +88,7 @@ enum Test {
 
 /// A text of an envelope that a pattern is looked for in.
 #[derive(Clone, Copy, Debug)]
-enum Text {
+enum TextField {
     Word,
     Method,
     Tool,
@@ -60,23 +106,6 @@ enum Side {
     Request,
     Reply,
 }
-
-/// A regular expression with smart case.
-#[derive(Clone, Debug)]
-pub(super) struct TextPattern {
-    expression: Regex,
-    /// The same where it is a plain word, as most are: in a short text it is found before an expression has started.
-    word: Option<Literal>,
-}
-
-#[derive(Clone, Debug)]
-struct Literal {
-    text: Box<[u8]>,
-    any_case: bool,
-}
-
-/// Longer texts are searched faster by the expression.
-const SHORT: usize = 64;
 
 /// Two terms are one where they are written alike.
 impl PartialEq for Term {
@@ -97,21 +126,21 @@ impl fmt::Display for Term {
 
 impl Term {
     pub(super) fn all() -> Self {
-        Self { name: "all".into(), argument: "".into(), test: Test::All }
+        Self { name: "all".into(), argument: "".into(), test: TermTest::All }
     }
 
     pub(super) fn bare(cursor: &Cursor<'_>, word: &Word) -> Result<Self, FilterError> {
-        let test = Test::Text(Text::Word, TextPattern::read(cursor, word)?);
+        let test = TermTest::Text(TextField::Word, TextPattern::read(cursor, word)?);
         Ok(Self { name: "".into(), argument: word.source().into(), test })
     }
 
     /// The operator `name`, which began at `start`; reads its argument.
     pub(super) fn operator(cursor: &mut Cursor<'_>, start: usize, name: &str) -> Result<Self, FilterError> {
         let (test, argument) = match name {
-            "j" => Query::read(cursor).map(|(query, argument)| (Test::Json(query), argument))?,
+            "j" => Query::read(cursor).map(|(query, argument)| (TermTest::Json(query), argument))?,
             "id" => {
                 let word = cursor.argument(name, "an id")?;
-                (Test::Id(word.text.as_str().into()), word.source())
+                (TermTest::Id(word.text.as_str().into()), word.source())
             }
             "via" => read_via(cursor)?,
             _ => {
@@ -119,10 +148,10 @@ impl Term {
                     (test, String::new())
                 } else if let Some(text) = text(name) {
                     let word = cursor.argument(name, "a pattern")?;
-                    (Test::Text(text, TextPattern::read(cursor, &word)?), word.source())
-                } else if let Some(number) = Number::of_operator(name) {
+                    (TermTest::Text(text, TextPattern::read(cursor, &word)?), word.source())
+                } else if let Some(number) = NumberField::of_operator(name) {
                     let (comparison, argument) = NumberTest::read(cursor, name, number)?;
-                    (Test::Number(comparison), argument)
+                    (TermTest::Number(comparison), argument)
                 } else {
                     return Err(cursor.fail_at(start, unknown(name)));
                 }
@@ -133,75 +162,75 @@ impl Term {
 
     pub(super) fn matches(&self, envelope: &Envelope, marks: Marks) -> bool {
         match &self.test {
-            Test::All => true,
-            Test::Is(kind) => envelope.kind() == *kind,
-            Test::Reply => envelope.kind().is_reply(),
-            Test::Failure => is_failure(envelope),
-            Test::Toward(direction) => envelope.direction == *direction,
-            Test::Via(via) => via.contains(&envelope.transport.via),
-            Test::Id(id) => envelope.message.id().is_some_and(|it| it.display() == &**id || it.token() == &**id),
-            Test::Text(text, pattern) => text.matches(envelope, pattern),
-            Test::Number(comparison) => comparison.matches(envelope),
-            Test::Json(query) => query.matches(&envelope.message),
-            Test::Held => envelope.held.is_some(),
-            Test::Became(what) => what(&envelope.outcome),
-            Test::Invalid => envelope.message.head().flaw.is_some(),
-            Test::Orphan => envelope.kind().is_reply() && envelope.reply_to.is_none(),
-            Test::Shadow => marks.diverged,
+            TermTest::All => true,
+            TermTest::Is(kind) => envelope.kind() == *kind,
+            TermTest::Reply => envelope.kind().is_reply(),
+            TermTest::Failure => is_failure(envelope),
+            TermTest::Toward(direction) => envelope.direction == *direction,
+            TermTest::Via(via) => via.contains(&envelope.transport.via),
+            TermTest::Id(id) => envelope.message.id().is_some_and(|it| it.display() == &**id || it.token() == &**id),
+            TermTest::Text(text, pattern) => text.matches(envelope, pattern),
+            TermTest::Number(comparison) => comparison.matches(envelope),
+            TermTest::Json(query) => query.matches(&envelope.message),
+            TermTest::Held => envelope.held.is_some(),
+            TermTest::Became(what) => what(&envelope.outcome),
+            TermTest::Invalid => envelope.message.head().flaw.is_some(),
+            TermTest::Orphan => envelope.kind().is_reply() && envelope.reply_to.is_none(),
+            TermTest::Shadow => marks.diverged,
         }
     }
 
     pub(super) fn reads_body(&self) -> bool {
         match &self.test {
-            Test::Failure | Test::Json(_) | Test::Text(Text::Body(_) | Text::Error, _) => true,
-            Test::Number(comparison) => comparison.reads_body(),
+            TermTest::Failure | TermTest::Json(_) | TermTest::Text(TextField::Body(_) | TextField::Error, _) => true,
+            TermTest::Number(comparison) => comparison.reads_body(),
             _ => false,
         }
     }
 }
 
 /// Operators without an argument.
-fn plain(name: &str) -> Option<Test> {
+fn plain(name: &str) -> Option<TermTest> {
     Some(match name {
-        "all" => Test::All,
-        "q" => Test::Is(Kind::Request),
-        "n" => Test::Is(Kind::Notification),
-        "r" | "s" => Test::Reply,
-        "e" => Test::Failure,
-        "c2s" => Test::Toward(Direction::ToServer),
-        "s2c" => Test::Toward(Direction::ToClient),
-        "held" => Test::Held,
-        "edited" => Test::Became(|outcome| matches!(outcome, Outcome::Edited(_))),
-        "blocked" => Test::Became(|outcome| matches!(outcome, Outcome::Blocked(_))),
-        "dropped" => Test::Became(|outcome| matches!(outcome, Outcome::Dropped(_))),
-        "invalid" => Test::Invalid,
-        "orphan" => Test::Orphan,
-        "shadow" => Test::Shadow,
+        "all" => TermTest::All,
+        "q" => TermTest::Is(Kind::Request),
+        "n" => TermTest::Is(Kind::Notification),
+        "r" | "s" => TermTest::Reply,
+        "e" => TermTest::Failure,
+        "c2s" => TermTest::Toward(Direction::ToServer),
+        "s2c" => TermTest::Toward(Direction::ToClient),
+        "held" => TermTest::Held,
+        "edited" => TermTest::Became(|outcome| matches!(outcome, Outcome::Edited(_))),
+        "blocked" => TermTest::Became(|outcome| matches!(outcome, Outcome::Blocked(_))),
+        "dropped" => TermTest::Became(|outcome| matches!(outcome, Outcome::Dropped(_))),
+        "invalid" => TermTest::Invalid,
+        "orphan" => TermTest::Orphan,
+        "shadow" => TermTest::Shadow,
         _ => return None,
     })
 }
 
 /// Operators with a pattern.
-fn text(name: &str) -> Option<Text> {
+fn text(name: &str) -> Option<TextField> {
     Some(match name {
-        "m" => Text::Method,
-        "tool" => Text::Tool,
-        "name" => Text::Name,
-        "sid" => Text::Session,
-        "b" => Text::Body(None),
-        "bq" => Text::Body(Some(Side::Request)),
-        "bs" => Text::Body(Some(Side::Reply)),
-        "h" => Text::Header(None),
-        "hq" => Text::Header(Some(Side::Request)),
-        "hs" => Text::Header(Some(Side::Reply)),
-        "t" => Text::ContentType,
-        "err" => Text::Error,
-        "rule" => Text::Rule,
+        "m" => TextField::Method,
+        "tool" => TextField::Tool,
+        "name" => TextField::Name,
+        "sid" => TextField::Session,
+        "b" => TextField::Body(None),
+        "bq" => TextField::Body(Some(Side::Request)),
+        "bs" => TextField::Body(Some(Side::Reply)),
+        "h" => TextField::Header(None),
+        "hq" => TextField::Header(Some(Side::Request)),
+        "hs" => TextField::Header(Some(Side::Reply)),
+        "t" => TextField::ContentType,
+        "err" => TextField::Error,
+        "rule" => TextField::Rule,
         _ => return None,
     })
 }
 
-impl Text {
+impl TextField {
     fn matches(self, envelope: &Envelope, pattern: &TextPattern) -> bool {
         let is_match = |text: Option<&str>| text.is_some_and(|text| pattern.is_match(text.as_bytes()));
         match self {
@@ -289,67 +318,14 @@ fn error_texts(message: &Message) -> Vec<String> {
     }
 }
 
-fn read_via(cursor: &mut Cursor<'_>) -> Result<(Test, String), FilterError> {
+fn read_via(cursor: &mut Cursor<'_>) -> Result<(TermTest, String), FilterError> {
     let needs = "`http`, `sse` or `stdio`";
     let word = cursor.argument("via", needs)?;
     let carriers = word.text.split('|').map(|name| {
         let known = [Via::Http, Via::Sse, Via::Stdio].into_iter().find(|via| via.word() == name);
         known.ok_or_else(|| cursor.fail_at(word.at, format!("`~via` needs {needs}")))
     });
-    Ok((Test::Via(carriers.collect::<Result<_, _>>()?), word.text.clone()))
-}
-
-impl TextPattern {
-    pub(super) fn read(cursor: &Cursor<'_>, word: &Word) -> Result<Self, FilterError> {
-        let any_case = !has_upper_case(&word.text);
-        let expression = RegexBuilder::new(&word.text)
-            .case_insensitive(any_case)
-            .size_limit(1 << 20)
-            .build()
-            .map_err(|error| cursor.fail_at(word.at, format!("this pattern is none: {}", reason(&error))))?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/' | b':' | b'@');
-        let literal = !word.text.is_empty() && word.text.bytes().all(plain);
-        let word = literal.then(|| Literal { text: word.text.as_bytes().into(), any_case });
-        Ok(Self { expression, word })
-    }
-
-    pub(super) fn is_match(&self, text: &[u8]) -> bool {
-        match &self.word {
-            // Beyond ASCII, letters of another alphabet may be the same in another case.
-            Some(word) if text.len() <= SHORT && text.is_ascii() => word.is_in(text),
-            _ => self.expression.is_match(text),
-        }
-    }
-}
-
-impl Literal {
-    fn is_in(&self, text: &[u8]) -> bool {
-        let mut places = text.windows(self.text.len());
-        if self.any_case {
-            places.any(|place| place.eq_ignore_ascii_case(&self.text))
-        } else {
-            places.any(|place| *place == *self.text)
-        }
-    }
-}
-
-/// The last line says what is wrong; those before draw where, in a font we do not have.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-}
-
-/// Escapes such as `\S` are no upper-case letters.
-fn has_upper_case(pattern: &str) -> bool {
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        if c == '\\' {
-            chars.next();
-        } else if c.is_uppercase() {
-            return true;
-        }
-    }
-    false
+    Ok((TermTest::Via(carriers.collect::<Result<_, _>>()?), word.text.clone()))
 }
 
 fn unknown(name: &str) -> String {

@@ -8,19 +8,8 @@ use crate::envelope::{Author, Direction, Outcome, ReplyTo, Seq, SessionId, Subje
 use crate::message::Message;
 
 fn message(json: &str) -> Envelope {
-    Envelope {
-        seq: Seq(7),
-        session: SessionId::random(),
-        at: 0,
-        direction: Direction::ToServer,
-        transport: Transport::new(Via::Http),
-        message: Message::new(json.to_owned()),
-        original: None,
-        outcome: Outcome::Forwarded,
-        held: None,
-        reply_to: None,
-        part_of: None,
-    }
+    let message = Message::new(json.to_owned());
+    Envelope::forwarded(Seq(7), SessionId::random(), Direction::ToServer, Via::Http, message)
 }
 
 fn call() -> Envelope {
@@ -66,7 +55,7 @@ fn check(envelope: &Envelope, yes: &[&str], no: &[&str]) {
 }
 
 #[test]
-fn operators_on_a_request() {
+fn operators_match_a_request() {
     check(
         &call(),
         &[
@@ -93,7 +82,7 @@ fn operators_on_a_request() {
 }
 
 #[test]
-fn operators_on_a_reply_use_what_its_request_was_about() {
+fn operators_match_a_reply_by_its_request() {
     check(
         &failed_tool(),
         &[
@@ -132,7 +121,7 @@ fn operators_on_a_reply_use_what_its_request_was_about() {
 }
 
 #[test]
-fn what_the_operator_or_a_rule_did() {
+fn outcome_operators_match_what_the_operator_or_a_rule_did() {
     let mut edited = call();
     edited.outcome = Outcome::Edited(Author::Rule("tmp only".into()));
     edited.held = Some(0);
@@ -146,7 +135,7 @@ fn what_the_operator_or_a_rule_did() {
 }
 
 #[test]
-fn broken_messages() {
+fn invalid_messages_match_by_their_bytes() {
     check(&message("Content-Length: 12"), &["~invalid", "~b length"], &["~q", "~n", "~r", "~e", "~j .", "word"]);
     check(&message(r#"{"id":1,"id":2,"method":"ping"}"#), &["~invalid", "~q"], &[]);
     let mut gateway = message("<html>");
@@ -155,7 +144,7 @@ fn broken_messages() {
 }
 
 #[test]
-fn json_paths() {
+fn query_finds_values_by_path() {
     check(
         &call(),
         &[
@@ -193,7 +182,7 @@ fn json_paths() {
 }
 
 #[test]
-fn expressions_as_they_are_understood() {
+fn filter_display_is_the_expression_as_understood() {
     for (typed, understood) in [
         ("", "~all"),
         ("~q ~m tools/", "~q & ~m tools/"),
@@ -220,7 +209,7 @@ fn expressions_as_they_are_understood() {
 }
 
 #[test]
-fn mistakes_are_named_where_they_stand() {
+fn filter_error_names_the_column() {
     for (expression, error) in [
         ("~near", "unknown operator `~near`; did you mean `~err`? at column 1"),
         ("~q & ~tol x", "unknown operator `~tol`; did you mean `~tool`? at column 6"),
@@ -233,7 +222,7 @@ fn mistakes_are_named_where_they_stand() {
         ("~m & ~q", "`~m` needs a pattern at column 4"),
         ("über 'x", "the quote is never closed at column 6"),
         ("~m (a", "a bracket in this pattern is never closed; quote a pattern with spaces at column 4"),
-        ("~m *", "this pattern is none: repetition operator missing expression at column 4"),
+        ("~m *", "invalid pattern: repetition operator missing expression at column 4"),
         ("~dur 500ms", "`~dur` needs a comparison, such as `>500ms` or `1s..5s` at column 6"),
         ("~c many", "`~c` needs a status, such as `404` or `>=400` at column 4"),
         ("~via pigeon", "`~via` needs `http`, `sse` or `stdio` at column 6"),
@@ -248,7 +237,7 @@ fn mistakes_are_named_where_they_stand() {
 }
 
 #[test]
-fn every_operator_in_the_help_exists() {
+fn operators_in_the_help_exist() {
     for (usage, _) in OPERATORS {
         let example = match usage.split_once(' ') {
             None => (*usage).to_owned(),
@@ -262,7 +251,7 @@ fn every_operator_in_the_help_exists() {
 }
 
 #[test]
-fn cost_is_known() {
+fn reads_body_tells_the_cost() {
     for cheap in ["~q", "~m x", "~tool x & ~dur >1s", "word", "~h x", "~size >1", "~held"] {
         assert!(!parse(cheap).reads_body(), "{cheap}");
     }
@@ -272,7 +261,7 @@ fn cost_is_known() {
 }
 
 #[test]
-fn patterns_run_in_linear_time_and_stay_small() {
+fn pattern_runs_in_linear_time_and_stays_small() {
     assert!(Filter::parse("~b (x{1000}){1000}").is_err());
     let long = message(&format!(r#"{{"method":"{}"}}"#, "a".repeat(50_000)));
     check(&long, &[], &["~b (a*)*b"]);
@@ -323,7 +312,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn a_plain_word_is_found_as_its_expression_would_be(word in "[a-zA-Z/_:-]{1,4}", method in "[a-zA-Z/_:ſK\u{212a}-]{0,80}") {
+    fn pattern_finds_a_plain_word_as_its_expression_would(word in "[a-zA-Z/_:-]{1,4}", method in "[a-zA-Z/_:ſK\u{212a}-]{0,80}") {
         let mut envelope = message("{}");
         envelope.message = Message::new(serde_json::json!({ "jsonrpc": "2.0", "method": method }).to_string());
         let smart = if word.chars().any(char::is_uppercase) { "" } else { "(?i)" };
@@ -333,7 +322,7 @@ proptest! {
     }
 
     #[test]
-    fn never_panics_and_reads_back_what_it_prints(text in expression()) {
+    fn filter_reads_back_what_it_prints(text in expression()) {
         match Filter::parse(&text) {
             Ok(filter) => {
                 let printed = filter.to_string();
