@@ -3,7 +3,9 @@
 //! Plain functions on steps. The text is made for a terminal: nothing that a peer sent reaches it as a control byte.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
 use crate::event::{Difference, ReplaySummary, StepReport, StepVerdict};
@@ -20,7 +22,7 @@ pub enum Colour {
 /// Longest value that the text shows, in characters.
 const SHOWN: usize = 120;
 
-/// One line a step, the changed values below those that failed, and the [`summary_line`] last.
+/// Returns one line a step, the changed values below those that failed, and the [`summary_line`] last.
 pub fn text(steps: &[StepReport], summary: &ReplaySummary, colour: Colour) -> String {
     let mut out = String::new();
     let width = steps.iter().map(|step| subject(step).chars().count()).max().unwrap_or(0).min(48);
@@ -38,7 +40,7 @@ fn in_order(steps: &[StepReport]) -> Vec<&StepReport> {
     steps
 }
 
-/// `58 passed, 2 failed, 1 skipped in 4.2 s`
+/// Returns the counts in one line: `58 passed, 2 failed, 1 skipped in 4.2 s`.
 pub fn summary_line(summary: &ReplaySummary) -> String {
     let ReplaySummary { passed, failed, skipped, took } = summary;
     format!("{passed} passed, {failed} failed, {skipped} skipped in {}", duration(*took))
@@ -96,7 +98,7 @@ fn paint(text: &str, verdict: StepVerdict, colour: Colour) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// Microseconds as people read them: `352 µs`, `12 ms`, `4.2 s`.
+/// Writes microseconds as people read them: `352 µs`, `12 ms`, `4.2 s`.
 fn duration(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),
@@ -112,73 +114,49 @@ fn clip(text: &str) -> String {
     }
 }
 
-/// One object: `summary` and `steps`, with times in microseconds.
+/// Returns one JSON object, with the members `summary` and `steps`; times are in microseconds.
 pub fn json(steps: &[StepReport], summary: &ReplaySummary) -> String {
     #[derive(Serialize)]
-    struct Report<'a> {
+    struct JsonReport<'a> {
         summary: &'a ReplaySummary,
         steps: Vec<&'a StepReport>,
     }
-    let report = Report { summary, steps: in_order(steps) };
+    let report = JsonReport { summary, steps: in_order(steps) };
     serde_json::to_string_pretty(&report).expect("all keys are strings") + "\n"
 }
 
-/// JUnit XML, one test case a step, as CI systems read it.
+/// Returns JUnit XML, one test case a step, as CI systems read it.
 pub fn junit(steps: &[StepReport], summary: &ReplaySummary) -> String {
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let ReplaySummary { failed, skipped, took, .. } = summary;
-    let counts = format!(
-        r#"name="tapline replay" tests="{}" failures="{failed}" skipped="{skipped}" time="{}""#,
-        steps.len(),
-        seconds(*took)
-    );
-    write!(out, "<testsuites {counts}>\n  <testsuite {counts}>\n").expect("a string takes everything");
-    for step in in_order(steps) {
-        test_case(&mut out, step);
-    }
-    out + "  </testsuite>\n</testsuites>\n"
+    let mut suite = TestSuite::new("tapline replay");
+    suite.set_time(Duration::from_micros(summary.took)).add_test_cases(in_order(steps).into_iter().map(test_case));
+    let mut report = Report::new("tapline replay");
+    report.set_time(Duration::from_micros(summary.took)).add_test_suite(suite);
+    report.to_string().expect("a string takes everything")
 }
 
-fn test_case(out: &mut String, step: &StepReport) {
-    let name = xml(&format!("{} {}", step.step, subject(step)));
-    let head = format!(
-        r#"    <testcase classname="{}" name="{name}" time="{}""#,
-        xml(&step.method),
-        seconds(step.took.unwrap_or(0))
-    );
-    let why = xml(step.why.as_deref().unwrap_or_default());
-    let body = match step.verdict {
-        StepVerdict::Pass if why.is_empty() => return out.push_str(&format!("{head}/>\n")),
-        StepVerdict::Pass => format!("<system-out>{why}</system-out>"),
-        StepVerdict::Skip => format!(r#"<skipped message="{why}"/>"#),
-        StepVerdict::Fail => {
-            let lines = step.differences.iter().map(|it| difference_text(it, Colour::Plain) + "\n");
-            let values: String = lines.collect();
-            format!(r#"<failure message="{why}">{}</failure>"#, xml(&values))
-        }
+fn test_case(step: &StepReport) -> TestCase {
+    let why = step.why.as_deref().map(sanitize);
+    let status = match step.verdict {
+        StepVerdict::Pass => TestCaseStatus::success(),
+        StepVerdict::Skip => TestCaseStatus::skipped(),
+        StepVerdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
     };
-    write!(out, "{head}>\n      {body}\n    </testcase>\n").expect("a string takes everything");
-}
-
-fn seconds(micros: u64) -> String {
-    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
-}
-
-/// Text for XML 1.0, which has no control characters at all, not even as references.
-fn xml(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.extend(c.escape_unicode()),
-            c => out.push(c),
+    let mut case = TestCase::new(format!("{} {}", step.step, subject(step)), status);
+    case.set_classname(sanitize(&step.method)).set_time(Duration::from_micros(step.took.unwrap_or(0)));
+    match (step.verdict, why) {
+        (StepVerdict::Pass, Some(why)) => {
+            case.set_system_out(why);
         }
+        (StepVerdict::Skip | StepVerdict::Fail, Some(why)) => {
+            case.status.set_message(why);
+        }
+        (_, None) => {}
     }
-    out
+    if step.verdict == StepVerdict::Fail {
+        let lines = step.differences.iter().map(|it| difference_text(it, Colour::Plain) + "\n");
+        case.status.set_description(lines.collect::<String>());
+    }
+    case
 }
 
 #[cfg(test)]
@@ -217,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn as_text() {
+    fn text_is_a_line_a_step() {
         let (steps, summary) = steps();
         insta::assert_snapshot!(text(&steps, &summary, Colour::Plain), @r#"
             1  pass  notifications/initialized
@@ -232,28 +210,28 @@ mod tests {
     }
 
     #[test]
-    fn as_junit() {
+    fn junit_is_a_test_case_a_step() {
         let (steps, summary) = steps();
         insta::assert_snapshot!(junit(&steps, &summary), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
-        <testsuites name="tapline replay" tests="3" failures="1" skipped="1" time="4.210000">
-          <testsuite name="tapline replay" tests="3" failures="1" skipped="1" time="4.210000">
-            <testcase classname="notifications/initialized" name="1 notifications/initialized" time="0.000000"/>
-            <testcase classname="tools/call" name="2 tools/call nap&lt;\x1b[2J&gt;" time="0.352400">
-              <failure message="2 values differ">.result.content[0].text  - &quot;250 ms&quot;  + &quot;300\x9b ms &amp; more&quot;
+        <testsuites name="tapline replay" tests="3" skipped="1" failures="1" errors="0" time="4.210">
+            <testsuite name="tapline replay" tests="3" skipped="1" errors="0" failures="1" time="4.210">
+                <testcase name="1 notifications/initialized" classname="notifications/initialized" time="0.000"/>
+                <testcase name="2 tools/call nap&lt;\x1b[2J&gt;" classname="tools/call" time="0.352">
+                    <failure message="2 values differ">.result.content[0].text  - &quot;250 ms&quot;  + &quot;300\x9b ms &amp; more&quot;
         .result.x  - (nothing)  + 1
         </failure>
-            </testcase>
-            <testcase classname="tools/call" name="3 tools/call late" time="0.352400">
-              <skipped message="stopped"/>
-            </testcase>
-          </testsuite>
+                </testcase>
+                <testcase name="3 tools/call late" classname="tools/call" time="0.352">
+                    <skipped message="stopped"/>
+                </testcase>
+            </testsuite>
         </testsuites>
         "#);
     }
 
     #[test]
-    fn as_json() {
+    fn json_has_every_step() {
         let (steps, summary) = steps();
         let value: serde_json::Value = serde_json::from_str(&json(&steps, &summary)).unwrap();
         assert_eq!(value["summary"]["failed"], 1);
@@ -262,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn long_values_are_clipped() {
+    fn clip_leaves_the_beginning_and_the_size() {
         let long = format!("\"{}\"", "é".repeat(200));
         assert_eq!(clip(&long), format!("\"{}… (402 bytes)", "é".repeat(119)));
     }
 
     #[test]
-    fn durations() {
+    fn duration_is_readable() {
         for (micros, text) in
             [(0, "0 µs"), (999, "999 µs"), (1_000, "1 ms"), (999_999, "999 ms"), (61_050_000, "61.0 s")]
         {
