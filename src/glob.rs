@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 
+/// A pattern in which `*` stands for any number of characters; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Glob(Box<str>);
 
 impl Glob {
+    /// Returns whether the whole name is what the pattern says.
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();
@@ -19,6 +21,7 @@ impl Glob {
         rest.ends_with(last)
     }
 
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -47,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_any_number_of_characters() {
+    fn glob_star_is_any_number_of_characters() {
         for (pattern, name, matches) in [
             ("tools/call", "tools/call", true),
             ("tools/call", "tools/calls", false),

@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr as _;
 /// Stands where text was cut off.
 const CUT: &str = "..";
 
-/// `text` on one line, with every character that acts or hides instead of showing as a visible escape: `\n`, `\x1b`,
+/// Returns `text` on one line, with every character that acts or hides instead of showing as a visible escape: `\n`, `\x1b`,
 /// `\u{202e}`. A joiner between two emoji stays, as it makes them one.
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {
@@ -46,10 +46,10 @@ pub(crate) fn is_unsafe(c: char) -> bool {
         | '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
         // Line and paragraph separators.
         | '\u{2028}'..='\u{2029}'
-        // No width: soft hyphen, joiners, fillers, operators, byte order mark, annotations, tags, selectors.
+        // No width: soft hyphen, joiners, fillers, operators, byte order mark, annotations, noncharacters, tags, selectors.
         | '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
-        | '\u{ffa0}' | '\u{fe00}'..='\u{fe0d}' | '\u{1d173}'..='\u{1d17a}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        | '\u{ffa0}' | '\u{fe00}'..='\u{fe0d}' | '\u{1d173}'..='\u{1d17a}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn is_emoji(c: char) -> bool {
@@ -66,12 +66,12 @@ fn push_escape(safe: &mut String, c: char) {
     }
 }
 
-/// Cells that `text` takes, counted as ratatui draws it: one grapheme after the other.
+/// Returns how many cells `text` takes, counted as ratatui draws it: one grapheme after the other.
 pub fn width(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.graphemes(true).map(str::width).sum() }
 }
 
-/// `text` in at most `cells`; what is cut off leaves `..`. Never splits a grapheme.
+/// Returns `text` in at most `cells`; what is cut off leaves `..`. Never splits a grapheme.
 pub fn fit(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
@@ -92,7 +92,7 @@ fn head(text: &str, cells: usize) -> &str {
     end.map_or(text, |(at, _)| &text[..at])
 }
 
-/// `text` in exactly `cells`: cut, or filled with spaces on the right.
+/// Returns `text` in exactly `cells`: cut, or filled with spaces on the right.
 pub fn pad(text: &str, cells: usize) -> String {
     let mut fitted = fit(text, cells);
     let fill = cells - width(&fitted);
@@ -100,7 +100,7 @@ pub fn pad(text: &str, cells: usize) -> String {
     fitted
 }
 
-/// Bytes in at most four characters: `118B`, `4.1k`, `97k`, `2.1M` (k is 1024).
+/// Writes a number of bytes in at most four characters: `118B`, `4.1k`, `97k`, `2.1M` (k is 1024).
 pub fn size(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes}B");
@@ -118,7 +118,7 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.0}E")
 }
 
-/// A number in at most four characters: `118`, `4.1k`, `97k`, `2.1M` (k is 1000).
+/// Writes a number in at most four characters: `118`, `4.1k`, `97k`, `2.1M` (k is 1000).
 pub fn count(number: u64) -> String {
     if number < 1000 {
         return number.to_string();
@@ -136,13 +136,13 @@ pub fn count(number: u64) -> String {
     format!("{value:.0}E")
 }
 
-/// So many in so many seconds, as a rate a second: `12`, `0.4`.
+/// Writes `number` things in so many seconds as a rate a second: `12`, `0.4`.
 pub fn rate(number: u64, seconds: u64) -> String {
     let rate = to_float(number) / to_float(seconds.max(1));
     if rate < 9.95 && number > 0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
-/// A time in at most five characters. Below a second it is milliseconds without a unit: `0.06`, `0.4`, `3.2`, `370`;
+/// Writes microseconds in at most five characters. Below a second it is milliseconds without a unit: `0.06`, `0.4`, `3.2`, `370`;
 /// then seconds, minutes, hours and days: `1.1s`, `42s`, `2m05`, `1h30`, `3d`.
 pub fn micros(micros: u64) -> String {
     let millis = to_float(micros) / 1e3;
@@ -160,24 +160,24 @@ pub fn micros(micros: u64) -> String {
     }
 }
 
-/// A length of time in a file of settings, or an option of one.
+/// Reads a duration in a file of settings, written as [`duration`] takes it; the type may be an `Option` as well.
 ///
 /// # Errors
-/// As [`duration`].
+/// Where the value is no string, no duration, or a negative one.
 pub fn written_duration<'de, D: Deserializer<'de>, T: From<Duration>>(deserializer: D) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     duration(&text).map(T::from).map_err(serde::de::Error::custom)
 }
 
-/// A length of time as people write it: `5s`, `1m30s`, `24h`, `30d`.
+/// Reads a duration as people write it: `5s`, `1m30s`, `24h`, `30d`.
 ///
 /// # Errors
-/// Where it is none, or one that runs backwards.
+/// Where the text is no duration, or a negative one.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let days = jiff::SpanRelativeTo::days_are_24_hours();
     let span = text.trim().parse::<jiff::Span>().and_then(|span| span.to_duration(days));
-    let span = span.map_err(|_| format!("`{text}` is no length of time, such as `5s`, `1m30s`, `24h` or `30d`"))?;
-    Duration::try_from(span).map_err(|_| format!("`{text}` runs backwards"))
+    let span = span.map_err(|_| format!("invalid duration `{text}`; write it like `5s`, `1m30s`, `24h` or `30d`"))?;
+    Duration::try_from(span).map_err(|_| format!("duration `{text}` must not be negative"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with three digits at most")]
@@ -194,7 +194,7 @@ mod tests {
     const FAMILY: &str = "👩‍👩‍👧‍👦";
 
     #[test]
-    fn what_acts_or_hides_is_shown() {
+    fn sanitize_shows_what_acts_or_hides() {
         for (text, safe) in [
             ("plain", "plain"),
             ("a\nb\tc\r", "a\\nb\\tc\\r"),
@@ -204,7 +204,7 @@ mod tests {
             ("a\u{2066}b\u{2069}\u{200f}", "a\\u{2066}b\\u{2069}\\u{200f}"),
             ("in\u{200b}visible\u{feff}", "in\\u{200b}visible\\u{feff}"),
             ("a\u{200d}b", "a\\u{200d}b"),
-            ("\u{e0041}tag", "\\u{e0041}tag"),
+            ("\u{e0041}tag\u{ffff}", "\\u{e0041}tag\\u{ffff}"),
             ("日本語 é e\u{301} שלום", "日本語 é e\u{301} שלום"),
             (FAMILY, FAMILY),
             ("❤\u{fe0f}\u{200d}🔥", "❤\u{fe0f}\u{200d}🔥"),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_are_cells() {
+    fn width_is_in_cells() {
         for (text, cells) in
             [("", 0), ("abc", 3), ("日本", 4), ("e\u{301}", 1), (FAMILY, 2), ("שלום", 4), ("ｆｕｌｌ", 8), ("🇩🇪", 2)]
         {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn cutting_keeps_graphemes_whole() {
+    fn fit_keeps_graphemes_whole() {
         for (text, cells, fitted) in [
             ("abcdef", 6, "abcdef"),
             ("abcdef", 5, "abc.."),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn size_takes_four_characters() {
         for (bytes, text) in [
             (0, "0B"),
             (118, "118B"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_rates() {
+    fn count_and_rate_are_short() {
         for (number, text) in
             [(0, "0"), (999, "999"), (1000, "1.0k"), (97_400, "97k"), (999_600, "1.0M"), (u64::MAX, "18E")]
         {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn times() {
+    fn micros_takes_five_characters() {
         for (time, text) in [
             (0, "0"),
             (3, "0.01"),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_time_are_read() {
+    fn duration_is_read_as_people_write_it() {
         for (text, seconds) in
             [("5s", 5), ("1m30s", 90), ("1m 30s", 90), ("24h", 86_400), ("30d", 2_592_000), ("0s", 0)]
         {
@@ -311,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_unsafe_remains_and_padding_is_exact(text in any::<String>(), cells in 0_usize..40) {
+        fn sanitize_leaves_nothing_unsafe_and_pad_is_exact(text in any::<String>(), cells in 0_usize..40) {
             let safe = sanitize(&text);
             prop_assert!(!safe.chars().any(|c| is_unsafe(c) && c != ZWJ));
             prop_assert!(width(&fit(&safe, cells)) <= cells);
@@ -319,7 +319,7 @@ mod tests {
         }
 
         #[test]
-        fn sizes_and_times_stay_short(number in any::<u64>(), shift in 0_u32..64) {
+        fn size_and_micros_stay_short(number in any::<u64>(), shift in 0_u32..64) {
             prop_assert!(size(number >> shift).len() <= 4);
             prop_assert!(micros((number >> shift).min(8_000_000_000_000_000)).len() <= 6);
         }

@@ -64,7 +64,7 @@ fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
         ("name = \"ä\"\nlisten = true", "2:10: invalid type: boolean `true`, expected a string"),
         ("keep_alive = 10", "1:14: invalid type: integer `10`, expected a string"),
         ("keep_alive = \"0s\"", "1:14: a time above zero is needed"),
-        ("keep_alive = \"soon\"", "1:14: `soon` is no length of time"),
+        ("keep_alive = \"soon\"", "1:14: invalid duration `soon`"),
         ("max_body = 0", "1:12: invalid value: integer `0`, expected a nonzero"),
         ("control = true", "1:11: invalid value: boolean `true`, expected an address such as `127.0.0.1:0`, or false"),
         ("hold = \"~m (\"", "1:8: "),

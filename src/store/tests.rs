@@ -312,7 +312,7 @@ fn what_the_configuration_says_is_over_the_defaults() {
     for (text, why) in [("max = 0", "`max` is 0"), ("idle = \"0s\"", "`idle` is 0")] {
         assert!(read(text).unwrap().over(&defaults).is_err_and(|error| error.contains(why)), "{text}");
     }
-    for (text, why) in [("idle = \"soon\"", "`soon` is no length of time"), ("mx = 1", "unknown field")] {
+    for (text, why) in [("idle = \"soon\"", "invalid duration `soon`"), ("mx = 1", "unknown field")] {
         assert!(read(text).is_err_and(|error| error.contains(why)), "{text}");
     }
 }

@@ -61,7 +61,7 @@ fn usage_errors_exit_2_with_a_reason() {
         (&["run", "--headles", "--", "cat"], "a similar argument exists: '--headless'"),
         (&["sessions", "rm"], "required"),
         (&["sessions", "rm", "ab", "--closed"], "cannot be used with"),
-        (&["sessions", "rm", "--older-than", "soon"], "`soon` is no length of time"),
+        (&["sessions", "rm", "--older-than", "soon"], "invalid duration `soon`"),
         (&["rnu"], "unrecognized subcommand 'rnu'"),
         (&["replay", "/no.tape.jsonl", "--", "cat"], "cannot read /no.tape.jsonl"),
         (&["replay", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "--", "cat"], "Cargo.toml is not a tape: "),

@@ -133,8 +133,8 @@ mod tests {
             ("max = 0", "`max` is 0"),
             ("spares = 4\nmax = 3", "`spares` is 4"),
             ("max_lifetime = \"0s\"", "`max_lifetime` is nothing"),
-            ("max_lifetime = \"soon\"", "`soon` is no length of time"),
-            ("acquire_timeout = \"-1s\"", "runs backwards"),
+            ("max_lifetime = \"soon\"", "invalid duration `soon`"),
+            ("acquire_timeout = \"-1s\"", "must not be negative"),
             ("spare = 1", "unknown field `spare`"),
             ("restart = \"always\"", "unknown variant `always`"),
         ] {
