@@ -2,7 +2,7 @@
 //!
 //! - [`path`]: the one notation for places in a JSON value, and the patterns that name several;
 //! - [`diff`]: what differs between two texts, value by value;
-//! - [`scalar`]: what a string or number token says.
+//! - `scalar`: what a string or number token says.
 //!
 //! Everything works on JSON *text*. Nothing is read into a tree and written out again, so every value that is reported keeps
 //! the spelling that its author chose, and no number loses digits.

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_made_up_is_replaced_and_nothing_else() {
+    fn tokens_replace_what_the_server_made_up() {
         let tokens = tokens(
             r#"{"result":{"nextCursor":"p2","task":{"taskId":"t-1"},"name":"old","text":"key 6fa459ea-ee8a-3ca4-894e-db77e160355e"}}"#,
             r#"{"result":{"nextCursor":"q\"2","task":{"taskId":"t-9"},"name":"new","text":"key 16fd2706-8baf-433b-82eb-8c7fada847da"}}"#,
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_stays() {
+    fn tokens_leave_what_is_no_json() {
         let tokens = tokens(r#"{"nextCursor":"p2"}"#, r#"{"nextCursor":"q2"}"#);
         for raw in [&b"\xff\"p2\""[..], b"\"p2", b"\"p2\\", b"\"\\", b""] {
             assert_eq!(tokens.apply(&Message::new(raw)).raw(), raw);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn handles_are_known_by_their_look() {
+    fn tokens_are_known_by_their_look() {
         let tokens = tokens(r#"{"jobId":"job-17","userId":"me"}"#, r#"{"jobId":"job-18","userId":"you"}"#);
         assert_eq!((tokens.live("job-17"), tokens.live("me")), (Some("job-18"), None));
     }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_values_are_named_by_path() {
+    fn changed_paths_name_values() {
         let before = r#"{"id":1,"params":{"arguments":{"path":"/etc/hosts","list":[1,2],"a b":{}}}}"#;
         let after = r#"{"params":{"arguments":{"a b":null,"path":"\/tmp","list":[1,3,{"x": 1}],"new":true}},"id":1.0}"#;
         assert_eq!(
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_value_written_differently_is_no_change() {
+    fn changed_paths_pass_over_respelling() {
         for (before, after) in [
             (r#"{"a":1,"b":[]}"#, "{ \"b\": [ ], \"a\": 1 }"),
             (r#"["\u00e9\/"]"#, r#"["é/"]"#),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_differ_are_shown_with_two_around() {
+    fn diff_json_shows_two_lines_around() {
         let before = r#"{"a":1,"b":2,"c":3,"d":{"path":"/etc/hosts"},"e":5,"f":6,"g":7}"#;
         insta::assert_snapshot!(lines(before, &before.replace("/etc", "/tmp\u{202e}")), @r#"
         @3 lines
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_size_are_survived() {
+    fn changed_paths_survive_depth() {
         let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(50_000), "]".repeat(50_000));
         assert_eq!(changed_paths(deep("1").as_bytes(), deep("2").as_bytes()).len(), 1);
     }

@@ -193,7 +193,7 @@ async fn lru_sets_idle_sessions_aside_and_restores_them() {
     let tape = tapes.iter().find(|tape| tape.header.session == left).unwrap();
     let marks: Vec<_> = lines(&tape.path).iter().filter_map(|line| Some(line["mark"].as_str()?.to_owned())).collect();
     assert_eq!(marks.iter().filter(|mark| *mark == "seam").count(), 1, "{marks:?}");
-    assert_eq!(tape.header.client.as_ref().unwrap().name, "raw");
+    assert_eq!(tape.header.peers.client.as_ref().unwrap().name, "raw");
 }
 
 #[tokio::test]

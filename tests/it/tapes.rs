@@ -91,9 +91,9 @@ async fn tape_reads_back_what_passed() {
     assert_eq!(tape.troubles(), Vec::<String>::new());
     assert_eq!(tape.end.as_deref(), Some("tapline ended"));
     assert_eq!((tape.header.session, tape.header.upstream), (session, server.url()));
-    assert_eq!(tape.header.protocol.as_deref(), Some("2025-11-25"));
+    assert_eq!(tape.header.peers.protocol.as_deref(), Some("2025-11-25"));
     assert_eq!(
-        (tape.header.client.unwrap().name, tape.header.server.unwrap().name),
+        (tape.header.peers.client.unwrap().name, tape.header.peers.server.unwrap().name),
         ("raw".to_owned(), "s".to_owned())
     );
 }

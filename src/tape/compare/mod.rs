@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn values_count_and_spelling_does_not() {
+    fn compare_is_by_value_and_not_by_spelling() {
         for (expected, got, found) in [
             (r#"{"a":1,"b":[1,2]}"#, r#"{ "b" : [1, 2], "a":1 }"#, &[][..]),
             (r#"{"a":"é/"}"#, r#"{"a":"\u00e9\/"}"#, &[]),
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn a_deep_reply_does_not_exhaust_the_stack() {
+    fn compare_survives_a_deep_reply() {
         let deep = |inner: &str| "[".repeat(5_000) + inner + &"]".repeat(5_000);
         assert_eq!(differences(&deep("1"), &deep("2"), &[]).len(), 1);
     }
 
     #[test]
-    fn what_is_ignored_is_no_difference() {
+    fn ignore_passes_over_its_places() {
         let expected =
             r#"{"result":{"_meta":{"a":1},"content":[{"text":"a","x":1},{"text":"b"}],"t":{"timestamp":1}}}"#;
         let got = r#"{"result":{"content":[{"text":"c","x":2},{"text":"d"}],"t":{"timestamp":2}}}"#;
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_means_exact() {
+    fn volatile_exact_compares_every_byte() {
         let rules = Rules { ignore: Vec::new(), volatile: Volatile::Exact };
         let at = |time: &str| Message::new(format!(r#"{{"at":"2026-11-23T16:55:{time}Z"}}"#));
         assert_eq!(compare(&at("01"), &at("02"), &rules).len(), 1);
@@ -138,19 +138,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_message_is_itself(raw: Vec<u8>) {
+        fn compare_finds_no_difference_to_itself(raw: Vec<u8>) {
             let message = Message::new(raw);
             prop_assert_eq!(compare(&message, &message, &Rules::default()), []);
         }
 
         #[test]
-        fn no_pair_of_messages_is_too_odd(a in r#"[\[\]{}:,"\\\\a-c0-9e.\-é ]{0,40}"#, b in r#"[\[\]{}:,"\\\\a-c0-9e.\-é ]{0,40}"#) {
+        fn compare_survives_any_pair(a in r#"[\[\]{}:,"\\\\a-c0-9e.\-é ]{0,40}"#, b in r#"[\[\]{}:,"\\\\a-c0-9e.\-é ]{0,40}"#) {
             let differences = compare(&Message::new(a.clone()), &Message::new(b.clone()), &Rules::default());
             prop_assert!(a != b || differences.is_empty());
         }
 
         #[test]
-        fn no_text_is_too_odd_to_mask(text in r"[0-9a-f:TZ +.é\-]{0,60}|(localhost:[0-9]{1,6} ?){1,3}|.*") {
+        fn mask_survives_any_text(text in r"[0-9a-f:TZ +.é\-]{0,60}|(localhost:[0-9]{1,6} ?){1,3}|.*") {
             prop_assert!(volatile::uuids(&text).iter().all(|uuid| volatile::mask(uuid) == "<uuid>"));
             volatile::mask(&text);
         }

@@ -323,7 +323,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         }
     }
 
-    /// Gives up on notifications that do not come, with a note.
+    /// Returns until when notifications are waited for that once came before the next step; past that time they are given up,
+    /// with a note.
     fn news_until(&mut self, expected: usize, now: Instant) -> Option<Instant> {
         let absent = expected.saturating_sub(self.missed + self.news);
         if absent == 0 {

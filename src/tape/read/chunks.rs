@@ -8,7 +8,7 @@ use std::thread;
 
 use super::{BUFFER, Gap, Problem, TapeEntry, TapeReader};
 use crate::envelope::{Envelope, HeaderCache};
-use crate::tape::{Mark, PeerMark, TapeHeader};
+use crate::tape::format::{Mark, PeerMark, TapeHeader};
 
 /// A chunk smaller than this is read sooner than a thread is started.
 const SMALLEST: u64 = if cfg!(test) { 64 } else { 4 << 20 };

@@ -18,8 +18,8 @@ use serde::de::IgnoredAny;
 
 use self::chunks::TapeChunk;
 pub use self::tail::last_seq;
-use super::record::MESSAGE;
-use super::{FORMAT, Mark, SUFFIX, TapeError, TapeHeader};
+use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
+use super::name::SUFFIX;
 use crate::envelope::{Envelope, HeaderCache, SessionId, Unknown};
 use crate::event::{TapeInfo, Timestamp};
 
@@ -80,7 +80,7 @@ impl Tape {
     /// Reads a tape from anywhere; `path` is what it is called.
     ///
     /// # Errors
-    /// As [`Tape::read`].
+    /// Where the first line cannot be read, is no header, or is one of a newer format.
     pub fn read_from(path: &Path, reader: impl BufRead) -> Result<Self, TapeError> {
         let entries = TapeReader::new(path, reader)?;
         let header = entries.header().clone();
@@ -102,7 +102,7 @@ impl Tape {
             tape.envelopes.extend(chunk.envelopes);
             tape.gaps.extend(chunk.gaps);
             tape.problems.extend(chunk.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
-            chunk.peers.into_iter().for_each(|peer| tape.header.learn(peer));
+            chunk.peers.into_iter().for_each(|peer| tape.header.peers.learn(peer.peers));
             tape.torn |= chunk.torn;
             tape.end = chunk.end.or(tape.end);
             lines += chunk.lines;
@@ -144,8 +144,10 @@ pub struct TapeReader<R> {
 }
 
 impl TapeReader<BufReader<File>> {
+    /// Opens a tape file and reads its header.
+    ///
     /// # Errors
-    /// As [`Tape::read`].
+    /// Where the file cannot be read, is no tape, or is one of a newer format.
     pub fn open(path: &Path) -> Result<Self, TapeError> {
         let file = File::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
         Self::new(path, BufReader::with_capacity(BUFFER, file))
@@ -156,7 +158,7 @@ impl<R: BufRead> TapeReader<R> {
     /// Reads the header; `path` is what the tape is called.
     ///
     /// # Errors
-    /// As [`Tape::read`].
+    /// Where the first line cannot be read, is no header, or is one of a newer format.
     pub fn new(path: &Path, mut reader: R) -> Result<Self, TapeError> {
         let mut buffer = Vec::new();
         reader
@@ -253,14 +255,15 @@ fn read_header(path: &Path, line: &[u8]) -> Result<TapeHeader, TapeError> {
     serde_json::from_slice(line).map_err(|error| not_a_tape(format!("its header cannot be read: {error}")))
 }
 
-/// The tapes in a directory, newest first. Counts messages without reading them; a file that is no tape, or a broken
+/// Lists the tapes in a directory, newest first. Counts messages without reading them; a file that is no tape, or a broken
 /// one, is listed with its problem.
 pub fn catalogue(dir: &Path) -> Vec<TapeInfo> {
     catalogue_knowing(dir, |_, _, _| None).0
 }
 
-/// As [`catalogue`], and reads no tape that is `known`: by its path, the microsecond of its last change and its size. Gives those
-/// that were read as well, each with that microsecond.
+/// Lists the tapes in a directory, newest first, and reads none that is `known`: by its path, the time of its last change and
+/// its size. Returns those that were read as well, each with the time of its last change. Times are in microseconds since the
+/// Unix epoch, sizes in bytes.
 pub fn catalogue_knowing(
     dir: &Path,
     known: impl Fn(&Path, u64, u64) -> Option<TapeInfo>,
@@ -292,7 +295,7 @@ fn is_tape_name(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(SUFFIX))
 }
 
-/// What can be told of a tape without reading its messages.
+/// Returns what can be told of a tape without reading its messages.
 pub fn outside(path: &Path) -> TapeInfo {
     let metadata = std::fs::metadata(path).ok();
     let mut info = TapeInfo {
@@ -330,7 +333,7 @@ fn survey(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
         }
         match read_line(line, header.session, &mut HeaderCache::default()) {
             Ok(TapeEntry::Mark(Mark::Gap { messages, .. })) => missing += messages,
-            Ok(TapeEntry::Mark(Mark::Peer(peer))) => header.learn(peer),
+            Ok(TapeEntry::Mark(Mark::Peer(peer))) => header.peers.learn(peer.peers),
             Ok(TapeEntry::Message { .. }) => info.messages += 1,
             Err(_) if !whole => torn = true,
             Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
@@ -339,8 +342,8 @@ fn survey(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
         }
     }
     info.upstream = header.upstream;
-    info.client = header.client;
-    info.protocol = header.protocol;
+    info.client = header.peers.client;
+    info.protocol = header.peers.protocol;
     info.started = header.started;
     info.problems = troubles(&problems, missing, torn);
 }

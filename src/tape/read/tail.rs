@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::MESSAGE;
 use crate::envelope::Seq;
+use crate::tape::format::MESSAGE;
 
 /// How much of the end is read. Messages may pass out of order where they were held: the highest number of many counts.
 const WINDOW: u64 = if cfg!(test) { 256 } else { 256 << 10 };
 
-/// The highest number among the last messages of a tape; nothing where it has none, or cannot be read.
+/// Returns the highest number among the last messages of a tape; `None` where it has none, or cannot be read.
 pub fn last_seq(path: &Path) -> Option<Seq> {
     let mut file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
@@ -33,7 +33,7 @@ fn read_from(file: &mut File, start: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// `whole`: whether the bytes begin with a line, not within one.
+/// The highest number in some lines; `whole` is whether the bytes begin with a line, not within one.
 fn highest(bytes: &[u8], whole: bool) -> Option<Seq> {
     let lines = bytes.split(|byte| *byte == b'\n').skip(usize::from(!whole));
     lines.filter_map(number).max()

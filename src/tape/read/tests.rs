@@ -31,7 +31,7 @@ fn read_with_line(line: &[u8]) -> Tape {
 }
 
 #[test]
-fn a_tape_cut_anywhere_reads_back_every_whole_line() {
+fn tape_read_returns_every_whole_line_of_a_cut_file() {
     let bytes = tape_bytes(3);
     let header = memchr::memchr(b'\n', &bytes).unwrap();
     for cut in header..=bytes.len() {
@@ -50,7 +50,7 @@ fn a_tape_cut_anywhere_reads_back_every_whole_line() {
 }
 
 #[test]
-fn an_unreadable_line_is_reported_and_skipped() {
+fn tape_read_reports_and_skips_an_unreadable_line() {
     for (line, why) in [
         (&b"{\"seq\":2,\"at\":"[..], "not a JSON object"),
         (b"{\"seq\":2,\"at\":1}", "none of `msg`"),
@@ -67,7 +67,7 @@ fn an_unreadable_line_is_reported_and_skipped() {
 }
 
 #[test]
-fn what_a_newer_tapline_adds_is_skipped_or_kept() {
+fn tape_read_skips_or_keeps_what_a_newer_tapline_adds() {
     assert_eq!(read_with_line(br#"{"mark":"hologram","x":{}}"#).problems, []);
     let tape = read_with_line(br#"  {"x":1,"dir":"s2c","msg":{"a":1},"via":"sse","at":5,"seq":7,"y":[ 1 ]}"#);
     assert_eq!((tape.problems.len(), tape.envelopes[1].seq.0), (0, 7));
@@ -80,7 +80,7 @@ fn what_a_newer_tapline_adds_is_skipped_or_kept() {
 }
 
 #[test]
-fn a_newer_format_says_which_tapline_to_get() {
+fn tape_header_of_a_newer_format_says_which_tapline_to_get() {
     let error = read(br#"{"tapline":2,"version":"3.1.0","session":{}}"#).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -89,7 +89,7 @@ fn a_newer_format_says_which_tapline_to_get() {
 }
 
 #[test]
-fn what_is_no_tape_is_called_so() {
+fn tape_read_refuses_what_is_no_tape() {
     for (bytes, why) in [
         (&b""[..], "x.tape.jsonl is not a tape: it is empty"),
         (b"{}\n", "x.tape.jsonl is not a tape: its first line is not a tapline header"),
@@ -102,7 +102,7 @@ fn what_is_no_tape_is_called_so() {
 }
 
 #[test]
-fn the_catalogue_lists_bad_files_too() {
+fn catalogue_lists_bad_files_too() {
     let dir = tempfile::tempdir().unwrap();
     let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
     let whole = tape_bytes(2);
@@ -121,7 +121,7 @@ fn the_catalogue_lists_bad_files_too() {
 }
 
 #[test]
-fn a_tape_read_in_parts_is_the_tape() {
+fn tape_chunks_make_the_tape() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.tape.jsonl");
     for messages in [0, 1, 2, 3, 5, 40] {
@@ -138,7 +138,7 @@ fn a_tape_read_in_parts_is_the_tape() {
 }
 
 #[test]
-fn messages_with_the_same_headers_share_them() {
+fn tape_read_shares_equal_headers() {
     let mut bytes = tape_bytes(0);
     for seq in 0..3 {
         let accept = if seq < 2 { "a" } else { "b" };
@@ -153,7 +153,7 @@ fn messages_with_the_same_headers_share_them() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_further_ends() {
+fn tape_reader_ends_where_the_file_cannot_be_read() {
     struct Broken;
     impl std::io::Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
@@ -167,7 +167,7 @@ fn a_file_that_cannot_be_read_further_ends() {
 }
 
 #[test]
-fn the_catalogue_is_newest_first() {
+fn catalogue_is_newest_first() {
     let dir = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::new(dir.path());
     for started in [2, 3, 1] {
@@ -181,7 +181,7 @@ fn the_catalogue_is_newest_first() {
 }
 
 #[test]
-fn the_last_number_is_found_from_the_end() {
+fn last_seq_is_found_from_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
     assert_eq!(last_seq(&path), None);
@@ -201,7 +201,7 @@ fn the_last_number_is_found_from_the_end() {
 }
 
 #[test]
-fn a_tape_that_has_not_changed_is_not_read_again() {
+fn catalogue_reads_no_unchanged_tape_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.tape.jsonl");
     std::fs::write(&path, tape_bytes(3)).unwrap();

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use self::disk::{Disk, RealDisk};
 use self::recording::Recording;
-use super::{Mark, TapeError, file_name};
+use super::format::{Mark, TapeError, TapePeers};
+use super::name::file_name;
 use crate::envelope::{Envelope, HeaderTexts, Seq, SessionId};
 use crate::event::{Landmark, Session};
 
@@ -25,9 +26,6 @@ const OPEN_FILES: usize = 128;
 
 /// Buffers larger than this are given back to the system once written.
 const KEPT_BUFFER: usize = 1 << 20;
-
-/// How every line of a message begins; marks and the header begin otherwise.
-pub(crate) const MESSAGE: &[u8] = br#"{"seq":"#;
 
 /// Records sessions into one directory.
 pub struct Recorder {
@@ -160,7 +158,7 @@ impl Recorder {
     /// [`TapeError::NotOpen`].
     pub fn observe(&mut self, session: &Arc<Session>) -> Result<(), TapeError> {
         let tape = self.tapes.get_mut(&session.id).ok_or(TapeError::NotOpen(session.id))?;
-        let news = tape.peers() != (&session.protocol, &session.client, &session.server);
+        let news = tape.peers() != TapePeers::of(session);
         tape.session = session.clone();
         // Before the first line is written the header itself will say it.
         if news && tape.has_begun() {

@@ -4,11 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::MESSAGE;
 use super::disk::{Disk, Sink, write_counted};
 use crate::envelope::{Envelope, HeaderTexts};
-use crate::event::{Peer, Session, Timestamp};
-use crate::tape::{Mark, PeerMark, TapeHeader};
+use crate::event::{Session, Timestamp};
+use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
 
 /// One session's tape while it is being made.
 pub(super) struct Recording {
@@ -69,13 +68,12 @@ impl Recording {
         push_line(mark, &mut self.pending);
     }
 
-    pub(super) fn peers(&self) -> (&Option<String>, &Option<Peer>, &Option<Peer>) {
-        (&self.session.protocol, &self.session.client, &self.session.server)
+    pub(super) fn peers(&self) -> TapePeers {
+        TapePeers::of(&self.session)
     }
 
     pub(super) fn peer_mark(&self) -> Mark {
-        let Session { protocol, client, server, .. } = (*self.session).clone();
-        Mark::Peer(PeerMark { at: self.now(), protocol, client, server })
+        Mark::Peer(PeerMark { at: self.now(), peers: self.peers() })
     }
 
     /// Writes what is pending; what could not be written is gone then, and counted.

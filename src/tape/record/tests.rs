@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::disk::{Disk, Sink};
 use super::{Recorder, RecordingNotice};
-use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::Message;
 use crate::tape::read::Tape;
@@ -33,19 +33,8 @@ pub(crate) fn session() -> Session {
 }
 
 pub(crate) fn envelope(session: &Session, seq: u64, raw: impl Into<bytes::Bytes>) -> Envelope {
-    Envelope {
-        seq: Seq(seq),
-        session: session.id,
-        at: seq * 1000,
-        direction: Direction::ToServer,
-        transport: Transport::new(Via::Http),
-        message: Message::new(raw),
-        original: None,
-        outcome: Outcome::Forwarded,
-        held: None,
-        reply_to: None,
-        part_of: None,
-    }
+    let message = Message::new(raw);
+    Envelope { at: seq * 1000, ..Envelope::forwarded(Seq(seq), session.id, Direction::ToServer, Via::Http, message) }
 }
 
 fn ping(session: &Session, seq: u64) -> Envelope {
@@ -132,7 +121,7 @@ fn missing(tape: &Tape) -> u64 {
 }
 
 #[test]
-fn a_session_becomes_a_tape() {
+fn recorder_writes_a_session_as_a_tape() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("new");
     let mut recorder = Recorder::new(&dir);
@@ -152,8 +141,8 @@ fn a_session_becomes_a_tape() {
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().filter(|line| line.contains(r#""mark":"peer""#)).count(), 1, "{text}");
     let tape = Tape::read(&path).unwrap();
-    assert_eq!(tape.header.protocol, session.protocol);
-    assert_eq!(tape.header.client, session.client);
+    assert_eq!(tape.header.peers.protocol, session.protocol);
+    assert_eq!(tape.header.peers.client, session.client);
     assert_eq!(tape.header.session, session.id);
     assert_eq!(tape.envelopes.iter().map(|it| it.seq.0).collect::<Vec<_>>(), [1, 9]);
     assert_eq!(missing(&tape), 7);
@@ -168,7 +157,7 @@ fn a_session_becomes_a_tape() {
 
 #[cfg(unix)]
 #[test]
-fn only_the_owner_can_read_tapes() {
+fn recorder_lets_only_the_owner_read() {
     use std::os::unix::fs::PermissionsExt as _;
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("a/b");
@@ -182,7 +171,7 @@ fn only_the_owner_can_read_tapes() {
 }
 
 #[test]
-fn a_silent_session_leaves_no_file() {
+fn recorder_leaves_no_file_of_a_silent_session() {
     let dir = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::new(dir.path());
     let session = session();
@@ -195,7 +184,7 @@ fn a_silent_session_leaves_no_file() {
 }
 
 #[test]
-fn one_write_a_batch() {
+fn flush_is_one_write_a_batch() {
     let disk = SmallDisk::default();
     disk.set(usize::MAX, true);
     let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
@@ -213,7 +202,7 @@ fn one_write_a_batch() {
 }
 
 #[test]
-fn a_full_disk_is_told_once_and_leaves_a_gap() {
+fn recording_notice_of_a_full_disk_comes_once() {
     let disk = SmallDisk::default();
     let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
     let session = session();
@@ -233,7 +222,7 @@ fn a_full_disk_is_told_once_and_leaves_a_gap() {
 }
 
 #[test]
-fn a_failed_file_is_tried_again_without_news() {
+fn flush_tries_a_failed_file_again() {
     let disk = SmallDisk::default();
     let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
     let session = session();
@@ -250,7 +239,7 @@ fn a_failed_file_is_tried_again_without_news() {
 }
 
 #[test]
-fn a_removed_tape_begins_again_and_says_what_is_missing() {
+fn recorder_begins_a_removed_tape_again() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("tapes");
     let mut recorder = Recorder::new(&dir);
@@ -268,7 +257,7 @@ fn a_removed_tape_begins_again_and_says_what_is_missing() {
 }
 
 #[test]
-fn a_session_goes_on_in_its_file_after_a_restart() {
+fn recorder_appends_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let session = session();
     let record = |seq| {
@@ -292,7 +281,7 @@ fn a_session_goes_on_in_its_file_after_a_restart() {
 }
 
 #[test]
-fn thousands_of_sessions_share_few_open_files() {
+fn open_files_are_few_for_thousands_of_sessions() {
     let dir = tempfile::tempdir().unwrap();
     let mut recorder = Recorder::new(dir.path());
     let sessions: Vec<_> = (0..super::OPEN_FILES + 20).map(|_| session()).collect();
@@ -328,7 +317,7 @@ fn check_identity(raw: &[u8], original: Option<&[u8]>) {
 }
 
 #[test]
-fn odd_bytes_come_back() {
+fn tape_keeps_odd_bytes() {
     let deep = "[".repeat(300) + &"]".repeat(300);
     let odd: [&[u8]; 14] = [
         b"",
@@ -354,18 +343,18 @@ fn odd_bytes_come_back() {
 
 proptest! {
     #[test]
-    fn bytes_to_tape_to_bytes_is_identity(raw: Vec<u8>, original: Option<Vec<u8>>) {
+    fn tape_keeps_any_bytes(raw: Vec<u8>, original: Option<Vec<u8>>) {
         check_identity(&raw, original.as_deref());
     }
 
     #[test]
-    fn json_like_bytes_come_back(raw in r#"[ \r\n]{0,2}\{"[a-z\\]{0,3}":[0-9eE.]{0,30},?\}[ \t\r\n]{0,2}"#) {
+    fn tape_keeps_bytes_that_are_nearly_json(raw in r#"[ \r\n]{0,2}\{"[a-z\\]{0,3}":[0-9eE.]{0,30},?\}[ \t\r\n]{0,2}"#) {
         check_identity(raw.as_bytes(), Some(raw.as_bytes()));
     }
 
     /// Whatever the disk does, every message is on the tape or counted as missing, and no line is broken.
     #[test]
-    fn nothing_is_lost_silently(steps in prop::collection::vec((0_u64..4, 0_usize..700, any::<bool>()), 1..20)) {
+    fn gaps_account_for_every_lost_message(steps in prop::collection::vec((0_u64..4, 0_usize..700, any::<bool>()), 1..20)) {
         let disk = SmallDisk::default();
         let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
         let session = session();

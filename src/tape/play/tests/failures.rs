@@ -20,7 +20,7 @@ use crate::tape::play::{PlayOptions, play};
 use crate::upstream::{Item, Outgoing, ReplyBody, UpstreamError};
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_after_a_death_is_skipped() {
+async fn play_skips_what_comes_after_a_death() {
     let tape = tape(&[
         (0, "c2s", r#"{"id":1,"method":"a"}"#),
         (1, "s2c", r#"{"id":1,"result":{}}"#),
@@ -55,7 +55,7 @@ async fn what_comes_after_a_death_is_skipped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_does_not_answer_fails_in_time() {
+async fn patience_fails_a_step_without_a_reply() {
     let patient = PlayOptions { patience: Duration::from_secs(5), ..options(Speed::Max) };
     let outcome = run(&overlapping(), patient, |outgoing| match what(outgoing).as_str() {
         "a" => Act::Hang,
@@ -68,7 +68,7 @@ async fn a_server_that_does_not_answer_fails_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_reports_the_rest_and_ends_the_session() {
+async fn stop_reports_the_rest_and_ends_the_session() {
     let stop = CancellationToken::new();
     let later = stop.clone();
     tokio::spawn(async move {
@@ -93,7 +93,7 @@ async fn stopping_reports_the_rest_and_ends_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_that_are_none_fail() {
+async fn replies_that_are_no_json_rpc_fail() {
     let tape = tape(&[
         (0, "c2s", r#"{"id":1,"method":"a"}"#),
         (1, "s2c", r#"{"id":1,"result":{}}"#),
@@ -118,7 +118,7 @@ async fn answers_that_are_none_fail() {
 }
 
 #[tokio::test]
-async fn a_tape_without_a_client_says_so() {
+async fn play_refuses_a_tape_without_a_client() {
     let tape = tape(&[(0, "s2c", r#"{"method":"notifications/x"}"#)]);
     let server = Server::new(|_| taken());
     let mut events = Vec::new();
@@ -128,7 +128,7 @@ async fn a_tape_without_a_client_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_early_is_taken_up_again() {
+async fn stream_that_ends_early_is_resumed() {
     let tape = tape(&[(0, "c2s", r#"{"id":1,"method":"tools/call"}"#), (1, "s2c", r#"{"id":1,"result":{}}"#)]);
     let filler = |sse: &'static str| {
         let items = stream::iter([Ok(Item::Filler(sse.into()))]);
@@ -153,7 +153,7 @@ async fn a_stream_that_ends_early_is_taken_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_stopped_before_it_begins_sends_nothing() {
+async fn stop_before_the_start_sends_nothing() {
     let stop = CancellationToken::new();
     stop.cancel();
     let outcome = run_until(&overlapping(), options(Speed::Max), slow(1), stop).await;

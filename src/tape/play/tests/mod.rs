@@ -17,7 +17,7 @@ use crate::message::Message;
 use crate::upstream::ReplyBody;
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_played_as_it_was() {
+async fn play_repeats_a_session_as_it_was() {
     let recorded = r#","headers":{"user-agent":"ide","authorization":"[redacted]","mcp-session-id":"[redacted]","mcp-protocol-version":"2025-03-26","host":"old"}"#;
     let tape = tape_with(&[
         (0, "c2s", r#"{"id":0,"method":"initialize","params":{}}"#, ""),
@@ -58,7 +58,7 @@ async fn a_session_is_played_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_changed_value_fails_the_step() {
+async fn verdict_is_fail_for_a_changed_value() {
     let tape = tape(&[
         (0, "c2s", r#"{"id":1,"method":"tools/call","params":{"name":"nap"}}"#),
         (250, "s2c", r#"{"id":1,"result":{"content":[{"type":"text","text":"250 ms"}]}}"#),
@@ -86,7 +86,7 @@ async fn a_changed_value_fails_the_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_of_the_server_are_answered_from_the_tape() {
+async fn server_requests_are_answered_from_the_tape() {
     let tape = tape(&[
         (0, "c2s", r#"{"id":1,"method":"tools/call","params":{"name":"poem"}}"#),
         (10, "s2c", r#"{"id":7,"method":"sampling/createMessage","params":{"topic":"sea"}}"#),
@@ -172,7 +172,7 @@ async fn pauses_are_kept_and_causes_stay_before_effects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_reached_the_server_is_played() {
+async fn script_has_only_what_reached_the_server() {
     let tape = tape_with(&[
         (
             0,
@@ -210,7 +210,7 @@ async fn only_what_reached_the_server_is_played() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replies_and_questions_may_come_on_the_listening_stream() {
+async fn listening_stream_may_carry_replies_and_requests() {
     let tape = tape(&[
         (0, "c2s", r#"{"method":"notifications/initialized"}"#),
         (1, "c2s", r#"{"id":1,"method":"tools/call"}"#),
@@ -270,7 +270,7 @@ async fn progress_and_other_notifications_are_noted_not_judged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancellation_stays_behind_its_request() {
+async fn cancellation_stays_behind_its_request() {
     let tape = tape(&[
         (0, "c2s", r#"{"id":1,"method":"tools/call"}"#),
         (800, "c2s", r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#),
@@ -301,7 +301,7 @@ async fn batches_are_compared_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_modern_tape_of_a_pipe_gets_its_headers() {
+async fn headers_are_added_to_a_modern_tape_of_a_pipe() {
     let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
     let call = format!(r#"{{"id":1,"method":"tools/call","params":{{"name":"écho",{meta}}}}}"#);
     let tape = tape(&[(0, "c2s", &call), (1, "s2c", r#"{"id":1,"result":{}}"#)]);

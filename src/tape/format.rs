@@ -1,0 +1,174 @@
+//! What a line of a tape may be, and why a tape cannot be written or read.
+
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::redact::without_secrets;
+use crate::envelope::{Seq, SessionId, Via};
+use crate::event::{Origin, Peer, Session, Timestamp};
+
+/// How every line of a message begins; marks and the header begin otherwise.
+pub(crate) const MESSAGE: &[u8] = br#"{"seq":"#;
+
+/// The format this build writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// Line 1 of a tape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapeHeader {
+    /// Version of the format; first in the line and under this name, so that any tapline knows a tape by its first bytes.
+    #[serde(rename = "tapline")]
+    pub format: u32,
+    /// The tapline that wrote it.
+    pub version: String,
+    pub session: SessionId,
+    /// What the upstream was called, where there were others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_name: Option<String>,
+    /// The URL or the command line, secrets replaced.
+    pub upstream: String,
+    pub via: Via,
+    #[serde(flatten)]
+    pub peers: TapePeers,
+    /// What the `at` of every line counts from.
+    pub started: Timestamp,
+    #[serde(default = "driven_by_client")]
+    pub origin: Origin,
+    /// What was replaced before it was written: `headers` for secret header values and secrets in [`TapeHeader::upstream`].
+    #[serde(default)]
+    pub redaction: Vec<String>,
+}
+
+fn driven_by_client() -> Origin {
+    Origin::Client
+}
+
+impl TapeHeader {
+    /// Returns the header of a session as it is known now.
+    pub fn of(session: &Session) -> Self {
+        Self {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            session: session.id,
+            upstream_name: session.upstream_name.clone(),
+            upstream: without_secrets(&session.upstream),
+            via: session.via,
+            peers: TapePeers::of(session),
+            started: session.started,
+            origin: session.origin,
+            redaction: vec!["headers".to_owned()],
+        }
+    }
+}
+
+/// Who speaks in a session and in which revision; `None` for what is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapePeers {
+    /// The revision of the protocol, such as `2025-11-25`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Peer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Peer>,
+}
+
+impl TapePeers {
+    /// Returns what is known of a session now.
+    pub fn of(session: &Session) -> Self {
+        let Session { protocol, client, server, .. } = session.clone();
+        Self { protocol, client, server }
+    }
+
+    /// Takes over what a later mark knows.
+    pub(crate) fn learn(&mut self, later: Self) {
+        self.protocol = later.protocol.or(self.protocol.take());
+        self.client = later.client.or(self.client.take());
+        self.server = later.server.or(self.server.take());
+    }
+}
+
+/// A line that is neither the header nor a message. `at` is in microseconds from the start of the session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mark", rename_all = "lowercase")]
+pub enum Mark {
+    /// This many messages passed here and are not on the tape.
+    Gap {
+        at: u64,
+        messages: u64,
+    },
+    Peer(PeerMark),
+    /// Something worth knowing when the tape is read, such as a line of the server's stderr.
+    Log {
+        at: u64,
+        source: String,
+        text: String,
+    },
+    /// The session goes on with another server process, or under another tapline: what it said before is not known there.
+    Seam {
+        at: u64,
+        text: String,
+    },
+    /// A message was sent again, because it had not arrived.
+    Attempt {
+        at: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seq: Option<Seq>,
+        text: String,
+    },
+    /// The session ended in good order; without it, tapline was killed or still records.
+    End {
+        at: u64,
+        reason: String,
+    },
+    /// A mark that only a newer tapline knows.
+    #[serde(other, skip_serializing)]
+    Unknown,
+}
+
+/// Who speaks, as it became known after the header was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerMark {
+    /// Microseconds from the start of the session.
+    #[serde(default)]
+    pub at: u64,
+    #[serde(flatten)]
+    pub peers: TapePeers,
+}
+
+/// Why a tape could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum TapeError {
+    /// Neither `HOME` nor `XDG_DATA_HOME` says where a user's data lives.
+    #[error("no home directory to keep tapes in; give one with `--tapes DIR`")]
+    NoHome,
+    #[error("cannot create {}", path.display())]
+    CannotCreate { path: PathBuf, source: io::Error },
+    #[error("cannot write {}", path.display())]
+    CannotWrite { path: PathBuf, source: io::Error },
+    #[error("cannot read {}", path.display())]
+    CannotRead { path: PathBuf, source: io::Error },
+    #[error("{} is not a tape: {why}", path.display())]
+    NotATape { path: PathBuf, why: String },
+    #[error(
+        "{} is a tape of format {format}, this tapline reads up to {FORMAT}; use tapline {version} or newer",
+        path.display()
+    )]
+    NewerFormat { path: PathBuf, format: u32, version: String },
+    /// [`Recorder::open`](record::Recorder::open) was not called, or the session is closed.
+    #[error("session {} is not being recorded", .0.short())]
+    NotOpen(SessionId),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mark_of_a_newer_tapline_is_unknown() {
+        let mark: Mark = serde_json::from_str(r#"{"mark":"hologram","at":1,"x":[1,2]}"#).unwrap();
+        assert_eq!(mark, Mark::Unknown);
+    }
+}
