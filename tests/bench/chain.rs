@@ -9,7 +9,7 @@ use tapline::intercept::{Chain, Interceptor, Verdict};
 use tapline::message::Message;
 
 use crate::measure::{median, micros};
-use crate::table::{Line, Row};
+use crate::table::{HEADLESS, Row, Target, only};
 
 const RULES: usize = 100;
 const MESSAGES: usize = 2_000;
@@ -43,15 +43,12 @@ pub(crate) fn rules(rounds: usize) -> Row {
         median(each.collect())
     };
     let (with, without) = (cost(&chain), cost(&none));
-    Row {
-        what: format!("chain, {RULES} rules that do not match"),
-        unit: "us",
-        direct: None,
-        pass_through: f64::NAN,
-        tapline: with - without,
-        ratio: f64::NAN,
-        line: Line::AtMost(5.0),
-    }
+    Row::plain(
+        format!("chain, {RULES} rules that do not match"),
+        "us",
+        only(HEADLESS, with - without),
+        Target::AtMost(3.0),
+    )
 }
 
 fn call(seq: u64) -> Envelope {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Nothing here takes long; a contender that hangs ends the benchmark.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Size of the body of a call.
+/// The least size of the body of a call.
 const BODY: usize = 200;
 /// Ids have one width, so that a request is made once and only its id is written anew.
 const FIRST_ID: u32 = 10_000_000;
@@ -17,6 +17,7 @@ pub(crate) const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initial
 pub(crate) const ECHO: &str = "echo";
 pub(crate) const BURST: &str = "burst";
 pub(crate) const PACED: &str = "paced";
+pub(crate) const BULK: &str = "bulk";
 
 /// One keep-alive connection with a session of its own.
 pub(crate) struct Client {
@@ -56,17 +57,17 @@ impl Client {
         Ok(client)
     }
 
-    /// A call of [`BODY`] bytes that asks the tool for `count` events.
-    pub(crate) fn prepare(&self, tool: &str, count: usize) -> Call {
-        self.prepare_with(tool, count, "")
+    /// A call that asks a tool for `count` events or bytes, with a body of `size` bytes, or [`BODY`] where that is more.
+    pub(crate) fn prepare(&self, tool: &str, count: usize, size: usize) -> Call {
+        self.prepare_with(tool, count, size, "")
     }
 
-    /// The same with more headers, a line each.
-    pub(crate) fn prepare_with(&self, tool: &str, count: usize, headers: &str) -> Call {
+    /// A call with more headers, a line each.
+    pub(crate) fn prepare_with(&self, tool: &str, count: usize, size: usize, headers: &str) -> Call {
         let mut body = format!(
             r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"count":{count},"text":""}}}}}}"#
         );
-        let padding = "x".repeat(BODY.saturating_sub(body.len()));
+        let padding = "x".repeat(size.max(BODY).saturating_sub(body.len()));
         body.insert_str(body.len() - 4, &padding);
         let bytes = self.post(&body, headers);
         let id = bytes.len() - body.len() + body.find(&FIRST_ID.to_string()).unwrap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 
 use crate::client::{Client, ECHO, INITIALIZE};
-use crate::process::{Cpus, Peer};
-use crate::table::{Line, Row};
+use crate::process::{Cpus, Peer, Way};
+use crate::table::{FLOOR, HEADLESS, Row, Target, only};
 
 /// More would need more file descriptors than a process is given by default: each is three, two of them tapline's.
 const SESSIONS: usize = 9_500;
@@ -20,9 +20,8 @@ const WARM_UP: usize = 11_000;
 
 /// Sessions that are open and have no connection.
 pub(crate) fn without_streams(sessions: usize) -> Option<Row> {
-    let tapes = tempfile::tempdir().unwrap();
     let upstream = Peer::start("upstream", &[], Cpus::All);
-    let tapline = Peer::start("tapline", &[&upstream.url(), tapes.path().to_str().unwrap()], Cpus::All);
+    let tapline = Peer::tapline(Way::Headless, &upstream.url(), Cpus::All);
     warm_up(tapline.address);
     let before = tapline.settled_memory()?;
     let mut stream = TcpStream::connect(tapline.address).unwrap();
@@ -31,37 +30,28 @@ pub(crate) fn without_streams(sessions: usize) -> Option<Row> {
     }
     std::thread::sleep(AT_REST);
     let each = (tapline.settled_memory()? - before) / sessions as f64;
-    Some(Row {
-        what: format!("{} idle sessions, no stream", grouped(sessions)),
-        unit: "KiB each",
-        direct: None,
-        pass_through: f64::NAN,
-        tapline: each / 1024.0,
-        ratio: f64::NAN,
-        line: Line::AtMost(2.0),
-    })
+    let what = format!("{} idle sessions, no stream", grouped(sessions));
+    Some(Row::plain(what, "KiB each", only(HEADLESS, each / 1024.0), Target::AtMost(1.0)))
 }
 
 /// Sessions with an open GET stream each.
 pub(crate) fn with_streams(sessions: usize) -> Option<Row> {
-    let tapes = tempfile::tempdir().unwrap();
-    let mut each = [0.0; 2];
-    for (each, role) in each.iter_mut().zip(["pass-through", "tapline"]) {
+    let mut figures = only(HEADLESS, f64::NAN);
+    for column in [FLOOR, HEADLESS] {
         let upstream = Peer::start("upstream", &[], Cpus::All);
-        let arguments = [upstream.url(), tapes.path().to_str().unwrap().to_owned()];
-        let arguments: Vec<&str> =
-            arguments.iter().map(String::as_str).take(if role == "tapline" { 2 } else { 1 }).collect();
-        let peer = Peer::start(role, &arguments, Cpus::All);
+        let peer = match column {
+            FLOOR => Peer::start("pass-through", &[&upstream.url()], Cpus::All),
+            _ => Peer::tapline(Way::Headless, &upstream.url(), Cpus::All),
+        };
         warm_up(peer.address);
         let before = peer.settled_memory()?;
         let streams: Vec<_> = (0..sessions).map(|_| listen(peer.address)).collect();
         std::thread::sleep(AT_REST);
-        *each = (peer.settled_memory()? - before) / sessions as f64 / 1024.0;
+        figures[column] = (peer.settled_memory()? - before) / sessions as f64 / 1024.0;
         drop(streams);
     }
-    let [pass_through, tapline] = each;
-    let (what, ratio) = (format!("{} idle sessions, a GET each", grouped(sessions)), tapline / pass_through);
-    Some(Row { what, unit: "KiB each", direct: None, pass_through, tapline, ratio, line: Line::AtMostTimes(1.3) })
+    let what = format!("{} idle sessions, a GET each", grouped(sessions));
+    Some(Row::plain(what, "KiB each", figures, Target::AtMostTimes(1.2)))
 }
 
 /// As many sessions as are asked for by default, or fewer where the process may not have so many files.
@@ -74,7 +64,7 @@ pub(crate) fn most(wanted: usize) -> usize {
 fn warm_up(address: SocketAddr) {
     let mut client = Client::connect(address).unwrap();
     for number in 0..WARM_UP {
-        let mut call = client.prepare_with(ECHO, 0, &format!("x-number: {number}\r\n"));
+        let mut call = client.prepare_with(ECHO, 0, 0, &format!("x-number: {number}\r\n"));
         client.call(&mut call, |_| {}).unwrap();
     }
 }

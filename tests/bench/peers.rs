@@ -1,8 +1,7 @@
-//! What the child processes are: the upstream, the bare pass-through, and tapline.
+//! What the child processes of this program are: the upstream, and the bare pass-throughs.
 
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,21 +14,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tapline::app::{Core, Settings};
-use tapline::event::{Feed, FeedReader};
-use tapline::upstream::http::HttpUpstream;
-use tapline::upstream::target::Target;
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpListener;
 
-use crate::client::{BURST, PACED};
+use crate::client::{BULK, BURST, PACED};
 
 /// Between two paced events.
 const PACE: Duration = Duration::from_millis(2);
-/// Between two frames of a screen.
-const FRAME: Duration = Duration::from_millis(33);
-/// As many events as a screen may lag behind.
-const FEED: usize = 65_536;
-
 /// Does one role until the parent closes our stdin.
 pub(crate) fn run(role: &str, arguments: &[&str]) {
     match role {
@@ -39,15 +30,13 @@ pub(crate) fn run(role: &str, arguments: &[&str]) {
     }
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    // What a role gives back lives as long as the process.
-    let _alive: Option<Core> = runtime.block_on(async {
+    runtime.block_on(async {
         match (role, arguments) {
             ("upstream", []) => serve(Router::new().fallback(answer)).await,
             ("pass-through", [upstream]) => serve(pass_through(upstream)).await,
-            ("tapline", [upstream, tapes]) => return Some(tapline(upstream, tapes).await),
+            ("pass-through-hyper", [upstream]) => serve(pass_through_hyper(upstream)).await,
             _ => panic!("no such role: {role} {arguments:?}"),
         }
-        None
     });
     drop(std::io::stdin().read(&mut [0]));
     runtime.shutdown_background();
@@ -65,7 +54,8 @@ async fn serve(router: Router) {
     tokio::spawn(axum::serve(listener, router).into_future());
 }
 
-/// A server of three tools: one answers, one streams as many events as it is asked for at once, one at a pace.
+/// A server of four tools: one answers, one with as much as it is asked for, one streams as many events as it is asked for at
+/// once, one at a pace.
 async fn answer(method: Method, headers: HeaderMap, body: Bytes) -> Response {
     if method == Method::GET {
         return silence();
@@ -73,11 +63,12 @@ async fn answer(method: Method, headers: HeaderMap, body: Bytes) -> Response {
     let id = after(&body, br#""id":"#);
     let called = |tool: &str| after(&body, br#""name":""#).is_some_and(|name| name.starts_with(tool.as_bytes()));
     let count = after(&body, br#""count":"#).map_or(0, number);
+    let size = if called(BULK) { usize::try_from(count).unwrap() } else { 120 };
     let result = |id: &[u8]| {
         let id = number(id);
         format!(
             r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{}"}}],"isError":false}}}}"#,
-            "y".repeat(120)
+            "y".repeat(size)
         )
     };
     match id {
@@ -186,29 +177,34 @@ async fn forward(State(forwarder): State<Arc<(reqwest::Client, reqwest::Url)>>, 
     }
 }
 
-fn strip(headers: &mut HeaderMap) {
-    for name in ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"] {
-        headers.remove(name);
+type HyperClient = hyper_util::client::legacy::Client<hyper_util::client::legacy::connect::HttpConnector, Body>;
+
+/// The least that can be done with these crates: hyper's own client, without what `reqwest` adds.
+fn pass_through_hyper(upstream: &str) -> Router {
+    let mut connector = hyper_util::client::legacy::connect::HttpConnector::new();
+    connector.set_nodelay(true);
+    let client: HyperClient = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+    let uri: http::Uri = upstream.parse().unwrap();
+    Router::new().fallback(forward_hyper).with_state((client, uri))
+}
+
+async fn forward_hyper(State((client, uri)): State<(HyperClient, http::Uri)>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    strip(&mut parts.headers);
+    parts.headers.remove(HOST);
+    parts.uri = uri;
+    match client.request(Request::from_parts(parts, body)).await {
+        Ok(reply) => {
+            let mut response = reply.map(Body::new);
+            strip(response.headers_mut());
+            response
+        }
+        Err(_) => status(StatusCode::BAD_GATEWAY),
     }
 }
 
-/// tapline as it is used: recording, and with a screen that takes all that there is once a frame.
-async fn tapline(upstream: &str, tapes: &str) -> Core {
-    let upstream = HttpUpstream::new(upstream, Vec::new()).unwrap();
-    let settings = Settings { tapes: Some(tapes.into()), ..Settings::new(Target::Server(Arc::new(upstream))) };
-    let core = Core::start(settings).await.unwrap();
-    let (feed, reader) = Feed::bounded(FEED);
-    core.journal().subscribe(feed);
-    std::thread::spawn(move || watch(&reader));
-    let address: SocketAddr = reqwest::Url::parse(core.url()).unwrap().socket_addrs(|| None).unwrap()[0];
-    tell(&address.to_string());
-    core
-}
-
-fn watch(reader: &FeedReader) {
-    while let Ok(event) = reader.events.recv() {
-        drop(event);
-        reader.events.try_iter().for_each(drop);
-        std::thread::sleep(FRAME);
+fn strip(headers: &mut HeaderMap) {
+    for name in ["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"] {
+        headers.remove(name);
     }
 }

@@ -10,7 +10,7 @@ use tapline::upstream::stdio::CommandLine;
 use tokio_util::sync::CancellationToken;
 
 use crate::measure::micros;
-use crate::table::{Line, Row};
+use crate::table::{HEADLESS, Row, Target, only};
 
 const CHILDREN: usize = 100;
 /// Between two looks whether the next spare is there.
@@ -19,16 +19,10 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(crate) fn acquire() -> Row {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (warm, cold) = runtime.block_on(async { (times(1).await, times(0).await) });
-    Row {
-        what: "a child for a client, p95: warm".to_owned(),
-        unit: "us",
-        // Without a spare it is started first.
-        direct: Some(p95(cold)),
-        pass_through: f64::NAN,
-        tapline: p95(warm),
-        ratio: f64::NAN,
-        line: Line::AtMost(1000.0),
-    }
+    let mut figures = only(HEADLESS, p95(warm));
+    // Without a spare it is started first.
+    figures[0] = p95(cold);
+    Row::plain("a child for a client, p95: warm", "us", figures, Target::AtMost(1000.0))
 }
 
 /// How long each client waits for its child, in microseconds.

@@ -1,9 +1,19 @@
 //! The contenders as child processes: started, pinned, weighed, ended.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
+use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// The terminal that the screen is drawn on.
+const ROWS: u16 = 36;
+const COLUMNS: u16 = 120;
+/// Nothing takes so long to come up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where processes run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,13 +23,31 @@ pub(crate) enum Cpus {
     All,
 }
 
-/// One contender. It ends when this is dropped, or when our end of its stdin closes, however we die.
+/// How people run tapline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In a terminal: the screen is drawn.
+    Screen,
+    /// Its lines are read by somebody.
+    Headless,
+}
+
+/// One contender. It ends when this is dropped; one that is this program also when our end of its stdin closes.
 pub(crate) struct Peer {
-    child: Child,
+    running: Running,
+    process: u32,
     pub(crate) address: SocketAddr,
+    /// Where a tapline keeps all that it keeps.
+    _home: Option<tempfile::TempDir>,
+}
+
+enum Running {
+    Child(Child),
+    Terminal { child: Box<dyn portable_pty::Child + Send + Sync>, _master: Mutex<Box<dyn MasterPty + Send>> },
 }
 
 impl Peer {
+    /// This program in one of its roles.
     pub(crate) fn start(role: &str, arguments: &[&str], cpus: Cpus) -> Self {
         let mut command = on(cpus, std::env::current_exe().unwrap().to_str().unwrap());
         command.args(["--role", role]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -27,11 +55,42 @@ impl Peer {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().parse().unwrap_or_else(|_| panic!("the {role} did not start"));
-        Self { child, address }
+        Self { process: child.id(), running: Running::Child(child), address, _home: None }
+    }
+
+    /// The release binary, as people start it: recording, in a home of its own.
+    pub(crate) fn tapline(way: Way, upstream: &str, cpus: Cpus) -> Self {
+        Self::build(env!("CARGO_BIN_EXE_tapline"), way, upstream, cpus)
+    }
+
+    /// A build of tapline, started as people start it.
+    pub(crate) fn build(binary: &str, way: Way, upstream: &str, cpus: Cpus) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut words = pinned(cpus);
+        words.extend([binary, "run", "--listen", "127.0.0.1:0", "--upstream", upstream]);
+        let (running, process, output) = match way {
+            Way::Screen => in_terminal(&words, &home),
+            Way::Headless => {
+                words.insert(words.len() - 4, "--headless");
+                let mut command = Command::new(words[0]);
+                command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+                command.envs(variables(&home));
+                let mut child = command.spawn().unwrap();
+                let lines: Box<dyn Read + Send> = Box::new(child.stderr.take().unwrap());
+                let process = child.id();
+                (Running::Child(child), process, lines)
+            }
+        };
+        let address = address_in(output);
+        Self { running, process, address, _home: Some(home) }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.process
     }
 
     /// Bytes resident, once they change no more; `None` where the system does not tell.
@@ -48,40 +107,92 @@ impl Peer {
     }
 
     fn memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(line.trim().split(' ').next()?.parse::<u64>().ok()? << 10)
     }
 
     /// CPU time that its threads have used so far; `None` where the system does not tell.
     pub(crate) fn cpu(&self) -> Option<Duration> {
+        self.threads("schedstat", |stat| stat.split(' ').next()?.parse().ok()).map(Duration::from_nanos)
+    }
+
+    /// How often its threads have been given the CPU so far.
+    pub(crate) fn wakes(&self) -> Option<u64> {
+        self.threads("schedstat", |stat| stat.split_whitespace().nth(2)?.parse().ok())
+    }
+
+    /// The sum of a figure over all threads.
+    fn threads(&self, file: &str, figure: impl Fn(&str) -> Option<u64>) -> Option<u64> {
         let mut total = 0;
-        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()? {
-            let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-            total += stat.split(' ').next()?.parse::<u64>().ok()?;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.process)).ok()? {
+            total += figure(&std::fs::read_to_string(thread.ok()?.path().join(file)).ok()?)?;
         }
-        Some(Duration::from_nanos(total))
+        Some(total)
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
         // It may be gone already; there is nothing to save.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        match &mut self.running {
+            Running::Child(child) => drop((child.kill(), child.wait())),
+            Running::Terminal { child, .. } => drop((child.kill(), child.wait())),
+        }
     }
+}
+
+fn in_terminal(words: &[&str], home: &tempfile::TempDir) -> (Running, u32, Box<dyn Read + Send>) {
+    let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+    let pair = native_pty_system().openpty(size).unwrap();
+    let mut command = CommandBuilder::new(words[0]);
+    command.args(&words[1..]);
+    command.env("TERM", "xterm-256color");
+    variables(home).for_each(|(key, value)| command.env(key, value));
+    let child = pair.slave.spawn_command(command).unwrap();
+    let process = child.process_id().unwrap();
+    let output = pair.master.try_clone_reader().unwrap();
+    (Running::Terminal { child, _master: Mutex::new(pair.master) }, process, output)
+}
+
+/// Nothing of the user's is read or written.
+fn variables(home: &tempfile::TempDir) -> impl Iterator<Item = (&'static str, String)> {
+    let home = home.path().to_str().unwrap().to_owned();
+    let keys = ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"];
+    keys.into_iter().map(move |key| (key, home.clone()))
+}
+
+/// Reads all that a contender says, for as long as it lives; returns the address in its first words.
+fn address_in(mut output: Box<dyn Read + Send>) -> SocketAddr {
+    let (found, address) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut said, mut buffer, mut found) = (String::new(), vec![0; 64 << 10], Some(found));
+        while let Ok(count @ 1..) = output.read(&mut buffer) {
+            if let Some(sender) = found.take_if(|_| true) {
+                said.push_str(&String::from_utf8_lossy(&buffer[..count]));
+                match said.split_once("http://127.0.0.1:").map(|(_, rest)| rest.split_once('/')) {
+                    Some(Some((port, _))) => {
+                        let port: u16 = port.parse().unwrap();
+                        sender.send(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+                    }
+                    _ => found = Some(sender),
+                }
+            }
+        }
+    });
+    address.recv_timeout(PATIENCE).expect("tapline says its address")
 }
 
 /// A command that runs there.
 pub(crate) fn on(cpus: Cpus, program: &str) -> Command {
-    match cpus {
-        Cpus::One if can_pin() => {
-            let mut pinned = Command::new("taskset");
-            pinned.args(["-c", "0"]).arg(program);
-            pinned
-        }
-        _ => Command::new(program),
-    }
+    let words = [pinned(cpus), vec![program]].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+fn pinned(cpus: Cpus) -> Vec<&'static str> {
+    if cpus == Cpus::One && can_pin() { vec!["taskset", "-c", "0"] } else { Vec::new() }
 }
 
 /// Whether `taskset` is there and may pin.

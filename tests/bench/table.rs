@@ -1,13 +1,30 @@
-//! The one table that comes out.
+//! The one table that comes out: the contenders side by side, the ratio to the floor, and whether a target is met.
 
-/// What design asks of a row.
+use crate::measure::beside_build;
+
+/// The columns, in the order in which the contenders take their turns.
+pub(crate) const COLUMNS: [&str; 5] = ["direct", "floor", "hyper", "screen", "headless"];
+
+/// The bare pass-through of the same crates, axum and reqwest: what ratios are against.
+pub(crate) const FLOOR: usize = 1;
+/// tapline in a terminal, its screen drawn.
+pub(crate) const SCREEN: usize = 3;
+/// tapline with a line a message on stderr.
+pub(crate) const HEADLESS: usize = 4;
+
+/// A figure of each contender; not a number where one has none.
+pub(crate) type Figures = [f64; COLUMNS.len()];
+
+/// What design.md §6 asks of tapline's figures in a row, both ways of running it.
 #[derive(Clone, Copy)]
-pub(crate) enum Line {
-    /// tapline's value divided by the pass-through's.
+pub(crate) enum Target {
+    /// tapline's value divided by the floor's.
     AtMostTimes(f64),
     AtLeastTimes(f64),
     /// tapline's value.
     AtMost(f64),
+    /// tapline's value less the floor's.
+    AtMostMore(f64),
     /// Shown to explain the others.
     None,
 }
@@ -15,40 +32,67 @@ pub(crate) enum Line {
 pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) unit: &'static str,
-    /// `None` where the row is of what a proxy adds.
-    pub(crate) direct: Option<f64>,
-    /// Not a number where nothing of ours can be compared with it.
-    pub(crate) pass_through: f64,
-    pub(crate) tapline: f64,
-    /// Median of the rounds' ratios, which is not quite the ratio of the medians.
-    pub(crate) ratio: f64,
-    pub(crate) line: Line,
+    pub(crate) figures: Figures,
+    /// Of each contender to the floor: the median of the rounds' ratios, which is not quite the ratio of the medians.
+    pub(crate) ratios: Figures,
+    pub(crate) target: Target,
 }
 
-pub(crate) fn print(rows: &[Row]) {
-    println!(
-        "\n{:<34} {:<9} {:>9} {:>12} {:>9} {:>7}  line",
-        "medians of interleaved rounds", "", "direct", "pass-through", "tapline", "ratio"
-    );
-    for row in rows {
-        let direct = row.direct.map(value).unwrap_or_default();
-        let (what, unit) = (&row.what, row.unit);
-        let (pass, tapline) = (value(row.pass_through), value(row.tapline));
-        let line = row.line.judge(row.tapline, row.ratio, unit);
-        let ratio = if row.ratio.is_nan() { String::new() } else { format!("{:.2}x", row.ratio) };
-        println!("{what:<34} {unit:<9} {direct:>9} {pass:>12} {tapline:>9} {ratio:>7}  {line}");
+impl Row {
+    /// A row of what only some contenders have, without ratios.
+    pub(crate) fn plain(what: impl Into<String>, unit: &'static str, figures: Figures, target: Target) -> Self {
+        let ratios = figures.map(|figure| figure / figures[FLOOR]);
+        Self { what: what.into(), unit, figures, ratios, target }
     }
 }
 
-impl Line {
-    fn judge(self, tapline: f64, ratio: f64, unit: &str) -> String {
-        let (line, met) = match self {
-            Self::AtMostTimes(most) => (format!("at most {most:.1}x"), ratio <= most),
-            Self::AtLeastTimes(least) => (format!("at least {least:.1}x"), ratio >= least),
-            Self::AtMost(most) => (format!("at most {most} {unit}"), tapline <= most),
+/// The figures of one contender alone.
+pub(crate) fn only(column: usize, figure: f64) -> Figures {
+    let mut figures = [f64::NAN; COLUMNS.len()];
+    figures[column] = figure;
+    figures
+}
+
+pub(crate) fn print(rows: &[Row]) {
+    print!("\n{:<36} {:<8}", "medians of interleaved rounds", "");
+    for (column, name) in COLUMNS.iter().enumerate() {
+        let name = if *name == "hyper" && beside_build().is_some() { "before" } else { name };
+        print!(" {name:>9}");
+        if column >= SCREEN {
+            print!(" {:>6}", "");
+        }
+    }
+    println!("  target");
+    for row in rows {
+        print!("{:<36} {:<8}", row.what, row.unit);
+        for (column, figure) in row.figures.iter().enumerate() {
+            print!(" {:>9}", value(*figure));
+            if column >= SCREEN {
+                let ratio = row.ratios[column];
+                print!(" {:>6}", if ratio.is_nan() { String::new() } else { format!("{ratio:.2}x") });
+            }
+        }
+        println!("  {}", row.target.judge(row));
+    }
+}
+
+impl Target {
+    fn judge(self, row: &Row) -> String {
+        let columns = [SCREEN, HEADLESS].into_iter().filter(|column| !row.figures[*column].is_nan());
+        let all = |is_met: &dyn Fn(usize) -> bool| columns.clone().all(is_met) && columns.clone().count() > 0;
+        let (target, met) = match self {
+            Self::AtMostTimes(most) => (format!("at most {most}x"), all(&|it| row.ratios[it] <= most)),
+            Self::AtLeastTimes(least) => (format!("at least {least}x"), all(&|it| row.ratios[it] >= least)),
+            Self::AtMost(most) => (format!("at most {most} {}", row.unit), all(&|it| row.figures[it] <= most)),
+            Self::AtMostMore(most) => {
+                (format!("at most {most} more"), all(&|it| row.figures[it] - row.figures[FLOOR] <= most))
+            }
             Self::None => return String::new(),
         };
-        format!("{line}: {}", if met { "met" } else { "NOT MET" })
+        if columns.count() == 0 {
+            return format!("{target}: not measured");
+        }
+        format!("{target}: {}", if met { "met" } else { "NOT MET" })
     }
 }
 
