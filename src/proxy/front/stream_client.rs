@@ -87,7 +87,7 @@ impl StreamClient {
             let (message, edited) = match submission.disposition().await {
                 Disposition::Send { message, edited, .. } => (message, edited),
                 Disposition::Answer(answer) => {
-                    server.tell(Item::line(answer));
+                    server.send_to_client(Item::line(answer));
                     return Ok(None);
                 }
                 Disposition::Discard => return Ok(None),
@@ -95,7 +95,7 @@ impl StreamClient {
             if edited {
                 connection.refresh(&mut headers, &message);
             }
-            server.hand(&message, None, Some(headers)).instrument(span).await
+            server.send(&message, None, Some(headers)).instrument(span).await
         };
         let posted = connection.session.closed().run_until_cancelled(posted).await;
         Ok(posted.ok_or(ProxyError::UnknownEndpoint)??)
@@ -175,10 +175,10 @@ async fn relay_line(connection: &Connection, server: &StreamServer, submission: 
     let span = submission.span().clone();
     let (message, line) = match submission.disposition().await {
         Disposition::Send { message, edited, .. } => (message, (!edited).then_some(line)),
-        Disposition::Answer(answer) => return server.tell(Item::line(answer)),
+        Disposition::Answer(answer) => return server.send_to_client(Item::line(answer)),
         Disposition::Discard => return,
     };
-    match server.hand(&message, line, None).instrument(span).await {
+    match server.send(&message, line, None).instrument(span).await {
         Ok(Some(reply)) if !reply.status.is_success() => {
             answer(connection, server, &message, error::server_refused(server.label(), &reply, message.id()));
         }
@@ -195,6 +195,6 @@ fn answer(connection: &Connection, server: &StreamServer, request: &Message, rep
     proxy.record_error(&reply, Some(session.id()));
     if request.asks() {
         let transport = Transport::new(session.via());
-        server.tell(Item::line(proxy.originate(session, Direction::ToClient, transport, reply.message)));
+        server.send_to_client(Item::line(proxy.originate(session, Direction::ToClient, transport, reply.message)));
     }
 }

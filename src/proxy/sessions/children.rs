@@ -16,8 +16,7 @@ use crate::proxy::session::LiveSession;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::sessions::policy::EndKind;
 use crate::proxy::stream::handshake::HandshakeState;
-use crate::proxy::stream::pump::Pump;
-use crate::proxy::stream::restart::{RestartAttempts, RestartCause, keep};
+use crate::proxy::stream::restart::{Supervisor, resume_session};
 use crate::proxy::stream::{StreamServer, Tenancy};
 use crate::upstream::UpstreamError;
 use crate::upstream::pipe::Output;
@@ -53,9 +52,9 @@ impl SessionTable {
         link: &Arc<StreamServer>,
         outputs: mpsc::Receiver<Output>,
     ) -> impl Future<Output = ()> + use<> {
-        let (pump, session) = (Pump::new(link), connection.session.clone());
+        let (supervisor, session) = (Supervisor::new(link), connection.session.clone());
         async move {
-            let error = keep(pump, outputs).await;
+            let error = supervisor.run(outputs).await;
             self.on_server_gone(&session, &error);
         }
     }
@@ -71,9 +70,9 @@ impl SessionTable {
         let error = match (acquired, link.upgrade()) {
             (Ok(child), Some(link)) => {
                 link.install(child.pipe);
-                let pump = Pump::new(&link);
+                let supervisor = Supervisor::new(&link);
                 drop(link);
-                keep(pump, child.outputs).await
+                supervisor.run(child.outputs).await
             }
             (Ok(child), None) => return pool.give_back(child),
             (Err(error), link) => {
@@ -115,7 +114,7 @@ impl SessionTable {
             recollection,
         );
         let connection = Connection::new(self.proxy.clone(), session, ServerLink::Stream(link.clone()), None);
-        let outputs = match restart_after_tapline(&link).await {
+        let outputs = match resume_session(&link).await {
             Ok(outputs) => outputs,
             Err(error) => {
                 link.end(&error);
@@ -164,13 +163,6 @@ impl SessionTable {
             tokio::join!(pool.close(), shared.close());
         }
     }
-}
-
-/// The first child of a session under this tapline.
-async fn restart_after_tapline(link: &Arc<StreamServer>) -> Result<mpsc::Receiver<Output>, UpstreamError> {
-    let lost = UpstreamError::NotResumed { command: link.label().to_owned(), why: "tapline has ended".to_owned() };
-    let cause = RestartCause::Asked("a restart of tapline".to_owned());
-    Pump::new(link).follow(link, cause, lost, &mut RestartAttempts::default()).await
 }
 
 async fn restart_on_change(table: Weak<SessionTable>, mut watched: Watched) {

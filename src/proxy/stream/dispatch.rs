@@ -1,209 +1,201 @@
-//! What a server with one stream says: in whose names, and to whom it is given.
+//! What a server with one stream says: in whose names, and to whom it is delivered.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::Url;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendError;
 
 use crate::envelope::SessionId;
-use crate::mcp::meta::{META, SUBSCRIPTION_ID};
-use crate::message::{Id, Message};
+use crate::event::{Level, LogLine};
+use crate::message::Message;
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
+use crate::proxy::stream::client::{ClientSide, ClientStream, ExchangeClient};
 use crate::proxy::stream::handshake::HandshakeState;
-use crate::proxy::stream::pending::{PendingRequest, Recipient, Router};
-use crate::proxy::stream::request::post_aside;
+use crate::proxy::stream::pending::{Destination, PendingRequest, PendingRequests, Recipient};
+use crate::proxy::stream::server::{ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::LegAudience;
-use crate::proxy::stream::{StreamServer, Tenancy};
 use crate::sse;
-use crate::upstream::framing::one_line;
-use crate::upstream::pipe::Pipe;
 use crate::upstream::{Incoming, Item};
 
 /// A message of the server, in the names of whom it is for.
-pub(in crate::proxy) struct Dispatched {
-    /// `None`: of several clients none is there that it could be told to.
-    pub(in crate::proxy) session: Option<Arc<LiveSession>>,
-    pub(in crate::proxy) address: Recipient,
-    pub(in crate::proxy) incoming: Incoming,
-    pub(in crate::proxy) audience: Audience,
+pub(super) struct Dispatched {
+    /// `None`: of several clients none is there that it could be shown with.
+    pub(super) session: Option<Arc<LiveSession>>,
+    pub(super) recipient: Recipient,
+    pub(super) incoming: Incoming,
+    pub(super) audience: Audience,
 }
 
-/// What the pump does with the rest of what a server says.
+/// What becomes of everything that the server says.
 impl StreamServer {
-    pub(in crate::proxy) fn resolve_recipient(&self, incoming: Incoming) -> Dispatched {
-        let mut router = self.router.lock();
-        let address = self.address(&mut router, &incoming.message);
-        let waiting = match &address {
-            Recipient::Requester(id)
-            | Recipient::Progress(id)
-            | Recipient::Subscriber(id)
-            | Recipient::Unsubscribed(id) => router.pending.get_mut(id),
-            _ => None,
+    /// Finds whom a message of the server is for, and puts it in the names that its client knows.
+    pub(super) fn resolve_recipient(&self, incoming: Incoming) -> Dispatched {
+        let mut state = self.state.lock();
+        let recipient = self.recipient(&mut state, &incoming.message);
+        let Some(pending) = state.requests.of_recipient(&recipient) else {
+            let session = self.owner(&state, &recipient);
+            return Dispatched { session, recipient, incoming, audience: Audience::Client };
         };
-        let Some(waiting) = waiting else {
-            let session = self.owner(&router, &address);
-            return Dispatched { session, address, incoming, audience: Audience::Client };
-        };
-        let heard = waiting.leg.as_mut().map_or(LegAudience::Client, |leg| leg.hear(&address, &incoming.message));
-        if !matches!(heard, LegAudience::Client) {
-            let session = waiting.session.clone();
-            if let Recipient::Requester(id) | Recipient::Unsubscribed(id) = &address {
-                router.pending.remove(id);
+        let leg_audience = pending.leg_audience(&recipient, &incoming.message);
+        if leg_audience != LegAudience::Client {
+            let session = pending.session().clone();
+            let completed = recipient.completed().and_then(|id| state.requests.complete(id));
+            drop(state);
+            drop(completed);
+            if leg_audience == LegAudience::ScreenAsItDiffers {
+                self.log_difference(&session);
             }
-            drop(router);
-            if matches!(heard, LegAudience::Differs) {
-                self.tell_difference(&session);
-            }
-            return Dispatched {
-                session: Some(session),
-                address: Recipient::Nobody,
-                incoming,
-                audience: Audience::OperatorOnly,
-            };
+            let audience = Audience::OperatorOnly;
+            return Dispatched { session: Some(session), recipient: Recipient::Nobody, incoming, audience };
         }
-        if matches!(address, Recipient::Requester(_)) {
-            waiting.answered = true;
-            self.remember(waiting, &incoming.message);
+        if matches!(recipient, Recipient::Requester(_)) {
+            pending.answer();
+            self.learn(pending, &incoming.message);
         }
-        let (session, audience) = (Some(waiting.session.clone()), waiting.audience);
-        let incoming = match restored(&address, waiting, &incoming.message) {
+        let (session, audience) = (Some(pending.session().clone()), pending.audience());
+        let incoming = match pending.restore_names(&recipient, &incoming.message) {
             Some(message) => Incoming { framing: incoming.framing.around(&message), message },
             None => incoming,
         };
-        Dispatched { session, address, incoming, audience }
+        Dispatched { session, recipient, incoming, audience }
     }
 
-    fn address(&self, router: &mut Router, message: &Message) -> Recipient {
-        let address = router.address(message);
-        match (&self.home, address) {
-            (Tenancy::Dedicated(_), address) => {
+    fn recipient(&self, state: &mut ServerState, message: &Message) -> Recipient {
+        let recipient = state.requests.recipient(message, state.client.stream().is_some());
+        match (&self.tenancy, recipient) {
+            (Tenancy::Dedicated(_), recipient) => {
                 if self.pool.is_some() {
-                    router.asks(message);
+                    state.questions.register(message);
                 }
-                address
+                recipient
             }
             // Whose it is can only be guessed: told to the wrong one, it would be a secret given away.
             (Tenancy::Shared, Recipient::Client) => {
-                router.sole().cloned().map_or(Recipient::Nobody, Recipient::Progress)
+                state.requests.sole().cloned().map_or(Recipient::Nobody, Recipient::Progress)
             }
-            (Tenancy::Shared, Recipient::Requester(id)) if !router.pending.contains_key(&id) => Recipient::Nobody,
-            (Tenancy::Shared, address) => address,
+            (Tenancy::Shared, Recipient::Requester(id)) if !state.requests.contains(&id) => Recipient::Nobody,
+            (Tenancy::Shared, recipient) => recipient,
         }
     }
 
-    /// Whose message it is that answers nobody: of several clients, shown with what was said last.
-    fn owner(&self, router: &Router, address: &Recipient) -> Option<Arc<LiveSession>> {
-        match (&self.home, address) {
+    /// Whose message it is that belongs to no request: of several clients, it is shown with the one that spoke last.
+    fn owner(&self, state: &ServerState, recipient: &Recipient) -> Option<Arc<LiveSession>> {
+        match (&self.tenancy, recipient) {
             (Tenancy::Dedicated(session), _) => Some(session.clone()),
             (Tenancy::Shared, Recipient::Requesters(ids)) => {
-                ids.iter().find_map(|id| Some(router.pending.get(id)?.session.clone()))
+                ids.iter().find_map(|id| Some(state.requests.get(id)?.session().clone()))
             }
-            (Tenancy::Shared, _) => router.spoke_last.clone().filter(|session| !session.closed().is_cancelled()),
+            (Tenancy::Shared, _) => state.last_session.clone().filter(|session| !session.closed().is_cancelled()),
         }
     }
 
     /// Learns what another process of the server would have to be told.
-    fn remember(&self, waiting: &PendingRequest, reply: &Message) {
-        if self.pool.is_some() && !waiting.audience.is_operator_only() && HandshakeState::cares(&waiting.request) {
-            self.handshake.send_modify(|handshake| handshake.answered(&waiting.request, reply));
+    fn learn(&self, pending: &PendingRequest, reply: &Message) {
+        let is_clients = !pending.audience().is_operator_only();
+        if self.pool.is_some() && is_clients && HandshakeState::is_relevant(pending.request()) {
+            self.handshake.send_modify(|handshake| handshake.on_reply(pending.request(), reply));
         }
     }
 
     /// Whose log says what the server writes to stderr.
-    pub(in crate::proxy) fn voice(&self) -> Option<SessionId> {
-        match &self.home {
+    pub(super) fn log_session(&self) -> Option<SessionId> {
+        match &self.tenancy {
             Tenancy::Dedicated(session) => Some(session.id()),
-            Tenancy::Shared => self.router.lock().spoke_last.as_ref().map(|session| session.id()),
+            Tenancy::Shared => self.state.lock().last_session.as_ref().map(|session| session.id()),
         }
     }
 
-    /// Gives a message of the child to whom it is for.
-    pub(in crate::proxy) fn deliver(&self, address: Recipient, incoming: Incoming) {
-        let mut router = self.router.lock();
+    /// Delivers a message of the server to its recipient: down the one stream of a client that has one, else on the response that it
+    /// belongs to.
+    pub(super) fn deliver(&self, recipient: &Recipient, incoming: Incoming) {
+        if matches!(recipient, Recipient::Nobody) {
+            return;
+        }
+        let mut state = self.state.lock();
+        let ServerState { requests, client, .. } = &mut *state;
         let item = Item::Message(incoming);
-        let items = match address {
-            Recipient::Nobody => return,
-            Recipient::Requester(id) | Recipient::Unsubscribed(id) => match router.pending.remove(&id) {
-                Some(PendingRequest { audience: Audience::OperatorOnly, items, .. }) => {
-                    if let Some(items) = items {
-                        drop(items.send(Ok(item)));
-                    }
-                    return;
+        match client {
+            ClientSide::Stream(stream) => deliver_to_stream(stream, requests, recipient, item),
+            ClientSide::Exchanges(client) => {
+                let unsent = deliver_to_exchange(client, requests, recipient, item);
+                // Of several clients, none is told what another hung up on.
+                if let (Some(item), Tenancy::Dedicated(_)) = (unsent, &self.tenancy) {
+                    client.buffer(item);
                 }
-                waiting => waiting.and_then(|waiting| waiting.items),
-            },
-            Recipient::Requesters(ids) => {
-                let waiting: Vec<_> = ids.iter().filter_map(|id| router.pending.remove(id)).collect();
-                waiting.into_iter().find_map(|waiting| waiting.items)
             }
-            Recipient::Progress(id) | Recipient::Subscriber(id) => router.pending.get_mut(&id).and_then(|waiting| {
-                waiting.begun = true;
-                waiting.items.clone()
-            }),
-            Recipient::Client => router.open_stream(),
-        };
-        let unsent = match items {
-            Some(items) => items.send(Ok(item)).err().and_then(|mpsc::error::SendError(item)| item.ok()),
-            None => Some(item),
-        };
-        // Of several clients, none is told what another hung up on.
-        if let Some(item) = unsent.filter(|_| matches!(self.home, Tenancy::Dedicated(_))) {
-            router.keep(item);
         }
     }
 
-    /// Bytes without a message: of no interest but to a client that gets every byte.
-    pub(in crate::proxy) fn filler(&self, bytes: Bytes) {
-        if let Some(client) = self.router.lock().client.as_ref().filter(|client| client.carrier == self.carrier) {
-            drop(client.items.send(Ok(Item::Filler(bytes))));
+    /// Passes on bytes without a message: of no interest but to a client that gets every byte.
+    pub(super) fn deliver_filler(&self, bytes: Bytes) {
+        if let Some(stream) = self.state.lock().client.stream().filter(|stream| stream.carrier == self.carrier) {
+            stream.send(Item::Filler(bytes));
         }
     }
 
-    /// The one event that changes on its way (revision 2024-11-05, transports: the `endpoint` event): it must name an
-    /// address of ours. Where that is the one it names, it leaves in the frame it came in.
-    pub(in crate::proxy) fn endpoint(&self, frame: &Bytes, reference: &str, url: &Url) {
-        let router = self.router.lock();
-        let Some(client) = &router.client else { return };
-        let Some(announce) = &client.announce else { return };
+    /// Passes on the one event that changes on its way (revision 2024-11-05, transports: the `endpoint` event): it must name an address
+    /// of ours. Where that is the one it names, it leaves in the frame it came in.
+    pub(super) fn deliver_endpoint(&self, frame: &Bytes, reference: &str, url: &Url) {
+        let state = self.state.lock();
+        let Some(stream) = state.client.stream() else { return };
+        let Some(announce) = &stream.announce else { return };
         let address = announce(url);
         let frame = if address == reference { frame.clone() } else { sse::replace_data(frame, address.as_bytes()) };
-        drop(client.items.send(Ok(Item::Filler(frame))));
+        stream.send(Item::Filler(frame));
     }
 
-    pub(in crate::proxy) fn stderr(&self, line: Bytes) {
-        if let Some(stderr) = self.router.lock().client.as_ref().and_then(|client| client.stderr.as_ref()) {
-            drop(stderr.send(line));
+    /// Passes on a line of stderr.
+    pub(super) fn deliver_stderr(&self, line: Bytes) {
+        if let Some(stderr) = self.state.lock().client.stream().and_then(|stream| stream.stderr.as_ref()) {
+            let _ = stderr.send(line);
         }
     }
 
-    /// Hands the server an answer that we made in the client's place.
-    pub(in crate::proxy) async fn answer_server(&self, answer: Message) {
-        let pipe = self.router.lock().pipe.clone();
-        match pipe.as_deref() {
-            // A child that takes nothing any more is about to be heard of.
-            Some(Pipe::Child(child)) => drop(child.write(one_line(&answer)).await),
-            Some(Pipe::Events(events)) => post_aside(events, answer),
-            None => {}
+    fn log_difference(&self, session: &LiveSession) {
+        let text = "a child accepts another part of a subscription than the first one: the client is told what the first accepts";
+        self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session.id()));
+    }
+}
+
+/// The main road of a client with one stream: everything that is for the client goes down it, whatever it answers. Only what answers
+/// tapline's own requests goes elsewhere.
+fn deliver_to_stream(stream: &ClientStream, requests: &mut PendingRequests, recipient: &Recipient, item: Item) {
+    match requests.destination(recipient) {
+        Destination::Client => stream.send(item),
+        Destination::Tapline(items) => {
+            let _ = items.send(Ok(item));
+        }
+        Destination::Exchange(items) => {
+            if let Err(SendError(Ok(item))) = items.send(Ok(item)) {
+                stream.send(item);
+            }
         }
     }
 }
 
-/// A message in its client's own names; `None` where those are the server's, too.
-fn restored(address: &Recipient, waiting: &PendingRequest, message: &Message) -> Option<Message> {
-    let own_id = waiting.renamed().map(Id::token);
-    match address {
-        Recipient::Progress(_) => message.with_value(&["params", "progressToken"], waiting.own_token.as_ref()?),
-        Recipient::Subscriber(_) => message.with_value(&["params", META, SUBSCRIPTION_ID], own_id?),
-        Recipient::Unsubscribed(_) => {
-            let message = message.with_value(&["params", "requestId"], own_id?)?;
-            Some(message.with_value(&["params", META, SUBSCRIPTION_ID], own_id?).unwrap_or(message))
+/// The road of a client with exchanges: a reply, and what comes before it, goes on the response of its request; what belongs to none
+/// on the listening stream, or, where there is none, along with a request in flight. Returns what nobody took.
+fn deliver_to_exchange(
+    client: &ExchangeClient,
+    requests: &mut PendingRequests,
+    recipient: &Recipient,
+    item: Item,
+) -> Option<Item> {
+    let items = match requests.destination(recipient) {
+        Destination::Tapline(items) => {
+            let _ = items.send(Ok(item));
+            return None;
         }
-        _ => {
-            let reply = message.with_value(&["id"], own_id?)?;
-            // The last word of a subscription names it, too.
-            Some(reply.with_value(&["result", META, SUBSCRIPTION_ID], own_id?).unwrap_or(reply))
+        Destination::Exchange(items) => Some(items),
+        Destination::Client if matches!(recipient, Recipient::Client) => {
+            client.listener().or_else(|| requests.open_response())
         }
+        Destination::Client => None,
+    };
+    match items {
+        Some(items) => items.send(Ok(item)).err().and_then(|SendError(item)| item.ok()),
+        None => Some(item),
     }
 }

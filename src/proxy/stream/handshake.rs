@@ -1,12 +1,12 @@
-//! What a server must be told again for another process of it to take a session over.
+//! What a server must be told again for another process of it to take over a session.
 //!
 //! Learnt from what passes, as the server had it: the handshake, the subscriptions that stand, the log level. A plain value, so that it
 //! can be kept where tapline itself ends.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::mcp::{meta, method};
 use crate::message::{Id, Kind, Message};
 
 /// What one legacy session has agreed on with its server.
@@ -16,7 +16,7 @@ pub struct HandshakeState {
     /// `initialize`, as it was sent; set once it is answered.
     initialize: Option<Message>,
     /// What its result said.
-    agreed: Agreed,
+    agreed: AgreedTerms,
     /// Whether `notifications/initialized` followed.
     initialized: bool,
     /// `resources/subscribe` of each URI that is subscribed to.
@@ -28,7 +28,7 @@ pub struct HandshakeState {
 /// What a server promised in its result of `initialize`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Agreed {
+struct AgreedTerms {
     protocol: String,
     capabilities: Value,
 }
@@ -42,21 +42,21 @@ impl HandshakeState {
         self.initialize.is_some()
     }
 
-    /// Whether an answer to this request would be remembered.
-    pub(in crate::proxy) fn cares(request: &Message) -> bool {
-        let methods = ["initialize", "resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
+    /// Whether the answer to a request would be remembered.
+    pub(super) fn is_relevant(request: &Message) -> bool {
+        let methods = [method::INITIALIZE, "resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
         request.method().is_some_and(|method| methods.contains(&method))
     }
 
-    /// The server has answered a request.
-    pub(in crate::proxy) fn answered(&mut self, request: &Message, reply: &Message) {
+    /// Learns from the reply to a request.
+    pub(super) fn on_reply(&mut self, request: &Message, reply: &Message) {
         if reply.kind() != Kind::Result {
             return;
         }
         match request.method() {
-            Some("initialize") => {
-                // A client may start anew on the stream it has.
-                *self = Self { initialize: Some(request.clone()), agreed: Agreed::of(reply), ..Self::default() };
+            Some(method::INITIALIZE) => {
+                // A client may begin once more on the stream it has.
+                *self = Self { initialize: Some(request.clone()), agreed: AgreedTerms::read(reply), ..Self::default() };
             }
             Some("resources/subscribe") => {
                 self.unsubscribe(request);
@@ -68,8 +68,8 @@ impl HandshakeState {
         }
     }
 
-    /// The server was sent `notifications/initialized`.
-    pub(in crate::proxy) fn begun(&mut self) {
+    /// Learns that the server was sent `notifications/initialized`.
+    pub(super) fn on_initialized(&mut self) {
         self.initialized = true;
     }
 
@@ -77,29 +77,29 @@ impl HandshakeState {
         self.subscriptions.retain(|subscription| subscription.name() != request.name());
     }
 
-    /// `initialize` once more, under an id that no client has.
-    pub(in crate::proxy) fn greeting(&self) -> Option<Message> {
+    /// Returns `initialize` once more, under an id that no client has; `None` where there was no handshake.
+    pub(super) fn initialize(&self) -> Option<Message> {
         self.initialize.as_ref()?.with_id(&Id::random())
     }
 
-    /// What follows the handshake, in order.
-    pub(in crate::proxy) fn rest(&self) -> Vec<Message> {
-        let initialized = self.initialized.then(|| Message::new(INITIALIZED));
+    /// Returns what follows `initialize`, in order.
+    pub(super) fn after_initialize(&self) -> Vec<Message> {
+        let initialized = self.initialized.then(|| Message::new(INITIALIZED_MESSAGE));
         let again = self.log_level.iter().chain(&self.subscriptions).filter_map(|it| it.with_id(&Id::random()));
         initialized.into_iter().chain(again).collect()
     }
 
-    /// Takes what another process of the server promises. Gives the notifications that let the client look again: of the lists for
-    /// which both the server it knows and this one said that they would be told of.
+    /// Compares what another process of the server promises with what was agreed. Returns the notifications that let the client look
+    /// again: of the lists for which both the server it knows and this one said that they would tell of changes.
     ///
     /// # Errors
     /// Where the server does not go on with what was agreed: in words.
-    pub(in crate::proxy) fn renew(&self, reply: &Message) -> Result<Vec<Message>, String> {
+    pub(super) fn compare(&self, reply: &Message) -> Result<Vec<Message>, String> {
         if reply.kind() != Kind::Result {
             let why = reply.member("error").unwrap_or_default();
             return Err(format!("it refused `initialize`: {why}"));
         }
-        let new = Agreed::of(reply);
+        let new = AgreedTerms::read(reply);
         if new.protocol != self.agreed.protocol {
             let (new, old) = (new.protocol, &self.agreed.protocol);
             return Err(format!("it answers in revision `{new}`, and the client has agreed on `{old}`"));
@@ -109,8 +109,8 @@ impl HandshakeState {
         Ok(told.map(|it| Message::new(it.to_string())).collect())
     }
 
-    /// What was said again, for a person: the rest of a sentence.
-    pub(in crate::proxy) fn described(&self) -> String {
+    /// Says what was sent again, for a person: the rest of a sentence.
+    pub(super) fn summary(&self) -> String {
         if !self.has_handshake() {
             return String::new();
         }
@@ -124,18 +124,10 @@ impl HandshakeState {
     }
 }
 
-impl Agreed {
-    fn of(reply: &Message) -> Self {
-        #[derive(Default, Deserialize)]
-        #[serde(default, rename_all = "camelCase")]
-        struct Result {
-            protocol_version: String,
-            capabilities: Option<Box<RawValue>>,
-        }
-        let result: Result =
-            reply.member("result").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let capabilities = result.capabilities.and_then(|text| serde_json::from_str(text.get()).ok());
-        Self { protocol: result.protocol_version, capabilities: capabilities.unwrap_or_default() }
+impl AgreedTerms {
+    fn read(reply: &Message) -> Self {
+        let capabilities = meta::read(reply, &["result", "capabilities"]).unwrap_or_default();
+        Self { protocol: meta::agreed_version(reply).unwrap_or_default(), capabilities }
     }
 
     fn tells(&self, list: &str) -> bool {
@@ -143,7 +135,7 @@ impl Agreed {
     }
 }
 
-const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+const INITIALIZED_MESSAGE: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 #[cfg(test)]
 mod tests {
@@ -163,10 +155,10 @@ mod tests {
         let mut handshake = HandshakeState::default();
         let initialize = message(r#"{"id":0,"method":"initialize","params":{"n":1.10}}"#);
         let lists = r#""tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{}"#;
-        handshake.answered(&initialize, &result(lists));
-        handshake.begun();
+        handshake.on_reply(&initialize, &result(lists));
+        handshake.on_initialized();
         for (request, reply) in requests {
-            handshake.answered(&message(request), &message(reply));
+            handshake.on_reply(&message(request), &message(reply));
         }
         handshake
     }
@@ -177,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_is_said_again_and_nothing_else() {
+    fn handshake_state_repeats_what_stands_and_nothing_else() {
         let ok = r#"{"id":1,"result":{}}"#;
         let handshake = after(&[
             (r#"{"id":1,"method":"resources/subscribe","params":{"uri":"a"}}"#, ok),
@@ -189,17 +181,17 @@ mod tests {
             (r#"{"id":7,"method":"logging/setLevel","params":{"level":"debug"}}"#, ok),
             (r#"{"id":8,"method":"tools/call","params":{"name":"x"}}"#, ok),
         ]);
-        let greeting = handshake.greeting().expect("there was a handshake");
+        let greeting = handshake.initialize().expect("there was a handshake");
         assert_eq!(greeting.member("params"), Some(r#"{"n":1.10}"#));
         assert!(greeting.id().is_some_and(|id| id.token().starts_with("\"tapline-")));
-        let rest = handshake.rest();
+        let rest = handshake.after_initialize();
         assert_eq!(words(&rest), ["notifications/initialized", "logging/setLevel", "resources/subscribe a"]);
         assert!(rest[1].member("params").is_some_and(|params| params.contains("debug")));
-        assert_eq!(handshake.described(), ": `initialize`, 1 subscription, log level said again");
+        assert_eq!(handshake.summary(), ": `initialize`, 1 subscription, log level said again");
     }
 
     #[test]
-    fn it_survives_being_written_down() {
+    fn handshake_state_survives_being_written_down() {
         let handshake =
             after(&[(r#"{"id":6,"method":"logging/setLevel","params":{"level":"info"}}"#, r#"{"id":6,"result":{}}"#)]);
         let written = serde_json::to_string(&handshake).expect("it is JSON");
@@ -209,18 +201,18 @@ mod tests {
     }
 
     #[test]
-    fn only_lists_that_both_tell_of_are_told() {
+    fn compare_tells_of_lists_that_both_servers_tell_of() {
         let handshake = after(&[]);
-        let told = handshake.renew(&result(r#""tools":{"listChanged":true},"resources":{"listChanged":true}"#));
+        let told = handshake.compare(&result(r#""tools":{"listChanged":true},"resources":{"listChanged":true}"#));
         assert_eq!(words(&told.expect("it goes on")), ["notifications/tools/list_changed"]);
     }
 
     #[test]
-    fn a_server_that_does_not_go_on_says_why() {
+    fn compare_says_why_a_server_does_not_go_on() {
         let handshake = after(&[]);
-        let refused = handshake.renew(&message(r#"{"id":0,"error":{"code":-32022,"message":"no"}}"#));
+        let refused = handshake.compare(&message(r#"{"id":0,"error":{"code":-32022,"message":"no"}}"#));
         assert_eq!(refused, Err(r#"it refused `initialize`: {"code":-32022,"message":"no"}"#.to_owned()));
-        let other = handshake.renew(&message(r#"{"id":0,"result":{"protocolVersion":"2024-11-05"}}"#));
+        let other = handshake.compare(&message(r#"{"id":0,"result":{"protocolVersion":"2024-11-05"}}"#));
         assert!(other.is_err_and(|why| why.contains("2024-11-05") && why.contains("2025-11-25")));
         assert!(!HandshakeState::default().has_handshake());
     }

@@ -1,135 +1,38 @@
-//! Who waits for what from a server with one stream, and so whom each of its messages is for.
+//! Who waits for what: the requests of clients that wait for their reply, and the server's own questions that wait for a client's.
 //!
-//! A pending request and its server go together: it is registered under the lock under which the child to write to is
-//! read. So it is answered by the child it was registered for, failed with it, or asked again; none hangs between two
-//! children.
+//! Both are registered, completed, cancelled and failed here and nowhere else, and both under the lock that guards the server they
+//! were put to: whoever is registered for one process is answered by it, or told that it is lost.
+//!
+//! The server's own questions die with it. Their client is told so; a late answer is shown and not handed to the next process, which
+//! may count from the same start.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::mcp::meta::{self, cancelled_id};
+use crate::mcp::meta::{self, META, SUBSCRIPTION_ID, cancelled_id};
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::subscription::SubscriptionLeg;
-use crate::proxy::stream::{ClientStream, Items};
-use crate::upstream::pipe::Pipe;
-use crate::upstream::{Item, UpstreamError};
+use crate::proxy::stream::client::Items;
+use crate::proxy::stream::subscription::{LegAudience, SubscriptionLeg};
+use crate::upstream::UpstreamError;
 
-/// Messages kept for a client that has no stream open to hear them on.
-const MOST_WAITING: usize = 1_000;
 /// Requests without a reply that are remembered for a client with one stream: a server that answers nothing must not cost
 /// ever more.
-const MOST_ASKED: usize = 10_000;
-
-/// Requests that another process of the server may be asked in place of one that is gone: whatever became of them there, nothing
-/// was changed by it.
-
-pub(in crate::proxy) struct Router {
-    pub(in crate::proxy) server: Lifecycle,
-    /// The latest there was.
-    pub(in crate::proxy) pipe: Option<Arc<Pipe>>,
-    /// Why another is to take its place, where that was asked for.
-    pub(in crate::proxy) asked_anew: Option<String>,
-    /// Whoever made it go did not mean another to come.
-    pub(in crate::proxy) leaving: bool,
-    /// Requests of clients that wait for their reply; the requests of a batch share one stream.
-    pub(in crate::proxy) pending: HashMap<Id, PendingRequest>,
-    /// The server's own requests that the client has not answered, and those of a server that is gone.
-    pub(in crate::proxy) questions: HashSet<Id>,
-    pub(in crate::proxy) stale: HashSet<Id>,
-    /// The client's GET stream.
-    pub(in crate::proxy) listener: Option<Items>,
-    /// Set where the client has one stream, too: what nobody asked for by an exchange is for it.
-    pub(in crate::proxy) client: Option<ClientStream>,
-    /// What nobody listened for yet.
-    pub(in crate::proxy) backlog: VecDeque<Item>,
-    /// Of several clients, the one that spoke last.
-    pub(in crate::proxy) spoke_last: Option<Arc<LiveSession>>,
-}
-
-/// Whether messages can go to the server.
-pub(in crate::proxy) enum Lifecycle {
-    /// It is being started; with what its clients are told if it takes too long.
-    Starting(UpstreamError),
-    Up(Arc<Pipe>),
-    /// It is gone for good, and why.
-    Gone(UpstreamError),
-}
-
-pub(in crate::proxy) struct PendingRequest {
-    pub(in crate::proxy) session: Arc<LiveSession>,
-    /// As the server knows it.
-    pub(in crate::proxy) request: Message,
-    /// `None`: its client has one stream for everything.
-    pub(in crate::proxy) items: Option<Items>,
-    pub(in crate::proxy) progress_token: Option<Box<str>>,
-    /// Of a request that is not its client's own: its stream is read by tapline alone.
-    pub(in crate::proxy) audience: Audience,
-    /// The client has taken the request back (`notifications/cancelled`); a reply may come all the same.
-    pub(in crate::proxy) cancelled: bool,
-    /// Something of its stream has gone out.
-    pub(in crate::proxy) begun: bool,
-    /// Its reply has come, and may be held.
-    pub(in crate::proxy) answered: bool,
-    /// One of a batch.
-    pub(in crate::proxy) batched: bool,
-    /// What its client calls the request and its progress, where the child knows them by another name.
-    pub(in crate::proxy) own_id: Option<Id>,
-    pub(in crate::proxy) own_token: Option<Box<str>>,
-    /// Of a subscription that is open on other children, too.
-    pub(in crate::proxy) leg: Option<SubscriptionLeg>,
-}
-
-impl PendingRequest {
-    pub(in crate::proxy) fn new(session: Arc<LiveSession>, request: Message, items: Option<Items>) -> Self {
-        Self {
-            session,
-            request,
-            items,
-            progress_token: None,
-            audience: Audience::Client,
-            cancelled: false,
-            begun: false,
-            answered: false,
-            batched: false,
-            own_id: None,
-            own_token: None,
-            leg: None,
-        }
-    }
-
-    /// What its client calls it.
-    pub(in crate::proxy) fn id(&self) -> Option<&Id> {
-        self.own_id.as_ref().or(self.request.id())
-    }
-
-    /// What its client calls that which the child knows by another name.
-    pub(in crate::proxy) fn renamed(&self) -> Option<&Id> {
-        self.own_id.as_ref().or(self.leg.as_ref().and_then(SubscriptionLeg::client_id))
-    }
-
-    /// Whether another process of the server can be asked in place of the one that is gone. `greeted`: it will have been through the
-    /// handshake by then.
-    pub(in crate::proxy) fn can_be_asked_again(&self, greeted: bool) -> bool {
-        let begins = self.request.method() == Some(method::INITIALIZE);
-        let repeatable = method::is_repeatable(&self.request) || !greeted && begins;
-        repeatable && !(self.audience.is_operator_only() || self.cancelled || self.begun || self.batched)
-    }
-}
+const MOST_PENDING: usize = 10_000;
 
 /// Whom a message of the server is for. Ids are those that the server knows.
 pub(in crate::proxy) enum Recipient {
-    /// Who asked this.
+    /// Who sent this request: the message is its reply.
     Requester(Id),
-    /// Who asked these in one batch.
+    /// Who sent these requests in one batch: the message is the batch of their replies.
     Requesters(Vec<Id>),
-    /// Who asked this, and waits for more.
+    /// Who sent this request, and waits for more.
     Progress(Id),
     /// Who listens by this request (revision 2026-07-28, `subscriptions/listen`).
     Subscriber(Id),
-    /// The same, for the last time: the server ends the subscription by a cancellation.
+    /// Who listens by this request, for the last time: the server ends the subscription by a cancellation.
     Unsubscribed(Id),
     /// The client, on whatever stream there is.
     Client,
@@ -137,156 +40,478 @@ pub(in crate::proxy) enum Recipient {
     Nobody,
 }
 
-impl Router {
-    pub(in crate::proxy) fn new(server: Lifecycle) -> Self {
-        let pipe = if let Lifecycle::Up(pipe) = &server { Some(pipe.clone()) } else { None };
-        Self {
-            server,
-            pipe,
-            asked_anew: None,
-            leaving: false,
-            pending: HashMap::new(),
-            questions: HashSet::new(),
-            stale: HashSet::new(),
-            listener: None,
-            client: None,
-            backlog: VecDeque::new(),
-            spoke_last: None,
+impl Recipient {
+    /// The one request that the message belongs to.
+    fn request(&self) -> Option<&Id> {
+        match self {
+            Self::Requester(id) | Self::Progress(id) | Self::Subscriber(id) | Self::Unsubscribed(id) => Some(id),
+            Self::Requesters(_) | Self::Client | Self::Nobody => None,
         }
     }
 
-    pub(in crate::proxy) fn is_over(&self) -> bool {
-        matches!(self.server, Lifecycle::Gone(_))
+    /// The request for which nothing comes after this message.
+    pub(super) fn completed(&self) -> Option<&Id> {
+        match self {
+            Self::Requester(id) | Self::Unsubscribed(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// Who reads what belongs to a request.
+#[derive(Clone)]
+pub(super) enum ReplyTo {
+    /// The client, on its one stream for everything.
+    ClientStream,
+    /// The client, on the response of its exchange. The requests of a batch share one.
+    Exchange(Items),
+    /// Tapline, which asked by itself or for the operator: the client gets nothing of it.
+    Tapline(Items),
+}
+
+impl ReplyTo {
+    /// The stream of an exchange, for whom it is.
+    pub(super) fn exchange(items: Items, audience: Audience) -> Self {
+        if audience.is_operator_only() { Self::Tapline(items) } else { Self::Exchange(items) }
     }
 
-    /// Clients without sessions share a child, and each counts its ids and progress tokens from the same start: what is
-    /// taken gets another name on the way to the child, and its own again on the way back.
-    pub(in crate::proxy) fn expect_reply(&mut self, mut waiting: PendingRequest) -> Message {
-        let mut request = waiting.request;
-        let taken = request.id().filter(|id| self.pending.contains_key(id)).cloned();
+    fn items(&self) -> Option<&Items> {
+        match self {
+            Self::ClientStream => None,
+            Self::Exchange(items) | Self::Tapline(items) => Some(items),
+        }
+    }
+}
+
+/// How far the server has come with a request.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Sent,
+    /// Something of its stream has gone out.
+    Streaming,
+    /// Its reply has come, and may be held.
+    Answered,
+}
+
+/// Whether the client still wants the reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interest {
+    Awaited,
+    /// It has taken the request back (`notifications/cancelled`), or leaves; a reply may come all the same.
+    Cancelled,
+}
+
+/// What a request came in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Enclosure {
+    Single,
+    Batch,
+}
+
+/// A request of a client that waits for its reply.
+pub(super) struct PendingRequest {
+    session: Arc<LiveSession>,
+    /// As the server knows it.
+    request: Message,
+    reply_to: ReplyTo,
+    enclosure: Enclosure,
+    progress: Progress,
+    interest: Interest,
+    progress_token: Option<Box<str>>,
+    /// What its client calls the request and its progress, where the child knows them by another name.
+    client_id: Option<Id>,
+    client_token: Option<Box<str>>,
+    /// Of a subscription that is open on other children, too.
+    leg: Option<SubscriptionLeg>,
+}
+
+impl PendingRequest {
+    pub(super) fn new(session: Arc<LiveSession>, request: Message, reply_to: ReplyTo, enclosure: Enclosure) -> Self {
+        Self {
+            session,
+            request,
+            reply_to,
+            enclosure,
+            progress: Progress::Sent,
+            interest: Interest::Awaited,
+            progress_token: None,
+            client_id: None,
+            client_token: None,
+            leg: None,
+        }
+    }
+
+    /// A subscription as one of several children is to know it. `client_id`: what its client calls it.
+    pub(super) fn of_leg(leg: SubscriptionLeg, request: Message, items: Items, client_id: Option<Id>) -> Self {
+        let (session, reply_to) = (leg.session().clone(), ReplyTo::exchange(items, leg.audience()));
+        Self { leg: Some(leg), client_id, ..Self::new(session, request, reply_to, Enclosure::Single) }
+    }
+
+    pub(super) fn session(&self) -> &Arc<LiveSession> {
+        &self.session
+    }
+
+    pub(super) fn request(&self) -> &Message {
+        &self.request
+    }
+
+    pub(super) fn leg(&self) -> Option<&SubscriptionLeg> {
+        self.leg.as_ref()
+    }
+
+    /// What its client calls it.
+    pub(super) fn id(&self) -> Option<&Id> {
+        self.client_id.as_ref().or(self.request.id())
+    }
+
+    pub(super) fn audience(&self) -> Audience {
+        match self.reply_to {
+            ReplyTo::Tapline(_) => Audience::OperatorOnly,
+            ReplyTo::ClientStream | ReplyTo::Exchange(_) => Audience::Client,
+        }
+    }
+
+    /// Where its client is told that it is lost. `None`: a status says so, and is on its way to the one who reads it.
+    pub(super) fn lost(self, error: &UpstreamError) -> Option<Self> {
+        match &self.reply_to {
+            ReplyTo::Tapline(items) => {
+                let _ = items.send(Err(error.clone()));
+                None
+            }
+            ReplyTo::Exchange(items) if self.progress < Progress::Streaming => {
+                let _ = items.send(Err(error.clone()));
+                None
+            }
+            ReplyTo::Exchange(_) | ReplyTo::ClientStream => Some(self),
+        }
+    }
+
+    /// The response that its answer goes to, where it has one of its own.
+    pub(super) fn response(&self) -> Option<&Items> {
+        self.reply_to.items()
+    }
+
+    /// Whether it only opens an ear (`subscriptions/listen`).
+    pub(super) fn is_subscription(&self) -> bool {
+        method::is_subscription(&self.request)
+    }
+
+    /// Its reply has come from the server.
+    pub(super) fn answer(&mut self) {
+        self.progress = Progress::Answered;
+    }
+
+    fn stream(&mut self) {
+        self.progress = self.progress.max(Progress::Streaming);
+    }
+
+    fn cancel(&mut self) {
+        self.interest = Interest::Cancelled;
+    }
+
+    /// The server is gone for good: who still waits is told why.
+    fn fail(mut self, error: &UpstreamError) {
+        // Who has taken a request back does not expect an answer: some clients fail over one that comes as they leave.
+        if self.interest == Interest::Cancelled {
+            return;
+        }
+        // What other children tell, too, goes on.
+        let goes_on = self.leg.as_mut().is_some_and(|leg| !leg.end());
+        // A client that has hung up does not need to know.
+        if let Some(items) = self.reply_to.items().filter(|_| !goes_on) {
+            let _ = items.send(Err(error.clone()));
+        }
+    }
+
+    /// Whether another process of the server can be asked in place of the one that is gone: whatever became of the request there,
+    /// nothing was changed by it. `greeted`: the process will have been through the handshake by then.
+    fn can_be_resent(&self, greeted: bool) -> bool {
+        let begins = self.request.method() == Some(method::INITIALIZE);
+        let repeatable = method::is_repeatable(&self.request) || !greeted && begins;
+        repeatable
+            && self.audience() == Audience::Client
+            && self.interest == Interest::Awaited
+            && self.progress != Progress::Streaming
+            && self.enclosure == Enclosure::Single
+    }
+
+    /// For whom a message is that belongs to it, where it is a subscription that is open on several children.
+    pub(super) fn leg_audience(&mut self, recipient: &Recipient, message: &Message) -> LegAudience {
+        match &mut self.leg {
+            None => LegAudience::Client,
+            Some(leg) if recipient.completed().is_some() => leg.on_end(),
+            Some(leg) => leg.on_message(message),
+        }
+    }
+
+    /// A message in its client's own names; `None` where those are the server's, too.
+    pub(super) fn restore_names(&self, recipient: &Recipient, message: &Message) -> Option<Message> {
+        let client_id = self.client_id.as_ref().or(self.leg.as_ref().and_then(SubscriptionLeg::client_id));
+        let client_id = client_id.map(Id::token);
+        match recipient {
+            Recipient::Progress(_) => message.with_value(&["params", "progressToken"], self.client_token.as_ref()?),
+            Recipient::Subscriber(_) => message.with_value(&["params", META, SUBSCRIPTION_ID], client_id?),
+            Recipient::Unsubscribed(_) => {
+                let message = message.with_value(&["params", "requestId"], client_id?)?;
+                Some(message.with_value(&["params", META, SUBSCRIPTION_ID], client_id?).unwrap_or(message))
+            }
+            _ => {
+                let reply = message.with_value(&["id"], client_id?)?;
+                // The last word of a subscription names it, too.
+                Some(reply.with_value(&["result", META, SUBSCRIPTION_ID], client_id?).unwrap_or(reply))
+            }
+        }
+    }
+}
+
+/// Where a message goes, as far as the requests in flight say it.
+pub(super) enum Destination {
+    /// Tapline reads it itself.
+    Tapline(Items),
+    /// The response of an exchange.
+    Exchange(Items),
+    /// No response: the client itself.
+    Client,
+}
+
+impl From<&ReplyTo> for Destination {
+    fn from(reply_to: &ReplyTo) -> Self {
+        match reply_to {
+            ReplyTo::Tapline(items) => Self::Tapline(items.clone()),
+            ReplyTo::Exchange(items) => Self::Exchange(items.clone()),
+            ReplyTo::ClientStream => Self::Client,
+        }
+    }
+}
+
+/// The requests of clients that wait for their reply, by the id that the server knows.
+#[derive(Default)]
+pub(super) struct PendingRequests(HashMap<Id, PendingRequest>);
+
+impl PendingRequests {
+    /// Registers a request; returns it in the names the server is to know. Clients without sessions share a child, and each counts its
+    /// ids and progress tokens from the same start: what is taken gets another name on the way to the child, and its own again on the
+    /// way back.
+    pub(super) fn register(&mut self, mut pending: PendingRequest) -> Message {
+        let mut request = pending.request;
+        let taken = request.id().filter(|id| self.0.contains_key(id)).cloned();
         if let Some(own) = taken
             && let Some(renamed) = request.with_id(&Id::random())
         {
-            waiting.own_id = Some(own);
+            pending.client_id = Some(own);
             request = renamed;
         }
-        waiting.progress_token = meta::requested_progress(&request).map(Into::into);
-        let taken = waiting.progress_token.clone().filter(|token| self.asked_with(token).is_some());
+        pending.progress_token = meta::requested_progress(&request).map(Into::into);
+        let taken = pending.progress_token.clone().filter(|token| self.with_progress_token(token).is_some());
         if let Some(own) = taken {
             let other = Id::random();
-            if let Some(renamed) = request.with_value(&["params", "_meta", "progressToken"], other.token()) {
-                waiting.own_token = Some(own);
-                waiting.progress_token = Some(other.token().into());
+            if let Some(renamed) = request.with_value(&["params", META, "progressToken"], other.token()) {
+                pending.client_token = Some(own);
+                pending.progress_token = Some(other.token().into());
                 request = renamed;
             }
         }
-        waiting.request = request.clone();
-        if let Some(id) = request.id() {
-            self.pending.insert(id.clone(), waiting);
-        }
+        pending.request = request.clone();
+        self.register_as_is(pending);
         request
     }
 
-    /// As [`Router::expect_reply`], for a message as it is, of the only client that the server has: its names are the server's.
-    pub(in crate::proxy) fn note(&mut self, message: &Message, session: &Arc<LiveSession>) {
-        if self.pending.len() >= MOST_ASKED {
+    /// Registers a request under the names it has.
+    pub(super) fn register_as_is(&mut self, pending: PendingRequest) {
+        if let Some(id) = pending.request.id().cloned() {
+            self.0.insert(id, pending);
+        }
+    }
+
+    /// Registers what a message of the server's only client asks: its names are the server's.
+    pub(super) fn register_all(&mut self, message: &Message, session: &Arc<LiveSession>) {
+        if self.0.len() >= MOST_PENDING {
             return;
         }
+        let enclosure = if message.kind() == Kind::Batch { Enclosure::Batch } else { Enclosure::Single };
         for request in message.elements().iter().chain([message]).filter(|it| it.kind() == Kind::Request) {
-            let batched = message.kind() == Kind::Batch;
-            let waiting = PendingRequest { batched, ..PendingRequest::new(session.clone(), request.clone(), None) };
-            self.pending.extend(request.id().cloned().map(|id| (id, waiting)));
+            let request = request.clone();
+            self.register_as_is(PendingRequest::new(session.clone(), request, ReplyTo::ClientStream, enclosure));
         }
     }
 
-    /// A client has taken a request back.
-    pub(in crate::proxy) fn take_back(&mut self, message: &Message) {
-        if let Some(waiting) = cancelled_id(message).and_then(|id| self.pending.get_mut(&id)) {
-            waiting.cancelled = true;
+    /// Takes a request out whose reply is here, or of which nobody wants to know any more.
+    pub(super) fn complete(&mut self, id: &Id) -> Option<PendingRequest> {
+        self.0.remove(id)
+    }
+
+    /// Takes out what a message asks, which the server never got. Returns whether there was anything.
+    pub(super) fn withdraw(&mut self, message: &Message) -> bool {
+        let elements = message.elements();
+        let ids = elements.iter().chain([message]).filter_map(Message::id);
+        ids.filter_map(|id| self.0.remove(id)).count() > 0
+    }
+
+    /// Notes that a client has taken a request back, where a message says so. The reply may come all the same.
+    pub(super) fn cancel(&mut self, message: &Message) {
+        if let Some(pending) = cancelled_id(message).and_then(|id| self.0.get_mut(&id)) {
+            pending.cancel();
         }
     }
 
-    /// Whether a reply of the client's is for a server that is gone. One that has come since may count its requests from the same start.
-    pub(in crate::proxy) fn is_stale(&mut self, reply: &Message) -> bool {
-        let Some(id) = reply.id().filter(|_| reply.kind().is_reply()) else { return false };
-        self.questions.remove(id);
-        self.stale.remove(id)
+    /// Notes that nobody expects the replies of those that fit any more.
+    pub(super) fn cancel_where(&mut self, fits: impl Fn(&PendingRequest) -> bool) {
+        self.0.values_mut().filter(|pending| fits(pending)).for_each(PendingRequest::cancel);
     }
 
-    /// The server asks something of its own accord.
-    pub(in crate::proxy) fn asks(&mut self, message: &Message) {
-        if let Some(id) = message.id().filter(|_| message.kind() == Kind::Request) {
-            self.stale.remove(id);
-            self.questions.insert(id.clone());
-        }
+    /// Ends all: the server is gone for good, and who waits is told why.
+    pub(super) fn fail_all(&mut self, error: &UpstreamError) {
+        self.0.drain().for_each(|(_, pending)| pending.fail(error));
     }
 
-    fn asked_with(&self, token: &str) -> Option<&Id> {
-        self.pending.iter().find(|(_, waiting)| waiting.progress_token.as_deref() == Some(token)).map(|(id, _)| id)
+    /// Takes out what the process that is gone can not answer any more, nor the next be asked instead. Returns those whose client is to be
+    /// told.
+    pub(super) fn fail_lost(&mut self, greeted: bool) -> Vec<PendingRequest> {
+        let is_lost =
+            |pending: &PendingRequest| pending.progress != Progress::Answered && !pending.can_be_resent(greeted);
+        let lost = self.0.extract_if(|_, pending| is_lost(pending)).map(|(_, pending)| pending);
+        lost.filter(|pending| pending.interest == Interest::Awaited).collect()
     }
 
-    pub(in crate::proxy) fn address(&self, message: &Message) -> Recipient {
+    /// Takes out all, without a word to anybody.
+    pub(super) fn take_all(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    /// The requests of clients that have no answer yet.
+    pub(super) fn unanswered(&self) -> Vec<Message> {
+        let of_clients = self.0.values().filter(|pending| pending.audience() == Audience::Client);
+        let unanswered = of_clients.filter(|pending| pending.progress != Progress::Answered);
+        unanswered.map(|pending| pending.request.clone()).collect()
+    }
+
+    /// The ids of those that fit.
+    pub(super) fn ids_where(&self, fits: impl Fn(&PendingRequest) -> bool) -> Vec<Id> {
+        self.0.iter().filter(|(_, pending)| fits(pending)).map(|(id, _)| id.clone()).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn contains(&self, id: &Id) -> bool {
+        self.0.contains_key(id)
+    }
+
+    pub(super) fn get(&self, id: &Id) -> Option<&PendingRequest> {
+        self.0.get(id)
+    }
+
+    /// All of them, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PendingRequest> {
+        self.0.values()
+    }
+
+    /// The one request that a message belongs to.
+    pub(super) fn of_recipient(&mut self, recipient: &Recipient) -> Option<&mut PendingRequest> {
+        self.0.get_mut(recipient.request()?)
+    }
+
+    /// Whom a message of the server is for. `has_stream`: its client has one stream for everything, and gets also what is no message.
+    pub(super) fn recipient(&self, message: &Message, has_stream: bool) -> Recipient {
         match message.kind() {
             Kind::Result | Kind::Error => message.id().cloned().map_or(Recipient::Client, Recipient::Requester),
             Kind::Batch if message.answers() => {
                 Recipient::Requesters(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
             }
-            Kind::Notification if message.method() == Some("notifications/progress") => {
-                let asked = meta::reported_progress(message).and_then(|token| self.asked_with(token).cloned());
-                asked.map_or(Recipient::Client, Recipient::Progress)
+            Kind::Notification if message.method() == Some(method::PROGRESS) => {
+                let id = meta::reported_progress(message).and_then(|token| self.with_progress_token(token).cloned());
+                id.map_or(Recipient::Client, Recipient::Progress)
             }
-            Kind::Opaque if self.client.is_none() => Recipient::Nobody,
+            Kind::Opaque if !has_stream => Recipient::Nobody,
             Kind::Notification => self.subscriber(message),
             Kind::Request | Kind::Batch | Kind::Opaque => Recipient::Client,
         }
     }
 
     fn subscriber(&self, message: &Message) -> Recipient {
-        let listens = |id: &Id| self.pending.get(id).is_some_and(PendingRequest::listens);
+        let listens = |id: &Id| self.0.get(id).is_some_and(PendingRequest::is_subscription);
         if let Some(id) = cancelled_id(message).filter(listens) {
             return Recipient::Unsubscribed(id);
         }
-        let listening = meta::subscription_id(message).filter(|id| self.pending.contains_key(id));
+        let listening = meta::subscription_id(message).filter(|id| self.0.contains_key(id));
         listening.map_or(Recipient::Client, Recipient::Subscriber)
     }
 
+    fn with_progress_token(&self, token: &str) -> Option<&Id> {
+        self.0.iter().find(|(_, pending)| pending.progress_token.as_deref() == Some(token)).map(|(id, _)| id)
+    }
+
     /// The request that something belongs to of which the server does not say so: one of the only session that waits for any.
-    pub(in crate::proxy) fn sole(&self) -> Option<&Id> {
-        let mut asking =
-            self.pending.iter().filter(|(_, waiting)| !waiting.audience.is_operator_only() && !waiting.listens());
+    pub(super) fn sole(&self) -> Option<&Id> {
+        let of_clients = self.0.iter().filter(|(_, pending)| pending.audience() == Audience::Client);
+        let mut asking = of_clients.filter(|(_, pending)| !pending.is_subscription());
         let (first, of) = asking.next()?;
-        asking.all(|(_, waiting)| waiting.session.id() == of.session.id()).then_some(first)
+        asking.all(|(_, pending)| pending.session.id() == of.session.id()).then_some(first)
     }
 
-    /// A stream for something the child says of its own accord.
-    pub(in crate::proxy) fn open_stream(&mut self) -> Option<Items> {
-        if let Some(listener) = self.listener.as_ref().filter(|listener| !listener.is_closed()) {
-            return Some(listener.clone());
+    /// Where a message goes to its recipient. A request that it completes is pending no more.
+    pub(super) fn destination(&mut self, recipient: &Recipient) -> Destination {
+        match recipient {
+            Recipient::Requester(id) | Recipient::Unsubscribed(id) => {
+                self.complete(id).map_or(Destination::Client, |pending| (&pending.reply_to).into())
+            }
+            Recipient::Requesters(ids) => {
+                let completed: Vec<_> = ids.iter().filter_map(|id| self.complete(id)).collect();
+                let with_response = completed.iter().find(|pending| pending.response().is_some());
+                with_response.map_or(Destination::Client, |pending| (&pending.reply_to).into())
+            }
+            Recipient::Progress(id) | Recipient::Subscriber(id) => {
+                self.0.get_mut(id).map_or(Destination::Client, |pending| {
+                    pending.stream();
+                    (&pending.reply_to).into()
+                })
+            }
+            Recipient::Client | Recipient::Nobody => Destination::Client,
         }
-        let mut in_flight = self.pending.values_mut().filter(|waiting| !waiting.audience.is_operator_only());
-        in_flight.find_map(|waiting| {
-            let items = waiting.items.clone().filter(|items| !items.is_closed())?;
-            waiting.begun = true;
-            Some(items)
+    }
+
+    /// The response of any request in flight, to carry what the server says of its own accord.
+    pub(super) fn open_response(&mut self) -> Option<Items> {
+        self.0.values_mut().find_map(|pending| match &pending.reply_to {
+            ReplyTo::Exchange(items) if !items.is_closed() => {
+                let items = items.clone();
+                pending.stream();
+                Some(items)
+            }
+            _ => None,
         })
-    }
-
-    /// Gives an item to a client with one stream, or keeps it for one that listens later.
-    pub(in crate::proxy) fn keep(&mut self, item: Item) {
-        if let Some(client) = &self.client {
-            // Where it has gone, its session is about to end.
-            drop(client.items.send(Ok(item)));
-            return;
-        }
-        if self.backlog.len() == MOST_WAITING {
-            self.backlog.pop_front();
-        }
-        self.backlog.push_back(item);
     }
 }
 
-impl PendingRequest {
-    pub(in crate::proxy) fn listens(&self) -> bool {
-        method::is_subscription(&self.request)
+/// The server's own questions that wait for a client's answer.
+#[derive(Default)]
+pub(super) struct PendingQuestions {
+    open: HashSet<Id>,
+    /// Those of a process that is gone.
+    stale: HashSet<Id>,
+}
+
+impl PendingQuestions {
+    /// Registers what a message of the server asks.
+    pub(super) fn register(&mut self, message: &Message) {
+        if let Some(id) = message.id().filter(|_| message.kind() == Kind::Request) {
+            self.stale.remove(id);
+            self.open.insert(id.clone());
+        }
+    }
+
+    /// Completes the question that a message of a client answers. Returns whether it was one of a process that is gone.
+    pub(super) fn complete(&mut self, reply: &Message) -> bool {
+        let Some(id) = reply.id().filter(|_| reply.kind().is_reply()) else { return false };
+        self.open.remove(id);
+        self.stale.remove(id)
+    }
+
+    /// The process that asked is gone. Returns what it asked; an answer that comes late is known by it.
+    pub(super) fn fail_all(&mut self) -> Vec<Id> {
+        let open: Vec<_> = self.open.drain().collect();
+        self.stale.extend(open.iter().cloned());
+        open
     }
 }

@@ -1,31 +1,29 @@
 //! Another child in the place of one that is gone, while its client stays (revisions with a handshake).
 //!
-//! The new one is told what the old one was ([`HandshakeState`](super::handshake::HandshakeState)); what was asked of the old one is answered by us, or asked once more
-//! where that cannot do harm; what the client says meanwhile waits. The client is told which lists to look at again.
-//!
-//! The server's own questions die with it. Their client is told so; a late answer is shown and not handed to the next
-//! process, which may count from the same start.
+//! The new one is told what the old one was ([`HandshakeState`](super::handshake::HandshakeState)); what was asked of the old one is
+//! answered by us, or asked once more where that cannot do harm; what the client says meanwhile waits. The client is told which lists
+//! to look at again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::envelope::{Direction, Transport};
 use crate::event::{Event, Landmark, Level, LogLine};
-use crate::message::{Id, Message};
-use crate::proxy::Audience;
+use crate::message::Message;
 use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::pending::{Lifecycle, PendingRequest, Recipient};
+use crate::proxy::stream::lifecycle::Succession;
+use crate::proxy::stream::pending::{PendingRequest, Recipient};
 use crate::proxy::stream::pump::Pump;
-use crate::proxy::stream::{StreamServer, Tenancy};
+use crate::proxy::stream::server::{StreamServer, Tenancy, cancellation};
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::{Output, Pipe};
 use crate::upstream::pool::{Pool, Restart};
-use crate::upstream::stdio::ChildPipe;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
 /// Children that are started within [`SPAN`] where the ones before were no good.
@@ -36,330 +34,287 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long a new child may take to answer `initialize`.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Carries what the children of a session say, one after the other, until no other follows. Gives why.
-pub(in crate::proxy) async fn keep(mut pump: Pump, mut outputs: mpsc::Receiver<Output>) -> UpstreamError {
-    let mut attempts = RestartAttempts::default();
-    loop {
-        let lost = pump.run(&mut outputs).await;
-        let followed = pump.link.upgrade().and_then(|link| Some((link.followed(&lost)?, link)));
-        let ended = match followed {
-            None => lost,
-            Some((cause, link)) => match pump.follow(&link, cause, lost, &mut attempts).await {
-                Ok(next) => {
-                    outputs = next;
-                    continue;
-                }
-                Err(given_up) => given_up,
-            },
-        };
-        if let Some(link) = pump.link.upgrade() {
-            link.tell_broken(&ended);
-            link.end(&ended);
+/// Carries what the processes of a server say, one after the other, until no other follows.
+pub(in crate::proxy) struct Supervisor {
+    pump: Pump,
+    attempts: RestartAttempts,
+}
+
+impl Supervisor {
+    pub(in crate::proxy) fn new(server: &Arc<StreamServer>) -> Self {
+        Self::with_pump(Pump::new(server))
+    }
+
+    /// Goes on with a pump that has carried something of the first process already.
+    pub(super) fn with_pump(pump: Pump) -> Self {
+        Self { pump, attempts: RestartAttempts::default() }
+    }
+
+    /// Carries what the processes say, the first by `outputs`. Returns why none follows any more, and has told who waits.
+    pub(in crate::proxy) async fn run(mut self, mut outputs: mpsc::Receiver<Output>) -> UpstreamError {
+        loop {
+            let lost = self.pump.run(&mut outputs).await;
+            let restart = self.pump.server().and_then(|server| ServerRestart::after(server, &lost));
+            let ended = match restart {
+                None => lost,
+                Some(restart) => match restart.run(&mut self.pump, lost, &mut self.attempts).await {
+                    Ok(next) => {
+                        outputs = next;
+                        continue;
+                    }
+                    Err(given_up) => given_up,
+                },
+            };
+            if let Some(server) = self.pump.server() {
+                log_end(&server, &ended);
+                server.end(&ended);
+            }
+            return ended;
         }
-        return ended;
+    }
+}
+
+fn log_end(server: &StreamServer, ended: &UpstreamError) {
+    let is_news = ended.is_broken() || matches!(ended, UpstreamError::NotResumed { .. } | UpstreamError::Busy { .. });
+    if is_news {
+        let line = LogLine::new(Level::Error, "proxy", ended.to_string());
+        server.proxy.log(LogLine { session: server.log_session(), ..line });
     }
 }
 
 /// Why another child takes the place of one.
-pub(in crate::proxy) enum RestartCause {
+enum RestartCause {
     /// It ended like this.
     Crash(String),
-    /// Somebody wanted it.
-    Asked(String),
+    /// Somebody wanted it, for this reason.
+    Requested(String),
 }
 
 impl std::fmt::Display for RestartCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Crash(status) => write!(f, "{status}"),
-            Self::Asked(why) => f.write_str(why),
+            Self::Crash(why) | Self::Requested(why) => f.write_str(why),
         }
     }
 }
 
 /// When children were started one for the other.
 #[derive(Default)]
-pub(in crate::proxy) struct RestartAttempts(VecDeque<Instant>);
+struct RestartAttempts(VecDeque<Instant>);
 
 impl RestartAttempts {
     /// The pause before the next; `None`: there were too many.
-    fn next(&mut self) -> Option<Duration> {
+    fn next_pause(&mut self) -> Option<Duration> {
         self.0.retain(|at| at.elapsed() < SPAN);
         let before = self.0.len();
         self.0.push_back(Instant::now());
-        match u32::try_from(before).ok()?.checked_sub(1) {
-            None => Some(Duration::ZERO),
-            Some(doublings) => (before < MOST).then(|| PAUSE * (1 << doublings)),
-        }
+        let pauses = ExponentialBuilder::new().with_min_delay(PAUSE).with_factor(2.0).without_max_delay();
+        std::iter::once(Duration::ZERO).chain(pauses.with_max_times(MOST - 1).build()).nth(before)
     }
 }
 
-impl Pump {
-    /// Puts another child in the place of the one that is lost. Gives what it says.
+/// One restart: another child for the only session that the server has.
+struct ServerRestart {
+    server: Arc<StreamServer>,
+    session: Arc<LiveSession>,
+    pool: Arc<Pool>,
+    cause: RestartCause,
+}
+
+/// Starts the first child of a session that an earlier tapline, or another, had. Returns what it says.
+///
+/// # Errors
+/// Where none goes on with the session: the reason of the last one.
+pub(in crate::proxy) async fn resume_session(
+    server: &Arc<StreamServer>,
+) -> Result<mpsc::Receiver<Output>, UpstreamError> {
+    let lost = UpstreamError::NotResumed { command: server.label().to_owned(), why: "tapline has ended".to_owned() };
+    let cause = RestartCause::Requested("a restart of tapline".to_owned());
+    match ServerRestart::new(server.clone(), cause) {
+        Some(restart) => restart.run(&mut Pump::new(server), lost, &mut RestartAttempts::default()).await,
+        None => Err(lost),
+    }
+}
+
+impl ServerRestart {
+    /// `None` where no other child can take the place of one: it has several clients, or comes from no pool.
+    fn new(server: Arc<StreamServer>, cause: RestartCause) -> Option<Self> {
+        let (Tenancy::Dedicated(session), Some(pool)) = (&server.tenancy, &server.pool) else { return None };
+        let (session, pool) = (session.clone(), pool.clone());
+        Some(Self { server, session, pool, cause })
+    }
+
+    /// The restart that is due where a child ended like this; `None` where none is.
+    fn after(server: Arc<StreamServer>, lost: &UpstreamError) -> Option<Self> {
+        let (Tenancy::Dedicated(session), Some(pool)) = (&server.tenancy, &server.pool) else { return None };
+        if session.closed().is_cancelled() {
+            return None;
+        }
+        let succession = server.state.lock().server.succession();
+        let cause = match (succession, lost) {
+            (Succession::Requested(why), _) => RestartCause::Requested(why),
+            (Succession::Exited(code), UpstreamError::Exited { status, .. })
+                // One that ends with 0 wanted to go. One that never was initialized would not be another time.
+                if code != Some(0)
+                    && pool.settings().restart == Restart::Crash
+                    && server.handshake.borrow().has_handshake() =>
+            {
+                RestartCause::Crash(status.clone())
+            }
+            (Succession::Ends | Succession::Exited(_), _) => return None,
+        };
+        Self::new(server, cause)
+    }
+
+    /// Puts another child in the place of the one that is lost. Returns what it says.
     ///
     /// # Errors
     /// Where none does: the last one's reason.
-    pub(in crate::proxy) async fn follow(
-        &mut self,
-        link: &Arc<StreamServer>,
-        cause: RestartCause,
+    async fn run(
+        &self,
+        pump: &mut Pump,
         lost: UpstreamError,
         attempts: &mut RestartAttempts,
     ) -> Result<mpsc::Receiver<Output>, UpstreamError> {
-        let (Tenancy::Dedicated(session), Some(pool)) = (&link.home, &link.pool) else { return Err(lost) };
+        let Self { server, session, cause, .. } = self;
         if let Some(failed) = session.fail(&lost.to_string()) {
-            self.proxy.journal().publish(Event::SessionChanged(failed.into()));
+            server.proxy.journal().publish(Event::SessionChanged(failed.into()));
         }
         let mut lost = lost;
-        let mut free = matches!(cause, RestartCause::Asked(_));
+        let mut free = matches!(cause, RestartCause::Requested(_));
         loop {
-            link.lose(&lost);
-            let pause = if std::mem::take(&mut free) { Some(Duration::ZERO) } else { attempts.next() };
+            self.fail_lost(&lost);
+            let pause = if std::mem::take(&mut free) { Some(Duration::ZERO) } else { attempts.next_pause() };
             let Some(pause) = pause else { return Err(lost) };
             let attempt = async {
-                self.meanwhile(sleep(pause)).await;
-                self.attempt(link, pool).await
+                pump.meanwhile(sleep(pause)).await;
+                self.attempt(pump).await
             };
             match session.closed().run_until_cancelled(attempt).await {
                 None => return Err(lost),
-                Some(Ok((outputs, told))) => {
-                    link.followed_by_another(session, &cause, told);
+                Some(Ok((outputs, changes))) => {
+                    self.announce(changes);
                     return Ok(outputs);
                 }
                 Some(Err(error)) => {
                     let text = format!("another process in place of the server's is no good: {error}");
-                    self.proxy.log(LogLine::new(Level::Error, "proxy", text).of(session.id()));
+                    server.proxy.log(LogLine::new(Level::Error, "proxy", text).of(session.id()));
                     lost = error;
                 }
             }
         }
     }
 
-    async fn attempt(
-        &mut self,
-        link: &Arc<StreamServer>,
-        pool: &Arc<Pool>,
-    ) -> Result<(mpsc::Receiver<Output>, Vec<Message>), UpstreamError> {
-        let child = self.meanwhile(pool.acquire()).await?;
+    async fn attempt(&self, pump: &mut Pump) -> Result<(mpsc::Receiver<Output>, Vec<Message>), UpstreamError> {
+        let child = pump.meanwhile(self.pool.acquire()).await?;
         let mut outputs = child.outputs;
-        let pipe = link.stage(child.pipe);
-        match self.run_until(&mut outputs, timeout(PATIENCE, link.greet(&pipe))).await? {
-            Ok(told) => Ok((outputs, told?)),
-            Err(_) => Err(link.not_resumed("it does not answer `initialize`".to_owned())),
-        }
-    }
-}
-
-impl StreamServer {
-    /// Has another child take the place of this one.
-    ///
-    /// # Errors
-    /// Where that cannot be: in words.
-    pub(in crate::proxy) fn request_restart(&self, why: &str) -> Result<(), &'static str> {
-        if self.pool.is_none() {
-            return Err("its server is no command of this tapline");
-        }
-        let mut router = self.router.lock();
-        let pipe = match &router.server {
-            Lifecycle::Up(pipe) => pipe.clone(),
-            Lifecycle::Starting(_) => return Err("its server is being started already"),
-            Lifecycle::Gone(_) => return Err("its server is gone"),
-        };
-        let Pipe::Child(child) = &*pipe else { return Err("its server is no command of this tapline") };
-        router.asked_anew = Some(why.to_owned());
-        let restarting =
-            UpstreamError::BrokenOff { upstream: self.label.clone(), why: "it is still being restarted".to_owned() };
-        // What is asked from now on is for the next; what this one still says is heard.
-        router.server = Lifecycle::Starting(restarting);
-        child.leave();
-        Ok(())
-    }
-
-    /// A child that is there from the beginning.
-    pub(in crate::proxy) fn install(&self, child: ChildPipe) {
-        let pipe = self.stage(child);
-        self.open(&pipe);
-    }
-
-    /// The child that will take the client's messages, and takes none of them yet.
-    pub(in crate::proxy) fn stage(&self, child: ChildPipe) -> Arc<Pipe> {
-        let pipe = Arc::new(Pipe::Child(child));
-        self.router.lock().pipe = Some(pipe.clone());
-        pipe
-    }
-
-    pub(in crate::proxy) fn open(&self, pipe: &Arc<Pipe>) {
-        self.router.lock().server = Lifecycle::Up(pipe.clone());
-        self.changed.notify_waiters();
-    }
-
-    /// Why another child is to take the place of one that ended, where that is so.
-    fn followed(&self, lost: &UpstreamError) -> Option<RestartCause> {
-        let (Tenancy::Dedicated(session), Some(pool)) = (&self.home, &self.pool) else { return None };
-        let mut router = self.router.lock();
-        if router.leaving || session.closed().is_cancelled() {
-            return None;
-        }
-        if let Some(why) = router.asked_anew.take() {
-            return Some(RestartCause::Asked(why));
-        }
-        let code = match router.pipe.as_deref() {
-            Some(Pipe::Child(child)) => child.exit_code(),
-            Some(Pipe::Events(_)) | None => None,
-        };
-        // One that ends with 0 wanted to go. One that never was initialized would not be another time.
-        let crashed = code != Some(0) && self.handshake.borrow().has_handshake();
-        match lost {
-            UpstreamError::Exited { status, .. } if crashed && pool.settings().restart == Restart::Crash => {
-                Some(RestartCause::Crash(status.clone()))
-            }
-            _ => None,
+        let pipe = self.server.stage(child.pipe);
+        match pump.run_until(&mut outputs, timeout(PATIENCE, self.shake_hands(&pipe))).await? {
+            Ok(changes) => Ok((outputs, changes?)),
+            Err(_) => Err(self.not_resumed("it does not answer `initialize`".to_owned())),
         }
     }
 
-    /// Goes through the handshake with a new child in the client's place, then lets the client's messages through. Gives what the
+    /// Goes through the handshake with a new child in the client's place, then lets the client's messages through. Returns what the
     /// client is to be told.
-    async fn greet(&self, pipe: &Arc<Pipe>) -> Result<Vec<Message>, UpstreamError> {
-        let handshake = self.handshake.borrow().clone();
-        let mut told = Vec::new();
-        if let (Tenancy::Dedicated(session), Some(greeting)) = (&self.home, handshake.greeting()) {
-            let mut answers = self.say(session, pipe, greeting).await;
+    async fn shake_hands(&self, pipe: &Arc<Pipe>) -> Result<Vec<Message>, UpstreamError> {
+        let handshake = self.server.handshake.borrow().clone();
+        let mut changes = Vec::new();
+        if let Some(initialize) = handshake.initialize() {
+            let mut answers = self.server.ask(&self.session, pipe, initialize).await;
             let reply = match answers.recv().await {
                 Some(Ok(Item::Message(reply))) => reply.message,
                 Some(Err(error)) => return Err(error),
-                Some(Ok(Item::Filler(_))) | None => return Err(self.gone()),
+                Some(Ok(Item::Filler(_))) | None => return Err(self.server.why_not_up()),
             };
-            told = handshake.renew(&reply).map_err(|why| self.not_resumed(why))?;
-            for message in handshake.rest() {
-                drop(self.say(session, pipe, message).await);
+            changes = handshake.compare(&reply).map_err(|why| self.not_resumed(why))?;
+            for message in handshake.after_initialize() {
+                let _ = self.server.ask(&self.session, pipe, message).await;
             }
         }
-        self.ask_again(pipe).await;
-        self.open(pipe);
-        Ok(told)
-    }
-
-    /// Says something to a child in the client's place; the answer is for tapline alone.
-    pub(in crate::proxy) async fn say(
-        &self,
-        session: &Arc<LiveSession>,
-        pipe: &Pipe,
-        message: Message,
-    ) -> mpsc::UnboundedReceiver<Result<Item, UpstreamError>> {
-        let (items, answers) = mpsc::unbounded_channel();
-        let Pipe::Child(child) = pipe else { return answers };
-        let transport = Transport::new(self.carrier);
-        let message = self.proxy.originate(session, Direction::ToServer, transport, message);
-        if let Some(id) = message.id().cloned() {
-            let waiting = PendingRequest {
-                audience: Audience::OperatorOnly,
-                ..PendingRequest::new(session.clone(), message.clone(), Some(items))
-            };
-            self.router.lock().pending.insert(id, waiting);
-        }
-        // A child that takes nothing any more is about to be heard of.
-        child.write(one_line(&message)).await;
-        answers
+        self.resend(pipe).await;
+        self.server.open(pipe);
+        Ok(changes)
     }
 
     /// Sends what can be asked again.
-    async fn ask_again(&self, pipe: &Pipe) {
-        let (Tenancy::Dedicated(session), Pipe::Child(child)) = (&self.home, pipe) else { return };
-        let again: Vec<Message> = {
-            let router = self.router.lock();
-            let unanswered =
-                router.pending.values().filter(|waiting| !waiting.audience.is_operator_only() && !waiting.answered);
-            unanswered.map(|waiting| waiting.request.clone()).collect()
-        };
-        for request in again {
+    async fn resend(&self, pipe: &Pipe) {
+        let Pipe::Child(child) = pipe else { return };
+        let unanswered = self.server.state.lock().requests.unanswered();
+        for request in unanswered {
             let text = format!("sent to the new process again: `{}`", request.method().unwrap_or_default());
-            let line = LogLine::new(Level::Info, "proxy", text).of(session.id());
-            self.proxy.log(line.as_landmark(Landmark::Attempt));
+            let line = LogLine::new(Level::Info, "proxy", text).of(self.session.id());
+            self.server.proxy.log(line.as_landmark(Landmark::Attempt));
             child.write(one_line(&request)).await;
         }
     }
 
     /// A child is gone: who waits for it is told, where no other can be asked instead.
-    fn lose(&self, error: &UpstreamError) {
-        let Tenancy::Dedicated(session) = &self.home else { return };
-        let greeted = self.handshake.borrow().has_handshake();
+    fn fail_lost(&self, error: &UpstreamError) {
+        let greeted = self.server.handshake.borrow().has_handshake();
         let (lost, questions) = {
-            let mut router = self.router.lock();
-            router.server = Lifecycle::Starting(error.clone());
-            let lost =
-                router.pending.extract_if(|_, waiting| !waiting.answered && !waiting.can_be_asked_again(greeted));
-            let lost: Vec<_> = lost.map(|(_, waiting)| waiting).filter(|waiting| !waiting.cancelled).collect();
-            let questions: Vec<_> = router.questions.drain().collect();
-            router.stale.extend(questions.iter().cloned());
-            (lost, questions)
+            let mut state = self.server.state.lock();
+            state.server.lose(error.clone());
+            (state.requests.fail_lost(greeted), state.questions.fail_all())
         };
-        for waiting in lost {
-            self.tell_lost(&waiting, error);
+        for pending in lost.into_iter().filter_map(|pending| pending.lost(error)) {
+            self.answer_lost(&pending, error);
         }
         for id in questions {
-            self.say_to_client(session, cancelled(&id));
+            self.send_to_client(cancellation(&id, "the server was started anew"));
         }
     }
 
-    /// A response that has begun has no place for a status any more.
-    fn tell_lost(&self, waiting: &PendingRequest, error: &UpstreamError) {
-        match &waiting.items {
-            Some(items) if !waiting.begun || waiting.audience.is_operator_only() => {
-                drop(items.send(Err(error.clone())))
+    /// Answers a request that is lost by an error of ours: a response that has begun has no place for a status any more.
+    fn answer_lost(&self, pending: &PendingRequest, error: &UpstreamError) {
+        let proxy = &self.server.proxy;
+        let answer = ProxyError::Upstream(error.clone()).reply_to(pending.id());
+        proxy.record_error(&answer, Some(pending.session().id()));
+        let transport = Transport::new(pending.session().via());
+        let answer = Item::line(proxy.originate(pending.session(), Direction::ToClient, transport, answer.message));
+        match pending.response() {
+            Some(items) => {
+                let _ = items.send(Ok(answer));
             }
-            items => {
-                let answer = ProxyError::Upstream(error.clone()).reply_to(waiting.id());
-                self.proxy.record_error(&answer, Some(waiting.session.id()));
-                let transport = Transport::new(waiting.session.via());
-                let answer = self.proxy.originate(&waiting.session, Direction::ToClient, transport, answer.message);
-                match items {
-                    Some(items) => drop(items.send(Ok(Item::line(answer)))),
-                    None => self.tell(Item::line(answer)),
-                }
-            }
+            None => self.server.send_to_client(answer),
         }
     }
 
-    /// The new child is there.
-    fn followed_by_another(&self, session: &Arc<LiveSession>, cause: &RestartCause, told: Vec<Message>) {
+    /// Tells that the new child is there.
+    fn announce(&self, changes: Vec<Message>) {
+        let Self { server, session, cause, .. } = self;
         if let Some(recovered) = session.recover() {
-            self.proxy.journal().publish(Event::SessionChanged(recovered.into()));
+            server.proxy.journal().publish(Event::SessionChanged(recovered.into()));
         }
-        let text = format!("new process after {cause}{}", self.handshake.borrow().described());
-        self.proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));
-        for message in told {
-            self.say_to_client(session, message);
-        }
+        let text = format!("new process after {cause}{}", server.handshake.borrow().summary());
+        server.proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));
+        changes.into_iter().for_each(|message| self.send_to_client(message));
     }
 
     /// Says something to the client in the server's place.
-    fn say_to_client(&self, session: &Arc<LiveSession>, message: Message) {
-        let transport = Transport::new(self.carrier);
-        let message = self.proxy.originate(session, Direction::ToClient, transport, message);
+    fn send_to_client(&self, message: Message) {
+        let transport = Transport::new(self.server.carrier);
+        let message = self.server.proxy.originate(&self.session, Direction::ToClient, transport, message);
         let framing = Framing::Line { line: one_line(&message) };
-        self.deliver(Recipient::Client, Incoming { message, framing });
-    }
-
-    fn tell_broken(&self, ended: &UpstreamError) {
-        let is_news =
-            ended.is_broken() || matches!(ended, UpstreamError::NotResumed { .. } | UpstreamError::Busy { .. });
-        if !is_news {
-            return;
-        }
-        let line = LogLine::new(Level::Error, "proxy", ended.to_string());
-        self.proxy.log(LogLine { session: self.voice(), ..line });
+        self.server.deliver(&Recipient::Client, Incoming { message, framing });
     }
 
     fn not_resumed(&self, why: String) -> UpstreamError {
-        UpstreamError::NotResumed { command: self.label.clone(), why }
+        UpstreamError::NotResumed { command: self.server.label().to_owned(), why }
     }
 }
 
-/// The server that asked this is gone.
-fn cancelled(id: &Id) -> Message {
-    let reason = "the server was started anew";
-    Message::new(format!(
-        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"{reason}"}}}}"#,
-        id.token()
-    ))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn restart_attempts_pause_longer_each_time_and_are_five_a_minute() {
+        let mut attempts = RestartAttempts::default();
+        let pauses: Vec<_> = (0..MOST).map_while(|_| attempts.next_pause()).collect();
+        assert_eq!(pauses, [0, 250, 500, 1000, 2000].map(Duration::from_millis));
+        assert_eq!(attempts.next_pause(), None);
+        tokio::time::advance(SPAN).await;
+        assert_eq!(attempts.next_pause(), Some(Duration::ZERO));
+    }
 }

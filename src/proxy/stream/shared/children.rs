@@ -7,106 +7,109 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::message::Id;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::shared::SharedServer;
-use crate::proxy::stream::{FanoutSubscription, StreamServer};
+use crate::proxy::stream::server::StreamServer;
+use crate::proxy::stream::subscription::FanoutSubscription;
 use crate::upstream::pool::Pool;
 
 /// A child that nobody has asked anything for so long is let go where there is another.
 const IDLE: Duration = Duration::from_secs(300);
 
+/// The children there are, and the subscriptions that are open on all of them.
 #[derive(Default)]
-pub(in crate::proxy) struct SharedChildren {
+pub(super) struct SharedChildren {
     all: Vec<Arc<SharedChild>>,
     subscriptions: Vec<Arc<FanoutSubscription>>,
 }
 
-pub(in crate::proxy) struct SharedChild {
-    pub(in crate::proxy) link: Arc<StreamServer>,
+/// One of several children, and how busy it is.
+pub(super) struct SharedChild {
+    pub(super) server: Arc<StreamServer>,
     since: Instant,
     /// Requests in flight, of a stateless command: subscriptions are none.
     load: watch::Sender<usize>,
 }
 
-/// One request in flight.
-pub(in crate::proxy) struct BusyChild(Arc<SharedChild>);
+/// A child for as long as one request is in flight on it.
+pub(super) struct BusyChild(Arc<SharedChild>);
 
 impl SharedChildren {
-    pub(in crate::proxy) fn links(&self) -> impl Iterator<Item = &Arc<StreamServer>> {
-        self.all.iter().map(|child| &child.link)
+    pub(super) fn servers(&self) -> impl Iterator<Item = &Arc<StreamServer>> {
+        self.all.iter().map(|child| &child.server)
     }
 
-    /// Of those that are fit for use.
-    pub(in crate::proxy) fn least_busy(&mut self, pool: &Pool) -> Option<Arc<SharedChild>> {
-        self.all.retain(|child| !child.link.is_over());
+    /// The child with the fewest requests in flight, of those that are fit for use.
+    pub(super) fn least_busy(&mut self, pool: &Pool) -> Option<Arc<SharedChild>> {
+        self.all.retain(|child| !child.server.is_gone());
         self.all.iter().filter(|child| !child.is_outlived(pool)).min_by_key(|child| child.load()).cloned()
     }
 
     /// Takes one in, which hears at once what clients are subscribed to: whoever chooses it asks it something next, and what that
     /// changes is to be told. Those that are too old go.
-    pub(in crate::proxy) fn take_in(&mut self, child: &Arc<SharedChild>, pool: &Pool) {
-        self.subscriptions.iter().for_each(|subscription| child.link.join(subscription));
+    pub(super) fn take_in(&mut self, child: &Arc<SharedChild>, pool: &Pool) {
+        self.subscriptions.iter().for_each(|subscription| child.server.join(subscription));
         let outlived = self.all.extract_if(.., |child| child.is_outlived(pool));
-        outlived.for_each(|child| child.link.dismiss());
+        outlived.for_each(|child| child.server.dismiss());
         self.all.push(child.clone());
     }
 
     /// Has all hear what a client is subscribed to, as one does already.
-    pub(in crate::proxy) fn open(&mut self, subscription: &Arc<FanoutSubscription>, already: &Arc<StreamServer>) {
-        self.links().filter(|link| !Arc::ptr_eq(link, already)).for_each(|link| link.join(subscription));
+    pub(super) fn open(&mut self, subscription: &Arc<FanoutSubscription>, already: &Arc<StreamServer>) {
+        self.servers().filter(|server| !Arc::ptr_eq(server, already)).for_each(|server| server.join(subscription));
         self.subscriptions.push(subscription.clone());
     }
 
-    pub(in crate::proxy) fn close(&mut self, subscription: &Arc<FanoutSubscription>) {
+    pub(super) fn close(&mut self, subscription: &Arc<FanoutSubscription>) {
         self.subscriptions.retain(|it| !Arc::ptr_eq(it, subscription));
-        self.links().for_each(|link| link.part(subscription));
+        self.servers().for_each(|server| server.unsubscribe(subscription));
     }
 
-    /// The subscription that a client means by an id.
-    pub(in crate::proxy) fn subscription(&self, session: &LiveSession, id: &Id) -> Option<Arc<FanoutSubscription>> {
+    /// The subscription that a client means by an id; `None` where it has no such.
+    pub(super) fn subscription(&self, session: &LiveSession, id: &Id) -> Option<Arc<FanoutSubscription>> {
         self.subscriptions.iter().find(|subscription| subscription.is(session, id)).cloned()
     }
 
     /// Takes out one that is idle, where another is there.
-    fn take_out(&mut self, child: &Arc<SharedChild>) -> bool {
-        self.all.retain(|child| !child.link.is_over());
+    fn take_idle(&mut self, child: &Arc<SharedChild>) -> bool {
+        self.all.retain(|child| !child.server.is_gone());
         let spared = self.all.len() > 1 && child.load() == 0;
         if spared {
             self.all.retain(|it| !Arc::ptr_eq(it, child));
-            child.link.dismiss();
+            child.server.dismiss();
         }
         spared
     }
 }
 
 impl SharedChild {
-    pub(in crate::proxy) fn new(link: Arc<StreamServer>, since: Instant) -> Arc<Self> {
-        Arc::new(Self { link, since, load: watch::Sender::default() })
+    pub(super) fn new(server: Arc<StreamServer>, since: Instant) -> Arc<Self> {
+        Arc::new(Self { server, since, load: watch::Sender::default() })
     }
 
-    pub(in crate::proxy) fn load(&self) -> usize {
+    pub(super) fn load(&self) -> usize {
         *self.load.borrow()
     }
 
-    pub(in crate::proxy) fn in_use(self: Arc<Self>) -> BusyChild {
+    pub(super) fn in_use(self: Arc<Self>) -> BusyChild {
         self.load.send_modify(|load| *load += 1);
         BusyChild(self)
     }
 
     /// One that is too old is given up as soon as nobody waits for it. What is subscribed to goes on where others hear it, too.
     fn is_outlived(&self, pool: &Pool) -> bool {
-        let nobody_waits = || self.load() == 0 && (pool.settings().stateless || self.link.is_idle());
+        let nobody_waits = || self.load() == 0 && (pool.settings().stateless || self.server.is_idle());
         pool.is_old(self.since) && nobody_waits()
     }
 }
 
 impl BusyChild {
-    pub(in crate::proxy) fn link(&self) -> &Arc<StreamServer> {
-        &self.0.link
+    pub(super) fn server(&self) -> &Arc<StreamServer> {
+        &self.0.server
     }
 }
 
@@ -117,21 +120,25 @@ impl Drop for BusyChild {
 }
 
 /// Sees to it that a child is let go that nobody needs.
-pub(in crate::proxy) fn let_go_when_idle(
-    shared: &Arc<SharedServer>,
+pub(super) fn dismiss_when_idle(
+    children: &Arc<Mutex<SharedChildren>>,
     child: &Arc<SharedChild>,
+    pool: &Pool,
 ) -> impl Future<Output = ()> + use<> {
-    let lifetime = shared.pool.settings().max_lifetime;
+    let lifetime = pool.settings().max_lifetime;
     let (patience, load) = (lifetime.map_or(IDLE, |lifetime| lifetime.min(IDLE)), child.load.subscribe());
-    let (shared, child) = (Arc::downgrade(shared), Arc::downgrade(child));
-    async move { drop(watch_load(patience, load, || let_go(&shared, &child)).await) }
+    let (children, child) = (Arc::downgrade(children), Arc::downgrade(child));
+    async move {
+        // An error: the child is no more.
+        let _ = watch_load(patience, load, || take_idle(&children, &child)).await;
+    }
 }
 
 /// Until it is let go, or is no more.
 async fn watch_load(
     patience: Duration,
     mut load: watch::Receiver<usize>,
-    let_go: impl Fn() -> bool,
+    take_idle: impl Fn() -> bool,
 ) -> Result<(), watch::error::RecvError> {
     loop {
         if *load.borrow_and_update() > 0 {
@@ -140,16 +147,16 @@ async fn watch_load(
         }
         match timeout(patience, load.changed()).await {
             Ok(changed) => changed?,
-            Err(_) if let_go() => return Ok(()),
+            Err(_) if take_idle() => return Ok(()),
             // It is the only one, and waits for better times.
             Err(_) => load.changed().await?,
         }
     }
 }
 
-fn let_go(shared: &Weak<SharedServer>, child: &Weak<SharedChild>) -> bool {
-    match (shared.upgrade(), child.upgrade()) {
-        (Some(shared), Some(child)) => shared.children.lock().take_out(&child),
+fn take_idle(children: &Weak<Mutex<SharedChildren>>, child: &Weak<SharedChild>) -> bool {
+    match (children.upgrade(), child.upgrade()) {
+        (Some(children), Some(child)) => children.lock().take_idle(&child),
         _ => true,
     }
 }

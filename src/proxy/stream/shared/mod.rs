@@ -5,6 +5,7 @@
 //! somebody asks something. Which message is whose is the business of the [`StreamServer`].
 
 mod children;
+mod fanout;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,9 +22,10 @@ use crate::message::{Id, Message};
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::pump::Pump;
-use crate::proxy::stream::restart::keep;
-use crate::proxy::stream::shared::children::{BusyChild, SharedChild, SharedChildren, let_go_when_idle};
-use crate::proxy::stream::{FanoutSubscription, StreamServer, Tenancy};
+use crate::proxy::stream::restart::Supervisor;
+use crate::proxy::stream::server::{StreamServer, Tenancy};
+use crate::proxy::stream::shared::children::{BusyChild, SharedChild, SharedChildren, dismiss_when_idle};
+use crate::proxy::stream::subscription::FanoutSubscription;
 use crate::proxy::{Audience, Proxy};
 use crate::upstream::pool::{Pool, PooledChild};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
@@ -36,13 +38,13 @@ pub struct SharedServer {
     proxy: Arc<Proxy>,
     pool: Arc<Pool>,
     label: String,
-    children: Mutex<SharedChildren>,
+    children: Arc<Mutex<SharedChildren>>,
 }
 
 impl SharedServer {
     pub(in crate::proxy) fn new(proxy: Arc<Proxy>, pool: Arc<Pool>) -> Arc<Self> {
         let label = pool.command().to_string();
-        Arc::new(Self { proxy, pool, label, children: Mutex::default() })
+        Arc::new(Self { proxy, pool, label, children: Arc::default() })
     }
 
     pub(in crate::proxy) fn label(&self) -> &str {
@@ -65,7 +67,7 @@ impl SharedServer {
             }
             Some(message) if message.asks() => {
                 let in_use = self.least_busy(session)?;
-                let reply = in_use.link().exchange(session, outgoing, audience).await?;
+                let reply = in_use.server().exchange(session, outgoing, audience).await?;
                 Ok(while_read(reply, in_use))
             }
             Some(message) => self.tell(session, outgoing, &message, audience).await,
@@ -75,24 +77,24 @@ impl SharedServer {
     /// Has other children take the place of these.
     pub(in crate::proxy) fn renew(&self) {
         let gone = std::mem::take(&mut *self.children.lock());
-        gone.links().for_each(|link| link.retire());
+        gone.servers().for_each(|server| server.retire());
     }
 
     /// A client is no more.
     pub(in crate::proxy) fn leave(&self, session: &LiveSession) {
-        let links: Vec<_> = self.children.lock().links().cloned().collect();
-        links.iter().for_each(|link| link.leave(session));
+        let servers: Vec<_> = self.children.lock().servers().cloned().collect();
+        servers.iter().for_each(|server| server.cancel_of(session));
     }
 
     /// Ends the children, and waits until they are gone.
     pub(in crate::proxy) async fn close(&self) {
         let gone = std::mem::take(&mut *self.children.lock());
-        join_all(gone.links().map(|link| link.close())).await;
+        join_all(gone.servers().map(|server| server.close())).await;
     }
 
     fn any(self: &Arc<Self>, session: &Arc<LiveSession>) -> Result<Arc<StreamServer>, UpstreamError> {
         let mut children = self.children.lock();
-        Ok(self.choose(&mut children, session, false)?.link.clone())
+        Ok(self.choose(&mut children, session, false)?.server.clone())
     }
 
     /// The child with the fewest requests in flight, which has one more from now on.
@@ -131,24 +133,24 @@ impl SharedServer {
         session: &Arc<LiveSession>,
         child: Option<PooledChild>,
     ) -> Arc<SharedChild> {
-        let link = StreamServer::for_command(
+        let server = StreamServer::for_command(
             self.proxy.clone(),
             Tenancy::Shared,
             self.pool.clone(),
             HandshakeState::default(),
         );
         let since = child.as_ref().map_or_else(Instant::now, |child| child.since);
-        let added = SharedChild::new(link.clone(), since);
+        let added = SharedChild::new(server.clone(), since);
         if self.pool.settings().stateless {
-            tokio::spawn(let_go_when_idle(self, &added));
+            tokio::spawn(dismiss_when_idle(&self.children, &added, &self.pool));
         }
-        let (pump, pool, session) = (Pump::new(&link), self.pool.clone(), session.clone());
+        let (pump, pool, session) = (Pump::new(&server), self.pool.clone(), session.clone());
         match child {
             Some(child) if !must_answer(&pool, &child) => {
-                link.install(child.pipe);
-                tokio::spawn(keep(pump, child.outputs));
+                server.install(child.pipe);
+                tokio::spawn(Supervisor::with_pump(pump).run(child.outputs));
             }
-            child => drop(tokio::spawn(bring(link, pump, pool, session, child))),
+            child => drop(tokio::spawn(bring(server, pump, pool, session, child))),
         }
         children.take_in(&added, &self.pool);
         added
@@ -162,12 +164,12 @@ impl SharedServer {
         subscription: Arc<FanoutSubscription>,
         audience: Audience,
     ) -> Result<Reply, UpstreamError> {
-        let link = self.any(session)?;
-        let reply = link.exchange_as(session, outgoing, audience, Some(subscription.clone())).await?;
+        let server = self.any(session)?;
+        let reply = server.exchange_with(session, outgoing, audience, Some(subscription.clone())).await?;
         if !matches!(reply.body, ReplyBody::Stream(_)) {
             return Ok(reply);
         }
-        self.children.lock().open(&subscription, &link);
+        self.children.lock().open(&subscription, &server);
         Ok(while_read(reply, Subscribed { shared: self.clone(), subscription }))
     }
 
@@ -186,10 +188,10 @@ impl SharedServer {
                 children.close(&subscription);
                 return Ok(Reply::accepted());
             }
-            asked = children.links().find(|link| link.awaits(session, &id)).cloned();
+            asked = children.servers().find(|server| server.awaits(session, &id)).cloned();
         }
-        let link = asked.map_or_else(|| self.any(session), Ok)?;
-        link.exchange(session, outgoing, audience).await
+        let server = asked.map_or_else(|| self.any(session), Ok)?;
+        server.exchange(session, outgoing, audience).await
     }
 }
 
@@ -223,7 +225,7 @@ fn must_answer(pool: &Pool, child: &PooledChild) -> bool {
 
 /// Waits for a child that is fit for use.
 async fn bring(
-    link: Arc<StreamServer>,
+    server: Arc<StreamServer>,
     mut pump: Pump,
     pool: Arc<Pool>,
     session: Arc<LiveSession>,
@@ -237,24 +239,24 @@ async fn bring(
         };
         let found = match next {
             Ok(found) => found,
-            Err(error) => return link.end(&error),
+            Err(error) => return server.end(&error),
         };
         let must_answer = must_answer(&pool, &found);
-        let (pipe, mut outputs) = (link.stage(found.pipe), found.outputs);
+        let (pipe, mut outputs) = (server.stage(found.pipe), found.outputs);
         let answering = async {
             if must_answer {
-                link.say(&session, &pipe, discover()).await.recv().await;
+                server.ask(&session, &pipe, discover()).await.recv().await;
             }
         };
         if let Ok(Ok(())) = pump.run_until(&mut outputs, timeout(PATIENCE, answering)).await {
-            link.open(&pipe);
+            server.open(&pipe);
             // Whoever ends what is shared must not wait for what is heard of it.
-            drop(link);
-            keep(pump, outputs).await;
+            drop(server);
+            Supervisor::with_pump(pump).run(outputs).await;
             return;
         }
         let text = "a spare did not answer, and is replaced";
-        link.proxy().log(LogLine::new(Level::Warn, "proxy", text).of(session.id()));
+        server.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session.id()));
     }
 }
 

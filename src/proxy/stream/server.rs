@@ -1,0 +1,491 @@
+//! A server that says everything on one stream, as the rest of the proxy sees it: it takes messages, cancels requests, and ends.
+//!
+//! **A request and its server go together.** Who waits for a reply is registered under the lock under which the process to write to is
+//! read: a request is answered by the process it was registered for, told lost with it, or asked again; none hangs between two.
+//!
+//! A process may be followed by another while its client stays: what the client says meanwhile waits ([`StreamServer::when_up`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::envelope::{Direction, Transport, Via};
+use crate::event::{Landmark, Level, LogLine};
+use crate::mcp::method;
+use crate::message::{Id, Message};
+use crate::proxy::Proxy;
+use crate::proxy::session::LiveSession;
+use crate::proxy::stream::client::{ClientSide, ClientStream};
+use crate::proxy::stream::handshake::HandshakeState;
+use crate::proxy::stream::lifecycle::{Lifecycle, ServerSide};
+use crate::proxy::stream::pending::{Enclosure, PendingQuestions, PendingRequest, PendingRequests, ReplyTo};
+use crate::upstream::framing::one_line;
+use crate::upstream::pipe::Pipe;
+use crate::upstream::pool::Pool;
+use crate::upstream::sse::{EventPipe, StreamAnswer};
+use crate::upstream::stdio::ChildPipe;
+use crate::upstream::{Item, Reply, UpstreamError};
+
+/// How long a message waits for a server that is being started. A client that waits as long for nothing hears why.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// A server that says everything on one stream: a child, or a server of the HTTP+SSE transport.
+pub struct StreamServer {
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) tenancy: Tenancy,
+    label: String,
+    pub(super) carrier: Via,
+    pub(super) state: Mutex<ServerState>,
+    /// There is another process, or none any more.
+    changed: Notify,
+    /// Where another child comes from; `None` where the server is none of ours.
+    pub(super) pool: Option<Arc<Pool>>,
+    pub(super) handshake: watch::Sender<HandshakeState>,
+}
+
+/// Whose server it is.
+pub(in crate::proxy) enum Tenancy {
+    /// One session's alone.
+    Dedicated(Arc<LiveSession>),
+    /// That of all clients that follow revision 2026-07-28.
+    Shared,
+}
+
+/// What changes of a server; each part keeps its own rules, and one lock guards them all.
+pub(super) struct ServerState {
+    pub(super) server: ServerSide,
+    pub(super) client: ClientSide,
+    /// What clients asked of the server.
+    pub(super) requests: PendingRequests,
+    /// What the server asked of its client.
+    pub(super) questions: PendingQuestions,
+    /// Of several clients, the one that spoke last.
+    pub(super) last_session: Option<Arc<LiveSession>>,
+}
+
+impl StreamServer {
+    /// A server of the HTTP+SSE transport, which is there.
+    pub(in crate::proxy) fn for_events(
+        proxy: Arc<Proxy>,
+        session: Arc<LiveSession>,
+        label: String,
+        pipe: Pipe,
+    ) -> Arc<Self> {
+        let lifecycle = Lifecycle::Up(Arc::new(pipe));
+        Self::build(proxy, Tenancy::Dedicated(session), label, Via::Sse, lifecycle, None)
+    }
+
+    /// A command, whose child of the pool is still to come.
+    pub(in crate::proxy) fn for_command(
+        proxy: Arc<Proxy>,
+        tenancy: Tenancy,
+        pool: Arc<Pool>,
+        handshake: HandshakeState,
+    ) -> Arc<Self> {
+        let label = pool.command().to_string();
+        let starting =
+            UpstreamError::BrokenOff { upstream: label.clone(), why: "it is still being started".to_owned() };
+        let server = Self::build(proxy, tenancy, label, Via::Stdio, Lifecycle::Starting(starting), Some(pool));
+        server.handshake.send_replace(handshake);
+        server
+    }
+
+    fn build(
+        proxy: Arc<Proxy>,
+        tenancy: Tenancy,
+        label: String,
+        carrier: Via,
+        lifecycle: Lifecycle,
+        pool: Option<Arc<Pool>>,
+    ) -> Arc<Self> {
+        let state = Mutex::new(ServerState {
+            server: ServerSide::new(lifecycle),
+            client: ClientSide::default(),
+            requests: PendingRequests::default(),
+            questions: PendingQuestions::default(),
+            last_session: None,
+        });
+        let (changed, handshake) = (Notify::new(), watch::Sender::default());
+        Arc::new(Self { proxy, tenancy, label, carrier, state, changed, pool, handshake })
+    }
+
+    /// The URL or the command line, for people.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// What another process of the server would be told again. `None` where none can take its place.
+    pub fn handshake_states(&self) -> Option<watch::Receiver<HandshakeState>> {
+        self.pool.as_ref().map(|_| self.handshake.subscribe())
+    }
+
+    /// What carries the server's messages.
+    pub(in crate::proxy) fn carrier(&self) -> Via {
+        self.carrier
+    }
+
+    /// What the command exited with; `None` while it runs, or where there is none.
+    pub fn exit_code(&self) -> Option<u8> {
+        self.state.lock().server.exit_code()
+    }
+
+    /// How a server of the HTTP+SSE transport answered the GET that is the session; nothing of a child.
+    pub(in crate::proxy) async fn answered(&self) -> Option<Result<StreamAnswer, UpstreamError>> {
+        match self.pipe().as_deref() {
+            Some(Pipe::Events(events)) => Some(events.answered().await),
+            Some(Pipe::Child(_)) | None => None,
+        }
+    }
+
+    /// Whether the server is gone for good.
+    pub(in crate::proxy) fn is_gone(&self) -> bool {
+        self.state.lock().server.is_gone()
+    }
+
+    /// Whether nobody waits for its answers.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.lock().requests.is_empty()
+    }
+
+    /// Whether a client waits here for the reply to its request.
+    pub(super) fn awaits(&self, session: &LiveSession, id: &Id) -> bool {
+        let state = self.state.lock();
+        state.requests.iter().any(|pending| pending.session().id() == session.id() && pending.id() == Some(id))
+    }
+
+    fn pipe(&self) -> Option<Arc<Pipe>> {
+        self.state.lock().server.pipe().cloned()
+    }
+}
+
+/// Its client.
+impl StreamServer {
+    /// Gives everything that the server says to a client with one stream, from now on.
+    pub(in crate::proxy) fn attach(&self, stream: ClientStream) {
+        let mut state = self.state.lock();
+        if !state.server.is_gone() {
+            state.client.attach(stream);
+        }
+    }
+
+    /// Tells a client with one stream something that the server did not say.
+    pub(in crate::proxy) fn send_to_client(&self, item: Item) {
+        if let Some(stream) = self.state.lock().client.stream() {
+            stream.send(item);
+        }
+    }
+
+    /// Sends a message of a client with one stream to the server, already through the spine. `line`: what it came in, where that was a
+    /// line and nobody edited it; `headers`: what it came with, where that was a POST. Returns what the server says to having got it: a
+    /// child says nothing.
+    ///
+    /// # Errors
+    /// Where the server takes nothing any more.
+    pub(in crate::proxy) async fn send(
+        &self,
+        message: &Message,
+        line: Option<Bytes>,
+        headers: Option<HeaderMap>,
+    ) -> Result<Option<Reply>, UpstreamError> {
+        loop {
+            let (pipe, is_stale) = self.when_up(|state| self.register(state, message)).await?;
+            match &*pipe {
+                Pipe::Events(events) => return events.post(message, headers).await.map(Some),
+                Pipe::Child(_) if is_stale => return Ok(None),
+                Pipe::Child(child) => {
+                    if child.write(line.clone().unwrap_or_else(|| one_line(message))).await {
+                        return Ok(None);
+                    }
+                    if !self.withdraw(message) && message.asks() {
+                        // It was told that the server is gone.
+                        return Ok(None);
+                    }
+                    self.when_other_than(&pipe).await?;
+                }
+            }
+        }
+    }
+
+    /// Registers a message that goes to a child as it is. Returns whether it is for one that is gone.
+    fn register(&self, state: &mut ServerState, message: &Message) -> bool {
+        let (Some(_), Tenancy::Dedicated(session)) = (&self.pool, &self.tenancy) else { return false };
+        state.requests.cancel(message);
+        state.requests.register_all(message, session);
+        self.learn_initialized(message);
+        state.questions.complete(message)
+    }
+
+    /// Learns that a client has completed the handshake.
+    pub(super) fn learn_initialized(&self, message: &Message) {
+        if message.method() == Some(method::INITIALIZED) {
+            self.handshake.send_modify(HandshakeState::on_initialized);
+        }
+    }
+
+    /// Passes on a line without a message; only a pipe has a place for it.
+    pub(in crate::proxy) async fn send_blank_line(&self, line: Bytes) {
+        if let Ok((pipe, ())) = self.when_up(|_| ()).await
+            && let Pipe::Child(child) = &*pipe
+        {
+            // A child that takes nothing any more is about to be heard of.
+            child.write(line).await;
+        }
+    }
+
+    /// Ends what the client still waits for without an answer: it leaves of its own accord.
+    pub(in crate::proxy) fn cancel_pending(&self) {
+        self.state.lock().requests.cancel_where(|_| true);
+    }
+}
+
+/// Its processes.
+impl StreamServer {
+    /// The server as soon as it is up. What `register` registers is registered with this very process: if it goes, so does that.
+    pub(super) async fn when_up<T>(
+        &self,
+        mut register: impl FnMut(&mut ServerState) -> T,
+    ) -> Result<(Arc<Pipe>, T), UpstreamError> {
+        let mut try_now = || {
+            let mut state = self.state.lock();
+            match state.server.lifecycle() {
+                Lifecycle::Up(pipe) => {
+                    let pipe = pipe.clone();
+                    Some(Ok((pipe, register(&mut state))))
+                }
+                Lifecycle::Gone(error) => Some(Err(error.clone())),
+                Lifecycle::Starting(_) => None,
+            }
+        };
+        match try_now() {
+            Some(now) => now,
+            None => self.once(try_now).await,
+        }
+    }
+
+    /// Waits until another process than this one is there.
+    pub(super) async fn when_other_than(&self, pipe: &Arc<Pipe>) -> Result<(), UpstreamError> {
+        self.once(|| match self.state.lock().server.lifecycle() {
+            Lifecycle::Up(now) if Arc::ptr_eq(now, pipe) => None,
+            Lifecycle::Up(_) | Lifecycle::Starting(_) => Some(Ok(())),
+            Lifecycle::Gone(error) => Some(Err(error.clone())),
+        })
+        .await
+    }
+
+    /// Waits until something is there; after a while, says why it is not.
+    async fn once<T>(&self, mut now: impl FnMut() -> Option<Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
+        let deadline = Instant::now() + LONGEST_WAIT;
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(now) = now() {
+                return now;
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Err(self.why_not_up());
+            }
+        }
+    }
+
+    /// Why nothing can be sent to the server.
+    pub(super) fn why_not_up(&self) -> UpstreamError {
+        match self.state.lock().server.lifecycle() {
+            Lifecycle::Gone(error) | Lifecycle::Starting(error) => error.clone(),
+            Lifecycle::Up(_) => self.broken_off("it is ending"),
+        }
+    }
+
+    /// Withdraws what a message asks: the server never got it. Returns whether anything was pending.
+    pub(super) fn withdraw(&self, message: &Message) -> bool {
+        self.state.lock().requests.withdraw(message)
+    }
+
+    /// Installs a child that is there from the beginning.
+    pub(in crate::proxy) fn install(&self, child: ChildPipe) {
+        let pipe = self.stage(child);
+        self.open(&pipe);
+    }
+
+    /// Sets the child that will take the clients' messages, and takes none of them yet.
+    pub(super) fn stage(&self, child: ChildPipe) -> Arc<Pipe> {
+        let pipe = Arc::new(Pipe::Child(child));
+        self.state.lock().server.stage(pipe.clone());
+        pipe
+    }
+
+    /// Lets the clients' messages through to a child.
+    pub(super) fn open(&self, pipe: &Arc<Pipe>) {
+        self.state.lock().server.open(pipe.clone());
+        self.changed.notify_waiters();
+    }
+
+    /// Asks a child something in the client's place; the answer is for tapline alone.
+    pub(super) async fn ask(
+        &self,
+        session: &Arc<LiveSession>,
+        pipe: &Pipe,
+        message: Message,
+    ) -> mpsc::UnboundedReceiver<Result<Item, UpstreamError>> {
+        let (items, answers) = mpsc::unbounded_channel();
+        let Pipe::Child(child) = pipe else { return answers };
+        let transport = Transport::new(self.carrier);
+        let message = self.proxy.originate(session, Direction::ToServer, transport, message);
+        if message.id().is_some() {
+            let reply_to = ReplyTo::Tapline(items);
+            let pending = PendingRequest::new(session.clone(), message.clone(), reply_to, Enclosure::Single);
+            self.state.lock().requests.register_as_is(pending);
+        }
+        // A child that takes nothing any more is about to be heard of.
+        child.write(one_line(&message)).await;
+        answers
+    }
+
+    /// Sends the server an answer that we made in the client's place.
+    pub(super) async fn answer_server(&self, answer: Message) {
+        match self.pipe().as_deref() {
+            // A child that takes nothing any more is about to be heard of.
+            Some(Pipe::Child(child)) => {
+                child.write(one_line(&answer)).await;
+            }
+            Some(Pipe::Events(events)) => post_aside(events, answer),
+            None => {}
+        }
+    }
+
+    /// Passes a signal on to the child; `false` where there is none. A child that goes by it is not followed by another.
+    pub fn signal(&self, signal: rustix::process::Signal) -> bool {
+        let mut state = self.state.lock();
+        let Lifecycle::Up(pipe) = state.server.lifecycle() else { return false };
+        let Pipe::Child(child) = &**pipe else { return false };
+        child.signal(signal);
+        state.server.leave();
+        true
+    }
+
+    /// Has another child take the place of this one.
+    ///
+    /// # Errors
+    /// Where that cannot be: in words.
+    pub(in crate::proxy) fn request_restart(&self, why: &str) -> Result<(), &'static str> {
+        if self.pool.is_none() {
+            return Err("its server is no command of this tapline");
+        }
+        self.state.lock().server.request_restart(why, self.broken_off("it is still being restarted"))
+    }
+
+    fn broken_off(&self, why: &str) -> UpstreamError {
+        UpstreamError::BrokenOff { upstream: self.label.clone(), why: why.to_owned() }
+    }
+}
+
+/// Its end, and that of what was asked of it.
+impl StreamServer {
+    /// Cancels a request: tells the server that nobody waits for the reply any more.
+    pub(super) fn cancel(&self, id: &Id) {
+        let (pending, pipe) = {
+            let mut state = self.state.lock();
+            (state.requests.complete(id), state.server.pipe().cloned())
+        };
+        let (Some(pending), Some(pipe)) = (pending, pipe) else { return };
+        let message = cancellation(pending.id().unwrap_or(id), "the client hung up");
+        let transport = Transport::new(self.carrier);
+        let message = self.proxy.originate(pending.session(), Direction::ToServer, transport, message);
+        let message = message.with_value(&["params", "requestId"], id.token()).unwrap_or(message);
+        match &*pipe {
+            Pipe::Child(child) => {
+                if !child.offer(one_line(&message)) {
+                    tracing::debug!("a cancellation was not taken");
+                }
+            }
+            Pipe::Events(events) => post_aside(events, message),
+        }
+    }
+
+    /// Cancels the requests that fit.
+    pub(super) fn cancel_where(&self, fits: impl Fn(&PendingRequest) -> bool) {
+        let ids = self.state.lock().requests.ids_where(fits);
+        ids.iter().for_each(|id| self.cancel(id));
+    }
+
+    /// Cancels what one of several clients waits for: it is no more.
+    pub(super) fn cancel_of(&self, session: &LiveSession) {
+        self.cancel_where(|pending| pending.session().id() == session.id());
+    }
+
+    /// Lets a child go that others have taken the place of: subscriptions end, and what is asked already may still be answered.
+    pub(super) fn retire(&self) {
+        let mut state = self.state.lock();
+        state.server.leave();
+        state.requests.cancel_where(PendingRequest::is_subscription);
+        if let Some(Pipe::Child(child)) = state.server.pipe().map(|pipe| &**pipe) {
+            child.leave();
+        }
+    }
+
+    /// Ends the server's part, and waits until it is gone. Another process does not follow.
+    pub async fn close(&self) {
+        let pipe = {
+            let mut state = self.state.lock();
+            state.server.leave();
+            state.server.pipe().cloned()
+        };
+        if let Some(pipe) = pipe {
+            pipe.close().await;
+        }
+    }
+
+    /// The server is gone for good: who waits for it is told why.
+    pub(in crate::proxy) fn end(&self, error: &UpstreamError) {
+        self.log_end_for_shared(error);
+        let mut state = self.state.lock();
+        state.server.end(error.clone());
+        state.last_session = None;
+        state.client.end(error);
+        state.requests.fail_all(error);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Sessions go on when the child that they share does not: their tapes say where.
+    fn log_end_for_shared(&self, error: &UpstreamError) {
+        if !matches!(self.tenancy, Tenancy::Shared) {
+            return;
+        }
+        let is_stateless = self.pool.as_ref().is_some_and(|pool| pool.settings().stateless);
+        let next =
+            if is_stateless { "another is started when it is needed" } else { "the next request starts another" };
+        let sessions: BTreeMap<_, _> = {
+            let state = self.state.lock();
+            let waiting = state.requests.iter().map(PendingRequest::session);
+            waiting.chain(&state.last_session).map(|session| (session.id(), session.clone())).collect()
+        };
+        for session in sessions.values().filter(|session| !session.closed().is_cancelled()) {
+            let line = LogLine::new(Level::Warn, "proxy", format!("{error}; {next}"));
+            self.proxy.log(line.of(session.id()).as_landmark(Landmark::Seam));
+        }
+    }
+}
+
+/// A `notifications/cancelled` of ours.
+pub(super) fn cancellation(id: &Id, reason: &str) -> Message {
+    let (method, id) = (method::CANCELLED, id.token());
+    Message::new(format!(
+        r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"requestId":{id},"reason":"{reason}"}}}}"#
+    ))
+}
+
+/// Posts a message of ours. What the server says meanwhile does not wait for its answer to a POST.
+fn post_aside(events: &Arc<EventPipe>, message: Message) {
+    let events = events.clone();
+    tokio::spawn(async move {
+        if let Err(error) = events.post(&message, None).await {
+            tracing::debug!(%error, "a message of tapline was not taken");
+        }
+    });
+}
