@@ -2,6 +2,7 @@
 //!
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
+mod block;
 mod ending;
 pub mod figures;
 mod shadow;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
+pub use block::BlockError;
 use figures::Figures;
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 
@@ -249,15 +251,6 @@ pub enum Then {
     HoldNext,
     /// Hold the reply to this request.
     HoldReply,
-}
-
-/// The answer to a blocked request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BlockError {
-    /// A JSON-RPC error; `data` is raw JSON.
-    JsonRpc { code: i64, message: String, data: Option<String> },
-    /// A tool result with `isError: true` and this text (what a tool that fails answers).
-    ToolResult { text: String },
 }
 
 /// Which messages are held.

@@ -1,4 +1,4 @@
-//! A message at the moment it comes in: what the spine takes.
+//! A message at the moment it comes in: what the spine takes. Knows nothing of the rest of the proxy.
 
 use std::time::Instant;
 
@@ -31,14 +31,22 @@ pub struct Arrival {
     pub injected: Option<Author>,
     /// Who may get it: the reply to a request of the operator's is recorded and shown, and not sent on.
     pub audience: Audience,
-    /// When tapline had it, where that was before it came to the spine.
-    pub came: Option<Instant>,
-    /// The request whose own response it came on, where there is such a thing.
+    /// When tapline had it, where that was before it reached the spine.
+    pub received: Option<Instant>,
+    /// The request whose own HTTP response it came on, where there is such a thing.
     pub request: Option<Seq>,
 }
 
 impl Arrival {
     pub fn new(direction: Direction, transport: Transport, message: Message) -> Self {
-        Self { direction, transport, message, injected: None, audience: Audience::Client, came: None, request: None }
+        Self {
+            direction,
+            transport,
+            message,
+            injected: None,
+            audience: Audience::Client,
+            received: None,
+            request: None,
+        }
     }
 }

@@ -9,12 +9,12 @@
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::auth::Denied;
 use crate::event::{BlockError, Level};
 use crate::limits::Excess;
 use crate::mcp::error_code::ErrorCode;
 use crate::message::{Id, Kind, Message};
-use crate::proxy::front::access::Denial;
-use crate::proxy::front::paths::{ENDPOINT, STREAM};
+use crate::proxy::paths::{ENDPOINT, STREAM};
 use crate::upstream::{Reply, ReplyBody, UpstreamError};
 
 /// Why a request gets an error of ours in place of an answer of the server's.
@@ -24,7 +24,7 @@ pub enum ProxyError {
     Forbidden(String),
     #[error("no MCP endpoint at `{path}`; {}", endpoint_hint(.endpoints))]
     NotFound { path: String, endpoints: Vec<String> },
-    /// The status and the meaning are the protocol's: the client is to start anew (2025-03-26 on, session management).
+    /// The status and the meaning are the protocol's: the client is to start a new session (2025-03-26 on, session management).
     #[error("session not found: it has ended, or its server has; initialize again")]
     UnknownSession,
     #[error("a request without a session must be `initialize`")]
@@ -53,6 +53,15 @@ pub enum ProxyError {
     Limited(#[from] Excess),
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
+}
+
+/// A client that is not let in, or not so far.
+#[derive(Debug, thiserror::Error)]
+#[error("{denied}")]
+pub struct Denial {
+    pub(in crate::proxy) denied: Denied,
+    /// What goes with it: the challenge, and the headers that let a web page read it.
+    pub(in crate::proxy) headers: HeaderMap,
 }
 
 /// What every side needs to know of an error, but for its words.

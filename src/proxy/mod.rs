@@ -12,6 +12,7 @@ mod arrival;
 pub mod error;
 pub mod exchange;
 pub mod front;
+mod paths;
 pub mod session;
 pub mod sessions;
 pub mod spine;

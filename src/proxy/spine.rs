@@ -13,7 +13,7 @@ use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::mcp::meta::cancelled_id;
-use crate::message::{Id, Kind, Message};
+use crate::message::{Kind, Message};
 use crate::metrics::{Flight, Metrics};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::error::ErrorReply;
@@ -37,8 +37,8 @@ pub struct Proxy {
 /// A message on its way through the spine.
 struct InFlight {
     envelope: Envelope,
-    /// When it came, put off by the time for which it was held.
-    came: Instant,
+    /// When tapline had it, put off by the time for which it was held.
+    received: Instant,
     /// The timer of the request that it answers.
     flight: Option<Flight>,
 }
@@ -181,7 +181,7 @@ impl Proxy {
     fn admit(&self, session: &Arc<LiveSession>, arrival: Arrival) -> InFlight {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
         let now = tokio::time::Instant::now();
-        let (at, came) = (session.time_of(now), arrival.came.unwrap_or(now.into_std()));
+        let (at, received) = (session.time_of(now), arrival.received.unwrap_or(now.into_std()));
         let Correlated { reply_to, part_of, timer: flight } = session.correlate(seq, at, &arrival, &self.metrics);
         let envelope = Envelope {
             seq,
@@ -200,7 +200,7 @@ impl Proxy {
             },
             held: None,
         };
-        InFlight { envelope, came, flight }
+        InFlight { envelope, received, flight }
     }
 
     fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, in_flight: InFlight, reason: String) -> HeldPass {
@@ -261,9 +261,9 @@ impl Proxy {
 
     /// The end of every way through the spine: what happened becomes a fact that nobody changes any more.
     fn publish(&self, session: &Arc<LiveSession>, in_flight: InFlight) -> Message {
-        let InFlight { envelope, came, flight } = in_flight;
+        let InFlight { envelope, received, flight } = in_flight;
         self.note_flight(session, &envelope);
-        self.metrics.passed(&envelope, came, flight, session.tally());
+        self.metrics.passed(&envelope, received, flight, session.tally());
         let message = envelope.message.clone();
         if let Some(changed) = session.observe(&envelope) {
             self.journal.publish(Event::SessionChanged(changed.into()));
@@ -293,35 +293,6 @@ impl Proxy {
     }
 }
 
-impl BlockError {
-    /// What answers a request, or takes the place of a reply; of a batch, element by element. Nothing for what has no id.
-    fn instead_of(&self, message: &Message) -> Option<Message> {
-        match message.kind() {
-            Kind::Notification | Kind::Opaque => None,
-            Kind::Request | Kind::Result | Kind::Error => Some(self.reply_to(message.id())),
-            Kind::Batch => {
-                let answers: Vec<_> = message.elements().iter().filter_map(|it| self.instead_of(it)).collect();
-                let answers: Vec<&[u8]> = answers.iter().map(|answer| answer.raw().as_ref()).collect();
-                (!answers.is_empty()).then(|| Message::new([b"[", answers.join(&b',').as_slice(), b"]"].concat()))
-            }
-        }
-    }
-
-    /// The reply that this makes to a request with that id.
-    pub fn reply_to(&self, id: Option<&Id>) -> Message {
-        match self {
-            Self::JsonRpc { code, message, data } => Message::error_reply(id, *code, message, data.as_deref()),
-            Self::ToolResult { text } => {
-                let id = id.map_or("null", Id::token);
-                let text = serde_json::Value::from(text.as_str());
-                Message::new(format!(
-                    r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":{text}}}],"isError":true}}}}"#
-                ))
-            }
-        }
-    }
-}
-
 /// A message at the gate: a future of what is to be done with it.
 pub struct HeldPass {
     proxy: Arc<Proxy>,
@@ -341,7 +312,7 @@ impl HeldPass {
     fn release_hold(&mut self) -> Option<InFlight> {
         let ParkedMessage { mut in_flight, since } = self.parked.take()?;
         let waited = since.elapsed();
-        in_flight.came += waited;
+        in_flight.received += waited;
         in_flight.envelope.held = Some(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
         self.proxy.journal.publish(Event::Settled { ticket: self.hold.held().ticket });
         Some(in_flight)

@@ -23,7 +23,7 @@ use crate::message::{Id, Kind, Message};
 use crate::net::backoff::doubling;
 use crate::proxy::error::{ErrorReply, ProxyError, server_refused};
 use crate::proxy::exchange::connection::Connection;
-use crate::proxy::exchange::request::{Exchange, Initiator};
+use crate::proxy::exchange::request::{ClientExchange, Initiator};
 use crate::proxy::stream::Items;
 use crate::sse::{self, Splitter};
 use crate::upstream::framing::one_line;
@@ -76,7 +76,7 @@ impl Bridge {
         let headers = self.headers(&message);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message.clone()), tail: String::new() };
         let cancelled = meta::cancelled_id(&message).filter(|id| self.is_modern(id));
-        let exchange = Exchange::admit(&self.connection, Instant::now(), outgoing, Initiator::Client);
+        let exchange = ClientExchange::admit(&self.connection, Instant::now(), outgoing, Initiator::Client);
         if let Some(id) = cancelled {
             return self.cancel(exchange, &id).await;
         }
@@ -107,7 +107,7 @@ impl Bridge {
     }
 
     /// Cancels a request by hanging up (revision 2026-07-28, cancellation): over HTTP nothing is posted.
-    async fn cancel(&self, exchange: Exchange, id: &Id) {
+    async fn cancel(&self, exchange: ClientExchange, id: &Id) {
         if exchange.withdraw().await
             && let Some(request) = self.state.lock().in_flight.remove(id)
         {
@@ -116,7 +116,7 @@ impl Bridge {
     }
 
     /// One exchange, from its POST to the last message of its answer.
-    async fn carry_out(self: &Arc<Self>, exchange: Exchange, message: &Message) {
+    async fn carry_out(self: &Arc<Self>, exchange: ClientExchange, message: &Message) {
         match exchange.proceed().await {
             Ok(reply) => self.forward_reply(reply, message).await,
             Err(error) => self.fail(message, error),
@@ -126,12 +126,12 @@ impl Bridge {
         }
     }
 
-    /// Gives everything of a reply to the client, the rest of a broken stream included.
+    /// Forwards everything of a reply to the client, the rest of a broken stream included.
     async fn forward_reply(self: &Arc<Self>, reply: Reply, message: &Message) {
         if message.method() == Some("initialize") {
             self.state.lock().session.note_headers(&reply.headers);
         }
-        let (status, asked) = (reply.status, message.asks());
+        let (status, awaits_reply) = (reply.status, message.asks());
         let headers = HeaderMap::new();
         match reply.body {
             ReplyBody::Whole(body) if status.is_success() => self.deliver(line(body), message),
@@ -140,7 +140,7 @@ impl Bridge {
                 self.drain(items, message, &mut progress).await;
                 self.resume(message, progress).await;
             }
-            ReplyBody::Empty if status.is_success() && !asked => {}
+            ReplyBody::Empty if status.is_success() && !awaits_reply => {}
             body => self.refuse(&Reply { status, headers, body }, message),
         }
         if message.method() == Some("notifications/initialized") && status.is_success() {
@@ -149,7 +149,7 @@ impl Bridge {
         }
     }
 
-    /// Gives a message to the client, and learns from it.
+    /// Forwards a message to the client, and learns from it.
     fn deliver(&self, incoming: Incoming, request: &Message) {
         if request.method() == Some("initialize") && incoming.message.kind() == Kind::Result {
             self.state.lock().session.note_result(&incoming.message);
@@ -158,7 +158,7 @@ impl Bridge {
         let _ = self.items.send(Ok(Item::Message(incoming)));
     }
 
-    /// Gives everything of a stream to the client, until it ends or breaks.
+    /// Forwards everything of a stream to the client, until it ends or breaks.
     async fn drain(
         &self,
         mut items: futures_util::stream::BoxStream<'static, Result<Item, UpstreamError>>,
@@ -227,7 +227,7 @@ impl Bridge {
         }
     }
 
-    /// Gives the client an HTTP error as the JSON-RPC error of its request: a stream has no place for a status.
+    /// Tells the client an HTTP error as the JSON-RPC error of its request: a stream has no place for a status.
     fn refuse(&self, reply: &Reply, request: &Message) {
         match &reply.body {
             ReplyBody::Whole(error) if error.kind() == Kind::Error && error.id() == request.id() && request.asks() => {

@@ -18,7 +18,7 @@ use crate::event::{Event, Level, LogLine};
 use crate::headers::{self, Latest, Packed, ParamHeaders};
 use crate::message::{Id, Kind, Message};
 use crate::proxy::arrival::Arrival;
-use crate::proxy::exchange::request::{Exchange, Initiator};
+use crate::proxy::exchange::request::{ClientExchange, Initiator};
 use crate::proxy::session::LiveSession;
 use crate::proxy::spine::{Disposition, Pass, Proxy};
 use crate::proxy::stream::StreamServer;
@@ -103,7 +103,7 @@ impl Connection {
     /// # Errors
     /// Where the server does not answer. What the client is told then is said by [`crate::proxy::error`].
     pub async fn exchange(self: &Arc<Self>, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
-        Exchange::admit(self, Instant::now(), outgoing, Initiator::Client).proceed().await
+        ClientExchange::admit(self, Instant::now(), outgoing, Initiator::Client).proceed().await
     }
 
     /// Has all its messages wait. `false` where it cannot be paused now.
@@ -134,7 +134,7 @@ impl Connection {
         headers::towards_upstream(&mut headers);
         self.refresh(&mut headers, &message);
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(message), tail: self.last_tail() };
-        let reply = Exchange::admit(self, Instant::now(), outgoing, Initiator::Operator).proceed().await;
+        let reply = ClientExchange::admit(self, Instant::now(), outgoing, Initiator::Operator).proceed().await;
         match reply {
             Ok(Reply { body: ReplyBody::Stream(mut items), .. }) => while items.next().await.is_some() {},
             Ok(_) => {}

@@ -15,4 +15,4 @@ mod response;
 
 pub(in crate::proxy) use self::connection::Submission;
 pub use self::connection::{Connection, ServerLink};
-pub(in crate::proxy) use self::request::{Exchange, Initiator};
+pub(in crate::proxy) use self::request::{ClientExchange, Initiator};

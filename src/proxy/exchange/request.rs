@@ -30,7 +30,7 @@ pub(in crate::proxy) enum Initiator {
 }
 
 /// An exchange whose message is past the spine, or held at its gate, and was not sent on yet.
-pub(in crate::proxy) struct Exchange {
+pub(in crate::proxy) struct ClientExchange {
     connection: Arc<Connection>,
     /// Its message is in `submission`.
     outgoing: Outgoing,
@@ -55,7 +55,7 @@ struct SentMessage {
     edited: bool,
 }
 
-impl Exchange {
+impl ClientExchange {
     /// Takes what a client sends into the spine. `received`: when tapline had it.
     pub(in crate::proxy) fn admit(
         connection: &Arc<Connection>,
@@ -78,7 +78,7 @@ impl Exchange {
         let awaits_reply = message.as_ref().is_some_and(Message::asks);
         let submission = message.map(|message| {
             let arrival = Arrival::new(Direction::ToServer, connection.transport(&headers), message);
-            connection.submit(Arrival { injected, came: Some(received), ..arrival })
+            connection.submit(Arrival { injected, received: Some(received), ..arrival })
         });
         let span = submission.as_ref().map_or_else(|| connection.span(None), |submission| submission.span().clone());
         let request = RequestContext { headers, audience, awaits_reply, sent: None, guard: None };

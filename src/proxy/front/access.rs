@@ -20,10 +20,10 @@ use crate::headers;
 use crate::limits::section::Per;
 use crate::limits::{Key, Limits};
 use crate::message::Message;
-use crate::proxy::error::ProxyError;
+use crate::proxy::error::{Denial, ProxyError};
 use crate::proxy::session::LiveSession;
 
-/// What is configured of it.
+/// Who may come in, and how often, as configured.
 #[derive(Default)]
 pub struct Admission {
     pub auth: Option<Auth>,
@@ -34,62 +34,53 @@ pub struct Admission {
 pub(in crate::proxy) struct Caller {
     pub(in crate::proxy) address: IpAddr,
     /// When the head of its request was there.
-    pub(in crate::proxy) came: Instant,
-    identity: Option<Identified>,
+    pub(in crate::proxy) received: Instant,
+    identity: Option<CallerIdentity>,
 }
 
-struct Identified {
+struct CallerIdentity {
     identity: Identity,
     /// The name that the client knows us by, and the path it asked for, for what it is told.
     own: String,
     path: String,
 }
 
-/// What became of a request at the door.
-pub(in crate::proxy) enum Entered {
+/// What became of a request whose credentials were looked at.
+pub(in crate::proxy) enum Authenticated {
     Caller(Caller),
-    /// It was about how to come in.
+    /// The request asked how to come in, and is answered.
     Answered(Response<Body>),
-}
-
-/// A client that is not let in, or not so far.
-#[derive(Debug, thiserror::Error)]
-#[error("{denied}")]
-pub struct Denial {
-    pub(in crate::proxy) denied: Denied,
-    /// What goes with it: the challenge, and leave for a page to read that.
-    pub(in crate::proxy) headers: HeaderMap,
 }
 
 impl Admission {
     /// Takes the token out of a request, where one is wanted. `own`: the name that the client knows us by.
-    pub(in crate::proxy) async fn enter(
+    pub(in crate::proxy) async fn authenticate(
         &self,
         address: IpAddr,
         own: &str,
         parts: &mut Parts,
-    ) -> Result<Entered, ProxyError> {
-        let caller = Caller { address, came: Instant::now(), identity: None };
+    ) -> Result<Authenticated, ProxyError> {
+        let caller = Caller { address, received: Instant::now(), identity: None };
         match &self.auth {
-            None => Ok(Entered::Caller(caller)),
+            None => Ok(Authenticated::Caller(caller)),
             Some(auth) => identify(auth, caller, own, parts).await,
         }
     }
 
-    /// Whether a client may say that now. `headers`: of the request; `seated`: the session, where its address has told.
-    pub(in crate::proxy) fn admit(
+    /// Whether a client may say that now. `headers`: of the request; `session`: the client's session, where its address told it.
+    pub(in crate::proxy) fn authorize(
         &self,
         caller: &Caller,
         headers: &HeaderMap,
-        seated: Option<&LiveSession>,
+        session: Option<&LiveSession>,
         message: &Message,
     ) -> Result<(), ProxyError> {
-        if let (Some(auth), Some(Identified { identity, own, path })) = (&self.auth, &caller.identity) {
+        if let (Some(auth), Some(CallerIdentity { identity, own, path })) = (&self.auth, &caller.identity) {
             auth.permit(identity, message).map_err(|denied| denial(auth, denied, own, path, headers))?;
         }
         match &self.limits {
             None => Ok(()),
-            Some(limits) => Ok(limits.check(|per| caller.key(per, headers, seated), message)?),
+            Some(limits) => Ok(limits.check(|per| caller.key(per, headers, session), message)?),
         }
     }
 }
@@ -100,11 +91,11 @@ impl Caller {
         self.identity.as_ref().map(|identified| &identified.identity.name)
     }
 
-    fn key(&self, per: Per, headers: &HeaderMap, seated: Option<&LiveSession>) -> Key {
+    fn key(&self, per: Per, headers: &HeaderMap, session: Option<&LiveSession>) -> Key {
         match (per, self.name()) {
             (Per::Token, Some(name)) => Key::Token(name.clone()),
             (Per::Token | Per::Client, _) => Key::Client(self.address),
-            (Per::Session, _) => match (seated, headers.get(headers::SESSION)) {
+            (Per::Session, _) => match (session, headers.get(headers::SESSION)) {
                 (Some(session), _) => Key::Session(session.id().0.to_string().into()),
                 (None, Some(id)) => Key::Session(String::from_utf8_lossy(id.as_bytes()).into()),
                 (None, None) => {
@@ -116,30 +107,30 @@ impl Caller {
     }
 }
 
-async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> Result<Entered, ProxyError> {
+async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> Result<Authenticated, ProxyError> {
     let path = parts.uri.path();
     if let Some(resource) = Auth::described(path) {
-        return described(auth, own, resource, &parts.method).map(Entered::Answered);
+        return described(auth, own, resource, &parts.method).map(Authenticated::Answered);
     }
     if is_preflight(parts) {
         // A browser asks without credentials whether it may send them (Fetch, CORS protocol and credentials).
         auth.strip(&mut parts.headers);
-        return Ok(Entered::Caller(caller));
+        return Ok(Authenticated::Caller(caller));
     }
     match auth.identify(&mut parts.headers).await {
         Ok(identity) => {
-            let identity = Some(Identified { identity, own: own.to_owned(), path: path.to_owned() });
-            Ok(Entered::Caller(Caller { identity, ..caller }))
+            let identity = Some(CallerIdentity { identity, own: own.to_owned(), path: path.to_owned() });
+            Ok(Authenticated::Caller(Caller { identity, ..caller }))
         }
         Err(denied) => Err(denial(auth, denied, own, path, &parts.headers)),
     }
 }
 
-/// `asked`: the headers of the request.
-fn denial(auth: &Auth, denied: Denied, own: &str, path: &str, asked: &HeaderMap) -> ProxyError {
+/// The error for a request that is denied, with the challenge and what a web page needs to read it.
+fn denial(auth: &Auth, denied: Denied, own: &str, path: &str, request_headers: &HeaderMap) -> ProxyError {
     let mut headers = HeaderMap::new();
     headers.extend(auth.challenge(&denied, own, path).map(|challenge| (WWW_AUTHENTICATE, challenge)));
-    if let Some(origin) = asked.get(ORIGIN) {
+    if let Some(origin) = request_headers.get(ORIGIN) {
         // The guard has let it in; without this its browser would show it neither the status nor the challenge.
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate"));

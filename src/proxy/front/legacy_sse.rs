@@ -28,9 +28,9 @@ use crate::message::{Kind, Message};
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::front::http::{ClientRequest, HttpFront, response};
-use crate::proxy::front::paths::{ENDPOINT, MESSAGES};
 use crate::proxy::front::routes::MatchedMount;
 use crate::proxy::front::stream_client::StreamClient;
+use crate::proxy::paths::{ENDPOINT, MESSAGES};
 use crate::proxy::sessions::{NewSession, SessionTable, Startup};
 use crate::proxy::stream::{Announce, ClientStream};
 use crate::upstream::site::{Site, split};
@@ -40,7 +40,7 @@ use crate::upstream::{Item, Reply, ReplyBody};
 /// Most servers have one path for all messages. One with a path for each session is let go on like that.
 const MOST_PATHS: usize = 16;
 
-/// The clients of this transport that are here, by where they post.
+/// The clients of this transport that are connected, by where they post.
 #[derive(Default)]
 pub(in crate::proxy) struct SseClients(Mutex<State>);
 
@@ -65,7 +65,7 @@ impl SseClients {
         self.0.lock().paths.contains(path)
     }
 
-    /// Gives a client an address of ours to post to, and returns it.
+    /// Assigns a client an address of ours to post to, and returns it.
     fn assign_own(&self, session: SessionId, prefix: &str) -> String {
         // Whoever knows it can post: nothing that can be guessed.
         let address = format!("{prefix}{MESSAGES}?sessionId={}", uuid::Uuid::new_v4().simple());
@@ -73,7 +73,7 @@ impl SseClients {
         address
     }
 
-    /// Gives a client an address to post to, and returns it: the server's own where that can be.
+    /// Assigns a client an address to post to, and returns it: the server's own where that can be.
     fn assign(&self, session: SessionId, url: &Url, site: &Site, prefix: &str) -> String {
         let theirs = split(url).1;
         let theirs = theirs.split('#').next().unwrap_or(theirs);
@@ -201,7 +201,7 @@ impl HttpFront {
         if caller.name().is_some_and(|name| !connection.session.belongs_to(name)) {
             return Err(ProxyError::UnknownEndpoint);
         }
-        self.admission.admit(&caller, &headers, Some(&connection.session), &message)?;
+        self.admission.authorize(&caller, &headers, Some(&connection.session), &message)?;
         headers::towards_upstream(&mut headers);
         if !client.is_relayed_over_sse() {
             check(&headers, &message)?;

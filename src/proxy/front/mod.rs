@@ -6,7 +6,6 @@ pub mod internal;
 mod legacy_sse;
 pub mod origin_check;
 mod passthrough;
-pub mod paths;
 pub mod routes;
 pub mod stdio;
 mod stream_client;

@@ -16,7 +16,7 @@ use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
 use crate::proxy::Proxy;
 use crate::proxy::exchange::Connection;
-use crate::proxy::front::paths::{ENDPOINT, MESSAGES, STREAM};
+use crate::proxy::paths::{ENDPOINT, MESSAGES, STREAM};
 use crate::proxy::sessions::SessionTable;
 use crate::upstream::target::Target;
 
@@ -160,7 +160,7 @@ impl Mounts {
         self.mounts.iter().flat_map(|mount| mount.table.live()).collect()
     }
 
-    /// Starts the server of a session anew.
+    /// Restarts the server of a session.
     pub fn restart(&self, session: SessionId, why: &str) {
         match self.mounts.iter().find(|mount| mount.table.find(session).is_some()) {
             Some(mount) => mount.table.restart(session, why),

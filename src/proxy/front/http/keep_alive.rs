@@ -1,6 +1,6 @@
 //! Keeps a client patient while a message for it is held: comments on a stream that is open already, by option.
 //!
-//! A comment between two events says nothing (WHATWG HTML §9.2.7), but ends an idle limit of the client's anew; on a response that has not
+//! A comment between two events says nothing (WHATWG HTML §9.2.7), but restarts an idle limit of the client's; on a response that has not
 //! begun nothing of the kind is possible (mcp-wire.md §5.3).
 
 use std::time::Duration;

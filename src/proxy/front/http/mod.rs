@@ -29,16 +29,16 @@ use crate::headers;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::{ErrorReply, ProxyError};
-use crate::proxy::exchange::{Connection, Exchange, Initiator};
-use crate::proxy::front::access::{Admission, Caller, Entered};
+use crate::proxy::exchange::{ClientExchange, Connection, Initiator};
+use crate::proxy::front::access::{Admission, Authenticated, Caller};
 use crate::proxy::front::http::coalesce::CoalescedFrames;
 use crate::proxy::front::http::keep_alive::KeepAlive;
 use crate::proxy::front::legacy_sse::SseClients;
 use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::passthrough::wants_websocket;
-use crate::proxy::front::paths::{ENDPOINT, MESSAGES, STREAM};
 use crate::proxy::front::routes::{MatchedMount, Mounts};
 use crate::proxy::front::stream_client::StreamClient;
+use crate::proxy::paths::{ENDPOINT, MESSAGES, STREAM};
 use crate::proxy::sessions::{Requester, SessionTable};
 use crate::sse;
 use crate::upstream::http::is_event_stream;
@@ -122,9 +122,9 @@ impl HttpFront {
         }
         let own =
             parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default().to_owned();
-        let caller = match self.admission.enter(client, &own, &mut parts).await? {
-            Entered::Caller(caller) => caller,
-            Entered::Answered(response) => return Ok(response),
+        let caller = match self.admission.authenticate(client, &own, &mut parts).await? {
+            Authenticated::Caller(caller) => caller,
+            Authenticated::Answered(response) => return Ok(response),
         };
         let (entry, route) = self.route(&parts.method, &parts.uri)?;
         let table = entry.mount.table();
@@ -192,11 +192,11 @@ impl HttpFront {
             _ => None,
         };
         // A client that sends slowly is not what tapline adds.
-        let received = caller.came + reading.elapsed();
+        let received = caller.received + reading.elapsed();
         // The id of a reply is the server's: no error of ours may answer to it.
         *id = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
         if let Some(message) = &message {
-            self.admission.admit(&caller, &parts.headers, None, message)?;
+            self.admission.authorize(&caller, &parts.headers, None, message)?;
         }
         let requester = Requester { address: caller.address, name: caller.name() };
         let connection = table.resolve(&parts.headers, &tail, &requester, message.as_ref()).await?;
@@ -216,7 +216,7 @@ impl HttpFront {
         let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
         let until = &self.mounts.proxy().stop().force;
         let mut reply = tokio::select! {
-            reply = async { Exchange::admit(&connection, received, outgoing, Initiator::Client).proceed().await } => {
+            reply = async { ClientExchange::admit(&connection, received, outgoing, Initiator::Client).proceed().await } => {
                 match reply {
                     Ok(reply) => reply,
                     Err(error) => return Ok(self.failed(&connection, &error.into(), id.as_ref())),
@@ -226,7 +226,7 @@ impl HttpFront {
         };
         session_change.apply(table, &connection, caller.address, &mut reply).await;
         let keep_alive = self.keep_alive_for(&connection);
-        let call = waited_for.map(|token| PendingCall { _token: token, connection, id: id.clone() });
+        let call = waited_for.map(|token| OpenCall { _token: token, connection, id: id.clone() });
         Ok(response(reply, until.clone(), keep_alive, call))
     }
 
@@ -317,14 +317,14 @@ fn refused(answer: ErrorReply) -> Response<Body> {
 }
 
 /// A message of a client whose answer is on its way: what tapline waits for when it ends.
-pub(in crate::proxy) struct PendingCall {
+pub(in crate::proxy) struct OpenCall {
     _token: TaskTrackerToken,
     connection: Arc<Connection>,
     /// The JSON-RPC id of its request.
     id: Option<Id>,
 }
 
-impl PendingCall {
+impl OpenCall {
     /// What a client is told whose stream is cut before the reply was on it: the end of a stream alone says nothing.
     fn last_word(&self) -> Option<Bytes> {
         let (Connection { proxy, session, .. }, id) = (&*self.connection, self.id.as_ref()?);
@@ -343,7 +343,7 @@ pub(in crate::proxy) fn response(
     reply: Reply,
     until: CancellationToken,
     keep_alive: Option<KeepAlive>,
-    call: Option<PendingCall>,
+    call: Option<OpenCall>,
 ) -> Response<Body> {
     let Reply { status, mut headers, body } = reply;
     let body = match body {
