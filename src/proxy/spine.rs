@@ -1,5 +1,12 @@
 //! The spine. Every message, on every transport, in both directions, goes through [`Proxy::pass`]:
 //! decide, hold, record and publish, and only then is it sent on by whoever asked.
+//!
+//! It has three callers: `Connection::submit` for what clients say, the response of an
+//! exchange and the pump of a server with one stream for what servers say.
+//!
+//! - Sequence numbers count for the whole process, so that the screen, the log and all tapes mean the same message by `#41`. The
+//!   tape of one of several sessions has holes in its numbers; a real gap is marked by a line of its own.
+//! - Metrics are counted here, and not by a reader of events, which may lose some.
 
 use std::pin::Pin;
 use std::sync::Arc;

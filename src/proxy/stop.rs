@@ -1,4 +1,7 @@
 //! How open exchanges learn that tapline ends.
+//!
+//! Calls are counted by tokens, each held from the front door to the last byte of the answer, so that the end of an idle tapline
+//! waits for nothing.
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,6 +15,6 @@ pub struct Stop {
     pub force: CancellationToken,
     /// What is waited for until then: clients' requests that have not got all of their answer yet.
     pub calls: TaskTracker,
-    /// What takes leave of servers after that.
+    /// What ends sessions of servers after that.
     pub leaving: TaskTracker,
 }

@@ -2,6 +2,10 @@
 //!
 //! Keeps what outlives an exchange: the headers of the client's latest message, which the operator's own requests go out with, and
 //! which arguments of tools are repeated in headers.
+//!
+//! A session is over when its last exchange is, not when it is closed: only then is its tape complete. It is in use for as long as
+//! anybody holds its [`Connection`]; by that the session table knows what it must not evict, without a second count that could be
+//! wrong.
 
 use std::sync::Arc;
 use std::time::Instant;

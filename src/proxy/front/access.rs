@@ -1,6 +1,10 @@
 //! Who may come in by the HTTP front door, and how often: the configuration's part of what [`crate::proxy::front::origin_check`] begins.
 //!
 //! Judges requests, not messages on their way: a client that was let in is not looked at again.
+//!
+//! A token ends here. It is taken out of the headers before anything else sees them, so that no tape, screen, log or server can have
+//! it, whatever is added to tapline later. A session belongs to the name that opened it, also after a restart. Keys that cannot be
+//! had are a 503, never a 401: clients must not throw good tokens away.
 
 use std::net::IpAddr;
 use std::sync::Arc;

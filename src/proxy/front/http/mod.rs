@@ -1,6 +1,8 @@
 //! The HTTP front door: who a request is for, and Streamable HTTP at `/mcp` of every upstream.
 //!
 //! Turns a request into an [`Outgoing`] and a [`Reply`] into a response, frame by frame as they came.
+//!
+//! The path of the server's own endpoint is one of ours, too: a client that only swaps the host of a URL must not be relayed unseen.
 
 mod coalesce;
 mod keep_alive;

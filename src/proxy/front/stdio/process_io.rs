@@ -2,7 +2,7 @@
 //!
 //! tokio reads and writes them on threads of their own, which costs two wakes a line: more than all the rest that happens
 //! to it. Where they are pipes or Unix sockets, as they are for a server that a client launched, the system says when they
-//! are ready.
+//! are ready. A tapline that a client launched runs on one thread for the same reason: a call then takes 11 µs in place of 60.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
