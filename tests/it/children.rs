@@ -9,23 +9,20 @@ use tapline::event::{Event, Level, OnQuit};
 use tapline::message::Kind;
 use tapline::upstream::pool::{Restart, Settings};
 
+use crate::support::scripts::{second_before_first, server};
 use crate::support::{Binary, Client, ProcessAlive, Rig};
 
 /// Answers requests with its pid, except that it never answers `hang` and `wait`, and does not survive `die`.
-const SERVER: &str = r#"
-    while read -r line; do
-        id=${line#*\"id\":}; id=${id%%[,\}]*}
-        case "$line" in
+const SERVER: &str = server!(
+    r#"
         *'"method":"die"'*) echo 'first words' >&2; echo 'last words' >&2; exit 3 ;;
         *'"method":"hang"'*) echo '{"jsonrpc":"2.0","method":"hanging"}' ;;
         *'"method":"wait"'*) ;;
         *'"method":"notifications/cancelled"'*) cancelled=$((cancelled + 1)) ;;
         *'"method":"heard"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"cancelled":'$cancelled'}}' ;;
         *'"method":"notify"'*) echo '{"jsonrpc":"2.0","method":"notified"}' ;;
-        *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$'}}' ;;
-        esac
-    done
-"#;
+        *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$'}}' ;;"#
+);
 
 fn request(id: u32, method: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)
@@ -36,13 +33,6 @@ async fn client_in_session(rig: &Rig) -> Client {
     let mut client = rig.client().await;
     client.initialize().await;
     client
-}
-
-/// A further connection in the session of a client.
-async fn connection_of(rig: &Rig, client: &Client) -> Client {
-    let mut connection = rig.client().await;
-    connection.headers.clone_from(&client.headers);
-    connection
 }
 
 #[tokio::test]
@@ -98,10 +88,10 @@ async fn crash_without_restart_fails_pending_requests() {
     let rig = Rig::kept(&["sh", "-c", SERVER], kept).await;
     let mut client = client_in_session(&rig).await;
     // Two calls that wait for a reply, one of them with its stream open.
-    let mut streaming = connection_of(&rig, &client).await;
+    let mut streaming = client.again(rig.address()).await;
     streaming.post(request(1, "hang")).await;
     assert_eq!(streaming.head().await.second_word(), "200");
-    let mut waiting = connection_of(&rig, &client).await;
+    let mut waiting = client.again(rig.address()).await;
     waiting.post(request(2, "wait")).await;
     rig.message(ToServer, |it| it.method() == Some("wait")).await;
     let response = client.call(request(3, "die")).await;
@@ -216,7 +206,7 @@ async fn get_stream_carries_messages_of_the_child() {
     // What nobody listened for is not lost.
     assert_eq!(client.call(r#"{"jsonrpc":"2.0","method":"notify"}"#).await.status(), "202");
     rig.message(ToClient, |it| it.method() == Some("notified")).await;
-    let mut listening = connection_of(&rig, &client).await;
+    let mut listening = client.again(rig.address()).await;
     listening.get().await;
     assert_eq!(listening.head().await.get("content-type"), Some("text/event-stream"));
     assert_eq!(listening.bytes(said.len()).await, said);
@@ -263,18 +253,12 @@ async fn sessionless_clients_share_one_child() {
 #[tokio::test]
 async fn shared_child_keeps_client_ids_apart() {
     // Takes two requests, then answers the second before the first, each after its progress.
-    let rig = Rig::script(
+    let rig = Rig::script(second_before_first!(
         r#"
-        read -r first; read -r second
-        for line in "$second" "$first"; do
-            id=${line#*\"id\":}; id=${id%%[,\}]*}
             token=${line#*\"progressToken\":}; token=${token%%[,\}]*}
-            who=${line#*\"who\":}; who=${who%%[,\}]*}
             echo '{"method":"notifications/progress","params":{"progressToken":'"$token"',"who":'"$who"'}}'
-            echo '{"id":'"$id"',"result":'"$who"'}'
-        done
-        cat >/dev/null"#,
-    )
+            echo '{"id":'"$id"',"result":'"$who"'}'"#
+    ))
     .await;
     let mut clients = Vec::new();
     for who in ["a", "b"] {
@@ -296,18 +280,12 @@ async fn shared_child_keeps_client_ids_apart() {
 #[tokio::test]
 async fn shared_child_routes_each_subscription() {
     // Takes two requests to listen, then says the second's part before the first's.
-    let rig = Rig::script(
+    let rig = Rig::script(second_before_first!(
         r#"
-        read -r first; read -r second
-        for line in "$second" "$first"; do
-            id=${line#*\"id\":}; id=${id%%[,\}]*}
-            who=${line#*\"who\":}; who=${who%%[,\}]*}
             meta='"_meta":{"io.modelcontextprotocol/subscriptionId":'"$id"'}'
             echo '{"method":"notifications/tools/list_changed","params":{'"$meta"',"who":'"$who"'}}'
-            echo '{"id":'"$id"',"result":{'"$meta"'}}'
-        done
-        cat >/dev/null"#,
-    )
+            echo '{"id":'"$id"',"result":{'"$meta"'}}'"#
+    ))
     .await;
     let mut clients = Vec::new();
     for who in ["a", "b"] {
@@ -329,7 +307,7 @@ async fn shared_child_routes_each_subscription() {
 async fn cancelled_request_ends_without_an_answer() {
     let rig = Rig::script(SERVER).await;
     let mut client = client_in_session(&rig).await;
-    let mut waiting = connection_of(&rig, &client).await;
+    let mut waiting = client.again(rig.address()).await;
     waiting.post(request(1, "wait")).await;
     rig.message(ToServer, |it| it.message.id().is_some_and(|it| it.token() == "1")).await;
     let taken_back = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
@@ -343,7 +321,7 @@ async fn cancelled_request_ends_without_an_answer() {
 async fn delete_ends_pending_requests_without_an_error() {
     let rig = Rig::script(SERVER).await;
     let mut client = client_in_session(&rig).await;
-    let mut waiting = connection_of(&rig, &client).await;
+    let mut waiting = client.again(rig.address()).await;
     waiting.post(request(1, "wait")).await;
     rig.message(ToServer, |it| it.method() == Some("wait")).await;
     client.request("DELETE /mcp", "", b"").await;

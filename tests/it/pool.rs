@@ -10,15 +10,11 @@ use tapline::upstream::pool::{Pool, PoolFigures, Settings};
 use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
+use crate::support::scripts::server;
 use crate::support::{Client, INITIALIZE, Rig, kept_command, soon};
 
 /// Answers requests with its pid.
-const SERVER: &str = r#"
-    while read -r line; do
-        id=${line#*\"id\":}; id=${id%%[,\}]*}
-        case "$line" in *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$'}}' ;; esac
-    done
-"#;
+const SERVER: &str = server!(r#" *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$'}}' ;;"#);
 
 pub(crate) fn pool(rig: &Rig) -> Arc<Pool> {
     match rig.core().mounts().default().unwrap().table().target() {

@@ -103,12 +103,6 @@ async fn in_session(rig: &Rig) -> Client {
     client
 }
 
-async fn connection_of(rig: &Rig, client: &Client) -> Client {
-    let mut connection = rig.client().await;
-    connection.headers.clone_from(&client.headers);
-    connection
-}
-
 /// The nth seam that was told, from 1.
 async fn seam(rig: &Rig, nth: usize) -> String {
     let told = rig.until("a seam", move |log| {
@@ -136,17 +130,17 @@ async fn crash_fails_only_pending_calls() {
     let rig = script.rig(Settings::default()).await;
     let mut client = in_session(&rig).await;
     // What belongs to no request goes there.
-    let mut listening = connection_of(&rig, &client).await;
+    let mut listening = client.again(rig.address()).await;
     listening.get().await;
     listening.head().await;
     let pid = client.call(request(1, "x")).await.json()["result"]["pid"].clone();
-    let mut waiting = connection_of(&rig, &client).await;
+    let mut waiting = client.again(rig.address()).await;
     waiting.post(request(2, "wait")).await;
     sent(&rig, "wait").await;
-    let mut streaming = connection_of(&rig, &client).await;
+    let mut streaming = client.again(rig.address()).await;
     streaming.post(r#"{"jsonrpc":"2.0","id":3,"method":"begin","params":{"_meta":{"progressToken":9}}}"#).await;
     assert_eq!(streaming.head().await.get("content-type"), Some("text/event-stream"));
-    let mut listing = connection_of(&rig, &client).await;
+    let mut listing = client.again(rig.address()).await;
     listing.post(request(4, "tools/list")).await;
     sent(&rig, "tools/list").await;
     std::fs::write(script.lists(), "").unwrap();
@@ -204,7 +198,7 @@ async fn handshake_and_subscriptions_are_replayed() {
     assert_eq!(script.heard()[before..], again);
     assert_eq!(seam(&rig, 1).await, "new process after status 3: `initialize`, 1 subscription, log level said again");
 
-    let mut listening = connection_of(&rig, &client).await;
+    let mut listening = client.again(rig.address()).await;
     listening.get().await;
     listening.head().await;
     let told = b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
@@ -252,7 +246,7 @@ async fn requests_wait_for_a_restart() {
     let mut client = in_session(&rig).await;
     script.write("2", CAPABILITIES);
     rig.command_now(Command::Restart(rig.session(1).await));
-    let mut first = connection_of(&rig, &client).await;
+    let mut first = client.again(rig.address()).await;
     let answers = tokio::join!(first.call(request(1, "x")), client.call(request(2, "x")));
     assert_eq!((answers.0.status(), answers.1.status()), ("200", "200"));
     seam(&rig, 1).await;
@@ -264,7 +258,7 @@ async fn late_answer_never_reaches_the_new_server() {
     let script = Script::new();
     let rig = script.rig(Settings::default()).await;
     let mut client = in_session(&rig).await;
-    let mut listening = connection_of(&rig, &client).await;
+    let mut listening = client.again(rig.address()).await;
     listening.get().await;
     listening.head().await;
     let ask = r#"{"jsonrpc":"2.0","method":"ask"}"#;

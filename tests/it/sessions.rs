@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::known;
+use crate::support::scripts::server;
 use crate::support::{Binary, Client, ProcessAlive, Rig, binary, command, settings, soon};
 
 /// What belongs to one user who has nothing else running.
@@ -289,16 +290,12 @@ async fn session_owner_survives_a_restart() {
 
 #[tokio::test]
 async fn command_session_gets_a_fresh_child_after_a_kill() {
-    const SERVER: &str = r#"
-        while read -r line; do
-            id=${line#*\"id\":}; id=${id%%[,\}]*}
-            case "$line" in
+    const SERVER: &str = server!(
+        r#"
             *'"initialized'*|*'/initialized'*) told=$((told + 1)) ;;
             *initialize*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s","version":"1"}}}' ;;
-            *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$',"told":'${told:-0}'}}' ;;
-            esac
-        done
-    "#;
+            *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$',"told":'${told:-0}'}}' ;;"#
+    );
     let (home, tapes) = (Home::new(), TempDir::new().unwrap());
     let arguments = ["--tapes", tapes.path().to_str().unwrap(), "--", "sh", "-c", SERVER];
     let first = Binary::run_at("127.0.0.1:0", home.command(), &arguments).await;

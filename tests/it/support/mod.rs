@@ -8,6 +8,7 @@ pub(crate) mod issuer;
 pub(crate) mod legacy_sse_client;
 mod process_alive;
 mod rig;
+pub(crate) mod scripts;
 mod server;
 pub(crate) mod terminal;
 mod wire;
