@@ -120,7 +120,7 @@ async fn headless_text_prints_address_then_a_line_per_message() {
     assert!(binary.greeting.ends_with(&format!("/mcp -> {url}")), "{}", binary.greeting);
     binary.client().await.call(CALL).await;
     let spoken = binary.line().await.unwrap();
-    assert!(spoken.starts_with("INFO") && spoken.contains("is spoken to over Streamable HTTP"), "{spoken}");
+    assert!(spoken.starts_with("INFO") && spoken.contains(": transport Streamable HTTP"), "{spoken}");
     let opened = binary.line().await.unwrap();
     assert!(opened.starts_with("session ") && opened.ends_with(&format!("opened: {url}")), "{opened}");
     let request = binary.line().await.unwrap();

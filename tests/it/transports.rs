@@ -238,7 +238,7 @@ async fn transport_of_a_url_is_inferred_or_chosen() {
         binary.signal("TERM");
         let (status, lines, _) = binary.end().await;
         assert_eq!(status.code(), Some(143));
-        let spoken = if said.is_empty() { "spoken to over Streamable HTTP" } else { "spoken to over HTTP+SSE" };
+        let spoken = if said.is_empty() { ": transport Streamable HTTP" } else { ": transport HTTP+SSE" };
         assert!(lines.iter().any(|line| line.contains(spoken)), "{lines:?}");
     }
 }
