@@ -186,19 +186,30 @@ pub struct ConfigArgs {
     pub config: Option<PathBuf>,
 }
 
+/// `tapline run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
-    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
-    pub retries: Option<u32>,
     #[command(flatten)]
     pub front: FrontArgs,
     #[command(flatten)]
     pub pool: PoolArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Show all other taplines of this user as well
+    #[arg(long, conflicts_with = "headless")]
+    pub all: bool,
+}
+
+/// What `run` and `stdio`, which stand in front of a server, have in common beside that server.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
+    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
+    pub retries: Option<u32>,
     #[command(flatten)]
     pub restart: RestartArgs,
     #[command(flatten)]
@@ -209,9 +220,6 @@ pub struct RunArgs {
     pub otlp: OtlpArgs,
     #[command(flatten)]
     pub shadow: ShadowArgs,
-    /// Show all other taplines of this user as well
-    #[arg(long, conflicts_with = "headless")]
-    pub all: bool,
 }
 
 /// The HTTP front door.
@@ -230,32 +238,22 @@ pub struct FrontArgs {
     #[arg(long, value_name = "MIB")]
     pub max_body: Option<usize>,
     /// How long calls may take to end when tapline does, such as `30s`; a second signal ends them at once [default: 5s]
-    #[arg(long, value_name = "TIME", env = "TAPLINE_GRACE", value_parser = text::duration)]
+    #[arg(long, value_name = "TIME", env = "TAPLINE_GRACE", value_parser = time)]
     pub grace: Option<Duration>,
-    /// While an event of an open stream is held, send a comment every so many seconds, to keep the client from giving up
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub keep_alive: Option<u64>,
+    /// While an event of an open stream is held, send a comment so often, such as every `10s`, to keep the client from giving up
+    #[arg(long, value_name = "TIME", value_parser = time_above_zero)]
+    pub keep_alive: Option<Duration>,
 }
 
+/// `tapline stdio`.
 #[derive(Debug, Args)]
 pub struct StdioArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
-    #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
-    pub retries: Option<u32>,
     #[command(flatten)]
     pub config: ConfigArgs,
     #[command(flatten)]
-    pub restart: RestartArgs,
-    #[command(flatten)]
-    pub watch: WatchArgs,
-    #[command(flatten)]
-    pub control: ControlArgs,
-    #[command(flatten)]
-    pub otlp: OtlpArgs,
-    #[command(flatten)]
-    pub shadow: ShadowArgs,
+    pub common: CommonArgs,
 }
 
 /// How many children of a command there are.
@@ -269,13 +267,13 @@ pub struct PoolArgs {
     pub pool_max: Option<usize>,
 }
 
-/// When a command is started anew while its clients stay.
+/// When a command is restarted while its clients stay.
 #[derive(Debug, Args)]
 pub struct RestartArgs {
-    /// Start the command anew when it has crashed, its clients stay connected [default: crash, of `stdio` never]
+    /// Restart the command when it has crashed; its clients stay connected [default: crash, of `stdio` never]
     #[arg(long, value_name = "WHEN")]
     pub restart: Option<RestartArg>,
-    /// Start the command anew whenever this file or directory changes, its clients stay connected; repeatable
+    /// Restart the command whenever this file or directory changes; its clients stay connected; repeatable
     #[arg(long, value_name = "PATH")]
     pub watch: Vec<PathBuf>,
 }
@@ -589,6 +587,20 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, value))
 }
 
+/// A length of time; a plain number is one of seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    match text.trim().parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => text::duration(text),
+    }
+}
+
+fn time_above_zero(text: &str) -> Result<Duration, String> {
+    time(text).and_then(|time| {
+        if time.is_zero() { Err("a time above zero is needed, such as `10s`".to_owned()) } else { Ok(time) }
+    })
+}
+
 fn speed(text: &str) -> Result<Speed, String> {
     if text == "max" {
         return Ok(Speed::Max);
@@ -596,5 +608,18 @@ fn speed(text: &str) -> Result<Speed, String> {
     match text.parse::<f64>() {
         Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
         _ => Err("a number above 0, or `max`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_of_a_plain_number_is_in_seconds() {
+        assert_eq!(time("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(time("0"), Ok(Duration::ZERO));
+        assert_eq!(time_above_zero(" 250ms "), Ok(Duration::from_millis(250)));
+        assert!(time_above_zero("0").is_err() && time_above_zero("0s").is_err() && time("-1").is_err());
     }
 }

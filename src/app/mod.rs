@@ -91,9 +91,14 @@ pub struct Settings {
 impl Settings {
     /// A proxy in front of one upstream, on a free loopback port, that records nothing.
     pub fn new(target: Target) -> Self {
+        Self::serving(vec![MountSpec::sole(target)])
+    }
+
+    /// A proxy in front of these upstreams, on a free loopback port, that records nothing.
+    pub fn serving(upstreams: Vec<MountSpec>) -> Self {
         Self {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            upstreams: vec![MountSpec::sole(target)],
+            upstreams,
             tapes: None,
             tape_library: None,
             hold: None,

@@ -3,51 +3,41 @@
 use std::process::ExitCode;
 
 use super::observe::{greeting, has_screen, observe, print_shadow_counts, report_config, start_core};
-use super::setup::{
-    control_settings, default_name, otlp_settings, pool_settings, retry_settings, session_settings, shadow_settings,
-    tape_dir, target,
-};
+use super::setup::{LaunchedBy, core_settings, default_name, pool_settings, target};
 use crate::app::{Core, GRACE, Settings};
 use crate::cli::RunArgs;
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::options::{self, ControlOptions, FrontOptions, UpstreamChoice, WatchOptions};
+use crate::config::options::{self, FrontOptions, UpstreamChoice, WatchOptions};
 use crate::control::hub::{self, Hub, Own};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
 use crate::exit::{ExitError, say};
 use crate::proxy::front::routes::MountSpec;
 use crate::screen::{ScreenThread, screen_settings};
-use crate::store::LONGEST_IDLE;
 use crate::{ui, upstream::pool};
 
+/// Runs the proxy until it is told to stop.
+///
+/// # Errors
+/// Where what is asked for cannot be done: exit status 2.
 pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitError> {
     let wanted = options::upstreams(args.target, &config).map_err(ExitError::usage)?;
-    let kept = pool_settings(&wanted, options::kept(&args.pool, args.restart, &config.keys))?;
-    let front = FrontOptions::of(args.front, &config.keys);
-    let watching = WatchOptions::of(args.watch, &config.keys);
-    let tapes = tape_dir(&watching)?;
+    let pool = options::pool_section(&args.pool, &args.common.restart, &config.keys);
+    let pool = pool_settings(&wanted, pool)?;
     let name = default_name(&wanted);
-    let control = ControlOptions::of(args.control, &config.keys);
+    let upstreams = wanted.into_iter().map(|it| mount_spec(it, &pool)).collect::<Result<_, _>>()?;
+    let (common, watching) = core_settings(args.common, upstreams, &name, LaunchedBy::Operator, &config)?;
+    let front = FrontOptions::of(args.front, &config.keys);
     let settings = Settings {
         listen: Some(front.listen),
-        control: control_settings(control, &name, has_screen(&watching)),
-        upstreams: wanted.into_iter().map(|it| placement(it, &kept)).collect::<Result<_, _>>()?,
-        tapes: tapes.clone().filter(|_| watching.record),
-        tape_library: tapes,
-        hold: watching.hold.clone(),
         allow_hosts: front.allow_hosts,
         allow_origins: front.allow_origins,
         max_body: front.max_body,
         keep_alive: front.keep_alive,
         grace: front.grace.unwrap_or(GRACE),
-        retry: retry_settings(args.retries, &config)?,
-        otlp: otlp_settings(args.otlp, &config)?,
         auth: config.keys.auth.clone().unwrap_or_default(),
         limits: config.keys.limits.clone().unwrap_or_default(),
-        clock: Clock::default(),
-        shadow: shadow_settings(args.shadow, &config)?,
-        sessions: session_settings(&watching, Some(LONGEST_IDLE), &config)?,
+        ..common
     };
     let core = start_core(settings).await?;
     report_config(&config, &core);
@@ -61,7 +51,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     status
 }
 
-/// As [`watch_screen`](super::observe::watch_screen), with all other taplines of this user on the same screen.
+/// Shows a core and all other taplines of this user on one screen until the core is told to stop, then takes the core down.
 async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Result<ExitCode, ExitError> {
     let on_quit = args.on_quit;
     let upstream = core.mounts().label();
@@ -83,7 +73,8 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
     screen.status()
 }
 
-fn placement(wanted: UpstreamChoice, kept: &pool::Settings) -> Result<MountSpec, ExitError> {
-    let kept = pool::Settings { stateless: wanted.stateless.unwrap_or(kept.stateless), ..kept.clone() };
-    Ok(MountSpec { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server, &kept)? })
+/// An upstream at its path; what it says of its own children goes before what is said of all.
+fn mount_spec(wanted: UpstreamChoice, pool: &pool::Settings) -> Result<MountSpec, ExitError> {
+    let pool = pool::Settings { stateless: wanted.stateless.unwrap_or(pool.stateless), ..pool.clone() };
+    Ok(MountSpec { name: wanted.name, is_default: wanted.is_default, target: target(wanted.server, &pool)? })
 }

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::cli::{OtlpArgs, ShadowArgs, TransportArg};
+use super::observe::has_screen;
+use crate::app::Settings;
+use crate::cli::{CommonArgs, OtlpArgs, ShadowArgs, TransportArg};
 use crate::config::Config;
 use crate::config::options::{self, ControlOptions, DatabaseChoice, UpstreamChoice, WatchOptions};
 use crate::config::upstreams::UpstreamServer;
 use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
 use crate::exit::ExitError;
+use crate::proxy::front::routes::MountSpec;
 use crate::shadow::{self, ShadowPlace};
+use crate::store::LONGEST_IDLE;
 use crate::upstream::guardian::Guardian;
 use crate::upstream::http::HttpUpstream;
 use crate::upstream::pool::{self, Pool};
@@ -22,7 +26,48 @@ use crate::upstream::sse::SseUpstream;
 use crate::upstream::target::Target;
 use crate::{otlp, store, tape};
 
-pub(super) fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, ExitError> {
+/// Who has started this process: a person at a terminal, or an MCP client that takes it for its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LaunchedBy {
+    Operator,
+    Client,
+}
+
+/// The settings that `run` and `stdio` have in common, without an HTTP front door; and how the core is watched. `usual_name` is
+/// what the tapline is called where nobody names it.
+///
+/// # Errors
+/// Where a value cannot be, or no place for tapes is known: exit status 2.
+pub(super) fn core_settings(
+    args: CommonArgs,
+    upstreams: Vec<MountSpec>,
+    usual_name: &str,
+    launched_by: LaunchedBy,
+    config: &Config,
+) -> Result<(Settings, WatchOptions), ExitError> {
+    let watching = WatchOptions::of(args.watch, &config.keys);
+    let tapes = tape_dir(&watching)?;
+    let (own_screen, idle) = match launched_by {
+        LaunchedBy::Operator => (has_screen(&watching), Some(LONGEST_IDLE)),
+        // Its one session lasts as long as the process.
+        LaunchedBy::Client => (false, None),
+    };
+    let settings = Settings {
+        listen: None,
+        control: control_settings(ControlOptions::of(args.control, &config.keys), usual_name, own_screen),
+        tapes: tapes.clone().filter(|_| watching.record),
+        tape_library: tapes,
+        hold: watching.hold.clone(),
+        retry: retry_settings(args.retries, config)?,
+        otlp: otlp_settings(args.otlp, config)?,
+        shadow: shadow_settings(args.shadow, config)?,
+        sessions: session_settings(&watching, idle, config)?,
+        ..Settings::serving(upstreams)
+    };
+    Ok((settings, watching))
+}
+
+fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, ExitError> {
     let flags = shadow::Flags {
         place: args.shadow,
         writes: args.shadow_writes,
@@ -40,7 +85,7 @@ pub(super) fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Optio
 }
 
 /// How sessions are kept; nowhere on disk where nothing is to be left there.
-pub(super) fn session_settings(
+fn session_settings(
     watching: &WatchOptions,
     idle: Option<Duration>,
     config: &Config,
@@ -56,12 +101,13 @@ pub(super) fn session_settings(
     Ok(store::Settings { database: database.filter(|_| watching.record), ..settings })
 }
 
-pub(super) fn retry_settings(attempts: Option<u32>, config: &Config) -> Result<Retry, ExitError> {
+fn retry_settings(attempts: Option<u32>, config: &Config) -> Result<Retry, ExitError> {
     let section = config.keys.retry.clone().unwrap_or_default();
     let section = retry::Section { attempts: attempts.unwrap_or(section.attempts), ..section };
     Retry::new(section).map_err(|why| ExitError::usage(anyhow::anyhow!(why)))
 }
 
+/// How the core is found by `tapline attach`, if at all.
 pub(super) fn control_settings(
     control: ControlOptions,
     usual_name: &str,
@@ -75,7 +121,7 @@ pub(super) fn control_settings(
     })
 }
 
-pub(super) fn otlp_settings(args: OtlpArgs, config: &Config) -> Result<Option<otlp::Settings>, ExitError> {
+fn otlp_settings(args: OtlpArgs, config: &Config) -> Result<Option<otlp::Settings>, ExitError> {
     let section = options::otlp(args, &config.keys);
     let invalid = |why| ExitError::usage(anyhow::anyhow!("`--otlp`: {why}"));
     section.map(otlp::Section::settings).transpose().map_err(invalid)
@@ -92,13 +138,20 @@ pub(super) fn default_name(wanted: &[UpstreamChoice]) -> String {
     }
 }
 
-/// How commands are kept, where there is one.
-pub(super) fn pool_settings(wanted: &[UpstreamChoice], kept: pool::Section) -> Result<pool::Settings, ExitError> {
-    options::check_kept(&kept, wanted).map_err(ExitError::usage)?;
-    kept.settings().map_err(|why| ExitError::usage(anyhow::anyhow!(why)))
+/// How the children of commands are kept.
+///
+/// # Errors
+/// Where something is asked of them and no upstream is a command, or a value cannot be.
+pub(super) fn pool_settings(wanted: &[UpstreamChoice], pool: pool::Section) -> Result<pool::Settings, ExitError> {
+    options::check_pool(&pool, wanted).map_err(ExitError::usage)?;
+    pool.settings().map_err(|why| ExitError::usage(anyhow::anyhow!(why)))
 }
 
-pub(super) fn target(server: UpstreamServer, kept: &pool::Settings) -> Result<Target, ExitError> {
+/// The upstream behind a URL or a command line; no connection is made and no child is started yet.
+///
+/// # Errors
+/// Where the URL cannot be one of a server, or the program file of tapline cannot be found.
+pub(super) fn target(server: UpstreamServer, pool: &pool::Settings) -> Result<Target, ExitError> {
     let usage = |why| ExitError::usage(anyhow::anyhow!("{why}"));
     match server {
         UpstreamServer::Url { url, transport, headers } if transport.is_sse(&url) => {
@@ -109,7 +162,7 @@ pub(super) fn target(server: UpstreamServer, kept: &pool::Settings) -> Result<Ta
         }
         UpstreamServer::Command(command) => {
             let guardian = Guardian::of_process().context("cannot find tapline's own program file")?;
-            Ok(Target::Command(Pool::new(command, guardian, kept.clone())))
+            Ok(Target::Command(Pool::new(command, guardian, pool.clone())))
         }
     }
 }

@@ -40,13 +40,12 @@ impl FrontOptions {
             if given.is_empty() { key.clone().unwrap_or_default() } else { given }
         };
         let max_body = args.max_body.or(keys.max_body.map(usize::from)).unwrap_or(MAX_BODY);
-        let keep_alive = args.keep_alive.map(Duration::from_secs);
         Self {
             listen: args.listen.or(keys.listen.map(|it| it.0)).unwrap_or(LISTEN),
             allow_hosts: or(args.allow_hosts, &keys.allow_hosts),
             allow_origins: or(args.allow_origins, &keys.allow_origins),
             max_body: max_body.saturating_mul(1 << 20),
-            keep_alive: keep_alive.or(keys.keep_alive.map(|it| it.0)),
+            keep_alive: args.keep_alive.or(keys.keep_alive.map(|it| it.0)),
             grace: args.grace.or(keys.grace.map(|it| it.0)),
         }
     }
@@ -125,14 +124,14 @@ impl ControlOptions {
     }
 }
 
-/// How the children of commands are kept.
-pub fn kept(pool: &PoolArgs, restart: RestartArgs, keys: &ConfigKeys) -> pool::Section {
+/// How the children of commands are kept: what the command line says, else `[pool]` of the files.
+pub fn pool_section(pool: &PoolArgs, restart: &RestartArgs, keys: &ConfigKeys) -> pool::Section {
     let key = keys.pool.clone().unwrap_or_default();
     pool::Section {
         spares: pool.spares.or(key.spares),
         max: pool.pool_max.or(key.max),
         restart: restart.restart.map(Restart::from).or(key.restart),
-        watch: if restart.watch.is_empty() { key.watch.clone() } else { restart.watch },
+        watch: if restart.watch.is_empty() { key.watch.clone() } else { restart.watch.clone() },
         ..key
     }
 }
@@ -172,7 +171,7 @@ pub enum UpstreamChoiceError {
 ///
 /// # Errors
 /// Where it has none.
-pub fn check_kept(kept: &pool::Section, wanted: &[UpstreamChoice]) -> Result<(), UpstreamChoiceError> {
+pub fn check_pool(kept: &pool::Section, wanted: &[UpstreamChoice]) -> Result<(), UpstreamChoiceError> {
     let has_command = wanted.iter().any(|it| matches!(it.server, UpstreamServer::Command(_)));
     let asks = kept.spares.is_some() || kept.max.is_some() || !kept.watch.is_empty();
     if asks && !has_command { Err(UpstreamChoiceError::NoCommand) } else { Ok(()) }

@@ -193,17 +193,18 @@ fn flags_win_over_the_near_file_and_that_over_the_far_one() {
     assert_eq!((front.listen.port(), front.allow_hosts, front.max_body), (0, vec!["flag".to_owned()], 1 << 20));
     assert_eq!(front.keep_alive, Some(std::time::Duration::from_secs(9)));
 
-    let watch = WatchOptions::of(run(&["--", "x"]).watch, keys);
+    let watch = WatchOptions::of(run(&["--", "x"]).common.watch, keys);
     assert_eq!((watch.record, watch.ascii, watch.on_quit), (false, true, Some(OnQuit::Fail)));
     assert_eq!(watch.tapes.as_deref(), Some(Path::new("far")));
     let watch =
-        WatchOptions::of(run(&["--tapes", "flag", "--ascii=no", "--on-quit", "forward", "--", "x"]).watch, keys);
+        WatchOptions::of(run(&["--tapes", "flag", "--ascii=no", "--on-quit", "forward", "--", "x"]).common.watch, keys);
     assert_eq!((watch.record, watch.ascii, watch.on_quit), (true, false, Some(OnQuit::Forward)));
     assert_eq!(watch.tapes.as_deref(), Some(Path::new("flag")));
 
-    let control = ControlOptions::of(run(&["--", "x"]).control, keys);
+    let control = ControlOptions::of(run(&["--", "x"]).common.control, keys);
     assert_eq!((control.address, control.name.as_deref()), (None, Some("far")));
-    let control = ControlOptions::of(run(&["--control", "127.0.0.1:5", "--name", "flag", "--", "x"]).control, keys);
+    let control =
+        ControlOptions::of(run(&["--control", "127.0.0.1:5", "--name", "flag", "--", "x"]).common.control, keys);
     assert_eq!((control.address.map(|it| it.port()), control.name.as_deref()), (Some(5), Some("flag")));
 }
 
@@ -212,12 +213,12 @@ fn what_nothing_says_is_as_usual() {
     let keys = ConfigKeys::default();
     let front = FrontOptions::of(run(&["--", "x"]).front, &keys);
     assert_eq!((front.listen.to_string().as_str(), front.max_body), ("127.0.0.1:7070", 64 << 20));
-    let watch = WatchOptions::of(run(&["--", "x"]).watch, &keys);
+    let watch = WatchOptions::of(run(&["--", "x"]).common.watch, &keys);
     assert_eq!((watch.headless, watch.record, watch.hold, watch.tapes), (false, true, None, None));
-    assert!(WatchOptions::of(run(&["--headless", "--", "x"]).watch, &keys).headless);
-    let control = ControlOptions::of(run(&["--", "x"]).control, &keys);
+    assert!(WatchOptions::of(run(&["--headless", "--", "x"]).common.watch, &keys).headless);
+    let control = ControlOptions::of(run(&["--", "x"]).common.control, &keys);
     assert_eq!(control.address.map(|it| it.to_string()).as_deref(), Some("127.0.0.1:0"));
-    assert_eq!(ControlOptions::of(run(&["--no-control", "--", "x"]).control, &keys).address, None);
+    assert_eq!(ControlOptions::of(run(&["--no-control", "--", "x"]).common.control, &keys).address, None);
 }
 
 #[test]

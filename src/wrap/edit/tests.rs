@@ -154,7 +154,7 @@ fn understood(name: &str, entry: &str) -> (Option<String>, Option<String>, Trans
     let args = wrapped["mcpServers"][name]["args"].as_array().unwrap();
     let words = std::iter::once("tapline").chain(args.iter().map(|word| word.as_str().unwrap()));
     match Cli::try_parse_from(words).unwrap().command {
-        CliCommand::Stdio(args) => (args.control.name, args.target.upstream, args.target.transport),
+        CliCommand::Stdio(args) => (args.common.control.name, args.target.upstream, args.target.transport),
         command => panic!("{command:?}"),
     }
 }
