@@ -60,7 +60,7 @@ impl Recipient {
 
 /// Who reads what belongs to a request.
 #[derive(Clone)]
-pub(super) enum ReplyTo {
+pub(super) enum ReplyReader {
     /// The client, on its one stream for everything.
     ClientStream,
     /// The client, on the response of its exchange. The requests of a batch share one.
@@ -69,7 +69,7 @@ pub(super) enum ReplyTo {
     Tapline(Items),
 }
 
-impl ReplyTo {
+impl ReplyReader {
     /// The stream of an exchange, for whom it is.
     pub(super) fn exchange(items: Items, audience: Audience) -> Self {
         if audience.is_operator_only() { Self::Tapline(items) } else { Self::Exchange(items) }
@@ -85,7 +85,7 @@ impl ReplyTo {
 
 /// How far the server has come with a request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Progress {
+enum RequestProgress {
     Sent,
     /// Something of its stream has gone out.
     Streaming,
@@ -113,9 +113,9 @@ pub(super) struct PendingRequest {
     session: Arc<LiveSession>,
     /// As the server knows it.
     request: Message,
-    reply_to: ReplyTo,
+    reply_to: ReplyReader,
     enclosure: Enclosure,
-    progress: Progress,
+    progress: RequestProgress,
     interest: Interest,
     progress_token: Option<Box<str>>,
     /// What its client calls the request and its progress, where the child knows them by another name.
@@ -126,13 +126,18 @@ pub(super) struct PendingRequest {
 }
 
 impl PendingRequest {
-    pub(super) fn new(session: Arc<LiveSession>, request: Message, reply_to: ReplyTo, enclosure: Enclosure) -> Self {
+    pub(super) fn new(
+        session: Arc<LiveSession>,
+        request: Message,
+        reply_to: ReplyReader,
+        enclosure: Enclosure,
+    ) -> Self {
         Self {
             session,
             request,
             reply_to,
             enclosure,
-            progress: Progress::Sent,
+            progress: RequestProgress::Sent,
             interest: Interest::Awaited,
             progress_token: None,
             client_id: None,
@@ -143,7 +148,7 @@ impl PendingRequest {
 
     /// A subscription as one of several children is to know it. `client_id`: what its client calls it.
     pub(super) fn of_leg(leg: SubscriptionLeg, request: Message, items: Items, client_id: Option<Id>) -> Self {
-        let (session, reply_to) = (leg.session().clone(), ReplyTo::exchange(items, leg.audience()));
+        let (session, reply_to) = (leg.session().clone(), ReplyReader::exchange(items, leg.audience()));
         Self { leg: Some(leg), client_id, ..Self::new(session, request, reply_to, Enclosure::Single) }
     }
 
@@ -166,23 +171,23 @@ impl PendingRequest {
 
     pub(super) fn audience(&self) -> Audience {
         match self.reply_to {
-            ReplyTo::Tapline(_) => Audience::OperatorOnly,
-            ReplyTo::ClientStream | ReplyTo::Exchange(_) => Audience::Client,
+            ReplyReader::Tapline(_) => Audience::OperatorOnly,
+            ReplyReader::ClientStream | ReplyReader::Exchange(_) => Audience::Client,
         }
     }
 
     /// Where its client is told that it is lost. `None`: a status says so, and is on its way to the one who reads it.
     pub(super) fn lost(self, error: &UpstreamError) -> Option<Self> {
         match &self.reply_to {
-            ReplyTo::Tapline(items) => {
+            ReplyReader::Tapline(items) => {
                 let _ = items.send(Err(error.clone()));
                 None
             }
-            ReplyTo::Exchange(items) if self.progress < Progress::Streaming => {
+            ReplyReader::Exchange(items) if self.progress < RequestProgress::Streaming => {
                 let _ = items.send(Err(error.clone()));
                 None
             }
-            ReplyTo::Exchange(_) | ReplyTo::ClientStream => Some(self),
+            ReplyReader::Exchange(_) | ReplyReader::ClientStream => Some(self),
         }
     }
 
@@ -198,11 +203,11 @@ impl PendingRequest {
 
     /// Its reply has come from the server.
     pub(super) fn answer(&mut self) {
-        self.progress = Progress::Answered;
+        self.progress = RequestProgress::Answered;
     }
 
     fn stream(&mut self) {
-        self.progress = self.progress.max(Progress::Streaming);
+        self.progress = self.progress.max(RequestProgress::Streaming);
     }
 
     fn cancel(&mut self) {
@@ -231,7 +236,7 @@ impl PendingRequest {
         repeatable
             && self.audience() == Audience::Client
             && self.interest == Interest::Awaited
-            && self.progress != Progress::Streaming
+            && self.progress != RequestProgress::Streaming
             && self.enclosure == Enclosure::Single
     }
 
@@ -274,12 +279,12 @@ pub(super) enum Destination {
     Client,
 }
 
-impl From<&ReplyTo> for Destination {
-    fn from(reply_to: &ReplyTo) -> Self {
+impl From<&ReplyReader> for Destination {
+    fn from(reply_to: &ReplyReader) -> Self {
         match reply_to {
-            ReplyTo::Tapline(items) => Self::Tapline(items.clone()),
-            ReplyTo::Exchange(items) => Self::Exchange(items.clone()),
-            ReplyTo::ClientStream => Self::Client,
+            ReplyReader::Tapline(items) => Self::Tapline(items.clone()),
+            ReplyReader::Exchange(items) => Self::Exchange(items.clone()),
+            ReplyReader::ClientStream => Self::Client,
         }
     }
 }
@@ -331,7 +336,7 @@ impl PendingRequests {
         let enclosure = if message.kind() == Kind::Batch { Enclosure::Batch } else { Enclosure::Single };
         for request in message.elements().iter().chain([message]).filter(|it| it.kind() == Kind::Request) {
             let request = request.clone();
-            self.register_as_is(PendingRequest::new(session.clone(), request, ReplyTo::ClientStream, enclosure));
+            self.register_as_is(PendingRequest::new(session.clone(), request, ReplyReader::ClientStream, enclosure));
         }
     }
 
@@ -368,7 +373,7 @@ impl PendingRequests {
     /// told.
     pub(super) fn fail_lost(&mut self, greeted: bool) -> Vec<PendingRequest> {
         let is_lost =
-            |pending: &PendingRequest| pending.progress != Progress::Answered && !pending.can_be_resent(greeted);
+            |pending: &PendingRequest| pending.progress != RequestProgress::Answered && !pending.can_be_resent(greeted);
         let lost = self.0.extract_if(|_, pending| is_lost(pending)).map(|(_, pending)| pending);
         lost.filter(|pending| pending.interest == Interest::Awaited).collect()
     }
@@ -381,7 +386,7 @@ impl PendingRequests {
     /// The requests of clients that have no answer yet.
     pub(super) fn unanswered(&self) -> Vec<Message> {
         let of_clients = self.0.values().filter(|pending| pending.audience() == Audience::Client);
-        let unanswered = of_clients.filter(|pending| pending.progress != Progress::Answered);
+        let unanswered = of_clients.filter(|pending| pending.progress != RequestProgress::Answered);
         unanswered.map(|pending| pending.request.clone()).collect()
     }
 
@@ -474,7 +479,7 @@ impl PendingRequests {
     /// The response of any request in flight, to carry what the server says of its own accord.
     pub(super) fn open_response(&mut self) -> Option<Items> {
         self.0.values_mut().find_map(|pending| match &pending.reply_to {
-            ReplyTo::Exchange(items) if !items.is_closed() => {
+            ReplyReader::Exchange(items) if !items.is_closed() => {
                 let items = items.clone();
                 pending.stream();
                 Some(items)

@@ -14,7 +14,7 @@ use crate::proxy::Audience;
 use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::{ClientSide, Items};
-use crate::proxy::stream::pending::{Enclosure, PendingRequest, ReplyTo};
+use crate::proxy::stream::pending::{Enclosure, PendingRequest, ReplyReader};
 use crate::proxy::stream::server::{ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::{FanoutSubscription, NewLeg};
 use crate::upstream::framing::one_line;
@@ -145,7 +145,7 @@ impl StreamServer {
     fn register_exchange(&self, state: &mut ServerState, request: &ExchangeRequest, items: &Items) -> Registered {
         let ExchangeRequest { session, message, audience, subscription } = request;
         let pending = |request: Message, enclosure| {
-            PendingRequest::new(session.clone(), request, ReplyTo::exchange(items.clone(), *audience), enclosure)
+            PendingRequest::new(session.clone(), request, ReplyReader::exchange(items.clone(), *audience), enclosure)
         };
         if matches!(self.tenancy, Tenancy::Shared) {
             state.last_session = Some(session.clone());

@@ -24,7 +24,7 @@ use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::{ClientSide, ClientStream};
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::lifecycle::{Lifecycle, ServerSide};
-use crate::proxy::stream::pending::{Enclosure, PendingQuestions, PendingRequest, PendingRequests, ReplyTo};
+use crate::proxy::stream::pending::{Enclosure, PendingQuestions, PendingRequest, PendingRequests, ReplyReader};
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::pool::Pool;
@@ -337,7 +337,7 @@ impl StreamServer {
         let transport = Transport::new(self.carrier);
         let message = self.proxy.originate(session, Direction::ToServer, transport, message);
         if message.id().is_some() {
-            let reply_to = ReplyTo::Tapline(items);
+            let reply_to = ReplyReader::Tapline(items);
             let pending = PendingRequest::new(session.clone(), message.clone(), reply_to, Enclosure::Single);
             self.state.lock().requests.register_as_is(pending);
         }
