@@ -17,10 +17,10 @@ use crate::event::{Command, Event, FeedReader, Timestamp};
 
 /// At most this often is the screen drawn while events pour in.
 const FRAME: Duration = Duration::from_millis(33);
-/// At most this often while keys pour in.
+/// At most this often is the screen drawn while keys pour in.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 /// So long are events read before keys are looked at again.
-const HEARING: Duration = Duration::from_millis(10);
+const DRAIN_BUDGET: Duration = Duration::from_millis(10);
 
 /// All that [`run`] needs.
 pub struct ScreenIo<'a, B: Backend> {
@@ -69,12 +69,12 @@ impl<B: Backend> ScreenLoop<'_, B> {
             if let Some(exit) = self.carry_out(effects)? {
                 return Ok(exit);
             }
-            if let Some(exit) = self.hear()? {
+            if let Some(exit) = self.drain_inputs()? {
                 return Ok(exit);
             }
             let next = self.model.next_tick();
             self.dirty |= self.model.take_dirty();
-            if self.dirty && self.rest().is_zero() {
+            if self.dirty && self.until_next_frame().is_zero() {
                 self.draw()?;
             }
             let change = match self.wait(next) {
@@ -92,7 +92,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
     }
 
     /// Takes in all that waits, as far as there is time, keys first.
-    fn hear(&mut self) -> io::Result<Option<Exit>> {
+    fn drain_inputs(&mut self) -> io::Result<Option<Exit>> {
         let start = Instant::now();
         loop {
             while let Ok(input) = self.screen.input.try_recv() {
@@ -100,7 +100,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
                     return Ok(Some(exit));
                 }
             }
-            self.behind = start.elapsed() > HEARING;
+            self.behind = start.elapsed() > DRAIN_BUDGET;
             if self.behind {
                 break;
             }
@@ -116,7 +116,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
     }
 
     /// How long until the screen may be drawn again.
-    fn rest(&self) -> Duration {
+    fn until_next_frame(&self) -> Duration {
         let frame = if self.urgent { KEY_FRAME } else { FRAME };
         self.drawn.map_or(Duration::ZERO, |drawn| frame.saturating_sub(drawn.elapsed()))
     }
@@ -124,7 +124,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
     /// Sleeps until there is something to do. After a drawing that is not before the next frame is due, however many
     /// events pour in: waking for each would cost more than drawing. Only a key cuts the rest short.
     fn wait(&self, next: Option<Duration>) -> Woken {
-        let rest = self.rest();
+        let rest = self.until_next_frame();
         if self.behind || next == Some(Duration::ZERO) || (self.dirty && rest.is_zero()) {
             return Woken::Time;
         }
@@ -182,7 +182,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
 
     fn copy(&mut self, text: &str) {
         match self.screen.host.copy(text) {
-            Ok(()) => self.model.say(format!("{} copied", crate::text::size(text.len() as u64))),
+            Ok(()) => self.model.notify(format!("{} copied", crate::text::size(text.len() as u64))),
             Err(error) => self.model.warn(format!("not copied: {error}")),
         }
     }

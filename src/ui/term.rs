@@ -37,10 +37,10 @@ pub fn show(
     mut commands: impl FnMut(Command),
 ) -> io::Result<Exit> {
     if !stdout().is_terminal() {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "stdout is no terminal"));
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "stdout is not a terminal"));
     }
     restore_on_panic();
-    let taken = RawTerminal::take()?;
+    let taken = RawTerminal::enter()?;
     let reading = KeyReader::start(keys)?;
     let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
     let mut host = CrosstermHost { reading: &reading };
@@ -48,7 +48,7 @@ pub fn show(
         run(ScreenIo { terminal: &mut terminal, feed, input, commands: &mut commands, host: &mut host, settings });
     drop(reading);
     drop(taken);
-    tell_late_panics();
+    print_late_panics();
     exit
 }
 
@@ -78,7 +78,7 @@ impl io::Write for FrameWriter {
 struct RawTerminal;
 
 impl RawTerminal {
-    fn take() -> io::Result<Self> {
+    fn enter() -> io::Result<Self> {
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::Relaxed);
         let taken = Self;
@@ -135,7 +135,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn tell_late_panics() {
+fn print_late_panics() {
     *lock(&SCREEN_THREAD) = None;
     for message in lock(&LATE).drain(..) {
         let _ = writeln!(io::stderr(), "{message}");
@@ -200,7 +200,7 @@ impl KeyReaderState {
     /// A terminal that went away is an end like any other: the channel closes.
     fn read(&self, keys: &Sender<ScreenInput>) {
         while !self.ended.load(Ordering::Relaxed) {
-            self.rest();
+            self.wait_while_paused();
             match poll(LOOK) {
                 Ok(false) => {}
                 Ok(true) => {
@@ -217,7 +217,7 @@ impl KeyReaderState {
         }
     }
 
-    fn rest(&self) {
+    fn wait_while_paused(&self) {
         let mut pause = self.lock();
         while pause.wanted && !self.ended.load(Ordering::Relaxed) {
             pause.rests = true;
@@ -244,7 +244,7 @@ impl TerminalHost for CrosstermHost<'_> {
         self.reading.pause();
         restore();
         let status = editor_process(&path).status();
-        let taken = RawTerminal::take();
+        let taken = RawTerminal::enter();
         self.reading.resume();
         // From here on the outer guard gives it back.
         std::mem::forget(taken?);

@@ -21,7 +21,7 @@ pub(crate) enum Role {
     HeldBadge,
     /// The row under the cursor of the pane that has the keys.
     Cursor,
-    /// The same of another pane.
+    /// The row under the cursor of a pane that does not have the keys.
     FaintCursor,
     JsonKey,
     JsonString,
@@ -29,7 +29,7 @@ pub(crate) enum Role {
     JsonWord,
 }
 
-/// How the operator's terminal wants it.
+/// Colours and glyphs as the operator's terminal wants them.
 #[derive(Clone, Copy)]
 pub(crate) struct Theme {
     mono: bool,
@@ -132,7 +132,7 @@ fn weight(role: Role) -> Modifier {
     }
 }
 
-/// Of the sixteen, those that can be read on black and on white.
+/// The colour of a role: of the terminal's sixteen, only those that can be read on black and on white.
 fn colour(role: Role) -> Option<Color> {
     match role {
         Role::Plain | Role::Dim | Role::Strong | Role::Cursor | Role::FaintCursor => None,

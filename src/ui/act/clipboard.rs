@@ -13,13 +13,13 @@ pub(super) fn copy(model: &mut Model, action: Action) {
     if action == Action::CopyRow && model.has_rows() {
         return model.effect(Effect::CopyRow);
     }
-    match wanted(model, action) {
+    match text_to_copy(model, action) {
         Some(text) => model.effect(Effect::Copy(text)),
         None => model.warn("there is nothing of that kind to copy here"),
     }
 }
 
-fn wanted(model: &Model, action: Action) -> Option<String> {
+fn text_to_copy(model: &Model, action: Action) -> Option<String> {
     let row = model.selected()?;
     let message = &row.envelope.message;
     match action {

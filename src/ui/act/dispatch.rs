@@ -48,8 +48,8 @@ fn key(model: &mut Model, event: KeyEvent) {
 pub(crate) fn act(model: &mut Model, action: Action) {
     match action {
         Action::Move(motion) => navigate::go(model, motion),
-        Action::Left => model.detail.turn(-1),
-        Action::Right => model.detail.turn(1),
+        Action::Left => model.detail.turn_tab(-1),
+        Action::Right => model.detail.turn_tab(1),
         Action::Screen(screen) => navigate::to_screen(model, screen),
         Action::NextPane => navigate::next_pane(model, 1),
         Action::PreviousPane => navigate::next_pane(model, -1),
@@ -76,23 +76,23 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Accept => accept(model),
         Action::NextField => hold::next_field(model, 1),
         Action::PreviousField => hold::next_field(model, -1),
-        Action::PickSession => sessions::session_popup(model),
+        Action::PickSession => sessions::open_session_popup(model),
 
         Action::Type(asked) => prompt::open_prompt(model, asked),
         Action::ToggleFilter => prompt::toggle_filter(model),
-        Action::Older => prompt::history(model, -1),
-        Action::Newer => prompt::history(model, 1),
+        Action::Older => prompt::step_history(model, -1),
+        Action::Newer => prompt::step_history(model, 1),
 
-        Action::Hold => hold::switch(model),
-        Action::HoldOffForward => hold::switch_off(model, true),
-        Action::HoldOffKeep => hold::switch_off(model, false),
+        Action::Hold => hold::toggle(model),
+        Action::HoldOffForward => hold::turn_off(model, true),
+        Action::HoldOffKeep => hold::turn_off(model, false),
         Action::Pause => sessions::pause(model),
         Action::Forward => hold::forward(model, Then::Nothing),
         Action::Step => hold::forward(model, Then::HoldNext),
         Action::HoldReply => hold::forward(model, Then::HoldReply),
         Action::ForwardAll => hold::forward_all(model),
         Action::ForwardAllNow => hold::forward_all_now(model),
-        Action::Drop => hold::drop_it(model),
+        Action::Drop => hold::drop_selected(model),
         Action::Block => hold::block(model),
         Action::BlockPreset => hold::block_preset(model),
         Action::Revert => hold::revert(model),
@@ -102,7 +102,7 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Send => editing::send(model, editing::Strict::Json),
         Action::SendRaw => editing::send(model, editing::Strict::Nothing),
         Action::Outside | Action::Format | Action::Undo | Action::Redo | Action::Original | Action::ToggleDiff => {
-            editing::in_editor(model, action);
+            editing::change_text(model, action);
         }
 
         Action::CopyMessage
@@ -148,7 +148,7 @@ fn accept(model: &mut Model) {
         Some(Popup::Sessions(place)) => {
             let position = place.cursor;
             model.popup = None;
-            sessions::narrow(model, position);
+            sessions::narrow_to_session(model, position);
         }
         Some(Popup::Block(_)) => hold::send_block(model),
         _ => prompt::accept_prompt(model),

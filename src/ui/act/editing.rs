@@ -58,7 +58,7 @@ pub(super) fn resend(model: &mut Model) {
 
 fn send_again(model: &mut Model, session: SessionId, seq: Seq, message: Message) {
     model.send(Command::Send { session, message });
-    model.say(format!("{seq} sent again; its reply is shown here and not delivered"));
+    model.notify(format!("{seq} sent again; its reply is shown here and not delivered"));
 }
 
 /// Sends what the editor holds.
@@ -67,7 +67,7 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
     // The verdict may be behind a large text.
     editor.check();
     if strict == Strict::Json && editor.touched() && editor.verdict.fault.is_some() {
-        return model.warn("it is not JSON: mend it, or `ctrl x` sends it raw");
+        return model.warn("it is not JSON: correct it, or `ctrl x` sends it raw");
     }
     let (target, seq, message, touched) = (editor.target, editor.seq, editor.message(), editor.touched());
     model.editor = None;
@@ -82,12 +82,12 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
 }
 
 /// Keeps what was written for the next time.
-pub(super) fn leave_editor(model: &mut Model) {
+pub(super) fn close_editor(model: &mut Model) {
     let Some(editor) = model.editor.take() else { return };
     if editor.touched() {
         model.queue.drafts.insert(editor.seq, editor.area.lines().to_vec());
-        model.say(match editor.target {
-            EditTarget::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` forgets it",
+        model.notify(match editor.target {
+            EditTarget::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` discards it",
             EditTarget::Resend(_) => "draft kept: `e` opens it again",
         });
     } else {
@@ -95,7 +95,7 @@ pub(super) fn leave_editor(model: &mut Model) {
     }
 }
 
-pub(super) fn in_editor(model: &mut Model, action: Action) {
+pub(super) fn change_text(model: &mut Model, action: Action) {
     let Some(editor) = &mut model.editor else { return };
     match action {
         Action::Outside => {

@@ -11,11 +11,11 @@ use crate::ui::model::prompt::PromptKind;
 /// Above this many, forwarding all is asked.
 const MANY: usize = 50;
 
-pub(super) fn switch(model: &mut Model) {
+pub(super) fn toggle(model: &mut Model) {
     let holding = &model.observed.holding;
     match (holding.on, model.observed.held.is_empty()) {
         (true, false) => model.popup = Some(Popup::Confirm(Confirmation::HoldOff)),
-        (true, true) => switch_off(model, false),
+        (true, true) => turn_off(model, false),
         (false, _) if holding.filter.is_empty() => open_prompt(model, PromptKind::Hold),
         (false, _) => {
             let filter = holding.filter.clone();
@@ -24,7 +24,7 @@ pub(super) fn switch(model: &mut Model) {
     }
 }
 
-pub(super) fn switch_off(model: &mut Model, forward: bool) {
+pub(super) fn turn_off(model: &mut Model, forward: bool) {
     model.popup = None;
     let filter = model.observed.holding.filter.clone();
     model.send(Command::SetHolding(Holding { on: false, filter }));
@@ -36,8 +36,8 @@ pub(super) fn switch_off(model: &mut Model, forward: bool) {
 /// Sends the selected message on: its draft where there is one, else as it came.
 pub(super) fn forward(model: &mut Model, then: Then) {
     match draft(model) {
-        Ok(decision) => settle(model, decision, then),
-        Err(()) => model.warn("the draft is not JSON: `e` mends it, `V` forgets it"),
+        Ok(decision) => settle_selected(model, decision, then),
+        Err(()) => model.warn("the draft is not JSON: `e` edits it, `V` discards it"),
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) fn subject(model: &Model) -> Option<EditSubject> {
     })
 }
 
-fn settle(model: &mut Model, decision: Decision, then: Then) {
+fn settle_selected(model: &mut Model, decision: Decision, then: Then) {
     if let Some(ticket) = model.held_here().map(|held| held.ticket) {
         settle_ticket(model, ticket, decision, then);
     }
@@ -78,7 +78,7 @@ pub(super) fn settle_ticket(model: &mut Model, ticket: Ticket, decision: Decisio
         return model.warn("it is not held any more");
     };
     if model.queue.sent.contains(&ticket) {
-        return model.say("decided already");
+        return model.notify("already decided");
     }
     model.queue.drafts.remove(&held.envelope.seq);
     model.queue.decided(&model.observed.held, ticket);
@@ -100,9 +100,9 @@ pub(super) fn forward_all_now(model: &mut Model) {
     model.send(Command::ForwardAll);
 }
 
-pub(super) fn drop_it(model: &mut Model) {
+pub(super) fn drop_selected(model: &mut Model) {
     let request = model.holds_request();
-    settle(model, Decision::Drop, Then::Nothing);
+    settle_selected(model, Decision::Drop, Then::Nothing);
     if request {
         model.warn("dropped: its sender now waits for its timeout");
     }
@@ -122,7 +122,7 @@ pub(super) fn block(model: &mut Model) {
 }
 
 pub(super) fn block_preset(model: &mut Model) {
-    settle(model, Decision::Block(BlockForm::preset()), Then::Nothing);
+    settle_selected(model, Decision::Block(BlockForm::preset()), Then::Nothing);
 }
 
 pub(super) fn send_block(model: &mut Model) {
@@ -139,7 +139,7 @@ fn block_with(model: &mut Model, ticket: Ticket, error: BlockError) {
 pub(super) fn revert(model: &mut Model) {
     if let Some(seq) = model.held_here().map(|held| held.envelope.seq) {
         model.queue.drafts.remove(&seq);
-        model.say("the draft is forgotten");
+        model.notify("draft discarded");
     }
 }
 

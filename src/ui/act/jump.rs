@@ -9,16 +9,16 @@ use crate::ui::model::{Model, Pane, ScreenKind};
 pub(super) fn show_message(model: &mut Model, seq: Seq) {
     let (rows, list) = model.messages_mut();
     if rows.get(seq).is_none() {
-        return model.warn(format!("{seq} is not here"));
+        return model.warn(format!("{seq} is not in the list"));
     }
     if !list.jump(rows, seq) {
         // Hidden by a filter: being asked for it outweighs having hidden it.
         list.filter_off = list.filter.is_some();
         list.only = None;
         list.refilter(rows);
-        while list.work(rows, Duration::from_millis(50)) {}
+        while list.scan(rows, Duration::from_millis(50)) {}
         list.jump(rows, seq);
-        model.say("the filter hid it: filter off, `T` turns it on");
+        model.notify("the filter hid it: filter off, `T` turns it on");
     }
     model.screen = ScreenKind::Messages;
     if model.pane == Pane::Sessions {
@@ -35,6 +35,6 @@ pub(super) fn goto(model: &mut Model, text: &str) {
             }
             show_message(model, Seq(number));
         }
-        Err(_) => model.warn(format!("`{}` is no number of a message", text.trim())),
+        Err(_) => model.warn(format!("`{}` is not a message number", text.trim())),
     }
 }

@@ -1,9 +1,9 @@
 //! Going about: motion, screens, panes, jumps.
 
-use super::editing::leave_editor;
+use super::editing::close_editor;
 use super::jump::show_message;
 use super::prompt::set_filter;
-use super::sessions::narrow;
+use super::sessions::narrow_to_session;
 use super::tapes::open_tape;
 use crate::event::Command;
 use crate::filter::Filter;
@@ -27,7 +27,7 @@ pub(super) fn go(model: &mut Model, motion: Motion) {
         (ScreenKind::Messages, Pane::List) => {
             let (rows, list) = model.messages_mut();
             list.go(rows, motion);
-            read(model);
+            mark_read(model);
         }
         (ScreenKind::Queue, _) => model.queue.go(&model.observed.held, motion),
         (ScreenKind::Tapes, Pane::Detail) => {
@@ -61,10 +61,10 @@ fn go_in_popup(popup: &mut Popup, motion: Motion, sessions: usize) {
 }
 
 /// At the end of the list everything has been seen.
-fn read(model: &mut Model) {
+fn mark_read(model: &mut Model) {
     if model.tape.is_none() && model.list().follows() {
         let only = model.list().only;
-        model.observed.sessions.read(only);
+        model.observed.sessions.mark_read(only);
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn to_screen(model: &mut Model, screen: ScreenKind) {
         ScreenKind::Events => model.log.unread = 0,
         ScreenKind::Messages => {
             model.tape = None;
-            read(model);
+            mark_read(model);
         }
         ScreenKind::Queue | ScreenKind::Metrics => {}
     }
@@ -95,10 +95,10 @@ pub(super) fn next_pane(model: &mut Model, by: isize) {
 pub(super) fn open(model: &mut Model) {
     match (model.screen, model.pane) {
         (ScreenKind::Messages | ScreenKind::Queue, Pane::Detail) => read_string(model),
-        (ScreenKind::Messages, Pane::Sessions) => narrow(model, model.session_cursor.cursor),
+        (ScreenKind::Messages, Pane::Sessions) => narrow_to_session(model, model.session_cursor.cursor),
         (ScreenKind::Messages, Pane::List) | (ScreenKind::Queue, _) => model.pane = Pane::Detail,
         (ScreenKind::Tapes, pane) => open_tape(model, pane),
-        (ScreenKind::Metrics, _) => measured(model),
+        (ScreenKind::Metrics, _) => open_metrics_row(model),
         (ScreenKind::Events, _) => {
             if let Some(seq) = model.event_line().and_then(|line| line.seq) {
                 model.tape = None;
@@ -115,7 +115,7 @@ fn read_string(model: &mut Model) {
 }
 
 /// Shows the messages that a row of the metrics is of.
-fn measured(model: &mut Model) {
+fn open_metrics_row(model: &mut Model) {
     let Some(what) = model.metrics.selected().map(|row| row.what.clone()) else { return };
     if let MetricsSubject::Session(id) = what {
         let sessions = model.observed.sessions.all();
@@ -123,7 +123,7 @@ fn measured(model: &mut Model) {
             return model.warn("that session is not here");
         };
         to_screen(model, ScreenKind::Messages);
-        return narrow(model, at + 1);
+        return narrow_to_session(model, at + 1);
     }
     let filter = what.filter().and_then(|text| Some((text.clone(), Filter::parse(&text).ok()?)));
     let Some(filter) = filter else { return model.warn("no filter tells these from the rest") };
@@ -134,7 +134,7 @@ fn measured(model: &mut Model) {
 /// `esc` and `q`: one step out.
 pub(super) fn back(model: &mut Model) {
     if model.editor.is_some() {
-        leave_editor(model);
+        close_editor(model);
     } else if model.zoomed {
         model.zoomed = false;
     } else if model.pane != Pane::List {
@@ -144,7 +144,7 @@ pub(super) fn back(model: &mut Model) {
     } else if model.screen != ScreenKind::Messages {
         to_screen(model, ScreenKind::Messages);
     } else {
-        model.say("`Q` quits");
+        model.notify("`Q` quits");
     }
 }
 
@@ -161,7 +161,7 @@ pub(super) fn next_error(model: &mut Model) {
     let is_error = |at: &usize| list.row(rows, *at).is_some_and(|row| row.envelope.kind() == Kind::Error);
     match (here + 1..len).chain(0..here.min(len)).find(is_error) {
         Some(position) => list.go_to(rows, position),
-        None => model.say("no other error"),
+        None => model.notify("no other error"),
     }
 }
 
@@ -189,5 +189,5 @@ pub(super) fn follow(model: &mut Model) {
     } else {
         list.follow(rows);
     }
-    read(model);
+    mark_read(model);
 }

@@ -41,7 +41,7 @@ pub(super) fn toggle_filter(model: &mut Model) {
     list.refilter(rows);
 }
 
-pub(super) fn history(model: &mut Model, by: isize) {
+pub(super) fn step_history(model: &mut Model, by: isize) {
     let filters = &model.filters;
     let Some(prompt) = &mut model.prompt else { return };
     let here = prompt.history.unwrap_or(filters.len());

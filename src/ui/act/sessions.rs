@@ -5,21 +5,21 @@ use crate::ui::model::Model;
 use crate::ui::model::motion::ListCursor;
 use crate::ui::model::popup::Popup;
 
-pub(super) fn session_popup(model: &mut Model) {
+pub(super) fn open_session_popup(model: &mut Model) {
     let only = model.list().only;
     let found = model.observed.sessions.all().iter().position(|row| Some(row.session.id) == only);
     model.popup = Some(Popup::Sessions(ListCursor { cursor: found.map_or(0, |at| at + 1), ..ListCursor::default() }));
 }
 
 /// Shows only one session; 0 is all of them.
-pub(super) fn narrow(model: &mut Model, row: usize) {
+pub(super) fn narrow_to_session(model: &mut Model, row: usize) {
     let only = row.checked_sub(1).and_then(|at| model.observed.sessions.all().get(at)).map(|row| row.session.id);
     model.session_cursor.cursor = row;
     let (rows, list) = model.live_mut();
     list.only = only;
     list.refilter(rows);
     list.follow(rows);
-    model.observed.sessions.read(only);
+    model.observed.sessions.mark_read(only);
 }
 
 /// Pauses the selected session, or lets it go on.
@@ -38,6 +38,6 @@ pub(super) fn pause(model: &mut Model) {
 pub(super) fn restart(model: &mut Model) {
     if let Some(session) = model.session_under_cursor().map(|row| row.session.id) {
         model.send(Command::Restart(session));
-        model.say("asked for the server to be started anew");
+        model.notify("server restart requested");
     }
 }

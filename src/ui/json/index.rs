@@ -57,7 +57,7 @@ impl Index {
         let mut builder = IndexBuilder::default();
         let mut scanner = Scanner::new(raw);
         while let Some(token) = scanner.next()? {
-            builder.take(token.kind, number(token.start));
+            builder.push(token.kind, number(token.start));
         }
         let IndexBuilder { mut nodes, mut containers, .. } = builder;
         nodes.shrink_to_fit();
@@ -154,7 +154,7 @@ struct IndexBuilder {
 }
 
 impl IndexBuilder {
-    fn take(&mut self, kind: TokenKind, start: u32) {
+    fn push(&mut self, kind: TokenKind, start: u32) {
         match kind {
             TokenKind::OpenObject | TokenKind::OpenArray if self.skipped > 0 => self.skipped += 1,
             TokenKind::CloseObject | TokenKind::CloseArray if self.skipped > 0 => self.skipped -= 1,

@@ -13,7 +13,7 @@ pub(crate) fn contexts(model: &Model) -> Vec<KeyContext> {
     }
 }
 
-/// The same, of what a popup lies over.
+/// Where the keys of what lies below the popup go, innermost first.
 pub(crate) fn contexts_below(model: &Model) -> Vec<KeyContext> {
     if let Some(prompt) = &model.prompt {
         return vec![KeyContext::Prompt(prompt.kind)];

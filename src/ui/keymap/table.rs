@@ -225,11 +225,11 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Held, &["A"], A::ForwardAll, "all", "send on all that is held"),
     key(C::Held, &["b"], A::Block, "block", "answer it with an error instead"),
     key(C::Held, &["X"], A::BlockPreset, "", "block it with the usual error, unasked"),
-    key(C::Held, &["V"], A::Revert, "original", "forget the draft").when(Model::has_draft),
+    key(C::Held, &["V"], A::Revert, "original", "discard the draft").when(Model::has_draft),
     // Sessions beside the list.
     key(C::Sessions, &["enter"], A::Open, "narrow", "show only this session"),
     key(C::Sessions, &["p"], A::Pause, "pause", "have all its messages wait, or go on").when(Model::can_pause),
-    key(C::Sessions, &["R"], A::Restart, "restart", "start the session's server anew; its client stays")
+    key(C::Sessions, &["R"], A::Restart, "restart", "restart the session's server; its client stays")
         .when(Model::can_restart),
     key(C::Sessions, &["q", "esc"], A::Back, "back", "back to the messages"),
     // The detail.
@@ -251,7 +251,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Queue, &["d"], A::Drop, "drop", "send nothing on and answer nothing: its sender waits for its timeout")
         .when(Model::holds),
     key(C::Queue, &["o"], A::HoldReply, "hold reply", "send it on and hold its reply").when(Model::holds_request),
-    key(C::Queue, &["V"], A::Revert, "original", "forget the draft").when(Model::has_draft),
+    key(C::Queue, &["V"], A::Revert, "original", "discard the draft").when(Model::has_draft),
     key(C::Queue, &["X"], A::BlockPreset, "", "block it with the usual error, unasked").when(Model::holds),
     key(C::Queue, &["enter"], A::Open, "open", "look at the message").when(|m| m.pane != Pane::Detail && m.holds()),
     key(C::Queue, &["y"], A::CopyMenu, "", "copy something of the message").when(Model::holds),
@@ -285,7 +285,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Editor, &["ctrl s"], A::Send, "send", "send what is written, where it is JSON").when(|m| !m.editor_gone()),
     key(C::Editor, &["esc"], A::Back, "back (kept)", "back; what is written is kept"),
     key(C::Editor, &["ctrl e"], A::Outside, "$EDITOR", "edit in $EDITOR"),
-    key(C::Editor, &["ctrl f"], A::Format, "format", "indent anew"),
+    key(C::Editor, &["ctrl f"], A::Format, "format", "indent again"),
     key(C::Editor, &["ctrl z"], A::Undo, "undo", "undo"),
     key(C::Editor, &["ctrl y"], A::Redo, "", "redo"),
     key(C::Editor, &["ctrl o"], A::Original, "original", "the text as it came"),
@@ -335,7 +335,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     // Popups.
     key(C::PickSession, &["enter"], A::Accept, "narrow", "show only this session"),
     key(C::PickSession, &["p"], A::Pause, "pause", "have all its messages wait, or go on").when(Model::can_pause),
-    key(C::PickSession, &["R"], A::Restart, "restart", "start the session's server anew; its client stays")
+    key(C::PickSession, &["R"], A::Restart, "restart", "restart the session's server; its client stays")
         .when(Model::can_restart),
     key(C::PickSession, &["esc", "q", "s"], A::Cancel, "close", "leave it as it was"),
     key(C::PickSession, &["j", "down"], A::Move(Motion::Down), "", "down"),

@@ -42,7 +42,7 @@ impl DetailTab {
 
 #[derive(Default)]
 pub(crate) struct Detail {
-    /// As chosen; what is shown may differ where a message has no such side.
+    /// The side that was chosen; what is shown may differ where a message has no such side.
     tab: DetailTab,
     pub(crate) cursor: usize,
     pub(crate) top: usize,
@@ -117,7 +117,7 @@ impl Detail {
         }
     }
 
-    pub(crate) fn turn(&mut self, by: isize) {
+    pub(crate) fn turn_tab(&mut self, by: isize) {
         let (tabs, current) = self.tabs();
         let Some(position) = tabs.iter().position(|tab| *tab == current) else { return };
         let len = tabs.len().cast_signed();

@@ -111,8 +111,8 @@ impl Editor {
         if bytes > LARGE { self.stale = Some(Instant::now()) } else { self.check() }
     }
 
-    /// Checks a large text once its author rests; answers how long until then.
-    pub(crate) fn rest(&mut self, dirty: &mut bool) -> Option<Duration> {
+    /// Checks a large text once its author pauses; returns how long until then.
+    pub(crate) fn check_when_idle(&mut self, dirty: &mut bool) -> Option<Duration> {
         let left = PAUSE.saturating_sub(self.stale?.elapsed());
         if left.is_zero() {
             self.check();

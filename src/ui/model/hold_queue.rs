@@ -22,7 +22,7 @@ pub(crate) struct HoldQueue {
 }
 
 impl HoldQueue {
-    /// The message under the cursor; when that is gone, the one that took its place.
+    /// The held message under the cursor; when that is gone, the one that took its place.
     pub(crate) fn selected<'a>(&self, held: &'a AllHeld) -> Option<&'a Arc<Held>> {
         let from = self.cursor.map_or(Bound::Unbounded, Bound::Included);
         held.range((from, Bound::Unbounded)).next().or_else(|| held.last_key_value()).map(|(_, held)| held)

@@ -32,7 +32,7 @@ impl InputLine {
         self.cursor += one_line.len();
     }
 
-    /// Takes a key; `false` where it means nothing to a line.
+    /// Takes a key; returns `false` where it means nothing to a line.
     pub(crate) fn key(&mut self, key: &KeyPress) -> bool {
         match key.name.as_str() {
             "left" | "ctrl b" => self.cursor = self.previous(),

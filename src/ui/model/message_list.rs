@@ -13,7 +13,7 @@ const CHUNK: usize = 256;
 
 #[derive(Default)]
 pub(crate) struct MessageList {
-    /// By number, so that it stays on its message whatever comes and goes around it.
+    /// The selected message, by number so that it stays on its message whatever comes and goes around it.
     pub(crate) cursor: Option<Seq>,
     /// First row on the screen.
     pub(crate) top: usize,
@@ -152,9 +152,9 @@ impl MessageList {
         self.index = self.is_limited().then(Vec::new);
         if self.is_limited() {
             self.scan = Some(FilterScan { next: Seq(0), hidden: None });
-            self.work(rows, Duration::from_millis(4));
+            self.scan(rows, Duration::from_millis(4));
         }
-        self.settle(rows);
+        self.keep_cursor(rows);
     }
 
     /// All rows were replaced by others.
@@ -162,7 +162,7 @@ impl MessageList {
         if self.is_limited() {
             self.scan = Some(FilterScan { next: Seq(0), hidden: Some(Vec::new()) });
         }
-        self.settle(rows);
+        self.keep_cursor(rows);
     }
 
     /// Rows before this number are gone.
@@ -173,8 +173,8 @@ impl MessageList {
         self.top = 0;
     }
 
-    /// Goes on with the scan for about so long; answers whether something was done.
-    pub(crate) fn work(&mut self, rows: &MessageRows, budget: Duration) -> bool {
+    /// Goes on with the scan for about `budget`; returns whether there was anything to do.
+    pub(crate) fn scan(&mut self, rows: &MessageRows, budget: Duration) -> bool {
         let Some(mut scan) = self.scan.take() else { return false };
         let start = Instant::now();
         let mut position = rows.find(scan.next).unwrap_or_else(|near| near);
@@ -201,7 +201,7 @@ impl MessageList {
             None if scan.hidden.is_some() => self.index = scan.hidden,
             None => {}
         }
-        self.settle(rows);
+        self.keep_cursor(rows);
         true
     }
 
@@ -215,7 +215,7 @@ impl MessageList {
         index.extend(later.into_iter().filter(|seq| Some(*seq) > last));
     }
 
-    fn settle(&mut self, rows: &MessageRows) {
+    fn keep_cursor(&mut self, rows: &MessageRows) {
         if self.follows() {
             self.follow(rows);
         } else if self.len(rows) > 0 {

@@ -11,7 +11,7 @@ use crate::filter::Marks;
 #[derive(Clone, Debug)]
 pub(crate) struct MessageRow {
     pub(crate) envelope: Arc<Envelope>,
-    /// Of a request: its reply, once there is one.
+    /// The reply to this request, once there is one.
     pub(crate) reply: Option<Seq>,
     pub(crate) state: RowState,
 }
@@ -110,14 +110,14 @@ impl MessageRows {
         }
     }
 
-    /// Notes that a shadow answered otherwise; gives the messages that it is about.
+    /// Notes that a shadow answered otherwise; returns the messages that it is about.
     pub(crate) fn diverge(&mut self, comparison: &Arc<Comparison>) -> impl Iterator<Item = Seq> + use<> {
         let about = [Some(comparison.seq), comparison.reply];
         self.diverged.extend(about.into_iter().flatten().map(|seq| (seq, comparison.clone())));
         about.into_iter().flatten()
     }
 
-    /// How a shadow's answer differs from this one, or from the one to this.
+    /// How a shadow answered otherwise, by the number of the request or of its reply.
     pub(crate) fn divergence(&self, seq: Seq) -> Option<&Arc<Comparison>> {
         self.diverged.get(&seq)
     }
@@ -126,7 +126,7 @@ impl MessageRows {
         Marks { diverged: self.diverged.contains_key(&seq) }
     }
 
-    /// Lets the oldest eighth go when all together weigh more than the budget; answers the first number that stays.
+    /// Lets the oldest eighth go when all together weigh more than `budget` bytes; returns the first number that stays.
     pub(crate) fn trim(&mut self, budget: usize) -> Option<Seq> {
         if self.bytes <= budget || self.rows.len() < 8 {
             return None;

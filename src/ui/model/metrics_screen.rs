@@ -14,14 +14,14 @@ const WIDTHS: [u64; 3] = [1, 5, 30];
 
 #[derive(Default)]
 pub(crate) struct MetricsScreen {
-    /// As they were told last.
+    /// The figures as the core told them last.
     pub(crate) figures: Option<Arc<Figures>>,
     pub(crate) rows: Vec<MetricsRow>,
     pub(crate) place: ListCursor,
     pub(crate) group: MetricsGrouping,
     pub(crate) order: MetricsOrder,
     zoom: usize,
-    /// Oldest first.
+    /// What was new each time that figures came, oldest first.
     beats: VecDeque<FiguresSample>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum MetricsGrouping {
     Session,
 }
 
-/// What comes first.
+/// By what the rows are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum MetricsOrder {
     #[default]
@@ -80,7 +80,7 @@ impl EndpointKey {
 
 /// What was new when figures came.
 struct FiguresSample {
-    /// Since the Unix epoch.
+    /// Seconds since the Unix epoch.
     second: u64,
     messages: u64,
     failed: u64,
@@ -175,7 +175,7 @@ impl MetricsScreen {
         self.rows.get(self.place.cursor)
     }
 
-    /// Makes the rows anew. The cursor stays at the top, or on its row, wherever that goes.
+    /// Builds the rows again. The cursor stays at the top, or on its row, wherever that goes.
     fn arrange(&mut self) {
         let under = self.selected().filter(|_| self.place.cursor > 0).map(|row| row.what.clone());
         let Some(figures) = &self.figures else { return };

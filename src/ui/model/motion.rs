@@ -14,7 +14,7 @@ pub(crate) enum Motion {
 }
 
 impl Motion {
-    /// The new place of a cursor in a list of so many, of which so many are on the screen.
+    /// The new position of a cursor in a list of `len` rows, of which `height` are on the screen.
     pub(crate) fn from(self, position: usize, len: usize, height: usize) -> usize {
         let last = len.saturating_sub(1);
         let page = height.saturating_sub(1).max(1);

@@ -14,10 +14,10 @@ use crate::ui::host::Exit;
 
 impl Model {
     /// Takes one event of the core in.
-    pub(crate) fn hear(&mut self, event: Event) {
+    pub(crate) fn on_event(&mut self, event: Event) {
         match event {
             Event::ResyncStarted => self.resync.rebuild = Some(ObservedState::default()),
-            Event::ResyncDone => self.resynced(),
+            Event::ResyncDone => self.finish_resync(),
             Event::Tapes(list) => self.tapes.listed(list),
             Event::TapeOpened { path, envelopes, problems } => {
                 let started = self.tapes.started(&path);
@@ -29,20 +29,20 @@ impl Model {
                     started,
                 });
             }
-            Event::Replay(event) => self.hear_replay(event),
+            Event::Replay(event) => self.on_replay_event(event),
             Event::Log(line) => self.log.push(line, self.resync.rebuild.is_some()),
             Event::Figures(figures) => self.metrics.on_figures(figures),
             Event::Ending(progress) => self.quitting.ending = Some(progress),
-            Event::Shadow(event) => self.hear_shadow(event),
+            Event::Shadow(event) => self.on_shadow_event(event),
             Event::Stopping => self.effect(Effect::Exit(self.quitting.leaving.unwrap_or(Exit::Stopped))),
-            event => self.hear_fact(event),
+            event => self.apply_event(event),
         }
         if self.screen == ScreenKind::Events {
             self.log.unread = 0;
         }
     }
 
-    fn hear_fact(&mut self, event: Event) {
+    fn apply_event(&mut self, event: Event) {
         let seen = match &event {
             Event::Passed(envelope) => self.watches(envelope.session),
             Event::Held(held) => self.watches(held.envelope.session),
@@ -62,54 +62,54 @@ impl Model {
             _ => None,
         };
         if let Some(touched) = self.observed.apply(event, self.now, seen) {
-            self.touched(touched);
+            self.update_lists(touched);
         }
         if let Some(held) = first_held.filter(|_| self.screen != ScreenKind::Queue) {
-            self.tell_held(&held);
+            self.notify_first_held(&held);
         }
-        self.answer_quit();
+        self.quit_when_none_held();
     }
 
-    fn hear_shadow(&mut self, event: ShadowEvent) {
+    fn on_shadow_event(&mut self, event: ShadowEvent) {
         let diverged = event.compared.clone().filter(|it| it.verdict.diverges());
         let is_first = self.observed.shadow.first.is_none();
         if let Some(rebuild) = &mut self.resync.rebuild {
             diverged.iter().for_each(|it| drop(rebuild.rows.diverge(it)));
         }
         for seq in diverged.iter().flat_map(|it| self.observed.rows.diverge(it)).collect::<Vec<_>>() {
-            self.touched(TouchedRow { seq, new: false });
+            self.update_lists(TouchedRow { seq, new: false });
         }
         if let Some(first) = event.counts.first.as_ref().filter(|_| is_first) {
             self.warn(format!("the shadow differs, first at {} {}: {}", first.seq, first.subject, first.what));
         }
-        self.hear_fact(Event::Shadow(event));
+        self.apply_event(Event::Shadow(event));
     }
 
     /// What a person who has never held anything needs to know.
-    fn tell_held(&mut self, held: &Held) {
+    fn notify_first_held(&mut self, held: &Held) {
         let what = [held.envelope.method(), held.envelope.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
         let Seq(number) = held.envelope.seq;
-        self.say(format!("#{number} {what} is held: `2` shows the queue, there `e` edits it and `a` lets it go"));
+        self.notify(format!("#{number} {what} is held: `2` shows the queue, there `e` edits it and `a` lets it go"));
     }
 
     /// Whoever was asked what is to become of held messages need not say when there are none left.
-    fn answer_quit(&mut self) {
+    fn quit_when_none_held(&mut self) {
         if matches!(self.popup, Some(Popup::Confirm(Confirmation::Quit))) && self.observed.held.is_empty() {
             self.popup = None;
             self.quit(OnQuit::Forward, Exit::Quit);
         }
     }
 
-    fn touched(&mut self, touched: TouchedRow) {
+    fn update_lists(&mut self, touched: TouchedRow) {
         self.live.changed(&self.observed.rows, touched.seq, touched.new);
         if let Some(first) = self.observed.rows.trim(self.settings.memory) {
             self.live.trimmed(first);
         }
-        self.tell_editor(touched.seq);
+        self.update_editor(touched.seq);
     }
 
     /// The message in the editor may have been released by others.
-    fn tell_editor(&mut self, seq: Seq) {
+    fn update_editor(&mut self, seq: Seq) {
         let Some(editor) = self.editor.as_mut().filter(|editor| editor.seq == seq) else { return };
         let EditTarget::Held(ticket) = editor.target else { return };
         editor.gone = !self.observed.held.contains_key(&ticket);
@@ -130,22 +130,22 @@ impl Model {
         (self.screen, self.pane) = (ScreenKind::Messages, Pane::List);
     }
 
-    fn hear_replay(&mut self, event: ReplayEvent) {
+    fn on_replay_event(&mut self, event: ReplayEvent) {
         match &event {
             ReplayEvent::Finished(summary) => {
-                self.say(format!("replay done: {} passed, {} failed", summary.passed, summary.failed));
+                self.notify(format!("replay done: {} passed, {} failed", summary.passed, summary.failed));
                 // Its own session is on a tape now.
                 self.send(Command::ListTapes);
             }
             ReplayEvent::Failed { why } => self.warn(format!("replay failed: {why}")),
             ReplayEvent::Started { .. } | ReplayEvent::Step(_) => {}
         }
-        self.tapes.heard(event);
+        self.tapes.on_event(event);
     }
 
     /// Events were lost: says so, and asks for everything again.
-    pub(crate) fn lost(&mut self, events: u64) {
-        if self.resync.lose(events) {
+    pub(crate) fn on_events_dropped(&mut self, events: u64) {
+        if self.resync.count_lost(events) {
             self.ask_resync();
         }
     }
@@ -161,7 +161,7 @@ impl Model {
         }
     }
 
-    fn resynced(&mut self) {
+    fn finish_resync(&mut self) {
         let Some(mut observed) = self.resync.finish() else { return };
         observed.sessions.keep_unread(&self.observed.sessions);
         observed.rows.older += self.observed.rows.older;

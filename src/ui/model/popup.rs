@@ -52,7 +52,7 @@ impl Pager {
         Self { title, text, lines: Vec::new(), width: 0, top: 0, height: 0 }
     }
 
-    /// Breaks the text anew where the width changed.
+    /// Breaks the text into lines again where the width changed.
     pub(crate) fn frame(&mut self, width: usize, height: usize) {
         if self.width != width {
             self.lines = self.text.lines().flat_map(|line| broken(line, width.max(1))).collect();

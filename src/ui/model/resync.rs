@@ -3,8 +3,8 @@
 use super::observed::ObservedState;
 use crate::event::Timestamp;
 
-/// A resync that is not answered is asked for again after so many microseconds.
-const PATIENCE: u64 = 5_000_000;
+/// A resync that is not answered is asked for again after so many microseconds (5 s).
+const RESYNC_TIMEOUT: u64 = 5_000_000;
 
 #[derive(Default)]
 pub(crate) struct Resync {
@@ -24,11 +24,11 @@ impl Resync {
 
     /// The answer itself may be lost, in part or whole; but asking is never in a hurry.
     pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
-        self.asked.is_some_and(|asked| asked.plus_micros(PATIENCE) <= now)
+        self.asked.is_some_and(|asked| asked.plus_micros(RESYNC_TIMEOUT) <= now)
     }
 
     /// Counts events that were lost; returns whether it is time to ask for everything.
-    pub(super) fn lose(&mut self, events: u64) -> bool {
+    pub(super) fn count_lost(&mut self, events: u64) -> bool {
         self.dropped += events;
         self.again |= self.waits();
         !self.waits()

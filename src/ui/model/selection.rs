@@ -63,7 +63,7 @@ impl Model {
         self.session_under_cursor().is_some_and(can)
     }
 
-    /// Only a command can be started anew.
+    /// Whether the server of the session under the cursor can be restarted: only a command can.
     pub(crate) fn can_restart(&self) -> bool {
         let is_command = |row: &SessionRow| !row.session.upstream.starts_with("http");
         self.session_under_cursor().is_some_and(|row| row.closed().is_none() && is_command(row))

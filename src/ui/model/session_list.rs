@@ -88,7 +88,7 @@ impl SessionList {
         }
     }
 
-    pub(crate) fn read(&mut self, only: Option<SessionId>) {
+    pub(crate) fn mark_read(&mut self, only: Option<SessionId>) {
         for row in &mut self.rows {
             if only.is_none_or(|only| row.session.id == only) {
                 row.unread = 0;

@@ -130,7 +130,7 @@ impl Model {
             self.notice = None;
             self.dirty = true;
         }
-        self.dirty |= self.work_on_filter();
+        self.dirty |= self.scan_on();
         self.retry_resync();
         std::mem::take(&mut self.effects)
     }
@@ -139,7 +139,7 @@ impl Model {
     pub(crate) fn next_tick(&mut self) -> Option<Duration> {
         let (rows, list) = self.messages();
         let scan = list.scanned(rows).map(|_| Duration::ZERO);
-        let rest = self.editor.as_mut().and_then(|editor| editor.rest(&mut self.dirty));
+        let rest = self.editor.as_mut().and_then(|editor| editor.check_when_idle(&mut self.dirty));
         let clock = self.observed.stats.rate().is_some() || self.notice.is_some() || self.resync.waits();
         // All that grows older is told in step with the first of it, just after that turned a second older.
         let phase = self.ages().next().map(|since| since + 1000).or(clock.then_some(0));
@@ -165,11 +165,11 @@ impl Model {
         self.ages().any(|since| words(before, since) != words(self.now, since))
     }
 
-    fn work_on_filter(&mut self) -> bool {
+    fn scan_on(&mut self) -> bool {
         let budget = Duration::from_millis(4);
         match &mut self.tape {
-            Some(tape) => tape.list.work(&tape.rows, budget),
-            None => self.live.work(&self.observed.rows, budget),
+            Some(tape) => tape.list.scan(&tape.rows, budget),
+            None => self.live.scan(&self.observed.rows, budget),
         }
     }
 
@@ -195,7 +195,7 @@ impl Model {
         self.quitting.leaving.get_or_insert(exit);
     }
 
-    pub(crate) fn say(&mut self, text: impl Into<String>) {
+    pub(crate) fn notify(&mut self, text: impl Into<String>) {
         self.notice = Some(ScreenNotice { text: text.into(), grave: false, until: self.now.plus_micros(4_000_000) });
     }
 

@@ -9,7 +9,7 @@ use crate::envelope::Seq;
 use crate::event::{ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, TapeInfo, Timestamp};
 
 pub(crate) struct TapesScreen {
-    /// `None` until the core answered.
+    /// The tapes there are; `None` until the core answered.
     pub(crate) list: Option<Vec<TapeInfo>>,
     pub(crate) place: ListCursor,
     /// The message to go to in the tape that was asked for.
@@ -100,7 +100,7 @@ impl TapesScreen {
         self.replay.as_ref().is_some_and(ReplayRun::runs)
     }
 
-    pub(crate) fn heard(&mut self, event: ReplayEvent) {
+    pub(crate) fn on_event(&mut self, event: ReplayEvent) {
         match (event, &mut self.replay) {
             (ReplayEvent::Started { tape, target, steps }, _) => {
                 let (reports, place) = (Vec::new(), ListCursor::default());

@@ -111,7 +111,7 @@ impl Rig {
             .collect()
     }
 
-    /// The same as text, which is what most tests compare.
+    /// The commands since the last look as text, which is what most tests compare.
     pub(crate) fn sent(&mut self) -> String {
         self.commands().iter().map(|command| format!("{command:?}")).collect::<Vec<_>>().join("\n")
     }

@@ -45,7 +45,7 @@ impl MessageColumns {
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::List && model.editor.is_none();
-    let block = pane(model, focused, title(model, area.width), aside(model));
+    let block = pane(model, focused, title(model, area.width), list_status(model));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let (rows, list) = model.messages();
@@ -93,7 +93,7 @@ fn title(model: &Model, width: u16) -> Line<'static> {
     Line::from(spans)
 }
 
-fn aside(model: &Model) -> Line<'static> {
+fn list_status(model: &Model) -> Line<'static> {
     let (rows, list) = model.messages();
     let scan = list.scanned(rows).map(|percent| styled(model, Role::Dim, format!(" scanning {percent}% ")));
     let state = match (model.tape.is_some(), list.follows(), list.unseen) {

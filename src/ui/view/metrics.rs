@@ -68,7 +68,7 @@ fn tall(model: &Model, figures: &Figures, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// The same in few lines.
+/// The numbers in few lines, for a low window.
 fn low(model: &Model, figures: &Figures, width: usize) -> Vec<Line<'static>> {
     let pulse = model.metrics.pulse();
     let label = 9.min(width);

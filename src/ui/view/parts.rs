@@ -23,7 +23,7 @@ pub(super) fn cell(content: &str, width: usize) -> String {
     text::pad(&short(content, width), width)
 }
 
-/// The same, pushed to the right.
+/// Text made safe, cut and filled up to exactly so many cells, pushed to the right.
 pub(super) fn right(content: &str, width: usize) -> String {
     let cut = short(content, width);
     let room = width.saturating_sub(text::width(&cut));
@@ -56,7 +56,7 @@ pub(super) fn pane<'a>(
         .title_top(aside.into().right_aligned())
 }
 
-/// A box over everything else; answers what is inside it.
+/// Draws a box over everything else; returns the area inside it.
 pub(super) fn popup(model: &Model, frame: &mut Frame<'_>, area: Rect, title: &str) -> Rect {
     let theme = theme(model);
     let block =
@@ -92,7 +92,7 @@ pub(super) fn cursor_row(model: &Model, line: &Line<'_>, focused: bool, width: u
     Line::styled(cell(&text, width), theme(model).style(role))
 }
 
-/// The same without a mark, where the margin means something.
+/// A row as it is under the cursor, without a mark: for lists whose margin means something.
 pub(super) fn cursor_line(model: &Model, line: &Line<'_>, width: usize) -> Line<'static> {
     Line::styled(cell(&text_of(line), width), theme(model).style(Role::Cursor))
 }

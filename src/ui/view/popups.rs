@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::key_line::hint_spans;
 use super::parts::{cell, cursor_row, grouped, popup, put, right, short, styled};
-use super::sessions::began;
+use super::sessions::start_time;
 use crate::event::SessionState;
 use crate::text;
 use crate::ui::keymap::hints;
@@ -58,7 +58,7 @@ fn session_line(model: &Model, row: &SessionRow, width: usize) -> Line<'static> 
         SessionState::Closing { reason } => format!("closing: {reason}"),
         SessionState::Failed { .. } => "restarting".to_owned(),
         SessionState::Paused => "paused".to_owned(),
-        SessionState::New | SessionState::Initializing | SessionState::Active => began(model, row),
+        SessionState::New | SessionState::Initializing | SessionState::Active => start_time(model, row),
     };
     let state = if row.is_shadow() { format!("shadow, {state}") } else { state };
     let role = if row.closed().is_some() { Role::Dim } else { Role::Strong };

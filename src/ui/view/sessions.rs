@@ -30,7 +30,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-/// Answers how many lines it took.
+/// Draws the sessions; returns how many lines they took.
 fn draw_rows(model: &Model, frame: &mut Frame<'_>, area: Rect, focused: bool) -> usize {
     let width = usize::from(area.width);
     let rows = model.observed.sessions.all();
@@ -137,6 +137,6 @@ fn figures(model: &Model, width: usize) -> Vec<Line<'static>> {
 }
 
 /// When a session began.
-pub(super) fn began(model: &Model, row: &SessionRow) -> String {
+pub(super) fn start_time(model: &Model, row: &SessionRow) -> String {
     clock(&model.settings.zone, row.session.started, 8)
 }
