@@ -37,7 +37,7 @@ fn gauges(mounts: &Mounts) -> Gauges {
         oldest: live.iter().filter_map(|connection| connection.session.oldest_request()).min(),
         held: mounts.proxy().gate().held().len() as u64,
         states,
-        sessions: busiest(live).iter().filter_map(|it| it.session.tally().figures(it.session.id())).collect(),
+        sessions: busiest(live).iter().filter_map(|it| it.session.metrics().figures(it.session.id())).collect(),
         pools: mounts.iter().filter_map(pool).collect(),
         journal: mounts.proxy().journal().load(),
     }
@@ -62,7 +62,7 @@ fn pool(mount: &Mount) -> Option<PoolFigures> {
 
 fn busiest(mut live: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
     live.sort_by_cached_key(|connection| {
-        (std::cmp::Reverse(connection.session.tally().calls()), connection.session.id())
+        (std::cmp::Reverse(connection.session.metrics().calls()), connection.session.id())
     });
     live.truncate(MOST_SESSIONS);
     live

@@ -7,7 +7,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use parking_lot::Mutex;
 
-use super::{End, Ends};
+use super::{EndCounters, RequestEnd};
 use crate::envelope::Direction;
 use crate::event::figures::{EndpointFigures, Spread};
 use crate::message::{Message, Subject};
@@ -20,16 +20,16 @@ const LONGEST: usize = 256;
 /// The endpoints that requests of one direction go to.
 #[derive(Default)]
 pub(super) struct Endpoints {
-    known: DashMap<Arc<Subject>, Arc<Endpoint>>,
-    other: Arc<Endpoint>,
+    known: DashMap<Arc<Subject>, Arc<EndpointMetrics>>,
+    other: Arc<EndpointMetrics>,
 }
 
 #[derive(Default)]
-pub(super) struct Endpoint {
+pub(super) struct EndpointMetrics {
     calls: AtomicU64,
     in_flight: AtomicU64,
     unanswered: AtomicU64,
-    ends: Ends,
+    ends: EndCounters,
     latest: AtomicU64,
     /// Made with the first reply.
     measured: Mutex<Option<Box<Measured>>>,
@@ -43,17 +43,17 @@ struct Measured {
 }
 
 impl Endpoints {
-    pub(super) fn departs(&self, request: &Message) -> Flight {
+    pub(super) fn start(&self, request: &Message) -> RequestTimer {
         let endpoint = match &request.head().subject {
             Some(subject) => self.of(subject),
             None => self.other.clone(),
         };
         endpoint.calls.fetch_add(1, Ordering::Relaxed);
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
-        Flight { endpoint, size: request.raw().len() as u64, held: 0, state: State::Aloft }
+        RequestTimer { endpoint, size: request.raw().len() as u64, held: 0, state: State::Pending }
     }
 
-    fn of(&self, subject: &Arc<Subject>) -> Arc<Endpoint> {
+    fn of(&self, subject: &Arc<Subject>) -> Arc<EndpointMetrics> {
         if let Some(endpoint) = self.known.get::<Subject>(subject) {
             return endpoint.clone();
         }
@@ -100,7 +100,7 @@ fn has_names(method: &str) -> bool {
     matches!(method, "tools/call" | "prompts/get" | "resources/read" | "resources/subscribe" | "resources/unsubscribe")
 }
 
-impl Endpoint {
+impl EndpointMetrics {
     fn pulse(&self) -> u64 {
         self.calls.load(Ordering::Relaxed) + self.unanswered.load(Ordering::Relaxed)
     }
@@ -125,9 +125,9 @@ impl Endpoint {
     }
 }
 
-/// A request that waits for its reply. Dropped, it is on its way no more.
-pub struct Flight {
-    endpoint: Arc<Endpoint>,
+/// A request that waits for its reply, counted as in flight until it is finished. Dropping it abandons it.
+pub struct RequestTimer {
+    endpoint: Arc<EndpointMetrics>,
     size: u64,
     /// Microseconds.
     held: u64,
@@ -136,51 +136,51 @@ pub struct Flight {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Aloft,
+    Pending,
     /// Nobody waits for it any more; its reply may come all the same.
-    Lost,
-    /// It has its end.
-    Landed,
+    Abandoned,
+    /// It has ended.
+    Finished,
 }
 
-impl Flight {
-    /// It waited for the operator before it set out.
-    pub fn waited(&mut self, micros: u64) {
+impl RequestTimer {
+    /// Takes the time out that it was held for the operator before it was sent, in microseconds.
+    pub fn delay(&mut self, micros: u64) {
         self.held += micros;
     }
 
-    /// Somebody waits for its reply.
-    pub fn is_aloft(&self) -> bool {
-        self.state == State::Aloft
+    /// Whether somebody waits for its reply.
+    pub fn is_pending(&self) -> bool {
+        self.state == State::Pending
     }
 
-    /// Nobody waits for its reply any more.
-    pub fn lost(&mut self) {
-        if self.state == State::Aloft {
-            self.state = State::Lost;
+    /// Notes that nobody waits for its reply any more; the reply may come all the same.
+    pub fn abandon(&mut self) {
+        if self.state == State::Pending {
+            self.state = State::Abandoned;
             self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
             self.endpoint.unanswered.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Its end is something else than a reply.
-    pub fn fails(&mut self) {
-        if self.state == State::Aloft {
-            self.endpoint.ends.count(End::Transport);
-            self.land();
+    /// Ends it with something else than a reply.
+    pub fn fail(&mut self) {
+        if self.state == State::Pending {
+            self.endpoint.ends.count(RequestEnd::Transport);
+            self.close();
         }
     }
 
-    /// Its reply is there, so many microseconds after it came. Gives the time without that in which it was held, where an
-    /// answer of the peer was waited for.
-    pub(super) fn lands(mut self, took: u64, size: u64, end: End) -> Option<u64> {
-        if self.state == State::Landed {
+    /// Ends it with its reply, which is `size` bytes long and came `took` microseconds after it. Returns that time without the
+    /// time it was held, where an answer of the peer was waited for.
+    pub(super) fn finish(mut self, took: u64, size: u64, end: RequestEnd) -> Option<u64> {
+        if self.state == State::Finished {
             return None;
         }
         self.endpoint.ends.count(end);
-        self.land();
+        self.close();
         let took = took.saturating_sub(self.held);
-        if matches!(end, End::Transport | End::Blocked) {
+        if matches!(end, RequestEnd::Transport | RequestEnd::Blocked) {
             return None;
         }
         self.endpoint.latest.store(size, Ordering::Relaxed);
@@ -192,24 +192,24 @@ impl Flight {
         Some(took)
     }
 
-    /// It is part of a batch: how it ends is not known of it alone.
-    pub(super) fn arrives_with_others(mut self) {
-        self.land();
+    /// Ends it as a part of a batch: how it ends is not known of it alone.
+    pub(super) fn finish_in_batch(mut self) {
+        self.close();
     }
 
-    fn land(&mut self) {
+    fn close(&mut self) {
         match self.state {
-            State::Aloft => drop(self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed)),
-            State::Lost => drop(self.endpoint.unanswered.fetch_sub(1, Ordering::Relaxed)),
-            State::Landed => {}
+            State::Pending => drop(self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed)),
+            State::Abandoned => drop(self.endpoint.unanswered.fetch_sub(1, Ordering::Relaxed)),
+            State::Finished => {}
         }
-        self.state = State::Landed;
+        self.state = State::Finished;
     }
 }
 
-impl Drop for Flight {
+impl Drop for RequestTimer {
     fn drop(&mut self) {
-        self.lost();
+        self.abandon();
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod endpoint;
 pub mod prometheus;
-mod tally;
+mod session;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,25 +20,25 @@ use crate::envelope::{Author, Direction, Envelope, Outcome};
 use crate::event::Timestamp;
 use crate::event::figures::{EndpointFigures, Figures, Flow, JournalLoad, Outcomes, PoolFigures, SessionFigures};
 use crate::message::{Kind, Message};
-pub use endpoint::Flight;
+pub use endpoint::RequestTimer;
 use endpoint::{Endpoints, Histogram};
-pub use tally::Tally;
+pub use session::SessionMetrics;
 
 /// The counts of one tapline.
 #[derive(Default)]
 pub struct Metrics {
-    to_server: Way,
-    to_client: Way,
-    ledgers: Mutex<BTreeMap<Option<String>, Arc<Ledger>>>,
-    batched: Ends,
+    to_server: DirectionMetrics,
+    to_client: DirectionMetrics,
+    upstreams: Mutex<BTreeMap<Option<String>, Arc<UpstreamMetrics>>>,
+    batched: EndCounters,
     refused: Mutex<BTreeMap<&'static str, u64>>,
     errors: Mutex<BTreeMap<&'static str, u64>>,
     retried: AtomicU64,
 }
 
-/// What is counted of one direction.
+/// What is counted of the messages of one direction.
 #[derive(Default)]
-struct Way {
+struct DirectionMetrics {
     messages: AtomicU64,
     notifications: AtomicU64,
     bytes: AtomicU64,
@@ -48,14 +48,14 @@ struct Way {
 
 /// What is asked of one upstream, and what that asks its clients.
 #[derive(Default)]
-pub struct Ledger {
+pub struct UpstreamMetrics {
     to_server: Endpoints,
     to_client: Endpoints,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum RequestEnd {
     Ok,
     Error,
     Tool,
@@ -63,52 +63,52 @@ pub enum End {
     Blocked,
 }
 
-/// Counters of [`End`]s.
+/// Counters of [`RequestEnd`]s.
 #[derive(Default)]
-struct Ends([AtomicU64; 5]);
+struct EndCounters([AtomicU64; 5]);
 
 impl Metrics {
-    /// Where the requests of an upstream are entered; `None` is the one without a name.
-    pub fn ledger(&self, upstream: Option<String>) -> Arc<Ledger> {
-        self.ledgers.lock().entry(upstream).or_default().clone()
+    /// The counts of the upstream of that name; `None` is the one without a name.
+    pub fn upstream(&self, name: Option<String>) -> Arc<UpstreamMetrics> {
+        self.upstreams.lock().entry(name).or_default().clone()
     }
 
-    /// A message is handed on, or stopped for good. `came`: when it arrived, without the time it was held; `flight`: of the
-    /// request that it answers.
-    pub fn passed(&self, envelope: &Envelope, came: Instant, flight: Option<Flight>, tally: &Tally) {
+    /// Counts a message that is handed on, or stopped for good. `came`: when it arrived, later by the time it was held; `timer`:
+    /// that of the request it answers.
+    pub fn passed(&self, envelope: &Envelope, came: Instant, timer: Option<RequestTimer>, session: &SessionMetrics) {
         let (way, size) = (self.way(envelope.direction), envelope.message.raw().len() as u64);
         way.messages.fetch_add(1, Ordering::Relaxed);
         way.bytes.fetch_add(size, Ordering::Relaxed);
         match envelope.kind() {
             Kind::Notification => drop(way.notifications.fetch_add(1, Ordering::Relaxed)),
-            Kind::Batch => self.batch(envelope, tally),
+            Kind::Batch => self.batch(envelope, session),
             _ => {}
         }
-        if let (Some(flight), Some(to)) = (flight, &envelope.reply_to) {
-            let end = End::of(&envelope.message, &envelope.outcome);
-            tally.count(end, flight.lands(to.took, size, end));
+        if let (Some(timer), Some(to)) = (timer, &envelope.reply_to) {
+            let end = RequestEnd::of(&envelope.message, &envelope.outcome);
+            session.count(end, timer.finish(to.took, size, end));
         }
         if envelope.was_sent() {
             way.added.lock().record(u64::try_from(came.elapsed().as_nanos()).unwrap_or(u64::MAX));
         }
     }
 
-    /// A request was not let in; `by` is what refused it.
+    /// Counts a request that was not let in; `by` is what refused it.
     pub fn refused(&self, by: &'static str) {
         *self.refused.lock().entry(by).or_default() += 1;
     }
 
-    /// tapline answered with an error of its own, of this kind.
+    /// Counts an error of this kind that tapline answered with.
     pub fn error(&self, kind: &'static str) {
         *self.errors.lock().entry(kind).or_default() += 1;
     }
 
-    /// A request was tried once more.
+    /// Counts a request that was tried once more.
     pub fn retried(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn way(&self, direction: Direction) -> &Way {
+    fn way(&self, direction: Direction) -> &DirectionMetrics {
         match direction {
             Direction::ToServer => &self.to_server,
             Direction::ToClient => &self.to_client,
@@ -116,14 +116,14 @@ impl Metrics {
     }
 
     /// Replies in a batch (revision 2025-03-26) are not told apart by what they answer, and its requests not timed.
-    fn batch(&self, envelope: &Envelope, tally: &Tally) {
+    fn batch(&self, envelope: &Envelope, session: &SessionMetrics) {
         for element in envelope.message.elements() {
             match element.kind() {
                 Kind::Request => {
-                    let ledger = tally.ledger(|| self.ledger(None));
-                    ledger.departs(envelope.direction, &element).arrives_with_others();
+                    let upstream = session.upstream(|| self.upstream(None));
+                    upstream.start(envelope.direction, &element).finish_in_batch();
                 }
-                kind if kind.is_reply() => self.batched.count(End::of(&element, &envelope.outcome)),
+                kind if kind.is_reply() => self.batched.count(RequestEnd::of(&element, &envelope.outcome)),
                 _ => {}
             }
         }
@@ -133,13 +133,13 @@ impl Metrics {
     fn pulse(&self) -> u64 {
         let rare = self.refused.lock().values().sum::<u64>() + self.errors.lock().values().sum::<u64>();
         let passed = [&self.to_server, &self.to_client].map(|way| way.messages.load(Ordering::Relaxed));
-        let asked = self.ledgers.lock().values().map(|ledger| ledger.pulse()).sum::<u64>();
+        let asked = self.upstreams.lock().values().map(|upstream| upstream.pulse()).sum::<u64>();
         passed.iter().sum::<u64>() + asked + rare + self.retried.load(Ordering::Relaxed)
     }
 
     fn figures(&self) -> Figures {
-        let ledgers = self.ledgers.lock().clone();
-        let endpoints = ledgers.iter().flat_map(|(upstream, ledger)| ledger.figures(upstream.as_deref()));
+        let upstreams = self.upstreams.lock().clone();
+        let endpoints = upstreams.iter().flat_map(|(name, upstream)| upstream.figures(name.as_deref()));
         let mut added = self.to_server.added.lock().spread();
         added.add(&self.to_client.added.lock().spread());
         let owned = |counts: &Mutex<BTreeMap<&'static str, u64>>| {
@@ -161,12 +161,12 @@ impl Metrics {
     }
 }
 
-impl Ledger {
-    /// A request sets out.
-    pub fn departs(&self, direction: Direction, request: &Message) -> Flight {
+impl UpstreamMetrics {
+    /// Counts a request that is sent, and starts its timer.
+    pub fn start(&self, direction: Direction, request: &Message) -> RequestTimer {
         match direction {
-            Direction::ToServer => self.to_server.departs(request),
-            Direction::ToClient => self.to_client.departs(request),
+            Direction::ToServer => self.to_server.start(request),
+            Direction::ToClient => self.to_client.start(request),
         }
     }
 
@@ -182,7 +182,7 @@ impl Ledger {
     }
 }
 
-impl Way {
+impl DirectionMetrics {
     fn flow(&self) -> Flow {
         Flow {
             messages: self.messages.load(Ordering::Relaxed),
@@ -192,7 +192,7 @@ impl Way {
     }
 }
 
-impl End {
+impl RequestEnd {
     fn of(reply: &Message, outcome: &Outcome) -> Self {
         match (reply.kind(), outcome) {
             (Kind::Error, Outcome::Injected(Author::Tapline)) => Self::Transport,
@@ -204,24 +204,24 @@ impl End {
     }
 }
 
-impl Ends {
-    fn count(&self, end: End) {
+impl EndCounters {
+    fn count(&self, end: RequestEnd) {
         self.0[end as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn outcomes(&self) -> Outcomes {
-        let count = |end: End| self.0[end as usize].load(Ordering::Relaxed);
+        let count = |end: RequestEnd| self.0[end as usize].load(Ordering::Relaxed);
         Outcomes {
-            ok: count(End::Ok),
-            error: count(End::Error),
-            tool: count(End::Tool),
-            transport: count(End::Transport),
-            blocked: count(End::Blocked),
+            ok: count(RequestEnd::Ok),
+            error: count(RequestEnd::Error),
+            tool: count(RequestEnd::Tool),
+            transport: count(RequestEnd::Transport),
+            blocked: count(RequestEnd::Blocked),
         }
     }
 }
 
-/// What is not counted but so at the moment.
+/// What is not counted, but read at the moment it is asked for: where sessions, children and the journal stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gauges {
     pub oldest: Option<Timestamp>,

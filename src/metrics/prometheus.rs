@@ -60,16 +60,16 @@ const BYTES: Scale = &[
     (10_000_000, "10000000"),
 ];
 
-/// All figures.
+/// All figures as a page in the text format.
 pub fn text(figures: &Figures) -> String {
-    let mut page = Page(String::with_capacity(16 << 10));
+    let mut page = MetricsPage(String::with_capacity(16 << 10));
     traffic(&mut page, figures);
     endpoints(&mut page, &figures.endpoints);
     core(&mut page, figures);
     page.0
 }
 
-fn traffic(page: &mut Page, figures: &Figures) {
+fn traffic(page: &mut MetricsPage, figures: &Figures) {
     let flows = [(Direction::ToServer, &figures.to_server), (Direction::ToClient, &figures.to_client)];
     let mut flow = |name: &str, help: &str, value: fn(&Flow) -> u64| {
         page.family(name, "counter", help);
@@ -80,11 +80,11 @@ fn traffic(page: &mut Page, figures: &Figures) {
     flow("tapline_messages_total", "Messages that passed or were stopped.", |flow| flow.messages);
     flow("tapline_notifications_total", "Those of them that are notifications.", |flow| flow.notifications);
     flow("tapline_message_bytes_total", "Bytes of messages.", |flow| flow.bytes);
-    page.family("tapline_added_seconds", "histogram", "What tapline itself adds to a message, time held excluded.");
-    page.histogram("tapline_added_seconds", &[], &figures.added, SECONDS_OF_NANOS, 1e9);
+    page.family("tapline_overhead_seconds", "histogram", "What tapline itself adds to a message, time held excluded.");
+    page.histogram("tapline_overhead_seconds", &[], &figures.added, SECONDS_OF_NANOS, 1e9);
 }
 
-fn endpoints(page: &mut Page, endpoints: &[EndpointFigures]) {
+fn endpoints(page: &mut MetricsPage, endpoints: &[EndpointFigures]) {
     let mut each = |name: &str, kind: &str, help: &str, value: fn(&EndpointFigures) -> u64| {
         page.family(name, kind, help);
         for endpoint in endpoints {
@@ -94,8 +94,8 @@ fn endpoints(page: &mut Page, endpoints: &[EndpointFigures]) {
     each("tapline_requests_total", "counter", "Requests that came in.", |it| it.calls);
     each("tapline_requests_in_flight", "gauge", "Requests that wait for their reply.", |it| it.in_flight);
     each("tapline_requests_unanswered", "gauge", "Requests given up without a reply.", |it| it.unanswered);
-    let about_tokens = "Tokens of tool lists and results, estimated at four bytes each.";
-    each("tapline_result_tokens_about_total", "counter", about_tokens, EndpointFigures::tokens);
+    let estimated_tokens = "Tokens of tool lists and results, estimated at four bytes each.";
+    each("tapline_result_tokens_estimated_total", "counter", estimated_tokens, EndpointFigures::tokens);
     let ends = |Outcomes { ok, error, tool, transport, blocked }: Outcomes| {
         [("ok", ok), ("error", error), ("tool_error", tool), ("transport", transport), ("blocked", blocked)]
     };
@@ -128,7 +128,7 @@ fn labels(endpoint: &EndpointFigures) -> [(&'static str, &str); 4] {
     ]
 }
 
-fn core(page: &mut Page, figures: &Figures) {
+fn core(page: &mut MetricsPage, figures: &Figures) {
     let mut counts =
         |name: &str, kind: &str, help: &str, label: &str, counts: &mut dyn Iterator<Item = (&str, u64)>| {
             page.family(name, kind, help);
@@ -150,7 +150,7 @@ fn core(page: &mut Page, figures: &Figures) {
     pool("tapline_pool_busy", "gauge", "Children that a session has.", |pool| pool.busy);
     pool("tapline_pool_waiting", "gauge", "Sessions that wait for a child.", |pool| pool.waiting);
     pool("tapline_pool_started_total", "counter", "Children started.", |pool| pool.started);
-    pool("tapline_pool_died_total", "counter", "Children that are no more.", |pool| pool.died);
+    pool("tapline_pool_exited_total", "counter", "Children that have exited.", |pool| pool.died);
     pool("tapline_pool_acquired_total", "counter", "Children that clients got.", |pool| pool.acquired);
     let waited = "Time that clients waited for them.";
     page.family("tapline_pool_waited_seconds_total", "counter", waited);
@@ -170,11 +170,11 @@ fn in_units(value: u64, unit: f64) -> f64 {
 }
 
 /// The text as it grows.
-struct Page(String);
+struct MetricsPage(String);
 
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
-impl Page {
+impl MetricsPage {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));

@@ -19,13 +19,13 @@ fn envelope(direction: Direction, message: Message, reply_to: Option<u64>) -> En
 
 /// One exchange of the client.
 fn exchange(metrics: &Metrics, request: &Message, reply: &str, took: u64) {
-    let flight = metrics.ledger(None).departs(Direction::ToServer, request);
-    answer(metrics, flight, reply, took);
+    let timer = metrics.upstream(None).start(Direction::ToServer, request);
+    answer(metrics, timer, reply, took);
 }
 
-fn answer(metrics: &Metrics, flight: Flight, reply: &str, took: u64) {
+fn answer(metrics: &Metrics, timer: RequestTimer, reply: &str, took: u64) {
     let envelope = envelope(Direction::ToClient, Message::new(reply.to_owned()), Some(took));
-    metrics.passed(&envelope, Instant::now(), Some(flight), &Tally::default());
+    metrics.passed(&envelope, Instant::now(), Some(timer), &SessionMetrics::default());
 }
 
 const OK: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":false}}"#;
@@ -57,9 +57,9 @@ fn exchanges_are_counted_by_name_and_end() {
 #[test]
 fn what_a_request_was_held_is_not_its_latency() {
     let metrics = Metrics::default();
-    let mut flight = metrics.ledger(None).departs(Direction::ToServer, &call("search"));
-    flight.waited(5_000_000);
-    answer(&metrics, flight, OK, 5_000_200);
+    let mut timer = metrics.upstream(None).start(Direction::ToServer, &call("search"));
+    timer.delay(5_000_000);
+    answer(&metrics, timer, OK, 5_000_200);
     let took = named(&metrics.figures(), "search").took.clone();
     assert_eq!((took.max, took.p50), (200, 200));
 }
@@ -71,13 +71,13 @@ fn a_request_is_in_flight_until_nobody_waits_for_it() {
         let figures = metrics.figures();
         (figures.in_flight(), figures.unanswered(), figures.outcomes().ok)
     };
-    let mut late = metrics.ledger(None).departs(Direction::ToServer, &call("search"));
-    let gone = metrics.ledger(None).departs(Direction::ToServer, &call("search"));
-    let mut refused = metrics.ledger(None).departs(Direction::ToServer, &call("search"));
+    let mut late = metrics.upstream(None).start(Direction::ToServer, &call("search"));
+    let gone = metrics.upstream(None).start(Direction::ToServer, &call("search"));
+    let mut refused = metrics.upstream(None).start(Direction::ToServer, &call("search"));
     assert_eq!(standing(&metrics), (3, 0, 0));
-    late.lost();
+    late.abandon();
     drop(gone);
-    refused.fails();
+    refused.fail();
     drop(refused);
     assert_eq!(standing(&metrics), (0, 2, 0));
     answer(&metrics, late, OK, 7);
@@ -109,7 +109,7 @@ fn a_batch_is_counted_by_its_elements() {
     let replies = r#"[{"id":1,"result":{}},{"id":2,"error":{}}]"#;
     for (direction, batch) in [(Direction::ToServer, requests), (Direction::ToClient, replies)] {
         let envelope = envelope(direction, Message::new(batch), None);
-        metrics.passed(&envelope, Instant::now(), None, &Tally::default());
+        metrics.passed(&envelope, Instant::now(), None, &SessionMetrics::default());
     }
     let figures = metrics.figures();
     assert_eq!((figures.requests(), figures.in_flight(), figures.unanswered()), (2, 0, 0));

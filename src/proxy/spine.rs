@@ -21,7 +21,7 @@ use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Kind, Message};
-use crate::metrics::{Flight, Metrics};
+use crate::metrics::{RequestTimer, Metrics};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::error::ErrorReply;
 use crate::proxy::session::{Correlated, LiveSession};
@@ -47,7 +47,7 @@ struct InFlight {
     /// When tapline had it, put off by the time for which it was held.
     received: Instant,
     /// The timer of the request that it answers.
-    flight: Option<Flight>,
+    timer: Option<RequestTimer>,
 }
 
 /// What is to be done with a message that passed the spine.
@@ -189,7 +189,7 @@ impl Proxy {
         let seq = Seq(self.last_seq.fetch_add(1, Ordering::Relaxed) + 1);
         let now = tokio::time::Instant::now();
         let (at, received) = (session.time_of(now), arrival.received.unwrap_or(now.into_std()));
-        let Correlated { reply_to, part_of, timer: flight } = session.correlate(seq, at, &arrival, &self.metrics);
+        let Correlated { reply_to, part_of, timer } = session.correlate(seq, at, &arrival, &self.metrics);
         let envelope = Envelope {
             seq,
             session: session.id(),
@@ -207,7 +207,7 @@ impl Proxy {
             },
             held: None,
         };
-        InFlight { envelope, received, flight }
+        InFlight { envelope, received, timer }
     }
 
     fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, in_flight: InFlight, reason: String) -> HeldPass {
@@ -268,9 +268,9 @@ impl Proxy {
 
     /// The end of every way through the spine: what happened becomes a fact that nobody changes any more.
     fn publish(&self, session: &Arc<LiveSession>, in_flight: InFlight) -> Message {
-        let InFlight { envelope, received, flight } = in_flight;
-        self.note_flight(session, &envelope);
-        self.metrics.passed(&envelope, received, flight, session.tally());
+        let InFlight { envelope, received, timer } = in_flight;
+        self.note_on_timer(session, &envelope);
+        self.metrics.passed(&envelope, received, timer, session.metrics());
         let message = envelope.message.clone();
         if let Some(changed) = session.observe(&envelope) {
             self.journal.publish(Event::SessionChanged(changed.into()));
@@ -280,7 +280,7 @@ impl Proxy {
     }
 
     /// Notes what a request's reply alone would not tell: that it was held, dropped or cancelled.
-    fn note_flight(&self, session: &LiveSession, envelope: &Envelope) {
+    fn note_on_timer(&self, session: &LiveSession, envelope: &Envelope) {
         let (direction, seq) = (envelope.direction, envelope.seq);
         match (envelope.kind(), &envelope.outcome, envelope.message.id()) {
             (Kind::Request, Outcome::Dropped(_) | Outcome::Abandoned, Some(id)) => {

@@ -133,7 +133,7 @@ async fn scrape_matches_what_passed() {
     assert_eq!(samples.sum("tapline_request_duration_seconds", &[]), 10);
     assert_eq!(samples.sum("tapline_messages_total", &[("direction", "c2s")]), 10);
     assert_eq!(samples.sum("tapline_messages_total", &[("direction", "s2c")]), 10);
-    assert_eq!(samples.sum("tapline_added_seconds", &[]), 20);
+    assert_eq!(samples.sum("tapline_overhead_seconds", &[]), 20);
     assert_eq!(samples.sum("tapline_sessions", &[("state", "active")]), 1);
     assert_eq!((samples.sum("tapline_held", &[]), samples.sum("tapline_requests_in_flight", &[])), (0, 0));
     // A name does not end its label, nor its line; and does nothing to the terminal of who reads this.

@@ -14,7 +14,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::envelope::{Direction, ReplyTo, Seq, Subject};
 use crate::message::{Id, Message};
-use crate::metrics::Flight;
+use crate::metrics::RequestTimer;
 use crate::proxy::session::operations::{OperationKey, Operations};
 
 /// Requests without a reply that a session remembers; older ones are forgotten, so that a server that answers nothing
@@ -46,7 +46,7 @@ struct PendingCall {
     subject: Arc<Subject>,
     /// The request that its operation began with, itself as a rule.
     began: Seq,
-    timer: Flight,
+    timer: RequestTimer,
     /// Held while its client waits for the reply, where such requests are counted.
     call: Option<TaskTrackerToken>,
 }
@@ -59,7 +59,7 @@ pub(in crate::proxy) struct Correlated {
     /// The request that began the operation it goes on with.
     pub(in crate::proxy) part_of: Option<Seq>,
     /// The running time of the request that it answers, if it is a reply.
-    pub(in crate::proxy) timer: Option<Flight>,
+    pub(in crate::proxy) timer: Option<RequestTimer>,
 }
 
 impl Correlation {
@@ -74,7 +74,7 @@ impl Correlation {
         (seq, at): (Seq, u64),
         direction: Direction,
         request: &Message,
-        timer: Flight,
+        timer: RequestTimer,
     ) -> Correlated {
         let Some(id) = request.id() else { return Correlated::default() };
         let subject = request.head().subject.clone().unwrap_or_default();
@@ -104,17 +104,17 @@ impl Correlation {
 
     /// Notes that a request was held for so many microseconds before it was sent on.
     pub(super) fn delay(&self, direction: Direction, id: &Id, seq: Seq, micros: u64) {
-        self.with_timer(direction, id, Some(seq), |timer| timer.waited(micros));
+        self.with_timer(direction, id, Some(seq), |timer| timer.delay(micros));
     }
 
     /// Notes that nobody waits for the reply to a request any more; where no number is given, to the latest with that id.
     pub(super) fn abandon(&self, direction: Direction, id: &Id, seq: Option<Seq>) {
-        self.with_timer(direction, id, seq, Flight::lost);
+        self.with_timer(direction, id, seq, RequestTimer::abandon);
     }
 
     /// Notes that a request ended without a reply of the peer.
     pub(super) fn fail(&self, direction: Direction, id: &Id, seq: Seq) {
-        self.with_timer(direction, id, Some(seq), Flight::fails);
+        self.with_timer(direction, id, Some(seq), RequestTimer::fail);
     }
 
     /// Counts a request of the client no longer among those that the end of tapline waits for.
@@ -140,7 +140,7 @@ impl Correlation {
     pub(super) fn oldest(&self) -> Option<u64> {
         let pending = self.pending.lock();
         let requests = pending.latest.values().chain(pending.overtaken.values());
-        requests.filter(|request| request.timer.is_aloft()).map(|request| request.at).min()
+        requests.filter(|request| request.timer.is_pending()).map(|request| request.at).min()
     }
 
     /// Gives unused memory back.
@@ -152,7 +152,7 @@ impl Correlation {
         self.operations.lock().shrink_to_fit();
     }
 
-    fn with_timer(&self, direction: Direction, id: &Id, seq: Option<Seq>, note: impl FnOnce(&mut Flight)) {
+    fn with_timer(&self, direction: Direction, id: &Id, seq: Option<Seq>, note: impl FnOnce(&mut RequestTimer)) {
         if let Some(request) = self.pending.lock().find((direction, id), seq) {
             note(&mut request.timer);
         }
@@ -197,5 +197,51 @@ impl Pending {
             self.latest = HashMap::new();
         }
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn register(correlation: &Correlation, seq: u64, request: &str) -> Correlated {
+        let request = Message::new(request.to_owned());
+        let timer = Metrics::default().upstream(None).start(Direction::ToServer, &request);
+        correlation.register((Seq(seq), seq * 10), Direction::ToServer, &request, timer)
+    }
+
+    /// The request that a reply at 100 us answers, and how long that took.
+    fn complete(correlation: &Correlation, reply: &str, request: Option<u64>) -> Option<(u64, u64)> {
+        let reply = Message::new(reply.to_owned());
+        let found = correlation.complete(100, Direction::ToClient, &reply, request.map(Seq));
+        found.reply_to.map(|to| (to.seq.0, to.took))
+    }
+
+    #[test]
+    fn register_and_complete_match_ids_by_their_token_and_direction() {
+        let correlation = Correlation::new(None);
+        register(&correlation, 1, r#"{"id":1,"method":"ping"}"#);
+        register(&correlation, 2, r#"{"id":"1","method":"tools/list"}"#);
+        assert_eq!(correlation.oldest(), Some(10));
+        let back = Message::new(r#"{"id":1,"result":{}}"#);
+        assert!(correlation.complete(100, Direction::ToServer, &back, None).reply_to.is_none(), "the other way");
+        assert_eq!(complete(&correlation, r#"{"id":"1","result":{}}"#, None), Some((2, 80)));
+        assert_eq!(complete(&correlation, r#"{"id":1,"result":{}}"#, None), Some((1, 90)));
+        assert_eq!(complete(&correlation, r#"{"id":1,"result":{}}"#, None), None, "answered already");
+        assert_eq!(correlation.oldest(), None);
+    }
+
+    #[test]
+    fn complete_finds_an_overtaken_request_by_its_number() {
+        let correlation = Correlation::new(None);
+        (1..=3).for_each(|seq| drop(register(&correlation, seq, r#"{"id":1,"method":"ping"}"#)));
+        let id = Id::from_token("1");
+        correlation.abandon(Direction::ToServer, &id, Some(Seq(1)));
+        assert_eq!(correlation.oldest(), Some(20), "nobody waits for the first");
+        assert_eq!(complete(&correlation, r#"{"id":1,"result":{}}"#, Some(2)), Some((2, 80)));
+        assert_eq!(complete(&correlation, r#"{"id":1,"result":{}}"#, Some(3)), Some((3, 70)));
+        assert_eq!(complete(&correlation, r#"{"id":1,"result":{}}"#, Some(1)), Some((1, 90)), "it comes all the same");
+        assert!(!correlation.is_pending(&id));
     }
 }

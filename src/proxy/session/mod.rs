@@ -22,7 +22,7 @@ use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
 use crate::event::{Origin, Session, SessionState, Timestamp};
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind};
-use crate::metrics::{Metrics, Tally};
+use crate::metrics::{Metrics, SessionMetrics};
 use crate::proxy::session::correlation::Correlation;
 use crate::proxy::session::life::SessionLife;
 use crate::proxy::session::state::{New, State};
@@ -46,7 +46,7 @@ pub struct LiveSession {
     /// The client that has it, where clients are known.
     owner: OnceLock<Arc<str>>,
     correlation: Correlation,
-    tally: Tally,
+    metrics: SessionMetrics,
     closed: CancellationToken,
 }
 
@@ -94,7 +94,7 @@ impl LiveSession {
             life: SessionLife::new(info, state),
             owner,
             correlation: Correlation::new((via == Via::Sse).then(|| stop.calls.clone())),
-            tally: Tally::default(),
+            metrics: SessionMetrics::default(),
             // The stream of such a client carries the answers to its calls: it does more than listen.
             closed: if via == Via::Sse { stop.force.child_token() } else { stop.listening.child_token() },
         })
@@ -170,10 +170,10 @@ impl LiveSession {
     pub(in crate::proxy) fn correlate(&self, seq: Seq, at: u64, arrival: &Arrival, metrics: &Metrics) -> Correlated {
         self.usage.count(seq, at);
         let Arrival { direction, message, request, .. } = arrival;
-        let ledger = self.tally.ledger(|| metrics.ledger(self.info().upstream_name));
+        let upstream = self.metrics.upstream(|| metrics.upstream(self.info().upstream_name));
         match message.kind() {
             Kind::Request => {
-                let timer = ledger.departs(*direction, message);
+                let timer = upstream.start(*direction, message);
                 self.correlation.register((seq, at), *direction, message, timer)
             }
             kind if kind.is_reply() => self.correlation.complete(at, *direction, message, *request),
@@ -217,8 +217,8 @@ impl LiveSession {
     }
 
     /// What is counted of this session.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn metrics(&self) -> &SessionMetrics {
+        &self.metrics
     }
 
     /// Learns names and revision from the handshake, or from a modern request's `_meta`. Returns the session where something

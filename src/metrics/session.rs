@@ -4,19 +4,19 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::{End, Ledger};
+use super::{RequestEnd, UpstreamMetrics};
 use crate::envelope::SessionId;
 use crate::event::figures::{SessionFigures, Spread, bucket};
 
 /// Replies of one session. Idle sessions are many: one without a reply costs next to nothing.
 #[derive(Default)]
-pub struct Tally {
-    /// Of its upstream; known from its first message on.
-    ledger: OnceLock<Arc<Ledger>>,
-    counts: Mutex<Option<Box<Counts>>>,
+pub struct SessionMetrics {
+    /// The counts of its upstream; known from its first message on.
+    upstream: OnceLock<Arc<UpstreamMetrics>>,
+    counts: Mutex<Option<Box<ReplyCounts>>>,
 }
 
-struct Counts {
+struct ReplyCounts {
     calls: u64,
     failed: u64,
     /// Microseconds.
@@ -26,18 +26,18 @@ struct Counts {
     buckets: Vec<(u8, u32)>,
 }
 
-impl Tally {
-    /// Where its requests are entered.
-    pub fn ledger(&self, find: impl FnOnce() -> Arc<Ledger>) -> &Ledger {
-        self.ledger.get_or_init(find)
+impl SessionMetrics {
+    /// The counts of its upstream, which `find` looks up the first time.
+    pub fn upstream(&self, find: impl FnOnce() -> Arc<UpstreamMetrics>) -> &UpstreamMetrics {
+        self.upstream.get_or_init(find)
     }
 
-    pub(super) fn count(&self, end: End, took: Option<u64>) {
+    pub(super) fn count(&self, end: RequestEnd, took: Option<u64>) {
         let mut counts = self.counts.lock();
-        let counts =
-            counts.get_or_insert_with(|| Box::new(Counts { calls: 0, failed: 0, sum: 0, max: 0, buckets: Vec::new() }));
+        let counts = counts
+            .get_or_insert_with(|| Box::new(ReplyCounts { calls: 0, failed: 0, sum: 0, max: 0, buckets: Vec::new() }));
         counts.calls += 1;
-        counts.failed += u64::from(end != End::Ok);
+        counts.failed += u64::from(end != RequestEnd::Ok);
         if let Some(took) = took {
             counts.sum = counts.sum.saturating_add(took);
             counts.max = counts.max.max(took);
@@ -54,7 +54,7 @@ impl Tally {
         self.counts.lock().as_ref().map_or(0, |counts| counts.calls)
     }
 
-    /// Nothing where nothing was answered yet.
+    /// What was counted so far; `None` where nothing was answered yet.
     pub fn figures(&self, session: SessionId) -> Option<SessionFigures> {
         let counts = self.counts.lock();
         let counts = counts.as_ref()?;
