@@ -29,6 +29,7 @@ pub use self::section::Section;
 use self::section::{AbsoluteUrl, KnownToken, Requirement, ScopeName};
 use self::tokens::TokenHash;
 use crate::clock::Clock;
+use crate::mcp::method;
 use crate::message::{Kind, Message};
 
 /// What checks clients.
@@ -129,7 +130,7 @@ impl Auth {
 impl Requirement {
     fn concerns(&self, message: &Message) -> bool {
         let Some(method) = message.method() else { return false };
-        let tool = message.name().filter(|_| method == "tools/call");
+        let tool = message.name().filter(|_| method == method::TOOLS_CALL);
         self.method.as_ref().is_none_or(|glob| glob.matches(method))
             && self.tool.as_ref().is_none_or(|glob| tool.is_some_and(|tool| glob.matches(tool)))
     }

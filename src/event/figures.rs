@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use crate::envelope::{Direction, SessionId};
+use crate::mcp::method;
 
 /// Everything that is counted. Sums are since the start; the rest is as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -107,7 +108,7 @@ const BYTES_A_TOKEN: u64 = 4;
 impl EndpointFigures {
     /// About how many tokens its results have put into a model's context so far.
     pub fn tokens(&self) -> u64 {
-        let read_by_a_model = matches!(self.method.as_deref(), Some("tools/call" | "tools/list"));
+        let read_by_a_model = matches!(self.method.as_deref(), Some(method::TOOLS_CALL | method::TOOLS_LIST));
         if read_by_a_model { self.answered.sum / BYTES_A_TOKEN } else { 0 }
     }
 

@@ -9,6 +9,7 @@ use super::number::{NumberField, NumberTest};
 use super::pattern::TextPattern;
 use super::query::Query;
 use crate::envelope::{Author, Direction, Envelope, Outcome, Via};
+use crate::mcp::method;
 use crate::message::{Kind, Message};
 
 /// What became known of a message after it passed, beside its envelope.
@@ -239,7 +240,7 @@ impl TextField {
                 is_match(envelope.method()) || is_match(envelope.name()) || is_match(id)
             }
             Self::Method => is_match(envelope.method()),
-            Self::Tool => envelope.method() == Some("tools/call") && is_match(envelope.name()),
+            Self::Tool => envelope.method() == Some(method::TOOLS_CALL) && is_match(envelope.name()),
             Self::Name => is_match(envelope.name()),
             Self::Session => pattern.is_match(envelope.session.0.to_string().as_bytes()),
             Self::Body(side) => {

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::header_text;
+use crate::mcp::method;
 use crate::message::Message;
 
 const PREFIX: &str = "mcp-param-";
@@ -47,7 +48,7 @@ impl ParamHeaders {
     /// Puts the headers that a call's arguments ask for in place of those that are there. Those of a tool whose schema was
     /// never seen are left as they are.
     pub fn apply(&self, message: &Message, headers: &mut HeaderMap) {
-        if message.method() != Some("tools/call") || self.tools.is_empty() {
+        if message.method() != Some(method::TOOLS_CALL) || self.tools.is_empty() {
             return;
         }
         let Some(wanted) = message.name().and_then(|tool| self.tools.get(tool)) else { return };

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::{Interceptor, Verdict};
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Decision, Held, Ticket};
+use crate::mcp::method;
 
 /// Why the messages of a paused session are held.
 pub const SESSION_PAUSED: &str = "session paused";
@@ -166,7 +167,7 @@ impl State {
 impl Interceptor for Gate {
     fn inspect(&self, envelope: &Envelope) -> Verdict {
         let is_paused = self.shared.pauses.load(Ordering::Acquire)
-            && envelope.method() != Some("notifications/cancelled")
+            && envelope.method() != Some(method::CANCELLED)
             && self.shared.state.lock().paused.contains_key(&envelope.session);
         if is_paused { Verdict::Pause(SESSION_PAUSED.to_owned()) } else { Verdict::Continue }
     }

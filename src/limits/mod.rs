@@ -20,6 +20,7 @@ use self::arrivals::{Arrivals, Visit};
 use self::section::Per;
 pub use self::section::Section;
 use crate::clock::Clock;
+use crate::mcp::method;
 use crate::message::{Kind, Message};
 
 /// After so many checks what is remembered of clients that have gone is forgotten.
@@ -181,10 +182,10 @@ impl Limit {
         let Section { method: methods, tool: tools, .. } = &self.section;
         let counts = match message.kind() {
             Kind::Request => true,
-            Kind::Notification => methods.is_some() && method != "notifications/cancelled",
+            Kind::Notification => methods.is_some() && method != method::CANCELLED,
             Kind::Result | Kind::Error | Kind::Batch | Kind::Opaque => false,
         };
-        let tool = || message.name().filter(|_| method == "tools/call");
+        let tool = || message.name().filter(|_| method == method::TOOLS_CALL);
         counts
             && methods.as_ref().is_none_or(|glob| glob.matches(method))
             && tools.as_ref().is_none_or(|glob| tool().is_some_and(|tool| glob.matches(tool)))

@@ -10,15 +10,25 @@ pub const CANCELLED: &str = "notifications/cancelled";
 pub const PROGRESS: &str = "notifications/progress";
 pub const TOOLS_CALL: &str = "tools/call";
 pub const TOOLS_LIST: &str = "tools/list";
+pub const PROMPTS_LIST: &str = "prompts/list";
 pub const PROMPTS_GET: &str = "prompts/get";
+pub const RESOURCES_LIST: &str = "resources/list";
+pub const RESOURCE_TEMPLATES_LIST: &str = "resources/templates/list";
 pub const RESOURCES_READ: &str = "resources/read";
 pub const RESOURCES_SUBSCRIBE: &str = "resources/subscribe";
 pub const RESOURCES_UNSUBSCRIBE: &str = "resources/unsubscribe";
 pub const RESOURCES_UPDATED: &str = "notifications/resources/updated";
 pub const SUBSCRIPTIONS_LISTEN: &str = "subscriptions/listen";
+pub const SUBSCRIPTIONS_ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+pub const ROOTS_LIST_CHANGED: &str = "notifications/roots/list_changed";
+pub const COMPLETION_COMPLETE: &str = "completion/complete";
+pub const LOGGING_SET_LEVEL: &str = "logging/setLevel";
+/// A line of the server's log.
+pub const LOG_MESSAGE: &str = "notifications/message";
 pub const TASKS_GET: &str = "tasks/get";
 pub const TASKS_RESULT: &str = "tasks/result";
 pub const TASKS_UPDATE: &str = "tasks/update";
+pub const TASKS_STATUS: &str = "notifications/tasks/status";
 pub const TASKS_CANCEL: &str = "tasks/cancel";
 /// What the names of all methods begin with that are about a task.
 pub const TASKS: &str = "tasks/";

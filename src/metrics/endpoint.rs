@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::{EndCounters, RequestEnd};
 use crate::envelope::Direction;
 use crate::event::figures::{EndpointFigures, Spread};
+use crate::mcp::method;
 use crate::message::{Message, Subject};
 
 /// Endpoints that are told apart; names are the peers', and there is no end to what a peer can name.
@@ -97,7 +98,14 @@ impl Endpoints {
 
 /// Whether the name of a request is one of few: that of a task, say, is new each time.
 fn has_names(method: &str) -> bool {
-    matches!(method, "tools/call" | "prompts/get" | "resources/read" | "resources/subscribe" | "resources/unsubscribe")
+    matches!(
+        method,
+        method::TOOLS_CALL
+            | method::PROMPTS_GET
+            | method::RESOURCES_READ
+            | method::RESOURCES_SUBSCRIBE
+            | method::RESOURCES_UNSUBSCRIBE
+    )
 }
 
 impl EndpointMetrics {

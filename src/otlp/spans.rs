@@ -9,12 +9,13 @@ use uuid::Uuid;
 use super::wire::{Attribute, OtlpSpan, SERVER, Status};
 use crate::envelope::{Author, Envelope, Outcome, Seq, SessionId, Via};
 use crate::event::{Event, Timestamp};
+use crate::mcp::method;
 use crate::message::{Kind, Message};
 
 /// Requests without a reply that are remembered.
 const MOST_OPEN: usize = 10_000;
 /// OpenTelemetry's words for what a method with few names is about (semantic conventions, MCP).
-const NAMED: [(&str, &str); 2] = [("tools/call", "mcp.tool"), ("prompts/get", "mcp.prompt")];
+const NAMED: [(&str, &str); 2] = [(method::TOOLS_CALL, "mcp.tool"), (method::PROMPTS_GET, "mcp.prompt")];
 
 #[derive(Default)]
 pub(super) struct Spans {

@@ -21,7 +21,7 @@ use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Kind, Message};
-use crate::metrics::{RequestTimer, Metrics};
+use crate::metrics::{Metrics, RequestTimer};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::error::ErrorReply;
 use crate::proxy::session::{Correlated, LiveSession};

@@ -5,27 +5,28 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use super::options::Writes;
+use crate::mcp::method;
 use crate::message::Message;
 
 /// Requests that read, or that set what only their own session sees.
 const HARMLESS: [&str; 13] = [
-    "initialize",
-    "ping",
-    "server/discover",
-    "tools/list",
-    "resources/list",
-    "resources/templates/list",
-    "resources/read",
-    "resources/subscribe",
-    "resources/unsubscribe",
-    "prompts/list",
-    "prompts/get",
-    "completion/complete",
-    "logging/setLevel",
+    method::INITIALIZE,
+    method::PING,
+    method::DISCOVER,
+    method::TOOLS_LIST,
+    method::RESOURCES_LIST,
+    method::RESOURCE_TEMPLATES_LIST,
+    method::RESOURCES_READ,
+    method::RESOURCES_SUBSCRIBE,
+    method::RESOURCES_UNSUBSCRIBE,
+    method::PROMPTS_LIST,
+    method::PROMPTS_GET,
+    method::COMPLETION_COMPLETE,
+    method::LOGGING_SET_LEVEL,
 ];
 
 /// Notifications without which a server would see another client. Progress is not among them: its token is the primary's.
-const NEWS: [&str; 3] = ["notifications/initialized", "notifications/roots/list_changed", "notifications/tasks/status"];
+const NEWS: [&str; 3] = [method::INITIALIZED, method::ROOTS_LIST_CHANGED, method::TASKS_STATUS];
 
 /// What one session may do at the shadow.
 pub(super) struct Policy {
@@ -45,9 +46,9 @@ impl Policy {
         let method = request.method().unwrap_or_default();
         match (method, self.writes) {
             // It has no reply while it is open, and would hold a stream open for nobody.
-            ("subscriptions/listen", _) => Err("a subscription has no reply to compare".to_owned()),
+            (method::SUBSCRIPTIONS_LISTEN, _) => Err("a subscription has no reply to compare".to_owned()),
             (_, Writes::Sent) => Ok(()),
-            ("tools/call", Writes::Kept) => {
+            (method::TOOLS_CALL, Writes::Kept) => {
                 let tool = request.name().unwrap_or_default();
                 let known = self.read_only.contains(tool);
                 known
@@ -65,7 +66,7 @@ impl Policy {
         let method = notification.method().unwrap_or_default();
         match self.writes {
             Writes::Kept => NEWS.contains(&method),
-            Writes::Sent => method != "notifications/progress",
+            Writes::Sent => method != method::PROGRESS,
         }
     }
 

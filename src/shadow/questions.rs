@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::envelope::Seq;
 use crate::mcp::error_code::ErrorCode;
+use crate::mcp::method;
 use crate::message::{Id, Message};
 use crate::tape::compare::nearest;
 
@@ -80,7 +81,7 @@ impl Questions {
     /// An answer not given before; where none is to come any more, one that was; else an error.
     fn answer(&mut self, question: &Message, may_come: bool) -> Option<Message> {
         let id = question.id()?;
-        if question.method() == Some("ping") {
+        if question.method() == Some(method::PING) {
             // Every client must answer it, and it says nothing of the client (2025-11-25, utilities, ping).
             return Some(Message::new(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.token())));
         }

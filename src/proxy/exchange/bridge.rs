@@ -19,6 +19,7 @@ use crate::envelope::{Direction, Transport};
 use crate::event::Level;
 use crate::headers::{self, LAST_EVENT_ID, SESSION};
 use crate::mcp::meta;
+use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::net::backoff::doubling;
 use crate::proxy::error::{ErrorReply, ProxyError, server_refused};
@@ -128,7 +129,7 @@ impl Bridge {
 
     /// Forwards everything of a reply to the client, the rest of a broken stream included.
     async fn forward_reply(self: &Arc<Self>, reply: Reply, message: &Message) {
-        if message.method() == Some("initialize") {
+        if message.method() == Some(method::INITIALIZE) {
             self.state.lock().session.note_headers(&reply.headers);
         }
         let (status, awaits_reply) = (reply.status, message.asks());
@@ -143,7 +144,7 @@ impl Bridge {
             ReplyBody::Empty if status.is_success() && !awaits_reply => {}
             body => self.refuse(&Reply { status, headers, body }, message),
         }
-        if message.method() == Some("notifications/initialized") && status.is_success() {
+        if message.method() == Some(method::INITIALIZED) && status.is_success() {
             let bridge = self.clone();
             self.state.lock().tasks.spawn(async move { bridge.listen().await });
         }
@@ -151,7 +152,7 @@ impl Bridge {
 
     /// Forwards a message to the client, and learns from it.
     fn deliver(&self, incoming: Incoming, request: &Message) {
-        if request.method() == Some("initialize") && incoming.message.kind() == Kind::Result {
+        if request.method() == Some(method::INITIALIZE) && incoming.message.kind() == Kind::Result {
             self.state.lock().session.note_result(&incoming.message);
         }
         // Who has hung up hears no more.

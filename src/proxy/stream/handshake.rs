@@ -44,7 +44,8 @@ impl HandshakeState {
 
     /// Whether the answer to a request would be remembered.
     pub(super) fn is_relevant(request: &Message) -> bool {
-        let methods = [method::INITIALIZE, "resources/subscribe", "resources/unsubscribe", "logging/setLevel"];
+        let methods =
+            [method::INITIALIZE, method::RESOURCES_SUBSCRIBE, method::RESOURCES_UNSUBSCRIBE, method::LOGGING_SET_LEVEL];
         request.method().is_some_and(|method| methods.contains(&method))
     }
 
@@ -58,12 +59,12 @@ impl HandshakeState {
                 // A client may begin once more on the stream it has.
                 *self = Self { initialize: Some(request.clone()), agreed: AgreedTerms::read(reply), ..Self::default() };
             }
-            Some("resources/subscribe") => {
+            Some(method::RESOURCES_SUBSCRIBE) => {
                 self.unsubscribe(request);
                 self.subscriptions.push(request.clone());
             }
-            Some("resources/unsubscribe") => self.unsubscribe(request),
-            Some("logging/setLevel") => self.log_level = Some(request.clone()),
+            Some(method::RESOURCES_UNSUBSCRIBE) => self.unsubscribe(request),
+            Some(method::LOGGING_SET_LEVEL) => self.log_level = Some(request.clone()),
             _ => {}
         }
     }

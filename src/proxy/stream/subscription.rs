@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::WeakUnboundedSender;
 
 use crate::mcp::meta;
+use crate::mcp::method;
 use crate::message::{Id, Message};
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
@@ -139,7 +140,7 @@ impl SubscriptionLeg {
     /// The child says something of it, and goes on.
     pub(super) fn on_message(&self, message: &Message) -> LegAudience {
         match message.method() {
-            Some("notifications/subscriptions/acknowledged") => self.subscription.on_acknowledgement(message),
+            Some(method::SUBSCRIPTIONS_ACKNOWLEDGED) => self.subscription.on_acknowledgement(message),
             _ => LegAudience::Client,
         }
     }

@@ -11,6 +11,7 @@ use super::{AGES, ExchangePurpose, LISTEN, Listening, Player, StepState};
 use crate::event::{ReplayEvent, StepVerdict};
 use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta;
+use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::compare::compare;
 use crate::upstream::UpstreamError;
@@ -27,7 +28,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             (ExchangePurpose::Step(index), ExchangeEvent::Started { status, headers }) => {
                 self.played[index].status = Some(status);
                 self.played[index].position.last_event_id.take_if(|_| !status.is_success());
-                if self.script.steps[index].message.method() == Some("initialize") {
+                if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
                     self.negotiated.session.note_headers(&headers);
                 }
                 self.accept(index, status);
@@ -55,7 +56,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         if !status.is_success() {
             return self.fail(index, http_status(status));
         }
-        let initialized = step.message.method() == Some("notifications/initialized");
+        let initialized = step.message.method() == Some(method::INITIALIZED);
         self.conclude(index, StepVerdict::Pass, None, Vec::new(), None);
         if initialized && self.listening == Listening::No {
             self.listen();
@@ -135,7 +136,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let expected = self.tokens.apply(&reply.message);
         let differences = compare(&expected, live, &self.options.rules);
         self.tokens.learn(&reply.message, live);
-        if self.script.steps[index].message.method() == Some("initialize") {
+        if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
             self.negotiated.session.note_result(live);
             self.negotiated.recorded_version =
                 meta::agreed_version(&reply.message).and_then(|version| version.parse().ok());
@@ -154,8 +155,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     fn on_notification(&mut self, message: &Message) {
         match message.method() {
-            Some("notifications/progress") => self.on_progress(message),
-            Some("notifications/message") => {}
+            Some(method::PROGRESS) => self.on_progress(message),
+            Some(method::LOG_MESSAGE) => {}
             _ => self.news += 1,
         }
     }
@@ -188,7 +189,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             return;
         }
         let method = question.method().unwrap_or_default();
-        let answer = if method == "ping" {
+        let answer = if method == method::PING {
             // Every client must answer it, and it says nothing of the client (2025-11-25, utilities, ping).
             Message::new(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.token()))
         } else {

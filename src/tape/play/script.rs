@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use crate::envelope::{Direction, Envelope, Outcome, Seq};
 use crate::mcp::meta;
+use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::Tape;
 
@@ -226,14 +227,14 @@ impl ScriptBuilder {
 
     fn notified(&mut self, message: &Message) {
         match message.method() {
-            Some("notifications/progress") => {
+            Some(method::PROGRESS) => {
                 let step = meta::reported_progress(message).and_then(|token| self.by_progress_token.get(token));
                 if let Some(StepKind::Request { reply: None, progress }) = step.map(|step| &mut self.steps[*step].kind)
                 {
                     *progress += 1;
                 }
             }
-            Some("notifications/message") => {}
+            Some(method::LOG_MESSAGE) => {}
             _ => self.news += 1,
         }
     }

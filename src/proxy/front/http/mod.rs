@@ -202,7 +202,7 @@ impl HttpFront {
         }
         let requester = Requester { address: caller.address, name: caller.name() };
         let connection = table.resolve(&parts.headers, &tail, &requester, message.as_ref()).await?;
-        let initializes = message.as_ref().and_then(Message::method) == Some("initialize");
+        let initializes = message.as_ref().and_then(Message::method) == Some(method::INITIALIZE);
         let session_change = SessionChange {
             initialized: initializes.then(|| parts.headers.clone()),
             deletes: parts.method == Method::DELETE,
