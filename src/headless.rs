@@ -2,29 +2,56 @@
 
 use std::collections::HashSet;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::cli::LogFormat;
 use crate::envelope::{Direction, Envelope, SessionId};
 use crate::event::{Event, FeedReader, Level, Origin};
 use crate::text::sanitize;
 
-/// Writes events until the core stops or nobody reads any more.
+/// The time between two writes while something passes: a line a write would be most of what a call costs.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// Bytes of lines that are written at once.
+const MOST_GATHERED: usize = 64 << 10;
+
+/// Writes events until the core stops or nobody reads any more. The first of a quiet time is written at once, what follows
+/// together with what came meanwhile.
 pub fn run(reader: &FeedReader, format: LogFormat, mut out: impl Write) {
-    let mut shadows = HashSet::new();
-    while let Ok(event) = reader.events.recv() {
-        if matches!(event, Event::Stopping) {
-            return;
+    let (mut shadows, mut lines) = (HashSet::new(), Vec::new());
+    while let Ok(first) = reader.events.recv() {
+        let mut stopping = false;
+        for event in std::iter::once(first).chain(reader.events.try_iter()) {
+            stopping = matches!(event, Event::Stopping);
+            if stopping {
+                break;
+            }
+            // An event that has no form as a line is left out: it is shown nowhere else either.
+            let _ = write_event(&event, reader.take_dropped(), format, &mut shadows, &mut lines);
+            if lines.len() > MOST_GATHERED {
+                break;
+            }
         }
-        let dropped = reader.take_dropped();
-        let written = match format {
-            LogFormat::Text if is_of_shadow(&event, &mut shadows) => write_dropped(dropped, &mut out),
-            LogFormat::Text => write_text(&event, dropped, &mut out),
-            LogFormat::Json => write_json(&event, dropped, &mut out),
-        };
         // A reader that has gone (`| head`) is no reason to stop forwarding.
-        if written.and_then(|()| out.flush()).is_err() {
+        if out.write_all(&lines).and_then(|()| out.flush()).is_err() || stopping {
             return;
         }
+        lines.clear();
+        std::thread::sleep(MOMENT);
+    }
+}
+
+fn write_event(
+    event: &Event,
+    dropped: u64,
+    format: LogFormat,
+    shadows: &mut HashSet<SessionId>,
+    lines: &mut Vec<u8>,
+) -> io::Result<()> {
+    match format {
+        LogFormat::Text if is_of_shadow(event, shadows) => write_dropped(dropped, lines),
+        LogFormat::Text => write_text(event, dropped, lines),
+        LogFormat::Json => write_json(event, dropped, lines),
     }
 }
 

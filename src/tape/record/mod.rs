@@ -13,6 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::disk::{Disk, RealDisk};
 use self::recording::Recording;
@@ -23,6 +24,9 @@ use crate::event::{Landmark, Session};
 
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
 const OPEN_FILES: usize = 128;
+
+/// Somebody may remove or cut a tape while it is written: seen within this time.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Buffers larger than this are given back to the system once written.
 const KEPT_BUFFER: usize = 1 << 20;
@@ -39,6 +43,8 @@ pub struct Recorder {
     /// Empty buffers: an idle session owns none.
     spare: Vec<Vec<u8>>,
     headers: HeaderTexts,
+    /// How long an open file is trusted to be as we left it: looking is a system call.
+    look: Duration,
 }
 
 /// What [`Recorder::flush`] has to tell: each file's failure once, and its end.
@@ -76,10 +82,10 @@ impl fmt::Display for RecordingNotice {
 impl Recorder {
     /// Nothing is touched before the first session opens.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self::on(dir, Box::new(RealDisk))
+        Self::on(dir, Box::new(RealDisk), LOOK)
     }
 
-    fn on(dir: impl Into<PathBuf>, disk: Box<dyn Disk>) -> Self {
+    fn on(dir: impl Into<PathBuf>, disk: Box<dyn Disk>, look: Duration) -> Self {
         Self {
             dir: dir.into(),
             disk,
@@ -88,6 +94,7 @@ impl Recorder {
             open: VecDeque::new(),
             spare: Vec::new(),
             headers: HeaderTexts::default(),
+            look,
         }
     }
 
@@ -178,7 +185,7 @@ impl Recorder {
                 continue;
             };
             let missing = tape.lost;
-            let written = tape.write(&*self.disk);
+            let written = tape.write(&*self.disk, self.look);
             tape.dirty = written.is_err();
             if tape.dirty {
                 self.dirty.push(session);
@@ -212,7 +219,7 @@ impl Recorder {
             return Ok(());
         }
         tape.mark(&Mark::End { at: tape.now(), reason: reason.to_owned() });
-        let written = tape.write(&*self.disk);
+        let written = tape.write(&*self.disk, self.look);
         recycle(&mut tape.pending, &mut self.spare);
         written.map_err(|source| TapeError::CannotWrite { path: tape.path, source })
     }

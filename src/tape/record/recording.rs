@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::disk::{Disk, Sink, write_counted};
 use crate::envelope::{Envelope, HeaderTexts};
@@ -30,6 +31,8 @@ pub(super) struct Recording {
     peers_due: bool,
     pub(super) dirty: bool,
     pub(super) failing: bool,
+    /// When the file was last looked at, while it is open.
+    looked: Option<Instant>,
 }
 
 impl Recording {
@@ -47,6 +50,7 @@ impl Recording {
             peers_due: false,
             dirty: false,
             failing: false,
+            looked: None,
         }
     }
 
@@ -77,10 +81,11 @@ impl Recording {
     }
 
     /// Writes what is pending; what could not be written is gone then, and counted.
-    pub(super) fn write(&mut self, disk: &dyn Disk) -> io::Result<()> {
+    /// `look`: how long an open file is trusted to be as we left it.
+    pub(super) fn write(&mut self, disk: &dyn Disk, look: Duration) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         let messages = std::mem::take(&mut self.messages);
-        let (kept, result) = self.try_write(disk, &pending);
+        let (kept, result) = self.try_write(disk, &pending, look);
         let lost = count_messages(&pending[kept..]);
         self.written += messages - lost;
         self.lost += lost;
@@ -95,8 +100,8 @@ impl Recording {
     }
 
     /// How many bytes of `pending` are on the disk in whole lines, and why not all.
-    fn try_write(&mut self, disk: &dyn Disk, pending: &[u8]) -> (usize, io::Result<()>) {
-        if let Err(error) = self.make_ready(disk) {
+    fn try_write(&mut self, disk: &dyn Disk, pending: &[u8], look: Duration) -> (usize, io::Result<()>) {
+        if let Err(error) = self.make_ready(disk, look) {
             return (0, Err(error));
         }
         if let (_, Err(error)) = self.write_lines(&self.preface()) {
@@ -108,7 +113,11 @@ impl Recording {
     }
 
     /// Opens the file where it is not open, and makes sure that it ends with the last whole line.
-    fn make_ready(&mut self, disk: &dyn Disk) -> io::Result<()> {
+    fn make_ready(&mut self, disk: &dyn Disk, look: Duration) -> io::Result<()> {
+        if self.sink.is_some() && self.looked.is_some_and(|at| at.elapsed() < look) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
         let length = match &self.sink {
             Some(sink) => sink.length()?,
             None => self.reopen(disk)?,

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::disk::{Disk, Sink};
+use super::disk::{Disk, RealDisk, Sink};
 use super::{Recorder, RecordingNotice};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
@@ -187,7 +188,7 @@ fn recorder_leaves_no_file_of_a_silent_session() {
 fn flush_is_one_write_a_batch() {
     let disk = SmallDisk::default();
     disk.set(usize::MAX, true);
-    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()), Duration::ZERO);
     let session = session();
     recorder.open(&session).unwrap();
     recorder.append(&ping(&session, 0)).unwrap();
@@ -204,7 +205,7 @@ fn flush_is_one_write_a_batch() {
 #[test]
 fn recording_notice_of_a_full_disk_comes_once() {
     let disk = SmallDisk::default();
-    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()), Duration::ZERO);
     let session = session();
     let path = recorder.open(&session).unwrap();
     let mut notices = Vec::new();
@@ -224,7 +225,7 @@ fn recording_notice_of_a_full_disk_comes_once() {
 #[test]
 fn flush_tries_a_failed_file_again() {
     let disk = SmallDisk::default();
-    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()), Duration::ZERO);
     let session = session();
     let path = recorder.open(&session).unwrap();
     recorder.append(&ping(&session, 1)).unwrap();
@@ -242,7 +243,7 @@ fn flush_tries_a_failed_file_again() {
 fn recorder_begins_a_removed_tape_again() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("tapes");
-    let mut recorder = Recorder::new(&dir);
+    let mut recorder = Recorder::on(&dir, Box::new(RealDisk), Duration::ZERO);
     let session = session();
     let path = recorder.open(&session).unwrap();
     for seq in 1..=3 {
@@ -299,7 +300,7 @@ fn open_files_are_few_for_thousands_of_sessions() {
 fn check_identity(raw: &[u8], original: Option<&[u8]>) {
     let disk = SmallDisk::default();
     disk.set(usize::MAX, true);
-    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()), Duration::ZERO);
     let session = session();
     let path = recorder.open(&session).unwrap();
     let mut written = envelope(&session, 1, raw.to_vec());
@@ -356,7 +357,7 @@ proptest! {
     #[test]
     fn gaps_account_for_every_lost_message(steps in prop::collection::vec((0_u64..4, 0_usize..700, any::<bool>()), 1..20)) {
         let disk = SmallDisk::default();
-        let mut recorder = Recorder::on("tapes", Box::new(disk.clone()));
+        let mut recorder = Recorder::on("tapes", Box::new(disk.clone()), Duration::ZERO);
         let session = session();
         let path = recorder.open(&session).unwrap();
         let mut seq = 0;

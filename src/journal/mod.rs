@@ -2,9 +2,11 @@
 //! feeds whoever watches.
 //!
 //! The wire never waits for it. Publishing is one push to a queue; the thread is woken for the first event of a quiet
-//! time, writes at once, and then looks again a moment later, so that under load it is woken at most once a moment
-//! instead of once a message (a wake costs more than the rest of a message's way: `cargo bench`). That
-//! moment is also the most that `kill -9` can cost a tape.
+//! time, writes at once, and then looks again a moment later by itself, so that under load nobody wakes it
+//! (a wake costs more than the rest of a message's way: `cargo bench`). That moment, and the time that its batch takes
+//! to be written, are the most that `kill -9` can cost a tape: less than 10 ms.
+
+mod queue;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -13,10 +15,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use self::queue::{Outlet, Queue};
 use crate::envelope::{Envelope, SessionId};
 use crate::event::figures::{Figures, JournalLoad};
 use crate::event::{
@@ -26,8 +28,10 @@ use crate::logging;
 use crate::tape::TapeError;
 use crate::tape::record::{Recorder, RecordingNotice};
 
-/// The least time between two wakes of the thread.
-const MOMENT: Duration = Duration::from_millis(1);
+/// The time between two looks of the thread while something passes. Well below the 10 ms that are promised of tapes.
+const MOMENT: Duration = Duration::from_millis(6);
+/// Entries of a batch for which room is kept.
+const MOST_KEPT: usize = 1_024;
 /// Bytes of messages that may wait for the thread; beyond that they pass unrecorded, and the gap is marked.
 const MOST_WAITING: usize = 256 << 20;
 /// What a screen that comes late, or has lost events, is told again.
@@ -43,7 +47,7 @@ const MOST_CLOSED: usize = 1_000;
 /// The core's end.
 #[derive(Clone)]
 pub struct Journal {
-    queue: Sender<Entry>,
+    queue: Queue<Entry>,
     load: Arc<Load>,
     last_reader: Arc<AtomicU64>,
 }
@@ -51,13 +55,13 @@ pub struct Journal {
 /// A reader's place: what it can ask for without disturbing the others.
 #[derive(Clone)]
 pub struct Subscription {
-    queue: Sender<Entry>,
+    queue: Queue<Entry>,
     reader: u64,
 }
 
 /// The thread; [`JournalThread::finish`] waits until everything is written.
 pub struct JournalThread {
-    queue: Sender<Entry>,
+    queue: Queue<Entry>,
     thread: JoinHandle<()>,
 }
 
@@ -85,7 +89,7 @@ enum Entry {
 impl Journal {
     /// Starts the thread. `tapes`: where sessions are recorded, if they are.
     pub fn start(tapes: Option<PathBuf>) -> (Self, JournalThread) {
-        let (queue, entries) = crossbeam_channel::unbounded();
+        let (unstarted, entries) = queue::queue();
         let load = Arc::new(Load::default());
         let writer = Writer {
             load: load.clone(),
@@ -97,6 +101,7 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(move || writer.run(&entries))
             .expect("a process that cannot start a thread cannot do anything else either");
+        let queue = unstarted.taken_by(thread.thread());
         (Self { queue: queue.clone(), load, last_reader: Arc::default() }, JournalThread { queue, thread })
     }
 
@@ -112,8 +117,7 @@ impl Journal {
                 return;
             }
         }
-        // Fails only when tapline is past its end.
-        drop(self.queue.send(Entry::Event(event)));
+        self.queue.put(Entry::Event(event));
     }
 
     /// Hands a line over, to the log as well.
@@ -125,7 +129,7 @@ impl Journal {
     /// Feeds another reader, beginning with everything that is still remembered.
     pub fn subscribe(&self, feed: Feed) -> Subscription {
         let reader = self.last_reader.fetch_add(1, Ordering::Relaxed) + 1;
-        drop(self.queue.send(Entry::Subscribe(reader, feed)));
+        self.queue.put_urgent(Entry::Subscribe(reader, feed));
         Subscription { queue: self.queue.clone(), reader }
     }
 
@@ -140,27 +144,27 @@ impl Journal {
     /// Ready when all that was published is written. An error where the thread is gone.
     pub fn flush(&self) -> oneshot::Receiver<()> {
         let (written, flushed) = oneshot::channel();
-        drop(self.queue.send(Entry::Flush(written)));
+        self.queue.put_urgent(Entry::Flush(written));
         flushed
     }
 
     /// Tells all readers everything again.
     pub fn resync(&self) {
-        drop(self.queue.send(Entry::Resync(None)));
+        self.queue.put_urgent(Entry::Resync(None));
     }
 }
 
 impl Subscription {
     /// Tells this reader everything again, and nobody else.
     pub fn resync(&self) {
-        drop(self.queue.send(Entry::Resync(Some(self.reader))));
+        self.queue.put_urgent(Entry::Resync(Some(self.reader)));
     }
 }
 
 impl JournalThread {
     /// Waits until all that was published has been written and told.
     pub fn finish(self) {
-        drop(self.queue.send(Entry::Finish));
+        self.queue.put_urgent(Entry::Finish);
         if self.thread.join().is_err() {
             tracing::error!("the journal ended by a panic; the end of a tape may be missing");
         }
@@ -179,19 +183,22 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, entries: &Receiver<Entry>) {
-        while let Ok(first) = entries.recv() {
+    fn run(mut self, entries: &Outlet<Entry>) {
+        let mut batch = Vec::new();
+        while entries.take(&mut batch) {
             let mut finished = false;
-            for entry in std::iter::once(first).chain(entries.try_iter()) {
+            for entry in batch.drain(..) {
                 finished |= matches!(entry, Entry::Finish);
                 self.take(entry);
             }
+            // A burst is not remembered by the room it took.
+            batch.shrink_to(MOST_KEPT);
             self.settle_gaps();
             self.flush();
             if finished {
                 return;
             }
-            std::thread::sleep(MOMENT);
+            entries.gather(MOMENT);
         }
     }
 
