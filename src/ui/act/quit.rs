@@ -26,7 +26,7 @@ pub(super) fn quit(model: &mut Model, held: OnQuit) {
 pub(super) fn ask_quit(model: &mut Model) {
     match model.settings.on_quit {
         None if !model.observed.held.is_empty() && model.quitting.leaving.is_none() => {
-            model.popup = Some(Popup::Confirm(Confirmation::Quit))
+            model.popup = Some(Popup::Confirm(Confirmation::Quit));
         }
         held => quit(model, held.unwrap_or_default()),
     }
