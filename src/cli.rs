@@ -616,7 +616,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_of_a_plain_number_is_in_seconds() {
+    fn duration_without_a_unit_is_in_seconds() {
         assert_eq!(time("10"), Ok(Duration::from_secs(10)));
         assert_eq!(time("0"), Ok(Duration::ZERO));
         assert_eq!(time_above_zero(" 250ms "), Ok(Duration::from_millis(250)));

@@ -72,7 +72,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn means_what_the_same_regex_means(pattern in "[ab*]{1,8}", name in "[ab]{0,10}") {
+        fn glob_means_what_its_regex_means(pattern in "[ab*]{1,8}", name in "[ab]{0,10}") {
             let regex = format!("^{}$", pattern.replace('*', ".*"));
             let expected = regex::Regex::new(&regex).expect("it is a regex").is_match(&name);
             prop_assert_eq!(glob(&pattern).matches(&name), expected);

@@ -117,7 +117,7 @@ pub struct Head {
     pub kind: Kind,
     /// The id token; `Some(null)` for an error reply with a null id.
     pub id: Option<Id>,
-    /// Of a request or notification.
+    /// What a request or notification is about; `None` for replies.
     pub subject: Option<Arc<Subject>>,
     /// Why this is not, or not quite, JSON-RPC.
     pub flaw: Option<Box<str>>,

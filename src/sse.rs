@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_out_with_its_blank_line_and_not_a_chunk_later() {
+    fn event_is_out_with_its_blank_line_and_not_a_chunk_later() {
         for whole in ["data: x\n\n", "data: x\r\n\r\n", "data: x\r\r"] {
             let mut splitter = Splitter::default();
             assert_eq!(splitter.push(Bytes::from_static(whole.as_bytes())).len(), 1, "{whole:?}");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_event_is_not_copied_with_every_chunk_of_it() {
+    fn large_event_is_not_copied_with_every_chunk() {
         let mut splitter = Splitter::default();
         let mut buffers = std::collections::BTreeSet::new();
         for chunk in std::iter::once("data: ").chain(std::iter::repeat_n("0123456789abcdef", 4096)) {
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_replaces_the_data_and_nothing_else() {
+    fn edit_replaces_the_data_and_nothing_else() {
         let edited = replace_data(b": note\r\nid: 4\r\ndata: a\r\ndata: b\r\nretry: 9\r\n\r\n", b"{\n}");
         assert_eq!(edited, &b": note\nid: 4\ndata: {\ndata: }\nretry: 9\n\n"[..]);
         let (frames, _) = split(&frame(b"{}"), 4);

@@ -24,7 +24,7 @@ pub struct Headers {
 #[serde(try_from = "String", bound = "Self: TryFrom<String, Error = String>")]
 pub struct ExpandedValue<T> {
     pub value: T,
-    /// It is as it was written.
+    /// Whether the value stands in the file as it is, without variables.
     pub is_inline: bool,
 }
 

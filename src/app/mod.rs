@@ -64,7 +64,7 @@ pub struct Settings {
     pub hold: Option<String>,
     pub allow_hosts: Vec<String>,
     pub allow_origins: Vec<String>,
-    /// Bytes.
+    /// The largest body of a request, in bytes.
     pub max_body: usize,
     /// Time between two comments on an open stream of which something is held; none if `None`.
     pub keep_alive: Option<Duration>,

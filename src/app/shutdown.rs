@@ -32,7 +32,7 @@ const UNNOTICED: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StepOutcome {
     Done,
-    /// It took too long.
+    /// The step ran out of time.
     Late,
     /// The operator did not want to wait.
     Forced,
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_ends_when_it_is_done_or_its_time_is_over_or_it_is_told_to() {
+    async fn step_ends_when_done_or_out_of_time_or_forced() {
         for (done, hurried, expected) in [
             (0, None, (StepOutcome::Done, 0, 0)),
             (3, None, (StepOutcome::Done, 3, 3)),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_counts_down() {
+    async fn step_counts_down() {
         let (_, _, told) = step(60, Some(3)).await;
         let words: Vec<_> = told.iter().map(ToString::to_string).collect();
         let expected = [10, 9, 8].map(|left| format!("waiting for 3 calls, {left} s left; again to force"));

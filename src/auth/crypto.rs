@@ -121,7 +121,7 @@ mod tests {
         jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, algorithm)
     }
 
-    /// Others' signatures.
+    /// Signatures that the RFCs give as examples.
     #[test]
     fn signatures_of_the_rfcs_verify() {
         let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow==";

@@ -79,7 +79,7 @@ pub struct Requirement {
     pub scopes: Vec<ScopeName>,
 }
 
-/// Where keys are.
+/// Where the keys of signed tokens come from.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum KeyLocation {

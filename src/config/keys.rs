@@ -70,7 +70,7 @@ keys! {
         listen: ListenAddress,
         allow_hosts: Vec<String>,
         allow_origins: Vec<String>,
-        /// MiB.
+        /// The largest body of a request, in MiB.
         max_body: NonZeroUsize,
         keep_alive: PositiveDuration,
         grace: PositiveDuration,

@@ -61,7 +61,7 @@ impl Config {
         Self::of(&near.into_iter().chain(far).collect::<Vec<_>>())
     }
 
-    /// Nearest first.
+    /// Reads the sources, nearest first: what a nearer one says wins.
     fn of(sources: &[ConfigSource]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let (mut default, mut limits) = (None, None);

@@ -19,7 +19,7 @@ use crate::upstream::stdio::CommandLine;
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7070);
 /// The control address is any that is free.
 const CONTROL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-/// MiB.
+/// The largest body of a request unless something says otherwise, in MiB.
 const MAX_BODY: usize = 64;
 
 /// The HTTP front door.
@@ -28,7 +28,7 @@ pub struct FrontOptions {
     pub listen: SocketAddr,
     pub allow_hosts: Vec<String>,
     pub allow_origins: Vec<String>,
-    /// Bytes.
+    /// The largest body of a request, in bytes.
     pub max_body: usize,
     pub keep_alive: Option<Duration>,
     pub grace: Option<Duration>,
@@ -108,7 +108,7 @@ impl WatchOptions {
 /// How others find what runs here.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ControlOptions {
-    /// Not at all if `None`.
+    /// The address to listen on; there is no control address if `None`.
     pub address: Option<SocketAddr>,
     pub name: Option<String>,
 }
@@ -236,7 +236,7 @@ impl UpstreamServer {
 /// What the command line names.
 enum GivenTarget {
     Server(UpstreamServer),
-    /// One of the configuration's.
+    /// The name of an upstream of the configuration.
     Name(String),
     Nothing,
 }

@@ -33,7 +33,7 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFault {
     path: PathBuf,
-    /// From 1; the column counts characters.
+    /// The line, from 1. The column counts characters.
     line: usize,
     column: usize,
     why: String,

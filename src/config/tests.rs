@@ -41,7 +41,7 @@ fn served(words: &[&str], config: &Config) -> Result<Vec<String>, UpstreamChoice
 }
 
 #[test]
-fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
+fn mistake_has_its_line_and_the_nearest_word() {
     let mut otherwise = Vec::new();
     for (text, expected) in [
         (
@@ -137,7 +137,7 @@ fn a_mistake_is_told_with_its_line_and_the_nearest_word() {
 }
 
 #[test]
-fn a_mistake_that_is_found_later_is_told_at_the_key_it_names() {
+fn mistake_found_later_points_to_the_key_it_names() {
     let source = source("x = 1\n[pool]\nspares = 4\nmax = 3\n[upstreams.a]\npool = { max = 0 }\n");
     for (path, why, place) in [
         (&["pool"][..], "`spares` is 4, and `max` is 3", "3:10: "),
@@ -153,7 +153,7 @@ fn a_mistake_that_is_found_later_is_told_at_the_key_it_names() {
 }
 
 #[test]
-fn a_secret_is_not_quoted_with_its_mistake() {
+fn mistake_never_quotes_a_secret() {
     for text in [
         "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer s3cret\\u0007\" }",
         "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = 53 }",
@@ -179,7 +179,7 @@ fn a_secret_is_not_quoted_with_its_mistake() {
 }
 
 #[test]
-fn flags_win_over_the_near_file_and_that_over_the_far_one() {
+fn layers_are_flags_then_the_near_file_then_the_far_one() {
     let config = config(&[
         "listen = \"127.0.0.1:1\"\nallow_hosts = [\"near\"]\nrecord = false\non_quit = \"fail\"\ncontrol = false",
         "listen = \"127.0.0.1:2\"\nallow_hosts = [\"far\"]\nmax_body = 3\nkeep_alive = \"2s\"\ntapes = \"far\"\nascii = true\nname = \"far\"",
@@ -209,7 +209,7 @@ fn flags_win_over_the_near_file_and_that_over_the_far_one() {
 }
 
 #[test]
-fn what_nothing_says_is_as_usual() {
+fn defaults_stand_where_nothing_is_said() {
     let keys = ConfigKeys::default();
     let front = FrontOptions::of(run(&["--", "x"]).front, &keys);
     assert_eq!((front.listen.to_string().as_str(), front.max_body), ("127.0.0.1:7070", 64 << 20));
@@ -222,7 +222,7 @@ fn what_nothing_says_is_as_usual() {
 }
 
 #[test]
-fn the_command_line_is_at_the_root_and_the_configuration_beside_it() {
+fn upstream_of_the_command_line_is_at_the_root() {
     let none = Config::default();
     let one = config(&["[upstreams.b]\nurl = \"http://b\""]);
     let two = config(&[
@@ -269,14 +269,14 @@ const SECRETS: &str = "name = \"x\"\n\n[upstreams.a]\nurl = \"http://a\"\nheader
 
 proptest! {
     #[test]
-    fn no_text_breaks_the_reader(text in any::<String>(), at in any::<usize>()) {
+    fn parse_never_panics(text in any::<String>(), at in any::<usize>()) {
         drop(Config::of(&[source(&text)]).map_err(|error| error.to_string()));
         let wide = source(&text).fault(at % 50..at % 70, "why").to_string();
         prop_assert!(wide.contains("why"));
     }
 
     #[test]
-    fn no_slip_of_the_hand_shows_a_secret(at in 0..SECRETS.len(), cut in 0_usize..3, put in "[ -~\n]{0,2}") {
+    fn mistake_in_any_place_shows_no_secret(at in 0..SECRETS.len(), cut in 0_usize..3, put in "[ -~\n]{0,2}") {
         let end = (at + cut).min(SECRETS.len());
         let text = format!("{}{put}{}", &SECRETS[..at], &SECRETS[end..]);
         if let Err(error) = Config::of(&[source(&text)]) {
@@ -286,7 +286,7 @@ proptest! {
 }
 
 #[test]
-fn one_of_several_upstreams_is_declared_stateless() {
+fn stateless_is_declared_for_one_of_several_upstreams() {
     let text = "[upstreams.a]\ncommand = [\"a\"]\nstateless = true\n[upstreams.b]\ncommand = [\"b\"]";
     let config = config(&[text]);
     let told: Vec<_> = options::configured(&config).into_iter().map(|it| (it.name.unwrap(), it.stateless)).collect();

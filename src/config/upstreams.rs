@@ -17,7 +17,7 @@ use crate::variables::{ExpandedValue, Headers, pairs};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Upstreams(pub Vec<(String, UpstreamConfig)>);
 
-/// One of them.
+/// One `[upstreams.NAME]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "UpstreamTable")]
 pub struct UpstreamConfig {

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StoryStep {
     method: &'static str,
-    /// JSON.
+    /// The params, as JSON.
     params: &'static str,
     then: AfterSending,
 }

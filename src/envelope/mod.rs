@@ -185,7 +185,7 @@ pub struct Envelope {
     pub outcome: Outcome,
     /// Microseconds the message was held.
     pub held: Option<u64>,
-    /// Of a reply: the request it answers.
+    /// The request that a reply answers; `None` for anything else.
     pub reply_to: Option<ReplyTo>,
     /// The request that began the operation this message goes on with: a call sent again with the input it asked for, a
     /// question for a task.
@@ -263,7 +263,7 @@ impl Envelope {
         Self::read_json_among(text, session, &mut HeaderCache::default())
     }
 
-    /// As [`Envelope::read_json`] for one of many: messages with the same headers share them.
+    /// Reads one of many envelopes, as [`Envelope::read_json`] does; those with equal headers share them.
     ///
     /// # Errors
     /// As [`Envelope::read_json`].

@@ -62,7 +62,8 @@ impl Envelope {
         self.write(session, &headers, out);
     }
 
-    /// The same for many envelopes, one after the other.
+    /// Appends the envelope as a line of a tape. `texts` keeps headers that many envelopes share, so that they are
+    /// written out once.
     pub(crate) fn write_line(&self, texts: &mut HeaderTexts, out: &mut Vec<u8>) {
         let headers = self.transport.headers.as_ref().map(|headers| texts.of(headers)).unwrap_or_default();
         self.write(SessionField::Omitted, headers, out);

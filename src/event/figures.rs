@@ -29,7 +29,7 @@ pub struct Figures {
     pub held: u64,
     /// Live sessions by their state.
     pub states: BTreeMap<String, u64>,
-    /// Those with most calls.
+    /// The sessions with most calls.
     pub sessions: Vec<SessionFigures>,
     pub pools: Vec<PoolFigures>,
     pub journal: JournalLoad,
@@ -112,7 +112,7 @@ impl EndpointFigures {
         if read_by_a_model { self.answered.sum / BYTES_A_TOKEN } else { 0 }
     }
 
-    /// The same of the latest result.
+    /// About how many tokens its latest result has put into a model's context.
     pub fn latest_tokens(&self) -> u64 {
         self.latest / BYTES_A_TOKEN
     }
@@ -145,7 +145,7 @@ pub struct SessionFigures {
 /// The children of one command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolFigures {
-    /// Of the upstream; empty where it has none.
+    /// The name of the upstream; empty where it has none.
     pub name: String,
     /// Children that wait for a client, and those that clients have.
     pub idle: u64,
@@ -232,7 +232,7 @@ impl Spread {
         spread
     }
 
-    /// From the number of values in each bucket.
+    /// Estimates percentiles from the number of values in each bucket.
     pub fn of_buckets(buckets: &[u64; BOUNDS.len() + 1], sum: u64, max: u64) -> Self {
         let uppers = BOUNDS.iter().copied().chain([max]);
         Self::of(uppers.zip(buckets.iter().copied()).filter(|(_, count)| *count > 0), sum, max)
@@ -289,7 +289,7 @@ impl Figures {
         self.endpoints.iter().map(|endpoint| endpoint.unanswered).sum()
     }
 
-    /// Those of several taplines together.
+    /// Adds up the figures of several taplines.
     pub fn sum<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
         let mut sum = Self::default();
         all.for_each(|figures| sum.add(figures));
@@ -382,13 +382,13 @@ mod tests {
     }
 
     #[test]
-    fn a_single_value_is_every_percentile() {
+    fn percentiles_of_a_single_value_are_that_value() {
         let spread = spread(&[7]);
         assert_eq!((spread.p50, spread.p90, spread.p99, spread.max), (7, 7, 7, 7));
     }
 
     #[test]
-    fn taplines_add_up() {
+    fn figures_of_several_taplines_add_up() {
         let flow = Flow { messages: 3, notifications: 1, bytes: 100 };
         let one = Figures {
             at: Timestamp(10),
@@ -418,8 +418,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_merge_is_that_of_all_values(one in prop::collection::vec(0_u64..2_000_000_000, 1..60),
-                                         other in prop::collection::vec(0_u64..2_000_000_000, 1..60)) {
+        fn merge_is_that_of_all_values(one in prop::collection::vec(0_u64..2_000_000_000, 1..60),
+                                       other in prop::collection::vec(0_u64..2_000_000_000, 1..60)) {
             let mut merged = spread(&one);
             merged.add(&spread(&other));
             let all = spread(&[one, other].concat());

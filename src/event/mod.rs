@@ -151,9 +151,9 @@ pub struct Session {
     pub started: Timestamp,
     pub state: SessionState,
     pub origin: Origin,
-    /// As observed: `clientInfo` of `initialize` or of a modern request's `_meta`.
+    /// The client, as `clientInfo` of `initialize` or of a modern request's `_meta` says.
     pub client: Option<Peer>,
-    /// As observed: `serverInfo`.
+    /// The server, as its `serverInfo` says.
     pub server: Option<Peer>,
     /// Protocol revision as observed.
     pub protocol: Option<String>,
@@ -305,7 +305,7 @@ pub enum ReplayEvent {
 /// One message of the recorded client, played.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
-    /// From 1.
+    /// Which step of the script it is, from 1.
     pub step: usize,
     /// Number of the recorded message on the tape.
     pub seq: Seq,
@@ -331,7 +331,7 @@ pub enum StepVerdict {
 /// One value of a reply that is not what was recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// `.result.content[0].text`
+    /// The path of the value, such as `.result.content[0].text`.
     pub path: String,
     /// JSON text; `None`: the value is not there.
     pub expected: Option<String>,
@@ -343,7 +343,7 @@ pub struct ReplaySummary {
     pub passed: usize,
     pub failed: usize,
     pub skipped: usize,
-    /// Microseconds.
+    /// How long it took, in microseconds.
     pub took: u64,
 }
 
@@ -378,7 +378,7 @@ impl LogLine {
         Self { at, level, source, session: None, seq: None, text: text.into(), landmark: None }
     }
 
-    /// For the tape of the session as well.
+    /// Marks the line as one that belongs on the tape of the session as well.
     pub fn as_landmark(mut self, landmark: Landmark) -> Self {
         self.landmark = Some(landmark);
         self

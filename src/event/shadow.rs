@@ -19,7 +19,7 @@ pub struct ShadowEvent {
 /// One request of a client, and what the shadow made of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The request.
+    /// The number of the request whose replies were compared.
     pub seq: Seq,
     /// The client's session.
     pub session: SessionId,
@@ -114,7 +114,7 @@ impl ShadowCounts {
         }
     }
 
-    /// Those of several taplines together; the first of the first of them is the first.
+    /// Adds up the counts of several taplines; the first divergence is that of the first tapline that has one.
     pub fn sum<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
         parts.fold(Self::default(), |sum, part| Self {
             same: sum.same + part.same,

@@ -13,7 +13,7 @@ pub struct FilterError {
 /// Where reading stands.
 pub(super) struct Cursor<'a> {
     text: &'a str,
-    /// In bytes.
+    /// Where reading stands, in bytes.
     at: usize,
 }
 
@@ -162,7 +162,7 @@ impl<'a> Cursor<'a> {
         &self.text[self.at..]
     }
 
-    /// In bytes.
+    /// Where reading stands, in bytes.
     pub(super) fn at(&self) -> usize {
         self.at
     }

@@ -45,9 +45,9 @@ impl NumberTest {
 pub(super) enum NumberField {
     Status,
     Code,
-    /// Microseconds.
+    /// How long a request took, in microseconds.
     Took,
-    /// Bytes.
+    /// The size of a message, in bytes.
     Size,
     Seq,
 }

@@ -44,7 +44,7 @@ impl Latest {
     }
 }
 
-/// The same headers again, in a third of the room: a line each, of which the first byte says whether it is sensitive.
+/// Headers in a third of the room: a line each, of which the first byte says whether it is sensitive.
 #[derive(Clone, Debug, Default)]
 pub struct Packed(Box<[u8]>);
 
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_shared_while_anybody_has_them_and_packed_they_are_what_they_were() {
+    fn headers_are_shared_while_in_use_and_unpack_as_they_were() {
         let mut headers = HeaderMap::new();
         let mut secret = HeaderValue::from_static("Bearer a:b");
         secret.set_sensitive(true);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_moves_the_mirrored_headers_and_adds_none() {
+    fn mirrored_headers_follow_an_edit_and_none_is_added() {
         let message = Message::new(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"b"}}"#);
         let mut legacy = HeaderMap::new();
         refresh(&mut legacy, &message, &ParamHeaders::default());

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_a_schema_marks_are_repeated() {
+    fn param_headers_repeat_the_arguments_that_a_schema_marks() {
         let call = call("deploy", r#"{"region":"sørlandet","dry":true,"size":{"count":3},"note":"n"}"#);
         let expected =
             [("mcp-param-count", "3"), ("mcp-param-dry", "true"), ("mcp-param-region", "=?base64?c8O4cmxhbmRldA==?=")];
@@ -131,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_replaces_them_and_what_is_absent_or_null_goes() {
+    fn param_headers_follow_an_edit_and_go_with_their_argument() {
         let call = call("deploy", r#"{"region":"east","dry":null}"#);
         let there = [("mcp-param-region", "west"), ("mcp-param-dry", "true"), ("x-other", "1")];
         assert_eq!(headers(&call, &there), pairs(&[("mcp-param-region", "east"), ("x-other", "1")]));
     }
 
     #[test]
-    fn what_is_not_known_is_left_alone() {
+    fn param_headers_of_unknown_tools_are_left_alone() {
         let there = [("mcp-param-region", "west")];
         assert_eq!(headers(&call("unseen", "{}"), &there), pairs(&there));
         assert_eq!(headers(r#"{"id":1,"method":"ping"}"#, &there), pairs(&there));

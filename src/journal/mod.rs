@@ -79,7 +79,7 @@ struct Load {
 enum Entry {
     Event(Event),
     Subscribe(u64, Feed),
-    /// For one reader, or for all.
+    /// Sends the state again, to one reader or to all.
     Resync(Option<u64>),
     /// Answered once all before it is written.
     Flush(oneshot::Sender<()>),
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn one_reader_is_told_again_and_the_others_hear_nothing_of_it() {
+    fn resync_reaches_one_reader_and_no_other() {
         let (journal, thread) = Journal::start(None);
         let ((one, lagged), (other, attentive)) = (Feed::bounded(64), Feed::bounded(64));
         let subscription = journal.subscribe(one);
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn of_sessions_that_ended_the_latest_are_remembered_and_of_those_that_live_all() {
+    fn memory_has_all_live_sessions_and_the_latest_that_ended() {
         let session = |id: u128| Session {
             id: SessionId(uuid::Uuid::from_u128(id)),
             upstream_name: None,
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_reader_is_told_what_a_shadow_answered_otherwise() {
+    fn late_reader_gets_divergences_of_the_shadow() {
         let comparison = |seq, verdict| {
             Arc::new(Comparison {
                 seq: crate::envelope::Seq(seq),

@@ -138,9 +138,9 @@ pub struct PathPattern {
 pub(crate) enum PatternStep {
     Key(String),
     Index(usize),
-    /// `.*`
+    /// Any member of an object, `.*`.
     AnyKey,
-    /// `[*]`
+    /// Any element of an array, `[*]`.
     AnyIndex,
     /// Any number of steps, also none; another step follows.
     Deep,

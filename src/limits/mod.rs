@@ -26,7 +26,7 @@ use crate::message::{Kind, Message};
 /// After so many checks what is remembered of clients that have gone is forgotten.
 const TIDY_EVERY: u64 = 1024;
 
-/// All limits.
+/// Every limit of the configuration, with what has been counted against it.
 pub struct Limits {
     limits: Vec<Limit>,
     clock: Clock,
@@ -88,7 +88,7 @@ impl fmt::Display for Early {
 }
 
 impl Early {
-    /// After so many whole seconds it is not too early.
+    /// Whole seconds until it is not too early any more, rounded up; `None` where it always is.
     pub fn seconds(self) -> Option<u64> {
         self.in_units(1_000_000_000)
     }
@@ -207,7 +207,7 @@ impl Limit {
         Excess { limit: self.label.clone(), early, first }
     }
 
-    /// After so long without a request everything is as if there had never been one.
+    /// How long without a request until nothing of a client needs to be remembered.
     fn recovery(&self) -> Duration {
         self.section.rate.interval() * self.section.burst.get()
     }

@@ -11,16 +11,16 @@ use crate::glob::Glob;
 /// The longest time that a burst may take to be there again: what fits the arithmetic of the algorithm, in nanoseconds.
 const LONGEST: u64 = u64::MAX / 4;
 
-/// One limit.
+/// One `[[limits]]` of the configuration: who may send what how often.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Section {
     pub per: Per,
     pub method: Option<Glob>,
-    /// Of `tools/call`.
+    /// The tools whose calls are limited; `None` limits whatever `method` says.
     pub tool: Option<Glob>,
     pub rate: Rate,
-    /// So many at once, after a pause.
+    /// How many messages may come at once after a pause, before `rate` holds.
     pub burst: NonZeroU32,
 }
 
@@ -31,7 +31,7 @@ pub enum Per {
     /// A client that is known by its token.
     Token,
     Session,
-    /// An address.
+    /// Each client address has a limit of its own.
     Client,
 }
 
@@ -75,7 +75,7 @@ impl TryFrom<Raw> for Section {
 }
 
 impl Rate {
-    /// Between two.
+    /// The time between two messages at exactly this rate.
     pub(super) fn interval(self) -> Duration {
         self.unit.length() / self.count.get()
     }
@@ -129,7 +129,7 @@ impl Per {
     }
 }
 
-/// As it is told: `10/s per session on tools/call of search`.
+/// Written for people: `10/s per session on tools/call of search`.
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} per {}", self.rate, self.per.word())?;

@@ -49,7 +49,7 @@ const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search"}}"#;
 
 #[test]
-fn what_is_said_to_be_the_time_to_wait_is() {
+fn retry_after_is_exact() {
     let rig = Rig::new("[[limits]]\nper = \"session\"\nrate = \"30/m\"\nburst = 3\n");
     for _ in 0..3 {
         rig.ask(PING).unwrap();
@@ -72,7 +72,7 @@ fn what_is_said_to_be_the_time_to_wait_is() {
 }
 
 #[test]
-fn everybody_has_a_limit_of_their_own() {
+fn limit_is_per_client() {
     let rig = Rig::new("[[limits]]\nper = \"session\"\nrate = \"1/h\"\n");
     rig.ask(PING).unwrap();
     rig.wait(PING);
@@ -82,7 +82,7 @@ fn everybody_has_a_limit_of_their_own() {
 }
 
 #[test]
-fn a_limit_is_for_what_it_names() {
+fn limit_is_for_what_it_names() {
     let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
     let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress"}"#;
     let reply = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
@@ -108,7 +108,7 @@ fn a_limit_is_for_what_it_names() {
 }
 
 #[test]
-fn each_message_of_a_batch_counts_or_none() {
+fn batch_counts_each_message_or_none() {
     let rig = Rig::new("[[limits]]\nper = \"session\"\nrate = \"1/s\"\nburst = 3\n");
     let batch = |count: usize| format!("[{}]", vec![PING; count].join(","));
     rig.ask(&batch(2)).unwrap();
@@ -122,7 +122,7 @@ fn each_message_of_a_batch_counts_or_none() {
 }
 
 #[test]
-fn what_one_limit_refuses_counts_for_no_other() {
+fn refused_request_counts_for_no_other_limit() {
     let rig = Rig::new(
         "[[limits]]\nper = \"token\"\nrate = \"2/h\"\n[[limits]]\nper = \"session\"\nrate = \"1/m\"\nmethod = \"ping\"\n",
     );
@@ -137,7 +137,7 @@ fn what_one_limit_refuses_counts_for_no_other() {
 }
 
 #[test]
-fn a_time_of_refusals_is_news_once() {
+fn notice_of_refusals_comes_once() {
     let rig = Rig::new("[[limits]]\nper = \"session\"\nrate = \"1/s\"\nburst = 2\n");
     let first = |rig: &Rig| rig.ask(PING).unwrap_err().first;
     rig.ask(PING).unwrap();
@@ -158,7 +158,7 @@ fn a_time_of_refusals_is_news_once() {
 }
 
 #[test]
-fn who_has_gone_is_forgotten() {
+fn idle_clients_are_forgotten() {
     let rig = Rig::new("[[limits]]\nper = \"session\"\nrate = \"10/s\"\n");
     let limit = &rig.limits.limits[0];
     for session in 0..TIDY_EVERY {
@@ -170,7 +170,7 @@ fn who_has_gone_is_forgotten() {
 }
 
 #[test]
-fn waits_are_told_in_whole_units_that_are_not_too_short() {
+fn early_is_rounded_up_to_whole_units() {
     for (wait, seconds, millis) in [
         (Duration::from_nanos(1), 1, 1),
         (Duration::from_millis(1000), 1, 1000),
@@ -183,7 +183,7 @@ fn waits_are_told_in_whole_units_that_are_not_too_short() {
 }
 
 #[test]
-fn limits_that_are_none_are_found_where_they_stand() {
+fn section_mistakes_have_a_line() {
     for (text, line, why) in [
         ("per = \"session\"\nrate = \"0/s\"", 2, "`0/s` is no rate"),
         ("per = \"session\"\nrate = \"10\"", 2, "such as `10/s`"),

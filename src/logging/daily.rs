@@ -22,10 +22,10 @@ const KEPT: usize = 7;
 pub(super) struct Daily {
     path: PathBuf,
     file: File,
-    /// Of its last line; of no interest where it is no file but a device or a pipe.
+    /// The day of its last line; `None` where it is a device or a pipe, which is never put aside.
     day: Option<Date>,
     today: fn() -> Date,
-    /// It could not be written, which was said.
+    /// Whether writing has failed, and was reported, since it last worked.
     failing: bool,
 }
 
@@ -71,7 +71,7 @@ impl Daily {
         days.into_iter().take(over).try_for_each(|day| fs::remove_file(self.dated(day)))
     }
 
-    /// Of the files that were put aside. Nothing else that stands there is looked at.
+    /// Returns the days of the files that were put aside; whatever else stands there is not looked at.
     fn days(&self) -> io::Result<Vec<Date>> {
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let Some(name) = self.path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn each_day_has_its_file_and_a_week_is_kept() {
+    fn log_file_is_one_a_day_and_a_week_is_kept() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("t.log");
         // Nothing of ours: it begins like one, and stays.
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn two_taplines_put_one_file_aside_once() {
+    fn rotation_by_two_taplines_happens_once() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("t.log");
         on(1);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_day_is_put_aside_at_the_first_line() {
+    fn rotation_of_an_old_file_is_at_the_first_line() {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("t.log");
         fs::write(&path, "old\n").unwrap();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_no_failure() {
+    fn full_disk_is_no_failure() {
         let mut log = Daily::open(Path::new("/dev/full")).unwrap();
         assert_eq!(log.day, None, "a device has no day");
         log.write_all(b"lost\n").unwrap();

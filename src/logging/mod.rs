@@ -25,7 +25,7 @@ use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
 use daily::Daily;
 
-/// Of the lines that are on every screen already.
+/// The target of log lines that are on every screen already.
 const TOLD: &str = "tapline::told";
 /// The source of a line on the screen that only the log has otherwise.
 const SOURCE: &str = "log";
@@ -37,7 +37,7 @@ const MOST_EARLY: usize = 100;
 static SINK: Mutex<ScreenSink> = Mutex::new(ScreenSink::Waiting(Vec::new()));
 
 enum ScreenSink {
-    /// There is no core yet.
+    /// There is no core yet; lines wait here for it.
     Waiting(Vec<LogLine>),
     Open(Arc<dyn Fn(LogLine) + Send + Sync>),
 }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_worth_a_look_reaches_the_screens_and_nothing_twice() {
+    fn screens_get_warnings_and_nothing_twice() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let told = lines.clone();
         show(move |line| told.lock().push(format!("{} {} {}", line.level.word(), line.source, line.text)));

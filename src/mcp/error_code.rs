@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_is_outside_the_reserved_range_and_known_again() {
+    fn error_codes_are_outside_the_reserved_range_and_known_again() {
         for code in ErrorCode::ALL {
             assert!(!(-32768..=-32000).contains(&code.number()), "{code:?}");
             let reply = Message::error_reply(None, code.number(), "tapline: no", None);

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_found_at_their_place_only() {
+    fn meta_values_are_found_at_their_place_only() {
         let meta = r#""_meta":{"progressToken":"a\u0062","io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
         let request = Message::new(format!(r#"{{"id":1,"method":"tools/call","params":{{{meta}}}}}"#));
         assert_eq!(requested_progress(&request), Some(r#""a\u0062""#));

@@ -55,7 +55,7 @@ fn exchanges_are_counted_by_name_and_end() {
 }
 
 #[test]
-fn what_a_request_was_held_is_not_its_latency() {
+fn latency_leaves_out_the_time_held() {
     let metrics = Metrics::default();
     let mut timer = metrics.upstream(None).start(Direction::ToServer, &call("search"));
     timer.delay(5_000_000);
@@ -65,7 +65,7 @@ fn what_a_request_was_held_is_not_its_latency() {
 }
 
 #[test]
-fn a_request_is_in_flight_until_nobody_waits_for_it() {
+fn in_flight_counts_until_nobody_waits() {
     let metrics = Metrics::default();
     let standing = |metrics: &Metrics| {
         let figures = metrics.figures();
@@ -86,7 +86,7 @@ fn a_request_is_in_flight_until_nobody_waits_for_it() {
 }
 
 #[test]
-fn names_have_an_end() {
+fn names_are_bounded() {
     let metrics = Metrics::default();
     for number in 0..1_000 {
         exchange(&metrics, &call(&format!("tool {number}")), OK, 1);
@@ -103,7 +103,7 @@ fn names_have_an_end() {
 }
 
 #[test]
-fn a_batch_is_counted_by_its_elements() {
+fn batch_is_counted_by_its_elements() {
     let metrics = Metrics::default();
     let requests = r#"[{"id":1,"method":"ping"},{"id":2,"method":"ping"},{"method":"notifications/x"}]"#;
     let replies = r#"[{"id":1,"result":{}},{"id":2,"error":{}}]"#;
@@ -117,7 +117,7 @@ fn a_batch_is_counted_by_its_elements() {
 }
 
 #[test]
-fn a_glance_sees_what_is_new() {
+fn glance_sees_what_is_new() {
     let metrics = Arc::<Metrics>::default();
     let meter = Meter::new(metrics.clone(), Gauges::default);
     let mut last = Glance::default();
@@ -130,7 +130,7 @@ fn a_glance_sees_what_is_new() {
 }
 
 #[test]
-fn the_text_is_what_a_scraper_reads() {
+fn text_is_what_a_scraper_reads() {
     let metrics = Metrics::default();
     exchange(&metrics, &call("search"), OK, 1_000);
     exchange(&metrics, &call("search"), FAILED, 90_000_000);

@@ -43,7 +43,7 @@ impl Database {
         Self::open_existing(path)
     }
 
-    /// As [`Database::open`], and makes none.
+    /// Opens the database as [`Database::open`] does, but creates none.
     ///
     /// # Errors
     /// As [`Database::open`].

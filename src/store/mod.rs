@@ -67,7 +67,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// In memory, for as long as tapline runs.
+    /// Keeps sessions in memory, for as long as tapline runs.
     fn default() -> Self {
         Self { database: None, max: MOST_SESSIONS, idle: None }
     }
@@ -120,7 +120,7 @@ pub struct Owner {
 /// A session as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its upstream without secrets, once it was on disk.
+    /// The session. Its upstream is without secrets once it was on disk.
     pub session: Session,
     /// How its client's next request is known; nothing where no other tapline could go on with it.
     pub key: Option<KeyHash>,

@@ -77,7 +77,7 @@ impl Rig {
 }
 
 #[test]
-fn the_latest_state_of_each_session_is_there_again() {
+fn store_returns_the_latest_state_of_each_session() {
     let rig = Rig::new();
     let (store, thread) = rig.start(US, &[]);
     let (mut one, other) = (record(Some("one")), record(None));
@@ -94,7 +94,7 @@ fn the_latest_state_of_each_session_is_there_again() {
 }
 
 #[test]
-fn nobody_else_can_read_it_and_no_secret_is_in_it() {
+fn database_is_private_and_holds_no_secret() {
     let rig = Rig::new();
     let (store, thread) = rig.start(US, &[]);
     let mut with_secret = record(Some("the-session-id"));
@@ -119,7 +119,7 @@ async fn find(store: &Store, id: &str, name: Option<&str>, upstream: &str) -> Op
 }
 
 #[tokio::test]
-async fn a_session_is_found_by_the_id_of_its_client_at_the_same_upstream() {
+async fn session_is_found_by_its_clients_id_at_the_same_upstream() {
     let rig = Rig::new();
     let (store, thread) = rig.start(US, &[]);
     let mut ended = record(Some("ended"));
@@ -144,7 +144,7 @@ async fn a_session_is_found_by_the_id_of_its_client_at_the_same_upstream() {
 }
 
 #[tokio::test]
-async fn a_session_in_the_memory_of_a_tapline_that_runs_is_its_own() {
+async fn session_of_a_running_tapline_is_its_own() {
     let rig = Rig::new();
     let (store, thread) = rig.start(OTHER, &[]);
     store.save(Record { owner: OTHER, ..record(Some("id")) });
@@ -159,7 +159,7 @@ async fn a_session_in_the_memory_of_a_tapline_that_runs_is_its_own() {
 }
 
 #[test]
-fn what_nobody_can_go_on_with_has_ended_with_its_tapline() {
+fn session_that_cannot_be_restored_ended_with_its_tapline() {
     let rig = Rig::new();
     let (store, thread) = rig.start(OTHER, &[]);
     let (with_key, without) = (record(Some("id")), record(None));
@@ -177,7 +177,7 @@ fn what_nobody_can_go_on_with_has_ended_with_its_tapline() {
 }
 
 #[test]
-fn a_database_of_version_1_is_brought_up_to_date_and_keeps_its_sessions() {
+fn database_of_version_1_is_migrated_and_keeps_its_sessions() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join(FILE);
     let old = rusqlite::Connection::open(&path).unwrap();
@@ -217,7 +217,7 @@ fn sql(path: &Path, text: &str) {
 }
 
 #[test]
-fn a_database_that_cannot_be_used_is_told_once_and_left_as_it_is() {
+fn unusable_database_is_reported_once_and_left_as_it_is() {
     type Spoil = fn(&Path);
     let spoils: [(Spoil, &str); 6] = [
         (
@@ -259,7 +259,7 @@ fn a_database_that_cannot_be_used_is_told_once_and_left_as_it_is() {
 }
 
 #[test]
-fn a_locked_database_is_told_of() {
+fn locked_database_is_reported() {
     let rig = Rig::new();
     rig.start(US, &[]).1.finish();
     let locked = rusqlite::Connection::open(rig.path()).unwrap();
@@ -272,7 +272,7 @@ fn a_locked_database_is_told_of() {
 }
 
 #[test]
-fn a_full_disk_is_told_once_and_all_is_saved_when_there_is_room_again() {
+fn full_disk_is_reported_once_and_all_is_saved_later() {
     let rig = Rig::new();
     let mut database = Database::open(&rig.path()).unwrap();
     let notes = Arc::new(Notes::default());
@@ -303,7 +303,7 @@ fn a_full_disk_is_told_once_and_all_is_saved_when_there_is_room_again() {
 }
 
 #[test]
-fn what_the_configuration_says_is_over_the_defaults() {
+fn section_overrides_the_defaults() {
     let read = |text: &str| toml::from_str::<Section>(text).map_err(|error| error.to_string());
     let defaults = Settings { database: Some("x".into()), ..Settings::default() };
     assert_eq!(read("").unwrap().over(&defaults), Ok(defaults.clone()));

@@ -35,7 +35,7 @@ struct Waiting {
 
 /// What the thread is asked.
 pub(super) enum Request {
-    /// There are notes.
+    /// There are notes to write.
     Look,
     Find {
         key: KeyHash,

@@ -50,7 +50,7 @@ struct ScreenLoop<'a, B: Backend> {
     dirty: bool,
     /// A key waits for its answer.
     urgent: bool,
-    /// More events wait than were read.
+    /// Whether more events wait than were read.
     behind: bool,
 }
 
@@ -58,7 +58,7 @@ struct ScreenLoop<'a, B: Backend> {
 enum Woken {
     Change(Change),
     Time,
-    /// Nothing will come in any more.
+    /// The core has ended; nothing will come in any more.
     Gone,
 }
 

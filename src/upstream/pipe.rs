@@ -21,7 +21,7 @@ pub enum Output {
     Endpoint { frame: Bytes, reference: String, url: Url },
     /// One line of stderr with its terminator, where it has one.
     Stderr(Bytes),
-    /// It is asked again, and why.
+    /// The stream is asked for again; the text says why.
     Attempt(String),
     /// The last word: the server has ended and everything it said has been given out.
     Ended(UpstreamError),

@@ -49,7 +49,7 @@ pub struct Retry(Section);
 /// Sending something for the second time, or a later one.
 #[derive(Debug)]
 pub struct Attempt<'a> {
-    /// From 2.
+    /// The number of the attempt, from 2.
     number: u32,
     most: u32,
     /// Why the one before came to nothing.

@@ -43,7 +43,7 @@ pub struct EventPipe {
 enum SsePhase {
     /// The GET is on its way.
     Asking,
-    /// It was answered. Without a body: a stream has begun.
+    /// The server answered. Where that has no body, a stream has begun.
     Answered(StreamAnswer),
     /// The stream has said where messages go.
     Ready(StreamAnswer, Url),
@@ -152,7 +152,7 @@ impl EventPipe {
         }
     }
 
-    /// Hangs up.
+    /// Closes the stream.
     pub async fn close(&self) {
         self.closing.cancel();
         let mut phase = self.phase.clone();

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backup_comes_back_and_is_private() {
+    fn backup_is_read_back_and_private() {
         let dir = tempfile::tempdir().unwrap();
         let store = BackupStore::new(dir.path().join("data/wrapped"));
         let real = Path::new("/home/me/.cursor/mcp é.json");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_record_is_an_error_and_no_absence() {
+    fn broken_backup_is_an_error_and_no_absence() {
         let dir = tempfile::tempdir().unwrap();
         let store = BackupStore::new(dir.path().to_owned());
         let real = Path::new("/c.json");

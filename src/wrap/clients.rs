@@ -30,7 +30,7 @@ struct ClientFileSpec {
 /// Paths of keys to the tables of servers in a file; `*` stands for any key.
 pub type Containers = &'static [&'static [&'static str]];
 
-/// Where a place starts.
+/// The directory that the path of a configuration file starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BaseDir {
     Home,
@@ -38,7 +38,7 @@ enum BaseDir {
     HomeOr(&'static str, &'static str),
     /// Where programs of the system keep configuration.
     Config,
-    /// The same, for a program that treats macOS as it does Linux.
+    /// `$XDG_CONFIG_HOME` or `~/.config`, for a program that looks there on macOS as well.
     Xdg,
     /// Windows' directory of what stays on the machine.
     Local,
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn every_client_is_found_where_its_system_has_it() {
+    fn clients_are_found_where_their_system_has_them() {
         let none: &dyn Fn(&str) -> Option<OsString> = &|_| None;
         for (client, system, path) in [
             ("claude-desktop", ClientSystem::Linux, "home/.config/Claude/claude_desktop_config.json"),
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_project_only_the_working_directory_counts() {
+    fn working_directory_alone_counts_outside_a_project() {
         let dir = tempfile::tempdir().unwrap();
         for path in ["home/p/.mcp.json", "home/.mcp.json", "home/p/sub/.mcp.json"] {
             touch(&dir.path().join(path));

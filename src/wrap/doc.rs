@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_formats_know_where_values_stand() {
+    fn positions_of_values_are_known_in_both_formats() {
         for (format, text) in [
             (
                 ConfigFormat::Jsonc,
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_means_its_text_in_both_formats() {
+    fn literal_means_its_text_in_both_formats() {
         let text = "a\"b\\c\n\t\u{7f}\u{1}é/👍";
         let json = format!("[{}]", literal(text));
         let doc = ConfigDoc::parse(&json, ConfigFormat::Jsonc).unwrap();

@@ -23,7 +23,7 @@ pub(super) enum ServerTransport<'d> {
     Command { holder: &'d DocNode, program: &'d DocMember, args: Option<&'d DocMember> },
     /// Program and arguments in one list.
     Words(&'d [DocNode]),
-    /// An address.
+    /// A server at a URL, with the member that says which.
     Remote(&'d DocMember),
     /// Neither; the client finds it by itself, as Zed does with servers from extensions.
     Unknown,

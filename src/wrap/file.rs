@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_a_link_and_permissions_stay() {
+    fn write_keeps_links_and_permissions() {
         let dir = tempfile::tempdir().unwrap();
         let (real, link) = (dir.path().join("real.json"), dir.path().join("link.json"));
         std::fs::write(&real, "{}").unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_someone_else_wrote_or_protects_stays() {
+    fn write_spares_what_someone_else_wrote_or_protects() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.json");
         std::fs::write(&path, "{}").unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_says_where() {
+    fn read_of_no_text_says_where() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.json");
         std::fs::write(&path, b"{\n \"\xc3\xa9\xff\"}").unwrap();

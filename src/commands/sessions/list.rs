@@ -53,7 +53,7 @@ const COLUMNS: [Column; 7] = [
     Column { title: "TAPE", dispensable: 4, right: false, cell: |it, _, _| tape(it) },
 ];
 
-/// Of [`COLUMNS`].
+/// Index of the state's column in [`COLUMNS`].
 const STATE: usize = 1;
 const PEERS: usize = 4;
 
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_fits_its_terminal() {
+    fn table_fits_its_terminal() {
         insta::assert_snapshot!(table(None, false));
         insta::assert_snapshot!("narrow", table(Some(72), false));
         for width in 30..200 {
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_shown_whole() {
+    fn session_is_shown_whole() {
         let shown = |at: usize| details(&records()[at], &[RUNS], &TimeZone::UTC).join("\n");
         insta::assert_snapshot!(shown(0));
         assert!(shown(1).contains("state       waiting: it goes on when its client comes back"), "{}", shown(1));
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_get_json() {
+    fn json_lists_sessions_for_scripts() {
         let lines: Vec<serde_json::Value> =
             records().iter().map(|record| serde_json::from_str(&json(record, &[RUNS])).unwrap()).collect();
         let states: Vec<_> = lines.iter().map(|line| line["state"].as_str().unwrap()).collect();

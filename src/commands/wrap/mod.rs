@@ -20,7 +20,7 @@ enum WrapOutcome {
     /// There was nothing to do, and that was said.
     Nothing,
     Written,
-    /// Only shown, as was asked.
+    /// The change was shown and not made, as was asked.
     Shown,
     Failed,
     Usage,
@@ -266,7 +266,7 @@ impl<'c> WrapRun<'c> {
         Ok(outcome)
     }
 
-    /// Does something to each file. Gives how it went, and who has to read again what was written.
+    /// Does something to each file. Returns how it went, and which clients have to be restarted to read what was written.
     fn each(
         &self,
         files: &[ConfigFile],

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_diff_shows_what_changes_and_little_else() {
+    fn diff_shows_what_changes_and_little_else() {
         let old = "1\n2\n3\r\n\told\x1b[2J\n5\n6\n7\n8\n9\n";
         let new = "1\n2\n3\r\n\tnew\n5\n6\n7\n8\n9\n";
         let lines = ["@@ -2,5 +2,5 @@", " 2", " 3", "-\told\\x1b[2J", "+\tnew", " 5", " 6"];
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_home_directory_is_short() {
+    fn home_directory_is_a_tilde() {
         let console = WrapConsole { colour: false, interactive: false, home: Some(PathBuf::from("/home/me")) };
         assert_eq!(console.path(Path::new("/home/me/.cursor/mcp.json")), "~/.cursor/mcp.json");
         assert_eq!(console.path(Path::new("/home/me2/x")), "/home/me2/x");

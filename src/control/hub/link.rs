@@ -48,7 +48,7 @@ struct Tasks {
 }
 
 impl TaplineLink {
-    /// To the tapline in this process.
+    /// Links to the tapline in this process.
     pub(super) fn own(id: SourceId, own: Own, ear: Ear) -> Self {
         let (feed, reader) = Feed::bounded(FEED);
         let subscription = own.journal.subscribe(feed);
@@ -68,12 +68,12 @@ impl TaplineLink {
         Self { commands, tasks: None }
     }
 
-    /// To a tapline elsewhere.
+    /// Links to a tapline in another process.
     pub(super) fn to(id: SourceId, remote: Remote, about: About, ear: Ear) -> Self {
         Self::listed(id, remote, about, ear, None)
     }
 
-    /// To a tapline that the registry names; the entry is removed if nobody is there.
+    /// Links to a tapline that the registry names; its entry is removed if nobody is there.
     pub(super) fn listed(
         id: SourceId,
         remote: Remote,

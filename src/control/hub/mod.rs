@@ -122,7 +122,7 @@ struct HubTask {
     links: BTreeMap<SourceId, TaplineLink>,
     /// What the registry named that we follow, or need not try again.
     known: BTreeMap<(u32, Timestamp), SourceId>,
-    /// Where more may appear.
+    /// The registry in which more taplines may appear.
     registry: Option<Registry>,
     /// The one whose end is ours.
     only: Option<SourceId>,

@@ -83,7 +83,7 @@ impl Merge {
         }
     }
 
-    /// Another tapline is watched. The events say so.
+    /// Adds a tapline; returns the events that say so.
     pub fn join(&mut self, id: SourceId, about: About) -> Vec<Event> {
         self.sources.entry(id).or_insert_with(|| MergeSource::new(about));
         self.listening().into_iter().collect()

@@ -14,7 +14,7 @@ pub(super) struct Last(u64);
 #[derive(Default)]
 pub(super) struct Numbers {
     known: HashMap<Seq, MappedNumber>,
-    /// Oldest first.
+    /// The known numbers, oldest first.
     order: VecDeque<Seq>,
 }
 

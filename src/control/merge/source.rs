@@ -13,7 +13,7 @@ pub(super) struct MergeSource {
     pub(super) about: About,
     pub(super) numbers: Numbers,
     pub(super) sessions: HashMap<SessionId, Session>,
-    /// By their tickets.
+    /// The held messages of the source, by their tickets.
     pub(super) held: BTreeMap<Ticket, HeldAs>,
     pub(super) holding: Option<Holding>,
     pub(super) tapes: Vec<TapeInfo>,
@@ -27,7 +27,7 @@ pub(super) struct MergeSource {
 /// A held message.
 pub(super) struct HeldAs {
     pub(super) ours: Ticket,
-    /// Their number.
+    /// The number under which the message is shown.
     pub(super) seq: Seq,
 }
 

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How a screen goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
-    /// It said so.
+    /// The screen said that it leaves.
     Goodbye,
     /// Its connection ended; it may come back.
     Lost,

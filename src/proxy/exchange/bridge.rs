@@ -242,7 +242,7 @@ impl Bridge {
         self.answer(request, ProxyError::Upstream(error).reply_to(request.id()));
     }
 
-    /// Answers the client ourselves, where it asked.
+    /// Sends the client an error of tapline's where its message was a request; it is recorded either way.
     fn answer(&self, request: &Message, answer: ErrorReply) {
         let Connection { proxy, session, .. } = &*self.connection;
         proxy.record_error(&answer, Some(session.id()));

@@ -189,7 +189,7 @@ async fn relay_line(connection: &Connection, server: &StreamServer, submission: 
     }
 }
 
-/// Answers the client ourselves, where it asked.
+/// Sends the client an error of tapline's where its message was a request; it is recorded either way.
 fn answer(connection: &Connection, server: &StreamServer, request: &Message, reply: ErrorReply) {
     let Connection { proxy, session, .. } = connection;
     proxy.record_error(&reply, Some(session.id()));

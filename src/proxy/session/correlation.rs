@@ -143,7 +143,7 @@ impl Correlation {
         requests.filter(|request| request.timer.is_pending()).map(|request| request.at).min()
     }
 
-    /// Gives unused memory back.
+    /// Releases memory that is not in use.
     pub(super) fn shrink_to_fit(&self) {
         let mut pending = self.pending.lock();
         pending.latest.shrink_to_fit();

@@ -227,7 +227,7 @@ impl LiveSession {
         self.life.observe(envelope)
     }
 
-    /// Gives unused memory back: thousands of sessions are idle.
+    /// Releases memory that is not in use: thousands of sessions are idle.
     pub(in crate::proxy) fn shrink_to_fit(&self) {
         self.correlation.shrink_to_fit();
     }

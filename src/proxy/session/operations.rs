@@ -76,7 +76,7 @@ impl Operations {
         self.known.entry(key).or_insert(began);
     }
 
-    /// Gives unused memory back.
+    /// Releases memory that is not in use.
     pub(super) fn shrink_to_fit(&mut self) {
         self.known.shrink_to_fit();
     }

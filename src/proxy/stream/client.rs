@@ -19,7 +19,7 @@ pub(in crate::proxy) type Items = mpsc::UnboundedSender<Result<Item, UpstreamErr
 /// The ends of a client that has one stream for everything, too.
 pub(in crate::proxy) struct ClientStream {
     pub(in crate::proxy) items: Items,
-    /// What its stream is made of. Bytes without a message pass where the server's is made of the same.
+    /// The transport of its stream. Bytes without a message pass only where the server has that transport, too.
     pub(in crate::proxy) carrier: Via,
     /// Takes a child's stderr, as it came.
     pub(in crate::proxy) stderr: Option<mpsc::UnboundedSender<Bytes>>,
@@ -69,7 +69,7 @@ impl ClientSide {
         }
     }
 
-    /// Gives a client with one stream everything from now on, and what was buffered for it first.
+    /// Sends everything to a client with one stream from now on, beginning with what was buffered for it.
     pub(super) fn attach(&mut self, stream: ClientStream) {
         if let Self::Exchanges(client) = self {
             client.buffered.drain(..).for_each(|item| stream.send(item));

@@ -121,7 +121,7 @@ pub(super) struct PendingRequest {
     /// What its client calls the request and its progress, where the child knows them by another name.
     client_id: Option<Id>,
     client_token: Option<Box<str>>,
-    /// Of a subscription that is open on other children, too.
+    /// Which part of a subscription it is that is open on other children, too; `None` for any other request.
     leg: Option<SubscriptionLeg>,
 }
 

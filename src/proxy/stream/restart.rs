@@ -265,7 +265,8 @@ impl ServerRestart {
         }
     }
 
-    /// Answers a request that is lost by an error of ours: a response that has begun has no place for a status any more.
+    /// Replies to a lost request with a JSON-RPC error of tapline's: a response that has begun has no place for a
+    /// status any more.
     fn answer_lost(&self, pending: &PendingRequest, error: &UpstreamError) {
         let proxy = &self.server.proxy;
         let answer = ProxyError::Upstream(error.clone()).reply_to(pending.id());

@@ -65,7 +65,7 @@ pub(super) struct ServerState {
     pub(super) requests: PendingRequests,
     /// What the server asked of its client.
     pub(super) questions: PendingQuestions,
-    /// Of several clients, the one that spoke last.
+    /// The session that spoke last, where several clients share the server.
     pub(super) last_session: Option<Arc<LiveSession>>,
 }
 
@@ -164,9 +164,9 @@ impl StreamServer {
     }
 }
 
-/// Its client.
+/// Sending to its client.
 impl StreamServer {
-    /// Gives everything that the server says to a client with one stream, from now on.
+    /// Sends everything that the server says to a client with one stream, from now on.
     pub(in crate::proxy) fn attach(&self, stream: ClientStream) {
         let mut state = self.state.lock();
         if !state.server.is_gone() {

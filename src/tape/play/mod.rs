@@ -139,7 +139,7 @@ enum StepState {
     Idle,
     /// Sent, or about to be, and without a verdict.
     InFlight,
-    /// With a verdict.
+    /// It is over and has a verdict.
     Done,
 }
 

@@ -45,7 +45,7 @@ pub(super) enum StepKind {
     Request { reply: Option<RecordedReply>, progress: usize },
     /// Wants no more than to be accepted.
     OneWay,
-    /// Answers this request of the server's; `None` where that request is not on the tape.
+    /// A reply to this request of the server; `None` where that request is not on the tape.
     Answer { question: Option<Message> },
 }
 

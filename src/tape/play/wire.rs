@@ -30,7 +30,7 @@ pub(super) enum ExchangeEvent {
     /// The stream can be resumed after this event.
     Resumable(SseFields),
     Failed(UpstreamError),
-    /// Nothing follows.
+    /// The answer is over; nothing follows.
     Ended,
 }
 

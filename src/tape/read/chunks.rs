@@ -21,7 +21,7 @@ const MOST: usize = 4;
 pub(super) struct TapeChunk {
     pub(super) envelopes: Vec<Arc<Envelope>>,
     pub(super) gaps: Vec<Gap>,
-    /// With the line counted from the start of the chunk.
+    /// What could not be read, with lines counted from the start of the chunk.
     pub(super) problems: Vec<Problem>,
     pub(super) peers: Vec<PeerMark>,
     pub(super) torn: bool,

@@ -53,7 +53,7 @@ pub struct Gap {
 /// A line that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// From 1, as an editor counts.
+    /// The line in the file, from 1 as an editor counts.
     pub line: u64,
     pub why: String,
 }

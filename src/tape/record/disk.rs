@@ -12,7 +12,7 @@ pub(super) trait Disk: Send {
 }
 
 pub(super) trait Sink: Write + Send {
-    /// In bytes; zero for a file that was removed.
+    /// Returns the length of the file in bytes; zero for a file that was removed.
     fn length(&self) -> io::Result<u64>;
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }

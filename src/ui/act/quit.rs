@@ -5,7 +5,7 @@ use crate::ui::host::Exit;
 use crate::ui::model::Model;
 use crate::ui::model::popup::{Confirmation, Popup};
 
-/// ctrl c in raw mode, and the signal of the same name.
+/// Handles ctrl c, which in raw mode is a key, and SIGINT.
 pub(super) fn interrupt(model: &mut Model) {
     if model.quitting.interrupted || model.quitting.leaving.is_some() {
         return quit(model, model.settings.on_quit.unwrap_or_default());

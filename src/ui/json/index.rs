@@ -13,7 +13,7 @@ pub(crate) const MAX_DEPTH: usize = 1000;
 pub(crate) struct Index {
     /// Where each value begins, or its key where it has one.
     nodes: Vec<u32>,
-    /// Only those that are not empty.
+    /// The containers that are not empty, in the order in which they begin.
     containers: Vec<Container>,
 }
 

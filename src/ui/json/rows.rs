@@ -37,7 +37,7 @@ pub enum JsonCell {
         chars: usize,
         lines: usize,
     },
-    /// As it is spelled.
+    /// A number, spelled as it came.
     Number(String),
     Bool(bool),
     Null,
@@ -97,7 +97,7 @@ pub(super) struct RowWalk<'a> {
 
 struct PathLevel {
     container: u32,
-    /// Of the next child.
+    /// Which child of the container comes next, from 0.
     ordinal: usize,
     /// Length of the container's own path.
     path: usize,

@@ -6,9 +6,9 @@ pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}:{column} {why}")]
 pub struct JsonFault {
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
     pub why: String,
 }
@@ -44,7 +44,7 @@ pub(crate) struct ScanFault {
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Of the containers around: whether each is an object.
+    /// The containers around, outermost first: whether each is an object.
     open: Vec<bool>,
     expect: Expect,
     /// Where the last key ended; [`Scanner::at`] is behind its colon already.

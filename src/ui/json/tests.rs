@@ -31,7 +31,7 @@ fn draw(tree: &JsonTree, folds: &Folds) -> String {
 }
 
 #[test]
-fn a_message_as_rows() {
+fn rows_of_a_message() {
     insta::assert_snapshot!(draw(&tree(CALL), &Folds::default()), @r#"
     0 .jsonrpc String { head: "2.0", chars: 3, lines: 1 }
     0 .id Number("1.0")
@@ -73,7 +73,7 @@ fn folds_hide_what_is_inside() {
 }
 
 #[test]
-fn bodies_of_one_value_and_of_none() {
+fn rows_of_one_value_and_of_none() {
     for (body, row) in [
         ("[]", "0 . Array(0)\n"),
         (" {} ", "0 . Object(0)\n"),
@@ -135,7 +135,7 @@ fn windows_into_a_long_array_agree_with_the_whole() {
 }
 
 #[test]
-fn any_depth_is_survived() {
+fn scan_survives_any_depth() {
     let depth = 200_000;
     let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let mut folds = Folds::default();
@@ -149,7 +149,7 @@ fn any_depth_is_survived() {
 }
 
 #[test]
-fn an_index_is_smaller_than_twice_its_body() {
+fn index_is_smaller_than_twice_its_body() {
     for element in ["1234", r#"{"id":12345,"name":"element 12345","tags":["a","b"]}"#] {
         let body = format!("[{}]", vec![element; 10_000].join(","));
         let index = index::Index::build(body.as_bytes()).expect("this is JSON");
@@ -227,14 +227,14 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn agrees_with_serde_on_what_is_json(text in "[\\[\\]{},:\"\\\\ \nantrulefs0-9.eE+-]{0,12}") {
+    fn scan_agrees_with_serde_on_what_is_json(text in "[\\[\\]{},:\"\\\\ \nantrulefs0-9.eE+-]{0,12}") {
         let expected = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         prop_assert_eq!(check(&text).is_ok(), expected, "{:?}", text);
         tree(&text).rows(&Folds::default(), 0..100);
     }
 
     #[test]
-    fn every_value_is_found_by_its_path(value in json()) {
+    fn path_finds_every_value(value in json()) {
         let text = serde_json::to_string(&value).expect("a value has a text");
         let tree = tree(&text);
         let mut folds = Folds::default();

@@ -34,7 +34,7 @@ pub(crate) enum KeyContext {
 }
 
 impl KeyContext {
-    /// In the order of the help.
+    /// Every context, in the order of the help.
     pub(crate) const ALL: [Self; 25] = [
         Self::List,
         Self::Held,

@@ -5,7 +5,7 @@ use crate::ui::key_press::KeyPress;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InputLine {
     text: String,
-    /// In bytes, always between two characters.
+    /// Where the cursor stands, in bytes, always between two characters.
     cursor: usize,
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_edited() {
+    fn input_line_is_edited() {
         let key = |name: &str| KeyPress { name: name.to_owned(), typed: None };
         let mut line = InputLine::new("~m tools/call");
         for name in ["ctrl w", "left", "left", "delete", "home", "right", "backspace", "left", "up"] {

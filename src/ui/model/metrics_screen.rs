@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_its_way_is_so_until_it_is_told_otherwise() {
+    fn in_flight_stays_until_the_next_figures() {
         let mut screen = MetricsScreen::default();
         for (second, in_flight) in [(10, 0), (12, 2), (15, 1), (16, 0)] {
             let request = EndpointFigures { in_flight, ..endpoint() };
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_what_was_new_each_time() {
+    fn history_is_what_was_new_each_time() {
         let mut screen = MetricsScreen::default();
         for (second, messages, taplines) in [(100, 50, 1), (101, 60, 1), (104, 64, 1), (105, 900, 2), (106, 901, 2)] {
             screen.on_figures(figures(second, messages, taplines));

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_stays_in_its_list_and_its_window() {
+    fn cursor_stays_in_its_list_and_its_window() {
         assert_eq!(Motion::Down.from(9, 10, 5), 9);
         assert_eq!(Motion::PageDown.from(0, 10, 5), 4);
         assert_eq!(Motion::HalfUp.from(1, 10, 5), 0);

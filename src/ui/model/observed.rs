@@ -18,7 +18,7 @@ pub(crate) struct ObservedState {
     pub(crate) sessions: SessionList,
     /// Oldest first: tickets count up.
     pub(crate) held: BTreeMap<Ticket, Arc<Held>>,
-    /// Newest first.
+    /// Holds that were released, newest first.
     pub(crate) released: VecDeque<ReleasedHold>,
     settling: BTreeMap<Seq, Ticket>,
     pub(crate) stats: TrafficStats,

@@ -120,7 +120,7 @@ impl Model {
         std::mem::take(&mut self.effects)
     }
 
-    /// Time passes.
+    /// Moves the clock of the screen to `now`; returns what is to be done because of it.
     pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Effect> {
         let before = std::mem::replace(&mut self.now, now);
         let rate = self.observed.stats.rate();

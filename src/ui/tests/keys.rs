@@ -27,7 +27,7 @@ fn settled(rig: &mut Rig, keys: &str) -> (Ticket, Decision, Then) {
 }
 
 #[test]
-fn the_queue_decides() {
+fn queue_decides() {
     for (keys, expected) in [
         ("2 a", "Forward, Nothing"),
         ("2 s", "Forward, HoldNext"),
@@ -47,7 +47,7 @@ fn the_queue_decides() {
 }
 
 #[test]
-fn the_server_of_a_session_is_started_anew_where_it_is_a_command() {
+fn restart_is_for_sessions_of_a_command() {
     let mut rig = busy(140, 36);
     let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
     started.upstream = "python -m server".to_owned();
@@ -63,7 +63,7 @@ fn the_server_of_a_session_is_started_anew_where_it_is_a_command() {
 }
 
 #[test]
-fn deciding_goes_on_to_the_next_held_message_and_decides_none_twice() {
+fn decision_moves_to_the_next_held_message_and_decides_none_twice() {
     let mut rig = busy(120, 36);
     rig.press("2 a a a");
     let commands = rig.commands();
@@ -73,7 +73,7 @@ fn deciding_goes_on_to_the_next_held_message_and_decides_none_twice() {
 }
 
 #[test]
-fn a_held_message_is_forwarded_from_the_list() {
+fn held_message_is_forwarded_from_the_list() {
     let mut rig = busy(120, 36);
     let (ticket, ..) = settled(&mut rig, ": 1 1 9 7 enter a");
     assert_eq!(ticket, Ticket(1));
@@ -81,7 +81,7 @@ fn a_held_message_is_forwarded_from_the_list() {
 }
 
 #[test]
-fn an_edit_is_sent_compact_as_it_came() {
+fn edit_is_sent_compact_as_it_came() {
     let mut rig = busy(120, 36);
     rig.press("2 e");
     let editor = rig.model.editor.as_mut().unwrap();
@@ -96,7 +96,7 @@ fn an_edit_is_sent_compact_as_it_came() {
 }
 
 #[test]
-fn what_does_not_parse_is_sent_only_raw() {
+fn invalid_edit_is_sent_only_raw() {
     let mut rig = busy(120, 36);
     rig.press("2 e end backspace ctrl-s");
     assert_eq!(rig.sent(), "");
@@ -107,7 +107,7 @@ fn what_does_not_parse_is_sent_only_raw() {
 }
 
 #[test]
-fn a_draft_is_kept_sent_and_forgotten() {
+fn draft_is_kept_sent_and_forgotten() {
     let mut rig = busy(120, 36);
     rig.press("2 e");
     let editor = rig.model.editor.as_mut().unwrap();
@@ -126,7 +126,7 @@ fn a_draft_is_kept_sent_and_forgotten() {
 }
 
 #[test]
-fn the_block_form_checks_what_is_filled_in() {
+fn block_form_checks_what_is_filled_in() {
     let mut rig = busy(120, 36);
     rig.press("2 b tab ctrl-u").typing("x").press("enter");
     assert_eq!(rig.sent(), "");
@@ -139,7 +139,7 @@ fn the_block_form_checks_what_is_filled_in() {
 }
 
 #[test]
-fn a_past_request_is_sent_again_from_itself_or_its_reply() {
+fn past_request_is_sent_again_from_itself_or_its_reply() {
     for number in ["1 1 8 9", "1 1 9 0"] {
         let mut rig = busy(120, 36);
         let keys = format!(": {number} enter r");
@@ -184,7 +184,7 @@ fn quitting_asks_only_while_something_is_held() {
 }
 
 #[test]
-fn the_screen_shows_what_the_end_waits_for_and_a_second_word_forces_it() {
+fn quitting_shows_what_it_waits_for_and_a_second_quit_forces_it() {
     let mut rig = busy(120, 36);
     rig.press("Q f").effects.clear();
     let progress = Progress { step: EndStep::Calls, waiting_for: 3, left: 4 };
@@ -199,14 +199,14 @@ fn the_screen_shows_what_the_end_waits_for_and_a_second_word_forces_it() {
 }
 
 #[test]
-fn one_that_only_watches_leaves_at_once() {
+fn attached_screen_leaves_at_once() {
     let mut rig = Rig::with(120, 36, &Settings { attached: true, ..Settings::default() });
     rig.press("Q");
     assert!(matches!(rig.effects[..], [Effect::Command(Command::Quit { .. }), Effect::Exit(Exit::Quit)]));
 }
 
 #[test]
-fn a_filter_is_applied_as_it_is_typed_and_taken_back() {
+fn filter_is_applied_as_it_is_typed_and_taken_back() {
     let mut rig = busy(120, 36);
     let shown = |rig: &Rig| rig.model.list().len(rig.model.messages().0);
     rig.press("f").typing("~m tools/call");
@@ -260,7 +260,7 @@ fn unread_is_counted_for_each_session() {
 }
 
 #[test]
-fn a_session_is_paused_and_goes_on() {
+fn session_is_paused_and_resumed() {
     let mut rig = Rig::new(120, 36);
     let mut files = session(1, "files-srv", ("ide", "1.4"), Via::Http);
     rig.hear(Event::SessionOpened(files.clone().into()));
@@ -300,7 +300,7 @@ fn sessions_of_several_upstreams_say_which_they_are_of() {
 }
 
 #[test]
-fn a_client_that_leaves_releases_its_ticket_and_the_row_says_so() {
+fn row_says_when_its_client_left() {
     let mut rig = Rig::new(120, 36);
     rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
@@ -322,7 +322,7 @@ fn a_client_that_leaves_releases_its_ticket_and_the_row_says_so() {
 }
 
 #[test]
-fn the_pair_is_one_key_away() {
+fn pair_is_one_key_away() {
     let mut rig = busy(120, 36);
     let at = |rig: &mut Rig, keys: &str| rig.press(keys).model.selected().unwrap().envelope.seq.0;
     assert_eq!(at(&mut rig, ": 1 1 9 4 enter p"), 1195);
@@ -333,7 +333,7 @@ fn the_pair_is_one_key_away() {
 }
 
 #[test]
-fn a_reply_that_comes_is_beside_its_request_at_once() {
+fn reply_is_beside_its_request_at_once() {
     let mut rig = Rig::new(120, 36);
     rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
@@ -350,7 +350,7 @@ fn a_reply_that_comes_is_beside_its_request_at_once() {
 }
 
 #[test]
-fn things_are_copied() {
+fn copy_takes_each_kind_of_thing() {
     for (keys, expected) in [
         (": 1 1 8 9 enter y i", "41"),
         (
@@ -386,7 +386,7 @@ fn tapes_are_listed_opened_and_played() {
 }
 
 #[test]
-fn back_leads_out_of_everything() {
+fn escape_leads_out_of_everything() {
     let mut rig = busy(120, 36);
     rig.press("enter +");
     assert_eq!((rig.model.pane, rig.model.zoomed), (Pane::Detail, true));
@@ -396,7 +396,7 @@ fn back_leads_out_of_everything() {
 }
 
 #[test]
-fn a_reply_that_was_edited_shows_what_changed() {
+fn edited_reply_shows_what_changed() {
     let mut rig = Rig::new(120, 36);
     rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
@@ -415,7 +415,7 @@ fn a_reply_that_was_edited_shows_what_changed() {
 }
 
 #[test]
-fn the_first_held_message_says_what_to_press() {
+fn first_held_message_says_what_to_press() {
     let mut rig = Rig::new(120, 36);
     let mut world = World::new();
     let call = world.call(1, 1, "write_file", "{}");
@@ -425,7 +425,7 @@ fn the_first_held_message_says_what_to_press() {
 }
 
 #[test]
-fn the_quit_question_answers_itself_when_nothing_is_held_any_more() {
+fn quit_question_answers_itself_when_nothing_is_held() {
     let mut rig = Rig::new(120, 36);
     let mut world = World::new();
     let call = world.call(1, 1, "write_file", "{}");

@@ -83,7 +83,7 @@ fn check(name: &str, picture: &str) {
 }
 
 #[test]
-fn it_is_seen_in_every_size() {
+fn metrics_screen_is_drawn_in_every_size() {
     check("metrics-120x36", &measured(120, 36, &Settings::default()).picture());
     check("metrics-80x24", &measured(80, 24, &Settings::default()).picture());
     let plain = Settings { ascii: true, mono: true, ..Settings::default() };
@@ -94,7 +94,7 @@ fn it_is_seen_in_every_size() {
 }
 
 #[test]
-fn before_anything_is_counted_it_says_so() {
+fn metrics_screen_says_when_nothing_is_counted_yet() {
     let mut rig = Rig::new(80, 24);
     rig.press("5");
     assert!(rig.picture().contains("nothing is counted yet"));
@@ -130,7 +130,7 @@ fn enter_shows_the_messages_of_a_row() {
 }
 
 #[test]
-fn the_filter_of_a_name_is_for_that_name_alone() {
+fn filter_of_a_name_is_for_that_name_alone() {
     let mut world = World::new();
     let mut call = |name: &str| {
         let call = serde_json::json!({"id": 1, "method": "tools/call", "params": {"name": name}});

@@ -229,7 +229,7 @@ pub(super) fn replay() -> Vec<ReplayEvent> {
 }
 
 #[test]
-fn an_operation_of_several_rounds_is_told_as_one() {
+fn operation_of_several_rounds_is_shown_as_one() {
     let mut rig = Rig::new(120, 36);
     let mut world = World::new();
     let call = world.call(1, 1, "book", "{}");

@@ -39,7 +39,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_keys_at_no_size_break_it(
+    fn screen_survives_any_keys_at_any_size(
         sizes in prop::collection::vec((1u16..200, 1u16..60), 1..4),
         keys in prop::collection::vec(any_key(), 0..60),
     ) {
@@ -60,7 +60,7 @@ proptest! {
 }
 
 #[test]
-fn every_size_is_drawn() {
+fn screen_is_drawn_in_every_size() {
     for keys in [
         "",
         "enter",
@@ -86,7 +86,7 @@ fn every_size_is_drawn() {
 }
 
 #[test]
-fn a_small_window_shows_one_pane_and_the_smallest_one_line() {
+fn small_window_shows_one_pane_and_the_smallest_one_line() {
     let mut rig = busy(50, 14);
     assert!(rig.picture().contains("method / name"));
     assert!(!rig.picture().contains("[Tree]"));
@@ -148,7 +148,7 @@ fn control_bytes_of_a_peer_never_reach_the_terminal() {
 }
 
 #[test]
-fn every_key_of_a_context_is_there_once() {
+fn keys_of_a_context_are_unique() {
     for context in KeyContext::ALL {
         let mut seen: Vec<&str> = Vec::new();
         for binding in BINDINGS.iter().filter(|binding| binding.on == context) {
@@ -165,7 +165,7 @@ fn every_key_of_a_context_is_there_once() {
 }
 
 #[test]
-fn a_loss_is_told_and_everything_is_asked_anew_without_flicker() {
+fn lost_events_are_reported_and_resynced_without_flicker() {
     let mut rig = busy(120, 36);
     rig.press("k k k");
     let before = rig.picture();
@@ -186,7 +186,7 @@ fn a_loss_is_told_and_everything_is_asked_anew_without_flicker() {
 }
 
 #[test]
-fn memory_is_bounded_and_what_left_is_counted() {
+fn memory_is_bounded_and_evictions_are_counted() {
     let settings = Settings { memory: 40_000, ..Settings::default() };
     let mut rig = Rig::with(120, 36, &settings);
     rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
@@ -202,7 +202,7 @@ fn memory_is_bounded_and_what_left_is_counted() {
 }
 
 #[test]
-fn a_long_scan_is_done_in_slices_and_misses_nothing() {
+fn scan_runs_in_slices_and_misses_nothing() {
     let mut rig = Rig::new(120, 36);
     let mut world = World::new();
     for number in 0..3000 {

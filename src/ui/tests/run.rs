@@ -127,7 +127,7 @@ impl Running {
 }
 
 #[test]
-fn it_ends_by_key_by_signal_with_the_core_and_with_its_terminal() {
+fn run_ends_by_key_by_signal_with_the_core_and_with_its_terminal() {
     let quit = "Quit { held: Forward }".to_owned();
     let running = start(16);
     running.key(KeyCode::Char('Q'));
@@ -149,7 +149,7 @@ fn it_ends_by_key_by_signal_with_the_core_and_with_its_terminal() {
 }
 
 #[test]
-fn nothing_is_due_while_nothing_changes() {
+fn tick_is_not_due_while_nothing_changes() {
     let mut rig = Rig::new(120, 36);
     rig.model.take_dirty();
     assert_eq!(rig.model.next_tick(), None, "it sleeps until something comes");
@@ -158,7 +158,7 @@ fn nothing_is_due_while_nothing_changes() {
 }
 
 #[test]
-fn what_grows_older_is_drawn_each_second() {
+fn ages_are_drawn_each_second() {
     let mut rig = Rig::new(120, 36);
     let now = rig.model.now;
     let call = World::new().call(1, 1, "search", "{}");
@@ -172,7 +172,7 @@ fn what_grows_older_is_drawn_each_second() {
 }
 
 #[test]
-fn a_flood_is_drawn_at_the_pace_of_frames() {
+fn flood_is_drawn_at_the_pace_of_frames() {
     let running = start(100_000);
     running.feed.publish(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
@@ -188,7 +188,7 @@ fn a_flood_is_drawn_at_the_pace_of_frames() {
 }
 
 #[test]
-fn an_overflow_asks_for_everything_again() {
+fn overflow_asks_for_a_resync() {
     let running = start(4);
     let mut world = World::new();
     for _ in 0..2000 {

@@ -58,7 +58,7 @@ fn shadow_session(rig: &mut Rig) {
 }
 
 #[test]
-fn a_divergence_has_a_badge_a_mark_and_a_side_of_its_own() {
+fn divergence_has_a_badge_a_mark_and_a_side_of_its_own() {
     check("shadow", |rig| {
         shadow_session(rig);
         hear(rig, &[compared(1189, ShadowVerdict::Differs)]);
@@ -69,7 +69,7 @@ fn a_divergence_has_a_badge_a_mark_and_a_side_of_its_own() {
 }
 
 #[test]
-fn the_first_divergence_is_told() {
+fn first_divergence_is_announced() {
     let mut rig = busy(120, 36);
     hear(&mut rig, &[compared(1189, ShadowVerdict::Differs), compared(1191, ShadowVerdict::Missing)]);
     let notice = rig.model.notice.as_ref().unwrap();
@@ -79,7 +79,7 @@ fn the_first_divergence_is_told() {
 }
 
 #[test]
-fn what_differs_can_be_filtered_also_when_it_comes_later() {
+fn shadow_filter_finds_divergences_that_come_later() {
     let mut rig = busy(120, 36);
     rig.press("f");
     rig.typing("~shadow");
@@ -112,7 +112,7 @@ fn sessions_of_a_shadow_are_listed_and_their_messages_shown_when_chosen() {
 }
 
 #[test]
-fn a_resync_keeps_what_differs() {
+fn resync_keeps_divergences() {
     let mut rig = busy(120, 36);
     let shadow = events(&[compared(1189, ShadowVerdict::Differs)]);
     shadow.iter().cloned().for_each(|event| rig.hear(event));
@@ -124,7 +124,7 @@ fn a_resync_keeps_what_differs() {
 }
 
 #[test]
-fn without_unicode_the_mark_is_another() {
+fn divergence_mark_has_an_ascii_form() {
     for (ascii, mark) in [(true, " %"), (false, " ≠")] {
         let mut rig = busy_with(120, 36, &Settings { ascii, ..Settings::default() });
         hear(&mut rig, &[compared(1189, ShadowVerdict::Differs)]);

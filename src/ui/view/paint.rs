@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_painted_by_its_tokens() {
+    fn line_is_painted_by_its_tokens() {
         let check = |line: &str, expected: &str| {
             let letters: String = roles(&line.chars().collect::<Vec<_>>())
                 .into_iter()

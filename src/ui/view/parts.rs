@@ -119,7 +119,7 @@ pub(super) fn clock(zone: &TimeZone, time: Timestamp, width: usize) -> String {
     text
 }
 
-/// `03-14 10:04`.
+/// Returns the day and minute of a time, as `03-14 10:04`.
 pub(super) fn day_and_minute(zone: &TimeZone, time: Timestamp) -> String {
     let micros = i64::try_from(time.0).unwrap_or(i64::MAX);
     let Ok(stamp) = jiff::Timestamp::from_microsecond(micros) else { return String::new() };

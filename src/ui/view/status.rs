@@ -103,7 +103,7 @@ fn figures(model: &Model, width: usize) -> Vec<Span<'static>> {
     spans
 }
 
-/// With its unit, for where no column head says it.
+/// Returns a duration with its unit, for where no column head says it.
 pub(super) fn duration(micros: u64) -> String {
     let text = text::micros(micros);
     if text.ends_with(|c: char| c.is_ascii_digit()) { text + "ms" } else { text }

@@ -48,7 +48,7 @@ pub struct PooledChild {
     pub pipe: ChildPipe,
     pub outputs: mpsc::Receiver<Output>,
     pub since: Instant,
-    /// It has waited for a client.
+    /// Whether it was started before a client asked for it.
     pub spare: bool,
 }
 
@@ -58,7 +58,7 @@ struct PoolCounts {
     died: AtomicU64,
     waiting: AtomicU64,
     acquired: AtomicU64,
-    /// Microseconds.
+    /// How long clients waited for children so far, in microseconds.
     waited: AtomicU64,
 }
 

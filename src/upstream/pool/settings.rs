@@ -38,7 +38,7 @@ pub struct Section {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Restart {
-    /// Only when asked.
+    /// Children are restarted only when asked.
     Never,
     /// When it has crashed.
     #[default]

@@ -64,7 +64,7 @@ impl Site {
         self.client.place(&text).unwrap_or_else(|| self.place.clone())
     }
 
-    /// Another place of the same origin; nothing where that is none.
+    /// Returns another place of the upstream's origin; `None` where the path and query make no URL.
     pub fn elsewhere(&self, path_and_query: &str) -> Option<RequestTarget> {
         self.client.place(&format!("{}{path_and_query}", split(&self.url).0))
     }

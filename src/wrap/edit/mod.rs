@@ -29,9 +29,9 @@ pub struct WrapChoice<'a> {
     pub tapline: &'a str,
     /// Names of servers; empty for all.
     pub servers: &'a [String],
-    /// Also servers at an address.
+    /// Whether servers at a URL are wrapped, too.
     pub remote: bool,
-    /// Also those that are sent headers.
+    /// Whether servers at a URL that are sent headers are wrapped, too.
     pub headers: bool,
 }
 
@@ -58,7 +58,7 @@ pub struct OriginalServer {
     /// The entry whole, where it stands in one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<EntryText>,
-    /// It had no `args`.
+    /// Whether the entry had no `args` before it was wrapped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_args: bool,
     /// Members of a remote server that had to change or go, the address first.
@@ -79,7 +79,7 @@ impl OriginalServer {
         self.path.last().map_or("", String::as_str)
     }
 
-    /// It was reached at an address.
+    /// Whether the server was reached at a URL before it was wrapped.
     pub fn is_remote(&self) -> bool {
         !self.members.is_empty()
     }

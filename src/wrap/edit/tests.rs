@@ -36,7 +36,7 @@ fn wrapped(text: &str) -> String {
 }
 
 #[test]
-fn only_command_and_args_change() {
+fn edit_changes_only_command_and_args() {
     for (text, expected) in [
         // Claude Desktop, Cursor, Windsurf, Gemini CLI: several lines, or one.
         (
@@ -120,7 +120,7 @@ fn only_command_and_args_change() {
 }
 
 #[test]
-fn an_address_becomes_a_command() {
+fn url_becomes_a_command() {
     for (text, expected) in [
         (
             r#"{"mcpServers": {"a": {"type": "http", "url": "http://h/mcp", "timeout": 3}}}"#,
@@ -160,7 +160,7 @@ fn understood(name: &str, entry: &str) -> (Option<String>, Option<String>, Trans
 }
 
 #[test]
-fn tapline_is_told_what_its_client_calls_a_server() {
+fn edit_names_the_server_as_its_client_does() {
     for (name, told) in [
         ("weather", true),
         ("My Server", true),
@@ -182,7 +182,7 @@ fn tapline_is_told_what_its_client_calls_a_server() {
 }
 
 #[test]
-fn tapline_speaks_the_transport_that_its_client_would() {
+fn edit_keeps_the_transport_of_the_client() {
     for (kind, url, transport) in [
         (r#""type": "sse""#, "http://h/events", TransportArg::Sse),
         (r#""type": "sse""#, "http://h/sse", TransportArg::Sse),
@@ -199,7 +199,7 @@ fn tapline_speaks_the_transport_that_its_client_would() {
 }
 
 #[test]
-fn what_an_older_tapline_wrapped_comes_back() {
+fn unwrap_restores_what_an_older_tapline_wrapped() {
     for (wrapped, members, text) in [
         (
             r#"{"mcpServers": {"a": {"command": "/old/tapline", "args": ["stdio", "--", "x", "y"]}}}"#,
@@ -225,7 +225,7 @@ fn what_an_older_tapline_wrapped_comes_back() {
 }
 
 #[test]
-fn what_is_left_alone_says_why() {
+fn entry_left_alone_says_why() {
     let strict = WrapChoice { remote: false, headers: false, ..all(&[]) };
     let remote = WrapChoice { headers: false, ..all(&[]) };
     for (choice, text, why) in [
@@ -263,7 +263,7 @@ fn what_is_left_alone_says_why() {
 }
 
 #[test]
-fn what_is_no_server_is_none() {
+fn entry_that_is_no_server_is_ignored() {
     for text in [
         "",
         "{}",
@@ -280,7 +280,7 @@ fn what_is_no_server_is_none() {
 }
 
 #[test]
-fn chosen_servers_only() {
+fn edit_touches_chosen_servers_only() {
     let text = r#"{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}}}"#;
     let names = ["b".to_owned()];
     let edit = wrap(source(text), all(&names)).unwrap();
@@ -298,7 +298,7 @@ fn chosen_servers_only() {
 }
 
 #[test]
-fn edits_made_meanwhile_stay() {
+fn unwrap_keeps_edits_made_meanwhile() {
     for (text, from, to, expected) in [
         // Another argument, another option of tapline, a formatter, a new server.
         (
@@ -354,7 +354,7 @@ fn edits_made_meanwhile_stay() {
 }
 
 #[test]
-fn a_command_comes_back_without_any_memory_and_an_address_says_it_cannot() {
+fn unwrap_needs_no_backup_for_a_command_and_reports_a_url() {
     let text = r#"{"mcpServers": {"a": {"command": "x", "args": ["y"]}}}"#;
     let edit = wrap(source(text), all(&[])).unwrap();
     assert_eq!(unwrap(source(&edit.text), &[], &[]).unwrap().text, text);
@@ -366,7 +366,7 @@ fn a_command_comes_back_without_any_memory_and_an_address_says_it_cannot() {
 }
 
 #[test]
-fn what_does_not_read_tells_where_and_changes_nothing() {
+fn unreadable_file_says_where_and_stays() {
     let misread = wrap(source("{\n \"mcpServers\": {,}\n}"), all(&[])).unwrap_err();
     assert_eq!((misread.line, misread.column), (2, 17), "{misread}");
 }
@@ -415,7 +415,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn wrapping_and_unwrapping_is_nothing(servers in prop::collection::vec(server(), 1..4), bom in any::<bool>()) {
+    fn unwrap_undoes_wrap_byte_for_byte(servers in prop::collection::vec(server(), 1..4), bom in any::<bool>()) {
         let bom = if bom { "\u{feff}" } else { "" };
         let text = format!("{bom}{{\"mcpServers\":{{{}}}}}", servers.join(","));
         let edit = wrap(source(&text), all(&[])).unwrap();
@@ -429,7 +429,7 @@ proptest! {
     }
 
     #[test]
-    fn so_it_is_in_toml(
+    fn unwrap_undoes_wrap_in_toml(
         name in "[a-zA-Z0-9_-]{1,6}", program in toml_word(), args in prop::option::of(prop::collection::vec(toml_word(), 0..4)),
         form in 0..4, eol in prop::sample::select(vec!["\n", "\r\n"]), note in prop::sample::select(vec!["", " # é"]), first in any::<bool>(),
         gap in prop::sample::select(vec!["", " ", "\n  ", "\n\t# c\n\t"]),
@@ -453,7 +453,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_edited_or_refused_without_panic(text in "[{}\\[\\]\",:/*# \n=.a-c\u{e9}]{0,40}") {
+    fn edit_never_panics(text in "[{}\\[\\]\",:/*# \n=.a-c\u{e9}]{0,40}") {
         for format in [ConfigFormat::Jsonc, ConfigFormat::Toml] {
             if let Ok(edit) = wrap(EditSource { format, ..source(&text) }, all(&[])) {
                 prop_assert_eq!(edit.changed.is_empty(), edit.text == text);

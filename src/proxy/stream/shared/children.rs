@@ -27,7 +27,7 @@ pub(super) struct SharedChildren {
     subscriptions: Vec<Arc<FanoutSubscription>>,
 }
 
-/// One of several children, and how busy it is.
+/// A child that modern clients share, and how busy it is.
 pub(super) struct SharedChild {
     pub(super) server: Arc<StreamServer>,
     since: Instant,
