@@ -375,7 +375,7 @@ impl<'de> Deserialize<'de> for MembersOf<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::with_capacity(5);
-                while let Some(Key(key)) = map.next_key()? {
+                while let Some(MemberKey(key)) = map.next_key()? {
                     members.push((key, map.next_value()?));
                 }
                 Ok(MembersOf(members))
@@ -386,24 +386,24 @@ impl<'de> Deserialize<'de> for MembersOf<'de> {
 }
 
 /// A key borrowed where it has no escapes (`Cow` alone always copies).
-struct Key<'a>(Cow<'a, str>);
+struct MemberKey<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for MemberKey<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AnyStr;
         impl<'de> Visitor<'de> for AnyStr {
-            type Value = Key<'de>;
+            type Value = MemberKey<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
 
             fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(s)))
+                Ok(MemberKey(Cow::Borrowed(s)))
             }
 
             fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(s.to_owned())))
+                Ok(MemberKey(Cow::Owned(s.to_owned())))
             }
         }
         deserializer.deserialize_str(AnyStr)
@@ -471,7 +471,7 @@ fn classify(members: &[(Cow<'_, str>, &RawValue)]) -> Head {
 
 /// The text of a JSON string; of anything else, and of a string with a lone surrogate, the raw token.
 fn text_of(value: &RawValue) -> Box<str> {
-    serde_json::from_str::<Key<'_>>(value.get()).map_or_else(|_| value.get().into(), |key| key.0.into())
+    serde_json::from_str::<MemberKey<'_>>(value.get()).map_or_else(|_| value.get().into(), |key| key.0.into())
 }
 
 /// Where a method keeps what it is about (the rule of `Mcp-Name`, revision 2026-07-28, and of the tasks extension).

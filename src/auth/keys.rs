@@ -101,7 +101,7 @@ impl KeyStore {
         if let Some(set) = current.clone().filter(|set| set.has(id, algorithm)) {
             // Renewed before it is too old, so that nobody has to wait then.
             if age.is_some_and(|age| age >= *max_age / 2) && may_fetch && state.fetching.is_none() {
-                let _ = state.fetch(self, url, now);
+                drop(state.fetch(self, url, now));
             }
             return KeyLookup::Take(set);
         }

@@ -18,11 +18,11 @@ const REMEMBERED: usize = 64;
 /// Header maps as text. Messages of a session share theirs, so that most are formatted already.
 pub(crate) struct HeaderTexts {
     /// Each map has one place, by its address; it is kept with the text, so that no other takes its address.
-    places: Box<[Option<Known>]>,
+    places: Box<[Option<WrittenHeaders>]>,
 }
 
 #[derive(Clone)]
-struct Known {
+struct WrittenHeaders {
     headers: Arc<HeaderMap>,
     text: Box<[u8]>,
 }
@@ -41,7 +41,7 @@ impl HeaderTexts {
         if place.as_ref().is_none_or(|known| !Arc::ptr_eq(&known.headers, headers)) {
             *place = None;
         }
-        &place.get_or_insert_with(|| Known { headers: headers.clone(), text: text_of(headers).into() }).text
+        &place.get_or_insert_with(|| WrittenHeaders { headers: headers.clone(), text: text_of(headers).into() }).text
     }
 }
 
@@ -74,7 +74,7 @@ impl Envelope {
         out.reserve(self.message.raw().len() + headers.len() + 256);
         out.extend_from_slice(br#"{"seq":"#);
         push(&self.seq, out);
-        let mut line = Members(out);
+        let mut line = LineMembers(out);
         if session == SessionField::Named {
             line.json("session", &self.session);
         }
@@ -111,9 +111,9 @@ impl Envelope {
 }
 
 /// The members of an object after the first one.
-struct Members<'a>(&'a mut Vec<u8>);
+struct LineMembers<'a>(&'a mut Vec<u8>);
 
-impl Members<'_> {
+impl LineMembers<'_> {
     fn raw(&mut self, key: &str, json: &[u8]) {
         self.0.extend_from_slice(b",\"");
         self.0.extend_from_slice(key.as_bytes());

@@ -14,11 +14,11 @@ use crate::filter::{Filter, FilterError};
 /// A handle: the chain asks one clone, the control task sets another.
 #[derive(Clone, Default)]
 pub struct Breakpoints {
-    shared: Arc<Shared>,
+    shared: Arc<SharedBreakpoints>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SharedBreakpoints {
     /// Whether there is anything to look at: keeps the lock off the way of a message when nothing is set.
     armed: AtomicBool,
     points: Mutex<Points>,

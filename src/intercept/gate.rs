@@ -26,11 +26,11 @@ pub const SESSION_PAUSED: &str = "session paused";
 /// A handle on the held messages.
 #[derive(Clone, Default)]
 pub struct Gate {
-    shared: Arc<Shared>,
+    shared: Arc<SharedGate>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SharedGate {
     /// Whether any session is paused: keeps the lock off the way of a message when none is.
     pauses: AtomicBool,
     state: Mutex<State>,
@@ -38,7 +38,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    paused: HashMap<SessionId, Paused>,
+    paused: HashMap<SessionId, PausedSession>,
     last_ticket: u64,
     waiting: BTreeMap<Ticket, (Arc<Held>, oneshot::Sender<Decision>)>,
     /// Set on quit: who comes now does not wait.
@@ -47,7 +47,7 @@ struct State {
 
 /// A session whose messages wait.
 #[derive(Default)]
-struct Paused {
+struct PausedSession {
     /// Messages that wait because of it, or are on their way from here.
     messages: usize,
     /// It goes on: over as soon as the last of them has.

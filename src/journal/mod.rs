@@ -91,7 +91,7 @@ impl Journal {
     pub fn start(tapes: Option<PathBuf>) -> (Self, JournalThread) {
         let (unstarted, entries) = queue::queue();
         let load = Arc::new(Load::default());
-        let writer = Writer {
+        let writer = JournalWriter {
             load: load.clone(),
             recorder: tapes.map(Recorder::new),
             feeds: Vec::new(),
@@ -175,14 +175,14 @@ fn weight(envelope: &Envelope) -> usize {
     envelope.message.raw().len() + 256
 }
 
-struct Writer {
+struct JournalWriter {
     load: Arc<Load>,
     recorder: Option<Recorder>,
     feeds: Vec<(u64, Feed)>,
     memory: Memory,
 }
 
-impl Writer {
+impl JournalWriter {
     fn run(mut self, entries: &Outlet<Entry>) {
         let mut batch = Vec::new();
         while entries.take(&mut batch) {
@@ -393,12 +393,12 @@ impl Memory {
 /// All sessions that live, and the latest that have ended.
 #[derive(Default)]
 struct Sessions {
-    known: HashMap<SessionId, Known>,
+    known: HashMap<SessionId, KnownSession>,
     ended: VecDeque<SessionId>,
     count: u64,
 }
 
-struct Known {
+struct KnownSession {
     /// Sessions are told in the order in which they were opened.
     order: u64,
     session: Arc<Session>,
@@ -407,7 +407,7 @@ struct Known {
 impl Sessions {
     fn opened(&mut self, session: Arc<Session>) {
         self.count += 1;
-        self.known.insert(session.id, Known { order: self.count, session });
+        self.known.insert(session.id, KnownSession { order: self.count, session });
     }
 
     fn changed(&mut self, session: Arc<Session>) {
@@ -423,7 +423,7 @@ impl Sessions {
         if self.ended.len() > MOST_CLOSED {
             // One that has come back since has another end before it.
             let oldest = self.ended.pop_front().filter(|oldest| !self.ended.contains(oldest));
-            let is_closed = |known: &Known| matches!(known.session.state, SessionState::Closed { .. });
+            let is_closed = |known: &KnownSession| matches!(known.session.state, SessionState::Closed { .. });
             if let Some(oldest) = oldest.filter(|oldest| self.known.get(oldest).is_some_and(is_closed)) {
                 self.known.remove(&oldest);
             }

@@ -257,7 +257,7 @@ fn key_step(key: &str) -> PatternStep {
     if key == "*" { PatternStep::AnyKey } else { PatternStep::Key(key.to_owned()) }
 }
 
-fn split_key<'t>(text: &'t str, ends_key: impl Fn(&str) -> bool) -> (&'t str, &'t str) {
+fn split_key(text: &str, ends_key: impl Fn(&str) -> bool) -> (&str, &str) {
     let ends = |(at, c): &(usize, char)| matches!(c, '.' | '[') || ends_key(&text[*at..]);
     text.split_at(text.char_indices().find(ends).map_or(text.len(), |(at, _)| at))
 }

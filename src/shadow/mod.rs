@@ -50,7 +50,7 @@ const STRAGGLERS: Duration = Duration::from_secs(10);
 #[serde(deny_unknown_fields, default)]
 pub struct Section {
     pub url: Option<String>,
-    pub command: Option<CommandWords>,
+    pub command: Option<ShadowCommand>,
     /// The name of the upstream that it is compared with, where there are several; else the one at `/mcp`.
     pub upstream: Option<String>,
     pub writes: bool,
@@ -119,8 +119,8 @@ impl Section {
                 place @ ShadowPlace::Url(_) => place,
                 ShadowPlace::Command(_) => return Err(PlanError::Url(url)),
             },
-            (None, None, Some(CommandWords::List(words))) => place::of_words(&words)?,
-            (None, None, Some(CommandWords::Line(line))) => place::command(&line)?,
+            (None, None, Some(ShadowCommand::List(words))) => place::of_words(&words)?,
+            (None, None, Some(ShadowCommand::Line(line))) => place::command(&line)?,
             (None, None, None) if is_blank && no_flags => return Ok(None),
             (None, None, None) => return Err(PlanError::NoPlace),
         };
@@ -142,7 +142,7 @@ impl Section {
 /// A command, as its words or as one line that is split like a shell does.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "a list of words, or one line")]
-pub enum CommandWords {
+pub enum ShadowCommand {
     List(Vec<String>),
     Line(String),
 }

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 pub use self::database::Database;
 pub use self::tapes::KnownTape;
-use self::writer::{Notes, Request, Writer};
+use self::writer::{Notes, Request, StoreWriter};
 use crate::envelope::Seq;
 use crate::event::{Level, Session, Timestamp};
 use crate::{tape, text};
@@ -183,7 +183,7 @@ impl Store {
     pub fn start(path: PathBuf, owner: Owner, living: Living, tell: Tell) -> (Self, StoreThread) {
         let (requests, received) = crossbeam_channel::bounded(MOST_QUESTIONS);
         let notes = Arc::new(Notes::default());
-        let writer = Writer::new(path, notes.clone(), tell);
+        let writer = StoreWriter::new(path, notes.clone(), tell);
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || writer.run(owner, &living, &received))

@@ -276,7 +276,7 @@ fn full_disk_is_reported_once_and_all_is_saved_later() {
     let rig = Rig::new();
     let mut database = Database::open(&rig.path()).unwrap();
     let notes = Arc::new(Notes::default());
-    let mut writer = Writer::new(rig.path(), notes.clone(), rig.tell());
+    let mut writer = StoreWriter::new(rig.path(), notes.clone(), rig.tell());
     let room = |database: &Database, pages: u32| {
         database.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
     };

@@ -50,7 +50,7 @@ pub(super) enum Request {
     Finish,
 }
 
-pub(super) struct Writer {
+pub(super) struct StoreWriter {
     path: PathBuf,
     notes: Arc<Notes>,
     tell: Tell,
@@ -88,7 +88,7 @@ impl Notes {
     }
 }
 
-impl Writer {
+impl StoreWriter {
     pub(super) fn new(path: PathBuf, notes: Arc<Notes>, tell: Tell) -> Self {
         Self { path, notes, tell, failing: false }
     }

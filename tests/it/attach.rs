@@ -263,7 +263,7 @@ async fn restart_over_control() {
     });
     let seam = seam.await;
     assert_eq!(seam.session, Some(session));
-    assert_eq!(seam.text, "new process after a restart by the operator: `initialize` said again");
+    assert_eq!(seam.text, "new process after a restart by the operator: `initialize` sent again");
     assert_eq!(client.call(PING).await.status(), "200");
 }
 

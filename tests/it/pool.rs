@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::event::{Event, Landmark, Level};
-use tapline::upstream::pool::{Pool, PoolFigures, Settings};
+use tapline::upstream::pool::{Pool, PoolUsage, Settings};
 use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
@@ -24,7 +24,7 @@ pub(crate) fn pool(rig: &Rig) -> Arc<Pool> {
 }
 
 /// Waits until the figures are as they must become.
-pub(crate) async fn figures(pool: &Pool, fit: impl Fn(&PoolFigures) -> bool) -> PoolFigures {
+pub(crate) async fn figures(pool: &Pool, fit: impl Fn(&PoolUsage) -> bool) -> PoolUsage {
     let looking = async {
         loop {
             let figures = pool.figures();
@@ -42,11 +42,11 @@ async fn spares_are_started_ahead_of_clients() {
     let rig = Rig::kept(&["sh", "-c", SERVER], Settings { spares: 1, max: 2, ..Settings::default() }).await;
     let pool = pool(&rig);
     let before = figures(&pool, |it| it.spares == 1).await;
-    assert_eq!(before, PoolFigures { spares: 1, max: 2, started: 1, ..PoolFigures::default() });
+    assert_eq!(before, PoolUsage { spares: 1, max: 2, started: 1, ..PoolUsage::default() });
     let mut client = rig.client().await;
     client.initialize().await;
     let after = figures(&pool, |it| it.spares == 1).await;
-    assert_eq!(after, PoolFigures { spares: 1, in_use: 1, max: 2, started: 2, acquired: 1, ..PoolFigures::default() });
+    assert_eq!(after, PoolUsage { spares: 1, in_use: 1, max: 2, started: 2, acquired: 1, ..PoolUsage::default() });
     // The last place is the next client's, and there is none for another spare.
     rig.client().await.initialize().await;
     let full = figures(&pool, |it| it.in_use == 2).await;

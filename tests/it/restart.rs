@@ -161,7 +161,7 @@ async fn crash_fails_only_pending_calls() {
     let next = client.call(request(6, "x")).await;
     assert_eq!(next.status(), "200");
     assert_ne!(next.json()["result"]["pid"], pid);
-    assert_eq!(seam(&rig, 1).await, "new process after status 3: `initialize` said again");
+    assert_eq!(seam(&rig, 1).await, "new process after status 3: `initialize` sent again");
     let states = rig.until("all states", |log| {
         let states = log.iter().filter_map(|event| match event {
             Event::SessionChanged(session) => Some(session.state.clone()),
@@ -196,7 +196,7 @@ async fn handshake_and_subscriptions_are_replayed() {
     assert_eq!(client.call(request(6, "x")).await.json()["result"]["version"], "2");
     let again = ["die", "initialize", "notifications/initialized", "logging/setLevel", "resources/subscribe", "x"];
     assert_eq!(script.heard()[before..], again);
-    assert_eq!(seam(&rig, 1).await, "new process after status 3: `initialize`, 1 subscription, log level said again");
+    assert_eq!(seam(&rig, 1).await, "new process after status 3: `initialize`, 1 subscription, log level sent again");
 
     let mut listening = client.again(rig.address()).await;
     listening.get().await;
@@ -204,7 +204,7 @@ async fn handshake_and_subscriptions_are_replayed() {
     let told = b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
     assert_eq!(listening.bytes(told.len()).await, told);
     // All of it is seen, as ours; the answers are for nobody else.
-    let passed = rig.until("all that was said again", |log| {
+    let passed = rig.until("all that was sent again", |log| {
         let passed: Vec<_> = log.iter().filter_map(envelope).collect();
         let ours =
             passed.iter().filter(|it| it.outcome == Outcome::Injected(Author::Tapline) && it.direction == ToServer);
@@ -227,7 +227,7 @@ async fn operator_restart_replaces_the_server() {
     script.write("2", CAPABILITIES);
     rig.command_now(Command::Restart(rig.session(1).await));
     alive.ended().await;
-    assert_eq!(seam(&rig, 1).await, "new process after a restart by the operator: `initialize` said again");
+    assert_eq!(seam(&rig, 1).await, "new process after a restart by the operator: `initialize` sent again");
     assert_eq!(client.call(request(1, "x")).await.json()["result"]["version"], "2");
     assert!(rig.complaints().is_empty(), "{:?}", rig.complaints());
     // Of what has ended, nothing is started.
@@ -323,7 +323,7 @@ async fn seam_is_on_the_tape() {
     client.call(request(2, "x")).await;
     rig.quit(OnQuit::Forward).await;
     let tape = std::fs::read_dir(tapes.path()).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(seams(&tape), ["new process after status 3: `initialize` said again"]);
+    assert_eq!(seams(&tape), ["new process after status 3: `initialize` sent again"]);
 }
 
 fn seams(tape: &Path) -> Vec<String> {
@@ -355,7 +355,7 @@ async fn watched_rebuild_is_invisible_to_the_client() {
     let new = dir.path().join("new");
     std::fs::copy(&binary, &new).unwrap();
     std::fs::rename(new, &binary).unwrap();
-    assert_eq!(seam(&rig, 1).await, "new process after a change of `server`: `initialize` said again");
+    assert_eq!(seam(&rig, 1).await, "new process after a change of `server`: `initialize` sent again");
     assert_ne!(pid().await, before);
     soon("the end", client.cancel()).await.unwrap();
     assert_eq!(rig.closed(rig.session(1).await).await, "the client ended it");
@@ -384,5 +384,5 @@ async fn session_is_restored_under_another_tapline() {
     let revived = table.restore_on_child(session, serde_json::from_str(&written).unwrap()).await.unwrap();
     assert_eq!(revived.session.info().state, SessionState::Active);
     assert_eq!(revived.session.info().server.unwrap().name, "s");
-    assert_eq!(seam(&next, 1).await, "new process after a restart of tapline: `initialize` said again");
+    assert_eq!(seam(&next, 1).await, "new process after a restart of tapline: `initialize` sent again");
 }

@@ -337,7 +337,7 @@ async fn command_session_gets_a_fresh_child_after_a_kill() {
     let tapes: Vec<_> = std::fs::read_dir(tapes.path()).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(tapes.len(), 1, "it went on on its tape: {tapes:?}");
     let seam = lines(&tapes[0]).into_iter().find(|line| line["mark"] == "seam").expect("a seam");
-    assert_eq!(seam["text"], "new process after a restart of tapline: `initialize` said again");
+    assert_eq!(seam["text"], "new process after a restart of tapline: `initialize` sent again");
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ impl HandshakeState {
             many => format!(", {many} subscriptions"),
         };
         let log_level = if self.log_level.is_some() { ", log level" } else { "" };
-        format!(": `initialize`{subscriptions}{log_level} said again")
+        format!(": `initialize`{subscriptions}{log_level} sent again")
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         let rest = handshake.after_initialize();
         assert_eq!(words(&rest), ["notifications/initialized", "logging/setLevel", "resources/subscribe a"]);
         assert!(rest[1].member("params").is_some_and(|params| params.contains("debug")));
-        assert_eq!(handshake.summary(), ": `initialize`, 1 subscription, log level said again");
+        assert_eq!(handshake.summary(), ": `initialize`, 1 subscription, log level sent again");
     }
 
     #[test]

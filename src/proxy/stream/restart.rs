@@ -261,7 +261,7 @@ impl ServerRestart {
             self.answer_lost(&pending, error);
         }
         for id in questions {
-            self.send_to_client(cancellation(&id, "the server was started anew"));
+            self.send_to_client(cancellation(&id, "server restarted"));
         }
     }
 

@@ -37,7 +37,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             (ExchangePurpose::Step(index), ExchangeEvent::Ended) => self.on_end(index),
             (ExchangePurpose::Step(index), ExchangeEvent::Message(message)) => self.on_message(Some(index), &message),
             (ExchangePurpose::ListeningStream | ExchangePurpose::UnrecordedAnswer, ExchangeEvent::Message(message)) => {
-                self.on_message(None, &message)
+                self.on_message(None, &message);
             }
             (ExchangePurpose::Step(index), ExchangeEvent::Resumable(fields)) => {
                 self.played[index].position.note(&fields);

@@ -3,6 +3,7 @@
 use super::input_line::InputLine;
 use super::motion::ListCursor;
 use crate::event::{BlockError, Ticket};
+use crate::mcp::error_code::ErrorCode;
 
 pub(crate) enum Popup {
     Prefix(Prefix),
@@ -109,7 +110,11 @@ pub(crate) struct BlockPreset {
 
 /// Codes of tapline's own stay clear of -32768..-32000, which JSON-RPC 2.0 §5.1 reserves.
 const PRESETS: [BlockPreset; 5] = [
-    BlockPreset { name: "blocked by operator", code: Some(-31001), message: "blocked by operator" },
+    BlockPreset {
+        name: "blocked by operator",
+        code: Some(ErrorCode::Blocked.number()),
+        message: "blocked by operator",
+    },
     BlockPreset { name: "method not found", code: Some(-32601), message: "Method not found" },
     BlockPreset { name: "invalid params", code: Some(-32602), message: "Invalid params" },
     BlockPreset { name: "internal error", code: Some(-32603), message: "Internal error" },
@@ -196,6 +201,10 @@ impl BlockForm {
     /// The answer without asking: what `X` sends.
     pub(crate) fn preset() -> BlockError {
         let BlockPreset { code, message, .. } = &PRESETS[0];
-        BlockError::JsonRpc { code: code.unwrap_or(-31001), message: (*message).to_owned(), data: None }
+        BlockError::JsonRpc {
+            code: code.unwrap_or(ErrorCode::Blocked.number()),
+            message: (*message).to_owned(),
+            data: None,
+        }
     }
 }

@@ -64,7 +64,7 @@ struct PoolCounts {
 
 /// What a pool does, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolFigures {
+pub struct PoolUsage {
     /// Children that wait for a client.
     pub spares: u64,
     /// Children that clients have.
@@ -170,11 +170,11 @@ impl Pool {
         join_all(spares.into_iter().map(PooledChild::close)).await;
     }
 
-    pub fn figures(&self) -> PoolFigures {
+    pub fn figures(&self) -> PoolUsage {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
         let PoolCounts { started, died, waiting, acquired, waited } = &*self.counts;
         let (spares, alive) = (self.spares.lock().len() as u64, count(started).saturating_sub(count(died)));
-        PoolFigures {
+        PoolUsage {
             spares,
             in_use: alive.saturating_sub(spares),
             max: self.settings.max as u64,

@@ -45,7 +45,7 @@ const IMPORTS: [(&str, &str); 38] = [
     ("exit", ""),
     ("screen", "app cli event exit headless journal ui"),
     ("logging", "envelope event"),
-    ("ui", "envelope event filter message text json"),
+    ("ui", "envelope event filter mcp message text json"),
     ("demo", "*"),
     ("cli", "event shadow text upstream json"),
     ("headless", "cli envelope event message text"),
