@@ -1,5 +1,6 @@
 //! One test of an [`Envelope`], and the table of operators.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
@@ -9,6 +10,7 @@ use super::number::{NumberField, NumberTest};
 use super::pattern::TextPattern;
 use super::query::Query;
 use crate::envelope::{Author, Direction, Envelope, Outcome, Via};
+use crate::json::scalar::unescaped;
 use crate::mcp::method;
 use crate::message::{Kind, Message};
 
@@ -245,7 +247,7 @@ impl TextField {
             Self::Session => pattern.is_match(envelope.session.0.to_string().as_bytes()),
             Self::Body(side) => {
                 let this = if envelope.kind().is_reply() { Side::Reply } else { Side::Request };
-                side.is_none_or(|side| side == this) && pattern.is_match(envelope.message.raw())
+                side.is_none_or(|side| side == this) && matches_body(envelope.message.raw(), pattern)
             }
             Self::Header(side) => {
                 let this = if envelope.direction == Direction::ToServer { Side::Request } else { Side::Reply };
@@ -256,6 +258,11 @@ impl TextField {
             Self::Rule => is_match(rule(&envelope.outcome)),
         }
     }
+}
+
+/// Whether the pattern is in the bytes of a body, or in what they say: `Straße` may be sent as `Stra\u00dfe`.
+fn matches_body(raw: &[u8], pattern: &TextPattern) -> bool {
+    pattern.is_match(raw) || matches!(unescaped(raw), Cow::Owned(text) if pattern.is_match(&text))
 }
 
 fn matches_header(envelope: &Envelope, pattern: &TextPattern) -> bool {

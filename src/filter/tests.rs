@@ -138,6 +138,8 @@ fn outcome_operators_match_what_the_operator_or_a_rule_did() {
 fn invalid_messages_match_by_their_bytes() {
     check(&message("Content-Length: 12"), &["~invalid", "~b length"], &["~q", "~n", "~r", "~e", "~j .", "word"]);
     check(&message(r#"{"id":1,"id":2,"method":"ping"}"#), &["~invalid", "~q"], &[]);
+    let escaped = message(r#"{"id":1,"result":{"content":[{"text":"Stra\u00dfe \"x\"\/y"}]}}"#);
+    check(&escaped, &["~b Straße", r#"~bs '"x"/y'"#, r"~b u00df"], &["~b strasse", "~bq Straße"]);
     let mut gateway = message("<html>");
     gateway.transport.status = Some(502);
     check(&gateway, &["~e", "~c >=500"], &[]);

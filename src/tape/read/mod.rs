@@ -242,6 +242,8 @@ fn read_header(path: &Path, line: &[u8]) -> Result<TapeHeader, TapeError> {
         #[serde(default)]
         version: String,
     }
+    // Some editors begin a file with a byte order mark.
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let not_a_tape = |why: String| TapeError::NotATape { path: path.to_owned(), why };
     if line.is_empty() {
         return Err(not_a_tape("it is empty".to_owned()));

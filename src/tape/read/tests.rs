@@ -50,6 +50,17 @@ fn tape_read_returns_every_whole_line_of_a_cut_file() {
 }
 
 #[test]
+fn tape_read_takes_a_byte_order_mark() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    std::fs::write(&path, [b"\xef\xbb\xbf", &tape_bytes(30)[..]].concat()).unwrap();
+    let tape = Tape::read(&path).unwrap();
+    assert_eq!((tape.envelopes.len(), tape.troubles()), (30, vec!["2 messages are missing".to_owned()]));
+    let info = outside(&path);
+    assert_eq!((info.messages, info.problems), (30, tape.troubles()));
+}
+
+#[test]
 fn tape_read_reports_and_skips_an_unreadable_line() {
     for (line, why) in [
         (&b"{\"seq\":2,\"at\":"[..], "not a JSON object"),

@@ -26,8 +26,11 @@ impl InputLine {
         &self.text[self.cursor..]
     }
 
+    /// Puts a text in at the cursor; a line break or tab in it becomes a blank, other control characters are left out.
     pub(crate) fn insert(&mut self, text: &str) {
-        let one_line: String = text.chars().filter(|c| !c.is_control()).collect();
+        let text = text.replace("\r\n", "\n");
+        let blank = |c| if matches!(c, '\n' | '\r' | '\t' | '\u{85}' | '\u{2028}' | '\u{2029}') { ' ' } else { c };
+        let one_line: String = text.chars().map(blank).filter(|c| !c.is_control()).collect();
         self.text.insert_str(self.cursor, &one_line);
         self.cursor += one_line.len();
     }
@@ -83,9 +86,9 @@ mod tests {
             line.key(&key(name));
         }
         assert_eq!(line.text(), " ");
-        line.insert("家\u{1b}\n");
-        assert_eq!((line.before_cursor(), line.after_cursor()), ("家", " "));
-        line.key(&key("left"));
+        line.insert("家\u{1b}\r\n族\n");
+        assert_eq!((line.before_cursor(), line.after_cursor()), ("家 族 ", " "));
+        line.key(&key("home"));
         line.key(&key("ctrl k"));
         assert_eq!(line.text(), "");
     }
