@@ -318,6 +318,12 @@ pub struct StepReport {
     /// One line: why it failed or was skipped.
     pub why: Option<String>,
     pub differences: Vec<Difference>,
+    /// What differs and does not count.
+    #[serde(default)]
+    pub excused: Vec<Excused>,
+    /// The `--ignore` paths that would settle the differences, should they be by nature.
+    #[serde(default)]
+    pub ignore: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -338,11 +344,27 @@ pub struct Difference {
     pub got: Option<String>,
 }
 
+/// Values of a reply that are not what was recorded, and need not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excused {
+    /// Where they stand; several in one text have one place.
+    pub path: String,
+    /// Why they do not count: `time`, `uuid`, `order`, `ignored` and so on.
+    pub kind: String,
+    pub count: usize,
+    /// The beginning of the first one, as JSON text.
+    pub expected: Option<String>,
+    pub got: Option<String>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplaySummary {
     pub passed: usize,
     pub failed: usize,
     pub skipped: usize,
+    /// Values that differed and did not count.
+    #[serde(default)]
+    pub excused: usize,
     /// How long it took, in microseconds.
     pub took: u64,
 }

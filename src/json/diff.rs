@@ -105,19 +105,19 @@ impl<'a> Differ<'a, '_, '_> {
 }
 
 /// Members of an object in order, and where each stands; of a key that occurs twice, the last value at the first place.
-struct LastMembers<'a> {
-    order: Vec<(Cow<'a, str>, &'a str)>,
+pub(crate) struct LastMembers<'a> {
+    pub(crate) order: Vec<(Cow<'a, str>, &'a str)>,
     places: HashMap<Cow<'a, str>, usize>,
 }
 
 impl<'a> LastMembers<'a> {
-    fn get(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
         self.places.get(key).map(|place| self.order[*place].1)
     }
 }
 
 /// `None` where a key is no Unicode text.
-fn members(object: &str) -> Option<LastMembers<'_>> {
+pub(crate) fn members(object: &str) -> Option<LastMembers<'_>> {
     let mut members = LastMembers { order: Vec::new(), places: HashMap::new() };
     for (key, value) in read_members(object.as_bytes())? {
         let next = members.order.len();
@@ -129,7 +129,7 @@ fn members(object: &str) -> Option<LastMembers<'_>> {
     Some(members)
 }
 
-fn elements(array: &str) -> Vec<&str> {
+pub(crate) fn elements(array: &str) -> Vec<&str> {
     let elements: Vec<&RawValue> = serde_json::from_str(array).unwrap_or_default();
     elements.into_iter().map(RawValue::get).collect()
 }

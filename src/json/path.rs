@@ -51,6 +51,18 @@ impl<'a> JsonPath<'a> {
         &self.0
     }
 
+    /// Returns the pattern that covers this place, and the like of it in other elements: `.content[*].text`.
+    pub fn pattern(&self) -> String {
+        let mut text = String::new();
+        for step in &self.0 {
+            match step {
+                PathStep::Key(key) => push_key(&mut text, key),
+                PathStep::Index(_) => text.push_str("[*]"),
+            }
+        }
+        text
+    }
+
     /// Returns the key nearest to the value: `b` of `.a.b[0]`.
     pub fn nearest_key(&self) -> Option<&str> {
         self.0.iter().rev().find_map(|step| match step {
@@ -342,6 +354,13 @@ mod tests {
         ] {
             assert_eq!(pattern.parse::<PathPattern>().is_ok_and(|it| it.covers(&odd_path())), covers, "{pattern}");
         }
+    }
+
+    #[test]
+    fn json_path_pattern_covers_its_place() {
+        let pattern = odd_path().pattern();
+        assert_eq!(pattern, r#".result.content[*]["odd.key"]"#);
+        assert!(pattern.parse::<PathPattern>().unwrap().covers(&odd_path()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::envelope::Seq;
 use crate::event::{Comparison, Difference, ShadowVerdict};
 use crate::message::{Kind, Message};
-use crate::tape::compare::{self, Rules};
+use crate::tape::compare::{self, Rules, RunClocks};
 
 /// Differences that are told of one reply; the rest is counted.
 const MOST_DIFFERENCES: usize = 50;
@@ -20,7 +20,8 @@ pub(super) struct Primary {
 
 /// Fills in what came of comparing.
 pub(super) fn compare(comparison: &mut Comparison, expected: &Message, got: &Message, rules: &Rules) {
-    let mut differences = compare::compare(expected, got, rules);
+    let rules = Rules { clocks: Some(RunClocks::now()), ..rules.clone() };
+    let mut differences = compare::compare(expected, got, &rules);
     let count = differences.len();
     differences.truncate(MOST_DIFFERENCES);
     differences.iter_mut().flat_map(|it| [&mut it.expected, &mut it.got]).flatten().for_each(cut);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde::Serialize;
 
-use crate::event::{Difference, ReplaySummary, StepReport, StepVerdict};
+use crate::event::{Difference, Excused, ReplaySummary, StepReport, StepVerdict};
 use crate::text::sanitize;
 
 /// Whether text carries ANSI colours.
@@ -40,10 +40,15 @@ fn in_order(steps: &[StepReport]) -> Vec<&StepReport> {
     steps
 }
 
-/// Returns the counts in one line: `58 passed, 2 failed, 1 skipped in 4.2 s`.
+/// Returns the counts in one line: `58 passed, 2 failed, 1 skipped in 4.2 s; 7 values excused`.
 pub fn summary_line(summary: &ReplaySummary) -> String {
-    let ReplaySummary { passed, failed, skipped, took } = summary;
-    format!("{passed} passed, {failed} failed, {skipped} skipped in {}", duration(*took))
+    let ReplaySummary { passed, failed, skipped, excused, took } = summary;
+    let excused = match excused {
+        0 => String::new(),
+        1 => "; 1 value excused".to_owned(),
+        count => format!("; {count} values excused"),
+    };
+    format!("{passed} passed, {failed} failed, {skipped} skipped in {}{excused}", duration(*took))
 }
 
 fn step_text(out: &mut String, step: &StepReport, width: usize, colour: Colour) {
@@ -62,6 +67,28 @@ fn step_text(out: &mut String, step: &StepReport, width: usize, colour: Colour) 
     for difference in &step.differences {
         writeln!(out, "             {}", difference_text(difference, colour)).expect("a string takes everything");
     }
+    for excused in &step.excused {
+        writeln!(out, "             {}", excused_text(excused)).expect("a string takes everything");
+    }
+    if let Some(hint) = hint(step) {
+        writeln!(out, "             {hint}").expect("a string takes everything");
+    }
+}
+
+/// `~ .result.content[0].text  2 × time  "9:16:01"  "9:16:04"`
+fn excused_text(excused: &Excused) -> String {
+    let count = if excused.count > 1 { format!("{} × ", excused.count) } else { String::new() };
+    let side = |value: &Option<String>| value.as_ref().map_or(String::new(), |value| format!("  {}", clip(value)));
+    let (expected, got) = (side(&excused.expected), side(&excused.got));
+    sanitize(&format!("~ {}  {count}{}{expected}{got}", excused.path, excused.kind)).into_owned()
+}
+
+/// What settles a step that failed for values that are random.
+fn hint(step: &StepReport) -> Option<String> {
+    let options: Vec<_> =
+        step.ignore.iter().map(|path| format!("--ignore '{}'", path.replace('\'', r"'\''"))).collect();
+    (!options.is_empty())
+        .then(|| sanitize(&format!("hint: if this changes from run to run: {}", options.join(" "))).into_owned())
 }
 
 /// `.result.content[0].text  - "250 ms"  + "300 ms"`
@@ -143,18 +170,18 @@ fn test_case(step: &StepReport) -> TestCase {
     };
     let mut case = TestCase::new(format!("{} {}", step.step, subject(step)), status);
     case.set_classname(sanitize(&step.method)).set_time(Duration::from_micros(step.took.unwrap_or(0)));
-    match (step.verdict, why) {
-        (StepVerdict::Pass, Some(why)) => {
-            case.set_system_out(why);
-        }
-        (StepVerdict::Skip | StepVerdict::Fail, Some(why)) => {
-            case.status.set_message(why);
-        }
-        (_, None) => {}
+    let excused = step.excused.iter().map(|it| format!("excused {}", excused_text(it)));
+    let notes = why.as_deref().filter(|_| step.verdict == StepVerdict::Pass).map(str::to_owned);
+    let notes: Vec<_> = notes.into_iter().chain(excused).collect();
+    if !notes.is_empty() {
+        case.set_system_out(notes.join("\n"));
+    }
+    if let Some(why) = why.filter(|_| step.verdict != StepVerdict::Pass) {
+        case.status.set_message(why);
     }
     if step.verdict == StepVerdict::Fail {
-        let lines = step.differences.iter().map(|it| difference_text(it, Colour::Plain) + "\n");
-        case.status.set_description(lines.collect::<String>());
+        let lines = step.differences.iter().map(|it| difference_text(it, Colour::Plain)).chain(hint(step));
+        case.status.set_description(lines.map(|line| line + "\n").collect::<String>());
     }
     case
 }
@@ -175,6 +202,8 @@ mod tests {
             recorded: name.map(|_| 900),
             why: why.map(str::to_owned),
             differences: Vec::new(),
+            excused: Vec::new(),
+            ignore: Vec::new(),
         }
     }
 
@@ -189,8 +218,17 @@ mod tests {
             difference(".result.content[0].text", Some("\"250 ms\""), Some("\"300\u{9b} ms & more\"")),
             difference(".result.x", None, Some("1")),
         ];
+        failed.ignore = vec![".result.content[*].text".to_owned()];
+        let time = |at: &str| Some(format!("\"{at}\""));
+        failed.excused = vec![Excused {
+            path: ".result.at".to_owned(),
+            kind: "time".to_owned(),
+            count: 3,
+            expected: time("9:16:01"),
+            got: time("9:16:04"),
+        }];
         let skipped = step(3, StepVerdict::Skip, Some("late"), Some("stopped"));
-        let summary = ReplaySummary { passed: 1, failed: 1, skipped: 1, took: 4_210_000 };
+        let summary = ReplaySummary { passed: 1, failed: 1, skipped: 1, excused: 3, took: 4_210_000 };
         (vec![failed, step(1, StepVerdict::Pass, None, None), skipped], summary)
     }
 
@@ -202,8 +240,10 @@ mod tests {
             2  FAIL  tools/call nap<\x1b[2J>    352 ms (was 900 µs)  2 values differ
                      .result.content[0].text  - "250 ms"  + "300\x9b ms & more"
                      .result.x  - (nothing)  + 1
+                     ~ .result.at  3 × time  "9:16:01"  "9:16:04"
+                     hint: if this changes from run to run: --ignore '.result.content[*].text'
             3  skip  tools/call late            352 ms (was 900 µs)  stopped
-        1 passed, 1 failed, 1 skipped in 4.2 s
+        1 passed, 1 failed, 1 skipped in 4.2 s; 3 values excused
         "#);
         let coloured = text(&steps, &summary, Colour::Ansi);
         assert!(coloured.contains("\x1b[31mFAIL\x1b[0m") && coloured.contains("\x1b[32m+ "));
@@ -220,7 +260,9 @@ mod tests {
                 <testcase name="2 tools/call nap&lt;\x1b[2J&gt;" classname="tools/call" time="0.352">
                     <failure message="2 values differ">.result.content[0].text  - &quot;250 ms&quot;  + &quot;300\x9b ms &amp; more&quot;
         .result.x  - (nothing)  + 1
+        hint: if this changes from run to run: --ignore &apos;.result.content[*].text&apos;
         </failure>
+                    <system-out>excused ~ .result.at  3 × time  &quot;9:16:01&quot;  &quot;9:16:04&quot;</system-out>
                 </testcase>
                 <testcase name="3 tools/call late" classname="tools/call" time="0.352">
                     <skipped message="stopped"/>

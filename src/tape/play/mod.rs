@@ -27,9 +27,9 @@ use self::answers::RecordedAnswers;
 use self::script::{After, Script, ScriptStep, StepKind};
 use self::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
 use super::Tape;
-use super::compare::Rules;
-use super::tokens::Tokens;
-use crate::event::{ReplayEvent, ReplaySummary, Speed};
+use super::compare::{Rules, RunClocks};
+use super::tokens::{SaidWords, Tokens};
+use crate::event::{ReplayEvent, ReplaySummary, Speed, Timestamp};
 use crate::mcp::meta;
 use crate::message::{Id, Message};
 use crate::upstream::Upstream;
@@ -86,7 +86,7 @@ const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
 pub async fn play(
     tape: &Tape,
     upstream: Arc<dyn Upstream>,
-    options: PlayOptions,
+    mut options: PlayOptions,
     mut report: impl FnMut(ReplayEvent) + Send,
     stop: CancellationToken,
 ) -> ReplaySummary {
@@ -95,11 +95,20 @@ pub async fn play(
         report(ReplayEvent::Failed { why: "the tape has no message of a client that reached its server".to_owned() });
         return ReplaySummary::default();
     }
+    options.rules.clocks.get_or_insert(RunClocks { recorded: tape.header.started, live: Timestamp::now() });
     let target = upstream.label().to_owned();
     report(ReplayEvent::Started { tape: tape.path.clone(), target, steps: script.steps.len() });
     let mut player = Player::new(script, upstream, options, report);
     player.run(&stop).await;
     player.finish().await
+}
+
+fn said_words(script: &Script) -> SaidWords {
+    let mut said = SaidWords::default();
+    for step in &script.steps {
+        said.note(&step.message, step.place);
+    }
+    said
 }
 
 /// What one of our exchanges with the live server is for.
@@ -185,6 +194,8 @@ struct Player<R> {
     /// How many of them are on their way to the server.
     answering: usize,
     tokens: Tokens,
+    /// What the recorded client says, and where first.
+    said: SaidWords,
     negotiated: NegotiatedHeaders,
     /// The headers of the last message, for the requests that carry none.
     last_headers: HeaderMap,
@@ -206,7 +217,6 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         Self {
             answers: RecordedAnswers::of(&script),
             played: script.steps.iter().map(|_| Played::default()).collect(),
-            script,
             upstream,
             options,
             report,
@@ -218,6 +228,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             deadlines: BTreeSet::new(),
             answering: 0,
             tokens: Tokens::default(),
+            said: said_words(&script),
+            script,
             negotiated: NegotiatedHeaders::default(),
             last_headers: HeaderMap::new(),
             listening: Listening::No,

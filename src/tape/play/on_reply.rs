@@ -13,7 +13,7 @@ use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
-use crate::tape::compare::compare;
+use crate::tape::compare::{Findings, Knowledge, judge};
 use crate::upstream::UpstreamError;
 
 /// When a stream is taken up again, unless the server says: what the SDK clients do.
@@ -57,7 +57,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             return self.fail(index, http_status(status));
         }
         let initialized = step.message.method() == Some(method::INITIALIZED);
-        self.conclude(index, StepVerdict::Pass, None, Vec::new(), None);
+        self.conclude(index, StepVerdict::Pass, None, Findings::default(), None);
         if initialized && self.listening == Listening::No {
             self.listen();
         }
@@ -131,11 +131,18 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             Some(_) => None,
         };
         let Some(reply) = reply.as_ref().filter(|_| without.is_none()) else {
-            return self.conclude(index, StepVerdict::Pass, without.map(str::to_owned), Vec::new(), took);
+            return self.conclude(index, StepVerdict::Pass, without.map(str::to_owned), Findings::default(), took);
         };
-        let expected = self.tokens.apply(&reply.message);
-        let differences = compare(&expected, live, &self.options.rules);
-        self.tokens.learn(&reply.message, live);
+        let mut found = judge(
+            &reply.message,
+            live,
+            &self.options.rules,
+            &Knowledge {
+                live: &|text| self.tokens.live_text(text),
+                is_sent_back: &|word| self.said.is_only_after(word, reply.place),
+            },
+        );
+        self.tokens.know(std::mem::take(&mut found.handles));
         if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
             self.negotiated.session.note_result(live);
             self.negotiated.recorded_version =
@@ -143,14 +150,14 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         }
         let was_fine = reply.status.is_none_or(|status| (200..300).contains(&status));
         let status = self.played[index].status.filter(|status| was_fine && !status.is_success()).map(http_status);
-        let count = match differences.len() {
+        let count = match found.differences.len() {
             0 => None,
             1 => Some("1 value differs".to_owned()),
             count => Some(format!("{count} values differ")),
         };
         let why: Vec<_> = status.into_iter().chain(count).collect();
         let verdict = if why.is_empty() { StepVerdict::Pass } else { StepVerdict::Fail };
-        self.conclude(index, verdict, (!why.is_empty()).then(|| why.join(", ")), differences, took);
+        self.conclude(index, verdict, (!why.is_empty()).then(|| why.join(", ")), found, took);
     }
 
     fn on_notification(&mut self, message: &Message) {
@@ -220,7 +227,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 self.fail(index, error.to_string());
             } else {
                 let why = format!("the tape has no reply to compare with, and none came: {error}");
-                self.conclude(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+                self.conclude(index, StepVerdict::Pass, Some(why), Findings::default(), None);
             }
         }
         if is_gone {
@@ -265,11 +272,11 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         }
         if step.message.kind() == Kind::Batch {
             let why = "the replies came one by one and were not compared".to_owned();
-            return self.conclude(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+            return self.conclude(index, StepVerdict::Pass, Some(why), Findings::default(), None);
         }
         if step.reply().is_none() {
             let why = "the tape has no reply to compare with, and none came".to_owned();
-            return self.conclude(index, StepVerdict::Pass, Some(why), Vec::new(), None);
+            return self.conclude(index, StepVerdict::Pass, Some(why), Findings::default(), None);
         }
         let status = status.map(http_status).unwrap_or_default();
         self.fail(index, format!("{status}: the answer ended without a reply"));

@@ -9,13 +9,15 @@ use super::script::StepKind;
 use super::wire::outgoing;
 use super::{OnFailure, Player, StepState};
 use crate::event::{Difference, ReplayEvent, ReplaySummary, StepReport, StepVerdict};
+use crate::json::JsonPath;
+use crate::tape::compare::Findings;
 
 /// How long the server may take to end the session.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     pub(super) fn fail(&mut self, index: usize, why: String) {
-        self.conclude(index, StepVerdict::Fail, Some(why), Vec::new(), None);
+        self.conclude(index, StepVerdict::Fail, Some(why), Findings::default(), None);
     }
 
     /// Ends a step; one that has ended stays as it is. `took` is the time to the reply, where there was one.
@@ -24,7 +26,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         index: usize,
         verdict: StepVerdict,
         why: Option<String>,
-        differences: Vec<Difference>,
+        found: Findings,
         took: Option<Duration>,
     ) {
         let played = &mut self.played[index];
@@ -47,6 +49,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             StepVerdict::Skip => &mut self.summary.skipped,
         };
         *count += 1;
+        self.summary.excused += found.excused.iter().map(|it| it.count).sum::<usize>();
         (self.report)(ReplayEvent::Step(StepReport {
             step: index + 1,
             seq: step.seq,
@@ -56,7 +59,9 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             took: took.map(micros),
             recorded: step.reply().map(|reply| reply.took),
             why: (!why.is_empty()).then(|| why.join("; ")),
-            differences,
+            ignore: settling(&found.differences),
+            differences: found.differences,
+            excused: found.excused,
         }));
         if verdict == StepVerdict::Fail && self.options.on_failure == OnFailure::Stop {
             self.over.get_or_insert_with(|| "stopped at the first failure".to_owned());
@@ -77,7 +82,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 }
                 (None, StepState::Idle, _) => (StepVerdict::Skip, "the server did not ask".to_owned()),
             };
-            self.conclude(index, verdict, Some(why), Vec::new(), None);
+            self.conclude(index, verdict, Some(why), Findings::default(), None);
         }
         self.summary.took = micros(self.began.elapsed());
         if self.negotiated.session.id.is_some() {
@@ -92,4 +97,16 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// More paths than this are no hint.
+const MOST_PATHS: usize = 8;
+
+/// The `--ignore` paths that settle values which differ: they may be random.
+fn settling(differences: &[Difference]) -> Vec<String> {
+    let values = differences.iter().filter(|it| it.expected.is_some() && it.got.is_some());
+    let mut paths: Vec<_> = values.filter_map(|it| Some(it.path.parse::<JsonPath<'_>>().ok()?.pattern())).collect();
+    paths.retain(|path| !path.is_empty());
+    paths.dedup();
+    if paths.len() > MOST_PATHS { Vec::new() } else { paths }
 }

@@ -204,6 +204,8 @@ pub(super) fn replay() -> Vec<ReplayEvent> {
         recorded: Some(recorded * 1000),
         why: None,
         differences: Vec::new(),
+        excused: Vec::new(),
+        ignore: Vec::new(),
     };
     let mut failed = step(3, "tools/call", Some("read_file"), StepVerdict::Fail, 352, 358);
     failed.why = Some("1 of 14 values differs".to_owned());

@@ -175,11 +175,16 @@ fn draw_differences(model: &Model, step: &StepReport, frame: &mut Frame<'_>, are
     put(frame, area, from, styled(model, Role::Dim, title + &rule));
     let words = match (&step.why, step.verdict) {
         (Some(why), _) => why.as_str(),
-        (None, StepVerdict::Pass) => "as recorded",
+        (None, StepVerdict::Pass) if step.excused.is_empty() => "as recorded",
+        (None, StepVerdict::Pass) => "as recorded, but for what changes from run to run",
         (None, _) => "nothing to compare",
     };
     put(frame, area, from + 1, styled(model, Role::Dim, short(&format!(" {words}"), width)));
-    for (at, line) in difference_lines(model, &step.differences, width).enumerate() {
+    let excused = step.excused.iter().map(|it| {
+        let text = format!(" ~ {}  {}", it.path, it.kind);
+        styled(model, Role::Dim, short(&text, width)).into()
+    });
+    for (at, line) in difference_lines(model, &step.differences, width).chain(excused).enumerate() {
         put(frame, area, from + 2 + at, line);
     }
 }

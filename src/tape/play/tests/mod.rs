@@ -58,6 +58,28 @@ async fn play_repeats_a_session_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn values_of_the_server_are_learned_wherever_they_stand() {
+    let tape = tape(&[
+        (0, "c2s", r#"{"id":1,"method":"a","params":{"name":"start"}}"#),
+        (1, "s2c", r#"{"id":1,"result":{"content":[{"text":"job zq9x of PID 4242, see /jobs/zq9x/log"}],"n":33107}}"#),
+        (2, "c2s", r#"{"id":2,"method":"b","params":{"pid":4242,"uri":"job://zq9x/log","cmd":"kill 4242 33107"}}"#),
+        (3, "s2c", r#"{"id":2,"result":{"content":[{"text":"zq9x ended"}],"random":0.25}}"#),
+    ]);
+    let server = table(&[
+        ("a", r#""result":{"content":[{"text":"job kk1r of PID 991, see /jobs/kk1r/log"}],"n":55021}"#),
+        ("b", r#""result":{"content":[{"text":"kk1r ended"}],"random":0.75}"#),
+    ]);
+    let outcome = run(&tape, options(Speed::Max), server).await;
+    let sent = r#"{"id":2,"method":"b","params":{"pid":991,"uri":"job://kk1r/log","cmd":"kill 991 55021"}}"#;
+    assert_eq!(outcome.message("b"), sent);
+    assert_eq!(outcome.verdicts(), [PASS, FAIL]);
+    let kinds = |step| outcome.step(step).excused.iter().map(|it| (it.kind.clone(), it.count)).collect::<Vec<_>>();
+    assert_eq!(kinds(1), [("handle".to_owned(), 2), ("pid".to_owned(), 1), ("handle".to_owned(), 1)]);
+    assert_eq!(kinds(2), [("handle".to_owned(), 1)]);
+    assert_eq!(outcome.step(2).ignore, [".result.random"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn verdict_is_fail_for_a_changed_value() {
     let tape = tape(&[
         (0, "c2s", r#"{"id":1,"method":"tools/call","params":{"name":"nap"}}"#),
