@@ -104,14 +104,14 @@ async fn differing_reply_is_reported_with_the_value() {
     for comparison in &differ {
         assert_eq!(comparison.subject(), "tools/call get_forecast");
         let paths: Vec<_> = comparison.differences.iter().map(|it| it.path.as_str()).collect();
-        assert_eq!(paths, [".result.content[0].text", ".result.structuredContent.days[0].sky"]);
+        assert_eq!(paths, [".result.content[0].text.days[0].sky", ".result.structuredContent.days[0].sky"]);
         let sky = &comparison.differences[1];
         assert_eq!((sky.expected.as_deref(), sky.got.as_deref()), (Some("\"sun\""), Some("\"fog\"")));
         assert!(comparison.took.is_some() && comparison.shadow_took.is_some() && comparison.reply.is_some());
     }
     let counts = counts(&rig).await;
     let first = counts.first.clone().unwrap();
-    assert_eq!((first.seq, first.what.as_str()), (differ[0].seq, ".result.content[0].text"));
+    assert_eq!((first.seq, first.what.as_str()), (differ[0].seq, ".result.content[0].text.days[0].sky"));
     assert_eq!((counts.differs, counts.missing), (differ.len() as u64, 0));
     let line = rig.line(Level::Warn, "get_forecast: 2 values differ").await;
     assert_eq!((line.source.as_str(), line.seq), ("shadow", Some(first.seq)));
