@@ -159,6 +159,9 @@ Exit status: 0 done, 1 not removed, 2 usage, no such session, or a database that
     },
 }
 
+/// Headers for the upstream, a line each: unlike arguments, not for everybody on the machine to read.
+pub const HEADERS_VARIABLE: &str = "TAPLINE_HEADERS";
+
 /// What tapline stands in front of: a URL or a command.
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -172,8 +175,10 @@ pub struct TargetArgs {
     /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
     #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
     pub transport: TransportArg,
-    /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded. The variable takes
+    /// several, a line each
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header, value_delimiter = '\n', env = HEADERS_VARIABLE,
+          hide_env_values = true)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -546,7 +551,7 @@ pub struct WrapArgs {
     /// Also route servers at a URL
     #[arg(long, requires = "target")]
     pub remote: bool,
-    /// Also those whose client sends headers: tapline sends them, readable among its arguments
+    /// Also those whose client sends headers: tapline sends them, from `env` in the file
     #[arg(long, requires = "remote")]
     pub headers: bool,
     /// Program to write into the file [default: this one]

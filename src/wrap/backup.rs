@@ -1,15 +1,18 @@
 //! What files were before they were wrapped: for each a copy, and a record of what tapline made of it.
 //!
 //! Everything is readable by the user alone, as configurations hold keys. The copy is the file, byte for byte, so that
-//! it can be put back by hand.
+//! it can be put back by hand. It is trusted only where length and hash are those that were kept of it, and so is the record:
+//! what a disk or a hand did to them must not get into the user's configuration.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::edit::OriginalServer;
-use super::file::{FileError, write_whole};
+use super::file::{FileError, remove_all_temporaries, write_whole};
 
 /// The directory of backups.
 #[derive(Clone, Debug)]
@@ -26,7 +29,7 @@ pub struct Backup {
 }
 
 /// What is kept beside the copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupRecord {
     /// The file, behind all links.
     pub file: String,
@@ -37,7 +40,85 @@ pub struct BackupRecord {
     pub servers: Vec<OriginalServer>,
 }
 
+/// What the store has of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptBackup {
+    Nothing,
+    Whole(Backup),
+    /// It is not what was kept. Of the record, what can be believed.
+    Broken {
+        record: BackupRecord,
+        why: &'static str,
+    },
+}
+
+/// A record as it stands on the disk, with what it and the copy are checked by.
+#[derive(Serialize, Deserialize)]
+struct SealedRecord {
+    copy_length: usize,
+    copy_sha256: String,
+    record_sha256: String,
+    record: BackupRecord,
+}
+
+impl SealedRecord {
+    fn new(backup: &Backup) -> Self {
+        let Backup { original, record } = backup;
+        Self {
+            copy_length: original.len(),
+            copy_sha256: sha256(original.as_bytes()),
+            record_sha256: sha256_of(record),
+            record: record.clone(),
+        }
+    }
+
+    /// What is wrong with the copy.
+    fn mistrust(&self, copy: Option<&[u8]>) -> Option<&'static str> {
+        match copy {
+            None => Some("it is gone"),
+            Some(copy) if copy.len() != self.copy_length => Some("its length is another"),
+            Some(copy) if sha256(copy) != self.copy_sha256 => Some("its content is another"),
+            Some(_) => None,
+        }
+    }
+}
+
+fn sha256_of(record: &BackupRecord) -> String {
+    // A record is made of texts and lists: there is nothing in it that JSON could not hold.
+    sha256(&serde_json::to_vec(record).unwrap_or_default())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// While it is there, nobody else reads, edits or keeps anything.
+#[derive(Debug)]
+pub struct StoreLock(#[expect(dead_code, reason = "it is unlocked when it is closed")] File);
+
 impl BackupStore {
+    /// Keeps all other taplines out, from before a file is read until what was made of it is written and kept. What a run that
+    /// was killed left in the store is removed.
+    ///
+    /// # Errors
+    /// Where another has it, at once: it may be waiting for a person.
+    pub fn lock(&self) -> Result<StoreLock, FileError> {
+        let path = self.dir.with_extension("lock");
+        let parent = path.parent().unwrap_or(&path);
+        create_private_dir(parent).map_err(FileError::io("create", parent))?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(FileError::io("lock", &path))?;
+        match file.try_lock() {
+            Ok(()) => {
+                remove_all_temporaries(&self.dir);
+                Ok(StoreLock(file))
+            }
+            Err(TryLockError::WouldBlock) => Err(FileError::Busy),
+            Err(TryLockError::Error(error)) => Err(FileError::io("lock", &path)(error)),
+        }
+    }
+
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -48,15 +129,31 @@ impl BackupStore {
         Some(Self::new(base.data_dir().join("tapline").join("wrapped")))
     }
 
-    /// The backup of a file, if there is one.
-    pub fn load(&self, real: &Path) -> Result<Option<Backup>, FileError> {
-        let path = self.record_path(real);
-        let Some(text) = read(&path)? else { return Ok(None) };
-        let Some(original) = read(&self.copy_path(real))? else { return Ok(None) };
-        let record: BackupRecord =
-            serde_json::from_str(&text).map_err(|error| FileError::io("read", &path)(error.into()))?;
-        // Another file whose name hashes alike: as good as none, and never to be mistaken for it.
-        Ok((record.file == real.to_string_lossy()).then_some(Backup { original, record }))
+    /// The backup of a file, if there is one, and whether it is what was kept.
+    pub fn load(&self, real: &Path) -> Result<KeptBackup, FileError> {
+        let Some(json) = read(&self.record_path(real))? else { return Ok(KeptBackup::Nothing) };
+        let file = real.to_string_lossy();
+        let Ok(sealed) = serde_json::from_slice::<SealedRecord>(&json) else {
+            let record = BackupRecord { file: file.into_owned(), ..BackupRecord::default() };
+            return Ok(KeptBackup::Broken { record, why: "its record cannot be read" });
+        };
+        if sealed.record.file != file {
+            // Another file whose name hashes alike: as good as none, and never to be mistaken for it.
+            return Ok(KeptBackup::Nothing);
+        }
+        if sha256_of(&sealed.record) != sealed.record_sha256 {
+            // What tapline is called helps to find it, and can do no harm.
+            let record = BackupRecord { servers: Vec::new(), wrapped: String::new(), ..sealed.record };
+            return Ok(KeptBackup::Broken { record, why: "its record was changed" });
+        }
+        let copy = read(&self.copy_path(real))?;
+        if let Some(why) = sealed.mistrust(copy.as_deref()) {
+            return Ok(KeptBackup::Broken { record: sealed.record, why });
+        }
+        Ok(match String::from_utf8(copy.unwrap_or_default()) {
+            Ok(original) => KeptBackup::Whole(Backup { original, record: sealed.record }),
+            Err(_) => KeptBackup::Broken { record: sealed.record, why: "it is no text" },
+        })
     }
 
     /// Keeps a backup; gives the path of the copy.
@@ -64,7 +161,7 @@ impl BackupStore {
         let (copy, record) = (self.copy_path(real), self.record_path(real));
         create_private_dir(&self.dir).map_err(FileError::io("create", &self.dir))?;
         write_whole(&copy, backup.original.as_bytes(), None).map_err(FileError::io("write", &copy))?;
-        let json = serde_json::to_string_pretty(&backup.record)
+        let json = serde_json::to_string_pretty(&SealedRecord::new(backup))
             .map_err(|error| FileError::io("write", &record)(error.into()))?;
         write_whole(&record, json.as_bytes(), None).map_err(FileError::io("write", &record))?;
         Ok(copy)
@@ -77,17 +174,25 @@ impl BackupStore {
         }
     }
 
-    /// All files that have a backup.
-    pub fn files(&self) -> Vec<PathBuf> {
+    /// Forgets a file, and leaves a copy that is not what was kept to whoever may find it of use.
+    pub fn remove_record(&self, real: &Path) {
+        drop(std::fs::remove_file(self.record_path(real)));
+    }
+
+    /// All files that have a backup; and the records that do not say whose they are.
+    pub fn files(&self) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        let records = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-        let texts = records.filter_map(|path| std::fs::read(path).ok());
-        let mut files: Vec<_> = texts
-            .filter_map(|text| serde_json::from_slice::<BackupRecord>(&text).ok())
-            .map(|record| PathBuf::from(record.file))
-            .collect();
+        let (mut files, mut unreadable) = (Vec::new(), Vec::new());
+        for path in entries.filter(|path| path.extension().is_some_and(|extension| extension == "json")) {
+            let record = std::fs::read(&path).ok().and_then(|json| serde_json::from_slice::<SealedRecord>(&json).ok());
+            match record {
+                Some(sealed) => files.push(PathBuf::from(sealed.record.file)),
+                None => unreadable.push(path),
+            }
+        }
         files.sort();
-        files
+        unreadable.sort();
+        (files, unreadable)
     }
 
     /// The copy of a file that may be unreadable by now.
@@ -106,9 +211,9 @@ impl BackupStore {
     }
 }
 
-fn read(path: &Path) -> Result<Option<String>, FileError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(FileError::io("read", path)(error)),
     }
@@ -144,13 +249,7 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn backup_is_read_back_and_private() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = BackupStore::new(dir.path().join("data/wrapped"));
-        let real = Path::new("/home/me/.cursor/mcp é.json");
-        assert_eq!(store.load(real).unwrap(), None);
-        assert!(store.files().is_empty());
+    fn backup(real: &Path) -> Backup {
         let was = OriginalServer {
             path: vec!["mcpServers".to_owned(), "a".to_owned()],
             no_args: true,
@@ -158,26 +257,67 @@ mod tests {
         };
         let (file, programs, wrapped) = (real.to_str().unwrap().to_owned(), vec!["/t".to_owned()], "{}".to_owned());
         let record = BackupRecord { file, programs, wrapped, servers: vec![was] };
-        let backup = Backup { original: "\u{feff}{ }\r\n".to_owned(), record };
+        Backup { original: "\u{feff}{ }\r\n".to_owned(), record }
+    }
+
+    #[test]
+    fn backup_comes_back_and_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BackupStore::new(dir.path().join("data/wrapped"));
+        let real = Path::new("/home/me/.cursor/mcp é.json");
+        assert_eq!(store.load(real).unwrap(), KeptBackup::Nothing);
+        assert_eq!(store.files(), (vec![], vec![]));
+        let backup = backup(real);
         let copy = store.save(real, &backup).unwrap();
         assert_eq!(std::fs::read(&copy).unwrap(), backup.original.as_bytes());
-        assert_eq!(store.load(real).unwrap(), Some(backup));
-        assert_eq!(store.files(), [real]);
+        assert_eq!(store.load(real).unwrap(), KeptBackup::Whole(backup));
+        assert_eq!(store.files(), (vec![real.to_owned()], vec![]));
         for entry in std::fs::read_dir(dir.path().join("data/wrapped")).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert_eq!(dir.path().join("data/wrapped").metadata().unwrap().permissions().mode() & 0o777, 0o700);
         store.remove(real);
-        assert_eq!(store.load(real).unwrap(), None);
+        assert_eq!(store.load(real).unwrap(), KeptBackup::Nothing);
     }
 
     #[test]
-    fn broken_backup_is_an_error_and_no_absence() {
+    fn backup_that_is_not_what_was_kept_is_broken() {
         let dir = tempfile::tempdir().unwrap();
         let store = BackupStore::new(dir.path().to_owned());
         let real = Path::new("/c.json");
-        std::fs::write(store.record_path(real), "{").unwrap();
-        std::fs::write(store.copy_path(real), "{}").unwrap();
-        assert!(store.load(real).unwrap_err().to_string().contains("cannot read"));
+        let whole = backup(real);
+        let nameless = BackupRecord { file: "/c.json".to_owned(), ..BackupRecord::default() };
+        let unsure = BackupRecord { programs: whole.record.programs.clone(), ..nameless.clone() };
+        for (copy, record, believed, why) in [
+            (Some("\u{feff}{ }\r"), None, whole.record.clone(), "its length is another"),
+            (Some("\u{feff}{-}\r\n"), None, whole.record.clone(), "its content is another"),
+            (None, None, whole.record.clone(), "it is gone"),
+            (Some("\u{feff}{ }\r\n"), Some(("no_args", "no_argz")), unsure, "its record was changed"),
+            (Some("\u{feff}{ }\r\n"), Some(("{", "")), nameless.clone(), "its record cannot be read"),
+            (Some("\u{feff}{ }\r\n"), Some(("copy_length", "copy")), nameless, "its record cannot be read"),
+        ] {
+            store.save(real, &whole).unwrap();
+            match copy {
+                Some(copy) => std::fs::write(store.copy_path(real), copy).unwrap(),
+                None => std::fs::remove_file(store.copy_path(real)).unwrap(),
+            }
+            if let Some((from, to)) = record {
+                let path = store.record_path(real);
+                let text = std::fs::read_to_string(&path).unwrap().replacen(from, to, 1);
+                std::fs::write(path, text).unwrap();
+            }
+            assert_eq!(store.load(real).unwrap(), KeptBackup::Broken { record: believed, why });
+        }
+        assert_eq!(store.files(), (vec![], vec![store.record_path(real)]));
+    }
+
+    #[test]
+    fn lock_keeps_others_out_until_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BackupStore::new(dir.path().join("data/wrapped"));
+        let held = store.lock().unwrap();
+        assert!(matches!(store.lock(), Err(FileError::Busy)));
+        drop(held);
+        store.lock().unwrap();
     }
 }

@@ -95,16 +95,9 @@ impl DocNode {
 
     /// The member of a name. Of several the last, as every reader of JSON has it.
     pub(super) fn member(&self, key: &str) -> Option<&DocMember> {
-        self.members()?.iter().rfind(|member| member.key == key)
-    }
-
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
-        self.member(key).map(|member| &member.value)
-    }
-
-    /// The value at the end of a path of keys.
-    pub(super) fn find(&self, path: &[String]) -> Option<&Self> {
-        path.iter().try_fold(self, |node, key| node.get(key))
+        let members = self.members()?;
+        steps::count(members.len());
+        members.iter().rfind(|member| member.key == key)
     }
 }
 
@@ -119,6 +112,7 @@ pub(super) struct ConfigDoc<'t> {
 impl<'t> ConfigDoc<'t> {
     /// Reads a text without byte order mark.
     pub(super) fn parse(text: &'t str, format: ConfigFormat) -> Result<Self, ConfigSyntaxError> {
+        steps::count(text.len());
         let root = match format {
             ConfigFormat::Jsonc => jsonc::parse(text)?,
             ConfigFormat::Toml => toml::parse(text)?,
@@ -137,9 +131,11 @@ impl<'t> ConfigDoc<'t> {
 
     /// Line break and indentation of what stands first on its line.
     pub(super) fn break_before(&self, at: usize) -> Option<String> {
-        let indent = self.line_before(at);
-        let line = at - indent.len();
-        (line > 0 && indent.trim().is_empty()).then(|| {
+        // Not by the beginning of the line: that may be far away, as where all is on one line.
+        let before = &self.text[..at];
+        let line = before.trim_end_matches(|c: char| c.is_whitespace() && c != '\n').len();
+        let indent = &before[line..];
+        before[..line].ends_with('\n').then(|| {
             let eol = if self.text[..line].ends_with("\r\n") { "\r\n" } else { "\n" };
             format!("{eol}{indent}")
         })
@@ -171,6 +167,28 @@ fn line_start(text: &str, at: usize) -> usize {
 pub(super) fn literal(text: &str) -> String {
     // What JSON escapes, TOML escapes the same way; only DEL is more than JSON asks for.
     serde_json::Value::from(text).to_string().replace('\x7f', "\\u007f")
+}
+
+/// Counts steps of work, so that a test can say how they grow with a file.
+pub(super) mod steps {
+    #[cfg(test)]
+    thread_local! {
+        static COUNT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// Counts characters read or members looked at.
+    pub(in crate::wrap) fn count(steps: usize) {
+        #[cfg(test)]
+        COUNT.set(COUNT.get() + steps);
+        #[cfg(not(test))]
+        let _ = steps;
+    }
+
+    /// Returns the steps since it was asked last.
+    #[cfg(test)]
+    pub(in crate::wrap) fn take() -> usize {
+        COUNT.take()
+    }
 }
 
 /// New text in place of a part of the old.
@@ -224,18 +242,18 @@ mod tests {
             (ConfigFormat::Toml, "[\"sërvers\"]\na.command = \"nöde\"\n  a.args=[\"x\", 1]"),
         ] {
             let doc = ConfigDoc::parse(text, format).unwrap();
-            let path = ["sërvers", "a"].map(str::to_owned);
-            let entry = doc.root.find(&path).unwrap();
-            assert_eq!(entry.get("command").unwrap().text(), Some("nöde"), "{text}");
+            let get = |node: &DocNode, key: &str| node.member(key).unwrap().value.clone();
+            let entry = get(&get(&doc.root, "sërvers"), "a");
+            assert_eq!(get(&entry, "command").text(), Some("nöde"), "{text}");
             for member in entry.members().unwrap() {
                 assert_eq!(doc.raw(&member.key_span).trim_matches('"'), member.key, "{text}");
             }
-            let args = entry.get("args").unwrap();
+            let args = get(&entry, "args");
             assert!(doc.raw(&args.span).starts_with('[') && doc.raw(&args.span).ends_with(']'), "{text}");
             assert_eq!(args.list().unwrap()[0].text(), Some("x"));
-            let command = doc.raw(&entry.get("command").unwrap().span);
+            let command = doc.raw(&get(&entry, "command").span);
             assert!(command.starts_with(['"', '\'']) && command.ends_with(['"', '\'']), "{command}");
-            assert_eq!(doc.in_braces(entry), text.contains("{"), "{text}");
+            assert_eq!(doc.in_braces(&entry), text.contains("{"), "{text}");
         }
     }
 
@@ -263,6 +281,6 @@ mod tests {
         assert_eq!(doc.root.list().unwrap()[0].text(), Some(text));
         let toml = format!("a = {}", literal(text));
         let doc = ConfigDoc::parse(&toml, ConfigFormat::Toml).unwrap();
-        assert_eq!(doc.root.get("a").unwrap().text(), Some(text));
+        assert_eq!(doc.root.member("a").unwrap().value.text(), Some(text));
     }
 }

@@ -1,6 +1,8 @@
 //! What one server of a configuration is: how its client reaches it, and whether tapline is in between.
 
-use super::doc::{ConfigDoc, DocMember, DocNode};
+use std::collections::HashMap;
+
+use super::doc::{ConfigDoc, DocMember, DocNode, steps};
 
 /// Keys under which clients write the address of a remote server.
 const URL_KEYS: [&str; 3] = ["url", "httpUrl", "serverUrl"];
@@ -54,10 +56,13 @@ pub(super) fn entries<'d>(doc: &'d ConfigDoc<'_>, containers: &[&[&str]], taplin
     let mut entries = Vec::new();
     for container in containers {
         descend(&doc.root, container, &mut Vec::new(), &mut |path, table| {
-            for member in table.members().unwrap_or_default() {
-                // Of members with the same name the last counts.
-                let counts = table.member(&member.key).is_some_and(|last| last.key_span == member.key_span);
-                if counts && is_server(&member.value) {
+            let members = table.members().unwrap_or_default();
+            steps::count(members.len());
+            // Of members with the same name the last counts.
+            let last: HashMap<&str, usize> =
+                members.iter().enumerate().map(|(at, member)| (member.key.as_str(), at)).collect();
+            for (at, member) in members.iter().enumerate() {
+                if last[member.key.as_str()] == at && is_server(&member.value) {
                     let path = [path, std::slice::from_ref(&member.key)].concat();
                     entries.push(ServerEntry::new(path, &member.value, taplines));
                 }

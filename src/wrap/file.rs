@@ -21,6 +21,8 @@ pub enum FileError {
     ReadOnly(PathBuf),
     #[error("`{}` was changed by someone else just now; nothing was changed, try again", .0.display())]
     Changed(PathBuf),
+    #[error("another `tapline wrap` or `unwrap` is at work; nothing was changed, try again when it is done")]
+    Busy,
     #[error("cannot {doing} `{}`: {why}", .path.display())]
     Io { doing: &'static str, path: PathBuf, why: io::Error },
 }
@@ -80,16 +82,67 @@ fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> FileError {
 }
 
 /// Writes a file of which readers see all or nothing: with the owner and the permissions of the one it replaces, or for
-/// the user alone.
+/// the user alone. A file that has other names besides is written in place, as they would else keep what it was; its whole
+/// text is on the disk before, and what it was is in the backup.
 pub(super) fn write_whole(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", uuid::Uuid::new_v4().simple()));
-    let written = fill(&temporary, bytes, like).and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
+    let temporary = path.with_file_name(format!(".{name}.{MARK}{}", uuid::Uuid::new_v4().simple()));
+    let in_place = like.is_some_and(has_other_names);
+    let written = fill(&temporary, bytes, like)
+        .and_then(|()| if in_place { overwrite(path, bytes) } else { std::fs::rename(&temporary, path) });
+    if written.is_err() || in_place {
         // It may never have come to be; the error that counts is the first.
         drop(std::fs::remove_file(&temporary));
     }
     written
+}
+
+/// What the names of temporary files have between that of their file and 32 digits.
+const MARK: &str = "tapline-";
+
+/// Removes what a run that was killed left behind while it wrote this file. Only while nobody else writes it.
+pub(super) fn remove_temporaries(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    sweep(path.parent().unwrap_or(path), |of| of == name);
+}
+
+/// Removes all such files from a directory of ours.
+pub(super) fn remove_all_temporaries(dir: &Path) {
+    sweep(dir, |_| true);
+}
+
+fn sweep(dir: &Path, is_ours: impl Fn(&str) -> bool) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_str().and_then(temporary_of).is_some_and(&is_ours) {
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// The name of the file that a temporary one was to become.
+fn temporary_of(name: &str) -> Option<&str> {
+    let (of, digits) = name.strip_prefix('.')?.rsplit_once('.')?;
+    let digits = digits.strip_prefix(MARK)?;
+    (digits.len() == 32 && digits.bytes().all(|it| it.is_ascii_hexdigit())).then_some(of)
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn has_other_names(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.nlink() > 1
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &Metadata) -> bool {
+    false
 }
 
 fn fill(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
@@ -148,6 +201,40 @@ mod tests {
         assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(names(dir.path()), ["link.json", "real.json"]);
+    }
+
+    #[test]
+    fn write_whole_keeps_the_other_names_of_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one.json"), dir.path().join("other.json"));
+        std::fs::write(&one, "{\"longer\": 1}").unwrap();
+        std::fs::hard_link(&one, &other).unwrap();
+        for text in ["{}", "{\"much longer than before\": 1}"] {
+            FileSnapshot::read(&one).unwrap().replace(text).unwrap();
+            assert_eq!(std::fs::read_to_string(&other).unwrap(), text);
+        }
+        assert_eq!(names(dir.path()), ["one.json", "other.json"]);
+    }
+
+    #[test]
+    fn temporaries_of_a_killed_run_are_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let digits = "0123456789abcdef0123456789abcdef";
+        let left = format!(".c.json.tapline-{digits}");
+        let others = [
+            format!(".c.json.{digits}"),
+            ".c.json.tapline-0".to_owned(),
+            format!(".d.json.tapline-{digits}"),
+            "c.json".to_owned(),
+            format!("c.json.tapline-{digits}"),
+        ];
+        for name in others.iter().chain([&left]) {
+            std::fs::write(dir.path().join(name), "secret").unwrap();
+        }
+        remove_temporaries(&dir.path().join("c.json"));
+        assert_eq!(names(dir.path()), others);
+        remove_all_temporaries(dir.path());
+        assert_eq!(names(dir.path()), [&others[0], &others[1], "c.json", &others[4]]);
     }
 
     #[test]

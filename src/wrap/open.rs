@@ -1,16 +1,16 @@
 //! A configuration file together with what is kept of it.
 
-use super::backup::{Backup, BackupRecord, BackupStore};
+use super::backup::{Backup, BackupRecord, BackupStore, KeptBackup};
 use super::clients::ConfigFile;
 use super::doc::ConfigSyntaxError;
-use super::edit::{self, ConfigEdit, EditSource, ListedServer, OriginalServer, WrapChoice};
-use super::file::{FileError, FileSnapshot};
+use super::edit::{self, ConfigEdit, EditSource, KnownServers, ListedServer, OriginalServer, WrapChoice};
+use super::file::{FileError, FileSnapshot, remove_temporaries};
 
 /// A file, read and understood.
 pub struct OpenedConfig<'f> {
     pub file: &'f ConfigFile,
     pub config: FileSnapshot,
-    pub backup: Option<Backup>,
+    pub kept: KeptBackup,
     /// What tapline is called in it.
     taplines: Vec<String>,
     pub servers: Vec<ListedServer>,
@@ -20,14 +20,36 @@ impl<'f> OpenedConfig<'f> {
     /// Reads a file and what is kept of it. `tapline` is what tapline is called today.
     pub fn new(file: &'f ConfigFile, store: &BackupStore, tapline: &str) -> Result<Self, FileError> {
         let config = FileSnapshot::read(&file.path)?;
-        let backup = store.load(&config.real)?;
-        let mut taplines = backup.as_ref().map_or_else(Vec::new, |backup| backup.record.programs.clone());
+        let kept = store.load(&config.real)?;
+        let mut taplines = record(&kept).map_or_else(Vec::new, |record| record.programs.clone());
         if !taplines.iter().any(|known| known == tapline) {
             taplines.push(tapline.to_owned());
         }
-        let mut opened = Self { file, config, backup, taplines, servers: Vec::new() };
+        let mut opened = Self { file, config, kept, taplines, servers: Vec::new() };
         opened.servers = edit::servers(opened.source()).map_err(|why| opened.unreadable(why))?;
         Ok(opened)
+    }
+
+    /// Reads a file that is to be edited, while nobody else does; what a run that was killed left beside it is removed.
+    pub fn to_edit(file: &'f ConfigFile, store: &BackupStore, tapline: &str) -> Result<Self, FileError> {
+        let opened = Self::new(file, store, tapline)?;
+        remove_temporaries(&opened.config.real);
+        Ok(opened)
+    }
+
+    /// Why the backup cannot be used, where there is one that cannot.
+    pub fn broken_backup(&self) -> Option<&'static str> {
+        match self.kept {
+            KeptBackup::Broken { why, .. } => Some(why),
+            KeptBackup::Nothing | KeptBackup::Whole(_) => None,
+        }
+    }
+
+    fn whole_backup(&self) -> Option<&Backup> {
+        match &self.kept {
+            KeptBackup::Whole(backup) => Some(backup),
+            KeptBackup::Nothing | KeptBackup::Broken { .. } => None,
+        }
     }
 
     fn unreadable(&self, why: ConfigSyntaxError) -> FileError {
@@ -46,18 +68,18 @@ impl<'f> OpenedConfig<'f> {
 
     /// What is known of its servers from before they were wrapped.
     fn was(&self) -> &[OriginalServer] {
-        self.backup.as_ref().map_or(&[], |backup| &backup.record.servers)
+        record(&self.kept).map_or(&[], |record| &record.servers)
     }
 
     /// The copy, as long as nobody edited the file since.
     fn untouched(&self) -> Option<&str> {
-        let backup = self.backup.as_ref()?;
+        let backup = self.whole_backup()?;
         (backup.record.wrapped == self.config.text).then_some(&backup.original)
     }
 
     /// Someone undid everything by other means.
     pub fn is_as_before(&self) -> bool {
-        self.backup.as_ref().is_some_and(|backup| backup.original == self.config.text)
+        self.whole_backup().is_some_and(|backup| backup.original == self.config.text)
     }
 
     /// The file as it would be had nothing been wrapped.
@@ -88,7 +110,16 @@ impl<'f> OpenedConfig<'f> {
     /// The servers that go through tapline in an edited text.
     pub fn wrapped_in(&self, text: &str) -> Vec<OriginalServer> {
         let servers = edit::servers(EditSource { text, ..self.source() }).unwrap_or_default();
-        let wrapped = servers.into_iter().filter(|server| server.wrapped);
-        wrapped.map(|server| OriginalServer::known(self.was(), &server.path)).collect()
+        let (wrapped, known) = (servers.into_iter().filter(|server| server.wrapped), KnownServers::new(self.was()));
+        wrapped.map(|server| known.at(&server.path)).collect()
+    }
+}
+
+/// The record of a backup, as far as it can be believed.
+fn record(kept: &KeptBackup) -> Option<&BackupRecord> {
+    match kept {
+        KeptBackup::Nothing => None,
+        KeptBackup::Whole(backup) => Some(&backup.record),
+        KeptBackup::Broken { record, .. } => Some(record),
     }
 }

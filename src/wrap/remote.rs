@@ -1,9 +1,9 @@
 //! Servers at an address: from `url` to a command of tapline that reaches it, and back.
 
-use super::doc::{ConfigDoc, DocMember, DocNode, Splice, literal};
+use super::doc::{ConfigDoc, ConfigFormat, DocMember, DocNode, Splice, literal};
 use super::edit::{SkipReason, WrapChoice, assignment, gap, has_lines, name_option, without};
 use super::entry::ServerEntry;
-use crate::cli::TransportArg;
+use crate::cli::{HEADERS_VARIABLE, TransportArg};
 
 /// Members that hold headers to send.
 const HEADERS: [&str; 2] = ["headers", "http_headers"];
@@ -25,6 +25,9 @@ const KIND: [&str; 2] = ["type", "transport"];
 const SSE: &str = "sse";
 const STREAMABLE: [&str; 5] = ["http", "streamable-http", "streamableHttp", "streamable_http", "streamable"];
 
+/// The member that holds the environment of a command.
+const ENV: &str = "env";
+
 type KeptMembers = Vec<(String, String)>;
 
 /// The splices that turn an address into a command, and the members they changed.
@@ -44,11 +47,12 @@ pub(super) fn route(
     args.extend([literal("--upstream"), doc.raw(&url.value.span).to_owned()]);
     let mut members = vec![kept(doc, url)];
     let mut splices = Vec::new();
+    let mut variable = None;
     if let Some(headers) = headers.filter(|headers| headers.value.members().is_none_or(|all| !all.is_empty())) {
         if !choice.headers {
             return Err(SkipReason::Headers(headers.key.clone()));
         }
-        args.extend(header_args(doc, headers)?);
+        variable = Some(pair(doc, HEADERS_VARIABLE, &header_lines(doc, headers)?));
         members.push(kept(doc, headers));
         splices.push(without(doc, entry, headers));
     }
@@ -62,7 +66,19 @@ pub(super) fn route(
     args.extend(transport.and_then(|kind| transport_option(kind, url.value.text()?)).map(literal));
     let command = assignment(doc, url, "command", &literal(choice.tapline));
     let args = assignment(doc, url, "args", &format!("[{}]", args.join(", ")));
-    splices.push(Splice::replace(&url.span(), format!("{command}{}{args}", between(doc, entry, url))));
+    let mut in_place_of_url = vec![command, args];
+    if let Some(variable) = variable {
+        match entry.member(ENV) {
+            Some(env) => splices.push(at_the_head(doc, env, &variable)?),
+            None => {
+                members.push((ENV.to_owned(), String::new()));
+                // Under a header the last may have a comment behind it: that stays with it.
+                let at = if has_lines(doc, entry) { 0 } else { 2 };
+                in_place_of_url.insert(at, assignment(doc, url, ENV, &format!("{{{variable}}}")));
+            }
+        }
+    }
+    splices.push(Splice::replace(&url.span(), in_place_of_url.join(&between(doc, entry, url))));
     Ok((splices, members))
 }
 
@@ -79,14 +95,46 @@ fn kept(doc: &ConfigDoc<'_>, member: &DocMember) -> (String, String) {
     (member.key.clone(), doc.raw(&member.span()).to_owned())
 }
 
-fn header_args(doc: &ConfigDoc<'_>, headers: &DocMember) -> Result<Vec<String>, SkipReason> {
+/// A key and a value within braces.
+fn pair(doc: &ConfigDoc<'_>, key: &str, value: &str) -> String {
+    match doc.format {
+        ConfigFormat::Jsonc => format!("{}: {}", literal(key), literal(value)),
+        ConfigFormat::Toml => format!("{key} = {}", literal(value)),
+    }
+}
+
+/// Puts a pair before all others of a table in braces.
+fn at_the_head(doc: &ConfigDoc<'_>, table: &DocMember, pair: &str) -> Result<Splice, SkipReason> {
+    let members = table.value.members().filter(|_| doc.in_braces(&table.value)).ok_or(SkipReason::Odd)?;
+    Ok(match members.first() {
+        Some(first) => Splice::insert(first.key_span.start, format!("{pair}, ")),
+        None => Splice::insert(table.value.span.start + 1, pair),
+    })
+}
+
+/// Takes the headers out of the environment, and that too where it was made for them.
+fn without_headers(doc: &ConfigDoc<'_>, entry: &DocNode, members: &KeptMembers) -> Option<Splice> {
+    let env = entry.member(ENV)?;
+    let variable = env.value.member(HEADERS_VARIABLE)?;
+    let ours = members.iter().any(|(key, raw)| key == ENV && raw.is_empty());
+    let alone = env.value.members().is_some_and(|all| all.len() == 1);
+    Some(if ours && alone { without(doc, entry, env) } else { without(doc, &env.value, variable) })
+}
+
+/// The headers a line each. Not as arguments, which everybody on the machine can read; and in the file, not beside it, as
+/// their clients put values in place of what they know (`${TOKEN}`).
+fn header_lines(doc: &ConfigDoc<'_>, headers: &DocMember) -> Result<String, SkipReason> {
     let members = headers.value.members().filter(|_| doc.in_braces(&headers.value)).ok_or(SkipReason::Odd)?;
-    let mut args = Vec::new();
+    let mut lines = Vec::new();
     for header in members {
         let value = header.value.text().ok_or(SkipReason::Odd)?;
-        args.extend([literal("--header"), literal(&format!("{}: {value}", header.key))]);
+        let line = format!("{}: {value}", header.key);
+        if line.contains(['\n', '\r']) {
+            return Err(SkipReason::Odd);
+        }
+        lines.push(line);
     }
-    Ok(args)
+    Ok(lines.join("\n"))
 }
 
 /// What stands between two members of a table.
@@ -111,8 +159,8 @@ pub(super) fn restore(
         return Err(SkipReason::Forgotten(address(args)));
     };
     let mut back = url.clone();
-    let mut splices = Vec::new();
-    for (key, raw) in others {
+    let mut splices: Vec<_> = without_headers(doc, entry, members).into_iter().collect();
+    for (key, raw) in others.iter().filter(|(key, _)| key != ENV) {
         match entry.member(key) {
             Some(member) => splices.push(Splice::replace(&member.span(), raw.as_str())),
             None => back.push_str(&format!("{}{raw}", between(doc, entry, program))),

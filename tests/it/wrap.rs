@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use serde_json::{Value, json};
+use tapline::wrap::backup::BackupStore;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
@@ -319,6 +320,116 @@ fn read_only_file_stays() {
     assert_eq!(home.backups(), 0);
 }
 
+/// The store of backups that a run in this home keeps.
+fn store(home: &Home) -> BackupStore {
+    BackupStore::new(home.path("data/tapline/wrapped"))
+}
+
+#[test]
+fn two_at_once_are_one_at_a_time() {
+    let home = Home::new();
+    home.write(".cursor/mcp.json", CURSOR);
+    home.run(&["wrap", "cursor", "--yes"], 0);
+    let wrapped = home.read(".cursor/mcp.json");
+    let held = store(&home).lock().unwrap();
+    for arguments in [&["wrap", "cursor", "--yes", "--remote"][..], &["unwrap", "cursor", "--yes"], &["unwrap", "-y"]] {
+        let ran = home.run(arguments, 1);
+        assert!(ran.err.contains("another `tapline wrap` or `unwrap` is at work; nothing was changed"), "{}", ran.err);
+        assert_eq!((home.read(".cursor/mcp.json"), home.backups()), (wrapped.clone(), 2));
+    }
+    // To look is no harm.
+    home.run(&["wrap"], 0);
+    drop(held);
+    home.run(&["unwrap", "cursor", "--yes"], 0);
+    assert_eq!(home.read(".cursor/mcp.json"), CURSOR);
+}
+
+#[test]
+fn wraps_at_once_lose_neither_an_edit_nor_the_backup() {
+    let home = Home::new();
+    let servers: Vec<_> = (0..6).map(|at| format!("\"s{at}\": {{\"command\": \"x\"}}")).collect();
+    let text = format!("{{\"mcpServers\": {{{}}}}}", servers.join(", "));
+    home.write(".cursor/mcp.json", &text);
+    let runs: Vec<_> = (0..6)
+        .map(|at| {
+            let mut command = Command::new(tapline_binary());
+            command.args(["wrap", "cursor", "--yes", "--server", &format!("s{at}")]);
+            command.current_dir(home.path("project")).env_clear().envs(home.environment());
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let done: Vec<_> = runs.into_iter().map(|run| run.wait_with_output().unwrap()).collect();
+    let wrapped: Value = serde_json::from_str(&home.read(".cursor/mcp.json")).unwrap();
+    for (at, output) in done.iter().enumerate() {
+        let is_wrapped = wrapped["mcpServers"][format!("s{at}")]["args"].is_array();
+        assert_eq!(output.status.code(), Some(i32::from(!is_wrapped)), "{at}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.contains("is at work"), !is_wrapped, "{said}");
+    }
+    assert!(done.iter().any(|output| output.status.success()));
+    home.run(&["unwrap", "-y"], 0);
+    assert_eq!(home.read(".cursor/mcp.json"), text);
+}
+
+#[test]
+fn broken_backup_is_refused_and_tapline_taken_out_by_editing() {
+    let home = Home::new();
+    let spoil = |suffix: &str, spoiled: &dyn Fn(String) -> String| {
+        for kept in std::fs::read_dir(home.path("data/tapline/wrapped")).unwrap().map(|kept| kept.unwrap().path()) {
+            if kept.to_str().unwrap().ends_with(suffix) {
+                let text = std::fs::read_to_string(&kept).unwrap();
+                std::fs::write(&kept, spoiled(text)).unwrap();
+            }
+        }
+    };
+    for (suffix, spoiled, why) in [
+        (
+            ".original",
+            &(|text: String| text.replace("npx", "evi")) as &dyn Fn(String) -> String,
+            "its content is another",
+        ),
+        (".original", &|text| text[..20].to_owned(), "its length is another"),
+        (".json", &|text| text.replace("npx", "evi"), "its record was changed"),
+        (".json", &|text| text[..40].to_owned(), "its record cannot be read"),
+    ] {
+        home.write(".cursor/mcp.json", CURSOR);
+        home.run(&["wrap", "cursor", "--yes"], 0);
+        spoil(suffix, spoiled);
+        if why.contains("cannot") {
+            assert!(home.run(&["unwrap", "--yes"], 1).err.contains("cannot be read"));
+        }
+        let ran = home.run(&["unwrap", "cursor", "--yes"], 0);
+        assert!(ran.err.contains(why) && ran.err.contains("taken out by editing"), "{}", ran.err);
+        assert_eq!(home.read(".cursor/mcp.json"), CURSOR, "{why}");
+        assert!(home.run(&["unwrap", "--yes"], 0).out.contains("nothing is wrapped"));
+    }
+}
+
+#[test]
+fn hard_link_keeps_its_other_name() {
+    let home = Home::new();
+    home.write("dotfiles/mcp.json", CURSOR);
+    std::fs::create_dir_all(home.path(".cursor")).unwrap();
+    std::fs::hard_link(home.path("dotfiles/mcp.json"), home.path(".cursor/mcp.json")).unwrap();
+    home.run(&["wrap", "cursor", "-y"], 0);
+    assert!(home.read("dotfiles/mcp.json").contains("stdio"));
+    home.run(&["unwrap", "-y"], 0);
+    assert_eq!(home.read("dotfiles/mcp.json"), CURSOR);
+}
+
+#[test]
+fn temporary_files_of_a_killed_run_are_removed_by_the_next() {
+    let home = Home::new();
+    home.write(".cursor/mcp.json", CURSOR);
+    let digits = "0123456789abcdef0123456789abcdef";
+    let left =
+        [format!(".cursor/.mcp.json.tapline-{digits}"), format!("data/tapline/wrapped/.k.json.tapline-{digits}")];
+    left.iter().for_each(|file| drop(home.write(file, "secret")));
+    home.run(&["wrap", "cursor", "-y"], 0);
+    assert!(left.iter().all(|file| !home.path(file).exists()));
+    assert_eq!(home.backups(), 2);
+}
+
 #[test]
 fn list_without_clients_says_so() {
     let home = Home::new();
@@ -341,6 +452,8 @@ async fn launch(home: &Home, config: &Value, server: &str, line: &str) -> String
     let mut command = tokio::process::Command::new(entry["command"].as_str().unwrap());
     command.args(entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()));
     command.env_clear().env("HOME", home.path("")).env("PATH", "/usr/bin:/bin").kill_on_drop(true);
+    let given = entry["env"].as_object().into_iter().flatten();
+    command.envs(given.map(|(name, value)| (name, value.as_str().unwrap())));
     // Else whoever runs the tests sees it in their `tapline attach`.
     command.env("TAPLINE_NO_CONTROL", "1");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -362,7 +475,7 @@ async fn wrapped_configuration_works_when_launched() {
     let mut server = Server::start().await;
     let config = json!({"mcpServers": {
         "here": {"command": tapline_binary(), "args": ["__demo-server"]},
-        "there": {"type": "http", "url": server.url(), "headers": {"x-key": "a: b"}},
+        "there": {"type": "http", "url": server.url(), "headers": {"x-key": "a: b", "x-more": "é"}},
         "then": {"type": "sse", "url": format!("http://{}/events", server.address())},
     }});
     home.write(".cursor/mcp.json", &config.to_string());
@@ -370,6 +483,8 @@ async fn wrapped_configuration_works_when_launched() {
     let wrapped: Value = serde_json::from_str(&home.read(".cursor/mcp.json")).unwrap();
     assert_eq!(wrapped["mcpServers"]["here"]["args"][0], "stdio");
     assert_eq!(wrapped["mcpServers"]["there"]["type"], "stdio");
+    // Arguments are for everybody on the machine to read.
+    assert!(!wrapped["mcpServers"]["there"]["args"].to_string().contains("x-key"));
 
     let hello = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
     let direct = launch(&home, &config, "here", hello).await;
@@ -380,6 +495,7 @@ async fn wrapped_configuration_works_when_launched() {
     let served = async {
         let request = server.next().await;
         let key = request.head.get("x-key").map(str::to_owned);
+        assert_eq!(request.head.get("x-more"), Some("é"));
         request.json(answer).await;
         key
     };

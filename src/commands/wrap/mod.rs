@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use crate::cli::{ConsentArgs, UnwrapArgs, WrapArgs};
 use crate::text::sanitize;
-use crate::wrap::backup::BackupStore;
+use crate::wrap::backup::{BackupStore, KeptBackup};
 use crate::wrap::clients::{CLIENTS, ClientSystem, ConfigFile, Machine, McpClient, file_at};
 use crate::wrap::edit::{ConfigEdit, ListedServer, OriginalServer, WrapChoice};
 use crate::wrap::file::FileError;
@@ -52,7 +52,7 @@ pub(super) fn unwrap(args: &UnwrapArgs) -> ExitCode {
     let outcome = WrapRun::open(&console, None).and_then(|session| {
         let files = match &args.target {
             Some(target) => session.files(target)?,
-            None => session.wrapped_files(),
+            None => session.wrapped_files()?,
         };
         session.unwrap(args, &files)
     });
@@ -154,13 +154,20 @@ impl<'c> WrapRun<'c> {
         failed(format!("found no configuration of `{name}` at {places}; name the file if it is elsewhere"))
     }
 
-    fn wrapped_files(&self) -> Vec<ConfigFile> {
-        let (there, gone): (Vec<_>, Vec<_>) = self.store.files().into_iter().partition(|path| path.exists());
+    fn wrapped_files(&self) -> Result<Vec<ConfigFile>, WrapError> {
+        let (files, unreadable) = self.store.files();
+        if let Some(path) = unreadable.first() {
+            let path = self.console.path(path);
+            return Err(failed(format!(
+                "`{path}` cannot be read, so it is unknown what is wrapped; name client or file"
+            )));
+        }
+        let (there, gone): (Vec<_>, Vec<_>) = files.into_iter().partition(|path| path.exists());
         for path in gone {
             let copy = self.console.path(&self.store.copy_path(&path));
             self.console.say(&format!("{} is gone; what it was is kept as {copy}", self.console.path(&path)));
         }
-        there.iter().map(|path| file_at(path, &self.machine())).collect()
+        Ok(there.iter().map(|path| file_at(path, &self.machine())).collect())
     }
 
     fn list(&self) -> WrapOutcome {
@@ -195,7 +202,7 @@ impl<'c> WrapRun<'c> {
         let mut all: Vec<OpenedConfig<'_>> = Vec::new();
         let mut outcome = WrapOutcome::Nothing;
         for file in files {
-            match OpenedConfig::new(file, &self.store, &self.tapline) {
+            match OpenedConfig::to_edit(file, &self.store, &self.tapline) {
                 Ok(opened) if all.iter().any(|other| other.config.real == opened.config.real) => {}
                 Ok(opened) => all.push(opened),
                 Err(error) => outcome = outcome.max(self.tell(&error)),
@@ -239,7 +246,9 @@ impl<'c> WrapRun<'c> {
         }
         match error {
             FileError::Missing(_) | FileError::NoFile(_) | FileError::Unreadable { .. } => WrapOutcome::Usage,
-            FileError::ReadOnly(_) | FileError::Changed(_) | FileError::Io { .. } => WrapOutcome::Failed,
+            FileError::ReadOnly(_) | FileError::Changed(_) | FileError::Busy | FileError::Io { .. } => {
+                WrapOutcome::Failed
+            }
         }
     }
 
@@ -273,6 +282,7 @@ impl<'c> WrapRun<'c> {
         names: &[String],
         act: impl Fn(&OpenedConfig<'_>) -> Result<WrapOutcome, FileError>,
     ) -> Result<(WrapOutcome, String), WrapError> {
+        let _alone = self.store.lock().map_err(|error| failed(error.to_string()))?;
         let (opened, mut outcome) = self.open_files(files, names)?;
         let mut readers: Vec<&str> = Vec::new();
         for file in &opened {
@@ -303,9 +313,9 @@ impl<'c> WrapRun<'c> {
         let real = &opened.config.real;
         let copy = self.store.save(real, &opened.backup_for(&edit.text, servers))?;
         if let Err(error) = opened.config.replace(&edit.text) {
-            match &opened.backup {
-                Some(backup) => drop(self.store.save(real, backup)?),
-                None => self.store.remove(real),
+            match &opened.kept {
+                KeptBackup::Whole(backup) => drop(self.store.save(real, backup)?),
+                KeptBackup::Nothing | KeptBackup::Broken { .. } => self.store.remove(real),
             }
             return Err(error);
         }
@@ -320,6 +330,13 @@ impl<'c> WrapRun<'c> {
     }
 
     fn unwrap_file(&self, opened: &OpenedConfig<'_>, args: &UnwrapArgs) -> Result<WrapOutcome, FileError> {
+        if let Some(why) = opened.broken_backup() {
+            let (file, copy) = (&opened.file.path, self.store.copy_path(&opened.config.real));
+            let (file, copy) = (self.console.path(file), self.console.path(&copy));
+            self.console.complain(&format!(
+                "the backup of {file} is not what `wrap` kept ({why}: {copy}); it is not used, tapline is taken out by editing"
+            ));
+        }
         let edit = opened.unwrapped(&args.servers)?;
         let verdict = self.agree(opened, &edit, &args.consent)?;
         let real = &opened.config.real;
@@ -331,7 +348,9 @@ impl<'c> WrapRun<'c> {
         }
         opened.config.replace(&edit.text)?;
         let left = opened.wrapped_in(&edit.text);
-        if left.is_empty() {
+        if left.is_empty() && opened.broken_backup().is_some() {
+            self.store.remove_record(real);
+        } else if left.is_empty() {
             self.store.remove(real);
         } else {
             self.store.save(real, &opened.backup_for(&edit.text, left))?;

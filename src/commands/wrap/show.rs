@@ -2,8 +2,9 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use similar::{ChangeTag, TextDiff};
+use similar::{Algorithm, ChangeTag, TextDiff};
 
 use crate::text::{fit, pad, sanitize};
 use crate::wrap::edit::ListedServer;
@@ -16,6 +17,9 @@ const SUMMARY: usize = 72;
 
 /// Cells that a name takes in a list, at most.
 const LABEL: usize = 40;
+
+/// How long the smallest of diffs is sought for; then one that is as true but longer is shown.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The person at the other end.
 #[derive(Debug)]
@@ -128,7 +132,8 @@ fn label(server: &ListedServer) -> String {
 
 /// The changes with the lines around them, in the form that `diff -u` made familiar.
 fn diff_lines(old: &str, new: &str) -> Vec<String> {
-    let diff = TextDiff::from_lines(old, new);
+    // Two files that share next to nothing would take for ever to be compared exactly.
+    let diff = TextDiff::configure().algorithm(Algorithm::Patience).timeout(PATIENCE).diff_lines(old, new);
     let mut lines = Vec::new();
     for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
         lines.push(hunk.header().to_string());

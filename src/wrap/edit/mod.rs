@@ -4,11 +4,16 @@
 //! own spelling; so the way back needs no memory, and arguments that were edited in between stay edited. What cannot
 //! be told from the text (an entry without `args`, one with an address) is kept in a [`OriginalServer`].
 
+mod check;
+
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use self::check::{EditCheck, PlannedEdit};
 use super::clients::Containers;
-use super::doc::{ConfigDoc, ConfigFormat, ConfigSyntaxError, DocMember, DocNode, Splice, apply, literal};
+use super::doc::{ConfigDoc, ConfigFormat, ConfigSyntaxError, DocMember, DocNode, Splice, literal};
 use super::entry::{ServerEntry, ServerTransport, entries};
 use super::remote;
 
@@ -83,11 +88,20 @@ impl OriginalServer {
     pub fn is_remote(&self) -> bool {
         !self.members.is_empty()
     }
+}
+
+/// What is known of servers from before they were wrapped, by path.
+pub struct KnownServers<'k>(HashMap<&'k [String], &'k OriginalServer>);
+
+impl<'k> KnownServers<'k> {
+    pub fn new(known: &'k [OriginalServer]) -> Self {
+        Self(known.iter().rev().map(|was| (was.path.as_slice(), was)).collect())
+    }
 
     /// What is known of the server at a path, be it nothing more.
-    pub fn known(known: &[Self], path: &[String]) -> Self {
-        let known = known.iter().find(|was| was.path == path).cloned();
-        known.unwrap_or_else(|| Self { path: path.to_owned(), ..Self::default() })
+    pub fn at(&self, path: &[String]) -> OriginalServer {
+        let known = self.0.get(path).map(|&was| was.clone());
+        known.unwrap_or_else(|| OriginalServer { path: path.to_owned(), ..OriginalServer::default() })
     }
 }
 
@@ -98,7 +112,7 @@ pub enum SkipReason {
     Wrapped,
     #[error("is remote; `--remote` routes it too")]
     Remote,
-    #[error("is remote and its client sends `{0}`; `--headers` has tapline send them, readable among its arguments")]
+    #[error("is remote and its client sends `{0}`; `--headers` has tapline send them, from `env` in the file")]
     Headers(String),
     #[error("is remote and its client handles `{0}`, which tapline cannot do in its place")]
     Auth(String),
@@ -145,13 +159,7 @@ pub fn servers(source: EditSource<'_>) -> Result<Vec<ListedServer>, ConfigSyntax
 pub fn wrap(source: EditSource<'_>, choice: WrapChoice<'_>) -> Result<ConfigEdit, ConfigSyntaxError> {
     let taplines = [source.taplines, &[choice.tapline.to_owned()]].concat();
     let source = EditSource { taplines: &taplines, ..source };
-    edit(source, |doc, entry| {
-        if !choice.takes(entry) {
-            return None;
-        }
-        let routed = route(doc, entry, choice);
-        Some(routed.and_then(|(splices, was)| check(source, doc, splices, was, true)))
-    })
+    edit(source, true, |doc, entry| choice.takes(entry).then(|| route(doc, entry, choice)))
 }
 
 /// Takes tapline away from those of the named servers that go through it; of all when none is named.
@@ -160,73 +168,46 @@ pub fn unwrap(
     names: &[String],
     was: &[OriginalServer],
 ) -> Result<ConfigEdit, ConfigSyntaxError> {
-    edit(source, |doc, entry| {
+    let known = KnownServers::new(was);
+    edit(source, false, |doc, entry| {
         let chosen = names.is_empty() || names.iter().any(|name| name == entry.name());
         if !entry.wrapped || !chosen {
             return None;
         }
-        let was = OriginalServer::known(was, &entry.path);
-        Some(restore(doc, entry, &was).and_then(|splices| check(source, doc, splices, was, false)))
+        let was = known.at(&entry.path);
+        Some(restore(doc, entry, &was).map(|splices| (splices, was)))
     })
 }
 
 /// One server's part of an edit.
 type ServerEdit = (Vec<Splice>, OriginalServer);
 
+/// Edits the servers that `part` says something about. `wrapped`: what they shall be then. The work grows with the text, not
+/// with the text times the servers in it: all parts are made and read again at once.
 fn edit(
     source: EditSource<'_>,
+    wrapped: bool,
     mut part: impl FnMut(&ConfigDoc<'_>, &ServerEntry<'_>) -> Option<Result<ServerEdit, SkipReason>>,
 ) -> Result<ConfigEdit, ConfigSyntaxError> {
     let (bom, body) = split_bom(source.text);
     let doc = ConfigDoc::parse(body, source.format)?;
-    let mut edit = ConfigEdit::default();
-    let mut splices = Vec::new();
-    for entry in entries(&doc, source.containers, source.taplines) {
-        match part(&doc, &entry) {
-            Some(Ok((part, was))) => {
-                splices.extend(part);
-                edit.changed.push(was);
-            }
-            Some(Err(why)) => edit.skipped.push((entry.name().to_owned(), why)),
+    let entries = entries(&doc, source.containers, source.taplines);
+    let (mut planned, mut skipped) = (Vec::new(), Vec::new());
+    for (at, entry) in entries.iter().enumerate() {
+        match part(&doc, entry) {
+            Some(Ok((splices, was))) => planned.push(PlannedEdit { at, splices, was }),
+            Some(Err(why)) => skipped.push((at, why)),
             None => {}
         }
     }
-    edit.text = format!("{bom}{}", apply(body, splices));
-    Ok(edit)
-}
-
-/// Reads what an edit makes of one server. What does not read as intended is not done: a file may be written in ways
-/// that nobody thought of here.
-fn check(
-    source: EditSource<'_>,
-    doc: &ConfigDoc<'_>,
-    splices: Vec<Splice>,
-    mut was: OriginalServer,
-    wrapped: bool,
-) -> Result<ServerEdit, SkipReason> {
-    let text = apply(doc.text, splices.clone());
-    let edited = ConfigDoc::parse(&text, doc.format).map_err(|_| SkipReason::Odd)?;
-    let summary = |doc: &ConfigDoc<'_>| {
-        let entries = entries(doc, source.containers, source.taplines);
-        let others: Vec<_> = entries.iter().filter(|entry| entry.path != was.path).map(ServerEntry::summary).collect();
-        let this = entries.iter().find(|entry| entry.path == was.path).map(|entry| (entry.summary(), entry.wrapped));
-        (others, this)
-    };
-    let (others, this) = summary(doc);
-    let this = this.map(|(summary, _)| (summary, wrapped));
-    if summary(&edited) != (others, this) {
-        return Err(SkipReason::Odd);
-    }
-    if wrapped {
-        was.entry = whole(doc, &was.path).zip(whole(&edited, &was.path)).map(|(was, became)| EntryText { was, became });
-    }
-    Ok((splices, was))
-}
-
-/// An entry's text, where all of it stands in one place.
-fn whole(doc: &ConfigDoc<'_>, path: &[String]) -> Option<String> {
-    let entry = doc.root.find(path)?;
-    doc.in_braces(entry).then(|| doc.raw(&entry.span).to_owned())
+    let done = EditCheck { source, doc: &doc, entries: &entries, wrapped }.run(planned);
+    skipped.extend(done.odd.into_iter().map(|at| (at, SkipReason::Odd)));
+    skipped.sort_by_key(|(at, _)| *at);
+    Ok(ConfigEdit {
+        text: format!("{bom}{}", done.text),
+        changed: done.changed,
+        skipped: skipped.into_iter().map(|(at, why)| (entries[at].name().to_owned(), why)).collect(),
+    })
 }
 
 fn route(doc: &ConfigDoc<'_>, entry: &ServerEntry<'_>, choice: WrapChoice<'_>) -> Result<ServerEdit, SkipReason> {

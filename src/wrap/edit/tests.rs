@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::cli::{Cli, CliCommand, TransportArg};
 use crate::wrap::clients::ANYWHERE;
+use crate::wrap::doc::steps;
 
 const TAPLINE: &str = "/opt/tap line/tapline";
 
@@ -128,11 +129,24 @@ fn url_becomes_a_command() {
         ),
         (
             "{\"mcpServers\": {\"a\": {\n  \"httpUrl\": \"http://h\",\n  \"headers\": {\"A\": \"b \\\"c\\\"\", \"D\": \"${E}\"},\n  \"trust\": true\n}}}",
-            "{\"mcpServers\": {\"a\": {\n  \"command\": \"/opt/tap line/tapline\",\n  \"args\": [\"stdio\", \"--name=a\", \"--upstream\", \"http://h\", \"--header\", \"A: b \\\"c\\\"\", \"--header\", \"D: ${E}\"],\n  \"trust\": true\n}}}",
+            "{\"mcpServers\": {\"a\": {\n  \"command\": \"/opt/tap line/tapline\",\n  \"args\": [\"stdio\", \"--name=a\", \"--upstream\", \"http://h\"],\n  \"env\": {\"TAPLINE_HEADERS\": \"A: b \\\"c\\\"\\nD: ${E}\"},\n  \"trust\": true\n}}}",
         ),
         (
             r#"{"mcpServers": {"a": {"headers": {"A": "b"}, "serverUrl": "http://h"}}}"#,
-            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--upstream", "http://h", "--header", "A: b"]}}}"#,
+            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--upstream", "http://h"], "env": {"TAPLINE_HEADERS": "A: b"}}}}"#,
+        ),
+        // An environment of its own: kept.
+        (
+            r#"{"mcpServers": {"a": {"env": { "K": "v"}, "url": "http://h", "headers": {"A": "b"}}}}"#,
+            r#"{"mcpServers": {"a": {"env": { "TAPLINE_HEADERS": "A: b", "K": "v"}, "command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--upstream", "http://h"]}}}"#,
+        ),
+        (
+            r#"{"mcpServers": {"a": {"url": "http://h", "headers": {"A": "b"}, "env": { }}}}"#,
+            r#"{"mcpServers": {"a": {"command": "/opt/tap line/tapline", "args": ["stdio", "--name=a", "--upstream", "http://h"], "env": {"TAPLINE_HEADERS": "A: b" }}}}"#,
+        ),
+        (
+            "[mcp_servers.a]\nurl = 'http://h'\nhttp_headers = { A = 'b' }\n",
+            "[mcp_servers.a]\nenv = {TAPLINE_HEADERS = \"A: b\"}\ncommand = \"/opt/tap line/tapline\"\nargs = [\"stdio\", \"--name=a\", \"--upstream\", 'http://h']\n",
         ),
         (
             "[mcp_servers.a]\nurl = 'http://h' # there\nenabled = true\n",
@@ -140,7 +154,7 @@ fn url_becomes_a_command() {
         ),
         (
             "mcp_servers.a = {url = \"http://h\", http_headers = {A = \"b\"}}",
-            "mcp_servers.a = {command = \"/opt/tap line/tapline\", args = [\"stdio\", \"--name=a\", \"--upstream\", \"http://h\", \"--header\", \"A: b\"]}",
+            "mcp_servers.a = {command = \"/opt/tap line/tapline\", args = [\"stdio\", \"--name=a\", \"--upstream\", \"http://h\"], env = {TAPLINE_HEADERS = \"A: b\"}}",
         ),
     ] {
         assert_eq!(wrapped(text), expected);
@@ -263,6 +277,75 @@ fn entry_left_alone_says_why() {
 }
 
 #[test]
+fn wrap_leaves_headers_with_a_line_break_alone() {
+    let text = r#"{"mcpServers": {"a": {"url": "http://h", "headers": {"A": "b\nC: d"}}}}"#;
+    assert_eq!(wrap(source(text), all(&[])).unwrap().skipped, [("a".to_owned(), SkipReason::Odd)]);
+}
+
+/// A file of servers of both kinds.
+fn many(count: usize) -> String {
+    let servers: Vec<_> = (0..count)
+        .map(|at| match at % 2 {
+            0 => format!("\"s{at:05}\": {{\"command\": \"npx\", \"args\": [\"-y\", \"fs\"]}}"),
+            _ => format!("\"s{at:05}\": {{\"url\": \"http://h/{at:05}\", \"headers\": {{\"A\": \"b\"}}}}"),
+        })
+        .collect();
+    format!("{{\"mcpServers\": {{{}}}}}", servers.join(","))
+}
+
+#[test]
+fn edit_is_linear_in_the_servers_of_a_file() {
+    let work = |count: usize| {
+        let text = many(count);
+        steps::take();
+        let edit = wrap(source(&text), all(&[])).unwrap();
+        let wrapped = steps::take();
+        assert_eq!((edit.changed.len(), &*edit.skipped), (count, &[][..]));
+        // Nothing is known of their texts, so that each is edited.
+        let parts: Vec<_> = edit.changed.into_iter().map(|was| OriginalServer { entry: None, ..was }).collect();
+        steps::take();
+        assert_eq!(unwrap(source(&edit.text), &[], &parts).unwrap().text, text);
+        (wrapped, steps::take())
+    };
+    let (few, more) = (work(50), work(500));
+    assert!(more.0 <= few.0 * 11 && more.1 <= few.1 * 11, "{few:?} {more:?}");
+}
+
+#[test]
+fn edit_check_finds_those_that_read_otherwise_among_many() {
+    let text = many(20);
+    let doc = ConfigDoc::parse(&text, ConfigFormat::Jsonc).unwrap();
+    let found = entries(&doc, ANYWHERE, &[]);
+    // Not what was meant; and what breaks the file for all.
+    for odd in [[3, 4, 17], [0, 1, 19]] {
+        for wrong in ["{\"command\": \"no\"}", "{", "{}"] {
+            let plan = |at: usize| {
+                let entry = &found[at];
+                let right = format!(
+                    "{{\"command\": \"tapline\", \"args\": [\"stdio\", \"--\", {}]}}",
+                    literal(&entry.summary())
+                );
+                let right =
+                    if at.is_multiple_of(2) { right.replace("npx -y fs", "npx\", \"-y\", \"fs") } else { right };
+                let splices = vec![Splice::replace(&entry.node.span, if odd.contains(&at) { wrong } else { &right })];
+                PlannedEdit {
+                    at,
+                    splices,
+                    was: OriginalServer { path: entry.path.clone(), ..OriginalServer::default() },
+                }
+            };
+            let check = EditCheck { source: source(&text), doc: &doc, entries: &found, wrapped: true };
+            let mut checked = check.run((0..20).map(plan).collect());
+            checked.odd.sort_unstable();
+            assert_eq!((&*checked.odd, checked.changed.len()), (&odd[..], 17), "{wrong}");
+            let listed = servers(source(&checked.text)).unwrap();
+            let left: Vec<_> = (0..20).filter(|at| !listed[*at].wrapped).collect();
+            assert_eq!(left, odd, "{wrong}");
+        }
+    }
+}
+
+#[test]
 fn entry_that_is_no_server_is_ignored() {
     for text in [
         "",
@@ -338,6 +421,19 @@ fn unwrap_keeps_edits_made_meanwhile() {
             "[mcp_servers.a]\n# new\nenabled = true\ncommand = 'x'\n",
         ),
         ("[mcp_servers.a]\nurl = 'u'\n", "[mcp", "k = 1\n[mcp", "k = 1\n[mcp_servers.a]\nurl = 'u'\n"),
+        // What was added to the environment, with that of tapline and without.
+        (
+            r#"{"mcpServers": {"a": {"url": "u", "headers": {"A": "b"}}}}"#,
+            r#""A: b"}"#,
+            r#""A: b", "K": "v"}"#,
+            r#"{"mcpServers": {"a": {"url": "u", "headers": {"A": "b"}, "env": {"K": "v"}}}}"#,
+        ),
+        (
+            r#"{"mcpServers": {"a": {"url": "u", "headers": {"A": "b"}}}}"#,
+            r#""env""#,
+            r#""timeout": 3, "env""#,
+            r#"{"mcpServers": {"a": {"url": "u", "headers": {"A": "b"}, "timeout": 3}}}"#,
+        ),
         (
             r#"{"mcpServers": {"a": {"type": "sse", "url": "u", "headers": {"A": "b"}}}}"#,
             r#""type""#,
