@@ -14,11 +14,14 @@ pub enum Audience {
     /// The operator alone: what belongs to a request of the operator's is recorded and shown, and kept from the client, which would
     /// not know its id.
     OperatorOnly,
+    /// Tapline itself, in the client's place: recorded and shown, and kept from the client.
+    Tapline,
 }
 
 impl Audience {
+    /// Whether the client does not get it.
     pub fn is_operator_only(self) -> bool {
-        self == Self::OperatorOnly
+        self != Self::Client
     }
 }
 

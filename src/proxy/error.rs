@@ -267,6 +267,12 @@ impl<'a> UpstreamFailure<'a> {
                 "no_stream",
                 "is this the URL of its event stream? `--transport http` speaks Streamable HTTP to it",
             ),
+            UpstreamError::Redirected { upstream, .. } => {
+                (upstream, "redirected", "if the server has moved, its new URL is to be given")
+            }
+            UpstreamError::SessionForgotten { upstream } => {
+                (upstream, "session_forgotten", "the request was not sent again, as it may do something: send it again")
+            }
             UpstreamError::NoAnswer { upstream, .. } => (upstream, "no_answer", SEE_ITS_LOG),
             UpstreamError::BrokenOff { upstream, .. } => (upstream, "broken_off", SEE_ITS_LOG),
             UpstreamError::StreamEnded { upstream } => (upstream, "stream_ended", SEE_ITS_LOG),
@@ -300,6 +306,8 @@ mod tests {
             UpstreamError::BrokenOff { upstream: upstream(), why: why() },
             UpstreamError::NoStream { upstream: upstream(), why: why() },
             UpstreamError::StreamEnded { upstream: upstream() },
+            UpstreamError::Redirected { upstream: upstream(), why: why() },
+            UpstreamError::SessionForgotten { upstream: upstream() },
         ];
         let ours = [
             ProxyError::Forbidden(why()),

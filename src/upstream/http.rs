@@ -11,6 +11,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyDataStream, BodyExt as _};
 
+use super::encoding::decoded;
 pub use super::site::ExtraHeaders;
 use super::site::{ResponseBody, Site, broken_off};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
@@ -34,6 +35,17 @@ impl HttpUpstream {
         let place = self.site.own(&outgoing.tail);
         let body = outgoing.message.map(|message| message.raw().clone()).unwrap_or_default();
         let response = self.site.send(outgoing.method, place, outgoing.headers, body.into()).await?;
+        self.reply(response).await
+    }
+
+    async fn exchange_as_client(&self, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
+        let Outgoing { method, headers, message, tail } = outgoing;
+        let body = message.map(|message| message.raw().clone()).unwrap_or_default();
+        let response = self.site.send_following(method, &tail, headers, body).await?;
+        self.reply(decoded(response)).await
+    }
+
+    async fn reply(&self, response: Response<ResponseBody>) -> Result<Reply, UpstreamError> {
         if is_event_stream(response.headers()) {
             let (parts, body) = response.into_parts();
             let items = ReplyBody::Stream(SseItems::of(body, self.site.label()).boxed());
@@ -71,6 +83,10 @@ impl Upstream for HttpUpstream {
 
     fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
         Box::pin(self.exchange(outgoing))
+    }
+
+    fn send_as_client(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
+        Box::pin(self.exchange_as_client(outgoing))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -5,6 +5,7 @@
 //! that is `proxy::pass`. A server with one stream for everything it says (a command, or the HTTP+SSE transport) is a
 //! [`pipe::Pipe`] instead.
 
+mod encoding;
 pub mod framing;
 pub mod guardian;
 pub mod http;
@@ -67,6 +68,12 @@ pub enum UpstreamError {
     /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]
     BrokenOff { upstream: String, why: String },
+    /// A redirection that is not followed.
+    #[error("{upstream} {why}")]
+    Redirected { upstream: String, why: String },
+    /// A request was lost with the session, and was not sent again, as it may do something.
+    #[error("{upstream} had forgotten the session, which was begun again")]
+    SessionForgotten { upstream: String },
     /// The event stream that is the session was not given.
     #[error("{upstream} gave no event stream: {why}")]
     NoStream { upstream: String, why: String },
@@ -98,6 +105,12 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// Sends on one exchange of the client. Dropping the future, or the stream in the reply, hangs up.
     fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>>;
+
+    /// Sends on one exchange of which tapline itself is the HTTP client, and not a client that it stands in for: redirections are
+    /// followed, and compressed answers are decoded.
+    fn send_as_client(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
+        self.send(outgoing)
+    }
 
     /// Ends the session's part of the upstream: a child is asked to leave, then made to.
     fn close(&self) -> BoxFuture<'_, ()>;

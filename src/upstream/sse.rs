@@ -14,10 +14,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::encoding::decoded;
 use super::http::{SseItems, is_event_stream, whole};
 use super::pipe::Output;
 use super::retry::{Attempt, Retry};
-use super::site::{ExtraHeaders, RequestTarget, ResponseBody, Site};
+use super::site::{ExtraHeaders, ResponseBody, Site};
 use super::{Item, Reply, ReplyBody, UpstreamError};
 use crate::message::Message;
 use crate::sse::Splitter;
@@ -91,7 +92,7 @@ impl SseUpstream {
         let (sender, phase) = watch::channel(SsePhase::Asking);
         let closing = CancellationToken::new();
         let reading = StreamReader { upstream: self.clone(), outputs, phase: sender, retry };
-        tokio::spawn(reading.run(self.site.own(tail), headers.clone(), closing.clone()));
+        tokio::spawn(reading.run(tail.to_owned(), headers.clone(), closing.clone()));
         headers.remove(ACCEPT);
         (EventPipe { upstream: self.clone(), headers, phase, closing }, receiver)
     }
@@ -129,10 +130,16 @@ impl EventPipe {
             Ok(url) => url,
             Err(refused) => return Ok(refused.into_reply()),
         };
+        let (site, body) = (&self.upstream.site, message.raw().clone());
+        // A client that posts itself gets the answer as it is.
+        let is_ours = headers.is_none();
         let mut headers = headers.unwrap_or_else(|| self.headers.clone());
         headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-        let site = &self.upstream.site;
-        let response = site.send_to(Method::POST, &url, headers, message.raw().clone().into()).await?;
+        let response = if is_ours {
+            decoded(site.send_following_to(Method::POST, &url, headers, body).await?)
+        } else {
+            site.send_to(Method::POST, &url, headers, body.into()).await?
+        };
         whole(response, site).await
     }
 
@@ -180,10 +187,10 @@ struct StreamReader {
 }
 
 impl StreamReader {
-    async fn run(self, place: RequestTarget, headers: HeaderMap, closing: CancellationToken) {
+    async fn run(self, tail: String, headers: HeaderMap, closing: CancellationToken) {
         let label = self.upstream.site.label().to_owned();
         let (error, refusal) = tokio::select! {
-            end = self.listen(place, headers, &closing) => end,
+            end = self.listen(&tail, headers, &closing) => end,
             () = closing.cancelled() => (UpstreamError::StreamEnded { upstream: label }, None),
         };
         self.phase.send_replace(SsePhase::Over(error.clone(), refusal));
@@ -193,18 +200,18 @@ impl StreamReader {
     /// The whole session; gives why it ended.
     async fn listen(
         &self,
-        place: RequestTarget,
+        tail: &str,
         headers: HeaderMap,
         closing: &CancellationToken,
     ) -> (UpstreamError, Option<StreamAnswer>) {
         let site = &self.upstream.site;
-        let response = match self.ask(place, headers, closing).await {
-            Ok(response) => response,
+        let response = match self.ask(tail, headers, closing).await {
+            Ok(response) => decoded(response),
             Err(error) => return (error, None),
         };
         let mut answer = StreamAnswer { status: response.status(), headers: response.headers().clone(), body: None };
         if answer.status.is_success() && answer.headers.contains_key(CONTENT_ENCODING) {
-            // Against what was asked for. It cannot be read, and may have no end.
+            // In a way that nobody here knows. It cannot be read, and may have no end.
             return (self.refused(&answer), None);
         }
         if !answer.status.is_success() || !is_event_stream(&answer.headers) {
@@ -220,7 +227,7 @@ impl StreamReader {
             let output = match item {
                 Ok(Item::Filler(frame)) => match endpoint_of(&frame) {
                     None => Output::Item(Item::Filler(frame)),
-                    Some(reference) => match site.resolve(&reference) {
+                    Some(reference) => match site.resolve_from_answer(&reference) {
                         Some(url) => {
                             self.phase.send_replace(SsePhase::Ready(answer.clone(), url.clone()));
                             Output::Endpoint { frame, reference, url }
@@ -241,11 +248,11 @@ impl StreamReader {
     /// A stream that was asked for may have made a session: only what did not arrive is asked for again.
     async fn ask(
         &self,
-        place: RequestTarget,
+        tail: &str,
         headers: HeaderMap,
         closing: &CancellationToken,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let ask = || self.upstream.site.send(Method::GET, place.clone(), headers.clone(), Bytes::new().into());
+        let ask = || self.upstream.site.send_following(Method::GET, tail, headers.clone(), Bytes::new());
         let began = Instant::now();
         let error = match ask().await {
             Err(error) => error,

@@ -15,6 +15,7 @@ mod connections;
 mod demo;
 mod demo_live;
 mod hold;
+mod http_client;
 #[path = "../interop/client.rs"]
 mod interop;
 mod legacy_sse;

@@ -3,6 +3,9 @@
 //! Does what a Streamable HTTP client does, in place of one that cannot: posts each message, with the headers that repeat what it
 //! says; opens the listening stream; resumes broken streams; ends the session. What comes back, on whatever stream, goes down the
 //! one stream, in the frame that the server put around it: a client that speaks SSE gets its ids and comments, too.
+//!
+//! A server that has forgotten the session is told it again, in the client's place: such a client knows of no session, and cannot begin
+//! another. What it says meanwhile waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +14,13 @@ use std::time::{Duration, Instant};
 use backon::ExponentialBackoff;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::envelope::{Direction, Transport};
-use crate::event::Level;
+use crate::event::{Landmark, Level, LogLine};
 use crate::headers::{self, LAST_EVENT_ID, SESSION};
 use crate::mcp::meta;
 use crate::mcp::method;
@@ -26,6 +30,7 @@ use crate::proxy::error::{ErrorReply, ProxyError, server_refused};
 use crate::proxy::exchange::connection::Connection;
 use crate::proxy::exchange::request::{ClientExchange, Initiator};
 use crate::proxy::stream::Items;
+use crate::proxy::stream::handshake::HandshakeState;
 use crate::sse::{self, Splitter};
 use crate::upstream::framing::one_line;
 use crate::upstream::streamable::{StreamPosition, StreamableSession};
@@ -36,6 +41,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// How long the server may take to end the session.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the server may take to answer what begins a session again.
+const PATIENCE: Duration = Duration::from_secs(30);
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One client's bridge.
@@ -43,6 +50,8 @@ pub(in crate::proxy) struct Bridge {
     connection: Arc<Connection>,
     items: Items,
     state: Mutex<State>,
+    /// Whoever has it begins the session again.
+    turn: Semaphore,
 }
 
 #[derive(Default)]
@@ -51,9 +60,22 @@ struct State {
     client: HeaderMap,
     /// What the server gave at `initialize`, to be put on everything after it.
     session: StreamableSession,
+    /// What another session is to be told.
+    handshake: HandshakeState,
+    /// How often the session was begun again.
+    generation: u64,
+    listener: Option<AbortHandle>,
     /// Requests that are not answered yet.
     in_flight: HashMap<Id, PostedRequest>,
     tasks: JoinSet<()>,
+}
+
+/// The session in which something was sent.
+#[derive(Clone, Copy)]
+struct SentIn {
+    generation: u64,
+    /// Whether its id was sent along.
+    with_id: bool,
 }
 
 /// A request on its way to the server.
@@ -65,7 +87,8 @@ struct PostedRequest {
 
 impl Bridge {
     pub(in crate::proxy) fn new(connection: Arc<Connection>, items: Items, headers: HeaderMap) -> Arc<Self> {
-        Arc::new(Self { connection, items, state: Mutex::new(State { client: headers, ..State::default() }) })
+        let state = Mutex::new(State { client: headers, ..State::default() });
+        Arc::new(Self { connection, items, state, turn: Semaphore::new(1) })
     }
 
     /// Takes one message of the client. Returns when the next may go: a notification is not overtaken by what follows
@@ -74,20 +97,21 @@ impl Bridge {
         if let Some(headers) = headers {
             self.state.lock().client = headers;
         }
-        let headers = self.headers(&message);
-        let outgoing = Outgoing { method: Method::POST, headers, message: Some(message.clone()), tail: String::new() };
+        // What is said while the session is begun again belongs in the new one.
+        drop(self.turn.acquire().await);
+        let (outgoing, sent) = self.post(&message);
         let cancelled = meta::cancelled_id(&message).filter(|id| self.is_modern(id));
         let exchange = ClientExchange::admit(&self.connection, Instant::now(), outgoing, Initiator::Client);
         if let Some(id) = cancelled {
             return self.cancel(exchange, &id).await;
         }
         if !message.asks() && !exchange.is_held() {
-            return self.carry_out(exchange, &message).await;
+            return self.carry_out(exchange, &message, sent).await;
         }
         let (bridge, id, modern) = (self.clone(), message.id().cloned(), meta::protocol_version(&message).is_some());
         let mut state = self.state.lock();
         while state.tasks.try_join_next().is_some() {}
-        let task = state.tasks.spawn(async move { bridge.carry_out(exchange, &message).await });
+        let task = state.tasks.spawn(async move { bridge.carry_out(exchange, &message, sent).await });
         state.in_flight.extend(id.map(|id| (id, PostedRequest { task, modern })));
     }
 
@@ -95,8 +119,8 @@ impl Bridge {
     pub(in crate::proxy) async fn disconnect(&self) {
         let mut tasks = std::mem::take(&mut self.state.lock().tasks);
         tasks.shutdown().await;
-        let headers = self.bare();
-        if headers.contains_key(SESSION) {
+        let (headers, sent) = self.bare();
+        if sent.with_id {
             let goodbye = Outgoing { method: Method::DELETE, ..listening(headers) };
             // A server that does not offer it answers 405; one that does not answer is left.
             let _ = tokio::time::timeout(GOODBYE, self.connection.exchange(goodbye)).await;
@@ -117,8 +141,9 @@ impl Bridge {
     }
 
     /// One exchange, from its POST to the last message of its answer.
-    async fn carry_out(self: &Arc<Self>, exchange: ClientExchange, message: &Message) {
+    async fn carry_out(self: &Arc<Self>, exchange: ClientExchange, message: &Message, sent: SentIn) {
         match exchange.proceed().await {
+            Ok(refused) if self.is_forgotten(&refused, message, sent) => self.begin_again(refused, message, sent).await,
             Ok(reply) => self.forward_reply(reply, message).await,
             Err(error) => self.fail(message, error),
         }
@@ -129,8 +154,10 @@ impl Bridge {
 
     /// Forwards everything of a reply to the client, the rest of a broken stream included.
     async fn forward_reply(self: &Arc<Self>, reply: Reply, message: &Message) {
-        if message.method() == Some(method::INITIALIZE) {
-            self.state.lock().session.note_headers(&reply.headers);
+        if message.method() == Some(method::INITIALIZE) && reply.status.is_success() {
+            let mut session = StreamableSession::default();
+            session.note_headers(&reply.headers);
+            self.state.lock().session = session;
         }
         let (status, awaits_reply) = (reply.status, message.asks());
         let headers = HeaderMap::new();
@@ -145,15 +172,35 @@ impl Bridge {
             body => self.refuse(&Reply { status, headers, body }, message),
         }
         if message.method() == Some(method::INITIALIZED) && status.is_success() {
-            let bridge = self.clone();
-            self.state.lock().tasks.spawn(async move { bridge.listen().await });
+            self.state.lock().handshake.on_initialized();
+            self.open_listener();
+        }
+    }
+
+    /// Opens the listening stream, in place of the one of the session before.
+    fn open_listener(self: &Arc<Self>) {
+        let bridge = self.clone();
+        let mut state = self.state.lock();
+        let listener = state.tasks.spawn(async move { bridge.listen().await });
+        if let Some(before) = state.listener.replace(listener) {
+            before.abort();
         }
     }
 
     /// Forwards a message to the client, and learns from it.
     fn deliver(&self, incoming: Incoming, request: &Message) {
-        if request.method() == Some(method::INITIALIZE) && incoming.message.kind() == Kind::Result {
-            self.state.lock().session.note_result(&incoming.message);
+        let message = &incoming.message;
+        if message.kind() == Kind::Opaque && request.kind() != Kind::Opaque && !request.asks() {
+            // `OK` and the like: nobody waits for it, and a stream of messages is no place for it.
+            let text = "a notification was answered with what is no JSON-RPC message: the client does not get it";
+            return self.connection.log(Level::Warn, text.to_owned());
+        }
+        if message.answers() && message.id() == request.id() && HandshakeState::is_relevant(request) {
+            let mut state = self.state.lock();
+            state.handshake.on_reply(request, message);
+            if request.method() == Some(method::INITIALIZE) && message.kind() == Kind::Result {
+                state.session.note_result(message);
+            }
         }
         // Who has hung up hears no more.
         let _ = self.items.send(Ok(Item::Message(incoming)));
@@ -185,39 +232,45 @@ impl Bridge {
     }
 
     /// Asks for the rest of a stream that ended before the reply (2025-11-25, transports: resumability).
-    async fn resume(&self, request: &Message, mut progress: StreamProgress) {
+    async fn resume(self: &Arc<Self>, request: &Message, mut progress: StreamProgress) {
         while !progress.replied {
             let Some(after) = progress.position.header() else {
                 let why = "the answer ended without a reply".to_owned();
                 return self.fail(request, UpstreamError::BrokenOff { upstream: self.label(), why });
             };
             tokio::time::sleep(progress.pause()).await;
-            let mut headers = self.bare();
+            let (mut headers, sent) = self.bare();
             headers.insert(LAST_EVENT_ID, after);
             progress.some = false;
             match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
                     self.drain(items, request, &mut progress).await;
                 }
-                Ok(reply) => return self.refuse(&reply, request),
+                Ok(reply) => {
+                    self.note_refusal(&reply, sent);
+                    return self.refuse(&reply, request);
+                }
                 Err(error) => return self.fail(request, error),
             }
         }
     }
 
     /// The stream for what the server says of its own accord; a server need not offer one.
-    async fn listen(&self) {
-        let nothing = Message::new("");
+    async fn listen(self: &Arc<Self>) {
+        let (nothing, mut opened) = (Message::new(""), false);
         let mut progress = StreamProgress::default();
         loop {
-            let mut headers = self.bare();
+            let (mut headers, sent) = self.bare();
             headers.extend(progress.position.header().map(|after| (LAST_EVENT_ID, after)));
             progress.some = false;
             match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
+                    opened = true;
                     self.drain(items, &nothing, &mut progress).await;
                 }
-                // Not offered, or the session is over.
+                // The session is over.
+                Ok(reply) if opened => return self.note_refusal(&reply, sent),
+                // Not offered.
                 Ok(_) => return,
                 Err(error) => self.connection.log(Level::Warn, format!("no listening stream: {error}")),
             }
@@ -226,6 +279,117 @@ impl Bridge {
             }
             tokio::time::sleep(progress.pause()).await;
         }
+    }
+
+    /// Whether a server says that it does not know the session (2025-03-26 on, session management: 404; many say 400). Not where it says
+    /// 400 of this very request.
+    fn is_forgotten(&self, refused: &Reply, message: &Message, sent: SentIn) -> bool {
+        let of_request = match &refused.body {
+            ReplyBody::Whole(error) => error.kind() == Kind::Error && error.id() == message.id() && message.asks(),
+            ReplyBody::Empty | ReplyBody::Stream(_) => false,
+        };
+        says_forgotten(refused.status, sent) && !(of_request && refused.status == StatusCode::BAD_REQUEST)
+    }
+
+    /// Begins the session again where a stream is refused for want of it.
+    fn note_refusal(self: &Arc<Self>, refused: &Reply, sent: SentIn) {
+        if says_forgotten(refused.status, sent) {
+            let (bridge, status) = (self.clone(), refused.status);
+            // In a task of its own: the one that found it out is replaced. A failure is logged there.
+            self.state.lock().tasks.spawn(async move {
+                let _ = bridge.renew(sent, status).await;
+            });
+        }
+    }
+
+    /// Begins the session again, and asks there once more what a forgotten one was asked, where that can do no harm.
+    async fn begin_again(self: &Arc<Self>, refused: Reply, message: &Message, sent: SentIn) {
+        if self.renew(sent, refused.status).await.is_err() {
+            return self.refuse(&refused, message);
+        }
+        if !method::is_repeatable(message) {
+            return self.fail(message, UpstreamError::SessionForgotten { upstream: self.label() });
+        }
+        let text = format!("sent in the new session again: `{}`", message.method().unwrap_or_default());
+        let Connection { proxy, session, .. } = &*self.connection;
+        proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Attempt));
+        let (outgoing, _) = self.post(message);
+        match ClientExchange::admit(&self.connection, Instant::now(), outgoing, Initiator::Again).proceed().await {
+            Ok(reply) => self.forward_reply(reply, message).await,
+            Err(error) => self.fail(message, error),
+        }
+    }
+
+    /// Begins the session again, unless somebody else has: once for all that were refused.
+    ///
+    /// # Errors
+    /// Where the server does not go on with it; that is logged.
+    async fn renew(self: &Arc<Self>, sent: SentIn, status: StatusCode) -> Result<(), ()> {
+        let _turn = self.turn.acquire().await;
+        let handshake = {
+            let state = self.state.lock();
+            if state.generation != sent.generation {
+                return Ok(());
+            }
+            state.handshake.clone()
+        };
+        let (session, changes) = self.shake_hands(&handshake).await.map_err(|why| {
+            let text =
+                format!("the server has forgotten the session (HTTP {status}), and does not begin it again: {why}");
+            self.connection.log(Level::Error, text);
+        })?;
+        {
+            let mut state = self.state.lock();
+            state.session = session;
+            state.generation += 1;
+        }
+        let text = format!("session begun again, forgotten by the server (HTTP {status}){}", handshake.summary());
+        let Connection { proxy, session, .. } = &*self.connection;
+        proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));
+        self.open_listener();
+        changes.into_iter().for_each(|change| self.say(change));
+        Ok(())
+    }
+
+    /// Goes through the handshake in the client's place. Returns the session, and what the client is to be told.
+    async fn shake_hands(&self, handshake: &HandshakeState) -> Result<(StreamableSession, Vec<Message>), String> {
+        let initialize = handshake.initialize().ok_or("there was no `initialize`")?;
+        let mut session = StreamableSession::default();
+        let (headers, reply) = self.ask(None, &initialize).await?;
+        let reply = reply.ok_or("`initialize` was not answered")?;
+        let changes = handshake.compare(&reply)?;
+        session.note_headers(&headers);
+        session.note_result(&reply);
+        for message in handshake.after_initialize() {
+            if let Err(why) = self.ask(Some(&session), &message).await {
+                let method = message.method().unwrap_or_default();
+                self.connection.log(Level::Warn, format!("`{method}` was refused in the new session: {why}"));
+            }
+        }
+        Ok((session, changes))
+    }
+
+    /// Sends a message in the client's place. Returns the headers of the answer, and the reply where one came.
+    async fn ask(
+        &self,
+        session: Option<&StreamableSession>,
+        message: &Message,
+    ) -> Result<(HeaderMap, Option<Message>), String> {
+        let outgoing = self.post_in(session, message);
+        let exchange = ClientExchange::admit(&self.connection, Instant::now(), outgoing, Initiator::Tapline);
+        let answered = async {
+            let Reply { status, headers, body } = exchange.proceed().await.map_err(|error| error.to_string())?;
+            if !status.is_success() {
+                return Err(format!("HTTP {status}"));
+            }
+            let reply = match body {
+                ReplyBody::Empty => None,
+                ReplyBody::Whole(reply) => Some(reply),
+                ReplyBody::Stream(items) => reply_of(items, message).await,
+            };
+            Ok((headers, reply))
+        };
+        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| Err("it does not answer".to_owned()))
     }
 
     /// Tells the client an HTTP error as the JSON-RPC error of its request: a stream has no place for a status.
@@ -247,36 +411,76 @@ impl Bridge {
         let Connection { proxy, session, .. } = &*self.connection;
         proxy.record_error(&answer, Some(session.id()));
         if request.asks() {
-            let transport = Transport::new(session.via());
-            let message = proxy.originate(session, Direction::ToClient, transport, answer.message);
-            // Who has hung up hears no more.
-            let _ = self.items.send(Ok(Item::line(message)));
+            self.say(answer.message);
         }
     }
 
-    fn headers(&self, message: &Message) -> HeaderMap {
+    /// Says something to the client in the server's place.
+    fn say(&self, message: Message) {
+        let Connection { proxy, session, .. } = &*self.connection;
+        let message = proxy.originate(session, Direction::ToClient, Transport::new(session.via()), message);
+        // Who has hung up hears no more.
+        let _ = self.items.send(Ok(Item::line(message)));
+    }
+
+    /// A message of the client in the session that it has; what begins one is in none.
+    fn post(&self, message: &Message) -> (Outgoing, SentIn) {
+        let (generation, session) = {
+            let state = self.state.lock();
+            (state.generation, state.session.clone())
+        };
+        let session = Some(&session).filter(|_| message.method() != Some(method::INITIALIZE));
+        let outgoing = self.post_in(session, message);
+        let with_id = outgoing.headers.contains_key(SESSION);
+        (outgoing, SentIn { generation, with_id })
+    }
+
+    fn post_in(&self, session: Option<&StreamableSession>, message: &Message) -> Outgoing {
         let mut headers = self.state.lock().client.clone();
         headers::without_message(&mut headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         self.connection.mirror(message, &mut headers);
-        if meta::protocol_version(message).is_none() {
-            self.state.lock().session.add_to(&mut headers);
+        if let Some(session) = session.filter(|_| meta::protocol_version(message).is_none()) {
+            session.add_to(&mut headers);
         }
-        headers
+        Outgoing { method: Method::POST, headers, message: Some(message.clone()), tail: String::new() }
     }
 
-    fn bare(&self) -> HeaderMap {
-        let mut headers = self.state.lock().client.clone();
+    /// The headers of what has no message.
+    fn bare(&self) -> (HeaderMap, SentIn) {
+        let state = self.state.lock();
+        let mut headers = state.client.clone();
         headers::without_message(&mut headers);
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        self.state.lock().session.add_to(&mut headers);
-        headers
+        state.session.add_to(&mut headers);
+        let sent = SentIn { generation: state.generation, with_id: headers.contains_key(SESSION) };
+        (headers, sent)
     }
 
     fn label(&self) -> String {
         crate::upstream::Upstream::label(&self.connection).to_owned()
     }
+}
+
+fn says_forgotten(status: StatusCode, sent: SentIn) -> bool {
+    sent.with_id && matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
+}
+
+/// The reply to a request on the stream that answers it.
+async fn reply_of(
+    mut items: futures_util::stream::BoxStream<'static, Result<Item, UpstreamError>>,
+    request: &Message,
+) -> Option<Message> {
+    while let Some(Ok(item)) = items.next().await {
+        if let Item::Message(Incoming { message, .. }) = item
+            && message.answers()
+            && message.id() == request.id()
+        {
+            return Some(message);
+        }
+    }
+    None
 }
 
 /// A message that came without a frame, as a line.

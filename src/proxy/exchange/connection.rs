@@ -126,6 +126,16 @@ impl Connection {
         self.proxy.gate().resume(self.session.id());
     }
 
+    /// Sends on an exchange to the server: as the HTTP client that tapline is where no other is behind it.
+    pub(super) fn send_on<'u>(
+        &self,
+        upstream: &'u Arc<dyn Upstream>,
+        outgoing: Outgoing,
+    ) -> BoxFuture<'u, Result<Reply, UpstreamError>> {
+        let relays = self.session.via() == Via::Http && self.author.is_none();
+        if relays { upstream.send(outgoing) } else { upstream.send_as_client(outgoing) }
+    }
+
     /// Whether no client of its own speaks in it.
     pub(in crate::proxy) fn is_replay(&self) -> bool {
         self.author.is_some()

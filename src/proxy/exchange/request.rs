@@ -27,6 +27,10 @@ pub(in crate::proxy) enum Initiator {
     Client,
     /// The operator: the answer is shown and goes no further.
     Operator,
+    /// Tapline in the client's place: the answer is shown, and is for tapline.
+    Tapline,
+    /// Tapline says again what the client said, whose the answer is.
+    Again,
 }
 
 /// An exchange whose message is past the spine, or held at its gate, and was not sent on yet.
@@ -73,6 +77,8 @@ impl ClientExchange {
         let (injected, audience) = match initiator {
             Initiator::Client => (None, Audience::Client),
             Initiator::Operator => (Some(Author::Operator), Audience::OperatorOnly),
+            Initiator::Tapline => (Some(Author::Tapline), Audience::Tapline),
+            Initiator::Again => (Some(Author::Tapline), Audience::Client),
         };
         let message = outgoing.message.take();
         let awaits_reply = message.as_ref().is_some_and(Message::asks);
@@ -165,11 +171,11 @@ impl RequestContext {
         let (Some(SentMessage { seq, edited }), Some(message)) =
             (self.sent.filter(|_| retry.is_on()), &outgoing.message)
         else {
-            return upstream.send(outgoing).await;
+            return connection.send_on(upstream, outgoing).await;
         };
         let (message, method, tail) = (message.raw().clone(), outgoing.method.clone(), outgoing.tail.clone());
         let began = tokio::time::Instant::now();
-        let error = match upstream.send(outgoing).await {
+        let error = match connection.send_on(upstream, outgoing).await {
             Err(error) => error,
             answered => return answered,
         };
@@ -183,7 +189,7 @@ impl RequestContext {
                 connection.refresh(&mut headers, &message);
             }
             let (method, tail) = (method.clone(), tail.clone());
-            upstream.send(Outgoing { method, headers, message: Some(message.clone()), tail })
+            connection.send_on(upstream, Outgoing { method, headers, message: Some(message.clone()), tail })
         };
         let closed = connection.session.closed();
         retry.again(error, began, closed, |error| may_resend(&message, error), resend).await

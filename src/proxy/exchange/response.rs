@@ -80,7 +80,7 @@ impl ResponseStream {
 
     fn finish(&self, disposition: Disposition, framing: Framing) -> Option<Item> {
         match disposition {
-            Disposition::Send { .. } if self.context.audience.is_operator_only() => None,
+            Disposition::Send { .. } if self.context.audience == Audience::OperatorOnly => None,
             Disposition::Send { message, edited, .. } => {
                 self.connection.learn_params(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
@@ -107,7 +107,7 @@ impl ResponseStream {
         let outgoing = Outgoing { method: Method::POST, headers, message: Some(answer), tail };
         let (connection, upstream) = (self.connection.clone(), upstream.clone());
         tokio::spawn(async move {
-            if let Err(error) = upstream.send(outgoing).await {
+            if let Err(error) = connection.send_on(&upstream, outgoing).await {
                 connection.log(Level::Error, format!("the server did not get the answer to its request: {error}"));
             }
         });
@@ -135,7 +135,7 @@ impl Stream for ResponseStream {
                     self.connection.log(Level::Error, error.to_string());
                     return Poll::Ready(Some(Err(error)));
                 }
-                Poll::Ready(Some(Ok(Item::Filler(_)))) if self.context.audience.is_operator_only() => {}
+                Poll::Ready(Some(Ok(Item::Filler(_)))) if self.context.audience == Audience::OperatorOnly => {}
                 Poll::Ready(Some(Ok(Item::Filler(bytes)))) => return Poll::Ready(Some(Ok(Item::Filler(bytes)))),
                 Poll::Ready(Some(Ok(Item::Message(incoming)))) => {
                     if let Some(item) = self.admit(incoming) {

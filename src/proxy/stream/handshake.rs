@@ -43,14 +43,14 @@ impl HandshakeState {
     }
 
     /// Whether the answer to a request would be remembered.
-    pub(super) fn is_relevant(request: &Message) -> bool {
+    pub(in crate::proxy) fn is_relevant(request: &Message) -> bool {
         let methods =
             [method::INITIALIZE, method::RESOURCES_SUBSCRIBE, method::RESOURCES_UNSUBSCRIBE, method::LOGGING_SET_LEVEL];
         request.method().is_some_and(|method| methods.contains(&method))
     }
 
     /// Learns from the reply to a request.
-    pub(super) fn on_reply(&mut self, request: &Message, reply: &Message) {
+    pub(in crate::proxy) fn on_reply(&mut self, request: &Message, reply: &Message) {
         if reply.kind() != Kind::Result {
             return;
         }
@@ -70,7 +70,7 @@ impl HandshakeState {
     }
 
     /// Learns that the server was sent `notifications/initialized`.
-    pub(super) fn on_initialized(&mut self) {
+    pub(in crate::proxy) fn on_initialized(&mut self) {
         self.initialized = true;
     }
 
@@ -79,12 +79,12 @@ impl HandshakeState {
     }
 
     /// Returns `initialize` once more, under an id that no client has; `None` where there was no handshake.
-    pub(super) fn initialize(&self) -> Option<Message> {
+    pub(in crate::proxy) fn initialize(&self) -> Option<Message> {
         self.initialize.as_ref()?.with_id(&Id::random())
     }
 
     /// Returns what follows `initialize`, in order.
-    pub(super) fn after_initialize(&self) -> Vec<Message> {
+    pub(in crate::proxy) fn after_initialize(&self) -> Vec<Message> {
         let initialized = self.initialized.then(|| Message::new(INITIALIZED_MESSAGE));
         let again = self.log_level.iter().chain(&self.subscriptions).filter_map(|it| it.with_id(&Id::random()));
         initialized.into_iter().chain(again).collect()
@@ -95,7 +95,7 @@ impl HandshakeState {
     ///
     /// # Errors
     /// Where the server does not go on with what was agreed: in words.
-    pub(super) fn compare(&self, reply: &Message) -> Result<Vec<Message>, String> {
+    pub(in crate::proxy) fn compare(&self, reply: &Message) -> Result<Vec<Message>, String> {
         if reply.kind() != Kind::Result {
             let why = reply.member("error").unwrap_or_default();
             return Err(format!("it refused `initialize`: {why}"));
@@ -111,7 +111,7 @@ impl HandshakeState {
     }
 
     /// Says what was sent again, for a person: the rest of a sentence.
-    pub(super) fn summary(&self) -> String {
+    pub(in crate::proxy) fn summary(&self) -> String {
         if !self.has_handshake() {
             return String::new();
         }

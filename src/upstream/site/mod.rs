@@ -1,6 +1,7 @@
 //! The place that an upstream URL names: its origin, and everything else that is served there.
 
 mod client;
+mod redirect;
 
 use std::error::Error;
 
@@ -9,6 +10,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use reqwest::Url;
 
 pub use self::client::RequestTarget;
@@ -29,6 +31,8 @@ pub struct Site {
     /// The URL as it was given, for people.
     label: String,
     client: SiteClient,
+    /// Where the URL has moved to, within its origin: where tapline is the client.
+    moved: Mutex<Option<RequestTarget>>,
     extra: ExtraHeaders,
 }
 
@@ -39,7 +43,7 @@ impl Site {
         let parsed = parse(url)?;
         let client = SiteClient::new(&parsed)?;
         let place = client.place(without_fragment(parsed.as_str())).ok_or_else(|| format!("`{url}` is not a URL"))?;
-        Ok(Self { label: url.to_owned(), url: parsed, place, client, extra })
+        Ok(Self { label: url.to_owned(), url: parsed, place, client, moved: Mutex::default(), extra })
     }
 
     pub fn label(&self) -> &str {
