@@ -196,6 +196,11 @@ impl PendingRequest {
         self.reply_to.items()
     }
 
+    /// Whether it had a response of its own, which nobody reads any more.
+    pub(super) fn has_no_reader(&self) -> bool {
+        self.response().is_some_and(Items::is_closed)
+    }
+
     /// Whether it only opens an ear (`subscriptions/listen`).
     pub(super) fn is_subscription(&self) -> bool {
         method::is_subscription(&self.request)
@@ -518,5 +523,33 @@ impl PendingQuestions {
         let open: Vec<_> = self.open.drain().collect();
         self.stale.extend(open.iter().cloned());
         open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::envelope::Via;
+    use crate::event::Origin;
+    use crate::proxy::Stop;
+
+    #[test]
+    fn has_no_reader_tells_a_request_from_the_next_of_its_id() {
+        let session = LiveSession::new((None, "x".to_owned()), Via::Http, Origin::Client, &Stop::default());
+        let asked = |items| {
+            let request = Message::new(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+            let reader = ReplyReader::exchange(items, Audience::Client);
+            PendingRequest::new(session.clone(), request, reader, Enclosure::Single)
+        };
+        let (mut requests, id) = (PendingRequests::default(), Id::from_token("1"));
+        let ((first, hung_up), (second, _read)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        requests.register(asked(first));
+        drop(hung_up);
+        assert!(requests.get(&id).is_some_and(PendingRequest::has_no_reader));
+        requests.complete(&id);
+        requests.register(asked(second));
+        assert!(!requests.get(&id).is_some_and(PendingRequest::has_no_reader), "its client waits");
     }
 }

@@ -224,6 +224,7 @@ enum WriteOutcome {
 
 /// The end of a response that its client reads.
 struct ResponseReader {
+    /// Goes first: a request without a reader is one whose channel is closed.
     answers: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
     /// Kept for its end.
     cancel_on_drop: Option<CancelOnDrop>,
@@ -246,7 +247,8 @@ impl CancelOnDrop {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.server.cancel(&id);
+            // Its name is free as soon as the reply is here, and may be that of another's request by now.
+            self.server.cancel(&id, PendingRequest::has_no_reader);
         }
     }
 }

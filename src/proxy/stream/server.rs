@@ -386,11 +386,12 @@ impl StreamServer {
 
 /// Its end, and that of what was asked of it.
 impl StreamServer {
-    /// Cancels a request: tells the server that nobody waits for the reply any more.
-    pub(super) fn cancel(&self, id: &Id) {
+    /// Cancels a request where it fits: tells the server that nobody waits for the reply any more.
+    pub(super) fn cancel(&self, id: &Id, fits: impl FnOnce(&PendingRequest) -> bool) {
         let (pending, pipe) = {
             let mut state = self.state.lock();
-            (state.requests.complete(id), state.server.pipe().cloned())
+            let pending = if state.requests.get(id).is_some_and(fits) { state.requests.complete(id) } else { None };
+            (pending, state.server.pipe().cloned())
         };
         let (Some(pending), Some(pipe)) = (pending, pipe) else { return };
         let message = cancellation(pending.id().unwrap_or(id), "the client hung up");
@@ -409,8 +410,8 @@ impl StreamServer {
 
     /// Cancels the requests that fit.
     pub(super) fn cancel_where(&self, fits: impl Fn(&PendingRequest) -> bool) {
-        let ids = self.state.lock().requests.ids_where(fits);
-        ids.iter().for_each(|id| self.cancel(id));
+        let ids = self.state.lock().requests.ids_where(&fits);
+        ids.iter().for_each(|id| self.cancel(id, &fits));
     }
 
     /// Cancels what one of several clients waits for: it is no more.
