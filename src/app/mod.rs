@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -30,10 +33,11 @@ use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
 use crate::limits::{self, LimitError, Limits};
 use crate::message::Message;
-use crate::net::serve::serve;
+use crate::net::serve::serve_on;
+use crate::net::workers::Workers;
 use crate::otlp;
 use crate::proxy::front::access::Admission;
-use crate::proxy::front::http::{HttpFront, router};
+use crate::proxy::front::http::HttpFront;
 use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::routes::{Mount, MountError, MountSpec, Mounts};
 use crate::proxy::sessions::policy::SessionPolicy;
@@ -164,6 +168,8 @@ pub struct Core {
     shadow: Option<Shadow>,
     limits: Option<Arc<Limits>>,
     server: Option<JoinHandle<()>>,
+    /// What runs on connections of clients, for as long as the core is there.
+    _workers: Option<Arc<Workers>>,
     stop_accepting: CancellationToken,
     stop: Stop,
 }
@@ -186,10 +192,7 @@ impl Core {
         }
         let auth = Auth::new(settings.auth, settings.clock.clone())?;
         let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
-        let listener = match settings.listen {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
+        let door = listen(settings.listen).await?;
         let (journal, journal_thread) = Journal::start(settings.tapes.clone());
         let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
         let export = export.transpose().map_err(CoreStartError::Otlp)?;
@@ -203,7 +206,7 @@ impl Core {
         let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
         let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
-        let url = listener.as_ref().map_or_else(|| STDIO.to_owned(), |(_, address)| mounts.url(*address));
+        let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
         journal.publish(Event::Holding(breakpoints.holding()));
         for mount in mounts.iter() {
@@ -231,12 +234,13 @@ impl Core {
             Some(settings) => control::open(settings, stage).await?,
             None => None,
         };
-        let server = listener.map(|(listener, address)| {
+        let served = door.map(|FrontDoor { listener, address, workers }| {
             let origin_check = OriginCheck::new(address, &settings.allow_hosts, &settings.allow_origins);
             let admission = Admission { auth, limits: limits.clone() };
             let front = HttpFront::new(mounts.clone(), origin_check, admission, settings.max_body, settings.keep_alive);
-            tokio::spawn(serve_clients(listener, front, stop_accepting.clone()))
+            (tokio::spawn(serve_clients(workers.clone(), listener, front, stop_accepting.clone())), workers)
         });
+        let (server, workers) = served.unzip();
         let executor = Executor {
             mounts: mounts.clone(),
             breakpoints,
@@ -266,6 +270,7 @@ impl Core {
             shadow,
             limits,
             server,
+            _workers: workers,
             stop_accepting,
             stop,
         })
@@ -342,17 +347,31 @@ fn keep(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreTh
     Store::start(path, owner, Box::new(living), Box::new(tell))
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CoreStartError> {
+/// Where clients come in.
+struct FrontDoor {
+    listener: TcpListener,
+    address: SocketAddr,
+    workers: Arc<Workers>,
+}
+
+async fn listen(address: Option<SocketAddr>) -> Result<Option<FrontDoor>, CoreStartError> {
+    let Some(address) = address else { return Ok(None) };
     let cannot_listen = |why| CoreStartError::CannotListen { address, why };
     let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    Ok((listener, address))
+    let workers = Workers::start().map(Arc::new).map_err(cannot_listen)?;
+    Ok(Some(FrontDoor { listener, address, workers }))
 }
 
-async fn serve_clients(listener: TcpListener, front: HttpFront, stop_accepting: CancellationToken) {
-    if let Err(error) = serve(listener, router(front), stop_accepting).await {
-        tracing::error!(%error, "the front door ended");
-    }
+async fn serve_clients(
+    workers: Arc<Workers>,
+    listener: TcpListener,
+    front: HttpFront,
+    stop_accepting: CancellationToken,
+) {
+    let front = Arc::new(front);
+    let answer = move |client, request: Request<Incoming>| front.clone().handle(client, request.map(Body::new));
+    serve_on(&workers, listener, answer, &stop_accepting).await;
 }
 
 /// The upstream that a tape was made of, or the default.

@@ -31,6 +31,8 @@ use crate::exit::ExitError;
 use crate::logging;
 use crate::upstream::guardian;
 
+/// Threads for all that is on no connection of a client: those have threads of their own, one a core.
+const BESIDE_THE_WIRE: usize = 2;
 /// What is logged where nothing says otherwise.
 const LOG: &str = "info";
 
@@ -81,7 +83,7 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
         CliCommand::Stdio(_) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    let runtime = builder.enable_all().build().context("no runtime")?;
+    let runtime = builder.worker_threads(BESIDE_THE_WIRE).enable_all().build().context("no runtime")?;
     let result = runtime.block_on(async {
         match command {
             CliCommand::Run(args) => run::run(args, config).await,

@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod client;
 pub mod lines;
 pub mod serve;
+pub mod workers;
 
 /// Returns the text of the innermost cause of `error`: the outer ones of an HTTP client repeat the URL.
 pub fn innermost_cause(error: &dyn std::error::Error) -> String {

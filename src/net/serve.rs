@@ -3,9 +3,18 @@
 use std::net::SocketAddr;
 
 use axum::Router;
-use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
+use axum::body::Body;
+use axum::serve::{Listener, ListenerExt as _};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::net::workers::Workers;
 
 /// Serves `router` until `stop`: no new connection is accepted then, and responses that have begun are finished. Handlers can extract
 /// the peer's address (`ConnectInfo<SocketAddr>`).
@@ -13,12 +22,64 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// Where the listener breaks.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = listener.tap_io(|stream| {
-        // A small message must not wait for the acknowledgement of the one before.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
+    let listener = listener.tap_io(|stream| without_delay(stream));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// As [`serve`], with each connection on one of the workers for as long as it lasts: whatever `answer` spawns is on that one, too.
+pub async fn serve_on<A, F>(workers: &Workers, mut listener: TcpListener, answer: A, stop: &CancellationToken)
+where
+    A: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let connections = TaskTracker::new();
+    while let Some((stream, address)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
+        without_delay(&stream);
+        // It leaves the reactor of this runtime, and comes to the worker's.
+        let Ok(stream) = stream.into_std() else { continue };
+        let (answer, stop, open) = (answer.clone(), stop.clone(), connections.token());
+        workers.next().spawn(async move {
+            let _open = open;
+            match TcpStream::from_std(stream) {
+                Ok(stream) => serve_connection(stream, |request| answer(address, request), &stop).await,
+                Err(error) => tracing::debug!(%error, "a connection came to no worker"),
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn serve_connection<F>(stream: TcpStream, answer: impl Fn(Request<Incoming>) -> F, stop: &CancellationToken)
+where
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let service = service_fn(|request| {
+        // Boxed: it is moved several times before it runs, and is large.
+        let response = Box::pin(answer(request));
+        async { Ok::<_, std::convert::Infallible>(response.await) }
+    });
+    let builder = Builder::new(TokioExecutor::new());
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // Who hangs up in the middle of something is no trouble of ours.
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection broke");
+    }
+}
+
+/// A small message must not wait for the acknowledgement of the one before.
+fn without_delay(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
 }

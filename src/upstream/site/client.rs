@@ -19,6 +19,7 @@ use reqwest::Url;
 
 use crate::net::client::{client_for, is_loopback};
 use crate::net::innermost_cause;
+use crate::net::workers::PerWorker;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -51,10 +52,14 @@ pub enum RequestTarget {
     Far(Url),
 }
 
+type NearClient = legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>>;
+
 pub(super) enum SiteClient {
     /// For a plain URL on this machine, where an upstream mostly is, and where what `reqwest` does around this same client
     /// is a third of what tapline adds to a call (`cargo bench`).
-    Near(Box<legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>>>),
+    ///
+    /// One for each worker: the task of its connection is on the thread of the call.
+    Near(PerWorker<NearClient>),
     /// TLS, proxies, credentials in the URL.
     Far(reqwest::Client),
 }
@@ -72,7 +77,7 @@ impl SiteClient {
     pub(super) fn new(url: &Url) -> Result<Self, String> {
         let plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
         if is_loopback(url) && plain && url.as_str().parse::<Uri>().is_ok() {
-            return Ok(Self::Near(Box::new(near())));
+            return Ok(Self::Near(PerWorker::default()));
         }
         let client = client_for(url)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -108,7 +113,7 @@ impl SiteClient {
                 *request.method_mut() = method;
                 *request.uri_mut() = uri;
                 *request.headers_mut() = headers;
-                match client.request(request).await {
+                match client.get_or_init(near).request(request).await {
                     Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
                     Err(error) => Err(RequestFailure { unreachable: error.is_connect(), why: innermost_cause(&error) }),
                 }
@@ -133,7 +138,7 @@ impl SiteClient {
     }
 }
 
-fn near() -> legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>> {
+fn near() -> NearClient {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_keepalive(Some(KEEP_ALIVE));

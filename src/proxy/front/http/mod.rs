@@ -7,21 +7,19 @@
 mod coalesce;
 mod keep_alive;
 
-use std::convert::Infallible;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::once;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Limited};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -47,6 +45,11 @@ use crate::upstream::http::is_event_stream;
 use crate::upstream::site::{RequestTarget, Site};
 use crate::upstream::target::Target;
 use crate::upstream::{Outgoing, Reply, ReplyBody};
+
+/// What is read of a body that nobody wants.
+const MOST_UNREAD: usize = 64 << 10;
+/// How long it is waited for.
+const UNREAD_FOR: Duration = Duration::from_millis(500);
 
 /// What the HTTP front door needs to know.
 pub struct HttpFront {
@@ -81,23 +84,6 @@ pub(in crate::proxy) struct ClientRequest<'a> {
     pub(in crate::proxy) id: &'a mut Option<Id>,
 }
 
-/// The front door as an axum service; serve it with connection info.
-pub fn router(front: HttpFront) -> Router {
-    Router::new().fallback(handle).with_state(Arc::new(front))
-}
-
-async fn handle(
-    State(front): State<Arc<HttpFront>>,
-    ConnectInfo(client): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Result<Response<Body>, Infallible> {
-    let mut id = None;
-    Ok(match front.answer(client.ip(), request, &mut id).await {
-        Ok(response) => response,
-        Err(error) => front.refuse(&error, id.as_ref()),
-    })
-}
-
 impl HttpFront {
     pub fn new(
         mounts: Arc<Mounts>,
@@ -109,14 +95,28 @@ impl HttpFront {
         Self { mounts, origin_check, admission, max_body, keep_alive, sse_clients: Arc::default() }
     }
 
-    /// Answers a request. `id` is set to its JSON-RPC id as soon as that is known, for an error to name.
+    /// Answers a request.
+    pub async fn handle(self: Arc<Self>, client: SocketAddr, request: Request<Body>) -> Response<Body> {
+        let expects = request.headers().contains_key(EXPECT);
+        let ((parts, body), mut id) = (request.into_parts(), None);
+        let mut body = Some(body);
+        let answer = self.answer(client.ip(), parts, &mut body, &mut id).await;
+        // Who asks beforehand is spared the sending.
+        if let Some(unread) = body.filter(|_| !expects) {
+            read_away(unread).await;
+        }
+        answer.unwrap_or_else(|error| self.refuse(&error, id.as_ref()))
+    }
+
+    /// Answers a request. `body` is taken where it is read; `id` is set to its JSON-RPC id as soon as that is known, for an error to
+    /// name.
     async fn answer(
         &self,
         client: IpAddr,
-        request: Request,
+        mut parts: Parts,
+        body: &mut Option<Body>,
         id: &mut Option<Id>,
     ) -> Result<Response<Body>, ProxyError> {
-        let (mut parts, body) = request.into_parts();
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         self.origin_check.check(&parts.headers, authority).map_err(ProxyError::Forbidden)?;
         if wants_websocket(&parts.headers) {
@@ -130,7 +130,7 @@ impl HttpFront {
         };
         let (entry, route) = self.route(&parts.method, &parts.uri)?;
         let table = entry.mount.table();
-        let request = ClientRequest { caller, parts, body, id };
+        let request = ClientRequest { caller, parts, body: body.take().unwrap_or_default(), id };
         let mut response = match route {
             RequestRoute::Exchange(tail) => self.exchange(table, tail, request).await,
             RequestRoute::Stream(tail) => self.open_stream(entry, &tail, request).await,
@@ -262,6 +262,15 @@ impl HttpFront {
         let answer = error.reply_to(id);
         self.mounts.proxy().record_error(&answer, None);
         refused(answer)
+    }
+}
+
+/// Reads the body of a request that is answered without it, where that is small: it is on its way already, and a connection that is
+/// closed over it takes the answer along.
+async fn read_away(body: Body) {
+    if !body.is_end_stream() && body.size_hint().lower() <= MOST_UNREAD as u64 {
+        // Whatever becomes of it.
+        drop(tokio::time::timeout(UNREAD_FOR, Limited::new(body, MOST_UNREAD).collect()).await);
     }
 }
 
