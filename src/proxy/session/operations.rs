@@ -4,12 +4,19 @@
 //! Finds the request that began the operation a message goes on with. For display only: nothing is changed by it.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::envelope::{Seq, Subject};
 use crate::mcp::method;
 use crate::message::{Kind, Message};
+
+/// What most messages have nowhere, and need not be read for.
+static REQUEST_STATE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"requestState\""));
+static INPUT_RESPONSES: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"inputResponses\""));
+static INPUT_REQUIRED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"input_required\""));
+static TASK_ID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"taskId\""));
 
 /// Operations that a session remembers; beyond that it forgets them all and goes on.
 const MOST: usize = 10_000;
@@ -37,9 +44,9 @@ impl OperationKey {
         let method = request.method()?;
         if method.starts_with(method::TASKS) {
             Some(Self::Task(serde_json::Value::from(request.name()?).to_string().into()))
-        } else if memmem::find(request.raw(), b"\"requestState\"").is_some() {
+        } else if REQUEST_STATE.find(request.raw()).is_some() {
             Some(Self::State(request.at(&["params", "requestState"])?.into()))
-        } else if memmem::find(request.raw(), b"\"inputResponses\"").is_some() {
+        } else if INPUT_RESPONSES.find(request.raw()).is_some() {
             Some(Self::Subject(method.into(), request.name().map(Into::into)))
         } else {
             None
@@ -51,10 +58,10 @@ impl OperationKey {
         if reply.kind() != Kind::Result {
             return None;
         }
-        if memmem::find(reply.raw(), b"\"input_required\"").is_some() {
+        if INPUT_REQUIRED.find(reply.raw()).is_some() {
             let state = reply.at(&["result", "requestState"]).map(|state| Self::State(state.into()));
             Some(state.unwrap_or_else(|| Self::Subject(subject.method.clone(), subject.name.clone())))
-        } else if memmem::find(reply.raw(), b"\"taskId\"").is_some() {
+        } else if TASK_ID.find(reply.raw()).is_some() {
             task_of(reply).map(Self::Task)
         } else {
             None

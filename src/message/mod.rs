@@ -3,22 +3,30 @@
 //! Owns reading. Never fails and never changes a byte: what is not JSON-RPC is [`Kind::Opaque`], shown
 //! and forwarded all the same. Only [`Message::raw`] is ever sent on.
 
+mod members;
+
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use base64::Engine as _;
 use bytes::Bytes;
 use memchr::memmem;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde::ser::{Error as _, SerializeStruct as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use self::members::{HeadValue, MemberKey, head_members};
+pub(crate) use self::members::{Members, members_of, read_members};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Messages up to this size do not stay in the read buffer they came in.
 const SMALL: usize = 4 << 10;
+/// More members of `params` than this are looked for each time: how many there are is the peer's to say.
+const MOST_SPANS: usize = 32;
 
 /// A message as it travels: exact bytes, without the framing of its carrier (line end, `data:` prefix).
 #[derive(Clone)]
@@ -121,6 +129,16 @@ pub struct Head {
     pub subject: Option<Arc<Subject>>,
     /// Why this is not, or not quite, JSON-RPC.
     pub flaw: Option<Box<str>>,
+    /// Where the members of `params` stand in a message that is too large to be read again for each of them.
+    params: Option<Box<[MemberSpan]>>,
+}
+
+/// A member of `params`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct MemberSpan {
+    key: Box<str>,
+    /// Of its value, in the message.
+    span: Range<usize>,
 }
 
 /// What an exchange is about; a reply borrows it from its request.
@@ -175,11 +193,11 @@ impl Message {
 
     /// The raw text of the value at a path of members, the last where one stands twice; `None` where there is no such value.
     pub fn at(&self, path: &[&str]) -> Option<&str> {
-        let mut value = std::str::from_utf8(without_bom(&self.raw)).ok()?;
-        for member in path {
-            value = members_of(value).ok()?.into_iter().rev().find(|(key, _)| key == member)?.1.get();
+        if let (["params", member, path @ ..], Some(known)) = (path, &self.head().params) {
+            let known = known.iter().rev().find(|known| &*known.key == *member)?;
+            return descend(std::str::from_utf8(&self.raw[known.span.clone()]).ok()?, path);
         }
-        Some(value)
+        descend(std::str::from_utf8(without_bom(&self.raw)).ok()?, path)
     }
 
     /// The whole message as a tree, for looking only: numbers beyond 2^64 lose digits here.
@@ -342,72 +360,16 @@ impl<'de> Deserialize<'de> for Message {
     }
 }
 
+/// The value at a path of members of `value`.
+fn descend<'a>(mut value: &'a str, path: &[&str]) -> Option<&'a str> {
+    for member in path {
+        value = members_of(value).ok()?.into_iter().rev().find(|(key, _)| key == member)?.1.get();
+    }
+    Some(value)
+}
+
 fn without_bom(raw: &[u8]) -> &[u8] {
     raw.strip_prefix(BOM).unwrap_or(raw)
-}
-
-pub(crate) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
-
-/// The top-level members of an object in order, duplicates included.
-pub(crate) fn read_members(raw: &[u8]) -> Option<Members<'_>> {
-    // `RawValue` refuses invalid UTF-8, ignored fields do not: one answer for both.
-    let text = std::str::from_utf8(without_bom(raw)).ok()?;
-    members_of(text).ok()
-}
-
-/// As [`read_members`], of text, with the reason where there are none.
-pub(crate) fn members_of(text: &str) -> serde_json::Result<Members<'_>> {
-    serde_json::from_str::<MembersOf<'_>>(text).map(|members| members.0)
-}
-
-/// By hand: a derived struct would take an array for an object and refuse duplicate keys.
-struct MembersOf<'a>(Members<'a>);
-
-impl<'de> Deserialize<'de> for MembersOf<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectOnly;
-        impl<'de> Visitor<'de> for ObjectOnly {
-            type Value = MembersOf<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(5);
-                while let Some(MemberKey(key)) = map.next_key()? {
-                    members.push((key, map.next_value()?));
-                }
-                Ok(MembersOf(members))
-            }
-        }
-        deserializer.deserialize_map(ObjectOnly)
-    }
-}
-
-/// A key borrowed where it has no escapes (`Cow` alone always copies).
-struct MemberKey<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for MemberKey<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyStr;
-        impl<'de> Visitor<'de> for AnyStr {
-            type Value = MemberKey<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Self::Value, E> {
-                Ok(MemberKey(Cow::Borrowed(s)))
-            }
-
-            fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
-                Ok(MemberKey(Cow::Owned(s.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(AnyStr)
-    }
 }
 
 fn read_head(raw: &[u8]) -> Head {
@@ -417,7 +379,7 @@ fn read_head(raw: &[u8]) -> Head {
         Some(b'{') => {}
         Some(b'[') => {
             return match std::str::from_utf8(json).map(serde_json::from_str::<IgnoredAny>) {
-                Ok(Ok(_)) => Head { kind: Kind::Batch, id: None, subject: None, flaw: None },
+                Ok(Ok(_)) => Head { kind: Kind::Batch, id: None, subject: None, flaw: None, params: None },
                 Ok(Err(error)) => opaque(format!("not JSON: {error}")),
                 Err(_) => opaque("not UTF-8"),
             };
@@ -427,17 +389,32 @@ fn read_head(raw: &[u8]) -> Head {
     let Ok(text) = std::str::from_utf8(json) else {
         return opaque("not UTF-8");
     };
-    match serde_json::from_str::<MembersOf<'_>>(text) {
-        Ok(MembersOf(members)) => classify(&members),
+    match head_members(text) {
+        Ok(members) => {
+            let params = || members.iter().rev().find_map(|(_, value)| value.params());
+            Head { params: params().and_then(|params| spans(raw, params)), ..classify(&members) }
+        }
         Err(error) => opaque(format!("not JSON: {error}")),
     }
 }
 
-fn opaque(why: impl Into<Box<str>>) -> Head {
-    Head { kind: Kind::Opaque, id: None, subject: None, flaw: Some(why.into()) }
+/// Where the members of `params` stand in a large message; a small one is read again at once.
+fn spans(raw: &[u8], params: &Members<'_>) -> Option<Box<[MemberSpan]>> {
+    if raw.len() <= SMALL || params.len() > MOST_SPANS {
+        return None;
+    }
+    let span = |(key, value): &(Cow<'_, str>, &RawValue)| {
+        let start = value.get().as_ptr() as usize - raw.as_ptr() as usize;
+        MemberSpan { key: (&**key).into(), span: start..start + value.get().len() }
+    };
+    Some(params.iter().map(span).collect())
 }
 
-fn classify(members: &[(Cow<'_, str>, &RawValue)]) -> Head {
+fn opaque(why: impl Into<Box<str>>) -> Head {
+    Head { kind: Kind::Opaque, id: None, subject: None, flaw: Some(why.into()), params: None }
+}
+
+fn classify(members: &[(Cow<'_, str>, HeadValue<'_>)]) -> Head {
     let (mut id, mut method, mut params, mut result, mut error) = (None, None, None, None, None);
     let mut flaw: Option<Box<str>> = None;
     for (key, value) in members {
@@ -449,11 +426,11 @@ fn classify(members: &[(Cow<'_, str>, &RawValue)]) -> Head {
             "error" => &mut error,
             _ => continue,
         };
-        if slot.replace(*value).is_some() {
+        if slot.replace(value).is_some() {
             flaw = Some(format!("`{key}` occurs twice").into());
         }
     }
-    let id = id.map(|id| Id::from_token(id.get()));
+    let id = id.and_then(HeadValue::token).map(Id::from_token);
     let null_id = id.as_ref().is_some_and(|id| id.token() == "null");
     let kind = match (method.is_some(), result.is_some(), error.is_some()) {
         (true, _, _) if id.is_some() && !null_id => Kind::Request,
@@ -462,16 +439,17 @@ fn classify(members: &[(Cow<'_, str>, &RawValue)]) -> Head {
         (false, true, false) => Kind::Result,
         (false, false, false) => return opaque("neither `method`, `result` nor `error`"),
     };
-    let subject = method.map(text_of).map(|method| {
+    let subject = method.and_then(HeadValue::token).map(text_of).map(|method| {
+        let params = params.and_then(HeadValue::params);
         let name = name_member(&method).zip(params).and_then(|(key, params)| string_member(params, key));
         Arc::new(Subject { method, name })
     });
-    Head { kind, id, subject, flaw }
+    Head { kind, id, subject, flaw, params: None }
 }
 
 /// The text of a JSON string; of anything else, and of a string with a lone surrogate, the raw token.
-fn text_of(value: &RawValue) -> Box<str> {
-    serde_json::from_str::<MemberKey<'_>>(value.get()).map_or_else(|_| value.get().into(), |key| key.0.into())
+fn text_of(value: &str) -> Box<str> {
+    serde_json::from_str::<MemberKey<'_>>(value).map_or_else(|_| value.into(), |key| key.0.into())
 }
 
 /// Where a method keeps what it is about (the rule of `Mcp-Name`, revision 2026-07-28, and of the tasks extension).
@@ -486,7 +464,64 @@ fn name_member(method: &str) -> Option<&'static str> {
     }
 }
 
-fn string_member(object: &RawValue, key: &str) -> Option<Box<str>> {
-    let members = read_members(object.get().as_bytes())?;
-    members.into_iter().rev().find(|(k, _)| k == key).map(|(_, value)| text_of(value))
+fn string_member(members: &Members<'_>, key: &str) -> Option<Box<str>> {
+    members.iter().rev().find(|(k, _)| k == key).map(|(_, value)| text_of(value.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Large enough that where its members stand is remembered.
+    fn large(params: &str) -> Message {
+        let filler = "x".repeat(SMALL);
+        Message::new(format!(r#"{{"id":1,"method":"tools/call","params":{{"a":"{filler}",{params}}}}}"#))
+    }
+
+    #[test]
+    fn head_is_the_same_whatever_stands_in_the_place_of_params() {
+        for (params, name) in [
+            (r#"{"name":"a"}"#, Some("a")),
+            (r#"{"name":"a","n\u0061me":"b"}"#, Some("b")),
+            (r#"{"name":"a","deep":{"name":"b"}}"#, Some("a")),
+            (r#"{"name":"\ud800"}"#, Some(r#""\ud800""#)),
+            (r#"{"\ud800":1,"name":"a"}"#, None),
+            (r#"{"name":1e999,"n":-0}"#, Some("1e999")),
+            ("{}", None),
+            ("[1,[2,{}],\"x\"]", None),
+            ("1e999", None),
+            (r#""\ud800""#, None),
+            ("\"x\"", None),
+            ("-1", None),
+            ("1.5", None),
+            ("true", None),
+            ("null", None),
+        ] {
+            let message = Message::new(format!(r#"{{"id":1,"method":"tools/call","params":{params}}}"#));
+            assert_eq!((message.kind(), message.name()), (Kind::Request, name), "{params}");
+            assert_eq!(message.member("params"), Some(params));
+        }
+        for broken in [r#"{"name":"a"#, "[1", "{1:2}", "nul", "1 2", "{\"a\":\"\u{1}\"}"] {
+            let message = Message::new(format!(r#"{{"id":1,"method":"tools/call","params":{broken}}}"#));
+            assert_eq!(message.kind(), Kind::Opaque, "{broken}");
+        }
+    }
+
+    #[test]
+    fn at_finds_the_same_in_a_large_message() {
+        let message = large(r#" "_meta" : {"t":[1, 2]},"name":"b","_meta":{"t": 1.0,"u":null}, "l": 7 "#);
+        assert!(message.head().params.is_some());
+        let found = |path: &[&str]| message.at(path);
+        assert_eq!(found(&["params", "_meta"]), Some(r#"{"t": 1.0,"u":null}"#), "the last of two");
+        assert_eq!((found(&["params", "_meta", "t"]), found(&["params", "l"])), (Some("1.0"), Some("7")));
+        assert_eq!(
+            (found(&["params", "t"]), found(&["params", "l", "t"]), found(&["result", "l"])),
+            (None, None, None)
+        );
+        assert_eq!((message.name(), found(&["method"])), (Some("b"), Some("\"tools/call\"")));
+        let edited = message.with_value(&["params", "_meta", "t"], "2").expect("it is there");
+        assert_eq!(edited.at(&["params", "_meta"]), Some(r#"{"t": 2,"u":null}"#));
+        let many = (0..=MOST_SPANS).map(|at| format!(r#""k{at}":{at}"#)).collect::<Vec<_>>().join(",");
+        assert_eq!((large(&many).head().params.as_ref(), large(&many).at(&["params", "k9"])), (None, Some("9")));
+    }
 }

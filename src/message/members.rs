@@ -1,0 +1,194 @@
+//! The members of JSON objects, each with its text as it came.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::without_bom;
+
+pub(crate) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+/// The top-level members of an object in order, duplicates included.
+pub(crate) fn read_members(raw: &[u8]) -> Option<Members<'_>> {
+    // `RawValue` refuses invalid UTF-8, ignored fields do not: one answer for both.
+    let text = std::str::from_utf8(without_bom(raw)).ok()?;
+    members_of(text).ok()
+}
+
+/// As [`read_members`], of text, with the reason where there are none.
+pub(crate) fn members_of(text: &str) -> serde_json::Result<Members<'_>> {
+    serde_json::from_str::<MembersOf<'_>>(text).map(|members| members.0)
+}
+
+/// By hand: a derived struct would take an array for an object and refuse duplicate keys.
+struct MembersOf<'a>(Members<'a>);
+
+impl<'de> Deserialize<'de> for MembersOf<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectOnly;
+        impl<'de> Visitor<'de> for ObjectOnly {
+            type Value = MembersOf<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                members_in(map).map(MembersOf)
+            }
+        }
+        deserializer.deserialize_map(ObjectOnly)
+    }
+}
+
+fn members_in<'de, A: MapAccess<'de>>(mut map: A) -> Result<Members<'de>, A::Error> {
+    let mut members = Vec::with_capacity(5);
+    while let Some(MemberKey(key)) = map.next_key()? {
+        members.push((key, map.next_value()?));
+    }
+    Ok(members)
+}
+
+/// A key borrowed where it has no escapes (`Cow` alone always copies).
+pub(super) struct MemberKey<'a>(pub(super) Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for MemberKey<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyStr;
+        impl<'de> Visitor<'de> for AnyStr {
+            type Value = MemberKey<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Self::Value, E> {
+                Ok(MemberKey(Cow::Borrowed(s)))
+            }
+
+            fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
+                Ok(MemberKey(Cow::Owned(s.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(AnyStr)
+    }
+}
+
+/// What stands at the top level of a message, as far as its head needs it.
+pub(super) enum HeadValue<'a> {
+    Token(&'a RawValue),
+    /// Of `params`, where they are an object.
+    Params(Option<Members<'a>>),
+}
+
+impl<'a> HeadValue<'a> {
+    pub(super) fn token(&self) -> Option<&'a str> {
+        match self {
+            Self::Token(token) => Some(token.get()),
+            Self::Params(_) => None,
+        }
+    }
+
+    pub(super) fn params(&self) -> Option<&Members<'a>> {
+        match self {
+            Self::Params(params) => params.as_ref(),
+            Self::Token(_) => None,
+        }
+    }
+}
+
+pub(super) type HeadMembers<'a> = Vec<(Cow<'a, str>, HeadValue<'a>)>;
+
+/// The members of a message, with those of `params` from the same reading. What that does not take (in the place of `params`,
+/// a number beyond all bounds) may be JSON all the same: it is read again, token by token.
+pub(super) fn head_members(text: &str) -> serde_json::Result<HeadMembers<'_>> {
+    if let Ok(HeadMembersOf(members)) = serde_json::from_str(text) {
+        return Ok(members);
+    }
+    let members = members_of(text)?.into_iter().map(|(key, token)| match &*key {
+        "params" => (key, HeadValue::Params(members_of(token.get()).ok())),
+        _ => (key, HeadValue::Token(token)),
+    });
+    Ok(members.collect())
+}
+
+struct HeadMembersOf<'a>(HeadMembers<'a>);
+
+impl<'de> Deserialize<'de> for HeadMembersOf<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeadVisitor;
+        impl<'de> Visitor<'de> for HeadVisitor {
+            type Value = HeadMembersOf<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(5);
+                while let Some(MemberKey(key)) = map.next_key()? {
+                    let value = match &*key {
+                        "params" => HeadValue::Params(map.next_value::<ParamsOf<'_>>()?.0),
+                        _ => HeadValue::Token(map.next_value()?),
+                    };
+                    members.push((key, value));
+                }
+                Ok(HeadMembersOf(members))
+            }
+        }
+        deserializer.deserialize_map(HeadVisitor)
+    }
+}
+
+/// The members of an object; nothing of what is none.
+struct ParamsOf<'a>(Option<Members<'a>>);
+
+impl<'de> Deserialize<'de> for ParamsOf<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ParamsVisitor;
+        impl<'de> Visitor<'de> for ParamsVisitor {
+            type Value = ParamsOf<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                members_in(map).map(Some).map(ParamsOf)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(ParamsOf(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(ParamsOf(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(ParamsOf(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(ParamsOf(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(ParamsOf(None))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(ParamsOf(None))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(ParamsOf(None))
+            }
+        }
+        deserializer.deserialize_any(ParamsVisitor)
+    }
+}
