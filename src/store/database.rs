@@ -26,6 +26,11 @@ const APPLICATION: i64 = 0x7461_706c;
 /// How long another program may take to let go of it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The same while it is opened by a tapline, whose end must not wait for it.
+const OPENING: Duration = Duration::from_millis(400);
+/// The same where a client may wait.
+const SHORT_PATIENCE: Duration = Duration::from_millis(100);
+
 /// An open database of this build's schema.
 pub struct Database {
     path: PathBuf,
@@ -33,25 +38,31 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens it, made where it is not there, for this user alone.
+    /// Opens it, made where it is not there, for this user alone. Whoever else has it is waited for a moment only.
     ///
     /// # Errors
     /// Where it cannot be used; it is left as it is then.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let cannot_open = |why: io::Error| StoreError::CannotOpen { path: path.to_owned(), why: why.to_string() };
         make(path).map_err(cannot_open)?;
-        Self::open_existing(path)
+        let database = Self::connect(path, OPENING)?;
+        database.connection.busy_timeout(SHORT_PATIENCE).map_err(|error| told(path, &error))?;
+        Ok(database)
     }
 
-    /// Opens the database as [`Database::open`] does, but creates none.
+    /// Opens the database as [`Database::open`] does, but creates none, and waits for whoever else has it.
     ///
     /// # Errors
     /// As [`Database::open`].
     pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        Self::connect(path, PATIENCE)
+    }
+
+    fn connect(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         let told = |error| told(path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(told)?;
-        connection.busy_timeout(PATIENCE).map_err(told)?;
+        connection.busy_timeout(patience).map_err(told)?;
         let mut database = Self { path: path.to_owned(), connection };
         database.prepare()?;
         Ok(database)

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
@@ -41,6 +41,10 @@ pub const LONGEST_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Questions that may wait. One more is answered as if nothing were known.
 const MOST_QUESTIONS: usize = 4096;
+
+/// How long a client waits for the database, and the end of tapline. Another program may have it for longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// `[sessions]` of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -175,6 +179,8 @@ pub struct Store {
 /// The thread; [`StoreThread::finish`] waits until everything is saved.
 pub struct StoreThread {
     requests: Sender<Request>,
+    /// Disconnected at its end.
+    ended: Receiver<()>,
     thread: JoinHandle<()>,
 }
 
@@ -184,11 +190,15 @@ impl Store {
         let (requests, received) = crossbeam_channel::bounded(MOST_QUESTIONS);
         let notes = Arc::new(Notes::default());
         let writer = StoreWriter::new(path, notes.clone(), tell);
+        let (ending, ended) = crossbeam_channel::bounded(0);
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || writer.run(owner, &living, &received))
+            .spawn(move || {
+                writer.run(owner, &living, &received);
+                drop(ending);
+            })
             .expect("a process that cannot start a thread cannot do anything else either");
-        (Self { notes, requests: requests.clone(), owner }, StoreThread { requests, thread })
+        (Self { notes, requests: requests.clone(), owner }, StoreThread { requests, ended, thread })
     }
 
     /// Whom the sessions of this process are saved under.
@@ -210,7 +220,7 @@ impl Store {
     pub async fn find(&self, key: KeyHash, upstream: (Option<String>, String)) -> Option<Record> {
         let (reply, answer) = oneshot::channel();
         self.requests.try_send(Request::Find { key, upstream, reply }).ok()?;
-        answer.await.ok()?
+        tokio::time::timeout(PATIENCE, answer).await.ok()?.ok()?
     }
 
     /// What is known of tapes, from a thread that may wait.
@@ -232,9 +242,15 @@ impl Store {
 }
 
 impl StoreThread {
-    /// Waits until all is saved and the database is closed.
+    /// Waits until all is saved and the database is closed, or, where another program has it, for a moment.
     pub fn finish(self) {
-        drop(self.requests.send(Request::Finish));
+        if self.requests.send_timeout(Request::Finish, LAST_PATIENCE).is_err() {
+            return;
+        }
+        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(LAST_PATIENCE) {
+            tracing::warn!("the session database was not closed in order: it takes too long");
+            return;
+        }
         if self.thread.join().is_err() {
             tracing::error!("the store ended by a panic; the latest state of sessions may be missing");
         }

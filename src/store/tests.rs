@@ -271,6 +271,30 @@ fn locked_database_is_reported() {
     assert!(said.len() == 1 && said[0].contains("is locked by another program"), "{said:?}");
 }
 
+#[tokio::test]
+async fn locked_database_keeps_nobody_waiting() {
+    for opened_before in [false, true] {
+        let rig = Rig::new();
+        let nobody = || (KeyHash::of(b"nobody's"), (None, String::new()));
+        rig.start(US, &[]).1.finish();
+        let before = opened_before.then(|| rig.start(US, &[]));
+        if let Some((store, _)) = &before {
+            assert!(store.find(nobody().0, nobody().1).await.is_none());
+        }
+        let locked = rusqlite::Connection::open(rig.path()).unwrap();
+        locked.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let (store, thread) = before.unwrap_or_else(|| rig.start(US, &[]));
+        let began = std::time::Instant::now();
+        for _ in 0..4 {
+            store.save(record(None));
+            assert!(store.find(nobody().0, nobody().1).await.is_none());
+        }
+        thread.finish();
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert!(rig.said().len() <= 2, "each is said once: {:?}", rig.said());
+    }
+}
+
 #[test]
 fn full_disk_is_reported_once_and_all_is_saved_later() {
     let rig = Rig::new();

@@ -56,6 +56,8 @@ pub(super) struct StoreWriter {
     tell: Tell,
     /// What the disk did not take was told.
     failing: bool,
+    /// That it cannot be read was told.
+    unreadable: bool,
 }
 
 impl Notes {
@@ -69,6 +71,19 @@ impl Notes {
         }
         waiting.records.insert(record.session.id, record);
         first
+    }
+
+    /// A session that waits, and goes on when a client sends this id.
+    fn find(&self, key: KeyHash, (name, upstream): &(Option<String>, String)) -> Option<Record> {
+        let waiting = self.0.lock();
+        let found = waiting.records.values().find(|record| {
+            let session = &record.session;
+            record.key == Some(key)
+                && record.ended.is_none()
+                && session.upstream_name == *name
+                && session.upstream == *upstream
+        });
+        found.cloned()
     }
 
     fn all(&self) -> HashMap<SessionId, Record> {
@@ -90,22 +105,36 @@ impl Notes {
 
 impl StoreWriter {
     pub(super) fn new(path: PathBuf, notes: Arc<Notes>, tell: Tell) -> Self {
-        Self { path, notes, tell, failing: false }
+        Self { path, notes, tell, failing: false, unreadable: false }
     }
 
     /// The thread's whole life. Questions that come after it get no answer.
     pub(super) fn run(mut self, owner: Owner, living: &Living, requests: &Receiver<Request>) {
-        let opened = Database::open(&self.path).and_then(|mut database| {
-            let running = || living().into_iter().chain([owner]).collect::<Vec<_>>();
-            database.end_lost(&running()).map(|()| database)
-        });
-        match opened {
-            Ok(database) => self.serve(database, owner, living, requests),
-            Err(error) => {
-                (self.tell)(Level::Warn, format!("{error}; sessions end with this tapline"));
-                self.notes.turn_off();
+        let mut told = false;
+        loop {
+            let opened = Database::open(&self.path).and_then(|mut database| {
+                let running = || living().into_iter().chain([owner]).collect::<Vec<_>>();
+                database.end_lost(&running()).map(|()| database)
+            });
+            match opened {
+                Ok(database) => return self.serve(database, owner, living, requests),
+                Err(error @ StoreError::Locked(_)) => {
+                    if !std::mem::replace(&mut told, true) {
+                        let text = format!("{error}; until then sessions are kept in memory, and it is tried again");
+                        (self.tell)(Level::Warn, text);
+                    }
+                    if matches!(requests.recv_timeout(AGAIN), Ok(Request::Finish) | Err(RecvTimeoutError::Disconnected))
+                    {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    (self.tell)(Level::Warn, format!("{error}; sessions end with this tapline"));
+                    break;
+                }
             }
         }
+        self.notes.turn_off();
     }
 
     fn serve(&mut self, mut database: Database, owner: Owner, living: &Living, requests: &Receiver<Request>) {
@@ -115,13 +144,21 @@ impl StoreWriter {
                 Err(RecvTimeoutError::Timeout) => Request::Look,
                 Err(RecvTimeoutError::Disconnected) => Request::Finish,
             };
-            self.flush(&mut database);
+            let known =
+                if let Request::Find { key, upstream, .. } = &request { self.notes.find(*key, upstream) } else { None };
+            if known.is_none() {
+                self.flush(&mut database);
+            }
             match request {
                 Request::Look => std::thread::sleep(MOMENT),
                 Request::Find { key, upstream, reply } => {
-                    let found = database.find(key, (upstream.0.as_deref(), &upstream.1));
+                    // What waits for the disk is known; that of others is not, where the disk takes nothing.
+                    let found = known.or_else(|| {
+                        let found = database.find(key, (upstream.0.as_deref(), &upstream.1));
+                        self.answer(found).into_iter().find(|it| is_free(it, owner, living))
+                    });
                     // Whoever asked may have hung up.
-                    drop(reply.send(self.answer(found).into_iter().find(|it| is_free(it, owner, living))));
+                    drop(reply.send(found));
                 }
                 Request::Tapes { reply } => drop(reply.send(self.answer(database.tapes()))),
                 Request::Learn(tapes) => {
@@ -138,11 +175,19 @@ impl StoreWriter {
         }
     }
 
-    fn answer<T>(&self, found: Result<Vec<T>, StoreError>) -> Vec<T> {
-        found.unwrap_or_else(|error| {
-            (self.tell)(Level::Warn, format!("the session database cannot be read: {error}"));
-            Vec::new()
-        })
+    fn answer<T>(&mut self, found: Result<Vec<T>, StoreError>) -> Vec<T> {
+        match found {
+            Ok(found) => {
+                self.unreadable = false;
+                found
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.unreadable, true) {
+                    (self.tell)(Level::Warn, format!("the session database cannot be read: {error}"));
+                }
+                Vec::new()
+            }
+        }
     }
 
     /// Writes the notes. What the disk does not take waits, is told once, and tried again.
