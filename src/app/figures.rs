@@ -23,15 +23,28 @@ const MOST_SESSIONS: usize = 50;
 /// Reads the figures of a core.
 pub(super) fn meter(mounts: &Arc<Mounts>) -> Arc<Meter> {
     let metrics = mounts.proxy().metrics().clone();
-    let mounts = mounts.clone();
-    Meter::new(metrics, move || gauges(&mounts))
+    let (mounts, same) = (mounts.clone(), mounts.clone());
+    Meter::new(metrics, move || changes(&same), move || gauges(&mounts))
+}
+
+/// Changes with the sessions, holds, children and the journal.
+fn changes(mounts: &Mounts) -> Vec<u64> {
+    let (proxy, load) = (mounts.proxy(), mounts.proxy().journal().load());
+    let of_pools = mounts
+        .iter()
+        .filter_map(pool)
+        .flat_map(|pool| [pool.idle, pool.busy, pool.waiting, pool.started, pool.died, pool.acquired, pool.waited]);
+    let others = [proxy.journal().session_changes(), proxy.gate().held().len() as u64, load.waiting, load.refused];
+    let changes: Vec<_> = others.into_iter().chain(of_pools).collect();
+    // Nothing has happened yet.
+    if changes.iter().all(|change| *change == 0) { Vec::new() } else { changes }
 }
 
 fn gauges(mounts: &Mounts) -> Gauges {
     let live = mounts.live();
     let mut states = BTreeMap::<String, u64>::new();
     for connection in &live {
-        *states.entry(connection.session.info().state.word().to_owned()).or_default() += 1;
+        *states.entry(connection.session.state_word().to_owned()).or_default() += 1;
     }
     Gauges {
         oldest: live.iter().filter_map(|connection| connection.session.oldest_request()).min(),

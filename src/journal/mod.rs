@@ -50,6 +50,7 @@ pub struct Journal {
     queue: Queue<Entry>,
     load: Arc<Load>,
     last_reader: Arc<AtomicU64>,
+    session_changes: Arc<AtomicU64>,
 }
 
 /// A reader's place: what it can ask for without disturbing the others.
@@ -102,7 +103,10 @@ impl Journal {
             .spawn(move || writer.run(&entries))
             .expect("a process that cannot start a thread cannot do anything else either");
         let queue = unstarted.taken_by(thread.thread());
-        (Self { queue: queue.clone(), load, last_reader: Arc::default() }, JournalThread { queue, thread })
+        (
+            Self { queue: queue.clone(), load, last_reader: Arc::default(), session_changes: Arc::default() },
+            JournalThread { queue, thread },
+        )
     }
 
     /// Hands an event over. Never waits; messages beyond the memory limit are counted instead of kept.
@@ -117,7 +121,15 @@ impl Journal {
                 return;
             }
         }
+        if matches!(event, Event::SessionOpened(_) | Event::SessionChanged(_) | Event::SessionClosed { .. }) {
+            self.session_changes.fetch_add(1, Ordering::Relaxed);
+        }
         self.queue.put(Entry::Event(event));
+    }
+
+    /// How often a session was opened, changed or closed.
+    pub fn session_changes(&self) -> u64 {
+        self.session_changes.load(Ordering::Relaxed)
     }
 
     /// Hands a line over, to the log as well.

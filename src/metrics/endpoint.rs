@@ -110,7 +110,7 @@ fn has_names(method: &str) -> bool {
 
 impl EndpointMetrics {
     fn pulse(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed) + self.unanswered.load(Ordering::Relaxed)
+        [&self.calls, &self.unanswered, &self.in_flight].map(|count| count.load(Ordering::Relaxed)).iter().sum()
     }
 
     fn figures(&self, direction: Direction, method: Option<Box<str>>) -> EndpointFigures {

@@ -235,6 +235,8 @@ pub struct Gauges {
 /// Reads all figures, when somebody wants to see them.
 pub struct Meter {
     metrics: Arc<Metrics>,
+    /// Changes with what gauges read and nothing counts.
+    changes: Box<dyn Fn() -> Vec<u64> + Send + Sync>,
     gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
 }
 
@@ -242,12 +244,17 @@ pub struct Meter {
 #[derive(Default, PartialEq)]
 pub struct Glance {
     pulse: u64,
-    gauges: Gauges,
+    changes: Vec<u64>,
 }
 
 impl Meter {
-    pub fn new(metrics: Arc<Metrics>, gauges: impl Fn() -> Gauges + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { metrics, gauges: Box::new(gauges) })
+    /// `changes`: changes whenever `gauges` do, and costs nothing where thousands of sessions are idle.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        changes: impl Fn() -> Vec<u64> + Send + Sync + 'static,
+        gauges: impl Fn() -> Gauges + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { metrics, changes: Box::new(changes), gauges: Box::new(gauges) })
     }
 
     pub fn figures(&self) -> Figures {
@@ -256,13 +263,12 @@ impl Meter {
 
     /// The figures, where anything changed since the last glance.
     pub fn news(&self, last: &mut Glance) -> Option<Figures> {
-        let glance = Glance { pulse: self.metrics.pulse(), gauges: (self.gauges)() };
+        let glance = Glance { pulse: self.metrics.pulse(), changes: (self.changes)() };
         if glance == *last {
             return None;
         }
-        let figures = self.read(glance.gauges.clone());
         *last = glance;
-        Some(figures)
+        Some(self.figures())
     }
 
     fn read(&self, gauges: Gauges) -> Figures {

@@ -119,7 +119,7 @@ fn batch_is_counted_by_its_elements() {
 #[test]
 fn glance_sees_what_is_new() {
     let metrics = Arc::<Metrics>::default();
-    let meter = Meter::new(metrics.clone(), Gauges::default);
+    let meter = Meter::new(metrics.clone(), Vec::new, Gauges::default);
     let mut last = Glance::default();
     assert!(meter.news(&mut last).is_none());
     exchange(&metrics, &call("search"), OK, 1);

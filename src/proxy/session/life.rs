@@ -36,6 +36,11 @@ impl SessionLife {
         self.current.lock().info.clone()
     }
 
+    /// Where it is in its life, in a word.
+    pub(super) fn state_word(&self) -> &'static str {
+        self.current.lock().info.state.word()
+    }
+
     /// Learns names and revision from the handshake, or from a modern request's `_meta`. Returns the session where something
     /// new became known.
     pub(super) fn observe(&self, envelope: &Envelope) -> Option<Session> {

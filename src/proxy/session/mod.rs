@@ -130,6 +130,11 @@ impl LiveSession {
         self.life.info()
     }
 
+    /// Where in its life it is, in a word.
+    pub fn state_word(&self) -> &'static str {
+        self.life.state_word()
+    }
+
     /// Microseconds since the session began.
     pub fn elapsed(&self) -> u64 {
         self.time_of(Instant::now())
