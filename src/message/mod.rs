@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use base64::Engine as _;
 use bytes::Bytes;
 use memchr::memmem;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::ser::{Error as _, SerializeStruct as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -214,6 +214,17 @@ impl Message {
         elements.into_iter().map(|element| self.element(element)).collect()
     }
 
+    /// Whether it is an array of more than so many items. It is looked at no further than that.
+    pub fn has_more_items_than(&self, most: usize) -> bool {
+        let mut items = ItemCount { most, exceeded: false };
+        let array = without_bom(&self.raw);
+        if array.trim_ascii_start().starts_with(b"[") {
+            // An error ends it, be it ours or that it is no JSON.
+            let _ = (&mut serde_json::Deserializer::from_slice(array)).deserialize_seq(&mut items);
+        }
+        items.exceeded
+    }
+
     /// A batch has messages in it, not batches (JSON-RPC 2.0 §6): whoever looks at each of them comes to an end.
     fn element(&self, element: &RawValue) -> Self {
         let message = Self::new(self.raw.slice_ref(element.get().as_bytes()));
@@ -408,6 +419,32 @@ fn spans(raw: &[u8], params: &Members<'_>) -> Option<Box<[MemberSpan]>> {
         MemberSpan { key: (&**key).into(), span: start..start + value.get().len() }
     };
     Some(params.iter().map(span).collect())
+}
+
+/// Counts the items of an array, up to a number.
+struct ItemCount {
+    most: usize,
+    exceeded: bool,
+}
+
+impl<'de> Visitor<'de> for &mut ItemCount {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of at most {} items", self.most)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let mut count = 0;
+        while let Some(IgnoredAny) = items.next_element()? {
+            count += 1;
+            if count > self.most {
+                self.exceeded = true;
+                return Err(serde::de::Error::custom("too many items"));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn opaque(why: impl Into<Box<str>>) -> Head {

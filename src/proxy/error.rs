@@ -31,6 +31,8 @@ pub enum ProxyError {
     NoSession,
     #[error("the body is larger than {0} bytes; `--max-body` raises the limit")]
     TooLarge(usize),
+    #[error("a batch of more than {0} messages; send several")]
+    LongBatch(usize),
     #[error("the body cannot be taken: {0}")]
     BadBody(String),
     #[error("the method is not one of {0}")]
@@ -103,6 +105,7 @@ impl ProxyError {
             Self::UnknownSession => (StatusCode::NOT_FOUND, Warn, "unknown_session"),
             Self::NoSession => (StatusCode::BAD_REQUEST, Warn, "no_session"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Warn, "too_large"),
+            Self::LongBatch(_) => (StatusCode::PAYLOAD_TOO_LARGE, Warn, "long_batch"),
             Self::BadBody(_) => (StatusCode::BAD_REQUEST, Warn, "bad_body"),
             Self::BadMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, Warn, "bad_method"),
             Self::UnknownEndpoint => (StatusCode::NOT_FOUND, Warn, "unknown_endpoint"),
@@ -315,6 +318,7 @@ mod tests {
             ProxyError::UnknownSession,
             ProxyError::NoSession,
             ProxyError::TooLarge(1),
+            ProxyError::LongBatch(1),
             ProxyError::BadBody(why()),
             ProxyError::BadMethod("GET"),
             ProxyError::UnknownEndpoint,

@@ -195,7 +195,7 @@ impl HttpFront {
     ) -> Result<Response<Body>, ProxyError> {
         let ClientRequest { caller, parts: Parts { mut headers, .. }, body, id } = request;
         let _call = self.call();
-        let message = Message::cut_from(self.read(body).await?);
+        let message = self.read_message(body).await?;
         *id = message.id().filter(|_| message.kind() == Kind::Request).cloned();
         let connection = client.connection();
         if caller.name().is_some_and(|name| !connection.session.belongs_to(name)) {

@@ -50,6 +50,8 @@ use crate::upstream::{Outgoing, Reply, ReplyBody};
 const MOST_UNREAD: usize = 64 << 10;
 /// How long it is waited for.
 const UNREAD_FOR: Duration = Duration::from_millis(500);
+/// Messages of a batch. Each costs what a message costs, and the others wait meanwhile.
+const LONGEST_BATCH: usize = 10_000;
 
 /// What the HTTP front door needs to know.
 pub struct HttpFront {
@@ -190,7 +192,7 @@ impl HttpFront {
         let ClientRequest { caller, mut parts, body, id } = request;
         let reading = Instant::now();
         let message = match parts.method {
-            Method::POST => Some(Message::cut_from(self.read(body).await?)),
+            Method::POST => Some(self.read_message(body).await?),
             _ => None,
         };
         // A client that sends slowly is not what tapline adds.
@@ -232,7 +234,14 @@ impl HttpFront {
         Ok(response(reply, until.clone(), keep_alive, call))
     }
 
-    pub(in crate::proxy) async fn read(&self, body: Body) -> Result<Bytes, ProxyError> {
+    /// Reads the message of a POST.
+    pub(in crate::proxy) async fn read_message(&self, body: Body) -> Result<Message, ProxyError> {
+        let message = Message::cut_from(self.read(body).await?);
+        let is_long = message.has_more_items_than(LONGEST_BATCH);
+        if is_long { Err(ProxyError::LongBatch(LONGEST_BATCH)) } else { Ok(message) }
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, ProxyError> {
         match Limited::new(body, self.max_body).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ProxyError::TooLarge(self.max_body)),
