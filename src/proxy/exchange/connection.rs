@@ -164,6 +164,11 @@ impl Connection {
         }
     }
 
+    /// Whether its server is gone for good.
+    pub(in crate::proxy) fn has_lost_server(&self) -> bool {
+        matches!(&self.link, ServerLink::Stream(server) if server.is_gone())
+    }
+
     /// The client leaves of its own accord: what it still waits for ends without an answer.
     pub(in crate::proxy) fn cancel_pending(&self) {
         if let ServerLink::Stream(server) = &self.link {

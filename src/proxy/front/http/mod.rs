@@ -24,7 +24,7 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::envelope::{Direction, Transport, Via};
+use crate::envelope::{Direction, SessionId, Transport, Via};
 use crate::headers;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
@@ -205,10 +205,12 @@ impl HttpFront {
         let requester = Requester { address: caller.address, name: caller.name() };
         let connection = table.resolve(&parts.headers, &tail, &requester, message.as_ref()).await?;
         let initializes = message.as_ref().and_then(Message::method) == Some(method::INITIALIZE);
+        let in_session = parts.headers.contains_key(headers::SESSION);
+        let abandoned = (initializes && !in_session).then(|| AbandonedSession::of(table, &connection));
         let session_change = SessionChange {
             initialized: initializes.then(|| parts.headers.clone()),
             deletes: parts.method == Method::DELETE,
-            in_session: parts.headers.contains_key(headers::SESSION),
+            in_session,
         };
         headers::towards_upstream(&mut parts.headers);
         if session_change.deletes && table.target().is_pipe() {
@@ -223,11 +225,18 @@ impl HttpFront {
             reply = async { ClientExchange::admit(&connection, received, outgoing, Initiator::Client).proceed().await } => {
                 match reply {
                     Ok(reply) => reply,
-                    Err(error) => return Ok(self.failed(&connection, &error.into(), id.as_ref())),
+                    Err(error) => {
+                        // The end of its server is the session's, with a reason of its own.
+                        abandoned.filter(|_| connection.has_lost_server()).into_iter().for_each(AbandonedSession::disarm);
+                        return Ok(self.failed(&connection, &error.into(), id.as_ref()));
+                    }
                 }
             }
             () = until.cancelled() => return Ok(self.failed(&connection, &ProxyError::Ended, id.as_ref())),
         };
+        if let Some(abandoned) = abandoned.filter(|_| reply.status.is_success()) {
+            abandoned.disarm();
+        }
         session_change.apply(table, &connection, caller.address, &mut reply).await;
         let keep_alive = self.keep_alive_for(&connection);
         let call = waited_for.map(|token| OpenCall { _token: token, connection, id: id.clone() });
@@ -280,6 +289,30 @@ async fn read_away(body: Body) {
     if !body.is_end_stream() && body.size_hint().lower() <= MOST_UNREAD as u64 {
         // Whatever becomes of it.
         drop(tokio::time::timeout(UNREAD_FOR, Limited::new(body, MOST_UNREAD).collect()).await);
+    }
+}
+
+/// A session whose client has not been told yet how to come back to it. Dropped before that, it is ended: nobody ever could, and its child
+/// would keep a place in the pool.
+struct AbandonedSession(Option<(Arc<SessionTable>, SessionId)>);
+
+impl AbandonedSession {
+    fn of(table: &Arc<SessionTable>, connection: &Connection) -> Self {
+        Self(Some((table.clone(), connection.session.id())))
+    }
+
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AbandonedSession {
+    fn drop(&mut self) {
+        if let Some((table, session)) = self.0.take() {
+            tokio::spawn(async move {
+                table.close(session, "it was never initialized: its client has left, or the server refused").await;
+            });
+        }
     }
 }
 
