@@ -149,7 +149,10 @@ Exit status: 0 done, 1 not removed, 2 usage, no such session, or a database that
     Demo(DemoArgs),
     /// End the children of a tapline that was killed
     #[command(name = crate::upstream::guardian::SUBCOMMAND, hide = true)]
-    Guardian,
+    Guardian {
+        /// The tapline whose children are meant
+        tapline: Option<u32>,
+    },
     /// The built-in server of the demo, over stdin and stdout
     #[command(name = "__demo-server", hide = true)]
     DemoServer {

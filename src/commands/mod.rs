@@ -51,8 +51,8 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
     // It writes until it is dropped.
     let _log = logging::start(log_file.map(PathBuf::as_path), log).map_err(ExitError::usage)?;
     match cli.command {
-        CliCommand::Guardian => {
-            guardian::run(std::io::stdin().lock());
+        CliCommand::Guardian { tapline } => {
+            guardian::run(std::io::stdin(), tapline);
             Ok(ExitCode::SUCCESS)
         }
         CliCommand::Wrap(args) => Ok(wrap::wrap(&args)),
@@ -92,7 +92,7 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             CliCommand::Replay(args) => replay::run(args).await,
             CliCommand::Demo(args) => demo::run(args, config).await,
             CliCommand::DemoServer { changed } => demo::serve(changed).await,
-            CliCommand::Guardian
+            CliCommand::Guardian { .. }
             | CliCommand::Wrap(_)
             | CliCommand::Unwrap(_)
             | CliCommand::Sessions(_)

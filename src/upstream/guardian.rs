@@ -5,14 +5,18 @@
 //! ours, and when the pipe ends, for whatever reason, it ends them.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, Write as _};
+use std::io::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 /// The hidden subcommand that makes a tapline process a guardian.
@@ -21,11 +25,20 @@ pub const SUBCOMMAND: &str = "__guardian";
 /// How long the groups have between SIGTERM and SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A handle on the guardian process, which is started with the first child.
+/// A handle on the guardian process, which is started with the first child. Another is started where it dies before us.
 #[derive(Clone)]
 pub struct Guardian {
     program: PathBuf,
-    pipe: Arc<Mutex<Option<ChildStdin>>>,
+    watched: Arc<Mutex<Watched>>,
+}
+
+/// What a guardian is told, and would be told again.
+#[derive(Default)]
+struct Watched {
+    pipe: Option<ChildStdin>,
+    groups: BTreeSet<u32>,
+    /// How many have been started.
+    started: u64,
 }
 
 /// A process group that dies with us; dropping it says that the group has ended.
@@ -37,7 +50,7 @@ pub struct GuardedGroup {
 impl Guardian {
     /// `program` is a tapline binary: it is run with [`SUBCOMMAND`].
     pub fn new(program: PathBuf) -> Self {
-        Self { program, pipe: Arc::default() }
+        Self { program, watched: Arc::default() }
     }
 
     /// The one of this process, whatever the number of commands.
@@ -54,55 +67,140 @@ impl Guardian {
     }
 
     pub fn watch(&self, group: u32) -> GuardedGroup {
-        self.tell(&format!("+{group}\n"));
+        let mut watched = self.watched.lock();
+        watched.groups.insert(group);
+        if watched.pipe.is_none() {
+            self.start(&mut watched);
+        } else {
+            watched.tell(&format!("+{group}\n"));
+        }
         GuardedGroup { guardian: self.clone(), group }
     }
 
-    fn tell(&self, line: &str) {
-        let mut pipe = self.pipe.lock();
-        if pipe.is_none() {
-            *pipe = self.start();
-        }
-        let written = pipe.as_mut().is_some_and(|pipe| pipe.write_all(line.as_bytes()).is_ok());
-        if !written {
-            tracing::warn!("no guardian process: children may outlive tapline if it is killed");
-            *pipe = None;
-        }
+    /// Whether there is nothing to guard.
+    pub(super) fn is_idle(&self) -> bool {
+        self.watched.lock().groups.is_empty()
     }
 
-    fn start(&self) -> Option<ChildStdin> {
-        let mut child = Command::new(&self.program)
+    /// Starts one, and tells it all that there is.
+    fn start(&self, watched: &mut Watched) {
+        let started = Command::new(&self.program)
             .arg(SUBCOMMAND)
+            .arg(std::process::id().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             // Not in the terminal's foreground group: ctrl-c is not for it.
             .process_group(0)
-            .spawn()
-            .ok()?;
-        let pipe = child.stdin.take();
-        // It ends when we do; nobody is left to wait for it then, and until then there is nothing to wait for.
-        drop(child);
-        pipe
+            .spawn();
+        let mut child = match started {
+            Ok(child) => child,
+            Err(error) => {
+                tracing::warn!(%error, "no guardian process: children may outlive tapline if it is killed");
+                return;
+            }
+        };
+        watched.pipe = child.stdin.take();
+        watched.started += 1;
+        let nth = watched.started;
+        let groups: String = watched.groups.iter().map(|group| format!("+{group}\n")).collect();
+        watched.tell(&groups);
+        let guardian = self.clone();
+        // As a rule it ends when we do, and nobody is left to wait for it.
+        let waiting = std::thread::Builder::new().name("guardian".to_owned()).spawn(move || {
+            let ended = child.wait();
+            guardian.replace(nth, &ended);
+        });
+        if let Err(error) = waiting {
+            tracing::debug!(%error, "nobody sees to it that there is a guardian");
+        }
+    }
+
+    /// One has died: there is another while there is something to guard. One that cannot live is not started for ever.
+    fn replace(&self, nth: u64, ended: &std::io::Result<ExitStatus>) {
+        use std::os::unix::process::ExitStatusExt as _;
+        let mut watched = self.watched.lock();
+        if watched.started != nth {
+            // Whoever had something to tell it has started another.
+            return;
+        }
+        watched.pipe = None;
+        let was_killed = ended.as_ref().is_ok_and(|status| status.signal().is_some());
+        if was_killed && !watched.groups.is_empty() {
+            self.start(&mut watched);
+        }
+    }
+}
+
+impl Watched {
+    fn tell(&mut self, line: &str) {
+        // Where it has died, the next is told everything.
+        if self.pipe.as_mut().is_some_and(|pipe| pipe.write_all(line.as_bytes()).is_err()) {
+            self.pipe = None;
+        }
     }
 }
 
 impl Drop for GuardedGroup {
     fn drop(&mut self) {
-        self.guardian.tell(&format!("-{}\n", self.group));
+        let mut watched = self.guardian.watched.lock();
+        watched.groups.remove(&self.group);
+        watched.tell(&format!("-{}\n", self.group));
     }
 }
 
-/// The guardian's whole life: reads until the pipe ends, then ends what is left.
-pub fn run(pipe: impl BufRead) {
+/// The guardian's whole life: reads until the pipe ends, or the process that started it does, then ends what is left. A pipe may be held
+/// open by a process that was being started just then.
+pub fn run(pipe: impl AsFd, guarded: Option<u32>) {
     let mut groups = BTreeSet::new();
-    for line in pipe.lines().map_while(Result::ok) {
-        match line.split_at_checked(1).and_then(|(sign, group)| Some((sign, group.parse::<i32>().ok()?))) {
-            Some(("+", group)) => drop(groups.insert(group)),
-            Some(("-", group)) => drop(groups.remove(&group)),
-            _ => {}
+    let mut buffer = BytesMut::new();
+    let parent = guarded.and_then(watch_parent);
+    while parent.as_ref().is_none_or(|parent| is_readable_first(&pipe, parent)) {
+        let mut chunk = [0; 4096];
+        match rustix::io::read(&pipe, &mut chunk) {
+            Ok(read @ 1..) => buffer.extend_from_slice(&chunk[..read]),
+            Err(Errno::INTR) => {}
+            Ok(0) | Err(_) => break,
+        }
+        while let Some(end) = memchr::memchr(b'\n', &buffer) {
+            let line = buffer.split_to(end + 1);
+            note(&String::from_utf8_lossy(&line[..end]), &mut groups);
         }
     }
+    end_all(groups);
+}
+
+fn note(line: &str, groups: &mut BTreeSet<i32>) {
+    match line.split_at_checked(1).and_then(|(sign, group)| Some((sign, group.parse::<i32>().ok()?))) {
+        Some(("+", group)) => drop(groups.insert(group)),
+        Some(("-", group)) => drop(groups.remove(&group)),
+        _ => {}
+    }
+}
+
+/// The process that started us; where it is gone already, one that is.
+#[cfg(target_os = "linux")]
+fn watch_parent(guarded: u32) -> Option<OwnedFd> {
+    let guarded = Pid::from_raw(i32::try_from(guarded).ok()?)?;
+    rustix::process::pidfd_open(guarded, rustix::process::PidfdFlags::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn watch_parent(_guarded: u32) -> Option<OwnedFd> {
+    None
+}
+
+/// Waits for either. Returns whether the pipe has something, or has ended; what it has is read before the end of the other is looked at.
+fn is_readable_first(pipe: &impl AsFd, parent: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pipe, PollFlags::IN), PollFd::new(parent, PollFlags::IN)];
+    match rustix::event::poll(&mut polled, None) {
+        Ok(_) => !polled[0].revents().is_empty(),
+        Err(Errno::INTR) => is_readable_first(pipe, parent),
+        Err(_) => true,
+    }
+}
+
+fn end_all(groups: BTreeSet<i32>) {
     let groups: Vec<Pid> = groups.into_iter().filter_map(Pid::from_raw).collect();
     for group in &groups {
         let _ = kill_process_group(*group, Signal::TERM);
