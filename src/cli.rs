@@ -258,6 +258,9 @@ pub struct FrontArgs {
 pub struct StdioArgs {
     #[command(flatten)]
     pub target: TargetArgs,
+    /// How long the server may take to answer when the client says nothing more, or after SIGTERM, such as `30s` [default: 5s]
+    #[arg(long, value_name = "TIME", env = "TAPLINE_GRACE", value_parser = time)]
+    pub grace: Option<Duration>,
     #[command(flatten)]
     pub config: ConfigArgs,
     #[command(flatten)]

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Usage or configuration.
 const USAGE: u8 = 2;
@@ -32,7 +34,17 @@ impl<E: Into<anyhow::Error>> From<E> for ExitError {
     }
 }
 
-/// One line for the person at the terminal. A closed stderr is no reason to fail.
+/// How long a line may take to be written. A pipe that nobody reads, or a terminal that was stopped, must not keep us.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// One line for the person at the terminal. A closed stderr is no reason to fail, and one that takes nothing is none to wait.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let (line, (written, done)) = (format!("{line}\n"), mpsc::channel::<()>());
+    let writing = std::thread::Builder::new().spawn(move || {
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        drop(written);
+    });
+    if writing.is_ok() {
+        let _ = done.recv_timeout(PATIENCE);
+    }
 }

@@ -1,7 +1,12 @@
 //! What a journal tells, in front of a person: on a screen or as lines; and the signals that end either.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use crossbeam_channel::RecvTimeoutError;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::Core;
@@ -21,9 +26,58 @@ pub(crate) fn hear(journal: &Journal) -> FeedReader {
     reader
 }
 
+/// How long stderr may take nothing before what is left is not waited for.
+const STALLED: Duration = Duration::from_secs(1);
+/// How long the screen may take to answer a signal, and to go once all is over. One that does not cannot write to its terminal.
+const SCREEN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A thread that prints what is heard, until the journal's end.
+pub(crate) struct LinePrinter {
+    ended: crossbeam_channel::Receiver<()>,
+    written: Arc<AtomicU64>,
+}
+
 /// Prints what is heard, until the journal's end.
-pub(crate) fn print(reader: FeedReader, format: LogFormat) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || headless::run(&reader, format, std::io::stderr()))
+pub(crate) fn print(reader: FeedReader, format: LogFormat) -> LinePrinter {
+    let (ending, ended) = crossbeam_channel::bounded(0);
+    let written = Arc::<AtomicU64>::default();
+    let out = CountedWriter { out: std::io::stderr(), written: written.clone() };
+    std::thread::spawn(move || {
+        headless::run(&reader, format, out);
+        drop(ending);
+    });
+    LinePrinter { ended, written }
+}
+
+impl LinePrinter {
+    /// Waits until all is printed, or nobody takes it.
+    pub(crate) fn finish(self) {
+        let mut before = None;
+        while matches!(self.ended.recv_timeout(STALLED), Err(RecvTimeoutError::Timeout)) {
+            let now = Some(self.written.load(Ordering::Relaxed));
+            if std::mem::replace(&mut before, now) == now {
+                return;
+            }
+        }
+    }
+}
+
+/// Counts what is taken.
+struct CountedWriter<W> {
+    out: W,
+    written: Arc<AtomicU64>,
+}
+
+impl<W: std::io::Write> std::io::Write for CountedWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.written.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// As the environment and the command line want the screen.
@@ -39,7 +93,8 @@ pub(crate) struct ScreenThread {
     end: CancellationToken,
     keys: crossbeam_channel::Sender<ui::ScreenInput>,
     signals: Signals,
-    terminated: Option<OperatorSignal>,
+    /// The signal that ends it, and when it came first.
+    terminated: Option<(OperatorSignal, Instant)>,
 }
 
 impl ScreenThread {
@@ -68,17 +123,26 @@ impl ScreenThread {
         Ok(Self { thread, end, keys: from_outside, signals, terminated: None })
     }
 
-    /// Waits for its end; a signal ends it.
+    /// Waits for its end; a signal ends it, also where it cannot say so because nobody reads what it writes.
     pub(crate) async fn ended(&mut self) {
         loop {
+            let told = self.terminated.filter(|(signal, _)| *signal != OperatorSignal::Interrupt).map(|(_, at)| at);
+            let no_answer = async {
+                match told {
+                    Some(at) => sleep_until(at + SCREEN_PATIENCE).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = self.end.cancelled() => return,
+                () = no_answer => return,
                 signal = self.signals.next() => {
                     let input = match signal {
                         OperatorSignal::Interrupt => ui::ScreenInput::Interrupt,
                         OperatorSignal::Terminate | OperatorSignal::HangUp => ui::ScreenInput::Terminate,
                     };
-                    self.terminated = Some(signal);
+                    let first = self.terminated.map(|(_, at)| at).filter(|_| signal != OperatorSignal::Interrupt);
+                    self.terminated = Some((signal, first.unwrap_or_else(Instant::now)));
                     // Full only when the screen hangs: then the next signal tries again.
                     drop(self.keys.try_send(input));
                 }
@@ -89,15 +153,19 @@ impl ScreenThread {
     /// Shows how a core ends that was told to, and goes when it has.
     pub(crate) async fn until_down(&mut self, core: Core, on_quit: Option<OnQuit>) {
         until_down(core, on_quit, &mut self.signals).await;
-        self.ended().await;
+        let _ = tokio::time::timeout(SCREEN_PATIENCE, self.end.cancelled()).await;
     }
 
     /// What the program's exit status is to be.
     pub(crate) fn status(self) -> Result<ExitCode, ExitError> {
+        let terminated = self.terminated.map_or(OperatorSignal::Terminate, |(signal, _)| signal);
+        if !self.end.is_cancelled() {
+            // It waits for a terminal that takes nothing, and cannot give it back.
+            ui::give_back_keys();
+            return Ok(ExitCode::from(terminated.status()));
+        }
         match self.thread.join() {
-            Ok(Ok(ui::Exit::Terminated)) => {
-                Ok(ExitCode::from(self.terminated.unwrap_or(OperatorSignal::Terminate).status()))
-            }
+            Ok(Ok(ui::Exit::Terminated)) => Ok(ExitCode::from(terminated.status())),
             Ok(Ok(ui::Exit::Quit | ui::Exit::Stopped)) => Ok(ExitCode::SUCCESS),
             Ok(Err(error)) => {
                 Err(anyhow::Error::new(error).context("the screen failed; `--headless` runs without").into())

@@ -46,7 +46,7 @@ async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, ExitError> {
         () = hub.ended() => ExitCode::SUCCESS,
     };
     let ending = hub.close().await;
-    drop(printer.join());
+    printer.finish();
     told(&ending, status)
 }
 

@@ -67,7 +67,7 @@ async fn demo_once(core: Core, args: WatchOptions, url: &str) -> Result<ExitCode
     let printer = print_lines(&core, args.log_format);
     let told = crate::demo::client::script(url).await;
     core.shut_down(args.on_quit).await;
-    let _ = printer.join();
+    printer.finish();
     told.context("the demo's client gave up")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::config::options::WatchOptions;
 use crate::event::{Event, Level, LogLine, OnQuit};
 use crate::exit::{ExitError, say};
-use crate::screen::{self, ScreenThread, Signals, screen_settings, until_down};
+use crate::screen::{self, LinePrinter, ScreenThread, Signals, screen_settings, until_down};
 use crate::shadow::ShadowTally;
 use crate::{logging, ui};
 
@@ -49,11 +49,11 @@ pub(super) async fn watch_lines(
     let printer = print_lines(&core, args.log_format);
     let signal = signals.next().await;
     until_down(core, on_quit, &mut signals).await;
-    let _ = printer.join();
+    printer.finish();
     Ok(ExitCode::from(signal.status()))
 }
 
-pub(super) fn print_lines(core: &Core, format: LogFormat) -> std::thread::JoinHandle<()> {
+pub(super) fn print_lines(core: &Core, format: LogFormat) -> LinePrinter {
     // A client that has waited for the greeting comes at once: what it does is heard, too.
     let reader = screen::hear(core.journal());
     say(&greeting(core));

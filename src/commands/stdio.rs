@@ -5,18 +5,21 @@
 //! threads, and two wakes a line cost more than all the rest (60 µs a call, now 11).
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::observe::{print_lines, print_shadow_counts, report_config, start_core};
 use super::setup::{LaunchedBy, core_settings, default_name, pool_settings, target};
-use crate::app::{Core, Settings};
+use crate::app::{Core, GRACE, Settings};
 use crate::cli::{PoolArgs, StdioArgs};
 use crate::config::Config;
 use crate::config::options::{self, WatchOptions};
-use crate::exit::ExitError;
+use crate::exit::{ExitError, say};
 use crate::proxy::exchange::ServerLink;
 use crate::proxy::front::routes::MountSpec;
 use crate::proxy::front::stdio::{BlockingFlags, StdioEnds, StdioSession};
-use crate::screen::{OperatorSignal, Signals, until_down};
+use crate::screen::{LinePrinter, OperatorSignal, Signals, until_down};
 use crate::upstream::pool::{self, Restart};
 
 /// Serves the client that has launched this process. The exit status is the server's.
@@ -25,16 +28,17 @@ use crate::upstream::pool::{self, Restart};
 /// Where what is asked for cannot be done, or the server does not start.
 pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, ExitError> {
     let (settings, watching) = settings(args, &config)?;
+    let grace = settings.grace;
     let mut signals = Signals::new()?;
     let core = start_core(settings).await?;
     report_config(&config, &core);
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
     let _blocking = BlockingFlags::remember();
-    let status = serve(&core, &mut signals).await?;
+    let status = serve(&core, &mut signals, grace).await?;
     let tally = core.shadow().filter(|_| printer.is_some()).map(|shadow| shadow.tally().clone());
     until_down(core, watching.on_quit, &mut signals).await;
-    printer.map(std::thread::JoinHandle::join);
+    printer.into_iter().for_each(LinePrinter::finish);
     tally.iter().for_each(print_shadow_counts);
     Ok(ExitCode::from(status))
 }
@@ -47,32 +51,60 @@ fn settings(args: StdioArgs, config: &Config) -> Result<(Settings, WatchOptions)
     let pool = pool_settings(std::slice::from_ref(&wanted), pool)?;
     let name = default_name(std::slice::from_ref(&wanted));
     let upstreams = vec![MountSpec::sole(target(wanted.server, &pool)?)];
-    core_settings(args.common, upstreams, &name, LaunchedBy::Client, config)
+    let grace = args.grace.or(config.keys.grace.map(|it| it.0)).unwrap_or(GRACE);
+    let (settings, watching) = core_settings(args.common, upstreams, &name, LaunchedBy::Client, config)?;
+    Ok((Settings { grace, ..settings }, watching))
 }
 
 /// Serves stdin and stdout until either side or a signal ends it. Returns the exit status: the server's, where it has one.
-async fn serve(core: &Core, signals: &mut Signals) -> Result<u8, ExitError> {
+async fn serve(core: &Core, signals: &mut Signals, grace: Duration) -> Result<u8, ExitError> {
     let mount = core.mounts().default().expect("the one upstream is the default");
     let session = StdioSession::begin(mount.table())?;
     let connection = session.connection().clone();
-    let mut serving = Box::pin(session.serve(StdioEnds::standard()));
-    let mut signalled = None;
+    let mut serving = Box::pin(session.serve(StdioEnds::standard(), grace));
+    let (mut signalled, mut unanswered) = (None, 0);
+    let mut deadline = None;
     loop {
+        let late = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = &mut serving => break,
-            signal = signals.next() => match &connection.link {
-                // The server decides what a signal means; its exit status will be ours.
-                ServerLink::Stream(link) if link.signal(signal.number()) => {}
-                ServerLink::Stream(_) | ServerLink::Exchanges(_) | ServerLink::Shared(_) => {
-                    signalled = Some(signal);
-                    break;
+            count = &mut serving => {
+                unanswered = count;
+                break;
+            }
+            () = late => {
+                if let ServerLink::Stream(link) = &connection.link {
+                    link.signal(rustix::process::Signal::KILL);
                 }
-            },
+                break;
+            }
+            signal = signals.next() => {
+                let is_first = signalled.replace(signal).is_none();
+                match &connection.link {
+                    // The server decides what a signal means, and its exit status will be ours. What is to terminate has so long.
+                    ServerLink::Stream(link) if link.signal(signal.number()) && (is_first || signal == OperatorSignal::Interrupt) => {
+                        if signal != OperatorSignal::Interrupt {
+                            deadline = deadline.or_else(|| Some(Instant::now() + grace));
+                        }
+                    }
+                    ServerLink::Stream(_) | ServerLink::Exchanges(_) | ServerLink::Shared(_) => break,
+                }
+            }
         }
     }
     let status = match &connection.link {
         ServerLink::Stream(link) => link.exit_code(),
         ServerLink::Exchanges(_) | ServerLink::Shared(_) => None,
     };
-    Ok(status.unwrap_or_else(|| signalled.map_or(0, OperatorSignal::status)))
+    let status = status.unwrap_or_else(|| signalled.map_or(0, OperatorSignal::status));
+    if unanswered == 0 {
+        return Ok(status);
+    }
+    let requests = if unanswered == 1 { "1 request has".to_owned() } else { format!("{unanswered} requests have") };
+    say(&format!("tapline: {requests} no answer {grace:?} after the end of stdin; `--grace` allows more"));
+    Ok(status.max(1))
 }

@@ -261,6 +261,12 @@ impl<'a> UpstreamFailure<'a> {
             UpstreamError::Exited { command, .. } => {
                 (command, "exited", "run the command by itself to see what it needs")
             }
+            UpstreamError::TakesNothing { command } => {
+                (command, "takes_nothing", "it lives on; a new session starts another one")
+            }
+            UpstreamError::SessionEnded { command } => {
+                (command, "session_ended", "a session is ended by DELETE, when all is answered")
+            }
             UpstreamError::Busy { command, .. } => {
                 (command, "busy", "close a session that is not needed, or allow more")
             }
@@ -305,6 +311,8 @@ mod tests {
             UpstreamError::Unreachable { upstream: upstream(), why: why() },
             UpstreamError::CannotStart { command: "cat".to_owned(), why: why() },
             UpstreamError::Exited { command: "cat".to_owned(), status: "status 1".to_owned(), stderr: Vec::new() },
+            UpstreamError::TakesNothing { command: "cat".to_owned() },
+            UpstreamError::SessionEnded { command: "cat".to_owned() },
             UpstreamError::NoAnswer { upstream: upstream(), why: why() },
             UpstreamError::BrokenOff { upstream: upstream(), why: why() },
             UpstreamError::NoStream { upstream: upstream(), why: why() },

@@ -270,7 +270,7 @@ async fn next_event(link: &mut Option<ShadowLink>) -> LinkEvent {
             Some(Ok(item)) => LinkEvent::Item(item),
             Some(Err(_)) | None => LinkEvent::Ended,
         },
-        Some(line) = link.heard.errors.recv() => LinkEvent::Stderr(line.len()),
+        Some(piece) = link.heard.errors.recv() => LinkEvent::Stderr(piece.bytes.len()),
     }
 }
 

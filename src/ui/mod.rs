@@ -54,4 +54,4 @@ mod view;
 pub use event_loop::{ScreenIo, run};
 pub use host::{Exit, ScreenInput, TerminalHost, input_channel};
 pub use settings::Settings;
-pub use term::show;
+pub use term::{give_back_keys, show};

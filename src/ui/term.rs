@@ -106,6 +106,13 @@ fn restore() {
     let _ = disable_raw_mode();
 }
 
+/// Gives back what can be given back of a terminal that takes no output: it echoes and knows ctrl c again.
+pub fn give_back_keys() {
+    if TAKEN.swap(false, Ordering::Relaxed) {
+        let _ = disable_raw_mode();
+    }
+}
+
 /// A panic of the screen gives the terminal back first, so that its message can be read. A panic of another thread
 /// does not end the program: its message waits until the screen is gone.
 fn restore_on_panic() {

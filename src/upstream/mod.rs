@@ -53,6 +53,12 @@ pub enum UpstreamError {
     /// The command ended; the last lines of its stderr say why.
     #[error("`{command}` ended with {status}{}", last_words(.stderr))]
     Exited { command: String, status: String, stderr: Vec<String> },
+    /// The command has closed its stdin, and lives on.
+    #[error("`{command}` has closed its stdin: it takes no messages any more")]
+    TakesNothing { command: String },
+    /// The client has ended its session while it waited for the answer.
+    #[error("the session was ended before `{command}` answered")]
+    SessionEnded { command: String },
     /// The connection broke before the answer began. What was sent may have arrived.
     #[error("{upstream} broke off before it answered: {why}")]
     NoAnswer { upstream: String, why: String },

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::Url;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::sse::EventPipe;
 use super::stdio::ChildPipe;
@@ -19,12 +20,28 @@ pub enum Output {
     Item(Item),
     /// Where messages are to be posted, in the event that said so.
     Endpoint { frame: Bytes, reference: String, url: Url },
-    /// One line of stderr with its terminator, where it has one.
-    Stderr(Bytes),
+    /// A piece of stderr.
+    Stderr(StderrPiece),
+    /// Lines that the server did not take: it has closed its stdin, and lives on.
+    Untaken(Vec<Bytes>),
     /// The stream is asked for again; the text says why.
     Attempt(String),
     /// The last word: the server has ended and everything it said has been given out.
     Ended(UpstreamError),
+}
+
+/// Lines of a child's stderr as they came, each with its terminator where it has one; and their part of what may wait for its reader,
+/// given back when this is dropped.
+#[derive(Debug)]
+pub struct StderrPiece {
+    pub bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+impl StderrPiece {
+    pub(super) fn new(bytes: Bytes, room: OwnedSemaphorePermit) -> Self {
+        Self { bytes, _room: room }
+    }
 }
 
 /// The way to the server, and to its end. Dropping the last one ends it.

@@ -7,17 +7,17 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::UpstreamError;
 use super::framing::item_of;
 use super::guardian::{GuardedGroup, Guardian};
-use super::pipe::Output;
+use super::pipe::{Output, StderrPiece};
 use crate::net::lines::LineBuffer;
 
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM. The specification gives no
@@ -27,6 +27,12 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const LAST_WORDS: usize = 5;
 /// Lines that may wait in a pipe's channel before its reader is slowed down, and the child with it.
 const LINES_WAITING: usize = 1024;
+/// Bytes of stderr that may wait for who reads it; then the child waits, as with a pipe. Its stdout goes on.
+const STDERR_WAITING: usize = 8 << 20;
+/// Bytes of stderr that are read at once.
+const STDERR_PIECE: usize = 128 << 10;
+/// How long a child that takes nothing any more may take to end: what it ended with says more.
+const ENDING: Duration = Duration::from_millis(500);
 
 /// A command and its arguments, as given.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,7 +71,12 @@ impl std::fmt::Display for CommandLine {
 /// The way to a running child's stdin, and to its end. Dropping the last one closes stdin and ends the child.
 pub struct ChildPipe {
     lines: mpsc::Sender<Bytes>,
+    /// Nothing more is written.
+    stdin_closing: CancellationToken,
+    /// The child is to leave.
     closing: CancellationToken,
+    /// It has closed its stdin, and lives on.
+    deaf: CancellationToken,
     /// The process is no more.
     gone: CancellationToken,
     /// The process is no more, and all it said has been handed out.
@@ -85,24 +96,17 @@ impl ChildPipe {
         guardian: &Guardian,
         room: impl Send + 'static,
     ) -> Result<(Self, mpsc::Receiver<Output>), UpstreamError> {
-        let mut child = Command::new(&command.program)
-            .args(&command.arguments)
-            .envs(command.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| UpstreamError::CannotStart { command: command.to_string(), why: error.to_string() })?;
+        let mut child = start(command)?;
         let watch = child.id().map(|group| guardian.watch(group));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (lines, lines_to_write) = mpsc::channel(LINES_WAITING);
         let (outputs, receiver) = mpsc::channel(LINES_WAITING);
         let (closing, gone, ended) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
+        let (stdin_closing, deaf) = (closing.child_token(), CancellationToken::new());
         let last_words = Arc::new(Mutex::new(VecDeque::new()));
         if let Some(stdin) = stdin {
-            tokio::spawn(write_lines(stdin, lines_to_write, closing.clone()));
+            let writing = write_lines(stdin, lines_to_write, stdin_closing.clone());
+            tokio::spawn(tell_if_deaf(writing, deaf.clone(), gone.clone(), outputs.clone()));
         }
         let reading_stderr =
             stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
@@ -110,7 +114,9 @@ impl ChildPipe {
         let exit = Arc::new(OnceLock::new());
         let pipe = Self {
             lines,
+            stdin_closing,
             closing: closing.clone(),
+            deaf,
             gone: gone.clone(),
             ended: ended.clone(),
             exit: Arc::clone(&exit),
@@ -146,6 +152,11 @@ impl ChildPipe {
         self.lines.try_send(line).is_ok()
     }
 
+    /// Whether it has closed its stdin, and lives on.
+    pub fn is_deaf(&self) -> bool {
+        self.deaf.is_cancelled()
+    }
+
     /// What the command exited with, as a shell has it (128 and the number of a signal); `None` while it runs.
     pub fn exit_code(&self) -> Option<u8> {
         self.exit.get().copied()
@@ -161,6 +172,11 @@ impl ChildPipe {
         if self.exit.get().is_none() {
             send_signal(self.group, signal);
         }
+    }
+
+    /// Closes stdin once what waits is written, and no more: the child leaves when it likes.
+    pub fn close_stdin(&self) {
+        self.stdin_closing.cancel();
     }
 
     /// Closes stdin. What a child still says is heard; one that stays is made to go.
@@ -181,17 +197,51 @@ impl Drop for ChildPipe {
     }
 }
 
-async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Bytes>, closing: CancellationToken) {
+fn start(command: &CommandLine) -> Result<Child, UpstreamError> {
+    Command::new(&command.program)
+        .args(&command.arguments)
+        .envs(command.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| UpstreamError::CannotStart { command: command.to_string(), why: error.to_string() })
+}
+
+/// Writes until nothing more is to be written, or the child takes nothing any more: then returns what it did not take.
+async fn write_lines(
+    mut stdin: ChildStdin,
+    mut lines: mpsc::Receiver<Bytes>,
+    closing: CancellationToken,
+) -> Option<Vec<Bytes>> {
     loop {
         let line = tokio::select! {
             biased;
             line = lines.recv() => line,
             () = closing.cancelled() => None,
         };
-        let Some(line) = line else { return };
+        let line = line?;
         if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
-            return;
+            // Who would send more is told that nothing is taken.
+            lines.close();
+            return Some(std::iter::once(line).chain(std::iter::from_fn(|| lines.try_recv().ok())).collect());
         }
+    }
+}
+
+/// Writes, and tells what was not taken of a child that lives on. One that is ending has closed its stdin, too.
+async fn tell_if_deaf(
+    writing: impl Future<Output = Option<Vec<Bytes>>>,
+    deaf: CancellationToken,
+    gone: CancellationToken,
+    outputs: mpsc::Sender<Output>,
+) {
+    let Some(untaken) = writing.await else { return };
+    if tokio::time::timeout(ENDING, gone.cancelled()).await.is_err() {
+        deaf.cancel();
+        let _ = outputs.send(Output::Untaken(untaken)).await;
     }
 }
 
@@ -211,28 +261,41 @@ async fn read_lines(mut stdout: impl AsyncRead + Unpin, outputs: mpsc::Sender<Ou
     closing.cancel();
 }
 
+/// Hands out stderr in pieces of whole lines. What waits is bounded, beside that of stdout: a client that reads no stderr still gets its
+/// replies.
 async fn read_stderr(
     mut stderr: impl AsyncRead + Unpin,
     outputs: mpsc::Sender<Output>,
     last_words: Arc<Mutex<VecDeque<String>>>,
 ) {
-    let mut lines = LineBuffer::default();
+    let room = Arc::new(Semaphore::new(STDERR_WAITING));
+    let mut buffer = BytesMut::new();
     loop {
-        let more = matches!(stderr.read_buf(&mut lines.buffer).await, Ok(1..));
-        while let Some(line) = lines.next_line().or_else(|| if more { None } else { lines.take_rest() }) {
-            {
-                let mut last_words = last_words.lock();
-                last_words.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
-                if last_words.len() > LAST_WORDS {
-                    last_words.pop_front();
-                }
-            }
-            let _ = outputs.send(Output::Stderr(line)).await;
+        buffer.reserve(STDERR_PIECE);
+        let more = matches!(stderr.read_buf(&mut buffer).await, Ok(1..));
+        let lines_end = memchr::memrchr(b'\n', &buffer).map_or(0, |end| end + 1);
+        // A line without end is passed on in pieces.
+        let whole = if more && (lines_end > 0 || buffer.len() < STDERR_PIECE) { lines_end } else { buffer.len() };
+        if whole > 0 {
+            let piece = buffer.split_to(whole).freeze();
+            remember(&piece, &mut last_words.lock());
+            let size = u32::try_from(whole.min(STDERR_WAITING)).unwrap_or(u32::MAX);
+            let Ok(room) = room.clone().acquire_many_owned(size).await else { return };
+            let _ = outputs.send(Output::Stderr(StderrPiece::new(piece, room))).await;
         }
         if !more {
             return;
         }
     }
+}
+
+/// Keeps the last lines.
+fn remember(piece: &[u8], last_words: &mut VecDeque<String>) {
+    let piece = piece.strip_suffix(b"\n").unwrap_or(piece);
+    let lines: Vec<_> = piece.rsplit(|byte| *byte == b'\n').take(LAST_WORDS).collect();
+    last_words.extend(lines.into_iter().rev().map(|line| String::from_utf8_lossy(line).trim_end().to_owned()));
+    let surplus = last_words.len().saturating_sub(LAST_WORDS);
+    last_words.drain(..surplus);
 }
 
 /// Waits for the end of the child, and sees to it when asked.

@@ -30,7 +30,9 @@ impl Front {
                 let launched = StdioSession::begin(rig.core().mounts().default().unwrap().table()).unwrap();
                 let (ours, theirs) = tokio::io::duplex(1 << 16);
                 let (input, output) = split(theirs);
-                tokio::spawn(launched.serve(StdioEnds { input, output, errors: tokio::io::sink() }));
+                tokio::spawn(
+                    launched.serve(StdioEnds { input, output, errors: tokio::io::sink() }, tapline::app::GRACE),
+                );
                 let (reader, writer) = split(ours);
                 Self::Pipe { reader: BufReader::new(reader), writer }
             }

@@ -318,20 +318,6 @@ async fn cancelled_request_ends_without_an_answer() {
 }
 
 #[tokio::test]
-async fn delete_ends_pending_requests_without_an_error() {
-    let rig = Rig::script(SERVER).await;
-    let mut client = client_in_session(&rig).await;
-    let mut waiting = client.again(rig.address()).await;
-    waiting.post(request(1, "wait")).await;
-    rig.message(ToServer, |it| it.method() == Some("wait")).await;
-    client.request("DELETE /mcp", "", b"").await;
-    assert_eq!(client.response().await.status(), "200");
-    let response = waiting.response().await;
-    assert_eq!((response.status(), response.text()), ("200", ""));
-    assert_eq!(rig.complaints(), Vec::<String>::new());
-}
-
-#[tokio::test]
 async fn hang_up_cancels_for_modern_clients_only() {
     let meta = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     let rig = Rig::script(SERVER).await;

@@ -1,93 +1,12 @@
 //! `tapline stdio`: the real binary where a client would launch the server, between pipes.
 
-use std::process::Stdio;
-
 use serde_json::{Value, json};
 use tapline::demo::server::{Scenario, ServerOptions, serve};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{ProcessAlive, binary, soon, tapline_binary};
-
-/// A launched server that is really tapline, as its client has it.
-struct Launched {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl Launched {
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_as(Command::from(binary::command()), arguments)
-    }
-
-    fn start_as(mut command: Command, arguments: &[&str]) -> Self {
-        command.args(["stdio", "--no-record"]).args(arguments).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, input, output }
-    }
-
-    fn script(script: &str) -> Self {
-        Self::start(&["--", "sh", "-c", script])
-    }
-
-    async fn say(&mut self, line: &[u8]) {
-        let input = self.input.as_mut().unwrap();
-        input.write_all(line).await.unwrap();
-        input.flush().await.unwrap();
-    }
-
-    async fn tell(&mut self, message: &Value) {
-        self.say(format!("{message}\n").as_bytes()).await;
-    }
-
-    async fn line(&mut self) -> Vec<u8> {
-        let mut line = Vec::new();
-        soon("a line", self.output.read_until(b'\n', &mut line)).await.unwrap();
-        line
-    }
-
-    async fn message(&mut self) -> Value {
-        serde_json::from_slice(&self.line().await).unwrap()
-    }
-
-    /// Everything up to the reply to this id, that last.
-    async fn until_reply(&mut self, id: u32) -> Vec<Value> {
-        let mut heard = Vec::new();
-        loop {
-            let message = self.message().await;
-            let is_reply = message["id"] == id && message.get("method").is_none();
-            heard.push(message);
-            if is_reply {
-                return heard;
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-
-    /// Closes stdin and waits: the exit status, the rest of stdout, and stderr.
-    async fn leave(mut self) -> (Option<i32>, Vec<u8>, Vec<u8>) {
-        drop(self.input.take());
-        self.end().await
-    }
-
-    async fn end(mut self) -> (Option<i32>, Vec<u8>, Vec<u8>) {
-        let (mut rest, mut errors) = (Vec::new(), Vec::new());
-        let mut stderr = self.child.stderr.take().unwrap();
-        let all = async { tokio::try_join!(self.output.read_to_end(&mut rest), stderr.read_to_end(&mut errors)) };
-        soon("the end of its output", all).await.unwrap();
-        let status = soon("its end", self.child.wait()).await.unwrap();
-        (status.code(), rest, errors)
-    }
-}
+use crate::support::{Launched, ProcessAlive, tapline_binary};
 
 fn request(id: u32, method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})

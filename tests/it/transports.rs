@@ -116,7 +116,7 @@ fn over_stdio(rig: &Rig) -> Peer {
     let launched = StdioSession::begin(rig.core().mounts().default().unwrap().table()).unwrap();
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (input, output) = split(theirs);
-    tokio::spawn(launched.serve(StdioEnds { input, output, errors: tokio::io::sink() }));
+    tokio::spawn(launched.serve(StdioEnds { input, output, errors: tokio::io::sink() }, tapline::app::GRACE));
     let (reader, writer) = split(ours);
     Peer::Stdio { reader: BufReader::new(reader).lines(), writer }
 }

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::TaskTracker;
 
 use crate::envelope::{Direction, Transport};
 use crate::event::{Landmark, Level, LogLine};
@@ -52,6 +53,8 @@ pub(in crate::proxy) struct Bridge {
     state: Mutex<State>,
     /// Whoever has it begins the session again.
     turn: Semaphore,
+    /// What the client asked and has no answer to yet, subscriptions left out.
+    calls: TaskTracker,
 }
 
 #[derive(Default)]
@@ -65,7 +68,7 @@ struct State {
     /// How often the session was begun again.
     generation: u64,
     listener: Option<AbortHandle>,
-    /// Requests that are not answered yet.
+    /// Requests that are not answered yet, by their id.
     in_flight: HashMap<Id, PostedRequest>,
     tasks: JoinSet<()>,
 }
@@ -88,7 +91,7 @@ struct PostedRequest {
 impl Bridge {
     pub(in crate::proxy) fn new(connection: Arc<Connection>, items: Items, headers: HeaderMap) -> Arc<Self> {
         let state = Mutex::new(State { client: headers, ..State::default() });
-        Arc::new(Self { connection, items, state, turn: Semaphore::new(1) })
+        Arc::new(Self { connection, items, state, turn: Semaphore::new(1), calls: TaskTracker::new() })
     }
 
     /// Takes one message of the client. Returns when the next may go: a notification is not overtaken by what follows
@@ -109,10 +112,20 @@ impl Bridge {
             return self.carry_out(exchange, &message, sent).await;
         }
         let (bridge, id, modern) = (self.clone(), message.id().cloned(), meta::protocol_version(&message).is_some());
+        let call = (!method::is_subscription(&message)).then(|| self.calls.token());
         let mut state = self.state.lock();
         while state.tasks.try_join_next().is_some() {}
-        let task = state.tasks.spawn(async move { bridge.carry_out(exchange, &message, sent).await });
+        let task = state.tasks.spawn(async move {
+            bridge.carry_out(exchange, &message, sent).await;
+            drop(call);
+        });
         state.in_flight.extend(id.map(|id| (id, PostedRequest { task, modern })));
+    }
+
+    /// The client asks nothing more: waits until everything is answered.
+    pub(in crate::proxy) async fn finish(&self) {
+        self.calls.close();
+        self.calls.wait().await;
     }
 
     /// Hangs up on everything, and ends the session.

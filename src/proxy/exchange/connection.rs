@@ -169,10 +169,10 @@ impl Connection {
         matches!(&self.link, ServerLink::Stream(server) if server.is_gone())
     }
 
-    /// The client leaves of its own accord: what it still waits for ends without an answer.
-    pub(in crate::proxy) fn cancel_pending(&self) {
+    /// The client ends its session: what it still waits for there is answered by an error that says so.
+    pub(in crate::proxy) fn end_pending(&self) {
         if let ServerLink::Stream(server) = &self.link {
-            server.cancel_pending();
+            server.end_pending();
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::mpsc;
 
@@ -14,6 +13,7 @@ use crate::proxy::front::stream_client::{LineSender, StreamClient};
 use crate::proxy::sessions::{NewSession, SessionTable};
 use crate::proxy::stream::ClientStream;
 use crate::upstream::framing::one_line;
+use crate::upstream::pipe::StderrPiece;
 use crate::upstream::{Item, UpstreamError};
 
 /// The side that speaks. The session ends when it leaves.
@@ -28,7 +28,7 @@ pub struct InternalOutput {
     /// Ends with the server.
     pub items: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
     /// Lines of a child's stderr.
-    pub errors: mpsc::UnboundedReceiver<Bytes>,
+    pub errors: mpsc::UnboundedReceiver<StderrPiece>,
 }
 
 impl InternalClient {

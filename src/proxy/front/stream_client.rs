@@ -21,7 +21,7 @@ use crate::proxy::exchange::bridge::Bridge;
 use crate::proxy::exchange::{Connection, ServerLink, Submission};
 use crate::proxy::spine::Disposition;
 use crate::proxy::stream::{ClientStream, StreamServer};
-use crate::upstream::{Item, Reply, Upstream as _};
+use crate::upstream::{Item, Reply, Upstream as _, UpstreamError};
 
 /// A client with one stream, connected with its server.
 pub(in crate::proxy) struct StreamClient {
@@ -162,6 +162,16 @@ impl LineSender {
         self.held.next().await
     }
 
+    /// The client says nothing more: ends its part, and waits until all is answered that it asked, or its server has gone.
+    pub(in crate::proxy) async fn finish(&mut self) {
+        while self.held.next().await.is_some() {}
+        while self.posting.join_next().await.is_some() {}
+        match &self.client.road {
+            Road::Relayed(server) => server.finish(&self.client.connection.session).await,
+            Road::Bridged(bridge) => bridge.finish().await,
+        }
+    }
+
     /// Hangs up on what is on its way. Returns the client, to be disconnected.
     pub(in crate::proxy) async fn stop(mut self) -> StreamClient {
         self.posting.shutdown().await;
@@ -184,7 +194,7 @@ async fn relay_line(connection: &Connection, server: &StreamServer, submission: 
         }
         Ok(_) => {}
         // A child that takes nothing any more is about to be heard of.
-        Err(_) if server.carrier() == Via::Stdio => {}
+        Err(error) if server.carrier() == Via::Stdio && !matches!(error, UpstreamError::TakesNothing { .. }) => {}
         Err(error) => answer(connection, server, &message, ProxyError::Upstream(error).reply_to(message.id())),
     }
 }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::envelope::{Direction, ReplyTo, Seq, Subject};
+use crate::mcp::method;
 use crate::message::{Id, Message};
 use crate::metrics::RequestTimer;
 use crate::proxy::session::operations::{OperationKey, Operations};
@@ -134,6 +135,19 @@ impl Correlation {
     /// Whether this request of the client has no reply yet.
     pub(super) fn is_pending(&self, id: &Id) -> bool {
         self.pending.lock().latest.contains_key(&(Direction::ToServer, id.clone()))
+    }
+
+    /// How many requests of the client have no reply yet that one is expected for.
+    pub(super) fn open_requests(&self) -> usize {
+        let pending = self.pending.lock();
+        let requests = pending.latest.iter().map(|((direction, _), request)| (*direction, request));
+        let overtaken = pending.overtaken.iter().map(|((direction, ..), request)| (*direction, request));
+        let open = requests.chain(overtaken).filter(|(direction, request)| {
+            *direction == Direction::ToServer
+                && request.timer.is_pending()
+                && &*request.subject.method != method::SUBSCRIPTIONS_LISTEN
+        });
+        open.count()
     }
 
     /// When the oldest request came for whose reply somebody waits, in microseconds since the session began.

@@ -216,6 +216,11 @@ impl LiveSession {
         self.correlation.is_pending(id)
     }
 
+    /// How many requests of the client still wait for a reply.
+    pub(in crate::proxy) fn open_requests(&self) -> usize {
+        self.correlation.open_requests()
+    }
+
     /// When the oldest request came that still waits for its reply.
     pub fn oldest_request(&self) -> Option<Timestamp> {
         self.correlation.oldest().map(|at| self.started.plus_micros(at))

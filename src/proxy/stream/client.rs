@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use reqwest::Url;
 use tokio::sync::mpsc;
 
 use crate::envelope::Via;
+use crate::upstream::pipe::StderrPiece;
 use crate::upstream::{Item, UpstreamError};
 
 /// Messages kept for a client that has no stream open to hear them on.
@@ -22,7 +22,7 @@ pub(in crate::proxy) struct ClientStream {
     /// The transport of its stream. Bytes without a message pass only where the server has that transport, too.
     pub(in crate::proxy) carrier: Via,
     /// Takes a child's stderr, as it came.
-    pub(in crate::proxy) stderr: Option<mpsc::UnboundedSender<Bytes>>,
+    pub(in crate::proxy) stderr: Option<mpsc::UnboundedSender<StderrPiece>>,
     /// Returns the address under which the client reaches the server's endpoint.
     pub(in crate::proxy) announce: Option<Announce>,
 }

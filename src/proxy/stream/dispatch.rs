@@ -17,6 +17,7 @@ use crate::proxy::stream::pending::{Destination, PendingRequest, PendingRequests
 use crate::proxy::stream::server::{ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::LegAudience;
 use crate::sse;
+use crate::upstream::pipe::StderrPiece;
 use crate::upstream::{Incoming, Item};
 
 /// A message of the server, in the names of whom it is for.
@@ -146,10 +147,10 @@ impl StreamServer {
         stream.send(Item::Filler(frame));
     }
 
-    /// Passes on a line of stderr.
-    pub(super) fn deliver_stderr(&self, line: Bytes) {
+    /// Passes on a piece of stderr.
+    pub(super) fn deliver_stderr(&self, piece: StderrPiece) {
         if let Some(stderr) = self.state.lock().client.stream().and_then(|stream| stream.stderr.as_ref()) {
-            let _ = stderr.send(line);
+            let _ = stderr.send(piece);
         }
     }
 

@@ -14,7 +14,7 @@
 //! - [`request`]: an HTTP exchange on such a server, and the response that carries the answers;
 //! - [`pending`]: who waits for what, client and server alike;
 //! - [`lifecycle`]: whether the server is there, and whether another process follows;
-//! - [`pump`]: all that the server says, through the spine;
+//! - [`pump`]: all that the server says, through the spine; [`stderr_log`]: what of its stderr is logged;
 //! - [`dispatch`]: whom each message of the server is for, and its delivery;
 //! - [`client`]: where a client hears what no exchange of its own carries;
 //! - [`handshake`], [`restart`]: what another process must be told, and putting it in the place of one that is gone;
@@ -30,6 +30,7 @@ mod request;
 pub(in crate::proxy) mod restart;
 mod server;
 pub mod shared;
+mod stderr_log;
 mod subscription;
 
 pub(in crate::proxy) use self::client::{Announce, ClientStream, Items};

@@ -350,6 +350,23 @@ impl PendingRequests {
         self.0.remove(id)
     }
 
+    /// Takes out what clients still wait for, subscriptions left out.
+    pub(super) fn take_awaited(&mut self) -> Vec<PendingRequest> {
+        let is_awaited = |pending: &PendingRequest| {
+            pending.interest == Interest::Awaited
+                && pending.audience() == Audience::Client
+                && !pending.is_subscription()
+        };
+        self.0.extract_if(|_, pending| is_awaited(pending)).map(|(_, pending)| pending).collect()
+    }
+
+    /// Takes out what a message asks.
+    pub(super) fn take_asked(&mut self, message: &Message) -> Vec<PendingRequest> {
+        let elements = message.elements();
+        let requests = elements.iter().chain([message]).filter(|it| it.kind() == Kind::Request);
+        requests.filter_map(|request| self.0.remove(request.id()?)).collect()
+    }
+
     /// Takes out what a message asks, which the server never got. Returns whether there was anything.
     pub(super) fn withdraw(&mut self, message: &Message) -> bool {
         let elements = message.elements();

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -13,6 +14,7 @@ use crate::event::{Landmark, Level, LogLine};
 use crate::proxy::stream::dispatch::Dispatched;
 use crate::proxy::stream::pending::Recipient;
 use crate::proxy::stream::server::StreamServer;
+use crate::proxy::stream::stderr_log::StderrLog;
 use crate::proxy::{Arrival, Disposition, HeldPass, Pass, Proxy};
 use crate::upstream::pipe::Output;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
@@ -23,12 +25,19 @@ pub(super) struct Pump {
     server: Weak<StreamServer>,
     label: String,
     held: FuturesUnordered<BoxFuture<'static, (Disposition, Recipient, Framing)>>,
+    stderr_log: StderrLog,
 }
 
 impl Pump {
     pub(super) fn new(server: &Arc<StreamServer>) -> Self {
         let (proxy, label) = (server.proxy.clone(), server.label().to_owned());
-        Self { proxy, server: Arc::downgrade(server), label, held: FuturesUnordered::new() }
+        Self {
+            proxy,
+            server: Arc::downgrade(server),
+            label,
+            held: FuturesUnordered::new(),
+            stderr_log: StderrLog::default(),
+        }
     }
 
     /// The server, as long as its session has it.
@@ -55,8 +64,13 @@ impl Pump {
     ) -> Result<T, UpstreamError> {
         let mut other = std::pin::pin!(other);
         loop {
+            let due = self.stderr_log.due();
             let output = tokio::select! {
                 output = outputs.recv() => output,
+                () = until(due) => {
+                    self.log_left_out();
+                    continue;
+                }
                 Some((disposition, recipient, framing)) = self.held.next() => {
                     finish(&self.server, disposition, recipient, framing).await;
                     continue;
@@ -67,11 +81,20 @@ impl Pump {
                 (None, _) => {
                     return Err(UpstreamError::BrokenOff { upstream: self.label.clone(), why: "closed".to_owned() });
                 }
-                (Some(Output::Ended(error)), _) => return Err(error),
+                (Some(Output::Ended(error)), _) => {
+                    self.log_left_out();
+                    return Err(error);
+                }
                 (Some(_), None) => {}
                 (Some(output), Some(server)) => self.carry(server, output).await,
             }
         }
+    }
+
+    fn log_left_out(&mut self) {
+        let session = self.server.upgrade().and_then(|server| server.log_session());
+        let left_out = self.stderr_log.left_out();
+        left_out.into_iter().for_each(|line| self.proxy.log(LogLine { session, ..line }));
     }
 
     /// Waits for something while there is no server to hear; what was held of the one before flows on.
@@ -106,18 +129,26 @@ impl Pump {
                 let line = LogLine::new(Level::Warn, "proxy", text).as_landmark(Landmark::Attempt);
                 self.proxy.log(LogLine { session: server.log_session(), ..line });
             }
-            Output::Stderr(line) => {
-                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                let said = LogLine::new(Level::Info, "server", text);
-                self.proxy.log(LogLine { session: server.log_session(), ..said });
-                server.deliver_stderr(line);
+            Output::Stderr(piece) => {
+                let session = server.log_session();
+                let (proxy, log) = (&self.proxy, &mut self.stderr_log);
+                log.take(&piece.bytes, |line| proxy.log(LogLine { session, ..line }));
+                server.deliver_stderr(piece);
             }
+            Output::Untaken(lines) => server.refuse_untaken(&lines),
             Output::Ended(_) => {}
         }
     }
 
     fn set_aside(&mut self, pass: Box<HeldPass>, recipient: Recipient, framing: Framing) {
         self.held.push(pass.map(|disposition| (disposition, recipient, framing)).boxed());
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,10 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::envelope::{Direction, Transport};
 use crate::event::{Event, Landmark, Level, LogLine};
 use crate::message::Message;
-use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::lifecycle::Succession;
-use crate::proxy::stream::pending::{PendingRequest, Recipient};
+use crate::proxy::stream::pending::Recipient;
 use crate::proxy::stream::pump::Pump;
 use crate::proxy::stream::server::{StreamServer, Tenancy, cancellation};
 use crate::upstream::framing::one_line;
@@ -258,26 +257,10 @@ impl ServerRestart {
             (state.requests.fail_lost(greeted), state.questions.fail_all())
         };
         for pending in lost.into_iter().filter_map(|pending| pending.lost(error)) {
-            self.answer_lost(&pending, error);
+            self.server.answer_lost(&pending, error);
         }
         for id in questions {
             self.send_to_client(cancellation(&id, "server restarted"));
-        }
-    }
-
-    /// Replies to a lost request with a JSON-RPC error of tapline's: a response that has begun has no place for a
-    /// status any more.
-    fn answer_lost(&self, pending: &PendingRequest, error: &UpstreamError) {
-        let proxy = &self.server.proxy;
-        let answer = ProxyError::Upstream(error.clone()).reply_to(pending.id());
-        proxy.record_error(&answer, Some(pending.session().id()));
-        let transport = Transport::new(pending.session().via());
-        let answer = Item::line(proxy.originate(pending.session(), Direction::ToClient, transport, answer.message));
-        match pending.response() {
-            Some(items) => {
-                let _ = items.send(Ok(answer));
-            }
-            None => self.server.send_to_client(answer),
         }
     }
 

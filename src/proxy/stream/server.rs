@@ -20,12 +20,13 @@ use crate::event::{Landmark, Level, LogLine};
 use crate::mcp::method;
 use crate::message::{Id, Message};
 use crate::proxy::Proxy;
+use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::{ClientSide, ClientStream};
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::lifecycle::{Lifecycle, ServerSide};
 use crate::proxy::stream::pending::{Enclosure, PendingQuestions, PendingRequest, PendingRequests, ReplyReader};
-use crate::upstream::framing::one_line;
+use crate::upstream::framing::{message_of, one_line};
 use crate::upstream::pipe::Pipe;
 use crate::upstream::pool::Pool;
 use crate::upstream::sse::{EventPipe, StreamAnswer};
@@ -34,6 +35,9 @@ use crate::upstream::{Item, Reply, UpstreamError};
 
 /// How long a message waits for a server that is being started. A client that waits as long for nothing hears why.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a server of the HTTP+SSE transport has answered the last request of a client that leaves.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A server that says everything on one stream: a child, or a server of the HTTP+SSE transport.
 pub struct StreamServer {
@@ -238,9 +242,73 @@ impl StreamServer {
         }
     }
 
-    /// Ends what the client still waits for without an answer: it leaves of its own accord.
-    pub(in crate::proxy) fn cancel_pending(&self) {
-        self.state.lock().requests.cancel_where(|_| true);
+    /// Its only client says nothing more: a child's stdin is closed, which is how it is asked to leave. Returns when it has
+    /// gone; where it is none of ours, when it has answered all.
+    pub(in crate::proxy) async fn finish(&self, session: &LiveSession) {
+        let pipe = {
+            let mut state = self.state.lock();
+            state.server.leave();
+            state.server.pipe().cloned()
+        };
+        match pipe.as_deref() {
+            Some(Pipe::Child(child)) => child.close_stdin(),
+            Some(Pipe::Events(_)) => {
+                while session.open_requests() > 0 && !self.is_gone() {
+                    tokio::time::sleep(LOOK).await;
+                }
+                return;
+            }
+            None => {}
+        }
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.is_gone() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The client ends its session: who still waits in it is told so.
+    pub(in crate::proxy) fn end_pending(&self) {
+        let awaited = self.state.lock().requests.take_awaited();
+        self.fail_each(awaited, &UpstreamError::SessionEnded { command: self.label.clone() });
+    }
+
+    /// Fails what was asked in lines that a child did not take: it has closed its stdin.
+    pub(super) fn refuse_untaken(&self, lines: &[Bytes]) {
+        let error = self.takes_nothing();
+        self.proxy
+            .log(LogLine { session: self.log_session(), ..LogLine::new(Level::Error, "proxy", error.to_string()) });
+        let asked: Vec<_> = {
+            let mut state = self.state.lock();
+            let messages = lines.iter().filter_map(message_of);
+            messages.flat_map(|message| state.requests.take_asked(&message)).collect()
+        };
+        self.fail_each(asked, &error);
+        self.changed.notify_waiters();
+    }
+
+    fn fail_each(&self, requests: Vec<PendingRequest>, error: &UpstreamError) {
+        for pending in requests.into_iter().filter_map(|pending| pending.lost(error)) {
+            self.answer_lost(&pending, error);
+        }
+    }
+
+    /// Answers a request that is lost by an error of ours: a response that has begun has no place for a status any more.
+    pub(super) fn answer_lost(&self, pending: &PendingRequest, error: &UpstreamError) {
+        let proxy = &self.proxy;
+        let answer = ProxyError::Upstream(error.clone()).reply_to(pending.id());
+        proxy.record_error(&answer, Some(pending.session().id()));
+        let transport = Transport::new(pending.session().via());
+        let answer = Item::line(proxy.originate(pending.session(), Direction::ToClient, transport, answer.message));
+        match pending.response() {
+            Some(items) => {
+                let _ = items.send(Ok(answer));
+            }
+            None => self.send_to_client(answer),
+        }
     }
 }
 
@@ -268,10 +336,14 @@ impl StreamServer {
         }
     }
 
+    fn takes_nothing(&self) -> UpstreamError {
+        UpstreamError::TakesNothing { command: self.label.clone() }
+    }
+
     /// Waits until another process than this one is there.
     pub(super) async fn when_other_than(&self, pipe: &Arc<Pipe>) -> Result<(), UpstreamError> {
         self.once(|| match self.state.lock().server.lifecycle() {
-            Lifecycle::Up(now) if Arc::ptr_eq(now, pipe) => None,
+            Lifecycle::Up(now) if Arc::ptr_eq(now, pipe) => is_deaf(now).then(|| Err(self.takes_nothing())),
             Lifecycle::Up(_) | Lifecycle::Starting(_) => Some(Ok(())),
             Lifecycle::Gone(error) => Some(Err(error.clone())),
         })
@@ -471,6 +543,11 @@ impl StreamServer {
             self.proxy.log(line.of(session.id()).as_landmark(Landmark::Seam));
         }
     }
+}
+
+/// Whether a child has closed its stdin, and lives on.
+fn is_deaf(pipe: &Pipe) -> bool {
+    matches!(pipe, Pipe::Child(child) if child.is_deaf())
 }
 
 /// A `notifications/cancelled` of ours.

@@ -63,6 +63,11 @@ impl Binary {
         soon("a line", self.stderr.next_line()).await.unwrap()
     }
 
+    /// Waits for its end, and reads nothing more.
+    pub(crate) async fn end_unread(mut self) -> ExitStatus {
+        soon("the end", self.child.wait()).await.unwrap()
+    }
+
     /// Waits for its end; gives the status, the rest of stderr, and stdout.
     pub(crate) async fn end(mut self) -> (ExitStatus, Vec<String>, String) {
         let mut lines = Vec::new();

@@ -5,6 +5,7 @@ pub(crate) mod binary;
 pub(crate) mod child;
 mod client;
 pub(crate) mod issuer;
+mod launched;
 pub(crate) mod legacy_sse_client;
 mod process_alive;
 mod rig;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub(crate) use binary::Binary;
 pub(crate) use client::{Client, INITIALIZE, Response};
+pub(crate) use launched::Launched;
 pub(crate) use legacy_sse_client::LegacySseClient;
 pub(crate) use process_alive::ProcessAlive;
 pub(crate) use rig::{Rig, command, envelope, kept_command, settings, tapline_binary, word};

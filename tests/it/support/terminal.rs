@@ -16,7 +16,7 @@ pub(crate) struct Terminal {
     keys: Box<dyn std::io::Write + Send>,
     seen: Arc<Seen>,
     // The terminal lives as long as its master does.
-    _master: Box<dyn MasterPty + Send>,
+    master: Box<dyn MasterPty + Send>,
 }
 
 struct Seen {
@@ -65,7 +65,7 @@ impl Terminal {
             }) {}
         });
         let keys = pair.master.take_writer().unwrap();
-        Self { child, keys, seen, _master: pair.master }
+        Self { child, keys, seen, master: pair.master }
     }
 
     pub(crate) fn press(&mut self, keys: &str) {
@@ -113,6 +113,24 @@ impl Terminal {
             let address = status.split_whitespace().find(|word| word.ends_with("/mcp"))?;
             Some(format!("http://{address}"))
         })
+    }
+
+    /// Stops all output, as ctrl s does where that is no key of the program.
+    pub(crate) fn stop_output(&self) {
+        let terminal = std::fs::File::open(self.master.tty_name().unwrap()).unwrap();
+        rustix::termios::tcflow(terminal, rustix::termios::Action::OOff).unwrap();
+    }
+
+    /// Waits for the end, however the terminal is left.
+    pub(crate) fn ends_stopped(mut self) -> u32 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return ended.exit_code();
+            }
+            assert!(Instant::now() < deadline, "tapline did not end");
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn process(&self) -> i32 {

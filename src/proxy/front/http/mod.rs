@@ -214,7 +214,7 @@ impl HttpFront {
         };
         headers::towards_upstream(&mut parts.headers);
         if session_change.deletes && table.target().is_pipe() {
-            connection.cancel_pending();
+            connection.end_pending();
             table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }

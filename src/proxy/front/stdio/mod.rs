@@ -2,27 +2,37 @@
 //!
 //! Its stdin and stdout belong to the protocol, its stderr to the server's. A line that nobody edited leaves as the bytes
 //! that came, line end included. When the client closes our stdin the server's is closed at once, what it still says is
-//! passed on, and we end as it ends (mcp-wire.md §2.1: the client waits two seconds at the most).
+//! passed on, and we end as it ends. A client of the SDKs waits two seconds and sends SIGTERM then (mcp-wire.md §2.1), which
+//! goes on to the server; `printf … | tapline stdio` waits for every reply: so the server has as long as calls have to end
+//! (`--grace`) before it is made to go.
+//!
+//! A client need not read. What we write on the way out therefore has a limit, as long as nothing of it is taken.
 
 mod process_io;
+mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::envelope::Via;
 use crate::event::Origin;
 use crate::net::lines::LineBuffer;
 use crate::proxy::exchange::Connection;
 pub use crate::proxy::front::stdio::process_io::{BlockingFlags, StdioInput, StdioOutput};
+use crate::proxy::front::stdio::write::{OutputWriter, write_items, write_stderr};
 use crate::proxy::front::stream_client::{LineSender, StreamClient};
 use crate::proxy::sessions::{NewSession, SessionTable, Startup};
 use crate::proxy::stream::ClientStream;
-use crate::upstream::framing::{message_of, one_line};
-use crate::upstream::{Framing, Item, Upstream as _, UpstreamError};
+use crate::upstream::framing::message_of;
+use crate::upstream::{Upstream as _, UpstreamError};
+
+/// How long a client may take nothing of the server's stderr while all is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The client's pipes, and ours for the server's stderr.
 pub struct StdioEnds<R, W, E> {
@@ -51,8 +61,9 @@ impl StdioSession {
         &self.connection
     }
 
-    /// Serves the client until it or the server goes. The connection is closed when this returns.
-    pub async fn serve<R, W, E>(self, ends: StdioEnds<R, W, E>)
+    /// Serves the client until it or the server goes. The connection is closed when this returns. `grace`: how long the server
+    /// may take to answer once the client says nothing more, and the client to read. Returns how many requests got no answer.
+    pub async fn serve<R, W, E>(self, ends: StdioEnds<R, W, E>, grace: Duration) -> usize
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin + Send + 'static,
@@ -62,8 +73,11 @@ impl StdioSession {
         // Unbounded: a client that reads slowly must not hold up what it has to say itself.
         let (items, to_write) = mpsc::unbounded_channel();
         let (stderr, errors) = mpsc::unbounded_channel();
-        let mut writing = tokio::spawn(write_items(to_write, ends.output));
-        let writing_errors = tokio::spawn(write_bytes(errors, ends.errors));
+        let ending = CancellationToken::new();
+        let output = OutputWriter::new(ends.output, ending.clone(), grace);
+        let mut writing = tokio::spawn(write_items(to_write, output));
+        let output = OutputWriter::new(ends.errors, ending.clone(), LAST_WORDS.min(grace));
+        let writing_errors = tokio::spawn(write_stderr(errors, output));
         let pipe = ClientStream { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
         let mut sender = LineSender::new(StreamClient::attach(&connection, pipe, HeaderMap::new()));
         startup.run();
@@ -71,16 +85,36 @@ impl StdioSession {
             () = read(&mut sender, ends.input) => true,
             // The server has gone, or the client reads no more.
             _ = &mut writing => false,
+            () = connection.session.closed().cancelled() => false,
         };
+        ending.cancel();
+        let mut unanswered = 0;
+        if has_left {
+            tokio::select! {
+                // What is over in time is over.
+                finished = tokio::time::timeout(grace, sender.finish()) => {
+                    unanswered = finished.map_or_else(|_| connection.session.open_requests(), |()| 0);
+                }
+                () = writing_ended(&mut writing) => {}
+            }
+        }
         let client = sender.stop().await;
         if has_left {
             client.disconnect().await;
-            drop(client);
-            let _ = writing.await;
         } else {
             connection.close().await;
         }
+        drop(client);
+        writing_ended(&mut writing).await;
         let _ = writing_errors.await;
+        unanswered
+    }
+}
+
+/// Waits until a task has ended, also where it was known before.
+async fn writing_ended(writing: &mut tokio::task::JoinHandle<()>) {
+    if !writing.is_finished() {
+        let _ = writing.await;
     }
 }
 
@@ -100,43 +134,6 @@ async fn read(sender: &mut LineSender, mut input: impl AsyncRead + Unpin) {
             }
         }
         if ended {
-            return;
-        }
-    }
-}
-
-async fn write_items(
-    mut items: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
-    mut output: impl AsyncWrite + Unpin,
-) {
-    while let Some(item) = items.recv().await {
-        // Why the server went is on the screen; a pipe has no way to say it but to end.
-        let Ok(item) = item else { return };
-        if output.write_all(&bytes_of(item)).await.is_err() {
-            return;
-        }
-        // One write for what is there already, none held back for more.
-        if items.is_empty() && output.flush().await.is_err() {
-            return;
-        }
-    }
-    // A client that reads no more misses nothing that it wants.
-    let _ = output.flush().await;
-}
-
-fn bytes_of(item: Item) -> Bytes {
-    match item {
-        Item::Filler(bytes) => bytes,
-        Item::Message(incoming) => match incoming.framing {
-            Framing::Line { line } => line,
-            Framing::Sse { .. } => one_line(&incoming.message),
-        },
-    }
-}
-
-async fn write_bytes(mut pieces: mpsc::UnboundedReceiver<Bytes>, mut output: impl AsyncWrite + Unpin) {
-    while let Some(piece) = pieces.recv().await {
-        if output.write_all(&piece).await.is_err() || output.flush().await.is_err() {
             return;
         }
     }
