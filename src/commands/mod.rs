@@ -29,6 +29,7 @@ use crate::cli::{Cli, CliCommand, DemoArgs, RunArgs, StdioArgs};
 use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
 use crate::logging;
+use crate::net::descriptors;
 use crate::upstream::guardian;
 
 /// Threads for all that is on no connection of a client: those have threads of their own, one a core.
@@ -45,6 +46,7 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
+    descriptors::raise_limit();
     let config = configuration(&cli.command).map_err(ExitError::usage)?;
     let log_file = cli.log_file.as_ref().or(config.keys.log_file.as_ref().map(|it| &it.0));
     let log = cli.log.as_deref().or(config.keys.log.as_ref().map(|it| it.0.as_str())).unwrap_or(LOG);
@@ -75,6 +77,15 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
     }
 }
 
+/// A file that may not grow is a full disk, and no reason to die of SIGXFSZ: the write fails. tokio keeps the handler for as long as the
+/// process lives, also when nobody listens any more; children have the usual one, since a program that is started has no handlers.
+fn outlive_file_size_limit() {
+    let signal = tokio::signal::unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    if let Err(error) = tokio::signal::unix::signal(signal) {
+        tracing::debug!(%error, "a file-size limit would end tapline");
+    }
+}
+
 fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitError> {
     // reqwest takes the process's provider, and panics without one. Already installed is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -85,6 +96,7 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
     };
     let runtime = builder.worker_threads(BESIDE_THE_WIRE).enable_all().build().context("no runtime")?;
     let result = runtime.block_on(async {
+        outlive_file_size_limit();
         match command {
             CliCommand::Run(args) => run::run(args, config).await,
             CliCommand::Attach(args) => attach::run(args, &config.keys).await,

@@ -1,9 +1,10 @@
-//! What all talk over sockets and pipes has in common: HTTP clients, serving, lines, pauses between attempts.
+//! What all talk over sockets and pipes has in common: HTTP clients, serving, lines, pauses between attempts, open files.
 //!
 //! A leaf: it knows nothing of MCP and nothing of tapline.
 
 pub mod backoff;
 pub mod client;
+pub mod descriptors;
 pub mod lines;
 pub mod serve;
 pub mod workers;

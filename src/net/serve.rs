@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::descriptors;
 use crate::net::workers::Workers;
 
 /// Serves `router` until `stop`: no new connection is accepted then, and responses that have begun are finished. Handlers can extract
@@ -22,7 +23,7 @@ use crate::net::workers::Workers;
 /// # Errors
 /// Where the listener breaks.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = listener.tap_io(|stream| without_delay(stream));
+    let listener = listener.tap_io(|stream| prepare(stream));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
@@ -35,7 +36,7 @@ where
 {
     let connections = TaskTracker::new();
     while let Some((stream, address)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
-        without_delay(&stream);
+        prepare(&stream);
         // It leaves the reactor of this runtime, and comes to the worker's.
         let Ok(stream) = stream.into_std() else { continue };
         let (answer, stop, open) = (answer.clone(), stop.clone(), connections.token());
@@ -77,8 +78,9 @@ where
     }
 }
 
-/// A small message must not wait for the acknowledgement of the one before.
-fn without_delay(stream: &TcpStream) {
+/// Counts a connection among the open files; a small message on it does not wait for the acknowledgement of the one before.
+fn prepare(stream: &TcpStream) {
+    descriptors::note(stream);
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }

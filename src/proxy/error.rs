@@ -258,6 +258,11 @@ impl<'a> UpstreamFailure<'a> {
             UpstreamError::CannotStart { command, .. } => {
                 (command, "cannot_start", "is it installed, and on the PATH of tapline?")
             }
+            UpstreamError::NoDescriptors { command, .. } => (
+                command,
+                "no_descriptors",
+                "tapline has as many open files as it may: end sessions, or raise `ulimit -n`",
+            ),
             UpstreamError::Exited { command, .. } => {
                 (command, "exited", "run the command by itself to see what it needs")
             }
@@ -310,6 +315,7 @@ mod tests {
         let failures = [
             UpstreamError::Unreachable { upstream: upstream(), why: why() },
             UpstreamError::CannotStart { command: "cat".to_owned(), why: why() },
+            UpstreamError::NoDescriptors { command: "cat".to_owned(), why: why() },
             UpstreamError::Exited { command: "cat".to_owned(), status: "status 1".to_owned(), stderr: Vec::new() },
             UpstreamError::TakesNothing { command: "cat".to_owned() },
             UpstreamError::SessionEnded { command: "cat".to_owned() },

@@ -50,6 +50,9 @@ pub enum UpstreamError {
     /// The command could not be started.
     #[error("cannot start `{command}`: {why}")]
     CannotStart { command: String, why: String },
+    /// Nothing is left to start the command with.
+    #[error("cannot start `{command}`: {why}")]
+    NoDescriptors { command: String, why: String },
     /// The command ended; the last lines of its stderr say why.
     #[error("`{command}` ended with {status}{}", last_words(.stderr))]
     Exited { command: String, status: String, stderr: Vec<String> },

@@ -18,6 +18,7 @@ use super::UpstreamError;
 use super::framing::item_of;
 use super::guardian::{GuardedGroup, Guardian};
 use super::pipe::{Output, StderrPiece};
+use crate::net::descriptors;
 use crate::net::lines::LineBuffer;
 
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM. The specification gives no
@@ -198,7 +199,7 @@ impl Drop for ChildPipe {
 }
 
 fn start(command: &CommandLine) -> Result<Child, UpstreamError> {
-    Command::new(&command.program)
+    let child = Command::new(&command.program)
         .args(&command.arguments)
         .envs(command.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
@@ -207,7 +208,19 @@ fn start(command: &CommandLine) -> Result<Child, UpstreamError> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| UpstreamError::CannotStart { command: command.to_string(), why: error.to_string() })
+        .map_err(|error| cannot_start(command, &error))?;
+    child.id().into_iter().for_each(descriptors::restore_limit_of);
+    child.stdin.iter().for_each(descriptors::note);
+    Ok(child)
+}
+
+fn cannot_start(command: &CommandLine, error: &std::io::Error) -> UpstreamError {
+    let (command, why) = (command.to_string(), error.to_string());
+    if descriptors::are_exhausted(error) {
+        UpstreamError::NoDescriptors { command, why }
+    } else {
+        UpstreamError::CannotStart { command, why }
+    }
 }
 
 /// Writes until nothing more is to be written, or the child takes nothing any more: then returns what it did not take.

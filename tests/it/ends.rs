@@ -229,6 +229,87 @@ async fn long_batch_is_refused_with_a_clear_error() {
     assert_eq!(client.call(request(1, "ping")).await.status(), "200");
 }
 
+/// The program, started by a shell that says so before.
+fn limited(limits: &str) -> std::process::Command {
+    let program = crate::support::tapline_binary();
+    let usual = crate::support::binary::command();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &format!(r#"{limits}; exec "$@""#), "sh"]).arg(program);
+    usual.get_envs().for_each(|(name, value)| {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    });
+    command
+}
+
+#[tokio::test]
+async fn open_files_are_as_many_as_may_be_and_children_have_their_own_limit() {
+    let script = r#"read -r line; echo "{\"limit\":\"$(ulimit -Sn)\"}"; exec cat"#;
+    let mut launched = Launched::start_as(limited("ulimit -Sn 200").into(), &["--", "sh", "-c", script]);
+    launched.say(b"{}\n").await;
+    assert_eq!(launched.message().await["limit"], "200");
+    if let Ok(limits) = std::fs::read_to_string(format!("/proc/{}/limits", launched.process())) {
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(words[3], words[4], "{line}");
+    }
+}
+
+#[tokio::test]
+async fn open_files_that_run_out_are_said_and_given_back() {
+    let arguments = ["--no-record", "--", "sh", "-c", ECHO];
+    let mut binary = Binary::run_as(limited("ulimit -n 64"), &arguments).await;
+    let mut client = binary.client().await;
+    let mut sessions = Vec::new();
+    let refused = loop {
+        let response = client.call(INITIALIZE).await;
+        if response.status() != "200" {
+            break response;
+        }
+        sessions.push(response.head.get("mcp-session-id").unwrap().to_owned());
+        assert!(sessions.len() < 64, "the limit is not felt");
+    };
+    let text = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(
+        text.contains("Too many open files") && text.contains("`ulimit -n`") && !text.contains("installed"),
+        "{text}"
+    );
+    for id in sessions.drain(..3) {
+        client.request("DELETE /mcp", &format!("mcp-session-id: {id}\r\n"), b"").await;
+        assert_eq!(client.response().await.status(), "200");
+    }
+    assert_eq!(client.call(INITIALIZE).await.status(), "200");
+    binary.signal("TERM");
+    loop {
+        let line = binary.line().await.expect("a warning");
+        if line.contains("of at most 64 files are open") {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn file_size_limit_is_a_full_disk_and_no_death() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let tapes = dir.path().to_str().unwrap();
+    let script = QUIET;
+    let mut binary = Binary::run_as(limited("ulimit -f 8"), &["--tapes", tapes, "--", "sh", "-c", script]).await;
+    let mut client = binary.client().await;
+    let note = format!(r#"{{"jsonrpc":"2.0","method":"notifications/x","params":"{}"}}"#, "x".repeat(10_000));
+    assert_eq!(client.call(&note).await.status(), "202");
+    loop {
+        let line = binary.line().await.expect("a complaint");
+        if line.contains("ERROR tape") {
+            break;
+        }
+    }
+    assert_eq!(client.call(&note).await.status(), "202");
+    binary.signal("TERM");
+    assert_eq!(binary.end().await.0.code(), Some(143));
+}
+
 #[tokio::test]
 async fn guardian_that_dies_is_followed_by_another() {
     let alive = ProcessAlive::new();
