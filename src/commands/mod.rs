@@ -30,7 +30,7 @@ use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
 use crate::logging;
 use crate::net::descriptors;
-use crate::upstream::guardian;
+use crate::upstream::{guardian, orphans};
 
 /// Threads for all that is on no connection of a client: those have threads of their own, one a core.
 const BESIDE_THE_WIRE: usize = 2;
@@ -86,6 +86,15 @@ fn outlive_file_size_limit() {
     }
 }
 
+/// Daemons that a server starts are ours to end, and to let go of when they have ended.
+fn adopt_orphans() {
+    let Ok(mut ended) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::child()) else { return };
+    orphans::adopt();
+    tokio::spawn(async move {
+        while ended.recv().await.is_some() && tokio::task::spawn_blocking(orphans::reap).await.is_ok() {}
+    });
+}
+
 fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitError> {
     // reqwest takes the process's provider, and panics without one. Already installed is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -97,6 +106,7 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
     let runtime = builder.worker_threads(BESIDE_THE_WIRE).enable_all().build().context("no runtime")?;
     let result = runtime.block_on(async {
         outlive_file_size_limit();
+        adopt_orphans();
         match command {
             CliCommand::Run(args) => run::run(args, config).await,
             CliCommand::Attach(args) => attach::run(args, &config.keys).await,

@@ -9,6 +9,7 @@ mod encoding;
 pub mod framing;
 pub mod guardian;
 pub mod http;
+pub mod orphans;
 pub mod pipe;
 pub mod pool;
 pub mod reply;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::UpstreamError;
 use super::framing::item_of;
 use super::guardian::{GuardedGroup, Guardian};
+use super::orphans;
 use super::pipe::{Output, StderrPiece};
 use crate::net::descriptors;
 use crate::net::lines::LineBuffer;
@@ -123,13 +124,17 @@ impl ChildPipe {
             exit: Arc::clone(&exit),
             group: child.id(),
         };
-        let command = command.to_string();
+        let (command, guardian) = (command.to_string(), guardian.clone());
         tokio::spawn(async move {
             let status = until_ended(child, &closing, watch).await;
             // Nobody else sets it.
             let _ = exit.set(status.as_ref().map_or(1, |status| exit_code(*status)));
             gone.cancel();
             drop(room);
+            if guardian.is_idle() {
+                // One that does not go even when it is killed is not waited for.
+                let _ = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(orphans::end)).await;
+            }
             let status = status.map_or_else(|error| error.to_string(), describe);
             for reader in [reading, reading_stderr].into_iter().flatten() {
                 // A grandchild that left the group may keep the pipe open: what is in it by now is enough.

@@ -310,6 +310,18 @@ async fn file_size_limit_is_a_full_disk_and_no_death() {
     assert_eq!(binary.end().await.0.code(), Some(143));
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn daemon_in_a_session_of_its_own_ends_with_its_server() {
+    let alive = ProcessAlive::new();
+    let script = format!("{}(setsid sh -c 'trap \"\" TERM HUP; sleep 1000' &) ; exec cat", alive.line());
+    let mut launched = Launched::script(&script);
+    launched.say(b"{}\n").await;
+    assert_eq!(launched.line().await, b"{}\n");
+    assert_eq!(launched.leave().await.0, Some(0));
+    alive.ended().await;
+}
+
 #[tokio::test]
 async fn guardian_that_dies_is_followed_by_another() {
     let alive = ProcessAlive::new();
