@@ -4,11 +4,12 @@
 //! ```text
 //! clients.rs   which files there are, and where in them the servers
 //! doc.rs       a text as a tree with places    jsonc.rs, toml.rs   read the two formats
-//! entry.rs     what one server is              edit.rs, remote.rs  text in, text out: pure
+//! entry.rs     what one server is              edit/   text in, text out: pure
 //! file.rs      reading, replacing atomically   backup.rs           the way back
-//! open.rs      a file and what is kept of it   command.rs          the subcommands
-//! show.rs      what they print
+//! open.rs      a file and what is kept of it
 //! ```
+//!
+//! The subcommands, and what they print, are in `commands::wrap`.
 //!
 //! Nothing here knows of the proxy. What is written is the command line of `tapline stdio`.
 
@@ -20,7 +21,6 @@ mod entry;
 pub mod file;
 mod jsonc;
 pub mod open;
-mod remote;
 mod toml;
 
 pub use doc::{ConfigFormat, ConfigSyntaxError};

@@ -5,6 +5,7 @@
 //! be told from the text (an entry without `args`, one with an address) is kept in a [`OriginalServer`].
 
 mod check;
+mod remote;
 
 use std::collections::HashMap;
 
@@ -15,7 +16,6 @@ use self::check::{EditCheck, PlannedEdit};
 use super::clients::Containers;
 use super::doc::{ConfigDoc, ConfigFormat, ConfigSyntaxError, DocMember, DocNode, Splice, literal};
 use super::entry::{ServerEntry, ServerTransport, entries};
-use super::remote;
 
 /// The text of a configuration, and how to read it.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,9 @@
 //! Servers at an address: from `url` to a command of tapline that reaches it, and back.
 
-use super::doc::{ConfigDoc, ConfigFormat, DocMember, DocNode, Splice, literal};
-use super::edit::{SkipReason, WrapChoice, assignment, gap, has_lines, name_option, without};
-use super::entry::ServerEntry;
+use super::{SkipReason, WrapChoice, assignment, gap, has_lines, name_option, without};
 use crate::cli::{HEADERS_VARIABLE, TransportArg};
+use crate::wrap::doc::{ConfigDoc, ConfigFormat, DocMember, DocNode, Splice, literal};
+use crate::wrap::entry::ServerEntry;
 
 /// Members that hold headers to send.
 const HEADERS: [&str; 2] = ["headers", "http_headers"];
