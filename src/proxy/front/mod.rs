@@ -3,9 +3,7 @@
 pub mod access;
 pub mod http;
 pub mod internal;
-mod legacy_sse;
 pub mod origin_check;
-mod passthrough;
 pub mod routes;
 pub mod stdio;
 mod stream_client;

@@ -6,6 +6,8 @@
 
 mod coalesce;
 mod keep_alive;
+mod legacy_sse;
+mod passthrough;
 
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
@@ -33,9 +35,9 @@ use crate::proxy::exchange::{ClientExchange, Connection, Initiator};
 use crate::proxy::front::access::{Admission, Authenticated, Caller};
 use crate::proxy::front::http::coalesce::CoalescedFrames;
 use crate::proxy::front::http::keep_alive::KeepAlive;
-use crate::proxy::front::legacy_sse::SseClients;
+use crate::proxy::front::http::legacy_sse::SseClients;
+use crate::proxy::front::http::passthrough::wants_websocket;
 use crate::proxy::front::origin_check::OriginCheck;
-use crate::proxy::front::passthrough::wants_websocket;
 use crate::proxy::front::routes::{MatchedMount, Mounts};
 use crate::proxy::front::stream_client::StreamClient;
 use crate::proxy::paths::{ENDPOINT, MESSAGES, STREAM};
