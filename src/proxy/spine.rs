@@ -24,8 +24,8 @@ use crate::message::{Kind, Message};
 use crate::metrics::{Metrics, RequestTimer};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::error::ErrorReply;
+use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::session::{Correlated, LiveSession};
-use crate::proxy::sessions::policy::SessionPolicy;
 use crate::proxy::stop::Stop;
 use crate::upstream::retry::Retry;
 

@@ -9,6 +9,7 @@ mod correlation;
 mod life;
 mod operations;
 mod peer;
+pub mod policy;
 mod state;
 mod usage;
 

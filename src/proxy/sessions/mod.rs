@@ -9,7 +9,6 @@
 
 mod cache;
 mod children;
-pub mod policy;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -30,8 +29,8 @@ use crate::proxy::Proxy;
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::LiveSession;
+use crate::proxy::session::policy::EndKind;
 use crate::proxy::sessions::cache::{CachedSession, SessionCache, SessionKey};
-use crate::proxy::sessions::policy::EndKind;
 use crate::proxy::sessions::restore::Restoring;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::shared::SharedServer;

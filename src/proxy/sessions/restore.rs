@@ -10,10 +10,10 @@ use crate::envelope::SessionId;
 use crate::event::{Event, Landmark, Level, LogLine, Session};
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, ServerLink};
+use crate::proxy::session::policy::EndKind;
 use crate::proxy::session::{LiveSession, Usage};
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::sessions::cache::SessionKey;
-use crate::proxy::sessions::policy::EndKind;
 use crate::store::Record;
 use crate::upstream::target::Target;
 

@@ -6,7 +6,7 @@ use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
 use crate::proxy::Stop;
-use crate::proxy::sessions::policy::SessionPolicy;
+use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::sessions::restore::ROUND;
 use crate::store::{Database, Owner, Store, StoreThread};
 use crate::upstream::retry::Retry;
