@@ -77,7 +77,7 @@ fn usage_errors_exit_2_with_a_reason() {
 }
 
 #[test]
-fn no_arguments_print_help() {
+fn help_is_printed_without_arguments() {
     let (status, stdout, stderr) = run(&[]);
     assert_eq!((status, stdout.as_str()), (2, ""));
     assert!(stderr.contains("Usage: tapline [OPTIONS] <COMMAND>"), "{stderr}");

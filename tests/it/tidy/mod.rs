@@ -59,13 +59,13 @@ const IMPORTS: [(&str, &str); 38] = [
 /// How far each figure of the tree may go. None of them is ever raised.
 const LIMITS: [(&str, usize); 10] = [
     ("files in the largest import circle", 5),
-    ("import circles that span folders", 3),
-    ("imports in proxy/ against its order", 1),
+    ("import circles that span folders", 0),
+    ("imports in proxy/ against its order", 0),
     ("imports in ui/ against its order", 0),
-    ("names that several types have", 10),
+    ("names that several types have", 0),
     ("types with a name of one word, percent", 42),
-    ("functions over 60 lines", 2),
-    ("lines of the longest function", 91),
+    ("functions over 60 lines", 1),
+    ("lines of the longest function", 79),
     ("99 of 100 functions have at most, lines", 36),
     ("lines of the longest file", 700),
 ];
@@ -74,7 +74,8 @@ const LIMITS: [(&str, usize); 10] = [
 const MAY_STAND_TWICE: [&str; 3] = ["Section", "Settings", "State"];
 
 /// The rooms of `proxy/`, each of which may import only from those after it.
-const PROXY: [&str; 9] = ["front", "sessions", "exchange", "stream", "spine", "session", "error", "arrival", "stop"];
+const PROXY: [&str; 10] =
+    ["front", "sessions", "exchange", "stream", "spine", "session", "error", "arrival", "stop", "paths"];
 
 /// The rooms of `ui/`, each of which may import only from those after it.
 const UI: [&str; 16] = [
@@ -252,7 +253,25 @@ fn stdout_is_left_to_the_protocol() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
+fn test_names_begin_with_what_is_tested() {
+    const TELL_NOTHING: [&str; 14] =
+        ["a", "an", "the", "it", "what", "who", "which", "where", "when", "so", "any", "both", "one", "nothing"];
+    for (path, text) in texts("src").into_iter().chain(texts("tests")) {
+        let tests = text.split("#[test]").skip(1).chain(text.split("#[tokio::test").skip(1)).flat_map(|after| {
+            let name = after.lines().take(4).find_map(|line| line.split_once("fn ")).map(|(_, name)| name)?;
+            name.split(['(', '_']).next()
+        });
+        for word in tests {
+            assert!(
+                !TELL_NOTHING.contains(&word),
+                "{path}: a test's name begins with `{word}`, not with what it tests"
+            );
+        }
+    }
+}
+
+#[test]
+fn files_say_what_they_are_for() {
     for (path, text) in texts("src").into_iter().chain(texts("tests")) {
         assert!(path.ends_with("/tests.rs") || text.starts_with("//!"), "{path} does not say what it is for");
     }
