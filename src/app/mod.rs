@@ -40,7 +40,7 @@ use crate::proxy::front::access::Admission;
 use crate::proxy::front::http::HttpFront;
 use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::routes::{Mount, MountError, MountSpec, Mounts};
-use crate::proxy::sessions::policy::SessionPolicy;
+use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::{Proxy, Stop, error};
 use crate::shadow::{self, Shadow};
 use crate::store::{self, KnownTape, Owner, Store, StoreThread};
