@@ -110,7 +110,10 @@ fn has_names(method: &str) -> bool {
 
 impl EndpointMetrics {
     fn pulse(&self) -> u64 {
-        [&self.calls, &self.unanswered, &self.in_flight].map(|count| count.load(Ordering::Relaxed)).iter().sum()
+        let [calls, unanswered, in_flight] =
+            [&self.calls, &self.unanswered, &self.in_flight].map(|count| count.load(Ordering::Relaxed));
+        // Apart from the others: what one of them gains must not hide what another loses.
+        calls + unanswered + (in_flight << 32)
     }
 
     fn figures(&self, direction: Direction, method: Option<Box<str>>) -> EndpointFigures {
