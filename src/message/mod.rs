@@ -220,7 +220,8 @@ impl Message {
         let array = without_bom(&self.raw);
         if array.trim_ascii_start().starts_with(b"[") {
             // An error ends it, be it ours or that it is no JSON.
-            let _ = (&mut serde_json::Deserializer::from_slice(array)).deserialize_seq(&mut items);
+            let reader = &mut serde_json::Deserializer::from_slice(array);
+            let _ = reader.deserialize_seq(&mut items);
         }
         items.exceeded
     }
