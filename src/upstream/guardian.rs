@@ -29,12 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Guardian {
     program: PathBuf,
-    watched: Arc<Mutex<Watched>>,
+    watched: Arc<Mutex<WatchedGroup>>,
 }
 
 /// What a guardian is told, and would be told again.
 #[derive(Default)]
-struct Watched {
+struct WatchedGroup {
     pipe: Option<ChildStdin>,
     groups: BTreeSet<u32>,
     /// How many have been started.
@@ -83,7 +83,7 @@ impl Guardian {
     }
 
     /// Starts one, and tells it all that there is.
-    fn start(&self, watched: &mut Watched) {
+    fn start(&self, watched: &mut WatchedGroup) {
         let started = Command::new(&self.program)
             .arg(SUBCOMMAND)
             .arg(std::process::id().to_string())
@@ -132,7 +132,7 @@ impl Guardian {
     }
 }
 
-impl Watched {
+impl WatchedGroup {
     fn tell(&mut self, line: &str) {
         // Where it has died, the next is told everything.
         if self.pipe.as_mut().is_some_and(|pipe| pipe.write_all(line.as_bytes()).is_err()) {
