@@ -157,7 +157,7 @@ pub enum TapeError {
         path.display()
     )]
     NewerFormat { path: PathBuf, format: u32, version: String },
-    /// [`Recorder::open`](record::Recorder::open) was not called, or the session is closed.
+    /// `Recorder::open` was not called, or the session is closed.
     #[error("session {} is not being recorded", .0.short())]
     NotOpen(SessionId),
 }
