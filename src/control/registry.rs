@@ -259,10 +259,10 @@ mod tests {
         let (_dir, place, registry) = registry();
         // Its process id may be someone's again: here, our own.
         let stale = place.join(format!("{}.json", std::process::id()));
-        let living = registry.publish(&entry(7)).unwrap();
+        let living = registry.publish(&entry(std::process::id() + 1)).unwrap();
         std::fs::write(&stale, serde_json::to_vec(&entry(std::process::id())).unwrap()).unwrap();
         std::fs::set_permissions(&stale, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(registry.list(), [entry(7)]);
+        assert_eq!(registry.list(), [entry(std::process::id() + 1)]);
         assert!(!stale.exists());
         drop(living);
     }

@@ -27,9 +27,7 @@ mod elsewhere {
 mod linux {
     use std::sync::OnceLock;
 
-    use rustix::process::{
-        Pid, Signal, WaitOptions, getpgrp, getpid, getsid, kill_process, set_child_subreaper, waitpid,
-    };
+    use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 
     /// Set where orphans come to us: those that were there before, which are somebody else's.
     static BEFORE: OnceLock<Vec<Pid>> = OnceLock::new();
@@ -80,26 +78,44 @@ mod linux {
     }
 
     fn orphans_but(others: &[Pid]) -> Vec<Orphan> {
+        // Not by `getpgrp` and `getsid`: in a container both may be led by a process outside, and be 0, which is no `Pid`.
+        let own = std::fs::read_to_string("/proc/self/stat").ok();
+        let Some(own) = own.as_deref().and_then(ProcessStat::read) else { return Vec::new() };
         let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-        let own = [getpid(), getpgrp()].map(Pid::as_raw_pid);
-        let session = getsid(None).map_or(0, Pid::as_raw_pid);
+        let own = ProcessStat { parent: getpid().as_raw_pid(), ..own };
         let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         ids.filter_map(|id| {
             let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
             let process = Pid::from_raw(id).filter(|process| !others.contains(process))?;
-            Some(Orphan { process, has_ended: orphaned(&stat, id, own, session)? })
+            Some(Orphan { process, has_ended: orphaned(&stat, id, &own)? })
         })
         .collect()
     }
 
-    /// Whether an orphan of ours has ended, by a line of `/proc/ID/stat`; `None` where it is none.
-    fn orphaned(stat: &str, id: i32, [parent, own_group]: [i32; 2], own_session: i32) -> Option<bool> {
-        // The name before may have anything in it.
-        let mut words = stat.rsplit_once(") ")?.1.split(' ');
-        let state = words.next()?;
-        let [is_child_of, group, session] = [(); 3].map(|()| words.next().and_then(|word| word.parse::<i32>().ok()));
-        let is_started_by_us = session? == own_session && (group? == id || group? == own_group);
-        (is_child_of? == parent && !is_started_by_us).then_some(state == "Z")
+    /// Where a process stands among the others; a process outside our container is 0.
+    struct ProcessStat {
+        has_ended: bool,
+        parent: i32,
+        group: i32,
+        session: i32,
+    }
+
+    impl ProcessStat {
+        /// By a line of `/proc/ID/stat`.
+        fn read(stat: &str) -> Option<Self> {
+            // The name before may have anything in it.
+            let mut words = stat.rsplit_once(") ")?.1.split(' ');
+            let state = words.next()?;
+            let mut number = || words.next()?.parse().ok();
+            Some(Self { has_ended: state == "Z", parent: number()?, group: number()?, session: number()? })
+        }
+    }
+
+    /// Whether an orphan of ours has ended; `None` where it is none. `own.parent` is our own number.
+    fn orphaned(stat: &str, id: i32, own: &ProcessStat) -> Option<bool> {
+        let its = ProcessStat::read(stat)?;
+        let is_started_by_us = its.session == own.session && (its.group == id || its.group == own.group);
+        (its.parent == own.parent && !is_started_by_us).then_some(its.has_ended)
     }
 
     #[cfg(test)]
@@ -108,7 +124,7 @@ mod linux {
 
         #[test]
         fn orphaned_knows_our_own_children_from_those_that_came_to_us() {
-            let of = |stat: &str| orphaned(stat, 7, [1, 2], 3);
+            let of = |stat: &str| orphaned(stat, 7, &own(2, 3));
             assert_eq!(of("7 (a) b) S 1 7 7 0 -1"), Some(false), "a session of its own");
             assert_eq!(of("7 (a) Z 1 6 5 0 -1"), Some(true), "left behind by another");
             assert_eq!(of("7 (a) Z 1 6 3 0 -1"), Some(true), "left behind in the group of a server");
@@ -116,6 +132,18 @@ mod linux {
             assert_eq!(of("7 (a) S 1 2 3 0 -1"), None, "an editor: it is in our group");
             assert_eq!(of("7 (a) S 9 7 7 0 -1"), None, "another's child");
             assert_eq!(of("garbage"), None);
+        }
+
+        #[test]
+        fn orphaned_works_where_our_group_and_session_are_led_from_outside() {
+            let of = |stat: &str| orphaned(stat, 7, &own(0, 0));
+            assert_eq!(of("7 (daemon) S 1 7 7 0 -1"), Some(false));
+            assert_eq!(of("7 (server) S 1 7 0 0 -1"), None);
+            assert_eq!(of("7 (editor) S 1 0 0 0 -1"), None);
+        }
+
+        fn own(group: i32, session: i32) -> ProcessStat {
+            ProcessStat { has_ended: false, parent: 1, group, session }
         }
     }
 }
