@@ -173,7 +173,10 @@ fn named(tokens: &[Token]) -> (Vec<Named>, Vec<Named>) {
             && previous.is_none_or(|token| [";", "}", "{", "]", ")", "pub"].iter().any(|sign| token.is(sign)))
         {
             at = tree(tokens, at + 1, &[], is_public, &mut uses);
-        } else if token.is_name() && tokens.get(at + 1).is_some_and(|next| next.is("::")) {
+        } else if token.is_name()
+            && tokens.get(at + 1).is_some_and(|next| next.is("::"))
+            && previous.is_none_or(|token| !token.is("::"))
+        {
             let mut path = vec![token.text.clone()];
             while tokens.get(at + 1).is_some_and(|next| next.is("::")) && tokens.get(at + 2).is_some_and(Token::is_name)
             {
@@ -196,6 +199,8 @@ fn tree(tokens: &[Token], mut at: usize, base: &[String], is_public: bool, into:
     loop {
         let token = &tokens[at];
         match token.text.as_str() {
+            // Out of the crate, whatever stands beside this file: `use ::http::Method`.
+            "::" if path.is_empty() => path.push("::".to_owned()),
             "::" => {}
             "{" => {
                 while !tokens[at].is("}") {
@@ -231,7 +236,11 @@ fn imports_resolve_to_the_file_that_defines() {
         file("lib.rs", &[], "mod a ;"),
         file("a/mod.rs", &["a"], "mod b ; mod c ; pub use self :: b :: { B , other as O } ;"),
         file("a/b.rs", &["a", "b"], "use super :: c ; fn f ( ) { c :: g ( ) }"),
-        file("a/c.rs", &["a", "c"], "use crate :: a :: { self , O } ; use std :: fmt ; fn g ( ) { fmt :: x ( ) }"),
+        file(
+            "a/c.rs",
+            &["a", "c"],
+            "use crate :: a :: { self , O } ; use std :: fmt ; use :: b :: X ; fn g ( ) { fmt :: x ( ) }",
+        ),
     ];
     let graph = Graph::new(&files);
     let edges: Vec<_> = graph.edges().collect();
