@@ -33,6 +33,7 @@ use crate::intercept::gate::Gate;
 use crate::journal::{Journal, JournalThread};
 use crate::limits::{self, LimitError, Limits};
 use crate::message::Message;
+use crate::metrics::Meter;
 use crate::net::serve::serve_on;
 use crate::net::workers::Workers;
 use crate::otlp;
@@ -153,15 +154,8 @@ pub struct Core {
     journal: Journal,
     journal_thread: JournalThread,
     store_thread: Option<StoreThread>,
-    commands: mpsc::UnboundedSender<Command>,
-    /// Set by [`Command::Quit`].
-    quit: CancellationToken,
-    /// Set by the next one.
-    hurry: CancellationToken,
-    /// How it was asked to end, once it is to.
-    asked: oneshot::Receiver<OnQuit>,
+    operator: Operator,
     grace: Duration,
-    executor: JoinHandle<()>,
     figures: FigureTask,
     control: Option<control::ControlAddress>,
     export: Option<otlp::Export>,
@@ -178,6 +172,37 @@ pub struct Core {
 struct FigureTask {
     task: JoinHandle<()>,
     stop: CancellationToken,
+}
+
+impl FigureTask {
+    fn start(meter: Arc<Meter>, journal: Journal) -> Self {
+        let stop = CancellationToken::new();
+        Self { task: tokio::spawn(figures::tell(meter, journal, stop.clone())), stop }
+    }
+}
+
+/// The task that carries out commands, and what it says of the end.
+struct Operator {
+    commands: mpsc::UnboundedSender<Command>,
+    /// Set by [`Command::Quit`].
+    quit: CancellationToken,
+    /// Set by the next one.
+    hurry: CancellationToken,
+    /// How it was asked to end, once it is to.
+    asked: oneshot::Receiver<OnQuit>,
+    task: JoinHandle<()>,
+}
+
+impl Operator {
+    /// Carries out commands from now on; `library`: where tapes are looked for.
+    fn start(mounts: Arc<Mounts>, breakpoints: Breakpoints, library: Option<PathBuf>) -> Self {
+        let (commands, received) = mpsc::unbounded_channel();
+        let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
+        let (tell, asked) = oneshot::channel();
+        let replay = CancellationToken::new();
+        let executor = Executor { mounts, breakpoints, library, replay, quit: quit.clone(), hurry: hurry.clone() };
+        Self { commands, quit, hurry, asked, task: tokio::spawn(executor.run(received, tell)) }
+    }
 }
 
 impl Core {
@@ -201,7 +226,6 @@ impl Core {
         let store::Settings { max, idle, .. } = settings.sessions;
         let keeping = SessionPolicy { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
-        let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let gate = Gate::default();
         let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
         let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
@@ -216,16 +240,13 @@ impl Core {
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
 
         let meter = figures::meter(&mounts);
-        let stop_telling = CancellationToken::new();
-        let figures = tokio::spawn(figures::tell(meter.clone(), journal.clone(), stop_telling.clone()));
-        let figures = FigureTask { task: figures, stop: stop_telling };
-
-        let (commands, received) = mpsc::unbounded_channel();
+        let figures = FigureTask::start(meter.clone(), journal.clone());
+        let operator = Operator::start(mounts.clone(), breakpoints.clone(), settings.tape_library);
         let stage = control::ControlledTapline {
             meter,
             journal: journal.clone(),
-            commands: commands.clone(),
-            breakpoints: breakpoints.clone(),
+            commands: operator.commands.clone(),
+            breakpoints,
             front: url.clone(),
             upstream: mounts.label(),
             started,
@@ -241,29 +262,17 @@ impl Core {
             (tokio::spawn(serve_clients(workers.clone(), listener, front, stop_accepting.clone())), workers)
         });
         let (server, workers) = served.unzip();
-        let executor = Executor {
-            mounts: mounts.clone(),
-            breakpoints,
-            library: settings.tape_library,
-            replay: CancellationToken::new(),
-            quit: quit.clone(),
-            hurry: hurry.clone(),
-        };
-        let (tell, asked) = oneshot::channel();
-        let executor = tokio::spawn(executor.run(received, tell));
-        mounts.iter().for_each(|mount| drop(tokio::spawn(mount.table().clone().maintain())));
+        for mount in mounts.iter() {
+            tokio::spawn(mount.table().clone().maintain());
+        }
         Ok(Self {
             url,
             mounts,
             journal,
             journal_thread,
             store_thread,
-            commands,
-            quit,
-            hurry,
-            asked,
+            operator,
             grace: settings.grace,
-            executor,
             figures,
             control,
             export,
@@ -291,7 +300,7 @@ impl Core {
 
     /// The way in for commands; unbounded, as a person types into it.
     pub fn commands(&self) -> mpsc::UnboundedSender<Command> {
-        self.commands.clone()
+        self.operator.commands.clone()
     }
 
     /// Where it can be watched and commanded from elsewhere.
@@ -311,12 +320,12 @@ impl Core {
 
     /// Waits for [`Command::Quit`].
     pub async fn quit(&self) {
-        self.quit.cancelled().await;
+        self.operator.quit.cancelled().await;
     }
 
     /// Cuts short whatever [`Core::shut_down`] waits for.
     pub fn hurry(&self) -> CancellationToken {
-        self.hurry.clone()
+        self.operator.hurry.clone()
     }
 }
 

@@ -82,9 +82,9 @@ impl Core {
         if let Some(control) = &mut self.control {
             control.withdraw();
         }
-        self.quit.cancel();
-        let asked = (&mut self.asked).await.unwrap_or_default();
-        let shutdown = Shutdown { journal: self.journal.clone(), hurry: self.hurry.clone() };
+        self.operator.quit.cancel();
+        let asked = (&mut self.operator.asked).await.unwrap_or_default();
+        let shutdown = Shutdown { journal: self.journal.clone(), hurry: self.operator.hurry.clone() };
         self.stop_accepting.cancel();
         self.mounts.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
         self.stop.listening.cancel();
@@ -98,7 +98,7 @@ impl Core {
         drop((&mut self.figures.task).await);
         let written = self.journal.flush();
         let written = shutdown.step(EndStep::Tapes, WRITING, || 1, async { drop(written.await) }).await;
-        self.executor.abort();
+        self.operator.task.abort();
         self.journal.publish(Event::Stopping);
         if written == StepOutcome::Done {
             let (journal, store) = (self.journal_thread, self.store_thread);
