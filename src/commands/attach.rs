@@ -1,4 +1,7 @@
 //! `tapline attach`: the screen, or the lines, of taplines that run elsewhere.
+//!
+//! The screen has a journal of its own (`control::hub`). The last screen to leave takes its holds along, so that no client
+//! hangs where nobody can let it go.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;

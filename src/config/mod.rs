@@ -5,7 +5,8 @@
 //! upstreams of different names stand beside each other. [`options`] is where all of it becomes plain values; nothing
 //! behind it knows where a value was from.
 //!
-//! A mistake never quotes what may be a secret. To add a section: a line in `config/keys.rs`, a commented sample in
+//! A mistake is found while a file is read: values are types that cannot be wrong, so the parser knows where it stands; the
+//! known keys are what serde says when it refuses another. A mistake never quotes what may be a secret. To add a section: a line in `config/keys.rs`, a commented sample in
 //! `assets/tapline.toml` (a test holds it against the keys), a row in the table of imports in `tests/it/tidy`.
 
 pub mod keys;

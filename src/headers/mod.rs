@@ -1,4 +1,7 @@
 //! HTTP headers of MCP: which go on to the next hop, and which say what the message says.
+//!
+//! Answers are asked for uncompressed (`Accept-Encoding: identity`), so that they can be read and edited. A server that
+//! compresses all the same is forwarded untouched and unread.
 
 mod params;
 
@@ -152,8 +155,12 @@ pub fn refresh(headers: &mut HeaderMap, message: &Message, params: &ParamHeaders
         headers.insert(METHOD, method);
     }
     match message.name() {
-        Some(name) => drop(headers.insert(NAME, header_text(name))),
-        None => drop(headers.remove(NAME)),
+        Some(name) => {
+            headers.insert(NAME, header_text(name));
+        }
+        None => {
+            headers.remove(NAME);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Only what must change is spliced. `command` becomes tapline, and what it was moves to the head of `args` in its
 //! own spelling; so the way back needs no memory, and arguments that were edited in between stay edited. What cannot
 //! be told from the text (an entry without `args`, one with an address) is kept in a [`OriginalServer`].
+//!
+//! Nothing is serialised: parsers only say where values stand. Every edit is read again before it counts.
 
 mod check;
 mod remote;

@@ -2,7 +2,8 @@
 //! change; of a command that is declared stateless, more where all are busy.
 //!
 //! These clients have no handshake, so any process of the server will do, and one that is gone is followed by the next as soon as
-//! somebody asks something. Which message is whose is the business of the [`StreamServer`].
+//! somebody asks something. Where the command is declared stateless, a child is chosen and what is in flight on it counted under
+//! one lock; otherwise nothing is counted. Which message is whose is the business of the [`StreamServer`].
 
 mod children;
 mod fanout;
@@ -150,7 +151,9 @@ impl SharedServer {
                 server.install(child.pipe);
                 tokio::spawn(Supervisor::with_pump(pump).run(child.outputs));
             }
-            child => drop(tokio::spawn(bring(server, pump, pool, session, child))),
+            child => {
+                tokio::spawn(bring(server, pump, pool, session, child));
+            }
         }
         children.take_in(&added, &self.pool);
         added
