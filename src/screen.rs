@@ -115,7 +115,9 @@ impl ScreenThread {
                 // Other screens have lost nothing.
                 Command::Resync => subscription.resync(),
                 // The core is gone when this fails, and the screen is about to hear of it.
-                command => drop(commands.send(command)),
+                command => {
+                    let _ = commands.send(command);
+                }
             });
             drop(ended);
             exit
@@ -144,7 +146,7 @@ impl ScreenThread {
                     let first = self.terminated.map(|(_, at)| at).filter(|_| signal != OperatorSignal::Interrupt);
                     self.terminated = Some((signal, first.unwrap_or_else(Instant::now)));
                     // Full only when the screen hangs: then the next signal tries again.
-                    drop(self.keys.try_send(input));
+                    let _ = self.keys.try_send(input);
                 }
             }
         }

@@ -443,7 +443,9 @@ impl Executor {
         let proxy = self.mounts.proxy();
         match command {
             Command::Settle { ticket, decision, then } => self.settle(ticket, decision, then),
-            Command::ForwardAll => drop(proxy.gate().forward_all()),
+            Command::ForwardAll => {
+                proxy.gate().forward_all();
+            }
             Command::SetHolding(holding) => match self.breakpoints.set(holding) {
                 Ok(()) => proxy.journal().publish(Event::Holding(self.breakpoints.holding())),
                 Err(error) => self.warn("hold", format!("the hold filter stays as it was: {error}")),

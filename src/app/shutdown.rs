@@ -95,9 +95,9 @@ impl Core {
             shadow.finish().await;
         }
         self.figures.stop.cancel();
-        drop((&mut self.figures.task).await);
+        let _ = (&mut self.figures.task).await;
         let written = self.journal.flush();
-        let written = shutdown.step(EndStep::Tapes, WRITING, || 1, async { drop(written.await) }).await;
+        let written = shutdown.step(EndStep::Tapes, WRITING, || 1, async { _ = written.await }).await;
         self.operator.task.abort();
         self.journal.publish(Event::Stopping);
         if written == StepOutcome::Done {
@@ -106,7 +106,7 @@ impl Core {
                 journal.finish();
                 store.into_iter().for_each(StoreThread::finish);
             };
-            drop(tokio::task::spawn_blocking(finish).await);
+            let _ = tokio::task::spawn_blocking(finish).await;
         }
         if let Some(export) = self.export {
             tokio::select! {

@@ -1,11 +1,11 @@
-//! Why there is no checking of clients, and why a client is refused.
+//! Why the configuration of `[auth]` cannot be used, and why a client is refused.
 
 use http::HeaderName;
 
-/// Why a configuration is none to start with.
+/// Why tapline does not start with this `[auth]`.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    #[error("`[auth]` lets nobody in: it needs `tokens` or `jwt`")]
+    #[error("`[auth]` admits no client; add `tokens` or `jwt`")]
     NobodyComesIn,
     #[error("`auth.jwt.jwks`: {0}")]
     Keys(String),
@@ -25,7 +25,7 @@ pub enum Denied {
     /// Some servers may read what we cannot: it must not get past the scopes.
     #[error("what this asks for cannot be read for certain, and so not whether the token has the scope for it")]
     Unclear,
-    #[error("nobody can say whether the token is good: {0}")]
+    #[error("the token cannot be verified now: {0}")]
     NoKeys(String),
 }
 

@@ -72,7 +72,7 @@ impl Auth {
     /// Takes the token out of a request, and says whose it is. Whatever comes of it, no credentials are left in the headers.
     ///
     /// # Errors
-    /// Where nobody is known by it.
+    /// Where unknown token.
     pub async fn identify(&self, headers: &mut HeaderMap) -> Result<Identity, Denied> {
         let values: Vec<_> = headers.get_all(&self.header).iter().cloned().collect();
         self.strip(headers);
@@ -88,7 +88,7 @@ impl Auth {
         }
         match (&self.verifier, std::str::from_utf8(token)) {
             (Some(verifier), Ok(token)) => verifier.verify(token).await,
-            _ => Err(Denied::Invalid("nobody is known by it")),
+            _ => Err(Denied::Invalid("unknown token")),
         }
     }
 

@@ -158,7 +158,9 @@ impl TryFrom<String> for ListenAddress {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| format!("`{text}` is no address to listen on, such as `127.0.0.1:7070`"))
+        text.parse()
+            .map(Self)
+            .map_err(|_| format!("invalid address `{text}`; one to listen on is such as `127.0.0.1:7070`"))
     }
 }
 

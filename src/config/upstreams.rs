@@ -173,7 +173,7 @@ impl TryFrom<String> for VariableName {
 
     fn try_from(name: String) -> Result<Self, String> {
         let is_name = !name.is_empty() && !name.contains(['=', '\0']);
-        if is_name { Ok(Self(name)) } else { Err(format!("`{name}` is no name of a variable")) }
+        if is_name { Ok(Self(name)) } else { Err(format!("invalid name of a variable `{name}`")) }
     }
 }
 

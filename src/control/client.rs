@@ -31,7 +31,7 @@ pub enum ClientError {
     Refused { address: SocketAddr, why: String },
     #[error("{address} answered {status}: {why}")]
     Failed { address: SocketAddr, status: StatusCode, why: String },
-    #[error("{address} is no control address of a tapline")]
+    #[error("{address} is not the control address of a tapline")]
     NotTapline { address: SocketAddr },
     #[error("the connection to {address} broke: {why}")]
     Broken { address: SocketAddr, why: String },

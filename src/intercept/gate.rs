@@ -68,8 +68,12 @@ impl Gate {
         };
         match at_once {
             // The receiver is there: sending cannot fail.
-            Some(decision) => drop(sender.send(decision)),
-            None => drop(state.waiting.insert(ticket, (held.clone(), sender))),
+            Some(decision) => {
+                let _ = sender.send(decision);
+            }
+            None => {
+                state.waiting.insert(ticket, (held.clone(), sender));
+            }
         }
         Hold { gate: self.clone(), held, decision }
     }
@@ -91,7 +95,7 @@ impl Gate {
             state.waiting.iter().filter(|(_, (held, _))| is_of_it(held)).map(|(ticket, _)| *ticket).collect();
         for (_, sender) in tickets.iter().filter_map(|ticket| state.waiting.remove(ticket)) {
             // Whoever hung up in this instant is released by its own drop.
-            drop(sender.send(Decision::Forward));
+            let _ = sender.send(Decision::Forward);
         }
         state.end_pause(session);
         self.shared.pauses.store(!state.paused.is_empty(), Ordering::Release);
@@ -118,7 +122,7 @@ impl Gate {
         };
         for (_, sender) in waiting.into_values() {
             // Whoever hung up in this instant is released by its own drop.
-            drop(sender.send(decision.clone()));
+            let _ = sender.send(decision.clone());
         }
     }
 

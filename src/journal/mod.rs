@@ -241,19 +241,19 @@ impl JournalWriter {
                 self.load.waiting.fetch_sub(weight(envelope), Ordering::Relaxed);
                 if let Some(recorder) = &mut self.recorder {
                     // Not open: it was closed a moment ago, and what trickles in after that is not lost from the screen.
-                    drop(recorder.append(envelope));
+                    let _ = recorder.append(envelope);
                 }
             }
             Event::SessionOpened(session) => self.open_tape(session),
             Event::SessionChanged(session) => {
                 if let Some(recorder) = &mut self.recorder {
                     Arc::make_mut(session).tape = recorder.path(session.id).map(Into::into);
-                    drop(recorder.observe(session));
+                    let _ = recorder.observe(session);
                 }
             }
             Event::Log(LogLine { landmark: Some(what), session: Some(session), seq, text, .. }) => {
                 if let Some(recorder) = &mut self.recorder {
-                    drop(recorder.landmark(*session, *what, *seq, text));
+                    let _ = recorder.landmark(*session, *what, *seq, text);
                 }
             }
             // First the tape, then the word: who hears it may open the tape at once.
@@ -280,7 +280,7 @@ impl JournalWriter {
         let tape = recorder.open(session).ok();
         Arc::make_mut(session).tape = tape;
         // The recorder and the memory have one session between them: thousands are idle.
-        drop(recorder.observe(session));
+        let _ = recorder.observe(session);
     }
 
     fn close_tape(&mut self, session: SessionId, reason: &str) {
@@ -315,7 +315,7 @@ impl JournalWriter {
         let gaps = std::mem::take(&mut *self.load.gaps.lock());
         for (session, messages) in gaps {
             if let Some(recorder) = &mut self.recorder {
-                drop(recorder.gap(session, messages));
+                let _ = recorder.gap(session, messages);
             }
             self.tell(Event::Gap { session, messages });
         }

@@ -85,13 +85,16 @@ impl TryFrom<String> for Rate {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no rate: a number that is not zero, and `/s`, `/m` or `/h`, such as `10/s`");
+        let wrong = || format!("invalid rate `{text}`: a number above zero, and `/s`, `/m` or `/h`, such as `10/s`");
         let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
         let unit = [Unit::Second, Unit::Minute, Unit::Hour].into_iter().find(|it| it.sign() == unit.trim());
         let count = count.trim().parse().ok();
         let rate = count.zip(unit).map(|(count, unit)| Self { count, unit }).ok_or_else(wrong)?;
-        if rate.interval().is_zero() { Err(format!("`{text}` is no limit")) } else { Ok(rate) }
+        if rate.interval().is_zero() {
+            Err(format!("invalid rate `{text}`: too high to limit anything"))
+        } else {
+            Ok(rate)
+        }
     }
 }
 

@@ -185,11 +185,11 @@ fn early_is_rounded_up_to_whole_units() {
 #[test]
 fn section_mistakes_have_a_line() {
     for (text, line, why) in [
-        ("per = \"session\"\nrate = \"0/s\"", 2, "`0/s` is no rate"),
+        ("per = \"session\"\nrate = \"0/s\"", 2, "invalid rate `0/s`"),
         ("per = \"session\"\nrate = \"10\"", 2, "such as `10/s`"),
         ("per = \"session\"\nrate = \"10/d\"", 2, "`/s`, `/m` or `/h`"),
-        ("per = \"session\"\nrate = \"-1/s\"", 2, "is no rate"),
-        ("per = \"session\"\nrate = \"4000000000/s\"", 2, "is no limit"),
+        ("per = \"session\"\nrate = \"-1/s\"", 2, "invalid rate `-1/s`"),
+        ("per = \"session\"\nrate = \"4000000000/s\"", 2, "too high"),
         ("per = \"session\"\nrate = \"1/s\"\nburst = 0", 3, "nonzero"),
         ("per = \"session\"\nrate = \"1/h\"\nburst = 4000000000", 0, "centuries"),
         ("per = \"user\"\nrate = \"1/s\"", 1, "unknown variant `user`, expected one of `token`, `session`, `client`"),

@@ -230,7 +230,7 @@ impl Message {
     fn element(&self, element: &RawValue) -> Self {
         let message = Self::new(self.raw.slice_ref(element.get().as_bytes()));
         if element.get().starts_with('[') {
-            drop(message.head.set(opaque("a batch in a batch")));
+            let _ = message.head.set(opaque("a batch in a batch"));
         }
         message
     }

@@ -210,8 +210,12 @@ impl RequestTimer {
 
     fn close(&mut self) {
         match self.state {
-            State::Pending => drop(self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed)),
-            State::Abandoned => drop(self.endpoint.unanswered.fetch_sub(1, Ordering::Relaxed)),
+            State::Pending => {
+                self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
+            }
+            State::Abandoned => {
+                self.endpoint.unanswered.fetch_sub(1, Ordering::Relaxed);
+            }
             State::Finished => {}
         }
         self.state = State::Finished;

@@ -80,7 +80,9 @@ impl Metrics {
         way.messages.fetch_add(1, Ordering::Relaxed);
         way.bytes.fetch_add(size, Ordering::Relaxed);
         match envelope.kind() {
-            Kind::Notification => drop(way.notifications.fetch_add(1, Ordering::Relaxed)),
+            Kind::Notification => {
+                way.notifications.fetch_add(1, Ordering::Relaxed);
+            }
             Kind::Batch => self.batch(envelope, session),
             _ => {}
         }

@@ -35,7 +35,9 @@ impl Spans {
     /// The spans that end with this event.
     pub(super) fn hear(&mut self, event: &Event) -> Vec<OtlpSpan> {
         match event {
-            Event::SessionOpened(session) => drop(self.started.insert(session.id, session.started)),
+            Event::SessionOpened(session) => {
+                self.started.insert(session.id, session.started);
+            }
             Event::SessionClosed { session, .. } => {
                 self.started.remove(session);
                 let (ended, open) =

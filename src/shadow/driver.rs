@@ -58,7 +58,7 @@ pub(super) async fn run(
     let _running = RunningCount::begin(&context.running);
     let mut driver = ShadowDriver::new(context, session);
     if beginning == Beginning::Missed {
-        driver.shadow.over("the beginning of this session went by unheard", Instant::now());
+        driver.shadow.over("the beginning of this session was missed", Instant::now());
     }
     let mut primary_is_open = true;
     while primary_is_open || !driver.shadow.is_done() {

@@ -61,7 +61,9 @@ impl FeedRouter {
             Event::ResyncStarted => (self.retelling, self.resyncing) = (true, false),
             Event::ResyncDone => self.retelling = false,
             Event::SessionOpened(session) if self.is_shadowed(&session) => self.opened(&session),
-            Event::SessionClosed { session, .. } => drop(self.sessions.remove(&session)),
+            Event::SessionClosed { session, .. } => {
+                self.sessions.remove(&session);
+            }
             Event::Passed(envelope) if !self.retelling => self.passed(envelope),
             _ => {}
         }

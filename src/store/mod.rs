@@ -210,7 +210,7 @@ impl Store {
     pub fn save(&self, record: Record) {
         if self.notes.take(record) {
             // Full: the thread has enough to do, and finds the note when it has done it.
-            drop(self.requests.try_send(Request::Look));
+            let _ = self.requests.try_send(Request::Look);
         }
     }
 
@@ -236,7 +236,7 @@ impl Store {
     pub fn learn_tapes(&self, tapes: Vec<KnownTape>) {
         if !tapes.is_empty() {
             // Full: they are read again another time.
-            drop(self.requests.try_send(Request::Learn(tapes)));
+            let _ = self.requests.try_send(Request::Learn(tapes));
         }
     }
 }

@@ -101,7 +101,7 @@ fn database_is_private_and_holds_no_secret() {
     with_secret.session.upstream = "https://me:pw@host/mcp".to_owned();
     store.save(with_secret);
     // The write-ahead log is there as long as it is open.
-    drop(store.tapes());
+    let _ = store.tapes();
     let files: Vec<_> = std::fs::read_dir(rig.path().parent().unwrap()).unwrap().map(Result::unwrap).collect();
     assert_eq!(files.len(), 3, "{files:?}");
     for file in files {

@@ -158,9 +158,11 @@ impl StoreWriter {
                         self.answer(found).into_iter().find(|it| is_free(it, owner, living))
                     });
                     // Whoever asked may have hung up.
-                    drop(reply.send(found));
+                    let _ = reply.send(found);
                 }
-                Request::Tapes { reply } => drop(reply.send(self.answer(database.tapes()))),
+                Request::Tapes { reply } => {
+                    let _ = reply.send(self.answer(database.tapes()));
+                }
                 Request::Learn(tapes) => {
                     if let Err(error) = database.learn_tapes(&tapes) {
                         tracing::debug!(%error, "tapes were not noted");

@@ -21,7 +21,7 @@ const SIGNS: [(&str, &str); 15] = [
     ("6s..", "held or without a reply so long"),
     ("dur", "from request to reply, in milliseconds"),
     ("+12 (sessions)", "came unseen"),
-    ("dropped N (top)", "the screen could not keep up; everything is told again"),
+    ("dropped N (top)", "the screen could not keep up; everything is sent again"),
 ];
 
 const FILTERS: &str = "filters; joined by not, and, or, ( ), or ! & |";

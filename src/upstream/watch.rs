@@ -50,7 +50,9 @@ impl Watched {
             };
             let changed = event.paths.into_iter().filter(|path| looked_at.iter().any(|root| root.covers(path)));
             // Whoever listened may be gone.
-            changed.filter(|_| is_change(event.kind)).for_each(|path| drop(told.send(path)));
+            changed.filter(|_| is_change(event.kind)).for_each(|path| {
+                let _ = told.send(path);
+            });
         };
         let mut watcher =
             notify::recommended_watcher(tell).map_err(|error| failed(Path::new("."), error.to_string()))?;

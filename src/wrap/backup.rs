@@ -170,7 +170,7 @@ impl BackupStore {
     /// Forgets a file. What is not there is forgotten already.
     pub fn remove(&self, real: &Path) {
         for path in [self.record_path(real), self.copy_path(real)] {
-            drop(std::fs::remove_file(path));
+            let _ = std::fs::remove_file(path);
         }
     }
 

@@ -13,7 +13,7 @@ use super::doc::ConfigSyntaxError;
 pub enum FileError {
     #[error("there is no file `{}`", .0.display())]
     Missing(PathBuf),
-    #[error("`{}` is no file", .0.display())]
+    #[error("`{}` is not a file", .0.display())]
     NoFile(PathBuf),
     #[error("{}: {why}; nothing was changed", .path.display())]
     Unreadable { path: PathBuf, why: ConfigSyntaxError },
@@ -92,7 +92,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8], like: Option<&Metadata>) ->
         .and_then(|()| if in_place { overwrite(path, bytes) } else { std::fs::rename(&temporary, path) });
     if written.is_err() || in_place {
         // It may never have come to be; the error that counts is the first.
-        drop(std::fs::remove_file(&temporary));
+        let _ = std::fs::remove_file(&temporary);
     }
     written
 }
@@ -170,7 +170,7 @@ fn create(path: &Path) -> io::Result<File> {
 #[cfg(unix)]
 fn keep_owner(path: &Path, like: &Metadata) {
     use std::os::unix::fs::MetadataExt as _;
-    drop(std::os::unix::fs::chown(path, Some(like.uid()), Some(like.gid())));
+    let _ = std::os::unix::fs::chown(path, Some(like.uid()), Some(like.gid()));
 }
 
 #[cfg(not(unix))]

@@ -126,7 +126,7 @@ async fn missing_token_is_401_on_every_path() {
     assert_eq!((exchange.head.second_word(), exchange.head.get("authorization")), ("/elsewhere", None));
     exchange.json("{}").await;
     assert_eq!(client.response().await.status(), "200");
-    rig.line(Level::Warn, "refused a request: the token is refused: nobody is known by it").await;
+    rig.line(Level::Warn, "refused a request: the token is refused: unknown token").await;
     assert!(!rig.complaints().concat().contains("secret-"), "{:?}", rig.complaints());
 }
 
@@ -363,8 +363,7 @@ async fn jwks_unavailable_is_503() {
         assert_eq!((response.status(), response.head.get("www-authenticate")), ("503", None), "{response:?}");
         let error = &response.json()["error"];
         assert_eq!(error["code"], -31010);
-        let text =
-            format!("tapline: nobody can say whether the token is good: the keys at `{url}` cannot be fetched: {why}");
+        let text = format!("tapline: the token cannot be verified now: the keys at `{url}` cannot be fetched: {why}");
         assert!(error["message"].as_str().unwrap().starts_with(&text), "{error}");
         // The next one does not ask again so soon.
         ask(&mut client, &token, PING).await;
@@ -605,7 +604,7 @@ async fn rmcp_client_with_a_token_works() {
 #[tokio::test]
 async fn settings_without_any_token_are_refused_at_start() {
     for (section, limits, why) in [
-        ("header = \"x-api-key\"", "", "`[auth]` lets nobody in"),
+        ("header = \"x-api-key\"", "", "`[auth]` admits no client"),
         ("", "per = \"token\"\nrate = \"1/s\"", "the limit of 1/s per token needs `[auth]`"),
     ] {
         let mut settings = guarded(settings("http://127.0.0.1:1/mcp"), section);

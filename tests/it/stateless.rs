@@ -297,7 +297,7 @@ async fn differing_acknowledgements_are_reported() {
     let _listening = listener(&server.rig, "listener").await;
     let slow = server.slow(1).await;
     pid(&mut named(&server.rig, "caller").await, "x").await;
-    let line = server.rig.line(Level::Warn, "a child accepts another part of a subscription than the first one").await;
+    let line = server.rig.line(Level::Warn, "a child accepts a different part of a subscription than the first").await;
     assert_eq!(line.session, Some(server.rig.session(1).await));
     let aside = server.rig.message(ToClient, |it| it.outcome == Outcome::Withheld).await;
     assert_eq!(aside.method(), Some("notifications/subscriptions/acknowledged"));

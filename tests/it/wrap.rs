@@ -295,7 +295,7 @@ fn mistakes_come_with_a_suggestion() {
         (&["wrap", "curser", "-y"][..], 2, "did you mean `cursor`?"),
         (&["unwrap", "zedd"], 2, "did you mean `zed`?"),
         (&["wrap", "./none.json", "-y"], 2, "there is no file `./none.json`"),
-        (&["wrap", ".", "-y"], 2, "`.` is no file"),
+        (&["wrap", ".", "-y"], 2, "`.` is not a file"),
         (&["wrap", "cursor", "--server", "fz"], 2, "no server is called `fz`; did you mean `fs`?"),
         (&["wrap", "windsurf"], 1, "found no configuration of `windsurf` at ~/.codeium/windsurf/mcp_config.json"),
         (&["wrap", "empty.json"], 0, "no servers in"),

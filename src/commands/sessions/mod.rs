@@ -86,7 +86,7 @@ pub(in crate::commands) fn run(args: &SessionsArgs) -> ExitCode {
     match carry_out(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            drop(writeln!(std::io::stderr(), "tapline: {}", sanitize(&error.to_string())));
+            let _ = writeln!(std::io::stderr(), "tapline: {}", sanitize(&error.to_string()));
             ExitCode::from(error.status())
         }
     }
@@ -219,5 +219,5 @@ fn by_prefix<'a>(records: &'a [Record], prefix: &str) -> Result<&'a Record, Sess
 
 /// A line on stdout. A closed one is no reason to fail.
 fn say(line: &str) {
-    drop(writeln!(std::io::stdout(), "{line}"));
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -314,7 +314,9 @@ impl<'c> WrapRun<'c> {
         let copy = self.store.save(real, &opened.backup_for(&edit.text, servers))?;
         if let Err(error) = opened.config.replace(&edit.text) {
             match &opened.kept {
-                KeptBackup::Whole(backup) => drop(self.store.save(real, backup)?),
+                KeptBackup::Whole(backup) => {
+                    self.store.save(real, backup)?;
+                }
                 KeptBackup::Nothing | KeptBackup::Broken { .. } => self.store.remove(real),
             }
             return Err(error);

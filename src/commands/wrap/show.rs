@@ -48,12 +48,12 @@ impl WrapConsole {
 
     /// A line for the person. A closed stdout is no reason to fail.
     pub(super) fn say(&self, line: &str) {
-        drop(writeln!(std::io::stdout(), "{line}"));
+        let _ = writeln!(std::io::stdout(), "{line}");
     }
 
     /// A line about what went wrong.
     pub(super) fn complain(&self, line: &str) {
-        drop(writeln!(std::io::stderr(), "tapline: {}", sanitize(line)));
+        let _ = writeln!(std::io::stderr(), "tapline: {}", sanitize(line));
     }
 
     /// A question that only a clear yes answers with yes.
@@ -61,7 +61,7 @@ impl WrapConsole {
         if !self.interactive {
             return Consent::Nobody;
         }
-        drop(write!(std::io::stdout(), "{question} [y/N] ").and_then(|()| std::io::stdout().flush()));
+        let _ = write!(std::io::stdout(), "{question} [y/N] ").and_then(|()| std::io::stdout().flush());
         let mut answer = String::new();
         match std::io::stdin().lock().read_line(&mut answer) {
             Ok(1..) if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") => Consent::Yes,

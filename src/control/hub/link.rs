@@ -53,7 +53,7 @@ impl TaplineLink {
         let (feed, reader) = Feed::bounded(FEED);
         let subscription = own.journal.subscribe(feed);
         let commands = own.commands;
-        drop(tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
             let tell = |news| ear.blocking_send((id, news)).is_ok();
             let mut listened = tell(News::Joined(own.about));
             while listened && let Ok(event) = reader.events.recv() {
@@ -64,7 +64,7 @@ impl TaplineLink {
                     subscription.resync();
                 }
             }
-        }));
+        });
         Self { commands, tasks: None }
     }
 

@@ -94,10 +94,10 @@ impl AttachedScreens {
             _ if !last || self.own_screen => {}
             (Leave::Lost, Ok(runtime)) => {
                 let screens = self.clone();
-                drop(runtime.spawn(async move {
+                runtime.spawn(async move {
                     tokio::time::sleep(PATIENCE).await;
                     screens.release();
-                }));
+                });
             }
             // Without a runtime all of tapline is ending, and lets go of everything by itself.
             (Leave::Goodbye, _) | (Leave::Lost, Err(_)) => self.release(),

@@ -249,7 +249,9 @@ mod tests {
     #[test]
     fn complete_finds_an_overtaken_request_by_its_number() {
         let correlation = Correlation::new(None);
-        (1..=3).for_each(|seq| drop(register(&correlation, seq, r#"{"id":1,"method":"ping"}"#)));
+        for seq in 1..=3 {
+            let _ = register(&correlation, seq, r#"{"id":1,"method":"ping"}"#);
+        }
         let id = Id::from_token("1");
         correlation.abandon(Direction::ToServer, &id, Some(Seq(1)));
         assert_eq!(correlation.oldest(), Some(20), "nobody waits for the first");

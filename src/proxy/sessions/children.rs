@@ -104,7 +104,7 @@ impl SessionTable {
         recollection: HandshakeState,
     ) -> Result<Arc<Connection>, UpstreamError> {
         let Target::Command(pool) = &self.target else {
-            let why = "its server is no command".to_owned();
+            let why = "its server is not a command".to_owned();
             return Err(UpstreamError::NotResumed { command: self.target.label(), why });
         };
         let link = StreamServer::for_command(
@@ -130,7 +130,7 @@ impl SessionTable {
     pub fn restart(&self, id: SessionId, why: &str) {
         let told = match self.find(id).as_deref().map(|connection| &connection.link) {
             None => Err("its session has ended"),
-            Some(ServerLink::Exchanges(_)) => Err("its server is no command of this tapline"),
+            Some(ServerLink::Exchanges(_)) => Err("its server is not a command of this tapline"),
             Some(ServerLink::Stream(link)) => link.request_restart(why),
             Some(ServerLink::Shared(shared)) => {
                 shared.renew();

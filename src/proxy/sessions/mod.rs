@@ -93,10 +93,12 @@ impl Startup {
         let ServerLink::Stream(link) = &connection.link else { return };
         match server {
             ServerStart::OnRequest => {}
-            ServerStart::Output(outputs) => drop(tokio::spawn(table.relay_output(&connection, link, outputs))),
+            ServerStart::Output(outputs) => {
+                tokio::spawn(table.relay_output(&connection, link, outputs));
+            }
             ServerStart::Queued(pool) => {
                 let (session, link) = (connection.session.clone(), Arc::downgrade(link));
-                drop(tokio::spawn(table.relay_next_child(session, link, pool)));
+                tokio::spawn(table.relay_next_child(session, link, pool));
             }
         }
     }

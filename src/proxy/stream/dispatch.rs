@@ -155,7 +155,8 @@ impl StreamServer {
     }
 
     fn log_difference(&self, session: &LiveSession) {
-        let text = "a child accepts another part of a subscription than the first one: the client is told what the first accepts";
+        let text =
+            "a child accepts a different part of a subscription than the first: the client gets what the first accepts";
         self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session.id()));
     }
 }

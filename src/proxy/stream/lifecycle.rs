@@ -105,7 +105,7 @@ impl ServerSide {
             Lifecycle::Starting(_) => return Err("its server is being started already"),
             Lifecycle::Gone(_) => return Err("its server is gone"),
         };
-        let Pipe::Child(child) = &*pipe else { return Err("its server is no command of this tapline") };
+        let Pipe::Child(child) = &*pipe else { return Err("its server is not a command of this tapline") };
         if !matches!(self.next, NextProcess::Unwanted) {
             self.next = NextProcess::Requested(why.to_owned());
         }

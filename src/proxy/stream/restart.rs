@@ -196,7 +196,7 @@ impl ServerRestart {
                     return Ok(outputs);
                 }
                 Some(Err(error)) => {
-                    let text = format!("another process in place of the server's is no good: {error}");
+                    let text = format!("the restarted server cannot go on with the session: {error}");
                     server.proxy.log(LogLine::new(Level::Error, "proxy", text).of(session.id()));
                     lost = error;
                 }

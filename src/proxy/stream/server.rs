@@ -446,7 +446,7 @@ impl StreamServer {
     /// Where that cannot be: in words.
     pub(in crate::proxy) fn request_restart(&self, why: &str) -> Result<(), &'static str> {
         if self.pool.is_none() {
-            return Err("its server is no command of this tapline");
+            return Err("its server is not a command of this tapline");
         }
         self.state.lock().server.request_restart(why, self.broken_off("it is still being restarted"))
     }

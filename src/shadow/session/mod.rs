@@ -396,7 +396,9 @@ impl ShadowSession {
     fn forget(&mut self, seq: Seq) -> Option<PendingComparison> {
         let open = self.open.remove(&seq)?;
         match &open.sent {
-            Some((_, id)) if self.at_shadow.get(id) == Some(&seq) => drop(self.at_shadow.remove(id)),
+            Some((_, id)) if self.at_shadow.get(id) == Some(&seq) => {
+                self.at_shadow.remove(id);
+            }
             Some(_) => {}
             None => self.queue.retain(|queued| queued.seq != Some(seq)),
         }

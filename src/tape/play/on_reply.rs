@@ -93,7 +93,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 if let Some(index) = index.filter(|index| self.is_asking(*index)) {
                     let status = self.played[index].status.map(http_status).unwrap_or_default();
                     let flaw = message.head().flaw.as_deref().unwrap_or("opaque");
-                    self.fail(index, format!("{status}: the answer is no JSON-RPC ({flaw})"));
+                    self.fail(index, format!("{status}: the answer is not JSON-RPC ({flaw})"));
                 }
             }
         }

@@ -234,7 +234,7 @@ fn facts(envelope: &Envelope) -> Vec<String> {
     lines.extend(
         envelope.reply_to.as_ref().map(|to| fact("answers", &format!("{} after {} ms", to.seq, to.took / 1000))),
     );
-    lines.extend(envelope.part_of.map(|began| fact("goes on with", &began.to_string())));
+    lines.extend(envelope.part_of.map(|began| fact("continues", &began.to_string())));
     if let Some(sse) = &transport.sse {
         let fields = [("sse id", &sse.id), ("sse event", &sse.event), ("sse retry", &sse.retry)];
         lines.extend(fields.into_iter().filter_map(|(name, value)| Some(fact(name, value.as_ref()?))));

@@ -109,7 +109,9 @@ impl MessageList {
         let shown = rows.get(seq).is_some_and(|row| self.passes(rows, row));
         if let Some(index) = &mut self.index {
             match index.binary_search(&seq) {
-                Ok(position) if !shown => drop(index.remove(position)),
+                Ok(position) if !shown => {
+                    index.remove(position);
+                }
                 Err(position) if shown => index.insert(position, seq),
                 _ => {}
             }

@@ -74,7 +74,9 @@ impl Model {
         let diverged = event.compared.clone().filter(|it| it.verdict.diverges());
         let is_first = self.observed.shadow.first.is_none();
         if let Some(rebuild) = &mut self.resync.rebuild {
-            diverged.iter().for_each(|it| drop(rebuild.rows.diverge(it)));
+            diverged.iter().for_each(|it| {
+                let _ = rebuild.rows.diverge(it);
+            });
         }
         for seq in diverged.iter().flat_map(|it| self.observed.rows.diverge(it)).collect::<Vec<_>>() {
             self.update_lists(TouchedRow { seq, new: false });

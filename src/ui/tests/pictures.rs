@@ -245,7 +245,7 @@ fn operation_of_several_rounds_is_shown_as_one() {
         rig.hear(Event::Passed(Arc::new(envelope)));
     }
     let picture = rig.picture();
-    for expected in ["asks for date, seat", "of #1187: {", "goes on with #1187"] {
+    for expected in ["asks for date, seat", "of #1187: {", "continues #1187"] {
         assert!(picture.contains(expected), "no `{expected}` in\n{picture}");
     }
 }

@@ -97,7 +97,9 @@ fn start(capacity: usize) -> Running {
     let thread = std::thread::spawn(move || {
         let backend = Counting { inner: TestBackend::new(120, 36), draws: counted };
         let mut terminal = Terminal::new(backend).unwrap();
-        let mut send = move |command| drop(sender.send(command));
+        let mut send = move |command| {
+            let _ = sender.send(command);
+        };
         run(ScreenIo {
             terminal: &mut terminal,
             feed: reader,

@@ -51,7 +51,7 @@ fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
     parts.extend(envelope.message.head().flaw.as_ref().map(ToString::to_string));
     parts.extend(envelope.message.id().map(|id| format!("id {}", id.display())));
     parts.extend(envelope.reply_to.as_ref().map(|to| duration(to.took)));
-    parts.extend(envelope.part_of.map(|began| format!("goes on with {began}")));
+    parts.extend(envelope.part_of.map(|began| format!("continues {began}")));
     parts.push(text::size(envelope.message.raw().len() as u64));
     let row = model.observed.sessions.get(envelope.session);
     parts.extend(row.map(|row| row.title().to_owned()));

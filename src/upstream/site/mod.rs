@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn site(url: &str) -> Site {
-        drop(rustls::crypto::ring::default_provider().install_default());
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Site::new(url, Vec::new()).expect("it is a URL")
     }
 

@@ -270,7 +270,7 @@ fn check(headers: &HeaderMap, message: &Message) -> Result<(), ProxyError> {
         return Err(ProxyError::BadBody("its content type must be application/json".to_owned()));
     }
     if message.kind() == Kind::Opaque {
-        return Err(ProxyError::BadBody("it is no JSON-RPC message".to_owned()));
+        return Err(ProxyError::BadBody("it is not a JSON-RPC message".to_owned()));
     }
     Ok(())
 }

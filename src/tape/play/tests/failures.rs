@@ -100,7 +100,7 @@ async fn replies_that_are_no_json_rpc_fail() {
         (2, "c2s", r#"{"method":"notifications/x"}"#),
     ]);
     let acts = [
-        (whole("<html>"), "HTTP 200 OK: the answer is no JSON-RPC (not a JSON object)"),
+        (whole("<html>"), "HTTP 200 OK: the answer is not JSON-RPC (not a JSON object)"),
         (streamed(&[]), "HTTP 200 OK: the answer ended without a reply"),
         (status(502), "HTTP 502 Bad Gateway: the answer ended without a reply"),
         (
