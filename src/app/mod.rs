@@ -211,10 +211,7 @@ impl Core {
     /// # Errors
     /// Where the address cannot be listened on, the hold filter cannot be parsed, or nobody could ever come in.
     pub async fn start(settings: Settings) -> Result<Self, CoreStartError> {
-        let breakpoints = Breakpoints::default();
-        if let Some(filter) = settings.hold.clone() {
-            breakpoints.set(Holding { on: true, filter })?;
-        }
+        let breakpoints = holding(settings.hold)?;
         let auth = Auth::new(settings.auth, settings.clock.clone())?;
         let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
         let door = listen(settings.listen).await?;
@@ -226,19 +223,14 @@ impl Core {
         let store::Settings { max, idle, .. } = settings.sessions;
         let keeping = SessionPolicy { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
-        let gate = Gate::default();
-        let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
+        let (gate, chain) = decisions(&breakpoints);
         let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
         journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
         journal.publish(Event::Holding(breakpoints.holding()));
-        for mount in mounts.iter() {
-            mount.table().log_transport();
-            mount.table().supervise_children()?;
-        }
+        prepare_children(&mounts)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
-
         let meter = figures::meter(&mounts);
         let figures = FigureTask::start(meter.clone(), journal.clone());
         let operator = Operator::start(mounts.clone(), breakpoints.clone(), settings.tape_library);
@@ -251,10 +243,7 @@ impl Core {
             upstream: mounts.label(),
             started,
         };
-        let control = match settings.control {
-            Some(settings) => control::open(settings, stage).await?,
-            None => None,
-        };
+        let control = open_control(settings.control, stage).await?;
         let served = door.map(|FrontDoor { listener, address, workers }| {
             let origin_check = OriginCheck::new(address, &settings.allow_hosts, &settings.allow_origins);
             let admission = Admission { auth, limits: limits.clone() };
@@ -262,9 +251,7 @@ impl Core {
             (tokio::spawn(serve_clients(workers.clone(), listener, front, stop_accepting.clone())), workers)
         });
         let (server, workers) = served.unzip();
-        for mount in mounts.iter() {
-            tokio::spawn(mount.table().clone().maintain());
-        }
+        maintain_sessions(&mounts);
         Ok(Self {
             url,
             mounts,
@@ -354,6 +341,48 @@ fn keep(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreTh
     };
     let owner = Owner { process: std::process::id(), started };
     Store::start(path, owner, Box::new(living), Box::new(tell))
+}
+
+/// The breakpoints, set where messages are held from the start.
+fn holding(filter: Option<String>) -> Result<Breakpoints, FilterError> {
+    let breakpoints = Breakpoints::default();
+    if let Some(filter) = filter {
+        breakpoints.set(Holding { on: true, filter })?;
+    }
+    Ok(breakpoints)
+}
+
+/// What decides on each message, in order: pauses first.
+fn decisions(breakpoints: &Breakpoints) -> (Gate, Chain) {
+    let gate = Gate::default();
+    let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
+    (gate, chain)
+}
+
+/// Has upstreams that are commands start spares and watch files, as their settings say.
+fn prepare_children(mounts: &Mounts) -> Result<(), WatchError> {
+    for mount in mounts.iter() {
+        mount.table().log_transport();
+        mount.table().supervise_children()?;
+    }
+    Ok(())
+}
+
+/// Has idle sessions closed and the others saved, for as long as the core runs.
+fn maintain_sessions(mounts: &Mounts) {
+    for mount in mounts.iter() {
+        tokio::spawn(mount.table().clone().maintain());
+    }
+}
+
+async fn open_control(
+    settings: Option<control::Settings>,
+    tapline: control::ControlledTapline,
+) -> Result<Option<control::ControlAddress>, ControlError> {
+    match settings {
+        Some(settings) => control::open(settings, tapline).await,
+        None => Ok(None),
+    }
 }
 
 /// Where clients come in.
