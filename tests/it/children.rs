@@ -10,7 +10,7 @@ use tapline::message::Kind;
 use tapline::upstream::pool::{Restart, Settings};
 
 use crate::support::scripts::{second_before_first, server};
-use crate::support::{Binary, Client, ProcessAlive, Rig};
+use crate::support::{Binary, ProcessAlive, Rig, client_in_session, request};
 
 /// Answers requests with its pid, except that it never answers `hang` and `wait`, and does not survive `die`.
 const SERVER: &str = server!(
@@ -23,17 +23,6 @@ const SERVER: &str = server!(
         *'"method":"notify"'*) echo '{"jsonrpc":"2.0","method":"notified"}' ;;
         *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"pid":'$$'}}' ;;"#
 );
-
-fn request(id: u32, method: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)
-}
-
-/// A client in a session with the server.
-async fn client_in_session(rig: &Rig) -> Client {
-    let mut client = rig.client().await;
-    client.initialize().await;
-    client
-}
 
 #[tokio::test]
 async fn child_group_ends_with_its_session() {

@@ -20,7 +20,7 @@ use tapline::upstream::target::Target;
 use tempfile::TempDir;
 
 use crate::support::child::role;
-use crate::support::{Client, ProcessAlive, Rig, envelope, kept_command, soon};
+use crate::support::{Client, ProcessAlive, Rig, client_in_session, envelope, kept_command, request, soon};
 
 /// A server in a file that can be put in the place of another, with what its processes have heard beside it.
 struct Script {
@@ -90,17 +90,21 @@ while read -r line; do
 done
 "#;
 
-fn request(id: u32, method: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)
-}
-
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
+/// A client in a session whose handshake is complete.
 async fn in_session(rig: &Rig) -> Client {
-    let mut client = rig.client().await;
-    client.initialize().await;
+    let mut client = client_in_session(rig).await;
     assert_eq!(client.call(INITIALIZED).await.status(), "202");
     client
+}
+
+/// The listening stream of a client, open.
+async fn listening(client: &Client, rig: &Rig) -> Client {
+    let mut listening = client.again(rig.address()).await;
+    listening.get().await;
+    listening.head().await;
+    listening
 }
 
 /// The nth seam that was told, from 1.
@@ -130,9 +134,7 @@ async fn crash_fails_only_pending_calls() {
     let rig = script.rig(Settings::default()).await;
     let mut client = in_session(&rig).await;
     // What belongs to no request goes there.
-    let mut listening = client.again(rig.address()).await;
-    listening.get().await;
-    listening.head().await;
+    let _listening = listening(&client, &rig).await;
     let pid = client.call(request(1, "x")).await.json()["result"]["pid"].clone();
     let mut waiting = client.again(rig.address()).await;
     waiting.post(request(2, "wait")).await;
@@ -198,9 +200,7 @@ async fn handshake_and_subscriptions_are_replayed() {
     assert_eq!(script.heard()[before..], again);
     assert_eq!(seam(&rig, 1).await, "new process after status 3: `initialize`, 1 subscription, log level sent again");
 
-    let mut listening = client.again(rig.address()).await;
-    listening.get().await;
-    listening.head().await;
+    let mut listening = listening(&client, &rig).await;
     let told = b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
     assert_eq!(listening.bytes(told.len()).await, told);
     // All of it is seen, as ours; the answers are for nobody else.
@@ -258,9 +258,7 @@ async fn late_answer_never_reaches_the_new_server() {
     let script = Script::new();
     let rig = script.rig(Settings::default()).await;
     let mut client = in_session(&rig).await;
-    let mut listening = client.again(rig.address()).await;
-    listening.get().await;
-    listening.head().await;
+    let _listening = listening(&client, &rig).await;
     let ask = r#"{"jsonrpc":"2.0","method":"ask"}"#;
     let answer = |what: &str| format!(r#"{{"jsonrpc":"2.0","id":7,"result":{{"for":"{what}"}}}}"#);
     assert_eq!(client.call(ask).await.status(), "202");

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::known;
 use crate::support::scripts::server;
-use crate::support::{Binary, Client, ProcessAlive, Rig, binary, command, settings, soon};
+use crate::support::{Binary, Client, ProcessAlive, Rig, binary, client_in_session, command, settings, soon};
 
 /// What belongs to one user who has nothing else running.
 struct Home(TempDir);
@@ -161,13 +161,6 @@ fn keeping(home: &Home, url: &str, sessions: &store::Settings) -> Settings {
 
 fn at_most(max: usize) -> store::Settings {
     store::Settings { max, ..Default::default() }
-}
-
-/// A client in a session of its own.
-async fn client_in_session(rig: &Rig) -> Client {
-    let mut client = rig.client().await;
-    client.initialize().await;
-    client
 }
 
 #[tokio::test]

@@ -10,6 +10,11 @@ use tokio::net::TcpStream;
 use super::soon;
 use super::wire::{Ending, Head, Wire};
 
+/// A request without params.
+pub(crate) fn request(id: u32, method: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#)
+}
+
 /// One connection to the proxy.
 pub(crate) struct Client {
     wire: Wire,

@@ -17,11 +17,11 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use binary::Binary;
-pub(crate) use client::{Client, INITIALIZE, Response};
+pub(crate) use client::{Client, INITIALIZE, Response, request};
 pub(crate) use launched::Launched;
 pub(crate) use legacy_sse_client::LegacySseClient;
 pub(crate) use process_alive::ProcessAlive;
-pub(crate) use rig::{Rig, command, envelope, kept_command, settings, tapline_binary, word};
+pub(crate) use rig::{Rig, client_in_session, command, envelope, kept_command, settings, tapline_binary, word};
 pub(crate) use server::{Exchange, Server, Shut};
 
 /// How long anything may take that must happen. Only a test that fails waits for so long.

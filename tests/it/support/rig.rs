@@ -250,3 +250,10 @@ pub(crate) fn kept_command(words: &[&str], kept: pool::Settings) -> Target {
 pub(crate) fn tapline_binary() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_tapline")).to_owned()
 }
+
+/// A client in a session of its own: its `initialize` was answered.
+pub(crate) async fn client_in_session(rig: &Rig) -> Client {
+    let mut client = rig.client().await;
+    client.initialize().await;
+    client
+}
