@@ -227,8 +227,7 @@ impl Core {
         let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
-        journal.publish(Event::Listening { url: url.clone(), upstream: mounts.label() });
-        journal.publish(Event::Holding(breakpoints.holding()));
+        announce(&mounts, &breakpoints, &url);
         prepare_children(&mounts)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
         let meter = figures::meter(&mounts);
@@ -357,6 +356,13 @@ fn decisions(breakpoints: &Breakpoints) -> (Gate, Chain) {
     let gate = Gate::default();
     let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
     (gate, chain)
+}
+
+/// Says where clients come in and what is held.
+fn announce(mounts: &Mounts, breakpoints: &Breakpoints, url: &str) {
+    let journal = mounts.proxy().journal();
+    journal.publish(Event::Listening { url: url.to_owned(), upstream: mounts.label() });
+    journal.publish(Event::Holding(breakpoints.holding()));
 }
 
 /// Has upstreams that are commands start spares and watch files, as their settings say.

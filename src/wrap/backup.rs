@@ -176,7 +176,7 @@ impl BackupStore {
 
     /// Forgets a file, and leaves a copy that is not what was kept to whoever may find it of use.
     pub fn remove_record(&self, real: &Path) {
-        drop(std::fs::remove_file(self.record_path(real)));
+        let _ = std::fs::remove_file(self.record_path(real));
     }
 
     /// All files that have a backup; and the records that do not say whose they are.

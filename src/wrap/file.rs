@@ -115,7 +115,7 @@ fn sweep(dir: &Path, is_ours: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if name.to_str().and_then(temporary_of).is_some_and(&is_ours) {
-            drop(std::fs::remove_file(entry.path()));
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }

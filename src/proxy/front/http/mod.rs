@@ -290,7 +290,7 @@ impl HttpFront {
 async fn read_away(body: Body) {
     if !body.is_end_stream() && body.size_hint().lower() <= MOST_UNREAD as u64 {
         // Whatever becomes of it.
-        drop(tokio::time::timeout(UNREAD_FOR, Limited::new(body, MOST_UNREAD).collect()).await);
+        let _ = tokio::time::timeout(UNREAD_FOR, Limited::new(body, MOST_UNREAD).collect()).await;
     }
 }
 
