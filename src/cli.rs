@@ -236,10 +236,10 @@ pub struct FrontArgs {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDRESS", env = "TAPLINE_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// Host name to accept beside the loopback names; repeatable
+    /// Host name to accept beside the loopback names, for no web page's sake; repeatable
     #[arg(long = "allow-host", value_name = "NAME")]
     pub allow_hosts: Vec<String>,
-    /// Web origin to accept beside our own; repeatable
+    /// Web origin to accept, such as `https://tool.example`, beside those of this machine; repeatable
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<String>,
     /// Largest request body in MiB [default: 64]

@@ -27,6 +27,7 @@ pub mod net;
 pub mod otlp;
 pub mod proxy;
 mod screen;
+pub mod secret;
 pub mod shadow;
 pub mod sse;
 pub mod store;

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::envelope::is_secret;
+use crate::secret::is_secret;
 
 /// Headers of a section. All of them are sensitive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -129,6 +129,8 @@ impl Settings {
 pub enum CoreStartError {
     #[error("cannot listen on {address}: {why}; `--listen` takes another address, port 0 a free one")]
     CannotListen { address: SocketAddr, why: std::io::Error },
+    #[error("`--allow-host` and `--allow-origin`: {0}")]
+    Names(String),
     #[error("`--hold`: {0}")]
     Hold(#[from] FilterError),
     #[error(transparent)]
@@ -214,7 +216,7 @@ impl Core {
         let breakpoints = holding(settings.hold)?;
         let auth = Auth::new(settings.auth, settings.clock.clone())?;
         let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
-        let door = listen(settings.listen).await?;
+        let door = listen(settings.listen, &settings.allow_hosts, &settings.allow_origins).await?;
         let (journal, journal_thread) = Journal::start(settings.tapes.clone());
         let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
         let export = export.transpose().map_err(CoreStartError::Otlp)?;
@@ -243,8 +245,7 @@ impl Core {
             started,
         };
         let control = open_control(settings.control, stage).await?;
-        let served = door.map(|FrontDoor { listener, address, workers }| {
-            let origin_check = OriginCheck::new(address, &settings.allow_hosts, &settings.allow_origins);
+        let served = door.map(|FrontDoor { listener, origin_check, workers, .. }| {
             let admission = Admission { auth, limits: limits.clone() };
             let front = HttpFront::new(mounts.clone(), origin_check, admission, settings.max_body, settings.keep_alive);
             (tokio::spawn(serve_clients(workers.clone(), listener, front, stop_accepting.clone())), workers)
@@ -395,16 +396,23 @@ async fn open_control(
 struct FrontDoor {
     listener: TcpListener,
     address: SocketAddr,
+    origin_check: OriginCheck,
     workers: Arc<Workers>,
 }
 
-async fn listen(address: Option<SocketAddr>) -> Result<Option<FrontDoor>, CoreStartError> {
+/// Listens for clients that know us by names of ours or one of `hosts`, pages of `origins` among them.
+async fn listen(
+    address: Option<SocketAddr>,
+    hosts: &[String],
+    origins: &[String],
+) -> Result<Option<FrontDoor>, CoreStartError> {
     let Some(address) = address else { return Ok(None) };
     let cannot_listen = |why| CoreStartError::CannotListen { address, why };
     let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let origin_check = OriginCheck::new(address).allowing(hosts, origins).map_err(CoreStartError::Names)?;
     let workers = Workers::start().map(Arc::new).map_err(cannot_listen)?;
-    Ok(Some(FrontDoor { listener, address, workers }))
+    Ok(Some(FrontDoor { listener, address, origin_check, workers }))
 }
 
 async fn serve_clients(
@@ -421,7 +429,7 @@ async fn serve_clients(
 /// The upstream that a tape was made of, or the default.
 fn of_tape<'a>(mounts: &'a Mounts, header: &tape::TapeHeader) -> Option<&'a Mount> {
     let by_name = mounts.iter().find(|mount| mount.name().is_some() && mount.name() == header.upstream_name.as_deref());
-    let is_alike = |mount: &&Mount| tape::without_secrets(&mount.table().target().label()) == header.upstream;
+    let is_alike = |mount: &&Mount| mount.table().target().label().as_str() == header.upstream;
     by_name.or_else(|| mounts.iter().find(is_alike)).or_else(|| mounts.default())
 }
 

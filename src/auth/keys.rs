@@ -17,11 +17,12 @@ use super::section::KeyLocation;
 use crate::clock::Clock;
 use crate::net::client::{client_for, direct_client};
 use crate::net::innermost_cause;
+use crate::secret::Label;
 
 /// Time between two fetches: whoever makes tokens up must not make us ask for their keys.
 const AT_MOST_EVERY: Duration = Duration::from_secs(30);
 /// Time between two fetches, where the last one failed.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
+pub(super) const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 /// A fetch that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest set that is taken, in bytes.
@@ -121,10 +122,11 @@ impl State {
         let (keys, url) = (keys.clone(), url.clone());
         let task = tokio::spawn(async move {
             let fetched = fetch(&keys.0.client, &url).await;
-            keys.0
-                .state
-                .lock()
-                .fetched(fetched.map_err(|why| format!("the keys at `{url}` cannot be fetched: {why}")), now);
+            keys.0.state.lock().fetched(
+                fetched
+                    .map_err(|why| format!("the keys at `{}` cannot be fetched: {why}", Label::of_url(url.as_str()))),
+                now,
+            );
         });
         let fetching = task.map(drop).boxed().shared();
         (self.tried, self.fetching) = (Some(now), Some(fetching.clone()));
@@ -163,12 +165,12 @@ impl KeyCache {
 
 async fn fetch(client: &reqwest::Client, url: &Url) -> Result<KeySet, String> {
     let request = client.get(url.clone()).header(http::header::ACCEPT, "application/jwk-set+json, application/json");
-    let mut response = request.send().await.map_err(|error| innermost_cause(&error))?;
+    let mut response = request.send().await.map_err(|error| innermost_cause(&error.without_url()))?;
     if !response.status().is_success() {
         return Err(format!("HTTP {}", response.status()));
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| innermost_cause(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| innermost_cause(&error.without_url()))? {
         body.extend_from_slice(&chunk);
         if body.len() > MOST_BYTES {
             return Err(format!("it is larger than {MOST_BYTES} bytes"));

@@ -57,7 +57,7 @@ impl Auth {
     pub fn challenge(&self, denied: &Denied, own: &str, path: &str) -> Option<HeaderValue> {
         let (error, scope) = match denied {
             // A client that has shown nothing has done nothing wrong (RFC 6750 §3.1).
-            Denied::Missing(_) => (None, self.usual_scope()),
+            Denied::Missing(_) | Denied::NotBearer => (None, self.usual_scope()),
             Denied::Malformed(_) => (Some("invalid_request"), None),
             Denied::Invalid(_) => (Some("invalid_token"), self.usual_scope()),
             Denied::Scope { needed, .. } => (Some("insufficient_scope"), Some(needed.join(" "))),
@@ -86,7 +86,7 @@ impl Auth {
 impl Denied {
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Missing(_) | Self::Invalid(_) => StatusCode::UNAUTHORIZED,
+            Self::Missing(_) | Self::NotBearer | Self::Invalid(_) => StatusCode::UNAUTHORIZED,
             Self::Malformed(_) | Self::Unclear => StatusCode::BAD_REQUEST,
             Self::Scope { .. } => StatusCode::FORBIDDEN,
             Self::NoKeys(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -15,6 +15,7 @@ mod jwt;
 mod key_set;
 mod keys;
 mod metadata;
+mod scopes;
 pub mod section;
 mod tokens;
 
@@ -29,8 +30,6 @@ pub use self::section::Section;
 use self::section::{AbsoluteUrl, KnownToken, Requirement, ScopeName};
 use self::tokens::TokenHash;
 use crate::clock::Clock;
-use crate::mcp::method;
-use crate::message::{Kind, Message};
 
 /// What checks clients.
 pub struct Auth {
@@ -97,43 +96,6 @@ impl Auth {
         headers.remove(&self.header);
         headers.remove(AUTHORIZATION);
     }
-
-    /// Whether a client may ask for that.
-    ///
-    /// # Errors
-    /// Where it lacks a scope.
-    pub fn permit(&self, identity: &Identity, message: &Message) -> Result<(), Denied> {
-        if self.require.is_empty() {
-            return Ok(());
-        }
-        match message.kind() {
-            Kind::Batch => message.elements().iter().try_for_each(|element| self.permit_one(identity, element)),
-            _ => self.permit_one(identity, message),
-        }
-    }
-
-    fn permit_one(&self, identity: &Identity, message: &Message) -> Result<(), Denied> {
-        if message.head().flaw.is_some() {
-            return Err(Denied::Unclear);
-        }
-        let concerned = self.require.iter().filter(|requirement| requirement.concerns(message));
-        let needed = concerned.flat_map(|requirement| &requirement.scopes).cloned().collect::<Vec<_>>();
-        if needed.iter().all(|scope| identity.has(scope.as_str())) {
-            return Ok(());
-        }
-        let (method, name) = (message.method().unwrap_or_default(), message.name());
-        let what = name.map_or_else(|| format!("`{method}`"), |name| format!("`{method}` of `{name}`"));
-        Err(Denied::lacks_scope(what, needed.iter().map(ScopeName::as_str)))
-    }
-}
-
-impl Requirement {
-    fn concerns(&self, message: &Message) -> bool {
-        let Some(method) = message.method() else { return false };
-        let tool = message.name().filter(|_| method == method::TOOLS_CALL);
-        self.method.as_ref().is_none_or(|glob| glob.matches(method))
-            && self.tool.as_ref().is_none_or(|glob| tool.is_some_and(|tool| glob.matches(tool)))
-    }
 }
 
 fn known(token: &KnownToken) -> Identity {
@@ -148,8 +110,10 @@ fn known(token: &KnownToken) -> Identity {
 fn bearer(value: &[u8]) -> Result<&[u8], Denied> {
     const SCHEME: &[u8] = b"bearer ";
     match value.split_at_checked(SCHEME.len()) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) => Ok(token.trim_ascii()),
-        _ => Err(Denied::Malformed("it must be `Bearer` and the token")),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && !token.trim_ascii().is_empty() => {
+            Ok(token.trim_ascii())
+        }
+        _ => Err(Denied::NotBearer),
     }
 }
 

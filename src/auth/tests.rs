@@ -1,7 +1,9 @@
 use http::HeaderValue;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::message::Message;
 
 fn section(text: &str) -> Section {
     toml::from_str(text).unwrap_or_else(|error| panic!("{error}"))
@@ -40,7 +42,8 @@ async fn identify_takes_the_token_out() {
         ("bearer  second ", Ok("token:bob")),
         ("Bearer next", Ok("token:ann")),
         ("Bearer third", Err("unknown token")),
-        ("Bearer ", Err("unknown token")),
+        ("Bearer ", Err("must be `Bearer`")),
+        ("Bearer", Err("must be `Bearer`")),
         ("Bearer a.b.c", Err("unknown token")),
         ("first", Err("must be `Bearer`")),
         ("Basic first", Err("must be `Bearer`")),
@@ -93,6 +96,22 @@ async fn permit_needs_the_configured_scopes() {
         (format!("[[{}]]", call("drop_table")), Some("cannot be read for certain")),
         (r#"{"id":1,"method":"ping","method":"tools/call"}"#.to_owned(), Some("cannot be read for certain")),
         ("{'method':'tools/call'}".to_owned(), Some("cannot be read for certain")),
+        (r#"{"id":1,"method":"ping","Method":"tools/call"}"#.to_owned(), Some("cannot be read for certain")),
+        (r#"{"id":1,"result":{},"METHOD":"tools/call"}"#.to_owned(), Some("cannot be read for certain")),
+        (r#"{"id":1,"method":["tools/call"]}"#.to_owned(), Some("cannot be read for certain")),
+        (call("look").replace("\"name\"", "\"n\\u0061me\""), None),
+        (call("look").replace("}}", ",\"name\":\"drop_table\"}}"), Some("cannot be read for certain")),
+        (call("look").replace("}}", ",\"NAME\":\"drop_table\"}}"), Some("cannot be read for certain")),
+        (
+            call("look").replace("}}", "},\"param\u{17f}\":{\"name\":\"drop_table\"}}"),
+            Some("cannot be read for certain"),
+        ),
+        (r#"{"id":1,"method":"tools/call","params":["drop_table"]}"#.to_owned(), Some("cannot be read for certain")),
+        (
+            r#"{"id":1,"method":"tools/call","params":{"name":["drop_table"]}}"#.to_owned(),
+            Some("cannot be read for certain"),
+        ),
+        (r#"{"id":1,"method":"ping","params":{"Name":"x","name":"y"}}"#.to_owned(), None),
     ] {
         match (auth.permit(&user, &message(&text)), lacking) {
             (Ok(()), None) => {}
@@ -102,6 +121,52 @@ async fn permit_needs_the_configured_scopes() {
     }
     let all = known(&auth.tokens[0]);
     assert!(auth.permit(&all, &message(&call("drop_table"))).is_ok());
+}
+
+/// What a server may read in a message: `first` of members alike or the last, in any spelling where `lenient`.
+fn reading(message: &Value, text: &str, first: bool, lenient: bool) -> Option<(String, Option<String>)> {
+    let alike = |key: &str, name: &str| if lenient { key.eq_ignore_ascii_case(name) } else { key == name };
+    let find = |text: &str, name: &str| -> Option<String> {
+        let members = crate::message::read_members(text.as_bytes())?;
+        let mut values = members.iter().filter(|(key, _)| alike(key, name)).map(|(_, value)| value.get().to_owned());
+        if first { values.next() } else { values.next_back() }
+    };
+    let as_text = |raw: String| serde_json::from_str::<String>(&raw).ok();
+    assert!(message.is_object());
+    let method = as_text(find(text, "method")?)?;
+    let tool = find(text, "params").and_then(|params| find(&params, "name")).and_then(as_text);
+    Some((method, tool))
+}
+
+proptest! {
+    /// However a server reads a message that is permitted, it reads nothing that is not.
+    #[test]
+    fn permit_decides_on_whatever_a_server_reads(
+        members in prop::collection::vec(
+            (
+                prop::sample::select(vec!["id", "method", "Method", "m\\u0065thod", "params", "PARAMS", "result", "x"]),
+                prop::sample::select(vec![
+                    "1", "\"ping\"", "\"tools/call\"", "\"tools\\/call\"", "{\"name\":\"drop_x\"}", "{\"name\":\"look\"}",
+                    "{\"name\":\"look\",\"name\":\"drop_x\"}", "{\"Name\":\"drop_x\",\"name\":\"look\"}", "[]", "null",
+                    "{\"name\":\"dr\\u006fp_x\"}",
+                ]),
+            ),
+            1..6,
+        ),
+    ) {
+        let text = format!("{{{}}}", members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect::<Vec<_>>().join(","));
+        let auth = auth(&format!("{}[[require]]\ntool = \"drop_*\"\nscopes = \"admin\"\n", token("user", "user", "scopes = []")));
+        let user = known(&auth.tokens[0]);
+        if auth.permit(&user, &message(&text)).is_ok() {
+            let value = serde_json::from_str(&text).expect("it is JSON");
+            for (first, lenient) in [(true, true), (true, false), (false, true), (false, false)] {
+                if let Some((method, tool)) = reading(&value, &text, first, lenient) {
+                    let drops = method == "tools/call" && tool.is_some_and(|tool| tool.starts_with("drop_"));
+                    prop_assert!(!drops, "{text}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

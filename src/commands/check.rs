@@ -11,6 +11,7 @@ use crate::config::options::{self, ControlOptions, FrontOptions, UpstreamChoice,
 use crate::config::upstreams::UpstreamServer;
 use crate::config::{self, Config, Directory, user_file};
 use crate::exit::{self, ExitError};
+use crate::secret::Label;
 use crate::tape;
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
@@ -94,9 +95,9 @@ fn paths(upstream: &UpstreamChoice) -> String {
 
 fn described(server: &UpstreamServer) -> String {
     match server {
-        UpstreamServer::Command(command) => tape::without_secrets(&command.to_string()),
+        UpstreamServer::Command(command) => command.label().to_string(),
         UpstreamServer::Url { url, transport, headers } => {
-            let url_text = tape::without_secrets(url);
+            let url_text = Label::of_url(url);
             let over = if transport.is_sse(url) { " over HTTP+SSE" } else { "" };
             let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
             let with = if names.is_empty() { String::new() } else { format!(", with {}", names.join(", ")) };

@@ -254,7 +254,7 @@ fn upstream_of_the_command_line_is_at_the_root() {
         Err(UpstreamChoiceError::Unknown { name: "c".to_owned(), known: vec!["b".to_owned(), "a".to_owned()] })
     );
 
-    let stdio = |words: &[&str], config| upstream(run(words).target, config).map(|it| it.server.label());
+    let stdio = |words: &[&str], config| upstream(run(words).target, config).map(|it| it.server.label().to_string());
     assert_eq!(stdio(&[], &one), Ok("http://b".to_owned()));
     assert_eq!(stdio(&["--upstream", "a"], &two), Ok("a 1".to_owned()));
     assert_eq!(stdio(&["--", "x"], &two), Ok("x".to_owned()));

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::cli::TransportArg;
-use crate::envelope::is_secret;
 use crate::proxy::front::routes::check_name;
+use crate::secret::{Label, is_secret};
 use crate::upstream::http::ExtraHeaders;
 use crate::upstream::site;
 use crate::upstream::stdio::CommandLine;
@@ -42,10 +42,10 @@ pub enum UpstreamServer {
 
 impl UpstreamServer {
     /// The URL or the command line.
-    pub fn label(&self) -> String {
+    pub fn label(&self) -> Label {
         match self {
-            Self::Url { url, .. } => url.clone(),
-            Self::Command(command) => command.to_string(),
+            Self::Url { url, .. } => Label::of_url(url),
+            Self::Command(command) => command.label(),
         }
     }
 }
@@ -118,7 +118,7 @@ impl TryFrom<UpstreamTable> for UpstreamConfig {
     fn try_from(table: UpstreamTable) -> Result<Self, Self::Error> {
         let UpstreamTable { url, command, transport, headers, env, stateless } = table;
         let has_inline_secret =
-            headers.has_inline_secret || env.iter().any(|(name, value)| value.is_inline && names_a_secret(&name.0));
+            headers.has_inline_secret || env.iter().any(|(name, value)| value.is_inline && is_secret(&name.0));
         let server = match (url, command) {
             (Some(_), None) if !env.is_empty() => return Err("`env` is for a `command`: this has a `url`"),
             (Some(_), None) if stateless.is_some() => {
@@ -175,9 +175,4 @@ impl TryFrom<String> for VariableName {
         let is_name = !name.is_empty() && !name.contains(['=', '\0']);
         if is_name { Ok(Self(name)) } else { Err(format!("invalid name of a variable `{name}`")) }
     }
-}
-
-fn names_a_secret(variable: &str) -> bool {
-    let name = variable.to_ascii_lowercase().replace('_', "-");
-    is_secret(&name) || ["password", "passwd", "key", "credential"].iter().any(|word| name.contains(word))
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 pub use crate::message::Subject;
 use crate::message::{Kind, Members, Message, members_of, unpack};
+use crate::secret::{REDACTED, is_secret};
 pub(crate) use written::HeaderTexts;
 
 /// Number of a message, one count for the whole process: the screen, the log and the tapes show the same number.
@@ -352,13 +353,6 @@ impl<'de> Deserialize<'de> for Envelope {
     }
 }
 
-/// Stands where a secret stood.
-pub const REDACTED: &str = "[redacted]";
-
-/// Headers whose values are secrets (mcp-wire.md §4).
-const SECRET: [&str; 7] =
-    ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop", "mcp-session-id", "x-api-key"];
-
 /// Headers that say nothing about MCP and would bury those that do.
 const NOISE: [&str; 9] = [
     "accept-encoding",
@@ -388,11 +382,6 @@ pub fn written_headers(headers: &HeaderMap) -> BTreeMap<&str, Cow<'_, str>> {
 /// Whether a header is not worth keeping.
 pub(crate) fn is_noise(name: &HeaderName) -> bool {
     NOISE.contains(&name.as_str())
-}
-
-/// Whether a header of that name, in small letters, holds a secret.
-pub(crate) fn is_secret(name: &str) -> bool {
-    SECRET.contains(&name) || name.contains("token") || name.contains("secret") || name.contains("api-key")
 }
 
 fn read_headers(headers: &BTreeMap<String, String>) -> HeaderMap {

@@ -185,6 +185,28 @@ pub fn is_modern(headers: &HeaderMap, message: &Message) -> bool {
     era::is_modern(message, || headers.get(VERSION)?.to_str().ok().map(str::to_owned))
 }
 
+/// Whether the headers that say what the message says, say something else: a server may go by either.
+pub fn contradict(headers: &HeaderMap, message: &Message) -> bool {
+    let differs = |name: &HeaderName, says: &dyn Fn(&[u8]) -> bool| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => false,
+            (Some(value), None) => !says(value.as_bytes()),
+            (Some(_), Some(_)) => true,
+        }
+    };
+    // A reply and a batch have neither.
+    differs(&METHOD, &|value| message.method().is_some_and(|method| method.as_bytes() == value))
+        || differs(&NAME, &|value| message.name().is_some_and(|name| header_says(value, name)))
+}
+
+/// Whether a value is that text, plain or encoded.
+fn header_says(value: &[u8], text: &str) -> bool {
+    let encoded = value.strip_prefix(b"=?base64?").and_then(|rest| rest.strip_suffix(b"?="));
+    let decoded = encoded.and_then(|encoded| base64::engine::general_purpose::STANDARD.decode(encoded).ok());
+    value == text.as_bytes() && encoded.is_none() || decoded.is_some_and(|decoded| decoded == text.as_bytes())
+}
+
 /// Plain where it is visible ASCII, else `=?base64?…?=` (revision 2026-07-28, transports: value encoding).
 fn header_text(text: &str) -> HeaderValue {
     let plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte) || byte == b'\t')
@@ -233,6 +255,31 @@ mod tests {
         ] {
             assert_eq!(header_text(name), expected, "{name:?}");
         }
+    }
+
+    #[test]
+    fn headers_contradict_a_message_that_says_something_else() {
+        let call = |name: &str| {
+            let params = serde_json::json!({ "name": name });
+            Message::new(format!(r#"{{"id":1,"method":"tools/call","params":{params}}}"#))
+        };
+        for (name, method, header, expected) in [
+            ("a", None, None, false),
+            ("a", Some("tools/call"), Some("a"), false),
+            ("écho", Some("tools/call"), Some("=?base64?w6ljaG8=?="), false),
+            ("a", Some("tools/call"), Some("=?base64?YQ==?="), false),
+            ("a", Some("ping"), Some("a"), true),
+            ("a", Some("tools/call"), Some("b"), true),
+            ("a", Some("Tools/Call"), None, true),
+            ("=?base64?YQ==?=", Some("tools/call"), Some("=?base64?YQ==?="), true),
+        ] {
+            let named = [(METHOD, method), (NAME, header)];
+            let headers = named.into_iter().filter_map(|(name, value)| Some((name, value?.parse().ok()?))).collect();
+            assert_eq!(contradict(&headers, &call(name)), expected, "{name} {method:?} {header:?}");
+        }
+        let twice = [(METHOD, "tools/call"), (METHOD, "tools/call")];
+        let twice = twice.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
+        assert!(contradict(&twice, &call("a")));
     }
 
     #[test]

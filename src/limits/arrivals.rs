@@ -3,17 +3,23 @@
 //! A store of our own under governor, because several limits must agree before any counts: so `Retry-After` is the
 //! longest wait, and exact.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dashmap::{DashMap, Entry};
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 
-use super::Key;
+use super::{Key, MOST_KEYS};
 
 /// By their own nature the theoretical arrival times of the algorithm. A store of ours, because `governor`'s count what they
 /// decide on: of several limits all must agree before any counts.
 #[derive(Default)]
-pub(super) struct Arrivals(DashMap<Key, Nanos>);
+pub(super) struct Arrivals {
+    due: DashMap<Key, Nanos>,
+    /// How many there are; a map of many parts takes long to count.
+    count: AtomicUsize,
+}
 
 /// A question to the store.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -30,11 +36,12 @@ impl StateStore for Arrivals {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
+        let key = self.place_of(&visit.key);
         if !visit.counts {
-            let due = self.0.get(&visit.key).map(|due| *due);
+            let due = self.due.get(key).map(|due| *due);
             return decide(due).map(|(outcome, _)| outcome);
         }
-        match self.0.entry(visit.key.clone()) {
+        match self.due.entry(key.clone()) {
             Entry::Occupied(mut entry) => {
                 let (outcome, due) = decide(Some(*entry.get()))?;
                 entry.insert(due);
@@ -43,22 +50,32 @@ impl StateStore for Arrivals {
             Entry::Vacant(entry) => {
                 let (outcome, due) = decide(None)?;
                 entry.insert(due);
+                self.count.fetch_add(1, Ordering::Relaxed);
                 Ok(outcome)
             }
         }
     }
 }
 
+impl Arrivals {
+    /// Where a key is counted.
+    fn place_of<'a>(&self, key: &'a Key) -> &'a Key {
+        let is_full = self.count.load(Ordering::Relaxed) >= MOST_KEYS;
+        if is_full && !self.due.contains_key(key) { &Key::Others } else { key }
+    }
+}
+
 impl ShrinkableKeyedStateStore<Visit> for Arrivals {
     fn retain_recent(&self, drop_below: Nanos) {
-        self.0.retain(|_, due| *due > drop_below);
+        self.due.retain(|_, due| *due > drop_below);
+        self.count.store(self.due.len(), Ordering::Relaxed);
     }
 
     fn len(&self) -> usize {
-        self.0.len()
+        self.due.len()
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.due.is_empty()
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Requests count, and notifications where a limit names their methods; replies never do, nor what takes a request back:
 //! the server would wait, or work, for nothing.
+//!
+//! Memory is bounded: whoever can make up keys (addresses, sessions) gets no more than [`MOST_KEYS`] of them; what comes beside those
+//! counts together.
 
 mod arrivals;
 pub mod section;
@@ -26,6 +29,10 @@ use crate::message::{Kind, Message};
 /// After so many checks what is remembered of clients that have gone is forgotten.
 const TIDY_EVERY: u64 = 1024;
 
+/// So many are counted for one by one; those that come beside them share one count. Far more than a tapline has clients, and a few
+/// MiB.
+const MOST_KEYS: usize = 16_384;
+
 /// Every limit of the configuration, with what has been counted against it.
 pub struct Limits {
     limits: Vec<Limit>,
@@ -46,10 +53,11 @@ struct Limit {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     Token(Arc<str>),
-    Session(Box<str>),
+    /// By our own id of it.
+    Session(u128),
     Client(IpAddr),
-    /// A client that has no session, as [`crate::proxy::sessions`] knows it again.
-    Visitor(IpAddr, Box<str>),
+    /// All that come when so many are counted for that no more are remembered one by one.
+    Others,
 }
 
 /// Why a configuration is none to start with.
@@ -148,6 +156,11 @@ impl Limits {
         Ok(())
     }
 
+    /// Whether one of them is for each session.
+    pub fn has_per_session(&self) -> bool {
+        self.limits.iter().any(|limit| limit.section.per == Per::Session)
+    }
+
     /// How many requests each limit has refused.
     pub fn refused(&self) -> impl Iterator<Item = (&str, u64)> {
         self.limits.iter().map(|limit| (&*limit.label, limit.refused.load(Ordering::Relaxed)))
@@ -202,6 +215,8 @@ impl Limit {
 
     fn excess(&self, key: Key, early: Early, now: Instant) -> Excess {
         self.refused.fetch_add(1, Ordering::Relaxed);
+        // Who is not remembered is told once, with all the others.
+        let key = if self.told.len() < MOST_KEYS { key } else { Key::Others };
         let before = self.told.insert(key, now);
         let first = before.is_none_or(|before| now.saturating_duration_since(before) > self.recovery());
         Excess { limit: self.label.clone(), early, first }

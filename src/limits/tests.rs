@@ -11,7 +11,7 @@ struct Sections {
 struct Rig {
     limits: Limits,
     clock: Clock,
-    session: Cell<&'static str>,
+    session: Cell<u128>,
 }
 
 impl Rig {
@@ -19,13 +19,13 @@ impl Rig {
         let Sections { limits } = toml::from_str(text).unwrap_or_else(|error| panic!("{error}"));
         let clock = Clock::by_hand();
         let limits = Limits::new(limits, true, clock.clone()).expect("they fit").expect("there are some");
-        Self { limits, clock, session: Cell::new("a") }
+        Self { limits, clock, session: Cell::new(1) }
     }
 
     fn ask(&self, text: &str) -> Result<(), Excess> {
         let key = |per| match per {
             Per::Token => Key::Token("ann".into()),
-            Per::Session => Key::Session(self.session.get().into()),
+            Per::Session => Key::Session(self.session.get()),
             Per::Client => Key::Client(IpAddr::from([127, 0, 0, 1])),
         };
         self.limits.check(key, &Message::new(text.to_owned()))
@@ -76,7 +76,7 @@ fn limit_is_per_client() {
     let rig = Rig::new("[[limits]]\nper = \"session\"\nrate = \"1/h\"\n");
     rig.ask(PING).unwrap();
     rig.wait(PING);
-    rig.session.set("b");
+    rig.session.set(2);
     rig.ask(PING).unwrap();
     rig.wait(PING);
 }
@@ -146,11 +146,11 @@ fn notice_of_refusals_comes_once() {
     rig.advance(1000);
     rig.ask(PING).unwrap();
     assert!(!first(&rig), "it has not recovered");
-    rig.session.set("b");
+    rig.session.set(2);
     rig.ask(PING).unwrap();
     rig.ask(PING).unwrap();
     assert!(first(&rig), "this is another");
-    rig.session.set("a");
+    rig.session.set(1);
     rig.advance(2001);
     rig.ask(PING).unwrap();
     rig.ask(PING).unwrap();
@@ -162,8 +162,8 @@ fn idle_clients_are_forgotten() {
     let rig = Rig::new("[[limits]]\nper = \"session\"\nrate = \"10/s\"\n");
     let limit = &rig.limits.limits[0];
     for session in 0..TIDY_EVERY {
-        let session = session.to_string();
-        rig.limits.check(|_| Key::Session(session.clone().into()), &Message::new(PING)).unwrap();
+        let session = u128::from(session);
+        rig.limits.check(|_| Key::Session(session), &Message::new(PING)).unwrap();
         rig.advance(10);
     }
     assert!(limit.limiter.len() < 50, "{}", limit.limiter.len());
@@ -206,4 +206,27 @@ fn section_mistakes_have_a_line() {
     let section: Section = toml::from_str("per = \"token\"\nrate = \"1/s\"").expect("it is a limit");
     let error = Limits::new(vec![section], false, Clock::default()).err().expect("nobody has a token");
     assert!(error.to_string().contains("needs `[auth]`"), "{error}");
+}
+
+#[test]
+fn made_up_keys_take_bounded_memory_and_count_together() {
+    let rig = Rig::new("[[limits]]\nper = \"session\"\nrate = \"1/h\"\n");
+    let most = u128::try_from(MOST_KEYS).expect("it is small");
+    for session in 1..=most {
+        rig.session.set(session);
+        rig.ask(PING).unwrap();
+    }
+    rig.session.set(most + 1);
+    rig.ask(PING).unwrap();
+    for session in most + 2..most + 100 {
+        rig.session.set(session);
+        rig.ask(PING).unwrap_err();
+    }
+    let limit = &rig.limits.limits[0];
+    assert!(limit.limiter.len() <= MOST_KEYS + 1 && limit.told.len() <= MOST_KEYS);
+    // Those who were there keep their own count.
+    rig.session.set(7);
+    rig.ask(PING).unwrap_err();
+    rig.advance(3_600_000);
+    rig.ask(PING).unwrap();
 }

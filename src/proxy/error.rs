@@ -79,6 +79,11 @@ impl ProxyError {
         self.info().status
     }
 
+    /// What this asks for cannot be read for certain, and there are rules for it.
+    pub fn unclear() -> Self {
+        Self::Denied(Box::new(Denial { denied: Denied::Unclear, headers: HeaderMap::new() }))
+    }
+
     /// Its name in the metrics, which never changes.
     pub fn label(&self) -> &'static str {
         self.info().label
@@ -92,6 +97,7 @@ impl ProxyError {
             Self::Ended => Some("a request got no answer: tapline ended before the server answered".to_owned()),
             // Not each request that is over a limit is news.
             Self::Limited(excess) if !excess.first => None,
+            Self::Denied(denial) => Some(format!("refused a request: {}", denial.denied.for_the_operator())),
             error => Some(format!("refused a request: {error}")),
         };
         ErrorReply { status, headers: self.headers(), message: self.message(id), level, log_text, label }
@@ -308,17 +314,22 @@ fn upstream_failed(error: &UpstreamError, id: Option<&Id>) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Label;
 
     fn all() -> Vec<ProxyError> {
-        let upstream = || "http://127.0.0.1:1/mcp".to_owned();
+        let upstream = || Label::of_url("http://127.0.0.1:1/mcp");
         let why = || "reset".to_owned();
         let failures = [
             UpstreamError::Unreachable { upstream: upstream(), why: why() },
-            UpstreamError::CannotStart { command: "cat".to_owned(), why: why() },
-            UpstreamError::NoDescriptors { command: "cat".to_owned(), why: why() },
-            UpstreamError::Exited { command: "cat".to_owned(), status: "status 1".to_owned(), stderr: Vec::new() },
-            UpstreamError::TakesNothing { command: "cat".to_owned() },
-            UpstreamError::SessionEnded { command: "cat".to_owned() },
+            UpstreamError::CannotStart { command: Label::of_command(["cat"]), why: why() },
+            UpstreamError::NoDescriptors { command: Label::of_command(["cat"]), why: why() },
+            UpstreamError::Exited {
+                command: Label::of_command(["cat"]),
+                status: "status 1".to_owned(),
+                stderr: Vec::new(),
+            },
+            UpstreamError::TakesNothing { command: Label::of_command(["cat"]) },
+            UpstreamError::SessionEnded { command: Label::of_command(["cat"]) },
             UpstreamError::NoAnswer { upstream: upstream(), why: why() },
             UpstreamError::BrokenOff { upstream: upstream(), why: why() },
             UpstreamError::NoStream { upstream: upstream(), why: why() },

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{Database, KeyHash, Owner, Record, StoreError};
 use crate::envelope::{Seq, SessionId};
 use crate::event::{Session, SessionState, Timestamp};
-use crate::tape::without_secrets;
+use crate::secret::Label;
 
 const SAVE: &str = "
 INSERT INTO sessions (id, upstream_name, upstream, key, state, ended, via, origin, client, server, protocol, started,
@@ -56,7 +56,7 @@ impl Database {
     pub(super) fn find(&self, key: KeyHash, (name, upstream): (Option<&str>, &str)) -> Result<Vec<Record>, StoreError> {
         let text = "SELECT * FROM sessions WHERE key = ? AND upstream_name IS ? AND upstream = ? AND ended IS NULL \
                     ORDER BY last_used DESC";
-        self.query(text, params![key.0, name, without_secrets(upstream)])
+        self.query(text, params![key.0, name, Label::of_text(upstream).as_str()])
     }
 
     /// Ends the sessions that nobody can go on with: their tapline is gone, and their clients have no way back.
@@ -90,7 +90,7 @@ fn save<'a>(saving: &Transaction<'_>, records: impl Iterator<Item = &'a Record>)
         save.execute(named_params! {
             ":id": session.id.0.to_string(),
             ":upstream_name": session.upstream_name,
-            ":upstream": without_secrets(&session.upstream),
+            ":upstream": Label::of_text(&session.upstream).as_str(),
             ":key": record.key.map(|key| key.0),
             ":state": json(&session.state),
             ":ended": record.ended.map(|at| integer(at.0)),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::redact::without_secrets;
 use crate::envelope::{Seq, SessionId, Via};
 use crate::event::{Origin, Peer, Session, Timestamp};
+use crate::secret::Label;
 
 /// How every line of a message begins; marks and the header begin otherwise.
 pub(crate) const MESSAGE: &[u8] = br#"{"seq":"#;
@@ -53,7 +53,7 @@ impl TapeHeader {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             session: session.id,
             upstream_name: session.upstream_name.clone(),
-            upstream: without_secrets(&session.upstream),
+            upstream: Label::of_text(&session.upstream).to_string(),
             via: session.via,
             peers: TapePeers::of(session),
             started: session.started,

@@ -16,7 +16,6 @@ pub mod name;
 pub mod play;
 pub mod read;
 pub mod record;
-mod redact;
 pub mod report;
 pub(crate) mod tokens;
 
@@ -27,7 +26,6 @@ use crate::event::{Event, Level, LogLine};
 pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapePeers};
 pub use name::{SUFFIX, default_dir, file_name};
 pub use read::{Tape, catalogue, catalogue_knowing, last_seq};
-pub use redact::without_secrets;
 
 /// Returns a tape as the event that shows it on a screen, or a log line that says why it cannot be read.
 pub fn opened(path: PathBuf) -> Event {

@@ -3,54 +3,56 @@
 
 use std::time::Duration;
 
+use crate::secret::Label;
+
 /// Why an upstream did not answer. Named by what the reader can do.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// Nothing listens there, or the name does not resolve.
     #[error("cannot reach {upstream}: {why}")]
-    Unreachable { upstream: String, why: String },
+    Unreachable { upstream: Label, why: String },
     /// The command could not be started.
     #[error("cannot start `{command}`: {why}")]
-    CannotStart { command: String, why: String },
+    CannotStart { command: Label, why: String },
     /// Nothing is left to start the command with.
     #[error("cannot start `{command}`: {why}")]
-    NoDescriptors { command: String, why: String },
+    NoDescriptors { command: Label, why: String },
     /// The command ended; the last lines of its stderr say why.
     #[error("`{command}` ended with {status}{}", last_words(.stderr))]
-    Exited { command: String, status: String, stderr: Vec<String> },
+    Exited { command: Label, status: String, stderr: Vec<String> },
     /// The command has closed its stdin, and lives on.
     #[error("`{command}` has closed its stdin: it takes no messages any more")]
-    TakesNothing { command: String },
+    TakesNothing { command: Label },
     /// The client has ended its session while it waited for the answer.
     #[error("the session was ended before `{command}` answered")]
-    SessionEnded { command: String },
+    SessionEnded { command: Label },
     /// The connection broke before the answer began. What was sent may have arrived.
     #[error("{upstream} broke off before it answered: {why}")]
-    NoAnswer { upstream: String, why: String },
+    NoAnswer { upstream: Label, why: String },
     /// There are as many children as there may be, and none came free.
     #[error(
         "all {children} children of `{command}` are in use, and none came free in {waited:?}; `--pool-max` (`max` under `[pool]`) \
          allows more"
     )]
-    Busy { command: String, children: usize, waited: Duration },
+    Busy { command: Label, children: usize, waited: Duration },
     /// Another process of the command does not go on with the session.
     #[error("`{command}` was restarted and does not go on with the session: {why}")]
-    NotResumed { command: String, why: String },
+    NotResumed { command: Label, why: String },
     /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]
-    BrokenOff { upstream: String, why: String },
+    BrokenOff { upstream: Label, why: String },
     /// A redirection that is not followed.
     #[error("{upstream} {why}")]
-    Redirected { upstream: String, why: String },
+    Redirected { upstream: Label, why: String },
     /// A request was lost with the session, and was not sent again, as it may do something.
     #[error("{upstream} had forgotten the session, which was begun again")]
-    SessionForgotten { upstream: String },
+    SessionForgotten { upstream: Label },
     /// The event stream that is the session was not given.
     #[error("{upstream} gave no event stream: {why}")]
-    NoStream { upstream: String, why: String },
+    NoStream { upstream: Label, why: String },
     /// The event stream that is the session ended in good order.
     #[error("{upstream} ended the event stream")]
-    StreamEnded { upstream: String },
+    StreamEnded { upstream: Label },
 }
 
 impl UpstreamError {

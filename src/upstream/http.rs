@@ -17,6 +17,7 @@ use super::site::{ResponseBody, Site, broken_off};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 use crate::envelope::SseFields;
 use crate::message::Message;
+use crate::secret::Label;
 use crate::sse::{Frame, Splitter};
 
 /// A server that speaks Streamable HTTP, behind one URL.
@@ -53,7 +54,7 @@ impl HttpUpstream {
         } else if response.headers().contains_key(CONTENT_ENCODING) {
             // Against what we asked for. It goes on untouched, and unread.
             let (parts, body) = response.into_parts();
-            let label = self.site.label().to_owned();
+            let label = self.site.label().clone();
             let items = body
                 .into_data_stream()
                 .map(move |chunk| chunk.map(Item::Filler).map_err(|error| broken_off(&label, &*error)));
@@ -73,7 +74,7 @@ pub(super) async fn whole(response: Response<ResponseBody>, site: &Site) -> Resu
 }
 
 impl Upstream for HttpUpstream {
-    fn label(&self) -> &str {
+    fn label(&self) -> &Label {
         self.site.label()
     }
 
@@ -108,17 +109,17 @@ pub(super) struct SseItems {
     splitter: Splitter,
     ready: VecDeque<Item>,
     ended: bool,
-    label: String,
+    label: Label,
 }
 
 impl SseItems {
-    pub(super) fn of(body: ResponseBody, label: &str) -> Self {
+    pub(super) fn of(body: ResponseBody, label: &Label) -> Self {
         Self {
             chunks: body.into_data_stream(),
             splitter: Splitter::default(),
             ready: VecDeque::new(),
             ended: false,
-            label: label.to_owned(),
+            label: label.clone(),
         }
     }
 }

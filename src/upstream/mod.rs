@@ -29,6 +29,7 @@ pub use self::error::UpstreamError;
 pub use self::framing::{Framing, Incoming, Item};
 pub use self::reply::{Reply, ReplyBody};
 use crate::message::Message;
+use crate::secret::Label;
 
 /// One HTTP exchange of a client, ready to be sent on.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub struct Outgoing {
 /// One upstream as one session sees it: shared by all sessions for HTTP, one child each for a command.
 pub trait Upstream: Send + Sync + 'static {
     /// The URL or the command line, for people.
-    fn label(&self) -> &str;
+    fn label(&self) -> &Label;
 
     /// Where it lives, if that is a place with other things to ask for.
     fn site(&self) -> Option<&site::Site> {

@@ -139,13 +139,14 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::secret::Label;
 
     fn unreachable() -> UpstreamError {
-        UpstreamError::Unreachable { upstream: "x".to_owned(), why: "refused".to_owned() }
+        UpstreamError::Unreachable { upstream: Label::of_command(["x"]), why: "refused".to_owned() }
     }
 
     fn no_answer() -> UpstreamError {
-        UpstreamError::NoAnswer { upstream: "x".to_owned(), why: "reset".to_owned() }
+        UpstreamError::NoAnswer { upstream: Label::of_command(["x"]), why: "reset".to_owned() }
     }
 
     fn request(method: &str) -> Message {
@@ -168,7 +169,7 @@ mod tests {
             assert!(may_resend(&request(method), &unreachable()), "{method}");
             assert_eq!(may_resend(&request(method), &no_answer()), twice, "{method}");
         }
-        let broken = UpstreamError::BrokenOff { upstream: "x".to_owned(), why: "reset".to_owned() };
+        let broken = UpstreamError::BrokenOff { upstream: Label::of_command(["x"]), why: "reset".to_owned() };
         assert!(!may_resend(&request("ping"), &broken), "the answer had begun");
         let batch = Message::new(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#);
         assert!(may_resend(&batch, &unreachable()) && !may_resend(&batch, &no_answer()));

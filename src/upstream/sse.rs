@@ -168,7 +168,7 @@ impl EventPipe {
     }
 
     fn ended(&self) -> UpstreamError {
-        UpstreamError::StreamEnded { upstream: self.upstream.site.label().to_owned() }
+        UpstreamError::StreamEnded { upstream: self.upstream.site.label().clone() }
     }
 }
 
@@ -188,7 +188,7 @@ struct StreamReader {
 
 impl StreamReader {
     async fn run(self, tail: String, headers: HeaderMap, closing: CancellationToken) {
-        let label = self.upstream.site.label().to_owned();
+        let label = self.upstream.site.label().clone();
         let (error, refusal) = tokio::select! {
             end = self.listen(&tail, headers, &closing) => end,
             () = closing.cancelled() => (UpstreamError::StreamEnded { upstream: label }, None),
@@ -242,7 +242,7 @@ impl StreamReader {
                 break;
             }
         }
-        (UpstreamError::StreamEnded { upstream: site.label().to_owned() }, None)
+        (UpstreamError::StreamEnded { upstream: site.label().clone() }, None)
     }
 
     /// A stream that was asked for may have made a session: only what did not arrive is asked for again.
@@ -275,12 +275,12 @@ impl StreamReader {
         let encoding = answer.headers.get(CONTENT_ENCODING).and_then(|encoding| encoding.to_str().ok());
         let compressed = encoding.map(|encoding| format!(", compressed as {encoding}")).unwrap_or_default();
         let why = format!("it answered HTTP {} with {kind}{compressed}", answer.status);
-        UpstreamError::NoStream { upstream: self.upstream.site.label().to_owned(), why }
+        UpstreamError::NoStream { upstream: self.upstream.site.label().clone(), why }
     }
 
     fn no_endpoint(&self, reference: &str) -> UpstreamError {
         let why = format!("its endpoint `{reference}` is not a URL");
-        UpstreamError::NoStream { upstream: self.upstream.site.label().to_owned(), why }
+        UpstreamError::NoStream { upstream: self.upstream.site.label().clone(), why }
     }
 }
 

@@ -21,6 +21,7 @@ use super::orphans;
 use super::pipe::{Output, StderrPiece};
 use crate::net::descriptors;
 use crate::net::lines::LineBuffer;
+use crate::secret::Label;
 
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM. The specification gives no
 /// figure; the SDK clients wait 2 s for us (mcp-wire.md §2.1).
@@ -52,6 +53,11 @@ impl CommandLine {
         Some(Self { program: program.clone(), arguments: arguments.to_vec(), environment: Vec::new() })
     }
 
+    /// The command, for people.
+    pub fn label(&self) -> Label {
+        Label::of_command(std::iter::once(&self.program).chain(&self.arguments).map(String::as_str))
+    }
+
     pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
         Self { environment, ..self }
     }
@@ -59,14 +65,7 @@ impl CommandLine {
 
 impl std::fmt::Debug for CommandLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{self}`")
-    }
-}
-
-impl std::fmt::Display for CommandLine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.program)?;
-        self.arguments.iter().try_for_each(|argument| write!(f, " {argument}"))
+        write!(f, "`{}`", self.label())
     }
 }
 
@@ -124,7 +123,7 @@ impl ChildPipe {
             exit: Arc::clone(&exit),
             group: child.id(),
         };
-        let (command, guardian) = (command.to_string(), guardian.clone());
+        let (command, guardian) = (command.label(), guardian.clone());
         tokio::spawn(async move {
             let status = until_ended(child, &closing, watch).await;
             // Nobody else sets it.
@@ -220,7 +219,7 @@ fn start(command: &CommandLine) -> Result<Child, UpstreamError> {
 }
 
 fn cannot_start(command: &CommandLine, error: &std::io::Error) -> UpstreamError {
-    let (command, why) = (command.to_string(), error.to_string());
+    let (command, why) = (command.label(), error.to_string());
     if descriptors::are_exhausted(error) {
         UpstreamError::NoDescriptors { command, why }
     } else {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::secret::Label;
 use crate::upstream::Upstream;
 use crate::upstream::guardian::Guardian;
 use crate::upstream::pool::{self, Pool};
@@ -30,11 +31,12 @@ impl Target {
         Self::Command(Pool::new(command, guardian, pool::Settings::default()))
     }
 
-    pub fn label(&self) -> String {
+    /// What is named to people.
+    pub fn label(&self) -> Label {
         match self {
-            Self::Server(upstream) => upstream.label().to_owned(),
-            Self::Events(upstream) => upstream.site().label().to_owned(),
-            Self::Command(pool) => pool.command().to_string(),
+            Self::Server(upstream) => upstream.label().clone(),
+            Self::Events(upstream) => upstream.site().label().clone(),
+            Self::Command(pool) => pool.command().label(),
         }
     }
 
@@ -42,7 +44,7 @@ impl Target {
     pub fn description(&self) -> String {
         match self {
             Self::Events(_) => format!("{} over HTTP+SSE", self.label()),
-            Self::Server(_) | Self::Command(..) => self.label(),
+            Self::Server(_) | Self::Command(..) => self.label().to_string(),
         }
     }
 

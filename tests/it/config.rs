@@ -229,7 +229,7 @@ fn check_summarises_the_configuration() {
             vec!["read", &user],
             vec!["listens", "on", "127.0.0.1:0"],
             vec!["/mcp,", "/a/mcp", "sh", "--token", "[redacted]"],
-            vec!["/b/mcp", "https://[redacted]@example.com/sse?[redacted]", "over", "HTTP+SSE,", "with", "x-key"],
+            vec!["/b/mcp", "https://[redacted]@example.com/sse?key=[redacted]", "over", "HTTP+SSE,", "with", "x-key"],
             vec!["records", "to", "nothing"],
             vec!["holds", "~m", "tools/call"],
         ]

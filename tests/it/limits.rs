@@ -42,6 +42,16 @@ async fn passes(client: &mut Client, server: &mut Server, body: &str) {
     assert_eq!(client.response().await.status(), "200", "{body}");
 }
 
+/// A session whose id the server gives.
+async fn begin(client: &mut Client, server: &mut Server, id: &str, headers: &str) {
+    client.headers = headers.to_owned();
+    client.post(crate::support::INITIALIZE).await;
+    let initialized = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#;
+    server.next().await.json_with(&format!("mcp-session-id: {id}\r\n"), initialized).await;
+    assert_eq!(client.response().await.status(), "200");
+    client.headers = format!("{headers}mcp-session-id: {id}\r\n");
+}
+
 /// A message that does not.
 async fn refused(client: &mut Client, server: &mut Server, body: &str) -> Response {
     let response = client.call(body).await;
@@ -54,7 +64,7 @@ async fn refused(client: &mut Client, server: &mut Server, body: &str) -> Respon
 async fn retry_after_is_exact() {
     let (rig, mut server, clock) = rig("[[limits]]\nper = \"session\"\nrate = \"30/m\"\nburst = 2\n").await;
     let mut client = rig.client().await;
-    client.headers = "mcp-session-id: one\r\n".to_owned();
+    begin(&mut client, &mut server, "one", "").await;
     passes(&mut client, &mut server, &call(1, "a")).await;
     passes(&mut client, &mut server, &call(2, "a")).await;
     let response = refused(&mut client, &mut server, &call(3, "a")).await;
@@ -86,7 +96,7 @@ async fn retry_after_is_exact() {
     ] {
         passes(&mut client, &mut server, body).await;
     }
-    client.headers = "mcp-session-id: two\r\n".to_owned();
+    begin(&mut client, &mut server, "two", "").await;
     passes(&mut client, &mut server, &call(1, "a")).await;
 
     rig.line(Level::Warn, "over the limit of 30/m per session").await;
@@ -147,7 +157,7 @@ async fn limits_apply_to_methods_and_tools() {
 async fn batch_counts_each_request() {
     let (rig, mut server, clock) = rig("[[limits]]\nper = \"session\"\nrate = \"3/s\"\n").await;
     let mut client = rig.client().await;
-    client.headers = "mcp-session-id: one\r\n".to_owned();
+    begin(&mut client, &mut server, "one", "").await;
     let batch = |count: u64| format!("[{}]", (0..count).map(|id| call(id, "a")).collect::<Vec<_>>().join(","));
     passes(&mut client, &mut server, &batch(2)).await;
     let response = refused(&mut client, &mut server, &batch(2)).await;
@@ -197,5 +207,21 @@ async fn legacy_sse_clients_are_limited() {
     // What the child got, it says again.
     for id in [1, 3] {
         assert_eq!(client.message().await["id"], id);
+    }
+}
+
+#[tokio::test]
+async fn made_up_sessions_and_agents_count_for_their_caller() {
+    let (rig, mut server, _clock) = rig("[[limits]]\nper = \"session\"\nrate = \"4/h\"\n").await;
+    let mut client = rig.client().await;
+    for id in 0..2 {
+        client.headers = format!("mcp-session-id: made-up-{id}\r\n");
+        passes(&mut client, &mut server, &call(1, "a")).await;
+        // Again, now that a session was opened for it.
+        passes(&mut client, &mut server, &call(1, "a")).await;
+    }
+    for headers in ["mcp-session-id: made-up-0\r\n", "mcp-session-id: made-up-9\r\n", "user-agent: another\r\n", ""] {
+        client.headers = headers.to_owned();
+        refused(&mut client, &mut server, &call(1, "a")).await;
     }
 }

@@ -107,7 +107,7 @@ async fn upstreams_are_served_under_their_names() {
         _ => None,
     })
     .await;
-    let upstreams = [("today", today), ("stdio", label), ("then", then)];
+    let upstreams = [("today", today), ("stdio", label.to_string()), ("then", then)];
     for (nth, (name, label)) in upstreams.into_iter().enumerate() {
         let mount = format!("/{name}");
         let (tools, same) = (tools_today(&rig, &mount).await, tools_then(rig.address(), &mount).await);

@@ -193,7 +193,7 @@ impl ControlServer {
     fn new(entry: &RegistryEntry, own_screen: bool, stage: ControlledTapline) -> Self {
         let screens = AttachedScreens::new(own_screen, stage.breakpoints, stage.commands.clone());
         Self {
-            guard: OriginCheck::new(entry.control, &[], &[]),
+            guard: OriginCheck::new(entry.control),
             token: entry.token.clone(),
             journal: stage.journal,
             commands: stage.commands,

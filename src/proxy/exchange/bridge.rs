@@ -32,6 +32,7 @@ use crate::proxy::exchange::connection::Connection;
 use crate::proxy::exchange::request::{ClientExchange, Initiator};
 use crate::proxy::stream::Items;
 use crate::proxy::stream::handshake::HandshakeState;
+use crate::secret::Label;
 use crate::sse::{self, Splitter};
 use crate::upstream::framing::one_line;
 use crate::upstream::streamable::{StreamPosition, StreamableSession};
@@ -471,8 +472,8 @@ impl Bridge {
         (headers, sent)
     }
 
-    fn label(&self) -> String {
-        crate::upstream::Upstream::label(&self.connection).to_owned()
+    fn label(&self) -> Label {
+        crate::upstream::Upstream::label(&self.connection).clone()
     }
 }
 

@@ -28,6 +28,7 @@ use crate::proxy::spine::{Disposition, Pass, Proxy};
 use crate::proxy::stream::StreamServer;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::shared::SharedServer;
+use crate::secret::Label;
 use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
 /// What a session is connected to.
@@ -255,7 +256,7 @@ impl Drop for Connection {
 }
 
 impl Upstream for Arc<Connection> {
-    fn label(&self) -> &str {
+    fn label(&self) -> &Label {
         match &self.link {
             ServerLink::Exchanges(upstream) => upstream.label(),
             ServerLink::Stream(server) => server.label(),

@@ -2,6 +2,9 @@
 //!
 //! Judges requests, not messages on their way: a client that was let in is not looked at again.
 //!
+//! Scopes are decided on what the server will read; [`crate::auth`] says how. A limit per session counts by the session where the
+//! server or tapline has given its id, and by the caller (token, else address) where anybody may have made it up.
+//!
 //! A token ends here. It is taken out of the headers before anything else sees them, so that no tape, screen, log or server can have
 //! it, whatever is added to tapline later. A session belongs to the name that opened it, also after a restart. Keys that cannot be
 //! had are a 503, never a 401: clients must not throw good tokens away.
@@ -12,19 +15,19 @@ use std::time::Instant;
 
 use axum::body::Body;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN, USER_AGENT, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::auth::{Auth, Denied, Identity};
-use crate::headers;
+use crate::headers::contradict;
 use crate::limits::section::Per;
 use crate::limits::{Key, Limits};
 use crate::message::Message;
 use crate::proxy::error::{Denial, ProxyError};
+use crate::proxy::front::cors;
 use crate::proxy::session::LiveSession;
 
 /// Who may come in, and how often, as configured.
@@ -71,7 +74,13 @@ impl Admission {
         }
     }
 
-    /// Whether a client may say that now. `headers`: of the request; `session`: the client's session, where its address told it.
+    /// Whether sessions are counted by.
+    pub(in crate::proxy) fn counts_sessions(&self) -> bool {
+        self.limits.as_ref().is_some_and(|limits| limits.has_per_session())
+    }
+
+    /// Whether a client may say that now. `headers`: of the request; `session`: the client's session, where its id was given out
+    /// by the server or by us.
     pub(in crate::proxy) fn authorize(
         &self,
         caller: &Caller,
@@ -80,11 +89,15 @@ impl Admission {
         message: &Message,
     ) -> Result<(), ProxyError> {
         if let (Some(auth), Some(CallerIdentity { identity, own, path })) = (&self.auth, &caller.identity) {
-            auth.permit(identity, message).map_err(|denied| denial(auth, denied, own, path, headers))?;
+            let decision = match auth.has_rules() && contradict(headers, message) {
+                true => Err(Denied::Unclear),
+                false => auth.permit(identity, message),
+            };
+            decision.map_err(|denied| denial(auth, denied, own, path))?;
         }
         match &self.limits {
             None => Ok(()),
-            Some(limits) => Ok(limits.check(|per| caller.key(per, headers, session), message)?),
+            Some(limits) => Ok(limits.check(|per| caller.key(per, session), message)?),
         }
     }
 }
@@ -95,18 +108,11 @@ impl Caller {
         self.identity.as_ref().map(|identified| &identified.identity.name)
     }
 
-    fn key(&self, per: Per, headers: &HeaderMap, session: Option<&LiveSession>) -> Key {
-        match (per, self.name()) {
-            (Per::Token, Some(name)) => Key::Token(name.clone()),
-            (Per::Token | Per::Client, _) => Key::Client(self.address),
-            (Per::Session, _) => match (session, headers.get(headers::SESSION)) {
-                (Some(session), _) => Key::Session(session.id().0.to_string().into()),
-                (None, Some(id)) => Key::Session(String::from_utf8_lossy(id.as_bytes()).into()),
-                (None, None) => {
-                    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-                    Key::Visitor(self.address, String::from_utf8_lossy(agent).into())
-                }
-            },
+    fn key(&self, per: Per, session: Option<&LiveSession>) -> Key {
+        match (per, session, self.name()) {
+            (Per::Session, Some(session), _) => Key::Session(session.id().0.as_u128()),
+            (Per::Token | Per::Session, _, Some(name)) => Key::Token(name.clone()),
+            (Per::Token | Per::Session | Per::Client, _, _) => Key::Client(self.address),
         }
     }
 }
@@ -116,30 +122,24 @@ async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> 
     if let Some(resource) = Auth::described(path) {
         return described(auth, own, resource, &parts.method).map(Authenticated::Answered);
     }
-    if is_preflight(parts) {
-        // A browser asks without credentials whether it may send them (Fetch, CORS protocol and credentials).
-        auth.strip(&mut parts.headers);
-        return Ok(Authenticated::Caller(caller));
+    if cors::is_preflight(parts) {
+        // It has no credentials, and gets none of the operator's: the server is not asked.
+        return Ok(Authenticated::Answered(cors::preflight(&parts.headers)));
     }
     match auth.identify(&mut parts.headers).await {
         Ok(identity) => {
             let identity = Some(CallerIdentity { identity, own: own.to_owned(), path: path.to_owned() });
             Ok(Authenticated::Caller(Caller { identity, ..caller }))
         }
-        Err(denied) => Err(denial(auth, denied, own, path, &parts.headers)),
+        Err(denied) => Err(denial(auth, denied, own, path)),
     }
 }
 
-/// The error for a request that is denied, with the challenge and what a web page needs to read it.
-fn denial(auth: &Auth, denied: Denied, own: &str, path: &str, request_headers: &HeaderMap) -> ProxyError {
+/// The error for a request that is denied, with the challenge.
+fn denial(auth: &Auth, denied: Denied, own: &str, path: &str) -> ProxyError {
     let mut headers = HeaderMap::new();
     headers.extend(auth.challenge(&denied, own, path).map(|challenge| (WWW_AUTHENTICATE, challenge)));
-    if let Some(origin) = request_headers.get(ORIGIN) {
-        // The guard has let it in; without this its browser would show it neither the status nor the challenge.
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate"));
-        headers.insert(VARY, HeaderValue::from_static("Origin"));
-    }
+    headers.extend(denied.retry_after().map(|seconds| (RETRY_AFTER, seconds.into())));
     ProxyError::Denied(Box::new(Denial { denied, headers }))
 }
 
@@ -160,10 +160,4 @@ fn described(auth: &Auth, own: &str, resource: &str, method: &Method) -> Result<
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     Ok(response)
-}
-
-fn is_preflight(parts: &Parts) -> bool {
-    parts.method == Method::OPTIONS
-        && parts.headers.contains_key(ORIGIN)
-        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -192,7 +192,7 @@ impl Mounts {
 
     /// What stands behind us, in a few words.
     pub fn label(&self) -> String {
-        self.summary(Target::label)
+        self.summary(|target| target.label().to_string())
     }
 
     /// What stands behind us in a few words, and its transport where that is not what everybody expects.

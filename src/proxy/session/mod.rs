@@ -13,6 +13,7 @@ pub mod policy;
 mod state;
 mod usage;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::proxy::session::life::SessionLife;
 use crate::proxy::session::state::{New, State};
 use crate::proxy::session::usage::UsageCounters;
 use crate::proxy::{Arrival, Stop};
+use crate::secret::Label;
 
 pub(in crate::proxy) use crate::proxy::session::correlation::Correlated;
 pub(in crate::proxy) use crate::proxy::session::usage::Usage;
@@ -46,6 +48,8 @@ pub struct LiveSession {
     life: SessionLife,
     /// The client that has it, where clients are known.
     owner: OnceLock<Arc<str>>,
+    /// Whether its client was given its id, by the server or by us.
+    acknowledged: AtomicBool,
     correlation: Correlation,
     metrics: SessionMetrics,
     closed: CancellationToken,
@@ -53,17 +57,12 @@ pub struct LiveSession {
 
 impl LiveSession {
     /// A session that begins now. `upstream`: its name, where it has one, and its label.
-    pub fn new(
-        (upstream_name, upstream): (Option<String>, String),
-        via: Via,
-        origin: Origin,
-        stop: &Stop,
-    ) -> Arc<Self> {
+    pub fn new((upstream_name, upstream): (Option<String>, Label), via: Via, origin: Origin, stop: &Stop) -> Arc<Self> {
         let id = SessionId::random();
         let info = Session {
             id,
             upstream_name,
-            upstream,
+            upstream: upstream.to_string(),
             via,
             started: Timestamp::now(),
             state: SessionState::New,
@@ -94,6 +93,7 @@ impl LiveSession {
             usage: UsageCounters::new(usage, started),
             life: SessionLife::new(info, state),
             owner,
+            acknowledged: AtomicBool::new(false),
             correlation: Correlation::new((via == Via::Sse).then(|| stop.calls.clone())),
             metrics: SessionMetrics::default(),
             // The stream of such a client carries the answers to its calls: it does more than listen.
@@ -119,6 +119,15 @@ impl LiveSession {
     /// The client that has it, where one that is known has come.
     pub(in crate::proxy) fn owner(&self) -> Option<&Arc<str>> {
         self.owner.get()
+    }
+
+    /// Its client has been given its id: nobody has made it up.
+    pub(in crate::proxy) fn acknowledge(&self) {
+        self.acknowledged.store(true, Ordering::Relaxed);
+    }
+
+    pub(in crate::proxy) fn is_acknowledged(&self) -> bool {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// How the client came in.

@@ -219,6 +219,19 @@ impl SessionTable {
         Ok(connection)
     }
 
+    /// The session in memory that a client names by the id it was given, where it is that client's. An id that nobody has given
+    /// out is none, and opens no session by this.
+    pub(in crate::proxy) fn acknowledged(
+        &self,
+        headers: &HeaderMap,
+        name: Option<&Arc<str>>,
+    ) -> Option<Arc<Connection>> {
+        let connection = self.known(&SessionKey::of_header(headers.get(headers::SESSION)?))?;
+        let session = &connection.session;
+        let is_its_own = name.is_none_or(|name| session.belongs_to(name));
+        (session.is_acknowledged() && is_its_own).then_some(connection)
+    }
+
     fn known(&self, key: &SessionKey) -> Option<Arc<Connection>> {
         self.memory.lock().get_by_key(key)
     }
@@ -241,6 +254,9 @@ impl SessionTable {
             }
             (_, None) => (SessionKey::of_client(request, client), None),
         };
+        if matches!(key, SessionKey::Protocol(_)) {
+            connection.session.acknowledge();
+        }
         self.bind_key(connection, &key);
         minted
     }

@@ -75,7 +75,8 @@ impl SessionTable {
     ) -> Result<Option<Arc<Connection>>, ProxyError> {
         let SessionKey::Protocol(id) = key else { return Ok(None) };
         let policy = self.proxy.session_policy();
-        let Some(record) = policy.find(id.as_bytes(), (self.name.clone(), self.target.label())).await else {
+        let Some(record) = policy.find(id.as_bytes(), (self.name.clone(), self.target.label().to_string())).await
+        else {
             return Ok(None);
         };
         if let (Some(name), Some(owner)) = (name, &record.caller)
@@ -83,12 +84,16 @@ impl SessionTable {
         {
             return Err(ProxyError::UnknownSession);
         }
-        let session = Session { upstream: self.target.label(), ..record.session.clone() };
+        let session = Session { upstream: self.target.label().to_string(), ..record.session.clone() };
         let seq = policy.last_seq(&record, &session).await;
         self.proxy.number_above(seq);
         let used = Usage { last: record.last_used, seq, messages: record.messages };
         let session = LiveSession::restored(session, used, record.caller.as_deref(), self.proxy.stop());
         session.touch();
+        // Who it was, and that it had begun, is what is kept of a handshake.
+        if record.session.protocol.is_some() {
+            session.acknowledge();
+        }
         self.proxy.journal().publish(Event::SessionOpened(session.info().into()));
         let connection = self.reconnect(session, &record).await;
         connection.iter().for_each(|connection| self.bind_key(connection, key));

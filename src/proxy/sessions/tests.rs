@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
@@ -8,6 +9,7 @@ use crate::journal::Journal;
 use crate::proxy::Stop;
 use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::sessions::restore::ROUND;
+use crate::secret::Label;
 use crate::store::{Database, Owner, Store, StoreThread};
 use crate::upstream::retry::Retry;
 use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream};
@@ -16,8 +18,9 @@ use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream};
 struct Silent;
 
 impl Upstream for Silent {
-    fn label(&self) -> &str {
-        "silent"
+    fn label(&self) -> &Label {
+        static LABEL: LazyLock<Label> = LazyLock::new(|| Label::of_command(["silent"]));
+        &LABEL
     }
 
     fn send(&self, _: Outgoing) -> futures_util::future::BoxFuture<'_, Result<Reply, UpstreamError>> {

@@ -551,10 +551,11 @@ mod tests {
     use crate::envelope::Via;
     use crate::event::Origin;
     use crate::proxy::Stop;
+    use crate::secret::Label;
 
     #[test]
     fn has_no_reader_tells_a_request_from_the_next_of_its_id() {
-        let session = LiveSession::new((None, "x".to_owned()), Via::Http, Origin::Client, &Stop::default());
+        let session = LiveSession::new((None, Label::of_command(["x"])), Via::Http, Origin::Client, &Stop::default());
         let asked = |items| {
             let request = Message::new(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
             let reader = ReplyReader::exchange(items, Audience::Client);

@@ -16,6 +16,7 @@ use crate::proxy::stream::pending::Recipient;
 use crate::proxy::stream::server::StreamServer;
 use crate::proxy::stream::stderr_log::StderrLog;
 use crate::proxy::{Arrival, Disposition, HeldPass, Pass, Proxy};
+use crate::secret::Label;
 use crate::upstream::pipe::Output;
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
@@ -23,14 +24,14 @@ use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 pub(super) struct Pump {
     proxy: Arc<Proxy>,
     server: Weak<StreamServer>,
-    label: String,
+    label: Label,
     held: FuturesUnordered<BoxFuture<'static, (Disposition, Recipient, Framing)>>,
     stderr_log: StderrLog,
 }
 
 impl Pump {
     pub(super) fn new(server: &Arc<StreamServer>) -> Self {
-        let (proxy, label) = (server.proxy.clone(), server.label().to_owned());
+        let (proxy, label) = (server.proxy.clone(), server.label().clone());
         Self {
             proxy,
             server: Arc::downgrade(server),

@@ -127,7 +127,7 @@ struct ServerRestart {
 pub(in crate::proxy) async fn resume_session(
     server: &Arc<StreamServer>,
 ) -> Result<mpsc::Receiver<Output>, UpstreamError> {
-    let lost = UpstreamError::NotResumed { command: server.label().to_owned(), why: "tapline has ended".to_owned() };
+    let lost = UpstreamError::NotResumed { command: server.label().clone(), why: "tapline has ended".to_owned() };
     let cause = RestartCause::Requested("a restart of tapline".to_owned());
     match ServerRestart::new(server.clone(), cause) {
         Some(restart) => restart.run(&mut Pump::new(server), lost, &mut RestartAttempts::default()).await,
@@ -284,7 +284,7 @@ impl ServerRestart {
     }
 
     fn not_resumed(&self, why: String) -> UpstreamError {
-        UpstreamError::NotResumed { command: self.server.label().to_owned(), why }
+        UpstreamError::NotResumed { command: self.server.label().clone(), why }
     }
 }
 

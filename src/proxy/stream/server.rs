@@ -26,6 +26,7 @@ use crate::proxy::stream::client::{ClientSide, ClientStream};
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::lifecycle::{Lifecycle, ServerSide};
 use crate::proxy::stream::pending::{Enclosure, PendingQuestions, PendingRequest, PendingRequests, ReplyReader};
+use crate::secret::Label;
 use crate::upstream::framing::{message_of, one_line};
 use crate::upstream::pipe::Pipe;
 use crate::upstream::pool::Pool;
@@ -43,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct StreamServer {
     pub(super) proxy: Arc<Proxy>,
     pub(super) tenancy: Tenancy,
-    label: String,
+    label: Label,
     pub(super) carrier: Via,
     pub(super) state: Mutex<ServerState>,
     /// There is another process, or none any more.
@@ -78,7 +79,7 @@ impl StreamServer {
     pub(in crate::proxy) fn for_events(
         proxy: Arc<Proxy>,
         session: Arc<LiveSession>,
-        label: String,
+        label: Label,
         pipe: Pipe,
     ) -> Arc<Self> {
         let lifecycle = Lifecycle::Up(Arc::new(pipe));
@@ -92,7 +93,7 @@ impl StreamServer {
         pool: Arc<Pool>,
         handshake: HandshakeState,
     ) -> Arc<Self> {
-        let label = pool.command().to_string();
+        let label = pool.command().label();
         let starting =
             UpstreamError::BrokenOff { upstream: label.clone(), why: "it is still being started".to_owned() };
         let server = Self::build(proxy, tenancy, label, Via::Stdio, Lifecycle::Starting(starting), Some(pool));
@@ -103,7 +104,7 @@ impl StreamServer {
     fn build(
         proxy: Arc<Proxy>,
         tenancy: Tenancy,
-        label: String,
+        label: Label,
         carrier: Via,
         lifecycle: Lifecycle,
         pool: Option<Arc<Pool>>,
@@ -120,7 +121,7 @@ impl StreamServer {
     }
 
     /// The URL or the command line, for people.
-    pub fn label(&self) -> &str {
+    pub fn label(&self) -> &Label {
         &self.label
     }
 

@@ -96,7 +96,7 @@ pub async fn play(
         return ReplaySummary::default();
     }
     options.rules.clocks.get_or_insert(RunClocks { recorded: tape.header.started, live: Timestamp::now() });
-    let target = upstream.label().to_owned();
+    let target = upstream.label().to_string();
     report(ReplayEvent::Started { tape: tape.path.clone(), target, steps: script.steps.len() });
     let mut player = Player::new(script, upstream, options, report);
     player.run(&stop).await;

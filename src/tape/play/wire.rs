@@ -7,10 +7,11 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::envelope::{REDACTED, SseFields};
+use crate::envelope::SseFields;
 use crate::headers::{self, LAST_EVENT_ID, NAME};
 use crate::headers::{SESSION, VERSION};
 use crate::message::Message;
+use crate::secret::REDACTED;
 use crate::sse::Splitter;
 use crate::tape::tokens::Tokens;
 use crate::upstream::streamable::StreamableSession;

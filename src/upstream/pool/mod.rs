@@ -132,7 +132,7 @@ impl Pool {
         self.counts.waited.fetch_add(waited, Ordering::Relaxed);
         let Ok(Ok(room)) = room else {
             return Err(UpstreamError::Busy {
-                command: self.command.to_string(),
+                command: self.command.label(),
                 children: self.settings.max,
                 waited: self.settings.acquire_timeout,
             });

@@ -18,6 +18,7 @@ pub(super) use self::client::ResponseBody;
 use self::client::{Outbound, RequestFailure, SiteClient};
 use super::UpstreamError;
 use crate::net::innermost_cause;
+use crate::secret::Label;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -28,8 +29,7 @@ pub type ExtraHeaders = Vec<(HeaderName, HeaderValue)>;
 pub struct Site {
     url: Url,
     place: RequestTarget,
-    /// The URL as it was given, for people.
-    label: String,
+    label: Label,
     client: SiteClient,
     /// Where the URL has moved to, within its origin: where tapline is the client.
     moved: Mutex<Option<RequestTarget>>,
@@ -42,11 +42,14 @@ impl Site {
     pub fn new(url: &str, extra: ExtraHeaders) -> Result<Self, String> {
         let parsed = parse(url)?;
         let client = SiteClient::new(&parsed)?;
-        let place = client.place(without_fragment(parsed.as_str())).ok_or_else(|| format!("`{url}` is not a URL"))?;
-        Ok(Self { label: url.to_owned(), url: parsed, place, client, moved: Mutex::default(), extra })
+        let place = client
+            .place(without_fragment(parsed.as_str()))
+            .ok_or_else(|| format!("`{}` is not a URL", Label::of_url(url)))?;
+        Ok(Self { label: Label::of_url(url), url: parsed, place, client, moved: Mutex::default(), extra })
     }
 
-    pub fn label(&self) -> &str {
+    /// The URL, for people.
+    pub fn label(&self) -> &Label {
         &self.label
     }
 
@@ -112,7 +115,8 @@ impl Site {
         body: Outbound,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let address = without_fragment(url.as_str());
-        let no_place = || RequestFailure { unreachable: true, why: format!("`{url}` is not a URL") };
+        let no_place =
+            || RequestFailure { unreachable: true, why: format!("`{}` is not a URL", Label::of_url(url.as_str())) };
         if self.is_origin_of(url) {
             let place = self.client.place(address).ok_or_else(no_place).map_err(|failure| self.failed(failure))?;
             return self.send(method, place, headers, body).await;
@@ -156,11 +160,11 @@ impl Site {
 /// # Errors
 /// Where it is none, or not `http` or `https`.
 pub fn parse(url: &str) -> Result<Url, String> {
-    let parsed = Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    let parsed = Url::parse(url).map_err(|error| format!("`{}` is not a URL: {error}", Label::of_url(url)))?;
     if matches!(parsed.scheme(), "http" | "https") {
         Ok(parsed)
     } else {
-        Err(format!("`{url}`: only http and https URLs can be an upstream"))
+        Err(format!("`{}`: only http and https URLs can be an upstream", Label::of_url(url)))
     }
 }
 
@@ -168,8 +172,8 @@ fn without_fragment(address: &str) -> &str {
     address.split('#').next().unwrap_or(address)
 }
 
-pub(super) fn broken_off(label: &str, error: &(dyn Error + Send + Sync)) -> UpstreamError {
-    UpstreamError::BrokenOff { upstream: label.to_owned(), why: innermost_cause(error) }
+pub(super) fn broken_off(label: &Label, error: &(dyn Error + Send + Sync)) -> UpstreamError {
+    UpstreamError::BrokenOff { upstream: label.clone(), why: innermost_cause(error) }
 }
 
 /// A URL without, and from, its path: `http://host:1` and `/path?query#fragment`.

@@ -23,6 +23,7 @@ pub(crate) use legacy_sse_client::LegacySseClient;
 pub(crate) use process_alive::ProcessAlive;
 pub(crate) use rig::{Rig, client_in_session, command, envelope, kept_command, settings, tapline_binary, word};
 pub(crate) use server::{Exchange, Server, Shut};
+pub(crate) use wire::Head;
 
 /// How long anything may take that must happen. Only a test that fails waits for so long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

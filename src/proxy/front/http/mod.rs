@@ -26,6 +26,7 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::auth::Auth;
 use crate::envelope::{Direction, SessionId, Transport, Via};
 use crate::headers;
 use crate::mcp::method;
@@ -33,10 +34,11 @@ use crate::message::{Id, Kind, Message};
 use crate::proxy::error::{ErrorReply, ProxyError};
 use crate::proxy::exchange::{ClientExchange, Connection, Initiator};
 use crate::proxy::front::access::{Admission, Authenticated, Caller};
+use crate::proxy::front::cors::{self, AdmittedOrigin, OwnAnswer};
 use crate::proxy::front::http::coalesce::CoalescedFrames;
 use crate::proxy::front::http::keep_alive::KeepAlive;
 use crate::proxy::front::http::legacy_sse::SseClients;
-use crate::proxy::front::http::passthrough::wants_websocket;
+use crate::proxy::front::http::passthrough::{reads_as_endpoint, wants_websocket};
 use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::routes::{MatchedMount, Mounts};
 use crate::proxy::front::stream_client::StreamClient;
@@ -102,27 +104,35 @@ impl HttpFront {
     /// Answers a request.
     pub async fn handle(self: Arc<Self>, client: SocketAddr, request: Request<Body>) -> Response<Body> {
         let expects = request.headers().contains_key(EXPECT);
-        let ((parts, body), mut id) = (request.into_parts(), None);
+        let ((parts, body), mut id, mut page) = (request.into_parts(), None, None);
         let mut body = Some(body);
-        let answer = self.answer(client.ip(), parts, &mut body, &mut id).await;
+        let answer = self.answer(client.ip(), parts, &mut body, &mut id, &mut page).await;
         // Who asks beforehand is spared the sending.
         if let Some(unread) = body.filter(|_| !expects) {
             read_away(unread).await;
         }
-        answer.unwrap_or_else(|error| self.refuse(&error, id.as_ref()))
+        let mut response = answer.unwrap_or_else(|error| self.refuse(&error, id.as_ref()));
+        if let Some(page) = page
+            && (self.admission.auth.is_some() || response.extensions().get::<OwnAnswer>().is_some())
+        {
+            page.expose(response.headers_mut());
+        }
+        response
     }
 
     /// Answers a request. `body` is taken where it is read; `id` is set to its JSON-RPC id as soon as that is known, for an error to
-    /// name.
+    /// name; `page` to the origin of a page that was let in, which may read what we answer.
     async fn answer(
         &self,
         client: IpAddr,
         mut parts: Parts,
         body: &mut Option<Body>,
         id: &mut Option<Id>,
+        page: &mut Option<AdmittedOrigin>,
     ) -> Result<Response<Body>, ProxyError> {
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         self.origin_check.check(&parts.headers, authority).map_err(ProxyError::Forbidden)?;
+        *page = AdmittedOrigin::of(&parts.headers);
         if wants_websocket(&parts.headers) {
             return Err(ProxyError::Websocket);
         }
@@ -132,19 +142,43 @@ impl HttpFront {
             Authenticated::Caller(caller) => caller,
             Authenticated::Answered(response) => return Ok(response),
         };
-        let (entry, route) = self.route(&parts.method, &parts.uri)?;
+        let (entry, route) = match self.route(&parts.method, &parts.uri) {
+            // It asks for leave to send another request, which may be for a place of ours.
+            Err(ProxyError::BadMethod(_) | ProxyError::NotFound { .. }) if cors::is_preflight(&parts) => {
+                return Ok(cors::preflight(&parts.headers));
+            }
+            Ok((_, RequestRoute::Relay(..)))
+                if cors::is_preflight(&parts) && self.sse_clients.find(&parts.uri).is_some() =>
+            {
+                return Ok(cors::preflight(&parts.headers));
+            }
+            routed => routed?,
+        };
         let table = entry.mount.table();
+        let is_relay = matches!(route, RequestRoute::Relay(..));
         let request = ClientRequest { caller, parts, body: body.take().unwrap_or_default(), id };
         let mut response = match route {
             RequestRoute::Exchange(tail) => self.exchange(table, tail, request).await,
             RequestRoute::Stream(tail) => self.open_stream(entry, &tail, request).await,
             RequestRoute::Message(client) => self.post_message(&client, request).await,
-            RequestRoute::Relay(site, place) => self.relay(site, place, request.parts, request.body).await,
+            RequestRoute::Relay(site, _) if self.slips_past_scopes(entry, site, &request.parts) => {
+                Err(ProxyError::unclear())
+            }
+            RequestRoute::Relay(site, place) => self.relay(site, place, request).await,
         }?;
+        if table.target().is_pipe() && !is_relay {
+            response.extensions_mut().insert(OwnAnswer);
+        }
         if let Some(site) = table.target().site() {
             self.bring_home(entry, site, &own, &mut response);
         }
         Ok(response)
+    }
+
+    /// Whether a request that is relayed unread may be a message to the server, where messages need scopes.
+    fn slips_past_scopes(&self, entry: MatchedMount<'_>, site: &Site, parts: &Parts) -> bool {
+        let has_rules = self.admission.auth.as_ref().is_some_and(Auth::has_rules);
+        has_rules && reads_as_endpoint(parts.uri.path(), &format!("{}{}", entry.prefix, site.path()))
     }
 
     /// What tapline waits for when it ends, for as long as it is kept.
@@ -202,7 +236,7 @@ impl HttpFront {
         // The id of a reply is the server's: no error of ours may answer to it.
         *id = message.as_ref().filter(|message| message.kind() == Kind::Request).and_then(|it| it.id().cloned());
         if let Some(message) = &message {
-            self.admission.authorize(&caller, &parts.headers, None, message)?;
+            self.authorize(table, &caller, &parts.headers, message)?;
         }
         let requester = Requester { address: caller.address, name: caller.name() };
         let connection = table.resolve(&parts.headers, &tail, &requester, message.as_ref()).await?;
@@ -243,6 +277,18 @@ impl HttpFront {
         let keep_alive = self.keep_alive_for(&connection);
         let call = waited_for.map(|token| OpenCall { _token: token, connection, id: id.clone() });
         Ok(response(reply, until.clone(), keep_alive, call))
+    }
+
+    /// Whether a client may say that now, in the session that it names.
+    fn authorize(
+        &self,
+        table: &Arc<SessionTable>,
+        caller: &Caller,
+        headers: &HeaderMap,
+        message: &Message,
+    ) -> Result<(), ProxyError> {
+        let named = self.admission.counts_sessions().then(|| table.acknowledged(headers, caller.name())).flatten();
+        self.admission.authorize(caller, headers, named.as_ref().map(|connection| &*connection.session), message)
     }
 
     /// Reads the message of a POST.
@@ -368,6 +414,7 @@ fn served<'a>(
 fn refused(answer: ErrorReply) -> Response<Body> {
     let mut response = Response::new(Body::from(answer.message.raw().clone()));
     (*response.status_mut(), *response.headers_mut()) = (answer.status, answer.headers);
+    response.extensions_mut().insert(OwnAnswer);
     response
 }
 

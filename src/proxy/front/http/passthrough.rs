@@ -9,25 +9,24 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::header::{HOST, LOCATION, UPGRADE, WWW_AUTHENTICATE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use reqwest::Url;
 
 use crate::event::{Level, LogLine};
 use crate::headers;
 use crate::proxy::error::ProxyError;
-use crate::proxy::front::http::HttpFront;
+use crate::proxy::front::http::{ClientRequest, HttpFront};
 use crate::proxy::front::routes::{MatchedMount, MountWarnings};
 use crate::upstream::site::{RequestTarget, Site, split};
 
 impl HttpFront {
-    /// Passes a request on, and its answer back.
+    /// Passes a request on, and its answer back. It goes with the operator's own credentials: there is none without a client that
+    /// was let in.
     pub(in crate::proxy) async fn relay(
         &self,
         site: &Site,
         place: RequestTarget,
-        mut parts: Parts,
-        body: Body,
+        ClientRequest { caller: _, mut parts, body, id: _ }: ClientRequest<'_>,
     ) -> Result<Response<Body>, ProxyError> {
         let call = self.call();
         let text = format!("relayed {} {}", parts.method, parts.uri.path());
@@ -81,6 +80,39 @@ impl HttpFront {
             self.mounts.proxy().log(LogLine::new(Level::Warn, "proxy", text));
         }
     }
+}
+
+/// Whether a server might take a path for that of its endpoint, which is not spelled so: it may resolve dots, decode, or forgive
+/// slashes and case. What gets past the scopes must not be such.
+pub(in crate::proxy) fn reads_as_endpoint(path: &str, endpoint: &str) -> bool {
+    fn folded(path: &str) -> Option<String> {
+        let mut decoded = Vec::new();
+        let mut bytes = path.bytes();
+        while let Some(byte) = bytes.next() {
+            decoded.push(match byte {
+                b'%' => {
+                    let digits = [bytes.next()?, bytes.next()?];
+                    u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                }
+                b'\\' => b'/',
+                byte => byte.to_ascii_lowercase(),
+            });
+        }
+        decoded.make_ascii_lowercase();
+        let text = String::from_utf8_lossy(&decoded).replace('\\', "/");
+        let mut segments = Vec::new();
+        // What stands behind a semicolon is a parameter to some.
+        for segment in text.split('/').map(|segment| segment.split([';', '\0']).next().unwrap_or_default().trim()) {
+            match segment {
+                "" | "." => {}
+                ".." => drop(segments.pop()),
+                segment => segments.push(segment),
+            }
+        }
+        Some(segments.join("/"))
+    }
+    // What cannot be decoded is read nobody knows how.
+    folded(path).is_none_or(|path| if path.contains('%') { true } else { Some(path) == folded(endpoint) })
 }
 
 /// Whether a request wants to leave HTTP.

@@ -28,6 +28,7 @@ use crate::proxy::stream::server::{StreamServer, Tenancy};
 use crate::proxy::stream::shared::children::{BusyChild, SharedChild, SharedChildren, dismiss_when_idle};
 use crate::proxy::stream::subscription::FanoutSubscription;
 use crate::proxy::{Audience, Proxy};
+use crate::secret::Label;
 use crate::upstream::pool::{Pool, PooledChild};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
@@ -38,17 +39,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct SharedServer {
     proxy: Arc<Proxy>,
     pool: Arc<Pool>,
-    label: String,
+    label: Label,
     children: Arc<Mutex<SharedChildren>>,
 }
 
 impl SharedServer {
     pub(in crate::proxy) fn new(proxy: Arc<Proxy>, pool: Arc<Pool>) -> Arc<Self> {
-        let label = pool.command().to_string();
+        let label = pool.command().label();
         Arc::new(Self { proxy, pool, label, children: Arc::default() })
     }
 
-    pub(in crate::proxy) fn label(&self) -> &str {
+    pub(in crate::proxy) fn label(&self) -> &Label {
         &self.label
     }
 

@@ -16,6 +16,7 @@ use super::rig::{
 };
 use crate::event::{ReplayEvent, Speed};
 use crate::message::Message;
+use crate::secret::Label;
 use crate::tape::play::{PlayOptions, play};
 use crate::upstream::{Item, Outgoing, ReplyBody, UpstreamError};
 
@@ -31,8 +32,11 @@ async fn play_skips_what_comes_after_a_death() {
         (6, "c2s", r#"{"id":4,"method":"c"}"#),
         (7, "s2c", r#"{"id":4,"result":{}}"#),
     ]);
-    let exited =
-        || UpstreamError::Exited { command: "srv".to_owned(), status: "exit status 1".to_owned(), stderr: vec![] };
+    let exited = || UpstreamError::Exited {
+        command: Label::of_command(["srv"]),
+        status: "exit status 1".to_owned(),
+        stderr: vec![],
+    };
     let outcome = run(&tape, options(Speed::Max), move |outgoing| match what(outgoing).as_str() {
         "a" => whole(r#"{"id":1,"result":{}}"#),
         "b" => Act::Fail(exited),
@@ -43,7 +47,7 @@ async fn play_skips_what_comes_after_a_death() {
     assert_eq!(outcome.why(3), "`srv` ended with exit status 1");
     assert_eq!(outcome.why(4), "the server is gone: `srv` ended with exit status 1");
 
-    let broken = || UpstreamError::BrokenOff { upstream: "u".to_owned(), why: "reset".to_owned() };
+    let broken = || UpstreamError::BrokenOff { upstream: Label::of_command(["u"]), why: "reset".to_owned() };
     let outcome = run(&tape, options(Speed::Max), move |outgoing| match what(outgoing).as_str() {
         "b" => Act::Fail(broken),
         "a" => whole(r#"{"id":1,"result":{}}"#),

@@ -1,7 +1,7 @@
 //! A server by script, and what a replay at it came to.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{ReplayEvent, Speed, StepReport, StepVerdict};
 use crate::message::{Kind, Message};
+use crate::secret::Label;
 use crate::tape::Tape;
 use crate::tape::play::{PlayOptions, play};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
@@ -78,8 +79,9 @@ impl Server {
 }
 
 impl Upstream for Server {
-    fn label(&self) -> &str {
-        "scripted"
+    fn label(&self) -> &Label {
+        static LABEL: LazyLock<Label> = LazyLock::new(|| Label::of_command(["scripted"]));
+        &LABEL
     }
 
     fn send(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Reply, UpstreamError>> {
