@@ -72,7 +72,7 @@ async function converse(way, era, server, tapes) {
   reset();
   const wire = await WAYS[way](era, [...server.command, ...(server.args ?? [])], server, tapes);
   const status = await script(wire, server);
-  return { lines: wire.lines, status };
+  return { lines: wire.lines, status, probed: wire.probed };
 }
 
 /** A tape as it would be if all had been a day earlier. */
@@ -117,17 +117,21 @@ function carried(way, lines, { race = [] }) {
   return kept.filter(({ kind }) => kind !== "no JSON").map(({ kind, raw }) => ({ kind, raw: raw.replace(/\r?\n$/, "") }));
 }
 
+/** Whether a client that speaks both eras goes on with `initialize`: not where it is told to log in, nor after a word of the new era. */
+const isRefusal = ({ status, reply }) => status < 500 && ![401, 403].includes(status) && /"error":/.test(reply) && !/"code":\s*-3202[0-2]/.test(reply);
+
 /** What was heard through tapline against what was heard directly, twice and, where they differ, more often. */
 async function compared(name, era, server, tapes) {
   const directs = [await converse("direct", era, server)];
   const through = { stdio: await converse("stdio", era, server, tapes), run: await converse("run", era, server) };
   let failures = 0;
-  for (const [way, { lines, status }] of Object.entries(through)) {
+  for (const [way, { lines, status, probed }] of Object.entries(through)) {
     const against = () => {
       const { found, excused } = compare(directs.map(({ lines }) => carried(way, lines, server)), carried(way, lines, server), { ordered: way === "stdio", live: server.live });
       // One that stays is made to go.
       const statuses = directs.map(({ status }) => status);
       if (way === "stdio" && !statuses.includes(status) && !statuses.includes("none")) found.push({ what: "exit status", direct: statuses.join(), through: String(status) });
+      if (probed && (server.modern ? probed.status !== 200 : !isRefusal(probed))) found.push({ what: "server/discover", direct: server.modern ? "200" : "an error that lets clients fall back", through: `${probed.status} ${probed.reply}` });
       return { found, excused };
     };
     while (directs.length < DIRECT.least || (against().found.length > 0 && directs.length < DIRECT.most)) directs.push(await converse("direct", era, server));

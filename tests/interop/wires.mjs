@@ -7,8 +7,8 @@ import { TAPLINE, WORK, environment } from "./published.mjs";
 
 export const LEGACY = "2025-11-25";
 export const MODERN = "2026-07-28";
-/** Longest time for one reply, for an address, and for an end, in ms. Some servers stay where their stdin ends. */
-const PATIENCE = { reply: 30_000, start: 20_000, end: 5_000 };
+/** Longest time for one reply, for that to a probe, for an address, and for an end, in ms. Some servers stay where their stdin ends. */
+const PATIENCE = { reply: 30_000, probe: 10_000, start: 20_000, end: 5_000 };
 const ME = { name: "servers", version: "1" };
 const CAPABILITIES = { roots: {} };
 const ENVELOPE = {
@@ -158,7 +158,7 @@ export class Http extends Conversation {
   }
 
   /** Gives the head of the answer as soon as it is there; `over` is when all of it was heard. */
-  #exchange(method, headers, body) {
+  #exchange(method, headers, body, heard = (raw) => this.heard(raw)) {
     return new Promise((done, fail) => {
       const out = httpRequest(this.#address, { method, headers, agent: this.#agent }, (answer) => {
         this.#session ??= answer.headers["mcp-session-id"];
@@ -171,10 +171,10 @@ export class Http extends Conversation {
           rest = frames.pop();
           for (const frame of frames) {
             const data = frame.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).replace(/^ /, ""));
-            if (data.length > 0 && data.join("") !== "") this.heard(data.join("\n"));
+            if (data.length > 0 && data.join("") !== "") heard(data.join("\n"));
           }
         });
-        const over = new Promise((closed) => answer.on("close", () => (events || rest === "" || this.heard(rest), this.#open.delete(over), closed())));
+        const over = new Promise((closed) => answer.on("close", () => (events || rest === "" || heard(rest), this.#open.delete(over), closed())));
         this.#open.add(over);
         done({ status: answer.statusCode, over });
       });
@@ -190,7 +190,19 @@ export class Http extends Conversation {
     return sent;
   }
 
+  /** Clients that speak both eras ask first, and begin as ever after a 4xx: not after another status, and not after ten seconds. */
+  async probe() {
+    const message = { jsonrpc: "2.0", id: 0, method: "server/discover", params: { _meta: ENVELOPE } };
+    const body = JSON.stringify(message);
+    const headers = { accept: "application/json, text/event-stream", "content-type": "application/json", "content-length": Buffer.byteLength(body), "mcp-protocol-version": MODERN, "mcp-method": message.method };
+    const replies = [];
+    const asked = this.#exchange("POST", headers, body, (raw) => replies.push(raw)).then(async ({ status, over }) => (await over, status));
+    const status = await Promise.race([asked, sleep(PATIENCE.probe, "late", { ref: false })]);
+    return { status, reply: replies.join("\n") };
+  }
+
   async begin() {
+    if (this.era === LEGACY) this.probed = await this.probe();
     const begun = await super.begin();
     this.version = begun.result?.protocolVersion;
     if (this.era === LEGACY) await this.#exchange("GET", { ...this.#headers(), accept: "text/event-stream" });

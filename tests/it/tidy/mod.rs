@@ -307,3 +307,17 @@ fn readme_commands_parse() {
         assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
     }
 }
+
+#[test]
+fn interop_table_names_tests_that_exist() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/README.md")).unwrap();
+    let (_, table) = readme.split_once("## Which test holds what").unwrap();
+    let sources: Vec<_> = texts("src").into_iter().chain(texts("tests")).collect();
+    let rows = table.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once(" | "));
+    let names: Vec<_> = rows.flat_map(|(_, holders)| holders.split('`').skip(1).step_by(2)).collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names.iter().filter(|name| !name.contains(' ')) {
+        let function = format!("fn {name}(");
+        assert!(sources.iter().any(|(_, text)| text.contains(&function)), "there is no test `{name}`");
+    }
+}
