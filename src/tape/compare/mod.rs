@@ -358,7 +358,7 @@ mod tests {
             ("b\na\nc", "a\nb\nc", &["order"]),
             (r#"{"pid":81,"at":"2026-11-27"}"#, r#"{"at":"2026-11-28","pid":93}"#, &["pid", "time"]),
             (r#"{"cpu":{"cores":[{"total":1}]}}"#, r#"{"cpu":{"cores":[{"total":2}]}}"#, &["usage"]),
-            (r#"{"memory":{"external":"4.4 MB"}}"#, r#"{"memory":{"external":"5 MB"}}"#, &["usage"]),
+            (r#"{"memory":{"external":"4.4 MB"}}"#, r#"{"memory":{"external":"4.5 MB"}}"#, &["usage"]),
             ("Found at 9:16:01:\n{\"pid\": 1}\n```", "Found at 9:20:07:\n{\"pid\":2}\n```", &["time", "pid"]),
             (r#"  {"a": 1, "b": [1, 2]}"#, r#"{"b":[1,2],"a":1}"#, &[]),
         ] {

@@ -128,7 +128,8 @@ impl<'t> PairReader<'t, '_> {
         }
         let lengths = (word_length(left), word_length(right));
         let words = (&left[..lengths.0], &right[..lengths.1]);
-        if words.0 == words.1 || words.0.is_empty() || words.1.is_empty() {
+        let is_alike = words.0 == words.1 && number_text(left) == number_text(right);
+        if is_alike || words.0.is_empty() || words.1.is_empty() {
             return None;
         }
         if let Some((measure, lengths)) = self.measures(left, right) {
@@ -136,6 +137,9 @@ impl<'t> PairReader<'t, '_> {
         }
         if let Some(lengths) = self.epochs(left, right) {
             return Some(("time", false, lengths));
+        }
+        if words.0 == words.1 {
+            return None;
         }
         self.words(words.0, words.1).map(|(kind, is_handle)| (kind, is_handle, lengths))
     }
