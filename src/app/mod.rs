@@ -46,7 +46,7 @@ use crate::proxy::{Proxy, Stop, error};
 use crate::shadow::{self, Shadow};
 use crate::store::{self, KnownTape, Owner, Store, StoreThread};
 use crate::tape;
-use crate::tape::play::{PlayOptions, play};
+use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 use crate::upstream::watch::WatchError;
@@ -567,7 +567,7 @@ impl Executor {
         tokio::spawn(async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
-            let read = tokio::task::spawn_blocking(move || tape::Tape::read(&path)).await;
+            let read = tokio::task::spawn_blocking(move || PlayableTape::open(&path)).await;
             let tape = match read {
                 Ok(Ok(tape)) => tape,
                 Ok(Err(error)) => return failed(error.to_string()),
@@ -583,7 +583,7 @@ impl Executor {
                     let session = connection.session.id();
                     let options = PlayOptions { speed, ..PlayOptions::default() };
                     let report = |event| journal.publish(Event::Replay(event));
-                    play(&tape, Arc::new(connection), options, report, stop).await;
+                    play(tape, Arc::new(connection), options, report, stop).await;
                     table.close(session, "the replay ended").await;
                 }
                 Err(error) => failed(error.to_string()),

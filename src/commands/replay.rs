@@ -1,6 +1,7 @@
 //! `tapline replay`: a tape's client at a server, with a progress bar on stderr and the report on stdout.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::fs::File;
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::setup::target;
 use crate::cli::{ReplayArgs, ReportFormat};
 use crate::config::upstreams::UpstreamServer;
 use crate::envelope::Author;
-use crate::event::{Origin, ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict};
+use crate::event::{Origin, ReplayEvent, ReplaySummary, Speed, StepVerdict};
 use crate::exit::{ExitError, say};
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
@@ -23,18 +24,17 @@ use crate::json::PathPattern;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::{Proxy, Stop};
 use crate::screen::Signals;
-use crate::tape::Tape;
 use crate::tape::compare::Rules;
-use crate::tape::play::{PlayOptions, play};
-use crate::tape::report::{self, Colour};
+use crate::tape::play::{PlayOptions, PlayableTape, play};
+use crate::tape::report::{Colour, ReportForm, ReportStream};
 use crate::upstream::Upstream;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 
 pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, ExitError> {
-    let tape = Tape::read(&args.tape).map_err(ExitError::usage)?;
-    for problem in tape.troubles() {
+    let tape = PlayableTape::open(&args.tape).map_err(ExitError::usage)?;
+    for problem in &tape.troubles {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
     let headers = args.target.headers.iter().cloned().collect();
@@ -72,7 +72,7 @@ pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, ExitError> {
 
 /// What is played, at what, and how it is judged.
 struct ReplayJob {
-    tape: Tape,
+    tape: PlayableTape,
     target: Target,
     speed: Speed,
     ignore: Vec<PathPattern>,
@@ -101,7 +101,7 @@ async fn play_tape(replay: ReplayJob, stop: CancellationToken) -> anyhow::Result
     let session = connection.session.id();
 
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let mut run = ReplayProgress::default();
+    let mut run = ReplayProgress::begin(replay.format, replay.out)?;
     let options = PlayOptions {
         speed: replay.speed,
         rules: Rules { ignore: replay.ignore, ..Rules::default() },
@@ -109,26 +109,49 @@ async fn play_tape(replay: ReplayJob, stop: CancellationToken) -> anyhow::Result
         ..PlayOptions::default()
     };
     let upstream: Arc<dyn Upstream> = Arc::new(connection);
-    let summary = play(&replay.tape, upstream, options, |event| run.hear(event, &bar), stop).await;
+    let path = replay.tape.path.clone();
+    let summary = play(replay.tape, upstream, options, |event| run.hear(event, &bar), stop).await;
     bar.finish_and_clear();
     table.close(session, "the replay ended").await;
     let _ = tokio::task::spawn_blocking(move || journal_thread.finish()).await;
-    if let Some(why) = run.failed {
-        anyhow::bail!("{}: {why}", replay.tape.path.display());
+    if let Some(why) = &run.failed {
+        anyhow::bail!("{}: {why}", path.display());
     }
-    write_report(&run.steps, &summary, replay.format, replay.out)?;
+    run.end(&summary)?;
     Ok(if summary.failed == 0 && summary.passed > 0 { ReplayVerdict::Passed } else { ReplayVerdict::Failed })
 }
 
-/// What was heard of the player so far.
-#[derive(Default)]
+/// What was heard of the player so far, and the report of it.
 struct ReplayProgress {
-    steps: Vec<StepReport>,
+    report: ReportStream,
+    out: Box<dyn Write + Send>,
+    /// Where the report goes, for people.
+    place: String,
+    /// Why the report could not be written.
+    unwritten: Option<std::io::Error>,
     failures: usize,
     failed: Option<String>,
 }
 
 impl ReplayProgress {
+    /// Opens what the report is written to.
+    fn begin(format: ReportFormat, out: Option<PathBuf>) -> anyhow::Result<Self> {
+        let coloured = out.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let form = match format {
+            ReportFormat::Text => ReportForm::Text(if coloured { Colour::Ansi } else { Colour::Plain }),
+            ReportFormat::Json => ReportForm::Json,
+            ReportFormat::Junit => ReportForm::Junit,
+        };
+        let (out, place): (Box<dyn Write + Send>, _) = match out {
+            Some(path) => {
+                let place = format!(" to {}", path.display());
+                (Box::new(File::create(path).with_context(|| format!("cannot write the report{place}"))?), place)
+            }
+            None => (Box::new(std::io::stdout()), String::new()),
+        };
+        Ok(Self { report: ReportStream::new(form), out, place, unwritten: None, failures: 0, failed: None })
+    }
+
     fn hear(&mut self, event: ReplayEvent, bar: &ProgressBar) {
         match event {
             ReplayEvent::Started { steps, .. } => {
@@ -138,33 +161,30 @@ impl ReplayProgress {
             }
             ReplayEvent::Step(step) => {
                 self.failures += usize::from(step.verdict == StepVerdict::Fail);
+                let text = self.report.step(step);
+                if !text.is_empty() {
+                    bar.suspend(|| self.write(&text));
+                }
                 bar.inc(1);
                 bar.set_message(format!("fail {}", self.failures));
-                self.steps.push(step);
             }
             ReplayEvent::Failed { why } => self.failed = Some(why),
             ReplayEvent::Finished(_) => {}
         }
     }
-}
 
-fn write_report(
-    steps: &[StepReport],
-    summary: &ReplaySummary,
-    format: ReportFormat,
-    out: Option<PathBuf>,
-) -> anyhow::Result<()> {
-    let coloured = out.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let colour = if coloured { Colour::Ansi } else { Colour::Plain };
-    let text = match format {
-        ReportFormat::Text => report::text(steps, summary, colour),
-        ReportFormat::Json => report::json(steps, summary),
-        ReportFormat::Junit => report::junit(steps, summary),
-    };
-    match out {
-        Some(path) => {
-            std::fs::write(&path, text).with_context(|| format!("cannot write the report to {}", path.display()))
+    fn write(&mut self, text: &str) {
+        if self.unwritten.is_none() {
+            self.unwritten = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).err();
         }
-        None => std::io::stdout().write_all(text.as_bytes()).context("cannot write the report"),
+    }
+
+    fn end(mut self, summary: &ReplaySummary) -> anyhow::Result<()> {
+        let last = std::mem::replace(&mut self.report, ReportStream::new(ReportForm::Json)).end(summary);
+        self.write(&last);
+        match self.unwritten {
+            Some(error) => Err(error).with_context(|| format!("cannot write the report{}", self.place)),
+            None => Ok(()),
+        }
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Plain functions on steps. The text is made for a terminal: nothing that a peer sent reaches it as a control byte.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
-use serde::Serialize;
 
 use crate::event::{Difference, Excused, ReplaySummary, StepReport, StepVerdict};
 use crate::text::sanitize;
@@ -22,23 +22,89 @@ pub enum Colour {
 /// Longest value that the text shows, in characters.
 const SHOWN: usize = 120;
 
-/// Returns one line a step, the changed values below those that failed, and the [`summary_line`] last.
-pub fn text(steps: &[StepReport], summary: &ReplaySummary, colour: Colour) -> String {
-    let mut out = String::new();
-    let width = steps.iter().map(|step| subject(step).chars().count()).max().unwrap_or(0).min(48);
-    for step in in_order(steps) {
-        step_text(&mut out, step, width, colour);
-    }
-    let verdict = if summary.failed > 0 { StepVerdict::Fail } else { StepVerdict::Pass };
-    out + &paint(&summary_line(summary), verdict, colour) + "\n"
+/// Columns of the method and name of a step.
+const SUBJECT: usize = 32;
+
+/// So many steps that have ended wait for one that has not: calls overlap, and a report is read in order.
+const MOST_WAITING: usize = 256;
+
+/// What a report is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportForm {
+    /// One line a step, the changed values below those that failed, and the [`summary_line`] last.
+    Text(Colour),
+    /// One JSON object, with the members `steps` and `summary`; times are in microseconds.
+    Json,
+    /// JUnit XML, one test case a step, as CI systems read it; written at the end, as its head has the counts.
+    Junit,
 }
 
-/// Steps end in another order than they began.
-fn in_order(steps: &[StepReport]) -> Vec<&StepReport> {
-    let mut steps: Vec<_> = steps.iter().collect();
-    steps.sort_by_key(|step| step.step);
-    steps
+/// A report that is written while the replay goes on, so that a long one shows what it comes to and fills no memory.
+#[derive(Debug)]
+pub struct ReportStream {
+    form: ReportForm,
+    /// Steps that have ended before an earlier one.
+    waiting: BTreeMap<usize, StepReport>,
+    /// The step that is to be written next.
+    next: usize,
+    cases: Vec<TestCase>,
+    begun: bool,
 }
+
+impl ReportStream {
+    pub fn new(form: ReportForm) -> Self {
+        Self { form, waiting: BTreeMap::new(), next: 1, cases: Vec::new(), begun: false }
+    }
+
+    /// Takes in a step that has ended, and returns what is to be written now.
+    pub fn step(&mut self, step: StepReport) -> String {
+        self.waiting.insert(step.step, step);
+        let mut out = String::new();
+        while let Some(first) = self.waiting.first_entry()
+            && (*first.key() <= self.next || self.waiting.len() > MOST_WAITING)
+            && let Some((number, step)) = self.waiting.pop_first()
+        {
+            self.next = self.next.max(number + 1);
+            self.write(&step, &mut out);
+        }
+        out
+    }
+
+    /// Returns what is to be written when all steps have ended.
+    pub fn end(mut self, summary: &ReplaySummary) -> String {
+        let mut out = String::new();
+        for step in std::mem::take(&mut self.waiting).into_values() {
+            self.write(&step, &mut out);
+        }
+        match self.form {
+            ReportForm::Text(colour) => {
+                let verdict = if summary.failed > 0 { StepVerdict::Fail } else { StepVerdict::Pass };
+                out + &paint(&summary_line(summary), verdict, colour) + "\n"
+            }
+            ReportForm::Json => {
+                let begin = if self.begun { "" } else { JSON_HEAD };
+                let summary = serde_json::to_string(summary).expect("all keys are strings");
+                format!("{out}{begin}\n  ],\n  \"summary\": {summary}\n}}\n")
+            }
+            ReportForm::Junit => junit(self.cases, summary),
+        }
+    }
+
+    fn write(&mut self, step: &StepReport, out: &mut String) {
+        match self.form {
+            ReportForm::Text(colour) => step_text(out, step, SUBJECT, colour),
+            ReportForm::Json => {
+                out.push_str(if self.begun { ",\n" } else { JSON_HEAD });
+                out.push_str(if self.begun { "    " } else { "\n    " });
+                out.push_str(&serde_json::to_string(step).expect("all keys are strings"));
+            }
+            ReportForm::Junit => self.cases.push(test_case(step)),
+        }
+        self.begun = true;
+    }
+}
+
+const JSON_HEAD: &str = "{\n  \"steps\": [";
 
 /// Returns the counts in one line: `58 passed, 2 failed, 1 skipped in 4.2 s; 7 values excused`.
 pub fn summary_line(summary: &ReplaySummary) -> String {
@@ -141,21 +207,9 @@ fn clip(text: &str) -> String {
     }
 }
 
-/// Returns one JSON object, with the members `summary` and `steps`; times are in microseconds.
-pub fn json(steps: &[StepReport], summary: &ReplaySummary) -> String {
-    #[derive(Serialize)]
-    struct JsonReport<'a> {
-        summary: &'a ReplaySummary,
-        steps: Vec<&'a StepReport>,
-    }
-    let report = JsonReport { summary, steps: in_order(steps) };
-    serde_json::to_string_pretty(&report).expect("all keys are strings") + "\n"
-}
-
-/// Returns JUnit XML, one test case a step, as CI systems read it.
-pub fn junit(steps: &[StepReport], summary: &ReplaySummary) -> String {
+fn junit(cases: Vec<TestCase>, summary: &ReplaySummary) -> String {
     let mut suite = TestSuite::new("tapline replay");
-    suite.set_time(Duration::from_micros(summary.took)).add_test_cases(in_order(steps).into_iter().map(test_case));
+    suite.set_time(Duration::from_micros(summary.took)).add_test_cases(cases);
     let mut report = Report::new("tapline replay");
     report.set_time(Duration::from_micros(summary.took)).add_test_suite(suite);
     report.to_string().expect("a string takes everything")
@@ -232,27 +286,45 @@ mod tests {
         (vec![failed, step(1, StepVerdict::Pass, None, None), skipped], summary)
     }
 
+    fn whole(form: ReportForm, steps: &[StepReport], summary: &ReplaySummary) -> String {
+        let mut stream = ReportStream::new(form);
+        let begun: String = steps.iter().map(|step| stream.step(step.clone())).collect();
+        begun + &stream.end(summary)
+    }
+
+    #[test]
+    fn report_stream_is_written_in_order_and_at_once() {
+        let mut stream = ReportStream::new(ReportForm::Text(Colour::Plain));
+        let mut written = |number| stream.step(step(number, StepVerdict::Pass, None, None)).lines().count();
+        assert_eq!([3, 1, 2, 4].map(&mut written), [0, 1, 2, 1]);
+        // A step that ends at the very end keeps no more than so many waiting.
+        assert_eq!((6..=5 + MOST_WAITING).map(&mut written).sum::<usize>(), 0);
+        assert_eq!([6 + MOST_WAITING, 5].map(&mut written), [MOST_WAITING + 1, 1]);
+        let rest = stream.end(&ReplaySummary::default());
+        assert_eq!(rest, "0 passed, 0 failed, 0 skipped in 0 µs\n");
+    }
+
     #[test]
     fn text_is_a_line_a_step() {
         let (steps, summary) = steps();
-        insta::assert_snapshot!(text(&steps, &summary, Colour::Plain), @r#"
+        insta::assert_snapshot!(whole(ReportForm::Text(Colour::Plain), &steps, &summary), @r#"
             1  pass  notifications/initialized
-            2  FAIL  tools/call nap<\x1b[2J>    352 ms (was 900 µs)  2 values differ
+            2  FAIL  tools/call nap<\x1b[2J>           352 ms (was 900 µs)  2 values differ
                      .result.content[0].text  - "250 ms"  + "300\x9b ms & more"
                      .result.x  - (nothing)  + 1
                      ~ .result.at  3 × time  "9:16:01"  "9:16:04"
                      hint: if this changes from run to run: --ignore '.result.content[*].text'
-            3  skip  tools/call late            352 ms (was 900 µs)  stopped
+            3  skip  tools/call late                   352 ms (was 900 µs)  stopped
         1 passed, 1 failed, 1 skipped in 4.2 s; 3 values excused
         "#);
-        let coloured = text(&steps, &summary, Colour::Ansi);
+        let coloured = whole(ReportForm::Text(Colour::Ansi), &steps, &summary);
         assert!(coloured.contains("\x1b[31mFAIL\x1b[0m") && coloured.contains("\x1b[32m+ "));
     }
 
     #[test]
     fn junit_is_a_test_case_a_step() {
         let (steps, summary) = steps();
-        insta::assert_snapshot!(junit(&steps, &summary), @r#"
+        insta::assert_snapshot!(whole(ReportForm::Junit, &steps, &summary), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
         <testsuites name="tapline replay" tests="3" skipped="1" failures="1" errors="0" time="4.210">
             <testsuite name="tapline replay" tests="3" skipped="1" errors="0" failures="1" time="4.210">
@@ -275,8 +347,10 @@ mod tests {
     #[test]
     fn json_has_every_step() {
         let (steps, summary) = steps();
-        let value: serde_json::Value = serde_json::from_str(&json(&steps, &summary)).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&whole(ReportForm::Json, &steps, &summary)).unwrap();
         assert_eq!(value["summary"]["failed"], 1);
+        let nothing: serde_json::Value = serde_json::from_str(&whole(ReportForm::Json, &[], &summary)).unwrap();
+        assert_eq!(nothing["steps"], serde_json::json!([]));
         assert_eq!(value["steps"][1]["differences"][0]["expected"], "\"250 ms\"");
         assert_eq!(value["steps"][2]["verdict"], "skip");
     }

@@ -59,7 +59,7 @@ async fn replay(tape: &Tape, url: &str) -> (Vec<StepReport>, ReplaySummary) {
             steps.push(step);
         }
     };
-    let summary = play(tape, upstream(url), PlayOptions::default(), report, CancellationToken::new()).await;
+    let summary = play(tape.into(), upstream(url), PlayOptions::default(), report, CancellationToken::new()).await;
     (steps, summary)
 }
 

@@ -7,6 +7,7 @@
 
 mod answers;
 mod on_reply;
+mod playable;
 mod script;
 #[cfg(test)]
 mod tests;
@@ -24,11 +25,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::RecordedAnswers;
+pub use self::playable::PlayableTape;
 use self::script::{After, Script, ScriptStep, StepKind};
 use self::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
-use super::Tape;
 use super::compare::{Rules, RunClocks};
-use super::tokens::{SaidWords, Tokens};
+use super::tokens::Tokens;
 use crate::event::{ReplayEvent, ReplaySummary, Speed, Timestamp};
 use crate::mcp::meta;
 use crate::message::{Id, Message};
@@ -84,31 +85,23 @@ const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
 ///
 /// Dropping the future stops at once; `stop` ends the session at the server first, and reports what was not played.
 pub async fn play(
-    tape: &Tape,
+    tape: PlayableTape,
     upstream: Arc<dyn Upstream>,
     mut options: PlayOptions,
     mut report: impl FnMut(ReplayEvent) + Send,
     stop: CancellationToken,
 ) -> ReplaySummary {
-    let script = Script::of(tape);
+    let PlayableTape { path, header, script, .. } = tape;
     if script.steps.is_empty() {
         report(ReplayEvent::Failed { why: "the tape has no message of a client that reached its server".to_owned() });
         return ReplaySummary::default();
     }
-    options.rules.clocks.get_or_insert(RunClocks { recorded: tape.header.started, live: Timestamp::now() });
+    options.rules.clocks.get_or_insert(RunClocks { recorded: header.started, live: Timestamp::now() });
     let target = upstream.label().to_string();
-    report(ReplayEvent::Started { tape: tape.path.clone(), target, steps: script.steps.len() });
+    report(ReplayEvent::Started { tape: path, target, steps: script.steps.len() });
     let mut player = Player::new(script, upstream, options, report);
     player.run(&stop).await;
     player.finish().await
-}
-
-fn said_words(script: &Script) -> SaidWords {
-    let mut said = SaidWords::default();
-    for step in &script.steps {
-        said.note(&step.message, step.place);
-    }
-    said
 }
 
 /// What one of our exchanges with the live server is for.
@@ -194,8 +187,6 @@ struct Player<R> {
     /// How many of them are on their way to the server.
     answering: usize,
     tokens: Tokens,
-    /// What the recorded client says, and where first.
-    said: SaidWords,
     negotiated: NegotiatedHeaders,
     /// The headers of the last message, for the requests that carry none.
     last_headers: HeaderMap,
@@ -228,7 +219,6 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             deadlines: BTreeSet::new(),
             answering: 0,
             tokens: Tokens::default(),
-            said: said_words(&script),
             script,
             negotiated: NegotiatedHeaders::default(),
             last_headers: HeaderMap::new(),
@@ -354,7 +344,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     fn start(&mut self, index: usize) {
         let step = &self.script.steps[index];
-        let message = self.tokens.apply(&step.message);
+        let message = match step.body.load() {
+            Ok(message) => self.tokens.apply(&message),
+            Err(why) => return self.fail(index, why),
+        };
         self.news_since = None;
         match &step.kind {
             StepKind::Request { reply, .. } => {

@@ -133,20 +133,23 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let Some(reply) = reply.as_ref().filter(|_| without.is_none()) else {
             return self.conclude(index, StepVerdict::Pass, without.map(str::to_owned), Findings::default(), took);
         };
+        let recorded = match reply.message.load() {
+            Ok(recorded) => recorded,
+            Err(why) => return self.fail(index, why),
+        };
         let mut found = judge(
-            &reply.message,
+            &recorded,
             live,
             &self.options.rules,
             &Knowledge {
                 live: &|text| self.tokens.live_text(text),
-                is_sent_back: &|word| self.said.is_only_after(word, reply.place),
+                is_sent_back: &|word| self.script.said.is_only_after(word, reply.place),
             },
         );
         self.tokens.know(std::mem::take(&mut found.handles));
         if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
             self.negotiated.session.note_result(live);
-            self.negotiated.recorded_version =
-                meta::agreed_version(&reply.message).and_then(|version| version.parse().ok());
+            self.negotiated.recorded_version = meta::agreed_version(&recorded).and_then(|version| version.parse().ok());
         }
         let was_fine = reply.status.is_none_or(|status| (200..300).contains(&status));
         let status = self.played[index].status.filter(|status| was_fine && !status.is_success()).map(http_status);
@@ -189,7 +192,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let id = question.id().expect("a request has an id");
         if let Some(answer) = self.answers.take(&self.script, question) {
             let step = &self.script.steps[answer];
-            let recorded = self.tokens.apply(&step.message);
+            let recorded = match step.body.load() {
+                Ok(recorded) => self.tokens.apply(&recorded),
+                Err(why) => return self.fail(answer, why),
+            };
             let pause = self.scaled(step.pause);
             self.answering += 1;
             self.post(answer, recorded.with_id(id).unwrap_or(recorded), pause);

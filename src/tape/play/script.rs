@@ -1,8 +1,10 @@
 //! What a recorded client did, as a list of steps: what it sent, after what, and what it got.
 //!
-//! Pure: a tape in, a [`Script`] out.
+//! Pure: a tape in, a [`Script`] out. A tape may be larger than memory: of one that is read from its file, large messages stay
+//! there until they are needed.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -12,18 +14,54 @@ use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::Tape;
+use crate::tape::read::TapeFile;
+use crate::tape::tokens::SaidWords;
 
 /// The client's side of a tape.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     pub(super) steps: Vec<ScriptStep>,
+    /// What the client says, and where first.
+    pub(super) said: SaidWords,
+}
+
+/// Larger messages stay on the disk, in bytes.
+const KEPT: usize = if cfg!(test) { 64 } else { 1 << 10 };
+
+/// A message of a tape: in memory, or where its line stands in the file.
+#[derive(Clone, Debug)]
+pub(super) enum StoredMessage {
+    Kept(Message),
+    OnDisk(Arc<TapeFile>, Range<u64>),
+}
+
+impl StoredMessage {
+    /// Returns the message as it stands on the tape; of a reply that somebody edited, what the server said.
+    ///
+    /// # Errors
+    /// Where the file cannot be read any more.
+    pub(super) fn load(&self) -> Result<Message, String> {
+        match self {
+            Self::Kept(message) => Ok(message.clone()),
+            Self::OnDisk(file, place) => match file.envelope(place) {
+                Ok(envelope) if envelope.direction == Direction::ToClient => {
+                    Ok(envelope.original.unwrap_or(envelope.message))
+                }
+                Ok(envelope) => Ok(envelope.message),
+                Err(why) => Err(format!("the tape cannot be read any more: {why}")),
+            },
+        }
+    }
 }
 
 /// One message that reached the recorded server.
 #[derive(Debug)]
 pub(super) struct ScriptStep {
     pub(super) seq: Seq,
+    /// The message, or its head alone where it is large.
     pub(super) message: Message,
+    /// The whole message.
+    pub(super) body: StoredMessage,
     pub(super) headers: Option<Arc<HeaderMap>>,
     pub(super) kind: StepKind,
     /// Microseconds from the start of the session.
@@ -67,7 +105,7 @@ pub(super) struct RecordedReply {
     /// Microseconds from the request.
     pub(super) took: u64,
     /// What the server said, also where the client got something else.
-    pub(super) message: Message,
+    pub(super) message: StoredMessage,
     pub(super) status: Option<u16>,
     /// Whether it was tapline that answered: then the server's answer is not known.
     pub(super) ours: bool,
@@ -100,21 +138,22 @@ impl ScriptStep {
 impl Script {
     pub(super) fn of(tape: &Tape) -> Self {
         let mut builder = ScriptBuilder::default();
-        for (place, envelope) in tape.envelopes.iter().enumerate() {
-            match envelope.direction {
-                Direction::ToServer if envelope.was_sent() => builder.sent(place, envelope),
-                Direction::ToClient => builder.received(place, envelope),
-                Direction::ToServer => {}
-            }
+        for envelope in &tape.envelopes {
+            builder.envelope(envelope);
         }
-        Self { steps: builder.steps }
+        builder.script()
     }
 }
 
 /// What is known while a tape is gone through.
 #[derive(Default)]
-struct ScriptBuilder {
+pub(super) struct ScriptBuilder {
     steps: Vec<ScriptStep>,
+    said: SaidWords,
+    /// Messages so far.
+    place: usize,
+    /// Where the line of this message stands; `None` for a tape in memory.
+    line: Option<(Arc<TapeFile>, Range<u64>)>,
     /// Steps that are requests, by the number on the tape.
     by_seq: HashMap<Seq, usize>,
     /// Those without a reply so far, by id: for tapes that do not say which request a reply answers.
@@ -129,6 +168,32 @@ struct ScriptBuilder {
 }
 
 impl ScriptBuilder {
+    /// Takes in the next message of a tape that stays in its file.
+    pub(super) fn line(&mut self, file: &Arc<TapeFile>, line: Range<u64>, envelope: &Envelope) {
+        self.line = Some((file.clone(), line));
+        self.envelope(envelope);
+    }
+
+    fn envelope(&mut self, envelope: &Envelope) {
+        match envelope.direction {
+            Direction::ToServer if envelope.was_sent() => self.sent(self.place, envelope),
+            Direction::ToClient => self.received(self.place, envelope),
+            Direction::ToServer => {}
+        }
+        self.place += 1;
+    }
+
+    pub(super) fn script(self) -> Script {
+        Script { steps: self.steps, said: self.said }
+    }
+
+    fn stored(&self, message: &Message) -> StoredMessage {
+        match &self.line {
+            Some((file, line)) if message.raw().len() > KEPT => StoredMessage::OnDisk(file.clone(), line.clone()),
+            _ => StoredMessage::Kept(message.clone()),
+        }
+    }
+
     fn sent(&mut self, place: usize, envelope: &Envelope) {
         let step = self.steps.len();
         let message = envelope.message.clone();
@@ -151,9 +216,12 @@ impl ScriptBuilder {
             self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token.to_owned(), step)));
         }
         let is_answer = matches!(kind, StepKind::Answer { .. });
+        self.said.note(&message, place);
+        let body = self.stored(&message);
         self.steps.push(ScriptStep {
             seq: envelope.seq,
-            message,
+            message: if matches!(body, StoredMessage::Kept(_)) { message } else { head_of(&message) },
+            body,
             headers: envelope.transport.headers.clone(),
             kind,
             at: envelope.at,
@@ -208,13 +276,14 @@ impl ScriptBuilder {
     fn replied(&mut self, step: usize, place: usize, envelope: &Envelope) {
         let message = envelope.original.as_ref().unwrap_or(&envelope.message);
         let asked_at = self.steps[step].at;
+        let stored = self.stored(message);
         let StepKind::Request { reply: reply @ None, .. } = &mut self.steps[step].kind else {
             return;
         };
         *reply = Some(RecordedReply {
             place,
             took: envelope.reply_to.as_ref().map_or(envelope.at.saturating_sub(asked_at), |to| to.took),
-            message: message.clone(),
+            message: stored,
             status: envelope.transport.status,
             ours: is_ours(envelope),
         });
@@ -238,6 +307,24 @@ impl ScriptBuilder {
             _ => self.news += 1,
         }
     }
+}
+
+/// A message of the same kind, with the id, method and name of another, and nothing else.
+fn head_of(message: &Message) -> Message {
+    let id = message.id().map(|id| format!(r#""id":{}"#, id.token()));
+    let body = match message.kind() {
+        Kind::Request | Kind::Notification => message.method().map(|method| {
+            let name = message.name().map(|name| serde_json::json!({ "name": name, "uri": name }));
+            let method = serde_json::Value::from(method);
+            name.map_or(format!(r#""method":{method}"#), |name| format!(r#""method":{method},"params":{name}"#))
+        }),
+        Kind::Result => Some(r#""result":{}"#.to_owned()),
+        Kind::Error => Some(r#""error":{}"#.to_owned()),
+        Kind::Batch => return Message::new("[]"),
+        Kind::Opaque => return Message::new(""),
+    };
+    let members: Vec<_> = [Some(r#""jsonrpc":"2.0""#.to_owned()), id, body].into_iter().flatten().collect();
+    Message::new(format!("{{{}}}", members.join(",")))
 }
 
 fn is_ours(envelope: &Envelope) -> bool {

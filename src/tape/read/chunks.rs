@@ -83,7 +83,8 @@ fn read_chunk(path: &Path, start: u64, end: u64, header: TapeHeader, line: u64) 
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(start))?;
     let reader = BufReader::with_capacity(BUFFER, file.take(end.saturating_sub(start)));
-    let entries = TapeReader { reader, header, line, buffer: Vec::new(), known: HeaderCache::default(), broken: false };
+    let (buffer, known) = (Vec::new(), HeaderCache::default());
+    let entries = TapeReader { reader, header, line, buffer, place: start..start, known, broken: false };
     let mut chunk = TapeChunk::of(entries);
     chunk.lines += line;
     Ok(chunk)

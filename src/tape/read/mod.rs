@@ -3,6 +3,7 @@
 //! A tape that was cut or damaged is read as far as it goes: what cannot be read is a [`Problem`], never an error.
 
 mod chunks;
+mod on_disk;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use self::chunks::TapeChunk;
+pub(super) use self::on_disk::TapeFile;
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
 use super::name::SUFFIX;
@@ -138,6 +140,8 @@ pub struct TapeReader<R> {
     header: TapeHeader,
     line: u64,
     buffer: Vec<u8>,
+    /// Where the line in the buffer stands, and where the next one begins, in bytes.
+    place: std::ops::Range<u64>,
     known: HeaderCache,
     /// Whether the file gave up.
     broken: bool,
@@ -165,11 +169,17 @@ impl<R: BufRead> TapeReader<R> {
             .read_until(b'\n', &mut buffer)
             .map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
         let header = read_header(path, &buffer)?;
-        Ok(Self { reader, header, line: 1, buffer, known: HeaderCache::default(), broken: false })
+        let place = 0..buffer.len() as u64;
+        Ok(Self { reader, header, line: 1, buffer, place, known: HeaderCache::default(), broken: false })
     }
 
     pub fn header(&self) -> &TapeHeader {
         &self.header
+    }
+
+    /// Where the line of the last entry stands, in bytes.
+    pub(super) fn place(&self) -> std::ops::Range<u64> {
+        self.place.clone()
     }
 
     /// The next line without its end; `None` after the last. The flag is whether it is whole.
@@ -180,6 +190,7 @@ impl<R: BufRead> TapeReader<R> {
         self.buffer.clear();
         let read = self.reader.read_until(b'\n', &mut self.buffer);
         self.line += u64::from(!matches!(read, Ok(0)));
+        self.place = self.place.end..self.place.end + self.buffer.len() as u64;
         match read {
             Ok(0) => None,
             Ok(_) => Some(Ok(self.buffer.pop_if(|last| *last == b'\n').is_some())),
@@ -350,7 +361,7 @@ fn survey(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
     info.problems = troubles(&problems, missing, torn);
 }
 
-fn troubles(problems: &[Problem], missing: u64, torn: bool) -> Vec<String> {
+pub(super) fn troubles(problems: &[Problem], missing: u64, torn: bool) -> Vec<String> {
     let mut troubles: Vec<_> = problems.iter().map(ToString::to_string).collect();
     if missing > 0 {
         troubles.push(format!("{missing} messages are missing"));

@@ -127,7 +127,7 @@ async fn play_refuses_a_tape_without_a_client() {
     let server = Server::new(|_| taken());
     let mut events = Vec::new();
     let stop = CancellationToken::new();
-    play(&tape, Arc::new(server), PlayOptions::default(), |event| events.push(event), stop).await;
+    play((&tape).into(), Arc::new(server), PlayOptions::default(), |event| events.push(event), stop).await;
     assert!(matches!(&events[..], [ReplayEvent::Failed { .. }]), "{events:?}");
 }
 

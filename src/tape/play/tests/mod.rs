@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use self::rig::{
     Act, FAIL, PASS, SKIP, item, options, overlapping, run, slow, streamed, table, taken, tape, tape_with, what, whole,
 };
-use super::{OnFailure, PlayOptions};
+use super::{OnFailure, PlayOptions, PlayableTape};
 use crate::event::Speed;
 use crate::message::Message;
-use crate::upstream::ReplyBody;
+use crate::upstream::{Outgoing, ReplyBody};
 
 #[tokio::test(start_paused = true)]
 async fn play_repeats_a_session_as_it_was() {
@@ -77,6 +77,34 @@ async fn values_of_the_server_are_learned_wherever_they_stand() {
     assert_eq!(kinds(1), [("handle".to_owned(), 2), ("pid".to_owned(), 1), ("handle".to_owned(), 1)]);
     assert_eq!(kinds(2), [("handle".to_owned(), 1)]);
     assert_eq!(outcome.step(2).ignore, [".result.random"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tape_in_its_file_is_played_as_one_in_memory() {
+    let long = "long".repeat(100);
+    let said = format!(r#"{{"id":1,"method":"tools/call","params":{{"name":"a","arguments":{{"x":"{long}"}}}}}}"#);
+    let tape = tape(&[
+        (0, "c2s", &said),
+        (1, "s2c", &format!(r#"{{"id":1,"result":{{"y":"{long}","jobId":"job-17"}}}}"#)),
+        (2, "c2s", &format!(r#"{{"id":2,"method":"b","params":{{"y":"{long}","job":"job-17"}}}}"#)),
+        (3, "s2c", r#"{"id":2,"result":{"content":[{"text":"a changed reply of some length","type":"text"}]}}"#),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    std::fs::write(&path, rig::written(&tape)).unwrap();
+    let server = |outgoing: &Outgoing| match what(outgoing).as_str() {
+        "tools/call" => whole(format!(r#"{{"id":1,"result":{{"y":"{}","jobId":"job-18"}}}}"#, "long".repeat(100))),
+        _ => whole(r#"{"id":2,"result":{"content":[]}}"#),
+    };
+    let kept = run(&tape, options(Speed::Max), server).await;
+    let on_disk = rig::run_playable(PlayableTape::open(&path).unwrap(), options(Speed::Max), server).await;
+    assert_eq!(on_disk.verdicts(), [PASS, FAIL]);
+    for number in 1..=2 {
+        assert_eq!(on_disk.step(number), kept.step(number));
+    }
+    assert_eq!(on_disk.message("tools/call"), said);
+    assert_eq!(on_disk.message("b"), kept.message("b"));
+    assert!(on_disk.message("b").contains("job-18"));
 }
 
 #[tokio::test(start_paused = true)]

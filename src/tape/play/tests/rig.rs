@@ -16,7 +16,7 @@ use crate::event::{ReplayEvent, Speed, StepReport, StepVerdict};
 use crate::message::{Kind, Message};
 use crate::secret::Label;
 use crate::tape::Tape;
-use crate::tape::play::{PlayOptions, play};
+use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
 /// A tape of these messages: milliseconds, direction, message; `extra` are further members of the line.
@@ -33,6 +33,16 @@ pub(super) fn tape_with(lines: &[(u64, &str, &str, &str)]) -> Tape {
     let tape = Tape::read_from(Path::new("x.tape.jsonl"), text.as_bytes()).unwrap();
     assert_eq!(tape.problems, []);
     tape
+}
+
+/// The file of a tape.
+pub(super) fn written(tape: &Tape) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(&tape.header).unwrap();
+    for envelope in &tape.envelopes {
+        bytes.push(b'\n');
+        envelope.write_json(crate::envelope::SessionField::Omitted, &mut bytes);
+    }
+    bytes
 }
 
 /// What the server does about one message.
@@ -167,6 +177,23 @@ pub(super) async fn run(
 
 pub(super) async fn run_until(
     tape: &Tape,
+    options: PlayOptions,
+    behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
+    stop: CancellationToken,
+) -> Outcome {
+    play_until(PlayableTape::from(tape), options, behave, stop).await
+}
+
+pub(super) async fn run_playable(
+    tape: PlayableTape,
+    options: PlayOptions,
+    behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
+) -> Outcome {
+    play_until(tape, options, behave, CancellationToken::new()).await
+}
+
+async fn play_until(
+    tape: PlayableTape,
     options: PlayOptions,
     behave: impl Fn(&Outgoing) -> Act + Send + Sync + 'static,
     stop: CancellationToken,

@@ -1,0 +1,53 @@
+//! A tape that is to be played: what its client did, with large messages left where they stand.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::script::{Script, ScriptBuilder};
+use crate::tape::Tape;
+use crate::tape::format::{Mark, TapeError, TapeHeader};
+use crate::tape::read::{TapeEntry, TapeFile, TapeReader, troubles};
+
+/// A tape as the player needs it. Its size in memory goes with the number of messages, not with theirs.
+#[derive(Debug)]
+pub struct PlayableTape {
+    pub path: PathBuf,
+    /// With everything that later marks know of the peers.
+    pub header: TapeHeader,
+    /// Everything that is not as it should be, for people.
+    pub troubles: Vec<String>,
+    pub(super) script: Script,
+}
+
+impl PlayableTape {
+    /// Goes once through a tape file.
+    ///
+    /// # Errors
+    /// Where it cannot be read at all, is no tape, or is one of a newer format.
+    pub fn open(path: &Path) -> Result<Self, TapeError> {
+        let mut entries = TapeReader::open(path)?;
+        let mut header = entries.header().clone();
+        let file = Arc::new(TapeFile::open(path, header.session)?);
+        let mut builder = ScriptBuilder::default();
+        let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
+        while let Some(entry) = entries.next() {
+            match entry {
+                TapeEntry::Message { envelope, .. } => builder.line(&file, entries.place(), &envelope),
+                TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
+                TapeEntry::Mark(Mark::Peer(peer)) => header.peers.learn(peer.peers),
+                TapeEntry::Mark(_) => {}
+                TapeEntry::Problem(problem) => problems.push(problem),
+                TapeEntry::Torn => torn = true,
+            }
+        }
+        let troubles = troubles(&problems, missing, torn);
+        Ok(Self { path: path.to_owned(), header, troubles, script: builder.script() })
+    }
+}
+
+impl From<&Tape> for PlayableTape {
+    fn from(tape: &Tape) -> Self {
+        let Tape { path, header, .. } = tape.clone();
+        Self { path, header, troubles: tape.troubles(), script: Script::of(tape) }
+    }
+}
