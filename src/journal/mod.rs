@@ -80,6 +80,7 @@ struct Load {
 enum Entry {
     Event(Event),
     Subscribe(u64, Feed),
+    Unsubscribe(u64),
     /// Sends the state again, to one reader or to all.
     Resync(Option<u64>),
     /// Answered once all before it is written.
@@ -171,6 +172,11 @@ impl Subscription {
     pub fn resync(&self) {
         self.queue.put_urgent(Entry::Resync(Some(self.reader)));
     }
+
+    /// Tells this reader nothing more, and gives its feed back; else that happens when the next event cannot be told.
+    pub fn end(&self) {
+        self.queue.put_urgent(Entry::Unsubscribe(self.reader));
+    }
 }
 
 impl JournalThread {
@@ -221,6 +227,7 @@ impl JournalWriter {
                 self.memory.tell(&feed);
                 self.feeds.push((reader, feed));
             }
+            Entry::Unsubscribe(reader) => self.feeds.retain(|(it, _)| *it != reader),
             Entry::Resync(whom) => {
                 let asked = self.feeds.iter().filter(|(reader, _)| whom.is_none_or(|whom| whom == *reader));
                 asked.for_each(|(_, feed)| self.memory.tell(feed));

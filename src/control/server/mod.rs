@@ -42,7 +42,7 @@ use crate::proxy::front::origin_check::OriginCheck;
 
 mod screens;
 
-use screens::{AttachedScreens, Leave};
+use screens::{AttachedScreen, AttachedScreens, Leave};
 
 /// Events that may wait for the thread that writes them; more than the journal ever tells at once.
 const FEED: usize = 65_536;
@@ -261,24 +261,12 @@ async fn events(State(door): State<Arc<ControlServer>>) -> Result<Response, Cont
     let thread = std::thread::Builder::new().name("attached".to_owned()).spawn(move || write_feed(&reader, remote));
     thread
         .map_err(|error| ControlRefusal(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for a screen: {error}")))?;
-    let seat = AttachedScreen { feed: door.screens.enter(door.journal.subscribe(feed)), screens: door.screens.clone() };
-    let feed = HeaderValue::from(seat.feed);
+    let seat = AttachedScreen::enter(door.screens.clone(), door.journal.subscribe(feed));
+    let feed = HeaderValue::from(seat.feed());
     let mut response = Response::new(Body::from_stream(Lines { lines, waiting, _seat: seat, _here: here }));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response.headers_mut().insert(FEED_HEADER, feed);
     Ok(response)
-}
-
-/// The place of a screen among the screens; given up when its connection ends.
-struct AttachedScreen {
-    feed: u64,
-    screens: Arc<AttachedScreens>,
-}
-
-impl Drop for AttachedScreen {
-    fn drop(&mut self) {
-        self.screens.leave(self.feed, Leave::Lost);
-    }
 }
 
 /// What the writer wrote, as a body.

@@ -126,6 +126,32 @@ impl AttachedScreens {
     }
 }
 
+/// The place of a screen among the screens; given up when its connection ends.
+pub(super) struct AttachedScreen {
+    feed: u64,
+    subscription: Subscription,
+    screens: Arc<AttachedScreens>,
+}
+
+impl AttachedScreen {
+    pub(super) fn enter(screens: Arc<AttachedScreens>, subscription: Subscription) -> Self {
+        Self { feed: screens.enter(subscription.clone()), subscription, screens }
+    }
+
+    /// The number of its feed.
+    pub(super) fn feed(&self) -> u64 {
+        self.feed
+    }
+}
+
+impl Drop for AttachedScreen {
+    fn drop(&mut self) {
+        self.screens.leave(self.feed, Leave::Lost);
+        // A feed has room for thousands of events, and where nothing happens nobody would notice that it is read no more.
+        self.subscription.end();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::sync::mpsc;
@@ -228,5 +254,19 @@ mod tests {
         tokio::time::sleep(2 * PATIENCE).await;
         assert_eq!(rig.asked(), ["hold false ~q", "forward all"]);
         assert!(!rig.screens.resync(again));
+    }
+
+    #[tokio::test]
+    async fn screen_that_leaves_gives_its_feed_back_though_nothing_happens() {
+        let rig = rig(false, false);
+        let (feed, reader) = Feed::bounded(1 << 10);
+        let screen = AttachedScreen::enter(rig.screens.clone(), rig.journal.subscribe(feed));
+        drop(screen);
+        let told = tokio::task::spawn_blocking(move || {
+            let deadline = std::time::Instant::now() + Duration::from_secs(30);
+            while reader.events.recv_deadline(deadline).is_ok() {}
+            reader.events.recv_deadline(deadline)
+        });
+        assert_eq!(told.await.unwrap().err(), Some(crossbeam_channel::RecvTimeoutError::Disconnected));
     }
 }
