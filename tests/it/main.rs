@@ -25,6 +25,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod modern;
+mod notice;
 mod otlp;
 mod passthrough;
 mod peers;
