@@ -9,7 +9,7 @@ use rustix::termios::{Action, tcflow};
 use serde_json::json;
 
 use crate::http::{Legacy, call};
-use crate::tapline::{Home, Setup, Tapline, ended, gone, server, signal, until};
+use crate::tapline::{Home, Owned, Setup, Tapline, ended, gone, server, signal, until};
 use crate::{Length, Outcome};
 
 const MIB: u64 = 1 << 20;
@@ -128,13 +128,14 @@ pub(crate) fn unread_stdio(_: Length) -> Result<Outcome, String> {
     for end in ["TERM", "end of stdin"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tapline"));
         command.args(["stdio", "--grace", "1s", "--"]).args(server()).envs(home.variables());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut input = child.stdin.take().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Owned(command.spawn().unwrap());
+        let mut input = child.0.stdin.take().unwrap();
         for (id, tool) in [(1, "flood_stderr"), (2, "flood")] {
             writeln!(input, "{}", call(id, tool, &json!({"mib": 1}))).map_err(|error| error.to_string())?;
         }
         // Its server is there, and at it.
-        let process = child.id();
+        let process = child.0.id();
         let servers = until("its server", || Some(crate::process::below(process)).filter(|all| all.len() > 1))?;
         std::thread::sleep(Duration::from_millis(200));
         if end == "TERM" {

@@ -168,12 +168,15 @@ fn warm_up(world: &World) {
     println!("warm after {:?}", began.elapsed());
 }
 
+/// What a client does, and the how manieth time it does it.
+type Visit = Box<dyn FnMut(&World, u64) -> io::Result<()> + Send>;
+
 /// Who comes, and how long each rests between two visits.
 fn clients(
     world: &Arc<World>,
     mut on_stdio: impl FnMut(u64) -> io::Result<()> + Send + 'static,
 ) -> Vec<JoinHandle<()>> {
-    let client = |name: &'static str, pause: u64, mut act: Box<dyn FnMut(&World, u64) -> io::Result<()> + Send>| {
+    let client = |name: &'static str, pause: u64, mut act: Visit| {
         let world = world.clone();
         spawn(move || world.each(name, Duration::from_secs(pause), |round| act(&world, round)))
     };

@@ -77,9 +77,9 @@ impl<'a> Setup<'a> {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).envs(self.home.variables());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = Owned(command.spawn().unwrap());
         let (lines, read) = (Arc::new(Lines::default()), self.read);
-        let (told, stderr) = (lines.clone(), child.stderr.take().unwrap());
+        let (told, stderr) = (lines.clone(), child.0.stderr.take().unwrap());
         std::thread::spawn(move || told.read(stderr, read));
         let address = lines.wait(|line| {
             let (_, rest) = line.split_once("http://127.0.0.1:")?;
@@ -91,16 +91,27 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// A tapline that runs. It is killed when this is dropped.
+/// A process that is killed when this is dropped.
+pub(crate) struct Owned(pub(crate) Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // It may be gone already; there is nothing to save.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A tapline that runs.
 pub(crate) struct Tapline {
-    child: Child,
+    child: Owned,
     pub(crate) address: SocketAddr,
     pub(crate) lines: Arc<Lines>,
 }
 
 impl Tapline {
     pub(crate) fn process(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     pub(crate) fn resident(&self) -> u64 {
@@ -126,16 +137,8 @@ impl Tapline {
 
     /// Ends it as the system does where there is no memory left.
     pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Tapline {
-    fn drop(&mut self) {
-        // It may be gone already; there is nothing to save.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
     }
 }
 
@@ -197,9 +200,9 @@ pub(crate) fn signal(name: &str, pid: u32) {
 }
 
 /// Waits for the end of a process that was told to end.
-pub(crate) fn ended(child: &mut Child) -> Result<(ExitStatus, Duration), String> {
+pub(crate) fn ended(child: &mut Owned) -> Result<(ExitStatus, Duration), String> {
     let began = Instant::now();
-    let status = until("its end", || child.try_wait().unwrap())?;
+    let status = until("its end", || child.0.try_wait().unwrap())?;
     Ok((status, began.elapsed()))
 }
 
