@@ -9,6 +9,9 @@
 //! What breaks is made as small as it can be and printed; give it a name in `corpus/`, where each file is read every time, and
 //! mend what it shows. The engine is proptest's: a change is a value, so that taking changes back is all that shrinking needs.
 
+#![expect(clippy::print_stdout, reason = "how much was tried is worth a line")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod control;
 mod engine;
 mod filter;
