@@ -180,7 +180,7 @@ mod tests {
     fn key_verifies_its_own_family_only() {
         let rsa = DecodingKey::from_rsa_components(RSA_N, "AQAB").expect("it is a key");
         let families = [
-            (AlgorithmFamily::Hmac, DecodingKey::from_secret(b"secret")),
+            (AlgorithmFamily::Hmac, DecodingKey::from_secret(b"secret").unwrap()),
             (AlgorithmFamily::Rsa, rsa),
             (AlgorithmFamily::Ec, DecodingKey::from_ec_der(&[4; 65])),
             (AlgorithmFamily::Ed, DecodingKey::from_ed_der(&[4; 32])),

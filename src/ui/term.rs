@@ -7,8 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::{Receiver, Sender};
-use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, poll, read};
 use crossterm::execute;
@@ -242,7 +243,9 @@ struct CrosstermHost<'a> {
 impl TerminalHost for CrosstermHost<'_> {
     /// By OSC 52, which the terminal at the operator's end understands, over ssh too.
     fn copy(&mut self, text: &str) -> io::Result<()> {
-        execute!(stdout(), CopyToClipboard::to_clipboard_from(text))
+        let mut screen = stdout();
+        write!(screen, "\x1b]52;c;{}\x1b\\", STANDARD.encode(text))?;
+        screen.flush()
     }
 
     fn edit(&mut self, text: &str) -> io::Result<String> {
