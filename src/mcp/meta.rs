@@ -31,8 +31,8 @@ pub fn agreed_version(reply: &Message) -> Option<String> {
 }
 
 /// The token under which a request asks for progress.
-pub fn requested_progress(request: &Message) -> Option<&str> {
-    request.at(&["params", META, "progressToken"])
+pub fn requested_progress(request: &Message) -> Option<Id> {
+    request.at(&["params", META, "progressToken"]).map(Id::from_token)
 }
 
 /// The token that a `notifications/progress` is about.
@@ -58,7 +58,7 @@ mod tests {
     fn meta_values_are_found_at_their_place_only() {
         let meta = r#""_meta":{"progressToken":"a\u0062","io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
         let request = Message::new(format!(r#"{{"id":1,"method":"tools/call","params":{{{meta}}}}}"#));
-        assert_eq!(requested_progress(&request), Some(r#""a\u0062""#));
+        assert_eq!(requested_progress(&request), Some(Id::from_token("\"ab\"")));
         assert_eq!(protocol_version(&request).as_deref(), Some("2026-07-28"));
         assert_eq!(reported_progress(&request), None);
         let progress = Message::new(r#"{"method":"notifications/progress","params":{"progressToken":7,"progress":1}}"#);

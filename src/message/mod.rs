@@ -3,6 +3,8 @@
 //! Owns reading. Never fails and never changes a byte: what is not JSON-RPC is [`Kind::Opaque`], shown
 //! and forwarded all the same. Only [`Message::raw`] is ever sent on.
 
+mod id;
+mod lenient;
 mod members;
 
 use std::borrow::Cow;
@@ -18,6 +20,7 @@ use serde::ser::{Error as _, SerializeStruct as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+pub use self::id::Id;
 use self::members::{HeadValue, MemberKey, head_members};
 pub(crate) use self::members::{Members, members_of, read_members};
 
@@ -72,58 +75,11 @@ impl Kind {
     }
 }
 
-/// A JSON-RPC id by its exact JSON text, so that `1`, `1.0` and `"1"` stay three ids.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(Arc<str>);
-
-impl Id {
-    /// From a JSON token, quotes included where it is a string.
-    pub fn from_token(token: &str) -> Self {
-        Self(token.into())
-    }
-
-    /// The id of a request that tapline makes: a random string, so that it cannot meet one of the client's.
-    pub fn random() -> Self {
-        Self(format!("\"tapline-{}\"", uuid::Uuid::new_v4().simple()).into())
-    }
-
-    /// The exact JSON text.
-    pub fn token(&self) -> &str {
-        &self.0
-    }
-
-    /// For people: a string id without its quotes.
-    pub fn display(&self) -> &str {
-        self.0.strip_prefix('"').and_then(|s| s.strip_suffix('"')).unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.display())
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match serde_json::from_str::<&RawValue>(&self.0) {
-            Ok(token) => token.serialize(serializer),
-            Err(_) => self.0.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::from_token(Box::<RawValue>::deserialize(deserializer)?.get()))
-    }
-}
-
 /// What a message says of itself at its top level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub kind: Kind,
-    /// The id token; `Some(null)` for an error reply with a null id.
+    /// The id; null for an error reply with a null id. Of what cannot be read, the id that it answers as far as one can tell.
     pub id: Option<Id>,
     /// What a request or notification is about; `None` for replies.
     pub subject: Option<Arc<Subject>>,
@@ -174,8 +130,25 @@ impl Message {
         self.head().kind
     }
 
+    /// Its own, by which it asks or answers; nothing of what cannot be read.
     pub fn id(&self) -> Option<&Id> {
-        self.head().id.as_ref()
+        self.head().id.as_ref().filter(|_| self.kind() != Kind::Opaque)
+    }
+
+    /// The id of the request that it answers: it is a reply, or would be one if it could be read.
+    pub fn replied_id(&self) -> Option<&Id> {
+        self.head().id.as_ref().filter(|_| self.is_reply())
+    }
+
+    /// Whether it is a reply, or would be one if it could be read.
+    pub fn is_reply(&self) -> bool {
+        let Head { kind, id, .. } = self.head();
+        kind.is_reply() || *kind == Kind::Opaque && id.is_some()
+    }
+
+    /// Whether it may be the reply to this request, by its id.
+    pub fn replies_to(&self, request: &Self) -> bool {
+        self.replied_id().zip(request.id()).is_some_and(|(id, asked)| id.may_mean(asked))
     }
 
     pub fn method(&self) -> Option<&str> {
@@ -247,7 +220,7 @@ impl Message {
     pub fn answers(&self) -> bool {
         match self.kind() {
             Kind::Batch => self.elements().iter().any(Self::answers),
-            kind => kind.is_reply(),
+            _ => self.is_reply(),
         }
     }
 
@@ -283,7 +256,11 @@ impl Message {
     /// This message with other JSON text for the value at a path of members and everything else byte for byte; `None`
     /// where there is no such value.
     pub fn with_value(&self, path: &[&str], text: &str) -> Option<Self> {
-        let old = self.at(path)?;
+        let old = match self.at(path) {
+            Some(old) => old.as_bytes(),
+            None if path == ["id"] && self.is_reply() => &self.raw[lenient::replied_id(&self.raw)?],
+            None => return None,
+        };
         let start = old.as_ptr() as usize - self.raw.as_ptr() as usize;
         let mut raw = Vec::with_capacity(self.raw.len() + text.len());
         raw.extend_from_slice(&self.raw[..start]);
@@ -399,15 +376,19 @@ fn read_head(raw: &[u8]) -> Head {
         Some(_) => return opaque("not a JSON object"),
     }
     let Ok(text) = std::str::from_utf8(json) else {
-        return opaque("not UTF-8");
+        return Head { id: lenient_id(json), ..opaque("not UTF-8") };
     };
     match head_members(text) {
         Ok(members) => {
             let params = || members.iter().rev().find_map(|(_, value)| value.params());
             Head { params: params().and_then(|params| spans(raw, params)), ..classify(&members) }
         }
-        Err(error) => opaque(format!("not JSON: {error}")),
+        Err(error) => Head { id: lenient_id(json), ..opaque(format!("not JSON: {error}")) },
     }
+}
+
+fn lenient_id(raw: &[u8]) -> Option<Id> {
+    Some(Id::from_token(std::str::from_utf8(&raw[lenient::replied_id(raw)?]).ok()?))
 }
 
 /// Where the members of `params` stand in a large message; a small one is read again at once.
@@ -469,7 +450,7 @@ fn classify(members: &[(Cow<'_, str>, HeadValue<'_>)]) -> Head {
         }
     }
     let id = id.and_then(HeadValue::token).map(Id::from_token);
-    let null_id = id.as_ref().is_some_and(|id| id.token() == "null");
+    let null_id = id.as_ref().is_some_and(Id::is_null);
     let kind = match (method.is_some(), result.is_some(), error.is_some()) {
         (true, _, _) if id.is_some() && !null_id => Kind::Request,
         (true, _, _) => Kind::Notification,

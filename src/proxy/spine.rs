@@ -15,17 +15,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport};
-use crate::event::{BlockError, Decision, Event, Held, LogLine, Timestamp};
+use crate::event::{BlockError, Decision, Event, Held, Level, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{Chain, Verdict};
 use crate::journal::Journal;
 use crate::mcp::meta::cancelled_id;
-use crate::message::{Kind, Message};
+use crate::message::{Id, Kind, Message};
 use crate::metrics::{Metrics, RequestTimer};
 use crate::proxy::arrival::Arrival;
 use crate::proxy::error::ErrorReply;
 use crate::proxy::session::policy::SessionPolicy;
-use crate::proxy::session::{Correlated, LiveSession};
+use crate::proxy::session::{Correlated, LiveSession, NearestCall};
 use crate::proxy::stop::Stop;
 use crate::upstream::retry::Retry;
 
@@ -190,6 +190,9 @@ impl Proxy {
         let now = tokio::time::Instant::now();
         let (at, received) = (session.time_of(now), arrival.received.unwrap_or(now.into_std()));
         let Correlated { reply_to, part_of, timer } = session.correlate(seq, at, &arrival, &self.metrics);
+        if reply_to.is_none() && arrival.message.is_reply() {
+            self.log_orphan(session, seq, &arrival);
+        }
         let envelope = Envelope {
             seq,
             session: session.id(),
@@ -208,6 +211,32 @@ impl Proxy {
             held: None,
         };
         InFlight { envelope, received, timer }
+    }
+
+    /// Says which call waits on that a reply may have been meant for which answers none: its client would wait for ever without a word.
+    fn log_orphan(&self, session: &LiveSession, seq: Seq, orphan: &Arrival) {
+        let id = orphan.message.replied_id();
+        // A status has an error without an id, where there is one.
+        let is_status = orphan.transport.status.is_some() && id.is_none_or(Id::is_null);
+        if orphan.injected.is_some() || orphan.audience.is_operator_only() || is_status {
+            return;
+        }
+        let id = id.map_or("no id".to_owned(), |id| format!("the id `{}`", id.token()));
+        let (level, text) = match session.nearest_call(orphan) {
+            None => return,
+            Some(NearestCall::None) => {
+                (Level::Info, format!("a reply with {id} answers no open call, and none is open"))
+            }
+            Some(NearestCall::Open { seq, id: asked, method, is_sole }) => {
+                let which = if is_sole { "only open call" } else { "nearest open call" };
+                let asked = asked.token();
+                let text = format!(
+                    "a reply with {id} answers no open call; the {which}, {seq} `{method}` with the id `{asked}`, still waits"
+                );
+                (Level::Warn, text)
+            }
+        };
+        self.log(LogLine::new(level, "proxy", text).of(session.id()).about(seq));
     }
 
     fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, in_flight: InFlight, reason: String) -> HeldPass {

@@ -42,7 +42,7 @@ impl StreamableSession {
 }
 
 /// How far an event stream was read, so that it can be resumed (2025-11-25, transports: resumability).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamPosition {
     /// Id of the last event that had one: the value of `Last-Event-ID`.
     pub last_event_id: Option<String>,

@@ -18,6 +18,7 @@ mod doors;
 mod ends;
 mod hold;
 mod http_client;
+mod ids;
 #[path = "../interop/client.rs"]
 mod interop;
 mod legacy_sse;

@@ -141,6 +141,27 @@ async fn bridge_resumes_a_stream_that_ended_before_the_reply() {
     }
 }
 
+/// A server that knows nothing of a stream may end each in good order (rmcp does): its client is told in the end.
+#[tokio::test]
+async fn bridge_resumes_a_stream_in_vain_only_so_often() {
+    let mut server = Server::start().await;
+    let rig = Rig::before(&server.url()).await;
+    let mut front = Front::of("pipe", &rig).await;
+    front.say(CALL.as_bytes()).await;
+    server.next().await.stream("id: 1\nretry: 1\ndata:\n\n").await;
+    let polls = async {
+        for _ in 0..20 {
+            server.next().await.stream("").await;
+        }
+    };
+    polls.await;
+    let error: serde_json::Value = serde_json::from_slice(&front.hear().await).unwrap();
+    assert_eq!(error["id"], 7);
+    let text = error["error"]["message"].as_str().unwrap();
+    assert!(text.contains("asked for 20 times more"), "{text}");
+    assert!(server.is_idle());
+}
+
 #[tokio::test]
 async fn bridge_resumes_the_get_stream() {
     let mut server = Server::start().await;

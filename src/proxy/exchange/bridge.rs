@@ -45,6 +45,11 @@ const LONGEST: Duration = Duration::from_secs(30);
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long the server may take to answer what begins a session again.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Streams in a row that were taken up again, ended at once and brought nothing: a call is not waited for any longer, and the
+/// listening stream is asked for at [`LONGEST`] intervals. Some servers end such a stream in good order when they know nothing of it.
+const MOST_IN_VAIN: u32 = 20;
+/// A stream that was open for so long was not in vain: servers and what is between cut idle ones, and go on with the call.
+const LIVELY: Duration = Duration::from_secs(10);
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One client's bridge.
@@ -142,15 +147,16 @@ impl Bridge {
     }
 
     fn is_modern(&self, id: &Id) -> bool {
-        self.state.lock().in_flight.get(id).is_some_and(|request| request.modern)
+        let in_flight = &self.state.lock().in_flight;
+        id.known(|id| in_flight.contains_key(id)).is_some_and(|id| in_flight[&id].modern)
     }
 
     /// Cancels a request by hanging up (revision 2026-07-28, cancellation): over HTTP nothing is posted.
     async fn cancel(&self, exchange: ClientExchange, id: &Id) {
-        if exchange.withdraw().await
-            && let Some(request) = self.state.lock().in_flight.remove(id)
-        {
-            request.task.abort();
+        if exchange.withdraw().await {
+            let in_flight = &mut self.state.lock().in_flight;
+            let request = id.known(|id| in_flight.contains_key(id)).and_then(|id| in_flight.remove(&id));
+            request.inspect(|request| request.task.abort());
         }
     }
 
@@ -209,7 +215,7 @@ impl Bridge {
             let text = "a notification was answered with what is no JSON-RPC message: the client does not get it";
             return self.connection.log(Level::Warn, text.to_owned());
         }
-        if message.answers() && message.id() == request.id() && HandshakeState::is_relevant(request) {
+        if message.replies_to(request) && HandshakeState::is_relevant(request) {
             let mut state = self.state.lock();
             state.handshake.on_reply(request, message);
             if request.method() == Some(method::INITIALIZE) && message.kind() == Kind::Result {
@@ -227,22 +233,31 @@ impl Bridge {
         request: &Message,
         progress: &mut StreamProgress,
     ) {
+        let opened = Instant::now();
+        progress.some = false;
         while let Some(Ok(item)) = items.next().await {
             match item {
                 // A priming event has an id and no message (2025-11-25, transports).
                 Item::Filler(bytes) => {
+                    let before = progress.position.clone();
                     Splitter::default().push(bytes).into_iter().for_each(|frame| progress.position.note(&frame.fields));
+                    progress.some |= progress.position != before;
                 }
                 Item::Message(incoming) => {
                     if let Framing::Sse { fields: Some(fields), .. } = &incoming.framing {
                         progress.position.note(fields);
                     }
-                    progress.replied |= incoming.message.answers() && incoming.message.id() == request.id();
+                    progress.replied |= match request.id() {
+                        Some(_) => incoming.message.replies_to(request),
+                        None => incoming.message.kind() == Kind::Batch && incoming.message.answers(),
+                    };
                     progress.some = true;
                     self.deliver(without_byte_order_mark(incoming), request);
                 }
             }
         }
+        let is_in_vain = !progress.some && opened.elapsed() < LIVELY;
+        progress.in_vain = if is_in_vain { progress.in_vain + 1 } else { 0 };
     }
 
     /// Asks for the rest of a stream that ended before the reply (2025-11-25, transports: resumability).
@@ -252,10 +267,13 @@ impl Bridge {
                 let why = "the answer ended without a reply".to_owned();
                 return self.fail(request, UpstreamError::BrokenOff { upstream: self.label(), why });
             };
+            if progress.in_vain >= MOST_IN_VAIN {
+                let why = format!("the answer was asked for {MOST_IN_VAIN} times more, and nothing came");
+                return self.fail(request, UpstreamError::BrokenOff { upstream: self.label(), why });
+            }
             tokio::time::sleep(progress.pause()).await;
             let (mut headers, sent) = self.bare();
             headers.insert(LAST_EVENT_ID, after);
-            progress.some = false;
             match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
                     self.drain(items, request, &mut progress).await;
@@ -276,7 +294,6 @@ impl Bridge {
         loop {
             let (mut headers, sent) = self.bare();
             headers.extend(progress.position.header().map(|after| (LAST_EVENT_ID, after)));
-            progress.some = false;
             match self.connection.exchange(listening(headers)).await {
                 Ok(Reply { status, body: ReplyBody::Stream(items), .. }) if status.is_success() => {
                     opened = true;
@@ -299,7 +316,7 @@ impl Bridge {
     /// 400 of this very request.
     fn is_forgotten(&self, refused: &Reply, message: &Message, sent: SentIn) -> bool {
         let of_request = match &refused.body {
-            ReplyBody::Whole(error) => error.kind() == Kind::Error && error.id() == message.id() && message.asks(),
+            ReplyBody::Whole(error) => error.kind() == Kind::Error && is_for(error, message),
             ReplyBody::Empty | ReplyBody::Stream(_) => false,
         };
         says_forgotten(refused.status, sent) && !(of_request && refused.status == StatusCode::BAD_REQUEST)
@@ -409,7 +426,7 @@ impl Bridge {
     /// Tells the client an HTTP error as the JSON-RPC error of its request: a stream has no place for a status.
     fn refuse(&self, reply: &Reply, request: &Message) {
         match &reply.body {
-            ReplyBody::Whole(error) if error.kind() == Kind::Error && error.id() == request.id() && request.asks() => {
+            ReplyBody::Whole(error) if error.kind() == Kind::Error && is_for(error, request) => {
                 self.deliver(line(error.clone()), request);
             }
             _ => self.answer(request, server_refused(&self.label(), reply, request.id())),
@@ -488,13 +505,20 @@ async fn reply_of(
 ) -> Option<Message> {
     while let Some(Ok(item)) = items.next().await {
         if let Item::Message(Incoming { message, .. }) = item
-            && message.answers()
-            && message.id() == request.id()
+            && message.replies_to(request)
         {
             return Some(message);
         }
     }
     None
+}
+
+/// Whether an error is what a client that waits for the reply to its request can do something with.
+fn is_for(error: &Message, request: &Message) -> bool {
+    match request.id() {
+        Some(_) => error.replies_to(request),
+        None => error.id().is_none() && request.asks(),
+    }
 }
 
 /// A message that came without a frame, as a line.
@@ -524,8 +548,10 @@ fn listening(headers: HeaderMap) -> Outgoing {
 #[derive(Default)]
 struct StreamProgress {
     replied: bool,
-    /// Whether anything came since it was opened or resumed last.
+    /// Whether anything came since it was opened or resumed last: a message, or a new place to resume from.
     some: bool,
+    /// How often in a row it was resumed and brought nothing.
+    in_vain: u32,
     position: StreamPosition,
     /// Pauses to come, where nothing has come since.
     pauses: Option<ExponentialBackoff>,
@@ -537,6 +563,7 @@ impl StreamProgress {
             self.pauses = None;
         }
         let pause = self.pauses.get_or_insert_with(|| doubling(RETRY, LONGEST)).next().unwrap_or(LONGEST);
-        self.position.retry.unwrap_or(pause)
+        let named = self.position.retry.unwrap_or(pause);
+        if self.in_vain < MOST_IN_VAIN { named } else { named.max(LONGEST) }
     }
 }

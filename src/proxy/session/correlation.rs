@@ -52,6 +52,18 @@ struct PendingCall {
     call: Option<TaskTrackerToken>,
 }
 
+/// The request that a reply may have been meant for which answers none.
+pub(in crate::proxy) enum NearestCall {
+    None,
+    Open {
+        seq: Seq,
+        id: Id,
+        method: Box<str>,
+        /// Nothing else waits for a reply.
+        is_sole: bool,
+    },
+}
+
 /// How a message relates to the others of its session.
 #[derive(Default)]
 pub(in crate::proxy) struct Correlated {
@@ -86,10 +98,37 @@ impl Correlation {
         Correlated { part_of, ..Correlated::default() }
     }
 
+    /// What a reply that answers no request may have been meant for. `request`: that on whose own response it came, where there is
+    /// such a thing.
+    pub(super) fn nearest(&self, direction: Direction, reply: &Message, request: Option<Seq>) -> NearestCall {
+        let pending = self.pending.lock();
+        let asked = direction.reverse();
+        let latest = pending.latest.iter().map(|((direction, id), call)| (*direction, id, call));
+        let overtaken = pending.overtaken.iter().map(|((direction, id, _), call)| (*direction, id, call));
+        let is_open = |call: &PendingCall| call.timer.is_pending();
+        let open = latest.chain(overtaken).filter(|(direction, _, call)| *direction == asked && is_open(call));
+        let open: Vec<_> = open.map(|(_, id, call)| (id, call)).collect();
+        let replied = reply.replied_id().map(|id| id.display().to_ascii_lowercase()).unwrap_or_default();
+        let is_alike = |id: &Id| {
+            let id = id.display().to_ascii_lowercase();
+            !replied.is_empty() && (id.contains(&replied) || replied.contains(&id))
+        };
+        let likeness = |(id, call): &&(&Id, &PendingCall)| (Some(call.seq) == request, is_alike(id), call.seq);
+        match open.iter().max_by_key(likeness) {
+            None => NearestCall::None,
+            Some((id, call)) => NearestCall::Open {
+                seq: call.seq,
+                id: (*id).clone(),
+                method: call.subject.method.clone(),
+                is_sole: open.len() == 1,
+            },
+        }
+    }
+
     /// Finds the request that a reply answers, which waits no longer. `request`: that on whose own response the reply came,
     /// where there is such a thing; `at`: when the reply came, in microseconds since the session began.
     pub(super) fn complete(&self, at: u64, direction: Direction, reply: &Message, request: Option<Seq>) -> Correlated {
-        let found = reply.id().and_then(|id| self.pending.lock().remove((direction.reverse(), id), request));
+        let found = reply.replied_id().and_then(|id| self.pending.lock().remove((direction.reverse(), id), request));
         let Some(PendingCall { seq, at: asked_at, subject, began, timer, .. }) = found else {
             return Correlated::default();
         };
@@ -121,7 +160,7 @@ impl Correlation {
     /// Counts a request of the client no longer among those that the end of tapline waits for.
     pub(super) fn release_call(&self, id: &Id) {
         if self.counts_calls()
-            && let Some(request) = self.pending.lock().latest.get_mut(&(Direction::ToServer, id.clone()))
+            && let Some(request) = self.pending.lock().find((Direction::ToServer, id), None)
         {
             request.call = None;
         }
@@ -134,7 +173,7 @@ impl Correlation {
 
     /// Whether this request of the client has no reply yet.
     pub(super) fn is_pending(&self, id: &Id) -> bool {
-        self.pending.lock().latest.contains_key(&(Direction::ToServer, id.clone()))
+        self.pending.lock().find((Direction::ToServer, id), None).is_some()
     }
 
     /// How many requests of the client have no reply yet that one is expected for.
@@ -190,17 +229,30 @@ impl Pending {
 
     /// The request with that id and number; without a number, the latest with that id.
     fn find(&mut self, (direction, id): (Direction, &Id), seq: Option<Seq>) -> Option<&mut PendingCall> {
-        let latest = self.latest.get_mut(&(direction, id.clone()));
-        match (latest, seq) {
+        let id = id.known(|id| self.has((direction, id), seq))?;
+        match (self.latest.get_mut(&(direction, id.clone())), seq) {
             (latest, None) => latest,
             (Some(request), Some(seq)) if request.seq == seq => Some(request),
-            (_, Some(seq)) => self.overtaken.get_mut(&(direction, id.clone(), seq)),
+            (_, Some(seq)) => self.overtaken.get_mut(&(direction, id, seq)),
         }
     }
 
-    /// Takes out the request with that id, and of several the one with that number. Ids are matched by their exact token, each
+    /// Takes out the request with that id, and of several the one with that number. Ids are matched by their value, each
     /// direction in its own space (mcp-wire.md §3, identifiers).
     fn remove(&mut self, (direction, id): (Direction, &Id), seq: Option<Seq>) -> Option<PendingCall> {
+        let found = self.remove_exactly((direction, id), seq);
+        found.or_else(|| {
+            let meant = id.known(|id| self.has((direction, id), seq))?;
+            self.remove_exactly((direction, &meant), seq)
+        })
+    }
+
+    fn has(&self, (direction, id): (Direction, &Id), seq: Option<Seq>) -> bool {
+        let is_overtaken = |seq: Seq| self.overtaken.contains_key(&(direction, id.clone(), seq));
+        self.latest.contains_key(&(direction, id.clone())) || seq.is_some_and(is_overtaken)
+    }
+
+    fn remove_exactly(&mut self, (direction, id): (Direction, &Id), seq: Option<Seq>) -> Option<PendingCall> {
         let overtaken = seq.filter(|_| !self.overtaken.is_empty());
         if let Some(earlier) = overtaken.and_then(|seq| self.overtaken.remove(&(direction, id.clone(), seq))) {
             return Some(earlier);
@@ -233,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn register_and_complete_match_ids_by_their_token_and_direction() {
+    fn register_and_complete_match_ids_by_their_value_and_direction() {
         let correlation = Correlation::new(None);
         register(&correlation, 1, r#"{"id":1,"method":"ping"}"#);
         register(&correlation, 2, r#"{"id":"1","method":"tools/list"}"#);
@@ -241,9 +293,31 @@ mod tests {
         let back = Message::new(r#"{"id":1,"result":{}}"#);
         assert!(correlation.complete(100, Direction::ToServer, &back, None).reply_to.is_none(), "the other way");
         assert_eq!(complete(&correlation, r#"{"id":"1","result":{}}"#, None), Some((2, 80)));
-        assert_eq!(complete(&correlation, r#"{"id":1,"result":{}}"#, None), Some((1, 90)));
+        assert_eq!(complete(&correlation, r#"{"id":1.0,"result":{}}"#, None), Some((1, 90)));
         assert_eq!(complete(&correlation, r#"{"id":1,"result":{}}"#, None), None, "answered already");
         assert_eq!(correlation.oldest(), None);
+        register(&correlation, 3, r#"{"id":9007199254740993,"method":"ping"}"#);
+        assert_eq!(complete(&correlation, r#"{"id":9007199254740992,"result":{}}"#, None), None, "another number");
+        assert_eq!(complete(&correlation, r#"{"id":"9007199254740993","result":NaN}"#, None), Some((3, 70)));
+    }
+
+    #[test]
+    fn nearest_is_the_call_that_a_reply_may_have_been_meant_for() {
+        let correlation = Correlation::new(None);
+        let nearest = |reply: &str, request: Option<u64>| {
+            let reply = Message::new(reply.to_owned());
+            match correlation.nearest(Direction::ToClient, &reply, request.map(Seq)) {
+                NearestCall::None => None,
+                NearestCall::Open { seq, is_sole, .. } => Some((seq.0, is_sole)),
+            }
+        };
+        assert_eq!(nearest(r#"{"id":7,"result":{}}"#, None), None);
+        register(&correlation, 1, r#"{"id":"Call-7","method":"ping"}"#);
+        assert_eq!(nearest(r#"{"id":8,"result":{}}"#, None), Some((1, true)));
+        register(&correlation, 2, r#"{"id":2,"method":"ping"}"#);
+        assert_eq!(nearest(r#"{"id":"call-7","result":{}}"#, None), Some((1, false)));
+        assert_eq!(nearest(r#"{"id":null,"error":{}}"#, None), Some((2, false)), "the latest");
+        assert_eq!(nearest(r#"{"id":2,"result":{}}"#, Some(1)), Some((1, false)), "its own response");
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub mod policy;
 mod state;
 mod usage;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -32,8 +32,11 @@ use crate::proxy::session::usage::UsageCounters;
 use crate::proxy::{Arrival, Stop};
 use crate::secret::Label;
 
-pub(in crate::proxy) use crate::proxy::session::correlation::Correlated;
+pub(in crate::proxy) use crate::proxy::session::correlation::{Correlated, NearestCall};
 pub(in crate::proxy) use crate::proxy::session::usage::Usage;
+
+/// Replies to nothing of which each is told; of more, every one that doubles their number. A server may send nothing else.
+const MOST_ORPHANS_EACH: u32 = 20;
 
 /// One session while it lives.
 pub struct LiveSession {
@@ -51,6 +54,8 @@ pub struct LiveSession {
     /// Whether its client was given its id, by the server or by us.
     acknowledged: AtomicBool,
     correlation: Correlation,
+    /// Replies that answer no request.
+    orphans: AtomicU32,
     metrics: SessionMetrics,
     closed: CancellationToken,
 }
@@ -94,6 +99,7 @@ impl LiveSession {
             life: SessionLife::new(info, state),
             owner,
             acknowledged: AtomicBool::new(false),
+            orphans: AtomicU32::default(),
             correlation: Correlation::new((via == Via::Sse).then(|| stop.calls.clone())),
             metrics: SessionMetrics::default(),
             // The stream of such a client carries the answers to its calls: it does more than listen.
@@ -191,7 +197,7 @@ impl LiveSession {
                 let timer = upstream.start(*direction, message);
                 self.correlation.register((seq, at), *direction, message, timer)
             }
-            kind if kind.is_reply() => self.correlation.complete(at, *direction, message, *request),
+            _ if message.is_reply() => self.correlation.complete(at, *direction, message, *request),
             _ => {
                 if *direction == Direction::ToServer && self.correlation.counts_calls() {
                     cancelled_id(message).inspect(|id| self.release_call(id));
@@ -199,6 +205,13 @@ impl LiveSession {
                 Correlated::default()
             }
         }
+    }
+
+    /// What a reply that answers no request may have been meant for; `None` where enough of them were asked about.
+    pub(in crate::proxy) fn nearest_call(&self, orphan: &Arrival) -> Option<NearestCall> {
+        let count = self.orphans.fetch_add(1, Ordering::Relaxed) + 1;
+        let is_news = count <= MOST_ORPHANS_EACH || count.is_power_of_two();
+        is_news.then(|| self.correlation.nearest(orphan.direction, &orphan.message, orphan.request))
     }
 
     /// Notes that a request was held for so many microseconds before it was sent on.

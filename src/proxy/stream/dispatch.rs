@@ -88,6 +88,9 @@ impl StreamServer {
             (Tenancy::Shared, Recipient::Requesters(ids)) => {
                 ids.iter().find_map(|id| Some(state.requests.get(id)?.session().clone()))
             }
+            (Tenancy::Shared, Recipient::Nobody) if state.requests.sole().is_some() => {
+                state.requests.sole().and_then(|id| Some(state.requests.get(id)?.session().clone()))
+            }
             (Tenancy::Shared, _) => state.last_session.clone().filter(|session| !session.closed().is_cancelled()),
         }
     }

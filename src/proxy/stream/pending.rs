@@ -117,10 +117,10 @@ pub(super) struct PendingRequest {
     enclosure: Enclosure,
     progress: RequestProgress,
     interest: Interest,
-    progress_token: Option<Box<str>>,
+    progress_token: Option<Id>,
     /// What its client calls the request and its progress, where the child knows them by another name.
     client_id: Option<Id>,
-    client_token: Option<Box<str>>,
+    client_token: Option<Id>,
     /// Which part of a subscription it is that is open on other children, too; `None` for any other request.
     leg: Option<SubscriptionLeg>,
 }
@@ -259,7 +259,9 @@ impl PendingRequest {
         let client_id = self.client_id.as_ref().or(self.leg.as_ref().and_then(SubscriptionLeg::client_id));
         let client_id = client_id.map(Id::token);
         match recipient {
-            Recipient::Progress(_) => message.with_value(&["params", "progressToken"], self.client_token.as_ref()?),
+            Recipient::Progress(_) => {
+                message.with_value(&["params", "progressToken"], self.client_token.as_ref()?.token())
+            }
             Recipient::Subscriber(_) => message.with_value(&["params", META, SUBSCRIPTION_ID], client_id?),
             Recipient::Unsubscribed(_) => {
                 let message = message.with_value(&["params", "requestId"], client_id?)?;
@@ -294,7 +296,8 @@ impl From<&ReplyReader> for Destination {
     }
 }
 
-/// The requests of clients that wait for their reply, by the id that the server knows.
+/// The requests of clients that wait for their reply, by the id that the server knows. A reply is found by the value of its id
+/// ([`Id::known`]), whatever way the server spells it.
 #[derive(Default)]
 pub(super) struct PendingRequests(HashMap<Id, PendingRequest>);
 
@@ -304,26 +307,40 @@ impl PendingRequests {
     /// way back.
     pub(super) fn register(&mut self, mut pending: PendingRequest) -> Message {
         let mut request = pending.request;
-        let taken = request.id().filter(|id| self.0.contains_key(id)).cloned();
+        let taken = request.id().filter(|id| self.is_taken(id, &pending.session)).cloned();
         if let Some(own) = taken
             && let Some(renamed) = request.with_id(&Id::random())
         {
             pending.client_id = Some(own);
             request = renamed;
         }
-        pending.progress_token = meta::requested_progress(&request).map(Into::into);
-        let taken = pending.progress_token.clone().filter(|token| self.with_progress_token(token).is_some());
+        pending.progress_token = meta::requested_progress(&request);
+        let taken = pending.progress_token.clone().filter(|token| self.is_token_taken(token, &pending.session));
         if let Some(own) = taken {
             let other = Id::random();
             if let Some(renamed) = request.with_value(&["params", META, "progressToken"], other.token()) {
                 pending.client_token = Some(own);
-                pending.progress_token = Some(other.token().into());
+                pending.progress_token = Some(other);
                 request = renamed;
             }
         }
         pending.request = request.clone();
         self.register_as_is(pending);
         request
+    }
+
+    /// Whether a request with this id would be taken for another one. A server may give a number back as a string: where the other
+    /// is another client's, that must not decide whose reply it is.
+    fn is_taken(&self, id: &Id, by: &LiveSession) -> bool {
+        let other = id.known(|id| self.0.contains_key(id)).and_then(|id| self.0.get_key_value(&id));
+        other.is_some_and(|(other, pending)| other == id || pending.session.id() != by.id())
+    }
+
+    fn is_token_taken(&self, token: &Id, by: &LiveSession) -> bool {
+        let mut others = self.0.values().filter_map(|pending| Some((pending.progress_token.as_ref()?, pending)));
+        others.any(|(other, pending)| {
+            other == token || pending.session.id() != by.id() && (token.may_mean(other) || other.may_mean(token))
+        })
     }
 
     /// Registers a request under the names it has.
@@ -376,7 +393,7 @@ impl PendingRequests {
 
     /// Notes that a client has taken a request back, where a message says so. The reply may come all the same.
     pub(super) fn cancel(&mut self, message: &Message) {
-        if let Some(pending) = cancelled_id(message).and_then(|id| self.0.get_mut(&id)) {
+        if let Some(pending) = cancelled_id(message).and_then(|id| self.0.get_mut(&self.known(&id)?)) {
             pending.cancel();
         }
     }
@@ -421,6 +438,11 @@ impl PendingRequests {
         self.0.is_empty()
     }
 
+    /// The id under which a request is registered that a peer means by this one.
+    fn known(&self, id: &Id) -> Option<Id> {
+        id.known(|id| self.0.contains_key(id))
+    }
+
     pub(super) fn contains(&self, id: &Id) -> bool {
         self.0.contains_key(id)
     }
@@ -442,9 +464,19 @@ impl PendingRequests {
     /// Whom a message of the server is for. `has_stream`: its client has one stream for everything, and gets also what is no message.
     pub(super) fn recipient(&self, message: &Message, has_stream: bool) -> Recipient {
         match message.kind() {
-            Kind::Result | Kind::Error => message.id().cloned().map_or(Recipient::Client, Recipient::Requester),
+            Kind::Result | Kind::Error => message
+                .id()
+                .map_or(Recipient::Client, |id| Recipient::Requester(self.known(id).unwrap_or_else(|| id.clone()))),
+            // It cannot be read, and its client is to hear of it all the same: it would wait for nothing.
+            Kind::Opaque if message.is_reply() => match message.replied_id().and_then(|id| self.known(id)) {
+                Some(id) => Recipient::Requester(id),
+                None if has_stream => Recipient::Client,
+                None => Recipient::Nobody,
+            },
             Kind::Batch if message.answers() => {
-                Recipient::Requesters(message.elements().iter().filter_map(|element| element.id().cloned()).collect())
+                let elements = message.elements();
+                let ids = elements.iter().filter_map(Message::replied_id);
+                Recipient::Requesters(ids.map(|id| self.known(id).unwrap_or_else(|| id.clone())).collect())
             }
             Kind::Notification if message.method() == Some(method::PROGRESS) => {
                 let id = meta::reported_progress(message).and_then(|token| self.with_progress_token(token).cloned());
@@ -458,15 +490,23 @@ impl PendingRequests {
 
     fn subscriber(&self, message: &Message) -> Recipient {
         let listens = |id: &Id| self.0.get(id).is_some_and(PendingRequest::is_subscription);
-        if let Some(id) = cancelled_id(message).filter(listens) {
+        if let Some(id) = cancelled_id(message).and_then(|id| self.known(&id)).filter(listens) {
             return Recipient::Unsubscribed(id);
         }
-        let listening = meta::subscription_id(message).filter(|id| self.0.contains_key(id));
+        let listening = meta::subscription_id(message).and_then(|id| self.known(&id));
         listening.map_or(Recipient::Client, Recipient::Subscriber)
     }
 
+    /// The request that asked for progress under this token: by its text, by its value, and then by what it may mean.
     fn with_progress_token(&self, token: &str) -> Option<&Id> {
-        self.0.iter().find(|(_, pending)| pending.progress_token.as_deref() == Some(token)).map(|(id, _)| id)
+        let find = |fits: &dyn Fn(&Id) -> bool| {
+            let fitting = self.0.iter().find(|(_, pending)| pending.progress_token.as_ref().is_some_and(fits));
+            fitting.map(|(id, _)| id)
+        };
+        find(&|other| other.token() == token).or_else(|| {
+            let token = Id::from_token(token);
+            find(&|other| *other == token).or_else(|| find(&|other| token.may_mean(other)))
+        })
     }
 
     /// The request that something belongs to of which the server does not say so: one of the only session that waits for any.
@@ -530,9 +570,10 @@ impl PendingQuestions {
 
     /// Completes the question that a message of a client answers. Returns whether it was one of a process that is gone.
     pub(super) fn complete(&mut self, reply: &Message) -> bool {
-        let Some(id) = reply.id().filter(|_| reply.kind().is_reply()) else { return false };
-        self.open.remove(id);
-        self.stale.remove(id)
+        let Some(id) = reply.replied_id() else { return false };
+        let Some(id) = id.known(|id| self.open.contains(id) || self.stale.contains(id)) else { return false };
+        self.open.remove(&id);
+        self.stale.remove(&id)
     }
 
     /// The process that asked is gone. Returns what it asked; an answer that comes late is known by it.

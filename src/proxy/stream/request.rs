@@ -100,7 +100,7 @@ impl StreamServer {
             None => Ok(event_stream(Vec::new(), answers)),
             Some(Err(error)) => Err(error),
             // Nothing came before the reply: no stream is needed to carry it.
-            Some(Ok(Item::Message(first))) if requests == 1 && first.message.kind().is_reply() => {
+            Some(Ok(Item::Message(first))) if requests == 1 && first.message.is_reply() => {
                 Ok(Reply::whole(first.message))
             }
             Some(Ok(first)) => Ok(event_stream(vec![first], answers)),

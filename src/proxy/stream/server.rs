@@ -161,7 +161,10 @@ impl StreamServer {
     /// Whether a client waits here for the reply to its request.
     pub(super) fn awaits(&self, session: &LiveSession, id: &Id) -> bool {
         let state = self.state.lock();
-        state.requests.iter().any(|pending| pending.session().id() == session.id() && pending.id() == Some(id))
+        state
+            .requests
+            .iter()
+            .any(|pending| pending.session().id() == session.id() && pending.id().is_some_and(|own| id.may_mean(own)))
     }
 
     fn pipe(&self) -> Option<Arc<Pipe>> {

@@ -78,7 +78,7 @@ impl FanoutSubscription {
 
     /// Whether a client means this one by an id.
     pub(super) fn is(&self, session: &LiveSession, id: &Id) -> bool {
-        self.session.id() == session.id() && self.client_id() == Some(id)
+        self.session.id() == session.id() && self.client_id().is_some_and(|own| id.may_mean(own))
     }
 
     /// Opens it on the first child. That one knows it by another name as well: a last word that is not for the client must not be taken

@@ -250,7 +250,7 @@ impl ShadowSession {
 
     fn cancelled(&mut self, id: &Id, message: &Message) {
         let mut open = self.open.iter().rev();
-        let taken_back = open.find(|(_, open)| open.id == *id && open.primary.is_none()).map(|(seq, _)| *seq);
+        let taken_back = open.find(|(_, open)| id.may_mean(&open.id) && open.primary.is_none()).map(|(seq, _)| *seq);
         if let Some(seq) = taken_back {
             self.take_back(seq, Some(message));
             self.end(seq, ShadowVerdict::Skipped, "the client took it back");
@@ -331,12 +331,8 @@ impl ShadowSession {
 
     /// By its id; some servers give a number back as a string.
     fn asked_by(&mut self, reply: &Message) -> Option<Seq> {
-        let id = reply.id()?;
-        if let Some(seq) = self.at_shadow.remove(id) {
-            return Some(seq);
-        }
-        let alike = self.at_shadow.keys().find(|known| known.display() == id.display()).cloned()?;
-        self.at_shadow.remove(&alike)
+        let known = reply.id()?.known(|id| self.at_shadow.contains_key(id))?;
+        self.at_shadow.remove(&known)
     }
 
     /// Both have answered.

@@ -179,7 +179,7 @@ struct Player<R> {
     exchanges: SelectAll<BoxStream<'static, (ExchangePurpose, ExchangeEvent)>>,
     /// Requests in flight, by their id.
     waiting: HashMap<Id, usize>,
-    by_progress_token: HashMap<String, usize>,
+    by_progress_token: HashMap<Id, usize>,
     /// Where on the tape the reply stands that a step in flight waits for; no later message may go out before it.
     blockers: BTreeSet<(usize, usize)>,
     deadlines: BTreeSet<(Instant, usize)>,
@@ -352,8 +352,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         match &step.kind {
             StepKind::Request { reply, .. } => {
                 self.waiting.extend(message.id().map(|id| (id.clone(), index)));
-                self.by_progress_token
-                    .extend(meta::requested_progress(&message).map(|token| (token.to_owned(), index)));
+                self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, index)));
                 self.blockers.extend(reply.as_ref().map(|reply| (reply.place, index)));
             }
             // The recorded client had the acceptance of one before it sent the next.

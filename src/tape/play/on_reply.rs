@@ -104,16 +104,13 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             && matches!(self.script.steps[index].kind, StepKind::Request { .. })
     }
 
-    /// The request that a reply answers: by its id, or, where the id is null or spelled otherwise, by its exchange.
+    /// The request that a reply answers: by its id, or, where the id is null, by its exchange.
     fn request_of(&self, index: Option<usize>, reply: &Message) -> Option<usize> {
         let id = reply.id();
-        if let Some(index) = id.and_then(|id| self.waiting.get(id)) {
-            return Some(*index);
+        if let Some(known) = id.and_then(|id| id.known(|id| self.waiting.contains_key(id))) {
+            return self.waiting.get(&known).copied();
         }
-        index.filter(|index| self.is_asking(*index)).filter(|index| {
-            let asked = self.script.steps[*index].message.id().map(Id::display);
-            id.is_none_or(|id| id.token() == "null" || Some(id.display()) == asked)
-        })
+        index.filter(|index| self.is_asking(*index) && id.is_none_or(Id::is_null))
     }
 
     fn judge_reply(&mut self, index: usize, live: &Message) {
@@ -172,7 +169,9 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     }
 
     fn on_progress(&mut self, message: &Message) {
-        let step = meta::reported_progress(message).and_then(|token| self.by_progress_token.get(token).copied());
+        let token = meta::reported_progress(message).map(Id::from_token);
+        let token = token.and_then(|token| token.known(|token| self.by_progress_token.contains_key(token)));
+        let step = token.and_then(|token| self.by_progress_token.get(&token).copied());
         let Some(played) = step.map(|step| &mut self.played[step]) else {
             return;
         };

@@ -158,7 +158,7 @@ pub(super) struct ScriptBuilder {
     by_seq: HashMap<Seq, usize>,
     /// Those without a reply so far, by id: for tapes that do not say which request a reply answers.
     open: HashMap<Id, usize>,
-    by_progress_token: HashMap<String, usize>,
+    by_progress_token: HashMap<Id, usize>,
     /// The server's requests, and when they came.
     questions_by_seq: HashMap<Seq, (Message, u64)>,
     questions_by_id: HashMap<Id, (Message, u64)>,
@@ -213,7 +213,7 @@ impl ScriptBuilder {
         if matches!(kind, StepKind::Request { .. }) {
             self.by_seq.insert(envelope.seq, step);
             self.open.extend(message.id().map(|id| (id.clone(), step)));
-            self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token.to_owned(), step)));
+            self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, step)));
         }
         let is_answer = matches!(kind, StepKind::Answer { .. });
         self.said.note(&message, place);
@@ -239,7 +239,10 @@ impl ScriptBuilder {
     fn question(&mut self, answer: &Envelope) -> Option<(Message, u64)> {
         match &answer.reply_to {
             Some(to) => self.questions_by_seq.get(&to.seq).cloned(),
-            None => self.questions_by_id.remove(answer.message.id()?),
+            None => {
+                let id = answer.message.id()?.known(|id| self.questions_by_id.contains_key(id))?;
+                self.questions_by_id.remove(&id)
+            }
         }
     }
 
@@ -249,7 +252,10 @@ impl ScriptBuilder {
             Kind::Result | Kind::Error => {
                 let step = match &envelope.reply_to {
                     Some(to) => self.by_seq.get(&to.seq),
-                    None => message.id().and_then(|id| self.open.get(id)),
+                    None => {
+                        let id = message.id().and_then(|id| id.known(|id| self.open.contains_key(id)));
+                        id.and_then(|id| self.open.get(&id))
+                    }
                 };
                 if let Some(step) = step.copied() {
                     self.replied(step, place, envelope);
@@ -297,7 +303,9 @@ impl ScriptBuilder {
     fn notified(&mut self, message: &Message) {
         match message.method() {
             Some(method::PROGRESS) => {
-                let step = meta::reported_progress(message).and_then(|token| self.by_progress_token.get(token));
+                let step = meta::reported_progress(message)
+                    .and_then(|token| Id::from_token(token).known(|token| self.by_progress_token.contains_key(token)))
+                    .and_then(|token| self.by_progress_token.get(&token));
                 if let Some(StepKind::Request { reply: None, progress }) = step.map(|step| &mut self.steps[*step].kind)
                 {
                     *progress += 1;
