@@ -251,6 +251,10 @@ pub struct FrontArgs {
     /// While an event of an open stream is held, send a comment so often, such as every `10s`, to keep the client from giving up
     #[arg(long, value_name = "TIME", value_parser = time_above_zero)]
     pub keep_alive: Option<Duration>,
+    /// Hand a command also what breaks the rules of the HTTP transport, to see how it takes that
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
+          value_parser = FalseyValueParser::new())]
+    pub lenient: Option<bool>,
 }
 
 /// `tapline stdio`.

@@ -73,6 +73,8 @@ pub struct Settings {
     pub max_body: usize,
     /// Time between two comments on an open stream of which something is held; none if `None`.
     pub keep_alive: Option<Duration>,
+    /// Whether a command gets also what breaks the rules of the HTTP transport.
+    pub lenient: bool,
     /// When a message that got no answer is sent again.
     pub retry: Retry,
     /// How long calls may take to end when tapline does.
@@ -111,6 +113,7 @@ impl Settings {
             allow_origins: Vec::new(),
             max_body: 64 << 20,
             keep_alive: None,
+            lenient: false,
             retry: Retry::none(),
             grace: GRACE,
             control: None,
@@ -246,7 +249,7 @@ impl Core {
         };
         let control = open_control(settings.control, stage).await?;
         let served = door.map(|FrontDoor { listener, origin_check, workers, .. }| {
-            let admission = Admission { auth, limits: limits.clone() };
+            let admission = Admission { auth, limits: limits.clone(), lenient: settings.lenient };
             let front = HttpFront::new(mounts.clone(), origin_check, admission, settings.max_body, settings.keep_alive);
             (tokio::spawn(serve_clients(workers.clone(), listener, front, stop_accepting.clone())), workers)
         });

@@ -34,6 +34,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
         allow_origins: front.allow_origins,
         max_body: front.max_body,
         keep_alive: front.keep_alive,
+        lenient: front.lenient,
         grace: front.grace.unwrap_or(GRACE),
         auth: config.keys.auth.clone().unwrap_or_default(),
         limits: config.keys.limits.clone().unwrap_or_default(),

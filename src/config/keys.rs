@@ -73,6 +73,7 @@ keys! {
         /// The largest body of a request, in MiB.
         max_body: NonZeroUsize,
         keep_alive: PositiveDuration,
+        lenient: bool,
         grace: PositiveDuration,
         // Who watches from elsewhere.
         control: ControlKey,

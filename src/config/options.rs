@@ -31,6 +31,7 @@ pub struct FrontOptions {
     /// The largest body of a request, in bytes.
     pub max_body: usize,
     pub keep_alive: Option<Duration>,
+    pub lenient: bool,
     pub grace: Option<Duration>,
 }
 
@@ -46,6 +47,7 @@ impl FrontOptions {
             allow_origins: or(args.allow_origins, &keys.allow_origins),
             max_body: max_body.saturating_mul(1 << 20),
             keep_alive: args.keep_alive.or(keys.keep_alive.map(|it| it.0)),
+            lenient: args.lenient.or(keys.lenient).unwrap_or(false),
             grace: args.grace.or(keys.grace.map(|it| it.0)),
         }
     }

@@ -4,6 +4,7 @@
 //! compresses all the same is forwarded untouched and unread.
 
 mod params;
+pub mod rules;
 
 use std::sync::{Arc, Weak};
 
@@ -180,7 +181,7 @@ pub fn mirror(message: &Message, headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a message of an HTTP client follows a revision without a handshake, by itself or by its header.
+/// Whether a message of an HTTP client follows a revision without a handshake, by itself or, of a notification, by its header.
 pub fn is_modern(headers: &HeaderMap, message: &Message) -> bool {
     era::is_modern(message, || headers.get(VERSION)?.to_str().ok().map(str::to_owned))
 }
@@ -220,6 +221,15 @@ fn header_text(text: &str) -> HeaderValue {
         &encoded
     };
     HeaderValue::from_str(value).expect("visible ASCII is a header value")
+}
+
+/// What [`header_text`] encoded; `None` where it is marked as base64 and is none, or is no text.
+fn decoded_text(value: &str) -> Option<std::borrow::Cow<'_, str>> {
+    let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Some(value.into());
+    };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+    String::from_utf8(bytes).ok().map(Into::into)
 }
 
 #[cfg(test)]

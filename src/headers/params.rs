@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::header_text;
+use super::{decoded_text, header_text};
 use crate::mcp::method;
 use crate::message::Message;
 
@@ -31,7 +31,8 @@ struct Wanted {
 impl ParamHeaders {
     /// Looks for schemas in a reply of the server.
     pub fn learn(&mut self, reply: &Message) {
-        if memchr::memmem::find(reply.raw(), MARK.as_bytes()).is_none() {
+        // A list without it may take back what one before it said.
+        if self.tools.is_empty() && memchr::memmem::find(reply.raw(), MARK.as_bytes()).is_none() {
             return;
         }
         let Some(reply) = reply.value() else { return };
@@ -62,6 +63,50 @@ impl ParamHeaders {
             let value = path.iter().try_fold(arguments, |value, key| value.get(key)).and_then(text_of);
             headers.extend(value.map(|value| (header.clone(), value)));
         }
+    }
+}
+
+impl ParamHeaders {
+    /// Whether the headers of a call repeat its arguments as its tool wants them. A header for an argument that is not there, or that
+    /// nobody wants, does no harm.
+    ///
+    /// # Errors
+    /// Which does not, in words.
+    pub fn check(&self, message: &Message, headers: &HeaderMap) -> Result<(), String> {
+        if message.method() != Some(method::TOOLS_CALL) || self.tools.is_empty() {
+            return Ok(());
+        }
+        let Some(wanted) = message.name().and_then(|tool| self.tools.get(tool)) else { return Ok(()) };
+        let arguments: Option<Value> =
+            message.at(&["params", "arguments"]).and_then(|it| serde_json::from_str(it).ok());
+        let Some(arguments) = arguments else { return Ok(()) };
+        for Wanted { path, header } in wanted {
+            let Some(value) = path.iter().try_fold(&arguments, |value, key| value.get(key)) else { continue };
+            if text_of(value).is_none() {
+                continue;
+            }
+            let mut given = headers.get_all(header).iter();
+            let (Some(first), None) = (given.next(), given.next()) else {
+                return Err(format!("`{header}` is missing, or stands there twice"));
+            };
+            if !first.to_str().is_ok_and(|text| says(text.trim(), value)) {
+                return Err(format!("`{header}` is not what `{}` of the arguments says", path.join(".")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a header says what an argument says; numbers by value.
+fn says(header: &str, value: &Value) -> bool {
+    let Some(decoded) = decoded_text(header) else { return false };
+    match value {
+        Value::String(text) => decoded == *text,
+        Value::Number(number) => {
+            decoded == number.to_string()
+                || serde_json::from_str::<serde_json::Number>(&decoded).is_ok_and(|it| it.as_f64() == number.as_f64())
+        }
+        other => decoded == other.to_string(),
     }
 }
 

@@ -49,6 +49,19 @@ impl ErrorCode {
     }
 }
 
+/// Codes of the protocol itself. tapline gives them where it is the server of the transport, in front of a command, and nowhere else.
+pub mod protocol {
+    // JSON-RPC 2.0 §5.1.
+    pub const PARSE_ERROR: i64 = -32700;
+    pub const INVALID_REQUEST: i64 = -32600;
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    pub const INVALID_PARAMS: i64 = -32602;
+    // Revision 2026-07-28, schema.
+    pub const HEADER_MISMATCH: i64 = -32020;
+    pub const MISSING_CAPABILITY: i64 = -32021;
+    pub const UNSUPPORTED_VERSION: i64 = -32022;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ pub const META: &str = "_meta";
 
 /// Keys of `_meta` (revision 2026-07-28, basic: per-request metadata).
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// In what belongs to a subscription, the id of the request that opened it.

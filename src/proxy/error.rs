@@ -4,13 +4,16 @@
 //! Makes plain values. The doors give an [`ErrorReply`] the form of their carrier, `Proxy::record_error` counts and logs it.
 //!
 //! Statuses decide what a client believes of the server (mcp-wire.md §5.4): an upstream that cannot be reached is
-//! a 502, never a 4xx. The codes are outside -32768..-32000, so that nobody takes them for the server's.
+//! a 502, never a 4xx. The codes are outside -32768..-32000, so that nobody takes them for the server's. One exception: in front of a
+//! command tapline is the server of the HTTP transport. What breaks its rules gets the statuses and codes of the protocol, and a probe for
+//! the revision without handshakes that the command does not answer gets a 4xx, by which clients fall back.
 
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::auth::Denied;
 use crate::event::{BlockError, Level};
+use crate::headers::rules::RuleBreak;
 use crate::limits::Excess;
 use crate::mcp::error_code::ErrorCode;
 use crate::message::{Id, Kind, Message};
@@ -49,6 +52,9 @@ pub enum ProxyError {
     Websocket,
     #[error("tapline ended before the server answered")]
     Ended,
+    /// In front of a command tapline is the server of the transport: status and code are the protocol's.
+    #[error("{0}")]
+    Rule(#[from] Box<RuleBreak>),
     #[error("{0}")]
     Denied(#[from] Box<Denial>),
     #[error("{0}")]
@@ -118,6 +124,7 @@ impl ProxyError {
             Self::NoEvents => (StatusCode::NOT_ACCEPTABLE, Warn, "no_events_accepted"),
             Self::Listening => (StatusCode::CONFLICT, Info, "listening_already"),
             Self::Websocket => (StatusCode::NOT_IMPLEMENTED, Warn, "websocket"),
+            Self::Rule(rule) => (rule.status, Warn, "against_the_rules"),
             Self::Denied(denial) => match denial.denied.status() {
                 StatusCode::UNAUTHORIZED => (StatusCode::UNAUTHORIZED, Warn, "unauthorized"),
                 StatusCode::SERVICE_UNAVAILABLE => (StatusCode::SERVICE_UNAVAILABLE, Error, "keys_unavailable"),
@@ -127,6 +134,9 @@ impl ProxyError {
             Self::Ended => (StatusCode::BAD_GATEWAY, Warn, "tapline_ended"),
             Self::Upstream(error @ UpstreamError::Busy { .. }) => {
                 (StatusCode::GATEWAY_TIMEOUT, Error, UpstreamFailure::describe(error).label)
+            }
+            Self::Upstream(error @ UpstreamError::NotModern { .. }) => {
+                (StatusCode::BAD_REQUEST, Warn, UpstreamFailure::describe(error).label)
             }
             Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, UpstreamFailure::describe(error).label),
         };
@@ -139,6 +149,9 @@ impl ProxyError {
         match self {
             Self::BadMethod(allowed) => {
                 headers.insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            Self::Rule(rule) if rule.status == StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("POST"));
             }
             Self::Denied(denial) => headers.extend(denial.headers.clone()),
             Self::Limited(excess) => headers.extend(excess.early.seconds().map(|wait| (RETRY_AFTER, wait.into()))),
@@ -160,6 +173,10 @@ impl ProxyError {
     fn message(&self, id: Option<&Id>) -> Message {
         match self {
             Self::Upstream(error) => upstream_failed(error, id),
+            Self::Rule(rule) => {
+                let data = rule.data.as_ref().map(ToString::to_string);
+                Message::error_reply(id, rule.code, &format!("tapline: {self}"), data.as_deref())
+            }
             Self::Denied(_) => Message::error_reply(id, ErrorCode::Denied.number(), &format!("tapline: {self}"), None),
             Self::Limited(excess) => {
                 let (limit, early) = (&*excess.limit, excess.early.millis());
@@ -280,6 +297,9 @@ impl<'a> UpstreamFailure<'a> {
             }
             UpstreamError::Busy { command, .. } => {
                 (command, "busy", "close a session that is not needed, or allow more")
+            }
+            UpstreamError::NotModern { command, .. } => {
+                (command, "not_modern", "a client that also speaks an older revision begins with `initialize`")
             }
             UpstreamError::NotResumed { command, .. } => (command, "not_resumed", "the client has to initialize again"),
             UpstreamError::NoStream { upstream, .. } => (

@@ -139,6 +139,26 @@ impl Proxy {
         self.publish(session, in_flight)
     }
 
+    /// Refuses a message of a client in the server's place, before anybody decides on it: it is recorded and published as blocked, and
+    /// so is the answer, which it returns. `transport`: what the answer goes out on.
+    pub(in crate::proxy) fn refuse(
+        &self,
+        session: &Arc<LiveSession>,
+        arrival: Arrival,
+        transport: Transport,
+        answer: Message,
+    ) -> Message {
+        let direction = arrival.direction.reverse();
+        let mut refused = self.admit(session, arrival);
+        refused.envelope.outcome = Outcome::Blocked(Author::Tapline);
+        let request = Some(refused.envelope.seq);
+        self.publish(session, refused);
+        let arrival =
+            Arrival { injected: Some(Author::Tapline), request, ..Arrival::new(direction, transport, answer) };
+        let in_flight = self.admit(session, arrival);
+        self.publish(session, in_flight)
+    }
+
     pub fn journal(&self) -> &Journal {
         &self.journal
     }

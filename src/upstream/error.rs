@@ -38,6 +38,9 @@ pub enum UpstreamError {
     /// Another process of the command does not go on with the session.
     #[error("`{command}` was restarted and does not go on with the session: {why}")]
     NotResumed { command: Label, why: String },
+    /// A command did not answer the question that revision 2026-07-28 begins with: it is older, or broken.
+    #[error("`{command}` does not answer `server/discover`: {why}")]
+    NotModern { command: Label, why: String },
     /// The connection broke in the middle of an answer.
     #[error("{upstream} broke off: {why}")]
     BrokenOff { upstream: Label, why: String },

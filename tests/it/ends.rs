@@ -113,7 +113,7 @@ async fn stderr_flood_is_logged_in_part_and_passes_whole() {
 
 #[tokio::test]
 async fn sigterm_ends_headless_while_nobody_reads_stderr() {
-    let binary = Binary::run(&["--no-record", "--log-format", "json", "--", "sh", "-c", QUIET]).await;
+    let binary = Binary::run(&["--no-record", "--lenient", "--log-format", "json", "--", "sh", "-c", QUIET]).await;
     let mut client = binary.client().await;
     let noise = format!(r#"{{"jsonrpc":"2.0","method":"notifications/x","params":"{}"}}"#, "x".repeat(20_000));
     for _ in 0..50 {
@@ -126,7 +126,7 @@ async fn sigterm_ends_headless_while_nobody_reads_stderr() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_tapline_on_a_stopped_terminal() {
     for headless in [true, false] {
-        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--no-record"];
+        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--no-record", "--lenient"];
         arguments.extend(headless.then_some("--headless"));
         let terminal = Terminal::start(&[&arguments[..], &["--", "sh", "-c", QUIET]].concat());
         let address = terminal.wait("the address", |screen| {
@@ -295,7 +295,7 @@ async fn file_size_limit_is_a_full_disk_and_no_death() {
     let dir = tempfile::TempDir::new().unwrap();
     let tapes = dir.path().to_str().unwrap();
     let script = QUIET;
-    let mut binary = Binary::run_as(limited("ulimit -f 8"), &["--tapes", tapes, "--", "sh", "-c", script]).await;
+    let mut binary = Binary::run_as(limited("ulimit -f 8"), &["--tapes", tapes, "--lenient", "--", "sh", "-c", script]).await;
     let mut client = binary.client().await;
     let note = format!(r#"{{"jsonrpc":"2.0","method":"notifications/x","params":"{}"}}"#, "x".repeat(10_000));
     assert_eq!(client.call(&note).await.status(), "202");

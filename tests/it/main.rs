@@ -45,5 +45,6 @@ mod stateless;
 mod stdio;
 mod tapes;
 mod tidy;
+mod transport_rules;
 mod transports;
 mod wrap;

@@ -18,11 +18,12 @@ use rmcp::{
     ServiceExt as _,
 };
 use serde_json::{Value, json};
+use tapline::app::Settings;
 use tapline::event::{Event, SessionState};
 use tokio::sync::watch;
 
 use crate::support::child::role;
-use crate::support::{Rig, soon};
+use crate::support::{Rig, command, soon};
 
 #[derive(Clone)]
 struct Tools;
@@ -232,7 +233,7 @@ async fn rmcp_over_http_is_unchanged() {
 async fn rmcp_over_a_pipe_is_unchanged() {
     let words = role("rmcp");
     for era in [Era::Legacy, Era::Modern] {
-        let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let rig = Rig::strict(Settings::new(command(&words.iter().map(String::as_str).collect::<Vec<_>>()))).await;
         let direct = transcript(over_stdio(era).await, era).await;
         let through = transcript(over_http(rig.url(), era).await, era).await;
         compare(&direct, &through);
@@ -257,7 +258,7 @@ async fn knows_both(rig: &Rig) {
 async fn legacy_clients_get_a_child_each() {
     const CLIENTS: usize = 4;
     let words = role("rmcp");
-    let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let rig = Rig::strict(Settings::new(command(&words.iter().map(String::as_str).collect::<Vec<_>>()))).await;
     let clients = futures_util::future::join_all((0..CLIENTS).map(|_| over_http(rig.url(), Era::Legacy))).await;
     let mut pids = Vec::new();
     for client in &clients {
@@ -283,7 +284,7 @@ async fn legacy_clients_get_a_child_each() {
 #[tokio::test]
 async fn modern_clients_share_a_child_unnoticed() {
     let words = role("rmcp");
-    let rig = Rig::command(&words.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let rig = Rig::strict(Settings::new(command(&words.iter().map(String::as_str).collect::<Vec<_>>()))).await;
     let direct = transcript(over_stdio(Era::Modern).await, Era::Modern).await;
     let through = (0..4).map(|_| async { transcript(over_http(rig.url(), Era::Modern).await, Era::Modern).await });
     for through in futures_util::future::join_all(through).await {

@@ -151,7 +151,7 @@ async fn second_signal_forces_the_end() {
 async fn second_signal_kills_stubborn_children() {
     let alive = ProcessAlive::new();
     let script = format!("{}trap '' TERM; read -r line; while :; do sleep 1000; done", alive.line());
-    let mut binary = Binary::run(&["--no-record", "--", "sh", "-c", &script]).await;
+    let mut binary = Binary::run(&["--no-record", "--lenient", "--", "sh", "-c", &script]).await;
     let mut client = binary.client().await;
     client.post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#).await;
     assert_eq!(client.response().await.status(), "202");

@@ -196,6 +196,11 @@ impl Connection {
         headers
     }
 
+    /// The headers of a message that goes nowhere, as they are recorded.
+    pub(in crate::proxy) fn refused_transport(&self, headers: &HeaderMap) -> Transport {
+        self.transport(&self.client_headers.keep(headers).0)
+    }
+
     /// Remembers what stood after the endpoint's path.
     pub(super) fn remember_tail(&self, tail: &String) {
         self.last_tail.lock().clone_from(tail);

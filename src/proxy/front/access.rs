@@ -35,6 +35,8 @@ use crate::proxy::session::LiveSession;
 pub struct Admission {
     pub auth: Option<Auth>,
     pub limits: Option<Arc<Limits>>,
+    /// A command gets everything, also what breaks the rules of the HTTP transport.
+    pub lenient: bool,
 }
 
 /// Who has come in.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::envelope::{Direction, Envelope};
+use crate::envelope::{Author, Direction, Envelope, Outcome};
 use crate::event::{Session, SessionState};
 use crate::mcp::method::INITIALIZE;
 use crate::message::Kind;
@@ -41,10 +41,15 @@ impl SessionLife {
         self.current.lock().info.state.word()
     }
 
-    /// Learns names and revision from the handshake, or from a modern request's `_meta`. Returns the session where something
-    /// new became known.
+    /// The revision that it follows, as far as is known.
+    pub(super) fn protocol(&self) -> Option<String> {
+        self.current.lock().info.protocol.clone()
+    }
+
+    /// Learns names and revision from the handshake, or from a modern request's `_meta`; nothing from what was refused. Returns the
+    /// session where something new became known.
     pub(super) fn observe(&self, envelope: &Envelope) -> Option<Session> {
-        if self.is_identified.load(Ordering::Relaxed) {
+        if self.is_identified.load(Ordering::Relaxed) || envelope.outcome == Outcome::Blocked(Author::Tapline) {
             return None;
         }
         let mut current = self.current.lock();

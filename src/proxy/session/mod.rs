@@ -151,6 +151,11 @@ impl LiveSession {
         self.life.state_word()
     }
 
+    /// The revision that it follows, as far as is known.
+    pub(in crate::proxy) fn protocol(&self) -> Option<String> {
+        self.life.protocol()
+    }
+
     /// Microseconds since the session began.
     pub fn elapsed(&self) -> u64 {
         self.time_of(Instant::now())

@@ -16,13 +16,14 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::{Event, Level, LogLine, Origin};
-use crate::headers;
+use crate::headers::rules::{ArrivedRequest, RuleBreak};
+use crate::headers::{self, ParamHeaders};
 use crate::mcp::method::INITIALIZE;
 use crate::message::Message;
 use crate::proxy::Proxy;
@@ -116,6 +117,8 @@ pub struct SessionTable {
     /// Taken by whoever opens a session for a client that is not known: of two requests at once, the second waits for it.
     opening: Mutex<()>,
     restoring: Restoring,
+    /// What the lists of tools say that its clients have seen.
+    params: Mutex<ParamHeaders>,
 }
 
 impl SessionTable {
@@ -129,8 +132,8 @@ impl SessionTable {
             Target::Command(pool) => Some(SharedServer::new(proxy.clone(), pool.clone())),
             Target::Server(_) | Target::Events(_) => None,
         };
-        let (memory, opening, restoring) = Default::default();
-        Arc::new(Self { proxy, name, target, shared, memory, opening, restoring })
+        let (memory, opening, restoring, params) = Default::default();
+        Arc::new(Self { proxy, name, target, shared, memory, opening, restoring, params })
     }
 
     pub fn proxy(&self) -> &Arc<Proxy> {
@@ -173,8 +176,8 @@ impl SessionTable {
         };
         let key = match headers.get(headers::SESSION) {
             Some(id) => Some(SessionKey::of_header(id)),
-            None if message.and_then(Message::method) == Some(INITIALIZE) => None,
             None if modern => Some(SessionKey::of_modern(headers, requester.address)),
+            None if message.and_then(Message::method) == Some(INITIALIZE) => None,
             None => Some(SessionKey::of_client(headers, requester.address)),
         };
         let connection = match &key {
@@ -192,6 +195,59 @@ impl SessionTable {
             }
         }
         Ok(connection)
+    }
+
+    /// The session of an id that a request names, restored where it is on disk; `None` where there is none, or it is another client's.
+    ///
+    /// # Errors
+    /// Where it cannot be restored.
+    pub(in crate::proxy) async fn find_named(
+        self: &Arc<Self>,
+        id: &HeaderValue,
+        requester: &Requester<'_>,
+    ) -> Result<Option<Arc<Connection>>, ProxyError> {
+        let key = SessionKey::of_header(id);
+        let found = match self.known(&key) {
+            Some(connection) => Some(connection),
+            None => self.restore(&key, requester.name).await?,
+        };
+        let Some(name) = requester.name else { return Ok(found) };
+        Ok(found.filter(|connection| {
+            self.claim(&connection.session, name);
+            connection.session.belongs_to(name)
+        }))
+    }
+
+    /// The session that a refused request of no known session is shown in: the one that its client has without `initialize`. No server
+    /// hears of it. `None` where there is none to be had.
+    pub(in crate::proxy) fn for_refused(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        requester: &Requester<'_>,
+    ) -> Option<Arc<Connection>> {
+        self.shared.as_ref()?;
+        let key = SessionKey::of_modern(headers, requester.address);
+        let _opening = self.opening.lock();
+        if let Some(connection) = self.known(&key) {
+            return Some(connection);
+        }
+        let new = NewSession { headers: headers.clone(), modern: true, ..NewSession::new(Via::Http, Origin::Client) };
+        let connection = self.begin(new).map(started).ok()?;
+        self.bind_key(&connection, &key);
+        Some(connection)
+    }
+
+    /// Learns from a list of tools which arguments their calls repeat in headers.
+    pub(in crate::proxy) fn learn_params(&self, reply: &Message) {
+        self.params.lock().learn(reply);
+    }
+
+    /// Whether a call repeats its arguments in headers as its tool wants them.
+    ///
+    /// # Errors
+    /// That it does not.
+    pub(in crate::proxy) fn check_params(&self, request: ArrivedRequest<'_>) -> Result<(), RuleBreak> {
+        request.check_params(&self.params.lock())
     }
 
     async fn restore_or_open(

@@ -49,7 +49,13 @@ impl Rig {
         Self::start(Settings::new(kept_command(words, kept))).await
     }
 
+    /// A command gets whatever a test says; what it never gets is the matter of [`Rig::strict`].
     pub(crate) async fn start(settings: Settings) -> Self {
+        Self::strict(Settings { lenient: true, ..settings }).await
+    }
+
+    /// As people run it: what breaks the rules of the transport never reaches a command.
+    pub(crate) async fn strict(settings: Settings) -> Self {
         let core = Core::start(settings).await.unwrap();
         let (feed, reader) = Feed::bounded(1 << 20);
         core.journal().subscribe(feed);

@@ -4,6 +4,7 @@
 //!
 //! The path of the server's own endpoint is one of ours, too: a client that only swaps the host of a URL must not be relayed unseen.
 
+mod admittance;
 mod coalesce;
 mod keep_alive;
 mod legacy_sse;
@@ -35,6 +36,7 @@ use crate::proxy::error::{ErrorReply, ProxyError};
 use crate::proxy::exchange::{ClientExchange, Connection, Initiator};
 use crate::proxy::front::access::{Admission, Authenticated, Caller};
 use crate::proxy::front::cors::{self, AdmittedOrigin, OwnAnswer};
+use crate::proxy::front::http::admittance::{Admitted, Asked, set_status};
 use crate::proxy::front::http::coalesce::CoalescedFrames;
 use crate::proxy::front::http::keep_alive::KeepAlive;
 use crate::proxy::front::http::legacy_sse::SseClients;
@@ -239,43 +241,59 @@ impl HttpFront {
             self.authorize(table, &caller, &parts.headers, message)?;
         }
         let requester = Requester { address: caller.address, name: caller.name() };
-        let connection = table.resolve(&parts.headers, &tail, &requester, message.as_ref()).await?;
-        let initializes = message.as_ref().and_then(Message::method) == Some(method::INITIALIZE);
-        let in_session = parts.headers.contains_key(headers::SESSION);
-        let abandoned = (initializes && !in_session).then(|| AbandonedSession::of(table, &connection));
-        let session_change = SessionChange {
-            initialized: initializes.then(|| parts.headers.clone()),
-            deletes: parts.method == Method::DELETE,
-            in_session,
+        let asked = Asked {
+            table,
+            parts: &mut parts,
+            tail: &tail,
+            requester,
+            message: message.as_ref(),
+            received,
+            id: id.as_ref(),
         };
-        headers::towards_upstream(&mut parts.headers);
+        match self.admit(asked).await? {
+            Admitted::To(connection) => {
+                let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
+                self.carry_out(table, &connection, outgoing, received, caller.address, id.as_ref()).await
+            }
+            Admitted::Refused(response) => Ok(response),
+        }
+    }
+
+    /// Carries out an exchange whose session is known. `id`: of its request, for an error to name.
+    async fn carry_out(
+        &self,
+        table: &Arc<SessionTable>,
+        connection: &Arc<Connection>,
+        mut outgoing: Outgoing,
+        received: Instant,
+        client: IpAddr,
+        id: Option<&Id>,
+    ) -> Result<Response<Body>, ProxyError> {
+        let session_change = SessionChange::of(table, connection, &outgoing);
+        headers::towards_upstream(&mut outgoing.headers);
         if session_change.deletes && table.target().is_pipe() {
             connection.end_pending();
             table.close(connection.session.id(), "the client ended it").await;
             return Ok(Response::new(Body::empty()));
         }
-        let waited_for = message.as_ref().is_some_and(|message| !method::is_subscription(message)).then(|| self.call());
-        let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
+        let message = outgoing.message.as_ref();
+        let waited_for = message.is_some_and(|message| !method::is_subscription(message)).then(|| self.call());
+        let is_sessionless = !session_change.in_session && self.rules(table);
+        let sessionless = message.filter(|it| is_sessionless && headers::is_modern(&outgoing.headers, it)).cloned();
         let until = &self.mounts.proxy().stop().force;
-        let mut reply = tokio::select! {
-            reply = async { ClientExchange::admit(&connection, received, outgoing, Initiator::Client).proceed().await } => {
-                match reply {
-                    Ok(reply) => reply,
-                    Err(error) => {
-                        // The end of its server is the session's, with a reason of its own.
-                        abandoned.filter(|_| connection.has_lost_server()).into_iter().for_each(AbandonedSession::disarm);
-                        return Ok(self.failed(&connection, &error.into(), id.as_ref()));
-                    }
-                }
+        let mut reply = match reply_until(until, connection, received, outgoing).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                session_change.give_up(connection, &error);
+                return Ok(self.failed(connection, &error, id));
             }
-            () = until.cancelled() => return Ok(self.failed(&connection, &ProxyError::Ended, id.as_ref())),
         };
-        if let Some(abandoned) = abandoned.filter(|_| reply.status.is_success()) {
-            abandoned.disarm();
+        if let Some(request) = sessionless {
+            set_status(table, &request, &mut reply);
         }
-        session_change.apply(table, &connection, caller.address, &mut reply).await;
-        let keep_alive = self.keep_alive_for(&connection);
-        let call = waited_for.map(|token| OpenCall { _token: token, connection, id: id.clone() });
+        session_change.apply(table, connection, client, &mut reply).await;
+        let keep_alive = self.keep_alive_for(connection);
+        let call = waited_for.map(|token| OpenCall { _token: token, connection: connection.clone(), id: id.cloned() });
         Ok(response(reply, until.clone(), keep_alive, call))
     }
 
@@ -331,6 +349,21 @@ impl HttpFront {
     }
 }
 
+/// Takes an exchange to the server and its answer back, unless tapline ends before that.
+async fn reply_until(
+    until: &CancellationToken,
+    connection: &Arc<Connection>,
+    received: Instant,
+    outgoing: Outgoing,
+) -> Result<Reply, ProxyError> {
+    tokio::select! {
+        reply = async { ClientExchange::admit(connection, received, outgoing, Initiator::Client).proceed().await } => {
+            reply.map_err(ProxyError::from)
+        }
+        () = until.cancelled() => Err(ProxyError::Ended),
+    }
+}
+
 /// Reads the body of a request that is answered without it, where that is small: it is on its way already, and a connection that is
 /// closed over it takes the answer along.
 async fn read_away(body: Body) {
@@ -368,12 +401,38 @@ impl Drop for AbandonedSession {
 struct SessionChange {
     /// The headers of an `initialize`.
     initialized: Option<HeaderMap>,
+    /// The session that it begins.
+    abandoned: Option<AbandonedSession>,
     deletes: bool,
     in_session: bool,
 }
 
 impl SessionChange {
+    /// `request`: as it arrived.
+    fn of(table: &Arc<SessionTable>, connection: &Connection, request: &Outgoing) -> Self {
+        let Outgoing { method, headers, message, .. } = request;
+        let initialize = message.as_ref().filter(|message| message.method() == Some(method::INITIALIZE));
+        let initializes = initialize.is_some_and(|message| !headers::is_modern(headers, message));
+        let in_session = headers.contains_key(headers::SESSION);
+        Self {
+            initialized: initializes.then(|| headers.clone()),
+            abandoned: (initializes && !in_session).then(|| AbandonedSession::of(table, connection)),
+            deletes: *method == Method::DELETE,
+            in_session,
+        }
+    }
+
+    /// The server has not answered.
+    fn give_up(self, connection: &Connection, error: &ProxyError) {
+        // The end of its server is the session's, with a reason of its own.
+        let is_lost = matches!(error, ProxyError::Upstream(_)) && connection.has_lost_server();
+        self.abandoned.filter(|_| is_lost).into_iter().for_each(AbandonedSession::disarm);
+    }
+
     async fn apply(self, table: &Arc<SessionTable>, connection: &Arc<Connection>, client: IpAddr, reply: &mut Reply) {
+        if let Some(abandoned) = self.abandoned.filter(|_| reply.status.is_success()) {
+            abandoned.disarm();
+        }
         if let Some(client_headers) = self.initialized.filter(|_| reply.status.is_success()) {
             let minted = table.bind(connection, &client_headers, &reply.headers, client);
             if let Some(id) = minted.and_then(|id| HeaderValue::from_str(&id).ok()) {

@@ -43,6 +43,11 @@ impl SharedChildren {
         self.all.iter().map(|child| &child.server)
     }
 
+    /// Whether there is one that was asked something.
+    pub(super) fn has_one(&self) -> bool {
+        self.servers().any(|server| !server.is_gone())
+    }
+
     /// The child with the fewest requests in flight, of those that are fit for use.
     pub(super) fn least_busy(&mut self, pool: &Pool) -> Option<Arc<SharedChild>> {
         self.all.retain(|child| !child.server.is_gone());

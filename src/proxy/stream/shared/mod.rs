@@ -9,6 +9,7 @@ mod children;
 mod fanout;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -19,7 +20,7 @@ use tokio::time::timeout;
 use crate::event::{Level, LogLine};
 use crate::mcp::meta::cancelled_id;
 use crate::mcp::method;
-use crate::message::{Id, Message};
+use crate::message::{Id, Kind, Message};
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::pump::Pump;
@@ -35,26 +36,81 @@ use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 /// How long a spare may take to answer before it is given to anybody, where that is asked for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a command may take to answer `server/discover` if it never did before. A server that is older than the question may say
+/// nothing to it, and clients (Python's and Rust's SDKs) wait ten seconds for more than a silence, which they fail on: they need a status
+/// within that to fall back to `initialize`. Shorter, and a server that is slow to start would be taken for an older one.
+const PROBE: Duration = Duration::from_secs(8);
+
 /// The owner of what is shared.
 pub struct SharedServer {
     proxy: Arc<Proxy>,
     pool: Arc<Pool>,
     label: Label,
     children: Arc<Mutex<SharedChildren>>,
+    /// The command has answered `server/discover` once: if it does not another time, something broke.
+    has_answered: AtomicBool,
 }
 
 impl SharedServer {
     pub(in crate::proxy) fn new(proxy: Arc<Proxy>, pool: Arc<Pool>) -> Arc<Self> {
         let label = pool.command().label();
-        Arc::new(Self { proxy, pool, label, children: Arc::default() })
+        Arc::new(Self { proxy, pool, label, children: Arc::default(), has_answered: AtomicBool::new(false) })
     }
 
     pub(in crate::proxy) fn label(&self) -> &Label {
         &self.label
     }
 
-    /// One exchange of a client, already through the spine.
+    /// One exchange of a client, already through the spine. What it asks first is whether the command knows the revision at all.
     pub(in crate::proxy) async fn exchange(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        outgoing: Outgoing,
+        audience: Audience,
+    ) -> Result<Reply, UpstreamError> {
+        let Some(message) = &outgoing.message else { return self.carry(session, outgoing, audience).await };
+        if message.kind() != Kind::Request && !self.children.lock().has_one() {
+            // Servers built with the SDKs take the first message of a pipe for a word on which revision it speaks.
+            let text = "a notification came before any request, and a server that is not there yet is not told";
+            self.proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()));
+            return Ok(Reply::accepted());
+        }
+        let probes = message.method() == Some(method::DISCOVER) && message.kind() == Kind::Request;
+        if !probes || self.has_answered.load(Ordering::Relaxed) {
+            return self.carry(session, outgoing, audience).await;
+        }
+        self.probe(session, outgoing, audience).await
+    }
+
+    /// Carries the question by which a client finds out whether the command knows the revision, and which an older one may not survive.
+    async fn probe(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        outgoing: Outgoing,
+        audience: Audience,
+    ) -> Result<Reply, UpstreamError> {
+        let why = match timeout(PROBE, self.carry(session, outgoing, audience)).await {
+            Ok(Ok(reply)) => {
+                let is_result = matches!(&reply.body, ReplyBody::Whole(message) if message.kind() == Kind::Result);
+                self.has_answered.fetch_or(is_result, Ordering::Relaxed);
+                return Ok(reply);
+            }
+            Ok(Err(
+                error @ (UpstreamError::Exited { .. }
+                | UpstreamError::BrokenOff { .. }
+                | UpstreamError::TakesNothing { .. }),
+            )) => error.to_string(),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => {
+                // It may be stuck: the next client's question is for another.
+                self.renew();
+                format!("nothing came in {PROBE:?}")
+            }
+        };
+        Err(UpstreamError::NotModern { command: self.label.clone(), why })
+    }
+
+    async fn carry(
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
         outgoing: Outgoing,

@@ -1,0 +1,265 @@
+//! In front of a command tapline is the server of the HTTP transport: what breaks its rules is refused, shown, and never reaches the
+//! command.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tapline::app::Settings;
+use tapline::envelope::Direction::{ToClient, ToServer};
+use tapline::envelope::{Author, Envelope, Outcome};
+use tapline::event::{Event, OnQuit};
+
+use crate::support::scripts::server;
+use crate::support::{Client, INITIALIZE, Response, Rig, command, envelope};
+
+/// Answers what it gets with the line itself, unknown methods as such, and what it knows of revision 2026-07-28 with a list of tools.
+const SERVER: &str = server!(
+    r#" *'"method":"unknown"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"error":{"code":-32601,"message":"Method  not found"}}' ;;
+        *'"method":"wrong"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"error":{"code":-32602,"message":"no"}}' ;;
+        *'"method":"initialize"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"s","version":"1"}}}' ;;
+        *'"method":"tools/list"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"tools":[{"name":"deploy","inputSchema":{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}}]}}' ;;
+        *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"got":'"$line"'}}' ;;"#
+);
+const USUAL: &str = "content-type: application/json\r\naccept: application/json, text/event-stream\r\n";
+const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+const PING: &str = r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
+
+async fn before(script: &str) -> Rig {
+    Rig::strict(Settings::new(command(&["sh", "-c", script]))).await
+}
+
+async fn send(client: &mut Client, start: &str, head: &str, body: &str) -> Response {
+    let head = format!("{head}content-length: {}\r\n", body.len());
+    client.request(start, &head, body.as_bytes()).await;
+    client.response().await
+}
+
+fn modern(id: u32, method: &str, params: &str) -> String {
+    let params = if params.is_empty() { META.to_owned() } else { format!("{params},{META}") };
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#)
+}
+
+fn modern_headers(method: &str) -> String {
+    format!("{USUAL}mcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n")
+}
+
+/// All messages that went to the server, once the last of them has.
+async fn reached(rig: &Rig, last: &'static str) -> Vec<Arc<Envelope>> {
+    rig.message(ToServer, |it| it.method() == Some(last) && it.was_sent()).await;
+    let sent = rig.until("messages", |log| Some(log.iter().filter_map(envelope).cloned().collect::<Vec<_>>()));
+    sent.await.into_iter().filter(|it| it.direction == ToServer && it.was_sent()).collect()
+}
+
+#[tokio::test]
+async fn transport_rules_of_a_session_hold_before_a_command() {
+    let rig = before(SERVER).await;
+    let mut client = rig.client().await;
+    client.initialize().await;
+    let session = client.headers.clone();
+    for (named, start, head, body, status, code) in [
+        ("", "POST /mcp", USUAL, PING, "400", -31003),
+        ("mcp-session-id: nobody\r\n", "POST /mcp", USUAL, PING, "404", -31003),
+        ("mcp-session-id: nobody\r\n", "GET /mcp", USUAL, "", "404", -31003),
+        ("mcp-session-id: nobody\r\n", "DELETE /mcp", "", "", "404", -31003),
+        ("", "DELETE /mcp", "", "", "400", -31003),
+        (&session, "POST /mcp", USUAL, INITIALIZE, "400", -32600),
+        (&session, "POST /mcp", USUAL, "", "400", -32700),
+        (&session, "POST /mcp", USUAL, "{", "400", -32700),
+        (&session, "POST /mcp", USUAL, r#"{"jsonrpc":"2.0","id":7,"method":"ping"} x"#, "400", -32700),
+        (&session, "POST /mcp", USUAL, "42", "400", -32600),
+        (&session, "POST /mcp", USUAL, &format!("[{PING}]"), "400", -32600),
+        (&session, "POST /mcp", "accept: */*\r\n", PING, "415", -32600),
+        (&session, "POST /mcp", "content-type: text/plain\r\naccept: */*\r\n", PING, "415", -32600),
+        (&session, "POST /mcp", "content-type: application/json\r\n", PING, "406", -32600),
+        (&session, "GET /mcp", "accept: application/json\r\n", "", "406", -32600),
+        (&session, "GET /mcp", "", "", "406", -32600),
+        (&format!("{session}mcp-protocol-version: 2099-01-01\r\n"), "POST /mcp", USUAL, PING, "400", -32600),
+    ] {
+        client.headers = named.to_owned();
+        let response = send(&mut client, start, head, body).await;
+        assert_eq!(
+            (response.status(), &response.json()["error"]["code"]),
+            (status, &json!(code)),
+            "{start} {head}{body}"
+        );
+        assert_eq!(response.head.get("content-type"), Some("application/json"));
+        let text = response.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(text.starts_with("tapline: "), "{text}");
+        let id = if body == PING { json!(7) } else { json!(null) };
+        assert!(response.json()["id"] == id || body == INITIALIZE, "{body}");
+    }
+    client.headers = session;
+    let wildcard =
+        "content-type: application/json;charset=utf-8\r\naccept: */*\r\nmcp-protocol-version: 2024-11-05\r\n";
+    assert_eq!(send(&mut client, "POST /mcp", wildcard, PING).await.status(), "200");
+    let words: Vec<_> = reached(&rig, "ping").await.iter().map(|it| it.method().unwrap().to_owned()).collect();
+    assert_eq!(words, ["initialize", "ping"], "nothing else reached the command");
+}
+
+/// What was refused is to be seen, with the reason, and in the session that it named.
+#[tokio::test]
+async fn refused_message_is_shown_and_recorded_with_its_answer() {
+    let tapes = tempfile::TempDir::new().unwrap();
+    let settings = Settings { tapes: Some(tapes.path().to_owned()), ..Settings::new(command(&["sh", "-c", SERVER])) };
+    let rig = Rig::strict(settings).await;
+    let mut client = rig.client().await;
+    client.initialize().await;
+    let broken = "{\"jsonrpc\":\"2.0\",";
+    let told = client.call(broken).await;
+    let again = client.call(INITIALIZE).await;
+    assert_eq!((told.status(), again.status()), ("400", "400"));
+    let mut stranger = rig.client().await;
+    stranger.call(PING).await;
+    let shown = rig.passed(8).await;
+    let refused = &shown[2..];
+    for pair in refused.chunks(2) {
+        let [asked, answer] = pair else { panic!("each has its answer") };
+        assert_eq!(asked.outcome, Outcome::Blocked(Author::Tapline));
+        assert_eq!(answer.outcome, Outcome::Injected(Author::Tapline));
+        assert_eq!((asked.session, answer.direction), (answer.session, ToClient));
+    }
+    assert_eq!(refused[0].message.raw(), broken);
+    assert_eq!(refused[1].message.raw(), &told.body, "the tape has what the client got");
+    assert_eq!(refused[1].transport.status, Some(400));
+    assert_eq!(refused[2].session, rig.session(1).await);
+    assert_eq!(refused[3].reply_to.as_ref().map(|to| to.seq), Some(refused[2].seq));
+    assert_eq!(
+        refused[4].session,
+        rig.session(2).await,
+        "a client without a session has one of its own to be shown in"
+    );
+    rig.quit(OnQuit::Forward).await;
+    let files = std::fs::read_dir(tapes.path()).unwrap().map(|file| file.unwrap().path());
+    let tapes: Vec<_> = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    assert!(tapes.iter().any(|tape| tape.contains("the body cannot be read")), "{tapes:?}");
+    assert!(tapes.iter().any(|tape| tape.contains("a request without a session must be `initialize`")), "{tapes:?}");
+}
+
+#[tokio::test]
+async fn transport_rules_of_2026_hold_before_a_command() {
+    let rig = before(SERVER).await;
+    let mut client = rig.client().await;
+    let list = modern_headers("tools/list");
+    let told = send(&mut client, "POST /mcp", &list, &modern(1, "tools/list", "")).await;
+    assert_eq!((told.status(), told.head.get("mcp-session-id")), ("200", None));
+    let call =
+        |region: &str| modern(2, "tools/call", &format!(r#""name":"deploy","arguments":{{"region":"{region}"}}"#));
+    let named = format!("{}mcp-name: deploy\r\n", modern_headers("tools/call"));
+    let region = |value: &str| format!("{named}mcp-param-region: {value}\r\n");
+    for (start, head, body, status, code) in [
+        ("POST /mcp", region("west"), call("west"), "200", 0),
+        ("POST /mcp", region("=?base64?bsO4cmQ=?="), call("nørd"), "200", 0),
+        ("POST /mcp", region("east"), call("west"), "400", -32020),
+        ("POST /mcp", named.clone(), call("west"), "400", -32020),
+        ("POST /mcp", modern_headers("tools/call"), call("west"), "400", -32020),
+        ("POST /mcp", list.clone(), call("west"), "400", -32020),
+        ("POST /mcp", list.clone(), r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#.to_owned(), "400", -32602),
+        ("POST /mcp", list.replace("2026", "2099"), modern(2, "tools/list", "").replace("2026", "2099"), "400", -32022),
+        ("POST /mcp", modern_headers("unknown"), modern(2, "unknown", ""), "404", -32601),
+        ("POST /mcp", modern_headers("wrong"), modern(2, "wrong", ""), "200", -32602),
+        ("GET /mcp", list.clone(), String::new(), "405", -32600),
+        ("DELETE /mcp", list.clone(), String::new(), "405", -32600),
+    ] {
+        let response = send(&mut client, start, &head, &body).await;
+        let told = response.json()["error"]["code"].as_i64().unwrap_or_default();
+        assert_eq!((response.status(), told), (status, code), "{head}{body}");
+        assert_eq!(response.head.get("allow"), (status == "405").then_some("POST"));
+        match code {
+            -32022 => {
+                let data = json!({"supported": ["2026-07-28"], "requested": "2099-07-28"});
+                assert_eq!(response.json()["error"]["data"], data);
+            }
+            -32601 => assert!(response.text().contains("Method  not found"), "as the server wrote it"),
+            _ => {}
+        }
+    }
+    // A session that is named does not count.
+    let stale = format!("{list}mcp-session-id: stale\r\n");
+    assert_eq!(send(&mut client, "POST /mcp", &stale, &modern(3, "tools/list", "")).await.status(), "200");
+}
+
+#[tokio::test]
+async fn lenient_hands_everything_to_the_command() {
+    let rig = Rig::script(SERVER).await;
+    let mut client = rig.client().await;
+    for body in [r#"{"id":7,"method":"ping"}"#, PING] {
+        let response = send(&mut client, "POST /mcp", "", body).await;
+        assert_eq!(response.status(), "200", "{body}");
+        assert!(response.text().contains(body));
+    }
+    let head = "mcp-protocol-version: 2026-07-28\r\n";
+    let response = send(&mut client, "POST /mcp", head, &modern(1, "unknown", "")).await;
+    assert_eq!((response.status(), &response.json()["error"]["code"]), ("200", &json!(-32601)));
+}
+
+/// Servers built with the SDKs take the first message of a pipe for a word on the revision it speaks.
+#[tokio::test]
+async fn shared_child_hears_a_modern_request_first() {
+    let tells = r#"read -r line; case "$line" in *clientCapabilities*) ;; *) echo spoilt >&2 ;; esac; echo '{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}'; "#;
+    for strict in [true, false] {
+        let settings =
+            Settings { lenient: !strict, ..Settings::new(command(&["sh", "-c", &format!("{tells}{SERVER}")])) };
+        let rig = Rig::strict(settings).await;
+        let mut client = rig.client().await;
+        let modern_header = format!("{USUAL}mcp-protocol-version: 2026-07-28\r\n");
+        let notification = r#"{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}"#;
+        assert_eq!(send(&mut client, "POST /mcp", &modern_header, notification).await.status(), "202");
+        if strict {
+            assert_eq!(send(&mut client, "POST /mcp", &modern_header, PING).await.status(), "400");
+            assert_eq!(send(&mut client, "POST /mcp", USUAL, PING).await.status(), "400");
+        }
+        send(&mut client, "POST /mcp", &modern_headers("tools/list"), &modern(1, "tools/list", "")).await;
+        let head = modern_headers("tools/list");
+        assert_eq!(send(&mut client, "POST /mcp", &head, &modern(2, "tools/list", "")).await.status(), "200");
+        let spoilt = rig.until("the log", |log| {
+            Some(log.iter().any(|event| matches!(event, Event::Log(line) if line.text.contains("spoilt"))))
+        });
+        assert!(!spoilt.await);
+    }
+}
+
+/// A server that is older than the question: it exits, says nothing, or answers something else. The client falls back by a 4xx.
+#[tokio::test]
+async fn probe_at_an_older_command_is_a_4xx() {
+    let exits = format!(
+        r#"read -r line; case "$line" in *initialize*) ;; *) exit 1 ;; esac; {}"#,
+        "echo '{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}}'; cat >/dev/null"
+    );
+    let refuses = server!(
+        r#" *'"method":"initialize"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{}}}' ;;
+            *'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"error":{"code":-32602,"message":"Invalid request parameters"}}' ;;"#
+    );
+    for script in [exits.as_str(), refuses] {
+        let rig = before(script).await;
+        for _ in 0..2 {
+            let mut client = rig.client().await;
+            let head = modern_headers("server/discover");
+            let told = send(&mut client, "POST /mcp", &head, &modern(1, "server/discover", "")).await;
+            assert_eq!((told.status(), &told.json()["id"]), ("400", &json!(1)), "{}", told.text());
+            let code = told.json()["error"]["code"].as_i64().unwrap();
+            assert!(![-32020, -32021, -32022].contains(&code), "{code} would say that it knows the revision");
+            client.initialize().await;
+        }
+    }
+}
+
+/// Nothing, and an answer to somebody else: within what the SDK clients wait, and the next has a child of its own.
+#[tokio::test]
+async fn silent_probe_is_answered_in_time_and_the_child_replaced() {
+    let silent = server!(
+        r#" *'"method":"initialize"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{}}}' ;;
+            *'"id":'*) echo '{"jsonrpc":"2.0","id":"other","result":{}}' ;;"#
+    );
+    let rig = before(silent).await;
+    let mut client = rig.client().await;
+    let head = modern_headers("server/discover");
+    let asked = std::time::Instant::now();
+    let told = send(&mut client, "POST /mcp", &head, &modern(1, "server/discover", "")).await;
+    assert_eq!((told.status(), &told.json()["id"]), ("400", &json!(1)), "{}", told.text());
+    assert!(asked.elapsed().as_secs() < 10, "clients wait ten seconds");
+    let text = told.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(text.contains("does not answer `server/discover`"), "{text}");
+    client.initialize().await;
+    let pool = crate::pool::pool(&rig);
+    crate::pool::figures(&pool, |it| it.died == 1 && it.in_use == 1).await;
+}
