@@ -357,7 +357,7 @@ fn descend<'a>(mut value: &'a str, path: &[&str]) -> Option<&'a str> {
     Some(value)
 }
 
-fn without_bom(raw: &[u8]) -> &[u8] {
+pub(crate) fn without_bom(raw: &[u8]) -> &[u8] {
     raw.strip_prefix(BOM).unwrap_or(raw)
 }
 

@@ -4,7 +4,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::envelope::{SseFields, Transport, Via};
-use crate::message::Message;
+use crate::message::{Message, without_bom};
 use crate::sse;
 
 /// One piece of a stream.
@@ -71,9 +71,10 @@ pub fn message_of(line: &Bytes) -> Option<Message> {
     Some(Message::new(line.slice(..=end)))
 }
 
-/// A message as one line of a pipe. White space between tokens may hold line ends, strings may not: a blank does as well.
+/// A message as one line of a pipe. White space between tokens may hold line ends, strings may not: a blank does as well. A byte order mark
+/// tells how the body of a request is encoded; on a pipe it would be part of the message, which few servers can read.
 pub fn one_line(message: &Message) -> Bytes {
-    let raw = message.raw();
+    let raw = without_bom(message.raw());
     let mut line = BytesMut::with_capacity(raw.len() + 1);
     if memchr::memchr2(b'\n', b'\r', raw).is_none() {
         line.put_slice(raw);

@@ -1,6 +1,6 @@
 //! What an upstream answers to one exchange, in the terms of Streamable HTTP.
 
-use ::http::header::CONTENT_TYPE;
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 use futures_util::stream::BoxStream;
 
@@ -35,5 +35,13 @@ impl Reply {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self { status: StatusCode::OK, headers, body: ReplyBody::Whole(message) }
+    }
+
+    /// Returns `200 OK` with an event stream of ours.
+    pub fn event_stream(items: BoxStream<'static, Result<Item, UpstreamError>>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+        Self { status: StatusCode::OK, headers, body: ReplyBody::Stream(items) }
     }
 }

@@ -16,7 +16,7 @@ use crate::mcp::era::{LEGACY_REVISIONS, MODERN_REVISIONS, is_modern_revision};
 use crate::mcp::error_code::{ErrorCode, protocol};
 use crate::mcp::meta::{self, CLIENT_CAPABILITIES, META, PROTOCOL_VERSION};
 use crate::mcp::method;
-use crate::message::{Kind, Message, read_members};
+use crate::message::{Kind, Message, read_members, without_bom};
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
@@ -30,6 +30,8 @@ pub struct RuleBreak {
     pub code: i64,
     pub text: String,
     pub data: Option<Value>,
+    /// The body is no message, so nothing in it can be taken for an id (JSON-RPC 2.0 §5).
+    pub is_of_body: bool,
 }
 
 /// The session that a request names.
@@ -62,7 +64,11 @@ pub struct ArrivedRequest<'a> {
 
 impl RuleBreak {
     fn new(status: StatusCode, code: i64, text: impl Into<String>) -> Self {
-        Self { status, code, text: text.into(), data: None }
+        Self { status, code, text: text.into(), data: None, is_of_body: false }
+    }
+
+    fn of_body(code: i64, text: impl Into<String>) -> Self {
+        Self { is_of_body: true, ..Self::bad(code, text) }
     }
 
     fn bad(code: i64, text: impl Into<String>) -> Self {
@@ -160,7 +166,7 @@ impl ArrivedRequest<'_> {
 
     fn place_bodiless(&self, session: &NamedSession<'_>, version: Option<&str>) -> Result<RequestPlace, RuleBreak> {
         let is_agreed = || matches!(session, NamedSession::Known(agreed) if agreed().as_deref() == version);
-        if let Some(version) = version.filter(|version| is_modern_revision(version))
+        if let Some(version) = version.filter(|version| MODERN_REVISIONS.contains(version))
             && !is_agreed()
         {
             let text = format!("revision {version} knows `POST` only");
@@ -235,6 +241,11 @@ impl ArrivedRequest<'_> {
             return Err(RuleBreak::unsupported(claimed));
         }
         self.check_method(message)?;
+        if message.method() == Some(method::INITIALIZE) {
+            // Servers built with the SDKs do not agree on what it is on a pipe of this revision. Over HTTP they do.
+            let text = format!("revision {claimed} has no `initialize`");
+            return Err(RuleBreak::new(StatusCode::NOT_FOUND, protocol::METHOD_NOT_FOUND, text));
+        }
         if is_request { self.check_name(message) } else { Ok(()) }
     }
 
@@ -359,14 +370,14 @@ fn missing_meta(key: &str) -> RuleBreak {
 fn check_body(message: &Message) -> Result<(), RuleBreak> {
     let why = message.head().flaw.as_deref().unwrap_or_default();
     match message.kind() {
-        Kind::Opaque if serde_json::from_slice::<serde::de::IgnoredAny>(message.raw()).is_ok() => {
-            Err(RuleBreak::bad(protocol::INVALID_REQUEST, format!("the body is no message: {why}")))
+        Kind::Opaque if serde_json::from_slice::<serde::de::IgnoredAny>(without_bom(message.raw())).is_ok() => {
+            Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is no message: {why}")))
         }
-        Kind::Opaque => Err(RuleBreak::bad(protocol::PARSE_ERROR, format!("the body cannot be read: {why}"))),
+        Kind::Opaque => Err(RuleBreak::of_body(protocol::PARSE_ERROR, format!("the body cannot be read: {why}"))),
         Kind::Batch => {
             let elements = message.elements();
             if elements.is_empty() {
-                return Err(RuleBreak::bad(protocol::INVALID_REQUEST, "the batch is empty"));
+                return Err(RuleBreak::of_body(protocol::INVALID_REQUEST, "the batch is empty"));
             }
             elements.iter().try_for_each(check_members)
         }
@@ -395,7 +406,9 @@ fn check_members(message: &Message) -> Result<(), RuleBreak> {
         (member("result").is_some() && member("error").is_some(), "it has both `result` and `error`"),
     ];
     match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
-        Some((_, why)) => Err(RuleBreak::bad(protocol::INVALID_REQUEST, format!("the body is no message: {why}"))),
+        Some((_, why)) => {
+            Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is no message: {why}")))
+        }
         None => Ok(()),
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method};
 use tokio::sync::mpsc;
 
 use crate::headers;
@@ -19,7 +18,7 @@ use crate::proxy::stream::server::{ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::{FanoutSubscription, NewLeg};
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::Pipe;
-use crate::upstream::{Item, Outgoing, Reply, ReplyBody, UpstreamError};
+use crate::upstream::{Item, Outgoing, Reply, UpstreamError};
 
 impl StreamServer {
     /// Takes one exchange of a client, already through the spine, to the server, and its answer back.
@@ -254,10 +253,7 @@ impl Drop for CancelOnDrop {
 }
 
 fn event_stream(first: Vec<Item>, rest: ResponseReader) -> Reply {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     let rest = futures_util::stream::unfold(rest, |mut rest| async move { Some((rest.answers.recv().await?, rest)) });
     let items = futures_util::stream::iter(first.into_iter().map(Ok)).chain(rest);
-    Reply { status: StatusCode::OK, headers, body: ReplyBody::Stream(items.boxed()) }
+    Reply::event_stream(items.boxed())
 }

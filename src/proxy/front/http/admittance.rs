@@ -83,7 +83,8 @@ impl HttpFront {
 
     fn turn_away(&self, asked: &Asked<'_>, named: Option<Arc<Connection>>, rule: RuleBreak) -> Admitted {
         let Asked { table, parts, requester, message, received, id, .. } = asked;
-        let answer = ProxyError::from(Box::new(rule)).reply_to(*id);
+        let id = id.filter(|_| !rule.is_of_body);
+        let answer = ProxyError::from(Box::new(rule)).reply_to(id);
         let proxy = self.mounts.proxy();
         let shown_in = named.or_else(|| message.and_then(|_| table.for_refused(&parts.headers, requester)));
         proxy.record_error(&answer, shown_in.as_ref().map(|connection| connection.session.id()));

@@ -5,6 +5,7 @@
 //! The path of the server's own endpoint is one of ours, too: a client that only swaps the host of a URL must not be relayed unseen.
 
 mod admittance;
+mod batch;
 mod coalesce;
 mod keep_alive;
 mod legacy_sse;
@@ -277,11 +278,15 @@ impl HttpFront {
             return Ok(Response::new(Body::empty()));
         }
         let message = outgoing.message.as_ref();
+        if message.is_some_and(|message| message.kind() == Kind::Batch) && self.rules(table) {
+            return Ok(self.carry_batch(connection, &outgoing, received).await);
+        }
         let waited_for = message.is_some_and(|message| !method::is_subscription(message)).then(|| self.call());
         let is_sessionless = !session_change.in_session && self.rules(table);
         let sessionless = message.filter(|it| is_sessionless && headers::is_modern(&outgoing.headers, it)).cloned();
         let until = &self.mounts.proxy().stop().force;
-        let mut reply = match reply_until(until, connection, received, outgoing).await {
+        let exchange = ClientExchange::admit(connection, received, outgoing, Initiator::Client);
+        let mut reply = match reply_until(until, exchange).await {
             Ok(reply) => reply,
             Err(error) => {
                 session_change.give_up(connection, &error);
@@ -331,12 +336,7 @@ impl HttpFront {
         error: &ProxyError,
         id: Option<&Id>,
     ) -> Response<Body> {
-        let (proxy, session) = (self.mounts.proxy(), &connection.session);
-        let answer = error.reply_to(id);
-        proxy.record_error(&answer, Some(session.id()));
-        let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
-        let message = proxy.originate(session, Direction::ToClient, transport, answer.message.clone());
-        refused(ErrorReply { message, ..answer })
+        refused(failure(connection, error, id))
     }
 
     fn refuse(&self, error: &ProxyError, id: Option<&Id>) -> Response<Body> {
@@ -349,17 +349,20 @@ impl HttpFront {
     }
 }
 
+/// The error that a client gets in place of an answer, shown and recorded.
+fn failure(connection: &Connection, error: &ProxyError, id: Option<&Id>) -> ErrorReply {
+    let Connection { proxy, session, .. } = connection;
+    let answer = error.reply_to(id);
+    proxy.record_error(&answer, Some(session.id()));
+    let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
+    let message = proxy.originate(session, Direction::ToClient, transport, answer.message.clone());
+    ErrorReply { message, ..answer }
+}
+
 /// Takes an exchange to the server and its answer back, unless tapline ends before that.
-async fn reply_until(
-    until: &CancellationToken,
-    connection: &Arc<Connection>,
-    received: Instant,
-    outgoing: Outgoing,
-) -> Result<Reply, ProxyError> {
+async fn reply_until(until: &CancellationToken, exchange: ClientExchange) -> Result<Reply, ProxyError> {
     tokio::select! {
-        reply = async { ClientExchange::admit(connection, received, outgoing, Initiator::Client).proceed().await } => {
-            reply.map_err(ProxyError::from)
-        }
+        reply = exchange.proceed() => reply.map_err(ProxyError::from),
         () = until.cancelled() => Err(ProxyError::Ended),
     }
 }
