@@ -128,7 +128,7 @@ pub(crate) fn guardian_first(_: Length) -> Result<Outcome, String> {
 
 /// Many launched servers at once, killed between any two steps of their start.
 pub(crate) fn while_starting(length: Length) -> Result<Outcome, String> {
-    let rounds = length.of(4, 200);
+    let rounds = length.of(4, 60);
     for round in 0..rounds {
         let home = Home::new();
         let tapline: Tapline = Setup::new(&home).start();
