@@ -21,12 +21,14 @@ fn message_is_read_and_edited_in_place() {
             Kind::Batch => message.elements().iter().for_each(|it| assert_ne!(it.kind(), Kind::Batch, "it ends")),
             _ => assert!(message.elements().is_empty()),
         }
-        if message.asks() || message.answers() {
-            assert!(is_json(input), "who asks or answers is JSON");
+        // A broken reply may still end the wait for it.
+        if message.asks() {
+            assert!(is_json(input), "who asks is JSON");
         }
         let id = Id::from_token("\"another\"");
         if let Some(renumbered) = message.with_id(&id) {
-            assert_eq!(renumbered.member("id"), Some("\"another\""));
+            let is_renumbered = renumbered.member("id") == Some(id.token()) || renumbered.replied_id() == Some(&id);
+            assert!(is_renumbered, "{renumbered:?}");
             if value.is_some() {
                 assert!(renumbered.value().is_some(), "a message that was JSON still is");
             }
