@@ -23,7 +23,8 @@ use crate::{ui, upstream::pool};
 pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitError> {
     let wanted = options::upstreams(args.target, &config).map_err(ExitError::usage)?;
     let pool = options::pool_section(&args.pool, &args.common.restart, &config.keys);
-    let pool = pool_settings(&wanted, pool)?;
+    let longest = options::longest_message(args.common.max_message, &config.keys);
+    let pool = pool::Settings { longest, ..pool_settings(&wanted, pool)? };
     let name = default_name(&wanted);
     let upstreams = wanted.into_iter().map(|it| mount_spec(it, &pool)).collect::<Result<_, _>>()?;
     let (common, watching) = core_settings(args.common, upstreams, &name, LaunchedBy::Operator, &config)?;

@@ -22,6 +22,7 @@ use crate::upstream::guardian::Guardian;
 use crate::upstream::http::HttpUpstream;
 use crate::upstream::pool::{self, Pool};
 use crate::upstream::retry::{self, Retry};
+use crate::upstream::site::Site;
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::target::Target;
 use crate::{otlp, store, tape};
@@ -152,13 +153,16 @@ pub(super) fn pool_settings(wanted: &[UpstreamChoice], pool: pool::Section) -> R
 /// # Errors
 /// Where the URL cannot be one of a server, or the program file of tapline cannot be found.
 pub(super) fn target(server: UpstreamServer, pool: &pool::Settings) -> Result<Target, ExitError> {
-    let usage = |why| ExitError::usage(anyhow::anyhow!("{why}"));
+    let site = |url: &str, headers| {
+        let site = Site::new(url, headers).map_err(|why| ExitError::usage(anyhow::anyhow!("{why}")))?;
+        Ok::<_, ExitError>(site.with_longest(pool.longest))
+    };
     match server {
         UpstreamServer::Url { url, transport, headers } if transport.is_sse(&url) => {
-            Ok(Target::Events(SseUpstream::new(&url, headers).map_err(usage)?))
+            Ok(Target::Events(SseUpstream::at(site(&url, headers)?)))
         }
         UpstreamServer::Url { url, headers, .. } => {
-            Ok(Target::Server(Arc::new(HttpUpstream::new(&url, headers).map_err(usage)?)))
+            Ok(Target::Server(Arc::new(HttpUpstream::at(site(&url, headers)?))))
         }
         UpstreamServer::Command(command) => {
             let guardian = Guardian::of_process().context("cannot find tapline's own program file")?;

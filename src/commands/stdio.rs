@@ -48,7 +48,8 @@ fn settings(args: StdioArgs, config: &Config) -> Result<(Settings, WatchOptions)
     // Where a client has launched us, the pipe breaks as the server's would, and our exit status is the server's.
     let pool = options::pool_section(&PoolArgs::default(), &args.common.restart, &config.keys);
     let pool = pool::Section { restart: pool.restart.or(Some(Restart::Never)), ..pool };
-    let pool = pool_settings(std::slice::from_ref(&wanted), pool)?;
+    let longest = options::longest_message(args.common.max_message, &config.keys);
+    let pool = pool::Settings { longest, ..pool_settings(std::slice::from_ref(&wanted), pool)? };
     let name = default_name(std::slice::from_ref(&wanted));
     let upstreams = vec![MountSpec::sole(target(wanted.server, &pool)?)];
     let grace = args.grace.or(config.keys.grace.map(|it| it.0)).unwrap_or(GRACE);

@@ -72,6 +72,8 @@ keys! {
         allow_origins: Vec<String>,
         /// The largest body of a request, in MiB.
         max_body: NonZeroUsize,
+        /// The longest message of an upstream, in MiB.
+        max_message: NonZeroUsize,
         keep_alive: PositiveDuration,
         lenient: bool,
         grace: PositiveDuration,

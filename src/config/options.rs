@@ -1,6 +1,7 @@
 //! What is asked for, wherever it was: arguments over configuration over what is usual. Plain values come out.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::cli::{
 };
 use crate::event::OnQuit;
 use crate::otlp;
+use crate::upstream::framing::LONGEST_MESSAGE;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::stdio::CommandLine;
 
@@ -51,6 +53,11 @@ impl FrontOptions {
             grace: args.grace.or(keys.grace.map(|it| it.0)),
         }
     }
+}
+
+/// Bytes that one message of an upstream may have.
+pub fn longest_message(given: Option<NonZeroUsize>, keys: &ConfigKeys) -> usize {
+    given.or(keys.max_message).map_or(LONGEST_MESSAGE, |most| most.get().saturating_mul(1 << 20))
 }
 
 /// Where spans go, if anything asks for them.

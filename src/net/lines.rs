@@ -23,6 +23,11 @@ impl LineBuffer {
         Some(line)
     }
 
+    /// How many bytes wait for the end of their line.
+    pub fn pending(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Takes out what stands after the last line end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         self.scanned = 0;

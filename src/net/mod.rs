@@ -1,7 +1,8 @@
-//! What all talk over sockets and pipes has in common: HTTP clients, serving, lines, pauses between attempts, open files.
+//! What all talk over sockets and pipes has in common: HTTP clients, serving, lines, queues, pauses between attempts, open files.
 //!
 //! A leaf: it knows nothing of MCP and nothing of tapline.
 
+pub mod backlog;
 pub mod backoff;
 pub mod client;
 pub mod descriptors;

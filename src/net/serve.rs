@@ -1,6 +1,9 @@
 //! Serving HTTP on a listener until it is told to stop.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +19,9 @@ use tokio_util::task::TaskTracker;
 
 use super::descriptors;
 use crate::net::workers::Workers;
+
+/// How long the first request on a connection may take to arrive, its headers included.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
 
 /// Serves `router` until `stop`: no new connection is accepted then, and responses that have begun are finished. Handlers can extract
 /// the peer's address (`ConnectInfo<SocketAddr>`).
@@ -57,7 +63,9 @@ async fn serve_connection<F>(stream: TcpStream, answer: impl Fn(Request<Incoming
 where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    let has_asked = AtomicBool::new(false);
     let service = service_fn(|request| {
+        has_asked.store(true, Ordering::Relaxed);
         // Boxed: it is moved several times before it runs, and is large.
         let response = Box::pin(answer(request));
         async { Ok::<_, std::convert::Infallible>(response.await) }
@@ -71,6 +79,7 @@ where
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = asks_nothing(&has_asked) => return,
     };
     // Who hangs up in the middle of something is no trouble of ours.
     if let Err(error) = ended {
@@ -78,10 +87,40 @@ where
     }
 }
 
+/// Ends when nothing was asked on a new connection for as long as it may take. Only the first request has a limit: one for each would be
+/// a timer for each, and would close connections that are kept for later.
+async fn asks_nothing(has_asked: &AtomicBool) {
+    let mut limit = std::pin::pin!(tokio::time::sleep(FIRST_REQUEST));
+    std::future::poll_fn(
+        |context| {
+            if has_asked.load(Ordering::Relaxed) { Poll::Pending } else { limit.as_mut().poll(context) }
+        },
+    )
+    .await;
+}
+
 /// Counts a connection among the open files; a small message on it does not wait for the acknowledgement of the one before.
 fn prepare(stream: &TcpStream) {
     descriptors::note(stream);
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn first_request_has_a_limit_and_no_other() {
+        let has_asked = AtomicBool::new(false);
+        asks_nothing(&has_asked).await;
+        let mut waiting = std::pin::pin!(asks_nothing(&has_asked));
+        assert!(waiting.as_mut().now_or_never().is_none(), "it has time");
+        has_asked.store(true, Ordering::Relaxed);
+        tokio::time::sleep(FIRST_REQUEST * 2).await;
+        assert!(waiting.now_or_never().is_none(), "it has asked something");
     }
 }

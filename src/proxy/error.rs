@@ -292,6 +292,10 @@ impl<'a> UpstreamFailure<'a> {
             UpstreamError::TakesNothing { command } => {
                 (command, "takes_nothing", "it lives on; a new session starts another one")
             }
+            UpstreamError::ReadsNothing { command, .. } => {
+                (command, "reads_nothing", "it may be busy with what it was asked before: ask again later")
+            }
+            UpstreamError::TooLong { upstream, .. } => (upstream, "too_long", "`--max-message` allows longer ones"),
             UpstreamError::SessionEnded { command } => {
                 (command, "session_ended", "a session is ended by DELETE, when all is answered")
             }
@@ -350,6 +354,8 @@ mod tests {
             },
             UpstreamError::TakesNothing { command: Label::of_command(["cat"]) },
             UpstreamError::SessionEnded { command: Label::of_command(["cat"]) },
+            UpstreamError::ReadsNothing { command: Label::of_command(["cat"]), waiting: 1 },
+            UpstreamError::TooLong { upstream: upstream(), most: 1 },
             UpstreamError::NoAnswer { upstream: upstream(), why: why() },
             UpstreamError::BrokenOff { upstream: upstream(), why: why() },
             UpstreamError::NoStream { upstream: upstream(), why: why() },

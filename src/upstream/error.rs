@@ -23,6 +23,12 @@ pub enum UpstreamError {
     /// The command has closed its stdin, and lives on.
     #[error("`{command}` has closed its stdin: it takes no messages any more")]
     TakesNothing { command: Label },
+    /// The command reads nothing, and as much as may wait for it does so already.
+    #[error("`{command}` does not read: {waiting} MiB wait for it")]
+    ReadsNothing { command: Label, waiting: usize },
+    /// A message of it is longer than any may be, or has no end.
+    #[error("{upstream} sent a message of more than {most} MiB, or without end")]
+    TooLong { upstream: Label, most: usize },
     /// The client has ended its session while it waited for the answer.
     #[error("the session was ended before `{command}` answered")]
     SessionEnded { command: Label },
@@ -59,9 +65,9 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// Whether a connection broke, which is no way for a server to end anything.
+    /// Whether a connection broke, or was broken off by us, which is no way for a server to end anything.
     pub fn is_broken(&self) -> bool {
-        matches!(self, Self::NoAnswer { .. } | Self::BrokenOff { .. })
+        matches!(self, Self::NoAnswer { .. } | Self::BrokenOff { .. } | Self::TooLong { .. })
     }
 }
 

@@ -7,6 +7,9 @@ use crate::envelope::{SseFields, Transport, Via};
 use crate::message::{Message, without_bom};
 use crate::sse;
 
+/// Bytes that one message of an upstream may have, unless something else is said: a line, an event, a body. One without end would fill memory.
+pub const LONGEST_MESSAGE: usize = 256 << 20;
+
 /// One piece of a stream.
 #[derive(Clone, Debug)]
 pub enum Item {
@@ -32,10 +35,28 @@ pub enum Framing {
 }
 
 impl Item {
+    /// How many bytes it is on its carrier.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Filler(bytes) => bytes.len(),
+            Self::Message(incoming) => incoming.size(),
+        }
+    }
+
     /// Returns a message of ours, framed as a line.
     pub fn line(message: Message) -> Self {
         let line = one_line(&message);
         Self::Message(Incoming { message, framing: Framing::Line { line } })
+    }
+}
+
+impl Incoming {
+    /// How many bytes it is on its carrier.
+    pub fn size(&self) -> usize {
+        match &self.framing {
+            Framing::Line { line } => line.len(),
+            Framing::Sse { frame, .. } => frame.len(),
+        }
     }
 }
 

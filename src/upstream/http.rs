@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -13,7 +14,7 @@ use http_body_util::{BodyDataStream, BodyExt as _};
 
 use super::encoding::decoded;
 pub use super::site::ExtraHeaders;
-use super::site::{ResponseBody, Site, broken_off};
+use super::site::{ResponseBody, Site, broken_off, too_long};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 use crate::envelope::SseFields;
 use crate::message::Message;
@@ -29,7 +30,11 @@ impl HttpUpstream {
     /// # Errors
     /// Where `url` is no `http` or `https` URL, or the TLS roots cannot be loaded.
     pub fn new(url: &str, extra: ExtraHeaders) -> Result<Self, String> {
-        Ok(Self { site: Site::new(url, extra)? })
+        Ok(Self::at(Site::new(url, extra)?))
+    }
+
+    pub fn at(site: Site) -> Self {
+        Self { site }
     }
 
     async fn exchange(&self, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
@@ -49,7 +54,7 @@ impl HttpUpstream {
     async fn reply(&self, response: Response<ResponseBody>) -> Result<Reply, UpstreamError> {
         if is_event_stream(response.headers()) {
             let (parts, body) = response.into_parts();
-            let items = ReplyBody::Stream(SseItems::of(body, self.site.label()).boxed());
+            let items = ReplyBody::Stream(SseItems::of(body, &self.site).boxed());
             Ok(Reply { status: parts.status, headers: parts.headers, body: items })
         } else if response.headers().contains_key(CONTENT_ENCODING) {
             // Against what we asked for. It goes on untouched, and unread.
@@ -68,9 +73,27 @@ impl HttpUpstream {
 /// An answer that is no stream.
 pub(super) async fn whole(response: Response<ResponseBody>, site: &Site) -> Result<Reply, UpstreamError> {
     let (parts, body) = response.into_parts();
-    let body = body.collect().await.map_err(|error| broken_off(site.label(), &*error))?.to_bytes();
+    let body = read(body, site).await?;
     let body = if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) };
     Ok(Reply { status: parts.status, headers: parts.headers, body })
+}
+
+/// All of a body that is no longer than any may be. One that comes in one piece is not copied.
+async fn read(mut body: ResponseBody, site: &Site) -> Result<Bytes, UpstreamError> {
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| broken_off(site.label(), &*error))?.into_data() else { continue };
+        if first.len() + all.len() + data.len() > site.longest() {
+            return Err(site.too_long());
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 impl Upstream for HttpUpstream {
@@ -110,16 +133,19 @@ pub(super) struct SseItems {
     ready: VecDeque<Item>,
     ended: bool,
     label: Label,
+    /// Bytes that an event may have.
+    longest: usize,
 }
 
 impl SseItems {
-    pub(super) fn of(body: ResponseBody, label: &Label) -> Self {
+    pub(super) fn of(body: ResponseBody, site: &Site) -> Self {
         Self {
             chunks: body.into_data_stream(),
             splitter: Splitter::default(),
             ready: VecDeque::new(),
             ended: false,
-            label: label.clone(),
+            label: site.label().clone(),
+            longest: site.longest(),
         }
     }
 }
@@ -134,6 +160,10 @@ impl Stream for SseItems {
             }
             if self.ended {
                 return Poll::Ready(None);
+            }
+            if self.splitter.pending() > self.longest {
+                self.ended = true;
+                return Poll::Ready(Some(Err(too_long(&self.label, self.longest))));
             }
             match ready!(self.chunks.poll_next_unpin(context)) {
                 Some(Ok(chunk)) => {

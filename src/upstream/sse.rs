@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::encoding::decoded;
 use super::http::{SseItems, is_event_stream, whole};
-use super::pipe::Output;
+use super::pipe::{Output, OutputSender};
 use super::retry::{Attempt, Retry};
 use super::site::{ExtraHeaders, ResponseBody, Site};
 use super::{Item, Reply, ReplyBody, UpstreamError};
@@ -72,7 +72,11 @@ impl SseUpstream {
     /// # Errors
     /// Where `url` is no `http` or `https` URL, or the TLS roots cannot be loaded.
     pub fn new(url: &str, extra: ExtraHeaders) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Self { site: Site::new(url, extra)? }))
+        Ok(Self::at(Site::new(url, extra)?))
+    }
+
+    pub fn at(site: Site) -> Arc<Self> {
+        Arc::new(Self { site })
     }
 
     pub fn site(&self) -> &Site {
@@ -91,7 +95,8 @@ impl SseUpstream {
         let (outputs, receiver) = mpsc::channel(EVENTS_WAITING);
         let (sender, phase) = watch::channel(SsePhase::Asking);
         let closing = CancellationToken::new();
-        let reading = StreamReader { upstream: self.clone(), outputs, phase: sender, retry };
+        let items = OutputSender::new(outputs.clone());
+        let reading = StreamReader { upstream: self.clone(), outputs, items, phase: sender, retry };
         tokio::spawn(reading.run(tail.to_owned(), headers.clone(), closing.clone()));
         headers.remove(ACCEPT);
         (EventPipe { upstream: self.clone(), headers, phase, closing }, receiver)
@@ -182,6 +187,8 @@ impl Drop for EventPipe {
 struct StreamReader {
     upstream: Arc<SseUpstream>,
     outputs: mpsc::Sender<Output>,
+    /// The same, for what takes room there.
+    items: OutputSender,
     phase: watch::Sender<SsePhase>,
     retry: Retry,
 }
@@ -222,23 +229,27 @@ impl StreamReader {
             return (error, Some(answer));
         }
         self.phase.send_replace(SsePhase::Answered(answer.clone()));
-        let mut items = SseItems::of(response.into_body(), site.label());
+        let mut items = SseItems::of(response.into_body(), site);
         while let Some(item) = items.next().await {
-            let output = match item {
-                Ok(Item::Filler(frame)) => match endpoint_of(&frame) {
-                    None => Output::Item(Item::Filler(frame)),
-                    Some(reference) => match site.resolve_from_answer(&reference) {
-                        Some(url) => {
-                            self.phase.send_replace(SsePhase::Ready(answer.clone(), url.clone()));
-                            Output::Endpoint { frame, reference, url }
-                        }
-                        None => return (self.no_endpoint(&reference), None),
-                    },
-                },
-                Ok(item) => Output::Item(item),
+            let item = match item {
+                Ok(item) => item,
                 Err(error) => return (error, None),
             };
-            if self.outputs.send(output).await.is_err() {
+            let endpoint = match &item {
+                Item::Filler(frame) => endpoint_of(frame).map(|reference| (frame.clone(), reference)),
+                Item::Message(_) => None,
+            };
+            let is_heard = match endpoint {
+                None => self.items.item(item, std::future::pending()).await,
+                Some((frame, reference)) => {
+                    let Some(url) = site.resolve_from_answer(&reference) else {
+                        return (self.no_endpoint(&reference), None);
+                    };
+                    self.phase.send_replace(SsePhase::Ready(answer.clone(), url.clone()));
+                    self.outputs.send(Output::Endpoint { frame, reference, url }).await.is_ok()
+                }
+            };
+            if !is_heard {
                 break;
             }
         }

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,13 +13,16 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::UpstreamError;
-use super::framing::item_of;
+use super::framing::{item_of, one_line};
 use super::guardian::{GuardedGroup, Guardian};
 use super::orphans;
-use super::pipe::{Output, StderrPiece};
+use super::pipe::{MOST_UNREAD, Output, OutputSender, StderrPiece};
+use crate::message::Message;
+use crate::net::backlog::{Backlog, BacklogReader, ByteRoom, EntryNumber, RoomShare, backlog};
 use crate::net::descriptors;
 use crate::net::lines::LineBuffer;
 use crate::secret::Label;
@@ -28,8 +32,12 @@ use crate::secret::Label;
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// Lines of stderr that an error quotes.
 const LAST_WORDS: usize = 5;
+/// Bytes of such a line that are quoted.
+const LONGEST_WORDS: usize = 2 << 10;
 /// Lines that may wait in a pipe's channel before its reader is slowed down, and the child with it.
 const LINES_WAITING: usize = 1024;
+/// Bytes of messages whose senders wait for room in a child's stdin; beyond that they are refused.
+const MOST_WAITING: usize = 128 << 20;
 /// Bytes of stderr that may wait for who reads it; then the child waits, as with a pipe. Its stdout goes on.
 const STDERR_WAITING: usize = 8 << 20;
 /// Bytes of stderr that are read at once.
@@ -71,7 +79,13 @@ impl std::fmt::Debug for CommandLine {
 
 /// The way to a running child's stdin, and to its end. Dropping the last one closes stdin and ends the child.
 pub struct ChildPipe {
-    lines: mpsc::Sender<Bytes>,
+    lines: Backlog<Bytes>,
+    /// What waits in `lines` has so much.
+    room: ByteRoom,
+    /// Bytes of lines that wait for that.
+    waiting: AtomicUsize,
+    /// Nothing is written any more, whatever waits.
+    shut: CancellationToken,
     /// Nothing more is written.
     stdin_closing: CancellationToken,
     /// The child is to leave.
@@ -88,7 +102,7 @@ pub struct ChildPipe {
 
 impl ChildPipe {
     /// Starts the command in a process group of its own, with our environment and what is given beside. `room` is kept until the
-    /// process is no more.
+    /// process is no more; `longest`: bytes that a line of its stdout may have.
     ///
     /// # Errors
     /// Where there is no such command, or it cannot be run.
@@ -96,35 +110,41 @@ impl ChildPipe {
         command: &CommandLine,
         guardian: &Guardian,
         room: impl Send + 'static,
+        longest: usize,
     ) -> Result<(Self, mpsc::Receiver<Output>), UpstreamError> {
         let mut child = start(command)?;
         let watch = child.id().map(|group| guardian.watch(group));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (lines, lines_to_write) = mpsc::channel(LINES_WAITING);
+        let (lines, lines_to_write) = backlog();
         let (outputs, receiver) = mpsc::channel(LINES_WAITING);
-        let (closing, gone, ended) = <(CancellationToken, CancellationToken, CancellationToken)>::default();
-        let (stdin_closing, deaf) = (closing.child_token(), CancellationToken::new());
-        let last_words = Arc::new(Mutex::new(VecDeque::new()));
-        if let Some(stdin) = stdin {
-            let writing = write_lines(stdin, lines_to_write, stdin_closing.clone());
-            tokio::spawn(tell_if_deaf(writing, deaf.clone(), gone.clone(), outputs.clone()));
-        }
-        let reading_stderr =
-            stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
-        let reading = stdout.map(|stdout| tokio::spawn(read_lines(stdout, outputs.clone(), closing.clone())));
-        let exit = Arc::new(OnceLock::new());
+        let closing = CancellationToken::new();
         let pipe = Self {
             lines,
-            stdin_closing,
-            closing: closing.clone(),
-            deaf,
-            gone: gone.clone(),
-            ended: ended.clone(),
-            exit: Arc::clone(&exit),
+            room: ByteRoom::new(MOST_UNREAD),
+            waiting: AtomicUsize::new(0),
+            shut: CancellationToken::new(),
+            stdin_closing: closing.child_token(),
+            closing,
+            deaf: CancellationToken::new(),
+            gone: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            exit: Arc::default(),
             group: child.id(),
         };
-        let (command, guardian) = (command.label(), guardian.clone());
+        if let Some(stdin) = stdin {
+            let writing = write_lines(stdin, lines_to_write, pipe.shut.clone(), pipe.stdin_closing.clone());
+            tokio::spawn(tell_if_deaf(writing, pipe.deaf.clone(), pipe.gone.clone(), outputs.clone()));
+        }
+        let last_words = Arc::new(Mutex::new(VecDeque::new()));
+        let reading_stderr =
+            stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
+        let reader = StdoutReader { outputs: OutputSender::new(outputs.clone()), gone: pipe.gone.clone(), longest };
+        let reading = stdout.map(|stdout| tokio::spawn(reader.read(stdout, pipe.closing.clone())));
+        let readers = OutputReaders { stdout: reading, stderr: reading_stderr, last_words };
+        let tokens = (pipe.closing.clone(), pipe.gone.clone(), pipe.ended.clone());
+        let (exit, guardian, command) = (Arc::clone(&pipe.exit), guardian.clone(), command.label());
         tokio::spawn(async move {
+            let (closing, gone, ended) = tokens;
             let status = until_ended(child, &closing, watch).await;
             // Nobody else sets it.
             let _ = exit.set(status.as_ref().map_or(1, |status| exit_code(*status)));
@@ -135,26 +155,51 @@ impl ChildPipe {
                 let _ = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(orphans::end)).await;
             }
             let status = status.map_or_else(|error| error.to_string(), describe);
-            for reader in [reading, reading_stderr].into_iter().flatten() {
-                // A grandchild that left the group may keep the pipe open: what is in it by now is enough.
-                let _ = tokio::time::timeout(PATIENCE, reader).await;
-            }
-            let stderr = last_words.lock().drain(..).collect();
-            let _ = outputs.send(Output::Ended(UpstreamError::Exited { command, status, stderr })).await;
+            let _ = outputs.send(Output::Ended(readers.last_word(command, status, longest).await)).await;
             ended.cancel();
         });
         Ok((pipe, receiver))
     }
 
-    /// Writes one line, terminator included. Once this returns the line will be written whole, whatever happens to the caller.
-    /// `false` when the child takes nothing any more.
-    pub async fn write(&self, line: Bytes) -> bool {
-        self.lines.send(line).await.is_ok()
+    /// Writes one line, terminator included. Once this returns the line will be written whole, whatever happens to the caller, unless
+    /// it is taken back.
+    ///
+    /// # Errors
+    /// Where the child takes nothing any more, or too much waits already.
+    pub async fn write(&self, line: Bytes) -> Result<EntryNumber, NotWritten> {
+        let share = self.take_room(line.len()).await?;
+        self.lines.send_in(line, share).map_err(|_| NotWritten::Gone)
+    }
+
+    /// As [`ChildPipe::write`], of which no line is made before there is room for it.
+    ///
+    /// # Errors
+    /// Where the child takes nothing any more, or too much waits already.
+    pub async fn write_message(&self, message: &Message) -> Result<EntryNumber, NotWritten> {
+        let share = self.take_room(message.raw().len() + 1).await?;
+        self.lines.send_in(one_line(message), share).map_err(|_| NotWritten::Gone)
+    }
+
+    async fn take_room(&self, size: usize) -> Result<RoomShare, NotWritten> {
+        if let Some(share) = self.room.try_take(size) {
+            return Ok(share);
+        }
+        let _waiting = WaitingBytes::among(&self.waiting, size).ok_or(NotWritten::TooMuchWaits)?;
+        tokio::select! {
+            share = self.room.take(size) => Ok(share),
+            () = self.shut.cancelled() => Err(NotWritten::Gone),
+        }
     }
 
     /// Writes one line, terminator included, without waiting: `false` when the child takes nothing any more, or too much waits already.
     pub fn offer(&self, line: Bytes) -> bool {
-        self.lines.try_send(line).is_ok()
+        let share = self.room.try_take(line.len());
+        share.is_some_and(|share| self.lines.send_in(line, share).is_ok())
+    }
+
+    /// Takes a line back that the child has read nothing of yet; `false` where it is too late for that.
+    pub fn take_back(&self, line: EntryNumber) -> bool {
+        self.lines.take_back(line).is_some()
     }
 
     /// Whether it has closed its stdin, and lives on.
@@ -227,12 +272,71 @@ fn cannot_start(command: &CommandLine, error: &std::io::Error) -> UpstreamError 
     }
 }
 
+/// Who reads what a child says, to its end.
+struct OutputReaders {
+    stdout: Option<JoinHandle<StdoutEnd>>,
+    stderr: Option<JoinHandle<()>>,
+    last_words: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl OutputReaders {
+    /// What became of a child that is gone, when all is read. A grandchild that left the group may keep the pipes open: what is in
+    /// them by now is enough.
+    async fn last_word(self, command: Label, status: String, longest: usize) -> UpstreamError {
+        let mut end = StdoutEnd::Closed;
+        if let Some(stdout) = self.stdout {
+            end = tokio::time::timeout(PATIENCE, stdout).await.map_or(end, |read| read.unwrap_or(end));
+        }
+        if let Some(stderr) = self.stderr {
+            let _ = tokio::time::timeout(PATIENCE, stderr).await;
+        }
+        let stderr = self.last_words.lock().drain(..).collect();
+        match end {
+            StdoutEnd::Closed => UpstreamError::Exited { command, status, stderr },
+            StdoutEnd::TooLong => UpstreamError::TooLong { upstream: command, most: longest >> 20 },
+        }
+    }
+}
+
+/// Why a line is not written to a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotWritten {
+    /// It takes nothing any more.
+    Gone,
+    /// It does not read, and so much waits for it that no more may.
+    TooMuchWaits,
+}
+
+/// Bytes of a line that waits for room, counted until this is dropped.
+struct WaitingBytes<'a> {
+    all: &'a AtomicUsize,
+    size: usize,
+}
+
+impl<'a> WaitingBytes<'a> {
+    /// `None` where too many wait. One line alone may always.
+    fn among(all: &'a AtomicUsize, size: usize) -> Option<Self> {
+        let before = all.fetch_add(size, Ordering::Relaxed);
+        let counted = Self { all, size };
+        (before == 0 || before + size <= MOST_WAITING).then_some(counted)
+    }
+}
+
+impl Drop for WaitingBytes<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
 /// Writes until nothing more is to be written, or the child takes nothing any more: then returns what it did not take.
 async fn write_lines(
     mut stdin: ChildStdin,
-    mut lines: mpsc::Receiver<Bytes>,
+    mut lines: BacklogReader<Bytes>,
+    shut: CancellationToken,
     closing: CancellationToken,
 ) -> Option<Vec<Bytes>> {
+    // Who waits for room is told that there will be none.
+    let _shut = shut.drop_guard();
     loop {
         let line = tokio::select! {
             biased;
@@ -242,8 +346,7 @@ async fn write_lines(
         let line = line?;
         if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
             // Who would send more is told that nothing is taken.
-            lines.close();
-            return Some(std::iter::once(line).chain(std::iter::from_fn(|| lines.try_recv().ok())).collect());
+            return Some(std::iter::once(line).chain(lines.close()).collect());
         }
     }
 }
@@ -262,20 +365,47 @@ async fn tell_if_deaf(
     }
 }
 
-async fn read_lines(mut stdout: impl AsyncRead + Unpin, outputs: mpsc::Sender<Output>, closing: CancellationToken) {
-    let mut lines = LineBuffer::default();
-    while matches!(stdout.read_buf(&mut lines.buffer).await, Ok(1..)) {
-        while let Some(line) = lines.next_line() {
-            if outputs.send(Output::Item(item_of(line))).await.is_err() {
-                break;
+/// Hands out what a child says on stdout.
+struct StdoutReader {
+    outputs: OutputSender,
+    /// The process is no more: what it leaves in the pipe is all there is, and waits for nobody.
+    gone: CancellationToken,
+    longest: usize,
+}
+
+/// How a child's stdout came to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StdoutEnd {
+    Closed,
+    /// A line was longer than any may be.
+    TooLong,
+}
+
+impl StdoutReader {
+    async fn read(self, stdout: impl AsyncRead + Unpin, closing: CancellationToken) -> StdoutEnd {
+        let end = self.read_lines(stdout).await;
+        // A server that has closed its stdout cannot answer any more.
+        closing.cancel();
+        end
+    }
+
+    async fn read_lines(&self, mut stdout: impl AsyncRead + Unpin) -> StdoutEnd {
+        let mut lines = LineBuffer::default();
+        while matches!(stdout.read_buf(&mut lines.buffer).await, Ok(1..)) {
+            while let Some(line) = lines.next_line() {
+                if !self.outputs.item(item_of(line), self.gone.cancelled()).await {
+                    return StdoutEnd::Closed;
+                }
+            }
+            if lines.pending() > self.longest {
+                return StdoutEnd::TooLong;
             }
         }
+        if let Some(torn) = lines.take_rest() {
+            self.outputs.item(item_of(torn), self.gone.cancelled()).await;
+        }
+        StdoutEnd::Closed
     }
-    if let Some(torn) = lines.take_rest() {
-        let _ = outputs.send(Output::Item(item_of(torn))).await;
-    }
-    // A server that has closed its stdout cannot answer any more.
-    closing.cancel();
 }
 
 /// Hands out stderr in pieces of whole lines. What waits is bounded, beside that of stdout: a client that reads no stderr still gets its
@@ -306,11 +436,12 @@ async fn read_stderr(
     }
 }
 
-/// Keeps the last lines.
+/// Keeps the last lines, of a long one its beginning.
 fn remember(piece: &[u8], last_words: &mut VecDeque<String>) {
     let piece = piece.strip_suffix(b"\n").unwrap_or(piece);
     let lines: Vec<_> = piece.rsplit(|byte| *byte == b'\n').take(LAST_WORDS).collect();
-    last_words.extend(lines.into_iter().rev().map(|line| String::from_utf8_lossy(line).trim_end().to_owned()));
+    let words = |line: &[u8]| String::from_utf8_lossy(&line[..line.len().min(LONGEST_WORDS)]).trim_end().to_owned();
+    last_words.extend(lines.into_iter().rev().map(words));
     let surplus = last_words.len().saturating_sub(LAST_WORDS);
     last_words.drain(..surplus);
 }

@@ -295,7 +295,8 @@ async fn file_size_limit_is_a_full_disk_and_no_death() {
     let dir = tempfile::TempDir::new().unwrap();
     let tapes = dir.path().to_str().unwrap();
     let script = QUIET;
-    let mut binary = Binary::run_as(limited("ulimit -f 8"), &["--tapes", tapes, "--lenient", "--", "sh", "-c", script]).await;
+    let mut binary =
+        Binary::run_as(limited("ulimit -f 8"), &["--tapes", tapes, "--lenient", "--", "sh", "-c", script]).await;
     let mut client = binary.client().await;
     let note = format!(r#"{{"jsonrpc":"2.0","method":"notifications/x","params":"{}"}}"#, "x".repeat(10_000));
     assert_eq!(client.call(&note).await.status(), "202");

@@ -24,6 +24,7 @@ mod interop;
 mod legacy_sse;
 mod limits;
 mod logs;
+mod memory;
 mod metrics;
 mod modern;
 mod notice;

@@ -406,9 +406,7 @@ fn check_members(message: &Message) -> Result<(), RuleBreak> {
         (member("result").is_some() && member("error").is_some(), "it has both `result` and `error`"),
     ];
     match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
-        Some((_, why)) => {
-            Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is no message: {why}")))
-        }
+        Some((_, why)) => Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is no message: {why}"))),
         None => Ok(()),
     }
 }

@@ -9,10 +9,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::ExponentialBackoff;
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
@@ -26,6 +28,7 @@ use crate::headers::{self, LAST_EVENT_ID, SESSION};
 use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
+use crate::net::backlog::{ByteRoom, RoomShare};
 use crate::net::backoff::doubling;
 use crate::proxy::error::{ErrorReply, ProxyError, server_refused};
 use crate::proxy::exchange::connection::Connection;
@@ -35,6 +38,7 @@ use crate::proxy::stream::handshake::HandshakeState;
 use crate::secret::Label;
 use crate::sse::{self, Splitter};
 use crate::upstream::framing::one_line;
+use crate::upstream::pipe::{MOST_UNREAD, STALLED, unread_by_its_only_client};
 use crate::upstream::streamable::{StreamPosition, StreamableSession};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
@@ -56,6 +60,10 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(in crate::proxy) struct Bridge {
     connection: Arc<Connection>,
     items: Items,
+    /// What waits in `items` has so much; there is no more read of the server without it.
+    room: ByteRoom,
+    /// It was said that the client does not read.
+    stall_told: AtomicBool,
     state: Mutex<State>,
     /// Whoever has it begins the session again.
     turn: Semaphore,
@@ -97,7 +105,16 @@ struct PostedRequest {
 impl Bridge {
     pub(in crate::proxy) fn new(connection: Arc<Connection>, items: Items, headers: HeaderMap) -> Arc<Self> {
         let state = Mutex::new(State { client: headers, ..State::default() });
-        Arc::new(Self { connection, items, state, turn: Semaphore::new(1), calls: TaskTracker::new() })
+        let (room, turn) = (ByteRoom::new(MOST_UNREAD), Semaphore::new(1));
+        Arc::new(Self {
+            connection,
+            items,
+            room,
+            stall_told: AtomicBool::default(),
+            state,
+            turn,
+            calls: TaskTracker::new(),
+        })
     }
 
     /// Takes one message of the client. Returns when the next may go: a notification is not overtaken by what follows
@@ -182,7 +199,10 @@ impl Bridge {
         let (status, awaits_reply) = (reply.status, message.asks());
         let headers = HeaderMap::new();
         match reply.body {
-            ReplyBody::Whole(body) if status.is_success() => self.deliver(line(body), message),
+            ReplyBody::Whole(body) if status.is_success() => {
+                let share = self.room_for(body.raw().len()).await;
+                self.deliver(line(body), message, share);
+            }
             ReplyBody::Stream(items) if status.is_success() => {
                 let mut progress = StreamProgress::default();
                 self.drain(items, message, &mut progress).await;
@@ -207,8 +227,23 @@ impl Bridge {
         }
     }
 
+    /// Room for so many bytes among what waits for the client: until it reads, its server is not read either.
+    async fn room_for(&self, bytes: usize) -> RoomShare {
+        if let Some(share) = self.room.try_take(bytes) {
+            return share;
+        }
+        let mut share = std::pin::pin!(self.room.take(bytes));
+        if let Ok(share) = tokio::time::timeout(STALLED, &mut share).await {
+            return share;
+        }
+        if !self.stall_told.swap(true, Ordering::Relaxed) {
+            self.connection.log(Level::Warn, unread_by_its_only_client());
+        }
+        share.await
+    }
+
     /// Forwards a message to the client, and learns from it.
-    fn deliver(&self, incoming: Incoming, request: &Message) {
+    fn deliver(&self, incoming: Incoming, request: &Message, share: RoomShare) {
         let message = &incoming.message;
         if message.kind() == Kind::Opaque && request.kind() != Kind::Opaque && !request.asks() {
             // `OK` and the like: nobody waits for it, and a stream of messages is no place for it.
@@ -223,19 +258,19 @@ impl Bridge {
             }
         }
         // Who has hung up hears no more.
-        let _ = self.items.send(Ok(Item::Message(incoming)));
+        let _ = self.items.send_in(Ok(Item::Message(incoming)), share);
     }
 
     /// Forwards everything of a stream to the client, until it ends or breaks.
     async fn drain(
         &self,
-        mut items: futures_util::stream::BoxStream<'static, Result<Item, UpstreamError>>,
+        mut items: BoxStream<'static, Result<Item, UpstreamError>>,
         request: &Message,
         progress: &mut StreamProgress,
     ) {
         let opened = Instant::now();
         progress.some = false;
-        while let Some(Ok(item)) = items.next().await {
+        while let Some(item) = progress.next_of(&mut items).await {
             match item {
                 // A priming event has an id and no message (2025-11-25, transports).
                 Item::Filler(bytes) => {
@@ -252,7 +287,8 @@ impl Bridge {
                         None => incoming.message.kind() == Kind::Batch && incoming.message.answers(),
                     };
                     progress.some = true;
-                    self.deliver(without_byte_order_mark(incoming), request);
+                    let share = self.room_for(incoming.size()).await;
+                    self.deliver(without_byte_order_mark(incoming), request, share);
                 }
             }
         }
@@ -263,6 +299,10 @@ impl Bridge {
     /// Asks for the rest of a stream that ended before the reply (2025-11-25, transports: resumability).
     async fn resume(self: &Arc<Self>, request: &Message, mut progress: StreamProgress) {
         while !progress.replied {
+            if let Some(error) = progress.too_long {
+                // It would come again.
+                return self.fail(request, error);
+            }
             let Some(after) = progress.position.header() else {
                 let why = "the answer ended without a reply".to_owned();
                 return self.fail(request, UpstreamError::BrokenOff { upstream: self.label(), why });
@@ -427,7 +467,7 @@ impl Bridge {
     fn refuse(&self, reply: &Reply, request: &Message) {
         match &reply.body {
             ReplyBody::Whole(error) if error.kind() == Kind::Error && is_for(error, request) => {
-                self.deliver(line(error.clone()), request);
+                self.deliver(line(error.clone()), request, RoomShare::default());
             }
             _ => self.answer(request, server_refused(&self.label(), reply, request.id())),
         }
@@ -499,10 +539,7 @@ fn says_forgotten(status: StatusCode, sent: SentIn) -> bool {
 }
 
 /// The reply to a request on the stream that answers it.
-async fn reply_of(
-    mut items: futures_util::stream::BoxStream<'static, Result<Item, UpstreamError>>,
-    request: &Message,
-) -> Option<Message> {
+async fn reply_of(mut items: BoxStream<'static, Result<Item, UpstreamError>>, request: &Message) -> Option<Message> {
     while let Some(Ok(item)) = items.next().await {
         if let Item::Message(Incoming { message, .. }) = item
             && message.replies_to(request)
@@ -552,12 +589,25 @@ struct StreamProgress {
     some: bool,
     /// How often in a row it was resumed and brought nothing.
     in_vain: u32,
+    /// It was ended over a message that is too long.
+    too_long: Option<UpstreamError>,
     position: StreamPosition,
     /// Pauses to come, where nothing has come since.
     pauses: Option<ExponentialBackoff>,
 }
 
 impl StreamProgress {
+    /// The next item of a stream that is opened; `None` where it has ended or broken.
+    async fn next_of(&mut self, items: &mut BoxStream<'static, Result<Item, UpstreamError>>) -> Option<Item> {
+        match items.next().await? {
+            Ok(item) => Some(item),
+            Err(error) => {
+                self.too_long = Some(error).filter(|error| matches!(error, UpstreamError::TooLong { .. }));
+                None
+            }
+        }
+    }
+
     fn pause(&mut self) -> Duration {
         if self.some {
             self.pauses = None;

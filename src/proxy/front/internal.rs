@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::Origin;
 use crate::message::Message;
+use crate::net::backlog::{BacklogReader, backlog};
 use crate::proxy::front::stream_client::{LineSender, StreamClient};
 use crate::proxy::sessions::{NewSession, SessionTable};
 use crate::proxy::stream::ClientStream;
@@ -23,10 +24,10 @@ pub struct InternalClient {
     sender: LineSender,
 }
 
-/// What the server says. Unbounded: whoever opens the session reads it, and leaves when it is too much.
+/// What the server says.
 pub struct InternalOutput {
     /// Ends with the server.
-    pub items: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
+    pub items: BacklogReader<Result<Item, UpstreamError>>,
     /// Lines of a child's stderr.
     pub errors: mpsc::UnboundedReceiver<StderrPiece>,
 }
@@ -40,7 +41,7 @@ impl InternalClient {
         let via = if table.target().site().is_some() { Via::Http } else { Via::Stdio };
         let new = NewSession { author: Some(Author::Tapline), ..NewSession::new(via, origin) };
         let (connection, startup) = table.begin(new)?;
-        let ((items, heard), (stderr, errors)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let ((items, heard), (stderr, errors)) = (backlog(), mpsc::unbounded_channel());
         let pipe = ClientStream { items, carrier: via, stderr: Some(stderr), announce: None };
         let client = StreamClient::attach(&connection, pipe, HeaderMap::new());
         startup.run();

@@ -194,9 +194,14 @@ async fn relay_line(connection: &Connection, server: &StreamServer, submission: 
         }
         Ok(_) => {}
         // A child that takes nothing any more is about to be heard of.
-        Err(error) if server.carrier() == Via::Stdio && !matches!(error, UpstreamError::TakesNothing { .. }) => {}
+        Err(error) if server.carrier() == Via::Stdio && !is_refusal(&error) => {}
         Err(error) => answer(connection, server, &message, ProxyError::Upstream(error).reply_to(message.id())),
     }
+}
+
+/// Whether a child that lives on took nothing of a message: nobody else tells its client.
+fn is_refusal(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::TakesNothing { .. } | UpstreamError::ReadsNothing { .. })
 }
 
 /// Sends the client an error of tapline's where its message was a request; it is recorded either way.

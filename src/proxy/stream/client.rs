@@ -6,15 +6,16 @@ use reqwest::Url;
 use tokio::sync::mpsc;
 
 use crate::envelope::Via;
-use crate::upstream::pipe::StderrPiece;
+use crate::net::backlog::{Backlog, RoomShare};
+use crate::upstream::pipe::{MOST_UNREAD, StderrPiece};
 use crate::upstream::{Item, UpstreamError};
 
-/// Messages kept for a client that has no stream open to hear them on.
+/// Messages kept for a client that has no stream open to hear them on; no more than [`MOST_UNREAD`] bytes.
 const MOST_BUFFERED: usize = 1_000;
 
-/// A stream that a client, or tapline itself, reads. Unbounded: a client that reads slowly must not hold up the child's other
-/// messages, nor lose its own.
-pub(in crate::proxy) type Items = mpsc::UnboundedSender<Result<Item, UpstreamError>>;
+/// A stream that a client, or tapline itself, reads. Nobody waits to put something in; who reads a server takes room for what waits
+/// here, and stops where there is none.
+pub(in crate::proxy) type Items = Backlog<Result<Item, UpstreamError>>;
 
 /// The ends of a client that has one stream for everything, too.
 pub(in crate::proxy) struct ClientStream {
@@ -32,8 +33,8 @@ pub(in crate::proxy) type Announce = Box<dyn Fn(&Url) -> String + Send>;
 
 impl ClientStream {
     /// Sends an item down the stream. Where its reader has gone, its session is about to end.
-    pub(super) fn send(&self, item: Item) {
-        let _ = self.items.send(Ok(item));
+    pub(super) fn send(&self, item: Item, share: RoomShare) {
+        let _ = self.items.send_in(Ok(item), share);
     }
 }
 
@@ -50,8 +51,9 @@ pub(super) enum ClientSide {
 pub(super) struct ExchangeClient {
     /// Its GET stream.
     listener: Option<Items>,
-    /// What nobody listened for yet.
+    /// What nobody listened for yet, and its bytes.
     buffered: VecDeque<Item>,
+    bytes: usize,
 }
 
 impl Default for ClientSide {
@@ -72,7 +74,7 @@ impl ClientSide {
     /// Sends everything to a client with one stream from now on, beginning with what was buffered for it.
     pub(super) fn attach(&mut self, stream: ClientStream) {
         if let Self::Exchanges(client) = self {
-            client.buffered.drain(..).for_each(|item| stream.send(item));
+            client.take_buffered().into_iter().for_each(|item| stream.send(item, RoomShare::default()));
         }
         *self = Self::Stream(stream);
     }
@@ -104,14 +106,16 @@ impl ExchangeClient {
 
     /// Takes out what was kept for a client that had no stream open.
     pub(super) fn take_buffered(&mut self) -> Vec<Item> {
+        self.bytes = 0;
         self.buffered.drain(..).collect()
     }
 
-    /// Keeps an item for a stream that the client opens later; the oldest goes where there are too many.
+    /// Keeps an item for a stream that the client opens later; the oldest go where there are too many.
     pub(super) fn buffer(&mut self, item: Item) {
-        if self.buffered.len() == MOST_BUFFERED {
-            self.buffered.pop_front();
-        }
+        self.bytes += item.size();
         self.buffered.push_back(item);
+        while self.buffered.len() > MOST_BUFFERED || self.bytes > MOST_UNREAD && self.buffered.len() > 1 {
+            self.bytes -= self.buffered.pop_front().map_or(0, |oldest| oldest.size());
+        }
     }
 }

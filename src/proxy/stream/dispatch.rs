@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::Url;
-use tokio::sync::mpsc::error::SendError;
 
 use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
+use crate::mcp::method;
 use crate::message::Message;
+use crate::net::backlog::{RoomShare, UnreadEntry};
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::{ClientSide, ClientStream, ExchangeClient};
@@ -72,6 +73,8 @@ impl StreamServer {
                 }
                 recipient
             }
+            // It names its request, which is gone: it is no other's.
+            (Tenancy::Shared, Recipient::Client) if message.method() == Some(method::PROGRESS) => Recipient::Nobody,
             // Whose it is can only be guessed: told to the wrong one, it would be a secret given away.
             (Tenancy::Shared, Recipient::Client) => {
                 state.requests.sole().cloned().map_or(Recipient::Nobody, Recipient::Progress)
@@ -112,8 +115,8 @@ impl StreamServer {
     }
 
     /// Delivers a message of the server to its recipient: down the one stream of a client that has one, else on the response that it
-    /// belongs to.
-    pub(super) fn deliver(&self, recipient: &Recipient, incoming: Incoming) {
+    /// belongs to. `share`: the room that it takes until it is read.
+    pub(super) fn deliver(&self, recipient: &Recipient, incoming: Incoming, share: RoomShare) {
         if matches!(recipient, Recipient::Nobody) {
             return;
         }
@@ -121,9 +124,9 @@ impl StreamServer {
         let ServerState { requests, client, .. } = &mut *state;
         let item = Item::Message(incoming);
         match client {
-            ClientSide::Stream(stream) => deliver_to_stream(stream, requests, recipient, item),
+            ClientSide::Stream(stream) => deliver_to_stream(stream, requests, recipient, (item, share)),
             ClientSide::Exchanges(client) => {
-                let unsent = deliver_to_exchange(client, requests, recipient, item);
+                let unsent = deliver_to_exchange(client, requests, recipient, (item, share));
                 // Of several clients, none is told what another hung up on.
                 if let (Some(item), Tenancy::Dedicated(_)) = (unsent, &self.tenancy) {
                     client.buffer(item);
@@ -133,9 +136,9 @@ impl StreamServer {
     }
 
     /// Passes on bytes without a message: of no interest but to a client that gets every byte.
-    pub(super) fn deliver_filler(&self, bytes: Bytes) {
+    pub(super) fn deliver_filler(&self, bytes: Bytes, share: RoomShare) {
         if let Some(stream) = self.state.lock().client.stream().filter(|stream| stream.carrier == self.carrier) {
-            stream.send(Item::Filler(bytes));
+            stream.send(Item::Filler(bytes), share);
         }
     }
 
@@ -147,7 +150,7 @@ impl StreamServer {
         let Some(announce) = &stream.announce else { return };
         let address = announce(url);
         let frame = if address == reference { frame.clone() } else { sse::replace_data(frame, address.as_bytes()) };
-        stream.send(Item::Filler(frame));
+        stream.send(Item::Filler(frame), RoomShare::default());
     }
 
     /// Passes on a piece of stderr.
@@ -166,15 +169,20 @@ impl StreamServer {
 
 /// The main road of a client with one stream: everything that is for the client goes down it, whatever it answers. Only what answers
 /// tapline's own requests goes elsewhere.
-fn deliver_to_stream(stream: &ClientStream, requests: &mut PendingRequests, recipient: &Recipient, item: Item) {
+fn deliver_to_stream(
+    stream: &ClientStream,
+    requests: &mut PendingRequests,
+    recipient: &Recipient,
+    (item, share): (Item, RoomShare),
+) {
     match requests.destination(recipient) {
-        Destination::Client => stream.send(item),
+        Destination::Client => stream.send(item, share),
         Destination::Tapline(items) => {
-            let _ = items.send(Ok(item));
+            let _ = items.send_in(Ok(item), share);
         }
         Destination::Exchange(items) => {
-            if let Err(SendError(Ok(item))) = items.send(Ok(item)) {
-                stream.send(item);
+            if let Err(UnreadEntry(Ok(item))) = items.send_in(Ok(item), share) {
+                stream.send(item, RoomShare::default());
             }
         }
     }
@@ -186,11 +194,11 @@ fn deliver_to_exchange(
     client: &ExchangeClient,
     requests: &mut PendingRequests,
     recipient: &Recipient,
-    item: Item,
+    (item, share): (Item, RoomShare),
 ) -> Option<Item> {
     let items = match requests.destination(recipient) {
         Destination::Tapline(items) => {
-            let _ = items.send(Ok(item));
+            let _ = items.send_in(Ok(item), share);
             return None;
         }
         Destination::Exchange(items) => Some(items),
@@ -200,7 +208,7 @@ fn deliver_to_exchange(
         Destination::Client => None,
     };
     match items {
-        Some(items) => items.send(Ok(item)).err().and_then(|SendError(item)| item.ok()),
+        Some(items) => items.send_in(Ok(item), share).err().and_then(|UnreadEntry(item)| item.ok()),
         None => Some(item),
     }
 }

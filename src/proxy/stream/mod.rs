@@ -32,6 +32,7 @@ mod server;
 pub mod shared;
 mod stderr_log;
 mod subscription;
+mod unread;
 
 pub(in crate::proxy) use self::client::{Announce, ClientStream, Items};
 pub use self::server::StreamServer;

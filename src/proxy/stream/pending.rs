@@ -586,11 +586,10 @@ impl PendingQuestions {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
-
     use super::*;
     use crate::envelope::Via;
     use crate::event::Origin;
+    use crate::net::backlog::backlog;
     use crate::proxy::Stop;
     use crate::secret::Label;
 
@@ -603,7 +602,7 @@ mod tests {
             PendingRequest::new(session.clone(), request, reader, Enclosure::Single)
         };
         let (mut requests, id) = (PendingRequests::default(), Id::from_token("1"));
-        let ((first, hung_up), (second, _read)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let ((first, hung_up), (second, _read)) = (backlog(), backlog());
         requests.register(asked(first));
         drop(hung_up);
         assert!(requests.get(&id).is_some_and(PendingRequest::has_no_reader));

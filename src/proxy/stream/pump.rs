@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::envelope::Direction;
 use crate::event::{Landmark, Level, LogLine};
+use crate::net::backlog::RoomShare;
 use crate::proxy::stream::dispatch::Dispatched;
 use crate::proxy::stream::pending::Recipient;
 use crate::proxy::stream::server::StreamServer;
@@ -27,6 +28,8 @@ pub(super) struct Pump {
     label: Label,
     held: FuturesUnordered<BoxFuture<'static, (Disposition, Recipient, Framing)>>,
     stderr_log: StderrLog,
+    /// It was said that somebody does not read.
+    stall_told: bool,
 }
 
 impl Pump {
@@ -38,6 +41,7 @@ impl Pump {
             label,
             held: FuturesUnordered::new(),
             stderr_log: StderrLog::default(),
+            stall_told: false,
         }
     }
 
@@ -73,7 +77,7 @@ impl Pump {
                     continue;
                 }
                 Some((disposition, recipient, framing)) = self.held.next() => {
-                    finish(&self.server, disposition, recipient, framing).await;
+                    finish(&self.server, disposition, recipient, framing, RoomShare::default()).await;
                     continue;
                 }
                 other = &mut other => return Ok(other),
@@ -104,14 +108,16 @@ impl Pump {
         loop {
             tokio::select! {
                 other = &mut other => return other,
-                Some((disposition, recipient, framing)) = self.held.next() => finish(&self.server, disposition, recipient, framing).await,
+                Some((disposition, recipient, framing)) = self.held.next() => {
+                    finish(&self.server, disposition, recipient, framing, RoomShare::default()).await;
+                }
             }
         }
     }
 
     async fn carry(&mut self, server: Arc<StreamServer>, output: Output) {
         match output {
-            Output::Item(Item::Message(incoming)) => {
+            Output::Item(Item::Message(incoming), share) => {
                 let Dispatched { session, recipient, incoming: Incoming { message, framing }, audience } =
                     server.resolve_recipient(incoming);
                 // Whoever ends the session must not wait for what is done with this.
@@ -120,11 +126,14 @@ impl Pump {
                 let mut arrival = Arrival::new(Direction::ToClient, framing.transport(), message);
                 arrival.audience = audience;
                 match self.proxy.pass(&session, arrival) {
-                    Pass::Now(disposition) => finish(&self.server, disposition, recipient, framing).await,
+                    Pass::Now(disposition) => {
+                        finish(&self.server, disposition, recipient, framing, share).await;
+                    }
+                    // A held message holds nothing but itself.
                     Pass::Held(pass) => self.set_aside(pass, recipient, framing),
                 }
             }
-            Output::Item(Item::Filler(bytes)) => server.deliver_filler(bytes),
+            Output::Item(Item::Filler(bytes), share) => server.deliver_filler(bytes, share),
             Output::Endpoint { frame, reference, url } => server.deliver_endpoint(&frame, &reference, &url),
             Output::Attempt(text) => {
                 let line = LogLine::new(Level::Warn, "proxy", text).as_landmark(Landmark::Attempt);
@@ -136,6 +145,7 @@ impl Pump {
                 log.take(&piece.bytes, |line| proxy.log(LogLine { session, ..line }));
                 server.deliver_stderr(piece);
             }
+            Output::Stalled => server.relieve(!std::mem::replace(&mut self.stall_told, true)),
             Output::Untaken(lines) => server.refuse_untaken(&lines),
             Output::Ended(_) => {}
         }
@@ -153,12 +163,18 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-async fn finish(server: &Weak<StreamServer>, disposition: Disposition, recipient: Recipient, framing: Framing) {
+async fn finish(
+    server: &Weak<StreamServer>,
+    disposition: Disposition,
+    recipient: Recipient,
+    framing: Framing,
+    share: RoomShare,
+) {
     let Some(server) = server.upgrade() else { return };
     match disposition {
         Disposition::Send { message, edited, .. } => {
             let framing = if edited { framing.around(&message) } else { framing };
-            server.deliver(&recipient, Incoming { message, framing });
+            server.deliver(&recipient, Incoming { message, framing }, share);
         }
         // The server's request was blocked: the answer is for the server.
         Disposition::Answer(answer) => server.answer_server(answer).await,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, Method};
-use tokio::sync::mpsc;
 
 use crate::headers;
 use crate::mcp::meta::{self, cancelled_id};
 use crate::message::{Id, Kind, Message};
+use crate::net::backlog::{BacklogReader, backlog};
 use crate::proxy::Audience;
 use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
@@ -16,8 +16,9 @@ use crate::proxy::stream::client::{ClientSide, Items};
 use crate::proxy::stream::pending::{Enclosure, PendingRequest, ReplyReader};
 use crate::proxy::stream::server::{ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::{FanoutSubscription, NewLeg};
-use crate::upstream::framing::one_line;
+use crate::proxy::stream::unread::UnsentRequest;
 use crate::upstream::pipe::Pipe;
+use crate::upstream::stdio::{ChildPipe, NotWritten};
 use crate::upstream::{Item, Outgoing, Reply, UpstreamError};
 
 impl StreamServer {
@@ -69,8 +70,8 @@ impl StreamServer {
             // which several clients share, the id may be that of another client's request.
             return Ok(Reply::accepted());
         }
-        let (items, answers) = mpsc::unbounded_channel();
-        let mut answers = ResponseReader { answers, cancel_on_drop: None };
+        let (items, answers) = backlog();
+        let mut answers = ResponseReader { answers, unsent: None, cancel_on_drop: None };
         let (written, requests) = loop {
             let (pipe, registered) = self.when_up(|state| self.register_exchange(state, &request, &items)).await?;
             let Registered::Requests(message, requests) = registered else { return Ok(Reply::accepted()) };
@@ -90,10 +91,16 @@ impl StreamServer {
         drop(items);
         let first = match written {
             WriteOutcome::Refused(reply) => return Ok(reply),
-            WriteOutcome::Taken | WriteOutcome::Gone if requests == 0 => return Ok(Reply::accepted()),
+            WriteOutcome::Taken | WriteOutcome::Gone if requests == 0 => {
+                // Nobody waits for anything: it goes on without its sender.
+                answers.unsent.take().into_iter().for_each(UnsentRequest::disarm);
+                return Ok(Reply::accepted());
+            }
             WriteOutcome::Taken | WriteOutcome::Gone => answers.answers.recv().await,
             WriteOutcome::Answered(first) => Some(first),
         };
+        // It was read, or its server is gone.
+        answers.unsent = None;
         match first {
             // Cancelled, and never answered: a stream without a reply, which is how servers of their own end it.
             None => Ok(event_stream(Vec::new(), answers)),
@@ -108,16 +115,16 @@ impl StreamServer {
 
     /// Writes the message of an exchange to the server.
     async fn write(
-        &self,
-        pipe: &Pipe,
+        self: &Arc<Self>,
+        pipe: &Arc<Pipe>,
         message: &Message,
         headers: &HeaderMap,
         answers: &mut ResponseReader,
     ) -> Result<WriteOutcome, UpstreamError> {
-        let events = match pipe {
+        let events = match &**pipe {
             Pipe::Child(child) => {
-                let taken = child.write(one_line(message)).await;
-                return Ok(if taken { WriteOutcome::Taken } else { WriteOutcome::Gone });
+                let unsent = UnsentRequest::new(self.clone(), pipe, message);
+                return self.write_to_child(child, message, unsent, answers).await;
             }
             Pipe::Events(events) => events.clone(),
         };
@@ -138,6 +145,26 @@ impl StreamServer {
             self.withdraw(message);
         }
         posted.map(|reply| if reply.status.is_success() { WriteOutcome::Taken } else { WriteOutcome::Refused(reply) })
+    }
+
+    async fn write_to_child(
+        &self,
+        child: &ChildPipe,
+        message: &Message,
+        unsent: UnsentRequest<Arc<Self>>,
+        answers: &mut ResponseReader,
+    ) -> Result<WriteOutcome, UpstreamError> {
+        match child.write_message(message).await {
+            Ok(line) => {
+                answers.unsent = Some(unsent.queued(line));
+                Ok(WriteOutcome::Taken)
+            }
+            Err(NotWritten::Gone) => {
+                unsent.disarm();
+                Ok(WriteOutcome::Gone)
+            }
+            Err(NotWritten::TooMuchWaits) => Err(self.reads_nothing()),
+        }
     }
 
     /// Registers who waits for the replies to a message; returns it in the names the server is to know, and how many there will be.
@@ -180,7 +207,7 @@ impl StreamServer {
     fn listen(&self, session: &LiveSession) -> Reply {
         let mut state = self.state.lock();
         let ServerState { server, client, .. } = &mut *state;
-        let (items, answers) = mpsc::unbounded_channel();
+        let (items, answers) = backlog();
         let buffered = match client {
             ClientSide::Exchanges(client) if client.listener().is_none() => {
                 if !server.is_gone() {
@@ -190,7 +217,7 @@ impl StreamServer {
             }
             ClientSide::Exchanges(_) | ClientSide::Stream(_) => return self.refuse(session, &ProxyError::Listening),
         };
-        event_stream(buffered, ResponseReader { answers, cancel_on_drop: None })
+        event_stream(buffered, ResponseReader { answers, unsent: None, cancel_on_drop: None })
     }
 }
 
@@ -224,7 +251,9 @@ enum WriteOutcome {
 /// The end of a response that its client reads.
 struct ResponseReader {
     /// Goes first: a request without a reader is one whose channel is closed.
-    answers: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
+    answers: BacklogReader<Result<Item, UpstreamError>>,
+    /// Until something came: the request may be unread.
+    unsent: Option<UnsentRequest<Arc<StreamServer>>>,
     /// Kept for its end.
     cancel_on_drop: Option<CancelOnDrop>,
 }

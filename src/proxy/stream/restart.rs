@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::envelope::{Direction, Transport};
 use crate::event::{Event, Landmark, Level, LogLine};
 use crate::message::Message;
+use crate::net::backlog::RoomShare;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::lifecycle::Succession;
 use crate::proxy::stream::pending::Recipient;
@@ -244,7 +245,8 @@ impl ServerRestart {
             let text = format!("sent to the new process again: `{}`", request.method().unwrap_or_default());
             let line = LogLine::new(Level::Info, "proxy", text).of(self.session.id());
             self.server.proxy.log(line.as_landmark(Landmark::Attempt));
-            child.write(one_line(&request)).await;
+            // One that takes nothing any more is about to be heard of.
+            let _ = child.write(one_line(&request)).await;
         }
     }
 
@@ -280,7 +282,7 @@ impl ServerRestart {
         let transport = Transport::new(self.server.carrier);
         let message = self.server.proxy.originate(&self.session, Direction::ToClient, transport, message);
         let framing = Framing::Line { line: one_line(&message) };
-        self.server.deliver(&Recipient::Client, Incoming { message, framing });
+        self.server.deliver(&Recipient::Client, Incoming { message, framing }, RoomShare::default());
     }
 
     fn not_resumed(&self, why: String) -> UpstreamError {

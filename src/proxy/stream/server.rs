@@ -12,13 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Landmark, Level, LogLine};
 use crate::mcp::method;
 use crate::message::{Id, Message};
+use crate::net::backlog::{BacklogReader, RoomShare, backlog};
 use crate::proxy::Proxy;
 use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
@@ -185,7 +186,7 @@ impl StreamServer {
     /// Tells a client with one stream something that the server did not say.
     pub(in crate::proxy) fn send_to_client(&self, item: Item) {
         if let Some(stream) = self.state.lock().client.stream() {
-            stream.send(item);
+            stream.send(item, RoomShare::default());
         }
     }
 
@@ -207,7 +208,7 @@ impl StreamServer {
                 Pipe::Events(events) => return events.post(message, headers).await.map(Some),
                 Pipe::Child(_) if is_stale => return Ok(None),
                 Pipe::Child(child) => {
-                    if child.write(line.clone().unwrap_or_else(|| one_line(message))).await {
+                    if self.write_line(&pipe, child, message, line.as_ref()).await? {
                         return Ok(None);
                     }
                     if !self.withdraw(message) && message.asks() {
@@ -242,7 +243,7 @@ impl StreamServer {
             && let Pipe::Child(child) = &*pipe
         {
             // A child that takes nothing any more is about to be heard of.
-            child.write(line).await;
+            let _ = child.write(line).await;
         }
     }
 
@@ -407,8 +408,8 @@ impl StreamServer {
         session: &Arc<LiveSession>,
         pipe: &Pipe,
         message: Message,
-    ) -> mpsc::UnboundedReceiver<Result<Item, UpstreamError>> {
-        let (items, answers) = mpsc::unbounded_channel();
+    ) -> BacklogReader<Result<Item, UpstreamError>> {
+        let (items, answers) = backlog();
         let Pipe::Child(child) = pipe else { return answers };
         let transport = Transport::new(self.carrier);
         let message = self.proxy.originate(session, Direction::ToServer, transport, message);
@@ -418,7 +419,7 @@ impl StreamServer {
             self.state.lock().requests.register_as_is(pending);
         }
         // A child that takes nothing any more is about to be heard of.
-        child.write(one_line(&message)).await;
+        let _ = child.write(one_line(&message)).await;
         answers
     }
 
@@ -427,7 +428,7 @@ impl StreamServer {
         match self.pipe().as_deref() {
             // A child that takes nothing any more is about to be heard of.
             Some(Pipe::Child(child)) => {
-                child.write(one_line(&answer)).await;
+                let _ = child.write(one_line(&answer)).await;
             }
             Some(Pipe::Events(events)) => post_aside(events, answer),
             None => {}

@@ -4,48 +4,66 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Level, LogLine};
 
-/// Lines of one child that are logged within [`SPAN`].
+/// Lines of one child, and bytes of them, that are logged within a span. As long as more come than that, each span is twice as long as the
+/// one before: a log file is not filled by a flood that does not end.
 const MOST: usize = 1_000;
+const MOST_BYTES: usize = 1 << 20;
 const SPAN: Duration = Duration::from_secs(1);
+const LONGEST_SPAN: Duration = Duration::from_secs(64);
 /// Bytes of a line that are logged.
 const LONGEST: usize = 64 << 10;
 
-#[derive(Default)]
 pub(super) struct StderrLog {
-    /// When the present span began, and what was logged in it.
+    /// When the present span began, how long it is, and what was logged in it.
     began: Option<Instant>,
+    span: Duration,
     logged: usize,
+    bytes: usize,
+    /// Whether it is a flood so far.
+    overflows: bool,
     left_out: usize,
+}
+
+impl Default for StderrLog {
+    fn default() -> Self {
+        Self { began: None, span: SPAN, logged: 0, bytes: 0, overflows: false, left_out: 0 }
+    }
 }
 
 impl StderrLog {
     /// Logs the lines of a piece, as far as they fit.
     pub(super) fn take(&mut self, piece: &[u8], mut log: impl FnMut(LogLine)) {
-        if self.began.is_none_or(|began| began.elapsed() >= SPAN) {
+        if self.began.is_none_or(|began| began.elapsed() >= self.span) {
             self.left_out().into_iter().for_each(&mut log);
-            (self.began, self.logged) = (Some(Instant::now()), 0);
+            self.span = if self.overflows { (self.span * 2).min(LONGEST_SPAN) } else { SPAN };
+            (self.began, self.logged, self.bytes, self.overflows) = (Some(Instant::now()), 0, 0, false);
         }
         let piece = piece.strip_suffix(b"\n").unwrap_or(piece);
         let mut rest = Some(piece);
-        while let Some(lines) = rest.filter(|_| self.logged < MOST) {
+        while let Some(lines) = rest.filter(|_| self.logged < MOST && self.bytes < MOST_BYTES) {
             let end = memchr::memchr(b'\n', lines);
             let line = &lines[..end.unwrap_or(lines.len()).min(LONGEST)];
             log(LogLine::new(Level::Info, "server", String::from_utf8_lossy(line).trim_end().to_owned()));
             rest = end.map(|end| &lines[end + 1..]);
             self.logged += 1;
+            self.bytes += line.len();
         }
+        self.overflows |= rest.is_some();
         self.left_out += rest.map_or(0, |lines| memchr::memchr_iter(b'\n', lines).count() + 1);
     }
 
     /// When it is to be said what was left out, where anything was.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.began.filter(|_| self.left_out > 0).map(|began| began + SPAN)
+        self.began.filter(|_| self.left_out > 0).map(|began| began + self.span)
     }
 
     /// Says what was left out since this was last said.
     pub(super) fn left_out(&mut self) -> Option<LogLine> {
         let lines = std::mem::take(&mut self.left_out);
-        let text = format!("{lines} lines of the server's stderr are left out here: more than {MOST} within a second");
+        let (span, mebibytes) = (self.span, MOST_BYTES >> 20);
+        let text = format!(
+            "{lines} lines of the server's stderr are left out here: more than {MOST}, or {mebibytes} MiB, within {span:?}"
+        );
         (lines > 0).then(|| LogLine::new(Level::Warn, "server", text))
     }
 }
@@ -67,5 +85,20 @@ mod tests {
         let told = log.left_out().expect("some were left out");
         assert!(told.text.starts_with("506 lines"), "{}", told.text);
         assert!(log.left_out().is_none(), "it is said once");
+    }
+
+    #[test]
+    fn stderr_log_bounds_long_lines_and_floods_without_end() {
+        let (mut log, mut bytes) = (StderrLog::default(), 0);
+        for span in [1, 2, 4, 8, 16, 32, 64, 64] {
+            (0..2_000).for_each(|_| log.take(&[b'x'; 128 << 10], |line| bytes += line.text.len()));
+            assert_eq!(log.span, Duration::from_secs(span));
+            log.began = log.began.and_then(|began| began.checked_sub(log.span));
+        }
+        assert!(bytes < 9 * (MOST_BYTES + LONGEST), "{bytes}");
+        log.take(b"x", |_| {});
+        log.began = log.began.and_then(|began| began.checked_sub(log.span));
+        log.take(b"x", |_| {});
+        assert_eq!(log.span, SPAN, "it is over");
     }
 }

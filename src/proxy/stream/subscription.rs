@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::mpsc::WeakUnboundedSender;
 
 use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Message};
+use crate::net::backlog::WeakBacklog;
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::Items;
@@ -31,7 +31,7 @@ struct State {
     /// Children where it is open.
     legs: usize,
     /// Its stream is kept open by its legs alone.
-    items: Option<WeakUnboundedSender<Result<Item, UpstreamError>>>,
+    items: Option<WeakBacklog<Result<Item, UpstreamError>>>,
     /// What was acknowledged first.
     accepted: Option<Value>,
 }

@@ -208,7 +208,7 @@ impl Pool {
     fn start(&self, room: OwnedSemaphorePermit) -> Result<PooledChild, UpstreamError> {
         self.counts.started.fetch_add(1, Ordering::Relaxed);
         let place = ChildSlot { room: Some(room), counts: self.counts.clone(), changed: self.changed.clone() };
-        let (pipe, outputs) = ChildPipe::spawn(&self.command, &self.guardian, place)?;
+        let (pipe, outputs) = ChildPipe::spawn(&self.command, &self.guardian, place, self.settings.longest)?;
         Ok(PooledChild { pipe, outputs, since: Instant::now(), spare: false })
     }
 

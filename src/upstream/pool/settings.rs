@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::text;
+use crate::upstream::framing::LONGEST_MESSAGE;
 
 /// Children at a time, unless a number is given: more than anybody's machine is to be filled with by mistake.
 const MOST: usize = 1_000;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub stateless: bool,
     pub restart: Restart,
     pub watch: Vec<PathBuf>,
+    /// Bytes that one line of a child may have.
+    pub longest: usize,
 }
 
 impl Default for Settings {
@@ -69,6 +72,7 @@ impl Default for Settings {
             stateless: false,
             restart: Restart::default(),
             watch: Vec::new(),
+            longest: LONGEST_MESSAGE,
         }
     }
 }
@@ -97,6 +101,7 @@ impl Section {
             stateless: self.stateless.unwrap_or(usual.stateless),
             restart: self.restart.unwrap_or(usual.restart),
             watch: self.watch,
+            longest: usual.longest,
         })
     }
 }

@@ -17,6 +17,7 @@ pub use self::client::RequestTarget;
 pub(super) use self::client::ResponseBody;
 use self::client::{Outbound, RequestFailure, SiteClient};
 use super::UpstreamError;
+use super::framing::LONGEST_MESSAGE;
 use crate::net::innermost_cause;
 use crate::secret::Label;
 
@@ -34,6 +35,8 @@ pub struct Site {
     /// Where the URL has moved to, within its origin: where tapline is the client.
     moved: Mutex<Option<RequestTarget>>,
     extra: ExtraHeaders,
+    /// Bytes that a message from here may have.
+    longest: usize,
 }
 
 impl Site {
@@ -45,7 +48,22 @@ impl Site {
         let place = client
             .place(without_fragment(parsed.as_str()))
             .ok_or_else(|| format!("`{}` is not a URL", Label::of_url(url)))?;
-        Ok(Self { label: Label::of_url(url), url: parsed, place, client, moved: Mutex::default(), extra })
+        let (label, longest) = (Label::of_url(url), LONGEST_MESSAGE);
+        Ok(Self { label, url: parsed, place, client, moved: Mutex::default(), extra, longest })
+    }
+
+    /// The same, from which messages may have so many bytes.
+    #[must_use]
+    pub fn with_longest(self, longest: usize) -> Self {
+        Self { longest, ..self }
+    }
+
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    pub(super) fn too_long(&self) -> UpstreamError {
+        too_long(&self.label, self.longest)
     }
 
     /// The URL, for people.
@@ -174,6 +192,10 @@ fn without_fragment(address: &str) -> &str {
 
 pub(super) fn broken_off(label: &Label, error: &(dyn Error + Send + Sync)) -> UpstreamError {
     UpstreamError::BrokenOff { upstream: label.clone(), why: innermost_cause(error) }
+}
+
+pub(super) fn too_long(label: &Label, longest: usize) -> UpstreamError {
+    UpstreamError::TooLong { upstream: label.clone(), most: longest >> 20 }
 }
 
 /// A URL without, and from, its path: `http://host:1` and `/path?query#fragment`.

@@ -3,8 +3,8 @@
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::{binary, soon};
 
@@ -13,6 +13,17 @@ pub(crate) struct Launched {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
+}
+
+/// What it writes to stderr.
+pub(crate) struct ErrorLines(Lines<BufReader<ChildStderr>>);
+
+impl ErrorLines {
+    /// Waits for a line with that text in it.
+    pub(crate) async fn until(&mut self, text: &str) {
+        let found = async { while !self.0.next_line().await.unwrap().expect("a line").contains(text) {} };
+        soon(text, found).await;
+    }
 }
 
 impl Launched {
@@ -85,6 +96,11 @@ impl Launched {
         let mut stderr = BufReader::new(self.child.stderr.as_mut().unwrap());
         soon("a line of stderr", stderr.read_line(&mut line)).await.unwrap();
         line
+    }
+
+    /// Its stderr, line by line.
+    pub(crate) fn errors(&mut self) -> ErrorLines {
+        ErrorLines(BufReader::new(self.child.stderr.take().unwrap()).lines())
     }
 
     /// Waits for the end, and reads nothing more.

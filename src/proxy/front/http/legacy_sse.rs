@@ -18,13 +18,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use parking_lot::Mutex;
 use reqwest::Url;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::envelope::{SessionId, Via};
 use crate::event::{Level, LogLine, Origin};
 use crate::headers;
 use crate::message::{Kind, Message};
+use crate::net::backlog::backlog;
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::front::http::{ClientRequest, HttpFront, response};
@@ -119,7 +119,7 @@ impl HttpFront {
         if let Some(name) = caller.name() {
             connection.session.claim(name);
         }
-        let (items, stream) = mpsc::unbounded_channel();
+        let (items, stream) = backlog();
         if !is_theirs {
             let address = self.sse_clients.assign_own(connection.session.id(), entry.prefix);
             let event = format!("event: endpoint\ndata: {address}\n\n");

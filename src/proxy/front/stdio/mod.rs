@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::envelope::Via;
 use crate::event::Origin;
+use crate::net::backlog::backlog;
 use crate::net::lines::LineBuffer;
 use crate::proxy::exchange::Connection;
 pub use crate::proxy::front::stdio::process_io::{BlockingFlags, StdioInput, StdioOutput};
@@ -29,6 +30,7 @@ use crate::proxy::front::stream_client::{LineSender, StreamClient};
 use crate::proxy::sessions::{NewSession, SessionTable, Startup};
 use crate::proxy::stream::ClientStream;
 use crate::upstream::framing::message_of;
+use crate::upstream::pipe::MOST_UNREAD;
 use crate::upstream::{Upstream as _, UpstreamError};
 
 /// How long a client may take nothing of the server's stderr while all is over.
@@ -70,8 +72,8 @@ impl StdioSession {
         E: AsyncWrite + Unpin + Send + 'static,
     {
         let Self { connection, startup } = self;
-        // Unbounded: a client that reads slowly must not hold up what it has to say itself.
-        let (items, to_write) = mpsc::unbounded_channel();
+        let (items, to_write) = backlog();
+        let unread = items.downgrade();
         let (stderr, errors) = mpsc::unbounded_channel();
         let ending = CancellationToken::new();
         let output = OutputWriter::new(ends.output, ending.clone(), grace);
@@ -90,10 +92,13 @@ impl StdioSession {
         ending.cancel();
         let mut unanswered = 0;
         if has_left {
+            // A server that has as much to say as may wait for its client cannot say more before that reads. One that reads nothing
+            // is given up by the writer.
+            let is_unread = || unread.upgrade().is_some_and(|items| items.bytes() > MOST_UNREAD / 2);
             tokio::select! {
                 // What is over in time is over.
-                finished = tokio::time::timeout(grace, sender.finish()) => {
-                    unanswered = finished.map_or_else(|_| connection.session.open_requests(), |()| 0);
+                finished = within(grace, is_unread, sender.finish()) => {
+                    unanswered = finished.map_or_else(|| connection.session.open_requests(), |()| 0);
                 }
                 () = writing_ended(&mut writing) => {}
             }
@@ -108,6 +113,18 @@ impl StdioSession {
         writing_ended(&mut writing).await;
         let _ = writing_errors.await;
         unanswered
+    }
+}
+
+/// What comes of something within so long; again so long where there is a reason to. `None`: it took longer.
+async fn within<T>(time: Duration, goes_on: impl Fn() -> bool, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    loop {
+        match tokio::time::timeout(time, &mut future).await {
+            Ok(done) => return Some(done),
+            Err(_) if goes_on() => {}
+            Err(_) => return None,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::net::backlog::BacklogReader;
 use crate::upstream::framing::one_line;
 use crate::upstream::pipe::StderrPiece;
 use crate::upstream::{Framing, Item, UpstreamError};
@@ -61,7 +62,7 @@ async fn given_up(ending: &CancellationToken, limit: Duration) {
 
 /// Writes what the client is told until there is no more, or nobody takes it.
 pub(super) async fn write_items(
-    mut items: mpsc::UnboundedReceiver<Result<Item, UpstreamError>>,
+    mut items: BacklogReader<Result<Item, UpstreamError>>,
     mut output: OutputWriter<impl AsyncWrite + Unpin>,
 ) {
     while let Some(item) = items.recv().await {

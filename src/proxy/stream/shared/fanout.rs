@@ -28,7 +28,7 @@ impl StreamServer {
         let Ok((pipe, Some((shown, request)))) = registered else { return };
         self.proxy.originate(subscription.session(), Direction::ToServer, Transport::new(self.carrier), shown);
         if let Pipe::Child(child) = &*pipe
-            && !child.write(one_line(&request)).await
+            && child.write(one_line(&request)).await.is_err()
         {
             self.withdraw(&request);
         }
