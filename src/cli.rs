@@ -25,9 +25,12 @@ use crate::upstream::pool::Restart;
 pub struct Cli {
     #[command(subcommand)]
     pub command: CliCommand,
-    /// File to write tapline's own log to; the lines of each of the last seven days are kept beside it, as `FILE.2026-11-24`
+    /// File to add tapline's own log to
     #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_LOG_FILE")]
     pub log_file: Option<PathBuf>,
+    /// Directory for tapline's own log and nothing else: a file a day, of eight days
+    #[arg(long, value_name = "DIR", global = true, env = "TAPLINE_LOG_DIR", conflicts_with = "log_file")]
+    pub log_dir: Option<PathBuf>,
     /// What to log there, such as `debug` or `tapline::upstream=trace` [default: info]
     #[arg(long, value_name = "FILTER", global = true, env = "TAPLINE_LOG")]
     pub log: Option<String>,

@@ -20,7 +20,6 @@ mod setup;
 mod stdio;
 mod wrap;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -28,7 +27,7 @@ use anyhow::Context as _;
 use crate::cli::{Cli, CliCommand, DemoArgs, RunArgs, StdioArgs};
 use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
-use crate::logging;
+use crate::logging::{self, LogPlace};
 use crate::net::descriptors;
 use crate::upstream::{guardian, orphans};
 
@@ -48,10 +47,10 @@ pub fn run(cli: Cli) -> ExitCode {
 fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
     descriptors::raise_limit();
     let config = configuration(&cli.command).map_err(ExitError::usage)?;
-    let log_file = cli.log_file.as_ref().or(config.keys.log_file.as_ref().map(|it| &it.0));
+    let log_place = log_place(&cli, &config).map_err(ExitError::usage)?;
     let log = cli.log.as_deref().or(config.keys.log.as_ref().map(|it| it.0.as_str())).unwrap_or(LOG);
     // It writes until it is dropped.
-    let _log = logging::start(log_file.map(PathBuf::as_path), log).map_err(ExitError::usage)?;
+    let _log = logging::start(log_place.as_ref(), log).map_err(ExitError::usage)?;
     match cli.command {
         CliCommand::Guardian { tapline } => {
             guardian::run(std::io::stdin(), tapline);
@@ -62,6 +61,17 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
         CliCommand::Sessions(args) => Ok(sessions::run(&args)),
         CliCommand::Check(args) => check::run(&args),
         command => with_runtime(command, config),
+    }
+}
+
+/// Where the log goes: where the command line or the environment says, else where the files do.
+fn log_place(cli: &Cli, config: &Config) -> anyhow::Result<Option<LogPlace>> {
+    let given = (cli.log_file.as_ref(), cli.log_dir.as_ref());
+    let in_files = (config.keys.log_file.as_ref().map(|it| &it.0), config.keys.log_dir.as_ref().map(|it| &it.0));
+    match if given == (None, None) { in_files } else { given } {
+        (Some(_), Some(_)) => anyhow::bail!("`log_file` and `log_dir`: give one of them"),
+        (Some(file), None) => Ok(Some(LogPlace::File(file.clone()))),
+        (None, dir) => Ok(dir.cloned().map(LogPlace::Directory)),
     }
 }
 

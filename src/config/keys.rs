@@ -91,6 +91,7 @@ keys! {
         // tapline's own log.
         log: LogFilter,
         log_file: UserPath,
+        log_dir: UserPath,
         // What it stands in front of.
         /// The name of the upstream at `/mcp`.
         default: Spanned<String>,

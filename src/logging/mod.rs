@@ -4,10 +4,9 @@
 //! Two roads meet here without a loop. What the core tells in words ([`LogLine`]) goes to the file by [`tell`], under a target
 //! of its own, which the way to the screens leaves out. What is logged otherwise goes to both.
 
-mod daily;
+mod disk;
 
 use std::fmt::{Debug, Write as _};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -21,9 +20,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+pub use self::disk::LogPlace;
 use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
-use daily::Daily;
 
 /// The target of log lines that are on every screen already.
 const TOLD: &str = "tapline::told";
@@ -42,19 +41,19 @@ enum ScreenSink {
     Open(Arc<dyn Fn(LogLine) + Send + Sync>),
 }
 
-/// Begins to log. What the file gets follows `filter`, in the syntax of `tracing_subscriber::EnvFilter`. The guard must live as
+/// Begins to log. What the disk gets follows `filter`, in the syntax of `tracing_subscriber::EnvFilter`. The guard must live as
 /// long as the program: dropping it writes what is left.
 ///
 /// # Errors
-/// Where the file cannot be opened, or the filter cannot be parsed.
-pub fn start(file: Option<&Path>, filter: &str) -> anyhow::Result<Option<WorkerGuard>> {
-    let Some(file) = file else {
+/// Where the place cannot be written to, or the filter cannot be parsed.
+pub fn start(place: Option<&LogPlace>, filter: &str) -> anyhow::Result<Option<WorkerGuard>> {
+    let Some(place) = place else {
         tracing_subscriber::registry().with(screens()).init();
         return Ok(None);
     };
     let filter = EnvFilter::try_new(filter).with_context(|| format!("`--log {filter}`"))?;
-    let daily = Daily::open(file).with_context(|| format!("cannot write the log to {}", file.display()))?;
-    let (writer, guard) = tracing_appender::non_blocking(daily);
+    let disk = place.open().with_context(|| format!("cannot write the log to {}", place.path().display()))?;
+    let (writer, guard) = tracing_appender::non_blocking(disk);
     let lines = fmt::layer().with_ansi(false).with_writer(writer).with_filter(filter);
     tracing_subscriber::registry().with(lines).with(screens()).init();
     Ok(Some(guard))
