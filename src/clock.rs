@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+/// What time it is: the system's, or in tests one that is set by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<Mutex<Instant>>>);
 
@@ -14,6 +15,7 @@ impl Clock {
         Self(Some(Arc::new(Mutex::new(Instant::now()))))
     }
 
+    /// The present moment on this clock.
     pub fn now(&self) -> Instant {
         self.0.as_ref().map_or_else(Instant::now, |now| *now.lock())
     }

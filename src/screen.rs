@@ -20,7 +20,7 @@ use crate::{headless, ui};
 const FEED: usize = 65_536;
 
 /// All that a journal tells from now on.
-pub(crate) fn hear(journal: &Journal) -> FeedReader {
+pub(crate) fn read_feed(journal: &Journal) -> FeedReader {
     let (feed, reader) = Feed::bounded(FEED);
     journal.subscribe(feed);
     reader

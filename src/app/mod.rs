@@ -280,10 +280,12 @@ impl Core {
         &self.url
     }
 
+    /// Where its events can be read.
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
 
+    /// The servers it stands in front of, by name.
     pub fn mounts(&self) -> &Arc<Mounts> {
         &self.mounts
     }

@@ -84,6 +84,7 @@ impl Auth {
 }
 
 impl Denied {
+    /// The HTTP status that says so.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Missing(_) | Self::NotBearer | Self::Invalid(_) => StatusCode::UNAUTHORIZED,

@@ -278,6 +278,7 @@ impl TryFrom<String> for ScopeName {
 }
 
 impl ScopeName {
+    /// The text as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -12,6 +12,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 pub struct TokenHash([u8; SHA256_OUTPUT_LEN]);
 
 impl TokenHash {
+    /// The hash of a token, which is all that is kept of it.
     pub fn of(token: &[u8]) -> Self {
         let digest = digest(&SHA256, token);
         Self(digest.as_ref().try_into().expect("SHA-256 has that length"))

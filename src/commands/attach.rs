@@ -38,23 +38,23 @@ async fn show(hub: Hub, args: &AttachArgs) -> Result<ExitCode, ExitError> {
     screen.ended().await;
     let ending = hub.close().await;
     let status = screen.status()?;
-    told(&ending, status)
+    exit_status(&ending, status)
 }
 
 async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, ExitError> {
     let mut signals = Signals::new()?;
-    let printer = screen::print(screen::hear(hub.journal()), args.log_format);
+    let printer = screen::print(screen::read_feed(hub.journal()), args.log_format);
     let status = tokio::select! {
         signal = signals.next() => ExitCode::from(signal.status()),
         () = hub.ended() => ExitCode::SUCCESS,
     };
     let ending = hub.close().await;
     printer.finish();
-    told(&ending, status)
+    exit_status(&ending, status)
 }
 
 /// The last line, where it was not the operator who ended it.
-fn told(ending: &Ending, status: ExitCode) -> Result<ExitCode, ExitError> {
+fn exit_status(ending: &Ending, status: ExitCode) -> Result<ExitCode, ExitError> {
     match ending {
         Ending::Left => Ok(status),
         Ending::Stopped => {

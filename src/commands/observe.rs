@@ -55,7 +55,7 @@ pub(super) async fn watch_lines(
 
 pub(super) fn print_lines(core: &Core, format: LogFormat) -> LinePrinter {
     // A client that has waited for the greeting comes at once: what it does is heard, too.
-    let reader = screen::hear(core.journal());
+    let reader = screen::read_feed(core.journal());
     say(&greeting(core));
     screen::print(reader, format)
 }

@@ -110,7 +110,7 @@ async fn play_tape(replay: ReplayJob, stop: CancellationToken) -> anyhow::Result
     };
     let upstream: Arc<dyn Upstream> = Arc::new(connection);
     let path = replay.tape.path.clone();
-    let summary = play(replay.tape, upstream, options, |event| run.hear(event, &bar), stop).await;
+    let summary = play(replay.tape, upstream, options, |event| run.on_event(event, &bar), stop).await;
     bar.finish_and_clear();
     table.close(session, "the replay ended").await;
     let _ = tokio::task::spawn_blocking(move || journal_thread.finish()).await;
@@ -152,7 +152,7 @@ impl ReplayProgress {
         Ok(Self { report: ReportStream::new(form), out, place, unwritten: None, failures: 0, failed: None })
     }
 
-    fn hear(&mut self, event: ReplayEvent, bar: &ProgressBar) {
+    fn on_event(&mut self, event: ReplayEvent, bar: &ProgressBar) {
         match event {
             ReplayEvent::Started { steps, .. } => {
                 let style = "{bar:30} {pos}/{len}  {msg}  {elapsed} left {eta}";

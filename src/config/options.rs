@@ -38,6 +38,7 @@ pub struct FrontOptions {
 }
 
 impl FrontOptions {
+    /// The command line's word, else the file's, else the default.
     pub fn of(args: FrontArgs, keys: &ConfigKeys) -> Self {
         let or = |given: Vec<String>, key: &Option<Vec<String>>| {
             if given.is_empty() { key.clone().unwrap_or_default() } else { given }
@@ -94,6 +95,7 @@ pub enum DatabaseChoice {
 }
 
 impl WatchOptions {
+    /// The command line's word, else the file's, else the default.
     pub fn of(args: WatchArgs, keys: &ConfigKeys) -> Self {
         // A directory that is given is given to record to.
         let record = args.tapes.is_some() || !args.no_record && keys.record.unwrap_or(true);
@@ -123,6 +125,7 @@ pub struct ControlOptions {
 }
 
 impl ControlOptions {
+    /// The command line's word, else the file's, else the default.
     pub fn of(args: ControlArgs, keys: &ConfigKeys) -> Self {
         let address = match (args.no_control, args.control, keys.control) {
             (true, ..) | (false, None, Some(keys::ControlKey::Off)) => None,

@@ -91,6 +91,7 @@ struct UpstreamName(String);
 struct VariableName(String);
 
 impl Upstreams {
+    /// The names under `[upstreams]`, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }

@@ -60,6 +60,7 @@ impl Remote {
         Self::new(entry.control, entry.token.clone())
     }
 
+    /// The control address that it talks to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -2,7 +2,7 @@
 //!
 //! The thread always reads, so that the feed never fills because of a slow reader; what waits for the reader is
 //! bounded in bytes. Beyond that events are skipped and counted, and once the reader has caught up it is told how many:
-//! it then asks for the present state anew. The answer to that is never skipped: it is bounded by what the journal
+//! it then asks for the present state again. The answer to that is never skipped: it is bounded by what the journal
 //! remembers, and cut short it would be worth nothing.
 
 use std::sync::Arc;

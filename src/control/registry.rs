@@ -65,6 +65,7 @@ pub struct Published {
 }
 
 impl Registry {
+    /// The registry in this directory, which need not exist yet.
     pub fn at(place: impl Into<PathBuf>) -> Self {
         Self { places: vec![place.into()] }
     }

@@ -29,7 +29,7 @@ const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// What a request is refused with: a status, and a JSON-RPC error without an id.
-type HttpRefusal = (StatusCode, i64, &'static str);
+type HttpError = (StatusCode, i64, &'static str);
 
 /// Serves at `/mcp` of `listener` until `stop`; streams that are open then end.
 ///
@@ -68,7 +68,7 @@ async fn handle(State(demo): State<Arc<HttpSessions>>, method: Method, headers: 
     handled.unwrap_or_else(|(status, code, why)| (status, json_body(error_without_id(code, why))).into_response())
 }
 
-async fn post(demo: &Arc<HttpSessions>, headers: &HeaderMap, body: &Bytes) -> Result<Response, HttpRefusal> {
+async fn post(demo: &Arc<HttpSessions>, headers: &HeaderMap, body: &Bytes) -> Result<Response, HttpError> {
     check_kinds(headers)?;
     let message: Value = serde_json::from_slice(body).map_err(|_| (StatusCode::BAD_REQUEST, -32700, "Parse error"))?;
     if !message.is_object() {
@@ -87,7 +87,7 @@ async fn post(demo: &Arc<HttpSessions>, headers: &HeaderMap, body: &Bytes) -> Re
 }
 
 /// The only request outside of a session: it makes one.
-async fn initialize(demo: &Arc<HttpSessions>, message: &Value) -> Result<Response, HttpRefusal> {
+async fn initialize(demo: &Arc<HttpSessions>, message: &Value) -> Result<Response, HttpError> {
     let end = demo.stop.child_token();
     let session = DemoSession::new(demo.options, end.clone());
     let (out, messages) = mpsc::channel(STREAM_LIMIT);
@@ -104,7 +104,7 @@ async fn initialize(demo: &Arc<HttpSessions>, message: &Value) -> Result<Respons
     Ok(response)
 }
 
-fn get(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, HttpRefusal> {
+fn get(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, HttpError> {
     if !accepts(headers, "text/event-stream") {
         return Err((StatusCode::NOT_ACCEPTABLE, -32000, "Not Acceptable: the client must accept text/event-stream"));
     }
@@ -114,7 +114,7 @@ fn get(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, HttpRe
     Ok(event_stream(receive(messages).map(event).take_until(end.cancelled_owned())))
 }
 
-fn delete(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, HttpRefusal> {
+fn delete(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, HttpError> {
     find(demo, headers)?;
     if let Some(open) = session_id(headers).and_then(|id| demo.sessions.lock().remove(id)) {
         open.end.cancel();
@@ -123,7 +123,7 @@ fn delete(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, Htt
 }
 
 /// The session that the headers name.
-fn find(demo: &HttpSessions, headers: &HeaderMap) -> Result<OpenSession, HttpRefusal> {
+fn find(demo: &HttpSessions, headers: &HeaderMap) -> Result<OpenSession, HttpError> {
     // A newer protocol's probe ends here, and so learns that this is an older server.
     let version = headers.get(PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
     if version.is_some_and(|version| !PROTOCOLS.contains(&version)) {
@@ -142,7 +142,7 @@ fn session_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A page of some web site must not talk to a server on this machine.
-fn check_origin(headers: &HeaderMap) -> Result<(), HttpRefusal> {
+fn check_origin(headers: &HeaderMap) -> Result<(), HttpError> {
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
@@ -153,7 +153,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), HttpRefusal> {
     }
 }
 
-fn check_kinds(headers: &HeaderMap) -> Result<(), HttpRefusal> {
+fn check_kinds(headers: &HeaderMap) -> Result<(), HttpError> {
     if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
         let why = "Not Acceptable: the client must accept both application/json and text/event-stream";
         return Err((StatusCode::NOT_ACCEPTABLE, -32000, why));

@@ -35,6 +35,7 @@ impl std::fmt::Display for Seq {
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
+    /// A new one, sorted by time (UUIDv7).
     pub fn random() -> Self {
         Self(Uuid::now_v7())
     }
@@ -46,6 +47,7 @@ impl SessionId {
     }
 }
 
+/// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Direction {
     #[serde(rename = "c2s")]
@@ -55,6 +57,7 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// The other way.
     pub fn reverse(self) -> Self {
         match self {
             Self::ToServer => Self::ToClient,
@@ -84,6 +87,7 @@ pub enum Via {
 }
 
 impl Via {
+    /// Its name on tapes and in filters.
     pub fn word(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -117,6 +121,7 @@ pub struct Transport {
 }
 
 impl Transport {
+    /// Carried by `via`, on no stream and with no status.
     pub fn new(via: Via) -> Self {
         Self { via, status: None, headers: None, sse: None }
     }
@@ -221,6 +226,7 @@ impl Envelope {
         }
     }
 
+    /// Request, reply, notification, or what it is instead.
     pub fn kind(&self) -> Kind {
         self.message.kind()
     }

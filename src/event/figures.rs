@@ -63,10 +63,12 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
+    /// Requests that did not end well: errors, failed tools, and those that nobody answered.
     pub fn failed(&self) -> u64 {
         self.error + self.tool + self.transport + self.blocked
     }
 
+    /// Adds another's counts to these.
     pub fn add(&mut self, other: &Self) {
         self.ok += other.ok;
         self.error += other.error;
@@ -134,6 +136,7 @@ impl EndpointFigures {
     }
 }
 
+/// What was counted in one session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionFigures {
     pub session: SessionId,
@@ -273,18 +276,22 @@ impl Figures {
         outcomes
     }
 
+    /// Requests, both directions together.
     pub fn requests(&self) -> u64 {
         self.endpoints.iter().map(|endpoint| endpoint.calls).sum()
     }
 
+    /// Messages of all kinds, both directions together.
     pub fn messages(&self) -> u64 {
         self.to_server.messages + self.to_client.messages
     }
 
+    /// Requests that wait for their reply.
     pub fn in_flight(&self) -> u64 {
         self.endpoints.iter().map(|endpoint| endpoint.in_flight).sum()
     }
 
+    /// Requests that will never be answered.
     pub fn unanswered(&self) -> u64 {
         self.endpoints.iter().map(|endpoint| endpoint.unanswered).sum()
     }

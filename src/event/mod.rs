@@ -27,11 +27,13 @@ pub use ending::{EndStep, Progress};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// The present time of day, by the system's clock.
     pub fn now() -> Self {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
     }
 
+    /// This many microseconds later.
     pub fn plus_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
@@ -92,6 +94,7 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it only updates figures: the next one replaces it.
     pub fn is_figures(&self) -> bool {
         matches!(self, Self::Figures(_))
     }
@@ -133,7 +136,7 @@ pub enum Command {
     Pause(SessionId),
     /// Lets a paused session go on.
     Resume(SessionId),
-    /// Starts the server of a session anew, while its client stays.
+    /// Restarts the server of a session, while its client stays.
     Restart(SessionId),
 }
 
@@ -161,6 +164,7 @@ pub struct Session {
     pub tape: Option<PathBuf>,
 }
 
+/// Where a session is between its first message and its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionState {
@@ -326,6 +330,7 @@ pub struct StepReport {
     pub ignore: Vec<String>,
 }
 
+/// How a replayed step compares with the recorded one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepVerdict {
@@ -357,6 +362,7 @@ pub struct Excused {
     pub got: Option<String>,
 }
 
+/// The counts of a replay at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplaySummary {
     pub passed: usize,
@@ -369,6 +375,7 @@ pub struct ReplaySummary {
     pub took: u64,
 }
 
+/// Something that tapline has to say to its operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     pub at: Timestamp,
@@ -395,6 +402,7 @@ pub enum Landmark {
 }
 
 impl LogLine {
+    /// A line about no session in particular; `source` is the part of tapline that says it.
     pub fn new(level: Level, source: &str, text: impl Into<String>) -> Self {
         let (at, source) = (Timestamp::now(), source.to_owned());
         Self { at, level, source, session: None, seq: None, text: text.into(), landmark: None }
@@ -406,17 +414,20 @@ impl LogLine {
         self
     }
 
+    /// The same line, about a session.
     pub fn of(mut self, session: SessionId) -> Self {
         self.session = Some(session);
         self
     }
 
+    /// The same line, about a message.
     pub fn about(mut self, seq: Seq) -> Self {
         self.seq = Some(seq);
         self
     }
 }
 
+/// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
@@ -427,6 +438,7 @@ pub enum Level {
 }
 
 impl Level {
+    /// Its name in lower case, as it is printed.
     pub fn word(self) -> &'static str {
         match self {
             Self::Debug => "DEBUG",

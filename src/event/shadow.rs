@@ -38,6 +38,7 @@ pub struct Comparison {
     pub shadow_took: Option<u64>,
 }
 
+/// How the second server's reply compares with the first one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShadowVerdict {
@@ -56,6 +57,7 @@ impl ShadowVerdict {
     }
 }
 
+/// How often the second server answered alike, otherwise, or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ShadowCounts {
@@ -83,6 +85,7 @@ pub struct Divergence {
 }
 
 impl Comparison {
+    /// What was asked: the method, and the name of the tool, prompt or resource.
     pub fn subject(&self) -> String {
         [Some(self.method.as_str()), self.name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
@@ -97,6 +100,7 @@ impl Comparison {
 }
 
 impl ShadowCounts {
+    /// Counts a comparison.
     pub fn add(&mut self, comparison: &Comparison) {
         match comparison.verdict {
             ShadowVerdict::Same => self.same += 1,
@@ -128,10 +132,12 @@ impl ShadowCounts {
         })
     }
 
+    /// Whether anything was answered otherwise.
     pub fn diverge(&self) -> bool {
         self.differs + self.missing > 0
     }
 
+    /// Whether nothing was compared yet.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -20,11 +20,15 @@ use crate::envelope::is_noise;
 use crate::mcp::{era, meta};
 use crate::message::Message;
 
+/// The session (Streamable HTTP, revisions 2025-03-26 to 2025-11-25).
 pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// Where a stream is to be resumed (HTML, server-sent events).
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// The revision of the protocol (from 2025-06-18 on).
 pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// The name in the body, for whoever routes by headers (2026-07-28).
 pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// What the latest message of a session came with. The next one nearly always comes with the same, and shares it for as long

@@ -48,16 +48,19 @@ impl Breakpoints {
         Ok(())
     }
 
+    /// What is held now, and whether holding is on.
     pub fn holding(&self) -> Holding {
         self.shared.points.lock().holding.clone()
     }
 
+    /// Holds the very next message of a session, once.
     pub fn hold_next(&self, session: SessionId) {
         let mut points = self.shared.points.lock();
         points.next.insert(session);
         self.rearm(&points);
     }
 
+    /// Holds the reply to this request, once.
     pub fn hold_reply(&self, request: Seq) {
         let mut points = self.shared.points.lock();
         points.replies.insert(request);

@@ -185,6 +185,7 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// What is held, as the operator sees it.
     pub fn held(&self) -> &Arc<Held> {
         &self.held
     }

@@ -35,6 +35,7 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Asked in this order; the first that does not forward decides.
     pub fn new(interceptors: Vec<Box<dyn Interceptor>>) -> Self {
         Self { interceptors }
     }

@@ -461,7 +461,7 @@ mod tests {
     use super::*;
     use crate::event::{FeedReader, ShadowVerdict};
 
-    /// The events up to the end of what is told anew, or up to the last.
+    /// The events up to the end of what is repeated, or up to the last.
     fn told(reader: &FeedReader) -> Vec<Event> {
         let mut told = Vec::new();
         for event in &reader.events {

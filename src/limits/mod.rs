@@ -101,6 +101,7 @@ impl Early {
         self.in_units(1_000_000_000)
     }
 
+    /// How long to wait, in milliseconds; `None` where waiting does not help.
     pub fn millis(self) -> Option<u64> {
         self.in_units(1_000_000)
     }

@@ -11,7 +11,9 @@ pub const META: &str = "_meta";
 /// Keys of `_meta` (revision 2026-07-28, basic: per-request metadata).
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// `params._meta`: the client's name and version (2026-07-28).
 pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+/// `result._meta`: the server's name and version (2026-07-28).
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// In what belongs to a subscription, the id of the request that opened it.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";

@@ -122,10 +122,12 @@ impl Message {
         &self.raw
     }
 
+    /// What it says of itself: kind, id, method, name.
     pub fn head(&self) -> &Head {
         self.head.get_or_init(|| read_head(&self.raw))
     }
 
+    /// Request, reply, notification, or what it is instead.
     pub fn kind(&self) -> Kind {
         self.head().kind
     }
@@ -151,10 +153,12 @@ impl Message {
         self.replied_id().zip(request.id()).is_some_and(|(id, asked)| id.may_mean(asked))
     }
 
+    /// The JSON-RPC `method`; a reply has none.
     pub fn method(&self) -> Option<&str> {
         self.head().subject.as_ref().map(|subject| &*subject.method)
     }
 
+    /// What is called, read or got: `params.name` or `params.uri`.
     pub fn name(&self) -> Option<&str> {
         self.head().subject.as_ref()?.name.as_deref()
     }

@@ -259,6 +259,7 @@ impl Meter {
         Arc::new(Self { metrics, changes: Box::new(changes), gauges: Box::new(gauges) })
     }
 
+    /// A copy of all figures at this moment.
     pub fn figures(&self) -> Figures {
         self.read((self.gauges)())
     }

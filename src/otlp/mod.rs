@@ -131,7 +131,7 @@ fn read(reader: &FeedReader, batches: &mpsc::Sender<Vec<OtlpSpan>>, losses: &Los
         let ended = match event {
             Ok(Event::Stopping) | Err(RecvTimeoutError::Disconnected) => true,
             Ok(event) => {
-                batch.extend(spans.hear(&event));
+                batch.extend(spans.on_event(&event));
                 false
             }
             Err(RecvTimeoutError::Timeout) => false,

@@ -33,7 +33,7 @@ struct OpenSpan {
 
 impl Spans {
     /// The spans that end with this event.
-    pub(super) fn hear(&mut self, event: &Event) -> Vec<OtlpSpan> {
+    pub(super) fn on_event(&mut self, event: &Event) -> Vec<OtlpSpan> {
         match event {
             Event::SessionOpened(session) => {
                 self.started.insert(session.id, session.started);

@@ -41,6 +41,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
+    /// A message that has just been read, from its client or server itself.
     pub fn new(direction: Direction, transport: Transport, message: Message) -> Self {
         Self {
             direction,

@@ -81,6 +81,7 @@ struct ErrorInfo {
 }
 
 impl ProxyError {
+    /// The HTTP status that goes with it.
     pub fn status(&self) -> StatusCode {
         self.info().status
     }

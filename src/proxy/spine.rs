@@ -78,6 +78,7 @@ impl Pass {
 }
 
 impl Proxy {
+    /// The spine of one tapline.
     pub fn new(chain: Chain, gate: Gate, journal: Journal, stop: Stop, retry: Retry) -> Arc<Self> {
         Self::with_policy(chain, gate, journal, stop, retry, SessionPolicy::default())
     }
@@ -159,14 +160,17 @@ impl Proxy {
         self.publish(session, in_flight)
     }
 
+    /// Where everything that happens is put down.
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
 
+    /// Where held messages wait.
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
 
+    /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
@@ -176,6 +180,7 @@ impl Proxy {
         &self.retry
     }
 
+    /// How far tapline's end has come.
     pub fn stop(&self) -> &Stop {
         &self.stop
     }
@@ -190,6 +195,7 @@ impl Proxy {
         self.last_seq.fetch_max(seq.0, Ordering::Relaxed);
     }
 
+    /// Says something to the operator.
     pub fn log(&self, line: LogLine) {
         self.journal.log(line);
     }

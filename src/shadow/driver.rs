@@ -65,13 +65,13 @@ pub(super) async fn run(
         let deadline = driver.shadow.next_deadline();
         tokio::select! {
             envelope = inbox.recv(), if primary_is_open => match envelope {
-                Some(envelope) => driver.shadow.hear_primary(&envelope, Instant::now()),
+                Some(envelope) => driver.shadow.on_primary(&envelope, Instant::now()),
                 None => {
                     primary_is_open = false;
                     driver.shadow.primary_closed();
                 }
             },
-            event = next_event(&mut driver.link) => driver.hear(event),
+            event = next_event(&mut driver.link) => driver.on_link_event(event),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                 driver.shadow.expire(Instant::now());
             }
@@ -136,7 +136,7 @@ impl ShadowDriver {
         Self { context, session, shadow, link: None, leaving: None, flood: Flood::default(), divergences: 0 }
     }
 
-    fn hear(&mut self, event: LinkEvent) {
+    fn on_link_event(&mut self, event: LinkEvent) {
         let now = Instant::now();
         let weight = match &event {
             LinkEvent::Item(Item::Message(incoming)) if incoming.message.kind().is_reply() => None,
@@ -146,7 +146,7 @@ impl ShadowDriver {
             LinkEvent::Ended => None,
         };
         match event {
-            LinkEvent::Item(Item::Message(incoming)) => self.shadow.hear_shadow(&incoming.message, now),
+            LinkEvent::Item(Item::Message(incoming)) => self.shadow.on_shadow(&incoming.message, now),
             LinkEvent::Item(Item::Filler(_)) | LinkEvent::Stderr(_) => {}
             LinkEvent::Ended => self.shadow.over("the shadow has ended", Instant::now()),
         }

@@ -43,7 +43,7 @@ impl FeedRouter {
             if dropped > 0 {
                 self.resync_after_loss(dropped);
             }
-            self.hear(event);
+            self.on_event(event);
         }
     }
 
@@ -56,7 +56,7 @@ impl FeedRouter {
         }
     }
 
-    fn hear(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event) {
         match event {
             Event::ResyncStarted => (self.retelling, self.resyncing) = (true, false),
             Event::ResyncDone => self.retelling = false,

@@ -226,6 +226,7 @@ impl Shadow {
         Ok(Self { tally, running: watched, _guard: end.clone().drop_guard(), end })
     }
 
+    /// What was compared, counted.
     pub fn tally(&self) -> &ShadowTally {
         &self.tally
     }

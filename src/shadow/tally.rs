@@ -19,6 +19,7 @@ impl ShadowTally {
         Self { journal, counts: Arc::default() }
     }
 
+    /// The counts at this moment.
     pub fn counts(&self) -> ShadowCounts {
         self.counts.lock().clone()
     }

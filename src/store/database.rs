@@ -11,10 +11,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::StoreError;
 
 /// How the schema came to be what it is: a file of version `n` needs what stands after the first `n`.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../assets/schema/0001.sql"),
     include_str!("../../assets/schema/0002.sql"),
     include_str!("../../assets/schema/0003.sql"),
+    include_str!("../../assets/schema/0004.sql"),
 ];
 
 /// The version that this build writes, and the newest it reads.
@@ -46,7 +47,7 @@ impl Database {
         let cannot_open = |why: io::Error| StoreError::CannotOpen { path: path.to_owned(), why: why.to_string() };
         make(path).map_err(cannot_open)?;
         let database = Self::connect(path, OPENING)?;
-        database.connection.busy_timeout(SHORT_PATIENCE).map_err(|error| told(path, &error))?;
+        database.connection.busy_timeout(SHORT_PATIENCE).map_err(|error| store_error(path, &error))?;
         Ok(database)
     }
 
@@ -59,15 +60,16 @@ impl Database {
     }
 
     fn connect(path: &Path, patience: Duration) -> Result<Self, StoreError> {
-        let told = |error| told(path, &error);
+        let store_error = |error| store_error(path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(told)?;
-        connection.busy_timeout(patience).map_err(told)?;
+        let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+        connection.busy_timeout(patience).map_err(store_error)?;
         let mut database = Self { path: path.to_owned(), connection };
         database.prepare()?;
         Ok(database)
     }
 
+    /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -78,32 +80,34 @@ impl Database {
     /// Where something could not be written.
     pub fn close(self) -> Result<(), StoreError> {
         let Self { path, connection } = self;
-        connection.close().map_err(|(_, error)| told(&path, &error))
+        connection.close().map_err(|(_, error)| store_error(&path, &error))
     }
 
-    pub(super) fn told(&self, error: &rusqlite::Error) -> StoreError {
-        told(&self.path, error)
+    pub(super) fn store_error(&self, error: &rusqlite::Error) -> StoreError {
+        store_error(&self.path, error)
     }
 
     fn prepare(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
-        let told = |error| told(&path, &error);
+        let store_error = |error| store_error(&path, &error);
         if self.version()? > SCHEMA {
             return Err(StoreError::Newer { path, version: self.version()?, known: SCHEMA });
         }
         // Readers and one writer of several processes beside each other; a commit waits for no disk.
-        self.connection.pragma_update(None, "journal_mode", "WAL").map_err(told)?;
-        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(told)?;
+        self.connection.pragma_update(None, "journal_mode", "WAL").map_err(store_error)?;
+        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(store_error)?;
         if self.version()? < SCHEMA { self.migrate() } else { Ok(()) }
     }
 
     /// The version of the file; 0 where it is empty.
     fn version(&self) -> Result<i64, StoreError> {
         let number = |name: &str| {
-            self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(|it| self.told(&it))
+            self.connection
+                .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+                .map_err(|it| self.store_error(&it))
         };
         let tables = self.connection.query_one("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-        let is_empty = tables.map_err(|it| self.told(&it))? == 0;
+        let is_empty = tables.map_err(|it| self.store_error(&it))? == 0;
         if !is_empty && number("application_id")? != APPLICATION {
             return Err(StoreError::Foreign(self.path.clone()));
         }
@@ -112,16 +116,18 @@ impl Database {
 
     fn migrate(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
-        let told = |error| told(&path, &error);
-        let migrating = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(told)?;
+        let store_error = |error| store_error(&path, &error);
+        let migrating =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(store_error)?;
         // Another tapline may have done it while we waited.
-        let version = migrating.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(told)?;
+        let version =
+            migrating.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(store_error)?;
         for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(0)) {
-            migrating.execute_batch(migration).map_err(told)?;
+            migrating.execute_batch(migration).map_err(store_error)?;
         }
-        migrating.pragma_update(None, "application_id", APPLICATION).map_err(told)?;
-        migrating.pragma_update(None, "user_version", SCHEMA).map_err(told)?;
-        migrating.commit().map_err(told)
+        migrating.pragma_update(None, "application_id", APPLICATION).map_err(store_error)?;
+        migrating.pragma_update(None, "user_version", SCHEMA).map_err(store_error)?;
+        migrating.commit().map_err(store_error)
     }
 }
 
@@ -133,7 +139,7 @@ fn make(path: &Path) -> io::Result<()> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
-fn told(path: &Path, error: &rusqlite::Error) -> StoreError {
+fn store_error(path: &Path, error: &rusqlite::Error) -> StoreError {
     let (path, why) = (path.to_owned(), error.to_string());
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(path),

@@ -108,6 +108,7 @@ pub fn default_path() -> Option<PathBuf> {
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
+    /// The SHA-256 of a client's session id.
     pub fn of(id: &[u8]) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, id);
         Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
@@ -135,7 +136,7 @@ pub struct Record {
     pub last_seq: Seq,
     pub messages: u64,
     /// What a fresh server process is to be told.
-    pub recollection: Option<String>,
+    pub handshake: Option<String>,
     /// The client that it belongs to, where clients are known.
     pub caller: Option<String>,
     pub owner: Owner,

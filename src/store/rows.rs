@@ -12,12 +12,12 @@ use crate::secret::Label;
 
 const SAVE: &str = "
 INSERT INTO sessions (id, upstream_name, upstream, key, state, ended, via, origin, client, server, protocol, started,
-    last_used, tape, last_seq, messages, recollection, caller, owner, owner_started)
+    last_used, tape, last_seq, messages, handshake, caller, owner, owner_started)
 VALUES (:id, :upstream_name, :upstream, :key, :state, :ended, :via, :origin, :client, :server, :protocol, :started,
-    :last_used, :tape, :last_seq, :messages, :recollection, :caller, :owner, :owner_started)
+    :last_used, :tape, :last_seq, :messages, :handshake, :caller, :owner, :owner_started)
 ON CONFLICT (id) DO UPDATE SET key = :key, state = :state, ended = :ended, client = :client, server = :server,
     protocol = :protocol, last_used = :last_used, tape = :tape, last_seq = :last_seq, messages = :messages,
-    recollection = :recollection, caller = :caller, owner = :owner, owner_started = :owner_started";
+    handshake = :handshake, caller = :caller, owner = :owner, owner_started = :owner_started";
 
 impl Database {
     /// All sessions, the one used last first.
@@ -41,7 +41,7 @@ impl Database {
             drop(remove);
             removing.commit()
         });
-        removed.map_err(|error| self.told(&error))
+        removed.map_err(|error| self.store_error(&error))
     }
 
     pub(super) fn save<'a>(&mut self, records: impl Iterator<Item = &'a Record>) -> Result<(), StoreError> {
@@ -49,7 +49,7 @@ impl Database {
             save(&saving, records)?;
             saving.commit()
         });
-        saved.map_err(|error| self.told(&error))
+        saved.map_err(|error| self.store_error(&error))
     }
 
     /// What is known by this key and has not ended, the latest first.
@@ -79,7 +79,7 @@ impl Database {
             let rows = asked.query_map(params, record)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
-        read(&self.connection).map_err(|error| self.told(&error))
+        read(&self.connection).map_err(|error| self.store_error(&error))
     }
 }
 
@@ -104,7 +104,7 @@ fn save<'a>(saving: &Transaction<'_>, records: impl Iterator<Item = &'a Record>)
             ":tape": session.tape.as_ref().and_then(|path| path.to_str()),
             ":last_seq": integer(record.last_seq.0),
             ":messages": integer(record.messages),
-            ":recollection": record.recollection,
+            ":handshake": record.handshake,
             ":caller": record.caller,
             ":owner": record.owner.process,
             ":owner_started": integer(record.owner.started.0),
@@ -136,7 +136,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         last_used: Timestamp(count(row, "last_used")?),
         last_seq: Seq(count(row, "last_seq")?),
         messages: count(row, "messages")?,
-        recollection: row.get("recollection")?,
+        handshake: row.get("handshake")?,
         caller: row.get("caller")?,
         owner: Owner { process: row.get("owner")?, started: Timestamp(count(row, "owner_started")?) },
     })

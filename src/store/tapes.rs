@@ -23,7 +23,7 @@ impl Database {
             let rows = asked.query_map([], tape)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
-        read().map_err(|error| self.told(&error))
+        read().map_err(|error| self.store_error(&error))
     }
 
     pub(super) fn learn_tapes(&mut self, tapes: &[KnownTape]) -> Result<(), StoreError> {
@@ -46,7 +46,7 @@ impl Database {
             drop(learn);
             learning.commit()
         });
-        learned.map_err(|error| self.told(&error))
+        learned.map_err(|error| self.store_error(&error))
     }
 }
 

@@ -34,7 +34,7 @@ fn record(key: Option<&str>) -> Record {
         last_used: Timestamp(2_000_000),
         last_seq: Seq(41),
         messages: 7,
-        recollection: Some(r#"{"initialized":true}"#.to_owned()),
+        handshake: Some(r#"{"initialized":true}"#.to_owned()),
         caller: Some("token:ann".to_owned()),
         owner: US,
     }
@@ -227,7 +227,7 @@ fn unusable_database_is_reported_once_and_left_as_it_is() {
         (|path| std::fs::write(path, vec![0xff; 4096]).unwrap(), "is damaged, or no database"),
         (
             |path| sql(path, "PRAGMA application_id = 1952542828; CREATE TABLE x (y); PRAGMA user_version = 99"),
-            "newer tapline (schema 99, this one knows 3)",
+            "newer tapline (schema 99, this one knows 4)",
         ),
         (|path| sql(path, "CREATE TABLE mine (x)"), "is a database of another program"),
         (|path| std::fs::create_dir(path).unwrap(), "cannot open"),
@@ -306,7 +306,7 @@ fn full_disk_is_reported_once_and_all_is_saved_later() {
     };
     room(&database, 1);
     let mut large = record(None);
-    large.recollection = Some("x".repeat(100_000));
+    large.handshake = Some("x".repeat(100_000));
     let small = record(None);
     notes.take(large.clone());
     notes.take(small.clone());

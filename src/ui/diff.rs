@@ -16,6 +16,7 @@ const CONTEXT: usize = 2;
 /// A diff that takes longer gets coarser instead.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// What became of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     Same,

@@ -66,6 +66,7 @@ impl Guardian {
         Ok(ONE.get_or_init(|| Self::new(program)).clone())
     }
 
+    /// Has a process group killed should tapline die; until the returned guard is dropped.
     pub fn watch(&self, group: u32) -> GuardedGroup {
         let mut watched = self.watched.lock();
         watched.groups.insert(group);

@@ -76,10 +76,12 @@ impl Retry {
         Ok(Self(section))
     }
 
+    /// Nothing is sent twice.
     pub fn none() -> Self {
         Self(Section { attempts: 0, ..Section::default() })
     }
 
+    /// Whether anything may be sent twice.
     pub fn is_on(&self) -> bool {
         self.0.attempts > 0
     }

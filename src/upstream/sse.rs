@@ -26,6 +26,7 @@ use crate::sse::Splitter;
 /// Events that may wait to be taken before the stream is read no further.
 const EVENTS_WAITING: usize = 1024;
 
+/// A server of the HTTP+SSE transport (revision 2024-11-05).
 pub struct SseUpstream {
     site: Site,
 }
@@ -62,6 +63,7 @@ pub struct StreamAnswer {
 }
 
 impl StreamAnswer {
+    /// What was answered to the POST, as a reply to pass on.
     pub fn into_reply(self) -> Reply {
         let body = self.body.map_or(ReplyBody::Empty, ReplyBody::Whole);
         Reply { status: self.status, headers: self.headers, body }
@@ -79,6 +81,7 @@ impl SseUpstream {
         Arc::new(Self { site })
     }
 
+    /// Where it is, and how it is reached.
     pub fn site(&self) -> &Site {
         &self.site
     }

@@ -66,6 +66,7 @@ impl CommandLine {
         Label::of_command(std::iter::once(&self.program).chain(&self.arguments).map(String::as_str))
     }
 
+    /// With these variables set, beside those that the process inherits.
     pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
         Self { environment, ..self }
     }

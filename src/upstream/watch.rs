@@ -1,4 +1,4 @@
-//! Whether a server was built anew: files and directories that are looked at for changes.
+//! Whether a server was rebuilt: files and directories that are looked at for changes.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Watched {
 /// A path in the form in which changes are told.
 #[derive(Clone, Debug)]
 enum Root {
-    /// Its directory is watched: what writes a file anew often puts another in its place.
+    /// Its directory is watched: what rewrites a file often puts another in its place.
     File(PathBuf),
     Dir(PathBuf),
 }

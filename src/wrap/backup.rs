@@ -119,6 +119,7 @@ impl BackupStore {
         }
     }
 
+    /// The backups that are kept in `dir`, which need not exist yet.
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
     }

@@ -44,6 +44,7 @@ pub struct FileSnapshot {
 }
 
 impl FileSnapshot {
+    /// Reads a client's configuration, with what is needed to write it back unnoticed.
     pub fn read(path: &Path) -> Result<Self, FileError> {
         let real = path.canonicalize().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => FileError::Missing(path.to_owned()),

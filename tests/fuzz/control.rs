@@ -18,13 +18,13 @@ fn control_lines_are_taken_or_refused() {
                 let written = serde_json::to_vec(&event).expect("what was read can be written");
                 serde_json::from_slice::<Event>(&written).expect("and read again");
                 for source in [1, 2] {
-                    merge.hear(SourceId(source), (*event).clone());
+                    merge.on_event(SourceId(source), (*event).clone());
                 }
             }
             if let Ok(command) = serde_json::from_slice::<Command>(line) {
                 let _ = merge.route(command);
             }
         }
-        merge.leave(SourceId(1), "gone");
+        merge.remove(SourceId(1), "gone");
     });
 }

@@ -302,8 +302,8 @@ async fn command_session_gets_a_fresh_child_after_a_kill() {
     // What a fresh child is to be told is on disk: the id of the client is no use to anybody without it.
     let kept = || {
         let records = Database::open_existing(&home.database()).unwrap().sessions().unwrap();
-        let recollection = records.first().and_then(|record| record.recollection.clone());
-        recollection.is_some_and(|it| it.contains(r#""initialized":true"#))
+        let handshake = records.first().and_then(|record| record.handshake.clone());
+        handshake.is_some_and(|it| it.contains(r#""initialized":true"#))
     };
     soon("the handshake on disk", async {
         while !kept() {

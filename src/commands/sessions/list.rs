@@ -281,7 +281,7 @@ mod tests {
             last_used: Timestamp(NOW.0 - 90_000_000),
             last_seq: Seq(41),
             messages: 1234,
-            recollection: None,
+            handshake: None,
             caller: None,
             owner,
         }

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) enum News {
     /// It is there, and begins to tell everything.
     Joined(About),
-    Told(Box<Event>),
+    Event(Box<Event>),
     /// So many events were lost; it tells its state again.
     Lagged(u64),
     /// A command was not carried out.
@@ -57,7 +57,7 @@ impl TaplineLink {
             let tell = |news| ear.blocking_send((id, news)).is_ok();
             let mut listened = tell(News::Joined(own.about));
             while listened && let Ok(event) = reader.events.recv() {
-                listened = tell(News::Told(Box::new(event)));
+                listened = tell(News::Event(Box::new(event)));
                 let dropped = reader.take_dropped();
                 if dropped > 0 {
                     listened &= tell(News::Lagged(dropped));
@@ -137,7 +137,7 @@ async fn follow(
 async fn read(id: SourceId, remote: &Remote, events: &mut Events, ear: &Ear) -> Result<(), ClientError> {
     while let Some(told) = events.next().await? {
         let news = match told {
-            FeedLine::Event(event) => News::Told(event),
+            FeedLine::Event(event) => News::Event(event),
             FeedLine::Dropped(lost) => {
                 remote.command(Some(events.feed()), &Command::Resync).await?;
                 News::Lagged(lost)

@@ -63,6 +63,7 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// Watches taplines from now on; `own` is the one of this process, where it has one.
     pub fn start(watch: WatchedTaplines, own: Option<Own>) -> Self {
         let (journal, thread) = Journal::start(None);
         let (commands, asked) = mpsc::unbounded_channel();
@@ -163,7 +164,7 @@ impl HubTask {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let ending = loop {
             let ending = tokio::select! {
-                Some((id, news)) = heard.recv() => self.hear(id, news),
+                Some((id, news)) = heard.recv() => self.on_news(id, news),
                 command = asked.recv() => match command {
                     Some(Command::Quit { held }) => self.quit(held),
                     Some(command) => self.command(command),
@@ -190,10 +191,10 @@ impl HubTask {
         self.journal.log(LogLine::new(level, "attach", text));
     }
 
-    fn hear(&mut self, id: SourceId, news: News) -> Option<Ending> {
+    fn on_news(&mut self, id: SourceId, news: News) -> Option<Ending> {
         match news {
             News::Joined(about) => self.joined(id, about),
-            News::Told(event) => return self.told(id, *event),
+            News::Event(event) => return self.on_event(id, *event),
             News::Lagged(events) => {
                 self.log(
                     Level::Warn,
@@ -221,7 +222,7 @@ impl HubTask {
         self.publish(events);
     }
 
-    fn told(&mut self, id: SourceId, event: Event) -> Option<Ending> {
+    fn on_event(&mut self, id: SourceId, event: Event) -> Option<Ending> {
         let stopping = matches!(event, Event::Stopping);
         let all = matches!(event, Event::ResyncDone);
         if stopping && self.only != Some(id) {
@@ -234,7 +235,7 @@ impl HubTask {
             self.log(Level::Info, format!("{} ends: waiting for {}", self.name(id), progress.what()));
             return None;
         }
-        let events = self.merge.hear(id, event);
+        let events = self.merge.on_event(id, event);
         self.publish(events);
         if let Some(wish) = self.merge.wish(id).filter(|_| all) {
             self.send(id, wish);
@@ -253,7 +254,7 @@ impl HubTask {
         if self.merge.about(id).is_some() {
             self.log(Level::Warn, format!("{} is gone: {error}", self.name(id)));
         }
-        let events = self.merge.leave(id, "its tapline is gone");
+        let events = self.merge.remove(id, "its tapline is gone");
         self.publish(events);
         match error {
             // Asking again would bring the same answer.
@@ -343,6 +344,7 @@ impl HubTask {
 }
 
 impl About {
+    /// What the registry says about a tapline.
     pub fn of(entry: &RegistryEntry) -> Self {
         Self { name: entry.name.clone(), front: entry.front.clone(), upstream: entry.upstream.clone() }
     }

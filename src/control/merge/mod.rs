@@ -69,6 +69,7 @@ pub struct Merge {
 }
 
 impl Merge {
+    /// A merge of nothing yet.
     pub fn new(numbering: Numbering) -> Self {
         Self {
             numbering,
@@ -90,7 +91,7 @@ impl Merge {
     }
 
     /// A tapline is gone: its sessions end, the others go on.
-    pub fn leave(&mut self, id: SourceId, reason: &str) -> Vec<Event> {
+    pub fn remove(&mut self, id: SourceId, reason: &str) -> Vec<Event> {
         let Some(source) = self.sources.remove(&id) else { return Vec::new() };
         let mut events = Vec::new();
         for held in source.held.into_values() {
@@ -110,7 +111,7 @@ impl Merge {
     }
 
     /// What all hear when one tapline tells this.
-    pub fn hear(&mut self, id: SourceId, event: Event) -> Vec<Event> {
+    pub fn on_event(&mut self, id: SourceId, event: Event) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         match event {
             Event::Listening { url, upstream } => {
@@ -118,17 +119,17 @@ impl Merge {
                 self.listening().into_iter().collect()
             }
             Event::SessionOpened(session) | Event::SessionChanged(session) => {
-                self.hear_session(id, Arc::unwrap_or_clone(session))
+                self.on_session(id, Arc::unwrap_or_clone(session))
             }
             Event::SessionClosed { session, reason } => {
                 source.close(session, &reason);
                 vec![Event::SessionClosed { session, reason }]
             }
-            Event::Held(held) => self.hear_held(id, &held).into_iter().collect(),
-            Event::Settled { ticket } => self.hear_settled(id, ticket).into_iter().collect(),
-            Event::Passed(envelope) => self.hear_passed(id, &envelope),
-            Event::Holding(holding) => self.hear_holding(id, holding).into_iter().collect(),
-            Event::Log(line) => self.hear_log(id, line).into_iter().collect(),
+            Event::Held(held) => self.on_held(id, &held).into_iter().collect(),
+            Event::Settled { ticket } => self.on_settled(id, ticket).into_iter().collect(),
+            Event::Passed(envelope) => self.on_passed(id, &envelope),
+            Event::Holding(holding) => self.on_holding(id, holding).into_iter().collect(),
+            Event::Log(line) => self.on_log(id, line).into_iter().collect(),
             Event::Tapes(tapes) => {
                 source.tapes = tapes;
                 vec![Event::Tapes(self.tapes())]
@@ -138,14 +139,14 @@ impl Merge {
                 Vec::new()
             }
             Event::ResyncDone => self.retold(id),
-            Event::Stopping => self.leave(id, "its tapline ended"),
+            Event::Stopping => self.remove(id, "its tapline ended"),
             // Asked for by another screen: we read tapes ourselves.
             Event::TapeOpened { .. } => Vec::new(),
             Event::Figures(figures) => {
                 source.figures = Some(figures);
                 vec![self.figures()]
             }
-            Event::Shadow(event) => self.hear_shadow(id, event).into_iter().collect(),
+            Event::Shadow(event) => self.on_shadow(id, event).into_iter().collect(),
             Event::Replay(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
     }
@@ -191,6 +192,7 @@ impl Merge {
         self.tickets.keys().copied()
     }
 
+    /// Which tapline a source is, while it is there.
     pub fn about(&self, id: SourceId) -> Option<&About> {
         self.sources.get(&id).map(|source| &source.about)
     }
@@ -212,7 +214,7 @@ impl Merge {
         changed.then_some(Event::Listening { url, upstream })
     }
 
-    fn hear_session(&mut self, id: SourceId, session: Session) -> Vec<Event> {
+    fn on_session(&mut self, id: SourceId, session: Session) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         self.owners.insert(session.id, id);
         source.retold(|retelling| retelling.sessions.insert(session.id));
@@ -232,7 +234,7 @@ impl Merge {
         }
     }
 
-    fn hear_held(&mut self, id: SourceId, held: &Held) -> Option<Event> {
+    fn on_held(&mut self, id: SourceId, held: &Held) -> Option<Event> {
         let source = self.sources.get_mut(&id)?;
         source.retold(|retelling| retelling.held.insert(held.ticket));
         if source.held.contains_key(&held.ticket) {
@@ -249,20 +251,20 @@ impl Merge {
         Some(Event::Held(Arc::new(Held { ticket: ours, envelope, ..held.clone() })))
     }
 
-    fn hear_settled(&mut self, id: SourceId, theirs: Ticket) -> Option<Event> {
+    fn on_settled(&mut self, id: SourceId, theirs: Ticket) -> Option<Event> {
         let held = self.sources.get_mut(&id)?.held.remove(&theirs)?;
         self.tickets.remove(&held.ours);
         Some(Event::Settled { ticket: held.ours })
     }
 
-    fn hear_passed(&mut self, id: SourceId, envelope: &Arc<Envelope>) -> Vec<Event> {
+    fn on_passed(&mut self, id: SourceId, envelope: &Arc<Envelope>) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         if source.numbers.has_passed(envelope.seq) {
             return Vec::new();
         }
         // Of what is told again, that a hold ended is not told again.
         let ticket = source.retelling.as_ref().and_then(|_| source.ticket_of(envelope.seq));
-        let settled = ticket.and_then(|ticket| self.hear_settled(id, ticket));
+        let settled = ticket.and_then(|ticket| self.on_settled(id, ticket));
         let passed = match self.numbering {
             Numbering::Own => Some(envelope.clone()),
             Numbering::Common => self.renumbered(id, envelope).map(Arc::new),
@@ -273,7 +275,7 @@ impl Merge {
         settled.into_iter().chain(passed.map(Event::Passed)).collect()
     }
 
-    fn hear_holding(&mut self, id: SourceId, holding: Holding) -> Option<Event> {
+    fn on_holding(&mut self, id: SourceId, holding: Holding) -> Option<Event> {
         let source = self.sources.get_mut(&id)?;
         let live = source.retelling.is_none();
         source.holding = Some(holding.clone());
@@ -298,7 +300,7 @@ impl Merge {
         changed.then(|| Event::Holding(self.holding.clone()))
     }
 
-    fn hear_log(&mut self, id: SourceId, mut line: LogLine) -> Option<Event> {
+    fn on_log(&mut self, id: SourceId, mut line: LogLine) -> Option<Event> {
         let many = self.sources.len() > 1;
         let source = self.sources.get_mut(&id)?;
         if !source.is_news(&line) {
@@ -312,7 +314,7 @@ impl Merge {
     }
 
     /// The counts of all together.
-    fn hear_shadow(&mut self, id: SourceId, event: ShadowEvent) -> Option<Event> {
+    fn on_shadow(&mut self, id: SourceId, event: ShadowEvent) -> Option<Event> {
         let ShadowEvent { mut counts, compared } = event;
         if let Some(first) = &mut counts.first {
             first.seq = self.number(id, first.seq)?;
@@ -334,7 +336,7 @@ impl Merge {
     fn retold(&mut self, id: SourceId) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         let (tickets, sessions) = source.end_retelling();
-        let mut events: Vec<_> = tickets.into_iter().filter_map(|ticket| self.hear_settled(id, ticket)).collect();
+        let mut events: Vec<_> = tickets.into_iter().filter_map(|ticket| self.on_settled(id, ticket)).collect();
         let closed =
             |session| Event::SessionClosed { session, reason: "its tapline does not know it any more".to_owned() };
         events.extend(sessions.into_iter().map(closed));

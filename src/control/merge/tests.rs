@@ -88,8 +88,8 @@ fn word(event: &Event) -> String {
     }
 }
 
-fn hear(merge: &mut Merge, id: SourceId, events: impl IntoIterator<Item = Event>) -> Vec<String> {
-    events.into_iter().flat_map(|event| words(&merge.hear(id, event))).collect()
+fn on_event(merge: &mut Merge, id: SourceId, events: impl IntoIterator<Item = Event>) -> Vec<String> {
+    events.into_iter().flat_map(|event| words(&merge.on_event(id, event))).collect()
 }
 
 /// Who is asked, and what, in a few words.
@@ -112,14 +112,14 @@ fn settle(ticket: u64) -> Command {
 #[test]
 fn merged_messages_have_one_numbering() {
     let mut merge = both();
-    assert_eq!(hear(&mut merge, A, [passed(1, None)]), ["#1"]);
-    assert_eq!(hear(&mut merge, B, [passed(1, None), passed(2, Some(1))]), ["#2", "#3 re #2"]);
-    assert_eq!(hear(&mut merge, A, [passed(2, Some(1))]), ["#4 re #1"]);
+    assert_eq!(on_event(&mut merge, A, [passed(1, None)]), ["#1"]);
+    assert_eq!(on_event(&mut merge, B, [passed(1, None), passed(2, Some(1))]), ["#2", "#3 re #2"]);
+    assert_eq!(on_event(&mut merge, A, [passed(2, Some(1))]), ["#4 re #1"]);
     let again = Envelope { part_of: Some(Seq(2)), ..envelope(3, None) };
-    let [Event::Passed(again)] = &merge.hear(A, Event::Passed(Arc::new(again)))[..] else { panic!("one message") };
+    let [Event::Passed(again)] = &merge.on_event(A, Event::Passed(Arc::new(again)))[..] else { panic!("one message") };
     assert_eq!((again.seq, again.part_of), (Seq(5), Some(Seq(4))));
     let line = LogLine::new(Level::Warn, "test", "about").about(Seq(2));
-    let [Event::Log(line)] = &merge.hear(A, Event::Log(line))[..] else { panic!("one line") };
+    let [Event::Log(line)] = &merge.on_event(A, Event::Log(line))[..] else { panic!("one line") };
     assert_eq!((line.seq, line.text.as_str()), (Some(Seq(4)), "a: about"));
 }
 
@@ -128,7 +128,7 @@ fn single_source_keeps_its_numbers() {
     let mut merge = Merge::new(Numbering::Own);
     merge.join(A, about("a"));
     assert_eq!(
-        hear(&mut merge, A, [passed(41, None), held(7, 43), passed(42, Some(41))]),
+        on_event(&mut merge, A, [passed(41, None), held(7, 43), passed(42, Some(41))]),
         ["#41", "held #43 as 7", "#42 re #41"]
     );
     assert_eq!(asked(merge.route(settle(7))), [(1, "settle 7".to_owned())]);
@@ -137,12 +137,12 @@ fn single_source_keeps_its_numbers() {
 #[test]
 fn ticket_goes_back_to_its_source() {
     let mut merge = both();
-    assert_eq!(hear(&mut merge, A, [held(1, 1)]), ["held #1 as 1"]);
-    assert_eq!(hear(&mut merge, B, [held(1, 1), held(2, 2)]), ["held #2 as 2", "held #3 as 3"]);
+    assert_eq!(on_event(&mut merge, A, [held(1, 1)]), ["held #1 as 1"]);
+    assert_eq!(on_event(&mut merge, B, [held(1, 1), held(2, 2)]), ["held #2 as 2", "held #3 as 3"]);
     assert_eq!(asked(merge.route(settle(3))), [(2, "settle 2".to_owned())]);
     assert_eq!(asked(merge.route(settle(1))), [(1, "settle 1".to_owned())]);
     let settled = Event::Settled { ticket: Ticket(2) };
-    assert_eq!(hear(&mut merge, B, [settled, passed(2, None)]), ["settled 3", "#3"]);
+    assert_eq!(on_event(&mut merge, B, [settled, passed(2, None)]), ["settled 3", "#3"]);
     assert!(matches!(merge.route(settle(3)), CommandRoute::Nowhere(_)));
     assert_eq!(merge.held().count(), 2);
 }
@@ -150,7 +150,7 @@ fn ticket_goes_back_to_its_source() {
 #[test]
 fn commands_go_to_their_source() {
     let mut merge = both();
-    hear(&mut merge, B, [Event::SessionOpened(session(5).into())]);
+    on_event(&mut merge, B, [Event::SessionOpened(session(5).into())]);
     assert_eq!(asked(merge.route(Command::CloseSession(id(5)))), [(2, "close 5".to_owned())]);
     assert!(matches!(merge.route(Command::CloseSession(id(6))), CommandRoute::Nowhere(_)));
     assert_eq!(asked(merge.route(Command::Restart(id(5)))), [(2, "restart 5".to_owned())]);
@@ -186,9 +186,9 @@ fn tape(path: &str, upstream: &str, started: u64) -> TapeInfo {
 fn tapes_are_one_list_and_play_at_their_source() {
     let mut merge = both();
     let listed = Event::Tapes(vec![tape("/2", "a-server", 2), tape("/1", "b-server", 1)]);
-    assert_eq!(hear(&mut merge, A, [listed]), ["/2 /1"]);
+    assert_eq!(on_event(&mut merge, A, [listed]), ["/2 /1"]);
     let listed = Event::Tapes(vec![tape("/3", "gone", 3), tape("/2", "a-server", 2)]);
-    assert_eq!(hear(&mut merge, B, [listed]), ["/3 /2 /1"]);
+    assert_eq!(on_event(&mut merge, B, [listed]), ["/3 /2 /1"]);
     for (path, player) in [("/1", 2), ("/2", 1), ("/3", 2), ("/unknown", 1)] {
         let replay = Command::Replay { tape: path.into(), speed: Speed::Max };
         assert_eq!(asked(merge.route(replay)), [(player, "Replay".to_owned())], "{path}");
@@ -200,11 +200,11 @@ fn tapes_are_one_list_and_play_at_their_source() {
 #[test]
 fn holding_is_on_where_any_source_holds() {
     let mut merge = both();
-    assert_eq!(hear(&mut merge, A, [Event::Holding(holding(true, "~q"))]), ["holding true ~q"]);
-    assert_eq!(hear(&mut merge, B, [Event::Holding(holding(false, ""))]), ["holding true ~q"]);
-    assert_eq!(hear(&mut merge, B, [Event::Holding(holding(true, "~s"))]), ["holding true ~s"]);
-    assert_eq!(hear(&mut merge, A, [Event::Holding(holding(false, "~q"))]), ["holding true ~s"]);
-    assert_eq!(hear(&mut merge, B, [Event::Holding(holding(false, "~s"))]), ["holding false ~s"]);
+    assert_eq!(on_event(&mut merge, A, [Event::Holding(holding(true, "~q"))]), ["holding true ~q"]);
+    assert_eq!(on_event(&mut merge, B, [Event::Holding(holding(false, ""))]), ["holding true ~q"]);
+    assert_eq!(on_event(&mut merge, B, [Event::Holding(holding(true, "~s"))]), ["holding true ~s"]);
+    assert_eq!(on_event(&mut merge, A, [Event::Holding(holding(false, "~q"))]), ["holding true ~s"]);
+    assert_eq!(on_event(&mut merge, B, [Event::Holding(holding(false, "~s"))]), ["holding false ~s"]);
 }
 
 #[test]
@@ -212,12 +212,12 @@ fn holding_is_wished_of_sources_that_join_later() {
     let mut merge = both();
     merge.route(Command::SetHolding(holding(true, "~q")));
     let told = |on| [Event::ResyncStarted, Event::Holding(holding(on, "~s")), Event::ResyncDone];
-    hear(&mut merge, A, told(true));
+    on_event(&mut merge, A, told(true));
     assert!(merge.wish(A).is_none(), "it holds what it was told by someone else");
-    hear(&mut merge, B, told(false));
+    on_event(&mut merge, B, told(false));
     assert!(matches!(merge.wish(B), Some(Command::SetHolding(it)) if it.filter == "~q"));
     // Turned off by someone, for good.
-    hear(&mut merge, A, [Event::Holding(holding(false, "~s"))]);
+    on_event(&mut merge, A, [Event::Holding(holding(false, "~s"))]);
     assert!(merge.wish(B).is_none());
 }
 
@@ -225,9 +225,9 @@ fn holding_is_wished_of_sources_that_join_later() {
 fn resync_tells_nothing_twice() {
     let mut merge = both();
     let before = [Event::SessionOpened(session(1).into()), passed(1, None), held(1, 2), held(2, 3), log(10), log(20)];
-    hear(&mut merge, A, before.clone());
+    on_event(&mut merge, A, before.clone());
     let again = || std::iter::once(Event::ResyncStarted).chain(before.clone()).chain([Event::ResyncDone]);
-    assert_eq!(hear(&mut merge, A, again()), [""; 0]);
+    assert_eq!(on_event(&mut merge, A, again()), [""; 0]);
 
     // While nobody listened: #2 passed, #3 was let go, #4 passed, a line was logged, the session became another.
     let changed = Session { protocol: Some("2025-11-25".to_owned()), ..session(1) };
@@ -244,30 +244,30 @@ fn resync_tells_nothing_twice() {
         Event::ResyncDone,
     ];
     let expected = ["changed 1", "opened 2", "settled 1", "#2", "#4 re #1", "held #5 as 3", "a: 30", "settled 2"];
-    assert_eq!(hear(&mut merge, A, now), expected);
+    assert_eq!(on_event(&mut merge, A, now), expected);
 
     let closed = Session { state: SessionState::Closed { reason: "done".to_owned() }, ..session(2) };
     let now = [Event::ResyncStarted, Event::SessionOpened(closed.into()), Event::ResyncDone];
     let expected = ["changed 2", "closed 2: done", "settled 3", "closed 1: its tapline does not know it any more"];
-    assert_eq!(hear(&mut merge, A, now), expected);
+    assert_eq!(on_event(&mut merge, A, now), expected);
 }
 
 #[test]
 fn source_end_leaves_the_others() {
     let mut merge = both();
-    hear(&mut merge, A, [Event::SessionOpened(session(1).into()), held(1, 1), Event::Holding(holding(true, "~q"))]);
-    hear(
+    on_event(&mut merge, A, [Event::SessionOpened(session(1).into()), held(1, 1), Event::Holding(holding(true, "~q"))]);
+    on_event(
         &mut merge,
         A,
         [Event::SessionOpened(session(2).into()), Event::SessionClosed { session: id(2), reason: "x".into() }],
     );
-    hear(&mut merge, B, [Event::SessionOpened(session(3).into()), held(1, 1)]);
-    let ended = hear(&mut merge, A, [Event::Stopping]);
+    on_event(&mut merge, B, [Event::SessionOpened(session(3).into()), held(1, 1)]);
+    let ended = on_event(&mut merge, A, [Event::Stopping]);
     assert_eq!(ended, ["settled 1", "closed 1: its tapline ended", "holding false ~q", "http://b/mcp > b-server"]);
     assert_eq!(asked(merge.route(settle(2))), [(2, "settle 1".to_owned())]);
-    assert_eq!(hear(&mut merge, A, [passed(9, None)]), [""; 0], "nothing is heard of the dead");
+    assert_eq!(on_event(&mut merge, A, [passed(9, None)]), [""; 0], "nothing is heard of the dead");
     assert_eq!(
-        words(&merge.leave(B, "gone")),
+        words(&merge.remove(B, "gone")),
         ["settled 2", "closed 3: gone", "no tapline runs yet > one that starts appears here"]
     );
 }
@@ -278,8 +278,8 @@ fn listening_event_counts_the_sources() {
     assert_eq!(words(&merge.join(A, about("a"))), ["http://a/mcp > a-server"]);
     assert_eq!(words(&merge.join(B, about("b"))), ["2 taplines > a, b"]);
     let moved = Event::Listening { url: "http://c/mcp".to_owned(), upstream: "c".to_owned() };
-    assert_eq!(hear(&mut merge, B, [moved]), [""; 0], "nothing new is not told");
-    assert_eq!(words(&merge.leave(A, "gone")), ["http://c/mcp > c"]);
+    assert_eq!(on_event(&mut merge, B, [moved]), [""; 0], "nothing new is not told");
+    assert_eq!(words(&merge.remove(A, "gone")), ["http://c/mcp > c"]);
 }
 
 #[test]
@@ -296,11 +296,11 @@ fn figures_sum_the_sources_that_are_there() {
         let figures = figures.expect("figures");
         (figures.taplines, figures.messages(), figures.added.count, figures.added.p50)
     };
-    assert_eq!(told(merge.hear(A, figures(3, 17))), (1, 3, 2, 17), "of one alone, as it was told");
-    assert_eq!(told(merge.hear(B, figures(40, 900))), (2, 43, 4, 20), "by buckets");
-    assert_eq!(told(merge.hear(A, figures(5, 17))), (2, 45, 4, 20));
-    assert_eq!(told(merge.leave(B, "gone")), (1, 5, 2, 17));
-    assert_eq!(told(merge.leave(A, "gone")), (0, 0, 0, 0));
+    assert_eq!(told(merge.on_event(A, figures(3, 17))), (1, 3, 2, 17), "of one alone, as it was told");
+    assert_eq!(told(merge.on_event(B, figures(40, 900))), (2, 43, 4, 20), "by buckets");
+    assert_eq!(told(merge.on_event(A, figures(5, 17))), (2, 45, 4, 20));
+    assert_eq!(told(merge.remove(B, "gone")), (1, 5, 2, 17));
+    assert_eq!(told(merge.remove(A, "gone")), (0, 0, 0, 0));
 }
 
 fn shadow(seq: u64, same: u64) -> Event {
@@ -324,12 +324,12 @@ fn shadow(seq: u64, same: u64) -> Event {
 #[test]
 fn shadow_counts_sum_all_sources() {
     let mut merge = both();
-    merge.hear(A, passed(7, None));
-    merge.hear(B, passed(7, None));
-    merge.hear(A, shadow(7, 10));
+    merge.on_event(A, passed(7, None));
+    merge.on_event(B, passed(7, None));
+    merge.on_event(A, shadow(7, 10));
     // Told again, it counts once.
-    merge.hear(B, shadow(7, 20));
-    let told = merge.hear(B, shadow(7, 20));
+    merge.on_event(B, shadow(7, 20));
+    let told = merge.on_event(B, shadow(7, 20));
     let [Event::Shadow(ShadowEvent { counts, compared: Some(compared) })] = &told[..] else { panic!("{told:?}") };
     assert_eq!((counts.same, counts.differs), (30, 2));
     assert_eq!(counts.first.as_ref().map(|first| first.seq), Some(Seq(1)));

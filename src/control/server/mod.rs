@@ -204,9 +204,9 @@ impl ControlServer {
 }
 
 /// Why a request is not served, in words for whoever sent it.
-struct ControlRefusal(StatusCode, String);
+struct ControlRequestError(StatusCode, String);
 
-impl IntoResponse for ControlRefusal {
+impl IntoResponse for ControlRequestError {
     fn into_response(self) -> Response {
         let mut response = (self.0, format!("tapline: {}\n", self.1)).into_response();
         if self.0 == StatusCode::UNAUTHORIZED {
@@ -220,13 +220,13 @@ async fn as_loopback(
     State(door): State<Arc<ControlServer>>,
     request: Request,
     next: Next,
-) -> Result<Response, ControlRefusal> {
+) -> Result<Response, ControlRequestError> {
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     match door.guard.check(request.headers(), authority) {
         Ok(()) => Ok(next.run(request).await),
         Err(_) => {
             let why = "a control address answers to loopback names and to no web page";
-            Err(ControlRefusal(StatusCode::FORBIDDEN, why.to_owned()))
+            Err(ControlRequestError(StatusCode::FORBIDDEN, why.to_owned()))
         }
     }
 }
@@ -235,7 +235,7 @@ async fn with_token(
     State(door): State<Arc<ControlServer>>,
     request: Request,
     next: Next,
-) -> Result<Response, ControlRefusal> {
+) -> Result<Response, ControlRequestError> {
     match bearer(request.headers()) {
         Some(token) if door.token.is(token) => Ok(next.run(request).await),
         Some(_) => Err(unauthorized("wrong token: it is not that of the tapline that listens here now")),
@@ -248,19 +248,20 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn unauthorized(why: &str) -> ControlRefusal {
-    ControlRefusal(StatusCode::UNAUTHORIZED, why.to_owned())
+fn unauthorized(why: &str) -> ControlRequestError {
+    ControlRequestError(StatusCode::UNAUTHORIZED, why.to_owned())
 }
 
-async fn events(State(door): State<Arc<ControlServer>>) -> Result<Response, ControlRefusal> {
+async fn events(State(door): State<Arc<ControlServer>>) -> Result<Response, ControlRequestError> {
     let (feed, reader) = Feed::bounded(FEED);
     let (chunks, lines) = mpsc::unbounded_channel();
     let (here, gone) = crossbeam_channel::bounded(0);
     let waiting: Arc<AtomicUsize> = Arc::default();
     let remote = RemoteReader { chunks, waiting: waiting.clone(), gone };
     let thread = std::thread::Builder::new().name("attached".to_owned()).spawn(move || write_feed(&reader, remote));
-    thread
-        .map_err(|error| ControlRefusal(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for a screen: {error}")))?;
+    thread.map_err(|error| {
+        ControlRequestError(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for a screen: {error}"))
+    })?;
     let seat = AttachedScreen::enter(door.screens.clone(), door.journal.subscribe(feed));
     let feed = HeaderValue::from(seat.feed());
     let mut response = Response::new(Body::from_stream(Lines { lines, waiting, _seat: seat, _here: here }));
@@ -293,9 +294,9 @@ async fn metrics(State(door): State<Arc<ControlServer>>) -> Response {
     ([(CONTENT_TYPE, prometheus::CONTENT_TYPE)], prometheus::text(&door.meter.figures())).into_response()
 }
 
-async fn commands(State(door): State<Arc<ControlServer>>, request: Request) -> Result<StatusCode, ControlRefusal> {
+async fn commands(State(door): State<Arc<ControlServer>>, request: Request) -> Result<StatusCode, ControlRequestError> {
     let feed = feed(request.uri());
-    let bad = |why: String| ControlRefusal(StatusCode::BAD_REQUEST, why);
+    let bad = |why: String| ControlRequestError(StatusCode::BAD_REQUEST, why);
     let body = Limited::new(request.into_body(), MOST_COMMANDS).collect().await.map_err(|it| bad(it.to_string()))?;
     let body = body.to_bytes();
     let read = serde_json::Deserializer::from_slice(&body).into_iter::<Command>().enumerate();
@@ -314,7 +315,7 @@ fn feed(uri: &Uri) -> Option<u64> {
 }
 
 impl ControlServer {
-    fn command(&self, feed: Option<u64>, command: Command) -> Result<(), ControlRefusal> {
+    fn command(&self, feed: Option<u64>, command: Command) -> Result<(), ControlRequestError> {
         match (&command, feed) {
             (Command::Quit { .. }, Some(feed)) => {
                 self.screens.leave(feed, Leave::Goodbye);
@@ -322,11 +323,11 @@ impl ControlServer {
             }
             (Command::Quit { .. }, None) => {
                 let why = "a tapline is not ended through its control address";
-                return Err(ControlRefusal(StatusCode::BAD_REQUEST, why.to_owned()));
+                return Err(ControlRequestError(StatusCode::BAD_REQUEST, why.to_owned()));
             }
             (Command::OpenTape(_), _) => {
                 let why = "a tape is a file of this user: read it where you are";
-                return Err(ControlRefusal(StatusCode::BAD_REQUEST, why.to_owned()));
+                return Err(ControlRequestError(StatusCode::BAD_REQUEST, why.to_owned()));
             }
             (Command::Resync, Some(feed)) if self.screens.resync(feed) => return Ok(()),
             (Command::SetHolding(_), Some(feed)) => self.screens.changes_holding(feed),
@@ -334,7 +335,7 @@ impl ControlServer {
             (Command::Resume(session), Some(_)) => self.screens.resumes(*session),
             _ => {}
         }
-        let stopping = |_| ControlRefusal(StatusCode::SERVICE_UNAVAILABLE, "this tapline is ending".to_owned());
+        let stopping = |_| ControlRequestError(StatusCode::SERVICE_UNAVAILABLE, "this tapline is ending".to_owned());
         self.commands.send(command).map_err(stopping)
     }
 }

@@ -50,6 +50,7 @@ impl InternalClient {
         Ok((client, InternalOutput { items: heard, errors }))
     }
 
+    /// The session that it has with the server.
     pub fn session(&self) -> SessionId {
         self.session
     }

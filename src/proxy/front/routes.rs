@@ -103,10 +103,12 @@ impl Mount {
         }
     }
 
+    /// Its name in the path and in the file; `None` for the only one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
+    /// Its sessions.
     pub fn table(&self) -> &Arc<SessionTable> {
         &self.table
     }
@@ -138,6 +140,7 @@ impl Mounts {
         Ok(Arc::new(Self { proxy, mounts, default }))
     }
 
+    /// The spine that all of them share.
     pub fn proxy(&self) -> &Arc<Proxy> {
         &self.proxy
     }
@@ -147,6 +150,7 @@ impl Mounts {
         self.default.map(|at| &self.mounts[at])
     }
 
+    /// All of them, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter()
     }
@@ -156,6 +160,7 @@ impl Mounts {
         self.mounts.iter().find_map(|mount| mount.table.find(session))
     }
 
+    /// The connections of all sessions that are in memory.
     pub fn live(&self) -> Vec<Arc<Connection>> {
         self.mounts.iter().flat_map(|mount| mount.table.live()).collect()
     }

@@ -107,6 +107,7 @@ impl LiveSession {
         })
     }
 
+    /// Its number, on tapes, on screen and in the database.
     pub fn id(&self) -> SessionId {
         self.id
     }

@@ -44,7 +44,7 @@ impl SessionPolicy {
         &self,
         session: &LiveSession,
         key: Option<KeyHash>,
-        recollection: Option<String>,
+        handshake: Option<String>,
         end: Option<EndKind>,
     ) {
         let Some(store) = &self.store else { return };
@@ -61,7 +61,7 @@ impl SessionPolicy {
             last_used: last,
             last_seq: seq,
             messages,
-            recollection,
+            handshake,
             caller: session.owner().map(ToString::to_string),
             owner: store.owner(),
         });

@@ -101,18 +101,14 @@ impl SessionTable {
     pub async fn restore_on_child(
         self: &Arc<Self>,
         session: Arc<LiveSession>,
-        recollection: HandshakeState,
+        handshake: HandshakeState,
     ) -> Result<Arc<Connection>, UpstreamError> {
         let Target::Command(pool) = &self.target else {
             let why = "its server is not a command".to_owned();
             return Err(UpstreamError::NotResumed { command: self.target.label(), why });
         };
-        let link = StreamServer::for_command(
-            self.proxy.clone(),
-            Tenancy::Dedicated(session.clone()),
-            pool.clone(),
-            recollection,
-        );
+        let link =
+            StreamServer::for_command(self.proxy.clone(), Tenancy::Dedicated(session.clone()), pool.clone(), handshake);
         let connection = Connection::new(self.proxy.clone(), session, ServerLink::Stream(link.clone()), None);
         let outputs = match resume_session(&link).await {
             Ok(outputs) => outputs,

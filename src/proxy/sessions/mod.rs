@@ -122,6 +122,7 @@ pub struct SessionTable {
 }
 
 impl SessionTable {
+    /// A table without sessions, in front of one server.
     pub fn new(proxy: Arc<Proxy>, target: Target) -> Arc<Self> {
         Self::named(proxy, None, target)
     }
@@ -136,10 +137,12 @@ impl SessionTable {
         Arc::new(Self { proxy, name, target, shared, memory, opening, restoring, params })
     }
 
+    /// The spine that its messages pass.
     pub fn proxy(&self) -> &Arc<Proxy> {
         &self.proxy
     }
 
+    /// The server that its sessions are with.
     pub fn target(&self) -> &Target {
         &self.target
     }

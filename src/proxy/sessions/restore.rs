@@ -109,8 +109,8 @@ impl SessionTable {
             self.insert(&connection);
             return Some(connection);
         }
-        let recollection = record.recollection.as_ref().and_then(|text| serde_json::from_str(text).ok())?;
-        match self.restore_on_child(session.clone(), recollection).await {
+        let handshake = record.handshake.as_ref().and_then(|text| serde_json::from_str(text).ok())?;
+        match self.restore_on_child(session.clone(), handshake).await {
             Ok(connection) => Some(connection),
             Err(error) => {
                 self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
@@ -156,12 +156,12 @@ impl SessionTable {
         if connection.is_replay() {
             return;
         }
-        let recollection = connection.handshake_states().map(|known| known.borrow().clone());
-        let recollection = recollection.filter(crate::proxy::stream::handshake::HandshakeState::has_handshake);
-        let can_return = matches!(self.target, Target::Server(_)) || recollection.is_some();
+        let handshake = connection.handshake_states().map(|known| known.borrow().clone());
+        let handshake = handshake.filter(crate::proxy::stream::handshake::HandshakeState::has_handshake);
+        let can_return = matches!(self.target, Target::Server(_)) || handshake.is_some();
         let key = key.and_then(SessionKey::hash).filter(|_| can_return);
-        let recollection = recollection.and_then(|known| serde_json::to_string(&known).ok());
-        self.proxy.session_policy().save(&connection.session, key, recollection, end);
+        let handshake = handshake.and_then(|known| serde_json::to_string(&known).ok());
+        self.proxy.session_policy().save(&connection.session, key, handshake, end);
     }
 
     /// Saves a session on a child whenever more becomes known of what another child would have to be told.

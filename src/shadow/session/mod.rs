@@ -54,7 +54,7 @@ enum ShadowPhase {
     Open,
     /// Nothing goes out before the reply to this.
     Initializing(Seq),
-    /// Nothing goes out any more, and why. A request that needs no session (2026-07-28) may begin anew after a while.
+    /// Nothing goes out any more, and why. A request that needs no session (2026-07-28) may be retried after a while.
     Over {
         why: String,
         until: Instant,
@@ -105,7 +105,7 @@ impl ShadowSession {
     }
 
     /// A message passed in the client's session.
-    pub(super) fn hear_primary(&mut self, envelope: &Envelope, now: Instant) {
+    pub(super) fn on_primary(&mut self, envelope: &Envelope, now: Instant) {
         let sent = matches!(envelope.outcome, Outcome::Forwarded | Outcome::Edited(_));
         match (envelope.direction, envelope.kind()) {
             (Direction::ToServer, Kind::Request) if sent => self.asked(envelope, now),
@@ -128,11 +128,11 @@ impl ShadowSession {
     }
 
     /// The shadow's server said something.
-    pub(super) fn hear_shadow(&mut self, message: &Message, now: Instant) {
+    pub(super) fn on_shadow(&mut self, message: &Message, now: Instant) {
         match message.kind() {
             Kind::Request => self.questions.ask(message.clone(), now + self.options.patience),
             Kind::Result | Kind::Error => self.answered(message, now),
-            Kind::Batch => message.elements().iter().for_each(|element| self.hear_shadow(element, now)),
+            Kind::Batch => message.elements().iter().for_each(|element| self.on_shadow(element, now)),
             Kind::Notification | Kind::Opaque => {}
         }
         self.go_on(now);

@@ -64,12 +64,12 @@ impl Rig {
 
     fn pass(&mut self, direction: Direction, text: &str, outcome: Outcome) -> Vec<String> {
         let envelope = self.envelope(direction, text, outcome);
-        self.session.hear_primary(&envelope, self.now);
+        self.session.on_primary(&envelope, self.now);
         self.said()
     }
 
     fn shadow(&mut self, text: &str) -> Vec<String> {
-        self.session.hear_shadow(&Message::new(text.to_owned()), self.now);
+        self.session.on_shadow(&Message::new(text.to_owned()), self.now);
         self.said()
     }
 
@@ -203,7 +203,7 @@ fn edited_reply_is_compared_as_the_server_sent_it() {
     rig.shadow(r#"{"id":1,"result":{"a":1}}"#);
     let mut envelope = rig.envelope(Direction::ToClient, r#"{"id":1,"result":{"a":1}}"#, Outcome::Forwarded);
     envelope.edit(Message::new(r#"{"id":1,"result":{"a":2}}"#), Author::Operator);
-    rig.session.hear_primary(&envelope, rig.now);
+    rig.session.on_primary(&envelope, rig.now);
     assert_eq!(rig.judged(), ["#1 same"]);
 }
 

@@ -173,6 +173,7 @@ impl<R: BufRead> TapeReader<R> {
         Ok(Self { reader, header, line: 1, buffer, place, known: HeaderCache::default(), broken: false })
     }
 
+    /// The first line of the tape.
     pub fn header(&self) -> &TapeHeader {
         &self.header
     }

@@ -55,6 +55,7 @@ pub enum RecordingNotice {
 }
 
 impl RecordingNotice {
+    /// Whose tape it is.
     pub fn session(&self) -> SessionId {
         match self {
             Self::Failed { session, .. } | Self::Recovered { session, .. } => *session,

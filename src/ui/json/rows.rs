@@ -25,6 +25,7 @@ pub struct JsonRow {
     pub folded: bool,
 }
 
+/// What a part of a row is, which decides its colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonCell {
     /// Number of members.

@@ -43,16 +43,19 @@ impl Folds {
         Self { open_depth, toggled: HashSet::new() }
     }
 
+    /// Opens what is folded at `path`, or folds it.
     pub fn toggle(&mut self, path: &str) {
         if !self.toggled.remove(path) {
             self.toggled.insert(path.to_owned());
         }
     }
 
+    /// Folds nothing.
     pub fn open_all(&mut self) {
         *self = Self::new(usize::MAX);
     }
 
+    /// Folds everything but the root.
     pub fn close_all(&mut self) {
         *self = Self::new(0);
     }
@@ -81,6 +84,7 @@ impl JsonTree {
         matches!(self.body, TreeBody::Json(_))
     }
 
+    /// How many rows are seen with these folds.
     pub fn row_count(&self, folds: &Folds) -> usize {
         match &self.body {
             TreeBody::Json(index) => self.layout(index, folds).rows as usize,

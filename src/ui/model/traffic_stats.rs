@@ -91,7 +91,7 @@ impl TrafficStats {
         }
     }
 
-    /// After a resync: what is told anew did not come just now.
+    /// After a resync: what is repeated did not come just now.
     pub(crate) fn keep_rate(&mut self, old: &mut Self) {
         self.seconds = std::mem::take(&mut old.seconds);
     }

@@ -51,13 +51,13 @@ fn restart_is_for_sessions_of_a_command() {
     let mut rig = busy(140, 36);
     let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
     started.upstream = "python -m server".to_owned();
-    rig.hear(Event::SessionOpened(started.into()));
+    rig.on_event(Event::SessionOpened(started.into()));
     assert!(rig.press("tab tab R j R").commands().is_empty(), "of all, and of one behind a URL");
     assert!(matches!(command(&mut rig, "j j j R"), Command::Restart(id) if id == session_id(9)));
     let mut narrow = busy(60, 24);
     let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
     started.upstream = "python -m server".to_owned();
-    narrow.hear(Event::SessionOpened(started.into()));
+    narrow.on_event(Event::SessionOpened(started.into()));
     assert!(matches!(command(&mut narrow, "s j j j j R"), Command::Restart(id) if id == session_id(9)));
     assert!(matches!(command(&mut narrow, "p"), Command::Pause(id) if id == session_id(9)), "the popup stays");
 }
@@ -171,7 +171,7 @@ fn quitting_asks_only_while_something_is_held() {
         let [Effect::Command(Command::Quit { held })] = rig.effects[..] else { panic!("{keys}: {:?}", rig.effects) };
         assert_eq!(held, expected, "{keys}");
         rig.effects.clear();
-        rig.hear(Event::Stopping);
+        rig.on_event(Event::Stopping);
         assert!(matches!(rig.effects[..], [Effect::Exit(Exit::Quit)]), "{keys}: {:?}", rig.effects);
     };
     quits(&mut Rig::new(120, 36), "Q", OnQuit::Forward);
@@ -188,7 +188,7 @@ fn quitting_shows_what_it_waits_for_and_a_second_quit_forces_it() {
     let mut rig = busy(120, 36);
     rig.press("Q f").effects.clear();
     let progress = Progress { step: EndStep::Calls, waiting_for: 3, left: 4 };
-    rig.hear(Event::Ending(progress));
+    rig.on_event(Event::Ending(progress));
     assert!(rig.picture().contains(" ending: 3 calls, 4 s; Q forces "), "{}", rig.picture());
     for keys in ["Q", "ctrl-c"] {
         assert_eq!(rig.press(keys).sent(), "Quit { held: Forward }", "{keys}: nothing is asked");
@@ -234,7 +234,7 @@ fn following_stops_and_counts_and_resumes() {
     world.seq = 1199;
     for _ in 0..3 {
         let call = world.call(1, 50, "search", "{}");
-        rig.hear(Event::Passed(Arc::new(call)));
+        rig.on_event(Event::Passed(Arc::new(call)));
     }
     assert_eq!(rig.model.list().unseen, 3);
     assert_eq!(rig.model.selected().unwrap().envelope.seq, Seq(1198), "the cursor stays on its message");
@@ -251,7 +251,7 @@ fn unread_is_counted_for_each_session() {
     world.seq = 1199;
     for session in [1, 2, 2] {
         let call = world.call(session, 50, "search", "{}");
-        rig.hear(Event::Passed(Arc::new(call)));
+        rig.on_event(Event::Passed(Arc::new(call)));
     }
     let unread: Vec<u64> = rig.model.observed.sessions.all().iter().map(|row| row.unread).collect();
     assert_eq!(unread, [0, 2, 0]);
@@ -263,12 +263,12 @@ fn unread_is_counted_for_each_session() {
 fn session_is_paused_and_resumed() {
     let mut rig = Rig::new(120, 36);
     let mut files = session(1, "files-srv", ("ide", "1.4"), Via::Http);
-    rig.hear(Event::SessionOpened(files.clone().into()));
+    rig.on_event(Event::SessionOpened(files.clone().into()));
     rig.model.pane = Pane::Sessions;
     assert_eq!(rig.press("p").sent(), "", "these are all sessions");
     assert!(rig.press("j p").sent().starts_with("Pause("));
     files.state = SessionState::Paused;
-    rig.hear(Event::SessionChanged(files.clone().into()));
+    rig.on_event(Event::SessionChanged(files.clone().into()));
     assert!(rig.picture().contains("paused"));
     assert!(rig.press("p").sent().contains("Resume("));
     for (state, shown) in [
@@ -276,7 +276,7 @@ fn session_is_paused_and_resumed() {
         (SessionState::Closing { reason: "idle for 24h".to_owned() }, "closing: idle for 24h"),
     ] {
         files.state = state;
-        rig.hear(Event::SessionChanged(files.clone().into()));
+        rig.on_event(Event::SessionChanged(files.clone().into()));
         assert!(rig.picture().contains(shown), "{}", rig.picture());
         assert!(!rig.press("p").sent().contains("Pause("), "not in that state");
     }
@@ -289,10 +289,10 @@ fn sessions_of_several_upstreams_say_which_they_are_of() {
         let upstream_name = Some(name.to_owned());
         Event::SessionOpened(Session { upstream_name, ..session(n, "files-srv", ("ide", "1.4"), Via::Http) }.into())
     };
-    rig.hear(of(1, "home"));
-    rig.hear(of(2, "home"));
+    rig.on_event(of(1, "home"));
+    rig.on_event(of(2, "home"));
     assert!(!rig.picture().contains("home"), "one upstream needs no name");
-    rig.hear(of(3, "work"));
+    rig.on_event(of(3, "work"));
     let picture = rig.picture();
     for name in ["home: files-srv", "work: files-srv"] {
         assert!(picture.contains(name), "{picture}");
@@ -302,16 +302,16 @@ fn sessions_of_several_upstreams_say_which_they_are_of() {
 #[test]
 fn row_says_when_its_client_left() {
     let mut rig = Rig::new(120, 36);
-    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     let call = world.call(1, 44, "write_file", "{}");
-    rig.hear(held(1, call.clone(), 3));
+    rig.on_event(held(1, call.clone(), 3));
     rig.press("2 e");
     let mut gone = call;
     gone.outcome = Outcome::Abandoned;
     gone.held = Some(3_000_000);
-    rig.hear(Event::Settled { ticket: Ticket(1) });
-    rig.hear(Event::Passed(Arc::new(gone)));
+    rig.on_event(Event::Settled { ticket: Ticket(1) });
+    rig.on_event(Event::Passed(Arc::new(gone)));
     assert!(rig.picture().contains("not held any more"));
     assert_eq!(rig.press("ctrl-s").sent(), "");
     let queue = rig.press("esc").picture();
@@ -335,15 +335,15 @@ fn pair_is_one_key_away() {
 #[test]
 fn reply_is_beside_its_request_at_once() {
     let mut rig = Rig::new(120, 36);
-    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     let call = world.call(1, 44, "read_file", "{}");
-    rig.hear(Event::Passed(Arc::new(call.clone())));
+    rig.on_event(Event::Passed(Arc::new(call.clone())));
     rig.press("F");
     assert!(rig.picture().contains("8s.."), "open for so long");
     assert!(!rig.picture().contains("Pair"));
     let reply = world.reply(&call, 12, &text_result("new"));
-    rig.hear(Event::Passed(Arc::new(reply)));
+    rig.on_event(Event::Passed(Arc::new(reply)));
     assert!(rig.picture().contains("Pair"));
     assert!(!rig.picture().contains("8s.."));
     assert!(rig.press("enter l l l").picture().contains(r#"text  "new""#));
@@ -371,13 +371,13 @@ fn copy_takes_each_kind_of_thing() {
 fn tapes_are_listed_opened_and_played() {
     let mut rig = busy(120, 36);
     assert!(matches!(command(&mut rig, "4"), Command::ListTapes));
-    rig.hear(Event::Tapes(tapes()));
+    rig.on_event(Event::Tapes(tapes()));
     assert!(
         matches!(command(&mut rig, "j enter"), Command::OpenTape(path) if path.ends_with("20260314T100400Z-127.0.0.1-9000-1f2e3d4c.tape.jsonl"))
     );
     assert!(matches!(command(&mut rig, "space"), Command::Replay { .. }));
     for event in super::pictures::replay() {
-        rig.hear(Event::Replay(event));
+        rig.on_event(Event::Replay(event));
     }
     assert!(matches!(command(&mut rig, "space"), Command::StopReplay));
     rig.press("n");
@@ -398,15 +398,15 @@ fn escape_leads_out_of_everything() {
 #[test]
 fn edited_reply_shows_what_changed() {
     let mut rig = Rig::new(120, 36);
-    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     let call = world.call(1, 44, "read_file", "{}");
     let mut reply = world.reply(&call, 12, &text_result("new"));
     reply.original = Some(Message::new(String::from_utf8_lossy(reply.message.raw()).replace("new", "old")));
     reply.outcome = Outcome::Edited(Author::Operator);
     assert_eq!(reply.direction, Direction::ToClient);
-    rig.hear(Event::Passed(Arc::new(call)));
-    rig.hear(Event::Passed(Arc::new(reply)));
+    rig.on_event(Event::Passed(Arc::new(call)));
+    rig.on_event(Event::Passed(Arc::new(reply)));
     let picture = rig.press("enter h h").picture();
     assert!(
         picture.contains(r#"-         "text": "old""#) && picture.contains(r#"+         "text": "new""#),
@@ -419,7 +419,7 @@ fn first_held_message_says_what_to_press() {
     let mut rig = Rig::new(120, 36);
     let mut world = World::new();
     let call = world.call(1, 1, "write_file", "{}");
-    rig.hear(held(1, call, 0));
+    rig.on_event(held(1, call, 0));
     let picture = rig.picture();
     assert!(picture.contains("tools/call write_file is held: `2` shows the queue"), "{picture}");
 }
@@ -429,9 +429,9 @@ fn quit_question_answers_itself_when_nothing_is_held() {
     let mut rig = Rig::new(120, 36);
     let mut world = World::new();
     let call = world.call(1, 1, "write_file", "{}");
-    rig.hear(held(1, call, 0));
+    rig.on_event(held(1, call, 0));
     rig.press("Q");
     assert_eq!(rig.sent(), "");
-    rig.hear(Event::Settled { ticket: Ticket(1) });
+    rig.on_event(Event::Settled { ticket: Ticket(1) });
     assert_eq!(rig.sent(), "Quit { held: Forward }");
 }

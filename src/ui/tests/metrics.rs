@@ -70,7 +70,7 @@ fn figures(second: u64) -> Figures {
 fn measured(width: u16, height: u16, settings: &Settings) -> Rig {
     let mut rig = busy_with(width, height, settings);
     for second in 0..20 {
-        rig.hear(Event::Figures(Arc::new(figures(second))));
+        rig.on_event(Event::Figures(Arc::new(figures(second))));
     }
     rig.press("5");
     rig
@@ -150,15 +150,15 @@ fn figures_are_drawn_where_they_are_seen() {
     let mut rig = measured(120, 36, &Settings::default());
     rig.press("1");
     rig.model.take_dirty();
-    rig.hear(Event::Figures(Arc::new(figures(21))));
+    rig.on_event(Event::Figures(Arc::new(figures(21))));
     assert!(!rig.model.take_dirty(), "nothing of it is on this screen");
     rig.press("5");
     rig.model.take_dirty();
-    rig.hear(Event::Figures(Arc::new(figures(22))));
+    rig.on_event(Event::Figures(Arc::new(figures(22))));
     assert!(rig.model.take_dirty());
     let now = rig.model.now;
     assert!(rig.model.next_tick().is_some(), "the oldest request grows older");
-    rig.hear(Event::Figures(Arc::new(Figures { oldest: None, ..figures(23) })));
+    rig.on_event(Event::Figures(Arc::new(Figures { oldest: None, ..figures(23) })));
     rig.model.notice = None;
     rig.model.tick(Timestamp(now.0 + 60_000_000));
     rig.model.take_dirty();

@@ -43,10 +43,10 @@ fn queue() {
             [(7, Outcome::Blocked(Author::Operator)), (8, Outcome::Edited(Author::Operator)), (9, Outcome::Abandoned)]
         {
             let mut call = world.call(2, 90, "fetch", r#"{"url":"https://example.org"}"#);
-            rig.hear(held(ticket, call.clone(), 4));
-            rig.hear(Event::Settled { ticket: Ticket(ticket) });
+            rig.on_event(held(ticket, call.clone(), 4));
+            rig.on_event(Event::Settled { ticket: Ticket(ticket) });
             (call.outcome, call.held) = (outcome, Some(4_000_000));
-            rig.hear(Event::Passed(Arc::new(call)));
+            rig.on_event(Event::Passed(Arc::new(call)));
         }
         rig.press("2");
     });
@@ -152,9 +152,9 @@ fn prefix() {
 fn tapes_with_a_replay() {
     check("tapes", |rig| {
         rig.press("4");
-        rig.hear(Event::Tapes(tapes()));
+        rig.on_event(Event::Tapes(tapes()));
         for event in replay() {
-            rig.hear(Event::Replay(event));
+            rig.on_event(Event::Replay(event));
         }
         rig.press("n");
     });
@@ -173,7 +173,7 @@ fn events() {
             line(Level::Warn, "hold", "held by ~tool write_file|git_.*").about(Seq(1197)).of(session_id(1)),
             line(Level::Error, "server", "panicked at \u{1b}[31mretry.rs:12\u{1b}[0m").of(session_id(2)),
         ] {
-            rig.hear(Event::Log(line));
+            rig.on_event(Event::Log(line));
         }
         rig.press("6 k");
     });
@@ -183,12 +183,16 @@ fn events() {
 fn open_tape() {
     check("open-tape", |rig| {
         rig.press("4");
-        rig.hear(Event::Tapes(tapes()));
+        rig.on_event(Event::Tapes(tapes()));
         let envelopes = super::rig::busy_events()
             .into_iter()
             .filter_map(|event| if let Event::Passed(envelope) = event { Some(envelope) } else { None })
             .collect();
-        rig.hear(Event::TapeOpened { path: PathBuf::from("/tapes/demo.tape.jsonl"), envelopes, problems: Vec::new() });
+        rig.on_event(Event::TapeOpened {
+            path: PathBuf::from("/tapes/demo.tape.jsonl"),
+            envelopes,
+            problems: Vec::new(),
+        });
         rig.press("j j");
     });
 }
@@ -242,7 +246,7 @@ fn operation_of_several_rounds_is_shown_as_one() {
     let mut done = world.reply(&again, 7, &text_result("booked"));
     done.part_of = Some(call.seq);
     for envelope in [call, question, again, done] {
-        rig.hear(Event::Passed(Arc::new(envelope)));
+        rig.on_event(Event::Passed(Arc::new(envelope)));
     }
     let picture = rig.picture();
     for expected in ["asks for date, seat", "of #1187: {", "continues #1187"] {

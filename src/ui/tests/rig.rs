@@ -49,7 +49,7 @@ impl Rig {
         self.fit();
     }
 
-    pub(crate) fn hear(&mut self, event: Event) {
+    pub(crate) fn on_event(&mut self, event: Event) {
         self.change(Change::Event(Box::new(event)));
     }
 
@@ -237,7 +237,7 @@ pub(crate) fn busy(width: u16, height: u16) -> Rig {
 pub(crate) fn busy_with(width: u16, height: u16, settings: &Settings) -> Rig {
     let mut rig = Rig::with(width, height, settings);
     for event in busy_events() {
-        rig.hear(event);
+        rig.on_event(event);
     }
     // Of the first held message; it covers the key line for a moment.
     rig.model.notice = None;

@@ -44,9 +44,9 @@ proptest! {
         keys in prop::collection::vec(any_key(), 0..60),
     ) {
         let mut rig = busy(120, 36);
-        rig.hear(Event::Tapes(tapes()));
+        rig.on_event(Event::Tapes(tapes()));
         for event in super::pictures::replay() {
-            rig.hear(Event::Replay(event));
+            rig.on_event(Event::Replay(event));
         }
         let share = keys.len() / sizes.len() + 1;
         for ((width, height), keys) in sizes.into_iter().zip(keys.chunks(share)) {
@@ -122,22 +122,22 @@ fn control_bytes_of_a_peer_never_reach_the_terminal() {
     let mut rig = Rig::new(120, 36);
     let mut hostile = session(1, HOSTILE, (HOSTILE, HOSTILE), Via::Http);
     hostile.upstream = HOSTILE.to_owned();
-    rig.hear(Event::Listening { url: HOSTILE.to_owned(), upstream: HOSTILE.to_owned() });
-    rig.hear(Event::SessionOpened(hostile.into()));
+    rig.on_event(Event::Listening { url: HOSTILE.to_owned(), upstream: HOSTILE.to_owned() });
+    rig.on_event(Event::SessionOpened(hostile.into()));
     let mut world = World::new();
     let text = serde_json::Value::from(HOSTILE);
     let escaped = format!(r#"{{"jsonrpc":"2.0","id":{text},"method":{text},"params":{{{text}:{text}}}}}"#);
     let call = world.message(1, Direction::ToServer, &escaped);
     let failed = world.reply(&call, 1, &format!(r#""error":{{"code":1,"message":{text}}}"#));
     let raw = world.message(1, Direction::ToClient, HOSTILE);
-    rig.hear(Event::Passed(Arc::new(call.clone())));
-    rig.hear(Event::Passed(Arc::new(failed)));
-    rig.hear(Event::Passed(Arc::new(raw.clone())));
-    rig.hear(Event::Log(LogLine::new(Level::Error, HOSTILE, HOSTILE)));
+    rig.on_event(Event::Passed(Arc::new(call.clone())));
+    rig.on_event(Event::Passed(Arc::new(failed)));
+    rig.on_event(Event::Passed(Arc::new(raw.clone())));
+    rig.on_event(Event::Log(LogLine::new(Level::Error, HOSTILE, HOSTILE)));
     let mut again = (call, raw);
     (again.0.seq, again.1.seq) = (Seq(2000), Seq(2001));
-    rig.hear(held(1, again.0, 1));
-    rig.hear(held(2, again.1, 1));
+    rig.on_event(held(1, again.0, 1));
+    rig.on_event(held(2, again.1, 1));
     for keys in ["", "k k k k", "enter", "l", "l", "esc 2", "e", "esc b", "esc j", "e", "esc 6", "1 s", "esc ?"] {
         rig.press(keys);
         let broken = |symbol: &str| symbol.chars().any(|c| crate::text::is_unsafe(c) && c != '\u{200d}');
@@ -173,13 +173,13 @@ fn lost_events_are_reported_and_resynced_without_flicker() {
     assert_eq!(rig.sent(), "Resync");
     rig.change(Change::Dropped(2));
     assert_eq!(rig.sent(), "", "it was asked already");
-    rig.hear(Event::ResyncStarted);
+    rig.on_event(Event::ResyncStarted);
     for event in busy_events() {
-        rig.hear(event);
+        rig.on_event(event);
         let now = rig.picture().replace(" dropped 9 ", "           ");
         assert_eq!(now.lines().skip(1).collect::<Vec<_>>(), before.lines().skip(1).collect::<Vec<_>>());
     }
-    rig.hear(Event::ResyncDone);
+    rig.on_event(Event::ResyncDone);
     assert!(rig.picture().contains("dropped 9"));
     assert_eq!(rig.model.observed.rows.len(), 13);
     assert_eq!(rig.picture().lines().skip(1).collect::<Vec<_>>(), before.lines().skip(1).collect::<Vec<_>>());
@@ -189,11 +189,11 @@ fn lost_events_are_reported_and_resynced_without_flicker() {
 fn memory_is_bounded_and_evictions_are_counted() {
     let settings = Settings { memory: 40_000, ..Settings::default() };
     let mut rig = Rig::with(120, 36, &settings);
-    rig.hear(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
     let mut world = World::new();
     for _ in 0..500 {
         let call = world.call(1, 1, "search", "{}");
-        rig.hear(Event::Passed(Arc::new(call)));
+        rig.on_event(Event::Passed(Arc::new(call)));
     }
     let rows = &rig.model.observed.rows;
     assert!(rows.len() < 100, "{}", rows.len());
@@ -212,7 +212,7 @@ fn scan_runs_in_slices_and_misses_nothing() {
     }
     rig.press("f").typing("~tool search");
     let late = world.call(1, 9999, "search", "{}");
-    rig.hear(Event::Passed(Arc::new(late)));
+    rig.on_event(Event::Passed(Arc::new(late)));
     let now = rig.model.now;
     while rig.model.list().scanned(rig.model.messages().0).is_some() {
         let _ = rig.model.tick(now);

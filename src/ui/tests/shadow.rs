@@ -41,27 +41,27 @@ fn events(compared: &[Comparison]) -> Vec<Event> {
     compared.iter().map(event).collect()
 }
 
-fn hear(rig: &mut Rig, compared: &[Comparison]) {
-    events(compared).into_iter().for_each(|event| rig.hear(event));
+fn on_event(rig: &mut Rig, compared: &[Comparison]) {
+    events(compared).into_iter().for_each(|event| rig.on_event(event));
 }
 
 /// The session of a shadow with one call in it.
 fn shadow_session(rig: &mut Rig) {
     let mut twin = session(9, "files-srv", ("ide", "1.4"), Via::Http);
     twin.origin = Origin::Shadow;
-    rig.hear(Event::SessionOpened(twin.into()));
+    rig.on_event(Event::SessionOpened(twin.into()));
     let mut world = World::new();
     world.seq = 1300;
     let call = world.call(9, 41, "of_the_shadow", "{}");
-    rig.hear(Event::Passed(Arc::new(call.clone())));
-    rig.hear(Event::Passed(Arc::new(world.reply(&call, 12, &text_result("other")))));
+    rig.on_event(Event::Passed(Arc::new(call.clone())));
+    rig.on_event(Event::Passed(Arc::new(world.reply(&call, 12, &text_result("other")))));
 }
 
 #[test]
 fn divergence_has_a_badge_a_mark_and_a_side_of_its_own() {
     check("shadow", |rig| {
         shadow_session(rig);
-        hear(rig, &[compared(1189, ShadowVerdict::Differs)]);
+        on_event(rig, &[compared(1189, ShadowVerdict::Differs)]);
         rig.model.notice = None;
         rig.press(": 1 1 9 0 enter enter");
         rig.press("l l l l");
@@ -71,7 +71,7 @@ fn divergence_has_a_badge_a_mark_and_a_side_of_its_own() {
 #[test]
 fn first_divergence_is_announced() {
     let mut rig = busy(120, 36);
-    hear(&mut rig, &[compared(1189, ShadowVerdict::Differs), compared(1191, ShadowVerdict::Missing)]);
+    on_event(&mut rig, &[compared(1189, ShadowVerdict::Differs), compared(1191, ShadowVerdict::Missing)]);
     let notice = rig.model.notice.as_ref().unwrap();
     assert!(notice.grave);
     assert_eq!(notice.text, "the shadow differs, first at #1189 tools/call search: .result.content[0].text");
@@ -85,7 +85,7 @@ fn shadow_filter_finds_divergences_that_come_later() {
     rig.typing("~shadow");
     rig.press("enter");
     assert!(rig.picture().contains("no message passes the filter"));
-    hear(&mut rig, &[compared(1189, ShadowVerdict::Differs)]);
+    on_event(&mut rig, &[compared(1189, ShadowVerdict::Differs)]);
     let (rows, list) = rig.model.messages();
     let shown: Vec<_> = (0..list.len(rows)).map(|at| list.row(rows, at).unwrap().envelope.seq).collect();
     assert_eq!(shown, [Seq(1189), Seq(1190)]);
@@ -115,10 +115,10 @@ fn sessions_of_a_shadow_are_listed_and_their_messages_shown_when_chosen() {
 fn resync_keeps_divergences() {
     let mut rig = busy(120, 36);
     let shadow = events(&[compared(1189, ShadowVerdict::Differs)]);
-    shadow.iter().cloned().for_each(|event| rig.hear(event));
-    rig.hear(Event::ResyncStarted);
-    busy_events().into_iter().chain(shadow).for_each(|event| rig.hear(event));
-    rig.hear(Event::ResyncDone);
+    shadow.iter().cloned().for_each(|event| rig.on_event(event));
+    rig.on_event(Event::ResyncStarted);
+    busy_events().into_iter().chain(shadow).for_each(|event| rig.on_event(event));
+    rig.on_event(Event::ResyncDone);
     assert!(rig.model.observed.rows.divergence(Seq(1190)).is_some());
     assert_eq!(rig.model.observed.shadow.differs, 1);
 }
@@ -127,7 +127,7 @@ fn resync_keeps_divergences() {
 fn divergence_mark_has_an_ascii_form() {
     for (ascii, mark) in [(true, " %"), (false, " ≠")] {
         let mut rig = busy_with(120, 36, &Settings { ascii, ..Settings::default() });
-        hear(&mut rig, &[compared(1189, ShadowVerdict::Differs)]);
+        on_event(&mut rig, &[compared(1189, ShadowVerdict::Differs)]);
         assert!(rig.picture().contains(&format!("{mark} 1189")), "{}", rig.picture());
     }
 }

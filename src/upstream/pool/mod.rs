@@ -81,6 +81,7 @@ pub struct PoolUsage {
 }
 
 impl Pool {
+    /// A pool without children: the first are started when they are asked for, or by the settings.
     pub fn new(command: CommandLine, guardian: Guardian, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             command,
@@ -94,10 +95,12 @@ impl Pool {
         })
     }
 
+    /// What its children are started with.
     pub fn command(&self) -> &CommandLine {
         &self.command
     }
 
+    /// How many there may be, and how long they may take.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -170,6 +173,7 @@ impl Pool {
         join_all(spares.into_iter().map(PooledChild::close)).await;
     }
 
+    /// How many children there are now, and what became of the others.
     pub fn figures(&self) -> PoolUsage {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
         let PoolCounts { started, died, waiting, acquired, waited } = &*self.counts;

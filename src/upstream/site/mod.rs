@@ -99,6 +99,7 @@ impl Site {
         self.url.join(reference).ok()
     }
 
+    /// Whether a URL has its scheme, host and port.
     pub fn is_origin_of(&self, url: &Url) -> bool {
         self.url.origin() == url.origin()
     }

@@ -96,6 +96,7 @@ impl OriginalServer {
 pub struct KnownServers<'k>(HashMap<&'k [String], &'k OriginalServer>);
 
 impl<'k> KnownServers<'k> {
+    /// An edit of a file of which these servers are known to be wrapped.
     pub fn new(known: &'k [OriginalServer]) -> Self {
         Self(known.iter().rev().map(|was| (was.path.as_slice(), was)).collect())
     }

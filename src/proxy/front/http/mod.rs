@@ -94,6 +94,7 @@ pub(in crate::proxy) struct ClientRequest<'a> {
 }
 
 impl HttpFront {
+    /// The door in front of these servers, with who and what may come in.
     pub fn new(
         mounts: Arc<Mounts>,
         origin_check: OriginCheck,

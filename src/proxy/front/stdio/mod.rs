@@ -59,6 +59,7 @@ impl StdioSession {
         Ok(Self { connection, startup })
     }
 
+    /// The one session that there is.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }

@@ -68,6 +68,7 @@ fn same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
 pub struct BlockingFlags([Option<OFlags>; 2]);
 
 impl BlockingFlags {
+    /// Notes how stdin, stdout and stderr are set, to set them back in the end.
     pub fn remember() -> Self {
         Self([fcntl_getfl(io::stdin()).ok(), fcntl_getfl(io::stdout()).ok()])
     }
