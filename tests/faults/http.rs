@@ -44,6 +44,11 @@ impl Connection {
     /// Sends a request and reads all that answers it. `headers` has whole lines.
     pub(crate) fn ask(&mut self, method_and_path: &str, headers: &str, body: &str) -> io::Result<Answer> {
         self.send(method_and_path, headers, body)?;
+        self.answer()
+    }
+
+    /// Reads all that answers the request that was sent.
+    pub(crate) fn answer(&mut self) -> io::Result<Answer> {
         let (mut answer, length) = self.head()?;
         let mut body = Vec::new();
         match length {
@@ -159,6 +164,11 @@ impl Legacy {
     pub(crate) fn send(&mut self, body: &str) -> io::Result<()> {
         let headers = self.headers();
         self.connection.send("POST /mcp", &headers, body)
+    }
+
+    /// What answers the message that was sent.
+    pub(crate) fn answer(&mut self) -> io::Result<Value> {
+        self.connection.answer()?.message()
     }
 
     pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> io::Result<Value> {
