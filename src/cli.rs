@@ -15,6 +15,7 @@ use crate::json::PathPattern;
 use crate::shadow::ShadowPlace;
 use crate::text;
 use crate::upstream::pool::Restart;
+use crate::variables::expand;
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///
@@ -56,7 +57,7 @@ pub enum CliCommand {
         after_help = "\
 Examples:
   tapline run -- python my_server.py
-  tapline run --listen 127.0.0.1:8000 --upstream https://example.com/mcp --header 'authorization: Bearer TOKEN'
+  tapline run --listen 127.0.0.1:8000 --upstream https://example.com/mcp --header 'authorization: Bearer ${TOKEN}'
   tapline run --headless --log-format json --no-record -- my-server 2> messages.jsonl
   tapline run                                    what tapline.toml says: several servers, each at /NAME/mcp
 
@@ -78,7 +79,7 @@ Quitting leaves them running. What this screen holds goes on as soon as nobody w
     #[command(after_help = "\
 Examples:
   tapline stdio -- npx -y @modelcontextprotocol/server-everything
-  tapline stdio --upstream https://example.com/mcp --header 'authorization: Bearer TOKEN'
+  tapline stdio --upstream https://example.com/mcp --header 'authorization: Bearer ${TOKEN}'
 
 Put this command in the client's configuration in place of the server's own. stdin and stdout belong to the protocol and stderr to
 the server. The exit status is the server's.")]
@@ -182,12 +183,20 @@ pub struct TargetArgs {
     /// Transport of an upstream URL; `auto` is `sse` for a path that ends in `/sse`, else `http`
     #[arg(long, value_name = "TRANSPORT", default_value = "auto", env = "TAPLINE_TRANSPORT")]
     pub transport: TransportArg,
-    /// Header to send to the upstream, such as `authorization: Bearer TOKEN`; repeatable, never recorded. The variable takes
-    /// several, a line each
+    /// Header to send to the upstream, such as `authorization: Bearer ${TOKEN}`; repeatable, never recorded. `${NAME}` is a
+    /// variable of the environment: what is written out here can be read in the list of processes. The variable takes several, a
+    /// line each
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header, value_delimiter = '\n', env = HEADERS_VARIABLE,
           hide_env_values = true)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// File with headers to send to the upstream, a `name: value` a line; repeatable
+    #[arg(long = "header-file", value_name = "FILE", value_parser = header_file)]
+    pub header_files: Vec<HeaderFile>,
 }
+
+/// The headers that a file holds.
+#[derive(Clone, Debug)]
+pub struct HeaderFile(pub Vec<(HeaderName, HeaderValue)>);
 
 /// Where settings may stand beside the command line.
 #[derive(Debug, Default, Args)]
@@ -521,9 +530,9 @@ pub struct RmArgs {
     /// All that were not used for so long, such as `30d` or `12h`
     #[arg(long, value_name = "TIME", value_parser = crate::text::duration)]
     pub older_than: Option<Duration>,
-    /// Remove their tapes, too
-    #[arg(long)]
-    pub tapes: bool,
+    /// Remove their tapes, too: those in this directory [default: where tapes are recorded to]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub tapes: Option<Option<PathBuf>>,
 }
 
 #[derive(Debug, Args)]
@@ -603,10 +612,20 @@ pub struct ConsentArgs {
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("a header reads `name: value`")?;
-    let name = name.trim().parse().map_err(|_| format!("`{name}` is not a header name"))?;
+    // It may be the secret itself.
+    let name = name.trim().parse().map_err(|_| "what stands before the `:` is not a header name".to_owned())?;
+    let value = expand(value.trim(), |name| std::env::var(name).ok())?;
     let mut value = HeaderValue::from_str(value.trim()).map_err(|_| "the value holds characters no header may hold")?;
     value.set_sensitive(true);
     Ok((name, value))
+}
+
+fn header_file(path: &str) -> Result<HeaderFile, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let headers = lines.map(|(number, line)| header(line).map_err(|why| format!("line {number}: {why}")));
+    headers.collect::<Result<_, _>>().map(HeaderFile)
 }
 
 /// A length of time; a plain number is one of seconds.

@@ -1,9 +1,16 @@
 //! How tapline ends: an error with the exit status that goes with it, and the last line on stderr.
+//!
+//! Whatever is said by the program itself passes here and is made harmless: arguments, paths, names from files that others wrote.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue};
+
+use crate::secret::{Label, REDACTED, is_secret};
+use crate::text::{sanitize, sanitize_lines};
 
 /// Usage or configuration.
 const USAGE: u8 = 2;
@@ -34,12 +41,56 @@ impl<E: Into<anyhow::Error>> From<E> for ExitError {
     }
 }
 
+/// Says why arguments cannot be taken, or what was asked for by `--help` and `--version`, which are no errors: they go to stdout with
+/// status 0, the rest to stderr with status 2. What was typed may be a secret, or have been made to act on a terminal.
+pub fn report_arguments(mut error: clap::Error) -> ExitCode {
+    let status = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+    if !error.use_stderr() {
+        let _ = error.print();
+        return status;
+    }
+    mask(&mut error);
+    // A parser of ours may have said it, too.
+    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    if sanitize(&source) == source {
+        let _ = error.print();
+    } else {
+        say(error.render().to_string().trim_end());
+    }
+    status
+}
+
+/// Masks what the user wrote where clap repeats it.
+fn mask(error: &mut clap::Error) {
+    let argument = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
+    let is_delicate = argument.contains("header") || is_secret(argument.split_whitespace().next().unwrap_or_default());
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        let Some(typed) = text_of(error, kind).filter(|typed| !typed.is_empty()) else { continue };
+        let shown = match kind == ContextKind::InvalidValue && is_delicate {
+            true => REDACTED.to_owned(),
+            false => sanitize(&Label::of_text(&typed)).into_owned(),
+        };
+        if sanitize(&typed) != typed {
+            // It would be repeated there.
+            error.insert(ContextKind::Suggested, ContextValue::None);
+        }
+        error.insert(kind, ContextValue::String(shown));
+    }
+}
+
+fn text_of(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
 /// How long a line may take to be written. A pipe that nobody reads, or a terminal that was stopped, must not keep us.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// One line for the person at the terminal. A closed stderr is no reason to fail, and one that takes nothing is none to wait.
-pub fn say(line: &str) {
-    let (line, (written, done)) = (format!("{line}\n"), mpsc::channel::<()>());
+/// A line for the person at the terminal, or several. A closed stderr is no reason to fail, and one that takes nothing is none to wait.
+pub fn say(text: &str) {
+    let (line, (written, done)) = (format!("{}\n", sanitize_lines(text)), mpsc::channel::<()>());
     let writing = std::thread::Builder::new().spawn(move || {
         let _ = std::io::stderr().write_all(line.as_bytes());
         drop(written);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::LogFormat;
 use crate::envelope::{Direction, Envelope, SessionId};
 use crate::event::{Event, FeedReader, Level, Origin};
-use crate::text::sanitize;
+use crate::text::{harmless_json, sanitize};
 
 /// The time between two writes while something passes: a line a write would be most of what a call costs.
 const MOMENT: Duration = Duration::from_millis(5);
@@ -75,12 +75,12 @@ fn write_json(event: &Event, dropped: u64, out: &mut impl Write) -> io::Result<(
     if matches!(event, Event::ResyncStarted | Event::ResyncDone) {
         return Ok(());
     }
-    let mut line = serde_json::to_vec(event)?;
+    let line = serde_json::to_string(event)?;
+    out.write_all(harmless_json(&line).as_bytes())?;
     if dropped > 0 {
-        line.extend_from_slice(format!("\n{{\"dropped\":{dropped}}}").as_bytes());
+        write!(out, "\n{{\"dropped\":{dropped}}}")?;
     }
-    line.push(b'\n');
-    out.write_all(&line)
+    out.write_all(b"\n")
 }
 
 fn write_text(event: &Event, dropped: u64, out: &mut impl Write) -> io::Result<()> {

@@ -78,6 +78,8 @@ const KEY_PREFIXES: [&str; 12] =
 
 /// Letters and digits from which on a word that has both looks made up, as a key is.
 const MADE_UP: usize = 32;
+/// Characters from which on a secret is looked for in what is said.
+const LEAST_TOLD: usize = 6;
 /// The same of a segment of a path, where names of people are shorter.
 const MADE_UP_SEGMENT: usize = 20;
 
@@ -146,6 +148,52 @@ impl<'de> Deserialize<'de> for Label {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Self::of_text(&text))
     }
+}
+
+/// What a command was given that its label does not show. Many commands repeat their arguments when they fail.
+#[derive(Clone, Debug, Default)]
+pub struct GivenSecrets(Vec<String>);
+
+impl GivenSecrets {
+    /// Of the words of a command, and of variables that it gets.
+    pub fn of_command<'a>(
+        words: impl IntoIterator<Item = &'a str>,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let words: Vec<_> = words.into_iter().collect();
+        let (line, shown) = (words.join(" "), masked(words.iter().copied()).join(" "));
+        let variables = variables.into_iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
+        let hidden = hidden(&line, &shown).into_iter().chain(variables);
+        // The password of a user may be said alone.
+        let parts = hidden.flat_map(|secret| [Some(secret), secret.split_once(':').map(|(_, part)| part)]);
+        let mut secrets: Vec<_> = parts.flatten().map(str::to_owned).collect();
+        // Shorter ones are parts of too much.
+        secrets.retain(|secret| secret.len() >= LEAST_TOLD);
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(secrets)
+    }
+
+    /// Text without them.
+    pub fn masked<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut masked = Cow::Borrowed(text);
+        for secret in self.0.iter().filter(|secret| text.contains(secret.as_str())) {
+            masked = masked.replace(secret.as_str(), REDACTED).into();
+        }
+        masked
+    }
+}
+
+/// What stands in `text` where `shown` says that something is redacted.
+fn hidden<'a>(text: &'a str, shown: &str) -> Vec<&'a str> {
+    let mut pieces = shown.split(REDACTED);
+    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return Vec::new() };
+    let found = pieces.map_while(|piece| {
+        let end = if piece.is_empty() { rest.len() } else { rest.find(piece)? };
+        let secret = &rest[..end];
+        rest = &rest[end + piece.len()..];
+        Some(secret)
+    });
+    found.collect()
 }
 
 fn is_url(text: &str) -> bool {
@@ -372,6 +420,20 @@ mod tests {
         }
         assert_eq!(Label::of_url("me:pw@host/mcp?apiKey=K").as_str(), "[redacted]@host/mcp?apiKey=[redacted]");
         assert_eq!(Label::of_url("http:/host/mcp?key=K").as_str(), "http:/host/mcp?key=[redacted]");
+    }
+
+    #[test]
+    fn given_secrets_are_taken_out_of_what_a_command_says() {
+        let words =
+            ["s", "--api-key", "first1", "--pin", "12", "TOKEN=second", "http://u:third3@h/?k=fourth", "plain1"];
+        let secrets = GivenSecrets::of_command(words, [("DB_PASSWORD", "fifth5"), ("REGION", "europe")]);
+        let said = "usage: first1 12 [second] third3 fourth! fifth5 europe plain1";
+        assert_eq!(
+            secrets.masked(said),
+            "usage: [redacted] 12 [[redacted]] [redacted] [redacted]! [redacted] europe plain1"
+        );
+        assert!(matches!(secrets.masked("nothing of it"), Cow::Borrowed(_)));
+        assert_eq!(GivenSecrets::of_command(["s", "x"], []).masked("s x"), "s x");
     }
 
     proptest! {

@@ -35,6 +35,38 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// Returns JSON with what acts or hides written as `\\u` escapes: the same values, and harmless in a terminal. Such characters stand in
+/// its strings only.
+pub fn harmless_json(json: &str) -> Cow<'_, str> {
+    if json.bytes().all(|byte| byte < 0x7f) || !json.chars().any(acts_in_json) {
+        return Cow::Borrowed(json);
+    }
+    let mut safe = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if acts_in_json(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(safe, "\\u{unit:04x}").expect("a string takes everything");
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Blanks and line ends between values stay.
+fn acts_in_json(c: char) -> bool {
+    is_unsafe(c) && c >= '\x7f'
+}
+
+/// Returns text of several lines, each made harmless.
+pub fn sanitize_lines(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| c != '\n' && is_unsafe(c)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split('\n').map(sanitize).collect::<Vec<_>>().join("\n"))
+}
+
 const ZWJ: char = '\u{200d}';
 
 /// Whether a character does something to the terminal, or cannot be seen.
@@ -212,6 +244,18 @@ mod tests {
             assert_eq!(sanitize(text), safe);
         }
         assert!(matches!(sanitize("plain ü"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn harmless_json_has_the_same_values_and_acts_nowhere() {
+        let text = "a\u{9b}31m\u{7f}b\u{202e}c\u{2066}\u{2028}\u{feff}\u{e0041} ü\u{1f600}";
+        let json = serde_json::to_string_pretty(&serde_json::json!({ text: [text] })).expect("it is JSON");
+        let safe = harmless_json(&json);
+        assert!(!safe.chars().any(acts_in_json), "{safe}");
+        assert!(safe.contains("\\u009b") && safe.contains("\\u202e") && safe.contains("ü\u{1f600}"), "{safe}");
+        let read: serde_json::Value = serde_json::from_str(&safe).expect("it is JSON still");
+        assert_eq!(read[text][0], text);
+        assert!(matches!(harmless_json("{\"plain\": 1}"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -75,7 +75,10 @@ impl TryFrom<String> for ExpandedValue<String> {
 }
 
 /// Puts variables in their places.
-fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+///
+/// # Errors
+/// Where one is not set.
+pub fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let (mut expanded, mut rest) = (String::new(), text);
     while let Some((before, behind)) = rest.split_once("${") {
         let (name, after) = behind.split_once('}').ok_or("`${` without its `}`")?;

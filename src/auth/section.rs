@@ -14,6 +14,7 @@ use super::error::AuthError;
 use super::key_set::KeySet;
 use super::tokens::TokenHash;
 use crate::glob::Glob;
+use crate::secret::Label;
 use crate::text;
 
 /// Clocks differ by a little; a token that ended an hour ago has ended.
@@ -224,7 +225,10 @@ impl TryFrom<String> for AbsoluteUrl {
 
     fn try_from(text: String) -> Result<Self, String> {
         let url = http_url(&text)?;
-        if url.fragment().is_some() { Err(format!("`{text}` must not have a fragment")) } else { Ok(Self(url)) }
+        match url.fragment() {
+            Some(_) => Err(format!("`{}` must not have a fragment", Label::of_url(&text))),
+            None => Ok(Self(url)),
+        }
     }
 }
 
@@ -241,8 +245,8 @@ impl AbsoluteUrl {
 fn http_url(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
-        Ok(_) => Err(format!("`{text}`: only http and https URLs will do")),
-        Err(error) => Err(format!("`{text}` is not a URL: {error}")),
+        Ok(_) => Err(format!("`{}`: only http and https URLs will do", Label::of_url(text))),
+        Err(error) => Err(format!("`{}` is not a URL: {error}", Label::of_url(text))),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::control::merge::About;
 use crate::control::registry::{Registry, RegistryEntry};
 use crate::exit::{ExitError, say};
 use crate::screen::{self, ScreenThread, Signals, screen_settings};
+use crate::text::sanitize;
 use crate::ui;
 
 /// Watches until the operator leaves, or the one tapline that was named ends.
@@ -110,6 +111,6 @@ fn those(entries: &[RegistryEntry]) -> String {
 }
 
 fn pids(entries: &[&RegistryEntry]) -> String {
-    let words: Vec<_> = entries.iter().map(|entry| format!("{} ({})", entry.pid, entry.name)).collect();
+    let words: Vec<_> = entries.iter().map(|entry| format!("{} ({})", entry.pid, sanitize(&entry.name))).collect();
     words.join(", ")
 }

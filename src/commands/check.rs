@@ -13,6 +13,7 @@ use crate::config::{self, Config, Directory, user_file};
 use crate::exit::{self, ExitError};
 use crate::secret::Label;
 use crate::tape;
+use crate::text::sanitize;
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
     let config = Config::load(args.file.as_deref(), Directory::Chosen).map_err(ExitError::usage)?;
@@ -36,7 +37,7 @@ fn missing(config: &Config) -> Vec<String> {
     let upstreams = config.keys.upstreams.iter().flat_map(|upstreams| &upstreams.0);
     let commands = upstreams.filter_map(|(name, upstream)| match &upstream.server {
         UpstreamServer::Command(command) if !is_program(&command.program) => {
-            Some(format!("upstream `{name}`: there is no program `{}`", command.program))
+            Some(format!("upstream `{name}`: there is no program `{}`", sanitize(&command.program)))
         }
         _ => None,
     });
@@ -84,7 +85,7 @@ fn nothing_there() -> String {
 
 fn say(text: &mut String, what: &str, value: impl std::fmt::Display) {
     // A string takes everything.
-    let _ = writeln!(text, "{what:<24} {value}");
+    let _ = writeln!(text, "{:<24} {}", sanitize(what), sanitize(&value.to_string()));
 }
 
 fn paths(upstream: &UpstreamChoice) -> String {

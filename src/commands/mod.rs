@@ -58,7 +58,7 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
         }
         CliCommand::Wrap(args) => Ok(wrap::wrap(&args)),
         CliCommand::Unwrap(args) => Ok(wrap::unwrap(&args)),
-        CliCommand::Sessions(args) => Ok(sessions::run(&args)),
+        CliCommand::Sessions(args) => Ok(sessions::run(&args, &config.keys)),
         CliCommand::Check(args) => check::run(&args),
         command => with_runtime(command, config),
     }
@@ -82,6 +82,7 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
             Config::load(config.config.as_deref(), Directory::Chosen)
         }
         CliCommand::Stdio(StdioArgs { config, .. }) => Config::load(config.config.as_deref(), Directory::Found),
+        CliCommand::Sessions(_) => Config::load(None, Directory::Found),
         CliCommand::Attach(_) => Config::load(None, Directory::Chosen),
         _ => Ok(Config::default()),
     }

@@ -37,7 +37,8 @@ pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, ExitError> {
     for problem in &tape.troubles {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
     }
-    let headers = args.target.headers.iter().cloned().collect();
+    let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
+    let headers = given.cloned().collect();
     // A crash is what a replay is to find.
     let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
     let replay = ReplayJob {

@@ -13,6 +13,7 @@ use crate::cli::{
 };
 use crate::event::OnQuit;
 use crate::otlp;
+use crate::secret::Label;
 use crate::upstream::framing::LONGEST_MESSAGE;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::stdio::CommandLine;
@@ -229,15 +230,21 @@ pub fn upstream(args: TargetArgs, config: &Config) -> Result<UpstreamChoice, Ups
 
 /// What the configuration alone has.
 pub fn configured(config: &Config) -> Vec<UpstreamChoice> {
-    let nothing =
-        TargetArgs { upstream: None, command: Vec::new(), transport: TransportArg::Auto, headers: Vec::new() };
+    let nothing = TargetArgs {
+        upstream: None,
+        command: Vec::new(),
+        transport: TransportArg::Auto,
+        headers: Vec::new(),
+        header_files: Vec::new(),
+    };
     upstreams(nothing, config).unwrap_or_default()
 }
 
 impl UpstreamServer {
     /// The one that the command line says, where it does.
     pub fn given(args: TargetArgs) -> Option<Self> {
-        let TargetArgs { upstream, command, transport, headers } = args;
+        let TargetArgs { upstream, command, transport, .. } = args;
+        let headers = [args.headers, args.header_files.into_iter().flat_map(|file| file.0).collect()].concat();
         match upstream {
             Some(url) => Some(Self::Url { url, transport, headers }),
             None => CommandLine::new(&command).map(Self::Command),
@@ -256,12 +263,12 @@ enum GivenTarget {
 fn given(args: TargetArgs, config: &Config) -> Result<GivenTarget, UpstreamChoiceError> {
     let known: Vec<_> = config.keys.upstreams.iter().flat_map(Upstreams::names).collect();
     let is_known = |name: &str| known.contains(&name);
-    let has_headers = !args.headers.is_empty() && !known.is_empty();
+    let has_headers = !(args.headers.is_empty() && args.header_files.is_empty()) && !known.is_empty();
     match &args.upstream {
         Some(name) if is_known(name) && has_headers => Err(UpstreamChoiceError::Headers),
         Some(name) if is_known(name) => Ok(GivenTarget::Name(name.clone())),
         Some(name) if !known.is_empty() && !name.contains("://") => Err(UpstreamChoiceError::Unknown {
-            name: name.clone(),
+            name: Label::of_url(name).to_string(),
             known: known.into_iter().map(str::to_owned).collect(),
         }),
         None if args.command.is_empty() && has_headers => Err(UpstreamChoiceError::Headers),

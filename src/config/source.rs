@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::secret::{Label, is_secret};
 use crate::text::{sanitize, width};
 
-/// Words beside which a value may be a secret.
-const SECRET: [&str; 9] = ["auth", "bearer", "cookie", "env", "header", "key", "password", "secret", "token"];
+/// Words beside which a value may be a secret, whatever it is called.
+const DELICATE: [&str; 2] = ["env", "header"];
 
 /// How near a word must be to another to be taken for a slip of the hand; as clap does with flags.
 const NEAR: f64 = 0.7;
@@ -144,7 +145,8 @@ fn is_near_secret(before: &str, line: &str) -> bool {
     }
     let section = before.rfind("\n[").unwrap_or(0);
     let near = format!("{}\n{line}", &before[section..]).to_ascii_lowercase();
-    SECRET.iter().any(|word| near.contains(word))
+    let mut words = near.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+    DELICATE.iter().any(|word| near.contains(word)) || words.any(is_secret) || Label::of_text(line).as_str() != line
 }
 
 /// How much of a line is a header or a key, and no value.

@@ -18,8 +18,11 @@ use crate::net::lines::LineBuffer;
 use crate::text;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest line that is believed to be one: a tapline tells no larger message than it forwards.
-const MOST_LINE: usize = 1 << 30;
+/// The longest line that is kept: a body as large as they usually may be, and what is told of it. A longer one, and be it without an end,
+/// is passed over as one that means nothing to us is.
+const MOST_LINE: usize = 80 << 20;
+/// How much of an error's words is read.
+const MOST_WORDS: usize = 16 << 10;
 
 /// Why a tapline cannot be watched or commanded.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +85,7 @@ impl Remote {
         let feed = response.headers().get(FEED_HEADER).and_then(|feed| feed.to_str().ok()?.parse().ok());
         let feed = feed.ok_or(ClientError::NotTapline { address: self.address })?;
         let chunks = response.bytes_stream().boxed();
-        Ok(Events { address: self.address, feed, chunks, lines: LineBuffer::default() })
+        Ok(Events { address: self.address, feed, chunks, lines: LineBuffer::default(), is_too_long: false })
     }
 
     /// `feed`: which screen speaks ([`Events::feed`]).
@@ -111,9 +114,9 @@ impl Remote {
         if status.is_success() {
             return Ok(response);
         }
-        let text = response.text().await.unwrap_or_default();
+        let words = words(response).await;
         // Whatever listens there, its words are printed to a terminal.
-        let text = text::sanitize(text.trim());
+        let text = text::sanitize(words.trim());
         let why = text.strip_prefix("tapline: ");
         Err(match (status, why) {
             (_, None) => ClientError::NotTapline { address },
@@ -125,12 +128,25 @@ impl Remote {
     }
 }
 
+/// The beginning of a body, as far as errors are long.
+async fn words(mut response: reqwest::Response) -> String {
+    let mut read = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await
+        && read.len() < MOST_WORDS
+    {
+        read.extend_from_slice(&chunk[..chunk.len().min(MOST_WORDS - read.len())]);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
 /// The events of a tapline, line by line.
 pub struct Events {
     address: SocketAddr,
     feed: u64,
     chunks: BoxStream<'static, reqwest::Result<Bytes>>,
     lines: LineBuffer,
+    /// The line that is being read is passed over.
+    is_too_long: bool,
 }
 
 impl Events {
@@ -161,10 +177,17 @@ impl Events {
     async fn line(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
             if let Some(line) = self.lines.next_line() {
-                return Ok(Some(line));
+                if !std::mem::take(&mut self.is_too_long) {
+                    return Ok(Some(line));
+                }
+                continue;
             }
             if self.lines.buffer.len() > MOST_LINE {
-                return Err(self.broken("a line without an end"));
+                tracing::warn!(address = %self.address, "an event of more than {MOST_LINE} bytes is passed over");
+                self.is_too_long = true;
+            }
+            if self.is_too_long {
+                self.lines = LineBuffer::default();
             }
             match self.chunks.next().await {
                 Some(Ok(chunk)) => self.lines.buffer.extend_from_slice(&chunk),

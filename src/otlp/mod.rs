@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::event::{Event, Feed, FeedReader, Level, LogLine};
 use crate::journal::Journal;
+use crate::secret::Label;
 use crate::variables::Headers;
 use collector::Collector;
 use spans::Spans;
@@ -73,9 +74,10 @@ impl Section {
 }
 
 fn endpoint_of(text: &str) -> Result<Url, String> {
-    let mut url: Url = text.parse().map_err(|error| format!("`{text}` is not the URL of a collector: {error}"))?;
+    let wrong = |why: &str| format!("`{}` is not the URL of a collector: {why}", Label::of_url(text));
+    let mut url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("`{text}` is not the URL of a collector: it must begin with `http://` or `https://`"));
+        return Err(wrong("it must begin with `http://` or `https://`"));
     }
     let path = url.path().trim_end_matches('/');
     if !path.ends_with(TRACES) {

@@ -28,6 +28,7 @@ use crate::journal::Journal;
 use crate::json::{PathPattern, PathPatternError};
 use crate::proxy::front::routes::Mounts;
 use crate::proxy::sessions::SessionTable;
+use crate::secret::Label;
 use crate::tape::compare::Rules;
 use crate::upstream::http::ExtraHeaders;
 use crate::upstream::target::Target;
@@ -87,7 +88,7 @@ pub enum PlanError {
     NoPlace,
     #[error("the shadow's command: {0}")]
     Command(#[from] PlaceError),
-    #[error("the shadow's url: `{0}` is none")]
+    #[error("the shadow's url: `{}` is none", Label::of_url(.0))]
     Url(String),
     #[error(transparent)]
     Ignore(#[from] PathPatternError),

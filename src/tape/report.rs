@@ -9,7 +9,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::event::{Difference, Excused, ReplaySummary, StepReport, StepVerdict};
-use crate::text::sanitize;
+use crate::text::{harmless_json, sanitize};
 
 /// Whether text carries ANSI colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl ReportStream {
             ReportForm::Json => {
                 out.push_str(if self.begun { ",\n" } else { JSON_HEAD });
                 out.push_str(if self.begun { "    " } else { "\n    " });
-                out.push_str(&serde_json::to_string(step).expect("all keys are strings"));
+                out.push_str(&harmless_json(&serde_json::to_string(step).expect("all keys are strings")));
             }
             ReportForm::Junit => self.cases.push(test_case(step)),
         }

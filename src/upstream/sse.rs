@@ -21,6 +21,7 @@ use super::retry::{Attempt, Retry};
 use super::site::{ExtraHeaders, ResponseBody, Site};
 use super::{Item, Reply, ReplyBody, UpstreamError};
 use crate::message::Message;
+use crate::secret::Label;
 use crate::sse::Splitter;
 
 /// Events that may wait to be taken before the stream is read no further.
@@ -293,7 +294,7 @@ impl StreamReader {
     }
 
     fn no_endpoint(&self, reference: &str) -> UpstreamError {
-        let why = format!("its endpoint `{reference}` is not a URL");
+        let why = format!("its endpoint `{}` is not a URL", Label::of_url(reference));
         UpstreamError::NoStream { upstream: self.upstream.site.label().clone(), why }
     }
 }

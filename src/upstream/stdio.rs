@@ -25,7 +25,7 @@ use crate::message::Message;
 use crate::net::backlog::{Backlog, BacklogReader, ByteRoom, EntryNumber, RoomShare, backlog};
 use crate::net::descriptors;
 use crate::net::lines::LineBuffer;
-use crate::secret::Label;
+use crate::secret::{GivenSecrets, Label};
 
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM. The specification gives no
 /// figure; the SDK clients wait 2 s for us (mcp-wire.md §2.1).
@@ -64,6 +64,12 @@ impl CommandLine {
     /// The command, for people.
     pub fn label(&self) -> Label {
         Label::of_command(std::iter::once(&self.program).chain(&self.arguments).map(String::as_str))
+    }
+
+    /// What the label does not show.
+    pub fn secrets(&self) -> GivenSecrets {
+        let words = std::iter::once(&self.program).chain(&self.arguments).map(String::as_str);
+        GivenSecrets::of_command(words, self.environment.iter().map(|(name, value)| (&**name, &**value)))
     }
 
     /// With these variables set, beside those that the process inherits.
@@ -141,7 +147,7 @@ impl ChildPipe {
             stderr.map(|stderr| tokio::spawn(read_stderr(stderr, outputs.clone(), last_words.clone())));
         let reader = StdoutReader { outputs: OutputSender::new(outputs.clone()), gone: pipe.gone.clone(), longest };
         let reading = stdout.map(|stdout| tokio::spawn(reader.read(stdout, pipe.closing.clone())));
-        let readers = OutputReaders { stdout: reading, stderr: reading_stderr, last_words };
+        let readers = OutputReaders { stdout: reading, stderr: reading_stderr, last_words, secrets: command.secrets() };
         let tokens = (pipe.closing.clone(), pipe.gone.clone(), pipe.ended.clone());
         let (exit, guardian, command) = (Arc::clone(&pipe.exit), guardian.clone(), command.label());
         tokio::spawn(async move {
@@ -278,6 +284,7 @@ struct OutputReaders {
     stdout: Option<JoinHandle<StdoutEnd>>,
     stderr: Option<JoinHandle<()>>,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    secrets: GivenSecrets,
 }
 
 impl OutputReaders {
@@ -291,7 +298,8 @@ impl OutputReaders {
         if let Some(stderr) = self.stderr {
             let _ = tokio::time::timeout(PATIENCE, stderr).await;
         }
-        let stderr = self.last_words.lock().drain(..).collect();
+        let secrets = self.secrets;
+        let stderr = self.last_words.lock().drain(..).map(|line| secrets.masked(&line).into_owned()).collect();
         match end {
             StdoutEnd::Closed => UpstreamError::Exited { command, status, stderr },
             StdoutEnd::TooLong => UpstreamError::TooLong { upstream: command, most: longest >> 20 },

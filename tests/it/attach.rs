@@ -11,10 +11,10 @@ use tapline::control::merge::About;
 use tapline::control::registry::{Registry, RegistryEntry};
 use tapline::control::{ControlToken, FeedLine};
 use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
-use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Landmark, OnQuit, Then, Ticket};
+use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Landmark, Level, LogLine, OnQuit, Then, Ticket};
 use tapline::message::Message;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
 
 use crate::support::terminal::{Caller, Terminal};
@@ -640,4 +640,59 @@ async fn run_all_shows_other_taplines() {
     terminal.ends_with(0);
     let left: Vec<_> = place.registry().list().into_iter().map(|entry| entry.name).collect();
     assert_eq!(left, ["other"]);
+}
+
+/// A control server that begins to tell with a line of half a gigabyte.
+async fn endless(listener: tokio::net::TcpListener) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).await.is_err() {
+                    return;
+                }
+                head.extend_from_slice(&byte);
+            }
+            if head.starts_with(b"POST") {
+                let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await;
+                return;
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntapline-feed: 1\r\nconnection: close\r\n\r\n").await;
+            let piece = vec![b'x'; 1 << 20];
+            for _ in 0..512 {
+                if stream.write_all(&piece).await.is_err() {
+                    return;
+                }
+            }
+            let line = Event::Log(LogLine::new(Level::Info, "test", "after the line".to_owned()));
+            let line = format!("\n{}\n", serde_json::to_string(&line).unwrap());
+            let _ = stream.write_all(line.as_bytes()).await;
+            // It stays until it is left.
+            let _ = stream.read(&mut [0]).await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn attach_passes_over_a_line_that_is_too_long_in_bounded_memory() {
+    let place = Place::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(endless(listener));
+    let mut command = tokio::process::Command::from(place.command());
+    command.args(["attach", &address, "--token", "x", "--headless"]).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut attached = command.spawn().unwrap();
+    let mut lines = BufReader::new(attached.stderr.take().unwrap()).lines();
+    soon("the line after", async {
+        while !lines.next_line().await.unwrap().expect("it goes on").contains("after the line") {}
+    })
+    .await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", attached.id().unwrap()));
+    let peak = status.ok().and_then(|status| {
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?.split_whitespace().nth(1)?.parse::<u64>();
+        line.ok()
+    });
+    assert!(peak.is_none_or(|kib| kib < 384 << 10), "{peak:?} KiB");
 }

@@ -436,7 +436,8 @@ async fn sessions_command_lists_shows_and_removes() {
     let (status, _, error) = sessions(&home, &["show", "zzz"]).await;
     assert!(status == 2 && error.contains("no session is known by `zzz`"), "{error}");
 
-    let (status, out, _) = sessions(&home, &["rm", "--closed", "--tapes"]).await;
+    let tapes = format!("--tapes={}", home.tapes().display());
+    let (status, out, _) = sessions(&home, &["rm", "--closed", &tapes]).await;
     assert_eq!((status, out.as_str()), (0, "removed 1 session and 1 tape\n"));
     assert_eq!(home.all_tapes().len(), 1);
     tapline.signal("TERM");
@@ -452,4 +453,45 @@ async fn sessions_command_lists_shows_and_removes() {
     std::fs::write(home.database(), "no database, but more than sixteen bytes").unwrap();
     let (status, _, error) = sessions(&home, &["ls"]).await;
     assert!(status == 2 && error.contains("is damaged, or no database"), "{error}");
+}
+
+#[tokio::test]
+async fn sessions_rm_removes_nothing_but_tapes_of_the_directory() {
+    let (home, url) = (Home::new(), demo_server().await);
+    let tapline = home.run("127.0.0.1:0", &url).await;
+    for _ in 0..5 {
+        tapline.client().await.initialize().await;
+    }
+    until_listed(&home, |list| list.len() == 5 && list.iter().all(|it| !it["tape"].is_null())).await;
+    tapline.signal("TERM");
+    drop(tapline.end().await);
+    // Whoever can write the database points at other files: no tape, a tape elsewhere, that of another session, and a link.
+    let files = std::fs::read_dir(home.tapes()).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.to_str().unwrap().ends_with(".tape.jsonl")).collect();
+    let [plain, elsewhere, link] =
+        ["x.tape.jsonl", "../x.tape.jsonl", "y.tape.jsonl"].map(|name| home.tapes().join(name));
+    std::fs::write(&plain, "no tape").unwrap();
+    std::fs::copy(&files[0], &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&files[0], &link).unwrap();
+    let ids: Vec<_> = listed(&home).await.iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+    let of = |path: &PathBuf| Tape::read(path).unwrap().header.session.0.to_string();
+    let ours = of(&files[0]);
+    let others: Vec<_> = ids.iter().filter(|id| **id != ours).collect();
+    let database = rusqlite::Connection::open(home.database()).unwrap();
+    for (id, path) in [(others[0], &plain), (others[1], &elsewhere), (others[2], &link), (others[3], &files[0])] {
+        let changed =
+            database.execute("UPDATE sessions SET tape = ? WHERE id = ?", [path.to_str().unwrap(), id]).unwrap();
+        assert_eq!(changed, 1);
+    }
+    drop(database);
+    let tapes = format!("--tapes={}", home.tapes().display());
+    for id in &others {
+        let (status, out, error) = sessions(&home, &["rm", id, &tapes]).await;
+        assert_eq!((status, out.as_str()), (1, "removed 1 session and 0 tapes\n"), "{error}");
+        assert!(error.contains("of their tapes stay"), "{error}");
+    }
+    assert!(plain.exists() && elsewhere.exists() && link.exists() && files.iter().all(|file| file.exists()));
+    let (status, out, error) = sessions(&home, &["rm", &ours, &tapes]).await;
+    assert_eq!((status, out.as_str()), (0, "removed 1 session and 1 tape\n"), "{error}");
+    assert!(!files[0].exists());
 }

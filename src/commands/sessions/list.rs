@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Standing;
 use crate::event::{Origin, Peer, SessionState, Timestamp};
 use crate::store::{Owner, Record};
-use crate::text::{self, fit, pad, sanitize};
+use crate::text::{self, fit, harmless_json, pad, sanitize};
 
 /// Cells between two columns.
 const GAP: usize = 2;
@@ -209,7 +209,9 @@ pub(super) fn json(record: &Record, living: &[Owner]) -> String {
         tape: session.tape.as_ref(),
         process: matches!(standing, Standing::Lives(_)).then_some(record.owner.process),
     };
-    serde_json::to_string(&line).expect("all keys are strings, and a path that is not UTF-8 was never saved")
+    let json =
+        serde_json::to_string(&line).expect("all keys are strings, and a path that is not UTF-8 was never saved");
+    harmless_json(&json).into_owned()
 }
 
 fn peers(record: &Record) -> String {

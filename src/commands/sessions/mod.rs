@@ -3,17 +3,21 @@
 //! Reads the database beside the taplines that use it; which of them run is the registry's to say.
 
 mod list;
+mod tapes;
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::{RmArgs, SessionsArgs, SessionsCommand};
+use crate::config::keys::ConfigKeys;
 use crate::control::registry::Registry;
 use crate::envelope::SessionId;
 use crate::event::{SessionState, Timestamp};
+use crate::exit;
 use crate::store::{Database, Owner, Record, StoreError, default_path};
+use crate::tape::TapeError;
 use crate::text::sanitize;
 use list::TableLayout;
 
@@ -30,15 +34,17 @@ enum SessionsError {
     Ambiguous { prefix: String, ids: Vec<String> },
     #[error("{} of a tapline that runs (process {process}); close it there, or end that tapline", .ids.join(", "))]
     InUse { ids: Vec<String>, process: u32 },
-    #[error("the sessions are forgotten, but {} cannot be removed: {why}", path.display())]
-    Tape { path: PathBuf, why: std::io::Error },
+    #[error("the sessions are forgotten, but of their tapes stay {}", .0.join("; "))]
+    TapesStay(Vec<String>),
+    #[error("{0}; give the directory with `--tapes=DIR`")]
+    NoTapes(TapeError),
 }
 
 impl SessionsError {
     fn status(&self) -> u8 {
         match self {
-            Self::InUse { .. } | Self::Tape { .. } => 1,
-            Self::NoHome | Self::Store(_) | Self::Unknown(_) | Self::Ambiguous { .. } => 2,
+            Self::InUse { .. } | Self::TapesStay(_) => 1,
+            Self::NoHome | Self::NoTapes(_) | Self::Store(_) | Self::Unknown(_) | Self::Ambiguous { .. } => 2,
         }
     }
 }
@@ -82,17 +88,17 @@ impl Standing {
 }
 
 /// Runs the subcommand to its end.
-pub(in crate::commands) fn run(args: &SessionsArgs) -> ExitCode {
-    match carry_out(args) {
+pub(in crate::commands) fn run(args: &SessionsArgs, keys: &ConfigKeys) -> ExitCode {
+    match carry_out(args, keys) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "tapline: {}", sanitize(&error.to_string()));
+            exit::say(&format!("tapline: {error}"));
             ExitCode::from(error.status())
         }
     }
 }
 
-fn carry_out(args: &SessionsArgs) -> Result<(), SessionsError> {
+fn carry_out(args: &SessionsArgs, keys: &ConfigKeys) -> Result<(), SessionsError> {
     let path = args.database.clone().or_else(default_path).ok_or(SessionsError::NoHome)?;
     let living: Vec<_> =
         Registry::of_user().list().iter().map(|it| Owner { process: it.pid, started: it.started }).collect();
@@ -109,7 +115,10 @@ fn carry_out(args: &SessionsArgs) -> Result<(), SessionsError> {
                 list::details(record, &living, &jiff::tz::TimeZone::system()).iter().for_each(|line| say(line));
             }
         }
-        SessionsCommand::Rm(args) => remove(args, database.as_mut(), &records, &living)?,
+        SessionsCommand::Rm(args) => {
+            let dir = args.tapes.as_ref().map(|dir| tapes::dir(dir.as_ref(), keys)).transpose()?;
+            remove((args, dir.as_deref()), database.as_mut(), &records, &living)?;
+        }
     }
     Ok(())
 }
@@ -137,7 +146,7 @@ fn wants_colour() -> bool {
 }
 
 fn remove(
-    args: &RmArgs,
+    (args, tapes): (&RmArgs, Option<&Path>),
     database: Option<&mut Database>,
     records: &[Record],
     living: &[Owner],
@@ -156,12 +165,10 @@ fn remove(
         return Ok(());
     };
     database.remove(&chosen.iter().map(|record| record.session.id).collect::<Vec<_>>())?;
-    let tapes = match args.tapes {
-        true => format!(" and {}", count(remove_tapes(&chosen)?, "tape")),
-        false => String::new(),
-    };
-    say(&format!("removed {}{tapes}", count(chosen.len(), "session")));
-    Ok(())
+    let removed = tapes.map(|dir| tapes::remove(&chosen, dir)).unwrap_or_default();
+    let number = tapes.map(|_| format!(" and {}", count(removed.count, "tape"))).unwrap_or_default();
+    say(&format!("removed {}{number}", count(chosen.len(), "session")));
+    if removed.stay.is_empty() { Ok(()) } else { Err(SessionsError::TapesStay(removed.stay)) }
 }
 
 fn count(number: usize, what: &str) -> String {
@@ -188,18 +195,6 @@ fn named<'a>(ids: &[String], records: &'a [Record], living: &[Owner]) -> Result<
         return Err(SessionsError::InUse { process, ids: living.map(|it| it.session.id.short()).collect() });
     }
     Ok(chosen)
-}
-
-fn remove_tapes(records: &[&Record]) -> Result<usize, SessionsError> {
-    let mut removed = 0;
-    for path in records.iter().filter_map(|record| record.session.tape.as_ref()) {
-        match std::fs::remove_file(path) {
-            Ok(()) => removed += 1,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(why) => return Err(SessionsError::Tape { path: path.clone(), why }),
-        }
-    }
-    Ok(removed)
 }
 
 /// The session whose id begins so: the short one that is shown, or the whole.

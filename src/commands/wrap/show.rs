@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use similar::{Algorithm, ChangeTag, TextDiff};
 
+use crate::secret::Label;
 use crate::text::{fit, pad, sanitize};
 use crate::wrap::edit::ListedServer;
 
@@ -95,7 +96,7 @@ impl WrapConsole {
                 (false, false) => String::new(),
             };
             let summary = if server.summary.is_empty() { "found by the client itself" } else { &server.summary };
-            let summary = fit(&sanitize(summary), SUMMARY);
+            let summary = fit(&sanitize(&Label::of_text(summary)), SUMMARY);
             self.say(&format!("  {}  {kind}{summary}", pad(&label(server), widest.min(LABEL))));
         }
     }

@@ -35,12 +35,13 @@ pub(super) struct Pump {
 impl Pump {
     pub(super) fn new(server: &Arc<StreamServer>) -> Self {
         let (proxy, label) = (server.proxy.clone(), server.label().clone());
+        let secrets = server.pool.as_ref().map(|pool| pool.command().secrets()).unwrap_or_default();
         Self {
             proxy,
             server: Arc::downgrade(server),
             label,
             held: FuturesUnordered::new(),
-            stderr_log: StderrLog::default(),
+            stderr_log: StderrLog::without(secrets),
             stall_told: false,
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::event::{Level, LogLine};
+use crate::secret::GivenSecrets;
 
 /// Lines of one child, and bytes of them, that are logged within a span. As long as more come than that, each span is twice as long as the
 /// one before: a log file is not filled by a flood that does not end.
@@ -14,6 +15,8 @@ const LONGEST_SPAN: Duration = Duration::from_secs(64);
 const LONGEST: usize = 64 << 10;
 
 pub(super) struct StderrLog {
+    /// Not to be shown, though the child may say it.
+    secrets: GivenSecrets,
     /// When the present span began, how long it is, and what was logged in it.
     began: Option<Instant>,
     span: Duration,
@@ -26,11 +29,23 @@ pub(super) struct StderrLog {
 
 impl Default for StderrLog {
     fn default() -> Self {
-        Self { began: None, span: SPAN, logged: 0, bytes: 0, overflows: false, left_out: 0 }
+        Self {
+            secrets: GivenSecrets::default(),
+            began: None,
+            span: SPAN,
+            logged: 0,
+            bytes: 0,
+            overflows: false,
+            left_out: 0,
+        }
     }
 }
 
 impl StderrLog {
+    pub(super) fn without(secrets: GivenSecrets) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
     /// Logs the lines of a piece, as far as they fit.
     pub(super) fn take(&mut self, piece: &[u8], mut log: impl FnMut(LogLine)) {
         if self.began.is_none_or(|began| began.elapsed() >= self.span) {
@@ -43,7 +58,8 @@ impl StderrLog {
         while let Some(lines) = rest.filter(|_| self.logged < MOST && self.bytes < MOST_BYTES) {
             let end = memchr::memchr(b'\n', lines);
             let line = &lines[..end.unwrap_or(lines.len()).min(LONGEST)];
-            log(LogLine::new(Level::Info, "server", String::from_utf8_lossy(line).trim_end().to_owned()));
+            let text = String::from_utf8_lossy(line);
+            log(LogLine::new(Level::Info, "server", self.secrets.masked(text.trim_end()).into_owned()));
             rest = end.map(|end| &lines[end + 1..]);
             self.logged += 1;
             self.bytes += line.len();

@@ -33,22 +33,22 @@ const IMPORTS: [(&str, &str); 39] = [
     ("tape", "mcp envelope event headers message sse upstream text json secret"),
     ("journal", "envelope event logging message tape"),
     ("metrics", "mcp envelope event message text"),
-    ("otlp", "mcp net envelope event journal message variables"),
+    ("otlp", "mcp net envelope event journal message variables secret"),
     ("intercept", "mcp envelope event message filter"),
     ("upstream", "net mcp envelope headers message sse text secret"),
     (
         "proxy",
         "net mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream secret",
     ),
-    ("shadow", "mcp envelope event headers journal message proxy tape upstream variables json"),
+    ("shadow", "mcp envelope event headers journal message proxy tape upstream variables json secret"),
     ("control", "net envelope event intercept journal message metrics proxy tape text"),
     ("config", "auth cli envelope event filter limits otlp proxy shadow store tape text upstream variables secret"),
-    ("exit", ""),
+    ("exit", "text secret"),
     ("screen", "app cli event exit headless journal ui"),
     ("logging", "envelope event"),
     ("ui", "envelope event filter mcp message text json"),
     ("demo", "*"),
-    ("cli", "event shadow text upstream json"),
+    ("cli", "event shadow text upstream json variables"),
     ("headless", "cli envelope event message text"),
     ("wrap", "cli text"),
     ("app", "*"),
@@ -301,8 +301,9 @@ fn readme_commands_parse() {
     let commands: Vec<_> = readme.lines().filter_map(|line| line.trim().strip_prefix("$ tapline")).collect();
     assert!(commands.len() > 15, "{commands:?}");
     for command in commands {
-        let command = command.split(" 2>").next().unwrap();
-        let words = [vec!["tapline".to_owned()], words(command)].concat();
+        // A variable is its reader's.
+        let command = command.split(" 2>").next().unwrap().replace("${TOKEN}", "TOKEN");
+        let words = [vec!["tapline".to_owned()], words(&command)].concat();
         let parsed = tapline::cli::Cli::try_parse_from(&words);
         assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
     }

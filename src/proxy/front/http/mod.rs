@@ -160,14 +160,16 @@ impl HttpFront {
         };
         let table = entry.mount.table();
         let is_relay = matches!(route, RequestRoute::Relay(..));
+        if let RequestRoute::Relay(site, _) = &route
+            && self.slips_past_scopes(entry, site, &parts)
+        {
+            return Err(ProxyError::unclear());
+        }
         let request = ClientRequest { caller, parts, body: body.take().unwrap_or_default(), id };
         let mut response = match route {
             RequestRoute::Exchange(tail) => self.exchange(table, tail, request).await,
             RequestRoute::Stream(tail) => self.open_stream(entry, &tail, request).await,
             RequestRoute::Message(client) => self.post_message(&client, request).await,
-            RequestRoute::Relay(site, _) if self.slips_past_scopes(entry, site, &request.parts) => {
-                Err(ProxyError::unclear())
-            }
             RequestRoute::Relay(site, place) => self.relay(site, place, request).await,
         }?;
         if table.target().is_pipe() && !is_relay {
