@@ -55,7 +55,7 @@ export const SERVERS = {
   filesystem: { command: [...npm("@modelcontextprotocol/server-filesystem/dist/index.js"), WORK],
     calls: [["get_file_info", { path: join(WORK, "file.txt") }], ["list_directory_with_sizes", { path: WORK }], ["directory_tree", { path: WORK }]] },
   thinking: { command: npm("@modelcontextprotocol/server-sequential-thinking/dist/index.js") },
-  monitor: { command: npm("@modelcontextprotocol/server-system-monitor/dist/index.js"), args: ["--stdio"], modern: true, live: ["get-system-info", "poll-system-stats"] },
+  monitor: { command: npm("@modelcontextprotocol/server-system-monitor/dist/index.js"), args: ["--stdio"], live: ["get-system-info", "poll-system-stats"] },
   calc: { command: npm("@coo-quack/calc-mcp/dist/index.js") },
   hello: { command: npm("mcp-hello-world/build/stdio.js") },
   runner: { command: npm("mcp-server-code-runner/dist/cli.js"), calls: [["run-code", { code: "console.log(\"pid\", process.pid, Date.now())", languageId: "javascript" }]] },
@@ -64,7 +64,7 @@ export const SERVERS = {
   cron: { command: [join(DIR, "npm/node_modules/mcp-cron-linux-amd64/bin/mcp-cron")], args: ["--transport", "stdio"], race: ["notifications/tools/list_changed"] },
   commander: { command: npm("@wonderwhy-er/desktop-commander/dist/index.js"), args: ["--no-onboarding"],
     // What it tells of other processes and of its own past depends on both.
-    skip: ["give_feedback_to_desktop_commander", "get_prompts", "kill_process", "track_ui_event", "list_processes", "get_usage_stats", "get_recent_tool_calls"],
+    skip: ["give_feedback_to_desktop_commander", "get_prompts", "write_pdf", "kill_process", "track_ui_event", "list_processes", "get_usage_stats", "get_recent_tool_calls"],
     calls: [
       ["start_process", { command: "sh -c 'echo started; sleep 4; echo over'", timeout_ms: 2000 }],
       ["read_process_output", (replies) => ({ pid: Number(last(/PID (\d+)/)(replies)), timeout_ms: 6000 })],
@@ -94,7 +94,7 @@ export const SERVERS = {
   context7: { command: npm("@upstash/context7-mcp/dist/index.js"), modern: true },
   effect: { command: npm("effect-mcp/main.cjs"), deaf: true },
   obsidian: { command: npm("mcp-obsidian/dist/index.js"), args: [WORK] },
-  biomcp: { command: py("biomcp", "biomcp"), args: ["mcp"], modern: true, calls: [["biomcp", { command: "biomcp version" }]] },
+  biomcp: { command: py("biomcp", "biomcp"), args: ["mcp"], calls: [["biomcp", { command: "biomcp version" }]] },
 };
 /** What is really random, each with the path that settles it, as the report says. */
 export const RANDOM = {

@@ -118,7 +118,7 @@ function carried(way, lines, { race = [] }) {
 }
 
 /** Whether a client that speaks both eras goes on with `initialize`: not where it is told to log in, nor after a word of the new era. */
-const isRefusal = ({ status, reply }) => status < 500 && ![401, 403].includes(status) && /"error":/.test(reply) && !/"code":\s*-3202[0-2]/.test(reply);
+const isRefusal = ({ status, reply }) => status >= 400 && status < 500 && ![401, 403].includes(status) && !/"code":\s*-3202[0-2]/.test(reply);
 
 /** What was heard through tapline against what was heard directly, twice and, where they differ, more often. */
 async function compared(name, era, server, tapes) {
@@ -131,7 +131,7 @@ async function compared(name, era, server, tapes) {
       // One that stays is made to go.
       const statuses = directs.map(({ status }) => status);
       if (way === "stdio" && !statuses.includes(status) && !statuses.includes("none")) found.push({ what: "exit status", direct: statuses.join(), through: String(status) });
-      if (probed && (server.modern ? probed.status !== 200 : !isRefusal(probed))) found.push({ what: "server/discover", direct: server.modern ? "200" : "an error that lets clients fall back", through: `${probed.status} ${probed.reply}` });
+      if (probed && probed.status !== 200 && (server.modern || !isRefusal(probed))) found.push({ what: "server/discover", direct: server.modern ? "200" : "200 or a refusal that lets clients fall back", through: `${probed.status} ${probed.reply}` });
       return { found, excused };
     };
     while (directs.length < DIRECT.least || (against().found.length > 0 && directs.length < DIRECT.most)) directs.push(await converse("direct", era, server));

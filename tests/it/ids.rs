@@ -1,6 +1,6 @@
 //! Ids are values: however a server spells what it was told, its client gets it, in the bytes that the server wrote.
 
-use tapline::envelope::Direction::ToClient;
+use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::event::Level;
 
 use crate::bridges::Front;
@@ -86,6 +86,28 @@ async fn progress_and_subscriptions_are_matched_by_value() {
     let request = modern(1, "subscriptions/listen").replace(r#""id":1"#, r#""id":"s/1""#);
     let events = said.each_ref().map(|message| format!("event: message\ndata: {message}\n\n")).concat();
     assert_eq!(client.call(request).await.text(), events);
+}
+
+/// Who has taken a call back is owed no answer when the session ends, however the call was named.
+#[tokio::test]
+async fn cancellation_is_matched_by_value() {
+    let silent = r#"while read -r line; do case "$line" in
+        *'"initialize"'*) echo '{"jsonrpc":"2.0","id":0,"result":{}}' ;;
+    esac; done"#;
+    for (asked, named) in SPELLINGS {
+        let rig = Rig::script(silent).await;
+        let mut client = rig.client().await;
+        client.initialize().await;
+        let mut waiting = client.again(rig.address()).await;
+        waiting.post(format!(r#"{{"jsonrpc":"2.0","id":{asked},"method":"wait"}}"#)).await;
+        rig.message(ToServer, |it| it.method() == Some("wait")).await;
+        let params = format!(r#"{{"requestId":{named}}}"#);
+        let taken_back = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+        assert_eq!(client.call(taken_back).await.status(), "202");
+        client.request("DELETE /mcp", "", b"").await;
+        let response = waiting.response().await;
+        assert_eq!((response.status(), response.text()), ("200", ""), "{asked} {named}");
+    }
 }
 
 #[tokio::test]
