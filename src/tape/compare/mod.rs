@@ -350,6 +350,11 @@ mod tests {
             ("Uptime: 1 day, 2:03:04", "Uptime: 1 day, 3:13:00", &["time"]),
             ("Uptime: 2h 3m 4s", "Uptime: 40m 7s", &["duration"]),
             ("rss: 12.5 MB", "rss: 13 MB", &["usage"]),
+            (
+                "[566:566:1128/091601.123456:ERROR:x.cc(1)]",
+                "[81:93:1129/100000.654321:ERROR:x.cc(1)]",
+                &["pid", "time"],
+            ),
             ("listening on port 40123", "listening on port 51001", &["port"]),
             ("task_3025aa9c queued", "task_99f0c1d2 queued", &["id"]),
             ("in /tmp/tmpab12cd_x/out", "in /tmp/tmpk3j9x2ab/out", &["temporary path"]),

@@ -123,6 +123,11 @@ impl<'t> PairReader<'t, '_> {
         if let Some(lengths) = self.times(left, right) {
             return Some(("time", false, lengths));
         }
+        if self.expected[..self.at].ends_with('[')
+            && let Some(lengths) = log_pids(left).zip(log_pids(right))
+        {
+            return Some(("pid", false, lengths));
+        }
         if let Some(lengths) = local_ports(left, right) {
             return Some(("port", false, lengths));
         }
@@ -296,6 +301,15 @@ fn local_ports(left: &str, right: &str) -> Option<(usize, usize)> {
     };
     let mut hosts = ["localhost:", "127.0.0.1:", "0.0.0.0:", "[::1]:", "::1]:"].into_iter();
     hosts.find_map(|host| length(left, host).zip(length(right, host)))
+}
+
+/// Process and thread before the time in a log: `[566:566:1128/091601.123456:ERROR:x.cc(1)]`.
+fn log_pids(text: &str) -> Option<usize> {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (process, rest) = text.split_once(':')?;
+    let (thread, rest) = rest.split_once(':')?;
+    let is_time = matches!(written_time(rest.as_bytes()), Some((WrittenTime::Moment, _)));
+    (is_number(process) && is_number(thread) && is_time).then_some(process.len() + 1 + thread.len())
 }
 
 /// The number that begins here, with its decimals; empty where there is none.

@@ -97,7 +97,7 @@ pub(super) fn written_time(bytes: &[u8]) -> Option<(WrittenTime, usize)> {
         return Some((WrittenTime::Day(date), day.at));
     }
     let mut moment = TimeReader { bytes, at: 0 };
-    if moment.compact() || moment.without_year() {
+    if moment.compact() || moment.without_year() || moment.log_line() {
         return Some((WrittenTime::Moment, moment.at));
     }
     let mut clock = TimeReader { bytes, at: 0 };
@@ -261,6 +261,21 @@ impl TimeReader<'_> {
         found.is_some()
     }
 
+    /// `1128/091601.123456` as Chromium's log has it, `1128 09:16:01.123456` as glog's: a fraction is always there.
+    fn log_line(&mut self) -> bool {
+        let found = self.attempt(|it| {
+            let date = it.digits(4, 4)?;
+            let is_clock = match it.eat("/") {
+                true => it.digits(6, 6)? < 240_000,
+                false => it.eat(" ") && it.clock(true),
+            };
+            it.fraction();
+            let is_real = (101..=1231).contains(&date) && (1..=31).contains(&(date % 100)) && is_clock;
+            (is_real && has_fraction(&it.bytes[..it.at])).then_some(())
+        });
+        found.is_some()
+    }
+
     /// A time of day; without seconds only where a date says what it is, as `3:1` could be a score or a ratio.
     fn clock(&mut self, needs_seconds: bool) -> bool {
         let found = self.attempt(|it| {
@@ -312,6 +327,12 @@ impl TimeReader<'_> {
         // A letter or digit right behind: then it was something else.
         debug_assert!(offset.is_none_or(|()| self.at <= self.bytes.len()));
     }
+}
+
+/// Whether it ends with six decimals.
+fn has_fraction(bytes: &[u8]) -> bool {
+    bytes.iter().rev().take_while(|byte| byte.is_ascii_digit()).count() == 6
+        && bytes.iter().rev().nth(6).is_some_and(|byte| *byte == b'.')
 }
 
 /// Length of `3 days ago`, `a minute ago`, `in 5 hours`.
@@ -374,6 +395,8 @@ mod tests {
             ("28.11.2026 09:16", Moment),
             ("Nov 28 09:16", Moment),
             ("28-Nov-2026 09:16:01", Moment),
+            ("1128/091601.123456", Moment),
+            ("1128 09:16:01.123456", Moment),
             ("9:16:01 pm", Clock),
             ("3 days ago", Relative),
             ("a few seconds ago", Relative),
