@@ -341,4 +341,7 @@ async fn silent_probe_is_answered_in_time_and_the_child_replaced() {
     client.initialize().await;
     let pool = crate::pool::pool(&rig);
     crate::pool::figures(&pool, |it| it.died == 1 && it.in_use == 1).await;
+    // Who comes next does not wait as long for what is known.
+    let told = send(&mut rig.client().await, "POST /mcp", &head, &modern(1, "server/discover", "")).await;
+    assert!(told.text().contains("nothing came in 3s"), "{told:?}");
 }

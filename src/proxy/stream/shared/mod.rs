@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// within that to fall back to `initialize`. Shorter, and a server that is slow to start would be taken for an older one.
 const PROBE: Duration = Duration::from_secs(8);
 
+/// How long the next client waits for a command that was silent all that time: whatever it had to fetch or to compile, it has.
+const NEXT_PROBE: Duration = Duration::from_secs(3);
+
 /// The owner of what is shared.
 pub struct SharedServer {
     proxy: Arc<Proxy>,
@@ -49,12 +52,21 @@ pub struct SharedServer {
     children: Arc<Mutex<SharedChildren>>,
     /// The command has answered `server/discover` once: if it does not another time, something broke.
     has_answered: AtomicBool,
+    /// It was asked, and said nothing.
+    was_silent: AtomicBool,
 }
 
 impl SharedServer {
     pub(in crate::proxy) fn new(proxy: Arc<Proxy>, pool: Arc<Pool>) -> Arc<Self> {
         let label = pool.command().label();
-        Arc::new(Self { proxy, pool, label, children: Arc::default(), has_answered: AtomicBool::new(false) })
+        Arc::new(Self {
+            proxy,
+            pool,
+            label,
+            children: Arc::default(),
+            has_answered: AtomicBool::new(false),
+            was_silent: AtomicBool::new(false),
+        })
     }
 
     pub(in crate::proxy) fn label(&self) -> &Label {
@@ -89,7 +101,8 @@ impl SharedServer {
         outgoing: Outgoing,
         audience: Audience,
     ) -> Result<Reply, UpstreamError> {
-        let why = match timeout(PROBE, self.carry(session, outgoing, audience)).await {
+        let patience = if self.was_silent.load(Ordering::Relaxed) { NEXT_PROBE } else { PROBE };
+        let why = match timeout(patience, self.carry(session, outgoing, audience)).await {
             Ok(Ok(reply)) => {
                 let is_result = matches!(&reply.body, ReplyBody::Whole(message) if message.kind() == Kind::Result);
                 self.has_answered.fetch_or(is_result, Ordering::Relaxed);
@@ -104,7 +117,8 @@ impl SharedServer {
             Err(_) => {
                 // It may be stuck: the next client's question is for another.
                 self.renew();
-                format!("nothing came in {PROBE:?}")
+                self.was_silent.store(true, Ordering::Relaxed);
+                format!("nothing came in {patience:?}")
             }
         };
         Err(UpstreamError::NotModern { command: self.label.clone(), why })
