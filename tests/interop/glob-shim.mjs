@@ -5,7 +5,7 @@ import { register } from "node:module";
 
 const FS = `data:text/javascript,export * from "node:fs"; export const globSync = () => { throw new Error("needs Node 22"); };`;
 const HOOK = `export const resolve = (specifier, context, next) =>
-  specifier === "fs" && context.parentURL?.includes("/conformance/dist/")
+  specifier === "fs" && /\\/conformance(-next)?\\/dist\\//.test(context.parentURL)
     ? { url: ${JSON.stringify(FS)}, format: "module", shortCircuit: true }
     : next(specifier, context);`;
 
