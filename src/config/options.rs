@@ -263,7 +263,8 @@ enum GivenTarget {
 fn given(args: TargetArgs, config: &Config) -> Result<GivenTarget, UpstreamChoiceError> {
     let known: Vec<_> = config.keys.upstreams.iter().flat_map(Upstreams::names).collect();
     let is_known = |name: &str| known.contains(&name);
-    let has_headers = !(args.headers.is_empty() && args.header_files.is_empty()) && !known.is_empty();
+    let names_headers = !args.headers.is_empty() || !args.header_files.is_empty();
+    let has_headers = names_headers && !known.is_empty();
     match &args.upstream {
         Some(name) if is_known(name) && has_headers => Err(UpstreamChoiceError::Headers),
         Some(name) if is_known(name) => Ok(GivenTarget::Name(name.clone())),

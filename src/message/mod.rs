@@ -117,6 +117,12 @@ impl Message {
         Self::new(if buffer.len() <= SMALL { Bytes::copy_from_slice(&buffer) } else { buffer })
     }
 
+    /// What stands after a byte order mark, or the whole.
+    #[must_use]
+    pub fn without_bom(self) -> Self {
+        if self.raw.starts_with(BOM) { Self::new(self.raw.slice(BOM.len()..)) } else { self }
+    }
+
     /// The bytes, as they came and as they go.
     pub fn raw(&self) -> &Bytes {
         &self.raw

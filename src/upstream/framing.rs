@@ -4,7 +4,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::envelope::{SseFields, Transport, Via};
-use crate::message::{Message, without_bom};
+use crate::message::Message;
 use crate::sse;
 
 /// Bytes that one message of an upstream may have, unless something else is said: a line, an event, a body. One without end would fill memory.
@@ -92,10 +92,9 @@ pub fn message_of(line: &Bytes) -> Option<Message> {
     Some(Message::new(line.slice(..=end)))
 }
 
-/// A message as one line of a pipe. White space between tokens may hold line ends, strings may not: a blank does as well. A byte order mark
-/// tells how the body of a request is encoded; on a pipe it would be part of the message, which few servers can read.
+/// A message as one line of a pipe. White space between tokens may hold line ends, strings may not: a blank does as well.
 pub fn one_line(message: &Message) -> Bytes {
-    let raw = without_bom(message.raw());
+    let raw = message.raw();
     let mut line = BytesMut::with_capacity(raw.len() + 1);
     if memchr::memchr2(b'\n', b'\r', raw).is_none() {
         line.put_slice(raw);

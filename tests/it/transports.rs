@@ -227,7 +227,7 @@ async fn transport_of_a_url_is_inferred_or_chosen() {
     for (path, chosen, said) in [
         ("/mcp", "auto", ""),
         ("/a/sse", "auto", " over HTTP+SSE"),
-        ("/sse/?key=/mcp", "auto", " over HTTP+SSE"),
+        ("/sse/?at=/mcp", "auto", " over HTTP+SSE"),
         ("/mcp?to=/sse", "auto", ""),
         ("/a/sse", "http", ""),
         ("/events", "sse", " over HTTP+SSE"),

@@ -234,6 +234,9 @@ impl HttpFront {
         let ClientRequest { caller, mut parts, body, id } = request;
         let reading = Instant::now();
         let message = match parts.method {
+            // A byte order mark tells how a body is encoded. Where we are the transport's server, the message is what stands after it: on
+            // a pipe few servers could read it.
+            Method::POST if self.rules(table) => Some(self.read_message(body).await?.without_bom()),
             Method::POST => Some(self.read_message(body).await?),
             _ => None,
         };
