@@ -135,11 +135,11 @@ fn header_of_a_foreign_tape_is_harmless() {
 
 #[tokio::test]
 async fn json_lines_escape_what_acts_and_keep_the_values() {
-    let answer = |_: &Exchange| format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"text\":\"{}\"}}}}", QUIET);
+    let answer = |_: &Exchange| format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"text\":\"{QUIET}\"}}}}");
     let url = Server::answering(answer).await;
     let mut binary = Binary::run(&["--no-record", "--log-format", "json", "--upstream", &url]).await;
     let mut client = binary.client().await;
-    let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"to":"{}"}}}}"#, QUIET);
+    let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"to":"{QUIET}"}}}}"#);
     let response = client.call(&call).await;
     assert!(response.text().contains(QUIET), "what passes is not touched");
     for part in ["\"to\":", "\"text\":"] {
