@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tapline::demo::server::ServerOptions;
 use tapline::event::{Level, OnQuit};
 use tapline::proxy::front::stdio::{StdioEnds, StdioSession};
+use tapline::secret::Label;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split};
 use tokio_util::sync::CancellationToken;
 
@@ -233,7 +234,7 @@ async fn transport_of_a_url_is_inferred_or_chosen() {
         ("/events", "sse", " over HTTP+SSE"),
     ] {
         let binary = Binary::run(&["--no-record", "--upstream", &url(path), "--transport", chosen]).await;
-        let end = format!("/mcp -> {}{said}", url(path));
+        let end = format!("/mcp -> {}{said}", Label::of_url(&url(path)));
         assert!(binary.greeting.ends_with(&end), "{}", binary.greeting);
         binary.signal("TERM");
         let (status, lines, _) = binary.end().await;
