@@ -45,7 +45,7 @@ const last = (pattern) => (replies) => (replies.join("\n").match(pattern) ?? [])
 /**
  * The command of each server, and calls beside one of every tool: arguments, or what makes them of the replies so far. `modern`: knows
  * revision 2026-07-28, too. `deaf`: leaves a client without a reply where it asks for what is not there. `tools: false`: only `calls`,
- * as tools look for somebody far away. `live`: tools whose numbers are of this moment. `race`: what the Go SDK says some time after its
+ * as tools look for somebody far away. `live`: tools and resources whose numbers are of this moment. `race`: what the Go SDK says some time after its
  * start to whoever has already begun.
  */
 export const SERVERS = {
@@ -77,7 +77,7 @@ export const SERVERS = {
   git: { command: py("git", "mcp-server-git"), modern: true, calls: [
     ["git_status", { repo_path: WORK }], ["git_add", { repo_path: WORK, files: ["file.txt"] }], ["git_commit", { repo_path: WORK, message: "one" }],
     ["git_log", { repo_path: WORK }], ["git_show", (replies) => ({ repo_path: WORK, revision: last(/hash ([0-9a-f]{40})/)(replies) })]] },
-  sample: { command: py("sample", "sample-mcp-server"), args: ["--transport", "stdio"], modern: true },
+  sample: { command: py("sample", "sample-mcp-server"), args: ["--transport", "stdio"], modern: true, live: ["resource://server/info"] },
   sqlite: { command: py("sqlite", "mcp-server-sqlite"), args: ["--db-path", join(WORK, "x.db")], calls: [
     ["create_table", { query: "CREATE TABLE t (a INTEGER, at TEXT)" }], ["write_query", { query: "INSERT INTO t VALUES (1, datetime('now'))" }],
     ["read_query", { query: "SELECT * FROM t" }]] },
