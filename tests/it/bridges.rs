@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStrea
 use tokio::sync::mpsc;
 
 use crate::bytes::{large_body, odd_bodies};
-use crate::support::child::{mirrored, role, without_mark};
+use crate::support::child::{mirrored, role};
 use crate::support::{Client, Exchange, LegacySseClient, Rig, Server, soon};
 
 /// What a client speaks.
@@ -149,9 +149,7 @@ async fn bytes_pass_on_every_bridge() {
                 let told = rig.passed(passed).await;
                 let said = |direction| told[passed - 2..].iter().find(|it| it.direction == direction).unwrap();
                 assert!(*said(ToServer).message.raw() == body, "{what}: came changed");
-                // From a body to a pipe, and from a pipe to a pipe as it is.
-                let asked = if server == "child" && client != "pipe" { without_mark(&body) } else { &body };
-                assert!(*said(ToClient).message.raw() == mirrored(asked), "{what}: came back changed");
+                assert!(*said(ToClient).message.raw() == mirrored(&body), "{what}: came back changed");
                 if let Some(mirror) = &mut mirror {
                     assert!(mirror.got().await == body, "{what}: reached the server changed");
                 }
@@ -160,8 +158,7 @@ async fn bytes_pass_on_every_bridge() {
                     // What answers no request is for the listening stream, and this client has none.
                     assert!(heard.is_empty(), "{what}");
                 } else {
-                    let told = if client == "pipe" && server != "child" { without_mark(&body) } else { asked };
-                    assert!(heard == mirrored(told), "{what}: reached the client changed");
+                    assert!(heard == mirrored(&body), "{what}: reached the client changed");
                 }
             }
             assert_eq!(rig.complaints().iter().filter(|line| !line.contains("not a JSON-RPC message")).count(), 0);

@@ -51,11 +51,6 @@ fn mirror() {
     }
 }
 
-/// What stands on a pipe of a body: a byte order mark says how the body is encoded, and is no part of the message.
-pub(crate) fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
-}
-
 /// What the mirror says to a line.
 pub(crate) fn mirrored(line: &[u8]) -> Vec<u8> {
     const ASKED: &[u8] = br#""method":"echo""#;
