@@ -72,7 +72,7 @@ fn is_saved(home: &Home) -> Option<()> {
     let database =
         rusqlite::Connection::open_with_flags(home.database(), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
     let saved: i64 = database
-        .query_row("SELECT count(*) FROM sessions WHERE recollection IS NOT NULL", [], |row| row.get(0))
+        .query_row("SELECT count(*) FROM sessions WHERE handshake IS NOT NULL", [], |row| row.get(0))
         .ok()?;
     (saved > 0).then_some(())
 }

@@ -365,11 +365,11 @@ async fn session_is_restored_under_another_tapline() {
     let rig = script.rig(Settings::default()).await;
     in_session(&rig).await;
     let connection = table(&rig).find(rig.session(1).await).unwrap();
-    let mut recollections = connection.handshake_states().unwrap();
-    soon("the handshake", recollections.wait_for(tapline::proxy::stream::handshake::HandshakeState::has_handshake))
+    let mut handshakes = connection.handshake_states().unwrap();
+    soon("the handshake", handshakes.wait_for(tapline::proxy::stream::handshake::HandshakeState::has_handshake))
         .await
         .unwrap();
-    let written = serde_json::to_string(&*recollections.borrow()).unwrap();
+    let written = serde_json::to_string(&*handshakes.borrow()).unwrap();
 
     let next = script.rig(Settings::default()).await;
     let table = table(&next);
