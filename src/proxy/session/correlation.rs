@@ -321,10 +321,10 @@ mod tests {
     }
 
     #[test]
-    fn complete_finds_an_overtaken_request_by_its_number() {
+    fn complete_finds_an_overtaken_request_by_its_number_however_its_id_is_spelt() {
         let correlation = Correlation::new(None);
-        for seq in 1..=3 {
-            let _ = register(&correlation, seq, r#"{"id":1,"method":"ping"}"#);
+        for (seq, id) in (1..).zip(["1", "1.0", "10e-1"]) {
+            let _ = register(&correlation, seq, &format!(r#"{{"id":{id},"method":"ping"}}"#));
         }
         let id = Id::from_token("1");
         correlation.abandon(Direction::ToServer, &id, Some(Seq(1)));
