@@ -80,7 +80,7 @@ const KEY_PREFIXES: [&str; 12] =
 const MADE_UP: usize = 32;
 /// Characters from which on a secret is looked for in what is said.
 const LEAST_TOLD: usize = 6;
-/// The same of a segment of a path, where names of people are shorter.
+/// Letters and digits from which on a segment of a path that has both looks made up: names that people give are shorter there.
 const MADE_UP_SEGMENT: usize = 20;
 
 /// Whether what goes by that name is a secret: the name of a header, of an argument (with its dashes or without), of a variable, of
@@ -155,7 +155,7 @@ impl<'de> Deserialize<'de> for Label {
 pub struct GivenSecrets(Vec<String>);
 
 impl GivenSecrets {
-    /// Of the words of a command, and of variables that it gets.
+    /// The secrets among the words of a command and the variables that it gets.
     pub fn of_command<'a>(
         words: impl IntoIterator<Item = &'a str>,
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -173,7 +173,7 @@ impl GivenSecrets {
         Self(secrets)
     }
 
-    /// Text without them.
+    /// Returns `text` with these secrets masked.
     pub fn masked<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut masked = Cow::Borrowed(text);
         for secret in self.0.iter().filter(|secret| text.contains(secret.as_str())) {

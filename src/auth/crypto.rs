@@ -11,7 +11,7 @@ use ring::signature::{
 use ring::{error::Unspecified, hmac};
 use signature::Verifier;
 
-/// It signs nothing.
+/// The cryptography of `jsonwebtoken`, by `ring`. It only verifies: tapline signs nothing.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
     verifier_factory: |algorithm, key| verifier(*algorithm, key),

@@ -71,7 +71,7 @@ impl Auth {
     /// Takes the token out of a request, and says whose it is. Whatever comes of it, no credentials are left in the headers.
     ///
     /// # Errors
-    /// Where unknown token.
+    /// Where there is no token, or it is not taken here.
     pub async fn identify(&self, headers: &mut HeaderMap) -> Result<Identity, Denied> {
         let values: Vec<_> = headers.get_all(&self.header).iter().cloned().collect();
         self.strip(headers);

@@ -1,6 +1,6 @@
 //! What happened to one message: an immutable fact, made by the spine and read by everyone else.
 //!
-//! The same serde form is a line of a tape and an event of the control feed (design.md §5).
+//! Its JSON form is both a line of a tape and an event of the control feed.
 
 mod written;
 
@@ -57,7 +57,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The other way.
+    /// The opposite direction.
     pub fn reverse(self) -> Self {
         match self {
             Self::ToServer => Self::ToClient,
@@ -273,7 +273,7 @@ impl Envelope {
     /// Reads one of many envelopes, as [`Envelope::read_json`] does; those with equal headers share them.
     ///
     /// # Errors
-    /// As [`Envelope::read_json`].
+    /// One line that names the member at fault.
     pub fn read_json_among(text: &str, session: SessionId, known: &mut HeaderCache) -> Result<(Self, Unknown), String> {
         let mut members = members_of(text).map_err(|error| format!("not a JSON object: {error}"))?;
         let session = take(&mut members, "session")?.unwrap_or(session);

@@ -33,7 +33,7 @@ impl Timestamp {
         Self(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// This many microseconds later.
+    /// Returns the moment this many microseconds later.
     pub fn plus_micros(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
@@ -414,13 +414,13 @@ impl LogLine {
         self
     }
 
-    /// The same line, about a session.
+    /// Returns this line as one about a session.
     pub fn of(mut self, session: SessionId) -> Self {
         self.session = Some(session);
         self
     }
 
-    /// The same line, about a message.
+    /// Returns this line as one about a message.
     pub fn about(mut self, seq: Seq) -> Self {
         self.seq = Some(seq);
         self

@@ -1,7 +1,7 @@
 //! Who decides what becomes of a message: interceptors, asked in order, before it is sent on.
 //!
 //! Deciding is synchronous and looks at values only; waiting for the operator is the [`gate`]'s part, and doing is
-//! `proxy::pass`'s.
+//! `Proxy::pass`'s.
 
 pub mod breakpoints;
 pub mod gate;
@@ -35,7 +35,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Asked in this order; the first that does not forward decides.
+    /// A chain that asks these interceptors in this order; the first that does not continue decides.
     pub fn new(interceptors: Vec<Box<dyn Interceptor>>) -> Self {
         Self { interceptors }
     }

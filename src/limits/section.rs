@@ -35,7 +35,7 @@ pub enum Per {
     Client,
 }
 
-/// So many in a time, such as `10/s`.
+/// A rate: how many in which time, such as `10/s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Rate {

@@ -18,7 +18,7 @@ pub(crate) fn read_members(raw: &[u8]) -> Option<Members<'_>> {
     members_of(text).ok()
 }
 
-/// As [`read_members`], of text, with the reason where there are none.
+/// The top-level members of an object in order, duplicates included, and why there are none where the text is no object.
 pub(crate) fn members_of(text: &str) -> serde_json::Result<Members<'_>> {
     serde_json::from_str::<MembersOf<'_>>(text).map(|members| members.0)
 }
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for MemberKey<'de> {
 /// What stands at the top level of a message, as far as its head needs it.
 pub(super) enum HeadValue<'a> {
     Token(&'a RawValue),
-    /// Of `params`, where they are an object.
+    /// The members of `params`; `None` where `params` is no object.
     Params(Option<Members<'a>>),
 }
 

@@ -93,7 +93,7 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct MemberSpan {
     key: Box<str>,
-    /// Of its value, in the message.
+    /// Where its value stands in the message, in bytes.
     span: Range<usize>,
 }
 

@@ -140,7 +140,7 @@ impl EndpointMetrics {
 pub struct RequestTimer {
     endpoint: Arc<EndpointMetrics>,
     size: u64,
-    /// Microseconds.
+    /// How long it was held for the operator, in microseconds.
     held: u64,
     state: State,
 }
@@ -150,7 +150,7 @@ enum State {
     Pending,
     /// Nobody waits for it any more; its reply may come all the same.
     Abandoned,
-    /// It has ended.
+    /// The request has ended.
     Finished,
 }
 

@@ -42,7 +42,7 @@ struct DirectionMetrics {
     messages: AtomicU64,
     notifications: AtomicU64,
     bytes: AtomicU64,
-    /// Nanoseconds.
+    /// Time that tapline itself added to a message, in nanoseconds.
     added: Mutex<Histogram>,
 }
 

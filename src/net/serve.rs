@@ -34,7 +34,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
-/// As [`serve`], with each connection on one of the workers for as long as it lasts: whatever `answer` spawns is on that one, too.
+/// Serves connections until `stop`, each on one of the workers for as long as it lasts: whatever `answer` spawns is on that one, too.
 pub async fn serve_on<A, F>(workers: &Workers, mut listener: TcpListener, answer: A, stop: &CancellationToken)
 where
     A: Fn(SocketAddr, Request<Incoming>) -> F + Clone + Send + Sync + 'static,

@@ -28,7 +28,7 @@ pub(super) struct Collector {
 /// Why a batch was not taken.
 struct PostFailure {
     why: String,
-    /// It may be taken later (OTLP/HTTP, failures).
+    /// The collector may take the spans later (OTLP/HTTP, failures).
     passing: bool,
 }
 

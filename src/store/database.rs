@@ -24,12 +24,12 @@ const SCHEMA: i64 = MIGRATIONS.len() as i64;
 /// `tapl`: tells a database of ours from one that a user named by mistake.
 const APPLICATION: i64 = 0x7461_706c;
 
-/// How long another program may take to let go of it.
+/// How long a command waits for another program to let go of the database.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The same while it is opened by a tapline, whose end must not wait for it.
+/// How long a tapline that opens the database waits for another program: its end must not wait for that.
 const OPENING: Duration = Duration::from_millis(400);
-/// The same where a client may wait.
+/// How long a tapline waits for another program with the database open, where a client may wait for the answer.
 const SHORT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// An open database of this build's schema.
@@ -54,7 +54,7 @@ impl Database {
     /// Opens the database as [`Database::open`] does, but creates none, and waits for whoever else has it.
     ///
     /// # Errors
-    /// As [`Database::open`].
+    /// Where it is not there or cannot be used; it is left as it is then.
     pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
         Self::connect(path, PATIENCE)
     }

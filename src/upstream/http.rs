@@ -78,7 +78,7 @@ pub(super) async fn whole(response: Response<ResponseBody>, site: &Site) -> Resu
     Ok(Reply { status: parts.status, headers: parts.headers, body })
 }
 
-/// All of a body that is no longer than any may be. One that comes in one piece is not copied.
+/// Reads a whole body that is no longer than any may be. One that comes in one piece is not copied.
 async fn read(mut body: ResponseBody, site: &Site) -> Result<Bytes, UpstreamError> {
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {

@@ -33,7 +33,7 @@ pub enum Output {
     Item(Item, RoomShare),
     /// Where messages are to be posted, in the event that said so.
     Endpoint { frame: Bytes, reference: String, url: Url },
-    /// So much waits of what it said that it has not been read for [`STALLED`].
+    /// So much waits of what the server said that it has not been read for [`STALLED`].
     Stalled,
     /// A piece of stderr.
     Stderr(StderrPiece),

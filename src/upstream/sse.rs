@@ -111,7 +111,7 @@ impl EventPipe {
     /// Waits for the answer to the GET.
     ///
     /// # Errors
-    /// Where none came.
+    /// Where no answer came.
     pub async fn answered(&self) -> Result<StreamAnswer, UpstreamError> {
         let mut phase = self.phase.clone();
         let known = phase.wait_for(|phase| !matches!(phase, SsePhase::Asking)).await;
@@ -191,7 +191,7 @@ impl Drop for EventPipe {
 struct StreamReader {
     upstream: Arc<SseUpstream>,
     outputs: mpsc::Sender<Output>,
-    /// The same, for what takes room there.
+    /// Sends to `outputs` what takes room until it is read.
     items: OutputSender,
     phase: watch::Sender<SsePhase>,
     retry: Retry,

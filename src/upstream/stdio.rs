@@ -97,7 +97,7 @@ pub struct ChildPipe {
     stdin_closing: CancellationToken,
     /// The child is to leave.
     closing: CancellationToken,
-    /// It has closed its stdin, and lives on.
+    /// The child has closed its stdin, and lives on.
     deaf: CancellationToken,
     /// The process is no more.
     gone: CancellationToken,
@@ -178,7 +178,7 @@ impl ChildPipe {
         self.lines.send_in(line, share).map_err(|_| NotWritten::Gone)
     }
 
-    /// As [`ChildPipe::write`], of which no line is made before there is room for it.
+    /// Writes a message as a line, as [`ChildPipe::write`] does; the line is made only once there is room for it.
     ///
     /// # Errors
     /// Where the child takes nothing any more, or too much waits already.
@@ -310,9 +310,9 @@ impl OutputReaders {
 /// Why a line is not written to a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotWritten {
-    /// It takes nothing any more.
+    /// The child takes nothing any more.
     Gone,
-    /// It does not read, and so much waits for it that no more may.
+    /// The child does not read, and so much waits for it that no more may.
     TooMuchWaits,
 }
 

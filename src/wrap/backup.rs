@@ -23,7 +23,7 @@ pub struct BackupStore {
 /// A wrapped file and the way back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// The file before.
+    /// The text of the file before it was wrapped.
     pub original: String,
     pub record: BackupRecord,
 }

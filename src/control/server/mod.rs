@@ -72,7 +72,7 @@ pub struct ControlledTapline {
     /// Where clients come in: a URL, or `stdio`.
     pub front: String,
     pub upstream: String,
-    /// When it did.
+    /// When this tapline started.
     pub started: Timestamp,
 }
 

@@ -26,7 +26,7 @@ const EVENTS: &str = "text/event-stream";
 #[error("{text}")]
 pub struct RuleBreak {
     pub status: StatusCode,
-    /// Of the JSON-RPC error.
+    /// The code of the JSON-RPC error.
     pub code: i64,
     pub text: String,
     pub data: Option<Value>,

@@ -76,7 +76,7 @@ impl Admission {
         }
     }
 
-    /// Whether sessions are counted by.
+    /// Whether a limit counts by session.
     pub(in crate::proxy) fn counts_sessions(&self) -> bool {
         self.limits.as_ref().is_some_and(|limits| limits.has_per_session())
     }
@@ -145,7 +145,7 @@ fn denial(auth: &Auth, denied: Denied, own: &str, path: &str) -> ProxyError {
     ProxyError::Denied(Box::new(Denial { denied, headers }))
 }
 
-/// Anybody may know it, a page of any origin included.
+/// Answers with the metadata of a protected resource (RFC 9728). Anybody may know it, a page of any origin included.
 fn described(auth: &Auth, own: &str, resource: &str, method: &Method) -> Result<Response<Body>, ProxyError> {
     let mut response = match *method {
         Method::GET => Response::new(Body::from(auth.metadata(own, resource))),

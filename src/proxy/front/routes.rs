@@ -150,7 +150,7 @@ impl Mounts {
         self.default.map(|at| &self.mounts[at])
     }
 
-    /// All of them, in the order of the file.
+    /// All upstreams, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter()
     }

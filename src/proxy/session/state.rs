@@ -10,36 +10,36 @@
 
 use crate::event::SessionState;
 
-/// Nothing was said yet.
+/// A session in which nothing was said yet.
 #[derive(Debug, Default)]
 pub(super) struct New(());
 
-/// `initialize` was sent and not answered yet.
+/// A session whose `initialize` was sent and not answered yet.
 #[derive(Debug)]
 pub(super) struct Initializing(());
 
-/// Messages flow.
+/// A session whose messages flow.
 #[derive(Debug)]
 pub(super) struct Active(());
 
-/// Messages wait for the operator.
+/// A session whose messages wait for the operator.
 #[derive(Debug)]
 pub(super) struct Paused(());
 
-/// The server is gone and another is on its way.
+/// A session whose server is gone while another is on its way.
 #[derive(Debug)]
 pub(super) struct Failed {
     why: String,
     paused: bool,
 }
 
-/// No new message is taken; those on their way end.
+/// A session that takes no new message; those on their way end.
 #[derive(Debug)]
 pub(super) struct Closing {
     reason: String,
 }
 
-/// It has ended.
+/// A session that has ended.
 #[derive(Debug)]
 pub(super) struct Closed {
     reason: String,

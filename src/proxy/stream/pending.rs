@@ -451,7 +451,7 @@ impl PendingRequests {
         self.0.get(id)
     }
 
-    /// All of them, in no order.
+    /// All pending requests, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &PendingRequest> {
         self.0.values()
     }

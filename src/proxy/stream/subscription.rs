@@ -1,7 +1,7 @@
 //! One subscription that is open on several children, and heard as one (revision 2026-07-28, `subscriptions/listen`).
 //!
-//! Of the acknowledgements the client gets the first, of the endings the last, and of what comes between everything, in its own
-//! names. What it does not get is shown in the names that the child knows. Which children there are is not known here.
+//! The client gets the first acknowledgement, the last ending, and everything that comes between them, in its own names. What it does
+//! not get is shown in the names that the child knows. Which children there are is not known here.
 
 use std::sync::Arc;
 

@@ -52,7 +52,7 @@ impl Site {
         Ok(Self { label, url: parsed, place, client, moved: Mutex::default(), extra, longest })
     }
 
-    /// The same, from which messages may have so many bytes.
+    /// Returns this site with another limit on the length of its messages, in bytes.
     #[must_use]
     pub fn with_longest(self, longest: usize) -> Self {
         Self { longest, ..self }

@@ -25,9 +25,9 @@ use crate::upstream::{Reply, ReplyBody};
 
 /// What came of asking the rules.
 pub(super) enum Admitted {
-    /// It may go on, in this session.
+    /// The request may go on, in this session.
     To(Arc<Connection>),
-    /// It was refused, with this.
+    /// The request was refused with this response.
     Refused(Response<Body>),
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Asked<'a> {
     pub(super) requester: Requester<'a>,
     pub(super) message: Option<&'a Message>,
     pub(super) received: Instant,
-    /// Of the request, for an answer to name.
+    /// The JSON-RPC id of the request, for an answer to name.
     pub(super) id: Option<&'a Id>,
 }
 
@@ -118,7 +118,7 @@ fn place(
     Ok(place)
 }
 
-/// Gives an answer to a request of a revision without sessions the status that goes with it.
+/// Sets, on an answer to a request of a revision without sessions the status that goes with it.
 pub(super) fn set_status(table: &SessionTable, request: &Message, reply: &mut Reply) {
     let ReplyBody::Whole(answer) = &reply.body else { return };
     if request.method() == Some(method::TOOLS_LIST) {
