@@ -71,9 +71,8 @@ pub(crate) fn under_load(length: Length) -> Result<Outcome, String> {
 fn is_saved(home: &Home) -> Option<()> {
     let database =
         rusqlite::Connection::open_with_flags(home.database(), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
-    let saved: i64 = database
-        .query_row("SELECT count(*) FROM sessions WHERE handshake IS NOT NULL", [], |row| row.get(0))
-        .ok()?;
+    let saved: i64 =
+        database.query_row("SELECT count(*) FROM sessions WHERE handshake IS NOT NULL", [], |row| row.get(0)).ok()?;
     (saved > 0).then_some(())
 }
 
