@@ -146,7 +146,7 @@ Examples:
                                           forget what was not used for so long, and remove its tapes
   tapline sessions ls --json | jq -r 'select(.state == \"waiting\").id'
 
-A session that waits goes on when its client comes back. That of a tapline that runs is not removed before it has ended.
+A session that waits resumes when its client comes back. That of a tapline that runs is not removed before it has ended.
 
 Exit status: 0 done, 1 not removed, 2 usage, no such session, or a database that cannot be read.")]
     Sessions(SessionsArgs),

@@ -27,7 +27,7 @@ const MOST_WORDS: usize = 16 << 10;
 /// Why a tapline cannot be watched or commanded.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("nobody listens on {address}: {why}")]
+    #[error("nothing listens on {address}: {why}")]
     Unreachable { address: SocketAddr, why: String },
     /// Wrong token, or an address that answers to other names.
     #[error("{address} refused: {why}")]

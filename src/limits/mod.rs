@@ -63,7 +63,7 @@ pub enum Key {
 /// Why a configuration is none to start with.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
-    #[error("the limit of {0} needs `[auth]`: without it no client has a token that is looked at")]
+    #[error("the limit of {0} needs `[auth]`: without it no token is verified")]
     NoTokens(String),
 }
 

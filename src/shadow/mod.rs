@@ -88,7 +88,7 @@ pub enum PlanError {
     NoPlace,
     #[error("the shadow's command: {0}")]
     Command(#[from] PlaceError),
-    #[error("the shadow's url: `{}` is none", Label::of_url(.0))]
+    #[error("invalid shadow URL `{}`", Label::of_url(.0))]
     Url(String),
     #[error(transparent)]
     Ignore(#[from] PathPatternError),

@@ -57,7 +57,7 @@ impl Policy {
             }
             (method, Writes::Kept) if HARMLESS.contains(&method) || method.starts_with("tasks/") => Ok(()),
             (method, Writes::Kept) => {
-                Err(format!("nobody knows whether `{method}` only reads; `--shadow-writes` sends it"))
+                Err(format!("it is not known whether `{method}` only reads; `--shadow-writes` sends it"))
             }
         }
     }

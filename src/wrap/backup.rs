@@ -153,7 +153,7 @@ impl BackupStore {
         }
         Ok(match String::from_utf8(copy.unwrap_or_default()) {
             Ok(original) => KeptBackup::Whole(Backup { original, record: sealed.record }),
-            Err(_) => KeptBackup::Broken { record: sealed.record, why: "it is no text" },
+            Err(_) => KeptBackup::Broken { record: sealed.record, why: "it is not text" },
         })
     }
 

@@ -239,7 +239,7 @@ async fn answer_to_a_notification_that_is_no_message_stays_off_stdout() {
     front.say(br#"{"jsonrpc":"2.0","method":"notifications/x"}"#).await;
     server.next().await.json(news).await;
     assert_eq!(front.next().await, news);
-    rig.line(Level::Warn, "answered with what is no JSON-RPC message").await;
+    rig.line(Level::Warn, "answered with something that is not a JSON-RPC message").await;
 }
 
 /// A server with one session after the other.

@@ -67,7 +67,7 @@ fn errors_about_files_show_no_secret() {
             "[otlp]\nendpoint = \"ftp://u:0UR-OWN-KEY@h\"\n[upstreams.a]\nurl = \"http://h\"",
             "is not the URL of a collector",
         ),
-        ("[shadow]\nurl = \"ht!tp://u:0UR-OWN-KEY@h\"\n[upstreams.a]\nurl = \"http://h\"", "the shadow's url"),
+        ("[shadow]\nurl = \"ht!tp://u:0UR-OWN-KEY@h\"\n[upstreams.a]\nurl = \"http://h\"", "invalid shadow URL"),
     ] {
         fs::write(&file, text).unwrap();
         let file = file.to_str().unwrap();

@@ -152,7 +152,7 @@ fn state(record: &Record, living: &[Owner]) -> String {
     let standing = Standing::of(record, living);
     match (&standing, &record.session.state) {
         (Standing::Lives(_), _) => format!("{}, in process {}", standing.word(), record.owner.process),
-        (Standing::Waits, _) => "waiting: it goes on when its client comes back".to_owned(),
+        (Standing::Waits, _) => "waiting: it resumes when its client comes back".to_owned(),
         (Standing::Ended, SessionState::Closing { reason } | SessionState::Closed { reason }) => {
             format!("closed: {reason}")
         }
@@ -319,7 +319,7 @@ mod tests {
     fn session_is_shown_whole() {
         let shown = |at: usize| details(&records()[at], &[RUNS], &TimeZone::UTC).join("\n");
         insta::assert_snapshot!(shown(0));
-        assert!(shown(1).contains("state       waiting: it goes on when its client comes back"), "{}", shown(1));
+        assert!(shown(1).contains("state       waiting: it resumes when its client comes back"), "{}", shown(1));
         assert!(shown(2).contains("state       closed: idle for 24h"), "{}", shown(2));
         assert!(shown(2).contains(", let in as token:ann") && !shown(2).contains('\x07'), "{}", shown(2));
     }

@@ -124,7 +124,7 @@ async fn follow(
         };
         feed.send_replace(Some(events.feed()));
         if ear.send((id, News::Joined(about.clone()))).await.is_err() {
-            return events.broken("nobody listens to it any more");
+            return events.broken("nothing listens to it any more");
         }
         if let Err(error) = read(id, remote, &mut events, ear).await {
             tracing::info!(%error, "reading again");

@@ -303,7 +303,7 @@ impl Merge {
     fn on_log(&mut self, id: SourceId, mut line: LogLine) -> Option<Event> {
         let many = self.sources.len() > 1;
         let source = self.sources.get_mut(&id)?;
-        if !source.is_news(&line) {
+        if !source.note_line(&line) {
             return None;
         }
         if many && line.session.is_none() {

@@ -89,8 +89,8 @@ impl MergeSource {
         (tickets, sessions)
     }
 
-    /// Whether a log line was not heard before.
-    pub(super) fn is_news(&mut self, line: &LogLine) -> bool {
+    /// Remembers a log line. Returns whether it was not heard before.
+    pub(super) fn note_line(&mut self, line: &LogLine) -> bool {
         let known = self.retelling.as_ref().is_some_and(|retelling| line.at <= retelling.logged);
         self.logged = self.logged.max(line.at);
         !known

@@ -294,7 +294,7 @@ impl ArrivedRequest<'_> {
             Some(header) => match decoded_text(header) {
                 Some(decoded) if decoded == body => Ok(()),
                 Some(decoded) => Err(RuleBreak::mismatch(format!("`Mcp-Name` says `{decoded}`, the body `{body}`"))),
-                None => Err(RuleBreak::mismatch(format!("`Mcp-Name` is no base64: `{header}`"))),
+                None => Err(RuleBreak::mismatch(format!("`Mcp-Name` is not base64: `{header}`"))),
             },
         }
     }
@@ -364,14 +364,14 @@ fn unknown_session() -> RuleBreak {
 }
 
 fn missing_meta(key: &str) -> RuleBreak {
-    RuleBreak::bad(protocol::INVALID_PARAMS, format!("`{META}` of the request has no `{key}`, or it is none"))
+    RuleBreak::bad(protocol::INVALID_PARAMS, format!("`{META}` of the request: `{key}` is missing or invalid"))
 }
 
 fn check_body(message: &Message) -> Result<(), RuleBreak> {
     let why = message.head().flaw.as_deref().unwrap_or_default();
     match message.kind() {
         Kind::Opaque if serde_json::from_slice::<serde::de::IgnoredAny>(without_bom(message.raw())).is_ok() => {
-            Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is no message: {why}")))
+            Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is not a JSON-RPC message: {why}")))
         }
         Kind::Opaque => Err(RuleBreak::of_body(protocol::PARSE_ERROR, format!("the body cannot be read: {why}"))),
         Kind::Batch => {
@@ -406,7 +406,9 @@ fn check_members(message: &Message) -> Result<(), RuleBreak> {
         (member("result").is_some() && member("error").is_some(), "it has both `result` and `error`"),
     ];
     match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
-        Some((_, why)) => Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is no message: {why}"))),
+        Some((_, why)) => {
+            Err(RuleBreak::of_body(protocol::INVALID_REQUEST, format!("the body is not a JSON-RPC message: {why}")))
+        }
         None => Ok(()),
     }
 }

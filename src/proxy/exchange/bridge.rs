@@ -247,7 +247,8 @@ impl Bridge {
         let message = &incoming.message;
         if message.kind() == Kind::Opaque && request.kind() != Kind::Opaque && !request.asks() {
             // `OK` and the like: nobody waits for it, and a stream of messages is no place for it.
-            let text = "a notification was answered with what is no JSON-RPC message: the client does not get it";
+            let text =
+                "a notification was answered with something that is not a JSON-RPC message: the client does not get it";
             return self.connection.log(Level::Warn, text.to_owned());
         }
         if message.replies_to(request) && HandshakeState::is_relevant(request) {

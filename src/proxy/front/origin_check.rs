@@ -120,7 +120,7 @@ impl OriginCheck {
             // A port does not hurt, and says nothing: names are compared.
             let bare = if name.contains("::") && !name.starts_with('[') { format!("[{name}]") } else { name.clone() };
             let host = HostAndPort::parse(bare.trim()).map(|it| it.host);
-            host.ok_or_else(|| format!("`{name}` is no name of a host, such as `devbox.local`"))
+            host.ok_or_else(|| format!("`{name}` is not a host name, such as `devbox.local`"))
         });
         self.hosts.extend(named.collect::<Result<Vec<_>, _>>()?);
         let given = origins.iter().map(|text| WebOrigin::parse(text).map_err(|why| format!("`{text}`: {why}")));

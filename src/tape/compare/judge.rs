@@ -140,13 +140,13 @@ impl<'j> Judge<'j> {
             && let (Some((around, inner)), Some((other_around, other_inner))) =
                 (json_in_text(expected), json_in_text(got))
         {
-            if around != other_around && !self.is_passed_over(path, token, other) {
+            if around != other_around && !self.excuse_if_ignored(path, token, other) {
                 self.texts(path, &around, &other_around, (token, other));
             }
             let mut path: JsonPath<'_> = path.clone();
             return self.values(&mut path, inner, other_inner);
         }
-        if self.is_passed_over(path, token, other) {
+        if self.excuse_if_ignored(path, token, other) {
             return;
         }
         let key = path.nearest_key().unwrap_or_default();
@@ -212,7 +212,7 @@ impl<'j> Judge<'j> {
 
     /// Judges two unequal numbers, each as its token and its value.
     fn numbers(&mut self, path: &JsonPath<'_>, (token, expected): (&str, f64), (other, got): (&str, f64)) {
-        if self.is_passed_over(path, token, other) {
+        if self.excuse_if_ignored(path, token, other) {
             return;
         }
         let key = path.nearest_key().unwrap_or_default();
@@ -241,7 +241,7 @@ impl<'j> Judge<'j> {
     }
 
     /// Whether the user chose to ignore this place; says so. Nothing is passed over where every byte counts.
-    fn is_passed_over(&mut self, path: &JsonPath<'_>, expected: &str, got: &str) -> bool {
+    fn excuse_if_ignored(&mut self, path: &JsonPath<'_>, expected: &str, got: &str) -> bool {
         let is_ignored = self.is_ignored(path);
         if is_ignored {
             self.excuse(path, "ignored", Some((expected, got)));

@@ -82,7 +82,7 @@ impl Site {
     fn redirected(&self, from: &RequestTarget, location: &HeaderValue) -> Result<RequestTarget, UpstreamError> {
         let text = String::from_utf8_lossy(location.as_bytes()).into_owned();
         let url = url_of(from).and_then(|url| url.join(&text).ok());
-        let mut url = url.ok_or_else(|| self.not_followed("redirects to what is no URL".to_owned()))?;
+        let mut url = url.ok_or_else(|| self.not_followed("redirects to an invalid URL".to_owned()))?;
         if !self.is_origin_of(&url) {
             // Its query may hold a secret.
             let place = format!("{}{}", url.origin().ascii_serialization(), url.path());
@@ -92,7 +92,7 @@ impl Site {
         let _ = url.set_username(self.url.username());
         let _ = url.set_password(self.url.password());
         let place = self.client.place(without_fragment(url.as_str()));
-        place.ok_or_else(|| self.not_followed("redirects to what is no URL".to_owned()))
+        place.ok_or_else(|| self.not_followed("redirects to an invalid URL".to_owned()))
     }
 
     fn not_followed(&self, why: String) -> UpstreamError {

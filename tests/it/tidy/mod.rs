@@ -205,7 +205,14 @@ fn against(graph: &Graph<'_>, folder: &str, order: &[&str]) -> Vec<String> {
         (Some(from), Some(to)) => from > to,
         _ => false,
     });
-    up.map(|(from, to)| format!("{from} uses {to}")).collect()
+    // What is in no place of the order would be held to nothing.
+    let unplaced: BTreeSet<_> = graph
+        .edges()
+        .flat_map(<[&str; 2]>::from)
+        .filter(|path| room(path, folder).is_some_and(|room| room != "mod" && !order.contains(&room)))
+        .collect();
+    let unplaced = unplaced.into_iter().map(|path| format!("{path} has no place in the order"));
+    up.map(|(from, to)| format!("{from} uses {to}")).chain(unplaced).collect()
 }
 
 /// Names of types with the file and line that define them; associated types have none of their own.

@@ -83,7 +83,7 @@ impl SharedServer {
         let Some(message) = &outgoing.message else { return self.carry(session, outgoing, audience).await };
         if message.kind() != Kind::Request && !self.children.lock().has_one() {
             // Servers built with the SDKs take the first message of a pipe for a word on which revision it speaks.
-            let text = "a notification came before any request, and a server that is not there yet is not told";
+            let text = "a notification came before any request, and was not sent: the server has not started";
             self.proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()));
             return Ok(Reply::accepted());
         }
