@@ -134,7 +134,7 @@ pub enum CoreStartError {
     CannotListen { address: SocketAddr, why: std::io::Error },
     #[error("`--allow-host` and `--allow-origin`: {0}")]
     Names(String),
-    #[error("`--hold`: {0}")]
+    #[error("`--hold`")]
     Hold(#[from] FilterError),
     #[error(transparent)]
     Mounts(#[from] MountError),

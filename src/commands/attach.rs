@@ -18,6 +18,7 @@ use crate::control::merge::About;
 use crate::control::registry::{Registry, RegistryEntry};
 use crate::exit::{ExitError, say};
 use crate::screen::{self, ScreenThread, Signals, screen_settings};
+use crate::secret::Label;
 use crate::text::sanitize;
 use crate::ui;
 
@@ -69,7 +70,7 @@ fn exit_status(ending: &Ending, status: ExitCode) -> Result<ExitCode, ExitError>
 /// The tapline of that process id, name or address.
 async fn one(target: &str, token: Option<&str>) -> Result<WatchedTaplines, ExitError> {
     let entries = Registry::of_user().list();
-    let address = target.parse::<SocketAddr>().ok();
+    let (address, label) = (target.parse::<SocketAddr>().ok(), Label::of_text(target));
     let (remote, about) = match (found(target, &entries)?, token, address) {
         (_, Some(token), Some(address)) => (Remote::new(address, ControlToken::given(token))?, stranger(address)),
         (Some(entry), _, _) => (Remote::of(entry)?, About::of(entry)),
@@ -77,9 +78,9 @@ async fn one(target: &str, token: Option<&str>) -> Result<WatchedTaplines, ExitE
             let hint = "`--token` attaches to one of another user or machine";
             return Err(anyhow!("no tapline of this user has the address {address}; {hint}").into());
         }
-        (None, _, _) => return Err(anyhow!("no tapline `{target}` runs{}", those(&entries)).into()),
+        (None, _, _) => return Err(anyhow!("no tapline `{label}` runs{}", those(&entries)).into()),
     };
-    remote.check().await.with_context(|| format!("cannot attach to `{target}`"))?;
+    remote.check().await.with_context(|| format!("cannot attach to `{label}`"))?;
     Ok(WatchedTaplines::One(remote, about))
 }
 

@@ -296,7 +296,7 @@ mod tests {
         assert!(matches!(plan("", Flags::default()), Ok(None)));
         for (text, why) in [
             ("url = 'http://x'\ncommand = 'y'", "not both"),
-            ("url = 'x'", "`x` is none"),
+            ("url = 'x'", "invalid shadow URL `x`"),
             ("command = \"a 'b\"", "missing closing quote"),
             ("command = ' '", "neither a URL nor a command"),
             ("command = []", "neither a URL nor a command"),

@@ -51,6 +51,12 @@ fn errors_about_arguments_show_no_secret() {
 }
 
 #[test]
+fn attach_to_what_does_not_run_shows_no_secret() {
+    let (_, text) = said(&["attach", "http://u:0UR-OWN-KEY@h:1/?token=0UR-OWN-KEY"]);
+    assert!(text.contains("no tapline `http://[redacted]@h:1/?token=[redacted]` runs"), "{text}");
+}
+
+#[test]
 fn errors_about_files_show_no_secret() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("t.toml");
