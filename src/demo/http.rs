@@ -23,10 +23,8 @@ use super::call::STREAM_LIMIT;
 use super::options::ServerOptions;
 use super::session::{DemoSession, PROTOCOLS, ReplyFuture, error_without_id};
 use super::tools;
+use crate::headers::{SESSION, VERSION};
 use crate::net;
-
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// What a request is refused with: a status, and a JSON-RPC error without an id.
 type HttpError = (StatusCode, i64, &'static str);
@@ -99,7 +97,7 @@ async fn initialize(demo: &Arc<HttpSessions>, message: &Value) -> Result<Respons
     let mut response = whole(answer, messages).await;
     let id = uuid::Uuid::new_v4().simple().to_string();
     let value = HeaderValue::from_str(&id).expect("hexadecimal digits are a header value");
-    response.headers_mut().insert(SESSION_ID, value);
+    response.headers_mut().insert(SESSION, value);
     demo.sessions.lock().insert(id, OpenSession { session, end });
     Ok(response)
 }
@@ -125,7 +123,7 @@ fn delete(demo: &Arc<HttpSessions>, headers: &HeaderMap) -> Result<Response, Htt
 /// The session that the headers name.
 fn find(demo: &HttpSessions, headers: &HeaderMap) -> Result<OpenSession, HttpError> {
     // A newer protocol's probe ends here, and so learns that this is an older server.
-    let version = headers.get(PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+    let version = headers.get(VERSION).and_then(|value| value.to_str().ok());
     if version.is_some_and(|version| !PROTOCOLS.contains(&version)) {
         return Err((StatusCode::BAD_REQUEST, -32000, "Bad Request: Unsupported protocol version"));
     }
@@ -138,7 +136,7 @@ fn find(demo: &HttpSessions, headers: &HeaderMap) -> Result<OpenSession, HttpErr
 }
 
 fn session_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get(SESSION_ID)?.to_str().ok()
+    headers.get(SESSION)?.to_str().ok()
 }
 
 /// A page of some web site must not talk to a server on this machine.

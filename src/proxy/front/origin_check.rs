@@ -15,6 +15,8 @@ use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderName};
 use reqwest::Url;
 
+use crate::net::client::is_loopback;
+
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Checks `Host` and `Origin` before anything is forwarded.
@@ -94,12 +96,6 @@ fn is_plain(text: &str) -> bool {
     let is_of_a_host =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']');
     !text.is_empty() && !text.starts_with(':') && text.bytes().all(is_of_a_host)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let name = url.host_str().unwrap_or_default();
-    let address = name.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(name);
-    name == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl OriginCheck {
