@@ -656,7 +656,10 @@ async fn endless(listener: tokio::net::TcpListener) {
                 head.extend_from_slice(&byte);
             }
             if head.starts_with(b"POST") {
-                let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await;
+                let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+                let _ = stream.shutdown().await;
+                // A socket that is dropped with its request's body unread is reset, and the answer may be lost with it.
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
                 return;
             }
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntapline-feed: 1\r\nconnection: close\r\n\r\n").await;
