@@ -649,14 +649,12 @@ async fn endless(listener: tokio::net::TcpListener) {
         tokio::spawn(async move {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                if stream.read_exact(&mut byte).await.is_err() {
-                    return;
-                }
-                head.extend_from_slice(&byte);
+                let Ok(byte) = stream.read_u8().await else { return };
+                head.push(byte);
             }
             if head.starts_with(b"POST") {
-                let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+                let _ =
+                    stream.write_all(b"HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
                 let _ = stream.shutdown().await;
                 // A socket that is dropped with its request's body unread is reset, and the answer may be lost with it.
                 let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
