@@ -8,6 +8,11 @@
 //! A token ends here. It is taken out of the headers before anything else sees them, so that no tape, screen, log or server can have
 //! it, whatever is added to tapline later. A session belongs to the name that opened it, also after a restart. Keys that cannot be
 //! had are a 503, never a 401: clients must not throw good tokens away.
+//!
+//! In front of a command, tapline is the server of the transport: what breaks its rules is refused before the command hears of it.
+//! The rules themselves are values ([`crate::headers::rules`]); here is what they are asked about, and what becomes of what they refuse:
+//! it is shown and recorded like any message, as blocked, with its answer, in the session that it names, or else in the one that its
+//! client has without `initialize`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,13 +27,18 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::auth::{Auth, Denied, Identity};
-use crate::headers::contradict;
+use crate::envelope::{Direction, Transport, Via};
+use crate::headers::rules::{ArrivedRequest, NamedSession, RequestPlace, RuleBreak};
+use crate::headers::{self, contradict};
 use crate::limits::section::Per;
 use crate::limits::{Key, Limits};
-use crate::message::Message;
-use crate::proxy::error::{Denial, ProxyError};
-use crate::proxy::front::cors;
+use crate::message::{Id, Message};
+use crate::proxy::Arrival;
+use crate::proxy::error::{Denial, ErrorReply, ProxyError};
+use crate::proxy::exchange::Connection;
+use crate::proxy::front::origin_check::{is_preflight, preflight};
 use crate::proxy::session::LiveSession;
+use crate::proxy::sessions::{Requester, SessionTable};
 
 /// Who may come in, and how often, as configured.
 #[derive(Default)]
@@ -61,6 +71,27 @@ pub(in crate::proxy) enum Authenticated {
     Answered(Response<Body>),
 }
 
+/// A request of a client that is known, for which its session is looked for.
+pub(in crate::proxy) struct SessionRequest<'a> {
+    pub(in crate::proxy) table: &'a Arc<SessionTable>,
+    pub(in crate::proxy) parts: &'a mut Parts,
+    /// What stands after the path of the endpoint.
+    pub(in crate::proxy) tail: &'a str,
+    pub(in crate::proxy) requester: Requester<'a>,
+    pub(in crate::proxy) message: Option<&'a Message>,
+    /// When tapline had the request.
+    pub(in crate::proxy) received: Instant,
+    /// The JSON-RPC id of the request, for an answer to name.
+    pub(in crate::proxy) id: Option<&'a Id>,
+}
+
+/// Whether a request may go on by the rules of the transport, and in which session.
+pub(in crate::proxy) enum SessionAdmission {
+    Session(Arc<Connection>),
+    /// The request breaks a rule, and gets this error.
+    Refused(Box<ErrorReply>),
+}
+
 impl Admission {
     /// Takes the token out of a request, where one is wanted. `own`: the name that the client knows us by.
     pub(in crate::proxy) async fn authenticate(
@@ -74,6 +105,44 @@ impl Admission {
             None => Ok(Authenticated::Caller(caller)),
             Some(auth) => identify(auth, caller, own, parts).await,
         }
+    }
+
+    /// Whether the rules of the transport are kept for the server: where it has no HTTP of its own, and the operator does not want to see
+    /// how it takes what it should never get.
+    pub(in crate::proxy) fn keeps_rules_for(&self, table: &SessionTable) -> bool {
+        !self.lenient && table.target().is_pipe()
+    }
+
+    /// Finds the session of a request, if the rules of the transport let it in.
+    pub(in crate::proxy) async fn admit(&self, asked: SessionRequest<'_>) -> Result<SessionAdmission, ProxyError> {
+        let SessionRequest { table, parts, tail, requester, message, .. } = &asked;
+        if !self.keeps_rules_for(table) {
+            let connection = table.resolve(&parts.headers, tail, requester, *message).await?;
+            return Ok(SessionAdmission::Session(connection));
+        }
+        let request = ArrivedRequest { method: &parts.method, headers: &parts.headers, message: *message };
+        if let Err(rule) = request.check_form() {
+            return Ok(refuse(&asked, None, rule));
+        }
+        let named = match parts.headers.get(headers::SESSION) {
+            Some(id) => table.find_named(id, requester).await?,
+            None => None,
+        };
+        let place = place(table, request, named.as_ref());
+        let connection = match (place, named) {
+            (Err(rule), named) => return Ok(refuse(&asked, named, rule)),
+            (Ok(RequestPlace::NamedSession), Some(connection)) => connection,
+            (Ok(place), _) => {
+                let SessionRequest { table, parts, tail, requester, message, .. } = asked;
+                if place == RequestPlace::Sessionless {
+                    // Revision 2026-07-28, transports: they do not count.
+                    parts.headers.remove(headers::SESSION);
+                    parts.headers.remove(headers::LAST_EVENT_ID);
+                }
+                table.resolve(&parts.headers, tail, &requester, message).await?
+            }
+        };
+        Ok(SessionAdmission::Session(connection))
     }
 
     /// Whether a limit counts by session.
@@ -104,6 +173,45 @@ impl Admission {
     }
 }
 
+/// Refuses a request that breaks a rule, and shows it in a session where there is one for it.
+fn refuse(request: &SessionRequest<'_>, named: Option<Arc<Connection>>, rule: RuleBreak) -> SessionAdmission {
+    let SessionRequest { table, parts, requester, message, received, id, .. } = request;
+    let id = id.filter(|_| !rule.is_of_body);
+    let answer = ProxyError::from(Box::new(rule)).reply_to(id);
+    let proxy = table.proxy();
+    let shown_in = named.or_else(|| message.and_then(|_| table.for_refused(&parts.headers, requester)));
+    proxy.record_error(&answer, shown_in.as_ref().map(|connection| connection.session.id()));
+    let (Some(connection), Some(message)) = (shown_in, message) else {
+        return SessionAdmission::Refused(Box::new(answer));
+    };
+    let arrival = Arrival {
+        received: Some(*received),
+        ..Arrival::new(Direction::ToServer, connection.refused_transport(&parts.headers), (*message).clone())
+    };
+    let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
+    let message = proxy.refuse(&connection.session, arrival, transport, answer.message.clone());
+    SessionAdmission::Refused(Box::new(ErrorReply { message, ..answer }))
+}
+
+/// Finds where a request belongs. `named`: the session that it names, where there is one.
+fn place(
+    table: &SessionTable,
+    request: ArrivedRequest<'_>,
+    named: Option<&Arc<Connection>>,
+) -> Result<RequestPlace, RuleBreak> {
+    let agreed = || named.and_then(|connection| connection.session.protocol());
+    let session = match (named, request.headers.contains_key(headers::SESSION)) {
+        (Some(_), _) => NamedSession::Known(&agreed),
+        (None, true) => NamedSession::Unknown,
+        (None, false) => NamedSession::Unnamed,
+    };
+    let place = request.check_place(&session)?;
+    if place == RequestPlace::Sessionless {
+        table.check_params(request)?;
+    }
+    Ok(place)
+}
+
 impl Caller {
     /// Whose a session is that this client opens, or must be that it uses.
     pub(in crate::proxy) fn name(&self) -> Option<&Arc<str>> {
@@ -124,9 +232,9 @@ async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> 
     if let Some(resource) = Auth::described(path) {
         return described(auth, own, resource, &parts.method).map(Authenticated::Answered);
     }
-    if cors::is_preflight(parts) {
+    if is_preflight(parts) {
         // It has no credentials, and gets none of the operator's: the server is not asked.
-        return Ok(Authenticated::Answered(cors::preflight(&parts.headers)));
+        return Ok(Authenticated::Answered(preflight(&parts.headers)));
     }
     match auth.identify(&mut parts.headers).await {
         Ok(identity) => {

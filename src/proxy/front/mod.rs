@@ -1,7 +1,6 @@
 //! The front doors: where clients come in, one file for each kind of client; and what a request must get past first.
 
 pub mod access;
-mod cors;
 pub mod http;
 pub mod internal;
 pub mod origin_check;

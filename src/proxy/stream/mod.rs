@@ -10,12 +10,12 @@
 //!
 //! In the order in which a message meets them:
 //!
-//! - [`server`]: the server as the rest of the proxy sees it: messages go in, requests are cancelled, it ends;
 //! - [`request`]: an HTTP exchange on such a server, and the response that carries the answers;
+//! - [`send`]: what a client says that has one stream, too;
+//! - [`server`]: the server as the rest of the proxy sees it: whether it is there, and whether another process follows;
 //! - [`pending`]: who waits for what, client and server alike;
-//! - [`lifecycle`]: whether the server is there, and whether another process follows;
-//! - [`pump`]: all that the server says, through the spine; [`stderr_log`]: what of its stderr is logged;
-//! - [`dispatch`]: whom each message of the server is for, and its delivery;
+//! - [`dispatch`]: all that the server says, through the spine: whom it is for, and its delivery; [`stderr_log`]: what of its stderr is
+//!   logged; [`unread`]: what becomes of a client that does not read it;
 //! - [`client`]: where a client hears what no exchange of its own carries;
 //! - [`handshake`], [`restart`]: what another process must be told, and putting it in the place of one that is gone;
 //! - [`subscription`], [`shared`]: the children that clients share, and one subscription that is open on several.
@@ -23,11 +23,10 @@
 mod client;
 mod dispatch;
 pub mod handshake;
-mod lifecycle;
 mod pending;
-mod pump;
 mod request;
 pub(in crate::proxy) mod restart;
+mod send;
 mod server;
 pub mod shared;
 mod stderr_log;

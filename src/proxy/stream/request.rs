@@ -1,5 +1,9 @@
 //! Exchanges of an HTTP client with a server that has one stream: what is asked, and the response that carries the answers.
+//!
+//! What waits for a server is bounded, and belongs to who sent it: a client that leaves before the server has read anything of a request
+//! takes that back.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -8,7 +12,7 @@ use http::{HeaderMap, Method};
 use crate::headers;
 use crate::mcp::meta::{self, cancelled_id};
 use crate::message::{Id, Kind, Message};
-use crate::net::backlog::{BacklogReader, backlog};
+use crate::net::backlog::{BacklogReader, EntryNumber, backlog};
 use crate::proxy::Audience;
 use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
@@ -16,7 +20,6 @@ use crate::proxy::stream::client::{ClientSide, Items};
 use crate::proxy::stream::pending::{Enclosure, PendingRequest, ReplyReader};
 use crate::proxy::stream::server::{ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::{FanoutSubscription, NewLeg};
-use crate::proxy::stream::unread::UnsentRequest;
 use crate::upstream::pipe::Pipe;
 use crate::upstream::stdio::{ChildPipe, NotWritten};
 use crate::upstream::{Item, Outgoing, Reply, UpstreamError};
@@ -256,6 +259,43 @@ struct ResponseReader {
     unsent: Option<UnsentRequest<Arc<StreamServer>>>,
     /// Kept for its end.
     cancel_on_drop: Option<CancelOnDrop>,
+}
+
+/// A request on its way into a child's stdin, as long as somebody wants it. Dropped before the child has read anything of it, it is
+/// withdrawn.
+pub(super) struct UnsentRequest<S: Deref<Target = StreamServer>> {
+    server: S,
+    pipe: Arc<Pipe>,
+    message: Message,
+    /// Where it stands in the queue, once it does.
+    line: Option<EntryNumber>,
+    armed: bool,
+}
+
+impl<S: Deref<Target = StreamServer>> UnsentRequest<S> {
+    pub(super) fn new(server: S, pipe: &Arc<Pipe>, message: &Message) -> Self {
+        Self { server, pipe: pipe.clone(), message: message.clone(), line: None, armed: true }
+    }
+
+    pub(super) fn queued(mut self, line: EntryNumber) -> Self {
+        self.line = Some(line);
+        self
+    }
+
+    /// Whatever becomes of it, it is not withdrawn here.
+    pub(super) fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl<S: Deref<Target = StreamServer>> Drop for UnsentRequest<S> {
+    fn drop(&mut self) {
+        let Pipe::Child(child) = &*self.pipe else { return };
+        let is_unread = self.armed && self.line.is_none_or(|line| child.take_back(line));
+        if is_unread && self.server.withdraw(&self.message) {
+            tracing::debug!("a request was withdrawn that its server had not read");
+        }
+    }
 }
 
 /// Cancels a request where it is dropped before the reply came: for HTTP, revision 2026-07-28 has no other word for it.

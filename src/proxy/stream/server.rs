@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -23,23 +22,19 @@ use crate::net::backlog::{BacklogReader, RoomShare, backlog};
 use crate::proxy::Proxy;
 use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::client::{ClientSide, ClientStream};
+use crate::proxy::stream::client::ClientSide;
 use crate::proxy::stream::handshake::HandshakeState;
-use crate::proxy::stream::lifecycle::{Lifecycle, ServerSide};
 use crate::proxy::stream::pending::{Enclosure, PendingQuestions, PendingRequest, PendingRequests, ReplyReader};
 use crate::secret::Label;
 use crate::upstream::framing::{message_of, one_line};
-use crate::upstream::pipe::Pipe;
+use crate::upstream::pipe::{MOST_UNREAD, Pipe};
 use crate::upstream::pool::Pool;
 use crate::upstream::sse::{EventPipe, StreamAnswer};
 use crate::upstream::stdio::ChildPipe;
-use crate::upstream::{Item, Reply, UpstreamError};
+use crate::upstream::{Item, UpstreamError};
 
 /// How long a message waits for a server that is being started. A client that waits as long for nothing hears why.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// How often it is looked whether a server of the HTTP+SSE transport has answered the last request of a client that leaves.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A server that says everything on one stream: a child, or a server of the HTTP+SSE transport.
 pub struct StreamServer {
@@ -49,7 +44,7 @@ pub struct StreamServer {
     pub(super) carrier: Via,
     pub(super) state: Mutex<ServerState>,
     /// There is another process, or none any more.
-    changed: Notify,
+    pub(super) changed: Notify,
     /// Where another child comes from; `None` where the server is none of ours.
     pub(super) pool: Option<Arc<Pool>>,
     pub(super) handshake: watch::Sender<HandshakeState>,
@@ -73,6 +68,128 @@ pub(super) struct ServerState {
     pub(super) questions: PendingQuestions,
     /// The session that spoke last, where several clients share the server.
     pub(super) last_session: Option<Arc<LiveSession>>,
+}
+
+/// Whether messages can go to the server.
+pub(super) enum Lifecycle {
+    /// It is being started; with what its clients are told if it takes too long.
+    Starting(UpstreamError),
+    Up(Arc<Pipe>),
+    /// It is gone for good, and why.
+    Gone(UpstreamError),
+}
+
+/// What is to follow once the process has ended.
+enum NextProcess {
+    /// Another, if this one crashes and the settings say so.
+    IfCrashed,
+    /// Another, and why somebody wanted it.
+    Requested(String),
+    /// None: whoever ended it did not mean another to come.
+    Unwanted,
+}
+
+/// The server, from its first process to its last.
+pub(super) struct ServerSide {
+    lifecycle: Lifecycle,
+    /// The latest there was.
+    pipe: Option<Arc<Pipe>>,
+    next: NextProcess,
+}
+
+/// Who wants another process in place of one that ended.
+pub(super) enum Succession {
+    /// Nobody does.
+    Ends,
+    /// Somebody asked for it, for this reason.
+    Requested(String),
+    /// It depends on how the process ended: with this exit code, where it has one.
+    Exited(Option<u8>),
+}
+
+impl ServerSide {
+    pub(super) fn new(lifecycle: Lifecycle) -> Self {
+        let pipe = if let Lifecycle::Up(pipe) = &lifecycle { Some(pipe.clone()) } else { None };
+        Self { lifecycle, pipe, next: NextProcess::IfCrashed }
+    }
+
+    pub(super) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    /// The way to the latest process, whether it takes messages of clients or not.
+    pub(super) fn pipe(&self) -> Option<&Arc<Pipe>> {
+        self.pipe.as_ref()
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.lifecycle, Lifecycle::Gone(_))
+    }
+
+    /// What the command exited with; `None` while it runs, or where there is none.
+    pub(super) fn exit_code(&self) -> Option<u8> {
+        match self.pipe.as_deref() {
+            Some(Pipe::Child(child)) => child.exit_code(),
+            Some(Pipe::Events(_)) | None => None,
+        }
+    }
+
+    /// Sets the process that will take the clients' messages, and takes none of them yet.
+    pub(super) fn stage(&mut self, pipe: Arc<Pipe>) {
+        self.pipe = Some(pipe);
+    }
+
+    /// Lets the clients' messages through.
+    pub(super) fn open(&mut self, pipe: Arc<Pipe>) {
+        self.lifecycle = Lifecycle::Up(pipe);
+    }
+
+    /// The process is gone, and another follows. `error`: what clients are told if that takes too long.
+    pub(super) fn lose(&mut self, error: UpstreamError) {
+        self.lifecycle = Lifecycle::Starting(error);
+    }
+
+    /// The server is gone for good.
+    pub(super) fn end(&mut self, error: UpstreamError) {
+        self.lifecycle = Lifecycle::Gone(error);
+    }
+
+    /// No other process follows this one.
+    pub(super) fn leave(&mut self) {
+        self.next = NextProcess::Unwanted;
+    }
+
+    /// Has another process take the place of this one, which leaves. What it still says is heard. `meanwhile`: what clients are told if
+    /// that takes too long.
+    ///
+    /// # Errors
+    /// Where that cannot be: in words.
+    pub(super) fn request_restart(&mut self, why: &str, meanwhile: UpstreamError) -> Result<(), &'static str> {
+        let pipe = match &self.lifecycle {
+            Lifecycle::Up(pipe) => pipe.clone(),
+            Lifecycle::Starting(_) => return Err("its server is being started already"),
+            Lifecycle::Gone(_) => return Err("its server is gone"),
+        };
+        let Pipe::Child(child) = &*pipe else { return Err("its server is not a command of this tapline") };
+        if !matches!(self.next, NextProcess::Unwanted) {
+            self.next = NextProcess::Requested(why.to_owned());
+        }
+        self.lifecycle = Lifecycle::Starting(meanwhile);
+        child.leave();
+        Ok(())
+    }
+
+    /// Who wants another process in place of the one that has ended. What was requested is requested once.
+    pub(super) fn succession(&mut self) -> Succession {
+        match std::mem::replace(&mut self.next, NextProcess::IfCrashed) {
+            NextProcess::Unwanted => {
+                self.next = NextProcess::Unwanted;
+                Succession::Ends
+            }
+            NextProcess::Requested(why) => Succession::Requested(why),
+            NextProcess::IfCrashed => Succession::Exited(self.exit_code()),
+        }
+    }
 }
 
 impl StreamServer {
@@ -175,14 +292,6 @@ impl StreamServer {
 
 /// Sending to its client.
 impl StreamServer {
-    /// Sends everything that the server says to a client with one stream, from now on.
-    pub(in crate::proxy) fn attach(&self, stream: ClientStream) {
-        let mut state = self.state.lock();
-        if !state.server.is_gone() {
-            state.client.attach(stream);
-        }
-    }
-
     /// Tells a client with one stream something that the server did not say.
     pub(in crate::proxy) fn send_to_client(&self, item: Item) {
         if let Some(stream) = self.state.lock().client.stream() {
@@ -190,88 +299,10 @@ impl StreamServer {
         }
     }
 
-    /// Sends a message of a client with one stream to the server, already through the spine. `line`: what it came in, where that was a
-    /// line and nobody edited it; `headers`: what it came with, where that was a POST. Returns what the server says to having got it: a
-    /// child says nothing.
-    ///
-    /// # Errors
-    /// Where the server takes nothing any more.
-    pub(in crate::proxy) async fn send(
-        &self,
-        message: &Message,
-        line: Option<Bytes>,
-        headers: Option<HeaderMap>,
-    ) -> Result<Option<Reply>, UpstreamError> {
-        loop {
-            let (pipe, is_stale) = self.when_up(|state| self.register(state, message)).await?;
-            match &*pipe {
-                Pipe::Events(events) => return events.post(message, headers).await.map(Some),
-                Pipe::Child(_) if is_stale => return Ok(None),
-                Pipe::Child(child) => {
-                    if self.write_line(&pipe, child, message, line.as_ref()).await? {
-                        return Ok(None);
-                    }
-                    if !self.withdraw(message) && message.asks() {
-                        // It was told that the server is gone.
-                        return Ok(None);
-                    }
-                    self.when_other_than(&pipe).await?;
-                }
-            }
-        }
-    }
-
-    /// Registers a message that goes to a child as it is. Returns whether it is for one that is gone.
-    fn register(&self, state: &mut ServerState, message: &Message) -> bool {
-        let (Some(_), Tenancy::Dedicated(session)) = (&self.pool, &self.tenancy) else { return false };
-        state.requests.cancel(message);
-        state.requests.register_all(message, session);
-        self.learn_initialized(message);
-        state.questions.complete(message)
-    }
-
     /// Learns that a client has completed the handshake.
     pub(super) fn learn_initialized(&self, message: &Message) {
         if message.method() == Some(method::INITIALIZED) {
             self.handshake.send_modify(HandshakeState::on_initialized);
-        }
-    }
-
-    /// Passes on a line without a message; only a pipe has a place for it.
-    pub(in crate::proxy) async fn send_blank_line(&self, line: Bytes) {
-        if let Ok((pipe, ())) = self.when_up(|_| ()).await
-            && let Pipe::Child(child) = &*pipe
-        {
-            // A child that takes nothing any more is about to be heard of.
-            let _ = child.write(line).await;
-        }
-    }
-
-    /// Its only client says nothing more: a child's stdin is closed, which is how it is asked to leave. Returns when it has
-    /// gone; where it is none of ours, when it has answered all.
-    pub(in crate::proxy) async fn finish(&self, session: &LiveSession) {
-        let pipe = {
-            let mut state = self.state.lock();
-            state.server.leave();
-            state.server.pipe().cloned()
-        };
-        match pipe.as_deref() {
-            Some(Pipe::Child(child)) => child.close_stdin(),
-            Some(Pipe::Events(_)) => {
-                while session.open_requests() > 0 && !self.is_gone() {
-                    tokio::time::sleep(LOOK).await;
-                }
-                return;
-            }
-            None => {}
-        }
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if self.is_gone() {
-                return;
-            }
-            changed.await;
         }
     }
 
@@ -339,6 +370,11 @@ impl StreamServer {
             Some(now) => now,
             None => self.once(try_now).await,
         }
+    }
+
+    /// Why a message was not taken.
+    pub(super) fn reads_nothing(&self) -> UpstreamError {
+        UpstreamError::ReadsNothing { command: self.label().clone(), waiting: MOST_UNREAD >> 20 }
     }
 
     fn takes_nothing(&self) -> UpstreamError {

@@ -1,27 +1,16 @@
-//! Clients that do not read what the server says, and a server that does not read what clients ask.
+//! Clients that do not read what the server says.
 //!
 //! All that waits of what a server said is bounded ([`MOST_UNREAD`]): where there is no room, the server is not read. A client with one
 //! stream keeps nobody but itself waiting, and may take its time, as with a pipe. Where others wait for the same server, the stream that
 //! is not read is ended.
-//!
-//! What waits for a server is bounded, too, and belongs to who sent it: who leaves before the server has read anything of a request
-//! takes that back.
-
-use std::ops::Deref;
-use std::sync::Arc;
-
-use bytes::Bytes;
 
 use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
-use crate::message::Message;
-use crate::net::backlog::EntryNumber;
 use crate::proxy::stream::client::{ClientSide, Items};
 use crate::proxy::stream::pending::PendingRequest;
 use crate::proxy::stream::server::{StreamServer, Tenancy};
 use crate::upstream::UpstreamError;
-use crate::upstream::pipe::{MOST_UNREAD, Pipe, STALLED, unread_by_its_only_client};
-use crate::upstream::stdio::{ChildPipe, NotWritten};
+use crate::upstream::pipe::{MOST_UNREAD, STALLED, unread_by_its_only_client};
 
 impl StreamServer {
     /// The server is not read for want of room: ends the stream that takes most of it, where others wait. `is_first`: it was not
@@ -65,74 +54,6 @@ impl StreamServer {
         if matches!(self.tenancy, Tenancy::Shared) {
             // Nobody hears what it still has to say.
             self.cancel_where(|pending| pending.response().is_some_and(|other| other.is_same(items)));
-        }
-    }
-
-    /// Writes a message to a child, `line` where it came in that; withdrawn where its sender leaves before. `false`: the child takes
-    /// nothing any more.
-    ///
-    /// # Errors
-    /// Where too much waits for the child.
-    pub(super) async fn write_line(
-        &self,
-        pipe: &Arc<Pipe>,
-        child: &ChildPipe,
-        message: &Message,
-        line: Option<&Bytes>,
-    ) -> Result<bool, UpstreamError> {
-        let unsent = UnsentRequest::new(self, pipe, message);
-        let written = match line {
-            Some(line) => child.write(line.clone()).await,
-            None => child.write_message(message).await,
-        };
-        match written {
-            Err(NotWritten::TooMuchWaits) => Err(self.reads_nothing()),
-            written => {
-                unsent.disarm();
-                Ok(written.is_ok())
-            }
-        }
-    }
-
-    /// Why a message was not taken.
-    pub(super) fn reads_nothing(&self) -> UpstreamError {
-        UpstreamError::ReadsNothing { command: self.label().clone(), waiting: MOST_UNREAD >> 20 }
-    }
-}
-
-/// A request on its way into a child's stdin, as long as somebody wants it. Dropped before the child has read anything of it, it is
-/// withdrawn.
-pub(super) struct UnsentRequest<S: Deref<Target = StreamServer>> {
-    server: S,
-    pipe: Arc<Pipe>,
-    message: Message,
-    /// Where it stands in the queue, once it does.
-    line: Option<EntryNumber>,
-    armed: bool,
-}
-
-impl<S: Deref<Target = StreamServer>> UnsentRequest<S> {
-    pub(super) fn new(server: S, pipe: &Arc<Pipe>, message: &Message) -> Self {
-        Self { server, pipe: pipe.clone(), message: message.clone(), line: None, armed: true }
-    }
-
-    pub(super) fn queued(mut self, line: EntryNumber) -> Self {
-        self.line = Some(line);
-        self
-    }
-
-    /// Whatever becomes of it, it is not withdrawn here.
-    pub(super) fn disarm(mut self) {
-        self.armed = false;
-    }
-}
-
-impl<S: Deref<Target = StreamServer>> Drop for UnsentRequest<S> {
-    fn drop(&mut self) {
-        let Pipe::Child(child) = &*self.pipe else { return };
-        let is_unread = self.armed && self.line.is_none_or(|line| child.take_back(line));
-        if is_unread && self.server.withdraw(&self.message) {
-            tracing::debug!("a request was withdrawn that its server had not read");
         }
     }
 }

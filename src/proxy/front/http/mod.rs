@@ -4,7 +4,6 @@
 //!
 //! The path of the server's own endpoint is one of ours, too: a client that only swaps the host of a URL must not be relayed unseen.
 
-mod admittance;
 mod batch;
 mod coalesce;
 mod keep_alive;
@@ -31,18 +30,17 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::auth::Auth;
 use crate::envelope::{Direction, SessionId, Transport, Via};
 use crate::headers;
+use crate::headers::rules::status_of;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::{ErrorReply, ProxyError};
 use crate::proxy::exchange::{ClientExchange, Connection, Initiator};
-use crate::proxy::front::access::{Admission, Authenticated, Caller};
-use crate::proxy::front::cors::{self, AdmittedOrigin, OwnAnswer};
-use crate::proxy::front::http::admittance::{Admitted, Asked, set_status};
+use crate::proxy::front::access::{Admission, Authenticated, Caller, SessionAdmission, SessionRequest};
 use crate::proxy::front::http::coalesce::CoalescedFrames;
 use crate::proxy::front::http::keep_alive::KeepAlive;
 use crate::proxy::front::http::legacy_sse::SseClients;
 use crate::proxy::front::http::passthrough::{reads_as_endpoint, wants_websocket};
-use crate::proxy::front::origin_check::OriginCheck;
+use crate::proxy::front::origin_check::{AdmittedOrigin, OriginCheck, OwnAnswer, is_preflight, preflight};
 use crate::proxy::front::routes::{MatchedMount, Mounts};
 use crate::proxy::front::stream_client::StreamClient;
 use crate::proxy::paths::{ENDPOINT, MESSAGES, STREAM};
@@ -148,13 +146,11 @@ impl HttpFront {
         };
         let (entry, route) = match self.route(&parts.method, &parts.uri) {
             // It asks for leave to send another request, which may be for a place of ours.
-            Err(ProxyError::BadMethod(_) | ProxyError::NotFound { .. }) if cors::is_preflight(&parts) => {
-                return Ok(cors::preflight(&parts.headers));
+            Err(ProxyError::BadMethod(_) | ProxyError::NotFound { .. }) if is_preflight(&parts) => {
+                return Ok(preflight(&parts.headers));
             }
-            Ok((_, RequestRoute::Relay(..)))
-                if cors::is_preflight(&parts) && self.sse_clients.find(&parts.uri).is_some() =>
-            {
-                return Ok(cors::preflight(&parts.headers));
+            Ok((_, RequestRoute::Relay(..))) if is_preflight(&parts) && self.sse_clients.find(&parts.uri).is_some() => {
+                return Ok(preflight(&parts.headers));
             }
             routed => routed?,
         };
@@ -236,7 +232,7 @@ impl HttpFront {
         let message = match parts.method {
             // A byte order mark tells how a body is encoded. Where we are the transport's server, the message is what stands after it: on
             // a pipe few servers could read it.
-            Method::POST if self.rules(table) => Some(self.read_message(body).await?.without_bom()),
+            Method::POST if self.admission.keeps_rules_for(table) => Some(self.read_message(body).await?.without_bom()),
             Method::POST => Some(self.read_message(body).await?),
             _ => None,
         };
@@ -248,7 +244,7 @@ impl HttpFront {
             self.authorize(table, &caller, &parts.headers, message)?;
         }
         let requester = Requester { address: caller.address, name: caller.name() };
-        let asked = Asked {
+        let request = SessionRequest {
             table,
             parts: &mut parts,
             tail: &tail,
@@ -257,12 +253,12 @@ impl HttpFront {
             received,
             id: id.as_ref(),
         };
-        match self.admit(asked).await? {
-            Admitted::To(connection) => {
+        match self.admission.admit(request).await? {
+            SessionAdmission::Session(connection) => {
                 let outgoing = Outgoing { method: parts.method, headers: parts.headers, message, tail };
                 self.carry_out(table, &connection, outgoing, received, caller.address, id.as_ref()).await
             }
-            Admitted::Refused(response) => Ok(response),
+            SessionAdmission::Refused(answer) => Ok(refused(*answer)),
         }
     }
 
@@ -284,11 +280,11 @@ impl HttpFront {
             return Ok(Response::new(Body::empty()));
         }
         let message = outgoing.message.as_ref();
-        if message.is_some_and(|message| message.kind() == Kind::Batch) && self.rules(table) {
+        if message.is_some_and(|message| message.kind() == Kind::Batch) && self.admission.keeps_rules_for(table) {
             return Ok(self.carry_batch(connection, &outgoing, received).await);
         }
         let waited_for = message.is_some_and(|message| !method::is_subscription(message)).then(|| self.call());
-        let is_sessionless = !session_change.in_session && self.rules(table);
+        let is_sessionless = !session_change.in_session && self.admission.keeps_rules_for(table);
         let sessionless = message.filter(|it| is_sessionless && headers::is_modern(&outgoing.headers, it)).cloned();
         let until = &self.mounts.proxy().stop().force;
         let exchange = ClientExchange::admit(connection, received, outgoing, Initiator::Client);
@@ -454,6 +450,17 @@ impl SessionChange {
             // Session management, 2025-03-26 on: the client starts a new session.
             table.close(connection.session.id(), "the server does not know it any more").await;
         }
+    }
+}
+
+/// Sets, on an answer to a request of a revision without sessions, the status that goes with it.
+fn set_status(table: &SessionTable, request: &Message, reply: &mut Reply) {
+    let ReplyBody::Whole(answer) = &reply.body else { return };
+    if request.method() == Some(method::TOOLS_LIST) {
+        table.learn_params(answer);
+    }
+    if let Some(status) = status_of(request, answer).filter(|_| reply.status.is_success()) {
+        reply.status = status;
     }
 }
 
