@@ -231,7 +231,7 @@ pub struct CommonArgs {
     /// How often a message is sent again that did not arrive, or may arrive twice (`ping`, lists); 0 turns it off [default: 3]
     #[arg(long, value_name = "N", env = "TAPLINE_RETRIES", value_parser = clap::value_parser!(u32).range(..=20))]
     pub retries: Option<u32>,
-    /// Longest message of the server in MiB: a line, an event, a body; its session, or the response, ends at a longer one [default: 256]
+    /// Longest message of the server, or line of a client on stdio, in MiB; its session, or the response, ends at a longer one [default: 256]
     #[arg(long, value_name = "MIB", env = "TAPLINE_MAX_MESSAGE")]
     pub max_message: Option<NonZeroUsize>,
     #[command(flatten)]

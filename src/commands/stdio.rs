@@ -5,7 +5,6 @@
 //! threads, and two wakes a line cost more than all the rest (60 µs a call, now 11).
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -18,7 +17,7 @@ use crate::config::options::{self, WatchOptions};
 use crate::exit::{ExitError, say};
 use crate::proxy::exchange::ServerLink;
 use crate::proxy::front::routes::MountSpec;
-use crate::proxy::front::stdio::{BlockingFlags, StdioEnds, StdioSession};
+use crate::proxy::front::stdio::{BlockingFlags, StdioEnds, StdioLimits, StdioOutcome, StdioSession};
 use crate::screen::{LinePrinter, OperatorSignal, Signals, until_down};
 use crate::upstream::pool::{self, Restart};
 
@@ -27,15 +26,16 @@ use crate::upstream::pool::{self, Restart};
 /// # Errors
 /// Where what is asked for cannot be done, or the server does not start.
 pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, ExitError> {
+    let longest = options::longest_message(args.common.max_message, &config.keys);
     let (settings, watching) = settings(args, &config)?;
-    let grace = settings.grace;
+    let limits = StdioLimits { grace: settings.grace, longest };
     let mut signals = Signals::new()?;
     let core = start_core(settings).await?;
     report_config(&config, &core);
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
     let _blocking = BlockingFlags::remember();
-    let status = serve(&core, &mut signals, grace).await?;
+    let status = serve(&core, &mut signals, limits).await?;
     let tally = core.shadow().filter(|_| printer.is_some()).map(|shadow| shadow.tally().clone());
     until_down(core, watching.on_quit, &mut signals).await;
     printer.into_iter().for_each(LinePrinter::finish);
@@ -58,12 +58,12 @@ fn settings(args: StdioArgs, config: &Config) -> Result<(Settings, WatchOptions)
 }
 
 /// Serves stdin and stdout until either side or a signal ends it. Returns the exit status: the server's, where it has one.
-async fn serve(core: &Core, signals: &mut Signals, grace: Duration) -> Result<u8, ExitError> {
+async fn serve(core: &Core, signals: &mut Signals, limits: StdioLimits) -> Result<u8, ExitError> {
     let mount = core.mounts().default().expect("the one upstream is the default");
     let session = StdioSession::begin(mount.table())?;
     let connection = session.connection().clone();
-    let mut serving = Box::pin(session.serve(StdioEnds::standard(), grace));
-    let (mut signalled, mut unanswered) = (None, 0);
+    let mut serving = Box::pin(session.serve(StdioEnds::standard(), limits));
+    let (mut signalled, mut outcome) = (None, StdioOutcome::Complete);
     let mut deadline = None;
     loop {
         let late = async {
@@ -73,8 +73,8 @@ async fn serve(core: &Core, signals: &mut Signals, grace: Duration) -> Result<u8
             }
         };
         tokio::select! {
-            count = &mut serving => {
-                unanswered = count;
+            ended = &mut serving => {
+                outcome = ended;
                 break;
             }
             () = late => {
@@ -89,7 +89,7 @@ async fn serve(core: &Core, signals: &mut Signals, grace: Duration) -> Result<u8
                     // The server decides what a signal means, and its exit status will be ours. What is to terminate has so long.
                     ServerLink::Stream(link) if link.signal(signal.number()) && (is_first || signal == OperatorSignal::Interrupt) => {
                         if signal != OperatorSignal::Interrupt {
-                            deadline = deadline.or_else(|| Some(Instant::now() + grace));
+                            deadline = deadline.or_else(|| Some(Instant::now() + limits.grace));
                         }
                     }
                     ServerLink::Stream(_) | ServerLink::Exchanges(_) | ServerLink::Shared(_) => break,
@@ -102,10 +102,27 @@ async fn serve(core: &Core, signals: &mut Signals, grace: Duration) -> Result<u8
         ServerLink::Exchanges(_) | ServerLink::Shared(_) => None,
     };
     let status = status.unwrap_or_else(|| signalled.map_or(0, OperatorSignal::status));
-    if unanswered == 0 {
-        return Ok(status);
+    match shortcoming(outcome, limits) {
+        None => Ok(status),
+        Some(text) => {
+            say(&format!("tapline: {text}"));
+            Ok(status.max(1))
+        }
     }
-    let requests = if unanswered == 1 { "1 request has".to_owned() } else { format!("{unanswered} requests have") };
-    say(&format!("tapline: {requests} no answer {grace:?} after the end of stdin; `--grace` allows more"));
-    Ok(status.max(1))
+}
+
+/// What the client is to know of a session that did not end well.
+fn shortcoming(outcome: StdioOutcome, limits: StdioLimits) -> Option<String> {
+    let StdioLimits { grace, longest } = limits;
+    let requests = match outcome {
+        StdioOutcome::Complete => return None,
+        StdioOutcome::LineTooLong => {
+            let most = longest >> 20;
+            let hint = "`--max-message` allows longer ones";
+            return Some(format!("the client sent a message of more than {most} MiB, or without end; {hint}"));
+        }
+        StdioOutcome::Unanswered(1) => "1 request has".to_owned(),
+        StdioOutcome::Unanswered(count) => format!("{count} requests have"),
+    };
+    Some(format!("{requests} no answer {grace:?} after the end of stdin; `--grace` allows more"))
 }

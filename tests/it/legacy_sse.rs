@@ -1,12 +1,13 @@
 //! HTTP+SSE, the transport of 2024-11-05, on both sides: everything as the server says it, but for where to post.
 
 use serde_json::json;
+use tapline::app::Settings;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::Via;
 use tapline::event::{Command, Decision, Level, OnQuit};
 use tapline::message::Message;
 
-use crate::support::{Exchange, INITIALIZE, LegacySseClient, ProcessAlive, Rig, Server, soon, word};
+use crate::support::{Exchange, INITIALIZE, LegacySseClient, ProcessAlive, Rig, Server, command, soon, word};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const ACCEPTED: &str =
@@ -319,7 +320,8 @@ async fn operator_request_is_withheld_from_the_client() {
 async fn child_is_served_over_legacy_sse() {
     let alive = ProcessAlive::new();
     let server = r#"while read -r line; do echo "$line" | sed 's/"method":"[a-z]*"/"result":{}/'; done"#;
-    let rig = Rig::script(&format!("{}{server}", alive.line())).await;
+    let script = format!("{}{server}", alive.line());
+    let rig = Rig::strict(Settings::new(command(&["sh", "-c", &script]))).await;
     let mut client = LegacySseClient::open(rig.address()).await;
     assert!(is_ours(&client.address), "{}", client.address);
     let answer = client.post(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;

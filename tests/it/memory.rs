@@ -158,6 +158,20 @@ async fn line_without_end_of_a_child_ends_its_session_with_a_clear_error() {
 }
 
 #[tokio::test]
+async fn line_without_end_of_a_client_on_stdio_ends_its_session_with_a_clear_error() {
+    let mut launched = Launched::start(&["--max-message", "16", "--", "cat"]);
+    let mut input = launched.take_input();
+    let endless = tokio::spawn(async move { while input.write_all(&[b'x'; 1 << 16]).await.is_ok() {} });
+    let mut errors = launched.errors();
+    errors
+        .until("the client sent a message of more than 16 MiB, or without end; `--max-message` allows longer ones")
+        .await;
+    assert_bounded(launched.process());
+    assert_eq!(launched.end_unread().await, Some(1), "0 would say that all was well");
+    soon("an end of what it is told", endless).await.unwrap();
+}
+
+#[tokio::test]
 async fn event_and_body_without_end_of_a_url_end_with_a_clear_error() {
     for (kind, start) in [("text/event-stream", "data: "), ("application/json", "{\"a\":\"")] {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n\r\n{start}");

@@ -10,7 +10,7 @@ use tapline::envelope::{Author, Envelope, Outcome};
 use tapline::event::{Event, OnQuit};
 
 use crate::support::scripts::server;
-use crate::support::{Client, INITIALIZE, Response, Rig, command, envelope};
+use crate::support::{Client, INITIALIZE, LegacySseClient, Response, Rig, command, envelope};
 
 /// Answers what it gets with the line itself, unknown methods as such, and what it knows of revision 2026-07-28 with a list of tools.
 const SERVER: &str = server!(
@@ -209,6 +209,34 @@ async fn refused_message_is_shown_and_recorded_with_its_answer() {
     let tapes: Vec<_> = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
     assert!(tapes.iter().any(|tape| tape.contains("the body cannot be read")), "{tapes:?}");
     assert!(tapes.iter().any(|tape| tape.contains("a request without a session must be `initialize`")), "{tapes:?}");
+}
+
+#[tokio::test]
+async fn message_over_http_sse_keeps_the_rules_and_is_shown_where_it_does_not() {
+    let rig = before(SERVER).await;
+    let mut client = LegacySseClient::open(rig.address()).await;
+    let wrong = [
+        "{\"jsonrpc\":\"2.0\",",
+        "",
+        "{}",
+        r#"{"id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+    ];
+    for body in wrong {
+        let told = client.post(body).await;
+        assert_eq!(told.status(), "400", "{body}");
+        assert_eq!(told.json()["id"], serde_json::Value::Null, "{body}");
+    }
+    let shown = rig.passed(2 * wrong.len()).await;
+    for (pair, body) in shown.chunks(2).zip(wrong) {
+        assert_eq!(
+            (pair[0].message.raw().as_ref(), &pair[0].outcome),
+            (body.as_bytes(), &Outcome::Blocked(Author::Tapline))
+        );
+        assert_eq!(pair[1].transport.status, Some(400));
+    }
+    assert_eq!(client.post(PING).await.status(), "202");
+    assert_eq!(client.message().await["id"], serde_json::from_str::<serde_json::Value>(PING).unwrap()["id"]);
 }
 
 #[tokio::test]

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tapline::app::GRACE;
 use tapline::demo::server::ServerOptions;
 use tapline::event::{Level, OnQuit};
-use tapline::proxy::front::stdio::{StdioEnds, StdioSession};
+use tapline::proxy::front::stdio::{StdioEnds, StdioLimits, StdioSession};
 use tapline::secret::Label;
+use tapline::upstream::framing::LONGEST_MESSAGE;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split};
 use tokio_util::sync::CancellationToken;
 
@@ -117,7 +119,10 @@ fn over_stdio(rig: &Rig) -> Peer {
     let launched = StdioSession::begin(rig.core().mounts().default().unwrap().table()).unwrap();
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (input, output) = split(theirs);
-    tokio::spawn(launched.serve(StdioEnds { input, output, errors: tokio::io::sink() }, tapline::app::GRACE));
+    tokio::spawn(launched.serve(
+        StdioEnds { input, output, errors: tokio::io::sink() },
+        StdioLimits { grace: GRACE, longest: LONGEST_MESSAGE },
+    ));
     let (reader, writer) = split(ours);
     Peer::Stdio { reader: BufReader::new(reader).lines(), writer }
 }

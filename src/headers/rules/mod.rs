@@ -105,6 +105,17 @@ impl ArrivedRequest<'_> {
         }
     }
 
+    /// A message of a client of HTTP+SSE (revision 2024-11-05, transports): any refusal is a 400, as of the SDK servers.
+    /// `is_judged`: whoever gets it in the end does not judge for itself what a message is.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn check_sse_post(&self, is_judged: bool) -> Result<(), RuleBreak> {
+        let message = self.message.filter(|message| is_judged || message.kind() == Kind::Opaque);
+        let checked = self.check_content_type().and_then(|()| message.map_or(Ok(()), check_body));
+        checked.map_err(|rule| RuleBreak { status: StatusCode::BAD_REQUEST, ..rule })
+    }
+
     fn check_content_type(&self) -> Result<(), RuleBreak> {
         let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();

@@ -32,7 +32,7 @@ use crate::headers::rules::{ArrivedRequest, NamedSession, RequestPlace, RuleBrea
 use crate::headers::{self, contradict};
 use crate::limits::section::Per;
 use crate::limits::{Key, Limits};
-use crate::message::{Id, Message};
+use crate::message::{Id, Kind, Message};
 use crate::proxy::Arrival;
 use crate::proxy::error::{Denial, ErrorReply, ProxyError};
 use crate::proxy::exchange::Connection;
@@ -176,21 +176,37 @@ impl Admission {
 /// Refuses a request that breaks a rule, and shows it in a session where there is one for it.
 fn refuse(request: &SessionRequest<'_>, named: Option<Arc<Connection>>, rule: RuleBreak) -> SessionAdmission {
     let SessionRequest { table, parts, requester, message, received, id, .. } = request;
-    let id = id.filter(|_| !rule.is_of_body);
-    let answer = ProxyError::from(Box::new(rule)).reply_to(id);
-    let proxy = table.proxy();
     let shown_in = named.or_else(|| message.and_then(|_| table.for_refused(&parts.headers, requester)));
-    proxy.record_error(&answer, shown_in.as_ref().map(|connection| connection.session.id()));
-    let (Some(connection), Some(message)) = (shown_in, message) else {
-        return SessionAdmission::Refused(Box::new(answer));
+    let refusal = match (shown_in, message) {
+        (Some(connection), Some(message)) => refuse_in(&connection, &parts.headers, message, *received, rule),
+        (shown_in, _) => {
+            let id = id.filter(|_| !rule.is_of_body);
+            let answer = ProxyError::from(Box::new(rule)).reply_to(id);
+            table.proxy().record_error(&answer, shown_in.map(|connection| connection.session.id()));
+            answer
+        }
     };
+    SessionAdmission::Refused(Box::new(refusal))
+}
+
+/// Refuses a message of a session's client that breaks a rule, and shows it with the error that is its answer.
+pub(in crate::proxy) fn refuse_in(
+    connection: &Connection,
+    headers: &HeaderMap,
+    message: &Message,
+    received: Instant,
+    rule: RuleBreak,
+) -> ErrorReply {
+    let id = message.id().filter(|_| message.kind() == Kind::Request && !rule.is_of_body);
+    let answer = ProxyError::from(Box::new(rule)).reply_to(id);
+    connection.proxy.record_error(&answer, Some(connection.session.id()));
     let arrival = Arrival {
-        received: Some(*received),
-        ..Arrival::new(Direction::ToServer, connection.refused_transport(&parts.headers), (*message).clone())
+        received: Some(received),
+        ..Arrival::new(Direction::ToServer, connection.refused_transport(headers), message.clone())
     };
     let transport = Transport { status: Some(answer.status.as_u16()), ..Transport::new(Via::Http) };
-    let message = proxy.refuse(&connection.session, arrival, transport, answer.message.clone());
-    SessionAdmission::Refused(Box::new(ErrorReply { message, ..answer }))
+    let message = connection.proxy.refuse(&connection.session, arrival, transport, answer.message.clone());
+    ErrorReply { message, ..answer }
 }
 
 /// Finds where a request belongs. `named`: the session that it names, where there is one.

@@ -57,9 +57,12 @@ impl StreamClient {
         &self.connection
     }
 
-    /// Whether its server speaks HTTP+SSE, and so decides for itself what it refuses.
-    pub(in crate::proxy) fn is_relayed_over_sse(&self) -> bool {
-        matches!(&self.road, Road::Relayed(server) if server.carrier() == Via::Sse)
+    /// What carries its messages to a server that takes them as they come; `None` where a bridge makes exchanges of them.
+    pub(in crate::proxy) fn carrier(&self) -> Option<Via> {
+        match &self.road {
+            Road::Relayed(server) => Some(server.carrier()),
+            Road::Bridged(_) => None,
+        }
     }
 
     /// Takes what the client posts to the server. Returns what the server says to having got it, where it says something.

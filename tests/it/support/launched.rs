@@ -81,6 +81,11 @@ impl Launched {
         assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
+    /// Its stdin, for whoever wants to say more than it takes.
+    pub(crate) fn take_input(&mut self) -> ChildStdin {
+        self.input.take().unwrap()
+    }
+
     /// Says nothing more.
     pub(crate) fn close_input(&mut self) {
         drop(self.input.take());

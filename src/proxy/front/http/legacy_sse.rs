@@ -9,13 +9,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use parking_lot::Mutex;
 use reqwest::Url;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +24,13 @@ use tokio_util::sync::CancellationToken;
 use crate::envelope::{SessionId, Via};
 use crate::event::{Level, LogLine, Origin};
 use crate::headers;
+use crate::headers::rules::{ArrivedRequest, RuleBreak};
 use crate::message::{Kind, Message};
 use crate::net::backlog::backlog;
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, ServerLink};
-use crate::proxy::front::http::{ClientRequest, HttpFront, response};
+use crate::proxy::front::access::refuse_in;
+use crate::proxy::front::http::{ClientRequest, HttpFront, refused, response};
 use crate::proxy::front::routes::MatchedMount;
 use crate::proxy::front::stream_client::StreamClient;
 use crate::proxy::paths::{ENDPOINT, MESSAGES};
@@ -187,6 +190,17 @@ impl HttpFront {
         }))
     }
 
+    /// A server of this transport decides for itself what it refuses; one of HTTP, what a message is.
+    fn check_post(&self, client: &StreamClient, headers: &HeaderMap, message: &Message) -> Result<(), RuleBreak> {
+        let request = ArrivedRequest { method: &Method::POST, headers, message: Some(message) };
+        match client.carrier() {
+            Some(Via::Sse) => Ok(()),
+            Some(_) if self.admission.lenient => Ok(()),
+            Some(_) => request.check_sse_post(true),
+            None => request.check_sse_post(false),
+        }
+    }
+
     /// Takes what a client posts. The server's word on it is the answer, where it says one.
     pub(in crate::proxy) async fn post_message(
         &self,
@@ -194,7 +208,7 @@ impl HttpFront {
         request: ClientRequest<'_>,
     ) -> Result<Response<Body>, ProxyError> {
         let ClientRequest { caller, parts: Parts { mut headers, .. }, body, id } = request;
-        let _call = self.call();
+        let (_call, received) = (self.call(), Instant::now());
         let message = self.read_message(body).await?;
         *id = message.id().filter(|_| message.kind() == Kind::Request).cloned();
         let connection = client.connection();
@@ -203,8 +217,8 @@ impl HttpFront {
         }
         self.admission.authorize(&caller, &headers, Some(&connection.session), &message)?;
         headers::towards_upstream(&mut headers);
-        if !client.is_relayed_over_sse() {
-            check(&headers, &message)?;
+        if let Err(rule) = self.check_post(client, &headers, &message) {
+            return Ok(refused(refuse_in(connection, &headers, &message, received, rule)));
         }
         match client.post(message, headers).await {
             Ok(Some(mut reply)) => {
@@ -261,16 +275,4 @@ fn accepted() -> Response<Body> {
 fn accepts_events(headers: &HeaderMap) -> bool {
     let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
     accepted.peek().is_none() || accepted.any(|value| value.contains("text/event-stream") || value.contains("*/*"))
-}
-
-/// What a server of this transport refuses with 400. Where one stands behind us, it decides for itself.
-fn check(headers: &HeaderMap, message: &Message) -> Result<(), ProxyError> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(ProxyError::BadBody("its content type must be application/json".to_owned()));
-    }
-    if message.kind() == Kind::Opaque {
-        return Err(ProxyError::BadBody("it is not a JSON-RPC message".to_owned()));
-    }
-    Ok(())
 }

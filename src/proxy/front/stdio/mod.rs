@@ -6,7 +6,8 @@
 //! goes on to the server; `printf … | tapline stdio` waits for every reply: so the server has as long as calls have to end
 //! (`--grace`) before it is made to go.
 //!
-//! A client need not read. What we write on the way out therefore has a limit, as long as nothing of it is taken.
+//! A client need not read. What we write on the way out therefore has a limit, as long as nothing of it is taken. Nor need a
+//! line of its ever end: it is kept up to the limit that holds for the server's messages, and the session ends at a longer one.
 
 mod process_io;
 mod write;
@@ -43,6 +44,26 @@ pub struct StdioEnds<R, W, E> {
     pub errors: E,
 }
 
+/// How far client and server are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct StdioLimits {
+    /// How long the server may take to answer once the client says nothing more, and the client to read.
+    pub grace: Duration,
+    /// Bytes that a line of the client may have.
+    pub longest: usize,
+}
+
+/// How the session of the client that launched us ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StdioOutcome {
+    /// With every request answered, or by the server.
+    Complete,
+    /// So many requests had no answer in time.
+    Unanswered(usize),
+    /// The client sent a line that was too long, or without end.
+    LineTooLong,
+}
+
 /// The session of the client that launched us.
 pub struct StdioSession {
     connection: Arc<Connection>,
@@ -64,15 +85,15 @@ impl StdioSession {
         &self.connection
     }
 
-    /// Serves the client until it or the server goes. The connection is closed when this returns. `grace`: how long the server
-    /// may take to answer once the client says nothing more, and the client to read. Returns how many requests got no answer.
-    pub async fn serve<R, W, E>(self, ends: StdioEnds<R, W, E>, grace: Duration) -> usize
+    /// Serves the client until it or the server goes. The connection is closed when this returns.
+    pub async fn serve<R, W, E>(self, ends: StdioEnds<R, W, E>, limits: StdioLimits) -> StdioOutcome
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin + Send + 'static,
         E: AsyncWrite + Unpin + Send + 'static,
     {
         let Self { connection, startup } = self;
+        let StdioLimits { grace, longest } = limits;
         let (items, to_write) = backlog();
         let unread = items.downgrade();
         let (stderr, errors) = mpsc::unbounded_channel();
@@ -84,14 +105,16 @@ impl StdioSession {
         let pipe = ClientStream { items, carrier: Via::Stdio, stderr: Some(stderr), announce: None };
         let mut sender = LineSender::new(StreamClient::attach(&connection, pipe, HeaderMap::new()));
         startup.run();
-        let has_left = tokio::select! {
-            () = read(&mut sender, ends.input) => true,
+        let end = tokio::select! {
+            end = read(&mut sender, ends.input, longest) => Some(end),
             // The server has gone, or the client reads no more.
-            _ = &mut writing => false,
-            () = connection.session.closed().cancelled() => false,
+            _ = &mut writing => None,
+            () = connection.session.closed().cancelled() => None,
         };
         ending.cancel();
-        let mut unanswered = 0;
+        let has_left = end == Some(InputEnd::Eof);
+        let mut outcome =
+            if end == Some(InputEnd::LineTooLong) { StdioOutcome::LineTooLong } else { StdioOutcome::Complete };
         if has_left {
             // A server that has as much to say as may wait for its client cannot say more before that reads. One that reads nothing
             // is given up by the writer.
@@ -99,7 +122,8 @@ impl StdioSession {
             tokio::select! {
                 // What is over in time is over.
                 finished = within(grace, is_unread, sender.finish()) => {
-                    unanswered = finished.map_or_else(|| connection.session.open_requests(), |()| 0);
+                    let unanswered = finished.map_or_else(|| connection.session.open_requests(), |()| 0);
+                    outcome = if unanswered == 0 { StdioOutcome::Complete } else { StdioOutcome::Unanswered(unanswered) };
                 }
                 () = writing_ended(&mut writing) => {}
             }
@@ -113,7 +137,7 @@ impl StdioSession {
         drop(client);
         writing_ended(&mut writing).await;
         let _ = writing_errors.await;
-        unanswered
+        outcome
     }
 }
 
@@ -136,8 +160,15 @@ async fn writing_ended(writing: &mut tokio::task::JoinHandle<()>) {
     }
 }
 
+/// Why no more is read of a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InputEnd {
+    Eof,
+    LineTooLong,
+}
+
 /// Reads the client's lines until there are no more. A held line stands aside; those after it go on.
-async fn read(sender: &mut LineSender, mut input: impl AsyncRead + Unpin) {
+async fn read(sender: &mut LineSender, mut input: impl AsyncRead + Unpin, longest: usize) -> InputEnd {
     let mut lines = LineBuffer::default();
     loop {
         let read = tokio::select! {
@@ -152,7 +183,10 @@ async fn read(sender: &mut LineSender, mut input: impl AsyncRead + Unpin) {
             }
         }
         if ended {
-            return;
+            return InputEnd::Eof;
+        }
+        if lines.pending() > longest {
+            return InputEnd::LineTooLong;
         }
     }
 }
