@@ -26,7 +26,7 @@ use crate::event::{
     Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, TapeInfo, Then, Ticket,
     Timestamp,
 };
-use crate::filter::FilterError;
+use crate::filter::{FilterError, SavedFilters};
 use crate::intercept::Chain;
 use crate::intercept::breakpoints::Breakpoints;
 use crate::intercept::gate::Gate;
@@ -67,6 +67,8 @@ pub struct Settings {
     /// Where tapes are looked for.
     pub tape_library: Option<PathBuf>,
     pub hold: Option<String>,
+    /// What `@NAME` means in a filter.
+    pub filters: SavedFilters,
     pub allow_hosts: Vec<String>,
     pub allow_origins: Vec<String>,
     /// The largest body of a request, in bytes.
@@ -109,6 +111,7 @@ impl Settings {
             tapes: None,
             tape_library: None,
             hold: None,
+            filters: SavedFilters::default(),
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             max_body: 64 << 20,
@@ -216,7 +219,7 @@ impl Core {
     /// # Errors
     /// Where the address cannot be listened on, the hold filter cannot be parsed, or nobody could ever come in.
     pub async fn start(settings: Settings) -> Result<Self, CoreStartError> {
-        let breakpoints = holding(settings.hold)?;
+        let (breakpoints, notes) = holding(settings.hold, settings.filters)?;
         let auth = Auth::new(settings.auth, settings.clock.clone())?;
         let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
         let door = listen(settings.listen, &settings.allow_hosts, &settings.allow_origins).await?;
@@ -233,6 +236,7 @@ impl Core {
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
         announce(&mounts, &breakpoints, &url);
+        notes.into_iter().for_each(|note| journal.log(LogLine::new(Level::Warn, "hold", note)));
         prepare_children(&mounts)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
         let meter = figures::meter(&mounts);
@@ -348,13 +352,11 @@ fn keep(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreTh
     Store::start(path, owner, Box::new(living), Box::new(tell))
 }
 
-/// The breakpoints, set where messages are held from the start.
-fn holding(filter: Option<String>) -> Result<Breakpoints, FilterError> {
-    let breakpoints = Breakpoints::default();
-    if let Some(filter) = filter {
-        breakpoints.set(Holding { on: true, filter })?;
-    }
-    Ok(breakpoints)
+/// The breakpoints, set where messages are held from the start, and what of that cannot be known.
+fn holding(filter: Option<String>, saved: SavedFilters) -> Result<(Breakpoints, Vec<String>), FilterError> {
+    let breakpoints = Breakpoints::with(saved);
+    let notes = filter.map(|filter| breakpoints.set(Holding { on: true, filter })).transpose()?;
+    Ok((breakpoints, notes.unwrap_or_default()))
 }
 
 /// What decides on each message, in order: pauses first.
@@ -495,7 +497,10 @@ impl Executor {
                 proxy.gate().forward_all();
             }
             Command::SetHolding(holding) => match self.breakpoints.set(holding) {
-                Ok(()) => proxy.journal().publish(Event::Holding(self.breakpoints.holding())),
+                Ok(notes) => {
+                    proxy.journal().publish(Event::Holding(self.breakpoints.holding()));
+                    notes.into_iter().for_each(|note| self.warn("hold", note));
+                }
                 Err(error) => self.warn("hold", format!("the hold filter stays as it was: {error}")),
             },
             Command::Send { session, message } => self.inject(session, message),

@@ -17,6 +17,7 @@ use crate::control::hub::{Ending, Hub, WatchedTaplines};
 use crate::control::merge::About;
 use crate::control::registry::{Registry, RegistryEntry};
 use crate::exit::{ExitError, say};
+use crate::filter::SavedFilters;
 use crate::screen::{self, ScreenThread, Signals, screen_settings};
 use crate::secret::Label;
 use crate::text::sanitize;
@@ -31,11 +32,12 @@ pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitC
     };
     let hub = Hub::start(watch, None);
     let on_screen = !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
-    if on_screen { show(hub, &args).await } else { print(hub, &args).await }
+    let filters = keys.filters.clone().map(|it| it.0).unwrap_or_default();
+    if on_screen { show(hub, &args, filters).await } else { print(hub, &args).await }
 }
 
-async fn show(hub: Hub, args: &AttachArgs) -> Result<ExitCode, ExitError> {
-    let settings = ui::Settings { attached: true, ..screen_settings(args.ascii) };
+async fn show(hub: Hub, args: &AttachArgs, filters: SavedFilters) -> Result<ExitCode, ExitError> {
+    let settings = ui::Settings { attached: true, filters, ..screen_settings(args.ascii) };
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     screen.ended().await;
     let ending = hub.close().await;

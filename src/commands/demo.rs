@@ -37,6 +37,7 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
     let watching = WatchOptions::of(args.watch, &config.keys);
     let on_screen = has_screen(&watching);
     settings.listen = Some(args.listen);
+    settings.filters = watching.filters.clone();
     settings.control = control_settings(ControlOptions::of(args.control, &config.keys), "demo", on_screen);
     settings.tape_library = tape_dir(&watching)?;
     settings.tapes = settings.tape_library.clone().filter(|_| watching.record);

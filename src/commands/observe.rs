@@ -70,7 +70,7 @@ pub(super) async fn watch_screen(
     on_quit: Option<OnQuit>,
 ) -> Result<ExitCode, ExitError> {
     say(&greeting(&core));
-    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
+    let settings = ui::Settings { on_quit, filters: args.filters.clone(), ..screen_settings(args.ascii) };
     let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

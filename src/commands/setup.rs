@@ -59,6 +59,7 @@ pub(super) fn core_settings(
         tapes: tapes.clone().filter(|_| watching.record),
         tape_library: tapes,
         hold: watching.hold.clone(),
+        filters: watching.filters.clone(),
         retry: retry_settings(args.retries, config)?,
         otlp: otlp_settings(args.otlp, config)?,
         shadow: shadow_settings(args.shadow, config)?,

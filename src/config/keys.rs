@@ -1,5 +1,6 @@
 //! The keys of a configuration file. Values cannot be wrong: a mistake is found while it is read, where it stands.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -15,7 +16,7 @@ use super::upstreams::Upstreams;
 use crate::auth;
 use crate::cli::LogFormat;
 use crate::event::OnQuit;
-use crate::filter::Filter;
+use crate::filter::{Filter, SavedFilters};
 use crate::limits::{self, LimitError};
 use crate::otlp;
 use crate::shadow;
@@ -87,6 +88,8 @@ keys! {
         tapes: UserPath,
         record: bool,
         hold: HoldFilter,
+        /// What `@NAME` means in a filter.
+        filters: FilterNames,
         on_quit: OnQuit,
         // tapline's own log.
         log: LogFilter,
@@ -153,6 +156,11 @@ pub struct UserPath(pub PathBuf);
 #[serde(try_from = "String")]
 pub struct HoldFilter(pub String);
 
+/// Filters that can be parsed, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+pub struct FilterNames(pub SavedFilters);
+
 /// A filter of tapline's own log that can be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -198,10 +206,19 @@ impl TryFrom<String> for HoldFilter {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if !text.trim().is_empty() {
+        // What names it uses is known when all files are read.
+        if !text.trim().is_empty() && !text.contains('@') {
             Filter::parse(&text).map_err(|error| error.to_string())?;
         }
         Ok(Self(text))
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for FilterNames {
+    type Error = String;
+
+    fn try_from(filters: BTreeMap<String, String>) -> Result<Self, String> {
+        SavedFilters::new(filters).map(Self)
     }
 }
 

@@ -22,6 +22,7 @@ use self::keys::ConfigKeys;
 pub use self::source::ConfigError;
 use self::source::{ConfigSource, nearest};
 use self::upstreams::Upstreams;
+use crate::filter::{Filter, FilterError};
 use crate::limits::{self, LimitError};
 
 /// The file that is looked for in the working directory.
@@ -65,7 +66,7 @@ impl Config {
     /// Reads the sources, nearest first: what a nearer one says wins.
     fn of(sources: &[ConfigSource]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        let (mut default, mut limits) = (None, None);
+        let (mut default, mut limits, mut hold) = (None, None, None);
         for source in sources {
             let keys: ConfigKeys = source.parse()?;
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
@@ -79,15 +80,27 @@ impl Config {
             if config.keys.limits.is_none() && keys.limits.is_some() {
                 limits = Some(source);
             }
+            if config.keys.hold.is_none() && keys.hold.is_some() {
+                hold = Some(source);
+            }
             config.keys = config.keys.over(keys);
         }
         if let (Some(source), Err(why)) = (limits, config.check_limits()) {
             return Err(source.fault_in(&["limits"], &why.to_string()));
         }
+        if let (Some(source), Err(why)) = (hold, config.check_hold()) {
+            return Err(source.fault_in(&["hold"], &why.to_string()));
+        }
         match default.zip(config.unknown_default()) {
             Some(((source, span), why)) => Err(source.fault(span, &why)),
             None => Ok(config),
         }
+    }
+
+    /// A filter and those that it uses by name may be in different files.
+    fn check_hold(&self) -> Result<(), FilterError> {
+        let (hold, names) = (self.keys.hold.clone(), self.keys.filters.clone().unwrap_or_default());
+        hold.map_or(Ok(()), |hold| Filter::parse_with(&hold.0, &names.0).map(drop))
     }
 
     /// Limits and tokens may be in different files.

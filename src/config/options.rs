@@ -12,6 +12,7 @@ use crate::cli::{
     ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, RestartArgs, TargetArgs, TransportArg, WatchArgs,
 };
 use crate::event::OnQuit;
+use crate::filter::SavedFilters;
 use crate::otlp;
 use crate::secret::Label;
 use crate::upstream::framing::LONGEST_MESSAGE;
@@ -82,6 +83,8 @@ pub struct WatchOptions {
     pub tapes: Option<PathBuf>,
     pub record: bool,
     pub hold: Option<String>,
+    /// What `@NAME` means in a filter.
+    pub filters: SavedFilters,
     pub on_quit: Option<OnQuit>,
     pub database: DatabaseChoice,
 }
@@ -107,6 +110,7 @@ impl WatchOptions {
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),
+            filters: keys.filters.clone().map(|it| it.0).unwrap_or_default(),
             on_quit: args.on_quit.map(OnQuit::from).or(keys.on_quit),
             database: match args.keep.database {
                 _ if args.keep.no_database => DatabaseChoice::Off,

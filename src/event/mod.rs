@@ -70,6 +70,8 @@ pub enum Event {
     /// Answer to [`Command::OpenTape`].
     TapeOpened {
         path: PathBuf,
+        /// The session that was recorded.
+        session: Arc<Session>,
         envelopes: Vec<Arc<Envelope>>,
         problems: Vec<String>,
     },
@@ -164,6 +166,18 @@ pub struct Session {
     pub tape: Option<PathBuf>,
 }
 
+impl Session {
+    /// The client's name and version, as far as it has said.
+    pub fn client_text(&self) -> Option<String> {
+        self.client.as_ref().map(Peer::text)
+    }
+
+    /// What the server is called: by itself, with its version, and where it is configured.
+    pub fn server_names(&self) -> Vec<String> {
+        self.server.as_ref().map(Peer::text).into_iter().chain(self.upstream_name.clone()).collect()
+    }
+}
+
 /// Where a session is between its first message and its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -217,6 +231,13 @@ pub struct Peer {
     pub name: String,
     #[serde(default)]
     pub version: String,
+}
+
+impl Peer {
+    /// Name and version.
+    pub fn text(&self) -> String {
+        format!("{} {}", self.name, self.version).trim_end().to_owned()
+    }
 }
 
 /// Names one held message.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::term::{Marks, Term};
+use super::context::{MessageContext, ScanCost};
+use super::term::{Outline, Term};
 use crate::envelope::Envelope;
 
 /// A filter as it was understood.
@@ -10,27 +11,72 @@ use crate::envelope::Envelope;
 pub(super) enum Expr {
     Term(Term),
     Not(Box<Self>),
-    /// Two or more parts, all of which have to match.
-    Every(Vec<Self>),
-    /// Two or more parts, one of which has to match.
-    Any(Vec<Self>),
+    /// All of which have to match.
+    Every(JoinedParts),
+    /// One of which has to match.
+    Any(JoinedParts),
+}
+
+/// Two or more parts: as they were typed, and asked so that the cheapest comes first.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct JoinedParts {
+    typed: Vec<Expr>,
+    /// Places in `typed`.
+    order: Box<[usize]>,
+}
+
+impl JoinedParts {
+    pub(super) fn new(typed: Vec<Expr>) -> Self {
+        let mut order: Vec<usize> = (0..typed.len()).collect();
+        order.sort_by_key(|at| typed[*at].cost());
+        Self { typed, order: order.into() }
+    }
+
+    fn cheapest_first(&self) -> impl Iterator<Item = &Expr> {
+        self.order.iter().map(|at| &self.typed[*at])
+    }
 }
 
 impl Expr {
-    pub(super) fn matches(&self, envelope: &Envelope, marks: Marks) -> bool {
+    pub(super) fn matches(&self, envelope: &Envelope, context: &dyn MessageContext) -> bool {
         match self {
-            Self::Term(term) => term.matches(envelope, marks),
-            Self::Not(inner) => !inner.matches(envelope, marks),
-            Self::Every(parts) => parts.iter().all(|part| part.matches(envelope, marks)),
-            Self::Any(parts) => parts.iter().any(|part| part.matches(envelope, marks)),
+            Self::Term(term) => term.matches(envelope, context),
+            Self::Not(inner) => !inner.matches(envelope, context),
+            Self::Every(parts) => parts.cheapest_first().all(|part| part.matches(envelope, context)),
+            Self::Any(parts) => parts.cheapest_first().any(|part| part.matches(envelope, context)),
         }
     }
 
-    pub(super) fn reads_body(&self) -> bool {
+    /// What it says of every message of this outline; `None` where that depends on more.
+    pub(super) fn decides(&self, outline: &Outline<'_>) -> Option<bool> {
+        // One part that is `what` settles it; what no part settles is open where one of them is.
+        let settled = |parts: &JoinedParts, what: bool| {
+            let said = || parts.typed.iter().map(|part| part.decides(outline));
+            match said().any(|said| said == Some(what)) {
+                true => Some(what),
+                false => said().all(|said| said.is_some()).then_some(!what),
+            }
+        };
         match self {
-            Self::Term(term) => term.reads_body(),
-            Self::Not(inner) => inner.reads_body(),
-            Self::Every(parts) | Self::Any(parts) => parts.iter().any(Self::reads_body),
+            Self::Term(term) => term.decides(outline),
+            Self::Not(inner) => inner.decides(outline).map(|said| !said),
+            Self::Every(parts) => settled(parts, false),
+            Self::Any(parts) => settled(parts, true),
+        }
+    }
+
+    pub(super) fn cost(&self) -> ScanCost {
+        let mut most = ScanCost::Index;
+        self.each_term(&mut |term| most = most.max(term.cost()));
+        most
+    }
+
+    /// Shows every term, in the order in which they were typed.
+    pub(super) fn each_term<'a>(&'a self, see: &mut dyn FnMut(&'a Term)) {
+        match self {
+            Self::Term(term) => see(term),
+            Self::Not(inner) => inner.each_term(see),
+            Self::Every(parts) | Self::Any(parts) => parts.typed.iter().for_each(|part| part.each_term(see)),
         }
     }
 }
@@ -39,9 +85,9 @@ impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Term(term) => term.fmt(f),
-            Self::Not(inner) => write!(f, "!{}", Grouped(inner)),
-            Self::Every(parts) => write_joined(f, parts, " & "),
-            Self::Any(parts) => write_joined(f, parts, " | "),
+            Self::Not(inner) => write!(f, "!{}", GroupedExpr(inner)),
+            Self::Every(parts) => write_joined(f, &parts.typed, " & "),
+            Self::Any(parts) => write_joined(f, &parts.typed, " | "),
         }
     }
 }
@@ -49,15 +95,15 @@ impl fmt::Display for Expr {
 fn write_joined(f: &mut fmt::Formatter<'_>, parts: &[Expr], joint: &str) -> fmt::Result {
     for (index, part) in parts.iter().enumerate() {
         f.write_str(if index == 0 { "" } else { joint })?;
-        write!(f, "{}", Grouped(part))?;
+        write!(f, "{}", GroupedExpr(part))?;
     }
     Ok(())
 }
 
 /// A part of a larger expression: in brackets where it would come apart without them.
-struct Grouped<'a>(&'a Expr);
+struct GroupedExpr<'a>(&'a Expr);
 
-impl fmt::Display for Grouped<'_> {
+impl fmt::Display for GroupedExpr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Expr::Every(_) | Expr::Any(_) => write!(f, "({})", self.0),

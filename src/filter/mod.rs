@@ -10,16 +10,22 @@
 //! expressions that run in linear time, and ignore case unless they have an upper-case letter. A bare word is looked
 //! for in the method, the name and the id.
 //!
-//! A filter answers from one [`Envelope`] alone: it knows no neighbours and reads no clock, so it can run anywhere,
-//! and gives the same answer on a tape as it gave live. What became known of a message after it passed stands beside it,
-//! in its [`Marks`].
+//! A filter answers from one [`Envelope`], and from what the place knows beside it in which it is asked, its
+//! [`MessageContext`]: a list, a tape, the wire. It reads no clock and has no neighbours of its own, so the one evaluation serves
+//! everywhere and gives the same answer on a tape as it gave live. What a place cannot know matches nothing there;
+//! [`Filter::notes`] says so.
 
+mod context;
 mod cursor;
 mod expression;
+mod history;
+mod moment;
+mod near;
 mod number;
 mod parse;
 mod pattern;
 mod query;
+mod saved;
 mod term;
 
 #[cfg(test)]
@@ -28,10 +34,15 @@ mod tests;
 use std::fmt;
 
 use self::expression::Expr;
+use self::term::Term;
 use crate::envelope::Envelope;
 
+pub use self::context::{FilterPlace, MessageContext, NothingKnown, ScanCost};
 pub use self::cursor::FilterError;
-pub use self::term::{Marks, OPERATORS};
+pub use self::history::MessageHistory;
+pub use self::near::NearFocus;
+pub use self::saved::SavedFilters;
+pub use self::term::{OPERATORS, Outline};
 
 /// A parsed expression, ready to be asked of any number of messages.
 #[derive(Clone, Debug)]
@@ -41,22 +52,35 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads an expression; the empty one matches everything.
+    /// Reads an expression that uses no saved filters; the empty one matches everything.
     ///
     /// # Errors
     /// The first thing that makes no sense, and where it stands.
     pub fn parse(expression: &str) -> Result<Self, FilterError> {
-        Ok(Self { source: expression.into(), expr: parse::parse(expression)? })
+        Self::parse_with(expression, &SavedFilters::default())
+    }
+
+    /// Reads an expression in which `@NAME` is one of the saved filters; [`Display`](fmt::Display) writes those out.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense, and where it stands.
+    pub fn parse_with(expression: &str, saved: &SavedFilters) -> Result<Self, FilterError> {
+        Ok(Self { source: expression.into(), expr: parse::parse(expression, saved)? })
     }
 
     /// Returns whether a message matches, of which nothing is known beside its envelope.
     pub fn matches(&self, envelope: &Envelope) -> bool {
-        self.matches_marked(envelope, Marks::default())
+        self.matches_in(envelope, &NothingKnown)
     }
 
-    /// Returns whether a message matches, given what became known of it after it passed.
-    pub fn matches_marked(&self, envelope: &Envelope, marks: Marks) -> bool {
-        self.expr.matches(envelope, marks)
+    /// Returns whether a message matches, given what is known where it is asked.
+    pub fn matches_in(&self, envelope: &Envelope, context: &dyn MessageContext) -> bool {
+        self.expr.matches(envelope, context)
+    }
+
+    /// What it says of every message of this outline; `None` where that depends on more.
+    pub fn decides(&self, outline: &Outline<'_>) -> Option<bool> {
+        self.expr.decides(outline)
     }
 
     /// Returns the expression as it was typed; [`Display`](fmt::Display) writes it as it was understood.
@@ -64,9 +88,61 @@ impl Filter {
         &self.source
     }
 
+    /// What has to be looked at to answer.
+    pub fn cost(&self) -> ScanCost {
+        self.expr.cost()
+    }
+
     /// Returns whether it has to look into bodies: such a scan is slow, and belongs off the drawing thread.
     pub fn reads_body(&self) -> bool {
-        self.expr.reads_body()
+        self.cost() == ScanCost::Body
+    }
+
+    /// Whether it can be answered only by who has seen the messages before: see [`MessageHistory`].
+    pub fn asks_history(&self) -> bool {
+        self.has_term(Term::asks_history)
+    }
+
+    /// Whether it asks what is under the cursor: see [`NearFocus`].
+    pub fn asks_focus(&self) -> bool {
+        self.has_term(|term| term.operator_name() == "near")
+    }
+
+    /// Whether it asks which requests wait for a reply.
+    pub fn asks_replies(&self) -> bool {
+        self.has_term(|term| term.operator_name() == "open")
+    }
+
+    /// One line for each part that matches nothing in this place, and why.
+    pub fn notes(&self, place: FilterPlace) -> Vec<String> {
+        let mut notes = Vec::new();
+        self.expr.each_term(&mut |term| {
+            if let Some(why) = term.unknown_in(place) {
+                notes.push(format!("`{term}` matches nothing: {why}"));
+            }
+        });
+        notes
+    }
+
+    /// The filter as it was understood, what it costs, and because of which parts.
+    pub fn explain(&self, place: FilterPlace) -> String {
+        let cost = self.cost();
+        let mut because = Vec::new();
+        self.expr.each_term(&mut |term| {
+            if term.cost() == cost && cost != ScanCost::Index {
+                because.push(format!("`{term}`"));
+            }
+        });
+        let because = if because.is_empty() { String::new() } else { format!(", for {}", because.join(" and ")) };
+        let notes = self.notes(place).join("; ");
+        let notes = if notes.is_empty() { notes } else { format!("; {notes}") };
+        format!("`{self}`: {cost}{because}{notes}")
+    }
+
+    fn has_term(&self, is_it: impl Fn(&Term) -> bool) -> bool {
+        let mut has = false;
+        self.expr.each_term(&mut |term| has |= is_it(term));
+        has
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::{Bound, RangeBounds};
 
 use serde_json::Value;
 
+use super::context::{MessageContext, ScanCost};
 use super::cursor::{Cursor, FilterError};
 use crate::envelope::Envelope;
 
@@ -31,12 +32,12 @@ impl NumberTest {
         Ok((Self { number, span }, text))
     }
 
-    pub(super) fn matches(&self, envelope: &Envelope) -> bool {
-        self.number.of(envelope).is_some_and(|number| self.span.contains(&number))
+    pub(super) fn matches(&self, envelope: &Envelope, context: &dyn MessageContext) -> bool {
+        self.number.of(envelope, context).is_some_and(|number| self.span.contains(&number))
     }
 
-    pub(super) fn reads_body(&self) -> bool {
-        matches!(self.number, NumberField::Code)
+    pub(super) fn cost(&self) -> ScanCost {
+        if matches!(self.number, NumberField::Code) { ScanCost::Body } else { ScanCost::Index }
     }
 }
 
@@ -50,6 +51,8 @@ pub(super) enum NumberField {
     /// The size of a message, in bytes.
     Size,
     Seq,
+    /// Microseconds since a message came.
+    Age,
 }
 
 type NumberRange = (Bound<i64>, Bound<i64>);
@@ -63,11 +66,12 @@ impl NumberField {
             "dur" => Self::Took,
             "size" => Self::Size,
             "seq" => Self::Seq,
+            "age" => Self::Age,
             _ => return None,
         })
     }
 
-    fn of(self, envelope: &Envelope) -> Option<i64> {
+    fn of(self, envelope: &Envelope, context: &dyn MessageContext) -> Option<i64> {
         match self {
             Self::Status => envelope.transport.status.map(i64::from),
             Self::Code => {
@@ -77,6 +81,10 @@ impl NumberField {
             Self::Took => i64::try_from(envelope.reply_to.as_ref()?.took).ok(),
             Self::Size => i64::try_from(envelope.message.raw().len()).ok(),
             Self::Seq => i64::try_from(envelope.seq.0).ok(),
+            Self::Age => {
+                let came = context.started(envelope.session)? + envelope.at;
+                i64::try_from(context.now()?.saturating_sub(came)).ok()
+            }
         }
     }
 
@@ -85,7 +93,7 @@ impl NumberField {
         match self {
             Self::Status | Self::Code => text.parse().ok(),
             Self::Seq => text.strip_prefix('#').unwrap_or(text).parse().ok(),
-            Self::Took => with_unit(
+            Self::Took | Self::Age => with_unit(
                 text,
                 &[("us", 1.0), ("µs", 1.0), ("ms", 1e3), ("s", 1e6), ("m", 60e6), ("h", 3600e6), ("", 1e3)],
             ),
@@ -103,12 +111,13 @@ impl NumberField {
             Self::Took => "a comparison, such as `>500ms` or `1s..5s`",
             Self::Size => "a comparison, such as `>10k` or `1k..1M`",
             Self::Seq => "a number, such as `1194` or `100..200`",
+            Self::Age => "a comparison, such as `<5m` or `>1h`",
         }
     }
 
     /// Nobody looks for exactly 500 ms: a lone measure is a comparison that lost its sign.
     fn compares_only(self) -> bool {
-        matches!(self, Self::Took | Self::Size)
+        matches!(self, Self::Took | Self::Size | Self::Age)
     }
 }
 

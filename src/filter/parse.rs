@@ -1,7 +1,8 @@
 //! Text to [`Expr`]: one function for each level of the grammar.
 
 use super::cursor::{Cursor, FilterError};
-use super::expression::Expr;
+use super::expression::{Expr, JoinedParts};
+use super::saved::{SavedFilters, is_name};
 use super::term::Term;
 
 /// More brackets and negations than this are a mistake, and would be a risk to the stack.
@@ -11,8 +12,13 @@ const MAX_DEPTH: usize = 64;
 ///
 /// # Errors
 /// The first thing that makes no sense, and where it stands.
-pub(super) fn parse(text: &str) -> Result<Expr, FilterError> {
-    let mut parser = Parser { cursor: Cursor::new(text), depth: 0 };
+pub(super) fn parse(text: &str, saved: &SavedFilters) -> Result<Expr, FilterError> {
+    parse_nested(text, saved, 0)
+}
+
+/// Reads a filter that so many others have led to by their names.
+pub(super) fn parse_nested(text: &str, saved: &SavedFilters, nested: usize) -> Result<Expr, FilterError> {
+    let mut parser = Parser { cursor: Cursor::new(text), depth: 0, saved, nested };
     parser.cursor.skip_space();
     if parser.cursor.is_at_end() {
         return Ok(Expr::Term(Term::all()));
@@ -28,6 +34,9 @@ struct Parser<'a> {
     cursor: Cursor<'a>,
     /// How many brackets and negations are around.
     depth: usize,
+    saved: &'a SavedFilters,
+    /// How many saved filters are around.
+    nested: usize,
 }
 
 impl Parser<'_> {
@@ -64,6 +73,7 @@ impl Parser<'_> {
             Some('!') => self.negation(1),
             Some(_) if self.cursor.is_at_word("not") => self.negation("not".len()),
             Some('~') => self.operator().map(Expr::Term),
+            Some('@') => self.saved(),
             Some(_) if self.cursor.is_at_word("and") || self.cursor.is_at_word("or") => {
                 Err(self.cursor.fail("something is missing"))
             }
@@ -89,6 +99,18 @@ impl Parser<'_> {
         Ok(expr)
     }
 
+    fn saved(&mut self) -> Result<Expr, FilterError> {
+        let start = self.cursor.at();
+        self.cursor.skip(1);
+        let name: String = self.cursor.rest().chars().take_while(|c| is_name(*c)).collect();
+        self.cursor.skip(name.len());
+        let rest = self.cursor.rest();
+        if name.is_empty() || rest.starts_with(|c: char| !c.is_whitespace() && !"()&|!~@".contains(c)) {
+            return Err(self.cursor.fail_at(start, "`@` needs the name of a saved filter; quotes look for the text"));
+        }
+        self.saved.read(&name, self.nested).map_err(|why| self.cursor.fail_at(start, why))
+    }
+
     fn operator(&mut self) -> Result<Term, FilterError> {
         let start = self.cursor.at();
         self.cursor.skip(1);
@@ -98,9 +120,9 @@ impl Parser<'_> {
     }
 }
 
-fn join(mut parts: Vec<Expr>, many: fn(Vec<Expr>) -> Expr) -> Expr {
+fn join(mut parts: Vec<Expr>, many: fn(JoinedParts) -> Expr) -> Expr {
     if parts.len() > 1 {
-        return many(parts);
+        return many(JoinedParts::new(parts));
     }
     parts.pop().expect("every level of the grammar reads at least one part")
 }

@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::context::{FilterPlace, MessageContext, ScanCost};
 use super::cursor::{Cursor, FilterError, Word};
+use super::moment::TimeTest;
 use super::number::{NumberField, NumberTest};
 use super::pattern::TextPattern;
 use super::query::Query;
@@ -13,13 +15,6 @@ use crate::envelope::{Author, Direction, Envelope, Outcome, Via};
 use crate::json::scalar::unescaped;
 use crate::mcp::method;
 use crate::message::{Kind, Message};
-
-/// What became known of a message after it passed, beside its envelope.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
-    /// A shadow answered otherwise, or not at all.
-    pub diverged: bool,
-}
 
 /// Every operator: how it is written, and what it matches.
 pub const OPERATORS: &[(&str, &str)] = &[
@@ -35,6 +30,9 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~s2c", "from the server to the client"),
     ("~id ID", "JSON-RPC id, exactly"),
     ("~sid RE", "session id (tapline's)"),
+    ("~client RE", "name and version of the client"),
+    ("~server RE", "name and version of the server, or its name in the configuration"),
+    ("~u RE", "URL or command line of the server"),
     ("~via http|sse|stdio", "what carried it"),
     ("~b RE", "body"),
     ("~bq RE", "body of a request or notification"),
@@ -48,17 +46,27 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~err RE", "text of an error"),
     ("~dur CMP|A..B", "time to the reply: `>500ms`, `<=2s`, `1s..5s`; replies only"),
     ("~size CMP|A..B", "bytes: `>10k`, `1k..1M`"),
+    ("~age CMP|A..B", "time since it came: `<5m`, `>1h`"),
+    ("~time T|A..B", "when it came: `10:04`, `10:04:30..10:05`, `>2026-11-28T10:00`; `Z` behind it is UTC"),
     ("~seq N|A..B|CMP", "number of the message: `1194`, `100..200`"),
     ("~j PATH [OP VALUE]", "JSON value: `.a.b[0]`, `[*]`, `..key`; OP one of = != < <= > >= =~ ^= $= *="),
-    ("~rule RE", "changed or stopped by the rule of this name"),
+    ("~rule RE", "a rule of this name did something to it"),
     ("~held", "held, now or before"),
     ("~edited", "sent on changed"),
     ("~blocked", "answered with an error instead of sent on"),
     ("~dropped", "neither sent on nor answered"),
     ("~invalid", "not, or not quite, JSON-RPC"),
+    ("~open", "requests without a reply"),
     ("~orphan", "replies to no request that was seen"),
+    ("~dup", "requests under an id that their session has used before"),
+    ("~late", "replies to a request that had been taken back"),
+    ("~lint RE", "code of what is wrong with it"),
+    ("~marked", "marked by hand"),
+    ("~comment RE", "text that was written beside it"),
+    ("~near", "of the exchange under the cursor: request, reply, progress, cancellation"),
     ("~shadow", "requests that a shadow answered otherwise or not at all, and their replies; on the screen only"),
     ("~all", "everything"),
+    ("@NAME", "the filter of this name in `[filters]` of tapline.toml"),
 ];
 
 /// A test and how it is written.
@@ -86,7 +94,9 @@ enum TermTest {
     Became(fn(&Outcome) -> bool),
     Invalid,
     Orphan,
-    Shadow,
+    Time(TimeTest),
+    /// Something that only the place knows where the filter is asked.
+    Asked(fn(&dyn MessageContext, &Envelope) -> bool),
 }
 
 /// A text of an envelope that a pattern is looked for in.
@@ -102,6 +112,11 @@ enum TextField {
     ContentType,
     Error,
     Rule,
+    Client,
+    Server,
+    Upstream,
+    Comment,
+    Lint,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +161,7 @@ impl Term {
                 (TermTest::Id(word.text.as_str().into()), word.source())
             }
             "via" => read_via(cursor)?,
+            "time" => TimeTest::read(cursor).map(|(test, argument)| (TermTest::Time(test), argument))?,
             _ => {
                 if let Some(test) = plain(name) {
                     (test, String::new())
@@ -163,7 +179,7 @@ impl Term {
         Ok(Self { name: name.into(), argument: argument.into(), test })
     }
 
-    pub(super) fn matches(&self, envelope: &Envelope, marks: Marks) -> bool {
+    pub(super) fn matches(&self, envelope: &Envelope, context: &dyn MessageContext) -> bool {
         match &self.test {
             TermTest::All => true,
             TermTest::Is(kind) => envelope.kind() == *kind,
@@ -172,24 +188,81 @@ impl Term {
             TermTest::Toward(direction) => envelope.direction == *direction,
             TermTest::Via(via) => via.contains(&envelope.transport.via),
             TermTest::Id(id) => envelope.message.id().is_some_and(|it| it.display() == &**id || it.token() == &**id),
-            TermTest::Text(text, pattern) => text.matches(envelope, pattern),
-            TermTest::Number(comparison) => comparison.matches(envelope),
+            TermTest::Text(text, pattern) => text.matches(envelope, context, pattern),
+            TermTest::Number(comparison) => comparison.matches(envelope, context),
             TermTest::Json(query) => query.matches(&envelope.message),
             TermTest::Held => envelope.held.is_some(),
             TermTest::Became(what) => what(&envelope.outcome),
             TermTest::Invalid => envelope.message.head().flaw.is_some(),
             TermTest::Orphan => envelope.kind().is_reply() && envelope.reply_to.is_none(),
-            TermTest::Shadow => marks.diverged,
+            TermTest::Time(test) => test.matches(envelope, context),
+            TermTest::Asked(ask) => ask(context, envelope),
         }
     }
 
-    pub(super) fn reads_body(&self) -> bool {
+    /// What it says of every message of this outline; `None` where that depends on more.
+    pub(super) fn decides(&self, outline: &Outline<'_>) -> Option<bool> {
+        let is_match =
+            |pattern: &TextPattern, text: Option<&str>| text.is_some_and(|text| pattern.is_match(text.as_bytes()));
         match &self.test {
-            TermTest::Failure | TermTest::Json(_) | TermTest::Text(TextField::Body(_) | TextField::Error, _) => true,
-            TermTest::Number(comparison) => comparison.reads_body(),
-            _ => false,
+            TermTest::All => Some(true),
+            TermTest::Is(kind) => Some(outline.kind == *kind),
+            TermTest::Reply => Some(outline.kind.is_reply()),
+            TermTest::Toward(direction) => Some(outline.direction == *direction),
+            TermTest::Text(TextField::Method, pattern) => Some(is_match(pattern, outline.method)),
+            TermTest::Text(TextField::Name, pattern) => Some(is_match(pattern, outline.name)),
+            TermTest::Text(TextField::Tool, pattern) => {
+                Some(outline.method == Some(method::TOOLS_CALL) && is_match(pattern, outline.name))
+            }
+            _ => None,
         }
     }
+
+    /// Where it stands: `~name argument`.
+    pub(super) fn operator_name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn cost(&self) -> ScanCost {
+        match &self.test {
+            TermTest::Failure | TermTest::Json(_) | TermTest::Text(TextField::Body(_) | TextField::Error, _) => {
+                ScanCost::Body
+            }
+            TermTest::Text(TextField::Header(_) | TextField::ContentType, _) => ScanCost::Header,
+            TermTest::Number(comparison) => comparison.cost(),
+            _ => ScanCost::Index,
+        }
+    }
+
+    /// Why it matches nothing in this place, where it cannot.
+    pub(super) fn unknown_in(&self, place: FilterPlace) -> Option<&'static str> {
+        match (&*self.name, place) {
+            ("lint", _) => Some("messages are not linted yet"),
+            ("marked" | "comment", FilterPlace::List) => Some("messages cannot be marked here yet"),
+            ("near" | "marked" | "comment" | "shadow", FilterPlace::Wire) => {
+                Some("it is not known yet when a message passes")
+            }
+            ("near" | "marked" | "comment" | "shadow", FilterPlace::Tape) => Some("a tape does not say it"),
+            ("held" | "edited" | "blocked" | "dropped", FilterPlace::Wire) => {
+                Some("nobody has decided yet when a message passes")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it asks for what came before.
+    pub(super) fn asks_history(&self) -> bool {
+        matches!(&*self.name, "dup" | "late")
+    }
+}
+
+/// What is the same of many messages, and decides most filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Outline<'a> {
+    pub direction: Direction,
+    pub kind: Kind,
+    pub method: Option<&'a str>,
+    pub name: Option<&'a str>,
 }
 
 /// Operators without an argument.
@@ -208,7 +281,12 @@ fn plain(name: &str) -> Option<TermTest> {
         "dropped" => TermTest::Became(|outcome| matches!(outcome, Outcome::Dropped(_))),
         "invalid" => TermTest::Invalid,
         "orphan" => TermTest::Orphan,
-        "shadow" => TermTest::Shadow,
+        "shadow" => TermTest::Asked(|context, envelope| context.diverged(envelope.seq)),
+        "open" => TermTest::Asked(|context, envelope| context.is_open(envelope)),
+        "dup" => TermTest::Asked(|context, envelope| context.is_duplicate(envelope)),
+        "late" => TermTest::Asked(|context, envelope| context.is_late(envelope)),
+        "near" => TermTest::Asked(|context, envelope| context.is_near(envelope)),
+        "marked" => TermTest::Asked(|context, envelope| context.is_marked(envelope.seq)),
         _ => return None,
     })
 }
@@ -229,13 +307,19 @@ fn text(name: &str) -> Option<TextField> {
         "t" => TextField::ContentType,
         "err" => TextField::Error,
         "rule" => TextField::Rule,
+        "client" => TextField::Client,
+        "server" => TextField::Server,
+        "u" => TextField::Upstream,
+        "comment" => TextField::Comment,
+        "lint" => TextField::Lint,
         _ => return None,
     })
 }
 
 impl TextField {
-    fn matches(self, envelope: &Envelope, pattern: &TextPattern) -> bool {
+    fn matches(self, envelope: &Envelope, context: &dyn MessageContext, pattern: &TextPattern) -> bool {
         let is_match = |text: Option<&str>| text.is_some_and(|text| pattern.is_match(text.as_bytes()));
+        let any_match = |texts: Vec<String>| texts.iter().any(|text| is_match(Some(text)));
         match self {
             Self::Word => {
                 let id = envelope.message.id().map(crate::message::Id::display);
@@ -254,8 +338,13 @@ impl TextField {
                 side.is_none_or(|side| side == this) && matches_header(envelope, pattern)
             }
             Self::ContentType => matches_content_type(envelope, pattern),
-            Self::Error => error_texts(&envelope.message).iter().any(|text| is_match(Some(text))),
+            Self::Error => any_match(error_texts(&envelope.message)),
             Self::Rule => is_match(rule(&envelope.outcome)),
+            Self::Client => is_match(context.client(envelope.session).as_deref()),
+            Self::Server => any_match(context.server_names(envelope.session)),
+            Self::Upstream => is_match(context.upstream(envelope.session).as_deref()),
+            Self::Comment => is_match(context.comment(envelope.seq).as_deref()),
+            Self::Lint => any_match(context.lints(envelope.seq)),
         }
     }
 }
@@ -327,17 +416,50 @@ fn error_texts(message: &Message) -> Vec<String> {
 }
 
 fn read_via(cursor: &mut Cursor<'_>) -> Result<(TermTest, String), FilterError> {
+    const CARRIERS: [Via; 3] = [Via::Http, Via::Sse, Via::Stdio];
     let needs = "`http`, `sse` or `stdio`";
     let word = cursor.argument("via", needs)?;
     let carriers = word.text.split('|').map(|name| {
-        let known = [Via::Http, Via::Sse, Via::Stdio].into_iter().find(|via| via.word() == name);
-        known.ok_or_else(|| cursor.fail_at(word.at, format!("`~via` needs {needs}")))
+        let near = || nearest(name, CARRIERS.map(Via::word).into_iter());
+        let hint = || near().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let known = CARRIERS.into_iter().find(|via| via.word() == name);
+        known.ok_or_else(|| cursor.fail_at(word.at, format!("`~via` needs {needs}{}", hint())))
     });
     Ok((TermTest::Via(carriers.collect::<Result<_, _>>()?), word.text.clone()))
 }
 
+/// What people type for an operator that is called otherwise.
+const MEANT: [(&str, &str); 16] = [
+    ("method", "m"),
+    ("request", "q"),
+    ("reply", "r"),
+    ("response", "r"),
+    ("result", "r"),
+    ("error", "e"),
+    ("notification", "n"),
+    ("body", "b"),
+    ("header", "h"),
+    ("type", "t"),
+    ("status", "c"),
+    ("duration", "dur"),
+    ("session", "sid"),
+    ("json", "j"),
+    ("path", "j"),
+    ("url", "u"),
+];
+
 fn unknown(name: &str) -> String {
-    let known = OPERATORS.iter().filter_map(|(usage, _)| usage[1..].split(' ').next());
-    let nearest = known.min_by_key(|known| strsim::levenshtein(known, name)).unwrap_or("all");
-    format!("unknown operator `~{name}`; did you mean `~{nearest}`?")
+    let known = OPERATORS.iter().filter_map(|(usage, _)| usage.strip_prefix('~')?.split(' ').next());
+    let meant = MEANT.iter().find(|(word, _)| *word == name).map(|(_, meant)| *meant);
+    match meant.or_else(|| nearest(name, known)) {
+        Some(near) => format!("unknown operator `~{name}`; did you mean `~{near}`?"),
+        None => format!("unknown operator `~{name}`; `?` on the screen lists all"),
+    }
+}
+
+/// The word that is near enough to be meant: of three letters, one is wrong.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.map(|it| (strsim::osa_distance(it, word), it)).min_by_key(|(distance, _)| *distance)?;
+    let letters = word.chars().count();
+    (near.0 <= (letters / 3).max(1) && near.0 < letters.min(near.1.len())).then_some(near.1)
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::envelope::{Author, Direction, Outcome, ReplyTo, Seq, SessionId, Subject, Transport, Via};
-use crate::message::Message;
+use crate::message::{Kind, Message};
 
 fn message(json: &str) -> Envelope {
     let message = Message::new(json.to_owned());
@@ -213,7 +213,17 @@ fn filter_display_is_the_expression_as_understood() {
 #[test]
 fn filter_error_names_the_column() {
     for (expression, error) in [
-        ("~near", "unknown operator `~near`; did you mean `~err`? at column 1"),
+        ("~neer", "unknown operator `~neer`; did you mean `~near`? at column 1"),
+        ("~status 404", "unknown operator `~status`; did you mean `~c`? at column 1"),
+        ("~q ~xyzzy", "unknown operator `~xyzzy`; `?` on the screen lists all at column 4"),
+        ("~via stdoi", "`~via` needs `http`, `sse` or `stdio`; did you mean `stdio`? at column 6"),
+        ("~time noon", "`~time` needs a time, such as `10:04`, `10:04:30..10:05` or `>2026-11-28T10:00` at column 7"),
+        ("~age 5m", "`~age` needs a comparison, such as `<5m` or `>1h` at column 6"),
+        (
+            "~q @slow",
+            "there is no saved filter `@slow`; `[filters]` in tapline.toml names them, and quotes look for the text at column 4",
+        ),
+        ("@a/b", "`@` needs the name of a saved filter; quotes look for the text at column 1"),
         ("~q & ~tol x", "unknown operator `~tol`; did you mean `~tool`? at column 6"),
         ("(~q", "`(` is never closed at column 1"),
         ("~q)", "`)` without `(` at column 3"),
@@ -242,9 +252,11 @@ fn filter_error_names_the_column() {
 fn operators_in_the_help_exist() {
     for (usage, _) in OPERATORS {
         let example = match usage.split_once(' ') {
+            None if usage.starts_with('@') => continue,
             None => (*usage).to_owned(),
             Some((name, "RE" | "ID")) => format!("{name} x"),
             Some((name, "PATH [OP VALUE]")) => format!("{name} .x"),
+            Some(_) if usage.starts_with("~time") => "~time 10:04".to_owned(),
             Some((name, needs)) if needs.contains("CMP") => format!("{name} >1"),
             Some(_) => usage.replace('|', " | ~via ").replace("| ~via ~via", "| ~via"),
         };
@@ -259,6 +271,185 @@ fn reads_body_tells_the_cost() {
     }
     for dear in ["~b x", "~q & !~e", "~j .a", "~err x", "~code 1"] {
         assert!(parse(dear).reads_body(), "{dear}");
+    }
+}
+
+/// Everything a place may know.
+struct Known {
+    history: MessageHistory,
+    focus: Option<NearFocus>,
+}
+
+/// 2026-11-28 10:04:30 UTC.
+const STARTED: u64 = 1_795_860_270_000_000;
+
+impl MessageContext for Known {
+    fn client(&self, _: SessionId) -> Option<String> {
+        Some("Cursor 1.4".to_owned())
+    }
+
+    fn server_names(&self, _: SessionId) -> Vec<String> {
+        vec!["files 2.0".to_owned(), "Weather".to_owned()]
+    }
+
+    fn upstream(&self, _: SessionId) -> Option<String> {
+        Some("http://127.0.0.1:9000/mcp".to_owned())
+    }
+
+    fn started(&self, _: SessionId) -> Option<u64> {
+        Some(STARTED)
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(STARTED + 600_000_000)
+    }
+
+    fn is_open(&self, envelope: &Envelope) -> bool {
+        self.history.is_open(envelope)
+    }
+
+    fn is_duplicate(&self, envelope: &Envelope) -> bool {
+        self.history.is_duplicate(envelope)
+    }
+
+    fn is_late(&self, envelope: &Envelope) -> bool {
+        self.history.is_late(envelope)
+    }
+
+    fn is_near(&self, envelope: &Envelope) -> bool {
+        self.focus.as_ref().is_some_and(|focus| focus.covers(envelope))
+    }
+}
+
+fn numbered(seq: u64, session: SessionId, json: &str) -> Envelope {
+    let mut it = message(json);
+    (it.seq, it.session) = (Seq(seq), session);
+    if it.message.is_reply() {
+        it.direction = Direction::ToClient;
+    }
+    it
+}
+
+#[test]
+fn context_operators_match_what_the_place_knows() {
+    let known = Known { history: MessageHistory::default(), focus: None };
+    let mut it = call();
+    it.at = 30_000_000;
+    for (expression, expected) in [
+        ("~client cursor", true),
+        ("~client ^Cursor", true),
+        ("~client claude", false),
+        ("~server 'files 2'", true),
+        ("~server ^weather$", true),
+        ("~server cursor", false),
+        ("~u 9000/mcp", true),
+        ("~age >9m", true),
+        ("~age <9m", false),
+        ("~age 9m..10m", true),
+        ("~time 10:05Z", true),
+        ("~time 10:04Z", false),
+        ("~time 10:04:59..10:05:00Z", true),
+        ("~time >10:05Z", false),
+        ("~time >=10:05Z", true),
+        ("~time 23:50..10:06Z", true),
+        ("~time 10:06..09:00Z", false),
+        ("~time 2026-11-28Z", true),
+        ("~time 2026-11-29Z", false),
+        ("~time 2026-11-28T10:05..Z", true),
+        ("~time <2026-11-28T10:05:00.5Z", true),
+    ] {
+        assert_eq!(parse(expression).matches_in(&it, &known), expected, "`{expression}`");
+        assert!(!parse(expression).matches(&it), "`{expression}`: nothing is known");
+    }
+}
+
+#[test]
+fn history_operators_tell_what_came_before() {
+    let session = SessionId::random();
+    let mut messages = [
+        numbered(1, session, r#"{"id":1,"method":"tools/call","params":{"_meta":{"progressToken":"p"}}}"#),
+        numbered(2, session, r#"{"id":2,"method":"ping"}"#),
+        numbered(3, session, r#"{"method":"notifications/progress","params":{"progressToken":"p","progress":1}}"#),
+        numbered(4, session, r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#),
+        numbered(5, session, r#"{"id":1,"result":{}}"#),
+        numbered(6, session, r#"{"id":2,"method":"ping"}"#),
+        numbered(7, SessionId::random(), r#"{"id":2,"method":"ping"}"#),
+        numbered(8, session, r#"{"id":2,"result":{}}"#),
+    ];
+    let answer = |seq| Some(ReplyTo { seq: Seq(seq), took: 5, subject: Arc::default() });
+    (messages[4].reply_to, messages[7].reply_to) = (answer(1), answer(6));
+    let mut history = MessageHistory::default();
+    messages.iter().for_each(|it| history.observe(it));
+    // What was seen once more changes nothing.
+    messages.iter().rev().for_each(|it| history.observe(it));
+    let focus = Some(NearFocus::on(&messages[2], None));
+    let mut known = Known { history, focus };
+    let found = |expression: &str, known: &Known| -> Vec<u64> {
+        let filter = parse(expression);
+        messages.iter().filter(|it| filter.matches_in(it, known)).map(|it| it.seq.0).collect()
+    };
+    assert_eq!(found("~open", &known), [2, 7]);
+    assert_eq!(found("~dup", &known), [6]);
+    assert_eq!(found("~late", &known), [5]);
+    assert_eq!(found("~near", &known), [1, 3], "all that a progress token tells");
+    known.focus = Some(NearFocus::on(&messages[4], Some(&messages[0])));
+    assert_eq!(found("~near", &known), [1, 3, 4, 5]);
+    for (expression, asks) in [("~dup", true), ("~q | !~late", true), ("~open", false)] {
+        assert_eq!(parse(expression).asks_history(), asks, "`{expression}`");
+    }
+}
+
+#[test]
+fn saved_filters_are_what_they_stand_for() {
+    let saved = |filters: &[(&str, &str)]| {
+        SavedFilters::new(filters.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+    };
+    let known = saved(&[("slow", "~dur >1s | ~e"), ("bad-ones", "@slow & ~r")]).unwrap();
+    let filter = Filter::parse_with("!@bad-ones ~m tools", &known).unwrap();
+    assert_eq!(filter.to_string(), "!((~dur >1s | ~e) & ~r) & ~m tools");
+    assert_eq!(parse(&filter.to_string()), filter);
+    let near = Filter::parse_with("@slwo", &known).unwrap_err();
+    assert_eq!(near.to_string(), "there is no saved filter `@slwo`; did you mean `@slow`? at column 1");
+    let circle = saved(&[("a", "@b"), ("b", "~q @a")]).unwrap_err();
+    assert!(circle.starts_with("`a`: in `@b`: in `@a`: ") && circle.contains(" leads back to itself"), "{circle}");
+    assert_eq!(saved(&[("a", "~m")]).unwrap_err(), "`a`: `~m` needs a pattern at column 3");
+    assert!(saved(&[("a b", "~q")]).is_err());
+}
+
+#[test]
+fn explain_says_what_it_costs_and_what_cannot_be_known() {
+    for (expression, place, explained) in [
+        ("~q ~m tools", FilterPlace::List, "`~q & ~m tools`: index"),
+        ("~h x ~q", FilterPlace::Wire, "`~h x & ~q`: header, for `~h x`"),
+        ("~b x | ~j .a | ~h y", FilterPlace::Tape, "`~b x | ~j .a | ~h y`: body scan, for `~b x` and `~j .a`"),
+        (
+            "~lint mcp.* !~held",
+            FilterPlace::Wire,
+            "`~lint mcp.* & !~held`: index; `~lint mcp.*` matches nothing: messages are not linted yet; `~held` matches \
+             nothing: nobody has decided yet when a message passes",
+        ),
+        ("~near", FilterPlace::Tape, "`~near`: index; `~near` matches nothing: a tape does not say it"),
+        ("~near", FilterPlace::List, "`~near`: index"),
+    ] {
+        assert_eq!(parse(expression).explain(place), explained);
+    }
+}
+
+#[test]
+fn outline_decides_only_what_holds_for_all_messages_of_it() {
+    let outline =
+        Outline { direction: Direction::ToServer, kind: Kind::Request, method: Some("tools/call"), name: Some("x") };
+    for (expression, decided) in [
+        ("~q", Some(true)),
+        ("~m prompts", Some(false)),
+        ("~q & ~b word", None),
+        ("~r & ~b word", Some(false)),
+        ("~q | ~b word", Some(true)),
+        ("!(~r & ~b word)", Some(true)),
+        ("~tool ^x$ ~c2s", Some(true)),
+        ("~s2c | ~id 5", None),
+    ] {
+        assert_eq!(parse(expression).decides(&outline), decided, "`{expression}`");
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::{Interceptor, Verdict};
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Decision, Held, Ticket};
+use crate::filter::MessageContext;
 use crate::mcp::method;
 
 /// Why the messages of a paused session are held.
@@ -169,7 +170,7 @@ impl State {
 
 /// Holds the messages of paused sessions. A request that is taken back is taken back at once.
 impl Interceptor for Gate {
-    fn inspect(&self, envelope: &Envelope) -> Verdict {
+    fn inspect(&self, envelope: &Envelope, _session: &dyn MessageContext) -> Verdict {
         let is_paused = self.shared.pauses.load(Ordering::Acquire)
             && envelope.method() != Some(method::CANCELLED)
             && self.shared.state.lock().paused.contains_key(&envelope.session);

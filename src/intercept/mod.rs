@@ -5,9 +5,11 @@
 
 pub mod breakpoints;
 pub mod gate;
+mod watch;
 
 use crate::envelope::{Author, Envelope};
 use crate::event::BlockError;
+use crate::filter::MessageContext;
 use crate::message::Message;
 
 /// What an interceptor wants done with a message.
@@ -24,8 +26,9 @@ pub enum Verdict {
 
 /// Looks at one message and decides. It must not wait, and must not fail.
 pub trait Interceptor: Send + Sync {
-    /// `envelope` is the message as it would pass: outcome `Forwarded`, earlier edits applied.
-    fn inspect(&self, envelope: &Envelope) -> Verdict;
+    /// `envelope` is the message as it would pass: outcome `Forwarded`, earlier edits applied. `session`: what is known of its
+    /// session.
+    fn inspect(&self, envelope: &Envelope, session: &dyn MessageContext) -> Verdict;
 }
 
 /// Interceptors in order. The first that does not continue wins, except that an edit feeds the next one.
@@ -41,9 +44,9 @@ impl Chain {
     }
 
     /// Asks all in order; edits are applied to `envelope`, anything else is returned for the spine to do.
-    pub fn decide(&self, envelope: &mut Envelope) -> Verdict {
+    pub fn decide(&self, envelope: &mut Envelope, session: &dyn MessageContext) -> Verdict {
         for interceptor in &self.interceptors {
-            match interceptor.inspect(envelope) {
+            match interceptor.inspect(envelope, session) {
                 Verdict::Continue => {}
                 Verdict::Modify(message, author) => envelope.edit(message, author),
                 verdict => return verdict,

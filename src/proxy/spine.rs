@@ -117,7 +117,7 @@ impl Proxy {
         let injected = arrival.injected.is_some() || arrival.audience.is_operator_only();
         let mut in_flight = self.admit(session, arrival);
         // What the operator sends is not held by the operator's own breakpoints.
-        let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut in_flight.envelope) };
+        let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut in_flight.envelope, &**session) };
         match verdict {
             Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, in_flight, reason))),
             Verdict::Block(error, author) => Pass::Now(self.block(session, in_flight, &error, author)),

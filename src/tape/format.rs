@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Seq, SessionId, Via};
-use crate::event::{Origin, Peer, Session, Timestamp};
+use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::secret::Label;
 
 /// How every line of a message begins; marks and the header begin otherwise.
@@ -59,6 +59,26 @@ impl TapeHeader {
             started: session.started,
             origin: session.origin,
             redaction: vec!["headers".to_owned()],
+        }
+    }
+}
+
+impl TapeHeader {
+    /// Returns the session that was recorded; `end`: why it ended, where that is known.
+    pub fn session(&self, end: Option<&str>) -> Session {
+        let TapePeers { protocol, client, server } = self.peers.clone();
+        Session {
+            id: self.session,
+            upstream_name: self.upstream_name.clone(),
+            upstream: self.upstream.clone(),
+            via: self.via,
+            started: self.started,
+            state: SessionState::Closed { reason: end.unwrap_or("recorded").to_owned() },
+            origin: self.origin,
+            client,
+            server,
+            protocol,
+            tape: None,
         }
     }
 }

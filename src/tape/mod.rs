@@ -11,6 +11,7 @@
 //! - [`play`] plays the client of a tape at a live server; [`report`] renders what came of it.
 
 pub mod compare;
+mod context;
 pub mod format;
 pub mod name;
 pub mod play;
@@ -20,9 +21,11 @@ pub mod report;
 pub(crate) mod tokens;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::event::{Event, Level, LogLine};
 
+pub use context::TapeContext;
 pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapePeers};
 pub use name::{SUFFIX, default_dir, file_name};
 pub use read::{Tape, catalogue, catalogue_knowing, last_seq};
@@ -32,7 +35,8 @@ pub fn opened(path: PathBuf) -> Event {
     match Tape::read(&path) {
         Ok(tape) => {
             let problems = tape.troubles();
-            Event::TapeOpened { path, envelopes: tape.envelopes, problems }
+            let session = Arc::new(tape.session());
+            Event::TapeOpened { path, session, envelopes: tape.envelopes, problems }
         }
         Err(error) => Event::Log(LogLine::new(Level::Error, "tape", error.to_string())),
     }

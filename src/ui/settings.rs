@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::event::OnQuit;
+use crate::filter::SavedFilters;
 
 /// How the operator wants the screen.
 #[derive(Clone, Debug)]
@@ -19,11 +20,21 @@ pub struct Settings {
     pub memory: usize,
     /// The core runs on when the screen has ended.
     pub attached: bool,
+    /// What `@NAME` means in a filter.
+    pub filters: SavedFilters,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { mono: false, ascii: false, on_quit: None, zone: TimeZone::system(), memory: 256 << 20, attached: false }
+        Self {
+            mono: false,
+            ascii: false,
+            on_quit: None,
+            zone: TimeZone::system(),
+            memory: 256 << 20,
+            attached: false,
+            filters: SavedFilters::default(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tapline::envelope::{Direction, Envelope, Seq, SessionId, Via};
-use tapline::filter::Filter;
+use tapline::filter::{Filter, MessageContext, NothingKnown};
 use tapline::intercept::{Chain, Interceptor, Verdict};
 use tapline::message::Message;
 
@@ -17,7 +17,7 @@ const MESSAGES: usize = 2_000;
 struct Rule(Filter);
 
 impl Interceptor for Rule {
-    fn inspect(&self, envelope: &Envelope) -> Verdict {
+    fn inspect(&self, envelope: &Envelope, _: &dyn MessageContext) -> Verdict {
         if self.0.matches(envelope) { Verdict::Pause("rule".to_owned()) } else { Verdict::Continue }
     }
 }
@@ -34,8 +34,8 @@ pub(crate) fn rules(rounds: usize) -> Row {
         let each = (0..rounds.max(5) * 3).map(|_| {
             let mut messages: Vec<_> = (0..MESSAGES).map(|number| call(number as u64)).collect();
             let started = Instant::now();
-            let passed =
-                messages.iter_mut().map(|it| chain.decide(it)).filter(|it| matches!(it, Verdict::Continue)).count();
+            let decided = messages.iter_mut().map(|it| chain.decide(it, &NothingKnown));
+            let passed = decided.filter(|it| matches!(it, Verdict::Continue)).count();
             let took = micros(started.elapsed()) / MESSAGES as f64;
             assert_eq!(passed, MESSAGES, "no rule is for these");
             took

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
 use crate::event::{Origin, Session, SessionState, Timestamp};
+use crate::filter::MessageContext;
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind};
 use crate::metrics::{Metrics, SessionMetrics};
@@ -302,5 +303,28 @@ impl LiveSession {
     /// Completes its end, when all is said. Returns the reason: `reason` where it had none before.
     pub(in crate::proxy) fn finish(&self, reason: &str) -> String {
         self.life.finish(reason)
+    }
+}
+
+/// What filters may know of the messages that pass in it.
+impl MessageContext for LiveSession {
+    fn client(&self, _session: SessionId) -> Option<String> {
+        self.info().client_text()
+    }
+
+    fn server_names(&self, _session: SessionId) -> Vec<String> {
+        self.info().server_names()
+    }
+
+    fn upstream(&self, _session: SessionId) -> Option<String> {
+        Some(self.info().upstream)
+    }
+
+    fn started(&self, _session: SessionId) -> Option<u64> {
+        Some(self.started.0)
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(Timestamp::now().0)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::envelope::Seq;
+use crate::filter::{Filter, FilterPlace};
 use crate::ui::model::{Model, Pane, ScreenKind};
 
 /// Puts the cursor of the live list on a message and shows it.
@@ -26,8 +27,11 @@ pub(super) fn show_message(model: &mut Model, seq: Seq) {
     }
 }
 
-/// The number typed after `:`.
+/// The number typed after `:`, or `explain` with a filter; without one, that of the list.
 pub(super) fn goto(model: &mut Model, text: &str) {
+    if let Some(filter) = text.trim().strip_prefix("explain").filter(|it| it.is_empty() || it.starts_with(' ')) {
+        return explain(model, filter.trim());
+    }
     match text.trim().trim_start_matches('#').parse() {
         Ok(number) => {
             if model.screen != ScreenKind::Messages {
@@ -36,5 +40,17 @@ pub(super) fn goto(model: &mut Model, text: &str) {
             show_message(model, Seq(number));
         }
         Err(_) => model.warn(format!("`{}` is not a message number", text.trim())),
+    }
+}
+
+/// Says how a filter was understood, and what it costs.
+fn explain(model: &mut Model, text: &str) {
+    let shown = || model.list().filter.as_ref().map(|(_, filter)| filter.clone());
+    let filter =
+        if text.is_empty() { shown().map(Ok) } else { Some(Filter::parse_with(text, &model.settings.filters)) };
+    match filter {
+        Some(Ok(filter)) => model.notify(filter.explain(FilterPlace::List)),
+        Some(Err(error)) => model.warn(error.to_string()),
+        None => model.warn("no filter to explain: `:explain ~q & ~b error`"),
     }
 }

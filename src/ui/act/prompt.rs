@@ -2,7 +2,7 @@
 
 use super::jump::goto;
 use crate::event::{Command, Holding};
-use crate::filter::Filter;
+use crate::filter::{Filter, FilterPlace};
 use crate::ui::model::Model;
 use crate::ui::model::input_line::InputLine;
 use crate::ui::model::prompt::{Prompt, PromptKind};
@@ -13,6 +13,7 @@ pub(super) fn open_prompt(model: &mut Model, asked: PromptKind) {
     model.prompt = Some(prompt);
     if asked == PromptKind::Filter {
         let (rows, list) = model.messages_mut();
+        list.anchor = list.cursor;
         if std::mem::take(&mut list.filter_off) {
             list.refilter(rows);
         }
@@ -22,14 +23,16 @@ pub(super) fn open_prompt(model: &mut Model, asked: PromptKind) {
 /// The list follows the text while it parses, and stays with the last good one while it does not.
 pub(super) fn prompt_changed(model: &mut Model) {
     let Some(prompt) = model.prompt.as_mut().filter(|prompt| prompt.kind != PromptKind::Goto) else { return };
-    let Some(filter) = prompt.parse() else { return };
+    let Some(filter) = prompt.parse(&model.settings.filters) else { return };
     if prompt.kind == PromptKind::Filter {
         set_filter(model, filter);
     }
 }
 
 pub(super) fn set_filter(model: &mut Model, filter: Option<(String, Filter)>) {
+    let anchored = model.prompt.is_some();
     let (rows, list) = model.messages_mut();
+    list.anchor = list.anchor.filter(|_| anchored);
     list.filter = filter;
     list.filter_off = false;
     list.refilter(rows);
@@ -63,12 +66,18 @@ pub(super) fn accept_prompt(model: &mut Model) {
     if prompt.kind == PromptKind::Goto {
         return goto(model, prompt.line.text());
     }
-    let Some(filter) = prompt.parse() else {
+    let Some(filter) = prompt.parse(&model.settings.filters) else {
         // Not done yet: the error stays under the text.
         model.prompt = Some(prompt);
         return;
     };
-    let text = filter.map(|(text, _)| text).unwrap_or_default();
+    let place = if prompt.kind == PromptKind::Hold { FilterPlace::Wire } else { FilterPlace::List };
+    if let Some(note) = filter.iter().flat_map(|(_, filter)| filter.notes(place)).next() {
+        model.warn(note);
+    }
+    // Whoever holds may know no names, or others.
+    let written_out = prompt.kind == PromptKind::Hold && filter.as_ref().is_some_and(|(text, _)| text.contains('@'));
+    let text = filter.map(|(text, filter)| if written_out { filter.to_string() } else { text }).unwrap_or_default();
     match prompt.kind {
         PromptKind::Hold if text.is_empty() => model.send(Command::SetHolding(Holding { on: false, filter: text })),
         PromptKind::Hold => model.send(Command::SetHolding(Holding { on: true, filter: text })),

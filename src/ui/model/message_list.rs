@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::list_context::ListContext;
 use super::message_rows::{MessageRow, MessageRows};
 use super::motion::Motion;
 use crate::envelope::{Seq, SessionId};
-use crate::filter::Filter;
+use crate::filter::{Filter, MessageHistory, NearFocus};
 
 /// Rows tested between two looks at the clock.
 const CHUNK: usize = 256;
@@ -32,6 +33,12 @@ pub(crate) struct MessageList {
     /// The numbers of the rows that pass; `None`: all do.
     index: Option<Vec<Seq>>,
     scan: Option<FilterScan>,
+    /// What passed, where the filter asks for it.
+    history: Option<MessageHistory>,
+    /// What `~near` is near to: what was under the cursor when it was typed.
+    focus: Option<NearFocus>,
+    /// What was under the cursor before a filter was begun, while it is typed.
+    pub(crate) anchor: Option<Seq>,
 }
 
 /// A filter on its way through the rows.
@@ -106,7 +113,7 @@ impl MessageList {
 
     /// A row came or changed: it is tested at once, whatever a scan still has to do.
     pub(crate) fn changed(&mut self, rows: &MessageRows, seq: Seq, new: bool) {
-        let shown = rows.get(seq).is_some_and(|row| self.passes(rows, row));
+        let shown = rows.get(seq).is_some_and(|row| self.remember(row).passes(rows, row));
         if let Some(index) = &mut self.index {
             match index.binary_search(&seq) {
                 Ok(position) if !shown => {
@@ -133,12 +140,42 @@ impl MessageList {
         }
     }
 
+    /// A request was answered: it may not be shown, or be shown, because of that.
+    pub(crate) fn answered(&mut self, rows: &MessageRows, request: Seq) {
+        if self.filter.as_ref().is_some_and(|(_, filter)| filter.asks_replies()) {
+            self.changed(rows, request, false);
+        }
+    }
+
+    /// Takes a row into the history, where the filter asks for one.
+    fn remember(&mut self, row: &MessageRow) -> &Self {
+        if let Some(history) = &mut self.history {
+            history.observe(&row.envelope);
+        }
+        self
+    }
+
+    /// Sets up what the filter asks for beside the rows.
+    fn prepare(&mut self, rows: &MessageRows) {
+        let filter = self.filter.as_ref().map(|(_, filter)| filter);
+        self.history = filter.is_some_and(Filter::asks_history).then(MessageHistory::default);
+        if !filter.is_some_and(Filter::asks_focus) {
+            self.focus = None;
+        } else if self.focus.is_none() {
+            self.focus = self.anchor.or(self.cursor).and_then(|seq| rows.get(seq)).map(|row| {
+                let request = rows.answered_by(row.envelope.seq).and_then(|seq| rows.get(seq));
+                NearFocus::on(&row.envelope, request.map(|row| &*row.envelope))
+            });
+        }
+    }
+
     fn passes(&self, rows: &MessageRows, row: &MessageRow) -> bool {
         let session = row.envelope.session;
         self.only.map_or_else(|| !self.apart.contains(&session), |only| session == only)
             && match &self.filter {
                 Some((_, filter)) if !self.filter_off => {
-                    filter.matches_marked(&row.envelope, rows.marks(row.envelope.seq))
+                    let (history, focus) = (self.history.as_ref(), self.focus.as_ref());
+                    filter.matches_in(&row.envelope, &ListContext { rows, history, focus })
                 }
                 _ => true,
             }
@@ -151,6 +188,7 @@ impl MessageList {
     /// Filter or session changed: results appear as they are found.
     pub(crate) fn refilter(&mut self, rows: &MessageRows) {
         self.scan = None;
+        self.prepare(rows);
         self.index = self.is_limited().then(Vec::new);
         if self.is_limited() {
             self.scan = Some(FilterScan { next: Seq(0), hidden: None });
@@ -161,6 +199,7 @@ impl MessageList {
 
     /// All rows were replaced by others.
     pub(crate) fn rows_replaced(&mut self, rows: &MessageRows) {
+        self.prepare(rows);
         if self.is_limited() {
             self.scan = Some(FilterScan { next: Seq(0), hidden: Some(Vec::new()) });
         }
@@ -182,16 +221,14 @@ impl MessageList {
         let mut position = rows.find(scan.next).unwrap_or_else(|near| near);
         while position < rows.len() && start.elapsed() < budget {
             let end = (position + CHUNK).min(rows.len());
-            let found = (position..end)
+            let found: Vec<Seq> = (position..end)
                 .filter_map(|position| rows.at(position))
-                .filter(|row| self.passes(rows, row))
-                .map(|row| row.envelope.seq);
+                .filter(|row| self.remember(row).passes(rows, row))
+                .map(|row| row.envelope.seq)
+                .collect();
             match &mut scan.hidden {
                 Some(hidden) => hidden.extend(found),
-                None => {
-                    let found: Vec<Seq> = found.collect();
-                    self.merge(&found);
-                }
+                None => self.merge(&found),
             }
             position = end;
         }

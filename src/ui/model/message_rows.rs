@@ -1,11 +1,10 @@
 //! The messages of one book, in the order of their numbers. Says which row a message is, not which rows are seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::envelope::{Envelope, Seq};
-use crate::event::{Comparison, Ticket};
-use crate::filter::Marks;
+use crate::envelope::{Envelope, Seq, SessionId};
+use crate::event::{Comparison, Session, Ticket, Timestamp};
 
 /// One message on the list.
 #[derive(Clone, Debug)]
@@ -42,12 +41,17 @@ pub(crate) struct MessageRows {
     pub(crate) older: u64,
     /// What a shadow answered otherwise, by the request and by its reply.
     diverged: BTreeMap<Seq, Arc<Comparison>>,
+    /// Whose messages they are.
+    sessions: HashMap<SessionId, Arc<Session>>,
+    /// When the last of them came, by the clock of the screen.
+    pub(crate) now: Timestamp,
 }
 
 impl MessageRows {
     /// Sorts a whole tape in at once.
-    pub(crate) fn of_tape(envelopes: Vec<Arc<Envelope>>) -> Self {
-        let mut rows = Self::default();
+    pub(crate) fn of_tape(envelopes: Vec<Arc<Envelope>>, session: Arc<Session>, now: Timestamp) -> Self {
+        let mut rows = Self { now, ..Self::default() };
+        rows.learn(session);
         for envelope in envelopes {
             rows.put(envelope, RowState::Passed);
         }
@@ -122,8 +126,18 @@ impl MessageRows {
         self.diverged.get(&seq)
     }
 
-    pub(crate) fn marks(&self, seq: Seq) -> Marks {
-        Marks { diverged: self.diverged.contains_key(&seq) }
+    /// Takes over what is known of a session now.
+    pub(crate) fn learn(&mut self, session: Arc<Session>) {
+        self.sessions.insert(session.id, session);
+    }
+
+    pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id).map(Arc::as_ref)
+    }
+
+    /// The request that a message answers.
+    pub(crate) fn answered_by(&self, seq: Seq) -> Option<Seq> {
+        self.get(seq)?.envelope.reply_to.as_ref().map(|to| to.seq)
     }
 
     /// Lets the oldest eighth go when all together weigh more than `budget` bytes; returns the first number that stays.

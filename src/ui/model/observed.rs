@@ -48,6 +48,7 @@ impl ObservedState {
         match event {
             Event::Listening { url, upstream } => self.front = Some((url, upstream)),
             Event::SessionOpened(session) | Event::SessionChanged(session) => {
+                self.rows.learn(session.clone());
                 self.sessions.put(Arc::unwrap_or_clone(session));
             }
             Event::SessionClosed { session, reason } => self.sessions.close(session, reason),
@@ -92,6 +93,7 @@ impl ObservedState {
 
     fn put(&mut self, envelope: &Arc<Envelope>, state: RowState, now: Timestamp, seen: bool) -> TouchedRow {
         let seq = envelope.seq;
+        self.rows.now = now;
         let new = self.rows.put(envelope.clone(), state) == PutOutcome::Arrived;
         if new {
             self.sessions.count(envelope, seen);

@@ -19,11 +19,11 @@ impl Model {
             Event::ResyncStarted => self.resync.rebuild = Some(ObservedState::default()),
             Event::ResyncDone => self.finish_resync(),
             Event::Tapes(list) => self.tapes.listed(list),
-            Event::TapeOpened { path, envelopes, problems } => {
+            Event::TapeOpened { path, session, envelopes, problems } => {
                 let started = self.tapes.started(&path);
                 self.open(OpenTape {
                     path,
-                    rows: MessageRows::of_tape(envelopes),
+                    rows: MessageRows::of_tape(envelopes, session, self.now),
                     list: MessageList::default(),
                     problems,
                     started,
@@ -104,6 +104,9 @@ impl Model {
 
     fn update_lists(&mut self, touched: TouchedRow) {
         self.live.changed(&self.observed.rows, touched.seq, touched.new);
+        if let Some(request) = self.observed.rows.answered_by(touched.seq) {
+            self.live.answered(&self.observed.rows, request);
+        }
         if let Some(first) = self.observed.rows.trim(self.settings.memory) {
             self.live.trimmed(first);
         }

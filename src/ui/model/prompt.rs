@@ -1,7 +1,7 @@
 //! The line at the bottom in which something is typed: a filter, a hold filter, a number.
 
 use super::input_line::InputLine;
-use crate::filter::{Filter, FilterError};
+use crate::filter::{Filter, FilterError, SavedFilters};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PromptKind {
@@ -34,13 +34,13 @@ impl Prompt {
     }
 
     /// Reads what is typed. An error is kept for the screen; an empty line is no filter.
-    pub(crate) fn parse(&mut self) -> Option<Option<(String, Filter)>> {
+    pub(crate) fn parse(&mut self, saved: &SavedFilters) -> Option<Option<(String, Filter)>> {
         self.error = None;
         let text = self.line.text().trim();
         if text.is_empty() {
             return Some(None);
         }
-        match Filter::parse(text) {
+        match Filter::parse_with(text, saved) {
             Ok(filter) => Some(Some((text.to_owned(), filter))),
             Err(error) => {
                 // Columns are of the trimmed text.

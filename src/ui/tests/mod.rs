@@ -6,4 +6,5 @@ mod pictures;
 mod rig;
 mod robust;
 mod run;
+mod same_set;
 mod shadow;

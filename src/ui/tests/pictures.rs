@@ -190,6 +190,7 @@ fn open_tape() {
             .collect();
         rig.on_event(Event::TapeOpened {
             path: PathBuf::from("/tapes/demo.tape.jsonl"),
+            session: Arc::new(super::rig::session(1, "files-srv", ("ide", "1.4"), crate::envelope::Via::Http)),
             envelopes,
             problems: Vec::new(),
         });

@@ -1,0 +1,56 @@
+//! What a list knows of its messages beside their envelopes, for the filter.
+
+use super::message_rows::MessageRows;
+use crate::envelope::{Envelope, Seq, SessionId};
+use crate::event::Session;
+use crate::filter::{MessageContext, MessageHistory, NearFocus};
+use crate::message::Kind;
+
+/// The rows of a list, and what their filter asked to have remembered.
+pub(crate) struct ListContext<'a> {
+    pub(crate) rows: &'a MessageRows,
+    pub(crate) history: Option<&'a MessageHistory>,
+    pub(crate) focus: Option<&'a NearFocus>,
+}
+
+impl MessageContext for ListContext<'_> {
+    fn client(&self, session: SessionId) -> Option<String> {
+        self.rows.session(session)?.client_text()
+    }
+
+    fn server_names(&self, session: SessionId) -> Vec<String> {
+        self.rows.session(session).map(Session::server_names).unwrap_or_default()
+    }
+
+    fn upstream(&self, session: SessionId) -> Option<String> {
+        Some(self.rows.session(session)?.upstream.clone())
+    }
+
+    fn started(&self, session: SessionId) -> Option<u64> {
+        Some(self.rows.session(session)?.started.0)
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(self.rows.now.0)
+    }
+
+    fn is_open(&self, envelope: &Envelope) -> bool {
+        envelope.kind() == Kind::Request && self.rows.get(envelope.seq).is_some_and(|row| row.reply.is_none())
+    }
+
+    fn is_duplicate(&self, envelope: &Envelope) -> bool {
+        self.history.is_some_and(|history| history.is_duplicate(envelope))
+    }
+
+    fn is_late(&self, envelope: &Envelope) -> bool {
+        self.history.is_some_and(|history| history.is_late(envelope))
+    }
+
+    fn is_near(&self, envelope: &Envelope) -> bool {
+        self.focus.is_some_and(|focus| focus.covers(envelope))
+    }
+
+    fn diverged(&self, seq: Seq) -> bool {
+        self.rows.divergence(seq).is_some()
+    }
+}
