@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -16,12 +15,12 @@ use crate::envelope::{Direction, Transport};
 use crate::event::{Event, Landmark, Level, LogLine};
 use crate::message::Message;
 use crate::net::backlog::RoomShare;
+use crate::net::backoff::doubling;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::dispatch::Pump;
 use crate::proxy::stream::pending::Recipient;
-use crate::proxy::stream::server::{StreamServer, Succession, Tenancy, cancellation};
-use crate::upstream::framing::one_line;
-use crate::upstream::pipe::{Output, Pipe};
+use crate::proxy::stream::server::{Pipe, StreamServer, Succession, Tenancy, cancellation};
+use crate::upstream::output::{Output, one_line};
 use crate::upstream::pool::{Pool, Restart};
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
@@ -107,8 +106,7 @@ impl RestartAttempts {
         self.0.retain(|at| at.elapsed() < SPAN);
         let before = self.0.len();
         self.0.push_back(Instant::now());
-        let pauses = ExponentialBuilder::new().with_min_delay(PAUSE).with_factor(2.0).without_max_delay();
-        std::iter::once(Duration::ZERO).chain(pauses.with_max_times(MOST - 1).build()).nth(before)
+        std::iter::once(Duration::ZERO).chain(doubling(PAUSE, SPAN)).take(MOST).nth(before)
     }
 }
 
