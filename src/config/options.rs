@@ -15,7 +15,7 @@ use crate::event::OnQuit;
 use crate::filter::SavedFilters;
 use crate::otlp;
 use crate::secret::Label;
-use crate::upstream::framing::LONGEST_MESSAGE;
+use crate::upstream::output::LONGEST_MESSAGE;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::stdio::CommandLine;
 

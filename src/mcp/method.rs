@@ -1,6 +1,4 @@
-//! The methods that tapline knows by name, and what it knows of them.
-
-use crate::message::{Kind, Message};
+//! The methods that tapline knows by name.
 
 pub const INITIALIZE: &str = "initialize";
 pub const INITIALIZED: &str = "notifications/initialized";
@@ -32,33 +30,18 @@ pub const TASKS_STATUS: &str = "notifications/tasks/status";
 pub const TASKS_CANCEL: &str = "tasks/cancel";
 /// What the names of all methods begin with that are about a task.
 pub const TASKS: &str = "tasks/";
+/// What the names of all notifications begin with.
+pub const NOTIFICATIONS: &str = "notifications/";
+pub const SAMPLING_CREATE_MESSAGE: &str = "sampling/createMessage";
+pub const ELICITATION_CREATE: &str = "elicitation/create";
 
-/// Whether a server may get a message twice without doing anything twice: a `ping`, a discovery or a list. Never
-/// `tools/call`, whatever its annotations say, nor `initialize`, whose first session would be left behind.
-pub fn is_repeatable(message: &Message) -> bool {
-    let method = message.method().filter(|_| message.kind() == Kind::Request);
-    method.is_some_and(|method| matches!(method, PING | DISCOVER) || method.ends_with("/list"))
-}
-
-/// Whether a message only opens an ear (revision 2026-07-28, subscriptions): its response ends with the subscription.
-pub fn is_subscription(message: &Message) -> bool {
-    message.method() == Some(SUBSCRIPTIONS_LISTEN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn is_repeatable_only_where_nothing_happens_twice() {
-        let request = |method: &str| Message::new(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#));
-        for method in [PING, DISCOVER, TOOLS_LIST, "resources/templates/list", "tasks/list"] {
-            assert!(is_repeatable(&request(method)), "{method}");
-        }
-        for method in [INITIALIZE, TOOLS_CALL, "resources/read", SUBSCRIPTIONS_LISTEN, "completion/complete"] {
-            assert!(!is_repeatable(&request(method)), "{method}");
-        }
-        assert!(!is_repeatable(&Message::new(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#)), "a batch");
-        assert!(!is_repeatable(&Message::new(r#"{"jsonrpc":"2.0","method":"tools/list"}"#)), "a notification");
+/// The member of `params` in which a method says what it is about (the rule of `Mcp-Name`, revision 2026-07-28, and of the tasks
+/// extension); `None` for one that does not say it.
+pub fn name_member(method: &str) -> Option<&'static str> {
+    match method {
+        TOOLS_CALL | PROMPTS_GET => Some("name"),
+        RESOURCES_READ | RESOURCES_SUBSCRIBE | RESOURCES_UNSUBSCRIBE | RESOURCES_UPDATED => Some("uri"),
+        TASKS_GET | TASKS_RESULT | TASKS_UPDATE | TASKS_CANCEL => Some("taskId"),
+        _ => None,
     }
 }

@@ -6,3 +6,4 @@ pub mod era;
 pub mod error_code;
 pub mod meta;
 pub mod method;
+pub mod semantics;

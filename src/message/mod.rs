@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 pub use self::id::Id;
 use self::members::{HeadValue, MemberKey, head_members};
 pub(crate) use self::members::{Members, members_of, read_members};
+use crate::mcp::method::name_member;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -479,18 +480,6 @@ fn classify(members: &[(Cow<'_, str>, HeadValue<'_>)]) -> Head {
 /// The text of a JSON string; of anything else, and of a string with a lone surrogate, the raw token.
 fn text_of(value: &str) -> Box<str> {
     serde_json::from_str::<MemberKey<'_>>(value).map_or_else(|_| value.into(), |key| key.0.into())
-}
-
-/// Where a method keeps what it is about (the rule of `Mcp-Name`, revision 2026-07-28, and of the tasks extension).
-fn name_member(method: &str) -> Option<&'static str> {
-    match method {
-        "tools/call" | "prompts/get" => Some("name"),
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" | "notifications/resources/updated" => {
-            Some("uri")
-        }
-        "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => Some("taskId"),
-        _ => None,
-    }
 }
 
 fn string_member(members: &Members<'_>, key: &str) -> Option<Box<str>> {

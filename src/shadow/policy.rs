@@ -55,7 +55,7 @@ impl Policy {
                     .then_some(())
                     .ok_or_else(|| format!("`{tool}` is not marked read-only; `--shadow-writes` sends it"))
             }
-            (method, Writes::Kept) if HARMLESS.contains(&method) || method.starts_with("tasks/") => Ok(()),
+            (method, Writes::Kept) if HARMLESS.contains(&method) || method.starts_with(method::TASKS) => Ok(()),
             (method, Writes::Kept) => {
                 Err(format!("it is not known whether `{method}` only reads; `--shadow-writes` sends it"))
             }

@@ -2,16 +2,15 @@
 //!
 //! Owns the trait and its values. A front door hands an [`Outgoing`] to [`Upstream::send`] and gets a [`Reply`], in the
 //! terms of Streamable HTTP, the richest carrier; the others are mapped to it. Nothing here decides or records:
-//! that is `proxy::pass`. A server with one stream for everything it says (a command, or the HTTP+SSE transport) is a
-//! [`pipe::Pipe`] instead.
+//! that is `proxy::pass`. A server with one stream for everything it says (a command, [`stdio`], or the HTTP+SSE transport, [`sse`]) is
+//! no such upstream: what it says is handed out as [`output::Output`].
 
 mod encoding;
 mod error;
-pub mod framing;
 pub mod guardian;
 pub mod http;
 pub mod orphans;
-pub mod pipe;
+pub mod output;
 pub mod pool;
 pub mod reply;
 pub mod retry;
@@ -26,7 +25,7 @@ use ::http::{HeaderMap, Method};
 use futures_util::future::BoxFuture;
 
 pub use self::error::UpstreamError;
-pub use self::framing::{Framing, Incoming, Item};
+pub use self::output::{Framing, Incoming, Item};
 pub use self::reply::{Reply, ReplyBody};
 use crate::message::Message;
 use crate::secret::Label;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::UpstreamError;
-use crate::mcp::method;
+use crate::mcp::semantics;
 use crate::message::Message;
 use crate::text;
 
@@ -131,7 +131,7 @@ pub fn may_resend(message: &Message, error: &UpstreamError) -> bool {
         // Nothing was sent.
         UpstreamError::Unreachable { .. } => true,
         // It may have arrived: only what changes nothing.
-        UpstreamError::NoAnswer { .. } => method::is_repeatable(message),
+        UpstreamError::NoAnswer { .. } => semantics::is_repeatable(message),
         _ => false,
     }
 }

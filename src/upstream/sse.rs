@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::encoding::decoded;
 use super::http::{SseItems, is_event_stream, whole};
-use super::pipe::{Output, OutputSender};
+use super::output::{Output, OutputSender};
 use super::retry::{Attempt, Retry};
 use super::site::{ExtraHeaders, ResponseBody, Site};
 use super::{Item, Reply, ReplyBody, UpstreamError};

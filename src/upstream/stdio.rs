@@ -17,10 +17,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::UpstreamError;
-use super::framing::{item_of, one_line};
 use super::guardian::{GuardedGroup, Guardian};
 use super::orphans;
-use super::pipe::{MOST_UNREAD, Output, OutputSender, StderrPiece};
+use super::output::{MOST_UNREAD, Output, OutputSender, StderrPiece, item_of, one_line};
 use crate::message::Message;
 use crate::net::backlog::{Backlog, BacklogReader, ByteRoom, EntryNumber, RoomShare, backlog};
 use crate::net::descriptors;

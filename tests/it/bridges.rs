@@ -8,7 +8,7 @@ use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::event::Decision;
 use tapline::message::{Kind, Message};
 use tapline::proxy::front::stdio::{StdioEnds, StdioLimits, StdioSession};
-use tapline::upstream::framing::LONGEST_MESSAGE;
+use tapline::upstream::output::LONGEST_MESSAGE;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
 

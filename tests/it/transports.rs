@@ -8,7 +8,7 @@ use tapline::demo::server::ServerOptions;
 use tapline::event::{Level, OnQuit};
 use tapline::proxy::front::stdio::{StdioEnds, StdioLimits, StdioSession};
 use tapline::secret::Label;
-use tapline::upstream::framing::LONGEST_MESSAGE;
+use tapline::upstream::output::LONGEST_MESSAGE;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split};
 use tokio_util::sync::CancellationToken;
 

@@ -403,7 +403,7 @@ fn check_members(message: &Message) -> Result<(), RuleBreak> {
     let first = |name: &str| member(name).and_then(|text| text.bytes().next());
     let is_id = match member("id") {
         Some("null") => {
-            message.kind() == Kind::Error || message.method().is_some_and(|it| it.starts_with("notifications/"))
+            message.kind() == Kind::Error || message.method().is_some_and(|it| it.starts_with(method::NOTIFICATIONS))
         }
         Some(token) => token.starts_with('"') || token.parse::<f64>().is_ok_and(|id| id.fract() == 0.0),
         None => matches!(message.kind(), Kind::Notification | Kind::Error),

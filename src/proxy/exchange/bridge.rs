@@ -27,6 +27,7 @@ use crate::event::{Landmark, Level, LogLine};
 use crate::headers::{self, LAST_EVENT_ID, SESSION};
 use crate::mcp::meta;
 use crate::mcp::method;
+use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
 use crate::net::backlog::{ByteRoom, RoomShare};
 use crate::net::backoff::doubling;
@@ -37,8 +38,7 @@ use crate::proxy::stream::Items;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::secret::Label;
 use crate::sse::{self, Splitter};
-use crate::upstream::framing::one_line;
-use crate::upstream::pipe::{MOST_UNREAD, STALLED, unread_by_its_only_client};
+use crate::upstream::output::{MOST_UNREAD, STALLED, one_line, unread_by_its_only_client};
 use crate::upstream::streamable::{StreamPosition, StreamableSession};
 use crate::upstream::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, UpstreamError};
 
@@ -135,7 +135,7 @@ impl Bridge {
             return self.carry_out(exchange, &message, sent).await;
         }
         let (bridge, id, modern) = (self.clone(), message.id().cloned(), meta::protocol_version(&message).is_some());
-        let call = (!method::is_subscription(&message)).then(|| self.calls.token());
+        let call = (!semantics::is_subscription(&message)).then(|| self.calls.token());
         let mut state = self.state.lock();
         while state.tasks.try_join_next().is_some() {}
         let task = state.tasks.spawn(async move {
@@ -379,7 +379,7 @@ impl Bridge {
         if self.renew(sent, refused.status).await.is_err() {
             return self.refuse(&refused, message);
         }
-        if !method::is_repeatable(message) {
+        if !semantics::is_repeatable(message) {
             return self.fail(message, UpstreamError::SessionForgotten { upstream: self.label() });
         }
         let text = format!("sent in the new session again: `{}`", message.method().unwrap_or_default());

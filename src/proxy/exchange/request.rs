@@ -9,7 +9,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::envelope::{Author, Direction, Seq};
 use crate::event::{Landmark, Level, LogLine};
-use crate::mcp::method;
+use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::arrival::{Arrival, Audience};
 use crate::proxy::error::ProxyError;
@@ -139,7 +139,8 @@ impl ClientExchange {
                 Disposition::Discard => return Ok(Reply::accepted()),
             }
         }
-        let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(method::is_subscription);
+        let listens =
+            outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(semantics::is_subscription);
         let reply = match &connection.link {
             ServerLink::Stream(server) => {
                 let reply = server.exchange(&connection.session, outgoing, request.audience).await?;

@@ -29,7 +29,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use crate::auth::{Auth, Denied, Identity};
 use crate::envelope::{Direction, Transport, Via};
 use crate::headers::rules::{ArrivedRequest, NamedSession, RequestPlace, RuleBreak};
-use crate::headers::{self, contradict};
+use crate::headers::{self, VERSION, contradict};
 use crate::limits::section::Per;
 use crate::limits::{Key, Limits};
 use crate::message::{Id, Kind, Message};
@@ -280,7 +280,7 @@ fn described(auth: &Auth, own: &str, resource: &str, method: &Method) -> Result<
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if *method == Method::OPTIONS {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET"));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("mcp-protocol-version"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, VERSION.into());
         *response.status_mut() = StatusCode::NO_CONTENT;
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -13,8 +13,7 @@ use crate::net::backlog::{BacklogReader, backlog};
 use crate::proxy::front::stream_client::{LineSender, StreamClient};
 use crate::proxy::sessions::{NewSession, SessionTable};
 use crate::proxy::stream::ClientStream;
-use crate::upstream::framing::one_line;
-use crate::upstream::pipe::StderrPiece;
+use crate::upstream::output::{StderrPiece, one_line};
 use crate::upstream::{Item, UpstreamError};
 
 /// The side that speaks. The session ends when it leaves.

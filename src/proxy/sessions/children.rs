@@ -19,7 +19,7 @@ use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::restart::{Supervisor, resume_session};
 use crate::proxy::stream::{StreamServer, Tenancy};
 use crate::upstream::UpstreamError;
-use crate::upstream::pipe::Output;
+use crate::upstream::output::Output;
 use crate::upstream::pool::Pool;
 use crate::upstream::target::Target;
 use crate::upstream::watch::{WatchError, Watched};

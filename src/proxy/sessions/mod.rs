@@ -36,7 +36,7 @@ use crate::proxy::sessions::restore::Restoring;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::shared::SharedServer;
 use crate::proxy::stream::{StreamServer, Tenancy};
-use crate::upstream::pipe::{Output, Pipe};
+use crate::upstream::output::Output;
 use crate::upstream::pool::Pool;
 use crate::upstream::target::Target;
 use crate::upstream::{Upstream as _, UpstreamError};
@@ -375,8 +375,7 @@ impl SessionTable {
                 headers::towards_upstream(&mut headers);
                 headers::without_message(&mut headers);
                 let (events, outputs) = upstream.open(headers, new.tail, self.proxy.retry().clone());
-                let link =
-                    StreamServer::for_events(proxy, session, self.target.label(), Pipe::Events(Arc::new(events)));
+                let link = StreamServer::for_events(proxy, session, self.target.label(), events);
                 Ok((ServerLink::Stream(link), ServerStart::Output(outputs)))
             }
             (Target::Command(_), Some(shared)) if new.modern => {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::envelope::Via;
 use crate::net::backlog::{Backlog, RoomShare};
-use crate::upstream::pipe::{MOST_UNREAD, StderrPiece};
+use crate::upstream::output::{MOST_UNREAD, StderrPiece};
 use crate::upstream::{Item, UpstreamError};
 
 /// Messages kept for a client that has no stream open to hear them on; no more than [`MOST_UNREAD`] bytes.

@@ -26,7 +26,7 @@ use crate::proxy::stream::subscription::LegAudience;
 use crate::proxy::{Arrival, Audience, Disposition, HeldPass, Pass, Proxy};
 use crate::secret::Label;
 use crate::sse;
-use crate::upstream::pipe::{Output, StderrPiece};
+use crate::upstream::output::{Output, StderrPiece};
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
 
 /// A message of the server, in the names of whom it is for.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::mcp::method::NOTIFICATIONS;
 use crate::mcp::{meta, method};
 use crate::message::{Id, Kind, Message};
 
@@ -85,7 +86,7 @@ impl HandshakeState {
 
     /// Returns what follows `initialize`, in order.
     pub(in crate::proxy) fn after_initialize(&self) -> Vec<Message> {
-        let initialized = self.initialized.then(|| Message::new(INITIALIZED_MESSAGE));
+        let initialized = self.initialized.then(initialized);
         let again = self.log_level.iter().chain(&self.subscriptions).filter_map(|it| it.with_id(&Id::random()));
         initialized.into_iter().chain(again).collect()
     }
@@ -106,7 +107,7 @@ impl HandshakeState {
             return Err(format!("it answers in revision `{new}`, and the client has agreed on `{old}`"));
         }
         let told = LISTS.iter().filter(|list| self.agreed.tells(list) && new.tells(list));
-        let told = told.map(|list| json!({"jsonrpc": "2.0", "method": format!("notifications/{list}/list_changed")}));
+        let told = told.map(|list| json!({"jsonrpc": "2.0", "method": format!("{NOTIFICATIONS}{list}/list_changed")}));
         Ok(told.map(|it| Message::new(it.to_string())).collect())
     }
 
@@ -136,7 +137,11 @@ impl AgreedTerms {
     }
 }
 
-const INITIALIZED_MESSAGE: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+/// Says that the client has completed the handshake.
+fn initialized() -> Message {
+    let method = method::INITIALIZED;
+    Message::new(format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#))
+}
 
 #[cfg(test)]
 mod tests {

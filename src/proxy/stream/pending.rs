@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::mcp::meta::{self, META, SUBSCRIPTION_ID, cancelled_id};
 use crate::mcp::method;
+use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::Audience;
 use crate::proxy::session::LiveSession;
@@ -203,7 +204,7 @@ impl PendingRequest {
 
     /// Whether it only opens an ear (`subscriptions/listen`).
     pub(super) fn is_subscription(&self) -> bool {
-        method::is_subscription(&self.request)
+        semantics::is_subscription(&self.request)
     }
 
     /// Its reply has come from the server.
@@ -237,7 +238,7 @@ impl PendingRequest {
     /// nothing was changed by it. `greeted`: the process will have been through the handshake by then.
     fn can_be_resent(&self, greeted: bool) -> bool {
         let begins = self.request.method() == Some(method::INITIALIZE);
-        let repeatable = method::is_repeatable(&self.request) || !greeted && begins;
+        let repeatable = semantics::is_repeatable(&self.request) || !greeted && begins;
         repeatable
             && self.audience() == Audience::Client
             && self.interest == Interest::Awaited

@@ -18,9 +18,8 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::{ClientSide, Items};
 use crate::proxy::stream::pending::{Enclosure, PendingRequest, ReplyReader};
-use crate::proxy::stream::server::{ServerState, StreamServer, Tenancy};
+use crate::proxy::stream::server::{Pipe, ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::{FanoutSubscription, NewLeg};
-use crate::upstream::pipe::Pipe;
 use crate::upstream::stdio::{ChildPipe, NotWritten};
 use crate::upstream::{Item, Outgoing, Reply, UpstreamError};
 

@@ -10,8 +10,7 @@ use crate::message::Message;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::ClientStream;
 use crate::proxy::stream::request::UnsentRequest;
-use crate::proxy::stream::server::{ServerState, StreamServer, Tenancy};
-use crate::upstream::pipe::Pipe;
+use crate::proxy::stream::server::{Pipe, ServerState, StreamServer, Tenancy};
 use crate::upstream::stdio::{ChildPipe, NotWritten};
 use crate::upstream::{Reply, UpstreamError};
 

@@ -26,8 +26,7 @@ use crate::proxy::stream::client::ClientSide;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::pending::{Enclosure, PendingQuestions, PendingRequest, PendingRequests, ReplyReader};
 use crate::secret::Label;
-use crate::upstream::framing::{message_of, one_line};
-use crate::upstream::pipe::{MOST_UNREAD, Pipe};
+use crate::upstream::output::{MOST_UNREAD, message_of, one_line};
 use crate::upstream::pool::Pool;
 use crate::upstream::sse::{EventPipe, StreamAnswer};
 use crate::upstream::stdio::ChildPipe;
@@ -68,6 +67,22 @@ pub(super) struct ServerState {
     pub(super) questions: PendingQuestions,
     /// The session that spoke last, where several clients share the server.
     pub(super) last_session: Option<Arc<LiveSession>>,
+}
+
+/// The way to the server, and to its end. Dropping the last one ends it.
+pub(in crate::proxy) enum Pipe {
+    Child(ChildPipe),
+    Events(Arc<EventPipe>),
+}
+
+impl Pipe {
+    /// Ends the server's part, and waits until it is gone.
+    async fn close(&self) {
+        match self {
+            Self::Child(child) => child.close().await,
+            Self::Events(events) => events.close().await,
+        }
+    }
 }
 
 /// Whether messages can go to the server.
@@ -198,9 +213,9 @@ impl StreamServer {
         proxy: Arc<Proxy>,
         session: Arc<LiveSession>,
         label: Label,
-        pipe: Pipe,
+        events: EventPipe,
     ) -> Arc<Self> {
-        let lifecycle = Lifecycle::Up(Arc::new(pipe));
+        let lifecycle = Lifecycle::Up(Arc::new(Pipe::Events(Arc::new(events))));
         Self::build(proxy, Tenancy::Dedicated(session), label, Via::Sse, lifecycle, None)
     }
 

@@ -10,7 +10,7 @@ use crate::proxy::stream::client::{ClientSide, Items};
 use crate::proxy::stream::pending::PendingRequest;
 use crate::proxy::stream::server::{StreamServer, Tenancy};
 use crate::upstream::UpstreamError;
-use crate::upstream::pipe::{MOST_UNREAD, STALLED, unread_by_its_only_client};
+use crate::upstream::output::{MOST_UNREAD, STALLED, unread_by_its_only_client};
 
 impl StreamServer {
     /// The server is not read for want of room: ends the stream that takes most of it, where others wait. `is_first`: it was not

@@ -17,6 +17,7 @@ use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Subj
 use crate::event::{Comparison, ShadowVerdict};
 use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta::{self, cancelled_id};
+use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::tokens::Tokens;
 
@@ -261,8 +262,9 @@ impl ShadowSession {
     fn take_back(&mut self, seq: Seq, words: Option<&Message>) {
         let Some((_, id)) = self.open.get(&seq).and_then(|open| open.sent.as_ref()) else { return };
         let ours = || {
-            let params = format!(r#"{{"requestId":{},"reason":"it is not waited for any more"}}"#, id.token());
-            Message::new(format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#))
+            let (method, id) = (method::CANCELLED, id.token());
+            let params = format!(r#"{{"requestId":{id},"reason":"it is not waited for any more"}}"#);
+            Message::new(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#))
         };
         let theirs = words.and_then(|words| words.with_value(&["params", "requestId"], id.token()));
         self.to_say.push(theirs.unwrap_or_else(ours));
@@ -274,7 +276,7 @@ impl ShadowSession {
         // What the server said, also where the operator gave the client something else.
         let message = envelope.original.as_ref().unwrap_or(&envelope.message);
         let ours = matches!(envelope.outcome, Outcome::Injected(_));
-        if &*to.subject.method == "tools/list" && !ours {
+        if &*to.subject.method == method::TOOLS_LIST && !ours {
             self.policy.learn(message);
         }
         let Some(open) = self.open.get_mut(&to.seq) else { return };
@@ -436,7 +438,7 @@ impl ShadowSession {
             if open.primary.is_some() {
                 self.deadlines.insert((now + self.options.patience, seq));
             }
-            if &*open.subject.method == "initialize" {
+            if &*open.subject.method == method::INITIALIZE {
                 self.phase = ShadowPhase::Initializing(seq);
             }
         }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::envelope::SseFields;
-use crate::headers::{self, LAST_EVENT_ID, NAME};
-use crate::headers::{SESSION, VERSION};
+use crate::headers::{self, LAST_EVENT_ID, NAME, SESSION, VERSION};
 use crate::message::Message;
 use crate::secret::REDACTED;
 use crate::sse::Splitter;
@@ -158,19 +159,19 @@ impl NegotiatedHeaders {
 }
 
 fn is_sent(name: &HeaderName, value: &HeaderValue) -> bool {
-    const OF_ONE_CONNECTION: [&str; 10] = [
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "last-event-id",
-        "mcp-session-id",
-        "te",
-        "transfer-encoding",
+    const OF_ONE_CONNECTION: [HeaderName; 10] = [
+        ACCEPT_ENCODING,
+        CONNECTION,
+        CONTENT_LENGTH,
+        EXPECT,
+        HOST,
+        HeaderName::from_static("keep-alive"),
+        LAST_EVENT_ID,
+        SESSION,
+        TE,
+        TRANSFER_ENCODING,
     ];
-    value != REDACTED && !OF_ONE_CONNECTION.contains(&name.as_str())
+    value != REDACTED && !OF_ONE_CONNECTION.contains(name)
 }
 
 /// Unlike `extend`, replaces: some servers refuse a header that occurs twice.

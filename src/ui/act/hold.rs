@@ -2,6 +2,7 @@
 
 use super::prompt::open_prompt;
 use crate::event::{BlockError, Command, Decision, Holding, Then, Ticket};
+use crate::mcp::method::TOOLS_CALL;
 use crate::message::Kind;
 use crate::ui::model::Model;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
@@ -117,7 +118,7 @@ pub(super) fn block(model: &mut Model) {
     }
     let method = envelope.method().unwrap_or("message");
     let what = format!("{} {method} {}", envelope.seq, envelope.name().unwrap_or_default());
-    let form = BlockForm::new(held.ticket, what, method == "tools/call");
+    let form = BlockForm::new(held.ticket, what, method == TOOLS_CALL);
     model.popup = Some(Popup::Block(form));
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::motion::ListCursor;
 use crate::envelope::{Direction, SessionId};
 use crate::event::figures::{EndpointFigures, Figures, Spread};
+use crate::mcp::method::TOOLS_CALL;
 
 /// Buckets of a sparkline.
 pub(crate) const BUCKETS: usize = 60;
@@ -245,7 +246,7 @@ impl MetricsSubject {
         };
         let Self::Endpoint(EndpointKey { method, name, .. }) = self else { return None };
         match (method.as_deref()?, name) {
-            ("tools/call", Some(name)) => Some(format!("~tool {}", exactly(name))),
+            (TOOLS_CALL, Some(name)) => Some(format!("~tool {}", exactly(name))),
             (method, Some(name)) => Some(format!("~m {} & ~name {}", exactly(method), exactly(name))),
             (method, None) => Some(format!("~m {}", exactly(method))),
         }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::envelope::Envelope;
 use crate::event::Timestamp;
+use crate::mcp::method::TOOLS_CALL;
 use crate::message::Kind;
 
 /// Durations that percentiles are taken of: the last so many.
@@ -62,7 +63,7 @@ impl TrafficStats {
         }
         if let Some(reply_to) = &envelope.reply_to {
             self.took.push(reply_to.took);
-            if let Some(name) = reply_to.subject.name.as_ref().filter(|_| &*reply_to.subject.method == "tools/call") {
+            if let Some(name) = reply_to.subject.name.as_ref().filter(|_| &*reply_to.subject.method == TOOLS_CALL) {
                 self.count_tool(name, reply_to.took);
             }
         }

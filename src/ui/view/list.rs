@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled, theme};
 use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
+use crate::mcp::method::NOTIFICATIONS;
 use crate::message::Kind;
 use crate::text;
 use crate::ui::model::message_rows::{MessageRow, RowState};
@@ -229,7 +230,7 @@ pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize) -> Vec<S
     let fits = |method: &str, name: &str| text::width(method) + 1 + text::width(name) <= width;
     let Some(name) = envelope.name() else {
         // The letter of the kind says that it is a notification.
-        let cut = if text::width(method) > width { method.strip_prefix("notifications/") } else { None };
+        let cut = if text::width(method) > width { method.strip_prefix(NOTIFICATIONS) } else { None };
         return vec![styled(model, Role::Plain, cell(cut.unwrap_or(method), width))];
     };
     let last = method.rsplit('/').next().unwrap_or_default();

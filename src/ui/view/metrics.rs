@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use super::parts::{cell, cursor_row, grouped, pane, put, right, short, style, styled, theme};
 use crate::envelope::Direction;
 use crate::event::figures::{EndpointFigures, Figures, Spread};
+use crate::mcp::method::{TOOLS_CALL, TOOLS_LIST};
 use crate::text;
 use crate::ui::layout::metrics_parts;
 use crate::ui::model::metrics_screen::{
@@ -167,8 +168,8 @@ fn some<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
 
 fn tokens(figures: &Figures) -> Option<String> {
     let of = |method: &'static str| figures.endpoints.iter().filter(move |it| it.method.as_deref() == Some(method));
-    let listed = of("tools/list").map(EndpointFigures::latest_tokens).max().unwrap_or_default();
-    let results: u64 = of("tools/call").map(EndpointFigures::tokens).sum();
+    let listed = of(TOOLS_LIST).map(EndpointFigures::latest_tokens).max().unwrap_or_default();
+    let results: u64 = of(TOOLS_CALL).map(EndpointFigures::tokens).sum();
     (listed + results > 0).then(|| format!(" tokens about {}, tool list {}", text::count(results), text::count(listed)))
 }
 
@@ -278,7 +279,7 @@ fn name(model: &Model, what: &MetricsSubject) -> String {
             let way = if *direction == Direction::ToClient { "< " } else { "" };
             let upstream = upstream.as_ref().map(|upstream| format!("{upstream}: ")).unwrap_or_default();
             let what = match (method.as_deref(), name.as_deref()) {
-                (Some("tools/call"), Some(name)) => name.to_owned(),
+                (Some(TOOLS_CALL), Some(name)) => name.to_owned(),
                 (Some(method), Some(name)) => format!("{method} {name}"),
                 (Some(method), None) => method.to_owned(),
                 (None, _) => "all others".to_owned(),

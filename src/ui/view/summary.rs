@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use crate::envelope::Envelope;
+use crate::mcp::method::{
+    CANCELLED, ELICITATION_CREATE, INITIALIZE, LOG_MESSAGE, PROGRESS, PROMPTS_GET, RESOURCES_READ, RESOURCES_SUBSCRIBE,
+    RESOURCES_UNSUBSCRIBE, RESOURCES_UPDATED, SAMPLING_CREATE_MESSAGE, TOOLS_CALL,
+};
 use crate::message::{Kind, Message};
 use crate::text;
 
@@ -57,11 +61,11 @@ fn request(message: &Message) -> String {
     let Some(params) = message.member("params") else { return String::new() };
     let members = members(params);
     match message.method() {
-        Some("tools/call" | "prompts/get") => members.get("arguments").map_or("", |raw| raw.get()).to_owned(),
-        Some("resources/read" | "resources/subscribe" | "resources/unsubscribe") => String::new(),
-        Some("sampling/createMessage") => members.get("messages").and_then(|raw| last_words(raw)).unwrap_or_default(),
-        Some("elicitation/create") => members.get("message").map_or("", |raw| raw.get()).to_owned(),
-        Some("initialize") => {
+        Some(TOOLS_CALL | PROMPTS_GET) => members.get("arguments").map_or("", |raw| raw.get()).to_owned(),
+        Some(RESOURCES_READ | RESOURCES_SUBSCRIBE | RESOURCES_UNSUBSCRIBE) => String::new(),
+        Some(SAMPLING_CREATE_MESSAGE) => members.get("messages").and_then(|raw| last_words(raw)).unwrap_or_default(),
+        Some(ELICITATION_CREATE) => members.get("message").map_or("", |raw| raw.get()).to_owned(),
+        Some(INITIALIZE) => {
             let client = members.get("clientInfo").map(|raw| peer(raw.get())).unwrap_or_default();
             let protocol = members.get("protocolVersion").map(|raw| plain(raw)).unwrap_or_default();
             format!("{client} {protocol}")
@@ -90,13 +94,13 @@ fn notification(message: &Message) -> String {
     let raw = |key: &str| members.get(key).map_or("", |raw| raw.get());
     let unquoted = |key: &str| members.get(key).map(|raw| plain(raw)).unwrap_or_default();
     match message.method() {
-        Some("notifications/progress") => {
+        Some(PROGRESS) => {
             let total = members.get("total").map(|total| format!("/{}", total.get())).unwrap_or_default();
             format!("{}: {}{total} {}", unquoted("progressToken"), raw("progress"), raw("message"))
         }
-        Some("notifications/cancelled") => format!("{} {}", unquoted("requestId"), raw("reason")),
-        Some("notifications/message") => format!("{}: {}", unquoted("level"), unquoted("data")),
-        Some("notifications/resources/updated") => String::new(),
+        Some(CANCELLED) => format!("{} {}", unquoted("requestId"), raw("reason")),
+        Some(LOG_MESSAGE) => format!("{}: {}", unquoted("level"), unquoted("data")),
+        Some(RESOURCES_UPDATED) => String::new(),
         _ => params.to_owned(),
     }
 }
@@ -119,7 +123,7 @@ fn result_gist(envelope: &Envelope, result: &str) -> String {
         return if failed { format!("{FAILED}{content}") } else { content };
     }
     match envelope.method() {
-        Some("initialize") => {
+        Some(INITIALIZE) => {
             let server = members.get("serverInfo").map(|raw| peer(raw.get())).unwrap_or_default();
             let protocol = members.get("protocolVersion").map(|raw| plain(raw)).unwrap_or_default();
             format!("{server} {protocol}")

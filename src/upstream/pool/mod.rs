@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{Restart, Section, Settings};
 use super::UpstreamError;
 use super::guardian::Guardian;
-use super::pipe::Output;
+use super::output::Output;
 use super::stdio::{ChildPipe, CommandLine};
 use crate::net::backoff::doubling;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::text;
-use crate::upstream::framing::LONGEST_MESSAGE;
+use crate::upstream::output::LONGEST_MESSAGE;
 
 /// Children at a time, unless a number is given: more than anybody's machine is to be filled with by mistake.
 const MOST: usize = 1_000;

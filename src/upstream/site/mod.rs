@@ -17,7 +17,7 @@ pub use self::client::RequestTarget;
 pub(super) use self::client::ResponseBody;
 use self::client::{Outbound, RequestFailure, SiteClient};
 use super::UpstreamError;
-use super::framing::LONGEST_MESSAGE;
+use super::output::LONGEST_MESSAGE;
 use crate::net::innermost_cause;
 use crate::secret::Label;
 

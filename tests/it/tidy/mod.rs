@@ -13,7 +13,7 @@ use self::source::{SourceFile, block_end, files, texts};
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
 const IMPORTS: [(&str, &str); 39] = [
-    ("message", ""),
+    ("message", "mcp"),
     ("mcp", "message"),
     ("text", ""),
     ("clock", ""),
@@ -249,6 +249,35 @@ fn functions(file: &SourceFile) -> Vec<(usize, String)> {
         ))
     });
     whole.collect()
+}
+
+/// The words of the protocol stand in `mcp/method.rs` and `headers/mod.rs`, and nowhere else in what is more than tests. `demo/` plays
+/// servers and clients of others, which write their own messages.
+#[test]
+fn protocol_words_are_said_once() {
+    const OWNERS: [&str; 3] = ["src/mcp/method.rs", "src/headers/mod.rs", "src/demo/"];
+    let texts: BTreeMap<_, _> = texts("src").into_iter().collect();
+    let quoted = |line: &str| line.split_once('"').and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
+    let constants = |path: &str, begins: &str| -> Vec<String> {
+        texts[path].lines().filter(|line| line.starts_with(begins)).filter_map(quoted).collect()
+    };
+    let mut words = constants("src/mcp/method.rs", "pub const");
+    words.extend(constants("src/headers/mod.rs", "pub const"));
+    assert!(words.len() > 30 && words.iter().any(|word| word == "mcp-session-id"), "{words:?}");
+    let mut wrong = Vec::new();
+    for file in files().iter().filter(|file| !OWNERS.iter().any(|owner| file.path.starts_with(owner))) {
+        let lines: BTreeSet<_> = file.tokens.iter().map(|token| token.line).collect();
+        for (number, line) in texts[&file.path].lines().enumerate().filter(|(at, _)| lines.contains(&(at + 1))) {
+            let line = line.to_ascii_lowercase();
+            // A word that ends with a slash is what others begin with.
+            let is_in = |word: &&String| {
+                let close = if word.ends_with('/') { "" } else { "\"" };
+                line.contains(&format!("\"{}{close}", word.to_ascii_lowercase()))
+            };
+            wrong.extend(words.iter().find(is_in).map(|word| format!("{}:{}: `{word}`", file.path, number + 1)));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
 }
 
 #[test]

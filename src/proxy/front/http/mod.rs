@@ -32,6 +32,7 @@ use crate::envelope::{Direction, SessionId, Transport, Via};
 use crate::headers;
 use crate::headers::rules::status_of;
 use crate::mcp::method;
+use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::error::{ErrorReply, ProxyError};
 use crate::proxy::exchange::{ClientExchange, Connection, Initiator};
@@ -283,7 +284,7 @@ impl HttpFront {
         if message.is_some_and(|message| message.kind() == Kind::Batch) && self.admission.keeps_rules_for(table) {
             return Ok(self.carry_batch(connection, &outgoing, received).await);
         }
-        let waited_for = message.is_some_and(|message| !method::is_subscription(message)).then(|| self.call());
+        let waited_for = message.is_some_and(|message| !semantics::is_subscription(message)).then(|| self.call());
         let is_sessionless = !session_change.in_session && self.admission.keeps_rules_for(table);
         let sessionless = message.filter(|it| is_sessionless && headers::is_modern(&outgoing.headers, it)).cloned();
         let until = &self.mounts.proxy().stop().force;

@@ -30,8 +30,7 @@ use crate::proxy::front::stdio::write::{OutputWriter, write_items, write_stderr}
 use crate::proxy::front::stream_client::{LineSender, StreamClient};
 use crate::proxy::sessions::{NewSession, SessionTable, Startup};
 use crate::proxy::stream::ClientStream;
-use crate::upstream::framing::message_of;
-use crate::upstream::pipe::MOST_UNREAD;
+use crate::upstream::output::{MOST_UNREAD, message_of};
 use crate::upstream::{Upstream as _, UpstreamError};
 
 /// How long a client may take nothing of the server's stderr while all is over.

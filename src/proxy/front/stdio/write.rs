@@ -9,8 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::backlog::BacklogReader;
-use crate::upstream::framing::one_line;
-use crate::upstream::pipe::StderrPiece;
+use crate::upstream::output::{StderrPiece, one_line};
 use crate::upstream::{Framing, Item, UpstreamError};
 
 /// Bytes of the server's stderr that are written at once.

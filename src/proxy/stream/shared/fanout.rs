@@ -7,10 +7,9 @@ use futures_util::FutureExt as _;
 use crate::envelope::{Direction, Transport};
 use crate::message::Message;
 use crate::proxy::stream::pending::{PendingRequest, PendingRequests};
-use crate::proxy::stream::server::StreamServer;
+use crate::proxy::stream::server::{Pipe, StreamServer};
 use crate::proxy::stream::subscription::{FanoutSubscription, NewLeg};
-use crate::upstream::framing::one_line;
-use crate::upstream::pipe::Pipe;
+use crate::upstream::output::one_line;
 
 impl StreamServer {
     /// Opens a client's subscription here as well: where the child is there already, before anything else is asked of it.

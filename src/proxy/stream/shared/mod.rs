@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::event::{Level, LogLine};
-use crate::mcp::meta::cancelled_id;
-use crate::mcp::method;
+use crate::mcp::era::MODERN_REVISIONS;
+use crate::mcp::meta::{CLIENT_CAPABILITIES, CLIENT_INFO, META, PROTOCOL_VERSION, cancelled_id};
+use crate::mcp::{method, semantics};
 use crate::message::{Id, Kind, Message};
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::dispatch::Pump;
@@ -133,7 +135,7 @@ impl SharedServer {
         let is_stateless = self.pool.settings().stateless;
         match is_stateless.then(|| outgoing.message.clone()).flatten() {
             None => self.any(session)?.exchange(session, outgoing, audience).await,
-            Some(message) if method::is_subscription(&message) => {
+            Some(message) if semantics::is_subscription(&message) => {
                 self.subscribe(session, outgoing, FanoutSubscription::new(session.clone(), message, audience), audience)
                     .await
             }
@@ -337,12 +339,12 @@ async fn bring(
 /// What every server of the revision answers, be it by an error (2026-07-28, `server/discover`; it has no `ping`).
 fn discover() -> Message {
     let version = env!("CARGO_PKG_VERSION");
-    let meta = format!(
-        r#"{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"tapline","version":"{version}"}}}}"#
-    );
+    let meta = json!({
+        PROTOCOL_VERSION: MODERN_REVISIONS[0],
+        CLIENT_CAPABILITIES: {},
+        CLIENT_INFO: { "name": "tapline", "version": version },
+    });
     let id = Id::random();
-    Message::new(format!(
-        r#"{{"jsonrpc":"2.0","id":{},"method":"server/discover","params":{{"_meta":{meta}}}}}"#,
-        id.token()
-    ))
+    let (method, id) = (method::DISCOVER, id.token());
+    Message::new(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"{META}":{meta}}}}}"#))
 }
