@@ -227,7 +227,7 @@ impl Core {
         let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
         let export = export.transpose().map_err(CoreStartError::Otlp)?;
         let started = Timestamp::now();
-        let (store, store_thread) = settings.sessions.database.map(|path| keep(path, started, &journal)).unzip();
+        let (store, store_thread) = settings.sessions.database.map(|path| open_store(path, started, &journal)).unzip();
         let store::Settings { max, idle, .. } = settings.sessions;
         let keeping = SessionPolicy { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
@@ -341,7 +341,7 @@ fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
 }
 
 /// Opens the database of sessions; what goes wrong with it is told by the journal.
-fn keep(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreThread) {
+fn open_store(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreThread) {
     let journal = journal.clone();
     let tell = move |level, text| journal.publish(Event::Log(LogLine::new(level, "store", text)));
     let living = || {

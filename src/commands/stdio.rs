@@ -62,7 +62,7 @@ async fn serve(core: &Core, signals: &mut Signals, limits: StdioLimits) -> Resul
     let mount = core.mounts().default().expect("the one upstream is the default");
     let session = StdioSession::begin(mount.table())?;
     let connection = session.connection().clone();
-    let mut serving = Box::pin(session.serve(StdioEnds::standard(), limits));
+    let mut serving = Box::pin(session.serve(StdioEnds::of_process(), limits));
     let (mut signalled, mut outcome) = (None, StdioOutcome::Complete);
     let mut deadline = None;
     loop {

@@ -24,12 +24,12 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// What is to be saved: of each session the latest.
 #[derive(Default)]
-pub(super) struct Notes(Mutex<Waiting>);
+pub(super) struct Notes(Mutex<UnsavedRecords>);
 
 #[derive(Default)]
-struct Waiting {
+struct UnsavedRecords {
     records: HashMap<SessionId, Record>,
-    /// Nobody reads them any more.
+    /// The thread that writes them has ended: none is taken any more.
     off: bool,
 }
 
@@ -63,20 +63,20 @@ pub(super) struct StoreWriter {
 impl Notes {
     /// Whether the thread is to be told.
     pub(super) fn take(&self, record: Record) -> bool {
-        let mut waiting = self.0.lock();
-        let first = waiting.records.is_empty();
-        let known = waiting.records.contains_key(&record.session.id);
-        if waiting.off || !known && waiting.records.len() >= MOST_NOTES {
+        let mut unsaved = self.0.lock();
+        let first = unsaved.records.is_empty();
+        let known = unsaved.records.contains_key(&record.session.id);
+        if unsaved.off || !known && unsaved.records.len() >= MOST_NOTES {
             return false;
         }
-        waiting.records.insert(record.session.id, record);
+        unsaved.records.insert(record.session.id, record);
         first
     }
 
     /// A session that waits, and goes on when a client sends this id.
     fn find(&self, key: KeyHash, (name, upstream): &(Option<String>, String)) -> Option<Record> {
-        let waiting = self.0.lock();
-        let found = waiting.records.values().find(|record| {
+        let unsaved = self.0.lock();
+        let found = unsaved.records.values().find(|record| {
             let session = &record.session;
             record.key == Some(key)
                 && record.ended.is_none()
@@ -92,14 +92,14 @@ impl Notes {
 
     /// Puts back what could not be written, unless something newer is known.
     fn put_back(&self, records: HashMap<SessionId, Record>) {
-        let mut waiting = self.0.lock();
+        let mut unsaved = self.0.lock();
         for (id, record) in records {
-            waiting.records.entry(id).or_insert(record);
+            unsaved.records.entry(id).or_insert(record);
         }
     }
 
     fn turn_off(&self) {
-        *self.0.lock() = Waiting { records: HashMap::new(), off: true };
+        *self.0.lock() = UnsavedRecords { records: HashMap::new(), off: true };
     }
 }
 

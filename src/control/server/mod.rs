@@ -262,9 +262,9 @@ async fn events(State(door): State<Arc<ControlServer>>) -> Result<Response, Cont
     thread.map_err(|error| {
         ControlRequestError(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for a screen: {error}"))
     })?;
-    let seat = AttachedScreen::enter(door.screens.clone(), door.journal.subscribe(feed));
-    let feed = HeaderValue::from(seat.feed());
-    let mut response = Response::new(Body::from_stream(Lines { lines, waiting, _seat: seat, _here: here }));
+    let screen = AttachedScreen::enter(door.screens.clone(), door.journal.subscribe(feed));
+    let feed = HeaderValue::from(screen.feed());
+    let mut response = Response::new(Body::from_stream(Lines { lines, waiting, _screen: screen, _here: here }));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response.headers_mut().insert(FEED_HEADER, feed);
     Ok(response)
@@ -274,7 +274,7 @@ async fn events(State(door): State<Arc<ControlServer>>) -> Result<Response, Cont
 struct Lines {
     lines: mpsc::UnboundedReceiver<Bytes>,
     waiting: Arc<AtomicUsize>,
-    _seat: AttachedScreen,
+    _screen: AttachedScreen,
     _here: crossbeam_channel::Sender<()>,
 }
 

@@ -177,8 +177,9 @@ impl PendingRequest {
         }
     }
 
-    /// Where its client is told that it is lost. `None`: a status says so, and is on its way to the one who reads it.
-    pub(super) fn lost(self, error: &UpstreamError) -> Option<Self> {
+    /// Fails the response that the request has, where nothing of it has gone out yet: its client reads a status that says why. Returns the
+    /// request where it must be told by a JSON-RPC error instead.
+    pub(super) fn fail_response(self, error: &UpstreamError) -> Option<Self> {
         match &self.reply_to {
             ReplyReader::Tapline(items) => {
                 let _ = items.send(Err(error.clone()));

@@ -255,7 +255,7 @@ impl ServerRestart {
             state.server.lose(error.clone());
             (state.requests.fail_lost(greeted), state.questions.fail_all())
         };
-        for pending in lost.into_iter().filter_map(|pending| pending.lost(error)) {
+        for pending in lost.into_iter().filter_map(|pending| pending.fail_response(error)) {
             self.server.answer_lost(&pending, error);
         }
         for id in questions {

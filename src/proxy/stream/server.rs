@@ -342,7 +342,7 @@ impl StreamServer {
     }
 
     fn fail_each(&self, requests: Vec<PendingRequest>, error: &UpstreamError) {
-        for pending in requests.into_iter().filter_map(|pending| pending.lost(error)) {
+        for pending in requests.into_iter().filter_map(|pending| pending.fail_response(error)) {
             self.answer_lost(&pending, error);
         }
     }

@@ -125,7 +125,7 @@ impl ShadowSession {
             (Direction::ToClient, Kind::Result | Kind::Error) => self.replied(envelope, now),
             _ => {}
         }
-        self.go_on(now);
+        self.send_due(now);
     }
 
     /// The shadow's server said something.
@@ -136,7 +136,7 @@ impl ShadowSession {
             Kind::Batch => message.elements().iter().for_each(|element| self.on_shadow(element, now)),
             Kind::Notification | Kind::Opaque => {}
         }
-        self.go_on(now);
+        self.send_due(now);
     }
 
     /// Judges as missing what has not come in time.
@@ -152,7 +152,7 @@ impl ShadowSession {
                 self.over("the shadow hangs", now);
             }
         }
-        self.go_on(now);
+        self.send_due(now);
     }
 
     /// When [`ShadowSession::expire`] is to be called.
@@ -405,8 +405,8 @@ impl ShadowSession {
         Some(open)
     }
 
-    /// Says what may be said now.
-    fn go_on(&mut self, now: Instant) {
+    /// Sends the shadow what is due.
+    fn send_due(&mut self, now: Instant) {
         if self.is_over() {
             return;
         }

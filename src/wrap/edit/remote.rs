@@ -45,7 +45,7 @@ pub(super) fn route(
     let mut args = vec![literal("stdio")];
     args.extend(name_option(server.name()).map(|name| literal(&name)));
     args.extend([literal("--upstream"), doc.raw(&url.value.span).to_owned()]);
-    let mut members = vec![kept(doc, url)];
+    let mut members = vec![as_written(doc, url)];
     let mut splices = Vec::new();
     let mut variable = None;
     if let Some(headers) = headers.filter(|headers| headers.value.members().is_none_or(|all| !all.is_empty())) {
@@ -53,14 +53,14 @@ pub(super) fn route(
             return Err(SkipReason::Headers(headers.key.clone()));
         }
         variable = Some(pair(doc, HEADERS_VARIABLE, &header_lines(doc, headers)?));
-        members.push(kept(doc, headers));
+        members.push(as_written(doc, headers));
         splices.push(without(doc, entry, headers));
     }
     let mut transport = None;
     for kind in KIND.iter().filter_map(|key| entry.member(key)) {
         let said = kind.value.text().filter(|kind| *kind == SSE || STREAMABLE.contains(kind)).ok_or(SkipReason::Odd)?;
         transport = transport.or(Some(said));
-        members.push(kept(doc, kind));
+        members.push(as_written(doc, kind));
         splices.push(Splice::replace(&kind.value.span, literal("stdio")));
     }
     args.extend(transport.and_then(|kind| transport_option(kind, url.value.text()?)).map(literal));
@@ -91,7 +91,7 @@ fn transport_option(kind: &str, url: &str) -> Option<&'static str> {
 }
 
 /// A member as it is written.
-fn kept(doc: &ConfigDoc<'_>, member: &DocMember) -> (String, String) {
+fn as_written(doc: &ConfigDoc<'_>, member: &DocMember) -> (String, String) {
     (member.key.clone(), doc.raw(&member.span()).to_owned())
 }
 

@@ -292,7 +292,7 @@ impl HttpFront {
         let mut reply = match reply_until(until, exchange).await {
             Ok(reply) => reply,
             Err(error) => {
-                session_change.give_up(connection, &error);
+                session_change.on_error(connection, &error);
                 return Ok(self.failed(connection, &error, id));
             }
         };
@@ -429,7 +429,7 @@ impl SessionChange {
     }
 
     /// The server has not answered.
-    fn give_up(self, connection: &Connection, error: &ProxyError) {
+    fn on_error(self, connection: &Connection, error: &ProxyError) {
         // The end of its server is the session's, with a reason of its own.
         let is_lost = matches!(error, ProxyError::Upstream(_)) && connection.has_lost_server();
         self.abandoned.filter(|_| is_lost).into_iter().for_each(AbandonedSession::disarm);

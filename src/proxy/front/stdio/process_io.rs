@@ -21,8 +21,8 @@ pub type StdioInput = Box<dyn AsyncRead + Send + Unpin>;
 pub type StdioOutput = Box<dyn AsyncWrite + Send + Unpin>;
 
 impl StdioEnds<StdioInput, StdioOutput, tokio::io::Stderr> {
-    /// Those of this process. stderr stays as it is: others in the process write to it, too.
-    pub fn standard() -> Self {
+    /// The standard streams of this process. stderr stays as it is: others in the process write to it, too.
+    pub fn of_process() -> Self {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let input = input(stdin.as_fd()).unwrap_or_else(|_| Box::new(tokio::io::stdin()));
         // What is set on the one would be set on the other.
