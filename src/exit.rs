@@ -15,6 +15,23 @@ use crate::text::{sanitize, sanitize_lines};
 /// Usage or configuration.
 const USAGE: u8 = 2;
 
+/// What each exit status means: the one table, for the help and the man page.
+pub const STATUSES: [(&str, &str); 5] = [
+    ("0", "done, or nothing to do; of `replay`: every step passed; of `check`: in order"),
+    (
+        "1",
+        "the work failed: a step of a replay failed, a server did not start or went away, a change was declined or could not be \
+         written",
+    ),
+    (
+        "2",
+        "usage or configuration: arguments and settings that cannot be, or that name what is not there: a file, a tape, a session, a \
+         client, a tapline, a port that is free",
+    ),
+    ("130", "ended by SIGINT (ctrl c where there is no screen): 128 and the number of the signal"),
+    ("143", "ended by SIGTERM, or by SIGHUP when the terminal went away"),
+];
+
 /// An error and the exit status that goes with it.
 pub struct ExitError {
     status: u8,

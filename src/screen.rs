@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::Core;
-use crate::cli::LogFormat;
+use crate::cli::{ColorArg, LogFormat};
 use crate::event::{Command, Feed, FeedReader, OnQuit};
 use crate::exit::ExitError;
 use crate::journal::Journal;
@@ -81,9 +81,10 @@ impl<W: std::io::Write> std::io::Write for CountedWriter<W> {
 }
 
 /// As the environment and the command line want the screen.
-pub(crate) fn screen_settings(ascii: bool) -> ui::Settings {
+pub(crate) fn screen_settings(ascii: bool, color: ColorArg) -> ui::Settings {
     let mut settings = ui::Settings::from_env();
     settings.ascii |= ascii;
+    settings.mono = !color.is_wanted(true);
     settings
 }
 

@@ -201,14 +201,19 @@ pub fn written_duration<'de, D: Deserializer<'de>, T: From<Duration>>(deserializ
     duration(&text).map(T::from).map_err(serde::de::Error::custom)
 }
 
-/// Reads a duration as people write it: `5s`, `1m30s`, `24h`, `30d`.
+/// Reads a duration as people write it: `500ms`, `5s`, `1m30s`, `24h`, `30d`; a number alone is seconds. The one reader of times, for
+/// options and files of settings alike.
 ///
 /// # Errors
 /// Where the text is no duration, or a negative one.
 pub fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
     let days = jiff::SpanRelativeTo::days_are_24_hours();
     let span = text.trim().parse::<jiff::Span>().and_then(|span| span.to_duration(days));
-    let span = span.map_err(|_| format!("invalid duration `{text}`; write it like `5s`, `1m30s`, `24h` or `30d`"))?;
+    let span =
+        span.map_err(|_| format!("invalid duration `{text}`; write it like `500ms`, `2s`, `1m30s`, `24h` or `30d`"))?;
     Duration::try_from(span).map_err(|_| format!("duration `{text}` must not be negative"))
 }
 
@@ -344,11 +349,12 @@ mod tests {
     #[test]
     fn duration_is_read_as_people_write_it() {
         for (text, seconds) in
-            [("5s", 5), ("1m30s", 90), ("1m 30s", 90), ("24h", 86_400), ("30d", 2_592_000), ("0s", 0)]
+            [("5s", 5), ("1m30s", 90), ("1m 30s", 90), ("24h", 86_400), ("30d", 2_592_000), ("0s", 0), (" 5 ", 5)]
         {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "5", "soon", "-5s", "1 month", "5s!"] {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for text in ["", "soon", "5.", "-5", "-5s", "1 month", "5s!"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

@@ -265,7 +265,7 @@ fn section_mistakes_have_a_line() {
         (jwt("algorithms = [\"RS256\", \"none\"]"), 5, "unknown variant `none`, expected one of `HS256`"),
         (jwt("algorithms = []"), 5, "not empty"),
         (jwt("leeway = \"2h\""), 5, "more than an hour"),
-        (jwt("leeway = \"2\""), 5, "invalid duration"),
+        (jwt("leeway = \"2 ages\""), 5, "invalid duration"),
         (jwt("max_age = \"0s\""), 5, "`10m`"),
         (jwt("max-age = \"10m\""), 5, "unknown field `max-age`"),
         ("[[require]]\nscopes = [\"a\"]".to_owned(), 1, "`method` or `tool`"),

@@ -3,13 +3,13 @@
 //! The screen has a journal of its own (`control::hub`). The last screen to leave takes its holds along, so that no client
 //! hangs where nobody can let it go.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::AttachArgs;
+use super::observe::{is_screen_possible, say_why_no_screen};
+use crate::cli::{AttachArgs, LogFormat};
 use crate::config::keys::ConfigKeys;
 use crate::control::ControlToken;
 use crate::control::client::Remote;
@@ -17,7 +17,6 @@ use crate::control::hub::{Ending, Hub, WatchedTaplines};
 use crate::control::merge::About;
 use crate::control::registry::{Registry, RegistryEntry};
 use crate::exit::{ExitError, say};
-use crate::filter::SavedFilters;
 use crate::screen::{self, ScreenThread, Signals, screen_settings};
 use crate::secret::Label;
 use crate::text::sanitize;
@@ -25,19 +24,24 @@ use crate::ui;
 
 /// Watches until the operator leaves, or the one tapline that was named ends.
 pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitError> {
-    args.ascii |= keys.ascii.unwrap_or(false);
+    let color = keys.color.unwrap_or_default();
+    args.ascii = args.ascii.or(keys.ascii);
     let watch = match &args.target {
         None => WatchedTaplines::All(Registry::of_user()),
         Some(target) => one(target, args.token.as_deref()).await?,
     };
     let hub = Hub::start(watch, None);
-    let on_screen = !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
-    let filters = keys.filters.clone().map(|it| it.0).unwrap_or_default();
-    if on_screen { show(hub, &args, filters).await } else { print(hub, &args).await }
+    let headless = args.headless.unwrap_or(false);
+    if !headless && is_screen_possible() {
+        let filters = keys.filters.clone().map(|it| it.0).unwrap_or_default();
+        let settings = screen_settings(args.ascii.unwrap_or(false), color);
+        return show(hub, ui::Settings { attached: true, filters, ..settings }).await;
+    }
+    say_why_no_screen(headless);
+    print(hub, &args).await
 }
 
-async fn show(hub: Hub, args: &AttachArgs, filters: SavedFilters) -> Result<ExitCode, ExitError> {
-    let settings = ui::Settings { attached: true, filters, ..screen_settings(args.ascii) };
+async fn show(hub: Hub, settings: ui::Settings) -> Result<ExitCode, ExitError> {
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     screen.ended().await;
     let ending = hub.close().await;
@@ -47,7 +51,7 @@ async fn show(hub: Hub, args: &AttachArgs, filters: SavedFilters) -> Result<Exit
 
 async fn print(hub: Hub, args: &AttachArgs) -> Result<ExitCode, ExitError> {
     let mut signals = Signals::new()?;
-    let printer = screen::print(screen::read_feed(hub.journal()), args.log_format);
+    let printer = screen::print(screen::read_feed(hub.journal()), args.log_format.unwrap_or(LogFormat::Text));
     let status = tokio::select! {
         signal = signals.next() => ExitCode::from(signal.status()),
         () = hub.ended() => ExitCode::SUCCESS,

@@ -116,7 +116,7 @@ fn recorded(watch: &WatchOptions) -> String {
 }
 
 /// Whether a shell would find it.
-fn is_program(program: &str) -> bool {
+pub(super) fn is_program(program: &str) -> bool {
     let runs = |path: &Path| path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
     if program.contains('/') {
         return runs(Path::new(program));

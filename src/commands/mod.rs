@@ -6,12 +6,13 @@
 //!   observe.rs                 that core in front of a person: a screen, or lines
 //! attach.rs                    watches the cores of other processes
 //! replay.rs                    plays a tape at a server
-//! check.rs  sessions/  wrap/   look at files and end, without a runtime
+//! check.rs  help.rs  sessions/  wrap/   look at files and end, without a runtime
 //! ```
 
 mod attach;
 mod check;
 mod demo;
+mod help;
 mod observe;
 mod replay;
 mod run;
@@ -46,7 +47,9 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
     descriptors::raise_limit();
-    let config = configuration(&cli.command).map_err(ExitError::usage)?;
+    let mut config = configuration(&cli.command).map_err(ExitError::usage)?;
+    config.keys.color = cli.color.or(config.keys.color);
+    let color = config.keys.color.unwrap_or_default();
     let log_place = log_place(&cli, &config).map_err(ExitError::usage)?;
     let log = cli.log.as_deref().or(config.keys.log.as_ref().map(|it| it.0.as_str())).unwrap_or(LOG);
     // It writes until it is dropped.
@@ -56,10 +59,11 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
             guardian::run(std::io::stdin(), tapline);
             Ok(ExitCode::SUCCESS)
         }
-        CliCommand::Wrap(args) => Ok(wrap::wrap(&args)),
-        CliCommand::Unwrap(args) => Ok(wrap::unwrap(&args)),
+        CliCommand::Wrap(args) => Ok(wrap::wrap(&args, color)),
+        CliCommand::Unwrap(args) => Ok(wrap::unwrap(&args, color)),
         CliCommand::Sessions(args) => Ok(sessions::run(&args, &config.keys)),
         CliCommand::Check(args) => check::run(&args),
+        CliCommand::Help(args) => help::run(&args, color),
         command => with_runtime(command, config),
     }
 }
@@ -122,14 +126,15 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             CliCommand::Run(args) => run::run(args, config).await,
             CliCommand::Attach(args) => attach::run(args, &config.keys).await,
             CliCommand::Stdio(args) => stdio::run(args, config).await,
-            CliCommand::Replay(args) => replay::run(args).await,
+            CliCommand::Replay(args) => replay::run(args, config.keys.color.unwrap_or_default()).await,
             CliCommand::Demo(args) => demo::run(args, config).await,
             CliCommand::DemoServer { changed } => demo::serve(changed).await,
             CliCommand::Guardian { .. }
             | CliCommand::Wrap(_)
             | CliCommand::Unwrap(_)
             | CliCommand::Sessions(_)
-            | CliCommand::Check(_) => {
+            | CliCommand::Check(_)
+            | CliCommand::Help(_) => {
                 unreachable!("they have ended before there was a runtime")
             }
         }

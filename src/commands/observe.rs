@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use crate::app::{Core, Settings};
-use crate::cli::LogFormat;
+use crate::cli::{LogFormat, is_terminal_dumb};
 use crate::config::Config;
 use crate::config::options::WatchOptions;
 use crate::event::{Event, Level, LogLine, OnQuit};
@@ -37,7 +37,31 @@ pub(super) async fn observe(core: Core, args: WatchOptions) -> Result<ExitCode, 
 }
 
 pub(super) fn has_screen(args: &WatchOptions) -> bool {
-    !args.headless && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+    !args.headless && is_screen_possible()
+}
+
+/// Whether there is a terminal that can show a screen.
+pub(super) fn is_screen_possible() -> bool {
+    std::io::stdout().is_terminal() && std::io::stdin().is_terminal() && !is_terminal_dumb()
+}
+
+/// Said where a screen is missed.
+pub(super) fn say_why_no_screen(headless: bool) {
+    if !headless && std::io::stdout().is_terminal() && is_terminal_dumb() {
+        say("tapline: `TERM` is `dumb`: a line a message instead of the screen");
+    }
+}
+
+/// Says that messages are held where no screen is here to answer them.
+pub(super) fn announce_holds(core: &Core, watching: &WatchOptions) -> Option<String> {
+    let filter = watching.hold.as_deref().filter(|filter| !filter.trim().is_empty())?;
+    let how = match core.control() {
+        Some(_) => "`tapline attach` in another terminal shows them, sends them on, and turns holding off",
+        None => "nobody can answer them, as there is no control address: they wait until their client gives up",
+    };
+    let text = format!("messages that match `{filter}` are held, and no screen is here: {how}");
+    core.journal().log(LogLine::new(Level::Warn, "hold", text.clone()));
+    Some(text)
 }
 
 pub(super) async fn watch_lines(
@@ -47,6 +71,8 @@ pub(super) async fn watch_lines(
 ) -> Result<ExitCode, ExitError> {
     let mut signals = Signals::new()?;
     let printer = print_lines(&core, args.log_format);
+    say_why_no_screen(args.headless);
+    announce_holds(&core, args);
     let signal = signals.next().await;
     until_down(core, on_quit, &mut signals).await;
     printer.finish();
@@ -70,7 +96,7 @@ pub(super) async fn watch_screen(
     on_quit: Option<OnQuit>,
 ) -> Result<ExitCode, ExitError> {
     say(&greeting(&core));
-    let settings = ui::Settings { on_quit, filters: args.filters.clone(), ..screen_settings(args.ascii) };
+    let settings = ui::Settings { on_quit, filters: args.filters.clone(), ..screen_settings(args.ascii, args.color) };
     let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::setup::target;
-use crate::cli::{ReplayArgs, ReportFormat};
+use crate::cli::{ColorArg, ReplayArgs, ReportFormat};
 use crate::config::upstreams::UpstreamServer;
 use crate::envelope::Author;
 use crate::event::{Origin, ReplayEvent, ReplaySummary, Speed, StepVerdict};
@@ -32,7 +32,7 @@ use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 
-pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, ExitError> {
+pub(super) async fn run(args: ReplayArgs, color: ColorArg) -> Result<ExitCode, ExitError> {
     let tape = PlayableTape::open(&args.tape).map_err(ExitError::usage)?;
     for problem in &tape.troubles {
         say(&format!("tapline: {}: {problem}", args.tape.display()));
@@ -52,6 +52,7 @@ pub(super) async fn run(args: ReplayArgs) -> Result<ExitCode, ExitError> {
         ignore: args.ignore,
         format: args.report,
         out: args.out,
+        color,
     };
     let stop = CancellationToken::new();
     let mut signals = Signals::new()?;
@@ -81,6 +82,7 @@ struct ReplayJob {
     format: ReportFormat,
     /// Where the report goes; stdout if `None`.
     out: Option<PathBuf>,
+    color: ColorArg,
 }
 
 /// How a replay ended.
@@ -102,7 +104,7 @@ async fn play_tape(replay: ReplayJob, stop: CancellationToken) -> anyhow::Result
     let session = connection.session.id();
 
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let mut run = ReplayProgress::begin(replay.format, replay.out)?;
+    let mut run = ReplayProgress::begin(replay.format, replay.out, replay.color)?;
     let options = PlayOptions {
         speed: replay.speed,
         rules: Rules { ignore: replay.ignore, ..Rules::default() },
@@ -136,8 +138,8 @@ struct ReplayProgress {
 
 impl ReplayProgress {
     /// Opens what the report is written to.
-    fn begin(format: ReportFormat, out: Option<PathBuf>) -> anyhow::Result<Self> {
-        let coloured = out.is_none() && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    fn begin(format: ReportFormat, out: Option<PathBuf>, color: ColorArg) -> anyhow::Result<Self> {
+        let coloured = color.is_wanted(out.is_none() && std::io::stdout().is_terminal());
         let form = match format {
             ReportFormat::Text => ReportForm::Text(if coloured { Colour::Ansi } else { Colour::Plain }),
             ReportFormat::Json => ReportForm::Json,

@@ -1,19 +1,26 @@
 //! `tapline run`: the proxy with an HTTP front door, for one server or several.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
+
+use super::check::is_program;
 use super::observe::{greeting, has_screen, observe, print_shadow_counts, report_config, start_core};
 use super::setup::{LaunchedBy, core_settings, default_name, pool_settings, target};
 use crate::app::{Core, GRACE, Settings};
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::config::options::{self, FrontOptions, UpstreamChoice, WatchOptions};
+use crate::config::upstreams::UpstreamServer;
 use crate::control::hub::{self, Hub, Own};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
+use crate::event::{Level, LogLine};
 use crate::exit::{ExitError, say};
 use crate::proxy::front::routes::MountSpec;
 use crate::screen::{ScreenThread, screen_settings};
+use crate::secret::Label;
 use crate::{ui, upstream::pool};
 
 /// Runs the proxy until it is told to stop.
@@ -22,12 +29,14 @@ use crate::{ui, upstream::pool};
 /// Where what is asked for cannot be done: exit status 2.
 pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitError> {
     let wanted = options::upstreams(args.target, &config).map_err(ExitError::usage)?;
+    let absent = absent_programs(&wanted, &args.common.restart.watch);
     let pool = options::pool_section(&args.pool, &args.common.restart, &config.keys);
     let longest = options::longest_message(args.common.max_message, &config.keys);
     let pool = pool::Settings { longest, ..pool_settings(&wanted, pool)? };
     let name = default_name(&wanted);
     let upstreams = wanted.into_iter().map(|it| mount_spec(it, &pool)).collect::<Result<_, _>>()?;
     let (common, watching) = core_settings(args.common, upstreams, &name, LaunchedBy::Operator, &config)?;
+    let absent = absent?;
     let front = FrontOptions::of(args.front, &config.keys);
     let settings = Settings {
         listen: Some(front.listen),
@@ -43,6 +52,10 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     };
     let core = start_core(settings).await?;
     report_config(&config, &core);
+    for text in absent {
+        say(&format!("tapline: {text}"));
+        core.journal().log(LogLine::new(Level::Warn, "config", text));
+    }
     let tally = core.shadow().map(|shadow| shadow.tally().clone());
     let status = if args.all && has_screen(&watching) {
         watch_all(core, name, &watching).await
@@ -62,7 +75,7 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = Own { journal: core.journal().clone(), commands: core.commands(), about };
     let hub = Hub::start(hub::WatchedTaplines::All(Registry::of_user()), Some(own));
-    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii) };
+    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii, args.color) };
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}
@@ -73,6 +86,29 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
     screen.until_down(core, on_quit).await;
     hub.close().await;
     screen.status()
+}
+
+/// Says of each upstream whose program is not there that it is not: its first client would be the next to learn of it.
+///
+/// # Errors
+/// Where it is the one that was typed. One that is watched may be about to be built.
+fn absent_programs(wanted: &[UpstreamChoice], watched: &[PathBuf]) -> Result<Vec<String>, ExitError> {
+    let mut texts = Vec::new();
+    for upstream in wanted {
+        let UpstreamServer::Command(command) = &upstream.server else { continue };
+        if command.has_variable("PATH") || is_program(&command.program) {
+            continue;
+        }
+        let program = Label::of_text(&command.program);
+        let where_to = if command.program.contains('/') { "that can be run" } else { "on `PATH`" };
+        let text = format!("there is no program `{program}` {where_to}");
+        match &upstream.name {
+            Some(name) => texts.push(format!("upstream `{name}`: {text}")),
+            None if watched.is_empty() => return Err(ExitError::usage(anyhow!(text))),
+            None => texts.push(text),
+        }
+    }
+    Ok(texts)
 }
 
 /// An upstream at its path; what it says of its own children goes before what is said of all.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use tokio::time::Instant;
 
-use super::observe::{print_lines, print_shadow_counts, report_config, start_core};
+use super::observe::{announce_holds, print_lines, print_shadow_counts, report_config, start_core};
 use super::setup::{LaunchedBy, core_settings, default_name, pool_settings, target};
 use crate::app::{Core, GRACE, Settings};
 use crate::cli::{PoolArgs, StdioArgs};
@@ -34,6 +34,10 @@ pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, Exi
     report_config(&config, &core);
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
+    // Its client's log is where the operator will look for why it hangs.
+    if let (Some(text), false) = (announce_holds(&core, &watching), watching.headless) {
+        say(&format!("tapline: {text}"));
+    }
     let _blocking = BlockingFlags::remember();
     let status = serve(&core, &mut signals, limits).await?;
     let tally = core.shadow().filter(|_| printer.is_some()).map(|shadow| shadow.tally().clone());

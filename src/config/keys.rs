@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::upstreams::Upstreams;
 use crate::auth;
-use crate::cli::LogFormat;
+use crate::cli::{ColorArg, LogFormat, listen_address};
 use crate::event::OnQuit;
 use crate::filter::{Filter, SavedFilters};
 use crate::limits::{self, LimitError};
@@ -85,6 +85,7 @@ keys! {
         headless: bool,
         log_format: LogFormat,
         ascii: bool,
+        color: ColorArg,
         tapes: UserPath,
         record: bool,
         hold: HoldFilter,
@@ -170,9 +171,7 @@ impl TryFrom<String> for ListenAddress {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-            .map(Self)
-            .map_err(|_| format!("invalid address `{text}`; one to listen on is such as `127.0.0.1:7070`"))
+        listen_address(&text).map(Self).map_err(|why| format!("invalid address `{text}`: {why}"))
     }
 }
 

@@ -9,7 +9,8 @@ use super::Config;
 use super::keys::{self, ConfigKeys};
 use super::upstreams::{UpstreamServer, Upstreams};
 use crate::cli::{
-    ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, RestartArgs, TargetArgs, TransportArg, WatchArgs,
+    ColorArg, ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, RestartArgs, TargetArgs, TransportArg, WatchArgs,
+    server_url,
 };
 use crate::event::OnQuit;
 use crate::filter::SavedFilters;
@@ -79,6 +80,7 @@ pub struct WatchOptions {
     pub headless: bool,
     pub log_format: LogFormat,
     pub ascii: bool,
+    pub color: ColorArg,
     /// The user's data directory if `None`.
     pub tapes: Option<PathBuf>,
     pub record: bool,
@@ -107,6 +109,7 @@ impl WatchOptions {
             headless: args.headless.or(keys.headless).unwrap_or(false),
             log_format: args.log_format.or(keys.log_format).unwrap_or(LogFormat::Text),
             ascii: args.ascii.or(keys.ascii).unwrap_or(false),
+            color: keys.color.unwrap_or_default(),
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),
@@ -171,6 +174,12 @@ pub enum UpstreamChoiceError {
         super::FILE
     )]
     Nothing,
+    #[error(
+        "nothing to stand in front of: give `--upstream URL`, or a command after `--`, or `--config FILE`, which has \
+         `[upstreams.<name>]`; a client may start tapline anywhere, so {} is not looked for",
+        super::FILE
+    )]
+    NothingForClient,
     #[error("`{name}` is neither a URL nor an upstream of the configuration, which has `{}`", known.join("`, `"))]
     Unknown { name: String, known: Vec<String> },
     #[error("`--spares`, `--pool-max` and `--watch` are for a server that is a command: there is none")]
@@ -226,7 +235,10 @@ pub fn upstreams(args: TargetArgs, config: &Config) -> Result<Vec<UpstreamChoice
 /// # Errors
 /// Where there is none, or several.
 pub fn upstream(args: TargetArgs, config: &Config) -> Result<UpstreamChoice, UpstreamChoiceError> {
-    let wanted = upstreams(args, config)?;
+    let wanted = upstreams(args, config).map_err(|error| match error {
+        UpstreamChoiceError::Nothing => UpstreamChoiceError::NothingForClient,
+        error => error,
+    })?;
     let names: Vec<_> = wanted.iter().filter_map(|it| it.name.as_deref()).collect();
     let several = UpstreamChoiceError::Several(names.join("`, `"));
     wanted.into_iter().find(|it| it.is_default).ok_or(several)
@@ -250,7 +262,7 @@ impl UpstreamServer {
         let TargetArgs { upstream, command, transport, .. } = args;
         let headers = [args.headers, args.header_files.into_iter().flat_map(|file| file.0).collect()].concat();
         match upstream {
-            Some(url) => Some(Self::Url { url, transport, headers }),
+            Some(url) => Some(Self::Url { url: server_url(&url), transport, headers }),
             None => CommandLine::new(&command).map(Self::Command),
         }
     }
@@ -272,7 +284,7 @@ fn given(args: TargetArgs, config: &Config) -> Result<GivenTarget, UpstreamChoic
     match &args.upstream {
         Some(name) if is_known(name) && has_headers => Err(UpstreamChoiceError::Headers),
         Some(name) if is_known(name) => Ok(GivenTarget::Name(name.clone())),
-        Some(name) if !known.is_empty() && !name.contains("://") => Err(UpstreamChoiceError::Unknown {
+        Some(name) if !known.is_empty() && !server_url(name).contains("://") => Err(UpstreamChoiceError::Unknown {
             name: Label::of_url(name).to_string(),
             known: known.into_iter().map(str::to_owned).collect(),
         }),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use crate::cli::TransportArg;
+use crate::cli::{TransportArg, server_url};
 use crate::proxy::front::routes::check_name;
 use crate::secret::{Label, is_secret};
 use crate::upstream::http::ExtraHeaders;
@@ -147,7 +147,8 @@ impl TryFrom<String> for UpstreamUrl {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        site::parse(&text).map(|_| Self(text))
+        let url = server_url(&text);
+        site::parse(&url).map(|_| Self(url))
     }
 }
 

@@ -32,6 +32,12 @@ pub(crate) enum HelpRow {
     Entry(String, &'static str),
 }
 
+/// All keys there are, with what they do, by the place where they work.
+pub fn keys() -> Vec<(&'static str, Vec<(String, &'static str)>)> {
+    let of = |context| bindings(context).map(|binding| (binding.keys.join(", "), binding.help)).collect();
+    KeyContext::ALL.map(|context| (context.title(), of(context))).into()
+}
+
 /// How far the help can be scrolled in a window of this height.
 pub(crate) fn last_help_top(model: &Model, help: &Help, height: u16) -> usize {
     // The lines around the body, the box, and the search line with the one below it.

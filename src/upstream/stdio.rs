@@ -60,6 +60,11 @@ impl CommandLine {
         Some(Self { program: program.clone(), arguments: arguments.to_vec(), environment: Vec::new() })
     }
 
+    /// Whether it is given a variable of its own of this name.
+    pub fn has_variable(&self, name: &str) -> bool {
+        self.environment.iter().any(|(known, _)| known == name)
+    }
+
     /// The command, for people.
     pub fn label(&self) -> Label {
         Label::of_command(std::iter::once(&self.program).chain(&self.arguments).map(String::as_str))

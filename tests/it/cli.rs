@@ -21,8 +21,7 @@ fn help_and_version_go_to_stdout() {
     for (arguments, expected) in [
         (
             &["--help"][..],
-            &["Usage: tapline [OPTIONS] <COMMAND>", "run", "replay", "demo", "Exit status: 0 done, 1 the work failed"]
-                [..],
+            &["Usage: tapline [OPTIONS] <COMMAND>", "run", "replay", "demo", "tapline help exit-statuses"][..],
         ),
         (
             &["run", "--help"],
@@ -53,6 +52,20 @@ fn usage_errors_exit_2_with_a_reason() {
         (&["run", "--upstream", "nonsense"], "`nonsense` is not a URL"),
         (&["run", "--upstream", "ftp://x/mcp"], "only http and https"),
         (&["run", "--listen", "here", "--", "cat"], "invalid value 'here' for '--listen <ADDRESS>'"),
+        (
+            &["run", "--listen", "devbox:1", "--", "cat"],
+            "such as `127.0.0.1:7070`, `[::1]:7070`, `localhost:7070` or `7070`",
+        ),
+        (&["run", "--upstream", "nonsense"], "one is such as `http://127.0.0.1:9000/mcp`"),
+        (&["run", "--upstream", "example.com/mcp"], "did you mean `https://example.com/mcp`?"),
+        (&["stdio"], "`--config FILE`, which has `[upstreams.<name>]`"),
+        (&["run", "--", "no-such-program", "x"], "there is no program `no-such-program` on `PATH`"),
+        (&["run", "--", "./no-such-program"], "there is no program `./no-such-program` that can be run"),
+        (&["run", "python", "x.py", "--name", "y"], "tip: tapline run ... -- python ..."),
+        (&["run", "--grace", "soon", "--", "cat"], "write it like `500ms`, `2s`, `1m30s`, `24h` or `30d`"),
+        (&["sessions", "rm", "--older-than", "30"], "`30` of what? write it like `12h` or `30d`"),
+        (&["help", "key"], "there is no help about `key`; did you mean `keys`?"),
+        (&["help", "sessions", "lss"], "there is no help about `lss`; did you mean `ls`?"),
         (&["run", "--no-record", "--tapes", "x", "--", "cat"], "cannot be used with"),
         (&["run", "--header", "no colon", "--", "cat"], "a header reads `name: value`"),
         (&["run", "--header", "a b: c", "--", "cat"], "is not a header name"),
@@ -207,4 +220,170 @@ async fn header_option_reaches_the_server_and_wins() {
     let exchange = server.next().await;
     assert_eq!(exchange.head.all("authorization"), ["Bearer mine"]);
     assert_eq!(exchange.head.all("x-odd"), ["1"]);
+}
+
+#[test]
+fn short_help_is_grouped_and_short() {
+    let (status, short, _) = run(&["run", "-h"]);
+    let (_, long, _) = run(&["run", "--help"]);
+    assert_eq!(status, 0);
+    for heading in
+        ["Server:", "Clients:", "Screen, or lines:", "What is kept:", "Children of a command:", "Log and colour:"]
+    {
+        assert!(short.contains(heading) && long.contains(heading), "{heading}: {short}");
+    }
+    assert!(short.lines().count() < 60, "{}: {short}", short.lines().count());
+    assert!(!short.contains("[env:") && long.contains("[env: TAPLINE_LISTEN=]"), "{short}");
+    assert!(!short.contains("--pool-max") && long.contains("--pool-max"), "{short}");
+    assert!(short.contains("`tapline run --help`") && long.contains("Examples:"), "{short}");
+}
+
+#[test]
+fn help_has_topics_and_commands() {
+    for (arguments, expected) in [
+        (&["help"][..], "Usage: tapline [OPTIONS] <COMMAND>"),
+        (&["help", "run"], "Usage: tapline run [OPTIONS]"),
+        (&["help", "sessions", "rm"], "--older-than <TIME>"),
+        (&["help", "keys"], "ctrl s"),
+        (&["help", "filters"], "~j PATH"),
+        (&["help", "values"], "500ms  2s  1m"),
+        (&["help", "exit-statuses"], "ended by SIGTERM"),
+    ] {
+        let (status, stdout, stderr) = run(arguments);
+        assert_eq!((status, stderr.as_str()), (0, ""), "{arguments:?}");
+        assert!(stdout.contains(expected), "{arguments:?}: no `{expected}` in {stdout}");
+        assert!(stdout.lines().all(|line| line.chars().count() <= 132), "{stdout}");
+    }
+}
+
+#[test]
+fn help_of_filters_and_values_shows_what_can_be_parsed() {
+    let (_, filters, _) = run(&["help", "filters"]);
+    let examples: Vec<_> = filters
+        .split("examples\n")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line[2..50].trim().to_owned())
+        .collect();
+    assert!(examples.len() > 3, "{filters}");
+    for example in examples {
+        assert!(tapline::filter::Filter::parse(&example).is_ok(), "{example}");
+    }
+    let (_, values, _) = run(&["help", "values"]);
+    let of = |name: &str| {
+        let after = values.split(&format!("\n{name}\n")).nth(1).unwrap();
+        let line = after.lines().find_map(|line| line.strip_prefix("  such as   ")).unwrap();
+        line.split("  ").map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(of("TIME").iter().all(|time| tapline::text::duration(time).is_ok()));
+    assert!(of("ADDRESS").iter().all(|address| tapline::cli::listen_address(address).is_ok()));
+    assert!(of("URL").iter().all(|url| tapline::cli::server_url(url).contains("://")));
+}
+
+#[test]
+fn examples_of_the_help_parse() {
+    use std::ffi::OsString;
+    let mut seen = 0;
+    let mut pages = vec![run(&["--help"]).1];
+    let (_, top, _) = run(&["-h"]);
+    let subcommands = top.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
+    for name in subcommands.lines().filter_map(|line| line.split_whitespace().next()) {
+        if run(&["help", name]).0 == 0 {
+            pages.push(run(&[name, "--help"]).1);
+        }
+    }
+    assert!(pages.len() > 8, "{top}");
+    for page in &pages {
+        for line in page.lines().filter_map(|line| line.strip_prefix("  tapline ")) {
+            // An explanation stands behind two blanks, a pipe or a redirection is the shell's.
+            let line = line.split("   ").next().unwrap().replace("${TOKEN}", "TOKEN");
+            let words = shell_words::split(&line).unwrap_or_else(|_| panic!("{line}"));
+            let words = words.into_iter().take_while(|word| !["|", "2>", "2>&1"].contains(&word.as_str()));
+            let words: Vec<_> = std::iter::once("tapline".to_owned()).chain(words).map(OsString::from).collect();
+            if words.last().unwrap() != "COMMAND" {
+                let parsed = tapline::cli::Cli::read(&words);
+                assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 25, "{seen}");
+    // What is broken by hand and then once more to the width of a terminal is hard to read.
+    let is_broken = |page: &&String| page.lines().any(|line| line.chars().count() > 100);
+    assert_eq!(pages.iter().find(is_broken), None);
+}
+
+#[test]
+fn color_is_as_asked_for() {
+    let has_color = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let assert = command().args(arguments).envs(variables.iter().copied()).assert();
+        let output = assert.get_output();
+        output.stdout.contains(&0x1b) || output.stderr.contains(&0x1b)
+    };
+    let tape = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+    let program = crate::support::tapline_binary();
+    let program = program.to_str().unwrap();
+    for (arguments, color) in [
+        (&["--help"][..], false),
+        (&["--color", "always", "--help"], true),
+        (&["help", "run", "--color=always"], true),
+        (&["--color=never", "--help"], false),
+        (&["run", "--nope", "--color", "always"], true),
+        (&["replay", tape, "--speed", "max", "--", program, "__demo-server"], false),
+        (&["replay", tape, "--speed", "max", "--colour", "always", "--", program, "__demo-server"], true),
+    ] {
+        assert_eq!(has_color(arguments, &[]), color, "{arguments:?}");
+    }
+    assert!(has_color(&["--color", "always", "--help"], &[("NO_COLOR", "1")]), "what is typed wins");
+    assert!(!has_color(&["--help"], &[("NO_COLOR", "1"), ("TERM", "xterm")]));
+}
+
+#[tokio::test]
+async fn command_runs_without_dashes_where_it_is_clear() {
+    let program = crate::support::tapline_binary();
+    let mut binary = Binary::run(&["--no-record", program.to_str().unwrap(), "__demo-server"]).await;
+    assert!(binary.greeting.ends_with("__demo-server"), "{}", binary.greeting);
+    binary.client().await.initialize().await;
+    while !binary.line().await.unwrap().contains("initialize") {}
+}
+
+#[tokio::test]
+async fn addresses_and_urls_mean_what_they_say() {
+    let url = Server::answering(|_| r#"{"jsonrpc":"2.0","id":7,"result":{}}"#.to_owned()).await;
+    let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+    for listen in ["0", ":0", "localhost:0"] {
+        let mut binary = Binary::run_at(listen, command(), &["--no-record", "--upstream", &address]).await;
+        assert!(binary.greeting.ends_with(&format!("-> http://{address}/mcp")), "{}", binary.greeting);
+        assert!(binary.address().ip().is_loopback());
+        binary.client().await.call(CALL).await;
+        assert!(binary.line().await.unwrap().contains("transport"));
+    }
+}
+
+async fn warning(binary: &mut Binary) -> String {
+    loop {
+        let line = binary.line().await.unwrap();
+        if line.starts_with("WARN") {
+            return line;
+        }
+    }
+}
+
+#[tokio::test]
+async fn holds_without_a_screen_are_announced() {
+    let url = Server::answering(|_| "{}".to_owned()).await;
+    let options = ["--no-record", "--hold", "~m tools/call", "--upstream", &url];
+    let mut binary = Binary::run(&options).await;
+    let line = warning(&mut binary).await;
+    assert!(line.contains("`~m tools/call` are held"), "{line}");
+    assert!(line.contains("nobody can answer them"), "there is no control address: {line}");
+
+    let place = tempfile::TempDir::new().unwrap();
+    let mut tapline = command();
+    tapline.env_remove("TAPLINE_NO_CONTROL").env("TAPLINE_RUNTIME_DIR", place.path().join("run"));
+    let mut binary = Binary::run_as(tapline, &options).await;
+    let line = warning(&mut binary).await;
+    assert!(line.contains("`tapline attach` in another terminal"), "{line}");
 }

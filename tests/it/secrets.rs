@@ -39,7 +39,8 @@ fn errors_about_arguments_show_no_secret() {
         (&["--otlp", "ht!tp://u:0UR-OWN-KEY@h", "--", "x"], "`ht!tp://[redacted]@h` is not the URL of a collector"),
         (&["--otlp", "ftp://h/?k=0UR-OWN-KEY", "--", "x"], "`ftp://h/?k=[redacted]` is not the URL of a collector"),
         (&["--shadow", "http://u:0UR-OWN-KEY@h:x/", "--", "x"], "`http://[redacted]@h:x/` is not a URL"),
-        (&["server", "--api-key=0UR-OWN-KEY"], "unexpected argument 'server'"),
+        (&["server", "--api-key=0UR-OWN-KEY"], "there is no program `server` on `PATH`"),
+        (&["server", "0UR-OWN-KEY", "--name=0UR-OWN-KEY"], "after `server` may be for tapline or for the command"),
         (&["--api-key=0UR-OWN-KEY", "--", "x"], "unexpected argument '--api-key'"),
         (&["--listen=http://u:0UR-OWN-KEY@h", "--", "x"], "invalid value 'http://[redacted]@h'"),
     ] {

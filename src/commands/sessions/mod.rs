@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::cli::{RmArgs, SessionsArgs, SessionsCommand};
+use crate::cli::{ColorArg, RmArgs, SessionsArgs, SessionsCommand};
 use crate::config::keys::ConfigKeys;
 use crate::control::registry::Registry;
 use crate::envelope::SessionId;
@@ -106,7 +106,7 @@ fn carry_out(args: &SessionsArgs, keys: &ConfigKeys) -> Result<(), SessionsError
     let records = database.as_ref().map(Database::sessions).transpose()?.unwrap_or_default();
     match &args.command {
         SessionsCommand::Ls { json: true } => records.iter().for_each(|record| say(&list::json(record, &living))),
-        SessionsCommand::Ls { json: false } => show_list(&records, &living, &path),
+        SessionsCommand::Ls { json: false } => show_list(&records, &living, &path, keys.color),
         SessionsCommand::Show { id, json } => {
             let record = by_prefix(&records, id)?;
             if *json {
@@ -123,13 +123,13 @@ fn carry_out(args: &SessionsArgs, keys: &ConfigKeys) -> Result<(), SessionsError
     Ok(())
 }
 
-fn show_list(records: &[Record], living: &[Owner], path: &Path) {
+fn show_list(records: &[Record], living: &[Owner], path: &Path, color: Option<ColorArg>) {
     if records.is_empty() {
         return say(&format!("no sessions are kept in {}", sanitize(&path.display().to_string())));
     }
     let page = TableLayout {
         width: std::io::stdout().is_terminal().then(width).flatten(),
-        colour: std::io::stdout().is_terminal() && wants_colour(),
+        colour: color.unwrap_or_default().is_wanted(std::io::stdout().is_terminal()),
         now: Timestamp::now(),
         zone: jiff::tz::TimeZone::system(),
     };
@@ -138,11 +138,6 @@ fn show_list(records: &[Record], living: &[Owner], path: &Path) {
 
 fn width() -> Option<usize> {
     crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
-}
-
-fn wants_colour() -> bool {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !plain && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 fn remove(

@@ -5,7 +5,7 @@ mod show;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::{ConsentArgs, UnwrapArgs, WrapArgs};
+use crate::cli::{ColorArg, ConsentArgs, UnwrapArgs, WrapArgs};
 use crate::text::sanitize;
 use crate::wrap::backup::{BackupStore, KeptBackup};
 use crate::wrap::clients::{CLIENTS, ClientSystem, ConfigFile, Machine, McpClient, file_at};
@@ -37,8 +37,8 @@ impl WrapOutcome {
 }
 
 /// Runs `tapline wrap`.
-pub(super) fn wrap(args: &WrapArgs) -> ExitCode {
-    let console = WrapConsole::new(etcetera::home_dir().ok());
+pub(super) fn wrap(args: &WrapArgs, color: ColorArg) -> ExitCode {
+    let console = WrapConsole::new(etcetera::home_dir().ok(), color);
     let outcome = WrapRun::open(&console, args.tapline.as_deref()).and_then(|session| match &args.target {
         None => Ok(session.list()),
         Some(target) => session.wrap(args, &session.files(target)?),
@@ -47,8 +47,8 @@ pub(super) fn wrap(args: &WrapArgs) -> ExitCode {
 }
 
 /// Runs `tapline unwrap`.
-pub(super) fn unwrap(args: &UnwrapArgs) -> ExitCode {
-    let console = WrapConsole::new(etcetera::home_dir().ok());
+pub(super) fn unwrap(args: &UnwrapArgs, color: ColorArg) -> ExitCode {
+    let console = WrapConsole::new(etcetera::home_dir().ok(), color);
     let outcome = WrapRun::open(&console, None).and_then(|session| {
         let files = match &args.target {
             Some(target) => session.files(target)?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use similar::{Algorithm, ChangeTag, TextDiff};
 
+use crate::cli::ColorArg;
 use crate::secret::Label;
 use crate::text::{fit, pad, sanitize};
 use crate::wrap::edit::ListedServer;
@@ -40,11 +41,9 @@ pub(super) enum Consent {
 }
 
 impl WrapConsole {
-    pub(super) fn new(home: Option<PathBuf>) -> Self {
+    pub(super) fn new(home: Option<PathBuf>, color: ColorArg) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { colour: terminal && !plain && !dumb, interactive: terminal && std::io::stdin().is_terminal(), home }
+        Self { colour: color.is_wanted(terminal), interactive: terminal && std::io::stdin().is_terminal(), home }
     }
 
     /// A line for the person. A closed stdout is no reason to fail.

@@ -179,7 +179,14 @@ impl Site {
 /// # Errors
 /// Where it is none, or not `http` or `https`.
 pub fn parse(url: &str) -> Result<Url, String> {
-    let parsed = Url::parse(url).map_err(|error| format!("`{}` is not a URL: {error}", Label::of_url(url)))?;
+    let parsed = Url::parse(url).map_err(|error| {
+        let label = Label::of_url(url);
+        match url.split_once('/').map_or(url, |(host, _)| host) {
+            _ if url.contains("://") => format!("`{label}` is not a URL: {error}"),
+            host if host.contains('.') => format!("`{label}` is not a URL; did you mean `https://{label}`?"),
+            _ => format!("`{label}` is not a URL; one is such as `http://127.0.0.1:9000/mcp`"),
+        }
+    })?;
     if matches!(parsed.scheme(), "http" | "https") {
         Ok(parsed)
     } else {

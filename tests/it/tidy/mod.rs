@@ -4,6 +4,7 @@ mod graph;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -332,15 +333,14 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn readme_commands_parse() {
-    use clap::Parser as _;
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let commands: Vec<_> = readme.lines().filter_map(|line| line.trim().strip_prefix("$ tapline")).collect();
     assert!(commands.len() > 15, "{commands:?}");
     for command in commands {
         // A variable is its reader's.
         let command = command.split(" 2>").next().unwrap().replace("${TOKEN}", "TOKEN");
-        let words = [vec!["tapline".to_owned()], words(&command)].concat();
-        let parsed = tapline::cli::Cli::try_parse_from(&words);
+        let words: Vec<_> = std::iter::once("tapline".to_owned()).chain(words(&command)).map(OsString::from).collect();
+        let parsed = tapline::cli::Cli::read(&words);
         assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
     }
 }

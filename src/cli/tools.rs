@@ -1,0 +1,169 @@
+//! The subcommands that stand in front of no server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+use super::serve::{LogFormat, TargetArgs};
+use super::values::{age, speed};
+use crate::event::Speed;
+use crate::json::PathPattern;
+
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Process id, name or address of one tapline [default: all of this user's]
+    #[arg(value_name = "PID|NAME|ADDRESS")]
+    pub target: Option<String>,
+    /// Token of an address that is not this user's
+    #[arg(long, value_name = "TOKEN", env = "TAPLINE_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// No screen: one line a message on stderr (also when stdout is no terminal)
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
+          env = "TAPLINE_HEADLESS", value_parser = FalseyValueParser::new())]
+    pub headless: Option<bool>,
+    /// Form of the headless lines: `text` or `json` [default: text]
+    #[arg(long, value_name = "FORM", env = "TAPLINE_LOG_FORMAT", hide_possible_values = true)]
+    pub log_format: Option<LogFormat>,
+    /// Draw with ASCII characters only
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
+          env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
+    pub ascii: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("server").required(true).args(["upstream", "command"])))]
+pub struct ReplayArgs {
+    /// The tape to play
+    #[arg(value_name = "TAPE")]
+    pub tape: PathBuf,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Recorded pauses divided by this, or `max` for none
+    #[arg(long, value_name = "N|max", default_value = "1", value_parser = speed)]
+    pub speed: Speed,
+    /// Path of reply values not to compare, such as `.result._meta` or `.result.content[*].text`; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub ignore: Vec<PathPattern>,
+    /// Form of the report
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub report: ReportFormat,
+    /// File for the report [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
+    Junit,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// File with settings [default: tapline.toml in the working directory]
+    #[arg(value_name = "FILE", env = "TAPLINE_CONFIG")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct SessionsArgs {
+    #[command(subcommand)]
+    pub command: SessionsCommand,
+    /// File that sessions are kept in [default: in the user's data directory]
+    #[arg(long, value_name = "FILE", global = true, env = "TAPLINE_DATABASE")]
+    pub database: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// List them, the one used last first
+    Ls {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show all that is known of one
+    Show {
+        /// Its id, or the first characters of it
+        id: String,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget some; their tapes stay
+    Rm(RmArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// Ids, or the first characters of them
+    #[arg(
+        value_name = "ID",
+        required_unless_present_any = ["closed", "older_than"],
+        conflicts_with_all = ["closed", "older_than"]
+    )]
+    pub ids: Vec<String>,
+    /// All that have ended
+    #[arg(long)]
+    pub closed: bool,
+    /// All that were not used for so long, such as `30d` or `12h`
+    #[arg(long, value_name = "TIME", value_parser = age)]
+    pub older_than: Option<Duration>,
+    /// Remove their tapes, too: those in this directory [default: where tapes are recorded to]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub tapes: Option<Option<PathBuf>>,
+}
+
+#[derive(Debug, Args)]
+pub struct WrapArgs {
+    /// A client, such as `cursor`, or a configuration file
+    #[arg(value_name = "CLIENT|FILE")]
+    pub target: Option<PathBuf>,
+    /// Server to route [default: all]; repeatable
+    #[arg(long = "server", value_name = "NAME", requires = "target")]
+    pub servers: Vec<String>,
+    /// Also route servers at a URL
+    #[arg(long, requires = "target")]
+    pub remote: bool,
+    /// Also those whose client sends headers: tapline sends them, from `env` in the file
+    #[arg(long, requires = "remote")]
+    pub headers: bool,
+    /// Program to write into the file [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub tapline: Option<PathBuf>,
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct UnwrapArgs {
+    /// A client, such as `cursor`, or a configuration file [default: all that are wrapped]
+    #[arg(value_name = "CLIENT|FILE")]
+    pub target: Option<PathBuf>,
+    /// Server to unwrap [default: all]; repeatable
+    #[arg(long = "server", value_name = "NAME", requires = "target")]
+    pub servers: Vec<String>,
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+}
+
+/// Whether a file that is shown is also written.
+#[derive(Debug, Args)]
+pub struct ConsentArgs {
+    /// Show the change, write nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Write without asking
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct HelpArgs {
+    /// A command, such as `run` or `sessions rm`, or a topic
+    #[arg(value_name = "COMMAND|TOPIC")]
+    pub about: Vec<String>,
+}
