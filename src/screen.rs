@@ -28,8 +28,10 @@ pub(crate) fn read_feed(journal: &Journal) -> FeedReader {
 
 /// How long stderr may take nothing before what is left is not waited for.
 const STALLED: Duration = Duration::from_secs(1);
-/// How long the screen may take to answer a signal, and to go once all is over. One that does not cannot write to its terminal.
-const SCREEN_PATIENCE: Duration = Duration::from_secs(3);
+/// How long the screen may take to answer a signal, before all is taken down without it: it may wait for a terminal that takes nothing.
+const ANSWER: Duration = Duration::from_millis(500);
+/// How long it may take to go once all is over. One that did not answer is given no more than that once again.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// A thread that prints what is heard, until the journal's end.
 pub(crate) struct LinePrinter {
@@ -52,9 +54,9 @@ pub(crate) fn print(reader: FeedReader, format: LogFormat) -> LinePrinter {
 impl LinePrinter {
     /// Waits until all is printed, or nobody takes it.
     pub(crate) fn finish(self) {
-        let mut before = None;
+        let mut before = self.written.load(Ordering::Relaxed);
         while matches!(self.ended.recv_timeout(STALLED), Err(RecvTimeoutError::Timeout)) {
-            let now = Some(self.written.load(Ordering::Relaxed));
+            let now = self.written.load(Ordering::Relaxed);
             if std::mem::replace(&mut before, now) == now {
                 return;
             }
@@ -96,6 +98,8 @@ pub(crate) struct ScreenThread {
     signals: Signals,
     /// The signal that ends it, and when it came first.
     terminated: Option<(OperatorSignal, Instant)>,
+    /// It did not answer in time.
+    is_deaf: bool,
 }
 
 impl ScreenThread {
@@ -123,7 +127,7 @@ impl ScreenThread {
             drop(ended);
             exit
         })?;
-        Ok(Self { thread, end, keys: from_outside, signals, terminated: None })
+        Ok(Self { thread, end, keys: from_outside, signals, terminated: None, is_deaf: false })
     }
 
     /// Waits for its end; a signal ends it, also where it cannot say so because nobody reads what it writes.
@@ -132,13 +136,16 @@ impl ScreenThread {
             let told = self.terminated.filter(|(signal, _)| *signal != OperatorSignal::Interrupt).map(|(_, at)| at);
             let no_answer = async {
                 match told {
-                    Some(at) => sleep_until(at + SCREEN_PATIENCE).await,
+                    Some(at) => sleep_until(at + ANSWER).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = self.end.cancelled() => return,
-                () = no_answer => return,
+                () = no_answer => {
+                    self.is_deaf = true;
+                    return;
+                }
                 signal = self.signals.next() => {
                     let input = match signal {
                         OperatorSignal::Interrupt => ui::ScreenInput::Interrupt,
@@ -156,7 +163,8 @@ impl ScreenThread {
     /// Shows how a core ends that was told to, and goes when it has.
     pub(crate) async fn until_down(&mut self, core: Core, on_quit: Option<OnQuit>) {
         until_down(core, on_quit, &mut self.signals).await;
-        let _ = tokio::time::timeout(SCREEN_PATIENCE, self.end.cancelled()).await;
+        let patience = if self.is_deaf { ANSWER } else { LEAVING };
+        let _ = tokio::time::timeout(patience, self.end.cancelled()).await;
     }
 
     /// What the program's exit status is to be.

@@ -1,14 +1,15 @@
 //! The end of a core, in the order of design §3: no new clients, held messages released, calls answered or failed, servers gone,
 //! tapes written, and only then the last event, with which every screen goes.
 //!
-//! Each step has so long; it says how it goes, and a second word from the operator cuts it short.
+//! Each step has so long, and none longer than `--grace` and a second; it says how it goes, and a second word from the operator cuts it
+//! short.
 //!
 //! Calls are counted by tokens held from the front door to the last byte, so an idle end waits for nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, interval_at, sleep_until};
+use tokio::time::{Instant, interval_at, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Core, release};
@@ -25,6 +26,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const LEAVING: Duration = Duration::from_secs(4);
 /// How long tapes may take to be written: a disk that has gone must not keep us.
 const WRITING: Duration = Duration::from_secs(5);
+/// What a step has beyond the grace.
+const BEYOND: Duration = Duration::from_secs(1);
 /// What takes no longer is not worth a word.
 const UNNOTICED: Duration = Duration::from_millis(200);
 
@@ -88,6 +91,7 @@ impl Core {
         self.stop_accepting.cancel();
         self.mounts.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
         self.stop.listening.cancel();
+        let until = Instant::now() + self.grace;
         self.end_calls(&shutdown).await;
         self.end_servers(&shutdown).await;
         self.end_connections().await;
@@ -97,7 +101,7 @@ impl Core {
         self.figures.stop.cancel();
         let _ = (&mut self.figures.task).await;
         let written = self.journal.flush();
-        let written = shutdown.step(EndStep::Tapes, WRITING, || 1, async { _ = written.await }).await;
+        let written = shutdown.step(EndStep::Tapes, self.at_most(WRITING), || 1, async { _ = written.await }).await;
         self.operator.task.abort();
         self.journal.publish(Event::Stopping);
         if written == StepOutcome::Done {
@@ -110,7 +114,7 @@ impl Core {
         }
         if let Some(export) = self.export {
             tokio::select! {
-                () = export.finish(self.grace) => {}
+                () = export.finish(until.saturating_duration_since(Instant::now()).max(LAST_WORDS)) => {}
                 () = shutdown.hurry.cancelled() => {}
             }
         }
@@ -132,6 +136,11 @@ impl Core {
             StepOutcome::Forced => shutdown.say(format!("{cut}: told not to wait")),
         }
         self.stop.force.cancel();
+    }
+
+    /// What a step may take that has so long: one who gives a short grace is not kept by it.
+    fn at_most(&self, limit: Duration) -> Duration {
+        limit.min(self.grace + BEYOND)
     }
 
     /// Connections end once what is on them is written.
@@ -158,15 +167,31 @@ impl Core {
             futures_util::future::join(self.mounts.close_spares(), leaving.wait()).await;
         };
         let count = || left.load(Ordering::Relaxed).max(leaving.len());
+        let signal = |signal| {
+            for connection in &connections {
+                if let ServerLink::Stream(link) = &connection.link {
+                    link.signal(signal);
+                }
+            }
+        };
+        let limit = self.at_most(LEAVING);
+        let hurried = async {
+            // Sooner than they would be told otherwise.
+            sleep(limit / 2).await;
+            signal(rustix::process::Signal::TERM);
+            std::future::pending().await
+        };
         tokio::pin!(gone);
-        if shutdown.step(EndStep::Servers, LEAVING, count, gone.as_mut()).await == StepOutcome::Done {
+        let leaving = async {
+            tokio::select! {
+                () = gone.as_mut() => {}
+                () = hurried, if limit < LEAVING => {}
+            }
+        };
+        if shutdown.step(EndStep::Servers, limit, count, leaving).await == StepOutcome::Done {
             return;
         }
-        for connection in &connections {
-            if let ServerLink::Stream(link) = &connection.link {
-                link.signal(rustix::process::Signal::KILL);
-            }
-        }
+        signal(rustix::process::Signal::KILL);
         if tokio::time::timeout(LAST_WORDS, gone).await.is_err() {
             shutdown.say("not all servers have left".to_owned());
         }
@@ -187,11 +212,11 @@ mod tests {
         if let Some(after) = hurried {
             let hurry = shutdown.hurry.clone();
             tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(after)).await;
+                sleep(Duration::from_secs(after)).await;
                 hurry.cancel();
             });
         }
-        let (began, done) = (Instant::now(), tokio::time::sleep(Duration::from_secs(done_after)));
+        let (began, done) = (Instant::now(), sleep(Duration::from_secs(done_after)));
         let outcome = shutdown.step(EndStep::Calls, Duration::from_secs(10), || 3, done).await;
         thread.finish();
         let progress = |event| if let Event::Ending(progress) = event { Some(progress) } else { None };

@@ -1,5 +1,7 @@
 //! Ends that a peer does not help with: it reads nothing, answers nothing, closes one pipe and keeps the others.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tapline::envelope::Direction::ToServer;
 use tapline::event::Level;
@@ -45,6 +47,25 @@ async fn end_of_stdin_waits_for_the_grace_and_says_what_is_missing() {
     assert_eq!((status, rest.as_slice()), (Some(1), &b""[..]), "0 would say that all was well");
     let errors = String::from_utf8(errors).unwrap();
     assert!(errors.contains("tapline: 1 request has no answer 100ms after the end of stdin; `--grace`"), "{errors}");
+}
+
+/// What is waited for where `--grace 1s` is given, and how much longer an end may take.
+const GRACE: Duration = Duration::from_secs(1);
+const BEYOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn servers_that_stay_are_kept_to_the_grace() {
+    let alive = ProcessAlive::new();
+    let script = format!("{}trap 'echo told >&2' TERM; {ECHO}\nwhile :; do sleep 1000 & wait; done", alive.line());
+    let mut binary = Binary::run(&["--no-record", "--grace", "1s", "--", "sh", "-c", &script]).await;
+    let mut client = binary.client().await;
+    assert_eq!(client.call(INITIALIZE).await.status(), "200");
+    let told = std::time::Instant::now();
+    binary.signal("TERM");
+    while !binary.line().await.expect("its last word").contains("told") {}
+    assert_eq!(binary.end().await.0.code(), Some(143));
+    assert!(told.elapsed() < 2 * (GRACE + BEYOND), "{:?}", told.elapsed());
+    alive.ended().await;
 }
 
 /// Takes everything and says nothing.
@@ -126,7 +147,7 @@ async fn sigterm_ends_headless_while_nobody_reads_stderr() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_tapline_on_a_stopped_terminal() {
     for headless in [true, false] {
-        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--no-record", "--lenient"];
+        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--no-record", "--lenient", "--grace", "1s"];
         arguments.extend(headless.then_some("--headless"));
         let terminal = Terminal::start(&[&arguments[..], &["--", "sh", "-c", QUIET]].concat());
         let address = terminal.wait("the address", |screen| {
@@ -140,8 +161,11 @@ async fn sigterm_ends_tapline_on_a_stopped_terminal() {
         let mut client = crate::support::Client::connect(address).await;
         assert_eq!(client.call(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#).await.status(), "202");
         let process = rustix::process::Pid::from_raw(terminal.process()).unwrap();
+        let told = std::time::Instant::now();
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
         assert_eq!(terminal.ends_stopped(), 143, "headless: {headless}");
+        // Twice as long as it is allowed: a machine may be busy.
+        assert!(told.elapsed() < 2 * (GRACE + BEYOND), "headless: {headless}, {:?}", told.elapsed());
     }
 }
 
