@@ -309,7 +309,11 @@ impl JournalWriter {
 
     fn notices(&mut self, notices: Vec<RecordingNotice>) {
         for notice in notices {
-            let level = if matches!(notice, RecordingNotice::Failed { .. }) { Level::Error } else { Level::Info };
+            let level = match notice {
+                RecordingNotice::Failed { .. } => Level::Error,
+                RecordingNotice::Meddled { .. } => Level::Warn,
+                RecordingNotice::Recovered { .. } => Level::Info,
+            };
             self.log(LogLine::new(level, "tape", notice.to_string()).of(notice.session()));
         }
     }

@@ -1,5 +1,7 @@
 //! Disks that take no more, descriptors that there are no more of, tapes that somebody removes.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -96,18 +98,54 @@ pub(crate) fn descriptors(_: Length) -> Result<Outcome, String> {
 
 /// Somebody removes a tape while it is written.
 pub(crate) fn removed_tape(_: Length) -> Result<Outcome, String> {
+    meddled_with(|tape| std::fs::remove_file(tape), "was removed or moved away: a new one begins")
+}
+
+/// Somebody moves a tape away while it is written.
+pub(crate) fn moved_tape(_: Length) -> Result<Outcome, String> {
+    let aside = |tape: &Path| std::fs::rename(tape, tape.with_extension("aside"));
+    meddled_with(aside, "was removed or moved away: a new one begins")
+}
+
+/// Somebody cuts a tape in the middle of a line while it is written.
+pub(crate) fn cut_tape(_: Length) -> Result<Outcome, String> {
+    let cut = |tape: &Path| {
+        let file = std::fs::OpenOptions::new().write(true).open(tape)?;
+        file.set_len(file.metadata()?.len() / 2)
+    };
+    meddled_with(cut, "was cut short: it goes on behind what is left")
+}
+
+/// Somebody does something to a tape while it is written: every message is on it then, or counted as missing.
+fn meddled_with(meddle: impl Fn(&Path) -> io::Result<()>, told: &str) -> Result<Outcome, String> {
     let home = Home::new();
     let tapline = Setup::new(&home).start();
     let mut client = open(&tapline)?;
     calls(&mut client, 10, 100)?;
     let tape = until("a tape", || std::fs::read_dir(home.tapes()).ok()?.next()?.ok())?.path();
-    std::fs::remove_file(&tape).map_err(|error| error.to_string())?;
-    until("a tape that begins again", || {
+    until("all that was said", || (Tape::read(&tape).ok()?.envelopes.len() >= 20).then_some(()))?;
+    meddle(&tape).map_err(|error| error.to_string())?;
+    let mut called = 0;
+    until("a word of it", || {
         client.call("echo", &json!({"text": "again"})).ok()?;
+        called += 1;
         std::thread::sleep(Duration::from_millis(20));
-        tape.exists().then_some(())
+        tapline.lines.all().iter().any(|line| line.contains(told)).then_some(())
     })?;
+    client.delete().map_err(|error| error.to_string())?;
     tapline.terminate()?;
     let tape = Tape::read(&tape).map_err(|error| error.to_string())?;
-    Ok(Outcome::new(format!("a tape of the same name with {} messages more", tape.envelopes.len()), "what was on it"))
+    let missing: u64 = tape.gaps.iter().map(|gap| gap.messages).sum();
+    // `initialize`, its answer, and what follows it, too.
+    let said = 3 + 2 * (10 + called);
+    if tape.envelopes.len() as u64 + missing != said || !tape.problems.is_empty() || tape.torn {
+        let (there, problems) = (tape.envelopes.len(), tape.problems.len());
+        return Err(format!(
+            "of {said} messages {there} are there and {missing} said to be missing; {problems} problems"
+        ));
+    }
+    Ok(Outcome::new(
+        format!("a tape of the same name, with {} messages; the screen says what happened", tape.envelopes.len()),
+        format!("{missing} messages on it, which says so"),
+    ))
 }

@@ -63,17 +63,20 @@ impl Outcome {
 
 type Fault = fn(Length) -> Result<Outcome, String>;
 
-const FAULTS: [(&str, Fault); 15] = [
+const FAULTS: [(&str, Fault); 18] = [
     ("kills under load", kills::under_load),
     ("kills while a server starts", kills::while_starting),
     ("kill of the guardian, then of tapline", kills::guardian_first),
     ("disk full", disk::full),
     ("disk: limit on file sizes", disk::file_size),
     ("disk: a tape is removed", disk::removed_tape),
+    ("disk: a tape is moved away", disk::moved_tape),
+    ("disk: a tape is cut short", disk::cut_tape),
     ("descriptors used up", disk::descriptors),
     ("database locked", database::locked),
     ("database damaged", database::damaged),
     ("terminal stopped", peers::stopped_terminal),
+    ("terminal unread", peers::unread_terminal),
     ("pipe unread: stderr", peers::unread_lines),
     ("pipe unread: stdio's stdout and stderr", peers::unread_stdio),
     ("server deaf", peers::deaf_server),

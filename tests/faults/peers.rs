@@ -2,6 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
@@ -157,8 +159,24 @@ pub(crate) fn unread_stdio(_: Length) -> Result<Outcome, String> {
     ))
 }
 
+/// What an end may take where `--grace 1s` is given, and twice that, as a machine may be busy.
+const IN_TIME: Duration = Duration::from_secs(4);
+
 /// A terminal that was stopped with ctrl s.
 pub(crate) fn stopped_terminal(_: Length) -> Result<Outcome, String> {
+    deaf_terminal(|terminal, _| tcflow(terminal, Action::OOff).map_err(|error| error.to_string()))
+}
+
+/// A terminal whose other end nobody reads.
+pub(crate) fn unread_terminal(_: Length) -> Result<Outcome, String> {
+    deaf_terminal(|_, reading| {
+        reading.store(false, Ordering::Relaxed);
+        Ok(())
+    })
+}
+
+/// A screen on a terminal that takes nothing any more. `deafen` makes it so; where `reading` is false nobody reads.
+fn deaf_terminal(deafen: impl Fn(&std::fs::File, &AtomicBool) -> Result<(), String>) -> Result<Outcome, String> {
     let home = Home::new();
     let size = PtySize { rows: 36, cols: 120, pixel_width: 0, pixel_height: 0 };
     let pair = native_pty_system().openpty(size).map_err(|error| error.to_string())?;
@@ -169,18 +187,19 @@ pub(crate) fn stopped_terminal(_: Length) -> Result<Outcome, String> {
     home.variables().for_each(|(key, value)| command.env(key, value));
     let mut child = pair.slave.spawn_command(command).map_err(|error| error.to_string())?;
     drop(pair.slave);
-    let address = address_on(pair.master.try_clone_reader().map_err(|error| error.to_string())?)?;
+    let reading = Arc::new(AtomicBool::new(true));
+    let address = address_on(pair.master.try_clone_reader().map_err(|error| error.to_string())?, reading.clone())?;
     let mut client = Legacy::open(address).map_err(|error| error.to_string())?;
     echo(&mut client)?;
     let terminal = std::fs::File::open(pair.master.tty_name().unwrap()).map_err(|error| error.to_string())?;
-    tcflow(&terminal, Action::OOff).map_err(|error| error.to_string())?;
+    deafen(&terminal, &reading)?;
     let slowest = (0..300).map(|_| echo(&mut client)).collect::<Result<Vec<_>, _>>()?.into_iter().max().unwrap();
     let began = Instant::now();
     signal("TERM", child.process_id().unwrap());
     let status = until("its end", || child.try_wait().unwrap())?;
     let took = began.elapsed();
-    if status.exit_code() != 143 {
-        return Err(format!("it ended with {status}"));
+    if status.exit_code() != 143 || took > IN_TIME {
+        return Err(format!("it ended with {status}, in {took:.1?}"));
     }
     Ok(Outcome::new(
         format!("300 calls, slowest in {slowest:.0?}; its end, in {took:.1?}"),
@@ -189,11 +208,18 @@ pub(crate) fn stopped_terminal(_: Length) -> Result<Outcome, String> {
 }
 
 /// The address that a screen shows.
-fn address_on(mut output: Box<dyn std::io::Read + Send>) -> Result<std::net::SocketAddr, String> {
+fn address_on(
+    mut output: Box<dyn std::io::Read + Send>,
+    reading: Arc<AtomicBool>,
+) -> Result<std::net::SocketAddr, String> {
     let (found, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let (mut said, mut buffer) = (String::new(), [0; 4096]);
         while let Ok(count @ 1..) = output.read(&mut buffer) {
+            while !reading.load(Ordering::Relaxed) {
+                // The terminal stays open.
+                std::thread::park();
+            }
             said.push_str(&String::from_utf8_lossy(&buffer[..count]));
             if let Some((_, rest)) = said.split_once("127.0.0.1:")
                 && let Some((port, _)) = rest.split_once('/')

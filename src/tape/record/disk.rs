@@ -1,19 +1,44 @@
 //! The file system as the recorder sees it.
+//!
+//! A tape belongs to the user, who may do anything with it while it is written: so a file is known by what it is and not by its name.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
+
+use crate::tape::format::MESSAGE;
 
 /// Where tapes go; the other implementor is a disk that fails, in the tests.
 pub(super) trait Disk: Send {
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Opens for appending, made where it is not there; a line that a crash tore is ended.
+    /// Opens for appending, made where it is not there.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Sink>>;
+    /// Which file has that name now, if one has.
+    fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>>;
+}
+
+/// What tells a file from all others that are there, whatever their names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+/// What a file has in whole lines from its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WholeLines {
+    pub(super) bytes: u64,
+    pub(super) messages: u64,
 }
 
 pub(super) trait Sink: Write + Send {
-    /// Returns the length of the file in bytes; zero for a file that was removed.
+    /// Returns the length of the file in bytes.
     fn length(&self) -> io::Result<u64>;
+    fn identity(&self) -> io::Result<FileIdentity>;
+    /// Ends a line that a crash tore.
+    fn end_torn_line(&mut self) -> io::Result<()>;
+    /// Reads the file through.
+    fn whole_lines(&mut self) -> io::Result<WholeLines>;
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
@@ -33,15 +58,35 @@ impl Disk for RealDisk {
         options.read(true).append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = match options.open(path) {
+        let file = match options.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_dir(path.parent().unwrap_or(Path::new(".")))?;
                 options.open(path)?
             }
             opened => opened?,
         };
-        end_torn_line(&mut file)?;
         Ok(Box::new(file))
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>> {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(Some(FileIdentity::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl FileIdentity {
+    #[cfg(unix)]
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    #[cfg(not(unix))]
+    fn of(_: &Metadata) -> Self {
+        Self::default()
     }
 }
 
@@ -65,17 +110,39 @@ fn end_torn_line(file: &mut File) -> io::Result<()> {
 
 impl Sink for File {
     fn length(&self) -> io::Result<u64> {
-        let metadata = self.metadata()?;
-        #[cfg(unix)]
-        if std::os::unix::fs::MetadataExt::nlink(&metadata) == 0 {
-            return Ok(0);
-        }
-        Ok(metadata.len())
+        Ok(self.metadata()?.len())
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        Ok(FileIdentity::of(&self.metadata()?))
+    }
+
+    fn end_torn_line(&mut self) -> io::Result<()> {
+        end_torn_line(self)
+    }
+
+    fn whole_lines(&mut self) -> io::Result<WholeLines> {
+        self.seek(SeekFrom::Start(0))?;
+        count_whole_lines(BufReader::new(self))
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
+}
+
+/// Ends before the first line that is none of ours: one that was cut, with what was written behind the cut.
+fn count_whole_lines(mut reader: impl io::BufRead) -> io::Result<WholeLines> {
+    let (mut whole, mut line) = (WholeLines::default(), Vec::new());
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if !line.ends_with(b"\n") || serde_json::from_slice::<serde::de::IgnoredAny>(&line).is_err() {
+            break;
+        }
+        whole.bytes += line.len() as u64;
+        whole.messages += u64::from(line.starts_with(MESSAGE));
+        line.clear();
+    }
+    Ok(whole)
 }
 
 /// How many bytes were taken, and why not all.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::disk::{Disk, RealDisk};
+pub use self::recording::Meddling;
 use self::recording::Recording;
 use super::format::{Mark, TapeError, TapePeers};
 use super::name::file_name;
@@ -25,7 +26,7 @@ use crate::event::{Landmark, Session};
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
 const OPEN_FILES: usize = 128;
 
-/// Somebody may remove or cut a tape while it is written: seen within this time.
+/// Somebody may remove a tape or move it away while it is written: seen within this time.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Buffers larger than this are given back to the system once written.
@@ -43,22 +44,36 @@ pub struct Recorder {
     /// Empty buffers: an idle session owns none.
     spare: Vec<Vec<u8>>,
     headers: HeaderTexts,
-    /// How long an open file is trusted to be as we left it: looking is a system call.
+    /// How long an open file is trusted to have its name still: looking is a system call.
     look: Duration,
 }
 
 /// What [`Recorder::flush`] has to tell: each file's failure once, and its end.
 #[derive(Debug)]
 pub enum RecordingNotice {
-    Failed { session: SessionId, error: TapeError },
-    Recovered { session: SessionId, path: PathBuf, missing: u64 },
+    Failed {
+        session: SessionId,
+        error: TapeError,
+    },
+    Recovered {
+        session: SessionId,
+        path: PathBuf,
+        missing: u64,
+    },
+    /// Somebody else did something to the file, and it goes on.
+    Meddled {
+        session: SessionId,
+        path: PathBuf,
+        what: Meddling,
+        missing: u64,
+    },
 }
 
 impl RecordingNotice {
     /// Whose tape it is.
     pub fn session(&self) -> SessionId {
         match self {
-            Self::Failed { session, .. } | Self::Recovered { session, .. } => *session,
+            Self::Failed { session, .. } | Self::Recovered { session, .. } | Self::Meddled { session, .. } => *session,
         }
     }
 }
@@ -75,6 +90,13 @@ impl fmt::Display for RecordingNotice {
             }
             Self::Recovered { path, missing, .. } => {
                 write!(f, "recording to {} again; {missing} messages are missing", path.display())
+            }
+            Self::Meddled { path, what, missing, .. } => {
+                let what = match what {
+                    Meddling::Removed => "was removed or moved away: a new one begins",
+                    Meddling::Cut => "was cut short: it goes on behind what is left",
+                };
+                write!(f, "the tape {} {what}; {missing} messages are missing", path.display())
             }
         }
     }
@@ -201,6 +223,9 @@ impl Recorder {
                     notices.push(RecordingNotice::Recovered { session, path: tape.path.clone(), missing });
                 }
                 _ => {}
+            }
+            if let Some((what, missing)) = tape.meddled.take() {
+                notices.push(RecordingNotice::Meddled { session, path: tape.path.clone(), what, missing });
             }
             recycle(&mut tape.pending, &mut self.spare);
             self.note_open(session);

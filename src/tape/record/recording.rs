@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::disk::{Disk, Sink, write_counted};
+use super::disk::{Disk, FileIdentity, Sink, write_counted};
 use crate::envelope::{Envelope, HeaderTexts};
 use crate::event::{Session, Timestamp};
 use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
@@ -21,8 +21,8 @@ pub(super) struct Recording {
     messages: u64,
     /// Length of the file up to its last whole line; zero before the header.
     good: u64,
-    /// Whether what is in the file is ours.
-    opened: bool,
+    /// The file that we have opened, whether or not it is open now.
+    identity: Option<FileIdentity>,
     /// Messages in the file.
     written: u64,
     /// Messages that passed and are not in the file, and that no gap mark tells of yet.
@@ -33,6 +33,17 @@ pub(super) struct Recording {
     pub(super) failing: bool,
     /// When the file was last looked at, while it is open.
     looked: Option<Instant>,
+    /// What somebody did to the file since that was last taken, and how many messages are missing by it.
+    pub(super) meddled: Option<(Meddling, u64)>,
+}
+
+/// What somebody else may do to a tape that is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// The file is no longer where it was.
+    Removed,
+    /// The file is shorter than it was.
+    Cut,
 }
 
 impl Recording {
@@ -44,13 +55,14 @@ impl Recording {
             pending: Vec::new(),
             messages: 0,
             good: 0,
-            opened: false,
+            identity: None,
             written: 0,
             lost: 0,
             peers_due: false,
             dirty: false,
             failing: false,
             looked: None,
+            meddled: None,
         }
     }
 
@@ -81,7 +93,7 @@ impl Recording {
     }
 
     /// Writes what is pending; what could not be written is gone then, and counted.
-    /// `look`: how long an open file is trusted to be as we left it.
+    /// `look`: how long an open file is trusted to have its name still. That nobody has cut it is asked before each write.
     pub(super) fn write(&mut self, disk: &dyn Disk, look: Duration) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         let messages = std::mem::take(&mut self.messages);
@@ -114,38 +126,52 @@ impl Recording {
 
     /// Opens the file where it is not open, and makes sure that it ends with the last whole line.
     fn make_ready(&mut self, disk: &dyn Disk, look: Duration) -> io::Result<()> {
-        if self.sink.is_some() && self.looked.is_some_and(|at| at.elapsed() < look) {
-            return Ok(());
+        if self.sink.is_none() || self.looked.is_none_or(|at| at.elapsed() >= look) {
+            self.looked = Some(Instant::now());
+            if self.identity.is_some() && disk.identity(&self.path)? != self.identity {
+                self.begin_again();
+            }
         }
-        self.looked = Some(Instant::now());
-        let length = match &self.sink {
-            Some(sink) => sink.length()?,
-            None => self.reopen(disk)?,
-        };
-        if length == 0 && self.good > 0 {
-            // Someone removed the tape: what was on it is missing from the one that begins now.
-            self.lost += std::mem::take(&mut self.written);
-            self.good = 0;
-            self.opened = false;
-            self.good = self.reopen(disk)?;
-        } else {
-            self.good = length;
+        if self.sink.as_ref().is_none_or(|sink| sink.length().is_ok_and(|length| length < self.good)) {
+            self.sink = None;
+            self.reopen(disk)?;
         }
         Ok(())
     }
 
-    fn reopen(&mut self, disk: &dyn Disk) -> io::Result<u64> {
+    /// Somebody has removed the tape or moved it away: what was on it is missing from the one that begins now.
+    fn begin_again(&mut self) {
+        let missing = std::mem::take(&mut self.written);
+        self.lost += missing;
+        self.meddled = self.has_begun().then_some((Meddling::Removed, missing));
+        (self.sink, self.identity, self.good) = (None, None, 0);
+    }
+
+    fn reopen(&mut self, disk: &dyn Disk) -> io::Result<()> {
         let mut sink = disk.open(&self.path)?;
-        let mut length = sink.length()?;
-        if !std::mem::replace(&mut self.opened, true) && length > 0 {
-            // The session was recorded before tapline was restarted.
-            self.peers_due = true;
+        if self.identity.is_none() {
+            sink.end_torn_line()?;
+        }
+        let length = sink.length()?;
+        if self.identity.is_none() {
+            // Where there is something, the session was recorded before tapline was restarted.
+            self.peers_due = length > 0;
+            self.good = length;
+        } else if length < self.good {
+            // Somebody has cut it: what is left stays, and the rest is missing.
+            let left = sink.whole_lines()?;
+            sink.cut(left.bytes)?;
+            self.good = left.bytes;
+            let missing = self.written.saturating_sub(left.messages);
+            self.lost += missing;
+            self.written -= missing;
+            (self.peers_due, self.meddled) = (true, Some((Meddling::Cut, missing)));
         } else if length > self.good {
             sink.cut(self.good)?;
-            length = self.good;
         }
+        self.identity = Some(sink.identity()?);
         self.sink = Some(sink);
-        Ok(length)
+        Ok(())
     }
 
     /// What has to stand before the next message: the header, or after trouble what is missing.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::disk::{Disk, RealDisk, Sink};
-use super::{Recorder, RecordingNotice};
+use super::disk::{Disk, FileIdentity, RealDisk, Sink, WholeLines};
+use super::{Meddling, Recorder, RecordingNotice};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::Message;
@@ -64,6 +64,10 @@ impl Disk for SmallDisk {
         self.0.lock().files.entry(path.to_owned()).or_default();
         Ok(Box::new(SmallFile { disk: self.clone(), path: path.to_owned() }))
     }
+
+    fn identity(&self, _: &Path) -> io::Result<Option<FileIdentity>> {
+        Ok(Some(FileIdentity::default()))
+    }
 }
 
 struct SmallFile {
@@ -92,6 +96,18 @@ impl Write for SmallFile {
 impl Sink for SmallFile {
     fn length(&self) -> io::Result<u64> {
         Ok(self.disk.0.lock().files[&self.path].len() as u64)
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        Ok(FileIdentity::default())
+    }
+
+    fn end_torn_line(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn whole_lines(&mut self) -> io::Result<WholeLines> {
+        unreachable!("nobody else cuts it")
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
@@ -239,8 +255,8 @@ fn flush_tries_a_failed_file_again() {
     assert!(matches!(recorder.close(session.id, "quit"), Err(TapeError::CannotWrite { .. })));
 }
 
-#[test]
-fn recorder_begins_a_removed_tape_again() {
+/// Records three messages, lets `meddle` have the tape, records a fourth. Gives what was told, and the tape then.
+fn meddled(meddle: impl FnOnce(&Path)) -> (Meddling, u64, Tape) {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("tapes");
     let mut recorder = Recorder::on(&dir, Box::new(RealDisk), Duration::ZERO);
@@ -249,12 +265,70 @@ fn recorder_begins_a_removed_tape_again() {
     for seq in 1..=3 {
         recorder.append(&ping(&session, seq)).unwrap();
     }
-    recorder.flush();
-    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(recorder.flush().is_empty());
+    meddle(&path);
     recorder.append(&ping(&session, 4)).unwrap();
-    recorder.flush();
+    let [RecordingNotice::Meddled { what, missing, .. }] = recorder.flush()[..] else { panic!("one notice") };
+    recorder.append(&ping(&session, 5)).unwrap();
+    assert!(recorder.flush().is_empty(), "told once");
+    recorder.close(session.id, "done").unwrap();
     let tape = Tape::read(&path).unwrap();
-    assert_eq!((missing(&tape), tape.envelopes.len()), (3, 1));
+    assert!(tape.problems.is_empty() && !tape.torn, "{:?}", tape.problems);
+    (what, missing, tape)
+}
+
+fn seqs(tape: &Tape) -> Vec<u64> {
+    tape.envelopes.iter().map(|it| it.seq.0).collect()
+}
+
+#[test]
+fn recorder_begins_a_tape_again_that_is_removed_moved_or_replaced() {
+    let moved = tempfile::tempdir().unwrap();
+    let aside = moved.path().join("aside.jsonl");
+    let meddlers: [&dyn Fn(&Path); 4] = [
+        &|tape| std::fs::remove_dir_all(tape.parent().unwrap()).unwrap(),
+        &|tape| std::fs::rename(tape, &aside).unwrap(),
+        &|tape| std::fs::rename(tape.parent().unwrap(), tape.parent().unwrap().with_file_name("old")).unwrap(),
+        &|tape| {
+            std::fs::rename(tape, &aside).unwrap();
+            std::fs::write(tape, "").unwrap();
+        },
+    ];
+    for meddle in meddlers {
+        let (what, told, tape) = meddled(meddle);
+        assert_eq!((what, told, missing(&tape), seqs(&tape)), (Meddling::Removed, 3, 3, vec![4, 5]));
+    }
+    assert_eq!(seqs(&Tape::read(&aside).unwrap()), [1, 2, 3], "nothing of what comes later");
+}
+
+#[test]
+fn recorder_goes_on_behind_what_is_left_of_a_tape_that_was_cut() {
+    let cut = |length: &dyn Fn(&[u8]) -> usize| {
+        meddled(|path| {
+            let bytes = std::fs::read(path).unwrap();
+            std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length(&bytes) as u64).unwrap();
+        })
+    };
+    let nth_line = |bytes: &[u8], nth| memchr::memchr_iter(b'\n', bytes).nth(nth).unwrap() + 1;
+    // In the middle of the third message, with what a write that was on its way has put behind it.
+    let (_, told, tape) = meddled(|path| {
+        let bytes = std::fs::read(path).unwrap();
+        let line = &bytes[nth_line(&bytes, 2)..];
+        std::fs::write(path, [&bytes[..bytes.len() - 60], &line[..20], b"\n"].concat()).unwrap();
+    });
+    assert_eq!((told, missing(&tape), seqs(&tape)), (1, 1, vec![1, 2, 4, 5]));
+    // In the middle of the third message, behind the second, behind the header, within it, and all.
+    for (length, left) in [
+        (&(|bytes: &[u8]| bytes.len() - 10) as &dyn Fn(&[u8]) -> usize, 2),
+        (&|bytes| nth_line(bytes, 2), 2),
+        (&|bytes| nth_line(bytes, 0), 0),
+        (&|_| 20, 0),
+        (&|_| 0, 0),
+    ] {
+        let (what, told, tape) = cut(length);
+        let seqs_left = (1..=left).chain([4, 5]).collect::<Vec<_>>();
+        assert_eq!((what, told, missing(&tape), seqs(&tape)), (Meddling::Cut, 3 - left, 3 - left, seqs_left));
+    }
 }
 
 #[test]
