@@ -3,6 +3,7 @@
 //! Whatever is said by the program itself passes here and is made harmless: arguments, paths, names from files that others wrote.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -80,7 +81,11 @@ pub fn report_arguments(mut error: clap::Error) -> ExitCode {
 /// Masks what the user wrote where clap repeats it.
 fn mask(error: &mut clap::Error) {
     let argument = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
-    let is_delicate = argument.contains("header") || is_secret(argument.split_whitespace().next().unwrap_or_default());
+    let option = argument.split_whitespace().next().unwrap_or_default();
+    // The name of a file is none, unless it is a header by mistake.
+    let is_file = option == "--header-file"
+        && !text_of(error, ContextKind::InvalidValue).is_some_and(|it| it.contains(':') && !Path::new(&it).exists());
+    let is_delicate = !is_file && (option.contains("header") || is_secret(option));
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
         let Some(typed) = text_of(error, kind).filter(|typed| !typed.is_empty()) else { continue };
         let shown = match kind == ContextKind::InvalidValue && is_delicate {

@@ -108,6 +108,8 @@ pub(super) fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 
 pub(super) fn header_file(path: &str) -> Result<HeaderFile, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    // Editors of some systems begin a file so.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let headers = lines.map(|(number, line)| header(line).map_err(|why| format!("line {number}: {why}")));

@@ -112,8 +112,27 @@ async fn header_option_takes_variables_and_files() {
     let (status, text) = said(&options);
     assert!(status == 2 && text.contains("line 2: a header reads `name: value`"), "{text}");
     assert!(!text.contains(SECRET), "{text}");
+    assert!(text.contains(&format!("invalid value '{}' for '--header-file", file.display())), "{text}");
     let (status, text) = said(&[&options[..6], &["/no/such/file"]].concat());
-    assert!(status == 2 && text.contains("No such file"), "{text}");
+    assert!(status == 2 && text.contains("'/no/such/file'") && text.contains("No such file"), "{text}");
+    // What was meant for `--header`.
+    let (status, text) = said(&[&options[..6], &["x-key: 0UR-OWN-KEY"]].concat());
+    assert!(status == 2 && text.contains("invalid value '[redacted]' for '--header-file"), "{text}");
+}
+
+#[tokio::test]
+async fn header_file_may_be_of_another_system() {
+    let (mut server, dir) = (Server::start().await, TempDir::new().unwrap());
+    let file = dir.path().join("headers");
+    fs::write(&file, "\u{feff}x-first: 1\r\n\r\n# a word\r\nx-second: 2 2\r\n").unwrap();
+    let options = ["--no-record", "--upstream", &server.url(), "--header-file", file.to_str().unwrap()];
+    let binary = Binary::run(&options).await;
+    let mut client = binary.client().await;
+    client.post(INITIALIZE).await;
+    let exchange = server.next().await;
+    assert_eq!([exchange.head.all("x-first"), exchange.head.all("x-second")], [["1"], ["2 2"]]);
+    exchange.json("{}").await;
+    drop(client.response().await);
 }
 
 /// Every file below a directory, as text.
