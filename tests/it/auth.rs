@@ -176,6 +176,31 @@ async fn resource_metadata_is_public() {
 }
 
 #[tokio::test]
+async fn options_is_answered_by_tapline_where_a_token_is_needed() {
+    let require = "[[require]]\ntool = \"*\"\nscopes = [\"write\"]\n";
+    for rules in ["", require] {
+        let (rig, mut server) = rig(&[known("ann", "secret-one", ""), rules.to_owned()].concat()).await;
+        let mut client = rig.client().await;
+        for path in ["/mcp", "/sse", "/elsewhere", "/.well-known/oauth-authorization-server"] {
+            client.headers = "authorization: Bearer secret-one\r\n".to_owned();
+            client.request(&format!("OPTIONS {path}"), "", b"").await;
+            let head = client.response().await.head;
+            assert_eq!(head.second_word(), "204", "{path}");
+            assert!(head.get("allow").is_some_and(|allow| allow.contains("POST")), "{head:?}");
+            client.headers += "origin: http://localhost:5173\r\naccess-control-request-method: POST\r\n";
+            client.request(&format!("OPTIONS {path}"), "", b"").await;
+            let head = client.response().await.head;
+            assert_eq!(head.second_word(), "204", "{path}");
+            assert_eq!(head.get("access-control-allow-origin"), Some("http://localhost:5173"));
+            client.headers = "authorization: Bearer unknown\r\n".to_owned();
+            client.request(&format!("OPTIONS {path}"), "", b"").await;
+            assert_eq!(client.response().await.status(), "401", "{path}");
+        }
+        assert!(server.is_idle(), "the server is not asked with the operator's credentials");
+    }
+}
+
+#[tokio::test]
 async fn jwt_of_every_algorithm_passes_where_allowed() {
     let algorithms =
         ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];

@@ -36,7 +36,7 @@ use crate::message::{Id, Kind, Message};
 use crate::proxy::Arrival;
 use crate::proxy::error::{Denial, ErrorReply, ProxyError};
 use crate::proxy::exchange::Connection;
-use crate::proxy::front::origin_check::{is_preflight, preflight};
+use crate::proxy::front::origin_check::{is_preflight, options, preflight};
 use crate::proxy::session::LiveSession;
 use crate::proxy::sessions::{Requester, SessionTable};
 
@@ -253,6 +253,8 @@ async fn identify(auth: &Auth, caller: Caller, own: &str, parts: &mut Parts) -> 
         return Ok(Authenticated::Answered(preflight(&parts.headers)));
     }
     match auth.identify(&mut parts.headers).await {
+        // Nor is any other question of what may be done here the server's: it would be asked with the operator's credentials.
+        Ok(_) if parts.method == Method::OPTIONS => Ok(Authenticated::Answered(options(&parts.headers))),
         Ok(identity) => {
             let identity = Some(CallerIdentity { identity, own: own.to_owned(), path: path.to_owned() });
             Ok(Authenticated::Caller(Caller { identity, ..caller }))
