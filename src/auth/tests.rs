@@ -112,6 +112,11 @@ async fn permit_needs_the_configured_scopes() {
             Some("cannot be read for certain"),
         ),
         (r#"{"id":1,"method":"ping","params":{"Name":"x","name":"y"}}"#.to_owned(), None),
+        (call("drop_\\ud800"), Some("cannot be read for certain")),
+        (call("drop_table\\u0000"), Some("cannot be read for certain")),
+        (call(" drop_table"), Some("cannot be read for certain")),
+        (call("drop_table").replace("s/call", "s/call\\u0000"), Some("cannot be read for certain")),
+        (call("drop_table").replace("tools/", "tools\\/"), Some("`drop_table` needs")),
     ] {
         match (auth.permit(&user, &message(&text)), lacking) {
             (Ok(()), None) => {}
