@@ -47,7 +47,7 @@ impl ExitError {
 
     /// Says on stderr what went wrong, with all its causes. Returns the exit status.
     pub fn report(&self) -> ExitCode {
-        say(&format!("tapline: {:#}", self.error));
+        say_error(&format!("{:#}", self.error));
         ExitCode::from(self.status)
     }
 }
@@ -109,6 +109,12 @@ fn text_of(error: &clap::Error, kind: ContextKind) -> Option<String> {
 
 /// How long a line may take to be written. A pipe that nobody reads, or a terminal that was stopped, must not keep us.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What went wrong, for the person at the terminal. Only its first line begins where lines begin: none in a name that others gave reads
+/// as another one of ours.
+pub fn say_error(text: &str) {
+    say(&format!("tapline: {}", text.replace('\n', "\n  ")));
+}
 
 /// A line for the person at the terminal, or several. A closed stderr is no reason to fail, and one that takes nothing is none to wait.
 pub fn say(text: &str) {

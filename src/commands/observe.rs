@@ -11,6 +11,7 @@ use crate::event::{Event, Level, LogLine, OnQuit};
 use crate::exit::{ExitError, say};
 use crate::screen::{self, LinePrinter, ScreenThread, Signals, screen_settings, until_down};
 use crate::shadow::ShadowTally;
+use crate::text::sanitize;
 use crate::{logging, ui};
 
 /// A core, on whose screens is shown what is logged and worth a look.
@@ -87,7 +88,7 @@ pub(super) fn print_lines(core: &Core, format: LogFormat) -> LinePrinter {
 }
 
 pub(super) fn greeting(core: &Core) -> String {
-    format!("tapline: {} -> {}", core.url(), core.mounts().description())
+    sanitize(&format!("tapline: {} -> {}", core.url(), core.mounts().description())).into_owned()
 }
 
 pub(super) async fn watch_screen(

@@ -55,8 +55,8 @@ fn end(command: &mut std::process::Command) -> (i32, String, String) {
 fn mistake_is_refused_at_start_with_its_line() {
     let wrong = "record = false\n\n[upstreams.a]\nurll = \"http://127.0.0.1:1/mcp\"\n";
     let place = Place::new(wrong, "");
-    let expected = "tapline: tapline.toml:4:1: unknown key `urll`; did you mean `url`?\n  \
-                    |\n4 | urll = ...\n  | ^^^^\n";
+    let expected = "tapline: tapline.toml:4:1: unknown key `urll`; did you mean `url`?\n    \
+                    |\n  4 | urll = ...\n    | ^^^^\n";
     let named = ["stdio", "--config", "tapline.toml", "--", "cat"];
     for arguments in [&["run"][..], &["run", "--headless", "--", "cat"], &named, &["check"], &["demo"]] {
         assert_eq!(place.end(arguments), (2, String::new(), expected.to_owned()), "{arguments:?}");

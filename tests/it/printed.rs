@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use crate::support::binary::command;
 use crate::support::{Binary, Exchange, Server};
 
-/// Clears the screen, sets the title, acts as one byte, and turns what follows around.
-const EVIL: &str = "\x1b[2J\x1b]0;owned\x07\u{9b}31m\u{202e}";
+/// Clears the screen, sets the title, acts as one byte, turns what follows around, and says a line as we would.
+const EVIL: &str = "\x1b[2J\x1b]0;owned\x07\u{9b}31m\u{202e}\ntapline: forged";
 /// Its end, which may stand in JSON as it is.
 const QUIET: &str = "\u{9b}31m\u{202e}";
 const ACTING: [char; 5] = ['\x1b', '\x07', '\u{9b}', '\u{202e}', '\x08'];
@@ -22,6 +22,7 @@ fn said(command: &mut Process) -> (i32, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     assert!(!text.contains(ACTING), "{text:?}");
+    assert!(!text.lines().any(|line| line.starts_with("tapline: forged")), "{text:?}");
     (output.status.code().unwrap(), text)
 }
 
@@ -82,7 +83,7 @@ fn settings_of_a_repository_are_harmless() {
     let dir = TempDir::new().unwrap();
     let toml = |text: &str| fs::write(dir.path().join("tapline.toml"), text).unwrap();
     let run = |arguments: &[&str]| said(command().current_dir(&dir).args(arguments));
-    let evil = r"\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e";
+    let evil = r"\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e\u000atapline: forged";
     toml(&format!("hold = \"~m a{evil}\"\ntapes = \"{evil}\"\n[upstreams.a]\nurl = \"http://x/{evil}\"\n"));
     let (_, text) = run(&["check"]);
     assert!(text.contains("\\x1b[2J"), "{text}");
@@ -109,7 +110,7 @@ fn settings_of_a_repository_are_harmless() {
 #[test]
 fn header_of_a_foreign_tape_is_harmless() {
     let dir = TempDir::new().unwrap();
-    let evil = r"\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e";
+    let evil = r"\u001b[2J\u001b]0;owned\u0007\u009b31m\u202e\u000atapline: forged";
     let header = format!(
         r#"{{"tapline":1,"version":"{evil}","session":"00000000-0000-4000-8000-000000000001","upstream":"{evil}","upstream_name":"{evil}","via":"http","protocol":"{evil}","client":{{"name":"{evil}","version":"{evil}"}},"started":1}}"#
     );

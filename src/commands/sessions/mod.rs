@@ -92,7 +92,7 @@ pub(in crate::commands) fn run(args: &SessionsArgs, keys: &ConfigKeys) -> ExitCo
     match carry_out(args, keys) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            exit::say(&format!("tapline: {error}"));
+            exit::say_error(&error.to_string());
             ExitCode::from(error.status())
         }
     }
