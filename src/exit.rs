@@ -73,7 +73,7 @@ pub fn report_arguments(mut error: clap::Error) -> ExitCode {
     if sanitize(&source) == source {
         let _ = error.print();
     } else {
-        say(error.render().to_string().trim_end());
+        say(&error.render().to_string().trim_end().replace('\n', "\n  "));
     }
     status
 }

@@ -21,11 +21,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
         return Err(ExitError::usage(anyhow::anyhow!(nothing_there())));
     }
     for warning in &config.warnings {
-        exit::say(&format!("tapline: {warning}"));
+        exit::say_error(warning);
     }
-    let missing = missing(&config);
-    if !missing.is_empty() {
-        return Err(ExitError::usage(anyhow::anyhow!(missing.join("\ntapline: "))));
+    let mut missing = missing(&config);
+    if let Some(last) = missing.pop() {
+        missing.iter().for_each(|what| exit::say_error(what));
+        return Err(ExitError::usage(anyhow::anyhow!(last)));
     }
     let upstreams = options::configured(&config);
     std::io::stdout().write_all(summary(&config, &upstreams).as_bytes())?;
