@@ -18,11 +18,11 @@ const USAGE: u8 = 2;
 
 /// What each exit status means: the one table, for the help and the man page.
 pub const STATUSES: [(&str, &str); 5] = [
-    ("0", "done, or nothing to do; of `replay`: every step passed; of `check`: in order"),
+    ("0", "done, or nothing to do; of `replay`: every step passed; of `check`: in order; of `doctor`: nothing to fix"),
     (
         "1",
         "the work failed: a step of a replay failed, a server did not start or went away, a change was declined or could not be \
-         written",
+         written, `doctor` found something to fix",
     ),
     (
         "2",

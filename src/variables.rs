@@ -28,9 +28,18 @@ pub struct ExpandedValue<T> {
     pub is_inline: bool,
 }
 
+/// Such a value of something that may never be used: a variable that is not set is a mistake only where it is.
+#[derive(Deserialize)]
+#[serde(try_from = "String", bound = "ExpandedValue<T>: TryFrom<String, Error = String>")]
+pub enum LazyValue<T> {
+    Known(ExpandedValue<T>),
+    /// This variable is not set.
+    Unset(String),
+}
+
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct HeaderKey(HeaderName);
+pub struct HeaderKey(pub HeaderName);
 
 impl<'de> Deserialize<'de> for Headers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -72,6 +81,34 @@ impl TryFrom<String> for ExpandedValue<String> {
             Ok(Self { is_inline: value == written, value })
         }
     }
+}
+
+impl<T> TryFrom<String> for LazyValue<T>
+where
+    ExpandedValue<T>: TryFrom<String, Error = String>,
+{
+    type Error = String;
+
+    fn try_from(written: String) -> Result<Self, String> {
+        let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+        let names = written.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
+        match names.into_iter().find(|name| !is_set(name)) {
+            Some(name) => Ok(Self::Unset(name.to_owned())),
+            None => ExpandedValue::try_from(written).map(Self::Known),
+        }
+    }
+}
+
+/// Sorts out what is known; names a variable that is not set, where there is one.
+pub fn known<K, T>(pairs: Vec<(K, LazyValue<T>)>) -> (Vec<(K, ExpandedValue<T>)>, Option<String>) {
+    let (mut known, mut unset) = (Vec::new(), None);
+    for (key, value) in pairs {
+        match value {
+            LazyValue::Known(value) => known.push((key, value)),
+            LazyValue::Unset(name) => unset = unset.or(Some(name)),
+        }
+    }
+    (known, unset)
 }
 
 /// Puts variables in their places.

@@ -26,8 +26,8 @@ pub use serve::{
     OtlpArgs, PoolArgs, RestartArg, RestartArgs, RunArgs, ShadowArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
 };
 pub use tools::{
-    AttachArgs, CheckArgs, ConsentArgs, HelpArgs, ReplayArgs, ReportFormat, RmArgs, SessionsArgs, SessionsCommand,
-    UnwrapArgs, WrapArgs,
+    AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, ManArgs, ReplayArgs, ReportFormat,
+    RmArgs, SessionsArgs, SessionsCommand, UnwrapArgs, WrapArgs,
 };
 pub use values::{ColorArg, HeaderFile, is_terminal_dumb, listen_address, server_url};
 
@@ -103,6 +103,7 @@ Examples:
                                                  a server that is running already
   tapline attach                                 all of yours that run, from any terminal
   tapline replay session.tape.jsonl -- my-server play a recorded client, compare every reply
+  tapline doctor                                 what is here, and what to fix
 
 Help: `tapline help COMMAND`, and these
   tapline help keys                              all keys of the screen
@@ -226,6 +227,29 @@ Examples:
   tapline demo                      a call is held: `2` shows the queue, `e` edits, `ctrl s` sends
   tapline demo --headless           the same story once, as lines on stderr")]
     Demo(DemoArgs),
+    /// Say what is here, and what to fix
+    #[command(after_long_help = "\
+Examples:
+  tapline doctor                    clients, ports, directories, terminal, clock
+  tapline doctor --json | jq -r '.checks[] | select(.state == \"fix\")'
+
+Changes nothing and asks no server. Exit status: 0 nothing to fix, 1 something to fix.")]
+    Doctor(DoctorArgs),
+    /// Print a script that completes what is typed, for a shell
+    #[command(after_long_help = "\
+Examples:
+  tapline completions bash > ~/.local/share/bash-completion/completions/tapline
+  tapline completions zsh > ~/.zfunc/_tapline
+  tapline completions fish > ~/.config/fish/completions/tapline.fish")]
+    Completions(CompletionsArgs),
+    /// Print the manual, with all keys and filters
+    #[command(after_long_help = "\
+Examples:
+  tapline man | man -l -            tapline itself, with keys, filters, values, exit statuses
+  tapline man run | man -l -        one command
+  tapline man --dir ~/.local/share/man/man1
+                                    all pages, for `man tapline-run`")]
+    Man(ManArgs),
     /// Help for a command or a topic: keys, filters, values, exit-statuses
     #[command(after_long_help = "\
 Examples:

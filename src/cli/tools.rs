@@ -162,6 +162,30 @@ pub struct ConsentArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell that is to complete
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// A command, such as `run` or `sessions rm` [default: tapline itself, with keys, filters and values]
+    #[arg(value_name = "COMMAND")]
+    pub about: Vec<String>,
+    /// Directory to write every page to, as `tapline.1`, `tapline-run.1`
+    #[arg(long, value_name = "DIR", conflicts_with = "about")]
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct HelpArgs {
     /// A command, such as `run` or `sessions rm`, or a topic
     #[arg(value_name = "COMMAND|TOPIC")]

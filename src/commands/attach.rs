@@ -82,9 +82,9 @@ async fn one(target: &str, token: Option<&str>) -> Result<WatchedTaplines, ExitE
         (Some(entry), _, _) => (Remote::of(entry)?, About::of(entry)),
         (None, None, Some(address)) => {
             let hint = "`--token` attaches to one of another user or machine";
-            return Err(anyhow!("no tapline of this user has the address {address}; {hint}").into());
+            return Err(ExitError::usage(anyhow!("no tapline of this user has the address {address}; {hint}")));
         }
-        (None, _, _) => return Err(anyhow!("no tapline `{label}` runs{}", those(&entries)).into()),
+        (None, _, _) => return Err(ExitError::usage(anyhow!("no tapline `{label}` runs{}", those(&entries)))),
     };
     remote.check().await.with_context(|| format!("cannot attach to `{label}`"))?;
     Ok(WatchedTaplines::One(remote, about))
@@ -108,7 +108,7 @@ fn found<'a>(target: &str, entries: &'a [RegistryEntry]) -> Result<Option<&'a Re
     match named[..] {
         [] => Ok(None),
         [entry] => Ok(Some(entry)),
-        _ => Err(anyhow!("{} taplines are called `{target}`: {}", named.len(), pids(&named)).into()),
+        _ => Err(ExitError::usage(anyhow!("{} taplines are called `{target}`: {}", named.len(), pids(&named)))),
     }
 }
 

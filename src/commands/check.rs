@@ -28,7 +28,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
         missing.iter().for_each(|what| exit::say_error(what));
         return Err(ExitError::usage(anyhow::anyhow!(last)));
     }
-    let upstreams = options::configured(&config);
+    let upstreams = options::configured(&config).map_err(ExitError::usage)?;
     std::io::stdout().write_all(summary(&config, &upstreams).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -60,6 +60,9 @@ fn summary(config: &Config, upstreams: &[UpstreamChoice]) -> String {
     say(&mut text, "listens on", front.listen);
     for upstream in upstreams {
         say(&mut text, &paths(upstream), described(&upstream.server));
+    }
+    for (name, _) in &config.unset {
+        say(&mut text, &format!("/{name}/mcp"), "not served: a variable of it is not set");
     }
     if upstreams.is_empty() {
         say(&mut text, "upstreams", "none: the command line names one");

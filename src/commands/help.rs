@@ -63,79 +63,84 @@ fn unknown(word: &str, command: &clap::Command) -> String {
     format!("there is no help about `{}`; {hint}", sanitize(word))
 }
 
-/// A page as text.
-pub(super) fn page(topic: Topic) -> String {
+/// A part of a page: what there is, and what each is.
+pub(super) struct HelpSection {
+    pub(super) title: String,
+    pub(super) entries: Vec<(String, String)>,
+    /// How wide the first column is.
+    column: usize,
+}
+
+impl HelpSection {
+    pub(super) fn new<'a>(title: &str, entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let entries = entries.into_iter().map(|(left, right)| (left.to_owned(), right.to_owned()));
+        Self { title: title.to_owned(), entries: entries.collect(), column: 20 }
+    }
+
+    fn with_column(self, column: usize) -> Self {
+        Self { column, ..self }
+    }
+}
+
+const FILTER_EXAMPLES: [(&str, &str); 5] = [
+    ("~m tools/call & ~dur >100ms", "slow calls"),
+    ("~tool search & ~j .params.arguments.limit > 10", "calls of a tool with such an argument"),
+    ("~e", "errors: JSON-RPC, failed tools, HTTP"),
+    ("!~m ping & !~n", "neither pings nor notifications"),
+    ("~m tools/call & ~q", "calls, without their replies"),
+];
+
+/// What a page says.
+pub(super) fn sections(topic: Topic) -> Vec<HelpSection> {
     match topic {
-        Topic::Keys => keys(),
-        Topic::Filters => filters(),
-        Topic::Values => values(),
-        Topic::ExitStatuses => exit_statuses(),
-    }
-}
-
-fn keys() -> String {
-    let mut text =
-        "Keys of the screen, by the place where they work. `?` shows those of the place where you are first.\n"
-            .to_owned();
-    for (place, keys) in ui::keys() {
-        section(&mut text, place, 20, keys.iter().map(|(key, what)| (key.as_str(), *what)));
-    }
-    text
-}
-
-fn filters() -> String {
-    let mut text = "Filters say what is shown (`f`), what is held (`i`, `--hold`) and what is found.\n".to_owned();
-    section(
-        &mut text,
-        "examples",
-        48,
-        [
-            ("~m tools/call & ~dur >100ms", "slow calls"),
-            ("~tool search & ~j .params.arguments.limit > 10", "calls of a tool with such an argument"),
-            ("~e", "errors: JSON-RPC, failed tools, HTTP"),
-            ("!~m ping & !~n", "neither pings nor notifications"),
-            ("~m tools/call & ~q", "calls, without their replies"),
-        ]
-        .into_iter(),
-    );
-    section(&mut text, "operators; joined by not, and, or, ( ), or ! & |", 24, OPERATORS.iter().copied());
-    text
-}
-
-fn values() -> String {
-    let mut text = "How values are written, on the command line and in files of settings.\n".to_owned();
-    for (name, what, examples) in VALUES {
-        let _ = writeln!(text, "\n{name}");
-        for line in wrapped(what, WIDTH - 2) {
-            let _ = writeln!(text, "  {line}");
+        Topic::Keys => ui::keys()
+            .into_iter()
+            .map(|(place, keys)| HelpSection::new(place, keys.iter().map(|(key, what)| (key.as_str(), *what))))
+            .collect(),
+        Topic::Filters => vec![
+            HelpSection::new("examples", FILTER_EXAMPLES).with_column(48),
+            HelpSection::new("operators; joined by not, and, or, ( ), or ! & |", OPERATORS.iter().copied())
+                .with_column(24),
+        ],
+        Topic::Values => {
+            let entries = VALUES.map(|(name, what, examples)| (name, format!("{what}\nsuch as {examples}")));
+            vec![HelpSection::new("", entries.iter().map(|(name, what)| (*name, what.as_str()))).with_column(12)]
         }
-        let _ = writeln!(text, "  such as   {examples}");
+        Topic::ExitStatuses => vec![
+            HelpSection::new("", STATUSES).with_column(8),
+            HelpSection::new(
+                "of `stdio`, and of no other",
+                [("any", "the server's own status where the server ended, 128 and the signal where a signal ended it")],
+            )
+            .with_column(8),
+        ],
     }
-    text
 }
 
-fn exit_statuses() -> String {
-    let mut text = "What the exit status of tapline means.\n".to_owned();
-    section(&mut text, "all subcommands", 8, STATUSES.iter().copied());
-    section(
-        &mut text,
-        "of some",
-        8,
-        [("stdio", "the server's own status where the server ended, 128 and the signal where a signal ended it")]
-            .into_iter(),
-    );
-    text
-}
-
-fn section<'a>(text: &mut String, title: &str, column: usize, entries: impl Iterator<Item = (&'a str, &'a str)>) {
-    let _ = writeln!(text, "\n{title}");
-    for (left, right) in entries {
-        let mut lines = wrapped(right, WIDTH.saturating_sub(column + 4)).into_iter();
-        let _ = writeln!(text, "  {left:column$}  {}", lines.next().unwrap_or_default());
-        for line in lines {
-            let _ = writeln!(text, "  {:column$}  {line}", "");
+/// A page as text.
+fn page(topic: Topic) -> String {
+    let first = match topic {
+        Topic::Keys => {
+            "Keys of the screen, by the place where they work. `?` shows those of the place where you are first."
+        }
+        Topic::Filters => "Filters say what is shown (`f`), what is held (`i`, `--hold`) and what is found.",
+        Topic::Values => "How values are written, on the command line and in files of settings.",
+        Topic::ExitStatuses => "What the exit status of tapline means.",
+    };
+    let mut text = format!("{first}\n");
+    for section in sections(topic) {
+        // A string takes everything.
+        let _ = if section.title.is_empty() { writeln!(text) } else { writeln!(text, "\n{}", section.title) };
+        let column = section.column;
+        for (left, right) in &section.entries {
+            let mut lines = right.split('\n').flat_map(|part| wrapped(part, WIDTH.saturating_sub(column + 4)));
+            let _ = writeln!(text, "  {left:column$}  {}", lines.next().unwrap_or_default());
+            for line in lines {
+                let _ = writeln!(text, "  {:column$}  {line}", "");
+            }
         }
     }
+    text
 }
 
 /// Breaks a text at its blanks.

@@ -6,13 +6,17 @@
 //!   observe.rs                 that core in front of a person: a screen, or lines
 //! attach.rs                    watches the cores of other processes
 //! replay.rs                    plays a tape at a server
-//! check.rs  help.rs  sessions/  wrap/   look at files and end, without a runtime
+//! help.rs  man.rs  completions.rs   print what the program knows of itself
+//! check.rs  doctor.rs  sessions/  wrap/   look at files and end, without a runtime
 //! ```
 
 mod attach;
 mod check;
+mod completions;
 mod demo;
+mod doctor;
 mod help;
+mod man;
 mod observe;
 mod replay;
 mod run;
@@ -64,6 +68,9 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
         CliCommand::Sessions(args) => Ok(sessions::run(&args, &config.keys)),
         CliCommand::Check(args) => check::run(&args),
         CliCommand::Help(args) => help::run(&args, color),
+        CliCommand::Man(args) => man::run(&args),
+        CliCommand::Completions(args) => completions::run(&args),
+        CliCommand::Doctor(args) => doctor::run(&args, color),
         command => with_runtime(command, config),
     }
 }
@@ -134,7 +141,10 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             | CliCommand::Unwrap(_)
             | CliCommand::Sessions(_)
             | CliCommand::Check(_)
-            | CliCommand::Help(_) => {
+            | CliCommand::Help(_)
+            | CliCommand::Man(_)
+            | CliCommand::Completions(_)
+            | CliCommand::Doctor(_) => {
                 unreachable!("they have ended before there was a runtime")
             }
         }

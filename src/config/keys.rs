@@ -40,6 +40,9 @@ macro_rules! keys {
         }
 
         impl ConfigKeys {
+            /// All keys, sections after the others.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($key),)* $(stringify!($section),)*];
+
             /// These, and where they say nothing, what stands farther away.
             fn or(self, farther: Self) -> Self {
                 Self {

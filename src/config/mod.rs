@@ -36,6 +36,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// What is not wrong, and yet not as it should be.
     pub warnings: Vec<String>,
+    /// Upstreams that cannot be served, as a variable is not set, each with the mistake that it is where it is asked for.
+    pub unset: Vec<(String, String)>,
 }
 
 /// Who chose the directory that tapline works in.
@@ -69,8 +71,10 @@ impl Config {
         let (mut default, mut limits, mut hold) = (None, None, None);
         for source in sources {
             let keys: ConfigKeys = source.parse()?;
+            config.note_unset(source, &keys);
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
             config.warnings.extend(readable_secrets(&source.path, &keys));
+            config.warnings.extend(tokens_without_scopes(&source.path, &keys));
             config.files.push(source.path.clone());
             if config.keys.default.is_none()
                 && let Some(name) = &keys.default
@@ -101,6 +105,17 @@ impl Config {
     fn check_hold(&self) -> Result<(), FilterError> {
         let (hold, names) = (self.keys.hold.clone(), self.keys.filters.clone().unwrap_or_default());
         hold.map_or(Ok(()), |hold| Filter::parse_with(&hold.0, &names.0).map(drop))
+    }
+
+    /// A variable is asked for by whoever uses its upstream, and by nobody else.
+    fn note_unset(&mut self, source: &ConfigSource, keys: &ConfigKeys) {
+        let nearer: Vec<_> = self.keys.upstreams.iter().flat_map(Upstreams::names).collect();
+        for (name, upstream) in keys.upstreams.iter().flat_map(|upstreams| &upstreams.0) {
+            let Some(variable) = upstream.unset.as_ref().filter(|_| !nearer.contains(&name.as_str())) else { continue };
+            self.unset.push((name.clone(), source.unset(name, variable).to_string()));
+            self.warnings
+                .push(format!("upstream `{name}` is not served: the environment variable `{variable}` is not set"));
+        }
     }
 
     /// Limits and tokens may be in different files.
@@ -138,6 +153,22 @@ fn read_if_there(file: &Path) -> Result<Option<ConfigSource>, ConfigError> {
         }
         read => read.map(Some),
     }
+}
+
+/// A warning where scopes are asked for, and a token has all of them because nobody said which.
+fn tokens_without_scopes(file: &Path, keys: &ConfigKeys) -> Option<String> {
+    let auth = keys.auth.as_ref().filter(|auth| !auth.require.is_empty())?;
+    let names = auth.tokens.iter().filter(|token| token.scopes.is_none()).map(|token| format!("`{}`", token.name));
+    let names: Vec<_> = names.collect();
+    let verb = match names.len() {
+        0 => return None,
+        1 => "has",
+        _ => "have",
+    };
+    let (file, names) = (file.display(), names.join(", "));
+    Some(format!(
+        "{file}: {names} of `tokens` {verb} no `scopes`, and so all that `require` asks for; `scopes = []` is none"
+    ))
 }
 
 /// A warning where others can read what they should not.

@@ -180,6 +180,9 @@ pub enum UpstreamChoiceError {
         super::FILE
     )]
     NothingForClient,
+    /// It would be served if a variable were set.
+    #[error("{0}")]
+    Unset(String),
     #[error("`{name}` is neither a URL nor an upstream of the configuration, which has `{}`", known.join("`, `"))]
     Unknown { name: String, known: Vec<String> },
     #[error("`--spares`, `--pool-max` and `--watch` are for a server that is a command: there is none")]
@@ -221,7 +224,15 @@ pub fn upstreams(args: TargetArgs, config: &Config) -> Result<Vec<UpstreamChoice
             (None, _) => (None, None),
         },
     };
-    let named = known.iter().map(|(name, upstream)| UpstreamChoice {
+    let unset = |name: &str| config.unset.iter().find(|(known, _)| known == name);
+    let wanted = default.as_deref().and_then(unset);
+    // Where nothing else would be served either.
+    let last = config.unset.first().filter(|_| given.is_none() && known.iter().all(|(name, _)| unset(name).is_some()));
+    if let Some((_, why)) = wanted.or(last) {
+        return Err(UpstreamChoiceError::Unset(why.clone()));
+    }
+    let served = known.iter().filter(|(name, _)| unset(name).is_none());
+    let named = served.map(|(name, upstream)| UpstreamChoice {
         name: Some(name.clone()),
         is_default: default.as_ref() == Some(name),
         server: upstream.server.clone(),
@@ -245,7 +256,10 @@ pub fn upstream(args: TargetArgs, config: &Config) -> Result<UpstreamChoice, Ups
 }
 
 /// What the configuration alone has.
-pub fn configured(config: &Config) -> Vec<UpstreamChoice> {
+///
+/// # Errors
+/// Where it cannot be served.
+pub fn configured(config: &Config) -> Result<Vec<UpstreamChoice>, UpstreamChoiceError> {
     let nothing = TargetArgs {
         upstream: None,
         command: Vec::new(),
@@ -253,7 +267,10 @@ pub fn configured(config: &Config) -> Vec<UpstreamChoice> {
         headers: Vec::new(),
         header_files: Vec::new(),
     };
-    upstreams(nothing, config).unwrap_or_default()
+    match upstreams(nothing, config) {
+        Err(UpstreamChoiceError::Nothing) => Ok(Vec::new()),
+        choice => choice,
+    }
 }
 
 impl UpstreamServer {

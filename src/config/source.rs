@@ -89,6 +89,18 @@ impl ConfigSource {
         self.fault(table.and_then(|table| place(table.get_ref(), path, why)).unwrap_or(0..0), why)
     }
 
+    /// That a variable is not set which this upstream needs: at the value that names it.
+    pub fn unset(&self, upstream: &str, variable: &str) -> ConfigError {
+        let table = DeTable::parse(&self.text).ok();
+        let path = ["upstreams", upstream];
+        let begin = table.and_then(|table| place_of(table.get_ref(), &path)).unwrap_or(0);
+        let named = self.text[begin..].find(&format!("${{{variable}}}")).map_or(begin, |at| begin + at);
+        // The value begins at its quote.
+        let start = self.text[..named].rfind(['"', '\'', '\n']).unwrap_or(named);
+        let end = self.text[named..].find(['"', '\'', '\n']).map_or(named, |at| named + at + 1);
+        self.fault(start..end, &format!("the environment variable `{variable}` is not set"))
+    }
+
     /// A mistake that was found at this place.
     pub fn fault(&self, span: Range<usize>, why: &str) -> ConfigError {
         let start = boundary(&self.text, span.start);
@@ -125,6 +137,16 @@ fn place(table: &DeTable<'_>, path: &[&str], why: &str) -> Option<Range<usize>> 
     match value.get_ref() {
         DeValue::Table(table) => place(table, rest, why).or_else(|| Some(value.span())),
         _ => Some(value.span()),
+    }
+}
+
+/// Where the table of that path begins.
+fn place_of(table: &DeTable<'_>, path: &[&str]) -> Option<usize> {
+    let (name, rest) = path.split_first()?;
+    let value = find(table, name)?;
+    match value.get_ref() {
+        DeValue::Table(inner) if !rest.is_empty() => place_of(inner, rest),
+        _ => Some(value.span().start),
     }
 }
 
@@ -206,6 +228,8 @@ fn instead(unknown: &str, known: &[&str]) -> String {
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     let with_distance = known.map(|it| (strsim::jaro(&word, &it.replace('-', "_")), it));
-    let best = with_distance.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.filter(|(likeness, _)| *likeness > NEAR).map(|(_, it)| it)
+    let (likeness, best) = with_distance.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    // Of a short word one letter is much.
+    let is_slip = word.len() > 1 && strsim::levenshtein(&word, &best.replace('-', "_")) < 2;
+    (likeness > NEAR || is_slip).then_some(best)
 }

@@ -116,10 +116,6 @@ fn mistake_has_its_line_and_the_nearest_word() {
             "1:11: no upstream is called `wether`; did you mean `weather`?",
         ),
         ("default = \"x\"\nupstreams.a.url = \"http://a\"", "1:11: no upstream is called `x`; there are `a`"),
-        (
-            "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer ${TAPLINE_TEST_UNSET}\" }",
-            "3:29: the environment variable `TAPLINE_TEST_UNSET` is not set",
-        ),
         ("[upstreams.a]\ncommand = [\"a\"]\nenv = { A = \"${B\" }", "3:13: `${` without its `}`"),
         (
             "[shadow]\nheaders = { authorization = \"Bearer ${TAPLINE_TEST_UNSET}\" }",
@@ -289,6 +285,46 @@ proptest! {
 fn stateless_is_declared_for_one_of_several_upstreams() {
     let text = "[upstreams.a]\ncommand = [\"a\"]\nstateless = true\n[upstreams.b]\ncommand = [\"b\"]";
     let config = config(&[text]);
-    let told: Vec<_> = options::configured(&config).into_iter().map(|it| (it.name.unwrap(), it.stateless)).collect();
+    let told: Vec<_> = options::configured(&config)
+        .expect("it can be served")
+        .into_iter()
+        .map(|it| (it.name.unwrap(), it.stateless))
+        .collect();
     assert_eq!(told, [("a".to_owned(), Some(true)), ("b".to_owned(), None)]);
+}
+
+#[test]
+fn variable_that_is_not_set_matters_where_its_upstream_is_used() {
+    let needy = "[upstreams.a]\nurl = \"http://a\"\nheaders = { authorization = \"Bearer ${TAPLINE_TEST_UNSET}\" }\n";
+    let other = "[upstreams.b]\nurl = \"http://b/\"\n";
+    let why = "3:29: the environment variable `TAPLINE_TEST_UNSET` is not set";
+    let refused = |words: &[&str], text: &str| match served(words, &config(&[text])) {
+        Err(UpstreamChoiceError::Unset(told)) => told.contains(why) && !told.contains("Bearer"),
+        _ => false,
+    };
+    assert!(refused(&[], needy), "nothing else is served");
+    assert!(refused(&["--upstream", "a"], &format!("{needy}{other}")), "it is asked for");
+    let both = config(&[&format!("{needy}{other}")]);
+    assert_eq!(served(&["--", "cat"], &both), Ok(vec!["* cat".to_owned(), "b http://b/".to_owned()]));
+    assert_eq!(served(&["--upstream", "b"], &both), Ok(vec!["* b http://b/".to_owned()]));
+    assert_eq!(both.warnings, ["upstream `a` is not served: the environment variable `TAPLINE_TEST_UNSET` is not set"]);
+    // A nearer one of that name is another.
+    assert!(config(&["[upstreams.a]\nurl = \"http://c/\"\n", needy]).unset.is_empty());
+    let env = config(&["[upstreams.a]\ncommand = [\"a\"]\nenv = { K = \"${TAPLINE_TEST_UNSET}\" }\n"]);
+    assert!(matches!(served(&[], &env), Err(UpstreamChoiceError::Unset(why)) if why.contains("3:13: ")));
+}
+
+#[test]
+fn tokens_that_have_every_scope_are_warned_of() {
+    let hash = "0".repeat(64);
+    let text = |scopes: &str, require: &str| {
+        format!("[auth]\ntokens = [{{ name = \"ann\", sha256 = \"{hash}\"{scopes} }}]\n{require}")
+    };
+    let require = "require = [{ tool = \"delete_*\", scopes = [\"admin\"] }]";
+    let warnings = |scopes, require| config(&[&text(scopes, require)]).warnings;
+    assert_eq!(
+        warnings("", require),
+        ["/there: `ann` of `tokens` has no `scopes`, and so all that `require` asks for; `scopes = []` is none"]
+    );
+    assert!(warnings(", scopes = [\"read\"]", require).is_empty() && warnings("", "").is_empty());
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::HeaderValue;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -11,7 +12,7 @@ use crate::secret::{Label, is_secret};
 use crate::upstream::http::ExtraHeaders;
 use crate::upstream::site;
 use crate::upstream::stdio::CommandLine;
-use crate::variables::{ExpandedValue, Headers, pairs};
+use crate::variables::{HeaderKey, LazyValue, known, pairs};
 
 /// Upstreams by name, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +27,8 @@ pub struct UpstreamConfig {
     pub stateless: Option<bool>,
     /// A secret stands in the file itself.
     pub has_inline_secret: bool,
+    /// A variable of the environment that it needs and that is not set: then it cannot be served.
+    pub unset: Option<String>,
 }
 
 /// How a server is reached.
@@ -63,10 +66,10 @@ struct UpstreamTable {
     command: Option<CommandWords>,
     #[serde(default = "by_path")]
     transport: TransportArg,
-    #[serde(default)]
-    headers: Headers,
     #[serde(default, deserialize_with = "pairs")]
-    env: Vec<(VariableName, ExpandedValue<String>)>,
+    headers: Vec<(HeaderKey, LazyValue<HeaderValue>)>,
+    #[serde(default, deserialize_with = "pairs")]
+    env: Vec<(VariableName, LazyValue<String>)>,
     stateless: Option<bool>,
 }
 
@@ -118,20 +121,24 @@ impl TryFrom<UpstreamTable> for UpstreamConfig {
 
     fn try_from(table: UpstreamTable) -> Result<Self, Self::Error> {
         let UpstreamTable { url, command, transport, headers, env, stateless } = table;
-        let has_inline_secret =
-            headers.has_inline_secret || env.iter().any(|(name, value)| value.is_inline && is_secret(&name.0));
+        let ((headers, no_header), (env, no_variable)) = (known(headers), known(env));
+        let unset = no_header.or(no_variable);
+        let has_inline_secret = headers.iter().any(|(name, value)| value.is_inline && is_secret(name.0.as_str()))
+            || env.iter().any(|(name, value)| value.is_inline && is_secret(&name.0));
+        let has_headers = !headers.is_empty();
+        let headers: ExtraHeaders = headers.into_iter().map(|(name, value)| (name.0, value.value)).collect();
         let server = match (url, command) {
             (Some(_), None) if !env.is_empty() => return Err("`env` is for a `command`: this has a `url`"),
             (Some(_), None) if stateless.is_some() => {
                 return Err("`stateless` is for a `command`: this has a `url`");
             }
-            (None, Some(_)) if !headers.headers.is_empty() => {
+            (None, Some(_)) if has_headers => {
                 return Err("`headers` are for a `url`: this has a `command`");
             }
             (None, Some(_)) if transport != TransportArg::Auto => {
                 return Err("`transport` is for a `url`: a `command` speaks over its pipes");
             }
-            (Some(UpstreamUrl(url)), None) => UpstreamServer::Url { url, transport, headers: headers.headers },
+            (Some(UpstreamUrl(url)), None) => UpstreamServer::Url { url, transport, headers },
             (None, Some(CommandWords(command))) => {
                 let env = env.into_iter().map(|(name, value)| (name.0, value.value)).collect();
                 UpstreamServer::Command(command.with_environment(env))
@@ -139,7 +146,7 @@ impl TryFrom<UpstreamTable> for UpstreamConfig {
             (None, None) => return Err("an upstream has a `url` or a `command`"),
             (Some(_), Some(_)) => return Err("an upstream has a `url` or a `command`: this has both"),
         };
-        Ok(Self { server, stateless, has_inline_secret })
+        Ok(Self { server, stateless, has_inline_secret, unset })
     }
 }
 

@@ -79,6 +79,22 @@ impl Registry {
         Self { places: places(named, getuid().as_raw()) }
     }
 
+    /// The directory that a tapline would publish itself in; it is made where it is not there.
+    ///
+    /// # Errors
+    /// As of [`Self::publish`].
+    pub fn place(&self) -> Result<PathBuf, RegistryError> {
+        let mut failure = RegistryError::NoPlace;
+        for (at, place) in self.places.iter().enumerate() {
+            match prepare(place) {
+                Ok(()) => return Ok(place.clone()),
+                Err(error) if at == 0 => failure = error,
+                Err(_) => {}
+            }
+        }
+        Err(failure)
+    }
+
     /// Makes an entry visible, whole and at once.
     ///
     /// # Errors
@@ -139,12 +155,9 @@ fn places(named: Option<PathBuf>, user: u32) -> Vec<PathBuf> {
 }
 
 fn publish_in(place: &Path, entry: &RegistryEntry) -> Result<Published, RegistryError> {
+    prepare(place)?;
     let path = place.join(format!("{}{SUFFIX}", entry.pid));
     let failed = |why| RegistryError::Write { path: path.clone(), why };
-    DirBuilder::new().recursive(true).mode(0o700).create(place).map_err(failed)?;
-    if !is_private_dir(place) {
-        return Err(RegistryError::NotOurs(place.to_owned()));
-    }
     // Locked before it is seen: nobody takes it for that of a dead process.
     let draft = place.join(format!("{}.draft", entry.pid));
     let _ = std::fs::remove_file(&draft);
@@ -156,6 +169,13 @@ fn publish_in(place: &Path, entry: &RegistryEntry) -> Result<Published, Registry
             Err(failed(error))
         }
     }
+}
+
+/// Makes the directory, where it is not there.
+fn prepare(place: &Path) -> Result<(), RegistryError> {
+    let failed = |why| RegistryError::Write { path: place.to_owned(), why };
+    DirBuilder::new().recursive(true).mode(0o700).create(place).map_err(failed)?;
+    if is_private_dir(place) { Ok(()) } else { Err(RegistryError::NotOurs(place.to_owned())) }
 }
 
 fn write(draft: &Path, entry: &RegistryEntry) -> io::Result<File> {

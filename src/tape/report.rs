@@ -49,11 +49,19 @@ pub struct ReportStream {
     next: usize,
     cases: Vec<TestCase>,
     begun: bool,
+    /// Steps that were skipped for one reason, one after the other: text says so in one line.
+    skipped: Option<SkippedSteps>,
+}
+
+#[derive(Debug)]
+struct SkippedSteps {
+    first: StepReport,
+    count: usize,
 }
 
 impl ReportStream {
     pub fn new(form: ReportForm) -> Self {
-        Self { form, waiting: BTreeMap::new(), next: 1, cases: Vec::new(), begun: false }
+        Self { form, waiting: BTreeMap::new(), next: 1, cases: Vec::new(), begun: false, skipped: None }
     }
 
     /// Takes in a step that has ended, and returns what is to be written now.
@@ -78,6 +86,7 @@ impl ReportStream {
         }
         match self.form {
             ReportForm::Text(colour) => {
+                self.skipped_text(&mut out, colour);
                 let verdict = if summary.failed > 0 { StepVerdict::Fail } else { StepVerdict::Pass };
                 out + &paint(&summary_line(summary), verdict, colour) + "\n"
             }
@@ -92,7 +101,7 @@ impl ReportStream {
 
     fn write(&mut self, step: &StepReport, out: &mut String) {
         match self.form {
-            ReportForm::Text(colour) => step_text(out, step, SUBJECT, colour),
+            ReportForm::Text(colour) => self.text(step, out, colour),
             ReportForm::Json => {
                 out.push_str(if self.begun { ",\n" } else { JSON_HEAD });
                 out.push_str(if self.begun { "    " } else { "\n    " });
@@ -101,6 +110,29 @@ impl ReportStream {
             ReportForm::Junit => self.cases.push(test_case(step)),
         }
         self.begun = true;
+    }
+
+    fn text(&mut self, step: &StepReport, out: &mut String, colour: Colour) {
+        let is_skipped = step.verdict == StepVerdict::Skip && step.why.is_some();
+        match &mut self.skipped {
+            Some(skipped) if is_skipped && skipped.first.why == step.why => return skipped.count += 1,
+            _ => self.skipped_text(out, colour),
+        }
+        if is_skipped {
+            self.skipped = Some(SkippedSteps { first: step.clone(), count: 1 });
+        } else {
+            step_text(out, step, SUBJECT, colour);
+        }
+    }
+
+    fn skipped_text(&mut self, out: &mut String, colour: Colour) {
+        let Some(SkippedSteps { first, count }) = self.skipped.take() else { return };
+        step_text(out, &first, SUBJECT, colour);
+        if count > 1 {
+            let more = format!("{:>5}  {}  and {} more, for the same reason", "", word(StepVerdict::Skip), count - 1);
+            out.push_str(&paint(&more, StepVerdict::Skip, colour));
+            out.push('\n');
+        }
     }
 }
 

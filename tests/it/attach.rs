@@ -294,7 +294,7 @@ async fn control_token_is_required() {
     let (status, said) = place.attach(&[&address, "--token", "stale"]).await;
     assert_eq!((status, said.contains("wrong token")), (Some(1), true), "{said}");
     let (status, said) = place.attach(&["nobody"]).await;
-    assert_eq!((status, said.contains("no tapline `nobody` runs; these do:")), (Some(1), true), "{said}");
+    assert_eq!((status, said.contains("no tapline `nobody` runs; these do:")), (Some(2), true), "{said}");
 }
 
 #[tokio::test]
@@ -333,7 +333,7 @@ async fn registry_forgets_a_killed_tapline() {
     tapline.end().await;
     assert!(file.exists(), "nobody was left to remove it");
     let (status, said) = place.attach(&[&process]).await;
-    assert_eq!(status, Some(1));
+    assert_eq!(status, Some(2));
     assert_eq!(said, format!("tapline: no tapline `{process}` runs; none of this user's does\n"));
     assert!(!file.exists());
 

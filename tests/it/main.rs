@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod demo;
 mod demo_live;
+mod doctor;
 mod doors;
 mod ends;
 mod hold;

@@ -73,9 +73,9 @@ fn names_in_the_registry_are_harmless() {
     let _published = [1, 2].map(|pid| Registry::at(&place).publish(&entry(pid)).unwrap());
     let attach = |target: &str| said(command().env("TAPLINE_RUNTIME_DIR", &place).args(["attach", target]));
     let (status, text) = attach("nothing");
-    assert!(status == 1 && text.contains("these do: 1 (\\x1b[2J\\x1b]0;owned"), "{text}");
+    assert!(status == 2 && text.contains("these do: 1 (\\x1b[2J\\x1b]0;owned"), "{text}");
     let (status, text) = attach(EVIL);
-    assert!(status == 1 && text.contains("2 taplines are called `\\x1b[2J"), "{text}");
+    assert!(status == 2 && text.contains("2 taplines are called `\\x1b[2J"), "{text}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::{ColorArg, ConsentArgs, UnwrapArgs, WrapArgs};
+use crate::config::source::nearest;
 use crate::text::sanitize;
 use crate::wrap::backup::{BackupStore, KeptBackup};
 use crate::wrap::clients::{CLIENTS, ClientSystem, ConfigFile, Machine, McpClient, file_at};
@@ -142,16 +143,17 @@ impl<'c> WrapRun<'c> {
         if target.exists() || name.contains(['/', '\\', '.']) {
             return Ok(vec![file_at(target, &self.machine())]);
         }
-        Err(usage(format!(
-            "no client is called `{name}`; did you mean `{}`? or name a file",
-            nearest(&name, client_names())
-        )))
+        let hint = match nearest(&name, client_names()) {
+            Some(near) => format!("did you mean `{near}`? or name a file"),
+            None => format!("there are {}; any other by its file", client_names().collect::<Vec<_>>().join(", ")),
+        };
+        Err(usage(format!("no client is called `{name}`; {hint}")))
     }
 
     fn nowhere(&self, client: &McpClient) -> WrapError {
         let places: Vec<_> = client.usual_places(&self.machine()).iter().map(|path| self.console.path(path)).collect();
         let (name, places) = (client.name, places.join(", "));
-        failed(format!("found no configuration of `{name}` at {places}; name the file if it is elsewhere"))
+        usage(format!("found no configuration of `{name}` at {places}; name the file if it is elsewhere"))
     }
 
     fn wrapped_files(&self) -> Result<Vec<ConfigFile>, WrapError> {
@@ -224,10 +226,10 @@ impl<'c> WrapRun<'c> {
             return Ok(());
         }
         match names.iter().find(|name| !known.contains(&name.as_str())) {
-            Some(name) => Err(usage(format!(
-                "no server is called `{name}`; did you mean `{}`?",
-                nearest(name, known.iter().copied())
-            ))),
+            Some(name) => Err(usage(match nearest(name, known.iter().copied()) {
+                Some(near) => format!("no server is called `{name}`; did you mean `{near}`?"),
+                None => format!("no server is called `{name}`; there are {}", known.join(", ")),
+            })),
             None => Ok(()),
         }
     }
@@ -404,8 +406,4 @@ impl<'c> WrapRun<'c> {
 
 fn client_names() -> impl Iterator<Item = &'static str> {
     CLIENTS.iter().map(|client| client.name)
-}
-
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> &'n str {
-    known.min_by_key(|known| strsim::levenshtein(known, name)).unwrap_or_default()
 }

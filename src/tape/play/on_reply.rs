@@ -247,7 +247,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 self.fail(index, why.to_owned());
             }
         }
-        self.over.get_or_insert_with(|| format!("the server is gone: {why}"));
+        // Why is said where it happened, once.
+        self.over.get_or_insert_with(|| "the server is gone".to_owned());
     }
 
     /// Asks for the rest of a stream that ended before the reply, as a client does (2025-11-25, transports, resumability).
