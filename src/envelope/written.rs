@@ -102,7 +102,7 @@ impl Envelope {
         line.maybe("flaw", self.message.head().flaw.as_deref());
         line.maybe("original", self.original.as_ref());
         match self.message.form() {
-            Form::Json(json) => line.raw("msg", json.as_bytes()),
+            Form::Json(json) => line.raw("msg", json),
             Form::Text(text) => line.json("text", text),
             Form::Base64(b64) => line.word("b64", &b64),
         }

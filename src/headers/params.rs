@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{decoded_text, header_text};
 use crate::mcp::method;
-use crate::message::Message;
+use crate::message::{KnownWord, Message};
 
 const PREFIX: &str = "mcp-param-";
 /// What marks a property in a schema; a list of tools without it is not read at all.
@@ -32,7 +32,7 @@ impl ParamHeaders {
     /// Looks for schemas in a reply of the server.
     pub fn learn(&mut self, reply: &Message) {
         // A list without it may take back what one before it said.
-        if self.tools.is_empty() && memchr::memmem::find(reply.raw(), MARK.as_bytes()).is_none() {
+        if !reply.has_word(KnownWord::Tools) || self.tools.is_empty() && !reply.has_word(KnownWord::McpHeader) {
             return;
         }
         let Some(reply) = reply.value() else { return };

@@ -79,20 +79,24 @@ impl<'de> Deserialize<'de> for MemberKey<'de> {
 
 /// What stands at the top level of a message, as far as its head needs it.
 pub(super) enum HeadValue<'a> {
-    Token(&'a RawValue),
+    /// Its text.
+    Token(&'a [u8]),
     /// The members of `params`; `None` where `params` is no object.
-    Params(Option<Members<'a>>),
+    Params(Option<ParamMembers<'a>>),
 }
+
+/// The members of `params` in order, each with its text.
+pub(super) type ParamMembers<'a> = Vec<(Cow<'a, str>, &'a [u8])>;
 
 impl<'a> HeadValue<'a> {
     pub(super) fn token(&self) -> Option<&'a str> {
         match self {
-            Self::Token(token) => Some(token.get()),
+            Self::Token(token) => std::str::from_utf8(token).ok(),
             Self::Params(_) => None,
         }
     }
 
-    pub(super) fn params(&self) -> Option<&Members<'a>> {
+    pub(super) fn params(&self) -> Option<&ParamMembers<'a>> {
         match self {
             Self::Params(params) => params.as_ref(),
             Self::Token(_) => None,
@@ -109,10 +113,14 @@ pub(super) fn head_members(text: &str) -> serde_json::Result<HeadMembers<'_>> {
         return Ok(members);
     }
     let members = members_of(text)?.into_iter().map(|(key, token)| match &*key {
-        "params" => (key, HeadValue::Params(members_of(token.get()).ok())),
-        _ => (key, HeadValue::Token(token)),
+        "params" => (key, HeadValue::Params(members_of(token.get()).ok().map(texts))),
+        _ => (key, HeadValue::Token(token.get().as_bytes())),
     });
     Ok(members.collect())
+}
+
+fn texts(members: Members<'_>) -> ParamMembers<'_> {
+    members.into_iter().map(|(key, value)| (key, value.get().as_bytes())).collect()
 }
 
 struct HeadMembersOf<'a>(HeadMembers<'a>);
@@ -131,8 +139,8 @@ impl<'de> Deserialize<'de> for HeadMembersOf<'de> {
                 let mut members = Vec::with_capacity(5);
                 while let Some(MemberKey(key)) = map.next_key()? {
                     let value = match &*key {
-                        "params" => HeadValue::Params(map.next_value::<ParamsOf<'_>>()?.0),
-                        _ => HeadValue::Token(map.next_value()?),
+                        "params" => HeadValue::Params(map.next_value::<ParamsOf<'_>>()?.0.map(texts)),
+                        _ => HeadValue::Token(map.next_value::<&RawValue>()?.get().as_bytes()),
                     };
                     members.push((key, value));
                 }

@@ -6,23 +6,25 @@
 mod id;
 mod lenient;
 mod members;
+mod scan;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use bytes::Bytes;
-use memchr::memmem;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::ser::{Error as _, SerializeStruct as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 pub use self::id::Id;
-use self::members::{HeadValue, MemberKey, head_members};
+use self::members::{HeadMembers, HeadValue, MemberKey, ParamMembers, head_members};
 pub(crate) use self::members::{Members, members_of, read_members};
+pub(crate) use self::scan::KnownWord;
+use self::scan::{KnownWords, Scanned};
 use crate::mcp::method::name_member;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -88,6 +90,9 @@ pub struct Head {
     pub flaw: Option<Box<str>>,
     /// Where the members of `params` stand in a message that is too large to be read again for each of them.
     params: Option<Box<[MemberSpan]>>,
+    words: KnownWords,
+    /// It is known to be JSON in UTF-8, on one line, and nothing around it.
+    is_line: bool,
 }
 
 /// A member of `params`.
@@ -235,20 +240,22 @@ impl Message {
         }
     }
 
+    /// Whether a word stands in it, as a string of its own.
+    pub(crate) fn has_word(&self, word: KnownWord) -> bool {
+        self.head().words.has(word)
+    }
+
     /// Whether it is a tool result that says of itself that the tool failed. Most results say nothing of it, or that it did
     /// not: they are not read for it.
     pub fn is_failed_result(&self) -> bool {
-        static KEY: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new("\"isError\""));
-        // A string cannot hold the key: its quotes would be escaped. A member further in can.
-        let says_so = KEY.find_iter(&self.raw).any(|at| {
-            let value = self.raw[at + KEY.needle().len()..].trim_ascii_start().strip_prefix(b":");
-            value.is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
-        });
         let is_true = |result: &str| {
             let members = read_members(result.as_bytes()).unwrap_or_default();
             members.iter().rev().find(|(key, _)| key == "isError").is_some_and(|(_, value)| value.get() == "true")
         };
-        says_so && self.kind() == Kind::Result && self.member("result").is_some_and(is_true)
+        // A member further in may say so, too.
+        self.has_word(KnownWord::FailedResult)
+            && self.kind() == Kind::Result
+            && self.member("result").is_some_and(is_true)
     }
 
     /// A JSON-RPC error reply to `id` (null where none is known), with `data` as raw JSON.
@@ -296,7 +303,7 @@ impl fmt::Debug for Message {
 /// How a message stands in a line of JSON.
 pub(crate) enum Form<'a> {
     /// Embedded: it is JSON, on one line, and nothing around it.
-    Json(&'a str),
+    Json(&'a [u8]),
     Text(&'a str),
     /// It is not UTF-8.
     Base64(String),
@@ -304,6 +311,9 @@ pub(crate) enum Form<'a> {
 
 impl Message {
     pub(crate) fn form(&self) -> Form<'_> {
+        if self.head().is_line {
+            return Form::Json(&self.raw);
+        }
         let Ok(text) = std::str::from_utf8(&self.raw) else {
             return Form::Base64(base64::engine::general_purpose::STANDARD.encode(&self.raw));
         };
@@ -311,7 +321,7 @@ impl Message {
         let bare = text.trim_ascii().len() == text.len() && !self.raw.starts_with(BOM);
         // What has a kind was read to its end as JSON; what has none may be JSON all the same.
         let is_json = || self.kind() != Kind::Opaque || serde_json::from_str::<&RawValue>(text).is_ok();
-        if one_line && bare && is_json() { Form::Json(text) } else { Form::Text(text) }
+        if one_line && bare && is_json() { Form::Json(&self.raw) } else { Form::Text(text) }
     }
 }
 
@@ -336,7 +346,7 @@ impl Serialize for Message {
         let mut form = serializer.serialize_struct("Message", 1)?;
         match self.form() {
             Form::Json(json) => {
-                form.serialize_field("msg", &serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?)?;
+                form.serialize_field("msg", &serde_json::from_slice::<&RawValue>(json).map_err(S::Error::custom)?)?;
             }
             Form::Text(text) => form.serialize_field("text", text)?,
             Form::Base64(b64) => form.serialize_field("b64", &b64)?,
@@ -373,13 +383,23 @@ pub(crate) fn without_bom(raw: &[u8]) -> &[u8] {
 }
 
 fn read_head(raw: &[u8]) -> Head {
+    match scan::scan(raw) {
+        Some(Scanned { members: Some(members), words, is_line }) => Head { words, is_line, ..head_of(raw, &members) },
+        Some(Scanned { members: None, words, is_line }) => {
+            Head { kind: Kind::Batch, flaw: None, words, is_line, ..opaque("") }
+        }
+        None => Head { words: KnownWords::search(raw), ..read_with_care(raw) },
+    }
+}
+
+fn read_with_care(raw: &[u8]) -> Head {
     let json = without_bom(raw);
     match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => return opaque("empty"),
         Some(b'{') => {}
         Some(b'[') => {
             return match std::str::from_utf8(json).map(serde_json::from_str::<IgnoredAny>) {
-                Ok(Ok(_)) => Head { kind: Kind::Batch, id: None, subject: None, flaw: None, params: None },
+                Ok(Ok(_)) => Head { kind: Kind::Batch, flaw: None, ..opaque("") },
                 Ok(Err(error)) => opaque(format!("not JSON: {error}")),
                 Err(_) => opaque("not UTF-8"),
             };
@@ -390,12 +410,14 @@ fn read_head(raw: &[u8]) -> Head {
         return Head { id: lenient_id(json), ..opaque("not UTF-8") };
     };
     match head_members(text) {
-        Ok(members) => {
-            let params = || members.iter().rev().find_map(|(_, value)| value.params());
-            Head { params: params().and_then(|params| spans(raw, params)), ..classify(&members) }
-        }
+        Ok(members) => head_of(raw, &members),
         Err(error) => Head { id: lenient_id(json), ..opaque(format!("not JSON: {error}")) },
     }
+}
+
+fn head_of(raw: &[u8], members: &HeadMembers<'_>) -> Head {
+    let params = members.iter().rev().find_map(|(_, value)| value.params());
+    Head { params: params.and_then(|params| spans(raw, params)), ..classify(members) }
 }
 
 fn lenient_id(raw: &[u8]) -> Option<Id> {
@@ -403,13 +425,13 @@ fn lenient_id(raw: &[u8]) -> Option<Id> {
 }
 
 /// Where the members of `params` stand in a large message; a small one is read again at once.
-fn spans(raw: &[u8], params: &Members<'_>) -> Option<Box<[MemberSpan]>> {
+fn spans(raw: &[u8], params: &ParamMembers<'_>) -> Option<Box<[MemberSpan]>> {
     if raw.len() <= SMALL || params.len() > MOST_SPANS {
         return None;
     }
-    let span = |(key, value): &(Cow<'_, str>, &RawValue)| {
-        let start = value.get().as_ptr() as usize - raw.as_ptr() as usize;
-        MemberSpan { key: (&**key).into(), span: start..start + value.get().len() }
+    let span = |(key, value): &(Cow<'_, str>, &[u8])| {
+        let start = value.as_ptr() as usize - raw.as_ptr() as usize;
+        MemberSpan { key: (&**key).into(), span: start..start + value.len() }
     };
     Some(params.iter().map(span).collect())
 }
@@ -441,7 +463,8 @@ impl<'de> Visitor<'de> for &mut ItemCount {
 }
 
 fn opaque(why: impl Into<Box<str>>) -> Head {
-    Head { kind: Kind::Opaque, id: None, subject: None, flaw: Some(why.into()), params: None }
+    let (words, is_line) = (KnownWords::default(), false);
+    Head { kind: Kind::Opaque, id: None, subject: None, flaw: Some(why.into()), params: None, words, is_line }
 }
 
 fn classify(members: &[(Cow<'_, str>, HeadValue<'_>)]) -> Head {
@@ -474,7 +497,7 @@ fn classify(members: &[(Cow<'_, str>, HeadValue<'_>)]) -> Head {
         let name = name_member(&method).zip(params).and_then(|(key, params)| string_member(params, key));
         Arc::new(Subject { method, name })
     });
-    Head { kind, id, subject, flaw, params: None }
+    Head { kind, id, subject, flaw, ..opaque("") }
 }
 
 /// The text of a JSON string; of anything else, and of a string with a lone surrogate, the raw token.
@@ -482,8 +505,9 @@ fn text_of(value: &str) -> Box<str> {
     serde_json::from_str::<MemberKey<'_>>(value).map_or_else(|_| value.into(), |key| key.0.into())
 }
 
-fn string_member(members: &Members<'_>, key: &str) -> Option<Box<str>> {
-    members.iter().rev().find(|(k, _)| k == key).map(|(_, value)| text_of(value.get()))
+fn string_member(members: &ParamMembers<'_>, key: &str) -> Option<Box<str>> {
+    let (_, value) = members.iter().rev().find(|(k, _)| k == key)?;
+    std::str::from_utf8(value).ok().map(text_of)
 }
 
 #[cfg(test)]

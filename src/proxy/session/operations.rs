@@ -4,19 +4,10 @@
 //! Finds the request that began the operation a message goes on with. For display only: nothing is changed by it.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
 
 use crate::envelope::{Seq, Subject};
 use crate::mcp::method;
-use crate::message::{Kind, Message};
-
-/// What most messages have nowhere, and need not be read for.
-static REQUEST_STATE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"requestState\""));
-static INPUT_RESPONSES: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"inputResponses\""));
-static INPUT_REQUIRED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"input_required\""));
-static TASK_ID: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"taskId\""));
+use crate::message::{Kind, KnownWord, Message};
 
 /// Operations that a session remembers; beyond that it forgets them all and goes on.
 const MOST: usize = 10_000;
@@ -44,9 +35,9 @@ impl OperationKey {
         let method = request.method()?;
         if method.starts_with(method::TASKS) {
             Some(Self::Task(serde_json::Value::from(request.name()?).to_string().into()))
-        } else if REQUEST_STATE.find(request.raw()).is_some() {
+        } else if request.has_word(KnownWord::RequestState) {
             Some(Self::State(request.at(&["params", "requestState"])?.into()))
-        } else if INPUT_RESPONSES.find(request.raw()).is_some() {
+        } else if request.has_word(KnownWord::InputResponses) {
             Some(Self::Subject(method.into(), request.name().map(Into::into)))
         } else {
             None
@@ -58,10 +49,10 @@ impl OperationKey {
         if reply.kind() != Kind::Result {
             return None;
         }
-        if INPUT_REQUIRED.find(reply.raw()).is_some() {
+        if reply.has_word(KnownWord::InputRequired) {
             let state = reply.at(&["result", "requestState"]).map(|state| Self::State(state.into()));
             Some(state.unwrap_or_else(|| Self::Subject(subject.method.clone(), subject.name.clone())))
-        } else if TASK_ID.find(reply.raw()).is_some() {
+        } else if reply.has_word(KnownWord::TaskId) {
             task_of(reply).map(Self::Task)
         } else {
             None

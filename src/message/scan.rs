@@ -1,0 +1,519 @@
+//! One pass over a message: whether it is JSON, what stands at its top level, and which words stand in it.
+//!
+//! A message is looked at many times on its way, for one thing each; a large one costs what looking costs. Here all of it is found
+//! at once, as fast as memory is read. What this does not take may be JSON all the same (a key with escapes, very deep nesting): it
+//! is read again with care, and only then is it said what is wrong with it.
+
+use std::ops::Range;
+
+use super::members::{HeadMembers, HeadValue};
+
+/// Deeper than this nothing is read here.
+const DEEPEST: u32 = 64;
+
+/// Bytes that are looked at together in a long string.
+const STRIDE: usize = 64;
+
+/// Bytes of a string that are looked at one by one first.
+const SHORT: usize = 16;
+
+/// What a message is asked for by those it passes: a string of exactly this text, as a key or as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KnownWord {
+    /// The key `isError`, and `true` after it.
+    FailedResult,
+    RequestState,
+    InputResponses,
+    InputRequired,
+    TaskId,
+    Tools,
+    McpHeader,
+}
+
+/// Those that stand in a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KnownWords(u8);
+
+impl KnownWords {
+    pub(super) fn has(self, word: KnownWord) -> bool {
+        self.0 & (1 << word as u8) != 0
+    }
+
+    fn add(&mut self, word: KnownWord) {
+        self.0 |= 1 << word as u8;
+    }
+
+    /// Of a message that cannot be read at once.
+    pub(super) fn search(raw: &[u8]) -> Self {
+        let (mut words, mut at) = (Self::default(), 0);
+        while let Some(found) = memchr::memchr(b'"', &raw[at..]) {
+            let start = at + found + 1;
+            at = start;
+            // Any quote may begin a string, where it is not known which do.
+            if let Some(end) = memchr::memchr(b'"', &raw[start..raw.len().min(start + LONGEST_WORD + 1)]) {
+                let key = start..start + end;
+                at = key.end;
+                let says_true = || {
+                    let value = raw[key.end + 1..].trim_ascii_start().strip_prefix(b":");
+                    value.is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
+                };
+                match word(&raw[key.clone()]) {
+                    Some(KnownWord::FailedResult) if !says_true() => {}
+                    Some(word) => words.add(word),
+                    None => {}
+                }
+            }
+        }
+        words
+    }
+}
+
+const LONGEST_WORD: usize = 14;
+
+fn word(text: &[u8]) -> Option<KnownWord> {
+    Some(match text {
+        b"isError" => KnownWord::FailedResult,
+        b"requestState" => KnownWord::RequestState,
+        b"inputResponses" => KnownWord::InputResponses,
+        b"input_required" => KnownWord::InputRequired,
+        b"taskId" => KnownWord::TaskId,
+        b"tools" => KnownWord::Tools,
+        b"x-mcp-header" => KnownWord::McpHeader,
+        _ => return None,
+    })
+}
+
+/// What was found in a message that is JSON throughout.
+pub(super) struct Scanned<'a> {
+    /// The members of an object; `None` of an array.
+    pub(super) members: Option<HeadMembers<'a>>,
+    pub(super) words: KnownWords,
+    /// It is on one line, and nothing stands around it.
+    pub(super) is_line: bool,
+}
+
+/// Reads an object or an array in UTF-8 (RFC 8259); `None` for what is neither, and for what is to be read with more care.
+pub(super) fn scan(raw: &[u8]) -> Option<Scanned<'_>> {
+    let mut scan = MessageScan::of(raw);
+    scan.blank();
+    let start = scan.at;
+    let members = match scan.peek()? {
+        b'{' => Some(scan.head_members()?),
+        b'[' => {
+            scan.value()?;
+            None
+        }
+        _ => return None,
+    };
+    let end = scan.at;
+    scan.blank();
+    if scan.at != raw.len() || (scan.bits & 0x80 != 0 && std::str::from_utf8(raw).is_err()) {
+        return None;
+    }
+    let is_line = start == 0 && end == raw.len() && !scan.has_line_end;
+    Some(Scanned { members, words: scan.words, is_line })
+}
+
+struct MessageScan<'a> {
+    raw: &'a [u8],
+    at: usize,
+    /// All bytes of strings together: whether there is one beyond ASCII. Elsewhere none may stand.
+    bits: u8,
+    has_line_end: bool,
+    words: KnownWords,
+}
+
+impl<'a> MessageScan<'a> {
+    fn of(raw: &'a [u8]) -> Self {
+        Self { raw, at: 0, bits: 0, has_line_end: false, words: KnownWords::default() }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.raw.get(self.at).copied()
+    }
+
+    fn blank(&mut self) {
+        while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.peek() {
+            self.has_line_end |= matches!(byte, b'\n' | b'\r');
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    /// The members of the whole message, with those of `params`.
+    fn head_members(&mut self) -> Option<HeadMembers<'a>> {
+        let mut members = Vec::with_capacity(5);
+        self.members(|scan, key| {
+            let value = match key {
+                "params" if scan.peek()? == b'{' => {
+                    let mut params = Vec::with_capacity(5);
+                    scan.members(|scan, key| {
+                        let value = scan.value()?;
+                        params.push((key.into(), &scan.raw[value]));
+                        Some(())
+                    })?;
+                    HeadValue::Params(Some(params))
+                }
+                "params" => {
+                    scan.value()?;
+                    HeadValue::Params(None)
+                }
+                _ => {
+                    let value = scan.value()?;
+                    HeadValue::Token(&scan.raw[value])
+                }
+            };
+            members.push((key.into(), value));
+            Some(())
+        })?;
+        Some(members)
+    }
+
+    /// Goes through the members of an object; `read` takes the value of each.
+    fn members(&mut self, mut read: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
+        self.take(b'{')?;
+        self.blank();
+        if self.take(b'}').is_some() {
+            return Some(());
+        }
+        loop {
+            let key = self.key()?;
+            // One with escapes may be any key.
+            if memchr::memchr(b'\\', key).is_some() {
+                return None;
+            }
+            read(self, std::str::from_utf8(key).ok()?)?;
+            self.blank();
+            if self.take(b'}').is_some() {
+                return Some(());
+            }
+            self.take(b',')?;
+            self.blank();
+        }
+    }
+
+    /// A key, and what stands between it and its value.
+    fn key(&mut self) -> Option<&'a [u8]> {
+        let key = self.string()?;
+        self.blank();
+        self.take(b':')?;
+        self.blank();
+        if key == b"isError" && self.raw[self.at..].starts_with(b"true") {
+            self.words.add(KnownWord::FailedResult);
+        }
+        Some(key)
+    }
+
+    /// Where a value stands, whatever is in it.
+    fn value(&mut self) -> Option<Range<usize>> {
+        let (start, mut nesting) = (self.at, Nesting::default());
+        loop {
+            let is_within = self.begin(&mut nesting)?;
+            if !is_within && self.end(&mut nesting)? {
+                return Some(start..self.at);
+            }
+        }
+    }
+
+    /// Goes past a value that has no others in it, or to the first that is in it. Returns whether it is in it.
+    fn begin(&mut self, nesting: &mut Nesting) -> Option<bool> {
+        match self.peek()? {
+            b'"' => {
+                self.string()?;
+            }
+            bracket @ (b'{' | b'[') => return self.enter(bracket == b'{', nesting),
+            b't' => self.literal(b"true")?,
+            b'f' => self.literal(b"false")?,
+            b'n' => self.literal(b"null")?,
+            _ => self.number()?,
+        }
+        Some(false)
+    }
+
+    fn enter(&mut self, is_object: bool, nesting: &mut Nesting) -> Option<bool> {
+        self.at += 1;
+        self.blank();
+        if self.take(closing(is_object)).is_some() {
+            return Some(false);
+        }
+        nesting.enter(is_object)?;
+        if is_object {
+            self.key()?;
+        }
+        Some(true)
+    }
+
+    /// Goes past what ends here, to the next value. Returns whether nothing is open any more.
+    fn end(&mut self, nesting: &mut Nesting) -> Option<bool> {
+        while let Some(is_object) = nesting.innermost() {
+            self.blank();
+            if self.take(b',').is_some() {
+                self.blank();
+                if is_object {
+                    self.key()?;
+                }
+                return Some(false);
+            }
+            self.take(closing(is_object))?;
+            nesting.leave();
+        }
+        Some(true)
+    }
+
+    fn literal(&mut self, text: &[u8]) -> Option<()> {
+        self.raw[self.at..].starts_with(text).then(|| self.at += text.len())
+    }
+
+    fn number(&mut self) -> Option<()> {
+        let _ = self.take(b'-');
+        if self.take(b'0').is_none() {
+            self.digits()?;
+        }
+        if self.take(b'.').is_some() {
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    /// One digit or more.
+    fn digits(&mut self) -> Option<()> {
+        let count = self.raw[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += count;
+        (count > 0).then_some(())
+    }
+
+    /// Goes past a string; returns what stands between its quotes.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        self.take(b'"')?;
+        let start = self.at;
+        loop {
+            self.plain();
+            match self.peek()? {
+                b'"' => break,
+                b'\\' => self.escape()?,
+                _ => return None,
+            }
+        }
+        let text = &self.raw[start..self.at];
+        self.at += 1;
+        if text.len() <= LONGEST_WORD
+            && let Some(word) = word(text)
+            // Of this one, its value decides.
+            && word != KnownWord::FailedResult
+        {
+            self.words.add(word);
+        }
+        Some(text)
+    }
+
+    /// Goes to the next quote, backslash or control character.
+    fn plain(&mut self) {
+        // Most strings are short.
+        if !self.plain_within(SHORT) {
+            return;
+        }
+        while let Some(stride) = self.raw[self.at..].first_chunk::<STRIDE>() {
+            // Without a branch in it, so that the compiler makes it one of many bytes at a time.
+            let (mut stop, mut bits) = (0, 0);
+            for byte in stride {
+                stop |= u8::from(stops(*byte));
+                bits |= byte;
+            }
+            if stop != 0 {
+                break;
+            }
+            self.bits |= bits;
+            self.at += STRIDE;
+        }
+        self.plain_within(usize::MAX);
+    }
+
+    /// The same for so many bytes at the most. Returns whether there was nothing to stop at.
+    fn plain_within(&mut self, most: usize) -> bool {
+        let rest = &self.raw[self.at..];
+        let rest = &rest[..rest.len().min(most)];
+        for byte in rest {
+            if stops(*byte) {
+                return false;
+            }
+            self.bits |= byte;
+            self.at += 1;
+        }
+        true
+    }
+
+    fn escape(&mut self) -> Option<()> {
+        match self.raw.get(self.at + 1)? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
+            b'u' => {
+                let digits = self.raw.get(self.at + 2..self.at + 6)?;
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return None;
+                }
+                self.at += 6;
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn closing(is_object: bool) -> u8 {
+    if is_object { b'}' } else { b']' }
+}
+
+fn stops(byte: u8) -> bool {
+    // Not `||`: it would be a branch.
+    (byte == b'"') | (byte == b'\\') | (byte < b' ')
+}
+
+/// The brackets that are open.
+#[derive(Default)]
+struct Nesting {
+    /// Of each whether it is that of an object; the innermost is the lowest bit.
+    objects: u64,
+    depth: u32,
+}
+
+impl Nesting {
+    fn enter(&mut self, is_object: bool) -> Option<()> {
+        (self.depth < DEEPEST).then(|| {
+            self.objects = self.objects << 1 | u64::from(is_object);
+            self.depth += 1;
+        })
+    }
+
+    /// Whether the innermost is that of an object; `None` where none is open.
+    fn innermost(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.objects & 1 == 1)
+    }
+
+    fn leave(&mut self) {
+        self.objects >>= 1;
+        self.depth -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    fn words(raw: &str) -> KnownWords {
+        let scanned = scan(raw.as_bytes()).expect(raw);
+        assert_eq!(scanned.words, KnownWords::search(raw.as_bytes()), "{raw}");
+        scanned.words
+    }
+
+    #[test]
+    fn words_are_whole_strings_anywhere() {
+        for (raw, word, expected) in [
+            (r#"{"result":{"isError" : true}}"#, KnownWord::FailedResult, true),
+            (r#"{"result":{"isError":false,"a":true}}"#, KnownWord::FailedResult, false),
+            (r#"{"result":["isError",true]}"#, KnownWord::FailedResult, false),
+            (r#"{"result":{"a":"input_required"}}"#, KnownWord::InputRequired, true),
+            (r#"{"result":{"a":"input_required "}}"#, KnownWord::InputRequired, false),
+            (r#"{"result":{"a":"\"input_required\\"}}"#, KnownWord::InputRequired, false),
+            (r#"{"params":{"requestState":1}}"#, KnownWord::RequestState, true),
+            (r#"{"params":{"inputResponses":{}}}"#, KnownWord::InputResponses, true),
+            (r#"[[{"taskId":1}]]"#, KnownWord::TaskId, true),
+            (r#"{"result":{"tools":[{"x-mcp-header":"a"}]}}"#, KnownWord::McpHeader, true),
+            (r#"{"result":{"tools":[]}}"#, KnownWord::Tools, true),
+        ] {
+            assert_eq!(words(raw).has(word), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn scan_tells_what_may_stand_in_a_line() {
+        for (raw, expected) in [
+            (r#"{"a":1}"#, true),
+            ("{\"a\" :\t[1, {}, []]}", true),
+            (r#"["é"]"#, true),
+            (r#" {"a":1}"#, false),
+            ("{\"a\":1}\n", false),
+            ("{\"a\":\r1}", false),
+        ] {
+            assert_eq!(scan(raw.as_bytes()).expect(raw).is_line, expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn scan_leaves_to_others_what_it_does_not_know() {
+        let deep = |depth| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(scan(deep(64).as_bytes()).is_some() && scan(deep(65).as_bytes()).is_none());
+        assert!(scan(br#"{"\u0061":1}"#).is_none() && scan(br#"{"b":{"\u0061":1}}"#).is_some());
+        for raw in [&b"{\"a\":\"\xff\"}"[..], b"{\"\xff\":1}", b"\xef\xbb\xbf{}", b"\"a\"", b"", b"{\"a\":\xc3}"] {
+            assert!(scan(raw).is_none(), "{}", String::from_utf8_lossy(raw));
+        }
+    }
+
+    /// Pieces of JSON, and of what is nearly JSON.
+    fn pieces() -> impl Strategy<Value = String> {
+        let long = "x".repeat(150);
+        let piece = prop_oneof![
+            8 => "[{}\\[\\],:]",
+            4 => "\"[a-cé\\\\\"/]{0,3}\"",
+            2 => Just(format!("\"{long}\"")),
+            1 => Just(format!("\"{long}\u{1}\"")),
+            2 => "-?[0-9]{1,2}(\\.[0-9]{0,2})?([eE][+-]?[0-9]?)?",
+            1 => "\"\\\\u[0-9a-g]{3,4}\"",
+            1 => Just("true".to_owned()),
+            1 => Just("nul".to_owned()),
+            1 => "[ \n\t\u{c}]",
+        ];
+        proptest::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+    }
+
+    /// JSON of any shape.
+    fn json() -> impl Strategy<Value = String> {
+        let leaf =
+            prop_oneof!["\"[ -!#-\\[\\]-~é]{0,80}\"", "-?(0|[1-9][0-9]{0,3})(\\.[0-9]{1,2})?", Just("null".to_owned())];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(|it| format!("[{}]", it.join(" , "))),
+                proptest::collection::vec(("[a-c]{0,2}", inner), 0..4).prop_map(|it| {
+                    let members: Vec<_> = it.into_iter().map(|(key, value)| format!("\"{key}\" : {value}")).collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn scan_takes_nothing_that_is_not_json(body in pieces(), is_object: bool) {
+            let raw = if is_object { format!("{{\"a\":{body}}}") } else { format!("[{body}]") };
+            if scan(raw.as_bytes()).is_some() {
+                prop_assert!(serde_json::from_str::<IgnoredAny>(&raw).is_ok(), "{}", raw);
+            }
+        }
+
+        #[test]
+        fn scan_takes_json(body in json(), params in json()) {
+            let raw = format!("{{\"id\":1, \"result\" : {body},\"params\":{params}}}");
+            let scanned = scan(raw.as_bytes()).expect("it is JSON");
+            let members = scanned.members.expect("it is an object");
+            prop_assert_eq!(members[1].1.token(), Some(body.as_str()));
+            if params.starts_with('{') {
+                let read = super::super::members_of(&params).expect("an object");
+                let read: Vec<_> = read.into_iter().map(|(key, value)| (key, value.get().as_bytes())).collect();
+                prop_assert_eq!(members[2].1.params(), Some(&read));
+            } else {
+                prop_assert!(members[2].1.params().is_none());
+            }
+        }
+    }
+}
