@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use crate::message::Subject;
 use crate::message::{Kind, Members, Message, members_of, unpack};
 use crate::secret::{REDACTED, is_secret};
-pub(crate) use written::HeaderTexts;
+pub(crate) use written::{HeaderTexts, PendingLines};
 
 /// Number of a message, one count for the whole process: the screen, the log and the tapes show the same number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

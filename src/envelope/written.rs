@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -55,23 +56,59 @@ fn text_of(headers: &HeaderMap) -> Vec<u8> {
     text
 }
 
+/// Messages of this size stand beside the lines that they are in, and are not copied.
+const LARGE: usize = 8 << 10;
+
+/// Lines of a tape that wait to be written.
+#[derive(Default)]
+pub(crate) struct PendingLines {
+    pub(crate) text: Vec<u8>,
+    /// Large messages, each with its place in the text; there is no line end in them.
+    bodies: Vec<(usize, Bytes)>,
+}
+
+impl PendingLines {
+    /// The lines, in pieces.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.bodies.iter().map(|(at, _)| *at));
+        let ends = self.bodies.iter().map(|(at, _)| *at).chain([self.text.len()]);
+        let bodies = self.bodies.iter().map(|(_, body)| &body[..]).chain([&[][..]]);
+        let texts = starts.zip(ends).map(|(start, end)| &self.text[start..end]);
+        texts.zip(bodies).flat_map(|(text, body)| [text, body]).filter(|piece| !piece.is_empty())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.bodies.clear();
+    }
+}
+
 impl Envelope {
     /// Appends the envelope as one line of JSON, without a line end.
     pub fn write_json(&self, session: SessionField, out: &mut Vec<u8>) {
         let headers = self.transport.headers.as_deref().map(text_of).unwrap_or_default();
-        self.write(session, &headers, out);
+        self.write(session, &headers, out, None);
     }
 
     /// Appends the envelope as a line of a tape. `texts` keeps headers that many envelopes share, so that they are
     /// written out once.
-    pub(crate) fn write_line(&self, texts: &mut HeaderTexts, out: &mut Vec<u8>) {
+    pub(crate) fn write_line(&self, texts: &mut HeaderTexts, out: &mut PendingLines) {
         let headers = self.transport.headers.as_ref().map(|headers| texts.of(headers)).unwrap_or_default();
-        self.write(SessionField::Omitted, headers, out);
-        out.push(b'\n');
+        self.write(SessionField::Omitted, headers, &mut out.text, Some(&mut out.bodies));
+        out.text.push(b'\n');
     }
 
-    fn write(&self, session: SessionField, headers: &[u8], out: &mut Vec<u8>) {
-        out.reserve(self.message.raw().len() + headers.len() + 256);
+    /// `bodies`: where a large message may stand, that is not copied then.
+    fn write(
+        &self,
+        session: SessionField,
+        headers: &[u8],
+        out: &mut Vec<u8>,
+        bodies: Option<&mut Vec<(usize, Bytes)>>,
+    ) {
+        let bodies = bodies.filter(|_| self.message.raw().len() >= LARGE);
+        let room = if bodies.is_some() { 0 } else { self.message.raw().len() };
+        out.reserve(room + headers.len() + 256);
         out.extend_from_slice(br#"{"seq":"#);
         push(&self.seq, out);
         let mut line = LineMembers(out);
@@ -101,10 +138,14 @@ impl Envelope {
         line.maybe("held", self.held);
         line.maybe("flaw", self.message.head().flaw.as_deref());
         line.maybe("original", self.original.as_ref());
-        match self.message.form() {
-            Form::Json(json) => line.raw("msg", json),
-            Form::Text(text) => line.json("text", text),
-            Form::Base64(b64) => line.word("b64", &b64),
+        match (self.message.form(), bodies) {
+            (Form::Json(_), Some(bodies)) => {
+                line.raw("msg", b"");
+                bodies.push((line.0.len(), self.message.raw().clone()));
+            }
+            (Form::Json(json), None) => line.raw("msg", json),
+            (Form::Text(text), _) => line.json("text", text),
+            (Form::Base64(b64), _) => line.word("b64", &b64),
         }
         out.push(b'}');
     }

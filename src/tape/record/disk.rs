@@ -3,9 +3,10 @@
 //! A tape belongs to the user, who may do anything with it while it is written: so a file is known by what it is and not by its name.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, BufReader, IoSlice, Read as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
+use crate::envelope::PendingLines;
 use crate::tape::format::MESSAGE;
 
 /// Where tapes go; the other implementor is a disk that fails, in the tests.
@@ -146,12 +147,16 @@ fn count_whole_lines(mut reader: impl io::BufRead) -> io::Result<WholeLines> {
 }
 
 /// How many bytes were taken, and why not all.
-pub(super) fn write_counted(sink: &mut dyn Sink, bytes: &[u8]) -> (usize, io::Result<()>) {
-    let mut written = 0;
-    while written < bytes.len() {
-        match sink.write(&bytes[written..]) {
+pub(super) fn write_counted(sink: &mut dyn Sink, lines: &PendingLines) -> (usize, io::Result<()>) {
+    let mut pieces: Vec<_> = lines.pieces().map(IoSlice::new).collect();
+    let (mut written, mut rest) = (0, &mut pieces[..]);
+    while !rest.is_empty() {
+        match sink.write_vectored(rest) {
             Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
-            Ok(count) => written += count,
+            Ok(count) => {
+                written += count;
+                IoSlice::advance_slices(&mut rest, count);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return (written, Err(error)),
         }

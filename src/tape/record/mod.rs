@@ -20,7 +20,7 @@ pub use self::recording::Meddling;
 use self::recording::Recording;
 use super::format::{Mark, TapeError, TapePeers};
 use super::name::file_name;
-use crate::envelope::{Envelope, HeaderTexts, Seq, SessionId};
+use crate::envelope::{Envelope, HeaderTexts, PendingLines, Seq, SessionId};
 use crate::event::{Landmark, Session};
 
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
@@ -42,7 +42,7 @@ pub struct Recorder {
     /// Sessions whose file is open, oldest first.
     open: VecDeque<SessionId>,
     /// Empty buffers: an idle session owns none.
-    spare: Vec<Vec<u8>>,
+    spare: Vec<PendingLines>,
     headers: HeaderTexts,
     /// How long an open file is trusted to have its name still: looking is a system call.
     look: Duration,
@@ -255,7 +255,7 @@ impl Recorder {
         if !std::mem::replace(&mut tape.dirty, true) {
             self.dirty.push(session);
         }
-        if tape.pending.capacity() == 0 {
+        if tape.pending.text.capacity() == 0 {
             tape.pending = self.spare.pop().unwrap_or_default();
         }
         Ok(tape)
@@ -277,9 +277,10 @@ impl Recorder {
     }
 }
 
-fn recycle(buffer: &mut Vec<u8>, spare: &mut Vec<Vec<u8>>) {
+fn recycle(buffer: &mut PendingLines, spare: &mut Vec<PendingLines>) {
     let mut buffer = std::mem::take(buffer);
-    if buffer.capacity() > 0 && buffer.capacity() <= KEPT_BUFFER && spare.len() < OPEN_FILES {
+    let capacity = buffer.text.capacity();
+    if capacity > 0 && capacity <= KEPT_BUFFER && spare.len() < OPEN_FILES {
         buffer.clear();
         spare.push(buffer);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::disk::{Disk, FileIdentity, Sink, write_counted};
-use crate::envelope::{Envelope, HeaderTexts};
+use crate::envelope::{Envelope, HeaderTexts, PendingLines};
 use crate::event::{Session, Timestamp};
 use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
 
@@ -16,7 +16,7 @@ pub(super) struct Recording {
     pub(super) path: PathBuf,
     pub(super) sink: Option<Box<dyn Sink>>,
     /// Whole lines that wait for a flush.
-    pub(super) pending: Vec<u8>,
+    pub(super) pending: PendingLines,
     /// Messages among them.
     messages: u64,
     /// Length of the file up to its last whole line; zero before the header.
@@ -52,7 +52,7 @@ impl Recording {
             session: Arc::new(session.clone()),
             path,
             sink: None,
-            pending: Vec::new(),
+            pending: PendingLines::default(),
             messages: 0,
             good: 0,
             identity: None,
@@ -81,7 +81,7 @@ impl Recording {
     }
 
     pub(super) fn mark(&mut self, mark: &Mark) {
-        push_line(mark, &mut self.pending);
+        push_line(mark, &mut self.pending.text);
     }
 
     pub(super) fn peers(&self) -> TapePeers {
@@ -98,7 +98,7 @@ impl Recording {
         let pending = std::mem::take(&mut self.pending);
         let messages = std::mem::take(&mut self.messages);
         let (kept, result) = self.try_write(disk, &pending, look);
-        let lost = count_messages(&pending[kept..]);
+        let lost = if result.is_ok() { 0 } else { count_messages(&flat(&pending)[kept..]) };
         self.written += messages - lost;
         self.lost += lost;
         if result.is_err() {
@@ -112,7 +112,7 @@ impl Recording {
     }
 
     /// How many bytes of `pending` are on the disk in whole lines, and why not all.
-    fn try_write(&mut self, disk: &dyn Disk, pending: &[u8], look: Duration) -> (usize, io::Result<()>) {
+    fn try_write(&mut self, disk: &dyn Disk, pending: &PendingLines, look: Duration) -> (usize, io::Result<()>) {
         if let Err(error) = self.make_ready(disk, look) {
             return (0, Err(error));
         }
@@ -175,27 +175,31 @@ impl Recording {
     }
 
     /// What has to stand before the next message: the header, or after trouble what is missing.
-    fn preface(&self) -> Vec<u8> {
-        let mut lines = Vec::new();
+    fn preface(&self) -> PendingLines {
+        let mut preface = PendingLines::default();
+        let lines = &mut preface.text;
         if !self.has_begun() {
-            push_line(&TapeHeader::of(&self.session), &mut lines);
+            push_line(&TapeHeader::of(&self.session), lines);
         } else if self.peers_due {
-            push_line(&self.peer_mark(), &mut lines);
+            push_line(&self.peer_mark(), lines);
         }
         if self.lost > 0 {
-            push_line(&Mark::Gap { at: self.now(), messages: self.lost }, &mut lines);
+            push_line(&Mark::Gap { at: self.now(), messages: self.lost }, lines);
         }
-        lines
+        preface
     }
 
     /// How many bytes are on the disk in whole lines, and why not all.
-    fn write_lines(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
-        if lines.is_empty() {
+    fn write_lines(&mut self, lines: &PendingLines) -> (usize, io::Result<()>) {
+        if lines.text.is_empty() {
             return (0, Ok(()));
         }
         let sink = self.sink.as_mut().expect("made ready before");
         let (written, result) = write_counted(&mut **sink, lines);
-        let whole = memchr::memrchr(b'\n', &lines[..written]).map_or(0, |end| end + 1);
+        let whole = match result {
+            Ok(()) => written,
+            Err(_) => memchr::memrchr(b'\n', &flat(lines)[..written]).map_or(0, |end| end + 1),
+        };
         self.good += whole as u64;
         if written > whole {
             // Where this fails as well, the partial line is cut off when the file is opened again.
@@ -203,6 +207,10 @@ impl Recording {
         }
         (whole, result)
     }
+}
+
+fn flat(lines: &PendingLines) -> Vec<u8> {
+    lines.pieces().flatten().copied().collect()
 }
 
 fn push_line<T: serde::Serialize>(line: &T, out: &mut Vec<u8>) {

@@ -416,6 +416,41 @@ fn tape_keeps_odd_bytes() {
     }
 }
 
+#[test]
+fn large_messages_stand_on_the_tape_like_small_ones_also_where_the_disk_is_full() {
+    let session = session();
+    let large = |seq: u64| {
+        let text = "x".repeat(20_000);
+        envelope(
+            &session,
+            seq,
+            format!(r#"{{"jsonrpc":"2.0","id":{seq},"method":"ping","params":{{"text":"{text}"}}}}"#),
+        )
+    };
+    let broken = envelope(&session, 3, format!("{{\"jsonrpc\":\n\"2.0\",\"text\":\"{}\"}}", "y".repeat(20_000)));
+    let disk = SmallDisk::default();
+    disk.0.lock().left = 75_000;
+    disk.0.lock().cuts = true;
+    let mut recorder = Recorder::on("tapes", Box::new(disk.clone()), Duration::ZERO);
+    let path = recorder.open(&session).unwrap();
+    for message in [large(1), ping(&session, 2), broken, large(4)] {
+        recorder.append(&message).unwrap();
+    }
+    assert!(recorder.flush().is_empty());
+    for message in [ping(&session, 5), large(6), ping(&session, 7), large(8), ping(&session, 9)] {
+        recorder.append(&message).unwrap();
+    }
+    assert!(matches!(recorder.flush()[..], [RecordingNotice::Failed { .. }]));
+    let text = String::from_utf8(disk.0.lock().files[&path].clone()).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seqs: Vec<_> = lines[1..].iter().map(|line| line["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+    assert_eq!(lines[4]["msg"], serde_json::from_slice::<serde_json::Value>(large(4).message.raw()).unwrap());
+    disk.0.lock().left = 200_000;
+    recorder.append(&ping(&session, 10)).unwrap();
+    assert!(matches!(recorder.flush()[..], [RecordingNotice::Recovered { missing: 4, .. }]));
+}
+
 proptest! {
     #[test]
     fn tape_keeps_any_bytes(raw: Vec<u8>, original: Option<Vec<u8>>) {
