@@ -4,6 +4,7 @@
 
 pub mod backlog;
 pub mod backoff;
+pub mod body;
 pub mod client;
 pub mod descriptors;
 pub mod lines;

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -18,6 +17,7 @@ use super::site::{ResponseBody, Site, broken_off, too_long};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 use crate::envelope::SseFields;
 use crate::message::Message;
+use crate::net::body::{BodyReadError, read_whole};
 use crate::secret::Label;
 use crate::sse::{Frame, Splitter};
 
@@ -73,27 +73,12 @@ impl HttpUpstream {
 /// An answer that is no stream.
 pub(super) async fn whole(response: Response<ResponseBody>, site: &Site) -> Result<Reply, UpstreamError> {
     let (parts, body) = response.into_parts();
-    let body = read(body, site).await?;
+    let body = read_whole(body, site.longest()).await.map_err(|error| match error {
+        BodyReadError::TooLong => site.too_long(),
+        BodyReadError::Broken(error) => broken_off(site.label(), &*error),
+    })?;
     let body = if body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::cut_from(body)) };
     Ok(Reply { status: parts.status, headers: parts.headers, body })
-}
-
-/// Reads a whole body that is no longer than any may be. One that comes in one piece is not copied.
-async fn read(mut body: ResponseBody, site: &Site) -> Result<Bytes, UpstreamError> {
-    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|error| broken_off(site.label(), &*error))?.into_data() else { continue };
-        if first.len() + all.len() + data.len() > site.longest() {
-            return Err(site.too_long());
-        }
-        if first.is_empty() && all.is_empty() {
-            first = data;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut first));
-            all.extend_from_slice(&data);
-        }
-    }
-    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 impl Upstream for HttpUpstream {

@@ -34,6 +34,7 @@ use crate::headers::rules::status_of;
 use crate::mcp::method;
 use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
+use crate::net::body::{BodyReadError, read_whole};
 use crate::proxy::error::{ErrorReply, ProxyError};
 use crate::proxy::exchange::{ClientExchange, Connection, Initiator};
 use crate::proxy::front::access::{Admission, Authenticated, Caller, SessionAdmission, SessionRequest};
@@ -325,11 +326,10 @@ impl HttpFront {
     }
 
     async fn read(&self, body: Body) -> Result<Bytes, ProxyError> {
-        match Limited::new(body, self.max_body).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ProxyError::TooLarge(self.max_body)),
-            Err(error) => Err(ProxyError::BadBody(error.to_string())),
-        }
+        read_whole(body, self.max_body).await.map_err(|error| match error {
+            BodyReadError::TooLong => ProxyError::TooLarge(self.max_body),
+            BodyReadError::Broken(error) => ProxyError::BadBody(error.to_string()),
+        })
     }
 
     /// An upstream that does not answer is part of the session: the error that its client gets is recorded and shown.
