@@ -13,6 +13,7 @@
 //! the CORS protocol). A server behind a URL answers that for itself: what it says passes as it is. Where tapline is the server (in front
 //! of a command, in every error of its own) or the gate (`[auth]`), it is tapline that speaks.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use axum::body::Body;
@@ -38,6 +39,8 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
+const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
 /// Checks `Host` and `Origin` before anything is forwarded.
 #[derive(Clone, Debug, Default)]
 pub struct OriginCheck {
@@ -58,7 +61,7 @@ pub struct WebOrigin {
 /// A host, and a port where one is given, as in `Host`.
 #[derive(Debug, PartialEq, Eq)]
 struct HostAndPort {
-    host: String,
+    host: Cow<'static, str>,
     port: u16,
     is_loopback: bool,
 }
@@ -101,12 +104,28 @@ impl WebOrigin {
 
 impl HostAndPort {
     fn parse(text: &str) -> Option<Self> {
+        Self::of_this_machine(text).or_else(|| Self::of_url(text))
+    }
+
+    /// The names of this machine as everybody writes them, and nothing else: each request has one, and the parser of URLs takes longer
+    /// over it than all else that is done to let the request in.
+    fn of_this_machine(text: &str) -> Option<Self> {
+        let (host, port) = LOOPBACK.iter().find_map(|host| Some((*host, text.strip_prefix(host)?)))?;
+        let port = match port.strip_prefix(':') {
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+            None if port.is_empty() => 80,
+            _ => return None,
+        };
+        Some(Self { host: Cow::Borrowed(host), port, is_loopback: true })
+    }
+
+    fn of_url(text: &str) -> Option<Self> {
         if !is_plain(text) {
             return None;
         }
         let url = Url::parse(&format!("http://{text}/")).ok()?;
         let host = url.host_str().filter(|_| url.path() == "/")?.to_owned();
-        Some(Self { host, port: url.port_or_known_default()?, is_loopback: is_loopback(&url) })
+        Some(Self { host: host.into(), port: url.port_or_known_default()?, is_loopback: is_loopback(&url) })
     }
 }
 
@@ -123,7 +142,10 @@ impl OriginCheck {
         let own = Some(listen).filter(|own| !own.ip().is_unspecified());
         let own = own.and_then(|own| HostAndPort::parse(&own.to_string()));
         let origin = own.as_ref().and_then(|own| WebOrigin::parse(&format!("http://{}:{}", own.host, own.port)).ok());
-        Self { hosts: own.into_iter().map(|own| own.host).collect(), origins: origin.into_iter().collect() }
+        Self {
+            hosts: own.into_iter().map(|own| own.host.into_owned()).collect(),
+            origins: origin.into_iter().collect(),
+        }
     }
 
     /// Lets more in.
@@ -134,7 +156,7 @@ impl OriginCheck {
         let named = hosts.iter().map(|name| {
             // A port does not hurt, and says nothing: names are compared.
             let bare = if name.contains("::") && !name.starts_with('[') { format!("[{name}]") } else { name.clone() };
-            let host = HostAndPort::parse(bare.trim()).map(|it| it.host);
+            let host = HostAndPort::parse(bare.trim()).map(|it| it.host.into_owned());
             host.ok_or_else(|| format!("`{name}` is not a host name, such as `devbox.local`"))
         });
         self.hosts.extend(named.collect::<Result<Vec<_>, _>>()?);
@@ -165,16 +187,16 @@ impl OriginCheck {
 
     /// The name by which a request knows us, which must be one of ours, and one only.
     fn our_name(&self, headers: &HeaderMap, authority: Option<&str>) -> Result<HostAndPort, String> {
-        let values = headers.get_all(HOST).iter().map(|host| String::from_utf8_lossy(host.as_bytes()));
-        let given: Vec<_> = values.collect();
-        if given.len() > 1 {
+        let mut given = headers.get_all(HOST).iter().map(|host| String::from_utf8_lossy(host.as_bytes()));
+        let (given, another) = (given.next(), given.next());
+        if another.is_some() {
             return Err("there is more than one `Host`".to_owned());
         }
         let named = |text: &str| match HostAndPort::parse(text) {
-            Some(host) if host.is_loopback || self.hosts.contains(&host.host) => Ok(host),
+            Some(host) if host.is_loopback || self.hosts.iter().any(|it| **it == *host.host) => Ok(host),
             _ => Err(format!("host `{text}` is not this proxy; `--allow-host` admits another name")),
         };
-        match (given.first(), authority) {
+        match (&given, authority) {
             (None, authority) => named(authority.unwrap_or_default()),
             (Some(host), None) => named(host),
             (Some(host), Some(authority)) => {
@@ -270,6 +292,20 @@ mod tests {
         let origins = ["https://tool.example", "HTTPS://Other.Example:443/", "chrome-extension://AbCd"];
         let check = OriginCheck::new(([127, 0, 0, 1], 7070).into());
         check.allowing(&["dev.box".to_owned()], &origins.map(str::to_owned)).unwrap()
+    }
+
+    #[test]
+    fn names_of_this_machine_are_read_as_the_parser_of_urls_does() {
+        for host in LOOPBACK {
+            for port in ["", ":", ":0", ":80", ":07070", ":65535", ":65536", ":7070x", ":+1", "x", ".", " ", ":1:2"] {
+                let text = format!("{host}{port}");
+                let parsed = HostAndPort::of_this_machine(&text);
+                assert!(parsed.is_none() || parsed == HostAndPort::of_url(&text), "{text}");
+                assert_eq!(HostAndPort::parse(&text), HostAndPort::of_url(&text), "{text}");
+            }
+        }
+        assert_eq!(HostAndPort::of_this_machine("127.0.0.1:7070").map(|it| it.port), Some(7070));
+        assert_eq!(HostAndPort::of_this_machine("LOCALHOST"), None);
     }
 
     fn admits(headers: &[(&'static str, &str)], authority: Option<&str>) -> bool {
