@@ -12,19 +12,18 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Either, Full};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::Url;
+
+use super::near::NearClient;
 
 use crate::net::client::{client_for, is_loopback};
 use crate::net::innermost_cause;
 use crate::net::workers::PerWorker;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A connection that is idle for longer may be dead without either end knowing.
-const MOST_IDLE: Duration = Duration::from_secs(90);
+pub(super) const MOST_IDLE: Duration = Duration::from_secs(90);
 
 pub(in crate::upstream) type BoxError = Box<dyn Error + Send + Sync>;
 /// The body of an answer.
@@ -52,14 +51,12 @@ pub enum RequestTarget {
     Far(Url),
 }
 
-type NearClient = legacy::Client<HttpConnector, Either<Full<Bytes>, Relayed>>;
-
 pub(super) enum SiteClient {
     /// For a plain URL on this machine, where an upstream mostly is, and where what `reqwest` does around this same client
     /// is a third of what tapline adds to a call (`cargo bench`).
     ///
     /// One for each worker: the task of its connection is on the thread of the call.
-    Near(PerWorker<NearClient>),
+    Near(Url, PerWorker<Option<NearClient>>),
     /// TLS, proxies, credentials in the URL.
     Far(reqwest::Client),
 }
@@ -77,7 +74,7 @@ impl SiteClient {
     pub(super) fn new(url: &Url) -> Result<Self, String> {
         let plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
         if is_loopback(url) && plain && url.as_str().parse::<Uri>().is_ok() {
-            return Ok(Self::Near(PerWorker::default()));
+            return Ok(Self::Near(url.clone(), PerWorker::default()));
         }
         let client = client_for(url)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -92,7 +89,7 @@ impl SiteClient {
     /// The place with that address; nothing where it is none.
     pub(super) fn place(&self, address: &str) -> Option<RequestTarget> {
         match self {
-            Self::Near(_) => address.parse().ok().map(RequestTarget::Near),
+            Self::Near(..) => address.parse().ok().map(RequestTarget::Near),
             Self::Far(_) => address.parse().ok().map(RequestTarget::Far),
         }
     }
@@ -105,7 +102,7 @@ impl SiteClient {
         body: Outbound,
     ) -> Result<Response<ResponseBody>, RequestFailure> {
         match (self, place) {
-            (Self::Near(client), RequestTarget::Near(uri)) => {
+            (Self::Near(url, clients), RequestTarget::Near(uri)) => {
                 let mut request = Request::new(match body {
                     Outbound::Whole(bytes) => Either::Left(Full::new(bytes)),
                     Outbound::Relayed(body) => Either::Right(body),
@@ -113,9 +110,9 @@ impl SiteClient {
                 *request.method_mut() = method;
                 *request.uri_mut() = uri;
                 *request.headers_mut() = headers;
-                match client.get_or_init(near).request(request).await {
-                    Ok(response) => Ok(response.map(|body| body.map_err(Into::into).boxed_unsync())),
-                    Err(error) => Err(RequestFailure { unreachable: error.is_connect(), why: innermost_cause(&error) }),
+                match clients.get_or_init(|| NearClient::new(url)) {
+                    Some(client) => client.send(request).await,
+                    None => Err(RequestFailure { unreachable: true, why: "its URL names no host".to_owned() }),
                 }
             }
             (Self::Far(client), RequestTarget::Far(url)) => {
@@ -123,7 +120,7 @@ impl SiteClient {
                     Outbound::Whole(bytes) => reqwest::Body::from(bytes),
                     Outbound::Relayed(body) => reqwest::Body::wrap_stream(body.into_data_stream()),
                 };
-                match client.request(method, url).headers(headers).body(body).send().await {
+                match Box::pin(client.request(method, url).headers(headers).body(body).send()).await {
                     Ok(response) => {
                         let response = Response::<reqwest::Body>::from(response);
                         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
@@ -136,18 +133,6 @@ impl SiteClient {
             }
         }
     }
-}
-
-fn near() -> NearClient {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    connector.set_keepalive(Some(KEEP_ALIVE));
-    connector.set_nodelay(true);
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(MOST_IDLE)
-        .pool_max_idle_per_host(usize::MAX)
-        .build(connector)
 }
 
 /// Says why there is no answer; where a certificate is not trusted, also what can be done.

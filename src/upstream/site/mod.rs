@@ -1,6 +1,7 @@
 //! The place that an upstream URL names: its origin, and everything else that is served there.
 
 mod client;
+mod near;
 mod redirect;
 
 use std::error::Error;
