@@ -1,12 +1,14 @@
 //! The screen for where there is none: one line a message on a stream, usually stderr.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::cli::LogFormat;
 use crate::envelope::{Direction, Envelope, SessionId};
 use crate::event::{Event, FeedReader, Level, Origin};
+use crate::message::Id;
 use crate::text::{harmless_json, sanitize};
 
 /// The time between two writes while something passes: a line a write would be most of what a call costs.
@@ -125,20 +127,22 @@ fn message_line(envelope: &Envelope) -> String {
         Direction::ToServer => '>',
         Direction::ToClient => '<',
     };
-    let mut line =
-        format!("{} {:>6} {arrow} {:12}", envelope.session.short(), envelope.seq.to_string(), envelope.kind().word());
-    let id = envelope.message.id().map(|id| id.display().to_owned());
-    let words = [id.as_deref(), envelope.method(), envelope.name()];
+    let mut line = String::with_capacity(128);
+    let (session, seq, kind) = (envelope.session.short(), envelope.seq.to_string(), envelope.kind().word());
+    // A string takes everything.
+    let _ = write!(line, "{session} {seq:>6} {arrow} {kind:12}");
+    let words = [envelope.message.id().map(Id::display), envelope.method(), envelope.name()];
     for word in words.into_iter().flatten() {
         line.push(' ');
         line.push_str(word);
     }
-    line.push_str(&format!(" {}B", envelope.message.raw().len()));
+    let _ = write!(line, " {}B", envelope.message.raw().len());
     if let Some(reply_to) = &envelope.reply_to {
-        line.push_str(&format!(" {:.1}ms", reply_to.took as f64 / 1000.0));
+        let tenths = reply_to.took.saturating_add(50) / 100;
+        let _ = write!(line, " {}.{}ms", tenths / 10, tenths % 10);
     }
     if let Some(outcome) = envelope.outcome.word() {
-        line.push_str(&format!(" [{outcome}]"));
+        let _ = write!(line, " [{outcome}]");
     }
     line
 }

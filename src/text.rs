@@ -17,7 +17,9 @@ const CUT: &str = "..";
 /// Returns `text` on one line, with every character that acts or hides instead of showing as a visible escape: `\n`, `\x1b`,
 /// `\u{202e}`. A joiner between two emoji stays, as it makes them one.
 pub fn sanitize(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
+    // Nearly all that is shown is plain, and seen to be so at once.
+    let is_plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if is_plain || !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);

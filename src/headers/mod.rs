@@ -31,6 +31,9 @@ const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// The name in the body, for whoever routes by headers (2026-07-28).
 pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
+const HOP_BY_HOP: [HeaderName; 8] =
+    [CONNECTION, KEEP_ALIVE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
+
 /// What the latest message of a session came with. The next one nearly always comes with the same, and shares it for as long
 /// as anybody has it.
 #[derive(Default)]
@@ -104,6 +107,10 @@ fn owned(value: &HeaderValue) -> HeaderValue {
 
 /// Removes what concerns one connection only (RFC 9110 §7.6.1), and what the next hop's client sets itself.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have none of them: to look at the few that they have is less than to ask for each of these.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -114,9 +121,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in
-        [CONNECTION, KEEP_ALIVE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION]
-    {
+    for name in HOP_BY_HOP {
         headers.remove(name);
     }
 }

@@ -1,5 +1,6 @@
 //! The scenarios: each contender in turn, round after round; what is told is medians of rounds.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::client::{BULK, BURST, Client, ECHO, PACED};
@@ -106,7 +107,8 @@ impl Stage {
         let cpu = row("  CPU a call", "us", &cpu, body.cpu());
         match body {
             Body::Small => vec![p50, added("  what of it was added", "us", &latency, Target::AtMostTimes(1.0)), cpu],
-            Body::Medium | Body::Large => vec![p50, cpu],
+            Body::Medium => vec![p50, cpu],
+            Body::Large => vec![p50, cpu, written(calls)],
         }
     }
 
@@ -330,6 +332,18 @@ fn calls_within(span: Duration, clients: &mut [Client]) -> usize {
             .collect();
         calling.into_iter().map(|calling| calling.join().unwrap()).sum()
     })
+}
+
+/// What it takes on this machine to write a request and a reply of a megabyte to a file, and nothing else: recording cannot cost less.
+fn written(calls: usize) -> Row {
+    let mut file = tempfile::tempfile().unwrap();
+    let body = vec![b'x'; Body::Large.size()];
+    let each = (0..calls.max(10)).map(|_| {
+        let began = Instant::now();
+        (0..2).for_each(|_| file.write_all(&body).unwrap());
+        micros(began.elapsed())
+    });
+    Row::plain("  of which to write 2 MB to a file", "us", only(HEADLESS, median(each.collect())), Target::None)
 }
 
 /// A row of figures as they are; the ratio is that of each round.

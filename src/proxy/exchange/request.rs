@@ -143,11 +143,11 @@ impl ClientExchange {
             outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(semantics::is_subscription);
         let reply = match &connection.link {
             ServerLink::Stream(server) => {
-                let reply = server.exchange(&connection.session, outgoing, request.audience).await?;
+                let reply = Box::pin(server.exchange(&connection.session, outgoing, request.audience)).await?;
                 in_use_by(&connection, request.may_end_elsewhere(reply))
             }
             ServerLink::Shared(shared) => {
-                let reply = shared.exchange(&connection.session, outgoing, request.audience).await?;
+                let reply = Box::pin(shared.exchange(&connection.session, outgoing, request.audience)).await?;
                 in_use_by(&connection, request.may_end_elsewhere(reply))
             }
             ServerLink::Exchanges(upstream) => {
@@ -193,7 +193,7 @@ impl RequestContext {
             connection.send_on(upstream, Outgoing { method, headers, message: Some(message.clone()), tail })
         };
         let closed = connection.session.closed();
-        retry.again(error, began, closed, |error| may_resend(&message, error), resend).await
+        Box::pin(retry.again(error, began, closed, |error| may_resend(&message, error), resend)).await
     }
 
     /// Takes the answer of a server through the spine.

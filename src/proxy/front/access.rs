@@ -103,7 +103,7 @@ impl Admission {
         let caller = Caller { address, received: Instant::now(), identity: None };
         match &self.auth {
             None => Ok(Authenticated::Caller(caller)),
-            Some(auth) => identify(auth, caller, own, parts).await,
+            Some(auth) => Box::pin(identify(auth, caller, own, parts)).await,
         }
     }
 

@@ -229,6 +229,10 @@ impl Pending {
 
     /// The request with that id and number; without a number, the latest with that id.
     fn find(&mut self, (direction, id): (Direction, &Id), seq: Option<Seq>) -> Option<&mut PendingCall> {
+        // As a rule the reply has come before it is asked whether it has.
+        if self.latest.is_empty() {
+            return None;
+        }
         let id = id.known(|id| self.has((direction, id), seq))?;
         match (self.latest.get_mut(&(direction, id.clone())), seq) {
             (latest, None) => latest,

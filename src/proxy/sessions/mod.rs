@@ -187,7 +187,7 @@ impl SessionTable {
             None => open()?,
             Some(key) => match self.known(key) {
                 Some(connection) => connection,
-                None => self.restore_or_open(key, requester.name, message.is_some(), open).await?,
+                None => Box::pin(self.restore_or_open(key, requester.name, message.is_some(), open)).await?,
             },
         };
         if let Some(name) = requester.name {
@@ -212,7 +212,7 @@ impl SessionTable {
         let key = SessionKey::of_header(id);
         let found = match self.known(&key) {
             Some(connection) => Some(connection),
-            None => self.restore(&key, requester.name).await?,
+            None => Box::pin(self.restore(&key, requester.name)).await?,
         };
         let Some(name) = requester.name else { return Ok(found) };
         Ok(found.filter(|connection| {

@@ -113,7 +113,7 @@ impl HttpFront {
         let answer = self.answer(client.ip(), parts, &mut body, &mut id, &mut page).await;
         // Who asks beforehand is spared the sending.
         if let Some(unread) = body.filter(|_| !expects) {
-            read_away(unread).await;
+            Box::pin(read_away(unread)).await;
         }
         let mut response = answer.unwrap_or_else(|error| self.refuse(&error, id.as_ref()));
         if let Some(page) = page
@@ -166,9 +166,10 @@ impl HttpFront {
         let request = ClientRequest { caller, parts, body: body.take().unwrap_or_default(), id };
         let mut response = match route {
             RequestRoute::Exchange(tail) => self.exchange(table, tail, request).await,
-            RequestRoute::Stream(tail) => self.open_stream(entry, &tail, request).await,
-            RequestRoute::Message(client) => self.post_message(&client, request).await,
-            RequestRoute::Relay(site, place) => self.relay(site, place, request).await,
+            // Boxed, as all that few requests come to: a future is as large as the largest of its ways, and is moved.
+            RequestRoute::Stream(tail) => Box::pin(self.open_stream(entry, &tail, request)).await,
+            RequestRoute::Message(client) => Box::pin(self.post_message(&client, request)).await,
+            RequestRoute::Relay(site, place) => Box::pin(self.relay(site, place, request)).await,
         }?;
         if table.target().is_pipe() && !is_relay {
             response.extensions_mut().insert(OwnAnswer);
@@ -278,12 +279,12 @@ impl HttpFront {
         headers::towards_upstream(&mut outgoing.headers);
         if session_change.deletes && table.target().is_pipe() {
             connection.end_pending();
-            table.close(connection.session.id(), "the client ended it").await;
+            Box::pin(table.close(connection.session.id(), "the client ended it")).await;
             return Ok(Response::new(Body::empty()));
         }
         let message = outgoing.message.as_ref();
         if message.is_some_and(|message| message.kind() == Kind::Batch) && self.admission.keeps_rules_for(table) {
-            return Ok(self.carry_batch(connection, &outgoing, received).await);
+            return Ok(Box::pin(self.carry_batch(connection, &outgoing, received)).await);
         }
         let waited_for = message.is_some_and(|message| !semantics::is_subscription(message)).then(|| self.call());
         let is_sessionless = !session_change.in_session && self.admission.keeps_rules_for(table);
@@ -365,6 +366,7 @@ fn failure(connection: &Connection, error: &ProxyError, id: Option<&Id>) -> Erro
 /// Takes an exchange to the server and its answer back, unless tapline ends before that.
 async fn reply_until(until: &CancellationToken, exchange: ClientExchange) -> Result<Reply, ProxyError> {
     tokio::select! {
+        biased;
         reply = exchange.proceed() => reply.map_err(ProxyError::from),
         () = until.cancelled() => Err(ProxyError::Ended),
     }
@@ -446,10 +448,10 @@ impl SessionChange {
             }
         }
         if self.deletes && reply.status.is_success() {
-            table.close(connection.session.id(), "the client ended it").await;
+            Box::pin(table.close(connection.session.id(), "the client ended it")).await;
         } else if self.in_session && reply.status == StatusCode::NOT_FOUND {
             // Session management, 2025-03-26 on: the client starts a new session.
-            table.close(connection.session.id(), "the server does not know it any more").await;
+            Box::pin(table.close(connection.session.id(), "the server does not know it any more")).await;
         }
     }
 }
@@ -551,7 +553,9 @@ pub(in crate::proxy) fn response(
 
 /// A length that the upstream gave must be that of what is sent, which may be an edit.
 fn fit_length(headers: &mut HeaderMap, length: usize) {
-    if headers.contains_key(CONTENT_LENGTH) {
+    let Some(given) = headers.get(CONTENT_LENGTH) else { return };
+    let given = given.to_str().ok().and_then(|given| given.parse().ok());
+    if given != Some(length) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
