@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::LogFormat;
 use crate::envelope::{Direction, Envelope, SessionId};
@@ -11,19 +11,21 @@ use crate::event::{Event, FeedReader, Level, Origin};
 use crate::message::Id;
 use crate::text::{harmless_json, sanitize};
 
-/// The time between two writes while something passes: a line a write would be most of what a call costs.
+/// The time between two writes while much passes: a line a write would be most of what a call costs.
 const MOMENT: Duration = Duration::from_millis(5);
 
 /// Bytes of lines that are written at once.
 const MOST_GATHERED: usize = 64 << 10;
 
-/// Writes events until the core stops or nobody reads any more. The first of a quiet time is written at once, what follows
-/// together with what came meanwhile.
+/// Writes events until the core stops or nobody reads any more. A single one is written at once, and the next waited for; where
+/// several come together, or soon after each other, those that follow are written together.
 pub fn run(reader: &FeedReader, format: LogFormat, mut out: impl Write) {
     let (mut shadows, mut lines) = (HashSet::new(), Vec::new());
+    let mut written = Instant::now();
     while let Ok(first) = reader.events.recv() {
-        let mut stopping = false;
+        let (mut stopping, mut events) = (false, 0);
         for event in std::iter::once(first).chain(reader.events.try_iter()) {
+            events += 1;
             stopping = matches!(event, Event::Stopping);
             if stopping {
                 break;
@@ -39,7 +41,10 @@ pub fn run(reader: &FeedReader, format: LogFormat, mut out: impl Write) {
             return;
         }
         lines.clear();
-        std::thread::sleep(MOMENT);
+        let since = std::mem::replace(&mut written, Instant::now()).elapsed();
+        if events > 1 || since < MOMENT {
+            std::thread::sleep(MOMENT);
+        }
     }
 }
 

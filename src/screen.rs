@@ -96,6 +96,8 @@ pub(crate) struct ScreenThread {
     end: CancellationToken,
     keys: crossbeam_channel::Sender<ui::ScreenInput>,
     signals: Signals,
+    /// The window has another size.
+    resized: tokio::signal::unix::Signal,
     /// The signal that ends it, and when it came first.
     terminated: Option<(OperatorSignal, Instant)>,
     /// It did not answer in time.
@@ -110,6 +112,7 @@ impl ScreenThread {
         settings: ui::Settings,
     ) -> Result<Self, ExitError> {
         let signals = Signals::new()?;
+        let resized = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())?;
         let (feed, reader) = Feed::bounded(FEED);
         let subscription = journal.subscribe(feed);
         let (keys, input) = ui::input_channel();
@@ -127,7 +130,7 @@ impl ScreenThread {
             drop(ended);
             exit
         })?;
-        Ok(Self { thread, end, keys: from_outside, signals, terminated: None, is_deaf: false })
+        Ok(Self { thread, end, keys: from_outside, signals, resized, terminated: None, is_deaf: false })
     }
 
     /// Waits for its end; a signal ends it, also where it cannot say so because nobody reads what it writes.
@@ -145,6 +148,10 @@ impl ScreenThread {
                 () = no_answer => {
                     self.is_deaf = true;
                     return;
+                }
+                Some(()) = self.resized.recv() => {
+                    // Full only when the screen hangs, and what is drawn next has the new size all the same.
+                    let _ = self.keys.try_send(ui::ScreenInput::Resized);
                 }
                 signal = self.signals.next() => {
                     let input = match signal {

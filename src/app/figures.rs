@@ -17,6 +17,8 @@ use crate::upstream::target::Target;
 
 /// How often figures are told, where there is anything new.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often is looked for what nobody tells the journal, such as the children of a pool, while nothing else happens.
+const QUIET: Duration = Duration::from_secs(10);
 /// Sessions that are told of by themselves: those with most calls.
 const MOST_SESSIONS: usize = 50;
 
@@ -81,7 +83,7 @@ fn busiest(mut live: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
     live
 }
 
-/// Tells the figures until `stop`, and then once more.
+/// Tells the figures until `stop`, and then once more. Sleeps while nothing happens: an idle tapline wakes nobody.
 pub(super) async fn tell(meter: Arc<Meter>, journal: Journal, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -91,11 +93,20 @@ pub(super) async fn tell(meter: Arc<Meter>, journal: Journal, stop: Cancellation
             _ = ticks.tick() => false,
             () = stop.cancelled() => true,
         };
-        if let Some(figures) = meter.news(&mut last) {
+        let news = meter.news(&mut last);
+        let is_quiet = news.is_none();
+        if let Some(figures) = news {
             journal.publish(Event::Figures(Arc::new(figures)));
         }
         if stopped {
             return;
+        }
+        if is_quiet {
+            tokio::select! {
+                () = journal.stirred() => {}
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(QUIET) => {}
+            }
         }
     }
 }

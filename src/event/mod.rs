@@ -472,9 +472,13 @@ impl Level {
 
 /// The way of events to one reader. Bounded: a reader that cannot keep up loses events, is told how many, and asks
 /// for [`Command::Resync`]; the writer never waits.
+///
+/// The room is counted, not reserved: most readers keep up, and a channel that is bounded by itself would take all of it at once
+/// (megabytes for a screen).
 #[derive(Clone)]
 pub struct Feed {
     sender: crossbeam_channel::Sender<Event>,
+    capacity: usize,
     dropped: Arc<AtomicU64>,
 }
 
@@ -487,21 +491,18 @@ pub struct FeedReader {
 impl Feed {
     /// A feed that holds up to `capacity` unread events.
     pub fn bounded(capacity: usize) -> (Self, FeedReader) {
-        let (sender, events) = crossbeam_channel::bounded(capacity);
+        let (sender, events) = crossbeam_channel::unbounded();
         let dropped = Arc::new(AtomicU64::new(0));
-        (Self { sender, dropped: dropped.clone() }, FeedReader { events, dropped })
+        (Self { sender, capacity, dropped: dropped.clone() }, FeedReader { events, dropped })
     }
 
-    /// `false` when the reader is gone.
+    /// `false` when the reader is gone: noticed where there is room.
     pub fn publish(&self, event: Event) -> bool {
-        match self.sender.try_send(event) {
-            Ok(()) => true,
-            Err(crossbeam_channel::TrySendError::Full(_)) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-            Err(crossbeam_channel::TrySendError::Disconnected(_)) => false,
+        if self.sender.len() < self.capacity {
+            return self.sender.send(event).is_ok();
         }
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        true
     }
 }
 

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use self::queue::{Outlet, Queue};
 use crate::envelope::{Envelope, SessionId};
@@ -51,6 +51,7 @@ pub struct Journal {
     load: Arc<Load>,
     last_reader: Arc<AtomicU64>,
     session_changes: Arc<AtomicU64>,
+    stir: Arc<Notify>,
 }
 
 /// A reader's place: what it can ask for without disturbing the others.
@@ -92,9 +93,10 @@ impl Journal {
     /// Starts the thread. `tapes`: where sessions are recorded, if they are.
     pub fn start(tapes: Option<PathBuf>) -> (Self, JournalThread) {
         let (unstarted, entries) = queue::queue();
-        let load = Arc::new(Load::default());
+        let (load, stir) = (Arc::new(Load::default()), Arc::new(Notify::new()));
         let writer = JournalWriter {
             load: load.clone(),
+            stir: stir.clone(),
             recorder: tapes.map(Recorder::new),
             feeds: Vec::new(),
             memory: Memory::default(),
@@ -105,7 +107,7 @@ impl Journal {
             .expect("a process that cannot start a thread cannot do anything else either");
         let queue = unstarted.taken_by(thread.thread());
         (
-            Self { queue: queue.clone(), load, last_reader: Arc::default(), session_changes: Arc::default() },
+            Self { queue: queue.clone(), load, last_reader: Arc::default(), session_changes: Arc::default(), stir },
             JournalThread { queue, thread },
         )
     }
@@ -144,6 +146,16 @@ impl Journal {
         let reader = self.last_reader.fetch_add(1, Ordering::Relaxed) + 1;
         self.queue.put_urgent(Entry::Subscribe(reader, feed));
         Subscription { queue: self.queue.clone(), reader }
+    }
+
+    /// Waits until something was published since the last call, or is counted that is not published.
+    pub async fn stirred(&self) {
+        self.stir.notified().await;
+    }
+
+    /// Something was counted that is not published.
+    pub fn stir(&self) {
+        self.stir.notify_one();
     }
 
     /// What waits to be written, and what could not wait.
@@ -195,6 +207,7 @@ fn weight(envelope: &Envelope) -> usize {
 
 struct JournalWriter {
     load: Arc<Load>,
+    stir: Arc<Notify>,
     recorder: Option<Recorder>,
     feeds: Vec<(u64, Feed)>,
     memory: Memory,
@@ -213,6 +226,8 @@ impl JournalWriter {
             batch.shrink_to(MOST_KEPT);
             self.settle_gaps();
             self.flush();
+            // Told here, once a batch, so that nobody on the wire has to.
+            self.stir.notify_one();
             if finished {
                 return;
             }

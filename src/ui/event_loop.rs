@@ -148,6 +148,9 @@ impl<B: Backend> ScreenLoop<'_, B> {
 
     fn change(&mut self, change: Change) -> io::Result<Option<Exit>> {
         self.urgent |= matches!(change, Change::Input(_));
+        if matches!(change, Change::Input(ScreenInput::Resized)) {
+            self.screen.host.resized();
+        }
         let effects = update(&mut self.model, change);
         self.carry_out(effects)
     }

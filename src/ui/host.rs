@@ -8,6 +8,8 @@ use crossbeam_channel::{Receiver, Sender};
 #[derive(Clone, Debug)]
 pub enum ScreenInput {
     Terminal(crossterm::event::Event),
+    /// The window has another size: what is shown is drawn anew.
+    Resized,
     /// A `SIGINT` from outside: once says how to quit, twice quits.
     Interrupt,
     /// `SIGTERM` or `SIGHUP`: quits without asking.
@@ -38,6 +40,9 @@ pub trait TerminalHost {
     /// # Errors
     /// Where there is no editor, or it failed.
     fn edit(&mut self, text: &str) -> io::Result<String>;
+
+    /// Takes note that the window has another size.
+    fn resized(&mut self) {}
 }
 
 /// The way of keys and signals to the screen.

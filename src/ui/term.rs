@@ -1,6 +1,9 @@
 //! The real terminal: taking it, giving it back in every case, reading keys, copying, the operator's own editor.
 
-use std::io::{self, IsTerminal as _, Write as _, stdout};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _, Write as _, stdout};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,13 +21,15 @@ use crossterm::terminal::{
 };
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 
 use super::event_loop::{ScreenIo, run};
 use super::host::{Exit, ScreenInput, TerminalHost};
 use super::settings::Settings;
 use crate::event::{Command, FeedReader};
 
-/// How often the key thread looks whether it is to rest or to end.
+/// How often the key thread looks whether it is to rest or to end, where nothing can wake it for that.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Takes the terminal, shows the screen on it until that ends, and gives the terminal back.
@@ -150,9 +155,11 @@ fn print_late_panics() {
     }
 }
 
-/// The thread that reads keys. It can be made to rest while another program has the terminal.
+/// The thread that reads keys. It can be made to rest while another program has the terminal. While nobody types it sleeps.
 struct KeyReader {
     state: Arc<KeyReaderState>,
+    /// A byte wakes the thread.
+    nudge: UnixStream,
 }
 
 #[derive(Default)]
@@ -172,15 +179,24 @@ struct ReaderPause {
 impl KeyReader {
     fn start(keys: Sender<ScreenInput>) -> io::Result<Self> {
         let state = Arc::new(KeyReaderState::default());
-        let theirs = state.clone();
-        std::thread::Builder::new().name("keys".to_owned()).spawn(move || theirs.read(&keys))?;
-        Ok(Self { state })
+        let (nudge, nudged) = UnixStream::pair()?;
+        nudge.set_nonblocking(true)?;
+        nudged.set_nonblocking(true)?;
+        let (theirs, source) = (state.clone(), KeySource { terminal: terminal()?, nudged });
+        std::thread::Builder::new().name("keys".to_owned()).spawn(move || theirs.read(&source, &keys))?;
+        Ok(Self { state, nudge })
+    }
+
+    /// Has the thread look whether it is to rest or to end. Where a byte waits already, it is about to.
+    fn nudge(&self) {
+        let _ = (&self.nudge).write(&[0]);
     }
 
     /// Returns once nobody reads keys any more.
     fn pause(&self) {
         let mut pause = self.state.lock();
         pause.wanted = true;
+        self.nudge();
         while !pause.rests && !self.state.ended.load(Ordering::Relaxed) {
             let waited = self.state.changed.wait_timeout(pause, LOOK);
             pause = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -196,8 +212,56 @@ impl KeyReader {
 impl Drop for KeyReader {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::Relaxed);
+        self.nudge();
         self.resume();
     }
+}
+
+/// Where the key thread waits.
+struct KeySource {
+    terminal: File,
+    nudged: UnixStream,
+}
+
+/// What ended a wait for keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyWait {
+    Typed,
+    Nothing,
+    /// The terminal is gone.
+    Gone,
+}
+
+impl KeySource {
+    /// Sleeps until something is typed, or the thread is nudged. How large the window is comes by a signal, elsewhere.
+    fn wait(&self) -> io::Result<KeyWait> {
+        if poll(Duration::ZERO)? {
+            return Ok(KeyWait::Typed);
+        }
+        let mut both = [PollFd::new(&self.terminal, PollFlags::IN), PollFd::new(&self.nudged, PollFlags::IN)];
+        match rustix::event::poll(&mut both, None) {
+            Err(Errno::INTR) => return Ok(KeyWait::Nothing),
+            ready => ready?,
+        };
+        let (terminal, nudged) = (both[0].revents(), both[1].revents());
+        if !nudged.is_empty() {
+            let _ = (&self.nudged).read(&mut [0; 8]);
+            return Ok(KeyWait::Nothing);
+        }
+        if terminal.intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Ok(KeyWait::Gone);
+        }
+        // Not more than a moment: the beginning of a key may be all there is, or a system that cannot wait for its terminals.
+        Ok(if poll(LOOK)? { KeyWait::Typed } else { KeyWait::Nothing })
+    }
+}
+
+/// What crossterm reads keys from.
+fn terminal() -> io::Result<File> {
+    if io::stdin().is_terminal() {
+        return Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    }
+    File::open("/dev/tty")
 }
 
 impl KeyReaderState {
@@ -206,18 +270,18 @@ impl KeyReaderState {
     }
 
     /// A terminal that went away is an end like any other: the channel closes.
-    fn read(&self, keys: &Sender<ScreenInput>) {
+    fn read(&self, source: &KeySource, keys: &Sender<ScreenInput>) {
         while !self.ended.load(Ordering::Relaxed) {
             self.wait_while_paused();
-            match poll(LOOK) {
-                Ok(false) => {}
-                Ok(true) => {
+            match source.wait() {
+                Ok(KeyWait::Nothing) => {}
+                Ok(KeyWait::Typed) => {
                     let Ok(event) = read() else { break };
                     if keys.send(ScreenInput::Terminal(event)).is_err() {
                         break;
                     }
                 }
-                Err(_) => break,
+                Ok(KeyWait::Gone) | Err(_) => break,
             }
         }
         if !self.ended.swap(true, Ordering::Relaxed) {
@@ -246,6 +310,11 @@ impl TerminalHost for CrosstermHost<'_> {
         let mut screen = stdout();
         write!(screen, "\x1b]52;c;{}\x1b\\", STANDARD.encode(text))?;
         screen.flush()
+    }
+
+    /// crossterm hears of it too, and of the next key no more unless it has taken that in.
+    fn resized(&mut self) {
+        self.reading.nudge();
     }
 
     fn edit(&mut self, text: &str) -> io::Result<String> {

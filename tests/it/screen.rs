@@ -117,3 +117,20 @@ fn tiny_terminal_does_not_crash() {
     terminal.press("Q");
     drop(terminal);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resize_is_drawn_though_nothing_is_typed() {
+    let mut terminal = run(&[]);
+    terminal.url();
+    let last_line = |screen: &vt100::Screen| {
+        let (_, cols) = screen.size();
+        screen.rows(0, cols.get()).last().filter(|line| line.contains("help"))
+    };
+    terminal.wait("the line of keys", last_line);
+    for (rows, cols) in [(20, 100), (36, 120)] {
+        terminal.resize(rows, cols);
+        terminal.wait("the line of keys at the new end", last_line);
+    }
+    terminal.press("Q");
+    terminal.ends_with(0);
+}

@@ -15,7 +15,7 @@ pub(crate) fn input(model: &mut Model, input: ScreenInput) {
     match input {
         ScreenInput::Terminal(TerminalEvent::Key(event)) => key(model, event),
         ScreenInput::Terminal(TerminalEvent::Paste(text)) => typing::paste(model, &text),
-        ScreenInput::Terminal(_) => {}
+        ScreenInput::Terminal(_) | ScreenInput::Resized => {}
         ScreenInput::Interrupt => interrupt(model),
         // A signal asks nobody. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
         ScreenInput::Terminate if model.quitting.leaving.is_some() => {}

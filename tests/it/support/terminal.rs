@@ -68,6 +68,12 @@ impl Terminal {
         Self { child, keys, seen, master: pair.master }
     }
 
+    /// Gives its window another size.
+    pub(crate) fn resize(&self, rows: u16, cols: u16) {
+        self.seen.parser.lock().unwrap().set_size(rows.try_into().unwrap(), cols.try_into().unwrap());
+        self.master.resize(PtySize { rows, cols, ..PtySize::default() }).unwrap();
+    }
+
     pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();

@@ -346,6 +346,7 @@ impl HttpFront {
     fn refuse(&self, error: &ProxyError, id: Option<&Id>) -> Response<Body> {
         if let Some(by) = error.refused_by() {
             self.mounts.proxy().metrics().refused(by);
+            self.mounts.proxy().journal().stir();
         }
         let answer = error.reply_to(id);
         self.mounts.proxy().record_error(&answer, None);
