@@ -2,6 +2,7 @@
 //!
 //! Its JSON form is both a line of a tape and an event of the control feed.
 
+pub(crate) mod packed;
 mod written;
 
 use std::borrow::Cow;

@@ -7,6 +7,7 @@
 //! to be written, are the most that `kill -9` can cost a tape: less than 10 ms.
 
 mod queue;
+mod remembered;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use self::queue::{Outlet, Queue};
+use self::remembered::RememberedMessages;
 use crate::envelope::{Envelope, SessionId};
 use crate::event::figures::{Figures, JournalLoad};
 use crate::event::{
@@ -34,9 +36,6 @@ const MOMENT: Duration = Duration::from_millis(6);
 const MOST_KEPT: usize = 1_024;
 /// Bytes of messages that may wait for the thread; beyond that they pass unrecorded, and the gap is marked.
 const MOST_WAITING: usize = 256 << 20;
-/// What a screen that comes late, or has lost events, is told again.
-const MOST_REMEMBERED: usize = 20_000;
-const MOST_REMEMBERED_BYTES: usize = 64 << 20;
 /// Log lines remembered.
 const MOST_LINES: usize = 2_000;
 /// Divergences of a shadow remembered.
@@ -353,8 +352,7 @@ impl JournalWriter {
 struct Memory {
     listening: Vec<Event>,
     sessions: Sessions,
-    messages: VecDeque<Arc<Envelope>>,
-    bytes: usize,
+    messages: RememberedMessages,
     held: Vec<Arc<Held>>,
     holding: Holding,
     lines: VecDeque<LogLine>,
@@ -371,7 +369,7 @@ impl Memory {
             Event::SessionOpened(session) => self.sessions.opened(session),
             Event::SessionChanged(session) => self.sessions.changed(session),
             Event::SessionClosed { session, reason } => self.sessions.closed(session, reason),
-            Event::Passed(envelope) => self.remember_message(envelope),
+            Event::Passed(envelope) => self.messages.put(envelope),
             Event::Held(held) => self.held.push(held),
             Event::Settled { ticket } => self.settled(ticket),
             Event::Holding(holding) => self.holding = holding,
@@ -393,15 +391,6 @@ impl Memory {
         }
     }
 
-    fn remember_message(&mut self, envelope: Arc<Envelope>) {
-        self.bytes += weight(&envelope);
-        self.messages.push_back(envelope);
-        while self.messages.len() > MOST_REMEMBERED || self.bytes > MOST_REMEMBERED_BYTES {
-            let Some(oldest) = self.messages.pop_front() else { return };
-            self.bytes -= weight(&oldest);
-        }
-    }
-
     fn shadow_events(&self) -> impl Iterator<Item = Event> {
         let counted = (!self.shadow.is_empty()).then_some(None);
         let compared = self.diverged.iter().cloned().map(Some).chain(counted);
@@ -416,7 +405,7 @@ impl Memory {
         let events = std::iter::once(Event::ResyncStarted)
             .chain(self.listening.iter().cloned())
             .chain(self.sessions.in_order().cloned().map(Event::SessionOpened))
-            .chain(self.messages.iter().cloned().map(Event::Passed))
+            .chain(self.messages.all().map(Event::Passed))
             .chain(self.held.iter().cloned().map(Event::Held))
             .chain(self.lines.iter().cloned().map(Event::Log))
             .chain(self.figures.iter().cloned().map(Event::Figures))

@@ -215,13 +215,22 @@ impl Message {
         items.exceeded
     }
 
-    /// A batch has messages in it, not batches (JSON-RPC 2.0 §6): whoever looks at each of them comes to an end.
     fn element(&self, element: &RawValue) -> Self {
-        let message = Self::new(self.raw.slice_ref(element.get().as_bytes()));
-        if element.get().starts_with('[') {
+        Self::of_batch(self.raw.slice_ref(element.get().as_bytes()))
+    }
+
+    /// What stood in a batch. That has messages in it, not batches (JSON-RPC 2.0 §6): whoever looks at each of them comes to an end.
+    pub(crate) fn of_batch(raw: Bytes) -> Self {
+        let message = Self::new(raw);
+        if message.raw.starts_with(b"[") {
             let _ = message.head.set(opaque("a batch in a batch"));
         }
         message
+    }
+
+    /// Whether it is no batch, though it would be one if it had not stood in another.
+    pub(crate) fn is_batch_in_batch(&self) -> bool {
+        self.raw.starts_with(b"[") && self.kind() == Kind::Opaque && Self::new(self.raw.clone()).kind() == Kind::Batch
     }
 
     /// Whether it is a request, or has one in it.

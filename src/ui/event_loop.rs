@@ -163,7 +163,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
                 Effect::Copy(text) => self.copy(&text),
                 Effect::CopyRow => {
                     if let Some(row) = self.model.selected() {
-                        self.copy(&view::row_text(&self.model, row));
+                        self.copy(&view::row_text(&self.model, &row));
                     }
                 }
                 Effect::EditOutside(text) => {

@@ -26,7 +26,7 @@ pub(super) fn edit(model: &mut Model) {
 }
 
 fn resend_subject(model: &mut Model) -> Option<EditSubject> {
-    let envelope = model.request_here()?.envelope.clone();
+    let envelope = model.request_here()?.envelope;
     let Some(session) = open_session(model, envelope.session) else {
         model.warn("no session is open to send it in");
         return None;

@@ -9,7 +9,7 @@ use crate::ui::model::{Model, Pane, ScreenKind};
 /// Puts the cursor of the live list on a message and shows it.
 pub(super) fn show_message(model: &mut Model, seq: Seq) {
     let (rows, list) = model.messages_mut();
-    if rows.get(seq).is_none() {
+    if rows.state(seq).is_none() {
         return model.warn(format!("{seq} is not in the list"));
     }
     if !list.jump(rows, seq) {

@@ -158,7 +158,7 @@ pub(super) fn to_pair(model: &mut Model) {
 pub(super) fn next_error(model: &mut Model) {
     let (rows, list) = model.messages_mut();
     let (here, len) = (list.position(rows), list.len(rows));
-    let is_error = |at: &usize| list.row(rows, *at).is_some_and(|row| row.envelope.kind() == Kind::Error);
+    let is_error = |at: &usize| list.kind(rows, *at) == Some(Kind::Error);
     match (here + 1..len).chain(0..here.min(len)).find(is_error) {
         Some(position) => list.go_to(rows, position),
         None => model.notify("no other error"),

@@ -8,6 +8,7 @@ use super::message_rows::{MessageRow, MessageRows};
 use super::motion::Motion;
 use crate::envelope::{Seq, SessionId};
 use crate::filter::{Filter, MessageHistory, NearFocus};
+use crate::message::Kind;
 
 /// Rows tested between two looks at the clock.
 const CHUNK: usize = 256;
@@ -58,14 +59,27 @@ impl MessageList {
         self.index.as_ref().map_or(rows.len(), Vec::len)
     }
 
-    pub(crate) fn row<'a>(&self, rows: &'a MessageRows, position: usize) -> Option<&'a MessageRow> {
+    pub(crate) fn row(&self, rows: &MessageRows, position: usize) -> Option<MessageRow> {
         match &self.index {
             None => rows.at(position),
             Some(index) => rows.get(*index.get(position)?),
         }
     }
 
-    pub(crate) fn selected<'a>(&self, rows: &'a MessageRows) -> Option<&'a MessageRow> {
+    /// The number of the message there.
+    fn seq(&self, rows: &MessageRows, position: usize) -> Option<Seq> {
+        match &self.index {
+            None => rows.seq_at(position),
+            Some(index) => index.get(position).copied(),
+        }
+    }
+
+    /// Its kind, without a look at the message.
+    pub(crate) fn kind(&self, rows: &MessageRows, position: usize) -> Option<Kind> {
+        rows.kind(self.seq(rows, position)?)
+    }
+
+    pub(crate) fn selected(&self, rows: &MessageRows) -> Option<MessageRow> {
         rows.get(self.cursor?)
     }
 
@@ -86,7 +100,7 @@ impl MessageList {
     }
 
     pub(crate) fn go_to(&mut self, rows: &MessageRows, position: usize) {
-        self.cursor = self.row(rows, position).map(|row| row.envelope.seq).or(self.cursor);
+        self.cursor = self.seq(rows, position).or(self.cursor);
         if position + 1 >= self.len(rows) {
             self.follow(rows);
         } else {
@@ -97,8 +111,8 @@ impl MessageList {
     pub(crate) fn follow(&mut self, rows: &MessageRows) {
         self.unfollowed = false;
         self.unseen = 0;
-        if let Some(last) = self.len(rows).checked_sub(1).and_then(|last| self.row(rows, last)) {
-            self.cursor = Some(last.envelope.seq);
+        if let Some(last) = self.len(rows).checked_sub(1).and_then(|last| self.seq(rows, last)) {
+            self.cursor = Some(last);
         }
     }
 
@@ -113,7 +127,8 @@ impl MessageList {
 
     /// A row came or changed: it is tested at once, whatever a scan still has to do.
     pub(crate) fn changed(&mut self, rows: &MessageRows, seq: Seq, new: bool) {
-        let shown = rows.get(seq).is_some_and(|row| self.remember(row).passes(rows, row));
+        let looks = self.is_limited() || self.history.is_some();
+        let shown = !looks || rows.get(seq).is_some_and(|row| self.remember(&row).passes(rows, &row));
         if let Some(index) = &mut self.index {
             match index.binary_search(&seq) {
                 Ok(position) if !shown => {
@@ -164,7 +179,7 @@ impl MessageList {
         } else if self.focus.is_none() {
             self.focus = self.anchor.or(self.cursor).and_then(|seq| rows.get(seq)).map(|row| {
                 let request = rows.answered_by(row.envelope.seq).and_then(|seq| rows.get(seq));
-                NearFocus::on(&row.envelope, request.map(|row| &*row.envelope))
+                NearFocus::on(&row.envelope, request.as_ref().map(|row| &*row.envelope))
             });
         }
     }
@@ -232,9 +247,9 @@ impl MessageList {
             }
             position = end;
         }
-        match rows.at(position) {
-            Some(row) => {
-                scan.next = row.envelope.seq;
+        match rows.seq_at(position) {
+            Some(next) => {
+                scan.next = next;
                 self.scan = Some(scan);
             }
             None if scan.hidden.is_some() => self.index = scan.hidden,
@@ -259,7 +274,7 @@ impl MessageList {
             self.follow(rows);
         } else if self.len(rows) > 0 {
             let position = self.position(rows);
-            self.cursor = self.row(rows, position).map(|row| row.envelope.seq);
+            self.cursor = self.seq(rows, position);
         }
     }
 

@@ -1,10 +1,17 @@
 //! The messages of one book, in the order of their numbers. Says which row a message is, not which rows are seen.
+//!
+//! Of a million messages a screen shows thirty: all but the latest lie packed in blocks, and a block is opened when one of its rows
+//! is looked at. A row that changes long after it came has its block packed anew; that is rare (a message that was held).
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::row_block::{OpenBlocks, RowBlock};
+use crate::envelope::packed::Packer;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Comparison, Session, Ticket, Timestamp};
+use crate::message::Kind;
 
 /// One message on the list.
 #[derive(Clone, Debug)]
@@ -30,15 +37,21 @@ pub(crate) enum PutOutcome {
     Replaced,
 }
 
-/// What a row costs beside its bytes: the envelope, its head, the row itself and the allocator's share.
-const ROW_COST: usize = 540;
+/// The latest blocks are not packed: most rows change soon after they came, if at all.
+const OPEN: usize = 2;
 
 #[derive(Default)]
 pub(crate) struct MessageRows {
-    rows: Vec<MessageRow>,
+    /// None is empty.
+    blocks: VecDeque<RowBlock>,
+    /// Bytes that all of them keep.
     bytes: usize,
+    packer: Packer,
+    opened: RefCell<OpenBlocks>,
     /// How many left the front to stay within the budget.
     pub(crate) older: u64,
+    /// Those that are not simply passed.
+    states: BTreeMap<Seq, RowState>,
     /// What a shadow answered otherwise, by the request and by its reply.
     diverged: BTreeMap<Seq, Arc<Comparison>>,
     /// Whose messages they are.
@@ -46,6 +59,9 @@ pub(crate) struct MessageRows {
     /// When the last of them came, by the clock of the screen.
     pub(crate) now: Timestamp,
 }
+
+/// A row: its block, and its place there.
+type RowPlace = (usize, usize);
 
 impl MessageRows {
     /// Sorts a whole tape in at once.
@@ -59,58 +75,133 @@ impl MessageRows {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        self.blocks.back().map_or(0, |last| last.end() - self.start())
     }
 
-    pub(crate) fn at(&self, position: usize) -> Option<&MessageRow> {
-        self.rows.get(position)
+    /// Rows before the first, as blocks count.
+    fn start(&self) -> usize {
+        self.blocks.front().map_or(0, |first| first.start)
     }
 
-    pub(crate) fn get(&self, seq: Seq) -> Option<&MessageRow> {
-        self.find(seq).ok().map(|position| &self.rows[position])
+    pub(crate) fn at(&self, position: usize) -> Option<MessageRow> {
+        Some(self.row(self.place_at(position)?))
+    }
+
+    /// The number of the message there.
+    pub(crate) fn seq_at(&self, position: usize) -> Option<Seq> {
+        let (block, place) = self.place_at(position)?;
+        Some(self.blocks[block].seq(place))
+    }
+
+    pub(crate) fn get(&self, seq: Seq) -> Option<MessageRow> {
+        self.place_of(seq).ok().map(|place| self.row(place))
+    }
+
+    /// Its kind, without a look at the message.
+    pub(crate) fn kind(&self, seq: Seq) -> Option<Kind> {
+        self.place_of(seq).ok().map(|(block, place)| self.blocks[block].kind(place))
+    }
+
+    /// Where it stands, without a look at the message.
+    pub(crate) fn state(&self, seq: Seq) -> Option<RowState> {
+        self.place_of(seq).ok().map(|_| self.states.get(&seq).copied().unwrap_or(RowState::Passed))
     }
 
     /// Position of a message, or where it would stand.
     pub(crate) fn find(&self, seq: Seq) -> Result<usize, usize> {
-        match self.rows.last() {
-            None => Err(0),
-            // By far the most look-ups are of what comes next.
-            Some(last) if last.envelope.seq < seq => Err(self.rows.len()),
-            Some(_) => self.rows.binary_search_by_key(&seq, |row| row.envelope.seq),
-        }
+        let position =
+            |(block, place): RowPlace| self.blocks.get(block).map_or(0, |block| block.start - self.start() + place);
+        self.place_of(seq).map(position).map_err(position)
+    }
+
+    fn place_at(&self, position: usize) -> Option<RowPlace> {
+        let position = position + self.start();
+        let block = self.blocks.partition_point(|block| block.end() <= position);
+        Some((block, position - self.blocks.get(block)?.start))
+    }
+
+    fn place_of(&self, seq: Seq) -> Result<RowPlace, RowPlace> {
+        // By far the most look-ups are of what comes next.
+        let after = match self.blocks.back() {
+            Some(last) if last.seq(0) <= seq => self.blocks.len(),
+            _ => self.blocks.partition_point(|block| block.seq(0) <= seq),
+        };
+        let block = after.saturating_sub(1);
+        let place = self.blocks.get(block).map_or(Err(0), |it| it.find(seq));
+        place.map(|place| (block, place)).map_err(|place| (block, place))
+    }
+
+    fn row(&self, (block, place): RowPlace) -> MessageRow {
+        let block = &self.blocks[block];
+        let envelope = block.envelope(place, &mut self.opened.borrow_mut());
+        let state = self.states.get(&envelope.seq).copied().unwrap_or(RowState::Passed);
+        MessageRow { envelope, reply: block.reply(place), state }
     }
 
     /// A message by its number: replaced in place where it is known already, as a held one is that now passed.
     pub(crate) fn put(&mut self, envelope: Arc<Envelope>, state: RowState) -> PutOutcome {
-        let (seq, cost) = (envelope.seq, cost(&envelope));
+        let seq = envelope.seq;
         if let Some(to) = &envelope.reply_to {
             self.pair(to.seq, seq);
         }
-        match self.find(seq) {
-            Ok(position) => {
-                let row = &mut self.rows[position];
-                self.bytes = (self.bytes + cost).saturating_sub(self::cost(&row.envelope));
-                row.envelope = envelope;
-                row.state = state;
+        self.set_state(seq, state);
+        match self.place_of(seq) {
+            Ok((block, place)) => {
+                self.change(block, |it| it.replace(place, envelope));
                 PutOutcome::Replaced
             }
-            Err(position) => {
-                self.bytes += cost;
-                self.rows.insert(position, MessageRow { envelope, reply: None, state });
+            Err((block, place)) => {
+                self.insert((block, place), envelope);
                 PutOutcome::Arrived
             }
         }
     }
 
+    fn insert(&mut self, (block, place): RowPlace, envelope: Arc<Envelope>) {
+        let is_next = self.blocks.back().is_none_or(|last| block + 1 == self.blocks.len() && place == last.len());
+        if is_next && self.blocks.back().is_none_or(RowBlock::is_full) {
+            let start = self.blocks.back().map_or(0, RowBlock::end);
+            let block = RowBlock::new(start, envelope);
+            self.bytes += block.size();
+            self.blocks.push_back(block);
+            if let Some(done) = self.blocks.len().checked_sub(OPEN + 1) {
+                self.change(done, |_| {});
+            }
+            return;
+        }
+        self.change(block, |it| it.insert(place, envelope));
+        self.blocks.range_mut(block + 1..).for_each(|later| later.start += 1);
+    }
+
+    /// Changes a block, and packs it where it is not among the latest.
+    fn change(&mut self, block: usize, change: impl FnOnce(&mut RowBlock)) {
+        let is_latest = block + OPEN >= self.blocks.len();
+        let it = &mut self.blocks[block];
+        let before = it.size();
+        change(it);
+        if !is_latest {
+            it.pack(&mut self.packer);
+        }
+        self.bytes = (self.bytes + it.size()).saturating_sub(before);
+    }
+
+    fn set_state(&mut self, seq: Seq, state: RowState) {
+        if state != RowState::Passed {
+            self.states.insert(seq, state);
+        } else if !self.states.is_empty() {
+            self.states.remove(&seq);
+        }
+    }
+
     fn pair(&mut self, request: Seq, reply: Seq) {
-        if let Ok(position) = self.find(request) {
-            self.rows[position].reply.get_or_insert(reply);
+        if let Ok((block, place)) = self.place_of(request) {
+            self.blocks[block].pair(place, reply);
         }
     }
 
     pub(crate) fn settle(&mut self, seq: Seq) {
-        if let Ok(position) = self.find(seq) {
-            self.rows[position].state = RowState::Settled;
+        if self.place_of(seq).is_ok() {
+            self.set_state(seq, RowState::Settled);
         }
     }
 
@@ -142,34 +233,40 @@ impl MessageRows {
 
     /// Lets the oldest eighth go when all together weigh more than `budget` bytes; returns the first number that stays.
     pub(crate) fn trim(&mut self, budget: usize) -> Option<Seq> {
-        if self.bytes <= budget || self.rows.len() < 8 {
+        let len = self.len();
+        if self.bytes <= budget || len < 8 {
             return None;
         }
-        let held = self.rows.iter().position(|row| matches!(row.state, RowState::Held(_))).unwrap_or(usize::MAX);
-        let count = (self.rows.len() / 8).min(held);
-        self.bytes -= self.rows.drain(..count).map(|row| cost(&row.envelope)).sum::<usize>();
+        let is_held = |(_, state): &(&Seq, &RowState)| matches!(state, RowState::Held(_));
+        let held = self.states.iter().find(is_held).and_then(|(seq, _)| self.find(*seq).ok()).unwrap_or(usize::MAX);
+        let count = (len / 8).min(held);
+        let mut left = count;
+        while left > 0 {
+            if self.blocks[0].len() > left {
+                self.change(0, |first| first.drop_front(left));
+                break;
+            }
+            let Some(first) = self.blocks.pop_front() else { break };
+            left -= first.len();
+            self.bytes = self.bytes.saturating_sub(first.size());
+        }
         self.older += count as u64;
-        let first = self.rows.first().map(|row| row.envelope.seq)?;
+        let first = self.seq_at(0)?;
         self.diverged = self.diverged.split_off(&first);
+        self.states = self.states.split_off(&first);
         Some(first)
     }
 
     /// The other message of the exchange.
-    pub(crate) fn pair_of(&self, row: &MessageRow) -> Option<&MessageRow> {
+    pub(crate) fn pair_of(&self, row: &MessageRow) -> Option<MessageRow> {
         self.get(row.reply.or(row.envelope.reply_to.as_ref().map(|to| to.seq))?)
     }
 
     /// Microseconds from a request to its reply, told on either of the two.
     pub(crate) fn took(&self, row: &MessageRow) -> Option<u64> {
-        let reply_to = match row.reply {
-            Some(seq) => self.get(seq)?.envelope.reply_to.as_ref(),
-            None => row.envelope.reply_to.as_ref(),
-        };
-        reply_to.map(|to| to.took)
+        match row.reply {
+            Some(seq) => self.get(seq)?.envelope.reply_to.as_ref().map(|to| to.took),
+            None => row.envelope.reply_to.as_ref().map(|to| to.took),
+        }
     }
-}
-
-fn cost(envelope: &Envelope) -> usize {
-    let original = envelope.original.as_ref().map_or(0, |message| message.raw().len());
-    envelope.message.raw().len() + original + ROW_COST
 }

@@ -20,6 +20,7 @@ mod on_event;
 pub(crate) mod popup;
 pub(crate) mod prompt;
 mod resync;
+mod row_block;
 mod selection;
 pub(crate) mod session_list;
 mod state;

@@ -80,7 +80,7 @@ impl ObservedState {
 
     fn pass(&mut self, envelope: &Arc<Envelope>, now: Timestamp, seen: bool) -> TouchedRow {
         // `Settled` may have been lost: what passed is not held.
-        let held = match self.rows.get(envelope.seq).map(|row| row.state) {
+        let held = match self.rows.state(envelope.seq) {
             Some(RowState::Held(ticket)) => self.held.remove(&ticket).is_some(),
             _ => false,
         };
@@ -108,7 +108,7 @@ impl ObservedState {
 
     /// The held message of that number.
     pub(crate) fn held_as(&self, seq: Seq) -> Option<&Arc<Held>> {
-        match self.rows.get(seq)?.state {
+        match self.rows.state(seq)? {
             RowState::Held(ticket) => self.held.get(&ticket),
             _ => None,
         }

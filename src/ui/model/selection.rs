@@ -12,7 +12,7 @@ use crate::message::Kind;
 
 impl Model {
     /// The message that keys on this screen are about.
-    pub(crate) fn selected(&self) -> Option<&MessageRow> {
+    pub(crate) fn selected(&self) -> Option<MessageRow> {
         match self.screen {
             ScreenKind::Messages => {
                 let (rows, list) = self.messages();
@@ -24,9 +24,9 @@ impl Model {
     }
 
     /// The other message of the selected one's exchange.
-    pub(crate) fn selected_pair(&self) -> Option<&MessageRow> {
+    pub(crate) fn selected_pair(&self) -> Option<MessageRow> {
         let rows = if self.screen == ScreenKind::Queue { &self.observed.rows } else { self.messages().0 };
-        rows.pair_of(self.selected()?)
+        rows.pair_of(&self.selected()?)
     }
 
     /// The selected message, where it is held.
@@ -39,9 +39,9 @@ impl Model {
     }
 
     /// The request that the selected message is, or answers.
-    pub(crate) fn request_here(&self) -> Option<&MessageRow> {
+    pub(crate) fn request_here(&self) -> Option<MessageRow> {
         let is_request =
-            |row: &&MessageRow| row.envelope.kind() == Kind::Request && row.envelope.direction == Direction::ToServer;
+            |row: &MessageRow| row.envelope.kind() == Kind::Request && row.envelope.direction == Direction::ToServer;
         self.selected().filter(is_request).or_else(|| self.selected_pair().filter(is_request))
     }
 
@@ -102,7 +102,7 @@ impl Model {
     }
 
     pub(crate) fn event_has_message(&self) -> bool {
-        self.event_line().and_then(|line| line.seq).is_some_and(|seq| self.observed.rows.get(seq).is_some())
+        self.event_line().and_then(|line| line.seq).is_some_and(|seq| self.observed.rows.state(seq).is_some())
     }
 
     pub(crate) fn editor_gone(&self) -> bool {

@@ -154,7 +154,7 @@ impl Model {
         let shown = matches!(self.screen, ScreenKind::Messages | ScreenKind::Queue) && self.editor.is_none();
         let (rows, list) = (&self.observed.rows, &self.live);
         let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
-        let open = seen.filter_map(|row| self.open_age(row)).map(|age| self.now.0.saturating_sub(age));
+        let open = seen.filter_map(|row| self.open_age(&row)).map(|age| self.now.0.saturating_sub(age));
         let held = self.observed.held.values().map(|held| held.since.0);
         open.chain(held).filter(move |_| shown).chain(oldest)
     }
@@ -265,8 +265,8 @@ impl Model {
 
     /// Shows the selected message in the detail.
     pub(crate) fn show_detail(&mut self) {
-        let pair = self.selected_pair().map(|row| row.envelope.clone());
-        let envelope = self.selected().map(|row| row.envelope.clone());
+        let pair = self.selected_pair().map(|row| row.envelope);
+        let envelope = self.selected().map(|row| row.envelope);
         let shadow = envelope.as_ref().and_then(|it| self.messages().0.divergence(it.seq).cloned());
         self.detail.show(envelope, pair, shadow);
     }

@@ -5,6 +5,7 @@ mod metrics;
 mod pictures;
 mod rig;
 mod robust;
+mod rows;
 mod run;
 mod same_set;
 mod shadow;

@@ -53,7 +53,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if list.len(rows) == 0 {
         return draw_empty(model, frame, inner);
     }
-    let digits = rows.at(rows.len() - 1).map_or(1, |row| row.envelope.seq.0.to_string().len());
+    let digits = rows.seq_at(rows.len() - 1).map_or(1, |seq| seq.0.to_string().len());
     let width = usize::from(inner.width);
     let columns = MessageColumns::of(width, digits);
     put(frame, inner, 0, header(model, &columns));
@@ -61,7 +61,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     for line in 0..usize::from(inner.height.saturating_sub(1)) {
         let position = list.top + line;
         let Some(row) = list.row(rows, position) else { break };
-        let mut cells = row_line(model, row, &columns);
+        let mut cells = row_line(model, &row, &columns);
         if position == cursor {
             cells = cursor_row(model, &cells, focused, width);
         }

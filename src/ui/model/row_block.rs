@@ -1,0 +1,176 @@
+//! Some hundred rows that stand together: open, or packed.
+
+use std::sync::Arc;
+
+use crate::envelope::packed::{PackedEnvelopes, Packer};
+use crate::envelope::{Envelope, Seq};
+use crate::message::Kind;
+
+/// Rows of a block.
+const FULL: usize = 256;
+/// Bytes of messages with which a block has enough.
+const FULL_BYTES: usize = 256 << 10;
+/// What a row costs beside its bytes while it is open: the envelope, its head, the row itself and the allocator's share.
+const OPEN_COST: usize = 540;
+/// Packed blocks whose rows are at hand: what is on the screen, its pairs, and where a scan is.
+const AT_HAND: usize = 8;
+
+pub(super) struct RowBlock {
+    /// Rows before it.
+    pub(super) start: usize,
+    keys: Vec<RowKey>,
+    content: BlockContent,
+    /// Of the messages, as they came.
+    bytes: usize,
+}
+
+/// What is known of a row while it is packed.
+#[derive(Clone, Copy)]
+struct RowKey {
+    seq: Seq,
+    /// How much higher the number of the reply is; 0: there is none yet.
+    reply: u32,
+    kind: Kind,
+}
+
+enum BlockContent {
+    Open(Vec<Arc<Envelope>>),
+    Packed(Arc<PackedEnvelopes>),
+}
+
+/// The packed blocks that were looked at last.
+#[derive(Default)]
+pub(super) struct OpenBlocks(Vec<OpenBlock>);
+
+/// It keeps what it was unpacked from: nothing else can have its address.
+struct OpenBlock {
+    packed: Arc<PackedEnvelopes>,
+    envelopes: Vec<Arc<Envelope>>,
+}
+
+impl RowBlock {
+    pub(super) fn new(start: usize, envelope: Arc<Envelope>) -> Self {
+        let mut block = Self {
+            start,
+            keys: Vec::with_capacity(FULL),
+            content: BlockContent::Open(Vec::with_capacity(FULL)),
+            bytes: 0,
+        };
+        block.insert(0, envelope);
+        block
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Rows before and in it.
+    pub(super) fn end(&self) -> usize {
+        self.start + self.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= FULL || self.bytes >= FULL_BYTES
+    }
+
+    pub(super) fn seq(&self, place: usize) -> Seq {
+        self.keys[place].seq
+    }
+
+    pub(super) fn kind(&self, place: usize) -> Kind {
+        self.keys[place].kind
+    }
+
+    /// Where the row of that number is, or would be.
+    pub(super) fn find(&self, seq: Seq) -> Result<usize, usize> {
+        match self.keys.last() {
+            Some(last) if last.seq < seq => Err(self.len()),
+            _ => self.keys.binary_search_by_key(&seq, |key| key.seq),
+        }
+    }
+
+    pub(super) fn reply(&self, place: usize) -> Option<Seq> {
+        let RowKey { seq, reply, .. } = self.keys[place];
+        (reply > 0).then(|| Seq(seq.0 + u64::from(reply)))
+    }
+
+    /// The first reply counts.
+    pub(super) fn pair(&mut self, place: usize, reply: Seq) {
+        let key = &mut self.keys[place];
+        if key.reply == 0 {
+            key.reply =
+                reply.0.checked_sub(key.seq.0).and_then(|further| u32::try_from(further).ok()).unwrap_or_default();
+        }
+    }
+
+    pub(super) fn envelope(&self, place: usize, opened: &mut OpenBlocks) -> Arc<Envelope> {
+        match &self.content {
+            BlockContent::Open(envelopes) => envelopes[place].clone(),
+            BlockContent::Packed(packed) => opened.of(packed)[place].clone(),
+        }
+    }
+
+    pub(super) fn insert(&mut self, place: usize, envelope: Arc<Envelope>) {
+        self.bytes += bytes_of(&envelope);
+        self.keys.insert(place, RowKey { seq: envelope.seq, reply: 0, kind: envelope.kind() });
+        self.open().insert(place, envelope);
+    }
+
+    pub(super) fn replace(&mut self, place: usize, envelope: Arc<Envelope>) {
+        let bytes = bytes_of(&envelope);
+        self.keys[place].kind = envelope.kind();
+        let before = std::mem::replace(&mut self.open()[place], envelope);
+        self.bytes = (self.bytes + bytes).saturating_sub(bytes_of(&before));
+    }
+
+    /// Lets its first rows go; not all of them.
+    pub(super) fn drop_front(&mut self, count: usize) {
+        let dropped: usize = self.open().drain(..count).map(|envelope| bytes_of(&envelope)).sum();
+        self.keys.drain(..count);
+        self.bytes = self.bytes.saturating_sub(dropped);
+        self.start += count;
+    }
+
+    fn open(&mut self) -> &mut Vec<Arc<Envelope>> {
+        if let BlockContent::Packed(packed) = &self.content {
+            self.content = BlockContent::Open(packed.unpack());
+        }
+        match &mut self.content {
+            BlockContent::Open(envelopes) => envelopes,
+            BlockContent::Packed(_) => unreachable!("it was opened"),
+        }
+    }
+
+    pub(super) fn pack(&mut self, packer: &mut Packer) {
+        if let BlockContent::Open(envelopes) = &self.content {
+            self.content = BlockContent::Packed(Arc::new(packer.pack(envelopes)));
+            self.keys.shrink_to_fit();
+        }
+    }
+
+    /// Bytes that it keeps in memory, about.
+    pub(super) fn size(&self) -> usize {
+        match &self.content {
+            BlockContent::Open(_) => self.bytes + self.len() * OPEN_COST,
+            BlockContent::Packed(packed) => packed.size() + size_of_val(&*self.keys) + size_of::<Self>(),
+        }
+    }
+}
+
+impl OpenBlocks {
+    fn of(&mut self, packed: &Arc<PackedEnvelopes>) -> &[Arc<Envelope>] {
+        match self.0.iter().position(|block| Arc::ptr_eq(&block.packed, packed)) {
+            Some(0) => {}
+            Some(at) => self.0[..=at].rotate_right(1),
+            None => {
+                self.0.truncate(AT_HAND - 1);
+                self.0.insert(0, OpenBlock { packed: packed.clone(), envelopes: packed.unpack() });
+            }
+        }
+        &self.0[0].envelopes
+    }
+}
+
+fn bytes_of(envelope: &Envelope) -> usize {
+    envelope.message.raw().len() + envelope.original.as_ref().map_or(0, |original| original.raw().len())
+}
