@@ -7,10 +7,10 @@ use super::cursor::{Cursor, FilterError, Word};
 /// A regular expression with smart case.
 #[derive(Clone, Debug)]
 pub(super) struct TextPattern {
-    expression: Regex,
     /// The expression as a plain word, where it is one, as most are: in a short text a word is found before an expression
     /// has started.
     word: Option<Literal>,
+    expression: Box<Regex>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,11 +33,14 @@ impl TextPattern {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'/' | b':' | b'@');
         let literal = !word.text.is_empty() && word.text.bytes().all(plain);
         let word = literal.then(|| Literal { text: word.text.as_bytes().into(), any_case });
-        Ok(Self { expression, word })
+        Ok(Self { word, expression: Box::new(expression) })
     }
 
     pub(super) fn is_match(&self, text: &[u8]) -> bool {
         match &self.word {
+            // A letter of another alphabet that is the same in another case takes more bytes, never fewer.
+            Some(word) if text.len() < word.text.len() => false,
+            Some(word) if *text == *word.text => true,
             // Beyond ASCII, letters of another alphabet may be the same in another case.
             Some(word) if text.len() <= SHORT && text.is_ascii() => word.is_in(text),
             _ => self.expression.is_match(text),

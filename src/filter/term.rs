@@ -69,13 +69,18 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("@NAME", "the filter of this name in `[filters]` of tapline.toml"),
 ];
 
-/// A test and how it is written.
+/// A test and how it is written. Small: a hundred rules are asked of each message, and what they look at has to be at hand.
 #[derive(Clone, Debug)]
 pub(super) struct Term {
+    test: TermTest,
+    written: Box<WrittenTerm>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct WrittenTerm {
     /// Without `~`; empty for a bare word.
     name: Box<str>,
     argument: Box<str>,
-    test: TermTest,
 }
 
 #[derive(Clone, Debug)]
@@ -85,11 +90,11 @@ enum TermTest {
     Reply,
     Failure,
     Toward(Direction),
-    Via(Vec<Via>),
+    Via(Box<[Via]>),
     Id(Box<str>),
     Text(TextField, TextPattern),
-    Number(NumberTest),
-    Json(Query),
+    Number(Box<NumberTest>),
+    Json(Box<Query>),
     Held,
     Became(fn(&Outcome) -> bool),
     Invalid,
@@ -128,13 +133,13 @@ enum Side {
 /// Two terms are one where they are written alike.
 impl PartialEq for Term {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, &self.argument) == (&other.name, &other.argument)
+        self.written == other.written
     }
 }
 
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&*self.name, &*self.argument) {
+        match (&*self.written.name, &*self.written.argument) {
             ("", word) => f.write_str(word),
             (name, "") => write!(f, "~{name}"),
             (name, argument) => write!(f, "~{name} {argument}"),
@@ -144,18 +149,22 @@ impl fmt::Display for Term {
 
 impl Term {
     pub(super) fn all() -> Self {
-        Self { name: "all".into(), argument: "".into(), test: TermTest::All }
+        Self::new(TermTest::All, "all", "")
+    }
+
+    fn new(test: TermTest, name: &str, argument: &str) -> Self {
+        Self { test, written: Box::new(WrittenTerm { name: name.into(), argument: argument.into() }) }
     }
 
     pub(super) fn bare(cursor: &Cursor<'_>, word: &Word) -> Result<Self, FilterError> {
         let test = TermTest::Text(TextField::Word, TextPattern::read(cursor, word)?);
-        Ok(Self { name: "".into(), argument: word.source().into(), test })
+        Ok(Self::new(test, "", &word.source()))
     }
 
     /// The operator `name`, which began at `start`; reads its argument.
     pub(super) fn operator(cursor: &mut Cursor<'_>, start: usize, name: &str) -> Result<Self, FilterError> {
         let (test, argument) = match name {
-            "j" => Query::read(cursor).map(|(query, argument)| (TermTest::Json(query), argument))?,
+            "j" => Query::read(cursor).map(|(query, argument)| (TermTest::Json(query.into()), argument))?,
             "id" => {
                 let word = cursor.argument(name, "an id")?;
                 (TermTest::Id(word.text.as_str().into()), word.source())
@@ -170,13 +179,13 @@ impl Term {
                     (TermTest::Text(text, TextPattern::read(cursor, &word)?), word.source())
                 } else if let Some(number) = NumberField::of_operator(name) {
                     let (comparison, argument) = NumberTest::read(cursor, name, number)?;
-                    (TermTest::Number(comparison), argument)
+                    (TermTest::Number(comparison.into()), argument)
                 } else {
                     return Err(cursor.fail_at(start, unknown(name)));
                 }
             }
         };
-        Ok(Self { name: name.into(), argument: argument.into(), test })
+        Ok(Self::new(test, name, &argument))
     }
 
     pub(super) fn matches(&self, envelope: &Envelope, context: &dyn MessageContext) -> bool {
@@ -220,7 +229,7 @@ impl Term {
 
     /// Where it stands: `~name argument`.
     pub(super) fn operator_name(&self) -> &str {
-        &self.name
+        &self.written.name
     }
 
     pub(super) fn cost(&self) -> ScanCost {
@@ -236,7 +245,7 @@ impl Term {
 
     /// Why it matches nothing in this place, where it cannot.
     pub(super) fn unknown_in(&self, place: FilterPlace) -> Option<&'static str> {
-        match (&*self.name, place) {
+        match (&*self.written.name, place) {
             ("lint", _) => Some("messages are not linted yet"),
             ("marked" | "comment", FilterPlace::List) => Some("messages cannot be marked here yet"),
             ("near" | "marked" | "comment" | "shadow", FilterPlace::Wire) => {
@@ -252,7 +261,7 @@ impl Term {
 
     /// Whether it asks for what came before.
     pub(super) fn asks_history(&self) -> bool {
-        matches!(&*self.name, "dup" | "late")
+        matches!(&*self.written.name, "dup" | "late")
     }
 }
 
