@@ -53,15 +53,39 @@ impl Latest {
             }
         }
     }
+
+    /// Gives back the room of headers that nobody has any more.
+    pub fn forget_dropped(&self) {
+        let mut latest = self.0.lock();
+        if latest.strong_count() == 0 {
+            *latest = Weak::new();
+        }
+    }
 }
 
-/// Headers in a third of the room: a line each, of which the first byte says whether it is sensitive.
+/// Headers in a third of the room: a line each, of which the first byte says whether it is sensitive. The sessions of one client
+/// have the same, once.
 #[derive(Clone, Debug, Default)]
-pub struct Packed(Box<[u8]>);
+pub struct Packed(Arc<[u8]>);
+
+/// Headers packed last, for the next session that comes with the same.
+static PACKED: Mutex<Vec<Weak<[u8]>>> = Mutex::new(Vec::new());
+const MOST_PACKED: usize = 16;
 
 impl From<&HeaderMap> for Packed {
     fn from(headers: &HeaderMap) -> Self {
-        Self(pack(headers))
+        let packed = pack(headers);
+        let mut known = PACKED.lock();
+        if let Some(same) = known.iter().filter_map(Weak::upgrade).find(|it| **it == *packed) {
+            return Self(same);
+        }
+        let packed = Arc::from(packed);
+        known.retain(|it| it.strong_count() > 0);
+        if known.len() >= MOST_PACKED {
+            known.remove(0);
+        }
+        known.push(Arc::downgrade(&packed));
+        Self(packed)
     }
 }
 

@@ -10,7 +10,7 @@ mod queue;
 mod remembered;
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -200,6 +200,13 @@ impl JournalThread {
     }
 }
 
+/// Names the file that a session is recorded to. Nearly always the session says so itself, and is shared with whoever has it.
+fn set_tape(session: &mut Arc<Session>, tape: Option<&Path>) {
+    if session.tape.as_deref() != tape {
+        Arc::make_mut(session).tape = tape.map(Into::into);
+    }
+}
+
 fn weight(envelope: &Envelope) -> usize {
     envelope.message.raw().len() + 256
 }
@@ -268,7 +275,7 @@ impl JournalWriter {
             Event::SessionOpened(session) => self.open_tape(session),
             Event::SessionChanged(session) => {
                 if let Some(recorder) = &mut self.recorder {
-                    Arc::make_mut(session).tape = recorder.path(session.id).map(Into::into);
+                    set_tape(session, recorder.path(session.id));
                     let _ = recorder.observe(session);
                 }
             }
@@ -299,7 +306,7 @@ impl JournalWriter {
         let Some(recorder) = &mut self.recorder else { return };
         // Where it cannot be made, the first message that is lost by it says so, once, and it is tried again.
         let tape = recorder.open(session).ok();
-        Arc::make_mut(session).tape = tape;
+        set_tape(session, tape.as_deref());
         // The recorder and the memory have one session between them: thousands are idle.
         let _ = recorder.observe(session);
     }

@@ -328,7 +328,7 @@ impl Proxy {
         self.metrics.passed(&envelope, received, timer, session.metrics());
         let message = envelope.message.clone();
         if let Some(changed) = session.observe(&envelope) {
-            self.journal.publish(Event::SessionChanged(changed.into()));
+            self.journal.publish(Event::SessionChanged(changed));
         }
         self.journal.publish(Event::Passed(Arc::new(envelope)));
         message

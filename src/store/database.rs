@@ -96,6 +96,8 @@ impl Database {
         // Readers and one writer of several processes beside each other; a commit waits for no disk.
         self.connection.pragma_update(None, "journal_mode", "WAL").map_err(store_error)?;
         self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(store_error)?;
+        // Kibibytes of pages in memory: sessions are written, and seldom read.
+        self.connection.pragma_update(None, "cache_size", -256).map_err(store_error)?;
         if self.version()? < SCHEMA { self.migrate() } else { Ok(()) }
     }
 

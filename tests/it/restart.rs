@@ -381,6 +381,6 @@ async fn session_is_restored_under_another_tapline() {
     );
     let revived = table.restore_on_child(session, serde_json::from_str(&written).unwrap()).await.unwrap();
     assert_eq!(revived.session.info().state, SessionState::Active);
-    assert_eq!(revived.session.info().server.unwrap().name, "s");
+    assert_eq!(revived.session.info().server.as_ref().unwrap().name, "s");
     assert_eq!(seam(&next, 1).await, "new process after a restart of tapline: `initialize` sent again");
 }

@@ -116,14 +116,14 @@ impl Connection {
     pub fn pause(&self) -> bool {
         let Some(paused) = self.session.pause() else { return false };
         self.proxy.gate().pause(self.session.id());
-        self.proxy.journal().publish(Event::SessionChanged(paused.into()));
+        self.proxy.journal().publish(Event::SessionChanged(paused));
         true
     }
 
     /// Lets its messages go on.
     pub fn resume(&self) {
         if let Some(resumed) = self.session.resume() {
-            self.proxy.journal().publish(Event::SessionChanged(resumed.into()));
+            self.proxy.journal().publish(Event::SessionChanged(resumed));
         }
         self.proxy.gate().resume(self.session.id());
     }
@@ -186,6 +186,13 @@ impl Connection {
             method = message.and_then(Message::method),
             id = message.and_then(Message::id).map(Id::display),
         )
+    }
+
+    /// Releases memory that is not in use: thousands of sessions are idle.
+    pub(in crate::proxy) fn shrink_to_fit(&self) {
+        self.session.shrink_to_fit();
+        self.client_headers.forget_dropped();
+        self.reply_headers.forget_dropped();
     }
 
     /// Remembers the headers that a message of the client came with; returns them as they are recorded.

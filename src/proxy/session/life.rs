@@ -1,5 +1,7 @@
 //! What is known of a session, and where in its life it is: one value under one lock.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -21,19 +23,25 @@ pub(super) struct SessionLife {
 
 struct Current {
     state: State,
-    /// Its `state` is always that of the other field.
-    info: Session,
+    /// Its `state` is always that of the other field. Published as it is, and changed by another in its place: whoever remembers it
+    /// shares it, and thousands of sessions are idle.
+    info: Arc<Session>,
 }
 
 impl SessionLife {
     pub(super) fn new(mut info: Session, state: State) -> Self {
         info.state = state.described();
-        Self { current: Mutex::new(Current { state, info }), is_identified: AtomicBool::new(false) }
+        Self { current: Mutex::new(Current { state, info: Arc::new(info) }), is_identified: AtomicBool::new(false) }
     }
 
     /// The session as it is now.
-    pub(super) fn info(&self) -> Session {
+    pub(super) fn info(&self) -> Arc<Session> {
         self.current.lock().info.clone()
+    }
+
+    /// Notes the file that it is recorded to.
+    pub(super) fn record_to(&self, tape: PathBuf) {
+        Arc::make_mut(&mut self.current.lock().info).tape = Some(tape);
     }
 
     /// Where it is in its life, in a word.
@@ -48,7 +56,7 @@ impl SessionLife {
 
     /// Learns names and revision from the handshake, or from a modern request's `_meta`; nothing from what was refused. Returns the
     /// session where something new became known.
-    pub(super) fn observe(&self, envelope: &Envelope) -> Option<Session> {
+    pub(super) fn observe(&self, envelope: &Envelope) -> Option<Arc<Session>> {
         if self.is_identified.load(Ordering::Relaxed) || envelope.outcome == Outcome::Blocked(Author::Tapline) {
             return None;
         }
@@ -56,8 +64,9 @@ impl SessionLife {
         if current.state.is_over() {
             return None;
         }
-        let before = current.info.clone();
-        let Current { state, info } = &mut *current;
+        let mut after = Session::clone(&current.info);
+        let info = &mut after;
+        let state = &mut current.state;
         *state = match (std::mem::take(state), envelope.direction, envelope.kind(), envelope.method()) {
             (State::New(new), Direction::ToServer, Kind::Request, Some(INITIALIZE)) => {
                 peer::learn_from_initialize(info, &envelope.message);
@@ -88,12 +97,15 @@ impl SessionLife {
             }
             (state, ..) => state,
         };
-        info.state = state.described();
-        (*info != before).then(|| info.clone())
+        after.state = state.described();
+        (after != *current.info).then(|| {
+            current.info = Arc::new(after);
+            current.info.clone()
+        })
     }
 
     /// Has its messages wait from now on; `None` where it cannot be paused now.
-    pub(super) fn pause(&self) -> Option<Session> {
+    pub(super) fn pause(&self) -> Option<Arc<Session>> {
         self.change(|state| match state {
             State::Active(active) => State::Paused(active.pause()),
             state => state,
@@ -101,7 +113,7 @@ impl SessionLife {
     }
 
     /// Has its messages flow again; `None` where it was not paused.
-    pub(super) fn resume(&self) -> Option<Session> {
+    pub(super) fn resume(&self) -> Option<Arc<Session>> {
         self.change(|state| match state {
             State::Paused(paused) => State::Active(paused.resume()),
             state => state,
@@ -109,7 +121,7 @@ impl SessionLife {
     }
 
     /// Notes that its server is gone; `None` where the client has not met the server yet, or the session ends.
-    pub(super) fn fail(&self, why: &str) -> Option<Session> {
+    pub(super) fn fail(&self, why: &str) -> Option<Arc<Session>> {
         self.change(|state| match state {
             State::Active(active) => State::Failed(active.fail(why.to_owned())),
             State::Paused(paused) => State::Failed(paused.fail(why.to_owned())),
@@ -118,7 +130,7 @@ impl SessionLife {
     }
 
     /// Notes that another server is there in place of the one that was gone; `None` where none was.
-    pub(super) fn recover(&self) -> Option<Session> {
+    pub(super) fn recover(&self) -> Option<Arc<Session>> {
         self.change(|state| match state {
             State::Failed(failed) => failed.recover(),
             state => state,
@@ -126,7 +138,7 @@ impl SessionLife {
     }
 
     /// Begins its end; `None` where that had begun before. Nothing new is learnt of it any more.
-    pub(super) fn end(&self, reason: &str) -> Option<Session> {
+    pub(super) fn end(&self, reason: &str) -> Option<Arc<Session>> {
         let ending = self.change(|state| state.end(reason));
         self.is_identified.store(true, Ordering::Relaxed);
         ending
@@ -142,12 +154,13 @@ impl SessionLife {
     }
 
     /// Returns the session where it is in another state now.
-    fn change(&self, transition: impl FnOnce(State) -> State) -> Option<Session> {
+    fn change(&self, transition: impl FnOnce(State) -> State) -> Option<Arc<Session>> {
         let mut current = self.current.lock();
         current.state = transition(std::mem::take(&mut current.state));
         let state = current.state.described();
-        let changed = current.info.state != state;
-        current.info.state = state;
-        changed.then(|| current.info.clone())
+        (current.info.state != state).then(|| {
+            Arc::make_mut(&mut current.info).state = state;
+            current.info.clone()
+        })
     }
 }

@@ -13,6 +13,7 @@ pub mod policy;
 mod state;
 mod usage;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -58,7 +59,10 @@ pub struct LiveSession {
     /// Replies that answer no request.
     orphans: AtomicU32,
     metrics: SessionMetrics,
-    closed: CancellationToken,
+    /// What its token hangs from.
+    ends_with: CancellationToken,
+    /// Made when it is first asked for: most sessions have nothing that listens.
+    closed: OnceLock<CancellationToken>,
 }
 
 impl LiveSession {
@@ -104,7 +108,8 @@ impl LiveSession {
             correlation: Correlation::new((via == Via::Sse).then(|| stop.calls.clone())),
             metrics: SessionMetrics::default(),
             // The stream of such a client carries the answers to its calls: it does more than listen.
-            closed: if via == Via::Sse { stop.force.child_token() } else { stop.listening.child_token() },
+            ends_with: if via == Via::Sse { stop.force.clone() } else { stop.listening.clone() },
+            closed: OnceLock::new(),
         })
     }
 
@@ -144,8 +149,13 @@ impl LiveSession {
     }
 
     /// The session as it is shown and recorded.
-    pub fn info(&self) -> Session {
+    pub fn info(&self) -> Arc<Session> {
         self.life.info()
+    }
+
+    /// Notes the file that it is recorded to.
+    pub(in crate::proxy) fn record_to(&self, tape: PathBuf) {
+        self.life.record_to(tape);
     }
 
     /// Where in its life it is, in a word.
@@ -190,7 +200,7 @@ impl LiveSession {
 
     /// Cancelled when the session is closed, or tapline stops: what only listens ends then.
     pub fn closed(&self) -> &CancellationToken {
-        &self.closed
+        self.closed.get_or_init(|| self.ends_with.child_token())
     }
 
     /// Counts a message that came `at` microseconds after the beginning of the session, and relates it to the others: remembers
@@ -198,7 +208,7 @@ impl LiveSession {
     pub(in crate::proxy) fn correlate(&self, seq: Seq, at: u64, arrival: &Arrival, metrics: &Metrics) -> Correlated {
         self.usage.count(seq, at);
         let Arrival { direction, message, request, .. } = arrival;
-        let upstream = self.metrics.upstream(|| metrics.upstream(self.info().upstream_name));
+        let upstream = self.metrics.upstream(|| metrics.upstream(self.info().upstream_name.clone()));
         match message.kind() {
             Kind::Request => {
                 let timer = upstream.start(*direction, message);
@@ -263,7 +273,7 @@ impl LiveSession {
 
     /// Learns names and revision from the handshake, or from a modern request's `_meta`. Returns the session where something
     /// new became known.
-    pub(in crate::proxy) fn observe(&self, envelope: &Envelope) -> Option<Session> {
+    pub(in crate::proxy) fn observe(&self, envelope: &Envelope) -> Option<Arc<Session>> {
         self.life.observe(envelope)
     }
 
@@ -273,30 +283,30 @@ impl LiveSession {
     }
 
     /// Has its messages wait from now on; `None` where it cannot be paused now.
-    pub(in crate::proxy) fn pause(&self) -> Option<Session> {
+    pub(in crate::proxy) fn pause(&self) -> Option<Arc<Session>> {
         self.life.pause()
     }
 
     /// Has its messages flow again; `None` where it was not paused.
-    pub(in crate::proxy) fn resume(&self) -> Option<Session> {
+    pub(in crate::proxy) fn resume(&self) -> Option<Arc<Session>> {
         self.life.resume()
     }
 
     /// Notes that its server is gone, and another is to take its place; `None` where the client has not met the server yet, or
     /// the session ends.
-    pub(in crate::proxy) fn fail(&self, why: &str) -> Option<Session> {
+    pub(in crate::proxy) fn fail(&self, why: &str) -> Option<Arc<Session>> {
         self.life.fail(why)
     }
 
     /// Notes that the other server is there; `None` where none was missing.
-    pub(in crate::proxy) fn recover(&self) -> Option<Session> {
+    pub(in crate::proxy) fn recover(&self) -> Option<Arc<Session>> {
         self.life.recover()
     }
 
     /// Begins its end: what listens ends, and nothing new is learnt of it. `None` where that had begun before.
-    pub(in crate::proxy) fn end(&self, reason: &str) -> Option<Session> {
+    pub(in crate::proxy) fn end(&self, reason: &str) -> Option<Arc<Session>> {
         let ending = self.life.end(reason);
-        self.closed.cancel();
+        self.closed().cancel();
         ending
     }
 
@@ -317,7 +327,7 @@ impl MessageContext for LiveSession {
     }
 
     fn upstream(&self, _session: SessionId) -> Option<String> {
-        Some(self.info().upstream)
+        Some(self.info().upstream.clone())
     }
 
     fn started(&self, _session: SessionId) -> Option<u64> {

@@ -55,7 +55,7 @@ impl SessionPolicy {
             None => false,
         };
         store.save(Record {
-            session: Session { tape: self.tape(session), ..session.info() },
+            session: Session { tape: self.tape(session), ..Session::clone(&session.info()) },
             key,
             ended: ends.then(Timestamp::now),
             last_used: last,
@@ -81,6 +81,13 @@ impl SessionPolicy {
         let read = tokio::task::spawn_blocking(move || path.and_then(|path| tape::last_seq(&path)));
         let on_tape = read.await.ok().flatten();
         on_tape.map_or(record.last_seq, |seq| seq.max(record.last_seq))
+    }
+
+    /// Where a session that begins is recorded.
+    pub(in crate::proxy) fn record(&self, session: &LiveSession) {
+        if let Some(dir) = &self.tapes {
+            session.record_to(dir.join(tape::file_name(&session.info())));
+        }
     }
 
     /// The file of a session, once there is one.

@@ -152,7 +152,7 @@ impl SessionCache {
                 changed.push((slot.connection.clone(), slot.key.clone()));
                 continue;
             }
-            session.shrink_to_fit();
+            slot.connection.shrink_to_fit();
             if slot.is_in_use() {
                 session.touch();
             } else if is_idle(&slot.connection) {

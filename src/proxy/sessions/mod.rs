@@ -348,7 +348,8 @@ impl SessionTable {
     ) -> Result<(Arc<Connection>, Startup), UpstreamError> {
         let upstream = (self.name.clone(), self.target.label());
         let session = LiveSession::new(upstream, new.via, new.origin, self.proxy.stop());
-        self.proxy.journal().publish(Event::SessionOpened(session.info().into()));
+        self.proxy.session_policy().record(&session);
+        self.proxy.journal().publish(Event::SessionOpened(session.info()));
         let author = new.author.clone();
         let (link, server) = self.connect(&session, new).inspect_err(|error| {
             self.proxy.log(LogLine::new(Level::Error, "proxy", error.to_string()).of(session.id()));
@@ -449,7 +450,7 @@ impl SessionTable {
 
     fn end(&self, CachedSession { connection, key, .. }: &CachedSession, reason: &str, end: EndKind) {
         if let Some(ending) = connection.session.end(reason) {
-            self.proxy.journal().publish(Event::SessionChanged(ending.into()));
+            self.proxy.journal().publish(Event::SessionChanged(ending));
         }
         // Nobody could let its messages go any more.
         self.proxy.gate().resume(connection.session.id());

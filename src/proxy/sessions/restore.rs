@@ -94,7 +94,8 @@ impl SessionTable {
         if record.session.protocol.is_some() {
             session.acknowledge();
         }
-        self.proxy.journal().publish(Event::SessionOpened(session.info().into()));
+        policy.record(&session);
+        self.proxy.journal().publish(Event::SessionOpened(session.info()));
         let connection = self.reconnect(session, &record).await;
         connection.iter().for_each(|connection| self.bind_key(connection, key));
         Ok(connection)

@@ -175,7 +175,7 @@ impl ServerRestart {
     ) -> Result<mpsc::Receiver<Output>, UpstreamError> {
         let Self { server, session, cause, .. } = self;
         if let Some(failed) = session.fail(&lost.to_string()) {
-            server.proxy.journal().publish(Event::SessionChanged(failed.into()));
+            server.proxy.journal().publish(Event::SessionChanged(failed));
         }
         let mut lost = lost;
         let mut free = matches!(cause, RestartCause::Requested(_));
@@ -267,7 +267,7 @@ impl ServerRestart {
     fn announce(&self, changes: Vec<Message>) {
         let Self { server, session, cause, .. } = self;
         if let Some(recovered) = session.recover() {
-            server.proxy.journal().publish(Event::SessionChanged(recovered.into()));
+            server.proxy.journal().publish(Event::SessionChanged(recovered));
         }
         let text = format!("new process after {cause}{}", server.handshake.borrow().summary());
         server.proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));
