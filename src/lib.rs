@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod net;
 pub mod otlp;
 pub mod proxy;
+pub mod rules;
 mod screen;
 pub mod secret;
 pub mod shadow;

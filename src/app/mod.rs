@@ -27,9 +27,9 @@ use crate::event::{
     Timestamp,
 };
 use crate::filter::{FilterError, SavedFilters};
-use crate::intercept::Chain;
 use crate::intercept::breakpoints::Breakpoints;
 use crate::intercept::gate::Gate;
+use crate::intercept::{Chain, Interceptor};
 use crate::journal::{Journal, JournalThread};
 use crate::limits::{self, LimitError, Limits};
 use crate::message::Message;
@@ -43,13 +43,14 @@ use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::routes::{Mount, MountError, MountSpec, Mounts};
 use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::{Proxy, Stop, error};
+use crate::rules::{RuleBook, RuleFiles, RuleSet};
 use crate::shadow::{self, Shadow};
 use crate::store::{self, KnownTape, Owner, Store, StoreThread};
 use crate::tape;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
-use crate::upstream::watch::WatchError;
+use crate::upstream::watch::{WatchError, Watched};
 
 pub use shutdown::GRACE;
 
@@ -69,6 +70,8 @@ pub struct Settings {
     pub hold: Option<String>,
     /// What `@NAME` means in a filter.
     pub filters: SavedFilters,
+    /// What decides without a person; nothing where there are no files.
+    pub rules: RuleFiles,
     pub allow_hosts: Vec<String>,
     pub allow_origins: Vec<String>,
     /// The largest body of a request, in bytes.
@@ -112,6 +115,7 @@ impl Settings {
             tape_library: None,
             hold: None,
             filters: SavedFilters::default(),
+            rules: RuleFiles::default(),
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             max_body: 64 << 20,
@@ -137,6 +141,8 @@ pub enum CoreStartError {
     CannotListen { address: SocketAddr, why: std::io::Error },
     #[error("`--allow-host` and `--allow-origin`: {0}")]
     Names(String),
+    #[error("{0}")]
+    Rules(String),
     #[error("`--hold`")]
     Hold(#[from] FilterError),
     #[error(transparent)]
@@ -231,12 +237,11 @@ impl Core {
         let store::Settings { max, idle, .. } = settings.sessions;
         let keeping = SessionPolicy { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
-        let (gate, chain) = decisions(&breakpoints);
+        let (gate, chain) = decisions(&breakpoints, settings.rules, &journal)?;
         let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
-        announce(&mounts, &breakpoints, &url);
-        notes.into_iter().for_each(|note| journal.log(LogLine::new(Level::Warn, "hold", note)));
+        announce(&mounts, &breakpoints, notes, &url);
         prepare_children(&mounts)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
         let meter = figures::meter(&mounts);
@@ -359,18 +364,54 @@ fn holding(filter: Option<String>, saved: SavedFilters) -> Result<(Breakpoints, 
     Ok((breakpoints, notes.unwrap_or_default()))
 }
 
-/// What decides on each message, in order: pauses first.
-fn decisions(breakpoints: &Breakpoints) -> (Gate, Chain) {
+/// What decides on each message, in order: pauses first, then the operator, then rules.
+///
+/// # Errors
+/// Where there are files of rules and something is wrong with one.
+fn decisions(breakpoints: &Breakpoints, files: RuleFiles, journal: &Journal) -> Result<(Gate, Chain), CoreStartError> {
     let gate = Gate::default();
-    let chain = Chain::new(vec![Box::new(gate.clone()), Box::new(breakpoints.clone())]);
-    (gate, chain)
+    let mut interceptors: Vec<Box<dyn Interceptor>> = vec![Box::new(gate.clone()), Box::new(breakpoints.clone())];
+    if !files.places.is_empty() {
+        let set = files.read().map_err(CoreStartError::Rules)?;
+        interceptors.push(Box::new(follow_rules(set, files, journal)?));
+    }
+    Ok((gate, Chain::new(interceptors)))
+}
+
+/// Puts rules in force, and those that stand in their files later. A file that cannot be read leaves them as they are.
+fn follow_rules(set: RuleSet, files: RuleFiles, journal: &Journal) -> Result<RuleBook, CoreStartError> {
+    let tell = |journal: &Journal, level, text: String| journal.log(LogLine::new(level, "rules", text));
+    set.notes().into_iter().for_each(|note| tell(journal, Level::Warn, note));
+    tell(journal, Level::Info, format!("{} rules are in force", set.len()));
+    let rules = RuleBook::new(set, {
+        let journal = journal.clone();
+        move |line| journal.log(line)
+    });
+    let mut watched = Watched::new(&files.watched())?;
+    let (journal, followed) = (journal.clone(), rules.clone());
+    tokio::spawn(async move {
+        while watched.next().await.is_some() {
+            match files.read() {
+                Ok(set) => {
+                    set.notes().into_iter().for_each(|note| tell(&journal, Level::Warn, note));
+                    tell(&journal, Level::Info, format!("the rules have changed: {} are in force", set.len()));
+                    followed.replace(set);
+                }
+                Err(faults) => {
+                    tell(&journal, Level::Error, format!("the rules stay as they were: {faults}"));
+                }
+            }
+        }
+    });
+    Ok(rules)
 }
 
 /// Says where clients come in and what is held.
-fn announce(mounts: &Mounts, breakpoints: &Breakpoints, url: &str) {
+fn announce(mounts: &Mounts, breakpoints: &Breakpoints, notes: Vec<String>, url: &str) {
     let journal = mounts.proxy().journal();
     journal.publish(Event::Listening { url: url.to_owned(), upstream: mounts.label() });
     journal.publish(Event::Holding(breakpoints.holding()));
+    notes.into_iter().for_each(|note| journal.log(LogLine::new(Level::Warn, "hold", note)));
 }
 
 /// Has upstreams that are commands start spares and watch files, as their settings say.

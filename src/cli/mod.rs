@@ -198,11 +198,25 @@ Exit status: 0 done or nothing to do, 1 failed or declined, 2 usage or a file th
 Examples:
   tapline check                     ./tapline.toml, and the user's own settings
   tapline check servers.toml        another file, as `tapline run --config servers.toml` would take it
+  tapline check rules.toml --on session.tape.jsonl
+                                    which rule would have done what to which message
 
 Also looks whether commands and files that it names are there.
 
-Exit status: 0 it is in order, 2 it is not, or there is none.")]
+Exit status: 0 it is in order, 1 a rule never had its turn (`--strict`), 2 it is not in order, or there is none.")]
     Check(CheckArgs),
+    /// List the ready sets of rules, or write one out
+    #[command(after_long_help = "\
+Examples:
+  tapline rules                     flaky, slow, malformed and others, with what each does
+  tapline run --rules flaky -- my-server
+  tapline rules slow                one in full: a file to begin with
+
+Rules decide on messages without a person: answer, block, change, delay, drop or break them.")]
+    Rules {
+        /// A ready set, to be written out
+        name: Option<String>,
+    },
     /// List, show and forget the sessions that are kept from one start to the next
     #[command(
         disable_help_subcommand = true,

@@ -217,6 +217,9 @@ pub struct WatchArgs {
     /// Without a screen, `tapline attach` in another terminal shows what is held and lets it go. `tapline help filters` has the language.
     #[arg(long, value_name = "FILTER")]
     pub hold: Option<String>,
+    /// Decide without a person, by the rules in this file or in a ready set (`tapline rules`); repeatable
+    #[arg(long = "rules", value_name = "FILE")]
+    pub rules: Vec<PathBuf>,
     /// What happens to held messages on quit: `forward` or `fail`; the screen asks unless this says
     #[arg(long, value_name = "WHAT", env = "TAPLINE_ON_QUIT", hide_short_help = true)]
     pub on_quit: Option<OnQuitArg>,

@@ -63,9 +63,15 @@ pub enum ReportFormat {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// File with settings [default: tapline.toml in the working directory]
+    /// File with settings, or with rules [default: tapline.toml in the working directory]
     #[arg(value_name = "FILE", env = "TAPLINE_CONFIG")]
     pub file: Option<PathBuf>,
+    /// Show what the rules would have done to the messages of this tape; repeatable
+    #[arg(long, value_name = "TAPE", num_args = 1..)]
+    pub on: Vec<PathBuf>,
+    /// Fail where a rule never had its turn on the tapes
+    #[arg(long, requires = "on")]
+    pub strict: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::rules;
 use crate::cli::{CheckArgs, ControlArgs, FrontArgs, WatchArgs};
 use crate::config::options::{self, ControlOptions, FrontOptions, UpstreamChoice, WatchOptions};
 use crate::config::upstreams::UpstreamServer;
@@ -16,6 +17,10 @@ use crate::tape;
 use crate::text::sanitize;
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
+    if let Some(file) = args.file.as_deref().filter(|file| rules::is_rules(file)) {
+        let config = Config::load(None, Directory::Chosen).map_err(ExitError::usage)?;
+        return rules::check(file, args, config.keys.filters.map(|it| it.0).unwrap_or_default());
+    }
     let config = Config::load(args.file.as_deref(), Directory::Chosen).map_err(ExitError::usage)?;
     if config.files.is_empty() {
         return Err(ExitError::usage(anyhow::anyhow!(nothing_there())));

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::observe::{has_screen, observe, print_lines, start_core};
-use super::setup::{control_settings, tape_dir};
+use super::setup::{control_settings, rule_files, tape_dir};
 use crate::app::{Core, Settings};
 use crate::cli::DemoArgs;
 use crate::config::Config;
@@ -38,6 +38,7 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
     let on_screen = has_screen(&watching);
     settings.listen = Some(args.listen);
     settings.filters = watching.filters.clone();
+    settings.rules = rule_files(&watching);
     settings.control = control_settings(ControlOptions::of(args.control, &config.keys), "demo", on_screen);
     settings.tape_library = tape_dir(&watching)?;
     settings.tapes = settings.tape_library.clone().filter(|_| watching.record);

@@ -7,7 +7,7 @@
 //! attach.rs                    watches the cores of other processes
 //! replay.rs                    plays a tape at a server
 //! help.rs  man.rs  completions.rs   print what the program knows of itself
-//! check.rs  doctor.rs  sessions/  wrap/   look at files and end, without a runtime
+//! check.rs  doctor.rs  rules.rs  sessions/  wrap/   look at files and end, without a runtime
 //! ```
 
 mod attach;
@@ -19,6 +19,7 @@ mod help;
 mod man;
 mod observe;
 mod replay;
+mod rules;
 mod run;
 mod sessions;
 mod setup;
@@ -71,6 +72,7 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
         CliCommand::Man(args) => man::run(&args),
         CliCommand::Completions(args) => completions::run(&args),
         CliCommand::Doctor(args) => doctor::run(&args, color),
+        CliCommand::Rules { name } => rules::list(name.as_deref()),
         command => with_runtime(command, config),
     }
 }
@@ -144,7 +146,8 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             | CliCommand::Help(_)
             | CliCommand::Man(_)
             | CliCommand::Completions(_)
-            | CliCommand::Doctor(_) => {
+            | CliCommand::Doctor(_)
+            | CliCommand::Rules { .. } => {
                 unreachable!("they have ended before there was a runtime")
             }
         }

@@ -16,6 +16,7 @@ use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
 use crate::exit::ExitError;
 use crate::proxy::front::routes::MountSpec;
+use crate::rules::RuleFiles;
 use crate::shadow::{self, ShadowPlace};
 use crate::store::LONGEST_IDLE;
 use crate::upstream::guardian::Guardian;
@@ -60,6 +61,7 @@ pub(super) fn core_settings(
         tape_library: tapes,
         hold: watching.hold.clone(),
         filters: watching.filters.clone(),
+        rules: rule_files(&watching),
         retry: retry_settings(args.retries, config)?,
         otlp: otlp_settings(args.otlp, config)?,
         shadow: shadow_settings(args.shadow, config)?,
@@ -67,6 +69,11 @@ pub(super) fn core_settings(
         ..Settings::serving(upstreams)
     };
     Ok((settings, watching))
+}
+
+/// Where rules come from.
+pub(super) fn rule_files(watching: &WatchOptions) -> RuleFiles {
+    RuleFiles { places: watching.rules.clone(), filters: watching.filters.clone() }
 }
 
 fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, ExitError> {

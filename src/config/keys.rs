@@ -94,6 +94,8 @@ keys! {
         hold: HoldFilter,
         /// What `@NAME` means in a filter.
         filters: FilterNames,
+        /// Files of rules, or names of ready sets.
+        rules: Vec<UserPath>,
         on_quit: OnQuit,
         // tapline's own log.
         log: LogFilter,

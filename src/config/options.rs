@@ -87,6 +87,8 @@ pub struct WatchOptions {
     pub hold: Option<String>,
     /// What `@NAME` means in a filter.
     pub filters: SavedFilters,
+    /// Files of rules, or names of ready sets.
+    pub rules: Vec<PathBuf>,
     pub on_quit: Option<OnQuit>,
     pub database: DatabaseChoice,
 }
@@ -113,6 +115,11 @@ impl WatchOptions {
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),
+            rules: if args.rules.is_empty() {
+                keys.rules.iter().flatten().map(|it| it.0.clone()).collect()
+            } else {
+                args.rules
+            },
             filters: keys.filters.clone().map(|it| it.0).unwrap_or_default(),
             on_quit: args.on_quit.map(OnQuit::from).or(keys.on_quit),
             database: match args.keep.database {

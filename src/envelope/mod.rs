@@ -196,6 +196,8 @@ pub struct Envelope {
     /// The request that began the operation this message goes on with: a call sent again with the input it asked for, a
     /// question for a task.
     pub part_of: Option<Seq>,
+    /// The rules that did something to it, in order.
+    pub rules: Option<Box<[Arc<str>]>>,
 }
 
 /// The request that a reply answers.
@@ -223,6 +225,7 @@ impl Envelope {
             held: None,
             reply_to: None,
             part_of: None,
+            rules: None,
         }
     }
 
@@ -246,6 +249,12 @@ impl Envelope {
         let came = std::mem::replace(&mut self.message, message);
         self.original.get_or_insert(came);
         self.outcome = Outcome::Edited(author);
+    }
+
+    /// Notes that a rule did something to it.
+    pub fn hit_by(&mut self, rule: &Arc<str>) {
+        let before = self.rules.take().map(<[_]>::into_vec).unwrap_or_default();
+        self.rules = Some(before.into_iter().chain([rule.clone()]).collect());
     }
 
     /// Whether the message went on to its receiver.
@@ -307,6 +316,7 @@ impl Envelope {
             held: take(&mut members, "held")?,
             reply_to,
             part_of: take(&mut members, "of")?,
+            rules: take(&mut members, "rules")?,
         };
         let unknown = members.into_iter().map(|(key, value)| (key.into_owned(), value.to_owned()));
         Ok((envelope, unknown.collect()))

@@ -109,6 +109,7 @@ mod has {
     pub(super) const HTTP: u64 = 1 << 9;
     pub(super) const STDIO: u64 = 1 << 10;
     pub(super) const STOOD_IN_BATCH: u64 = 1 << 11;
+    pub(super) const RULES: u64 = 1 << 12;
 }
 
 #[derive(Default)]
@@ -136,6 +137,7 @@ impl PackedWriter {
             (it.transport.via == Via::Http, has::HTTP),
             (it.transport.via == Via::Stdio, has::STDIO),
             (it.message.is_batch_in_batch(), has::STOOD_IN_BATCH),
+            (it.rules.is_some(), has::RULES),
         ];
         self.number(bits.into_iter().filter(|(has, _)| *has).map(|(_, bit)| bit).sum());
         self.number(it.seq.0.wrapping_sub(self.last));
@@ -155,6 +157,10 @@ impl PackedWriter {
             self.subject(subject);
         }
         it.part_of.iter().for_each(|seq| self.number(seq.0));
+        if let Some(rules) = &it.rules {
+            self.number(rules.len() as u64);
+            rules.iter().for_each(|rule| self.bytes(rule.as_bytes()));
+        }
     }
 
     /// Seven bits a byte, the lowest first.
@@ -297,6 +303,7 @@ impl PackedReader<'_> {
                 subject: self.subject(),
             }),
             part_of: has(has::PART_OF).then(|| Seq(self.number())),
+            rules: has(has::RULES).then(|| (0..self.length()).map(|_| Arc::from(&*self.text())).collect()),
         }
     }
 
@@ -473,7 +480,13 @@ mod tests {
                 transport: Transport { sse: Some(fields.into()), ..Transport::new(Via::Sse) },
                 ..plain(u64::MAX)
             },
-            Envelope { reply_to: reply_to(7, None), held: Some(0), part_of: Some(Seq(7)), ..plain(20) },
+            Envelope {
+                reply_to: reply_to(7, None),
+                held: Some(0),
+                part_of: Some(Seq(7)),
+                rules: Some(["a".into(), "b".into()].into()),
+                ..plain(20)
+            },
             Envelope { reply_to: reply_to(30, Some("a")), original: Some(Message::new("")), ..plain(21) },
             Envelope {
                 message: Message::new(vec![b'x'; LARGE + 1]),

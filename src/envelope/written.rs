@@ -135,6 +135,7 @@ impl Envelope {
         if self.outcome != Outcome::Forwarded {
             line.json("verdict", &self.outcome);
         }
+        line.maybe("rules", self.rules.as_deref());
         line.maybe("held", self.held);
         line.maybe("flaw", self.message.head().flaw.as_deref());
         line.maybe("original", self.original.as_ref());

@@ -348,7 +348,9 @@ impl TextField {
             }
             Self::ContentType => matches_content_type(envelope, pattern),
             Self::Error => any_match(error_texts(&envelope.message)),
-            Self::Rule => is_match(rule(&envelope.outcome)),
+            Self::Rule => {
+                is_match(rule(&envelope.outcome)) || envelope.rules.iter().flatten().any(|name| is_match(Some(name)))
+            }
             Self::Client => is_match(context.client(envelope.session).as_deref()),
             Self::Server => any_match(context.server_names(envelope.session)),
             Self::Upstream => is_match(context.upstream(envelope.session).as_deref()),

@@ -95,7 +95,7 @@ impl Breakpoints {
 }
 
 impl Interceptor for Breakpoints {
-    fn inspect(&self, envelope: &Envelope, session: &dyn MessageContext) -> Verdict {
+    fn inspect(&self, envelope: &mut Envelope, session: &dyn MessageContext) -> Verdict {
         if !self.shared.armed.load(Ordering::Acquire) {
             return Verdict::Continue;
         }

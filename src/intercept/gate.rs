@@ -170,7 +170,7 @@ impl State {
 
 /// Holds the messages of paused sessions. A request that is taken back is taken back at once.
 impl Interceptor for Gate {
-    fn inspect(&self, envelope: &Envelope, _session: &dyn MessageContext) -> Verdict {
+    fn inspect(&self, envelope: &mut Envelope, _session: &dyn MessageContext) -> Verdict {
         let is_paused = self.shared.pauses.load(Ordering::Acquire)
             && envelope.method() != Some(method::CANCELLED)
             && self.shared.state.lock().paused.contains_key(&envelope.session);

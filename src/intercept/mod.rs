@@ -7,6 +7,11 @@ pub mod breakpoints;
 pub mod gate;
 mod watch;
 
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+pub(crate) use self::watch::Watch;
 use crate::envelope::{Author, Envelope};
 use crate::event::BlockError;
 use crate::filter::MessageContext;
@@ -22,13 +27,33 @@ pub enum Verdict {
     Block(BlockError, Author),
     /// Let the operator decide. The text says why.
     Pause(String),
+    /// Send nothing on and answer nothing.
+    Drop(Author),
+    /// Send nothing on; a request is answered with this, a reply replaced by it.
+    Answer(Message, Author),
+    /// Send nothing on; an HTTP client gets this response, any other an error that says so.
+    Status(Box<HttpAnswer>, Author),
+    /// Send nothing on; an HTTP client's response breaks off, any other gets no answer.
+    Disconnect(Author),
+    /// Send it on twice, where it goes down a stream.
+    Duplicate,
+    /// Hold for so long, and then do that, unless the operator decides otherwise meanwhile. The text says why.
+    Delay(Duration, String, Box<Self>),
+}
+
+/// A response that is no answer of MCP's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpAnswer {
+    pub status: u16,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: String,
 }
 
 /// Looks at one message and decides. It must not wait, and must not fail.
 pub trait Interceptor: Send + Sync {
-    /// `envelope` is the message as it would pass: outcome `Forwarded`, earlier edits applied. `session`: what is known of its
-    /// session.
-    fn inspect(&self, envelope: &Envelope, session: &dyn MessageContext) -> Verdict;
+    /// `envelope` is the message as it would pass: outcome `Forwarded`, earlier edits applied; rules put theirs into it. `session`:
+    /// what is known of its session.
+    fn inspect(&self, envelope: &mut Envelope, session: &dyn MessageContext) -> Verdict;
 }
 
 /// Interceptors in order. The first that does not continue wins, except that an edit feeds the next one.

@@ -9,27 +9,27 @@ const MOST_IDS: usize = 200_000;
 
 /// The messages that passed since it was made; nothing where no filter asks for them.
 #[derive(Default)]
-pub(super) struct Watch(Option<MessageHistory>);
+pub(crate) struct Watch(Option<MessageHistory>);
 
 impl Watch {
-    pub(super) fn for_filters<'a>(mut filters: impl Iterator<Item = &'a Filter>) -> Self {
+    pub(crate) fn for_filters<'a>(mut filters: impl Iterator<Item = &'a Filter>) -> Self {
         Self(filters.any(Filter::asks_history).then(|| MessageHistory::bounded(MOST_IDS)))
     }
 
-    pub(super) fn observe(&mut self, envelope: &Envelope) {
+    pub(crate) fn observe(&mut self, envelope: &Envelope) {
         if let Some(history) = &mut self.0 {
             history.observe(envelope);
         }
     }
 
     /// What is known of a message that is about to pass.
-    pub(super) fn context<'a>(&'a self, session: &'a dyn MessageContext) -> PassingContext<'a> {
+    pub(crate) fn context<'a>(&'a self, session: &'a dyn MessageContext) -> PassingContext<'a> {
         PassingContext { session, history: self.0.as_ref() }
     }
 }
 
 /// What is known of a message that is about to pass: nobody has answered it yet.
-pub(super) struct PassingContext<'a> {
+pub(crate) struct PassingContext<'a> {
     session: &'a dyn MessageContext,
     history: Option<&'a MessageHistory>,
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`path`]: the one notation for places in a JSON value, and the patterns that name several;
 //! - [`diff`]: what differs between two texts, value by value;
+//! - [`splice`]: a change that leaves alone what it does not name;
 //! - `scalar`: what a string or number token says.
 //!
 //! Everything works on JSON *text*. Nothing is read into a tree and written out again, so every value that is reported keeps
@@ -10,5 +11,6 @@
 pub mod diff;
 pub mod path;
 pub(crate) mod scalar;
+pub mod splice;
 
 pub use path::{JsonPath, PathPattern, PathPatternError, PathStep};

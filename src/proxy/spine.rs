@@ -11,14 +11,15 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
 use crate::event::{BlockError, Decision, Event, Held, Level, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
-use crate::intercept::{Chain, Verdict};
+use crate::intercept::{Chain, HttpAnswer, Verdict};
 use crate::journal::Journal;
+use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta::cancelled_id;
 use crate::message::{Id, Kind, Message};
 use crate::metrics::{Metrics, RequestTimer};
@@ -54,9 +55,13 @@ struct InFlight {
 #[derive(Debug)]
 pub enum Disposition {
     /// Send it on. `edited`: it is not what came, so its frame and the headers that repeat it must be rewritten.
-    Send { seq: Seq, message: Message, edited: bool },
+    Send { seq: Seq, message: Message, edited: bool, twice: bool },
     /// Send nothing on, and send this back to the sender.
     Answer(Message),
+    /// Send nothing on, and answer an HTTP client with this.
+    Status(Box<HttpAnswer>),
+    /// Send nothing on, and break off the response to an HTTP client.
+    Disconnect,
     /// Send nothing, in either direction.
     Discard,
 }
@@ -119,10 +124,66 @@ impl Proxy {
         // What the operator sends is not held by the operator's own breakpoints.
         let verdict = if injected { Verdict::Continue } else { self.chain.decide(&mut in_flight.envelope, &**session) };
         match verdict {
-            Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, in_flight, reason))),
-            Verdict::Block(error, author) => Pass::Now(self.block(session, in_flight, &error, author)),
-            Verdict::Continue | Verdict::Modify(..) => Pass::Now(self.release(session, in_flight)),
+            Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, in_flight, reason, None))),
+            Verdict::Delay(time, reason, then) => {
+                let then = Deadline { timer: Box::pin(tokio::time::sleep(time)), then: Some(*then) };
+                Pass::Held(Box::new(self.hold(session, in_flight, reason, Some(then))))
+            }
+            verdict => Pass::Now(self.carry_out(session, in_flight, verdict)),
         }
+    }
+
+    /// Does what was decided of a message, be it by a rule or by the operator.
+    fn carry_out(&self, session: &Arc<LiveSession>, in_flight: InFlight, verdict: Verdict) -> Disposition {
+        match verdict {
+            // A message that waited does not wait again.
+            Verdict::Continue | Verdict::Modify(..) | Verdict::Pause(_) | Verdict::Delay(..) => {
+                self.release(session, in_flight)
+            }
+            Verdict::Duplicate => match self.release(session, in_flight) {
+                Disposition::Send { seq, message, edited, .. } => {
+                    Disposition::Send { seq, message, edited, twice: true }
+                }
+                other => other,
+            },
+            Verdict::Block(error, author) => {
+                let answer = error.instead_of(&in_flight.envelope.message);
+                self.answer(session, in_flight, answer, author)
+            }
+            Verdict::Answer(answer, author) => self.answer(session, in_flight, Some(answer), author),
+            Verdict::Drop(author) => self.discard(session, in_flight, Outcome::Dropped(author)),
+            Verdict::Status(answer, author) => self.answer_with_status(session, in_flight, answer, author),
+            Verdict::Disconnect(author) => {
+                let is_http = session.via() == Via::Http;
+                self.discard(session, in_flight, Outcome::Dropped(author));
+                if is_http { Disposition::Disconnect } else { Disposition::Discard }
+            }
+        }
+    }
+
+    /// Answers with an HTTP status; a client that knows none gets an error that says so.
+    fn answer_with_status(
+        &self,
+        session: &Arc<LiveSession>,
+        in_flight: InFlight,
+        answer: Box<HttpAnswer>,
+        author: Author,
+    ) -> Disposition {
+        if session.via() == Via::Http {
+            self.discard(session, in_flight, Outcome::Blocked(author));
+            return Disposition::Status(answer);
+        }
+        let message = format!("a rule answers with HTTP status {}", answer.status);
+        let error = BlockError::JsonRpc { code: ErrorCode::Blocked.number(), message, data: None };
+        self.carry_out(session, in_flight, Verdict::Block(error, author))
+    }
+
+    /// Neither sends a message on nor answers it.
+    fn discard(&self, session: &Arc<LiveSession>, mut in_flight: InFlight, outcome: Outcome) -> Disposition {
+        in_flight.envelope.outcome = outcome;
+        in_flight.envelope.message.id().inspect(|id| session.release_call(id));
+        self.publish(session, in_flight);
+        Disposition::Discard
     }
 
     /// Records and publishes a message that tapline itself sends, in the place of a peer: it is never held. Returns what is to be
@@ -227,6 +288,7 @@ impl Proxy {
             transport: arrival.transport,
             reply_to,
             part_of,
+            rules: None,
             message: arrival.message,
             original: None,
             outcome: match arrival.injected {
@@ -265,14 +327,20 @@ impl Proxy {
         self.log(LogLine::new(level, "proxy", text).of(session.id()).about(seq));
     }
 
-    fn hold(self: &Arc<Self>, session: &Arc<LiveSession>, in_flight: InFlight, reason: String) -> HeldPass {
+    fn hold(
+        self: &Arc<Self>,
+        session: &Arc<LiveSession>,
+        in_flight: InFlight,
+        reason: String,
+        deadline: Option<Deadline>,
+    ) -> HeldPass {
         let since = Instant::now();
         let mut described = in_flight.envelope.clone();
         described.held = Some(0);
         let hold = self.gate.hold(|ticket| Held { ticket, envelope: described, reason, since: Timestamp::now() });
         self.journal.publish(Event::Held(hold.held().clone()));
         let parked = Some(ParkedMessage { in_flight, since });
-        HeldPass { proxy: self.clone(), session: session.clone(), hold, parked }
+        HeldPass { proxy: self.clone(), session: session.clone(), hold, parked, deadline }
     }
 
     fn apply_decision(&self, session: &Arc<LiveSession>, mut in_flight: InFlight, decision: Decision) -> Disposition {
@@ -283,30 +351,25 @@ impl Proxy {
                 in_flight.envelope.edit(message, Author::Operator);
                 self.release(session, in_flight)
             }
-            Decision::Block(error) => self.block(session, in_flight, &error, Author::Operator),
-            Decision::Drop => {
-                in_flight.envelope.outcome = Outcome::Dropped(Author::Operator);
-                in_flight.envelope.message.id().inspect(|id| session.release_call(id));
-                self.publish(session, in_flight);
-                Disposition::Discard
-            }
+            Decision::Block(error) => self.carry_out(session, in_flight, Verdict::Block(error, Author::Operator)),
+            Decision::Drop => self.carry_out(session, in_flight, Verdict::Drop(Author::Operator)),
         }
     }
 
     fn release(&self, session: &Arc<LiveSession>, in_flight: InFlight) -> Disposition {
         let (seq, edited) = (in_flight.envelope.seq, in_flight.envelope.original.is_some());
-        Disposition::Send { seq, message: self.publish(session, in_flight), edited }
+        Disposition::Send { seq, message: self.publish(session, in_flight), edited, twice: false }
     }
 
-    fn block(
+    /// Answers a message in the place of its receiver, or puts the answer in the place of a reply.
+    fn answer(
         &self,
         session: &Arc<LiveSession>,
         mut in_flight: InFlight,
-        error: &BlockError,
+        answer: Option<Message>,
         author: Author,
     ) -> Disposition {
         let envelope = &mut in_flight.envelope;
-        let answer = error.instead_of(&envelope.message);
         if let Some(answer) = answer.clone().filter(|_| envelope.message.answers()) {
             envelope.edit(answer, author);
             return self.release(session, in_flight);
@@ -362,6 +425,13 @@ pub struct HeldPass {
     hold: Hold,
     /// `None` once it is decided.
     parked: Option<ParkedMessage>,
+    deadline: Option<Deadline>,
+}
+
+/// When a message that waits goes on by itself, and what is done with it then.
+struct Deadline {
+    timer: Pin<Box<tokio::time::Sleep>>,
+    then: Option<Verdict>,
 }
 
 struct ParkedMessage {
@@ -385,9 +455,20 @@ impl Future for HeldPass {
     type Output = Disposition;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Disposition> {
-        let decision = ready!(Pin::new(&mut self.hold).poll(context));
+        let decided = Pin::new(&mut self.hold).poll(context);
+        let is_due = |deadline: &mut Deadline| deadline.timer.as_mut().poll(context).is_ready();
+        if decided.is_pending() && !self.deadline.as_mut().is_some_and(is_due) {
+            return Poll::Pending;
+        }
+        let then = self.deadline.as_mut().and_then(|deadline| deadline.then.take());
         let in_flight = self.release_hold().expect("a future is not polled again after it is ready");
-        Poll::Ready(self.proxy.apply_decision(&self.session, in_flight, decision))
+        let (proxy, session) = (&self.proxy, &self.session);
+        Poll::Ready(match (decided, then) {
+            // Sooner or in time, what was to be done with it is done.
+            (Poll::Pending | Poll::Ready(Decision::Forward), Some(then)) => proxy.carry_out(session, in_flight, then),
+            (Poll::Ready(decision), _) => proxy.apply_decision(session, in_flight, decision),
+            (Poll::Pending, None) => proxy.release(session, in_flight),
+        })
     }
 }
 

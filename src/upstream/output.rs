@@ -81,6 +81,15 @@ impl Framing {
         }
     }
 
+    /// Returns this frame two times over.
+    pub fn twice(self) -> Self {
+        let twice = |bytes: &Bytes| Bytes::from([bytes.as_ref(), bytes.as_ref()].concat());
+        match self {
+            Self::Line { line } => Self::Line { line: twice(&line) },
+            Self::Sse { frame, fields } => Self::Sse { frame: twice(&frame), fields },
+        }
+    }
+
     /// The facts of the carrier that the frame tells.
     pub fn transport(&self) -> Transport {
         match self {

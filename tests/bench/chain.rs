@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tapline::envelope::{Direction, Envelope, Seq, SessionId, Via};
-use tapline::filter::{Filter, MessageContext, NothingKnown};
+use tapline::filter::{NothingKnown, SavedFilters};
 use tapline::intercept::{Chain, Interceptor, Verdict};
 use tapline::message::Message;
+use tapline::rules::{self, RuleBook, RuleSet};
 
 use crate::measure::{median, micros};
 use crate::table::{HEADLESS, Row, Target, only};
@@ -14,22 +15,17 @@ use crate::table::{HEADLESS, Row, Target, only};
 const RULES: usize = 100;
 const MESSAGES: usize = 2_000;
 
-struct Rule(Filter);
-
-impl Interceptor for Rule {
-    fn inspect(&self, envelope: &Envelope, _: &dyn MessageContext) -> Verdict {
-        if self.0.matches(envelope) { Verdict::Pause("rule".to_owned()) } else { Verdict::Continue }
-    }
-}
-
-/// Rules as people write them: by method and tool, every tenth also by an argument.
+/// RuleBook as people write them: by method and tool, every tenth also by an argument.
 pub(crate) fn rules(rounds: usize) -> Row {
     let rule = |number: usize| {
         let argument = if number.is_multiple_of(10) { " & ~j .params.arguments.count > 5" } else { "" };
-        let expression = format!("~c2s & ~m tools/call & ~tool tool_{number}{argument}");
-        Box::new(Rule(Filter::parse(&expression).unwrap())) as Box<dyn Interceptor>
+        let when = format!("~c2s & ~m tools/call & ~tool tool_{number}{argument}");
+        format!("[[rule]]\nname = \"{number}\"\nwhen = \"{when}\"\ndo = \"hold\"\n")
     };
-    let (chain, none) = (Chain::new((0..RULES).map(rule).collect()), Chain::default());
+    let text: String = (0..RULES).map(rule).collect();
+    let drafts = vec![rules::read(&text, &SavedFilters::default()).unwrap_or_else(|faults| panic!("{faults:?}"))];
+    let rules = RuleBook::new(RuleSet::of(drafts), |_| {});
+    let (chain, none) = (Chain::new(vec![Box::new(rules) as Box<dyn Interceptor>]), Chain::default());
     let cost = |chain: &Chain| {
         let each = (0..rounds.max(5) * 3).map(|_| {
             let mut messages: Vec<_> = (0..MESSAGES).map(|number| call(number as u64)).collect();

@@ -39,6 +39,7 @@ mod restart;
 mod resume;
 mod retry;
 mod routes;
+mod rules;
 mod screen;
 mod secrets;
 mod sessions;

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use std::future::ready;
+
 use futures_util::StreamExt as _;
-use http::{HeaderMap, Method};
+use futures_util::stream::once;
+use http::{HeaderMap, Method, StatusCode};
 use tracing::{Instrument as _, Span};
 
 use crate::envelope::{Author, Direction, Seq};
 use crate::event::{Landmark, Level, LogLine};
+use crate::intercept::HttpAnswer;
 use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::arrival::{Arrival, Audience};
@@ -17,6 +21,7 @@ use crate::proxy::exchange::connection::{Connection, ServerLink, Submission};
 use crate::proxy::exchange::response::{ResponseContext, ResponseStream};
 use crate::proxy::session::LiveSession;
 use crate::proxy::spine::{Disposition, Proxy};
+use crate::secret::Label;
 use crate::upstream::retry::{Attempt, may_resend};
 use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
@@ -126,7 +131,7 @@ impl ClientExchange {
         let Self { connection, mut outgoing, submission, mut request, .. } = self;
         if let Some(submission) = submission {
             match submission.disposition().await {
-                Disposition::Send { seq, message, edited } => {
+                Disposition::Send { seq, message, edited, .. } => {
                     request.sent = Some(SentMessage { seq, edited });
                     request.guard = ReplyGuard::new(&connection.session, &message, seq);
                     if edited {
@@ -135,6 +140,8 @@ impl ClientExchange {
                     outgoing.message = Some(message);
                 }
                 Disposition::Answer(answer) => return Ok(Reply::whole(answer)),
+                Disposition::Status(answer) => return Ok(ruled(*answer)),
+                Disposition::Disconnect => return Ok(broken_off()),
                 Disposition::Discard if request.awaits_reply => return Ok(silence(&connection.proxy).await),
                 Disposition::Discard => return Ok(Reply::accepted()),
             }
@@ -216,7 +223,7 @@ impl RequestContext {
                     ReplyBody::Whole(message)
                 }
                 Disposition::Discard if self.awaits_reply => return silence(&connection.proxy).await,
-                Disposition::Discard | Disposition::Answer(_) => ReplyBody::Empty,
+                _ => ReplyBody::Empty,
             },
             ReplyBody::Stream(items) => {
                 let request_headers = self.headers;
@@ -266,6 +273,20 @@ impl Drop for ReplyGuard {
             }
         }
     }
+}
+
+/// The response that a rule has made up.
+fn ruled(answer: HttpAnswer) -> Reply {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let body = if answer.body.is_empty() { ReplyBody::Empty } else { ReplyBody::Whole(Message::new(answer.body)) };
+    Reply { status, headers: answer.headers.into_iter().collect(), body }
+}
+
+/// A response that ends before it is whole.
+fn broken_off() -> Reply {
+    let why = "a rule says so".to_owned();
+    let error = UpstreamError::BrokenOff { upstream: Label::of_text("tapline"), why };
+    Reply::event_stream(once(ready(Err(error))).boxed())
 }
 
 /// What the client of a dropped message gets: nothing until tapline ends, as if the server had said nothing.

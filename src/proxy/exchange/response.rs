@@ -81,16 +81,17 @@ impl ResponseStream {
     fn finish(&self, disposition: Disposition, framing: Framing) -> Option<Item> {
         match disposition {
             Disposition::Send { .. } if self.context.audience == Audience::OperatorOnly => None,
-            Disposition::Send { message, edited, .. } => {
+            Disposition::Send { message, edited, twice, .. } => {
                 self.connection.learn_params(&message);
                 let framing = if edited { framing.around(&message) } else { framing };
+                let framing = if twice { framing.twice() } else { framing };
                 Some(Item::Message(Incoming { message, framing }))
             }
             Disposition::Answer(answer) => {
                 self.answer_server(answer);
                 None
             }
-            Disposition::Discard => None,
+            _ => None,
         }
     }
 

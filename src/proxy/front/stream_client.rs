@@ -93,7 +93,7 @@ impl StreamClient {
                     server.send_to_client(Item::line(answer));
                     return Ok(None);
                 }
-                Disposition::Discard => return Ok(None),
+                _ => return Ok(None),
             };
             if edited {
                 connection.refresh(&mut headers, &message);
@@ -189,7 +189,7 @@ async fn relay_line(connection: &Connection, server: &StreamServer, submission: 
     let (message, line) = match submission.disposition().await {
         Disposition::Send { message, edited, .. } => (message, (!edited).then_some(line)),
         Disposition::Answer(answer) => return server.send_to_client(Item::line(answer)),
-        Disposition::Discard => return,
+        _ => return,
     };
     match server.send(&message, line, None).instrument(span).await {
         Ok(Some(reply)) if !reply.status.is_success() => {

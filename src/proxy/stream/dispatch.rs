@@ -190,13 +190,14 @@ async fn finish(
 ) {
     let Some(server) = server.upgrade() else { return };
     match disposition {
-        Disposition::Send { message, edited, .. } => {
+        Disposition::Send { message, edited, twice, .. } => {
             let framing = if edited { framing.around(&message) } else { framing };
+            let framing = if twice { framing.twice() } else { framing };
             server.deliver(&recipient, Incoming { message, framing }, share);
         }
         // The server's request was blocked: the answer is for the server.
         Disposition::Answer(answer) => server.answer_server(answer).await,
-        Disposition::Discard => {}
+        Disposition::Status(_) | Disposition::Disconnect | Disposition::Discard => {}
     }
 }
 

@@ -50,6 +50,7 @@ impl Rig {
             held: None,
             reply_to,
             part_of: None,
+            rules: None,
         }
     }
 

@@ -190,6 +190,7 @@ impl World {
             held: None,
             reply_to: None,
             part_of: None,
+            rules: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! One filter, one set of messages: on the list, on the wire, on a tape.
+//! One filter, one set of messages: on the list, held, ruled, on a tape.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::rig::{Rig, START, session, session_id};
 use crate::envelope::{Author, Direction, Envelope, Outcome, ReplyTo, Seq, SessionField, Subject, Transport, Via};
 use crate::event::{Event, Holding};
-use crate::filter::{Filter, MessageHistory};
+use crate::filter::{Filter, MessageHistory, SavedFilters};
 use crate::intercept::breakpoints::Breakpoints;
 use crate::intercept::{Interceptor, Verdict};
 use crate::message::{Kind, Message};
+use crate::rules::{self, RuleSet};
 use crate::tape::{Tape, TapeContext, TapeHeader};
 
 const MESSAGES: u64 = 20_000;
@@ -80,6 +81,7 @@ fn traffic() -> Vec<Envelope> {
                 ReplyTo { seq: Seq(asked), took: seq % 1500 * 1000, subject }
             }),
             part_of: None,
+            rules: None,
         });
     }
     made
@@ -174,8 +176,21 @@ fn shown(rig: &mut Rig) -> Vec<u64> {
 fn held(envelopes: &[Envelope], expression: &str, context: &TapeContext) -> Vec<u64> {
     let breakpoints = Breakpoints::default();
     breakpoints.set(Holding { on: true, filter: expression.to_owned() }).unwrap();
-    let held = envelopes.iter().filter(|it| matches!(breakpoints.inspect(it, context), Verdict::Pause(_)));
+    let held =
+        envelopes.iter().filter(|it| matches!(breakpoints.inspect(&mut (*it).clone(), context), Verdict::Pause(_)));
     held.map(|it| it.seq.0).collect()
+}
+
+/// What a rule hits.
+fn ruled(envelopes: &[Envelope], expression: &str, context: &TapeContext) -> Vec<u64> {
+    let rule = format!("[[rule]]\nname = \"r\"\nwhen = {}\ndo = \"log\"", serde_json::Value::from(expression));
+    let set = RuleSet::of(vec![rules::read(&rule, &SavedFilters::default()).unwrap_or_default()]);
+    let hit = |it: &&Envelope| {
+        let mut it = (*it).clone();
+        set.decide(&mut it, context);
+        it.rules.is_some()
+    };
+    envelopes.iter().filter(hit).map(|it| it.seq.0).collect()
 }
 
 #[test]
@@ -197,6 +212,7 @@ fn filter_matches_the_same_set_everywhere() {
         let on_tape: Vec<u64> = tape.matching(&filter, now).map(|it| it.seq.0).collect();
         assert!(!on_tape.is_empty() || expression == "~rule .", "`{expression}` is of nothing");
         assert_eq!(held(&envelopes, expression, &context), on_tape, "`{expression}` held");
+        assert_eq!(ruled(&envelopes, expression, &context), on_tape, "`{expression}` ruled");
         assert_eq!(listed(&mut rig, expression), on_tape, "`{expression}` listed");
         // Ages are told from the moment in which a message comes to the list.
         if ["~dup", "~late", "~late or ~e and ~dur >500ms", "~e"].contains(&expression) {
@@ -256,7 +272,7 @@ fn explain_is_said_on_the_screen() {
 #[test]
 fn hold_filter_with_a_name_is_written_out_for_the_core() {
     let filters = [("slow".to_owned(), "~dur >1s | ~e".to_owned())].into();
-    let filters = crate::filter::SavedFilters::new(filters).unwrap();
+    let filters = SavedFilters::new(filters).unwrap();
     let mut rig = Rig::with(120, 36, &crate::ui::Settings { filters, ..Default::default() });
     rig.press("i ctrl-u").typing("@slow ~r").press("enter");
     assert!(rig.sent().contains(r#"filter: "(~dur >1s | ~e) & ~r""#), "{}", rig.sent());

@@ -1,0 +1,197 @@
+//! What a rule does with a message: a decision, made as the operator would make it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::chance::{DelaySpread, SeededChance};
+use super::template::JsonTemplate;
+use crate::envelope::{Author, Direction, Envelope};
+use crate::event::BlockError;
+use crate::intercept::{HttpAnswer, Verdict};
+use crate::json::splice::{self, PatchStep};
+use crate::message::{Id, Kind, Message};
+
+/// What stands behind `do`.
+#[derive(Clone, Debug)]
+pub(super) enum RuleAction {
+    /// It goes on, and no rule after this one is asked.
+    Continue,
+    Hold,
+    Drop,
+    Log(String),
+    Block(BlockError),
+    Answer(AnswerBody),
+    Modify(RuleChange),
+    Delay(DelaySpread),
+    /// At most one message for so long.
+    Throttle(Duration),
+    Corrupt(Corruption),
+    Status(HttpAnswer),
+    Disconnect,
+    Duplicate,
+}
+
+/// The reply that a rule gives in the place of the server.
+#[derive(Clone, Debug)]
+pub(super) enum AnswerBody {
+    Result(JsonTemplate),
+    Error(JsonTemplate),
+}
+
+/// What is changed.
+#[derive(Clone, Debug)]
+pub(super) enum RuleChange {
+    /// RFC 7396.
+    Merge(Value),
+    /// RFC 6902.
+    Patch(Vec<PatchStep>),
+    /// Another tool is called.
+    Tool(String),
+}
+
+/// How a message is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Corruption {
+    /// Its second half is missing.
+    Cut,
+    NotJson,
+    /// An id that nobody gave.
+    WrongId,
+    /// A number as a string, a string as another.
+    IdType,
+}
+
+impl Corruption {
+    pub(super) const ALL: [(&'static str, Self); 4] =
+        [("cut", Self::Cut), ("not-json", Self::NotJson), ("wrong-id", Self::WrongId), ("id-type", Self::IdType)];
+}
+
+/// What came of an action.
+pub(super) enum RuleEffect {
+    /// The message goes on to the next rule, changed or not.
+    Next,
+    /// It waits, and the next rule is asked.
+    Wait(Duration),
+    Said(String),
+    /// No other rule is asked.
+    Final(Verdict),
+    /// It could not be done, and the message is as it was.
+    Failed(String),
+}
+
+/// What an action remembers from one message to the next.
+pub(super) struct ActionState {
+    pub(super) chance: SeededChance,
+    /// When the next message may go on.
+    pub(super) free: Option<Instant>,
+    pub(super) hits: u64,
+}
+
+impl RuleAction {
+    /// Whether it can be done with a message at all; where it cannot, the rule is not for it.
+    pub(super) fn is_for(&self, envelope: &Envelope) -> bool {
+        let (kind, to_server) = (envelope.kind(), envelope.direction == Direction::ToServer);
+        match self {
+            Self::Answer(_) => kind == Kind::Request || kind.is_reply(),
+            Self::Modify(RuleChange::Tool(_)) => envelope.message.at(&["params", "name"]).is_some(),
+            Self::Status(_) | Self::Disconnect => to_server,
+            Self::Corrupt(Corruption::WrongId | Corruption::IdType) => envelope.message.id().is_some(),
+            Self::Duplicate => !to_server,
+            _ => true,
+        }
+    }
+
+    pub(super) fn apply(&self, envelope: &mut Envelope, author: Author, state: &mut ActionState) -> RuleEffect {
+        match self {
+            Self::Continue => RuleEffect::Final(Verdict::Continue),
+            Self::Hold => {
+                let Author::Rule(name) = author else { return RuleEffect::Next };
+                RuleEffect::Final(Verdict::Pause(format!("rule {name}")))
+            }
+            Self::Drop => RuleEffect::Final(Verdict::Drop(author)),
+            Self::Log(text) => RuleEffect::Said(text.clone()),
+            Self::Block(error) => RuleEffect::Final(Verdict::Block(error.clone(), author)),
+            Self::Answer(body) => RuleEffect::Final(Verdict::Answer(body.reply(envelope, state.hits), author)),
+            Self::Modify(change) => change.carry_out(envelope, author),
+            Self::Delay(spread) => RuleEffect::Wait(spread.draw(&mut state.chance)),
+            Self::Throttle(each) => RuleEffect::Wait(state.wait_for_turn(*each)),
+            Self::Corrupt(how) => how.carry_out(envelope, author),
+            Self::Status(answer) => RuleEffect::Final(Verdict::Status(Box::new(answer.clone()), author)),
+            Self::Disconnect => RuleEffect::Final(Verdict::Disconnect(author)),
+            Self::Duplicate => RuleEffect::Final(Verdict::Duplicate),
+        }
+    }
+}
+
+impl ActionState {
+    /// How long a message waits so that none follows the one before sooner than `each`.
+    fn wait_for_turn(&mut self, each: Duration) -> Duration {
+        let now = Instant::now();
+        let free = self.free.map_or(now, |free| free.max(now));
+        self.free = Some(free + each);
+        free - now
+    }
+}
+
+impl AnswerBody {
+    fn reply(&self, envelope: &Envelope, hit: u64) -> Message {
+        let id = envelope.message.id().map_or("null", Id::token);
+        let value = envelope.message.value();
+        let (key, body) = match self {
+            Self::Result(body) => ("result", body),
+            Self::Error(body) => ("error", body),
+        };
+        let body = body.fill(value.as_ref(), hit);
+        Message::new(format!(r#"{{"jsonrpc":"2.0","id":{id},"{key}":{body}}}"#))
+    }
+}
+
+impl RuleChange {
+    fn carry_out(&self, envelope: &mut Envelope, author: Author) -> RuleEffect {
+        match self.apply(&envelope.message) {
+            Ok(changed) if changed == envelope.message => {}
+            Ok(changed) => envelope.edit(changed, author),
+            Err(why) => return RuleEffect::Failed(why),
+        }
+        RuleEffect::Next
+    }
+
+    fn apply(&self, message: &Message) -> Result<Message, String> {
+        let text = || std::str::from_utf8(message.raw()).map_err(|_| "it is not UTF-8".to_owned());
+        match self {
+            Self::Merge(patch) => splice::merge(text()?, patch).map(Message::new).ok_or("it is not JSON".to_owned()),
+            Self::Patch(steps) => splice::patch(text()?, steps).map(Message::new),
+            Self::Tool(name) => message
+                .with_value(&["params", "name"], &Value::from(name.as_str()).to_string())
+                .ok_or("it calls nothing".to_owned()),
+        }
+    }
+}
+
+impl Corruption {
+    fn carry_out(self, envelope: &mut Envelope, author: Author) -> RuleEffect {
+        let Some(broken) = self.apply(&envelope.message) else {
+            return RuleEffect::Failed("there is nothing in it to break so".to_owned());
+        };
+        envelope.edit(broken, author);
+        RuleEffect::Final(Verdict::Continue)
+    }
+
+    fn apply(self, message: &Message) -> Option<Message> {
+        match self {
+            Self::Cut => Some(Message::new(message.raw().slice(..message.raw().len() / 2))),
+            Self::NotJson => Some(Message::new("<html><body>Bad Gateway</body></html>")),
+            Self::WrongId => message.with_id(&Id::from_token("\"no-such-request\"")),
+            Self::IdType => {
+                let token = message.id()?.token();
+                let other = match token.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+                    Some(text) if text.parse::<u64>().is_ok() => text.to_owned(),
+                    Some(_) => "0".to_owned(),
+                    None => format!("\"{token}\""),
+                };
+                message.with_id(&Id::from_token(&other))
+            }
+        }
+    }
+}

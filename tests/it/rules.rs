@@ -1,0 +1,309 @@
+//! Rules between a real client and a real server: what each action makes arrive.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tapline::app::Settings;
+use tapline::envelope::Direction::{ToClient, ToServer};
+use tapline::envelope::{Author, Outcome};
+use tapline::event::{Decision, Level};
+use tapline::rules::RuleFiles;
+
+use crate::support::{Client, Rig, Server, settings, tapline_binary, word};
+
+const CALL: &str = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{ \"name\":\"search\",\"arguments\":{\"q\":\"\\u00e9\",\"n\":12345678901234567890123}}}";
+const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
+
+/// A rule for requests that call a tool.
+fn rule(action: &str) -> String {
+    format!("[[rule]]\nname = \"r\"\nwhen = \"~q ~m tools/call\"\ndo = {action}\n")
+}
+
+/// A rule for their replies.
+fn reply_rule(action: &str) -> String {
+    rule(action).replace("~q", "~r")
+}
+
+fn with_rules(settings: Settings, file: &Path, rules: &str) -> Settings {
+    fs::write(file, rules).unwrap();
+    Settings { rules: RuleFiles { places: vec![file.to_owned()], ..RuleFiles::default() }, ..settings }
+}
+
+struct Stage {
+    rig: Rig,
+    server: Server,
+    client: Client,
+    place: tempfile::TempDir,
+}
+
+async fn stage(rules: &str) -> Stage {
+    let place = tempfile::tempdir().unwrap();
+    let server = Server::start().await;
+    let rig = Rig::start(with_rules(settings(&server.url()), &place.path().join("rules.toml"), rules)).await;
+    let client = rig.client().await;
+    Stage { rig, server, client, place }
+}
+
+fn by_rule() -> Author {
+    Author::Rule("r".to_owned())
+}
+
+#[tokio::test]
+async fn modify_changes_what_it_names_and_the_headers_that_repeat_it() {
+    let Stage { rig, mut server, mut client, .. } = stage(
+        &(rule("{ tool = \"find\" }")
+            + &rule("{ modify = { merge = { params = { arguments = { q = \"x\" } } } } }")
+                .replace("\"r\"", "\"second\"")),
+    )
+    .await;
+    client.headers = "mcp-method: tools/call\r\nmcp-name: search\r\n".to_owned();
+    client.post(CALL).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, CALL.replace("search", "find").replace("\\u00e9", "x"), "all else as it was spelled");
+    assert_eq!(exchange.head.get("mcp-name"), Some("find"));
+    exchange.json(REPLY).await;
+    assert_eq!(client.response().await.body, REPLY);
+    let passed = rig.message(ToServer, |_| true).await;
+    assert_eq!(passed.original.as_ref().unwrap().raw(), CALL);
+    assert_eq!(passed.rules.as_ref().unwrap().iter().map(|name| &**name).collect::<Vec<_>>(), ["r", "second"]);
+}
+
+#[tokio::test]
+async fn block_and_answer_need_no_server() {
+    for (action, expected) in [
+        (
+            "{ block = { code = -31007, message = \"no\", data = { n = 1 } } }",
+            json!({"error": {"code": -31007, "message": "no", "data": {"n": 1}}}),
+        ),
+        (
+            "{ block = { tool_error = \"broken\" } }",
+            json!({"result": {"content": [{"type": "text", "text": "broken"}], "isError": true}}),
+        ),
+        (
+            "{ answer = { result = { content = [], was = \"${.params.name}\" } } }",
+            json!({"result": {"content": [], "was": "search"}}),
+        ),
+        ("{ answer = { error = { code = 5, message = \"m\" } } }", json!({"error": {"code": 5, "message": "m"}})),
+    ] {
+        let Stage { rig, mut server, mut client, .. } = stage(&rule(action)).await;
+        client.post(CALL).await;
+        let response = client.response().await;
+        let mut expected = expected;
+        (expected["jsonrpc"], expected["id"]) = (json!("2.0"), json!(7));
+        assert_eq!((response.status(), response.json()), ("200", expected));
+        assert!(server.is_idle(), "{action}");
+        assert_eq!(rig.message(ToServer, |_| true).await.outcome, Outcome::Blocked(by_rule()));
+        assert_eq!(rig.message(ToClient, |_| true).await.outcome, Outcome::Injected(by_rule()));
+    }
+}
+
+#[tokio::test]
+async fn answer_takes_the_place_of_a_reply() {
+    let Stage { mut server, mut client, .. } = stage(&reply_rule("{ answer = { result = { ours = true } } }")).await;
+    client.post(CALL).await;
+    server.next().await.json(REPLY).await;
+    assert_eq!(client.response().await.json(), json!({"jsonrpc": "2.0", "id": 7, "result": {"ours": true}}));
+}
+
+#[tokio::test]
+async fn hold_waits_for_the_operator() {
+    let Stage { rig, mut server, mut client, .. } = stage(&rule("\"hold\"")).await;
+    client.post(CALL).await;
+    let held = rig.held(1).await;
+    assert_eq!(held.reason, "rule r");
+    rig.settle(held.ticket, Decision::Forward);
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, CALL);
+    exchange.json(REPLY).await;
+    client.response().await;
+}
+
+#[tokio::test]
+async fn delay_is_over_by_itself_or_when_the_operator_says() {
+    let Stage { rig, mut server, mut client, .. } = stage(&rule("{ delay = \"300ms\" }")).await;
+    let began = Instant::now();
+    client.post(CALL).await;
+    let exchange = server.next().await;
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    assert_eq!(exchange.body, CALL);
+    exchange.json(REPLY).await;
+    client.response().await;
+    let held = rig.held(1).await;
+    assert_eq!(held.reason, "delayed by rule r");
+    assert!(rig.fate(&held).await.held.unwrap() >= 300_000);
+
+    let Stage { rig, mut server, mut client, .. } = stage(&rule("{ delay = \"24h\" }")).await;
+    client.post(CALL).await;
+    rig.settle(rig.held(1).await.ticket, Decision::Forward);
+    server.next().await.json(REPLY).await;
+    client.response().await;
+}
+
+#[tokio::test]
+async fn drop_lets_the_client_wait() {
+    let Stage { rig, mut server, mut client, .. } = stage(&rule("\"drop\"")).await;
+    client.post(CALL).await;
+    assert_eq!(word(&rig.message(ToServer, |_| true).await.outcome), "dropped");
+    let mut other = rig.client().await;
+    other.post(r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.message()["id"], 8, "the server saw nothing of the call");
+    exchange.json("{}").await;
+    other.response().await;
+}
+
+#[tokio::test]
+async fn corrupt_reply_arrives_as_it_was_broken() {
+    for (how, arrives) in [
+        ("cut", REPLY[..REPLY.len() / 2].to_owned()),
+        ("not-json", "<html><body>Bad Gateway</body></html>".to_owned()),
+        ("wrong-id", REPLY.replace('7', "\"no-such-request\"")),
+        ("id-type", REPLY.replace('7', "\"7\"")),
+    ] {
+        let Stage { rig, mut server, mut client, .. } = stage(&reply_rule(&format!("{{ corrupt = \"{how}\" }}"))).await;
+        client.post(CALL).await;
+        server.next().await.json(REPLY).await;
+        assert_eq!(client.response().await.body, arrives, "{how}");
+        let passed = rig.message(ToClient, |_| true).await;
+        assert_eq!(
+            (passed.outcome.clone(), passed.original.as_ref().unwrap().raw().as_ref()),
+            (Outcome::Edited(by_rule()), REPLY.as_bytes())
+        );
+    }
+}
+
+#[tokio::test]
+async fn status_is_what_the_client_gets() {
+    let action = "{ status = { code = 429, headers = { retry-after = \"2\" }, body = \"slow down\" } }";
+    let Stage { mut server, mut client, rig, .. } = stage(&rule(action)).await;
+    client.post(CALL).await;
+    let response = client.response().await;
+    assert_eq!((response.status(), response.head.get("retry-after"), response.text()), ("429", Some("2"), "slow down"));
+    assert!(server.is_idle());
+    assert_eq!(rig.message(ToServer, |_| true).await.outcome, Outcome::Blocked(by_rule()));
+}
+
+#[tokio::test]
+async fn rules_decide_for_a_client_that_launched_tapline() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("rules.toml");
+    fs::write(
+        &file,
+        rule("{ status = 503 }")
+            + &reply_rule("\"duplicate\"").replace("tools/call", "ping").replace("\"r\"", "\"two\""),
+    )
+    .unwrap();
+    let script =
+        "while read -r line; do case $line in *ping*) echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}';; esac; done";
+    let output = assert_cmd::Command::new(tapline_binary())
+        .args(["stdio", "--no-record", "--no-control", "--rules"])
+        .arg(&file)
+        .args(["--", "sh", "-c", script])
+        .env("HOME", place.path())
+        .write_stdin(format!("{CALL}\n{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}}\n"))
+        .output()
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 3, "{out}");
+    assert!(lines[0].contains("a rule answers with HTTP status 503"), "{out}");
+    assert_eq!(lines[1], lines[2]);
+}
+
+#[tokio::test]
+async fn changed_file_is_in_force_and_a_broken_one_changes_nothing() {
+    let Stage { rig, mut server, mut client, place, .. } = stage(&rule("{ answer = { result = { n = 1 } } }")).await;
+    let file = place.path().join("rules.toml");
+    let answered = async |client: &mut Client| {
+        client.post(CALL).await;
+        client.response().await.json()["result"]["n"].clone()
+    };
+    assert_eq!(answered(&mut client).await, 1);
+    fs::write(&file, rule("{ answer = { result = { n = 2 } } }")).unwrap();
+    rig.line(Level::Info, "the rules have changed: 1 are in force").await;
+    assert_eq!(answered(&mut client).await, 2);
+    fs::write(&file, rule("\"hodl\"") + "when_st = \"x\"\n").unwrap();
+    let line = rig.line(Level::Error, "the rules stay as they were: ").await;
+    assert!(line.text.contains("rules.toml:4:6: unknown action `hodl`; did you mean `hold`?\n"), "{}", line.text);
+    assert!(line.text.contains("rules.toml:5:1: unknown key `when_st`; did you mean `when_set`?"), "{}", line.text);
+    assert_eq!(answered(&mut client).await, 2);
+    assert!(server.is_idle());
+}
+
+#[tokio::test]
+async fn hits_are_on_the_tape_and_a_dry_run_finds_them_again() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, tapes) = (place.path().join("rules.toml"), place.path().join("tapes"));
+    let mut server = Server::start().await;
+    let base = Settings { tapes: Some(tapes.clone()), ..settings(&server.url()) };
+    let merge = "{ modify = { merge = { params = { arguments = { q = \"x\" } } } } }";
+    let rig = Rig::start(with_rules(
+        base,
+        &file,
+        &(rule(merge) + &rule("\"drop\"").replace("\"r\"", "\"idle\"").replace("tools/call", "tools/list")),
+    ))
+    .await;
+    let mut client = rig.client().await;
+    client.post(CALL).await;
+    server.next().await.json(REPLY).await;
+    client.response().await;
+    rig.quit(tapline::event::OnQuit::Forward).await;
+    let tape = fs::read_dir(&tapes).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&tape).unwrap();
+    assert!(text.contains("\"rules\":[\"r\"]") && text.contains("\\u00e9"), "name and original: {text}");
+    let check = |strict: bool| {
+        let mut command = assert_cmd::Command::new(tapline_binary());
+        command.arg("check").arg(&file).arg("--on").arg(&tape).env("HOME", place.path()).current_dir(place.path());
+        if strict {
+            command.arg("--strict");
+        }
+        command.output().unwrap()
+    };
+    let output = check(false);
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{out}");
+    assert!(out.contains("> tools/call search: changed by r"), "{out}");
+    assert!(
+        out.contains("- .params.arguments.q: \"\\u00e9\"") && out.contains("+ .params.arguments.q: \"x\""),
+        "{out}"
+    );
+    assert!(out.contains("would have touched 1 of 2 messages") && out.contains("0 idle: it never matched"), "{out}");
+    assert_eq!(check(true).status.code(), Some(1), "a rule that never had its turn");
+}
+
+#[test]
+fn wrong_rules_stop_tapline_before_it_starts() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("rules.toml");
+    fs::write(&file, "[[rule]]\nname = \"a\"\nwhen = \"~tol x\"\ndo = \"hodl\"\n").unwrap();
+    for words in
+        [&["check"][..], &["run", "--headless", "--no-record", "--upstream", "http://127.0.0.1:1/mcp", "--rules"]]
+    {
+        let output = assert_cmd::Command::new(tapline_binary())
+            .args(words)
+            .arg(&file)
+            .env("HOME", place.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("rules.toml:3:8: `when`: unknown operator `~tol`; did you mean `~tool`?"), "{told}");
+        assert!(told.contains("rules.toml:4:6: unknown action `hodl`; did you mean `hold`?"), "{told}");
+    }
+}
+
+#[test]
+fn ready_sets_are_listed_and_written_out() {
+    let run = |words: &[&str]| {
+        let output = assert_cmd::Command::new(tapline_binary()).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed = run(&["rules"]);
+    for name in ["expired-session", "flaky", "malformed", "rate-limited", "read-only", "slow"] {
+        assert!(listed.contains(name), "{listed}");
+        assert!(run(&["rules", name]).contains("[[rule]]"));
+        assert!(run(&["check", name]).contains("rules, all in order"));
+    }
+}
