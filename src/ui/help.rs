@@ -6,7 +6,7 @@ use super::model::popup::Help;
 use crate::filter::OPERATORS;
 
 /// Signs in the list.
-const SIGNS: [(&str, &str); 15] = [
+const SIGNS: [(&str, &str); 16] = [
     ("> <", "client to server, server to client"),
     ("Q R E N", "request, result, error, notification"),
     ("B ?", "batch, not JSON-RPC"),
@@ -19,6 +19,7 @@ const SIGNS: [(&str, &str); 15] = [
     ("% (or not equal)", "a shadow answered otherwise, or not at all"),
     ("? (first column)", "gone: a peer hung up while it was held"),
     ("6s..", "held or without a reply so long"),
+    ("left (queue)", "until the client gives up; with ~ a guess: 60 s, as the TypeScript SDK"),
     ("dur", "from request to reply, in milliseconds"),
     ("+12 (sessions)", "came unseen"),
     ("dropped N (top)", "the screen could not keep up; everything is sent again"),
@@ -47,6 +48,8 @@ pub(crate) fn last_help_top(model: &Model, help: &Help, height: u16) -> usize {
 
 /// The lines that contain `search`, keys of the place below the help first.
 pub(crate) fn help_rows(model: &Model, search: &str) -> Vec<HelpRow> {
+    // Whoever presses `/` to search has begun to type already.
+    let search = search.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(search);
     let mut rows = Vec::new();
     for context in in_order(model) {
         let entries = bindings(context).map(|binding| (binding.keys.join(", "), binding.help));
@@ -60,6 +63,8 @@ pub(crate) fn help_rows(model: &Model, search: &str) -> Vec<HelpRow> {
 /// What the keys were about before the help took them, then the rest.
 fn in_order(model: &Model) -> Vec<KeyContext> {
     let mut order: Vec<KeyContext> = contexts_below(model);
+    // It is everywhere, and about nothing in particular.
+    order.retain(|context| *context != KeyContext::Search);
     let rest: Vec<KeyContext> = KeyContext::ALL.into_iter().filter(|context| !order.contains(context)).collect();
     order.extend(rest);
     order

@@ -150,6 +150,7 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     let rows = |pane: Option<Rect>, header: u16| {
         usize::from(pane.map_or(0, |area| inner(area, model.viewport).height.saturating_sub(header)))
     };
+    let detail_width = plan.detail.map_or(0, |area| usize::from(inner(area, model.viewport).width));
     let (list, detail, sessions) = (rows(plan.list, 1), rows(plan.detail, 0), rows(plan.sessions, 0));
     let rows = model.observed.sessions.all().len() + 1;
     model.session_cursor.frame(rows, sessions / 4);
@@ -172,7 +173,8 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
         }
     }
     model.show_detail();
-    model.detail.frame(detail);
+    model.detail.frame(detail_width.saturating_sub(2), detail);
+    model.search_anew();
     let theme = Theme::of(&model.settings);
     if let Some(editor) = &mut model.editor {
         dress(&mut editor.area, theme);

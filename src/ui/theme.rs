@@ -23,6 +23,8 @@ pub(crate) enum Role {
     Cursor,
     /// The row under the cursor of a pane that does not have the keys.
     FaintCursor,
+    /// What is searched for.
+    Found,
     JsonKey,
     JsonString,
     JsonNumber,
@@ -127,6 +129,7 @@ fn weight(role: Role) -> Modifier {
         }
         Role::Dim => Modifier::DIM,
         Role::Strong | Role::Accent | Role::Held | Role::Bad | Role::Edited | Role::FaintCursor => Modifier::BOLD,
+        Role::Found => Modifier::BOLD.union(Modifier::UNDERLINED),
         Role::Badge | Role::HeldBadge => Modifier::BOLD.union(Modifier::REVERSED),
         Role::Cursor => Modifier::REVERSED,
     }
@@ -137,7 +140,7 @@ fn colour(role: Role) -> Option<Color> {
     match role {
         Role::Plain | Role::Dim | Role::Strong | Role::Cursor | Role::FaintCursor => None,
         Role::Accent | Role::Badge | Role::JsonKey => Some(Color::Cyan),
-        Role::Held | Role::HeldBadge | Role::JsonNumber => Some(Color::Yellow),
+        Role::Held | Role::HeldBadge | Role::JsonNumber | Role::Found => Some(Color::Yellow),
         Role::Good | Role::JsonString => Some(Color::Green),
         Role::Bad => Some(Color::Red),
         Role::Edited | Role::JsonWord => Some(Color::Magenta),

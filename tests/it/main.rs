@@ -17,6 +17,7 @@ mod demo_live;
 mod doctor;
 mod doors;
 mod ends;
+mod hands;
 mod hold;
 mod http_client;
 mod ids;

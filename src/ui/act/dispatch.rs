@@ -2,13 +2,15 @@
 
 use crossterm::event::{Event as TerminalEvent, KeyEvent};
 
+use super::jump::{goto, is_number};
 use super::quit::{ask_quit, interrupt, quit, quit_and_forward};
-use super::{clipboard, editing, hold, navigate, prompt, sessions, tapes, typing};
+use super::{clipboard, editing, hold, navigate, prompt, search, sessions, tapes, typing, value};
 use crate::event::{Command, OnQuit, Then};
 use crate::ui::host::{Exit, ScreenInput};
 use crate::ui::key_press::KeyPress;
-use crate::ui::keymap::{Action, meaning};
+use crate::ui::keymap::{Action, command, meaning};
 use crate::ui::model::popup::{Help, Popup, Prefix};
+use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Model, Pane};
 
 pub(crate) fn input(model: &mut Model, input: ScreenInput) {
@@ -29,6 +31,8 @@ fn key(model: &mut Model, event: KeyEvent) {
         return interrupt(model);
     }
     model.quitting.interrupted = false;
+    // What was said has been read, and may no longer be true.
+    model.notice = None;
     // Keys may come faster than drawings, and these look at what is under the cursor of the detail.
     if model.pane == Pane::Detail || matches!(model.popup, Some(Popup::Prefix(_))) {
         model.show_detail();
@@ -57,6 +61,7 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Open => navigate::open(model),
         Action::Back => navigate::back(model),
         Action::Pair => navigate::to_pair(model),
+        Action::Pairs => prompt::toggle_pairs(model),
         Action::NextError => navigate::next_error(model),
         Action::NextHeld => navigate::next_held(model),
         Action::Follow => navigate::follow(model),
@@ -74,14 +79,17 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::CopyMenu => model.popup = Some(Popup::Prefix(Prefix::Copy)),
         Action::Cancel => cancel(model),
         Action::Accept => accept(model),
-        Action::NextField => hold::next_field(model, 1),
-        Action::PreviousField => hold::next_field(model, -1),
+        Action::NextField => next_field(model, 1),
+        Action::PreviousField => next_field(model, -1),
         Action::PickSession => sessions::open_session_popup(model),
 
         Action::Type(asked) => prompt::open_prompt(model, asked),
         Action::ToggleFilter => prompt::toggle_filter(model),
-        Action::Older => prompt::step_history(model, -1),
-        Action::Newer => prompt::step_history(model, 1),
+        Action::Older => prompt::step(model, -1),
+        Action::Newer => prompt::step(model, 1),
+        Action::SearchNext => search::next(model, true),
+        Action::SearchPrevious => search::next(model, false),
+        Action::EndSearch => model.search = None,
 
         Action::Hold => hold::toggle(model),
         Action::HoldOffForward => hold::turn_off(model, true),
@@ -99,6 +107,10 @@ pub(crate) fn act(model: &mut Model, action: Action) {
 
         Action::Edit => editing::edit(model),
         Action::Resend => editing::resend(model),
+        Action::EditValue => value::edit(model),
+        Action::TurnValue => value::turn(model),
+        Action::WholeText => value::to_editor(model),
+        Action::Send if model.prompt.is_some() => value::send(model),
         Action::Send => editing::send(model, editing::Strict::Json),
         Action::SendRaw => editing::send(model, editing::Strict::Nothing),
         Action::Outside | Action::Format | Action::Undo | Action::Redo | Action::Original | Action::ToggleDiff => {
@@ -125,7 +137,26 @@ pub(crate) fn act(model: &mut Model, action: Action) {
     }
 }
 
+/// What was typed after `:`: the number of a message, or a command by its name.
+fn run_command(model: &mut Model) {
+    let Some(prompt) = model.prompt.take() else { return };
+    let typed = prompt.line.text().trim();
+    let Some(choice) = prompt.chosen() else { return };
+    if is_number(typed) {
+        return goto(model, typed);
+    }
+    match command(model, typed, choice) {
+        Some(row) if row.works => act(model, row.action),
+        Some(row) => model.warn(format!("`{}` does nothing here: {}", row.name, row.help)),
+        None => model.warn(format!("no command is called `{typed}`: `:` alone lists them")),
+    }
+}
+
 fn fold(model: &mut Model, action: Action) {
+    // On a single value, as in vim: the container around it.
+    if model.detail.fold().is_none() && !model.detail.to_parent() {
+        return;
+    }
     let Some(folded) = model.detail.fold() else { return };
     let wanted = match action {
         Action::FoldOpen => folded,
@@ -134,6 +165,13 @@ fn fold(model: &mut Model, action: Action) {
     };
     if wanted {
         model.detail.toggle_fold();
+    }
+}
+
+fn next_field(model: &mut Model, by: isize) {
+    match &model.popup {
+        Some(_) => hold::next_field(model, by),
+        None => value::next(model, by),
     }
 }
 
@@ -151,6 +189,11 @@ fn accept(model: &mut Model) {
             sessions::narrow_to_session(model, position);
         }
         Some(Popup::Block(_)) => hold::send_block(model),
-        _ => prompt::accept_prompt(model),
+        _ => match model.prompt.as_ref().map(|prompt| prompt.kind) {
+            Some(PromptKind::Value) => value::keep(model),
+            Some(PromptKind::Search) => search::accept(model),
+            Some(PromptKind::Command) => run_command(model),
+            _ => prompt::accept_prompt(model),
+        },
     }
 }

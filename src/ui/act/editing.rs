@@ -1,10 +1,13 @@
 //! The editor: opening it on a message, and sending what it holds.
 
+use std::sync::Arc;
+
 use super::hold::{settle_ticket, subject};
 use crate::envelope::{Seq, SessionId};
 use crate::event::{Command, Decision, Then};
 use crate::message::Message;
 use crate::ui::keymap::Action;
+use crate::ui::model::detail::DetailTab;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
 use crate::ui::model::{Effect, Model};
 
@@ -16,13 +19,36 @@ pub(super) enum Strict {
 }
 
 /// `e`: the held message, or else the request, into the editor.
+///
+/// The cursor stands on the value under the tree's cursor, selected; where nobody has been in the tree, on the likeliest.
 pub(super) fn edit(model: &mut Model) {
-    let Some(subject) = subject(model).or_else(|| resend_subject(model)) else { return };
-    let draft = model.queue.drafts.get(&subject.seq).cloned();
+    let Some(subject) = edit_subject(model) else { return };
+    let draft = model.queue.drafts.get(&subject.seq).map(|draft| draft.to_vec());
+    let path = path_in_tree(model, subject.seq);
     match Editor::open(subject, draft) {
-        Some(editor) => model.editor = Some(editor),
+        Some(mut editor) => {
+            path.iter().for_each(|path| editor.select_value(path));
+            model.editor = Some(editor);
+        }
         None => model.warn("it is not text, so it cannot be edited here"),
     }
+}
+
+/// The message that an edit here is of: the held one, or else the request.
+pub(super) fn edit_subject(model: &mut Model) -> Option<EditSubject> {
+    subject(model).or_else(|| resend_subject(model))
+}
+
+/// Where in the message that the tree shows an edit begins.
+fn path_in_tree(model: &mut Model, seq: Seq) -> Option<String> {
+    model.show_detail();
+    if model.detail.envelope()?.seq != seq || model.detail.tabs().1 != DetailTab::Tree {
+        return None;
+    }
+    if model.detail.cursor == 0 {
+        model.detail.to_likely_value();
+    }
+    Some(model.detail.row()?.path)
 }
 
 fn resend_subject(model: &mut Model) -> Option<EditSubject> {
@@ -85,7 +111,7 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
 pub(super) fn close_editor(model: &mut Model) {
     let Some(editor) = model.editor.take() else { return };
     if editor.touched() {
-        model.queue.drafts.insert(editor.seq, editor.area.lines().to_vec());
+        model.queue.drafts.insert(editor.seq, Arc::new(editor.area.lines().to_vec()));
         model.notify(match editor.target {
             EditTarget::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` discards it",
             EditTarget::Resend(_) => "draft kept: `e` opens it again",

@@ -1,9 +1,14 @@
 //! Holding, and ending holds.
 
+use std::sync::Arc;
+
 use super::prompt::open_prompt;
-use crate::event::{BlockError, Command, Decision, Holding, Then, Ticket};
+use crate::envelope::{Envelope, ReplyTo, Subject};
+use crate::event::{BlockError, Command, Decision, Held, Holding, Then, Ticket};
+use crate::filter::Filter;
 use crate::mcp::method::TOOLS_CALL;
-use crate::message::Kind;
+use crate::message::{Kind, Message};
+use crate::ui::diff::changed_paths;
 use crate::ui::model::Model;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
 use crate::ui::model::popup::{BlockForm, Confirmation, Popup};
@@ -46,7 +51,7 @@ pub(super) fn forward(model: &mut Model, then: Then) {
 fn draft(model: &Model) -> Result<Decision, ()> {
     let Some(held) = model.held_here() else { return Ok(Decision::Forward) };
     let Some(draft) = model.queue.drafts.get(&held.envelope.seq) else { return Ok(Decision::Forward) };
-    let editor = subject(model).and_then(|subject| Editor::open(subject, Some(draft.clone()))).ok_or(())?;
+    let editor = subject(model).and_then(|subject| Editor::open(subject, Some(draft.to_vec()))).ok_or(())?;
     match editor.verdict.fault {
         None => Ok(Decision::Edit(editor.message())),
         Some(_) => Err(()),
@@ -81,9 +86,48 @@ pub(super) fn settle_ticket(model: &mut Model, ticket: Ticket, decision: Decisio
     if model.queue.sent.contains(&ticket) {
         return model.notify("already decided");
     }
+    let said = sent_words(model, held, &decision, then);
     model.queue.drafts.remove(&held.envelope.seq);
     model.queue.decided(&model.observed.held, ticket);
     model.send(Command::Settle { ticket, decision, then });
+    model.notify(said);
+}
+
+/// What an operator needs to know of what was just sent: what of it, and whether that is the end of it.
+fn sent_words(model: &Model, held: &Held, decision: &Decision, then: Then) -> String {
+    let seq = held.envelope.seq;
+    let mut words = match decision {
+        Decision::Forward => format!("{seq} sent"),
+        Decision::Edit(message) => match changed_paths(held.envelope.message.raw(), message.raw()).len() {
+            0 => format!("{seq} sent, edited"),
+            1 => format!("{seq} sent, 1 value changed"),
+            many => format!("{seq} sent, {many} values changed"),
+        },
+        Decision::Block(_) => return format!("{seq} blocked: its sender has the error"),
+        Decision::Drop => return format!("{seq} dropped"),
+    };
+    match then {
+        Then::HoldNext => words.push_str("; the next message of its session is held"),
+        Then::HoldReply => words.push_str("; its reply is held too"),
+        Then::Nothing if reply_will_be_held(model, held) => words.push_str("; its reply is held too"),
+        Then::Nothing => {}
+    }
+    words
+}
+
+/// Whether what is held now holds the reply to this request as well, as far as that can be known before it is there.
+fn reply_will_be_held(model: &Model, held: &Held) -> bool {
+    let (holding, request) = (&model.observed.holding, &held.envelope);
+    let (Some(id), true, Kind::Request) = (request.message.id(), holding.on, request.kind()) else { return false };
+    let Ok(filter) = Filter::parse(&holding.filter) else { return false };
+    let name = request.name().map(Into::into);
+    let subject = Subject { method: request.method().unwrap_or_default().into(), name };
+    filter.matches(&Envelope {
+        direction: request.direction.reverse(),
+        message: Message::new(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, id.token())),
+        reply_to: Some(ReplyTo { seq: request.seq, took: 0, subject: Arc::new(subject) }),
+        ..request.clone()
+    })
 }
 
 pub(super) fn forward_all(model: &mut Model) {
@@ -97,6 +141,13 @@ pub(super) fn forward_all(model: &mut Model) {
 pub(super) fn forward_all_now(model: &mut Model) {
     model.popup = None;
     let tickets: Vec<Ticket> = model.observed.held.keys().copied().collect();
+    let replies = model.observed.held.values().filter(|held| reply_will_be_held(model, held)).count();
+    let too = match replies {
+        0 => "",
+        1 => "; a reply to them is held too",
+        _ => "; their replies are held too",
+    };
+    model.notify(format!("{} sent{too}", tickets.len()));
     model.queue.sent.extend(tickets);
     model.send(Command::ForwardAll);
 }
@@ -105,7 +156,7 @@ pub(super) fn drop_selected(model: &mut Model) {
     let request = model.holds_request();
     settle_selected(model, Decision::Drop, Then::Nothing);
     if request {
-        model.warn("dropped: its sender now waits for its timeout");
+        model.warn("dropped: its sender now waits for its time-out");
     }
 }
 

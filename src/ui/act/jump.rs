@@ -16,6 +16,7 @@ pub(super) fn show_message(model: &mut Model, seq: Seq) {
         // Hidden by a filter: being asked for it outweighs having hidden it.
         list.filter_off = list.filter.is_some();
         list.only = None;
+        list.pairs = false;
         list.refilter(rows);
         while list.scan(rows, Duration::from_millis(50)) {}
         list.jump(rows, seq);
@@ -25,6 +26,13 @@ pub(super) fn show_message(model: &mut Model, seq: Seq) {
     if model.pane == Pane::Sessions {
         model.pane = Pane::List;
     }
+}
+
+/// Whether what is typed after `:` is the number of a message, or asks how a filter is understood.
+pub(super) fn is_number(text: &str) -> bool {
+    let digits = text.trim_start_matches('#');
+    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        || text.split_whitespace().next() == Some("explain")
 }
 
 /// The number typed after `:`, or `explain` with a filter; without one, that of the list.

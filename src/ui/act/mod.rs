@@ -8,8 +8,10 @@ mod jump;
 mod navigate;
 mod prompt;
 mod quit;
+mod search;
 mod sessions;
 mod tapes;
 mod typing;
+mod value;
 
 pub(crate) use dispatch::input;

@@ -89,6 +89,17 @@ pub(super) fn next_pane(model: &mut Model, by: isize) {
         if sessions { &[Pane::Sessions, Pane::List, Pane::Detail] } else { &[Pane::List, Pane::Detail] };
     let position = panes.iter().position(|pane| *pane == model.pane).unwrap_or(0);
     model.pane = panes[(position.cast_signed() + by).rem_euclid(panes.len().cast_signed()).cast_unsigned()];
+    stand_on_value(model);
+}
+
+/// Whoever goes to a held message goes there to change it.
+fn stand_on_value(model: &mut Model) {
+    if model.pane == Pane::Detail && model.holds() {
+        model.show_detail();
+        if model.detail.cursor == 0 {
+            model.detail.to_likely_value();
+        }
+    }
 }
 
 /// `enter`: into what is under the cursor.
@@ -96,7 +107,10 @@ pub(super) fn open(model: &mut Model) {
     match (model.screen, model.pane) {
         (ScreenKind::Messages | ScreenKind::Queue, Pane::Detail) => read_string(model),
         (ScreenKind::Messages, Pane::Sessions) => narrow_to_session(model, model.session_cursor.cursor),
-        (ScreenKind::Messages, Pane::List) | (ScreenKind::Queue, _) => model.pane = Pane::Detail,
+        (ScreenKind::Messages, Pane::List) | (ScreenKind::Queue, _) => {
+            model.pane = Pane::Detail;
+            stand_on_value(model);
+        }
         (ScreenKind::Tapes, pane) => open_tape(model, pane),
         (ScreenKind::Metrics, _) => open_metrics_row(model),
         (ScreenKind::Events, _) => {

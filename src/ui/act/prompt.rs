@@ -1,6 +1,6 @@
-//! The line in which something is typed: a filter, a hold filter, the number of a message.
+//! The line in which something is typed: a filter, a hold filter, a command, what is searched for.
 
-use super::jump::goto;
+use super::search::search_changed;
 use crate::event::{Command, Holding};
 use crate::filter::{Filter, FilterPlace};
 use crate::ui::model::Model;
@@ -10,6 +10,9 @@ use crate::ui::model::prompt::{Prompt, PromptKind};
 pub(super) fn open_prompt(model: &mut Model, asked: PromptKind) {
     let mut prompt = Prompt::new(asked, &suggested(model, asked));
     prompt.before.clone_from(&model.list().filter);
+    if asked == PromptKind::Search {
+        prompt.searched = model.search.take();
+    }
     model.prompt = Some(prompt);
     if asked == PromptKind::Filter {
         let (rows, list) = model.messages_mut();
@@ -22,7 +25,13 @@ pub(super) fn open_prompt(model: &mut Model, asked: PromptKind) {
 
 /// The list follows the text while it parses, and stays with the last good one while it does not.
 pub(super) fn prompt_changed(model: &mut Model) {
-    let Some(prompt) = model.prompt.as_mut().filter(|prompt| prompt.kind != PromptKind::Goto) else { return };
+    let Some(prompt) = &mut model.prompt else { return };
+    prompt.choice = 0;
+    match prompt.kind {
+        PromptKind::Search => return search_changed(model),
+        PromptKind::Command | PromptKind::Value => return,
+        PromptKind::Filter | PromptKind::Hold => {}
+    }
     let Some(filter) = prompt.parse(&model.settings.filters) else { return };
     if prompt.kind == PromptKind::Filter {
         set_filter(model, filter);
@@ -44,9 +53,24 @@ pub(super) fn toggle_filter(model: &mut Model) {
     list.refilter(rows);
 }
 
-pub(super) fn step_history(model: &mut Model, by: isize) {
+/// One row for each exchange, or for each message.
+pub(super) fn toggle_pairs(model: &mut Model) {
+    let (rows, list) = model.messages_mut();
+    list.pairs = !list.pairs;
+    list.refilter(rows);
+    let words = if list.pairs { "one row for each exchange" } else { "one row for each message" };
+    model.notify(words);
+}
+
+/// To another row of the palette, or another of the filters there were.
+pub(super) fn step(model: &mut Model, by: isize) {
     let filters = &model.filters;
     let Some(prompt) = &mut model.prompt else { return };
+    if prompt.kind == PromptKind::Command {
+        // The view knows how many there are, and stays with the last.
+        prompt.choice = prompt.choice.saturating_add_signed(by);
+        return;
+    }
     let here = prompt.history.unwrap_or(filters.len());
     let there = here.saturating_add_signed(by).min(filters.len());
     prompt.history = Some(there);
@@ -56,16 +80,16 @@ pub(super) fn step_history(model: &mut Model, by: isize) {
 
 /// Leaves the prompt as if it had not been opened.
 pub(super) fn close_prompt(model: &mut Model) {
-    if let Some(prompt) = model.prompt.take().filter(|prompt| prompt.kind == PromptKind::Filter) {
-        set_filter(model, prompt.before);
+    let Some(prompt) = model.prompt.take() else { return };
+    match prompt.kind {
+        PromptKind::Filter => set_filter(model, prompt.before),
+        PromptKind::Search => model.search = prompt.searched,
+        _ => {}
     }
 }
 
 pub(super) fn accept_prompt(model: &mut Model) {
     let Some(mut prompt) = model.prompt.take() else { return };
-    if prompt.kind == PromptKind::Goto {
-        return goto(model, prompt.line.text());
-    }
     let Some(filter) = prompt.parse(&model.settings.filters) else {
         // Not done yet: the error stays under the text.
         model.prompt = Some(prompt);
@@ -89,14 +113,15 @@ pub(super) fn accept_prompt(model: &mut Model) {
     }
 }
 
-/// The suggestion for a first hold filter. Never the handshake: holding that stops a client before it begins.
-const HOLD_SUGGESTION: &str = "~m tools/call";
+/// The suggestion for a first hold filter. Never the handshake: holding that stops a client before it begins. Requests only:
+/// whoever lets a call go does not expect to be asked again for its reply.
+const HOLD_SUGGESTION: &str = "~m tools/call & ~q";
 
 fn suggested(model: &Model, asked: PromptKind) -> String {
     match asked {
         PromptKind::Filter => model.list().filter.as_ref().map(|(text, _)| text.clone()).unwrap_or_default(),
         PromptKind::Hold if model.observed.holding.filter.is_empty() => HOLD_SUGGESTION.to_owned(),
         PromptKind::Hold => model.observed.holding.filter.clone(),
-        PromptKind::Goto => String::new(),
+        PromptKind::Command | PromptKind::Search | PromptKind::Value => String::new(),
     }
 }

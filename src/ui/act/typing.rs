@@ -3,13 +3,16 @@
 use crossterm::event::KeyEvent;
 
 use super::prompt::prompt_changed;
+use super::value::toggled;
 use crate::ui::key_press::KeyPress;
+use crate::ui::keymap::why_not;
 use crate::ui::model::Model;
 use crate::ui::model::popup::Popup;
 
 /// A key that is text where something is typed.
 pub(super) fn typed(model: &mut Model, key: &KeyPress, event: KeyEvent) {
     match &mut model.popup {
+        Some(Popup::Pager(_)) if model.prompt.is_some() => typed_below(model, key, event),
         Some(Popup::Help(help)) => {
             help.search.key(key);
             help.top = 0;
@@ -20,21 +23,26 @@ pub(super) fn typed(model: &mut Model, key: &KeyPress, event: KeyEvent) {
             }
         }
         // A key that is not on the list ends the prefix.
-        Some(Popup::Prefix(_)) => model.popup = None,
-        Some(_) => {}
+        Some(Popup::Prefix(_)) => {
+            model.notify(why_not(model, key));
+            model.popup = None;
+        }
+        Some(_) => model.notify(why_not(model, key)),
         None => typed_below(model, key, event),
     }
 }
 
 fn typed_below(model: &mut Model, key: &KeyPress, event: KeyEvent) {
     if let Some(prompt) = &mut model.prompt {
-        if prompt.line.key(key) {
+        if toggled(prompt, key) || prompt.line.key(key) {
             prompt_changed(model);
         }
-    } else if let Some(editor) = &mut model.editor
-        && editor.area.input(event)
-    {
-        editor.changed();
+    } else if let Some(editor) = &mut model.editor {
+        if editor.area.input(event) {
+            editor.changed();
+        }
+    } else {
+        model.notify(why_not(model, key));
     }
 }
 
@@ -45,6 +53,10 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             if let Some(line) = form.line() {
                 line.insert(text);
             }
+        }
+        (Some(Popup::Pager(_)), Some(prompt), _) => {
+            prompt.line.insert(text);
+            prompt_changed(model);
         }
         (Some(_), _, _) | (None, None, None) => {}
         (None, Some(prompt), _) => {

@@ -27,6 +27,11 @@ pub(crate) fn decode(token: &[u8], limit: usize) -> String {
     text
 }
 
+/// All of the text of a valid JSON string.
+pub(crate) fn unquote(token: &str) -> String {
+    decode(token.as_bytes(), usize::MAX)
+}
+
 fn push_chars(text: &mut String, piece: &str, room: usize) -> usize {
     let end = piece.char_indices().nth(room).map_or(piece.len(), |(at, _)| at);
     text.push_str(&piece[..end]);

@@ -7,11 +7,14 @@ mod decode;
 mod index;
 mod rows;
 mod scan;
+mod splice;
 mod tree;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use decode::unquote;
 pub use rows::{JsonCell, JsonRow};
 pub use scan::{JsonFault, check, pretty};
+pub(crate) use splice::{compact, splice};
 pub use tree::{Folds, JsonTree};

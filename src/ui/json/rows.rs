@@ -78,7 +78,13 @@ impl FoldLayout {
         Self { jumps, rows: index.len() - first - hidden, toggled }
     }
 
-    fn node_of(&self, row: u32) -> u32 {
+    /// The row of a node that is not hidden.
+    pub(super) fn row_of(&self, node: u32) -> u32 {
+        let (from, first) = self.jumps[self.jumps.partition_point(|(_, first)| *first <= node).saturating_sub(1)];
+        from + node.saturating_sub(first)
+    }
+
+    pub(super) fn node_of(&self, row: u32) -> u32 {
         let (from, node) = self.jumps[self.jumps.partition_point(|(from, _)| *from <= row) - 1];
         node + (row - from)
     }

@@ -1,5 +1,6 @@
 //! A body as a tree of rows that fold, or as lines of text where it is not JSON.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -117,6 +118,79 @@ impl JsonTree {
         Some(if is_string { decode(token, usize::MAX) } else { String::from_utf8_lossy(token).into_owned() })
     }
 
+    /// Where the value at `path` stands in the body; `None` where there is none, or several of that name.
+    pub(crate) fn place(&self, path: &str) -> Option<Range<usize>> {
+        let TreeBody::Json(index) = &self.body else { return None };
+        let [(node, in_object)] = self.find(index, path)[..] else { return None };
+        let start = index.value_start(&self.raw, node, in_object);
+        Some(start..start + index.token(&self.raw, node, in_object).len())
+    }
+
+    /// How many rows there are where nothing is folded.
+    pub(crate) fn all_rows(&self) -> usize {
+        match &self.body {
+            TreeBody::Json(index) => (index.len() - first_node(index)) as usize,
+            TreeBody::Text(lines) => lines.len(),
+        }
+    }
+
+    /// What a row says, of all rows: its key and its value, whole. Not sanitized.
+    pub(crate) fn words(&self, row: usize) -> String {
+        let index = match &self.body {
+            TreeBody::Json(index) => index,
+            TreeBody::Text(lines) if row < lines.len() => return self.text_line(lines, row).into_owned(),
+            TreeBody::Text(_) => return String::new(),
+        };
+        let node = first_node(index) + u32::try_from(row).unwrap_or(u32::MAX - 1);
+        if node >= index.len() {
+            return String::new();
+        }
+        let in_object = index.parent_of(node).is_some_and(|(parent, _)| index.container(parent).is_object());
+        let key = if in_object { index.key(&self.raw, node) } else { String::new() };
+        if index.container_at(node).is_some() {
+            return key;
+        }
+        let token = index.token(&self.raw, node, in_object);
+        let value = if token.first() == Some(&b'"') {
+            decode(token, usize::MAX)
+        } else {
+            String::from_utf8_lossy(token).into_owned()
+        };
+        if key.is_empty() { value } else { format!("{key}  {value}") }
+    }
+
+    /// Which of all rows the row is that is seen with these folds at `row`.
+    pub(crate) fn place_among_all(&self, folds: &Folds, row: usize) -> usize {
+        match &self.body {
+            TreeBody::Json(index) => {
+                let node = self.layout(index, folds).node_of(u32::try_from(row).unwrap_or(u32::MAX));
+                (node - first_node(index)) as usize
+            }
+            TreeBody::Text(_) => row,
+        }
+    }
+
+    /// Opens what hides a row of all rows; returns where it is seen then.
+    pub(crate) fn reveal(&self, folds: &mut Folds, row: usize) -> usize {
+        let TreeBody::Json(index) = &self.body else { return row };
+        let first = first_node(index);
+        let node = (first + u32::try_from(row).unwrap_or(u32::MAX / 2)).min(index.len().saturating_sub(1));
+        let open = Folds::new(usize::MAX);
+        let mut child = node;
+        while let Some((parent, _)) = index.parent_of(child) {
+            child = index.container(parent).node;
+            // The outermost is no row.
+            let Some(at) = child.checked_sub(first) else { break };
+            let rows = self.rows(&open, at as usize..at as usize + 1);
+            let is_folded =
+                |row: &&JsonRow| (usize::from(row.depth) < folds.open_depth) == folds.toggled.contains(&row.path);
+            if let Some(path) = rows.first().filter(is_folded).map(|row| row.path.clone()) {
+                folds.toggle(&path);
+            }
+        }
+        self.layout(index, folds).row_of(node) as usize
+    }
+
     /// The nodes at `path`, and whether each has a key; several where keys occur twice.
     fn find(&self, index: &Index, path: &str) -> Vec<(u32, bool)> {
         let Ok(path) = path.parse::<JsonPath<'_>>() else {
@@ -151,12 +225,19 @@ impl JsonTree {
         }
     }
 
-    fn text_row(&self, lines: &[u32], line: usize) -> JsonRow {
+    fn line_bytes(&self, lines: &[u32], line: usize) -> &[u8] {
         let end = lines.get(line + 1).map_or(self.raw.len(), |next| *next as usize);
         let bytes = &self.raw[lines[line] as usize..end];
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        let text = head_of(bytes, LINE);
+        bytes.strip_suffix(b"\r").unwrap_or(bytes)
+    }
+
+    fn text_line(&self, lines: &[u32], line: usize) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.line_bytes(lines, line))
+    }
+
+    fn text_row(&self, lines: &[u32], line: usize) -> JsonRow {
+        let text = head_of(self.line_bytes(lines, line), LINE);
         JsonRow {
             depth: 0,
             path: ".".to_owned(),
@@ -166,6 +247,11 @@ impl JsonTree {
             folded: false,
         }
     }
+}
+
+/// The outermost container is no row.
+fn first_node(index: &Index) -> u32 {
+    u32::from(index.container_at(0).is_some())
 }
 
 fn line_starts(raw: &[u8]) -> Vec<u32> {

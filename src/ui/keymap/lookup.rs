@@ -8,6 +8,8 @@ use crate::ui::model::{Model, Pane, ScreenKind};
 /// Where the keys go now, innermost first. Whatever lies over the screen takes them all.
 pub(crate) fn contexts(model: &Model) -> Vec<KeyContext> {
     match &model.popup {
+        Some(Popup::Pager(_)) if model.prompt.is_some() => contexts_below(model),
+        Some(Popup::Pager(_)) => vec![KeyContext::Search, KeyContext::Pager],
         Some(popup) => vec![popup_context(popup)],
         None => contexts_below(model),
     }
@@ -21,6 +23,11 @@ pub(crate) fn contexts_below(model: &Model) -> Vec<KeyContext> {
     if model.editor.is_some() {
         return vec![KeyContext::Editor];
     }
+    contexts_of_screen(model)
+}
+
+/// Where the keys of the screen itself go, innermost first.
+pub(super) fn contexts_of_screen(model: &Model) -> Vec<KeyContext> {
     let mut contexts = match (model.screen, model.pane) {
         (ScreenKind::Queue, Pane::Detail) => vec![KeyContext::Queue, KeyContext::Detail],
         (ScreenKind::Queue, _) => vec![KeyContext::Queue],
@@ -35,6 +42,7 @@ pub(crate) fn contexts_below(model: &Model) -> Vec<KeyContext> {
     if model.screen == ScreenKind::Messages && model.held_here().is_some() {
         contexts.insert(0, KeyContext::Held);
     }
+    contexts.insert(0, KeyContext::Search);
     contexts.extend([KeyContext::Move, KeyContext::Everywhere]);
     contexts
 }
@@ -59,6 +67,23 @@ pub(crate) fn meaning(model: &Model, key: &KeyPress) -> Option<&'static KeyBindi
     contexts(model).into_iter().find_map(|context| {
         bindings(context).find(|binding| binding.keys.contains(&key.name.as_str()) && (binding.when)(model))
     })
+}
+
+/// What a key that means nothing here is good for: the reason why not now, or where else.
+pub(crate) fn why_not(model: &Model, key: &KeyPress) -> String {
+    let name = &key.name;
+    let of = |context: KeyContext| bindings(context).find(|binding| binding.keys.contains(&name.as_str()));
+    if let Some(binding) = contexts(model).into_iter().find_map(of) {
+        return format!("`{name}` ({}): there is nothing here for that", binding.help);
+    }
+    let elsewhere = [KeyContext::List, KeyContext::Detail, KeyContext::Queue, KeyContext::Tapes, KeyContext::Metrics];
+    let elsewhere = elsewhere.into_iter().chain([KeyContext::Sessions, KeyContext::Events]);
+    match { elsewhere }.find_map(|context| Some((context, of(context)?))) {
+        Some((context, binding)) => {
+            format!("`{name}` does nothing here; in {} it would {}", context.title(), binding.help)
+        }
+        None => format!("`{name}` does nothing here: `?` lists the keys, `:` the commands"),
+    }
 }
 
 /// The keys of one context, in the order of their use.

@@ -1,9 +1,11 @@
 //! What keys do: the one table, and the look-ups in it.
 
 mod lookup;
+mod palette;
 mod table;
 
-pub(crate) use lookup::{bindings, contexts_below, hints, meaning};
+pub(crate) use lookup::{bindings, contexts_below, hints, meaning, why_not};
+pub(crate) use palette::{PaletteRow, command, palette};
 #[cfg(test)]
 pub(crate) use table::BINDINGS;
 pub(crate) use table::{Action, KeyContext};

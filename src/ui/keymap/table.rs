@@ -30,12 +30,14 @@ pub(crate) enum KeyContext {
     AskHold,
     Pager,
     Move,
+    /// Something is searched for.
+    Search,
     Everywhere,
 }
 
 impl KeyContext {
     /// Every context, in the order of the help.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::List,
         Self::Held,
         Self::Detail,
@@ -48,13 +50,16 @@ impl KeyContext {
         Self::Metrics,
         Self::Events,
         Self::Move,
+        Self::Search,
         Self::Everywhere,
         Self::Go,
         Self::Fold,
         Self::Copy,
         Self::Prompt(PromptKind::Filter),
         Self::Prompt(PromptKind::Hold),
-        Self::Prompt(PromptKind::Goto),
+        Self::Prompt(PromptKind::Command),
+        Self::Prompt(PromptKind::Search),
+        Self::Prompt(PromptKind::Value),
         Self::PickSession,
         Self::Pager,
         Self::AskQuit,
@@ -77,7 +82,9 @@ impl KeyContext {
             Self::Editor => "editor",
             Self::Prompt(PromptKind::Filter) => "filter line",
             Self::Prompt(PromptKind::Hold) => "hold line",
-            Self::Prompt(PromptKind::Goto) => "number line",
+            Self::Prompt(PromptKind::Command) => "command line",
+            Self::Prompt(PromptKind::Search) => "search line",
+            Self::Prompt(PromptKind::Value) => "line of a value",
             Self::Go => "after g",
             Self::Fold => "after z",
             Self::Copy => "after y",
@@ -89,6 +96,7 @@ impl KeyContext {
             Self::AskHold => "hold off with held messages",
             Self::Pager => "long text",
             Self::Move => "motion",
+            Self::Search => "searching",
             Self::Everywhere => "everywhere",
         }
     }
@@ -114,8 +122,12 @@ pub(crate) enum Action {
     ToggleFilter,
     Follow,
     Pair,
+    Pairs,
     NextError,
     NextHeld,
+    SearchNext,
+    SearchPrevious,
+    EndSearch,
     PickSession,
     Hold,
     Forward,
@@ -124,6 +136,9 @@ pub(crate) enum Action {
     Step,
     HoldReply,
     Edit,
+    EditValue,
+    TurnValue,
+    WholeText,
     Block,
     BlockPreset,
     Drop,
@@ -208,9 +223,12 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     // The message list.
     key(C::List, &["enter"], A::Open, "open", "open the message").when(|m| m.pane == Pane::List && m.has_rows()),
     key(C::List, &["e"], A::Edit, "edit+resend", "edit the request and send it again").when(Model::can_resend),
+    key(C::List, &["c"], A::EditValue, "", "change one value of the request, and send it again")
+        .when(Model::can_resend),
     key(C::List, &["r"], A::Resend, "resend", "send the request again as it is").when(Model::can_resend),
     key(C::List, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
     key(C::List, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
+    key(C::List, &["P"], A::Pairs, "", "one row for each exchange, or for each message"),
     key(C::List, &["f"], A::Type(PromptKind::Filter), "filter", "limit the list, as you type"),
     key(C::List, &["i"], A::Type(PromptKind::Hold), "hold", "say which messages are held").when(|m| m.tape.is_none()),
     key(C::List, &["I"], A::Hold, "", "hold on or off").when(|m| m.tape.is_none()),
@@ -222,6 +240,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     // A held message in the list.
     key(C::Held, &["a"], A::Forward, "forward", "send it on, as is or with the draft"),
     key(C::Held, &["e"], A::Edit, "edit", "edit it before it goes on"),
+    key(C::Held, &["c"], A::EditValue, "change", "change one value: the tree's, else the first argument"),
     key(C::Held, &["A"], A::ForwardAll, "all", "send on all that is held"),
     key(C::Held, &["b"], A::Block, "block", "answer it with an error instead"),
     key(C::Held, &["X"], A::BlockPreset, "", "block it with the usual error, unasked"),
@@ -236,9 +255,11 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Detail, &["enter"], A::FoldToggle, "fold", "fold or open, or read a long string")
         .when(|m| m.detail.fold().is_some()),
     key(C::Detail, &["enter"], A::Open, "read", "read the long string").when(|m| m.detail.long_string().is_some()),
+    key(C::Detail, &["enter", "c"], A::EditValue, "change", "change the value under the cursor")
+        .when(Model::can_edit_value),
     key(C::Detail, &["l", "right"], A::Right, "next side", "next side: tree, text, raw, pair, diff, facts"),
     key(C::Detail, &["h", "left"], A::Left, "", "previous side"),
-    key(C::Detail, &["z"], A::FoldMenu, "folds", "fold").when(|m| m.detail.fold().is_some()),
+    key(C::Detail, &["z"], A::FoldMenu, "folds", "fold").when(|m| m.detail.has_folds()),
     key(C::Detail, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
     key(C::Detail, &["q", "esc"], A::Back, "back", "back to the list"),
     // The hold queue.
@@ -247,6 +268,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Queue, &["s"], A::Step, "step", "send it on and hold the very next message of its session")
         .when(Model::holds),
     key(C::Queue, &["e"], A::Edit, "edit", "edit it before it goes on").when(Model::holds),
+    key(C::Queue, &["c"], A::EditValue, "change", "change one value: the tree's, else the first argument")
+        .when(Model::holds),
     key(C::Queue, &["b"], A::Block, "block", "answer it with an error instead").when(Model::holds),
     key(C::Queue, &["d"], A::Drop, "drop", "send nothing on and answer nothing: its sender waits for its timeout")
         .when(Model::holds),
@@ -305,8 +328,19 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "hold what matches; an empty line turns hold off",
     ),
     key(C::Prompt(PromptKind::Hold), &["esc"], A::Cancel, "as before", "leave it as it was"),
-    key(C::Prompt(PromptKind::Goto), &["enter"], A::Accept, "jump", "jump to the message of that number"),
-    key(C::Prompt(PromptKind::Goto), &["esc"], A::Cancel, "cancel", "stay"),
+    key(C::Prompt(PromptKind::Command), &["enter"], A::Accept, "do it", "do it, or jump to the message of that number"),
+    key(C::Prompt(PromptKind::Command), &["down", "tab"], A::Newer, "next", "the next command of the list"),
+    key(C::Prompt(PromptKind::Command), &["up", "shift tab"], A::Older, "", "the one before"),
+    key(C::Prompt(PromptKind::Command), &["esc"], A::Cancel, "cancel", "stay"),
+    key(C::Prompt(PromptKind::Search), &["enter"], A::Accept, "first match", "go to the first match from here on"),
+    key(C::Prompt(PromptKind::Search), &["esc"], A::Cancel, "as before", "what was searched for before"),
+    key(C::Prompt(PromptKind::Value), &["ctrl s"], A::Send, "send", "send the message with this value"),
+    key(C::Prompt(PromptKind::Value), &["enter"], A::Accept, "keep", "keep it in the draft of the message"),
+    key(C::Prompt(PromptKind::Value), &["tab", "down"], A::NextField, "next value", "keep it; then the next value"),
+    key(C::Prompt(PromptKind::Value), &["shift tab", "up"], A::PreviousField, "", "keep it; then the value before"),
+    key(C::Prompt(PromptKind::Value), &["ctrl t"], A::TurnValue, "any JSON", "type any JSON, or again text"),
+    key(C::Prompt(PromptKind::Value), &["ctrl e"], A::WholeText, "whole text", "keep it, and edit the whole message"),
+    key(C::Prompt(PromptKind::Value), &["esc"], A::Cancel, "as before", "leave the value as it was"),
     // After `g`.
     key(C::Go, &["g"], A::Move(Motion::Top), "top", "first"),
     key(C::Go, &["G"], A::Move(Motion::End), "end", "last"),
@@ -315,7 +349,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Go, &["p"], A::Pair, "pair", "jump between request and reply").when(Model::has_pair),
     key(C::Go, &["s"], A::PickSession, "session", "narrow to one session")
         .when(|m| m.screen == ScreenKind::Messages && m.tape.is_none()),
-    key(C::Go, &[":"], A::Type(PromptKind::Goto), "line number", "jump to a message by number"),
+    key(C::Go, &[":"], A::Type(PromptKind::Command), "line number", "jump to a message by number"),
     key(C::Go, &["esc"], A::Cancel, "", "nothing"),
     // After `z`.
     key(C::Fold, &["a"], A::FoldToggle, "toggle", "fold or open"),
@@ -360,6 +394,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::AskHold, &["k", "enter"], A::HoldOffKeep, "keep them", "hold off, what is held stays held"),
     key(C::AskHold, &["esc", "q"], A::Cancel, "cancel", "leave hold on"),
     key(C::Pager, &["esc", "q", "enter"], A::Cancel, "close", "close"),
+    key(C::Pager, &["/"], A::Type(PromptKind::Search), "search", "search the text"),
     key(C::Pager, &["y"], A::CopyValue, "copy", "copy the text"),
     key(C::Pager, &["j", "down"], A::Move(Motion::Down), "down", "down"),
     key(C::Pager, &["k", "up"], A::Move(Motion::Up), "up", "up"),
@@ -377,6 +412,10 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Move, &["home"], A::Move(Motion::Top), "", "to the first"),
     key(C::Move, &["G", "end"], A::Move(Motion::End), "", "to the last, and follow again"),
     key(C::Move, &["g"], A::Go, "", "go somewhere: the next keys are listed"),
+    // While something is searched for.
+    key(C::Search, &["n"], A::SearchNext, "next", "next match").when(|m| m.search.is_some()),
+    key(C::Search, &["N"], A::SearchPrevious, "previous", "match before").when(|m| m.search.is_some()),
+    key(C::Search, &["esc"], A::EndSearch, "end search", "search no more").when(|m| m.search.is_some()),
     // Everywhere.
     key(C::Everywhere, &["1"], A::Screen(ScreenKind::Messages), "messages", "the live messages")
         .when(|m| m.screen != ScreenKind::Messages || m.tape.is_some()),
@@ -391,7 +430,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Everywhere, &["tab"], A::NextPane, "pane", "next pane").when(Model::has_panes),
     key(C::Everywhere, &["shift tab"], A::PreviousPane, "", "previous pane").when(Model::has_panes),
     key(C::Everywhere, &["+"], A::Zoom, "zoom", "the pane alone, or all of them").when(Model::has_panes),
-    key(C::Everywhere, &[":"], A::Type(PromptKind::Goto), "", "jump to a message by number"),
+    key(C::Everywhere, &[":"], A::Type(PromptKind::Command), "command", "all commands by name, or a message by number"),
+    key(
+        C::Everywhere,
+        &["/"],
+        A::Type(PromptKind::Search),
+        "search",
+        "search what is shown here; `\\r` for an expression",
+    ),
     key(C::Everywhere, &["Q"], A::Quit, "quit", "quit"),
     key(C::Everywhere, &["?", "f1"], A::Help, "help", "this help"),
     key(C::Everywhere, &["q", "esc"], A::Back, "", "back"),

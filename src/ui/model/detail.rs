@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use regex::Regex;
+
 use super::super::diff::{DiffLine, diff_json};
 use super::super::json::{Folds, JsonCell, JsonRow, JsonTree, pretty};
 use super::motion::{Motion, window};
 use super::observed::outcome_words;
-use crate::envelope::{Envelope, written_headers};
+use super::wrapped_text::WrappedText;
+use crate::envelope::{Envelope, Seq, written_headers};
 use crate::event::Comparison;
+use crate::text::sanitize;
 
 /// Ways to look at a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,39 +60,45 @@ struct ShownMessage {
     envelope: Arc<Envelope>,
     pair: Option<Arc<Envelope>>,
     shadow: Option<Arc<Comparison>>,
+    draft: Option<Arc<Vec<String>>>,
     tab: DetailTab,
     content: DetailContent,
 }
 
 pub(crate) enum DetailContent {
     Tree(JsonTree),
-    Lines(Vec<String>),
+    Lines(WrappedText),
     Diff(Vec<DiffLine>),
     Shadow(Arc<Comparison>),
 }
 
 impl Detail {
-    /// Shows this message from now on, beside the other of its exchange and what a shadow made of that. Costs nothing while it
-    /// stays the same one.
+    /// Shows this message from now on, beside the other of its exchange and what a shadow made of that; where it is being
+    /// edited, its tree is that of the draft. Costs nothing while it stays the same one.
     pub(crate) fn show(
         &mut self,
         envelope: Option<Arc<Envelope>>,
         pair: Option<Arc<Envelope>>,
         shadow: Option<Arc<Comparison>>,
+        draft: Option<Arc<Vec<String>>>,
     ) {
         let Some(envelope) = envelope else {
             self.shown = None;
             return;
         };
-        let mut next =
-            ShownMessage { envelope, pair, shadow, tab: self.tab, content: DetailContent::Lines(Vec::new()) };
+        let mut next = ShownMessage {
+            envelope,
+            pair,
+            shadow,
+            draft,
+            tab: self.tab,
+            content: DetailContent::Lines(WrappedText::default()),
+        };
         if !next.tabs().contains(&next.tab) {
             next.tab = DetailTab::Tree;
         }
         if let Some(shown) = &mut self.shown {
-            let same_pair = next.tab != DetailTab::Pair
-                || shown.pair.as_ref().map(Arc::as_ptr) == next.pair.as_ref().map(Arc::as_ptr);
-            if Arc::ptr_eq(&shown.envelope, &next.envelope) && shown.tab == next.tab && same_pair {
+            if shown.is_as(&next) {
                 // The reply may have come meanwhile, or the shadow's.
                 (shown.pair, shown.shadow) = (next.pair, next.shadow);
                 return;
@@ -103,6 +113,11 @@ impl Detail {
 
     pub(crate) fn envelope(&self) -> Option<&Arc<Envelope>> {
         self.shown.as_ref().map(|shown| &shown.envelope)
+    }
+
+    /// What is shown is not what came but what was made of it, and not sent yet.
+    pub(crate) fn is_draft(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.draft.is_some() && shown.tab == DetailTab::Tree)
     }
 
     pub(crate) fn content(&self) -> Option<&DetailContent> {
@@ -128,7 +143,7 @@ impl Detail {
     pub(crate) fn len(&self) -> usize {
         match self.content() {
             Some(DetailContent::Tree(tree)) => tree.row_count(&self.folds),
-            Some(DetailContent::Lines(lines)) => lines.len(),
+            Some(DetailContent::Lines(lines)) => lines.rows().len(),
             Some(DetailContent::Diff(lines)) => lines.len(),
             // Two lines that sum it up, and three for each value.
             Some(DetailContent::Shadow(comparison)) => 2 + comparison.differences.len() * 3,
@@ -140,8 +155,13 @@ impl Detail {
         self.cursor = motion.from(self.cursor, self.len(), self.height);
     }
 
-    pub(crate) fn frame(&mut self, height: usize) {
+    pub(crate) fn frame(&mut self, width: usize, height: usize) {
         self.height = height;
+        if let Some(ShownMessage { content: DetailContent::Lines(lines), .. }) = &mut self.shown
+            && let Some(cursor) = lines.wrap(width, self.cursor)
+        {
+            self.cursor = cursor;
+        }
         self.cursor = self.cursor.min(self.len().saturating_sub(1));
         self.top = window(self.top, self.cursor, self.len(), height);
     }
@@ -152,6 +172,103 @@ impl Detail {
             Some(DetailContent::Tree(tree)) => tree.rows(&self.folds, self.cursor..self.cursor + 1).pop(),
             _ => None,
         }
+    }
+
+    /// The single value under the cursor of the message's own tree.
+    pub(crate) fn value(&self) -> Option<JsonRow> {
+        self.row().filter(|row| is_value(row) && self.tabs().1 == DetailTab::Tree)
+    }
+
+    /// Shows the tree.
+    pub(crate) fn to_tree(&mut self) {
+        self.tab = DetailTab::Tree;
+    }
+
+    /// Puts the cursor on the value that somebody who edits this message most likely means: the first argument of a call, what
+    /// a result says.
+    pub(crate) fn to_likely_value(&mut self) {
+        let Some(DetailContent::Tree(tree)) = self.content() else { return };
+        let rows = tree.rows(&self.folds, 0..SEARCHED);
+        let first = |within: &str| rows.iter().position(|row| is_value(row) && row.path.starts_with(within));
+        let found = LIKELY.iter().find_map(|within| first(within)).or_else(|| rows.iter().rposition(is_value));
+        self.cursor = found.unwrap_or(self.cursor);
+    }
+
+    /// Puts the cursor on the next single value, or the one before; returns `false` where there is none.
+    pub(crate) fn to_next_value(&mut self, by: isize) -> bool {
+        let Some(DetailContent::Tree(tree)) = self.content() else { return false };
+        let (from, rows) = match by {
+            0.. => (self.cursor + 1, tree.rows(&self.folds, self.cursor + 1..self.cursor + 1 + SEARCHED)),
+            _ => {
+                let from = self.cursor.saturating_sub(SEARCHED);
+                (from, tree.rows(&self.folds, from..self.cursor))
+            }
+        };
+        let found = if by < 0 { rows.iter().rposition(is_value) } else { rows.iter().position(is_value) };
+        found.inspect(|at| self.cursor = from + at).is_some()
+    }
+
+    /// To the container around the row under the cursor; returns `false` where there is none.
+    pub(crate) fn to_parent(&mut self) -> bool {
+        let Some(DetailContent::Tree(tree)) = self.content() else { return false };
+        let from = self.cursor.saturating_sub(SEARCHED);
+        let rows = tree.rows(&self.folds, from..self.cursor + 1);
+        let Some(depth) = rows.last().map(|row| row.depth) else { return false };
+        let found = rows.iter().rposition(|row| row.depth < depth);
+        found.inspect(|at| self.cursor = from + at).is_some()
+    }
+
+    /// What is shown, in a form that tells it from all else.
+    pub(crate) fn identity(&self) -> Option<(Seq, DetailTab, usize)> {
+        let shown = self.shown.as_ref()?;
+        let draft = shown.draft.as_ref().map_or(0, |draft| Arc::as_ptr(draft) as usize);
+        let width = if let DetailContent::Lines(lines) = &shown.content { lines.width() } else { 0 };
+        Some((shown.envelope.seq, shown.tab, draft ^ width ^ (shown.envelope.message.raw().len() << 16)))
+    }
+
+    /// Rows of what is shown, folded ones included.
+    pub(crate) fn search_len(&self) -> usize {
+        match self.content() {
+            Some(DetailContent::Tree(tree)) => tree.all_rows(),
+            Some(DetailContent::Lines(_)) => self.len(),
+            Some(DetailContent::Diff(lines)) => lines.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether a match begins in a row, with the whole of a long string.
+    pub(crate) fn is_match(&self, row: usize, pattern: &Regex) -> bool {
+        match self.content() {
+            Some(DetailContent::Tree(tree)) => pattern.is_match(&tree.words(row)),
+            Some(DetailContent::Lines(lines)) => {
+                let own = lines.row(row).map_or(0, str::len);
+                // What begins in the row below is that row's.
+                pattern.find(lines.with_end_of_next(row)).is_some_and(|found| found.start() < own)
+            }
+            Some(DetailContent::Diff(lines)) => lines.get(row).is_some_and(|line| pattern.is_match(&line.text)),
+            _ => false,
+        }
+    }
+
+    /// The row under the cursor, as a search counts them.
+    pub(crate) fn search_row(&self) -> usize {
+        match self.content() {
+            Some(DetailContent::Tree(tree)) => tree.place_among_all(&self.folds, self.cursor),
+            _ => self.cursor,
+        }
+    }
+
+    /// Puts the cursor on a row as a search counts them, and opens what hides it.
+    pub(crate) fn go_to(&mut self, row: usize) {
+        self.cursor = match &self.shown {
+            Some(ShownMessage { content: DetailContent::Tree(tree), .. }) => tree.reveal(&mut self.folds, row),
+            _ => row,
+        };
+    }
+
+    /// Whether there is anything to fold.
+    pub(crate) fn has_folds(&self) -> bool {
+        matches!(self.content(), Some(DetailContent::Tree(tree)) if tree.is_json())
     }
 
     /// Whether the row under the cursor can be folded, and is.
@@ -186,6 +303,14 @@ impl Detail {
 }
 
 impl ShownMessage {
+    /// Whether what is shown of it is what `next` would show.
+    fn is_as(&self, next: &Self) -> bool {
+        let same_pair =
+            next.tab != DetailTab::Pair || self.pair.as_ref().map(Arc::as_ptr) == next.pair.as_ref().map(Arc::as_ptr);
+        let same_draft = self.draft.as_ref().map(Arc::as_ptr) == next.draft.as_ref().map(Arc::as_ptr);
+        Arc::ptr_eq(&self.envelope, &next.envelope) && self.tab == next.tab && same_pair && same_draft
+    }
+
     fn tabs(&self) -> Vec<DetailTab> {
         let mut tabs = vec![DetailTab::Tree, DetailTab::Text, DetailTab::Raw];
         tabs.extend(self.pair.as_ref().map(|_| DetailTab::Pair));
@@ -199,7 +324,10 @@ impl ShownMessage {
         let (envelope, raw) = (&self.envelope, self.envelope.message.raw());
         match (self.tab, &self.shadow) {
             (DetailTab::Shadow, Some(comparison)) => DetailContent::Shadow(comparison.clone()),
-            (DetailTab::Tree | DetailTab::Shadow, _) => DetailContent::Tree(JsonTree::new(raw)),
+            (DetailTab::Tree | DetailTab::Shadow, _) => match &self.draft {
+                Some(draft) => DetailContent::Tree(JsonTree::new(&draft.join("\n").into())),
+                None => DetailContent::Tree(JsonTree::new(raw)),
+            },
             (DetailTab::Text, _) => {
                 DetailContent::Lines(lines(&pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned())))
             }
@@ -211,13 +339,31 @@ impl ShownMessage {
                 let original = envelope.original.as_ref().map_or(raw, |original| original.raw());
                 DetailContent::Diff(diff_json(original, raw))
             }
-            (DetailTab::Facts, _) => DetailContent::Lines(facts(envelope)),
+            (DetailTab::Facts, _) => DetailContent::Lines(WrappedText::of(facts(envelope))),
         }
     }
 }
 
-fn lines(text: &str) -> Vec<String> {
-    text.lines().map(str::to_owned).collect()
+/// Rows that a key looks through for a value.
+const SEARCHED: usize = 2_000;
+
+/// Where what is edited mostly stands, the likeliest first.
+const LIKELY: [&str; 6] = [
+    ".params.arguments",
+    ".result.structuredContent",
+    ".result.content[0].text",
+    ".params",
+    ".result",
+    ".error.message",
+];
+
+/// Whether a row is one value that can be typed in a line.
+fn is_value(row: &JsonRow) -> bool {
+    matches!(row.value, JsonCell::String { .. } | JsonCell::Number(_) | JsonCell::Bool(_) | JsonCell::Null)
+}
+
+fn lines(text: &str) -> WrappedText {
+    WrappedText::of(text.lines().map(|line| sanitize(line).into_owned()).collect())
 }
 
 fn facts(envelope: &Envelope) -> Vec<String> {

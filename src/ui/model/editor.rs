@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tui_textarea::{CursorMove, TextArea};
 
 use super::super::diff::{DiffLine, Sign, changed_paths, diff_json};
-use super::super::json::{JsonFault, check, pretty};
+use super::super::json::{JsonFault, JsonTree, check, compact, pretty, splice};
 use crate::envelope::{Direction, Seq, SessionId, Via};
 use crate::event::Ticket;
 use crate::message::{Kind, Message};
@@ -54,6 +54,7 @@ pub(crate) struct DraftVerdict {
 }
 
 /// What the editor is opened on.
+#[derive(Clone)]
 pub(crate) struct EditSubject {
     pub(crate) target: EditTarget,
     pub(crate) seq: Seq,
@@ -94,15 +95,57 @@ impl Editor {
         self.area.lines().join("\n")
     }
 
-    /// What would be sent: the very bytes that came where nobody touched the text.
+    /// What would be sent: the very bytes that came, but for those that were edited.
     pub(crate) fn message(&self) -> Message {
         if !self.touched() {
             return self.original.clone();
         }
         let text = self.text();
+        let raw = self.original.raw();
         // A line of a pipe must stay one line, and one that came compact should go compact.
-        let one_line = self.via == Via::Stdio || !self.original.raw().contains(&b'\n');
-        if one_line && check(&text).is_ok() { Message::new(compact(&text)) } else { Message::new(text) }
+        let one_line = self.via == Via::Stdio || !raw.contains(&b'\n');
+        match splice(raw, &text, one_line) {
+            // In a text of several lines, only the white space between them was edited.
+            Some(same) if same == raw[..] && !one_line => Message::new(text),
+            Some(spliced) => Message::new(spliced),
+            None if one_line && check(&text).is_ok() => Message::new(compact(&text)),
+            None => Message::new(text),
+        }
+    }
+
+    /// The value at a path as it stands in the text: its token, with the quotes of a string.
+    pub(crate) fn value(&self, path: &str) -> Option<String> {
+        let text = self.text();
+        let place = JsonTree::new(&text.clone().into()).place(path)?;
+        text.get(place).map(str::to_owned)
+    }
+
+    /// Puts another value at a path; returns `false` where there is no such place.
+    pub(crate) fn put_value(&mut self, path: &str, token: &str) -> bool {
+        let mut text = self.text();
+        let Some(place) = JsonTree::new(&text.clone().into()).place(path) else { return false };
+        text.replace_range(place, token);
+        self.replace(&text);
+        true
+    }
+
+    /// Puts the cursor on the value at a path and selects it, so that what is typed replaces it. Of a string that is what
+    /// stands between its quotes; a container is not selected.
+    pub(crate) fn select_value(&mut self, path: &str) {
+        let text = self.text();
+        let Some(place) = JsonTree::new(&text.clone().into()).place(path) else { return };
+        let (from, to) = match text.as_bytes()[place.start] {
+            b'"' => (place.start + 1, place.end - 1),
+            b'{' | b'[' => (place.start, place.start),
+            _ => (place.start, place.end),
+        };
+        let (Some(start), Some(end)) = (jump_to(&text, from), jump_to(&text, to)) else { return };
+        self.area.cancel_selection();
+        self.area.move_cursor(start);
+        if from < to {
+            self.area.start_selection();
+            self.area.move_cursor(end);
+        }
     }
 
     /// The text changed.
@@ -183,6 +226,13 @@ impl Editor {
     }
 }
 
+/// The move to a byte of the text; `None` where that is further than a cursor can be sent.
+fn jump_to(text: &str, at: usize) -> Option<CursorMove> {
+    let line = text[..at].matches('\n').count();
+    let column = text[..at].rsplit('\n').next().unwrap_or_default().chars().count();
+    Some(CursorMove::Jump(line.try_into().ok()?, column.try_into().ok()?))
+}
+
 /// The text an editor opens with: indented where it is JSON, else as it is; `None` where it is not text.
 fn shown_form(message: &Message) -> Option<String> {
     match pretty(message.raw()) {
@@ -205,18 +255,4 @@ fn warning(original: &Message, edited: &Message) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// JSON without the white space between its tokens; numbers and escapes keep their text.
-fn compact(text: &str) -> String {
-    let (mut out, mut in_string, mut escaped) = (String::with_capacity(text.len()), false, false);
-    for c in text.chars() {
-        if !in_string && c.is_ascii_whitespace() {
-            continue;
-        }
-        in_string ^= c == '"' && !escaped;
-        escaped = in_string && c == '\\' && !escaped;
-        out.push(c);
-    }
-    out
 }

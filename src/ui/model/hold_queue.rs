@@ -18,7 +18,7 @@ pub(crate) struct HoldQueue {
     /// Decided here; the core has not said so yet.
     pub(crate) sent: BTreeSet<Ticket>,
     /// Texts left in the editor, by message.
-    pub(crate) drafts: HashMap<Seq, Vec<String>>,
+    pub(crate) drafts: HashMap<Seq, Arc<Vec<String>>>,
 }
 
 impl HoldQueue {

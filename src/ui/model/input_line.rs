@@ -7,11 +7,22 @@ pub(crate) struct InputLine {
     text: String,
     /// Where the cursor stands, in bytes, always between two characters.
     cursor: usize,
+    /// All of it is selected: what is typed next takes its place.
+    selected: bool,
 }
 
 impl InputLine {
     pub(crate) fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), cursor: text.len() }
+        Self { text: text.to_owned(), cursor: text.len(), selected: false }
+    }
+
+    /// A text that the first character typed replaces.
+    pub(crate) fn selected(text: &str) -> Self {
+        Self { selected: !text.is_empty(), ..Self::new(text) }
+    }
+
+    pub(crate) fn is_selected(&self) -> bool {
+        self.selected
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -28,6 +39,9 @@ impl InputLine {
 
     /// Puts a text in at the cursor; a line break or tab in it becomes a blank, other control characters are left out.
     pub(crate) fn insert(&mut self, text: &str) {
+        if std::mem::take(&mut self.selected) {
+            self.cut(0, self.text.len());
+        }
         let text = text.replace("\r\n", "\n");
         let blank = |c| if matches!(c, '\n' | '\r' | '\t' | '\u{85}' | '\u{2028}' | '\u{2029}') { ' ' } else { c };
         let one_line: String = text.chars().map(blank).filter(|c| !c.is_control()).collect();
@@ -37,7 +51,10 @@ impl InputLine {
 
     /// Takes a key; returns `false` where it means nothing to a line.
     pub(crate) fn key(&mut self, key: &KeyPress) -> bool {
+        let selected = self.selected && key.typed.is_none();
+        self.selected &= key.typed.is_some();
         match key.name.as_str() {
+            "backspace" | "delete" if selected => self.cut(0, self.text.len()),
             "left" | "ctrl b" => self.cursor = self.previous(),
             "right" => self.cursor = self.next(),
             "home" | "ctrl a" => self.cursor = 0,

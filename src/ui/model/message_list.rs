@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::list_context::ListContext;
-use super::message_rows::{MessageRow, MessageRows};
+use super::message_rows::{MessageRow, MessageRows, RowState};
 use super::motion::Motion;
 use crate::envelope::{Seq, SessionId};
 use crate::filter::{Filter, MessageHistory, NearFocus};
@@ -40,6 +40,10 @@ pub(crate) struct MessageList {
     focus: Option<NearFocus>,
     /// What was under the cursor before a filter was begun, while it is typed.
     pub(crate) anchor: Option<Seq>,
+    /// One row for each exchange.
+    pub(crate) pairs: bool,
+    /// How often the rows that are shown became others.
+    pub(crate) generation: u64,
 }
 
 /// A filter on its way through the rows.
@@ -157,7 +161,7 @@ impl MessageList {
 
     /// A request was answered: it may not be shown, or be shown, because of that.
     pub(crate) fn answered(&mut self, rows: &MessageRows, request: Seq) {
-        if self.filter.as_ref().is_some_and(|(_, filter)| filter.asks_replies()) {
+        if self.pairs || self.filter.as_ref().is_some_and(|(_, filter)| filter.asks_replies()) {
             self.changed(rows, request, false);
         }
     }
@@ -184,7 +188,24 @@ impl MessageList {
         }
     }
 
+    /// Whether the filter lets the message through, as far as it has been looked at.
+    pub(crate) fn shows(&self, seq: Seq) -> bool {
+        self.index.as_ref().is_none_or(|index| index.binary_search(&seq).is_ok())
+    }
+
     fn passes(&self, rows: &MessageRows, row: &MessageRow) -> bool {
+        if !self.pairs {
+            return self.lets_through(rows, row);
+        }
+        // The row of an exchange is that of its request, and stands for its reply as well. What is held must be seen.
+        let is_held = matches!(row.state, RowState::Held(_));
+        let asked = row.envelope.reply_to.as_ref().and_then(|to| rows.get(to.seq));
+        let reply = row.reply.and_then(|seq| rows.get(seq));
+        (asked.is_none() || is_held)
+            && (self.lets_through(rows, row) || reply.is_some_and(|reply| self.lets_through(rows, &reply)))
+    }
+
+    fn lets_through(&self, rows: &MessageRows, row: &MessageRow) -> bool {
         let session = row.envelope.session;
         self.only.map_or_else(|| !self.apart.contains(&session), |only| session == only)
             && match &self.filter {
@@ -197,11 +218,12 @@ impl MessageList {
     }
 
     fn is_limited(&self) -> bool {
-        self.only.is_some() || !self.apart.is_empty() || (self.filter.is_some() && !self.filter_off)
+        self.pairs || self.only.is_some() || !self.apart.is_empty() || (self.filter.is_some() && !self.filter_off)
     }
 
     /// Filter or session changed: results appear as they are found.
     pub(crate) fn refilter(&mut self, rows: &MessageRows) {
+        self.generation += 1;
         self.scan = None;
         self.prepare(rows);
         self.index = self.is_limited().then(Vec::new);
@@ -215,6 +237,7 @@ impl MessageList {
     /// All rows were replaced by others.
     pub(crate) fn rows_replaced(&mut self, rows: &MessageRows) {
         self.prepare(rows);
+        self.generation += 1;
         if self.is_limited() {
             self.scan = Some(FilterScan { next: Seq(0), hidden: Some(Vec::new()) });
         }

@@ -4,6 +4,7 @@
 //! `selection` what the keys are about. Keys change it in `ui::act`. What it wants done outside comes back as [`Effect`]s.
 
 mod change;
+mod client_clock;
 pub(crate) mod detail;
 pub(crate) mod editor;
 pub(crate) mod event_log;
@@ -17,15 +18,21 @@ pub(crate) mod metrics_screen;
 pub(crate) mod motion;
 pub(crate) mod observed;
 mod on_event;
+pub(crate) mod patience;
 pub(crate) mod popup;
 pub(crate) mod prompt;
 mod resync;
 mod row_block;
+pub(crate) mod search;
+mod searching;
 mod selection;
 pub(crate) mod session_list;
 mod state;
+pub(crate) mod summary;
 pub(crate) mod tapes_screen;
 pub(crate) mod traffic_stats;
+pub(crate) mod value_edit;
+pub(crate) mod wrapped_text;
 
 pub(crate) use change::{Change, Effect};
 pub(crate) use state::{Model, Pane, ScreenKind, Viewport, age};

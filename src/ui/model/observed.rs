@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::message_rows::{MessageRows, PutOutcome, RowState};
+use super::patience::{KnownClients, gave_up_after};
 use super::session_list::{SessionList, SessionRow};
 use super::traffic_stats::TrafficStats;
 use crate::envelope::{Author, Envelope, Outcome, Seq};
@@ -28,6 +29,8 @@ pub(crate) struct ObservedState {
     /// Messages that nobody could keep up with.
     pub(crate) lost: u64,
     pub(crate) shadow: ShadowCounts,
+    /// How long clients waited that gave up.
+    pub(crate) clients: KnownClients,
 }
 
 /// A hold that ended.
@@ -85,10 +88,19 @@ impl ObservedState {
             _ => false,
         };
         if self.settling.remove(&envelope.seq).is_some() || held {
+            self.learn_patience(envelope);
             self.released.push_front(ReleasedHold { envelope: envelope.clone() });
             self.released.truncate(RELEASED);
         }
         self.put(envelope, RowState::Passed, now, seen)
+    }
+
+    fn learn_patience(&mut self, envelope: &Envelope) {
+        let asked = envelope.reply_to.as_ref().and_then(|to| self.rows.get(to.seq)).map(|row| row.envelope.at);
+        let client = self.sessions.get(envelope.session).and_then(|row| row.session.client.clone());
+        if let (Some(waited), Some(client)) = (gave_up_after(envelope, asked), client) {
+            self.clients.learn(&client.name, waited);
+        }
     }
 
     fn put(&mut self, envelope: &Arc<Envelope>, state: RowState, now: Timestamp, seen: bool) -> TouchedRow {

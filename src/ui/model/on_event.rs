@@ -91,7 +91,9 @@ impl Model {
     fn notify_first_held(&mut self, held: &Held) {
         let what = [held.envelope.method(), held.envelope.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
         let Seq(number) = held.envelope.seq;
-        self.notify(format!("#{number} {what} is held: `2` shows the queue, there `e` edits it and `a` lets it go"));
+        self.notify(format!(
+            "#{number} {what} is held: `2` shows it, `c` changes a value, `e` all of it, `a` lets it go"
+        ));
     }
 
     /// Whoever was asked what is to become of held messages need not say when there are none left.
@@ -171,6 +173,7 @@ impl Model {
         observed.sessions.keep_unread(&self.observed.sessions);
         observed.rows.older += self.observed.rows.older;
         observed.stats.keep_rate(&mut self.observed.stats);
+        std::mem::swap(&mut observed.clients, &mut self.observed.clients);
         std::mem::swap(&mut observed.released, &mut self.observed.released);
         self.observed = observed;
         self.live.rows_replaced(&self.observed.rows);

@@ -1,13 +1,18 @@
-//! The line at the bottom in which something is typed: a filter, a hold filter, a number.
+//! The line at the bottom in which something is typed: a filter, a hold filter, a command, what is searched for, one value.
 
 use super::input_line::InputLine;
+use super::search::Search;
+use super::value_edit::ValueEdit;
 use crate::filter::{Filter, FilterError, SavedFilters};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PromptKind {
     Filter,
     Hold,
-    Goto,
+    /// The palette; also the number of a message.
+    Command,
+    Search,
+    Value,
 }
 
 pub(crate) struct Prompt {
@@ -18,18 +23,41 @@ pub(crate) struct Prompt {
     pub(crate) before: Option<(String, Filter)>,
     /// Place in the history of filters while going through it.
     pub(crate) history: Option<usize>,
+    /// The row of the palette.
+    pub(crate) choice: usize,
+    /// What was searched for before.
+    pub(crate) searched: Option<Search>,
+    /// Why what is typed cannot be searched for.
+    pub(crate) fault: Option<String>,
+    /// What is edited, in the line of a value.
+    pub(crate) value: Option<Box<ValueEdit>>,
 }
 
 impl Prompt {
     pub(crate) fn new(kind: PromptKind, text: &str) -> Self {
-        Self { kind, line: InputLine::new(text), error: None, before: None, history: None }
+        let line = InputLine::new(text);
+        let (before, history, searched, fault) = (None, None, None, None);
+        Self { kind, line, error: None, before, history, choice: 0, searched, fault, value: None }
     }
 
-    pub(crate) fn label(&self) -> &'static str {
-        match self.kind {
-            PromptKind::Filter => "filter> ",
-            PromptKind::Hold => "hold> ",
-            PromptKind::Goto => ":",
+    /// For a value of a message: what is typed first replaces it.
+    pub(crate) fn of_value(value: ValueEdit, line: &str) -> Self {
+        let prompt = Self::new(PromptKind::Value, "");
+        Self { line: InputLine::selected(line), value: Some(Box::new(value)), ..prompt }
+    }
+
+    /// The row of the palette that is chosen; before anything is typed, none.
+    pub(crate) fn chosen(&self) -> Option<usize> {
+        if self.line.text().trim().is_empty() { self.choice.checked_sub(1) } else { Some(self.choice) }
+    }
+
+    pub(crate) fn label(&self) -> String {
+        match (self.kind, &self.value) {
+            (PromptKind::Filter, _) => "filter> ".to_owned(),
+            (PromptKind::Hold, _) => "hold> ".to_owned(),
+            (PromptKind::Value, Some(value)) => format!("{} = ", value.path),
+            (PromptKind::Search, _) => "/".to_owned(),
+            (PromptKind::Command | PromptKind::Value, _) => ":".to_owned(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::message_rows::MessageRow;
 use super::popup::Popup;
 use super::session_list::SessionRow;
 use super::state::{Model, ScreenKind};
-use crate::envelope::Direction;
+use crate::envelope::{Direction, Seq};
 use crate::event::{Held, LogLine, SessionState, StepReport, StepVerdict};
 use crate::message::Kind;
 
@@ -47,6 +47,16 @@ impl Model {
 
     pub(crate) fn can_resend(&self) -> bool {
         self.screen == ScreenKind::Messages && self.held_here().is_none() && self.request_here().is_some()
+    }
+
+    /// The cursor is on a value of a message that can still go out: a held one, or a request.
+    pub(crate) fn can_edit_value(&self) -> bool {
+        let is_own = || self.selected().is_some_and(|row| Some(row.envelope.seq) == self.request_here_seq());
+        self.detail.value().is_some() && (self.held_here().is_some() || (self.can_resend() && is_own()))
+    }
+
+    fn request_here_seq(&self) -> Option<Seq> {
+        self.request_here().map(|row| row.envelope.seq)
     }
 
     /// In the popup that is open, or the pane beside the list; none where the cursor is on all of them.

@@ -19,6 +19,7 @@ use super::metrics_screen::MetricsScreen;
 use super::observed::ObservedState;
 use super::popup::Popup;
 use super::prompt::Prompt;
+use super::search::Search;
 use super::tapes_screen::{OpenTape, TapesScreen};
 use crate::ui::host::Exit;
 use crate::ui::settings::Settings;
@@ -96,6 +97,7 @@ pub(crate) struct Model {
     pub(crate) editor: Option<Editor>,
     pub(crate) popup: Option<Popup>,
     pub(crate) prompt: Option<Prompt>,
+    pub(crate) search: Option<Search>,
     /// Filters that were kept, newest last.
     pub(crate) filters: Vec<String>,
     pub(crate) notice: Option<ScreenNotice>,
@@ -131,6 +133,7 @@ impl Model {
             self.dirty = true;
         }
         self.dirty |= self.scan_on();
+        self.dirty |= self.search_waits() && self.search_on(Duration::from_millis(4));
         self.retry_resync();
         std::mem::take(&mut self.effects)
     }
@@ -138,7 +141,7 @@ impl Model {
     /// When time has to pass again; `None`: nothing here depends on it.
     pub(crate) fn next_tick(&mut self) -> Option<Duration> {
         let (rows, list) = self.messages();
-        let scan = list.scanned(rows).map(|_| Duration::ZERO);
+        let scan = list.scanned(rows).map(|_| Duration::ZERO).or(self.search_waits().then_some(Duration::ZERO));
         let rest = self.editor.as_mut().and_then(|editor| editor.check_when_idle(&mut self.dirty));
         let clock = self.observed.stats.rate().is_some() || self.notice.is_some() || self.resync.waits();
         // All that grows older is told in step with the first of it, just after that turned a second older.
@@ -162,7 +165,14 @@ impl Model {
     /// Whether an age reads otherwise than before.
     fn aged(&self, before: Timestamp) -> bool {
         let words = |now: Timestamp, since| age(now.0.saturating_sub(since));
-        self.ages().any(|since| words(before, since) != words(self.now, since))
+        self.ages().any(|since| words(before, since) != words(self.now, since)) || self.clocks_ran(before)
+    }
+
+    /// Whether a client's patience reads otherwise than before.
+    fn clocks_ran(&self, before: Timestamp) -> bool {
+        let second = |now: Timestamp, since: Timestamp| now.0.saturating_sub(since.0) / 1_000_000;
+        let shown = matches!(self.screen, ScreenKind::Messages | ScreenKind::Queue) && self.editor.is_none();
+        shown && self.observed.held.values().any(|held| second(before, held.since) != second(self.now, held.since))
     }
 
     fn scan_on(&mut self) -> bool {
@@ -268,7 +278,8 @@ impl Model {
         let pair = self.selected_pair().map(|row| row.envelope);
         let envelope = self.selected().map(|row| row.envelope);
         let shadow = envelope.as_ref().and_then(|it| self.messages().0.divergence(it.seq).cloned());
-        self.detail.show(envelope, pair, shadow);
+        let draft = envelope.as_ref().and_then(|it| self.queue.drafts.get(&it.seq).cloned());
+        self.detail.show(envelope, pair, shadow, draft);
     }
 }
 

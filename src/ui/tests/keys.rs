@@ -98,7 +98,7 @@ fn edit_is_sent_compact_as_it_came() {
 #[test]
 fn invalid_edit_is_sent_only_raw() {
     let mut rig = busy(120, 36);
-    rig.press("2 e end backspace ctrl-s");
+    rig.press("2 e up up up up up up up up end backspace ctrl-s");
     assert_eq!(rig.sent(), "");
     assert!(rig.model.editor.is_some());
     let (_, decision, _) = settled(&mut rig, "ctrl-x");
@@ -156,7 +156,7 @@ fn past_request_is_sent_again_from_itself_or_its_reply() {
 fn holding_is_typed_toggled_and_asked() {
     let mut rig = Rig::new(120, 36);
     let Command::SetHolding(holding) = command(&mut rig, "i enter") else { panic!() };
-    assert_eq!((holding.on, holding.filter.as_str()), (true, "~m tools/call"));
+    assert_eq!((holding.on, holding.filter.as_str()), (true, "~m tools/call & ~q"));
     let mut rig = busy(120, 36);
     assert_eq!(rig.press("I").sent(), "", "held messages: it asks");
     let commands = rig.press("f").commands();
@@ -421,7 +421,7 @@ fn first_held_message_says_what_to_press() {
     let call = world.call(1, 1, "write_file", "{}");
     rig.on_event(held(1, call, 0));
     let picture = rig.picture();
-    assert!(picture.contains("tools/call write_file is held: `2` shows the queue"), "{picture}");
+    assert!(picture.contains("tools/call write_file is held: `2` shows it"), "{picture}");
 }
 
 #[test]

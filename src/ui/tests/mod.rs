@@ -1,5 +1,7 @@
 //! The screen as a person uses it: events and keys in, commands and pictures out.
 
+mod clock;
+mod find;
 mod keys;
 mod metrics;
 mod pictures;
@@ -9,3 +11,4 @@ mod rows;
 mod run;
 mod same_set;
 mod shadow;
+mod values;

@@ -101,7 +101,7 @@ fn editor() {
 #[test]
 fn editor_with_a_fault() {
     check("editor-fault", |rig| {
-        rig.press("2 e down down end backspace");
+        rig.press("2 e up up up up up end backspace");
     });
 }
 

@@ -15,11 +15,13 @@ use crate::ui::diff::{DiffLine, Sign};
 use crate::ui::json::{JsonCell, JsonRow};
 use crate::ui::model::detail::DetailContent;
 use crate::ui::model::observed::outcome_words;
+use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let focused = model.pane == Pane::Detail;
+    let edited = model.prompt.as_ref().is_some_and(|prompt| prompt.kind == PromptKind::Value);
+    let focused = model.pane == Pane::Detail || edited;
     let tabs = tabs(model);
     let room = usize::from(area.width).saturating_sub(tabs.width() + 4);
     let title = model.detail.envelope().map_or_else(Line::default, |envelope| title(model, envelope, room));
@@ -42,6 +44,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
     let dot = super::parts::theme(model).glyphs().dot;
     let mut parts = vec![match &envelope.reply_to {
+        _ if model.detail.is_draft() => format!("{} draft", envelope.seq),
         Some(to) => format!("{} {} of {}", envelope.seq, envelope.kind().word(), to.seq),
         None => format!("{} {}", envelope.seq, envelope.kind().word()),
     }];
@@ -86,7 +89,7 @@ fn content_lines(model: &Model, content: &DetailContent, height: usize, width: u
             tree.rows(&model.detail.folds, range).iter().map(|row| tree_row(model, row, width)).collect()
         }
         DetailContent::Lines(lines) => {
-            let shown = lines.iter().skip(range.start).take(height);
+            let shown = range.map_while(|row| lines.row(row));
             shown.map(|line| Line::from(styled(model, Role::Plain, format!(" {}", short(line, width))))).collect()
         }
         DetailContent::Diff(lines) => {

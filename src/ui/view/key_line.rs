@@ -5,18 +5,35 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::parts::{put, short, styled};
+use super::prompt::search_words;
 use crate::text;
 use crate::ui::keymap::hints;
 use crate::ui::model::Model;
 use crate::ui::theme::Role;
 
-/// The key line, or for a moment what there is to say.
+/// What there is to say for a moment, and the keys for which there is room beside it.
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let width = usize::from(area.width);
+    let mut spans = Vec::new();
     if let Some(notice) = &model.notice {
         let role = if notice.grave { Role::Held } else { Role::Accent };
-        return put(frame, area, 0, styled(model, role, short(&format!(" {}", notice.text), usize::from(area.width))));
+        spans.push(styled(model, role, short(&format!(" {}", notice.text), width)));
+    } else if let Some((typed, words)) = model.search_status().map(|it| it.typed).zip(search_words(model))
+        && model.prompt.is_none()
+    {
+        spans.push(styled(model, Role::Accent, short(&format!(" /{typed}"), width / 3)));
+        spans.push(styled(model, Role::Dim, format!("  {words} ")));
     }
-    put(frame, area, 0, key_line(model, usize::from(area.width)));
+    let used: usize = spans.iter().map(Span::width).sum();
+    if used == 0 {
+        return put(frame, area, 0, key_line(model, width));
+    }
+    let rest = width.saturating_sub(used + 1);
+    if rest >= 12 {
+        spans.push(Span::raw(" "));
+        spans.extend(key_line(model, rest).spans);
+    }
+    put(frame, area, 0, Line::from(spans));
 }
 
 /// Whole hints only, most useful first; the way to the help always has its place.

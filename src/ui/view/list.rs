@@ -5,12 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled, theme};
-use super::summary::{FAILED, summary};
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::mcp::method::NOTIFICATIONS;
 use crate::message::Kind;
 use crate::text;
 use crate::ui::model::message_rows::{MessageRow, RowState};
+use crate::ui::model::patience::{ClientClock, ClockState};
+use crate::ui::model::summary::{FAILED, summary};
 use crate::ui::model::tapes_screen::tape_title;
 use crate::ui::model::{Model, Pane, age};
 use crate::ui::theme::Role;
@@ -154,13 +155,7 @@ fn row_line(model: &Model, row: &MessageRow, columns: &MessageColumns) -> Line<'
     spans.push(styled(model, Role::Plain, cell(&id, columns.id) + " "));
     spans.extend(subject(model, envelope, columns.subject));
     spans.push(styled(model, Role::Plain, " "));
-    let gist = gist(envelope);
-    let failed = match envelope.kind() {
-        Kind::Error => true,
-        Kind::Result => gist.starts_with(FAILED),
-        _ => false,
-    };
-    spans.push(styled(model, if failed { Role::Bad } else { Role::Plain }, cell(&gist, columns.gist)));
+    spans.extend(gist_spans(model, row, columns.gist));
     if columns.size > 0 {
         let size = text::size(envelope.message.raw().len() as u64);
         spans.push(styled(model, Role::Dim, right(&size, columns.size)));
@@ -246,6 +241,31 @@ pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize) -> Vec<S
     }
 }
 
+/// What a row says, and in the row of a whole exchange what was answered: red where that failed.
+fn gist_spans(model: &Model, row: &MessageRow, width: usize) -> Vec<Span<'static>> {
+    let (rows, list) = model.messages();
+    let own = gist(&row.envelope);
+    let reply = row.reply.filter(|_| list.pairs).and_then(|seq| rows.get(seq));
+    let Some(reply) = reply else {
+        return vec![styled(model, gist_role(&row.envelope, &own), cell(&own, width))];
+    };
+    let answer = gist(&reply.envelope);
+    let role = gist_role(&reply.envelope, &answer);
+    // Each has half of it, and what the other leaves.
+    let room = width.saturating_sub(3);
+    let asked = short(&own, room - (room / 2).min(text::width(&text::sanitize(&answer))));
+    let rest = room.saturating_sub(text::width(&asked));
+    vec![styled(model, Role::Plain, asked), styled(model, Role::Dim, " > "), styled(model, role, cell(&answer, rest))]
+}
+
+fn gist_role(envelope: &Envelope, gist: &str) -> Role {
+    match envelope.kind() {
+        Kind::Error => Role::Bad,
+        Kind::Result if gist.starts_with(FAILED) => Role::Bad,
+        _ => Role::Plain,
+    }
+}
+
 /// What a row says of its message: that a peer went away outweighs what it was about.
 fn gist(envelope: &Envelope) -> String {
     let gist = summary(envelope);
@@ -257,11 +277,21 @@ fn gist(envelope: &Envelope) -> String {
     }
 }
 
+/// The colour of a held message: red once its client is about to give up.
+pub(super) fn clock_role(clock: ClientClock) -> Role {
+    match clock.state() {
+        ClockState::Early | ClockState::Late => Role::Held,
+        ClockState::Last => Role::Bad,
+    }
+}
+
 /// Duration of the exchange, or how long it has been open or held.
 fn took(model: &Model, row: &MessageRow) -> (String, Role) {
     if let RowState::Held(ticket) = row.state {
-        let since = model.observed.held.get(&ticket).map_or(model.now, |held| held.since);
-        return (age(model.now.0.saturating_sub(since.0)) + "..", Role::Held);
+        let held = model.observed.held.get(&ticket);
+        let since = held.map_or(model.now, |held| held.since);
+        let role = held.and_then(|held| model.client_clock(held)).map_or(Role::Held, clock_role);
+        return (age(model.now.0.saturating_sub(since.0)) + "..", role);
     }
     if let Some(took) = model.messages().0.took(row) {
         return (text::micros(took), Role::Dim);

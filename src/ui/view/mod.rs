@@ -9,20 +9,21 @@ mod key_line;
 mod list;
 mod metrics;
 mod paint;
+mod palette;
 mod parts;
 mod popups;
 mod prompt;
 mod queue;
 mod sessions;
 mod status;
-mod summary;
 mod tapes;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 
-use super::layout::ScreenLayout;
+use super::layout::{ScreenLayout, inner};
 use super::model::popup::Popup;
+use super::model::prompt::PromptKind;
 use super::model::{Model, Pane, ScreenKind};
 use crate::text::is_unsafe;
 
@@ -46,6 +47,9 @@ fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
         draw_screen(model, frame, plan);
     }
     if let (Some(area), Some(prompt)) = (plan.prompt, &model.prompt) {
+        if prompt.kind == PromptKind::Command {
+            palette::draw(model, prompt, frame, plan.body);
+        }
         prompt::draw(model, prompt, frame, area);
     }
     key_line::draw(model, frame, plan.keys);
@@ -78,6 +82,9 @@ fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
             (ScreenKind::Tapes, _) => tapes::draw(model, frame, area),
             (ScreenKind::Metrics, _) => metrics::draw(model, frame, area),
             (ScreenKind::Events, _) => events::draw(model, frame, area),
+        }
+        if let Some(search) = model.search.as_ref().filter(|_| pane == model.pane) {
+            paint::matches(parts::theme(model), frame.buffer_mut(), inner(area, model.viewport), &search.pattern);
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Colours for JSON that another widget has drawn. A string of JSON ends on its line, so each line stands for itself.
+//! Colours for what has been drawn already: JSON of another widget, and what is searched for. Each line stands for itself.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
+use regex::Regex;
 
 use crate::ui::theme::{Role, Theme};
 
@@ -16,6 +17,24 @@ pub(super) fn json(theme: Theme, buffer: &mut Buffer, area: Rect, numbers: u16) 
             let cell = &mut buffer[(x, y)];
             if role != Role::Plain && !cell.modifier.contains(Modifier::REVERSED) {
                 cell.set_style(theme.style(role));
+            }
+        }
+    }
+}
+
+/// Marks what is searched for, in rows that were drawn already.
+pub(super) fn matches(theme: Theme, buffer: &mut Buffer, area: Rect, pattern: &Regex) {
+    for y in area.top()..area.bottom() {
+        let (mut line, mut starts) = (String::new(), Vec::new());
+        for x in area.left()..area.right() {
+            starts.push(line.len());
+            line.push_str(buffer[(x, y)].symbol());
+        }
+        for found in pattern.find_iter(&line).filter(|found| !found.is_empty()) {
+            for (x, start) in (area.left()..).zip(&starts) {
+                if (found.start()..found.end()).contains(start) {
+                    buffer[(x, y)].set_style(theme.style(Role::Found));
+                }
             }
         }
     }

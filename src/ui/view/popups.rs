@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::key_line::hint_spans;
+use super::paint;
 use super::parts::{cell, cursor_row, grouped, popup, put, right, short, styled};
 use super::sessions::start_time;
 use crate::event::SessionState;
@@ -111,5 +112,8 @@ pub(super) fn draw_pager(model: &Model, pager: &Pager, frame: &mut Frame<'_>) {
     let shown = pager.lines.iter().skip(pager.top).take(usize::from(inner.height));
     for (row, line) in shown.enumerate() {
         put(frame, inner, row, styled(model, Role::Plain, text::sanitize(line).into_owned()));
+    }
+    if let Some(search) = &model.search {
+        paint::matches(super::parts::theme(model), frame.buffer_mut(), inner, &search.pattern);
     }
 }

@@ -5,34 +5,75 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::parts::{grouped, put, right, style, styled};
+use super::parts::{grouped, put, right, short, style, styled};
 use crate::text;
 use crate::ui::model::Model;
 use crate::ui::model::prompt::{Prompt, PromptKind};
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, prompt: &Prompt, frame: &mut Frame<'_>, area: Rect) {
-    let label = format!(" {}", prompt.label());
+    let width = usize::from(area.width);
+    let label = format!(" {}", short(&prompt.label(), width / 2));
     let mut spans = vec![styled(model, Role::Accent, label.clone())];
-    spans.extend(typed(model, prompt));
     let note = note(model, prompt);
-    let note_role = if prompt.error.is_some() { Role::Bad } else { Role::Dim };
+    let note_role = if is_wrong(prompt) { Role::Bad } else { Role::Dim };
+    // What is typed has most of the line; what is known of it has the rest.
+    let before = text::sanitize(prompt.line.before_cursor()).into_owned();
+    let room = width.saturating_sub(text::width(&label) + 1);
+    let skipped = skipped(&before, room);
+    spans.extend(typed(model, prompt, skipped));
     let used: usize = spans.iter().map(Span::width).sum();
-    let room = usize::from(area.width).saturating_sub(used + 1);
-    if room > 4 {
-        spans.push(styled(model, note_role, right(&note, room)));
+    let left = width.saturating_sub(used + 1);
+    if left > 4 {
+        spans.push(styled(model, note_role, right(&note, left)));
     }
     put(frame, area, 0, Line::from(spans));
-    let column = text::width(&label) + text::width(&text::sanitize(prompt.line.before_cursor()));
+    let column = text::width(&label) + text::width(&before) - text::width(&before[..skipped]);
     let column = u16::try_from(column).unwrap_or(u16::MAX).min(area.width.saturating_sub(1));
     frame.set_cursor_position(Position::new(area.x + column, area.y));
 }
 
+/// How many bytes of what stands before the cursor are left out so that the cursor is seen.
+fn skipped(before: &str, room: usize) -> usize {
+    let mut over = text::width(before).saturating_sub(room);
+    let mut at = 0;
+    for c in before.chars() {
+        if over == 0 {
+            break;
+        }
+        over = over.saturating_sub(text::width(c.encode_utf8(&mut [0; 4])));
+        at += c.len_utf8();
+    }
+    at
+}
+
+/// How many matches there are, and which the cursor is on.
+pub(super) fn search_words(model: &Model) -> Option<String> {
+    let status = model.search_status()?;
+    let count = grouped(status.count as u64);
+    let more = if status.done { "" } else { ", searching" };
+    Some(match (status.at, status.count) {
+        (Some(at), _) => format!("{} of {count}{more}", grouped(at as u64)),
+        (None, 0) if status.done => "not found".to_owned(),
+        (None, 1) => format!("1 match{more}"),
+        (None, _) => format!("{count} matches{more}"),
+    })
+}
+
+fn is_wrong(prompt: &Prompt) -> bool {
+    let value = prompt.value.as_ref();
+    prompt.error.is_some()
+        || prompt.fault.is_some()
+        || value.is_some_and(|value| value.token(prompt.line.text()).is_err())
+}
+
 /// What is typed, underlined from where it cannot be read.
-fn typed(model: &Model, prompt: &Prompt) -> Vec<Span<'static>> {
+fn typed(model: &Model, prompt: &Prompt, skipped: usize) -> Vec<Span<'static>> {
     let text = prompt.line.text();
     let Some(error) = &prompt.error else {
-        return vec![styled(model, Role::Plain, text::sanitize(text).into_owned())];
+        let role = if prompt.line.is_selected() { Role::Cursor } else { Role::Plain };
+        let text = text::sanitize(text);
+        return vec![styled(model, role, text.get(skipped..).unwrap_or_default().to_owned())];
     };
     let at = text.char_indices().nth(error.column.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
     let wrong = if at == text.len() { " ".to_owned() } else { text::sanitize(&text[at..]).into_owned() };
@@ -51,6 +92,14 @@ fn note(model: &Model, prompt: &Prompt) -> String {
             format!("{} of {}{scan}", grouped(list.len(rows) as u64), grouped(rows.len() as u64))
         }
         (None, PromptKind::Hold) => "holds requests and replies that match".to_owned(),
-        (None, PromptKind::Goto) => "number of a message".to_owned(),
+        (None, PromptKind::Command) => "a command, or the number of a message".to_owned(),
+        (None, PromptKind::Search) => match &prompt.fault {
+            Some(why) => why.clone(),
+            None => search_words(model).unwrap_or_else(|| "text; `\\r` first for an expression".to_owned()),
+        },
+        (None, PromptKind::Value) => match &prompt.value {
+            Some(value) => value.token(prompt.line.text()).err().unwrap_or_else(|| value.form.word().to_owned()),
+            None => String::new(),
+        },
     }
 }

@@ -2,36 +2,46 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
-use super::list::{arrow, subject};
+use super::list::{arrow, kind_role, letter, subject};
 use super::parts::{cell, clock, cursor_row, pane, put, right, short, style, styled};
-use crate::envelope::Outcome;
+use crate::envelope::{Envelope, Outcome};
 use crate::event::Held;
-use crate::message::Kind;
 use crate::ui::layout::held_rows;
 use crate::ui::model::observed::{ReleasedHold, outcome_words};
+use crate::ui::model::patience::{ClientClock, ClockState};
+use crate::ui::model::summary::summary;
 use crate::ui::model::{Model, Pane, age};
 use crate::ui::theme::Role;
 
 #[derive(Clone, Copy)]
 struct QueueColumns {
-    point: usize,
-    session: usize,
+    client: usize,
     subject: usize,
+    gist: usize,
+    left: usize,
     reason: usize,
 }
 
 impl QueueColumns {
     fn of(width: usize) -> Self {
-        let session = if width >= 60 { 12 } else { 0 };
-        let point = if width >= 50 { 9 } else { 1 };
-        let fixed = 9 + point + 1 + session + usize::from(session > 0) + 5 + 8;
+        let client = if width >= 56 { 10 } else { 0 };
+        let left = if width >= 44 { 6 } else { 0 };
+        let fixed = MARGIN + POINT + ID + client + usize::from(client > 0) + HELD + left;
         let rest = width.saturating_sub(fixed);
-        let reason = if rest > 44 { rest - 34 } else { 0 };
-        Self { point, session, subject: rest - reason, reason }
+        let subject = (rest * 45 / 100).clamp(10.min(rest), 30);
+        let rest = rest.saturating_sub(subject + 1);
+        let reason = if rest > 70 { rest - 48 } else { 0 };
+        Self { client, subject, gist: rest - reason, left, reason }
     }
 }
+
+/// The marks and the number.
+const MARGIN: usize = 8;
+const POINT: usize = 4;
+const ID: usize = 4;
+const HELD: usize = 6;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::List;
@@ -79,15 +89,16 @@ fn empty_words(model: &Model) -> &'static str {
 }
 
 fn header(model: &Model, columns: &QueueColumns) -> Line<'static> {
-    let session = if columns.session > 0 { cell("session", columns.session) + " " } else { String::new() };
+    let client = if columns.client > 0 { cell("client", columns.client) + " " } else { String::new() };
     let text = format!(
-        "  {} {} {session}{} {} {}{}",
+        "  {} d k {client}{}{} {}{}{}{}",
         right("#", 5),
-        cell(if columns.point > 1 { "point" } else { "d" }, columns.point),
-        cell("id", 4),
+        cell("id", ID),
         cell("method / name", columns.subject),
-        right("held", 6),
-        right(if columns.reason > 0 { "why" } else { "" }, columns.reason.saturating_sub(1)),
+        cell("args or result", columns.gist),
+        right("held", HELD),
+        right(if columns.left > 0 { "left" } else { "" }, columns.left),
+        right(if columns.reason > 0 { "why" } else { "" }, columns.reason),
     );
     Line::styled(text, style(model, Role::Dim))
 }
@@ -101,27 +112,46 @@ fn held_line(model: &Model, held: &Held, columns: &QueueColumns) -> Line<'static
         (false, true) => ("*", Role::Edited),
         (false, false) => ("!", Role::Held),
     };
-    let arrow = arrow(envelope.direction);
-    let kind = if envelope.kind() == Kind::Notification { "notif" } else { envelope.kind().word() };
-    let point = if columns.point > 1 { format!("{kind} {arrow}") } else { arrow.to_owned() };
     let mut spans = vec![
         styled(model, role, format!("{mark} ")),
         styled(model, Role::Dim, right(&envelope.seq.0.to_string(), 5) + " "),
-        styled(model, Role::Plain, cell(&point, columns.point) + " "),
+        styled(model, Role::Plain, format!("{} ", arrow(envelope.direction))),
+        styled(model, kind_role(envelope), format!("{} ", letter(envelope.kind()))),
     ];
-    if columns.session > 0 {
-        let name = model.observed.sessions.get(envelope.session).map_or("", |row| row.title());
-        spans.push(styled(model, Role::Dim, cell(name, columns.session) + " "));
+    if columns.client > 0 {
+        spans.push(styled(model, Role::Dim, cell(&peer(model, envelope), columns.client) + " "));
     }
     let id = envelope.message.id().map(|id| id.display().to_owned()).unwrap_or_default();
-    spans.push(styled(model, Role::Plain, cell(&id, 4) + " "));
+    spans.push(styled(model, Role::Plain, cell(&id, ID)));
     spans.extend(subject(model, envelope, columns.subject));
-    let waits = if sent { "sent".to_owned() } else { age(model.now.0.saturating_sub(held.since.0)) };
-    spans.push(styled(model, if sent { Role::Dim } else { Role::Held }, right(&waits, 7)));
+    spans.push(styled(model, Role::Plain, format!(" {}", cell(&summary(envelope), columns.gist))));
+    spans.extend(clocks(model, held, columns, sent));
     if columns.reason > 0 {
         spans.push(styled(model, Role::Dim, right(&held.reason, columns.reason)));
     }
     Line::from(spans)
+}
+
+/// The client, which tells held calls apart; where it has no name, the server.
+fn peer(model: &Model, envelope: &Envelope) -> String {
+    let Some(row) = model.observed.sessions.get(envelope.session) else { return String::new() };
+    let client = row.session.client.as_ref().map(|client| client.name.clone()).filter(|name| !name.is_empty());
+    client.unwrap_or_else(|| row.title().to_owned())
+}
+
+/// How long it has been held, and how long its client will still wait.
+fn clocks(model: &Model, held: &Held, columns: &QueueColumns, sent: bool) -> [Span<'static>; 2] {
+    let clock = model.client_clock(held);
+    let state = clock.map_or(ClockState::Early, ClientClock::state);
+    let role = match (sent, state) {
+        (true, _) => Role::Dim,
+        (false, ClockState::Early) => Role::Plain,
+        (false, ClockState::Late) => Role::Held,
+        (false, ClockState::Last) => Role::Bad,
+    };
+    let waits = if sent { "sent".to_owned() } else { age(model.now.0.saturating_sub(held.since.0)) };
+    let left = clock.filter(|_| !sent).map(ClientClock::left_words).unwrap_or_default();
+    [styled(model, role, right(&waits, HELD)), styled(model, role, right(&left, columns.left))]
 }
 
 fn draw_released(model: &Model, frame: &mut Frame<'_>, area: Rect, from: usize) {

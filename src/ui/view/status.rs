@@ -105,8 +105,13 @@ fn figures(model: &Model, width: usize) -> Vec<Span<'static>> {
 
 /// Returns a duration with its unit, for where no column head says it.
 pub(super) fn duration(micros: u64) -> String {
-    let text = text::micros(micros);
-    if text.ends_with(|c: char| c.is_ascii_digit()) { text + "ms" } else { text }
+    let unit = match micros {
+        0..999_500 => "ms",
+        59_500_000..3_600_000_000 => "s",
+        3_600_000_000..86_400_000_000 => "m",
+        _ => "",
+    };
+    text::micros(micros) + unit
 }
 
 /// All there is to say in a window of a few cells.
@@ -121,4 +126,24 @@ pub(super) fn draw_tiny(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     );
     let role = if model.observed.held.is_empty() { Role::Plain } else { Role::Held };
     put(frame, area, 0, styled(model, role, short(&text, usize::from(area.width))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duration_has_its_unit() {
+        for (micros, expected) in [
+            (90, "0.09ms"),
+            (453_000, "453ms"),
+            (1_100_000, "1.1s"),
+            (42_000_000, "42s"),
+            (60_000_000, "1m00s"),
+            (5_400_000_000, "1h30m"),
+            (172_800_000_000, "2d"),
+        ] {
+            assert_eq!(duration(micros), expected);
+        }
+    }
 }

@@ -102,11 +102,9 @@ impl Terminal {
         self.wait_for("1 held");
         self.press("2e");
         self.wait_for("Edit #");
-        // The line `"city": "…"` of the pretty form.
-        self.press(&DOWN.repeat(7));
-        self.press(END);
-        self.press(&BACKSPACE.repeat(city.len() + 1));
-        self.press(&format!("{other}\""));
+        self.wait_for(city);
+        // The editor opens on it, and what is typed replaces it.
+        self.press(other);
         self.wait_for("1 value changed: .params.arguments.city");
         self.press(CTRL_S);
     }
@@ -202,8 +200,5 @@ impl Caller {
     }
 }
 
-const DOWN: &str = "\x1b[B";
-const END: &str = "\x1b[F";
-const BACKSPACE: &str = "\x7f";
 const CTRL_S: &str = "\x13";
 pub(crate) const CTRL_C: &str = "\x03";

@@ -18,15 +18,22 @@ const LARGE: usize = 64 * 1024;
 type MemberMap<'a> = BTreeMap<String, &'a RawValue>;
 
 /// A result in which the tool says that it failed.
-pub(super) const FAILED: &str = "failed: ";
+pub(crate) const FAILED: &str = "failed: ";
 
 /// Not sanitized: whoever draws it does that.
-pub(super) fn summary(envelope: &Envelope) -> String {
+pub(crate) fn summary(envelope: &Envelope) -> String {
     let gist = gist(envelope);
     match envelope.part_of {
         Some(began) => format!("of {began}: {gist}"),
         None => gist,
     }
+}
+
+/// What a row of the list says in words: what a search looks through.
+pub(crate) fn row_words(envelope: &Envelope) -> String {
+    let id = envelope.message.id().map(|id| id.display().to_owned()).unwrap_or_default();
+    let (method, name) = (envelope.method().unwrap_or_default(), envelope.name().unwrap_or_default());
+    format!("{} {id} {method} {name} {}", envelope.seq, summary(envelope))
 }
 
 fn gist(envelope: &Envelope) -> String {

@@ -1,0 +1,133 @@
+//! How long a client waits for a reply until it gives up, and how much of that is left while a message is held.
+//!
+//! A client never says how long it waits. What is known: what the SDKs do (measured against each of them), and what a client of
+//! that name did before. The TypeScript SDK gives up 60 s after it sent its request, whatever comes meanwhile; where nothing is
+//! known of a client, that is the guess, as most clients are made with it.
+
+use std::collections::HashMap;
+
+use crate::envelope::{Envelope, Outcome};
+use crate::mcp::method::DISCOVER;
+
+const SECOND: u64 = 1_000_000;
+const TYPESCRIPT: u64 = 60 * SECOND;
+/// The Python SDK ends a session in which nothing came for so long.
+const PYTHON: u64 = 300 * SECOND;
+/// The Python SDK's wait for the answer to its very first message, after which it speaks an older revision.
+const PYTHON_DISCOVER: u64 = 10 * SECOND;
+/// Whoever leaves sooner does not leave for want of patience.
+const SHORTEST: u64 = 5 * SECOND;
+
+/// How long a client waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Known(u64),
+    /// Nothing is known of the client.
+    Guessed(u64),
+    Endless,
+}
+
+/// What is left of the patience of whoever waits for a held message, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientClock {
+    pub(crate) waited: u64,
+    pub(crate) left: Option<u64>,
+    pub(crate) guessed: bool,
+}
+
+/// How near the end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClockState {
+    Early,
+    /// More than half is over.
+    Late,
+    /// A sixth is left, or nothing.
+    Last,
+}
+
+/// How long clients waited that gave up, by their names.
+#[derive(Default)]
+pub(crate) struct KnownClients(HashMap<String, u64>);
+
+impl KnownClients {
+    /// A client hung up on what was held: the longest wait is the one that it gave up for.
+    pub(crate) fn learn(&mut self, client: &str, waited: u64) {
+        if waited >= SHORTEST && !client.is_empty() {
+            let known = self.0.entry(client.to_owned()).or_default();
+            *known = waited.max(*known);
+        }
+    }
+
+    pub(crate) fn patience(&self, client: &str, method: Option<&str>) -> Patience {
+        match (client, self.0.get(client)) {
+            ("mcp", _) if method == Some(DISCOVER) => Patience::Known(PYTHON_DISCOVER),
+            (_, Some(learned)) => Patience::Known(*learned),
+            // What the SDKs call their clients that have no name of their own.
+            ("mcp", None) => Patience::Known(PYTHON),
+            ("rmcp", None) => Patience::Endless,
+            _ => Patience::Guessed(TYPESCRIPT),
+        }
+    }
+}
+
+impl ClientClock {
+    pub(crate) fn state(self) -> ClockState {
+        let Some(left) = self.left else { return ClockState::Early };
+        let all = left + self.waited;
+        match left {
+            left if left * 6 <= all => ClockState::Last,
+            left if left * 2 <= all => ClockState::Late,
+            _ => ClockState::Early,
+        }
+    }
+
+    /// `~42s`: a guess is marked as one.
+    pub(crate) fn left_words(self) -> String {
+        match self.left {
+            None => String::new(),
+            Some(0) => "over".to_owned(),
+            Some(left) => {
+                let seconds = left.div_ceil(SECOND);
+                let mark = if self.guessed { "~" } else { "" };
+                if seconds < 100 { format!("{mark}{seconds}s") } else { format!("{mark}{}m", seconds / 60) }
+            }
+        }
+    }
+}
+
+/// How long the client had waited that hung up on this message; `None` where it did not.
+pub(crate) fn gave_up_after(envelope: &Envelope, asked: Option<u64>) -> Option<u64> {
+    let held = envelope.held.filter(|_| envelope.outcome == Outcome::Abandoned)?;
+    let before = asked.map_or(0, |asked| envelope.at.saturating_sub(asked));
+    Some(before + held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_known_learned_or_guessed() {
+        let mut clients = KnownClients::default();
+        assert_eq!(clients.patience("mcp", None), Patience::Known(PYTHON));
+        assert_eq!(clients.patience("mcp", Some(DISCOVER)), Patience::Known(PYTHON_DISCOVER));
+        assert_eq!(clients.patience("rmcp", None), Patience::Endless);
+        assert_eq!(clients.patience("ide", None), Patience::Guessed(TYPESCRIPT));
+        for waited in [30 * SECOND, 2 * SECOND, 12 * SECOND] {
+            clients.learn("ide", waited);
+        }
+        assert_eq!(clients.patience("ide", None), Patience::Known(30 * SECOND));
+    }
+
+    #[test]
+    fn clock_turns_late_at_half_and_last_at_a_sixth() {
+        let clock = |waited: u64| ClientClock { waited, left: Some(TYPESCRIPT - waited), guessed: true };
+        let words = |seconds: u64| (clock(seconds * SECOND).left_words(), clock(seconds * SECOND).state());
+        assert_eq!(words(29), ("~31s".to_owned(), ClockState::Early));
+        assert_eq!(words(30), ("~30s".to_owned(), ClockState::Late));
+        assert_eq!(words(50), ("~10s".to_owned(), ClockState::Last));
+        assert_eq!(words(60), ("over".to_owned(), ClockState::Last));
+        let endless = ClientClock { waited: 900 * SECOND, left: None, guessed: false };
+        assert_eq!((endless.left_words(), endless.state()), (String::new(), ClockState::Early));
+    }
+}

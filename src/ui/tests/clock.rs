@@ -1,0 +1,100 @@
+//! The client's clock: how long it will still wait for what is held, and what was said when something was sent.
+
+use std::sync::Arc;
+
+use ratatui::buffer::Cell;
+
+use super::rig::{Rig, World, held, session, text_result};
+use crate::envelope::{Outcome, Via};
+use crate::event::{Event, Holding, Ticket};
+use crate::ui::theme::{Role, Theme};
+
+fn holding(client: &str, seconds: u64) -> Rig {
+    let mut rig = Rig::new(120, 36);
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", (client, "1.4"), Via::Http).into()));
+    rig.on_event(held(1, World::new().call(1, 44, "book", r#"{"city":"Rome"}"#), seconds));
+    rig.press("2");
+    rig
+}
+
+#[test]
+fn queue_row_says_what_whose_and_how_long() {
+    let picture = holding("ide", 6).picture();
+    let row = picture.lines().find(|line| line.contains("! ") || line.contains("!>")).unwrap();
+    for part in ["> Q", "ide", "44", "book", r#"{"city":"Rome"}"#, "6s", "~54s"] {
+        assert!(row.contains(part), "{part}: {row}");
+    }
+    assert!(holding("mcp", 6).picture().contains(" 4m"), "the Python SDK's session ends after five minutes");
+    let endless = holding("rmcp", 6).picture();
+    let row = endless.lines().find(|line| line.contains("!>")).unwrap().split('│').nth(1).unwrap().to_owned();
+    assert!(row.trim_end().ends_with("6s"), "it waits for ever: {row}");
+}
+
+#[test]
+fn countdown_turns_yellow_then_red() {
+    for (seconds, words, role) in [(6, "~54s", Role::Plain), (31, "~29s", Role::Held), (52, "~8s", Role::Bad)] {
+        let mut rig = holding("ide", seconds);
+        assert!(rig.picture().contains(words), "{}", rig.picture());
+        let style = Theme::of(&rig.model.settings).style(role);
+        // The row under the cursor has one style throughout: a second one is looked at.
+        let mut other = World::new();
+        other.seq = 1200;
+        rig.on_event(held(2, other.call(1, 45, "book", "{}"), seconds));
+        rig.fit();
+        let buffer = rig.buffer();
+        let text = |row: &[Cell]| row.iter().map(Cell::symbol).collect::<String>();
+        let row = buffer.content.chunks(120).find(|row| text(row).contains("1201")).unwrap();
+        let at = row.iter().position(|cell| cell.symbol() == "~").unwrap();
+        assert_eq!(row[at].fg, style.fg.unwrap_or(ratatui::style::Color::Reset), "{words}");
+    }
+}
+
+#[test]
+fn patience_is_learned_from_a_client_that_left() {
+    let mut rig = holding("ide", 0);
+    let mut gone = World::new().call(1, 44, "book", "{}");
+    gone.outcome = Outcome::Abandoned;
+    gone.held = Some(30_000_000);
+    rig.on_event(Event::Settled { ticket: Ticket(1) });
+    rig.on_event(Event::Passed(Arc::new(gone)));
+    let mut world = World::new();
+    world.seq = 1300;
+    rig.on_event(held(2, world.call(1, 45, "book", "{}"), 10));
+    let picture = rig.picture();
+    assert!(picture.contains(" 20s") && !picture.contains("~20s"), "{picture}");
+}
+
+#[test]
+fn clock_of_a_reply_runs_from_its_request() {
+    let mut rig = Rig::new(120, 36);
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    let mut world = World::new();
+    let call = world.call(1, 44, "book", "{}");
+    let reply = world.reply(&call, 5, &text_result("done"));
+    rig.on_event(Event::Passed(Arc::new(call)));
+    rig.on_event(held(1, reply, 2));
+    let picture = rig.press("2").picture();
+    // It was sent 9 s ago, and held for two of them.
+    assert!(picture.contains("2s") && picture.contains("~52s"), "{picture}");
+}
+
+#[test]
+fn sending_says_what_was_sent_and_what_follows() {
+    let send = |filter: &str, keys: &str| {
+        let mut rig = holding("ide", 1);
+        rig.on_event(Event::Holding(Holding { on: true, filter: filter.to_owned() }));
+        rig.press(keys).picture()
+    };
+    for (filter, keys, expected) in [
+        ("~m tools/call", "c X ctrl-s", "#1187 sent, 1 value changed; its reply is held too"),
+        ("~m tools/call & ~q", "c X ctrl-s", "#1187 sent, 1 value changed "),
+        ("~m tools/call", "a", "#1187 sent; its reply is held too"),
+        ("~m tools/call & ~q", "o", "#1187 sent; its reply is held too"),
+        ("~m tools/call & ~q", "X", "#1187 blocked"),
+        ("~m tools/call", "A", "1 sent; a reply to them is held too"),
+    ] {
+        let picture = send(filter, keys);
+        assert!(picture.contains(expected), "{filter} {keys}: {picture}");
+    }
+    assert!(!send("~m tools/call & ~q", "a").contains("held too"));
+}

@@ -1,0 +1,148 @@
+//! Editing where one stands: the value under the cursor, in the editor and in a line of its own.
+
+use super::rig::{Rig, World, busy, held, session, text_result};
+use crate::envelope::Via;
+use crate::event::{Command, Decision, Event};
+
+/// The bytes that the keys send in place of the held message.
+fn sent(rig: &mut Rig) -> String {
+    match &rig.commands()[..] {
+        [Command::Settle { decision: Decision::Edit(message), .. }] => {
+            String::from_utf8_lossy(message.raw()).into_owned()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One held call whose arguments are these.
+fn holding(arguments: &str) -> Rig {
+    let mut rig = Rig::new(120, 36);
+    let mut world = World::new();
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    rig.on_event(held(1, world.call(1, 44, "book", arguments), 1));
+    rig
+}
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":44,"method":"tools/call","params":{"name":"book","arguments":"#;
+
+#[test]
+fn value_is_changed_and_sent_in_five_keys() {
+    for keys in ["c 9 9 9 ctrl-s", "2 c 7 ctrl-s", "e 9 9 9 ctrl-s", "2 e 7 ctrl-s"] {
+        let mut rig = holding(r#"{ "total": 420,"note" :"\u0041"}"#);
+        rig.press(keys);
+        let number = if keys.contains('9') { "999" } else { "7" };
+        let expected = format!(r#"{CALL}{{ "total": {number},"note" :"\u0041"}}}}}}"#);
+        assert_eq!(sent(&mut rig), expected, "{keys}: all that nobody named keeps its spelling");
+    }
+}
+
+#[test]
+fn value_under_the_cursor_is_the_one_that_is_edited() {
+    let arguments = r#"{"from":"Oslo","to":"Rome","seats":{"count":2,"window":true}}"#;
+    for (keys, typed, send, expected) in [
+        ("2 tab j", "Bonn", "ctrl-s", r#"{"from":"Bonn","to":"Rome","seats":{"count":2,"window":true}}"#),
+        ("2 enter c tab", "Bonn", "ctrl-s", r#"{"from":"Oslo","to":"Bonn","seats":{"count":2,"window":true}}"#),
+        ("c down tab", "3", "ctrl-s", r#"{"from":"Oslo","to":"Rome","seats":{"count":3,"window":true}}"#),
+        ("c tab tab tab space", "", "ctrl-s", r#"{"from":"Oslo","to":"Rome","seats":{"count":2,"window":false}}"#),
+        (
+            "c tab tab ctrl-t",
+            "\"two\"",
+            "enter a",
+            r#"{"from":"Oslo","to":"Rome","seats":{"count":"two","window":true}}"#,
+        ),
+        ("c", "say \"a\\b\"", "enter a", r#"{"from":"say \"a\\b\"","to":"Rome","seats":{"count":2,"window":true}}"#),
+    ] {
+        let mut rig = holding(arguments);
+        rig.press(keys);
+        if keys == "2 tab j" {
+            // From the top, the tree leads there by itself.
+            rig.press("home c");
+        }
+        if keys.contains("ctrl-t") {
+            rig.press("ctrl-u");
+        }
+        rig.typing(typed).press(send);
+        assert_eq!(sent(&mut rig), format!("{CALL}{expected}}}}}"), "{keys}");
+    }
+}
+
+#[test]
+fn value_of_the_wrong_type_is_not_kept() {
+    let mut rig = holding(r#"{"total":420}"#);
+    rig.press("c").typing("many").press("enter");
+    assert!(rig.model.prompt.is_some());
+    assert!(rig.picture().contains("not a number; `ctrl t` takes any JSON"), "{}", rig.picture());
+    rig.press("ctrl-s");
+    assert_eq!(rig.sent(), "");
+    rig.press("esc");
+    assert!(rig.model.prompt.is_none() && !rig.model.has_draft());
+}
+
+#[test]
+fn kept_value_is_seen_in_the_tree_and_taken_back() {
+    let mut rig = holding(r#"{"city":"Lisbon","n":1}"#);
+    rig.press("2 c").typing("Oslo").press("enter");
+    assert!(rig.model.has_draft());
+    let picture = rig.picture();
+    assert!(picture.contains("#1187 draft") && picture.contains("\"Oslo\""), "{picture}");
+    rig.press("c").typing("Rome").press("tab").typing("2").press("enter");
+    let picture = rig.picture();
+    assert!(picture.contains("\"Rome\"") && picture.contains("n  2"), "{picture}");
+    rig.press("V");
+    assert!(rig.picture().contains("\"Lisbon\""));
+    rig.press("a");
+    assert!(rig.sent().contains("Forward"));
+}
+
+#[test]
+fn untouched_value_leaves_the_message_as_it_came() {
+    let mut rig = holding(r#"{"city":"\u004cisbon"}"#);
+    rig.press("c enter");
+    assert!(!rig.model.has_draft());
+    rig.press("c ctrl-s");
+    assert!(rig.sent().contains("Forward"), "not an edit");
+}
+
+#[test]
+fn reply_is_edited_at_what_it_says() {
+    let mut rig = Rig::new(120, 36);
+    let mut world = World::new();
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    let call = world.call(1, 44, "book", "{}");
+    let reply = world.reply(&call, 5, &text_result("total 420"));
+    rig.on_event(held(1, reply, 1));
+    rig.press("2 c").typing("total 999").press("ctrl-s");
+    assert!(sent(&mut rig).contains(r#""text":"total 999""#));
+}
+
+#[test]
+fn past_request_is_changed_in_a_line_and_sent_again() {
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 8 9 enter c").typing("abc").press("ctrl-s");
+    let commands = rig.commands();
+    let [Command::Send { message, .. }] = &commands[..] else { panic!("{commands:?}") };
+    assert!(String::from_utf8_lossy(message.raw()).contains(r#"{"query":"abc","limit":20}"#));
+    rig.press(": 1 1 9 0 enter c");
+    assert!(rig.model.prompt.is_none(), "its reply cannot be sent again");
+}
+
+#[test]
+fn editor_opens_on_the_value_and_typing_replaces_it() {
+    let mut rig = holding(r#"{"city":"Lisbon","days":[1,20,3]}"#);
+    rig.press("2 enter j j j e").typing("55").press("ctrl-s");
+    assert_eq!(sent(&mut rig), format!(r#"{CALL}{{"city":"Lisbon","days":[1,55,3]}}}}}}"#));
+    let mut rig = holding(r#"{"city":"Lisbon"}"#);
+    rig.press("c").typing("Rome").press("ctrl-e").typing("Oslo").press("ctrl-s");
+    assert_eq!(sent(&mut rig), format!(r#"{CALL}{{"city":"Oslo"}}}}}}"#));
+}
+
+#[test]
+fn long_text_stays_in_sight_of_its_cursor() {
+    let mut rig = holding(&format!(r#"{{"text":"{}"}}"#, "long ".repeat(60)));
+    rig.press("c end").typing("END");
+    let picture = rig.picture();
+    assert!(
+        picture.lines().any(|line| line.contains(".params.arguments.text = ") && line.contains("END")),
+        "{picture}"
+    );
+}

@@ -1,0 +1,111 @@
+//! How few keys it takes to edit what is held: five, on every transport.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+use crate::support::terminal::Terminal;
+use crate::support::{Client, INITIALIZE, LegacySseClient, binary, soon, tapline_binary};
+
+/// To the queue, into the value, two letters for another, and away.
+const FIVE_KEYS: [&str; 5] = ["2", "c", "n", "o", "\x13"];
+
+fn edit_in_five_keys(terminal: &mut Terminal, held: &str) {
+    terminal.wait_for(held);
+    FIVE_KEYS.iter().for_each(|key| terminal.press(key));
+}
+
+fn run(hold: &str) -> Terminal {
+    let server = tapline_binary();
+    let command = ["--", server.to_str().unwrap(), "__demo-server"];
+    Terminal::start(&[&["run", "--listen", "127.0.0.1:0", "--no-record", "--hold", hold], &command[..]].concat())
+}
+
+fn address(terminal: &Terminal) -> SocketAddr {
+    terminal.url().split('/').nth(2).unwrap().parse().unwrap()
+}
+
+fn call(tool: &str, arguments: &Value) -> String {
+    let params = json!({"name": tool, "arguments": arguments});
+    json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}).to_string()
+}
+
+fn forecast() -> String {
+    call("get_forecast", &json!({"city": "Lisbon"}))
+}
+
+/// What the client is answered, once what is held was edited.
+async fn answered(terminal: &mut Terminal, body: String) -> String {
+    let mut client = Client::connect(address(terminal)).await;
+    client.initialize().await;
+    let answer = tokio::spawn(async move { client.call(&body).await.text().to_owned() });
+    edit_in_five_keys(terminal, "1 held");
+    soon("the answer", answer).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_call_and_reply_in_json_are_edited_in_five_keys() {
+    for (hold, seen) in
+        [("~tool get_forecast & ~q", "no station in no;"), ("~tool get_forecast & ~s", r#""city":"no""#)]
+    {
+        let mut terminal = run(hold);
+        let body = answered(&mut terminal, forecast()).await;
+        assert!(body.contains(seen), "{hold}: {body}");
+        terminal.press("Q");
+        terminal.ends_with(0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_reply_and_notification_in_a_stream_are_edited_in_five_keys() {
+    let mut terminal = run("~tool index_documents & ~s");
+    let body = answered(&mut terminal, call("index_documents", &json!({}))).await;
+    assert!(body.contains("data:") && body.contains(r#""text":"no""#), "{body}");
+    // Its reply never comes, so that the stream stays open.
+    let mut terminal = run("~m notifications/message");
+    let mut client = Client::connect(address(&terminal)).await;
+    client.initialize().await;
+    client.post(call("tail_log", &json!({"follow": true}))).await;
+    edit_in_five_keys(&mut terminal, "4 held");
+    let mut body = String::new();
+    client.head().await;
+    while !body.contains("\"level\":\"no\"") {
+        body.push_str(&String::from_utf8_lossy(&client.piece().await.unwrap().expect("an event")));
+    }
+    assert!(body.contains("data:"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_reply_over_http_and_sse_is_edited_in_five_keys() {
+    let mut terminal = run("~tool get_forecast & ~s");
+    let mut client = LegacySseClient::open(address(&terminal)).await;
+    client.post(INITIALIZE).await;
+    client.message().await;
+    client.post(forecast()).await;
+    edit_in_five_keys(&mut terminal, "1 held");
+    let reply = soon("the reply", client.message()).await;
+    assert_eq!(reply["result"]["structuredContent"]["city"], "no", "{reply}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_reply_on_stdio_is_edited_in_five_keys_from_an_attached_screen() {
+    let place = TempDir::new().unwrap();
+    let dir = place.path().join("tapline");
+    let mut command = tokio::process::Command::from(binary::command());
+    command.env_remove("TAPLINE_NO_CONTROL").env("TAPLINE_RUNTIME_DIR", &dir);
+    let hold = ["stdio", "--no-record", "--hold", "~tool get_forecast & ~s", "--"];
+    command.args(hold).arg(tapline_binary()).arg("__demo-server");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut terminal = Terminal::with(&["attach"], &[("TAPLINE_RUNTIME_DIR", dir.to_str().unwrap())]);
+    terminal.wait_for("HOLD on");
+    stdin.write_all(format!("{INITIALIZE}\n{}\n", forecast()).as_bytes()).await.unwrap();
+    edit_in_five_keys(&mut terminal, "1 held");
+    let mut lines = BufReader::new(stdout).lines();
+    while !soon("a line", lines.next_line()).await.unwrap().unwrap().contains(r#""city":"no""#) {}
+    drop(stdin);
+    assert_eq!(soon("the end", child.wait()).await.unwrap().code(), Some(0));
+}
