@@ -154,7 +154,7 @@ fn run_command(model: &mut Model) {
 
 fn fold(model: &mut Model, action: Action) {
     // On a single value, as in vim: the container around it.
-    if model.detail.fold().is_none() && !model.detail.to_parent() {
+    if model.detail.fold().is_none() && !model.detail.go_to_parent() {
         return;
     }
     let Some(folded) = model.detail.fold() else { return };

@@ -46,7 +46,7 @@ fn path_in_tree(model: &mut Model, seq: Seq) -> Option<String> {
         return None;
     }
     if model.detail.cursor == 0 {
-        model.detail.to_likely_value();
+        model.detail.go_to_likely_value();
     }
     Some(model.detail.row()?.path)
 }

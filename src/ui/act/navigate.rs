@@ -97,7 +97,7 @@ fn stand_on_value(model: &mut Model) {
     if model.pane == Pane::Detail && model.holds() {
         model.show_detail();
         if model.detail.cursor == 0 {
-            model.detail.to_likely_value();
+            model.detail.go_to_likely_value();
         }
     }
 }

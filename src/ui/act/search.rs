@@ -26,7 +26,7 @@ pub(super) fn accept(model: &mut Model) {
     }
     model.prompt = None;
     if model.search.is_some() {
-        model.to_match(SearchJump { forward: true, inclusive: true });
+        model.go_to_next_match(SearchJump { forward: true, inclusive: true });
     }
 }
 
@@ -35,5 +35,5 @@ pub(super) fn next(model: &mut Model, forward: bool) {
     if model.search.is_none() {
         return model.notify("nothing is searched for: `/` searches here");
     }
-    model.to_match(SearchJump { forward, inclusive: false });
+    model.go_to_next_match(SearchJump { forward, inclusive: false });
 }

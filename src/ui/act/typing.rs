@@ -54,15 +54,11 @@ pub(super) fn paste(model: &mut Model, text: &str) {
                 line.insert(text);
             }
         }
-        (Some(Popup::Pager(_)), Some(prompt), _) => {
+        (Some(Popup::Pager(_)) | None, Some(prompt), _) => {
             prompt.line.insert(text);
             prompt_changed(model);
         }
         (Some(_), _, _) | (None, None, None) => {}
-        (None, Some(prompt), _) => {
-            prompt.line.insert(text);
-            prompt_changed(model);
-        }
         (None, None, Some(editor)) => {
             // Terminals paste line ends as carriage returns.
             editor.area.insert_str(text.replace("\r\n", "\n").replace('\r', "\n"));

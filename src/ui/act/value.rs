@@ -16,10 +16,10 @@ pub(super) fn edit(model: &mut Model) {
         // Its reply is selected: the tree is not the request's.
         return model.warn("`e` edits the request; `p` goes to it, there `c` changes one value");
     }
-    model.detail.to_tree();
+    model.detail.show_tree();
     model.show_detail();
     if model.detail.cursor == 0 || model.detail.value().is_none() {
-        model.detail.to_likely_value();
+        model.detail.go_to_likely_value();
     }
     open_line(model, subject);
 }
@@ -84,7 +84,7 @@ pub(super) fn next(model: &mut Model, by: isize) {
     }
     model.notice = None;
     model.show_detail();
-    model.detail.to_next_value(by);
+    model.detail.go_to_next_value(by);
     open_line(model, subject);
 }
 

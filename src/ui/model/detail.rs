@@ -180,13 +180,13 @@ impl Detail {
     }
 
     /// Shows the tree.
-    pub(crate) fn to_tree(&mut self) {
+    pub(crate) fn show_tree(&mut self) {
         self.tab = DetailTab::Tree;
     }
 
     /// Puts the cursor on the value that somebody who edits this message most likely means: the first argument of a call, what
     /// a result says.
-    pub(crate) fn to_likely_value(&mut self) {
+    pub(crate) fn go_to_likely_value(&mut self) {
         let Some(DetailContent::Tree(tree)) = self.content() else { return };
         let rows = tree.rows(&self.folds, 0..SEARCHED);
         let first = |within: &str| rows.iter().position(|row| is_value(row) && row.path.starts_with(within));
@@ -195,7 +195,7 @@ impl Detail {
     }
 
     /// Puts the cursor on the next single value, or the one before; returns `false` where there is none.
-    pub(crate) fn to_next_value(&mut self, by: isize) -> bool {
+    pub(crate) fn go_to_next_value(&mut self, by: isize) -> bool {
         let Some(DetailContent::Tree(tree)) = self.content() else { return false };
         let (from, rows) = match by {
             0.. => (self.cursor + 1, tree.rows(&self.folds, self.cursor + 1..self.cursor + 1 + SEARCHED)),
@@ -209,7 +209,7 @@ impl Detail {
     }
 
     /// To the container around the row under the cursor; returns `false` where there is none.
-    pub(crate) fn to_parent(&mut self) -> bool {
+    pub(crate) fn go_to_parent(&mut self) -> bool {
         let Some(DetailContent::Tree(tree)) = self.content() else { return false };
         let from = self.cursor.saturating_sub(SEARCHED);
         let rows = tree.rows(&self.folds, from..self.cursor + 1);

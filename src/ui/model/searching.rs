@@ -64,7 +64,7 @@ impl Model {
         let wanted = search.wanted;
         self.search = Some(search);
         if let Some(jump) = wanted {
-            self.to_match(jump);
+            self.go_to_next_match(jump);
         }
         did
     }
@@ -214,7 +214,7 @@ impl Model {
     }
 
     /// Puts the cursor on the next match, or the one before; later, where it is not found yet.
-    pub(crate) fn to_match(&mut self, jump: SearchJump) {
+    pub(crate) fn go_to_next_match(&mut self, jump: SearchJump) {
         if self.search.as_ref().is_none_or(|search| search.wanted.is_none()) {
             self.search_anew();
         }

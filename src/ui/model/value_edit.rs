@@ -61,7 +61,6 @@ impl ValueEdit {
         let turned = match (self.form, next) {
             (ValueForm::Text, _) => quoted(line),
             (_, ValueForm::Text) if line.starts_with('"') && check(line).is_ok() => unquote(line),
-            (_, ValueForm::Text) => line.to_owned(),
             (ValueForm::Json, ValueForm::Json) => return None,
             _ => line.to_owned(),
         };
