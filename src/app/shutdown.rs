@@ -179,7 +179,7 @@ impl Core {
             // Sooner than they would be told otherwise.
             sleep(limit / 2).await;
             signal(rustix::process::Signal::TERM);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::pin!(gone);
         let leaving = async {

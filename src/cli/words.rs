@@ -101,7 +101,8 @@ fn with_dashes(words: &[OsString], at: usize) -> Option<Result<Cli, clap::Error>
         subcommand.get_name(),
         shown(&command[0]),
     );
-    Some(Err(whole.find_subcommand_mut(subcommand.get_name().to_owned())?.error(ErrorKind::UnknownArgument, text)))
+    let name = subcommand.get_name().to_owned();
+    Some(Err(whole.find_subcommand_mut(&name)?.error(ErrorKind::UnknownArgument, text)))
 }
 
 /// Whether a word is an option of this subcommand.

@@ -137,7 +137,7 @@ fn look() -> Vec<DoctorFinding> {
     match tapes {
         Ok(dir) => findings.extend(tapes_in(&dir)),
         Err(error) => {
-            findings.push(DoctorFinding::fix("tapes", error.to_string(), "set `HOME`, or give `--tapes DIR`"))
+            findings.push(DoctorFinding::fix("tapes", error.to_string(), "set `HOME`, or give `--tapes DIR`"));
         }
     }
     findings.push(sessions());
@@ -213,10 +213,10 @@ fn tapes_in(dir: &Path) -> Vec<DoctorFinding> {
         newest = newest.max(known.modified().unwrap_or(newest));
     }
     let text = format!("{count} in {}, {}", dir.display(), size(bytes));
-    vec![room(dir, text), clock(newest)]
+    vec![room(dir, &text), clock(newest)]
 }
 
-fn room(dir: &Path, text: String) -> DoctorFinding {
+fn room(dir: &Path, text: &str) -> DoctorFinding {
     let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
     let is_writable = rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_ok();
     let free = rustix::fs::statvfs(there).map_or(u64::MAX, |known| known.f_bavail.saturating_mul(known.f_frsize));

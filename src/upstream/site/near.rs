@@ -282,7 +282,7 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().expect("it listens"));
         drop(listener);
         let client = NearClient::new(&url.parse().expect("it is a URL")).expect("it has a host");
-        let failure = client.send(Request::new(Either::Left(Full::default()))).await.err().expect("nobody listens");
+        let failure = client.send(Request::new(Either::Left(Full::default()))).await.expect_err("nobody listens");
         assert!(failure.unreachable && failure.why.starts_with("Connection refused"), "{}", failure.why);
     }
 }
