@@ -7,7 +7,7 @@
 //! do = { delay = "200ms..2s" }
 //! ```
 //! `assets/rules/README.md` describes the format. RuleBook are asked in order, at the one point where messages are held, and what a rule
-//! decides is a [`Verdict`](crate::intercept::Verdict) like any other: the spine carries it out as it does the operator's. A change or a
+//! decides is a [`Verdict`] like any other: the spine carries it out as it does the operator's. A change or a
 //! delay goes on to the next rule; everything else ends the asking.
 //!
 //! - `read` makes rules of TOML, or says all that is wrong with it;
