@@ -119,12 +119,15 @@ impl Running {
 
     /// The core stops when it is told to.
     fn end(self, input: Option<ScreenInput>) -> (Exit, String) {
+        let Self { keys, feed, commands, thread, .. } = self;
         if let Some(input) = input {
-            self.keys.send(input).unwrap();
+            keys.send(input).unwrap();
         }
-        let told = format!("{:?}", self.commands.recv().unwrap());
-        self.feed.publish(Event::Stopping);
-        (self.thread.join().unwrap().unwrap(), told)
+        let told = format!("{:?}", commands.recv().unwrap());
+        // Where there is no room for it, the end of the feed says the same.
+        feed.publish(Event::Stopping);
+        drop(feed);
+        (thread.join().unwrap().unwrap(), told)
     }
 }
 
