@@ -70,12 +70,13 @@ impl Stateless {
         client
     }
 
-    /// Who wrote something to stderr, once so many have.
+    /// Who wrote something to stderr, once so many have. The pid alone: what is said of a dead child quotes its last words.
     async fn said(&self, what: &'static str, count: usize) -> Vec<String> {
         let said = self.rig.until(format!("{count} times `{what}`"), move |log| {
             let lines =
                 log.iter().filter_map(|event| if let Event::Log(line) = event { Some(&line.text) } else { None });
-            let who: Vec<_> = lines.filter_map(|line| Some(line.strip_suffix(what)?.trim().to_owned())).collect();
+            let who = lines.filter_map(|line| line.strip_suffix(what)?.trim().parse::<u32>().ok());
+            let who: Vec<_> = who.map(|pid| pid.to_string()).collect();
             (who.len() >= count).then_some(who)
         });
         said.await
