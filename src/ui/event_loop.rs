@@ -173,19 +173,43 @@ impl<B: Backend> ScreenLoop<'_, B> {
                         return self.change(Change::Input(ScreenInput::Terminate));
                     }
                     self.model.edited_outside(edited.map_err(|error| error.to_string()));
-                    // Another program drew here meanwhile. Not `clear`, which asks the terminal where the cursor is:
-                    // the thread that reads keys would take the answer.
-                    let size = self.screen.terminal.size().map_err(other)?;
-                    self.screen.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(other)?;
+                    self.forget_drawing()?;
+                }
+                Effect::Save { name, bytes } => self.save(&name, &bytes),
+                Effect::Page(text) => {
+                    if let Err(error) = self.screen.host.page(&text) {
+                        self.model.warn(format!("the pager: {error}"));
+                    }
+                    self.forget_drawing()?;
+                }
+                Effect::Suspend(word) => {
+                    self.screen.host.suspend(word)?;
+                    self.forget_drawing()?;
                 }
             }
         }
         Ok(None)
     }
 
+    /// Another program drew here meanwhile. Not `clear`, which asks the terminal where the cursor is: the thread that reads keys
+    /// would take the answer.
+    fn forget_drawing(&mut self) -> io::Result<()> {
+        let size = self.screen.terminal.size().map_err(other)?;
+        self.dirty = true;
+        self.screen.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(other)
+    }
+
+    fn save(&mut self, name: &str, bytes: &[u8]) {
+        let size = crate::text::size(bytes.len() as u64);
+        match self.screen.host.save(name, bytes) {
+            Ok(path) => self.model.notify(format!("{size} written to {}", path.display())),
+            Err(error) => self.model.warn(format!("{name} is not written: {error}")),
+        }
+    }
+
     fn copy(&mut self, text: &str) {
         match self.screen.host.copy(text) {
-            Ok(()) => self.model.notify(format!("{} copied", crate::text::size(text.len() as u64))),
+            Ok(by) => self.model.notify(format!("{} copied: {by}", crate::text::size(text.len() as u64))),
             Err(error) => self.model.warn(format!("not copied: {error}")),
         }
     }

@@ -1,6 +1,7 @@
 //! What lies around the screen: keys and signals that come in, why it ends, and what only a real terminal can do.
 
 use std::io;
+use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -29,11 +30,29 @@ pub enum Exit {
 
 /// What only a real terminal can do.
 pub trait TerminalHost {
-    /// Puts text into the clipboard.
+    /// Puts text into the clipboard. Says who took it.
     ///
     /// # Errors
     /// Where the terminal cannot be written to.
-    fn copy(&mut self, text: &str) -> io::Result<()>;
+    fn copy(&mut self, text: &str) -> io::Result<String>;
+
+    /// Writes a file into the working directory, never over another. Says where.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn save(&mut self, name: &str, bytes: &[u8]) -> io::Result<PathBuf>;
+
+    /// Shows a text in the operator's own pager.
+    ///
+    /// # Errors
+    /// Where there is no pager, or the terminal cannot be taken again.
+    fn page(&mut self, text: &str) -> io::Result<()>;
+
+    /// Stops this process, the terminal given back, until it is continued. `word` is left on the terminal.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be taken again.
+    fn suspend(&mut self, word: &str) -> io::Result<()>;
 
     /// Lets the operator's own editor change a text.
     ///

@@ -1,14 +1,15 @@
 //! The real terminal: taking it, giving it back in every case, reading keys, copying, the operator's own editor.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _, Write as _, stdout};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +32,13 @@ use crate::event::{Command, FeedReader};
 
 /// How often the key thread looks whether it is to rest or to end, where nothing can wake it for that.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How long a program may take to take what is copied.
+const CLIPBOARD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a process that is to stop has been continued, before it is taken for one that cannot be stopped.
+const STOP_LOOKS: usize = 100;
+const STOP_LOOK: Duration = Duration::from_millis(5);
 
 /// Takes the terminal, shows the screen on it until that ends, and gives the terminal back.
 ///
@@ -305,11 +313,29 @@ struct CrosstermHost<'a> {
 }
 
 impl TerminalHost for CrosstermHost<'_> {
-    /// By OSC 52, which the terminal at the operator's end understands, over ssh too.
-    fn copy(&mut self, text: &str) -> io::Result<()> {
+    /// By a program that says whether it took it, where there is one; else by OSC 52, which the terminal at the operator's end
+    /// understands, over ssh too, or drops without a word.
+    fn copy(&mut self, text: &str) -> io::Result<String> {
+        if let Some((program, _)) = clipboards().into_iter().find(|(program, words)| feed(program, words, text).is_ok())
+        {
+            return Ok(format!("{program} took it"));
+        }
         let mut screen = stdout();
         write!(screen, "\x1b]52;c;{}\x1b\\", STANDARD.encode(text))?;
-        screen.flush()
+        screen.flush()?;
+        Ok("sent to the terminal (OSC 52), which may not let it in".to_owned())
+    }
+
+    fn save(&mut self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let (stem, ending) = name.split_once('.').unwrap_or((name, "txt"));
+        let more = (2..1000).map(|number| PathBuf::from(format!("{stem}-{number}.{ending}")));
+        for path in std::iter::once(PathBuf::from(name)).chain(more) {
+            match private(&path).and_then(|mut file| file.write_all(bytes)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                written => return written.map(|()| path),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// crossterm hears of it too, and of the next key no more unless it has taken that in.
@@ -317,16 +343,25 @@ impl TerminalHost for CrosstermHost<'_> {
         self.reading.nudge();
     }
 
+    fn page(&mut self, text: &str) -> io::Result<()> {
+        let path = std::env::temp_dir().join(format!("tapline-{}.txt", std::process::id()));
+        write_private(&path, text)?;
+        let status = self.away(|| program_of(&["PAGER"], "less", &path).status());
+        let _ = std::fs::remove_file(&path);
+        status?.map(drop)
+    }
+
+    fn suspend(&mut self, word: &str) -> io::Result<()> {
+        self.away(|| {
+            let _ = writeln!(io::stderr(), "tapline: {word}");
+            stop_until_continued()
+        })?
+    }
+
     fn edit(&mut self, text: &str) -> io::Result<String> {
         let path = std::env::temp_dir().join(format!("tapline-{}.json", std::process::id()));
         write_private(&path, text)?;
-        self.reading.pause();
-        restore();
-        let status = editor_process(&path).status();
-        let taken = RawTerminal::enter();
-        self.reading.resume();
-        // From here on the outer guard gives it back.
-        std::mem::forget(taken?);
+        let status = self.away(|| program_of(&["VISUAL", "EDITOR"], "vi", &path).status())?;
         let edited = std::fs::read_to_string(&path);
         let _ = std::fs::remove_file(&path);
         let status = status?;
@@ -337,22 +372,95 @@ impl TerminalHost for CrosstermHost<'_> {
     }
 }
 
+/// Stops this process, all its threads. The signal may reach another thread a moment later: whoever took the terminal back at once
+/// would have it taken away again by the shell. Where no shell waits for us (the process group is an orphan) nothing stops.
+fn stop_until_continued() -> io::Result<()> {
+    let continued = Arc::new(AtomicBool::new(false));
+    let handler = signal_hook::flag::register(signal_hook::consts::SIGCONT, continued.clone())?;
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
+    // Not by the clock: it runs on while we are stopped.
+    for _ in 0..STOP_LOOKS {
+        if continued.load(Ordering::Relaxed) {
+            break;
+        }
+        std::thread::sleep(STOP_LOOK);
+    }
+    signal_hook::low_level::unregister(handler);
+    Ok(())
+}
+
+impl CrosstermHost<'_> {
+    /// Does something while another has the terminal.
+    fn away<T>(&mut self, act: impl FnOnce() -> T) -> io::Result<T> {
+        self.reading.pause();
+        restore();
+        let done = act();
+        let taken = RawTerminal::enter();
+        self.reading.resume();
+        // From here on the outer guard gives it back.
+        std::mem::forget(taken?);
+        Ok(done)
+    }
+}
+
+/// Programs that put what they read into a clipboard that the operator sees. Over ssh only the multiplexer is on the operator's side.
+fn clipboards() -> Vec<(&'static str, &'static [&'static str])> {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_far = is_set("SSH_CONNECTION");
+    let all: [(bool, &'static str, &'static [&'static str]); 5] = [
+        (is_set("TMUX"), "tmux", &["load-buffer", "-w", "-"]),
+        (!is_far && cfg!(target_os = "macos"), "pbcopy", &[]),
+        (!is_far && is_set("WAYLAND_DISPLAY"), "wl-copy", &[]),
+        (!is_far && is_set("DISPLAY"), "xclip", &["-selection", "clipboard"]),
+        (!is_far && is_set("DISPLAY"), "xsel", &["--input", "--clipboard"]),
+    ];
+    all.into_iter().filter(|(is_here, ..)| *is_here).map(|(_, program, words)| (program, words)).collect()
+}
+
+/// Has a program read a text. One that takes long has failed: the screen waits for it.
+fn feed(program: &str, words: &[&str], text: &str) -> io::Result<()> {
+    let nothing = std::process::Stdio::null;
+    let mut process = Process::new(program);
+    process.args(words).stdin(std::process::Stdio::piped()).stdout(nothing()).stderr(nothing());
+    let mut child = process.spawn()?;
+    let (mut stdin, text) = (child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?, text.to_owned());
+    std::thread::spawn(move || {
+        let _ = stdin.write_all(text.as_bytes());
+    });
+    let until = Instant::now() + CLIPBOARD_PATIENCE;
+    loop {
+        match child.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(io::Error::other(status.to_string())),
+            None if Instant::now() > until => break,
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+    let _ = child.kill().and_then(|()| child.wait());
+    Err(io::ErrorKind::TimedOut.into())
+}
+
 /// The message may hold secrets: for the operator's eyes only, and never through a file that waited there.
-fn write_private(path: &std::path::Path, text: &str) -> io::Result<()> {
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let _ = std::fs::remove_file(path);
-    let mut options = std::fs::OpenOptions::new();
+    private(path)?.write_all(text.as_bytes())
+}
+
+/// A file that was not there, for its owner only.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text.as_bytes())
+    options.open(path)
 }
 
-/// `$VISUAL` or `$EDITOR`, which may have arguments.
-fn editor_process(path: &std::path::Path) -> Process {
-    let set = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
-    let line = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".to_owned());
+/// The program that the first of these variables names, which may have arguments, at work on a file.
+fn program_of(variables: &[&str], usual: &str, path: &Path) -> Process {
+    let set = |name: &&str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let line = variables.iter().find_map(set).unwrap_or_else(|| usual.to_owned());
     let mut words = line.split_whitespace();
-    let mut process = Process::new(words.next().unwrap_or("vi"));
+    let mut process = Process::new(words.next().unwrap_or(usual));
     process.args(words).arg(path);
     process
 }

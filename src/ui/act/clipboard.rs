@@ -1,7 +1,8 @@
-//! Copying something of the selected message.
+//! Copying something of the selected message, writing it to a file, reading it elsewhere.
 
+use super::export;
 use crate::ui::json::{JsonCell, pretty};
-use crate::ui::keymap::Action;
+use crate::ui::keymap::{Action, ExportForm};
 use crate::ui::model::popup::Popup;
 use crate::ui::model::{Effect, Model};
 
@@ -19,6 +20,43 @@ pub(super) fn copy(model: &mut Model, action: Action) {
     }
 }
 
+/// Writes something to a file that is named for what is in it.
+pub(super) fn write(model: &mut Model, form: ExportForm) {
+    let Some(seq) = model.selected().map(|row| row.envelope.seq.0) else { return };
+    let (what, same) = match form {
+        ExportForm::Message => ("message.json", Action::CopyMessage),
+        ExportForm::Body => ("body.json", Action::CopyBody),
+        ExportForm::Value => ("value.txt", Action::CopyValue),
+        ExportForm::Curl => ("curl.sh", Action::CopyAs(form)),
+        ExportForm::Markdown => ("message.md", Action::CopyAs(form)),
+        ExportForm::Lines => return write_listed(model),
+    };
+    let bytes = match (form, model.selected()) {
+        // What is copied is text; a file has the bytes as they are.
+        (ExportForm::Message, Some(row)) => Some(row.envelope.message.raw().to_vec()),
+        _ => text_to_copy(model, same).map(String::into_bytes),
+    };
+    match bytes {
+        Some(bytes) => model.effect(Effect::Save { name: format!("tapline-{seq}-{what}"), bytes }),
+        None => model.warn("there is nothing of that kind to write here"),
+    }
+}
+
+fn write_listed(model: &mut Model) {
+    let (rows, list) = model.messages();
+    let listed = (0..list.len(rows)).filter_map(|position| list.row(rows, position));
+    let bytes = listed.flat_map(|row| export::json_line(&row.envelope).into_bytes()).collect();
+    model.effect(Effect::Save { name: "tapline-messages.jsonl".to_owned(), bytes });
+}
+
+/// The message, indented where it is JSON, in the operator's own pager.
+pub(super) fn page(model: &mut Model) {
+    let Some(row) = model.selected() else { return };
+    let raw = row.envelope.message.raw();
+    let text = pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned());
+    model.effect(Effect::Page(text));
+}
+
 fn text_to_copy(model: &Model, action: Action) -> Option<String> {
     let row = model.selected()?;
     let message = &row.envelope.message;
@@ -31,6 +69,9 @@ fn text_to_copy(model: &Model, action: Action) -> Option<String> {
         Action::CopyValue => value(model),
         Action::CopyPath => Some(model.detail.row()?.path),
         Action::CopyId => Some(message.id()?.display().to_owned()),
+        Action::CopyAs(ExportForm::Curl) => Some(export::curl(&model.request_here()?.envelope, model.url()?)),
+        Action::CopyAs(ExportForm::Markdown) => Some(export::markdown(&row.envelope)),
+        Action::CopyAs(ExportForm::Lines) => Some(export::json_line(&row.envelope)),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::ui::key_press::KeyPress;
 use crate::ui::keymap::{Action, command, meaning};
 use crate::ui::model::popup::{Help, Popup, Prefix};
 use crate::ui::model::prompt::PromptKind;
-use crate::ui::model::{Model, Pane};
+use crate::ui::model::{Effect, Model, Pane};
 
 pub(crate) fn input(model: &mut Model, input: ScreenInput) {
     match input {
@@ -69,6 +69,7 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::UnfoldAll => model.detail.folds.open_all(),
         Action::FoldAll => model.detail.folds.close_all(),
 
+        Action::Suspend => suspend(model),
         Action::Quit => ask_quit(model),
         Action::Interrupt => interrupt(model),
         Action::QuitForward => quit_and_forward(model),
@@ -122,8 +123,11 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         | Action::CopyValue
         | Action::CopyPath
         | Action::CopyId
-        | Action::CopyRow => clipboard::copy(model, action),
-
+        | Action::CopyRow
+        | Action::CopyAs(_) => clipboard::copy(model, action),
+        Action::WriteMenu => model.popup = Some(Popup::Prefix(Prefix::Write)),
+        Action::Write(form) => clipboard::write(model, form),
+        Action::Page => clipboard::page(model),
         Action::Play => tapes::play(model),
         Action::StopPlay => model.send(Command::StopReplay),
         Action::Pace => model.tapes.next_speed(),
@@ -150,6 +154,13 @@ fn run_command(model: &mut Model) {
         Some(row) => model.warn(format!("`{}` does nothing here: {}", row.name, row.help)),
         None => model.warn(format!("no command is called `{typed}`: `:` alone lists them")),
     }
+}
+
+fn suspend(model: &mut Model) {
+    model.effect(Effect::Suspend(match model.settings.attached {
+        true => "suspended, the taplines it watches run on; `fg` comes back",
+        false => "suspended, and with it all that passes; `fg` comes back",
+    }));
 }
 
 fn fold(model: &mut Model, action: Action) {

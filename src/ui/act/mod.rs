@@ -3,6 +3,7 @@
 mod clipboard;
 mod dispatch;
 mod editing;
+mod export;
 mod hold;
 mod jump;
 mod navigate;

@@ -52,6 +52,7 @@ fn popup_context(popup: &Popup) -> KeyContext {
         Popup::Prefix(Prefix::Go) => KeyContext::Go,
         Popup::Prefix(Prefix::Fold) => KeyContext::Fold,
         Popup::Prefix(Prefix::Copy) => KeyContext::Copy,
+        Popup::Prefix(Prefix::Write) => KeyContext::Write,
         Popup::Sessions(_) => KeyContext::PickSession,
         Popup::Help(_) => KeyContext::Help,
         Popup::Block(_) => KeyContext::Block,

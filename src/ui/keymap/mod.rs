@@ -8,4 +8,4 @@ pub(crate) use lookup::{bindings, contexts_below, hints, meaning, why_not};
 pub(crate) use palette::{PaletteRow, command, palette};
 #[cfg(test)]
 pub(crate) use table::BINDINGS;
-pub(crate) use table::{Action, KeyContext};
+pub(crate) use table::{Action, ExportForm, KeyContext};

@@ -22,6 +22,7 @@ pub(crate) enum KeyContext {
     Go,
     Fold,
     Copy,
+    Write,
     PickSession,
     Help,
     Block,
@@ -37,7 +38,7 @@ pub(crate) enum KeyContext {
 
 impl KeyContext {
     /// Every context, in the order of the help.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::List,
         Self::Held,
         Self::Detail,
@@ -55,6 +56,7 @@ impl KeyContext {
         Self::Go,
         Self::Fold,
         Self::Copy,
+        Self::Write,
         Self::Prompt(PromptKind::Filter),
         Self::Prompt(PromptKind::Hold),
         Self::Prompt(PromptKind::Command),
@@ -88,6 +90,7 @@ impl KeyContext {
             Self::Go => "after g",
             Self::Fold => "after z",
             Self::Copy => "after y",
+            Self::Write => "after w",
             Self::PickSession => "choosing a session",
             Self::Help => "help",
             Self::Block => "block",
@@ -151,6 +154,11 @@ pub(crate) enum Action {
     CopyPath,
     CopyId,
     CopyRow,
+    CopyAs(ExportForm),
+    WriteMenu,
+    Write(ExportForm),
+    Page,
+    Suspend,
     FoldMenu,
     FoldToggle,
     FoldOpen,
@@ -186,6 +194,18 @@ pub(crate) enum Action {
     HoldOffKeep,
     Pause,
     Restart,
+}
+
+/// What leaves the screen, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExportForm {
+    Message,
+    Body,
+    Value,
+    Curl,
+    Markdown,
+    /// Of what is copied one, of what is written all that are listed.
+    Lines,
 }
 
 /// One key of one context.
@@ -235,6 +255,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::List, &["F"], A::Follow, "follow", "follow new messages or stay").when(|m| m.tape.is_none() && m.has_rows()),
     key(C::List, &["s"], A::PickSession, "session", "narrow to one session").when(|m| m.tape.is_none()),
     key(C::List, &["T"], A::ToggleFilter, "filter off/on", "filter off or on").when(|m| m.list().filter.is_some()),
+    key(C::List, &["w"], A::WriteMenu, "", "write something of the message to a file").when(Model::has_rows),
+    key(C::List, &["v"], A::Page, "", "read the message in $PAGER").when(Model::has_rows),
     key(C::List, &["q", "esc"], A::Back, "close tape", "close the tape")
         .when(|m| m.tape.is_some() && m.pane == Pane::List),
     // A held message in the list.
@@ -261,6 +283,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Detail, &["h", "left"], A::Left, "", "previous side"),
     key(C::Detail, &["z"], A::FoldMenu, "folds", "fold").when(|m| m.detail.has_folds()),
     key(C::Detail, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
+    key(C::Detail, &["w"], A::WriteMenu, "", "write something of the message to a file").when(Model::has_rows),
+    key(C::Detail, &["v"], A::Page, "", "read the message in $PAGER").when(Model::has_rows),
     key(C::Detail, &["q", "esc"], A::Back, "back", "back to the list"),
     // The hold queue.
     key(C::Queue, &["a"], A::Forward, "forward", "send it on, as is or with the draft").when(Model::holds),
@@ -278,6 +302,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Queue, &["X"], A::BlockPreset, "", "block it with the usual error, unasked").when(Model::holds),
     key(C::Queue, &["enter"], A::Open, "open", "look at the message").when(|m| m.pane != Pane::Detail && m.holds()),
     key(C::Queue, &["y"], A::CopyMenu, "", "copy something of the message").when(Model::holds),
+    key(C::Queue, &["w"], A::WriteMenu, "", "write something of the message to a file").when(Model::holds),
+    key(C::Queue, &["v"], A::Page, "", "read the message in $PAGER").when(Model::holds),
     key(C::Queue, &["i"], A::Type(PromptKind::Hold), "hold filter", "say which messages are held"),
     key(C::Queue, &["I"], A::Hold, "hold on/off", "hold on or off"),
     key(C::Queue, &["q", "esc"], A::Back, "", "back to the messages").when(|m| m.pane != Pane::Detail),
@@ -365,7 +391,33 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Copy, &["p"], A::CopyPath, "path", "the JSON path under the cursor").when(|m| m.detail.row().is_some()),
     key(C::Copy, &["i"], A::CopyId, "id", "the JSON-RPC id"),
     key(C::Copy, &["r"], A::CopyRow, "row", "the row as text"),
+    key(C::Copy, &["c"], A::CopyAs(ExportForm::Curl), "curl", "a curl line that sends the request again")
+        .when(Model::has_url),
+    key(
+        C::Copy,
+        &["m"],
+        A::CopyAs(ExportForm::Markdown),
+        "Markdown",
+        "the message as Markdown, for an issue or a chat",
+    ),
+    key(
+        C::Copy,
+        &["j"],
+        A::CopyAs(ExportForm::Lines),
+        "JSON line",
+        "the message with all that is known of it, as a line of a tape",
+    ),
     key(C::Copy, &["esc"], A::Cancel, "", "nothing"),
+    // After `w`.
+    key(C::Write, &["w"], A::Write(ExportForm::Message), "message", "the whole message, byte for byte"),
+    key(C::Write, &["b"], A::Write(ExportForm::Body), "body", "params, result or error, indented"),
+    key(C::Write, &["v"], A::Write(ExportForm::Value), "value", "the value under the cursor")
+        .when(|m| m.detail.row().is_some()),
+    key(C::Write, &["c"], A::Write(ExportForm::Curl), "curl", "a script with a curl line that sends the request again")
+        .when(Model::has_url),
+    key(C::Write, &["m"], A::Write(ExportForm::Markdown), "Markdown", "the message as Markdown"),
+    key(C::Write, &["j"], A::Write(ExportForm::Lines), "JSON lines", "all messages that are listed, a line each"),
+    key(C::Write, &["esc"], A::Cancel, "", "nothing"),
     // Popups.
     key(C::PickSession, &["enter"], A::Accept, "narrow", "show only this session"),
     key(C::PickSession, &["p"], A::Pause, "pause", "have all its messages wait, or go on").when(Model::can_pause),
@@ -438,6 +490,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "search",
         "search what is shown here; `\\r` for an expression",
     ),
+    key(C::Everywhere, &["ctrl z"], A::Suspend, "", "suspend: a shell's `fg` comes back, nothing passes until then"),
     key(C::Everywhere, &["Q"], A::Quit, "quit", "quit"),
     key(C::Everywhere, &["?", "f1"], A::Help, "help", "this help"),
     key(C::Everywhere, &["q", "esc"], A::Back, "", "back"),

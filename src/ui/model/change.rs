@@ -20,5 +20,14 @@ pub(crate) enum Effect {
     CopyRow,
     /// Hands this text to the operator's own editor.
     EditOutside(String),
+    /// Writes a file of this name, or one near it, to the working directory.
+    Save {
+        name: String,
+        bytes: Vec<u8>,
+    },
+    /// Shows this text in the operator's own pager.
+    Page(String),
+    /// Gives the terminal to whoever started us, until they want us again; what to say there.
+    Suspend(&'static str),
     Exit(Exit),
 }

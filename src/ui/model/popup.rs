@@ -20,6 +20,7 @@ pub(crate) enum Prefix {
     Go,
     Fold,
     Copy,
+    Write,
 }
 
 /// A question before something that cannot be taken back.

@@ -79,6 +79,16 @@ impl Model {
         self.session_under_cursor().is_some_and(|row| row.closed().is_none() && is_command(row))
     }
 
+    /// Whether the request here could be sent again to a URL: it came over HTTP, and it is known where to.
+    pub(crate) fn has_url(&self) -> bool {
+        self.request_here().is_some() && self.url().is_some()
+    }
+
+    /// Where clients come in, where that is a URL.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.observed.front.as_ref().map(|(url, _)| url.as_str()).filter(|url| url.starts_with("http"))
+    }
+
     pub(crate) fn has_rows(&self) -> bool {
         self.selected().is_some()
     }

@@ -368,6 +368,63 @@ fn copy_takes_each_kind_of_thing() {
 }
 
 #[test]
+fn write_and_export_take_each_kind_of_thing() {
+    for (keys, file, expected) in [
+        (": 1 1 8 9 enter w w", "tapline-1189-message.json", r#"{"jsonrpc":"2.0","id":41,"method":"tools/call""#),
+        (": 1 1 9 5 enter w b", "tapline-1195-body.json", "{\n  \"code\": -32603,"),
+        (": 1 1 8 9 enter enter j j w v", "tapline-1189-value.txt", "tools/call"),
+        (
+            ": 1 1 8 9 enter w m",
+            "tapline-1189-message.md",
+            "**#1189** client to server, `tools/call` `search`\n\n```json\n{\n",
+        ),
+        ("w j", "tapline-messages.jsonl", "{\"seq\":"),
+        ("2 w w", "", r#"{"jsonrpc":"2.0""#),
+    ] {
+        let mut rig = busy(120, 36);
+        rig.press(keys);
+        let [.., Effect::Save { name, bytes }] = &rig.effects[..] else { panic!("{keys}: {:?}", rig.effects) };
+        assert!(file.is_empty() || name == file, "{keys}: {name}");
+        let text = String::from_utf8_lossy(bytes);
+        assert!(text.starts_with(expected), "{keys}: {text}");
+    }
+}
+
+#[test]
+fn curl_sends_the_request_again_and_keeps_secrets() {
+    let mut rig = busy(120, 36);
+    rig.on_event(Event::Listening { url: "http://127.0.0.1:7070/mcp".to_owned(), upstream: "srv".to_owned() });
+    // Of a reply it is the request.
+    for keys in [": 1 1 8 9 enter y c", ": 1 1 9 0 enter y c"] {
+        rig.press(keys);
+        let Some(Effect::Copy(text)) = rig.effects.pop() else { panic!("{keys}: {:?}", rig.effects) };
+        assert!(
+            text.starts_with("curl -sS 'http://127.0.0.1:7070/mcp' \\\n  -H 'content-type: application/json'"),
+            "{text}"
+        );
+        assert!(text.contains("--data-binary '{\"jsonrpc\":\"2.0\",\"id\":41"), "{text}");
+    }
+}
+
+#[test]
+fn suspend_and_pager_leave_the_screen() {
+    let mut rig = busy(120, 36);
+    rig.press("ctrl-z");
+    assert!(matches!(rig.effects[..], [Effect::Suspend(word)] if word.contains("`fg`")), "{:?}", rig.effects);
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 8 9 enter v");
+    assert!(
+        matches!(&rig.effects[..], [Effect::Page(text)] if text.contains("\n  \"method\": \"tools/call\"")),
+        "{:?}",
+        rig.effects
+    );
+    // In the editor it is undo.
+    rig.effects.clear();
+    rig.press("2 e ctrl-z");
+    assert!(rig.effects.iter().all(|effect| !matches!(effect, Effect::Suspend(_))), "{:?}", rig.effects);
+}
+
+#[test]
 fn tapes_are_listed_opened_and_played() {
     let mut rig = busy(120, 36);
     assert!(matches!(command(&mut rig, "4"), Command::ListTapes));

@@ -23,6 +23,7 @@ pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
     let title = match &model.popup {
         Some(Popup::Prefix(Prefix::Go)) => "g: go to",
         Some(Popup::Prefix(Prefix::Fold)) => "z: fold",
+        Some(Popup::Prefix(Prefix::Write)) => "w: write a file here",
         _ => "y: copy",
     };
     let hints = hints(model);
