@@ -47,7 +47,7 @@ impl ExitError {
 
     /// Says on stderr what went wrong, with all its causes. Returns the exit status.
     pub fn report(&self) -> ExitCode {
-        say_error(&format!("{:#}", self.error));
+        print_error(&format!("{:#}", self.error));
         ExitCode::from(self.status)
     }
 }
@@ -73,7 +73,7 @@ pub fn report_arguments(mut error: clap::Error) -> ExitCode {
     if sanitize(&source) == source {
         let _ = error.print();
     } else {
-        say(&error.render().to_string().trim_end().replace('\n', "\n  "));
+        print_stderr(&error.render().to_string().trim_end().replace('\n', "\n  "));
     }
     status
 }
@@ -112,12 +112,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What went wrong, for the person at the terminal. Only its first line begins where lines begin: none in a name that others gave reads
 /// as another one of ours.
-pub fn say_error(text: &str) {
-    say(&format!("tapline: {}", text.replace('\n', "\n  ")));
+pub fn print_error(text: &str) {
+    print_stderr(&format!("tapline: {}", text.replace('\n', "\n  ")));
 }
 
 /// A line for the person at the terminal, or several. A closed stderr is no reason to fail, and one that takes nothing is none to wait.
-pub fn say(text: &str) {
+pub fn print_stderr(text: &str) {
     let (line, (written, done)) = (format!("{}\n", sanitize_lines(text)), mpsc::channel::<()>());
     let writing = std::thread::Builder::new().spawn(move || {
         let _ = std::io::stderr().write_all(line.as_bytes());

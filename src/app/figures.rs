@@ -83,8 +83,8 @@ fn busiest(mut live: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
     live
 }
 
-/// Tells the figures until `stop`, and then once more. Sleeps while nothing happens: an idle tapline wakes nobody.
-pub(super) async fn tell(meter: Arc<Meter>, journal: Journal, stop: CancellationToken) {
+/// Publishes the figures as they change until `stop`, and then once more. Sleeps while nothing happens: an idle tapline wakes nobody.
+pub(super) async fn publish(meter: Arc<Meter>, journal: Journal, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Glance::default();

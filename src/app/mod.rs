@@ -182,7 +182,7 @@ pub struct Core {
     stop: Stop,
 }
 
-/// The task that tells the figures.
+/// The task that publishes the figures.
 struct FigureTask {
     task: JoinHandle<()>,
     stop: CancellationToken,
@@ -191,7 +191,7 @@ struct FigureTask {
 impl FigureTask {
     fn start(meter: Arc<Meter>, journal: Journal) -> Self {
         let stop = CancellationToken::new();
-        Self { task: tokio::spawn(figures::tell(meter, journal, stop.clone())), stop }
+        Self { task: tokio::spawn(figures::publish(meter, journal, stop.clone())), stop }
     }
 }
 
@@ -212,10 +212,10 @@ impl Operator {
     fn start(mounts: Arc<Mounts>, breakpoints: Breakpoints, library: Option<PathBuf>) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
-        let (tell, asked) = oneshot::channel();
+        let (answer, asked) = oneshot::channel();
         let replay = CancellationToken::new();
         let executor = Executor { mounts, breakpoints, library, replay, quit: quit.clone(), hurry: hurry.clone() };
-        Self { commands, quit, hurry, asked, task: tokio::spawn(executor.run(received, tell)) }
+        Self { commands, quit, hurry, asked, task: tokio::spawn(executor.run(received, answer)) }
     }
 }
 
@@ -348,13 +348,13 @@ fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
 /// Opens the database of sessions; what goes wrong with it is told by the journal.
 fn open_store(path: PathBuf, started: Timestamp, journal: &Journal) -> (Store, StoreThread) {
     let journal = journal.clone();
-    let tell = move |level, text| journal.publish(Event::Log(LogLine::new(level, "store", text)));
+    let log = move |level, text| journal.publish(Event::Log(LogLine::new(level, "store", text)));
     let living = || {
         let taplines = Registry::of_user().list().into_iter();
         taplines.map(|it| Owner { process: it.pid, started: it.started }).collect()
     };
     let owner = Owner { process: std::process::id(), started };
-    Store::start(path, owner, Box::new(living), Box::new(tell))
+    Store::start(path, owner, Box::new(living), Box::new(log))
 }
 
 /// The breakpoints, set where messages are held from the start, and what of that cannot be known.
@@ -380,9 +380,9 @@ fn decisions(breakpoints: &Breakpoints, files: RuleFiles, journal: &Journal) -> 
 
 /// Puts rules in force, and those that stand in their files later. A file that cannot be read leaves them as they are.
 fn follow_rules(set: RuleSet, files: RuleFiles, journal: &Journal) -> Result<RuleBook, CoreStartError> {
-    let tell = |journal: &Journal, level, text: String| journal.log(LogLine::new(level, "rules", text));
-    set.notes().into_iter().for_each(|note| tell(journal, Level::Warn, note));
-    tell(journal, Level::Info, format!("{} rules are in force", set.len()));
+    let log = |journal: &Journal, level, text: String| journal.log(LogLine::new(level, "rules", text));
+    set.notes().into_iter().for_each(|note| log(journal, Level::Warn, note));
+    log(journal, Level::Info, format!("{} rules are in force", set.len()));
     let rules = RuleBook::new(set, {
         let journal = journal.clone();
         move |line| journal.log(line)
@@ -393,12 +393,12 @@ fn follow_rules(set: RuleSet, files: RuleFiles, journal: &Journal) -> Result<Rul
         while watched.next().await.is_some() {
             match files.read() {
                 Ok(set) => {
-                    set.notes().into_iter().for_each(|note| tell(&journal, Level::Warn, note));
-                    tell(&journal, Level::Info, format!("the rules have changed: {} are in force", set.len()));
+                    set.notes().into_iter().for_each(|note| log(&journal, Level::Warn, note));
+                    log(&journal, Level::Info, format!("the rules have changed: {} are in force", set.len()));
                     followed.replace(set);
                 }
                 Err(faults) => {
-                    tell(&journal, Level::Error, format!("the rules stay as they were: {faults}"));
+                    log(&journal, Level::Error, format!("the rules stay as they were: {faults}"));
                 }
             }
         }

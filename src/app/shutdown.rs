@@ -74,7 +74,7 @@ impl Shutdown {
         }
     }
 
-    fn say(&self, text: String) {
+    fn warn(&self, text: String) {
         self.journal.log(LogLine::new(Level::Warn, "shutdown", text));
     }
 }
@@ -132,8 +132,8 @@ impl Core {
         let cut = if count == 1 { "1 call is failed".to_owned() } else { format!("{count} calls are failed") };
         match outcome {
             StepOutcome::Done => {}
-            StepOutcome::Late => shutdown.say(format!("{cut}: not answered within {grace:?}")),
-            StepOutcome::Forced => shutdown.say(format!("{cut}: told not to wait")),
+            StepOutcome::Late => shutdown.warn(format!("{cut}: not answered within {grace:?}")),
+            StepOutcome::Forced => shutdown.warn(format!("{cut}: told not to wait")),
         }
         self.stop.force.cancel();
     }
@@ -193,7 +193,7 @@ impl Core {
         }
         signal(rustix::process::Signal::KILL);
         if tokio::time::timeout(LAST_WORDS, gone).await.is_err() {
-            shutdown.say("not all servers have left".to_owned());
+            shutdown.warn("not all servers have left".to_owned());
         }
     }
 }

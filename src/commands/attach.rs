@@ -16,7 +16,7 @@ use crate::control::client::Remote;
 use crate::control::hub::{Ending, Hub, WatchedTaplines};
 use crate::control::merge::About;
 use crate::control::registry::{Registry, RegistryEntry};
-use crate::exit::{ExitError, say};
+use crate::exit::{ExitError, print_stderr};
 use crate::screen::{self, ScreenThread, Signals, screen_settings};
 use crate::secret::Label;
 use crate::text::sanitize;
@@ -66,7 +66,7 @@ fn exit_status(ending: &Ending, status: ExitCode) -> Result<ExitCode, ExitError>
     match ending {
         Ending::Left => Ok(status),
         Ending::Stopped => {
-            say("tapline: the tapline that was watched has ended");
+            print_stderr("tapline: the tapline that was watched has ended");
             Ok(status)
         }
         Ending::Lost(why) => Err(anyhow!("the tapline that was watched is gone: {why}").into()),

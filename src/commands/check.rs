@@ -26,11 +26,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
         return Err(ExitError::usage(anyhow::anyhow!(nothing_there())));
     }
     for warning in &config.warnings {
-        exit::say_error(warning);
+        exit::print_error(warning);
     }
     let mut missing = missing(&config);
     if let Some(last) = missing.pop() {
-        missing.iter().for_each(|what| exit::say_error(what));
+        missing.iter().for_each(|what| exit::print_error(what));
         return Err(ExitError::usage(anyhow::anyhow!(last)));
     }
     let upstreams = options::configured(&config).map_err(ExitError::usage)?;
@@ -60,28 +60,28 @@ fn summary(config: &Config, upstreams: &[UpstreamChoice]) -> String {
     let control = ControlOptions::of(ControlArgs::default(), keys);
     let mut text = String::new();
     for file in &config.files {
-        say(&mut text, "read", file.display());
+        push_line(&mut text, "read", file.display());
     }
-    say(&mut text, "listens on", front.listen);
+    push_line(&mut text, "listens on", front.listen);
     for upstream in upstreams {
-        say(&mut text, &paths(upstream), described(&upstream.server));
+        push_line(&mut text, &paths(upstream), described(&upstream.server));
     }
     for (name, _) in &config.unset {
-        say(&mut text, &format!("/{name}/mcp"), "not served: a variable of it is not set");
+        push_line(&mut text, &format!("/{name}/mcp"), "not served: a variable of it is not set");
     }
     if upstreams.is_empty() {
-        say(&mut text, "upstreams", "none: the command line names one");
+        push_line(&mut text, "upstreams", "none: the command line names one");
     }
-    say(&mut text, "records to", recorded(&watch));
+    push_line(&mut text, "records to", recorded(&watch));
     if let Some(filter) = watch.hold.filter(|filter| !filter.trim().is_empty()) {
-        say(&mut text, "holds", filter);
+        push_line(&mut text, "holds", filter);
     }
     if control.address.is_none() {
-        say(&mut text, "control", "off: `tapline attach` does not find it");
+        push_line(&mut text, "control", "off: `tapline attach` does not find it");
     }
     let sections = keys.sections();
     if !sections.is_empty() {
-        say(&mut text, "settings of", sections.join(", "));
+        push_line(&mut text, "settings of", sections.join(", "));
     }
     text
 }
@@ -92,7 +92,7 @@ fn nothing_there() -> String {
     format!("nothing to check: there is no {} here{user}", config::FILE)
 }
 
-fn say(text: &mut String, what: &str, value: impl std::fmt::Display) {
+fn push_line(text: &mut String, what: &str, value: impl std::fmt::Display) {
     // A string takes everything.
     let _ = writeln!(text, "{:<24} {}", sanitize(what), sanitize(&value.to_string()));
 }

@@ -15,7 +15,7 @@ use crate::cli::DemoArgs;
 use crate::config::Config;
 use crate::config::options::{ControlOptions, WatchOptions};
 use crate::demo::server::{Scenario, ServerOptions};
-use crate::exit::{ExitError, say};
+use crate::exit::{ExitError, print_stderr};
 use crate::upstream::http::HttpUpstream;
 use crate::upstream::target::Target;
 
@@ -60,7 +60,7 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
         demo_once(core, watching, &url).await?
     };
     stop.cancel();
-    say(crate::demo::GOODBYE);
+    print_stderr(crate::demo::GOODBYE);
     Ok(status)
 }
 

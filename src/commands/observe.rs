@@ -8,7 +8,7 @@ use crate::cli::{LogFormat, is_terminal_dumb};
 use crate::config::Config;
 use crate::config::options::WatchOptions;
 use crate::event::{Event, Level, LogLine, OnQuit};
-use crate::exit::{ExitError, say};
+use crate::exit::{ExitError, print_stderr};
 use crate::screen::{self, LinePrinter, ScreenThread, Signals, screen_settings, until_down};
 use crate::shadow::ShadowTally;
 use crate::text::sanitize;
@@ -49,7 +49,7 @@ pub(super) fn is_screen_possible() -> bool {
 /// Said where a screen is missed.
 pub(super) fn say_why_no_screen(headless: bool) {
     if !headless && std::io::stdout().is_terminal() && is_terminal_dumb() {
-        say("tapline: `TERM` is `dumb`: a line a message instead of the screen");
+        print_stderr("tapline: `TERM` is `dumb`: a line a message instead of the screen");
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn watch_lines(
 pub(super) fn print_lines(core: &Core, format: LogFormat) -> LinePrinter {
     // A client that has waited for the greeting comes at once: what it does is heard, too.
     let reader = screen::read_feed(core.journal());
-    say(&greeting(core));
+    print_stderr(&greeting(core));
     screen::print(reader, format)
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn watch_screen(
     args: &WatchOptions,
     on_quit: Option<OnQuit>,
 ) -> Result<ExitCode, ExitError> {
-    say(&greeting(&core));
+    print_stderr(&greeting(&core));
     let settings = ui::Settings { on_quit, filters: args.filters.clone(), ..screen_settings(args.ascii, args.color) };
     let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
@@ -109,5 +109,5 @@ pub(super) async fn watch_screen(
 }
 
 pub(super) fn print_shadow_counts(tally: &ShadowTally) {
-    say(&format!("tapline: shadow: {}", tally.counts()));
+    print_stderr(&format!("tapline: shadow: {}", tally.counts()));
 }

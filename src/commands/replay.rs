@@ -16,7 +16,7 @@ use crate::cli::{ColorArg, ReplayArgs, ReportFormat};
 use crate::config::upstreams::UpstreamServer;
 use crate::envelope::Author;
 use crate::event::{Origin, ReplayEvent, ReplaySummary, Speed, StepVerdict};
-use crate::exit::{ExitError, say};
+use crate::exit::{ExitError, print_stderr};
 use crate::intercept::Chain;
 use crate::intercept::gate::Gate;
 use crate::journal::Journal;
@@ -35,7 +35,7 @@ use crate::upstream::target::Target;
 pub(super) async fn run(args: ReplayArgs, color: ColorArg) -> Result<ExitCode, ExitError> {
     let tape = PlayableTape::open(&args.tape).map_err(ExitError::usage)?;
     for problem in &tape.troubles {
-        say(&format!("tapline: {}: {problem}", args.tape.display()));
+        print_stderr(&format!("tapline: {}: {problem}", args.tape.display()));
     }
     let given = args.target.header_files.iter().flat_map(|file| &file.0).chain(&args.target.headers);
     let headers = given.cloned().collect();

@@ -17,7 +17,7 @@ use crate::control::hub::{self, Hub, Own};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
 use crate::event::{Level, LogLine};
-use crate::exit::{ExitError, say};
+use crate::exit::{ExitError, print_stderr};
 use crate::proxy::front::routes::MountSpec;
 use crate::screen::{ScreenThread, screen_settings};
 use crate::secret::Label;
@@ -53,7 +53,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     let core = start_core(settings).await?;
     report_config(&config, &core);
     for text in absent {
-        say(&format!("tapline: {text}"));
+        print_stderr(&format!("tapline: {text}"));
         core.journal().log(LogLine::new(Level::Warn, "config", text));
     }
     let tally = core.shadow().map(|shadow| shadow.tally().clone());
@@ -70,7 +70,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
 async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Result<ExitCode, ExitError> {
     let on_quit = args.on_quit;
     let upstream = core.mounts().label();
-    say(&greeting(&core));
+    print_stderr(&greeting(&core));
     let name = core.control().map_or_else(|| usual_name, |entry| entry.name.clone());
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = Own { journal: core.journal().clone(), commands: core.commands(), about };

@@ -14,7 +14,7 @@ use crate::app::{Core, GRACE, Settings};
 use crate::cli::{PoolArgs, StdioArgs};
 use crate::config::Config;
 use crate::config::options::{self, WatchOptions};
-use crate::exit::{ExitError, say};
+use crate::exit::{ExitError, print_stderr};
 use crate::proxy::exchange::ServerLink;
 use crate::proxy::front::routes::MountSpec;
 use crate::proxy::front::stdio::{BlockingFlags, StdioEnds, StdioLimits, StdioOutcome, StdioSession};
@@ -36,7 +36,7 @@ pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, Exi
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
     // Its client's log is where the operator will look for why it hangs.
     if let (Some(text), false) = (announce_holds(&core, &watching), watching.headless) {
-        say(&format!("tapline: {text}"));
+        print_stderr(&format!("tapline: {text}"));
     }
     let _blocking = BlockingFlags::remember();
     let status = serve(&core, &mut signals, limits).await?;
@@ -109,7 +109,7 @@ async fn serve(core: &Core, signals: &mut Signals, limits: StdioLimits) -> Resul
     match shortcoming(outcome, limits) {
         None => Ok(status),
         Some(text) => {
-            say(&format!("tapline: {text}"));
+            print_stderr(&format!("tapline: {text}"));
             Ok(status.max(1))
         }
     }

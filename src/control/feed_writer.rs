@@ -41,7 +41,7 @@ pub(super) fn write_feed(reader: &FeedReader, remote: RemoteReader) {
         let timer = if writer.skipped > 0 { after(LOOK) } else { never() };
         select! {
             recv(reader.events) -> event => match event {
-                Ok(event) => writer.take(&event),
+                Ok(event) => writer.offer(&event),
                 Err(_) => return,
             },
             recv(writer.remote.gone) -> _ => return,
@@ -50,7 +50,7 @@ pub(super) fn write_feed(reader: &FeedReader, remote: RemoteReader) {
         while writer.chunk.len() < CHUNK
             && let Ok(event) = reader.events.try_recv()
         {
-            writer.take(&event);
+            writer.offer(&event);
         }
         writer.skipped += reader.take_dropped();
         writer.report_dropped();
@@ -69,7 +69,7 @@ struct FeedWriter {
 }
 
 impl FeedWriter {
-    fn take(&mut self, event: &Event) {
+    fn offer(&mut self, event: &Event) {
         if matches!(event, Event::TapeOpened { .. }) {
             // Asked for by the screen in the process, and as large as the tape; screens elsewhere read the file.
             return;
@@ -184,13 +184,13 @@ mod tests {
         let (chunks, mut lines) = tokio::sync::mpsc::unbounded_channel();
         let remote = RemoteReader { chunks, waiting: Arc::default(), gone: never() };
         let mut writer = FeedWriter { remote, chunk: Vec::new(), skipped: 0, retelling: false };
-        let take = |writer: &mut FeedWriter, event: &Event| {
-            writer.take(event);
+        let offer = |writer: &mut FeedWriter, event: &Event| {
+            writer.offer(event);
             writer.report_dropped();
             assert!(writer.send());
         };
         for _ in 0..2 * MOST_WAITING / CHUNK {
-            take(&mut writer, &line(CHUNK));
+            offer(&mut writer, &line(CHUNK));
         }
         let waiting = writer.waiting();
         assert!((MOST_WAITING..MOST_WAITING + 2 * CHUNK).contains(&waiting), "{waiting}");
@@ -199,10 +199,10 @@ mod tests {
 
         // Asked for, so told, however much waits; and what comes in between belongs to it.
         for event in [Event::ResyncStarted, line(1), Event::ResyncDone] {
-            take(&mut writer, &event);
+            offer(&mut writer, &event);
         }
         assert_eq!((writer.skipped, writer.waiting() > waiting), (skipped, true));
-        take(&mut writer, &line(1));
+        offer(&mut writer, &line(1));
         assert_eq!(writer.skipped, skipped + 1);
 
         // The reader catches up.
@@ -210,7 +210,7 @@ mod tests {
         while lines.try_recv().is_ok() {}
         writer.report_dropped();
         assert!(writer.send());
-        take(&mut writer, &line(1));
+        offer(&mut writer, &line(1));
         let told: Vec<_> = std::iter::from_fn(|| lines.try_recv().ok()).flat_map(|chunk| read(&chunk)).collect();
         let [FeedLine::Dropped(dropped), FeedLine::Event(_)] = told[..] else { panic!("{told:?}") };
         assert_eq!(dropped, skipped + 1);

@@ -106,7 +106,7 @@ pub async fn run(
             match step.then {
                 AfterSending::GoOn if waiting.is_empty() => {
                     let wire = wire.clone();
-                    waiting.spawn(async move { tell(*step, perform(&wire, *step).await.as_ref()) });
+                    waiting.spawn(async move { describe(*step, perform(&wire, *step).await.as_ref()) });
                 }
                 AfterSending::GoOn => {}
                 _ => narrate(&patiently(&wire, *step).await),
@@ -136,7 +136,7 @@ async fn open(url: &str, narrate: &mut impl FnMut(&str)) -> Result<Wire, WireErr
     let wire = Wire::open(url).await?;
     narrate(&format!("initialize: {} speaks {}", wire.server(), wire.protocol()));
     for step in OPENING {
-        narrate(&tell(step, perform(&wire, step).await.as_ref()));
+        narrate(&describe(step, perform(&wire, step).await.as_ref()));
     }
     Ok(wire)
 }
@@ -145,7 +145,7 @@ async fn open(url: &str, narrate: &mut impl FnMut(&str)) -> Result<Wire, WireErr
 async fn patiently(wire: &Wire, step: StoryStep) -> String {
     let id = wire.next_id();
     if let Ok(done) = tokio::time::timeout(PATIENCE, perform_as(id, wire, step)).await {
-        return tell(step, done.as_ref());
+        return describe(step, done.as_ref());
     }
     let reason = format!("no reply within {} s", PATIENCE.as_secs());
     // Where not even this arrives, the next step will tell.
@@ -199,7 +199,7 @@ async fn answer(wire: &Wire, message: &Value) -> Result<(), WireError> {
 }
 
 /// One line about a step.
-fn tell(step: StoryStep, done: Result<&Exchange, &WireError>) -> String {
+fn describe(step: StoryStep, done: Result<&Exchange, &WireError>) -> String {
     let outcome = match done {
         Ok(Exchange { reply: Some(reply), .. }) => outcome_of(reply),
         Ok(Exchange { reply: None, .. }) => "cancelled".to_owned(),

@@ -77,7 +77,7 @@ async fn post(demo: &Arc<HttpSessions>, headers: &HeaderMap, body: &Bytes) -> Re
     }
     let OpenSession { session, .. } = find(demo, headers)?;
     let (out, messages) = mpsc::channel(STREAM_LIMIT);
-    Ok(match session.take(&message, out) {
+    Ok(match session.receive(&message, out) {
         None => StatusCode::ACCEPTED.into_response(),
         Some(answer) if tools::streams(&message) => event_stream(stream_of(answer, messages)),
         Some(answer) => whole(answer, messages).await,
@@ -89,7 +89,7 @@ async fn initialize(demo: &Arc<HttpSessions>, message: &Value) -> Result<Respons
     let end = demo.stop.child_token();
     let session = DemoSession::new(demo.options, end.clone());
     let (out, messages) = mpsc::channel(STREAM_LIMIT);
-    let answer = session.take(message, out).ok_or((
+    let answer = session.receive(message, out).ok_or((
         StatusCode::BAD_REQUEST,
         -32600,
         "Invalid Request: `initialize` needs an id",

@@ -36,7 +36,7 @@ impl DemoSession {
 
     /// Takes one message of the client. A request gives the work that answers it, whose own messages go to `out`;
     /// everything else is done at once.
-    pub(super) fn take(self: &Arc<Self>, message: &Value, out: mpsc::Sender<String>) -> Option<ReplyFuture> {
+    pub(super) fn receive(self: &Arc<Self>, message: &Value, out: mpsc::Sender<String>) -> Option<ReplyFuture> {
         let id = message.get("id").filter(|id| !id.is_null());
         match (message.get("method").and_then(Value::as_str), id) {
             (Some(method), Some(id)) => Some(self.answer(method, id, message.get("params"), out)),
@@ -165,7 +165,7 @@ mod tests {
         /// Sends a request; its answer waits to be awaited.
         fn request(&self, method: &str, params: &Value) -> ReplyFuture {
             let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-            self.session.take(&message, self.out.clone()).expect("a request is answered")
+            self.session.receive(&message, self.out.clone()).expect("a request is answered")
         }
 
         async fn ask(&self, method: &str, params: Value) -> Value {
@@ -175,7 +175,7 @@ mod tests {
 
         /// Sends what needs no answer.
         fn notify(&self, message: &Value) {
-            assert!(self.session.take(message, self.out.clone()).is_none(), "{message} is no request");
+            assert!(self.session.receive(message, self.out.clone()).is_none(), "{message} is no request");
         }
 
         async fn next_told(&mut self) -> Value {

@@ -54,7 +54,7 @@ async fn take_line(session: &Arc<DemoSession>, line: &[u8], out: &mpsc::Sender<S
         let _ = out.send(error_without_id(-32700, "Parse error")).await;
         return;
     };
-    if let Some(answer) = session.take(&message, out.clone()) {
+    if let Some(answer) = session.receive(&message, out.clone()) {
         let out = out.clone();
         work.spawn(async move {
             if let Some(reply) = answer.await {

@@ -114,7 +114,7 @@ impl<'a> Cursor<'a> {
             self.at += word.len();
             return true;
         }
-        self.take(sign)
+        self.eat(sign)
     }
 
     pub(super) fn is_at_word(&self, word: &str) -> bool {
@@ -123,13 +123,13 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    pub(super) fn take(&mut self, sign: char) -> bool {
+    pub(super) fn eat(&mut self, sign: char) -> bool {
         let there = self.peek() == Some(sign);
         self.at += if there { sign.len_utf8() } else { 0 };
         there
     }
 
-    pub(super) fn take_str(&mut self, text: &str) -> bool {
+    pub(super) fn eat_str(&mut self, text: &str) -> bool {
         let there = self.rest().starts_with(text);
         self.at += if there { text.len() } else { 0 };
         there

@@ -93,7 +93,7 @@ impl Parser<'_> {
         let opening = self.cursor.at();
         self.cursor.skip(1);
         let expr = self.any()?;
-        if !self.cursor.take(')') {
+        if !self.cursor.eat(')') {
             return Err(self.cursor.fail_at(opening, "`(` is never closed"));
         }
         Ok(expr)

@@ -44,7 +44,7 @@ impl Query {
         let steps = read_path(cursor)?;
         let path = cursor.since(start).to_owned();
         cursor.skip_space();
-        let Some(sign) = SIGNS.into_iter().find(|sign| cursor.take_str(sign)) else {
+        let Some(sign) = SIGNS.into_iter().find(|sign| cursor.eat_str(sign)) else {
             return Ok((Self { steps, test: None }, path));
         };
         let word = cursor.argument("j", &format!("a value after `{sign}`"))?;

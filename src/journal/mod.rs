@@ -136,7 +136,7 @@ impl Journal {
 
     /// Hands a line over, to the log as well.
     pub fn log(&self, line: LogLine) {
-        logging::tell(&line);
+        logging::log(&line);
         self.publish(Event::Log(line));
     }
 
@@ -222,11 +222,11 @@ struct JournalWriter {
 impl JournalWriter {
     fn run(mut self, entries: &Outlet<Entry>) {
         let mut batch = Vec::new();
-        while entries.take(&mut batch) {
+        while entries.recv_all(&mut batch) {
             let mut finished = false;
             for entry in batch.drain(..) {
                 finished |= matches!(entry, Entry::Finish);
-                self.take(entry);
+                self.on_entry(entry);
             }
             // A burst is not remembered by the room it took.
             batch.shrink_to(MOST_KEPT);
@@ -241,17 +241,17 @@ impl JournalWriter {
         }
     }
 
-    fn take(&mut self, entry: Entry) {
+    fn on_entry(&mut self, entry: Entry) {
         match entry {
             Entry::Event(event) => self.event(event),
             Entry::Subscribe(reader, feed) => {
-                self.memory.tell(&feed);
+                self.memory.resync(&feed);
                 self.feeds.push((reader, feed));
             }
             Entry::Unsubscribe(reader) => self.feeds.retain(|(it, _)| *it != reader),
             Entry::Resync(whom) => {
                 let asked = self.feeds.iter().filter(|(reader, _)| whom.is_none_or(|whom| whom == *reader));
-                asked.for_each(|(_, feed)| self.memory.tell(feed));
+                asked.for_each(|(_, feed)| self.memory.resync(feed));
             }
             Entry::Flush(written) => {
                 self.settle_gaps();
@@ -288,16 +288,16 @@ impl JournalWriter {
             Event::SessionClosed { session, reason } => self.close_tape(*session, reason),
             _ => {}
         }
-        self.tell(event);
+        self.publish(event);
     }
 
     /// A line of this thread's own.
     fn log(&mut self, line: LogLine) {
-        logging::tell(&line);
-        self.tell(Event::Log(line));
+        logging::log(&line);
+        self.publish(Event::Log(line));
     }
 
-    fn tell(&mut self, event: Event) {
+    fn publish(&mut self, event: Event) {
         self.feeds.retain(|(_, feed)| feed.publish(event.clone()));
         self.memory.remember(event);
     }
@@ -349,7 +349,7 @@ impl JournalWriter {
             if let Some(recorder) = &mut self.recorder {
                 let _ = recorder.gap(session, messages);
             }
-            self.tell(Event::Gap { session, messages });
+            self.publish(Event::Gap { session, messages });
         }
     }
 }
@@ -408,7 +408,7 @@ impl Memory {
         self.held.retain(|held| held.ticket != ticket);
     }
 
-    fn tell(&self, feed: &Feed) {
+    fn resync(&self, feed: &Feed) {
         let events = std::iter::once(Event::ResyncStarted)
             .chain(self.listening.iter().cloned())
             .chain(self.sessions.in_order().cloned().map(Event::SessionOpened))

@@ -79,7 +79,7 @@ impl<T> Drop for Queue<T> {
 
 impl<T> Outlet<T> {
     /// Takes all there is, in order, into an empty vector; sleeps until there is something. `false`: nobody can put in any more.
-    pub(super) fn take(&self, into: &mut Vec<T>) -> bool {
+    pub(super) fn recv_all(&self, into: &mut Vec<T>) -> bool {
         loop {
             let is_left = self.0.ends.load(Ordering::SeqCst) == 0;
             std::mem::swap(&mut *self.0.items.lock(), into);
@@ -116,7 +116,7 @@ mod tests {
         let (unstarted, outlet) = queue();
         let taking = std::thread::spawn(move || {
             let (mut all, mut batch) = (Vec::new(), Vec::new());
-            while outlet.take(&mut batch) {
+            while outlet.recv_all(&mut batch) {
                 all.append(&mut batch);
             }
             all

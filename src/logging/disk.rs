@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 
-use super::say;
+use super::send_to_screens;
 use crate::event::Level;
 
 /// Days of which the lines are kept, today among them.
@@ -56,12 +56,12 @@ impl Write for LogDisk {
         let (failed, path) = (std::mem::replace(&mut self.failing, written.is_err()), self.place.path().display());
         match written {
             Err(error) if !failed => {
-                say(
+                send_to_screens(
                     Level::Error,
                     format!("the log {path} cannot be written: {error}; its lines are lost until it can"),
                 );
             }
-            Ok(()) if failed => say(Level::Info, format!("the log {path} is written again")),
+            Ok(()) if failed => send_to_screens(Level::Info, format!("the log {path} is written again")),
             _ => {}
         }
         Ok(line.len())

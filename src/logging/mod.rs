@@ -68,7 +68,7 @@ pub fn show(screens: impl Fn(LogLine) + Send + Sync + 'static) {
 }
 
 /// Logs what the screens are told anyway.
-pub fn tell(line: &LogLine) {
+pub fn log(line: &LogLine) {
     let LogLine { level, source, text, .. } = line;
     let session = line.session.map(SessionId::short);
     let (source, session, seq) = (source.as_str(), session.as_deref(), line.seq.map(|seq| seq.0));
@@ -88,7 +88,7 @@ fn is_for_screens(metadata: &Metadata<'_>) -> bool {
 }
 
 /// A line for the screens, from whoever has no other way to say it.
-fn say(level: Level, text: String) {
+fn send_to_screens(level: Level, text: String) {
     let line = LogLine::new(level, SOURCE, text);
     let screens = match &mut *SINK.lock() {
         ScreenSink::Open(screens) => screens.clone(),
@@ -113,7 +113,7 @@ impl<S: Subscriber> Layer<S> for ScreenLayer {
         };
         let mut words = EventText::default();
         event.record(&mut words);
-        say(level, words.0);
+        send_to_screens(level, words.0);
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
             tracing::info!("as it should be");
             tracing::debug!("too fine");
             tracing::error!(target: "hyper::proto", "a stranger");
-            tell(&LogLine::new(Level::Error, "proxy", "told already"));
+            log(&LogLine::new(Level::Error, "proxy", "told already"));
             assert!(tracing::info_span!("exchange").is_disabled(), "nobody pays for spans");
         });
         let lines: Vec<_> = lines.lock().iter().filter(|line| ours(line)).cloned().collect();

@@ -9,7 +9,7 @@ pub(super) fn replied_id(raw: &[u8]) -> Option<Range<usize>> {
     let (mut id, mut is_reply) = (None, false);
     let bom = if raw.starts_with(super::BOM) { super::BOM.len() } else { 0 };
     let mut scan = MemberScan { raw, at: bom };
-    scan.take(b'{')?;
+    scan.eat(b'{')?;
     while let Some((key, value)) = scan.member() {
         match &raw[key] {
             b"\"id\"" => id = Some(value),
@@ -17,7 +17,7 @@ pub(super) fn replied_id(raw: &[u8]) -> Option<Range<usize>> {
             b"\"result\"" | b"\"error\"" => is_reply = true,
             _ => {}
         }
-        if scan.take(b',').is_none() {
+        if scan.eat(b',').is_none() {
             break;
         }
     }
@@ -34,18 +34,18 @@ struct MemberScan<'a> {
 }
 
 impl MemberScan<'_> {
-    fn take(&mut self, byte: u8) -> Option<()> {
+    fn eat(&mut self, byte: u8) -> Option<()> {
         self.at += self.raw.get(self.at..)?.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         (self.raw.get(self.at) == Some(&byte)).then(|| self.at += 1)
     }
 
     /// Where the next key and its value stand.
     fn member(&mut self) -> Option<(Range<usize>, Range<usize>)> {
-        self.take(b'"')?;
+        self.eat(b'"')?;
         let key = self.at - 1;
         self.string();
         let key = key..self.at;
-        self.take(b':')?;
+        self.eat(b':')?;
         let value = self.at;
         self.value();
         Some((key, value..self.at))

@@ -139,7 +139,7 @@ impl<'a> MessageScan<'a> {
         }
     }
 
-    fn take(&mut self, byte: u8) -> Option<()> {
+    fn eat(&mut self, byte: u8) -> Option<()> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
@@ -174,9 +174,9 @@ impl<'a> MessageScan<'a> {
 
     /// Goes through the members of an object; `read` takes the value of each.
     fn members(&mut self, mut read: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
-        self.take(b'{')?;
+        self.eat(b'{')?;
         self.blank();
-        if self.take(b'}').is_some() {
+        if self.eat(b'}').is_some() {
             return Some(());
         }
         loop {
@@ -187,10 +187,10 @@ impl<'a> MessageScan<'a> {
             }
             read(self, std::str::from_utf8(key).ok()?)?;
             self.blank();
-            if self.take(b'}').is_some() {
+            if self.eat(b'}').is_some() {
                 return Some(());
             }
-            self.take(b',')?;
+            self.eat(b',')?;
             self.blank();
         }
     }
@@ -199,7 +199,7 @@ impl<'a> MessageScan<'a> {
     fn key(&mut self) -> Option<&'a [u8]> {
         let key = self.string()?;
         self.blank();
-        self.take(b':')?;
+        self.eat(b':')?;
         self.blank();
         if key == b"isError" && self.raw[self.at..].starts_with(b"true") {
             self.words.add(KnownWord::FailedResult);
@@ -236,7 +236,7 @@ impl<'a> MessageScan<'a> {
     fn enter(&mut self, is_object: bool, nesting: &mut Nesting) -> Option<bool> {
         self.at += 1;
         self.blank();
-        if self.take(closing(is_object)).is_some() {
+        if self.eat(closing(is_object)).is_some() {
             return Some(false);
         }
         nesting.enter(is_object)?;
@@ -250,14 +250,14 @@ impl<'a> MessageScan<'a> {
     fn end(&mut self, nesting: &mut Nesting) -> Option<bool> {
         while let Some(is_object) = nesting.innermost() {
             self.blank();
-            if self.take(b',').is_some() {
+            if self.eat(b',').is_some() {
                 self.blank();
                 if is_object {
                     self.key()?;
                 }
                 return Some(false);
             }
-            self.take(closing(is_object))?;
+            self.eat(closing(is_object))?;
             nesting.leave();
         }
         Some(true)
@@ -268,11 +268,11 @@ impl<'a> MessageScan<'a> {
     }
 
     fn number(&mut self) -> Option<()> {
-        let _ = self.take(b'-');
-        if self.take(b'0').is_none() {
+        let _ = self.eat(b'-');
+        if self.eat(b'0').is_none() {
             self.digits()?;
         }
-        if self.take(b'.').is_some() {
+        if self.eat(b'.').is_some() {
             self.digits()?;
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
@@ -294,7 +294,7 @@ impl<'a> MessageScan<'a> {
 
     /// Goes past a string; returns what stands between its quotes.
     fn string(&mut self) -> Option<&'a [u8]> {
-        self.take(b'"')?;
+        self.eat(b'"')?;
         let start = self.at;
         loop {
             self.plain();

@@ -31,12 +31,12 @@ impl ByteRoom {
     }
 
     /// Takes room for an entry of so many bytes, where there is any and nobody waits for it.
-    pub fn try_take(&self, bytes: usize) -> Option<RoomShare> {
+    pub fn try_acquire(&self, bytes: usize) -> Option<RoomShare> {
         self.free.clone().try_acquire_many_owned(self.cost(bytes)).ok().map(|share| RoomShare(Some(share)))
     }
 
     /// Waits for room for an entry of so many bytes; one that is larger than all the room waits for all of it.
-    pub async fn take(&self, bytes: usize) -> RoomShare {
+    pub async fn acquire(&self, bytes: usize) -> RoomShare {
         // It is never closed.
         RoomShare(self.free.clone().acquire_many_owned(self.cost(bytes)).await.ok())
     }
@@ -288,9 +288,9 @@ mod tests {
     fn byte_room_is_given_back_by_whatever_becomes_of_an_entry() {
         let room = ByteRoom::new(4 * EACH);
         let (backlog, mut reader) = backlog();
-        let put = |item| backlog.send_in(item, room.try_take(0).expect("there is room"));
+        let put = |item| backlog.send_in(item, room.try_acquire(0).expect("there is room"));
         let numbers: Vec<_> = (0..4).map(|item| put(item).expect("it is read")).collect();
-        assert_eq!((backlog.bytes(), room.try_take(0).is_none()), (4 * EACH, true));
+        assert_eq!((backlog.bytes(), room.try_acquire(0).is_none()), (4 * EACH, true));
         assert_eq!(reader.recv().now_or_never(), Some(Some(0)));
         assert_eq!((backlog.take_back(numbers[2]), backlog.take_back(numbers[2])), (Some(2), None));
         assert_eq!(backlog.take_back(numbers[0]), None, "it was taken out");
@@ -305,9 +305,9 @@ mod tests {
     #[test]
     fn byte_room_takes_what_is_larger_than_all_of_it() {
         let room = ByteRoom::new(1000);
-        let share = room.try_take(1 << 30).expect("nobody has any");
-        assert!(room.try_take(0).is_none());
-        let mut waiting = std::pin::pin!(room.take(1));
+        let share = room.try_acquire(1 << 30).expect("nobody has any");
+        assert!(room.try_acquire(0).is_none());
+        let mut waiting = std::pin::pin!(room.acquire(1));
         assert!(waiting.as_mut().now_or_never().is_none());
         drop(share);
         assert_eq!(waiting.now_or_never().map(|share| share.bytes()), Some(1 + EACH));

@@ -26,7 +26,7 @@ struct SpareBuffers {
 }
 
 impl SpareBuffers {
-    fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
+    fn reuse(&mut self, capacity: usize) -> Option<Vec<u8>> {
         let fits = |buffer: &Vec<u8>| (capacity..=capacity.saturating_mul(2)).contains(&buffer.capacity());
         let buffer = self.buffers.iter().rposition(fits).map(|at| self.buffers.swap_remove(at))?;
         self.bytes -= buffer.capacity();
@@ -63,7 +63,7 @@ fn buffer(capacity: usize) -> Vec<u8> {
     }
     // In steps, so that bodies of nearly one length can have each other's.
     let capacity = capacity.next_multiple_of(LARGE);
-    let spare = SPARE.lock().take(capacity);
+    let spare = SPARE.lock().reuse(capacity);
     spare.unwrap_or_else(|| Vec::with_capacity(capacity))
 }
 
@@ -137,8 +137,8 @@ mod tests {
         let large = Vec::with_capacity(LARGE);
         let (place, capacity) = (large.as_ptr(), large.capacity());
         spare.keep(large);
-        assert!(spare.take(LARGE / 4).is_none() && spare.take(capacity + 1).is_none(), "it fits neither");
-        let again = spare.take(LARGE - 1).expect("it fits");
+        assert!(spare.reuse(LARGE / 4).is_none() && spare.reuse(capacity + 1).is_none(), "it fits neither");
+        let again = spare.reuse(LARGE - 1).expect("it fits");
         assert_eq!((again.as_ptr(), spare.bytes), (place, 0));
         (0..=MOST_SPARE / LARGE).for_each(|_| spare.keep(Vec::with_capacity(LARGE)));
         assert!(spare.bytes <= MOST_SPARE && spare.buffers.len() >= MOST_SPARE / LARGE - 1);

@@ -45,13 +45,13 @@ pub struct RuleBook {
 
 struct SharedRules {
     current: RwLock<Arc<RuleSet>>,
-    tell: Box<dyn Fn(LogLine) + Send + Sync>,
+    log: Box<dyn Fn(LogLine) + Send + Sync>,
 }
 
 impl RuleBook {
-    /// RuleBook that say what they have to say to `tell`.
-    pub fn new(set: RuleSet, tell: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
-        Self { shared: Arc::new(SharedRules { current: RwLock::new(Arc::new(set)), tell: Box::new(tell) }) }
+    /// A book with these rules. What they have to say goes to `log`.
+    pub fn new(set: RuleSet, log: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
+        Self { shared: Arc::new(SharedRules { current: RwLock::new(Arc::new(set)), log: Box::new(log) }) }
     }
 
     /// Puts others in their place, from the next message on.
@@ -68,7 +68,7 @@ impl RuleBook {
 impl Interceptor for RuleBook {
     fn inspect(&self, envelope: &mut Envelope, session: &dyn MessageContext) -> Verdict {
         let Ruling { verdict, lines } = self.current().decide(envelope, session);
-        lines.into_iter().for_each(|line| (self.shared.tell)(line));
+        lines.into_iter().for_each(|line| (self.shared.log)(line));
         verdict
     }
 }

@@ -32,17 +32,17 @@ impl ShadowTally {
         // Told under the lock: who hears the counts hears them grow.
         let mut counts = self.counts.lock();
         counts.add(&comparison);
-        self.tell(&counts, Some(Arc::new(comparison)));
+        self.publish(&counts, Some(Arc::new(comparison)));
     }
 
     /// So many events went by unheard.
     pub(super) fn dropped(&self, events: u64) {
         let mut counts = self.counts.lock();
         counts.dropped += events;
-        self.tell(&counts, None);
+        self.publish(&counts, None);
     }
 
-    fn tell(&self, counts: &ShadowCounts, compared: Option<Arc<Comparison>>) {
+    fn publish(&self, counts: &ShadowCounts, compared: Option<Arc<Comparison>>) {
         self.journal.publish(Event::Shadow(ShadowEvent { counts: counts.clone(), compared }));
     }
 }

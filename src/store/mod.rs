@@ -163,8 +163,8 @@ pub enum StoreError {
     Failed { path: PathBuf, why: String },
 }
 
-/// Says something in the log.
-pub type Tell = Box<dyn Fn(Level, String) + Send>;
+/// Writes a line to the log: how grave it is, and its text.
+pub type LogFn = Box<dyn Fn(Level, String) + Send>;
 
 /// Which taplines run now.
 pub type Living = Box<dyn Fn() -> Vec<Owner> + Send>;
@@ -187,10 +187,10 @@ pub struct StoreThread {
 
 impl Store {
     /// Starts the thread, which opens the file. Nothing waits for that.
-    pub fn start(path: PathBuf, owner: Owner, living: Living, tell: Tell) -> (Self, StoreThread) {
+    pub fn start(path: PathBuf, owner: Owner, living: Living, log: LogFn) -> (Self, StoreThread) {
         let (requests, received) = crossbeam_channel::bounded(MOST_QUESTIONS);
         let notes = Arc::new(Notes::default());
-        let writer = StoreWriter::new(path, notes.clone(), tell);
+        let writer = StoreWriter::new(path, notes.clone(), log);
         let (ending, ended) = crossbeam_channel::bounded(0);
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -209,7 +209,7 @@ impl Store {
 
     /// Has a session saved as it is now. Never waits, and never fails: what cannot be saved is told in the log.
     pub fn save(&self, record: Record) {
-        if self.notes.take(record) {
+        if self.notes.insert(record) {
             // Full: the thread has enough to do, and finds the note when it has done it.
             let _ = self.requests.try_send(Request::Look);
         }

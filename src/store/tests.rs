@@ -56,7 +56,7 @@ impl Rig {
         self.dir.path().join("sub").join(FILE)
     }
 
-    fn tell(&self) -> Tell {
+    fn log(&self) -> LogFn {
         let said = self.said.clone();
         Box::new(move |level, text| said.lock().push((level, text)))
     }
@@ -64,7 +64,7 @@ impl Rig {
     /// As a tapline beside which those run.
     fn start(&self, owner: Owner, living: &[Owner]) -> (Store, StoreThread) {
         let living = living.to_vec();
-        Store::start(self.path(), owner, Box::new(move || living.clone()), self.tell())
+        Store::start(self.path(), owner, Box::new(move || living.clone()), self.log())
     }
 
     fn saved(&self) -> Vec<Record> {
@@ -300,7 +300,7 @@ fn full_disk_is_reported_once_and_all_is_saved_later() {
     let rig = Rig::new();
     let mut database = Database::open(&rig.path()).unwrap();
     let notes = Arc::new(Notes::default());
-    let mut writer = StoreWriter::new(rig.path(), notes.clone(), rig.tell());
+    let mut writer = StoreWriter::new(rig.path(), notes.clone(), rig.log());
     let room = |database: &Database, pages: u32| {
         database.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
     };
@@ -308,11 +308,11 @@ fn full_disk_is_reported_once_and_all_is_saved_later() {
     let mut large = record(None);
     large.handshake = Some("x".repeat(100_000));
     let small = record(None);
-    notes.take(large.clone());
-    notes.take(small.clone());
+    notes.insert(large.clone());
+    notes.insert(small.clone());
     writer.flush(&mut database);
     large.messages += 1;
-    notes.take(large.clone());
+    notes.insert(large.clone());
     writer.flush(&mut database);
     let said = rig.said();
     assert!(said.len() == 1 && said[0].starts_with("ERROR sessions cannot be saved: "), "{said:?}");

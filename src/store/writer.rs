@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{Database, KeyHash, KnownTape, Living, Owner, Record, StoreError, Tell};
+use super::{Database, KeyHash, KnownTape, Living, LogFn, Owner, Record, StoreError};
 use crate::envelope::SessionId;
 use crate::event::Level;
 
@@ -53,7 +53,7 @@ pub(super) enum Request {
 pub(super) struct StoreWriter {
     path: PathBuf,
     notes: Arc<Notes>,
-    tell: Tell,
+    log: LogFn,
     /// What the disk did not take was told.
     failing: bool,
     /// That it cannot be read was told.
@@ -61,8 +61,8 @@ pub(super) struct StoreWriter {
 }
 
 impl Notes {
-    /// Whether the thread is to be told.
-    pub(super) fn take(&self, record: Record) -> bool {
+    /// Keeps what is to be saved of a session. Returns whether the thread has to be woken for it.
+    pub(super) fn insert(&self, record: Record) -> bool {
         let mut unsaved = self.0.lock();
         let first = unsaved.records.is_empty();
         let known = unsaved.records.contains_key(&record.session.id);
@@ -104,8 +104,8 @@ impl Notes {
 }
 
 impl StoreWriter {
-    pub(super) fn new(path: PathBuf, notes: Arc<Notes>, tell: Tell) -> Self {
-        Self { path, notes, tell, failing: false, unreadable: false }
+    pub(super) fn new(path: PathBuf, notes: Arc<Notes>, log: LogFn) -> Self {
+        Self { path, notes, log, failing: false, unreadable: false }
     }
 
     /// The thread's whole life. Questions that come after it get no answer.
@@ -121,7 +121,7 @@ impl StoreWriter {
                 Err(error @ StoreError::Locked(_)) => {
                     if !std::mem::replace(&mut told, true) {
                         let text = format!("{error}; until then sessions are kept in memory, and it is tried again");
-                        (self.tell)(Level::Warn, text);
+                        (self.log)(Level::Warn, text);
                     }
                     if matches!(requests.recv_timeout(AGAIN), Ok(Request::Finish) | Err(RecvTimeoutError::Disconnected))
                     {
@@ -129,7 +129,7 @@ impl StoreWriter {
                     }
                 }
                 Err(error) => {
-                    (self.tell)(Level::Warn, format!("{error}; sessions end with this tapline"));
+                    (self.log)(Level::Warn, format!("{error}; sessions end with this tapline"));
                     break;
                 }
             }
@@ -185,7 +185,7 @@ impl StoreWriter {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.unreadable, true) {
-                    (self.tell)(Level::Warn, format!("the session database cannot be read: {error}"));
+                    (self.log)(Level::Warn, format!("the session database cannot be read: {error}"));
                 }
                 Vec::new()
             }
@@ -200,7 +200,7 @@ impl StoreWriter {
         }
         match database.save(records.values()) {
             Ok(()) if std::mem::take(&mut self.failing) => {
-                (self.tell)(Level::Info, format!("sessions are saved to {} again", self.path.display()));
+                (self.log)(Level::Info, format!("sessions are saved to {} again", self.path.display()));
             }
             Ok(()) => {}
             Err(error) => {
@@ -208,7 +208,7 @@ impl StoreWriter {
                 if !std::mem::replace(&mut self.failing, true) {
                     let text =
                         format!("sessions cannot be saved: {error}; messages pass all the same, and it is tried again");
-                    (self.tell)(Level::Error, text);
+                    (self.log)(Level::Error, text);
                 }
             }
         }

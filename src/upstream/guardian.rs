@@ -73,7 +73,7 @@ impl Guardian {
         if watched.pipe.is_none() {
             self.start(&mut watched);
         } else {
-            watched.tell(&format!("+{group}\n"));
+            watched.write(&format!("+{group}\n"));
         }
         GuardedGroup { guardian: self.clone(), group }
     }
@@ -105,7 +105,7 @@ impl Guardian {
         watched.started += 1;
         let nth = watched.started;
         let groups: String = watched.groups.iter().map(|group| format!("+{group}\n")).collect();
-        watched.tell(&groups);
+        watched.write(&groups);
         let guardian = self.clone();
         // As a rule it ends when we do, and nobody is left to wait for it.
         let waiting = std::thread::Builder::new().name("guardian".to_owned()).spawn(move || {
@@ -134,7 +134,7 @@ impl Guardian {
 }
 
 impl WatchedGroup {
-    fn tell(&mut self, line: &str) {
+    fn write(&mut self, line: &str) {
         // Where it has died, the next is told everything.
         if self.pipe.as_mut().is_some_and(|pipe| pipe.write_all(line.as_bytes()).is_err()) {
             self.pipe = None;
@@ -146,7 +146,7 @@ impl Drop for GuardedGroup {
     fn drop(&mut self) {
         let mut watched = self.guardian.watched.lock();
         watched.groups.remove(&self.group);
-        watched.tell(&format!("-{}\n", self.group));
+        watched.write(&format!("-{}\n", self.group));
     }
 }
 

@@ -180,7 +180,7 @@ impl OutputSender {
     /// where nobody hears it.
     pub(super) async fn item(&self, item: Item, over: impl Future<Output = ()>) -> bool {
         let size = item.size();
-        let share = match self.room.try_take(size) {
+        let share = match self.room.try_acquire(size) {
             Some(share) => share,
             None => self.wait_for(size, over).await,
         };
@@ -188,7 +188,7 @@ impl OutputSender {
     }
 
     async fn wait_for(&self, size: usize, over: impl Future<Output = ()>) -> RoomShare {
-        let (mut over, mut share) = (std::pin::pin!(over), std::pin::pin!(self.room.take(size)));
+        let (mut over, mut share) = (std::pin::pin!(over), std::pin::pin!(self.room.acquire(size)));
         loop {
             tokio::select! {
                 share = &mut share => return share,

@@ -178,7 +178,7 @@ impl ChildPipe {
     /// # Errors
     /// Where the child takes nothing any more, or too much waits already.
     pub async fn write(&self, line: Bytes) -> Result<EntryNumber, NotWritten> {
-        let share = self.take_room(line.len()).await?;
+        let share = self.acquire_room(line.len()).await?;
         self.lines.send_in(line, share).map_err(|_| NotWritten::Gone)
     }
 
@@ -187,24 +187,24 @@ impl ChildPipe {
     /// # Errors
     /// Where the child takes nothing any more, or too much waits already.
     pub async fn write_message(&self, message: &Message) -> Result<EntryNumber, NotWritten> {
-        let share = self.take_room(message.raw().len() + 1).await?;
+        let share = self.acquire_room(message.raw().len() + 1).await?;
         self.lines.send_in(one_line(message), share).map_err(|_| NotWritten::Gone)
     }
 
-    async fn take_room(&self, size: usize) -> Result<RoomShare, NotWritten> {
-        if let Some(share) = self.room.try_take(size) {
+    async fn acquire_room(&self, size: usize) -> Result<RoomShare, NotWritten> {
+        if let Some(share) = self.room.try_acquire(size) {
             return Ok(share);
         }
         let _waiting = WaitingBytes::among(&self.waiting, size).ok_or(NotWritten::TooMuchWaits)?;
         tokio::select! {
-            share = self.room.take(size) => Ok(share),
+            share = self.room.acquire(size) => Ok(share),
             () = self.shut.cancelled() => Err(NotWritten::Gone),
         }
     }
 
     /// Writes one line, terminator included, without waiting: `false` when the child takes nothing any more, or too much waits already.
     pub fn offer(&self, line: Bytes) -> bool {
-        let share = self.room.try_take(line.len());
+        let share = self.room.try_acquire(line.len());
         share.is_some_and(|share| self.lines.send_in(line, share).is_ok())
     }
 

@@ -44,7 +44,7 @@ impl Watched {
         }
         let (told, changes) = mpsc::unbounded_channel();
         let looked_at = roots.clone();
-        let tell = move |event: notify::Result<notify::Event>| {
+        let on_event = move |event: notify::Result<notify::Event>| {
             let Ok(event) = event.inspect_err(|error| tracing::warn!(%error, "a change may have been missed")) else {
                 return;
             };
@@ -55,7 +55,7 @@ impl Watched {
             });
         };
         let mut watcher =
-            notify::recommended_watcher(tell).map_err(|error| failed(Path::new("."), error.to_string()))?;
+            notify::recommended_watcher(on_event).map_err(|error| failed(Path::new("."), error.to_string()))?;
         for root in &roots {
             let (dir, mode) = root.place();
             watcher.watch(dir, mode).map_err(|error| failed(dir, error.to_string()))?;

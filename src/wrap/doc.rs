@@ -184,9 +184,9 @@ pub(super) mod steps {
         let _ = steps;
     }
 
-    /// Returns the steps since it was asked last.
+    /// Returns the steps counted since it was last called, and counts from zero.
     #[cfg(test)]
-    pub(in crate::wrap) fn take() -> usize {
+    pub(in crate::wrap) fn reset() -> usize {
         COUNT.take()
     }
 }

@@ -92,7 +92,7 @@ pub(in crate::commands) fn run(args: &SessionsArgs, keys: &ConfigKeys) -> ExitCo
     match carry_out(args, keys) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            exit::say_error(&error.to_string());
+            exit::print_error(&error.to_string());
             ExitCode::from(error.status())
         }
     }
@@ -105,14 +105,16 @@ fn carry_out(args: &SessionsArgs, keys: &ConfigKeys) -> Result<(), SessionsError
     let mut database = if path.exists() { Some(Database::open_existing(&path)?) } else { None };
     let records = database.as_ref().map(Database::sessions).transpose()?.unwrap_or_default();
     match &args.command {
-        SessionsCommand::Ls { json: true } => records.iter().for_each(|record| say(&list::json(record, &living))),
+        SessionsCommand::Ls { json: true } => {
+            records.iter().for_each(|record| print_line(&list::json(record, &living)))
+        }
         SessionsCommand::Ls { json: false } => show_list(&records, &living, &path, keys.color),
         SessionsCommand::Show { id, json } => {
             let record = by_prefix(&records, id)?;
             if *json {
-                say(&list::json(record, &living));
+                print_line(&list::json(record, &living));
             } else {
-                list::details(record, &living, &jiff::tz::TimeZone::system()).iter().for_each(|line| say(line));
+                list::details(record, &living, &jiff::tz::TimeZone::system()).iter().for_each(|line| print_line(line));
             }
         }
         SessionsCommand::Rm(args) => {
@@ -125,7 +127,7 @@ fn carry_out(args: &SessionsArgs, keys: &ConfigKeys) -> Result<(), SessionsError
 
 fn show_list(records: &[Record], living: &[Owner], path: &Path, color: Option<ColorArg>) {
     if records.is_empty() {
-        return say(&format!("no sessions are kept in {}", sanitize(&path.display().to_string())));
+        return print_line(&format!("no sessions are kept in {}", sanitize(&path.display().to_string())));
     }
     let page = TableLayout {
         width: std::io::stdout().is_terminal().then(width).flatten(),
@@ -133,7 +135,7 @@ fn show_list(records: &[Record], living: &[Owner], path: &Path, color: Option<Co
         now: Timestamp::now(),
         zone: jiff::tz::TimeZone::system(),
     };
-    list::lines(records, living, &page).iter().for_each(|line| say(line));
+    list::lines(records, living, &page).iter().for_each(|line| print_line(line));
 }
 
 fn width() -> Option<usize> {
@@ -156,13 +158,13 @@ fn remove(
         named(&args.ids, records, living)?
     };
     let (Some(database), false) = (database, chosen.is_empty()) else {
-        say("nothing to remove");
+        print_line("nothing to remove");
         return Ok(());
     };
     database.remove(&chosen.iter().map(|record| record.session.id).collect::<Vec<_>>())?;
     let removed = tapes.map(|dir| tapes::remove(&chosen, dir)).unwrap_or_default();
     let number = tapes.map(|_| format!(" and {}", count(removed.count, "tape"))).unwrap_or_default();
-    say(&format!("removed {}{number}", count(chosen.len(), "session")));
+    print_line(&format!("removed {}{number}", count(chosen.len(), "session")));
     if removed.stay.is_empty() { Ok(()) } else { Err(SessionsError::TapesStay(removed.stay)) }
 }
 
@@ -208,6 +210,6 @@ fn by_prefix<'a>(records: &'a [Record], prefix: &str) -> Result<&'a Record, Sess
 }
 
 /// A line on stdout. A closed one is no reason to fail.
-fn say(line: &str) {
+fn print_line(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -62,7 +62,7 @@ pub(super) fn unwrap(args: &UnwrapArgs, color: ColorArg) -> ExitCode {
 
 fn finish(console: &WrapConsole, outcome: Result<WrapOutcome, WrapError>) -> ExitCode {
     let outcome = outcome.unwrap_or_else(|refusal| {
-        console.complain(&refusal.message);
+        console.print_error(&refusal.message);
         refusal.outcome
     });
     outcome.code()
@@ -167,7 +167,7 @@ impl<'c> WrapRun<'c> {
         let (there, gone): (Vec<_>, Vec<_>) = files.into_iter().partition(|path| path.exists());
         for path in gone {
             let copy = self.console.path(&self.store.copy_path(&path));
-            self.console.say(&format!("{} is gone; what it was is kept as {copy}", self.console.path(&path)));
+            self.console.print(&format!("{} is gone; what it was is kept as {copy}", self.console.path(&path)));
         }
         Ok(there.iter().map(|path| file_at(path, &self.machine())).collect())
     }
@@ -176,15 +176,15 @@ impl<'c> WrapRun<'c> {
         let files: Vec<_> = CLIENTS.iter().flat_map(|client| client.files(&self.machine())).collect();
         for file in &files {
             let client = file.client.unwrap_or_default();
-            self.console.say(&format!("{client}  {}", self.console.path(&file.path)));
+            self.console.print(&format!("{client}  {}", self.console.path(&file.path)));
             match OpenedConfig::new(file, &self.store, &self.tapline) {
-                Ok(opened) if opened.servers.is_empty() => self.console.say("  no servers"),
+                Ok(opened) if opened.servers.is_empty() => self.console.print("  no servers"),
                 Ok(opened) => self.console.servers(&opened.servers),
-                Err(FileError::Unreadable { why, .. }) => self.console.say(&format!("  cannot be read: {why}")),
-                Err(error) => self.console.say(&format!("  {error}")),
+                Err(FileError::Unreadable { why, .. }) => self.console.print(&format!("  cannot be read: {why}")),
+                Err(error) => self.console.print(&format!("  {error}")),
             }
         }
-        self.console.say(&if files.is_empty() {
+        self.console.print(&if files.is_empty() {
             let known = client_names().collect::<Vec<_>>().join(", ");
             format!("found no configuration of {known}; `tapline wrap FILE` takes any other")
         } else {
@@ -207,7 +207,7 @@ impl<'c> WrapRun<'c> {
             match OpenedConfig::to_edit(file, &self.store, &self.tapline) {
                 Ok(opened) if all.iter().any(|other| other.config.real == opened.config.real) => {}
                 Ok(opened) => all.push(opened),
-                Err(error) => outcome = outcome.max(self.tell(&error)),
+                Err(error) => outcome = outcome.max(self.report(&error)),
             }
         }
         if outcome == WrapOutcome::Nothing {
@@ -221,8 +221,8 @@ impl<'c> WrapRun<'c> {
     fn none_missing(&self, files: &[ConfigFile], names: &[String], known: &[&str]) -> Result<(), WrapError> {
         if known.is_empty() && !files.is_empty() {
             let paths: Vec<_> = files.iter().map(|file| self.console.path(&file.path)).collect();
-            self.console.say(&format!("no servers in {}", paths.join(", ")));
-            files.iter().for_each(|file| self.tell_of_copy(&file.path));
+            self.console.print(&format!("no servers in {}", paths.join(", ")));
+            files.iter().for_each(|file| self.print_copy(&file.path));
             return Ok(());
         }
         match names.iter().find(|name| !known.contains(&name.as_str())) {
@@ -235,16 +235,16 @@ impl<'c> WrapRun<'c> {
     }
 
     /// Where something befell a file that was wrapped, there is a way back by hand.
-    fn tell_of_copy(&self, path: &Path) {
+    fn print_copy(&self, path: &Path) {
         if let Some(copy) = self.store.copy_of(path) {
-            self.console.say(&format!("the file before `wrap` is kept as {}", self.console.path(&copy)));
+            self.console.print(&format!("the file before `wrap` is kept as {}", self.console.path(&copy)));
         }
     }
 
-    fn tell(&self, error: &FileError) -> WrapOutcome {
-        self.console.complain(&error.to_string());
+    fn report(&self, error: &FileError) -> WrapOutcome {
+        self.console.print_error(&error.to_string());
         if let FileError::Unreadable { path, .. } = error {
-            self.tell_of_copy(path);
+            self.print_copy(path);
         }
         match error {
             FileError::Missing(_) | FileError::NoFile(_) | FileError::Unreadable { .. } => WrapOutcome::Usage,
@@ -259,7 +259,7 @@ impl<'c> WrapRun<'c> {
             WrapChoice { tapline: &self.tapline, servers: &args.servers, remote: args.remote, headers: args.headers };
         let (outcome, clients) = self.each(files, &args.servers, |file| self.wrap_file(file, choice, &args.consent))?;
         if !clients.is_empty() {
-            self.console.say(&format!(
+            self.console.print(&format!(
                 "restart {clients}; then `tapline attach` shows what passes, and `tapline unwrap` undoes this"
             ));
         }
@@ -268,11 +268,11 @@ impl<'c> WrapRun<'c> {
 
     fn unwrap(&self, args: &UnwrapArgs, files: &[ConfigFile]) -> Result<WrapOutcome, WrapError> {
         if files.is_empty() {
-            self.console.say("nothing is wrapped");
+            self.console.print("nothing is wrapped");
         }
         let (outcome, clients) = self.each(files, &args.servers, |file| self.unwrap_file(file, args))?;
         if !clients.is_empty() {
-            self.console.say(&format!("restart {clients} for it to take effect"));
+            self.console.print(&format!("restart {clients} for it to take effect"));
         }
         Ok(outcome)
     }
@@ -288,7 +288,7 @@ impl<'c> WrapRun<'c> {
         let (opened, mut outcome) = self.open_files(files, names)?;
         let mut readers: Vec<&str> = Vec::new();
         for file in &opened {
-            let done = act(file).unwrap_or_else(|error| self.tell(&error));
+            let done = act(file).unwrap_or_else(|error| self.report(&error));
             if done == WrapOutcome::Written {
                 readers.push(file.file.client.unwrap_or("the client"));
             }
@@ -324,9 +324,9 @@ impl<'c> WrapRun<'c> {
             return Err(error);
         }
         let wrapped = names(edit.changed.iter().map(OriginalServer::name));
-        self.console.say(&format!("wrapped {wrapped}; the file as it was is kept as {}", self.console.path(&copy)));
+        self.console.print(&format!("wrapped {wrapped}; the file as it was is kept as {}", self.console.path(&copy)));
         if edit.changed.iter().any(OriginalServer::is_remote) {
-            self.console.say(
+            self.console.print(
                 "a remote server that asks its client to sign in will be refused: that does not pass through stdio",
             );
         }
@@ -337,7 +337,7 @@ impl<'c> WrapRun<'c> {
         if let Some(why) = opened.broken_backup() {
             let (file, copy) = (&opened.file.path, self.store.copy_path(&opened.config.real));
             let (file, copy) = (self.console.path(file), self.console.path(&copy));
-            self.console.complain(&format!(
+            self.console.print_error(&format!(
                 "the backup of {file} is not what `wrap` kept ({why}: {copy}); it is not used, tapline is taken out by editing"
             ));
         }
@@ -360,7 +360,7 @@ impl<'c> WrapRun<'c> {
             self.store.save(real, &opened.backup_for(&edit.text, left))?;
         }
         let unwrapped = names(edit.changed.iter().map(OriginalServer::name));
-        self.console.say(&format!("unwrapped {unwrapped} in {}", self.console.path(&opened.file.path)));
+        self.console.print(&format!("unwrapped {unwrapped} in {}", self.console.path(&opened.file.path)));
         Ok(WrapOutcome::Written)
     }
 
@@ -374,15 +374,15 @@ impl<'c> WrapRun<'c> {
         let path = self.console.path(&opened.file.path);
         for (name, why) in &edit.skipped {
             let why = why.to_string();
-            self.console.say(&format!("{path}: {} {}", names(std::iter::once(name.as_str())), sanitize(&why)));
+            self.console.print(&format!("{path}: {} {}", names(std::iter::once(name.as_str())), sanitize(&why)));
         }
         if edit.changed.is_empty() {
-            self.console.say(&format!("{path}: nothing to do"));
+            self.console.print(&format!("{path}: nothing to do"));
             return Ok(WrapOutcome::Nothing);
         }
         self.console.diff(&opened.file.path, &opened.config.text, &edit.text);
         if consent.dry_run {
-            self.console.say("nothing was written, as `--dry-run` asks");
+            self.console.print("nothing was written, as `--dry-run` asks");
             return Ok(WrapOutcome::Shown);
         }
         opened.config.check_writable()?;
@@ -392,12 +392,13 @@ impl<'c> WrapRun<'c> {
         Ok(match self.console.ask(&format!("write this to {path}?")) {
             Consent::Yes => WrapOutcome::Written,
             Consent::No => {
-                self.console.say("nothing was written");
+                self.console.print("nothing was written");
                 WrapOutcome::Failed
             }
             Consent::Nobody => {
-                self.console
-                    .complain("nothing was written, as there is no terminal to ask on; `--yes` writes without asking");
+                self.console.print_error(
+                    "nothing was written, as there is no terminal to ask on; `--yes` writes without asking",
+                );
                 WrapOutcome::Failed
             }
         })

@@ -47,12 +47,12 @@ impl WrapConsole {
     }
 
     /// A line for the person. A closed stdout is no reason to fail.
-    pub(super) fn say(&self, line: &str) {
+    pub(super) fn print(&self, line: &str) {
         let _ = writeln!(std::io::stdout(), "{line}");
     }
 
     /// A line about what went wrong.
-    pub(super) fn complain(&self, line: &str) {
+    pub(super) fn print_error(&self, line: &str) {
         let _ = writeln!(std::io::stderr(), "tapline: {}", sanitize(line));
     }
 
@@ -72,8 +72,8 @@ impl WrapConsole {
     /// What an edit does to a file.
     pub(super) fn diff(&self, path: &Path, old: &str, new: &str) {
         let name = self.path(path);
-        self.say(&self.paint(BOLD, &format!("--- {name}")));
-        self.say(&self.paint(BOLD, &format!("+++ {name}")));
+        self.print(&self.paint(BOLD, &format!("--- {name}")));
+        self.print(&self.paint(BOLD, &format!("+++ {name}")));
         for line in diff_lines(old, new) {
             let colour = match line.as_bytes().first() {
                 Some(b'-') => RED,
@@ -81,7 +81,7 @@ impl WrapConsole {
                 Some(b'@') => CYAN,
                 _ => PLAIN,
             };
-            self.say(&self.paint(colour, &line));
+            self.print(&self.paint(colour, &line));
         }
     }
 
@@ -96,7 +96,7 @@ impl WrapConsole {
             };
             let summary = if server.summary.is_empty() { "found by the client itself" } else { &server.summary };
             let summary = fit(&sanitize(&Label::of_text(summary)), SUMMARY);
-            self.say(&format!("  {}  {kind}{summary}", pad(&label(server), widest.min(LABEL))));
+            self.print(&format!("  {}  {kind}{summary}", pad(&label(server), widest.min(LABEL))));
         }
     }
 

@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// What is heard of a tapline.
 pub(super) enum News {
-    /// It is there, and begins to tell everything.
+    /// It is there, and begins to send everything.
     Joined(About),
     Event(Box<Event>),
     /// So many events were lost; it tells its state again.
@@ -54,13 +54,13 @@ impl TaplineLink {
         let subscription = own.journal.subscribe(feed);
         let commands = own.commands;
         tokio::task::spawn_blocking(move || {
-            let tell = |news| ear.blocking_send((id, news)).is_ok();
-            let mut listened = tell(News::Joined(own.about));
+            let send = |news| ear.blocking_send((id, news)).is_ok();
+            let mut listened = send(News::Joined(own.about));
             while listened && let Ok(event) = reader.events.recv() {
-                listened = tell(News::Event(Box::new(event)));
+                listened = send(News::Event(Box::new(event)));
                 let dropped = reader.take_dropped();
                 if dropped > 0 {
-                    listened &= tell(News::Lagged(dropped));
+                    listened &= send(News::Lagged(dropped));
                     subscription.resync();
                 }
             }
@@ -161,7 +161,7 @@ async fn carry(
     while let Some(command) = asked.recv().await {
         let Ok(feed) = feed.wait_for(Option::is_some).await.map(|feed| *feed) else { return };
         if let Err(error) = remote.command(feed, &command).await {
-            // Full: then there is worse to tell than this.
+            // Full: then there is worse to send than this.
             let _ = ear.try_send((id, News::NotTaken(error)));
         }
     }

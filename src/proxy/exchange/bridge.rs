@@ -229,10 +229,10 @@ impl Bridge {
 
     /// Room for so many bytes among what waits for the client: until it reads, its server is not read either.
     async fn room_for(&self, bytes: usize) -> RoomShare {
-        if let Some(share) = self.room.try_take(bytes) {
+        if let Some(share) = self.room.try_acquire(bytes) {
             return share;
         }
-        let mut share = std::pin::pin!(self.room.take(bytes));
+        let mut share = std::pin::pin!(self.room.acquire(bytes));
         if let Ok(share) = tokio::time::timeout(STALLED, &mut share).await {
             return share;
         }
@@ -419,7 +419,7 @@ impl Bridge {
         let Connection { proxy, session, .. } = &*self.connection;
         proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));
         self.open_listener();
-        changes.into_iter().for_each(|change| self.say(change));
+        changes.into_iter().for_each(|change| self.send_to_client(change));
         Ok(())
     }
 
@@ -483,12 +483,12 @@ impl Bridge {
         let Connection { proxy, session, .. } = &*self.connection;
         proxy.record_error(&answer, Some(session.id()));
         if request.asks() {
-            self.say(answer.message);
+            self.send_to_client(answer.message);
         }
     }
 
-    /// Says something to the client in the server's place.
-    fn say(&self, message: Message) {
+    /// Sends the client a message of tapline's in the server's place.
+    fn send_to_client(&self, message: Message) {
         let Connection { proxy, session, .. } = &*self.connection;
         let message = proxy.originate(session, Direction::ToClient, Transport::new(session.via()), message);
         // Who has hung up hears no more.

@@ -39,8 +39,8 @@ impl SessionTable {
             tokio::spawn(async move { stop.run_until_cancelled(watching).await });
         }
         let (pool, proxy) = (pool.clone(), self.proxy.clone());
-        let tell = move |text| proxy.log(LogLine::new(Level::Warn, "proxy", text));
-        tokio::spawn(async move { pool.keep_warm(stop, tell).await });
+        let log = move |text| proxy.log(LogLine::new(Level::Warn, "proxy", text));
+        tokio::spawn(async move { pool.keep_warm(stop, log).await });
         Ok(())
     }
 

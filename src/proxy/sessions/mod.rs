@@ -383,7 +383,7 @@ impl SessionTable {
                 Ok((ServerLink::Shared(shared.clone()), ServerStart::OnRequest))
             }
             (Target::Command(pool), _) => {
-                let child = pool.take()?;
+                let child = pool.try_acquire()?;
                 let link = StreamServer::for_command(
                     proxy,
                     Tenancy::Dedicated(session),

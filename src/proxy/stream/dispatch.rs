@@ -160,7 +160,7 @@ impl Pump {
             Output::Stderr(piece) => {
                 let session = server.log_session();
                 let (proxy, log) = (&self.proxy, &mut self.stderr_log);
-                log.take(&piece.bytes, |line| proxy.log(LogLine { session, ..line }));
+                log.log_piece(&piece.bytes, |line| proxy.log(LogLine { session, ..line }));
                 server.deliver_stderr(piece);
             }
             Output::Stalled => server.relieve(!std::mem::replace(&mut self.stall_told, true)),

@@ -47,11 +47,11 @@ impl StderrLog {
     }
 
     /// Logs the lines of a piece, as far as they fit.
-    pub(super) fn take(&mut self, piece: &[u8], log: impl FnMut(LogLine)) {
-        self.take_at(Instant::now(), piece, log);
+    pub(super) fn log_piece(&mut self, piece: &[u8], log: impl FnMut(LogLine)) {
+        self.log_piece_at(Instant::now(), piece, log);
     }
 
-    fn take_at(&mut self, now: Instant, piece: &[u8], mut log: impl FnMut(LogLine)) {
+    fn log_piece_at(&mut self, now: Instant, piece: &[u8], mut log: impl FnMut(LogLine)) {
         if self.began.is_none_or(|began| now.duration_since(began) >= self.span) {
             self.left_out().into_iter().for_each(&mut log);
             self.span = if self.overflows { (self.span * 2).min(LONGEST_SPAN) } else { SPAN };
@@ -96,11 +96,11 @@ mod tests {
     fn stderr_log_has_the_beginning_of_a_flood_and_counts_the_rest() {
         let (mut log, now) = (StderrLog::default(), Instant::now());
         let mut said = Vec::new();
-        log.take_at(now, b"one\r\ntwo\n\nthree", |line| said.push(line.text));
+        log.log_piece_at(now, b"one\r\ntwo\n\nthree", |line| said.push(line.text));
         assert_eq!(said, ["one", "two", "", "three"]);
         said.clear();
-        log.take_at(now, "x\n".repeat(1_500).as_bytes(), |line| said.push(line.text));
-        log.take_at(now, b"x\nx\n", |line| said.push(line.text));
+        log.log_piece_at(now, "x\n".repeat(1_500).as_bytes(), |line| said.push(line.text));
+        log.log_piece_at(now, b"x\nx\n", |line| said.push(line.text));
         assert_eq!(said.len(), MOST - 4);
         let told = log.left_out().expect("some were left out");
         assert!(told.text.starts_with("506 lines"), "{}", told.text);
@@ -111,13 +111,13 @@ mod tests {
     fn stderr_log_bounds_long_lines_and_floods_without_end() {
         let (mut log, mut bytes, mut now) = (StderrLog::default(), 0, Instant::now());
         for span in [1, 2, 4, 8, 16, 32, 64, 64] {
-            (0..2_000).for_each(|_| log.take_at(now, &[b'x'; 128 << 10], |line| bytes += line.text.len()));
+            (0..2_000).for_each(|_| log.log_piece_at(now, &[b'x'; 128 << 10], |line| bytes += line.text.len()));
             assert_eq!(log.span, Duration::from_secs(span));
             now += log.span;
         }
         assert!(bytes < 9 * (MOST_BYTES + LONGEST), "{bytes}");
-        log.take_at(now, b"x", |_| {});
-        log.take_at(now + log.span, b"x", |_| {});
+        log.log_piece_at(now, b"x", |_| {});
+        log.log_piece_at(now + log.span, b"x", |_| {});
         assert_eq!(log.span, SPAN, "it is over");
     }
 }

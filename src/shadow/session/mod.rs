@@ -411,7 +411,7 @@ impl ShadowSession {
             return;
         }
         while let Some(next) = self.next_due() {
-            self.say(&next, now);
+            self.send(&next, now);
         }
         let busy = self.open.values().any(|open| open.primary.is_none());
         for answer in self.questions.settle(busy, now) {
@@ -425,7 +425,7 @@ impl ShadowSession {
         if is_due { self.queue.pop_front() } else { None }
     }
 
-    fn say(&mut self, next: &Queued, now: Instant) {
+    fn send(&mut self, next: &Queued, now: Instant) {
         let mut message = self.tokens.apply(&next.message);
         if let Some((seq, open)) = next.seq.and_then(|seq| Some((seq, self.open.get_mut(&seq)?))) {
             // Clients of one address share a session where the protocol knows none (2026-07-28), and may choose the same id.

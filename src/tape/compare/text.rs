@@ -89,7 +89,7 @@ impl<'t> PairReader<'t, '_> {
         }
         if starts_word(self.expected, self.at) && starts_word(self.got, self.got_at) {
             if let Some((kind, is_handle, lengths)) = self.pair(left, right) {
-                return Some(self.take(kind, is_handle, lengths));
+                return Some(self.advance(kind, is_handle, lengths));
             }
             let lengths = (word_length(left), word_length(right));
             if lengths.0 > 0 && lengths.1 > 0 {
@@ -108,7 +108,7 @@ impl<'t> PairReader<'t, '_> {
         Some(Piece::Same)
     }
 
-    fn take(&mut self, kind: &'static str, is_handle: bool, lengths: (usize, usize)) -> Piece<'t> {
+    fn advance(&mut self, kind: &'static str, is_handle: bool, lengths: (usize, usize)) -> Piece<'t> {
         let expected = &self.expected[self.at..self.at + lengths.0];
         let got = &self.got[self.got_at..self.got_at + lengths.1];
         (self.at, self.got_at) = (self.at + lengths.0, self.got_at + lengths.1);

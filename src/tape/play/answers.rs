@@ -24,7 +24,7 @@ impl RecordedAnswers {
     }
 
     /// Takes the step that answers a question best: fewest differences in the parameters, of equals the first.
-    pub(super) fn take(&mut self, script: &Script, question: &Message) -> Option<usize> {
+    pub(super) fn take_nearest(&mut self, script: &Script, question: &Message) -> Option<usize> {
         let open = self.0.get_mut(question.method()?)?;
         let recorded = open.iter().enumerate().filter_map(|(at, index)| match &script.steps[*index].kind {
             StepKind::Answer { question: Some(recorded) } => Some((at, recorded)),

@@ -189,7 +189,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     /// Answers a request of the server's as the recorded client did.
     fn answer_request(&mut self, index: Option<usize>, question: &Message) {
         let id = question.id().expect("a request has an id");
-        if let Some(answer) = self.answers.take(&self.script, question) {
+        if let Some(answer) = self.answers.take_nearest(&self.script, question) {
             let step = &self.script.steps[answer];
             let recorded = match step.body.load() {
                 Ok(recorded) => self.tokens.apply(&recorded),

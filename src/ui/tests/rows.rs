@@ -59,7 +59,7 @@ impl Rig {
         self.expected.insert(seq, (body, reply, state));
     }
 
-    fn take(&mut self, step: &Step) {
+    fn apply(&mut self, step: &Step) {
         match *step {
             Step::Come(count) => {
                 for _ in 0..count {
@@ -128,7 +128,7 @@ proptest! {
     #[test]
     fn rows_are_those_that_were_put_in(steps in prop::collection::vec(step(), 1..30)) {
         let mut rig = Rig::default();
-        steps.iter().for_each(|step| rig.take(step));
+        steps.iter().for_each(|step| rig.apply(step));
         rig.check();
     }
 }
@@ -136,7 +136,7 @@ proptest! {
 #[test]
 fn rows_of_like_messages_cost_little() {
     let mut rig = Rig::default();
-    rig.take(&Step::Come(20_000));
+    rig.apply(&Step::Come(20_000));
     let count = rig.rows.len();
     assert!(rig.rows.trim(100 * count).is_none(), "more than 100 bytes a row");
 }

@@ -142,11 +142,11 @@ const JOINED: [&str; 6] = [
 fn screen(envelopes: &[Envelope]) -> Rig {
     let mut rig = Rig::new(120, 36);
     rig.on_event(Event::SessionOpened(Arc::new(session(1, "files-srv", ("ide", "1.4"), Via::Http))));
-    tell(&mut rig, envelopes);
+    publish(&mut rig, envelopes);
     rig
 }
 
-fn tell(rig: &mut Rig, envelopes: &[Envelope]) {
+fn publish(rig: &mut Rig, envelopes: &[Envelope]) {
     for envelope in envelopes {
         rig.model.on_event(Event::Passed(Arc::new(envelope.clone())));
     }
@@ -162,7 +162,7 @@ fn listed(rig: &mut Rig, expression: &str) -> Vec<u64> {
 fn listed_one_by_one(envelopes: &[Envelope], expression: &str) -> Vec<u64> {
     let mut rig = screen(&[]);
     listed(&mut rig, expression);
-    tell(&mut rig, envelopes);
+    publish(&mut rig, envelopes);
     shown(&mut rig)
 }
 

@@ -109,7 +109,7 @@ impl Pool {
     ///
     /// # Errors
     /// Where the command cannot be started.
-    pub fn take(&self) -> Result<Option<PooledChild>, UpstreamError> {
+    pub fn try_acquire(&self) -> Result<Option<PooledChild>, UpstreamError> {
         let child = match (self.spare(), self.room.clone().try_acquire_owned()) {
             (Some(spare), _) => Some(spare),
             (None, Ok(room)) => Some(self.start(room)?),
@@ -124,7 +124,7 @@ impl Pool {
     /// # Errors
     /// Where the command cannot be started, or all children are in use for too long.
     pub async fn acquire(&self) -> Result<PooledChild, UpstreamError> {
-        if let Some(child) = self.take()? {
+        if let Some(child) = self.try_acquire()? {
             return Ok(child);
         }
         let began = Instant::now();
@@ -154,10 +154,10 @@ impl Pool {
         }
     }
 
-    /// Keeps as many spares as there are to be, until it is told to stop. `tell` is told what goes wrong, once.
-    pub async fn keep_warm(&self, stop: CancellationToken, tell: impl Fn(String) + Send) {
+    /// Keeps as many spares as there are to be, until it is told to stop. `log` is told what goes wrong, once.
+    pub async fn keep_warm(&self, stop: CancellationToken, log: impl Fn(String) + Send) {
         if self.settings.spares > 0 {
-            stop.run_until_cancelled(self.refill_forever(tell)).await;
+            stop.run_until_cancelled(self.refill_forever(log)).await;
         }
     }
 
@@ -216,7 +216,7 @@ impl Pool {
         Ok(PooledChild { pipe, outputs, since: Instant::now(), spare: false })
     }
 
-    async fn refill_forever(&self, tell: impl Fn(String)) {
+    async fn refill_forever(&self, log: impl Fn(String)) {
         let mut pauses = doubling(PAUSE, LONGEST);
         let mut told = false;
         loop {
@@ -233,7 +233,7 @@ impl Pool {
                 continue;
             };
             if !std::mem::replace(&mut told, true) {
-                tell(format!(
+                log(format!(
                     "a spare could not be kept: {why}; another is started, ever more seldom if that ends, too"
                 ));
             }

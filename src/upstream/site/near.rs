@@ -67,7 +67,7 @@ impl NearClient {
         *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
         request.headers_mut().entry(HOST).or_insert_with(|| self.host_header.clone());
         loop {
-            let (mut sender, is_fresh) = match self.idle.take() {
+            let (mut sender, is_fresh) = match self.idle.check_out() {
                 Some(sender) => (sender, false),
                 None => (Box::pin(self.connect()).await?, true),
             };
@@ -111,7 +111,7 @@ impl NearClient {
 
 impl IdleConnections {
     /// The connection that came back last, of those that are still good.
-    fn take(&self) -> Option<SendRequest<NearBody>> {
+    fn check_out(&self) -> Option<SendRequest<NearBody>> {
         let mut connections = self.connections.lock();
         let mut at = connections.len();
         while at > 0 {

@@ -297,15 +297,15 @@ fn many(count: usize) -> String {
 fn edit_is_linear_in_the_servers_of_a_file() {
     let work = |count: usize| {
         let text = many(count);
-        steps::take();
+        steps::reset();
         let edit = wrap(source(&text), all(&[])).unwrap();
-        let wrapped = steps::take();
+        let wrapped = steps::reset();
         assert_eq!((edit.changed.len(), &*edit.skipped), (count, &[][..]));
         // Nothing is known of their texts, so that each is edited.
         let parts: Vec<_> = edit.changed.into_iter().map(|was| OriginalServer { entry: None, ..was }).collect();
-        steps::take();
+        steps::reset();
         assert_eq!(unwrap(source(&edit.text), &[], &parts).unwrap().text, text);
-        (wrapped, steps::take())
+        (wrapped, steps::reset())
     };
     let (few, more) = (work(50), work(500));
     assert!(more.0 <= few.0 * 11 && more.1 <= few.1 * 11, "{few:?} {more:?}");

@@ -144,7 +144,7 @@ impl SharedServer {
                 let reply = in_use.server().exchange(session, outgoing, audience).await?;
                 Ok(while_read(reply, in_use))
             }
-            Some(message) => self.tell(session, outgoing, &message, audience).await,
+            Some(message) => self.send_one_way(session, outgoing, &message, audience).await,
         }
     }
 
@@ -189,7 +189,7 @@ impl SharedServer {
             Some(found) if !grow || found.load() == 0 => return Ok(found),
             found => found,
         };
-        match (self.pool.take(), found) {
+        match (self.pool.try_acquire(), found) {
             (Ok(None), Some(found)) => Ok(found),
             (Err(error), Some(found)) => {
                 let text = format!("a busy server is asked more, as no other can be started: {error}");
@@ -250,7 +250,7 @@ impl SharedServer {
     }
 
     /// What a client says without asking anything. What takes a request back goes where that went.
-    async fn tell(
+    async fn send_one_way(
         self: &Arc<Self>,
         session: &Arc<LiveSession>,
         outgoing: Outgoing,
