@@ -35,7 +35,8 @@ pub(crate) struct PackedEnvelopes {
     /// Bytes before they were compressed.
     length: usize,
     count: usize,
-    large: Box<[Bytes]>,
+    /// With what was read of them: to read the head of a large one for each look at it would cost more than all the rest.
+    large: Box<[Message]>,
 }
 
 enum PackedContent {
@@ -79,7 +80,7 @@ impl PackedEnvelopes {
             PackedContent::Compressed(bytes) => bytes.len(),
             PackedContent::Plain(bytes) => bytes.len(),
         };
-        content + self.large.iter().map(Bytes::len).sum::<usize>() + size_of::<Self>()
+        content + self.large.iter().map(|it| size_of::<Message>() + it.raw().len()).sum::<usize>() + size_of::<Self>()
     }
 
     /// All of them, as they were.
@@ -115,7 +116,7 @@ mod has {
 #[derive(Default)]
 struct PackedWriter {
     out: Vec<u8>,
-    large: Vec<Bytes>,
+    large: Vec<Message>,
     last: u64,
     sessions: Vec<SessionId>,
     headers: Vec<Arc<HeaderMap>>,
@@ -224,7 +225,7 @@ impl PackedWriter {
         let raw = message.raw();
         self.number(raw.len() as u64);
         if raw.len() > LARGE {
-            self.large.push(raw.clone());
+            self.large.push(message.clone());
         } else {
             self.out.extend_from_slice(raw);
         }
@@ -268,7 +269,7 @@ impl PackedWriter {
 struct PackedReader<'a> {
     plain: Bytes,
     at: usize,
-    large: &'a [Bytes],
+    large: &'a [Message],
     last: u64,
     sessions: Vec<SessionId>,
     headers: Vec<Arc<HeaderMap>>,
@@ -293,8 +294,8 @@ impl PackedReader<'_> {
             at: self.number(),
             direction: if has(has::TO_CLIENT) { Direction::ToClient } else { Direction::ToServer },
             transport: self.transport(bits),
-            message: if has(has::STOOD_IN_BATCH) { Message::of_batch(self.body()) } else { self.message() },
-            original: has(has::ORIGINAL).then(|| self.message()),
+            message: self.message(if has(has::STOOD_IN_BATCH) { Message::of_batch } else { Message::new }),
+            original: has(has::ORIGINAL).then(|| self.message(Message::new)),
             outcome: if has(has::OUTCOME) { self.outcome() } else { Outcome::Forwarded },
             held: has(has::HELD).then(|| self.number()),
             reply_to: has(has::REPLY_TO).then(|| ReplyTo {
@@ -388,14 +389,11 @@ impl PackedReader<'_> {
         })
     }
 
-    fn message(&mut self) -> Message {
-        Message::new(self.body())
-    }
-
-    fn body(&mut self) -> Bytes {
+    /// `read` makes it of its bytes, where it was not kept as it is.
+    fn message(&mut self, read: impl FnOnce(Bytes) -> Message) -> Message {
         let length = self.length();
         if length <= LARGE {
-            return self.slice(length);
+            return read(self.slice(length));
         }
         let (first, rest) = self.large.split_first().expect("as many as there were");
         self.large = rest;
