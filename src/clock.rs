@@ -1,4 +1,4 @@
-//! What time it is for whoever counts it: the system's, or that of a test, which passes only when the test says so.
+//! The time: the system's, or that of a test, which passes only when the test says so.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -107,7 +107,7 @@ fn text_of(error: &clap::Error, kind: ContextKind) -> Option<String> {
     }
 }
 
-/// How long a line may take to be written. A pipe that nobody reads, or a terminal that was stopped, must not keep us.
+/// How long a line may take to be written. A pipe that is not read, or a terminal that was stopped, must not keep us.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What went wrong, for the person at the terminal. Only its first line begins where lines begin: none in a name that others gave reads

@@ -17,7 +17,7 @@ const MOMENT: Duration = Duration::from_millis(5);
 /// Bytes of lines that are written at once.
 const MOST_GATHERED: usize = 64 << 10;
 
-/// Writes events until the core stops or nobody reads any more. A single one is written at once, and the next waited for; where
+/// Writes events until the core stops or `out` is closed. A single one is written at once, and the next waited for; where
 /// several come together, or soon after each other, those that follow are written together.
 pub fn run(reader: &FeedReader, format: LogFormat, mut out: impl Write) {
     let (mut shadows, mut lines) = (HashSet::new(), Vec::new());

@@ -52,7 +52,7 @@ pub(crate) fn print(reader: FeedReader, format: LogFormat) -> LinePrinter {
 }
 
 impl LinePrinter {
-    /// Waits until all is printed, or nobody takes it.
+    /// Waits until all is printed, or the output is closed.
     pub(crate) fn finish(self) {
         let mut before = self.written.load(Ordering::Relaxed);
         while matches!(self.ended.recv_timeout(STALLED), Err(RecvTimeoutError::Timeout)) {
@@ -133,7 +133,7 @@ impl ScreenThread {
         Ok(Self { thread, end, keys: from_outside, signals, resized, terminated: None, is_deaf: false })
     }
 
-    /// Waits for its end; a signal ends it, also where it cannot say so because nobody reads what it writes.
+    /// Waits for its end; a signal ends it, also where it cannot say so because its output is not read.
     pub(crate) async fn ended(&mut self) {
         loop {
             let told = self.terminated.filter(|(signal, _)| *signal != OperatorSignal::Interrupt).map(|(_, at)| at);

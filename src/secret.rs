@@ -1,7 +1,7 @@
 //! What may be a secret, and text that cannot hold one.
 //!
 //! [`is_secret`] is the one judge of names, be they of headers, of arguments or of variables. [`Label`] is the one form in which
-//! an upstream is named to anybody (errors, log, tapes, database, screen, registry): it is made here only, and what may be a secret
+//! an upstream is named anywhere (errors, log, tapes, database, screen, registry): it is made here only, and what may be a secret
 //! is gone before it is one. Of a URL that is the user and password, every value of its query, and segments of its path that look
 //! made up; of a command the values of secret arguments and variables, and words that look like keys.
 

@@ -1,4 +1,4 @@
-//! Where sessions, holds and the journal stand, for whoever reads figures; and telling the figures.
+//! The figures of the whole core: sessions, holds, pools and the journal, and their regular publication.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::upstream::target::Target;
 
 /// How often figures are told, where there is anything new.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often is looked for what nobody tells the journal, such as the children of a pool, while nothing else happens.
+/// How often figures that come with no event, such as the children of a pool, are read while nothing else happens.
 const QUIET: Duration = Duration::from_secs(10);
 /// Sessions that are told of by themselves: those with most calls.
 const MOST_SESSIONS: usize = 50;
@@ -83,7 +83,7 @@ fn busiest(mut live: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
     live
 }
 
-/// Publishes the figures as they change until `stop`, and then once more. Sleeps while nothing happens: an idle tapline wakes nobody.
+/// Publishes the figures as they change until `stop`, and then once more. Sleeps while nothing happens: an idle tapline does not wake up.
 pub(super) async fn publish(meter: Arc<Meter>, journal: Journal, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -223,7 +223,7 @@ impl Core {
     /// Opens the front door. When this returns, requests are answered.
     ///
     /// # Errors
-    /// Where the address cannot be listened on, the hold filter cannot be parsed, or nobody could ever come in.
+    /// Where the address cannot be listened on, the hold filter cannot be parsed, or no token could be valid.
     pub async fn start(settings: Settings) -> Result<Self, CoreStartError> {
         let (breakpoints, notes) = holding(settings.hold, settings.filters)?;
         let auth = Auth::new(settings.auth, settings.clock.clone())?;
@@ -506,7 +506,7 @@ impl Executor {
         self.quit.cancel();
         // A signal has ended it, and the first word is still to come.
         let mut first = held.is_none();
-        // Whoever takes it down may be gone already.
+        // The receiver may be gone already.
         let _ = asked.send(held.unwrap_or_default());
         while let Some(command) = commands.recv().await {
             if matches!(command, Command::Quit { .. }) && !std::mem::take(&mut first) {

@@ -24,7 +24,7 @@ pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
 
-/// An RSA key must not do for the secret of an HMAC: whoever has the public key could sign then.
+/// An RSA key must not do for the secret of an HMAC: anyone with the public key could sign then.
 fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     if scheme(algorithm).is_some_and(|(family, _)| family == key.family()) {
         Ok(Box::new(Signed { algorithm, key: key.clone() }))

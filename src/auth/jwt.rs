@@ -24,7 +24,7 @@ pub(super) struct Verifier {
     needed: Vec<ScopeName>,
 }
 
-/// What a token says of itself before anybody has checked it.
+/// What a token says of itself before its signature is checked.
 #[derive(Deserialize)]
 struct JwtHeader {
     alg: Value,

@@ -19,7 +19,7 @@ use crate::net::client::{client_for, direct_client};
 use crate::net::innermost_cause;
 use crate::secret::Label;
 
-/// Time between two fetches: whoever makes tokens up must not make us ask for their keys.
+/// Time between two fetches: invented tokens must not make tapline ask for their keys each time.
 const AT_MOST_EVERY: Duration = Duration::from_secs(30);
 /// Time between two fetches, where the last one failed.
 pub(super) const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ impl KeyStore {
     /// The newest set that can be had, where it may have that key.
     ///
     /// # Errors
-    /// Where the key is not known, and the set cannot be read: nobody can say whether the token is good.
+    /// Where the key is not known, and the set cannot be fetched: the token cannot be checked.
     pub(super) async fn set(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Arc<KeySet>, String> {
         loop {
             let step = match &self.0.source {
@@ -100,7 +100,7 @@ impl KeyStore {
         let wait = if state.trouble.is_some() { AFTER_A_FAILURE } else { AT_MOST_EVERY }.min(*max_age);
         let may_fetch = state.tried.is_none_or(|tried| now.saturating_duration_since(tried) >= wait);
         if let Some(set) = current.clone().filter(|set| set.has(id, algorithm)) {
-            // Renewed before it is too old, so that nobody has to wait then.
+            // Renewed before it is too old, so that no request has to wait for it.
             if age.is_some_and(|age| age >= *max_age / 2) && may_fetch && state.fetching.is_none() {
                 drop(state.fetch(self, url, now));
             }

@@ -46,7 +46,7 @@ impl Auth {
     /// Nothing where the section is empty.
     ///
     /// # Errors
-    /// Where nobody could come in, or no client for the keys can be made.
+    /// Where no token could be valid, or no client for the keys can be made.
     pub fn new(section: Section, clock: Clock) -> Result<Option<Self>, AuthError> {
         if section.is_empty() {
             return Ok(None);

@@ -122,7 +122,7 @@ pub(super) fn time_above_zero(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// An age: of `30` nobody knows whether it is days.
+/// An age with its unit: `30` alone could be days or seconds.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
     match text.trim().parse::<f64>() {
         Ok(_) => Err(format!("`{}` of what? write it like `12h` or `30d`", text.trim())),

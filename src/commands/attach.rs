@@ -1,7 +1,7 @@
 //! `tapline attach`: the screen, or the lines, of taplines that run elsewhere.
 //!
 //! The screen has a journal of its own (`control::hub`). The last screen to leave takes its holds along, so that no client
-//! hangs where nobody can let it go.
+//! hangs where no screen can let it go.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

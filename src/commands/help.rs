@@ -29,7 +29,7 @@ pub(super) fn run(args: &HelpArgs, color: ColorArg) -> Result<ExitCode, ExitErro
     }
 }
 
-/// Writes to stdout; whoever reads no further has read enough.
+/// Writes to stdout. A reader that closes it early is no error.
 pub(super) fn print(text: &str) -> Result<ExitCode, ExitError> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -102,7 +102,7 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
 }
 
 /// A file that may not grow is a full disk, and no reason to die of SIGXFSZ: the write fails. tokio keeps the handler for as long as the
-/// process lives, also when nobody listens any more; children have the usual one, since a program that is started has no handlers.
+/// process lives, also when nothing listens any more; children have the usual one, since a program that is started has no handlers.
 fn outlive_file_size_limit() {
     let signal = tokio::signal::unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
     if let Err(error) = tokio::signal::unix::signal(signal) {

@@ -36,7 +36,7 @@ pub(super) enum LaunchedBy {
 }
 
 /// The settings that `run` and `stdio` have in common, without an HTTP front door; and how the core is watched. `usual_name` is
-/// what the tapline is called where nobody names it.
+/// the tapline's name where none is given.
 ///
 /// # Errors
 /// Where a value cannot be, or no place for tapes is known: exit status 2.
@@ -136,7 +136,7 @@ fn otlp_settings(args: OtlpArgs, config: &Config) -> Result<Option<otlp::Setting
     section.map(otlp::Section::settings).transpose().map_err(invalid)
 }
 
-/// What a tapline is called that nobody named.
+/// The name of a tapline that was given none.
 pub(super) fn default_name(wanted: &[UpstreamChoice]) -> String {
     match wanted {
         [UpstreamChoice { server, .. }] => short_name(&server.label()),

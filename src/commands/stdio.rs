@@ -1,6 +1,6 @@
 //! `tapline stdio`: the server that a client launches, in front of the real one.
 //!
-//! It reads no file of its working directory: a client may have started it in a repository that nobody has read, and
+//! It reads no file of its working directory: a client may have started it in a repository that its user has not read, and
 //! settings name commands. It runs on one thread and reads pipes as they become ready: tokio's own stdin and stdout are
 //! threads, and two wakes a line cost more than all the rest (60 µs a call, now 11).
 

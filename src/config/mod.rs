@@ -43,9 +43,9 @@ pub struct Config {
 /// Who chose the directory that tapline works in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directory {
-    /// Whoever typed the command there.
+    /// The person who typed the command in it.
     Chosen,
-    /// A client that was opened there, perhaps in a repository that nobody has read yet: what lies there must not name commands
+    /// A client that was opened in it, perhaps in a repository that its user has not read yet: a file there must not name commands
     /// that start.
     Found,
 }
@@ -107,7 +107,7 @@ impl Config {
         hold.map_or(Ok(()), |hold| Filter::parse_with(&hold.0, &names.0).map(drop))
     }
 
-    /// A variable is asked for by whoever uses its upstream, and by nobody else.
+    /// A variable that is not set matters only where its upstream is used.
     fn note_unset(&mut self, source: &ConfigSource, keys: &ConfigKeys) {
         let nearer: Vec<_> = self.keys.upstreams.iter().flat_map(Upstreams::names).collect();
         for (name, upstream) in keys.upstreams.iter().flat_map(|upstreams| &upstreams.0) {
@@ -155,7 +155,7 @@ fn read_if_there(file: &Path) -> Result<Option<ConfigSource>, ConfigError> {
     }
 }
 
-/// A warning where scopes are asked for, and a token has all of them because nobody said which.
+/// A warning where scopes are asked for, and a token has all of them because its section names none.
 fn tokens_without_scopes(file: &Path, keys: &ConfigKeys) -> Option<String> {
     let auth = keys.auth.as_ref().filter(|auth| !auth.require.is_empty())?;
     let names = auth.tokens.iter().filter(|token| token.scopes.is_none()).map(|token| format!("`{}`", token.name));

@@ -108,7 +108,7 @@ impl ConfigSource {
         let end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
         let line = self.text[begin..end].trim_end_matches('\r');
         let before = &self.text[..begin];
-        // Whoever mistook a key, or its section, may have meant a secret by its value.
+        // Where a key or its section is mistaken, its value may be a secret.
         let is_astray = why.starts_with("unknown field") && before.lines().any(|line| line.starts_with('['));
         let is_delicate = is_astray || is_near_secret(before, line);
         let shown = if is_delicate { &line[..key(line)] } else { line };

@@ -79,7 +79,7 @@ impl Remote {
     /// Begins to read events: first all that is remembered, then what happens.
     ///
     /// # Errors
-    /// Where nobody listens, or we are not let in.
+    /// Where the address refuses the connection or the token.
     pub async fn events(&self) -> Result<Events, ClientError> {
         let response = self.request(Method::GET, "/events".to_owned(), Vec::new()).await?;
         let feed = response.headers().get(FEED_HEADER).and_then(|feed| feed.to_str().ok()?.parse().ok());
@@ -91,7 +91,7 @@ impl Remote {
     /// `feed`: which screen speaks ([`Events::feed`]).
     ///
     /// # Errors
-    /// Where nobody listens, or the command is not taken.
+    /// Where the address refuses the connection, or the tapline the command.
     pub async fn command(&self, feed: Option<u64>, command: &Command) -> Result<(), ClientError> {
         let path = feed.map_or_else(|| "/commands".to_owned(), |feed| format!("/commands?feed={feed}"));
         let broken = |error: serde_json::Error| ClientError::Broken { address: self.address, why: error.to_string() };

@@ -31,7 +31,7 @@ pub const FEED_HEADER: &str = "tapline-feed";
 #[derive(Debug)]
 pub enum FeedLine {
     Event(Box<Event>),
-    /// This many events were not sent, because nobody read. [`Command::Resync`](crate::event::Command::Resync) brings
+    /// This many events were not sent, because the reader was too slow. [`Command::Resync`](crate::event::Command::Resync) brings
     /// the present state.
     Dropped(u64),
 }

@@ -1,4 +1,4 @@
-//! What a tapline is called where nobody named it.
+//! The name of a tapline that was given none.
 
 /// Programs that say nothing of the server they start.
 const LAUNCHERS: [&str; 15] = [

@@ -1,8 +1,8 @@
 //! Which taplines run: one file a process, in a directory that only its user can enter.
 //!
 //! A tapline holds a lock on its file for as long as it lives. The system gives the lock up however the process ends,
-//! so a file that nobody locks is the trace of a tapline that was killed, also where its process id belongs to someone
-//! else by now; whoever sees it removes it.
+//! so a file without a lock is the trace of a tapline that was killed, also where its process id belongs to another
+//! process by now; the next reader removes it.
 //!
 //! A client starts a server with next to no environment, so a tapline started by an editor may not know the
 //! `XDG_RUNTIME_DIR` of the terminal next to it: one writes to the first place that is there, one looks at them all.
@@ -118,7 +118,7 @@ impl Registry {
         entries
     }
 
-    /// Removes an entry whose control address refused: nobody is there, whatever its file says.
+    /// Removes an entry whose control address refused the connection: its tapline is gone, whatever the file says.
     pub fn forget(&self, entry: &RegistryEntry) {
         for path in self.files() {
             if let Ok(file) = File::open(&path)
@@ -158,7 +158,7 @@ fn publish_in(place: &Path, entry: &RegistryEntry) -> Result<Published, Registry
     prepare(place)?;
     let path = place.join(format!("{}{SUFFIX}", entry.pid));
     let failed = |why| RegistryError::Write { path: path.clone(), why };
-    // Locked before it is seen: nobody takes it for that of a dead process.
+    // Locked before it is visible: it is never taken for that of a dead process.
     let draft = place.join(format!("{}.draft", entry.pid));
     let _ = std::fs::remove_file(&draft);
     let written = write(&draft, entry).and_then(|file| std::fs::rename(&draft, &path).map(|()| file));
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn registry_removes_entries_of_killed_taplines() {
         let (_dir, place, registry) = registry();
-        // Its process id may be someone's again: here, our own.
+        // Its process id may be in use again: here, our own.
         let stale = place.join(format!("{}.json", std::process::id()));
         let living = registry.publish(&entry(std::process::id() + 1)).unwrap();
         std::fs::write(&stale, serde_json::to_vec(&entry(std::process::id())).unwrap()).unwrap();

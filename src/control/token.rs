@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-/// 32 random bytes in hexadecimal. Whoever has it commands the tapline: it is never logged.
+/// 32 random bytes in hexadecimal. Its holder commands the tapline: it is never logged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ControlToken(String);

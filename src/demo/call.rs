@@ -92,7 +92,7 @@ impl DemoPeer {
         *self.unrelated.lock() = Some(sender);
     }
 
-    /// Sends the client a notification that belongs to no request. Lost where nobody listens, as the protocol has it.
+    /// Sends the client a notification that belongs to no request. Lost where no stream is open, as the protocol has it.
     pub(super) fn notify(&self, method: &str) {
         if let Some(sender) = &*self.unrelated.lock() {
             let _ = sender.try_send(json!({"jsonrpc": "2.0", "method": method}).to_string());

@@ -323,7 +323,7 @@ impl Envelope {
     }
 }
 
-/// Members of a line that this version does not know: kept by whoever rewrites a tape.
+/// Members of a line that this version does not know: kept where a tape is rewritten.
 pub type Unknown = BTreeMap<String, Box<RawValue>>;
 
 fn take_raw<'a>(members: &mut Members<'a>, key: &str) -> Option<&'a RawValue> {

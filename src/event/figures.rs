@@ -63,7 +63,7 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Requests that did not end well: errors, failed tools, and those that nobody answered.
+    /// Requests that did not end well: errors, failed tools, and those without a reply.
     pub fn failed(&self) -> u64 {
         self.error + self.tool + self.transport + self.blocked
     }
@@ -92,7 +92,7 @@ pub struct EndpointFigures {
     pub name: Option<Box<str>>,
     pub calls: u64,
     pub in_flight: u64,
-    /// Requests that nobody waits for any more, and that got no reply.
+    /// Requests whose client gave up waiting, and that got no reply.
     pub unanswered: u64,
     pub outcomes: Outcomes,
     /// Microseconds from request to reply, without what either waited for the operator.

@@ -1,4 +1,4 @@
-//! The two closed enums between the core and whoever watches it: [`Event`] out, [`Command`] in.
+//! The two closed enums between the core and its readers: [`Event`] out, [`Command`] in.
 //!
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
@@ -77,7 +77,7 @@ pub enum Event {
     },
     Replay(ReplayEvent),
     Log(LogLine),
-    /// This many messages went unrecorded and unseen in a session because nobody could keep up.
+    /// This many messages of a session were neither recorded nor shown, because the journal could not keep up.
     Gap {
         session: SessionId,
         messages: u64,

@@ -1,4 +1,4 @@
-//! What is known of a message beside its envelope. Whoever asks a filter says so: a list knows which requests wait, a tape
+//! What is known of a message beside its envelope. The caller of a filter provides it: a list knows which requests wait, a tape
 //! knows who spoke, and at the moment in which a message passes much of it is not known yet.
 
 use std::fmt;
@@ -57,12 +57,12 @@ pub trait MessageContext {
         false
     }
 
-    /// Whether somebody marked it.
+    /// Whether the message is marked.
     fn is_marked(&self, _seq: Seq) -> bool {
         false
     }
 
-    /// What somebody wrote beside it.
+    /// The comment on the message.
     fn comment(&self, _seq: Seq) -> Option<String> {
         None
     }

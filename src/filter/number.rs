@@ -115,7 +115,7 @@ impl NumberField {
         }
     }
 
-    /// Nobody looks for exactly 500 ms: a lone measure is a comparison that lost its sign.
+    /// Exactly 500 ms is never looked for: a lone measure is a comparison that lost its sign.
     fn compares_only(self) -> bool {
         matches!(self, Self::Took | Self::Size | Self::Age)
     }

@@ -28,14 +28,14 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// The revision of the protocol (from 2025-06-18 on).
 pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-/// The name in the body, for whoever routes by headers (2026-07-28).
+/// The name in the body, for routers that read headers only (2026-07-28).
 pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 const HOP_BY_HOP: [HeaderName; 8] =
     [CONNECTION, KEEP_ALIVE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
 
-/// What the latest message of a session came with. The next one nearly always comes with the same, and shares it for as long
-/// as anybody has it.
+/// The headers of a session's latest message. The next one nearly always comes with the same, and shares them for as long
+/// as they are in use.
 #[derive(Default)]
 pub struct Latest(Mutex<Weak<HeaderMap>>);
 
@@ -54,7 +54,7 @@ impl Latest {
         }
     }
 
-    /// Gives back the room of headers that nobody has any more.
+    /// Releases the memory of headers that are not in use any more.
     pub fn forget_dropped(&self) {
         let mut latest = self.0.lock();
         if latest.strong_count() == 0 {

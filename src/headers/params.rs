@@ -68,7 +68,7 @@ impl ParamHeaders {
 
 impl ParamHeaders {
     /// Whether the headers of a call repeat its arguments as its tool wants them. A header for an argument that is not there, or that
-    /// nobody wants, does no harm.
+    /// the tool does not ask for, does no harm.
     ///
     /// # Errors
     /// Which does not, in words.

@@ -45,7 +45,7 @@ impl Breakpoints {
         Self { shared: Arc::new(SharedBreakpoints { saved, ..SharedBreakpoints::default() }) }
     }
 
-    /// Sets the filter and whether it holds. Returns what the filter asks for and nobody knows when a message passes.
+    /// Sets the filter and whether it holds. Returns what the filter asks for that is not known yet when a message passes.
     ///
     /// # Errors
     /// Where the expression cannot be parsed; then everything stays as it was.
@@ -80,7 +80,7 @@ impl Breakpoints {
         self.rearm(&points);
     }
 
-    /// Takes back every "next" and "reply" that has not come yet: whoever asked for them is gone.
+    /// Takes back every "next" and "reply" that has not come yet: the screen that asked for them is gone.
     pub fn forget_steps(&self) {
         let mut points = self.shared.points.lock();
         points.next.clear();

@@ -95,7 +95,7 @@ impl Gate {
         let tickets: Vec<_> =
             state.waiting.iter().filter(|(_, (held, _))| is_of_it(held)).map(|(ticket, _)| *ticket).collect();
         for (_, sender) in tickets.iter().filter_map(|ticket| state.waiting.remove(ticket)) {
-            // Whoever hung up in this instant is released by its own drop.
+            // A client that hung up in this instant is released by its own drop.
             let _ = sender.send(Decision::Forward);
         }
         state.end_pause(session);
@@ -122,7 +122,7 @@ impl Gate {
             std::mem::take(&mut state.waiting)
         };
         for (_, sender) in waiting.into_values() {
-            // Whoever hung up in this instant is released by its own drop.
+            // A client that hung up in this instant is released by its own drop.
             let _ = sender.send(decision.clone());
         }
     }
@@ -144,7 +144,7 @@ impl State {
         if held.reason != SESSION_PAUSED {
             return false;
         }
-        // Gone on in the instant between the verdict and here: then nobody else will let the message go.
+        // Resumed in the instant between the verdict and here: no later resume lets the message go.
         let Some(paused) = self.paused.get_mut(&held.envelope.session) else { return true };
         paused.messages += 1;
         paused.resumed

@@ -28,7 +28,7 @@ impl Watch {
     }
 }
 
-/// What is known of a message that is about to pass: nobody has answered it yet.
+/// What is known of a message that is about to pass: it has no reply yet.
 pub(crate) struct PassingContext<'a> {
     session: &'a dyn MessageContext,
     history: Option<&'a MessageHistory>,

@@ -1,8 +1,8 @@
 //! What happened, in order: one thread takes every event from the core, writes tapes, remembers the latest messages, and
-//! feeds whoever watches.
+//! feeds its readers: screens, taplines that show this one, the shadow, the exporter of spans.
 //!
 //! The wire never waits for it. Publishing is one push to a queue; the thread is woken for the first event of a quiet
-//! time, writes at once, and then looks again a moment later by itself, so that under load nobody wakes it
+//! time, writes at once, and then looks again a moment later by itself, so that under load no message wakes it
 //! (a wake costs more than the rest of a message's way: `cargo bench`). That moment, and the time that its batch takes
 //! to be written, are the most that `kill -9` can cost a tape: less than 10 ms.
 
@@ -179,7 +179,7 @@ impl Journal {
 }
 
 impl Subscription {
-    /// Tells this reader everything again, and nobody else.
+    /// Sends everything that is remembered again, to this reader only.
     pub fn resync(&self) {
         self.queue.put_urgent(Entry::Resync(Some(self.reader)));
     }
@@ -200,7 +200,7 @@ impl JournalThread {
     }
 }
 
-/// Names the file that a session is recorded to. Nearly always the session says so itself, and is shared with whoever has it.
+/// Names the file that a session is recorded to. Nearly always the session says so itself; then it stays shared and is not copied.
 fn set_tape(session: &mut Arc<Session>, tape: Option<&Path>) {
     if session.tape.as_deref() != tape {
         Arc::make_mut(session).tape = tape.map(Into::into);
@@ -232,7 +232,7 @@ impl JournalWriter {
             batch.shrink_to(MOST_KEPT);
             self.settle_gaps();
             self.flush();
-            // Told here, once a batch, so that nobody on the wire has to.
+            // Notified here, once a batch, and not for each message on the wire.
             self.stir.notify_one();
             if finished {
                 return;
@@ -256,7 +256,7 @@ impl JournalWriter {
             Entry::Flush(written) => {
                 self.settle_gaps();
                 self.flush();
-                // Whoever asked does not wait any more.
+                // The caller may have stopped waiting.
                 let _ = written.send(());
             }
             Entry::Finish => {}

@@ -1,7 +1,7 @@
 //! The way from the wire to the journal's thread: many threads put in, one takes all there is at once.
 //!
-//! A channel wakes its reader for each message of a quiet moment, and spins and yields before it sleeps. Here nobody is woken but
-//! a thread that said it sleeps, and one that was not woken looks by itself a moment later.
+//! A channel wakes its reader for each message of a quiet moment, and spins and yields before it sleeps. Here no thread is woken but
+//! one that said it sleeps, and one that was not woken looks by itself a moment later.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ pub(super) struct Outlet<T>(Arc<QueuedItems<T>>);
 
 struct QueuedItems<T> {
     items: Mutex<Vec<T>>,
-    /// The taker sleeps until somebody wakes it.
+    /// The reader sleeps until it is woken.
     sleeps: AtomicBool,
     /// How many may still put in.
     ends: AtomicUsize,
@@ -60,7 +60,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Puts in what somebody waits for: the taker looks at once.
+    /// Puts in an entry that its caller waits for: the reader looks at once.
     pub(super) fn put_urgent(&self, item: T) {
         self.waiting.items.lock().push(item);
         self.waiting.sleeps.store(false, Ordering::SeqCst);
@@ -78,7 +78,7 @@ impl<T> Drop for Queue<T> {
 }
 
 impl<T> Outlet<T> {
-    /// Takes all there is, in order, into an empty vector; sleeps until there is something. `false`: nobody can put in any more.
+    /// Takes all there is, in order, into an empty vector; sleeps until there is something. `false`: all senders are gone.
     pub(super) fn recv_all(&self, into: &mut Vec<T>) -> bool {
         loop {
             let is_left = self.0.ends.load(Ordering::SeqCst) == 0;

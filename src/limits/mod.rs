@@ -3,7 +3,7 @@
 //! Requests count, and notifications where a limit names their methods; replies never do, nor what takes a request back:
 //! the server would wait, or work, for nothing.
 //!
-//! Memory is bounded: whoever can make up keys (addresses, sessions) gets no more than [`MOST_KEYS`] of them; what comes beside those
+//! Memory is bounded: a client that makes up keys (addresses, sessions) gets no more than [`MOST_KEYS`] of them; what comes beside those
 //! counts together.
 
 mod arrivals;
@@ -45,7 +45,7 @@ struct Limit {
     limiter: RateLimiter<Visit, Arrivals, Clock>,
     checks: AtomicU64,
     refused: AtomicU64,
-    /// When somebody was refused last.
+    /// When a message of each key was refused last, for those that were.
     told: DashMap<Key, Instant>,
 }
 
@@ -129,14 +129,14 @@ impl Limits {
     /// Nothing where there are none.
     ///
     /// # Errors
-    /// Where a limit is for tokens, and nobody has one.
+    /// Where a limit is per token, and no tokens are configured.
     pub fn new(sections: Vec<Section>, has_tokens: bool, clock: Clock) -> Result<Option<Self>, LimitError> {
         check(&sections, has_tokens)?;
         let limits: Vec<_> = sections.into_iter().map(|section| Limit::new(section, clock.clone())).collect();
         Ok((!limits.is_empty()).then_some(Self { limits, clock }))
     }
 
-    /// Counts a message. `key`: by what whoever sent it is known.
+    /// Counts a message. `key`: what its sender is known by, for each kind of limit.
     ///
     /// # Errors
     /// Where it is too many. It does not count then, for any limit.

@@ -16,7 +16,7 @@ const KEPT: usize = 8;
 /// What the user named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogPlace {
-    /// A file, a device or a pipe; whoever wants it rotated rotates it.
+    /// A file, a device or a pipe; tapline does not rotate it.
     File(PathBuf),
     /// A directory for nothing else: tracing-appender, which rotates there, takes what has a name like its own files for old ones.
     Directory(PathBuf),

@@ -1,4 +1,4 @@
-//! tapline's own log: what it does, for whoever debugs tapline. In a file where one is asked for, and, as far as it is worth a look,
+//! tapline's own log: what it does, to debug tapline. In a file where one is asked for, and, as far as it is worth a look,
 //! among the events on every screen. Never on stdout, and never on the terminal of a screen.
 //!
 //! Two roads meet here without a loop. What the core tells in words ([`LogLine`]) goes to the file by [`tell`], under a target
@@ -83,11 +83,11 @@ pub fn log(line: &LogLine) {
 fn is_for_screens(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     let ours = target == "tapline" || target.starts_with("tapline::");
-    // No spans: whoever wants none in the file pays for none.
+    // No spans: where the file wants none, they cost nothing.
     metadata.is_event() && ours && target != TOLD && *metadata.level() <= tracing::Level::INFO
 }
 
-/// A line for the screens, from whoever has no other way to say it.
+/// Sends a line to the screens, from code that has no journal at hand.
 fn send_to_screens(level: Level, text: String) {
     let line = LogLine::new(level, SOURCE, text);
     let screens = match &mut *SINK.lock() {

@@ -2,8 +2,8 @@
 
 use crate::message::Message;
 
-/// A code of ours. All lie outside -32768..-32000, which JSON-RPC 2.0 (§5.1) and MCP keep for themselves, so that nobody takes
-/// such an error for the server's.
+/// A JSON-RPC error code of tapline. All lie outside -32768..-32000, which JSON-RPC 2.0 (§5.1) and MCP reserve, so that none is
+/// taken for the server's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum ErrorCode {

@@ -13,7 +13,7 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// Numbers of more digits are compared by their exponents: nobody can make us write out `1e999999999`.
+/// Numbers of more digits are compared by their exponents: no peer can make us write out `1e999999999`.
 const MOST_DIGITS: usize = 64;
 
 /// A JSON-RPC id, or another name of the protocol that is a string or a number (a progress token, the id of a subscription).

@@ -219,7 +219,7 @@ impl Message {
         Self::of_batch(self.raw.slice_ref(element.get().as_bytes()))
     }
 
-    /// What stood in a batch. That has messages in it, not batches (JSON-RPC 2.0 §6): whoever looks at each of them comes to an end.
+    /// What stood in a batch. That has messages in it, not batches (JSON-RPC 2.0 §6): a walk over them comes to an end.
     pub(crate) fn of_batch(raw: Bytes) -> Self {
         let message = Self::new(raw);
         if message.raw.starts_with(b"[") {

@@ -148,7 +148,7 @@ pub struct RequestTimer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Pending,
-    /// Nobody waits for it any more; its reply may come all the same.
+    /// The client gave up waiting; its reply may come all the same.
     Abandoned,
     /// The request has ended.
     Finished,
@@ -160,12 +160,12 @@ impl RequestTimer {
         self.held += micros;
     }
 
-    /// Whether somebody waits for its reply.
+    /// Whether its client still waits for the reply.
     pub fn is_pending(&self) -> bool {
         self.state == State::Pending
     }
 
-    /// Notes that nobody waits for its reply any more; the reply may come all the same.
+    /// Notes that its client gave up waiting; the reply may come all the same.
     pub fn abandon(&mut self) {
         if self.state == State::Pending {
             self.state = State::Abandoned;

@@ -234,7 +234,7 @@ pub struct Gauges {
     pub journal: JournalLoad,
 }
 
-/// Reads all figures, when somebody wants to see them.
+/// Reads all figures when they are asked for.
 pub struct Meter {
     metrics: Arc<Metrics>,
     /// Changes with what gauges read and nothing counts.

@@ -1,8 +1,8 @@
-//! What waits for somebody who may be slow: a queue into which nobody waits to put, and the room that its entries take, counted in bytes.
+//! What waits for a slow reader: a queue into which sending never waits, and the room that its entries take, counted in bytes.
 //!
 //! Who holds a lock, or has other things to carry, must not wait to put something in. Who reads what is to be put in can: it takes
 //! [`ByteRoom`] first, the share travels with the entry, and is given back when that is taken out. So a reader that does not read stops
-//! who reads for it, as a pipe would, and nobody in between.
+//! the one that feeds it, as a pipe would, and none in between.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl ByteRoom {
         Self { free: Arc::new(Semaphore::new(limit)), limit }
     }
 
-    /// Takes room for an entry of so many bytes, where there is any and nobody waits for it.
+    /// Takes room for an entry of so many bytes, where there is any and no other caller waits for it.
     pub fn try_acquire(&self, bytes: usize) -> Option<RoomShare> {
         self.free.clone().try_acquire_many_owned(self.cost(bytes)).ok().map(|share| RoomShare(Some(share)))
     }
@@ -65,7 +65,7 @@ pub struct BacklogReader<T>(Arc<Mutex<State<T>>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryNumber(u64);
 
-/// What was not taken in: nobody reads any more.
+/// What was not taken in: the reader is gone.
 #[derive(Debug)]
 pub struct UnreadEntry<T>(pub T);
 
@@ -97,7 +97,7 @@ impl<T> Backlog<T> {
     /// Puts in something for which no room was taken.
     ///
     /// # Errors
-    /// Where nobody reads any more: gives it back.
+    /// Where the reader is gone: gives the item back.
     pub fn send(&self, item: T) -> Result<EntryNumber, UnreadEntry<T>> {
         self.send_in(item, RoomShare::default())
     }
@@ -105,7 +105,7 @@ impl<T> Backlog<T> {
     /// Puts in something, and the room that it takes.
     ///
     /// # Errors
-    /// Where nobody reads any more: gives it back.
+    /// Where the reader is gone: gives the item back.
     pub fn send_in(&self, item: T, share: RoomShare) -> Result<EntryNumber, UnreadEntry<T>> {
         let (number, reader) = {
             let mut state = self.0.lock();
@@ -147,7 +147,7 @@ impl<T> Backlog<T> {
         dropped.1.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether nobody reads any more.
+    /// Whether the reader is gone.
     pub fn is_closed(&self) -> bool {
         self.0.lock().closed
     }
@@ -197,7 +197,7 @@ impl<T> WeakBacklog<T> {
 }
 
 impl<T> BacklogReader<T> {
-    /// The next entry; `None` when there is none and nobody can put in any more.
+    /// The next entry; `None` when there is none and all senders are gone.
     pub async fn recv(&mut self) -> Option<T> {
         std::future::poll_fn(|context| self.poll_recv(context)).await
     }

@@ -21,7 +21,7 @@ pub fn raise_limit() {
     let given = getrlimit(Resource::Nofile);
     if given.current != given.maximum && setrlimit(Resource::Nofile, Rlimit { current: given.maximum, ..given }).is_ok()
     {
-        // Nobody else sets it.
+        // It is set here alone.
         let _ = GIVEN.set(given);
     }
 }

@@ -56,7 +56,7 @@ pub(super) enum Corruption {
     /// Its second half is missing.
     Cut,
     NotJson,
-    /// An id that nobody gave.
+    /// With an id that no request has.
     WrongId,
     /// A number as a string, a string as another.
     IdType,

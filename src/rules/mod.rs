@@ -37,7 +37,7 @@ use crate::event::LogLine;
 use crate::filter::MessageContext;
 use crate::intercept::{Interceptor, Verdict};
 
-/// A handle on the rules in force: the chain asks one clone, whoever reads the files again sets another.
+/// A handle on the rules in force: the chain asks one clone, the watcher of the files replaces them through another.
 #[derive(Clone)]
 pub struct RuleBook {
     shared: Arc<SharedRules>,

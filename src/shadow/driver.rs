@@ -114,7 +114,7 @@ struct ShadowDriver {
     divergences: usize,
 }
 
-/// The way to the shadow's server. Whatever it does with what it is sent, nobody waits for it here.
+/// The way to the shadow's server. Sending never waits, whatever the server does with it.
 struct ShadowLink {
     unsaid: mpsc::Sender<Message>,
     heard: InternalOutput,

@@ -43,7 +43,7 @@ const FEED: usize = 65_536;
 /// How long the shadow may take for its last replies when tapline ends, and then for its servers to leave.
 const LAST_REPLIES: Duration = Duration::from_millis(500);
 const LEAVE: Duration = Duration::from_secs(1);
-/// Those that are slower to leave are seen to while nobody waits; past the end of the process it is the guardian's part.
+/// Servers that are slower to leave are waited for in the background; past the end of the process it is the guardian's part.
 const STRAGGLERS: Duration = Duration::from_secs(10);
 
 /// `[shadow]` of the configuration.
@@ -148,7 +148,7 @@ pub enum ShadowCommand {
     Line(String),
 }
 
-/// What its headers hold is nobody's business.
+/// The headers may hold credentials, and are left out.
 impl fmt::Debug for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Section").field("url", &self.url).field("command", &self.command).finish_non_exhaustive()

@@ -7,7 +7,7 @@ use crate::tape::compare::Rules;
 /// How long after the primary's reply the shadow's may come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether tools are called, and methods nobody knows, that may change something.
+/// Whether the shadow is sent what may change something: calls of tools not marked read-only, and unknown methods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Writes {
     /// Kept from the shadow, and counted as skipped.

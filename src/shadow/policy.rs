@@ -45,7 +45,7 @@ impl Policy {
     pub(super) fn admit(&self, request: &Message) -> Result<(), String> {
         let method = request.method().unwrap_or_default();
         match (method, self.writes) {
-            // It has no reply while it is open, and would hold a stream open for nobody.
+            // It has no reply while it is open, and would hold a stream open that is not read.
             (method::SUBSCRIPTIONS_LISTEN, _) => Err("a subscription has no reply to compare".to_owned()),
             (_, Writes::Sent) => Ok(()),
             (method::TOOLS_CALL, Writes::Kept) => {

@@ -39,7 +39,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens it, made where it is not there, for this user alone. Whoever else has it is waited for a moment only.
+    /// Opens the database, which is created where it is missing, readable by this user alone. Another process that has it locked is waited
+    /// for a moment only.
     ///
     /// # Errors
     /// Where it cannot be used; it is left as it is then.
@@ -51,7 +52,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Opens the database as [`Database::open`] does, but creates none, and waits for whoever else has it.
+    /// Opens the database as [`Database::open`] does, but creates none, and waits for other processes that have it locked.
     ///
     /// # Errors
     /// Where it is not there or cannot be used; it is left as it is then.

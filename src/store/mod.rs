@@ -103,7 +103,7 @@ pub fn default_path() -> Option<PathBuf> {
     Some(tapes.with_file_name(FILE))
 }
 
-/// The SHA-256 of the id that a client sends: enough to know it again, and no use to whoever reads it.
+/// The SHA-256 of the id that a client sends: enough to know it again, and of no use to a reader of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHash([u8; 32]);
 

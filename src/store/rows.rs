@@ -59,7 +59,7 @@ impl Database {
         self.query(text, params![key.0, name, Label::of_text(upstream).as_str()])
     }
 
-    /// Ends the sessions that nobody can go on with: their tapline is gone, and their clients have no way back.
+    /// Ends the sessions that cannot go on: their tapline is gone, and their clients have no way back.
     pub(super) fn end_lost(&mut self, living: &[Owner]) -> Result<(), StoreError> {
         let lost = self.query("SELECT * FROM sessions WHERE key IS NULL AND ended IS NULL", [])?;
         let lost = lost.into_iter().filter(|record| !living.contains(&record.owner));

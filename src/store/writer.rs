@@ -157,7 +157,7 @@ impl StoreWriter {
                         let found = database.find(key, (upstream.0.as_deref(), &upstream.1));
                         self.answer(found).into_iter().find(|it| is_free(it, owner, living))
                     });
-                    // Whoever asked may have hung up.
+                    // The caller may have hung up.
                     let _ = reply.send(found);
                 }
                 Request::Tapes { reply } => {

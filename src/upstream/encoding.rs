@@ -26,7 +26,7 @@ enum ContentCoding {
 
 type CompressedReader = Box<dyn AsyncBufRead + Send + Unpin>;
 
-/// An answer with its body as it was before it was compressed. One in a coding that nobody here knows stays as it is.
+/// An answer with its body as it was before it was compressed. One in an unknown coding stays as it is.
 pub(super) fn decoded(response: Response<ResponseBody>) -> Response<ResponseBody> {
     let Some(codings) = codings(response.headers()).filter(|codings| !codings.is_empty()) else { return response };
     let (mut parts, body) = response.into_parts();

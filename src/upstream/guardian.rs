@@ -107,7 +107,7 @@ impl Guardian {
         let groups: String = watched.groups.iter().map(|group| format!("+{group}\n")).collect();
         watched.write(&groups);
         let guardian = self.clone();
-        // As a rule it ends when we do, and nobody is left to wait for it.
+        // As a rule it ends when tapline does, and is never waited for.
         let waiting = std::thread::Builder::new().name("guardian".to_owned()).spawn(move || {
             let ended = child.wait();
             guardian.replace(nth, &ended);
@@ -122,7 +122,7 @@ impl Guardian {
         use std::os::unix::process::ExitStatusExt as _;
         let mut watched = self.watched.lock();
         if watched.started != nth {
-            // Whoever had something to tell it has started another.
+            // Another was started by the call that found this one dead.
             return;
         }
         watched.pipe = None;
@@ -135,7 +135,7 @@ impl Guardian {
 
 impl WatchedGroup {
     fn write(&mut self, line: &str) {
-        // Where it has died, the next is told everything.
+        // Where it has died, the next one is sent all groups.
         if self.pipe.as_mut().is_some_and(|pipe| pipe.write_all(line.as_bytes()).is_err()) {
             self.pipe = None;
         }

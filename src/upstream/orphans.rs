@@ -1,7 +1,7 @@
 //! Processes that have left their server: daemons, in a session of their own.
 //!
 //! On Linux tapline asks to be the parent of all below it that lose their own (`PR_SET_CHILD_SUBREAPER`). Which server such an orphan came
-//! from nobody can say any more, so they are ended when no server is left: for `tapline stdio` with the one there is, else with tapline.
+//! from is not known any more, so they are ended when no server is left: for `tapline stdio` with the one there is, else with tapline.
 //! A mark in the environment would tell, and would be seen by servers that print theirs: tapline is invisible.
 //!
 //! A process that we have started ourselves leads a group in our own session, which it can never leave: so nothing is taken for an
@@ -29,7 +29,7 @@ mod linux {
 
     use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 
-    /// Set where orphans come to us: those that were there before, which are somebody else's.
+    /// Set where orphans come to us: the children that were there before any server, which no server started.
     static BEFORE: OnceLock<Vec<Pid>> = OnceLock::new();
     /// How often is looked for what the ones that were ended have left behind.
     const ROUNDS: usize = 10;
@@ -45,7 +45,7 @@ mod linux {
     /// Lets go of those that have ended.
     pub fn reap() {
         orphans().into_iter().filter(|orphan| orphan.has_ended).for_each(|orphan| {
-            // Somebody else may have been faster.
+            // Another thread may have waited for it already.
             let _ = waitpid(Some(orphan.process), WaitOptions::NOHANG);
         });
     }
@@ -69,7 +69,7 @@ mod linux {
 
     struct Orphan {
         process: Pid,
-        /// Nobody has asked how.
+        /// It has ended, and its status was not asked for yet.
         has_ended: bool,
     }
 

@@ -19,7 +19,7 @@ use crate::sse;
 pub const LONGEST_MESSAGE: usize = 256 << 20;
 /// Bytes of what a server said that may wait for who reads it; then the server is not read, as with a pipe. Its client's own messages go on.
 pub const MOST_UNREAD: usize = 16 << 20;
-/// How long a server is not read before somebody hears of it.
+/// How long a server is not read before that is reported.
 pub const STALLED: Duration = Duration::from_secs(10);
 
 /// One piece of a stream.
@@ -126,7 +126,7 @@ pub fn one_line(message: &Message) -> Bytes {
     line.freeze()
 }
 
-/// What is said of a client that does not read for so long, where it keeps nobody else waiting.
+/// The text about a client that does not read for [`STALLED`], and is the only one of its server.
 pub fn unread_by_its_only_client() -> String {
     let most = MOST_UNREAD >> 20;
     format!("the client does not read: {most} MiB wait for it, and the server is not read until it does")
@@ -176,8 +176,8 @@ impl OutputSender {
         Self { outputs, room: ByteRoom::new(MOST_UNREAD) }
     }
 
-    /// Hands out an item as soon as there is room for it, or `over`, after which nothing more comes that could fill memory. `false`
-    /// where nobody hears it.
+    /// Hands out an item as soon as there is room for it, or `over`, after which nothing more comes that could fill memory. Returns
+    /// `false` where the receiver is gone.
     pub(super) async fn item(&self, item: Item, over: impl Future<Output = ()>) -> bool {
         let size = item.size();
         let share = match self.room.try_acquire(size) {

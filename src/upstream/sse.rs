@@ -87,8 +87,8 @@ impl SseUpstream {
         &self.site
     }
 
-    /// Opens a session with these end-to-end headers of a client, and what it put after the path. Nothing is waited for: what becomes of it is told by
-    /// the outputs, and to whoever posts. A server that cannot be reached is asked again.
+    /// Opens a session with these end-to-end headers of a client, and what it put after the path. Waits for nothing: what becomes of it is said by
+    /// the outputs and by the results of posts. A server that cannot be reached is asked again.
     pub fn open(
         self: &Arc<Self>,
         mut headers: HeaderMap,
@@ -222,7 +222,7 @@ impl StreamReader {
         };
         let mut answer = StreamAnswer { status: response.status(), headers: response.headers().clone(), body: None };
         if answer.status.is_success() && answer.headers.contains_key(CONTENT_ENCODING) {
-            // In a way that nobody here knows. It cannot be read, and may have no end.
+            // In an unknown coding. It cannot be read, and may have no end.
             return (self.refused(&answer), None);
         }
         if !answer.status.is_success() || !is_event_stream(&answer.headers) {
@@ -277,7 +277,7 @@ impl StreamReader {
         let ask_again = |attempt: Attempt<'_>| {
             let told = self.outputs.send(Output::Attempt(attempt.to_string()));
             async {
-                // Whoever is gone has also ended this.
+                // Where the sender is gone, the stream has ended as well.
                 let _ = told.await;
                 ask().await
             }

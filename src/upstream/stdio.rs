@@ -157,7 +157,7 @@ impl ChildPipe {
         tokio::spawn(async move {
             let (closing, gone, ended) = tokens;
             let status = until_ended(child, &closing, watch).await;
-            // Nobody else sets it.
+            // It is set here alone.
             let _ = exit.set(status.as_ref().map_or(1, |status| exit_code(*status)));
             gone.cancel();
             drop(room);
@@ -381,7 +381,7 @@ async fn tell_if_deaf(
 /// Hands out what a child says on stdout.
 struct StdoutReader {
     outputs: OutputSender,
-    /// The process is no more: what it leaves in the pipe is all there is, and waits for nobody.
+    /// The process is no more: what it left in the pipe is all there is, and is read without backpressure.
     gone: CancellationToken,
     longest: usize,
 }

@@ -49,7 +49,7 @@ impl Watched {
                 return;
             };
             let changed = event.paths.into_iter().filter(|path| looked_at.iter().any(|root| root.covers(path)));
-            // Whoever listened may be gone.
+            // The receiver may be gone.
             changed.filter(|_| is_change(event.kind)).for_each(|path| {
                 let _ = told.send(path);
             });

@@ -92,7 +92,7 @@ fn sha256(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// While it is there, nobody else reads, edits or keeps anything.
+/// A lock: while it is held, no other process reads, edits or backs up a configuration file.
 #[derive(Debug)]
 pub struct StoreLock(#[expect(dead_code, reason = "it is unlocked when it is closed")] File);
 
@@ -175,7 +175,7 @@ impl BackupStore {
         }
     }
 
-    /// Forgets a file, and leaves a copy that is not what was kept to whoever may find it of use.
+    /// Forgets a file. A copy whose content is not what was backed up stays on disk for the user.
     pub fn remove_record(&self, real: &Path) {
         let _ = std::fs::remove_file(self.record_path(real));
     }

@@ -220,7 +220,7 @@ impl McpClient {
     }
 }
 
-/// The file at a path that the user named: as its client's where we know it, else as anybody's.
+/// The file at a path that the user named: as its client's where that is known, else of an unknown client.
 pub fn file_at(path: &Path, machine: &Machine<'_>) -> ConfigFile {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let known = CLIENTS.iter().flat_map(|client| client.files(machine));

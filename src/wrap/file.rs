@@ -65,7 +65,7 @@ impl FileSnapshot {
         if readonly { Err(FileError::ReadOnly(self.real.clone())) } else { Ok(()) }
     }
 
-    /// Puts `text` in the file's place. What someone else wrote since the file was read is not overwritten.
+    /// Puts `text` in the file's place. What another program wrote since the file was read is not overwritten.
     pub fn replace(&self, text: &str) -> Result<(), FileError> {
         self.check_writable()?;
         let now = std::fs::read(&self.real).map_err(FileError::io("read", &self.real))?;
@@ -101,7 +101,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8], like: Option<&Metadata>) ->
 /// What the names of temporary files have between that of their file and 32 digits.
 const MARK: &str = "tapline-";
 
-/// Removes what a run that was killed left behind while it wrote this file. Only while nobody else writes it.
+/// Removes what a run that was killed left behind while it wrote this file. Only under the lock, while no other run writes it.
 pub(super) fn remove_temporaries(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     sweep(path.parent().unwrap_or(path), |of| of == name);

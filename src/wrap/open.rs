@@ -30,7 +30,7 @@ impl<'f> OpenedConfig<'f> {
         Ok(opened)
     }
 
-    /// Reads a file that is to be edited, while nobody else does; what a run that was killed left beside it is removed.
+    /// Reads a file that is to be edited, under the lock; what a run that was killed left beside it is removed.
     pub fn to_edit(file: &'f ConfigFile, store: &BackupStore, tapline: &str) -> Result<Self, FileError> {
         let opened = Self::new(file, store, tapline)?;
         remove_temporaries(&opened.config.real);
@@ -71,13 +71,13 @@ impl<'f> OpenedConfig<'f> {
         record(&self.kept).map_or(&[], |record| &record.servers)
     }
 
-    /// The copy, as long as nobody edited the file since.
+    /// The text of the backup, as long as the file was not edited since.
     fn untouched(&self) -> Option<&str> {
         let backup = self.whole_backup()?;
         (backup.record.wrapped == self.config.text).then_some(&backup.original)
     }
 
-    /// Someone undid everything by other means.
+    /// Whether the file is as it was before `wrap`: the edit was undone by other means.
     pub fn is_as_before(&self) -> bool {
         self.whole_backup().is_some_and(|backup| backup.original == self.config.text)
     }

@@ -63,7 +63,7 @@ impl Standing {
     fn of(record: &Record, living: &[Owner]) -> Self {
         match &record.session.state {
             _ if record.ended.is_some() => Self::Ended,
-            // Set aside, by whoever: nobody has it in memory.
+            // Suspended: no tapline has it in memory.
             SessionState::Closing { .. } | SessionState::Closed { .. } => Self::Waits,
             state if living.contains(&record.owner) => Self::Lives(state.clone()),
             _ => Self::Waits,

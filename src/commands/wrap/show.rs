@@ -36,7 +36,7 @@ pub(super) struct WrapConsole {
 pub(super) enum Consent {
     Yes,
     No,
-    /// Nobody is there to be asked.
+    /// There is no terminal to ask on.
     Nobody,
 }
 

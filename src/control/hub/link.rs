@@ -73,7 +73,7 @@ impl TaplineLink {
         Self::listed(id, remote, about, ear, None)
     }
 
-    /// Links to a tapline that the registry names; its entry is removed if nobody is there.
+    /// Links to a tapline that the registry names; its entry is removed where no tapline answers.
     pub(super) fn listed(
         id: SourceId,
         remote: Remote,
@@ -96,7 +96,7 @@ impl TaplineLink {
     }
 
     pub(super) fn send(&self, command: Command) {
-        // Whoever does not take it any more is about to be reported gone.
+        // Where it is not taken, the tapline is about to be reported gone.
         let _ = self.commands.send(command);
     }
 

@@ -246,7 +246,7 @@ impl HubTask {
         (stopping && self.only == Some(id)).then_some(Ending::Stopped)
     }
 
-    /// Nobody is there, or we are not let in.
+    /// A tapline does not answer, or refuses the token.
     fn gone(&mut self, id: SourceId, error: &ClientError) -> Option<Ending> {
         if self.only == Some(id) {
             return Some(Ending::Lost(error.to_string()));

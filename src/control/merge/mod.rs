@@ -175,7 +175,7 @@ impl Merge {
                 None => CommandRoute::Nowhere("no tapline runs: there is no server to play the tape at"),
             },
             Command::ForwardAll | Command::ListTapes | Command::StopReplay => self.to_all(&command),
-            // These are for whoever shows us.
+            // These are for the process that shows the screen.
             Command::OpenTape(_) | Command::Resync | Command::Quit { .. } => CommandRoute::To(Vec::new()),
         }
     }
@@ -280,7 +280,7 @@ impl Merge {
         let live = source.retelling.is_none();
         source.holding = Some(holding.clone());
         if live && !holding.on {
-            // Someone turned it off somewhere: who comes later is not to surprise them.
+            // It was turned off on another screen: one that joins later must not turn it on again.
             self.wish = None;
         }
         let changed = self.holding_changed(Some(holding));
@@ -376,7 +376,7 @@ impl Merge {
         tapes
     }
 
-    /// A tape is played at the upstream it was recorded from, else by whoever listed it.
+    /// A tape is played at the upstream it was recorded from, else by the tapline that listed it.
     fn player_of(&self, tape: &Path) -> Option<SourceId> {
         let info = self.sources.values().flat_map(|source| &source.tapes).find(|info| info.path == tape);
         let same = |source: &MergeSource| info.is_some_and(|info| info.upstream == source.about.upstream);

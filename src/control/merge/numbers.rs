@@ -7,7 +7,7 @@ use crate::envelope::Seq;
 /// So many messages back a tapline may tell something again, or reply to. Far more than it remembers itself.
 const MOST_KNOWN: usize = 1 << 18;
 
-/// The last number given to anybody.
+/// The last number given out.
 #[derive(Default)]
 pub(super) struct Last(u64);
 

@@ -216,7 +216,7 @@ fn holding_is_wished_of_sources_that_join_later() {
     assert!(merge.wish(A).is_none(), "it holds what it was told by someone else");
     on_event(&mut merge, B, told(false));
     assert!(matches!(merge.wish(B), Some(Command::SetHolding(it)) if it.filter == "~q"));
-    // Turned off by someone, for good.
+    // Turned off on another screen, for good.
     on_event(&mut merge, A, [Event::Holding(holding(false, "~s"))]);
     assert!(merge.wish(B).is_none());
 }
@@ -229,7 +229,7 @@ fn resync_tells_nothing_twice() {
     let again = || std::iter::once(Event::ResyncStarted).chain(before.clone()).chain([Event::ResyncDone]);
     assert_eq!(on_event(&mut merge, A, again()), [""; 0]);
 
-    // While nobody listened: #2 passed, #3 was let go, #4 passed, a line was logged, the session became another.
+    // While the link was down: #2 passed, #3 was let go, #4 passed, a line was logged, the session became another.
     let changed = Session { protocol: Some("2025-11-25".to_owned()), ..session(1) };
     let now = [
         Event::ResyncStarted,

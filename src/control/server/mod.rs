@@ -111,8 +111,8 @@ pub async fn open(settings: Settings, stage: ControlledTapline) -> Result<Option
 }
 
 impl ControlAddress {
-    /// Opens the address and publishes it. A registry that cannot be written to is a warning in the journal: whoever
-    /// knows address and token comes in all the same.
+    /// Opens the address and publishes it. A registry that cannot be written to is a warning in the journal: a client that
+    /// knows the address and the token can connect all the same.
     ///
     /// # Errors
     /// Where the address cannot be listened on.
@@ -147,7 +147,7 @@ impl ControlAddress {
         &self.entry
     }
 
-    /// Lets nobody find the address any more; who is attached stays.
+    /// Removes the address from the registry; screens that are attached stay.
     pub fn withdraw(&mut self) {
         self.published = None;
     }
@@ -203,7 +203,7 @@ impl ControlServer {
     }
 }
 
-/// Why a request is not served, in words for whoever sent it.
+/// Why a request is not served: the status, and the text of the answer.
 struct ControlRequestError(StatusCode, String);
 
 impl IntoResponse for ControlRequestError {
@@ -300,7 +300,7 @@ async fn commands(State(door): State<Arc<ControlServer>>, request: Request) -> R
     let body = Limited::new(request.into_body(), MOST_COMMANDS).collect().await.map_err(|it| bad(it.to_string()))?;
     let body = body.to_bytes();
     let read = serde_json::Deserializer::from_slice(&body).into_iter::<Command>().enumerate();
-    // All or nothing: half of what was asked is what nobody asked for.
+    // All or nothing: half of a request was never asked for.
     let commands: Vec<_> = read
         .map(|(at, command)| command.map_err(|error| bad(format!("command {}: {error}", at + 1))))
         .collect::<Result<_, _>>()?;

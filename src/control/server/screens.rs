@@ -1,7 +1,7 @@
 //! Which screens are attached, and what becomes of their holds when they go.
 //!
 //! A screen that holds messages and then goes away, by its own will or because its terminal died, must not leave clients
-//! hanging where nobody can let them go. So when the last screen has left a tapline that has none of its own, holding is
+//! hanging where no screen can let them go. So when the last screen has left a tapline that has none of its own, holding is
 //! again what it was before screens changed it, and what they held or paused goes on.
 
 use std::collections::{HashMap, HashSet};
@@ -80,7 +80,7 @@ impl AttachedScreens {
         }
     }
 
-    /// Someone lets a session go on.
+    /// A screen lets a session go on.
     pub(super) fn resumes(&self, session: SessionId) {
         self.state.lock().paused.remove(&session);
     }
@@ -147,7 +147,7 @@ impl AttachedScreen {
 impl Drop for AttachedScreen {
     fn drop(&mut self) {
         self.screens.leave(self.feed, Leave::Lost);
-        // A feed has room for thousands of events, and where nothing happens nobody would notice that it is read no more.
+        // A feed has room for thousands of events, and where nothing happens it would go unnoticed that it is read no more.
         self.subscription.end();
     }
 }

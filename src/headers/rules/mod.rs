@@ -1,7 +1,7 @@
-//! What Streamable HTTP demands of a client's request, for whoever is the server of it: in front of a command, that is tapline.
+//! What Streamable HTTP demands of a client's request, as the server of the transport: in front of a command, that is tapline.
 //!
 //! Plain functions of values: what arrived, the session that it names, what tools want in headers → accepted, or why not. In front of a
-//! server that speaks HTTP nobody asks them: there it is the server who says what it takes.
+//! server that speaks HTTP they are not asked: there the server says what it takes.
 //!
 //! Where the specification leaves room, the SDK servers decide: `Accept` takes wildcards as Python does, bodies are refused as
 //! TypeScript refuses them, an envelope tells the era before the header does (`@modelcontextprotocol/server`, inbound classification).
@@ -106,7 +106,7 @@ impl ArrivedRequest<'_> {
     }
 
     /// A message of a client of HTTP+SSE (revision 2024-11-05, transports): any refusal is a 400, as of the SDK servers.
-    /// `is_judged`: whoever gets it in the end does not judge for itself what a message is.
+    /// `is_judged`: the server behind does not judge for itself what a message is.
     ///
     /// # Errors
     /// The rule that it breaks.

@@ -258,7 +258,7 @@ impl ShadowSession {
         }
     }
 
-    /// Tells the shadow that nobody waits for this any more, in the client's words where there are some.
+    /// Cancels a request at the shadow, with the client's own cancellation where there is one.
     fn take_back(&mut self, seq: Seq, words: Option<&Message>) {
         let Some((_, id)) = self.open.get(&seq).and_then(|open| open.sent.as_ref()) else { return };
         let ours = || {

@@ -36,7 +36,7 @@ pub(super) enum StoredMessage {
 }
 
 impl StoredMessage {
-    /// Returns the message as it stands on the tape; of a reply that somebody edited, what the server said.
+    /// Returns the message as it stands on the tape; of a reply that was edited, what the server said.
     ///
     /// # Errors
     /// Where the file cannot be read any more.

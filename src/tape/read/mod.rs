@@ -235,7 +235,7 @@ fn read_line(line: &[u8], session: SessionId, known: &mut HeaderCache) -> Result
         match serde_json::from_str::<Mark>(text) {
             Ok(mark) => return Ok(TapeEntry::Mark(mark)),
             Err(error) if line.starts_with(MARK) => return Err(error.to_string()),
-            // A message, then, that someone else wrote in another order.
+            // A message, then, whose members another program wrote in another order.
             Err(_) => {}
         }
     }

@@ -26,7 +26,7 @@ use crate::event::{Landmark, Session};
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
 const OPEN_FILES: usize = 128;
 
-/// Somebody may remove a tape or move it away while it is written: seen within this time.
+/// How soon it is noticed that a tape was removed or moved away while it is written.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Buffers larger than this are given back to the system once written.
@@ -60,7 +60,7 @@ pub enum RecordingNotice {
         path: PathBuf,
         missing: u64,
     },
-    /// Somebody else did something to the file, and it goes on.
+    /// Another program changed the file, and recording goes on.
     Meddled {
         session: SessionId,
         path: PathBuf,

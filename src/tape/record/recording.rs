@@ -33,11 +33,11 @@ pub(super) struct Recording {
     pub(super) failing: bool,
     /// When the file was last looked at, while it is open.
     looked: Option<Instant>,
-    /// What somebody did to the file since that was last taken, and how many messages are missing by it.
+    /// What another program did to the file since this was last taken, and how many messages are missing by it.
     pub(super) meddled: Option<(Meddling, u64)>,
 }
 
-/// What somebody else may do to a tape that is being written.
+/// What another program may do to a tape that is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meddling {
     /// The file is no longer where it was.
@@ -93,7 +93,7 @@ impl Recording {
     }
 
     /// Writes what is pending; what could not be written is gone then, and counted.
-    /// `look`: how long an open file is trusted to have its name still. That nobody has cut it is asked before each write.
+    /// `look`: how long an open file is trusted to have its name still. That it was not cut is checked before each write.
     pub(super) fn write(&mut self, disk: &dyn Disk, look: Duration) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         let messages = std::mem::take(&mut self.messages);
@@ -139,7 +139,7 @@ impl Recording {
         Ok(())
     }
 
-    /// Somebody has removed the tape or moved it away: what was on it is missing from the one that begins now.
+    /// The tape was removed or moved away: what was on it is missing from the one that begins now.
     fn begin_again(&mut self) {
         let missing = std::mem::take(&mut self.written);
         self.lost += missing;
@@ -158,7 +158,7 @@ impl Recording {
             self.peers_due = length > 0;
             self.good = length;
         } else if length < self.good {
-            // Somebody has cut it: what is left stays, and the rest is missing.
+            // It was cut: what is left stays, and the rest is missing.
             let left = sink.whole_lines()?;
             sink.cut(left.bytes)?;
             self.good = left.bytes;

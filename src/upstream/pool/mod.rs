@@ -1,6 +1,6 @@
 //! The children of one command: how many there may be, and those that wait for a client.
 //!
-//! Acquire → validate → use → discard. Owns the spares and the count; whoever acquired a child owns it from then on. A child of a
+//! Acquire → validate → use → discard. Owns the spares and the count; an acquired child belongs to its session. A child of a
 //! legacy session is of no use to another (it has been initialized), so none comes back but one that was never spoken to.
 
 mod settings;
@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// A spare that has lived for so long is no sign of a command that cannot live.
 const SOUND: Duration = Duration::from_secs(10);
 
-/// The owner of a command's children that nobody has yet.
+/// The owner of a command's spare children: started, and not acquired yet.
 pub struct Pool {
     command: CommandLine,
     guardian: Guardian,
@@ -43,7 +43,7 @@ pub struct Pool {
     counts: Arc<PoolCounts>,
 }
 
-/// A child that nobody has spoken to.
+/// A child that was sent nothing yet.
 pub struct PooledChild {
     pub pipe: ChildPipe,
     pub outputs: mpsc::Receiver<Output>,
@@ -291,7 +291,7 @@ impl PooledChild {
     }
 
     async fn close(self) {
-        // Nobody reads any more: what it still says must not keep it.
+        // It is not read any more: what it still says must not keep it from ending.
         drop(self.outputs);
         self.pipe.close().await;
     }

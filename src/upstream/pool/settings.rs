@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::text;
 use crate::upstream::output::LONGEST_MESSAGE;
 
-/// Children at a time, unless a number is given: more than anybody's machine is to be filled with by mistake.
+/// Children at a time, unless a number is given: few enough not to fill a machine by mistake.
 const MOST: usize = 1_000;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -20,7 +20,7 @@ pub struct Section {
     pub spares: Option<usize>,
     /// Most children at a time.
     pub max: Option<usize>,
-    /// A child older than this is not given to anybody any more.
+    /// A child older than this is not given to a client any more.
     #[serde(deserialize_with = "text::written_duration")]
     pub max_lifetime: Option<Duration>,
     /// How long a client waits for a child where there are [`Section::max`].

@@ -100,7 +100,7 @@ impl NearClient {
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(innermost_cause(&error)))?;
         tokio::spawn(async move {
-            // Whoever sends on it is told.
+            // The sender's own call fails with the error.
             if let Err(error) = connection.await {
                 tracing::trace!(%error, "a connection to the server broke");
             }
@@ -144,7 +144,7 @@ impl IdleConnections {
         }
     }
 
-    /// Closes what nobody has used for long. Returns whether nothing is left to be looked after.
+    /// Closes connections that were idle for long. Returns whether none is left.
     fn sweep(&self) -> bool {
         let mut connections = self.connections.lock();
         connections.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= MOST_IDLE);

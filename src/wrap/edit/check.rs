@@ -1,5 +1,5 @@
 //! Whether what an edit makes of a file reads as intended. What does not is not done: a file may be written in ways that
-//! nobody thought of.
+//! this code does not know.
 //!
 //! All servers are checked at once, and only where that fails are those sought who are to blame.
 
