@@ -48,7 +48,7 @@ pub(crate) fn last_help_top(model: &Model, help: &Help, height: u16) -> usize {
 
 /// The lines that contain `search`, keys of the place below the help first.
 pub(crate) fn help_rows(model: &Model, search: &str) -> Vec<HelpRow> {
-    // Whoever presses `/` to search has begun to type already.
+    // A `/` pressed to search is part of what was typed.
     let search = search.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(search);
     let mut rows = Vec::new();
     for context in in_order(model) {

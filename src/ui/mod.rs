@@ -3,7 +3,7 @@
 //! # For who starts it
 //!
 //! ```text
-//! let (keys, input) = ui::input_channel();                // `keys.clone()` for whoever hears signals
+//! let (keys, input) = ui::input_channel();                // `keys.clone()` for the handler of signals
 //! let exit = ui::show(ui::Settings::default(), feed_reader, (keys, input), |command| …)?;
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! `SIGHUP` are sent in as [`ScreenInput::Terminate`], a `SIGINT` from outside as [`ScreenInput::Interrupt`]; ctrl c itself is a
 //! key here. Quitting sends [`Quit`], and again to force; the screen stays until the core has stopped, and shows what
 //! it waits for. One that only watches ([`Settings::attached`]) goes at once. It never blocks on the core: commands go
-//! out through a closure that must not wait. A screen that comes late is given a [`Resync`] by whoever attaches it.
+//! out through a closure that must not wait. A screen that comes late is sent a [`Resync`] by the code that attaches it.
 //! While the operator's own editor has the terminal nothing is read; what is lost meanwhile is asked for again.
 //!
 //! [`Quit`]: crate::event::Command::Quit

@@ -110,8 +110,8 @@ impl Drop for RawTerminal {
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Once only: a second time would put the cursor back over what was written since. Does what can be done, as nobody
-/// is left to hear of a failure.
+/// Once only: a second time would put the cursor back over what was written since. Ignores failures, as there is
+/// no place left to report one.
 fn restore() {
     if !TAKEN.swap(false, Ordering::Relaxed) {
         return;
@@ -163,7 +163,7 @@ fn print_late_panics() {
     }
 }
 
-/// The thread that reads keys. It can be made to rest while another program has the terminal. While nobody types it sleeps.
+/// The thread that reads keys. It is paused while another program has the terminal, and sleeps until there is input.
 struct KeyReader {
     state: Arc<KeyReaderState>,
     /// A byte wakes the thread.
@@ -200,7 +200,7 @@ impl KeyReader {
         let _ = (&self.nudge).write(&[0]);
     }
 
-    /// Returns once nobody reads keys any more.
+    /// Pauses the reading of keys. Returns once no key is read any more.
     fn pause(&self) {
         let mut pause = self.state.lock();
         pause.wanted = true;
@@ -372,7 +372,7 @@ impl TerminalHost for CrosstermHost<'_> {
     }
 }
 
-/// Stops this process, all its threads. The signal may reach another thread a moment later: whoever took the terminal back at once
+/// Stops this process, all its threads. The signal may reach another thread a moment later: a process that took the terminal back at once
 /// would have it taken away again by the shell. Where no shell waits for us (the process group is an orphan) nothing stops.
 fn stop_until_continued() -> io::Result<()> {
     let continued = Arc::new(AtomicBool::new(false));

@@ -19,7 +19,7 @@ pub(crate) fn input(model: &mut Model, input: ScreenInput) {
         ScreenInput::Terminal(TerminalEvent::Paste(text)) => typing::paste(model, &text),
         ScreenInput::Terminal(_) | ScreenInput::Resized => {}
         ScreenInput::Interrupt => interrupt(model),
-        // A signal asks nobody. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
+        // A signal asks no question. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
         ScreenInput::Terminate if model.quitting.leaving.is_some() => {}
         ScreenInput::Terminate => model.quit(model.settings.on_quit.unwrap_or_default(), Exit::Terminated),
     }

@@ -20,7 +20,7 @@ pub(super) enum Strict {
 
 /// `e`: the held message, or else the request, into the editor.
 ///
-/// The cursor stands on the value under the tree's cursor, selected; where nobody has been in the tree, on the likeliest.
+/// Opens the editor with the value under the tree's cursor selected; where the tree's cursor was not moved, the likeliest value.
 pub(super) fn edit(model: &mut Model) {
     let Some(subject) = edit_subject(model) else { return };
     let draft = model.queue.drafts.get(&subject.seq).map(|draft| draft.to_vec());

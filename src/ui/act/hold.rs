@@ -164,7 +164,7 @@ pub(super) fn block(model: &mut Model) {
     let Some(held) = model.held_here() else { return };
     let envelope = &held.envelope;
     if envelope.kind() == Kind::Notification {
-        // Nobody waits for an answer, so there is none to fill in.
+        // A notification has no answer, so there is none to fill in.
         return block_preset(model);
     }
     let method = envelope.method().unwrap_or("message");

@@ -92,7 +92,7 @@ pub(super) fn next_pane(model: &mut Model, by: isize) {
     stand_on_value(model);
 }
 
-/// Whoever goes to a held message goes there to change it.
+/// Puts the cursor on a value of a held message, which is most likely opened to be changed.
 fn stand_on_value(model: &mut Model) {
     if model.pane == Pane::Detail && model.holds() {
         model.show_detail();

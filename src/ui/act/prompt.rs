@@ -99,7 +99,7 @@ pub(super) fn accept_prompt(model: &mut Model) {
     if let Some(note) = filter.iter().flat_map(|(_, filter)| filter.notes(place)).next() {
         model.warn(note);
     }
-    // Whoever holds may know no names, or others.
+    // The tapline that holds may know no named filters, or others.
     let written_out = prompt.kind == PromptKind::Hold && filter.as_ref().is_some_and(|(text, _)| text.contains('@'));
     let text = filter.map(|(text, filter)| if written_out { filter.to_string() } else { text }).unwrap_or_default();
     match prompt.kind {
@@ -114,7 +114,7 @@ pub(super) fn accept_prompt(model: &mut Model) {
 }
 
 /// The suggestion for a first hold filter. Never the handshake: holding that stops a client before it begins. Requests only:
-/// whoever lets a call go does not expect to be asked again for its reply.
+/// after a call is let go, being asked again for its reply is not expected.
 const HOLD_SUGGESTION: &str = "~m tools/call & ~q";
 
 fn suggested(model: &Model, asked: PromptKind) -> String {

@@ -8,7 +8,7 @@ use crate::ui::model::input_line::InputLine;
 use crate::ui::model::prompt::{Prompt, PromptKind};
 use crate::ui::model::value_edit::{ValueEdit, ValueForm};
 
-/// `c`, or `enter` on a value: the one under the tree's cursor, or where nobody has been in the tree the likeliest one.
+/// `c`, or `enter` on a value: the one under the tree's cursor, or where the tree's cursor was not moved the likeliest one.
 pub(super) fn edit(model: &mut Model) {
     let Some(subject) = edit_subject(model) else { return };
     model.show_detail();

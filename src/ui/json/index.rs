@@ -6,7 +6,7 @@
 use super::decode::decode;
 use super::scan::{ScanFault, Scanner, TokenKind, member_value, string_end, value_end};
 
-/// Containers below this depth are not looked into: nobody reads there, and paths would grow without bound.
+/// Containers below this depth are not looked into: they are too deep to read, and paths would grow without bound.
 pub(crate) const MAX_DEPTH: usize = 1000;
 
 /// Nodes and containers by number, in the order of the text.

@@ -27,7 +27,7 @@ pub(crate) enum Effect {
     },
     /// Shows this text in the operator's own pager.
     Page(String),
-    /// Gives the terminal to whoever started us, until they want us again; what to say there.
+    /// Stops the process and gives the terminal back to the shell, until it is continued; the text to print there.
     Suspend(&'static str),
     Exit(Exit),
 }

@@ -1,4 +1,4 @@
-//! What is left of the patience of whoever waits for a held message.
+//! How long the client of a held message will still wait for it.
 
 use super::patience::{ClientClock, Patience};
 use super::state::Model;

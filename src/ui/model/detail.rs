@@ -184,7 +184,7 @@ impl Detail {
         self.tab = DetailTab::Tree;
     }
 
-    /// Puts the cursor on the value that somebody who edits this message most likely means: the first argument of a call, what
+    /// Puts the cursor on the value that is most likely to be edited: the first argument of a call, what
     /// a result says.
     pub(crate) fn go_to_likely_value(&mut self) {
         let Some(DetailContent::Tree(tree)) = self.content() else { return };

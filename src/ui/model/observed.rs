@@ -26,7 +26,7 @@ pub(crate) struct ObservedState {
     pub(crate) holding: Holding,
     /// Where clients come in, and where it goes.
     pub(crate) front: Option<(String, String)>,
-    /// Messages that nobody could keep up with.
+    /// Messages of the session that the journal could not keep up with.
     pub(crate) lost: u64,
     pub(crate) shadow: ShadowCounts,
     /// How long clients waited that gave up.

@@ -96,7 +96,7 @@ impl Model {
         ));
     }
 
-    /// Whoever was asked what is to become of held messages need not say when there are none left.
+    /// Answers the question about held messages on leaving by itself when there are none left.
     fn quit_when_none_held(&mut self) {
         if matches!(self.popup, Some(Popup::Confirm(Confirmation::Quit))) && self.observed.held.is_empty() {
             self.popup = None;

@@ -15,7 +15,7 @@ const TYPESCRIPT: u64 = 60 * SECOND;
 const PYTHON: u64 = 300 * SECOND;
 /// The Python SDK's wait for the answer to its very first message, after which it speaks an older revision.
 const PYTHON_DISCOVER: u64 = 10 * SECOND;
-/// Whoever leaves sooner does not leave for want of patience.
+/// A client that hangs up sooner does not hang up because of a timeout.
 const SHORTEST: u64 = 5 * SECOND;
 
 /// How long a client waits.
@@ -27,7 +27,7 @@ pub(crate) enum Patience {
     Endless,
 }
 
-/// What is left of the patience of whoever waits for a held message, in microseconds.
+/// How long the client of a held message will still wait for it, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientClock {
     pub(crate) waited: u64,

@@ -1,7 +1,7 @@
 //! Searching in what the screen shows: messages, a message in full, events, tapes, and every other list.
 //!
-//! A search looks through its place in slices, beginning at the cursor, so that nobody waits for it. It stays when the cursor
-//! goes elsewhere, and begins anew there: what was searched for in the list is found in the message as well.
+//! A search looks through its place in slices, beginning at the cursor, so that keys never wait for it. It stays when the cursor
+//! goes elsewhere, and starts again there: what was searched for in the list is found in the message as well.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};

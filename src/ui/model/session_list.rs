@@ -11,7 +11,7 @@ pub(crate) struct SessionRow {
     pub(crate) session: Session,
     pub(crate) messages: u64,
     pub(crate) errors: u64,
-    /// Came while nobody looked.
+    /// Messages that came while the session was not shown.
     pub(crate) unread: u64,
 }
 

@@ -20,7 +20,7 @@ type MemberMap<'a> = BTreeMap<String, &'a RawValue>;
 /// A result in which the tool says that it failed.
 pub(crate) const FAILED: &str = "failed: ";
 
-/// Not sanitized: whoever draws it does that.
+/// Not sanitized: the view does that.
 pub(crate) fn summary(envelope: &Envelope) -> String {
     let gist = gist(envelope);
     match envelope.part_of {

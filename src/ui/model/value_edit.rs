@@ -11,7 +11,7 @@ pub(crate) struct ValueEdit {
     pub(crate) form: ValueForm,
     /// What it is by itself; the form may be JSON instead.
     own: ValueForm,
-    /// The token as it stood, and the line it began with: what nobody touched keeps its spelling.
+    /// The token as it stood, and the line it began with: a value that was not edited keeps its spelling.
     stood: (String, String),
 }
 

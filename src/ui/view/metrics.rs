@@ -268,7 +268,7 @@ fn own_line(model: &Model, added: &Spread, columns: &EndpointColumns) -> Line<'s
     Line::from(styled(model, Role::Strong, line))
 }
 
-/// What a person would call it. Not sanitized: whoever draws it does that.
+/// The name of what a row counts. Not sanitized: the view does that.
 fn name(model: &Model, what: &MetricsSubject) -> String {
     match what {
         MetricsSubject::Session(id) => {
