@@ -4,7 +4,7 @@
 //! Makes plain values. The doors give an [`ErrorReply`] the form of their carrier, `Proxy::record_error` counts and logs it.
 //!
 //! Statuses decide what a client believes of the server (mcp-wire.md §5.4): an upstream that cannot be reached is
-//! a 502, never a 4xx. The codes are outside -32768..-32000, so that nobody takes them for the server's. One exception: in front of a
+//! a 502, never a 4xx. The codes are outside -32768..-32000, so that none is taken for the server's. One exception: in front of a
 //! command tapline is the server of the HTTP transport. What breaks its rules gets the statuses and codes of the protocol, and a probe for
 //! the revision without handshakes that the command does not answer gets a 4xx, by which clients fall back.
 

@@ -1,5 +1,5 @@
 //! The spine. Every message, on every transport, in both directions, goes through [`Proxy::pass`]:
-//! decide, hold, record and publish, and only then is it sent on by whoever asked.
+//! decide, hold, record and publish, and only then is it sent on by the caller.
 //!
 //! It has three callers: `Connection::submit` for what clients say, the response of an
 //! exchange and the pump of a server with one stream for what servers say.
@@ -201,7 +201,7 @@ impl Proxy {
         self.publish(session, in_flight)
     }
 
-    /// Refuses a message of a client in the server's place, before anybody decides on it: it is recorded and published as blocked, and
+    /// Refuses a message of a client in the server's place, before any interceptor decides on it: it is recorded and published as blocked, and
     /// so is the answer, which it returns. `transport`: what the answer goes out on.
     pub(in crate::proxy) fn refuse(
         &self,
@@ -384,7 +384,7 @@ impl Proxy {
         Disposition::Answer(self.publish(session, in_flight))
     }
 
-    /// The end of every way through the spine: what happened becomes a fact that nobody changes any more.
+    /// The end of every way through the spine: what happened becomes a fact that does not change any more.
     fn publish(&self, session: &Arc<LiveSession>, in_flight: InFlight) -> Message {
         let InFlight { envelope, received, timer } = in_flight;
         self.note_on_timer(session, &envelope);

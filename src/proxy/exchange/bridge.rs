@@ -65,7 +65,7 @@ pub(in crate::proxy) struct Bridge {
     /// It was said that the client does not read.
     stall_told: AtomicBool,
     state: Mutex<State>,
-    /// Whoever has it begins the session again.
+    /// Held by the one exchange that begins the session again.
     turn: Semaphore,
     /// What the client asked and has no answer to yet, subscriptions left out.
     calls: TaskTracker,
@@ -246,7 +246,7 @@ impl Bridge {
     fn deliver(&self, incoming: Incoming, request: &Message, share: RoomShare) {
         let message = &incoming.message;
         if message.kind() == Kind::Opaque && request.kind() != Kind::Opaque && !request.asks() {
-            // `OK` and the like: nobody waits for it, and a stream of messages is no place for it.
+            // `OK` and the like: it answers no request, and a stream of messages is no place for it.
             let text =
                 "a notification was answered with something that is not a JSON-RPC message: the client does not get it";
             return self.connection.log(Level::Warn, text.to_owned());
@@ -258,7 +258,7 @@ impl Bridge {
                 state.session.note_result(message);
             }
         }
-        // Who has hung up hears no more.
+        // The client may have hung up.
         let _ = self.items.send_in(Ok(Item::Message(incoming)), share);
     }
 
@@ -392,7 +392,7 @@ impl Bridge {
         }
     }
 
-    /// Begins the session again, unless somebody else has: once for all that were refused.
+    /// Begins the session again, unless another exchange has: once for all that were refused.
     ///
     /// # Errors
     /// Where the server does not go on with it; that is logged.
@@ -491,7 +491,7 @@ impl Bridge {
     fn send_to_client(&self, message: Message) {
         let Connection { proxy, session, .. } = &*self.connection;
         let message = proxy.originate(session, Direction::ToClient, Transport::new(session.via()), message);
-        // Who has hung up hears no more.
+        // The client may have hung up.
         let _ = self.items.send(Ok(Item::line(message)));
     }
 

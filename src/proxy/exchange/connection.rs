@@ -4,7 +4,7 @@
 //! which arguments of tools are repeated in headers.
 //!
 //! A session is over when its last exchange is, not when it is closed: only then is its tape complete. It is in use for as long as
-//! anybody holds its [`Connection`]; by that the session table knows what it must not evict, without a second count that could be
+//! any exchange or stream holds its [`Connection`]; by that the session table knows what it must not evict, without a second count that could be
 //! wrong.
 
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Connection {
         })
     }
 
-    /// Takes a client's message into the spine: the one way in, whatever front door it came by and whoever plays the client.
+    /// Takes a client's message into the spine: the one way in, from every front door, from the player and from the operator.
     pub(in crate::proxy) fn submit(&self, mut arrival: Arrival) -> Submission {
         arrival.injected = arrival.injected.or_else(|| self.author.clone());
         let span = self.span(Some(&arrival.message));
@@ -178,7 +178,7 @@ impl Connection {
         }
     }
 
-    /// What the log knows an exchange by. Costs nothing where nobody logs.
+    /// The span that an exchange is logged in. Costs nothing where no log is written.
     pub(in crate::proxy) fn span(&self, message: Option<&Message>) -> Span {
         tracing::info_span!(
             "exchange",

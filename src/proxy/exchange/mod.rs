@@ -6,7 +6,7 @@
 //! - `bridge`: a client with one stream for everything in front of a server that answers HTTP exchanges.
 //!
 //! Front doors, the player and the operator's own requests all come through here. A session is itself an
-//! [`Upstream`](crate::upstream::Upstream), so whoever can talk to a server can talk to one through tapline.
+//! [`Upstream`](crate::upstream::Upstream), so all code that talks to a server can talk to one through tapline.
 
 pub(in crate::proxy) mod bridge;
 mod connection;

@@ -25,10 +25,10 @@ use crate::secret::Label;
 use crate::upstream::retry::{Attempt, may_resend};
 use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
-/// Whose exchange it is.
+/// Who began an exchange.
 #[derive(Clone, Copy)]
 pub(in crate::proxy) enum Initiator {
-    /// The client, or whoever plays its part.
+    /// The client, or a player or shadow in its place.
     Client,
     /// The operator: the answer is shown and goes no further.
     Operator,
@@ -243,7 +243,7 @@ impl RequestContext {
     }
 }
 
-/// Waits for the reply to a request. Dropped before the reply came, it says that nobody waits for it here any more.
+/// Waits for the reply to a request. Dropped before the reply came, it marks the request as abandoned by its client.
 pub(super) struct ReplyGuard {
     session: Arc<LiveSession>,
     request: Option<(Id, Seq)>,
@@ -292,7 +292,7 @@ fn broken_off() -> Reply {
 /// What the client of a dropped message gets: nothing until tapline ends, as if the server had said nothing.
 async fn silence(proxy: &Proxy) -> Reply {
     proxy.stop().listening.cancelled().await;
-    // Nobody waits for what will not come.
+    // tapline ends, and with it the wait for what will not come.
     ProxyError::Ended.reply_to(None).into_reply()
 }
 

@@ -3,7 +3,7 @@
 //! Judges requests, not messages on their way: a client that was let in is not looked at again.
 //!
 //! Scopes are decided on what the server will read; [`crate::auth`] says how. A limit per session counts by the session where the
-//! server or tapline has given its id, and by the caller (token, else address) where anybody may have made it up.
+//! server or tapline has given its id, and by the caller (token, else address) where a client may have made it up.
 //!
 //! A token ends here. It is taken out of the headers before anything else sees them, so that no tape, screen, log or server can have
 //! it, whatever is added to tapline later. A session belongs to the name that opened it, also after a restart. Keys that cannot be
@@ -271,7 +271,7 @@ fn denial(auth: &Auth, denied: Denied, own: &str, path: &str) -> ProxyError {
     ProxyError::Denied(Box::new(Denial { denied, headers }))
 }
 
-/// Answers with the metadata of a protected resource (RFC 9728). Anybody may know it, a page of any origin included.
+/// Answers with the metadata of a protected resource (RFC 9728). It is public, also for a page of any origin.
 fn described(auth: &Auth, own: &str, resource: &str, method: &Method) -> Result<Response<Body>, ProxyError> {
     let mut response = match *method {
         Method::GET => Response::new(Body::from(auth.metadata(own, resource))),

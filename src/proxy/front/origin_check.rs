@@ -2,7 +2,7 @@
 //! upstream through it (mcp-wire.md §4; MCP 2025-11-25, transports: security warning).
 //!
 //! Names are read by the URL parser that browsers agree on, and compared as a whole: text that is no plain host and port is
-//! nobody's name. A request that names two hosts (`:authority` or an absolute target beside `Host`) must name one and the
+//! no known name. A request that names two hosts (`:authority` or an absolute target beside `Host`) must name one and the
 //! same, and no header that decides here may stand twice. An image, a form or a script of another site sends no `Origin`; its browser
 //! says `Sec-Fetch-Site` instead, and what that calls another site is refused as a foreign origin is.
 //!
@@ -209,7 +209,7 @@ impl OriginCheck {
         }
     }
 
-    /// What a browser says of a request that has no origin (Fetch Metadata). Nobody else sends it.
+    /// What a browser says of a request that has no origin (Fetch Metadata). Other clients do not send it.
     fn check_site(&self, headers: &HeaderMap, host: &HostAndPort) -> Result<(), String> {
         let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
         let site = match (sites.next(), sites.next()) {

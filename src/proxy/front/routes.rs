@@ -227,7 +227,7 @@ impl Mounts {
         prefixes.map(|prefix| format!("{prefix}{ENDPOINT}")).collect()
     }
 
-    /// Where a request goes in, and what its path and query are there. Nowhere, where there is nobody of that name.
+    /// Where a request goes in, and what its path and query are there. `None` where no upstream has that name.
     pub(in crate::proxy) fn entry<'a>(&self, uri: &'a Uri) -> Option<(MatchedMount<'_>, Cow<'a, str>)> {
         let whole = uri.path_and_query().map_or(uri.path(), http::uri::PathAndQuery::as_str);
         let named = self.named().find_map(|mount| Some((mount.by_name(), below(whole, &mount.prefix)?)));

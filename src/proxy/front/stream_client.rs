@@ -183,7 +183,7 @@ impl LineSender {
 }
 
 /// Does what is decided of a line. A server that refuses it says so over HTTP, which a pipe has no place for: the client
-/// is told in an error of its request. No reply guard: the reply comes on the client's stream, whoever waits here.
+/// is told in an error of its request. No reply guard: the reply comes on the client's stream, and is not waited for here.
 async fn relay_line(connection: &Connection, server: &StreamServer, submission: Submission, line: Bytes) {
     let span = submission.span().clone();
     let (message, line) = match submission.disposition().await {
@@ -202,7 +202,7 @@ async fn relay_line(connection: &Connection, server: &StreamServer, submission: 
     }
 }
 
-/// Whether a child that lives on took nothing of a message: nobody else tells its client.
+/// Whether a child that lives on took nothing of a message: then its client must be told here.
 fn is_refusal(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::TakesNothing { .. } | UpstreamError::ReadsNothing { .. })
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the requests of one session that have no reply yet, in both directions, from [`Correlation::register`] to
 //! [`Correlation::complete`]. What else becomes of a request on its way is noted by [`Correlation::delay`] (it was held) and
-//! [`Correlation::abandon`] (nobody waits for its reply any more; the reply may come all the same). For display and figures
+//! [`Correlation::abandon`] (its sender gave up waiting; the reply may come all the same). For display and figures
 //! only: what reaches whom is decided elsewhere.
 
 use std::collections::HashMap;
@@ -147,7 +147,7 @@ impl Correlation {
         self.with_timer(direction, id, Some(seq), |timer| timer.delay(micros));
     }
 
-    /// Notes that nobody waits for the reply to a request any more; where no number is given, to the latest with that id.
+    /// Notes that the sender of a request gave up waiting; where no number is given, of the latest request with that id.
     pub(super) fn abandon(&self, direction: Direction, id: &Id, seq: Option<Seq>) {
         self.with_timer(direction, id, seq, RequestTimer::abandon);
     }
@@ -189,7 +189,7 @@ impl Correlation {
         open.count()
     }
 
-    /// When the oldest request came for whose reply somebody waits, in microseconds since the session began.
+    /// When the oldest request came whose sender still waits, in microseconds since the session began.
     pub(super) fn oldest(&self) -> Option<u64> {
         let pending = self.pending.lock();
         let requests = pending.latest.values().chain(pending.overtaken.values());

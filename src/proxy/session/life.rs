@@ -13,7 +13,7 @@ use crate::message::Kind;
 use crate::proxy::session::peer;
 use crate::proxy::session::state::State;
 
-/// The life of one session. Every change returns the whole session again, for whoever publishes it.
+/// The life of one session. Every change returns the whole session again, to be published.
 pub(super) struct SessionLife {
     current: Mutex<Current>,
     /// Both peers and the revision are known, or the session is over: nothing more to look for in messages. Keeps the lock off
@@ -23,8 +23,8 @@ pub(super) struct SessionLife {
 
 struct Current {
     state: State,
-    /// Its `state` is always that of the other field. Published as it is, and changed by another in its place: whoever remembers it
-    /// shares it, and thousands of sessions are idle.
+    /// Its `state` is always that of the other field. Published as it is, and replaced where it changes: readers that remember it
+    /// share it, and thousands of sessions are idle.
     info: Arc<Session>,
 }
 
@@ -91,7 +91,7 @@ impl SessionLife {
             }
             (State::Active(active), Direction::ToClient, Kind::Result, _) => {
                 peer::learn_from_result(info, &envelope.message);
-                // Whoever has not said its name by its first answer seldom will: stop looking.
+                // A client that has not said its name by its first answer seldom will: stop looking.
                 self.is_identified.store(true, Ordering::Relaxed);
                 State::Active(active)
             }

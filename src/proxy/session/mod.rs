@@ -118,7 +118,7 @@ impl LiveSession {
         self.id
     }
 
-    /// Makes a client its owner where it has none yet, and returns whether this call did. The id of a session alone gives nobody
+    /// Makes a client its owner where it has none yet, and returns whether this call did. The id of a session alone gives no client
     /// another's session (2025-11-25, security best practices: session hijacking).
     pub(in crate::proxy) fn claim(&self, name: &Arc<str>) -> bool {
         self.owner.get().is_none() && self.owner.set(name.clone()).is_ok()
@@ -134,7 +134,7 @@ impl LiveSession {
         self.owner.get()
     }
 
-    /// Its client has been given its id: nobody has made it up.
+    /// Its client has been given its id: it is not made up.
     pub(in crate::proxy) fn acknowledge(&self) {
         self.acknowledged.store(true, Ordering::Relaxed);
     }
@@ -236,7 +236,7 @@ impl LiveSession {
         self.correlation.delay(direction, id, seq, micros);
     }
 
-    /// Notes that nobody waits for the reply to a request any more; where no number is given, to the latest with that id.
+    /// Notes that the sender of a request gave up waiting; where no number is given, of the latest request with that id.
     pub(in crate::proxy) fn abandon_request(&self, direction: Direction, id: &Id, seq: Option<Seq>) {
         self.correlation.abandon(direction, id, seq);
     }

@@ -29,7 +29,7 @@ impl Default for SessionPolicy {
     }
 }
 
-/// How a session ends that leaves memory: whether anybody may go on with it.
+/// How a session ends that leaves memory: whether its client may go on with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndKind {
     /// It has ended for good.

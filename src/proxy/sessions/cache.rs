@@ -40,7 +40,7 @@ impl SessionKey {
         Self::Modern(client, agent(headers))
     }
 
-    /// What is written down of it: of an address that may be anybody's by tomorrow, nothing.
+    /// What is saved of it: of an address, which may be another client's by tomorrow, nothing.
     pub(in crate::proxy) fn hash(&self) -> Option<KeyHash> {
         match self {
             Self::Protocol(id) => Some(KeyHash::of(id.as_bytes())),
@@ -62,8 +62,8 @@ pub(in crate::proxy) struct CachedSession {
 }
 
 impl CachedSession {
-    /// Whether somebody uses it: an exchange, a stream and a client of its own all hold the connection, and nobody gets it
-    /// but from the memory.
+    /// Whether it is in use: an exchange, a stream and a client of its own all hold the connection, and none gets it
+    /// but from this cache.
     fn is_in_use(&self) -> bool {
         Arc::strong_count(&self.connection) > 1
     }

@@ -4,7 +4,7 @@
 //! client comes back. So is one of a tapline that has ended, or was killed.
 //!
 //! A session is over when its last exchange is, not when it is closed: only then is its tape complete. It is in use
-//! while anybody holds its `Connection`: that is how the cache knows what it must not evict, without a second count
+//! while any exchange or stream holds its `Connection`: that is how the cache knows what it must not evict, without a second count
 //! that could be wrong.
 
 mod cache;
@@ -114,7 +114,7 @@ pub struct SessionTable {
     /// The child of all clients that may share one, where the upstream is a command.
     shared: Option<Arc<SharedServer>>,
     memory: Mutex<SessionCache>,
-    /// Taken by whoever opens a session for a client that is not known: of two requests at once, the second waits for it.
+    /// Held while a session is opened for a client that is not known: of two requests at once, the second waits for it.
     opening: Mutex<()>,
     restoring: Restoring,
     /// What the lists of tools say that its clients have seen.
@@ -278,7 +278,7 @@ impl SessionTable {
         Ok(connection)
     }
 
-    /// The session in memory that a client names by the id it was given, where it is that client's. An id that nobody has given
+    /// The session in memory that a client names by the id it was given, where it is that client's. An id that was never given
     /// out is none, and opens no session by this.
     pub(in crate::proxy) fn acknowledged(
         &self,
@@ -307,7 +307,7 @@ impl SessionTable {
         let (key, minted) = match (&self.target, reply.get(headers::SESSION)) {
             (_, Some(id)) => (SessionKey::of_header(id), None),
             (target, None) if target.is_pipe() => {
-                // Whoever has it has the session: nothing that is written down elsewhere.
+                // Its holder has the session: it is written down nowhere else.
                 let id = uuid::Uuid::new_v4().simple().to_string();
                 (SessionKey::Protocol(id.as_str().into()), Some(id))
             }
@@ -452,7 +452,7 @@ impl SessionTable {
         if let Some(ending) = connection.session.end(reason) {
             self.proxy.journal().publish(Event::SessionChanged(ending));
         }
-        // Nobody could let its messages go any more.
+        // No screen could let its messages go any more.
         self.proxy.gate().resume(connection.session.id());
         self.save(connection, key.as_ref(), Some(end));
     }

@@ -1,4 +1,4 @@
-//! Sessions that are saved, that come back from the store, and that are looked after while nobody asks for them.
+//! Sessions that are saved, that come back from the store, and that are swept while they are idle.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -17,7 +17,7 @@ use crate::proxy::sessions::cache::SessionKey;
 use crate::store::Record;
 use crate::upstream::target::Target;
 
-/// How often sessions are looked at that nobody asks for; more often where they may be idle for a short time only.
+/// How often idle sessions are swept; more often where they may be idle for a short time only.
 pub(in crate::proxy) const ROUND: Duration = Duration::from_secs(5);
 
 /// Sessions that are being restored: of several requests at once for one, the others wait.
@@ -54,7 +54,7 @@ impl SessionTable {
             return Ok(None);
         }
         let (table, key, name) = (self.clone(), key.clone(), name.cloned());
-        // A task of its own: a session that is restored by half is none, and whoever asked may hang up.
+        // A task of its own: a session that is restored by half is none, and the client may hang up.
         let restoring = tokio::spawn(async move {
             let turn = table.restoring.turn(&key);
             let _turn = turn.lock().await;

@@ -13,7 +13,7 @@ use crate::upstream::{Item, UpstreamError};
 /// Messages kept for a client that has no stream open to hear them on; no more than [`MOST_UNREAD`] bytes.
 const MOST_BUFFERED: usize = 1_000;
 
-/// A stream that a client, or tapline itself, reads. Nobody waits to put something in; who reads a server takes room for what waits
+/// A stream that a client, or tapline itself, reads. Sending never waits; the reader of the server takes room for what waits
 /// here, and stops where there is none.
 pub(in crate::proxy) type Items = Backlog<Result<Item, UpstreamError>>;
 
@@ -51,7 +51,7 @@ pub(super) enum ClientSide {
 pub(super) struct ExchangeClient {
     /// Its GET stream.
     listener: Option<Items>,
-    /// What nobody listened for yet, and its bytes.
+    /// What came while no stream was open, and its bytes.
     buffered: VecDeque<Item>,
     bytes: usize,
 }

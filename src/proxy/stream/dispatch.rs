@@ -45,7 +45,7 @@ pub(super) struct Pump {
     label: Label,
     held: FuturesUnordered<BoxFuture<'static, (Disposition, Recipient, Framing)>>,
     stderr_log: StderrLog,
-    /// It was said that somebody does not read.
+    /// It was logged that a client does not read.
     stall_told: bool,
 }
 
@@ -138,7 +138,7 @@ impl Pump {
             Output::Item(Item::Message(incoming), share) => {
                 let Dispatched { session, recipient, incoming: Incoming { message, framing }, audience } =
                     server.resolve_recipient(incoming);
-                // Whoever ends the session must not wait for what is done with this.
+                // The end of the session must not wait for what is done with this.
                 drop(server);
                 let Some(session) = session else { return };
                 let mut arrival = Arrival::new(Direction::ToClient, framing.transport(), message);
@@ -360,7 +360,7 @@ fn deliver_to_stream(
 }
 
 /// The road of a client with exchanges: a reply, and what comes before it, goes on the response of its request; what belongs to none
-/// on the listening stream, or, where there is none, along with a request in flight. Returns what nobody took.
+/// on the listening stream, or, where there is none, along with a request in flight. Returns an item that had no reader.
 fn deliver_to_exchange(
     client: &ExchangeClient,
     requests: &mut PendingRequests,

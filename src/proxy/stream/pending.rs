@@ -1,7 +1,7 @@
 //! Who waits for what: the requests of clients that wait for their reply, and the server's own questions that wait for a client's.
 //!
 //! Both are registered, completed, cancelled and failed here and nowhere else, and both under the lock that guards the server they
-//! were put to: whoever is registered for one process is answered by it, or told that it is lost.
+//! were put to: a request registered for one process is answered by it, or told that it is lost.
 //!
 //! The server's own questions die with it. Their client is told so; a late answer is shown and not handed to the next process, which
 //! may count from the same start.
@@ -37,7 +37,7 @@ pub(in crate::proxy) enum Recipient {
     Unsubscribed(Id),
     /// The client, on whatever stream there is.
     Client,
-    /// Nobody but the screen.
+    /// No client: it is only shown.
     Nobody,
 }
 
@@ -198,7 +198,7 @@ impl PendingRequest {
         self.reply_to.items()
     }
 
-    /// Whether it had a response of its own, which nobody reads any more.
+    /// Whether it had a response of its own whose reader is gone.
     pub(super) fn has_no_reader(&self) -> bool {
         self.response().is_some_and(Items::is_closed)
     }
@@ -364,7 +364,7 @@ impl PendingRequests {
         }
     }
 
-    /// Takes a request out whose reply is here, or of which nobody wants to know any more.
+    /// Takes a request out whose reply is here, or is not wanted any more.
     pub(super) fn complete(&mut self, id: &Id) -> Option<PendingRequest> {
         self.0.remove(id)
     }
@@ -400,7 +400,7 @@ impl PendingRequests {
         }
     }
 
-    /// Notes that nobody expects the replies of those that fit any more.
+    /// Notes that the replies of those that fit are not expected any more.
     pub(super) fn cancel_where(&mut self, fits: impl Fn(&PendingRequest) -> bool) {
         self.0.values_mut().filter(|pending| fits(pending)).for_each(PendingRequest::cancel);
     }
@@ -419,7 +419,7 @@ impl PendingRequests {
         lost.filter(|pending| pending.interest == Interest::Awaited).collect()
     }
 
-    /// Takes out all, without a word to anybody.
+    /// Takes out all, without telling their clients.
     pub(super) fn take_all(&mut self) -> Self {
         std::mem::take(self)
     }

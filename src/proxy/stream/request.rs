@@ -94,7 +94,7 @@ impl StreamServer {
         let first = match written {
             WriteOutcome::Refused(reply) => return Ok(reply),
             WriteOutcome::Taken | WriteOutcome::Gone if requests == 0 => {
-                // Nobody waits for anything: it goes on without its sender.
+                // No reply is waited for: it goes on without its sender.
                 answers.unsent.take().into_iter().for_each(UnsentRequest::disarm);
                 return Ok(Reply::accepted());
             }
@@ -260,7 +260,7 @@ struct ResponseReader {
     cancel_on_drop: Option<CancelOnDrop>,
 }
 
-/// A request on its way into a child's stdin, as long as somebody wants it. Dropped before the child has read anything of it, it is
+/// A request on its way into a child's stdin, as long as its client wants it. Dropped before the child has read anything of it, it is
 /// withdrawn.
 pub(super) struct UnsentRequest<S: Deref<Target = StreamServer>> {
     server: S,

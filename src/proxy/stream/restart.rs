@@ -84,7 +84,7 @@ fn log_end(server: &StreamServer, ended: &UpstreamError) {
 enum RestartCause {
     /// It ended like this.
     Crash(String),
-    /// Somebody wanted it, for this reason.
+    /// It was asked for, for this reason.
     Requested(String),
 }
 

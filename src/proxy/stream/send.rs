@@ -27,7 +27,7 @@ impl StreamServer {
     }
 
     /// Sends a message of a client with one stream to the server, already through the spine. `line`: what it came in, where that was a
-    /// line and nobody edited it; `headers`: what it came with, where that was a POST. Returns what the server says to having got it: a
+    /// line and it was not edited; `headers`: what it came with, where that was a POST. Returns what the server says to having got it: a
     /// child says nothing.
     ///
     /// # Errors

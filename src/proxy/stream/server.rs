@@ -98,9 +98,9 @@ pub(super) enum Lifecycle {
 enum NextProcess {
     /// Another, if this one crashes and the settings say so.
     IfCrashed,
-    /// Another, and why somebody wanted it.
+    /// Another, and why it was asked for.
     Requested(String),
-    /// None: whoever ended it did not mean another to come.
+    /// None: it was ended on purpose, and is not replaced.
     Unwanted,
 }
 
@@ -114,9 +114,9 @@ pub(super) struct ServerSide {
 
 /// Who wants another process in place of one that ended.
 pub(super) enum Succession {
-    /// Nobody does.
+    /// None follows.
     Ends,
-    /// Somebody asked for it, for this reason.
+    /// It was asked for, for this reason.
     Requested(String),
     /// It depends on how the process ended: with this exit code, where it has one.
     Exited(Option<u8>),
@@ -286,7 +286,7 @@ impl StreamServer {
         self.state.lock().server.is_gone()
     }
 
-    /// Whether nobody waits for its answers.
+    /// Whether no request waits for its reply.
     pub(super) fn is_idle(&self) -> bool {
         self.state.lock().requests.is_empty()
     }
@@ -514,7 +514,7 @@ impl StreamServer {
 
 /// Its end, and that of what was asked of it.
 impl StreamServer {
-    /// Cancels a request where it fits: tells the server that nobody waits for the reply any more.
+    /// Cancels a request where it fits: tells the server that its client does not wait for the reply any more.
     pub(super) fn cancel(&self, id: &Id, fits: impl FnOnce(&PendingRequest) -> bool) {
         let (pending, pipe) = {
             let mut state = self.state.lock();

@@ -155,7 +155,7 @@ impl SubscriptionLeg {
         if !std::mem::take(&mut self.open) {
             return true;
         }
-        // No reply comes to a request of ours that the client's takes, or nobody.
+        // No reply comes to this request of tapline's: the client's takes its place, or it has no client.
         self.subscription.session.release_call(&self.id);
         let mut state = self.subscription.state.lock();
         state.legs -= 1;

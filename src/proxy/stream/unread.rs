@@ -1,7 +1,7 @@
 //! Clients that do not read what the server says.
 //!
 //! All that waits of what a server said is bounded ([`MOST_UNREAD`]): where there is no room, the server is not read. A client with one
-//! stream keeps nobody but itself waiting, and may take its time, as with a pipe. Where others wait for the same server, the stream that
+//! stream keeps only itself waiting, and may take its time, as with a pipe. Where others wait for the same server, the stream that
 //! is not read is ended.
 
 use crate::envelope::SessionId;
@@ -14,7 +14,7 @@ use crate::upstream::output::{MOST_UNREAD, STALLED, unread_by_its_only_client};
 
 impl StreamServer {
     /// The server is not read for want of room: ends the stream that takes most of it, where others wait. `is_first`: it was not
-    /// said before that somebody does not read.
+    /// logged before that a client does not read.
     pub(super) fn relieve(&self, is_first: bool) {
         let slowest = self.slowest();
         let text = match &slowest {
@@ -35,7 +35,7 @@ impl StreamServer {
         self.proxy.log(line);
     }
 
-    /// The stream on which most waits, and whose it is; `None` where it keeps nobody else waiting.
+    /// The stream on which most waits, and whose it is; `None` where it keeps no other client waiting.
     fn slowest(&self) -> Option<(Items, Option<SessionId>)> {
         let state = self.state.lock();
         let ClientSide::Exchanges(client) = &state.client else { return None };
@@ -52,7 +52,7 @@ impl StreamServer {
         let why = "its client did not read what had come".to_owned();
         items.cut(Err(UpstreamError::BrokenOff { upstream: self.label().clone(), why }));
         if matches!(self.tenancy, Tenancy::Shared) {
-            // Nobody hears what it still has to say.
+            // What it still has to say has no reader.
             self.cancel_where(|pending| pending.response().is_some_and(|other| other.is_same(items)));
         }
     }

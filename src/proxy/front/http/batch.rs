@@ -1,6 +1,6 @@
 //! A batch of a client, in front of a command: its messages go to the command one by one, and each answer leaves as soon as it is there.
 //!
-//! Revision 2025-03-26 has batches, and whoever receives one must take it. Over HTTP that is the transport's business: that of the
+//! Revision 2025-03-26 has batches, and a receiver must accept them. Over HTTP that is the transport's business: that of the
 //! TypeScript SDK takes a batch apart before its server hears of it. On a pipe, servers built with the SDKs do not know batches (TypeScript
 //! says nothing to one, Python and Rust call it no message), so that a client would wait for ever. Taken apart, each message is one like
 //! any other: shown, held, edited and answered by itself.

@@ -70,7 +70,7 @@ impl SseClients {
 
     /// Assigns a client an address of ours to post to, and returns it.
     fn assign_own(&self, session: SessionId, prefix: &str) -> String {
-        // Whoever knows it can post: nothing that can be guessed.
+        // A client that knows it can post: it must not be guessable.
         let address = format!("{prefix}{MESSAGES}?sessionId={}", uuid::Uuid::new_v4().simple());
         self.0.lock().addresses.insert(address.clone(), session);
         address

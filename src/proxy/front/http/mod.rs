@@ -53,9 +53,9 @@ use crate::upstream::site::{RequestTarget, Site};
 use crate::upstream::target::Target;
 use crate::upstream::{Outgoing, Reply, ReplyBody};
 
-/// What is read of a body that nobody wants.
+/// Bytes that are read of a request body that is not used, before its connection is given up.
 const MOST_UNREAD: usize = 64 << 10;
-/// How long it is waited for.
+/// How long such a body is waited for.
 const UNREAD_FOR: Duration = Duration::from_millis(500);
 /// Messages of a batch. Each costs what a message costs, and the others wait meanwhile.
 const LONGEST_BATCH: usize = 10_000;
@@ -382,7 +382,7 @@ async fn read_away(body: Body) {
     }
 }
 
-/// A session whose client has not been told yet how to come back to it. Dropped before that, it is ended: nobody ever could, and its child
+/// A session whose client has not been told yet how to come back to it. Dropped before that, it is ended: no client could come back to it, and its child
 /// would keep a place in the pool.
 struct AbandonedSession(Option<(Arc<SessionTable>, SessionId)>);
 

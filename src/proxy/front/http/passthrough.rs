@@ -111,7 +111,7 @@ pub(in crate::proxy) fn reads_as_endpoint(path: &str, endpoint: &str) -> bool {
         }
         Some(segments.join("/"))
     }
-    // What cannot be decoded is read nobody knows how.
+    // How the server reads what cannot be decoded is not known.
     folded(path).is_none_or(|path| if path.contains('%') { true } else { Some(path) == folded(endpoint) })
 }
 

@@ -1,6 +1,6 @@
 //! The stdio front door: tapline is the server that a client launches.
 //!
-//! Its stdin and stdout belong to the protocol, its stderr to the server's. A line that nobody edited leaves as the bytes
+//! Its stdin and stdout belong to the protocol, its stderr to the server's. An unedited line leaves as the bytes
 //! that came, line end included. When the client closes our stdin the server's is closed at once, what it still says is
 //! passed on, and we end as it ends. A client of the SDKs waits two seconds and sends SIGTERM then (mcp-wire.md §2.1), which
 //! goes on to the server; `printf … | tapline stdio` waits for every reply: so the server has as long as calls have to end

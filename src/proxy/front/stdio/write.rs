@@ -59,7 +59,7 @@ async fn given_up(ending: &CancellationToken, limit: Duration) {
     tokio::time::sleep(limit).await;
 }
 
-/// Writes what the client is told until there is no more, or nobody takes it.
+/// Writes items to the client until there are no more, or its pipe is closed.
 pub(super) async fn write_items(
     mut items: BacklogReader<Result<Item, UpstreamError>>,
     mut output: OutputWriter<impl AsyncWrite + Unpin>,

@@ -17,7 +17,7 @@ use crate::proxy::stream::server::StreamServer;
 use crate::proxy::stream::subscription::FanoutSubscription;
 use crate::upstream::pool::Pool;
 
-/// A child that nobody has asked anything for so long is let go where there is another.
+/// A child that got no request for so long is let go where there is another.
 const IDLE: Duration = Duration::from_secs(300);
 
 /// The children there are, and the subscriptions that are open on all of them.
@@ -54,7 +54,7 @@ impl SharedChildren {
         self.all.iter().filter(|child| !child.is_outlived(pool)).min_by_key(|child| child.load()).cloned()
     }
 
-    /// Takes one in, which hears at once what clients are subscribed to: whoever chooses it asks it something next, and what that
+    /// Takes a child in, which hears at once what clients are subscribed to: it is chosen to be asked something next, and what that
     /// changes is to be told. Those that are too old go.
     pub(super) fn take_in(&mut self, child: &Arc<SharedChild>, pool: &Pool) {
         self.subscriptions.iter().for_each(|subscription| child.server.join(subscription));
@@ -105,7 +105,7 @@ impl SharedChild {
         BusyChild(self)
     }
 
-    /// One that is too old is given up as soon as nobody waits for it. What is subscribed to goes on where others hear it, too.
+    /// Whether a child is too old: it is given up as soon as no request waits for it. What is subscribed to goes on where others hear it, too.
     fn is_outlived(&self, pool: &Pool) -> bool {
         let nobody_waits = || self.load() == 0 && (pool.settings().stateless || self.server.is_idle());
         pool.is_old(self.since) && nobody_waits()
@@ -124,7 +124,7 @@ impl Drop for BusyChild {
     }
 }
 
-/// Sees to it that a child is let go that nobody needs.
+/// Lets a child go once it was idle for [`IDLE`] and there is another.
 pub(super) fn dismiss_when_idle(
     children: &Arc<Mutex<SharedChildren>>,
     child: &Arc<SharedChild>,

@@ -33,16 +33,16 @@ impl StreamServer {
         }
     }
 
-    /// Ends a subscription here: nobody waits for it any more.
+    /// Ends a subscription on this child: its client has left.
     pub(super) fn unsubscribe(&self, subscription: &Arc<FanoutSubscription>) {
         self.cancel_where(|pending| pending.leg().is_some_and(|leg| leg.belongs_to(subscription)));
     }
 
-    /// Lets a child go that nobody asks anything while others are there, which go on with what is subscribed to.
+    /// Lets an idle child go while others are there, which go on with what is subscribed to.
     pub(super) fn dismiss(&self) {
         let requests = {
             let mut state = self.state.lock();
-            // Nobody misses it: nobody is told.
+            // No client misses it: none is told.
             state.last_session = None;
             state.requests.take_all()
         };

@@ -2,7 +2,7 @@
 //! change; of a command that is declared stateless, more where all are busy.
 //!
 //! These clients have no handshake, so any process of the server will do, and one that is gone is followed by the next as soon as
-//! somebody asks something. Where the command is declared stateless, a child is chosen and what is in flight on it counted under
+//! a request comes. Where the command is declared stateless, a child is chosen and what is in flight on it counted under
 //! one lock; otherwise nothing is counted. Which message is whose is the business of the [`StreamServer`].
 
 mod children;
@@ -35,7 +35,7 @@ use crate::secret::Label;
 use crate::upstream::pool::{Pool, PooledChild};
 use crate::upstream::{Outgoing, Reply, ReplyBody, UpstreamError};
 
-/// How long a spare may take to answer before it is given to anybody, where that is asked for.
+/// How long a spare may take to answer before it is given to a client, where that is asked for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a command may take to answer `server/discover` if it never did before. A server that is older than the question may say
@@ -326,7 +326,7 @@ async fn bring(
         };
         if let Ok(Ok(())) = pump.run_until(&mut outputs, timeout(PATIENCE, answering)).await {
             server.open(&pipe);
-            // Whoever ends what is shared must not wait for what is heard of it.
+            // The end of what is shared must not wait for what is heard of it.
             drop(server);
             Supervisor::with_pump(pump).run(outputs).await;
             return;
