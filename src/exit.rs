@@ -18,11 +18,14 @@ const USAGE: u8 = 2;
 
 /// What each exit status means: the one table, for the help and the man page.
 pub const STATUSES: [(&str, &str); 5] = [
-    ("0", "done, or nothing to do; of `replay`: every step passed; of `check`: in order; of `doctor`: nothing to fix"),
+    (
+        "0",
+        "done, or nothing to do; of `replay`: every step passed; of `check`: in order; of `lint`: nothing found; of `doctor`: nothing to fix",
+    ),
     (
         "1",
         "the work failed: a step of a replay failed, a server did not start or went away, a change was declined or could not be \
-         written, `doctor` found something to fix",
+         written, `doctor` found something to fix, `lint` a message that breaks the protocol",
     ),
     (
         "2",

@@ -19,6 +19,7 @@ pub mod intercept;
 pub mod journal;
 pub mod json;
 pub mod limits;
+pub mod lint;
 pub mod logging;
 pub mod mcp;
 pub mod message;

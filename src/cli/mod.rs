@@ -26,8 +26,8 @@ pub use serve::{
     OtlpArgs, PoolArgs, RestartArg, RestartArgs, RunArgs, ShadowArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
 };
 pub use tools::{
-    AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, ManArgs, ReplayArgs, ReportFormat,
-    RmArgs, SessionsArgs, SessionsCommand, UnwrapArgs, WrapArgs,
+    AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,
+    ManArgs, ReplayArgs, ReportFormat, RmArgs, SessionsArgs, SessionsCommand, UnwrapArgs, WrapArgs,
 };
 pub use values::{ColorArg, HeaderFile, is_terminal_dumb, listen_address, server_url};
 
@@ -205,6 +205,21 @@ Also looks whether commands and files that it names are there.
 
 Exit status: 0 it is in order, 1 a rule never had its turn (`--strict`), 2 it is not in order, or there is none.")]
     Check(CheckArgs),
+    /// Say what is wrong with the messages on tapes
+    #[command(after_long_help = "\
+Examples:
+  tapline lint session.tape.jsonl           what breaks the protocol: a block a finding
+  tapline lint *.tape.jsonl --level note    also what is only worth knowing
+  tapline lint session.tape.jsonl --allow stdout-noise --format junit --out report.xml
+  tapline lint session.tape.jsonl --as typescript-1
+                                            also what the TypeScript SDK 1.x does with it
+  tapline lint session.tape.jsonl --format sarif > lint.sarif
+  tapline lint --list                       every code, with its level
+
+Codes that are allowed, and the level, may stand in tapline.toml: `[lint]` with `allow = [\"stdout-noise\"]` and `level = \"error\"`.
+
+Exit status: 0 nothing was found, 1 something was found of this level or above, 2 usage or an unreadable tape.")]
+    Lint(LintArgs),
     /// List the ready sets of rules, or write one out
     #[command(after_long_help = "\
 Examples:

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::serve::{LogFormat, TargetArgs};
 use super::values::{age, speed};
-use crate::event::Speed;
+use crate::event::{LintLevel, Speed};
 use crate::json::PathPattern;
 
 #[derive(Debug, Args)]
@@ -72,6 +72,58 @@ pub struct CheckArgs {
     /// Fail where a rule never had its turn on the tapes
     #[arg(long, requires = "on")]
     pub strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// The tapes
+    #[arg(value_name = "TAPE", required_unless_present = "list")]
+    pub tapes: Vec<PathBuf>,
+    /// Form of the report
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub format: LintFormat,
+    /// Say what this client does with what was found, whoever was connected: typescript-1, typescript-2, python, fastmcp, rmcp
+    #[arg(long = "as", value_name = "CLIENT")]
+    pub seen_by: Option<String>,
+    /// The least that counts [default: warn]
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<LintLevelArg>,
+    /// Code that does not count; repeatable
+    #[arg(long, value_name = "CODE")]
+    pub allow: Vec<String>,
+    /// File for the report [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// List every code instead
+    #[arg(long, conflicts_with_all = ["tapes", "format", "seen_by", "level", "allow", "out"])]
+    pub list: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LintFormat {
+    Text,
+    Json,
+    Sarif,
+    Junit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LintLevelArg {
+    Note,
+    Info,
+    Warn,
+    Error,
+}
+
+impl From<LintLevelArg> for LintLevel {
+    fn from(level: LintLevelArg) -> Self {
+        match level {
+            LintLevelArg::Note => Self::Note,
+            LintLevelArg::Info => Self::Info,
+            LintLevelArg::Warn => Self::Warn,
+            LintLevelArg::Error => Self::Error,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@
 //! attach.rs                    watches the cores of other processes
 //! replay.rs                    plays a tape at a server
 //! help.rs  man.rs  completions.rs   print what the program knows of itself
-//! check.rs  doctor.rs  rules.rs  sessions/  wrap/   look at files and end, without a runtime
+//! check.rs  doctor.rs  lint.rs  rules.rs  sessions/  wrap/   look at files and end, without a runtime
 //! ```
 
 mod attach;
@@ -16,6 +16,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod help;
+mod lint;
 mod man;
 mod observe;
 mod replay;
@@ -73,6 +74,7 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
         CliCommand::Completions(args) => completions::run(&args),
         CliCommand::Doctor(args) => doctor::run(&args, color),
         CliCommand::Rules { name } => rules::list(name.as_deref()),
+        CliCommand::Lint(args) => lint::run(&args, &config.keys),
         command => with_runtime(command, config),
     }
 }
@@ -96,7 +98,7 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
         }
         CliCommand::Stdio(StdioArgs { config, .. }) => Config::load(config.config.as_deref(), Directory::Found),
         CliCommand::Sessions(_) => Config::load(None, Directory::Found),
-        CliCommand::Attach(_) => Config::load(None, Directory::Chosen),
+        CliCommand::Attach(_) | CliCommand::Lint(_) => Config::load(None, Directory::Chosen),
         _ => Ok(Config::default()),
     }
 }
@@ -147,6 +149,7 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             | CliCommand::Man(_)
             | CliCommand::Completions(_)
             | CliCommand::Doctor(_)
+            | CliCommand::Lint(_)
             | CliCommand::Rules { .. } => {
                 unreachable!("they have ended before there was a runtime")
             }

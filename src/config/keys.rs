@@ -18,6 +18,7 @@ use crate::cli::{ColorArg, LogFormat, listen_address};
 use crate::event::OnQuit;
 use crate::filter::{Filter, SavedFilters};
 use crate::limits::{self, LimitError};
+use crate::lint;
 use crate::otlp;
 use crate::shadow;
 use crate::store;
@@ -113,6 +114,8 @@ keys! {
         pool: pool::Section => |section: pool::Section| section.settings(),
         /// How often they may ask.
         limits: Vec<limits::Section> => |_| Ok::<_, LimitError>(()),
+        /// Which findings about messages count.
+        lint: lint::Section => |section: lint::Section| section.check(),
         /// What is sent again.
         retry: retry::Section => retry::Retry::new,
         /// How sessions are kept.

@@ -5,6 +5,7 @@
 mod block;
 mod ending;
 pub mod figures;
+mod lint;
 mod shadow;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
 pub use block::BlockError;
 use figures::Figures;
+pub use lint::{Finding, LintLevel};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 
 pub use ending::{EndStep, Progress};

@@ -56,6 +56,8 @@ pub mod protocol {
     pub const INVALID_REQUEST: i64 = -32600;
     pub const METHOD_NOT_FOUND: i64 = -32601;
     pub const INVALID_PARAMS: i64 = -32602;
+    // Revisions up to 2025-11-25, resources.
+    pub const RESOURCE_NOT_FOUND: i64 = -32002;
     // Revision 2026-07-28, schema.
     pub const HEADER_MISMATCH: i64 = -32020;
     pub const MISSING_CAPABILITY: i64 = -32021;

@@ -25,6 +25,7 @@ mod ids;
 mod interop;
 mod legacy_sse;
 mod limits;
+mod lint;
 mod logs;
 mod memory;
 mod metrics;

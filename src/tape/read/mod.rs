@@ -178,6 +178,11 @@ impl<R: BufRead> TapeReader<R> {
         &self.header
     }
 
+    /// The line of the last entry in the file, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
     /// Where the line of the last entry stands, in bytes.
     pub(super) fn place(&self) -> std::ops::Range<u64> {
         self.place.clone()

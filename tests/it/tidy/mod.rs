@@ -13,7 +13,7 @@ use self::source::{SourceFile, block_end, files, texts};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 40] = [
+const IMPORTS: [(&str, &str); 41] = [
     ("message", "mcp"),
     ("mcp", "message"),
     ("text", ""),
@@ -24,6 +24,7 @@ const IMPORTS: [(&str, &str); 40] = [
     ("json", "message text"),
     ("auth", "mcp net clock glob message text secret"),
     ("limits", "mcp clock glob message"),
+    ("lint", "mcp envelope event headers message text"),
     ("envelope", "message secret"),
     ("event", "mcp envelope message filter"),
     ("variables", "secret"),
@@ -44,7 +45,10 @@ const IMPORTS: [(&str, &str); 40] = [
     ),
     ("shadow", "mcp envelope event headers journal message proxy tape upstream variables json secret"),
     ("control", "net envelope event intercept journal message metrics proxy tape text"),
-    ("config", "auth cli envelope event filter limits otlp proxy shadow store tape text upstream variables secret"),
+    (
+        "config",
+        "auth cli envelope event filter limits lint otlp proxy shadow store tape text upstream variables secret",
+    ),
     ("exit", "text secret"),
     ("screen", "app cli event exit headless journal ui"),
     ("logging", "envelope event"),

@@ -1,0 +1,90 @@
+//! `tapline lint`: what is wrong with the messages of tapes, for people and for CI.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+
+use super::help::print;
+use crate::cli::{LintArgs, LintFormat};
+use crate::config::keys::ConfigKeys;
+use crate::exit::{ExitError, print_error};
+use crate::lint::policy::check_code;
+use crate::lint::report::{self, LintedTape};
+use crate::lint::{LINTS, LintPolicy, SessionLint, client_names};
+use crate::tape::Mark;
+use crate::tape::read::{TapeEntry, TapeReader};
+
+pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitError> {
+    if args.list {
+        return print(&catalogue());
+    }
+    for code in &args.allow {
+        check_code(code).map_err(|why| ExitError::usage(anyhow!("`--allow`: {why}")))?;
+    }
+    let section = keys.lint.clone().unwrap_or_default();
+    let policy = LintPolicy::of(section.clone(), args.level.map(Into::into), &args.allow);
+    let seen_by = known_client(args.seen_by.as_deref().or(section.seen_by.as_deref()))?;
+    let tapes = args.tapes.iter().map(|path| lint_tape(path, seen_by)).collect::<Result<Vec<_>, _>>()?;
+    let report = match args.format {
+        LintFormat::Text => report::text(&tapes, &policy),
+        LintFormat::Json => report::json_lines(&tapes, &policy),
+        LintFormat::Sarif => report::sarif(&tapes, &policy),
+        LintFormat::Junit => report::junit(&tapes, &policy),
+    };
+    match &args.out {
+        Some(out) => std::fs::write(out, report).with_context(|| format!("cannot write {}", out.display()))?,
+        None => drop(print(&report)?),
+    }
+    let counts = tapes.iter().flat_map(|tape| &tape.found).any(|finding| policy.counts(finding));
+    Ok(if counts { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A client of the matrix; none where none was named.
+fn known_client(name: Option<&str>) -> Result<Option<&str>, ExitError> {
+    let known = client_names();
+    match name {
+        Some(name) if !known.contains(&name) => {
+            let why = format!("`--as`: no client `{name}` was measured; there are `{}`", known.join("`, `"));
+            Err(ExitError::usage(anyhow!(why)))
+        }
+        name => Ok(name),
+    }
+}
+
+fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<LintedTape, ExitError> {
+    let named = || format!("{}", path.display());
+    let mut entries = TapeReader::open(path).with_context(named).map_err(ExitError::usage)?;
+    let mut lint = SessionLint::new(&entries.header().session(None)).seen_by(seen_by);
+    let mut linted = LintedTape { path: named(), lines: BTreeMap::new(), messages: 0, found: Vec::new() };
+    while let Some(entry) = entries.next() {
+        match entry {
+            TapeEntry::Message { envelope, .. } => {
+                linted.messages += 1;
+                linted.lines.insert(envelope.seq.0, entries.line());
+                linted.found.extend(lint.judge(&envelope));
+            }
+            TapeEntry::Mark(Mark::Gap { .. } | Mark::Seam { .. }) => lint.miss(),
+            TapeEntry::Problem(problem) => {
+                print_error(&format!("{}: {problem}", path.display()));
+                lint.miss();
+            }
+            TapeEntry::Torn => print_error(&format!("{}: the last line is torn, as after a crash", path.display())),
+            TapeEntry::Mark(_) => {}
+        }
+    }
+    linted.found.extend(lint.finish());
+    linted.found.sort_by_key(|finding| finding.seq);
+    Ok(linted)
+}
+
+fn catalogue() -> String {
+    let mut text = String::new();
+    for rule in LINTS {
+        // A string takes everything.
+        let _ = writeln!(text, "{:<26} {:<6} {}", rule.code, rule.level.word(), rule.about);
+    }
+    text
+}

@@ -1,0 +1,66 @@
+//! What is wrong with messages, as it is told to whoever watches.
+
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::{Direction, Seq, SessionId};
+
+/// How much a finding matters, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LintLevel {
+    /// Worth knowing: what it costs, what could be better.
+    Note,
+    /// What the protocol advises against, or what some clients take otherwise.
+    Info,
+    /// What the protocol forbids.
+    Warn,
+    /// What makes real clients or servers fail.
+    Error,
+}
+
+impl LintLevel {
+    pub const ALL: [Self; 4] = [Self::Note, Self::Info, Self::Warn, Self::Error];
+
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing that is wrong with one message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable: what filters, settings and reports name it by.
+    pub code: String,
+    pub level: LintLevel,
+    pub session: SessionId,
+    pub seq: Seq,
+    /// Whose fault it is: that of who sends this way.
+    pub by: Direction,
+    /// One line.
+    pub text: String,
+    /// What to do about it.
+    pub hint: String,
+    /// Where the specification says so.
+    pub section: String,
+    /// Of which revision.
+    pub revision: String,
+    /// What real clients do with it, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<String>,
+}
+
+impl Finding {
+    /// `client` or `server`: whose fault it is.
+    pub fn culprit(&self) -> &'static str {
+        match self.by {
+            Direction::ToServer => "client",
+            Direction::ToClient => "server",
+        }
+    }
+}

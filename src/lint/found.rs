@@ -1,0 +1,98 @@
+//! What a lint looks at, and where it says what it found.
+
+use std::sync::Arc;
+
+use super::catalogue::LintRule;
+use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
+use crate::event::Finding;
+use crate::message::Message;
+
+/// Longer texts of peers are cut where they are quoted.
+const QUOTED: usize = 80;
+
+/// One message (of a batch: each for itself), and what is known of it already.
+pub(super) struct JudgedMessage<'a> {
+    pub(super) envelope: &'a Envelope,
+    /// As its sender sent it.
+    pub(super) message: &'a Message,
+    /// The revision it follows, or, of a reply, its request.
+    pub(super) revision: Arc<str>,
+    /// Whether that has no handshake.
+    pub(super) is_modern: bool,
+}
+
+impl JudgedMessage<'_> {
+    pub(super) fn seq(&self) -> Seq {
+        self.envelope.seq
+    }
+
+    pub(super) fn direction(&self) -> Direction {
+        self.envelope.direction
+    }
+
+    pub(super) fn is_stdio(&self) -> bool {
+        self.envelope.transport.via == Via::Stdio
+    }
+
+    pub(super) fn header(&self, name: &http::HeaderName) -> Option<&[u8]> {
+        self.envelope.transport.headers.as_ref()?.get(name).map(http::HeaderValue::as_bytes)
+    }
+}
+
+/// Takes findings.
+pub(super) struct FindingSink {
+    session: SessionId,
+    found: Vec<Finding>,
+}
+
+impl FindingSink {
+    pub(super) fn new(session: SessionId) -> Self {
+        Self { session, found: Vec::new() }
+    }
+
+    /// Its sender did this.
+    pub(super) fn report(&mut self, rule: &LintRule, judged: &JudgedMessage<'_>, text: String) {
+        self.report_at(rule, (judged.seq(), judged.direction()), &judged.revision, text);
+    }
+
+    /// Whoever sends that way did this with the message of this number.
+    pub(super) fn report_at(&mut self, rule: &LintRule, at: (Seq, Direction), revision: &str, text: String) {
+        let is_known =
+            self.found.iter().any(|known| (known.seq, &*known.code, &known.text) == (at.0, rule.code, &text));
+        if is_known {
+            return;
+        }
+        self.found.push(Finding {
+            code: rule.code.to_owned(),
+            level: rule.level,
+            session: self.session,
+            seq: at.0,
+            by: at.1,
+            text,
+            hint: rule.hint.to_owned(),
+            section: rule.section_in(revision),
+            revision: revision.to_owned(),
+            clients: Vec::new(),
+        });
+    }
+
+    pub(super) fn into_findings(self) -> Vec<Finding> {
+        self.found
+    }
+}
+
+/// A peer's text in backticks, cut where it is long.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("`{}..`", &text[..end]),
+        None => format!("`{text}`"),
+    }
+}
+
+/// A request in words: `tools/call search #12`.
+pub(super) fn named(method: &str, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("{} {}", quoted(method), quoted(name)),
+        None => quoted(method),
+    }
+}

@@ -1,0 +1,54 @@
+//! Lint: every message judged against its protocol revision, and against what was said before in its session.
+//!
+//! [`SessionLint`] is one session: [`SessionLint::judge`] takes its messages in the order they passed and says of each what is wrong
+//! with it. It reads no clock, opens no file and knows nobody else, so that a tape, the wire and tests have the same answers. What
+//! is judged is what a peer sent; what tapline sent in its place is nobody's fault.
+//!
+//! - [`catalogue`] has every lint, with its code, level, place in the specification and hint;
+//! - `form` and `shapes` look at the message alone, `handshake`, `calls`, `progress`, `declared`, `pages`, `refusals` at what went
+//!   before, `tools` at the schemas that were advertised, `carrier` at HTTP headers;
+//! - `clients` knows what real clients do with what was found;
+//! - [`report`] writes findings as text, JSON, SARIF and JUnit; [`policy`] says which of them count.
+//!
+//! False alarms are worse than misses. So: after a gap, and in a session that began elsewhere, nothing is said of what may have been
+//! in it; replies that may have crossed a cancellation, and progress that another stream may have overtaken, are let pass; where
+//! several clients share a session (2026-07-28 over HTTP has none) ids and tokens are not counted.
+
+mod calls;
+mod carrier;
+pub mod catalogue;
+mod clients;
+mod declared;
+mod form;
+mod found;
+mod handshake;
+mod pages;
+pub mod policy;
+mod progress;
+mod refusals;
+pub mod report;
+mod schema;
+mod session;
+mod shapes;
+#[cfg(test)]
+mod tests;
+mod tools;
+
+use std::sync::Arc;
+
+use crate::envelope::Envelope;
+use crate::event::{Finding, Session};
+
+pub use self::catalogue::{LINTS, LintRule, lint_rule};
+pub use self::clients::client_names;
+pub use self::policy::{LintPolicy, Section};
+pub use self::session::SessionLint;
+
+/// Everything that is wrong with the messages of a session, in their order.
+pub fn lint_all(session: &Session, envelopes: &[Arc<Envelope>]) -> Vec<Finding> {
+    let mut lint = SessionLint::new(session);
+    let mut found: Vec<_> = envelopes.iter().flat_map(|envelope| lint.judge(envelope)).collect();
+    found.extend(lint.finish());
+    found.sort_by_key(|finding| finding.seq);
+    found
+}

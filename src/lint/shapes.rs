@@ -1,0 +1,417 @@
+//! The messages of the protocol against the shapes that their revision has (`assets/lint/protocol.shapes`).
+//!
+//! The protocol publishes JSON Schemas, but no package of a registry has them: of `@modelcontextprotocol/sdk`, `.../server` (npm),
+//! `mcp` (PyPI) and `rust-mcp-schema` (crates.io) all have types made of them, in code. So these are typed models of our own, in a
+//! notation that fits a method on a line. They judge what must be there and of which type; members that nobody knows are nobody's
+//! business, as revisions add some.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use super::calls::UnansweredCall;
+use super::catalogue::{PROTOCOL_SHAPE, RESULT_MEMBERS};
+use super::found::{FindingSink, JudgedMessage, quoted};
+use crate::mcp::era::{LEGACY_REVISIONS, MODERN_REVISIONS};
+use crate::message::Kind;
+
+static SHAPES: LazyLock<ShapeBook> =
+    LazyLock::new(|| ShapeBook::read(include_str!("../../assets/lint/protocol.shapes")));
+
+/// What a value has to be.
+#[derive(Clone, Debug)]
+enum ValueShape {
+    Any,
+    Text,
+    Number,
+    Integer,
+    Boolean,
+    Object,
+    OneOf(Vec<String>),
+    Either(Vec<Self>),
+    List(Box<Self>),
+    Map(Box<Self>),
+    Members(Vec<MemberShape>),
+    Tagged(String, Vec<(String, Span, Self)>),
+    Both(Box<Self>, Box<Self>),
+    Named(String),
+}
+
+/// A member of an object.
+#[derive(Clone, Debug)]
+struct MemberShape {
+    key: String,
+    is_needed: bool,
+    span: Span,
+    shape: ValueShape,
+}
+
+/// The revisions in which something holds, both ends included.
+#[derive(Clone, Debug, Default)]
+struct Span {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+impl Span {
+    fn has(&self, revision: &str) -> bool {
+        self.from.as_ref().is_none_or(|from| &**from <= revision) && self.to.as_ref().is_none_or(|to| revision <= &**to)
+    }
+}
+
+/// All shapes, by name: `Tool`, `params tools/call`, `result tools/call`.
+#[derive(Debug, Default)]
+struct ShapeBook(HashMap<String, ValueShape>);
+
+/// Looks at a request or notification.
+pub(super) fn check_params(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
+    let Some(method) = judged.message.method() else { return };
+    let name = format!("params {method}");
+    // What needs no `params` may have none.
+    check(&name, judged.message.at(&["params"]).unwrap_or("{}"), ".params", judged, out);
+}
+
+/// Looks at a reply.
+pub(super) fn check_result(call: &UnansweredCall, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
+    match judged.message.kind() {
+        Kind::Result => {
+            // A task, or questions, in place of the result that was asked for.
+            let is_other = ["task", "inputRequests", "requestState"];
+            if is_other.iter().all(|member| judged.message.at(&["result", member]).is_none()) {
+                let result = judged.message.at(&["result"]).unwrap_or_default();
+                check(&format!("result {}", call.method), result, ".result", judged, out);
+            }
+        }
+        _ => check_error(judged, out),
+    }
+}
+
+fn check_error(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
+    let error: Value = judged.message.at(&["error"]).and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    if !error["code"].is_i64() && !error["code"].is_u64() {
+        out.report(&PROTOCOL_SHAPE, judged, "`.error.code` is not an integer".to_owned());
+    }
+    if !error["message"].is_string() {
+        out.report(&PROTOCOL_SHAPE, judged, "`.error.message` is not a string".to_owned());
+    }
+}
+
+fn check(name: &str, text: &str, path: &str, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
+    let revision = &*judged.revision;
+    if !LEGACY_REVISIONS.contains(&revision) && !MODERN_REVISIONS.contains(&revision) {
+        return;
+    }
+    let (Some(shape), Ok(value)) = (SHAPES.0.get(name), serde_json::from_str::<Value>(text)) else { return };
+    let mut fit = ShapeFit { revision, wrong: Vec::new() };
+    fit.check(shape, &value, path);
+    for why in fit.wrong.into_iter().take(MOST_TOLD) {
+        // Clients take an absent one for what it was before there were any (2026-07-28, basic: result type).
+        let is_new = NEW_MEMBERS.iter().any(|member| why == format!("`.result.{member}` is missing"));
+        out.report(if is_new { &RESULT_MEMBERS } else { &PROTOCOL_SHAPE }, judged, why);
+    }
+}
+
+/// Members that results have from 2026-07-28 on.
+const NEW_MEMBERS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+
+/// A message that is wrong in more places is wrong as a whole.
+const MOST_TOLD: usize = 5;
+
+/// A value on its way along a shape.
+struct ShapeFit<'a> {
+    revision: &'a str,
+    wrong: Vec<String>,
+}
+
+impl ShapeFit<'_> {
+    fn check(&mut self, shape: &ValueShape, value: &Value, path: &str) {
+        if self.wrong.len() >= MOST_TOLD {
+            return;
+        }
+        match (shape, value) {
+            (ValueShape::Any, _)
+            | (ValueShape::Text, Value::String(_))
+            | (ValueShape::Number, Value::Number(_))
+            | (ValueShape::Boolean, Value::Bool(_))
+            | (ValueShape::Object, Value::Object(_)) => {}
+            (ValueShape::Integer, Value::Number(number)) if number.as_f64().is_some_and(|it| it.fract() == 0.0) => {}
+            (ValueShape::OneOf(texts), Value::String(text)) if texts.contains(text) => {}
+            (ValueShape::Either(shapes), value) if shapes.iter().any(|shape| self.fits(shape, value)) => {}
+            (ValueShape::List(inner), Value::Array(values)) => {
+                for (at, value) in values.iter().enumerate() {
+                    self.check(inner, value, &format!("{path}[{at}]"));
+                }
+            }
+            (ValueShape::Map(inner), Value::Object(members)) => {
+                for (key, value) in members {
+                    self.check(inner, value, &format!("{path}.{key}"));
+                }
+            }
+            (ValueShape::Members(shapes), Value::Object(members)) => self.members(shapes, members, path),
+            (ValueShape::Tagged(key, tags), Value::Object(members)) => self.tagged(key, tags, members, path),
+            (ValueShape::Both(one, other), value) => {
+                self.check(one, value, path);
+                self.check(other, value, path);
+            }
+            (ValueShape::Named(name), value) => {
+                if let Some(shape) = SHAPES.0.get(name) {
+                    self.check(shape, value, path);
+                }
+            }
+            (shape, value) => self.wrong.push(format!("{} is {}, not {}", quoted(path), kind(value), shape.words())),
+        }
+    }
+
+    fn fits(&self, shape: &ValueShape, value: &Value) -> bool {
+        let mut fit = ShapeFit { revision: self.revision, wrong: Vec::new() };
+        fit.check(shape, value, "");
+        fit.wrong.is_empty()
+    }
+
+    fn members(&mut self, shapes: &[MemberShape], members: &Map<String, Value>, path: &str) {
+        for MemberShape { key, is_needed, shape, .. } in shapes.iter().filter(|member| member.span.has(self.revision)) {
+            match members.get(key) {
+                Some(value) => self.check(shape, value, &format!("{path}.{key}")),
+                None if *is_needed => self.wrong.push(format!("{} is missing", quoted(&format!("{path}.{key}")))),
+                None => {}
+            }
+        }
+    }
+
+    fn tagged(&mut self, key: &str, tags: &[(String, Span, ValueShape)], members: &Map<String, Value>, path: &str) {
+        let tag = members.get(key).and_then(Value::as_str);
+        let known = tag.and_then(|tag| tags.iter().find(|(known, span, _)| known == tag && span.has(self.revision)));
+        match (known, tag) {
+            (Some((_, _, shape)), _) => self.check(shape, &Value::Object(members.clone()), path),
+            (None, Some(tag)) => {
+                self.wrong.push(format!(
+                    "{} is {}, which {} does not have",
+                    quoted(&format!("{path}.{key}")),
+                    quoted(tag),
+                    self.revision
+                ));
+            }
+            (None, None) => self.wrong.push(format!("{} is missing", quoted(&format!("{path}.{key}")))),
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) if number.is_f64() => "a fraction",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+impl ValueShape {
+    fn words(&self) -> String {
+        match self {
+            Self::Any => "anything".to_owned(),
+            Self::Text => "a string".to_owned(),
+            Self::Number => "a number".to_owned(),
+            Self::Integer => "an integer".to_owned(),
+            Self::Boolean => "a boolean".to_owned(),
+            Self::OneOf(texts) => format!("one of `{}`", texts.join("`, `")),
+            Self::Either(shapes) => shapes.iter().map(Self::words).collect::<Vec<_>>().join(" or "),
+            Self::List(_) => "an array".to_owned(),
+            Self::Object | Self::Map(_) | Self::Members(_) | Self::Tagged(..) | Self::Both(..) | Self::Named(_) => {
+                "an object".to_owned()
+            }
+        }
+    }
+}
+
+impl ShapeBook {
+    fn read(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+        let shapes = lines.map(|line| {
+            let (name, shape) = line.split_once(" = ").expect("a shape has a name");
+            let mut reader = ShapeReader(tokens(shape));
+            let shape = reader.whole();
+            assert!(reader.0.is_empty(), "{line}: {:?} is left", reader.0);
+            (name.to_owned(), shape)
+        });
+        Self(shapes.collect())
+    }
+}
+
+/// The words and signs of a shape, the last one first.
+fn tokens(text: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut word = String::new();
+    for c in text.chars() {
+        if " {}[]<>:,|+?=@\"".contains(c) {
+            tokens.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
+            tokens.extend((!" ".contains(c)).then(|| c.to_string()));
+        } else {
+            word.push(c);
+        }
+    }
+    tokens.extend((!word.is_empty()).then_some(word));
+    tokens.reverse();
+    tokens
+}
+
+/// Reads the notation. It is ours, and a test reads all of it: what cannot be read ends the test.
+struct ShapeReader(Vec<String>);
+
+impl ShapeReader {
+    fn take(&mut self, sign: &str) -> bool {
+        self.0.pop_if(|token| token == sign).is_some()
+    }
+
+    fn word(&mut self) -> String {
+        self.0.pop().expect("a word follows")
+    }
+
+    fn whole(&mut self) -> ValueShape {
+        let mut shape = self.either();
+        while self.take("+") {
+            shape = ValueShape::Both(Box::new(shape), Box::new(self.either()));
+        }
+        shape
+    }
+
+    fn either(&mut self) -> ValueShape {
+        let mut shapes = vec![self.one()];
+        while self.take("|") {
+            shapes.push(self.one());
+        }
+        let texts: Vec<_> = shapes
+            .iter()
+            .filter_map(|it| if let ValueShape::OneOf(it) = it { Some(it.concat()) } else { None })
+            .collect();
+        match shapes.len() {
+            count if count == texts.len() => ValueShape::OneOf(texts),
+            1 => shapes.remove(0),
+            _ => ValueShape::Either(shapes),
+        }
+    }
+
+    fn one(&mut self) -> ValueShape {
+        let word = self.word();
+        match word.as_str() {
+            "any" => ValueShape::Any,
+            "string" => ValueShape::Text,
+            "number" => ValueShape::Number,
+            "integer" => ValueShape::Integer,
+            "boolean" => ValueShape::Boolean,
+            "object" => ValueShape::Object,
+            "\"" => {
+                let text = self.word();
+                assert!(self.take("\""), "{text} has no end");
+                ValueShape::OneOf(vec![text])
+            }
+            "[" => {
+                let inner = self.either();
+                assert!(self.take("]"), "a list has no end");
+                ValueShape::List(Box::new(inner))
+            }
+            "{" => self.object(),
+            "<" => self.tags(),
+            _ => ValueShape::Named(word),
+        }
+    }
+
+    fn object(&mut self) -> ValueShape {
+        let is_map = self.0.len() < 2 || ![":", "?"].contains(&self.0[self.0.len() - 2].as_str());
+        if is_map {
+            let inner = self.either();
+            assert!(self.take("}"), "a map has no end");
+            return ValueShape::Map(Box::new(inner));
+        }
+        let mut members = Vec::new();
+        while !self.take("}") {
+            let key = self.word();
+            let is_needed = !self.take("?");
+            assert!(self.take(":"), "`{key}` has no kind");
+            let shape = self.either();
+            members.push(MemberShape { key, is_needed, shape, span: self.span() });
+            self.take(",");
+        }
+        ValueShape::Members(members)
+    }
+
+    fn tags(&mut self) -> ValueShape {
+        let key = self.word();
+        assert!(self.take(":"), "`{key}` has no tags");
+        let mut tags = Vec::new();
+        while !self.take(">") {
+            let tag = self.word();
+            assert!(self.take("="), "`{tag}` has no shape");
+            let shape = ValueShape::Named(self.word());
+            tags.push((tag, self.span(), shape));
+        }
+        ValueShape::Tagged(key, tags)
+    }
+
+    fn span(&mut self) -> Span {
+        if !self.take("@") {
+            return Span::default();
+        }
+        let word = self.word();
+        let (from, to) = word.split_once("..").expect("a span of revisions has two ends");
+        let end = |end: &str| (!end.is_empty()).then(|| end.to_owned());
+        Span { from: end(from), to: end(to) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(name: &str, revision: &str, value: &str) -> Vec<String> {
+        let mut fit = ShapeFit { revision, wrong: Vec::new() };
+        fit.check(&SHAPES.0[name], &serde_json::from_str(value).unwrap(), "");
+        fit.wrong
+    }
+
+    #[test]
+    fn shapes_are_read_and_refer_to_each_other() {
+        fn names(shape: &ValueShape, found: &mut Vec<String>) {
+            match shape {
+                ValueShape::Named(name) => found.push(name.clone()),
+                ValueShape::List(inner) | ValueShape::Map(inner) => names(inner, found),
+                ValueShape::Either(shapes) => shapes.iter().for_each(|shape| names(shape, found)),
+                ValueShape::Members(members) => members.iter().for_each(|member| names(&member.shape, found)),
+                ValueShape::Tagged(_, tags) => tags.iter().for_each(|(_, _, shape)| names(shape, found)),
+                ValueShape::Both(one, other) => [one, other].into_iter().for_each(|shape| names(shape, found)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        SHAPES.0.values().for_each(|shape| names(shape, &mut found));
+        assert!(SHAPES.0.len() > 60 && found.len() > 60, "{} {}", SHAPES.0.len(), found.len());
+        for name in found {
+            assert!(SHAPES.0.contains_key(&name), "there is no shape `{name}`");
+        }
+    }
+
+    #[test]
+    fn shape_says_where_and_why() {
+        assert_eq!(wrong("Peer", "2025-11-25", r#"{"name":"a","version":"1"}"#), [""; 0]);
+        assert_eq!(
+            wrong("Peer", "2025-11-25", r#"{"name":1}"#),
+            ["`.name` is a number, not a string", "`.version` is missing"]
+        );
+        let content = |text: &str, revision: &str| wrong("result tools/call", revision, text);
+        assert_eq!(content(r#"{"content":[{"type":"text"}]}"#, "2025-11-25"), ["`.content[0].text` is missing"]);
+        let audio = r#"{"content":[{"type":"audio","data":"","mimeType":"a/b"}]}"#;
+        assert_eq!(content(audio, "2024-11-05"), ["`.content[0].type` is `audio`, which 2024-11-05 does not have"]);
+        assert_eq!(content(audio, "2025-03-26"), [""; 0]);
+        assert_eq!(content(r#"{"content":[]}"#, "2026-07-28"), ["`.resultType` is missing"]);
+        let level = r#"{"level":"verbose","data":null}"#;
+        assert_eq!(wrong("params notifications/message", "2025-11-25", level).len(), 1);
+        assert_eq!(wrong("params notifications/cancelled", "2025-11-25", r#"{"requestId":1.0}"#), [""; 0]);
+        assert_eq!(
+            wrong("params notifications/cancelled", "2025-11-25", r#"{"requestId":[]}"#),
+            ["`.requestId` is an array, not a string or an integer"]
+        );
+    }
+}
