@@ -171,6 +171,13 @@ impl Legacy {
         self.connection.answer()?.message()
     }
 
+    /// The same, where it may take as long.
+    pub(crate) fn answer_within(&mut self, patience: Duration) -> io::Result<Value> {
+        let stream = self.connection.stream.get_ref();
+        stream.set_read_timeout(Some(patience))?;
+        self.answer()
+    }
+
     pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> io::Result<Value> {
         self.last_id += 1;
         let body = call(self.last_id, tool, arguments);

@@ -10,7 +10,7 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rustix::termios::{Action, tcflow};
 use serde_json::json;
 
-use crate::http::{Legacy, call};
+use crate::http::{Legacy, PATIENCE, call};
 use crate::tapline::{Home, Owned, Setup, Tapline, ended, gone, server, signal, until};
 use crate::{Length, Outcome};
 
@@ -66,7 +66,8 @@ pub(crate) fn flooding_server(length: Length) -> Result<Outcome, String> {
         while Instant::now() < until {
             slowest = slowest.max(echo(&mut other)?);
         }
-        told = flooding.answer().map_err(|error| error.to_string())?.to_string();
+        // All of the flood is relayed first, at the pace of the machine.
+        told = flooding.answer_within(length.of(PATIENCE, 10 * PATIENCE)).map_err(|error| error.to_string())?.to_string();
     }
     if !told.contains("--max-message") {
         return Err(format!("a line without end got {told}"));
