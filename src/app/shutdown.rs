@@ -1,8 +1,8 @@
 //! The end of a core, in the order of design §3: no new clients, held messages released, calls answered or failed, servers gone,
 //! tapes written, and only then the last event, with which every screen goes.
 //!
-//! Each step has so long, and none longer than `--grace` and a second; it says how it goes, and a second word from the operator cuts it
-//! short.
+//! The calls have `--grace`, and all that waits for somebody else has a second more, counted from the first word: what one step took, the
+//! next does not have. Only the tapes always have a second. Each step says how it goes, and a second word from the operator cuts it short.
 //!
 //! Calls are counted by tokens held from the front door to the last byte, so an idle end waits for nothing.
 
@@ -26,7 +26,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const LEAVING: Duration = Duration::from_secs(4);
 /// How long tapes may take to be written: a disk that has gone must not keep us.
 const WRITING: Duration = Duration::from_secs(5);
-/// What a step has beyond the grace.
+/// What the end has beyond the grace, and the least that tapes have.
 const BEYOND: Duration = Duration::from_secs(1);
 /// What takes no longer is not worth a word.
 const UNNOTICED: Duration = Duration::from_millis(200);
@@ -46,18 +46,29 @@ struct Shutdown {
     journal: Journal,
     /// Set by the operator's second word.
     hurry: CancellationToken,
+    began: Instant,
+    grace: Duration,
 }
 
 impl Shutdown {
-    /// Waits for `done`, at most so long, and says how many are waited for.
+    /// What a step may take that begins now: one end has one deadline, whatever hangs in it.
+    fn time_for(&self, step: EndStep) -> Duration {
+        let left = |until: Duration| until.saturating_sub(self.began.elapsed());
+        match step {
+            EndStep::Calls => left(self.grace),
+            EndStep::Servers => left(self.grace + BEYOND).clamp(LAST_WORDS, LEAVING),
+            EndStep::Tapes => left(self.grace + BEYOND).clamp(BEYOND, WRITING),
+        }
+    }
+
+    /// Waits for `done`, as long as there is time for that, and says how many are waited for.
     async fn step(
         &self,
         step: EndStep,
-        limit: Duration,
         count: impl Fn() -> usize,
         done: impl Future<Output = ()>,
     ) -> StepOutcome {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + self.time_for(step);
         let mut word = interval_at(Instant::now() + UNNOTICED, Duration::from_secs(1));
         tokio::pin!(done);
         loop {
@@ -87,11 +98,11 @@ impl Core {
         }
         self.operator.quit.cancel();
         let asked = (&mut self.operator.asked).await.unwrap_or_default();
-        let shutdown = Shutdown { journal: self.journal.clone(), hurry: self.operator.hurry.clone() };
+        let (journal, hurry) = (self.journal.clone(), self.operator.hurry.clone());
+        let shutdown = Shutdown { journal, hurry, began: Instant::now(), grace: self.grace };
         self.stop_accepting.cancel();
         self.mounts.proxy().gate().close(&release(on_quit.unwrap_or(asked)));
         self.stop.listening.cancel();
-        let until = Instant::now() + self.grace;
         self.end_calls(&shutdown).await;
         self.end_servers(&shutdown).await;
         self.end_connections().await;
@@ -101,7 +112,7 @@ impl Core {
         self.figures.stop.cancel();
         let _ = (&mut self.figures.task).await;
         let written = self.journal.flush();
-        let written = shutdown.step(EndStep::Tapes, self.at_most(WRITING), || 1, async { _ = written.await }).await;
+        let written = shutdown.step(EndStep::Tapes, || 1, async { _ = written.await }).await;
         self.operator.task.abort();
         self.journal.publish(Event::Stopping);
         if written == StepOutcome::Done {
@@ -114,7 +125,7 @@ impl Core {
         }
         if let Some(export) = self.export {
             tokio::select! {
-                () = export.finish(until.saturating_duration_since(Instant::now()).max(LAST_WORDS)) => {}
+                () = export.finish(shutdown.time_for(EndStep::Calls).max(LAST_WORDS)) => {}
                 () = shutdown.hurry.cancelled() => {}
             }
         }
@@ -127,7 +138,7 @@ impl Core {
     async fn end_calls(&mut self, shutdown: &Shutdown) {
         let calls = &self.stop.calls;
         calls.close();
-        let outcome = shutdown.step(EndStep::Calls, self.grace, || calls.len(), calls.wait()).await;
+        let outcome = shutdown.step(EndStep::Calls, || calls.len(), calls.wait()).await;
         let (count, grace) = (calls.len(), self.grace);
         let cut = if count == 1 { "1 call is failed".to_owned() } else { format!("{count} calls are failed") };
         match outcome {
@@ -136,11 +147,6 @@ impl Core {
             StepOutcome::Forced => shutdown.warn(format!("{cut}: told not to wait")),
         }
         self.stop.force.cancel();
-    }
-
-    /// What a step may take that has so long: one who gives a short grace is not kept by it.
-    fn at_most(&self, limit: Duration) -> Duration {
-        limit.min(self.grace + BEYOND)
     }
 
     /// Connections end once what is on them is written.
@@ -174,7 +180,7 @@ impl Core {
                 }
             }
         };
-        let limit = self.at_most(LEAVING);
+        let limit = shutdown.time_for(EndStep::Servers);
         let hurried = async {
             // Sooner than they would be told otherwise.
             sleep(limit / 2).await;
@@ -188,7 +194,7 @@ impl Core {
                 () = hurried, if limit < LEAVING => {}
             }
         };
-        if shutdown.step(EndStep::Servers, limit, count, leaving).await == StepOutcome::Done {
+        if shutdown.step(EndStep::Servers, count, leaving).await == StepOutcome::Done {
             return;
         }
         signal(rustix::process::Signal::KILL);
@@ -203,12 +209,16 @@ mod tests {
     use super::*;
     use crate::event::Feed;
 
+    fn shutdown(journal: Journal) -> Shutdown {
+        Shutdown { journal, hurry: CancellationToken::new(), began: Instant::now(), grace: Duration::from_secs(10) }
+    }
+
     /// How a step of ten seconds ends, when, and what it said meanwhile. `hurried`: when the operator does not want to wait.
     async fn step(done_after: u64, hurried: Option<u64>) -> (StepOutcome, u64, Vec<Progress>) {
         let (journal, thread) = Journal::start(None);
         let (feed, reader) = Feed::bounded(100);
         journal.subscribe(feed);
-        let shutdown = Shutdown { journal, hurry: CancellationToken::new() };
+        let shutdown = shutdown(journal);
         if let Some(after) = hurried {
             let hurry = shutdown.hurry.clone();
             tokio::spawn(async move {
@@ -217,7 +227,7 @@ mod tests {
             });
         }
         let (began, done) = (Instant::now(), sleep(Duration::from_secs(done_after)));
-        let outcome = shutdown.step(EndStep::Calls, Duration::from_secs(10), || 3, done).await;
+        let outcome = shutdown.step(EndStep::Calls, || 3, done).await;
         thread.finish();
         let progress = |event| if let Event::Ending(progress) = event { Some(progress) } else { None };
         (outcome, began.elapsed().as_secs(), reader.events.iter().filter_map(progress).collect())
@@ -236,6 +246,18 @@ mod tests {
             let (outcome, seconds, told) = step(done, hurried).await;
             assert_eq!((outcome, seconds, told.len()), expected, "{done} {hurried:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn end_has_one_deadline_however_many_steps_hang() {
+        let (journal, thread) = Journal::start(None);
+        let shutdown = shutdown(journal);
+        for (step, ended_after) in [(EndStep::Calls, 10), (EndStep::Servers, 11), (EndStep::Tapes, 12)] {
+            assert_eq!(shutdown.step(step, || 1, std::future::pending()).await, StepOutcome::Late);
+            assert_eq!(shutdown.began.elapsed().as_millis() / 100, ended_after * 10, "{step:?}");
+        }
+        drop(shutdown);
+        thread.finish();
     }
 
     #[tokio::test(start_paused = true)]

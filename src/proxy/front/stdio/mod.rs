@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use crate::envelope::Via;
 use crate::event::Origin;
 use crate::net::backlog::backlog;
 use crate::net::lines::LineBuffer;
-use crate::proxy::exchange::Connection;
+use crate::proxy::exchange::{Connection, ServerLink};
 pub use crate::proxy::front::stdio::process_io::{BlockingFlags, StdioInput, StdioOutput};
 use crate::proxy::front::stdio::write::{OutputWriter, write_items, write_stderr};
 use crate::proxy::front::stream_client::{LineSender, StreamClient};
@@ -35,6 +36,8 @@ use crate::upstream::{Upstream as _, UpstreamError};
 
 /// How long a client may take nothing of the server's stderr while all is over.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// What a server has beyond the grace that did not answer in it.
+const BEYOND: Duration = Duration::from_secs(1);
 
 /// The client's pipes, and ours for the server's stderr.
 pub struct StdioEnds<R, W, E> {
@@ -128,7 +131,9 @@ impl StdioSession {
             }
         }
         let client = sender.stop().await;
-        if has_left {
+        if has_left && matches!(outcome, StdioOutcome::Unanswered(_)) {
+            hurried(&connection.link, client.disconnect()).await;
+        } else if has_left {
             client.disconnect().await;
         } else {
             connection.close().await;
@@ -137,6 +142,21 @@ impl StdioSession {
         writing_ended(&mut writing).await;
         let _ = writing_errors.await;
         outcome
+    }
+}
+
+/// The end of a session whose server has had all the time there is: it is told to leave, and soon made to.
+async fn hurried(server: &ServerLink, leaving: impl Future<Output = ()>) {
+    let signal = |signal| {
+        if let ServerLink::Stream(server) = server {
+            server.signal(signal);
+        }
+    };
+    let mut leaving = std::pin::pin!(leaving);
+    signal(Signal::TERM);
+    if tokio::time::timeout(BEYOND, &mut leaving).await.is_err() {
+        signal(Signal::KILL);
+        leaving.await;
     }
 }
 
