@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use crate::json::PathPattern;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::{Proxy, Stop};
 use crate::screen::Signals;
+use crate::tape::TapeError;
 use crate::tape::compare::Rules;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::tape::report::{Colour, ReportForm, ReportStream};
@@ -32,8 +33,12 @@ use crate::upstream::pool::{self, Restart};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 
+/// How the bars look: of the tape, and of its steps.
+const READING: &str = "{bar:30} reading the tape: {percent} %";
+const PLAYING: &str = "{bar:30} {pos}/{len}  {msg}  {elapsed} left {eta}";
+
 pub(super) async fn run(args: ReplayArgs, color: ColorArg) -> Result<ExitCode, ExitError> {
-    let tape = PlayableTape::open(&args.tape).map_err(ExitError::usage)?;
+    let tape = read_tape(&args.tape).map_err(ExitError::usage)?;
     for problem in &tape.troubles {
         print_stderr(&format!("tapline: {}: {problem}", args.tape.display()));
     }
@@ -70,6 +75,18 @@ pub(super) async fn run(args: ReplayArgs, color: ColorArg) -> Result<ExitCode, E
             Ok(ExitCode::from(signal.status()))
         }
     }
+}
+
+/// Reads what is to be played; a long tape says on a terminal how far that is.
+fn read_tape(path: &Path) -> Result<PlayableTape, TapeError> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::with_template(READING).expect("the template is a constant"));
+    let tape = PlayableTape::open_reporting(path, |read, length| {
+        bar.set_length(length);
+        bar.set_position(read);
+    });
+    bar.finish_and_clear();
+    tape
 }
 
 /// What is played, at what, and how it is judged.
@@ -158,8 +175,7 @@ impl ReplayProgress {
     fn on_event(&mut self, event: ReplayEvent, bar: &ProgressBar) {
         match event {
             ReplayEvent::Started { steps, .. } => {
-                let style = "{bar:30} {pos}/{len}  {msg}  {elapsed} left {eta}";
-                bar.set_style(ProgressStyle::with_template(style).expect("the template is a constant"));
+                bar.set_style(ProgressStyle::with_template(PLAYING).expect("the template is a constant"));
                 bar.set_length(steps as u64);
             }
             ReplayEvent::Step(step) => {

@@ -1,7 +1,11 @@
 //! `tapline replay` as a user runs it, with the tape that comes with tapline.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use crate::support::terminal::Terminal;
 
 const TAPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
 
@@ -98,4 +102,17 @@ fn torn_tape_is_played_as_far_as_it_goes() {
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.starts_with("tapline: ") && told.contains("torn"), "{told}");
+}
+
+#[test]
+fn long_tape_says_at_once_how_far_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let tape = dir.path().join("endless.tape.jsonl");
+    assert!(Command::new("mkfifo").arg(&tape).status().unwrap().success());
+    // Its beginning is there, and the rest does not come while this is open.
+    let mut pipe = OpenOptions::new().read(true).write(true).open(&tape).unwrap();
+    let beginning = std::fs::read(TAPE).unwrap();
+    pipe.write_all(&beginning[..4096]).unwrap();
+    let terminal = Terminal::start(&["replay", tape.to_str().unwrap(), "--", "cat"]);
+    terminal.wait_for("reading the tape: ");
 }

@@ -8,6 +8,9 @@ use crate::tape::Tape;
 use crate::tape::format::{Mark, TapeError, TapeHeader};
 use crate::tape::read::{TapeEntry, TapeFile, TapeReader, troubles};
 
+/// Bytes that are read between two reports: a few of them a second.
+const REPORTED_EACH: u64 = 1 << 20;
+
 /// A tape as the player needs it. Its size in memory goes with the number of messages, not with theirs.
 #[derive(Debug)]
 pub struct PlayableTape {
@@ -25,12 +28,28 @@ impl PlayableTape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn open(path: &Path) -> Result<Self, TapeError> {
+        Self::open_reporting(path, |_, _| ())
+    }
+
+    /// Goes once through a tape file, which may be long, and reports now and then how many bytes of how many are read.
+    ///
+    /// # Errors
+    /// Where it cannot be read at all, is no tape, or is one of a newer format.
+    pub fn open_reporting(path: &Path, mut report: impl FnMut(u64, u64)) -> Result<Self, TapeError> {
         let mut entries = TapeReader::open(path)?;
+        let length = std::fs::metadata(path).map_or(0, |file| file.len());
+        let mut reported = 0;
+        report(reported, length);
         let mut header = entries.header().clone();
         let file = Arc::new(TapeFile::open(path, header.session)?);
         let mut builder = ScriptBuilder::default();
         let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
         while let Some(entry) = entries.next() {
+            let read = entries.place().end;
+            if read - reported >= REPORTED_EACH {
+                report(read, length);
+                reported = read;
+            }
             match entry {
                 TapeEntry::Message { envelope, .. } => builder.line(&file, entries.place(), &envelope),
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
