@@ -21,7 +21,7 @@ use crate::net::innermost_cause;
 use crate::net::workers::PerWorker;
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A connection that is idle for longer may be dead without either end knowing.
 pub(super) const MOST_IDLE: Duration = Duration::from_secs(90);
 

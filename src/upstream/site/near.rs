@@ -20,9 +20,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use reqwest::Url;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-use super::client::{CONNECT_TIMEOUT, MOST_IDLE, RequestFailure, ResponseBody};
+use super::client::{CONNECT_TIMEOUT, KEEP_ALIVE, MOST_IDLE, RequestFailure, ResponseBody};
 use crate::net::innermost_cause;
 
 /// The body of a request: whole, or as it comes.
@@ -96,6 +97,7 @@ impl NearClient {
             .await
             .map_err(|_| unreachable("connection timed out".to_owned()))?
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+            .and_then(|stream| keep_alive(&stream).map(|()| stream))
             .map_err(|error| unreachable(error.to_string()))?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(innermost_cause(&error)))?;
@@ -107,6 +109,12 @@ impl NearClient {
         });
         Ok(sender)
     }
+}
+
+/// A port of this machine may lead into a container or through a tunnel, whose end nobody tells: a stream that listens for days is
+/// asked whether it is still there, as `reqwest`'s are.
+fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE))
 }
 
 impl IdleConnections {
