@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt as _;
+use memmap2::MmapMut;
 use parking_lot::Mutex;
 
 /// Room that is made at once for a body that says how long it will be; more only as it comes.
@@ -14,61 +15,153 @@ const MOST_EXPECTED: usize = 4 << 20;
 /// Bodies from this size on are in buffers that are used again.
 const LARGE: usize = 64 << 10;
 
+/// Room from this size on has pages of its own, which the system gets back when nobody has it any more. Of what lies in the heap it gets
+/// little: a third of what 200 calls of a megabyte had taken was kept for good.
+const PAGES: usize = 128 << 10;
+
 /// Bytes of buffers that are kept for others.
 const MOST_SPARE: usize = 8 << 20;
 
-static SPARE: Mutex<SpareBuffers> = Mutex::new(SpareBuffers { buffers: Vec::new(), bytes: 0 });
+static SPARE: Mutex<SpareBuffers> = Mutex::new(SpareBuffers { buffers: Vec::new(), bytes: 0, unused: 0 });
+
+/// Where a body is put together.
+enum BodyBuffer {
+    Heap(Vec<u8>),
+    Pages { map: MmapMut, length: usize },
+}
+
+impl BodyBuffer {
+    fn with_capacity(capacity: usize) -> Self {
+        let map = (capacity >= PAGES).then(|| MmapMut::map_anon(capacity).ok()).flatten();
+        map.map_or_else(|| Self::Heap(Vec::with_capacity(capacity)), |map| Self::Pages { map, length: 0 })
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Heap(bytes) => bytes.capacity(),
+            Self::Pages { map, .. } => map.len(),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Heap(bytes) => bytes.clear(),
+            Self::Pages { length, .. } => *length = 0,
+        }
+    }
+
+    fn extend(&mut self, data: &[u8]) {
+        let length = self.as_ref().len() + data.len();
+        if length > self.capacity() && length >= PAGES {
+            let capacity = length.max(self.capacity().saturating_mul(2)).next_multiple_of(LARGE);
+            let mut larger = Self::with_capacity(capacity);
+            larger.put(self.as_ref());
+            *self = larger;
+        }
+        self.put(data);
+    }
+
+    /// Where pages have too little room, there is none.
+    fn put(&mut self, data: &[u8]) {
+        match self {
+            Self::Heap(bytes) => bytes.extend_from_slice(data),
+            Self::Pages { map, length } => {
+                map[*length..*length + data.len()].copy_from_slice(data);
+                *length += data.len();
+            }
+        }
+    }
+}
+
+impl AsRef<[u8]> for BodyBuffer {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+            Self::Pages { map, length } => &map[..*length],
+        }
+    }
+}
 
 /// Buffers that nobody uses now.
 struct SpareBuffers {
-    buffers: Vec<Vec<u8>>,
+    /// The one that came back last at the end.
+    buffers: Vec<BodyBuffer>,
     bytes: usize,
+    /// How many of them nobody wanted since that was last asked.
+    unused: usize,
 }
 
 impl SpareBuffers {
-    fn reuse(&mut self, capacity: usize) -> Option<Vec<u8>> {
-        let fits = |buffer: &Vec<u8>| (capacity..=capacity.saturating_mul(2)).contains(&buffer.capacity());
-        let buffer = self.buffers.iter().rposition(fits).map(|at| self.buffers.swap_remove(at))?;
+    fn reuse(&mut self, capacity: usize) -> Option<BodyBuffer> {
+        let fits = |buffer: &BodyBuffer| (capacity..=capacity.saturating_mul(2)).contains(&buffer.capacity());
+        let buffer = self.buffers.iter().rposition(fits).map(|at| self.buffers.remove(at))?;
         self.bytes -= buffer.capacity();
+        self.unused = self.unused.min(self.buffers.len());
         Some(buffer)
     }
 
-    fn keep(&mut self, mut buffer: Vec<u8>) {
+    fn keep(&mut self, mut buffer: BodyBuffer) {
         if self.bytes + buffer.capacity() <= MOST_SPARE {
             buffer.clear();
             self.bytes += buffer.capacity();
             self.buffers.push(buffer);
         }
     }
+
+    /// Takes out those that nobody wanted since the last time.
+    fn surplus(&mut self) -> Vec<BodyBuffer> {
+        let surplus: Vec<_> = self.buffers.drain(..self.unused).collect();
+        self.bytes -= surplus.iter().map(BodyBuffer::capacity).sum::<usize>();
+        self.unused = self.buffers.len();
+        surplus
+    }
+}
+
+/// Gives back what was kept for large bodies, where none came since this was called last.
+pub fn release_unused() {
+    let surplus = SPARE.lock().surplus();
+    drop(surplus);
 }
 
 /// A large body, whose buffer is another's when nobody has it any more.
-struct LargeBody(Vec<u8>);
+struct LargeBody(Option<BodyBuffer>);
 
 impl AsRef<[u8]> for LargeBody {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.0.as_ref().map_or(&[], AsRef::as_ref)
     }
 }
 
 impl Drop for LargeBody {
     fn drop(&mut self) {
-        SPARE.lock().keep(std::mem::take(&mut self.0));
+        if let Some(buffer) = self.0.take() {
+            SPARE.lock().keep(buffer);
+        }
     }
 }
 
-fn buffer(capacity: usize) -> Vec<u8> {
+fn buffer(capacity: usize) -> BodyBuffer {
     if capacity < LARGE {
-        return Vec::with_capacity(capacity);
+        return BodyBuffer::Heap(Vec::with_capacity(capacity));
     }
     // In steps, so that bodies of nearly one length can have each other's.
     let capacity = capacity.next_multiple_of(LARGE);
     let spare = SPARE.lock().reuse(capacity);
-    spare.unwrap_or_else(|| Vec::with_capacity(capacity))
+    spare.unwrap_or_else(|| BodyBuffer::with_capacity(capacity))
 }
 
-fn whole(buffer: Vec<u8>) -> Bytes {
-    if buffer.capacity() >= LARGE { Bytes::from_owner(LargeBody(buffer)) } else { buffer.into() }
+fn whole(buffer: BodyBuffer) -> Bytes {
+    match buffer {
+        BodyBuffer::Heap(bytes) if bytes.capacity() < LARGE => bytes.into(),
+        large => Bytes::from_owner(LargeBody(Some(large))),
+    }
+}
+
+/// One after the other, in room like that of a body.
+pub fn joined(pieces: &[&[u8]]) -> Bytes {
+    let mut all = buffer(pieces.iter().map(|piece| piece.len()).sum());
+    pieces.iter().for_each(|piece| all.extend(piece));
+    whole(all)
 }
 
 /// Why a body could not be read.
@@ -88,10 +181,10 @@ pub async fn read_whole<B>(mut body: B, longest: usize) -> Result<Bytes, BodyRea
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let (mut first, mut all) = (Bytes::new(), Vec::new());
+    let (mut first, mut all) = (Bytes::new(), None::<BodyBuffer>);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(BodyReadError::Broken)?.into_data() else { continue };
-        let length = first.len() + all.len() + data.len();
+        let length = first.len() + all.as_ref().map_or(0, |all| all.as_ref().len()) + data.len();
         if length > longest {
             return Err(BodyReadError::TooLong);
         }
@@ -100,13 +193,14 @@ where
             first = data;
             continue;
         }
-        if all.is_empty() {
-            all = buffer(length.saturating_add(left).min(longest).min(length.max(MOST_EXPECTED)));
-            all.extend_from_slice(&std::mem::take(&mut first));
-        }
-        all.extend_from_slice(&data);
+        let all = all.get_or_insert_with(|| {
+            let mut all = buffer(length.saturating_add(left).min(longest).min(length.max(MOST_EXPECTED)));
+            all.extend(&std::mem::take(&mut first));
+            all
+        });
+        all.extend(&data);
     }
-    Ok(if all.is_empty() { first } else { whole(all) })
+    Ok(all.map_or(first, whole))
 }
 
 #[cfg(test)]
@@ -133,15 +227,39 @@ mod tests {
 
     #[test]
     fn large_buffers_are_used_again_up_to_a_limit() {
-        let mut spare = SpareBuffers { buffers: Vec::new(), bytes: 0 };
-        let large = Vec::with_capacity(LARGE);
-        let (place, capacity) = (large.as_ptr(), large.capacity());
+        let mut spare = SpareBuffers { buffers: Vec::new(), bytes: 0, unused: 0 };
+        let large = BodyBuffer::with_capacity(LARGE);
+        let (place, capacity) = (large.as_ref().as_ptr(), large.capacity());
         spare.keep(large);
         assert!(spare.reuse(LARGE / 4).is_none() && spare.reuse(capacity + 1).is_none(), "it fits neither");
         let again = spare.reuse(LARGE - 1).expect("it fits");
-        assert_eq!((again.as_ptr(), spare.bytes), (place, 0));
-        (0..=MOST_SPARE / LARGE).for_each(|_| spare.keep(Vec::with_capacity(LARGE)));
+        assert_eq!((again.as_ref().as_ptr(), spare.bytes), (place, 0));
+        (0..=MOST_SPARE / LARGE).for_each(|_| spare.keep(BodyBuffer::with_capacity(LARGE)));
         assert!(spare.bytes <= MOST_SPARE && spare.buffers.len() >= MOST_SPARE / LARGE - 1);
+    }
+
+    #[test]
+    fn large_buffers_go_when_nobody_has_wanted_them_for_a_round() {
+        let mut spare = SpareBuffers { buffers: Vec::new(), bytes: 0, unused: 0 };
+        (0..3).for_each(|_| spare.keep(BodyBuffer::with_capacity(PAGES)));
+        assert_eq!(spare.surplus().len(), 0, "they came since the last round");
+        let used = spare.reuse(PAGES).expect("it fits");
+        spare.keep(used);
+        assert_eq!((spare.surplus().len(), spare.bytes), (2, PAGES));
+        assert_eq!((spare.surplus().len(), spare.bytes), (1, 0));
+        assert_eq!(spare.surplus().len(), 0);
+    }
+
+    #[test]
+    fn body_buffer_moves_to_pages_when_it_grows() {
+        let mut buffer = BodyBuffer::with_capacity(10);
+        let bytes: Vec<u8> = (0..3 * PAGES).map(|at| (at % 251) as u8).collect();
+        for piece in bytes.chunks(1_000) {
+            buffer.extend(piece);
+        }
+        assert!(matches!(buffer, BodyBuffer::Pages { .. }) && buffer.as_ref() == bytes);
+        assert_eq!(joined(&[&bytes, b"\n"])[..], [&bytes[..], b"\n"].concat());
+        assert_eq!(joined(&[b"a", b"", b"b"]), "ab");
     }
 
     #[tokio::test]

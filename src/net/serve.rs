@@ -23,6 +23,10 @@ use crate::net::workers::Workers;
 /// How long the first request on a connection may take to arrive, its headers included.
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
 
+/// What a connection reads at once, at most, and with that what the head of a request may have. hyper would take six times as much for a
+/// body of a megabyte, and keep it for as long as the answer takes: hundreds of calls that wait are then tens of megabytes more.
+const READ: usize = 64 << 10;
+
 /// Serves `router` until `stop`: no new connection is accepted then, and responses that have begun are finished. Handlers can extract
 /// the peer's address (`ConnectInfo<SocketAddr>`).
 ///
@@ -70,7 +74,8 @@ where
         let response = Box::pin(answer(request));
         async { Ok::<_, std::convert::Infallible>(response.await) }
     });
-    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().max_buf_size(READ);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         biased;

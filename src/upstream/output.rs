@@ -13,6 +13,7 @@ use super::error::UpstreamError;
 use crate::envelope::{SseFields, Transport, Via};
 use crate::message::Message;
 use crate::net::backlog::{ByteRoom, RoomShare};
+use crate::net::body::joined;
 use crate::sse;
 
 /// Bytes that one message of an upstream may have, unless something else is said: a line, an event, a body. One without end would fill memory.
@@ -116,12 +117,11 @@ pub fn message_of(line: &Bytes) -> Option<Message> {
 /// A message as one line of a pipe. White space between tokens may hold line ends, strings may not: a blank does as well.
 pub fn one_line(message: &Message) -> Bytes {
     let raw = message.raw();
-    let mut line = BytesMut::with_capacity(raw.len() + 1);
     if memchr::memchr2(b'\n', b'\r', raw).is_none() {
-        line.put_slice(raw);
-    } else {
-        line.extend(raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        return joined(&[raw, b"\n"]);
     }
+    let mut line = BytesMut::with_capacity(raw.len() + 1);
+    line.extend(raw.iter().map(|&byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
     line.put_u8(b'\n');
     line.freeze()
 }

@@ -231,5 +231,5 @@ fn address_on(
             }
         }
     });
-    address.recv_timeout(crate::http::PATIENCE).map_err(|_| "it shows no address".to_owned())
+    address.recv_timeout(PATIENCE).map_err(|_| "it shows no address".to_owned())
 }

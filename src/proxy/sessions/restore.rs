@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::envelope::SessionId;
 use crate::event::{Event, Landmark, Level, LogLine, Session};
+use crate::net::body::release_unused;
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::policy::EndKind;
@@ -146,6 +147,7 @@ impl SessionTable {
         for (connection, key) in changed {
             self.save(&connection, key.as_ref(), None);
         }
+        release_unused();
         for id in idle {
             let limit = jiff::SignedDuration::try_from(limit.unwrap_or_default()).unwrap_or_default();
             self.close(id, &format!("idle for {limit:#}")).await;
