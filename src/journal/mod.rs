@@ -314,7 +314,8 @@ impl JournalWriter {
     fn close_tape(&mut self, session: SessionId, reason: &str) {
         let Some(recorder) = &mut self.recorder else { return };
         match recorder.close(session, reason) {
-            Ok(()) | Err(TapeError::NotOpen(_)) => {}
+            Ok(meddled) => self.notices(meddled),
+            Err(TapeError::NotOpen(_)) => {}
             Err(error) => {
                 let text = format!("the end of a tape is missing: {error}");
                 self.log(LogLine::new(Level::Error, "tape", text).of(session));
@@ -328,7 +329,7 @@ impl JournalWriter {
         self.notices(notices);
     }
 
-    fn notices(&mut self, notices: Vec<RecordingNotice>) {
+    fn notices(&mut self, notices: impl IntoIterator<Item = RecordingNotice>) {
         for notice in notices {
             let level = match notice {
                 RecordingNotice::Failed { .. } => Level::Error,

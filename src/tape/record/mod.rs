@@ -233,21 +233,27 @@ impl Recorder {
         notices
     }
 
-    /// Writes the last line and lets go of the file. A session without a message leaves no file.
+    /// Writes the last line and lets go of the file. A session without a message leaves no file. Returns what somebody else did to the
+    /// file since the last flush.
     ///
     /// # Errors
     /// Where the end of the tape could not be written, even if the file's failure was told before; or
     /// [`TapeError::NotOpen`].
-    pub fn close(&mut self, session: SessionId, reason: &str) -> Result<(), TapeError> {
+    pub fn close(&mut self, session: SessionId, reason: &str) -> Result<Option<RecordingNotice>, TapeError> {
         let mut tape = self.tapes.remove(&session).ok_or(TapeError::NotOpen(session))?;
         self.open.retain(|open| *open != session);
         if !tape.dirty && !tape.has_begun() {
-            return Ok(());
+            return Ok(None);
         }
         tape.mark(&Mark::End { at: tape.now(), reason: reason.to_owned() });
-        let written = tape.write(&*self.disk, self.look);
+        // The last look: nobody would hear of it later.
+        let written = tape.write(&*self.disk, Duration::ZERO);
         recycle(&mut tape.pending, &mut self.spare);
-        written.map_err(|source| TapeError::CannotWrite { path: tape.path, source })
+        let path = tape.path.to_path_buf();
+        match written {
+            Ok(()) => Ok(tape.meddled.map(|(what, missing)| RecordingNotice::Meddled { session, path, what, missing })),
+            Err(source) => Err(TapeError::CannotWrite { path, source }),
+        }
     }
 
     fn touch(&mut self, session: SessionId) -> Result<&mut Recording, TapeError> {

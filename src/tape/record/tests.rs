@@ -332,6 +332,27 @@ fn recorder_goes_on_behind_what_is_left_of_a_tape_that_was_cut() {
 }
 
 #[test]
+fn recorder_tells_at_the_end_what_was_done_to_a_tape_just_before() {
+    let cut = |tape: &Path| std::fs::OpenOptions::new().write(true).open(tape).unwrap().set_len(20).unwrap();
+    let meddlers: [(Meddling, &dyn Fn(&Path)); 2] =
+        [(Meddling::Removed, &|tape| std::fs::remove_file(tape).unwrap()), (Meddling::Cut, &cut)];
+    for (expected, meddle) in meddlers {
+        let dir = tempfile::tempdir().unwrap();
+        // As it is looked after by default: a moment after the last look.
+        let mut recorder = Recorder::new(dir.path());
+        let session = session();
+        let path = recorder.open(&session).unwrap();
+        recorder.append(&ping(&session, 1)).unwrap();
+        assert!(recorder.flush().is_empty());
+        meddle(&path);
+        let told = recorder.close(session.id, "done").unwrap();
+        let Some(RecordingNotice::Meddled { what, missing: 1, .. }) = told else { panic!("{expected:?}: {told:?}") };
+        let tape = Tape::read(&path).unwrap();
+        assert_eq!((what, missing(&tape), tape.end.as_deref()), (expected, 1, Some("done")));
+    }
+}
+
+#[test]
 fn recorder_appends_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let session = session();
