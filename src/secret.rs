@@ -130,6 +130,12 @@ impl Label {
     }
 }
 
+impl From<Label> for Arc<str> {
+    fn from(label: Label) -> Self {
+        label.0
+    }
+}
+
 impl std::ops::Deref for Label {
     type Target = str;
 

@@ -3,6 +3,7 @@
 //! Its JSON form is both a line of a tape and an event of the control feed.
 
 pub(crate) mod packed;
+pub(crate) mod shared;
 mod written;
 
 use std::borrow::Cow;

@@ -8,7 +8,7 @@ pub mod figures;
 mod lint;
 mod shadow;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -152,31 +152,31 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_name: Option<String>,
     /// Where it goes: the URL or the command line.
-    pub upstream: String,
+    pub upstream: Arc<str>,
     /// How the client came in.
     pub via: Via,
     pub started: Timestamp,
     pub state: SessionState,
     pub origin: Origin,
     /// The client, as `clientInfo` of `initialize` or of a modern request's `_meta` says.
-    pub client: Option<Peer>,
+    pub client: Option<Arc<Peer>>,
     /// The server, as its `serverInfo` says.
-    pub server: Option<Peer>,
+    pub server: Option<Arc<Peer>>,
     /// Protocol revision as observed.
     pub protocol: Option<String>,
     /// The file it is recorded to.
-    pub tape: Option<PathBuf>,
+    pub tape: Option<Arc<Path>>,
 }
 
 impl Session {
     /// The client's name and version, as far as it has said.
     pub fn client_text(&self) -> Option<String> {
-        self.client.as_ref().map(Peer::text)
+        self.client.as_deref().map(Peer::text)
     }
 
     /// What the server is called: by itself, with its version, and where it is configured.
     pub fn server_names(&self) -> Vec<String> {
-        self.server.as_ref().map(Peer::text).into_iter().chain(self.upstream_name.clone()).collect()
+        self.server.as_deref().map(Peer::text).into_iter().chain(self.upstream_name.clone()).collect()
     }
 }
 
@@ -311,7 +311,7 @@ pub enum Speed {
 pub struct TapeInfo {
     pub path: PathBuf,
     pub upstream: String,
-    pub client: Option<Peer>,
+    pub client: Option<Arc<Peer>>,
     pub protocol: Option<String>,
     pub started: Timestamp,
     pub messages: u64,

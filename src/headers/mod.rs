@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 pub use self::params::ParamHeaders;
 use crate::envelope::is_noise;
+use crate::envelope::shared::LatelyShared;
 use crate::mcp::{era, meta};
 use crate::message::Message;
 
@@ -69,24 +70,11 @@ impl Latest {
 #[derive(Clone, Debug, Default)]
 pub struct Packed(Arc<[u8]>);
 
-/// Headers packed last, for the next session that comes with the same.
-static PACKED: Mutex<Vec<Weak<[u8]>>> = Mutex::new(Vec::new());
-const MOST_PACKED: usize = 16;
+static PACKED: LatelyShared<[u8]> = LatelyShared::new();
 
 impl From<&HeaderMap> for Packed {
     fn from(headers: &HeaderMap) -> Self {
-        let packed = pack(headers);
-        let mut known = PACKED.lock();
-        if let Some(same) = known.iter().filter_map(Weak::upgrade).find(|it| **it == *packed) {
-            return Self(same);
-        }
-        let packed = Arc::from(packed);
-        known.retain(|it| it.strong_count() > 0);
-        if known.len() >= MOST_PACKED {
-            known.remove(0);
-        }
-        known.push(Arc::downgrade(&packed));
-        Self(packed)
+        Self(PACKED.share(pack(headers)))
     }
 }
 

@@ -17,7 +17,8 @@ const MARK: &str = "x-mcp-header";
 /// The tools of one server that want headers.
 #[derive(Debug, Default)]
 pub struct ParamHeaders {
-    tools: HashMap<String, Vec<Wanted>>,
+    /// Nothing before there is one: most servers have none, and sessions come by the thousand.
+    tools: Option<Box<HashMap<String, Vec<Wanted>>>>,
 }
 
 /// One argument that goes into a header.
@@ -32,7 +33,7 @@ impl ParamHeaders {
     /// Looks for schemas in a reply of the server.
     pub fn learn(&mut self, reply: &Message) {
         // A list without it may take back what one before it said.
-        if !reply.has_word(KnownWord::Tools) || self.tools.is_empty() && !reply.has_word(KnownWord::McpHeader) {
+        if !reply.has_word(KnownWord::Tools) || self.tools.is_none() && !reply.has_word(KnownWord::McpHeader) {
             return;
         }
         let Some(reply) = reply.value() else { return };
@@ -42,17 +43,17 @@ impl ParamHeaders {
             };
             let mut wanted = Vec::new();
             collect(schema, &mut Vec::new(), &mut wanted);
-            self.tools.insert(name.to_owned(), wanted);
+            self.tools.get_or_insert_default().insert(name.to_owned(), wanted);
         }
     }
 
     /// Puts the headers that a call's arguments ask for in place of those that are there. Those of a tool whose schema was
     /// never seen are left as they are.
     pub fn apply(&self, message: &Message, headers: &mut HeaderMap) {
-        if message.method() != Some(method::TOOLS_CALL) || self.tools.is_empty() {
+        if message.method() != Some(method::TOOLS_CALL) {
             return;
         }
-        let Some(wanted) = message.name().and_then(|tool| self.tools.get(tool)) else { return };
+        let Some(wanted) = self.wanted(message) else { return };
         let there: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
         for name in there {
             headers.remove(name);
@@ -73,10 +74,10 @@ impl ParamHeaders {
     /// # Errors
     /// Which does not, in words.
     pub fn check(&self, message: &Message, headers: &HeaderMap) -> Result<(), String> {
-        if message.method() != Some(method::TOOLS_CALL) || self.tools.is_empty() {
+        if message.method() != Some(method::TOOLS_CALL) {
             return Ok(());
         }
-        let Some(wanted) = message.name().and_then(|tool| self.tools.get(tool)) else { return Ok(()) };
+        let Some(wanted) = self.wanted(message) else { return Ok(()) };
         let arguments: Option<Value> =
             message.at(&["params", "arguments"]).and_then(|it| serde_json::from_str(it).ok());
         let Some(arguments) = arguments else { return Ok(()) };
@@ -94,6 +95,11 @@ impl ParamHeaders {
             }
         }
         Ok(())
+    }
+
+    /// What the tool of a call wants, where its schema was seen.
+    fn wanted(&self, call: &Message) -> Option<&[Wanted]> {
+        self.tools.as_ref()?.get(call.name()?).map(Vec::as_slice)
     }
 }
 

@@ -201,9 +201,9 @@ impl JournalThread {
 }
 
 /// Names the file that a session is recorded to. Nearly always the session says so itself; then it stays shared and is not copied.
-fn set_tape(session: &mut Arc<Session>, tape: Option<&Path>) {
-    if session.tape.as_deref() != tape {
-        Arc::make_mut(session).tape = tape.map(Into::into);
+fn set_tape(session: &mut Arc<Session>, tape: Option<Arc<Path>>) {
+    if session.tape != tape {
+        Arc::make_mut(session).tape = tape;
     }
 }
 
@@ -306,7 +306,7 @@ impl JournalWriter {
         let Some(recorder) = &mut self.recorder else { return };
         // Where it cannot be made, the first message that is lost by it says so, once, and it is tried again.
         let tape = recorder.open(session).ok();
-        set_tape(session, tape.as_deref());
+        set_tape(session, tape);
         // The recorder and the memory have one session between them: thousands are idle.
         let _ = recorder.observe(session);
     }
@@ -512,7 +512,7 @@ mod tests {
         let session = |id: u128| Session {
             id: SessionId(uuid::Uuid::from_u128(id)),
             upstream_name: None,
-            upstream: String::new(),
+            upstream: "".into(),
             via: crate::envelope::Via::Http,
             started: crate::event::Timestamp(0),
             state: SessionState::Active,

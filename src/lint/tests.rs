@@ -24,7 +24,7 @@ fn script() -> Script {
     let session = Session {
         id: SessionId(Uuid::nil()),
         upstream_name: None,
-        upstream: "server".to_owned(),
+        upstream: "server".into(),
         via: Via::Stdio,
         started: Timestamp(0),
         state: SessionState::Active,

@@ -44,7 +44,10 @@ impl SessionMetrics {
             let bucket = bucket(took);
             match counts.buckets.iter_mut().find(|(it, _)| *it == bucket) {
                 Some((_, count)) => *count = count.saturating_add(1),
-                None => counts.buckets.push((bucket, 1)),
+                None => {
+                    counts.buckets.reserve_exact(1);
+                    counts.buckets.push((bucket, 1));
+                }
             }
         }
     }

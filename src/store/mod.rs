@@ -126,7 +126,7 @@ pub struct Owner {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The session. Its upstream is without secrets once it was on disk.
-    pub session: Session,
+    pub session: Arc<Session>,
     /// How its client's next request is known; nothing where no other tapline could go on with it.
     pub key: Option<KeyHash>,
     /// When it ended for good.

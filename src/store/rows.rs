@@ -1,5 +1,8 @@
 //! Sessions as rows.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, Row, Transaction, named_params, params};
 use serde::Serialize;
@@ -65,7 +68,7 @@ impl Database {
         let lost = lost.into_iter().filter(|record| !living.contains(&record.owner));
         let ended: Vec<_> = lost
             .map(|mut record| {
-                record.session.state = SessionState::Closed { reason: "its tapline was killed".to_owned() };
+                Arc::make_mut(&mut record.session).state = SessionState::Closed { reason: "its tapline was killed".to_owned() };
                 record.ended = Some(record.last_used);
                 record
             })
@@ -119,7 +122,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let session = Session {
         id: SessionId(id),
         upstream_name: row.get("upstream_name")?,
-        upstream: row.get("upstream")?,
+        upstream: row.get::<_, String>("upstream")?.into(),
         via: parsed(row, "via")?,
         started: Timestamp(count(row, "started")?),
         state: parsed(row, "state")?,
@@ -127,10 +130,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         client: optional(row, "client")?,
         server: optional(row, "server")?,
         protocol: row.get("protocol")?,
-        tape: row.get::<_, Option<String>>("tape")?.map(Into::into),
+        tape: row.get::<_, Option<String>>("tape")?.map(|path| Path::new(&path).into()),
     };
     Ok(Record {
-        session,
+        session: Arc::new(session),
         key: row.get::<_, Option<[u8; 32]>>("key")?.map(KeyHash),
         ended: some(row, "ended")?.map(Timestamp),
         last_used: Timestamp(count(row, "last_used")?),

@@ -14,12 +14,12 @@ const OTHER: Owner = Owner { process: 2, started: Timestamp(2) };
 const UPSTREAM: &str = "http://127.0.0.1:9000/mcp";
 
 fn record(key: Option<&str>) -> Record {
-    let peer = |name: &str| Some(Peer { name: name.to_owned(), version: "1".to_owned() });
+    let peer = |name: &str| Some(Peer { name: name.to_owned(), version: "1".to_owned() }.into());
     Record {
-        session: Session {
+        session: Arc::new(Session {
             id: SessionId::random(),
             upstream_name: Some("files".to_owned()),
-            upstream: UPSTREAM.to_owned(),
+            upstream: UPSTREAM.into(),
             via: Via::Http,
             started: Timestamp(1_000_000),
             state: SessionState::Active,
@@ -27,8 +27,8 @@ fn record(key: Option<&str>) -> Record {
             client: peer("ide"),
             server: peer("files"),
             protocol: Some("2025-11-25".to_owned()),
-            tape: Some("/tapes/x.tape.jsonl".into()),
-        },
+            tape: Some(Path::new("/tapes/x.tape.jsonl").into()),
+        }),
         key: key.map(|key| KeyHash::of(key.as_bytes())),
         ended: None,
         last_used: Timestamp(2_000_000),
@@ -98,7 +98,7 @@ fn database_is_private_and_holds_no_secret() {
     let rig = Rig::new();
     let (store, thread) = rig.start(US, &[]);
     let mut with_secret = record(Some("the-session-id"));
-    with_secret.session.upstream = "https://me:pw@host/mcp".to_owned();
+    Arc::make_mut(&mut with_secret.session).upstream = "https://me:pw@host/mcp".into();
     store.save(with_secret);
     // The write-ahead log is there as long as it is open.
     let _ = store.tapes();

@@ -28,7 +28,8 @@ pub(super) struct Notes(Mutex<UnsavedRecords>);
 
 #[derive(Default)]
 struct UnsavedRecords {
-    records: HashMap<SessionId, Record>,
+    /// Each by itself: one table of thousands is a hole in memory when it has been written.
+    records: HashMap<SessionId, Box<Record>>,
     /// The thread that writes them has ended: none is taken any more.
     off: bool,
 }
@@ -69,7 +70,7 @@ impl Notes {
         if unsaved.off || !known && unsaved.records.len() >= MOST_NOTES {
             return false;
         }
-        unsaved.records.insert(record.session.id, record);
+        unsaved.records.insert(record.session.id, Box::new(record));
         first
     }
 
@@ -81,17 +82,17 @@ impl Notes {
             record.key == Some(key)
                 && record.ended.is_none()
                 && session.upstream_name == *name
-                && session.upstream == *upstream
+                && *session.upstream == **upstream
         });
-        found.cloned()
+        found.map(|record| Record::clone(record))
     }
 
-    fn all(&self) -> HashMap<SessionId, Record> {
+    fn all(&self) -> HashMap<SessionId, Box<Record>> {
         std::mem::take(&mut self.0.lock().records)
     }
 
     /// Puts back what could not be written, unless something newer is known.
-    fn put_back(&self, records: HashMap<SessionId, Record>) {
+    fn put_back(&self, records: HashMap<SessionId, Box<Record>>) {
         let mut unsaved = self.0.lock();
         for (id, record) in records {
             unsaved.records.entry(id).or_insert(record);
@@ -198,7 +199,7 @@ impl StoreWriter {
         if records.is_empty() {
             return;
         }
-        match database.save(records.values()) {
+        match database.save(records.values().map(|record| &**record)) {
             Ok(()) if std::mem::take(&mut self.failing) => {
                 (self.log)(Level::Info, format!("sessions are saved to {} again", self.path.display()));
             }

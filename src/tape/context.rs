@@ -46,7 +46,7 @@ impl MessageContext for TapeContext {
     }
 
     fn upstream(&self, _session: SessionId) -> Option<String> {
-        Some(self.session.upstream.clone())
+        Some(self.session.upstream.to_string())
     }
 
     fn started(&self, _session: SessionId) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,7 @@ impl TapeHeader {
         Session {
             id: self.session,
             upstream_name: self.upstream_name.clone(),
-            upstream: self.upstream.clone(),
+            upstream: self.upstream.as_str().into(),
             via: self.via,
             started: self.started,
             state: SessionState::Closed { reason: end.unwrap_or("recorded").to_owned() },
@@ -90,9 +91,9 @@ pub struct TapePeers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<Peer>,
+    pub client: Option<Arc<Peer>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server: Option<Peer>,
+    pub server: Option<Arc<Peer>>,
 }
 
 impl TapePeers {

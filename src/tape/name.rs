@@ -68,7 +68,7 @@ mod tests {
     fn file_name_sorts_by_start_and_is_safe() {
         let mut session = record::tests::session();
         session.started = Timestamp(1_795_452_901_000_000);
-        session.upstream = "https://me:pw@Example.com:9000/mcp?x=1".to_owned();
+        session.upstream = "https://me:pw@Example.com:9000/mcp?x=1".into();
         let name = file_name(&session);
         assert_eq!(name, format!("20261123T165501Z-example.com-9000-{}.tape.jsonl", session.id.short()));
     }

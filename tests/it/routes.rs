@@ -114,7 +114,7 @@ async fn upstreams_are_served_under_their_names() {
         assert!(tools > 2 && tools == same, "{name}: {tools} and {same}");
         for (session, via) in [(2 * nth + 1, Via::Http), (2 * nth + 2, Via::Sse)] {
             let session = opened(&rig, session).await;
-            assert_eq!((session.upstream_name.as_deref(), &session.upstream, session.via), (Some(name), &label, via));
+            assert_eq!((session.upstream_name.as_deref(), &*session.upstream, session.via), (Some(name), &*label, via));
             if via == Via::Http {
                 assert_eq!(tables_of(&rig, session.id), [Some(name)]);
             }

@@ -93,7 +93,7 @@ async fn tape_reads_back_what_passed() {
     assert_eq!((tape.header.session, tape.header.upstream), (session, server.url()));
     assert_eq!(tape.header.peers.protocol.as_deref(), Some("2025-11-25"));
     assert_eq!(
-        (tape.header.peers.client.unwrap().name, tape.header.peers.server.unwrap().name),
+        (tape.header.peers.client.unwrap().name.clone(), tape.header.peers.server.unwrap().name.clone()),
         ("raw".to_owned(), "s".to_owned())
     );
 }

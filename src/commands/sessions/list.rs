@@ -1,6 +1,7 @@
 //! Sessions as lines: a table for people, with fewer columns where the terminal is narrow, and JSON for scripts.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -119,7 +120,7 @@ fn paint(cell: &str, standing: &Standing) -> String {
 /// All that is known of one.
 pub(super) fn details(record: &Record, living: &[Owner], zone: &TimeZone) -> Vec<String> {
     let session = &record.session;
-    let peer = |peer: &Option<Peer>| peer.as_ref().map_or_else(|| "not known".to_owned(), name);
+    let peer = |peer: &Option<Arc<Peer>>| peer.as_deref().map_or_else(|| "not known".to_owned(), name);
     let tape = session.tape.as_ref().map(|path| match path.exists() {
         true => path.display().to_string(),
         false => format!("{} (not there any more)", path.display()),
@@ -130,7 +131,7 @@ pub(super) fn details(record: &Record, living: &[Owner], zone: &TimeZone) -> Vec
     };
     let upstream = match &session.upstream_name {
         Some(name) => format!("{name}: {}", session.upstream),
-        None => session.upstream.clone(),
+        None => session.upstream.to_string(),
     };
     let facts = [
         ("session", session.id.0.to_string()),
@@ -180,7 +181,7 @@ pub(super) fn json(record: &Record, living: &[Owner]) -> String {
         ended: Option<String>,
         messages: u64,
         last_seq: u64,
-        tape: Option<&'a PathBuf>,
+        tape: Option<&'a Path>,
         process: Option<u32>,
     }
     let (session, standing) = (&record.session, Standing::of(record, living));
@@ -197,16 +198,16 @@ pub(super) fn json(record: &Record, living: &[Owner]) -> String {
         upstream: &session.upstream,
         via: session.via.word(),
         origin: session.origin,
-        client: session.client.as_ref(),
+        client: session.client.as_deref(),
         caller: record.caller.as_deref(),
-        server: session.server.as_ref(),
+        server: session.server.as_deref(),
         protocol: session.protocol.as_deref(),
         started: exact(session.started),
         last_used: exact(record.last_used),
         ended: record.ended.map(exact),
         messages: record.messages,
         last_seq: record.last_seq.0,
-        tape: session.tape.as_ref(),
+        tape: session.tape.as_deref(),
         process: matches!(standing, Standing::Lives(_)).then_some(record.owner.process),
     };
     let json =
@@ -215,7 +216,7 @@ pub(super) fn json(record: &Record, living: &[Owner]) -> String {
 }
 
 fn peers(record: &Record) -> String {
-    let name_of = |peer: &Option<Peer>| peer.as_ref().map_or_else(|| "?".to_owned(), name);
+    let name_of = |peer: &Option<Arc<Peer>>| peer.as_deref().map_or_else(|| "?".to_owned(), name);
     let server = match &record.session.server {
         None => sanitize(&record.session.upstream).into_owned(),
         server => name_of(server),
@@ -263,12 +264,12 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_773_482_640_000_000);
 
     fn record(n: u128, state: SessionState, owner: Owner) -> Record {
-        let peer = |name: &str, version: &str| Some(Peer { name: name.to_owned(), version: version.to_owned() });
+        let peer = |name: &str, version: &str| Some(Peer { name: name.to_owned(), version: version.to_owned() }.into());
         Record {
-            session: Session {
+            session: Arc::new(Session {
                 id: SessionId(uuid::Uuid::from_u128(n)),
                 upstream_name: None,
-                upstream: "http://127.0.0.1:9000/mcp".to_owned(),
+                upstream: "http://127.0.0.1:9000/mcp".into(),
                 via: Via::Http,
                 started: Timestamp(NOW.0 - 3_600_000_000),
                 state,
@@ -276,8 +277,8 @@ mod tests {
                 client: peer("editor\x1b[2J", "1.4"),
                 server: peer("a-server-with-quite-a-long-name", "2.0"),
                 protocol: None,
-                tape: Some("/tapes/20260314T090400Z-127.0.0.1-9000-00000001.tape.jsonl".into()),
-            },
+                tape: Some(Path::new("/tapes/20260314T090400Z-127.0.0.1-9000-00000001.tape.jsonl").into()),
+            }),
             key: None,
             ended: None,
             last_used: Timestamp(NOW.0 - 90_000_000),
@@ -292,8 +293,8 @@ mod tests {
     fn records() -> Vec<Record> {
         let mut closed = record(3, SessionState::Closing { reason: "idle for 24h".to_owned() }, GONE);
         closed.ended = Some(closed.last_used);
-        closed.session.server = None;
-        closed.session.tape = None;
+        let session = Arc::make_mut(&mut closed.session);
+        (session.server, session.tape) = (None, None);
         closed.caller = Some("token:ann\x07".to_owned());
         vec![record(1, SessionState::Active, RUNS), record(2, SessionState::Active, GONE), closed]
     }

@@ -28,7 +28,7 @@ fn session(number: u128) -> Session {
     Session {
         id: id(number),
         upstream_name: None,
-        upstream: String::new(),
+        upstream: "".into(),
         via: Via::Http,
         started: Timestamp(0),
         state: SessionState::Active,

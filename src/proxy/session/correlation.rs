@@ -31,8 +31,12 @@ pub(super) struct Correlation {
     calls: Option<TaskTracker>,
 }
 
+/// Nothing while a session waits for its client, as thousands do.
 #[derive(Default)]
-struct Pending {
+struct Pending(Option<Box<PendingCalls>>);
+
+#[derive(Default)]
+struct PendingCalls {
     latest: HashMap<(Direction, Id), PendingCall>,
     /// Those whose id was taken by a later one: clients that share a session (revision 2026-07-28 has none) count each for
     /// itself.
@@ -103,10 +107,7 @@ impl Correlation {
     pub(super) fn nearest(&self, direction: Direction, reply: &Message, request: Option<Seq>) -> NearestCall {
         let pending = self.pending.lock();
         let asked = direction.reverse();
-        let latest = pending.latest.iter().map(|((direction, id), call)| (*direction, id, call));
-        let overtaken = pending.overtaken.iter().map(|((direction, id, _), call)| (*direction, id, call));
-        let is_open = |call: &PendingCall| call.timer.is_pending();
-        let open = latest.chain(overtaken).filter(|(direction, _, call)| *direction == asked && is_open(call));
+        let open = pending.all().filter(|(direction, _, call)| *direction == asked && call.timer.is_pending());
         let open: Vec<_> = open.map(|(_, id, call)| (id, call)).collect();
         let replied = reply.replied_id().map(|id| id.display().to_ascii_lowercase()).unwrap_or_default();
         let is_alike = |id: &Id| {
@@ -179,9 +180,7 @@ impl Correlation {
     /// How many requests of the client have no reply yet that one is expected for.
     pub(super) fn open_requests(&self) -> usize {
         let pending = self.pending.lock();
-        let requests = pending.latest.iter().map(|((direction, _), request)| (*direction, request));
-        let overtaken = pending.overtaken.iter().map(|((direction, ..), request)| (*direction, request));
-        let open = requests.chain(overtaken).filter(|(direction, request)| {
+        let open = pending.all().filter(|(direction, _, request)| {
             *direction == Direction::ToServer
                 && request.timer.is_pending()
                 && &*request.subject.method != method::SUBSCRIPTIONS_LISTEN
@@ -192,16 +191,12 @@ impl Correlation {
     /// When the oldest request came whose sender still waits, in microseconds since the session began.
     pub(super) fn oldest(&self) -> Option<u64> {
         let pending = self.pending.lock();
-        let requests = pending.latest.values().chain(pending.overtaken.values());
-        requests.filter(|request| request.timer.is_pending()).map(|request| request.at).min()
+        pending.all().filter(|(_, _, request)| request.timer.is_pending()).map(|(_, _, request)| request.at).min()
     }
 
     /// Releases memory that is not in use.
     pub(super) fn shrink_to_fit(&self) {
-        let mut pending = self.pending.lock();
-        pending.latest.shrink_to_fit();
-        pending.overtaken.shrink_to_fit();
-        drop(pending);
+        self.pending.lock().shrink_to_fit();
         self.operations.lock().shrink_to_fit();
     }
 
@@ -213,6 +208,38 @@ impl Correlation {
 }
 
 impl Pending {
+    fn insert(&mut self, asked: (Direction, &Id), request: PendingCall) {
+        self.0.get_or_insert_default().insert(asked, request);
+    }
+
+    fn find(&mut self, asked: (Direction, &Id), seq: Option<Seq>) -> Option<&mut PendingCall> {
+        self.0.as_mut()?.find(asked, seq)
+    }
+
+    fn remove(&mut self, asked: (Direction, &Id), seq: Option<Seq>) -> Option<PendingCall> {
+        self.0.as_mut()?.remove(asked, seq)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Direction, &Id, &PendingCall)> {
+        self.0.iter().flat_map(|calls| {
+            let latest = calls.latest.iter().map(|((direction, id), call)| (*direction, id, call));
+            let overtaken = calls.overtaken.iter().map(|((direction, id, _), call)| (*direction, id, call));
+            latest.chain(overtaken)
+        })
+    }
+
+    fn shrink_to_fit(&mut self) {
+        match &mut self.0 {
+            Some(calls) if !calls.latest.is_empty() || !calls.overtaken.is_empty() => {
+                calls.latest.shrink_to_fit();
+                calls.overtaken.shrink_to_fit();
+            }
+            none => *none = None,
+        }
+    }
+}
+
+impl PendingCalls {
     fn insert(&mut self, (direction, id): (Direction, &Id), request: PendingCall) {
         let seq = request.seq;
         let is_recent = |request: &mut PendingCall| seq.0.saturating_sub(request.seq.0) < MOST_PENDING as u64;
@@ -261,12 +288,7 @@ impl Pending {
         if let Some(earlier) = overtaken.and_then(|seq| self.overtaken.remove(&(direction, id.clone(), seq))) {
             return Some(earlier);
         }
-        let request = self.latest.remove(&(direction, id.clone()));
-        if self.latest.is_empty() {
-            // Thousands of sessions wait for their clients, and not for replies.
-            self.latest = HashMap::new();
-        }
-        request
+        self.latest.remove(&(direction, id.clone()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known of a session, and where in its life it is: one value under one lock.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,7 +40,7 @@ impl SessionLife {
     }
 
     /// Notes the file that it is recorded to.
-    pub(super) fn record_to(&self, tape: PathBuf) {
+    pub(super) fn record_to(&self, tape: Arc<Path>) {
         Arc::make_mut(&mut self.current.lock().info).tape = Some(tape);
     }
 

@@ -13,7 +13,7 @@ pub mod policy;
 mod state;
 mod usage;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl LiveSession {
         let info = Session {
             id,
             upstream_name,
-            upstream: upstream.to_string(),
+            upstream: upstream.into(),
             via,
             started: Timestamp::now(),
             state: SessionState::New,
@@ -154,7 +154,7 @@ impl LiveSession {
     }
 
     /// Notes the file that it is recorded to.
-    pub(in crate::proxy) fn record_to(&self, tape: PathBuf) {
+    pub(in crate::proxy) fn record_to(&self, tape: Arc<Path>) {
         self.life.record_to(tape);
     }
 
@@ -327,7 +327,7 @@ impl MessageContext for LiveSession {
     }
 
     fn upstream(&self, _session: SessionId) -> Option<String> {
-        Some(self.info().upstream.clone())
+        Some(self.info().upstream.to_string())
     }
 
     fn started(&self, _session: SessionId) -> Option<u64> {

@@ -15,7 +15,8 @@ const MOST: usize = 10_000;
 /// The operations of one session that may go on, each with the request that began it.
 #[derive(Default)]
 pub(super) struct Operations {
-    known: HashMap<OperationKey, Seq>,
+    /// Nothing before there is one: few sessions have any.
+    known: Option<Box<HashMap<OperationKey, Seq>>>,
 }
 
 /// By what a later message names an operation: JSON text, as it came.
@@ -63,20 +64,21 @@ impl OperationKey {
 impl Operations {
     /// The request that began the operation with this key.
     pub(super) fn find(&self, key: &OperationKey) -> Option<Seq> {
-        self.known.get(key).copied()
+        self.known.as_ref()?.get(key).copied()
     }
 
     /// Remembers that the operation which the request `began` goes on under this key.
     pub(super) fn continue_as(&mut self, key: OperationKey, began: Seq) {
-        if self.known.len() >= MOST {
-            self.known.clear();
+        let known = self.known.get_or_insert_default();
+        if known.len() >= MOST {
+            known.clear();
         }
-        self.known.entry(key).or_insert(began);
+        known.entry(key).or_insert(began);
     }
 
     /// Releases memory that is not in use.
     pub(super) fn shrink_to_fit(&mut self) {
-        self.known.shrink_to_fit();
+        self.known.iter_mut().for_each(|known| known.shrink_to_fit());
     }
 }
 

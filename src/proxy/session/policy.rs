@@ -1,6 +1,7 @@
 //! How sessions are kept: how many in memory, how long without use, and what of them is saved.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::envelope::Seq;
@@ -55,7 +56,7 @@ impl SessionPolicy {
             None => false,
         };
         store.save(Record {
-            session: Session { tape: self.tape(session), ..Session::clone(&session.info()) },
+            session: self.saved(session),
             key,
             ended: ends.then(Timestamp::now),
             last_used: last,
@@ -86,13 +87,16 @@ impl SessionPolicy {
     /// Where a session that begins is recorded.
     pub(in crate::proxy) fn record(&self, session: &LiveSession) {
         if let Some(dir) = &self.tapes {
-            session.record_to(dir.join(tape::file_name(&session.info())));
+            session.record_to(dir.join(tape::file_name(&session.info())).into());
         }
     }
 
-    /// The file of a session, once there is one.
-    fn tape(&self, session: &LiveSession) -> Option<PathBuf> {
-        let dir = self.tapes.as_ref().filter(|_| session.messages() > 0)?;
-        Some(dir.join(tape::file_name(&session.info())))
+    /// A session as it is saved: its file is there once something was said.
+    fn saved(&self, session: &LiveSession) -> Arc<Session> {
+        let mut info = session.info();
+        if info.tape.is_some() && session.messages() == 0 {
+            Arc::make_mut(&mut info).tape = None;
+        }
+        info
     }
 }

@@ -56,7 +56,7 @@ fn agent(headers: &HeaderMap) -> Box<str> {
 /// One session in memory.
 pub(in crate::proxy) struct CachedSession {
     pub(in crate::proxy) connection: Arc<Connection>,
-    pub(in crate::proxy) key: Option<SessionKey>,
+    pub(in crate::proxy) key: Option<Arc<SessionKey>>,
     /// Messages it had when it was saved last.
     saved: u64,
 }
@@ -71,7 +71,7 @@ impl CachedSession {
 
 /// The sessions in memory. Owned by the table, under its lock.
 pub(in crate::proxy) struct SessionCache {
-    keys: HashMap<SessionKey, SessionId>,
+    keys: HashMap<Arc<SessionKey>, SessionId>,
     live: LruCache<SessionId, CachedSession>,
 }
 
@@ -90,6 +90,7 @@ impl SessionCache {
     /// Has the session known by this key from now on.
     pub(in crate::proxy) fn bind_key(&mut self, id: SessionId, key: SessionKey) {
         if let Some(slot) = self.live.get_mut(&id) {
+            let key = Arc::new(key);
             slot.key = Some(key.clone());
             self.keys.insert(key, id);
         }
@@ -112,9 +113,9 @@ impl SessionCache {
     pub(in crate::proxy) fn remove(&mut self, id: SessionId) -> Option<CachedSession> {
         let slot = self.live.pop(&id)?;
         if let Some(key) = &slot.key
-            && self.keys.get(key) == Some(&id)
+            && self.keys.get(&**key) == Some(&id)
         {
-            self.keys.remove(key);
+            self.keys.remove(&**key);
         }
         Some(slot)
     }
@@ -164,4 +165,4 @@ impl SessionCache {
 }
 
 /// A session, and how its client is known.
-pub(in crate::proxy) type UnsavedSession = (Arc<Connection>, Option<SessionKey>);
+pub(in crate::proxy) type UnsavedSession = (Arc<Connection>, Option<Arc<SessionKey>>);

@@ -454,7 +454,7 @@ impl SessionTable {
         }
         // No screen could let its messages go any more.
         self.proxy.gate().resume(connection.session.id());
-        self.save(connection, key.as_ref(), Some(end));
+        self.save(connection, key.as_deref(), Some(end));
     }
 
     /// Drops a session that is not in use from memory. What is left of its child ends beside it: the session itself is over at once,

@@ -85,7 +85,7 @@ impl SessionTable {
         {
             return Err(ProxyError::UnknownSession);
         }
-        let session = Session { upstream: self.target.label().to_string(), ..record.session.clone() };
+        let session = Session { upstream: self.target.label().into(), ..Session::clone(&record.session) };
         let seq = policy.last_seq(&record, &session).await;
         self.proxy.number_above(seq);
         let used = Usage { last: record.last_used, seq, messages: record.messages };
@@ -145,7 +145,7 @@ impl SessionTable {
         let is_idle = |connection: &Connection| limit.is_some_and(|limit| connection.session.idle() >= limit);
         let (idle, changed) = self.memory.lock().sweep(is_idle);
         for (connection, key) in changed {
-            self.save(&connection, key.as_ref(), None);
+            self.save(&connection, key.as_deref(), None);
         }
         release_unused();
         for id in idle {
@@ -192,7 +192,7 @@ impl SessionTable {
     fn save_live(&self, id: SessionId) {
         let known = self.memory.lock().get(id).map(|slot| (slot.connection.clone(), slot.key.clone()));
         if let Some((connection, key)) = known {
-            self.save(&connection, key.as_ref(), None);
+            self.save(&connection, key.as_deref(), None);
         }
     }
 }

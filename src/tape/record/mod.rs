@@ -126,8 +126,11 @@ impl Recorder {
     ///
     /// # Errors
     /// Where the directory cannot be made. The session is recorded all the same as soon as it can be.
-    pub fn open(&mut self, session: &Session) -> Result<PathBuf, TapeError> {
+    pub fn open(&mut self, session: &Session) -> Result<Arc<Path>, TapeError> {
         let path = self.dir.join(file_name(session));
+        // As a rule the session knows it, and one path is enough.
+        let known = session.tape.as_ref().filter(|known| ***known == *path);
+        let path = known.map_or_else(|| path.into(), Arc::clone);
         self.tapes.entry(session.id).or_insert_with(|| Box::new(Recording::new(session, path.clone())));
         match self.disk.create_dir(&self.dir) {
             Ok(()) => Ok(path),
@@ -136,8 +139,8 @@ impl Recorder {
     }
 
     /// The file of an open session.
-    pub fn path(&self, session: SessionId) -> Option<&Path> {
-        self.tapes.get(&session).map(|tape| tape.path.as_path())
+    pub fn path(&self, session: SessionId) -> Option<Arc<Path>> {
+        self.tapes.get(&session).map(|tape| tape.path.clone())
     }
 
     /// Formats a message into its session's buffer; [`Recorder::flush`] writes it.
@@ -216,16 +219,16 @@ impl Recorder {
             match written {
                 Err(source) if !tape.failing => {
                     tape.failing = true;
-                    let error = TapeError::CannotWrite { path: tape.path.clone(), source };
+                    let error = TapeError::CannotWrite { path: tape.path.to_path_buf(), source };
                     notices.push(RecordingNotice::Failed { session, error });
                 }
                 Ok(()) if std::mem::take(&mut tape.failing) => {
-                    notices.push(RecordingNotice::Recovered { session, path: tape.path.clone(), missing });
+                    notices.push(RecordingNotice::Recovered { session, path: tape.path.to_path_buf(), missing });
                 }
                 _ => {}
             }
             if let Some((what, missing)) = tape.meddled.take() {
-                notices.push(RecordingNotice::Meddled { session, path: tape.path.clone(), what, missing });
+                notices.push(RecordingNotice::Meddled { session, path: tape.path.to_path_buf(), what, missing });
             }
             recycle(&mut tape.pending, &mut self.spare);
             self.note_open(session);

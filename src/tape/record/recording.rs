@@ -1,7 +1,7 @@
 //! One tape while it is being made: what is on the disk, what waits, what was lost.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
 /// One session's tape while it is being made.
 pub(super) struct Recording {
     pub(super) session: Arc<Session>,
-    pub(super) path: PathBuf,
+    pub(super) path: Arc<Path>,
     pub(super) sink: Option<Box<dyn Sink>>,
     /// Whole lines that wait for a flush.
     pub(super) pending: PendingLines,
@@ -47,7 +47,7 @@ pub enum Meddling {
 }
 
 impl Recording {
-    pub(super) fn new(session: &Session, path: PathBuf) -> Self {
+    pub(super) fn new(session: &Session, path: Arc<Path>) -> Self {
         Self {
             session: Arc::new(session.clone()),
             path,

@@ -21,7 +21,7 @@ pub(crate) fn session() -> Session {
     Session {
         id: SessionId::random(),
         upstream_name: None,
-        upstream: "http://127.0.0.1:9000/mcp".to_owned(),
+        upstream: "http://127.0.0.1:9000/mcp".into(),
         via: Via::Http,
         started: Timestamp::now(),
         state: SessionState::New,
@@ -144,11 +144,11 @@ fn recorder_writes_a_session_as_a_tape() {
     let mut recorder = Recorder::new(&dir);
     let mut session = session();
     let path = recorder.open(&session).unwrap();
-    assert_eq!(recorder.path(session.id), Some(path.as_path()));
+    assert_eq!(recorder.path(session.id).as_ref(), Some(&path));
     recorder.append(&ping(&session, 1)).unwrap();
     assert!(recorder.flush().is_empty());
     session.protocol = Some("2025-06-18".to_owned());
-    session.client = Some(Peer { name: "ide".to_owned(), version: "1.4".to_owned() });
+    session.client = Some(Peer { name: "ide".to_owned(), version: "1.4".to_owned() }.into());
     recorder.observe(&Arc::new(session.clone())).unwrap();
     recorder.observe(&Arc::new(session.clone())).unwrap();
     recorder.gap(session.id, 7).unwrap();
@@ -462,7 +462,7 @@ fn large_messages_stand_on_the_tape_like_small_ones_also_where_the_disk_is_full(
         recorder.append(&message).unwrap();
     }
     assert!(matches!(recorder.flush()[..], [RecordingNotice::Failed { .. }]));
-    let text = String::from_utf8(disk.0.lock().files[&path].clone()).unwrap();
+    let text = String::from_utf8(disk.0.lock().files[&*path].clone()).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let seqs: Vec<_> = lines[1..].iter().map(|line| line["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, [1, 2, 3, 4, 5]);

@@ -23,7 +23,7 @@ impl MessageContext for ListContext<'_> {
     }
 
     fn upstream(&self, session: SessionId) -> Option<String> {
-        Some(self.rows.session(session)?.upstream.clone())
+        Some(self.rows.session(session)?.upstream.to_string())
     }
 
     fn started(&self, session: SessionId) -> Option<u64> {

@@ -50,13 +50,13 @@ fn queue_decides() {
 fn restart_is_for_sessions_of_a_command() {
     let mut rig = busy(140, 36);
     let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
-    started.upstream = "python -m server".to_owned();
+    started.upstream = "python -m server".into();
     rig.on_event(Event::SessionOpened(started.into()));
     assert!(rig.press("tab tab R j R").commands().is_empty(), "of all, and of one behind a URL");
     assert!(matches!(command(&mut rig, "j j j R"), Command::Restart(id) if id == session_id(9)));
     let mut narrow = busy(60, 24);
     let mut started = session(9, "own-srv", ("ide", "1.4"), Via::Http);
-    started.upstream = "python -m server".to_owned();
+    started.upstream = "python -m server".into();
     narrow.on_event(Event::SessionOpened(started.into()));
     assert!(matches!(command(&mut narrow, "s j j j j R"), Command::Restart(id) if id == session_id(9)));
     assert!(matches!(command(&mut narrow, "p"), Command::Pause(id) if id == session_id(9)), "the popup stays");

@@ -152,13 +152,13 @@ pub(crate) fn session(n: u128, server: &str, client: (&str, &str), via: Via) -> 
     Session {
         id: session_id(n),
         upstream_name: None,
-        upstream: "http://127.0.0.1:9000/mcp".to_owned(),
+        upstream: "http://127.0.0.1:9000/mcp".into(),
         via,
         started: START,
         state: SessionState::Active,
         origin: Origin::Client,
-        client: Some(Peer { name: client.0.to_owned(), version: client.1.to_owned() }),
-        server: Some(Peer { name: server.to_owned(), version: "1.0".to_owned() }),
+        client: Some(Peer { name: client.0.to_owned(), version: client.1.to_owned() }.into()),
+        server: Some(Peer { name: server.to_owned(), version: "1.0".to_owned() }.into()),
         protocol: Some("2025-06-18".to_owned()),
         tape: None,
     }
@@ -304,7 +304,7 @@ pub(crate) fn tapes() -> Vec<TapeInfo> {
     let tape = |name: &str, messages, bytes, problems: &[&str]| TapeInfo {
         path: format!("/tapes/{name}.tape.jsonl").into(),
         upstream: "http://127.0.0.1:9000/mcp".to_owned(),
-        client: Some(Peer { name: "ide".to_owned(), version: "1.4".to_owned() }),
+        client: Some(Peer { name: "ide".to_owned(), version: "1.4".to_owned() }.into()),
         protocol: Some("2025-06-18".to_owned()),
         started: START,
         messages,

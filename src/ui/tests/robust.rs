@@ -121,7 +121,7 @@ const HOSTILE: &str = "\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}gnp.exe\u{8}
 fn control_bytes_of_a_peer_never_reach_the_terminal() {
     let mut rig = Rig::new(120, 36);
     let mut hostile = session(1, HOSTILE, (HOSTILE, HOSTILE), Via::Http);
-    hostile.upstream = HOSTILE.to_owned();
+    hostile.upstream = HOSTILE.into();
     rig.on_event(Event::Listening { url: HOSTILE.to_owned(), upstream: HOSTILE.to_owned() });
     rig.on_event(Event::SessionOpened(hostile.into()));
     let mut world = World::new();
