@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::linting::LiveLint;
 use crate::event::Event;
-use crate::event::figures::PoolFigures;
+use crate::event::figures::{LintFigures, PoolFigures};
 use crate::journal::Journal;
 use crate::metrics::{Gauges, Glance, Meter};
 use crate::proxy::exchange::Connection;
@@ -23,10 +24,12 @@ const QUIET: Duration = Duration::from_secs(10);
 const MOST_SESSIONS: usize = 50;
 
 /// Reads the figures of a core.
-pub(super) fn meter(mounts: &Arc<Mounts>) -> Arc<Meter> {
+pub(super) fn meter(mounts: &Arc<Mounts>, lint: Option<LiveLint>) -> Arc<Meter> {
     let metrics = mounts.proxy().metrics().clone();
-    let (mounts, same) = (mounts.clone(), mounts.clone());
-    Meter::new(metrics, move || changes(&same), move || gauges(&mounts))
+    let (mounts, same, judged) = (mounts.clone(), mounts.clone(), lint.clone());
+    let found = move || judged.as_ref().map(LiveLint::figures).unwrap_or_default();
+    let changes = move || [changes(&same), lint.as_ref().map(LiveLint::changes).unwrap_or_default()].concat();
+    Meter::new(metrics, changes, move || Gauges { lint: found(), ..gauges(&mounts) })
 }
 
 /// Changes with the sessions, holds, children and the journal.
@@ -55,6 +58,7 @@ fn gauges(mounts: &Mounts) -> Gauges {
         sessions: busiest(live).iter().filter_map(|it| it.session.metrics().figures(it.session.id())).collect(),
         pools: mounts.iter().filter_map(pool).collect(),
         journal: mounts.proxy().journal().load(),
+        lint: LintFigures::default(),
     }
 }
 

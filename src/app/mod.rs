@@ -1,6 +1,7 @@
 //! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
 
 mod figures;
+mod linting;
 mod shutdown;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ use crate::intercept::gate::Gate;
 use crate::intercept::{Chain, Interceptor};
 use crate::journal::{Journal, JournalThread};
 use crate::limits::{self, LimitError, Limits};
+use crate::lint;
 use crate::message::Message;
 use crate::metrics::Meter;
 use crate::net::serve::serve_on;
@@ -52,6 +54,7 @@ use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 use crate::upstream::watch::{WatchError, Watched};
 
+use self::linting::LiveLint;
 pub use shutdown::GRACE;
 
 /// Stands for the URL of a core that is launched by its client.
@@ -90,6 +93,8 @@ pub struct Settings {
     pub otlp: Option<otlp::Settings>,
     /// A second server that is asked the same and compared; none if `None`.
     pub shadow: Option<shadow::Settings>,
+    /// What is judged of what passes, and how; nothing if `None`.
+    pub lint: Option<lint::Section>,
     /// Whom the HTTP front door lets in.
     pub auth: auth::Section,
     /// How often they may ask.
@@ -126,6 +131,7 @@ impl Settings {
             control: None,
             otlp: None,
             shadow: None,
+            lint: None,
             auth: auth::Section::default(),
             limits: Vec::new(),
             clock: Clock::default(),
@@ -232,6 +238,7 @@ impl Core {
         let (journal, journal_thread) = Journal::start(settings.tapes.clone());
         let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
         let export = export.transpose().map_err(CoreStartError::Otlp)?;
+        let judging = settings.lint.and_then(|section| start_lint(section, &journal));
         let started = Timestamp::now();
         let (store, store_thread) = settings.sessions.database.map(|path| open_store(path, started, &journal)).unzip();
         let store::Settings { max, idle, .. } = settings.sessions;
@@ -244,7 +251,7 @@ impl Core {
         announce(&mounts, &breakpoints, notes, &url);
         prepare_children(&mounts)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
-        let meter = figures::meter(&mounts);
+        let meter = figures::meter(&mounts, judging);
         let figures = FigureTask::start(meter.clone(), journal.clone());
         let operator = Operator::start(mounts.clone(), breakpoints.clone(), settings.tape_library);
         let stage = control::ControlledTapline {
@@ -343,6 +350,12 @@ fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
         store.learn_tapes(read.into_iter().map(|(modified, info)| KnownTape { modified, info }).collect());
     }
     tapes
+}
+
+/// Judges what passes. Without it everything else goes on.
+fn start_lint(section: lint::Section, journal: &Journal) -> Option<LiveLint> {
+    let started = LiveLint::start(section, journal);
+    started.inspect_err(|why| journal.log(LogLine::new(Level::Warn, "lint", format!("no thread for it: {why}")))).ok()
 }
 
 /// Opens the database of sessions; what goes wrong with it is told by the journal.

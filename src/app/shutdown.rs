@@ -62,12 +62,7 @@ impl Shutdown {
     }
 
     /// Waits for `done`, as long as there is time for that, and says how many are waited for.
-    async fn step(
-        &self,
-        step: EndStep,
-        count: impl Fn() -> usize,
-        done: impl Future<Output = ()>,
-    ) -> StepOutcome {
+    async fn step(&self, step: EndStep, count: impl Fn() -> usize, done: impl Future<Output = ()>) -> StepOutcome {
         let deadline = Instant::now() + self.time_for(step);
         let mut word = interval_at(Instant::now() + UNNOTICED, Duration::from_secs(1));
         tokio::pin!(done);

@@ -26,7 +26,7 @@ use crate::upstream::retry::{self, Retry};
 use crate::upstream::site::Site;
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::target::Target;
-use crate::{otlp, store, tape};
+use crate::{lint, otlp, store, tape};
 
 /// Who has started this process: a person at a terminal, or an MCP client that takes it for its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub(super) fn core_settings(
         filters: watching.filters.clone(),
         rules: rule_files(&watching),
         retry: retry_settings(args.retries, config)?,
+        lint: lint_settings(watching.lint_as.clone(), config)?,
         otlp: otlp_settings(args.otlp, config)?,
         shadow: shadow_settings(args.shadow, config)?,
         sessions: session_settings(&watching, idle, config)?,
@@ -74,6 +75,14 @@ pub(super) fn core_settings(
 /// Where rules come from.
 pub(super) fn rule_files(watching: &WatchOptions) -> RuleFiles {
     RuleFiles { places: watching.rules.clone(), filters: watching.filters.clone() }
+}
+
+/// How what passes is judged; not at all where a file says so.
+fn lint_settings(seen_by: Option<String>, config: &Config) -> Result<Option<lint::Section>, ExitError> {
+    let section = config.keys.lint.clone().unwrap_or_default();
+    let section = lint::Section { seen_by: seen_by.or(section.seen_by), ..section };
+    section.check().map_err(|why| ExitError::usage(anyhow::anyhow!("`--lint-as`: {why}")))?;
+    Ok(Some(section).filter(|section| section.live.unwrap_or(true)))
 }
 
 fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::Settings>, ExitError> {

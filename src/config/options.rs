@@ -90,6 +90,8 @@ pub struct WatchOptions {
     /// Files of rules, or names of ready sets.
     pub rules: Vec<PathBuf>,
     pub on_quit: Option<OnQuit>,
+    /// The client whose behaviour lint tells, whoever is connected.
+    pub lint_as: Option<String>,
     pub database: DatabaseChoice,
 }
 
@@ -115,6 +117,7 @@ impl WatchOptions {
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),
+            lint_as: args.lint_as,
             rules: if args.rules.is_empty() {
                 keys.rules.iter().flatten().map(|it| it.0.clone()).collect()
             } else {

@@ -33,6 +33,7 @@ pub struct Figures {
     pub sessions: Vec<SessionFigures>,
     pub pools: Vec<PoolFigures>,
     pub journal: JournalLoad,
+    pub lint: LintFigures,
     /// Requests that were not let in, by what refused them.
     pub refused: BTreeMap<String, u64>,
     pub retried: u64,
@@ -172,6 +173,17 @@ pub struct JournalLoad {
     pub waiting: u64,
     /// Messages that passed unrecorded, because too much waited.
     pub refused: u64,
+}
+
+/// What lint found, and what it has before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LintFigures {
+    /// Findings by their code.
+    pub found: BTreeMap<String, u64>,
+    /// Events that wait to be judged.
+    pub waiting: u64,
+    /// Events for which there was no room.
+    pub missed: u64,
 }
 
 /// How values are spread: percentiles to read, and buckets that can be summed.
@@ -326,8 +338,14 @@ impl Figures {
         self.journal.waiting += other.journal.waiting;
         self.journal.refused += other.journal.refused;
         self.retried += other.retried;
-        let counts =
-            [(&mut self.states, &other.states), (&mut self.refused, &other.refused), (&mut self.errors, &other.errors)];
+        self.lint.waiting += other.lint.waiting;
+        self.lint.missed += other.lint.missed;
+        let counts = [
+            (&mut self.states, &other.states),
+            (&mut self.refused, &other.refused),
+            (&mut self.errors, &other.errors),
+            (&mut self.lint.found, &other.lint.found),
+        ];
         for (counts, more) in counts {
             for (name, count) in more {
                 *counts.entry(name.clone()).or_default() += count;

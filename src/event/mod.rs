@@ -10,7 +10,7 @@ mod shadow;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,9 @@ pub enum Event {
         session: Arc<Session>,
         envelopes: Vec<Arc<Envelope>>,
         problems: Vec<String>,
+        /// What is wrong with its messages; nothing of a tape with very many.
+        #[serde(default)]
+        found: Vec<Finding>,
     },
     Replay(ReplayEvent),
     Log(LogLine),
@@ -93,11 +96,21 @@ pub enum Event {
     Ending(Progress),
     /// A shadow server answered as the server did, or did not.
     Shadow(ShadowEvent),
+    /// Something is wrong with a message that passed.
+    Found(Arc<Finding>),
     /// Everything that is counted, at most once a second, and only after a change.
     Figures(Arc<Figures>),
 }
 
 impl Event {
+    /// How many bytes of messages are in it.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Passed(envelope) => envelope.message.raw().len(),
+            _ => 0,
+        }
+    }
+
     /// Whether it only updates figures: the next one replaces it.
     pub fn is_figures(&self) -> bool {
         matches!(self, Self::Figures(_))
@@ -482,12 +495,20 @@ pub struct Feed {
     sender: crossbeam_channel::Sender<Event>,
     capacity: usize,
     dropped: Arc<AtomicU64>,
+    weight: Option<Arc<FeedWeight>>,
+}
+
+/// How many bytes of messages wait for a reader, where that is bounded, too.
+struct FeedWeight {
+    waiting: AtomicUsize,
+    most: usize,
 }
 
 /// The reader's end of a [`Feed`].
 pub struct FeedReader {
     pub events: crossbeam_channel::Receiver<Event>,
     dropped: Arc<AtomicU64>,
+    weight: Option<Arc<FeedWeight>>,
 }
 
 impl Feed {
@@ -495,12 +516,25 @@ impl Feed {
     pub fn bounded(capacity: usize) -> (Self, FeedReader) {
         let (sender, events) = crossbeam_channel::unbounded();
         let dropped = Arc::new(AtomicU64::new(0));
-        (Self { sender, capacity, dropped: dropped.clone() }, FeedReader { events, dropped })
+        let feed = Self { sender, capacity, dropped: dropped.clone(), weight: None };
+        (feed, FeedReader { events, dropped, weight: None })
+    }
+
+    /// A feed that holds up to `capacity` unread events, with messages of up to `most` bytes in them; the reader says which it is
+    /// done with, by [`FeedReader::settle`]. One larger message has room where nothing waits.
+    pub fn bounded_in_bytes(capacity: usize, most: usize) -> (Self, FeedReader) {
+        let (feed, reader) = Self::bounded(capacity);
+        let weight = Some(Arc::new(FeedWeight { waiting: AtomicUsize::new(0), most }));
+        (Self { weight: weight.clone(), ..feed }, FeedReader { weight, ..reader })
     }
 
     /// `false` when the reader is gone: noticed where there is room.
     pub fn publish(&self, event: Event) -> bool {
-        if self.sender.len() < self.capacity {
+        let weight = self.weight.as_deref().map(|weight| (weight, event.bytes()));
+        if self.sender.len() < self.capacity && weight.is_none_or(|(weight, bytes)| weight.has_room(bytes)) {
+            if let Some((weight, bytes)) = weight {
+                weight.waiting.fetch_add(bytes, Ordering::Relaxed);
+            }
             return self.sender.send(event).is_ok();
         }
         self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -508,7 +542,21 @@ impl Feed {
     }
 }
 
+impl FeedWeight {
+    fn has_room(&self, bytes: usize) -> bool {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        waiting == 0 || waiting + bytes <= self.most
+    }
+}
+
 impl FeedReader {
+    /// An event that was taken is done with: there is room for others.
+    pub fn settle(&self, event: &Event) {
+        if let Some(weight) = &self.weight {
+            weight.waiting.fetch_sub(event.bytes(), Ordering::Relaxed);
+        }
+    }
+
     /// How many events were lost since the last call.
     pub fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::Relaxed)

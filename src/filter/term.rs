@@ -246,9 +246,8 @@ impl Term {
     /// Why it matches nothing in this place, where it cannot.
     pub(super) fn unknown_in(&self, place: FilterPlace) -> Option<&'static str> {
         match (&*self.written.name, place) {
-            ("lint", _) => Some("messages are not linted yet"),
             ("marked" | "comment", FilterPlace::List) => Some("messages cannot be marked here yet"),
-            ("near" | "marked" | "comment" | "shadow", FilterPlace::Wire) => {
+            ("near" | "marked" | "comment" | "shadow" | "lint", FilterPlace::Wire) => {
                 Some("it is not known yet when a message passes")
             }
             ("near" | "marked" | "comment" | "shadow", FilterPlace::Tape) => Some("a tape does not say it"),

@@ -24,7 +24,8 @@ use self::remembered::RememberedMessages;
 use crate::envelope::{Envelope, SessionId};
 use crate::event::figures::{Figures, JournalLoad};
 use crate::event::{
-    Comparison, Event, Feed, Held, Holding, Level, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, Ticket,
+    Comparison, Event, Feed, Finding, Held, Holding, Level, LogLine, Session, SessionState, ShadowCounts, ShadowEvent,
+    Ticket,
 };
 use crate::logging;
 use crate::tape::TapeError;
@@ -38,6 +39,8 @@ const MOST_KEPT: usize = 1_024;
 const MOST_WAITING: usize = 256 << 20;
 /// Log lines remembered.
 const MOST_LINES: usize = 2_000;
+/// Findings of lint remembered.
+const MOST_FOUND: usize = 5_000;
 /// Divergences of a shadow remembered.
 const MOST_DIVERGED: usize = 1_000;
 /// Sessions remembered after their end; of those that live, all are.
@@ -366,6 +369,8 @@ struct Memory {
     lines: VecDeque<LogLine>,
     figures: Option<Arc<Figures>>,
     shadow: ShadowCounts,
+    /// What lint found last, oldest first.
+    found: VecDeque<Arc<Finding>>,
     /// The latest replies of a shadow that were others, oldest first.
     diverged: VecDeque<Arc<Comparison>>,
 }
@@ -388,6 +393,12 @@ impl Memory {
                 }
             }
             Event::Figures(figures) => self.figures = Some(figures),
+            Event::Found(finding) => {
+                self.found.push_back(finding);
+                if self.found.len() > MOST_FOUND {
+                    self.found.pop_front();
+                }
+            }
             Event::Shadow(ShadowEvent { counts, compared }) => {
                 self.shadow = counts;
                 self.diverged.extend(compared.filter(|compared| compared.verdict.diverges()));
@@ -417,6 +428,7 @@ impl Memory {
             .chain(self.held.iter().cloned().map(Event::Held))
             .chain(self.lines.iter().cloned().map(Event::Log))
             .chain(self.figures.iter().cloned().map(Event::Figures))
+            .chain(self.found.iter().cloned().map(Event::Found))
             .chain(self.shadow_events())
             .chain([Event::Holding(self.holding.clone()), Event::ResyncDone]);
         for event in events {

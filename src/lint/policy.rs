@@ -14,6 +14,8 @@ pub struct Section {
     pub allow: Vec<String>,
     /// The least that is told.
     pub level: Option<LintLevel>,
+    /// Whether what passes is judged as it does.
+    pub live: Option<bool>,
     /// The client whose behaviour is told, whoever is connected.
     #[serde(rename = "as")]
     pub seen_by: Option<String>,

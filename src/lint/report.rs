@@ -32,7 +32,7 @@ impl LintedTape {
     }
 }
 
-/// Writes microscopic detail for people: one finding, its hint and its place a block.
+/// For people: a block a finding.
 pub fn text(tapes: &[LintedTape], policy: &LintPolicy) -> String {
     let mut out = String::new();
     for tape in tapes {

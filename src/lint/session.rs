@@ -22,6 +22,9 @@ use crate::mcp::method::{CANCELLED, DISCOVER, INITIALIZE, PROGRESS};
 use crate::mcp::{era, meta};
 use crate::message::{Kind, Message};
 
+/// Larger messages are judged by their heads only, in bytes.
+const LARGEST: usize = 1 << 20;
+
 /// What is known of a session, and what of it the lints go by.
 pub struct SessionLint {
     session: Session,
@@ -83,7 +86,9 @@ impl SessionLint {
             self.note_ours(envelope);
             return Vec::new();
         }
-        if message.kind() == Kind::Batch {
+        if message.kind() == Kind::Batch && message.raw().len() > LARGEST {
+            self.miss();
+        } else if message.kind() == Kind::Batch {
             check_batch(&self.judged(envelope, message), &mut out);
             message.elements().iter().for_each(|element| self.judge_one(envelope, element, &mut out));
         } else {
@@ -133,6 +138,9 @@ impl SessionLint {
 
     fn judge_one(&mut self, envelope: &Envelope, message: &Message, out: &mut FindingSink) {
         let judged = self.judged(envelope, message);
+        if message.raw().len() > LARGEST {
+            return self.judge_head(&judged, out);
+        }
         check_status(&judged, out);
         match message.kind() {
             Kind::Opaque | Kind::Batch => return check_opaque(&judged, out),
@@ -143,6 +151,20 @@ impl SessionLint {
         check_form(&judged, out);
         if judged.direction() == Direction::ToServer && self.session.via == Via::Http {
             self.carrier.check_client(&judged, self.handshake.is_agreed(), out);
+        }
+    }
+
+    /// Of what is too large to be read again and again, the head alone.
+    fn judge_head(&mut self, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
+        match judged.message.kind() {
+            Kind::Request => {
+                self.calls.ask(judged, judged.is_stdio(), out);
+                self.progress.ask(judged, false, out);
+            }
+            Kind::Result | Kind::Error => {
+                self.calls.answer(judged, out);
+            }
+            Kind::Notification | Kind::Opaque | Kind::Batch => {}
         }
     }
 

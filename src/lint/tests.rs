@@ -327,7 +327,7 @@ fn modern_headers_repeat_the_body() {
     let call = r#"{"id":1,"method":"tools/call","params":{"name":"a","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     let with = |headers: &str| {
         let accept = "accept: application/json, text/event-stream";
-        Script::http().with(&format!("{accept}\n{headers}").trim_end().to_owned()).c(call).codes()
+        Script::http().with(format!("{accept}\n{headers}").trim_end()).c(call).codes()
     };
     let codes = |headers: &str| with(headers).into_iter().map(|it| it.0).collect::<Vec<_>>();
     let version = "mcp-protocol-version: 2026-07-28";
@@ -438,6 +438,12 @@ fn statuses_and_time_are_told_for_what_clients_make_of_them() {
     let mut limited = Script::http().c(PING).s("slow down");
     Arc::make_mut(limited.envelopes.last_mut().unwrap()).transport.status = Some(429);
     limited.has(&[("http-status", 2)]);
+}
+
+#[test]
+fn large_messages_are_judged_by_their_heads() {
+    let large = format!(r#"{{"id":1,"result":{{"tools":[],"x":"{}"}}}}"#, "x".repeat(1 << 20));
+    script().begun().c(LIST).s(&large).s(&large).has(&[("reply-twice", 6)]);
 }
 
 #[test]

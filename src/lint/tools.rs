@@ -160,7 +160,7 @@ impl ToolBook {
         let member = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.get());
         let string = |key: &str| member(key).and_then(|text| serde_json::from_str::<String>(text).ok());
         let Some(name) = string("name") else { return };
-        let description = string("description").map_or(0, |it| it.len());
+        let description = string("description").as_deref().map_or(0, str::len);
         if description > LONG_DESCRIPTION {
             let tokens = description / BYTES_A_TOKEN;
             out.report(&COST_DESCRIPTION, judged, format!("that of {} is about {tokens} tokens", quoted(&name)));

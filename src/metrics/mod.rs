@@ -18,7 +18,9 @@ use parking_lot::Mutex;
 
 use crate::envelope::{Author, Direction, Envelope, Outcome};
 use crate::event::Timestamp;
-use crate::event::figures::{EndpointFigures, Figures, Flow, JournalLoad, Outcomes, PoolFigures, SessionFigures};
+use crate::event::figures::{
+    EndpointFigures, Figures, Flow, JournalLoad, LintFigures, Outcomes, PoolFigures, SessionFigures,
+};
 use crate::message::{Kind, Message};
 pub use endpoint::RequestTimer;
 use endpoint::{Endpoints, Histogram};
@@ -232,6 +234,7 @@ pub struct Gauges {
     pub sessions: Vec<SessionFigures>,
     pub pools: Vec<PoolFigures>,
     pub journal: JournalLoad,
+    pub lint: LintFigures,
 }
 
 /// Reads all figures when they are asked for.
@@ -275,8 +278,8 @@ impl Meter {
     }
 
     fn read(&self, gauges: Gauges) -> Figures {
-        let Gauges { oldest, held, states, sessions, pools, journal } = gauges;
-        Figures { oldest, held, states, sessions, pools, journal, ..self.metrics.figures() }
+        let Gauges { oldest, held, states, sessions, pools, journal, lint } = gauges;
+        Figures { oldest, held, states, sessions, pools, journal, lint, ..self.metrics.figures() }
     }
 }
 

@@ -66,6 +66,7 @@ pub fn text(figures: &Figures) -> String {
     traffic(&mut page, figures);
     endpoints(&mut page, &figures.endpoints);
     core(&mut page, figures);
+    lint(&mut page, figures);
     page.0
 }
 
@@ -162,6 +163,16 @@ fn core(page: &mut MetricsPage, figures: &Figures) {
     let (waiting, refused) = (figures.journal.waiting, figures.journal.refused);
     page.single("tapline_journal_waiting_bytes", "gauge", "Messages that wait to be recorded and shown.", waiting);
     page.single("tapline_journal_refused_total", "counter", "Messages that passed unrecorded.", refused);
+}
+
+fn lint(page: &mut MetricsPage, figures: &Figures) {
+    page.family("tapline_lint_findings_total", "counter", "What is wrong with messages, by the code of the lint.");
+    for (code, count) in &figures.lint.found {
+        page.sample("tapline_lint_findings_total", &[("code", code.as_str())], count);
+    }
+    let (waiting, missed) = (figures.lint.waiting, figures.lint.missed);
+    page.single("tapline_lint_waiting_events", "gauge", "Events that wait to be judged.", waiting);
+    page.single("tapline_lint_missed_events_total", "counter", "Events for which there was no room.", missed);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the format has floating-point values only")]

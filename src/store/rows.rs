@@ -68,7 +68,8 @@ impl Database {
         let lost = lost.into_iter().filter(|record| !living.contains(&record.owner));
         let ended: Vec<_> = lost
             .map(|mut record| {
-                Arc::make_mut(&mut record.session).state = SessionState::Closed { reason: "its tapline was killed".to_owned() };
+                Arc::make_mut(&mut record.session).state =
+                    SessionState::Closed { reason: "its tapline was killed".to_owned() };
                 record.ended = Some(record.last_used);
                 record
             })

@@ -1,25 +1,39 @@
 //! What a tape knows of its messages beside their envelopes, for a filter: the one way to pick messages of a tape.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Tape;
-use crate::envelope::{Envelope, SessionId};
-use crate::event::{Session, Timestamp};
+use crate::envelope::{Envelope, Seq, SessionId};
+use crate::event::{Finding, Session, Timestamp};
 use crate::filter::{Filter, MessageContext, MessageHistory};
+use crate::lint::lint_all;
 
 /// A whole tape as the context of a filter.
-pub struct TapeContext {
+pub struct TapeContext<'a> {
     session: Session,
     history: MessageHistory,
     now: Timestamp,
+    tape: &'a Tape,
+    /// What is wrong with each message, once somebody asks.
+    found: OnceCell<HashMap<Seq, Vec<String>>>,
 }
 
-impl TapeContext {
+impl<'a> TapeContext<'a> {
     /// Goes over the tape once. `now`: the time that ages are told from.
-    pub fn of(tape: &Tape, now: Timestamp) -> Self {
+    pub fn of(tape: &'a Tape, now: Timestamp) -> Self {
         let mut history = MessageHistory::default();
         tape.envelopes.iter().for_each(|envelope| history.observe(envelope));
-        Self { session: tape.session(), history, now }
+        Self { session: tape.session(), history, now, tape, found: OnceCell::new() }
+    }
+
+    fn judge(&self) -> HashMap<Seq, Vec<String>> {
+        let mut found = HashMap::<Seq, Vec<String>>::new();
+        for finding in self.tape.findings() {
+            found.entry(finding.seq).or_default().push(finding.code);
+        }
+        found
     }
 }
 
@@ -30,13 +44,20 @@ impl Tape {
         self.envelopes.iter().filter(move |envelope| filter.matches_in(envelope, &context))
     }
 
+    /// What is wrong with its messages.
+    pub fn findings(&self) -> Vec<Finding> {
+        // Who spoke is learned on the way, as it was then.
+        let session = Session { protocol: None, client: None, ..self.session() };
+        lint_all(&session, &self.envelopes)
+    }
+
     /// The session as it is known at the end of the tape.
     pub fn session(&self) -> Session {
         self.header.session(self.end.as_deref())
     }
 }
 
-impl MessageContext for TapeContext {
+impl MessageContext for TapeContext<'_> {
     fn client(&self, _session: SessionId) -> Option<String> {
         self.session.client_text()
     }
@@ -67,5 +88,9 @@ impl MessageContext for TapeContext {
 
     fn is_late(&self, envelope: &Envelope) -> bool {
         self.history.is_late(envelope)
+    }
+
+    fn lints(&self, seq: Seq) -> Vec<String> {
+        self.found.get_or_init(|| self.judge()).get(&seq).cloned().unwrap_or_default()
     }
 }

@@ -30,13 +30,17 @@ pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapePeers};
 pub use name::{SUFFIX, default_dir, file_name};
 pub use read::{Tape, catalogue, catalogue_knowing, last_seq};
 
+/// A tape of more messages is shown at once, and not judged before that.
+const MOST_JUDGED: usize = 20_000;
+
 /// Returns a tape as the event that shows it on a screen, or a log line that says why it cannot be read.
 pub fn opened(path: PathBuf) -> Event {
     match Tape::read(&path) {
         Ok(tape) => {
             let problems = tape.troubles();
             let session = Arc::new(tape.session());
-            Event::TapeOpened { path, session, envelopes: tape.envelopes, problems }
+            let found = if tape.envelopes.len() > MOST_JUDGED { Vec::new() } else { tape.findings() };
+            Event::TapeOpened { path, session, envelopes: tape.envelopes, problems, found }
         }
         Err(error) => Event::Log(LogLine::new(Level::Error, "tape", error.to_string())),
     }

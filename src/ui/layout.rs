@@ -166,6 +166,7 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
         }
         ScreenKind::Tapes => fit_tapes(model, list + 1, detail),
         ScreenKind::Events => model.log.frame(list + 1),
+        ScreenKind::Lint => model.lint.frame(model.observed.found.rows().len(), list + 1),
         ScreenKind::Metrics => {
             let [_, table] = metrics_parts(plan.body, model.viewport);
             let height = usize::from(inner(table, model.viewport).height.saturating_sub(2));

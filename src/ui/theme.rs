@@ -51,6 +51,8 @@ pub(crate) struct Glyphs {
     pub(crate) line: &'static str,
     /// A shadow answered otherwise.
     pub(crate) differs: &'static str,
+    /// Lint found something.
+    pub(crate) found: &'static str,
     /// Heights, from nothing to full.
     pub(crate) levels: &'static [&'static str],
 }
@@ -65,6 +67,7 @@ const UNICODE: Glyphs = Glyphs {
     dot: "·",
     line: "─",
     differs: "≠",
+    found: "▲",
     levels: &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
 };
 
@@ -78,6 +81,7 @@ const ASCII: Glyphs = Glyphs {
     dot: "-",
     line: "-",
     differs: "%",
+    found: "^",
     levels: &[" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"],
 };
 

@@ -67,7 +67,8 @@ pub(crate) fn flooding_server(length: Length) -> Result<Outcome, String> {
             slowest = slowest.max(echo(&mut other)?);
         }
         // All of the flood is relayed first, at the pace of the machine.
-        told = flooding.answer_within(length.of(PATIENCE, 10 * PATIENCE)).map_err(|error| error.to_string())?.to_string();
+        told =
+            flooding.answer_within(length.of(PATIENCE, 10 * PATIENCE)).map_err(|error| error.to_string())?.to_string();
     }
     if !told.contains("--max-message") {
         return Err(format!("a line without end got {told}"));

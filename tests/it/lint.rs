@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::Value;
+use tapline::app::Settings;
+use tapline::event::Event;
+use tapline::lint::Section;
 
-use crate::support::tapline_binary;
+use crate::support::{Rig, Server, settings, tapline_binary};
 
 /// A tape with these messages, in this order; `>` to the server, `<` to the client.
 fn tape(dir: &Path, messages: &[(char, &str)]) -> PathBuf {
@@ -98,4 +101,38 @@ fn lint_reports_are_what_ci_reads() {
     let output = lint(dir.path(), &tape, &["--format", "junit", "--out", out.to_str().unwrap()]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert!(fs::read_to_string(out).unwrap().contains("<testsuites name=\"tapline lint\" tests=\"2\""));
+}
+
+#[tokio::test]
+async fn lint_judges_what_passes_and_counts_it() {
+    let mut server = Server::start().await;
+    let rig = Rig::start(Settings { lint: Some(Section::default()), ..settings(&server.url()) }).await;
+    let mut client = rig.client().await;
+    let accept = "accept: application/json, text/event-stream\r\n";
+    client.headers = accept.to_owned();
+    client.post(HELLO).await;
+    server.next().await.json_with("mcp-session-id: s1\r\n", AGREED).await;
+    client.response().await;
+    client.headers = format!("{accept}mcp-session-id: s1\r\n");
+    client.post(r#"{"jsonrpc":"2.0","id":1,"method":"prompts/list"}"#).await;
+    server.next().await.json(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}"#).await;
+    client.response().await;
+    let found = rig.until("three findings", |log| {
+        let found = log.iter().filter_map(|event| if let Event::Found(it) = event { Some(it.clone()) } else { None });
+        Some(found.collect::<Vec<_>>()).filter(|found| found.len() >= 3)
+    });
+    let mut codes: Vec<_> = found.await.iter().map(|it| format!("{} by the {}", it.code, it.culprit())).collect();
+    codes.sort();
+    let expected = [
+        "capability-undeclared by the client",
+        "version-header-missing by the client",
+        "wrong-code-method by the server",
+    ];
+    assert_eq!(codes, expected);
+    let counted = rig.until("figures", |log| {
+        let figures =
+            log.iter().rev().find_map(|event| if let Event::Figures(it) = event { Some(it.clone()) } else { None });
+        figures.filter(|figures| figures.lint.found.len() == 3)
+    });
+    assert_eq!(counted.await.lint.missed, 0);
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::Figures;
 use crate::event::{
-    Command, Comparison, Event, Held, Holding, LogLine, Session, SessionState, ShadowCounts, ShadowEvent, TapeInfo,
-    Ticket,
+    Command, Comparison, Event, Finding, Held, Holding, LogLine, Session, SessionState, ShadowCounts, ShadowEvent,
+    TapeInfo, Ticket,
 };
 use numbers::Last;
 use source::{HeldAs, MergeSource};
@@ -147,6 +147,10 @@ impl Merge {
                 vec![self.figures()]
             }
             Event::Shadow(event) => self.on_shadow(id, event).into_iter().collect(),
+            Event::Found(finding) => {
+                let seq = self.number(id, finding.seq);
+                seq.map(|seq| Event::Found(Arc::new(Finding { seq, ..Finding::clone(&finding) }))).into_iter().collect()
+            }
             Event::Replay(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
     }

@@ -8,6 +8,7 @@ use super::tapes::open_tape;
 use crate::event::Command;
 use crate::filter::Filter;
 use crate::message::Kind;
+use crate::ui::model::lint_screen::LintScreenRow;
 use crate::ui::model::metrics_screen::MetricsSubject;
 use crate::ui::model::motion::Motion;
 use crate::ui::model::popup::{Pager, Popup};
@@ -44,6 +45,10 @@ pub(super) fn go(model: &mut Model, motion: Motion) {
             model.metrics.place.go(motion, len);
         }
         (ScreenKind::Events, _) => model.log.go(motion),
+        (ScreenKind::Lint, _) => {
+            let len = model.observed.found.rows().len();
+            model.lint.go(motion, len);
+        }
     }
 }
 
@@ -79,7 +84,7 @@ pub(super) fn to_screen(model: &mut Model, screen: ScreenKind) {
             model.tape = None;
             mark_read(model);
         }
-        ScreenKind::Queue | ScreenKind::Metrics => {}
+        ScreenKind::Queue | ScreenKind::Metrics | ScreenKind::Lint => {}
     }
 }
 
@@ -113,6 +118,7 @@ pub(super) fn open(model: &mut Model) {
         }
         (ScreenKind::Tapes, pane) => open_tape(model, pane),
         (ScreenKind::Metrics, _) => open_metrics_row(model),
+        (ScreenKind::Lint, _) => open_findings(model),
         (ScreenKind::Events, _) => {
             if let Some(seq) = model.event_line().and_then(|line| line.seq) {
                 model.tape = None;
@@ -143,6 +149,17 @@ fn open_metrics_row(model: &mut Model) {
     let Some(filter) = filter else { return model.warn("no filter tells these from the rest") };
     to_screen(model, ScreenKind::Messages);
     set_filter(model, Some(filter));
+}
+
+/// Shows the messages in which the selected lint was found, with the cursor on the latest.
+fn open_findings(model: &mut Model) {
+    let rows = model.observed.found.rows();
+    let Some(LintScreenRow::Code(group)) = rows.get(model.lint.cursor) else { return };
+    let (seq, text) = (group.finding.seq, format!("~lint ^{}$", group.finding.code));
+    let Ok(filter) = Filter::parse(&text) else { return };
+    to_screen(model, ScreenKind::Messages);
+    set_filter(model, Some((text, filter)));
+    show_message(model, seq);
 }
 
 /// `esc` and `q`: one step out.

@@ -38,6 +38,7 @@ pub(super) fn contexts_of_screen(model: &Model) -> Vec<KeyContext> {
         (ScreenKind::Tapes, _) => vec![KeyContext::Tapes],
         (ScreenKind::Metrics, _) => vec![KeyContext::Metrics],
         (ScreenKind::Events, _) => vec![KeyContext::Events],
+        (ScreenKind::Lint, _) => vec![KeyContext::Lint],
     };
     if model.screen == ScreenKind::Messages && model.held_here().is_some() {
         contexts.insert(0, KeyContext::Held);

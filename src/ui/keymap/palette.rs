@@ -230,5 +230,6 @@ fn screen_name(screen: ScreenKind) -> &'static str {
         ScreenKind::Tapes => "tapes",
         ScreenKind::Metrics => "metrics",
         ScreenKind::Events => "events",
+        ScreenKind::Lint => "lint",
     }
 }

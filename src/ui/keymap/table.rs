@@ -17,6 +17,7 @@ pub(crate) enum KeyContext {
     Steps,
     Metrics,
     Events,
+    Lint,
     Editor,
     Prompt(PromptKind),
     Go,
@@ -38,7 +39,7 @@ pub(crate) enum KeyContext {
 
 impl KeyContext {
     /// Every context, in the order of the help.
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::List,
         Self::Held,
         Self::Detail,
@@ -50,6 +51,7 @@ impl KeyContext {
         Self::Steps,
         Self::Metrics,
         Self::Events,
+        Self::Lint,
         Self::Move,
         Self::Search,
         Self::Everywhere,
@@ -81,6 +83,7 @@ impl KeyContext {
             Self::Steps => "steps of a replay",
             Self::Metrics => "metrics",
             Self::Events => "events",
+            Self::Lint => "lint",
             Self::Editor => "editor",
             Self::Prompt(PromptKind::Filter) => "filter line",
             Self::Prompt(PromptKind::Hold) => "hold line",
@@ -330,6 +333,9 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Events, &["o"], A::Level, "level", "debug, info, warn, error and above"),
     key(C::Events, &["F"], A::Follow, "follow", "follow new lines or stay"),
     key(C::Events, &["q", "esc"], A::Back, "back", "back to the messages"),
+    // Lint.
+    key(C::Lint, &["enter"], A::Open, "messages", "the messages in which it was found"),
+    key(C::Lint, &["q", "esc"], A::Back, "back", "back to the messages"),
     // The editor.
     key(C::Editor, &["ctrl s"], A::Send, "send", "send what is written, where it is JSON").when(|m| !m.editor_gone()),
     key(C::Editor, &["esc"], A::Back, "back (kept)", "back; what is written is kept"),
@@ -479,6 +485,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(|m| m.screen != ScreenKind::Metrics),
     key(C::Everywhere, &["6"], A::Screen(ScreenKind::Events), "events", "the event log")
         .when(|m| m.screen != ScreenKind::Events),
+    key(C::Everywhere, &["7"], A::Screen(ScreenKind::Lint), "lint", "what is wrong with messages, by server")
+        .when(|m| m.screen != ScreenKind::Lint),
     key(C::Everywhere, &["tab"], A::NextPane, "pane", "next pane").when(Model::has_panes),
     key(C::Everywhere, &["shift tab"], A::PreviousPane, "", "previous pane").when(Model::has_panes),
     key(C::Everywhere, &["+"], A::Zoom, "zoom", "the pane alone, or all of them").when(Model::has_panes),

@@ -10,7 +10,7 @@ use super::motion::{Motion, window};
 use super::observed::outcome_words;
 use super::wrapped_text::WrappedText;
 use crate::envelope::{Envelope, Seq, written_headers};
-use crate::event::Comparison;
+use crate::event::{Comparison, Finding};
 use crate::text::sanitize;
 
 /// Ways to look at a message.
@@ -26,6 +26,8 @@ pub(crate) enum DetailTab {
     Diff,
     /// What a shadow answered otherwise.
     Shadow,
+    /// What is wrong with it.
+    Lint,
     /// Carrier, headers, times, outcome.
     Facts,
 }
@@ -39,6 +41,7 @@ impl DetailTab {
             Self::Pair => "Pair",
             Self::Diff => "Diff",
             Self::Shadow => "Shadow",
+            Self::Lint => "Lint",
             Self::Facts => "Facts",
         }
     }
@@ -56,11 +59,20 @@ pub(crate) struct Detail {
     shown: Option<ShownMessage>,
 }
 
+/// What is known of a message beside it.
+pub(crate) struct MessageNotes {
+    /// What a shadow made of it.
+    pub(crate) shadow: Option<Arc<Comparison>>,
+    /// The text it is being edited as.
+    pub(crate) draft: Option<Arc<Vec<String>>>,
+    /// What is wrong with it.
+    pub(crate) found: Vec<Arc<Finding>>,
+}
+
 struct ShownMessage {
     envelope: Arc<Envelope>,
     pair: Option<Arc<Envelope>>,
-    shadow: Option<Arc<Comparison>>,
-    draft: Option<Arc<Vec<String>>>,
+    notes: MessageNotes,
     tab: DetailTab,
     content: DetailContent,
 }
@@ -75,13 +87,7 @@ pub(crate) enum DetailContent {
 impl Detail {
     /// Shows this message from now on, beside the other of its exchange and what a shadow made of that; where it is being
     /// edited, its tree is that of the draft. Costs nothing while it stays the same one.
-    pub(crate) fn show(
-        &mut self,
-        envelope: Option<Arc<Envelope>>,
-        pair: Option<Arc<Envelope>>,
-        shadow: Option<Arc<Comparison>>,
-        draft: Option<Arc<Vec<String>>>,
-    ) {
+    pub(crate) fn show(&mut self, envelope: Option<Arc<Envelope>>, pair: Option<Arc<Envelope>>, notes: MessageNotes) {
         let Some(envelope) = envelope else {
             self.shown = None;
             return;
@@ -89,8 +95,7 @@ impl Detail {
         let mut next = ShownMessage {
             envelope,
             pair,
-            shadow,
-            draft,
+            notes,
             tab: self.tab,
             content: DetailContent::Lines(WrappedText::default()),
         };
@@ -100,7 +105,7 @@ impl Detail {
         if let Some(shown) = &mut self.shown {
             if shown.is_as(&next) {
                 // The reply may have come meanwhile, or the shadow's.
-                (shown.pair, shown.shadow) = (next.pair, next.shadow);
+                (shown.pair, shown.notes) = (next.pair, next.notes);
                 return;
             }
             if shown.envelope.seq != next.envelope.seq || shown.tab != next.tab {
@@ -117,7 +122,7 @@ impl Detail {
 
     /// What is shown is not what came but what was made of it, and not sent yet.
     pub(crate) fn is_draft(&self) -> bool {
-        self.shown.as_ref().is_some_and(|shown| shown.draft.is_some() && shown.tab == DetailTab::Tree)
+        self.shown.as_ref().is_some_and(|shown| shown.notes.draft.is_some() && shown.tab == DetailTab::Tree)
     }
 
     pub(crate) fn content(&self) -> Option<&DetailContent> {
@@ -221,7 +226,7 @@ impl Detail {
     /// What is shown, in a form that tells it from all else.
     pub(crate) fn identity(&self) -> Option<(Seq, DetailTab, usize)> {
         let shown = self.shown.as_ref()?;
-        let draft = shown.draft.as_ref().map_or(0, |draft| Arc::as_ptr(draft) as usize);
+        let draft = shown.notes.draft.as_ref().map_or(0, |draft| Arc::as_ptr(draft) as usize);
         let width = if let DetailContent::Lines(lines) = &shown.content { lines.width() } else { 0 };
         Some((shown.envelope.seq, shown.tab, draft ^ width ^ (shown.envelope.message.raw().len() << 16)))
     }
@@ -307,24 +312,26 @@ impl ShownMessage {
     fn is_as(&self, next: &Self) -> bool {
         let same_pair =
             next.tab != DetailTab::Pair || self.pair.as_ref().map(Arc::as_ptr) == next.pair.as_ref().map(Arc::as_ptr);
-        let same_draft = self.draft.as_ref().map(Arc::as_ptr) == next.draft.as_ref().map(Arc::as_ptr);
-        Arc::ptr_eq(&self.envelope, &next.envelope) && self.tab == next.tab && same_pair && same_draft
+        let same_draft = self.notes.draft.as_ref().map(Arc::as_ptr) == next.notes.draft.as_ref().map(Arc::as_ptr);
+        let same_found = next.tab != DetailTab::Lint || self.notes.found.len() == next.notes.found.len();
+        Arc::ptr_eq(&self.envelope, &next.envelope) && self.tab == next.tab && same_pair && same_draft && same_found
     }
 
     fn tabs(&self) -> Vec<DetailTab> {
         let mut tabs = vec![DetailTab::Tree, DetailTab::Text, DetailTab::Raw];
         tabs.extend(self.pair.as_ref().map(|_| DetailTab::Pair));
         tabs.extend(self.envelope.original.as_ref().map(|_| DetailTab::Diff));
-        tabs.extend(self.shadow.as_ref().map(|_| DetailTab::Shadow));
+        tabs.extend(self.notes.shadow.as_ref().map(|_| DetailTab::Shadow));
+        tabs.extend(self.notes.found.first().map(|_| DetailTab::Lint));
         tabs.push(DetailTab::Facts);
         tabs
     }
 
     fn content(&self) -> DetailContent {
         let (envelope, raw) = (&self.envelope, self.envelope.message.raw());
-        match (self.tab, &self.shadow) {
+        match (self.tab, &self.notes.shadow) {
             (DetailTab::Shadow, Some(comparison)) => DetailContent::Shadow(comparison.clone()),
-            (DetailTab::Tree | DetailTab::Shadow, _) => match &self.draft {
+            (DetailTab::Tree | DetailTab::Shadow, _) => match &self.notes.draft {
                 Some(draft) => DetailContent::Tree(JsonTree::new(&draft.join("\n").into())),
                 None => DetailContent::Tree(JsonTree::new(raw)),
             },
@@ -339,6 +346,7 @@ impl ShownMessage {
                 let original = envelope.original.as_ref().map_or(raw, |original| original.raw());
                 DetailContent::Diff(diff_json(original, raw))
             }
+            (DetailTab::Lint, _) => DetailContent::Lines(WrappedText::of(finding_lines(&self.notes.found))),
             (DetailTab::Facts, _) => DetailContent::Lines(WrappedText::of(facts(envelope))),
         }
     }
@@ -364,6 +372,20 @@ fn is_value(row: &JsonRow) -> bool {
 
 fn lines(text: &str) -> WrappedText {
     WrappedText::of(text.lines().map(|line| sanitize(line).into_owned()).collect())
+}
+
+/// What is wrong, why, who says so, and what clients do with it.
+fn finding_lines(found: &[Arc<Finding>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for finding in found {
+        lines.push(format!("{} {}, by the {}", finding.level.word(), finding.code, finding.culprit()));
+        lines.push(format!("  {}", finding.text));
+        lines.push(format!("  hint: {}", finding.hint));
+        lines.push(format!("  {} of revision {}", finding.section, finding.revision));
+        lines.extend(finding.clients.iter().map(|client| format!("  {client}")));
+        lines.push(String::new());
+    }
+    lines.into_iter().map(|line| sanitize(&line).into_owned()).collect()
 }
 
 fn facts(envelope: &Envelope) -> Vec<String> {

@@ -50,6 +50,10 @@ impl MessageContext for ListContext<'_> {
         self.focus.is_some_and(|focus| focus.covers(envelope))
     }
 
+    fn lints(&self, seq: Seq) -> Vec<String> {
+        self.rows.findings(seq).iter().map(|finding| finding.code.clone()).collect()
+    }
+
     fn diverged(&self, seq: Seq) -> bool {
         self.rows.divergence(seq).is_some()
     }

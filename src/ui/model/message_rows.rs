@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::row_block::{OpenBlocks, RowBlock};
 use crate::envelope::packed::Packer;
 use crate::envelope::{Envelope, Seq, SessionId};
-use crate::event::{Comparison, Session, Ticket, Timestamp};
+use crate::event::{Comparison, Finding, Session, Ticket, Timestamp};
 use crate::message::Kind;
 
 /// One message on the list.
@@ -54,6 +54,8 @@ pub(crate) struct MessageRows {
     states: BTreeMap<Seq, RowState>,
     /// What a shadow answered otherwise, by the request and by its reply.
     diverged: BTreeMap<Seq, Arc<Comparison>>,
+    /// What is wrong with them.
+    found: BTreeMap<Seq, Vec<Arc<Finding>>>,
     /// Whose messages they are.
     sessions: HashMap<SessionId, Arc<Session>>,
     /// When the last of them came, by the clock of the screen.
@@ -217,6 +219,29 @@ impl MessageRows {
         self.diverged.get(&seq)
     }
 
+    /// Notes that something is wrong with a message; `false` where that is known.
+    pub(crate) fn find_fault(&mut self, finding: &Arc<Finding>) -> bool {
+        let found = self.found.entry(finding.seq).or_default();
+        let is_new = !found.contains(finding);
+        if is_new {
+            found.push(finding.clone());
+        }
+        is_new
+    }
+
+    /// With what is wrong with them.
+    pub(crate) fn with_faults(mut self, found: Vec<Finding>) -> Self {
+        for finding in found {
+            self.find_fault(&Arc::new(finding));
+        }
+        self
+    }
+
+    /// What is wrong with a message.
+    pub(crate) fn findings(&self, seq: Seq) -> &[Arc<Finding>] {
+        self.found.get(&seq).map_or(&[], Vec::as_slice)
+    }
+
     /// Takes over what is known of a session now.
     pub(crate) fn learn(&mut self, session: Arc<Session>) {
         self.sessions.insert(session.id, session);
@@ -253,6 +278,7 @@ impl MessageRows {
         self.older += count as u64;
         let first = self.seq_at(0)?;
         self.diverged = self.diverged.split_off(&first);
+        self.found = self.found.split_off(&first);
         self.states = self.states.split_off(&first);
         Some(first)
     }

@@ -11,6 +11,7 @@ pub(crate) mod event_log;
 pub(crate) mod hold_queue;
 pub(crate) mod input_line;
 mod json_rpc;
+pub(crate) mod lint_screen;
 mod list_context;
 pub(crate) mod message_list;
 pub(crate) mod message_rows;

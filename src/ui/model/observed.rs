@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::lint_screen::LintTally;
 use super::message_rows::{MessageRows, PutOutcome, RowState};
 use super::patience::{KnownClients, gave_up_after};
 use super::session_list::{SessionList, SessionRow};
 use super::traffic_stats::TrafficStats;
 use crate::envelope::{Author, Envelope, Outcome, Seq};
-use crate::event::{Event, Held, Holding, ShadowCounts, ShadowEvent, Ticket, Timestamp};
+use crate::event::{Event, Finding, Held, Holding, ShadowCounts, ShadowEvent, Ticket, Timestamp};
 
 /// Ended holds that are remembered.
 const RELEASED: usize = 50;
@@ -29,6 +30,8 @@ pub(crate) struct ObservedState {
     /// Messages of the session that the journal could not keep up with.
     pub(crate) lost: u64,
     pub(crate) shadow: ShadowCounts,
+    /// What lint found.
+    pub(crate) found: LintTally,
     /// How long clients waited that gave up.
     pub(crate) clients: KnownClients,
 }
@@ -61,9 +64,23 @@ impl ObservedState {
             Event::Holding(holding) => self.holding = holding,
             Event::Gap { messages, .. } => self.lost += messages,
             Event::Shadow(ShadowEvent { counts, .. }) => self.shadow = counts,
+            Event::Found(finding) => return self.find_fault(&finding),
             _ => {}
         }
         None
+    }
+
+    fn find_fault(&mut self, finding: &Arc<Finding>) -> Option<TouchedRow> {
+        if !self.rows.find_fault(finding) {
+            return None;
+        }
+        let server = self.rows.session(finding.session).map(|session| {
+            let name = session.server.as_ref().map(|server| server.text());
+            let configured = || session.upstream_name.as_ref().map(ToString::to_string);
+            name.or_else(configured).unwrap_or_else(|| session.upstream.to_string())
+        });
+        self.found.count(server.unwrap_or_else(|| finding.session.short()), finding);
+        self.rows.state(finding.seq).map(|_| TouchedRow { seq: finding.seq, new: false })
     }
 
     fn hold(&mut self, held: Arc<Held>, now: Timestamp, seen: bool) -> TouchedRow {

@@ -19,11 +19,11 @@ impl Model {
             Event::ResyncStarted => self.resync.rebuild = Some(ObservedState::default()),
             Event::ResyncDone => self.finish_resync(),
             Event::Tapes(list) => self.tapes.listed(list),
-            Event::TapeOpened { path, session, envelopes, problems } => {
+            Event::TapeOpened { path, session, envelopes, problems, found } => {
                 let started = self.tapes.started(&path);
                 self.open(OpenTape {
                     path,
-                    rows: MessageRows::of_tape(envelopes, session, self.now),
+                    rows: MessageRows::of_tape(envelopes, session, self.now).with_faults(found),
                     list: MessageList::default(),
                     problems,
                     started,

@@ -39,6 +39,7 @@ pub(crate) enum SearchPlace {
     Steps,
     Metrics,
     Events,
+    Lint,
     Pager,
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 
+use super::lint_screen::LintScreenRow;
 use super::metrics_screen::{EndpointKey, MetricsRow, MetricsSubject};
 use super::popup::Popup;
 use super::search::{Search, SearchJump, SearchPlace, SearchScan, SearchStatus};
@@ -36,6 +37,7 @@ impl Model {
             (ScreenKind::Tapes, _) => SearchPlace::Tapes,
             (ScreenKind::Metrics, _) => SearchPlace::Metrics,
             (ScreenKind::Events, _) => SearchPlace::Events,
+            (ScreenKind::Lint, _) => SearchPlace::Lint,
         })
     }
 
@@ -147,6 +149,7 @@ impl Model {
             (SearchPlace::Steps, _) => self.tapes.replay.as_ref().map_or(0, |replay| replay.reports.len()),
             (SearchPlace::Metrics, _) => self.metrics.rows.len(),
             (SearchPlace::Events, _) => self.log.len(),
+            (SearchPlace::Lint, _) => self.observed.found.rows().len(),
             (SearchPlace::Pager, Some(Popup::Pager(pager))) => pager.lines.len(),
             _ => 0,
         }
@@ -168,6 +171,7 @@ impl Model {
                 })
             }
             (SearchPlace::Metrics, _) => self.metrics.rows.get(row).map(|row| self.metrics_words(row)),
+            (SearchPlace::Lint, _) => self.observed.found.rows().get(row).map(LintScreenRow::words),
             (SearchPlace::Events, _) => self.log.shown().nth(row).map(|line| {
                 let session = line.session.and_then(|id| self.observed.sessions.get(id)).map_or("", |row| row.title());
                 let seq = line.seq.map(|seq| seq.to_string()).unwrap_or_default();
@@ -207,6 +211,7 @@ impl Model {
             (Some(SearchPlace::Steps), _) => self.tapes.replay.as_ref().map_or(0, |replay| replay.place.cursor),
             (Some(SearchPlace::Metrics), _) => self.metrics.place.cursor,
             (Some(SearchPlace::Events), _) => self.log.place.cursor,
+            (Some(SearchPlace::Lint), _) => self.lint.cursor,
             (Some(SearchPlace::Pager), Some(Popup::Pager(pager))) => pager.top,
             _ => 0,
         };
@@ -257,6 +262,7 @@ impl Model {
                 }
             }
             (Some(SearchPlace::Metrics), _) => self.metrics.place.cursor = row,
+            (Some(SearchPlace::Lint), _) => self.lint.cursor = row,
             (Some(SearchPlace::Events), _) => (self.log.place.cursor, self.log.unfollowed) = (row, true),
             (Some(SearchPlace::Pager), Some(Popup::Pager(pager))) => pager.top = row,
             _ => {}

@@ -19,7 +19,7 @@ impl Model {
                 list.selected(rows)
             }
             ScreenKind::Queue => self.observed.rows.get(self.queue.selected(&self.observed.held)?.envelope.seq),
-            ScreenKind::Tapes | ScreenKind::Metrics | ScreenKind::Events => None,
+            ScreenKind::Tapes | ScreenKind::Metrics | ScreenKind::Events | ScreenKind::Lint => None,
         }
     }
 
@@ -134,6 +134,6 @@ impl Model {
     }
 
     pub(crate) fn has_panes(&self) -> bool {
-        !matches!(self.screen, ScreenKind::Metrics | ScreenKind::Events)
+        !matches!(self.screen, ScreenKind::Metrics | ScreenKind::Events | ScreenKind::Lint)
     }
 }

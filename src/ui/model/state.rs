@@ -9,7 +9,7 @@ use crate::envelope::{Envelope, SessionId};
 use crate::event::{Command, OnQuit, Progress, Timestamp};
 use crate::message::Kind;
 
-use super::detail::Detail;
+use super::detail::{Detail, MessageNotes};
 use super::editor::Editor;
 use super::event_log::EventLog;
 use super::hold_queue::HoldQueue;
@@ -33,6 +33,7 @@ pub(crate) enum ScreenKind {
     Tapes,
     Metrics,
     Events,
+    Lint,
 }
 
 /// Which part of it has the keys.
@@ -93,6 +94,8 @@ pub(crate) struct Model {
     pub(crate) tapes: TapesScreen,
     pub(crate) metrics: MetricsScreen,
     pub(crate) log: EventLog,
+    /// Cursor of the lint screen.
+    pub(crate) lint: ListCursor,
     pub(crate) detail: Detail,
     pub(crate) editor: Option<Editor>,
     pub(crate) popup: Option<Popup>,
@@ -279,7 +282,8 @@ impl Model {
         let envelope = self.selected().map(|row| row.envelope);
         let shadow = envelope.as_ref().and_then(|it| self.messages().0.divergence(it.seq).cloned());
         let draft = envelope.as_ref().and_then(|it| self.queue.drafts.get(&it.seq).cloned());
-        self.detail.show(envelope, pair, shadow, draft);
+        let found = envelope.as_ref().map(|it| self.messages().0.findings(it.seq).to_vec()).unwrap_or_default();
+        self.detail.show(envelope, pair, MessageNotes { shadow, draft, found });
     }
 }
 

@@ -3,6 +3,7 @@
 mod clock;
 mod find;
 mod keys;
+mod lint;
 mod metrics;
 mod pictures;
 mod rig;

@@ -193,6 +193,7 @@ fn open_tape() {
             session: Arc::new(super::rig::session(1, "files-srv", ("ide", "1.4"), crate::envelope::Via::Http)),
             envelopes,
             problems: Vec::new(),
+            found: Vec::new(),
         });
         rig.press("j j");
     });

@@ -266,7 +266,8 @@ fn explain_is_said_on_the_screen() {
     rig.press(":").typing("explain").press("enter");
     assert_eq!(rig.model.notice.as_ref().unwrap().text, "`~m tools`: index");
     rig.press("f").typing(" ~lint x").press("enter");
-    assert_eq!(rig.model.notice.as_ref().unwrap().text, "`~lint x` matches nothing: messages are not linted yet");
+    rig.press(":").typing("explain").press("enter");
+    assert_eq!(rig.model.notice.as_ref().unwrap().text, "`~m tools & ~lint x`: index");
 }
 
 #[test]

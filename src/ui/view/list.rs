@@ -4,8 +4,9 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use super::lint::level_role;
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled, theme};
-use crate::envelope::{Direction, Envelope, Outcome};
+use crate::envelope::{Direction, Envelope, Outcome, Seq};
 use crate::mcp::method::NOTIFICATIONS;
 use crate::message::Kind;
 use crate::text;
@@ -140,10 +141,10 @@ fn row_line(model: &Model, row: &MessageRow, columns: &MessageColumns) -> Line<'
     let envelope = &*row.envelope;
     let (mark, mark_role) = mark(row);
     let letter_role = kind_role(envelope);
-    let differs = model.messages().0.divergence(envelope.seq).map_or(" ", |_| theme(model).glyphs().differs);
+    let (badge, badge_role) = badge(model, envelope.seq);
     let mut spans = vec![
         styled(model, mark_role, mark),
-        styled(model, Role::Bad, differs),
+        styled(model, badge_role, badge),
         styled(model, Role::Dim, right(&envelope.seq.0.to_string(), columns.seq) + " "),
     ];
     if columns.time > 0 {
@@ -163,6 +164,16 @@ fn row_line(model: &Model, row: &MessageRow, columns: &MessageColumns) -> Line<'
     let (took, took_role) = took(model, row);
     spans.push(styled(model, took_role, right(&took, columns.took)));
     Line::from(spans)
+}
+
+/// What is wrong with a message: a shadow answered otherwise, else what lint found, in the colour of the worst.
+fn badge(model: &Model, seq: Seq) -> (&'static str, Role) {
+    let (rows, glyphs) = (model.messages().0, theme(model).glyphs());
+    if rows.divergence(seq).is_some() {
+        return (glyphs.differs, Role::Bad);
+    }
+    let worst = rows.findings(seq).iter().map(|finding| finding.level).max();
+    worst.map_or((" ", Role::Plain), |level| (glyphs.found, level_role(level)))
 }
 
 /// The row as one line of text, for the clipboard.

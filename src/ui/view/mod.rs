@@ -6,6 +6,7 @@ mod editor;
 mod events;
 mod help;
 mod key_line;
+mod lint;
 mod list;
 mod metrics;
 mod paint;
@@ -82,6 +83,7 @@ fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
             (ScreenKind::Tapes, _) => tapes::draw(model, frame, area),
             (ScreenKind::Metrics, _) => metrics::draw(model, frame, area),
             (ScreenKind::Events, _) => events::draw(model, frame, area),
+            (ScreenKind::Lint, _) => lint::draw(model, frame, area),
         }
         if let Some(search) = model.search.as_ref().filter(|_| pane == model.pane) {
             paint::matches(parts::theme(model), frame.buffer_mut(), inner(area, model.viewport), &search.pattern);
