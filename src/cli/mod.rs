@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! words.rs     the way in: what clap alone would not take
+//! mock.rs      mock
 //! serve.rs     run, stdio and demo, and the options that they have in common
 //! tools.rs     all other subcommands
 //! values.rs    how addresses, URLs, times and headers are written
@@ -11,6 +12,7 @@
 //! Each option has a first line, which is all that `-h` shows, and belongs to a group with a heading. Those that few need are in
 //! `--help` only.
 
+mod mock;
 mod serve;
 mod tools;
 pub mod topics;
@@ -21,13 +23,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use mock::{LiveValueArg, MockArgs, MockOrderArg, MockRepeatArg, OnMissArg};
 pub use serve::{
     CommonArgs, ConfigArgs, ControlArgs, DemoArgs, FrontArgs, HEADERS_VARIABLE, KeepArgs, LogFormat, OnQuitArg,
     OtlpArgs, PoolArgs, RestartArg, RestartArgs, RunArgs, ShadowArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
 };
 pub use tools::{
     AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,
-    ManArgs, ReplayArgs, ReportFormat, RmArgs, SessionsArgs, SessionsCommand, UnwrapArgs, WrapArgs,
+    ManArgs, MatchArg, ReplayArgs, ReportFormat, RmArgs, SessionsArgs, SessionsCommand, UnwrapArgs, WrapArgs,
 };
 pub use values::{ColorArg, HeaderFile, is_terminal_dumb, listen_address, server_url};
 
@@ -103,6 +106,7 @@ Examples:
                                                  a server that is running already
   tapline attach                                 all of yours that run, from any terminal
   tapline replay session.tape.jsonl -- my-server play a recorded client, compare every reply
+  tapline mock session.tape.jsonl --stdio        be the server of a tape
   tapline doctor                                 what is here, and what to fix
 
 Help: `tapline help COMMAND`, and these
@@ -160,10 +164,41 @@ Examples:
   tapline replay session.tape.jsonl --upstream http://127.0.0.1:9000/mcp --speed max
   tapline replay session.tape.jsonl --ignore '.result.content[*].text' -- my-server
   tapline replay session.tape.jsonl --report junit --out report.xml -- my-server
+  tapline replay session.tape.jsonl --filter '~tool search' --match shape -- my-server
+  tapline replay session.tape.jsonl --speed max --parallel 8 --repeat 50 --upstream :9000
+                                                 load, with a table of times
+  tapline replay session.tape.jsonl --until 41 --interactive -- my-server
+                                                 to message 41, and from there by hand: a branch
+  tapline replay session.tape.jsonl --minimise '~e ~tool search' --out least.tape.jsonl -- my-server
+                                                 the least of it that still fails
+  tapline replay session.tape.jsonl --update -- my-server
+                                                 take over what differs: only values that changed move
 
 Exit status: 0 every step passed, 1 a step failed or the server never came up, 2 usage or an unreadable tape."
     )]
     Replay(ReplayArgs),
+    /// Be the server of a tape: answer clients as it did
+    #[command(
+        override_usage = "tapline mock [OPTIONS] <TAPE>... [-- <COMMAND>...]",
+        after_help = "All options, with examples: `tapline mock --help`",
+        after_long_help = "\
+Examples:
+  tapline mock session.tape.jsonl                at http://127.0.0.1:7070/mcp, and /sse for older clients
+  tapline mock session.tape.jsonl --stdio        what a client launches in place of the server
+  tapline mock a.tape.jsonl b.tape.jsonl --headless --strict --listen 0
+                                                 in CI: status 1 where a request was on no tape
+  tapline mock session.tape.jsonl --speed 1      with the recorded times
+  tapline mock session.tape.jsonl --ignore .params.arguments.now
+                                                 whatever the client says there
+  tapline mock session.tape.jsonl --record -- my-server
+                                                 what is on no tape is asked of the server, and added to the tape
+
+Requests are matched by method and arguments, by value. One that is on no tape gets an error that names the nearest and where it \
+         differs; nothing is invented. Rules, limits, holding and recording apply as to any server.
+
+Exit status: as of `run`; with `--strict` 0 where every request was on a tape, else 1."
+    )]
+    Mock(MockArgs),
     /// Route the servers of an MCP client through tapline
     #[command(after_long_help = "\
 Without CLIENT: lists the clients that are found, with their servers.

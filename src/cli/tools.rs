@@ -1,12 +1,13 @@
 //! The subcommands that stand in front of no server.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::serve::{LogFormat, TargetArgs};
+use super::serve::{ControlArgs, LogFormat, TargetArgs};
 use super::values::{age, speed};
 use crate::event::{LintLevel, Speed};
 use crate::json::PathPattern;
@@ -43,15 +44,70 @@ pub struct ReplayArgs {
     /// Recorded pauses divided by this, or `max` for none
     #[arg(long, value_name = "N|max", default_value = "1", value_parser = speed)]
     pub speed: Speed,
+    /// Wait for enter before each message
+    #[arg(long, conflicts_with_all = ["repeat", "parallel"])]
+    pub step: bool,
+    /// First message of the client's to play, by its number on the tape; how the session begins is always played
+    #[arg(long, value_name = "N")]
+    pub from: Option<u64>,
+    /// Last message of the client's to play
+    #[arg(long, value_name = "N")]
+    pub until: Option<u64>,
+    /// Then hand the session over: to the screen, or to a client that names it
+    ///
+    /// What is recorded from there on is a branch of the tape, and names it.
+    #[arg(long, conflicts_with_all = ["repeat", "parallel", "update"])]
+    pub interactive: bool,
+    /// Play only messages that match this filter, such as `~tool search`
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// How often to play it, one time after the other; ends with a table of times
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<NonZeroUsize>,
+    /// How many clients play it at once; ends with a table of times
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<NonZeroUsize>,
+    /// Stop at the first step that fails
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// How replies are compared: `normal`, `exact` (times and ids count, too), or `shape` (members and types, no values)
+    #[arg(long = "match", value_name = "HOW", default_value = "normal", hide_possible_values = true)]
+    pub matching: MatchArg,
     /// Path of reply values not to compare, such as `.result._meta` or `.result.content[*].text`; repeatable
     #[arg(long, value_name = "PATH")]
     pub ignore: Vec<PathPattern>,
+    /// Path of the only reply values to compare; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub only: Vec<PathPattern>,
+    /// Take over what differs into the tape: only the values that changed move
+    #[arg(long, conflicts_with_all = ["repeat", "parallel"])]
+    pub update: bool,
+    /// Play less and less of it as long as a message matches this filter, and write the least that does to a tape
+    ///
+    /// Messages go first, then parts of those that are left; of each message that stays it is said why. `--out` says where to.
+    #[arg(long, value_name = "FILTER", conflicts_with_all = ["repeat", "parallel", "update", "interactive", "filter", "from", "until"])]
+    pub minimise: Option<String>,
+    /// How often `--minimise` may play it
+    #[arg(long, value_name = "N", default_value = "200", requires = "minimise", hide_short_help = true)]
+    pub most_runs: NonZeroUsize,
+    /// Record what is played to a new tape in this directory
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
     /// Form of the report
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub report: ReportFormat,
     /// File for the report [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub control: ControlArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MatchArg {
+    Normal,
+    Exact,
+    Shape,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -5,7 +5,8 @@
 //!   setup.rs                   what arguments and files say, as the settings of that core
 //!   observe.rs                 that core in front of a person: a screen, or lines
 //! attach.rs                    watches the cores of other processes
-//! replay.rs                    plays a tape at a server
+//! mock.rs                      is the server of a tape, with such a core
+//! replay.rs  load.rs  fork.rs  minimise.rs   plays a tape at a server: once, many times, or to a message from which others go on
 //! help.rs  man.rs  completions.rs   print what the program knows of itself
 //! check.rs  doctor.rs  lint.rs  rules.rs  sessions/  wrap/   look at files and end, without a runtime
 //! ```
@@ -15,9 +16,13 @@ mod check;
 mod completions;
 mod demo;
 mod doctor;
+mod fork;
 mod help;
 mod lint;
+mod load;
 mod man;
+mod minimise;
+mod mock;
 mod observe;
 mod replay;
 mod rules;
@@ -31,7 +36,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::{Cli, CliCommand, DemoArgs, RunArgs, StdioArgs};
+use crate::cli::{Cli, CliCommand, DemoArgs, MockArgs, RunArgs, StdioArgs};
 use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
 use crate::logging::{self, LogPlace};
@@ -97,6 +102,10 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
             Config::load(config.config.as_deref(), Directory::Chosen)
         }
         CliCommand::Stdio(StdioArgs { config, .. }) => Config::load(config.config.as_deref(), Directory::Found),
+        CliCommand::Mock(MockArgs { config, stdio, .. }) => {
+            let directory = if *stdio { Directory::Found } else { Directory::Chosen };
+            Config::load(config.config.as_deref(), directory)
+        }
         CliCommand::Sessions(_) => Config::load(None, Directory::Found),
         CliCommand::Attach(_) | CliCommand::Lint(_) => Config::load(None, Directory::Chosen),
         _ => Ok(Config::default()),
@@ -126,7 +135,9 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = match command {
         // One client and one server: a line that changes threads on its way costs more than all the rest that happens to it.
-        CliCommand::Stdio(_) => tokio::runtime::Builder::new_current_thread(),
+        CliCommand::Stdio(_) | CliCommand::Mock(MockArgs { stdio: true, .. }) => {
+            tokio::runtime::Builder::new_current_thread()
+        }
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.worker_threads(BESIDE_THE_WIRE).enable_all().build().context("no runtime")?;
@@ -137,7 +148,8 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             CliCommand::Run(args) => run::run(args, config).await,
             CliCommand::Attach(args) => attach::run(args, &config.keys).await,
             CliCommand::Stdio(args) => stdio::run(args, config).await,
-            CliCommand::Replay(args) => replay::run(args, config.keys.color.unwrap_or_default()).await,
+            CliCommand::Mock(args) => mock::run(args, config).await,
+            CliCommand::Replay(args) => replay::run(args, config).await,
             CliCommand::Demo(args) => demo::run(args, config).await,
             CliCommand::DemoServer { changed } => demo::serve(changed).await,
             CliCommand::Guardian { .. }

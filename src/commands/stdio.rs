@@ -28,10 +28,23 @@ use crate::upstream::pool::{self, Restart};
 pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, ExitError> {
     let longest = options::longest_message(args.common.max_message, &config.keys);
     let (settings, watching) = settings(args, &config)?;
+    launched(settings, watching, longest, &config).await.map(ExitCode::from)
+}
+
+/// Is the server of the client that has launched this process. `longest`: bytes that a line of the client may have. Returns the exit status.
+///
+/// # Errors
+/// Where what is asked for cannot be done, or the server does not start.
+pub(super) async fn launched(
+    settings: Settings,
+    watching: WatchOptions,
+    longest: usize,
+    config: &Config,
+) -> Result<u8, ExitError> {
     let limits = StdioLimits { grace: settings.grace, longest };
     let mut signals = Signals::new()?;
     let core = start_core(settings).await?;
-    report_config(&config, &core);
+    report_config(config, &core);
     // stderr is the server's: lines of ours go there only when they are asked for.
     let printer = watching.headless.then(|| print_lines(&core, watching.log_format));
     // Its client's log is where the operator will look for why it hangs.
@@ -44,7 +57,7 @@ pub(super) async fn run(args: StdioArgs, config: Config) -> Result<ExitCode, Exi
     until_down(core, watching.on_quit, &mut signals).await;
     printer.into_iter().for_each(LinePrinter::finish);
     tally.iter().for_each(print_shadow_counts);
-    Ok(ExitCode::from(status))
+    Ok(status)
 }
 
 fn settings(args: StdioArgs, config: &Config) -> Result<(Settings, WatchOptions), ExitError> {

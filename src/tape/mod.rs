@@ -8,11 +8,15 @@
 //! - [`record`] writes, and survives a disk that does not;
 //! - [`read`] reads, and survives a file that was cut or damaged;
 //! - [`compare`] says how one reply differs from another;
+//! - [`mock`] is the server of a tape, for a live client;
 //! - [`play`] plays the client of a tape at a live server; [`report`] renders what came of it.
 
+pub mod accept;
 pub mod compare;
 mod context;
 pub mod format;
+pub mod minimise;
+pub mod mock;
 pub mod name;
 pub mod play;
 pub mod read;

@@ -114,7 +114,7 @@ impl Tokens {
 
 /// What a client says in the course of a session, and where first: so that what a server says before is known to be made up
 /// by the server and sent back.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SaidWords {
     /// By hash: a tape may have many.
     first: HashMap<u64, usize>,

@@ -5,6 +5,7 @@
 //! that is `proxy::pass`. A server with one stream for everything it says (a command, [`stdio`], or the HTTP+SSE transport, [`sse`]) is
 //! no such upstream: what it says is handed out as [`output::Output`].
 
+pub mod embedded;
 mod encoding;
 mod error;
 pub mod guardian;

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::UpstreamError;
+use super::embedded::{EmbeddedEnds, EmbeddedServer};
 use super::guardian::{GuardedGroup, Guardian};
 use super::orphans;
 use super::output::{MOST_UNREAD, Output, OutputSender, StderrPiece, item_of, one_line};
@@ -126,22 +127,8 @@ impl ChildPipe {
         let mut child = start(command)?;
         let watch = child.id().map(|group| guardian.watch(group));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (lines, lines_to_write) = backlog();
+        let (pipe, lines_to_write) = Self::with_group(child.id());
         let (outputs, receiver) = mpsc::channel(LINES_WAITING);
-        let closing = CancellationToken::new();
-        let pipe = Self {
-            lines,
-            room: ByteRoom::new(MOST_UNREAD),
-            waiting: AtomicUsize::new(0),
-            shut: CancellationToken::new(),
-            stdin_closing: closing.child_token(),
-            closing,
-            deaf: CancellationToken::new(),
-            gone: CancellationToken::new(),
-            ended: CancellationToken::new(),
-            exit: Arc::default(),
-            group: child.id(),
-        };
         if let Some(stdin) = stdin {
             let writing = write_lines(stdin, lines_to_write, pipe.shut.clone(), pipe.stdin_closing.clone());
             tokio::spawn(tell_if_deaf(writing, pipe.deaf.clone(), pipe.gone.clone(), outputs.clone()));
@@ -170,6 +157,47 @@ impl ChildPipe {
             ended.cancel();
         });
         Ok((pipe, receiver))
+    }
+
+    /// A pipe to a server inside this process. `room` is kept until it serves no more.
+    pub fn embed(server: Arc<dyn EmbeddedServer>, room: impl Send + 'static) -> (Self, mpsc::Receiver<Output>) {
+        let (pipe, lines) = Self::with_group(None);
+        let (outputs, receiver) = mpsc::channel(LINES_WAITING);
+        let ends = EmbeddedEnds::new(lines, pipe.stdin_closing.clone(), pipe.closing.clone(), outputs.clone());
+        let shut = pipe.shut.clone().drop_guard();
+        let (exit, gone, ended) = (pipe.exit.clone(), pipe.gone.clone(), pipe.ended.clone());
+        tokio::spawn(async move {
+            let command = server.label();
+            server.serve(ends).await;
+            drop((shut, room));
+            // Nobody else sets it.
+            let _ = exit.set(0);
+            gone.cancel();
+            let error = UpstreamError::Exited { command, status: "status 0".to_owned(), stderr: Vec::new() };
+            let _ = outputs.send(Output::Ended(error)).await;
+            ended.cancel();
+        });
+        (pipe, receiver)
+    }
+
+    /// A pipe with nobody at its other end yet.
+    fn with_group(group: Option<u32>) -> (Self, BacklogReader<Bytes>) {
+        let (lines, lines_to_write) = backlog();
+        let closing = CancellationToken::new();
+        let pipe = Self {
+            lines,
+            room: ByteRoom::new(MOST_UNREAD),
+            waiting: AtomicUsize::new(0),
+            shut: CancellationToken::new(),
+            stdin_closing: closing.child_token(),
+            closing,
+            deaf: CancellationToken::new(),
+            gone: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            exit: Arc::default(),
+            group,
+        };
+        (pipe, lines_to_write)
     }
 
     /// Writes one line, terminator included. Once this returns the line will be written whole, whatever happens to the caller, unless
@@ -228,11 +256,12 @@ impl ChildPipe {
         &self.gone
     }
 
-    /// Passes a signal on to the child and all it started.
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    /// Passes a signal on to the child and all it started; `false` where it is no process.
+    pub fn signal(&self, signal: rustix::process::Signal) -> bool {
         if self.exit.get().is_none() {
             send_signal(self.group, signal);
         }
+        self.group.is_some()
     }
 
     /// Closes stdin once what waits is written, and no more: the child leaves when it likes.

@@ -36,7 +36,7 @@ impl Target {
         match self {
             Self::Server(upstream) => upstream.label().clone(),
             Self::Events(upstream) => upstream.site().label().clone(),
-            Self::Command(pool) => pool.command().label(),
+            Self::Command(pool) => pool.label(),
         }
     }
 

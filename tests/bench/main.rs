@@ -38,8 +38,8 @@ fn main() {
 }
 
 /// What is measured, in the order of the table.
-const PARTS: [&str; 11] =
-    ["latency", "syscalls", "bodies", "throughput", "sse", "wakes", "memory", "stdio", "chain", "pool", "idle"];
+const PARTS: [&str; 12] =
+    ["latency", "syscalls", "bodies", "throughput", "sse", "wakes", "memory", "stdio", "mock", "chain", "pool", "idle"];
 
 /// `asked`: the parts to measure; all where none is named.
 fn bench(sizes: &Sizes, asked: &[&str]) {
@@ -86,6 +86,9 @@ fn bench(sizes: &Sizes, asked: &[&str]) {
     }
     if wants("stdio") {
         rows.extend(stdio::ping_pong(sizes));
+    }
+    if wants("mock") {
+        rows.extend(stdio::mock(sizes));
     }
     if wants("chain") {
         rows.push(chain::rules(sizes.rounds));

@@ -44,7 +44,71 @@ pub(crate) fn ping_pong(sizes: &Sizes) -> Vec<Row> {
     ]
 }
 
+/// Requests that are written before their replies are waited for.
+const AT_ONCE: u32 = 20_000;
+
+/// The server of a tape in place of the least server there is: what it takes longer, and how much it answers.
+pub(crate) fn mock(sizes: &Sizes) -> Vec<Row> {
+    let dir = tempfile::tempdir().unwrap();
+    let tape = dir.path().join("echo.tape.jsonl");
+    let header = r#"{"tapline":1,"version":"0.1.0","session":"01a22356-5322-7562-99ce-6298888a2daa","upstream":"echo","via":"stdio","started":0}"#;
+    let asked = request(1);
+    let asked = format!(r#"{{"seq":1,"at":0,"dir":"c2s","via":"stdio","msg":{}}}"#, asked.trim_end());
+    let reply = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{}"}}]}}}}"#,
+        "y".repeat(120)
+    );
+    let reply = format!(r#"{{"seq":2,"at":9,"dir":"s2c","via":"stdio","re":1,"msg":{reply}}}"#);
+    std::fs::write(&tape, [header, &asked, &reply].join("\n")).unwrap();
+    let this = std::env::current_exe().unwrap();
+    let server = [this.to_str().unwrap(), "--role", "stdio-upstream"];
+    let options = ["--stdio", "--no-record", "--no-control"];
+    let mock = [&[env!("CARGO_BIN_EXE_tapline"), "mock", tape.to_str().unwrap()][..], &options].concat();
+    let (calls, floods): (Vec<Figures>, Vec<Figures>) = beside(Cpus::One, || {
+        let mut contenders = [(0, &server[..]), (HEADLESS, &mock)].map(|(at, it)| (at, Pipes::open(it)));
+        let round = || {
+            let mut figures = [[f64::NAN; COLUMNS.len()]; 2];
+            for (column, pipes) in &mut contenders {
+                figures[0][*column] = median((0..sizes.calls).map(|_| pipes.call()).collect());
+                figures[1][*column] = pipes.flood();
+            }
+            (figures[0], figures[1])
+        };
+        std::iter::repeat_with(round).skip(1).take(sizes.rounds).unzip()
+    });
+    vec![
+        row("mock: p50 of a call, 1 CPU", "us", &calls, Target::None),
+        added("  what of it was added", "us", &calls, Target::AtMost(30.0)),
+        row("mock: a reply of 20,000 at once", "us", &floods, Target::AtMost(50.0)),
+    ]
+}
+
+fn request(id: u32) -> String {
+    let text = "x".repeat(110);
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":\"echo\",\"arguments\":{{\"text\":\"{text}\"}}}}}}\n"
+    )
+}
+
 impl Pipes {
+    /// Microseconds of a reply, where all requests are written at once.
+    fn flood(&mut self) -> f64 {
+        let first = self.last_id + 1;
+        self.last_id += AT_ONCE;
+        let requests: String = (first..=self.last_id).map(request).collect();
+        let (input, output) = (&mut self.input, &mut self.output);
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| input.write_all(requests.as_bytes()).unwrap());
+            let mut line = String::new();
+            for _ in 0..AT_ONCE {
+                line.clear();
+                output.read_line(&mut line).unwrap();
+            }
+        });
+        micros(began.elapsed()) / f64::from(AT_ONCE)
+    }
+
     fn open(words: &[&str]) -> Self {
         let mut child =
             on(Cpus::One, words[0]).args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -55,11 +119,7 @@ impl Pipes {
     /// Microseconds from the request to its reply.
     fn call(&mut self) -> f64 {
         self.last_id += 1;
-        let request = format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"tools/call\",\"params\":{{\"name\":\"echo\",\"arguments\":{{\"text\":\"{}\"}}}}}}\n",
-            self.last_id,
-            "x".repeat(110)
-        );
+        let request = request(self.last_id);
         let sent = Instant::now();
         self.input.write_all(request.as_bytes()).unwrap();
         self.line.clear();

@@ -186,8 +186,8 @@ async function serve(server, transport, running) {
 }
 
 /** tapline before it; gives the address for the client. */
-async function proxied(words, path, log, running) {
-  const child = start([TAPLINE, "run", "--headless", ...ALONE, "--listen", "127.0.0.1:0", ...words]);
+async function proxied(words, path, log, running, verb = ["run", ...ALONE]) {
+  const child = start([TAPLINE, ...verb, "--headless", "--listen", "127.0.0.1:0", ...words]);
   running.push(child);
   const address = new Promise((done, fail) => {
     createInterface({ input: child.stderr }).on("line", (line) => {
@@ -211,10 +211,10 @@ async function converse({ client, server, transport, way }) {
     let kind = transport;
     let target = served.command ?? [served.url];
     if (way) {
-      const through = WAYS[transport][way];
+      const through = typeof way === "string" ? WAYS[transport][way] : way;
       kind = through.client;
       const path = kind === "sse" ? "/sse" : "/mcp";
-      target = through.target?.(served) ?? [await proxied(through.proxy(served), path, log, running)];
+      target = through.target?.(served) ?? [await proxied(through.proxy(served), path, log, running, through.verb)];
     }
     const child = start([...CLIENTS[client], kind, ...target]);
     running.push(child);
@@ -270,6 +270,49 @@ async function matrix() {
   await Promise.all(Array.from({ length: Number(options.jobs) }, work));
   process.stderr.write("\n");
   return report(rows(chosen));
+}
+
+/** What a server says of its own accord comes when it came, as what a client does meanwhile is part of the transcript. */
+const RECORDED = ["--speed", "1"];
+
+/** All conversations recorded; then each client again, in front of what was recorded in place of the server. */
+async function mocks() {
+  const groups = Object.entries(SERVERS).flatMap(([server, transports]) =>
+    Object.keys(transports).flatMap((transport) => Object.keys(CLIENTS).map((client) => ({ client, server, transport }))),
+  );
+  const named = ({ client, server, transport }) => `${client} / ${server} / ${transport}`.toLowerCase().includes(options.only.toLowerCase());
+  const queue = groups.filter((group) => speaks(group.client, group.transport) && named(group));
+  const found = [];
+  const work = async () => {
+    for (let group; (group = queue.shift()); ) found.push(...(await mocked(group)));
+  };
+  await Promise.all(Array.from({ length: Number(options.jobs) }, work));
+  return report(found);
+}
+
+async function mocked(group) {
+  const { client, server, transport } = group;
+  const dir = join(DIR, "mocked", `${client} - ${server} - ${transport}`.replace(/[^\w.-]+/g, "_"));
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  const recording = ["--no-control", "--tapes", dir];
+  const recorder = transport === "stdio"
+    ? { client: "stdio", target: (served) => [TAPLINE, "stdio", ...recording, ...command(served)] }
+    : { client: transport, verb: ["run", ...recording], proxy: upstream };
+  const direct = await converse({ ...group, way: recorder });
+  const tapes = readdirSync(dir).filter((name) => name.endsWith(".tape.jsonl")).sort().map((name) => join(dir, name));
+  const ways = {
+    "tapline mock --stdio": { client: "stdio", target: () => [TAPLINE, "mock", ...tapes, "--stdio", ...RECORDED, ...ALONE] },
+    "tapline mock, /mcp": { client: "http", verb: ["mock", ...tapes, ...RECORDED, ...ALONE], proxy: () => [] },
+    "tapline mock, /sse": { client: "sse", verb: ["mock", ...tapes, ...RECORDED, ...ALONE], proxy: () => [] },
+  };
+  const rows = [];
+  for (const [way, through] of Object.entries(ways).filter(([, { client: kind }]) => speaks(client, kind))) {
+    const again = await converse({ ...group, way: through });
+    keep(group, way, direct, again);
+    rows.push({ ...group, way, lines: direct.lines.length, differs: difference(direct.lines, again.lines) });
+  }
+  return rows;
 }
 
 /** One for each way through tapline that was gone, and directly, too. */
@@ -426,8 +469,8 @@ function install() {
 
 async function main() {
   const [what = "matrix"] = positionals;
-  if (options.help || !["install", "matrix", "conformance"].includes(what)) {
-    console.error("usage: run [install | matrix | conformance] [--only TEXT] [--jobs N] [--tapline FILE] [--dir DIR]");
+  if (options.help || !["install", "matrix", "mock", "conformance"].includes(what)) {
+    console.error("usage: run [install | matrix | mock | conformance] [--only TEXT] [--jobs N] [--tapline FILE] [--dir DIR]");
     return options.help ? 0 : 2;
   }
   if (!existsSync(TAPLINE)) {
@@ -436,7 +479,7 @@ async function main() {
   }
   install();
   if (what === "install") return 0;
-  return what === "matrix" ? matrix() : conformance();
+  return { matrix, mock: mocks, conformance }[what]();
 }
 
 process.on("SIGINT", () => process.exit(130)).on("SIGTERM", () => process.exit(143));

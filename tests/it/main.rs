@@ -29,6 +29,7 @@ mod lint;
 mod logs;
 mod memory;
 mod metrics;
+mod mock;
 mod modern;
 mod notice;
 mod otlp;

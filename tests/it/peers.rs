@@ -2,6 +2,7 @@
 #![expect(deprecated, reason = "sampling is deprecated by 2026-07-28, and used by those who speak what came before")]
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rmcp::model::{
@@ -23,7 +24,7 @@ use tapline::event::{Event, SessionState};
 use tokio::sync::watch;
 
 use crate::support::child::role;
-use crate::support::{Rig, command, soon};
+use crate::support::{Rig, binary, command, soon};
 
 #[derive(Clone)]
 struct Tools;
@@ -135,6 +136,14 @@ async fn over_stdio(era: Era) -> Running {
     let words = role("rmcp");
     let mut command = tokio::process::Command::new(&words[0]);
     command.args(&words[1..]);
+    let transport = TokioChildProcess::new(command).unwrap();
+    soon("a session", host().serve_with_lifecycle(transport, era.lifecycle())).await.unwrap()
+}
+
+/// In front of the tapes, launched as their server would be.
+pub(crate) async fn over_mock_stdio(tapes: &[PathBuf], era: Era) -> Running {
+    let mut command = tokio::process::Command::from(binary::command());
+    command.arg("mock").args(tapes).args(["--stdio", "--no-record"]);
     let transport = TokioChildProcess::new(command).unwrap();
     soon("a session", host().serve_with_lifecycle(transport, era.lifecycle())).await.unwrap()
 }

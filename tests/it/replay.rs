@@ -3,7 +3,11 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::{Binary, binary};
 
 use crate::support::terminal::Terminal;
 
@@ -115,4 +119,161 @@ fn long_tape_says_at_once_how_far_it_is_read() {
     pipe.write_all(&beginning[..4096]).unwrap();
     let terminal = Terminal::start(&["replay", tape.to_str().unwrap(), "--", "cat"]);
     terminal.wait_for("reading the tape: ");
+}
+
+fn report(options: &[&str], server: &[&str]) -> (Option<i32>, Value) {
+    let options = [&["--speed", "max", "--report", "json"], options].concat();
+    let output = replay(Path::new(TAPE), &options, &demo_server(server));
+    let report = serde_json::from_str(stdout(&output));
+    (output.status.code(), report.unwrap_or_else(|_| panic!("{output:?}")))
+}
+
+fn methods(report: &Value) -> Vec<String> {
+    let steps = report["steps"].as_array().unwrap().iter();
+    steps
+        .map(|step| format!("{} {}", step["method"].as_str().unwrap(), step["name"].as_str().unwrap_or_default()))
+        .collect()
+}
+
+#[test]
+fn part_of_a_tape_is_played_after_the_handshake() {
+    let (status, forecasts) = report(&["--filter", "~tool get_forecast"], &[]);
+    let played = methods(&forecasts);
+    assert_eq!(
+        (status, &played[..2]),
+        (Some(0), &["initialize ".to_owned(), "notifications/initialized ".to_owned()][..])
+    );
+    let is_chosen = |it: &String| it == "tools/call get_forecast" || it.starts_with("reply to ");
+    assert!(played.len() > 2 && played[2..].iter().all(is_chosen), "{played:?}");
+
+    let seqs = |report: &Value| -> Vec<u64> {
+        report["steps"].as_array().unwrap().iter().map(|step| step["seq"].as_u64().unwrap()).collect()
+    };
+    let all = seqs(&report(&[], &[]).1);
+    let (from, until) = (all[4], all[7]);
+    let (status, part) = report(&["--from", &from.to_string(), "--until", &until.to_string()], &[]);
+    let expected: Vec<_> = all.iter().copied().filter(|seq| (from..=until).contains(seq)).collect();
+    let played: Vec<_> = seqs(&part).into_iter().filter(|seq| !all[..2].contains(seq)).collect();
+    assert_eq!((status, played), (Some(0), expected));
+
+    let output = replay(Path::new(TAPE), &["--filter", "~tool nothing"], &demo_server(&[]));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), told.contains("no message of the tape matches")), (Some(2), true), "{told}");
+}
+
+#[test]
+fn first_failure_ends_a_fail_fast_replay() {
+    let (status, report) = report(&["--fail-fast"], &["--changed"]);
+    assert_eq!((status, &report["summary"]["failed"]), (Some(1), &json!(1)));
+    assert!(report["summary"]["skipped"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[test]
+fn replies_are_compared_by_shape_or_at_chosen_places() {
+    for (options, status) in [
+        (&["--match", "shape"][..], 0),
+        (&["--only", ".result.structuredContent.days[*].wind"], 0),
+        (&["--only", ".result.structuredContent"], 1),
+        (&["--match", "exact"], 1),
+    ] {
+        assert_eq!(report(options, &["--changed"]).0, Some(status), "{options:?}");
+    }
+}
+
+#[test]
+fn update_moves_only_what_changed_and_then_passes() {
+    let dir = tempfile::tempdir().unwrap();
+    let tape = dir.path().join("demo.tape.jsonl");
+    std::fs::copy(TAPE, &tape).unwrap();
+    let output = replay(&tape, &["--speed", "max", "--update"], &demo_server(&["--changed"]));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let again = replay(&tape, &["--speed", "max"], &demo_server(&["--changed"]));
+    assert_eq!(again.status.code(), Some(0), "{}", stdout(&again));
+    let [before, after] = [Path::new(TAPE), &tape].map(|path| std::fs::read_to_string(path).unwrap());
+    assert_eq!(before.lines().count(), after.lines().count());
+    let changed: Vec<_> = before.lines().zip(after.lines()).filter(|(before, after)| before != after).collect();
+    let [(before, after)] = changed[..] else { panic!("one line: {changed:?}") };
+    assert_eq!(after.replace("fog", "sun"), before.replace("fog", "sun"));
+}
+
+#[test]
+fn load_ends_with_a_table_of_times() {
+    let options = ["--speed", "max", "--parallel", "2", "--repeat", "3", "--filter", "~tool get_forecast"];
+    let output = replay(Path::new(TAPE), &options, &demo_server(&[]));
+    let table = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    let line = table.lines().find(|line| line.starts_with("initialize")).expect(table);
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>()[1..3], ["6", "0"], "{table}");
+    assert!(table.trim_end().ends_with("a second"), "{table}");
+    let (status, report) = report(&options[2..], &["--changed"]);
+    assert_eq!((status, report["summary"]["failed"].as_u64().unwrap() > 0), (Some(1), true), "{report}");
+}
+
+#[test]
+fn record_leaves_a_tape_of_what_was_played() {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, _) = report(&["--record", dir.path().to_str().unwrap()], &[]);
+    assert_eq!(status, Some(0));
+    let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let [tape] = &files[..] else { panic!("one tape: {files:?}") };
+    let output = replay(tape, &["--speed", "max"], &demo_server(&[]));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}
+
+#[test]
+fn step_waits_for_enter_and_plays_on_when_stdin_ends() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tapline"));
+    command.args(["replay", TAPE, "--step", "--speed", "max", "--"]).args(demo_server(&[]));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"\n\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let announced: Vec<_> = told.lines().filter(|line| line.contains("enter sends it")).collect();
+    assert!(announced[0].contains("initialize") && announced.len() >= 3, "{told}");
+}
+
+#[test]
+fn minimise_leaves_the_call_that_fails_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let least = dir.path().join("least.tape.jsonl");
+    let options = ["--minimise", "~s2c ~tool get_forecast ~b fog", "--out", least.to_str().unwrap()];
+    let output = replay(Path::new(TAPE), &options, &demo_server(&["--changed"]));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("tools/call get_forecast is kept: without it, it does not fail"), "{told}");
+    let calls = std::fs::read_to_string(&least).unwrap();
+    assert_eq!(calls.matches(r#""method":"tools/call","params""#).count(), 1, "{calls}");
+    let fine = replay(Path::new(TAPE), &["--minimise", "~b nowhere-at-all"], &demo_server(&[]));
+    let told = String::from_utf8_lossy(&fine.stderr).into_owned();
+    assert_eq!((fine.status.code(), told.contains("nothing to minimise")), (Some(1), true), "{told}");
+}
+
+#[tokio::test]
+async fn branch_goes_on_with_a_client_and_names_its_parent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = tokio::process::Command::from(binary::command());
+    command.args(["replay", TAPE, "--speed", "max", "--until", "3", "--interactive", "--record"]).arg(dir.path());
+    command.arg("--").args(demo_server(&[]));
+    let mut fork = Binary::start(command).await;
+    assert!(fork.greeting.contains("played to #3"), "{}", fork.greeting);
+    let id = fork.greeting.split('`').find_map(|text| text.strip_prefix("mcp-session-id: ")).expect(&fork.greeting);
+    let mut client = fork.client().await;
+    client.headers = format!("mcp-session-id: {id}\r\n");
+    let call = json!({"jsonrpc": "2.0", "id": "mine", "method": "tools/call",
+        "params": {"name": "get_forecast", "arguments": {"city": "Oslo"}}});
+    let reply = client.call(call.to_string()).await.json();
+    assert_eq!((&reply["id"], reply["result"]["isError"].as_bool()), (&json!("mine"), None), "{reply}");
+    fork.signal("TERM");
+    while fork.line().await.is_some() {}
+    drop(fork);
+    let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let [tape] = &files[..] else { panic!("one tape: {files:?}") };
+    let [parent, branch] = [Path::new(TAPE), tape].map(|path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap()
+    });
+    assert_eq!(branch["parent"], json!({"session": parent["session"], "seq": 3}));
+    assert!(std::fs::read_to_string(tape).unwrap().contains("\"mine\""));
 }

@@ -52,7 +52,7 @@ pub(super) struct Pump {
 impl Pump {
     pub(super) fn new(server: &Arc<StreamServer>) -> Self {
         let (proxy, label) = (server.proxy.clone(), server.label().clone());
-        let secrets = server.pool.as_ref().map(|pool| pool.command().secrets()).unwrap_or_default();
+        let secrets = server.pool.as_ref().map(|pool| pool.secrets()).unwrap_or_default();
         Self {
             proxy,
             server: Arc::downgrade(server),

@@ -226,7 +226,7 @@ impl StreamServer {
         pool: Arc<Pool>,
         handshake: HandshakeState,
     ) -> Arc<Self> {
-        let label = pool.command().label();
+        let label = pool.label();
         let starting =
             UpstreamError::BrokenOff { upstream: label.clone(), why: "it is still being started".to_owned() };
         let server = Self::build(proxy, tenancy, label, Via::Stdio, Lifecycle::Starting(starting), Some(pool));
@@ -491,9 +491,9 @@ impl StreamServer {
         let mut state = self.state.lock();
         let Lifecycle::Up(pipe) = state.server.lifecycle() else { return false };
         let Pipe::Child(child) = &**pipe else { return false };
-        child.signal(signal);
+        let is_process = child.signal(signal);
         state.server.leave();
-        true
+        is_process
     }
 
     /// Has another child take the place of this one.

@@ -27,7 +27,7 @@ pub(crate) use self::names::is_token;
 use crate::event::{Difference, Excused, Timestamp};
 use crate::json::PathPattern;
 use crate::json::diff::value_text;
-use crate::json::path::JsonPath;
+use crate::json::path::{JsonPath, PathStep};
 use crate::message::Message;
 
 /// What a comparison passes over.
@@ -35,6 +35,8 @@ use crate::message::Message;
 pub struct Rules {
     /// Places that the user chose to ignore, with everything inside them.
     pub ignore: Vec<PathPattern>,
+    /// Places that alone count; all do where this is empty.
+    pub only: Vec<PathPattern>,
     /// Whether values that change from run to run count.
     pub volatile: Volatile,
     /// When the two runs were; without it, a number or a day alone is never a time.
@@ -49,6 +51,8 @@ pub enum Volatile {
     Normalised,
     /// Every byte of a value counts.
     Exact,
+    /// Which members there are and of which types counts, no value does.
+    Shape,
 }
 
 /// When two runs were that are compared.
@@ -170,7 +174,48 @@ pub fn judge(expected: &Message, got: &Message, rules: &Rules, known: &Knowledge
     if expected.raw() != got.raw() {
         judge.values(&mut JsonPath::default(), &as_json(expected), &as_json(got));
     }
-    judge.findings()
+    settled(judge.findings(), rules)
+}
+
+/// Passes over what the user did not choose, and where shapes are compared over values; says so.
+fn settled(mut found: Findings, rules: &Rules) -> Findings {
+    if rules.only.is_empty() && rules.volatile != Volatile::Shape {
+        return found;
+    }
+    for difference in std::mem::take(&mut found.differences) {
+        match passed_over(&difference, rules) {
+            None => found.differences.push(difference),
+            Some(kind) => {
+                let Difference { path, expected, got } = difference;
+                found.excused.push(Excused { path, kind: kind.to_owned(), count: 1, expected, got });
+            }
+        }
+    }
+    found
+}
+
+/// Why a difference does not count, where it does not.
+fn passed_over(difference: &Difference, rules: &Rules) -> Option<&'static str> {
+    let path = difference.path.parse::<JsonPath<'_>>().ok()?;
+    if !rules.only.is_empty() && !rules.only.iter().any(|pattern| pattern.covers(&path)) {
+        return Some("not chosen");
+    }
+    if rules.volatile != Volatile::Shape {
+        return None;
+    }
+    match (&difference.expected, &difference.got) {
+        (Some(expected), Some(got)) => (type_of(expected) == type_of(got)).then_some("value"),
+        _ => matches!(path.steps().last(), Some(PathStep::Index(_))).then_some("length"),
+    }
+}
+
+/// What stands for the type of a value: how its text begins.
+fn type_of(json: &str) -> u8 {
+    match json.trim_start().bytes().next() {
+        Some(b'-' | b'0'..=b'9') => b'0',
+        Some(b't' | b'f') => b't',
+        first => first.unwrap_or_default(),
+    }
 }
 
 /// Returns which of several messages differs least from `to`; of those that differ equally, the first.
@@ -250,6 +295,16 @@ mod tests {
         let at = |time: &str| Message::new(format!(r#"{{"at":"2026-11-23T16:55:{time}Z"}}"#));
         assert_eq!(compare(&at("01"), &at("02"), &rules).len(), 1);
         assert_eq!(compare(&at("01"), &at("02"), &Rules::default()).len(), 0);
+    }
+
+    #[test]
+    fn shape_is_of_members_and_types_and_only_chosen_places_count() {
+        let [expected, got] = [r#"{"a":1,"b":["x"],"c":{"d":true}}"#, r#"{"a":2,"b":["y","z"],"c":{"d":"true"}}"#]
+            .map(|json| Message::new(json.to_owned()));
+        let paths = |rules: Rules| compare(&expected, &got, &rules).into_iter().map(|it| it.path).collect::<Vec<_>>();
+        assert_eq!(paths(Rules::default()), [".a", ".b[0]", ".b[1]", ".c.d"]);
+        assert_eq!(paths(Rules { volatile: Volatile::Shape, ..Rules::default() }), [".c.d"]);
+        assert_eq!(paths(Rules { only: vec![".b".parse().unwrap()], ..Rules::default() }), [".b[0]", ".b[1]"]);
     }
 
     const UUID_A: &str = "6fa459ea-ee8a-3ca4-894e-db77e160355e";

@@ -12,7 +12,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 mod verdicts;
-mod wire;
+pub(super) mod wire;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,13 +21,15 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
 use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::RecordedAnswers;
-pub use self::playable::PlayableTape;
+pub use self::playable::{PlayableTape, TapeSelection};
 use self::script::{After, Script, ScriptStep, StepKind};
 use self::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
+use super::accept::LiveReply;
 use super::compare::{Rules, RunClocks};
 use super::tokens::Tokens;
 use crate::event::{ReplayEvent, ReplaySummary, Speed, Timestamp};
@@ -47,6 +49,21 @@ pub struct PlayOptions {
     /// How long a reply may take before the step fails; three times what it took when it was recorded, if that is more.
     pub patience: Duration,
     pub on_failure: OnFailure,
+    /// Where replies go that differ.
+    pub replies: Option<mpsc::UnboundedSender<LiveReply>>,
+    /// Who says when the next message goes out; if `None`, the tape does.
+    pub steps: Option<StepGate>,
+    /// Whether the session stays open at the server when all is played.
+    pub keeps_session: bool,
+}
+
+/// Lets messages go one by one.
+#[derive(Clone, Debug)]
+pub struct StepGate {
+    /// Is told what is to go next, for people.
+    pub announce: mpsc::UnboundedSender<String>,
+    /// A permit lets one go; closed, it lets all go.
+    pub go: Arc<Semaphore>,
 }
 
 /// What a failed step means for those after it.
@@ -65,6 +82,9 @@ impl Default for PlayOptions {
             headers: HeaderMap::new(),
             patience: Duration::from_secs(60),
             on_failure: OnFailure::GoOn,
+            replies: None,
+            steps: None,
+            keeps_session: false,
         }
     }
 }
@@ -240,6 +260,9 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             }
             let due = match self.due() {
                 Due::Now => {
+                    if !self.is_let_go(stop).await {
+                        continue;
+                    }
                     self.start(self.next);
                     self.next += 1;
                     self.send_in_order();
@@ -258,6 +281,25 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 () = stop.cancelled() => {}
                 Some((purpose, event)) = self.exchanges.next() => self.on_reply(purpose, event),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.expire(),
+            }
+        }
+    }
+
+    /// Waits until whoever goes step by step lets the next message go; what comes meanwhile is heard. `false` where it is all over.
+    async fn is_let_go(&mut self, stop: &CancellationToken) -> bool {
+        let Some(gate) = self.options.steps.clone() else { return true };
+        let step = &self.script.steps[self.next];
+        let name = step.message.name().map(|name| format!(" {name}")).unwrap_or_default();
+        let _ = gate.announce.send(format!("{} {}{name}", step.seq, step.method()));
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                Some((purpose, event)) = self.exchanges.next() => self.on_reply(purpose, event),
+                permit = gate.go.acquire() => {
+                    permit.into_iter().for_each(SemaphorePermit::forget);
+                    return self.over.is_none();
+                }
             }
         }
     }

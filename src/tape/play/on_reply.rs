@@ -13,6 +13,7 @@ use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
+use crate::tape::accept::LiveReply;
 use crate::tape::compare::{Findings, Knowledge, judge};
 use crate::upstream::UpstreamError;
 
@@ -144,6 +145,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             },
         );
         self.tokens.know(std::mem::take(&mut found.handles));
+        if let Some(replies) = self.options.replies.as_ref().filter(|_| !found.differences.is_empty()) {
+            let (request, differences) = (self.script.steps[index].seq, found.differences.clone());
+            let _ = replies.send(LiveReply { request, reply: live.clone(), differences });
+        }
         if self.script.steps[index].message.method() == Some(method::INITIALIZE) {
             self.negotiated.session.note_result(live);
             self.negotiated.recorded_version = meta::agreed_version(&recorded).and_then(|version| version.parse().ok());

@@ -1,9 +1,13 @@
 //! A tape that is to be played: what its client did, with large messages left where they stand.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::script::{Script, ScriptBuilder};
+use crate::envelope::{Direction, Envelope, Seq};
+use crate::mcp::method;
+use crate::message::Kind;
 use crate::tape::Tape;
 use crate::tape::format::{Mark, TapeError, TapeHeader};
 use crate::tape::read::{TapeEntry, TapeFile, TapeReader, troubles};
@@ -12,7 +16,7 @@ use crate::tape::read::{TapeEntry, TapeFile, TapeReader, troubles};
 const REPORTED_EACH: u64 = 1 << 20;
 
 /// A tape as the player needs it. Its size in memory goes with the number of messages, not with theirs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PlayableTape {
     pub path: PathBuf,
     /// With everything that later marks know of the peers.
@@ -28,14 +32,14 @@ impl PlayableTape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn open(path: &Path) -> Result<Self, TapeError> {
-        Self::open_reporting(path, |_, _| ())
+        Self::open_part(path, &TapeSelection::default(), |_, _| ())
     }
 
-    /// Goes once through a tape file, which may be long, and reports now and then how many bytes of how many are read.
+    /// Goes once through a tape file, which may be long, takes a part of it, and reports now and then how many bytes of how many are read.
     ///
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
-    pub fn open_reporting(path: &Path, mut report: impl FnMut(u64, u64)) -> Result<Self, TapeError> {
+    pub fn open_part(path: &Path, part: &TapeSelection, mut report: impl FnMut(u64, u64)) -> Result<Self, TapeError> {
         let mut entries = TapeReader::open(path)?;
         let length = std::fs::metadata(path).map_or(0, |file| file.len());
         let mut reported = 0;
@@ -51,7 +55,10 @@ impl PlayableTape {
                 reported = read;
             }
             match entry {
-                TapeEntry::Message { envelope, .. } => builder.line(&file, entries.place(), &envelope),
+                TapeEntry::Message { envelope, .. } if part.has(&envelope) => {
+                    builder.line(&file, entries.place(), &envelope);
+                }
+                TapeEntry::Message { .. } => {}
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
                 TapeEntry::Mark(Mark::Peer(peer)) => header.peers.learn(peer.peers),
                 TapeEntry::Mark(_) => {}
@@ -61,6 +68,38 @@ impl PlayableTape {
         }
         let troubles = troubles(&problems, missing, torn);
         Ok(Self { path: path.to_owned(), header, troubles, script: builder.script() })
+    }
+}
+
+/// Which messages of a tape are played. How a session begins always is.
+#[derive(Clone, Debug, Default)]
+pub struct TapeSelection {
+    /// The client's first, by its number.
+    pub from: Option<Seq>,
+    /// The client's last; what the server answered until then is compared, also where it came later.
+    pub until: Option<Seq>,
+    /// Of the client's only these, or all.
+    pub only: Option<HashSet<Seq>>,
+}
+
+impl TapeSelection {
+    pub(in crate::tape) fn has(&self, envelope: &Envelope) -> bool {
+        if matches!(envelope.method(), Some(method::INITIALIZE | method::INITIALIZED)) {
+            return true;
+        }
+        let is_between =
+            |seq: Seq| self.from.is_none_or(|from| from <= seq) && self.until.is_none_or(|until| seq <= until);
+        let is_within = |seq: Seq| is_between(seq) && self.only.as_ref().is_none_or(|only| only.contains(&seq));
+        let kind = envelope.kind();
+        match envelope.direction {
+            // Answers are given when they are asked for.
+            Direction::ToServer if kind.is_reply() => is_between(envelope.seq),
+            Direction::ToServer => is_within(envelope.seq),
+            Direction::ToClient if kind.is_reply() => envelope.reply_to.as_ref().is_none_or(|to| is_within(to.seq)),
+            // What came of messages that are left out would be waited for.
+            Direction::ToClient if self.only.is_some() => kind != Kind::Notification,
+            Direction::ToClient => is_within(envelope.seq),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::tape::read::TapeFile;
 use crate::tape::tokens::SaidWords;
 
 /// The client's side of a tape.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     pub(super) steps: Vec<ScriptStep>,
     /// What the client says, and where first.
@@ -55,7 +55,7 @@ impl StoredMessage {
 }
 
 /// One message that reached the recorded server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ScriptStep {
     pub(super) seq: Seq,
     /// The message, or its head alone where it is large.
@@ -77,7 +77,7 @@ pub(super) struct ScriptStep {
 }
 
 /// What a step is to the protocol.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum StepKind {
     /// Wants a reply; `None` where the tape has none. `progress` counts the notifications that came before it.
     Request { reply: Option<RecordedReply>, progress: usize },
@@ -99,7 +99,7 @@ pub(super) enum After {
 }
 
 /// The reply to a request, as it stands on the tape.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RecordedReply {
     pub(super) place: usize,
     /// Microseconds from the request.

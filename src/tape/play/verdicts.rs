@@ -85,7 +85,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             self.conclude(index, verdict, Some(why), Findings::default(), None);
         }
         self.summary.took = micros(self.began.elapsed());
-        if self.negotiated.session.id.is_some() {
+        if self.negotiated.session.id.is_some() && !self.options.keeps_session {
             let headers = self.negotiated.bare(&self.last_headers, &self.options.headers);
             // A server that refuses, or is gone, is rid of the session as well.
             let _ = timeout(GOODBYE, self.upstream.send(outgoing(Method::DELETE, headers, None))).await;

@@ -22,7 +22,7 @@ const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// What happens in one exchange with the live server.
 #[derive(Debug)]
-pub(super) enum ExchangeEvent {
+pub(in crate::tape) enum ExchangeEvent {
     /// Status and headers are there: the server has accepted or refused the message.
     Started {
         status: StatusCode,
@@ -37,7 +37,7 @@ pub(super) enum ExchangeEvent {
 }
 
 /// Sends after `pause`, and streams what happens, each with `tag`. Dropping the stream hangs up.
-pub(super) fn exchange<T: Copy + Send + 'static>(
+pub(in crate::tape) fn exchange<T: Copy + Send + 'static>(
     upstream: Arc<dyn Upstream>,
     outgoing: Outgoing,
     pause: Duration,
@@ -95,15 +95,15 @@ fn cursor(fields: SseFields) -> Option<ExchangeEvent> {
 
 /// What the live server agreed to, to be put on every request that follows.
 #[derive(Debug, Default)]
-pub(super) struct NegotiatedHeaders {
-    pub(super) session: StreamableSession,
+pub(in crate::tape) struct NegotiatedHeaders {
+    pub(in crate::tape) session: StreamableSession,
     /// The revision that the recorded server answered `initialize` with.
-    pub(super) recorded_version: Option<HeaderValue>,
+    pub(in crate::tape) recorded_version: Option<HeaderValue>,
 }
 
 impl NegotiatedHeaders {
     /// Returns the headers of a POST: as recorded, without what was redacted or belongs to one connection.
-    pub(super) fn post(
+    pub(in crate::tape) fn post(
         &self,
         recorded: Option<&HeaderMap>,
         message: &Message,
@@ -135,7 +135,7 @@ impl NegotiatedHeaders {
     }
 
     /// Returns the headers of the GET that opens the listening stream, and of the DELETE that ends the session.
-    pub(super) fn bare(&self, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
+    pub(in crate::tape) fn bare(&self, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, STREAM);
         put(&mut headers, VERSION, like.get(VERSION).cloned());
@@ -143,7 +143,7 @@ impl NegotiatedHeaders {
     }
 
     /// Returns the headers of the GET that resumes a broken stream after an event.
-    pub(super) fn resume(&self, after: HeaderValue, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
+    pub(in crate::tape) fn resume(&self, after: HeaderValue, like: &HeaderMap, extra: &HeaderMap) -> HeaderMap {
         let mut headers = self.bare(like, extra);
         put(&mut headers, LAST_EVENT_ID, Some(after));
         headers
@@ -181,6 +181,6 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
     }
 }
 
-pub(super) fn outgoing(method: Method, headers: HeaderMap, message: Option<Message>) -> Outgoing {
+pub(in crate::tape) fn outgoing(method: Method, headers: HeaderMap, message: Option<Message>) -> Outgoing {
     Outgoing { method, headers, message, tail: String::new() }
 }

@@ -17,10 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::settings::{Restart, Section, Settings};
 use super::UpstreamError;
+use super::embedded::EmbeddedServer;
 use super::guardian::Guardian;
 use super::output::Output;
 use super::stdio::{ChildPipe, CommandLine};
 use crate::net::backoff::doubling;
+use crate::secret::{GivenSecrets, Label};
 
 /// Pause before another spare is started where the one before has ended by itself; it doubles up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_millis(500);
@@ -30,8 +32,7 @@ const SOUND: Duration = Duration::from_secs(10);
 
 /// The owner of a command's spare children: started, and not acquired yet.
 pub struct Pool {
-    command: CommandLine,
-    guardian: Guardian,
+    source: ChildSource,
     settings: Settings,
     /// For as many children as there may be; each has its part until its process is no more.
     room: Arc<Semaphore>,
@@ -41,6 +42,14 @@ pub struct Pool {
     /// The command is another now.
     renewed: Notify,
     counts: Arc<PoolCounts>,
+}
+
+/// What its children are.
+enum ChildSource {
+    /// Processes, whom the guardian ends where tapline cannot.
+    Command(CommandLine, Guardian),
+    /// Parts of this process.
+    Embedded(Arc<dyn EmbeddedServer>),
 }
 
 /// A child that was sent nothing yet.
@@ -83,9 +92,17 @@ pub struct PoolUsage {
 impl Pool {
     /// A pool without children: the first are started when they are asked for, or by the settings.
     pub fn new(command: CommandLine, guardian: Guardian, settings: Settings) -> Arc<Self> {
+        Self::of(ChildSource::Command(command, guardian), settings)
+    }
+
+    /// The same of a server inside this process.
+    pub fn embedded(server: Arc<dyn EmbeddedServer>, settings: Settings) -> Arc<Self> {
+        Self::of(ChildSource::Embedded(server), settings)
+    }
+
+    fn of(source: ChildSource, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
-            command,
-            guardian,
+            source,
             room: Arc::new(Semaphore::new(settings.max)),
             settings,
             spares: Mutex::default(),
@@ -95,9 +112,20 @@ impl Pool {
         })
     }
 
-    /// What its children are started with.
-    pub fn command(&self) -> &CommandLine {
-        &self.command
+    /// What its children are, for people.
+    pub fn label(&self) -> Label {
+        match &self.source {
+            ChildSource::Command(command, _) => command.label(),
+            ChildSource::Embedded(server) => server.label(),
+        }
+    }
+
+    /// What the label does not show.
+    pub fn secrets(&self) -> GivenSecrets {
+        match &self.source {
+            ChildSource::Command(command, _) => command.secrets(),
+            ChildSource::Embedded(_) => GivenSecrets::default(),
+        }
     }
 
     /// How many there may be, and how long they may take.
@@ -135,7 +163,7 @@ impl Pool {
         self.counts.waited.fetch_add(waited, Ordering::Relaxed);
         let Ok(Ok(room)) = room else {
             return Err(UpstreamError::Busy {
-                command: self.command.label(),
+                command: self.label(),
                 children: self.settings.max,
                 waited: self.settings.acquire_timeout,
             });
@@ -212,7 +240,12 @@ impl Pool {
     fn start(&self, room: OwnedSemaphorePermit) -> Result<PooledChild, UpstreamError> {
         self.counts.started.fetch_add(1, Ordering::Relaxed);
         let place = ChildSlot { room: Some(room), counts: self.counts.clone(), changed: self.changed.clone() };
-        let (pipe, outputs) = ChildPipe::spawn(&self.command, &self.guardian, place, self.settings.longest)?;
+        let (pipe, outputs) = match &self.source {
+            ChildSource::Command(command, guardian) => {
+                ChildPipe::spawn(command, guardian, place, self.settings.longest)?
+            }
+            ChildSource::Embedded(server) => ChildPipe::embed(server.clone(), place),
+        };
         Ok(PooledChild { pipe, outputs, since: Instant::now(), spare: false })
     }
 

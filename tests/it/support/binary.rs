@@ -32,6 +32,18 @@ impl Binary {
     pub(crate) async fn run_at(listen: &str, command: std::process::Command, arguments: &[&str]) -> Self {
         let mut command = Command::from(command);
         command.args(["run", "--headless", "--listen", listen]).args(arguments);
+        Self::start(command).await
+    }
+
+    /// `tapline mock --headless` on a free port.
+    pub(crate) async fn mock(arguments: &[&str]) -> Self {
+        let mut command = Command::from(command());
+        command.args(["mock", "--headless", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::start(command).await
+    }
+
+    /// Whatever tapline says first where it listens.
+    pub(crate) async fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();

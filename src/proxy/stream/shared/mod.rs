@@ -60,7 +60,7 @@ pub struct SharedServer {
 
 impl SharedServer {
     pub(in crate::proxy) fn new(proxy: Arc<Proxy>, pool: Arc<Pool>) -> Arc<Self> {
-        let label = pool.command().label();
+        let label = pool.label();
         Arc::new(Self {
             proxy,
             pool,

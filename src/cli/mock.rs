@@ -1,0 +1,97 @@
+//! `tapline mock`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::serve::{CommonArgs, ConfigArgs, FrontArgs};
+use super::values::speed;
+use crate::event::Speed;
+use crate::json::PathPattern;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tapes")]
+pub struct MockArgs {
+    /// Tapes whose server is to answer
+    #[arg(value_name = "TAPE", required = true)]
+    pub tape: Vec<PathBuf>,
+    /// Be the command that a client launches, in place of listening
+    #[arg(long, conflicts_with = "listen")]
+    pub stdio: bool,
+    /// Which of equal requests gets which reply: `session` (each client from the first on), `any` (whoever asks gets the next), or
+    /// `strict`: requests come in the order of the tape
+    #[arg(long, value_name = "ORDER", default_value = "session", hide_possible_values = true)]
+    pub order: MockOrderArg,
+    /// What a request gets that is asked more often than it was recorded: the `last` reply again, `loop` from the first, or
+    /// `next`: nothing
+    #[arg(long, value_name = "WHICH", default_value = "last", hide_possible_values = true)]
+    pub repeat: MockRepeatArg,
+    /// Recorded times divided by this, or `max` for none
+    #[arg(long, value_name = "N|max", default_value = "max", value_parser = speed)]
+    pub speed: Speed,
+    /// Path of request values not to compare, such as `.params.arguments.now`; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub ignore: Vec<PathPattern>,
+    /// Path of the only request values to compare; repeatable
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
+    pub only: Vec<PathPattern>,
+    /// What a request gets that is on no tape: `nearest` (an error that says what comes nearest), a bare `error`, or `hold`: the
+    /// operator answers
+    #[arg(long, value_name = "WHAT", default_value = "nearest", hide_possible_values = true)]
+    pub on_miss: OnMissArg,
+    /// Values that are not to be as recorded: `times` (moved as the clock did), `ids` (UUIDs of the server's), `echo` (texts of the
+    /// arguments that a reply repeats); several with commas
+    #[arg(long, value_name = "WHICH", value_delimiter = ',', hide_possible_values = true)]
+    pub live: Vec<LiveValueArg>,
+    /// Change replies, to see how the client copes: into what is legal and rare, and into what is wrong
+    ///
+    /// The same seed does the same; each change is told on stderr and on the tape. `SEED:N` changes the Nth reply alone.
+    #[arg(long, value_name = "SEED", hide_short_help = true)]
+    pub mutate: Option<String>,
+    /// URL of a real server, which is asked what is on no tape; a command after `--` is one, too
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    pub fallback: Option<String>,
+    /// Add what the real server says to the first tape
+    #[arg(long)]
+    pub record: bool,
+    /// Command that is the real server
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+    /// End with status 1 where a request was on no tape
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    #[command(flatten)]
+    pub front: FrontArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MockOrderArg {
+    Session,
+    Any,
+    Strict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MockRepeatArg {
+    Next,
+    Last,
+    Loop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LiveValueArg {
+    Times,
+    Ids,
+    Echo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnMissArg {
+    Nearest,
+    Error,
+    Hold,
+}

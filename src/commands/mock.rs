@@ -1,0 +1,169 @@
+//! `tapline mock`: the server of a tape, behind the doors of any other.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::observe::{observe, report_config, start_core};
+use super::setup::{LaunchedBy, core_settings, target};
+use super::stdio::launched;
+use crate::app::{GRACE, Settings};
+use crate::cli::{LiveValueArg, MockArgs, MockOrderArg, MockRepeatArg, OnMissArg, TransportArg, server_url};
+use crate::config::Config;
+use crate::config::options::{self, FrontOptions, WatchOptions};
+use crate::config::upstreams::UpstreamServer;
+use crate::control::short_name;
+use crate::envelope::{Author, Via};
+use crate::event::Origin;
+use crate::exit::{ExitError, print_stderr};
+use crate::intercept::Chain;
+use crate::intercept::gate::Gate;
+use crate::journal::Journal;
+use crate::mcp::error_code::ErrorCode;
+use crate::proxy::front::routes::MountSpec;
+use crate::proxy::sessions::SessionTable;
+use crate::proxy::{Proxy, Stop};
+use crate::tape::mock::{
+    LiveValues, MockFallback, MockOptions, MockOrder, MockRepeats, MockedFields, MutationPlan, OpenUpstream, TapeMock,
+};
+use crate::upstream::pool::{self, Pool, Restart};
+use crate::upstream::retry::Retry;
+use crate::upstream::stdio::CommandLine;
+use crate::upstream::target::Target;
+
+/// Answers clients until it is told to stop, or the client that has launched it says nothing more.
+///
+/// # Errors
+/// Where a tape cannot be read, or what is asked for cannot be done: exit status 2.
+pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, ExitError> {
+    let options = mock_options(&mut args)?;
+    let real = real_server(&args)?;
+    let fallback = real.as_ref().map(|real| real.fallback(&args)).transpose()?;
+    let mock = TapeMock::open(&args.tape, options, fallback).map_err(ExitError::usage)?;
+    for trouble in mock.troubles() {
+        print_stderr(&format!("tapline: {trouble}"));
+    }
+    let (strict, launched_by) = (args.strict, if args.stdio { LaunchedBy::Client } else { LaunchedBy::Operator });
+    let longest = options::longest_message(args.common.max_message, &config.keys);
+    let (settings, watching) = settings(args, &mock, launched_by, &config)?;
+    let status = match launched_by {
+        LaunchedBy::Client => launched(settings, watching, longest, &config).await.map(ExitCode::from),
+        LaunchedBy::Operator => {
+            let core = start_core(settings).await?;
+            report_config(&config, &core);
+            observe(core, watching).await
+        }
+    }?;
+    if let Some(real) = real {
+        real.close().await;
+    }
+    let tally = mock.tally();
+    if launched_by == LaunchedBy::Operator || tally.missed > 0 {
+        print_stderr(&format!("tapline: mock: {tally}"));
+    }
+    // Whoever runs it for a test ends it by a signal: what counts is whether the test stayed on the tape.
+    Ok(match (strict, tally.missed) {
+        (false, _) => status,
+        (true, 0) => ExitCode::SUCCESS,
+        (true, _) => ExitCode::FAILURE,
+    })
+}
+
+/// The real server behind a mock, with a spine of its own: what passes there was decided on in front of the mock.
+struct RealServer(Arc<SessionTable>);
+
+fn real_server(args: &MockArgs) -> Result<Option<RealServer>, ExitError> {
+    let server = match (&args.fallback, CommandLine::new(&args.command)) {
+        (Some(url), _) => {
+            UpstreamServer::Url { url: server_url(url), transport: TransportArg::Auto, headers: Vec::new() }
+        }
+        (None, Some(command)) => UpstreamServer::Command(command),
+        (None, None) if args.record => {
+            let text = "`--record` adds what a real server says: give one by `--fallback URL` or `-- COMMAND`";
+            return Err(ExitError::usage(anyhow::anyhow!(text)));
+        }
+        (None, None) => return Ok(None),
+    };
+    let never = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
+    let (journal, _) = Journal::start(None);
+    let proxy = Proxy::new(Chain::default(), Gate::default(), journal, Stop::default(), Retry::none());
+    Ok(Some(RealServer(SessionTable::new(proxy, target(server, &never)?))))
+}
+
+impl RealServer {
+    fn fallback(&self, args: &MockArgs) -> Result<MockFallback, ExitError> {
+        let table = self.0.clone();
+        let open: OpenUpstream = Box::new(move || {
+            let connection = table.open(Via::Http, Origin::Client, Some(Author::Tapline))?;
+            Ok(Arc::new(connection))
+        });
+        let extended = args.tape.first().filter(|_| args.record).map(PathBuf::as_path);
+        MockFallback::new(open, extended).map_err(ExitError::usage)
+    }
+
+    async fn close(self) {
+        for connection in self.0.live() {
+            self.0.close(connection.session.id(), "the mock ended").await;
+        }
+    }
+}
+
+fn mock_options(args: &mut MockArgs) -> Result<MockOptions, ExitError> {
+    let mutations = args.mutate.as_deref().map(str::parse::<MutationPlan>).transpose();
+    if args.on_miss == OnMissArg::Hold {
+        let misses = format!("~s2c ~code {}", ErrorCode::NotOnTape.number());
+        let hold = args.common.watch.hold.take();
+        args.common.watch.hold = Some(hold.map_or_else(|| misses.clone(), |hold| format!("({hold}) | ({misses})")));
+    }
+    Ok(MockOptions {
+        order: match args.order {
+            MockOrderArg::Session => MockOrder::Session,
+            MockOrderArg::Any => MockOrder::Any,
+            MockOrderArg::Strict => MockOrder::Strict,
+        },
+        repeats: match args.repeat {
+            MockRepeatArg::Next => MockRepeats::Next,
+            MockRepeatArg::Last => MockRepeats::Last,
+            MockRepeatArg::Loop => MockRepeats::Loop,
+        },
+        speed: args.speed,
+        fields: MockedFields { ignore: std::mem::take(&mut args.ignore), only: std::mem::take(&mut args.only) },
+        tells_nearest: args.on_miss != OnMissArg::Error,
+        mutations: mutations.map_err(|why| ExitError::usage(anyhow::anyhow!("`--mutate`: {why}")))?,
+        live: LiveValues {
+            times: args.live.contains(&LiveValueArg::Times),
+            ids: args.live.contains(&LiveValueArg::Ids),
+            echo: args.live.contains(&LiveValueArg::Echo),
+        },
+    })
+}
+
+fn settings(
+    args: MockArgs,
+    mock: &Arc<TapeMock>,
+    launched_by: LaunchedBy,
+    config: &Config,
+) -> Result<(Settings, WatchOptions), ExitError> {
+    let server = mock.clone();
+    let kept = pool::Settings { restart: Restart::Never, ..pool::Settings::default() };
+    let target = Target::Command(Pool::embedded(server, kept));
+    let name = short_name(&target.label());
+    let (common, watching) = core_settings(args.common, vec![MountSpec::sole(target)], &name, launched_by, config)?;
+    let front = FrontOptions::of(args.front, &config.keys);
+    let settings = match launched_by {
+        LaunchedBy::Client => Settings { grace: front.grace.unwrap_or(GRACE), ..common },
+        LaunchedBy::Operator => Settings {
+            listen: Some(front.listen),
+            allow_hosts: front.allow_hosts,
+            allow_origins: front.allow_origins,
+            max_body: front.max_body,
+            keep_alive: front.keep_alive,
+            lenient: front.lenient,
+            grace: front.grace.unwrap_or(GRACE),
+            auth: config.keys.auth.clone().unwrap_or_default(),
+            limits: config.keys.limits.clone().unwrap_or_default(),
+            ..common
+        },
+    };
+    Ok((settings, watching))
+}

@@ -1,0 +1,170 @@
+//! What makes two requests the same: method and arguments by value, whatever the order of members, without what each client says anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::json::PathPattern;
+use crate::json::path::{JsonPath, PathStep};
+use crate::mcp::meta::{META, PROTOCOL_VERSION};
+use crate::mcp::{era, method};
+use crate::message::{Kind, Message};
+
+/// Which places of a request count.
+#[derive(Clone, Debug, Default)]
+pub struct MockedFields {
+    /// Those that do not.
+    pub ignore: Vec<PathPattern>,
+    /// Only these do; all where this is empty.
+    pub only: Vec<PathPattern>,
+}
+
+/// What two requests have in common that get the same reply.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RequestKey {
+    /// Method and arguments, in one form.
+    text: Box<str>,
+    /// Whether it follows revision 2026-07-28 or later: replies have another form there.
+    modern: bool,
+}
+
+impl RequestKey {
+    pub(super) fn of(message: &Message, fields: &MockedFields) -> Self {
+        let name = message.method().unwrap_or_default();
+        let mut text = name.to_owned();
+        // How a conversation begins is chosen by its revision, and a notification needs no arguments to be recognised.
+        let is_plain = [method::INITIALIZE, method::DISCOVER, method::PING].contains(&name);
+        if let (Kind::Request, false, Some(params)) = (message.kind(), is_plain, message.member("params"))
+            && let Ok(params) = serde_json::from_str::<Value>(params)
+        {
+            CanonicalWriter { fields, path: JsonPath::default(), out: &mut text }.params(&params);
+        }
+        Self { text: text.into(), modern: is_modern(message) }
+    }
+}
+
+/// Whether a request says that it follows a revision without sessions.
+pub(super) fn is_modern(message: &Message) -> bool {
+    message.at(&["params", META, PROTOCOL_VERSION]).is_some() && era::is_modern(message, || None)
+}
+
+/// Writes a value so that equal ones are equal texts.
+struct CanonicalWriter<'a> {
+    fields: &'a MockedFields,
+    path: JsonPath<'a>,
+    out: &'a mut String,
+}
+
+impl<'a> CanonicalWriter<'a> {
+    fn params(&mut self, params: &'a Value) {
+        self.path.push(PathStep::Key("params".into()));
+        match params {
+            Value::Object(members) => {
+                // Whoever asks says so there: its name, its revision, the token of its progress.
+                self.object(members.iter().filter(|(key, _)| *key != META));
+            }
+            other => self.value(other),
+        }
+    }
+
+    fn value(&mut self, value: &'a Value) {
+        match value {
+            Value::Object(members) => self.object(members.iter()),
+            Value::Array(items) => {
+                self.mark('[');
+                for (index, item) in items.iter().enumerate() {
+                    self.at(PathStep::Index(index), item);
+                }
+                self.mark(']');
+            }
+            _ if !self.counts() => {}
+            // `1`, `1.0` and `1e0` are one number.
+            Value::Number(number) => match number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < 9e15) {
+                Some(whole) => drop(write!(self.out, "{whole:.0}")),
+                None => drop(write!(self.out, "{number}")),
+            },
+            scalar => drop(write!(self.out, "{scalar}")),
+        }
+    }
+
+    fn object(&mut self, members: impl Iterator<Item = (&'a String, &'a Value)>) {
+        self.mark('{');
+        for (key, value) in members.collect::<BTreeMap<_, _>>() {
+            self.at(PathStep::Key(key.as_str().into()), value);
+        }
+        self.mark('}');
+    }
+
+    fn at(&mut self, step: PathStep<'a>, value: &'a Value) {
+        let name = match &step {
+            PathStep::Key(key) => Value::from(key.as_ref()).to_string(),
+            _ => String::new(),
+        };
+        self.path.push(step);
+        if !self.fields.ignore.iter().any(|pattern| pattern.covers(&self.path)) {
+            if self.counts() {
+                self.out.push_str(&name);
+                self.out.push(':');
+            }
+            self.value(value);
+            self.mark(',');
+        }
+        self.path.pop();
+    }
+
+    fn mark(&mut self, sign: char) {
+        if self.counts() {
+            self.out.push(sign);
+        }
+    }
+
+    /// Whether the value at the path is one of those that count.
+    fn counts(&self) -> bool {
+        let only = &self.fields.only;
+        only.is_empty() || only.iter().any(|pattern| pattern.covers(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(params: &str, ignore: &[&str], only: &[&str]) -> RequestKey {
+        let read = |patterns: &[&str]| patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+        let message = Message::new(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#));
+        RequestKey::of(&message, &MockedFields { ignore: read(ignore), only: read(only) })
+    }
+
+    #[test]
+    fn request_key_is_of_values_and_not_of_their_spelling() {
+        let one = r#"{"name":"a","arguments":{"x":1,"y":["é",null]}}"#;
+        for same in [
+            r#"{ "arguments": {"y":["\u00e9",null],"x":1.0},"name":"a" }"#,
+            r#"{"name":"a","_meta":{"progressToken":7},"arguments":{"x":1e0,"y":["é",null]}}"#,
+        ] {
+            assert_eq!(key(one, &[], &[]), key(same, &[], &[]), "{same}");
+        }
+        for other in [
+            r#"{"name":"b","arguments":{"x":1,"y":["é",null]}}"#,
+            r#"{"name":"a","arguments":{"x":"1","y":["é",null]}}"#,
+            r#"{"name":"a","arguments":{"x":1,"y":[null,"é"]}}"#,
+            r#"{"name":"a","arguments":{"x":1,"y":["é"]}}"#,
+            r#"{"name":"a","arguments":{"x":1.5,"y":["é",null]}}"#,
+            r#"{"name":"a","arguments":{"x":1}}"#,
+        ] {
+            assert_ne!(key(one, &[], &[]), key(other, &[], &[]), "{other}");
+        }
+    }
+
+    #[test]
+    fn request_key_passes_over_ignored_and_takes_only_chosen_fields() {
+        let (one, other) =
+            (r#"{"name":"a","arguments":{"x":1,"now":"today"}}"#, r#"{"name":"a","arguments":{"x":1,"now":"later"}}"#);
+        assert_ne!(key(one, &[], &[]), key(other, &[], &[]));
+        assert_eq!(key(one, &[".params.arguments.now"], &[]), key(other, &[".params.arguments.now"], &[]));
+        assert_eq!(key(one, &[], &[".params.name"]), key(other, &[], &[".params.name"]));
+        let renamed = r#"{"name":"b","arguments":{"x":1,"now":"today"}}"#;
+        assert_ne!(key(one, &[], &[".params.name"]), key(renamed, &[], &[".params.name"]));
+    }
+}

@@ -1,0 +1,135 @@
+//! What is said of a request that is on no tape: what comes nearest, and where that differs.
+
+use serde_json::json;
+
+use super::script::MockScript;
+use crate::event::Difference;
+use crate::mcp::error_code::ErrorCode;
+use crate::mcp::meta::META;
+use crate::message::{Kind, Message};
+use crate::tape::compare::{Rules, Volatile, compare, nearest};
+
+/// Differences that are told; more tell no more.
+const MOST: usize = 20;
+/// Characters of a value that are told.
+const LONGEST: usize = 200;
+
+/// A request that is on no tape.
+pub(super) struct MissedRequest<'a> {
+    script: &'a MockScript,
+    why: String,
+    /// The recorded request that comes nearest, and where it differs.
+    nearest: Option<(usize, Vec<Difference>)>,
+}
+
+/// Method and name, for people.
+pub(super) fn describe(message: &Message) -> String {
+    let method = message.method().unwrap_or("no method");
+    message.name().map_or_else(|| format!("`{method}`"), |name| format!("`{method}` of `{name}`"))
+}
+
+impl<'a> MissedRequest<'a> {
+    /// No tape has it.
+    pub(super) fn unknown(script: &'a MockScript, request: &Message) -> Self {
+        let is_like = |other: &Message| other.kind() == Kind::Request && other.method() == request.method();
+        let like: Vec<_> = (0..script.exchanges.len()).filter(|at| is_like(&script.exchanges[*at].said)).collect();
+        let named: Vec<_> =
+            like.iter().copied().filter(|at| script.exchanges[*at].said.name() == request.name()).collect();
+        let why = match (like.is_empty(), named.is_empty()) {
+            (true, _) => "the tape has no such request",
+            (false, true) => "the tape has no request of that name",
+            (false, false) => "the tape has no request with these arguments",
+        };
+        let asked = params_of(request);
+        let candidates = if named.is_empty() { like } else { named };
+        let params: Vec<_> = candidates.into_iter().map(|at| (at, params_of(&script.exchanges[at].said))).collect();
+        let found = nearest(params.iter().map(|(at, params)| (*at, params)), &asked);
+        let nearest = found.map(|at| (at, differences(&script.exchanges[at].said, request)));
+        Self { script, why: why.to_owned(), nearest }
+    }
+
+    /// It was asked as often as it was recorded.
+    pub(super) fn used_up(script: &'a MockScript, last: usize, count: usize) -> Self {
+        let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+        let why =
+            format!("the tape has it {times}, and it was asked more often; `--repeat last` gives the last reply again");
+        Self { script, why, nearest: Some((last, Vec::new())) }
+    }
+
+    /// Another was next.
+    pub(super) fn out_of_order(script: &'a MockScript, expected: usize, request: &Message) -> Self {
+        let why = format!("the next request on the tape is {}", script.exchanges[expected].describe());
+        Self { script, why, nearest: Some((expected, differences(&script.exchanges[expected].said, request))) }
+    }
+
+    /// The tape is at its end.
+    pub(super) fn over(script: &'a MockScript, last: Option<usize>, count: usize) -> Self {
+        let why = format!("the tape is at its end: all its {count} requests were made");
+        Self { script, why, nearest: last.map(|last| (last, Vec::new())) }
+    }
+
+    /// The reply, which says that it is ours.
+    pub(super) fn reply(&self, request: &Message, tells_nearest: bool) -> Message {
+        let mut text = format!("tapline: {}: {}", describe(request), self.why);
+        let nearest = self.nearest.as_ref().filter(|_| tells_nearest);
+        let data = nearest.map(|(at, found)| {
+            let exchange = &self.script.exchanges[*at];
+            let tape = &self.script.tapes[exchange.tape].name;
+            let told: Vec<_> = found.iter().take(MOST).map(told).collect();
+            text.push_str(&format!("; nearest is {} of {tape}", exchange.seq));
+            if let Some(first) = found.first() {
+                text.push_str(&format!(", which differs at {}", first.path));
+            }
+            json!({ "tape": tape, "nearest": exchange.seq, "differences": told }).to_string()
+        });
+        Message::error_reply(request.id(), ErrorCode::NotOnTape.number(), &text, data.as_deref())
+    }
+
+    /// The lines for the operator: what was asked, and how that differs from the tape.
+    pub(super) fn log(&self, request: &Message) -> String {
+        let mut text = format!("not on the tape: {}: {}", describe(request), self.why);
+        let Some((at, found)) = &self.nearest else { return text };
+        let exchange = &self.script.exchanges[*at];
+        text.push_str(&format!("\n  nearest: {} {}", self.script.tapes[exchange.tape].name, exchange.seq));
+        for Difference { path, expected, got } in found.iter().take(MOST) {
+            let value = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), short);
+            text.push_str(&format!("\n  {path}  - {}  + {}", value(expected), value(got)));
+        }
+        if found.len() > MOST {
+            text.push_str(&format!("\n  and {} more", found.len() - MOST));
+        }
+        text
+    }
+}
+
+fn told(Difference { path, expected, got }: &Difference) -> serde_json::Value {
+    json!({ "path": path, "tape": expected.as_deref().map(short), "asked": got.as_deref().map(short) })
+}
+
+/// Where a request differs from one on the tape, by what counts.
+fn differences(recorded: &Message, asked: &Message) -> Vec<Difference> {
+    let rules = Rules { volatile: Volatile::Exact, ..Rules::default() };
+    let mut found = compare(&params_of(recorded), &params_of(asked), &rules);
+    if recorded.method() != asked.method() {
+        let method = |message: &Message| Some(serde_json::Value::from(message.method()).to_string());
+        found.insert(0, Difference { path: ".method".to_owned(), expected: method(recorded), got: method(asked) });
+    }
+    found
+}
+
+/// The arguments of a request, without what each client says anew.
+fn params_of(request: &Message) -> Message {
+    let mut params: serde_json::Value =
+        request.member("params").and_then(|params| serde_json::from_str(params).ok()).unwrap_or_default();
+    if let Some(members) = params.as_object_mut() {
+        members.shift_remove(META);
+    }
+    Message::new(json!({ "params": params }).to_string())
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

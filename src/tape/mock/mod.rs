@@ -1,0 +1,279 @@
+//! The server of a tape, for a live client: every request gets what the recorded one got.
+//!
+//! A mock stands where a child of a command does ([`EmbeddedServer`]), so it has whatever transport, session and revision the client
+//! wants, and screen, rules, limits and recording see it as any server. What goes out is what the tape has, byte for byte, under the
+//! ids and tokens of the live client; notifications, progress and the server's own requests come at their place.
+//!
+//! Nothing is invented. A request that is on no tape gets an error that says what comes nearest and where it differs, and the operator
+//! is told; three things are said without a tape, since they say nothing of the server: `ping` is answered, as every peer must;
+//! a client that asks in a revision that no tape speaks is told that the method is not known, as a server of that age does; and
+//! notifications are taken in silence.
+//!
+//! ```text
+//! script.rs    tapes, by what their clients said
+//! fallback.rs  a real server, which is asked what is on no tape, and extends one
+//! live.rs      values that are to be of the live session, where that is asked for
+//! key.rs       which requests are the same
+//! session.rs   one client: what it says, what it is told, and when
+//! mutate.rs    replies that are rare, or wrong, where that is asked for
+//! miss.rs      what is said of a request that is on no tape
+//! ```
+
+mod fallback;
+mod key;
+mod live;
+mod miss;
+mod mutate;
+mod script;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use self::fallback::ForwardedSession;
+pub use self::fallback::{MockFallback, OpenUpstream};
+pub use self::key::MockedFields;
+pub use self::live::LiveValues;
+pub use self::mutate::MutationPlan;
+use self::script::MockScript;
+use self::session::{MockEffect, MockSession};
+use crate::event::Speed;
+use crate::secret::Label;
+use crate::tape::format::TapeError;
+use crate::upstream::embedded::{EmbeddedEnds, EmbeddedServer};
+
+/// How a mock answers.
+#[derive(Clone, Debug)]
+pub struct MockOptions {
+    pub order: MockOrder,
+    pub repeats: MockRepeats,
+    /// Recorded times, divided by this; none at all for [`Speed::Max`].
+    pub speed: Speed,
+    /// What makes two requests the same.
+    pub fields: MockedFields,
+    /// Whether an error says what comes nearest.
+    pub tells_nearest: bool,
+    /// What is not as it was recorded.
+    pub live: LiveValues,
+    /// What is done to replies, to see how a client copes; nothing if `None`.
+    pub mutations: Option<MutationPlan>,
+}
+
+impl Default for MockOptions {
+    fn default() -> Self {
+        Self {
+            order: MockOrder::Session,
+            repeats: MockRepeats::Last,
+            speed: Speed::Max,
+            fields: MockedFields::default(),
+            tells_nearest: true,
+            live: LiveValues::default(),
+            mutations: None,
+        }
+    }
+}
+
+/// In which order requests may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MockOrder {
+    /// In any; of equal requests, each client gets the recorded replies from the first on.
+    Session,
+    /// In any; of equal requests, whichever client asks gets the next reply.
+    Any,
+    /// In that of the tape.
+    Strict,
+}
+
+/// What a request gets that was asked more often than it was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MockRepeats {
+    /// Nothing: each recorded reply is given once.
+    Next,
+    /// The last reply again.
+    Last,
+    /// The first reply again, and so on.
+    Loop,
+}
+
+/// The server of one or several tapes.
+pub struct TapeMock {
+    script: MockScript,
+    options: MockOptions,
+    label: Label,
+    shared: MockShared,
+    /// Who is asked what is on no tape; nobody if `None`.
+    fallback: Option<Arc<MockFallback>>,
+}
+
+/// What all clients of a mock have in common.
+#[derive(Default)]
+struct MockShared {
+    /// How often each request was asked, by the first exchange that is like it; see [`MockOrder::Any`].
+    asked: Mutex<HashMap<usize, usize>>,
+    /// Sessions that have begun.
+    sessions: AtomicUsize,
+    answered: AtomicUsize,
+    missed: AtomicUsize,
+    forwarded: AtomicUsize,
+    /// Whether each exchange was played.
+    played: Mutex<Vec<bool>>,
+}
+
+/// What a mock has done so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MockTally {
+    /// Requests that were answered from a tape.
+    pub answered: usize,
+    /// Requests that are on no tape.
+    pub missed: usize,
+    /// Requests that are on no tape, and that a real server was asked.
+    pub forwarded: usize,
+    /// Requests on the tapes that nobody made.
+    pub unasked: usize,
+}
+
+impl TapeMock {
+    /// Reads tapes.
+    ///
+    /// # Errors
+    /// Where one cannot be read at all, is no tape, or is one of a newer format.
+    pub fn open(
+        paths: &[PathBuf],
+        options: MockOptions,
+        fallback: Option<MockFallback>,
+    ) -> Result<Arc<Self>, TapeError> {
+        let script = MockScript::read(paths, &options.fields)?;
+        let names: Vec<_> = script.tapes.iter().map(|tape| tape.name.as_str()).collect();
+        let label = Label::of_command(std::iter::once("mock").chain(names));
+        let shared = MockShared { played: Mutex::new(vec![false; script.exchanges.len()]), ..MockShared::default() };
+        Ok(Arc::new(Self { script, options, label, shared, fallback: fallback.map(Arc::new) }))
+    }
+
+    /// Everything of its tapes that is not as it should be, for people.
+    pub fn troubles(&self) -> impl Iterator<Item = String> {
+        let of = |tape: &script::MockedTape| {
+            let name = tape.name.clone();
+            tape.troubles.clone().into_iter().map(move |trouble| format!("{name}: {trouble}"))
+        };
+        self.script.tapes.iter().flat_map(of)
+    }
+
+    /// Requests on its tapes.
+    pub fn requests(&self) -> usize {
+        self.script.tapes.iter().map(|tape| tape.requests.len()).sum()
+    }
+
+    pub fn tally(&self) -> MockTally {
+        let played = self.shared.played.lock();
+        let requests = self.script.tapes.iter().flat_map(|tape| &tape.requests);
+        MockTally {
+            answered: self.shared.answered.load(Ordering::Relaxed),
+            missed: self.shared.missed.load(Ordering::Relaxed),
+            forwarded: self.shared.forwarded.load(Ordering::Relaxed),
+            unasked: requests.filter(|at| !played[**at]).count(),
+        }
+    }
+
+    /// A recorded time, in microseconds, as it is kept now.
+    fn scaled(&self, micros: u64) -> Duration {
+        match self.options.speed {
+            Speed::Times(times) if times > 0.0 => {
+                let seconds = Duration::from_micros(micros).as_secs_f64() / times;
+                Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST).min(LONGEST)
+            }
+            Speed::Times(_) | Speed::Max => Duration::ZERO,
+        }
+    }
+}
+
+/// No recorded pause is kept for longer.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+impl std::fmt::Display for MockTally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { answered, missed, forwarded, unasked } = self;
+        write!(f, "{answered} answered from the tape, {missed} not on it, ")?;
+        if *forwarded > 0 {
+            write!(f, "{forwarded} asked of the real server, ")?;
+        }
+        write!(f, "{unasked} of its requests never asked")
+    }
+}
+
+impl EmbeddedServer for TapeMock {
+    fn label(&self) -> Label {
+        self.label.clone()
+    }
+
+    fn serve(self: Arc<Self>, ends: EmbeddedEnds) -> BoxFuture<'static, ()> {
+        Box::pin(serve(self, ends))
+    }
+}
+
+async fn serve(mock: Arc<TapeMock>, mut ends: EmbeddedEnds) {
+    let mut session = MockSession::new(&mock);
+    let mut effects = Vec::new();
+    let mut forwarded = None;
+    let (mut hears, closing) = (true, ends.closing());
+    loop {
+        let due = session.due();
+        if !hears && due.is_none() && forwarded.as_ref().is_none_or(ForwardedSession::is_idle) {
+            return;
+        }
+        tokio::select! {
+            biased;
+            message = ends.recv(), if hears => match message {
+                Some(message) => session.hear(&message, Instant::now(), &mut effects),
+                // What it has asked is answered all the same.
+                None => hears = false,
+            },
+            () = closing.cancelled(), if !hears => return,
+            () = wait_until(due) => session.play(Instant::now(), &mut effects),
+            event = next_forwarded(&mut forwarded) => {
+                effects.extend(event.note.map(MockEffect::Log));
+                effects.extend(event.message.map(MockEffect::Say));
+            }
+        }
+        for effect in effects.drain(..) {
+            match effect {
+                MockEffect::Say(message) => {
+                    if !ends.say(message).await {
+                        return;
+                    }
+                }
+                MockEffect::Log(text) => ends.log(&text).await,
+                MockEffect::Forward(request) => {
+                    if let Some(error) = session.forward(&request, &mut forwarded).await {
+                        ends.say(error).await;
+                    }
+                }
+                MockEffect::Tell(message) => {
+                    forwarded.iter_mut().for_each(|it: &mut ForwardedSession| it.tell(&message))
+                }
+            }
+        }
+    }
+}
+
+async fn next_forwarded(forwarded: &mut Option<ForwardedSession>) -> fallback::ForwardedEvent {
+    match forwarded {
+        Some(session) => session.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,304 @@
+//! Replies that are legal and rare, and replies that no server may give, to see how a client copes (`--mutate SEED`).
+//!
+//! What is done to a reply follows from the seed and its place in the session alone, so a run can be had again, and one change of it
+//! alone (`--mutate SEED:N`). Each change is told, and so on the tape beside the reply.
+
+use serde_json::{Map, Value, json};
+
+use crate::mcp::meta::META;
+use crate::message::{Id, Kind, Message};
+
+/// Which changes are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MutationPlan {
+    pub seed: u64,
+    /// The only reply that is changed, from 1; all are if `None`.
+    pub only: Option<u64>,
+}
+
+impl std::str::FromStr for MutationPlan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number =
+            |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is no number: give `SEED` or `SEED:N`"));
+        match text.split_once(':') {
+            Some((seed, only)) => Ok(Self { seed: number(seed)?, only: Some(number(only)?) }),
+            None => Ok(Self { seed: number(text)?, only: None }),
+        }
+    }
+}
+
+/// A change of a reply.
+struct ReplyMutation {
+    name: &'static str,
+    is_legal: bool,
+    /// The messages in place of the reply; `None` where there is nothing to change.
+    change: fn(&Message, &mut MutationDice) -> Option<Vec<Message>>,
+}
+
+const MUTATIONS: [ReplyMutation; 18] = [
+    ReplyMutation { name: "white space between all tokens", is_legal: true, change: |it, _| spaced(it) },
+    ReplyMutation { name: "members in another order", is_legal: true, change: |it, _| one(reversed(it.value()?)) },
+    ReplyMutation {
+        name: "every character of every text escaped",
+        is_legal: true,
+        change: |it, _| one_text(&escaped(&it.value()?)),
+    },
+    ReplyMutation { name: "members that nobody knows", is_legal: true, change: |it, _| with_unknown(it) },
+    ReplyMutation {
+        name: "a text of 256 KiB",
+        is_legal: true,
+        change: |it, dice| edit_text(it, dice, |text| json!(text.to_owned() + &"x".repeat(256 << 10))),
+    },
+    ReplyMutation {
+        name: "a text of emoji, right-to-left and control characters",
+        is_legal: true,
+        change: |it, dice| edit_text(it, dice, |text| json!(format!("{text}👩‍👩‍👧‍👦\u{202e}txt\u{0}\u{1b}[31m\u{feff}"))),
+    },
+    ReplyMutation {
+        name: "an empty list",
+        is_legal: true,
+        change: |it, dice| edit(it, dice, Value::is_array, |_| json!([])),
+    },
+    ReplyMutation { name: "a log message before the reply", is_legal: true, change: |it, _| with_log(it) },
+    ReplyMutation { name: "the reply twice", is_legal: false, change: |it, _| Some(vec![it.clone(), it.clone()]) },
+    ReplyMutation {
+        name: "another id",
+        is_legal: false,
+        change: |it, _| Some(vec![it.with_id(&Id::from_token("\"nobody\""))?]),
+    },
+    ReplyMutation { name: "the id as a text", is_legal: false, change: |it, _| id_as_text(it) },
+    ReplyMutation { name: "no id", is_legal: false, change: |it, _| without(it, "id") },
+    ReplyMutation { name: "no `jsonrpc`", is_legal: false, change: |it, _| without(it, "jsonrpc") },
+    ReplyMutation { name: "neither `result` nor `error`", is_legal: false, change: |it, _| without(it, "result") },
+    ReplyMutation { name: "`result` and `error`", is_legal: false, change: |it, _| with_error(it) },
+    ReplyMutation {
+        name: "a member less",
+        is_legal: false,
+        change: |it, dice| {
+            edit(
+                it,
+                dice,
+                |value| value.as_object().is_some_and(|it| !it.is_empty()),
+                |value| {
+                    let mut members = value.as_object().cloned().unwrap_or_default();
+                    let first = members.keys().next().cloned().unwrap_or_default();
+                    members.shift_remove(&first);
+                    Value::Object(members)
+                },
+            )
+        },
+    },
+    ReplyMutation {
+        name: "a value of another type",
+        is_legal: false,
+        change: |it, dice| edit(it, dice, |_| true, other_type),
+    },
+    ReplyMutation {
+        name: "JSON that breaks off",
+        is_legal: false,
+        change: |it, _| Some(vec![Message::new(it.raw().slice(..it.raw().len() * 2 / 3))]),
+    },
+];
+
+/// What is said in place of a reply, and what was done to it; `nth`: which reply of the session it is, from 1.
+pub(super) fn mutated(reply: &Message, plan: MutationPlan, nth: u64) -> (Vec<Message>, Option<String>) {
+    let as_it_is = (vec![reply.clone()], None);
+    if reply.kind() != Kind::Result || plan.only.is_some_and(|only| only != nth) {
+        return as_it_is;
+    }
+    let mut dice = MutationDice(plan.seed ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for _ in 0..MUTATIONS.len() {
+        let mutation = &MUTATIONS[dice.below(MUTATIONS.len())];
+        if let Some(messages) = (mutation.change)(reply, &mut dice) {
+            let kind = if mutation.is_legal { "legal" } else { "illegal" };
+            let MutationPlan { seed, .. } = plan;
+            return (
+                messages,
+                Some(format!(
+                    "reply {nth} was changed ({kind}): {}; `--mutate {seed}:{nth}` changes it alone",
+                    mutation.name
+                )),
+            );
+        }
+    }
+    as_it_is
+}
+
+/// Chance that can be had again: SplitMix64.
+struct MutationDice(u64);
+
+impl MutationDice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % most.max(1) as u64).unwrap_or(0)
+    }
+}
+
+fn one(value: Value) -> Option<Vec<Message>> {
+    one_text(&value.to_string())
+}
+
+fn one_text(text: &str) -> Option<Vec<Message>> {
+    Some(vec![Message::new(text.to_owned())])
+}
+
+fn members(reply: &Message) -> Option<Map<String, Value>> {
+    match reply.value()? {
+        Value::Object(members) => Some(members),
+        _ => None,
+    }
+}
+
+fn spaced(reply: &Message) -> Option<Vec<Message>> {
+    let pretty = serde_json::to_string_pretty(&reply.value()?).ok()?;
+    // One line of a pipe has no line ends in it.
+    one_text(&pretty.replace('\n', " \t"))
+}
+
+fn reversed(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members.into_iter().rev().map(|(key, value)| (key, reversed(value))).collect(),
+        Value::Array(items) => items.into_iter().map(reversed).collect(),
+        other => other,
+    }
+}
+
+fn escaped(value: &Value) -> String {
+    let text = |text: &str| {
+        let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        format!("\"{units}\"")
+    };
+    match value {
+        Value::String(inner) => text(inner),
+        Value::Array(items) => format!("[{}]", items.iter().map(escaped).collect::<Vec<_>>().join(",")),
+        Value::Object(members) => {
+            let members = members.iter().map(|(key, value)| format!("{}:{}", text(key), escaped(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn with_unknown(reply: &Message) -> Option<Vec<Message>> {
+    let mut members = members(reply)?;
+    let result = members.get_mut("result")?.as_object_mut()?;
+    result.insert("x-unknown".to_owned(), json!({"a": [null, 1e300, -0.0]}));
+    let meta = result.entry(META).or_insert_with(|| json!({}));
+    meta.as_object_mut()?.insert("example.com/unknown".to_owned(), json!(true));
+    members.insert("x-unknown".to_owned(), json!(1));
+    one(Value::Object(members))
+}
+
+fn with_log(reply: &Message) -> Option<Vec<Message>> {
+    let log = json!({"jsonrpc": "2.0", "method": crate::mcp::method::LOG_MESSAGE, "params": {"level": "debug", "data": {"x": 1}}});
+    Some(vec![Message::new(log.to_string()), reply.clone()])
+}
+
+fn with_error(reply: &Message) -> Option<Vec<Message>> {
+    let mut members = members(reply)?;
+    members.insert("error".to_owned(), json!({"code": -32603, "message": "both"}));
+    one(Value::Object(members))
+}
+
+fn id_as_text(reply: &Message) -> Option<Vec<Message>> {
+    let id = reply.id()?.token();
+    let other = id
+        .strip_prefix('"')
+        .and_then(|id| id.strip_suffix('"'))
+        .map_or_else(|| format!("\"{id}\""), |_| "0".to_owned());
+    Some(vec![reply.with_id(&Id::from_token(&other))?])
+}
+
+fn without(reply: &Message, key: &str) -> Option<Vec<Message>> {
+    let mut members = members(reply)?;
+    members.shift_remove(key)?;
+    one(Value::Object(members))
+}
+
+fn edit_text(reply: &Message, dice: &mut MutationDice, change: impl Fn(&str) -> Value) -> Option<Vec<Message>> {
+    edit(reply, dice, Value::is_string, |value| change(value.as_str().unwrap_or_default()))
+}
+
+/// Changes one value inside the result, of those that fit.
+fn edit(
+    reply: &Message,
+    dice: &mut MutationDice,
+    fits: impl Fn(&Value) -> bool,
+    change: impl Fn(&Value) -> Value,
+) -> Option<Vec<Message>> {
+    let mut value = reply.value()?;
+    let mut places = Vec::new();
+    collect(value.get("result")?, &fits, "/result", &mut places);
+    let place = places.get(dice.below(places.len()))?;
+    let target = value.pointer_mut(place)?;
+    *target = change(target);
+    one(value)
+}
+
+fn collect(value: &Value, fits: &impl Fn(&Value) -> bool, place: &str, places: &mut Vec<String>) {
+    let inner = |key: &str| format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"));
+    let mut each = |key: &str, child: &Value| {
+        let place = inner(key);
+        if fits(child) {
+            places.push(place.clone());
+        }
+        collect(child, fits, &place, places);
+    };
+    match value {
+        Value::Object(members) => members.iter().for_each(|(key, child)| each(key, child)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, child)| each(&index.to_string(), child)),
+        _ => {}
+    }
+}
+
+fn other_type(value: &Value) -> Value {
+    match value {
+        Value::Null => json!(0),
+        Value::Bool(it) => json!(it.to_string()),
+        Value::Number(it) => json!(it.to_string()),
+        Value::String(_) => json!(null),
+        Value::Array(items) => items.first().cloned().unwrap_or_else(|| json!({})),
+        Value::Object(_) => json!([value]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn mutations_are_had_again_by_their_seed_and_say_what_they_did() {
+        let reply = Message::new(
+            r#"{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"é"}],"n":1,"isError":false}}"#,
+        );
+        let mut seen = HashSet::new();
+        for nth in 1..400 {
+            let plan = MutationPlan { seed: 5, only: None };
+            let (messages, told) = mutated(&reply, plan, nth);
+            let told = told.expect("something can be done to it");
+            assert_ne!(messages, [reply.clone()], "{told}");
+            let is_json = messages.iter().all(|message| message.value().is_some());
+            assert!(is_json || told.contains("breaks off"), "{told}");
+            if told.contains("(legal)") {
+                let last = messages.last().expect("there is one");
+                assert!(
+                    last.kind() == Kind::Result && last.replies_to(&Message::new(r#"{"id":7,"method":"x"}"#)),
+                    "{told}"
+                );
+            }
+            assert_eq!(mutated(&reply, plan, nth).0, messages);
+            assert_eq!(mutated(&reply, MutationPlan { seed: 5, only: Some(nth) }, nth).0, messages);
+            assert_eq!(mutated(&reply, MutationPlan { seed: 5, only: Some(nth + 1) }, nth).0, [reply.clone()]);
+            let (_, name) = told.split_once("): ").expect("it says what was done");
+            seen.insert(name.split(';').next().map(str::to_owned));
+        }
+        assert_eq!(seen.len(), MUTATIONS.len(), "{seen:?}");
+    }
+}

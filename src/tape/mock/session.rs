@@ -1,0 +1,444 @@
+//! One client of a mock: what it says, what it is told, and when. Nothing here waits or writes.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::fallback::ForwardedSession;
+use super::key::{RequestKey, is_modern};
+use super::live::{LiveIds, as_live};
+use super::miss::MissedRequest;
+use super::mutate::mutated;
+use super::script::{MockedAct, MockedExchange};
+use super::{LiveValues, MockOrder, MockRepeats, TapeMock};
+use crate::mcp::error_code::ErrorCode;
+use crate::mcp::error_code::protocol::METHOD_NOT_FOUND;
+use crate::mcp::meta::{self, META, SUBSCRIPTION_ID};
+use crate::mcp::method;
+use crate::message::{Id, Kind, Message};
+
+/// What is to be done for a client.
+#[derive(Debug, PartialEq)]
+pub(super) enum MockEffect {
+    Say(Message),
+    /// For the operator.
+    Log(String),
+    /// The real server is to be asked this.
+    Forward(Message),
+    /// The real server is to be told this, where it was asked anything.
+    Tell(Message),
+}
+
+/// One client.
+pub(super) struct MockSession<'a> {
+    mock: &'a TapeMock,
+    /// The tape that this conversation follows first, as its beginning chose it.
+    home: Option<usize>,
+    /// How often it asked for each, by the first exchange that is like it.
+    asked: HashMap<usize, usize>,
+    /// Requests of the tape that it has made so far; see [`MockOrder::Strict`].
+    position: usize,
+    playing: Vec<OngoingExchange>,
+    /// How this client began, where it did not begin by itself.
+    initialize: Option<Message>,
+    ids: LiveIds,
+    /// Results that were given so far.
+    results: u64,
+}
+
+/// A recorded exchange that goes on now.
+struct OngoingExchange {
+    exchange: usize,
+    next: usize,
+    /// When the next event is due; `None` while the client's answer is waited for.
+    due: Option<Instant>,
+    /// What the live request goes by.
+    id: Option<Id>,
+    token: Option<Id>,
+    /// The live request, where replies may repeat what it says.
+    said: Option<Message>,
+}
+
+impl<'a> MockSession<'a> {
+    pub(super) fn new(mock: &'a TapeMock) -> Self {
+        let (home, asked, playing, initialize, ids) = Default::default();
+        Self { mock, home, asked, position: 0, playing, initialize, ids, results: 0 }
+    }
+
+    /// When something is to be said next, whatever the client does.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.playing.iter().filter_map(|playing| playing.due).min()
+    }
+
+    /// Takes in what the client said, and plays what is due.
+    pub(super) fn hear(&mut self, message: &Message, now: Instant, effects: &mut Vec<MockEffect>) {
+        match message.kind() {
+            Kind::Request => self.request(message, now, effects),
+            Kind::Notification => self.notification(message, now, effects),
+            Kind::Result | Kind::Error => self.answer(message, now, effects),
+            Kind::Batch => message.elements().iter().for_each(|element| self.hear(element, now, effects)),
+            Kind::Opaque => effects.push(MockEffect::Log(format!(
+                "the client said what is no JSON-RPC: {}",
+                message.head().flaw.as_deref().unwrap_or("opaque")
+            ))),
+        }
+        self.play(now, effects);
+    }
+
+    /// Says what is due.
+    pub(super) fn play(&mut self, now: Instant, effects: &mut Vec<MockEffect>) {
+        let before = effects.len();
+        self.play_all(now, effects);
+        if self.mock.options.mutations.is_some() {
+            let said = effects.split_off(before);
+            said.into_iter().for_each(|effect| self.mutate(effect, effects));
+        }
+    }
+
+    /// Says something else in place of a result, where the plan says so.
+    fn mutate(&mut self, effect: MockEffect, effects: &mut Vec<MockEffect>) {
+        match (effect, self.mock.options.mutations) {
+            (MockEffect::Say(message), Some(plan)) if message.kind() == Kind::Result => {
+                self.results += 1;
+                let (messages, told) = mutated(&message, plan, self.results);
+                effects.extend(told.map(MockEffect::Log));
+                effects.extend(messages.into_iter().map(MockEffect::Say));
+            }
+            (effect, _) => effects.push(effect),
+        }
+    }
+
+    fn play_all(&mut self, now: Instant, effects: &mut Vec<MockEffect>) {
+        let mut at = 0;
+        while at < self.playing.len() {
+            if self.mock.advance(&mut self.playing[at], &mut self.ids, now, effects) {
+                at += 1;
+            } else {
+                self.playing.remove(at);
+            }
+        }
+    }
+
+    fn request(&mut self, request: &Message, now: Instant, effects: &mut Vec<MockEffect>) {
+        let request = &self.ids.recorded(request);
+        let key = RequestKey::of(request, &self.mock.options.fields);
+        if request.method() == Some(method::INITIALIZE) {
+            self.initialize = Some(request.clone());
+        }
+        match self.choose(request, &key) {
+            Ok(exchange) => self.begin(exchange, request, now, effects),
+            Err(miss) => self.missed(request, &key, &miss, effects),
+        }
+    }
+
+    fn missed(&mut self, request: &Message, key: &RequestKey, miss: &MissedRequest<'_>, effects: &mut Vec<MockEffect>) {
+        let id = request.id();
+        if request.method() == Some(method::PING) {
+            // Every peer must answer it, and it says nothing of the server.
+            let id = id.map_or("null", Id::token);
+            return effects
+                .push(MockEffect::Say(Message::new(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#))));
+        }
+        if let Some(text) = self.unknown_revision(request) {
+            return effects.push(MockEffect::Say(Message::error_reply(id, METHOD_NOT_FOUND, &text, None)));
+        }
+        effects.push(MockEffect::Log(miss.log(request)));
+        if let Some(fallback) = &self.mock.fallback {
+            self.mock.shared.forwarded.fetch_add(1, Ordering::Relaxed);
+            let known = fallback.learned(key, id);
+            return effects.push(known.map_or_else(|| MockEffect::Forward(request.clone()), MockEffect::Say));
+        }
+        self.mock.shared.missed.fetch_add(1, Ordering::Relaxed);
+        effects.push(MockEffect::Say(miss.reply(request, self.mock.options.tells_nearest)));
+    }
+
+    /// Asks the real server, with which a session begins where there is none. Returns what the client is told where that cannot be.
+    pub(super) async fn forward(&self, request: &Message, session: &mut Option<ForwardedSession>) -> Option<Message> {
+        let fallback = self.mock.fallback.as_ref()?;
+        if session.is_none() {
+            let begins = self.initialize.as_ref().filter(|_| !is_modern(request));
+            match ForwardedSession::open(fallback, begins).await {
+                Ok(opened) => *session = Some(opened),
+                Err(why) => {
+                    let text = format!("tapline: the real server cannot be asked: {why}");
+                    let code = ErrorCode::UpstreamFailed.number();
+                    return Some(Message::error_reply(request.id(), code, &text, None));
+                }
+            }
+        }
+        let key = RequestKey::of(request, &self.mock.options.fields);
+        session.iter_mut().for_each(|session| session.ask(request, key.clone()));
+        None
+    }
+
+    /// What a server says that does not know how this client begins.
+    fn unknown_revision(&self, request: &Message) -> Option<String> {
+        let [has_modern, has_legacy] = self.mock.script.eras();
+        let speaks = match request.method()? {
+            method::DISCOVER if !has_modern => "revisions before 2026-07-28",
+            method::INITIALIZE if !has_legacy => "revision 2026-07-28 or later",
+            _ => return None,
+        };
+        Some(format!("Method not found (tapline: the tape speaks {speaks} only)"))
+    }
+
+    /// The recorded exchange that this request gets.
+    fn choose(&mut self, request: &Message, key: &RequestKey) -> Result<usize, MissedRequest<'a>> {
+        let mock = self.mock;
+        if mock.options.order == MockOrder::Strict {
+            return self.in_order(request, key);
+        }
+        let known: Vec<_> =
+            mock.script.candidates(key).iter().copied().filter(|at| mock.script.was_known(*at)).collect();
+        let all = &known[..];
+        let Some(first) = all.first().copied() else { return Err(MissedRequest::unknown(&mock.script, request)) };
+        let begins = matches!(request.method(), Some(method::INITIALIZE));
+        let candidates = if begins { self.beginnings(request, all) } else { self.at_home(all) };
+        let nth = match (begins, mock.options.order) {
+            (true, _) => mock.shared.sessions.fetch_add(1, Ordering::Relaxed) % candidates.len(),
+            (false, MockOrder::Any) => next(&mut mock.shared.asked.lock(), first),
+            (false, _) => next(&mut self.asked, first),
+        };
+        let last = candidates.len() - 1;
+        let nth = match mock.options.repeats {
+            MockRepeats::Next if nth > last => {
+                return Err(MissedRequest::used_up(&mock.script, candidates[last], candidates.len()));
+            }
+            MockRepeats::Next | MockRepeats::Last => nth.min(last),
+            MockRepeats::Loop => nth % candidates.len(),
+        };
+        let chosen = candidates[nth];
+        if begins || self.home.is_none() {
+            self.home = Some(mock.script.exchanges[chosen].tape);
+        }
+        Ok(chosen)
+    }
+
+    /// Those that begin in the revision that the client asks for, where there are any.
+    fn beginnings(&self, request: &Message, all: &[usize]) -> Vec<usize> {
+        let revision = |message: &Message| message.at(&["params", "protocolVersion"]).map(str::to_owned);
+        let same = |at: &&usize| revision(&self.mock.script.exchanges[**at].said) == revision(request);
+        let found: Vec<_> = all.iter().filter(same).copied().collect();
+        if found.is_empty() { all.to_vec() } else { found }
+    }
+
+    /// Those of the tape that the conversation follows, where there are any; all others are no worse.
+    fn at_home(&self, all: &[usize]) -> Vec<usize> {
+        let exchanges = &self.mock.script.exchanges;
+        let found: Vec<_> = all.iter().filter(|at| Some(exchanges[**at].tape) == self.home).copied().collect();
+        if found.is_empty() { all.to_vec() } else { found }
+    }
+
+    /// The next of its tape, if that is it.
+    fn in_order(&mut self, request: &Message, key: &RequestKey) -> Result<usize, MissedRequest<'a>> {
+        let mock = self.mock;
+        let home = *self.home.get_or_insert_with(|| {
+            let tapes = mock.script.tapes.len();
+            mock.shared.sessions.fetch_add(1, Ordering::Relaxed) % tapes.max(1)
+        });
+        let requests = mock.script.tapes.get(home).map_or(&[][..], |tape| &tape.requests);
+        let position = match mock.options.repeats {
+            MockRepeats::Loop if !requests.is_empty() => self.position % requests.len(),
+            _ => self.position,
+        };
+        let Some(expected) = requests.get(position).copied() else {
+            return Err(MissedRequest::over(&mock.script, requests.last().copied(), requests.len()));
+        };
+        if !mock.script.candidates(key).contains(&expected) {
+            if request.method() == Some(method::PING) {
+                return Err(MissedRequest::unknown(&mock.script, request));
+            }
+            return Err(MissedRequest::out_of_order(&mock.script, expected, request));
+        }
+        self.position += 1;
+        Ok(expected)
+    }
+
+    fn begin(&mut self, exchange: usize, request: &Message, now: Instant, effects: &mut Vec<MockEffect>) {
+        let mock = self.mock;
+        mock.shared.answered.fetch_add(1, Ordering::Relaxed);
+        mock.shared.played.lock()[exchange] = true;
+        let recorded = &mock.script.exchanges[exchange];
+        let was_taken_back = recorded.events.iter().any(|event| matches!(event.act, MockedAct::AwaitCancel));
+        if !recorded.is_answered && !was_taken_back {
+            effects.push(MockEffect::Log(format!(
+                "{} was never answered on the tape ({} {}), nor is it now",
+                recorded.describe(),
+                mock.script.tapes[recorded.tape].name,
+                recorded.seq
+            )));
+        }
+        self.start(exchange, request, now);
+    }
+
+    fn start(&mut self, exchange: usize, said: &Message, now: Instant) {
+        let mut playing = OngoingExchange {
+            exchange,
+            next: 0,
+            due: None,
+            id: said.id().cloned(),
+            token: meta::requested_progress(said),
+            said: self.mock.is_live().then(|| said.clone()),
+        };
+        self.mock.schedule(&mut playing, now);
+        self.playing.push(playing);
+    }
+
+    fn notification(&mut self, notification: &Message, now: Instant, effects: &mut Vec<MockEffect>) {
+        if let Some(id) = meta::cancelled_id(notification) {
+            effects.push(MockEffect::Tell(notification.clone()));
+            return self.take_back(&id, now);
+        }
+        let key = RequestKey::of(notification, &self.mock.options.fields);
+        let all = self.mock.script.candidates(&key);
+        let Some(first) = all.first().copied() else { return };
+        let candidates = self.at_home(all);
+        let nth = next(&mut self.asked, first);
+        if let Some(exchange) = candidates.get(nth) {
+            self.start(*exchange, notification, now);
+        }
+    }
+
+    /// The client takes a request back: what the recorded server said to that follows, and nothing else.
+    fn take_back(&mut self, id: &Id, now: Instant) {
+        let mock = self.mock;
+        self.playing.retain_mut(|playing| {
+            if playing.id.as_ref().is_none_or(|own| !id.may_mean(own)) {
+                return true;
+            }
+            let events = &mock.script.exchanges[playing.exchange].events;
+            let rest = events.iter().skip(playing.next);
+            let after = rest.take_while(|event| !matches!(event.act, MockedAct::AwaitCancel)).count();
+            playing.next += after + 1;
+            mock.schedule(playing, now);
+            playing.next < events.len()
+        });
+    }
+
+    /// The client answers a request of the server's.
+    fn answer(&mut self, answer: &Message, now: Instant, effects: &mut Vec<MockEffect>) {
+        let Some(id) = answer.id() else { return };
+        let mock = self.mock;
+        let waits =
+            |playing: &&mut OngoingExchange| matches!(mock.awaited(playing), Some(awaited) if id.may_mean(awaited));
+        match self.playing.iter_mut().find(waits) {
+            Some(playing) => {
+                playing.next += 1;
+                mock.schedule(playing, now);
+            }
+            None if mock.fallback.is_some() => effects.push(MockEffect::Tell(answer.clone())),
+            None => {
+                effects.push(MockEffect::Log(format!("the client answered what nobody asked: id {}", id.display())))
+            }
+        }
+    }
+}
+
+/// How often something was asked before, by what it is known by.
+fn next(asked: &mut HashMap<usize, usize>, first: usize) -> usize {
+    let count = asked.entry(first).or_default();
+    *count += 1;
+    *count - 1
+}
+
+impl TapeMock {
+    /// The answer that an exchange cannot go on without.
+    fn awaited(&self, playing: &OngoingExchange) -> Option<&Id> {
+        match &self.script.exchanges[playing.exchange].events.get(playing.next)?.act {
+            MockedAct::Await(id) => Some(id),
+            MockedAct::Say(_) | MockedAct::AwaitCancel => None,
+        }
+    }
+
+    /// Sets when the next event is due.
+    fn schedule(&self, playing: &mut OngoingExchange, now: Instant) {
+        let event = self.script.exchanges[playing.exchange].events.get(playing.next);
+        playing.due = match event.map(|event| &event.act) {
+            Some(MockedAct::Await(_) | MockedAct::AwaitCancel) => None,
+            Some(MockedAct::Say(_)) => event.map(|event| now + self.scaled(event.gap)),
+            // It is over: whoever looks next sees so.
+            None => Some(now),
+        };
+    }
+
+    /// Says what is due of an exchange. `false` where it is over.
+    fn advance(
+        &self,
+        playing: &mut OngoingExchange,
+        ids: &mut LiveIds,
+        now: Instant,
+        effects: &mut Vec<MockEffect>,
+    ) -> bool {
+        let exchange = &self.script.exchanges[playing.exchange];
+        while let Some(event) = exchange.events.get(playing.next) {
+            let Some(due) = playing.due.filter(|due| *due <= now) else { return true };
+            if let MockedAct::Say(stored) = &event.act {
+                let spoken = stored.load().map(|message| {
+                    let message = playing.in_live_terms(&message, exchange)?;
+                    Some(self.as_live(message, exchange, playing.said.as_ref(), ids))
+                });
+                match spoken {
+                    Ok(Some(message)) => effects.push(MockEffect::Say(message)),
+                    Ok(None) => {}
+                    Err(why) => effects.push(MockEffect::Log(why)),
+                }
+            }
+            playing.next += 1;
+            self.schedule(playing, due);
+        }
+        false
+    }
+
+    /// Whether anything is not as it was recorded.
+    fn is_live(&self) -> bool {
+        self.options.live != LiveValues::default()
+    }
+
+    fn as_live(
+        &self,
+        message: Message,
+        exchange: &MockedExchange,
+        said: Option<&Message>,
+        ids: &mut LiveIds,
+    ) -> Message {
+        let Some(said) = said else { return message };
+        let started = self.script.tapes[exchange.tape].started;
+        as_live(&message, self.options.live, started, (&exchange.said, said), ids)
+    }
+}
+
+impl OngoingExchange {
+    /// A recorded message under the ids and tokens of the live request; `None` where the live client did not ask for it.
+    fn in_live_terms(&self, message: &Message, exchange: &MockedExchange) -> Option<Message> {
+        match message.kind() {
+            Kind::Result | Kind::Error => {
+                let id = self.id.as_ref()?;
+                let reply = message.with_id(id)?;
+                let subscription = reply.with_value(&["result", META, SUBSCRIPTION_ID], id.token());
+                Some(subscription.unwrap_or(reply))
+            }
+            Kind::Notification if meta::reported_progress(message).is_some() => {
+                let recorded = meta::requested_progress(&exchange.said);
+                let is_its_own = recorded == meta::reported_progress(message).map(Id::from_token);
+                match (&self.token, is_its_own) {
+                    (Some(token), true) => message.with_value(&["params", "progressToken"], token.token()),
+                    (None, true) => None,
+                    (_, false) => Some(message.clone()),
+                }
+            }
+            _ => {
+                let id = self.id.as_ref().filter(|_| meta::subscription_id(message).is_some());
+                let named = id.and_then(|id| message.with_value(&["params", META, SUBSCRIPTION_ID], id.token()));
+                Some(named.unwrap_or_else(|| message.clone()))
+            }
+        }
+    }
+}
+
+impl MockedExchange {
+    /// Its method and name, for people.
+    pub(super) fn describe(&self) -> String {
+        super::miss::describe(&self.said)
+    }
+}

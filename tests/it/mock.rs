@@ -1,0 +1,221 @@
+//! A tape in place of its server: the same client sees the same.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+use tapline::app::Settings;
+use tapline::event::OnQuit;
+use tapline::tape::Tape;
+use tapline::tape::mock::{MockOptions, TapeMock};
+use tapline::upstream::pool::{self, Pool, Restart};
+use tapline::upstream::target::Target;
+use tempfile::TempDir;
+
+use crate::peers::{Era, compare, over_http, over_mock_stdio, serve_http, transcript};
+use crate::support::child::role;
+use crate::support::{Binary, LegacySseClient, Rig, binary, command, settings};
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
+
+fn tapes(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect()
+}
+
+fn mocked(tapes: &[PathBuf]) -> Settings {
+    let mock = TapeMock::open(tapes, MockOptions::default(), None).unwrap();
+    Settings::new(Target::Command(Pool::embedded(
+        mock,
+        pool::Settings { restart: Restart::Never, ..pool::Settings::default() },
+    )))
+}
+
+/// What a client of that age sees of a server, and the tapes of that.
+async fn recorded(settings: Settings, era: Era, dir: &TempDir) -> Vec<Value> {
+    let rig = Rig::strict(Settings { tapes: Some(dir.path().to_owned()), ..settings }).await;
+    let seen = transcript(over_http(rig.url(), era).await, era).await;
+    rig.quit(OnQuit::Forward).await;
+    seen
+}
+
+#[tokio::test]
+async fn mock_of_an_http_server_is_what_the_client_saw() {
+    for (sessions, json, era) in
+        [(true, false, Era::Legacy), (true, true, Era::Legacy), (false, false, Era::Modern), (false, true, Era::Modern)]
+    {
+        let dir = TempDir::new().unwrap();
+        let seen = recorded(settings(&serve_http(sessions, json).await), era, &dir).await;
+        the_same_from(&seen, era, &tapes(dir.path())).await;
+    }
+}
+
+#[tokio::test]
+async fn mock_of_a_command_is_what_the_client_saw() {
+    let words = role("rmcp");
+    for era in [Era::Legacy, Era::Modern] {
+        let dir = TempDir::new().unwrap();
+        let server = command(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        let seen = recorded(Settings::new(server), era, &dir).await;
+        the_same_from(&seen, era, &tapes(dir.path())).await;
+    }
+}
+
+/// Over HTTP, twice, and launched by its client.
+async fn the_same_from(seen: &[Value], era: Era, tapes: &[PathBuf]) {
+    let rig = Rig::strict(mocked(tapes)).await;
+    for _ in 0..2 {
+        compare(seen, &transcript(over_http(rig.url(), era).await, era).await);
+    }
+    assert_eq!(rig.complaints(), Vec::<String>::new());
+    compare(seen, &transcript(over_mock_stdio(tapes, era).await, era).await);
+}
+
+#[tokio::test]
+async fn mock_speaks_http_sse_too() {
+    let rig = Rig::strict(mocked(&[DEMO.into()])).await;
+    let mut client = LegacySseClient::open(rig.address()).await;
+    let asked = first_request();
+    client.post(asked.to_string().as_bytes()).await;
+    let reply = client.message().await;
+    assert_eq!((&reply["id"], reply["result"].is_object()), (&asked["id"], true), "{reply}");
+}
+
+/// The lines of the demo's tape that go in that direction.
+fn lines(direction: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(DEMO).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["dir"] == direction).collect()
+}
+
+fn first_request() -> Value {
+    lines("c2s")[0]["msg"].clone()
+}
+
+/// `tapline mock --stdio`, with all that its client says.
+fn launched(options: &[&str], said: &[Value]) -> Output {
+    launched_with(Path::new(DEMO), options, &[], said)
+}
+
+fn launched_with(tape: &Path, options: &[&str], server: &[&str], said: &[Value]) -> Output {
+    let mut mock = binary::command();
+    mock.arg("mock").arg(tape).args(["--stdio", "--no-record"]).args(options);
+    if !server.is_empty() {
+        mock.arg("--").args(server);
+    }
+    let mut child = mock.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    said.iter().for_each(|message| writeln!(stdin, "{message}").unwrap());
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn mock_strict_ends_with_1_after_a_miss() {
+    let stranger = json!({"jsonrpc": "2.0", "id": 99, "method": "tools/call",
+        "params": {"name": "get_forecast", "arguments": {"city": "Ur"}}});
+    for (said, status) in [(vec![first_request()], 0), (vec![first_request(), stranger], 1)] {
+        let output = launched(&["--strict"], &said);
+        let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{out} {told}");
+        assert_eq!(out.lines().count(), said.len(), "{out}");
+        assert_eq!(out.contains("-31005"), status == 1, "{out}");
+        assert_eq!(told.contains("+ \"Ur\""), status == 1, "{told}");
+    }
+}
+
+#[test]
+fn mock_names_an_unreadable_tape() {
+    let mut mock = binary::command();
+    let output = mock.args(["mock", "/nonexistent/x.tape.jsonl", "--stdio"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        (output.status.code(), told.contains("cannot read /nonexistent/x.tape.jsonl")),
+        (Some(2), true),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn mock_listens_and_tells_what_came_of_it() {
+    let mut mock = Binary::mock(&[DEMO, "--no-record", "--strict"]).await;
+    let mut client = mock.client().await;
+    let response = client.call(first_request().to_string()).await;
+    assert_eq!(response.json()["id"], first_request()["id"], "{response:?}");
+    mock.signal("TERM");
+    let mut last = String::new();
+    while let Some(line) = mock.line().await {
+        last = line;
+    }
+    assert!(last.contains("mock: 1 answered from the tape, 0 not on it"), "{last}");
+    assert_eq!(mock.end_unread().await.code(), Some(0));
+}
+
+/// What the demo's tape has not, and its server knows.
+fn unrecorded() -> Value {
+    json!({"jsonrpc": "2.0", "id": "new", "method": "tools/call",
+        "params": {"name": "get_forecast", "arguments": {"city": "Oslo", "days": 1}}})
+}
+
+#[test]
+fn mock_asks_a_real_server_what_is_on_no_tape_and_extends_it() {
+    let dir = TempDir::new().unwrap();
+    let tape = dir.path().join("demo.tape.jsonl");
+    std::fs::copy(DEMO, &tape).unwrap();
+    let said = [first_request(), unrecorded()];
+    let server = [env!("CARGO_BIN_EXE_tapline"), "__demo-server"];
+    let asked = launched_with(&tape, &["--record", "--strict"], &server, &said);
+    let (out, told) = (String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+    assert_eq!((asked.status.code(), out.lines().count()), (Some(0), 2), "{out} {told}");
+    let reply =
+        |output: &[u8]| String::from_utf8_lossy(output).lines().find(|it| it.contains("\"new\"")).map(str::to_owned);
+    let live = reply(&asked.stdout).expect(&told);
+    assert!(live.contains("\"result\""), "{live}");
+    // From now on the tape has it, and no server is needed.
+    let again = launched_with(&tape, &["--strict"], &[], &said);
+    assert_eq!((again.status.code(), reply(&again.stdout)), (Some(0), Some(live)));
+    assert_eq!(Tape::read(&tape).unwrap().problems, []);
+}
+
+#[test]
+fn mock_names_a_real_server_that_cannot_be_asked() {
+    let output = launched_with(Path::new(DEMO), &[], &["there-is-no-such-command"], &[first_request(), unrecorded()]);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.contains("-31000") && out.contains("the real server cannot be asked"), "{out}");
+}
+
+/// Every tape that comes with tapline.
+fn shipped() -> Vec<PathBuf> {
+    let all = tapes(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes")).into_iter();
+    let mut found: Vec<_> = all.filter(|path| path.to_string_lossy().ends_with(".tape.jsonl")).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn tapes_play_against_their_own_mock() {
+    let tapes = shipped();
+    assert!(tapes.len() > 6, "{tapes:?}");
+    for tape in tapes {
+        let mut replay = binary::command();
+        replay.arg("replay").arg(&tape).args(["--speed", "max", "--match", "exact", "--ignore", ".id", "--"]);
+        replay.arg(binary::command().get_program()).arg("mock").arg(&tape).args(["--stdio", "--no-record", "--strict"]);
+        let output = replay.output().unwrap();
+        let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{}:\n{out}{told}", tape.display());
+        assert!(out.contains(" 0 failed, 0 skipped"), "{}:\n{out}{told}", tape.display());
+    }
+}
+
+#[test]
+fn tapes_are_described_and_name_no_machine() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/README.md")).unwrap();
+    for tape in shipped() {
+        let name = tape.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(readme.contains(&format!("| `{name}` |")), "{name} is not in tapes/README.md");
+        let text = std::fs::read_to_string(&tape).unwrap();
+        for place in ["/home/", "/root/", "/Users/", "/work/", "C:\\\\"] {
+            assert!(!text.contains(place), "{name} has {place}");
+        }
+    }
+}
