@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::Core;
-use crate::cli::{ColorArg, LogFormat};
+use crate::cli::{ColorArg, LogFormat, ThemeArg};
 use crate::event::{Command, Feed, FeedReader, OnQuit};
 use crate::exit::ExitError;
 use crate::journal::Journal;
@@ -83,11 +83,27 @@ impl<W: std::io::Write> std::io::Write for CountedWriter<W> {
 }
 
 /// As the environment and the command line want the screen.
-pub(crate) fn screen_settings(ascii: bool, color: ColorArg) -> ui::Settings {
+pub(crate) fn screen_settings(ascii: bool, color: ColorArg, theme: ThemeArg) -> ui::Settings {
     let mut settings = ui::Settings::from_env();
     settings.ascii |= ascii;
     settings.mono = !color.is_wanted(true);
+    settings.theme = match theme {
+        ThemeArg::Auto => ui::ColorTheme::Auto,
+        ThemeArg::Dark => ui::ColorTheme::Dark,
+        ThemeArg::Light => ui::ColorTheme::Light,
+        ThemeArg::Contrast => ui::ColorTheme::Contrast,
+        ThemeArg::Ansi => ui::ColorTheme::Ansi,
+        ThemeArg::Mono => ui::ColorTheme::Mono,
+    };
+    settings.history = remembered_filters();
     settings
+}
+
+/// The file that filters are remembered in.
+fn remembered_filters() -> Option<std::path::PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from);
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
+    Some(state.join("tapline/filters"))
 }
 
 /// A screen on a thread of its own.

@@ -194,6 +194,17 @@ pub fn micros(micros: u64) -> String {
     }
 }
 
+/// Writes microseconds as [`micros`] does, with a unit in any case: `0.06ms`, `370ms`, `1.1s`, `2m05s`, `1h30m`, `3d`.
+pub fn micros_with_unit(time: u64) -> String {
+    let unit = match time {
+        0..999_500 => "ms",
+        59_500_000..3_600_000_000 => "s",
+        3_600_000_000..86_400_000_000 => "m",
+        _ => "",
+    };
+    micros(time) + unit
+}
+
 /// Reads a duration in a file of settings, written as [`duration`] takes it; the type may be an `Option` as well.
 ///
 /// # Errors

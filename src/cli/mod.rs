@@ -32,7 +32,7 @@ pub use tools::{
     AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,
     ManArgs, MatchArg, ReplayArgs, ReportFormat, RmArgs, SessionsArgs, SessionsCommand, UnwrapArgs, WrapArgs,
 };
-pub use values::{ColorArg, HeaderFile, is_terminal_dumb, listen_address, server_url};
+pub use values::{ColorArg, HeaderFile, ThemeArg, is_terminal_dumb, listen_address, server_url};
 
 /// An interactive debugging proxy for the Model Context Protocol.
 ///

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
-use super::values::{HeaderFile, header, header_file, listen_address, time_above_zero};
+use super::values::{HeaderFile, header, header_file, listen_address, shadow_place, time_above_zero};
 use crate::event::OnQuit;
 use crate::json::PathPattern;
 use crate::shadow::ShadowPlace;
@@ -247,7 +247,7 @@ const KEPT: &str = "What is kept";
 #[command(next_help_heading = "Second server")]
 pub struct ShadowArgs {
     /// Second server to send each request to as well and to compare; the client never hears of it
-    #[arg(long, value_name = "URL|COMMAND", env = "TAPLINE_SHADOW")]
+    #[arg(long, value_name = "URL|COMMAND", env = "TAPLINE_SHADOW", value_parser = shadow_place)]
     pub shadow: Option<ShadowPlace>,
     /// Also send it calls of tools that are not marked read-only, and methods that nobody knows
     #[arg(long, hide_short_help = true)]

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::event::Speed;
+use crate::shadow::{PlaceError, ShadowPlace};
 use crate::text;
 use crate::variables::expand;
 
@@ -47,6 +48,20 @@ impl ColorArg {
 
 fn is_plain_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Which colours the screen has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ThemeArg {
+    /// As the terminal's background is, where it says so
+    #[default]
+    Auto,
+    Dark,
+    Light,
+    Contrast,
+    Ansi,
+    Mono,
 }
 
 /// Whether the terminal can do no more than print: `TERM=dumb`.
@@ -94,6 +109,11 @@ pub fn server_url(text: &str) -> String {
     let colon = if port.is_empty() { "" } else { ":" };
     let path = if path.is_empty() { "/mcp" } else { path };
     format!("http://{host}{colon}{port}{path}")
+}
+
+/// A URL, which may be written as those of upstreams are, or a command line.
+pub(super) fn shadow_place(text: &str) -> Result<ShadowPlace, PlaceError> {
+    server_url(text).parse()
 }
 
 pub(super) fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
@@ -190,6 +210,15 @@ mod tests {
         ] {
             assert_eq!(server_url(text), text);
         }
+    }
+
+    #[test]
+    fn shadow_is_an_address_as_an_upstream_is() {
+        for (text, url) in [("127.0.0.1:9001", "http://127.0.0.1:9001/mcp"), (":9001", "http://127.0.0.1:9001/mcp")] {
+            assert_eq!(shadow_place(text), Ok(ShadowPlace::Url(url.to_owned())), "{text}");
+        }
+        assert!(matches!(shadow_place("python x.py:3"), Ok(ShadowPlace::Command(_))));
+        assert_eq!(shadow_place(" "), Err(PlaceError::Empty));
     }
 
     #[test]

@@ -267,6 +267,15 @@ fn sessions() -> DoctorFinding {
     }
 }
 
+/// The names of the MCP clients that have a configuration on this machine.
+pub(super) fn clients_found() -> Vec<&'static str> {
+    let Ok(home) = etcetera::home_dir() else { return Vec::new() };
+    let working_dir = std::env::current_dir().unwrap_or_else(|_| home.clone());
+    let system = if cfg!(target_os = "macos") { ClientSystem::Mac } else { ClientSystem::Linux };
+    let machine = Machine { system, home, working_dir, variable: &|name| std::env::var_os(name) };
+    CLIENTS.iter().filter(|client| !client.files(&machine).is_empty()).map(|client| client.name).collect()
+}
+
 /// The MCP clients on this machine, with what of them goes through tapline.
 fn clients() -> Vec<DoctorFinding> {
     let (Ok(home), Some(store)) = (etcetera::home_dir(), BackupStore::of_user()) else {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use super::doctor::clients_found;
 use crate::app::{Core, Settings};
 use crate::cli::{LogFormat, is_terminal_dumb};
 use crate::config::Config;
@@ -97,7 +98,11 @@ pub(super) async fn watch_screen(
     on_quit: Option<OnQuit>,
 ) -> Result<ExitCode, ExitError> {
     print_stderr(&greeting(&core));
-    let settings = ui::Settings { on_quit, filters: args.filters.clone(), ..screen_settings(args.ascii, args.color) };
+    let settings = screen_settings(args.ascii, args.color, args.theme);
+    let history = if args.record { settings.history.clone() } else { None };
+    let hints = paste_hints();
+    let rules_file = args.rules.iter().find(|place| place.is_file()).cloned();
+    let settings = ui::Settings { on_quit, filters: args.filters.clone(), history, hints, rules_file, ..settings };
     let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}
@@ -106,6 +111,19 @@ pub(super) async fn watch_screen(
     }
     screen.until_down(core, on_quit).await;
     screen.status()
+}
+
+/// What puts tapline in front of the clients that are found on this machine.
+fn paste_hints() -> Vec<String> {
+    let found = clients_found();
+    let mut hints = Vec::new();
+    if found.contains(&"claude-code") {
+        hints.push("claude mcp add --transport http tapline URL".to_owned());
+    }
+    if let Some(first) = found.first() {
+        hints.push(format!("tapline wrap {first}    (its servers through tapline; found here: {})", found.join(", ")));
+    }
+    hints
 }
 
 pub(super) fn print_shadow_counts(tally: &ShadowTally) {

@@ -75,7 +75,7 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = Own { journal: core.journal().clone(), commands: core.commands(), about };
     let hub = Hub::start(hub::WatchedTaplines::All(Registry::of_user()), Some(own));
-    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii, args.color) };
+    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii, args.color, args.theme) };
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

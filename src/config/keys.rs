@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::upstreams::Upstreams;
 use crate::auth;
-use crate::cli::{ColorArg, LogFormat, listen_address};
+use crate::cli::{ColorArg, LogFormat, ThemeArg, listen_address};
 use crate::event::OnQuit;
 use crate::filter::{Filter, SavedFilters};
 use crate::limits::{self, LimitError};
@@ -90,6 +90,7 @@ keys! {
         log_format: LogFormat,
         ascii: bool,
         color: ColorArg,
+        theme: ThemeArg,
         tapes: UserPath,
         record: bool,
         hold: HoldFilter,

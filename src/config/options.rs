@@ -9,8 +9,8 @@ use super::Config;
 use super::keys::{self, ConfigKeys};
 use super::upstreams::{UpstreamServer, Upstreams};
 use crate::cli::{
-    ColorArg, ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, RestartArgs, TargetArgs, TransportArg, WatchArgs,
-    server_url,
+    ColorArg, ControlArgs, FrontArgs, LogFormat, OtlpArgs, PoolArgs, RestartArgs, TargetArgs, ThemeArg, TransportArg,
+    WatchArgs, server_url,
 };
 use crate::event::OnQuit;
 use crate::filter::SavedFilters;
@@ -81,6 +81,7 @@ pub struct WatchOptions {
     pub log_format: LogFormat,
     pub ascii: bool,
     pub color: ColorArg,
+    pub theme: ThemeArg,
     /// The user's data directory if `None`.
     pub tapes: Option<PathBuf>,
     pub record: bool,
@@ -114,6 +115,7 @@ impl WatchOptions {
             log_format: args.log_format.or(keys.log_format).unwrap_or(LogFormat::Text),
             ascii: args.ascii.or(keys.ascii).unwrap_or(false),
             color: keys.color.unwrap_or_default(),
+            theme: keys.theme.unwrap_or_default(),
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),

@@ -162,6 +162,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the person at the screen made it so.
+    pub fn is_of_operator(&self) -> bool {
+        let author = match self {
+            Self::Edited(author) | Self::Blocked(author) | Self::Dropped(author) | Self::Injected(author) => author,
+            Self::Forwarded | Self::Withheld | Self::Abandoned => return false,
+        };
+        *author == Author::Operator
+    }
+
     /// One word for a log; nothing for what went on as it came.
     pub fn word(&self) -> Option<&'static str> {
         Some(match self {

@@ -30,6 +30,17 @@ impl SavedFilters {
         Ok(filters)
     }
 
+    /// Takes over one more, or another under its name.
+    ///
+    /// # Errors
+    /// Where it is no filter, or the name cannot be typed.
+    pub fn put(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let mut all = self.0.clone();
+        all.insert(name.to_owned(), text.to_owned());
+        *self = Self::new(all)?;
+        Ok(())
+    }
+
     /// The text under a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)

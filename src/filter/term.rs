@@ -246,7 +246,6 @@ impl Term {
     /// Why it matches nothing in this place, where it cannot.
     pub(super) fn unknown_in(&self, place: FilterPlace) -> Option<&'static str> {
         match (&*self.written.name, place) {
-            ("marked" | "comment", FilterPlace::List) => Some("messages cannot be marked here yet"),
             ("near" | "marked" | "comment" | "shadow" | "lint", FilterPlace::Wire) => {
                 Some("it is not known yet when a message passes")
             }

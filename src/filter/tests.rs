@@ -425,7 +425,7 @@ fn explain_says_what_it_costs_and_what_cannot_be_known() {
         (
             "~lint mcp.* !~held",
             FilterPlace::Wire,
-            "`~lint mcp.* & !~held`: index; `~lint mcp.*` matches nothing: messages are not linted yet; `~held` matches \
+            "`~lint mcp.* & !~held`: index; `~lint mcp.*` matches nothing: it is not known yet when a message passes; `~held` matches \
              nothing: nobody has decided yet when a message passes",
         ),
         ("~near", FilterPlace::Tape, "`~near`: index; `~near` matches nothing: a tape does not say it"),

@@ -279,6 +279,11 @@ impl Proxy {
         let Correlated { reply_to, part_of, timer } = session.correlate(seq, at, &arrival, &self.metrics);
         if reply_to.is_none() && arrival.message.is_reply() {
             self.log_orphan(session, seq, &arrival);
+        } else if let (Some(status), Kind::Opaque, Some(to)) =
+            (arrival.transport.status, arrival.message.kind(), &reply_to)
+        {
+            let text = format!("the server answers {} with HTTP status {status} and no reply", to.seq);
+            self.log(LogLine::new(Level::Warn, "proxy", text).of(session.id()).about(seq));
         }
         let envelope = Envelope {
             seq,

@@ -175,20 +175,39 @@ impl<B: Backend> ScreenLoop<'_, B> {
                     self.model.edited_outside(edited.map_err(|error| error.to_string()));
                     self.forget_drawing()?;
                 }
-                Effect::Save { name, bytes } => self.save(&name, &bytes),
-                Effect::Page(text) => {
-                    if let Err(error) = self.screen.host.page(&text) {
-                        self.model.warn(format!("the pager: {error}"));
-                    }
-                    self.forget_drawing()?;
-                }
-                Effect::Suspend(word) => {
-                    self.screen.host.suspend(word)?;
-                    self.forget_drawing()?;
-                }
+                effect => self.carry_outside(effect)?,
             }
         }
         Ok(None)
+    }
+
+    /// What leaves the screen, or has it drawn anew.
+    fn carry_outside(&mut self, effect: Effect) -> io::Result<()> {
+        match effect {
+            Effect::Save { name, bytes } => self.save(&name, &bytes),
+            Effect::Pipe { command, input } => {
+                if let Err(error) = self.screen.host.pipe(&command, input) {
+                    self.model.warn(format!("`{command}` does not run: {error}"));
+                }
+            }
+            Effect::AddRule(text) => self.add_rule(&text),
+            Effect::Repaint => self.forget_drawing()?,
+            Effect::Remember(lines) => self.screen.host.remember(&lines),
+            Effect::Mouse(on) => self.screen.host.mouse(on)?,
+            Effect::Page(text) => {
+                if let Err(error) = self.screen.host.page(&text) {
+                    self.model.warn(format!("the pager: {error}"));
+                }
+                self.forget_drawing()?;
+            }
+            Effect::Suspend(word) => {
+                self.screen.host.suspend(word)?;
+                self.forget_drawing()?;
+            }
+            // Those that may end the screen are done.
+            Effect::Command(_) | Effect::Exit(_) | Effect::Copy(_) | Effect::CopyRow | Effect::EditOutside(_) => {}
+        }
+        Ok(())
     }
 
     /// Another program drew here meanwhile. Not `clear`, which asks the terminal where the cursor is: the thread that reads keys
@@ -204,6 +223,18 @@ impl<B: Backend> ScreenLoop<'_, B> {
         match self.screen.host.save(name, bytes) {
             Ok(path) => self.model.notify(format!("{size} written to {}", path.display())),
             Err(error) => self.model.warn(format!("{name} is not written: {error}")),
+        }
+    }
+
+    fn add_rule(&mut self, text: &str) {
+        let in_force = self.model.settings.rules_file.is_some();
+        match self.screen.host.add_rule(text) {
+            Ok(path) if in_force => self.model.notify(format!("in force, and written to {}", path.display())),
+            Ok(path) => {
+                let path = path.display();
+                self.model.notify(format!("written to {path}: `tapline run --rules {path}` has it in force"));
+            }
+            Err(error) => self.model.warn(format!("the rule is not written: {error}")),
         }
     }
 

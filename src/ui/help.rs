@@ -1,12 +1,12 @@
 //! What the help says: all keys, signs and filters, those of this place first; typing narrows them.
 
-use super::keymap::{KeyContext, bindings, contexts_below};
+use super::keymap::{Action, KeyContext, bindings, contexts_below};
 use super::model::Model;
 use super::model::popup::Help;
 use crate::filter::OPERATORS;
 
 /// Signs in the list.
-const SIGNS: [(&str, &str); 16] = [
+const SIGNS: [(&str, &str); 17] = [
     ("> <", "client to server, server to client"),
     ("Q R E N", "request, result, error, notification"),
     ("B ?", "batch, not JSON-RPC"),
@@ -15,12 +15,13 @@ const SIGNS: [(&str, &str); 16] = [
     ("x", "blocked: answered with an error here"),
     ("-", "dropped: not sent on, not answered"),
     ("+", "made here: a resent request, an answer of ours"),
+    ("m ;", "marked; has a comment"),
     ("=", "reply to a resent request: shown, not delivered"),
     ("% (or not equal)", "a shadow answered otherwise, or not at all"),
     ("? (first column)", "gone: a peer hung up while it was held"),
-    ("6s..", "held or without a reply so long"),
+    ("▸6s (dur)", "held or without a reply so long"),
     ("left (queue)", "until the client gives up; with ~ a guess: 60 s, as the TypeScript SDK"),
-    ("dur", "from request to reply, in milliseconds"),
+    ("dur", "from request to reply"),
     ("+12 (sessions)", "came unseen"),
     ("dropped N (top)", "the screen could not keep up; everything is sent again"),
 ];
@@ -30,7 +31,8 @@ const FILTERS: &str = "filters; joined by not, and, or, ( ), or ! & |";
 /// A line of the help: a heading, or a key and what it does.
 pub(crate) enum HelpRow {
     Heading(&'static str),
-    Entry(String, &'static str),
+    /// The action is there where it would do something now.
+    Entry(String, String, Option<Action>),
 }
 
 /// All keys there are, with what they do, by the place where they work.
@@ -43,45 +45,93 @@ pub fn keys() -> Vec<(&'static str, Vec<(String, &'static str)>)> {
 pub(crate) fn last_help_top(model: &Model, help: &Help, height: u16) -> usize {
     // The lines around the body, the box, and the search line with the one below it.
     let room = usize::from(height).saturating_sub(8);
-    help_rows(model, &help.search.text().to_lowercase()).len().saturating_sub(room)
+    help_rows(model, &help.search.text().to_lowercase(), help_width(model.viewport.width)).len().saturating_sub(room)
+}
+
+/// Columns of the help in a window of this width.
+pub(crate) fn help_width(width: u16) -> u16 {
+    width.min(if width >= 120 { 108 } else { 84 })
+}
+
+/// What `enter` does: the first action that was searched for and does something here.
+pub(crate) fn marked_action(model: &Model, help: &Help) -> Option<Action> {
+    let search = help.search.text().to_lowercase();
+    let rows = help_rows(model, &search, help_width(model.viewport.width));
+    marked_row(&rows, &search).and_then(|at| match rows.get(at) {
+        Some(HelpRow::Entry(_, _, action)) => *action,
+        _ => None,
+    })
+}
+
+/// The row that `enter` is about.
+pub(crate) fn marked_row(rows: &[HelpRow], search: &str) -> Option<usize> {
+    rows.iter().position(|row| matches!(row, HelpRow::Entry(_, _, Some(_)))).filter(|_| !search.is_empty())
 }
 
 /// The lines that contain `search`, keys of the place below the help first.
-pub(crate) fn help_rows(model: &Model, search: &str) -> Vec<HelpRow> {
+pub(crate) fn help_rows(model: &Model, search: &str, width: u16) -> Vec<HelpRow> {
     // A `/` pressed to search is part of what was typed.
     let search = search.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(search);
-    let mut rows = Vec::new();
-    for context in in_order(model) {
-        let entries = bindings(context).map(|binding| (binding.keys.join(", "), binding.help));
-        section(&mut rows, context.title(), entries, search);
+    let mut rows = HelpRows { search, room: usize::from(width).saturating_sub(28), rows: Vec::new() };
+    let (here, elsewhere) = in_order(model);
+    for context in &here {
+        let entries = bindings(*context).map(|binding| {
+            (binding.keys.join(", "), binding.help, Some(binding.action).filter(|_| (binding.when)(model)))
+        });
+        rows.section(context.title(), entries);
     }
-    section(&mut rows, "signs", SIGNS.iter().map(|(sign, what)| ((*sign).to_owned(), *what)), search);
-    section(&mut rows, FILTERS, OPERATORS.iter().map(|(sign, what)| ((*sign).to_owned(), *what)), search);
-    rows
+    rows.section("signs", SIGNS.iter().map(|(sign, what)| ((*sign).to_owned(), *what, None)));
+    rows.section(FILTERS, OPERATORS.iter().map(|(sign, what)| ((*sign).to_owned(), *what, None)));
+    for context in elsewhere {
+        let entries = bindings(context).map(|binding| (binding.keys.join(", "), binding.help, None));
+        rows.section(context.title(), entries);
+    }
+    rows.rows
 }
 
-/// What the keys were about before the help took them, then the rest.
-fn in_order(model: &Model) -> Vec<KeyContext> {
+/// What the keys were about before the help took them, and the rest.
+fn in_order(model: &Model) -> (Vec<KeyContext>, Vec<KeyContext>) {
     let mut order: Vec<KeyContext> = contexts_below(model);
     // It is everywhere, and about nothing in particular.
     order.retain(|context| *context != KeyContext::Search);
-    let rest: Vec<KeyContext> = KeyContext::ALL.into_iter().filter(|context| !order.contains(context)).collect();
-    order.extend(rest);
-    order
+    let rest = KeyContext::ALL.into_iter().filter(|context| !order.contains(context)).collect();
+    (order, rest)
 }
 
-fn section(
-    rows: &mut Vec<HelpRow>,
-    title: &'static str,
-    entries: impl Iterator<Item = (String, &'static str)>,
-    search: &str,
-) {
-    let found: Vec<HelpRow> = entries
-        .filter(|(key, what)| search.is_empty() || what.to_lowercase().contains(search) || key.contains(search))
-        .map(|(key, what)| HelpRow::Entry(key, what))
-        .collect();
-    if !found.is_empty() {
-        rows.push(HelpRow::Heading(title));
-        rows.extend(found);
+struct HelpRows<'a> {
+    search: &'a str,
+    /// Columns for what a key does.
+    room: usize,
+    rows: Vec<HelpRow>,
+}
+
+impl HelpRows<'_> {
+    fn section(&mut self, title: &'static str, entries: impl Iterator<Item = (String, &'static str, Option<Action>)>) {
+        let search = self.search;
+        let is_found =
+            |key: &str, what: &str| search.is_empty() || what.to_lowercase().contains(search) || key.contains(search);
+        let mut is_first = true;
+        for (key, what, action) in entries.filter(|(key, what, _)| is_found(key, what)) {
+            if std::mem::take(&mut is_first) {
+                self.rows.push(HelpRow::Heading(title));
+            }
+            let mut lines = in_words(what, self.room.max(20)).into_iter();
+            self.rows.push(HelpRow::Entry(key, lines.next().unwrap_or_default(), action));
+            self.rows.extend(lines.map(|line| HelpRow::Entry(String::new(), line, None)));
+        }
     }
+}
+
+/// A text in lines that end with a word.
+fn in_words(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        match line.chars().count() {
+            0 => line.push_str(word),
+            used if used + 1 + word.chars().count() <= width => line.extend([" ", word]),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }

@@ -11,6 +11,11 @@ pub enum ScreenInput {
     Terminal(crossterm::event::Event),
     /// The window has another size: what is shown is drawn anew.
     Resized,
+    /// What a command printed that a message was handed to, or why there is nothing.
+    Piped {
+        command: String,
+        output: Result<String, String>,
+    },
     /// A `SIGINT` from outside: once says how to quit, twice quits.
     Interrupt,
     /// `SIGTERM` or `SIGHUP`: quits without asking.
@@ -59,6 +64,27 @@ pub trait TerminalHost {
     /// # Errors
     /// Where there is no editor, or it failed.
     fn edit(&mut self, text: &str) -> io::Result<String>;
+
+    /// Has a command read these bytes; what it prints comes in as [`ScreenInput::Piped`].
+    ///
+    /// # Errors
+    /// Where it cannot be started, or the one before still runs.
+    fn pipe(&mut self, command: &str, input: Vec<u8>) -> io::Result<()>;
+
+    /// Takes the mouse, or leaves it to the terminal.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be written to.
+    fn mouse(&mut self, on: bool) -> io::Result<()>;
+
+    /// Adds to a file of rules, which is made where there is none. Says where.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn add_rule(&mut self, text: &str) -> io::Result<PathBuf>;
+
+    /// Keeps these lines for the next run: filters that were used, `@NAME` before those that were given one.
+    fn remember(&mut self, _lines: &[String]) {}
 
     /// Takes note that the window has another size.
     fn resized(&mut self) {}

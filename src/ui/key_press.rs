@@ -11,6 +11,12 @@ pub(crate) struct KeyPress {
 }
 
 impl KeyPress {
+    /// The press of a key of this name.
+    pub(crate) fn named(name: &str) -> Self {
+        let mut chars = name.chars();
+        Self { name: name.to_owned(), typed: chars.next().filter(|_| chars.next().is_none()) }
+    }
+
     pub(crate) fn of(event: &KeyEvent) -> Option<Self> {
         if event.kind == KeyEventKind::Release {
             return None;

@@ -13,6 +13,8 @@ use super::theme::{Role, Theme};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ScreenLayout {
     pub(crate) status: Rect,
+    /// The bar of screens, where there is room for it.
+    pub(crate) screens: Option<Rect>,
     pub(crate) body: Rect,
     /// The line in which something is typed.
     pub(crate) prompt: Option<Rect>,
@@ -35,23 +37,27 @@ pub(crate) fn viewport(area: Rect) -> Viewport {
         height: area.height,
         wide: area.width >= 110 && area.height >= 20,
         single: area.width < 60 || area.height < 16,
+        bar: area.width >= 60 && area.height >= 20,
     }
 }
 
 impl ScreenLayout {
     pub(crate) fn of(model: &Model, area: Rect) -> Self {
         if area.width < 40 || area.height < 10 {
-            return Self { status: Rect { height: area.height.min(1), ..area }, tiny: true, ..Self::default() };
+            return Self { status: area, tiny: true, ..Self::default() };
         }
         let prompt = u16::from(model.prompt.is_some());
-        let [status, body, prompt_area, keys] = Layout::vertical([
+        let bar = u16::from(viewport(area).bar);
+        let [status, screens, body, prompt_area, keys] = Layout::vertical([
             Constraint::Length(1),
+            Constraint::Length(bar),
             Constraint::Fill(1),
             Constraint::Length(prompt),
             Constraint::Length(1),
         ])
         .areas(area);
-        let plan = Self { status, body, prompt: (prompt > 0).then_some(prompt_area), keys, ..Self::default() };
+        let screens = (bar > 0).then_some(screens);
+        let plan = Self { status, screens, body, prompt: (prompt > 0).then_some(prompt_area), keys, ..Self::default() };
         plan.panes(model)
     }
 
@@ -68,7 +74,8 @@ impl ScreenLayout {
         }
         match model.screen {
             ScreenKind::Messages if viewport.wide && model.tape.is_none() => {
-                let [sessions, right] = columns(self.body, Constraint::Length(27), Constraint::Fill(1));
+                let [sessions, right] =
+                    columns(self.body, Constraint::Length(sessions_width(self.body)), Constraint::Fill(1));
                 let [list, detail] = stacked(right, 52, 1);
                 (self.sessions, self.list, self.detail) = (Some(sessions), Some(list), Some(detail));
             }
@@ -77,7 +84,9 @@ impl ScreenLayout {
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             ScreenKind::Tapes if viewport.wide => {
-                let [list, detail] = columns(self.body, Constraint::Length(42), Constraint::Fill(1));
+                let replay = model.tapes.replay.is_some();
+                let list = if replay { Constraint::Length(42) } else { Constraint::Percentage(66) };
+                let [list, detail] = columns(self.body, list, Constraint::Fill(1));
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             ScreenKind::Tapes => {
@@ -91,6 +100,10 @@ impl ScreenLayout {
         }
         self
     }
+}
+
+fn sessions_width(body: Rect) -> u16 {
+    (body.width / 5).clamp(27, 36)
 }
 
 /// The metrics screen: how much passes, and how long what takes.
@@ -122,10 +135,20 @@ pub(crate) fn inner(area: Rect, viewport: Viewport) -> Rect {
     }
 }
 
+/// Rows of the event log that show the line under the cursor in full, with the rule above.
+pub(crate) fn event_text_rows(inner: Rect) -> usize {
+    if inner.height >= 14 { 5 } else { 0 }
+}
+
 /// The place of a popup of this size.
 pub(crate) fn centered(area: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
+}
+
+/// Rows of the popup with what a server offers.
+pub(crate) fn offers_height(body: Rect, offers: usize) -> u16 {
+    u16::try_from(offers + 4).unwrap_or(u16::MAX).min(body.height)
 }
 
 /// The rectangle of the long-text popup.
@@ -165,7 +188,10 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
             model.queue.frame(&model.observed.held, height);
         }
         ScreenKind::Tapes => fit_tapes(model, list + 1, detail),
-        ScreenKind::Events => model.log.frame(list + 1),
+        ScreenKind::Events => {
+            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
+            model.log.frame(usize::from(area.height).saturating_sub(event_text_rows(area)));
+        }
         ScreenKind::Lint => model.lint.frame(model.observed.found.rows().len(), list + 1),
         ScreenKind::Metrics => {
             let [_, table] = metrics_parts(plan.body, model.viewport);
@@ -180,11 +206,20 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     if let Some(editor) = &mut model.editor {
         dress(&mut editor.area, theme);
     }
+    fit_popup(model, area, &plan);
+}
+
+/// What lies over the screen, to the size it has.
+fn fit_popup(model: &mut Model, area: Rect, plan: &ScreenLayout) {
     if let Some(Popup::Help(help)) = &model.popup {
         let last = last_help_top(model, help, area.height);
         if let Some(Popup::Help(help)) = &mut model.popup {
             help.top = help.top.min(last);
         }
+    }
+    if let Some(Popup::Offers(list)) = &mut model.popup {
+        let (len, height) = (list.shown().count(), offers_height(plan.body, list.offers.len()));
+        list.place.frame(len, usize::from(height).saturating_sub(4));
     }
     if let Some(Popup::Pager(text)) = &mut model.popup {
         let area = inner(pager(area), Viewport { wide: true, ..Viewport::default() });

@@ -1,15 +1,57 @@
 //! How the operator wants the screen.
 
+use std::path::PathBuf;
+
 use jiff::tz::TimeZone;
 
 use crate::event::OnQuit;
 use crate::filter::SavedFilters;
+
+/// Which colours the screen has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColorTheme {
+    /// As the terminal's background is, where it says so; else the terminal's own sixteen.
+    #[default]
+    Auto,
+    Dark,
+    Light,
+    Contrast,
+    /// The terminal's own sixteen colours.
+    Ansi,
+    Mono,
+}
+
+impl ColorTheme {
+    /// Its name in files and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Dark => "dark",
+            Self::Light => "light",
+            Self::Contrast => "contrast",
+            Self::Ansi => "ansi",
+            Self::Mono => "mono",
+        }
+    }
+
+    /// The next one, as `t t` has them.
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::Auto | Self::Ansi => Self::Dark,
+            Self::Dark => Self::Light,
+            Self::Light => Self::Contrast,
+            Self::Contrast => Self::Mono,
+            Self::Mono => Self::Ansi,
+        }
+    }
+}
 
 /// How the operator wants the screen.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// No colour (`NO_COLOR`).
     pub mono: bool,
+    pub theme: ColorTheme,
     /// No sign beyond ASCII.
     pub ascii: bool,
     /// What happens to held messages on quit; `None` asks.
@@ -22,18 +64,31 @@ pub struct Settings {
     pub attached: bool,
     /// What `@NAME` means in a filter.
     pub filters: SavedFilters,
+    /// Where filters are remembered between runs.
+    pub history: Option<PathBuf>,
+    /// What was remembered: a filter a line, with `@NAME` before it where it has one.
+    pub remembered: Vec<String>,
+    /// The file of rules that is in force, where one is.
+    pub rules_file: Option<PathBuf>,
+    /// What to paste where, while nothing has passed.
+    pub hints: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             mono: false,
+            theme: ColorTheme::Auto,
             ascii: false,
             on_quit: None,
             zone: TimeZone::system(),
             memory: 256 << 20,
             attached: false,
             filters: SavedFilters::default(),
+            history: None,
+            remembered: Vec::new(),
+            rules_file: None,
+            hints: Vec::new(),
         }
     }
 }

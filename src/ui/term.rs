@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _, stdout};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command as Process;
+use std::process::{Child, Command as Process, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
@@ -15,19 +15,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::{Receiver, Sender};
 use crossterm::cursor::Show;
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, poll, read};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, KeyCode, KeyEvent, KeyModifiers, poll, read};
 use crossterm::execute;
 use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::event_loop::{ScreenIo, run};
 use super::host::{Exit, ScreenInput, TerminalHost};
-use super::settings::Settings;
+use super::settings::{ColorTheme, Settings};
 use crate::event::{Command, FeedReader};
 
 /// How often the key thread looks whether it is to rest or to end, where nothing can wake it for that.
@@ -45,7 +45,7 @@ const STOP_LOOK: Duration = Duration::from_millis(5);
 /// # Errors
 /// Where there is no terminal, or it cannot be written to.
 pub fn show(
-    settings: Settings,
+    mut settings: Settings,
     feed: FeedReader,
     (keys, input): (Sender<ScreenInput>, Receiver<ScreenInput>),
     mut commands: impl FnMut(Command),
@@ -55,11 +55,17 @@ pub fn show(
     }
     restore_on_panic();
     let taken = RawTerminal::enter()?;
-    let reading = KeyReader::start(keys)?;
+    let (history, rules) = (settings.history.clone(), settings.rules_file.clone());
+    settings.remembered = history.as_deref().map(remembered).unwrap_or_default();
+    if settings.theme == ColorTheme::Auto && !settings.mono {
+        settings.theme = background(&keys).unwrap_or_default();
+    }
+    let reading = KeyReader::start(keys.clone())?;
     let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
-    let mut host = CrosstermHost { reading: &reading };
+    let mut host = CrosstermHost { reading: &reading, keys, piped: Arc::default(), history, rules };
     let exit =
         run(ScreenIo { terminal: &mut terminal, feed, input, commands: &mut commands, host: &mut host, settings });
+    drop(host);
     drop(reading);
     drop(taken);
     print_late_panics();
@@ -98,6 +104,9 @@ impl RawTerminal {
         let taken = Self;
         // Where a tapline that was killed left the terminal there already, nothing is cleared by going there.
         execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All), EnableBracketedPaste)?;
+        if !MOUSE_OFF.load(Ordering::Relaxed) {
+            write_mouse(true)?;
+        }
         Ok(taken)
     }
 }
@@ -109,6 +118,16 @@ impl Drop for RawTerminal {
 }
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// The operator wants the mouse for the terminal.
+static MOUSE_OFF: AtomicBool = AtomicBool::new(false);
+
+/// Asks for buttons and the wheel, or no more. Not for every move: each would wake us.
+fn write_mouse(on: bool) -> io::Result<()> {
+    let last = if on { 'h' } else { 'l' };
+    let mut screen = stdout();
+    write!(screen, "\x1b[?1000{last}\x1b[?1006{last}")?;
+    screen.flush()
+}
 
 /// Once only: a second time would put the cursor back over what was written since. Ignores failures, as there is
 /// no place left to report one.
@@ -116,6 +135,7 @@ fn restore() {
     if !TAKEN.swap(false, Ordering::Relaxed) {
         return;
     }
+    let _ = write_mouse(false);
     let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
@@ -264,6 +284,76 @@ impl KeySource {
     }
 }
 
+/// Filters of earlier runs, a line each.
+fn remembered(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+}
+
+/// How long a terminal may take to say what its background is. Over ssh that may be too short, and nothing is asked: an answer that
+/// comes late would be taken for keys.
+const BACKGROUND_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The theme for the terminal's background, where it says what that is (OSC 11) and has the colours. What else was typed meanwhile
+/// is handed on.
+fn background(keys: &Sender<ScreenInput>) -> Option<ColorTheme> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let many = set("COLORTERM").is_some() || set("TERM").is_some_and(|term| term.contains("256color"));
+    if !many || set("SSH_CONNECTION").is_some() || set("SSH_TTY").is_some() {
+        return None;
+    }
+    let mut terminal = terminal().ok()?;
+    let mut screen = stdout();
+    // Who does not know the first question answers the second, as all do.
+    screen.write_all(b"\x1b]11;?\x1b\\\x1b[c").and_then(|()| screen.flush()).ok()?;
+    let until = Instant::now() + BACKGROUND_PATIENCE;
+    let mut answer = Vec::new();
+    while !ends_with_attributes(&answer) {
+        let left = until.checked_duration_since(Instant::now())?;
+        let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+        let mut waiting = [PollFd::new(&terminal, PollFlags::IN)];
+        if rustix::event::poll(&mut waiting, Some(&left)).ok()? == 0 {
+            break;
+        }
+        let mut bytes = [0; 256];
+        let count = terminal.read(&mut bytes).ok()?;
+        answer.extend_from_slice(&bytes[..count]);
+    }
+    let (color, typed) = read_background(&answer);
+    for byte in typed {
+        let code = if byte == b'\r' { KeyCode::Enter } else { KeyCode::Char(char::from(byte)) };
+        let key = crossterm::event::Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
+        let _ = keys.send(ScreenInput::Terminal(key));
+    }
+    color
+}
+
+/// Whether the answer to the second question is there.
+fn ends_with_attributes(answer: &[u8]) -> bool {
+    answer.windows(3).position(|three| three == b"\x1b[?").is_some_and(|at| answer[at..].contains(&b'c'))
+}
+
+/// The theme that an answer asks for, and what is no answer but was typed.
+fn read_background(answer: &[u8]) -> (Option<ColorTheme>, Vec<u8>) {
+    let text = String::from_utf8_lossy(answer);
+    let color = text.split_once("]11;rgb:").and_then(|(_, rest)| {
+        let parts = rest.split(['\x07', '\x1b']).next()?.split('/');
+        // Two or four digits each.
+        let parts: Vec<f32> = parts
+            .filter_map(|part| {
+                let most = 16_u32.checked_pow(u32::try_from(part.len()).ok()?)?.checked_sub(1)?;
+                Some(u32::from_str_radix(part, 16).ok()? as f32 / most as f32)
+            })
+            .collect();
+        let [red, green, blue] = parts[..] else { return None };
+        let light = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+        Some(if light > 0.5 { ColorTheme::Light } else { ColorTheme::Dark })
+    });
+    let before = answer.iter().position(|byte| *byte == 0x1b).unwrap_or(answer.len());
+    let typed = answer[..before].iter().copied().filter(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\r'));
+    (color, typed.collect())
+}
+
 /// What crossterm reads keys from.
 fn terminal() -> io::Result<File> {
     if io::stdin().is_terminal() {
@@ -310,7 +400,25 @@ impl KeyReaderState {
 
 struct CrosstermHost<'a> {
     reading: &'a KeyReader,
+    keys: Sender<ScreenInput>,
+    /// The command that a message was handed to, while it runs.
+    piped: Arc<Mutex<Option<Child>>>,
+    /// Where filters are remembered.
+    history: Option<PathBuf>,
+    /// Where rules are added.
+    rules: Option<PathBuf>,
 }
+
+impl Drop for CrosstermHost<'_> {
+    fn drop(&mut self) {
+        if let Some(child) = &mut *lock(&self.piped) {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+    }
+}
+
+/// Bytes of what a command prints that are shown.
+const PIPED: u64 = 4 << 20;
 
 impl TerminalHost for CrosstermHost<'_> {
     /// By a program that says whether it took it, where there is one; else by OSC 52, which the terminal at the operator's end
@@ -349,6 +457,60 @@ impl TerminalHost for CrosstermHost<'_> {
         let status = self.away(|| program_of(&["PAGER"], "less", &path).status());
         let _ = std::fs::remove_file(&path);
         status?.map(drop)
+    }
+
+    fn pipe(&mut self, command: &str, input: Vec<u8>) -> io::Result<()> {
+        let mut running = lock(&self.piped);
+        if running.is_some() {
+            return Err(io::Error::other("the one before still runs"));
+        }
+        let mut process = Process::new("sh");
+        process.arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = process.spawn()?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        *running = Some(child);
+        let (keys, piped, command) = (self.keys.clone(), self.piped.clone(), command.to_owned());
+        std::thread::spawn(move || {
+            let _ = stdin.write_all(&input);
+        });
+        std::thread::spawn(move || {
+            let said = std::thread::spawn(move || read_some(stderr));
+            let output = read_some(stdout);
+            let said = said.join().unwrap_or_default();
+            let Some(mut child) = lock(&piped).take() else { return };
+            let output = match child.wait() {
+                Ok(status) if status.success() || !output.is_empty() => Ok(output),
+                Ok(status) => Err(format!("ended with {status}: {}", said.trim())),
+                Err(error) => Err(error.to_string()),
+            };
+            let _ = keys.send(ScreenInput::Piped { command, output });
+        });
+        Ok(())
+    }
+
+    fn mouse(&mut self, on: bool) -> io::Result<()> {
+        MOUSE_OFF.store(!on, Ordering::Relaxed);
+        write_mouse(on)
+    }
+
+    fn add_rule(&mut self, text: &str) -> io::Result<PathBuf> {
+        let path = self.rules.clone().unwrap_or_else(|| PathBuf::from("rules.toml"));
+        let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+        // In one piece: whoever follows the file reads it whole.
+        file.write_all(text.as_bytes())?;
+        Ok(path)
+    }
+
+    /// Where it cannot be written, nothing is lost but comfort.
+    fn remember(&mut self, lines: &[String]) {
+        let Some(path) = &self.history else { return };
+        let Some(dir) = path.parent() else { return };
+        let _ = std::fs::create_dir_all(dir);
+        let new = dir.join(format!("filters.{}", std::process::id()));
+        if write_private(&new, &(lines.join("\n") + "\n")).is_ok() {
+            let _ = std::fs::rename(new, path);
+        }
     }
 
     fn suspend(&mut self, word: &str) -> io::Result<()> {
@@ -403,6 +565,13 @@ impl CrosstermHost<'_> {
     }
 }
 
+/// What is printed, as far as it is shown.
+fn read_some(from: impl io::Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = from.take(PIPED).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Programs that put what they read into a clipboard that the operator sees. Over ssh only the multiplexer is on the operator's side.
 fn clipboards() -> Vec<(&'static str, &'static [&'static str])> {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -419,9 +588,9 @@ fn clipboards() -> Vec<(&'static str, &'static [&'static str])> {
 
 /// Has a program read a text. One that takes long has failed: the screen waits for it.
 fn feed(program: &str, words: &[&str], text: &str) -> io::Result<()> {
-    let nothing = std::process::Stdio::null;
+    let nothing = Stdio::null;
     let mut process = Process::new(program);
-    process.args(words).stdin(std::process::Stdio::piped()).stdout(nothing()).stderr(nothing());
+    process.args(words).stdin(Stdio::piped()).stdout(nothing()).stderr(nothing());
     let mut child = process.spawn()?;
     let (mut stdin, text) = (child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?, text.to_owned());
     std::thread::spawn(move || {
@@ -463,4 +632,24 @@ fn program_of(variables: &[&str], usual: &str, path: &Path) -> Process {
     let mut process = Process::new(words.next().unwrap_or(usual));
     process.args(words).arg(path);
     process
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn background_is_read_from_what_terminals_answer() {
+        for (answer, theme, typed) in [
+            ("\x1b]11;rgb:0000/0000/0000\x1b\\\x1b[?62;4c", Some(ColorTheme::Dark), ""),
+            ("\x1b]11;rgb:ffff/ffff/eeee\x07\x1b[?1;2c", Some(ColorTheme::Light), ""),
+            ("\x1b]11;rgb:fd/f6/e3\x07\x1b[?1;2c", Some(ColorTheme::Light), ""),
+            ("jj\x1b[?1;2c", None, "jj"),
+            ("", None, ""),
+            ("\x1b]11;rgb:zz/", None, ""),
+        ] {
+            assert_eq!(read_background(answer.as_bytes()), (theme, typed.as_bytes().to_vec()), "{answer:?}");
+        }
+        assert!(ends_with_attributes(b"x\x1b[?62;4c") && !ends_with_attributes(b"\x1b]11;rgb:00/00/00\x1b\\"));
+    }
 }

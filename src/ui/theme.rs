@@ -3,7 +3,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
-use super::settings::Settings;
+use super::settings::{ColorTheme, Settings};
 
 /// What a piece of text is, for its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) enum Role {
 /// Colours and glyphs as the operator's terminal wants them.
 #[derive(Clone, Copy)]
 pub(crate) struct Theme {
-    mono: bool,
+    colors: ColorTheme,
     ascii: bool,
 }
 
@@ -98,7 +98,8 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
 
 impl Theme {
     pub(crate) fn of(settings: &Settings) -> Self {
-        Self { mono: settings.mono, ascii: settings.ascii }
+        let colors = if settings.mono { ColorTheme::Mono } else { settings.theme };
+        Self { colors, ascii: settings.ascii }
     }
 
     pub(crate) fn glyphs(self) -> &'static Glyphs {
@@ -115,9 +116,61 @@ impl Theme {
             // Drawn over something dim, such as the frame of a neighbour.
             style = style.remove_modifier(Modifier::DIM);
         }
-        match colour(role) {
-            Some(colour) if !self.mono => style.fg(colour),
-            _ => style,
+        let ground = self.ground().filter(|_| role == Role::Cursor);
+        if let Some(ground) = ground {
+            return style.remove_modifier(Modifier::REVERSED).add_modifier(Modifier::BOLD).bg(ground);
+        }
+        match self.colour(role) {
+            // What is dim has a grey of its own there.
+            Some(colour) if role == Role::Dim => style.remove_modifier(Modifier::DIM).fg(colour),
+            Some(colour) => style.fg(colour),
+            None => style,
+        }
+    }
+
+    /// The style of a piece of text in the row under the cursor: what a colour means there stays to be seen.
+    pub(crate) fn under_cursor(self, style: Style, role: Role) -> Style {
+        let own = self.style(role);
+        let means = [Role::Bad, Role::Held, Role::Edited].map(|role| self.colour(role));
+        match style.fg {
+            Some(any) if self.ground().is_some() => own.fg(any),
+            Some(meant) if means.contains(&Some(meant)) => own.fg(meant),
+            _ => own,
+        }
+    }
+
+    /// What the row under the cursor stands on, where it is not simply turned around.
+    fn ground(self) -> Option<Color> {
+        match self.colors {
+            ColorTheme::Dark => Some(Color::Indexed(238)),
+            ColorTheme::Light => Some(Color::Indexed(253)),
+            _ => None,
+        }
+    }
+
+    fn colour(self, role: Role) -> Option<Color> {
+        let of = |[accent, held, good, bad, edited, dim]: [u8; 6]| {
+            Some(Color::Indexed(match role {
+                Role::Plain | Role::Strong | Role::Cursor | Role::FaintCursor => return None,
+                Role::Dim => dim,
+                Role::Accent | Role::Badge | Role::JsonKey => accent,
+                Role::Held | Role::HeldBadge | Role::JsonNumber | Role::Found => held,
+                Role::Good | Role::JsonString => good,
+                Role::Bad => bad,
+                Role::Edited | Role::JsonWord => edited,
+            }))
+        };
+        match self.colors {
+            ColorTheme::Mono => None,
+            ColorTheme::Auto | ColorTheme::Ansi => colour(role),
+            // Of the 256 colours those that stand out from the ground by 4.5 to 1 and more.
+            ColorTheme::Dark => of([80, 221, 114, 210, 183, 246]),
+            ColorTheme::Light => of([24, 94, 22, 124, 90, 241]),
+            ColorTheme::Contrast => match role {
+                // Nothing is dim, and colours are those that stand out most.
+                Role::Dim => Some(Color::Reset),
+                role => colour(role).map(bright),
+            },
         }
     }
 
@@ -136,6 +189,17 @@ fn weight(role: Role) -> Modifier {
         Role::Found => Modifier::BOLD.union(Modifier::UNDERLINED),
         Role::Badge | Role::HeldBadge => Modifier::BOLD.union(Modifier::REVERSED),
         Role::Cursor => Modifier::REVERSED,
+    }
+}
+
+fn bright(colour: Color) -> Color {
+    match colour {
+        Color::Cyan => Color::LightCyan,
+        Color::Yellow => Color::LightYellow,
+        Color::Green => Color::LightGreen,
+        Color::Red => Color::LightRed,
+        Color::Magenta => Color::LightMagenta,
+        other => other,
     }
 }
 

@@ -134,3 +134,29 @@ async fn resize_is_drawn_though_nothing_is_typed() {
     terminal.press("Q");
     terminal.ends_with(0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dumb_terminal_gets_lines_and_a_word() {
+    let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--no-record"];
+    arguments.extend(demo_server());
+    let mut terminal = Terminal::with(&arguments, &[("TERM", "dumb")]);
+    terminal.wait_for("`TERM` is `dumb`: a line a message instead of the screen");
+    terminal.press(CTRL_C);
+    terminal.ends_with(130);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn message_is_piped_and_the_mouse_clicks() {
+    let mut terminal = run(&[]);
+    let client = Caller::connect(terminal.url()).await;
+    client.forecast("Lisbon").await;
+    terminal.wait_for("get_forecast");
+    terminal.press("|");
+    terminal.press("wc -c | sed s/^/count:/\r");
+    terminal.wait_for("count:");
+    // The queue's name in the bar, by a terminal's own words for a click.
+    terminal.press("q\x1b[<0;18;2M\x1b[<0;18;2m");
+    terminal.wait_for("nothing is held");
+    terminal.press("Q");
+    terminal.ends_with(0);
+}

@@ -236,3 +236,11 @@ async fn unreachable_http_upstream_is_a_json_rpc_error() {
     assert!(reply["error"]["message"].as_str().unwrap().contains(&url), "{reply}");
     assert_eq!(launched.leave().await.0, Some(0));
 }
+
+#[tokio::test]
+async fn hold_that_nobody_can_answer_is_announced() {
+    let launched = Launched::start(&["--hold", "~q", "--", "sh", "-c", "cat >/dev/null"]);
+    let (_, _, errors) = launched.leave().await;
+    let errors = String::from_utf8_lossy(&errors).into_owned();
+    assert!(errors.contains("messages that match `~q` are held, and no screen is here"), "{errors}");
+}

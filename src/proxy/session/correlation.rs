@@ -143,6 +143,20 @@ impl Correlation {
         }
     }
 
+    /// What an HTTP error without a reply in it answers: the request on whose own response it came. That it failed is noted by
+    /// whoever has the response.
+    pub(super) fn answered_by_status(&self, at: u64, direction: Direction, request: Seq) -> Correlated {
+        let pending = self.pending.lock();
+        let asked = direction.reverse();
+        let mut open = pending.all().filter(|(direction, ..)| *direction == asked);
+        let found = open.find(|(.., call)| call.seq == request);
+        let reply_to = found.map(|(.., call)| {
+            let subject = call.subject.clone();
+            ReplyTo { seq: request, took: at.saturating_sub(call.at), subject }
+        });
+        Correlated { reply_to, ..Correlated::default() }
+    }
+
     /// Notes that a request was held for so many microseconds before it was sent on.
     pub(super) fn delay(&self, direction: Direction, id: &Id, seq: Seq, micros: u64) {
         self.with_timer(direction, id, Some(seq), |timer| timer.delay(micros));

@@ -219,7 +219,9 @@ impl LiveSession {
                 if *direction == Direction::ToServer && self.correlation.counts_calls() {
                     cancelled_id(message).inspect(|id| self.release_call(id));
                 }
-                Correlated::default()
+                let failed = arrival.transport.status.is_some_and(|status| status >= 400);
+                let request = request.filter(|_| failed && message.kind() == Kind::Opaque);
+                request.map(|request| self.correlation.answered_by_status(at, *direction, request)).unwrap_or_default()
             }
         }
     }

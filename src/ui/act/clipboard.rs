@@ -3,7 +3,7 @@
 use super::export;
 use crate::ui::json::{JsonCell, pretty};
 use crate::ui::keymap::{Action, ExportForm};
-use crate::ui::model::popup::Popup;
+use crate::ui::model::popup::{Pager, Popup};
 use crate::ui::model::{Effect, Model};
 
 pub(super) fn copy(model: &mut Model, action: Action) {
@@ -55,6 +55,43 @@ pub(super) fn page(model: &mut Model) {
     let raw = row.envelope.message.raw();
     let text = pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned());
     model.effect(Effect::Page(text));
+}
+
+/// `enter` in the line of a pipe.
+pub(super) fn pipe(model: &mut Model) {
+    let Some(prompt) = model.prompt.take() else { return };
+    let command = prompt.line.text().trim().to_owned();
+    let (false, Some(row)) = (command.is_empty(), model.selected()) else { return };
+    model.piped.clone_from(&command);
+    model.notify(format!("`{command}` runs"));
+    model.effect(Effect::Pipe { command, input: row.envelope.message.raw().to_vec() });
+}
+
+pub(super) fn piped(model: &mut Model, command: &str, output: Result<String, String>) {
+    model.notice = None;
+    match output {
+        Ok(output) if output.trim().is_empty() => model.notify(format!("`{command}` printed nothing")),
+        // Whatever is being done now is not disturbed.
+        Ok(output) if model.popup.is_some() || model.editor.is_some() || model.prompt.is_some() => {
+            model.notify(format!("`{command}` printed {}: `|` again shows it", crate::text::size(output.len() as u64)));
+        }
+        Ok(output) => model.popup = Some(Popup::Pager(Pager::new(format!("| {command}"), output))),
+        Err(why) => model.warn(format!("`{command}` {why}")),
+    }
+}
+
+/// The line of the event log in full.
+pub(super) fn read_line(model: &mut Model) {
+    if let Some(line) = model.event_line() {
+        let title = format!("{} {}", line.level.word(), line.source);
+        model.popup = Some(Popup::Pager(Pager::new(title, line.text.clone())));
+    }
+}
+
+pub(super) fn copy_line(model: &mut Model) {
+    if let Some(text) = model.event_line().map(|line| line.text.clone()) {
+        model.effect(Effect::Copy(text));
+    }
 }
 
 fn text_to_copy(model: &Model, action: Action) -> Option<String> {

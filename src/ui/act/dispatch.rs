@@ -4,19 +4,31 @@ use crossterm::event::{Event as TerminalEvent, KeyEvent};
 
 use super::jump::{goto, is_number};
 use super::quit::{ask_quit, interrupt, quit, quit_and_forward};
-use super::{clipboard, editing, hold, navigate, prompt, search, sessions, tapes, typing, value};
+use super::{
+    clipboard, compose, editing, hold, insight, marks, mouse, navigate, prompt, rules, search, sessions, tapes, typing,
+    value,
+};
 use crate::event::{Command, OnQuit, Then};
+use crate::ui::help::marked_action;
 use crate::ui::host::{Exit, ScreenInput};
 use crate::ui::key_press::KeyPress;
 use crate::ui::keymap::{Action, command, meaning};
 use crate::ui::model::popup::{Help, Popup, Prefix};
 use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Effect, Model, Pane};
+use crate::ui::settings::ColorTheme;
 
 pub(crate) fn input(model: &mut Model, input: ScreenInput) {
     match input {
         ScreenInput::Terminal(TerminalEvent::Key(event)) => key(model, event),
         ScreenInput::Terminal(TerminalEvent::Paste(text)) => typing::paste(model, &text),
+        ScreenInput::Terminal(TerminalEvent::Mouse(event)) => {
+            model.notice = None;
+            if let Some(name) = mouse::mouse(model, event) {
+                press(model, &KeyPress::named(name), None);
+            }
+        }
+        ScreenInput::Piped { command, output } => clipboard::piped(model, &command, output),
         ScreenInput::Terminal(_) | ScreenInput::Resized => {}
         ScreenInput::Interrupt => interrupt(model),
         // A signal asks no question. A terminal that goes away says so twice, by itself and by a signal: that is no hurry.
@@ -26,7 +38,12 @@ pub(crate) fn input(model: &mut Model, input: ScreenInput) {
 }
 
 fn key(model: &mut Model, event: KeyEvent) {
-    let Some(key) = KeyPress::of(&event) else { return };
+    if let Some(key) = KeyPress::of(&event) {
+        press(model, &key, Some(event));
+    }
+}
+
+fn press(model: &mut Model, key: &KeyPress, event: Option<KeyEvent>) {
     if key.name == "ctrl c" {
         return interrupt(model);
     }
@@ -37,7 +54,7 @@ fn key(model: &mut Model, event: KeyEvent) {
     if model.pane == Pane::Detail || matches!(model.popup, Some(Popup::Prefix(_))) {
         model.show_detail();
     }
-    match meaning(model, &key) {
+    match meaning(model, key) {
         Some(binding) => {
             // A prefix is used up by the key after it, whatever that does.
             if matches!(model.popup, Some(Popup::Prefix(_))) {
@@ -45,13 +62,15 @@ fn key(model: &mut Model, event: KeyEvent) {
             }
             act(model, binding.action);
         }
-        None => typing::typed(model, &key, event),
+        None => event.into_iter().for_each(|event| typing::typed(model, key, event)),
     }
 }
 
 pub(crate) fn act(model: &mut Model, action: Action) {
     match action {
         Action::Move(motion) => navigate::go(model, motion),
+        Action::Left if matches!(model.popup, Some(Popup::Rule(_))) => rules::choose(model, -1),
+        Action::Right if matches!(model.popup, Some(Popup::Rule(_))) => rules::choose(model, 1),
         Action::Left => model.detail.turn_tab(-1),
         Action::Right => model.detail.turn_tab(1),
         Action::Screen(screen) => navigate::to_screen(model, screen),
@@ -68,8 +87,14 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::FoldToggle | Action::FoldOpen | Action::FoldClose => fold(model, action),
         Action::UnfoldAll => model.detail.folds.open_all(),
         Action::FoldAll => model.detail.folds.close_all(),
+        _ => ask(model, action),
+    }
+}
 
-        Action::Suspend => suspend(model),
+/// What opens a line, a form or a question, or is done in one.
+fn ask(model: &mut Model, action: Action) {
+    match action {
+        Action::ToggleMenu => model.popup = Some(Popup::Prefix(Prefix::Toggle)),
         Action::Quit => ask_quit(model),
         Action::Interrupt => interrupt(model),
         Action::QuitForward => quit_and_forward(model),
@@ -83,7 +108,7 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::NextField => next_field(model, 1),
         Action::PreviousField => next_field(model, -1),
         Action::PickSession => sessions::open_session_popup(model),
-
+        Action::Type(PromptKind::Comment) => marks::open_comment(model),
         Action::Type(asked) => prompt::open_prompt(model, asked),
         Action::ToggleFilter => prompt::toggle_filter(model),
         Action::Older => prompt::step(model, -1),
@@ -91,7 +116,14 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::SearchNext => search::next(model, true),
         Action::SearchPrevious => search::next(model, false),
         Action::EndSearch => model.search = None,
+        _ => decide(model, action),
+    }
+}
 
+/// What becomes of messages.
+fn decide(model: &mut Model, action: Action) {
+    match action {
+        Action::Compose => compose::open(model),
         Action::Hold => hold::toggle(model),
         Action::HoldOffForward => hold::turn_off(model, true),
         Action::HoldOffKeep => hold::turn_off(model, false),
@@ -105,19 +137,45 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Block => hold::block(model),
         Action::BlockPreset => hold::block_preset(model),
         Action::Revert => hold::revert(model),
-
         Action::Edit => editing::edit(model),
         Action::Resend => editing::resend(model),
         Action::EditValue => value::edit(model),
         Action::TurnValue => value::turn(model),
         Action::WholeText => value::to_editor(model),
         Action::Send if model.prompt.is_some() => value::send(model),
+        Action::Send if model.can_send_as_new() => editing::send_as_new(model),
         Action::Send => editing::send(model, editing::Strict::Json),
         Action::SendRaw => editing::send(model, editing::Strict::Nothing),
-        Action::Outside | Action::Format | Action::Undo | Action::Redo | Action::Original | Action::ToggleDiff => {
+        Action::Outside
+        | Action::Format
+        | Action::Undo
+        | Action::Redo
+        | Action::Original
+        | Action::GoToFault
+        | Action::ToggleDiff => {
             editing::change_text(model, action);
         }
+        Action::Restart => sessions::restart(model),
+        _ => look(model, action),
+    }
+}
 
+/// What is looked at, noted, and carried out of the screen.
+fn look(model: &mut Model, action: Action) {
+    match action {
+        Action::Rule => rules::open(model),
+        Action::Why => insight::why(model),
+        Action::Timeline => insight::timeline(model),
+        Action::Suspend => suspend(model),
+        Action::Mark => marks::mark(model),
+        Action::OnlyMarked => marks::only_marked(model),
+        Action::Unmark => marks::unmark(model),
+        Action::Compare => marks::compare(model),
+        Action::Sort => navigate::sort(model, 1),
+        Action::Reverse => navigate::sort(model, 0),
+        Action::Theme => next_theme(model),
+        Action::Repaint => model.effect(Effect::Repaint),
+        Action::Mouse => toggle_mouse(model),
         Action::CopyMessage
         | Action::CopyBody
         | Action::CopyValue
@@ -128,16 +186,26 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::WriteMenu => model.popup = Some(Popup::Prefix(Prefix::Write)),
         Action::Write(form) => clipboard::write(model, form),
         Action::Page => clipboard::page(model),
+        _ => look_elsewhere(model, action),
+    }
+}
+
+/// What is looked at on the other screens.
+fn look_elsewhere(model: &mut Model, action: Action) {
+    match action {
         Action::Play => tapes::play(model),
         Action::StopPlay => model.send(Command::StopReplay),
         Action::Pace => model.tapes.next_speed(),
         Action::NextFail => tapes::next_fail(model),
         Action::Level => model.log.next_level(),
+        Action::Source => model.log.next_source(),
+        Action::ReadLine => clipboard::read_line(model),
+        Action::CopyLine => clipboard::copy_line(model),
         Action::Group => model.metrics.next_group(),
         Action::Order => model.metrics.next_order(),
         Action::Widen => model.metrics.widen(),
         Action::Narrow => model.metrics.narrow(),
-        Action::Restart => sessions::restart(model),
+        _ => {}
     }
 }
 
@@ -146,6 +214,10 @@ fn run_command(model: &mut Model) {
     let Some(prompt) = model.prompt.take() else { return };
     let typed = prompt.line.text().trim();
     let Some(choice) = prompt.chosen() else { return };
+    if let Some(name) = typed.strip_prefix("filter save ") {
+        let name = name.trim().to_owned();
+        return prompt::save_filter(model, &name);
+    }
     if is_number(typed) {
         return goto(model, typed);
     }
@@ -161,6 +233,23 @@ fn suspend(model: &mut Model) {
         true => "suspended, the taplines it watches run on; `fg` comes back",
         false => "suspended, and with it all that passes; `fg` comes back",
     }));
+}
+
+fn next_theme(model: &mut Model) {
+    model.settings.theme = model.settings.theme.next();
+    model.settings.mono = model.settings.theme == ColorTheme::Mono;
+    let word = model.settings.theme.word();
+    model.notify(format!("theme {word}: `theme = \"{word}\"` in tapline.toml keeps it"));
+}
+
+fn toggle_mouse(model: &mut Model) {
+    model.mouse_off = !model.mouse_off;
+    model.effect(Effect::Mouse(!model.mouse_off));
+    model.notify(if model.mouse_off {
+        "the mouse is the terminal's: it selects text"
+    } else {
+        "the mouse clicks and scrolls here; shift selects text"
+    });
 }
 
 fn fold(model: &mut Model, action: Action) {
@@ -180,7 +269,8 @@ fn fold(model: &mut Model, action: Action) {
 }
 
 fn next_field(model: &mut Model, by: isize) {
-    match &model.popup {
+    match &mut model.popup {
+        Some(Popup::Rule(form)) => form.next_field(by),
         Some(_) => hold::next_field(model, by),
         None => value::next(model, by),
     }
@@ -200,10 +290,21 @@ fn accept(model: &mut Model) {
             sessions::narrow_to_session(model, position);
         }
         Some(Popup::Block(_)) => hold::send_block(model),
+        Some(Popup::Rule(_)) => rules::keep(model),
+        Some(Popup::Offers(_)) => compose::compose(model),
+        Some(Popup::Help(help)) => {
+            let action = marked_action(model, help);
+            model.popup = None;
+            if let Some(action) = action {
+                act(model, action);
+            }
+        }
         _ => match model.prompt.as_ref().map(|prompt| prompt.kind) {
             Some(PromptKind::Value) => value::keep(model),
             Some(PromptKind::Search) => search::accept(model),
             Some(PromptKind::Command) => run_command(model),
+            Some(PromptKind::Pipe) => clipboard::pipe(model),
+            Some(PromptKind::Comment) => marks::comment(model),
             _ => prompt::accept_prompt(model),
         },
     }

@@ -62,6 +62,7 @@ fn resend_subject(model: &mut Model) -> Option<EditSubject> {
         seq: envelope.seq,
         direction: envelope.direction,
         session: model.observed.sessions.get(session).map(|row| row.title().to_owned()).unwrap_or_default(),
+        session_id: session,
         via: envelope.transport.via,
         message: envelope.message.clone(),
     })
@@ -84,7 +85,8 @@ pub(super) fn resend(model: &mut Model) {
 
 fn send_again(model: &mut Model, session: SessionId, seq: Seq, message: Message) {
     model.send(Command::Send { session, message });
-    model.notify(format!("{seq} sent again; its reply is shown here and not delivered"));
+    let what = if seq.0 == 0 { "sent".to_owned() } else { format!("{seq} sent again") };
+    model.notify(format!("{what}; its reply is shown here and not delivered"));
 }
 
 /// Sends what the editor holds.
@@ -107,9 +109,30 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
     }
 }
 
+/// Sends the request as one of the operator's, where its own client waits no longer.
+pub(super) fn send_as_new(model: &mut Model) {
+    let Some((seq, session, message)) = model.editor.as_mut().map(|editor| {
+        editor.check();
+        (editor.seq, editor.session_id, editor.message())
+    }) else {
+        return;
+    };
+    if model.editor.as_ref().is_some_and(|editor| editor.verdict.fault.is_some()) {
+        return model.warn("it is not JSON: correct it first, `ctrl g` goes there");
+    }
+    let Some(session) = open_session(model, session) else { return model.warn("no session is open to send it in") };
+    model.editor = None;
+    model.queue.drafts.remove(&seq);
+    send_again(model, session, seq, message);
+}
+
 /// Keeps what was written for the next time.
 pub(super) fn close_editor(model: &mut Model) {
     let Some(editor) = model.editor.take() else { return };
+    if editor.seq.0 == 0 {
+        // A call of the operator's own is no message that a draft could be of.
+        return;
+    }
     if editor.touched() {
         model.queue.drafts.insert(editor.seq, Arc::new(editor.area.lines().to_vec()));
         model.notify(match editor.target {
@@ -132,6 +155,7 @@ pub(super) fn change_text(model: &mut Model, action: Action) {
         Action::Undo => editor.undo(),
         Action::Redo => editor.redo(),
         Action::Original => editor.restore(),
+        Action::GoToFault => editor.go_to_fault(),
         Action::ToggleDiff => editor.toggle_diff(),
         _ => {}
     }

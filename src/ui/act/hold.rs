@@ -68,6 +68,7 @@ pub(super) fn subject(model: &Model) -> Option<EditSubject> {
         seq: envelope.seq,
         direction: envelope.direction,
         session,
+        session_id: envelope.session,
         via: envelope.transport.via,
         message: envelope.message.clone(),
     })

@@ -8,6 +8,7 @@ use super::tapes::open_tape;
 use crate::event::Command;
 use crate::filter::Filter;
 use crate::message::Kind;
+use crate::ui::json::pretty;
 use crate::ui::model::lint_screen::LintScreenRow;
 use crate::ui::model::metrics_screen::MetricsSubject;
 use crate::ui::model::motion::Motion;
@@ -61,6 +62,11 @@ fn go_in_popup(popup: &mut Popup, motion: Motion, sessions: usize) {
             pager.top = motion.from(pager.top, lines, pager.height);
         }
         Popup::Block(form) => form.step(if motion == Motion::Up { -1 } else { 1 }),
+        Popup::Offers(list) => {
+            let len = list.shown().count();
+            list.place.go(motion, len);
+        }
+        Popup::Rule(form) => form.next_field(if motion == Motion::Up { -1 } else { 1 }),
         Popup::Prefix(_) | Popup::Confirm(_) => {}
     }
 }
@@ -130,6 +136,9 @@ pub(super) fn open(model: &mut Model) {
 
 fn read_string(model: &mut Model) {
     if let Some((path, text)) = model.detail.long_string() {
+        // JSON within a string is read as JSON.
+        let is_json = text.trim_start().starts_with(['{', '[']);
+        let text = pretty(text.as_bytes()).filter(|_| is_json).unwrap_or(text);
         model.popup = Some(Popup::Pager(Pager::new(path, text)));
     }
 }
@@ -207,6 +216,18 @@ pub(super) fn next_held(model: &mut Model) {
             show_message(model, *seq);
         }
         (_, None) => {}
+    }
+}
+
+/// `o`: by something else; `O`: the other way around.
+pub(super) fn sort(model: &mut Model, by: usize) {
+    let (rows, list) = model.messages_mut();
+    let sorted = list.sort(rows, by == 0);
+    let words = list.order_words().unwrap_or("in the order of their time");
+    if sorted {
+        model.notify(words);
+    } else {
+        model.warn("more than 100,000 rows are not sorted: a filter makes them fewer");
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn prompt_changed(model: &mut Model) {
     prompt.choice = 0;
     match prompt.kind {
         PromptKind::Search => return search_changed(model),
-        PromptKind::Command | PromptKind::Value => return,
+        PromptKind::Command | PromptKind::Value | PromptKind::Pipe | PromptKind::Comment => return,
         PromptKind::Filter | PromptKind::Hold => {}
     }
     let Some(filter) = prompt.parse(&model.settings.filters) else { return };
@@ -104,13 +104,37 @@ pub(super) fn accept_prompt(model: &mut Model) {
     let text = filter.map(|(text, filter)| if written_out { filter.to_string() } else { text }).unwrap_or_default();
     match prompt.kind {
         PromptKind::Hold if text.is_empty() => model.send(Command::SetHolding(Holding { on: false, filter: text })),
-        PromptKind::Hold => model.send(Command::SetHolding(Holding { on: true, filter: text })),
+        PromptKind::Hold => {
+            remember(model, text.clone());
+            model.send(Command::SetHolding(Holding { on: true, filter: text }));
+        }
         _ if !text.is_empty() => {
-            model.filters.retain(|known| *known != text);
-            model.filters.push(text);
+            remember(model, text);
         }
         _ => {}
     }
+}
+
+/// The newest of the filters that were typed, for this run and the next.
+fn remember(model: &mut Model, text: String) {
+    model.filters.retain(|known| *known != text);
+    model.filters.push(text);
+    model.remember_filters();
+}
+
+/// `:filter save NAME`: what the list is filtered by, under a name.
+pub(super) fn save_filter(model: &mut Model, name: &str) {
+    let Some(text) = model.list().filter.as_ref().map(|(text, _)| text.clone()) else {
+        return model.warn("there is no filter to save: `f` makes one");
+    };
+    let name = name.trim_start_matches('@');
+    if let Err(why) = model.settings.filters.put(name, &text) {
+        return model.warn(why);
+    }
+    model.saved.retain(|known| known != name);
+    model.saved.push(name.to_owned());
+    model.remember_filters();
+    model.notify(format!("`@{name}` is `{text}`, here and in later runs"));
 }
 
 /// The suggestion for a first hold filter. Never the handshake: holding that stops a client before it begins. Requests only:
@@ -122,6 +146,7 @@ fn suggested(model: &Model, asked: PromptKind) -> String {
         PromptKind::Filter => model.list().filter.as_ref().map(|(text, _)| text.clone()).unwrap_or_default(),
         PromptKind::Hold if model.observed.holding.filter.is_empty() => HOLD_SUGGESTION.to_owned(),
         PromptKind::Hold => model.observed.holding.filter.clone(),
-        PromptKind::Command | PromptKind::Search | PromptKind::Value => String::new(),
+        PromptKind::Pipe => model.piped.clone(),
+        PromptKind::Command | PromptKind::Search | PromptKind::Value | PromptKind::Comment => String::new(),
     }
 }

@@ -3,6 +3,7 @@
 use crossterm::event::KeyEvent;
 
 use super::prompt::prompt_changed;
+use super::rules;
 use super::value::toggled;
 use crate::ui::key_press::KeyPress;
 use crate::ui::keymap::why_not;
@@ -20,6 +21,15 @@ pub(super) fn typed(model: &mut Model, key: &KeyPress, event: KeyEvent) {
         Some(Popup::Block(form)) => {
             if let Some(line) = form.line() {
                 line.key(key);
+            }
+        }
+        Some(Popup::Offers(list)) => {
+            list.search.key(key);
+            list.place.cursor = 0;
+        }
+        Some(Popup::Rule(form)) => {
+            if form.line().is_some_and(|line| line.key(key)) {
+                rules::changed(model);
             }
         }
         // A key that is not on the list ends the prefix.
@@ -52,6 +62,13 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         (Some(Popup::Block(form)), _, _) => {
             if let Some(line) = form.line() {
                 line.insert(text);
+            }
+        }
+        (Some(Popup::Offers(list)), _, _) => list.search.insert(text),
+        (Some(Popup::Rule(form)), _, _) => {
+            if let Some(line) = form.line() {
+                line.insert(text);
+                rules::changed(model);
             }
         }
         (Some(Popup::Pager(_)) | None, Some(prompt), _) => {

@@ -1,6 +1,6 @@
 //! Which action a key means where, and which keys work now.
 
-use super::table::{BINDINGS, KeyBinding, KeyContext};
+use super::table::{Action, BINDINGS, KeyBinding, KeyContext};
 use crate::ui::key_press::KeyPress;
 use crate::ui::model::popup::{Confirmation, Popup, Prefix};
 use crate::ui::model::{Model, Pane, ScreenKind};
@@ -54,9 +54,12 @@ fn popup_context(popup: &Popup) -> KeyContext {
         Popup::Prefix(Prefix::Fold) => KeyContext::Fold,
         Popup::Prefix(Prefix::Copy) => KeyContext::Copy,
         Popup::Prefix(Prefix::Write) => KeyContext::Write,
+        Popup::Prefix(Prefix::Toggle) => KeyContext::Toggle,
         Popup::Sessions(_) => KeyContext::PickSession,
         Popup::Help(_) => KeyContext::Help,
         Popup::Block(_) => KeyContext::Block,
+        Popup::Rule(_) => KeyContext::Rule,
+        Popup::Offers(_) => KeyContext::Offers,
         Popup::Confirm(Confirmation::Quit) => KeyContext::AskQuit,
         Popup::Confirm(Confirmation::ForwardAll) => KeyContext::AskAll,
         Popup::Confirm(Confirmation::HoldOff) => KeyContext::AskHold,
@@ -93,12 +96,21 @@ pub(crate) fn bindings(context: KeyContext) -> impl Iterator<Item = &'static Key
     BINDINGS.iter().filter(move |binding| binding.on == context)
 }
 
+/// The screens there are, by their keys.
+pub(crate) fn screens() -> impl Iterator<Item = (&'static str, &'static str, ScreenKind)> {
+    bindings(KeyContext::Everywhere).filter_map(|binding| match binding.action {
+        Action::Screen(screen) => Some((binding.keys[0], binding.hint, screen)),
+        _ => None,
+    })
+}
+
 /// The key line: what works here and now, most useful first. Of a key that two contexts know, only the inner one.
 pub(crate) fn hints(model: &Model) -> Vec<(&'static str, &'static str)> {
     let mut hints: Vec<(&str, &str)> = Vec::new();
     for context in contexts(model) {
         for binding in bindings(context).filter(|binding| !binding.hint.is_empty() && (binding.when)(model)) {
-            if hints.iter().all(|(key, _)| *key != binding.keys[0]) {
+            let is_in_bar = model.viewport.bar && matches!(binding.action, Action::Screen(_));
+            if !is_in_bar && hints.iter().all(|(key, _)| *key != binding.keys[0]) {
                 hints.push((binding.keys[0], binding.hint));
             }
         }

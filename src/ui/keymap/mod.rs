@@ -4,7 +4,7 @@ mod lookup;
 mod palette;
 mod table;
 
-pub(crate) use lookup::{bindings, contexts_below, hints, meaning, why_not};
+pub(crate) use lookup::{bindings, contexts_below, hints, meaning, screens, why_not};
 pub(crate) use palette::{PaletteRow, command, palette};
 #[cfg(test)]
 pub(crate) use table::BINDINGS;

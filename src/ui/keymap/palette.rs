@@ -1,7 +1,7 @@
 //! Commands by name: what `:` offers. Read from the table of keys, so that nothing can be done that no key does.
 
 use super::lookup::{bindings, contexts_of_screen};
-use super::table::{Action, KeyBinding, KeyContext};
+use super::table::{Action, ExportForm, KeyBinding, KeyContext};
 use crate::ui::model::Model;
 use crate::ui::model::ScreenKind;
 use crate::ui::model::motion::Motion;
@@ -33,7 +33,7 @@ const ALIASES: [(&str, &str); 10] = [
 ];
 
 /// Where the keys of commands are, with what is pressed before them.
-const OFFERED: [(KeyContext, &str); 15] = [
+const OFFERED: [(KeyContext, &str); 17] = [
     (KeyContext::Held, ""),
     (KeyContext::Search, ""),
     (KeyContext::List, ""),
@@ -48,6 +48,8 @@ const OFFERED: [(KeyContext, &str); 15] = [
     (KeyContext::Go, "g "),
     (KeyContext::Copy, "y "),
     (KeyContext::Fold, "z "),
+    (KeyContext::Toggle, "t "),
+    (KeyContext::Write, "w "),
     (KeyContext::Move, ""),
 ];
 
@@ -82,6 +84,8 @@ fn row(model: &Model, binding: &KeyBinding, before: &str) -> PaletteRow {
         KeyContext::Go => Some(Action::Go),
         KeyContext::Copy => Some(Action::CopyMenu),
         KeyContext::Fold => Some(Action::FoldMenu),
+        KeyContext::Toggle => Some(Action::ToggleMenu),
+        KeyContext::Write => Some(Action::WriteMenu),
         _ => None,
     };
     let here = contexts_of_screen(model);
@@ -134,6 +138,8 @@ impl Action {
                 PromptKind::Search => "search",
                 PromptKind::Command => "command",
                 PromptKind::Value => "value",
+                PromptKind::Pipe => "pipe",
+                PromptKind::Comment => "comment",
             },
             Self::Left => "side-previous",
             Self::Right => "side-next",
@@ -187,6 +193,12 @@ impl Action {
             Self::CopyPath => "copy-path",
             Self::CopyId => "copy-id",
             Self::CopyRow => "copy-row",
+            _ => self.name_on_a_screen(),
+        }
+    }
+
+    fn name_on_a_screen(self) -> &'static str {
+        match self {
             Self::FoldMenu => "fold",
             Self::FoldToggle => "fold-toggle",
             Self::FoldOpen => "fold-open",
@@ -204,6 +216,45 @@ impl Action {
             Self::Narrow => "narrower",
             Self::Pause => "pause",
             Self::Restart => "restart",
+            Self::CopyAs(form) => match form {
+                ExportForm::Curl => "copy-curl",
+                ExportForm::Markdown => "copy-markdown",
+                _ => "copy-json-line",
+            },
+            Self::WriteMenu => "write",
+            Self::Write(form) => match form {
+                ExportForm::Message => "write-message",
+                ExportForm::Body => "write-body",
+                ExportForm::Value => "write-value",
+                ExportForm::Curl => "write-curl",
+                ExportForm::Markdown => "write-markdown",
+                ExportForm::Lines => "write-json-lines",
+            },
+            Self::Page => "pager",
+            Self::Suspend => "suspend",
+            _ => self.name_of_a_view(),
+        }
+    }
+
+    fn name_of_a_view(self) -> &'static str {
+        match self {
+            Self::Repaint => "repaint",
+            Self::Mark => "mark",
+            Self::OnlyMarked => "marked",
+            Self::Unmark => "unmark",
+            Self::Compare => "compare",
+            Self::Sort => "order",
+            Self::Compose => "call",
+            Self::Why => "why",
+            Self::Timeline => "timeline",
+            Self::Rule => "rule",
+            Self::Reverse => "reverse",
+            Self::Theme => "theme",
+            Self::ToggleMenu => "toggle",
+            Self::Mouse => "mouse",
+            Self::Source => "source",
+            Self::ReadLine => "read-line",
+            Self::CopyLine => "copy-line",
             // Keys of a line, a form or a question: no commands.
             _ => "cancel",
         }

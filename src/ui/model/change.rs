@@ -25,9 +25,21 @@ pub(crate) enum Effect {
         name: String,
         bytes: Vec<u8>,
     },
+    /// Adds a rule to a file of rules.
+    AddRule(String),
     /// Shows this text in the operator's own pager.
     Page(String),
     /// Stops the process and gives the terminal back to the shell, until it is continued; the text to print there.
     Suspend(&'static str),
+    /// Runs a command, which reads these bytes. What it prints comes in later.
+    Pipe {
+        command: String,
+        input: Vec<u8>,
+    },
+    Repaint,
+    /// Keeps filters for the next run.
+    Remember(Vec<String>),
+    /// The mouse is ours, or the terminal's.
+    Mouse(bool),
     Exit(Exit),
 }

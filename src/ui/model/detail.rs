@@ -145,6 +145,10 @@ impl Detail {
         self.tab = tabs[next.cast_unsigned()];
     }
 
+    pub(crate) fn choose_tab(&mut self, tab: usize) {
+        self.tab = self.tabs().0.get(tab).copied().unwrap_or(self.tab);
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self.content() {
             Some(DetailContent::Tree(tree)) => tree.row_count(&self.folds),
@@ -398,9 +402,12 @@ fn facts(envelope: &Envelope) -> Vec<String> {
     ];
     lines.extend(envelope.message.head().flaw.as_deref().map(|flaw| fact("flaw", flaw)));
     lines.extend(transport.status.map(|status| fact("status", &status.to_string())));
-    lines.extend(envelope.held.map(|held| fact("held", &format!("{} ms", held / 1000))));
+    lines.extend(envelope.held.map(|held| fact("held", &crate::text::micros_with_unit(held))));
     lines.extend(
-        envelope.reply_to.as_ref().map(|to| fact("answers", &format!("{} after {} ms", to.seq, to.took / 1000))),
+        envelope
+            .reply_to
+            .as_ref()
+            .map(|to| fact("answers", &format!("{} after {}", to.seq, crate::text::micros_with_unit(to.took)))),
     );
     lines.extend(envelope.part_of.map(|began| fact("continues", &began.to_string())));
     if let Some(sse) = &transport.sse {

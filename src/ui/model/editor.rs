@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tui_textarea::{CursorMove, TextArea};
+use tui_textarea::{CursorMove, TextArea, WrapMode};
 
 use super::super::diff::{DiffLine, Sign, changed_paths, diff_json};
-use super::super::json::{JsonFault, JsonTree, check, compact, pretty, splice};
+use super::super::json::{Folds, JsonFault, JsonTree, check, compact, pretty, splice};
 use crate::envelope::{Direction, Seq, SessionId, Via};
 use crate::event::Ticket;
 use crate::message::{Kind, Message};
@@ -28,6 +28,7 @@ pub(crate) struct Editor {
     pub(crate) seq: Seq,
     pub(crate) direction: Direction,
     pub(crate) session: String,
+    pub(crate) session_id: SessionId,
     pub(crate) original: Message,
     via: Via,
     opened: Vec<String>,
@@ -60,6 +61,7 @@ pub(crate) struct EditSubject {
     pub(crate) seq: Seq,
     pub(crate) direction: Direction,
     pub(crate) session: String,
+    pub(crate) session_id: SessionId,
     pub(crate) via: Via,
     pub(crate) message: Message,
 }
@@ -68,12 +70,15 @@ impl Editor {
     /// `None` where the message is not text. `draft`: what was typed the last time.
     pub(crate) fn open(subject: EditSubject, draft: Option<Vec<String>>) -> Option<Self> {
         let opened = lines(&shown_form(&subject.message)?);
-        let area = TextArea::new(draft.unwrap_or_else(|| opened.clone()));
+        let mut area = TextArea::new(draft.unwrap_or_else(|| opened.clone()));
+        // One long line does not drag the others sideways.
+        area.set_wrap_mode(WrapMode::Glyph);
         let mut editor = Self {
             target: subject.target,
             seq: subject.seq,
             direction: subject.direction,
             session: subject.session,
+            session_id: subject.session_id,
             original: subject.message,
             via: subject.via,
             opened,
@@ -148,6 +153,14 @@ impl Editor {
         }
     }
 
+    /// Puts the cursor on the first argument of a call.
+    pub(crate) fn select_first_argument(&mut self) {
+        let tree = JsonTree::new(&self.text().into());
+        let rows = tree.rows(&Folds::default(), 0..50);
+        let path = rows.into_iter().map(|row| row.path).find(|path| path.starts_with(".params.arguments."));
+        path.iter().for_each(|path| self.select_value(path));
+    }
+
     /// The text changed.
     pub(crate) fn changed(&mut self) {
         let bytes: usize = self.area.lines().iter().map(|line| line.len() + 1).sum();
@@ -197,6 +210,15 @@ impl Editor {
         let clamp = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         self.area.move_cursor(CursorMove::Jump(clamp(cursor.0), clamp(cursor.1)));
         self.changed();
+    }
+
+    /// Puts the cursor on what is no JSON.
+    pub(crate) fn go_to_fault(&mut self) {
+        if let Some(fault) = &self.verdict.fault {
+            let at = |number: usize| u16::try_from(number.saturating_sub(1)).unwrap_or(u16::MAX);
+            self.area.cancel_selection();
+            self.area.move_cursor(CursorMove::Jump(at(fault.line), at(fault.column)));
+        }
     }
 
     pub(crate) fn format(&mut self) -> bool {

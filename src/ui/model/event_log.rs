@@ -1,6 +1,6 @@
 //! What the core has to say in words.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::motion::{ListCursor, Motion};
 use crate::event::{Level, LogLine};
@@ -11,6 +11,8 @@ const LINES: usize = 5_000;
 pub(crate) struct EventLog {
     lines: VecDeque<LogLine>,
     pub(crate) level: Level,
+    /// Only lines of this source.
+    pub(crate) source: Option<String>,
     pub(crate) place: ListCursor,
     pub(crate) unfollowed: bool,
     /// Warnings and errors since the log was last looked at.
@@ -20,7 +22,7 @@ pub(crate) struct EventLog {
 impl Default for EventLog {
     fn default() -> Self {
         let place = ListCursor::default();
-        Self { lines: VecDeque::new(), level: Level::Info, place, unfollowed: false, unread: 0 }
+        Self { lines: VecDeque::new(), level: Level::Info, source: None, place, unfollowed: false, unread: 0 }
     }
 }
 
@@ -37,9 +39,15 @@ impl EventLog {
         self.lines.push_back(line);
     }
 
+    /// All lines, oldest first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &LogLine> {
+        self.lines.iter()
+    }
+
     /// The lines of the level and above, oldest first.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &LogLine> {
-        self.lines.iter().filter(|line| line.level >= self.level)
+        let is_of = |line: &LogLine| self.source.as_ref().is_none_or(|source| line.source == *source);
+        self.lines.iter().filter(move |line| line.level >= self.level && is_of(line))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -58,6 +66,13 @@ impl EventLog {
 
     pub(crate) fn toggle_follow(&mut self) {
         self.unfollowed = !self.unfollowed;
+    }
+
+    /// Only lines of the next source there is; after the last, all again.
+    pub(crate) fn next_source(&mut self) {
+        let known: BTreeSet<&str> = self.lines.iter().map(|line| line.source.as_str()).collect();
+        let next = known.into_iter().find(|source| self.source.as_deref().is_none_or(|now| *source > now));
+        self.source = next.map(str::to_owned);
     }
 
     pub(crate) fn next_level(&mut self) {

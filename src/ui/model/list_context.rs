@@ -54,6 +54,14 @@ impl MessageContext for ListContext<'_> {
         self.rows.findings(seq).iter().map(|finding| finding.code.clone()).collect()
     }
 
+    fn is_marked(&self, seq: Seq) -> bool {
+        self.rows.mark(seq).is_some_and(|mark| mark.is_marked)
+    }
+
+    fn comment(&self, seq: Seq) -> Option<String> {
+        self.rows.mark(seq).map(|mark| mark.comment.clone()).filter(|text| !text.is_empty())
+    }
+
     fn diverged(&self, seq: Seq) -> bool {
         self.rows.divergence(seq).is_some()
     }

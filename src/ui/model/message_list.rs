@@ -13,6 +13,29 @@ use crate::message::Kind;
 /// Rows tested between two looks at the clock.
 const CHUNK: usize = 256;
 
+/// More rows are not sorted: each has to be looked at.
+const MOST_SORTED: usize = 100_000;
+
+/// By what the rows are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MessageOrder {
+    #[default]
+    Time,
+    Duration,
+    Size,
+    Name,
+}
+
+/// Rows in another order than that of their numbers.
+struct SortedRows {
+    order: MessageOrder,
+    /// The smallest first.
+    ascending: bool,
+    seqs: Vec<Seq>,
+    /// Rows came or went since.
+    stale: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct MessageList {
     /// The selected message, by number so that it stays on its message whatever comes and goes around it.
@@ -44,6 +67,7 @@ pub(crate) struct MessageList {
     pub(crate) pairs: bool,
     /// How often the rows that are shown became others.
     pub(crate) generation: u64,
+    sorted: Option<SortedRows>,
 }
 
 /// A filter on its way through the rows.
@@ -60,21 +84,113 @@ impl MessageList {
     }
 
     pub(crate) fn len(&self, rows: &MessageRows) -> usize {
+        match &self.sorted {
+            Some(sorted) => sorted.seqs.len(),
+            None => self.shown_len(rows),
+        }
+    }
+
+    /// How many rows are shown, in whatever order.
+    fn shown_len(&self, rows: &MessageRows) -> usize {
         self.index.as_ref().map_or(rows.len(), Vec::len)
     }
 
     pub(crate) fn row(&self, rows: &MessageRows, position: usize) -> Option<MessageRow> {
-        match &self.index {
-            None => rows.at(position),
-            Some(index) => rows.get(*index.get(position)?),
+        match (&self.sorted, &self.index) {
+            (None, None) => rows.at(position),
+            _ => rows.get(self.seq(rows, position)?),
         }
     }
 
     /// The number of the message there.
     fn seq(&self, rows: &MessageRows, position: usize) -> Option<Seq> {
-        match &self.index {
-            None => rows.seq_at(position),
-            Some(index) => index.get(position).copied(),
+        match (&self.sorted, &self.index) {
+            (Some(sorted), _) => sorted.seqs.get(position).copied(),
+            (None, None) => rows.seq_at(position),
+            (None, Some(index)) => index.get(position).copied(),
+        }
+    }
+
+    /// Where a message is, or where it would be.
+    fn place_of(&self, rows: &MessageRows, seq: Seq) -> Result<usize, usize> {
+        match (&self.sorted, &self.index) {
+            (Some(sorted), _) => sorted.seqs.iter().position(|it| *it == seq).ok_or(0),
+            (None, None) => rows.find(seq),
+            (None, Some(index)) => index.binary_search(&seq),
+        }
+    }
+
+    /// Sorts by something else, or the other way around; returns `false` where there are too many rows for that.
+    pub(crate) fn sort(&mut self, rows: &MessageRows, turn: bool) -> bool {
+        let order = self.sorted.as_ref().map_or(MessageOrder::Time, |sorted| sorted.order);
+        let ascending = self.sorted.as_ref().map_or(order == MessageOrder::Time, |sorted| sorted.ascending);
+        let (order, ascending) = match (turn, order) {
+            (true, _) => (order, !ascending),
+            (false, MessageOrder::Time) => (MessageOrder::Duration, false),
+            (false, MessageOrder::Duration) => (MessageOrder::Size, false),
+            (false, MessageOrder::Size) => (MessageOrder::Name, true),
+            (false, MessageOrder::Name) => (MessageOrder::Time, true),
+        };
+        self.generation += 1;
+        self.sorted = None;
+        if order == MessageOrder::Time && ascending {
+            self.keep_cursor(rows);
+            return true;
+        }
+        if self.shown_len(rows) > MOST_SORTED {
+            return false;
+        }
+        self.sorted = Some(SortedRows { order, ascending, seqs: Vec::new(), stale: true });
+        self.resort(rows);
+        // Whoever sorts wants to see the first of them.
+        (self.unfollowed, self.cursor) = (true, self.seq(rows, 0));
+        true
+    }
+
+    /// How the rows are sorted, where it is not by their time.
+    pub(crate) fn order_words(&self) -> Option<&'static str> {
+        let sorted = self.sorted.as_ref()?;
+        Some(match (sorted.order, sorted.ascending) {
+            (MessageOrder::Time, _) => "newest first",
+            (MessageOrder::Duration, false) => "slowest first",
+            (MessageOrder::Duration, true) => "fastest first",
+            (MessageOrder::Size, false) => "largest first",
+            (MessageOrder::Size, true) => "smallest first",
+            (MessageOrder::Name, true) => "by name",
+            (MessageOrder::Name, false) => "by name, from z",
+        })
+    }
+
+    /// Takes in what came and went since it was sorted.
+    fn resort(&mut self, rows: &MessageRows) {
+        let Some(mut sorted) = self.sorted.take().filter(|_| self.shown_len(rows) <= MOST_SORTED) else { return };
+        if std::mem::take(&mut sorted.stale) {
+            let shown = (0..self.shown_len(rows)).filter_map(|position| self.row(rows, position));
+            let key = |row: &MessageRow| {
+                let number = match sorted.order {
+                    MessageOrder::Duration => rows.took(row).unwrap_or_default(),
+                    MessageOrder::Size => row.envelope.message.raw().len() as u64,
+                    MessageOrder::Time | MessageOrder::Name => 0,
+                };
+                let name = match sorted.order {
+                    MessageOrder::Name => row.envelope.name().or(row.envelope.method()).unwrap_or_default().to_owned(),
+                    _ => String::new(),
+                };
+                (number, name, row.envelope.seq)
+            };
+            let mut keys: Vec<_> = shown.map(|row| key(&row)).collect();
+            keys.sort_unstable();
+            if !sorted.ascending {
+                keys.reverse();
+            }
+            sorted.seqs = keys.into_iter().map(|(.., seq)| seq).collect();
+        }
+        self.sorted = Some(sorted);
+    }
+
+    fn set_stale(&mut self) {
+        if let Some(sorted) = &mut self.sorted {
+            sorted.stale = true;
         }
     }
 
@@ -90,10 +206,7 @@ impl MessageList {
     /// Where the cursor is; where its message is not shown, the nearest that is.
     pub(crate) fn position(&self, rows: &MessageRows) -> usize {
         let Some(seq) = self.cursor else { return 0 };
-        let found = match &self.index {
-            None => rows.find(seq),
-            Some(index) => index.binary_search(&seq),
-        };
+        let found = self.place_of(rows, seq);
         found.unwrap_or_else(|near| near).min(self.len(rows).saturating_sub(1))
     }
 
@@ -105,7 +218,7 @@ impl MessageList {
 
     pub(crate) fn go_to(&mut self, rows: &MessageRows, position: usize) {
         self.cursor = self.seq(rows, position).or(self.cursor);
-        if position + 1 >= self.len(rows) {
+        if position + 1 >= self.len(rows) && self.sorted.is_none() {
             self.follow(rows);
         } else {
             self.unfollowed = true;
@@ -122,10 +235,7 @@ impl MessageList {
 
     /// Puts the cursor on a message; `false` where the filter hides it.
     pub(crate) fn jump(&mut self, rows: &MessageRows, seq: Seq) -> bool {
-        let found = match &self.index {
-            None => rows.find(seq),
-            Some(index) => index.binary_search(&seq),
-        };
+        let found = self.place_of(rows, seq);
         found.map(|position| self.go_to(rows, position)).is_ok()
     }
 
@@ -142,6 +252,7 @@ impl MessageList {
                 _ => {}
             }
         }
+        self.set_stale();
         if new && shown {
             if self.follows() {
                 self.follow(rows);
@@ -231,6 +342,8 @@ impl MessageList {
             self.scan = Some(FilterScan { next: Seq(0), hidden: None });
             self.scan(rows, Duration::from_millis(4));
         }
+        self.set_stale();
+        self.resort(rows);
         self.keep_cursor(rows);
     }
 
@@ -249,6 +362,7 @@ impl MessageList {
         if let Some(index) = &mut self.index {
             index.drain(..index.partition_point(|seq| *seq < first));
         }
+        self.set_stale();
         self.top = 0;
     }
 
@@ -278,6 +392,7 @@ impl MessageList {
             None if scan.hidden.is_some() => self.index = scan.hidden,
             None => {}
         }
+        self.set_stale();
         self.keep_cursor(rows);
         true
     }
@@ -311,6 +426,11 @@ impl MessageList {
     /// Moves the window so that the cursor is in it.
     pub(crate) fn frame(&mut self, rows: &MessageRows, height: usize) {
         self.height = height;
+        self.resort(rows);
         self.top = super::motion::window(self.top, self.position(rows), self.len(rows), height);
+        if self.top + height >= self.len(rows) {
+            // All of it is on the screen.
+            self.unseen = 0;
+        }
     }
 }

@@ -22,6 +22,13 @@ pub(crate) struct MessageRow {
     pub(crate) state: RowState,
 }
 
+/// What a person noted of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MessageMark {
+    pub(crate) is_marked: bool,
+    pub(crate) comment: String,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowState {
     Passed,
@@ -56,6 +63,8 @@ pub(crate) struct MessageRows {
     diverged: BTreeMap<Seq, Arc<Comparison>>,
     /// What is wrong with them.
     found: BTreeMap<Seq, Vec<Arc<Finding>>>,
+    /// What somebody wrote beside them, or that they are marked.
+    marks: BTreeMap<Seq, MessageMark>,
     /// Whose messages they are.
     sessions: HashMap<SessionId, Arc<Session>>,
     /// When the last of them came, by the clock of the screen.
@@ -240,6 +249,34 @@ impl MessageRows {
     /// What is wrong with a message.
     pub(crate) fn findings(&self, seq: Seq) -> &[Arc<Finding>] {
         self.found.get(&seq).map_or(&[], Vec::as_slice)
+    }
+
+    /// What somebody noted of a message.
+    pub(crate) fn mark(&self, seq: Seq) -> Option<&MessageMark> {
+        self.marks.get(&seq)
+    }
+
+    /// Notes something of a message, or nothing any more.
+    pub(crate) fn set_mark(&mut self, seq: Seq, mark: MessageMark) {
+        if mark == MessageMark::default() {
+            self.marks.remove(&seq);
+        } else {
+            self.marks.insert(seq, mark);
+        }
+    }
+
+    /// Takes all marks away; returns the messages that had some. Comments stay.
+    pub(crate) fn unmark(&mut self) -> Vec<Seq> {
+        let marked =
+            self.marks.iter_mut().filter_map(|(seq, mark)| std::mem::take(&mut mark.is_marked).then_some(*seq));
+        let seqs = marked.collect();
+        self.marks.retain(|_, mark| !mark.comment.is_empty());
+        seqs
+    }
+
+    /// Takes over what was noted while the rows were told anew.
+    pub(crate) fn keep_marks(&mut self, old: &mut Self) {
+        self.marks = std::mem::take(&mut old.marks);
     }
 
     /// Takes over what is known of a session now.

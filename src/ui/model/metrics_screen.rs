@@ -17,6 +17,8 @@ const WIDTHS: [u64; 3] = [1, 5, 30];
 pub(crate) struct MetricsScreen {
     /// The figures as the core told them last.
     pub(crate) figures: Option<Arc<Figures>>,
+    /// How long requests of clients took, all together, without what they waited for the operator.
+    pub(crate) all: Spread,
     pub(crate) rows: Vec<MetricsRow>,
     pub(crate) place: ListCursor,
     pub(crate) group: MetricsGrouping,
@@ -100,8 +102,22 @@ impl MetricsScreen {
         // Of other taplines than before, sums say nothing about the time between.
         let last = self.figures.take().filter(|last| last.taplines == figures.taplines);
         self.beat(last.as_deref(), &figures);
+        self.all = Spread::default();
+        for endpoint in figures.endpoints.iter().filter(|it| it.direction == Direction::ToServer) {
+            self.all.add(&endpoint.took);
+        }
         self.figures = Some(figures);
         self.arrange();
+    }
+
+    /// The tools that are called most, most first.
+    pub(crate) fn top_tools(&self, count: usize) -> Vec<&EndpointFigures> {
+        let all = self.figures.iter().flat_map(|figures| &figures.endpoints);
+        let mut tools: Vec<_> =
+            all.filter(|it| it.method.as_deref() == Some(TOOLS_CALL) && it.name.is_some()).collect();
+        tools.sort_by(|a, b| b.calls.cmp(&a.calls).then(a.name.cmp(&b.name)));
+        tools.truncate(count);
+        tools
     }
 
     fn beat(&mut self, last: Option<&Figures>, figures: &Figures) {

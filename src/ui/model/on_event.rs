@@ -4,12 +4,12 @@ use super::change::Effect;
 use super::editor::EditTarget;
 use super::message_list::MessageList;
 use super::message_rows::MessageRows;
-use super::observed::{ObservedState, TouchedRow};
+use super::observed::{ObservedState, TouchedRow, outcome_words};
 use super::popup::{Confirmation, Popup};
-use super::state::{Model, Pane, ScreenKind};
+use super::state::{Model, Pane, ScreenKind, age};
 use super::tapes_screen::OpenTape;
-use crate::envelope::{Outcome, Seq};
-use crate::event::{Command, Event, Held, OnQuit, Origin, ReplayEvent, ShadowEvent};
+use crate::envelope::{Envelope, Outcome, Seq};
+use crate::event::{Command, Event, Held, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent};
 use crate::ui::host::Exit;
 
 impl Model {
@@ -53,6 +53,9 @@ impl Model {
         {
             self.live.set_apart(&self.observed.rows, session.id);
         }
+        if self.resync.rebuild.is_none() {
+            self.log_act(&event);
+        }
         // The old state stays while it is told again, so that the screen does not stand still.
         if let Some(rebuild) = &mut self.resync.rebuild {
             rebuild.apply(event.clone(), self.now, seen);
@@ -68,6 +71,31 @@ impl Model {
             self.notify_first_held(&held);
         }
         self.quit_when_none_held();
+    }
+
+    /// What was held, and what people made of it, stands in the log beside what the core says.
+    fn log_act(&mut self, event: &Event) {
+        let subject = |envelope: &Envelope| {
+            let words = [envelope.method(), envelope.name()];
+            words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        };
+        let line = |level, text: String| LogLine { at: self.now, ..LogLine::new(level, "hold", text) };
+        let line = match event {
+            Event::Held(held) => {
+                let text = format!("{} held by {}", subject(&held.envelope), held.reason);
+                line(Level::Debug, text).about(held.envelope.seq).of(held.envelope.session)
+            }
+            Event::Passed(envelope) if envelope.held.is_some() || envelope.outcome.is_of_operator() => {
+                let after = envelope.held.map(|held| format!(" after {}", age(held))).unwrap_or_default();
+                let text = format!("{} {}{after}", subject(envelope), outcome_words(&envelope.outcome));
+                line(Level::Info, text).about(envelope.seq).of(envelope.session)
+            }
+            Event::Holding(holding) if *holding != self.observed.holding => {
+                line(Level::Info, if holding.on { format!("on: {}", holding.filter) } else { "off".to_owned() })
+            }
+            _ => return,
+        };
+        self.log.push(line, false);
     }
 
     fn on_shadow_event(&mut self, event: ShadowEvent) {
@@ -172,6 +200,7 @@ impl Model {
         let Some(mut observed) = self.resync.finish() else { return };
         observed.sessions.keep_unread(&self.observed.sessions);
         observed.rows.older += self.observed.rows.older;
+        observed.rows.keep_marks(&mut self.observed.rows);
         observed.stats.keep_rate(&mut self.observed.stats);
         std::mem::swap(&mut observed.clients, &mut self.observed.clients);
         std::mem::swap(&mut observed.released, &mut self.observed.released);

@@ -2,6 +2,8 @@
 
 use super::input_line::InputLine;
 use super::motion::ListCursor;
+use super::offers::OfferList;
+use super::rule_form::RuleForm;
 use crate::event::{BlockError, Ticket};
 use crate::mcp::error_code::ErrorCode;
 
@@ -10,6 +12,8 @@ pub(crate) enum Popup {
     Sessions(ListCursor),
     Help(Help),
     Block(BlockForm),
+    Rule(Box<RuleForm>),
+    Offers(Box<OfferList>),
     Confirm(Confirmation),
     Pager(Pager),
 }
@@ -21,6 +25,7 @@ pub(crate) enum Prefix {
     Fold,
     Copy,
     Write,
+    Toggle,
 }
 
 /// A question before something that cannot be taken back.
@@ -42,6 +47,8 @@ pub(crate) struct Help {
 pub(crate) struct Pager {
     pub(crate) title: String,
     pub(crate) text: String,
+    /// Lines begin with the sign of a difference.
+    pub(crate) is_diff: bool,
     /// The text in lines of the width it is shown with.
     pub(crate) lines: Vec<String>,
     width: usize,
@@ -51,7 +58,7 @@ pub(crate) struct Pager {
 
 impl Pager {
     pub(crate) fn new(title: String, text: String) -> Self {
-        Self { title, text, lines: Vec::new(), width: 0, top: 0, height: 0 }
+        Self { title, text, is_diff: false, lines: Vec::new(), width: 0, top: 0, height: 0 }
     }
 
     /// Breaks the text into lines again where the width changed.

@@ -13,6 +13,10 @@ pub(crate) enum PromptKind {
     Command,
     Search,
     Value,
+    /// A command that is handed the message.
+    Pipe,
+    /// What is noted of a message.
+    Comment,
 }
 
 pub(crate) struct Prompt {
@@ -57,6 +61,8 @@ impl Prompt {
             (PromptKind::Hold, _) => "hold> ".to_owned(),
             (PromptKind::Value, Some(value)) => format!("{} = ", value.path),
             (PromptKind::Search, _) => "/".to_owned(),
+            (PromptKind::Pipe, _) => "| ".to_owned(),
+            (PromptKind::Comment, _) => "comment> ".to_owned(),
             (PromptKind::Command | PromptKind::Value, _) => ":".to_owned(),
         }
     }

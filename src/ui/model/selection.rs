@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::editor::Editor;
 use super::message_rows::MessageRow;
 use super::popup::Popup;
+use super::rule_form::RuleField;
 use super::session_list::SessionRow;
 use super::state::{Model, ScreenKind};
 use crate::envelope::{Direction, Seq};
@@ -89,6 +91,11 @@ impl Model {
         self.observed.front.as_ref().map(|(url, _)| url.as_str()).filter(|url| url.starts_with("http"))
     }
 
+    /// In the form of a rule the cursor is on what it does.
+    pub(crate) fn chooses_deed(&self) -> bool {
+        matches!(&self.popup, Some(Popup::Rule(form)) if form.field == RuleField::Deed)
+    }
+
     pub(crate) fn has_rows(&self) -> bool {
         self.selected().is_some()
     }
@@ -127,6 +134,21 @@ impl Model {
 
     pub(crate) fn editor_gone(&self) -> bool {
         self.editor.as_ref().is_some_and(|editor| editor.gone)
+    }
+
+    pub(crate) fn editor_has_fault(&self) -> bool {
+        self.editor.as_ref().is_some_and(|editor| editor.verdict.fault.is_some())
+    }
+
+    /// A request that nobody holds any more can still go out as one of the operator's.
+    pub(crate) fn can_send_as_new(&self) -> bool {
+        let is_request = |editor: &Editor| editor.verdict.kind == Some(Kind::Request);
+        let sends = |editor: &Editor| editor.gone && editor.direction == Direction::ToServer && is_request(editor);
+        self.editor.as_ref().is_some_and(sends)
+    }
+
+    pub(crate) fn can_send_edit(&self) -> bool {
+        !self.editor_gone() || self.can_send_as_new()
     }
 
     pub(crate) fn editor_is_narrow(&self) -> bool {

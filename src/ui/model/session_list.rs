@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::summary::is_failure;
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Origin, Session, SessionState};
-use crate::message::Kind;
 
 /// One session on the screen.
 pub(crate) struct SessionRow {
@@ -84,7 +84,7 @@ impl SessionList {
         if let Some(row) = self.get_mut(envelope.session) {
             row.messages += 1;
             row.unread += u64::from(!seen);
-            row.errors += u64::from(envelope.kind() == Kind::Error);
+            row.errors += u64::from(is_failure(envelope));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Everything on the screen, as plain data: no drawing, no I/O.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Change, Effect};
@@ -61,6 +62,8 @@ pub(crate) struct Viewport {
     pub(crate) wide: bool,
     /// Only one pane fits at a time.
     pub(crate) single: bool,
+    /// The bar of screens has a line of its own.
+    pub(crate) bar: bool,
 }
 
 /// How far quitting has come.
@@ -101,6 +104,14 @@ pub(crate) struct Model {
     pub(crate) popup: Option<Popup>,
     pub(crate) prompt: Option<Prompt>,
     pub(crate) search: Option<Search>,
+    /// The message that another is to be compared with.
+    pub(crate) compared: Option<Arc<Envelope>>,
+    /// The command that a message was handed to last.
+    pub(crate) piped: String,
+    /// The terminal has the mouse.
+    pub(crate) mouse_off: bool,
+    /// Names that filters were given here.
+    pub(crate) saved: Vec<String>,
     /// Filters that were kept, newest last.
     pub(crate) filters: Vec<String>,
     pub(crate) notice: Option<ScreenNotice>,
@@ -110,8 +121,31 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(settings: Settings, now: Timestamp) -> Self {
-        Self { settings, now, dirty: true, ..Self::default() }
+    pub(crate) fn new(mut settings: Settings, now: Timestamp) -> Self {
+        let (mut filters, mut saved) = (Vec::new(), Vec::new());
+        for line in std::mem::take(&mut settings.remembered) {
+            match line.strip_prefix('@').and_then(|line| line.split_once(' ')) {
+                // What the file of settings says under this name, it means.
+                Some((name, text)) if settings.filters.get(name).is_none() => {
+                    if settings.filters.put(name, text).is_ok() {
+                        saved.push(name.to_owned());
+                    }
+                }
+                Some(_) => {}
+                None => filters.push(line),
+            }
+        }
+        Self { settings, now, filters, saved, dirty: true, ..Self::default() }
+    }
+
+    /// Keeps what was typed as a filter for the next run as well.
+    pub(crate) fn remember_filters(&mut self) {
+        const MOST: usize = 200;
+        let first = self.filters.len().saturating_sub(MOST);
+        self.filters.drain(..first);
+        let saved = self.saved.iter().filter_map(|name| Some(format!("@{name} {}", self.settings.filters.get(name)?)));
+        let lines = saved.chain(self.filters.iter().cloned()).collect();
+        self.effect(Effect::Remember(lines));
     }
 
     /// Notes that the screen no longer shows what the model says. Figures are seen on their own screen only.
@@ -231,8 +265,20 @@ impl Model {
         }
     }
 
+    pub(crate) fn rows_mut(&mut self) -> (&mut MessageRows, &mut MessageList) {
+        match &mut self.tape {
+            Some(tape) => (&mut tape.rows, &mut tape.list),
+            None => (&mut self.observed.rows, &mut self.live),
+        }
+    }
+
     pub(crate) fn list(&self) -> &MessageList {
         self.messages().1
+    }
+
+    /// Messages that came since nobody follows.
+    pub(crate) fn live_unseen(&self) -> usize {
+        self.live.unseen
     }
 
     /// The list of the live messages, whatever is on the screen.

@@ -40,6 +40,7 @@ fn gist(envelope: &Envelope) -> String {
     let message = &envelope.message;
     let head = message.head();
     match head.kind {
+        _ if is_http_error(envelope) => http_error(envelope),
         Kind::Opaque => format!("{}: {}", head.flaw.as_deref().unwrap_or("not JSON-RPC"), start_of(message)),
         Kind::Batch => format!("a batch of {}", message.elements().len()),
         _ if message.raw().len() > LARGE => format!("large, {}", text::size(message.raw().len() as u64)),
@@ -48,6 +49,33 @@ fn gist(envelope: &Envelope) -> String {
         Kind::Result => message.member("result").map(|result| result_gist(envelope, result)).unwrap_or_default(),
         Kind::Error => message.member("error").map(error_gist).unwrap_or_default(),
     }
+}
+
+/// An HTTP status that says that it failed, and nothing in it that is MCP.
+pub(crate) fn is_http_error(envelope: &Envelope) -> bool {
+    envelope.kind() == Kind::Opaque && envelope.transport.status.is_some_and(|status| status >= 400)
+}
+
+/// Whether it says that something failed: an error, a tool's failure, an HTTP status. As `~e` has it.
+pub(crate) fn is_failure(envelope: &Envelope) -> bool {
+    envelope.kind() == Kind::Error || envelope.message.is_failed_result() || is_http_error(envelope)
+}
+
+/// The status, what the server says beside it, and what it mostly means.
+fn http_error(envelope: &Envelope) -> String {
+    let status = envelope.transport.status.unwrap_or_default();
+    let hint = match status {
+        401 | 403 => "; does the upstream want a token (`--header`)?",
+        404 => "; is the path right, such as `/mcp`?",
+        405 | 406 | 415 => "; is this the address of an MCP server?",
+        429 => "; it is asked too often",
+        502..=504 => "; what stands before the server does not reach it",
+        _ => "",
+    };
+    let text = start_of(&envelope.message);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = if text.is_empty() { text } else { format!(" \"{}\"", text.chars().take(120).collect::<String>()) };
+    format!("HTTP {status}{text}{hint}")
 }
 
 fn start_of(message: &Message) -> String {

@@ -100,7 +100,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{Direction, Seq, Via};
+    use crate::envelope::{Direction, Seq, SessionId, Via};
     use crate::event::Ticket;
     use crate::message::Message;
     use crate::ui::model::editor::EditTarget;
@@ -111,6 +111,7 @@ mod tests {
             seq: Seq(1),
             direction: Direction::ToServer,
             session: String::new(),
+            session_id: SessionId(uuid::Uuid::nil()),
             via: Via::Http,
             message: Message::new("{}"),
         };

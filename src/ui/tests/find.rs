@@ -178,16 +178,16 @@ fn command_is_found_by_its_name_and_does_what_its_key_does() {
 #[test]
 fn key_that_does_nothing_says_what_would() {
     for (keys, expected) in [
-        ("d", "`d` does nothing here; in queue it would send nothing on"),
+        ("X", "`X` does nothing here; in queue it would block it with the usual error"),
         ("%", "`%` does nothing here: `?` lists the keys, `:` the commands"),
         ("n", "`n` (next match): there is nothing here for that"),
-        ("g x", "`x` does nothing here: `?` lists the keys"),
+        ("g Z", "`Z` does nothing here: `?` lists the keys"),
         ("2 F", "`F` does nothing here; in messages it would follow new messages or stay"),
     ] {
         let picture = busy(120, 36).press(keys).picture();
         assert!(picture.contains(expected), "{keys}: {picture}");
     }
-    let picture = busy(120, 36).press("d j").picture();
+    let picture = busy(120, 36).press("X j").picture();
     assert!(!picture.contains("does nothing"), "the next key has it gone");
 }
 

@@ -58,6 +58,10 @@ fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
     parts.push(text::size(envelope.message.raw().len() as u64));
     let row = model.observed.sessions.get(envelope.session);
     parts.extend(row.map(|row| row.title().to_owned()));
+    let mark = model.messages().0.mark(envelope.seq).filter(|mark| !mark.comment.is_empty());
+    if let Some(mark) = mark {
+        parts.insert(1, format!("; {}", text::sanitize(&mark.comment)));
+    }
     let mut title = format!(" {}", parts[0]);
     for part in &parts[1..] {
         let part = format!(" {dot} {part}");
@@ -80,6 +84,22 @@ fn tabs(model: &Model) -> Line<'static> {
         }
     }
     Line::from(spans)
+}
+
+/// The side whose name stands in a column of the frame's first line.
+pub(crate) fn tab_at(model: &Model, area: Rect, column: u16) -> Option<usize> {
+    let corner = u16::from(crate::ui::layout::bordered(model.viewport));
+    let (tabs, _) = model.detail.tabs();
+    let widths: Vec<usize> = tabs.iter().map(|tab| tab.title().len() + 2).collect();
+    let right = usize::from(area.right().saturating_sub(corner));
+    let mut end = right.checked_sub(widths.iter().sum())?;
+    if usize::from(column) < end {
+        return None;
+    }
+    widths.into_iter().position(|width| {
+        end += width;
+        usize::from(column) < end
+    })
 }
 
 fn content_lines(model: &Model, content: &DetailContent, height: usize, width: usize) -> Vec<Line<'static>> {

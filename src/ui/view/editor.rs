@@ -33,6 +33,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {
     let what = match editor.target {
         EditTarget::Held(_) => "Edit",
+        EditTarget::Resend(_) if editor.seq.0 == 0 => "Call of your own, for",
         EditTarget::Resend(_) => "Edit and resend",
     };
     let kind = editor.original.kind().word();
@@ -106,6 +107,9 @@ fn draw_verdict(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rec
     spans.push(styled(model, Role::Dim, right(&place, width.saturating_sub(used))));
     put(frame, area, 0, Line::from(spans));
     let (role, words) = match (editor.gone, &verdict.warning) {
+        (true, _) if model.can_send_as_new() => {
+            (Role::Held, "it is not held any more: `ctrl s` sends it as a new request".to_owned())
+        }
         (true, _) => (Role::Bad, "it is not held any more: nothing here can be sent".to_owned()),
         (false, Some(warning)) => (Role::Held, format!("warn: {warning}")),
         (false, None) => (Role::Plain, String::new()),

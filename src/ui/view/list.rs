@@ -1,48 +1,84 @@
 //! The message list: one row a message, only those on the screen formatted.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::lint::level_role;
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled, theme};
-use crate::envelope::{Direction, Envelope, Outcome, Seq};
-use crate::mcp::method::NOTIFICATIONS;
+use super::status::duration;
+use crate::envelope::{Direction, Envelope, Outcome};
+use crate::mcp::method::{INITIALIZE, NOTIFICATIONS};
 use crate::message::Kind;
 use crate::text;
 use crate::ui::model::message_rows::{MessageRow, RowState};
 use crate::ui::model::patience::{ClientClock, ClockState};
-use crate::ui::model::summary::{FAILED, summary};
+use crate::ui::model::summary::{FAILED, is_http_error, summary};
 use crate::ui::model::tapes_screen::tape_title;
+use crate::ui::model::wrapped_text::WrappedText;
 use crate::ui::model::{Model, Pane, age};
 use crate::ui::theme::Role;
 
-/// Widths of the columns, from the room there is.
+/// Widths of the columns, from the room there is and from what is shown.
 #[derive(Clone, Copy)]
 struct MessageColumns {
     seq: usize,
     time: usize,
     id: usize,
     subject: usize,
+    /// Methods stand in full; else all are shortened by one rule.
+    whole: bool,
     gist: usize,
     size: usize,
     took: usize,
 }
 
+/// What the rows that are shown would fill.
+#[derive(Clone, Copy, Default)]
+struct ColumnNeeds {
+    digits: usize,
+    id: usize,
+    whole: usize,
+    brief: usize,
+}
+
+impl ColumnNeeds {
+    fn of(rows: &[MessageRow], digits: usize) -> Self {
+        let mut needs = Self { digits, ..Self::default() };
+        for envelope in rows.iter().map(|row| &row.envelope) {
+            let width = |whole| {
+                let (method, name) = subject_words(envelope, whole);
+                text::width(&method) + name.map_or(0, |name| 1 + text::width(&text::sanitize(name)))
+            };
+            needs.id = needs.id.max(envelope.message.id().map_or(0, |id| id.display().len()));
+            needs.whole = needs.whole.max(width(true));
+            needs.brief = needs.brief.max(width(false));
+        }
+        needs
+    }
+}
+
 impl MessageColumns {
-    fn of(width: usize, digits: usize) -> Self {
-        let wide = width >= 88;
-        let seq = digits.max(if wide { 5 } else { 4 });
+    fn of(width: usize, needs: ColumnNeeds) -> Self {
+        let seq = (needs.digits + 1).max(if width >= 88 { 5 } else { 4 });
         let (time, size, took) = match width {
-            88.. => (12, 6, 6),
-            70..88 => (8, 0, 6),
-            _ => (0, 0, 6),
+            88.. => (12, 6, 7),
+            70..88 => (8, 0, 7),
+            _ => (0, 0, 7),
         };
-        let subject = (width * if wide { 29 } else { 27 } / 100).clamp(12, 40);
-        let id = 4;
+        let id = needs.id.clamp(3, 6);
         // Two for the marks, and one between all.
-        let fixed = 2 + seq + 1 + if time > 0 { time + 1 } else { 0 } + 4 + id + 1 + subject + 1 + size + took;
-        Self { seq, time, id, subject, gist: width.saturating_sub(fixed), size, took }
+        let fixed = 2 + seq + 1 + if time > 0 { time + 1 } else { 0 } + 4 + id + 1 + 1 + size + took;
+        let room = width.saturating_sub(fixed);
+        // What is said has half of it, and what the subject leaves.
+        let half = room.div_ceil(2);
+        let whole = needs.whole <= half;
+        // In steps, so that not every new row moves all others.
+        let need = if whole { needs.whole } else { needs.brief }.next_multiple_of(4);
+        let subject = need.clamp(12, half.max(12));
+        Self { seq, time, id, subject, whole, gist: room.saturating_sub(subject), size, took }
     }
 }
 
@@ -57,14 +93,14 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
     let digits = rows.seq_at(rows.len() - 1).map_or(1, |seq| seq.0.to_string().len());
     let width = usize::from(inner.width);
-    let columns = MessageColumns::of(width, digits);
+    let shown = list.top..list.top + usize::from(inner.height.saturating_sub(1));
+    let shown: Vec<_> = shown.map_while(|position| list.row(rows, position)).collect();
+    let columns = MessageColumns::of(width, ColumnNeeds::of(&shown, digits));
     put(frame, inner, 0, header(model, &columns));
     let cursor = list.position(rows);
-    for line in 0..usize::from(inner.height.saturating_sub(1)) {
-        let position = list.top + line;
-        let Some(row) = list.row(rows, position) else { break };
-        let mut cells = row_line(model, &row, &columns);
-        if position == cursor {
+    for (line, row) in shown.iter().enumerate() {
+        let mut cells = row_line(model, row, &columns);
+        if list.top + line == cursor {
             cells = cursor_row(model, &cells, focused, width);
         }
         put(frame, inner, line + 1, cells);
@@ -83,8 +119,15 @@ fn title(model: &Model, width: u16) -> Line<'static> {
     if rows.older > 0 {
         spans.push(styled(model, Role::Dim, format!("+ {} older on tape ", grouped(rows.older))));
     }
+    let apart = (rows.len() as u64).saturating_sub(all as u64);
+    if apart > 0 && model.tape.is_none() {
+        spans.push(styled(model, Role::Dim, format!("+ {} of the shadow (s) ", grouped(apart))));
+    }
     if let Some(row) = list.only.and_then(|only| model.observed.sessions.get(only)) {
         spans.push(styled(model, Role::Accent, format!("only {} ", short(row.title(), 20))));
+    }
+    if let Some(order) = list.order_words() {
+        spans.push(styled(model, Role::Accent, format!("{order} ")));
     }
     if let Some((filter, _)) = &list.filter {
         let room = usize::from(width).saturating_sub(50).max(12);
@@ -113,14 +156,30 @@ fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         return put(frame, area, 1, styled(model, Role::Dim, " no message passes the filter"));
     }
     // Of several front doors, or none over HTTP, there is no address to give.
-    let front = model.observed.front.as_ref().filter(|(url, _)| url.contains("://"));
-    let lines = [
-        " nothing has passed yet".to_owned(),
-        front.map(|(url, _)| format!(" point a client at {url}")).unwrap_or_default(),
-    ];
-    for (at, line) in lines.iter().enumerate() {
-        put(frame, area, at + 1, styled(model, Role::Dim, short(line, usize::from(area.width))));
+    let front = model.observed.front.as_ref().map(|(url, _)| url).filter(|url| url.contains("://"));
+    let mut lines = vec![(Role::Plain, "nothing has passed yet".to_owned())];
+    if let Some(url) = front {
+        lines.push((Role::Plain, format!("point a client at {url}")));
+        lines.push((Role::Plain, String::new()));
+        lines.extend(model.settings.hints.iter().map(|hint| (Role::Accent, hint.replace("URL", url))));
+        lines.push((Role::Accent, curl_line(url)));
+        lines.push((Role::Dim, "or see it all with a server and a client of its own: tapline demo".to_owned()));
     }
+    let mut text = WrappedText::of(lines.iter().map(|(_, line)| text::sanitize(line).into_owned()).collect());
+    text.wrap(usize::from(area.width).saturating_sub(2), 0);
+    let rows: Vec<_> = text.rows().iter().map(|(line, _)| lines[*line].0).collect();
+    for (at, role) in rows.into_iter().enumerate() {
+        put(frame, area, at + 1, styled(model, role, format!(" {}", text.row(at).unwrap_or_default())));
+    }
+}
+
+/// What any server answers.
+fn curl_line(url: &str) -> String {
+    let params = r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}"#;
+    let hello = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{INITIALIZE}","params":{params}}}"#);
+    format!(
+        "curl -sS {url} -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' -d '{hello}'"
+    )
 }
 
 fn header(model: &Model, columns: &MessageColumns) -> Line<'static> {
@@ -141,10 +200,10 @@ fn row_line(model: &Model, row: &MessageRow, columns: &MessageColumns) -> Line<'
     let envelope = &*row.envelope;
     let (mark, mark_role) = mark(row);
     let letter_role = kind_role(envelope);
-    let (badge, badge_role) = badge(model, envelope.seq);
+    let (note, note_role) = note(model, envelope);
     let mut spans = vec![
         styled(model, mark_role, mark),
-        styled(model, badge_role, badge),
+        styled(model, note_role, note),
         styled(model, Role::Dim, right(&envelope.seq.0.to_string(), columns.seq) + " "),
     ];
     if columns.time > 0 {
@@ -152,9 +211,9 @@ fn row_line(model: &Model, row: &MessageRow, columns: &MessageColumns) -> Line<'
     }
     let id = envelope.message.id().map(|id| id.display().to_owned()).unwrap_or_default();
     spans.push(styled(model, Role::Plain, format!("{} ", arrow(envelope.direction))));
-    spans.push(styled(model, letter_role, format!("{} ", letter(envelope.kind()))));
+    spans.push(styled(model, letter_role, format!("{} ", letter(envelope))));
     spans.push(styled(model, Role::Plain, cell(&id, columns.id) + " "));
-    spans.extend(subject(model, envelope, columns.subject));
+    spans.extend(subject(model, envelope, columns.subject, columns.whole));
     spans.push(styled(model, Role::Plain, " "));
     spans.extend(gist_spans(model, row, columns.gist));
     if columns.size > 0 {
@@ -166,19 +225,26 @@ fn row_line(model: &Model, row: &MessageRow, columns: &MessageColumns) -> Line<'
     Line::from(spans)
 }
 
-/// What is wrong with a message: a shadow answered otherwise, else what lint found, in the colour of the worst.
-fn badge(model: &Model, seq: Seq) -> (&'static str, Role) {
-    let (rows, glyphs) = (model.messages().0, theme(model).glyphs());
-    if rows.divergence(seq).is_some() {
-        return (glyphs.differs, Role::Bad);
-    }
-    let worst = rows.findings(seq).iter().map(|finding| finding.level).max();
-    worst.map_or((" ", Role::Plain), |level| (glyphs.found, level_role(level)))
+/// The row where there is room for hardly anything.
+pub(super) fn tiny_line(model: &Model, row: &MessageRow, width: usize) -> Line<'static> {
+    let envelope = &*row.envelope;
+    let (mark, mark_role) = mark(row);
+    let room = width.saturating_sub(6);
+    let mut spans = vec![
+        styled(model, mark_role, mark),
+        styled(model, Role::Plain, format!("{} ", arrow(envelope.direction))),
+        styled(model, kind_role(envelope), format!("{} ", letter(envelope))),
+    ];
+    spans.extend(subject(model, envelope, room / 2, false));
+    let gist = gist(envelope);
+    spans.push(styled(model, gist_role(envelope, &gist), format!(" {}", short(&gist, room - room / 2))));
+    Line::from(spans)
 }
 
 /// The row as one line of text, for the clipboard.
 pub(crate) fn row_text(model: &Model, row: &MessageRow) -> String {
-    let line = row_line(model, row, &MessageColumns::of(160, 6));
+    let needs = ColumnNeeds::of(std::slice::from_ref(row), 5);
+    let line = row_line(model, row, &MessageColumns::of(160, needs));
     line.spans.iter().map(|span| span.content.as_ref()).collect::<String>().trim_end().to_owned()
 }
 
@@ -186,6 +252,19 @@ fn time(model: &Model, envelope: &Envelope, width: usize) -> String {
     match model.time_of(envelope) {
         Some(time) => clock(&model.settings.zone, time, width),
         None => format!("+{}.{:03}", envelope.at / 1_000_000, envelope.at / 1000 % 1000),
+    }
+}
+
+/// What is known of the message besides: a shadow answered otherwise, what lint found in the colour of the worst, a mark, a comment.
+fn note(model: &Model, envelope: &Envelope) -> (&'static str, Role) {
+    let (rows, glyphs) = (model.messages().0, theme(model).glyphs());
+    let worst = rows.findings(envelope.seq).iter().map(|finding| finding.level).max();
+    match (rows.divergence(envelope.seq), rows.mark(envelope.seq), worst) {
+        (Some(_), ..) => (glyphs.differs, Role::Bad),
+        (None, Some(mark), _) if mark.is_marked => ("m", Role::Accent),
+        (None, _, Some(level)) => (glyphs.found, level_role(level)),
+        (None, Some(_), None) => (";", Role::Accent),
+        (None, None, None) => (" ", Role::Plain),
     }
 }
 
@@ -210,8 +289,9 @@ pub(super) fn arrow(direction: Direction) -> &'static str {
     }
 }
 
-pub(super) fn letter(kind: Kind) -> &'static str {
-    match kind {
+pub(super) fn letter(envelope: &Envelope) -> &'static str {
+    match envelope.kind() {
+        _ if is_http_error(envelope) => "E",
         Kind::Request => "Q",
         Kind::Result => "R",
         Kind::Error => "E",
@@ -223,6 +303,7 @@ pub(super) fn letter(kind: Kind) -> &'static str {
 
 pub(super) fn kind_role(envelope: &Envelope) -> Role {
     match envelope.kind() {
+        _ if is_http_error(envelope) => Role::Bad,
         Kind::Request => Role::Accent,
         Kind::Result => Role::Good,
         Kind::Error | Kind::Opaque => Role::Bad,
@@ -230,26 +311,53 @@ pub(super) fn kind_role(envelope: &Envelope) -> Role {
     }
 }
 
-/// Method and name; where there is a name it is what the eye looks for, so the method gives way to it.
-pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize) -> Vec<Span<'static>> {
-    let method = &*text::sanitize(envelope.method().unwrap_or_default());
-    let fits = |method: &str, name: &str| text::width(method) + 1 + text::width(name) <= width;
-    let Some(name) = envelope.name() else {
-        // The letter of the kind says that it is a notification.
-        let cut = if text::width(method) > width { method.strip_prefix(NOTIFICATIONS) } else { None };
-        return vec![styled(model, Role::Plain, cell(cut.unwrap_or(method), width))];
-    };
-    let last = method.rsplit('/').next().unwrap_or_default();
-    match [method, last].into_iter().find(|method| fits(method, name)) {
-        Some(method) => {
-            let room = width - text::width(method);
-            vec![
-                styled(model, Role::Dim, short(method, width)),
-                styled(model, Role::Strong, cell(&format!(" {name}"), room)),
-            ]
-        }
-        None => vec![styled(model, Role::Strong, cell(name, width))],
+/// Method and name. `whole`: the method in full; else the last word of it beside a name, and no `notifications/`, which the letter says.
+fn subject_words(envelope: &Envelope, whole: bool) -> (Cow<'_, str>, Option<&str>) {
+    let method = text::sanitize(envelope.method().unwrap_or_default());
+    let name = envelope.name();
+    if whole {
+        return (method, name);
     }
+    let cut = match name {
+        Some(_) => method.rfind('/').map_or(0, |at| at + 1),
+        None if method.starts_with(NOTIFICATIONS) => NOTIFICATIONS.len(),
+        None => 0,
+    };
+    (Cow::Owned(method[cut..].to_owned()), name)
+}
+
+/// Where there is a name it is what the eye looks for, so the method gives way to it.
+pub(super) fn subject(model: &Model, envelope: &Envelope, width: usize, whole: bool) -> Vec<Span<'static>> {
+    let (method, name) = subject_words(envelope, whole);
+    let Some(name) = name else { return vec![styled(model, Role::Plain, cell(&method, width))] };
+    let room = width.saturating_sub(text::width(&method) + 1);
+    // Of an address the end tells it from others.
+    let is_uri = name.contains("://");
+    if room < 8.min(text::width(name)) || (is_uri && text::width(name) > room) {
+        let name = if is_uri { end_of(name, width) } else { cell(name, width) };
+        return vec![styled(model, Role::Strong, name)];
+    }
+    vec![
+        styled(model, Role::Dim, short(&method, width)),
+        styled(model, Role::Strong, cell(&format!(" {name}"), room + 1)),
+    ]
+}
+
+/// The end of a text, where it does not fit, filled up.
+fn end_of(content: &str, width: usize) -> String {
+    let content = text::sanitize(content);
+    if text::width(&content) <= width {
+        return cell(&content, width);
+    }
+    let (mut used, mut from) = (2, content.len());
+    for (at, c) in content.char_indices().rev() {
+        used += text::width(c.encode_utf8(&mut [0; 4]));
+        if used > width {
+            break;
+        }
+        from = at;
+    }
+    cell(&format!("..{}", &content[from..]), width)
 }
 
 /// What a row says, and in the row of a whole exchange what was answered: red where that failed.
@@ -273,6 +381,7 @@ fn gist_role(envelope: &Envelope, gist: &str) -> Role {
     match envelope.kind() {
         Kind::Error => Role::Bad,
         Kind::Result if gist.starts_with(FAILED) => Role::Bad,
+        _ if is_http_error(envelope) => Role::Bad,
         _ => Role::Plain,
     }
 }
@@ -298,15 +407,15 @@ pub(super) fn clock_role(clock: ClientClock) -> Role {
 
 /// Duration of the exchange, or how long it has been open or held.
 fn took(model: &Model, row: &MessageRow) -> (String, Role) {
+    let running = |micros| format!("{}{}", theme(model).glyphs().folded, age(micros));
     if let RowState::Held(ticket) = row.state {
         let held = model.observed.held.get(&ticket);
         let since = held.map_or(model.now, |held| held.since);
         let role = held.and_then(|held| model.client_clock(held)).map_or(Role::Held, clock_role);
-        return (age(model.now.0.saturating_sub(since.0)) + "..", role);
+        return (running(model.now.0.saturating_sub(since.0)), role);
     }
     if let Some(took) = model.messages().0.took(row) {
-        return (text::micros(took), Role::Dim);
+        return (duration(took), Role::Dim);
     }
-    let open = model.open_age(row).map(|open| age(open) + "..").unwrap_or_default();
-    (open, Role::Dim)
+    (model.open_age(row).map(running).unwrap_or_default(), Role::Accent)
 }

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::parts::{cell, cursor_row, grouped, pane, put, right, short, style, styled, theme};
+use super::status::duration;
 use crate::envelope::Direction;
 use crate::event::figures::{EndpointFigures, Figures, Spread};
 use crate::mcp::method::{TOOLS_CALL, TOOLS_LIST};
@@ -17,7 +18,7 @@ use crate::ui::model::{Model, age};
 use crate::ui::theme::Role;
 
 /// Columns of numbers: calls, errors, three percentiles and the longest.
-const NUMBERS: usize = 7 + 5 + 4 * 6;
+const NUMBERS: usize = 7 + 5 + 4 * 7;
 /// Cells of the small histogram, and the tens of microseconds that it begins and ends with.
 const CURVE: usize = 16;
 
@@ -200,7 +201,7 @@ fn draw_table(model: &Model, figures: &Figures, frame: &mut Frame<'_>, area: Rec
         MetricsOrder::P99 => " slowest first ",
         MetricsOrder::Errors => " most errors first ",
     };
-    let title = styled(model, Role::Strong, format!(" Latency by {of}, ms "));
+    let title = styled(model, Role::Strong, format!(" Latency by {of} "));
     let block = pane(model, true, title, Line::from(styled(model, Role::Dim, order)));
     let inner = block.inner(area);
     frame.render_widget(block, area);
@@ -229,29 +230,35 @@ impl EndpointColumns {
     fn of(width: usize) -> Self {
         let all = width >= NUMBERS + 20;
         let curve = width >= NUMBERS + CURVE + 22;
-        let numbers = if all { NUMBERS } else { 7 + 5 + 6 };
+        let numbers = if all { NUMBERS } else { 7 + 5 + 7 };
         let curve_room = if curve { CURVE + 2 } else { 0 };
         Self { name: width.saturating_sub(numbers + curve_room + 2), all, curve }
     }
 
     fn head(&self, of: &str) -> String {
-        let curve = if self.curve { "  1ms .. 10s (log)" } else { "" };
+        let curve = if self.curve { "  10us .. 10s log" } else { "" };
         self.line(of, "n", "err", ["p50", "p90", "p99", "max"].map(str::to_owned)) + curve
     }
 
     fn line(&self, name: &str, calls: &str, failed: &str, [p50, p90, p99, max]: [String; 4]) -> String {
         let mut line = format!(" {}{}{}", cell(name, self.name), right(calls, 7), right(failed, 5));
         let shown = if self.all { vec![p50, p90, p99, max] } else { vec![p99] };
-        shown.iter().for_each(|number| line.push_str(&right(number, 6)));
+        shown.iter().for_each(|number| line.push_str(&right(number, 7)));
         line
     }
 }
 
 fn row_line(model: &Model, row: &MetricsRow, columns: &EndpointColumns) -> Line<'static> {
-    let role = if row.failed > 0 { Role::Bad } else { Role::Plain };
+    // Red where most of it fails.
+    let role = match row.failed {
+        0 => Role::Plain,
+        failed if failed * 2 > row.calls => Role::Bad,
+        _ => Role::Held,
+    };
     let times = match row.took.count {
-        0 => Default::default(),
-        _ => [row.took.p50, row.took.p90, row.took.p99, row.took.max].map(text::micros),
+        // Nothing was answered: taken back, or still on its way.
+        0 => ["-"; 4].map(str::to_owned),
+        _ => [row.took.p50, row.took.p90, row.took.p99, row.took.max].map(duration),
     };
     let failed = if row.failed > 0 { grouped(row.failed) } else { "0".to_owned() };
     let line = columns.line(&name(model, &row.what), &grouped(row.calls), &failed, times);
@@ -263,7 +270,7 @@ fn row_line(model: &Model, row: &MetricsRow, columns: &EndpointColumns) -> Line<
 }
 
 fn own_line(model: &Model, added: &Spread, columns: &EndpointColumns) -> Line<'static> {
-    let times = [added.p50, added.p90, added.p99, added.max].map(|nanos| text::micros(nanos.div_ceil(1000)));
+    let times = [added.p50, added.p90, added.p99, added.max].map(|nanos| duration(nanos.div_ceil(1000)));
     let line = columns.line("tapline itself, a message", &grouped(added.count), "-", times);
     Line::from(styled(model, Role::Strong, line))
 }
@@ -289,12 +296,12 @@ fn name(model: &Model, what: &MetricsSubject) -> String {
     }
 }
 
-/// From a millisecond to ten seconds, on a logarithmic scale; what is beyond is in the first and last cell.
+/// From ten microseconds to ten seconds, on a logarithmic scale; what is beyond is in the first and last cell.
 fn spread_curve(model: &Model, spread: &Spread) -> String {
-    // Of the buckets of a spread, eight to a power of ten, number 16 ends at a millisecond and 48 at ten seconds.
+    // Of the buckets of a spread, eight to a power of ten, number 0 ends at ten microseconds and 48 at ten seconds.
     let mut cells = [0; CURVE];
     for (bucket, count) in &spread.buckets {
-        cells[(usize::from(*bucket).saturating_sub(17) * CURVE / 32).min(CURVE - 1)] += count;
+        cells[(usize::from(*bucket).saturating_sub(1) * CURVE / 48).min(CURVE - 1)] += count;
     }
     curve(model, &cells)
 }

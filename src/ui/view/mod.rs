@@ -9,12 +9,15 @@ mod key_line;
 mod lint;
 mod list;
 mod metrics;
+mod offers;
 mod paint;
 mod palette;
 mod parts;
 mod popups;
 mod prompt;
 mod queue;
+mod rule_form;
+mod screens;
 mod sessions;
 mod status;
 mod tapes;
@@ -28,7 +31,11 @@ use super::model::prompt::PromptKind;
 use super::model::{Model, Pane, ScreenKind};
 use crate::text::is_unsafe;
 
+pub(crate) use detail::tab_at;
+pub(crate) use key_line::key_at;
 pub(crate) use list::row_text;
+pub(crate) use screens::screen_at;
+pub(crate) use sessions::session_at;
 
 pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
     let plan = ScreenLayout::of(model, frame.area());
@@ -42,6 +49,9 @@ pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
 
 fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
     status::draw(model, frame, plan.status);
+    if let Some(area) = plan.screens {
+        screens::draw(model, frame, area);
+    }
     if model.editor.is_some() {
         editor::draw(model, frame, plan.body);
     } else {
@@ -59,6 +69,8 @@ fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
         Some(Popup::Prefix(_)) => popups::draw_prefix(model, frame, plan.body),
         Some(Popup::Sessions(place)) => popups::draw_sessions(model, place, frame, plan.body),
         Some(Popup::Help(help)) => help::draw(model, help, frame, plan.body),
+        Some(Popup::Offers(list)) => offers::draw(model, list, frame, plan.body),
+        Some(Popup::Rule(form)) => rule_form::draw(model, form, frame, plan.body),
         Some(Popup::Block(form)) => block_form::draw(model, form, frame, plan.body),
         Some(Popup::Confirm(ask)) => popups::draw_confirmation(model, *ask, frame, plan.body),
         Some(Popup::Pager(pager)) => popups::draw_pager(model, pager, frame),

@@ -9,11 +9,16 @@ use crate::ui::theme::{Role, Theme};
 
 /// Paints what stands right of the line numbers.
 pub(super) fn json(theme: Theme, buffer: &mut Buffer, area: Rect, numbers: u16) {
+    let mut is_open = false;
     for y in area.top()..area.bottom() {
         let from = area.left().saturating_add(numbers).min(area.right());
+        // A row without a number goes on with the line above it.
+        is_open &= (area.left()..from).all(|x| buffer[(x, y)].symbol() == " ");
         let cells: Vec<char> =
             (from..area.right()).map(|x| buffer[(x, y)].symbol().chars().next().unwrap_or(' ')).collect();
-        for (x, role) in (from..area.right()).zip(roles(&cells)) {
+        let (roles, ends_open) = roles(&cells, is_open);
+        is_open = ends_open;
+        for (x, role) in (from..area.right()).zip(roles) {
             let cell = &mut buffer[(x, y)];
             if role != Role::Plain && !cell.modifier.contains(Modifier::REVERSED) {
                 cell.set_style(theme.style(role));
@@ -40,14 +45,19 @@ pub(super) fn matches(theme: Theme, buffer: &mut Buffer, area: Rect, pattern: &R
     }
 }
 
-/// What each character of a line is.
-fn roles(line: &[char]) -> Vec<Role> {
+/// What each character of a row is, and whether the row ends within a string. `is_open`: it begins within one.
+fn roles(line: &[char], is_open: bool) -> (Vec<Role>, bool) {
     let mut roles = vec![Role::Plain; line.len()];
-    let mut at = 0;
+    let (mut at, mut ends_open) = (0, false);
+    if is_open {
+        (at, ends_open) = string_end(line, 0);
+        roles[..at].fill(Role::JsonString);
+    }
     while at < line.len() {
         let (end, role) = match line[at] {
             '"' => {
-                let end = string_end(line, at);
+                let (end, is_cut) = string_end(line, at + 1);
+                ends_open = is_cut;
                 let key = line[end..].iter().find(|c| !c.is_whitespace()) == Some(&':');
                 (end, if key { Role::JsonKey } else { Role::JsonString })
             }
@@ -58,20 +68,20 @@ fn roles(line: &[char]) -> Vec<Role> {
         roles[at..end].fill(role);
         at = end;
     }
-    roles
+    (roles, ends_open)
 }
 
-/// Behind the quote that ends the string, or the end of the line.
-fn string_end(line: &[char], start: usize) -> usize {
-    let mut at = start + 1;
+/// Behind the quote that ends the string, or the end of the row, where it goes on below. `start`: the first of its characters.
+fn string_end(line: &[char], start: usize) -> (usize, bool) {
+    let mut at = start;
     while at < line.len() {
         match line[at] {
             '\\' => at += 2,
-            '"' => return at + 1,
+            '"' => return (at + 1, false),
             _ => at += 1,
         }
     }
-    line.len()
+    (line.len(), true)
 }
 
 fn word_end(line: &[char], start: usize) -> usize {
@@ -86,7 +96,8 @@ mod tests {
     #[test]
     fn line_is_painted_by_its_tokens() {
         let check = |line: &str, expected: &str| {
-            let letters: String = roles(&line.chars().collect::<Vec<_>>())
+            let letters: String = roles(&line.chars().collect::<Vec<_>>(), false)
+                .0
                 .into_iter()
                 .map(|role| match role {
                     Role::JsonKey => 'k',

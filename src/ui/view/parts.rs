@@ -79,22 +79,38 @@ pub(super) fn put<'a>(frame: &mut Frame<'_>, area: Rect, row: usize, line: impl 
     }
 }
 
-/// A row of a list as it is under the cursor: marked in its blank margin, in one style throughout.
+/// A row of a list as it is under the cursor: marked in its blank margin; of its colours those stay that mean something.
 pub(super) fn cursor_row(model: &Model, line: &Line<'_>, focused: bool, width: usize) -> Line<'static> {
-    let mut text = text_of(line);
-    for margin in [1, 0] {
-        if text.get(margin..=margin) == Some(" ") {
-            text.replace_range(margin..=margin, ">");
+    let text = text_of(line);
+    let margin = [1, 0].into_iter().find(|margin| text.get(*margin..=*margin) == Some(" "));
+    let role = if focused { Role::Cursor } else { Role::FaintCursor };
+    let mut spans = cursor_spans(model, line, role, width);
+    let mut before = 0;
+    for span in &mut spans {
+        if let Some(at) = margin.and_then(|margin| margin.checked_sub(before)).filter(|at| *at < span.content.len()) {
+            span.content.to_mut().replace_range(at..=at, ">");
             break;
         }
+        before += span.content.len();
     }
-    let role = if focused { Role::Cursor } else { Role::FaintCursor };
-    Line::styled(cell(&text, width), theme(model).style(role))
+    Line::from(spans)
+}
+
+/// All of a row, filled up, as it is under the cursor.
+fn cursor_spans(model: &Model, line: &Line<'_>, role: Role, width: usize) -> Vec<Span<'static>> {
+    let theme = theme(model);
+    let styled = |span: &Span<'_>| {
+        Span::styled(span.content.clone().into_owned(), theme.under_cursor(line.style.patch(span.style), role))
+    };
+    let mut spans: Vec<_> = line.spans.iter().map(styled).collect();
+    let rest = width.saturating_sub(spans.iter().map(Span::width).sum());
+    spans.push(Span::styled(" ".repeat(rest), theme.style(role)));
+    spans
 }
 
 /// A row as it is under the cursor, without a mark: for lists whose margin means something.
 pub(super) fn cursor_line(model: &Model, line: &Line<'_>, width: usize) -> Line<'static> {
-    Line::styled(cell(&text_of(line), width), theme(model).style(Role::Cursor))
+    Line::from(cursor_spans(model, line, Role::Cursor, width))
 }
 
 fn text_of(line: &Line<'_>) -> String {

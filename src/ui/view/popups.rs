@@ -24,6 +24,7 @@ pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
         Some(Popup::Prefix(Prefix::Go)) => "g: go to",
         Some(Popup::Prefix(Prefix::Fold)) => "z: fold",
         Some(Popup::Prefix(Prefix::Write)) => "w: write a file here",
+        Some(Popup::Prefix(Prefix::Toggle)) => "t: on or off",
         _ => "y: copy",
     };
     let hints = hints(model);
@@ -40,20 +41,48 @@ pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
 
 pub(super) fn draw_sessions(model: &Model, place: &ListCursor, frame: &mut Frame<'_>, body: Rect) {
     let rows = model.observed.sessions.all();
-    let height = u16::try_from(rows.len() + 3).unwrap_or(u16::MAX);
-    let inner = popup(model, frame, centered(body, 76, height), "Sessions");
+    let height = u16::try_from(rows.len() + 4).unwrap_or(u16::MAX);
+    let inner = popup(model, frame, centered(body, 96, height), "Sessions");
     let width = usize::from(inner.width);
-    let room = usize::from(inner.height);
+    let room = usize::from(inner.height).saturating_sub(1);
+    let columns = SessionColumns::of(width);
+    let head = format!(
+        " {} {}{}{}{}  since or state",
+        cell("server", columns.server),
+        cell("by", 6),
+        cell("client", columns.client),
+        right("msgs", 7),
+        right("new", columns.unread),
+    );
+    put(frame, inner, 0, styled(model, Role::Dim, short(&head, width)));
     let all = Line::from(styled(model, Role::Plain, cell(" all sessions", width)));
-    let lines = std::iter::once(all).chain(rows.iter().map(|row| session_line(model, row, width)));
+    let lines = std::iter::once(all).chain(rows.iter().map(|row| session_line(model, row, &columns)));
     let top = crate::ui::model::motion::window(place.top, place.cursor, rows.len() + 1, room);
     for (row, (at, line)) in lines.enumerate().skip(top).take(room).enumerate() {
         let line = if at == place.cursor { cursor_row(model, &line, true, width) } else { line };
-        put(frame, inner, row, line);
+        put(frame, inner, row + 1, line);
     }
 }
 
-fn session_line(model: &Model, row: &SessionRow, width: usize) -> Line<'static> {
+/// Names have what is left of the line.
+struct SessionColumns {
+    server: usize,
+    client: usize,
+    unread: usize,
+    state: usize,
+}
+
+impl SessionColumns {
+    fn of(width: usize) -> Self {
+        let unread = if width >= 56 { 6 } else { 0 };
+        let rest = width.saturating_sub(2 + 6 + 7 + unread + 2);
+        let state = (rest / 3).max(8).min(rest);
+        let server = (rest - state) * 55 / 100;
+        Self { server, client: rest - state - server, unread, state }
+    }
+}
+
+fn session_line(model: &Model, row: &SessionRow, columns: &SessionColumns) -> Line<'static> {
     let client = row.session.client.as_ref().map(|peer| format!("{} {}", peer.name, peer.version)).unwrap_or_default();
     let state = match &row.session.state {
         SessionState::Closed { reason } => format!("closed: {reason}"),
@@ -65,12 +94,12 @@ fn session_line(model: &Model, row: &SessionRow, width: usize) -> Line<'static> 
     let state = if row.is_shadow() { format!("shadow, {state}") } else { state };
     let role = if row.closed().is_some() { Role::Dim } else { Role::Strong };
     Line::from(vec![
-        styled(model, role, format!(" {} ", cell(row.title(), 18))),
+        styled(model, role, format!(" {} ", cell(row.title(), columns.server))),
         styled(model, Role::Dim, cell(row.session.via.word(), 6)),
-        styled(model, Role::Plain, cell(&client, 14)),
+        styled(model, Role::Plain, cell(&client, columns.client)),
         styled(model, Role::Plain, right(&grouped(row.messages), 7)),
-        styled(model, Role::Accent, right(&unread(row), 6)),
-        styled(model, Role::Dim, format!("  {}", short(&state, width.saturating_sub(55)))),
+        styled(model, Role::Accent, right(&unread(row), columns.unread)),
+        styled(model, Role::Dim, format!("  {}", short(&state, columns.state))),
     ])
 }
 
@@ -112,7 +141,12 @@ pub(super) fn draw_pager(model: &Model, pager: &Pager, frame: &mut Frame<'_>) {
     let inner = popup(model, frame, area, &title);
     let shown = pager.lines.iter().skip(pager.top).take(usize::from(inner.height));
     for (row, line) in shown.enumerate() {
-        put(frame, inner, row, styled(model, Role::Plain, text::sanitize(line).into_owned()));
+        let role = match line.as_bytes().first() {
+            Some(b'-') if pager.is_diff => Role::Bad,
+            Some(b'+') if pager.is_diff => Role::Good,
+            _ => Role::Plain,
+        };
+        put(frame, inner, row, styled(model, role, text::sanitize(line).into_owned()));
     }
     if let Some(search) = &model.search {
         paint::matches(super::parts::theme(model), frame.buffer_mut(), inner, &search.pattern);

@@ -25,7 +25,7 @@ pub(super) fn draw(model: &Model, prompt: &Prompt, frame: &mut Frame<'_>, area: 
     let used: usize = spans.iter().map(Span::width).sum();
     let left = width.saturating_sub(used + 1);
     if left > 4 {
-        spans.push(styled(model, note_role, right(&note, left)));
+        spans.push(styled(model, note_role, right(&format!("  {note}"), left)));
     }
     put(frame, area, 0, Line::from(spans));
     let column = text::width(&label) + text::width(&before) - text::width(&before[..skipped]);
@@ -92,6 +92,8 @@ fn note(model: &Model, prompt: &Prompt) -> String {
             format!("{} of {}{scan}", grouped(list.len(rows) as u64), grouped(rows.len() as u64))
         }
         (None, PromptKind::Hold) => "holds requests and replies that match".to_owned(),
+        (None, PromptKind::Comment) => "found by `~comment`; nothing takes it away".to_owned(),
+        (None, PromptKind::Pipe) => "such as `jq .params`; what it prints is shown".to_owned(),
         (None, PromptKind::Command) => "a command, or the number of a message".to_owned(),
         (None, PromptKind::Search) => match &prompt.fault {
             Some(why) => why.clone(),

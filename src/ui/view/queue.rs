@@ -116,14 +116,14 @@ fn held_line(model: &Model, held: &Held, columns: &QueueColumns) -> Line<'static
         styled(model, role, format!("{mark} ")),
         styled(model, Role::Dim, right(&envelope.seq.0.to_string(), 5) + " "),
         styled(model, Role::Plain, format!("{} ", arrow(envelope.direction))),
-        styled(model, kind_role(envelope), format!("{} ", letter(envelope.kind()))),
+        styled(model, kind_role(envelope), format!("{} ", letter(envelope))),
     ];
     if columns.client > 0 {
         spans.push(styled(model, Role::Dim, cell(&peer(model, envelope), columns.client) + " "));
     }
     let id = envelope.message.id().map(|id| id.display().to_owned()).unwrap_or_default();
     spans.push(styled(model, Role::Plain, cell(&id, ID)));
-    spans.extend(subject(model, envelope, columns.subject));
+    spans.extend(subject(model, envelope, columns.subject, false));
     spans.push(styled(model, Role::Plain, format!(" {}", cell(&summary(envelope), columns.gist))));
     spans.extend(clocks(model, held, columns, sent));
     if columns.reason > 0 {

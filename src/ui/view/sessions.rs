@@ -2,18 +2,19 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
-use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, styled, theme};
+use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, styled, theme};
 use super::status::duration;
 use crate::event::SessionState;
 use crate::text;
 use crate::ui::model::session_list::SessionRow;
+use crate::ui::model::wrapped_text::WrappedText;
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 
 /// Lines of one session.
-const ROW_LINES: usize = 3;
+const ROW_LINES: usize = 5;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::Sessions;
@@ -28,6 +29,17 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     for (at, line) in figures.into_iter().enumerate() {
         put(frame, inner, room.max(used) + at, line);
     }
+}
+
+/// The session on a line of the pane, 0 for all of them.
+pub(crate) fn session_at(model: &Model, width: usize, line: usize) -> Option<usize> {
+    let rows = model.observed.sessions.all().iter();
+    let heights = std::iter::once(1).chain(rows.map(|row| session_lines(model, row, width).len()));
+    let mut end = 0;
+    heights.enumerate().skip(model.session_cursor.top).find_map(|(at, height)| {
+        end += height;
+        (line < end).then_some(at)
+    })
 }
 
 /// Draws the sessions; returns how many lines they took.
@@ -58,52 +70,51 @@ fn session_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'sta
         SessionState::New | SessionState::Initializing | SessionState::Active => (glyphs.live, Role::Good),
     };
     let via = row.carrier();
-    let room = width.saturating_sub(via.len() + 5);
     let name_role = if row.closed().is_some() { Role::Dim } else { Role::Strong };
     let head = Line::from(vec![
-        styled(model, name_role, format!(" {} ", cell(&model.observed.sessions.title(row), room))),
-        styled(model, Role::Dim, format!("{via} ")),
+        styled(model, name_role, format!(" {} ", cell(&model.observed.sessions.title(row), width.saturating_sub(4)))),
         styled(model, dot_role, dot),
     ]);
     let client = row.session.client.as_ref().map_or_else(String::new, |peer| format!("{} {}", peer.name, peer.version));
-    let unread = if row.unread > 0 { format!(" +{}", grouped(row.unread)) } else { String::new() };
-    let count = format!("{} msgs", grouped(row.messages));
-    let room = width.saturating_sub(text::width(&count) + text::width(&unread) + 4);
     let who = Line::from(vec![
-        styled(model, Role::Dim, format!("   {} ", cell(&client, room.saturating_sub(1)))),
-        styled(model, Role::Dim, count),
-        styled(model, Role::Accent, unread),
+        styled(model, Role::Dim, format!("   {} ", cell(&client, width.saturating_sub(via.len() + 5)))),
+        styled(model, Role::Dim, via),
     ]);
-    let mut lines = vec![head, who];
-    lines.extend(state_line(model, row, width));
+    let mut lines = vec![head, who, counts_line(model, row)];
+    lines.extend(reason_lines(model, row, width));
     lines.truncate(ROW_LINES);
     lines
 }
 
-/// The third line, only where there is something to say.
-fn state_line(model: &Model, row: &SessionRow, width: usize) -> Option<Line<'static>> {
+fn counts_line(model: &Model, row: &SessionRow) -> Line<'static> {
     let id = row.session.id;
     let held = model.observed.held.values().filter(|held| held.envelope.session == id).count();
-    let mut spans = vec![Span::raw("   ")];
-    if let SessionState::Paused = row.session.state {
-        spans.push(styled(model, Role::Held, "paused  "));
+    let mut spans = vec![styled(model, Role::Dim, format!("   {} msgs", grouped(row.messages)))];
+    if row.unread > 0 {
+        spans.push(styled(model, Role::Accent, format!(" +{}", grouped(row.unread))));
     }
     if held > 0 {
-        spans.push(styled(model, Role::Held, format!("{held} held  ")));
+        spans.push(styled(model, Role::Held, format!("  {held} held")));
     }
     if row.errors > 0 {
-        spans.push(styled(model, Role::Bad, format!("{} err  ", row.errors)));
+        spans.push(styled(model, Role::Bad, format!("  {} err", grouped(row.errors))));
     }
+    Line::from(spans)
+}
+
+/// Why it is not as others are, in up to two lines.
+fn reason_lines(model: &Model, row: &SessionRow, width: usize) -> Vec<Line<'static>> {
     let (role, why) = match &row.session.state {
         SessionState::Closed { reason } => (Role::Dim, format!("closed: {reason}")),
         SessionState::Closing { reason } => (Role::Dim, format!("closing: {reason}")),
         SessionState::Failed { why } => (Role::Bad, format!("restarting: {why}")),
-        _ => (Role::Dim, String::new()),
+        SessionState::Paused => (Role::Held, "paused".to_owned()),
+        SessionState::New | SessionState::Initializing | SessionState::Active => return Vec::new(),
     };
-    if !why.is_empty() {
-        spans.push(styled(model, role, short(&why, width.saturating_sub(4))));
-    }
-    (spans.len() > 1).then(|| Line::from(spans))
+    let mut text = WrappedText::of(vec![text::sanitize(&why).into_owned()]);
+    text.wrap(width.saturating_sub(4), 0);
+    let rows = (0..2).map_while(|row| text.row(row));
+    rows.map(|row| Line::from(styled(model, role, format!("   {}", row.trim_start())))).collect()
 }
 
 fn figures(model: &Model, width: usize) -> Vec<Line<'static>> {
@@ -115,22 +126,27 @@ fn figures(model: &Model, width: usize) -> Vec<Line<'static>> {
         Line::from(styled(model, Role::Dim, title + &rest))
     };
     let pair = |a: &str, b: u64, c: &str, d: u64| {
-        let one = |name: &str, count: u64| format!(" {}{}", cell(name, 5), right(&grouped(count), width / 2 - 6));
+        let one = |name: &str, count: u64| {
+            let room = (width / 2).saturating_sub(6);
+            let exact = grouped(count);
+            let shown = if exact.len() < room { exact } else { text::count(count) };
+            format!(" {}{}", cell(name, 5), right(&shown, room))
+        };
         Line::from(styled(model, Role::Plain, one(a, b) + &one(c, d)))
     };
     let mut lines = vec![
         rule(" Kinds "),
         pair("req", stats.requests, "notif", stats.notifications),
-        pair("res", stats.results, "err", stats.errors),
+        pair("res", stats.results, "fail", stats.errors),
     ];
-    let tools = stats.top_tools(4);
+    let tools = model.metrics.top_tools(4);
     if !tools.is_empty() {
-        lines.push(rule(" Top tools, calls, p95 "));
+        lines.push(rule(" Top tools, calls, p90 "));
     }
-    lines.extend(tools.into_iter().map(|(name, tool)| {
-        let p95 = tool.took.percentile(95).map(duration).unwrap_or_default();
-        let text =
-            format!(" {}{}{} ", cell(name, width.saturating_sub(13)), right(&grouped(tool.calls), 5), right(&p95, 6));
+    lines.extend(tools.into_iter().map(|tool| {
+        let p90 = if tool.took.count > 0 { duration(tool.took.p90) } else { String::new() };
+        let name = cell(tool.name.as_deref().unwrap_or_default(), width.saturating_sub(14));
+        let text = format!(" {name}{}{} ", right(&text::count(tool.calls), 5), right(&p90, 7));
         Line::from(styled(model, Role::Plain, text))
     }));
     lines

@@ -95,23 +95,25 @@ fn figures(model: &Model, width: usize) -> Vec<Span<'static>> {
     if let Some(rate) = stats.rate() {
         spans.push(styled(model, Role::Plain, format!("{rate:.1}/s  ")));
     }
-    if let (Some(p50), Some(p99), true) = (stats.took.percentile(50), stats.took.percentile(99), width >= 110) {
-        spans.push(styled(model, Role::Dim, format!("p50 {} p99 {}  ", duration(p50), duration(p99))));
+    // The same figures as on the metrics screen, once there are any.
+    let all = &model.metrics.all;
+    if all.count > 0 && width >= 110 {
+        spans.push(styled(model, Role::Dim, format!("p50 {} p99 {}  ", duration(all.p50), duration(all.p99))));
     }
-    let role = if stats.errors > 0 { Role::Bad } else { Role::Dim };
-    spans.push(styled(model, role, format!("err {} ", stats.errors)));
+    let errors = errors(model);
+    let role = if errors > 0 { Role::Bad } else { Role::Dim };
+    spans.push(styled(model, role, format!("err {} ", grouped(errors))));
     spans
+}
+
+/// Requests that did not end well, as the metrics screen counts them.
+fn errors(model: &Model) -> u64 {
+    model.metrics.figures.as_ref().map_or(model.observed.stats.errors, |figures| figures.outcomes().failed())
 }
 
 /// Returns a duration with its unit, for where no column head says it.
 pub(super) fn duration(micros: u64) -> String {
-    let unit = match micros {
-        0..999_500 => "ms",
-        59_500_000..3_600_000_000 => "s",
-        3_600_000_000..86_400_000_000 => "m",
-        _ => "",
-    };
-    text::micros(micros) + unit
+    text::micros_with_unit(micros)
 }
 
 /// All there is to say in a window of a few cells.
@@ -120,12 +122,20 @@ pub(super) fn draw_tiny(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let text = format!(
         "{} held  {} err  {} msgs  {:.1}/s",
         model.observed.held.len(),
-        model.observed.stats.errors,
+        errors(model),
         grouped(rows.len() as u64),
         model.observed.stats.rate().unwrap_or_default(),
     );
     let role = if model.observed.held.is_empty() { Role::Plain } else { Role::Held };
     put(frame, area, 0, styled(model, role, short(&text, usize::from(area.width))));
+    // What came last, as far as there is room.
+    let (rows, list) = model.messages();
+    let room = usize::from(area.height).saturating_sub(1);
+    let first = list.len(rows).saturating_sub(room);
+    let shown = (first..list.len(rows)).filter_map(|position| list.row(rows, position));
+    for (line, row) in shown.enumerate() {
+        put(frame, area, line + 1, super::list::tiny_line(model, &row, usize::from(area.width)));
+    }
 }
 
 #[cfg(test)]

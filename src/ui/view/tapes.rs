@@ -9,6 +9,7 @@ use super::status::duration;
 use crate::event::{Difference, StepReport, StepVerdict, TapeInfo};
 use crate::text;
 use crate::ui::layout::step_rows;
+use crate::ui::model::session_list::upstream_name;
 use crate::ui::model::tapes_screen::{ReplayRun, tape_title};
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
@@ -45,13 +46,21 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn tape_line(model: &Model, tape: &TapeInfo, width: usize) -> Line<'static> {
-    let name = cell(&tape_name(model, tape), width.saturating_sub(15));
+    // Who it is of, where there is room for that.
+    let peers = if width >= 64 { (width - 16) * 55 / 100 } else { 0 };
+    let client = tape.client.as_ref().map(|peer| peer.name.clone()).unwrap_or_default();
+    let server = upstream_name(&tape.upstream);
+    let name = cell(&tape_name(model, tape), width.saturating_sub(16 + peers));
     let role = if tape.problems.is_empty() { Role::Plain } else { Role::Held };
-    Line::from(vec![
-        styled(model, role, format!(" {name}")),
-        styled(model, Role::Dim, right(&grouped(tape.messages), 7)),
-        styled(model, Role::Dim, right(&text::size(tape.bytes), 6) + " "),
-    ])
+    let mut spans = vec![styled(model, role, format!(" {name}"))];
+    if peers > 0 {
+        let half = peers * 2 / 5;
+        spans.push(styled(model, Role::Accent, format!(" {}", cell(&client, half - 1))));
+        spans.push(styled(model, Role::Dim, format!(" {}", cell(server, peers - half - 1))));
+    }
+    spans.push(styled(model, Role::Dim, right(&grouped(tape.messages), 8)));
+    spans.push(styled(model, Role::Dim, right(&text::size(tape.bytes), 6) + " "));
+    Line::from(spans)
 }
 
 /// What tells tapes apart at a glance: of a name that tapline gave, the stamp reads as a time of here.
@@ -140,7 +149,7 @@ fn subject_width(width: usize) -> usize {
 
 fn step_header(model: &Model, width: usize) -> Line<'static> {
     let subject = cell("method / name", subject_width(width));
-    let text = format!(" {}  {subject} verdict {}  why", right("step", 5), right("ms (was)", 14));
+    let text = format!(" {}  {subject} verdict {}  why", right("step", 5), right("took (was)", 16));
     Line::styled(short(&text, width), style(model, Role::Dim))
 }
 
@@ -153,8 +162,8 @@ fn step_line(model: &Model, step: &StepReport, width: usize) -> Line<'static> {
     let room = subject_width(width);
     let subject = format!("{} {}", step.method, step.name.as_deref().unwrap_or_default());
     let took = match (step.took, step.recorded) {
-        (Some(took), Some(recorded)) => format!("{} ({})", text::micros(took), text::micros(recorded)),
-        (Some(took), None) => text::micros(took),
+        (Some(took), Some(recorded)) => format!("{} ({})", duration(took), duration(recorded)),
+        (Some(took), None) => duration(took),
         (None, _) => String::new(),
     };
     let why = step.why.clone().unwrap_or_default();
@@ -162,8 +171,8 @@ fn step_line(model: &Model, step: &StepReport, width: usize) -> Line<'static> {
         styled(model, Role::Dim, format!(" {}  ", right(&step.step.to_string(), 5))),
         styled(model, Role::Plain, cell(&subject, room) + " "),
         styled(model, role, cell(word, 7)),
-        styled(model, Role::Dim, format!(" {}  ", right(&took, 14))),
-        styled(model, Role::Plain, short(&why, width.saturating_sub(33 + room))),
+        styled(model, Role::Dim, format!(" {}  ", right(&took, 16))),
+        styled(model, Role::Plain, short(&why, width.saturating_sub(35 + room))),
     ])
 }
 

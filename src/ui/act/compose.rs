@@ -1,0 +1,44 @@
+//! A call of the operator's own, out of what the server offers.
+
+use crate::envelope::{Direction, Seq, Via};
+use crate::message::Message;
+use crate::ui::model::Model;
+use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
+use crate::ui::model::offers::OfferList;
+use crate::ui::model::popup::Popup;
+
+/// What the server of the session here has listed; else of the newest session that is open.
+pub(super) fn open(model: &mut Model) {
+    let sessions = &model.observed.sessions;
+    let own = model.selected().map(|row| row.envelope.session).and_then(|id| sessions.get(id));
+    let open = own.filter(|row| row.closed().is_none());
+    let Some(session) = open.or_else(|| sessions.all().iter().rev().find(|row| row.closed().is_none())) else {
+        return model.warn("no session is open to call anything in");
+    };
+    let list = OfferList::of(&model.observed.rows, session.session.id);
+    if list.offers.is_empty() {
+        return model.warn("its server has listed nothing yet: no `tools/list` has passed in this session");
+    }
+    model.popup = Some(Popup::Offers(Box::new(list)));
+}
+
+/// The request for what was chosen, in the editor.
+pub(super) fn compose(model: &mut Model) {
+    let Some(Popup::Offers(list)) = model.popup.take() else { return };
+    let Some(offer) = list.chosen() else { return };
+    let session = list.session;
+    let subject = EditSubject {
+        target: EditTarget::Resend(session),
+        // No message that passed.
+        seq: Seq(0),
+        direction: Direction::ToServer,
+        session: model.observed.sessions.get(session).map(|row| row.title().to_owned()).unwrap_or_default(),
+        session_id: session,
+        via: Via::Http,
+        message: Message::new(offer.request.clone()),
+    };
+    model.editor = Editor::open(subject, None).map(|mut editor| {
+        editor.select_first_argument();
+        editor
+    });
+}

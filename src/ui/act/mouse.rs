@@ -1,0 +1,126 @@
+//! What the mouse does: the wheel moves, a click chooses, a click on what is chosen opens it. What stands for a key is that key.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Rect};
+
+use super::navigate;
+use crate::ui::layout::{ScreenLayout, inner, metrics_parts};
+use crate::ui::model::motion::Motion;
+use crate::ui::model::{Model, Pane, ScreenKind};
+use crate::ui::view::{key_at, screen_at, session_at, tab_at};
+
+/// Rows that the wheel moves at once.
+const WHEEL: usize = 3;
+
+/// Takes in what the mouse did; returns the key that it stands for.
+pub(super) fn mouse(model: &mut Model, event: MouseEvent) -> Option<&'static str> {
+    let at = Position::new(event.column, event.row);
+    let plan = ScreenLayout::of(model, Rect::new(0, 0, model.viewport.width, model.viewport.height));
+    match event.kind {
+        MouseEventKind::ScrollDown => wheel(model, &plan, at, Motion::Down),
+        MouseEventKind::ScrollUp => wheel(model, &plan, at, Motion::Up),
+        MouseEventKind::Down(MouseButton::Left) => return click(model, &plan, at),
+        _ => {}
+    }
+    None
+}
+
+fn pane_at(plan: &ScreenLayout, at: Position) -> Option<(Pane, Rect)> {
+    // Neighbours share a line, which has the title of the lower one.
+    let panes = [(Pane::Detail, plan.detail), (Pane::List, plan.list), (Pane::Sessions, plan.sessions)];
+    panes.into_iter().find_map(|(pane, area)| Some((pane, area.filter(|area| area.contains(at))?)))
+}
+
+/// Moves what is under the pointer; the keys stay where they are.
+fn wheel(model: &mut Model, plan: &ScreenLayout, at: Position, motion: Motion) {
+    if model.popup.is_none() && (model.editor.is_some() || model.prompt.is_some()) {
+        return;
+    }
+    let before = model.pane;
+    if let Some((pane, _)) = pane_at(plan, at) {
+        model.pane = pane;
+    }
+    for _ in 0..WHEEL {
+        navigate::go(model, motion);
+    }
+    model.pane = before;
+}
+
+fn click(model: &mut Model, plan: &ScreenLayout, at: Position) -> Option<&'static str> {
+    if plan.keys.contains(at) {
+        return key_at(model, plan.keys.width, at.x - plan.keys.x);
+    }
+    if model.popup.is_some() || model.editor.is_some() || model.prompt.is_some() {
+        return None;
+    }
+    if let Some(bar) = plan.screens.filter(|bar| bar.contains(at)) {
+        screen_at(model, at.x - bar.x).into_iter().for_each(|screen| navigate::to_screen(model, screen));
+        return None;
+    }
+    let (pane, area) = pane_at(plan, at)?;
+    let was = std::mem::replace(&mut model.pane, pane);
+    let area = if model.screen == ScreenKind::Metrics { metrics_parts(area, model.viewport)[1] } else { area };
+    let inside = inner(area, model.viewport);
+    if !inside.contains(at) {
+        if pane == Pane::Detail && at.y == area.y && model.screen != ScreenKind::Tapes {
+            tab_at(model, area, at.x).into_iter().for_each(|tab| model.detail.choose_tab(tab));
+        }
+        return None;
+    }
+    let chosen_before = choose(model, usize::from(at.y - inside.y), usize::from(inside.width))?;
+    (chosen_before && was == pane).then_some("enter")
+}
+
+/// Puts the cursor on a line of its pane; returns whether it was there, `None` where nothing is there.
+fn choose(model: &mut Model, line: usize, width: usize) -> Option<bool> {
+    match (model.screen, model.pane) {
+        (ScreenKind::Messages, Pane::List) => {
+            let (rows, list) = model.messages_mut();
+            let position = list.top + line.checked_sub(1)?;
+            let was = list.position(rows) == position;
+            (position < list.len(rows)).then(|| list.go_to(rows, position))?;
+            Some(was)
+        }
+        (ScreenKind::Messages, Pane::Sessions) => {
+            let at = session_at(model, width, line)?;
+            Some(std::mem::replace(&mut model.session_cursor.cursor, at) == at)
+        }
+        (ScreenKind::Messages | ScreenKind::Queue, Pane::Detail) => {
+            let at = model.detail.top + line;
+            (at < model.detail.len()).then(|| std::mem::replace(&mut model.detail.cursor, at) == at)
+        }
+        (ScreenKind::Queue, _) => {
+            let at = model.queue.top + line.checked_sub(1)?;
+            let was = model.queue.position(&model.observed.held) == at;
+            let ticket = *model.observed.held.keys().nth(at)?;
+            model.queue.select(ticket);
+            Some(was)
+        }
+        _ => choose_elsewhere(model, line),
+    }
+}
+
+fn choose_elsewhere(model: &mut Model, line: usize) -> Option<bool> {
+    match (model.screen, model.pane) {
+        (ScreenKind::Tapes, Pane::Detail) => {
+            let replay = model.tapes.replay.as_mut()?;
+            let at = replay.place.top + line.checked_sub(2)?;
+            (at < replay.reports.len()).then(|| std::mem::replace(&mut replay.place.cursor, at) == at)
+        }
+        (ScreenKind::Tapes, _) => {
+            let at = model.tapes.place.top + line;
+            let len = model.tapes.list.as_ref().map_or(0, Vec::len);
+            (at < len).then(|| std::mem::replace(&mut model.tapes.place.cursor, at) == at)
+        }
+        (ScreenKind::Lint, _) => None,
+        (ScreenKind::Metrics, _) => {
+            let at = model.metrics.place.top + line.checked_sub(1)?;
+            (at < model.metrics.rows.len()).then(|| std::mem::replace(&mut model.metrics.place.cursor, at) == at)
+        }
+        _ => {
+            let at = model.log.place.top + line;
+            model.log.unfollowed = true;
+            (at < model.log.len()).then(|| std::mem::replace(&mut model.log.place.cursor, at) == at)
+        }
+    }
+}

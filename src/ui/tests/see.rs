@@ -1,0 +1,187 @@
+//! What is seen at a glance: what failed, what is under the cursor, which screens there are; and what the mouse does.
+
+use std::sync::Arc;
+
+use crossterm::event::{Event as TerminalEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::style::{Color, Modifier};
+
+use super::rig::{Rig, World, busy, held, session, session_id};
+use crate::envelope::{Author, Direction, Outcome, Via};
+use crate::event::figures::{EndpointFigures, Figures, Outcomes, Spread};
+use crate::event::{Event, Level, LogLine, Ticket};
+use crate::ui::ScreenInput;
+use crate::ui::model::{Change, Effect, Pane, ScreenKind};
+
+fn mouse(rig: &mut Rig, kind: MouseEventKind, column: u16, row: u16) {
+    let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+    rig.change(Change::Input(ScreenInput::Terminal(TerminalEvent::Mouse(event))));
+}
+
+fn click(rig: &mut Rig, column: u16, row: u16) {
+    mouse(rig, MouseEventKind::Down(MouseButton::Left), column, row);
+}
+
+/// Where a text stands on the screen.
+fn place_of(rig: &mut Rig, text: &str) -> (u16, u16) {
+    let picture = rig.picture();
+    let (row, line) = picture.lines().enumerate().find(|(_, line)| line.contains(text)).expect(text);
+    let column = line[..line.find(text).unwrap()].chars().count();
+    (u16::try_from(column).unwrap(), u16::try_from(row).unwrap())
+}
+
+#[test]
+fn error_stays_red_under_the_cursor() {
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 9 5 enter");
+    let (column, row) = place_of(&mut rig, "-32603 not");
+    let cell = rig.buffer()[(column, row)].clone();
+    assert_eq!(cell.fg, Color::Red);
+    assert!(cell.modifier.contains(Modifier::REVERSED));
+}
+
+#[test]
+fn http_error_is_an_error_and_ends_its_request() {
+    let mut rig = Rig::new(120, 36);
+    rig.on_event(Event::SessionOpened(session(1, "srv", ("ide", "1"), Via::Http).into()));
+    let mut world = World::new();
+    let call = world.call(1, 1, "search", "{}");
+    let mut answer = world.reply(&call, 20, r#""result":{}"#);
+    answer.message = crate::message::Message::new("Not Found\n".to_owned());
+    answer.transport.status = Some(404);
+    for envelope in [call, answer] {
+        rig.on_event(Event::Passed(Arc::new(envelope)));
+    }
+    let picture = rig.picture();
+    assert!(picture.contains("HTTP 404 \"Not Found\"") && picture.contains("1 err"), "{picture}");
+    assert!(!picture.contains('▸'), "its request goes on: {picture}");
+    let (column, row) = place_of(&mut rig, "HTTP 404");
+    assert_eq!(rig.buffer()[(column, row)].fg, Color::Red);
+}
+
+#[test]
+fn status_says_what_the_metrics_say() {
+    let mut rig = busy(120, 36);
+    let took = Spread::of([(1_800, 9), (2_000, 1)].into_iter(), 18_200, 2_000);
+    let endpoint = EndpointFigures {
+        upstream: None,
+        direction: Direction::ToServer,
+        method: Some("tools/call".into()),
+        name: Some("book".into()),
+        calls: 10,
+        in_flight: 0,
+        unanswered: 0,
+        outcomes: Outcomes { ok: 3, tool: 7, ..Outcomes::default() },
+        took,
+        asked: Spread::default(),
+        answered: Spread::default(),
+        latest: 0,
+    };
+    rig.on_event(Event::Figures(Arc::new(Figures { endpoints: vec![endpoint], ..Figures::default() })));
+    let picture = rig.picture();
+    let status = picture.lines().next().unwrap();
+    assert!(status.contains("err 7") && status.contains("p50 1.8ms p99 2.0ms"), "{status}");
+    assert!(picture.contains("book"), "the tools that are called most: {picture}");
+}
+
+#[test]
+fn bar_names_the_screens_and_what_waits_there() {
+    for (width, height) in [(120, 36), (80, 24), (60, 20)] {
+        let mut rig = busy(width, height);
+        let picture = rig.picture();
+        let bar = picture.lines().nth(1).unwrap();
+        assert!(bar.starts_with(" 1 messages") && bar.contains("2 queue 2 "), "{bar}");
+        let (column, row) = place_of(&mut rig, "2 queue");
+        click(&mut rig, column, row);
+        assert_eq!(rig.model.screen, ScreenKind::Queue);
+    }
+}
+
+#[test]
+fn mouse_chooses_opens_and_scrolls() {
+    let mut rig = busy(120, 36);
+    let (column, row) = place_of(&mut rig, "git_log");
+    click(&mut rig, column, row);
+    assert_eq!(rig.model.selected().unwrap().envelope.name(), Some("git_log"));
+    click(&mut rig, column, row);
+    assert_eq!(rig.model.pane, Pane::Detail, "a click on what is chosen opens it");
+    let before = rig.model.selected().unwrap().envelope.seq;
+    mouse(&mut rig, MouseEventKind::ScrollUp, column, row);
+    assert_eq!(rig.model.selected().unwrap().envelope.seq.0, before.0 - 3);
+    assert_eq!(rig.model.pane, Pane::Detail, "the keys stay where they are");
+    let (column, row) = place_of(&mut rig, " Raw ");
+    click(&mut rig, column + 1, row);
+    assert!(rig.picture().contains("[Raw]"));
+    let (column, row) = place_of(&mut rig, "? help");
+    click(&mut rig, column, row);
+    assert!(rig.picture().contains("type to narrow"), "{}", rig.picture());
+}
+
+#[test]
+fn mouse_can_be_left_to_the_terminal() {
+    let mut rig = busy(120, 36);
+    rig.press("t m");
+    assert!(matches!(rig.effects[..], [Effect::Mouse(false)]), "{:?}", rig.effects);
+    rig.press("t m ctrl-l");
+    assert!(matches!(rig.effects[1..], [Effect::Mouse(true), Effect::Repaint]), "{:?}", rig.effects);
+}
+
+#[test]
+fn message_is_piped_to_a_command() {
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 8 9 enter |");
+    rig.typing("jq .params").press("enter");
+    let Some(Effect::Pipe { command, input }) = rig.effects.pop() else { panic!("{:?}", rig.effects) };
+    assert_eq!(command, "jq .params");
+    assert!(input.starts_with(b"{\"jsonrpc\""));
+    rig.change(Change::Input(ScreenInput::Piped { command: command.clone(), output: Ok("{\n  \"name\"".to_owned()) }));
+    assert!(rig.picture().contains("| jq .params"), "{}", rig.picture());
+    rig.press("esc");
+    rig.change(Change::Input(ScreenInput::Piped { command, output: Err("ended with 3".to_owned()) }));
+    assert!(rig.picture().contains("`jq .params` ended with 3"), "{}", rig.picture());
+}
+
+#[test]
+fn events_tell_the_acts_of_the_operator_and_of_one_source() {
+    let mut rig = busy(120, 36);
+    let mut world = World::new();
+    world.seq = 1300;
+    let mut call = world.call(1, 90, "fetch", "{}");
+    rig.on_event(held(7, call.clone(), 4));
+    rig.on_event(Event::Settled { ticket: Ticket(7) });
+    (call.outcome, call.held) = (Outcome::Edited(Author::Operator), Some(4_000_000));
+    rig.on_event(Event::Passed(Arc::new(call)));
+    let words = "a server that says much ".repeat(12) + "END";
+    rig.on_event(Event::Log(LogLine::new(Level::Error, "server", words).of(session_id(1))));
+    rig.press("6");
+    let picture = rig.picture();
+    assert!(picture.contains("tools/call fetch edited by you after 4s"), "{picture}");
+    assert!(picture.contains("END"), "the line under the cursor in full: {picture}");
+    rig.press("s s");
+    let picture = rig.picture();
+    assert!(picture.contains("of server") && !picture.contains("edited by you"), "{picture}");
+    rig.press("enter");
+    assert!(rig.picture().contains("ERROR server"), "{}", rig.picture());
+}
+
+#[test]
+fn help_does_what_was_searched_for() {
+    let mut rig = busy(120, 36);
+    rig.press("?").typing("hold queue").press("enter");
+    assert_eq!(rig.model.screen, ScreenKind::Queue);
+    assert!(rig.model.popup.is_none());
+}
+
+#[test]
+fn names_are_shortened_by_one_rule() {
+    let mut rig = busy(60, 24);
+    let picture = rig.picture();
+    assert!(picture.contains("progress") && !picture.contains("notifications/progress"), "{picture}");
+    assert!(picture.contains(" call git_log"), "{picture}");
+}
+
+#[test]
+fn tiny_window_shows_what_came_last() {
+    let mut rig = busy(38, 5);
+    let picture = rig.picture();
+    assert!(picture.contains("2 held") && picture.contains("cancelled"), "{picture}");
+}
