@@ -193,13 +193,14 @@ fn remove(text: &str, path: &JsonPointer) -> Result<String, String> {
     let (around, last) = parent(path)?;
     let place = find(text, &around)?;
     let inside = &text[place.clone()];
-    let index: Option<usize> = if inside.starts_with('[') { last.parse().ok() } else { None };
-    let starts = children(inside).into_iter().enumerate();
-    let gone: Vec<usize> = starts
-        .filter(|(at, child)| index.map_or(child.key == last, |index| index == *at))
-        .map(|(_, child)| child.start)
-        .collect();
-    Ok(spliced(text, &place, &without(inside, |child| gone.contains(&child.start))))
+    let now = if inside.starts_with('[') {
+        let gone = last.parse().ok().and_then(|at: usize| children(inside).get(at).map(|child| child.start));
+        without(inside, |child| Some(child.start) == gone)
+    } else {
+        // What stands behind it moves to its place: it is known by its key.
+        without(inside, |child| child.key == last)
+    };
+    Ok(spliced(text, &place, &now))
 }
 
 /// Takes children away, each with one comma.
