@@ -14,6 +14,7 @@ use crate::journal::Journal;
 use crate::metrics::{Gauges, Glance, Meter};
 use crate::proxy::exchange::Connection;
 use crate::proxy::front::routes::{Mount, Mounts};
+use crate::rules::RuleBook;
 use crate::upstream::target::Target;
 
 /// How often figures are told, where there is anything new.
@@ -24,12 +25,12 @@ const QUIET: Duration = Duration::from_secs(10);
 const MOST_SESSIONS: usize = 50;
 
 /// Reads the figures of a core.
-pub(super) fn meter(mounts: &Arc<Mounts>, lint: Option<LiveLint>) -> Arc<Meter> {
+pub(super) fn meter(mounts: &Arc<Mounts>, rules: &RuleBook, lint: Option<LiveLint>) -> Arc<Meter> {
     let metrics = mounts.proxy().metrics().clone();
-    let (mounts, same, judged) = (mounts.clone(), mounts.clone(), lint.clone());
+    let (mounts, same, judged, rules) = (mounts.clone(), mounts.clone(), lint.clone(), rules.clone());
     let found = move || judged.as_ref().map(LiveLint::figures).unwrap_or_default();
     let changes = move || [changes(&same), lint.as_ref().map(LiveLint::changes).unwrap_or_default()].concat();
-    Meter::new(metrics, changes, move || Gauges { lint: found(), ..gauges(&mounts) })
+    Meter::new(metrics, changes, move || Gauges { lint: found(), ..gauges(&mounts, &rules) })
 }
 
 /// Changes with the sessions, holds, children and the journal.
@@ -45,7 +46,7 @@ fn changes(mounts: &Mounts) -> Vec<u64> {
     if changes.iter().all(|change| *change == 0) { Vec::new() } else { changes }
 }
 
-fn gauges(mounts: &Mounts) -> Gauges {
+fn gauges(mounts: &Mounts, rules: &RuleBook) -> Gauges {
     let live = mounts.live();
     let mut states = BTreeMap::<String, u64>::new();
     for connection in &live {
@@ -59,6 +60,7 @@ fn gauges(mounts: &Mounts) -> Gauges {
         pools: mounts.iter().filter_map(pool).collect(),
         journal: mounts.proxy().journal().load(),
         lint: LintFigures::default(),
+        rules: rules.current().status(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod figures;
 mod linting;
+mod rules;
 mod shutdown;
 
 use std::collections::HashMap;
@@ -18,14 +19,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::rules::RuleFollower;
 use crate::auth::{self, Auth, AuthError};
 use crate::clock::Clock;
 use crate::control::registry::{Registry, RegistryEntry};
 use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::{
-    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, Speed, TapeInfo, Then, Ticket,
-    Timestamp,
+    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, RuleCommand, Speed, TapeInfo, Then,
+    Ticket, Timestamp,
 };
 use crate::filter::{FilterError, SavedFilters};
 use crate::intercept::breakpoints::Breakpoints;
@@ -45,14 +47,14 @@ use crate::proxy::front::origin_check::OriginCheck;
 use crate::proxy::front::routes::{Mount, MountError, MountSpec, Mounts};
 use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::{Proxy, Stop, error};
-use crate::rules::{RuleBook, RuleFiles, RuleSet};
+use crate::rules::{RuleBook, RuleFiles};
 use crate::shadow::{self, Shadow};
 use crate::store::{self, KnownTape, Owner, Store, StoreThread};
 use crate::tape;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
-use crate::upstream::watch::{WatchError, Watched};
+use crate::upstream::watch::WatchError;
 
 use self::linting::LiveLint;
 pub use shutdown::GRACE;
@@ -215,12 +217,18 @@ struct Operator {
 
 impl Operator {
     /// Carries out commands from now on; `library`: where tapes are looked for.
-    fn start(mounts: Arc<Mounts>, breakpoints: Breakpoints, library: Option<PathBuf>) -> Self {
+    fn start(
+        mounts: Arc<Mounts>,
+        breakpoints: Breakpoints,
+        rules: mpsc::UnboundedSender<RuleCommand>,
+        library: Option<PathBuf>,
+    ) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let (answer, asked) = oneshot::channel();
         let replay = CancellationToken::new();
-        let executor = Executor { mounts, breakpoints, library, replay, quit: quit.clone(), hurry: hurry.clone() };
+        let (quitting, hurrying) = (quit.clone(), hurry.clone());
+        let executor = Executor { mounts, breakpoints, rules, library, replay, quit: quitting, hurry: hurrying };
         Self { commands, quit, hurry, asked, task: tokio::spawn(executor.run(received, answer)) }
     }
 }
@@ -236,24 +244,25 @@ impl Core {
         let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
         let door = listen(settings.listen, &settings.allow_hosts, &settings.allow_origins).await?;
         let (journal, journal_thread) = Journal::start(settings.tapes.clone());
-        let export = settings.otlp.map(|otlp| otlp::Export::start(otlp, &journal));
-        let export = export.transpose().map_err(CoreStartError::Otlp)?;
+        let export = open_export(settings.otlp, &journal)?;
         let judging = settings.lint.and_then(|section| start_lint(section, &journal));
         let started = Timestamp::now();
         let (store, store_thread) = settings.sessions.database.map(|path| open_store(path, started, &journal)).unzip();
         let store::Settings { max, idle, .. } = settings.sessions;
         let keeping = SessionPolicy { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
-        let (gate, chain) = decisions(&breakpoints, settings.rules, &journal)?;
+        let rules = RuleFollower::open(settings.rules, &journal)?;
+        let (gate, chain) = decisions(&breakpoints, rules.book());
         let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
         announce(&mounts, &breakpoints, notes, &url);
         prepare_children(&mounts)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
-        let meter = figures::meter(&mounts, judging);
+        let meter = figures::meter(&mounts, rules.book(), judging);
         let figures = FigureTask::start(meter.clone(), journal.clone());
-        let operator = Operator::start(mounts.clone(), breakpoints.clone(), settings.tape_library);
+        let rules = rules.follow(meter.clone(), journal.clone())?;
+        let operator = Operator::start(mounts.clone(), breakpoints.clone(), rules, settings.tape_library);
         let stage = control::ControlledTapline {
             meter,
             journal: journal.clone(),
@@ -337,6 +346,11 @@ impl Core {
     }
 }
 
+/// Begins to tell spans, where they are wanted.
+fn open_export(settings: Option<otlp::Settings>, journal: &Journal) -> Result<Option<otlp::Export>, CoreStartError> {
+    settings.map(|otlp| otlp::Export::start(otlp, journal)).transpose().map_err(CoreStartError::Otlp)
+}
+
 /// The tapes in a directory. What the store knows of one that has not changed since is not read again.
 fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
     let known: HashMap<_, _> =
@@ -378,45 +392,11 @@ fn holding(filter: Option<String>, saved: SavedFilters) -> Result<(Breakpoints, 
 }
 
 /// What decides on each message, in order: pauses first, then the operator, then rules.
-///
-/// # Errors
-/// Where there are files of rules and something is wrong with one.
-fn decisions(breakpoints: &Breakpoints, files: RuleFiles, journal: &Journal) -> Result<(Gate, Chain), CoreStartError> {
+fn decisions(breakpoints: &Breakpoints, rules: &RuleBook) -> (Gate, Chain) {
     let gate = Gate::default();
-    let mut interceptors: Vec<Box<dyn Interceptor>> = vec![Box::new(gate.clone()), Box::new(breakpoints.clone())];
-    if !files.places.is_empty() {
-        let set = files.read().map_err(CoreStartError::Rules)?;
-        interceptors.push(Box::new(follow_rules(set, files, journal)?));
-    }
-    Ok((gate, Chain::new(interceptors)))
-}
-
-/// Puts rules in force, and those that stand in their files later. A file that cannot be read leaves them as they are.
-fn follow_rules(set: RuleSet, files: RuleFiles, journal: &Journal) -> Result<RuleBook, CoreStartError> {
-    let log = |journal: &Journal, level, text: String| journal.log(LogLine::new(level, "rules", text));
-    set.notes().into_iter().for_each(|note| log(journal, Level::Warn, note));
-    log(journal, Level::Info, format!("{} rules are in force", set.len()));
-    let rules = RuleBook::new(set, {
-        let journal = journal.clone();
-        move |line| journal.log(line)
-    });
-    let mut watched = Watched::new(&files.watched())?;
-    let (journal, followed) = (journal.clone(), rules.clone());
-    tokio::spawn(async move {
-        while watched.next().await.is_some() {
-            match files.read() {
-                Ok(set) => {
-                    set.notes().into_iter().for_each(|note| log(&journal, Level::Warn, note));
-                    log(&journal, Level::Info, format!("the rules have changed: {} are in force", set.len()));
-                    followed.replace(set);
-                }
-                Err(faults) => {
-                    log(&journal, Level::Error, format!("the rules stay as they were: {faults}"));
-                }
-            }
-        }
-    });
-    Ok(rules)
+    let interceptors: Vec<Box<dyn Interceptor>> =
+        vec![Box::new(gate.clone()), Box::new(breakpoints.clone()), Box::new(rules.clone())];
+    (gate, Chain::new(interceptors))
 }
 
 /// Says where clients come in and what is held.
@@ -505,6 +485,7 @@ fn release(on_quit: OnQuit) -> Decision {
 struct Executor {
     mounts: Arc<Mounts>,
     breakpoints: Breakpoints,
+    rules: mpsc::UnboundedSender<RuleCommand>,
     library: Option<PathBuf>,
     replay: CancellationToken,
     quit: CancellationToken,
@@ -570,6 +551,10 @@ impl Executor {
             Command::Resync => proxy.journal().resync(),
             Command::Pause(session) => self.pause(session),
             Command::Resume(session) => self.resume(session),
+            Command::Rules(command) => {
+                // Whoever follows rules ends with the runtime only.
+                let _ = self.rules.send(command);
+            }
             Command::Quit { .. } => {}
         }
     }

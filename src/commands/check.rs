@@ -12,6 +12,7 @@ use crate::config::options::{self, ControlOptions, FrontOptions, UpstreamChoice,
 use crate::config::upstreams::UpstreamServer;
 use crate::config::{self, Config, Directory, user_file};
 use crate::exit::{self, ExitError};
+use crate::rules::RuleFiles;
 use crate::secret::Label;
 use crate::tape;
 use crate::text::sanitize;
@@ -33,6 +34,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode, ExitError> {
         missing.iter().for_each(|what| exit::print_error(what));
         return Err(ExitError::usage(anyhow::anyhow!(last)));
     }
+    let inline = config.keys.rule.clone().unwrap_or_default().files;
+    let filters = config.keys.filters.clone().map(|it| it.0).unwrap_or_default();
+    let rules = RuleFiles { settings: inline, filters, ..RuleFiles::default() };
+    rules.read().map_err(|faults| ExitError::usage(anyhow::anyhow!(faults)))?;
     let upstreams = options::configured(&config).map_err(ExitError::usage)?;
     std::io::stdout().write_all(summary(&config, &upstreams).as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::CheckArgs;
-use crate::envelope::{Envelope, Outcome};
+use crate::config::keys::ConfigKeys;
 use crate::event::Timestamp;
 use crate::exit::ExitError;
 use crate::filter::SavedFilters;
 use crate::intercept::Verdict;
 use crate::json::diff::{NumberEquality, value_text, visit_differences};
-use crate::rules::{RuleFiles, RuleSet, ready_set, ready_sets};
+use crate::rules::{RuleFiles, RuleSet, as_it_came, ready_set, ready_sets};
 use crate::tape::{Tape, TapeContext};
 use crate::text::sanitize;
 
@@ -48,14 +48,24 @@ pub(super) fn list(name: Option<&str>) -> Result<ExitCode, ExitError> {
 /// Whether a file is one of rules, or names a ready set.
 pub(super) fn is_rules(file: &Path) -> bool {
     match std::fs::read_to_string(file) {
-        Ok(text) => text.lines().any(|line| line.trim_start().starts_with("[[rule]]")),
+        Ok(text) => {
+            let is_setting = |line: &str| {
+                let key = line.trim_start_matches('[').split(['=', '.', ']']).next().unwrap_or_default().trim();
+                key != "rule" && ConfigKeys::NAMES.contains(&key)
+            };
+            // A key of the file, or a table: what stands inside a rule is told from it by its place.
+            let mut lines = text.lines().map(str::trim_start);
+            let has_settings = lines.clone().take_while(|line| !line.starts_with('[')).any(is_setting)
+                || lines.clone().any(|line| line.starts_with('[') && is_setting(line));
+            !has_settings && lines.any(|line| line.starts_with("[[rule]]"))
+        }
         Err(_) => file.to_str().is_some_and(|name| ready_set(name).is_some()),
     }
 }
 
 /// Checks a file of rules, and goes over tapes with it.
 pub(super) fn check(file: &Path, args: &CheckArgs, filters: SavedFilters) -> Result<ExitCode, ExitError> {
-    let files = RuleFiles { places: vec![file.to_owned()], filters };
+    let files = RuleFiles { places: vec![file.to_owned()], filters, ..RuleFiles::default() };
     let set = files.read().map_err(|faults| ExitError::usage(anyhow!(faults)))?;
     let mut out = String::new();
     for note in set.notes() {
@@ -120,16 +130,6 @@ impl DryRun {
             let _ = writeln!(out, "  {hits:>6} {name}{never}");
         }
     }
-}
-
-/// A message as the rules would have got it; `None` for what tapline made itself.
-fn as_it_came(envelope: &Envelope) -> Option<Envelope> {
-    if matches!(envelope.outcome, Outcome::Injected(_) | Outcome::Withheld) {
-        return None;
-    }
-    let message = envelope.original.clone().unwrap_or_else(|| envelope.message.clone());
-    let outcome = Outcome::Forwarded;
-    Some(Envelope { message, outcome, original: None, held: None, rules: None, ..envelope.clone() })
 }
 
 fn described(verdict: &Verdict, edited: bool) -> String {

@@ -74,7 +74,8 @@ pub(super) fn core_settings(
 
 /// Where rules come from.
 pub(super) fn rule_files(watching: &WatchOptions) -> RuleFiles {
-    RuleFiles { places: watching.rules.clone(), filters: watching.filters.clone() }
+    let (places, settings) = (watching.rules.clone(), watching.inline_rules.clone());
+    RuleFiles { places, settings, filters: watching.filters.clone() }
 }
 
 /// How what passes is judged; not at all where a file says so.

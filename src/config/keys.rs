@@ -98,6 +98,8 @@ keys! {
         filters: FilterNames,
         /// Files of rules, or names of ready sets.
         rules: Vec<UserPath>,
+        /// Rules that stand among the settings.
+        rule: InlineRules,
         on_quit: OnQuit,
         // tapline's own log.
         log: LogFilter,
@@ -135,7 +137,10 @@ impl ConfigKeys {
             (Some(near), Some(far)) => Some(near.over(far)),
             (near, far) => near.or(far),
         };
-        Self { upstreams, ..self.or(farther) }
+        let (near, far) = (self.rule.take(), farther.rule.take());
+        let files: Vec<_> = near.into_iter().chain(far).flat_map(|rules| rules.files).collect();
+        let rule = (!files.is_empty()).then_some(InlineRules { files });
+        Self { upstreams, rule, ..self.or(farther) }
     }
 }
 
@@ -170,6 +175,19 @@ pub struct HoldFilter(pub String);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>")]
 pub struct FilterNames(pub SavedFilters);
+
+/// Rules among the settings: whoever wants them reads the files again, and says where in them something is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InlineRules {
+    /// Which files have them, the nearest first.
+    pub files: Vec<PathBuf>,
+}
+
+impl<'de> Deserialize<'de> for InlineRules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<serde::de::IgnoredAny>::deserialize(deserializer).map(|_| Self::default())
+    }
+}
 
 /// A filter of tapline's own log that can be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -70,7 +70,8 @@ impl Config {
         let mut config = Self::default();
         let (mut default, mut limits, mut hold) = (None, None, None);
         for source in sources {
-            let keys: ConfigKeys = source.parse()?;
+            let mut keys: ConfigKeys = source.parse()?;
+            keys.rule.iter_mut().for_each(|rules| rules.files = vec![source.path.clone()]);
             config.note_unset(source, &keys);
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
             config.warnings.extend(readable_secrets(&source.path, &keys));

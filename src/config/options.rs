@@ -90,6 +90,8 @@ pub struct WatchOptions {
     pub filters: SavedFilters,
     /// Files of rules, or names of ready sets.
     pub rules: Vec<PathBuf>,
+    /// Files of settings with rules among them.
+    pub inline_rules: Vec<PathBuf>,
     pub on_quit: Option<OnQuit>,
     /// The client whose behaviour lint tells, whoever is connected.
     pub lint_as: Option<String>,
@@ -125,6 +127,7 @@ impl WatchOptions {
             } else {
                 args.rules
             },
+            inline_rules: keys.rule.clone().unwrap_or_default().files,
             filters: keys.filters.clone().map(|it| it.0).unwrap_or_default(),
             on_quit: args.on_quit.map(OnQuit::from).or(keys.on_quit),
             database: match args.keep.database {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
+use super::{RuleStatus, Timestamp};
 use crate::envelope::{Direction, SessionId};
 use crate::mcp::method;
 
@@ -39,6 +39,8 @@ pub struct Figures {
     pub retried: u64,
     /// Errors that tapline answered with, by their kind.
     pub errors: BTreeMap<String, u64>,
+    /// The rules, in the order in which they are asked.
+    pub rules: Vec<RuleStatus>,
 }
 
 /// Messages in one direction.
@@ -335,6 +337,7 @@ impl Figures {
         self.held += other.held;
         self.sessions.extend(other.sessions.iter().cloned());
         self.pools.extend(other.pools.iter().cloned());
+        self.rules.extend(other.rules.iter().cloned());
         self.journal.waiting += other.journal.waiting;
         self.journal.refused += other.journal.refused;
         self.retried += other.retried;

@@ -6,6 +6,7 @@ mod block;
 mod ending;
 pub mod figures;
 mod lint;
+mod rules;
 mod shadow;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::message::Message;
 pub use block::BlockError;
 use figures::Figures;
 pub use lint::{Finding, LintLevel};
+pub use rules::{RuleCommand, RuleStatus};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 
 pub use ending::{EndStep, Progress};
@@ -155,6 +157,8 @@ pub enum Command {
     Resume(SessionId),
     /// Restarts the server of a session, while its client stays.
     Restart(SessionId),
+    /// Makes, changes and saves rules; [`Figures::rules`] has them as they are.
+    Rules(RuleCommand),
 }
 
 /// Our notion of a session: one client talking to one upstream for a while.

@@ -17,10 +17,10 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::envelope::{Author, Direction, Envelope, Outcome};
-use crate::event::Timestamp;
 use crate::event::figures::{
     EndpointFigures, Figures, Flow, JournalLoad, LintFigures, Outcomes, PoolFigures, SessionFigures,
 };
+use crate::event::{RuleStatus, Timestamp};
 use crate::message::{Kind, Message};
 pub use endpoint::RequestTimer;
 use endpoint::{Endpoints, Histogram};
@@ -235,6 +235,7 @@ pub struct Gauges {
     pub pools: Vec<PoolFigures>,
     pub journal: JournalLoad,
     pub lint: LintFigures,
+    pub rules: Vec<RuleStatus>,
 }
 
 /// Reads all figures when they are asked for.
@@ -278,8 +279,8 @@ impl Meter {
     }
 
     fn read(&self, gauges: Gauges) -> Figures {
-        let Gauges { oldest, held, states, sessions, pools, journal, lint } = gauges;
-        Figures { oldest, held, states, sessions, pools, journal, lint, ..self.metrics.figures() }
+        let Gauges { oldest, held, states, sessions, pools, journal, lint, rules } = gauges;
+        Figures { oldest, held, states, sessions, pools, journal, lint, rules, ..self.metrics.figures() }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::envelope::Direction;
+use crate::event::RuleStatus;
 use crate::event::figures::{EndpointFigures, Figures, Flow, Outcomes, Spread};
 
 /// What the text is served as.
@@ -67,6 +68,7 @@ pub fn text(figures: &Figures) -> String {
     endpoints(&mut page, &figures.endpoints);
     core(&mut page, figures);
     lint(&mut page, figures);
+    rules(&mut page, &figures.rules);
     page.0
 }
 
@@ -173,6 +175,17 @@ fn lint(page: &mut MetricsPage, figures: &Figures) {
     let (waiting, missed) = (figures.lint.waiting, figures.lint.missed);
     page.single("tapline_lint_waiting_events", "gauge", "Events that wait to be judged.", waiting);
     page.single("tapline_lint_missed_events_total", "counter", "Events for which there was no room.", missed);
+}
+
+fn rules(page: &mut MetricsPage, rules: &[RuleStatus]) {
+    page.family("tapline_rule_hits_total", "counter", "Messages that a rule did something to.");
+    for rule in rules {
+        page.sample("tapline_rule_hits_total", &[("rule", rule.name.as_str())], rule.hits);
+    }
+    page.family("tapline_rule_broken", "gauge", "1: the rule could not do what it was to do.");
+    for rule in rules {
+        page.sample("tapline_rule_broken", &[("rule", rule.name.as_str())], u8::from(rule.broken.is_some()));
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the format has floating-point values only")]

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::chance::{DelaySpread, SeededChance};
 use super::template::JsonTemplate;
-use crate::envelope::{Author, Direction, Envelope};
-use crate::event::BlockError;
+use crate::envelope::{Author, Direction, Envelope, Seq};
+use crate::event::{BlockError, Timestamp};
 use crate::intercept::{HttpAnswer, Verdict};
 use crate::json::splice::{self, PatchStep};
 use crate::message::{Id, Kind, Message};
@@ -37,6 +38,8 @@ pub(super) enum RuleAction {
 pub(super) enum AnswerBody {
     Result(JsonTemplate),
     Error(JsonTemplate),
+    /// A whole message, byte for byte, but for the id.
+    Text(String),
 }
 
 /// What is changed.
@@ -48,6 +51,8 @@ pub(super) enum RuleChange {
     Patch(Vec<PatchStep>),
     /// Another tool is called.
     Tool(String),
+    /// This message goes on in its place, under its id.
+    Text(String),
 }
 
 /// How a message is broken.
@@ -78,6 +83,9 @@ pub(super) enum RuleEffect {
     Final(Verdict),
     /// It could not be done, and the message is as it was.
     Failed(String),
+    /// It could not be done, and is not to be tried again.
+    #[expect(dead_code, reason = "programs come next")]
+    Broken(String),
 }
 
 /// What an action remembers from one message to the next.
@@ -86,6 +94,10 @@ pub(super) struct ActionState {
     /// When the next message may go on.
     pub(super) free: Option<Instant>,
     pub(super) hits: u64,
+    /// When it hit last, and what.
+    pub(super) last: Option<(Timestamp, Seq)>,
+    /// Why it could not be done, the last time that it could not.
+    pub(super) broken: Option<String>,
 }
 
 impl RuleAction {
@@ -102,7 +114,13 @@ impl RuleAction {
         }
     }
 
-    pub(super) fn apply(&self, envelope: &mut Envelope, author: Author, state: &mut ActionState) -> RuleEffect {
+    pub(super) fn apply(
+        &self,
+        envelope: &mut Envelope,
+        author: Author,
+        hit: u64,
+        state: &Mutex<ActionState>,
+    ) -> RuleEffect {
         match self {
             Self::Continue => RuleEffect::Final(Verdict::Continue),
             Self::Hold => {
@@ -112,10 +130,10 @@ impl RuleAction {
             Self::Drop => RuleEffect::Final(Verdict::Drop(author)),
             Self::Log(text) => RuleEffect::Said(text.clone()),
             Self::Block(error) => RuleEffect::Final(Verdict::Block(error.clone(), author)),
-            Self::Answer(body) => RuleEffect::Final(Verdict::Answer(body.reply(envelope, state.hits), author)),
+            Self::Answer(body) => RuleEffect::Final(Verdict::Answer(body.reply(envelope, hit), author)),
             Self::Modify(change) => change.carry_out(envelope, author),
-            Self::Delay(spread) => RuleEffect::Wait(spread.draw(&mut state.chance)),
-            Self::Throttle(each) => RuleEffect::Wait(state.wait_for_turn(*each)),
+            Self::Delay(spread) => RuleEffect::Wait(spread.draw(&mut state.lock().chance)),
+            Self::Throttle(each) => RuleEffect::Wait(state.lock().wait_for_turn(*each)),
             Self::Corrupt(how) => how.carry_out(envelope, author),
             Self::Status(answer) => RuleEffect::Final(Verdict::Status(Box::new(answer.clone()), author)),
             Self::Disconnect => RuleEffect::Final(Verdict::Disconnect(author)),
@@ -141,9 +159,19 @@ impl AnswerBody {
         let (key, body) = match self {
             Self::Result(body) => ("result", body),
             Self::Error(body) => ("error", body),
+            Self::Text(text) => return under_its_id(text, &envelope.message),
         };
         let body = body.fill(value.as_ref(), hit);
         Message::new(format!(r#"{{"jsonrpc":"2.0","id":{id},"{key}":{body}}}"#))
+    }
+}
+
+/// A message of this text, with the id of the other where both have one.
+fn under_its_id(text: &str, other: &Message) -> Message {
+    let message = Message::new(text.to_owned());
+    match (message.id(), other.id()) {
+        (Some(_), Some(id)) => message.with_id(id).unwrap_or(message),
+        _ => message,
     }
 }
 
@@ -157,11 +185,12 @@ impl RuleChange {
         RuleEffect::Next
     }
 
-    fn apply(&self, message: &Message) -> Result<Message, String> {
+    pub(super) fn apply(&self, message: &Message) -> Result<Message, String> {
         let text = || std::str::from_utf8(message.raw()).map_err(|_| "it is not UTF-8".to_owned());
         match self {
             Self::Merge(patch) => splice::merge(text()?, patch).map(Message::new).ok_or("it is not JSON".to_owned()),
             Self::Patch(steps) => splice::patch(text()?, steps).map(Message::new),
+            Self::Text(text) => Ok(under_its_id(text, message)),
             Self::Tool(name) => message
                 .with_value(&["params", "name"], &Value::from(name.as_str()).to_string())
                 .ok_or("it calls nothing".to_owned()),

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::read::{RuleDraft, RuleFault, read};
+use super::document::RuleDocument;
+use super::read::{Beside, RuleDraft, RuleFault, read, read_among};
 use super::set::RuleSet;
 use crate::filter::SavedFilters;
 
@@ -22,8 +23,103 @@ const READY: [(&str, &str); 6] = [
 pub struct RuleFiles {
     /// Files, or names of ready sets.
     pub places: Vec<PathBuf>,
+    /// Files of settings that have rules among them.
+    pub settings: Vec<PathBuf>,
     /// What `@NAME` in their filters means.
     pub filters: SavedFilters,
+}
+
+/// The text of one place.
+#[derive(Clone, Debug)]
+pub(super) struct RulePage {
+    place: PathBuf,
+    kind: PageKind,
+    text: String,
+    /// As it stands in its file.
+    saved: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PageKind {
+    File,
+    /// tapline.toml, in which other things stand.
+    Settings,
+    Ready,
+    MadeHere,
+}
+
+impl RulePage {
+    /// Rules that have no file yet.
+    pub(super) fn made_here() -> Self {
+        Self { place: PathBuf::new(), kind: PageKind::MadeHere, text: String::new(), saved: String::new() }
+    }
+
+    fn read(place: &Path, kind: PageKind) -> Result<Self, String> {
+        let ready = place.to_str().filter(|_| !place.exists()).and_then(ready_set);
+        let (kind, text) = match ready {
+            Some(text) => (PageKind::Ready, text.to_owned()),
+            None => (kind, read_file(place)?),
+        };
+        Ok(Self { place: place.to_owned(), kind, saved: text.clone(), text })
+    }
+
+    pub(super) fn reread(&mut self) -> Result<(), String> {
+        if let Some(file) = self.file() {
+            self.saved = read_file(file)?;
+            self.text.clone_from(&self.saved);
+        }
+        Ok(())
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.text != self.saved
+    }
+
+    /// Whether a new rule may go there: a ready set stays as it is, and settings are not for what a hand did once.
+    pub(super) fn takes_new(&self) -> bool {
+        matches!(self.kind, PageKind::File | PageKind::MadeHere)
+    }
+
+    /// The file that it is, or is to be once it is saved.
+    pub(super) fn file(&self) -> Option<&Path> {
+        matches!(self.kind, PageKind::File | PageKind::Settings).then_some(&*self.place)
+    }
+
+    pub(super) fn change(
+        &mut self,
+        change: impl FnOnce(&mut RuleDocument) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut doc = RuleDocument::parse(&self.text)?;
+        change(&mut doc)?;
+        self.text = doc.text();
+        Ok(())
+    }
+
+    /// Writes it: a file where it stands, all else into this one, behind what stands there.
+    pub(super) fn save(&mut self, other: &Path) -> Result<(), String> {
+        let failed = |place: &Path, why: std::io::Error| format!("{}: {why}", place.display());
+        if self.file().is_none() {
+            if self.kind == PageKind::Ready && other.exists() {
+                return Err(format!("{} is there: a ready set is saved to a file of its own", other.display()));
+            }
+            let before = if other.exists() { read_file(other)? + "\n" } else { String::new() };
+            (self.place, self.kind, self.text) = (other.to_owned(), PageKind::File, before + &self.text);
+        }
+        // Whole or not at all.
+        let beside = self.place.with_extension(format!("toml.{}", std::process::id()));
+        std::fs::write(&beside, &self.text).map_err(|why| failed(&beside, why))?;
+        std::fs::rename(&beside, &self.place).map_err(|why| failed(&self.place, why))?;
+        self.saved.clone_from(&self.text);
+        Ok(())
+    }
+
+    fn shown(&self) -> String {
+        self.place.display().to_string()
+    }
 }
 
 impl RuleFiles {
@@ -32,26 +128,54 @@ impl RuleFiles {
     /// # Errors
     /// Everything that is wrong with any, a line each, with file, line and column.
     pub fn read(&self) -> Result<RuleSet, String> {
+        self.set_of(&self.pages()?)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty() && self.settings.is_empty()
+    }
+
+    /// The texts of all places.
+    ///
+    /// # Errors
+    /// Those that cannot be read, a line each.
+    pub(super) fn pages(&self) -> Result<Vec<RulePage>, String> {
+        let (mut pages, mut faults) = (Vec::new(), Vec::new());
+        let files = self.places.iter().map(|place| RulePage::read(place, PageKind::File));
+        let settings = self.settings.iter().map(|place| RulePage::read(place, PageKind::Settings));
+        for page in files.chain(settings) {
+            match page {
+                Ok(page) => pages.push(page),
+                Err(why) => faults.push(why),
+            }
+        }
+        // What is wrong with those that can be read is said at once, too.
+        if let Err(why) = self.set_of(&pages)
+            && !faults.is_empty()
+        {
+            faults.push(why);
+        }
+        if faults.is_empty() { Ok(pages) } else { Err(faults.join("\n")) }
+    }
+
+    /// The rules of these texts.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any, a line each, with file, line and column.
+    pub(super) fn set_of(&self, pages: &[RulePage]) -> Result<RuleSet, String> {
         let (mut rules, mut faults) = (Vec::new(), Vec::new());
-        for place in &self.places {
-            let text = match text_of(place) {
-                Ok(text) => text,
-                Err(why) => {
-                    faults.push(why);
-                    continue;
-                }
-            };
-            match read(&text, &self.filters) {
-                Ok(draft) => rules.extend(draft.rules),
-                Err(found) => faults.extend(found.iter().map(|fault| in_place(place, &text, fault))),
+        for page in pages {
+            let beside = if page.kind == PageKind::Settings { Beside::Settings } else { Beside::Nothing };
+            match read_among(&page.text, &self.filters, beside) {
+                Ok(draft) => rules.extend(draft.rules.into_iter().map(|mut rule| {
+                    (rule.origin.place, rule.origin.is_unsaved) = (page.shown().into(), page.is_unsaved());
+                    rule
+                })),
+                Err(found) => faults.extend(found.iter().map(|fault| in_place(&page.place, &page.text, fault))),
             }
         }
         if faults.is_empty() { Ok(RuleSet::new(rules)) } else { Err(faults.join("\n")) }
-    }
-
-    /// Those that are files, and may change.
-    pub fn watched(&self) -> Vec<PathBuf> {
-        self.places.iter().filter(|place| place.exists()).cloned().collect()
     }
 }
 
@@ -69,11 +193,7 @@ pub fn ready_set(name: &str) -> Option<&'static str> {
     READY.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-fn text_of(place: &Path) -> Result<String, String> {
-    let ready = place.to_str().filter(|_| !place.exists()).and_then(ready_set);
-    if let Some(text) = ready {
-        return Ok(text.to_owned());
-    }
+fn read_file(place: &Path) -> Result<String, String> {
     std::fs::read_to_string(place).map_err(|why| {
         let names: Vec<_> = READY.iter().map(|(name, _)| *name).collect();
         format!("{}: {why}; the ready sets are `{}`", place.display(), names.join("`, `"))
@@ -85,5 +205,6 @@ fn in_place(place: &Path, text: &str, fault: &RuleFault) -> String {
     let at = (0..=fault.span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let begin = text[..at].rfind('\n').map_or(0, |at| at + 1);
     let (line, column) = (text[..at].matches('\n').count() + 1, text[begin..at].chars().count() + 1);
-    format!("{}:{line}:{column}: {}", place.display(), fault.why)
+    let place = if place.as_os_str().is_empty() { "new rules".into() } else { place.display().to_string() };
+    format!("{place}:{line}:{column}: {}", fault.why)
 }

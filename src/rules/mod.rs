@@ -12,13 +12,20 @@
 //!
 //! - `read` makes rules of TOML, or says all that is wrong with it;
 //! - `set` asks them: by outline (direction, kind, method, name) first, so that rules that are for other messages cost nothing;
-//! - `action` does one thing to one message.
+//! - `action` does one thing to one message;
+//! - `hand` makes a rule of what a hand did to a message, `preview` says what rules would have done to messages that were seen;
+//! - `desk` keeps the texts of rules that a screen changes ([`crate::event::RuleCommand`]), `document` writes them with their comments.
 //!
-//! What rules draw by chance comes from a seed, and is the same in each run.
+//! What rules draw by chance comes from a seed, and is the same in each run. How often each has hit, when last, and why it is
+//! broken is in [`RuleSet::status`], which everybody else reads in [`crate::event::figures::Figures::rules`].
 
 mod action;
 mod chance;
+mod desk;
+mod document;
 mod files;
+mod hand;
+mod preview;
 mod read;
 mod set;
 mod template;
@@ -26,10 +33,15 @@ mod template;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
+pub use self::desk::RuleDesk;
+pub use self::document::{RuleDocument, WrittenRule};
 pub use self::files::{RuleFiles, ready_set, ready_sets};
+pub use self::hand::{HandAction, RuleProposal, from_hand, from_message, least_filter};
+pub use self::preview::{PreviewCount, as_it_came, preview};
 pub use self::read::{RuleDraft, RuleFault, read};
 pub use self::set::{RuleSet, Ruling};
 use crate::envelope::Envelope;
@@ -44,6 +56,8 @@ pub struct RuleBook {
 }
 
 struct SharedRules {
+    /// Whether there is anything to ask: keeps the lock off the way of a message where there are no rules.
+    is_armed: AtomicBool,
     current: RwLock<Arc<RuleSet>>,
     log: Box<dyn Fn(LogLine) + Send + Sync>,
 }
@@ -51,12 +65,17 @@ struct SharedRules {
 impl RuleBook {
     /// A book with these rules. What they have to say goes to `log`.
     pub fn new(set: RuleSet, log: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
-        Self { shared: Arc::new(SharedRules { current: RwLock::new(Arc::new(set)), log: Box::new(log) }) }
+        let (is_armed, current) = (AtomicBool::new(!set.is_empty()), RwLock::new(Arc::new(set)));
+        Self { shared: Arc::new(SharedRules { is_armed, current, log: Box::new(log) }) }
     }
 
-    /// Puts others in their place, from the next message on.
-    pub fn replace(&self, set: RuleSet) {
-        *self.shared.current.write() = Arc::new(set);
+    /// Puts others in their place, from the next message on. Those that have not changed go on where they were.
+    pub fn replace(&self, mut set: RuleSet) {
+        let mut current = self.shared.current.write();
+        set.take_over(&current);
+        let is_armed = !set.is_empty();
+        *current = Arc::new(set);
+        self.shared.is_armed.store(is_armed, Ordering::Release);
     }
 
     /// The rules in force.
@@ -67,6 +86,9 @@ impl RuleBook {
 
 impl Interceptor for RuleBook {
     fn inspect(&self, envelope: &mut Envelope, session: &dyn MessageContext) -> Verdict {
+        if !self.shared.is_armed.load(Ordering::Acquire) {
+            return Verdict::Continue;
+        }
         let Ruling { verdict, lines } = self.current().decide(envelope, session);
         lines.into_iter().for_each(|line| (self.shared.log)(line));
         verdict

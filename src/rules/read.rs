@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::action::{AnswerBody, Corruption, RuleAction, RuleChange};
 use super::chance::DelaySpread;
+use super::document::RuleDocument;
 use super::set::{Rule, RuleFlags, RuleLimits};
 use super::template::JsonTemplate;
 use crate::event::BlockError;
@@ -19,6 +21,7 @@ use crate::filter::{Filter, SavedFilters};
 use crate::intercept::HttpAnswer;
 use crate::json::splice::{JsonPointer, PatchStep};
 use crate::mcp::error_code::ErrorCode;
+use crate::message::members_of;
 use crate::text;
 
 /// Something that is wrong with a file of rules.
@@ -38,8 +41,22 @@ pub struct RuleDraft {
 }
 
 const FILE_KEYS: [&str; 3] = ["about", "seed", "rule"];
-const RULE_KEYS: [&str; 12] =
-    ["name", "about", "when", "do", "probability", "times", "after", "every", "set", "clear", "when_set", "when_clear"];
+const RULE_KEYS: [&str; 14] = [
+    "name",
+    "about",
+    "on",
+    "tags",
+    "when",
+    "do",
+    "probability",
+    "times",
+    "after",
+    "every",
+    "set",
+    "clear",
+    "when_set",
+    "when_clear",
+];
 /// What may stand behind `do`.
 const ACTIONS: [&str; 14] = [
     "continue",
@@ -63,6 +80,19 @@ const ACTIONS: [&str; 14] = [
 /// # Errors
 /// Everything that is wrong with it, in order.
 pub fn read(text: &str, saved: &SavedFilters) -> Result<RuleDraft, Vec<RuleFault>> {
+    read_among(text, saved, Beside::Nothing)
+}
+
+/// What else may stand in a file with rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    Nothing,
+    /// All that tapline.toml has.
+    Settings,
+}
+
+/// Reads the rules of a file in which other things may stand.
+pub(super) fn read_among(text: &str, saved: &SavedFilters, beside: Beside) -> Result<RuleDraft, Vec<RuleFault>> {
     let (table, broken) = DeTable::parse_recoverable(text);
     let mut reader = RuleReader { faults: Vec::new(), saved, seed: 0, names: HashSet::new() };
     for error in broken {
@@ -71,9 +101,14 @@ pub fn read(text: &str, saved: &SavedFilters) -> Result<RuleDraft, Vec<RuleFault
     if !reader.faults.is_empty() {
         return Err(reader.faults);
     }
-    let draft = reader.file(table.get_ref());
+    let mut draft = reader.file(table.get_ref(), beside);
     reader.faults.sort_by_key(|fault| fault.span.start);
-    if reader.faults.is_empty() { Ok(draft) } else { Err(reader.faults) }
+    if !reader.faults.is_empty() {
+        return Err(reader.faults);
+    }
+    let written = RuleDocument::parse(text).map(|doc| doc.rules()).unwrap_or_default();
+    draft.rules.iter_mut().zip(written).for_each(|(rule, written)| rule.origin.written = written);
+    Ok(draft)
 }
 
 struct RuleReader<'s> {
@@ -95,10 +130,13 @@ impl RuleReader<'_> {
         read.map_err(|why| self.fault(span, why)).ok()
     }
 
-    fn file(&mut self, table: &DeTable<'_>) -> RuleDraft {
-        self.known_keys(table, &FILE_KEYS);
-        self.seed = self.number(table, "seed").unwrap_or(0);
-        let about = self.text(table, "about").unwrap_or_default();
+    fn file(&mut self, table: &DeTable<'_>, beside: Beside) -> RuleDraft {
+        let mut about = String::new();
+        if beside == Beside::Nothing {
+            self.known_keys(table, &FILE_KEYS);
+            self.seed = self.number(table, "seed").unwrap_or(0);
+            about = self.text(table, "about").unwrap_or_default();
+        }
         let mut rules = Vec::new();
         if let Some(given) = table.get("rule") {
             let Some(all) = given.get_ref().as_array() else {
@@ -139,7 +177,10 @@ impl RuleReader<'_> {
             when_set: self.text(table, "when_set").map(Into::into),
             when_clear: self.text(table, "when_clear").map(Into::into),
         };
-        Some(Rule::new(name?, when?, action?, limits, flags, self.seed))
+        let (is_on, tags) = (self.is_on(table), self.tags(table));
+        let mut rule = Rule::new(name?, when?, action?, limits, flags, self.seed);
+        (rule.origin.is_on, rule.origin.tags) = (is_on, tags);
+        Some(rule)
     }
 
     fn name(&mut self, table: &DeTable<'_>, span: &Range<usize>) -> Option<Arc<str>> {
@@ -199,6 +240,20 @@ impl RuleReader<'_> {
         let given = table.get(key)?;
         let read = given.get_ref().as_str().filter(|text| !text.is_empty());
         self.keep(given.span(), read.map(str::to_owned).ok_or_else(|| format!("`{key}` is a text")))
+    }
+
+    fn is_on(&mut self, table: &DeTable<'_>) -> bool {
+        let Some(given) = table.get("on") else { return true };
+        let read = given.get_ref().as_bool().ok_or_else(|| "`on` is `true` or `false`".to_owned());
+        self.keep(given.span(), read).unwrap_or(true)
+    }
+
+    fn tags(&mut self, table: &DeTable<'_>) -> Vec<String> {
+        let Some(given) = table.get("tags") else { return Vec::new() };
+        let read: Option<Vec<String>> = given.get_ref().as_array().and_then(|tags| {
+            tags.iter().map(|tag| tag.get_ref().as_str().filter(|tag| !tag.is_empty()).map(str::to_owned)).collect()
+        });
+        self.keep(given.span(), read.ok_or_else(|| "`tags` is a list of texts".to_owned())).unwrap_or_default()
     }
 
     fn number(&mut self, table: &DeTable<'_>, key: &str) -> Option<u64> {
@@ -307,7 +362,10 @@ fn block(value: &DeValue<'_>) -> Result<BlockError, String> {
 }
 
 fn answer(value: &DeValue<'_>) -> Result<AnswerBody, String> {
-    let members = members(value, "answer", &["result", "error"])?;
+    let members = members(value, "answer", &["result", "error", "text"])?;
+    if let Some(text) = members.get("text") {
+        return whole_text(text, members.len()).map(AnswerBody::Text);
+    }
     match (members.get("result"), members.get("error")) {
         (Some(result), None) => template(result).map(AnswerBody::Result),
         (None, Some(error)) => template(error).map(AnswerBody::Error),
@@ -315,21 +373,27 @@ fn answer(value: &DeValue<'_>) -> Result<AnswerBody, String> {
     }
 }
 
+/// A message as it is to be, byte for byte.
+fn whole_text(text: &Value, beside: usize) -> Result<String, String> {
+    let text = text.as_str().ok_or("`text` is a whole message, as a text")?;
+    if beside == 1 { Ok(text.to_owned()) } else { Err("`text` stands alone".to_owned()) }
+}
+
 fn template(value: &Value) -> Result<JsonTemplate, String> {
     JsonTemplate::new(json_text(value)?)
 }
 
 fn change(value: &DeValue<'_>) -> Result<RuleChange, String> {
-    let members = members(value, "modify", &["merge", "patch"])?;
+    let members = members(value, "modify", &["merge", "patch", "text"])?;
+    if let Some(text) = members.get("text") {
+        return whole_text(text, members.len()).map(RuleChange::Text);
+    }
     match (members.get("merge"), members.get("patch")) {
         (Some(merge), None) => match json_text(merge)? {
             merge @ Value::Object(_) => Ok(RuleChange::Merge(merge)),
             _ => Err("`merge` is a table, or the text of a JSON object, where null takes a member away".to_owned()),
         },
-        (None, Some(patch)) => match json_text(patch)? {
-            Value::Array(steps) => steps.iter().map(step).collect::<Result<_, _>>().map(RuleChange::Patch),
-            _ => Err("`patch` is a list of steps as in RFC 6902".to_owned()),
-        },
+        (None, Some(patch)) => patch_steps(patch).map(RuleChange::Patch),
         _ => Err("`modify` has a `merge` or a `patch`".to_owned()),
     }
 }
@@ -342,7 +406,20 @@ fn json_text(value: &Value) -> Result<Value, String> {
     }
 }
 
-fn step(step: &Value) -> Result<PatchStep, String> {
+/// The steps of a patch; where they are a text of JSON, their values keep their spelling.
+pub(super) fn patch_steps(patch: &Value) -> Result<Vec<PatchStep>, String> {
+    let Value::Array(steps) = json_text(patch)? else {
+        return Err("`patch` is a list of steps as in RFC 6902".to_owned());
+    };
+    let spelled: Vec<&RawValue> = patch.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let spelling = |at: usize| {
+        let members = members_of(spelled.get(at)?.get()).ok()?;
+        members.into_iter().rfind(|(key, _)| key == "value").map(|(_, value)| value.get().to_owned())
+    };
+    steps.iter().enumerate().map(|(at, it)| step(it, spelling(at))).collect()
+}
+
+fn step(step: &Value, spelling: Option<String>) -> Result<PatchStep, String> {
     const KNOWN: [&str; 6] = ["add", "remove", "replace", "move", "copy", "test"];
     let text =
         |key: &str| step.get(key).and_then(Value::as_str).ok_or_else(|| format!("a step of `patch` needs `{key}`"));
@@ -350,9 +427,9 @@ fn step(step: &Value) -> Result<PatchStep, String> {
     let (op, path) = (text("op")?, JsonPointer::read(text("path")?)?);
     let from = || JsonPointer::read(text("from")?);
     Ok(match op {
-        "add" => PatchStep::Add { path, value: value()?.to_string() },
+        "add" => PatchStep::Add { path, value: spelling.map_or_else(|| value().map(Value::to_string), Ok)? },
         "remove" => PatchStep::Remove { path },
-        "replace" => PatchStep::Replace { path, value: value()?.to_string() },
+        "replace" => PatchStep::Replace { path, value: spelling.map_or_else(|| value().map(Value::to_string), Ok)? },
         "move" => PatchStep::Move { from: from()?, path },
         "copy" => PatchStep::Copy { from: from()?, path },
         "test" => PatchStep::Test { path, value: value()?.clone() },

@@ -3,16 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::action::{ActionState, RuleAction, RuleEffect};
 use super::chance::SeededChance;
+use super::document::WrittenRule;
 use super::read::RuleDraft;
 use crate::envelope::{Author, Direction, Envelope, SessionId};
-use crate::event::{Level, LogLine};
+use crate::event::{Level, LogLine, RuleStatus, Timestamp};
 use crate::filter::{Filter, MessageContext, Outline};
 use crate::intercept::{Verdict, Watch};
 use crate::message::Kind;
@@ -27,8 +28,29 @@ pub(super) struct Rule {
     pub(super) action: RuleAction,
     pub(super) limits: RuleLimits,
     pub(super) flags: RuleFlags,
-    pub(super) matched: AtomicU64,
-    pub(super) state: Mutex<ActionState>,
+    /// Where it stands, and how.
+    pub(super) origin: RuleOrigin,
+    /// What it does and to what: rules that are alike in it are one rule.
+    definition: String,
+    memory: Arc<RuleMemory>,
+}
+
+/// Where a rule comes from, and how it stands there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RuleOrigin {
+    pub(super) is_on: bool,
+    pub(super) tags: Vec<String>,
+    pub(super) place: Arc<str>,
+    pub(super) is_unsaved: bool,
+    pub(super) written: WrittenRule,
+}
+
+/// What a rule remembers; it outlives a reading of the files that leaves the rule as it was.
+struct RuleMemory {
+    matched: AtomicU64,
+    state: Mutex<ActionState>,
+    /// It is not asked any more until it is changed.
+    is_off: AtomicBool,
 }
 
 /// Of the messages that match, which are hit.
@@ -57,7 +79,7 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     outlines: RwLock<HashMap<u64, Vec<KnownOutline>>>,
     hasher: RandomState,
-    flags: Mutex<HashSet<(SessionId, Arc<str>)>>,
+    flags: Arc<Mutex<HashSet<(SessionId, Arc<str>)>>>,
     watch: Option<Mutex<Watch>>,
 }
 
@@ -88,7 +110,7 @@ impl RuleSet {
     pub(super) fn new(rules: Vec<Rule>) -> Self {
         let asks_history = rules.iter().any(|rule| rule.when.asks_history());
         let watch = asks_history.then(|| Mutex::new(Watch::for_filters(rules.iter().map(|rule| &rule.when))));
-        let (outlines, flags) = (RwLock::default(), Mutex::default());
+        let (outlines, flags) = (RwLock::default(), Arc::default());
         Self { rules, outlines, hasher: RandomState::new(), flags, watch }
     }
 
@@ -109,7 +131,23 @@ impl RuleSet {
 
     /// The names of the rules, in order, and how often each has hit.
     pub fn hits(&self) -> Vec<(Arc<str>, u64)> {
-        self.rules.iter().map(|rule| (rule.name.clone(), rule.state.lock().hits)).collect()
+        self.rules.iter().map(|rule| (rule.name.clone(), rule.memory.state.lock().hits)).collect()
+    }
+
+    /// Each rule as it is shown, in order.
+    pub fn status(&self) -> Vec<RuleStatus> {
+        self.rules.iter().map(Rule::status).collect()
+    }
+
+    /// Goes on where rules before these stopped: those that have not changed keep what they remember, and all flags stay set.
+    pub fn take_over(&mut self, before: &Self) {
+        for rule in &mut self.rules {
+            let same = before.rules.iter().find(|it| it.name == rule.name && it.definition == rule.definition);
+            if let Some(same) = same {
+                rule.memory = same.memory.clone();
+            }
+        }
+        self.flags = before.flags.clone();
     }
 
     /// Of rules whose filters ask what cannot be known on the wire: the name and why.
@@ -141,10 +179,8 @@ impl RuleSet {
                 RuleEffect::Next => candidates = self.candidates(envelope),
                 RuleEffect::Wait(time) => delay.add(time, &rule.name),
                 RuleEffect::Said(text) => ruling.lines.push(rule.line(Level::Info, &text, envelope)),
-                RuleEffect::Failed(why) => {
-                    let text = format!("nothing was changed: {why}");
-                    ruling.lines.push(rule.line(Level::Warn, &text, envelope));
-                }
+                RuleEffect::Failed(why) => ruling.lines.push(rule.failed(why, envelope)),
+                RuleEffect::Broken(why) => ruling.lines.push(rule.broken(why, envelope)),
                 RuleEffect::Final(verdict) => {
                     ruling.verdict = verdict;
                     break;
@@ -170,20 +206,8 @@ impl RuleSet {
         if !when_set.as_ref().is_none_or(is_set) || when_clear.as_ref().is_some_and(is_set) {
             return None;
         }
-        let RuleLimits { after, every, times, probability } = rule.limits;
-        let matched = rule.matched.fetch_add(1, Ordering::Relaxed);
-        if matched < after || !(matched - after).is_multiple_of(every) {
-            return None;
-        }
-        let mut state = rule.state.lock();
-        let is_its_turn = times.is_none_or(|times| state.hits < times)
-            && (probability >= 1.0 || state.chance.fraction() < probability);
-        if !is_its_turn {
-            return None;
-        }
-        state.hits += 1;
-        let effect = rule.action.apply(envelope, Author::Rule(rule.name.to_string()), &mut state);
-        drop(state);
+        let hit = rule.take_turn(envelope)?;
+        let effect = rule.action.apply(envelope, Author::Rule(rule.name.to_string()), hit, &rule.memory.state);
         envelope.hit_by(&rule.name);
         if set.is_some() || clear.is_some() {
             let mut flags = self.flags.lock();
@@ -206,7 +230,8 @@ impl RuleSet {
         if let Some(known) = self.outlines.read().get(&hash).and_then(|all| all.iter().find(|it| it.is(&outline))) {
             return known.candidates.clone();
         }
-        let asked = self.rules.iter().enumerate().filter_map(|(rule, it)| match it.when.decides(&outline) {
+        let on = self.rules.iter().enumerate().filter(|(_, rule)| rule.origin.is_on);
+        let asked = on.filter_map(|(rule, it)| match it.when.decides(&outline) {
             Some(false) => None,
             decided => Some(Candidate { rule, is_certain: decided == Some(true) }),
         });
@@ -242,8 +267,70 @@ impl Rule {
         flags: RuleFlags,
         seed: u64,
     ) -> Self {
-        let state = ActionState { chance: SeededChance::new(seed, &name), free: None, hits: 0 };
-        Self { name, when, action, limits, flags, matched: AtomicU64::new(0), state: Mutex::new(state) }
+        let definition = format!("{when} {action:?} {limits:?} {flags:?} {seed}");
+        let chance = SeededChance::new(seed, &name);
+        let state = ActionState { chance, free: None, hits: 0, last: None, broken: None };
+        let (matched, is_off) = (AtomicU64::new(0), AtomicBool::new(false));
+        let memory = Arc::new(RuleMemory { matched, state: Mutex::new(state), is_off });
+        let origin = RuleOrigin { is_on: true, ..RuleOrigin::default() };
+        Self { name, when, action, limits, flags, origin, definition, memory }
+    }
+
+    /// Whether it is its turn, of a message that matches: the number of the hit.
+    fn take_turn(&self, envelope: &Envelope) -> Option<u64> {
+        let RuleLimits { after, every, times, probability } = self.limits;
+        if self.memory.is_off.load(Ordering::Relaxed) {
+            return None;
+        }
+        let matched = self.memory.matched.fetch_add(1, Ordering::Relaxed);
+        if matched < after || !(matched - after).is_multiple_of(every) {
+            return None;
+        }
+        // Let go before anything is done: a program takes its time, and other messages are not to wait for it.
+        let mut state = self.memory.state.lock();
+        let is_its_turn = times.is_none_or(|times| state.hits < times)
+            && (probability >= 1.0 || state.chance.fraction() < probability);
+        if !is_its_turn {
+            return None;
+        }
+        state.hits += 1;
+        state.last = Some((Timestamp::now(), envelope.seq));
+        Some(state.hits)
+    }
+
+    fn status(&self) -> RuleStatus {
+        let RuleOrigin { is_on, tags, place, is_unsaved, written } = self.origin.clone();
+        let state = self.memory.state.lock();
+        RuleStatus {
+            name: self.name.to_string(),
+            when: self.when.expression().to_owned(),
+            action: written.action,
+            is_on,
+            tags,
+            place: place.to_string(),
+            is_unsaved,
+            hits: state.hits,
+            last_hit: state.last.map(|(at, _)| at),
+            last_seq: state.last.map(|(_, seq)| seq),
+            broken: state.broken.clone(),
+            text: written.text,
+        }
+    }
+
+    /// It could not be done with this message.
+    fn failed(&self, why: String, envelope: &Envelope) -> LogLine {
+        let line = self.line(Level::Warn, &format!("nothing was changed: {why}"), envelope);
+        self.memory.state.lock().broken = Some(why);
+        line
+    }
+
+    /// It is not to be tried again.
+    fn broken(&self, why: String, envelope: &Envelope) -> LogLine {
+        let text = format!("it is off until it is changed, and nothing was changed: {why}");
+        let line = self.line(Level::Error, &text, envelope);
+        self.memory.state.lock().broken = Some(why);
+        self.memory.is_off.store(true, Ordering::Relaxed);
+        line
     }
 
     fn line(&self, level: Level, text: &str, envelope: &Envelope) -> LogLine {

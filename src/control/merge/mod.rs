@@ -178,7 +178,7 @@ impl Merge {
                 Some(player) => to(player, command),
                 None => CommandRoute::Nowhere("no tapline runs: there is no server to play the tape at"),
             },
-            Command::ForwardAll | Command::ListTapes | Command::StopReplay => self.to_all(&command),
+            Command::ForwardAll | Command::ListTapes | Command::StopReplay | Command::Rules(_) => self.to_all(&command),
             // These are for the process that shows the screen.
             Command::OpenTape(_) | Command::Resync | Command::Quit { .. } => CommandRoute::To(Vec::new()),
         }

@@ -52,7 +52,7 @@ const IMPORTS: [(&str, &str); 41] = [
     ("exit", "text secret"),
     ("screen", "app cli event exit headless journal ui"),
     ("logging", "envelope event"),
-    ("ui", "envelope event filter mcp message text json secret"),
+    ("ui", "envelope event filter mcp message rules text json secret"),
     ("demo", "*"),
     ("cli", "event shadow text upstream json variables"),
     ("headless", "cli envelope event message text"),

@@ -1,0 +1,191 @@
+//! The texts of all rules as a screen changes them: each change is in force at once, and in its file when it is saved.
+
+use std::path::{Path, PathBuf};
+
+use super::document::RuleDocument;
+use super::files::{RuleFiles, RulePage};
+use super::set::RuleSet;
+use crate::event::RuleCommand;
+
+/// Where rules go that were made on a screen, unless it says otherwise.
+const MADE_HERE: &str = "rules.toml";
+
+/// All rules, as texts.
+pub struct RuleDesk {
+    files: RuleFiles,
+    pages: Vec<RulePage>,
+}
+
+impl RuleDesk {
+    /// Reads all files.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any, a line each.
+    pub fn open(files: RuleFiles) -> Result<(Self, RuleSet), String> {
+        let pages = files.pages()?;
+        let set = files.set_of(&pages)?;
+        Ok((Self { files, pages }, set))
+    }
+
+    /// Those that are files, and may change.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        self.pages.iter().filter_map(RulePage::file).filter(|file| file.exists()).map(Path::to_owned).collect()
+    }
+
+    /// Reads the files again. One in which something is unsaved stays as it is here.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any; then all stays as it was.
+    pub fn reread(&mut self) -> Result<RuleSet, String> {
+        let mut pages = self.pages.clone();
+        for page in pages.iter_mut().filter(|page| !page.is_unsaved()) {
+            page.reread()?;
+        }
+        self.keep(pages)
+    }
+
+    /// Does what a screen asks for.
+    ///
+    /// # Errors
+    /// Why it cannot be done, or what would be wrong then; all stays as it was.
+    pub fn carry_out(&mut self, command: &RuleCommand) -> Result<RuleSet, String> {
+        let mut pages = self.pages.clone();
+        match command {
+            RuleCommand::Add { text } => made_here(&mut pages).change(|doc| doc.add(text))?,
+            RuleCommand::Replace { name, text } => page_of(&mut pages, name)?.change(|doc| doc.replace(name, text))?,
+            RuleCommand::Remove { name } => page_of(&mut pages, name)?.change(|doc| doc.remove(name))?,
+            RuleCommand::Switch { name, on } => self.switch(&mut pages, name, *on)?,
+            RuleCommand::Move { name, up } => shift(&mut pages, name, *up)?,
+            RuleCommand::Save { file } => save(&mut pages, file.as_deref())?,
+        }
+        self.keep(pages)
+    }
+
+    fn switch(&self, pages: &mut [RulePage], name: &str, on: bool) -> Result<(), String> {
+        let Some(tag) = name.strip_prefix('#') else {
+            return page_of(pages, name)?.change(|doc| doc.switch(name, on));
+        };
+        let tagged = self.files.set_of(&self.pages)?.status();
+        let tagged: Vec<_> = tagged.into_iter().filter(|rule| rule.tags.iter().any(|it| it == tag)).collect();
+        if tagged.is_empty() {
+            return Err(format!("no rule has the tag `{tag}`"));
+        }
+        tagged.iter().try_for_each(|rule| page_of(pages, &rule.name)?.change(|doc| doc.switch(&rule.name, on)))
+    }
+
+    fn keep(&mut self, pages: Vec<RulePage>) -> Result<RuleSet, String> {
+        let set = self.files.set_of(&pages)?;
+        self.pages = pages;
+        Ok(set)
+    }
+}
+
+/// Where a new rule goes: behind those of the last file.
+fn made_here(pages: &mut Vec<RulePage>) -> &mut RulePage {
+    let at = pages.iter().rposition(RulePage::takes_new).unwrap_or_else(|| {
+        pages.push(RulePage::made_here());
+        pages.len() - 1
+    });
+    &mut pages[at]
+}
+
+fn page_of<'a>(pages: &'a mut [RulePage], name: &str) -> Result<&'a mut RulePage, String> {
+    let has = |page: &RulePage| RuleDocument::parse(page.text()).is_ok_and(|doc| doc.has(name));
+    pages.iter_mut().find(|page| has(page)).ok_or_else(|| format!("there is no rule `{name}`"))
+}
+
+/// Within its file; at the edge of it nothing changes.
+fn shift(pages: &mut [RulePage], name: &str, up: bool) -> Result<(), String> {
+    page_of(pages, name)?.change(|doc| doc.shift(name, up).map(drop))
+}
+
+fn save(pages: &mut [RulePage], file: Option<&Path>) -> Result<(), String> {
+    let place = file.unwrap_or(Path::new(MADE_HERE));
+    for page in pages.iter_mut().filter(|page| page.is_unsaved()) {
+        page.save(place)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const FILE: &str = "# mine\n[[rule]]\nname = \"a\" # first\ntags = [\"t\"]\nwhen = \"~q\"\ndo = \"drop\"\n\n# then\n[[rule]]\nname = \"b\"\ntags = [\"t\"]\nwhen = \"~q\"\ndo = \"hold\"\n";
+    const NEW: &str = "[[rule]]\nname = \"c\"\nwhen = \"~r\"\ndo = \"hold\"\n";
+
+    fn names(set: &RuleSet) -> Vec<String> {
+        let mark = |on| if on { "" } else { "!" };
+        set.status().iter().map(|rule| format!("{}{}", mark(rule.is_on), rule.name)).collect()
+    }
+
+    #[test]
+    fn desk_changes_rules_at_once_and_files_when_they_are_saved() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("rules.toml");
+        fs::write(&file, FILE).expect("a file");
+        let files = RuleFiles { places: vec![file.clone()], ..RuleFiles::default() };
+        let (mut desk, set) = RuleDesk::open(files).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(names(&set), ["a", "b"]);
+        let mut asked = |command| desk.carry_out(&command);
+        let name = || "b".to_owned();
+        assert_eq!(names(&asked(RuleCommand::Move { name: name(), up: true }).expect("it moves")), ["b", "a"]);
+        assert_eq!(names(&asked(RuleCommand::Switch { name: name(), on: false }).expect("it is there")), ["!b", "a"]);
+        let set = asked(RuleCommand::Add { text: NEW.to_owned() }).expect("a rule");
+        assert_eq!(names(&set), ["!b", "a", "c"]);
+        assert!(set.status().iter().all(|rule| rule.is_unsaved));
+        let why = asked(RuleCommand::Add { text: NEW.replace("~r", "~rr") }).err().expect("no rule");
+        assert!(why.contains("unknown operator `~rr`"), "{why}");
+        assert!(
+            asked(RuleCommand::Add { text: NEW.to_owned() })
+                .err()
+                .expect("taken")
+                .contains("another rule is called `c`")
+        );
+        assert_eq!(
+            names(&asked(RuleCommand::Switch { name: "#t".to_owned(), on: false }).expect("two")),
+            ["!b", "!a", "c"]
+        );
+        assert_eq!(fs::read_to_string(&file).expect("a file"), FILE, "nothing is saved yet");
+        let set = asked(RuleCommand::Save { file: None }).expect("it is saved");
+        assert!(set.status().iter().all(|rule| !rule.is_unsaved && rule.place == file.display().to_string()));
+        let saved = fs::read_to_string(&file).expect("a file");
+        assert!(saved.contains("# first") && saved.contains("# then") && saved.ends_with(NEW), "{saved}");
+    }
+
+    #[test]
+    fn desk_without_files_saves_where_it_is_told() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut desk, set) = RuleDesk::open(RuleFiles::default()).unwrap_or_else(|why| panic!("{why}"));
+        assert!(set.is_empty());
+        let set = desk.carry_out(&RuleCommand::Add { text: NEW.to_owned() }).expect("a rule");
+        assert_eq!((set.status()[0].place.as_str(), set.status()[0].is_unsaved), ("", true));
+        let file = dir.path().join("new.toml");
+        desk.carry_out(&RuleCommand::Save { file: Some(file.clone()) }).expect("it is saved");
+        assert_eq!(fs::read_to_string(&file).expect("a file"), NEW);
+        assert_eq!(desk.watched(), [file]);
+    }
+
+    #[test]
+    fn rule_that_did_not_change_keeps_its_count() {
+        use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
+        let call = r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#;
+        let mut call = Envelope::forwarded(
+            Seq(4),
+            SessionId::random(),
+            Direction::ToServer,
+            Via::Http,
+            crate::message::Message::new(call),
+        );
+        let (mut desk, _) = RuleDesk::open(RuleFiles::default()).unwrap_or_else(|why| panic!("{why}"));
+        let text = NEW.replace("~r", "~q").replace("hold", "log");
+        let before = desk.carry_out(&RuleCommand::Add { text: text.clone() }).expect("a rule");
+        before.decide(&mut call, &crate::filter::NothingKnown);
+        let mut after = desk.carry_out(&RuleCommand::Add { text: text.replace("\"c\"", "\"d\"") }).expect("a rule");
+        after.take_over(&before);
+        let counts: Vec<_> = after.status().iter().map(|rule| (rule.hits, rule.last_seq)).collect();
+        assert_eq!(counts, [(1, Some(Seq(4))), (0, None)]);
+    }
+}
