@@ -13,7 +13,7 @@ use clap::error::{ContextKind, ContextValue};
 use crate::secret::{Label, REDACTED, is_secret};
 use crate::text::{sanitize, sanitize_lines};
 
-/// Usage or configuration.
+/// Exit status for mistakes in the command line or the configuration.
 const USAGE: u8 = 2;
 
 /// What each exit status means: the one table, for the help and the man page.
@@ -55,7 +55,7 @@ impl ExitError {
     }
 }
 
-/// The work failed.
+/// An error of the work itself: exit status 1.
 impl<E: Into<anyhow::Error>> From<E> for ExitError {
     fn from(error: E) -> Self {
         Self { status: 1, error: error.into() }

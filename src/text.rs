@@ -116,7 +116,7 @@ pub fn fit(text: &str, cells: usize) -> String {
     format!("{}{CUT}", head(text, room))
 }
 
-/// As much of `text` as goes into `cells`.
+/// Returns as much of `text` as fits into so many cells of a terminal.
 fn head(text: &str, cells: usize) -> &str {
     let mut taken = 0;
     let end = text.grapheme_indices(true).find(|(_, grapheme)| {

@@ -28,7 +28,7 @@ pub struct ExpandedValue<T> {
     pub is_inline: bool,
 }
 
-/// Such a value of something that may never be used: a variable that is not set is a mistake only where it is.
+/// A value with variables of something that may never be used: one that is not set is a mistake only where it is used.
 #[derive(Deserialize)]
 #[serde(try_from = "String", bound = "ExpandedValue<T>: TryFrom<String, Error = String>")]
 pub enum LazyValue<T> {

@@ -169,7 +169,7 @@ pub enum CoreStartError {
     Watch(#[from] WatchError),
 }
 
-/// A running core.
+/// A running core: the proxy, its journal, its control address and its front doors, until it is shut down.
 pub struct Core {
     url: String,
     mounts: Arc<Mounts>,
@@ -206,7 +206,7 @@ impl FigureTask {
 /// The task that carries out commands, and what it says of the end.
 struct Operator {
     commands: mpsc::UnboundedSender<Command>,
-    /// Set by [`Command::Quit`].
+    /// Cancelled by [`Command::Quit`].
     quit: CancellationToken,
     /// Set by the next one.
     hurry: CancellationToken,
@@ -335,7 +335,7 @@ impl Core {
         self.limits.as_ref()
     }
 
-    /// Waits for [`Command::Quit`].
+    /// Returns once a screen or the control address has sent [`Command::Quit`].
     pub async fn quit(&self) {
         self.operator.quit.cancelled().await;
     }

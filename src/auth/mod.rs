@@ -31,7 +31,7 @@ use self::section::{AbsoluteUrl, KnownToken, Requirement, ScopeName};
 use self::tokens::TokenHash;
 use crate::clock::Clock;
 
-/// What checks clients.
+/// Checks the tokens of clients, and says what each may do: who it is, its scopes, the challenge where it is refused.
 pub struct Auth {
     header: HeaderName,
     tokens: Vec<KnownToken>,

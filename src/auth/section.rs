@@ -88,7 +88,7 @@ pub enum KeyLocation {
     Url(Url),
 }
 
-/// An absolute URL.
+/// An absolute URL, scheme and host included.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct AbsoluteUrl(pub Url);

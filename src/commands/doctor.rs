@@ -32,7 +32,7 @@ const YEAR_OF_WRITING: u64 = 1_767_225_600;
 /// Programs that take what is copied, and where they do.
 const CLIPBOARDS: [&str; 5] = ["tmux", "wl-copy", "xclip", "xsel", "pbcopy"];
 
-/// How something stands.
+/// How one of the things that `tapline doctor` looks at stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum FindingState {
@@ -84,7 +84,7 @@ impl DoctorFinding {
     }
 }
 
-/// All of it.
+/// All that `tapline doctor` found, in the order in which it is printed.
 #[derive(Debug, Serialize)]
 struct DoctorReport {
     version: &'static str,

@@ -102,7 +102,7 @@ pub struct WatchOptions {
 #[derive(Debug, PartialEq, Eq)]
 pub enum DatabaseChoice {
     At(PathBuf),
-    /// As the files say, else in the user's data directory.
+    /// Where the configuration files say, else in the user's data directory.
     Usual,
     Off,
 }

@@ -28,7 +28,7 @@ const SUFFIX: &str = ".json";
 pub struct RegistryEntry {
     pub pid: u32,
     pub started: Timestamp,
-    /// The control address.
+    /// The address at which the tapline is watched and commanded.
     pub control: SocketAddr,
     pub token: ControlToken,
     pub name: String,

@@ -37,7 +37,7 @@ pub(super) struct DemoPeer {
     unrelated: Mutex<Option<mpsc::Sender<String>>>,
 }
 
-/// A JSON-RPC error.
+/// A JSON-RPC error that a call of the demo ends with.
 #[derive(Debug)]
 pub(super) struct RpcError {
     pub(super) code: i64,

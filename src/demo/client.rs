@@ -38,7 +38,7 @@ const fn step(method: &'static str, params: &'static str) -> StoryStep {
 /// What comes before the story, at once.
 const OPENING: [StoryStep; 3] = [step("tools/list", "{}"), step("resources/list", "{}"), step("prompts/list", "{}")];
 
-/// The lively part.
+/// What the demo's client does over and over once it has begun.
 const STORY: [StoryStep; 13] = [
     step("tools/call", r#"{"name":"get_forecast","arguments":{"city":"Lisbon"}}"#),
     step("prompts/get", r#"{"name":"packing_list","arguments":{"city":"Lisbon"}}"#),

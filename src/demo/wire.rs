@@ -100,7 +100,7 @@ impl Wire {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a request.
+    /// Sends a request and returns the messages of its response as they come, the reply last.
     pub(super) async fn request(&self, id: u64, method: &str, params: Value) -> Result<Messages, WireError> {
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         Ok(Messages::of(self.post(&message).await?))
@@ -113,7 +113,7 @@ impl Wire {
         self.post(&message).await.map(|_| ())
     }
 
-    /// Sends any message.
+    /// Posts a message of any kind and returns the HTTP response.
     pub(super) async fn post(&self, message: &Value) -> Result<Response, WireError> {
         let request = self.builder(Method::POST).header(CONTENT_TYPE, "application/json");
         let request = request.header(ACCEPT, "application/json, text/event-stream");

@@ -58,7 +58,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The opposite direction.
+    /// Returns the opposite direction.
     pub fn reverse(self) -> Self {
         match self {
             Self::ToServer => Self::ToClient,
@@ -66,7 +66,7 @@ impl Direction {
         }
     }
 
-    /// `c2s` or `s2c`.
+    /// Returns the word for it on tapes and in filters: `c2s` or `s2c`.
     pub fn word(self) -> &'static str {
         match self {
             Self::ToServer => "c2s",
@@ -88,7 +88,7 @@ pub enum Via {
 }
 
 impl Via {
-    /// Its name on tapes and in filters.
+    /// Returns the word for it on tapes and in filters: `http`, `sse` or `stdio`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -157,7 +157,7 @@ pub enum Outcome {
     Injected(Author),
     /// The reply to an injected request: shown, never delivered to the client.
     Withheld,
-    /// Its sender or receiver went away while it was held.
+    /// Held when its sender or receiver went away; it was sent to neither.
     Abandoned,
 }
 

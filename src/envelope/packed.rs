@@ -83,7 +83,7 @@ impl PackedEnvelopes {
         content + self.large.iter().map(|it| size_of::<Message>() + it.raw().len()).sum::<usize>() + size_of::<Self>()
     }
 
-    /// All of them, as they were.
+    /// Returns all envelopes of this part, as they were before they were packed.
     pub(crate) fn unpack(&self) -> Vec<Arc<Envelope>> {
         let plain = match &self.content {
             PackedContent::Plain(bytes) => bytes.clone(),
@@ -276,7 +276,7 @@ struct PackedReader<'a> {
     subjects: Vec<Arc<Subject>>,
 }
 
-/// One of the latest of its kind.
+/// Returns the value that stands so many places before the end of those seen; `None` where that is 0 or too far.
 fn look_back<T: Clone>(known: &[T], back: u64) -> Option<T> {
     let back = usize::try_from(back).ok().filter(|back| *back > 0)?;
     known.len().checked_sub(back).map(|at| known[at].clone())

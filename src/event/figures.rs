@@ -51,7 +51,7 @@ pub struct Flow {
     pub bytes: u64,
 }
 
-/// How requests ended.
+/// How many requests ended in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
     pub ok: u64,

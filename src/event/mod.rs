@@ -71,7 +71,7 @@ pub enum Event {
     Holding(Holding),
     /// Answer to [`Command::ListTapes`], newest first.
     Tapes(Vec<TapeInfo>),
-    /// Answer to [`Command::OpenTape`].
+    /// A tape was read, or could not be: the answer to [`Command::OpenTape`].
     TapeOpened {
         path: PathBuf,
         /// The session that was recorded.
@@ -123,7 +123,7 @@ impl Event {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Ends a hold.
+    /// Ends the hold of a message with a decision.
     Settle {
         ticket: Ticket,
         decision: Decision,
@@ -204,9 +204,9 @@ pub enum SessionState {
     New,
     Initializing,
     Active,
-    /// Its messages wait until the operator lets it go on.
+    /// All messages of the session are held until the operator resumes it.
     Paused,
-    /// Its server is gone; another is being started in its place.
+    /// The server of the session is gone, and is being restarted.
     Failed {
         why: String,
     },
@@ -253,7 +253,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Name and version.
+    /// Returns name and version in one text.
     pub fn text(&self) -> String {
         format!("{} {}", self.name, self.version).trim_end().to_owned()
     }
@@ -478,7 +478,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Its name in lower case, as it is printed.
+    /// Returns the word for the level in lower case, as it is printed.
     pub fn word(self) -> &'static str {
         match self {
             Self::Debug => "DEBUG",

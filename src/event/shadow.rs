@@ -21,7 +21,7 @@ pub struct ShadowEvent {
 pub struct Comparison {
     /// The number of the request whose replies were compared.
     pub seq: Seq,
-    /// The client's session.
+    /// The session of the client whose messages were repeated to the shadow.
     pub session: SessionId,
     pub method: String,
     pub name: Option<String>,
@@ -30,7 +30,7 @@ pub struct Comparison {
     pub why: Option<String>,
     /// Expected is the primary's, got the shadow's. The first of them where there are very many.
     pub differences: Vec<Difference>,
-    /// The primary's reply.
+    /// The number of the primary's reply; `None` where none came.
     pub reply: Option<Seq>,
     /// Microseconds to the primary's reply, without the time that tapline held the request.
     pub took: Option<u64>,
@@ -100,7 +100,7 @@ impl Comparison {
 }
 
 impl ShadowCounts {
-    /// Counts a comparison.
+    /// Counts a comparison by its verdict.
     pub fn add(&mut self, comparison: &Comparison) {
         match comparison.verdict {
             ShadowVerdict::Same => self.same += 1,

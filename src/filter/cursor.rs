@@ -10,7 +10,7 @@ pub struct FilterError {
     pub why: String,
 }
 
-/// Where reading stands.
+/// The text of a filter, and the place up to which it was read.
 pub(super) struct Cursor<'a> {
     text: &'a str,
     /// Where reading stands, in bytes.

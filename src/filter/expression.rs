@@ -11,9 +11,9 @@ use crate::envelope::Envelope;
 pub(super) enum Expr {
     Term(Term),
     Not(Box<Self>),
-    /// All of which have to match.
+    /// Tests that all have to match (`&`).
     Every(JoinedParts),
-    /// One of which has to match.
+    /// Tests of which one has to match (`|`).
     Any(JoinedParts),
 }
 
@@ -21,7 +21,7 @@ pub(super) enum Expr {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct JoinedParts {
     typed: Vec<Expr>,
-    /// Places in `typed`.
+    /// The order in which the tests are tried, the cheapest first: indices into `typed`.
     order: Box<[usize]>,
 }
 

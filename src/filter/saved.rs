@@ -46,7 +46,7 @@ impl SavedFilters {
         self.0.get(name).map(String::as_str)
     }
 
-    /// All names.
+    /// Returns the names of all saved filters.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }

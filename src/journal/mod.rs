@@ -37,7 +37,7 @@ const MOMENT: Duration = Duration::from_millis(6);
 const MOST_KEPT: usize = 1_024;
 /// Bytes of messages that may wait for the thread; beyond that they pass unrecorded, and the gap is marked.
 const MOST_WAITING: usize = 256 << 20;
-/// Log lines remembered.
+/// How many log lines are remembered for screens that come later.
 const MOST_LINES: usize = 2_000;
 /// Findings of lint remembered.
 const MOST_FOUND: usize = 5_000;
@@ -46,7 +46,7 @@ const MOST_DIVERGED: usize = 1_000;
 /// Sessions remembered after their end; of those that live, all are.
 const MOST_CLOSED: usize = 1_000;
 
-/// The core's end.
+/// The core's handle on the journal: publishes events, subscribes readers.
 #[derive(Clone)]
 pub struct Journal {
     queue: Queue<Entry>,

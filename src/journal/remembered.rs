@@ -18,7 +18,7 @@ const TOGETHER_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
 pub(super) struct RememberedMessages {
-    /// Oldest first.
+    /// In the order in which they came, the oldest first.
     packed: VecDeque<PackedPart>,
     latest: Vec<Arc<Envelope>>,
     latest_bytes: usize,
@@ -62,7 +62,7 @@ impl RememberedMessages {
         }
     }
 
-    /// Oldest first.
+    /// In the order in which they came, the oldest first.
     pub(super) fn all(&self) -> impl Iterator<Item = Arc<Envelope>> {
         self.packed.iter().flat_map(|part| part.envelopes.unpack()).chain(self.latest.iter().cloned())
     }

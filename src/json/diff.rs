@@ -21,7 +21,7 @@ const DEPTH: usize = 128;
 pub enum NumberEquality {
     /// `1`, `1.0` and `1e0` are the same, as long as a float holds them exactly.
     Value,
-    /// Every character counts.
+    /// Values differ as soon as one character does: `1.0` is not `1`.
     Spelling,
 }
 

@@ -162,7 +162,7 @@ pub(crate) enum PatternStep {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{pattern}` is not a path such as `.result.content[*].text` or `..timestamp`: {why}")]
 pub struct PathPatternError {
-    /// What was typed.
+    /// The path as it was typed.
     pub pattern: String,
     /// What is wrong with it.
     pub why: &'static str,

@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for MemberKey<'de> {
 
 /// What stands at the top level of a message, as far as its head needs it.
 pub(super) enum HeadValue<'a> {
-    /// Its text.
+    /// A token as it is written in the message.
     Token(&'a [u8]),
     /// The members of `params`; `None` where `params` is no object.
     Params(Option<ParamMembers<'a>>),

@@ -49,9 +49,9 @@ pub enum Kind {
     Request,
     /// Has a `method` and no `id` (an `id` of null counts as none).
     Notification,
-    /// Has a `result`.
+    /// A reply with a `result`.
     Result,
-    /// Has an `error`.
+    /// A reply with an `error`.
     Error,
     /// A JSON array (allowed by revision 2025-03-26 only).
     Batch,
@@ -144,7 +144,7 @@ impl Message {
         self.head().kind
     }
 
-    /// Its own, by which it asks or answers; nothing of what cannot be read.
+    /// Returns the JSON-RPC id of a request or a reply; `None` for notifications, batches and what cannot be read.
     pub fn id(&self) -> Option<&Id> {
         self.head().id.as_ref().filter(|_| self.kind() != Kind::Opaque)
     }

@@ -43,7 +43,7 @@ impl KnownWords {
         self.0 |= 1 << word as u8;
     }
 
-    /// Of a message that cannot be read at once.
+    /// Looks for the members of a message that is not valid JSON, as far as they can be found.
     pub(super) fn search(raw: &[u8]) -> Self {
         let (mut words, mut at) = (Self::default(), 0);
         while let Some(found) = memchr::memchr(b'"', &raw[at..]) {
@@ -338,7 +338,7 @@ impl<'a> MessageScan<'a> {
         self.plain_within(usize::MAX);
     }
 
-    /// The same for so many bytes at the most. Returns whether there was nothing to stop at.
+    /// Skips plain characters of a string, so many bytes at most. Returns whether none of them was one to stop at.
     fn plain_within(&mut self, most: usize) -> bool {
         let rest = &self.raw[self.at..];
         let rest = &rest[..rest.len().min(most)];
@@ -380,7 +380,7 @@ fn stops(byte: u8) -> bool {
 /// The brackets that are open.
 #[derive(Default)]
 struct Nesting {
-    /// Of each whether it is that of an object; the innermost is the lowest bit.
+    /// One bit for each open container, set for objects and clear for arrays; the innermost is the lowest bit.
     objects: u64,
     depth: u32,
 }

@@ -76,7 +76,7 @@ impl Endpoints {
         self.known.iter().map(|endpoint| endpoint.pulse()).sum::<u64>() + self.other.pulse()
     }
 
-    /// Most called first.
+    /// Returns the figures of each method and tool, the most called first.
     pub(super) fn figures(&self, direction: Direction) -> Vec<EndpointFigures> {
         let mut all: Vec<_> = self
             .known

@@ -65,7 +65,7 @@ pub enum RequestEnd {
     Blocked,
 }
 
-/// Counters of [`RequestEnd`]s.
+/// How many requests ended with each [`RequestEnd`].
 #[derive(Default)]
 struct EndCounters([AtomicU64; 5]);
 

@@ -19,7 +19,7 @@ pub struct SessionMetrics {
 struct ReplyCounts {
     calls: u64,
     failed: u64,
-    /// Microseconds.
+    /// The sum of all durations, in microseconds.
     sum: u64,
     max: u64,
     /// Those that are not empty, by their number: most sessions know a few.

@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// More threads than this are of no use to a proxy.
 const MOST: usize = 16;
 
-/// As many as there are cores.
+/// How many workers serve connections: one for each core.
 static COUNT: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from).min(MOST));
 
 thread_local! {

@@ -51,7 +51,7 @@ pub struct Section {
     pub service_name: Option<String>,
 }
 
-/// Where spans go.
+/// Where spans are exported to: the collector, its headers, and the name of the service.
 #[derive(Clone)]
 pub struct Settings {
     endpoint: Url,

@@ -45,7 +45,7 @@ pub enum ProxyError {
     UnknownEndpoint,
     #[error("the answer would be an event stream, and the client does not accept one")]
     NoEvents,
-    /// As the SDK servers do: one listening stream a session.
+    /// A second listening stream of a session: there is one at a time, as with servers of the SDKs.
     #[error("the session has a listening stream already")]
     Listening,
     #[error("tapline does not relay websockets")]
@@ -76,7 +76,7 @@ pub struct Denial {
 struct ErrorInfo {
     status: StatusCode,
     level: Level,
-    /// Its value of the label `kind` in the metrics: never changed, since dashboards count on it.
+    /// The value of the label `kind` in the metrics: it never changes, since dashboards count on it.
     label: &'static str,
 }
 
@@ -91,7 +91,7 @@ impl ProxyError {
         Self::Denied(Box::new(Denial { denied: Denied::Unclear, headers: HeaderMap::new() }))
     }
 
-    /// Its name in the metrics, which never changes.
+    /// The value of the label `kind` in the metrics, which never changes.
     pub fn label(&self) -> &'static str {
         self.info().label
     }
@@ -218,7 +218,7 @@ pub struct ErrorReply {
     pub level: Level,
     /// For the screen and the log, where it is worth a line there.
     pub log_text: Option<String>,
-    /// Its name in the metrics, which never changes.
+    /// The value of the label `kind` in the metrics, which never changes.
     pub label: &'static str,
 }
 

@@ -231,7 +231,7 @@ impl Proxy {
         &self.gate
     }
 
-    /// What is counted.
+    /// Returns the counters of this tapline.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }

@@ -42,12 +42,12 @@ pub(super) enum AnswerBody {
     Text(String),
 }
 
-/// What is changed.
+/// How a rule changes a message.
 #[derive(Clone, Debug)]
 pub(super) enum RuleChange {
-    /// RFC 7396.
+    /// A JSON Merge Patch (RFC 7396).
     Merge(Value),
-    /// RFC 6902.
+    /// A JSON Patch (RFC 6902).
     Patch(Vec<PatchStep>),
     /// Another tool is called.
     Tool(String),
@@ -58,7 +58,7 @@ pub(super) enum RuleChange {
 /// How a message is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Corruption {
-    /// Its second half is missing.
+    /// The second half of the message is cut off.
     Cut,
     NotJson,
     /// With an id that no request has.

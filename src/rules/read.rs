@@ -27,7 +27,7 @@ use crate::text;
 /// Something that is wrong with a file of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFault {
-    /// Where, in bytes.
+    /// The place in the file, as a range of bytes.
     pub span: Range<usize>,
     pub why: String,
 }

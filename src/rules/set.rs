@@ -21,7 +21,7 @@ use crate::message::Kind;
 /// Outlines that are remembered; names of resources may be without end.
 const MOST_OUTLINES: usize = 4096;
 
-/// One rule.
+/// One rule as it is in force: its filter, its limits, its actions.
 pub(super) struct Rule {
     pub(super) name: Arc<str>,
     pub(super) when: Filter,
@@ -53,7 +53,7 @@ struct RuleMemory {
     is_off: AtomicBool,
 }
 
-/// Of the messages that match, which are hit.
+/// Which of the messages that match are hit.
 #[derive(Clone, Debug)]
 pub(super) struct RuleLimits {
     /// So many are let by first.
@@ -150,7 +150,7 @@ impl RuleSet {
         self.flags = before.flags.clone();
     }
 
-    /// Of rules whose filters ask what cannot be known on the wire: the name and why.
+    /// Returns a line for each rule whose filter asks what is not known on the wire: the rule's name, and why.
     pub fn notes(&self) -> Vec<String> {
         let notes = self.rules.iter().flat_map(|rule| {
             let notes = rule.when.notes(crate::filter::FilterPlace::Wire);

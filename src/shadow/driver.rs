@@ -118,7 +118,7 @@ struct ShadowDriver {
 struct ShadowLink {
     unsaid: mpsc::Sender<Message>,
     heard: InternalOutput,
-    /// Takes the reason.
+    /// Ends the session with the shadow; takes the reason, as text.
     hang_up: oneshot::Sender<String>,
     speaker: JoinHandle<()>,
 }

@@ -2,7 +2,7 @@
 
 use crate::upstream::stdio::CommandLine;
 
-/// A second server.
+/// The second server that a shadow compares with: a URL or a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShadowPlace {
     Url(String),

@@ -34,7 +34,7 @@ struct OpenQuestion {
 }
 
 impl Questions {
-    /// The primary asks.
+    /// Notes a request of the primary server to the client.
     pub(super) fn asked(&mut self, seq: Seq, question: Message) {
         self.asked.insert(seq, question);
         if self.asked.len() > MOST {

@@ -40,7 +40,7 @@ pub(super) enum Request {
     Look,
     Find {
         key: KeyHash,
-        /// Name and label.
+        /// The upstream: its name in the configuration, and its label.
         upstream: (Option<String>, String),
         reply: oneshot::Sender<Option<Record>>,
     },

@@ -27,7 +27,7 @@ pub struct ScreenIo<'a, B: Backend> {
     pub terminal: &'a mut Terminal<B>,
     pub feed: FeedReader,
     pub input: Receiver<ScreenInput>,
-    /// Must not block.
+    /// Sends a command to the core; must not block.
     pub commands: &'a mut dyn FnMut(Command),
     pub host: &'a mut dyn TerminalHost,
     pub settings: Settings,

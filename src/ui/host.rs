@@ -25,11 +25,11 @@ pub enum ScreenInput {
 /// Why the screen ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The operator quit.
+    /// The operator quit the screen.
     Quit,
     /// A signal, or the terminal went away.
     Terminated,
-    /// The core stopped.
+    /// The core stopped, and with it the screen.
     Stopped,
 }
 

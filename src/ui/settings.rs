@@ -49,7 +49,7 @@ impl ColorTheme {
 /// How the operator wants the screen.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// No colour (`NO_COLOR`).
+    /// The screen is drawn without colours (`NO_COLOR`).
     pub mono: bool,
     pub theme: ColorTheme,
     /// No sign beyond ASCII.
@@ -94,7 +94,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// As the environment asks: `NO_COLOR`, and ASCII where the locale is not UTF-8.
+    /// Reads the settings from the environment: no colours with `NO_COLOR`, ASCII where the locale is not UTF-8.
     pub fn from_env() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();

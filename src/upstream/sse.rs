@@ -168,7 +168,7 @@ impl EventPipe {
         }
     }
 
-    /// Closes the stream.
+    /// Closes the stream of the session, and returns once it is closed.
     pub async fn close(&self) {
         self.closing.cancel();
         let mut phase = self.phase.clone();

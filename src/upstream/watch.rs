@@ -28,7 +28,7 @@ pub struct Watched {
 /// A path in the form in which changes are told.
 #[derive(Clone, Debug)]
 enum Root {
-    /// Its directory is watched: what rewrites a file often puts another in its place.
+    /// A file, whose directory is watched: programs that rewrite a file often put another in its place.
     File(PathBuf),
     Dir(PathBuf),
 }
@@ -120,7 +120,7 @@ fn is_private(component: Component<'_>) -> bool {
     name.starts_with('.') || name == "__pycache__"
 }
 
-/// Reading is none.
+/// Whether an event of the file system changes content or names; reading does not.
 fn is_change(kind: EventKind) -> bool {
     !matches!(kind, EventKind::Access(_)) || kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
 }

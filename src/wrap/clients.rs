@@ -180,7 +180,7 @@ impl McpClient {
         })
     }
 
-    /// Its files that exist.
+    /// Returns those of the client's configuration files that exist.
     pub fn files(&self, machine: &Machine<'_>) -> Vec<ConfigFile> {
         let mut files: Vec<ConfigFile> = Vec::new();
         for place in self.places {

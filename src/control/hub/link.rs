@@ -29,7 +29,7 @@ pub(super) enum News {
     Lagged(u64),
     /// A command was not carried out.
     NotTaken(ClientError),
-    /// The last word.
+    /// The last message of a link: its tapline is gone, for this reason.
     Gone(ClientError),
 }
 

@@ -45,7 +45,7 @@ pub struct Own {
 /// Why a hub has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The operator left.
+    /// The operator left the screen.
     Left,
     /// The one tapline watched has ended in good order.
     Stopped,
@@ -53,7 +53,7 @@ pub enum Ending {
     Lost(String),
 }
 
-/// Taplines being watched.
+/// All taplines that one screen watches, merged into one.
 pub struct Hub {
     journal: Journal,
     thread: JournalThread,

@@ -48,7 +48,7 @@ pub enum Numbering {
 #[derive(Debug)]
 pub enum CommandRoute {
     To(Vec<(SourceId, Command)>),
-    /// Nowhere, and why.
+    /// To no tapline, with the text that tells the operator why.
     Nowhere(&'static str),
 }
 

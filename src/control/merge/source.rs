@@ -24,7 +24,7 @@ pub(super) struct MergeSource {
     logged: Timestamp,
 }
 
-/// A held message.
+/// A held message: its ticket at its own tapline, and the number it has here.
 pub(super) struct HeldAs {
     pub(super) ours: Ticket,
     /// The number under which the message is shown.

@@ -142,7 +142,7 @@ impl ControlAddress {
         Ok(Self { entry, published: published.ok(), server, stop })
     }
 
-    /// What is published.
+    /// The entry of this tapline in the registry.
     pub fn entry(&self) -> &RegistryEntry {
         &self.entry
     }

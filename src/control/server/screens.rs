@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) enum Leave {
     /// The screen said that it leaves.
     Goodbye,
-    /// Its connection ended; it may come back.
+    /// The connection of a screen broke; the screen may come back.
     Lost,
 }
 

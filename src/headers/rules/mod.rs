@@ -229,7 +229,7 @@ impl ArrivedRequest<'_> {
     }
 }
 
-/// Revision 2026-07-28.
+/// The rules of revision 2026-07-28.
 impl ArrivedRequest<'_> {
     /// A message that says of itself that it follows the revision.
     fn check_modern(&self, message: &Message, claimed: Option<&str>, version: Option<&str>) -> Result<(), RuleBreak> {

@@ -56,7 +56,7 @@ const MOST_IN_VAIN: u32 = 20;
 const LIVELY: Duration = Duration::from_secs(10);
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// One client's bridge.
+/// Makes an HTTP exchange of each message of one client that has a single stream.
 pub(in crate::proxy) struct Bridge {
     connection: Arc<Connection>,
     items: Items,

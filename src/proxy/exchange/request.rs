@@ -41,7 +41,7 @@ pub(in crate::proxy) enum Initiator {
 /// An exchange whose message is past the spine, or held at its gate, and was not sent on yet.
 pub(in crate::proxy) struct ClientExchange {
     connection: Arc<Connection>,
-    /// Its message is in `submission`.
+    /// What is sent to the server, but for the message, which is in `submission` until it has passed the spine.
     outgoing: Outgoing,
     submission: Option<Submission>,
     span: Span,

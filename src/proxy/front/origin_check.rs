@@ -33,7 +33,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After, Allow, Location");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-/// As long as browsers remember it at most.
+/// Seconds for which a browser may remember the answer to a preflight: the most that browsers accept.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 /// A page of another network asks this as well before it speaks to this machine.
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");

@@ -30,7 +30,7 @@ const LONGEST_NAME: usize = 64;
 /// An upstream, and where it is to be reached.
 #[derive(Clone)]
 pub struct MountSpec {
-    /// At `/<name>/mcp`, too.
+    /// The name of the upstream, which is served at `/<name>/mcp` as well.
     pub name: Option<String>,
     /// At `/mcp`: one at the most.
     pub is_default: bool,
@@ -103,12 +103,12 @@ impl Mount {
         }
     }
 
-    /// Its name in the path and in the file; `None` for the only one.
+    /// Returns the upstream's name in paths and in the configuration; `None` where it is the only one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Its sessions.
+    /// Returns the sessions of the upstream.
     pub fn table(&self) -> &Arc<SessionTable> {
         &self.table
     }
@@ -215,7 +215,7 @@ impl Mounts {
         }
     }
 
-    /// Where clients connect.
+    /// Returns the URL at which clients connect.
     pub fn url(&self, address: SocketAddr) -> String {
         let place = if self.default.is_some() { "" } else { "/<name>" };
         format!("http://{address}{place}{ENDPOINT}")

@@ -33,7 +33,7 @@ pub(in crate::proxy) struct StreamClient {
 enum Road {
     /// One by one: the server has one stream, too.
     Relayed(Arc<StreamServer>),
-    /// As HTTP exchanges.
+    /// The server has HTTP exchanges: a bridge makes one of each message.
     Bridged(Arc<Bridge>),
 }
 

@@ -113,7 +113,7 @@ impl LiveSession {
         })
     }
 
-    /// Its number, on tapes, on screen and in the database.
+    /// Returns the number of the session: on tapes, on screen and in the database.
     pub fn id(&self) -> SessionId {
         self.id
     }
@@ -134,7 +134,7 @@ impl LiveSession {
         self.owner.get()
     }
 
-    /// Its client has been given its id: it is not made up.
+    /// Notes that the client was given the session's id, so that it did not make it up.
     pub(in crate::proxy) fn acknowledge(&self) {
         self.acknowledged.store(true, Ordering::Relaxed);
     }

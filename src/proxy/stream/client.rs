@@ -49,7 +49,7 @@ pub(super) enum ClientSide {
 /// What a client with exchanges hears beside their responses.
 #[derive(Default)]
 pub(super) struct ExchangeClient {
-    /// Its GET stream.
+    /// The listening stream (GET) of the client, where one is open.
     listener: Option<Items>,
     /// What came while no stream was open, and its bytes.
     buffered: VecDeque<Item>,

@@ -18,11 +18,11 @@ pub struct HandshakeState {
     initialize: Option<Message>,
     /// What its result said.
     agreed: AgreedTerms,
-    /// Whether `notifications/initialized` followed.
+    /// Whether the client sent `notifications/initialized` after the handshake.
     initialized: bool,
     /// `resources/subscribe` of each URI that is subscribed to.
     subscriptions: Vec<Message>,
-    /// The last `logging/setLevel`.
+    /// The client's latest `logging/setLevel`, as it was sent.
     log_level: Option<Message>,
 }
 

@@ -90,7 +90,7 @@ enum RequestProgress {
     Sent,
     /// Something of its stream has gone out.
     Streaming,
-    /// Its reply has come, and may be held.
+    /// The reply has come from the server, and may be held.
     Answered,
 }
 
@@ -112,7 +112,7 @@ pub(super) enum Enclosure {
 /// A request of a client that waits for its reply.
 pub(super) struct PendingRequest {
     session: Arc<LiveSession>,
-    /// As the server knows it.
+    /// The request with the id and progress token that the server knows it by.
     request: Message,
     reply_to: ReplyReader,
     enclosure: Enclosure,
@@ -208,7 +208,7 @@ impl PendingRequest {
         semantics::is_subscription(&self.request)
     }
 
-    /// Its reply has come from the server.
+    /// Notes that the reply has come from the server.
     pub(super) fn answer(&mut self) {
         self.progress = RequestProgress::Answered;
     }

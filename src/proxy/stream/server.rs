@@ -51,7 +51,7 @@ pub struct StreamServer {
 
 /// Whose server it is.
 pub(in crate::proxy) enum Tenancy {
-    /// One session's alone.
+    /// The server belongs to one session alone.
     Dedicated(Arc<LiveSession>),
     /// That of all clients that follow revision 2026-07-28.
     Shared,
@@ -114,7 +114,7 @@ pub(super) struct ServerSide {
 
 /// Who wants another process in place of one that ended.
 pub(super) enum Succession {
-    /// None follows.
+    /// The process ends, and none follows it.
     Ends,
     /// It was asked for, for this reason.
     Requested(String),
@@ -363,7 +363,7 @@ impl StreamServer {
     }
 }
 
-/// Its processes.
+/// The processes of a server: the one that is up, and the next.
 impl StreamServer {
     /// The server as soon as it is up. What `register` registers is registered with this very process: if it goes, so does that.
     pub(super) async fn when_up<T>(
@@ -512,7 +512,7 @@ impl StreamServer {
     }
 }
 
-/// Its end, and that of what was asked of it.
+/// The end of a server, and of the requests that it did not answer.
 impl StreamServer {
     /// Cancels a request where it fits: tells the server that its client does not wait for the reply any more.
     pub(super) fn cancel(&self, id: &Id, fits: impl FnOnce(&PendingRequest) -> bool) {

@@ -20,7 +20,7 @@ use crate::upstream::{Item, UpstreamError};
 /// The client's side of a subscription that is open on several children.
 pub(super) struct FanoutSubscription {
     session: Arc<LiveSession>,
-    /// As the client sent it.
+    /// The request as the client sent it.
     request: Message,
     audience: Audience,
     state: Mutex<State>,
@@ -30,7 +30,7 @@ pub(super) struct FanoutSubscription {
 struct State {
     /// Children where it is open.
     legs: usize,
-    /// Its stream is kept open by its legs alone.
+    /// The client's stream, which only the legs keep open.
     items: Option<WeakBacklog<Result<Item, UpstreamError>>>,
     /// What was acknowledged first.
     accepted: Option<Value>,

@@ -31,7 +31,7 @@ pub(super) struct ShadowSession {
     options: Arc<Options>,
     policy: Policy,
     phase: ShadowPhase,
-    /// Not said yet.
+    /// Messages that were not sent to the shadow yet.
     queue: VecDeque<Queued>,
     /// By the number of the client's request.
     open: BTreeMap<Seq, PendingComparison>,
@@ -73,7 +73,7 @@ struct Queued {
 /// A request that is not judged yet.
 struct PendingComparison {
     subject: Arc<Subject>,
-    /// The client's.
+    /// The id that the client gave the request.
     id: Id,
     /// Microseconds that tapline held it.
     held: u64,
@@ -270,7 +270,7 @@ impl ShadowSession {
         self.to_say.push(theirs.unwrap_or_else(ours));
     }
 
-    /// The primary answers.
+    /// Notes the primary's reply.
     fn replied(&mut self, envelope: &Envelope, now: Instant) {
         let Some(to) = &envelope.reply_to else { return };
         // What the server said, also where the operator gave the client something else.
@@ -296,7 +296,7 @@ impl ShadowSession {
         self.behind.insert((self.replies, to.seq));
     }
 
-    /// The shadow answers.
+    /// Notes the shadow's reply.
     fn answered(&mut self, message: &Message, now: Instant) {
         let Some(seq) = self.asked_by(message) else { return };
         let Some(open) = self.open.get_mut(&seq) else { return };
@@ -337,7 +337,7 @@ impl ShadowSession {
         self.at_shadow.remove(&known)
     }
 
-    /// Both have answered.
+    /// Compares the two replies to a request.
     fn judge(&mut self, seq: Seq) {
         let Some(PendingComparison { subject, primary: Some(primary), shadow: Some((shadow, took)), .. }) =
             self.forget(seq)

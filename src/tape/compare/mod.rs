@@ -115,7 +115,7 @@ pub struct Knowledge<'k> {
 }
 
 impl Knowledge<'static> {
-    /// Nothing is known.
+    /// Knows no values of a live session, so that every difference counts.
     pub const NOTHING: Self = Self { live: &|_| None, is_sent_back: &|_| false };
 }
 

@@ -10,7 +10,7 @@ pub(super) enum WrittenTime {
     Moment,
     /// A time of day, with seconds.
     Clock,
-    /// A day alone.
+    /// A day without a time.
     Day(CivilDay),
     /// `3 days ago`, `in 5 minutes`.
     Relative,

@@ -38,7 +38,7 @@ use crate::message::{Id, Message};
 use crate::upstream::Upstream;
 use crate::upstream::streamable::StreamPosition;
 
-/// How to play.
+/// How a tape is played: its speed, its target, what is compared.
 #[derive(Clone, Debug)]
 pub struct PlayOptions {
     pub speed: Speed,
@@ -156,7 +156,7 @@ struct Played {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum StepState {
-    /// Not sent.
+    /// The step was not sent yet.
     #[default]
     Idle,
     /// Sent, or about to be, and without a verdict.
@@ -182,7 +182,7 @@ enum Due {
     At(Instant),
     /// When something else has come.
     Later,
-    /// All are out.
+    /// All steps were sent.
     Never,
 }
 

@@ -19,7 +19,7 @@ use crate::upstream::UpstreamError;
 
 /// When a stream is taken up again, unless the server says: what the SDK clients do.
 const RETRY: Duration = Duration::from_secs(1);
-/// But never sooner.
+/// The shortest pause before a stream is taken up again, whatever the server asks for.
 const SOON: Duration = Duration::from_millis(50);
 
 impl<R: FnMut(ReplayEvent) + Send> Player<R> {

@@ -60,7 +60,7 @@ pub(super) struct ScriptStep {
     pub(super) seq: Seq,
     /// The message, or its head alone where it is large.
     pub(super) message: Message,
-    /// The whole message.
+    /// The message as it stands on the tape.
     pub(super) body: StoredMessage,
     pub(super) headers: Option<Arc<HeaderMap>>,
     pub(super) kind: StepKind,
@@ -150,7 +150,7 @@ impl Script {
 pub(super) struct ScriptBuilder {
     steps: Vec<ScriptStep>,
     said: SaidWords,
-    /// Messages so far.
+    /// How many messages of the tape were read so far.
     place: usize,
     /// Where the line of this message stands; `None` for a tape in memory.
     line: Option<(Arc<TapeFile>, Range<u64>)>,

@@ -17,7 +17,7 @@ pub(super) struct Recording {
     pub(super) sink: Option<Box<dyn Sink>>,
     /// Whole lines that wait for a flush.
     pub(super) pending: PendingLines,
-    /// Messages among them.
+    /// How many messages the pending lines hold.
     messages: u64,
     /// Length of the file up to its last whole line; zero before the header.
     good: u64,

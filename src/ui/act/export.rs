@@ -23,7 +23,7 @@ pub(super) fn curl(envelope: &Envelope, url: &str) -> String {
     line
 }
 
-/// As a shell takes it, whatever is in it.
+/// Returns a text quoted for a shell, whatever it contains.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

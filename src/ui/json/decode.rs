@@ -27,7 +27,7 @@ pub(crate) fn decode(token: &[u8], limit: usize) -> String {
     text
 }
 
-/// All of the text of a valid JSON string.
+/// Returns the text of a valid JSON string, its escapes decoded.
 pub(crate) fn unquote(token: &str) -> String {
     decode(token.as_bytes(), usize::MAX)
 }

@@ -28,9 +28,9 @@ pub struct JsonRow {
 /// What a part of a row is, which decides its colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JsonCell {
-    /// Number of members.
+    /// An object, with the number of its members.
     Object(usize),
-    /// Number of elements.
+    /// An array, with the number of its elements.
     Array(usize),
     /// The beginning, and how many characters and lines the whole has.
     String {

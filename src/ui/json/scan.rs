@@ -54,9 +54,9 @@ pub(crate) struct Scanner<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Value,
-    /// After `[`.
+    /// After `[`: a value or `]` is expected.
     ValueOrClose,
-    /// After `{`.
+    /// After `{`: a key or `}` is expected.
     KeyOrClose,
     /// After a comma in an object.
     Key,

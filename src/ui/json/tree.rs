@@ -51,7 +51,7 @@ impl Folds {
         }
     }
 
-    /// Folds nothing.
+    /// Opens all containers.
     pub fn open_all(&mut self) {
         *self = Self::new(usize::MAX);
     }

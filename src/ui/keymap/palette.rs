@@ -18,7 +18,7 @@ pub(crate) struct PaletteRow {
     pub(crate) works: bool,
 }
 
-/// Names from elsewhere.
+/// Names that other programs have for a command, and what it is called here.
 const ALIASES: [(&str, &str); 10] = [
     ("q", "quit"),
     ("q!", "quit"),

@@ -238,7 +238,7 @@ pub(crate) enum ExportForm {
     Value,
     Curl,
     Markdown,
-    /// Of what is copied one, of what is written all that are listed.
+    /// Lines of the list: where it is copied the selected one, where it is written all.
     Lines,
 }
 

@@ -188,7 +188,7 @@ impl Detail {
         self.row().filter(|row| is_value(row) && self.tabs().1 == DetailTab::Tree)
     }
 
-    /// Shows the tree.
+    /// Shows the message as a tree.
     pub(crate) fn show_tree(&mut self) {
         self.tab = DetailTab::Tree;
     }

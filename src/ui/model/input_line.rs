@@ -7,7 +7,7 @@ pub(crate) struct InputLine {
     text: String,
     /// Where the cursor stands, in bytes, always between two characters.
     cursor: usize,
-    /// All of it is selected: what is typed next takes its place.
+    /// The whole text is selected: what is typed next replaces it.
     selected: bool,
 }
 

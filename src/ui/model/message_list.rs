@@ -194,7 +194,7 @@ impl MessageList {
         }
     }
 
-    /// Its kind, without a look at the message.
+    /// Returns the kind of the message at a position, without reading the message.
     pub(crate) fn kind(&self, rows: &MessageRows, position: usize) -> Option<Kind> {
         rows.kind(self.seq(rows, position)?)
     }

@@ -37,7 +37,7 @@ pub(crate) enum RowState {
     Settled,
 }
 
-/// What [`MessageRows::put`] did.
+/// What [`MessageRows::put`] did with a message: a new row, or a known one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PutOutcome {
     Arrived,
@@ -49,7 +49,7 @@ const OPEN: usize = 2;
 
 #[derive(Default)]
 pub(crate) struct MessageRows {
-    /// None is empty.
+    /// The rows in blocks, in order; no block is empty.
     blocks: VecDeque<RowBlock>,
     /// Bytes that all of them keep.
     bytes: usize,
@@ -108,7 +108,7 @@ impl MessageRows {
         self.place_of(seq).ok().map(|place| self.row(place))
     }
 
-    /// Its kind, without a look at the message.
+    /// Returns the kind of a message, without reading it.
     pub(crate) fn kind(&self, seq: Seq) -> Option<Kind> {
         self.place_of(seq).ok().map(|(block, place)| self.blocks[block].kind(place))
     }

@@ -38,7 +38,7 @@ pub(crate) enum Confirmation {
 
 #[derive(Default)]
 pub(crate) struct Help {
-    /// Narrows the lines.
+    /// The search text: only lines that contain it are shown.
     pub(crate) search: InputLine,
     pub(crate) top: usize,
 }

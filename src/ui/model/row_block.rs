@@ -16,11 +16,11 @@ const OPEN_COST: usize = 540;
 const AT_HAND: usize = 8;
 
 pub(super) struct RowBlock {
-    /// Rows before it.
+    /// How many rows stand before this block.
     pub(super) start: usize,
     keys: Vec<RowKey>,
     content: BlockContent,
-    /// Of the messages, as they came.
+    /// The size of the messages of this block as they came, in bytes.
     bytes: usize,
 }
 

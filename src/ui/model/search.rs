@@ -30,7 +30,7 @@ pub(crate) struct SearchJump {
 /// Where is searched. Another value is another content: all that was found is void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SearchPlace {
-    /// Of the live messages or of a tape, by how often the filter changed.
+    /// A list of messages: which, the live ones or a tape's, and how often its filter has changed.
     Messages(bool, u64),
     Detail(Seq, DetailTab, usize),
     Queue,
@@ -48,7 +48,7 @@ pub(crate) enum SearchPlace {
 pub(super) struct SearchScan {
     /// From here it began, and up to here it goes after the end.
     pub(super) start: u64,
-    /// What comes next.
+    /// The place that is searched next.
     pub(super) next: u64,
     /// It went past the end, and goes on from the top.
     pub(super) wrapped: bool,

@@ -22,7 +22,7 @@ pub(crate) enum ValueForm {
     Text,
     Number,
     Bool,
-    /// Any JSON.
+    /// Any JSON value.
     Json,
 }
 

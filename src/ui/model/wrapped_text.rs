@@ -13,7 +13,7 @@ pub(crate) struct WrappedText {
 }
 
 impl WrappedText {
-    /// Of lines that are safe to be drawn; a row for each until it is wrapped.
+    /// Takes lines that are safe to be drawn; each is one row until the text is wrapped.
     pub(crate) fn of(lines: Vec<String>) -> Self {
         let rows = lines.iter().enumerate().map(|(at, line)| (at, 0..line.len())).collect();
         Self { lines, rows, width: 0 }

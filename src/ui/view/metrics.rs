@@ -174,7 +174,7 @@ fn tokens(figures: &Figures) -> Option<String> {
     (listed + results > 0).then(|| format!(" tokens about {}, tool list {}", text::count(results), text::count(listed)))
 }
 
-/// As many of the latest buckets as there is room for.
+/// Draws as many of the latest buckets as there is room for.
 fn trend(model: &Model, past: &[u64; BUCKETS], width: usize, role: Role) -> Line<'static> {
     let room = width.saturating_sub(2).min(BUCKETS);
     let shown = &past[BUCKETS - room..];

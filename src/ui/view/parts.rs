@@ -143,7 +143,7 @@ pub(super) fn day_and_minute(zone: &TimeZone, time: Timestamp) -> String {
     format!("{:02}-{:02} {:02}:{:02}", then.month(), then.day(), then.hour(), then.minute())
 }
 
-/// `1204` as `1,204`.
+/// Returns a number with its thousands set apart: `1204` as `1,204`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -81,7 +81,7 @@ pub struct EntryText {
 }
 
 impl OriginalServer {
-    /// The server's name.
+    /// Returns the name of the server.
     pub fn name(&self) -> &str {
         self.path.last().map_or("", String::as_str)
     }

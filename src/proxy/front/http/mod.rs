@@ -105,7 +105,7 @@ impl HttpFront {
         Self { mounts, origin_check, admission, max_body, keep_alive, sse_clients: Arc::default() }
     }
 
-    /// Answers a request.
+    /// Answers one HTTP request; every error becomes a response here.
     pub async fn handle(self: Arc<Self>, client: SocketAddr, request: Request<Body>) -> Response<Body> {
         let expects = request.headers().contains_key(EXPECT);
         let ((parts, body), mut id, mut page) = (request.into_parts(), None, None);
@@ -124,7 +124,7 @@ impl HttpFront {
         response
     }
 
-    /// Answers a request. `body` is taken where it is read; `id` is set to its JSON-RPC id as soon as that is known, for an error to
+    /// Answers one HTTP request; every error becomes a response here. `body` is taken where it is read; `id` is set to its JSON-RPC id as soon as that is known, for an error to
     /// name; `page` to the origin of a page that was let in, which may read what we answer.
     async fn answer(
         &self,

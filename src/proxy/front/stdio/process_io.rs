@@ -15,9 +15,9 @@ use tokio::net::unix::pipe;
 
 use crate::proxy::front::stdio::StdioEnds;
 
-/// Our stdin.
+/// The stdin of this process, where the client's lines come from.
 pub type StdioInput = Box<dyn AsyncRead + Send + Unpin>;
-/// Our stdout.
+/// The stdout of this process, where lines for the client go.
 pub type StdioOutput = Box<dyn AsyncWrite + Send + Unpin>;
 
 impl StdioEnds<StdioInput, StdioOutput, tokio::io::Stderr> {

@@ -15,7 +15,7 @@ use crate::upstream::{Framing, Item, UpstreamError};
 /// Bytes of the server's stderr that are written at once.
 const MOST_GATHERED: usize = 256 << 10;
 
-/// One of our streams, and how patient we are with its reader.
+/// Writes to stdout or stderr of this process, with a limit to how long its reader is waited for.
 pub(super) struct OutputWriter<W> {
     output: W,
     /// Cancelled when all is over.
