@@ -14,7 +14,7 @@ use super::{ControlToken, FEED_HEADER, FeedLine};
 use crate::event::Command;
 use crate::net::client::direct_client;
 use crate::net::innermost_cause;
-use crate::net::lines::LineBuffer;
+use crate::net::read::LineBuffer;
 use crate::text;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

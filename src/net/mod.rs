@@ -1,13 +1,12 @@
-//! What all talk over sockets and pipes has in common: HTTP clients, serving, lines, queues, pauses between attempts, open files.
+//! What all talk over sockets and pipes has in common: HTTP clients, serving, reading, queues, pauses between attempts, open files.
 //!
 //! A leaf: it knows nothing of MCP and nothing of tapline.
 
 pub mod backlog;
 pub mod backoff;
-pub mod body;
 pub mod client;
 pub mod descriptors;
-pub mod lines;
+pub mod read;
 pub mod serve;
 pub mod workers;
 

@@ -17,7 +17,7 @@ use super::site::{ResponseBody, Site, broken_off, too_long};
 use super::{Framing, Incoming, Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 use crate::envelope::SseFields;
 use crate::message::Message;
-use crate::net::body::{BodyReadError, read_whole};
+use crate::net::read::{BodyReadError, read_whole};
 use crate::secret::Label;
 use crate::sse::{Frame, Splitter};
 

@@ -13,7 +13,7 @@ use super::error::UpstreamError;
 use crate::envelope::{SseFields, Transport, Via};
 use crate::message::Message;
 use crate::net::backlog::{ByteRoom, RoomShare};
-use crate::net::body::joined;
+use crate::net::read::joined;
 use crate::sse;
 
 /// Bytes that one message of an upstream may have, unless something else is said: a line, an event, a body. One without end would fill memory.

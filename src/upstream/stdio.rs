@@ -24,7 +24,7 @@ use super::output::{MOST_UNREAD, Output, OutputSender, StderrPiece, item_of, one
 use crate::message::Message;
 use crate::net::backlog::{Backlog, BacklogReader, ByteRoom, EntryNumber, RoomShare, backlog};
 use crate::net::descriptors;
-use crate::net::lines::LineBuffer;
+use crate::net::read::LineBuffer;
 use crate::secret::{GivenSecrets, Label};
 
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM. The specification gives no

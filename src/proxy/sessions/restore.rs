@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 
 use crate::envelope::SessionId;
 use crate::event::{Event, Landmark, Level, LogLine, Session};
-use crate::net::body::release_unused;
+use crate::net::read::release_unused;
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::policy::EndKind;
 use crate::proxy::session::{LiveSession, Usage};
 use crate::proxy::sessions::SessionTable;
-use crate::proxy::sessions::cache::SessionKey;
+use crate::proxy::sessions::SessionKey;
 use crate::store::Record;
 use crate::upstream::target::Target;
 

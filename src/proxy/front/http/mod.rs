@@ -34,7 +34,7 @@ use crate::headers::rules::status_of;
 use crate::mcp::method;
 use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
-use crate::net::body::{BodyReadError, read_whole};
+use crate::net::read::{BodyReadError, read_whole};
 use crate::proxy::error::{ErrorReply, ProxyError};
 use crate::proxy::exchange::{ClientExchange, Connection, Initiator};
 use crate::proxy::front::access::{Admission, Authenticated, Caller, SessionAdmission, SessionRequest};
@@ -124,7 +124,7 @@ impl HttpFront {
         response
     }
 
-    /// Answers one HTTP request; every error becomes a response here. `body` is taken where it is read; `id` is set to its JSON-RPC id as soon as that is known, for an error to
+    /// Answers a request. `body` is taken where it is read; `id` is set to its JSON-RPC id as soon as that is known, for an error to
     /// name; `page` to the origin of a page that was let in, which may read what we answer.
     async fn answer(
         &self,
@@ -382,8 +382,8 @@ async fn read_away(body: Body) {
     }
 }
 
-/// A session whose client has not been told yet how to come back to it. Dropped before that, it is ended: no client could come back to it, and its child
-/// would keep a place in the pool.
+/// A session whose client has not been told yet how to come back to it. Dropped before that, it is ended: no client could come back,
+/// and its child would keep a place in the pool.
 struct AbandonedSession(Option<(Arc<SessionTable>, SessionId)>);
 
 impl AbandonedSession {

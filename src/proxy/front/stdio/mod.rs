@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::envelope::Via;
 use crate::event::Origin;
 use crate::net::backlog::backlog;
-use crate::net::lines::LineBuffer;
+use crate::net::read::LineBuffer;
 use crate::proxy::exchange::{Connection, ServerLink};
 pub use crate::proxy::front::stdio::process_io::{BlockingFlags, StdioInput, StdioOutput};
 use crate::proxy::front::stdio::write::{OutputWriter, write_items, write_stderr};
