@@ -1,4 +1,4 @@
-//! Pauses between attempts of what has no limit of attempts.
+//! Pauses between attempts: without an end, or so many with jitter.
 
 use std::time::Duration;
 
@@ -9,6 +9,17 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 pub fn doubling(first: Duration, longest: Duration) -> ExponentialBackoff {
     let pauses = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).with_factor(2.0);
     pauses.without_max_times().build()
+}
+
+/// Returns the pauses before so many further attempts: each twice the one before, up to `longest` where one is given. Up to as much
+/// again is added at random, so that what failed together is not tried together again.
+pub fn jittered(first: Duration, longest: Option<Duration>, attempts: usize) -> ExponentialBuilder {
+    let pauses =
+        ExponentialBuilder::new().with_min_delay(first).with_factor(2.0).with_max_times(attempts).with_jitter();
+    match longest {
+        Some(longest) => pauses.with_max_delay(longest),
+        None => pauses.without_max_delay(),
+    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
+use backon::Retryable as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Url;
 
 use super::wire::{ExportRequest, OtlpSpan};
+use crate::net::backoff::jittered;
 use crate::net::client::client_for;
 use crate::net::innermost_cause;
 
@@ -45,11 +46,7 @@ impl Collector {
     pub(super) async fn send(&self, spans: Vec<OtlpSpan>) -> Result<(), String> {
         let body = serde_json::to_vec(&ExportRequest::new(&self.service, spans)).map_err(|error| error.to_string())?;
         let body = bytes::Bytes::from(body);
-        let backoff = ExponentialBuilder::default()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(RETRIES)
-            .with_jitter();
+        let backoff = jittered(FIRST_PAUSE, Some(LONGEST_PAUSE), RETRIES);
         let sent = (|| self.post(body.clone())).retry(backoff).when(|failure| failure.passing).await;
         sent.map_err(|failure| failure.why)
     }

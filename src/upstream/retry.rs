@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
+use backon::BackoffBuilder as _;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::UpstreamError;
 use crate::mcp::semantics;
 use crate::message::Message;
+use crate::net::backoff::jittered;
 use crate::text;
 
 /// Further attempts at the most: more is a loop, not patience.
@@ -115,13 +116,7 @@ impl Retry {
     }
 
     fn pauses(&self) -> impl Iterator<Item = Duration> {
-        ExponentialBuilder::new()
-            .with_min_delay(self.0.first)
-            .with_factor(2.0)
-            .without_max_delay()
-            .with_max_times(usize::try_from(self.0.attempts).unwrap_or_default())
-            .with_jitter()
-            .build()
+        jittered(self.0.first, None, usize::try_from(self.0.attempts).unwrap_or_default()).build()
     }
 }
 
