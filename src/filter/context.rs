@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::history::MessageHistory;
 use crate::envelope::{Envelope, Seq, SessionId};
 
 /// Answers of the place where a filter is asked. What it does not know is not so.
@@ -32,19 +33,24 @@ pub trait MessageContext {
         None
     }
 
+    /// What passed before, where that was remembered.
+    fn history(&self) -> Option<&MessageHistory> {
+        None
+    }
+
     /// Whether this is a request without a reply.
-    fn is_open(&self, _envelope: &Envelope) -> bool {
-        false
+    fn is_open(&self, envelope: &Envelope) -> bool {
+        self.history().is_some_and(|history| history.is_open(envelope))
     }
 
     /// Whether this is a request under an id that its session has used before.
-    fn is_duplicate(&self, _envelope: &Envelope) -> bool {
-        false
+    fn is_duplicate(&self, envelope: &Envelope) -> bool {
+        self.history().is_some_and(|history| history.is_duplicate(envelope))
     }
 
-    /// Whether this is a reply to a request that had been taken back.
-    fn is_late(&self, _envelope: &Envelope) -> bool {
-        false
+    /// Whether this is a reply to a request that had been cancelled.
+    fn is_late(&self, envelope: &Envelope) -> bool {
+        self.history().is_some_and(|history| history.is_late(envelope))
     }
 
     /// Whether this belongs to what the message under the cursor belongs to.

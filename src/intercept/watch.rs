@@ -59,11 +59,7 @@ impl MessageContext for PassingContext<'_> {
         envelope.kind() == Kind::Request
     }
 
-    fn is_duplicate(&self, envelope: &Envelope) -> bool {
-        self.history.is_some_and(|history| history.is_duplicate(envelope))
-    }
-
-    fn is_late(&self, envelope: &Envelope) -> bool {
-        self.history.is_some_and(|history| history.is_late(envelope))
+    fn history(&self) -> Option<&MessageHistory> {
+        self.history
     }
 }

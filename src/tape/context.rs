@@ -78,16 +78,8 @@ impl MessageContext for TapeContext<'_> {
         Some(self.now.0)
     }
 
-    fn is_open(&self, envelope: &Envelope) -> bool {
-        self.history.is_open(envelope)
-    }
-
-    fn is_duplicate(&self, envelope: &Envelope) -> bool {
-        self.history.is_duplicate(envelope)
-    }
-
-    fn is_late(&self, envelope: &Envelope) -> bool {
-        self.history.is_late(envelope)
+    fn history(&self) -> Option<&MessageHistory> {
+        Some(&self.history)
     }
 
     fn lints(&self, seq: Seq) -> Vec<String> {

@@ -38,12 +38,8 @@ impl MessageContext for ListContext<'_> {
         envelope.kind() == Kind::Request && self.rows.get(envelope.seq).is_some_and(|row| row.reply.is_none())
     }
 
-    fn is_duplicate(&self, envelope: &Envelope) -> bool {
-        self.history.is_some_and(|history| history.is_duplicate(envelope))
-    }
-
-    fn is_late(&self, envelope: &Envelope) -> bool {
-        self.history.is_some_and(|history| history.is_late(envelope))
+    fn history(&self) -> Option<&MessageHistory> {
+        self.history
     }
 
     fn is_near(&self, envelope: &Envelope) -> bool {
