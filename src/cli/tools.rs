@@ -231,14 +231,21 @@ pub struct RmArgs {
     pub tapes: Option<Option<PathBuf>>,
 }
 
+/// Which servers of which clients are routed through tapline, or are not any more.
 #[derive(Debug, Args)]
-pub struct WrapArgs {
-    /// A client, such as `cursor`, or a configuration file
+pub struct RoutedArgs {
+    /// A client, such as `cursor`, or a configuration file; without one `wrap` lists them, and `unwrap` takes all
     #[arg(value_name = "CLIENT|FILE")]
     pub target: Option<PathBuf>,
-    /// Server to route [default: all]; repeatable
+    /// Only this server [default: all]; repeatable
     #[arg(long = "server", value_name = "NAME", requires = "target")]
     pub servers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct WrapArgs {
+    #[command(flatten)]
+    pub routed: RoutedArgs,
     /// Also route servers at a URL
     #[arg(long, requires = "target")]
     pub remote: bool,
@@ -254,12 +261,8 @@ pub struct WrapArgs {
 
 #[derive(Debug, Args)]
 pub struct UnwrapArgs {
-    /// A client, such as `cursor`, or a configuration file [default: all that are wrapped]
-    #[arg(value_name = "CLIENT|FILE")]
-    pub target: Option<PathBuf>,
-    /// Server to unwrap [default: all]; repeatable
-    #[arg(long = "server", value_name = "NAME", requires = "target")]
-    pub servers: Vec<String>,
+    #[command(flatten)]
+    pub routed: RoutedArgs,
     #[command(flatten)]
     pub consent: ConsentArgs,
 }

@@ -40,7 +40,7 @@ impl WrapOutcome {
 /// Runs `tapline wrap`.
 pub(super) fn wrap(args: &WrapArgs, color: ColorArg) -> ExitCode {
     let console = WrapConsole::new(etcetera::home_dir().ok(), color);
-    let outcome = WrapRun::open(&console, args.tapline.as_deref()).and_then(|session| match &args.target {
+    let outcome = WrapRun::open(&console, args.tapline.as_deref()).and_then(|session| match &args.routed.target {
         None => Ok(session.list()),
         Some(target) => session.wrap(args, &session.files(target)?),
     });
@@ -51,7 +51,7 @@ pub(super) fn wrap(args: &WrapArgs, color: ColorArg) -> ExitCode {
 pub(super) fn unwrap(args: &UnwrapArgs, color: ColorArg) -> ExitCode {
     let console = WrapConsole::new(etcetera::home_dir().ok(), color);
     let outcome = WrapRun::open(&console, None).and_then(|session| {
-        let files = match &args.target {
+        let files = match &args.routed.target {
             Some(target) => session.files(target)?,
             None => session.wrapped_files()?,
         };
@@ -255,9 +255,14 @@ impl<'c> WrapRun<'c> {
     }
 
     fn wrap(&self, args: &WrapArgs, files: &[ConfigFile]) -> Result<WrapOutcome, WrapError> {
-        let choice =
-            WrapChoice { tapline: &self.tapline, servers: &args.servers, remote: args.remote, headers: args.headers };
-        let (outcome, clients) = self.each(files, &args.servers, |file| self.wrap_file(file, choice, &args.consent))?;
+        let choice = WrapChoice {
+            tapline: &self.tapline,
+            servers: &args.routed.servers,
+            remote: args.remote,
+            headers: args.headers,
+        };
+        let (outcome, clients) =
+            self.each(files, &args.routed.servers, |file| self.wrap_file(file, choice, &args.consent))?;
         if !clients.is_empty() {
             self.console.print(&format!(
                 "restart {clients}; then `tapline attach` shows what passes, and `tapline unwrap` undoes this"
@@ -270,7 +275,7 @@ impl<'c> WrapRun<'c> {
         if files.is_empty() {
             self.console.print("nothing is wrapped");
         }
-        let (outcome, clients) = self.each(files, &args.servers, |file| self.unwrap_file(file, args))?;
+        let (outcome, clients) = self.each(files, &args.routed.servers, |file| self.unwrap_file(file, args))?;
         if !clients.is_empty() {
             self.console.print(&format!("restart {clients} for it to take effect"));
         }
@@ -341,7 +346,7 @@ impl<'c> WrapRun<'c> {
                 "the backup of {file} is not what `wrap` kept ({why}: {copy}); it is not used, tapline is taken out by editing"
             ));
         }
-        let edit = opened.unwrapped(&args.servers)?;
+        let edit = opened.unwrapped(&args.routed.servers)?;
         let verdict = self.agree(opened, &edit, &args.consent)?;
         let real = &opened.config.real;
         if verdict != WrapOutcome::Written {
