@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::context::{MessageContext, ScanCost};
 use super::cursor::{Cursor, FilterError};
 use crate::envelope::Envelope;
+use crate::text;
 
 /// A number of an envelope, and the range it has to be in.
 #[derive(Clone, Debug)]
@@ -27,8 +28,13 @@ impl NumberTest {
         if text.ends_with(['<', '>', '=']) {
             text.push_str(&cursor.argument(name, number.example())?.text);
         }
-        let span = parse_span(&text, number)
-            .ok_or_else(|| cursor.fail_at(word.at, format!("`~{name}` needs {}", number.example())))?;
+        let span = parse_span(&text, number).ok_or_else(|| {
+            let needs = match number.without_unit(&text) {
+                Some(bare) => format!("a unit, such as `{bare}ms` or `{bare}s`"),
+                None => number.example().to_owned(),
+            };
+            cursor.fail_at(word.at, format!("`~{name}` needs {needs}"))
+        })?;
         Ok((Self { number, span }, text))
     }
 
@@ -93,15 +99,16 @@ impl NumberField {
         match self {
             Self::Status | Self::Code => text.parse().ok(),
             Self::Seq => text.strip_prefix('#').unwrap_or(text).parse().ok(),
-            Self::Took | Self::Age => with_unit(
-                text,
-                &[("us", 1.0), ("µs", 1.0), ("ms", 1e3), ("s", 1e6), ("m", 60e6), ("h", 3600e6), ("", 1e3)],
-            ),
-            Self::Size => with_unit(
-                &text.to_ascii_lowercase(),
-                &[("k", 1024.0), ("m", 1_048_576.0), ("g", 1_073_741_824.0), ("b", 1.0), ("", 1.0)],
-            ),
+            Self::Took | Self::Age => duration(text),
+            Self::Size => size(&text.to_ascii_lowercase()),
         }
+    }
+
+    /// The number in a comparison that lacks the unit of a duration.
+    fn without_unit(self, text: &str) -> Option<&str> {
+        let is_duration = matches!(self, Self::Took | Self::Age);
+        let mut numbers = text.split("..").map(|end| end.trim_start_matches(['<', '>', '=']));
+        numbers.find(|number| is_duration && is_without_unit(number))
     }
 
     fn example(self) -> &'static str {
@@ -121,9 +128,22 @@ impl NumberField {
     }
 }
 
-/// The first unit that fits decides; the empty one stands last.
-fn with_unit(text: &str, units: &[(&str, f64)]) -> Option<i64> {
-    let (number, factor) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+/// A duration in microseconds, written as everywhere in tapline. A number alone is refused: it is seconds elsewhere, and among
+/// replies most people mean milliseconds.
+fn duration(text: &str) -> Option<i64> {
+    let time = text::duration(text).ok().filter(|_| !is_without_unit(text))?;
+    i64::try_from(time.as_micros()).ok()
+}
+
+/// Whether this is a number to which the unit of a duration is missing. Zero needs none.
+fn is_without_unit(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(|number| number != 0.0)
+}
+
+/// A size in bytes. The first unit that fits decides; the empty one stands last.
+fn size(text: &str) -> Option<i64> {
+    const UNITS: [(&str, f64); 5] = [("k", 1024.0), ("m", 1_048_576.0), ("g", 1_073_741_824.0), ("b", 1.0), ("", 1.0)];
+    let (number, factor) = UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
     let number: f64 = number.parse().ok()?;
     #[expect(clippy::cast_possible_truncation, reason = "saturates, and no message is that long or that big")]
     let scaled = (number.is_finite() && number >= 0.0).then(|| (number * factor).round() as i64);

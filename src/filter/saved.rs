@@ -23,7 +23,7 @@ impl SavedFilters {
         let filters = Self(filters);
         for (name, text) in &filters.0 {
             if name.is_empty() || !name.chars().all(is_name) {
-                return Err(format!("`{name}` is no name of a filter: letters, digits, `-` and `_` are"));
+                return Err(format!("invalid filter name `{name}`: use letters, digits, `-` and `_`"));
             }
             Filter::parse_with(text, &filters).map_err(|error| format!("`{name}`: {error}"))?;
         }

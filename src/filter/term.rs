@@ -59,7 +59,7 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~open", "requests without a reply"),
     ("~orphan", "replies to no request that was seen"),
     ("~dup", "requests under an id that their session has used before"),
-    ("~late", "replies to a request that had been taken back"),
+    ("~late", "replies to a request that had been cancelled"),
     ("~lint RE", "code of what is wrong with it"),
     ("~marked", "marked by hand"),
     ("~comment RE", "text that was written beside it"),
@@ -251,7 +251,7 @@ impl Term {
             }
             ("near" | "marked" | "comment" | "shadow", FilterPlace::Tape) => Some("a tape does not say it"),
             ("held" | "edited" | "blocked" | "dropped", FilterPlace::Wire) => {
-                Some("nobody has decided yet when a message passes")
+                Some("it is not decided yet when a message passes")
             }
             _ => None,
         }

@@ -94,7 +94,9 @@ fn operators_match_a_reply_by_its_request() {
             "~err full",
             "~dur >300ms",
             "~dur <= 0.4s",
-            "~dur 300..400",
+            "~dur 300ms..400ms",
+            "~dur 0..0.4s",
+            "~dur <1m30s",
             "~c 200",
         ],
         &[
@@ -236,6 +238,8 @@ fn filter_error_names_the_column() {
         ("~m (a", "a bracket in this pattern is never closed; quote a pattern with spaces at column 4"),
         ("~m *", "invalid pattern: repetition operator missing expression at column 4"),
         ("~dur 500ms", "`~dur` needs a comparison, such as `>500ms` or `1s..5s` at column 6"),
+        ("~dur >500", "`~dur` needs a unit, such as `500ms` or `500s` at column 6"),
+        ("~age 1..5m", "`~age` needs a unit, such as `1ms` or `1s` at column 6"),
         ("~c many", "`~c` needs a status, such as `404` or `>=400` at column 4"),
         ("~via pigeon", "`~via` needs `http`, `sse` or `stdio` at column 6"),
         ("~j name", "`~j` needs a path, such as `.params.name` at column 4"),
@@ -257,6 +261,7 @@ fn operators_in_the_help_exist() {
             Some((name, "RE" | "ID")) => format!("{name} x"),
             Some((name, "PATH [OP VALUE]")) => format!("{name} .x"),
             Some(_) if usage.starts_with("~time") => "~time 10:04".to_owned(),
+            Some((name @ ("~dur" | "~age"), _)) => format!("{name} >1s"),
             Some((name, needs)) if needs.contains("CMP") => format!("{name} >1"),
             Some(_) => usage.replace('|', " | ~via ").replace("| ~via ~via", "| ~via"),
         };
@@ -304,16 +309,8 @@ impl MessageContext for Known {
         Some(STARTED + 600_000_000)
     }
 
-    fn is_open(&self, envelope: &Envelope) -> bool {
-        self.history.is_open(envelope)
-    }
-
-    fn is_duplicate(&self, envelope: &Envelope) -> bool {
-        self.history.is_duplicate(envelope)
-    }
-
-    fn is_late(&self, envelope: &Envelope) -> bool {
-        self.history.is_late(envelope)
+    fn history(&self) -> Option<&MessageHistory> {
+        Some(&self.history)
     }
 
     fn is_near(&self, envelope: &Envelope) -> bool {

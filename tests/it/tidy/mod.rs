@@ -30,7 +30,7 @@ const IMPORTS: [(&str, &str); 41] = [
     ("variables", "secret"),
     ("sse", "envelope"),
     ("headers", "mcp envelope message"),
-    ("filter", "mcp envelope message json"),
+    ("filter", "mcp envelope message json text"),
     ("store", "envelope event tape text secret"),
     ("tape", "mcp envelope event filter headers lint message sse upstream text json secret"),
     ("journal", "envelope event logging message tape"),
