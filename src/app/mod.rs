@@ -249,7 +249,7 @@ impl Core {
         let started = Timestamp::now();
         let (store, store_thread) = settings.sessions.database.map(|path| open_store(path, started, &journal)).unzip();
         let store::Settings { max, idle, .. } = settings.sessions;
-        let keeping = SessionPolicy { store, tapes: settings.tapes, max, idle };
+        let policy = SessionPolicy { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
         let rules = RuleFollower::open(settings.rules, &journal)?;
         let (gate, chain) = decisions(&breakpoints, rules.book());

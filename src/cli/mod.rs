@@ -140,7 +140,7 @@ Examples:
   tapline attach 4711       the one with this process id
   tapline attach --headless --log-format json 2>&1 | jq .
 
-Quitting leaves them running. What this screen holds goes on as soon as nobody watches any more.")]
+Quitting leaves them running. What this screen holds goes on as soon as no screen watches any more.")]
     Attach(AttachArgs),
     /// Be the server that a client launches, in front of the real one
     #[command(
@@ -224,7 +224,7 @@ Examples:
   tapline unwrap cursor --yes                    without asking
   tapline unwrap claude-code --server github     one server, the others stay wrapped
 
-A file that nobody edited since comes back byte for byte; in an edited one the servers come back and the edits stay.
+A file that was not edited since comes back byte for byte; in an edited one the servers come back and the edits stay.
 
 Exit status: 0 done or nothing to do, 1 failed or declined, 2 usage or a file that cannot be read.")]
     Unwrap(UnwrapArgs),

@@ -249,7 +249,7 @@ pub struct ShadowArgs {
     /// Second server to send each request to as well and to compare; the client never hears of it
     #[arg(long, value_name = "URL|COMMAND", env = "TAPLINE_SHADOW", value_parser = shadow_place)]
     pub shadow: Option<ShadowPlace>,
-    /// Also send it calls of tools that are not marked read-only, and methods that nobody knows
+    /// Also send it calls of tools that are not marked read-only, and unknown methods
     #[arg(long, hide_short_help = true)]
     pub shadow_writes: bool,
     /// Header to send to the second server; repeatable, never recorded. The client's own are never sent there
@@ -279,7 +279,7 @@ pub struct ControlArgs {
     /// Address for `tapline attach` to watch and command this tapline at; port 0 takes a free one [default: 127.0.0.1:0]
     #[arg(long, value_name = "ADDRESS", env = "TAPLINE_CONTROL", value_parser = listen_address, hide_short_help = true)]
     pub control: Option<SocketAddr>,
-    /// Let nobody watch or command this tapline from elsewhere
+    /// Open no control address: no other screen can watch or command this tapline
     #[arg(long, env = "TAPLINE_NO_CONTROL", value_parser = FalseyValueParser::new(), hide_short_help = true)]
     pub no_control: bool,
     /// What `tapline attach` calls it [default: after the upstream]
@@ -346,7 +346,7 @@ pub enum TransportArg {
 }
 
 impl TransportArg {
-    /// Whether the server at this URL is spoken to over HTTP+SSE. Nothing is tried out: the server would see it.
+    /// Whether the transport of this URL is HTTP+SSE. Nothing is tried out: the server would see it.
     pub fn is_sse(self, url: &str) -> bool {
         let path = url.split(['?', '#']).next().unwrap_or_default();
         self == Self::Sse || self == Self::Auto && path.trim_end_matches('/').ends_with("/sse")

@@ -59,7 +59,7 @@ pub(super) fn announce_holds(core: &Core, watching: &WatchOptions) -> Option<Str
     let filter = watching.hold.as_deref().filter(|filter| !filter.trim().is_empty())?;
     let how = match core.control() {
         Some(_) => "`tapline attach` in another terminal shows them, sends them on, and turns holding off",
-        None => "nobody can answer them, as there is no control address: they wait until their client gives up",
+        None => "no screen can answer them, as there is no control address: they wait until their client gives up",
     };
     let text = format!("messages that match `{filter}` are held, and no screen is here: {how}");
     core.journal().log(LogLine::new(Level::Warn, "hold", text.clone()));

@@ -90,7 +90,7 @@ impl FeedWriter {
             // A path that is not UTF-8 has no JSON form.
             Err(error) => {
                 self.chunk.truncate(before);
-                tracing::warn!(%error, "an event cannot be told");
+                tracing::warn!(%error, "an event cannot be written");
             }
         }
     }

@@ -113,7 +113,7 @@ impl Guardian {
             guardian.replace(nth, &ended);
         });
         if let Err(error) = waiting {
-            tracing::debug!(%error, "nobody sees to it that there is a guardian");
+            tracing::debug!(%error, "no thread waits for the guardian");
         }
     }
 

@@ -384,7 +384,7 @@ async fn holds_without_a_screen_are_announced() {
     let mut binary = Binary::run(&options).await;
     let line = warning(&mut binary).await;
     assert!(line.contains("`~m tools/call` are held"), "{line}");
-    assert!(line.contains("nobody can answer them"), "there is no control address: {line}");
+    assert!(line.contains("no screen can answer them"), "there is no control address: {line}");
 
     let place = tempfile::TempDir::new().unwrap();
     let mut tapline = command();

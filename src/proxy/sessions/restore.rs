@@ -13,8 +13,8 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::policy::EndKind;
 use crate::proxy::session::{LiveSession, Usage};
-use crate::proxy::sessions::SessionTable;
 use crate::proxy::sessions::SessionKey;
+use crate::proxy::sessions::SessionTable;
 use crate::store::Record;
 use crate::upstream::target::Target;
 

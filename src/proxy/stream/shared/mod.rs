@@ -286,11 +286,11 @@ impl Drop for Subscribed {
 /// Keeps something for as long as the reply is read.
 fn while_read(mut reply: Reply, kept: impl Send + 'static) -> Reply {
     if let ReplyBody::Stream(items) = reply.body {
-        let keeping = move |item| {
+        let while_in_use = move |item| {
             let _kept = &kept;
             item
         };
-        reply.body = ReplyBody::Stream(items.map(keeping).boxed());
+        reply.body = ReplyBody::Stream(items.map(while_in_use).boxed());
     }
     reply
 }
