@@ -1,4 +1,4 @@
-//! Who may come in: clients show a token that is known beforehand, or one that an issuer has signed, and get no further
+//! Authentication of clients: they present a token that is known beforehand, or one that an issuer has signed, and get no further
 //! than its scopes go. Off where nothing is configured.
 //!
 //! tapline is what the token is for: it goes no further, and the server behind gets credentials of the operator's only

@@ -30,7 +30,7 @@ pub struct Section {
     pub require: Vec<Requirement>,
     /// What clients know the endpoint by; else what they say in `Host`.
     pub resource: Option<AbsoluteUrl>,
-    /// Who gives tokens out; the issuer of the JWTs where none are named.
+    /// The authorization servers that clients are sent to; the issuer of the JWTs where none are named.
     pub authorization_servers: Vec<AbsoluteUrl>,
 }
 

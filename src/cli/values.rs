@@ -70,7 +70,7 @@ pub fn is_terminal_dumb() -> bool {
 }
 
 /// Reads an address to listen on: `127.0.0.1:7070`, `[::1]:7070`, `localhost:7070`, `:7070`, `7070`. Without a host it is one of this
-/// machine: who wants to be reached from elsewhere says so.
+/// machine: to be reached from elsewhere takes an explicit one.
 ///
 /// # Errors
 /// Where it is none of these.

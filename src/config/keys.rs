@@ -82,7 +82,7 @@ keys! {
         keep_alive: PositiveDuration,
         lenient: bool,
         grace: PositiveDuration,
-        // Who watches from elsewhere.
+        // The control address.
         control: ControlKey,
         name: String,
         // How what passes is shown and kept.

@@ -40,7 +40,7 @@ pub struct Config {
     pub unset: Vec<(String, String)>,
 }
 
-/// Who chose the directory that tapline works in.
+/// Whose choice the directory is that tapline works in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directory {
     /// The person who typed the command in it.

@@ -173,7 +173,7 @@ fn accepts(headers: &HeaderMap, kind: &str) -> bool {
 async fn whole(answer: ReplyFuture, _messages: mpsc::Receiver<String>) -> Response {
     match answer.await {
         Some(reply) => json_body(reply).into_response(),
-        // Taken back by the client, who no longer reads this.
+        // Cancelled by the client, which no longer reads this.
         None => StatusCode::ACCEPTED.into_response(),
     }
 }

@@ -128,7 +128,7 @@ impl Transport {
     }
 }
 
-/// Who changed, stopped or made a message.
+/// The author of a change, of a block, or of a whole message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Author {

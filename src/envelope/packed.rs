@@ -1,4 +1,4 @@
-//! Envelopes laid away: many in few bytes, for those who remember thousands of them and look at few.
+//! Envelopes laid away: many in few bytes, for code that remembers thousands of them and looks at few.
 //!
 //! The messages of a session are much alike, and an envelope is mostly the room around its message (640 of 850 bytes): a few
 //! hundred of them, one after the other and compressed, are a twentieth of what they were. Bodies that are large stay beside them as

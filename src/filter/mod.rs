@@ -98,7 +98,7 @@ impl Filter {
         self.cost() == ScanCost::Body
     }
 
-    /// Whether it can be answered only by who has seen the messages before: see [`MessageHistory`].
+    /// Whether it can be answered only with the messages before at hand: see [`MessageHistory`].
     pub fn asks_history(&self) -> bool {
         self.has_term(Term::asks_history)
     }

@@ -42,7 +42,7 @@ struct State {
     paused: HashMap<SessionId, PausedSession>,
     last_ticket: u64,
     waiting: BTreeMap<Ticket, (Arc<Held>, oneshot::Sender<Decision>)>,
-    /// Set on quit: who comes now does not wait.
+    /// Set on quit: messages that come now are not held.
     closed: Option<Decision>,
 }
 

@@ -1,4 +1,4 @@
-//! Who decides what becomes of a message: interceptors, asked in order, before it is sent on.
+//! What decides on a message: interceptors, asked in order, before it is sent on.
 //!
 //! Deciding is synchronous and looks at values only; waiting for the operator is the [`gate`]'s part, and doing is
 //! `Proxy::pass`'s.

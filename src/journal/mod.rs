@@ -287,7 +287,7 @@ impl JournalWriter {
                     let _ = recorder.landmark(*session, *what, *seq, text);
                 }
             }
-            // First the tape, then the word: who hears it may open the tape at once.
+            // First the tape, then the event: a reader of it may open the tape at once.
             Event::SessionClosed { session, reason } => self.close_tape(*session, reason),
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! Where two JSON texts differ, value by value.
 //!
 //! The order of members does not matter; of a key that occurs twice the last counts, as for every JSON reader. Strings are
-//! compared by what they say, so `"\u00e9"` is `"é"`. Whether `1` is `1.0` depends on who asks ([`NumberEquality`]): a server
+//! compared by what they say, so `"\u00e9"` is `"é"`. Whether `1` is `1.0` depends on the caller ([`NumberEquality`]): a server
 //! may spell a number as it likes, an operator who respells one means it.
 
 use std::borrow::Cow;

@@ -216,7 +216,7 @@ impl Limit {
 
     fn excess(&self, key: Key, early: Early, now: Instant) -> Excess {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        // Who is not remembered is told once, with all the others.
+        // Keys that are not remembered are reported together, once.
         let key = if self.told.len() < MOST_KEYS { key } else { Key::Others };
         let before = self.told.insert(key, now);
         let first = before.is_none_or(|before| now.saturating_duration_since(before) > self.recovery());

@@ -11,7 +11,7 @@ use crate::glob::Glob;
 /// The longest time that a burst may take to be there again: what fits the arithmetic of the algorithm, in nanoseconds.
 const LONGEST: u64 = u64::MAX / 4;
 
-/// One `[[limits]]` of the configuration: who may send what how often.
+/// One `[[limits]]` of the configuration: which messages a client may send how often.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Section {
@@ -24,7 +24,7 @@ pub struct Section {
     pub burst: NonZeroU32,
 }
 
-/// Who has a limit each.
+/// What has a count of its own: each client, token or session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Per {

@@ -240,7 +240,7 @@ impl MetricsPage {
     }
 
     /// Backslash, quote and line feed are all that the format escapes. What else acts or hides is made visible, as on the
-    /// screen: who reads this with `curl` has a terminal, too.
+    /// screen: `curl` prints them on a terminal, too.
     fn escaped(&mut self, value: &str) {
         for c in crate::text::sanitize(value).chars() {
             match c {

@@ -1,6 +1,6 @@
 //! What waits for a slow reader: a queue into which sending never waits, and the room that its entries take, counted in bytes.
 //!
-//! Who holds a lock, or has other things to carry, must not wait to put something in. Who reads what is to be put in can: it takes
+//! Code that holds a lock, or has other things to carry, must not wait to send. The reader of what is to be sent can: it takes
 //! [`ByteRoom`] first, the share travels with the entry, and is given back when that is taken out. So a reader that does not read stops
 //! the one that feeds it, as a pipe would, and none in between.
 

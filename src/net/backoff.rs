@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// Returns pauses without an end: `first`, then each twice the one before, up to `longest`. Not random: who waits is one process
-/// that watches one server, and does not come with a crowd.
+/// Returns pauses without an end: `first`, then each twice the one before, up to `longest`. Not random: one process waits,
+/// for one server, and does not come with a crowd.
 pub fn doubling(first: Duration, longest: Duration) -> ExponentialBackoff {
     let pauses = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).with_factor(2.0);
     pauses.without_max_times().build()

@@ -1,7 +1,7 @@
 //! What arrives in pieces, until it is whole: the body of an HTTP message, the lines of a pipe or a stream.
 //!
 //! A large body is remembered for a while, and then another takes its place. Memory that is given back to the system in between comes
-//! anew page by page, which costs more than to copy the body: what large bodies were in is kept for others.
+//! page by page again, which costs more than to copy the body: what large bodies were in is kept for others.
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;

@@ -86,7 +86,7 @@ where
         }
         () = asks_nothing(&has_asked) => return,
     };
-    // Who hangs up in the middle of something is no trouble of ours.
+    // A client that hangs up in the middle of something is no error.
     if let Err(error) = ended {
         tracing::trace!(%error, "a connection broke");
     }

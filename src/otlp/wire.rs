@@ -42,7 +42,7 @@ pub(super) struct OtlpSpan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trace_state: Option<String>,
     pub(super) name: String,
-    /// `SPAN_KIND_SERVER`: who made the request waits for the answer.
+    /// `SPAN_KIND_SERVER`: the sender of the request waits for the answer.
     pub(super) kind: u8,
     #[serde(serialize_with = "as_text")]
     pub(super) start_time_unix_nano: u64,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::envelope::{Author, Direction, Seq, Transport};
 use crate::message::Message;
 
-/// Who a message is for, beside the journal.
+/// The recipient of a message, beside the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Audience {
     /// The client, or the server where the client sent it.
@@ -30,9 +30,9 @@ pub struct Arrival {
     pub direction: Direction,
     pub transport: Transport,
     pub message: Message,
-    /// Who made it, where it was not the peer.
+    /// The author, where it was not the peer.
     pub injected: Option<Author>,
-    /// Who may get it: the reply to a request of the operator's is recorded and shown, and not sent on.
+    /// Where it may go: the reply to a request of the operator's is recorded and shown, and not sent on.
     pub audience: Audience,
     /// When tapline had it, where that was before it reached the spine.
     pub received: Option<Instant>,

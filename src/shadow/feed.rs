@@ -1,4 +1,4 @@
-//! From the journal to the sessions: who is to hear what.
+//! From the journal to the shadow's sessions: which event goes to which session.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -29,7 +29,7 @@ impl ShadowTally {
     }
 
     pub(super) fn add(&self, comparison: Comparison) {
-        // Told under the lock: who hears the counts hears them grow.
+        // Published under the lock: readers see the counts grow.
         let mut counts = self.counts.lock();
         counts.add(&comparison);
         self.publish(&counts, Some(Arc::new(comparison)));

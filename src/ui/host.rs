@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 #[derive(Clone, Debug)]
 pub enum ScreenInput {
     Terminal(crossterm::event::Event),
-    /// The window has another size: what is shown is drawn anew.
+    /// The window has another size: what is shown is drawn again.
     Resized,
     /// What a command printed that a message was handed to, or why there is nothing.
     Piped {
@@ -35,7 +35,7 @@ pub enum Exit {
 
 /// What only a real terminal can do.
 pub trait TerminalHost {
-    /// Puts text into the clipboard. Says who took it.
+    /// Puts text into the clipboard. Returns the name of the clipboard that took it.
     ///
     /// # Errors
     /// Where the terminal cannot be written to.

@@ -1,6 +1,6 @@
 //! The screen: reads events, writes commands, knows nothing else of the core.
 //!
-//! # For who starts it
+//! # How it is started
 //!
 //! ```text
 //! let (keys, input) = ui::input_channel();                // `keys.clone()` for the handler of signals

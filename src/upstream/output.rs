@@ -1,5 +1,5 @@
 //! What servers say: each message in the frame it came in, a line of a pipe or an event of an SSE stream, so that an unedited one leaves
-//! in that frame; and, of a server with one stream for everything, how it is handed out to who reads the server.
+//! in that frame; and, of a server with one stream for everything, how it is handed out to the server's reader.
 //!
 //! What goes to such a server gets no answer where it is handed in; every reply comes on the stream.
 
@@ -18,7 +18,7 @@ use crate::sse;
 
 /// Bytes that one message of an upstream may have, unless something else is said: a line, an event, a body. One without end would fill memory.
 pub const LONGEST_MESSAGE: usize = 256 << 20;
-/// Bytes of what a server said that may wait for who reads it; then the server is not read, as with a pipe. Its client's own messages go on.
+/// Bytes of a server's messages that may wait for their reader; then the server is not read, as with a pipe. Its client's own messages go on.
 pub const MOST_UNREAD: usize = 16 << 20;
 /// How long a server is not read before that is reported.
 pub const STALLED: Duration = Duration::from_secs(10);

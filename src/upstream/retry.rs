@@ -1,7 +1,7 @@
 //! Sending again what got no answer: only what cannot have arrived, or may arrive twice; after pauses that grow, and not for
 //! long.
 //!
-//! Decides and waits. What is sent, and who is told of each attempt, is the caller's.
+//! Decides and waits. What is sent, and where each attempt is logged, is the caller's.
 //!
 //! The error decides. `Unreachable`: nothing left, so anything may go again. `NoAnswer`: the connection broke before
 //! the head of the answer, so only what changes nothing may (`ping`, lists, `server/discover`). `BrokenOff`: the answer
@@ -66,7 +66,7 @@ impl std::fmt::Display for Attempt<'_> {
 
 impl Retry {
     /// # Errors
-    /// Where a value makes no sense, in words for who wrote it.
+    /// Where a value makes no sense, as a text for the author of the configuration.
     pub fn new(section: Section) -> Result<Self, String> {
         if section.attempts > MOST {
             return Err(format!("`attempts` is {}: {MOST} is the most", section.attempts));

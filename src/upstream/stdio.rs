@@ -38,7 +38,7 @@ const LONGEST_WORDS: usize = 2 << 10;
 const LINES_WAITING: usize = 1024;
 /// Bytes of messages whose senders wait for room in a child's stdin; beyond that they are refused.
 const MOST_WAITING: usize = 128 << 20;
-/// Bytes of stderr that may wait for who reads it; then the child waits, as with a pipe. Its stdout goes on.
+/// Bytes of stderr that may wait for their reader; then the child waits, as with a pipe. Its stdout goes on.
 const STDERR_WAITING: usize = 8 << 20;
 /// Bytes of stderr that are read at once.
 const STDERR_PIECE: usize = 128 << 10;
@@ -312,7 +312,7 @@ fn cannot_start(command: &CommandLine, error: &std::io::Error) -> UpstreamError 
     }
 }
 
-/// Who reads what a child says, to its end.
+/// The tasks that read a child's output, to its end.
 struct OutputReaders {
     stdout: Option<JoinHandle<StdoutEnd>>,
     stderr: Option<JoinHandle<()>>,
@@ -377,7 +377,7 @@ async fn write_lines(
     shut: CancellationToken,
     closing: CancellationToken,
 ) -> Option<Vec<Bytes>> {
-    // Who waits for room is told that there will be none.
+    // Senders that wait for room fail: there will be none.
     let _shut = shut.drop_guard();
     loop {
         let line = tokio::select! {
@@ -387,7 +387,7 @@ async fn write_lines(
         };
         let line = line?;
         if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {
-            // Who would send more is told that nothing is taken.
+            // Later senders fail: nothing is taken any more.
             return Some(std::iter::once(line).chain(lines.close()).collect());
         }
     }

@@ -64,7 +64,7 @@ pub struct Merge {
     holding: Holding,
     /// URL and upstream as the screen was last told.
     front: Option<(String, String)>,
-    /// What the operator set, for those who come later.
+    /// What the operator set, for taplines that join later.
     wish: Option<Holding>,
 }
 

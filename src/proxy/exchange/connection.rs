@@ -81,7 +81,7 @@ impl Submission {
 }
 
 impl Connection {
-    /// A session and the server that it is with; `author` is who makes its requests where no client does.
+    /// A session and the server that it is with; `author` makes its requests where no client does.
     pub fn new(proxy: Arc<Proxy>, session: Arc<LiveSession>, link: ServerLink, author: Option<Author>) -> Arc<Self> {
         Arc::new(Self {
             proxy,

@@ -1,4 +1,4 @@
-//! Who may come in by the HTTP front door, and how often: the configuration's part of what [`crate::proxy::front::origin_check`] begins.
+//! Admission at the HTTP front door, and its limits: the configuration's part of what [`crate::proxy::front::origin_check`] begins.
 //!
 //! Judges requests, not messages on their way: a client that was let in is not looked at again.
 //!
@@ -40,7 +40,7 @@ use crate::proxy::front::origin_check::{is_preflight, options, preflight};
 use crate::proxy::session::LiveSession;
 use crate::proxy::sessions::{Requester, SessionTable};
 
-/// Who may come in, and how often, as configured.
+/// Authentication and limits, as configured.
 #[derive(Default)]
 pub struct Admission {
     pub auth: Option<Auth>,
@@ -49,7 +49,7 @@ pub struct Admission {
     pub lenient: bool,
 }
 
-/// Who has come in.
+/// The client of a request that was let in.
 pub(in crate::proxy) struct Caller {
     pub(in crate::proxy) address: IpAddr,
     /// When the head of its request was there.

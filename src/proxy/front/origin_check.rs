@@ -1,4 +1,4 @@
-//! Who may come in: the listener is an MCP server in the eyes of a browser, so a page from elsewhere must not reach the
+//! Which pages and hosts are let in: the listener is an MCP server in the eyes of a browser, so a page from elsewhere must not reach the
 //! upstream through it (mcp-wire.md §4; MCP 2025-11-25, transports: security warning).
 //!
 //! Names are read by the URL parser that browsers agree on, and compared as a whole: text that is no plain host and port is

@@ -47,7 +47,7 @@ use crate::upstream::{Upstream as _, UpstreamError};
 pub(in crate::proxy) struct NewSession<'a> {
     pub(in crate::proxy) via: Via,
     pub(in crate::proxy) origin: Origin,
-    /// Who makes its messages, where that is not a client.
+    /// The author of its messages, where that is not a client.
     pub(in crate::proxy) author: Option<Author>,
     /// Headers of the request that begins it.
     pub(in crate::proxy) headers: HeaderMap,

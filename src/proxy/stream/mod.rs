@@ -13,7 +13,7 @@
 //! - [`request`]: an HTTP exchange on such a server, and the response that carries the answers;
 //! - [`send`]: what a client says that has one stream, too;
 //! - [`server`]: the server as the rest of the proxy sees it: whether it is there, and whether another process follows;
-//! - [`pending`]: who waits for what, client and server alike;
+//! - [`pending`]: requests without a reply yet, the client's and the server's;
 //! - [`dispatch`]: all that the server says, through the spine: whom it is for, and its delivery; [`stderr_log`]: what of its stderr is
 //!   logged; [`unread`]: what becomes of a client that does not read it;
 //! - [`client`]: where a client hears what no exchange of its own carries;

@@ -1,4 +1,4 @@
-//! Who waits for what: the requests of clients that wait for their reply, and the server's own questions that wait for a client's.
+//! Pending requests: those of clients that wait for their reply, and the server's own questions that wait for a client's.
 //!
 //! Both are registered, completed, cancelled and failed here and nowhere else, and both under the lock that guards the server they
 //! were put to: a request registered for one process is answered by it, or told that it is lost.
@@ -25,15 +25,15 @@ const MOST_PENDING: usize = 10_000;
 
 /// Whom a message of the server is for. Ids are those that the server knows.
 pub(in crate::proxy) enum Recipient {
-    /// Who sent this request: the message is its reply.
+    /// The sender of this request: the message is its reply.
     Requester(Id),
-    /// Who sent these requests in one batch: the message is the batch of their replies.
+    /// The sender of these requests in one batch: the message is the batch of their replies.
     Requesters(Vec<Id>),
-    /// Who sent this request, and waits for more.
+    /// The sender of this request, which waits for more.
     Progress(Id),
-    /// Who listens by this request (revision 2026-07-28, `subscriptions/listen`).
+    /// The client that listens by this request (revision 2026-07-28, `subscriptions/listen`).
     Subscriber(Id),
-    /// Who listens by this request, for the last time: the server ends the subscription by a cancellation.
+    /// The client that listens by this request, for the last time: the server ends the subscription by a cancellation.
     Unsubscribed(Id),
     /// The client, on whatever stream there is.
     Client,
@@ -59,7 +59,7 @@ impl Recipient {
     }
 }
 
-/// Who reads what belongs to a request.
+/// The reader of what belongs to a request.
 #[derive(Clone)]
 pub(super) enum ReplyReader {
     /// The client, on its one stream for everything.
@@ -221,9 +221,9 @@ impl PendingRequest {
         self.interest = Interest::Cancelled;
     }
 
-    /// The server is gone for good: who still waits is told why.
+    /// The server is gone for good: a client that still waits is told why.
     fn fail(mut self, error: &UpstreamError) {
-        // Who has taken a request back does not expect an answer: some clients fail over one that comes as they leave.
+        // A client that cancelled a request does not expect an answer: some clients fail over one that comes as they leave.
         if self.interest == Interest::Cancelled {
             return;
         }
@@ -405,7 +405,7 @@ impl PendingRequests {
         self.0.values_mut().filter(|pending| fits(pending)).for_each(PendingRequest::cancel);
     }
 
-    /// Ends all: the server is gone for good, and who waits is told why.
+    /// Ends all: the server is gone for good, and waiting clients are told why.
     pub(super) fn fail_all(&mut self, error: &UpstreamError) {
         self.0.drain().for_each(|(_, pending)| pending.fail(error));
     }

@@ -1,6 +1,6 @@
 //! Exchanges of an HTTP client with a server that has one stream: what is asked, and the response that carries the answers.
 //!
-//! What waits for a server is bounded, and belongs to who sent it: a client that leaves before the server has read anything of a request
+//! What waits for a server is bounded, and belongs to its sender: a client that leaves before the server has read anything of a request
 //! takes that back.
 
 use std::ops::Deref;
@@ -169,7 +169,7 @@ impl StreamServer {
         }
     }
 
-    /// Registers who waits for the replies to a message; returns it in the names the server is to know, and how many there will be.
+    /// Registers the requests in a message; returns it in the names the server is to know, and how many there will be.
     fn register_exchange(&self, state: &mut ServerState, request: &ExchangeRequest, items: &Items) -> Registered {
         let ExchangeRequest { session, message, audience, subscription } = request;
         let pending = |request: Message, enclosure| {

@@ -48,7 +48,7 @@ impl Supervisor {
         Self { pump, attempts: RestartAttempts::default() }
     }
 
-    /// Carries what the processes say, the first by `outputs`. Returns why none follows any more, and has told who waits.
+    /// Carries what the processes say, the first by `outputs`. Returns why none follows any more; waiting clients were told.
     pub(in crate::proxy) async fn run(mut self, mut outputs: mpsc::Receiver<Output>) -> UpstreamError {
         loop {
             let lost = self.pump.run(&mut outputs).await;
@@ -247,7 +247,7 @@ impl ServerRestart {
         }
     }
 
-    /// A child is gone: who waits for it is told, where no other can be asked instead.
+    /// A child is gone: clients that wait for it are told, where no other can be asked instead.
     fn fail_lost(&self, error: &UpstreamError) {
         let greeted = self.server.handshake.borrow().has_handshake();
         let (lost, questions) = {

@@ -1,7 +1,7 @@
 //! A server that says everything on one stream, as the rest of the proxy sees it: it takes messages, cancels requests, and ends.
 //!
-//! **A request and its server go together.** Who waits for a reply is registered under the lock under which the process to write to is
-//! read: a request is answered by the process it was registered for, told lost with it, or asked again; none hangs between two.
+//! **A request and its server go together.** A request is registered under the lock under which the process to write to is
+//! read: it is answered by the process it was registered for, told lost with it, or asked again; none hangs between two.
 //!
 //! A process may be followed by another while its client stays: what the client says meanwhile waits ([`StreamServer::when_up`]).
 
@@ -112,7 +112,7 @@ pub(super) struct ServerSide {
     next: NextProcess,
 }
 
-/// Who wants another process in place of one that ended.
+/// Whether another process follows one that ended, and why.
 pub(super) enum Succession {
     /// The process ends, and none follows it.
     Ends,
@@ -194,7 +194,7 @@ impl ServerSide {
         Ok(())
     }
 
-    /// Who wants another process in place of the one that has ended. What was requested is requested once.
+    /// Whether another process follows the one that has ended, and why. What was requested is requested once.
     pub(super) fn succession(&mut self) -> Succession {
         match std::mem::replace(&mut self.next, NextProcess::IfCrashed) {
             NextProcess::Unwanted => {
@@ -321,7 +321,7 @@ impl StreamServer {
         }
     }
 
-    /// The client ends its session: who still waits in it is told so.
+    /// The client ends its session: its pending requests are answered with an error that says so.
     pub(in crate::proxy) fn end_pending(&self) {
         let awaited = self.state.lock().requests.take_awaited();
         self.fail_each(awaited, &UpstreamError::SessionEnded { command: self.label.clone() });
@@ -569,7 +569,7 @@ impl StreamServer {
         }
     }
 
-    /// The server is gone for good: who waits for it is told why.
+    /// The server is gone for good: pending requests are answered with an error that says why.
     pub(in crate::proxy) fn end(&self, error: &UpstreamError) {
         self.log_end_for_shared(error);
         let mut state = self.state.lock();

@@ -1,7 +1,7 @@
 //! The messages of one book, in the order of their numbers. Says which row a message is, not which rows are seen.
 //!
 //! Of a million messages a screen shows thirty: all but the latest lie packed in blocks, and a block is opened when one of its rows
-//! is looked at. A row that changes long after it came has its block packed anew; that is rare (a message that was held).
+//! is looked at. A row that changes long after it came has its block packed again; that is rare (a message that was held).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -175,7 +175,7 @@ impl Pool {
     /// Takes back a child that was not spoken to.
     pub fn give_back(&self, child: PooledChild) {
         let mut spares = self.spares.lock();
-        // Who waits has first claim on its room.
+        // Clients that wait have first claim on its room.
         let awaited = self.counts.waiting.load(Ordering::Relaxed) > 0;
         if self.is_fit(&child) && spares.len() < self.settings.spares && !awaited {
             spares.push_back(child);
@@ -287,7 +287,7 @@ impl Pool {
 
     fn refill(&self) -> Result<(), UpstreamError> {
         while self.spares.lock().len() < self.settings.spares {
-            // Who waits for a child comes before those who might.
+            // Clients that wait for a child come before those that might.
             let Ok(room) = self.room.clone().try_acquire_owned() else { break };
             let child = PooledChild { spare: true, ..self.start(room)? };
             self.spares.lock().push_back(child);
@@ -345,7 +345,7 @@ impl Drop for ChildSlot {
     }
 }
 
-/// One who waits, and may hang up.
+/// A client that waits for a child, and may hang up.
 struct WaitingClient<'a>(&'a AtomicU64);
 
 impl<'a> WaitingClient<'a> {

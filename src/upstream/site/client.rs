@@ -1,4 +1,4 @@
-//! Who carries requests to the server, without anything that would show: no decompression, no redirects, no cookies, no
+//! The HTTP clients that carry requests to the server, and add nothing that would show: no decompression, no redirects, no cookies, no
 //! timeouts but that for connecting (mcp-wire.md §5.3: a silent tool may send no header for minutes).
 //!
 //! A plain URL on this machine is asked by hyper's client, which `reqwest` is built on: what `reqwest` does around it

@@ -1,4 +1,4 @@
-//! The HTTP front door: who a request is for, and Streamable HTTP at `/mcp` of every upstream.
+//! The HTTP front door: which upstream a request is for, and Streamable HTTP at `/mcp` of every upstream.
 //!
 //! Turns a request into an [`Outgoing`] and a [`Reply`] into a response, frame by frame as they came.
 //!
@@ -72,7 +72,7 @@ pub struct HttpFront {
     pub(in crate::proxy) sse_clients: Arc<SseClients>,
 }
 
-/// Who a request is for.
+/// What a request is for.
 enum RequestRoute<'a> {
     /// An exchange of Streamable HTTP; with what stands after the path.
     Exchange(String),
@@ -94,7 +94,7 @@ pub(in crate::proxy) struct ClientRequest<'a> {
 }
 
 impl HttpFront {
-    /// The door in front of these servers, with who and what may come in.
+    /// Makes the front door of these servers, with the rules of admission.
     pub fn new(
         mounts: Arc<Mounts>,
         origin_check: OriginCheck,
@@ -111,7 +111,7 @@ impl HttpFront {
         let ((parts, body), mut id, mut page) = (request.into_parts(), None, None);
         let mut body = Some(body);
         let answer = self.answer(client.ip(), parts, &mut body, &mut id, &mut page).await;
-        // Who asks beforehand is spared the sending.
+        // A client that asks beforehand (`Expect`) is spared the sending.
         if let Some(unread) = body.filter(|_| !expects) {
             Box::pin(read_away(unread)).await;
         }
@@ -197,7 +197,7 @@ impl HttpFront {
         self.keep_alive.map(|every| KeepAlive { every, gate, session: connection.session.id() })
     }
 
-    /// The server's own path leads to it, too: who has put our address in place of the server's, and no more, must not be
+    /// The server's own path leads to it, too: a client that has our address in place of the server's, and no more, must not be
     /// relayed unseen.
     fn route(&self, method: &Method, uri: &Uri) -> Result<(MatchedMount<'_>, RequestRoute<'_>), ProxyError> {
         let nowhere = || ProxyError::NotFound { path: uri.path().to_owned(), endpoints: self.mounts.endpoints() };

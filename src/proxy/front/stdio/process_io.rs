@@ -77,7 +77,7 @@ impl BlockingFlags {
 impl Drop for BlockingFlags {
     fn drop(&mut self) {
         let Self([stdin, stdout]) = self;
-        // Who has closed them has no flags to set.
+        // A closed descriptor has no flags to set.
         let _ = stdin.map(|flags| fcntl_setfl(io::stdin(), flags));
         let _ = stdout.map(|flags| fcntl_setfl(io::stdout(), flags));
     }
