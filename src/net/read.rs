@@ -15,7 +15,7 @@ const MOST_EXPECTED: usize = 4 << 20;
 /// Bodies from this size on are in buffers that are used again.
 const LARGE: usize = 64 << 10;
 
-/// Room from this size on has pages of its own, which the system gets back when nobody has it any more. Of what lies in the heap it gets
+/// Room from this size on has pages of its own, which the system gets back when it is freed. Of what lies in the heap it gets
 /// little: a third of what 200 calls of a megabyte had taken was kept for good.
 const PAGES: usize = 128 << 10;
 
@@ -82,12 +82,12 @@ impl AsRef<[u8]> for BodyBuffer {
     }
 }
 
-/// Buffers that nobody uses now.
+/// Buffers of large bodies that are gone, for those that come.
 struct SpareBuffers {
     /// The one that came back last at the end.
     buffers: Vec<BodyBuffer>,
     bytes: usize,
-    /// How many of them nobody wanted since that was last asked.
+    /// How many of them were not used since that was last asked.
     unused: usize,
 }
 
@@ -108,7 +108,7 @@ impl SpareBuffers {
         }
     }
 
-    /// Takes out those that nobody wanted since the last time.
+    /// Takes out those that were not used since the last time.
     fn surplus(&mut self) -> Vec<BodyBuffer> {
         let surplus: Vec<_> = self.buffers.drain(..self.unused).collect();
         self.bytes -= surplus.iter().map(BodyBuffer::capacity).sum::<usize>();
@@ -117,13 +117,13 @@ impl SpareBuffers {
     }
 }
 
-/// Gives back what was kept for large bodies, where none came since this was called last.
+/// Gives back the buffers kept for large bodies that were not used since this was called last.
 pub fn release_unused() {
     let surplus = SPARE.lock().surplus();
     drop(surplus);
 }
 
-/// A large body, whose buffer is another's when nobody has it any more.
+/// A large body, whose buffer goes to [`SPARE`] when its last reader is gone.
 struct LargeBody(Option<BodyBuffer>);
 
 impl AsRef<[u8]> for LargeBody {
