@@ -1,4 +1,4 @@
-//! What is wrong with messages, as it is told to whoever watches.
+//! What is wrong with messages, as it is published to screens and logs.
 
 use serde::{Deserialize, Serialize};
 

@@ -28,7 +28,7 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// The revision of the protocol (from 2025-06-18 on).
 pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-/// The method in the body, likewise.
+/// The method in the body, for routers that read headers only (2026-07-28).
 pub const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// The name in the body, for routers that read headers only (2026-07-28).
 pub const NAME: HeaderName = HeaderName::from_static("mcp-name");

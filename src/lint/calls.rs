@@ -15,9 +15,9 @@ use crate::message::{Id, Kind};
 
 /// Ids that are remembered; then all are forgotten, and replies to those are no findings.
 const MOST_IDS: usize = 50_000;
-/// A reply that was on its way when its request was taken back is nobody's fault: microseconds.
+/// A reply within this time of the cancellation of its request was on its way already, in microseconds.
 const CROSSED: u64 = 1_000_000;
-/// Whoever hangs up sooner does not wait for a reply that never came: microseconds.
+/// A request counts as never answered only where its client waited for so long, in microseconds.
 const LONG_OPEN: u64 = 30_000_000;
 /// The shortest patience of a client that is known: microseconds.
 const LONG_WAIT: u64 = 60_000_000;

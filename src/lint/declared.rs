@@ -76,7 +76,7 @@ impl DeclaredCapabilities {
         }
     }
 
-    /// Whether a method is one that its receiver has not declared; `None`: nobody can tell.
+    /// Whether a method is one that its receiver has not declared; `None` where that is not known.
     pub(super) fn lacks(&self, direction: Direction, method: &str, revision: &str) -> Option<bool> {
         let path = needed_of_receiver(method, revision)?;
         Some(!has(self.of_receiver(direction)?, path))

@@ -55,7 +55,7 @@ impl FindingSink {
         self.report_at(rule, (judged.seq(), judged.direction()), &judged.revision, text);
     }
 
-    /// Whoever sends that way did this with the message of this number.
+    /// Reports a finding on the message of this number, against the sender in that direction.
     pub(super) fn report_at(&mut self, rule: &LintRule, at: (Seq, Direction), revision: &str, text: String) {
         let is_known =
             self.found.iter().any(|known| (known.seq, &*known.code, &known.text) == (at.0, rule.code, &text));

@@ -1,8 +1,8 @@
 //! Lint: every message judged against its protocol revision, and against what was said before in its session.
 //!
 //! [`SessionLint`] is one session: [`SessionLint::judge`] takes its messages in the order they passed and says of each what is wrong
-//! with it. It reads no clock, opens no file and knows nobody else, so that a tape, the wire and tests have the same answers. What
-//! is judged is what a peer sent; what tapline sent in its place is nobody's fault.
+//! with it. It reads no clock, opens no file and knows no other module, so that a tape, the wire and tests have the same answers. What
+//! is judged is what a peer sent; what tapline sent in its place is not judged.
 //!
 //! - [`catalogue`] has every lint, with its code, level, place in the specification and hint;
 //! - `form` and `shapes` look at the message alone, `handshake`, `calls`, `progress`, `declared`, `pages`, `refusals` at what went

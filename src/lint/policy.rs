@@ -16,7 +16,7 @@ pub struct Section {
     pub level: Option<LintLevel>,
     /// Whether what passes is judged as it does.
     pub live: Option<bool>,
-    /// The client whose behaviour is told, whoever is connected.
+    /// The client whose behaviour is described, whichever is connected.
     #[serde(rename = "as")]
     pub seen_by: Option<String>,
 }

@@ -55,7 +55,7 @@ impl CompiledSchema {
         compiled
     }
 
-    /// The first thing in a value that does not fit; `None` where all does, or nobody can tell.
+    /// The first thing in a value that does not fit; `None` where all does, or that cannot be told.
     pub(super) fn misfit(&self, value: &Value) -> Option<String> {
         let Self::Ready(validator) = self else { return None };
         let error = validator.iter_errors(value).next()?;
@@ -88,7 +88,7 @@ fn compiled(schema: &Value, has_dialect: bool) -> CompiledSchema {
     let built = match names_dialect {
         true => jsonschema::options().build(schema),
         false if has_dialect => build(Draft::Draft202012),
-        // Nobody says which dialect it is: one in which it is a schema is as good as another.
+        // It names no dialect: one in which it is a schema is as good as another.
         false => build(Draft::Draft202012).or_else(|error| build(Draft::Draft7).map_err(|_| error)),
     };
     built.map_or_else(broken, |validator| CompiledSchema::Ready(Box::new(validator)))

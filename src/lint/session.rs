@@ -37,7 +37,7 @@ pub struct SessionLint {
     tools: ToolBook,
     /// Whose behaviour is told beside what its server does.
     client: Option<&'static MeasuredClient>,
-    /// It was chosen, whoever is connected.
+    /// The client was chosen by the configuration, whichever is connected.
     is_chosen: bool,
 }
 
@@ -62,7 +62,7 @@ impl SessionLint {
         lint
     }
 
-    /// As if the client of this name (one of [`client_names`](super::client_names)) were connected, whoever is.
+    /// As if the client of this name (one of [`client_names`](super::client_names)) were connected, whichever is.
     #[must_use]
     pub fn seen_by(self, client: Option<&str>) -> Self {
         match client.and_then(client_named) {
@@ -112,7 +112,7 @@ impl SessionLint {
         self.told(out)
     }
 
-    /// What tapline sent, and what was answered to that, is nobody's fault.
+    /// Notes a message of tapline's, or an answer to one: neither is judged.
     fn note_ours(&mut self, envelope: &Envelope) {
         if let Some(to) = envelope.reply_to.as_ref().filter(|_| envelope.message.is_reply()) {
             self.calls.answered_here(envelope.direction, envelope.message.id(), Some(to.seq));

@@ -424,7 +424,7 @@ fn values_have_the_shape_of_their_revision() {
     script().begun().c(call).s(r#"{"id":1,"error":{"code":"x","message":"m"}}"#).has(&[("protocol-shape", 5)]);
     let modern = r#"{"id":1,"method":"tools/call","params":{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
     script().c(modern).s(r#"{"id":1,"result":{"content":[]}}"#).has(&[("result-members", 2)]);
-    // Of a revision that nobody knows yet, nothing is known.
+    // A revision of the future is not judged.
     let later = modern.replace("2026-07-28", "2031-01-01");
     script().c(&later).s(r#"{"id":1,"result":{"done":true}}"#).has(&[]);
 }

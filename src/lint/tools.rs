@@ -49,7 +49,7 @@ pub(super) struct ToolBook {
 }
 
 impl ToolBook {
-    /// Whether the server has listed this tool; `None`: nobody can tell.
+    /// Whether the server has listed this tool; `None` where that is not known.
     pub(super) fn is_listed(&self, name: &str) -> Option<bool> {
         self.is_complete.then(|| self.tools.contains_key(name))
     }
