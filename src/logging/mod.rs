@@ -1,8 +1,8 @@
 //! tapline's own log: what it does, to debug tapline. In a file where one is asked for, and, as far as it is worth a look,
 //! among the events on every screen. Never on stdout, and never on the terminal of a screen.
 //!
-//! Two roads meet here without a loop. What the core tells in words ([`LogLine`]) goes to the file by [`tell`], under a target
-//! of its own, which the way to the screens leaves out. What is logged otherwise goes to both.
+//! Two ways meet here without a loop. A line of the core's ([`LogLine`]) goes to the file by [`log()`], under a target of its own that
+//! the way to the screens leaves out. What is logged otherwise goes to both.
 
 mod disk;
 
@@ -67,7 +67,7 @@ pub fn show(screens: impl Fn(LogLine) + Send + Sync + 'static) {
     }
 }
 
-/// Logs what the screens are told anyway.
+/// Writes a line to the log file; the screens get it from the journal.
 pub fn log(line: &LogLine) {
     let LogLine { level, source, text, .. } = line;
     let session = line.session.map(SessionId::short);
