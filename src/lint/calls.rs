@@ -112,7 +112,7 @@ impl CallTable {
             self.report_nameless(judged, out);
             return None;
         };
-        let call = self.take(judged.direction(), id, judged.envelope.reply_to.as_ref().map(|to| to.seq));
+        let call = self.complete(judged.direction(), id, judged.envelope.reply_to.as_ref().map(|to| to.seq));
         let Some(call) = call else {
             self.report_unasked(id, judged, out);
             return None;
@@ -138,13 +138,13 @@ impl CallTable {
     /// tapline answered it in place of its receiver.
     pub(super) fn answered_here(&mut self, direction: Direction, id: Option<&Id>, request: Option<Seq>) {
         if let Some(id) = id {
-            self.take(direction, id, request);
+            self.complete(direction, id, request);
         }
         // The receiver may answer, too.
         self.has_gaps = true;
     }
 
-    fn take(&mut self, direction: Direction, id: &Id, request: Option<Seq>) -> Option<UnansweredCall> {
+    fn complete(&mut self, direction: Direction, id: &Id, request: Option<Seq>) -> Option<UnansweredCall> {
         let id = id.known(|id| self.open.contains_key(&(direction.reverse(), id.clone())))?;
         let key = (direction.reverse(), id);
         let calls = self.open.get_mut(&key)?;

@@ -116,7 +116,7 @@ impl HandshakeLint {
     }
 
     /// Takes a notification in.
-    pub(super) fn tell(&mut self, judged: &JudgedMessage<'_>) {
+    pub(super) fn on_notification(&mut self, judged: &JudgedMessage<'_>) {
         if judged.message.method() == Some(INITIALIZED) && judged.direction() == Direction::ToServer {
             self.stage = HandshakeStage::Done;
         }

@@ -195,8 +195,8 @@ impl SessionLint {
     }
 
     fn notification(&mut self, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
-        self.handshake.tell(judged);
-        self.tools.tell(judged);
+        self.handshake.on_notification(judged);
+        self.tools.on_notification(judged);
         match judged.message.method() {
             Some(CANCELLED) => self.calls.cancel(judged, out),
             Some(PROGRESS) => self.progress.report(judged, out),

@@ -263,7 +263,7 @@ fn tokens(text: &str) -> Vec<String> {
 struct ShapeReader(Vec<String>);
 
 impl ShapeReader {
-    fn take(&mut self, sign: &str) -> bool {
+    fn eat(&mut self, sign: &str) -> bool {
         self.0.pop_if(|token| token == sign).is_some()
     }
 
@@ -273,7 +273,7 @@ impl ShapeReader {
 
     fn whole(&mut self) -> ValueShape {
         let mut shape = self.either();
-        while self.take("+") {
+        while self.eat("+") {
             shape = ValueShape::Both(Box::new(shape), Box::new(self.either()));
         }
         shape
@@ -281,7 +281,7 @@ impl ShapeReader {
 
     fn either(&mut self) -> ValueShape {
         let mut shapes = vec![self.one()];
-        while self.take("|") {
+        while self.eat("|") {
             shapes.push(self.one());
         }
         let texts: Vec<_> = shapes
@@ -306,12 +306,12 @@ impl ShapeReader {
             "object" => ValueShape::Object,
             "\"" => {
                 let text = self.word();
-                assert!(self.take("\""), "{text} has no end");
+                assert!(self.eat("\""), "{text} has no end");
                 ValueShape::OneOf(vec![text])
             }
             "[" => {
                 let inner = self.either();
-                assert!(self.take("]"), "a list has no end");
+                assert!(self.eat("]"), "a list has no end");
                 ValueShape::List(Box::new(inner))
             }
             "{" => self.object(),
@@ -324,28 +324,28 @@ impl ShapeReader {
         let is_map = self.0.len() < 2 || ![":", "?"].contains(&self.0[self.0.len() - 2].as_str());
         if is_map {
             let inner = self.either();
-            assert!(self.take("}"), "a map has no end");
+            assert!(self.eat("}"), "a map has no end");
             return ValueShape::Map(Box::new(inner));
         }
         let mut members = Vec::new();
-        while !self.take("}") {
+        while !self.eat("}") {
             let key = self.word();
-            let is_needed = !self.take("?");
-            assert!(self.take(":"), "`{key}` has no kind");
+            let is_needed = !self.eat("?");
+            assert!(self.eat(":"), "`{key}` has no kind");
             let shape = self.either();
             members.push(MemberShape { key, is_needed, shape, span: self.span() });
-            self.take(",");
+            self.eat(",");
         }
         ValueShape::Members(members)
     }
 
     fn tags(&mut self) -> ValueShape {
         let key = self.word();
-        assert!(self.take(":"), "`{key}` has no tags");
+        assert!(self.eat(":"), "`{key}` has no tags");
         let mut tags = Vec::new();
-        while !self.take(">") {
+        while !self.eat(">") {
             let tag = self.word();
-            assert!(self.take("="), "`{tag}` has no shape");
+            assert!(self.eat("="), "`{tag}` has no shape");
             let shape = ValueShape::Named(self.word());
             tags.push((tag, self.span(), shape));
         }
@@ -353,7 +353,7 @@ impl ShapeReader {
     }
 
     fn span(&mut self) -> Span {
-        if !self.take("@") {
+        if !self.eat("@") {
             return Span::default();
         }
         let word = self.word();

@@ -71,7 +71,7 @@ impl ToolBook {
     }
 
     /// Takes a notification in.
-    pub(super) fn tell(&mut self, judged: &JudgedMessage<'_>) {
+    pub(super) fn on_notification(&mut self, judged: &JudgedMessage<'_>) {
         if judged.message.method() == Some(TOOLS_LIST_CHANGED) {
             self.is_complete = false;
         }
