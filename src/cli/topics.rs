@@ -27,7 +27,7 @@ pub const VALUES: [(&str, &str, &str); 8] = [
     (
         "TIME",
         "a number and its unit, or several: ms, s, m, h, d; in options, in files of settings, and in filters (`~dur >500ms`). A number \
-         alone is seconds, in a filter milliseconds",
+         alone is seconds; a filter refuses it",
         "500ms  2s  1m  1m30s  24h  30d",
     ),
     (
