@@ -1,7 +1,7 @@
 //! The end of a core, in the order of design §3: no new clients, held messages released, calls answered or failed, servers gone,
 //! tapes written, and only then the last event, with which every screen goes.
 //!
-//! The calls have `--grace`, and all that waits for somebody else has a second more, counted from the first word: what one step took, the
+//! The calls have `--grace`, and all that waits for another process has a second more, counted from the first word: what one step took, the
 //! next does not have. Only the tapes always have a second. Each step says how it goes, and a second word from the operator cuts it short.
 //!
 //! Calls are counted by tokens held from the front door to the last byte, so an idle end waits for nothing.

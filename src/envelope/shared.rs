@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 /// Values that lie together; the oldest goes when there is another.
 const MOST: usize = 16;
 
-/// The values that were shared last, for whoever comes next with the same: thousands of sessions are of one client, with one server.
+/// The values that were shared last, for the next session with the same: thousands of sessions are of one client, with one server.
 pub(crate) struct LatelyShared<T: ?Sized>(Mutex<Vec<Weak<T>>>);
 
 impl<T: ?Sized + PartialEq> LatelyShared<T> {

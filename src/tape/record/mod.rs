@@ -236,7 +236,7 @@ impl Recorder {
         notices
     }
 
-    /// Writes the last line and lets go of the file. A session without a message leaves no file. Returns what somebody else did to the
+    /// Writes the last line and lets go of the file. A session without a message leaves no file. Returns what another program did to the
     /// file since the last flush.
     ///
     /// # Errors
@@ -249,7 +249,7 @@ impl Recorder {
             return Ok(None);
         }
         tape.mark(&Mark::End { at: tape.now(), reason: reason.to_owned() });
-        // The last look: nobody would hear of it later.
+        // The last look: later it would go unnoticed.
         let written = tape.write(&*self.disk, Duration::ZERO);
         recycle(&mut tape.pending, &mut self.spare);
         let path = tape.path.to_path_buf();

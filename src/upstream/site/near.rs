@@ -111,7 +111,7 @@ impl NearClient {
     }
 }
 
-/// A port of this machine may lead into a container or through a tunnel, whose end nobody tells: a stream that listens for days is
+/// A port of this machine may lead into a container or through a tunnel, whose end is not reported: a stream that listens for days is
 /// asked whether it is still there, as `reqwest`'s are.
 fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE))
