@@ -423,7 +423,7 @@ fn explain_says_what_it_costs_and_what_cannot_be_known() {
             "~lint mcp.* !~held",
             FilterPlace::Wire,
             "`~lint mcp.* & !~held`: index; `~lint mcp.*` matches nothing: it is not known yet when a message passes; `~held` matches \
-             nothing: nobody has decided yet when a message passes",
+             nothing: it is not decided yet when a message passes",
         ),
         ("~near", FilterPlace::Tape, "`~near`: index; `~near` matches nothing: a tape does not say it"),
         ("~near", FilterPlace::List, "`~near`: index"),
