@@ -253,7 +253,7 @@ impl Core {
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
         let rules = RuleFollower::open(settings.rules, &journal)?;
         let (gate, chain) = decisions(&breakpoints, rules.book());
-        let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, keeping);
+        let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, policy);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
         announce(&mounts, &breakpoints, notes, &url);
