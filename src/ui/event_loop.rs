@@ -150,6 +150,8 @@ impl<B: Backend> ScreenLoop<'_, B> {
         self.urgent |= matches!(change, Change::Input(_));
         if matches!(change, Change::Input(ScreenInput::Resized)) {
             self.screen.host.resized();
+            // It may have been another size for a moment, and the terminal has cut off what it had no room for.
+            self.forget_drawing()?;
         }
         let effects = update(&mut self.model, change);
         self.carry_out(effects)
