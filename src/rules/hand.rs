@@ -238,6 +238,10 @@ mod tests {
             assert!(rule.action.starts_with(&format!("{{ modify = {{ {by} = ")), "{}", rule.action);
             let (passed, _) = carried_out(&rule, &before);
             assert_eq!(passed.message.raw(), after.raw(), "{}", rule.text());
+            // What can no longer be read as a message has no id to give.
+            if after.id().is_none() {
+                continue;
+            }
             let next = of(&CALL.replace("\"id\":7", "\"id\":\"eight\""), Direction::ToServer);
             let next_after = String::from_utf8_lossy(after.raw()).replace("\"id\":7", "\"id\":\"eight\"");
             assert_eq!(*carried_out(&rule, &next).0.message.raw(), next_after.as_bytes()[..], "under its own id");
