@@ -15,6 +15,7 @@ pub mod filter;
 pub mod glob;
 pub mod headers;
 pub mod headless;
+pub mod hooks;
 pub mod intercept;
 pub mod journal;
 pub mod json;

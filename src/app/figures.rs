@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::linting::LiveLint;
 use crate::event::Event;
 use crate::event::figures::{LintFigures, PoolFigures};
+use crate::intercept::breakpoints::Breakpoints;
 use crate::journal::Journal;
 use crate::metrics::{Gauges, Glance, Meter};
 use crate::proxy::exchange::Connection;
@@ -25,12 +26,18 @@ const QUIET: Duration = Duration::from_secs(10);
 const MOST_SESSIONS: usize = 50;
 
 /// Reads the figures of a core.
-pub(super) fn meter(mounts: &Arc<Mounts>, rules: &RuleBook, lint: Option<LiveLint>) -> Arc<Meter> {
+pub(super) fn meter(
+    mounts: &Arc<Mounts>,
+    rules: &RuleBook,
+    breakpoints: &Breakpoints,
+    lint: Option<LiveLint>,
+) -> Arc<Meter> {
     let metrics = mounts.proxy().metrics().clone();
-    let (mounts, same, judged, rules) = (mounts.clone(), mounts.clone(), lint.clone(), rules.clone());
+    let (mounts, same, judged) = (mounts.clone(), mounts.clone(), lint.clone());
+    let (rules, breakpoints) = (rules.clone(), breakpoints.clone());
     let found = move || judged.as_ref().map(LiveLint::figures).unwrap_or_default();
     let changes = move || [changes(&same), lint.as_ref().map(LiveLint::changes).unwrap_or_default()].concat();
-    Meter::new(metrics, changes, move || Gauges { lint: found(), ..gauges(&mounts, &rules) })
+    Meter::new(metrics, changes, move || Gauges { lint: found(), ..gauges(&mounts, &rules, &breakpoints) })
 }
 
 /// Changes with the sessions, holds, children and the journal.
@@ -46,7 +53,7 @@ fn changes(mounts: &Mounts) -> Vec<u64> {
     if changes.iter().all(|change| *change == 0) { Vec::new() } else { changes }
 }
 
-fn gauges(mounts: &Mounts, rules: &RuleBook) -> Gauges {
+fn gauges(mounts: &Mounts, rules: &RuleBook, breakpoints: &Breakpoints) -> Gauges {
     let live = mounts.live();
     let mut states = BTreeMap::<String, u64>::new();
     for connection in &live {
@@ -61,6 +68,7 @@ fn gauges(mounts: &Mounts, rules: &RuleBook) -> Gauges {
         journal: mounts.proxy().journal().load(),
         lint: LintFigures::default(),
         rules: rules.current().status(),
+        breakpoints: breakpoints.status(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
 
+mod aside;
 mod figures;
 mod linting;
+mod points;
 mod rules;
 mod shutdown;
 
@@ -19,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::points::PointKeeper;
 use self::rules::RuleFollower;
 use crate::auth::{self, Auth, AuthError};
 use crate::clock::Clock;
@@ -57,6 +60,7 @@ use crate::upstream::target::Target;
 use crate::upstream::watch::WatchError;
 
 use self::linting::LiveLint;
+pub use points::BreakpointSettings;
 pub use shutdown::GRACE;
 
 /// Stands for the URL of a core that is launched by its client.
@@ -73,6 +77,8 @@ pub struct Settings {
     /// Where tapes are looked for.
     pub tape_library: Option<PathBuf>,
     pub hold: Option<String>,
+    /// Where messages stop, and how.
+    pub breakpoints: BreakpointSettings,
     /// What `@NAME` means in a filter.
     pub filters: SavedFilters,
     /// What decides without a person; nothing where there are no files.
@@ -121,6 +127,7 @@ impl Settings {
             tapes: None,
             tape_library: None,
             hold: None,
+            breakpoints: BreakpointSettings::default(),
             filters: SavedFilters::default(),
             rules: RuleFiles::default(),
             allow_hosts: Vec::new(),
@@ -151,6 +158,8 @@ pub enum CoreStartError {
     Names(String),
     #[error("{0}")]
     Rules(String),
+    #[error("breakpoint {0}")]
+    Breakpoints(String),
     #[error("`--hold`")]
     Hold(#[from] FilterError),
     #[error(transparent)]
@@ -215,20 +224,40 @@ struct Operator {
     task: JoinHandle<()>,
 }
 
+/// What the operator decides with, beside the gate.
+struct Hands {
+    breakpoints: Breakpoints,
+    rules: mpsc::UnboundedSender<RuleCommand>,
+    points: PointKeeper,
+}
+
+impl Hands {
+    fn new(
+        rules: RuleFollower,
+        breakpoints: Breakpoints,
+        kept_in: Option<PathBuf>,
+        meter: &Arc<Meter>,
+        mounts: &Arc<Mounts>,
+    ) -> Result<Self, CoreStartError> {
+        let journal = mounts.proxy().journal();
+        rules.book().act_with(aside::actor(mounts));
+        let rules = rules.follow(meter.clone(), journal.clone())?;
+        let points = PointKeeper::new(breakpoints.clone(), kept_in, meter.clone(), journal.clone());
+        Ok(Self { breakpoints, rules, points })
+    }
+}
+
 impl Operator {
     /// Carries out commands from now on; `library`: where tapes are looked for.
-    fn start(
-        mounts: Arc<Mounts>,
-        breakpoints: Breakpoints,
-        rules: mpsc::UnboundedSender<RuleCommand>,
-        library: Option<PathBuf>,
-    ) -> Self {
+    fn start(mounts: Arc<Mounts>, hands: Hands, library: Option<PathBuf>) -> Self {
         let (commands, received) = mpsc::unbounded_channel();
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let (answer, asked) = oneshot::channel();
         let replay = CancellationToken::new();
+        let Hands { breakpoints, rules, points } = hands;
         let (quitting, hurrying) = (quit.clone(), hurry.clone());
-        let executor = Executor { mounts, breakpoints, rules, library, replay, quit: quitting, hurry: hurrying };
+        let executor =
+            Executor { mounts, breakpoints, rules, points, library, replay, quit: quitting, hurry: hurrying };
         Self { commands, quit, hurry, asked, task: tokio::spawn(executor.run(received, answer)) }
     }
 }
@@ -252,17 +281,16 @@ impl Core {
         let policy = SessionPolicy { store, tapes: settings.tapes, max, idle };
         let (stop, stop_accepting) = <(Stop, CancellationToken)>::default();
         let rules = RuleFollower::open(settings.rules, &journal)?;
-        let (gate, chain) = decisions(&breakpoints, rules.book());
+        let (gate, chain) = decisions(&breakpoints, &settings.breakpoints, rules.book(), &journal)?;
         let proxy = Proxy::with_policy(chain, gate, journal.clone(), stop.clone(), settings.retry, policy);
         let mounts = Mounts::new(proxy, settings.upstreams)?;
         let url = door.as_ref().map_or_else(|| STDIO.to_owned(), |door| mounts.url(door.address));
-        announce(&mounts, &breakpoints, notes, &url);
-        prepare_children(&mounts)?;
+        announce(&mounts, &breakpoints, notes, &url)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
-        let meter = figures::meter(&mounts, rules.book(), judging);
+        let meter = figures::meter(&mounts, rules.book(), &breakpoints, judging);
         let figures = FigureTask::start(meter.clone(), journal.clone());
-        let rules = rules.follow(meter.clone(), journal.clone())?;
-        let operator = Operator::start(mounts.clone(), breakpoints.clone(), rules, settings.tape_library);
+        let hands = Hands::new(rules, breakpoints.clone(), settings.breakpoints.file, &meter, &mounts)?;
+        let operator = Operator::start(mounts.clone(), hands, settings.tape_library);
         let stage = control::ControlledTapline {
             meter,
             journal: journal.clone(),
@@ -392,19 +420,29 @@ fn holding(filter: Option<String>, saved: SavedFilters) -> Result<(Breakpoints, 
 }
 
 /// What decides on each message, in order: pauses first, then the operator, then rules.
-fn decisions(breakpoints: &Breakpoints, rules: &RuleBook) -> (Gate, Chain) {
+///
+/// # Errors
+/// Where one of the breakpoints cannot be set.
+fn decisions(
+    breakpoints: &Breakpoints,
+    set: &BreakpointSettings,
+    rules: &RuleBook,
+    journal: &Journal,
+) -> Result<(Gate, Chain), CoreStartError> {
+    points::set_all(breakpoints, set, journal)?;
     let gate = Gate::default();
     let interceptors: Vec<Box<dyn Interceptor>> =
         vec![Box::new(gate.clone()), Box::new(breakpoints.clone()), Box::new(rules.clone())];
-    (gate, Chain::new(interceptors))
+    Ok((gate, Chain::new(interceptors)))
 }
 
-/// Says where clients come in and what is held.
-fn announce(mounts: &Mounts, breakpoints: &Breakpoints, notes: Vec<String>, url: &str) {
+/// Says where clients come in and what is held; then children may start.
+fn announce(mounts: &Mounts, breakpoints: &Breakpoints, notes: Vec<String>, url: &str) -> Result<(), CoreStartError> {
     let journal = mounts.proxy().journal();
     journal.publish(Event::Listening { url: url.to_owned(), upstream: mounts.label() });
     journal.publish(Event::Holding(breakpoints.holding()));
     notes.into_iter().for_each(|note| journal.log(LogLine::new(Level::Warn, "hold", note)));
+    Ok(prepare_children(mounts)?)
 }
 
 /// Has upstreams that are commands start spares and watch files, as their settings say.
@@ -486,6 +524,7 @@ struct Executor {
     mounts: Arc<Mounts>,
     breakpoints: Breakpoints,
     rules: mpsc::UnboundedSender<RuleCommand>,
+    points: PointKeeper,
     library: Option<PathBuf>,
     replay: CancellationToken,
     quit: CancellationToken,
@@ -555,6 +594,7 @@ impl Executor {
                 // Whoever follows rules ends with the runtime only.
                 let _ = self.rules.send(command);
             }
+            Command::Breakpoints(command) => self.points.carry_out(command),
             Command::Quit { .. } => {}
         }
     }

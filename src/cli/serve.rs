@@ -217,6 +217,15 @@ pub struct WatchArgs {
     /// Without a screen, `tapline attach` in another terminal shows what is held and lets it go. `tapline help filters` has the language.
     #[arg(long, value_name = "FILTER")]
     pub hold: Option<String>,
+    /// Stop at this filter, with `; skip=2; once; log=TEXT; deadline=30s; then=block` behind it where wanted; repeatable
+    ///
+    /// `session=ID` is for one session only, `answer=JSON` what a request gets when its time is over, `log=TEXT` says a line in place of a
+    /// stop. `initialize`, `server/discover` and `ping` are left alone, unless the filter names them or `handshake` stands behind it.
+    #[arg(long = "break", value_name = "FILTER")]
+    pub breaks: Vec<String>,
+    /// Keep breakpoints in this file: read at the start, written when they change
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub breakpoints: Option<PathBuf>,
     /// Decide without a person, by the rules in this file or in a ready set (`tapline rules`); repeatable
     #[arg(long = "rules", value_name = "FILE")]
     pub rules: Vec<PathBuf>,

@@ -125,9 +125,12 @@ pub struct CheckArgs {
     /// Show what the rules would have done to the messages of this tape; repeatable
     #[arg(long, value_name = "TAPE", num_args = 1..)]
     pub on: Vec<PathBuf>,
-    /// Fail where a rule never had its turn on the tapes
-    #[arg(long, requires = "on")]
+    /// Fail where a rule never had its turn on the tapes, or never can have it because of another
+    #[arg(long)]
     pub strict: bool,
+    /// How it is told what rules would have done
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub format: ReportFormat,
 }
 
 #[derive(Debug, Args)]

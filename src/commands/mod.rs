@@ -8,7 +8,7 @@
 //! mock.rs                      is the server of a tape, with such a core
 //! replay.rs  load.rs  fork.rs  minimise.rs   plays a tape at a server: once, many times, or to a message from which others go on
 //! help.rs  man.rs  completions.rs   print what the program knows of itself
-//! check.rs  doctor.rs  lint.rs  rules.rs  sessions/  wrap/   look at files and end, without a runtime
+//! check.rs  doctor.rs  dry_run.rs  lint.rs  rules.rs  sessions/  wrap/   look at files and end, without a runtime
 //! ```
 
 mod attach;
@@ -16,6 +16,7 @@ mod check;
 mod completions;
 mod demo;
 mod doctor;
+mod dry_run;
 mod fork;
 mod help;
 mod lint;

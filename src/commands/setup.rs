@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::observe::has_screen;
-use crate::app::Settings;
+use crate::app::{BreakpointSettings, Settings};
 use crate::cli::{CommonArgs, OtlpArgs, ShadowArgs, TransportArg};
 use crate::config::Config;
 use crate::config::options::{self, ControlOptions, DatabaseChoice, UpstreamChoice, WatchOptions};
@@ -15,6 +15,7 @@ use crate::config::upstreams::UpstreamServer;
 use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
 use crate::exit::ExitError;
+use crate::intercept::points;
 use crate::proxy::front::routes::MountSpec;
 use crate::rules::RuleFiles;
 use crate::shadow::{self, ShadowPlace};
@@ -60,6 +61,7 @@ pub(super) fn core_settings(
         tapes: tapes.clone().filter(|_| watching.record),
         tape_library: tapes,
         hold: watching.hold.clone(),
+        breakpoints: breakpoints(&watching)?,
         filters: watching.filters.clone(),
         rules: rule_files(&watching),
         retry: retry_settings(args.retries, config)?,
@@ -70,6 +72,15 @@ pub(super) fn core_settings(
         ..Settings::serving(upstreams)
     };
     Ok((settings, watching))
+}
+
+/// Where messages stop.
+fn breakpoints(watching: &WatchOptions) -> Result<BreakpointSettings, ExitError> {
+    let read = |words: &String| {
+        points::of_words(words).map_err(|why| ExitError::usage(anyhow::anyhow!("`--break {words}`: {why}")))
+    };
+    let points = watching.breaks.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(BreakpointSettings { points, file: watching.breakpoints.clone() })
 }
 
 /// Where rules come from.

@@ -86,6 +86,9 @@ pub struct WatchOptions {
     pub tapes: Option<PathBuf>,
     pub record: bool,
     pub hold: Option<String>,
+    /// Breakpoints in words, and the file that they are kept in.
+    pub breaks: Vec<String>,
+    pub breakpoints: Option<PathBuf>,
     /// What `@NAME` means in a filter.
     pub filters: SavedFilters,
     /// Files of rules, or names of ready sets.
@@ -120,6 +123,8 @@ impl WatchOptions {
             theme: keys.theme.unwrap_or_default(),
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
+            breaks: args.breaks,
+            breakpoints: args.breakpoints,
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),
             lint_as: args.lint_as,
             rules: if args.rules.is_empty() {

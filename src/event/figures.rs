@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RuleStatus, Timestamp};
+use super::{BreakpointStatus, RuleStatus, Timestamp};
 use crate::envelope::{Direction, SessionId};
 use crate::mcp::method;
 
@@ -41,6 +41,7 @@ pub struct Figures {
     pub errors: BTreeMap<String, u64>,
     /// The rules, in the order in which they are asked.
     pub rules: Vec<RuleStatus>,
+    pub breakpoints: Vec<BreakpointStatus>,
 }
 
 /// Messages in one direction.
@@ -338,6 +339,7 @@ impl Figures {
         self.sessions.extend(other.sessions.iter().cloned());
         self.pools.extend(other.pools.iter().cloned());
         self.rules.extend(other.rules.iter().cloned());
+        self.breakpoints.extend(other.breakpoints.iter().cloned());
         self.journal.waiting += other.journal.waiting;
         self.journal.refused += other.journal.refused;
         self.retried += other.retried;

@@ -6,6 +6,7 @@ mod block;
 mod ending;
 pub mod figures;
 mod lint;
+mod points;
 mod rules;
 mod shadow;
 
@@ -20,6 +21,7 @@ use crate::message::Message;
 pub use block::BlockError;
 use figures::Figures;
 pub use lint::{Finding, LintLevel};
+pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus};
 pub use rules::{RuleCommand, RuleStatus};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 
@@ -159,6 +161,8 @@ pub enum Command {
     Restart(SessionId),
     /// Makes, changes and saves rules; [`Figures::rules`] has them as they are.
     Rules(RuleCommand),
+    /// Makes and changes breakpoints; [`Figures::breakpoints`] has them as they are.
+    Breakpoints(BreakpointCommand),
 }
 
 /// Our notion of a session: one client talking to one upstream for a while.

@@ -53,6 +53,11 @@ pub trait MessageContext {
         self.history().is_some_and(|history| history.is_late(envelope))
     }
 
+    /// Whether this calls a tool of which its server has said that it changes nothing.
+    fn is_read_only(&self, envelope: &Envelope) -> bool {
+        self.history().is_some_and(|history| history.is_read_only(envelope))
+    }
+
     /// Whether this belongs to what the message under the cursor belongs to.
     fn is_near(&self, _envelope: &Envelope) -> bool {
         false

@@ -4,8 +4,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::Deserialize;
+
 use crate::envelope::{Direction, Envelope, Seq, SessionId};
 use crate::mcp::meta::cancelled_id;
+use crate::mcp::method;
 use crate::message::{Id, Kind};
 
 /// The messages so far, as far as filters ask for them.
@@ -15,8 +18,24 @@ pub struct MessageHistory {
     /// When a request was taken back, by its number.
     cancelled: HashMap<Seq, Seq>,
     answered: HashSet<Seq>,
+    /// Tools that their server says change nothing.
+    read_only: HashMap<SessionId, HashSet<String>>,
     /// Ids that are remembered; `None`: all.
     most: Option<usize>,
+}
+
+/// What a list says of a tool.
+#[derive(Deserialize)]
+struct MarkedTool {
+    name: String,
+    #[serde(default)]
+    annotations: ToolAnnotations,
+}
+
+#[derive(Default, Deserialize)]
+struct ToolAnnotations {
+    #[serde(default, rename = "readOnlyHint")]
+    is_read_only: bool,
 }
 
 /// The requests under one id.
@@ -38,7 +57,8 @@ impl MessageHistory {
         match (envelope.kind(), envelope.message.id()) {
             (Kind::Request, Some(id)) => {
                 if self.most.is_some_and(|most| self.ids.len() >= most) {
-                    *self = Self { most: self.most, ..Self::default() };
+                    let read_only = std::mem::take(&mut self.read_only);
+                    *self = Self { most: self.most, read_only, ..Self::default() };
                 }
                 let used = self.ids.entry((side.0, side.1, id.clone())).or_insert(UsedId { first: seq, last: seq });
                 *used = UsedId { first: used.first.min(seq), last: used.last.max(seq) };
@@ -49,8 +69,33 @@ impl MessageHistory {
                     self.cancelled.entry(request).or_insert(seq);
                 }
             }
-            _ => self.answered.extend(envelope.reply_to.as_ref().map(|to| to.seq)),
+            _ => {
+                self.answered.extend(envelope.reply_to.as_ref().map(|to| to.seq));
+                self.learn_tools(envelope);
+            }
         }
+    }
+
+    /// Learns from a list of tools which of them change nothing; there may be several pages.
+    fn learn_tools(&mut self, envelope: &Envelope) {
+        if envelope.kind() != Kind::Result || envelope.method() != Some(method::TOOLS_LIST) {
+            return;
+        }
+        let tools = envelope.message.at(&["result", "tools"]).and_then(|tools| serde_json::from_str(tools).ok());
+        let tools: Vec<MarkedTool> = tools.unwrap_or_default();
+        let known = self.read_only.entry(envelope.session).or_default();
+        for tool in tools {
+            match tool.annotations.is_read_only {
+                true => drop(known.insert(tool.name)),
+                false => drop(known.remove(&tool.name)),
+            }
+        }
+    }
+
+    /// Whether this calls a tool of which its server has said that it changes nothing.
+    pub fn is_read_only(&self, envelope: &Envelope) -> bool {
+        let name = envelope.name().filter(|_| envelope.method() == Some(method::TOOLS_CALL));
+        name.is_some_and(|name| self.read_only.get(&envelope.session).is_some_and(|known| known.contains(name)))
     }
 
     /// Whether the session used the id of this request before.

@@ -68,6 +68,11 @@ impl Filter {
         Ok(Self { source: expression.into(), expr: parse::parse(expression, saved)? })
     }
 
+    /// The filter that matches everything.
+    pub fn all() -> Self {
+        Self { source: "~all".into(), expr: Expr::Term(Term::all()) }
+    }
+
     /// Returns whether a message matches, of which nothing is known beside its envelope.
     pub fn matches(&self, envelope: &Envelope) -> bool {
         self.matches_in(envelope, &NothingKnown)

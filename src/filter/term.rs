@@ -60,6 +60,7 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~orphan", "replies to no request that was seen"),
     ("~dup", "requests under an id that their session has used before"),
     ("~late", "replies to a request that had been cancelled"),
+    ("~readonly", "calls of a tool that its server marks with `readOnlyHint`, and their replies"),
     ("~lint RE", "code of what is wrong with it"),
     ("~marked", "marked by hand"),
     ("~comment RE", "text that was written beside it"),
@@ -259,7 +260,7 @@ impl Term {
 
     /// Whether it asks for what came before.
     pub(super) fn asks_history(&self) -> bool {
-        matches!(&*self.written.name, "dup" | "late")
+        matches!(&*self.written.name, "dup" | "late" | "readonly")
     }
 }
 
@@ -291,6 +292,7 @@ fn plain(name: &str) -> Option<TermTest> {
         "shadow" => TermTest::Asked(|context, envelope| context.diverged(envelope.seq)),
         "open" => TermTest::Asked(|context, envelope| context.is_open(envelope)),
         "dup" => TermTest::Asked(|context, envelope| context.is_duplicate(envelope)),
+        "readonly" => TermTest::Asked(|context, envelope| context.is_read_only(envelope)),
         "late" => TermTest::Asked(|context, envelope| context.is_late(envelope)),
         "near" => TermTest::Asked(|context, envelope| context.is_near(envelope)),
         "marked" => TermTest::Asked(|context, envelope| context.is_marked(envelope.seq)),

@@ -18,6 +18,7 @@ const MARK: &str = "x-mcp-header";
 #[derive(Debug, Default)]
 pub struct ParamHeaders {
     /// Nothing before there is one: most servers have none, and sessions come by the thousand.
+    #[expect(clippy::box_collection, reason = "an empty map is six times the size of a pointer")]
     tools: Option<Box<HashMap<String, Vec<Wanted>>>>,
 }
 

@@ -5,15 +5,19 @@
 
 pub mod breakpoints;
 pub mod gate;
+pub mod points;
 mod watch;
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use tokio::sync::oneshot;
 
 pub(crate) use self::watch::Watch;
 use crate::envelope::{Author, Envelope};
-use crate::event::BlockError;
+use crate::event::{BlockError, LogLine};
 use crate::filter::MessageContext;
 use crate::message::Message;
 
@@ -33,12 +37,43 @@ pub enum Verdict {
     Answer(Message, Author),
     /// Send nothing on; an HTTP client gets this response, any other an error that says so.
     Status(Box<HttpAnswer>, Author),
-    /// Send nothing on; an HTTP client's response breaks off, any other gets no answer.
-    Disconnect(Author),
+    /// An HTTP client's response breaks off, any other gets no answer.
+    Disconnect(BreakOff, Author),
     /// Send it on twice, where it goes down a stream.
     Duplicate,
     /// Hold for so long, and then do that, unless the operator decides otherwise meanwhile. The text says why.
     Delay(Duration, String, Box<Self>),
+    /// Let the operator decide, but for no longer than this; then do that. The text says why.
+    PauseFor(Duration, String, Box<Self>),
+    /// Hold until somebody else has decided, or the operator has.
+    Ask(Arc<dyn LateVerdict>),
+}
+
+/// Where a response breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakOff {
+    /// Before the server has seen anything.
+    Before,
+    /// In the middle of the server's reply.
+    Within,
+    /// When the server has replied, and the client has got nothing of it.
+    After,
+}
+
+/// Somebody who takes time to decide.
+pub trait LateVerdict: fmt::Debug + Send + Sync {
+    /// Why a message waits for it.
+    fn reason(&self) -> String;
+
+    /// Has it decide, on the runtime. Where the other end is dropped, the message goes on.
+    fn ask(self: Arc<Self>) -> oneshot::Receiver<LateRuling>;
+}
+
+/// What was decided in the end, and what is to be told of it.
+#[derive(Debug)]
+pub struct LateRuling {
+    pub verdict: Verdict,
+    pub line: Option<LogLine>,
 }
 
 /// A response that is no answer of MCP's.

@@ -9,6 +9,8 @@ use serde::Deserialize as _;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::diff::{NumberEquality, visit_differences};
+use super::path::PathStep;
 use super::scalar::string;
 
 /// One change of a JSON Patch.
@@ -57,9 +59,33 @@ impl JsonPointer {
         }
     }
 
-    fn text(&self) -> String {
+    /// The pointer as it is written.
+    pub fn text(&self) -> String {
         self.0.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
     }
+}
+
+/// The steps that make the one text the other; both are one JSON value each. Order, escapes and spaces count for nothing, so that
+/// what says the same is not touched.
+pub fn differences(old: &str, new: &str, numbers: NumberEquality) -> Vec<PatchStep> {
+    let (mut steps, mut removed) = (Vec::new(), Vec::new());
+    visit_differences(old, new, numbers, &mut |path, old, new| {
+        let step = |step: &PathStep<'_>| match step {
+            PathStep::Key(key) => key.to_string(),
+            PathStep::Index(index) => index.to_string(),
+        };
+        let path = JsonPointer(path.steps().iter().map(step).collect());
+        match (old, new) {
+            (Some(_), Some(value)) => steps.push(PatchStep::Replace { path, value: value.to_owned() }),
+            (None, Some(value)) => steps.push(PatchStep::Add { path, value: value.to_owned() }),
+            (Some(_), None) => removed.push(PatchStep::Remove { path }),
+            (None, None) => {}
+        }
+    });
+    // What goes out of an array goes from its end.
+    removed.reverse();
+    steps.extend(removed);
+    steps
 }
 
 /// A child of an object or an array.

@@ -20,7 +20,7 @@ use crate::envelope::{Author, Direction, Envelope, Outcome};
 use crate::event::figures::{
     EndpointFigures, Figures, Flow, JournalLoad, LintFigures, Outcomes, PoolFigures, SessionFigures,
 };
-use crate::event::{RuleStatus, Timestamp};
+use crate::event::{BreakpointStatus, RuleStatus, Timestamp};
 use crate::message::{Kind, Message};
 pub use endpoint::RequestTimer;
 use endpoint::{Endpoints, Histogram};
@@ -236,6 +236,7 @@ pub struct Gauges {
     pub journal: JournalLoad,
     pub lint: LintFigures,
     pub rules: Vec<RuleStatus>,
+    pub breakpoints: Vec<BreakpointStatus>,
 }
 
 /// Reads all figures when they are asked for.
@@ -279,8 +280,8 @@ impl Meter {
     }
 
     fn read(&self, gauges: Gauges) -> Figures {
-        let Gauges { oldest, held, states, sessions, pools, journal, lint, rules } = gauges;
-        Figures { oldest, held, states, sessions, pools, journal, lint, rules, ..self.metrics.figures() }
+        let Gauges { oldest, held, states, sessions, pools, journal, lint, rules, breakpoints } = gauges;
+        Figures { oldest, held, states, sessions, pools, journal, lint, rules, breakpoints, ..self.metrics.figures() }
     }
 }
 

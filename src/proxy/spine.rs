@@ -12,12 +12,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
 use crate::event::{BlockError, Decision, Event, Held, Level, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
-use crate::intercept::{Chain, HttpAnswer, Verdict};
+use crate::intercept::{BreakOff, Chain, HttpAnswer, LateRuling, LateVerdict, Verdict};
 use crate::journal::Journal;
 use crate::mcp::error_code::ErrorCode;
 use crate::mcp::meta::cancelled_id;
@@ -54,8 +56,9 @@ struct InFlight {
 /// What is to be done with a message that passed the spine.
 #[derive(Debug)]
 pub enum Disposition {
-    /// Send it on. `edited`: it is not what came, so its frame and the headers that repeat it must be rewritten.
-    Send { seq: Seq, message: Message, edited: bool, twice: bool },
+    /// Send it on. `edited`: it is not what came, so its frame and the headers that repeat it must be rewritten. `breaks`: what
+    /// an HTTP client gets for it breaks off there.
+    Send { seq: Seq, message: Message, edited: bool, twice: bool, breaks: Option<BreakOff> },
     /// Send nothing on, and send this back to the sender.
     Answer(Message),
     /// Send nothing on, and answer an HTTP client with this.
@@ -126,26 +129,41 @@ impl Proxy {
         match verdict {
             Verdict::Pause(reason) => Pass::Held(Box::new(self.hold(session, in_flight, reason, None))),
             Verdict::Delay(time, reason, then) => {
-                let then = Deadline { timer: Box::pin(tokio::time::sleep(time)), then: Some(*then) };
-                Pass::Held(Box::new(self.hold(session, in_flight, reason, Some(then))))
+                let deadline = match *then {
+                    Verdict::Ask(late) => Deadline::Ruling(ask_after(time, late)),
+                    then => {
+                        Deadline::Due { timer: Box::pin(tokio::time::sleep(time)), then: Some(then), is_forward: true }
+                    }
+                };
+                Pass::Held(Box::new(self.hold(session, in_flight, reason, Some(deadline))))
+            }
+            Verdict::PauseFor(time, reason, then) => {
+                let timer = Box::pin(tokio::time::sleep(time));
+                let deadline = Deadline::Due { timer, then: Some(*then), is_forward: false };
+                Pass::Held(Box::new(self.hold(session, in_flight, reason, Some(deadline))))
+            }
+            Verdict::Ask(late) => {
+                let reason = late.reason();
+                Pass::Held(Box::new(self.hold(session, in_flight, reason, Some(Deadline::Ruling(late.ask())))))
             }
             verdict => Pass::Now(self.carry_out(session, in_flight, verdict)),
         }
     }
 
     /// Does what was decided of a message, be it by a rule or by the operator.
-    fn carry_out(&self, session: &Arc<LiveSession>, in_flight: InFlight, verdict: Verdict) -> Disposition {
+    fn carry_out(&self, session: &Arc<LiveSession>, mut in_flight: InFlight, verdict: Verdict) -> Disposition {
         match verdict {
             // A message that waited does not wait again.
-            Verdict::Continue | Verdict::Modify(..) | Verdict::Pause(_) | Verdict::Delay(..) => {
+            Verdict::Continue | Verdict::Pause(_) | Verdict::PauseFor(..) | Verdict::Delay(..) | Verdict::Ask(_) => {
                 self.release(session, in_flight)
             }
-            Verdict::Duplicate => match self.release(session, in_flight) {
-                Disposition::Send { seq, message, edited, .. } => {
-                    Disposition::Send { seq, message, edited, twice: true }
+            Verdict::Modify(message, author) => {
+                if message != in_flight.envelope.message {
+                    in_flight.envelope.edit(message, author);
                 }
-                other => other,
-            },
+                self.release(session, in_flight)
+            }
+            Verdict::Duplicate => self.release_as(session, in_flight, true, None),
             Verdict::Block(error, author) => {
                 let answer = error.instead_of(&in_flight.envelope.message);
                 self.answer(session, in_flight, answer, author)
@@ -153,7 +171,10 @@ impl Proxy {
             Verdict::Answer(answer, author) => self.answer(session, in_flight, Some(answer), author),
             Verdict::Drop(author) => self.discard(session, in_flight, Outcome::Dropped(author)),
             Verdict::Status(answer, author) => self.answer_with_status(session, in_flight, answer, author),
-            Verdict::Disconnect(author) => {
+            Verdict::Disconnect(when @ (BreakOff::Within | BreakOff::After), _) => {
+                self.release_as(session, in_flight, false, Some(when))
+            }
+            Verdict::Disconnect(BreakOff::Before, author) => {
                 let is_http = session.via() == Via::Http;
                 self.discard(session, in_flight, Outcome::Dropped(author));
                 if is_http { Disposition::Disconnect } else { Disposition::Discard }
@@ -362,8 +383,18 @@ impl Proxy {
     }
 
     fn release(&self, session: &Arc<LiveSession>, in_flight: InFlight) -> Disposition {
+        self.release_as(session, in_flight, false, None)
+    }
+
+    fn release_as(
+        &self,
+        session: &Arc<LiveSession>,
+        in_flight: InFlight,
+        twice: bool,
+        breaks: Option<BreakOff>,
+    ) -> Disposition {
         let (seq, edited) = (in_flight.envelope.seq, in_flight.envelope.original.is_some());
-        Disposition::Send { seq, message: self.publish(session, in_flight), edited, twice: false }
+        Disposition::Send { seq, message: self.publish(session, in_flight), edited, twice, breaks }
     }
 
     /// Answers a message in the place of its receiver, or puts the answer in the place of a reply.
@@ -434,9 +465,55 @@ pub struct HeldPass {
 }
 
 /// When a message that waits goes on by itself, and what is done with it then.
-struct Deadline {
-    timer: Pin<Box<tokio::time::Sleep>>,
-    then: Option<Verdict>,
+enum Deadline {
+    /// `is_forward`: that is done also where the operator forwards it sooner.
+    Due { timer: Pin<Box<tokio::time::Sleep>>, then: Option<Verdict>, is_forward: bool },
+    /// Somebody else decides.
+    Ruling(oneshot::Receiver<LateRuling>),
+}
+
+impl Deadline {
+    /// What is to be done by now; what is to be told of it goes to `tell`.
+    fn poll(&mut self, context: &mut Context<'_>, tell: impl FnOnce(LogLine)) -> Option<Verdict> {
+        match self {
+            Self::Due { timer, then, .. } => match timer.as_mut().poll(context) {
+                Poll::Ready(()) => then.take(),
+                Poll::Pending => None,
+            },
+            Self::Ruling(ruling) => match Pin::new(ruling).poll(context) {
+                Poll::Ready(Ok(LateRuling { verdict, line })) => {
+                    if let Some(line) = line {
+                        tell(line);
+                    }
+                    Some(verdict)
+                }
+                // Whoever was to decide is gone.
+                Poll::Ready(Err(_)) => Some(Verdict::Continue),
+                Poll::Pending => None,
+            },
+        }
+    }
+
+    /// What is to be done where the operator forwards it before that.
+    fn forwarded(&mut self) -> Option<Verdict> {
+        match self {
+            Self::Due { then, is_forward: true, .. } => then.take(),
+            _ => None,
+        }
+    }
+}
+
+/// Asks somebody when some time has passed.
+fn ask_after(time: Duration, late: Arc<dyn LateVerdict>) -> oneshot::Receiver<LateRuling> {
+    let (told, ruling) = oneshot::channel();
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        if let Ok(decided) = late.ask().await {
+            // The operator may have let it go.
+            let _ = told.send(decided);
+        }
+    });
+    ruling
 }
 
 struct ParkedMessage {
@@ -460,12 +537,22 @@ impl Future for HeldPass {
     type Output = Disposition;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Disposition> {
-        let decided = Pin::new(&mut self.hold).poll(context);
-        let is_due = |deadline: &mut Deadline| deadline.timer.as_mut().poll(context).is_ready();
-        if decided.is_pending() && !self.deadline.as_mut().is_some_and(is_due) {
-            return Poll::Pending;
-        }
-        let then = self.deadline.as_mut().and_then(|deadline| deadline.then.take());
+        let Self { proxy, hold, parked, deadline, .. } = &mut *self;
+        let decided = Pin::new(hold).poll(context);
+        let seq = parked.as_ref().map(|parked| (parked.in_flight.envelope.session, parked.in_flight.envelope.seq));
+        let then = match &decided {
+            Poll::Pending => {
+                let tell = |line: LogLine| match seq {
+                    Some((session, seq)) => proxy.log(line.of(session).about(seq)),
+                    None => proxy.log(line),
+                };
+                let Some(then) = deadline.as_mut().and_then(|deadline| deadline.poll(context, tell)) else {
+                    return Poll::Pending;
+                };
+                Some(then)
+            }
+            Poll::Ready(_) => deadline.as_mut().and_then(Deadline::forwarded),
+        };
         let in_flight = self.release_hold().expect("a future is not polled again after it is ready");
         let (proxy, session) = (&self.proxy, &self.session);
         Poll::Ready(match (decided, then) {

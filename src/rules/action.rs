@@ -1,16 +1,22 @@
 //! What a rule does with a message: a decision, made as the operator would make it.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::chance::{DelaySpread, SeededChance};
+use super::jq::{JqFault, JqProgram};
 use super::template::JsonTemplate;
-use crate::envelope::{Author, Direction, Envelope, Seq};
+use crate::envelope::{Author, Direction, Envelope, Seq, SessionId, Via};
 use crate::event::{BlockError, Timestamp};
-use crate::intercept::{HttpAnswer, Verdict};
+use crate::hooks::{Hook, HookCall, HookQuestion};
+use crate::intercept::{BreakOff, HttpAnswer, LateRuling, LateVerdict, Verdict};
 use crate::json::splice::{self, PatchStep};
+use crate::mcp::meta::requested_progress;
 use crate::message::{Id, Kind, Message};
 
 /// What stands behind `do`.
@@ -29,8 +35,50 @@ pub(super) enum RuleAction {
     Throttle(Duration),
     Corrupt(Corruption),
     Status(HttpAnswer),
-    Disconnect,
+    Disconnect(BreakOff),
     Duplicate,
+    Hook(Arc<Hook>),
+    Aside(ServerSignal),
+    /// Progress that nobody made, until the reply comes.
+    Progress(ProgressPlan),
+    /// It waits until another that the rule is for has passed it, but no longer than this.
+    Reorder(Duration),
+}
+
+/// What is done to the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ServerSignal {
+    Kill,
+    /// For so long, or for ever.
+    Stop(Option<Duration>),
+}
+
+/// How progress is made up.
+#[derive(Clone, Debug)]
+pub(super) struct ProgressPlan {
+    pub(super) every: Duration,
+    pub(super) total: Option<u64>,
+    pub(super) text: Option<String>,
+}
+
+/// What is done beside a message.
+#[derive(Clone, Debug)]
+pub enum AsideAct {
+    Kill,
+    Stop(Option<Duration>),
+    Progress(MadeUpProgress),
+    /// The reply to this request has come; it reaches the client so much later.
+    ProgressEnds(Seq, Duration),
+}
+
+/// Progress of a call.
+#[derive(Clone, Debug)]
+pub struct MadeUpProgress {
+    /// As the client spelled it.
+    pub token: String,
+    pub every: Duration,
+    pub total: Option<u64>,
+    pub text: Option<String>,
 }
 
 /// The reply that a rule gives in the place of the server.
@@ -53,6 +101,7 @@ pub(super) enum RuleChange {
     Tool(String),
     /// This message goes on in its place, under its id.
     Text(String),
+    Jq(Arc<JqProgram>),
 }
 
 /// How a message is broken.
@@ -79,12 +128,13 @@ pub(super) enum RuleEffect {
     /// It waits, and the next rule is asked.
     Wait(Duration),
     Said(String),
+    /// Something is done beside it.
+    Aside(AsideAct),
     /// No other rule is asked.
     Final(Verdict),
     /// It could not be done, and the message is as it was.
     Failed(String),
     /// It could not be done, and is not to be tried again.
-    #[expect(dead_code, reason = "programs come next")]
     Broken(String),
 }
 
@@ -98,18 +148,34 @@ pub(super) struct ActionState {
     pub(super) last: Option<(Timestamp, Seq)>,
     /// Why it could not be done, the last time that it could not.
     pub(super) broken: Option<String>,
+    /// Those that wait for another to pass them, by session.
+    pub(super) overtaken: HashMap<SessionId, oneshot::Sender<()>>,
 }
 
 impl RuleAction {
+    /// Why what runs for it did not answer, the last time that it did not.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Hook(hook) => hook.trouble(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is always the last, and can be done with any message.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Continue | Self::Hold | Self::Drop | Self::Block(_) | Self::Hook(_) | Self::Reorder(_))
+    }
+
     /// Whether it can be done with a message at all; where it cannot, the rule is not for it.
     pub(super) fn is_for(&self, envelope: &Envelope) -> bool {
         let (kind, to_server) = (envelope.kind(), envelope.direction == Direction::ToServer);
         match self {
             Self::Answer(_) => kind == Kind::Request || kind.is_reply(),
             Self::Modify(RuleChange::Tool(_)) => envelope.message.at(&["params", "name"]).is_some(),
-            Self::Status(_) | Self::Disconnect => to_server,
+            Self::Status(_) | Self::Disconnect(_) => to_server,
             Self::Corrupt(Corruption::WrongId | Corruption::IdType) => envelope.message.id().is_some(),
             Self::Duplicate => !to_server,
+            Self::Progress(_) => to_server && kind == Kind::Request,
             _ => true,
         }
     }
@@ -136,9 +202,94 @@ impl RuleAction {
             Self::Throttle(each) => RuleEffect::Wait(state.lock().wait_for_turn(*each)),
             Self::Corrupt(how) => how.carry_out(envelope, author),
             Self::Status(answer) => RuleEffect::Final(Verdict::Status(Box::new(answer.clone()), author)),
-            Self::Disconnect => RuleEffect::Final(Verdict::Disconnect(author)),
+            Self::Disconnect(when) => disconnected(*when, envelope, author),
+            Self::Duplicate if envelope.transport.via == Via::Http => {
+                RuleEffect::Failed("the body of an HTTP response holds one message: only streams bear two".to_owned())
+            }
             Self::Duplicate => RuleEffect::Final(Verdict::Duplicate),
+            Self::Hook(hook) => asked(hook, envelope, author),
+            Self::Aside(ServerSignal::Kill) => RuleEffect::Aside(AsideAct::Kill),
+            Self::Aside(ServerSignal::Stop(time)) => RuleEffect::Aside(AsideAct::Stop(*time)),
+            Self::Progress(plan) => progress(plan, envelope),
+            Self::Reorder(most) => reordered(*most, envelope, author, state),
         }
+    }
+}
+
+/// How a rule says where a response breaks off.
+pub(super) const BREAKS: [(&str, BreakOff); 3] =
+    [("before", BreakOff::Before), ("within", BreakOff::Within), ("after", BreakOff::After)];
+
+fn disconnected(when: BreakOff, envelope: &Envelope, author: Author) -> RuleEffect {
+    if envelope.transport.via == Via::Stdio && when != BreakOff::Before {
+        return RuleEffect::Failed(format!("a pipe does not break off {}", word_of(when)));
+    }
+    RuleEffect::Final(Verdict::Disconnect(when, author))
+}
+
+fn asked(hook: &Arc<Hook>, envelope: &Envelope, author: Author) -> RuleEffect {
+    let Author::Rule(name) = author else { return RuleEffect::Next };
+    let call = Arc::new(HookCall::of(envelope, &name));
+    RuleEffect::Final(Verdict::Ask(Arc::new(HookQuestion { hook: hook.clone(), call, rule: name.into() })))
+}
+
+fn reordered(most: Duration, envelope: &Envelope, author: Author, state: &Mutex<ActionState>) -> RuleEffect {
+    let Author::Rule(name) = author else { return RuleEffect::Next };
+    let waiting = state.lock().overtaken.remove(&envelope.session);
+    match waiting.map(|waiting| waiting.send(())) {
+        // It passes the one that waits.
+        Some(Ok(())) => RuleEffect::Final(Verdict::Continue),
+        _ => RuleEffect::Final(Verdict::Ask(overtaken(most, name, envelope.session, state))),
+    }
+}
+
+fn progress(plan: &ProgressPlan, envelope: &Envelope) -> RuleEffect {
+    let Some(token) = requested_progress(&envelope.message) else {
+        return RuleEffect::Failed("it asks for no progress: it has no `progressToken`".to_owned());
+    };
+    let ProgressPlan { every, total, text } = plan.clone();
+    RuleEffect::Aside(AsideAct::Progress(MadeUpProgress { token: token.token().to_owned(), every, total, text }))
+}
+
+fn word_of(when: BreakOff) -> &'static str {
+    BREAKS.iter().find(|(_, it)| *it == when).map_or("", |(word, _)| word)
+}
+
+/// A message that waits until another has passed it.
+#[derive(Debug)]
+struct OvertakenMessage {
+    rule: String,
+    most: Duration,
+    passed: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// So much later than the one that passed it does it go on: that one is on its way by then.
+const BEHIND: Duration = Duration::from_millis(20);
+
+fn overtaken(most: Duration, rule: String, session: SessionId, state: &Mutex<ActionState>) -> Arc<OvertakenMessage> {
+    let (passes, passed) = oneshot::channel();
+    state.lock().overtaken.insert(session, passes);
+    Arc::new(OvertakenMessage { rule, most, passed: Mutex::new(Some(passed)) })
+}
+
+impl LateVerdict for OvertakenMessage {
+    fn reason(&self) -> String {
+        format!("rule {}: it waits for another to pass it", self.rule)
+    }
+
+    fn ask(self: Arc<Self>) -> oneshot::Receiver<LateRuling> {
+        let (told, ruling) = oneshot::channel();
+        let passed = self.passed.lock().take();
+        tokio::spawn(async move {
+            if let Some(passed) = passed
+                && tokio::time::timeout(self.most, passed).await.is_ok()
+            {
+                tokio::time::sleep(BEHIND).await;
+            }
+            // A hand may have let it go.
+            let _ = told.send(LateRuling { verdict: Verdict::Continue, line: None });
+        });
+        ruling
     }
 }
 
@@ -177,10 +328,15 @@ fn under_its_id(text: &str, other: &Message) -> Message {
 
 impl RuleChange {
     fn carry_out(&self, envelope: &mut Envelope, author: Author) -> RuleEffect {
-        match self.apply(&envelope.message) {
+        let changed = match self {
+            Self::Jq(program) => program.run(&envelope.message),
+            change => change.apply(&envelope.message).map_err(JqFault::Failed),
+        };
+        match changed {
             Ok(changed) if changed == envelope.message => {}
             Ok(changed) => envelope.edit(changed, author),
-            Err(why) => return RuleEffect::Failed(why),
+            Err(JqFault::Failed(why)) => return RuleEffect::Failed(why),
+            Err(JqFault::Unbounded(why)) => return RuleEffect::Broken(why.to_owned()),
         }
         RuleEffect::Next
     }
@@ -191,6 +347,7 @@ impl RuleChange {
             Self::Merge(patch) => splice::merge(text()?, patch).map(Message::new).ok_or("it is not JSON".to_owned()),
             Self::Patch(steps) => splice::patch(text()?, steps).map(Message::new),
             Self::Text(text) => Ok(under_its_id(text, message)),
+            Self::Jq(program) => program.run(message).map_err(|fault| format!("{fault:?}")),
             Self::Tool(name) => message
                 .with_value(&["params", "name"], &Value::from(name.as_str()).to_string())
                 .ok_or("it calls nothing".to_owned()),

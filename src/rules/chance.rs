@@ -1,5 +1,6 @@
 //! Numbers that look random and are the same each time: what a rule does can be repeated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A source of numbers that begins at a seed (splitmix64).
@@ -23,6 +24,11 @@ impl SeededChance {
         mixed ^ (mixed >> 31)
     }
 
+    /// From 0, and below `most`, which is above 0.
+    fn below(&mut self, most: usize) -> usize {
+        usize::try_from(self.next() % most as u64).unwrap_or_default()
+    }
+
     /// From 0, and below 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are what a float holds")]
     pub(super) fn fraction(&mut self) -> f64 {
@@ -31,18 +37,24 @@ impl SeededChance {
 }
 
 /// How long something takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum DelaySpread {
     Fixed(Duration),
     Uniform(Duration, Duration),
-    Normal { mean: Duration, deviation: Duration },
+    Normal {
+        mean: Duration,
+        deviation: Duration,
+    },
+    /// One of those that were recorded; there is one.
+    Recorded(Arc<[Duration]>),
 }
 
 impl DelaySpread {
-    pub(super) fn draw(self, chance: &mut SeededChance) -> Duration {
+    pub(super) fn draw(&self, chance: &mut SeededChance) -> Duration {
         match self {
-            Self::Fixed(time) => time,
-            Self::Uniform(least, most) => least + most.saturating_sub(least).mul_f64(chance.fraction()),
+            Self::Fixed(time) => *time,
+            Self::Uniform(least, most) => *least + most.saturating_sub(*least).mul_f64(chance.fraction()),
+            Self::Recorded(times) => times[chance.below(times.len())],
             Self::Normal { mean, deviation } => {
                 // Box and Muller; 1 - x is above zero.
                 let radius = (-2.0 * (1.0 - chance.fraction()).ln()).sqrt();

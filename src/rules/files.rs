@@ -9,9 +9,13 @@ use super::set::RuleSet;
 use crate::filter::SavedFilters;
 
 /// The ready sets: name and text.
-const READY: [(&str, &str); 6] = [
+const READY: [(&str, &str); 10] = [
+    ("auth-expiry", include_str!("../../assets/rules/auth-expiry.toml")),
+    ("era-downgrade", include_str!("../../assets/rules/era-downgrade.toml")),
     ("expired-session", include_str!("../../assets/rules/expired-session.toml")),
     ("flaky", include_str!("../../assets/rules/flaky.toml")),
+    ("hostile-tools", include_str!("../../assets/rules/hostile-tools.toml")),
+    ("list-changes", include_str!("../../assets/rules/list-changes.toml")),
     ("malformed", include_str!("../../assets/rules/malformed.toml")),
     ("rate-limited", include_str!("../../assets/rules/rate-limited.toml")),
     ("read-only", include_str!("../../assets/rules/read-only.toml")),

@@ -24,8 +24,8 @@ use super::read::patch_steps;
 use crate::envelope::{Direction, Envelope, Outcome};
 use crate::event::BlockError;
 use crate::filter::Filter;
-use crate::json::diff::{NumberEquality, value_text, visit_differences};
-use crate::json::path::PathStep;
+use crate::json::diff::{NumberEquality, value_text};
+use crate::json::splice::{JsonPointer, PatchStep, differences};
 use crate::mcp::method;
 use crate::message::{Kind, Message};
 
@@ -161,30 +161,21 @@ fn edit(before: &Message, after: &Message) -> String {
     with("modify", inline([change]))
 }
 
-/// The differences as the text of a JSON Patch; what goes out of an array goes from its end.
+/// The differences as the text of a JSON Patch.
 fn patch(before: &Message, after: &Message) -> Option<String> {
     let (old, new) = (value_text(before.raw())?, value_text(after.raw())?);
-    let (mut steps, mut removed) = (Vec::new(), Vec::new());
-    visit_differences(old, new, NumberEquality::Spelling, &mut |path, old, new| {
-        let pointer: String = path.steps().iter().map(pointer_step).collect();
-        let pointer = serde_json::Value::from(pointer);
-        match (old, new) {
-            (Some(_), Some(value)) => steps.push(format!(r#"{{"op":"replace","path":{pointer},"value":{value}}}"#)),
-            (None, Some(value)) => steps.push(format!(r#"{{"op":"add","path":{pointer},"value":{value}}}"#)),
-            (Some(_), None) => removed.push(format!(r#"{{"op":"remove","path":{pointer}}}"#)),
-            (None, None) => {}
+    let path = |path: &JsonPointer| serde_json::Value::from(path.text());
+    let steps = differences(old, new, NumberEquality::Spelling);
+    let written = steps.iter().filter_map(|step| match step {
+        PatchStep::Replace { path: at, value } => {
+            Some(format!(r#"{{"op":"replace","path":{},"value":{value}}}"#, path(at)))
         }
+        PatchStep::Add { path: at, value } => Some(format!(r#"{{"op":"add","path":{},"value":{value}}}"#, path(at))),
+        PatchStep::Remove { path: at } => Some(format!(r#"{{"op":"remove","path":{}}}"#, path(at))),
+        _ => None,
     });
-    removed.reverse();
-    steps.extend(removed);
-    (!steps.is_empty()).then(|| format!("[{}]", steps.join(",")))
-}
-
-fn pointer_step(step: &PathStep<'_>) -> String {
-    match step {
-        PathStep::Key(key) => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        PathStep::Index(index) => format!("/{index}"),
-    }
+    let written: Vec<_> = written.collect();
+    (!written.is_empty()).then(|| format!("[{}]", written.join(",")))
 }
 
 fn text_of(message: &Message) -> String {

@@ -14,6 +14,7 @@
 //! - `set` asks them: by outline (direction, kind, method, name) first, so that rules that are for other messages cost nothing;
 //! - `action` does one thing to one message;
 //! - `hand` makes a rule of what a hand did to a message, `preview` says what rules would have done to messages that were seen;
+//! - `jq` runs a program on a message, within bounds; what takes longer is asked of [`crate::hooks`];
 //! - `desk` keeps the texts of rules that a screen changes ([`crate::event::RuleCommand`]), `document` writes them with their comments.
 //!
 //! What rules draw by chance comes from a seed, and is the same in each run. How often each has hit, when last, and why it is
@@ -25,6 +26,7 @@ mod desk;
 mod document;
 mod files;
 mod hand;
+mod jq;
 mod preview;
 mod read;
 mod set;
@@ -32,11 +34,12 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
+pub use self::action::{AsideAct, MadeUpProgress};
 pub use self::desk::RuleDesk;
 pub use self::document::{RuleDocument, WrittenRule};
 pub use self::files::{RuleFiles, ready_set, ready_sets};
@@ -44,7 +47,7 @@ pub use self::hand::{HandAction, RuleProposal, from_hand, from_message, least_fi
 pub use self::preview::{PreviewCount, as_it_came, preview};
 pub use self::read::{RuleDraft, RuleFault, read};
 pub use self::set::{RuleSet, Ruling};
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::LogLine;
 use crate::filter::MessageContext;
 use crate::intercept::{Interceptor, Verdict};
@@ -60,13 +63,22 @@ struct SharedRules {
     is_armed: AtomicBool,
     current: RwLock<Arc<RuleSet>>,
     log: Box<dyn Fn(LogLine) + Send + Sync>,
+    act: OnceLock<RuleActor>,
 }
+
+/// Does something beside a message.
+type RuleActor = Box<dyn Fn(SessionId, Seq, AsideAct) + Send + Sync>;
 
 impl RuleBook {
     /// A book with these rules. What they have to say goes to `log`.
     pub fn new(set: RuleSet, log: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
         let (is_armed, current) = (AtomicBool::new(!set.is_empty()), RwLock::new(Arc::new(set)));
-        Self { shared: Arc::new(SharedRules { is_armed, current, log: Box::new(log) }) }
+        Self { shared: Arc::new(SharedRules { is_armed, current, log: Box::new(log), act: OnceLock::new() }) }
+    }
+
+    /// Who does what rules do beside a message. The first one does.
+    pub fn act_with(&self, act: impl Fn(SessionId, Seq, AsideAct) + Send + Sync + 'static) {
+        let _ = self.shared.act.set(Box::new(act));
     }
 
     /// Puts others in their place, from the next message on. Those that have not changed go on where they were.
@@ -89,7 +101,10 @@ impl Interceptor for RuleBook {
         if !self.shared.is_armed.load(Ordering::Acquire) {
             return Verdict::Continue;
         }
-        let Ruling { verdict, lines } = self.current().decide(envelope, session);
+        let Ruling { verdict, lines, asides, .. } = self.current().decide(envelope, session);
+        if let Some(act) = self.shared.act.get() {
+            asides.into_iter().for_each(|aside| act(envelope.session, envelope.seq, aside));
+        }
         lines.into_iter().for_each(|line| (self.shared.log)(line));
         verdict
     }

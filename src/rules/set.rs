@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::action::{ActionState, RuleAction, RuleEffect};
+use super::action::{ActionState, AsideAct, RuleAction, RuleEffect};
 use super::chance::SeededChance;
 use super::document::WrittenRule;
 use super::read::RuleDraft;
@@ -74,13 +74,18 @@ pub(super) struct RuleFlags {
     pub(super) when_clear: Option<Arc<str>>,
 }
 
+/// The flags that are set, each of one session.
+type FlagsSet = HashSet<(SessionId, Arc<str>)>;
+
 /// All rules, and what they remember.
 pub struct RuleSet {
     rules: Vec<Rule>,
     outlines: RwLock<HashMap<u64, Vec<KnownOutline>>>,
     hasher: RandomState,
-    flags: Arc<Mutex<HashSet<(SessionId, Arc<str>)>>>,
+    flags: Arc<Mutex<FlagsSet>>,
     watch: Option<Mutex<Watch>>,
+    /// Whether a rule makes progress up.
+    makes_progress: bool,
 }
 
 /// Which rules may concern messages of one outline.
@@ -104,6 +109,10 @@ struct Candidate {
 pub struct Ruling {
     pub verdict: Verdict,
     pub lines: Vec<LogLine>,
+    /// What is to be done beside the message.
+    pub asides: Vec<AsideAct>,
+    /// The place of the rule after which no other was asked.
+    pub ended_by: Option<usize>,
 }
 
 impl RuleSet {
@@ -111,7 +120,8 @@ impl RuleSet {
         let asks_history = rules.iter().any(|rule| rule.when.asks_history());
         let watch = asks_history.then(|| Mutex::new(Watch::for_filters(rules.iter().map(|rule| &rule.when))));
         let (outlines, flags) = (RwLock::default(), Arc::default());
-        Self { rules, outlines, hasher: RandomState::new(), flags, watch }
+        let makes_progress = rules.iter().any(|rule| matches!(rule.action, RuleAction::Progress(_)));
+        Self { rules, outlines, hasher: RandomState::new(), flags, watch, makes_progress }
     }
 
     /// The rules of several files, one file after the other.
@@ -145,6 +155,8 @@ impl RuleSet {
             let same = before.rules.iter().find(|it| it.name == rule.name && it.definition == rule.definition);
             if let Some(same) = same {
                 rule.memory = same.memory.clone();
+                // What runs for it goes on running.
+                rule.action = same.action.clone();
             }
         }
         self.flags = before.flags.clone();
@@ -164,7 +176,7 @@ impl RuleSet {
         if let Some(watch) = &self.watch {
             watch.lock().observe(envelope);
         }
-        let mut ruling = Ruling { verdict: Verdict::Continue, lines: Vec::new() };
+        let mut ruling = Ruling { verdict: Verdict::Continue, lines: Vec::new(), asides: Vec::new(), ended_by: None };
         let mut candidates = self.candidates(envelope);
         let (mut next, mut delay) = (0, Delay::default());
         while let Some(candidate) = candidates.iter().copied().find(|candidate| candidate.rule >= next) {
@@ -178,17 +190,47 @@ impl RuleSet {
                 // It may be another message now.
                 RuleEffect::Next => candidates = self.candidates(envelope),
                 RuleEffect::Wait(time) => delay.add(time, &rule.name),
+                RuleEffect::Aside(act) => ruling.asides.push(act),
                 RuleEffect::Said(text) => ruling.lines.push(rule.line(Level::Info, &text, envelope)),
                 RuleEffect::Failed(why) => ruling.lines.push(rule.failed(why, envelope)),
                 RuleEffect::Broken(why) => ruling.lines.push(rule.broken(why, envelope)),
                 RuleEffect::Final(verdict) => {
-                    ruling.verdict = verdict;
+                    (ruling.verdict, ruling.ended_by) = (verdict, Some(candidate.rule));
                     break;
                 }
             }
         }
+        self.end_progress(envelope, delay.time, &mut ruling);
         ruling.verdict = delay.before(ruling.verdict);
         ruling
+    }
+
+    /// Once a reply has come, nobody makes progress up for its request.
+    fn end_progress(&self, envelope: &Envelope, delay: Duration, ruling: &mut Ruling) {
+        if let Some(to) = envelope.reply_to.as_ref().filter(|_| self.makes_progress) {
+            ruling.asides.push(AsideAct::ProgressEnds(to.seq, delay));
+        }
+    }
+
+    /// The places of the rules that would have been asked of a message, had this one not made an end of it.
+    pub fn hidden_by(&self, ended_by: usize, envelope: &Envelope, session: &dyn MessageContext) -> Vec<usize> {
+        let later = self.rules.iter().enumerate().skip(ended_by + 1).filter(|(_, rule)| rule.origin.is_on);
+        let hidden = later.filter(|(_, rule)| self.matches(rule, envelope, session) && rule.action.is_for(envelope));
+        hidden.map(|(at, _)| at).collect()
+    }
+
+    /// Rules that never have their turn, whatever comes, and the rules because of which.
+    pub fn shadows(&self) -> Vec<(usize, usize)> {
+        let ends_all = |earlier: &Rule, later: &Rule| {
+            let same = earlier.when == later.when || earlier.when == Filter::all();
+            same && earlier.ends_all() && later.origin.is_on
+        };
+        let places = 0..self.rules.len();
+        let hidden = places.filter_map(|at| {
+            let by = (0..at).find(|by| ends_all(&self.rules[*by], &self.rules[at]))?;
+            Some((at, by))
+        });
+        hidden.collect()
     }
 
     fn matches(&self, rule: &Rule, envelope: &Envelope, session: &dyn MessageContext) -> bool {
@@ -269,7 +311,7 @@ impl Rule {
     ) -> Self {
         let definition = format!("{when} {action:?} {limits:?} {flags:?} {seed}");
         let chance = SeededChance::new(seed, &name);
-        let state = ActionState { chance, free: None, hits: 0, last: None, broken: None };
+        let state = ActionState { chance, free: None, hits: 0, last: None, broken: None, overtaken: HashMap::new() };
         let (matched, is_off) = (AtomicU64::new(0), AtomicBool::new(false));
         let memory = Arc::new(RuleMemory { matched, state: Mutex::new(state), is_off });
         let origin = RuleOrigin { is_on: true, ..RuleOrigin::default() };
@@ -298,6 +340,14 @@ impl Rule {
         Some(state.hits)
     }
 
+    /// Whether no message that it matches goes on to the next rule.
+    fn ends_all(&self) -> bool {
+        let RuleLimits { after, every, times, probability } = self.limits;
+        let is_always = (after, every, times) == (0, 1, None) && probability >= 1.0;
+        let is_bound = self.flags.when_set.is_some() || self.flags.when_clear.is_some();
+        self.origin.is_on && is_always && !is_bound && self.action.is_final()
+    }
+
     fn status(&self) -> RuleStatus {
         let RuleOrigin { is_on, tags, place, is_unsaved, written } = self.origin.clone();
         let state = self.memory.state.lock();
@@ -312,7 +362,7 @@ impl Rule {
             hits: state.hits,
             last_hit: state.last.map(|(at, _)| at),
             last_seq: state.last.map(|(_, seq)| seq),
-            broken: state.broken.clone(),
+            broken: state.broken.clone().or_else(|| self.action.trouble()),
             text: written.text,
         }
     }

@@ -120,7 +120,7 @@ fn answer_is_filled_from_the_request() {
 fn patch_that_cannot_be_done_changes_nothing_and_is_told() {
     let set = set(&rule("p", "~q", "{ modify = { patch = [{ op = \"remove\", path = \"/params/gone\" }] } }"));
     let mut envelope = call();
-    let Ruling { verdict, lines } = set.decide(&mut envelope, &NothingKnown);
+    let Ruling { verdict, lines, .. } = set.decide(&mut envelope, &NothingKnown);
     assert!(matches!(verdict, Verdict::Continue) && envelope.original.is_none());
     assert_eq!(lines[0].text, "`p`: nothing was changed: there is no `/params/gone`");
 }

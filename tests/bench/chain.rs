@@ -47,6 +47,27 @@ pub(crate) fn rules(rounds: usize) -> Row {
     )
 }
 
+/// One rule that changes each message by a jq program, of 200 bytes.
+pub(crate) fn jq(rounds: usize) -> Row {
+    let text = "[[rule]]\nname = \"jq\"\nwhen = \"~q ~tool ^echo$\"\ndo = { modify = { jq = '.params.arguments.count = 5' } }\n";
+    let drafts = vec![rules::read(text, &SavedFilters::default()).unwrap_or_else(|faults| panic!("{faults:?}"))];
+    let set = RuleSet::of(drafts);
+    let each = (0..rounds.max(5) * 3).map(|_| {
+        let mut messages: Vec<_> = (0..MESSAGES).map(|number| call(number as u64)).collect();
+        let started = Instant::now();
+        messages.iter_mut().for_each(|it| drop(set.decide(it, &NothingKnown)));
+        let took = micros(started.elapsed()) / MESSAGES as f64;
+        assert!(messages.iter().all(|it| it.original.is_some()), "all are changed");
+        took
+    });
+    Row::plain(
+        "chain, one jq rule that matches, 200 B".to_owned(),
+        "us",
+        only(HEADLESS, median(each.collect())),
+        Target::AtMost(25.0),
+    )
+}
+
 fn call(seq: u64) -> Envelope {
     let text = "x".repeat(100);
     let raw = format!(

@@ -92,6 +92,7 @@ fn bench(sizes: &Sizes, asked: &[&str]) {
     }
     if wants("chain") {
         rows.push(chain::rules(sizes.rounds));
+        rows.push(chain::jq(sizes.rounds));
     }
     if wants("pool") {
         rows.push(pool::acquire());

@@ -6,6 +6,7 @@ mod support;
 mod attach;
 mod auth;
 mod bad_input;
+mod breakpoints;
 mod bridges;
 mod bytes;
 mod children;
@@ -19,6 +20,7 @@ mod doors;
 mod ends;
 mod hands;
 mod hold;
+mod hooks;
 mod http_client;
 mod ids;
 #[path = "../interop/client.rs"]

@@ -270,7 +270,41 @@ async fn hits_are_on_the_tape_and_a_dry_run_finds_them_again() {
         "{out}"
     );
     assert!(out.contains("would have touched 1 of 2 messages") && out.contains("0 idle: it never matched"), "{out}");
-    assert_eq!(check(true).status.code(), Some(1), "a rule that never had its turn");
+    let strict = check(true);
+    assert_eq!(strict.status.code(), Some(1), "a rule that never had its turn");
+    let told = |form: &str| {
+        let mut command = assert_cmd::Command::new(tapline_binary());
+        command.arg("check").arg(&file).arg("--on").arg(&tape).args(["--format", form]);
+        String::from_utf8(command.env("HOME", place.path()).current_dir(place.path()).output().unwrap().stdout).unwrap()
+    };
+    let report: serde_json::Value = serde_json::from_str(&told("json")).unwrap();
+    assert_eq!((&report["seen"], &report["touched"]), (&json!(2), &json!(1)));
+    let message = &report["messages"][0];
+    assert_eq!((&message["rules"], &message["fate"]), (&json!(["r"]), &json!("changed")));
+    assert_eq!(message["differences"][0]["after"], "\"x\"");
+    assert_eq!(report["rules"][1], json!({"name": "idle", "hits": 0, "problem": "it never matched"}));
+    let junit = told("junit");
+    assert!(junit.contains(r#"tests="2" skipped="0" errors="0" failures="1""#), "{junit}");
+    assert!(junit.contains(r#"<failure message="it never matched""#), "{junit}");
+}
+
+#[test]
+fn strict_check_finds_rules_in_each_others_way() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("rules.toml");
+    let check = |rules: &str| {
+        fs::write(&file, rules).unwrap();
+        let mut command = assert_cmd::Command::new(tapline_binary());
+        let output = command.args(["check", "--strict"]).arg(&file).env("HOME", place.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let second = rule("\"hold\"").replace("\"r\"", "\"second\"");
+    let (code, out) = check(&(rule("\"drop\"") + &second));
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("second: it never has its turn: `r` is asked before it, of the same messages"), "{out}");
+    for fine in [rule("{ delay = \"1s\" }"), rule("\"drop\"") + "times = 1\n", rule("\"drop\"") + "on = false\n"] {
+        assert_eq!(check(&(fine.clone() + &second)).0, Some(0), "{fine}");
+    }
 }
 
 #[test]
@@ -301,7 +335,18 @@ fn ready_sets_are_listed_and_written_out() {
         String::from_utf8(output.stdout).unwrap()
     };
     let listed = run(&["rules"]);
-    for name in ["expired-session", "flaky", "malformed", "rate-limited", "read-only", "slow"] {
+    for name in [
+        "auth-expiry",
+        "era-downgrade",
+        "expired-session",
+        "flaky",
+        "hostile-tools",
+        "list-changes",
+        "malformed",
+        "rate-limited",
+        "read-only",
+        "slow",
+    ] {
         assert!(listed.contains(name), "{listed}");
         assert!(run(&["rules", name]).contains("[[rule]]"));
         assert!(run(&["check", name]).contains("rules, all in order"));

@@ -106,7 +106,7 @@ fn carry_out(args: &SessionsArgs, keys: &ConfigKeys) -> Result<(), SessionsError
     let records = database.as_ref().map(Database::sessions).transpose()?.unwrap_or_default();
     match &args.command {
         SessionsCommand::Ls { json: true } => {
-            records.iter().for_each(|record| print_line(&list::json(record, &living)))
+            records.iter().for_each(|record| print_line(&list::json(record, &living)));
         }
         SessionsCommand::Ls { json: false } => show_list(&records, &living, &path, keys.color),
         SessionsCommand::Show { id, json } => {

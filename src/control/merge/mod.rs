@@ -178,8 +178,12 @@ impl Merge {
                 Some(player) => to(player, command),
                 None => CommandRoute::Nowhere("no tapline runs: there is no server to play the tape at"),
             },
-            Command::ForwardAll | Command::ListTapes | Command::StopReplay | Command::Rules(_) => self.to_all(&command),
-            // These are for the process that shows the screen.
+            Command::ForwardAll
+            | Command::ListTapes
+            | Command::StopReplay
+            | Command::Rules(_)
+            | Command::Breakpoints(_) => self.to_all(&command),
+            // These are for whoever shows us.
             Command::OpenTape(_) | Command::Resync | Command::Quit { .. } => CommandRoute::To(Vec::new()),
         }
     }

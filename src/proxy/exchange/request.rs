@@ -5,14 +5,16 @@ use std::time::Instant;
 
 use std::future::ready;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::once;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
 use tracing::{Instrument as _, Span};
 
 use crate::envelope::{Author, Direction, Seq};
 use crate::event::{Landmark, Level, LogLine};
-use crate::intercept::HttpAnswer;
+use crate::intercept::{BreakOff, HttpAnswer};
 use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::arrival::{Arrival, Audience};
@@ -23,7 +25,7 @@ use crate::proxy::session::LiveSession;
 use crate::proxy::spine::{Disposition, Proxy};
 use crate::secret::Label;
 use crate::upstream::retry::{Attempt, may_resend};
-use crate::upstream::{Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
+use crate::upstream::{Item, Outgoing, Reply, ReplyBody, Upstream, UpstreamError};
 
 /// Who began an exchange.
 #[derive(Clone, Copy)]
@@ -129,9 +131,11 @@ impl ClientExchange {
 
     async fn carry_out(self) -> Result<Reply, UpstreamError> {
         let Self { connection, mut outgoing, submission, mut request, .. } = self;
+        let mut broken = None;
         if let Some(submission) = submission {
             match submission.disposition().await {
-                Disposition::Send { seq, message, edited, .. } => {
+                Disposition::Send { seq, message, edited, breaks, .. } => {
+                    broken = breaks;
                     request.sent = Some(SentMessage { seq, edited });
                     request.guard = ReplyGuard::new(&connection.session, &message, seq);
                     if edited {
@@ -146,24 +150,36 @@ impl ClientExchange {
                 Disposition::Discard => return Ok(Reply::accepted()),
             }
         }
-        let listens =
-            outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(semantics::is_subscription);
-        let reply = match &connection.link {
-            ServerLink::Stream(server) => {
-                let reply = Box::pin(server.exchange(&connection.session, outgoing, request.audience)).await?;
-                in_use_by(&connection, request.may_end_elsewhere(reply))
-            }
-            ServerLink::Shared(shared) => {
-                let reply = Box::pin(shared.exchange(&connection.session, outgoing, request.audience)).await?;
-                in_use_by(&connection, request.may_end_elsewhere(reply))
-            }
-            ServerLink::Exchanges(upstream) => {
-                let reply = request.deliver(&connection, upstream, outgoing).await?;
-                request.take_back(&connection, reply).await
-            }
-        };
-        Ok(if listens { while_open(&connection, reply) } else { reply })
+        let reply = exchange(&connection, outgoing, request).await?;
+        Ok(match broken {
+            Some(when) => break_off(reply, when),
+            None => reply,
+        })
     }
+}
+
+/// Sends a message on, and takes the answer back.
+async fn exchange(
+    connection: &Arc<Connection>,
+    outgoing: Outgoing,
+    request: RequestContext,
+) -> Result<Reply, UpstreamError> {
+    let listens = outgoing.method == Method::GET || outgoing.message.as_ref().is_some_and(semantics::is_subscription);
+    let reply = match &connection.link {
+        ServerLink::Stream(server) => {
+            let reply = Box::pin(server.exchange(&connection.session, outgoing, request.audience)).await?;
+            in_use_by(connection, request.may_end_elsewhere(reply))
+        }
+        ServerLink::Shared(shared) => {
+            let reply = Box::pin(shared.exchange(&connection.session, outgoing, request.audience)).await?;
+            in_use_by(connection, request.may_end_elsewhere(reply))
+        }
+        ServerLink::Exchanges(upstream) => {
+            let reply = request.deliver(connection, upstream, outgoing).await?;
+            request.take_back(connection, reply).await
+        }
+    };
+    Ok(if listens { while_open(connection, reply) } else { reply })
 }
 
 impl RequestContext {
@@ -287,6 +303,40 @@ fn broken_off() -> Reply {
     let why = "a rule says so".to_owned();
     let error = UpstreamError::BrokenOff { upstream: Label::of_text("tapline"), why };
     Reply::event_stream(once(ready(Err(error))).boxed())
+}
+
+/// A response that breaks off in the middle of the server's message, or when that has come.
+fn break_off(mut reply: Reply, when: BreakOff) -> Reply {
+    let half = move |bytes: &[u8]| match when {
+        BreakOff::Within => Bytes::copy_from_slice(&bytes[..bytes.len() / 2]),
+        _ => Bytes::new(),
+    };
+    let end = || {
+        let why = "a rule says so".to_owned();
+        Err(UpstreamError::BrokenOff { upstream: Label::of_text("tapline"), why })
+    };
+    reply.headers.remove(CONTENT_LENGTH);
+    let first = match reply.body {
+        ReplyBody::Empty => once(ready(Ok(Item::Filler(Bytes::new())))).boxed(),
+        ReplyBody::Whole(message) => once(ready(Ok(Item::Filler(half(message.raw()))))).boxed(),
+        // What came before the message is there.
+        ReplyBody::Stream(items) => items
+            .scan(false, move |is_over, item| {
+                let item = match item {
+                    _ if *is_over => None,
+                    Ok(Item::Message(incoming)) => {
+                        *is_over = true;
+                        let frame = [b"event: message\ndata: ".as_slice(), incoming.message.raw().as_ref()].concat();
+                        Some(Ok(Item::Filler(half(&frame))))
+                    }
+                    other => Some(other),
+                };
+                ready(item)
+            })
+            .boxed(),
+    };
+    reply.body = ReplyBody::Stream(first.chain(once(ready(end()))).boxed());
+    reply
 }
 
 /// What the client of a dropped message gets: nothing until tapline ends, as if the server had said nothing.

@@ -11,9 +11,11 @@ use std::sync::atomic::AtomicBool;
 
 use futures_util::future::join_all;
 use http::Uri;
+use rustix::process::Signal;
 
 use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
+use crate::message::Message;
 use crate::proxy::Proxy;
 use crate::proxy::exchange::Connection;
 use crate::proxy::paths::{ENDPOINT, MESSAGES, STREAM};
@@ -174,6 +176,24 @@ impl Mounts {
                 self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session));
             }
         }
+    }
+
+    /// Sends a signal to the server of a session.
+    ///
+    /// # Errors
+    /// Where that cannot be: in words.
+    pub fn signal(&self, session: SessionId, signal: Signal) -> Result<(), &'static str> {
+        let mount = self.mounts.iter().find(|mount| mount.table.find(session).is_some());
+        mount.ok_or("its session has ended")?.table.signal(session, signal)
+    }
+
+    /// Tells the client of a session something in the name of its server.
+    ///
+    /// # Errors
+    /// Where that cannot be: in words.
+    pub fn speak(&self, session: SessionId, message: Message) -> Result<(), &'static str> {
+        let mount = self.mounts.iter().find(|mount| mount.table.find(session).is_some());
+        mount.ok_or("its session has ended")?.table.speak(session, message)
     }
 
     /// Ends the children that belong to no session.

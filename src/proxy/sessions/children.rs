@@ -7,10 +7,12 @@
 
 use std::sync::{Arc, Weak};
 
+use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use crate::envelope::SessionId;
 use crate::event::{Level, LogLine};
+use crate::message::Message;
 use crate::proxy::exchange::{Connection, ServerLink};
 use crate::proxy::session::LiveSession;
 use crate::proxy::session::policy::EndKind;
@@ -23,6 +25,9 @@ use crate::upstream::output::Output;
 use crate::upstream::pool::Pool;
 use crate::upstream::target::Target;
 use crate::upstream::watch::{WatchError, Watched};
+
+/// Why there is nobody to be stopped, and nobody to speak for.
+const NO_COMMAND: &str = "its server is not a command of this tapline";
 
 impl SessionTable {
     /// Keeps spares of a command ready, and restarts it where what is watched changes; until tapline stops.
@@ -126,7 +131,7 @@ impl SessionTable {
     pub fn restart(&self, id: SessionId, why: &str) {
         let told = match self.find(id).as_deref().map(|connection| &connection.link) {
             None => Err("its session has ended"),
-            Some(ServerLink::Exchanges(_)) => Err("its server is not a command of this tapline"),
+            Some(ServerLink::Exchanges(_)) => Err(NO_COMMAND),
             Some(ServerLink::Stream(link)) => link.request_restart(why),
             Some(ServerLink::Shared(shared)) => {
                 shared.renew();
@@ -135,6 +140,31 @@ impl SessionTable {
         };
         if let Err(why) = told {
             self.proxy.log(LogLine::new(Level::Warn, "proxy", format!("the server is not restarted: {why}")).of(id));
+        }
+    }
+
+    /// Sends a signal to the server of a session.
+    ///
+    /// # Errors
+    /// Where that cannot be: in words.
+    pub fn signal(&self, id: SessionId, signal: Signal) -> Result<(), &'static str> {
+        match self.find(id).as_deref().map(|connection| &connection.link) {
+            None => Err("its session has ended"),
+            Some(ServerLink::Exchanges(_)) => Err(NO_COMMAND),
+            Some(ServerLink::Stream(link)) => link.signal_child(signal),
+            Some(ServerLink::Shared(_)) => Err("other sessions use it, too"),
+        }
+    }
+
+    /// Tells the client of a session something in the name of its server.
+    ///
+    /// # Errors
+    /// Where that cannot be: in words.
+    pub fn speak(&self, id: SessionId, message: Message) -> Result<(), &'static str> {
+        match self.find(id).as_deref().map(|connection| &connection.link) {
+            None => Err("its session has ended"),
+            Some(ServerLink::Stream(link)) => link.speak(message),
+            Some(ServerLink::Exchanges(_) | ServerLink::Shared(_)) => Err(NO_COMMAND),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::upstream::output::{MOST_UNREAD, message_of, one_line};
 use crate::upstream::pool::Pool;
 use crate::upstream::sse::{EventPipe, StreamAnswer};
 use crate::upstream::stdio::ChildPipe;
-use crate::upstream::{Item, UpstreamError};
+use crate::upstream::{Incoming, Item, UpstreamError};
 
 /// How long a message waits for a server that is being started. A client that waits as long for nothing hears why.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -494,6 +494,35 @@ impl StreamServer {
         let is_process = child.signal(signal);
         state.server.leave();
         is_process
+    }
+
+    /// Passes a signal on to the child, whose end is as if it had come by itself.
+    ///
+    /// # Errors
+    /// Where there is none: in words.
+    pub(in crate::proxy) fn signal_child(&self, signal: rustix::process::Signal) -> Result<(), &'static str> {
+        match self.pipe().as_deref() {
+            Some(Pipe::Child(child)) => {
+                child.signal(signal);
+                Ok(())
+            }
+            Some(Pipe::Events(_)) => Err("its server is not a command of this tapline"),
+            None => Err("its server is gone"),
+        }
+    }
+
+    /// Tells its client something in its name.
+    ///
+    /// # Errors
+    /// Where there is nobody that it would be for: in words.
+    pub(in crate::proxy) fn speak(&self, message: Message) -> Result<(), &'static str> {
+        let Item::Message(incoming) = Item::line(message) else { return Err("it is no message") };
+        let said = self.resolve_recipient(incoming);
+        let session = said.session.ok_or("nobody waits for it")?;
+        let Incoming { message, framing } = said.incoming;
+        let message = self.proxy.originate(&session, Direction::ToClient, Transport::new(self.carrier), message);
+        self.deliver(&said.recipient, Incoming { message, framing }, RoomShare::default());
+        Ok(())
     }
 
     /// Has another child take the place of this one.

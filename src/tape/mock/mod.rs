@@ -257,7 +257,7 @@ async fn serve(mock: Arc<TapeMock>, mut ends: EmbeddedEnds) {
                     }
                 }
                 MockEffect::Tell(message) => {
-                    forwarded.iter_mut().for_each(|it: &mut ForwardedSession| it.tell(&message))
+                    forwarded.iter_mut().for_each(|it: &mut ForwardedSession| it.tell(&message));
                 }
             }
         }

@@ -329,7 +329,7 @@ impl<'a> MockSession<'a> {
             }
             None if mock.fallback.is_some() => effects.push(MockEffect::Tell(answer.clone())),
             None => {
-                effects.push(MockEffect::Log(format!("the client answered what nobody asked: id {}", id.display())))
+                effects.push(MockEffect::Log(format!("the client answered what nobody asked: id {}", id.display())));
             }
         }
     }

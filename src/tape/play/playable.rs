@@ -58,10 +58,9 @@ impl PlayableTape {
                 TapeEntry::Message { envelope, .. } if part.has(&envelope) => {
                     builder.line(&file, entries.place(), &envelope);
                 }
-                TapeEntry::Message { .. } => {}
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
                 TapeEntry::Mark(Mark::Peer(peer)) => header.peers.learn(peer.peers),
-                TapeEntry::Mark(_) => {}
+                TapeEntry::Message { .. } | TapeEntry::Mark(_) => {}
                 TapeEntry::Problem(problem) => problems.push(problem),
                 TapeEntry::Torn => torn = true,
             }
@@ -94,11 +93,10 @@ impl TapeSelection {
         match envelope.direction {
             // Answers are given when they are asked for.
             Direction::ToServer if kind.is_reply() => is_between(envelope.seq),
-            Direction::ToServer => is_within(envelope.seq),
             Direction::ToClient if kind.is_reply() => envelope.reply_to.as_ref().is_none_or(|to| is_within(to.seq)),
             // What came of messages that are left out would be waited for.
             Direction::ToClient if self.only.is_some() => kind != Kind::Notification,
-            Direction::ToClient => is_within(envelope.seq),
+            Direction::ToServer | Direction::ToClient => is_within(envelope.seq),
         }
     }
 }

@@ -334,8 +334,8 @@ fn recorder_goes_on_behind_what_is_left_of_a_tape_that_was_cut() {
 #[test]
 fn recorder_tells_at_the_end_what_was_done_to_a_tape_just_before() {
     let cut = |tape: &Path| std::fs::OpenOptions::new().write(true).open(tape).unwrap().set_len(20).unwrap();
-    let meddlers: [(Meddling, &dyn Fn(&Path)); 2] =
-        [(Meddling::Removed, &|tape| std::fs::remove_file(tape).unwrap()), (Meddling::Cut, &cut)];
+    let remove = |tape: &Path| std::fs::remove_file(tape).unwrap();
+    let meddlers = [(Meddling::Removed, &remove as &dyn Fn(&Path)), (Meddling::Cut, &cut)];
     for (expected, meddle) in meddlers {
         let dir = tempfile::tempdir().unwrap();
         // As it is looked after by default: a moment after the last look.

@@ -13,7 +13,7 @@ use self::source::{SourceFile, block_end, files, texts};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 41] = [
+const IMPORTS: [(&str, &str); 42] = [
     ("message", "mcp"),
     ("mcp", "message"),
     ("text", ""),
@@ -36,8 +36,9 @@ const IMPORTS: [(&str, &str); 41] = [
     ("journal", "envelope event logging message tape"),
     ("metrics", "mcp envelope event message text"),
     ("otlp", "mcp net envelope event journal message variables secret"),
-    ("intercept", "mcp envelope event message filter"),
-    ("rules", "mcp envelope event message filter intercept json text"),
+    ("intercept", "mcp envelope event message filter text"),
+    ("hooks", "mcp envelope event intercept json message"),
+    ("rules", "mcp envelope event hooks message filter intercept json text"),
     ("upstream", "net mcp envelope headers message sse text secret"),
     (
         "proxy",

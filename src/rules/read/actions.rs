@@ -1,64 +1,28 @@
-//! RuleBook as they stand in TOML; all that is wrong with a file is said at once, each where it stands.
+//! What may stand behind `do`.
 
-use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
-use super::action::{AnswerBody, Corruption, RuleAction, RuleChange};
-use super::chance::DelaySpread;
-use super::document::RuleDocument;
-use super::set::{Rule, RuleFlags, RuleLimits};
-use super::template::JsonTemplate;
+use crate::envelope::{Envelope, SessionId};
 use crate::event::BlockError;
-use crate::filter::{Filter, SavedFilters};
-use crate::intercept::HttpAnswer;
+use crate::hooks::{Hook, HookSpec, HookTarget, OnHookFailure};
+use crate::intercept::{BreakOff, HttpAnswer};
 use crate::json::splice::{JsonPointer, PatchStep};
 use crate::mcp::error_code::ErrorCode;
 use crate::message::members_of;
+use crate::rules::action::{AnswerBody, BREAKS, Corruption, ProgressPlan, RuleAction, RuleChange, ServerSignal};
+use crate::rules::chance::DelaySpread;
+use crate::rules::jq::JqProgram;
+use crate::rules::template::JsonTemplate;
 use crate::text;
 
-/// Something that is wrong with a file of rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleFault {
-    /// The place in the file, as a range of bytes.
-    pub span: Range<usize>,
-    pub why: String,
-}
-
-/// The rules of one file.
-#[derive(Default)]
-pub struct RuleDraft {
-    pub(super) rules: Vec<Rule>,
-    /// What the file says it is for.
-    pub about: String,
-}
-
-const FILE_KEYS: [&str; 3] = ["about", "seed", "rule"];
-const RULE_KEYS: [&str; 14] = [
-    "name",
-    "about",
-    "on",
-    "tags",
-    "when",
-    "do",
-    "probability",
-    "times",
-    "after",
-    "every",
-    "set",
-    "clear",
-    "when_set",
-    "when_clear",
-];
 /// What may stand behind `do`.
-const ACTIONS: [&str; 14] = [
+pub(super) const ACTIONS: [&str; 19] = [
     "continue",
     "hold",
     "drop",
@@ -73,221 +37,23 @@ const ACTIONS: [&str; 14] = [
     "status",
     "disconnect",
     "duplicate",
+    "reorder",
+    "hook",
+    "kill",
+    "stop",
+    "progress",
 ];
 
-/// Reads the rules of a file.
-///
-/// # Errors
-/// Everything that is wrong with it, in order.
-pub fn read(text: &str, saved: &SavedFilters) -> Result<RuleDraft, Vec<RuleFault>> {
-    read_among(text, saved, Beside::Nothing)
-}
-
-/// What else may stand in a file with rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beside {
-    Nothing,
-    /// All that tapline.toml has.
-    Settings,
-}
-
-/// Reads the rules of a file in which other things may stand.
-pub(super) fn read_among(text: &str, saved: &SavedFilters, beside: Beside) -> Result<RuleDraft, Vec<RuleFault>> {
-    let (table, broken) = DeTable::parse_recoverable(text);
-    let mut reader = RuleReader { faults: Vec::new(), saved, seed: 0, names: HashSet::new() };
-    for error in broken {
-        reader.fault(error.span().unwrap_or(0..0), error.message().to_owned());
-    }
-    if !reader.faults.is_empty() {
-        return Err(reader.faults);
-    }
-    let mut draft = reader.file(table.get_ref(), beside);
-    reader.faults.sort_by_key(|fault| fault.span.start);
-    if !reader.faults.is_empty() {
-        return Err(reader.faults);
-    }
-    let written = RuleDocument::parse(text).map(|doc| doc.rules()).unwrap_or_default();
-    draft.rules.iter_mut().zip(written).for_each(|(rule, written)| rule.origin.written = written);
-    Ok(draft)
-}
-
-struct RuleReader<'s> {
-    faults: Vec<RuleFault>,
-    saved: &'s SavedFilters,
-    seed: u64,
-    names: HashSet<String>,
-}
-
-type Given<'a> = Spanned<DeValue<'a>>;
-
-impl RuleReader<'_> {
-    fn fault(&mut self, span: Range<usize>, why: impl Into<String>) {
-        self.faults.push(RuleFault { span, why: why.into() });
-    }
-
-    /// The value, or that it is wrong.
-    fn keep<T>(&mut self, span: Range<usize>, read: Result<T, String>) -> Option<T> {
-        read.map_err(|why| self.fault(span, why)).ok()
-    }
-
-    fn file(&mut self, table: &DeTable<'_>, beside: Beside) -> RuleDraft {
-        let mut about = String::new();
-        if beside == Beside::Nothing {
-            self.known_keys(table, &FILE_KEYS);
-            self.seed = self.number(table, "seed").unwrap_or(0);
-            about = self.text(table, "about").unwrap_or_default();
-        }
-        let mut rules = Vec::new();
-        if let Some(given) = table.get("rule") {
-            let Some(all) = given.get_ref().as_array() else {
-                self.fault(given.span(), "rules are written as `[[rule]]`");
-                return RuleDraft::default();
-            };
-            for given in all {
-                match given.get_ref().as_table() {
-                    Some(rule) => rules.extend(self.rule(rule, &given.span())),
-                    None => self.fault(given.span(), "a rule is a table"),
-                }
-            }
-        }
-        RuleDraft { rules, about }
-    }
-
-    fn rule(&mut self, table: &DeTable<'_>, span: &Range<usize>) -> Option<Rule> {
-        self.known_keys(table, &RULE_KEYS);
-        self.text(table, "about");
-        let name = self.name(table, span);
-        let when = self.when(table, span);
-        let action = match table.get("do") {
-            Some(given) => self.action(given),
-            None => {
-                self.fault(span.clone(), format!("a rule needs `do`: one of {}", list(&ACTIONS)));
-                None
-            }
-        };
-        let limits = RuleLimits {
-            after: self.number(table, "after").unwrap_or(0),
-            every: self.number_from_one(table, "every").unwrap_or(1),
-            times: self.number_from_one(table, "times"),
-            probability: self.probability(table),
-        };
-        let flags = RuleFlags {
-            set: self.text(table, "set").map(Into::into),
-            clear: self.text(table, "clear").map(Into::into),
-            when_set: self.text(table, "when_set").map(Into::into),
-            when_clear: self.text(table, "when_clear").map(Into::into),
-        };
-        let (is_on, tags) = (self.is_on(table), self.tags(table));
-        let mut rule = Rule::new(name?, when?, action?, limits, flags, self.seed);
-        (rule.origin.is_on, rule.origin.tags) = (is_on, tags);
-        Some(rule)
-    }
-
-    fn name(&mut self, table: &DeTable<'_>, span: &Range<usize>) -> Option<Arc<str>> {
-        let Some(given) = table.get("name") else {
-            self.fault(span.clone(), "a rule needs a `name`");
-            return None;
-        };
-        let name = self.text(table, "name")?;
-        if !self.names.insert(name.clone()) {
-            self.fault(given.span(), format!("another rule is called `{name}`"));
-        }
-        Some(name.into())
-    }
-
-    fn when(&mut self, table: &DeTable<'_>, span: &Range<usize>) -> Option<Filter> {
-        let Some(given) = table.get("when") else {
-            self.fault(span.clone(), "a rule needs `when`, a filter such as `~q ~tool search`");
-            return None;
-        };
-        let read = Filter::parse_with(&self.text(table, "when")?, self.saved);
-        self.keep(given.span(), read.map_err(|error| format!("`when`: {error}")))
-    }
-
-    fn action(&mut self, given: &Given<'_>) -> Option<RuleAction> {
-        let span = given.span();
-        let (name, argument) = match given.get_ref() {
-            DeValue::String(name) => (name.to_string(), None),
-            DeValue::Table(table) if table.len() == 1 => {
-                let (key, value) = table.iter().next()?;
-                (key.get_ref().to_string(), Some(value))
-            }
-            _ => {
-                let why =
-                    "`do` is a word such as `\"hold\"`, or one action with what it needs, such as `{ delay = \"2s\" }`";
-                self.fault(span, why);
-                return None;
-            }
-        };
-        let argument_span = argument.map_or(span.clone(), Spanned::span);
-        let read = match argument {
-            Some(value) => with_argument(&name, value.get_ref()),
-            None => without_argument(&name),
-        };
-        self.keep(argument_span, read)
-    }
-
-    fn known_keys(&mut self, table: &DeTable<'_>, known: &[&str]) {
-        for (key, _) in table {
-            let name: &str = key.get_ref();
-            if !known.contains(&name) {
-                self.fault(key.span(), unknown("key", name, known));
-            }
-        }
-    }
-
-    fn text(&mut self, table: &DeTable<'_>, key: &str) -> Option<String> {
-        let given = table.get(key)?;
-        let read = given.get_ref().as_str().filter(|text| !text.is_empty());
-        self.keep(given.span(), read.map(str::to_owned).ok_or_else(|| format!("`{key}` is a text")))
-    }
-
-    fn is_on(&mut self, table: &DeTable<'_>) -> bool {
-        let Some(given) = table.get("on") else { return true };
-        let read = given.get_ref().as_bool().ok_or_else(|| "`on` is `true` or `false`".to_owned());
-        self.keep(given.span(), read).unwrap_or(true)
-    }
-
-    fn tags(&mut self, table: &DeTable<'_>) -> Vec<String> {
-        let Some(given) = table.get("tags") else { return Vec::new() };
-        let read: Option<Vec<String>> = given.get_ref().as_array().and_then(|tags| {
-            tags.iter().map(|tag| tag.get_ref().as_str().filter(|tag| !tag.is_empty()).map(str::to_owned)).collect()
-        });
-        self.keep(given.span(), read.ok_or_else(|| "`tags` is a list of texts".to_owned())).unwrap_or_default()
-    }
-
-    fn number(&mut self, table: &DeTable<'_>, key: &str) -> Option<u64> {
-        let given = table.get(key)?;
-        let read = json(given.get_ref()).as_u64();
-        self.keep(given.span(), read.ok_or_else(|| format!("`{key}` is a whole number from 0")))
-    }
-
-    fn number_from_one(&mut self, table: &DeTable<'_>, key: &str) -> Option<u64> {
-        match self.number(table, key)? {
-            0 => {
-                let span = table.get(key)?.span();
-                self.fault(span, format!("`{key}` is a whole number from 1"));
-                None
-            }
-            number => Some(number),
-        }
-    }
-
-    fn probability(&mut self, table: &DeTable<'_>) -> f64 {
-        let Some(given) = table.get("probability") else { return 1.0 };
-        let read = json(given.get_ref()).as_f64().filter(|it| (0.0..=1.0).contains(it));
-        let read = read.ok_or_else(|| "`probability` is a number from 0 to 1, such as `0.1`".to_owned());
-        self.keep(given.span(), read).unwrap_or(1.0)
-    }
-}
-
 /// An action that is said in a word.
-fn without_argument(name: &str) -> Result<RuleAction, String> {
+pub(super) fn without_argument(name: &str) -> Result<RuleAction, String> {
     Ok(match name {
         "continue" => RuleAction::Continue,
         "hold" => RuleAction::Hold,
         "drop" => RuleAction::Drop,
-        "disconnect" => RuleAction::Disconnect,
+        "disconnect" => RuleAction::Disconnect(BreakOff::Before),
+        "reorder" => RuleAction::Reorder(OVERTAKEN),
+        "kill" => RuleAction::Aside(ServerSignal::Kill),
+        "stop" => RuleAction::Aside(ServerSignal::Stop(None)),
         "duplicate" => RuleAction::Duplicate,
         "log" => RuleAction::Log("hit".to_owned()),
         "block" => RuleAction::Block(blocked("blocked by a rule")),
@@ -299,7 +65,7 @@ fn without_argument(name: &str) -> Result<RuleAction, String> {
 }
 
 /// An action with what stands behind its name.
-fn with_argument(name: &str, value: &DeValue<'_>) -> Result<RuleAction, String> {
+pub(super) fn with_argument(name: &str, value: &DeValue<'_>) -> Result<RuleAction, String> {
     let needs = || format!("`{name}` needs {}", example(name));
     let text = || value.as_str().ok_or_else(needs);
     match name {
@@ -310,13 +76,13 @@ fn with_argument(name: &str, value: &DeValue<'_>) -> Result<RuleAction, String> 
         "modify" => change(value).map(RuleAction::Modify),
         "delay" => spread(value).map(RuleAction::Delay),
         "throttle" => rate(text()?).map(RuleAction::Throttle).ok_or_else(needs),
-        "corrupt" => {
-            let how = text()?;
-            let known = Corruption::ALL.map(|(name, _)| name);
-            let found = Corruption::ALL.into_iter().find(|(name, _)| *name == how);
-            found.map(|(_, how)| RuleAction::Corrupt(how)).ok_or_else(|| unknown("way to corrupt", how, &known))
-        }
+        "corrupt" => one_of("way to corrupt", text()?, &Corruption::ALL).map(RuleAction::Corrupt),
         "status" => status(value).map(RuleAction::Status),
+        "disconnect" => one_of("place to disconnect", text()?, &BREAKS).map(RuleAction::Disconnect),
+        "reorder" => text::duration(text()?).map(RuleAction::Reorder),
+        "hook" => hook(value).map(RuleAction::Hook),
+        "stop" => text::duration(text()?).map(|time| RuleAction::Aside(ServerSignal::Stop(Some(time)))),
+        "progress" => progress(value).map(RuleAction::Progress),
         _ if ACTIONS.contains(&name) => Err(format!("`{name}` takes nothing: write `do = \"{name}\"`")),
         _ => Err(unknown("action", name, &ACTIONS)),
     }
@@ -332,8 +98,81 @@ fn example(action: &str) -> &'static str {
         "throttle" => "throttle = \"10/s\"",
         "corrupt" => "corrupt = \"cut\"",
         "status" => "status = 503",
+        "hook" => "hook = { command = [\"python3\", \"hook.py\"] }",
+        "stop" => "stop = \"5s\"",
+        "progress" => "progress = \"500ms\"",
+        "reorder" => "reorder = \"1s\"",
+        "disconnect" => "disconnect = \"within\"",
         _ => "block = { code = -31000, message = \"no\" }",
     }
+}
+
+/// A message waits no longer than this for another to pass it.
+const OVERTAKEN: Duration = Duration::from_secs(2);
+/// A hook has this much time.
+const HOOK_TIME: Duration = Duration::from_secs(2);
+
+fn one_of<T: Copy>(what: &str, word: &str, known: &[(&str, T)]) -> Result<T, String> {
+    let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+    let found = known.iter().find(|(name, _)| *name == word);
+    found.map(|(_, it)| *it).ok_or_else(|| unknown(what, word, &names))
+}
+
+fn progress(value: &DeValue<'_>) -> Result<ProgressPlan, String> {
+    if let Some(every) = value.as_str() {
+        return above_zero(every).map(|every| ProgressPlan { every, total: None, text: None });
+    }
+    let members = members(value, "progress", &["every", "total", "message"])?;
+    let every = members.get("every").and_then(Value::as_str).ok_or("`progress` needs `every`, such as `\"500ms\"`")?;
+    let total = members.get("total").map(|total| total.as_u64().ok_or("`total` is a whole number")).transpose()?;
+    let text = members.get("message").map(|text| text.as_str().ok_or("`message` is a text")).transpose()?;
+    Ok(ProgressPlan { every: above_zero(every)?, total, text: text.map(str::to_owned) })
+}
+
+fn above_zero(time: &str) -> Result<Duration, String> {
+    let time = text::duration(time)?;
+    if time.is_zero() { Err("a time above zero is needed, such as `500ms`".to_owned()) } else { Ok(time) }
+}
+
+fn hook(value: &DeValue<'_>) -> Result<Arc<Hook>, String> {
+    const FAILURES: [(&str, OnHookFailure); 3] =
+        [("continue", OnHookFailure::Continue), ("block", OnHookFailure::Block), ("drop", OnHookFailure::Drop)];
+    let members = members(value, "hook", &["command", "url", "timeout", "on_failure", "config"])?;
+    let text = |key: &str| {
+        members.get(key).map(|it| it.as_str().ok_or_else(|| format!("`{key}` of a hook is a text"))).transpose()
+    };
+    let target = match (members.get("command"), text("url")?) {
+        (Some(command), None) => HookTarget::Command(command_words(command)?),
+        (None, Some(url)) => HookTarget::Url(local_url(url)?),
+        _ => return Err("`hook` has a `command` or a `url`".to_owned()),
+    };
+    let timeout = text("timeout")?.map_or(Ok(HOOK_TIME), text::duration)?;
+    if timeout.is_zero() {
+        return Err("a hook needs a `timeout` above zero, such as `\"2s\"`".to_owned());
+    }
+    let on_failure =
+        text("on_failure")?.map_or(Ok(OnHookFailure::Continue), |word| one_of("`on_failure`", word, &FAILURES))?;
+    let config = members.get("config").map(Value::to_string);
+    Ok(Hook::new(HookSpec { target, timeout, on_failure, config }))
+}
+
+fn command_words(command: &Value) -> Result<Vec<String>, String> {
+    let words = match command {
+        Value::String(line) => shell_words::split(line).ok(),
+        Value::Array(words) => words.iter().map(|word| word.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    };
+    words
+        .filter(|words| !words.is_empty())
+        .ok_or_else(|| "`command` of a hook is a program and its arguments".to_owned())
+}
+
+/// What is told to a hook stays on this machine.
+fn local_url(url: &str) -> Result<String, String> {
+    let local = || "a hook is on this machine: `http://127.0.0.1:PORT/PATH`".to_owned();
+    let parsed: http::Uri = url.parse().map_err(|_| local())?;
+    let is_local = matches!(parsed.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    if is_local && parsed.scheme_str() == Some("http") { Ok(url.to_owned()) } else { Err(local()) }
 }
 
 fn blocked(message: &str) -> BlockError {
@@ -384,7 +223,11 @@ fn template(value: &Value) -> Result<JsonTemplate, String> {
 }
 
 fn change(value: &DeValue<'_>) -> Result<RuleChange, String> {
-    let members = members(value, "modify", &["merge", "patch", "text"])?;
+    let members = members(value, "modify", &["merge", "patch", "jq", "text"])?;
+    if let Some(program) = members.get("jq") {
+        let program = program.as_str().filter(|_| members.len() == 1).ok_or("`jq` is a program, and stands alone")?;
+        return JqProgram::read(program).map(|program| RuleChange::Jq(Arc::new(program)));
+    }
     if let Some(text) = members.get("text") {
         return whole_text(text, members.len()).map(RuleChange::Text);
     }
@@ -394,7 +237,7 @@ fn change(value: &DeValue<'_>) -> Result<RuleChange, String> {
             _ => Err("`merge` is a table, or the text of a JSON object, where null takes a member away".to_owned()),
         },
         (None, Some(patch)) => patch_steps(patch).map(RuleChange::Patch),
-        _ => Err("`modify` has a `merge` or a `patch`".to_owned()),
+        _ => Err("`modify` has a `merge`, a `patch`, a `jq` or a `text`".to_owned()),
     }
 }
 
@@ -407,7 +250,7 @@ fn json_text(value: &Value) -> Result<Value, String> {
 }
 
 /// The steps of a patch; where they are a text of JSON, their values keep their spelling.
-pub(super) fn patch_steps(patch: &Value) -> Result<Vec<PatchStep>, String> {
+pub(in crate::rules) fn patch_steps(patch: &Value) -> Result<Vec<PatchStep>, String> {
     let Value::Array(steps) = json_text(patch)? else {
         return Err("`patch` is a list of steps as in RFC 6902".to_owned());
     };
@@ -447,12 +290,27 @@ fn spread(value: &DeValue<'_>) -> Result<DelaySpread, String> {
             },
         };
     }
-    let members = members(value, "delay", &["mean", "deviation"])?;
+    let members = members(value, "delay", &["mean", "deviation", "tape"])?;
+    if let Some(tape) = members.get("tape") {
+        let tape =
+            tape.as_str().filter(|_| members.len() == 1).ok_or("`tape` is the path of a tape, and stands alone")?;
+        return recorded(tape).map(DelaySpread::Recorded);
+    }
     let time = |key: &str| {
         let text = members.get(key).and_then(Value::as_str);
         text.ok_or_else(|| format!("`delay` needs `{key}`, such as `\"200ms\"`")).and_then(text::duration)
     };
     Ok(DelaySpread::Normal { mean: time("mean")?, deviation: time("deviation")? })
+}
+
+/// How long the replies on a tape took.
+fn recorded(tape: &str) -> Result<Arc<[Duration]>, String> {
+    let text = std::fs::read_to_string(tape).map_err(|why| format!("{tape}: {why}"))?;
+    let session = SessionId(uuid::Uuid::nil());
+    let envelopes = text.lines().filter_map(|line| Envelope::read_json(line, session).ok());
+    let took = envelopes.filter_map(|(envelope, _)| envelope.reply_to.map(|to| Duration::from_micros(to.took)));
+    let took: Arc<[Duration]> = took.collect();
+    if took.is_empty() { Err(format!("{tape}: there is no reply on this tape")) } else { Ok(took) }
 }
 
 /// `10/s`: the time for each.
@@ -503,7 +361,7 @@ fn members(value: &DeValue<'_>, action: &str, known: &[&str]) -> Result<Map<Stri
 }
 
 /// A TOML value as JSON.
-fn json(value: &DeValue<'_>) -> Value {
+pub(super) fn json(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => Value::from(text.as_ref()),
         DeValue::Integer(number) => {
@@ -522,7 +380,7 @@ fn json(value: &DeValue<'_>) -> Value {
     }
 }
 
-fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let near = known.iter().map(|it| (strsim::osa_distance(it, word), *it)).min_by_key(|(distance, _)| *distance);
     match near.filter(|(distance, _)| *distance <= (word.chars().count() / 3).max(1)) {
         Some((_, near)) => format!("unknown {what} `{word}`; did you mean `{near}`?"),
@@ -530,6 +388,6 @@ fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     }
 }
 
-fn list(words: &[&str]) -> String {
+pub(super) fn list(words: &[&str]) -> String {
     format!("`{}`", words.join("`, `"))
 }

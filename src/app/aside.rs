@@ -1,0 +1,84 @@
+//! What rules do beside a message: its server is ended or stopped, its client is told of progress that nobody made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::task::AbortHandle;
+
+use crate::envelope::{Seq, SessionId};
+use crate::event::{Level, LogLine};
+use crate::mcp::method;
+use crate::message::Message;
+use crate::proxy::front::routes::Mounts;
+use crate::rules::{AsideAct, MadeUpProgress};
+
+/// Progress is made up for no longer than this.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Does it, each on a task of its own.
+pub(super) fn actor(mounts: &Arc<Mounts>) -> impl Fn(SessionId, Seq, AsideAct) + Send + Sync + use<> {
+    // The rules are asked by what has the mounts.
+    let mounts = Arc::downgrade(mounts);
+    let progress: Arc<Mutex<HashMap<Seq, AbortHandle>>> = Arc::default();
+    move |session, seq, act| {
+        let Some(mounts) = mounts.upgrade() else { return };
+        match act {
+            AsideAct::Kill => drop(tokio::spawn(async move { signal(&mounts, session, seq, Signal::KILL) })),
+            AsideAct::Stop(time) => drop(tokio::spawn(async move {
+                signal(&mounts, session, seq, Signal::STOP);
+                if let Some(time) = time {
+                    tokio::time::sleep(time).await;
+                    signal(&mounts, session, seq, Signal::CONT);
+                }
+            })),
+            AsideAct::Progress(made_up) => {
+                let task = tokio::spawn(tell_progress(mounts, session, seq, made_up)).abort_handle();
+                progress.lock().insert(seq, task);
+            }
+            AsideAct::ProgressEnds(request, after) => {
+                let task = progress.lock().remove(&request);
+                drop(task.map(|task| {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(after).await;
+                        task.abort();
+                    })
+                }));
+            }
+        }
+    }
+}
+
+fn signal(mounts: &Mounts, session: SessionId, seq: Seq, signal: Signal) {
+    if let Err(why) = mounts.signal(session, signal) {
+        let text = format!("the server is left alone: {why}");
+        mounts.proxy().log(LogLine::new(Level::Warn, "rule", text).of(session).about(seq));
+    }
+}
+
+async fn tell_progress(mounts: Arc<Mounts>, session: SessionId, seq: Seq, made_up: MadeUpProgress) {
+    let MadeUpProgress { token, every, total, text } = made_up;
+    let token: Value = serde_json::from_str(&token).unwrap_or_default();
+    let began = tokio::time::Instant::now();
+    let mut progress = 0;
+    while began.elapsed() < LONGEST && total.is_none_or(|total| progress < total) {
+        tokio::time::sleep(every).await;
+        progress += 1;
+        let mut params = json!({"progressToken": token, "progress": progress});
+        if let Some(total) = total {
+            params["total"] = total.into();
+        }
+        if let Some(text) = &text {
+            params["message"] = text.as_str().into();
+        }
+        let message = json!({"jsonrpc": "2.0", "method": method::PROGRESS, "params": params}).to_string();
+        if let Err(why) = mounts.speak(session, Message::new(message)) {
+            let text = format!("no progress is made up: {why}");
+            mounts.proxy().log(LogLine::new(Level::Warn, "rule", text).of(session).about(seq));
+            return;
+        }
+    }
+}
