@@ -100,6 +100,11 @@ fn push_escape(safe: &mut String, c: char) {
     }
 }
 
+/// Text that is no markup in HTML.
+pub fn escape_markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 /// Returns how many cells `text` takes, counted as ratatui draws it: one grapheme after the other.
 pub fn width(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.graphemes(true).map(str::width).sum() }

@@ -4,6 +4,7 @@
 //! words.rs     the way in: what clap alone would not take
 //! mock.rs      mock
 //! serve.rs     run, stdio and demo, and the options that they have in common
+//! tape.rs      tape
 //! tools.rs     all other subcommands
 //! values.rs    how addresses, URLs, times and headers are written
 //! topics.rs    what `tapline help` says beside the subcommands
@@ -14,6 +15,7 @@
 
 mod mock;
 mod serve;
+mod tape;
 mod tools;
 pub mod topics;
 mod values;
@@ -27,6 +29,10 @@ pub use mock::{LiveValueArg, MockArgs, MockOrderArg, MockRepeatArg, OnMissArg};
 pub use serve::{
     CommonArgs, ConfigArgs, ControlArgs, DemoArgs, FrontArgs, HEADERS_VARIABLE, KeepArgs, LogFormat, OnQuitArg,
     OtlpArgs, PoolArgs, RestartArg, RestartArgs, RunArgs, ShadowArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
+};
+pub use tape::{
+    DiffFormArg, ExportFormArg, SearchArgs, TapeArgs, TapeBaselineArgs, TapeCommand, TapeDiffArgs, TapeExportArgs,
+    TapeImportArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs,
 };
 pub use tools::{
     AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,
@@ -199,6 +205,35 @@ Requests are matched by method and arguments, by value. One that is on no tape g
 Exit status: as of `run`; with `--strict` 0 where every request was on a tape, else 1."
     )]
     Mock(MockArgs),
+    /// Look after tapes: list, show, verify, compare, export, redact, pack
+    #[command(
+        disable_help_subcommand = true,
+        after_long_help = "\
+Examples:
+  tapline tape ls                         all that are kept, with client, server, tools, size
+  tapline tape show 4f1c --filter '~e'    the errors of one; a part of its name is enough
+  tapline tape verify *.tape.jsonl        status 1 where a line was changed, or is missing
+  tapline tape diff 4f1c 9a07             what is different, by JSON path
+  tapline tape redact 4f1c                without secrets, to be shared
+  tapline tape export 4f1c --format har   or curl, pytest, vitest, rust, html
+  tapline tape note 4f1c 'fails since 2.1'
+  tapline tape pack *.tape.jsonl          to a tenth of the size, and read as they are
+  tapline tape rm --older-than 30d --over 1024
+
+A tape is a file, or a part of the name of one in the directory that is recorded to.
+
+Exit status: 0 done, 1 something is wrong with a tape or was not done, 2 usage, or no tape."
+    )]
+    Tape(TapeArgs),
+    /// Look for messages on all tapes
+    #[command(after_long_help = "\
+Examples:
+  tapline search '~e'                                errors on all tapes that are kept
+  tapline search '~tool search & ~j .params.arguments.limit > 10' tapes/
+  tapline search 'lisbon' --json | jq -r .tape
+
+Exit status: 0 something was found, 1 nothing was, 2 usage, or a query that makes no sense.")]
+    Search(SearchArgs),
     /// Route the servers of an MCP client through tapline
     #[command(after_long_help = "\
 Without CLIENT: lists the clients that are found, with their servers.

@@ -27,7 +27,7 @@ use crate::exit::{ExitError, print_stderr};
 use crate::headers::SESSION;
 use crate::proxy::front::routes::MountSpec;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
-use crate::tape::{SUFFIX, TapeHeader};
+use crate::tape::{SUFFIX, TapeHeader, care};
 use crate::upstream::target::Target;
 
 /// A branch that is to be made.
@@ -138,5 +138,6 @@ fn name_parent(dir: &Path, session: SessionId, parent: &TapeHeader, seq: Seq) ->
     fs::write(&beside, [header.to_string().as_bytes(), rest].concat())?;
     fs::set_permissions(&beside, fs::metadata(&path)?.permissions())?;
     fs::rename(&beside, &path)?;
+    care::reseal(&path)?;
     Ok(Some(path))
 }

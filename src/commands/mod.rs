@@ -8,7 +8,7 @@
 //! mock.rs                      is the server of a tape, with such a core
 //! replay.rs  load.rs  fork.rs  minimise.rs   plays a tape at a server: once, many times, or to a message from which others go on
 //! help.rs  man.rs  completions.rs   print what the program knows of itself
-//! check.rs  doctor.rs  dry_run.rs  lint.rs  rules.rs  sessions/  wrap/   look at files and end, without a runtime
+//! check.rs  doctor.rs  dry_run.rs  lint.rs  rules.rs  sessions/  tape/  wrap/   look at files and end, without a runtime
 //! ```
 
 mod attach;
@@ -31,6 +31,7 @@ mod run;
 mod sessions;
 mod setup;
 mod stdio;
+mod tape;
 mod wrap;
 
 use std::process::ExitCode;
@@ -74,6 +75,8 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
         CliCommand::Wrap(args) => Ok(wrap::wrap(&args, color)),
         CliCommand::Unwrap(args) => Ok(wrap::unwrap(&args, color)),
         CliCommand::Sessions(args) => Ok(sessions::run(&args, &config.keys)),
+        CliCommand::Tape(args) => tape::run(&args, &config.keys, color),
+        CliCommand::Search(args) => tape::search(&args, &config.keys, color),
         CliCommand::Check(args) => check::run(&args),
         CliCommand::Help(args) => help::run(&args, color),
         CliCommand::Man(args) => man::run(&args),
@@ -107,7 +110,7 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
             let directory = if *stdio { Directory::Found } else { Directory::Chosen };
             Config::load(config.config.as_deref(), directory)
         }
-        CliCommand::Sessions(_) => Config::load(None, Directory::Found),
+        CliCommand::Sessions(_) | CliCommand::Tape(_) | CliCommand::Search(_) => Config::load(None, Directory::Found),
         CliCommand::Attach(_) | CliCommand::Lint(_) => Config::load(None, Directory::Chosen),
         _ => Ok(Config::default()),
     }
@@ -157,6 +160,8 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             | CliCommand::Wrap(_)
             | CliCommand::Unwrap(_)
             | CliCommand::Sessions(_)
+            | CliCommand::Tape(_)
+            | CliCommand::Search(_)
             | CliCommand::Check(_)
             | CliCommand::Help(_)
             | CliCommand::Man(_)

@@ -71,6 +71,15 @@ impl Expr {
         most
     }
 
+    /// A word that the line of every message has that it matches, in one case or another: the longest that is known.
+    pub(super) fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Term(term) => term.literal(),
+            Self::Every(parts) => parts.typed.iter().filter_map(Self::literal).max_by_key(|word| word.len()),
+            Self::Not(_) | Self::Any(_) => None,
+        }
+    }
+
     /// Shows every term, in the order in which they were typed.
     pub(super) fn each_term<'a>(&'a self, see: &mut dyn FnMut(&'a Term)) {
         match self {

@@ -144,6 +144,12 @@ impl Filter {
         format!("`{self}`: {cost}{because}{notes}")
     }
 
+    /// A word that stands on the line of a tape of every message that matches, in one case or another, as long as neither of them was
+    /// escaped; `None` where there is no such word.
+    pub fn literal(&self) -> Option<&str> {
+        self.expr.literal()
+    }
+
     fn has_term(&self, is_it: impl Fn(&Term) -> bool) -> bool {
         let mut has = false;
         self.expr.each_term(&mut |term| has |= is_it(term));

@@ -36,6 +36,11 @@ impl TextPattern {
         Ok(Self { word, expression: Box::new(expression) })
     }
 
+    /// The word that it is, where it is one; then whatever matches has it, in one case or another.
+    pub(super) fn word(&self) -> Option<&str> {
+        std::str::from_utf8(&self.word.as_ref()?.text).ok()
+    }
+
     pub(super) fn is_match(&self, text: &[u8]) -> bool {
         match &self.word {
             // A letter of another alphabet that is the same in another case takes more bytes, never fewer.

@@ -59,6 +59,15 @@ impl Query {
         message.value().is_some_and(|value| self.find(&value, &self.steps))
     }
 
+    /// A word that every message has that it matches: the last key.
+    pub(super) fn word(&self) -> Option<&str> {
+        let key = self.steps.iter().rev().find_map(|step| match step {
+            PatternStep::Key(key) => Some(key.as_str()),
+            _ => None,
+        });
+        key.filter(|key| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')))
+    }
+
     /// Spares parsing the messages that lack the last key: most of them.
     fn may_match(&self, raw: &[u8]) -> bool {
         let key = self.steps.iter().rev().find_map(|step| match step {

@@ -138,6 +138,25 @@ impl PartialEq for Term {
     }
 }
 
+impl Term {
+    /// A word that stands on the line of a tape of every message that it matches, in one case or another.
+    pub(super) fn literal(&self) -> Option<&str> {
+        match &self.test {
+            TermTest::Text(
+                TextField::Word
+                | TextField::Method
+                | TextField::Tool
+                | TextField::Name
+                | TextField::Body(_)
+                | TextField::Error,
+                pattern,
+            ) => pattern.word(),
+            TermTest::Json(query) => query.word(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&*self.written.name, &*self.written.argument) {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::care::reseal;
 use super::format::TapeError;
 use crate::envelope::{Direction, Seq};
 use crate::event::Difference;
@@ -47,6 +48,9 @@ pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, Tape
         fs::write(&beside, lines.concat()).map_err(cannot)?;
         fs::set_permissions(&beside, fs::metadata(path).map_err(cannot)?.permissions()).map_err(cannot)?;
         fs::rename(&beside, path).map_err(cannot)?;
+        if text.contains(r#"{"mark":"seal""#) {
+            reseal(path)?;
+        }
     }
     Ok(accepted)
 }

@@ -86,3 +86,42 @@ impl MessageContext for TapeContext<'_> {
         self.found.get_or_init(|| self.judge()).get(&seq).cloned().unwrap_or_default()
     }
 }
+
+/// A tape of which the session is known, and nothing beside each message.
+pub struct SessionContext {
+    session: Session,
+    now: Timestamp,
+}
+
+impl SessionContext {
+    pub fn new(session: Session, now: Timestamp) -> Self {
+        Self { session, now }
+    }
+
+    /// Whether this is enough to answer a filter.
+    pub fn suffices(filter: &Filter) -> bool {
+        !(filter.asks_history() || filter.asks_replies() || filter.expression().contains("~lint"))
+    }
+}
+
+impl MessageContext for SessionContext {
+    fn client(&self, _session: SessionId) -> Option<String> {
+        self.session.client_text()
+    }
+
+    fn server_names(&self, _session: SessionId) -> Vec<String> {
+        self.session.server_names()
+    }
+
+    fn upstream(&self, _session: SessionId) -> Option<String> {
+        Some(self.session.upstream.to_string())
+    }
+
+    fn started(&self, _session: SessionId) -> Option<u64> {
+        Some(self.session.started.0)
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(self.now.0)
+    }
+}

@@ -40,6 +40,17 @@ pub struct TapeHeader {
     /// What was replaced before it was written: `headers` for secret header values and secrets in [`TapeHeader::upstream`].
     #[serde(default)]
     pub redaction: Vec<String>,
+    /// The session that this one branched off, and where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TapeParent>,
+}
+
+/// Where a branch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapeParent {
+    pub session: SessionId,
+    /// The last message that both have.
+    pub seq: Seq,
 }
 
 fn driven_by_client() -> Origin {
@@ -60,6 +71,7 @@ impl TapeHeader {
             started: session.started,
             origin: session.origin,
             redaction: vec!["headers".to_owned()],
+            parent: None,
         }
     }
 }
@@ -144,6 +156,13 @@ pub enum Mark {
         at: u64,
         reason: String,
     },
+    /// What a person wrote to the tape.
+    Note {
+        at: u64,
+        text: String,
+    },
+    /// What the lines before this one were when the tape was closed: see `care::seal`.
+    Seal(TapeSeal),
     /// A mark that only a newer tapline knows.
     #[serde(other, skip_serializing)]
     Unknown,
@@ -157,6 +176,18 @@ pub struct PeerMark {
     pub at: u64,
     #[serde(flatten)]
     pub peers: TapePeers,
+}
+
+/// The sums of all lines before a seal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapeSeal {
+    pub lines: u64,
+    /// SHA-256 of all bytes before, in hexadecimal digits.
+    pub sha256: String,
+    /// How many lines have one short sum.
+    pub block: u64,
+    /// The short sums, of three bytes each, in base64: they tell which line was changed.
+    pub sums: String,
 }
 
 /// Why a tape could not be written or read.

@@ -8,6 +8,9 @@ use crate::event::Session;
 /// How the name of every tape ends.
 pub const SUFFIX: &str = ".tape.jsonl";
 
+/// What a packed one has behind it.
+pub const PACKED: &str = ".zst";
+
 /// Returns where tapes are kept unless the user says otherwise: `tapline/tapes` in the user's data directory.
 ///
 /// # Errors

@@ -53,6 +53,7 @@ mod shutdown;
 mod slow_servers;
 mod stateless;
 mod stdio;
+mod tape_care;
 mod tapes;
 mod tidy;
 mod transport_rules;

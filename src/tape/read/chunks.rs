@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use super::packed::TapeBytes;
 use super::{BUFFER, Gap, Problem, TapeEntry, TapeReader};
 use crate::envelope::{Envelope, HeaderCache};
 use crate::tape::format::{Mark, PeerMark, TapeHeader};
@@ -39,7 +40,7 @@ impl TapeChunk {
                 TapeEntry::Mark(Mark::Gap { at, messages }) => chunk.gaps.push(Gap { at, messages }),
                 TapeEntry::Mark(Mark::Peer(peer)) => chunk.peers.push(peer),
                 TapeEntry::Mark(Mark::End { reason, .. }) => chunk.end = Some(reason),
-                TapeEntry::Mark(Mark::Log { .. } | Mark::Seam { .. } | Mark::Attempt { .. } | Mark::Unknown) => {}
+                TapeEntry::Mark(_) => {}
                 TapeEntry::Problem(problem) => chunk.problems.push(problem),
                 TapeEntry::Torn => chunk.torn = true,
             }
@@ -50,7 +51,10 @@ impl TapeChunk {
 }
 
 /// Reads the rest of a tape of which the header was read.
-pub(super) fn read(path: &Path, entries: TapeReader<BufReader<File>>) -> io::Result<Vec<TapeChunk>> {
+pub(super) fn read(path: &Path, entries: TapeReader<BufReader<TapeBytes>>) -> io::Result<Vec<TapeChunk>> {
+    if !entries.reader.get_ref().is_plain() {
+        return Ok(vec![TapeChunk::of(entries)]);
+    }
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let cores = thread::available_parallelism().map_or(1, usize::from).min(MOST) as u64;

@@ -4,12 +4,12 @@
 
 mod chunks;
 mod on_disk;
+mod packed;
 mod tail;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +19,10 @@ use serde::de::IgnoredAny;
 
 use self::chunks::TapeChunk;
 pub(super) use self::on_disk::TapeFile;
+pub use self::packed::TapeBytes;
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
-use super::name::SUFFIX;
+use super::name::{PACKED, SUFFIX};
 use crate::envelope::{Envelope, HeaderCache, SessionId, Unknown};
 use crate::event::{TapeInfo, Timestamp};
 
@@ -147,14 +148,14 @@ pub struct TapeReader<R> {
     broken: bool,
 }
 
-impl TapeReader<BufReader<File>> {
-    /// Opens a tape file and reads its header.
+impl TapeReader<BufReader<TapeBytes>> {
+    /// Opens a tape file, plain or packed, and reads its header.
     ///
     /// # Errors
     /// Where the file cannot be read, is no tape, or is one of a newer format.
     pub fn open(path: &Path) -> Result<Self, TapeError> {
-        let file = File::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
-        Self::new(path, BufReader::with_capacity(BUFFER, file))
+        let bytes = TapeBytes::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+        Self::new(path, BufReader::with_capacity(BUFFER, bytes))
     }
 }
 
@@ -207,21 +208,19 @@ impl<R: BufRead> TapeReader<R> {
         }
     }
 
-    fn problem(&self, why: impl Into<String>) -> Problem {
-        Problem { line: self.line, why: why.into() }
+    /// The entries, each with the number of its line.
+    pub fn lines(mut self) -> impl Iterator<Item = (u64, TapeEntry)> {
+        std::iter::from_fn(move || self.next().map(|entry| (self.line, entry)))
     }
-}
 
-impl<R: BufRead> Iterator for TapeReader<R> {
-    type Item = TapeEntry;
-
-    fn next(&mut self) -> Option<TapeEntry> {
+    /// The next entry that is not taken as the text of its line.
+    pub(super) fn next_with(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> Option<TapeEntry> {
         loop {
             let whole = match self.next_line()? {
                 Ok(whole) => whole,
                 Err(problem) => return Some(TapeEntry::Problem(problem)),
             };
-            if self.buffer.iter().all(u8::is_ascii_whitespace) {
+            if self.buffer.iter().all(u8::is_ascii_whitespace) || (whole && take(&self.buffer)) {
                 continue;
             }
             return Some(match read_line(&self.buffer, self.header.session, &mut self.known) {
@@ -231,6 +230,18 @@ impl<R: BufRead> Iterator for TapeReader<R> {
                 Err(why) => TapeEntry::Problem(self.problem(why)),
             });
         }
+    }
+
+    fn problem(&self, why: impl Into<String>) -> Problem {
+        Problem { line: self.line, why: why.into() }
+    }
+}
+
+impl<R: BufRead> Iterator for TapeReader<R> {
+    type Item = TapeEntry;
+
+    fn next(&mut self) -> Option<TapeEntry> {
+        self.next_with(|_| false)
     }
 }
 
@@ -310,8 +321,10 @@ fn modified(metadata: &std::fs::Metadata) -> u64 {
     since_epoch.map_or(0, |it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX))
 }
 
-fn is_tape_name(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(SUFFIX))
+/// Whether a file is called as tapes are, plain or packed.
+pub fn is_tape_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.strip_suffix(PACKED).unwrap_or(name).ends_with(SUFFIX)
 }
 
 /// Returns what can be told of a tape without reading its messages.

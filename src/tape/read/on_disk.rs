@@ -17,7 +17,8 @@ pub(in crate::tape) struct TapeFile {
 
 impl TapeFile {
     pub(in crate::tape) fn open(path: &Path, session: SessionId) -> Result<Self, TapeError> {
-        let file = File::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+        let file = super::packed::open_plain(path)
+            .map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
         Ok(Self { file, session })
     }
 

@@ -16,6 +16,10 @@ pub(super) trait Disk: Send {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Sink>>;
     /// Which file has that name now, if one has.
     fn identity(&self, path: &Path) -> io::Result<Option<FileIdentity>>;
+    /// Whether files are where their paths say, for others, too.
+    fn is_real(&self) -> bool {
+        false
+    }
 }
 
 /// What tells a file from all others that are there, whatever their names.
@@ -75,6 +79,10 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn is_real(&self) -> bool {
+        true
     }
 }
 

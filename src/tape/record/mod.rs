@@ -18,6 +18,7 @@ use std::time::Duration;
 use self::disk::{Disk, RealDisk};
 pub use self::recording::Meddling;
 use self::recording::Recording;
+use super::care::seal;
 use super::format::{Mark, TapeError, TapePeers};
 use super::name::file_name;
 use crate::envelope::{Envelope, HeaderTexts, PendingLines, Seq, SessionId};
@@ -252,6 +253,10 @@ impl Recorder {
         // The last look: later it would go unnoticed.
         let written = tape.write(&*self.disk, Duration::ZERO);
         recycle(&mut tape.pending, &mut self.spare);
+        if written.is_ok() && self.disk.is_real() {
+            // One that is not sealed is as good as any; `tapline tape verify` says so.
+            let _ = seal::seal_closed(&tape.path);
+        }
         let path = tape.path.to_path_buf();
         match written {
             Ok(()) => Ok(tape.meddled.map(|(what, missing)| RecordingNotice::Meddled { session, path, what, missing })),

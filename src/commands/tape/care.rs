@@ -1,0 +1,209 @@
+//! `tapline tape verify`, `rm`, `note`, `rename`, `pack`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+
+use super::shelf::{TapeShelf, may_be_written, short_name, tapes_in};
+use crate::cli::{TapeRedactArgs, TapeRmArgs};
+use crate::commands::help::print;
+use crate::event::Timestamp;
+use crate::exit::{self, ExitError};
+use crate::tape::care::{self, Packing, TapeSummary, Verification};
+use crate::tape::read::TapeReader;
+use crate::tape::redact::RedactRules;
+use crate::tape::{PACKED, SUFFIX, TapeError};
+use crate::text::{sanitize, size};
+
+pub(super) fn verify(shelf: &TapeShelf, tapes: &[PathBuf], json: bool) -> Result<ExitCode, ExitError> {
+    let (mut text, mut status) = (String::new(), 0);
+    for given in tapes {
+        let path = shelf.find(given)?;
+        match care::verify(&path) {
+            Ok(found) => {
+                status = status.max(u8::from(!found.is_sound()));
+                if json { verdict_json(&path, &found, &mut text) } else { verdict(&path, &found, &mut text) }
+            }
+            Err(error) => {
+                status = 2;
+                exit::print_error(&with_source(&error));
+            }
+        }
+    }
+    print(&text)?;
+    Ok(ExitCode::from(status))
+}
+
+fn with_source(error: &TapeError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn verdict(path: &Path, found: &Verification, text: &mut String) {
+    let seal = match found.sealed {
+        Some(true) if found.behind_seal == 0 => "sealed, unchanged".to_owned(),
+        Some(true) => format!("sealed, and {} lines came since", found.behind_seal),
+        Some(false) => "changed since it was sealed".to_owned(),
+        None => "not sealed: `tapline tape pack` does".to_owned(),
+    };
+    let end = if found.end.is_none() { "; it has no end: tapline was killed, or still records" } else { "" };
+    let word = if found.is_sound() { "ok" } else { "FAIL" };
+    let name = path.display().to_string();
+    // A string takes everything.
+    let _ = writeln!(text, "{word:4}  {}  {} messages; {seal}{end}", sanitize(&name), found.messages);
+    for finding in &found.findings {
+        let _ = writeln!(text, "      {}", sanitize(&finding.to_string()));
+    }
+    if found.untold > 0 {
+        let _ = writeln!(text, "      and {} more", found.untold);
+    }
+}
+
+fn verdict_json(path: &Path, found: &Verification, text: &mut String) {
+    let findings: Vec<_> =
+        found.findings.iter().map(|it| serde_json::json!({ "line": it.line, "why": it.why })).collect();
+    let verdict = serde_json::json!({
+        "path": path,
+        "ok": found.is_sound(),
+        "format": found.header.format,
+        "messages": found.messages,
+        "sealed": found.sealed,
+        "end": found.end,
+        "findings": findings,
+        "more": found.untold,
+    });
+    let _ = writeln!(text, "{verdict}");
+}
+
+/// A tape that nobody writes to.
+fn closed(shelf: &TapeShelf, given: &Path) -> Result<PathBuf, ExitError> {
+    let path = shelf.find(given)?;
+    let summary = TapeSummary::of(&path).map_err(ExitError::usage)?;
+    if may_be_written(summary.end.as_deref()) {
+        return Err(ExitError::from(anyhow!(
+            "{} may still be written to: it has no end, and a tapline runs; end the session first",
+            path.display()
+        )));
+    }
+    Ok(path)
+}
+
+pub(super) fn redact(shelf: &TapeShelf, args: &TapeRedactArgs) -> Result<ExitCode, ExitError> {
+    let path = shelf.find(&args.tape)?;
+    TapeReader::open(&path).map_err(ExitError::usage)?;
+    let to = match &args.out {
+        Some(out) => out.clone(),
+        None if args.in_place => closed(shelf, &path)?,
+        None => {
+            let packed = if path.to_string_lossy().ends_with(PACKED) { PACKED } else { "" };
+            path.with_file_name(format!("{}-redacted{SUFFIX}{packed}", short_name(&path)))
+        }
+    };
+    let rules = RedactRules {
+        headers: args.header.clone(),
+        keys: args.key.clone(),
+        paths: args.path.clone(),
+        regexes: args.regex.clone(),
+        entropy: args.entropy,
+    };
+    let replaced = care::redact(&path, &to, rules)?;
+    print(&format!(
+        "{}  {replaced} values replaced; look through it before you share it\n",
+        sanitize(&to.display().to_string())
+    ))
+}
+
+pub(super) fn note(shelf: &TapeShelf, given: &Path, text: &str) -> Result<ExitCode, ExitError> {
+    let path = closed(shelf, given)?;
+    care::append_note(&path, text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn rename(shelf: &TapeShelf, given: &Path, name: &str) -> Result<ExitCode, ExitError> {
+    let path = closed(shelf, given)?;
+    let is_packed = path.to_string_lossy().ends_with(PACKED);
+    let name = name.strip_suffix(PACKED).unwrap_or(name);
+    let name = name.strip_suffix(SUFFIX).unwrap_or(name);
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+        return Err(ExitError::usage(anyhow!("a name is a word such as `login-fails`, without a directory")));
+    }
+    let to = path.with_file_name(format!("{name}{SUFFIX}{}", if is_packed { PACKED } else { "" }));
+    if to.exists() {
+        return Err(ExitError::from(anyhow!("{} is there already; take another name", to.display())));
+    }
+    std::fs::rename(&path, &to).map_err(|source| TapeError::CannotWrite { path: to.clone(), source })?;
+    print(&format!("{}\n", sanitize(&to.display().to_string())))
+}
+
+pub(super) fn pack(shelf: &TapeShelf, tapes: &[PathBuf], undo: bool) -> Result<ExitCode, ExitError> {
+    let packing = if undo { Packing::Plain } else { Packing::Zstd };
+    let mut text = String::new();
+    for given in tapes {
+        let path = closed(shelf, given)?;
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |it| it.len());
+        let before = bytes(&path);
+        let _ = match care::pack(&path, packing)? {
+            Some(to) => {
+                writeln!(text, "{}  {} -> {}", sanitize(&to.display().to_string()), size(before), size(bytes(&to)),)
+            }
+            None => writeln!(text, "{}  is so already", sanitize(&path.display().to_string())),
+        };
+    }
+    print(&text)
+}
+
+pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, ExitError> {
+    let chosen = if args.tape.is_empty() {
+        outdated(shelf.dir()?, args)
+    } else {
+        let chosen = args.tape.iter().map(|given| shelf.find(given));
+        chosen.collect::<Result<Vec<_>, _>>()?
+    };
+    let mut text = String::new();
+    let mut status = ExitCode::SUCCESS;
+    for path in &chosen {
+        // What is no tape is not ours to remove.
+        let removed = match TapeReader::open(path) {
+            Err(error) => Err(with_source(&error)),
+            Ok(_) if args.dry_run => Ok(()),
+            Ok(_) => std::fs::remove_file(path).map_err(|error| format!("cannot remove {}: {error}", path.display())),
+        };
+        match removed {
+            Ok(()) => {
+                let word = if args.dry_run { "would remove" } else { "removed" };
+                let _ = writeln!(text, "{word} {}", sanitize(&short_name(path)));
+            }
+            Err(why) => {
+                exit::print_error(&why);
+                status = ExitCode::from(1);
+            }
+        }
+    }
+    if chosen.is_empty() {
+        text.push_str("nothing to remove\n");
+    }
+    print(&text)?;
+    Ok(status)
+}
+
+/// Tapes in a directory that are too old, and the oldest of those that are too many. One that may be written to stays.
+fn outdated(dir: &Path, args: &TapeRmArgs) -> Vec<PathBuf> {
+    let now = Timestamp::now().0;
+    let mut tapes: Vec<_> = tapes_in(dir).iter().filter_map(|path| TapeSummary::of(path).ok()).collect();
+    tapes.retain(|it| !may_be_written(it.end.as_deref()));
+    tapes.sort_by_key(|it| std::cmp::Reverse(it.header.started));
+    let oldest = args.older_than.map(|age| now.saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)));
+    let most = args.over.map(|mebibytes| mebibytes.saturating_mul(1 << 20));
+    let mut kept = 0;
+    let outdated = tapes.into_iter().filter(|tape| {
+        let is_old = oldest.is_some_and(|oldest| tape.header.started.0 < oldest);
+        let is_much = most.is_some_and(|most| kept + tape.bytes > most);
+        kept += if is_old || is_much { 0 } else { tape.bytes };
+        is_old || is_much
+    });
+    outdated.map(|tape| tape.path).collect()
+}

@@ -1,0 +1,46 @@
+//! `tapline tape` and `tapline search`: looks after tapes, without a runtime and beside the taplines that record.
+
+mod care;
+mod compare;
+mod export;
+mod import;
+mod list;
+mod search;
+mod shelf;
+mod show;
+
+use std::process::ExitCode;
+
+use self::shelf::TapeShelf;
+use super::help::print;
+use crate::cli::{ColorArg, SearchArgs, TapeArgs, TapeCommand};
+use crate::config::keys::ConfigKeys;
+use crate::exit::ExitError;
+
+/// How tapes are written.
+const FORMAT_PAGE: &str = include_str!("../../../assets/tape-format.md");
+
+/// Runs the subcommand to its end.
+pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result<ExitCode, ExitError> {
+    let shelf = TapeShelf::of(args.tapes.as_ref(), keys);
+    match &args.command {
+        TapeCommand::Ls { paths, json } => list::run(&shelf, paths, *json),
+        TapeCommand::Show(args) => show::run(&shelf, args, color),
+        TapeCommand::Verify { tapes, json } => care::verify(&shelf, tapes, *json),
+        TapeCommand::Diff(args) => compare::diff(&shelf, args),
+        TapeCommand::Baseline(args) => compare::baseline(&shelf, args),
+        TapeCommand::Export(args) => export::run(&shelf, args),
+        TapeCommand::Import(args) => import::run(&shelf, args),
+        TapeCommand::Redact(args) => care::redact(&shelf, args),
+        TapeCommand::Rm(args) => care::remove(&shelf, args),
+        TapeCommand::Note { tape, text } => care::note(&shelf, tape, text),
+        TapeCommand::Rename { tape, name } => care::rename(&shelf, tape, name),
+        TapeCommand::Format => print(FORMAT_PAGE),
+        TapeCommand::Pack { tapes, undo } => care::pack(&shelf, tapes, *undo),
+    }
+}
+
+/// Runs `tapline search` to its end.
+pub(super) fn search(args: &SearchArgs, keys: &ConfigKeys, color: ColorArg) -> Result<ExitCode, ExitError> {
+    search::run(&TapeShelf::of(args.tapes.as_ref(), keys), args, color)
+}

@@ -1,0 +1,73 @@
+//! Which tape is meant: a file, or a part of the name of one that is kept.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use crate::config::keys::ConfigKeys;
+use crate::control::registry::Registry;
+use crate::exit::ExitError;
+use crate::tape::{self, PACKED, SUFFIX, is_tape_name};
+
+/// Where tapes are looked for that are named and not given as a path.
+pub(super) struct TapeShelf(Option<PathBuf>);
+
+impl TapeShelf {
+    pub(super) fn of(given: Option<&PathBuf>, keys: &ConfigKeys) -> Self {
+        let chosen = given.cloned().or_else(|| keys.tapes.clone().map(|it| it.0));
+        Self(chosen.or_else(|| tape::default_dir().ok()))
+    }
+
+    pub(super) fn dir(&self) -> Result<&Path, ExitError> {
+        self.0.as_deref().ok_or_else(|| {
+            ExitError::usage(anyhow!("no home directory to look for tapes in; give one with `--tapes DIR`"))
+        })
+    }
+
+    /// The tape that is meant: a file, or one of the directory by a part of its name.
+    pub(super) fn find(&self, given: &Path) -> Result<PathBuf, ExitError> {
+        if given.exists() {
+            return Ok(given.to_owned());
+        }
+        let part = given.to_str().filter(|part| !part.contains('/') && !part.is_empty());
+        let known = self.0.as_deref().map(tapes_in).unwrap_or_default();
+        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let found: Vec<_> =
+            known.into_iter().filter(|path| part.is_some_and(|part| name(path).contains(part))).collect();
+        match &found[..] {
+            [one] => Ok(one.clone()),
+            [] => Err(ExitError::usage(anyhow!(
+                "there is no tape {}; `tapline tape ls` lists those that are kept",
+                given.display()
+            ))),
+            many => {
+                let names: Vec<_> = many.iter().take(5).map(name).collect();
+                Err(ExitError::usage(anyhow!(
+                    "`{}` may be each of {}; give more of the name",
+                    given.display(),
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+/// The tapes in a directory, by name.
+pub(super) fn tapes_in(dir: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let mut tapes: Vec<_> = files.map(|file| file.path()).filter(|path| is_tape_name(path)).collect();
+    tapes.sort();
+    tapes
+}
+
+/// The name of a tape without what all have.
+pub(super) fn short_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name.strip_suffix(PACKED).unwrap_or(&name);
+    name.strip_suffix(SUFFIX).unwrap_or(name).to_owned()
+}
+
+/// Whether somebody may write to a tape now: it has no end, and a tapline runs.
+pub(super) fn may_be_written(end: Option<&str>) -> bool {
+    end.is_none() && !Registry::of_user().list().is_empty()
+}

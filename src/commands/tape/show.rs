@@ -1,0 +1,145 @@
+//! `tapline tape show`: a tape as a person reads it, a line a message, while it is read.
+
+use std::io::{BufWriter, IsTerminal as _, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::list;
+use super::shelf::TapeShelf;
+use crate::cli::{ColorArg, TapeShowArgs};
+use crate::envelope::{Direction, Envelope, SessionField};
+use crate::event::{Peer, Timestamp};
+use crate::exit::ExitError;
+use crate::filter::{Filter, MessageContext};
+use crate::message::Kind;
+use crate::tape::format::{Mark, TapeHeader};
+use crate::tape::read::{TapeEntry, TapeReader};
+use crate::tape::{SessionContext, Tape, TapeContext};
+use crate::text::{fit, harmless_json, micros, sanitize};
+
+/// Columns of what a message says.
+const BODY: usize = 96;
+
+pub(super) fn run(shelf: &TapeShelf, args: &TapeShowArgs, color: ColorArg) -> Result<ExitCode, ExitError> {
+    let path = shelf.find(&args.tape)?;
+    let filter = args.filter.as_deref().map(Filter::parse).transpose().map_err(ExitError::usage)?;
+    let stdout = std::io::stdout();
+    let colour = color.is_wanted(stdout.is_terminal());
+    let mut out = BufWriter::new(stdout.lock());
+    match show(&path, filter.as_ref(), args.json, colour, &mut out) {
+        // Whoever reads no further has read enough.
+        Err(ShowError::Out(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(ShowError::Out(error)) => Err(error.into()),
+        Err(ShowError::Tape(error)) => Err(ExitError::usage(error)),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ShowError {
+    #[error(transparent)]
+    Tape(#[from] crate::tape::TapeError),
+    #[error(transparent)]
+    Out(#[from] std::io::Error),
+}
+
+fn show(path: &Path, filter: Option<&Filter>, json: bool, colour: bool, out: &mut impl Write) -> Result<(), ShowError> {
+    // What the tape knows beside a message is known only when all of it was read.
+    let whole = filter.filter(|it| !SessionContext::suffices(it)).map(|_| Tape::read(path)).transpose()?;
+    let entries = TapeReader::open(path)?;
+    let header = entries.header().clone();
+    let alone = SessionContext::new(header.session(None), Timestamp::now());
+    let whole = whole.as_ref().map(|tape| TapeContext::of(tape, Timestamp::now()));
+    let context: &dyn MessageContext = whole.as_ref().map_or(&alone, |it| it);
+    if !json {
+        head(path, &header, out)?;
+    }
+    for (line, entry) in entries.lines() {
+        match entry {
+            TapeEntry::Message { envelope, .. } => {
+                if !filter.is_none_or(|filter| filter.matches_in(&envelope, context)) {
+                    continue;
+                }
+                let line = if json { json_line(&envelope) } else { message_line(&envelope, colour) };
+                writeln!(out, "{line}")?;
+            }
+            TapeEntry::Mark(mark) if !json && filter.is_none() => {
+                if let Some(text) = mark_text(&mark) {
+                    writeln!(out, "       {}", sanitize(&text))?;
+                }
+            }
+            TapeEntry::Problem(problem) if !json => writeln!(out, "     ! {}", sanitize(&problem.to_string()))?,
+            TapeEntry::Torn if !json => writeln!(out, "     ! line {line}: torn, as after a crash")?,
+            _ => {}
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn json_line(envelope: &Envelope) -> String {
+    let mut text = Vec::new();
+    envelope.write_json(SessionField::Omitted, &mut text);
+    harmless_json(&String::from_utf8_lossy(&text)).into_owned()
+}
+
+fn head(path: &Path, header: &TapeHeader, out: &mut impl Write) -> std::io::Result<()> {
+    let mut row = |name: &str, value: &str| match value {
+        "" => Ok(()),
+        value => writeln!(out, "{name:10}  {}", sanitize(value)),
+    };
+    let peer = |peer: &Option<Arc<Peer>>| peer.as_ref().map(|it| it.text()).unwrap_or_default();
+    row("tape", &path.display().to_string())?;
+    row("session", &header.session.0.to_string())?;
+    row("started", &list::started(header.started))?;
+    row("upstream", &header.upstream)?;
+    row("protocol", header.peers.protocol.as_deref().unwrap_or_default())?;
+    row("client", &peer(&header.peers.client))?;
+    row("server", &peer(&header.peers.server))?;
+    row("format", &format!("{}, by tapline {}", header.format, header.version))?;
+    row("redacted", &header.redaction.join(", "))?;
+    if let Some(parent) = header.parent {
+        row("branch", &format!("of session {} from message {}", parent.session.0, parent.seq))?;
+    }
+    writeln!(out)
+}
+
+pub(super) fn message_line(envelope: &Envelope, colour: bool) -> String {
+    let arrow = if envelope.direction == Direction::ToServer { '>' } else { '<' };
+    let (kind, paint) = match envelope.kind() {
+        Kind::Request => ('Q', ""),
+        Kind::Result if envelope.message.is_failed_result() => ('R', "31"),
+        Kind::Result => ('R', "32"),
+        Kind::Error => ('E', "31"),
+        Kind::Notification => ('N', "2"),
+        Kind::Batch => ('B', ""),
+        Kind::Opaque => ('?', "33"),
+    };
+    let subject = [envelope.method(), envelope.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let took = envelope.reply_to.as_ref().map(|it| micros(it.took)).unwrap_or_default();
+    let outcome = envelope.outcome.word().map(|word| format!("[{word}] ")).unwrap_or_default();
+    let body = ["params", "result", "error"].into_iter().find_map(|key| envelope.message.member(key));
+    let raw = String::from_utf8_lossy(envelope.message.raw());
+    let body = fit(&sanitize(body.unwrap_or(&raw)), BODY);
+    let line = format!(
+        "{:>6} {:>10} {arrow} {kind} {:34} {took:>8}  {outcome}{body}",
+        envelope.seq.0,
+        micros(envelope.at),
+        fit(&sanitize(&subject), 34),
+    );
+    let line = line.trim_end();
+    if colour && !paint.is_empty() { format!("\x1b[{paint}m{line}\x1b[0m") } else { line.to_owned() }
+}
+
+fn mark_text(mark: &Mark) -> Option<String> {
+    Some(match mark {
+        Mark::Gap { messages, .. } => format!("-- {messages} messages are missing --"),
+        Mark::Log { source, text, .. } => format!("{source}: {text}"),
+        Mark::Seam { text, .. } => format!("-- {text} --"),
+        Mark::Attempt { text, .. } => text.clone(),
+        Mark::Note { text, .. } => format!("note: {text}"),
+        Mark::End { reason, .. } => format!("-- end: {reason} --"),
+        Mark::Peer(_) | Mark::Seal(_) | Mark::Unknown => return None,
+    })
+}

@@ -1,0 +1,17 @@
+//! What is done with tapes that are closed. A line that nothing was asked of stays as it is, byte for byte.
+//!
+//! ```text
+//! seal.rs      sums over the lines of a tape, which tell later whether one was changed, and which
+//! verify.rs    everything that is wrong with a tape, with the line
+//! summary.rs   what a list says of a tape, at the speed of reading
+//! rewrite.rs   a tape made anew beside the old one, plain or packed, and put in its place in one step
+//! ```
+
+mod rewrite;
+pub mod seal;
+mod summary;
+mod verify;
+
+pub use rewrite::{LineChange, Packing, append_note, pack, redact, reseal, rewrite};
+pub use summary::TapeSummary;
+pub use verify::{TapeFault, Verification, verify};

@@ -1,0 +1,203 @@
+//! Tapes made anew: beside the old one, and put in its place in one step. Whatever happens, one of them is whole.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::seal::LineSums;
+use crate::event::Timestamp;
+use crate::tape::format::{Mark, TapeError};
+use crate::tape::name::PACKED;
+use crate::tape::read::{TapeBytes, TapeReader};
+use crate::tape::redact::{RedactRules, Redactor};
+
+/// How hard zstd tries. Three is its own choice: 200 MB/s and more.
+const LEVEL: i32 = 3;
+/// The window of a packed tape, as a power of two: what servers say again is often far away, and lists of tools are large.
+const WINDOW: u32 = 23;
+
+/// How a tape is to lie on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    Plain,
+    Zstd,
+}
+
+/// What becomes of a line: given without its end, and returned so.
+pub type LineChange<'c> = dyn FnMut(u64, Vec<u8>) -> Vec<u8> + 'c;
+
+/// Writes a tape to another file, line by line; the lines of old seals go, and a new one ends it where the old had one or
+/// `reseal` says so.
+///
+/// # Errors
+/// Where the tape cannot be read, or the file not be written. Then there is no new file.
+pub fn rewrite(
+    from: &Path,
+    to: &Path,
+    packing: Packing,
+    reseal: bool,
+    change: &mut LineChange<'_>,
+) -> Result<(), TapeError> {
+    // It is a tape, and one that we know.
+    TapeReader::open(from)?;
+    let beside = to.with_file_name(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
+    let cannot_write = |source| TapeError::CannotWrite { path: to.to_owned(), source };
+    let file =
+        File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(cannot_write)?;
+    let written = write_anew(from, file, packing, reseal, change).and_then(|()| std::fs::rename(&beside, to));
+    written.map_err(|source| {
+        let _ = std::fs::remove_file(&beside);
+        cannot_write(source)
+    })
+}
+
+fn write_anew(from: &Path, file: File, packing: Packing, reseal: bool, change: &mut LineChange<'_>) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(1 << 18, TapeBytes::open(from)?);
+    let out = BufWriter::with_capacity(1 << 18, file);
+    match packing {
+        Packing::Plain => {
+            let mut out = out;
+            copy_lines(&mut reader, &mut out, reseal, change)?;
+            out.into_inner()?.sync_all()
+        }
+        Packing::Zstd => {
+            let mut encoder = zstd::stream::write::Encoder::new(out, LEVEL)?;
+            encoder.include_checksum(true)?;
+            encoder.window_log(WINDOW)?;
+            copy_lines(&mut reader, &mut encoder, reseal, change)?;
+            encoder.finish()?.into_inner()?.sync_all()
+        }
+    }
+}
+
+fn copy_lines(
+    reader: &mut BufReader<TapeBytes>,
+    out: &mut dyn Write,
+    reseal: bool,
+    change: &mut LineChange<'_>,
+) -> io::Result<()> {
+    let mut sums = LineSums::default();
+    let (mut line, mut number, mut was_sealed) = (Vec::new(), 0, reseal);
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        number += 1;
+        let is_ended = line.pop_if(|last| *last == b'\n').is_some();
+        if line.starts_with(br#"{"mark":"seal""#) {
+            was_sealed = true;
+            continue;
+        }
+        line = change(number, std::mem::take(&mut line));
+        // A torn line stays torn.
+        if is_ended {
+            line.push(b'\n');
+        } else {
+            was_sealed = false;
+        }
+        line.split_inclusive(|byte| *byte == b'\n').for_each(|line| sums.line(line));
+        out.write_all(&line)?;
+    }
+    if was_sealed {
+        serde_json::to_writer(&mut *out, &Mark::Seal(sums.seal()))?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Packs a tape, or unpacks it; the old file goes. Returns the new path, or `None` where it lies so already.
+///
+/// # Errors
+/// Where the tape cannot be read, or the new one not be written: then the old one stays.
+pub fn pack(path: &Path, packing: Packing) -> Result<Option<PathBuf>, TapeError> {
+    let is_packed = !matches!(TapeBytes::open(path), Ok(TapeBytes::Plain(_)));
+    if is_packed == (packing == Packing::Zstd) {
+        TapeReader::open(path)?;
+        return Ok(None);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = match packing {
+        Packing::Zstd => format!("{name}{PACKED}"),
+        Packing::Plain => name.strip_suffix(PACKED).unwrap_or(&name).to_owned(),
+    };
+    let to = path.with_file_name(name);
+    if to != path && to.exists() {
+        return Err(TapeError::CannotWrite { path: to, source: io::ErrorKind::AlreadyExists.into() });
+    }
+    rewrite(path, &to, packing, true, &mut |_, line| line)?;
+    if to != path {
+        std::fs::remove_file(path).map_err(|source| TapeError::CannotWrite { path: path.to_owned(), source })?;
+    }
+    Ok(Some(to))
+}
+
+/// Writes a tape to another file without secrets. A secret is looked for all over the tape, also before the place where its name is.
+/// Returns how many values were replaced.
+///
+/// # Errors
+/// Where the tape cannot be read, or the new one not be written.
+pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<u64, TapeError> {
+    let words: Vec<_> = ["headers".to_owned(), "bodies".to_owned()].into_iter().chain(rules.words()).collect();
+    let mut redactor = Redactor::new(rules);
+    // What is found under a name is known by the second time.
+    for line in BufReader::new(open(from)?).split(b'\n').map_while(Result::ok) {
+        let _ = std::str::from_utf8(&line).ok().and_then(|line| redactor.line(line));
+    }
+    redactor.replaced = 0;
+    let packing = if to.to_string_lossy().ends_with(PACKED) { Packing::Zstd } else { Packing::Plain };
+    rewrite(from, to, packing, true, &mut |number, line| {
+        if number == 1 {
+            return with_redaction(&line, &words).unwrap_or(line);
+        }
+        match std::str::from_utf8(&line).ok().and_then(|line| redactor.line(line)) {
+            Some(now) => now.into_bytes(),
+            None => line,
+        }
+    })?;
+    Ok(redactor.replaced)
+}
+
+fn open(path: &Path) -> Result<TapeBytes, TapeError> {
+    TapeBytes::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })
+}
+
+/// The header, which says what was taken out.
+fn with_redaction(header: &[u8], words: &[String]) -> Option<Vec<u8>> {
+    let mut header: serde_json::Value = serde_json::from_slice(header).ok()?;
+    let known = header["redaction"].as_array().cloned().unwrap_or_default();
+    let new = words.iter().map(|word| serde_json::Value::from(word.as_str())).filter(|word| !known.contains(word));
+    header["redaction"] = known.iter().cloned().chain(new).collect();
+    serde_json::to_vec(&header).ok()
+}
+
+/// Seals a tape anew that was sealed, after it was changed on purpose.
+///
+/// # Errors
+/// Where the tape cannot be read, or not be written.
+pub fn reseal(path: &Path) -> Result<(), TapeError> {
+    rewrite(path, path, packing_of(path), false, &mut |_, line| line)
+}
+
+fn packing_of(path: &Path) -> Packing {
+    match TapeBytes::open(path) {
+        Ok(TapeBytes::Packed(_)) => Packing::Zstd,
+        _ => Packing::Plain,
+    }
+}
+
+/// Writes a note onto a tape, and seals it anew where it was sealed.
+///
+/// # Errors
+/// Where the tape cannot be read, or not be written.
+pub fn append_note(path: &Path, text: &str) -> Result<(), TapeError> {
+    let header = TapeReader::open(path)?.header().clone();
+    let note = Mark::Note { at: Timestamp::now().0.saturating_sub(header.started.0), text: text.to_owned() };
+    let note = serde_json::to_vec(&note).expect("a note is JSON");
+    // Behind the header, so that a tape that is torn at its end has it, too.
+    rewrite(path, path, packing_of(path), false, &mut |number, line| match number {
+        1 => [&line[..], b"\n", &note].concat(),
+        _ => line,
+    })
+}

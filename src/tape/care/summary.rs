@@ -1,0 +1,118 @@
+//! What a list says of a tape, at the speed of reading: of a line as we write it only the head is looked at.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use memchr::memmem;
+use serde::Serialize;
+
+use crate::mcp::method;
+use crate::message::Kind;
+use crate::tape::format::{MESSAGE, Mark, TapeError, TapeHeader};
+use crate::tape::read::{TapeEntry, TapeReader, troubles};
+
+/// The head of a line ends before this, in bytes: method and name may be long.
+const HEAD: usize = 512;
+
+/// A tape from outside.
+#[derive(Clone, Debug, Serialize)]
+pub struct TapeSummary {
+    pub path: PathBuf,
+    /// With everything that later marks know of the peers.
+    pub header: TapeHeader,
+    pub bytes: u64,
+    pub messages: u64,
+    pub requests: u64,
+    /// Replies that are errors.
+    pub errors: u64,
+    /// How often each tool was called.
+    pub tools: BTreeMap<String, u64>,
+    /// Microseconds from the start to the last message.
+    pub took: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+    /// Why the session ended; `None` where tapline was killed, or still records.
+    pub end: Option<String>,
+}
+
+impl TapeSummary {
+    /// Reads a tape through.
+    ///
+    /// # Errors
+    /// Where it cannot be read at all, is no tape, or is one of a newer format.
+    pub fn of(path: &Path) -> Result<Self, TapeError> {
+        let mut entries = TapeReader::open(path)?;
+        let mut summary = Self {
+            path: path.to_owned(),
+            header: entries.header().clone(),
+            bytes: std::fs::metadata(path).map_or(0, |it| it.len()),
+            messages: 0,
+            requests: 0,
+            errors: 0,
+            tools: BTreeMap::new(),
+            took: 0,
+            notes: Vec::new(),
+            problems: Vec::new(),
+            end: None,
+        };
+        let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
+        while let Some(entry) = entries.next_with(|line| summary.take_head(line)) {
+            match entry {
+                TapeEntry::Message { envelope, .. } => {
+                    let is_call = envelope.message.method() == Some(method::TOOLS_CALL);
+                    summary.count(envelope.kind().word(), envelope.name().filter(|_| is_call), envelope.at);
+                }
+                TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
+                TapeEntry::Mark(Mark::Peer(peer)) => summary.header.peers.learn(peer.peers),
+                TapeEntry::Mark(Mark::End { reason, .. }) => summary.end = Some(reason),
+                TapeEntry::Mark(Mark::Note { text, .. }) => summary.notes.push(text),
+                TapeEntry::Mark(_) => {}
+                TapeEntry::Problem(problem) => problems.push(problem),
+                TapeEntry::Torn => torn = true,
+            }
+        }
+        summary.problems = troubles(&problems, missing, torn);
+        Ok(summary)
+    }
+
+    fn count(&mut self, kind: &str, tool: Option<&str>, at: u64) {
+        self.messages += 1;
+        self.took = self.took.max(at);
+        self.requests += u64::from(kind == Kind::Request.word());
+        self.errors += u64::from(kind == Kind::Error.word());
+        if let Some(tool) = tool.filter(|_| kind == Kind::Request.word()) {
+            *self.tools.entry(tool.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Counts a line by its head alone; `false` where it is not as we write it, and has to be read.
+    fn take_head(&mut self, line: &[u8]) -> bool {
+        if !line.starts_with(MESSAGE) || !line.ends_with(b"}") {
+            return false;
+        }
+        let head = &line[..line.len().min(HEAD)];
+        let after = |key: &str| memmem::find(head, key.as_bytes()).map(|at| &head[at + key.len()..]);
+        let word = |key: &str| {
+            let rest = after(key)?;
+            let end = memchr::memchr2(b'"', b'\\', rest)?;
+            std::str::from_utf8(&rest[..end]).ok().filter(|_| rest[end] == b'"')
+        };
+        let (Some(at), Some(kind)) = (after(r#","at":"#), word(r#","kind":""#)) else { return false };
+        let digits = at.iter().take_while(|byte| byte.is_ascii_digit());
+        let at = digits.fold(0_u64, |value, digit| value.saturating_mul(10) + u64::from(digit - b'0'));
+        let is_call = kind == Kind::Request.word() && word(r#","method":""#) == Some(method::TOOLS_CALL);
+        let tool = word(r#","name":""#).filter(|_| is_call);
+        if is_call && tool.is_none() {
+            return false;
+        }
+        self.count(kind, tool, at);
+        true
+    }
+
+    /// The server by its name, else where it is.
+    pub fn server(&self) -> String {
+        self.header.peers.server.as_ref().map_or_else(|| self.header.upstream.clone(), |it| it.text())
+    }
+}

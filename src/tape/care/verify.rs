@@ -1,0 +1,192 @@
+//! Everything that is wrong with a tape, with the line: read once, line by line, in bounded memory.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde_json::value::RawValue;
+
+use super::seal::LineSums;
+use crate::envelope::{Envelope, Seq};
+use crate::message::{Kind, members_of};
+use crate::tape::format::{Mark, TapeError, TapeHeader};
+use crate::tape::read::{TapeBytes, TapeEntry, TapeReader};
+
+/// So many findings are told one by one.
+const TOLD: usize = 100;
+/// So many numbers of messages are remembered, to see one come again.
+const REMEMBERED: usize = 64 << 10;
+
+/// What came of looking through a tape.
+#[derive(Debug)]
+pub struct Verification {
+    pub header: TapeHeader,
+    pub messages: u64,
+    pub findings: Vec<TapeFault>,
+    /// Findings beyond those that are told.
+    pub untold: u64,
+    /// Whether the last seal holds; `None` where there is none.
+    pub sealed: Option<bool>,
+    /// Lines that came behind the last seal.
+    pub behind_seal: u64,
+    /// Why the session ended, where the tape says so.
+    pub end: Option<String>,
+}
+
+impl Verification {
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn find(&mut self, line: Option<u64>, why: impl Into<String>) {
+        if self.findings.len() < TOLD {
+            self.findings.push(TapeFault { line, why: why.into() });
+        } else {
+            self.untold += 1;
+        }
+    }
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapeFault {
+    /// From 1, as an editor counts.
+    pub line: Option<u64>,
+    pub why: String,
+}
+
+impl fmt::Display for TapeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
+}
+
+/// Looks through a tape.
+///
+/// # Errors
+/// Where it cannot be read at all, is no tape, or is one of a newer format.
+pub fn verify(path: &Path) -> Result<Verification, TapeError> {
+    let entries = TapeReader::open(path)?;
+    let mut found = Verification {
+        header: entries.header().clone(),
+        messages: 0,
+        findings: Vec::new(),
+        untold: 0,
+        sealed: None,
+        behind_seal: 0,
+        end: None,
+    };
+    let mut numbers = SeenNumbers::default();
+    let mut missing = false;
+    for (line, entry) in entries.lines() {
+        match entry {
+            TapeEntry::Message { envelope, .. } => {
+                found.messages += 1;
+                check_message(&envelope, line, &mut numbers, missing, &mut found);
+            }
+            TapeEntry::Mark(Mark::Gap { messages, .. }) => {
+                missing = true;
+                found.find(Some(line), format!("{messages} messages are missing here: they passed unrecorded"));
+            }
+            TapeEntry::Mark(Mark::End { reason, .. }) => found.end = Some(reason),
+            TapeEntry::Mark(_) => {}
+            TapeEntry::Problem(problem) => found.find(Some(problem.line), problem.why),
+            TapeEntry::Torn => found.find(Some(line), "it is torn, as after a crash: what stands before it is whole"),
+        }
+    }
+    check_lines(path, &mut found).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+    Ok(found)
+}
+
+fn check_message(envelope: &Envelope, line: u64, numbers: &mut SeenNumbers, missing: bool, found: &mut Verification) {
+    let seq = envelope.seq;
+    if !numbers.insert(seq) {
+        found.find(Some(line), format!("message {seq} stands here a second time"));
+    }
+    let Some(to) = &envelope.reply_to else { return };
+    if !missing && to.seq >= numbers.first && !numbers.has(to.seq) {
+        found.find(Some(line), format!("it answers {}, which does not stand before it", to.seq));
+    }
+}
+
+/// The sums of seals, and whether the head of a line says what its message says: both need the text of the lines.
+fn check_lines(path: &Path, found: &mut Verification) -> std::io::Result<()> {
+    let mut reader = BufReader::new(TapeBytes::open(path)?);
+    let mut sums = LineSums::default();
+    let (mut line, mut number) = (Vec::new(), 0);
+    // What cannot be read further was found by the first reading.
+    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        number += 1;
+        if line.starts_with(br#"{"mark":"seal""#)
+            && let Ok(Mark::Seal(seal)) = serde_json::from_slice(&line)
+        {
+            let broken = sums.broken(&seal);
+            (found.sealed, found.behind_seal) = (Some(broken.is_none()), 0);
+            if let Some(why) = broken {
+                found.find(None, why);
+            }
+        } else {
+            found.behind_seal += 1;
+            if let Some(why) = head_differs(&line) {
+                found.find(Some(number), why);
+            }
+        }
+        sums.line(&line);
+        line.clear();
+    }
+    Ok(())
+}
+
+/// Why the head of a line is not that of its message: somebody edited one of them.
+fn head_differs(line: &[u8]) -> Option<String> {
+    let members = members_of(std::str::from_utf8(line).ok()?).ok()?;
+    let get = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| *value);
+    let text = |value: Option<&RawValue>| value.and_then(|it| serde_json::from_str::<String>(it.get()).ok());
+    let message = crate::message::Message::new(get("msg")?.get().to_owned());
+    let kind = text(get("kind"));
+    if kind.as_deref().is_some_and(|kind| kind != message.kind().word()) {
+        return Some(format!("`kind` says {}, the message is {}", kind.unwrap_or_default(), message.kind().word()));
+    }
+    let method = text(get("method"));
+    if matches!(message.kind(), Kind::Request | Kind::Notification) && method.as_deref() != message.method() {
+        let said = method.unwrap_or_default();
+        return Some(format!("`method` says {said}, the message says {}", message.method().unwrap_or_default()));
+    }
+    None
+}
+
+/// The numbers of the last messages.
+#[derive(Default)]
+struct SeenNumbers {
+    known: HashSet<Seq>,
+    order: VecDeque<Seq>,
+    /// What was before may have been forgotten, or recorded elsewhere.
+    first: Seq,
+}
+
+impl SeenNumbers {
+    fn insert(&mut self, seq: Seq) -> bool {
+        if self.order.is_empty() {
+            self.first = seq;
+        }
+        if !self.known.insert(seq) {
+            return false;
+        }
+        self.order.push_back(seq);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+            self.first = self.first.max(Seq(oldest.0 + 1));
+        }
+        true
+    }
+
+    fn has(&self, seq: Seq) -> bool {
+        self.known.contains(&seq)
+    }
+}

@@ -1,0 +1,124 @@
+use std::path::Path;
+
+use super::*;
+
+/// A tape of calls: name of the tool, arguments, result, microseconds.
+fn tape(calls: &[(&str, &str, &str, u64)]) -> Tape {
+    let mut text = String::from(
+        "{\"tapline\":1,\"version\":\"0.1.0\",\"session\":\"01a2097c-74ca-7690-a877-2a9c7b2466dc\",\"upstream\":\"x\",\"via\":\"stdio\",\"started\":1795455481034436}\n",
+    );
+    for (at, (name, arguments, result, took)) in calls.iter().enumerate() {
+        let (request, reply) = (at * 2 + 1, at * 2 + 2);
+        let (method, params) = match *name {
+            "tools/list" => ("tools/list", "{}".to_owned()),
+            name => ("tools/call", format!(r#"{{"name":"{name}","arguments":{arguments}}}"#)),
+        };
+        text += &format!(
+            "{{\"seq\":{request},\"at\":{request},\"dir\":\"c2s\",\"via\":\"stdio\",\"msg\":{{\"id\":{at},\"method\":\"{method}\",\"params\":{params}}}}}\n\
+             {{\"seq\":{reply},\"at\":{reply},\"dir\":\"s2c\",\"via\":\"stdio\",\"method\":\"{method}\",\"name\":\"{name}\",\"re\":{request},\"dt\":{took},\"msg\":{{\"id\":{at},\"result\":{result}}}}}\n"
+        );
+    }
+    Tape::read_from(Path::new("x.tape.jsonl"), text.as_bytes()).unwrap()
+}
+
+fn told(left: &[(&str, &str, &str, u64)], right: &[(&str, &str, &str, u64)]) -> String {
+    render(&diff(&tape(left), &tape(right), Vec::new()), ["a", "b"], DiffForm::Text)
+}
+
+#[test]
+fn diff_matches_calls_by_their_arguments_and_not_by_their_place() {
+    let (a, b) = (("sum", r#"{"x":1,"y":2}"#, "3", 9), ("sum", r#"{"x":5}"#, "5", 9));
+    let respelled = ("sum", r#"{"y":2, "x":1}"#, "3", 9);
+    assert_eq!(told(&[a, b], &[b, respelled]), "2 calls are the same, 0 differ, 0 definitions differ\n");
+}
+
+#[test]
+fn diff_tells_what_was_added_removed_and_changed_by_path() {
+    let left = [("sum", "{\"x\":1}", "{\"n\":1}", 9), ("gone", "{}", "1", 9), ("near", "{\"x\":1,\"y\":2}", "1", 9)];
+    let right =
+        [("sum", "{\"x\":1}", "{\"n\":2,\"m\":0}", 9), ("new", "{}", "1", 9), ("near", "{\"x\":1,\"y\":3}", "1", 9)];
+    insta::assert_snapshot!(told(&left, &right), @r"
+    ~ changed tools/call sum #1 #1
+        .result.n  - 1  + 2
+        .result.m  + 0
+    - removed tools/call gone #3
+    ~ changed tools/call near #5 #5
+        .params.arguments.y  - 2  + 3
+    + added tools/call new #3
+    0 calls are the same, 4 differ, 0 definitions differ
+    ");
+}
+
+#[test]
+fn diff_passes_over_what_changes_from_run_to_run() {
+    let call = |at: &'static str| [("now", "{}", at, 9)];
+    let said = told(&call(r#"{"at":"2026-11-23T16:55:01Z"}"#), &call(r#"{"at":"2026-11-24T16:55:09Z"}"#));
+    assert_eq!(
+        said,
+        "1 calls are the same, 0 differ, 0 definitions differ; 1 values differ as they do from run to run\n"
+    );
+}
+
+const TOOLS: &str = r#"{"tools":[{"name":"a","description":"reads","inputSchema":{"type":"object"}},{"name":"b"}]}"#;
+const PULLED: &str =
+    r#"{"tools":[{"name":"c"},{"name":"a","description":"reads, and sends","inputSchema":{"type":"object"}}]}"#;
+
+#[test]
+fn diff_tells_which_tools_are_not_what_they_were() {
+    let said = told(&[("tools/list", "", TOOLS, 9)], &[("tools/list", "", PULLED, 9)]);
+    insta::assert_snapshot!(said, @r#"
+    ~ changed tool a
+        .description  - "reads"  + "reads, and sends"
+    - removed tool b
+    + added tool c
+    1 calls are the same, 0 differ, 3 definitions differ
+    "#);
+    let within = told(&[("tools/list", "", TOOLS, 9)], &[("tools/list", "", TOOLS, 9), ("tools/list", "", PULLED, 9)]);
+    assert!(within.contains("changed tool a (while the session went on)"), "{within}");
+}
+
+#[test]
+fn definitions_are_pinned_by_a_baseline() {
+    let (before, now) = (
+        Definitions::of(&tape(&[("tools/list", "", TOOLS, 9)])),
+        Definitions::of(&tape(&[("tools/list", "", PULLED, 9)])),
+    );
+    let baseline = Definitions::read(&before.baseline()).unwrap();
+    assert_eq!((baseline.changes(&before).len(), baseline.changes(&now).len()), (0, 3));
+    assert_eq!(baseline.baseline(), before.baseline());
+    assert!(Definitions::read("{}").unwrap_err().contains("no baseline"));
+    assert_eq!(
+        Definitions::read("{\"tapline-baseline\":2}").unwrap_err(),
+        "it is a baseline of version 2, this tapline reads 1"
+    );
+}
+
+#[test]
+fn timing_tells_slower_and_faster_beyond_chance() {
+    let calls = |times: &[u64]| times.iter().map(|took| ("nap", "{}", "1", *took)).collect::<Vec<_>>();
+    let steady: Vec<u64> = (0..20).map(|n| 1_000 + n * 7).collect();
+    let slow: Vec<u64> = steady.iter().map(|n| n * 2).collect();
+    assert!(
+        told(&calls(&steady), &calls(&slow))
+            .contains("t slower tools/call nap: 1.0 ms -> 2.1 ms (median of 20 and 20 calls)")
+    );
+    assert!(told(&calls(&slow), &calls(&steady)).contains("t faster"));
+    let shuffled: Vec<u64> = steady.iter().rev().map(|n| n + 3).collect();
+    assert!(!told(&calls(&steady), &calls(&shuffled)).contains("er tools"));
+    assert!(!told(&calls(&[1, 2]), &calls(&[100, 200])).contains("er tools"), "two calls tell nothing");
+}
+
+#[test]
+fn render_makes_nothing_of_what_a_server_says() {
+    let left = [("sum", "{}", r#""plain""#, 9)];
+    let right = [("sum", "{}", r#""<script>alert(1)</script>```\u001b[2J""#, 9)];
+    let found = diff(&tape(&left), &tape(&right), Vec::new());
+    let html = render(&found, ["a", "<b>"], DiffForm::Html);
+    assert!(!html.contains("<script>") && html.contains("&lt;script&gt;") && !html.contains("<b>"), "{html}");
+    let markdown = render(&found, ["a", "b"], DiffForm::Markdown);
+    assert!(markdown.contains("\n````diff\n"), "{markdown}");
+    let junit = render(&found, ["a", "b"], DiffForm::Junit);
+    assert!(junit.contains("failures=\"1\"") && junit.contains("&lt;script&gt;"), "{junit}");
+    let json: serde_json::Value = serde_json::from_str(&render(&found, ["a", "b"], DiffForm::Json)).unwrap();
+    assert_eq!((json["same"].as_bool(), json["diff"]["calls"][0]["kind"].as_str()), (Some(false), Some("changed")));
+}

@@ -1,0 +1,84 @@
+//! HTTP Archive 1.2. A tape of pipes has no requests of HTTP: they are written as they would be over HTTP.
+
+use serde_json::{Value, json};
+
+use super::exchange::{exchanges, text_of};
+use crate::envelope::{Envelope, Via, written_headers};
+use crate::message::Kind;
+use crate::tape::Tape;
+
+/// Where a command would be, if it were somewhere.
+const NOWHERE: &str = "http://stdio.invalid/mcp";
+const JSON: &str = "application/json";
+const STREAM: &str = "text/event-stream";
+
+pub(super) fn har(tape: &Tape) -> String {
+    let url = if tape.header.upstream.starts_with("http") { tape.header.upstream.as_str() } else { NOWHERE };
+    let entries: Vec<_> = exchanges(tape).into_iter().map(|(sent, reply)| entry(tape, url, sent, reply)).collect();
+    let har = json!({ "log": {
+        "version": "1.2",
+        "creator": { "name": "tapline", "version": env!("CARGO_PKG_VERSION") },
+        "pages": [],
+        "entries": entries,
+    }});
+    format!("{har:#}\n")
+}
+
+fn entry(tape: &Tape, url: &str, sent: &Envelope, reply: Option<&std::sync::Arc<Envelope>>) -> Value {
+    let at = tape.header.started.plus_micros(sent.at).0;
+    let at = i64::try_from(at).ok().and_then(|it| jiff::Timestamp::from_microsecond(it).ok()).unwrap_or_default();
+    let took = reply.and_then(|it| it.reply_to.as_ref()).map_or(0.0, |it| it.took as f64 / 1000.0);
+    let body = text_of(sent);
+    let mut headers = headers(sent);
+    if headers.is_empty() {
+        headers = vec![json!({ "name": "content-type", "value": JSON })];
+    }
+    let comment = [sent.method(), sent.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    json!({
+        "startedDateTime": at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        "time": took,
+        "request": {
+            "method": "POST",
+            "url": url,
+            "httpVersion": "HTTP/1.1",
+            "cookies": [],
+            "headers": headers,
+            "queryString": [],
+            "postData": { "mimeType": JSON, "text": body, "params": [] },
+            "headersSize": -1,
+            "bodySize": body.len(),
+        },
+        "response": response(sent, reply.map(|it| &**it)),
+        "cache": {},
+        "timings": { "send": 0, "wait": took, "receive": 0 },
+        "comment": comment,
+        "_tapline": { "seq": sent.seq, "reply": reply.map(|it| it.seq), "via": sent.transport.via.word() },
+    })
+}
+
+fn response(sent: &Envelope, reply: Option<&Envelope>) -> Value {
+    // One that wants no reply is accepted; one that has none was never answered, which HAR writes as status 0.
+    let nothing = if sent.kind() == Kind::Request { 0 } else { 202 };
+    let status = reply.map_or(nothing, |it| it.transport.status.unwrap_or(200));
+    let (kind, text) = match reply {
+        Some(reply) if reply.transport.via == Via::Sse => (STREAM, format!("data: {}\n\n", text_of(reply))),
+        Some(reply) => (JSON, text_of(reply)),
+        None => ("x-unknown", String::new()),
+    };
+    json!({
+        "status": status,
+        "statusText": http::StatusCode::from_u16(status).ok().and_then(|it| it.canonical_reason()).unwrap_or_default(),
+        "httpVersion": "HTTP/1.1",
+        "cookies": [],
+        "headers": reply.map(headers).unwrap_or_default(),
+        "content": { "size": text.len(), "mimeType": kind, "text": text },
+        "redirectURL": "",
+        "headersSize": -1,
+        "bodySize": text.len(),
+    })
+}
+
+fn headers(envelope: &Envelope) -> Vec<Value> {
+    let headers = envelope.transport.headers.as_deref().map(written_headers).unwrap_or_default();
+    headers.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+}

@@ -1,0 +1,93 @@
+//! Tests that do what the client of a tape did, with an SDK, and expect the results of the tape.
+//!
+//! Calls of tools, reads of resources, prompts and lists are in them; what a client does by itself (`initialize` and notifications) the
+//! SDK does. A result that changes from run to run is said by the person who takes the test over, in `IGNORE`.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::exchange::exchanges;
+use crate::mcp::method;
+use crate::tape::Tape;
+
+/// A call with what came of it.
+struct TestStep {
+    method: &'static str,
+    params: Value,
+    /// `result`, or `error` with its code.
+    expected: Value,
+}
+
+/// Methods that all three SDKs have a function for.
+const KNOWN: [&str; 5] =
+    [method::TOOLS_LIST, method::TOOLS_CALL, method::RESOURCES_READ, method::PROMPTS_LIST, method::PROMPTS_GET];
+
+fn steps(tape: &Tape) -> Vec<TestStep> {
+    let steps = exchanges(tape).into_iter().filter_map(|(sent, reply)| {
+        let method = KNOWN.into_iter().find(|known| sent.message.method() == Some(*known))?;
+        let value = |text: &str| serde_json::from_str::<Value>(text).ok();
+        let mut params = sent.message.member("params").and_then(value).unwrap_or_else(|| json!({}));
+        let reply = &reply?.message;
+        let mut expected = match (reply.member("result").and_then(value), reply.member("error").and_then(value)) {
+            (Some(result), _) => json!({ "result": result }),
+            (None, Some(error)) => json!({ "error": { "code": error["code"] } }),
+            (None, None) => return None,
+        };
+        let has_input = expected["result"].get("inputRequests").is_some() || params.get("inputResponses").is_some();
+        for object in [Some(&mut params), expected.get_mut("result")].into_iter().flatten() {
+            if let Some(members) = object.as_object_mut() {
+                members.shift_remove("_meta");
+            }
+        }
+        // What the client has to answer in between is in no test.
+        (!has_input).then_some(TestStep { method, params, expected })
+    });
+    steps.collect()
+}
+
+/// The steps as JSON in a string of the language, which all three read alike: no literal of theirs has to hold it.
+fn steps_json(tape: &Tape) -> String {
+    let steps =
+        steps(tape).into_iter().map(|it| json!({ "method": it.method, "params": it.params, "expected": it.expected }));
+    let mut lines = String::from("[\n");
+    let steps: Vec<_> = steps.collect();
+    for (at, step) in steps.iter().enumerate() {
+        let comma = if at + 1 < steps.len() { "," } else { "" };
+        let _ = writeln!(lines, "{}{comma}", step.to_string().replace('\u{7f}', "\\u007f"));
+    }
+    lines + "]"
+}
+
+/// Where the server is, in words that a test can take from its environment.
+fn target(tape: &Tape) -> String {
+    json!(tape.header.upstream).to_string()
+}
+
+fn title(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect()
+}
+
+/// A raw string of Python: the JSON has no `'''` that is not escaped.
+pub(super) fn pytest(tape: &Tape, name: &str) -> String {
+    let steps = steps_json(tape).replace("'''", "\\u0027\\u0027\\u0027");
+    PYTEST.replace("@NAME@", &title(name)).replace("@TARGET@", &target(tape)).replace("@STEPS@", &steps)
+}
+
+pub(super) fn vitest(tape: &Tape, name: &str) -> String {
+    let steps = steps_json(tape).replace('`', "\\u0060").replace("${", "$\\u007b");
+    VITEST.replace("@NAME@", &title(name)).replace("@TARGET@", &target(tape)).replace("@STEPS@", &steps)
+}
+
+pub(super) fn rust(tape: &Tape, name: &str) -> String {
+    let steps = steps_json(tape);
+    let hashes = "#".repeat(steps.split(|c| c != '#').map(str::len).max().unwrap_or(0) + 1);
+    RUST.replace("@NAME@", &title(name))
+        .replace("@TARGET@", &target(tape))
+        .replace("@HASHES@", &hashes)
+        .replace("@STEPS@", &steps)
+}
+
+const PYTEST: &str = include_str!("../../../assets/export/test_tape.py.txt");
+const VITEST: &str = include_str!("../../../assets/export/tape.test.ts.txt");
+const RUST: &str = include_str!("../../../assets/export/tape.rs.txt");

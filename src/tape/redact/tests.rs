@@ -1,0 +1,95 @@
+use super::*;
+
+fn redacted(raw: &str) -> Option<String> {
+    let mut redactor = Redactor::new(RedactRules::default());
+    redactor.message(raw.as_bytes()).map(|it| String::from_utf8(it).unwrap())
+}
+
+#[test]
+fn redactor_leaves_what_is_no_secret_byte_for_byte() {
+    for raw in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"city":"Lisbon"}}}"#,
+        r#"{"id":1, "params":{"_meta":{"progressToken":"abc12345"},"maxTokens":100}}"#,
+        r#"{"result":{"tools":[{"inputSchema":{"properties":{"token":{"type":"string"}},"required":["token"]}}]}}"#,
+        r#"{"result":{"content":[{"type":"text","text":"tokens: many, password: ask me"}]}}"#,
+        r#"{"id":1,"result":{"nextCursor":"eyJvZmZzZXQiOjF9"}}"#,
+        "not JSON",
+        "",
+    ] {
+        assert_eq!(redacted(raw), None, "{raw}");
+    }
+}
+
+#[test]
+fn redactor_replaces_secrets_and_nothing_else() {
+    for (raw, secret) in [
+        (r#"{"params":{ "arguments":{"api_key" : "abc", "x":"\u00e9"}}}"#, "\"abc\""),
+        (r#"{"params":{"requestState":"eyJ1c2VyIjoi"}}"#, "eyJ1c2VyIjoi"),
+        (r#"{"params":{"arguments":{"tokens2":1,"password":["hunter2","hunter3"]}}}"#, "hunter"),
+        (r#"{"text":"use ghp_abcdefghij0123456789 now"}"#, "ghp_"),
+        (r#"{"text":"Authorization: Bearer abcdef.ghijkl.mnop"}"#, "abcdef"),
+        (r#"{"text":"at postgres://me:s3cret@host/db"}"#, "s3cret"),
+        (r#"{"text":"{\"password\":\"hunter2\",\"n\":1}"}"#, "hunter2"),
+        (r#"{"text":"API_KEY=zxcv1234qwer"}"#, "zxcv1234"),
+        (r#"{"text":"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----"}"#, "MIIE"),
+        (r#"{"pin":4711}"#, "4711"),
+        ("token=abc12345 and no JSON", "abc12345"),
+    ] {
+        let now = redacted(raw).expect(raw);
+        assert!(!now.contains(secret), "{now}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(raw).is_ok(),
+            serde_json::from_str::<serde_json::Value>(&now).is_ok(),
+            "{now}"
+        );
+    }
+    let now = redacted(r#"{"params":{ "arguments":{"api_key" : "abc", "x":"\u00e9"}}}"#).unwrap();
+    assert!(
+        now.starts_with(r#"{"params":{ "arguments":{"api_key" : "[redacted:"#)
+            && now.ends_with(r#"]", "x":"\u00e9"}}}"#),
+        "{now}"
+    );
+}
+
+#[test]
+fn redactor_is_consistent_within_a_tape_and_not_beyond() {
+    let raw = r#"{"token":"abcd1234efgh","text":"your token abcd1234efgh"}"#;
+    let mut redactor = Redactor::new(RedactRules::default());
+    let mut once = || String::from_utf8(redactor.message(raw.as_bytes()).unwrap()).unwrap();
+    let (first, second) = (once(), once());
+    assert_eq!(first, second);
+    let value: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(value["text"], format!("your token {}", value["token"].as_str().unwrap()));
+    assert_ne!(redacted(raw), Some(first.clone()));
+    assert_eq!(redacted(&first), None, "what is redacted stays so");
+}
+
+#[test]
+fn redactor_takes_rules_of_the_user() {
+    let rules = RedactRules {
+        keys: vec!["ssn".to_owned()],
+        paths: vec![".params.arguments.path".parse().unwrap()],
+        regexes: vec![Regex::new(r"\d{3}-\d{4}").unwrap()],
+        headers: vec!["x-tenant".to_owned()],
+        entropy: true,
+    };
+    let mut redactor = Redactor::new(rules);
+    let line = concat!(
+        r#"{"seq":1,"at":1,"headers":{"x-tenant":"acme","accept":"a"},"msg":{"params":{"arguments":{"path":"/etc","SSN":"x","phone":"555-1234","#,
+        r#""word":"q8Zt5Lw2Xr7Vb1Nm4Kc9","uuid":"6fa459ea-ee8a-3ca4-894e-db77e160355e","name":"retry-after-is-exactly-one"}}}}"#
+    );
+    let now = redactor.line(line).unwrap();
+    for gone in ["acme", "/etc", "\"x\"", "555-1234", "q8Zt5Lw2Xr7Vb1Nm4Kc9"] {
+        assert!(!now.contains(gone), "{gone}: {now}");
+    }
+    for stays in [r#""accept":"a""#, "retry-after-is-exactly-one", r#"{"seq":1,"at":1,"#] {
+        assert!(now.contains(stays), "{stays}: {now}");
+    }
+}
+
+#[test]
+fn redactor_survives_a_deep_message() {
+    let deep = format!("{}\"token=abc12345\"{}", "[".repeat(5_000), "]".repeat(5_000));
+    redacted(&deep);
+    redacted(&format!("{}{}", "{\"token\":".repeat(5_000), "}".repeat(5_000)));
+}

@@ -1,0 +1,270 @@
+//! `tapline tape`: what is said of tapes that are whole, torn, edited, packed, foreign, and what is done with them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::assert::OutputAssertExt as _;
+use serde_json::Value;
+use tapline::tape::Tape;
+use tempfile::TempDir;
+
+use crate::support::binary::command;
+
+/// Runs `tapline tape` to the end; gives status, stdout and stderr.
+fn tape(arguments: &[&str]) -> (i32, String, String) {
+    let assert = command().arg("tape").args(arguments).assert();
+    let output = assert.get_output();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn demo() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes/demo.tape.jsonl")).unwrap()
+}
+
+/// A directory with the demo's tape, sealed.
+fn sealed() -> (TempDir, PathBuf) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.tape.jsonl");
+    fs::write(&path, demo()).unwrap();
+    tape(&["pack", path.to_str().unwrap()]);
+    let packed = dir.path().join("a.tape.jsonl.zst");
+    assert_eq!(tape(&["pack", "--undo", packed.to_str().unwrap()]).0, 0);
+    (dir, path)
+}
+
+fn verify(path: &Path) -> (i32, String) {
+    let (status, stdout, stderr) = tape(&["verify", path.to_str().unwrap()]);
+    (status, stdout + &stderr)
+}
+
+#[test]
+fn tape_verify_finds_the_line_that_was_changed() {
+    let (_dir, path) = sealed();
+    let whole = fs::read_to_string(&path).unwrap();
+    assert_eq!(verify(&path).0, 0, "{}", verify(&path).1);
+    assert!(whole.starts_with(&demo()), "a seal changes no line");
+    let lines: Vec<_> = whole.lines().collect();
+    let join = |lines: &[&str]| lines.join("\n") + "\n";
+    let with = |line: usize, text: &str| {
+        let lines: Vec<&str> = lines.iter().enumerate().map(|(at, old)| if at == line { text } else { old }).collect();
+        lines.join("\n") + "\n"
+    };
+    let edited = lines[11].replace("Lisbon", "Lisboa");
+    for (text, finding) in [
+        (with(11, &edited), "line 12 was changed"),
+        (join(&[&lines[..11], &lines[12..]].concat()), "line 12: a line was taken out"),
+        (join(&[&lines[..11], &[lines[2]], &lines[11..]].concat()), "line 12: a line was put in"),
+        (
+            join(&[&lines[..5], &[lines[6], lines[5]], &lines[7..]].concat()),
+            "line 6 was changed since it was sealed, and 1 others",
+        ),
+        (
+            with(5, &lines[5].replacen("tools/list", "tools/call", 1)),
+            "line 6: `method` says tools/call, the message says tools/list",
+        ),
+        (with(4, "hello"), "line 5: not a JSON object"),
+        (with(4, lines[1]), "line 5: message #1 stands here a second time"),
+        (whole[..whole.len() / 2].to_owned(), "torn"),
+        (with(4, r#"{"mark":"gap","at":1,"messages":3}"#), "line 5: 3 messages are missing here"),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let (status, said) = verify(&path);
+        assert!(status == 1 && said.contains(finding), "no `{finding}` in {status} {said}");
+    }
+    fs::write(&path, "{}\n").unwrap();
+    let (status, said) = verify(&path);
+    assert!(status == 2 && said.contains("its first line is not a tapline header"), "{said}");
+}
+
+#[test]
+fn tape_recorded_is_sealed_at_its_end() {
+    let dir = TempDir::new().unwrap();
+    let tapes = dir.path().to_str().unwrap();
+    command().args(["demo", "--headless", "--tapes", tapes]).assert().success();
+    let path = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    let (status, said) = verify(&path);
+    assert!(status == 0 && said.contains("sealed, unchanged"), "{said}");
+}
+
+#[test]
+fn tape_packed_is_read_as_a_plain_one_everywhere() {
+    let (dir, path) = sealed();
+    let plain = Tape::read(&path).unwrap();
+    let (status, ..) = tape(&["pack", path.to_str().unwrap()]);
+    let packed = dir.path().join("a.tape.jsonl.zst");
+    assert!(status == 0 && !path.exists() && fs::metadata(&packed).unwrap().len() < 6_000);
+    let read = Tape::read(&packed).unwrap();
+    let raw = |tape: &Tape| tape.envelopes.iter().map(|it| it.message.raw().clone()).collect::<Vec<_>>();
+    assert_eq!((raw(&read), read.troubles()), (raw(&plain), plain.troubles()));
+    assert!(tape(&["ls", dir.path().to_str().unwrap()]).1.contains("tapline-demo 1.0.0"));
+    let shown = tape(&["show", packed.to_str().unwrap(), "--filter", "~e"]).1;
+    assert!(shown.contains("< E") && !shown.contains("initialize"), "{shown}");
+    // A packed tape that is torn is read as far as it goes.
+    let bytes = fs::read(&packed).unwrap();
+    fs::write(&packed, &bytes[..bytes.len() / 2]).unwrap();
+    let (status, said) = verify(&packed);
+    assert!(matches!(status, 1 | 2) && said.contains("read"), "{status} {said}");
+}
+
+#[test]
+fn tape_replayed_from_a_packed_one_passes() {
+    let (dir, path) = sealed();
+    tape(&["pack", path.to_str().unwrap()]);
+    let packed = dir.path().join("a.tape.jsonl.zst");
+    let server = env!("CARGO_BIN_EXE_tapline");
+    let assert =
+        command().args(["replay", packed.to_str().unwrap(), "--speed", "max", "--", server, "__demo-server"]).assert();
+    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(said.contains("passed") && !said.contains("cannot be read"), "{said}");
+}
+
+#[test]
+fn tape_ls_shows_branches_below_what_they_branched_off() {
+    let (dir, path) = sealed();
+    let text = fs::read_to_string(&path).unwrap();
+    let session = "01a2097c-74ca-7690-a877-2a9c7b2466dc";
+    let child = "01a2097c-74ca-7690-a877-2a9c7b246600";
+    let branch = text.replacen(session, child, 1).replacen(
+        r#""origin":"#,
+        &format!(r#""parent":{{"session":"{session}","seq":11}},"origin":"#),
+        1,
+    );
+    fs::write(dir.path().join("branch.tape.jsonl"), branch).unwrap();
+    fs::write(dir.path().join("bad.tape.jsonl"), "nonsense").unwrap();
+    let (status, listed, _) = tape(&["ls", dir.path().to_str().unwrap()]);
+    let lines: Vec<_> = listed.lines().collect();
+    assert_eq!((status, lines.len()), (0, 4), "{listed}");
+    assert!(
+        lines[1].starts_with("a ") && lines[2].starts_with("└ branch") && lines[2].contains("from #11"),
+        "{listed}"
+    );
+    assert!(lines[3].starts_with("bad") && lines[3].contains("not a tape"), "{listed}");
+    let json = tape(&["ls", "--json", path.to_str().unwrap()]).1;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json["messages"].as_u64(), json["tools"]["book_flight"].as_u64()), (Some(45), Some(2)));
+}
+
+#[test]
+fn tape_note_rename_and_rm_find_a_tape_by_its_name() {
+    let (dir, path) = sealed();
+    let tapes = dir.path().to_str().unwrap();
+    assert_eq!(tape(&["--tapes", tapes, "note", "a.tape", "fails since 2.1"]).0, 0);
+    assert!(tape(&["--tapes", tapes, "ls"]).1.contains("“fails since 2.1”"));
+    assert_eq!(verify(&path).0, 0, "{}", verify(&path).1);
+    assert_eq!(tape(&["--tapes", tapes, "rename", "a.tape", "../x"]).0, 2);
+    assert_eq!(tape(&["--tapes", tapes, "rename", "a.tape", "login-fails"]).0, 0);
+    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    let (status, said, _) = tape(&["--tapes", tapes, "rm", "--older-than", "1h", "--dry-run"]);
+    assert_eq!((status, said.as_str()), (0, "would remove login-fails\n"));
+    assert_eq!(tape(&["rm", dir.path().join("notes.txt").to_str().unwrap()]).0, 1, "what is no tape stays");
+    assert_eq!(tape(&["--tapes", tapes, "rm", "--over", "0"]).1, "removed login-fails\n");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    let (status, _, said) = tape(&["--tapes", tapes, "show", "nothing"]);
+    assert!(status == 2 && said.contains("`tapline tape ls` lists"), "{said}");
+}
+
+#[test]
+fn tape_redact_takes_secrets_out_and_keeps_the_rest() {
+    let (dir, path) = sealed();
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace(r#""city":"Lisbon""#, r#""city":"Lisbon","api_key":"abcd1234efgh""#);
+    let text = text.replacen("A travel desk", "A desk for abcd1234efgh", 1);
+    fs::write(&path, &text).unwrap();
+    let (status, said, _) = tape(&["redact", path.to_str().unwrap(), "--path", ".params.clientInfo.name"]);
+    assert!(status == 0 && said.contains("values replaced"), "{said}");
+    let redacted = dir.path().join("a-redacted.tape.jsonl");
+    let now = fs::read_to_string(&redacted).unwrap();
+    assert!(
+        !now.contains("abcd1234efgh") && text.matches("abcd1234efgh").count() == now.matches("[redacted:").count() - 1,
+        "{now}"
+    );
+    assert!(now.lines().next().unwrap().contains(r#""redaction":["headers","bodies","path .params.clientInfo.name"]"#));
+    assert_eq!(verify(&redacted).0, 0);
+    let same = text.lines().zip(now.lines()).filter(|(a, b)| a == b).count();
+    assert!(same > 35, "{same} lines are as they were");
+}
+
+#[test]
+fn tape_of_every_format_is_read() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats");
+    let page = tape(&["format"]).1;
+    for format in 1..=tapline::tape::FORMAT {
+        let path = dir.join(format!("format-{format}.tape.jsonl"));
+        assert!(page.contains(&format!("\n| {format} | ")), "{page}");
+        let tape = Tape::read(&path).unwrap();
+        assert_eq!((tape.header.format, tape.troubles()), (format, Vec::<String>::new()));
+        assert_eq!(tape.envelopes.len(), 4, "{}", path.display());
+    }
+}
+
+#[test]
+fn tape_diff_and_baseline_end_as_their_help_says() {
+    let (dir, path) = sealed();
+    let other = dir.path().join("b.tape.jsonl");
+    let (left, right) = (path.to_str().unwrap(), other.to_str().unwrap());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&other, &text).unwrap();
+    assert_eq!(tape(&["diff", left, right]).0, 0);
+    fs::write(&other, text.replace("The weather of the next days", "All that is known, and")).unwrap();
+    let (status, said, _) = tape(&["diff", left, right]);
+    assert!(status == 1 && said.contains("~ changed tool get_forecast\n    .description  - \"The weather"), "{said}");
+    let (status, said, _) = tape(&["diff", left, right, "--format", "junit"]);
+    assert!(status == 1 && said.contains("failures=\"1\""), "{said}");
+    assert_eq!(tape(&["diff", left, dir.path().join("none").to_str().unwrap()]).0, 2);
+    let pinned = dir.path().join("tools.json");
+    let pinned = pinned.to_str().unwrap();
+    assert_eq!(tape(&["baseline", left, "--out", pinned]).0, 0);
+    assert_eq!(tape(&["baseline", left, "--check", pinned]).0, 0);
+    assert_eq!(tape(&["baseline", right, "--check", pinned]).0, 1);
+    assert_eq!(tape(&["baseline", right, "--check", left]).0, 2);
+}
+
+#[test]
+fn tape_export_and_import_come_back_the_same() {
+    let (dir, path) = sealed();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (har, back) = (file("a.har"), file("back.tape.jsonl"));
+    assert_eq!(tape(&["export", path.to_str().unwrap(), "--format", "har", "--out", &har]).0, 0);
+    let (status, said, _) = tape(&["import", &har, "--out", &back]);
+    assert!(status == 0 && said.contains("messages from har"), "{said}");
+    assert_eq!(tape(&["import", &har, "--out", &back]).0, 1, "nothing is written over");
+    assert_eq!(tape(&["import", path.to_str().unwrap(), "--out", &file("x")]).0, 2);
+    let (status, said, _) = tape(&["diff", path.to_str().unwrap(), &back]);
+    assert!(!said.contains("changed tools/call") && status <= 1, "{said}");
+}
+
+#[test]
+fn search_finds_messages_on_all_tapes() {
+    let (dir, path) = sealed();
+    tape(&["pack", path.to_str().unwrap()]);
+    fs::write(dir.path().join("b.tape.jsonl"), demo()).unwrap();
+    fs::write(dir.path().join("c.tape.jsonl"), "nonsense\n").unwrap();
+    let search = |query: &str| {
+        let assert = command().args(["search", query, dir.path().to_str().unwrap(), "--json"]).assert();
+        let output = assert.get_output();
+        let lines = String::from_utf8(output.stdout.clone()).unwrap();
+        let found: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (output.status.code().unwrap(), found, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let tape = Tape::read_from(Path::new("x"), demo().as_bytes()).unwrap();
+    for query in [
+        "~tool BOOK_FLIGHT",
+        "book_flight",
+        "~e",
+        "~b lisbon",
+        "~q & ~j .params.arguments.city = Lisbon",
+        "~m tools/ & !~q",
+        "~open",
+        "~dur >100ms",
+    ] {
+        let filter = tapline::filter::Filter::parse(query).unwrap();
+        let expected = tape.matching(&filter, tapline::event::Timestamp::now()).count();
+        let (status, found, said) = search(query);
+        assert_eq!((status, found.len()), (i32::from(expected == 0), expected * 2), "{query}");
+        assert!(said.contains("c.tape.jsonl is not a tape"), "{said}");
+    }
+    let (_, found, _) = search("~tool book_flight & ~q");
+    assert!(found.iter().all(|it| it["line"].as_u64() > Some(1) && it["msg"]["method"] == "tools/call"), "{found:?}");
+    assert_eq!(search("~nonsense(").0, 2);
+}
