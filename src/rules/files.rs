@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::RuleDocument;
-use super::read::{Beside, RuleDraft, RuleFault, read, read_among};
-use super::set::RuleSet;
+use super::read::{Beside, RuleFault, read, read_among};
+use super::set::{RuleDraft, RuleSet};
 use crate::filter::SavedFilters;
 
 /// The ready sets: name and text.

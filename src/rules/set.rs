@@ -11,7 +11,6 @@ use parking_lot::{Mutex, RwLock};
 use super::action::{ActionState, AsideAct, RuleAction, RuleEffect};
 use super::chance::SeededChance;
 use super::document::WrittenRule;
-use super::read::RuleDraft;
 use crate::envelope::{Author, Direction, Envelope, SessionId};
 use crate::event::{Level, LogLine, RuleStatus, Timestamp};
 use crate::filter::{Filter, MessageContext, Outline};
@@ -33,6 +32,14 @@ pub(super) struct Rule {
     /// What it does and to what: rules that are alike in it are one rule.
     definition: String,
     memory: Arc<RuleMemory>,
+}
+
+/// The rules of one file.
+#[derive(Default)]
+pub struct RuleDraft {
+    pub(super) rules: Vec<Rule>,
+    /// What the file says it is for.
+    pub about: String,
 }
 
 /// Where a rule comes from, and how it stands there.

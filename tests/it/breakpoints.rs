@@ -80,7 +80,7 @@ async fn breakpoint_leaves_alone_what_a_session_lives_on() {
     client.post(CALL).await;
     rig.settle(rig.held(1).await.ticket, Decision::Forward);
     client.response().await;
-    for words in ["~q; handshake", "~m initialize"] {
+    for words in ["~q; handshake", "~q ~m initialize"] {
         let rig = stopping_at(&[words]).await;
         let mut client = rig.client().await;
         client.post(INITIALIZE).await;

@@ -335,7 +335,12 @@ fn break_off(mut reply: Reply, when: BreakOff) -> Reply {
             })
             .boxed(),
     };
-    reply.body = ReplyBody::Stream(first.chain(once(ready(end()))).boxed());
+    // What came before leaves first: a body that fails at once takes along what the connection has not sent yet.
+    let late = once(async move {
+        tokio::task::yield_now().await;
+        end()
+    });
+    reply.body = ReplyBody::Stream(first.chain(late).boxed());
     reply
 }
 

@@ -13,7 +13,7 @@ pub(super) use self::actions::patch_steps;
 use self::actions::{ACTIONS, json, list, unknown, with_argument, without_argument};
 use super::action::RuleAction;
 use super::document::RuleDocument;
-use super::set::{Rule, RuleFlags, RuleLimits};
+use super::set::{Rule, RuleDraft, RuleFlags, RuleLimits};
 use crate::filter::{Filter, SavedFilters};
 
 /// Something that is wrong with a file of rules.
@@ -22,14 +22,6 @@ pub struct RuleFault {
     /// Where, in bytes.
     pub span: Range<usize>,
     pub why: String,
-}
-
-/// The rules of one file.
-#[derive(Default)]
-pub struct RuleDraft {
-    pub(super) rules: Vec<Rule>,
-    /// What the file says it is for.
-    pub about: String,
 }
 
 const FILE_KEYS: [&str; 3] = ["about", "seed", "rule"];

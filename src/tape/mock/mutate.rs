@@ -295,7 +295,10 @@ mod tests {
             }
             assert_eq!(mutated(&reply, plan, nth).0, messages);
             assert_eq!(mutated(&reply, MutationPlan { seed: 5, only: Some(nth) }, nth).0, messages);
-            assert_eq!(mutated(&reply, MutationPlan { seed: 5, only: Some(nth + 1) }, nth).0, std::slice::from_ref(&reply));
+            assert_eq!(
+                mutated(&reply, MutationPlan { seed: 5, only: Some(nth + 1) }, nth).0,
+                std::slice::from_ref(&reply)
+            );
             let (_, name) = told.split_once("): ").expect("it says what was done");
             seen.insert(name.split(';').next().map(str::to_owned));
         }
