@@ -30,13 +30,10 @@ use crate::net;
 type HttpError = (StatusCode, i64, &'static str);
 
 /// Serves at `/mcp` of `listener` until `stop`; streams that are open then end.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(listener: TcpListener, options: ServerOptions, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, options: ServerOptions, stop: CancellationToken) {
     let demo = Arc::new(HttpSessions { options, stop: stop.clone(), sessions: Mutex::default() });
     let router = Router::new().route("/mcp", any(handle)).with_state(demo);
-    net::serve::serve(listener, router, stop).await
+    net::serve::serve(listener, router, stop).await;
 }
 
 /// All sessions over HTTP.

@@ -6,6 +6,7 @@ pub mod backlog;
 pub mod backoff;
 pub mod client;
 pub mod descriptors;
+mod linger;
 pub mod read;
 pub mod serve;
 pub mod workers;

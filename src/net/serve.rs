@@ -1,5 +1,6 @@
 //! Serving HTTP on a listener until it is told to stop.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -7,17 +8,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::serve::{Listener, ListenerExt as _};
+use axum::serve::Listener;
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::descriptors;
+use super::linger::Lingering;
 use crate::net::workers::Workers;
 
 /// How long the first request on a connection may take to arrive, its headers included.
@@ -27,15 +31,17 @@ const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// body of a megabyte, and keep it for as long as the answer takes: hundreds of calls that wait are then tens of megabytes more.
 const READ: usize = 64 << 10;
 
-/// Serves `router` until `stop`: no new connection is accepted then, and responses that have begun are finished. Handlers can extract
-/// the peer's address (`ConnectInfo<SocketAddr>`).
-///
-/// # Errors
-/// Where the listener breaks.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
-    let listener = listener.tap_io(|stream| prepare(stream));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
+/// Serves `router` until `stop`, on this runtime: no new connection is accepted then, and responses that have begun are finished.
+pub async fn serve(mut listener: TcpListener, router: Router, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    while let Some((stream, _)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
+        prepare(&stream);
+        let (router, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+        connections.spawn(async move { serve_connection(stream, |request| router.call(request), &stop).await });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
 }
 
 /// Serves connections until `stop`, each on one of the workers for as long as it lasts: whatever `answer` spawns is on that one, too.
@@ -53,7 +59,7 @@ where
         workers.next().spawn(async move {
             let _open = open;
             match TcpStream::from_std(stream) {
-                Ok(stream) => serve_connection(stream, |request| answer(address, request), &stop).await,
+                Ok(stream) => serve_connection(stream, |request| answer(address, request).map(Ok), &stop).await,
                 Err(error) => tracing::debug!(%error, "a connection came to no worker"),
             }
         });
@@ -65,18 +71,17 @@ where
 
 async fn serve_connection<F>(stream: TcpStream, answer: impl Fn(Request<Incoming>) -> F, stop: &CancellationToken)
 where
-    F: Future<Output = Response<Body>> + Send + 'static,
+    F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
     let has_asked = AtomicBool::new(false);
     let service = service_fn(|request| {
         has_asked.store(true, Ordering::Relaxed);
         // Boxed: it is moved several times before it runs, and is large.
-        let response = Box::pin(answer(request));
-        async { Ok::<_, std::convert::Infallible>(response.await) }
+        Box::pin(answer(request))
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(READ);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(Lingering::new(stream)), service));
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
@@ -114,8 +119,6 @@ fn prepare(stream: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 /// A demo server that ends when dropped, and its address.
-async fn server(scenario: Scenario) -> (String, AbortOnDropHandle<std::io::Result<()>>) {
+async fn server(scenario: Scenario) -> (String, AbortOnDropHandle<()>) {
     // Where another test was first, its provider does as well.
     let _ = ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");

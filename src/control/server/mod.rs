@@ -138,7 +138,7 @@ impl ControlAddress {
         });
         let stop = CancellationToken::new();
         let server =
-            tokio::spawn(serve_screens(listener, ControlServer::new(&entry, settings.own_screen, stage), stop.clone()));
+            tokio::spawn(serve(listener, router(ControlServer::new(&entry, settings.own_screen, stage)), stop.clone()));
         Ok(Self { entry, published: published.ok(), server, stop })
     }
 
@@ -159,12 +159,6 @@ impl ControlAddress {
         if tokio::time::timeout(GRACE, &mut server).await.is_err() {
             server.abort();
         }
-    }
-}
-
-async fn serve_screens(listener: TcpListener, door: ControlServer, stop: CancellationToken) {
-    if let Err(error) = serve(listener, router(door), stop).await {
-        tracing::error!(%error, "the control address is gone");
     }
 }
 
