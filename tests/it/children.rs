@@ -316,6 +316,10 @@ async fn hang_up_cancels_for_modern_clients_only() {
         rig.message(ToServer, |it| it.message.id().is_some_and(|it| it.token() == id.to_string())).await;
         if method == "hang" {
             client.head().await;
+        } else {
+            // Once this is answered, the child has read what came before it; a line that it has not read is taken back in silence.
+            let look = format!(r#"{{"jsonrpc":"2.0","id":9,"method":"look",{params}}}"#);
+            assert!(rig.client().await.call(look).await.json()["result"]["pid"].is_u64());
         }
         drop(client);
     }
