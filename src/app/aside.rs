@@ -1,4 +1,4 @@
-//! What rules do beside a message: its server is ended or stopped, its client is told of progress that nobody made.
+//! What rules do beside a message: its server is ended or stopped, its client is sent made-up progress.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::event::figures::{LintFigures, PoolFigures};
 use crate::intercept::breakpoints::Breakpoints;
 use crate::journal::Journal;
-use crate::metrics::{Gauges, Glance, Meter};
+use crate::metrics::{FiguresVersion, Gauges, Meter};
 use crate::proxy::exchange::Connection;
 use crate::proxy::front::routes::{Mount, Mounts};
 use crate::rules::RuleBook;
@@ -101,7 +101,7 @@ fn busiest(mut live: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
 pub(super) async fn publish(meter: Arc<Meter>, journal: Journal, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = Glance::default();
+    let mut last = FiguresVersion::default();
     loop {
         let stopped = tokio::select! {
             _ = ticks.tick() => false,

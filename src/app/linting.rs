@@ -1,6 +1,6 @@
 //! Lint, live: judges what passes on a thread of its own, as one more reader of the journal, and tells what it finds as events.
 //!
-//! It is off the wire: nobody waits for it, it runs at a lower priority than the wire, and looks once in a while for all that came
+//! It is off the wire: no message waits for it, it runs at a lower priority than the wire, and looks once in a while for all that came
 //! since. What waits for it is bounded; what finds no room is not judged, which is told once and counted. Of sessions it
 //! remembers those that were last heard of: one that comes back after that is judged as one that began elsewhere.
 
@@ -33,7 +33,7 @@ const MOMENT: Duration = Duration::from_millis(20);
 #[cfg(target_os = "linux")]
 const PRIORITY: i32 = 10;
 
-/// What was found so far, for whoever reads figures.
+/// What was found so far, for the readers of figures.
 #[derive(Clone)]
 pub(super) struct LiveLint {
     tally: Arc<LintTotals>,

@@ -591,7 +591,7 @@ impl Executor {
             Command::Pause(session) => self.pause(session),
             Command::Resume(session) => self.resume(session),
             Command::Rules(command) => {
-                // Whoever follows rules ends with the runtime only.
+                // The follower of rules ends with the runtime only.
                 let _ = self.rules.send(command);
             }
             Command::Breakpoints(command) => self.points.carry_out(command),

@@ -18,7 +18,7 @@ pub struct MockArgs {
     /// Be the command that a client launches, in place of listening
     #[arg(long, conflicts_with = "listen")]
     pub stdio: bool,
-    /// Which of equal requests gets which reply: `session` (each client from the first on), `any` (whoever asks gets the next), or
+    /// Which of equal requests gets which reply: `session` (each client from the first on), `any` (the next request gets the next), or
     /// `strict`: requests come in the order of the tape
     #[arg(long, value_name = "ORDER", default_value = "session", hide_possible_values = true)]
     pub order: MockOrderArg,

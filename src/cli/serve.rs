@@ -229,7 +229,7 @@ pub struct WatchArgs {
     /// Decide without a person, by the rules in this file or in a ready set (`tapline rules`); repeatable
     #[arg(long = "rules", value_name = "FILE")]
     pub rules: Vec<PathBuf>,
-    /// Say of what lint finds what this client does with it, whoever is connected, such as `typescript-1` or `python`
+    /// Say of what lint finds what this client does with it, whichever is connected, such as `typescript-1` or `python`
     #[arg(long, value_name = "CLIENT", hide_short_help = true)]
     pub lint_as: Option<String>,
     /// What happens to held messages on quit: `forward` or `fail`; the screen asks unless this says

@@ -141,7 +141,7 @@ pub struct LintArgs {
     /// Form of the report
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub format: LintFormat,
-    /// Say what this client does with what was found, whoever was connected: typescript-1, typescript-2, python, fastmcp, rmcp
+    /// Say what this client does with what was found, whichever was connected: typescript-1, typescript-2, python, fastmcp, rmcp
     #[arg(long = "as", value_name = "CLIENT")]
     pub seen_by: Option<String>,
     /// The least that counts [default: warn]

@@ -19,7 +19,7 @@ use crate::exit::ExitError;
 use crate::store::{Database, default_path};
 use crate::text::{pad, sanitize, size};
 use crate::wrap::backup::{BackupStore, KeptBackup};
-use crate::wrap::clients::{CLIENTS, ClientSystem, ConfigFile, Machine};
+use crate::wrap::clients::{CLIENTS, ClientSystem, ConfigFile, HostEnvironment};
 use crate::wrap::open::OpenedConfig;
 use crate::{tape, ui};
 
@@ -272,7 +272,7 @@ pub(super) fn clients_found() -> Vec<&'static str> {
     let Ok(home) = etcetera::home_dir() else { return Vec::new() };
     let working_dir = std::env::current_dir().unwrap_or_else(|_| home.clone());
     let system = if cfg!(target_os = "macos") { ClientSystem::Mac } else { ClientSystem::Linux };
-    let machine = Machine { system, home, working_dir, variable: &|name| std::env::var_os(name) };
+    let machine = HostEnvironment { system, home, working_dir, variable: &|name| std::env::var_os(name) };
     CLIENTS.iter().filter(|client| !client.files(&machine).is_empty()).map(|client| client.name).collect()
 }
 
@@ -283,7 +283,7 @@ fn clients() -> Vec<DoctorFinding> {
     };
     let working_dir = std::env::current_dir().unwrap_or_else(|_| home.clone());
     let system = if cfg!(target_os = "macos") { ClientSystem::Mac } else { ClientSystem::Linux };
-    let machine = Machine { system, home, working_dir, variable: &|name| std::env::var_os(name) };
+    let machine = HostEnvironment { system, home, working_dir, variable: &|name| std::env::var_os(name) };
     let files: Vec<_> = CLIENTS.iter().flat_map(|client| client.files(&machine)).collect();
     if files.is_empty() {
         return vec![DoctorFinding::note("clients", "none found; `tapline wrap FILE` takes any configuration")];

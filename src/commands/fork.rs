@@ -1,4 +1,4 @@
-//! `tapline replay --interactive`: a recorded session played to a message, and from there on in the hands of whoever comes.
+//! `tapline replay --interactive`: a recorded session played to a message, and from there on in the hands of the operator or a client.
 //!
 //! It is a tapline like any other, in front of a fresh server, in which one session has begun as the tape does: the screen edits and
 //! sends there, and a client goes on with it by its session id. What it records is a branch: its header names the parent, and where.

@@ -61,7 +61,7 @@ pub(super) async fn run(mut args: MockArgs, config: Config) -> Result<ExitCode, 
     if launched_by == LaunchedBy::Operator || tally.missed > 0 {
         print_stderr(&format!("tapline: mock: {tally}"));
     }
-    // Whoever runs it for a test ends it by a signal: what counts is whether the test stayed on the tape.
+    // A test ends it by a signal: what counts is whether the test stayed on the tape.
     Ok(match (strict, tally.missed) {
         (false, _) => status,
         (true, 0) => ExitCode::SUCCESS,

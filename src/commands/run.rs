@@ -13,7 +13,7 @@ use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::config::options::{self, FrontOptions, UpstreamChoice, WatchOptions};
 use crate::config::upstreams::UpstreamServer;
-use crate::control::hub::{self, Hub, Own};
+use crate::control::hub::{self, Hub, LocalTapline};
 use crate::control::merge::About;
 use crate::control::registry::Registry;
 use crate::event::{Level, LogLine};
@@ -73,7 +73,7 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
     print_stderr(&greeting(&core));
     let name = core.control().map_or_else(|| usual_name, |entry| entry.name.clone());
     let about = About { name, front: core.url().to_owned(), upstream };
-    let own = Own { journal: core.journal().clone(), commands: core.commands(), about };
+    let own = LocalTapline { journal: core.journal().clone(), commands: core.commands(), about };
     let hub = Hub::start(hub::WatchedTaplines::All(Registry::of_user()), Some(own));
     let settings = ui::Settings { on_quit, ..screen_settings(args.ascii, args.color, args.theme) };
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;

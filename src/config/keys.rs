@@ -176,7 +176,7 @@ pub struct HoldFilter(pub String);
 #[serde(try_from = "BTreeMap<String, String>")]
 pub struct FilterNames(pub SavedFilters);
 
-/// Rules among the settings: whoever wants them reads the files again, and says where in them something is wrong.
+/// Rules among the settings: the code that uses them reads the files again, and says where in them something is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InlineRules {
     /// Which files have them, the nearest first.

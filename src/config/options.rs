@@ -96,7 +96,7 @@ pub struct WatchOptions {
     /// Files of settings with rules among them.
     pub inline_rules: Vec<PathBuf>,
     pub on_quit: Option<OnQuit>,
-    /// The client whose behaviour lint tells, whoever is connected.
+    /// The client whose behaviour lint tells, whichever is connected.
     pub lint_as: Option<String>,
     pub database: DatabaseChoice,
 }

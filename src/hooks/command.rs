@@ -33,7 +33,7 @@ struct WaitingJob {
 
 /// Why a program is not asked any more.
 enum HookEnd {
-    /// Nobody will ask again.
+    /// No rule uses it any more.
     Unused,
     Failed(String),
 }
@@ -43,7 +43,7 @@ pub(super) async fn serve(words: Vec<String>, timeout: Duration, mut jobs: mpsc:
     let mut rest_until: Option<(Instant, String)> = None;
     while let Some(job) = jobs.recv().await {
         if let Some((_, why)) = rest_until.as_ref().filter(|(until, _)| Instant::now() < *until) {
-            // Whoever asked may have given up.
+            // The message may be gone.
             let _ = job.answer.send(Err(why.clone()));
             continue;
         }

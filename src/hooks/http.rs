@@ -16,7 +16,7 @@ pub(super) async fn serve(url: String, timeout: Duration, mut jobs: mpsc::Receiv
                 Ok(client) => post(&client, &url, job.request).await,
                 Err(why) => Err(why),
             };
-            // Whoever asked may have given up.
+            // The message may be gone.
             let _ = job.answer.send(answer);
         });
     }

@@ -13,7 +13,7 @@
 //!
 //! Nothing on the wire waits for a hook but the message itself, which stands in the queue meanwhile, where a hand may let it go. A hook
 //! that takes too long, dies, or whose queue is full leaves its messages to the policy of the rule. A command that has answered
-//! nothing in its time is ended, and started anew for the next message.
+//! nothing in its time is ended, and started again for the next message.
 
 mod call;
 mod command;
@@ -86,7 +86,7 @@ impl fmt::Debug for Hook {
 }
 
 impl Hook {
-    /// A hook that nobody has asked yet: nothing runs for it.
+    /// A hook before its first message: nothing runs for it.
     pub fn new(spec: HookSpec) -> Arc<Self> {
         Arc::new(Self { spec, jobs: OnceLock::new(), trouble: Mutex::default() })
     }

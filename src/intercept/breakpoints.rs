@@ -35,10 +35,10 @@ struct SharedBreakpoints {
     armed: AtomicBool,
     points: Mutex<Points>,
     /// Who hears what log points say.
-    tell: OnceLock<LineTeller>,
+    tell: OnceLock<LogCallback>,
 }
 
-type LineTeller = Box<dyn Fn(LogLine) + Send + Sync>;
+type LogCallback = Box<dyn Fn(LogLine) + Send + Sync>;
 
 /// A breakpoint with what it has counted.
 struct SetPoint {
@@ -231,7 +231,7 @@ fn policy_of(policy: &BreakpointPolicy, envelope: &Envelope) -> Verdict {
     match policy {
         BreakpointPolicy::Forward => Verdict::Continue,
         BreakpointPolicy::Block => {
-            let message = "nobody decided at a breakpoint in time".to_owned();
+            let message = "no decision at a breakpoint in time".to_owned();
             let error = BlockError::JsonRpc { code: ErrorCode::Blocked.number(), message, data: None };
             Verdict::Block(error, Author::Tapline)
         }

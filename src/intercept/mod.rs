@@ -45,7 +45,7 @@ pub enum Verdict {
     Delay(Duration, String, Box<Self>),
     /// Let the operator decide, but for no longer than this; then do that. The text says why.
     PauseFor(Duration, String, Box<Self>),
-    /// Hold until somebody else has decided, or the operator has.
+    /// Hold until a decider (such as a hook) has decided, or the operator has.
     Ask(Arc<dyn LateVerdict>),
 }
 
@@ -60,7 +60,7 @@ pub enum BreakOff {
     After,
 }
 
-/// Somebody who takes time to decide.
+/// A decider that takes time, such as a hook.
 pub trait LateVerdict: fmt::Debug + Send + Sync {
     /// Why a message waits for it.
     fn reason(&self) -> String;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use self::queue::{Outlet, Queue};
+use self::queue::{Queue, QueueReceiver};
 use self::remembered::RememberedMessages;
 use crate::envelope::{Envelope, SessionId};
 use crate::event::figures::{Figures, JournalLoad};
@@ -223,7 +223,7 @@ struct JournalWriter {
 }
 
 impl JournalWriter {
-    fn run(mut self, entries: &Outlet<Entry>) {
+    fn run(mut self, entries: &QueueReceiver<Entry>) {
         let mut batch = Vec::new();
         while entries.recv_all(&mut batch) {
             let mut finished = false;

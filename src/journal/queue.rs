@@ -17,7 +17,7 @@ pub(super) struct Queue<T> {
 }
 
 /// The end of the one thread that takes out.
-pub(super) struct Outlet<T>(Arc<QueuedItems<T>>);
+pub(super) struct QueueReceiver<T>(Arc<QueuedItems<T>>);
 
 struct QueuedItems<T> {
     items: Mutex<Vec<T>>,
@@ -30,10 +30,10 @@ struct QueuedItems<T> {
 /// The queue of a thread that is still to be started with the outlet.
 pub(super) struct Unstarted<T>(Arc<QueuedItems<T>>);
 
-pub(super) fn queue<T>() -> (Unstarted<T>, Outlet<T>) {
+pub(super) fn queue<T>() -> (Unstarted<T>, QueueReceiver<T>) {
     let waiting =
         Arc::new(QueuedItems { items: Mutex::default(), sleeps: AtomicBool::new(false), ends: AtomicUsize::new(1) });
-    (Unstarted(waiting.clone()), Outlet(waiting))
+    (Unstarted(waiting.clone()), QueueReceiver(waiting))
 }
 
 impl<T> Unstarted<T> {
@@ -77,7 +77,7 @@ impl<T> Drop for Queue<T> {
     }
 }
 
-impl<T> Outlet<T> {
+impl<T> QueueReceiver<T> {
     /// Takes all there is, in order, into an empty vector; sleeps until there is something. `false`: all senders are gone.
     pub(super) fn recv_all(&self, into: &mut Vec<T>) -> bool {
         loop {

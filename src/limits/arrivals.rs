@@ -23,16 +23,16 @@ pub(super) struct Arrivals {
 
 /// A question to the store.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Visit {
+pub(super) struct ArrivalKey {
     pub(super) key: Key,
     /// Whether it changes anything.
     pub(super) counts: bool,
 }
 
 impl StateStore for Arrivals {
-    type Key = Visit;
+    type Key = ArrivalKey;
 
-    fn measure_and_replace<T, F, E>(&self, visit: &Visit, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, visit: &ArrivalKey, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
@@ -65,7 +65,7 @@ impl Arrivals {
     }
 }
 
-impl ShrinkableKeyedStateStore<Visit> for Arrivals {
+impl ShrinkableKeyedStateStore<ArrivalKey> for Arrivals {
     fn retain_recent(&self, drop_below: Nanos) {
         self.due.retain(|_, due| *due > drop_below);
         self.count.store(self.due.len(), Ordering::Relaxed);

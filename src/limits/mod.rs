@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 use governor::{Quota, RateLimiter};
 
-use self::arrivals::{Arrivals, Visit};
+use self::arrivals::{ArrivalKey, Arrivals};
 use self::section::Per;
 pub use self::section::Section;
 use crate::clock::Clock;
@@ -42,7 +42,7 @@ pub struct Limits {
 struct Limit {
     section: Section,
     label: Arc<str>,
-    limiter: RateLimiter<Visit, Arrivals, Clock>,
+    limiter: RateLimiter<ArrivalKey, Arrivals, Clock>,
     checks: AtomicU64,
     refused: AtomicU64,
     /// When a message of each key was refused last, for those that were.
@@ -70,7 +70,7 @@ pub enum LimitError {
 /// A request too many.
 #[derive(Debug, thiserror::Error)]
 #[error("over the limit of {limit}; {early}")]
-pub struct Excess {
+pub struct LimitExceeded {
     pub limit: Arc<str>,
     pub early: Early,
     /// Whether this begins a time of refusals, and is worth a line.
@@ -140,7 +140,7 @@ impl Limits {
     ///
     /// # Errors
     /// Where it is too many. It does not count then, for any limit.
-    pub fn check(&self, key: impl Fn(Per) -> Key, message: &Message) -> Result<(), Excess> {
+    pub fn check(&self, key: impl Fn(Per) -> Key, message: &Message) -> Result<(), LimitExceeded> {
         let now = self.clock.now();
         let concerned = self.limits.iter().filter_map(|limit| Some((limit, limit.count(message)?)));
         let asked: Vec<_> = concerned.map(|(limit, count)| (limit, count, key(limit.section.per))).collect();
@@ -207,20 +207,20 @@ impl Limit {
 
     /// `counts`: this is not only a look.
     fn ask(&self, key: &Key, count: NonZeroU32, counts: bool, now: Instant) -> Result<(), Early> {
-        match self.limiter.check_key_n(&Visit { key: key.clone(), counts }, count) {
+        match self.limiter.check_key_n(&ArrivalKey { key: key.clone(), counts }, count) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(not_until)) => Err(Early::For(not_until.wait_time_from(now))),
             Err(_) => Err(Early::Always),
         }
     }
 
-    fn excess(&self, key: Key, early: Early, now: Instant) -> Excess {
+    fn excess(&self, key: Key, early: Early, now: Instant) -> LimitExceeded {
         self.refused.fetch_add(1, Ordering::Relaxed);
         // Keys that are not remembered are reported together, once.
         let key = if self.told.len() < MOST_KEYS { key } else { Key::Others };
         let before = self.told.insert(key, now);
         let first = before.is_none_or(|before| now.saturating_duration_since(before) > self.recovery());
-        Excess { limit: self.label.clone(), early, first }
+        LimitExceeded { limit: self.label.clone(), early, first }
     }
 
     /// How long without a request until nothing of a client needs to be remembered.

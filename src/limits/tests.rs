@@ -22,7 +22,7 @@ impl Rig {
         Self { limits, clock, session: Cell::new(1) }
     }
 
-    fn ask(&self, text: &str) -> Result<(), Excess> {
+    fn ask(&self, text: &str) -> Result<(), LimitExceeded> {
         let key = |per| match per {
             Per::Token => Key::Token("ann".into()),
             Per::Session => Key::Session(self.session.get()),

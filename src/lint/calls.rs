@@ -60,7 +60,7 @@ impl CallTable {
     }
 
     /// A handshake begins, and with it the count of ids.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.used.clear();
     }
 

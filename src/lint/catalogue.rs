@@ -127,7 +127,7 @@ lints! {
     SESSION_ID_FORM = Warn "session-id-form" at "basic/transports#session-management":
         "a session id with other than visible ASCII characters"; "use a UUID".
     SESSION_ID_UNASKED = Warn "session-id-unasked" at "basic/transports#session-management":
-        "a session id given anew in the middle of a session"; "give it with the reply to `initialize`, and only there".
+        "a session id given again in the middle of a session"; "give it with the reply to `initialize`, and only there".
     LIST_CURSOR_TWICE = Error "list-cursor-twice" at "server/utilities/pagination#pagination-model":
         "a list whose next page is one that was already asked for: it never ends"; "leave `nextCursor` out on the last page".
     LIST_ENDLESS = Warn "list-endless" at "server/utilities/pagination#pagination-model":

@@ -170,7 +170,7 @@ impl SessionLint {
 
     fn request(&mut self, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
         if HandshakeLint::is_beginning(judged) {
-            self.calls.begin_anew();
+            self.calls.restart();
         }
         if judged.direction() == Direction::ToServer && (judged.is_modern || HandshakeLint::is_beginning(judged)) {
             self.declared.learn_client(judged.message);

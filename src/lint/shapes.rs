@@ -3,7 +3,7 @@
 //! The protocol publishes JSON Schemas, but no package of a registry has them: of `@modelcontextprotocol/sdk`, `.../server` (npm),
 //! `mcp` (PyPI) and `rust-mcp-schema` (crates.io) all have types made of them, in code. So these are typed models of our own, in a
 //! notation that fits a method on a line. Compared member by member with the schemas in the specification's repository
-//! (2026-08-22), in none of the five revisions they ask for a member that the schema does not ask for. They judge what must be there and of which type; members that nobody knows are nobody's
+//! (2026-08-22), in none of the five revisions they ask for a member that the schema does not ask for. They judge what must be there and of which type; members that no schema knows are nobody's
 //! business, as revisions add some.
 
 use std::collections::HashMap;

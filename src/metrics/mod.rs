@@ -249,7 +249,7 @@ pub struct Meter {
 
 /// What tells whether there is anything new.
 #[derive(Default, PartialEq)]
-pub struct Glance {
+pub struct FiguresVersion {
     pulse: u64,
     changes: Vec<u64>,
 }
@@ -270,8 +270,8 @@ impl Meter {
     }
 
     /// The figures, where anything changed since the last glance.
-    pub fn news(&self, last: &mut Glance) -> Option<Figures> {
-        let glance = Glance { pulse: self.metrics.pulse(), changes: (self.changes)() };
+    pub fn news(&self, last: &mut FiguresVersion) -> Option<Figures> {
+        let glance = FiguresVersion { pulse: self.metrics.pulse(), changes: (self.changes)() };
         if glance == *last {
             return None;
         }

@@ -120,7 +120,7 @@ fn batch_is_counted_by_its_elements() {
 fn glance_sees_what_is_new() {
     let metrics = Arc::<Metrics>::default();
     let meter = Meter::new(metrics.clone(), Vec::new, Gauges::default);
-    let mut last = Glance::default();
+    let mut last = FiguresVersion::default();
     assert!(meter.news(&mut last).is_none());
     exchange(&metrics, &call("search"), OK, 1);
     assert_eq!(meter.news(&mut last).unwrap().requests(), 1);

@@ -103,7 +103,7 @@ impl Export {
         let (feed, reader) = Feed::bounded(FEED);
         journal.subscribe(feed);
         let (batches, to_send) = mpsc::channel(BATCHES);
-        let losses = Losses { journal: journal.clone(), lost: Arc::default() };
+        let losses = DroppedSpans { journal: journal.clone(), lost: Arc::default() };
         let counting = losses.clone();
         std::thread::Builder::new()
             .name("otlp".to_owned())
@@ -123,7 +123,7 @@ impl Export {
 }
 
 /// Makes spans of events, and batches of spans. Sleeps while nothing comes.
-fn read(reader: &FeedReader, batches: &mpsc::Sender<Vec<OtlpSpan>>, losses: &Losses) {
+fn read(reader: &FeedReader, batches: &mpsc::Sender<Vec<OtlpSpan>>, losses: &DroppedSpans) {
     let (mut spans, mut batch, mut due) = (Spans::default(), Vec::new(), None);
     loop {
         let event = match due {
@@ -155,7 +155,7 @@ fn read(reader: &FeedReader, batches: &mpsc::Sender<Vec<OtlpSpan>>, losses: &Los
 }
 
 /// A collector that is slow must not make this wait, but at the end, when nothing else is to be read.
-fn hand_over(batches: &mpsc::Sender<Vec<OtlpSpan>>, batch: Vec<OtlpSpan>, losses: &Losses, ended: bool) {
+fn hand_over(batches: &mpsc::Sender<Vec<OtlpSpan>>, batch: Vec<OtlpSpan>, losses: &DroppedSpans, ended: bool) {
     let count = batch.len() as u64;
     let taken = if ended { batches.blocking_send(batch).is_ok() } else { batches.try_send(batch).is_ok() };
     if !taken {
@@ -163,7 +163,7 @@ fn hand_over(batches: &mpsc::Sender<Vec<OtlpSpan>>, batch: Vec<OtlpSpan>, losses
     }
 }
 
-async fn send(mut batches: mpsc::Receiver<Vec<OtlpSpan>>, collector: Collector, losses: Losses) {
+async fn send(mut batches: mpsc::Receiver<Vec<OtlpSpan>>, collector: Collector, losses: DroppedSpans) {
     while let Some(batch) = batches.recv().await {
         let count = batch.len() as u64;
         if let Err(why) = collector.send(batch).await {
@@ -178,12 +178,12 @@ async fn send(mut batches: mpsc::Receiver<Vec<OtlpSpan>>, collector: Collector, 
 
 /// Counts what does not arrive; says so the first time.
 #[derive(Clone)]
-struct Losses {
+struct DroppedSpans {
     journal: Journal,
     lost: Arc<AtomicU64>,
 }
 
-impl Losses {
+impl DroppedSpans {
     fn add(&self, count: u64, why: &str) {
         if count > 0 && self.lost.fetch_add(count, Ordering::Relaxed) == 0 {
             let text = format!("spans are lost, and this is said once: {why}");

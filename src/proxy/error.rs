@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::auth::Denied;
 use crate::event::{BlockError, Level};
 use crate::headers::rules::RuleBreak;
-use crate::limits::Excess;
+use crate::limits::LimitExceeded;
 use crate::mcp::error_code::ErrorCode;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::paths::{ENDPOINT, STREAM};
@@ -58,7 +58,7 @@ pub enum ProxyError {
     #[error("{0}")]
     Denied(#[from] Box<Denial>),
     #[error("{0}")]
-    Limited(#[from] Excess),
+    Limited(#[from] LimitExceeded),
     #[error("{0}")]
     Upstream(#[from] UpstreamError),
 }

@@ -468,7 +468,7 @@ pub struct HeldPass {
 enum Deadline {
     /// `is_forward`: that is done also where the operator forwards it sooner.
     Due { timer: Pin<Box<tokio::time::Sleep>>, then: Option<Verdict>, is_forward: bool },
-    /// Somebody else decides.
+    /// A decider decides.
     Ruling(oneshot::Receiver<LateRuling>),
 }
 
@@ -487,7 +487,7 @@ impl Deadline {
                     }
                     Some(verdict)
                 }
-                // Whoever was to decide is gone.
+                // The decider is gone.
                 Poll::Ready(Err(_)) => Some(Verdict::Continue),
                 Poll::Pending => None,
             },
@@ -503,7 +503,7 @@ impl Deadline {
     }
 }
 
-/// Asks somebody when some time has passed.
+/// Asks a decider when some time has passed.
 fn ask_after(time: Duration, late: Arc<dyn LateVerdict>) -> oneshot::Receiver<LateRuling> {
     let (told, ruling) = oneshot::channel();
     tokio::spawn(async move {

@@ -39,7 +39,7 @@ pub(super) enum RuleAction {
     Duplicate,
     Hook(Arc<Hook>),
     Aside(ServerSignal),
-    /// Progress that nobody made, until the reply comes.
+    /// Made-up progress, until the reply comes.
     Progress(ProgressPlan),
     /// It waits until another that the rule is for has passed it, but no longer than this.
     Reorder(Duration),

@@ -122,7 +122,7 @@ pub fn least_filter(envelope: &Envelope) -> String {
     }
 }
 
-/// Whether client and server may say it, or nobody knows.
+/// Whether client and server may say it, or that is unknown.
 fn is_of_both_sides(method: Option<&str>) -> bool {
     method.is_none_or(|method| {
         matches!(method, method::PING | method::CANCELLED | method::PROGRESS) || method.starts_with(method::TASKS)

@@ -198,7 +198,7 @@ fn stack() -> usize {
 }
 
 fn give_up(why: &'static str) -> ! {
-    // Nobody is told of it as of a panic: it is the end of a program that is not ours.
+    // The panic hook does not report it: it is the end of a program that is not ours.
     resume_unwind(Box::new(OutOfFuel(why)))
 }
 

@@ -1,4 +1,4 @@
-//! What rules would have done to messages that were seen: nothing is sent, and nobody waits.
+//! What rules would have done to messages that were seen: nothing is sent, no message waits.
 
 use super::read::read;
 use super::set::{RuleSet, Ruling};

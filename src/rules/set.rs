@@ -212,7 +212,7 @@ impl RuleSet {
         ruling
     }
 
-    /// Once a reply has come, nobody makes progress up for its request.
+    /// Once a reply has come, no progress is made up for its request any more.
     fn end_progress(&self, envelope: &Envelope, delay: Duration, ruling: &mut Ruling) {
         if let Some(to) = envelope.reply_to.as_ref().filter(|_| self.makes_progress) {
             ruling.asides.push(AsideAct::ProgressEnds(to.seq, delay));

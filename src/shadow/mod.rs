@@ -34,7 +34,7 @@ use crate::upstream::http::ExtraHeaders;
 use crate::upstream::target::Target;
 use crate::variables::Headers;
 
-pub use self::options::{Options, Writes};
+pub use self::options::{Options, WritePolicy};
 pub use self::place::{PlaceError, ShadowPlace};
 pub use self::tally::ShadowTally;
 
@@ -130,7 +130,7 @@ impl Section {
         headers.extend(flags.headers);
         let ignore = self.ignore.iter().map(|path| path.parse()).collect::<Result<Vec<PathPattern>, _>>()?;
         let rules = Rules { ignore: ignore.into_iter().chain(flags.ignore).collect(), ..Rules::default() };
-        let writes = if self.writes || flags.writes { Writes::Sent } else { Writes::Kept };
+        let writes = if self.writes || flags.writes { WritePolicy::Sent } else { WritePolicy::Kept };
         Ok(Some(ShadowPlan {
             place,
             upstream: self.upstream,
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(alone.place, ShadowPlace::Command(CommandLine::new(&words).expect("there is a program")));
         let list = plan(r#"command = ["python", "my server.py"]"#, Flags::default()).expect("it makes sense");
         assert_eq!(list.map(|plan| plan.place), Some(alone.place));
-        assert_eq!((alone.options.writes, alone.options.rules.ignore.len()), (Writes::Sent, 1));
+        assert_eq!((alone.options.writes, alone.options.rules.ignore.len()), (WritePolicy::Sent, 1));
         let flags = Flags {
             place: Some(ShadowPlace::Url("http://127.0.0.1:1/mcp".to_owned())),
             headers: vec![(http::header::AUTHORIZATION, HeaderValue::from_static("Bearer new"))],

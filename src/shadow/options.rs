@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether the shadow is sent what may change something: calls of tools not marked read-only, and unknown methods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Writes {
+pub enum WritePolicy {
     /// Kept from the shadow, and counted as skipped.
     #[default]
     Kept,
@@ -19,7 +19,7 @@ pub enum Writes {
 /// How a shadow is compared.
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub writes: Writes,
+    pub writes: WritePolicy,
     pub rules: Rules,
     /// How long after the primary's reply the shadow's may come.
     pub patience: Duration,
@@ -27,6 +27,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { writes: Writes::Kept, rules: Rules::default(), patience: PATIENCE }
+        Self { writes: WritePolicy::Kept, rules: Rules::default(), patience: PATIENCE }
     }
 }

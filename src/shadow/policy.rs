@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::options::Writes;
+use super::options::WritePolicy;
 use crate::mcp::method;
 use crate::message::Message;
 
@@ -30,13 +30,13 @@ const NEWS: [&str; 3] = [method::INITIALIZED, method::ROOTS_LIST_CHANGED, method
 
 /// What one session may do at the shadow.
 pub(super) struct Policy {
-    writes: Writes,
+    writes: WritePolicy,
     /// Tools that the primary has marked as such in this session.
     read_only: HashSet<String>,
 }
 
 impl Policy {
-    pub(super) fn new(writes: Writes) -> Self {
+    pub(super) fn new(writes: WritePolicy) -> Self {
         Self { writes, read_only: HashSet::new() }
     }
 
@@ -47,16 +47,16 @@ impl Policy {
         match (method, self.writes) {
             // It has no reply while it is open, and would hold a stream open that is not read.
             (method::SUBSCRIPTIONS_LISTEN, _) => Err("a subscription has no reply to compare".to_owned()),
-            (_, Writes::Sent) => Ok(()),
-            (method::TOOLS_CALL, Writes::Kept) => {
+            (_, WritePolicy::Sent) => Ok(()),
+            (method::TOOLS_CALL, WritePolicy::Kept) => {
                 let tool = request.name().unwrap_or_default();
                 let known = self.read_only.contains(tool);
                 known
                     .then_some(())
                     .ok_or_else(|| format!("`{tool}` is not marked read-only; `--shadow-writes` sends it"))
             }
-            (method, Writes::Kept) if HARMLESS.contains(&method) || method.starts_with(method::TASKS) => Ok(()),
-            (method, Writes::Kept) => {
+            (method, WritePolicy::Kept) if HARMLESS.contains(&method) || method.starts_with(method::TASKS) => Ok(()),
+            (method, WritePolicy::Kept) => {
                 Err(format!("it is not known whether `{method}` only reads; `--shadow-writes` sends it"))
             }
         }
@@ -65,8 +65,8 @@ impl Policy {
     pub(super) fn admits_news(&self, notification: &Message) -> bool {
         let method = notification.method().unwrap_or_default();
         match self.writes {
-            Writes::Kept => NEWS.contains(&method),
-            Writes::Sent => method != method::PROGRESS,
+            WritePolicy::Kept => NEWS.contains(&method),
+            WritePolicy::Sent => method != method::PROGRESS,
         }
     }
 
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn policy_admits_what_only_reads() {
-        let (kept, sent) = (Policy::new(Writes::Kept), Policy::new(Writes::Sent));
+        let (kept, sent) = (Policy::new(WritePolicy::Kept), Policy::new(WritePolicy::Sent));
         for (method, reads) in [
             ("initialize", true),
             ("tasks/get", true),
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn policy_learns_read_only_tools_from_the_latest_list() {
-        let mut policy = Policy::new(Writes::Kept);
+        let mut policy = Policy::new(WritePolicy::Kept);
         let reads = |policy: &Policy, tool: &str| policy.admit(&request("tools/call", tool)).is_ok();
         policy.learn(&list(
             r#"{"name":"a","annotations":{"readOnlyHint":true}},{"name":"b","annotations":{}},{"name":"c"}"#,

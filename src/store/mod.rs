@@ -167,7 +167,7 @@ pub enum StoreError {
 pub type LogFn = Box<dyn Fn(Level, String) + Send>;
 
 /// Which taplines run now.
-pub type Living = Box<dyn Fn() -> Vec<Owner> + Send>;
+pub type RunningTaplines = Box<dyn Fn() -> Vec<Owner> + Send>;
 
 /// A handle on the sessions on disk.
 #[derive(Clone)]
@@ -187,7 +187,7 @@ pub struct StoreThread {
 
 impl Store {
     /// Starts the thread, which opens the file. Nothing waits for that.
-    pub fn start(path: PathBuf, owner: Owner, living: Living, log: LogFn) -> (Self, StoreThread) {
+    pub fn start(path: PathBuf, owner: Owner, living: RunningTaplines, log: LogFn) -> (Self, StoreThread) {
         let (requests, received) = crossbeam_channel::bounded(MOST_QUESTIONS);
         let notes = Arc::new(Notes::default());
         let writer = StoreWriter::new(path, notes.clone(), log);

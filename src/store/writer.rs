@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{Database, KeyHash, KnownTape, Living, LogFn, Owner, Record, StoreError};
+use super::{Database, KeyHash, KnownTape, LogFn, Owner, Record, RunningTaplines, StoreError};
 use crate::envelope::SessionId;
 use crate::event::Level;
 
@@ -110,7 +110,7 @@ impl StoreWriter {
     }
 
     /// The thread's whole life. Questions that come after it get no answer.
-    pub(super) fn run(mut self, owner: Owner, living: &Living, requests: &Receiver<Request>) {
+    pub(super) fn run(mut self, owner: Owner, living: &RunningTaplines, requests: &Receiver<Request>) {
         let mut told = false;
         loop {
             let opened = Database::open(&self.path).and_then(|mut database| {
@@ -138,7 +138,7 @@ impl StoreWriter {
         self.notes.turn_off();
     }
 
-    fn serve(&mut self, mut database: Database, owner: Owner, living: &Living, requests: &Receiver<Request>) {
+    fn serve(&mut self, mut database: Database, owner: Owner, living: &RunningTaplines, requests: &Receiver<Request>) {
         loop {
             let request = match requests.recv_timeout(if self.failing { AGAIN } else { Duration::MAX }) {
                 Ok(request) => request,
@@ -217,6 +217,6 @@ impl StoreWriter {
 }
 
 /// Whether no other tapline has it in memory.
-fn is_free(record: &Record, owner: Owner, living: &Living) -> bool {
+fn is_free(record: &Record, owner: Owner, living: &RunningTaplines) -> bool {
     record.owner == owner || !living().contains(&record.owner)
 }

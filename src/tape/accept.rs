@@ -33,7 +33,7 @@ pub struct AcceptedValues {
     pub left: Vec<String>,
 }
 
-/// Takes over what differs, and writes the tape anew where anything does.
+/// Takes over what differs, and rewrites the tape where anything does.
 ///
 /// # Errors
 /// Where the tape cannot be read, or not be written.
@@ -67,7 +67,7 @@ impl AcceptedValues {
         let head = serde_json::from_str::<LineHead>(line).ok().filter(|head| head.dir == Direction::ToClient);
         let Some(reply) = head.and_then(|head| replies.get(&head.re?)) else { return line.to_owned() };
         let found = members(line);
-        // Of a reply that somebody edited, what the server said stands beside it.
+        // Of a reply that was edited by hand, what the server said stands beside it.
         let place = if found.as_ref().is_some_and(|it| it.get("original").is_some()) { "original" } else { "msg" };
         let recorded = found.as_ref().and_then(|it| it.get(place)).unwrap_or_default();
         let mut now = line.to_owned();

@@ -16,7 +16,7 @@ pub struct TapeContext<'a> {
     history: MessageHistory,
     now: Timestamp,
     tape: &'a Tape,
-    /// What is wrong with each message, once somebody asks.
+    /// What is wrong with each message, once it is asked for.
     found: OnceCell<HashMap<Seq, Vec<String>>>,
 }
 

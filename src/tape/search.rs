@@ -2,7 +2,7 @@
 //!
 //! What every match must have in its line is taken from the filter where that is plain (a word without signs of a pattern); all else
 //! is asked of the parsed message. Tapes are shared out among the cores, one at a time; what is found goes out at once. Lines are
-//! read through a large buffer and not from mapped memory: mapping a file is unsafe, as somebody may cut it, and this crate has no
+//! read through a large buffer and not from mapped memory: mapping a file is unsafe, as another program may cut it, and this crate has no
 //! unsafe code.
 
 use std::io::{BufRead as _, BufReader};
@@ -42,7 +42,7 @@ pub enum SearchEvent {
     },
 }
 
-/// Searches tapes on as many threads as there are cores. Whoever drops the receiver ends it.
+/// Searches tapes on as many threads as there are cores. Dropping the receiver ends it.
 pub fn search(tapes: Vec<PathBuf>, filter: Filter) -> Receiver<SearchEvent> {
     let (found, events) = bounded(WAITING);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(tapes.len()).max(1);
@@ -68,7 +68,7 @@ pub fn search(tapes: Vec<PathBuf>, filter: Filter) -> Receiver<SearchEvent> {
     events
 }
 
-/// Goes through one tape; `false` where nobody listens any more.
+/// Goes through one tape; `false` where the receiver was dropped.
 fn search_tape(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) -> bool) -> bool {
     let trouble = |why: String| SearchEvent::Trouble { tape: path.to_owned(), why };
     let found = match SessionContext::suffices(filter) {

@@ -12,7 +12,7 @@ use http::HeaderValue;
 
 use crate::json::scalar::string;
 use crate::message::Message;
-use crate::tape::compare::{self, Knowledge, Rules, RunClocks, is_token, names_a_process};
+use crate::tape::compare::{self, LearnedValues, Rules, RunClocks, is_token, names_a_process};
 
 /// Recorded value to live value.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Tokens {
     /// Learns from a recorded reply and the live one, where they stand at the same place.
     pub(crate) fn learn(&mut self, recorded: &Message, live: &Message) {
         let rules = Rules { clocks: Some(RunClocks::now()), ..Rules::default() };
-        self.know(compare::judge(recorded, live, &rules, &Knowledge::NOTHING).handles);
+        self.know(compare::judge(recorded, live, &rules, &LearnedValues::NOTHING).handles);
     }
 
     /// Takes in what a comparison found to be handed back.
@@ -115,7 +115,7 @@ impl Tokens {
 /// What a client says in the course of a session, and where first: so that what a server says before is known to be made up
 /// by the server and sent back.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SaidWords {
+pub(crate) struct ServerTokens {
     /// By hash: a tape may have many.
     first: HashMap<u64, usize>,
     hasher: RandomState,
@@ -124,7 +124,7 @@ pub(crate) struct SaidWords {
 /// Beyond this number words are not remembered.
 const MOST_WORDS: usize = 1 << 20;
 
-impl SaidWords {
+impl ServerTokens {
     /// Takes in what a message of the client says; `place` is where it stands.
     pub(crate) fn note(&mut self, message: &Message, place: usize) {
         let Ok(text) = std::str::from_utf8(message.raw()) else {
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn said_words_are_made_up_where_they_come_first_from_the_server() {
-        let mut said = SaidWords::default();
+        let mut said = ServerTokens::default();
         said.note(&Message::new(r#"{"id":77777,"params":{"a":"abc1"}}"#), 1);
         said.note(&Message::new(r#"{"params":{"a":"x abc1 q9zz","n":4242,"m":12}}"#), 5);
         assert!(said.is_only_after("q9zz", 3) && said.is_only_after("4242", 3));

@@ -55,7 +55,7 @@ struct ScreenLoop<'a, B: Backend> {
 }
 
 /// What ended a wait.
-enum Woken {
+enum WakeReason {
     Change(Change),
     Time,
     /// The core has ended; nothing will come in any more.
@@ -78,9 +78,9 @@ impl<B: Backend> ScreenLoop<'_, B> {
                 self.draw()?;
             }
             let change = match self.wait(next) {
-                Woken::Time => continue,
-                Woken::Change(change) => change,
-                Woken::Gone => {
+                WakeReason::Time => continue,
+                WakeReason::Change(change) => change,
+                WakeReason::Gone => {
                     self.screen.input = never();
                     Change::Input(ScreenInput::Terminate)
                 }
@@ -123,26 +123,26 @@ impl<B: Backend> ScreenLoop<'_, B> {
 
     /// Sleeps until there is something to do. After a drawing that is not before the next frame is due, however many
     /// events pour in: waking for each would cost more than drawing. Only a key cuts the rest short.
-    fn wait(&self, next: Option<Duration>) -> Woken {
+    fn wait(&self, next: Option<Duration>) -> WakeReason {
         let rest = self.until_next_frame();
         if self.behind || next == Some(Duration::ZERO) || (self.dirty && rest.is_zero()) {
-            return Woken::Time;
+            return WakeReason::Time;
         }
         if !rest.is_zero() {
             return match self.screen.input.recv_timeout(rest) {
-                Ok(input) => Woken::Change(Change::Input(input)),
-                Err(RecvTimeoutError::Timeout) => Woken::Time,
-                Err(RecvTimeoutError::Disconnected) => Woken::Gone,
+                Ok(input) => WakeReason::Change(Change::Input(input)),
+                Err(RecvTimeoutError::Timeout) => WakeReason::Time,
+                Err(RecvTimeoutError::Disconnected) => WakeReason::Gone,
             };
         }
         let timer = next.map_or_else(never, crossbeam_channel::after);
         select! {
-            recv(self.screen.input) -> input => input.map_or(Woken::Gone, |input| Woken::Change(Change::Input(input))),
+            recv(self.screen.input) -> input => input.map_or(WakeReason::Gone, |input| WakeReason::Change(Change::Input(input))),
             recv(self.screen.feed.events) -> event => match event {
-                Ok(event) => Woken::Change(Change::Event(Box::new(event))),
-                Err(_) => Woken::Change(Change::Event(Box::new(Event::Stopping))),
+                Ok(event) => WakeReason::Change(Change::Event(Box::new(event))),
+                Err(_) => WakeReason::Change(Change::Event(Box::new(Event::Stopping))),
             },
-            recv(timer) -> _ => Woken::Time,
+            recv(timer) -> _ => WakeReason::Time,
         }
     }
 
@@ -183,7 +183,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
         Ok(None)
     }
 
-    /// What leaves the screen, or has it drawn anew.
+    /// What leaves the screen, or redraws it.
     fn carry_outside(&mut self, effect: Effect) -> io::Result<()> {
         match effect {
             Effect::Save { name, bytes } => self.save(&name, &bytes),

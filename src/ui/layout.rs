@@ -201,7 +201,7 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     }
     model.show_detail();
     model.detail.frame(detail_width.saturating_sub(2), detail);
-    model.search_anew();
+    model.restart_search();
     let theme = Theme::of(&model.settings);
     if let Some(editor) = &mut model.editor {
         dress(&mut editor.area, theme);

@@ -497,7 +497,7 @@ impl TerminalHost for CrosstermHost<'_> {
     fn add_rule(&mut self, text: &str) -> io::Result<PathBuf> {
         let path = self.rules.clone().unwrap_or_else(|| PathBuf::from("rules.toml"));
         let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
-        // In one piece: whoever follows the file reads it whole.
+        // In one piece: a program that follows the file reads it whole.
         file.write_all(text.as_bytes())?;
         Ok(path)
     }

@@ -68,7 +68,7 @@ impl EmbeddedEnds {
         self.closing.clone()
     }
 
-    /// Says something to the client, as soon as there is room for it. `false` where nobody hears it.
+    /// Says something to the client, as soon as there is room for it. `false` where the client is gone.
     pub async fn say(&self, message: Message) -> bool {
         self.items.item(Item::line(message), self.closing.cancelled()).await
     }

@@ -170,7 +170,7 @@ impl ChildPipe {
             let command = server.label();
             server.serve(ends).await;
             drop((shut, room));
-            // Nobody else sets it.
+            // It is set here alone.
             let _ = exit.set(0);
             gone.cancel();
             let error = UpstreamError::Exited { command, status: "status 0".to_owned(), stderr: Vec::new() };
@@ -180,7 +180,7 @@ impl ChildPipe {
         (pipe, receiver)
     }
 
-    /// A pipe with nobody at its other end yet.
+    /// A pipe without a child at its other end yet.
     fn with_group(group: Option<u32>) -> (Self, BacklogReader<Bytes>) {
         let (lines, lines_to_write) = backlog();
         let closing = CancellationToken::new();
@@ -205,28 +205,28 @@ impl ChildPipe {
     ///
     /// # Errors
     /// Where the child takes nothing any more, or too much waits already.
-    pub async fn write(&self, line: Bytes) -> Result<EntryNumber, NotWritten> {
+    pub async fn write(&self, line: Bytes) -> Result<EntryNumber, ChildWriteError> {
         let share = self.acquire_room(line.len()).await?;
-        self.lines.send_in(line, share).map_err(|_| NotWritten::Gone)
+        self.lines.send_in(line, share).map_err(|_| ChildWriteError::Gone)
     }
 
     /// Writes a message as a line, as [`ChildPipe::write`] does; the line is made only once there is room for it.
     ///
     /// # Errors
     /// Where the child takes nothing any more, or too much waits already.
-    pub async fn write_message(&self, message: &Message) -> Result<EntryNumber, NotWritten> {
+    pub async fn write_message(&self, message: &Message) -> Result<EntryNumber, ChildWriteError> {
         let share = self.acquire_room(message.raw().len() + 1).await?;
-        self.lines.send_in(one_line(message), share).map_err(|_| NotWritten::Gone)
+        self.lines.send_in(one_line(message), share).map_err(|_| ChildWriteError::Gone)
     }
 
-    async fn acquire_room(&self, size: usize) -> Result<RoomShare, NotWritten> {
+    async fn acquire_room(&self, size: usize) -> Result<RoomShare, ChildWriteError> {
         if let Some(share) = self.room.try_acquire(size) {
             return Ok(share);
         }
-        let _waiting = WaitingBytes::among(&self.waiting, size).ok_or(NotWritten::TooMuchWaits)?;
+        let _waiting = WaitingBytes::among(&self.waiting, size).ok_or(ChildWriteError::TooMuchWaits)?;
         tokio::select! {
             share = self.room.acquire(size) => Ok(share),
-            () = self.shut.cancelled() => Err(NotWritten::Gone),
+            () = self.shut.cancelled() => Err(ChildWriteError::Gone),
         }
     }
 
@@ -342,7 +342,7 @@ impl OutputReaders {
 
 /// Why a line is not written to a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotWritten {
+pub enum ChildWriteError {
     /// The child takes nothing any more.
     Gone,
     /// The child does not read, and so much waits for it that no more may.

@@ -165,7 +165,7 @@ pub struct ConfigFile {
 }
 
 /// What places depend on.
-pub struct Machine<'a> {
+pub struct HostEnvironment<'a> {
     pub system: ClientSystem,
     pub home: PathBuf,
     pub working_dir: PathBuf,
@@ -181,7 +181,7 @@ impl McpClient {
     }
 
     /// Returns those of the client's configuration files that exist.
-    pub fn files(&self, machine: &Machine<'_>) -> Vec<ConfigFile> {
+    pub fn files(&self, machine: &HostEnvironment<'_>) -> Vec<ConfigFile> {
         let mut files: Vec<ConfigFile> = Vec::new();
         for place in self.places {
             for path in self.expand(place, machine) {
@@ -199,7 +199,7 @@ impl McpClient {
     }
 
     /// Where its files would be, in words that fit any project.
-    pub fn usual_places(&self, machine: &Machine<'_>) -> Vec<PathBuf> {
+    pub fn usual_places(&self, machine: &HostEnvironment<'_>) -> Vec<PathBuf> {
         let places = self.places.iter().filter(|place| place.system.is_none_or(|system| system == machine.system));
         places
             .filter_map(|place| match place.base {
@@ -209,7 +209,7 @@ impl McpClient {
             .collect()
     }
 
-    fn expand(&self, place: &ClientFileSpec, machine: &Machine<'_>) -> Vec<PathBuf> {
+    fn expand(&self, place: &ClientFileSpec, machine: &HostEnvironment<'_>) -> Vec<PathBuf> {
         if place.system.is_some_and(|system| system != machine.system) {
             return Vec::new();
         }
@@ -221,7 +221,7 @@ impl McpClient {
 }
 
 /// The file at a path that the user named: as its client's where that is known, else of an unknown client.
-pub fn file_at(path: &Path, machine: &Machine<'_>) -> ConfigFile {
+pub fn file_at(path: &Path, machine: &HostEnvironment<'_>) -> ConfigFile {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let known = CLIENTS.iter().flat_map(|client| client.files(machine));
     let known = known.into_iter().find(|file| file.path.canonicalize().is_ok_and(|other| other == real));
@@ -236,7 +236,7 @@ fn format_of(path: &Path) -> ConfigFormat {
     if toml { ConfigFormat::Toml } else { ConfigFormat::Jsonc }
 }
 
-impl Machine<'_> {
+impl HostEnvironment<'_> {
     fn base(&self, base: BaseDir) -> Option<PathBuf> {
         let home = |dir: &str| if dir.is_empty() { self.home.clone() } else { self.home.join(dir) };
         let from = |variable: &str| (self.variable)(variable).map(PathBuf::from).filter(|dir| dir.is_absolute());
@@ -294,8 +294,12 @@ fn children(dir: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    fn machine<'a>(system: ClientSystem, dir: &Path, variable: &'a dyn Fn(&str) -> Option<OsString>) -> Machine<'a> {
-        Machine { system, home: dir.join("home"), working_dir: dir.join("home/p/sub"), variable }
+    fn machine<'a>(
+        system: ClientSystem,
+        dir: &Path,
+        variable: &'a dyn Fn(&str) -> Option<OsString>,
+    ) -> HostEnvironment<'a> {
+        HostEnvironment { system, home: dir.join("home"), working_dir: dir.join("home/p/sub"), variable }
     }
 
     fn touch(path: &Path) {

@@ -59,7 +59,7 @@ async fn breakpoint_ends_by_its_policy() {
     }
     let rig = stopping_at(&["~q ~tool search; deadline=50ms; then=block"]).await;
     let said = rig.client().await.call(CALL).await.json();
-    assert_eq!(said["error"]["message"], "nobody decided at a breakpoint in time");
+    assert_eq!(said["error"]["message"], "no decision at a breakpoint in time");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tapline::envelope::Direction;
 use tapline::event::{Comparison, Decision, Event, Level, OnQuit, Origin, ShadowCounts, ShadowVerdict};
 use tapline::message::Kind;
 use tapline::proxy::front::routes::MountSpec;
-use tapline::shadow::{Options, Writes};
+use tapline::shadow::{Options, WritePolicy};
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::sse::SseUpstream;
 use tapline::upstream::target::Target;
@@ -36,7 +36,7 @@ fn with_shadow(settings: Settings, target: Target, options: Options) -> Settings
 }
 
 fn with_writes() -> Options {
-    Options { writes: Writes::Sent, ..Options::default() }
+    Options { writes: WritePolicy::Sent, ..Options::default() }
 }
 
 async fn demo_server(scenario: Scenario) -> String {

@@ -79,7 +79,7 @@ fn verdict_json(path: &Path, found: &Verification, text: &mut String) {
     let _ = writeln!(text, "{verdict}");
 }
 
-/// A tape that nobody writes to.
+/// A tape that is not being written to.
 fn closed(shelf: &TapeShelf, given: &Path) -> Result<PathBuf, ExitError> {
     let path = shelf.find(given)?;
     let summary = TapeSummary::of(&path).map_err(ExitError::usage)?;

@@ -87,7 +87,7 @@ fn tree(tapes: &[ListedTape]) -> Vec<(&ListedTape, usize)> {
     let mut order = Vec::new();
     let mut done = BTreeSet::new();
     let roots = tapes.iter().filter(|tape| !tape.parent().is_some_and(|it| listed.contains(&it)));
-    // Two that each name the other as parent are nobody's children: they come last.
+    // Two that each name the other as parent have no parent here: they come last.
     for root in roots.chain(tapes) {
         let mut next = vec![(root, 0)];
         while let Some((tape, depth)) = next.pop() {

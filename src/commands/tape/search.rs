@@ -33,7 +33,7 @@ pub(super) fn run(shelf: &TapeShelf, args: &SearchArgs, color: ColorArg) -> Resu
     bar.finish_and_clear();
     let found = match shown {
         Ok(found) => found,
-        // Whoever reads no further has read enough.
+        // A reader such as `head` has read enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         Err(error) => return Err(error.into()),
     };

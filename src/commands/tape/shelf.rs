@@ -67,7 +67,7 @@ pub(super) fn short_name(path: &Path) -> String {
     name.strip_suffix(SUFFIX).unwrap_or(name).to_owned()
 }
 
-/// Whether somebody may write to a tape now: it has no end, and a tapline runs.
+/// Whether a tape may be written to now: it has no end, and a tapline runs.
 pub(super) fn may_be_written(end: Option<&str>) -> bool {
     end.is_none() && !Registry::of_user().list().is_empty()
 }

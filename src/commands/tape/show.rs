@@ -28,7 +28,7 @@ pub(super) fn run(shelf: &TapeShelf, args: &TapeShowArgs, color: ColorArg) -> Re
     let colour = color.is_wanted(stdout.is_terminal());
     let mut out = BufWriter::new(stdout.lock());
     match show(&path, filter.as_ref(), args.json, colour, &mut out) {
-        // Whoever reads no further has read enough.
+        // A reader such as `head` has read enough.
         Err(ShowError::Out(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(ShowError::Out(error)) => Err(error.into()),
         Err(ShowError::Tape(error)) => Err(ExitError::usage(error)),

@@ -9,7 +9,7 @@ use crate::cli::{ColorArg, ConsentArgs, UnwrapArgs, WrapArgs};
 use crate::config::source::nearest;
 use crate::text::sanitize;
 use crate::wrap::backup::{BackupStore, KeptBackup};
-use crate::wrap::clients::{CLIENTS, ClientSystem, ConfigFile, Machine, McpClient, file_at};
+use crate::wrap::clients::{CLIENTS, ClientSystem, ConfigFile, HostEnvironment, McpClient, file_at};
 use crate::wrap::edit::{ConfigEdit, ListedServer, OriginalServer, WrapChoice};
 use crate::wrap::file::FileError;
 use crate::wrap::open::OpenedConfig;
@@ -123,14 +123,14 @@ impl<'c> WrapRun<'c> {
         Ok(Self { console, store, home, working_dir, tapline: program(tapline)? })
     }
 
-    fn machine(&self) -> Machine<'_> {
+    fn machine(&self) -> HostEnvironment<'_> {
         let system = match std::env::consts::OS {
             "macos" => ClientSystem::Mac,
             "windows" => ClientSystem::Windows,
             _ => ClientSystem::Linux,
         };
         let (home, working_dir) = (self.home.clone(), self.working_dir.clone());
-        Machine { system, home, working_dir, variable: &|name| std::env::var_os(name) }
+        HostEnvironment { system, home, working_dir, variable: &|name| std::env::var_os(name) }
     }
 
     /// The files that an argument means: those of a client, or the one at a path.
@@ -400,7 +400,7 @@ impl<'c> WrapRun<'c> {
                 self.console.print("nothing was written");
                 WrapOutcome::Failed
             }
-            Consent::Nobody => {
+            Consent::NoTerminal => {
                 self.console.print_error(
                     "nothing was written, as there is no terminal to ask on; `--yes` writes without asking",
                 );

@@ -37,7 +37,7 @@ pub(super) enum Consent {
     Yes,
     No,
     /// There is no terminal to ask on.
-    Nobody,
+    NoTerminal,
 }
 
 impl WrapConsole {
@@ -59,7 +59,7 @@ impl WrapConsole {
     /// A question that only a clear yes answers with yes.
     pub(super) fn ask(&self, question: &str) -> Consent {
         if !self.interactive {
-            return Consent::Nobody;
+            return Consent::NoTerminal;
         }
         let _ = write!(std::io::stdout(), "{question} [y/N] ").and_then(|()| std::io::stdout().flush());
         let mut answer = String::new();

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Own;
+use super::LocalTapline;
 use crate::control::FeedLine;
 use crate::control::client::{ClientError, Events, Remote};
 use crate::control::merge::{About, SourceId};
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What is heard of a tapline.
-pub(super) enum News {
+pub(super) enum LinkUpdate {
     /// It is there, and begins to send everything.
     Joined(About),
     Event(Box<Event>),
@@ -33,7 +33,7 @@ pub(super) enum News {
     Gone(ClientError),
 }
 
-type Ear = mpsc::Sender<(SourceId, News)>;
+type UpdateSender = mpsc::Sender<(SourceId, LinkUpdate)>;
 
 /// A tapline that is followed; dropping it hangs up.
 pub(super) struct TaplineLink {
@@ -49,18 +49,18 @@ struct Tasks {
 
 impl TaplineLink {
     /// Links to the tapline in this process.
-    pub(super) fn own(id: SourceId, own: Own, ear: Ear) -> Self {
+    pub(super) fn own(id: SourceId, own: LocalTapline, updates: UpdateSender) -> Self {
         let (feed, reader) = Feed::bounded(FEED);
         let subscription = own.journal.subscribe(feed);
         let commands = own.commands;
         tokio::task::spawn_blocking(move || {
-            let send = |news| ear.blocking_send((id, news)).is_ok();
-            let mut listened = send(News::Joined(own.about));
+            let send = |news| updates.blocking_send((id, news)).is_ok();
+            let mut listened = send(LinkUpdate::Joined(own.about));
             while listened && let Ok(event) = reader.events.recv() {
-                listened = send(News::Event(Box::new(event)));
+                listened = send(LinkUpdate::Event(Box::new(event)));
                 let dropped = reader.take_dropped();
                 if dropped > 0 {
-                    listened &= send(News::Lagged(dropped));
+                    listened &= send(LinkUpdate::Lagged(dropped));
                     subscription.resync();
                 }
             }
@@ -69,8 +69,8 @@ impl TaplineLink {
     }
 
     /// Links to a tapline in another process.
-    pub(super) fn to(id: SourceId, remote: Remote, about: About, ear: Ear) -> Self {
-        Self::listed(id, remote, about, ear, None)
+    pub(super) fn to(id: SourceId, remote: Remote, about: About, updates: UpdateSender) -> Self {
+        Self::listed(id, remote, about, updates, None)
     }
 
     /// Links to a tapline that the registry names; its entry is removed where no tapline answers.
@@ -78,18 +78,18 @@ impl TaplineLink {
         id: SourceId,
         remote: Remote,
         about: About,
-        ear: Ear,
+        updates: UpdateSender,
         entry: Option<(Registry, RegistryEntry)>,
     ) -> Self {
         let (commands, asked) = mpsc::unbounded_channel();
         let (feed, known) = watch::channel(None);
-        let carrying = tokio::spawn(carry(id, remote.clone(), asked, known, ear.clone()));
+        let carrying = tokio::spawn(carry(id, remote.clone(), asked, known, updates.clone()));
         let following = tokio::spawn(async move {
-            let error = follow(id, &remote, about, &ear, &feed).await;
+            let error = follow(id, &remote, about, &updates, &feed).await;
             if let (ClientError::Unreachable { .. }, Some((registry, entry))) = (&error, entry) {
                 let _ = tokio::task::spawn_blocking(move || registry.forget(&entry)).await;
             }
-            let _ = ear.send((id, News::Gone(error))).await;
+            let _ = updates.send((id, LinkUpdate::Gone(error))).await;
         });
         let tasks = Tasks { carrying, _following: AbortOnDropHandle::new(following) };
         Self { commands, tasks: Some(tasks) }
@@ -114,7 +114,7 @@ async fn follow(
     id: SourceId,
     remote: &Remote,
     about: About,
-    ear: &Ear,
+    updates: &UpdateSender,
     feed: &watch::Sender<Option<u64>>,
 ) -> ClientError {
     loop {
@@ -123,10 +123,10 @@ async fn follow(
             Err(error) => return error,
         };
         feed.send_replace(Some(events.feed()));
-        if ear.send((id, News::Joined(about.clone()))).await.is_err() {
+        if updates.send((id, LinkUpdate::Joined(about.clone()))).await.is_err() {
             return events.broken("nothing listens to it any more");
         }
-        if let Err(error) = read(id, remote, &mut events, ear).await {
+        if let Err(error) = read(id, remote, &mut events, updates).await {
             tracing::info!(%error, "reading again");
         }
         tokio::time::sleep(PAUSE).await;
@@ -134,16 +134,16 @@ async fn follow(
 }
 
 /// Reads one connection to its end.
-async fn read(id: SourceId, remote: &Remote, events: &mut Events, ear: &Ear) -> Result<(), ClientError> {
+async fn read(id: SourceId, remote: &Remote, events: &mut Events, updates: &UpdateSender) -> Result<(), ClientError> {
     while let Some(told) = events.next().await? {
         let news = match told {
-            FeedLine::Event(event) => News::Event(event),
+            FeedLine::Event(event) => LinkUpdate::Event(event),
             FeedLine::Dropped(lost) => {
                 remote.command(Some(events.feed()), &Command::Resync).await?;
-                News::Lagged(lost)
+                LinkUpdate::Lagged(lost)
             }
         };
-        if ear.send((id, news)).await.is_err() {
+        if updates.send((id, news)).await.is_err() {
             return Ok(());
         }
     }
@@ -156,13 +156,13 @@ async fn carry(
     remote: Remote,
     mut asked: mpsc::UnboundedReceiver<Command>,
     mut feed: watch::Receiver<Option<u64>>,
-    ear: Ear,
+    updates: UpdateSender,
 ) {
     while let Some(command) = asked.recv().await {
         let Ok(feed) = feed.wait_for(Option::is_some).await.map(|feed| *feed) else { return };
         if let Err(error) = remote.command(feed, &command).await {
             // Full: then there is worse to send than this.
-            let _ = ear.try_send((id, News::NotTaken(error)));
+            let _ = updates.try_send((id, LinkUpdate::NotTaken(error)));
         }
     }
 }

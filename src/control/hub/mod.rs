@@ -20,11 +20,11 @@ use crate::event::{Command, Decision, Event, Level, LogLine, OnQuit, Then, Times
 use crate::journal::{Journal, JournalThread};
 use crate::proxy::error::left_while_held;
 use crate::tape;
-use link::{News, TaplineLink};
+use link::{LinkUpdate, TaplineLink};
 
 /// How often is looked for taplines that have started.
 const LOOK: Duration = Duration::from_millis(200);
-/// News that may wait to be merged; beyond that a tapline's connection waits, and the tapline drops.
+/// LinkUpdate that may wait to be merged; beyond that a tapline's connection waits, and the tapline drops.
 const NEWS: usize = 4096;
 
 /// Which taplines are watched.
@@ -36,7 +36,7 @@ pub enum WatchedTaplines {
 }
 
 /// The tapline in this process, where there is one.
-pub struct Own {
+pub struct LocalTapline {
     pub journal: Journal,
     pub commands: mpsc::UnboundedSender<Command>,
     pub about: About,
@@ -64,16 +64,16 @@ pub struct Hub {
 
 impl Hub {
     /// Watches taplines from now on; `own` is the one of this process, where it has one.
-    pub fn start(watch: WatchedTaplines, own: Option<Own>) -> Self {
+    pub fn start(watch: WatchedTaplines, own: Option<LocalTapline>) -> Self {
         let (journal, thread) = Journal::start(None);
         let (commands, asked) = mpsc::unbounded_channel();
-        let (news, heard) = mpsc::channel(NEWS);
+        let (update, heard) = mpsc::channel(NEWS);
         let ended = CancellationToken::new();
         let numbering = if matches!(watch, WatchedTaplines::One(..)) { Numbering::Own } else { Numbering::Common };
         let mut run = HubTask {
             merge: Merge::new(numbering),
             journal: journal.clone(),
-            news,
+            update,
             last: SourceId(0),
             links: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -118,7 +118,7 @@ impl Hub {
 struct HubTask {
     merge: Merge,
     journal: Journal,
-    news: mpsc::Sender<(SourceId, News)>,
+    update: mpsc::Sender<(SourceId, LinkUpdate)>,
     last: SourceId,
     links: BTreeMap<SourceId, TaplineLink>,
     /// What the registry named that we follow, or need not try again.
@@ -130,16 +130,16 @@ struct HubTask {
 }
 
 impl HubTask {
-    fn begin(&mut self, watch: WatchedTaplines, own: Option<Own>) {
+    fn begin(&mut self, watch: WatchedTaplines, own: Option<LocalTapline>) {
         if let Some(own) = own {
             let id = self.next_id();
-            self.links.insert(id, TaplineLink::own(id, own, self.news.clone()));
+            self.links.insert(id, TaplineLink::own(id, own, self.update.clone()));
             self.only = Some(id);
         }
         match watch {
             WatchedTaplines::One(remote, about) => {
                 let id = self.next_id();
-                self.links.insert(id, TaplineLink::to(id, remote, about, self.news.clone()));
+                self.links.insert(id, TaplineLink::to(id, remote, about, self.update.clone()));
                 self.only = Some(id);
             }
             WatchedTaplines::All(registry) => {
@@ -157,14 +157,14 @@ impl HubTask {
 
     async fn run(
         mut self,
-        mut heard: mpsc::Receiver<(SourceId, News)>,
+        mut heard: mpsc::Receiver<(SourceId, LinkUpdate)>,
         mut asked: mpsc::UnboundedReceiver<Command>,
     ) -> Ending {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let ending = loop {
             let ending = tokio::select! {
-                Some((id, news)) = heard.recv() => self.on_news(id, news),
+                Some((id, update)) = heard.recv() => self.on_update(id, update),
                 command = asked.recv() => match command {
                     Some(Command::Quit { held }) => self.quit(held),
                     Some(command) => self.command(command),
@@ -191,18 +191,18 @@ impl HubTask {
         self.journal.log(LogLine::new(level, "attach", text));
     }
 
-    fn on_news(&mut self, id: SourceId, news: News) -> Option<Ending> {
-        match news {
-            News::Joined(about) => self.joined(id, about),
-            News::Event(event) => return self.on_event(id, *event),
-            News::Lagged(events) => {
+    fn on_update(&mut self, id: SourceId, update: LinkUpdate) -> Option<Ending> {
+        match update {
+            LinkUpdate::Joined(about) => self.joined(id, about),
+            LinkUpdate::Event(event) => return self.on_event(id, *event),
+            LinkUpdate::Lagged(events) => {
                 self.log(
                     Level::Warn,
                     format!("{events} events of {} came too fast: it tells its state again", self.name(id)),
                 );
             }
-            News::NotTaken(error) => self.log(Level::Warn, format!("{}: not done: {error}", self.name(id))),
-            News::Gone(error) => return self.gone(id, &error),
+            LinkUpdate::NotTaken(error) => self.log(Level::Warn, format!("{}: not done: {error}", self.name(id))),
+            LinkUpdate::Gone(error) => return self.gone(id, &error),
         }
         None
     }
@@ -291,7 +291,7 @@ impl HubTask {
                         id,
                         remote,
                         about,
-                        self.news.clone(),
+                        self.update.clone(),
                         self.registry.clone().map(|it| (it, entry)),
                     );
                     self.links.insert(id, link);

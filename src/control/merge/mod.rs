@@ -20,7 +20,7 @@ use crate::event::{
     TapeInfo, Ticket,
 };
 use numbers::Last;
-use source::{HeldAs, MergeSource};
+use source::{HeldEntry, MergeSource};
 
 /// Names one tapline for as long as it is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,7 +138,7 @@ impl Merge {
                 source.begin_retelling();
                 Vec::new()
             }
-            Event::ResyncDone => self.retold(id),
+            Event::ResyncDone => self.in_resync(id),
             Event::Stopping => self.remove(id, "its tapline ended"),
             // Asked for by another screen: we read tapes ourselves.
             Event::TapeOpened { .. } => Vec::new(),
@@ -183,7 +183,7 @@ impl Merge {
             | Command::StopReplay
             | Command::Rules(_)
             | Command::Breakpoints(_) => self.to_all(&command),
-            // These are for whoever shows us.
+            // These are for the screens that show us.
             Command::OpenTape(_) | Command::Resync | Command::Quit { .. } => CommandRoute::To(Vec::new()),
         }
     }
@@ -225,7 +225,7 @@ impl Merge {
     fn on_session(&mut self, id: SourceId, session: Session) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         self.owners.insert(session.id, id);
-        source.retold(|retelling| retelling.sessions.insert(session.id));
+        source.in_resync(|resync| resync.sessions.insert(session.id));
         let known = source.sessions.insert(session.id, session.clone());
         match known {
             None => vec![Event::SessionOpened(session.into())],
@@ -244,7 +244,7 @@ impl Merge {
 
     fn on_held(&mut self, id: SourceId, held: &Held) -> Option<Event> {
         let source = self.sources.get_mut(&id)?;
-        source.retold(|retelling| retelling.held.insert(held.ticket));
+        source.in_resync(|resync| resync.held.insert(held.ticket));
         if source.held.contains_key(&held.ticket) {
             return None;
         }
@@ -253,7 +253,7 @@ impl Merge {
             Numbering::Common => Ticket(self.last_ticket + 1),
         };
         self.last_ticket = ours.0;
-        source.held.insert(held.ticket, HeldAs { ours, seq: held.envelope.seq });
+        source.held.insert(held.ticket, HeldEntry { ours, seq: held.envelope.seq });
         self.tickets.insert(ours, (id, held.ticket));
         let envelope = self.renumbered(id, &held.envelope)?;
         Some(Event::Held(Arc::new(Held { ticket: ours, envelope, ..held.clone() })))
@@ -271,7 +271,7 @@ impl Merge {
             return Vec::new();
         }
         // Of what is told again, that a hold ended is not told again.
-        let ticket = source.retelling.as_ref().and_then(|_| source.ticket_of(envelope.seq));
+        let ticket = source.resync.as_ref().and_then(|_| source.ticket_of(envelope.seq));
         let settled = ticket.and_then(|ticket| self.on_settled(id, ticket));
         let passed = match self.numbering {
             Numbering::Own => Some(envelope.clone()),
@@ -285,7 +285,7 @@ impl Merge {
 
     fn on_holding(&mut self, id: SourceId, holding: Holding) -> Option<Event> {
         let source = self.sources.get_mut(&id)?;
-        let live = source.retelling.is_none();
+        let live = source.resync.is_none();
         source.holding = Some(holding.clone());
         if live && !holding.on {
             // It was turned off on another screen: one that joins later must not turn it on again.
@@ -341,7 +341,7 @@ impl Merge {
     }
 
     /// The end of what was told again: what is not there any more has ended unheard.
-    fn retold(&mut self, id: SourceId) -> Vec<Event> {
+    fn in_resync(&mut self, id: SourceId) -> Vec<Event> {
         let Some(source) = self.sources.get_mut(&id) else { return Vec::new() };
         let (tickets, sessions) = source.end_retelling();
         let mut events: Vec<_> = tickets.into_iter().filter_map(|ticket| self.on_settled(id, ticket)).collect();

@@ -14,25 +14,25 @@ pub(super) struct MergeSource {
     pub(super) numbers: Numbers,
     pub(super) sessions: HashMap<SessionId, Session>,
     /// The held messages of the source, by their tickets.
-    pub(super) held: BTreeMap<Ticket, HeldAs>,
+    pub(super) held: BTreeMap<Ticket, HeldEntry>,
     pub(super) holding: Option<Holding>,
     pub(super) tapes: Vec<TapeInfo>,
     pub(super) figures: Option<Arc<Figures>>,
-    pub(super) retelling: Option<Retelling>,
+    pub(super) resync: Option<SourceResync>,
     pub(super) shadow: ShadowCounts,
     /// The time of the newest log line.
     logged: Timestamp,
 }
 
 /// A held message: its ticket at its own tapline, and the number it has here.
-pub(super) struct HeldAs {
+pub(super) struct HeldEntry {
     pub(super) ours: Ticket,
     /// The number under which the message is shown.
     pub(super) seq: Seq,
 }
 
 /// What was named again so far, while everything is told again.
-pub(super) struct Retelling {
+pub(super) struct SourceResync {
     pub(super) held: HashSet<Ticket>,
     pub(super) sessions: HashSet<SessionId>,
     /// Log lines up to here are known.
@@ -49,7 +49,7 @@ impl MergeSource {
             holding: None,
             tapes: Vec::new(),
             figures: None,
-            retelling: None,
+            resync: None,
             shadow: ShadowCounts::default(),
             logged: Timestamp::default(),
         }
@@ -66,23 +66,23 @@ impl MergeSource {
     }
 
     pub(super) fn begin_retelling(&mut self) {
-        let retelling = Retelling { held: HashSet::new(), sessions: HashSet::new(), logged: self.logged };
-        self.retelling = Some(retelling);
+        let resync = SourceResync { held: HashSet::new(), sessions: HashSet::new(), logged: self.logged };
+        self.resync = Some(resync);
     }
 
     /// Notes that something was told again, if anything is.
-    pub(super) fn retold(&mut self, note: impl FnOnce(&mut Retelling) -> bool) {
-        if let Some(retelling) = &mut self.retelling {
-            note(retelling);
+    pub(super) fn in_resync(&mut self, note: impl FnOnce(&mut SourceResync) -> bool) {
+        if let Some(resync) = &mut self.resync {
+            note(resync);
         }
     }
 
     /// What we know and was not told again: holds, and sessions that were open.
     pub(super) fn end_retelling(&mut self) -> (Vec<Ticket>, Vec<SessionId>) {
-        let Some(retelling) = self.retelling.take() else { return Default::default() };
-        let tickets = self.held.keys().copied().filter(|ticket| !retelling.held.contains(ticket)).collect();
+        let Some(resync) = self.resync.take() else { return Default::default() };
+        let tickets = self.held.keys().copied().filter(|ticket| !resync.held.contains(ticket)).collect();
         let open = self.sessions.values().filter(|session| !is_closed(session));
-        let sessions: Vec<_> = open.map(|session| session.id).filter(|id| !retelling.sessions.contains(id)).collect();
+        let sessions: Vec<_> = open.map(|session| session.id).filter(|id| !resync.sessions.contains(id)).collect();
         for session in &sessions {
             self.sessions.remove(session);
         }
@@ -91,7 +91,7 @@ impl MergeSource {
 
     /// Remembers a log line. Returns whether it was not heard before.
     pub(super) fn note_line(&mut self, line: &LogLine) -> bool {
-        let known = self.retelling.as_ref().is_some_and(|retelling| line.at <= retelling.logged);
+        let known = self.resync.as_ref().is_some_and(|resync| line.at <= resync.logged);
         self.logged = self.logged.max(line.at);
         !known
     }

@@ -42,7 +42,7 @@ use crate::proxy::front::origin_check::OriginCheck;
 
 mod screens;
 
-use screens::{AttachedScreen, AttachedScreens, Leave};
+use screens::{AttachedScreen, AttachedScreens, DetachReason};
 
 /// Events that may wait for the thread that writes them; more than the journal ever tells at once.
 const FEED: usize = 65_536;
@@ -312,7 +312,7 @@ impl ControlServer {
     fn command(&self, feed: Option<u64>, command: Command) -> Result<(), ControlRequestError> {
         match (&command, feed) {
             (Command::Quit { .. }, Some(feed)) => {
-                self.screens.leave(feed, Leave::Goodbye);
+                self.screens.leave(feed, DetachReason::Goodbye);
                 return Ok(());
             }
             (Command::Quit { .. }, None) => {

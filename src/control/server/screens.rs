@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How a screen goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum DetachReason {
     /// The screen said that it leaves.
     Goodbye,
     /// The connection of a screen broke; the screen may come back.
@@ -85,14 +85,14 @@ impl AttachedScreens {
         self.state.lock().paused.remove(&session);
     }
 
-    pub(super) fn leave(self: &Arc<Self>, feed: u64, how: Leave) {
+    pub(super) fn leave(self: &Arc<Self>, feed: u64, how: DetachReason) {
         let last = {
             let mut state = self.state.lock();
             state.attached.remove(&feed).is_some() && state.attached.is_empty()
         };
         match (how, tokio::runtime::Handle::try_current()) {
             _ if !last || self.own_screen => {}
-            (Leave::Lost, Ok(runtime)) => {
+            (DetachReason::Lost, Ok(runtime)) => {
                 let screens = self.clone();
                 runtime.spawn(async move {
                     tokio::time::sleep(PATIENCE).await;
@@ -100,7 +100,7 @@ impl AttachedScreens {
                 });
             }
             // Without a runtime all of tapline is ending, and lets go of everything by itself.
-            (Leave::Goodbye, _) | (Leave::Lost, Err(_)) => self.release(),
+            (DetachReason::Goodbye, _) | (DetachReason::Lost, Err(_)) => self.release(),
         }
     }
 
@@ -146,7 +146,7 @@ impl AttachedScreen {
 
 impl Drop for AttachedScreen {
     fn drop(&mut self) {
-        self.screens.leave(self.feed, Leave::Lost);
+        self.screens.leave(self.feed, DetachReason::Lost);
         // A feed has room for thousands of events, and where nothing happens it would go unnoticed that it is read no more.
         self.subscription.end();
     }
@@ -206,9 +206,9 @@ mod tests {
         let mut rig = rig(false, false);
         let (one, other) = (rig.enter(), rig.enter());
         rig.holds(one);
-        rig.screens.leave(one, Leave::Goodbye);
+        rig.screens.leave(one, DetachReason::Goodbye);
         assert_eq!(rig.asked(), [""; 0], "another screen is there to decide");
-        rig.screens.leave(other, Leave::Goodbye);
+        rig.screens.leave(other, DetachReason::Goodbye);
         assert_eq!(rig.asked(), ["hold false ~q", "forward all"]);
     }
 
@@ -219,7 +219,7 @@ mod tests {
         rig.screens.pauses(screen, session);
         rig.screens.pauses(screen, SessionId::random());
         rig.screens.resumes(session);
-        rig.screens.leave(screen, Leave::Goodbye);
+        rig.screens.leave(screen, DetachReason::Goodbye);
         assert_eq!(rig.asked(), ["resume", "forward all"]);
     }
 
@@ -228,7 +228,7 @@ mod tests {
         let mut rig = rig(false, true);
         let screen = rig.enter();
         rig.holds(screen);
-        rig.screens.leave(screen, Leave::Goodbye);
+        rig.screens.leave(screen, DetachReason::Goodbye);
         assert_eq!(rig.asked(), ["hold true ~q"]);
     }
 
@@ -237,7 +237,7 @@ mod tests {
         let mut rig = rig(true, false);
         let screen = rig.enter();
         rig.holds(screen);
-        rig.screens.leave(screen, Leave::Goodbye);
+        rig.screens.leave(screen, DetachReason::Goodbye);
         assert_eq!(rig.asked(), [""; 0]);
     }
 
@@ -246,11 +246,11 @@ mod tests {
         let mut rig = rig(false, false);
         let screen = rig.enter();
         rig.holds(screen);
-        rig.screens.leave(screen, Leave::Lost);
+        rig.screens.leave(screen, DetachReason::Lost);
         let again = rig.enter();
         tokio::time::sleep(2 * PATIENCE).await;
         assert_eq!(rig.asked(), [""; 0]);
-        rig.screens.leave(again, Leave::Lost);
+        rig.screens.leave(again, DetachReason::Lost);
         tokio::time::sleep(2 * PATIENCE).await;
         assert_eq!(rig.asked(), ["hold false ~q", "forward all"]);
         assert!(!rig.screens.resync(again));

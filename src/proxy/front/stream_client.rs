@@ -26,11 +26,11 @@ use crate::upstream::{Item, Reply, Upstream as _, UpstreamError};
 /// A client with one stream, connected with its server.
 pub(in crate::proxy) struct StreamClient {
     connection: Arc<Connection>,
-    road: Road,
+    route: ServerRoute,
 }
 
 /// How such a client's messages reach the server.
-enum Road {
+enum ServerRoute {
     /// One by one: the server has one stream, too.
     Relayed(Arc<StreamServer>),
     /// The server has HTTP exchanges: a bridge makes one of each message.
@@ -41,16 +41,16 @@ impl StreamClient {
     /// Connects the client with its server. `headers`: what it came with, where that was a request.
     pub(in crate::proxy) fn attach(connection: &Arc<Connection>, stream: ClientStream, headers: HeaderMap) -> Self {
         let connection = connection.clone();
-        let road = match &connection.link {
+        let route = match &connection.link {
             ServerLink::Stream(server) => {
                 server.attach(stream);
-                Road::Relayed(server.clone())
+                ServerRoute::Relayed(server.clone())
             }
             ServerLink::Exchanges(_) | ServerLink::Shared(_) => {
-                Road::Bridged(Bridge::new(connection.clone(), stream.items, headers))
+                ServerRoute::Bridged(Bridge::new(connection.clone(), stream.items, headers))
             }
         };
-        Self { connection, road }
+        Self { connection, route }
     }
 
     pub(in crate::proxy) fn connection(&self) -> &Arc<Connection> {
@@ -59,9 +59,9 @@ impl StreamClient {
 
     /// What carries its messages to a server that takes them as they come; `None` where a bridge makes exchanges of them.
     pub(in crate::proxy) fn carrier(&self) -> Option<Via> {
-        match &self.road {
-            Road::Relayed(server) => Some(server.carrier()),
-            Road::Bridged(_) => None,
+        match &self.route {
+            ServerRoute::Relayed(server) => Some(server.carrier()),
+            ServerRoute::Bridged(_) => None,
         }
     }
 
@@ -75,9 +75,9 @@ impl StreamClient {
         mut headers: HeaderMap,
     ) -> Result<Option<Reply>, ProxyError> {
         let connection = &self.connection;
-        let server = match &self.road {
-            Road::Relayed(server) => server,
-            Road::Bridged(bridge) => {
+        let server = match &self.route {
+            ServerRoute::Relayed(server) => server,
+            ServerRoute::Bridged(bridge) => {
                 bridge.submit(message, Some(headers)).await;
                 return Ok(None);
             }
@@ -106,9 +106,9 @@ impl StreamClient {
 
     /// Ends the server's side, and waits until all it had to say is out.
     pub(in crate::proxy) async fn disconnect(&self) {
-        match &self.road {
-            Road::Relayed(_) => self.connection.close().await,
-            Road::Bridged(bridge) => bridge.disconnect().await,
+        match &self.route {
+            ServerRoute::Relayed(_) => self.connection.close().await,
+            ServerRoute::Bridged(bridge) => bridge.disconnect().await,
         }
     }
 }
@@ -132,9 +132,9 @@ impl LineSender {
     pub(in crate::proxy) async fn send(&mut self, message: Message, line: Bytes) {
         while self.posting.try_join_next().is_some() {}
         let connection = &self.client.connection;
-        let server = match &self.client.road {
-            Road::Relayed(server) => server,
-            Road::Bridged(bridge) => return bridge.submit(message, None).await,
+        let server = match &self.client.route {
+            ServerRoute::Relayed(server) => server,
+            ServerRoute::Bridged(bridge) => return bridge.submit(message, None).await,
         };
         // A POST is answered when the server likes: only a notification must be there before what follows it.
         let may_wait = server.carrier() == Via::Sse && message.asks();
@@ -155,7 +155,7 @@ impl LineSender {
 
     /// Takes a line without a message to the server; only a pipe has a place for it.
     pub(in crate::proxy) async fn send_blank_line(&mut self, line: Bytes) {
-        if let Road::Relayed(server) = &self.client.road {
+        if let ServerRoute::Relayed(server) = &self.client.route {
             server.send_blank_line(line).await;
         }
     }
@@ -169,9 +169,9 @@ impl LineSender {
     pub(in crate::proxy) async fn finish(&mut self) {
         while self.held.next().await.is_some() {}
         while self.posting.join_next().await.is_some() {}
-        match &self.client.road {
-            Road::Relayed(server) => server.finish(&self.client.connection.session).await,
-            Road::Bridged(bridge) => bridge.finish().await,
+        match &self.client.route {
+            ServerRoute::Relayed(server) => server.finish(&self.client.connection.session).await,
+            ServerRoute::Bridged(bridge) => bridge.finish().await,
         }
     }
 

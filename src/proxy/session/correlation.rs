@@ -144,7 +144,7 @@ impl Correlation {
     }
 
     /// What an HTTP error without a reply in it answers: the request on whose own response it came. That it failed is noted by
-    /// whoever has the response.
+    /// the holder of the response.
     pub(super) fn answered_by_status(&self, at: u64, direction: Direction, request: Seq) -> Correlated {
         let pending = self.pending.lock();
         let asked = direction.reverse();

@@ -26,7 +26,7 @@ use crate::upstream::pool::Pool;
 use crate::upstream::target::Target;
 use crate::upstream::watch::{WatchError, Watched};
 
-/// Why there is nobody to be stopped, and nobody to speak for.
+/// Why there is no child to stop, and no server to speak for.
 const NO_COMMAND: &str = "its server is not a command of this tapline";
 
 impl SessionTable {

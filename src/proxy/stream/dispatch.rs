@@ -221,7 +221,7 @@ impl StreamServer {
                 self.log_difference(&session);
             }
             let audience = Audience::OperatorOnly;
-            return Dispatched { session: Some(session), recipient: Recipient::Nobody, incoming, audience };
+            return Dispatched { session: Some(session), recipient: Recipient::Unaddressed, incoming, audience };
         }
         if matches!(recipient, Recipient::Requester(_)) {
             pending.answer();
@@ -245,12 +245,14 @@ impl StreamServer {
                 recipient
             }
             // It names its request, which is gone: it is no other's.
-            (Tenancy::Shared, Recipient::Client) if message.method() == Some(method::PROGRESS) => Recipient::Nobody,
+            (Tenancy::Shared, Recipient::Client) if message.method() == Some(method::PROGRESS) => {
+                Recipient::Unaddressed
+            }
             // Whose it is can only be guessed: told to the wrong one, it would be a secret given away.
             (Tenancy::Shared, Recipient::Client) => {
-                state.requests.sole().cloned().map_or(Recipient::Nobody, Recipient::Progress)
+                state.requests.sole().cloned().map_or(Recipient::Unaddressed, Recipient::Progress)
             }
-            (Tenancy::Shared, Recipient::Requester(id)) if !state.requests.contains(&id) => Recipient::Nobody,
+            (Tenancy::Shared, Recipient::Requester(id)) if !state.requests.contains(&id) => Recipient::Unaddressed,
             (Tenancy::Shared, recipient) => recipient,
         }
     }
@@ -262,7 +264,7 @@ impl StreamServer {
             (Tenancy::Shared, Recipient::Requesters(ids)) => {
                 ids.iter().find_map(|id| Some(state.requests.get(id)?.session().clone()))
             }
-            (Tenancy::Shared, Recipient::Nobody) if state.requests.sole().is_some() => {
+            (Tenancy::Shared, Recipient::Unaddressed) if state.requests.sole().is_some() => {
                 state.requests.sole().and_then(|id| Some(state.requests.get(id)?.session().clone()))
             }
             (Tenancy::Shared, _) => state.last_session.clone().filter(|session| !session.closed().is_cancelled()),
@@ -288,7 +290,7 @@ impl StreamServer {
     /// Delivers a message of the server to its recipient: down the one stream of a client that has one, else on the response that it
     /// belongs to. `share`: the room that it takes until it is read.
     pub(super) fn deliver(&self, recipient: &Recipient, incoming: Incoming, share: RoomShare) {
-        if matches!(recipient, Recipient::Nobody) {
+        if matches!(recipient, Recipient::Unaddressed) {
             return;
         }
         let mut state = self.state.lock();

@@ -38,7 +38,7 @@ pub(in crate::proxy) enum Recipient {
     /// The client, on whatever stream there is.
     Client,
     /// No client: it is only shown.
-    Nobody,
+    Unaddressed,
 }
 
 impl Recipient {
@@ -46,7 +46,7 @@ impl Recipient {
     fn request(&self) -> Option<&Id> {
         match self {
             Self::Requester(id) | Self::Progress(id) | Self::Subscriber(id) | Self::Unsubscribed(id) => Some(id),
-            Self::Requesters(_) | Self::Client | Self::Nobody => None,
+            Self::Requesters(_) | Self::Client | Self::Unaddressed => None,
         }
     }
 
@@ -473,7 +473,7 @@ impl PendingRequests {
             Kind::Opaque if message.is_reply() => match message.replied_id().and_then(|id| self.known(id)) {
                 Some(id) => Recipient::Requester(id),
                 None if has_stream => Recipient::Client,
-                None => Recipient::Nobody,
+                None => Recipient::Unaddressed,
             },
             Kind::Batch if message.answers() => {
                 let elements = message.elements();
@@ -484,7 +484,7 @@ impl PendingRequests {
                 let id = meta::reported_progress(message).and_then(|token| self.with_progress_token(token).cloned());
                 id.map_or(Recipient::Client, Recipient::Progress)
             }
-            Kind::Opaque if !has_stream => Recipient::Nobody,
+            Kind::Opaque if !has_stream => Recipient::Unaddressed,
             Kind::Notification => self.subscriber(message),
             Kind::Request | Kind::Batch | Kind::Opaque => Recipient::Client,
         }
@@ -536,7 +536,7 @@ impl PendingRequests {
                     (&pending.reply_to).into()
                 })
             }
-            Recipient::Client | Recipient::Nobody => Destination::Client,
+            Recipient::Client | Recipient::Unaddressed => Destination::Client,
         }
     }
 

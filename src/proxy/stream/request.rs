@@ -20,7 +20,7 @@ use crate::proxy::stream::client::{ClientSide, Items};
 use crate::proxy::stream::pending::{Enclosure, PendingRequest, ReplyReader};
 use crate::proxy::stream::server::{Pipe, ServerState, StreamServer, Tenancy};
 use crate::proxy::stream::subscription::{FanoutSubscription, NewLeg};
-use crate::upstream::stdio::{ChildPipe, NotWritten};
+use crate::upstream::stdio::{ChildPipe, ChildWriteError};
 use crate::upstream::{Item, Outgoing, Reply, UpstreamError};
 
 impl StreamServer {
@@ -161,11 +161,11 @@ impl StreamServer {
                 answers.unsent = Some(unsent.queued(line));
                 Ok(WriteOutcome::Taken)
             }
-            Err(NotWritten::Gone) => {
+            Err(ChildWriteError::Gone) => {
                 unsent.disarm();
                 Ok(WriteOutcome::Gone)
             }
-            Err(NotWritten::TooMuchWaits) => Err(self.reads_nothing()),
+            Err(ChildWriteError::TooMuchWaits) => Err(self.reads_nothing()),
         }
     }
 

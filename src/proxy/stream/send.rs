@@ -11,7 +11,7 @@ use crate::proxy::session::LiveSession;
 use crate::proxy::stream::client::ClientStream;
 use crate::proxy::stream::request::UnsentRequest;
 use crate::proxy::stream::server::{Pipe, ServerState, StreamServer, Tenancy};
-use crate::upstream::stdio::{ChildPipe, NotWritten};
+use crate::upstream::stdio::{ChildPipe, ChildWriteError};
 use crate::upstream::{Reply, UpstreamError};
 
 /// How often it is looked whether a server of the HTTP+SSE transport has answered the last request of a client that leaves.
@@ -84,7 +84,7 @@ impl StreamServer {
             None => child.write_message(message).await,
         };
         match written {
-            Err(NotWritten::TooMuchWaits) => Err(self.reads_nothing()),
+            Err(ChildWriteError::TooMuchWaits) => Err(self.reads_nothing()),
             written => {
                 unsent.disarm();
                 Ok(written.is_ok())

@@ -514,11 +514,11 @@ impl StreamServer {
     /// Tells its client something in its name.
     ///
     /// # Errors
-    /// Where there is nobody that it would be for: in words.
+    /// Where it would be for no client: in words.
     pub(in crate::proxy) fn speak(&self, message: Message) -> Result<(), &'static str> {
         let Item::Message(incoming) = Item::line(message) else { return Err("it is no message") };
         let said = self.resolve_recipient(incoming);
-        let session = said.session.ok_or("nobody waits for it")?;
+        let session = said.session.ok_or("no client waits for it")?;
         let Incoming { message, framing } = said.incoming;
         let message = self.proxy.originate(&session, Direction::ToClient, Transport::new(self.carrier), message);
         self.deliver(&said.recipient, Incoming { message, framing }, RoomShare::default());

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::envelope::{ReplyTo, Transport, Via};
-use crate::shadow::{Options, Writes};
+use crate::shadow::{Options, WritePolicy};
 
 pub(crate) fn blank() -> Comparison {
     ShadowSession::new(SessionId::random(), Arc::default()).comparison(Seq(1), &Subject::default())
@@ -170,7 +170,7 @@ fn tools_that_may_write_are_skipped() {
     assert!(judged[0].starts_with("#1 skipped `read` is not marked read-only"), "{judged:?}");
     assert_eq!(judged[1], "#2 same");
     assert!(judged[2].starts_with("#4 skipped `write` is not marked"), "{judged:?}");
-    let mut rig = Rig::with(Options { writes: Writes::Sent, ..Options::default() });
+    let mut rig = Rig::with(Options { writes: WritePolicy::Sent, ..Options::default() });
     assert_eq!(rig.client(&call(1, "write")), [call(1, "write")]);
 }
 

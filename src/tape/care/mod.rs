@@ -4,7 +4,7 @@
 //! seal.rs      sums over the lines of a tape, which tell later whether one was changed, and which
 //! verify.rs    everything that is wrong with a tape, with the line
 //! summary.rs   what a list says of a tape, at the speed of reading
-//! rewrite.rs   a tape made anew beside the old one, plain or packed, and put in its place in one step
+//! rewrite.rs   a tape rewritten beside the old one, plain or packed, and put in its place in one step
 //! ```
 
 mod rewrite;

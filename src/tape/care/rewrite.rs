@@ -1,4 +1,4 @@
-//! Tapes made anew: beside the old one, and put in its place in one step. Whatever happens, one of them is whole.
+//! Tapes rewritten: beside the old one, and put in its place in one step. Whatever happens, one of them is whole.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
@@ -45,14 +45,20 @@ pub fn rewrite(
     let cannot_write = |source| TapeError::CannotWrite { path: to.to_owned(), source };
     let file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(cannot_write)?;
-    let written = write_anew(from, file, packing, reseal, change).and_then(|()| std::fs::rename(&beside, to));
+    let written = write_rewritten(from, file, packing, reseal, change).and_then(|()| std::fs::rename(&beside, to));
     written.map_err(|source| {
         let _ = std::fs::remove_file(&beside);
         cannot_write(source)
     })
 }
 
-fn write_anew(from: &Path, file: File, packing: Packing, reseal: bool, change: &mut LineChange<'_>) -> io::Result<()> {
+fn write_rewritten(
+    from: &Path,
+    file: File,
+    packing: Packing,
+    reseal: bool,
+    change: &mut LineChange<'_>,
+) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(1 << 18, TapeBytes::open(from)?);
     let out = BufWriter::with_capacity(1 << 18, file);
     match packing {
@@ -172,7 +178,7 @@ fn with_redaction(header: &[u8], words: &[String]) -> Option<Vec<u8>> {
     serde_json::to_vec(&header).ok()
 }
 
-/// Seals a tape anew that was sealed, after it was changed on purpose.
+/// Renews the seal of a tape that had one, after it was changed on purpose.
 ///
 /// # Errors
 /// Where the tape cannot be read, or not be written.
@@ -187,7 +193,7 @@ fn packing_of(path: &Path) -> Packing {
     }
 }
 
-/// Writes a note onto a tape, and seals it anew where it was sealed.
+/// Writes a note onto a tape, and renews its seal where it had one.
 ///
 /// # Errors
 /// Where the tape cannot be read, or not be written.

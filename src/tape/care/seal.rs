@@ -2,7 +2,7 @@
 //!
 //! Nothing is summed while messages pass: the file is read once more when its session ends, which for most tapes is a matter of
 //! microseconds, and for large ones is left to `tapline tape pack`. SHA-256 over all bytes says whether anything was changed, and
-//! three bytes a line which line it was. A seal proves no more than that: who changes a tape on purpose can seal it anew.
+//! three bytes a line which line it was. A seal proves no more than that: a person who changes a tape on purpose can renew its seal.
 
 use std::io::{self, BufRead, BufReader, Write as _};
 use std::path::Path;

@@ -141,7 +141,7 @@ fn check_lines(path: &Path, found: &mut Verification) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Why the head of a line is not that of its message: somebody edited one of them.
+/// Why the head of a line is not that of its message: one of them was edited.
 fn head_differs(line: &[u8]) -> Option<String> {
     let members = members_of(std::str::from_utf8(line).ok()?).ok()?;
     let get = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| *value);

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::names::{Measure, is_handle_name, is_opaque_name, is_token, is_token_name, measure, names_a_time, words_of};
 use super::text::{TextContext, match_texts};
-use super::{Findings, Knowledge, Rules, Volatile};
+use super::{Findings, LearnedValues, Rules, Volatile};
 use crate::event::{Difference, Excused};
 use crate::json::diff::{elements, members};
 use crate::json::path::{JsonPath, PathStep};
@@ -26,14 +26,14 @@ const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
 pub(super) struct Judge<'j> {
     rules: &'j Rules,
-    known: &'j Knowledge<'j>,
+    known: &'j LearnedValues<'j>,
     findings: Findings,
     /// Pairs of list members that may still be tried; none inside a list that is tried.
     tries: usize,
 }
 
 impl<'j> Judge<'j> {
-    pub(super) fn new(rules: &'j Rules, known: &'j Knowledge<'j>) -> Self {
+    pub(super) fn new(rules: &'j Rules, known: &'j LearnedValues<'j>) -> Self {
         Self { rules, known, findings: Findings::default(), tries: MOST_TRIED }
     }
 

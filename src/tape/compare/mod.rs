@@ -9,7 +9,7 @@
 //! - times, where both sides have one: written ones, epochs near the clocks of the runs, days and weekdays that moved as the
 //!   clocks did; uuids, ids of parts of which one is made up, ports of this machine, temporary paths;
 //! - numbers that their names, or the words before them in a text, say to be a pid, a port, a duration or the use of memory;
-//! - opaque members of the protocol, and whatever the server makes up and the client sends back later ([`Knowledge`]);
+//! - opaque members of the protocol, and whatever the server makes up and the client sends back later ([`LearnedValues`]);
 //! - the order of a list, where its members are the same.
 //!
 //! A pair is passed over only where both sides have the same shape: a uuid that became the word `none` is a difference. `names`
@@ -107,14 +107,14 @@ impl RunClocks {
 }
 
 /// What is known of values that a server makes up for the client to hand back.
-pub struct Knowledge<'k> {
+pub struct LearnedValues<'k> {
     /// What the live server says in place of a recorded text.
     pub live: &'k dyn Fn(&str) -> Option<String>,
     /// Whether the recorded client sent this back later, and the server had made it up.
     pub is_sent_back: &'k dyn Fn(&str) -> bool,
 }
 
-impl Knowledge<'static> {
+impl LearnedValues<'static> {
     /// Knows no values of a live session, so that every difference counts.
     pub const NOTHING: Self = Self { live: &|_| None, is_sent_back: &|_| false };
 }
@@ -164,12 +164,12 @@ pub(crate) fn names_a_process(key: &str) -> bool {
 
 /// Returns every value of `got` that is not what was `expected`, in the order of the expected message.
 pub fn compare(expected: &Message, got: &Message, rules: &Rules) -> Vec<Difference> {
-    judge(expected, got, rules, &Knowledge::NOTHING).differences
+    judge(expected, got, rules, &LearnedValues::NOTHING).differences
 }
 
 /// Returns what differs between two messages, what of it does not count, and what may be handed back. Messages that are not
 /// both JSON differ as a whole.
-pub fn judge(expected: &Message, got: &Message, rules: &Rules, known: &Knowledge<'_>) -> Findings {
+pub fn judge(expected: &Message, got: &Message, rules: &Rules, known: &LearnedValues<'_>) -> Findings {
     let mut judge = Judge::new(rules, known);
     if expected.raw() != got.raw() {
         judge.values(&mut JsonPath::default(), &as_json(expected), &as_json(got));
@@ -373,7 +373,7 @@ mod tests {
 
     fn judged(expected: &str, got: &str) -> Findings {
         let (expected, got) = (Message::new(expected.to_owned()), Message::new(got.to_owned()));
-        judge(&expected, &got, &day_apart(), &Knowledge::NOTHING)
+        judge(&expected, &got, &day_apart(), &LearnedValues::NOTHING)
     }
 
     /// What is excused of two texts of a tool: kind, recorded and live value; `None` where they differ.
@@ -489,7 +489,7 @@ mod tests {
 
     #[test]
     fn handles_are_what_the_client_sends_back() {
-        let known = Knowledge { live: &|_| None, is_sent_back: &|word| word == "zq9x" };
+        let known = LearnedValues { live: &|_| None, is_sent_back: &|word| word == "zq9x" };
         let found = |expected: &str, got: &str| {
             let message = |text: &str| Message::new(format!(r#"{{"result":{{"text":"use {text} now"}}}}"#));
             judge(&message(expected), &message(got), &Rules::default(), &known)

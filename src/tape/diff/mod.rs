@@ -30,7 +30,7 @@ use crate::event::{Difference, Excused};
 use crate::json::PathPattern;
 use crate::message::Message;
 use crate::tape::Tape;
-use crate::tape::compare::{Findings, Knowledge, Rules, RunClocks, judge};
+use crate::tape::compare::{Findings, LearnedValues, Rules, RunClocks, judge};
 
 /// What is new in the second tape, gone, or otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -118,13 +118,13 @@ fn one_sided(call: &RecordedCall<'_>, kind: ChangeKind) -> CallChange {
 fn compare_calls(call: &RecordedCall<'_>, other: &RecordedCall<'_>, rules: &Rules, diff: &mut TapeDiff) {
     let mut found = Findings::default();
     if call.arguments != other.arguments {
-        add(judge(&call.request.message, &other.request.message, rules, &Knowledge::NOTHING), &mut found);
+        add(judge(&call.request.message, &other.request.message, rules, &LearnedValues::NOTHING), &mut found);
     }
     match (&call.reply, &other.reply) {
         // What it lists is compared by name.
         (Some(_), Some(_)) if is_list(call.method()) => {}
         (Some(reply), Some(got)) => {
-            add(judge(&reply.message, &got.message, rules, &Knowledge::NOTHING), &mut found);
+            add(judge(&reply.message, &got.message, rules, &LearnedValues::NOTHING), &mut found);
         }
         (None, None) => {}
         (reply, got) => found.differences.push(Difference {

@@ -10,7 +10,7 @@ use super::calls::RecordedCall;
 const LEAST: usize = 5;
 /// Deviations from which on chance is ruled out: one in a thousand, on both sides.
 const SIGNIFICANT: f64 = 3.29;
-/// A change of the median by less than this is nobody's concern.
+/// A change of the median by less than this is ignored.
 const CONCERN: f64 = 1.2;
 
 /// Calls of one kind that take another time than they did. Times are medians in microseconds.

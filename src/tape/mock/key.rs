@@ -1,4 +1,4 @@
-//! What makes two requests the same: method and arguments by value, whatever the order of members, without what each client says anew.
+//! What makes two requests the same: method and arguments by value, whatever the order of members, without what differs from client to client.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -61,7 +61,7 @@ impl<'a> CanonicalWriter<'a> {
         self.path.push(PathStep::Key("params".into()));
         match params {
             Value::Object(members) => {
-                // Whoever asks says so there: its name, its revision, the token of its progress.
+                // There the client describes itself: its name, its revision, the token of its progress.
                 self.object(members.iter().filter(|(key, _)| *key != META));
             }
             other => self.value(other),

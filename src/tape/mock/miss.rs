@@ -117,7 +117,7 @@ fn differences(recorded: &Message, asked: &Message) -> Vec<Difference> {
     found
 }
 
-/// The arguments of a request, without what each client says anew.
+/// The arguments of a request, without what differs from client to client.
 fn params_of(request: &Message) -> Message {
     let mut params: serde_json::Value =
         request.member("params").and_then(|params| serde_json::from_str(params).ok()).unwrap_or_default();

@@ -110,7 +110,7 @@ pub struct TapeMock {
     options: MockOptions,
     label: Label,
     shared: MockShared,
-    /// Who is asked what is on no tape; nobody if `None`.
+    /// The server that is asked what is on no tape, if any.
     fallback: Option<Arc<MockFallback>>,
 }
 
@@ -137,7 +137,7 @@ pub struct MockTally {
     pub missed: usize,
     /// Requests that are on no tape, and that a real server was asked.
     pub forwarded: usize,
-    /// Requests on the tapes that nobody made.
+    /// Requests on the tapes that no client made.
     pub unasked: usize,
 }
 

@@ -45,7 +45,7 @@ const MUTATIONS: [ReplyMutation; 18] = [
         is_legal: true,
         change: |it, _| one_text(&escaped(&it.value()?)),
     },
-    ReplyMutation { name: "members that nobody knows", is_legal: true, change: |it, _| with_unknown(it) },
+    ReplyMutation { name: "unknown members", is_legal: true, change: |it, _| with_unknown(it) },
     ReplyMutation {
         name: "a text of 256 KiB",
         is_legal: true,

@@ -329,7 +329,7 @@ impl<'a> MockSession<'a> {
             }
             None if mock.fallback.is_some() => effects.push(MockEffect::Tell(answer.clone())),
             None => {
-                effects.push(MockEffect::Log(format!("the client answered what nobody asked: id {}", id.display())));
+                effects.push(MockEffect::Log(format!("the client answered what was not asked: id {}", id.display())));
             }
         }
     }
@@ -357,7 +357,7 @@ impl TapeMock {
         playing.due = match event.map(|event| &event.act) {
             Some(MockedAct::Await(_) | MockedAct::AwaitCancel) => None,
             Some(MockedAct::Say(_)) => event.map(|event| now + self.scaled(event.gap)),
-            // It is over: whoever looks next sees so.
+            // It is over: the next look shows it.
             None => Some(now),
         };
     }

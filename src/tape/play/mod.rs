@@ -285,7 +285,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         }
     }
 
-    /// Waits until whoever goes step by step lets the next message go; what comes meanwhile is heard. `false` where it is all over.
+    /// Waits until the operator, step by step, lets the next message go; what comes meanwhile is heard. `false` where it is all over.
     async fn is_let_go(&mut self, stop: &CancellationToken) -> bool {
         let Some(gate) = self.options.steps.clone() else { return true };
         let step = &self.script.steps[self.next];

@@ -14,7 +14,7 @@ use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::accept::LiveReply;
-use crate::tape::compare::{Findings, Knowledge, judge};
+use crate::tape::compare::{Findings, LearnedValues, judge};
 use crate::upstream::UpstreamError;
 
 /// When a stream is taken up again, unless the server says: what the SDK clients do.
@@ -139,7 +139,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             &recorded,
             live,
             &self.options.rules,
-            &Knowledge {
+            &LearnedValues {
                 live: &|text| self.tokens.live_text(text),
                 is_sent_back: &|word| self.script.said.is_only_after(word, reply.place),
             },

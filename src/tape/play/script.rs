@@ -15,14 +15,14 @@ use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::Tape;
 use crate::tape::read::TapeFile;
-use crate::tape::tokens::SaidWords;
+use crate::tape::tokens::ServerTokens;
 
 /// The client's side of a tape.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     pub(super) steps: Vec<ScriptStep>,
     /// What the client says, and where first.
-    pub(super) said: SaidWords,
+    pub(super) said: ServerTokens,
 }
 
 /// Larger messages stay on the disk, in bytes.
@@ -149,7 +149,7 @@ impl Script {
 #[derive(Default)]
 pub(super) struct ScriptBuilder {
     steps: Vec<ScriptStep>,
-    said: SaidWords,
+    said: ServerTokens,
     /// How many messages of the tape were read so far.
     place: usize,
     /// Where the line of this message stands; `None` for a tape in memory.

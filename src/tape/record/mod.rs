@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::disk::{Disk, RealDisk};
-pub use self::recording::Meddling;
 use self::recording::Recording;
+pub use self::recording::TapeInterference;
 use super::care::seal;
 use super::format::{Mark, TapeError, TapePeers};
 use super::name::file_name;
@@ -65,7 +65,7 @@ pub enum RecordingNotice {
     Meddled {
         session: SessionId,
         path: PathBuf,
-        what: Meddling,
+        what: TapeInterference,
         missing: u64,
     },
 }
@@ -94,8 +94,8 @@ impl fmt::Display for RecordingNotice {
             }
             Self::Meddled { path, what, missing, .. } => {
                 let what = match what {
-                    Meddling::Removed => "was removed or moved away: a new one begins",
-                    Meddling::Cut => "was cut short: it goes on behind what is left",
+                    TapeInterference::Removed => "was removed or moved away: a new one begins",
+                    TapeInterference::Cut => "was cut short: it goes on behind what is left",
                 };
                 write!(f, "the tape {} {what}; {missing} messages are missing", path.display())
             }

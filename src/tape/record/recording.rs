@@ -34,12 +34,12 @@ pub(super) struct Recording {
     /// When the file was last looked at, while it is open.
     looked: Option<Instant>,
     /// What another program did to the file since this was last taken, and how many messages are missing by it.
-    pub(super) meddled: Option<(Meddling, u64)>,
+    pub(super) meddled: Option<(TapeInterference, u64)>,
 }
 
 /// What another program may do to a tape that is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meddling {
+pub enum TapeInterference {
     /// The file is no longer where it was.
     Removed,
     /// The file is shorter than it was.
@@ -143,7 +143,7 @@ impl Recording {
     fn begin_again(&mut self) {
         let missing = std::mem::take(&mut self.written);
         self.lost += missing;
-        self.meddled = self.has_begun().then_some((Meddling::Removed, missing));
+        self.meddled = self.has_begun().then_some((TapeInterference::Removed, missing));
         (self.sink, self.identity, self.good) = (None, None, 0);
     }
 
@@ -165,7 +165,7 @@ impl Recording {
             let missing = self.written.saturating_sub(left.messages);
             self.lost += missing;
             self.written -= missing;
-            (self.peers_due, self.meddled) = (true, Some((Meddling::Cut, missing)));
+            (self.peers_due, self.meddled) = (true, Some((TapeInterference::Cut, missing)));
         } else if length > self.good {
             sink.cut(self.good)?;
         }

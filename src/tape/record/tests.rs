@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::disk::{Disk, FileIdentity, RealDisk, Sink, WholeLines};
-use super::{Meddling, Recorder, RecordingNotice};
+use super::{Recorder, RecordingNotice, TapeInterference};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Via};
 use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
 use crate::message::Message;
@@ -256,7 +256,7 @@ fn flush_tries_a_failed_file_again() {
 }
 
 /// Records three messages, lets `meddle` have the tape, records a fourth. Gives what was told, and the tape then.
-fn meddled(meddle: impl FnOnce(&Path)) -> (Meddling, u64, Tape) {
+fn meddled(meddle: impl FnOnce(&Path)) -> (TapeInterference, u64, Tape) {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("tapes");
     let mut recorder = Recorder::on(&dir, Box::new(RealDisk), Duration::ZERO);
@@ -296,7 +296,7 @@ fn recorder_begins_a_tape_again_that_is_removed_moved_or_replaced() {
     ];
     for meddle in meddlers {
         let (what, told, tape) = meddled(meddle);
-        assert_eq!((what, told, missing(&tape), seqs(&tape)), (Meddling::Removed, 3, 3, vec![4, 5]));
+        assert_eq!((what, told, missing(&tape), seqs(&tape)), (TapeInterference::Removed, 3, 3, vec![4, 5]));
     }
     assert_eq!(seqs(&Tape::read(&aside).unwrap()), [1, 2, 3], "nothing of what comes later");
 }
@@ -327,7 +327,7 @@ fn recorder_goes_on_behind_what_is_left_of_a_tape_that_was_cut() {
     ] {
         let (what, told, tape) = cut(length);
         let seqs_left = (1..=left).chain([4, 5]).collect::<Vec<_>>();
-        assert_eq!((what, told, missing(&tape), seqs(&tape)), (Meddling::Cut, 3 - left, 3 - left, seqs_left));
+        assert_eq!((what, told, missing(&tape), seqs(&tape)), (TapeInterference::Cut, 3 - left, 3 - left, seqs_left));
     }
 }
 
@@ -335,7 +335,7 @@ fn recorder_goes_on_behind_what_is_left_of_a_tape_that_was_cut() {
 fn recorder_tells_at_the_end_what_was_done_to_a_tape_just_before() {
     let cut = |tape: &Path| std::fs::OpenOptions::new().write(true).open(tape).unwrap().set_len(20).unwrap();
     let remove = |tape: &Path| std::fs::remove_file(tape).unwrap();
-    let meddlers = [(Meddling::Removed, &remove as &dyn Fn(&Path)), (Meddling::Cut, &cut)];
+    let meddlers = [(TapeInterference::Removed, &remove as &dyn Fn(&Path)), (TapeInterference::Cut, &cut)];
     for (expected, meddle) in meddlers {
         let dir = tempfile::tempdir().unwrap();
         // As it is looked after by default: a moment after the last look.

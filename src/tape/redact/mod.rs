@@ -2,7 +2,7 @@
 //!
 //! A secret is what stands under a name that says so ([`is_secret`]), under a path or a key that the user names, what looks like the
 //! key of a known service, and `requestState`, in which servers keep what they like. In its place stands `[redacted:` and eight
-//! digits that are made from it and from a number that nobody keeps: the same secret has the same digits all over a tape, so that a
+//! digits that are made from it and from a number that is not kept: the same secret has the same digits all over a tape, so that a
 //! replay still knows what is sent back, and nothing can be found out from them. Everything else stays byte for byte.
 
 mod patterns;

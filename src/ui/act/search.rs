@@ -16,7 +16,7 @@ pub(super) fn search_changed(model: &mut Model) {
             None
         }
     };
-    model.search_anew();
+    model.restart_search();
 }
 
 /// `enter`: to the first match from here on.

@@ -588,7 +588,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "search what is shown here; `\\r` for an expression",
     ),
     key(C::Everywhere, &["t"], A::ToggleMenu, "", "switch something on or off: the next keys are listed"),
-    key(C::Everywhere, &["ctrl l"], A::Repaint, "", "draw everything anew"),
+    key(C::Everywhere, &["ctrl l"], A::Repaint, "", "redraw the screen"),
     key(C::Everywhere, &["ctrl z"], A::Suspend, "", "suspend: a shell's `fg` comes back, nothing passes until then"),
     key(C::Everywhere, &["Q"], A::Quit, "quit", "quit"),
     key(C::Everywhere, &["?", "f1"], A::Help, "help", "this help"),

@@ -142,7 +142,7 @@ impl MessageList {
         }
         self.sorted = Some(SortedRows { order, ascending, seqs: Vec::new(), stale: true });
         self.resort(rows);
-        // Whoever sorts wants to see the first of them.
+        // After sorting, the first rows are of interest.
         (self.unfollowed, self.cursor) = (true, self.seq(rows, 0));
         true
     }

@@ -63,7 +63,7 @@ pub(crate) struct MessageRows {
     diverged: BTreeMap<Seq, Arc<Comparison>>,
     /// What is wrong with them.
     found: BTreeMap<Seq, Vec<Arc<Finding>>>,
-    /// What somebody wrote beside them, or that they are marked.
+    /// The operator's comment, or that they are marked.
     marks: BTreeMap<Seq, MessageMark>,
     /// Whose messages they are.
     sessions: HashMap<SessionId, Arc<Session>>,
@@ -251,7 +251,7 @@ impl MessageRows {
         self.found.get(&seq).map_or(&[], Vec::as_slice)
     }
 
-    /// What somebody noted of a message.
+    /// The operator's mark and comment on a message.
     pub(crate) fn mark(&self, seq: Seq) -> Option<&MessageMark> {
         self.marks.get(&seq)
     }
@@ -274,7 +274,7 @@ impl MessageRows {
         seqs
     }
 
-    /// Takes over what was noted while the rows were told anew.
+    /// Takes over marks and comments when all rows are sent again.
     pub(crate) fn keep_marks(&mut self, old: &mut Self) {
         self.marks = std::mem::take(&mut old.marks);
     }

@@ -91,7 +91,7 @@ struct FiguresSample {
 }
 
 /// The recent past of three figures, oldest first.
-pub(crate) struct Pulse {
+pub(crate) struct RecentActivity {
     pub(crate) messages: [u64; BUCKETS],
     pub(crate) in_flight: [u64; BUCKETS],
     pub(crate) failed: [u64; BUCKETS],
@@ -134,8 +134,8 @@ impl MetricsScreen {
     }
 
     /// Up to when figures came last: where nothing happens, nothing moves.
-    pub(crate) fn pulse(&self) -> Pulse {
-        let mut pulse = Pulse { messages: [0; BUCKETS], in_flight: [0; BUCKETS], failed: [0; BUCKETS] };
+    pub(crate) fn pulse(&self) -> RecentActivity {
+        let mut pulse = RecentActivity { messages: [0; BUCKETS], in_flight: [0; BUCKETS], failed: [0; BUCKETS] };
         let now = self.beats.back().map_or(0, |beat| beat.second);
         let bucket = |second: u64| {
             let ago = usize::try_from(now.saturating_sub(second) / self.bucket()).unwrap_or(usize::MAX);

@@ -42,7 +42,7 @@ impl Model {
     }
 
     /// Begins from the cursor, where the search is new or the place another; a short list is looked through at once.
-    pub(crate) fn search_anew(&mut self) {
+    pub(crate) fn restart_search(&mut self) {
         let place = self.search_place();
         let Some(mut search) = self.search.take() else { return };
         let is_long = matches!(place, Some(SearchPlace::Messages(..) | SearchPlace::Detail(..)));
@@ -221,7 +221,7 @@ impl Model {
     /// Puts the cursor on the next match, or the one before; later, where it is not found yet.
     pub(crate) fn go_to_next_match(&mut self, jump: SearchJump) {
         if self.search.as_ref().is_none_or(|search| search.wanted.is_none()) {
-            self.search_anew();
+            self.restart_search();
         }
         let here = self.search_cursor();
         let Some(search) = &mut self.search else { return };

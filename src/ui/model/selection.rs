@@ -140,7 +140,7 @@ impl Model {
         self.editor.as_ref().is_some_and(|editor| editor.verdict.fault.is_some())
     }
 
-    /// A request that nobody holds any more can still go out as one of the operator's.
+    /// A request that is held no longer can still go out as one of the operator's.
     pub(crate) fn can_send_as_new(&self) -> bool {
         let is_request = |editor: &Editor| editor.verdict.kind == Some(Kind::Request);
         let sends = |editor: &Editor| editor.gone && editor.direction == Direction::ToServer && is_request(editor);

@@ -276,7 +276,7 @@ impl Model {
         self.messages().1
     }
 
-    /// Messages that came since nobody follows.
+    /// Messages that came since the list no longer follows the newest.
     pub(crate) fn live_unseen(&self) -> usize {
         self.live.unseen
     }

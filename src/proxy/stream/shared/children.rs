@@ -107,8 +107,8 @@ impl SharedChild {
 
     /// Whether a child is too old: it is given up as soon as no request waits for it. What is subscribed to goes on where others hear it, too.
     fn is_outlived(&self, pool: &Pool) -> bool {
-        let nobody_waits = || self.load() == 0 && (pool.settings().stateless || self.server.is_idle());
-        pool.is_old(self.since) && nobody_waits()
+        let no_call_waits = || self.load() == 0 && (pool.settings().stateless || self.server.is_idle());
+        pool.is_old(self.since) && no_call_waits()
     }
 }
 
