@@ -173,7 +173,7 @@ impl DryRunReport {
         out
     }
 
-    /// One object.
+    /// The report as one JSON object.
     pub(super) fn json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }

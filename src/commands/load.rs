@@ -27,7 +27,7 @@ pub(super) struct LoadPlan {
 /// What playing a tape many times came to.
 pub(super) struct LoadFigures {
     calls: BTreeMap<(String, String), CallFigures>,
-    /// Of the first step that failed.
+    /// The report of the first step that failed.
     first_failure: Option<StepReport>,
     failed: usize,
     took: Duration,
@@ -36,7 +36,7 @@ pub(super) struct LoadFigures {
 /// What one method, or one tool, came to.
 struct CallFigures {
     failed: usize,
-    /// In microseconds.
+    /// How long each call took, in microseconds.
     times: Histogram<u64>,
 }
 
@@ -146,7 +146,7 @@ impl LoadFigures {
         out
     }
 
-    /// The same as JSON; times are in microseconds.
+    /// The figures as JSON; times are in microseconds.
     pub(super) fn json(&self) -> String {
         let calls = self.calls.iter().map(|((method, name), figures)| {
             let [p50, p95, p99, max] = figures.spread();

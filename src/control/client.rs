@@ -71,7 +71,7 @@ impl Remote {
     /// Whether it is there and lets us in.
     ///
     /// # Errors
-    /// Why not.
+    /// Where it cannot be reached, or refuses the token.
     pub async fn check(&self) -> Result<(), ClientError> {
         self.post("/commands".to_owned(), Vec::new()).await
     }

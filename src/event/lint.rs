@@ -21,7 +21,7 @@ pub enum LintLevel {
 impl LintLevel {
     pub const ALL: [Self; 4] = [Self::Note, Self::Info, Self::Warn, Self::Error];
 
-    /// Its name.
+    /// The name of the level, as options and reports have it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Note => "note",
@@ -40,15 +40,15 @@ pub struct Finding {
     pub level: LintLevel,
     pub session: SessionId,
     pub seq: Seq,
-    /// Whose fault it is: that of who sends this way.
+    /// The way of the message at fault: its sender did it.
     pub by: Direction,
-    /// One line.
+    /// What is wrong, in one line.
     pub text: String,
     /// What to do about it.
     pub hint: String,
     /// Where the specification says so.
     pub section: String,
-    /// Of which revision.
+    /// The revision of the protocol that the section belongs to.
     pub revision: String,
     /// What real clients do with it, a line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -20,7 +20,7 @@ pub(super) struct TimeTest {
 /// Ends belong to it, but for those of a minute or a day that was named alone.
 #[derive(Clone, Debug)]
 enum TimeSpan {
-    /// Of any day, in microseconds since midnight; one that ends before it begins goes over midnight.
+    /// A part of any day, in microseconds since midnight; one that ends before it begins goes over midnight.
     OfDay(Bound<i64>, Bound<i64>),
     /// In microseconds since the Unix epoch.
     Once(Bound<i64>, Bound<i64>),

@@ -22,7 +22,7 @@ pub struct HookCall {
 }
 
 impl HookCall {
-    /// Of a message that is about to pass.
+    /// What a hook is asked about a message that is about to pass.
     pub fn of(envelope: &Envelope, rule: &str) -> Self {
         let is_reply = envelope.kind().is_reply();
         let context = json!({

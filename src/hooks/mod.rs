@@ -74,7 +74,7 @@ pub struct Hook {
 /// One question to a hook.
 pub(in crate::hooks) struct HookJob {
     pub(in crate::hooks) id: u64,
-    /// One line.
+    /// The JSON-RPC request to the hook, as one line.
     pub(in crate::hooks) request: String,
     pub(in crate::hooks) answer: oneshot::Sender<Result<String, String>>,
 }
@@ -121,7 +121,7 @@ impl Hook {
 pub struct HookQuestion {
     pub hook: Arc<Hook>,
     pub call: Arc<HookCall>,
-    /// The rule.
+    /// The name of the rule that asks.
     pub rule: Arc<str>,
 }
 

@@ -45,7 +45,7 @@ struct SetPoint {
     id: u64,
     point: Breakpoint,
     filter: Filter,
-    /// What matched.
+    /// How many messages matched its filter.
     seen: u64,
     hits: u64,
 }

@@ -81,7 +81,7 @@ impl CallTable {
             let text = format!("id {} is that of {before}, too", quoted(id.token()));
             out.report(&ID_USED_TWICE, judged, text);
         }
-        let cursor = judged.message.at(&["params", "cursor"]).map(Into::into);
+        let cursor = judged.at(&["params", "cursor"]).map(Into::into);
         self.last = judged.envelope.at;
         self.open.entry(key).or_default().push(UnansweredCall {
             seq: judged.seq(),

@@ -12,6 +12,8 @@ use crate::headers::{METHOD, NAME, SESSION, VERSION, contradict};
 use crate::mcp::method::{INITIALIZE, PROMPTS_GET, RESOURCES_READ, TOOLS_CALL};
 use crate::message::Kind;
 
+/// As nearly all clients write it.
+const USUAL_ACCEPT: &[u8] = b"application/json, text/event-stream";
 /// The first revision with the header of the revision.
 const FIRST_WITH_VERSION: &str = "2025-06-18";
 
@@ -74,7 +76,11 @@ impl CarrierState {
 
 /// A POST has to take either form of an answer. What is no message of a client's own is none of that.
 fn check_accept(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
-    let accept = judged.header(&ACCEPT).map(String::from_utf8_lossy).unwrap_or_default().to_ascii_lowercase();
+    let accept = judged.header(&ACCEPT).unwrap_or_default();
+    if accept == USUAL_ACCEPT {
+        return;
+    }
+    let accept = String::from_utf8_lossy(accept).to_ascii_lowercase();
     let lists = |kind: &str| accept.split(',').any(|it| it.split(';').next().is_some_and(|it| it.trim() == kind));
     if judged.direction() == Direction::ToServer && !(lists("application/json") && lists("text/event-stream")) {
         let text = if accept.is_empty() { "there is none".to_owned() } else { format!("it says {}", quoted(&accept)) };

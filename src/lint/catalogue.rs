@@ -6,7 +6,7 @@
 use crate::event::LintLevel;
 use crate::mcp::era::is_modern_revision;
 
-/// One lint.
+/// What a kind of finding is called, how bad it is, and where the specification speaks of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LintRule {
     pub code: &'static str,

@@ -103,7 +103,7 @@ impl DeclaredCapabilities {
 
     /// Looks at an error reply: what was declared is there.
     pub(super) fn check_refusal(&self, call: &UnansweredCall, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
-        let code = judged.message.at(&["error", "code"]).and_then(|code| code.parse::<i64>().ok());
+        let code = judged.at(&["error", "code"]).and_then(|code| code.parse::<i64>().ok());
         // Resources without templates are resources all the same.
         if code != Some(METHOD_NOT_FOUND) || &*call.method == RESOURCE_TEMPLATES_LIST {
             return;

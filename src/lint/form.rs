@@ -3,8 +3,10 @@
 use super::catalogue::{BATCH, HTTP_STATUS, JSON_RPC_FORM, NOT_JSON_RPC, STDOUT_NOISE};
 use super::found::{FindingSink, JudgedMessage, quoted};
 use crate::envelope::{Direction, Via};
-use crate::message::{Kind, Message};
+use crate::message::Kind;
 
+/// The members that JSON-RPC has.
+const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 /// The one revision with batches.
 const WITH_BATCHES: &str = "2025-03-26";
 
@@ -63,26 +65,19 @@ pub(super) fn check_form(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
     if let Some(flaw) = &message.head().flaw {
         out.report(&JSON_RPC_FORM, judged, flaw.to_string());
     }
-    if message.at(&["jsonrpc"]) != Some("\"2.0\"") {
+    if judged.at(&["jsonrpc"]) != Some("\"2.0\"") {
         out.report(&JSON_RPC_FORM, judged, "`jsonrpc` is not \"2.0\"".to_owned());
     }
     match message.kind() {
-        Kind::Error if message.at(&["result"]).is_some() => {
+        Kind::Error if judged.at(&["result"]).is_some() => {
             out.report(&JSON_RPC_FORM, judged, "`result` beside `error`".to_owned());
         }
-        Kind::Notification if message.at(&["id"]).is_some() => {
+        Kind::Notification if judged.at(&["id"]).is_some() => {
             out.report(&JSON_RPC_FORM, judged, "a notification with an id of null".to_owned());
         }
         _ => {}
     }
-    if let Some(extra) = extra_member(message) {
-        out.report(&JSON_RPC_FORM, judged, format!("the member {} beside those of JSON-RPC", quoted(&extra)));
+    if let Some((extra, _)) = judged.members().iter().find(|(key, _)| !MEMBERS.contains(&&**key)) {
+        out.report(&JSON_RPC_FORM, judged, format!("the member {} beside those of JSON-RPC", quoted(extra)));
     }
-}
-
-/// A member that JSON-RPC does not have, at the top of a message.
-fn extra_member(message: &Message) -> Option<String> {
-    const KNOWN: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-    let members = crate::message::read_members(message.raw())?;
-    members.into_iter().map(|(key, _)| key.into_owned()).find(|key| !KNOWN.contains(&&**key))
 }

@@ -1,11 +1,14 @@
 //! What a lint looks at, and where it says what it found.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
 
 use super::catalogue::LintRule;
 use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
 use crate::event::Finding;
-use crate::message::Message;
+use crate::message::{Members, Message, descend, members_of, read_members};
 
 /// Longer texts of peers are cut where they are quoted.
 const QUOTED: usize = 80;
@@ -19,9 +22,40 @@ pub(super) struct JudgedMessage<'a> {
     pub(super) revision: Arc<str>,
     /// Whether that has no handshake.
     pub(super) is_modern: bool,
+    /// Its members, and those of its `result`: read once, however many rules look at them.
+    members: OnceCell<Members<'a>>,
+    result: OnceCell<Members<'a>>,
 }
 
-impl JudgedMessage<'_> {
+impl<'a> JudgedMessage<'a> {
+    pub(super) fn new(envelope: &'a Envelope, message: &'a Message, revision: Arc<str>, is_modern: bool) -> Self {
+        Self { envelope, message, revision, is_modern, members: OnceCell::new(), result: OnceCell::new() }
+    }
+
+    /// Its members in order, duplicates included; none where it is no object.
+    pub(super) fn members(&self) -> &Members<'a> {
+        self.members.get_or_init(|| read_members(self.message.raw()).unwrap_or_default())
+    }
+
+    /// The text of the value at a path of members, as [`Message::at`].
+    pub(super) fn at(&self, path: &[&str]) -> Option<&'a str> {
+        match path {
+            // Those it knows.
+            ["params", _, ..] => self.message.at(path),
+            ["result", member, rest @ ..] => {
+                let result = || last(self.members(), "result").and_then(|text| members_of(text).ok());
+                descend(last(self.result.get_or_init(|| result().unwrap_or_default()), member)?, rest)
+            }
+            [member, rest @ ..] => descend(last(self.members(), member)?, rest),
+            [] => None,
+        }
+    }
+
+    /// The value at a path of members, read as what it should be; `None` where it is absent or something else.
+    pub(super) fn read<T: DeserializeOwned>(&self, path: &[&str]) -> Option<T> {
+        serde_json::from_str(self.at(path)?).ok()
+    }
+
     pub(super) fn seq(&self) -> Seq {
         self.envelope.seq
     }
@@ -39,7 +73,12 @@ impl JudgedMessage<'_> {
     }
 }
 
-/// Takes findings.
+/// The last member of this name is the one that counts.
+fn last<'a>(members: &Members<'a>, name: &str) -> Option<&'a str> {
+    members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.get())
+}
+
+/// Collects the findings on one message.
 pub(super) struct FindingSink {
     session: SessionId,
     found: Vec<Finding>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::catalogue::{BEFORE_INITIALIZE, BEFORE_INITIALIZED, NEVER_INITIALIZED, SERVER_REQUEST};
 use super::found::{FindingSink, JudgedMessage, named};
 use crate::envelope::{Direction, Seq};
-use crate::mcp::meta::{agreed_version, read};
+use crate::mcp::meta::agreed_version;
 use crate::mcp::method::{DISCOVER, INITIALIZE, INITIALIZED, PING};
 use crate::message::Kind;
 
@@ -74,7 +74,7 @@ impl HandshakeLint {
         if method == INITIALIZE {
             self.stage = HandshakeStage::Asked;
             self.is_told = false;
-            self.revision = read::<String>(judged.message, &["params", "protocolVersion"]).map(Into::into);
+            self.revision = judged.read::<String>(&["params", "protocolVersion"]).map(Into::into);
             return;
         }
         self.used += 1;

@@ -21,7 +21,7 @@ impl ListPages {
         if !call.method.ends_with("/list") {
             return;
         }
-        let Some(next) = judged.message.at(&["result", "nextCursor"]).filter(|next| *next != "null") else { return };
+        let Some(next) = judged.at(&["result", "nextCursor"]).filter(|next| *next != "null") else { return };
         let pages = self.0.entry(call.method.clone()).or_default();
         if pages.len() >= MOST_CURSORS {
             pages.clear();

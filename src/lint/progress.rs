@@ -6,7 +6,7 @@ use super::calls::UnansweredCall;
 use super::catalogue::{PROGRESS_AFTER_END, PROGRESS_BACKWARDS, PROGRESS_TOKEN_TWICE, PROGRESS_UNKNOWN};
 use super::found::{FindingSink, JudgedMessage, named, quoted};
 use crate::envelope::{Direction, Seq};
-use crate::mcp::meta::{read, reported_progress, requested_progress};
+use crate::mcp::meta::{reported_progress, requested_progress};
 use crate::message::Id;
 
 /// Tokens that are remembered.
@@ -62,7 +62,7 @@ impl ProgressTable {
         let direction = judged.direction().reverse();
         let state = call.token.clone().and_then(|token| self.tokens.get_mut(&(direction, token)));
         if let Some(state) = state.filter(|state| state.request == call.seq)
-            && judged.message.at(&["result", "task"]).is_none()
+            && judged.at(&["result", "task"]).is_none()
         {
             state.ended = Some(judged.envelope.at);
         }
@@ -82,7 +82,7 @@ impl ProgressTable {
             let text = format!("{} {} had its reply", state.what, state.request);
             return out.report(&PROGRESS_AFTER_END, judged, text);
         }
-        let now: Option<f64> = read(judged.message, &["params", "progress"]);
+        let now: Option<f64> = judged.read(&["params", "progress"]);
         if let (Some(now), Some(last)) = (now, state.last.filter(|_| !state.is_shared))
             && now <= last
         {

@@ -7,7 +7,6 @@ use super::catalogue::{LintRule, WRONG_CODE_METHOD, WRONG_CODE_PROMPT, WRONG_COD
 use super::declared::DeclaredCapabilities;
 use super::found::{FindingSink, JudgedMessage, quoted};
 use crate::mcp::error_code::protocol::{INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND};
-use crate::mcp::meta::read;
 use crate::mcp::method::{PROMPTS_GET, RESOURCES_READ, TOOLS_CALL};
 use crate::message::Kind;
 
@@ -40,8 +39,8 @@ fn check_error(
     judged: &JudgedMessage<'_>,
     out: &mut FindingSink,
 ) {
-    let Some(code) = judged.message.at(&["error", "code"]).and_then(|code| code.parse::<i64>().ok()) else { return };
-    let text: String = read(judged.message, &["error", "message"]).unwrap_or_default();
+    let Some(code) = judged.at(&["error", "code"]).and_then(|code| code.parse::<i64>().ok()) else { return };
+    let text: String = judged.read(&["error", "message"]).unwrap_or_default();
     let mut wrong = |rule: &LintRule, right: &[i64], is_it: bool| {
         if is_it && !right.contains(&code) {
             let text = format!("{} was refused with {code}, {}", quoted(&call.method), quoted(&text));
@@ -80,7 +79,7 @@ fn is_unknown_tool(text: &str, is_listed: Option<bool>) -> bool {
 }
 
 fn first_text(judged: &JudgedMessage<'_>) -> String {
-    let content: Option<Value> = read(judged.message, &["result", "content"]);
+    let content: Option<Value> = judged.read(&["result", "content"]);
     let text = content.as_ref().and_then(|content| content.get(0)?.get("text")?.as_str());
     text.unwrap_or_default().to_owned()
 }

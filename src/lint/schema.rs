@@ -37,7 +37,7 @@ type SharedSchemas = LruCache<(Box<str>, bool), Arc<CompiledSchema>>;
 static COMPILED: LazyLock<Mutex<SharedSchemas>> = LazyLock::new(|| Mutex::new(LruCache::new(MOST_COMPILED)));
 
 impl CompiledSchema {
-    /// Of a schema's JSON text. `revision`: that of the session in which it was advertised.
+    /// Compiles a schema from its JSON text. `revision`: that of the session in which it was advertised.
     pub(super) fn of(text: &str, revision: &str) -> Arc<Self> {
         let has_dialect = revision >= FIRST_WITH_DIALECT;
         let compile =

@@ -22,8 +22,10 @@ use crate::mcp::method::{CANCELLED, DISCOVER, INITIALIZE, PROGRESS};
 use crate::mcp::{era, meta};
 use crate::message::{Kind, Message};
 
-/// Larger messages are judged by their heads only, in bytes.
-const LARGEST: usize = 1 << 20;
+/// Larger messages are judged by their heads only, in bytes: to read the image in a result costs more than to pass it on.
+const LARGEST: usize = 128 << 10;
+/// Lists, which all else is judged by, may be larger.
+const LARGEST_LIST: usize = 1 << 20;
 
 /// What is known of a session, and what of it the lints go by.
 pub struct SessionLint {
@@ -133,12 +135,12 @@ impl SessionLint {
             }
             None => (self.handshake.revision(), false),
         };
-        JudgedMessage { envelope, message, revision, is_modern }
+        JudgedMessage::new(envelope, message, revision, is_modern)
     }
 
     fn judge_one(&mut self, envelope: &Envelope, message: &Message, out: &mut FindingSink) {
         let judged = self.judged(envelope, message);
-        if message.raw().len() > LARGEST {
+        if self.is_too_large(&judged) {
             return self.judge_head(&judged, out);
         }
         check_status(&judged, out);
@@ -154,7 +156,16 @@ impl SessionLint {
         }
     }
 
-    /// Of what is too large to be read again and again, the head alone.
+    fn is_too_large(&self, judged: &JudgedMessage<'_>) -> bool {
+        let (message, size) = (judged.message, judged.message.raw().len());
+        let is_list = || {
+            let asked = self.calls.asked(judged.direction(), message.id().filter(|_| message.kind().is_reply()));
+            asked.is_some_and(|call| call.method.ends_with("/list"))
+        };
+        size > LARGEST && (size > LARGEST_LIST || !is_list())
+    }
+
+    /// Judges the head alone of a message that is too large to be read whole.
     fn judge_head(&mut self, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
         match judged.message.kind() {
             Kind::Request => {

@@ -7,6 +7,7 @@
 //! business, as revisions add some.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
@@ -70,7 +71,7 @@ pub(super) fn check_params(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
     let Some(method) = judged.message.method() else { return };
     let name = format!("params {method}");
     // What needs no `params` may have none.
-    check(&name, judged.message.at(&["params"]).unwrap_or("{}"), ".params", judged, out);
+    check(&name, judged.at(&["params"]).unwrap_or("{}"), ".params", judged, out);
 }
 
 /// Looks at a reply.
@@ -79,8 +80,8 @@ pub(super) fn check_result(call: &UnansweredCall, judged: &JudgedMessage<'_>, ou
         Kind::Result => {
             // A task, or questions, in place of the result that was asked for.
             let is_other = ["task", "inputRequests", "requestState"];
-            if is_other.iter().all(|member| judged.message.at(&["result", member]).is_none()) {
-                let result = judged.message.at(&["result"]).unwrap_or_default();
+            if is_other.iter().all(|member| judged.at(&["result", member]).is_none()) {
+                let result = judged.at(&["result"]).unwrap_or_default();
                 check(&format!("result {}", call.method), result, ".result", judged, out);
             }
         }
@@ -89,7 +90,7 @@ pub(super) fn check_result(call: &UnansweredCall, judged: &JudgedMessage<'_>, ou
 }
 
 fn check_error(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
-    let error: Value = judged.message.at(&["error"]).and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    let error: Value = judged.at(&["error"]).and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
     if !error["code"].is_i64() && !error["code"].is_u64() {
         out.report(&PROTOCOL_SHAPE, judged, "`.error.code` is not an integer".to_owned());
     }
@@ -105,7 +106,7 @@ fn check(name: &str, text: &str, path: &str, judged: &JudgedMessage<'_>, out: &m
     }
     let (Some(shape), Ok(value)) = (SHAPES.0.get(name), serde_json::from_str::<Value>(text)) else { return };
     let mut fit = ShapeFit { revision, wrong: Vec::new() };
-    fit.check(shape, &value, path);
+    fit.check(shape, &value, ShapePath::Root(path));
     for why in fit.wrong.into_iter().take(MOST_TOLD) {
         // Clients take an absent one for what it was before there were any (2026-07-28, basic: result type).
         let is_new = NEW_MEMBERS.iter().any(|member| why == format!("`.result.{member}` is missing"));
@@ -119,6 +120,30 @@ const NEW_MEMBERS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
 /// A message that is wrong in more places is wrong as a whole.
 const MOST_TOLD: usize = 5;
 
+/// Where a value stands: put into words only where something is wrong with it.
+#[derive(Clone, Copy)]
+enum ShapePath<'a> {
+    Root(&'a str),
+    Member(&'a Self, &'a str),
+    Item(&'a Self, usize),
+}
+
+impl fmt::Display for ShapePath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(root) => f.write_str(root),
+            Self::Member(of, name) => write!(f, "{of}.{name}"),
+            Self::Item(of, at) => write!(f, "{of}[{at}]"),
+        }
+    }
+}
+
+impl ShapePath<'_> {
+    fn quoted(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
 /// A value on its way along a shape.
 struct ShapeFit<'a> {
     revision: &'a str,
@@ -126,7 +151,7 @@ struct ShapeFit<'a> {
 }
 
 impl ShapeFit<'_> {
-    fn check(&mut self, shape: &ValueShape, value: &Value, path: &str) {
+    fn check(&mut self, shape: &ValueShape, value: &Value, path: ShapePath<'_>) {
         if self.wrong.len() >= MOST_TOLD {
             return;
         }
@@ -141,16 +166,21 @@ impl ShapeFit<'_> {
             (ValueShape::Either(shapes), value) if shapes.iter().any(|shape| self.fits(shape, value)) => {}
             (ValueShape::List(inner), Value::Array(values)) => {
                 for (at, value) in values.iter().enumerate() {
-                    self.check(inner, value, &format!("{path}[{at}]"));
+                    self.check(inner, value, ShapePath::Item(&path, at));
                 }
             }
             (ValueShape::Map(inner), Value::Object(members)) => {
                 for (key, value) in members {
-                    self.check(inner, value, &format!("{path}.{key}"));
+                    self.check(inner, value, ShapePath::Member(&path, key));
                 }
             }
             (ValueShape::Members(shapes), Value::Object(members)) => self.members(shapes, members, path),
-            (ValueShape::Tagged(key, tags), Value::Object(members)) => self.tagged(key, tags, members, path),
+            (ValueShape::Tagged(key, tags), Value::Object(members)) => {
+                let tag = members.get(key).and_then(Value::as_str);
+                if let Some(shape) = self.tagged((key, tag), tags, path) {
+                    self.check(shape, value, path);
+                }
+            }
             (ValueShape::Both(one, other), value) => {
                 self.check(one, value, path);
                 self.check(other, value, path);
@@ -160,41 +190,45 @@ impl ShapeFit<'_> {
                     self.check(shape, value, path);
                 }
             }
-            (shape, value) => self.wrong.push(format!("{} is {}, not {}", quoted(path), kind(value), shape.words())),
+            (shape, value) => self.wrong.push(format!("{} is {}, not {}", path.quoted(), kind(value), shape.words())),
         }
     }
 
     fn fits(&self, shape: &ValueShape, value: &Value) -> bool {
         let mut fit = ShapeFit { revision: self.revision, wrong: Vec::new() };
-        fit.check(shape, value, "");
+        fit.check(shape, value, ShapePath::Root(""));
         fit.wrong.is_empty()
     }
 
-    fn members(&mut self, shapes: &[MemberShape], members: &Map<String, Value>, path: &str) {
+    fn members(&mut self, shapes: &[MemberShape], members: &Map<String, Value>, path: ShapePath<'_>) {
         for MemberShape { key, is_needed, shape, .. } in shapes.iter().filter(|member| member.span.has(self.revision)) {
+            let path = ShapePath::Member(&path, key);
             match members.get(key) {
-                Some(value) => self.check(shape, value, &format!("{path}.{key}")),
-                None if *is_needed => self.wrong.push(format!("{} is missing", quoted(&format!("{path}.{key}")))),
+                Some(value) => self.check(shape, value, path),
+                None if *is_needed => self.wrong.push(format!("{} is missing", path.quoted())),
                 None => {}
             }
         }
     }
 
-    fn tagged(&mut self, key: &str, tags: &[(String, Span, ValueShape)], members: &Map<String, Value>, path: &str) {
-        let tag = members.get(key).and_then(Value::as_str);
-        let known = tag.and_then(|tag| tags.iter().find(|(known, span, _)| known == tag && span.has(self.revision)));
-        match (known, tag) {
-            (Some((_, _, shape)), _) => self.check(shape, &Value::Object(members.clone()), path),
-            (None, Some(tag)) => {
-                self.wrong.push(format!(
-                    "{} is {}, which {} does not have",
-                    quoted(&format!("{path}.{key}")),
-                    quoted(tag),
-                    self.revision
-                ));
-            }
-            (None, None) => self.wrong.push(format!("{} is missing", quoted(&format!("{path}.{key}")))),
+    /// The shape that goes with a tag, which is the value of the member `key`.
+    fn tagged<'s>(
+        &mut self,
+        (key, tag): (&str, Option<&str>),
+        tags: &'s [(String, Span, ValueShape)],
+        path: ShapePath<'_>,
+    ) -> Option<&'s ValueShape> {
+        let path = ShapePath::Member(&path, key);
+        let Some(tag) = tag else {
+            self.wrong.push(format!("{} is missing", path.quoted()));
+            return None;
+        };
+        let known = tags.iter().find(|(known, span, _)| known == tag && span.has(self.revision));
+        if known.is_none() {
+            let which = quoted(tag);
+            self.wrong.push(format!("{} is {which}, which {} does not have", path.quoted(), self.revision));
         }
+        known.map(|(_, _, shape)| shape)
     }
 }
 
@@ -369,7 +403,7 @@ mod tests {
 
     fn wrong(name: &str, revision: &str, value: &str) -> Vec<String> {
         let mut fit = ShapeFit { revision, wrong: Vec::new() };
-        fit.check(&SHAPES.0[name], &serde_json::from_str(value).unwrap(), "");
+        fit.check(&SHAPES.0[name], &serde_json::from_str(value).unwrap(), ShapePath::Root(""));
         fit.wrong
     }
 

@@ -14,7 +14,6 @@ use super::catalogue::{
 use super::found::{FindingSink, JudgedMessage, quoted};
 use super::schema::{CompiledSchema, foreign_pattern};
 use crate::envelope::{Direction, Seq};
-use crate::mcp::meta::read;
 use crate::mcp::method::{ELICITATION_CREATE, TOOLS_CALL, TOOLS_LIST, TOOLS_LIST_CHANGED};
 use crate::message::{Kind, read_members};
 
@@ -62,7 +61,7 @@ impl ToolBook {
                 self.check_input_responses(judged, out);
             }
             (Some(ELICITATION_CREATE), Direction::ToClient) => {
-                let schema = judged.message.at(&["params", "requestedSchema"]);
+                let schema = judged.at(&["params", "requestedSchema"]);
                 self.note_question(&judged.seq().to_string(), schema, judged, out);
             }
             (Some(_), Direction::ToServer) => self.check_input_responses(judged, out),
@@ -82,8 +81,10 @@ impl ToolBook {
         if self.is_listed(name) == Some(false) {
             out.report(&TOOL_NOT_LISTED, judged, format!("{} is not in the server's list", quoted(name)));
         }
-        self.called.insert(name.into());
-        let arguments = judged.message.at(&["params", "arguments"]).unwrap_or("{}");
+        if !self.called.contains(name) {
+            self.called.insert(name.into());
+        }
+        let arguments = judged.at(&["params", "arguments"]).unwrap_or("{}");
         let schema = self.tools.get(name).and_then(|tool| tool.input.as_ref());
         if let (Some(schema), Ok(arguments)) = (schema, serde_json::from_str(arguments))
             && let Some(why) = schema.misfit(&arguments)
@@ -102,7 +103,7 @@ impl ToolBook {
             (TOOLS_CALL, Direction::ToClient) => self.check_result(call, judged, out),
             (ELICITATION_CREATE, Direction::ToServer) => {
                 if let Some(schema) = self.questions.remove(call.seq.to_string().as_str()) {
-                    check_answer(judged.message.at(&["result"]), &schema, judged, out);
+                    check_answer(judged.at(&["result"]), &schema, judged, out);
                 }
             }
             _ => {}
@@ -116,11 +117,11 @@ impl ToolBook {
         let tool = call.name.as_deref().and_then(|name| self.tools.get(name));
         let Some(schema) = tool.and_then(|tool| tool.output.as_ref()) else { return };
         let name = quoted(call.name.as_deref().unwrap_or_default());
-        let is_final = ["task", "inputRequests"].iter().all(|member| judged.message.at(&["result", member]).is_none());
+        let is_final = ["task", "inputRequests"].iter().all(|member| judged.at(&["result", member]).is_none());
         if judged.message.is_failed_result() || !is_final {
             return;
         }
-        match judged.message.at(&["result", "structuredContent"]) {
+        match judged.at(&["result", "structuredContent"]) {
             None => out.report(&TOOL_RESULT_MISSING, judged, format!("{name} has an `outputSchema`")),
             Some(content) => {
                 let content: Option<Value> = serde_json::from_str(content).ok();
@@ -133,7 +134,7 @@ impl ToolBook {
 
     /// A page of the list.
     fn list(&mut self, call: &UnansweredCall, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
-        let Some(tools) = judged.message.at(&["result", "tools"]) else { return };
+        let Some(tools) = judged.at(&["result", "tools"]) else { return };
         let Ok(tools) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(tools) else { return };
         if call.cursor.is_none() {
             self.tools.clear();
@@ -142,7 +143,7 @@ impl ToolBook {
             self.learn(tool.get(), judged, out);
         }
         self.listed = Some((judged.seq(), judged.revision.clone()));
-        let next = judged.message.at(&["result", "nextCursor"]);
+        let next = judged.at(&["result", "nextCursor"]);
         self.is_complete = next.is_none_or(|next| next == "null");
         let tokens = self.bytes() / BYTES_A_TOKEN;
         if self.is_complete && tokens > MANY_TOKENS {
@@ -211,7 +212,7 @@ impl ToolBook {
 
     /// Questions inside a result (2026-07-28, multi round-trip requests).
     fn note_input_requests(&mut self, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
-        let requests: Option<HashMap<String, Value>> = read(judged.message, &["result", "inputRequests"]);
+        let requests: Option<HashMap<String, Value>> = judged.read(&["result", "inputRequests"]);
         for (key, request) in requests.into_iter().flatten() {
             if request["method"] == ELICITATION_CREATE {
                 let schema = request["params"].get("requestedSchema").map(Value::to_string);
@@ -225,7 +226,7 @@ impl ToolBook {
         if !judged.is_modern {
             return;
         }
-        let answers: Option<HashMap<String, Value>> = read(judged.message, &["params", "inputResponses"]);
+        let answers: Option<HashMap<String, Value>> = judged.read(&["params", "inputResponses"]);
         for (key, answer) in answers.into_iter().flatten() {
             if let Some(schema) = self.questions.remove(key.as_str()) {
                 check_answer(Some(&answer.to_string()), &schema, judged, out);

@@ -380,7 +380,8 @@ impl<'de> Deserialize<'de> for Message {
 }
 
 /// The value at a path of members of `value`.
-fn descend<'a>(mut value: &'a str, path: &[&str]) -> Option<&'a str> {
+/// The text of the value at a path of members; of those with one name the last.
+pub(crate) fn descend<'a>(mut value: &'a str, path: &[&str]) -> Option<&'a str> {
     for member in path {
         value = members_of(value).ok()?.into_iter().rev().find(|(key, _)| key == member)?.1.get();
     }

@@ -1,9 +1,9 @@
 //! Closing a connection so that the other side still reads what it was told.
 //!
-//! A socket that is closed while bytes lie in it unread is reset, and a reset takes with it what the other side has received and not
-//! yet read: a client that is refused in the middle of a large body, or of endless headers, would see a broken connection in place of
-//! the status that says why. So the last response is ended first, and what still comes is read for a while and thrown away
-//! (RFC 9112 §9.6).
+//! A socket that is closed while bytes lie in it unread is reset. A client that is refused in the middle of a large body, or of endless
+//! headers, then sees its own write fail, and many say so in place of the status that explains it; some systems also discard what
+//! the client has received and not yet read. So the last response is ended first, and what still comes is read for a while and thrown
+//! away (RFC 9112 §9.6).
 
 use std::io;
 use std::pin::Pin;

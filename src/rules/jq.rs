@@ -47,7 +47,7 @@ const STEP: &str = "tapline_step";
 const WEIGH: &str = "tapline_weigh";
 /// A product that is not longer than it may be.
 const TIMES: &str = "tapline_times";
-/// The program.
+/// The name under which the program of a rule is compiled.
 const MAIN: &str = "tapline_main";
 /// What reaches out of the program.
 const NOT_THERE: [&str; 10] = [

@@ -45,7 +45,7 @@ fn times(calls: &[RecordedCall<'_>]) -> BTreeMap<String, Vec<u64>> {
     times
 }
 
-/// Both sorted.
+/// The change from the times on the left to those on the right, both sorted, in microseconds.
 fn change(subject: &str, left: &[u64], right: &[u64]) -> Option<TimingChange> {
     if left.len() < LEAST || right.len() < LEAST || deviation(left, right).abs() < SIGNIFICANT {
         return None;

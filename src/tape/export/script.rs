@@ -90,7 +90,7 @@ pub(super) fn jsonl(tape: &Tape) -> String {
     lines
 }
 
-/// A transcript.
+/// The tape as a Markdown transcript.
 pub(super) fn markdown(tape: &Tape, name: &str) -> String {
     let peer = |peer: &Option<Arc<Peer>>| peer.as_ref().map_or_else(|| "unknown".to_owned(), |it| it.text());
     let inline = |text: &str| format!("`{}`", sanitize(text).replace('`', "'"));

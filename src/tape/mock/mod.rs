@@ -142,7 +142,7 @@ pub struct MockTally {
 }
 
 impl TapeMock {
-    /// Reads tapes.
+    /// Reads the tapes that are to be played.
     ///
     /// # Errors
     /// Where one cannot be read at all, is no tape, or is one of a newer format.

@@ -30,7 +30,7 @@ pub(super) enum MockEffect {
     Tell(Message),
 }
 
-/// One client.
+/// A client of a mock: what it was told, and what it still waits for.
 pub(super) struct MockSession<'a> {
     mock: &'a TapeMock,
     /// The tape that this conversation follows first, as its beginning chose it.

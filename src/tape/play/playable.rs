@@ -77,7 +77,7 @@ pub struct TapeSelection {
     pub from: Option<Seq>,
     /// The client's last; what the server answered until then is compared, also where it came later.
     pub until: Option<Seq>,
-    /// Of the client's only these, or all.
+    /// The messages of the client that are sent; all if `None`.
     pub only: Option<HashSet<Seq>>,
 }
 

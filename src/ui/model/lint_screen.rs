@@ -17,7 +17,7 @@ pub(crate) struct LintTally {
 pub(crate) struct LintGroup {
     pub(crate) level: LintLevel,
     pub(crate) count: u64,
-    /// The latest.
+    /// The latest finding of this code.
     pub(crate) finding: Finding,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct ServerOffer {
 pub(crate) struct OfferList {
     pub(crate) session: SessionId,
     pub(crate) offers: Vec<ServerOffer>,
-    /// Narrows them.
+    /// Text that narrows the offers to those that have it.
     pub(crate) search: InputLine,
     pub(crate) place: ListCursor,
 }

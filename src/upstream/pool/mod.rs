@@ -95,7 +95,7 @@ impl Pool {
         Self::of(ChildSource::Command(command, guardian), settings)
     }
 
-    /// The same of a server inside this process.
+    /// A pool of connections to a server inside this process.
     pub fn embedded(server: Arc<dyn EmbeddedServer>, settings: Settings) -> Arc<Self> {
         Self::of(ChildSource::Embedded(server), settings)
     }
