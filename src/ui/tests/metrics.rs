@@ -67,30 +67,18 @@ fn figures(second: u64) -> Figures {
     }
 }
 
-fn measured(width: u16, height: u16, settings: &Settings) -> Rig {
-    let mut rig = busy_with(width, height, settings);
+/// Twenty seconds of figures.
+pub(super) fn measure(rig: &mut Rig) {
     for second in 0..20 {
         rig.on_event(Event::Figures(Arc::new(figures(second))));
     }
+}
+
+fn measured(width: u16, height: u16, settings: &Settings) -> Rig {
+    let mut rig = busy_with(width, height, settings);
+    measure(&mut rig);
     rig.press("5");
     rig
-}
-
-fn check(name: &str, picture: &str) {
-    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!(name, picture);
-    });
-}
-
-#[test]
-fn metrics_screen_is_drawn_in_every_size() {
-    check("metrics-120x36", &measured(120, 36, &Settings::default()).picture());
-    check("metrics-80x24", &measured(80, 24, &Settings::default()).picture());
-    let plain = Settings { ascii: true, mono: true, ..Settings::default() };
-    let mut small = measured(40, 12, &plain);
-    let picture = small.picture();
-    assert!(picture.is_ascii(), "{picture}");
-    check("metrics-ascii-40x12", &picture);
 }
 
 #[test]

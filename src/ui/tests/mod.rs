@@ -2,6 +2,7 @@
 
 mod clock;
 mod find;
+mod key_table;
 mod keys;
 mod lint;
 mod metrics;
@@ -12,6 +13,7 @@ mod robust;
 mod rows;
 mod run;
 mod same_set;
+mod scenes;
 mod see;
 mod shadow;
 mod values;

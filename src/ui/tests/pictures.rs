@@ -1,201 +1,96 @@
-//! Every screen, in the two sizes that matter.
+//! Every screen, form, menu and question in every size.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::rig::{Rig, World, busy, busy_with, held, tapes, text_result};
-use crate::envelope::{Author, Outcome, Seq};
-use crate::event::{Difference, Event, Level, LogLine, ReplayEvent, StepReport, StepVerdict, Ticket};
+use ratatui::style::{Color, Modifier};
+
+use super::rig::{Rig, World, busy_with, text_result};
+use super::scenes::SCENES;
+use crate::envelope::Seq;
+use crate::event::{Difference, Event, ReplayEvent, StepReport, StepVerdict};
 use crate::ui::Settings;
-use crate::ui::tests::rig::{START, session_id};
 
-/// Takes the picture of one scene in both sizes.
+/// The sizes that the layout was made for.
+const SIZES: [(u16, u16); 6] = [(200, 50), (120, 36), (80, 24), (60, 16), (40, 12), (20, 5)];
+
+/// Takes the pictures of one scene: in every size as it is and in which colours, and in two without colours and in ASCII.
 pub(super) fn check(name: &str, scene: impl Fn(&mut Rig)) {
-    for (width, height) in [(120, 36), (80, 24)] {
-        let mut rig = busy(width, height);
+    let mut album = String::new();
+    let mut take = |title: &str, (width, height), settings: &Settings| {
+        let mut rig = busy_with(width, height, settings);
         scene(&mut rig);
-        insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
-            insta::assert_snapshot!(format!("{name}-{width}x{height}"), rig.picture());
-        });
+        rig.model.notice = None;
+        let (picture, styles) = (rig.picture(), styles(rig.buffer()));
+        album.push_str(&format!("== {title} {width}x{height}\n{picture}\n-- styles\n{styles}\n"));
+        if settings.ascii {
+            assert!(picture.replace(['页', '面', '\u{fffd}'], "").is_ascii(), "{name}: {picture}");
+        }
+        if settings.mono {
+            assert!(!styles.contains(['#', '@']), "{name} has colours: {styles}");
+        }
+    };
+    for size in SIZES {
+        take("colour", size, &Settings::default());
+    }
+    for size in [(120, 36), (80, 24)] {
+        take("mono, ASCII", size, &Settings { ascii: true, mono: true, ..Settings::default() });
+    }
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, album);
+    });
+}
+
+/// Which styles stand how often in which row: enough to see a colour come and go, and far shorter than where it stands.
+fn styles(buffer: &ratatui::buffer::Buffer) -> String {
+    let mut lines = Vec::new();
+    for (y, row) in buffer.content.chunks(usize::from(buffer.area.width)).enumerate() {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for cell in row.iter().filter(|cell| !cell.symbol().trim().is_empty() || !cell.modifier.is_empty()) {
+            let mut style = match (cell.fg, cell.bg) {
+                (Color::Reset, Color::Reset) => String::new(),
+                (fg, Color::Reset) => format!("#{fg}"),
+                (fg, bg) => format!("#{fg}@{bg}"),
+            };
+            for (modifier, word) in [
+                (Modifier::BOLD, "+bold"),
+                (Modifier::DIM, "+dim"),
+                (Modifier::REVERSED, "+reversed"),
+                (Modifier::UNDERLINED, "+underlined"),
+            ] {
+                if cell.modifier.contains(modifier) {
+                    style.push_str(word);
+                }
+            }
+            if !style.is_empty() {
+                *counts.entry(style).or_default() += 1;
+            }
+        }
+        let words: Vec<String> = counts.into_iter().map(|(style, count)| format!("{count}{style}")).collect();
+        // Rows alike are told once.
+        match lines.last_mut() {
+            Some((_, last, what)) if *what == words => *last = y,
+            _ => lines.push((y, y, words)),
+        }
+    }
+    let told = lines.into_iter().filter(|(_, _, words)| !words.is_empty());
+    told.map(|(from, to, words)| format!("{from}-{to}: {}", words.join(" "))).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_screen_form_menu_and_question_is_drawn_as_kept() {
+    for (name, scene) in SCENES {
+        check(name, scene);
     }
 }
 
+/// What nothing has passed in says what to paste where.
 #[test]
-fn messages() {
-    check("messages", |rig| {
-        rig.press("k k k k k k");
-    });
-}
-
-#[test]
-fn detail() {
-    check("detail", |rig| {
-        rig.press(": 1 1 9 3 enter enter j j");
-    });
-}
-
-#[test]
-fn queue() {
-    check("queue", |rig| {
-        let mut world = World::new();
-        world.seq = 1199;
-        for (ticket, outcome) in
-            [(7, Outcome::Blocked(Author::Operator)), (8, Outcome::Edited(Author::Operator)), (9, Outcome::Abandoned)]
-        {
-            let mut call = world.call(2, 90, "fetch", r#"{"url":"https://example.org"}"#);
-            rig.on_event(held(ticket, call.clone(), 4));
-            rig.on_event(Event::Settled { ticket: Ticket(ticket) });
-            (call.outcome, call.held) = (outcome, Some(4_000_000));
-            rig.on_event(Event::Passed(Arc::new(call)));
-        }
-        rig.press("2");
-    });
-}
-
-#[test]
-fn long_text() {
-    check("pager", |rig| {
-        rig.press(": 1 1 9 3 enter enter j j j j j j enter");
-    });
-}
-
-#[test]
-fn diff_of_an_edited_message() {
-    check("diff", |rig| {
-        rig.press(": 1 1 9 3 enter enter h h");
-    });
-}
-
-#[test]
-fn small_windows() {
-    for (name, keys, width, height) in
-        [("small", "k k", 58, 14), ("small-detail", "k k enter", 58, 14), ("smaller", "2", 40, 10)]
-    {
-        let mut rig = busy(width, height);
-        rig.press(keys);
-        insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
-            insta::assert_snapshot!(format!("{name}-{width}x{height}"), rig.picture());
-        });
-    }
-}
-
-#[test]
-fn ascii() {
-    let mut rig = busy_with(120, 24, &Settings { ascii: true, mono: true, ..Settings::default() });
-    rig.press("k k k k k k");
-    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!("ascii-120x24", rig.picture());
-    });
-}
-
-#[test]
-fn editor() {
-    check("editor", |rig| {
-        rig.press("2 e");
-        let editor = rig.model.editor.as_mut().unwrap();
-        let text = editor.text().replace("/etc/hosts", "/tmp/hosts");
-        editor.replace(&text);
-    });
-}
-
-#[test]
-fn editor_with_a_fault() {
-    check("editor-fault", |rig| {
-        rig.press("2 e up up up up up end backspace");
-    });
-}
-
-#[test]
-fn block() {
-    check("block", |rig| {
-        rig.press("2 b down tab");
-    });
-}
-
-#[test]
-fn sessions_popup() {
-    check("sessions", |rig| {
-        rig.press("s j j");
-    });
-}
-
-#[test]
-fn filter_bar() {
-    check("filter", |rig| {
-        rig.press("f");
-        rig.typing("~m tools/");
-    });
-}
-
-#[test]
-fn quit_question() {
-    check("quit", |rig| {
-        rig.press("Q");
-    });
-}
-
-#[test]
-fn help() {
-    check("help", |rig| {
-        rig.press("2 ?");
-    });
-}
-
-#[test]
-fn prefix() {
-    check("prefix", |rig| {
-        rig.press("g");
-    });
-}
-
-#[test]
-fn tapes_with_a_replay() {
-    check("tapes", |rig| {
-        rig.press("4");
-        rig.on_event(Event::Tapes(tapes()));
-        for event in replay() {
-            rig.on_event(Event::Replay(event));
-        }
-        rig.press("n");
-    });
-}
-
-#[test]
-fn events() {
-    check("events", |rig| {
-        let line = |level, source: &str, text: &str| LogLine {
-            landmark: None,
-            at: START.plus_micros(12_911_000),
-            ..LogLine::new(level, source, text)
-        };
-        for line in [
-            line(Level::Info, "proxy", "listening on http://127.0.0.1:7070/mcp"),
-            line(Level::Warn, "hold", "held by ~tool write_file|git_.*").about(Seq(1197)).of(session_id(1)),
-            line(Level::Error, "server", "panicked at \u{1b}[31mretry.rs:12\u{1b}[0m").of(session_id(2)),
-        ] {
-            rig.on_event(Event::Log(line));
-        }
-        rig.press("6 k");
-    });
-}
-
-#[test]
-fn open_tape() {
-    check("open-tape", |rig| {
-        rig.press("4");
-        rig.on_event(Event::Tapes(tapes()));
-        let envelopes = super::rig::busy_events()
-            .into_iter()
-            .filter_map(|event| if let Event::Passed(envelope) = event { Some(envelope) } else { None })
-            .collect();
-        rig.on_event(Event::TapeOpened {
-            path: PathBuf::from("/tapes/demo.tape.jsonl"),
-            session: Arc::new(super::rig::session(1, "files-srv", ("ide", "1.4"), crate::envelope::Via::Http)),
-            envelopes,
-            problems: Vec::new(),
-            found: Vec::new(),
-        });
-        rig.press("j j");
+fn empty_screen_is_drawn_as_kept() {
+    let hints = vec!["claude mcp add --transport http demo http://127.0.0.1:7070/mcp".to_owned()];
+    let mut rig = Rig::with(120, 36, &Settings { hints, ..Settings::default() });
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("empty", rig.picture());
     });
 }
 

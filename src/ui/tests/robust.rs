@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
 use proptest::prelude::*;
 
 use super::rig::{Rig, World, busy, busy_events, busy_with, held, session, tapes};
 use crate::envelope::{Direction, Seq, Via};
-use crate::event::{Event, Level, LogLine};
-use crate::ui::Settings;
+use crate::event::{Event, Level, LogLine, Ticket};
 use crate::ui::keymap::{BINDINGS, KeyContext};
 use crate::ui::model::Change;
+use crate::ui::{ScreenInput, Settings};
 
 fn any_key() -> impl Strategy<Value = KeyEvent> {
     let special = prop_oneof![
@@ -29,30 +29,76 @@ fn any_key() -> impl Strategy<Value = KeyEvent> {
         Just(KeyCode::PageUp),
         Just(KeyCode::PageDown),
     ];
-    let typed = prop::sample::select("1246abdefghijklmnopqrstvxyzAFGIQTVX?:+ {}\"~&(é家".chars().collect::<Vec<_>>());
+    let typed = prop::sample::select(
+        "1234567abcdefghijklmnopqrstuvwxyzACDEFGIMNOPQRTUVX?:;/|*+-<> {}[]\"~&(@é家".chars().collect::<Vec<_>>(),
+    );
     let code = prop_oneof![special, typed.prop_map(KeyCode::Char)];
     let modifiers = prop_oneof![4 => Just(KeyModifiers::NONE), 1 => Just(KeyModifiers::CONTROL)];
     (code, modifiers).prop_map(|(code, modifiers)| KeyEvent::new(code, modifiers))
 }
 
+/// What may come at a screen, in any order.
+#[derive(Clone, Debug)]
+enum Stroke {
+    Key(KeyEvent),
+    Paste(String),
+    Resize(u16, u16),
+    /// So many messages at once, some of them held.
+    Burst(u8),
+    Time,
+}
+
+fn any_stroke() -> impl Strategy<Value = Stroke> {
+    let pastes =
+        prop::sample::select(vec!["{\"a\": [1, \"页\"]}\r\n", "~m tools & (", "\u{1b}[31m\u{202e}", "1193", ""]);
+    prop_oneof![
+        12 => any_key().prop_map(Stroke::Key),
+        2 => pastes.prop_map(|text| Stroke::Paste(text.to_owned())),
+        1 => (1u16..200, 1u16..60).prop_map(|(width, height)| Stroke::Resize(width, height)),
+        2 => (1u8..25).prop_map(Stroke::Burst),
+        1 => Just(Stroke::Time),
+    ]
+}
+
+/// Calls with their replies; every fifth is held, and those held before are let go.
+fn burst(rig: &mut Rig, world: &mut World, count: u8) {
+    for number in 0..count {
+        let call = world.call(1 + u128::from(number % 2), u32::from(number), "search", r#"{"query":"页面"}"#);
+        if number % 5 == 0 {
+            rig.on_event(held(world.seq, call, 1));
+            continue;
+        }
+        let reply = world.reply(&call, 3, r#""result":{"content":[]}"#);
+        rig.on_event(Event::Passed(Arc::new(call)));
+        rig.on_event(Event::Passed(Arc::new(reply)));
+        rig.on_event(Event::Settled { ticket: Ticket(world.seq.saturating_sub(20)) });
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn screen_survives_any_keys_at_any_size(
-        sizes in prop::collection::vec((1u16..200, 1u16..60), 1..4),
-        keys in prop::collection::vec(any_key(), 0..60),
-    ) {
-        let mut rig = busy(120, 36);
+    fn screen_survives_any_keys_pastes_and_sizes_under_load(strokes in prop::collection::vec(any_stroke(), 0..50)) {
+        let settings = Settings { memory: 60_000, ..Settings::default() };
+        let mut rig = busy_with(120, 36, &settings);
+        let mut world = World::new();
+        world.seq = 1400;
         rig.on_event(Event::Tapes(tapes()));
         for event in super::pictures::replay() {
             rig.on_event(Event::Replay(event));
         }
-        let share = keys.len() / sizes.len() + 1;
-        for ((width, height), keys) in sizes.into_iter().zip(keys.chunks(share)) {
-            rig.resize(width, height);
-            for key in keys {
-                rig.event(*key);
+        let mut now = rig.model.now;
+        for stroke in strokes {
+            match stroke {
+                Stroke::Key(key) => rig.event(key),
+                Stroke::Paste(text) => rig.change(Change::Input(ScreenInput::Terminal(TerminalEvent::Paste(text)))),
+                Stroke::Resize(width, height) => rig.resize(width, height),
+                Stroke::Burst(count) => burst(&mut rig, &mut world, count),
+                Stroke::Time => {
+                    now = now.plus_micros(1_700_000);
+                    let _ = rig.model.tick(now);
+                }
             }
             rig.picture();
         }

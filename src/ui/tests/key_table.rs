@@ -1,0 +1,95 @@
+//! The table of keys against the screen: whatever the help lists for a place does something there.
+
+use std::collections::BTreeSet;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::rig::{Rig, busy};
+use super::scenes::{PLACES, SCENES};
+use crate::ui::key_press::KeyPress;
+use crate::ui::keymap::{Action, BINDINGS, KeyContext, meaning};
+
+/// The press that the table calls so.
+pub(super) fn event_of(name: &str) -> KeyEvent {
+    let (modifiers, base) = match name.split_once(' ') {
+        Some(("ctrl", base)) => (KeyModifiers::CONTROL, base),
+        _ => (KeyModifiers::NONE, name),
+    };
+    let code = match base {
+        "enter" => KeyCode::Enter,
+        "esc" => KeyCode::Esc,
+        "tab" => KeyCode::Tab,
+        "shift tab" => KeyCode::BackTab,
+        "backspace" => KeyCode::Backspace,
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
+        "up" => KeyCode::Up,
+        "down" => KeyCode::Down,
+        "home" => KeyCode::Home,
+        "end" => KeyCode::End,
+        "pgup" => KeyCode::PageUp,
+        "pgdn" => KeyCode::PageDown,
+        "space" => KeyCode::Char(' '),
+        "f1" => KeyCode::F(1),
+        _ => KeyCode::Char(base.chars().next().filter(|_| base.chars().count() == 1).expect(name)),
+    };
+    let event = KeyEvent::new(code, modifiers);
+    assert_eq!(KeyPress::of(&event).map(|press| press.name).as_deref(), Some(name));
+    event
+}
+
+fn at(scene: fn(&mut Rig)) -> Rig {
+    let mut rig = busy(120, 36);
+    scene(&mut rig);
+    rig.model.notice = None;
+    rig.effects.clear();
+    rig
+}
+
+/// All that a key may change: the screen, and what is done outside.
+fn state(rig: &mut Rig) -> (String, String) {
+    let effects: Vec<String> = rig.effects.iter().map(|effect| format!("{effect:?}")).collect();
+    (rig.picture(), effects.join("\n"))
+}
+
+/// Whether a key that leads out of a menu leaves the same behind: then it did nothing of its own.
+fn same_as_escape(scene: fn(&mut Rig), after: &(String, String)) -> bool {
+    let mut rig = at(scene);
+    rig.press("esc");
+    state(&mut rig) == *after
+}
+
+#[test]
+fn every_key_of_the_help_does_something_where_the_help_shows_it() {
+    const MENUS: [KeyContext; 5] =
+        [KeyContext::Go, KeyContext::Fold, KeyContext::Copy, KeyContext::Write, KeyContext::Toggle];
+    let keys_of = |place: usize| BINDINGS[place].keys.iter().map(move |key| (place, *key));
+    let mut left: BTreeSet<(usize, &str)> = (0..BINDINGS.len()).flat_map(keys_of).collect();
+    for (_, scene) in SCENES.iter().chain(PLACES) {
+        let here = at(*scene);
+        let works: Vec<(usize, &str)> = left
+            .iter()
+            .filter(|(place, key)| {
+                let meant = meaning(&here.model, &KeyPress::named(key));
+                meant.is_some_and(|meant| std::ptr::eq(meant, &BINDINGS[*place]))
+            })
+            .copied()
+            .collect();
+        for (place, key) in works {
+            let binding = &BINDINGS[place];
+            let mut rig = at(*scene);
+            let before = state(&mut rig);
+            rig.event(event_of(key));
+            let after = state(&mut rig);
+            let is_menu = MENUS.contains(&binding.on) && binding.action != Action::Cancel;
+            if before != after && !(is_menu && same_as_escape(*scene, &after)) {
+                left.remove(&(place, key));
+            }
+        }
+    }
+    let left: Vec<String> = left
+        .iter()
+        .map(|(place, key)| format!("{:?} `{key}`: {}", BINDINGS[*place].on, BINDINGS[*place].help))
+        .collect();
+    assert!(left.is_empty(), "keys that do nothing anywhere:\n{}", left.join("\n"));
+}

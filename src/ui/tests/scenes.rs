@@ -1,0 +1,412 @@
+//! Every screen, form, menu and question, each as the keys that lead to it: what is photographed, and where keys are tried.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::metrics::measure;
+use super::pictures::replay;
+use super::rig::{Rig, START, World, busy_events, held, session, session_id, tapes};
+use crate::envelope::{Author, Direction, Outcome, Seq, Via};
+use crate::event::{Event, Finding, Level, LintLevel, LogLine, Session, Ticket};
+
+/// A name, and what leads there from the busy rig.
+pub(super) type Scene = (&'static str, fn(&mut Rig));
+
+pub(super) const SCENES: &[Scene] = &[
+    // Screens.
+    ("messages", |rig| {
+        rig.press("k k k k k k");
+    }),
+    ("detail", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j");
+    }),
+    ("diff", |rig| {
+        rig.press(": 1 1 9 3 enter enter h h");
+    }),
+    ("pairs", |rig| {
+        rig.press("P : 1 1 8 9 enter");
+    }),
+    ("notes", |rig| {
+        rig.press(": 1 1 8 9 enter m : 1 1 9 5 enter ;").typing("why?").press("enter o");
+    }),
+    ("tool-list", |rig| {
+        offer(rig);
+        rig.press("g e j j j enter");
+    }),
+    ("queue", queue),
+    ("tapes", played),
+    ("open-tape", open_tape),
+    ("metrics", |rig| {
+        measure(rig);
+        rig.press("5");
+    }),
+    ("events", events),
+    ("lint", lint),
+    ("searched", |rig| {
+        rig.press("/").typing("read").press("enter");
+    }),
+    ("pager", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j j j j j enter");
+    }),
+    ("compare", |rig| {
+        rig.press(": 1 1 8 9 enter d : 1 1 9 1 enter d");
+    }),
+    ("timeline", |rig| {
+        rig.press(": 1 1 8 9 enter g t");
+    }),
+    ("why", |rig| {
+        rig.press(": 1 1 9 6 enter g w");
+    }),
+    // Forms.
+    ("editor", |rig| {
+        rig.press("2 e");
+        let editor = rig.model.editor.as_mut().unwrap();
+        let text = editor.text().replace("/etc/hosts", "/tmp/hosts");
+        editor.replace(&text);
+    }),
+    ("editor-fault", |rig| {
+        rig.press("2 e up up up up up end backspace");
+    }),
+    ("value", |rig| {
+        rig.press(": 1 1 9 7 enter c");
+    }),
+    ("block", |rig| {
+        rig.press("2 b down tab");
+    }),
+    ("rule", |rig| {
+        rig.press(": 1 1 9 3 enter R");
+    }),
+    ("compose", |rig| {
+        offer(rig);
+        rig.press("C");
+    }),
+    // Lines.
+    ("filter", |rig| {
+        rig.press("f").typing("~m tools/");
+    }),
+    ("history", |rig| {
+        rig.press("f").typing("~e").press("enter f ctrl-u").typing("~q & ~tool git").press("enter f ctrl-u up up");
+    }),
+    ("saved-filter", |rig| {
+        rig.press("f").typing("~tool git").press("enter :").typing("filter save git").press("enter f ctrl-u");
+        rig.typing("@git");
+    }),
+    ("hold", |rig| {
+        rig.press("f").typing("~e").press("enter i");
+    }),
+    ("search", |rig| {
+        rig.press("/").typing("read");
+    }),
+    ("palette", |rig| {
+        rig.press(":").typing("copy");
+    }),
+    ("pipe", |rig| {
+        rig.press(": 1 1 8 9 enter |").typing("jq .");
+    }),
+    ("comment", |rig| {
+        rig.press(": 1 1 8 9 enter ;").typing("why?");
+    }),
+    // Menus.
+    ("prefix", |rig| {
+        rig.press("g");
+    }),
+    ("fold", |rig| {
+        rig.press(": 1 1 9 3 enter enter z");
+    }),
+    ("copy", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j y");
+    }),
+    ("write", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j w");
+    }),
+    ("toggle", |rig| {
+        rig.press("t");
+    }),
+    ("sessions", |rig| {
+        rig.press("s j j");
+    }),
+    ("help", |rig| {
+        rig.press("2 ?");
+    }),
+    // Questions.
+    ("quit", |rig| {
+        rig.press("Q");
+    }),
+    ("hold-off", |rig| {
+        rig.press("I");
+    }),
+    ("forward-all", |rig| {
+        many_held(rig);
+        rig.press("A");
+    }),
+];
+
+/// Places that look like one of the scenes and are needed only to try their keys.
+pub(super) const PLACES: &[Scene] = &[
+    ("session of a command", |rig| {
+        command_session(rig);
+        rig.press("tab tab G");
+    }),
+    ("session of a command, chosen", |rig| {
+        command_session(rig);
+        rig.press("s j j j j");
+    }),
+    ("long string in tree", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j j j j j");
+    }),
+    ("tapes at their end", |rig| {
+        rig.press("4");
+        rig.on_event(Event::Tapes(tapes()));
+        for event in replay() {
+            rig.on_event(Event::Replay(event));
+        }
+    }),
+    ("line of no message", |rig| {
+        events(rig);
+        rig.press("k k k");
+    }),
+    ("found", |rig| {
+        lint(rig);
+        rig.press("j");
+    }),
+    ("open branch", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j z");
+    }),
+    ("folded branch", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j z c z");
+    }),
+    ("second preset", |rig| {
+        rig.press("2 b down");
+    }),
+    ("several pages", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j j j j j enter pgdn");
+    }),
+    ("list", |rig| {
+        rig.press("f").typing("~m tools/").press("enter : 1 1 9 3 enter");
+    }),
+    ("list below", |rig| {
+        rig.press("k k k k");
+    }),
+    ("top", |rig| {
+        rig.press("home");
+    }),
+    ("marked", |rig| {
+        rig.press(": 1 1 8 9 enter m m k k");
+    }),
+    ("tree", |rig| {
+        rig.press(": 1 1 9 1 enter enter j");
+    }),
+    ("value in tree", |rig| {
+        rig.press(": 1 1 9 7 enter enter j j");
+    }),
+    ("sessions pane", |rig| {
+        rig.press("tab tab j");
+    }),
+    ("held", |rig| {
+        rig.press(": 1 1 9 7 enter c").typing("x").press("enter");
+    }),
+    ("queue with a draft", |rig| {
+        rig.press("2 c").typing("x").press("enter");
+    }),
+    ("queue", |rig| {
+        rig.press("2");
+    }),
+    ("queue detail", |rig| {
+        rig.press("2 tab j");
+    }),
+    ("tapes", |rig| {
+        rig.press("4");
+        rig.on_event(Event::Tapes(tapes()));
+        rig.press("j");
+    }),
+    ("steps", |rig| {
+        played(rig);
+        rig.press("tab");
+    }),
+    ("metrics", |rig| {
+        measure(rig);
+        rig.press("5 ]");
+    }),
+    ("about a message", |rig| {
+        events(rig);
+        rig.press("6 home j");
+    }),
+    ("narrow editor", |rig| {
+        rig.resize(80, 24);
+        rig.press("2 e").typing("x");
+    }),
+    ("editor gone back", |rig| {
+        rig.press("2 e").typing("x").press("ctrl-z");
+    }),
+    ("gone while edited", |rig| {
+        rig.press("2 e").typing("x");
+        rig.on_event(Event::Settled { ticket: Ticket(1) });
+    }),
+    ("second value", |rig| {
+        rig.press("2 c tab");
+    }),
+    ("second field", |rig| {
+        rig.press("2 b tab down");
+    }),
+    ("second row", |rig| {
+        offer(rig);
+        rig.press("C down");
+    }),
+    ("rule of a call", |rig| {
+        rig.press(": 1 1 8 9 enter R down");
+    }),
+    ("second deed", |rig| {
+        rig.press(": 1 1 8 9 enter R right");
+    }),
+    ("newer filters", |rig| {
+        rig.press("f").typing("~e").press("enter f ctrl-u").typing("~q").press("enter f ctrl-u up up");
+    }),
+    ("newer hold filters", |rig| {
+        rig.press("f").typing("~e").press("enter f ctrl-u").typing("~q").press("enter i up up");
+    }),
+    ("second command", |rig| {
+        rig.press(":").typing("copy").press("down down");
+    }),
+    ("long text below", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j j j j j enter pgdn j");
+    }),
+    ("session picked", |rig| {
+        rig.press("s j");
+    }),
+    ("help below", |rig| {
+        rig.press("? pgdn down");
+    }),
+    ("help searched", |rig| {
+        rig.press("?").typing("resend");
+    }),
+    ("folded", |rig| {
+        rig.press(": 1 1 9 3 enter enter j j z c z");
+    }),
+    ("folds of all", |rig| {
+        rig.press(": 1 1 9 3 enter enter z M z");
+    }),
+    ("go in a list", |rig| {
+        rig.press("home g");
+    }),
+    ("go at its end", |rig| {
+        rig.press(": 1 1 9 6 enter g");
+    }),
+    ("toggles of a filter", |rig| {
+        rig.press("f").typing("~m tools/").press("enter t");
+    }),
+];
+
+/// What the servers list: a tool whose arguments have types, one without, a prompt, a resource and a template.
+fn offer(rig: &mut Rig) {
+    let mut world = World::new();
+    world.seq = 1299;
+    for (method, result) in [
+        (
+            "tools/list",
+            r#""result":{"tools":[{"name":"book","description":"Books a flight.\nSlowly.","inputSchema":{"type":"object","properties":{"city":{"type":"string"},"class":{"enum":["economy","business"]},"seats":{"type":"integer","default":1}},"required":["city","class"]}},{"name":"ping_all","description":"Pings"}]}"#,
+        ),
+        (
+            "prompts/list",
+            r#""result":{"prompts":[{"name":"plan","description":"Plans","arguments":[{"name":"days"}]}]}"#,
+        ),
+        ("resources/list", r#""result":{"resources":[{"uri":"file:///trips/rome","name":"Rome"}]}"#),
+        (
+            "resources/templates/list",
+            r#""result":{"resourceTemplates":[{"uriTemplate":"file:///trips/{city}","name":"A trip"}]}"#,
+        ),
+    ] {
+        let list =
+            world.message(2, Direction::ToServer, &format!(r#"{{"jsonrpc":"2.0","id":70,"method":"{method}"}}"#));
+        let listed = world.reply(&list, 12, result);
+        for envelope in [list, listed] {
+            rig.on_event(Event::Passed(Arc::new(envelope)));
+        }
+    }
+}
+
+fn queue(rig: &mut Rig) {
+    let mut world = World::new();
+    world.seq = 1199;
+    for (ticket, outcome) in
+        [(7, Outcome::Blocked(Author::Operator)), (8, Outcome::Edited(Author::Operator)), (9, Outcome::Abandoned)]
+    {
+        let mut call = world.call(2, 90, "fetch", r#"{"url":"https://example.org"}"#);
+        rig.on_event(held(ticket, call.clone(), 4));
+        rig.on_event(Event::Settled { ticket: Ticket(ticket) });
+        (call.outcome, call.held) = (outcome, Some(4_000_000));
+        rig.on_event(Event::Passed(Arc::new(call)));
+    }
+    rig.press("2");
+}
+
+fn command_session(rig: &mut Rig) {
+    let started = session(5, "py-server", ("ide", "1.4"), Via::Stdio);
+    rig.on_event(Event::SessionOpened(Session { upstream: "python server.py".into(), ..started }.into()));
+}
+
+fn many_held(rig: &mut Rig) {
+    let mut world = World::new();
+    world.seq = 1399;
+    for ticket in 100..160 {
+        rig.on_event(held(ticket, world.call(1, 90, "fetch", "{}"), 4));
+    }
+    rig.model.notice = None;
+    rig.press("2");
+}
+
+fn played(rig: &mut Rig) {
+    rig.press("4");
+    rig.on_event(Event::Tapes(tapes()));
+    for event in replay() {
+        rig.on_event(Event::Replay(event));
+    }
+    rig.press("n");
+}
+
+fn open_tape(rig: &mut Rig) {
+    rig.press("4");
+    rig.on_event(Event::Tapes(tapes()));
+    let passed = |event| if let Event::Passed(envelope) = event { Some(envelope) } else { None };
+    rig.on_event(Event::TapeOpened {
+        path: PathBuf::from("/tapes/demo.tape.jsonl"),
+        session: Arc::new(session(1, "files-srv", ("ide", "1.4"), Via::Http)),
+        envelopes: busy_events().into_iter().filter_map(passed).collect(),
+        problems: Vec::new(),
+        found: Vec::new(),
+    });
+    rig.press("j j");
+}
+
+fn events(rig: &mut Rig) {
+    let line = |level, source: &str, text: &str| LogLine {
+        landmark: None,
+        at: START.plus_micros(12_911_000),
+        ..LogLine::new(level, source, text)
+    };
+    for line in [
+        line(Level::Info, "proxy", "listening on http://127.0.0.1:7070/mcp"),
+        line(Level::Warn, "hold", "held by ~tool write_file|git_.*").about(Seq(1197)).of(session_id(1)),
+        line(Level::Error, "server", "panicked at \u{1b}[31mretry.rs:12\u{1b}[0m").of(session_id(2)),
+    ] {
+        rig.on_event(Event::Log(line));
+    }
+    rig.press("6 k");
+}
+
+fn lint(rig: &mut Rig) {
+    for (seq, code) in [(1190, "tool-result"), (1193, "slow-reply")] {
+        rig.on_event(Event::Found(Arc::new(Finding {
+            code: code.to_owned(),
+            level: LintLevel::Warn,
+            session: session_id(1),
+            seq: Seq(seq),
+            by: Direction::ToClient,
+            text: "`t`: \"x\" is not of type \"number\"".to_owned(),
+            hint: "change the one or the other".to_owned(),
+            section: "server/tools#output-schema".to_owned(),
+            revision: "2025-11-25".to_owned(),
+            clients: Vec::new(),
+        })));
+    }
+    rig.press("7");
+}
