@@ -101,8 +101,7 @@ pub(super) async fn watch_screen(
     let settings = screen_settings(args.ascii, args.color, args.theme);
     let history = if args.record { settings.history.clone() } else { None };
     let hints = paste_hints();
-    let rules_file = args.rules.iter().find(|place| place.is_file()).cloned();
-    let settings = ui::Settings { on_quit, filters: args.filters.clone(), history, hints, rules_file, ..settings };
+    let settings = ui::Settings { on_quit, filters: args.filters.clone(), history, hints, ..settings };
     let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

@@ -3,6 +3,7 @@
 //! ```ignore
 //! let rule = rules::from_hand(&envelope, &HandAction::Edit { before: &came, after: &sent }, &|name| taken.contains(name));
 //! let rule = rules::from_message(&envelope, answer, &is_taken);   // what its outcome says was done to it
+//! let rules = rules::proposals(&envelope, reply, &is_taken);     // that one first, then what else rules mostly do
 //! rule.text()                                                    // TOML, to be shown, changed and put in force
 //! let seen = rules::preview(&rule.text(), &saved_filters, messages.iter().map(|it| &**it), &context)?;
 //! format!("would have touched {} of {}", seen.touched, seen.seen);
@@ -48,6 +49,8 @@ pub enum HandAction<'a> {
 /// A rule that is not in force yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleProposal {
+    /// What it does, in a word.
+    pub verb: &'static str,
     pub name: String,
     pub when: String,
     /// What stands behind `do`, as TOML.
@@ -72,12 +75,16 @@ pub fn from_hand(envelope: &Envelope, hand: &HandAction<'_>, is_taken: &dyn Fn(&
         HandAction::Block(error) => ("block", block(error)),
         HandAction::Answer(answer) => ("answer", with("answer", inline([("text", text_of(answer).into())]))),
     };
+    proposal(envelope, verb, action, is_taken)
+}
+
+fn proposal(envelope: &Envelope, verb: &'static str, action: String, is_taken: &dyn Fn(&str) -> bool) -> RuleProposal {
     let what = envelope.name().or(envelope.method()).unwrap_or(envelope.kind().word());
     let which = if envelope.kind().is_reply() { " reply" } else { "" };
     let name = format!("{verb} {what}{which}");
     let name = std::iter::once(name.clone()).chain((2..).map(|count| format!("{name} {count}")));
     let name = name.into_iter().find(|name| !is_taken(name)).unwrap_or_default();
-    RuleProposal { name, when: least_filter(envelope), action }
+    RuleProposal { verb, name, when: least_filter(envelope), action }
 }
 
 /// Makes a rule of what became of a message; `answer`: what was sent back for it, where it was blocked.
@@ -86,13 +93,46 @@ pub fn from_message(envelope: &Envelope, answer: Option<&Message>, is_taken: &dy
         (Outcome::Edited(_), Some(before), _) => HandAction::Edit { before, after: &envelope.message },
         (Outcome::Blocked(_), _, Some(answer)) => HandAction::Answer(answer),
         (Outcome::Dropped(_), ..) => HandAction::Drop,
+        (Outcome::Forwarded, None, _) if envelope.held.is_some() => {
+            HandAction::Delay(Duration::from_micros(envelope.held.unwrap_or_default()))
+        }
         _ => HandAction::Hold,
     };
-    match &envelope.original {
-        // The filter is asked of what comes.
-        Some(came) => from_hand(&Envelope { message: came.clone(), ..envelope.clone() }, &hand, is_taken),
-        None => from_hand(envelope, &hand, is_taken),
+    from_hand(&as_asked(envelope), &hand, is_taken)
+}
+
+/// All rules that may be wanted of a message: what a hand did first, then what rules mostly do. `reply`: what answered it.
+pub fn proposals(envelope: &Envelope, reply: Option<&Envelope>, is_taken: &dyn Fn(&str) -> bool) -> Vec<RuleProposal> {
+    let mut all = vec![from_message(envelope, reply.map(|reply| &reply.message), is_taken)];
+    let came = as_asked(envelope);
+    if let Some(reply) = reply.filter(|_| came.kind() == Kind::Request) {
+        all.push(from_hand(&came, &HandAction::Answer(&reply.message), is_taken));
     }
+    all.extend(USUAL.map(|(verb, action)| proposal(&came, verb, action.to_owned(), is_taken)));
+    let mut verbs = Vec::new();
+    all.retain(|rule| {
+        let is_new = !verbs.contains(&rule.verb);
+        verbs.push(rule.verb);
+        is_new
+    });
+    all
+}
+
+/// What rules mostly do.
+const USUAL: [(&str, &str); 7] = [
+    ("hold", "\"hold\""),
+    ("delay", "{ delay = \"2s\" }"),
+    ("block", "{ block = \"blocked by a rule\" }"),
+    ("drop", "\"drop\""),
+    ("throttle", "{ throttle = \"1/s\" }"),
+    ("status", "{ status = 503 }"),
+    ("log", "\"log\""),
+];
+
+/// The message as it came: that is what a filter is asked of.
+fn as_asked(envelope: &Envelope) -> Envelope {
+    let message = envelope.original.clone().unwrap_or_else(|| envelope.message.clone());
+    Envelope { message, ..envelope.clone() }
 }
 
 /// The least filter that names a message: its kind, and what it is about.
@@ -277,11 +317,20 @@ mod tests {
                 "{rule:?} {verdict:?}"
             );
         }
+        let waited = Envelope { held: Some(2_400_000), ..call.clone() };
+        assert_eq!(from_message(&waited, None, &|_| false).action, "{ delay = \"2400ms\" }");
         let dropped = Envelope { outcome: Outcome::Dropped(Author::Operator), ..call.clone() };
         assert!(matches!(
             carried_out(&from_message(&dropped, None, &|_| false), &call).1,
             crate::intercept::Verdict::Drop(_)
         ));
+        let reply = of(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, Direction::ToClient);
+        let verbs = |it: &Envelope, reply| -> Vec<_> {
+            proposals(it, reply, &|_| false).into_iter().map(|rule| rule.verb).collect()
+        };
+        let usual = ["delay", "block", "drop", "throttle", "status", "log"];
+        assert_eq!(verbs(&call, Some(&reply)), [&["hold", "answer"], &usual[..]].concat());
+        assert_eq!(verbs(&waited, None)[..3], ["delay", "hold", "block"], "what a hand did comes first, and once");
         let rule = from_hand(&call, &HandAction::Delay(Duration::from_millis(1500)), &|_| false);
         assert_eq!(rule.action, "{ delay = \"1500ms\" }");
     }

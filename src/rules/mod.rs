@@ -43,7 +43,7 @@ pub use self::action::{AsideAct, MadeUpProgress};
 pub use self::desk::RuleDesk;
 pub use self::document::{RuleDocument, WrittenRule};
 pub use self::files::{RuleFiles, ready_set, ready_sets};
-pub use self::hand::{HandAction, RuleProposal, from_hand, from_message, least_filter};
+pub use self::hand::{HandAction, RuleProposal, from_hand, from_message, least_filter, proposals};
 pub use self::preview::{PreviewCount, as_it_came, preview};
 pub use self::read::{RuleFault, read};
 pub use self::set::{RuleDraft, RuleSet, Ruling};

@@ -1,5 +1,7 @@
 //! What rules would have done to messages that were seen: nothing is sent, no message waits.
 
+use std::borrow::Borrow;
+
 use super::read::read;
 use super::set::{RuleSet, Ruling};
 use crate::envelope::{Envelope, Outcome, Seq};
@@ -18,10 +20,10 @@ pub struct PreviewCount {
 ///
 /// # Errors
 /// All that is wrong with the rules, in one line.
-pub fn preview<'a>(
+pub fn preview<M: Borrow<Envelope>>(
     rules: &str,
     saved: &SavedFilters,
-    messages: impl Iterator<Item = &'a Envelope>,
+    messages: impl Iterator<Item = M>,
     context: &dyn MessageContext,
 ) -> Result<PreviewCount, String> {
     let draft = read(rules, saved)
@@ -29,7 +31,7 @@ pub fn preview<'a>(
     let set = RuleSet::of(vec![draft]);
     let mut count = PreviewCount::default();
     for message in messages {
-        let Some(mut came) = as_it_came(message) else { continue };
+        let Some(mut came) = as_it_came(message.borrow()) else { continue };
         count.seen += 1;
         let _: Ruling = set.decide(&mut came, context);
         if came.rules.is_some() {

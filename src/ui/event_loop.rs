@@ -192,7 +192,6 @@ impl<B: Backend> ScreenLoop<'_, B> {
                     self.model.warn(format!("`{command}` does not run: {error}"));
                 }
             }
-            Effect::AddRule(text) => self.add_rule(&text),
             Effect::Repaint => self.forget_drawing()?,
             Effect::Remember(lines) => self.screen.host.remember(&lines),
             Effect::Mouse(on) => self.screen.host.mouse(on)?,
@@ -225,18 +224,6 @@ impl<B: Backend> ScreenLoop<'_, B> {
         match self.screen.host.save(name, bytes) {
             Ok(path) => self.model.notify(format!("{size} written to {}", path.display())),
             Err(error) => self.model.warn(format!("{name} is not written: {error}")),
-        }
-    }
-
-    fn add_rule(&mut self, text: &str) {
-        let in_force = self.model.settings.rules_file.is_some();
-        match self.screen.host.add_rule(text) {
-            Ok(path) if in_force => self.model.notify(format!("in force, and written to {}", path.display())),
-            Ok(path) => {
-                let path = path.display();
-                self.model.notify(format!("written to {path}: `tapline run --rules {path}` has it in force"));
-            }
-            Err(error) => self.model.warn(format!("the rule is not written: {error}")),
         }
     }
 

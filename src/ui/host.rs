@@ -77,12 +77,6 @@ pub trait TerminalHost {
     /// Where the terminal cannot be written to.
     fn mouse(&mut self, on: bool) -> io::Result<()>;
 
-    /// Adds to a file of rules, which is made where there is none. Says where.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    fn add_rule(&mut self, text: &str) -> io::Result<PathBuf>;
-
     /// Keeps these lines for the next run: filters that were used, `@NAME` before those that were given one.
     fn remember(&mut self, _lines: &[String]) {}
 

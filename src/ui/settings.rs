@@ -68,8 +68,6 @@ pub struct Settings {
     pub history: Option<PathBuf>,
     /// What was remembered: a filter a line, with `@NAME` before it where it has one.
     pub remembered: Vec<String>,
-    /// The file of rules that is in force, where one is.
-    pub rules_file: Option<PathBuf>,
     /// What to paste where, while nothing has passed.
     pub hints: Vec<String>,
 }
@@ -87,7 +85,6 @@ impl Default for Settings {
             filters: SavedFilters::default(),
             history: None,
             remembered: Vec::new(),
-            rules_file: None,
             hints: Vec::new(),
         }
     }

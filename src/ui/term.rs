@@ -55,14 +55,14 @@ pub fn show(
     }
     restore_on_panic();
     let taken = RawTerminal::enter()?;
-    let (history, rules) = (settings.history.clone(), settings.rules_file.clone());
+    let history = settings.history.clone();
     settings.remembered = history.as_deref().map(remembered).unwrap_or_default();
     if settings.theme == ColorTheme::Auto && !settings.mono {
         settings.theme = background(&keys).unwrap_or_default();
     }
     let reading = KeyReader::start(keys.clone())?;
     let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
-    let mut host = CrosstermHost { reading: &reading, keys, piped: Arc::default(), history, rules };
+    let mut host = CrosstermHost { reading: &reading, keys, piped: Arc::default(), history };
     let exit =
         run(ScreenIo { terminal: &mut terminal, feed, input, commands: &mut commands, host: &mut host, settings });
     drop(host);
@@ -405,8 +405,6 @@ struct CrosstermHost<'a> {
     piped: Arc<Mutex<Option<Child>>>,
     /// Where filters are remembered.
     history: Option<PathBuf>,
-    /// Where rules are added.
-    rules: Option<PathBuf>,
 }
 
 impl Drop for CrosstermHost<'_> {
@@ -492,14 +490,6 @@ impl TerminalHost for CrosstermHost<'_> {
     fn mouse(&mut self, on: bool) -> io::Result<()> {
         MOUSE_OFF.store(!on, Ordering::Relaxed);
         write_mouse(on)
-    }
-
-    fn add_rule(&mut self, text: &str) -> io::Result<PathBuf> {
-        let path = self.rules.clone().unwrap_or_else(|| PathBuf::from("rules.toml"));
-        let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
-        // In one piece: a program that follows the file reads it whole.
-        file.write_all(text.as_bytes())?;
-        Ok(path)
     }
 
     /// Where it cannot be written, nothing is lost but comfort.

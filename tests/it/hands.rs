@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::support::terminal::Terminal;
-use crate::support::{Client, INITIALIZE, LegacySseClient, binary, soon, tapline_binary};
+use crate::support::{Client, INITIALIZE, LegacySseClient, Server, binary, soon, tapline_binary};
 
 /// To the queue, into the value, two letters for another, and away.
 const FIVE_KEYS: [&str; 5] = ["2", "c", "n", "o", "\x13"];
@@ -76,6 +76,38 @@ async fn held_reply_and_notification_in_a_stream_are_edited_in_five_keys() {
         body.push_str(&String::from_utf8_lossy(&client.piece().await.unwrap().expect("an event")));
     }
     assert!(body.contains("data:"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_made_of_an_edit_in_two_keys_repeats_it_byte_for_byte() {
+    const CALL: &str = "{ \"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"search\",\"arguments\":{\"q\":\"a\",\"e\":\"\\u00e9\",\"n\":12345678901234567890123}}}";
+    const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
+    let mut server = Server::start().await;
+    let upstream = server.url();
+    let to_server = ["--hold", "~q ~tool search", "--upstream", &upstream];
+    let mut terminal = Terminal::start(&[&["run", "--listen", "127.0.0.1:0", "--no-record"], &to_server[..]].concat());
+    let mut client = Client::connect(address(&terminal)).await;
+    client.post(CALL).await;
+    edit_in_five_keys(&mut terminal, "1 held");
+    let edited = server.next().await;
+    assert_eq!(edited.body, CALL.replace(":\"a\"", ":\"no\""));
+    let expected = String::from_utf8_lossy(&edited.body).replace("\"id\":7", "\"id\":\"8\"");
+    edited.json(REPLY).await;
+    client.response().await;
+    terminal.wait_for("edited by you");
+    terminal.press("I");
+    terminal.press("R");
+    terminal.wait_for("would have touched 1 of");
+    terminal.press("\r");
+    terminal.press("6");
+    terminal.wait_for("a rule was added");
+    client.post(CALL.replace("\"id\":7", "\"id\":\"8\"")).await;
+    let repeated = server.next().await;
+    assert_eq!(repeated.body, expected, "every byte as the hand sent it, under its own id");
+    repeated.json(REPLY.replace(":7", ":\"8\"")).await;
+    client.response().await;
+    terminal.press("Q");
+    terminal.ends_with(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

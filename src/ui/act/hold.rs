@@ -48,7 +48,7 @@ pub(super) fn forward(model: &mut Model, then: Then) {
 }
 
 /// `Err` where there is a draft that does not parse.
-fn draft(model: &Model) -> Result<Decision, ()> {
+pub(super) fn draft(model: &Model) -> Result<Decision, ()> {
     let Some(held) = model.held_here() else { return Ok(Decision::Forward) };
     let Some(draft) = model.queue.drafts.get(&held.envelope.seq) else { return Ok(Decision::Forward) };
     let editor = subject(model).and_then(|subject| Editor::open(subject, Some(draft.to_vec()))).ok_or(())?;

@@ -350,7 +350,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Queue, &["X"], A::BlockPreset, "", "block it with the usual error, unasked").when(Model::holds),
     key(C::Queue, &["enter"], A::Open, "open", "look at the message").when(|m| m.pane != Pane::Detail && m.holds()),
     key(C::Queue, &["y"], A::CopyMenu, "", "copy something of the message").when(Model::holds),
-    key(C::Queue, &["R"], A::Rule, "rule", "make a rule of the message").when(Model::holds),
+    key(C::Queue, &["R"], A::Rule, "rule", "make a rule of the message, or of what was done to the last one")
+        .when(|m| m.subject_of_rule().is_some()),
     key(C::Queue, &["w", "x"], A::WriteMenu, "", "write something of the message to a file").when(Model::holds),
     key(C::Queue, &["v"], A::Page, "", "read the message in $PAGER").when(Model::holds),
     key(C::Queue, &["|"], A::Type(PromptKind::Pipe), "", "hand the message to a command, and read what that says")
@@ -526,7 +527,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Offers, &["up"], A::Move(Motion::Up), "", "up"),
     key(C::Offers, &["pgdn"], A::Move(Motion::PageDown), "", "a page down"),
     key(C::Offers, &["pgup"], A::Move(Motion::PageUp), "", "a page up"),
-    key(C::Rule, &["enter"], A::Accept, "write it", "add it to the file of rules"),
+    key(C::Rule, &["enter"], A::Accept, "in force", "put it in force from the next message on"),
     key(C::Rule, &["esc"], A::Cancel, "cancel", "make no rule"),
     key(C::Rule, &["right"], A::Right, "next deed", "what it does: the next").when(Model::chooses_deed),
     key(C::Rule, &["left"], A::Left, "", "what it does: the one before").when(Model::chooses_deed),

@@ -25,8 +25,6 @@ pub(crate) enum Effect {
         name: String,
         bytes: Vec<u8>,
     },
-    /// Adds a rule to a file of rules.
-    AddRule(String),
     /// Shows this text in the operator's own pager.
     Page(String),
     /// Stops the process and gives the terminal back to the shell, until it is continued; the text to print there.

@@ -9,7 +9,7 @@ use super::rule_form::RuleField;
 use super::session_list::SessionRow;
 use super::state::{Model, ScreenKind};
 use crate::envelope::{Direction, Seq};
-use crate::event::{Held, LogLine, SessionState, StepReport, StepVerdict};
+use crate::event::{Held, LogLine, RuleStatus, SessionState, StepReport, StepVerdict};
 use crate::message::Kind;
 
 impl Model {
@@ -89,6 +89,17 @@ impl Model {
     /// Where clients come in, where that is a URL.
     pub(crate) fn url(&self) -> Option<&str> {
         self.observed.front.as_ref().map(|(url, _)| url.as_str()).filter(|url| url.starts_with("http"))
+    }
+
+    /// The message that a rule can be made of: the selected one, or in an empty queue the one that was decided last.
+    pub(crate) fn subject_of_rule(&self) -> Option<MessageRow> {
+        let last = self.observed.released.front().filter(|_| self.screen == ScreenKind::Queue);
+        self.selected().or_else(|| self.observed.rows.get(last?.envelope.seq))
+    }
+
+    /// The rules of the core, as it told them last.
+    pub(crate) fn rules(&self) -> &[RuleStatus] {
+        self.metrics.figures.as_ref().map_or(&[], |figures| &figures.rules)
     }
 
     /// In the form of a rule the cursor is on what it does.

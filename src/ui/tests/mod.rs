@@ -11,6 +11,7 @@ mod pictures;
 mod rig;
 mod robust;
 mod rows;
+mod rules;
 mod run;
 mod same_set;
 mod scenes;

@@ -5,7 +5,6 @@ use ratatui::style::Color;
 use super::rig::{Rig, World, busy, busy_with, held};
 use crate::event::{Command, Event, Ticket};
 use crate::filter::SavedFilters;
-use crate::rules;
 use crate::ui::Settings;
 use crate::ui::model::{Effect, Model};
 use crate::ui::settings::ColorTheme;
@@ -81,34 +80,6 @@ fn filters_are_remembered_and_get_names() {
     assert_eq!(shown(&rig), [1194]);
     rig.press("f ctrl-u up up");
     assert_eq!(rig.model.prompt.as_ref().unwrap().line.text(), "~q & ~tool git");
-}
-
-#[test]
-fn rule_is_made_of_what_a_hand_did() {
-    let mut rig = busy(120, 36);
-    rig.press(": 1 1 9 3 enter R");
-    let picture = rig.picture();
-    assert!(picture.contains("[edit]") && picture.contains("would have touched 1 of 13"), "{picture}");
-    rig.press("enter");
-    let Some(Effect::AddRule(text)) = rig.effects.pop() else { panic!("{:?}", rig.effects) };
-    assert!(text.contains("modify = { merge = '{\"result\""), "{text}");
-    assert!(rules::read(&text, &SavedFilters::default()).is_ok(), "{text}");
-}
-
-#[test]
-fn rule_of_each_deed_is_one_that_files_take() {
-    for number in ["1 1 8 9", "1 1 9 2", "1 1 9 5", "1 1 9 7"] {
-        for deed in 0..7 {
-            let mut rig = busy(120, 36);
-            rig.press(&format!(": {number} enter R {} enter", "right ".repeat(deed)));
-            let Some(Effect::AddRule(text)) = rig.effects.pop() else { panic!("{:?}", rig.effects) };
-            assert!(rules::read(&text, &SavedFilters::default()).is_ok(), "{text}");
-        }
-    }
-    let mut rig = busy(120, 36);
-    rig.press(": 1 1 8 9 enter R tab");
-    rig.typing(" & (").press("enter");
-    assert!(rig.effects.is_empty(), "a filter that is none is not written: {:?}", rig.effects);
 }
 
 #[test]

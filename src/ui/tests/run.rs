@@ -84,10 +84,6 @@ impl TerminalHost for Shout {
         Ok(())
     }
 
-    fn add_rule(&mut self, _: &str) -> io::Result<PathBuf> {
-        Ok("rules.toml".into())
-    }
-
     fn pipe(&mut self, _: &str, _: Vec<u8>) -> io::Result<()> {
         Ok(())
     }

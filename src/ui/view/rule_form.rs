@@ -5,6 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
 
 use super::parts::{grouped, popup, put, short, styled};
+use crate::rules::PreviewCount;
 use crate::text;
 use crate::ui::layout::centered;
 use crate::ui::model::Model;
@@ -13,27 +14,36 @@ use crate::ui::model::rule_form::{RuleField, RuleForm};
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, form: &RuleForm, frame: &mut Frame<'_>, body: Rect) {
-    let inner = popup(model, frame, centered(body, 96, 11), &format!("Rule `{}`", form.name));
+    let inner = popup(model, frame, centered(body, 96, 11), &format!("Rule `{}`", form.proposals[form.chosen].name));
     let width = usize::from(inner.width);
     let words: Vec<String> = form
-        .deeds
+        .proposals
         .iter()
         .enumerate()
-        .map(|(at, (word, _))| if at == form.deed { format!("[{word}]") } else { format!(" {word} ") })
+        .map(|(at, rule)| if at == form.chosen { format!("[{}]", rule.verb) } else { format!(" {} ", rule.verb) })
         .collect();
     let role = if form.field == RuleField::Deed { Role::Accent } else { Role::Plain };
     put(frame, inner, 0, styled(model, role, short(&format!(" {}", words.join("")), width)));
     draw_line(model, frame, inner, 2, ("when", &form.when, form.field == RuleField::When));
     draw_line(model, frame, inner, 3, ("do", &form.what, form.field == RuleField::What));
     let (role, words) = match &form.preview {
-        Ok((touched, seen)) => {
-            (Role::Strong, format!("would have touched {} of {}", grouped(*touched as u64), grouped(*seen as u64)))
-        }
+        Ok(count) => (Role::Strong, touched_words(count)),
         Err(why) => (Role::Bad, why.clone()),
     };
     put(frame, inner, 5, styled(model, role, short(&format!(" {words}"), width)));
-    let hint = "left and right choose what it does, tab goes to the filter; `enter` writes it to the file of rules";
+    let hint = "left and right choose what it does, tab goes to the filter; `enter` puts it in force";
     put(frame, inner, 7, styled(model, Role::Dim, short(&format!(" {hint}"), width)));
+}
+
+/// How much a rule would have done, and to which messages first.
+pub(super) fn touched_words(count: &PreviewCount) -> String {
+    let all = format!("would have touched {} of {}", grouped(count.touched as u64), grouped(count.seen as u64));
+    let examples: Vec<_> = count.examples.iter().map(ToString::to_string).collect();
+    match examples.len() {
+        0 => all,
+        len if len < count.touched => format!("{all}: {} ...", examples.join(" ")),
+        _ => format!("{all}: {}", examples.join(" ")),
+    }
 }
 
 fn draw_line(
