@@ -104,7 +104,7 @@ fn text_to_copy(model: &Model, action: Action) -> Option<String> {
             Some(pretty(body.as_bytes()).unwrap_or_else(|| body.to_owned()))
         }
         Action::CopyValue => value(model),
-        Action::CopyPath => Some(model.detail.row()?.path),
+        Action::CopyPath => model.detail.jq_path(),
         Action::CopyId => Some(message.id()?.display().to_owned()),
         Action::CopyAs(ExportForm::Curl) => Some(export::curl(&model.request_here()?.envelope, model.url()?)),
         Action::CopyAs(ExportForm::Markdown) => Some(export::markdown(&row.envelope)),

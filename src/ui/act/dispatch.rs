@@ -176,6 +176,7 @@ fn look(model: &mut Model, action: Action) {
         Action::Theme => next_theme(model),
         Action::Repaint => model.effect(Effect::Repaint),
         Action::Mouse => toggle_mouse(model),
+        Action::OpenStrings => toggle_strings(model),
         Action::CopyMessage
         | Action::CopyBody
         | Action::CopyValue
@@ -266,6 +267,12 @@ fn fold(model: &mut Model, action: Action) {
     if wanted {
         model.detail.toggle_fold();
     }
+}
+
+fn toggle_strings(model: &mut Model) {
+    model.detail.strings_closed = !model.detail.strings_closed;
+    let words = if model.detail.strings_closed { "text" } else { "JSON" };
+    model.notify(format!("JSON in strings is shown as {words}"));
 }
 
 fn next_field(model: &mut Model, by: isize) {

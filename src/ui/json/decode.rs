@@ -38,6 +38,17 @@ fn push_chars(text: &mut String, piece: &str, room: usize) -> usize {
     piece[..end].chars().count()
 }
 
+/// How many bytes spell the first character of what stands in a valid string.
+pub(super) fn unit_length(bytes: &[u8]) -> usize {
+    match bytes.first() {
+        Some(b'\\') => decode_escape(bytes).1,
+        Some(0xf0..) => 4,
+        Some(0xe0..) => 3,
+        Some(0xc0..) => 2,
+        _ => 1,
+    }
+}
+
 /// The escape at the beginning of `bytes` and its length; `None` for half of a surrogate pair.
 fn decode_escape(bytes: &[u8]) -> (Option<char>, usize) {
     let simple = match bytes.get(1) {

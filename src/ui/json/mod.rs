@@ -4,6 +4,7 @@
 //! row is drawn. What is not JSON becomes lines of text. Everything in a row is sanitized.
 
 mod decode;
+mod embedded;
 mod index;
 mod rows;
 mod scan;
@@ -14,6 +15,7 @@ mod tree;
 mod tests;
 
 pub(crate) use decode::unquote;
+pub(crate) use embedded::{fold, pretty_marked, unfold, unmark};
 pub use rows::{JsonCell, JsonRow};
 pub use scan::{JsonFault, check, pretty};
 pub(crate) use splice::{compact, splice};

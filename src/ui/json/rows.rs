@@ -23,6 +23,8 @@ pub struct JsonRow {
     pub value: JsonCell,
     pub foldable: bool,
     pub folded: bool,
+    /// It is the text of a string.
+    pub in_string: bool,
 }
 
 /// What a part of a row is, which decides its colour.
@@ -52,10 +54,17 @@ pub(super) struct FoldLayout {
     jumps: Vec<(u32, u32)>,
     pub(super) rows: u32,
     toggled: HashSet<u32>,
+    /// What is the text of a string, in order.
+    strings: Arc<Vec<u32>>,
+}
+
+/// Whether a container that was not toggled is open. What was a string is opened as well: it was one line before.
+pub(super) fn is_open(level: usize, open_depth: usize, in_string: bool) -> bool {
+    level < open_depth || (in_string && open_depth > 0)
 }
 
 impl FoldLayout {
-    pub(super) fn new(index: &Index, open_depth: usize, toggled: HashSet<u32>) -> Self {
+    pub(super) fn new(index: &Index, open_depth: usize, toggled: HashSet<u32>, strings: Arc<Vec<u32>>) -> Self {
         // The outermost container is no row: its children are the first level.
         let first = u32::from(index.container_at(0).is_some());
         let mut jumps = vec![(0, first)];
@@ -66,7 +75,8 @@ impl FoldLayout {
             while around.last().is_some_and(|end| *end <= container.node) {
                 around.pop();
             }
-            if (around.len() < open_depth) != toggled.contains(&container.node) {
+            let in_string = strings.binary_search(&container.node).is_ok();
+            if is_open(around.len(), open_depth, in_string) != toggled.contains(&container.node) {
                 around.push(container.next);
                 at += 1;
             } else {
@@ -75,7 +85,7 @@ impl FoldLayout {
                 at = index.container_from(container.next) as usize;
             }
         }
-        Self { jumps, rows: index.len() - first - hidden, toggled }
+        Self { jumps, rows: index.len() - first - hidden, toggled, strings }
     }
 
     /// The row of a node that is not hidden.
@@ -185,13 +195,15 @@ impl Iterator for RowWalk<'_> {
         let number = self.index.container_at(self.node);
         let container = number.map(|number| self.index.container(number));
         let toggled = self.layout.toggled.contains(&self.node);
+        let in_string = self.layout.strings.binary_search(&self.node).is_ok();
         let row = JsonRow {
             depth: u16::try_from(level).unwrap_or(u16::MAX),
             path: self.path.clone(),
             key,
             value: cell(self.raw, start, container.map_or(0, Container::children)),
             foldable: container.is_some(),
-            folded: container.is_some() && (level < self.open_depth) == toggled,
+            folded: container.is_some() && is_open(level, self.open_depth, in_string) == toggled,
+            in_string,
         };
         self.node = match container {
             Some(container) if row.folded => container.next,

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::decode::decode;
+use super::embedded::{Unmarked, unfold, unmark};
 use super::index::Index;
-use super::rows::{FoldLayout, JsonCell, JsonRow, RowWalk, head_of};
+use super::rows::{FoldLayout, JsonCell, JsonRow, RowWalk, head_of, is_open};
 use super::scan::BOM;
-use crate::json::path::{JsonPath, PathStep};
+use crate::json::path::{JsonPath, PathStep, push_index, push_key};
 
 /// Characters of a line of text that a row carries.
 const LINE: usize = 2000;
@@ -21,6 +22,9 @@ const LINE: usize = 2000;
 pub struct JsonTree {
     raw: Bytes,
     body: TreeBody,
+    /// What it was before the JSON in its strings was written out, and the nodes that were.
+    folded: Option<Bytes>,
+    in_strings: Arc<Vec<u32>>,
     /// The last layout, as drawing asks again and again with the same folds.
     layout: Mutex<Option<(Folds, Arc<FoldLayout>)>>,
 }
@@ -77,7 +81,52 @@ impl JsonTree {
             Ok(index) => TreeBody::Json(index),
             Err(_) => TreeBody::Text(line_starts(&raw)),
         };
-        Self { raw, body, layout: Mutex::new(None) }
+        Self { raw, body, folded: None, in_strings: Arc::default(), layout: Mutex::new(None) }
+    }
+
+    /// With the JSON in strings as branches of the tree, under the strings' own paths.
+    pub(crate) fn unfolded(raw: &Bytes) -> Self {
+        match unfold(raw) {
+            Some(text) => Self { folded: Some(raw.clone()), ..Self::of_marked(&text) },
+            None => Self::new(raw),
+        }
+    }
+
+    /// Of a text in which what strings are the text of is marked.
+    pub(crate) fn of_marked(text: &str) -> Self {
+        let Unmarked { text, places } = unmark(text);
+        let mut tree = Self::new(&text.into());
+        if let (TreeBody::Json(index), false) = (&tree.body, places.is_empty()) {
+            let nodes = index.containers().iter().map(|container| container.node).filter(|node| {
+                let in_object = index.parent_of(*node).is_some_and(|(parent, _)| index.container(parent).is_object());
+                places.binary_search(&index.value_start(&tree.raw, *node, in_object)).is_ok()
+            });
+            tree.in_strings = Arc::new(nodes.collect());
+        }
+        tree
+    }
+
+    /// How jq says a path, which knows what stands in a string only behind `fromjson`.
+    pub(crate) fn jq_path(&self, path: &str) -> String {
+        let (TreeBody::Json(index), Ok(steps), false) =
+            (&self.body, path.parse::<JsonPath<'_>>(), self.in_strings.is_empty())
+        else {
+            return path.to_owned();
+        };
+        let (mut text, mut here) = (String::new(), String::new());
+        for step in steps.steps() {
+            let nodes = self.find(index, &here);
+            if nodes.first().is_some_and(|(node, _)| self.in_strings.binary_search(node).is_ok()) {
+                text.push_str(" | fromjson | ");
+            }
+            for text in [&mut text, &mut here] {
+                match step {
+                    PathStep::Key(key) => push_key(text, key),
+                    PathStep::Index(ordinal) => push_index(text, *ordinal),
+                }
+            }
+        }
+        text
     }
 
     /// Whether the body is JSON.
@@ -108,6 +157,10 @@ impl JsonTree {
 
     /// The text of the string at `path`, or the JSON of any other value; the whole body for `.` and the empty path.
     pub fn text_at(&self, path: &str) -> Option<String> {
+        // What stands in no string is told as it came; what does not is found there only.
+        if let Some(text) = self.folded.as_ref().and_then(|folded| Self::new(folded).text_at(path)) {
+            return Some(text);
+        }
         let TreeBody::Json(index) = &self.body else {
             return Some(String::from_utf8_lossy(&self.raw).into_owned());
         };
@@ -182,8 +235,9 @@ impl JsonTree {
             // The outermost is no row.
             let Some(at) = child.checked_sub(first) else { break };
             let rows = self.rows(&open, at as usize..at as usize + 1);
-            let is_folded =
-                |row: &&JsonRow| (usize::from(row.depth) < folds.open_depth) == folds.toggled.contains(&row.path);
+            let is_folded = |row: &&JsonRow| {
+                is_open(usize::from(row.depth), folds.open_depth, row.in_string) == folds.toggled.contains(&row.path)
+            };
             if let Some(path) = rows.first().filter(is_folded).map(|row| row.path.clone()) {
                 folds.toggle(&path);
             }
@@ -218,7 +272,8 @@ impl JsonTree {
             Some((of, layout)) if of == folds => layout.clone(),
             _ => {
                 let toggled = folds.toggled.iter().flat_map(|path| self.find(index, path)).map(|(node, _)| node);
-                let layout = Arc::new(FoldLayout::new(index, folds.open_depth, toggled.collect()));
+                let strings = self.in_strings.clone();
+                let layout = Arc::new(FoldLayout::new(index, folds.open_depth, toggled.collect(), strings));
                 *cached = Some((folds.clone(), layout.clone()));
                 layout
             }
@@ -245,6 +300,7 @@ impl JsonTree {
             value: JsonCell::Text(text),
             foldable: false,
             folded: false,
+            in_string: false,
         }
     }
 }

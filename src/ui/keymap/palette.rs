@@ -252,6 +252,7 @@ impl Action {
             Self::Theme => "theme",
             Self::ToggleMenu => "toggle",
             Self::Mouse => "mouse",
+            Self::OpenStrings => "json-in-strings",
             Self::Source => "source",
             Self::ReadLine => "read-line",
             Self::CopyLine => "copy-line",

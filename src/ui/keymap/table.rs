@@ -190,6 +190,7 @@ pub(crate) enum Action {
     GoToFault,
     ToggleMenu,
     Mouse,
+    OpenStrings,
     Source,
     ReadLine,
     CopyLine,
@@ -499,6 +500,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Toggle, &["m"], A::Mouse, "mouse", "the mouse on or off; where it is on, shift selects text"),
     key(C::Toggle, &["t"], A::Theme, "theme", "colours for dark, for light, of high contrast, of the terminal, none"),
     key(C::Toggle, &["f"], A::ToggleFilter, "filter", "filter off or on").when(|m| m.list().filter.is_some()),
+    key(C::Toggle, &["d"], A::OpenStrings, "JSON in strings", "JSON in strings as JSON, or as the text it is"),
     key(C::Toggle, &["p"], A::Pairs, "pairs", "one row for each exchange, or for each message"),
     key(C::Toggle, &["esc"], A::Cancel, "", "nothing"),
     // Popups.

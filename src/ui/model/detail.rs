@@ -56,6 +56,8 @@ pub(crate) struct Detail {
     pub(crate) height: usize,
     /// Kept from message to message: what was folded once stays folded.
     pub(crate) folds: Folds,
+    /// JSON in strings is shown as the text it is.
+    pub(crate) strings_closed: bool,
     shown: Option<ShownMessage>,
 }
 
@@ -74,6 +76,7 @@ struct ShownMessage {
     pair: Option<Arc<Envelope>>,
     notes: MessageNotes,
     tab: DetailTab,
+    strings_closed: bool,
     content: DetailContent,
 }
 
@@ -97,6 +100,7 @@ impl Detail {
             pair,
             notes,
             tab: self.tab,
+            strings_closed: self.strings_closed,
             content: DetailContent::Lines(WrappedText::default()),
         };
         if !next.tabs().contains(&next.tab) {
@@ -299,6 +303,15 @@ impl Detail {
         }
     }
 
+    /// The path of the row under the cursor, as jq understands it.
+    pub(crate) fn jq_path(&self) -> Option<String> {
+        let path = self.row()?.path;
+        match self.content() {
+            Some(DetailContent::Tree(tree)) => Some(tree.jq_path(&path)),
+            _ => Some(path),
+        }
+    }
+
     /// The string under the cursor, where it is too long for a row.
     pub(crate) fn long_string(&self) -> Option<(String, String)> {
         let row = self.row()?;
@@ -318,7 +331,8 @@ impl ShownMessage {
             next.tab != DetailTab::Pair || self.pair.as_ref().map(Arc::as_ptr) == next.pair.as_ref().map(Arc::as_ptr);
         let same_draft = self.notes.draft.as_ref().map(Arc::as_ptr) == next.notes.draft.as_ref().map(Arc::as_ptr);
         let same_found = next.tab != DetailTab::Lint || self.notes.found.len() == next.notes.found.len();
-        Arc::ptr_eq(&self.envelope, &next.envelope) && self.tab == next.tab && same_pair && same_draft && same_found
+        let same_side = self.tab == next.tab && self.strings_closed == next.strings_closed;
+        Arc::ptr_eq(&self.envelope, &next.envelope) && same_side && same_pair && same_draft && same_found
     }
 
     fn tabs(&self) -> Vec<DetailTab> {
@@ -332,19 +346,20 @@ impl ShownMessage {
     }
 
     fn content(&self) -> DetailContent {
+        let tree = if self.strings_closed { JsonTree::new } else { JsonTree::unfolded };
         let (envelope, raw) = (&self.envelope, self.envelope.message.raw());
         match (self.tab, &self.notes.shadow) {
             (DetailTab::Shadow, Some(comparison)) => DetailContent::Shadow(comparison.clone()),
             (DetailTab::Tree | DetailTab::Shadow, _) => match &self.notes.draft {
-                Some(draft) => DetailContent::Tree(JsonTree::new(&draft.join("\n").into())),
-                None => DetailContent::Tree(JsonTree::new(raw)),
+                Some(draft) => DetailContent::Tree(JsonTree::of_marked(&draft.join("\n"))),
+                None => DetailContent::Tree(tree(raw)),
             },
             (DetailTab::Text, _) => {
                 DetailContent::Lines(lines(&pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned())))
             }
             (DetailTab::Raw, _) => DetailContent::Lines(lines(&String::from_utf8_lossy(raw))),
             (DetailTab::Pair, _) => {
-                DetailContent::Tree(JsonTree::new(self.pair.as_ref().map_or(raw, |pair| pair.message.raw())))
+                DetailContent::Tree(tree(self.pair.as_ref().map_or(raw, |pair| pair.message.raw())))
             }
             (DetailTab::Diff, _) => {
                 let original = envelope.original.as_ref().map_or(raw, |original| original.raw());

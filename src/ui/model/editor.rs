@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use tui_textarea::{CursorMove, TextArea, WrapMode};
 
 use super::super::diff::{DiffLine, Sign, changed_paths, diff_json};
-use super::super::json::{Folds, JsonFault, JsonTree, check, compact, pretty, splice};
+use super::super::json::{
+    Folds, JsonFault, JsonTree, check, compact, fold, pretty, pretty_marked, splice, unfold, unmark,
+};
 use crate::envelope::{Direction, Seq, SessionId, Via};
 use crate::event::Ticket;
 use crate::message::{Kind, Message};
@@ -38,6 +40,8 @@ pub(crate) struct Editor {
     pub(crate) diff_shown: bool,
     /// The held message was released meanwhile.
     pub(crate) gone: bool,
+    /// JSON in strings is written out, behind a mark.
+    pub(crate) is_unfolded: bool,
     stale: Option<Instant>,
 }
 
@@ -70,6 +74,7 @@ impl Editor {
     /// `None` where the message is not text. `draft`: what was typed the last time.
     pub(crate) fn open(subject: EditSubject, draft: Option<Vec<String>>) -> Option<Self> {
         let opened = lines(&shown_form(&subject.message)?);
+        let is_unfolded = pretty(subject.message.raw()).is_some();
         let mut area = TextArea::new(draft.unwrap_or_else(|| opened.clone()));
         // One long line does not drag the others sideways.
         area.set_wrap_mode(WrapMode::Glyph);
@@ -86,6 +91,7 @@ impl Editor {
             verdict: DraftVerdict::default(),
             diff_shown: false,
             gone: false,
+            is_unfolded,
             stale: None,
         };
         editor.check();
@@ -100,13 +106,23 @@ impl Editor {
         self.area.lines().join("\n")
     }
 
+    /// The text without the marks of what stands in strings, everything at its place.
+    fn unmarked(&self) -> String {
+        if self.is_unfolded { unmark(&self.text()).text } else { self.text() }
+    }
+
+    /// Whether JSON that stands in a string is written out in the text.
+    pub(crate) fn has_marks(&self) -> bool {
+        self.is_unfolded && !unmark(&self.text()).places.is_empty()
+    }
+
     /// What would be sent: the very bytes that came, but for those that were edited.
     pub(crate) fn message(&self) -> Message {
         if !self.touched() {
             return self.original.clone();
         }
-        let text = self.text();
         let raw = self.original.raw();
+        let text = if self.is_unfolded { fold(&self.text(), raw) } else { self.text() };
         // A line of a pipe must stay one line, and one that came compact should go compact.
         let one_line = self.via == Via::Stdio || !raw.contains(&b'\n');
         match splice(raw, &text, one_line) {
@@ -121,14 +137,14 @@ impl Editor {
     /// The value at a path as it stands in the text: its token, with the quotes of a string.
     pub(crate) fn value(&self, path: &str) -> Option<String> {
         let text = self.text();
-        let place = JsonTree::new(&text.clone().into()).place(path)?;
+        let place = JsonTree::new(&self.unmarked().into()).place(path)?;
         text.get(place).map(str::to_owned)
     }
 
     /// Puts another value at a path; returns `false` where there is no such place.
     pub(crate) fn put_value(&mut self, path: &str, token: &str) -> bool {
         let mut text = self.text();
-        let Some(place) = JsonTree::new(&text.clone().into()).place(path) else { return false };
+        let Some(place) = JsonTree::new(&self.unmarked().into()).place(path) else { return false };
         text.replace_range(place, token);
         self.replace(&text);
         true
@@ -137,7 +153,7 @@ impl Editor {
     /// Puts the cursor on the value at a path and selects it, so that what is typed replaces it. Of a string that is what
     /// stands between its quotes; a container is not selected.
     pub(crate) fn select_value(&mut self, path: &str) {
-        let text = self.text();
+        let text = self.unmarked();
         let Some(place) = JsonTree::new(&text.clone().into()).place(path) else { return };
         let (from, to) = match text.as_bytes()[place.start] {
             b'"' => (place.start + 1, place.end - 1),
@@ -155,7 +171,7 @@ impl Editor {
 
     /// Puts the cursor on the first argument of a call.
     pub(crate) fn select_first_argument(&mut self) {
-        let tree = JsonTree::new(&self.text().into());
+        let tree = JsonTree::new(&self.unmarked().into());
         let rows = tree.rows(&Folds::default(), 0..50);
         let path = rows.into_iter().map(|row| row.path).find(|path| path.starts_with(".params.arguments."));
         path.iter().for_each(|path| self.select_value(path));
@@ -181,7 +197,7 @@ impl Editor {
     pub(crate) fn check(&mut self) {
         self.stale = None;
         let message = self.message();
-        let fault = check(&self.text()).err();
+        let fault = check(&self.unmarked()).err();
         let same = message == self.original;
         self.verdict = DraftVerdict {
             flaw: if fault.is_none() { super::json_rpc::flaw(&message) } else { None },
@@ -195,12 +211,15 @@ impl Editor {
     }
 
     fn diff(&self, message: &Message) -> Vec<DiffLine> {
-        let diff = diff_json(self.original.raw(), message.raw());
+        let diff = diff_json(&unfolded(self.original.raw()), &unfolded(message.raw()));
         if diff.iter().any(|line| line.sign != Sign::Same) { diff } else { Vec::new() }
     }
 
     fn paths(&self, message: &Message) -> Vec<String> {
-        changed_paths(self.original.raw(), message.raw()).into_iter().map(|difference| difference.path).collect()
+        changed_paths(&unfolded(self.original.raw()), &unfolded(message.raw()))
+            .into_iter()
+            .map(|difference| difference.path)
+            .collect()
     }
 
     pub(crate) fn replace(&mut self, text: &str) {
@@ -222,7 +241,7 @@ impl Editor {
     }
 
     pub(crate) fn format(&mut self) -> bool {
-        let text = pretty(self.text().as_bytes());
+        let text = if self.is_unfolded { pretty_marked(&self.text()) } else { pretty(self.text().as_bytes()) };
         if let Some(text) = &text {
             self.replace(text);
         }
@@ -248,6 +267,11 @@ impl Editor {
     }
 }
 
+/// The bytes with the JSON in strings written out, for a comparison of what it says.
+fn unfolded(raw: &[u8]) -> Vec<u8> {
+    unfold(raw).map_or_else(|| raw.to_vec(), |text| unmark(&text).text.into_bytes())
+}
+
 /// The move to a byte of the text; `None` where that is further than a cursor can be sent.
 fn jump_to(text: &str, at: usize) -> Option<CursorMove> {
     let line = text[..at].matches('\n').count();
@@ -257,7 +281,7 @@ fn jump_to(text: &str, at: usize) -> Option<CursorMove> {
 
 /// The text an editor opens with: indented where it is JSON, else as it is; `None` where it is not text.
 fn shown_form(message: &Message) -> Option<String> {
-    match pretty(message.raw()) {
+    match unfold(message.raw()).and_then(|text| pretty_marked(&text)).or_else(|| pretty(message.raw())) {
         Some(text) => Some(text),
         None => String::from_utf8(message.raw().to_vec()).ok(),
     }

@@ -3,6 +3,7 @@
 use super::rig::{Rig, World, busy, held, session, text_result};
 use crate::envelope::Via;
 use crate::event::{Command, Decision, Event};
+use crate::ui::model::Effect;
 
 /// The bytes that the keys send in place of the held message.
 fn sent(rig: &mut Rig) -> String {
@@ -145,4 +146,46 @@ fn long_text_stays_in_sight_of_its_cursor() {
         picture.lines().any(|line| line.contains(".params.arguments.text = ") && line.contains("END")),
         "{picture}"
     );
+}
+
+#[test]
+fn json_in_a_string_is_folded_edited_and_sent_as_a_string() {
+    let said = r#"{\"city\": \"Rome\",\"hotels\":[{\"name\":\"Lux\",\"price\":420 }]}"#;
+    let reply = |rig: &mut Rig| {
+        let mut world = World::new();
+        rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+        let call = world.call(1, 44, "book", "{}");
+        let reply = world.reply(&call, 3, &format!(r#""result":{{"content":[{{"type":"text","text":"{said}"}}]}}"#));
+        rig.on_event(held(1, reply, 1));
+    };
+    let expected = |was: &str, is: &str| {
+        let said = said.replacen(was, is, 1);
+        format!(r#"{{"jsonrpc":"2.0","id":44,"result":{{"content":[{{"type":"text","text":"{said}"}}]}}}}"#)
+    };
+    // In a line, and in the text; both begin at the first value within the string.
+    for keys in ["2 c", "2 e"] {
+        let mut rig = Rig::new(120, 36);
+        reply(&mut rig);
+        rig.press(keys).typing("Bonn").press("ctrl-s");
+        assert_eq!(sent(&mut rig), expected("Rome", "Bonn"), "{keys}");
+    }
+    let mut rig = Rig::new(120, 36);
+    reply(&mut rig);
+    let picture = rig.press("2 enter").picture();
+    assert!(picture.contains("▾ text    JSON in a string") && picture.contains("city  \"Rome\""), "{picture}");
+    rig.press("home /").typing("420").press("enter y p");
+    assert!(
+        matches!(rig.effects.last(), Some(Effect::Copy(path)) if path == ".result.content[0].text | fromjson | .hotels[0].price"),
+        "{:?}",
+        rig.effects
+    );
+    rig.press("c").typing("99").press("enter");
+    assert!(rig.picture().contains("price  99"), "{}", rig.picture());
+    rig.press("t d");
+    assert!(rig.press("a").sent().contains("Edit("));
+    let mut rig = Rig::new(120, 36);
+    reply(&mut rig);
+    assert!(rig.press("2 e").picture().contains("\"text\": @{"), "{}", rig.picture());
+    rig.press("esc t d enter");
+    assert!(rig.picture().contains(r#"text  "{"city"#), "{}", rig.picture());
 }

@@ -159,6 +159,10 @@ fn tree_row(model: &Model, row: &JsonRow, width: usize) -> Line<'static> {
     }
     let used: usize = spans.iter().map(Span::width).sum();
     spans.extend(value_spans(model, row, width.saturating_sub(used + 1)));
+    let used: usize = spans.iter().map(Span::width).sum();
+    if row.in_string && used + IN_STRING.len() < width {
+        spans.push(styled(model, Role::Dim, IN_STRING));
+    }
     Line::from(spans)
 }
 
@@ -177,6 +181,9 @@ fn value_spans(model: &Model, row: &JsonRow, room: usize) -> Vec<Span<'static>> 
         JsonCell::Text(text) => plain(Role::Plain, text),
     }
 }
+
+/// Behind a value that is the text of a string.
+const IN_STRING: &str = "  JSON in a string";
 
 /// The head of a string, and its true size where the head is not all.
 fn string_spans(model: &Model, head: &str, chars: usize, lines: usize, room: usize) -> Vec<Span<'static>> {

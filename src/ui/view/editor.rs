@@ -112,6 +112,9 @@ fn draw_verdict(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rec
         }
         (true, _) => (Role::Bad, "it is not held any more: nothing here can be sent".to_owned()),
         (false, Some(warning)) => (Role::Held, format!("warn: {warning}")),
+        (false, None) if editor.has_marks() => {
+            (Role::Dim, "@ before JSON that stands in a string: it goes back as a string".to_owned())
+        }
         (false, None) => (Role::Plain, String::new()),
     };
     put(frame, area, 1, styled(model, role, short(&format!(" {words}"), width)));

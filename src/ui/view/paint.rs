@@ -62,6 +62,8 @@ fn roles(line: &[char], is_open: bool) -> (Vec<Role>, bool) {
                 (end, if key { Role::JsonKey } else { Role::JsonString })
             }
             c if c.is_ascii_digit() || c == '-' => (word_end(line, at), Role::JsonNumber),
+            // Before what stands in a string.
+            '@' => (at + 1, Role::JsonWord),
             c if c.is_alphabetic() => (word_end(line, at), Role::JsonWord),
             _ => (at + 1, Role::Plain),
         };
