@@ -55,6 +55,8 @@ use crate::shadow::{self, Shadow};
 use crate::store::{self, KnownTape, Owner, Store, StoreThread};
 use crate::tape;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
+use crate::tape::record::Recorder;
+use crate::tape::redact::RedactRules;
 use crate::upstream::retry::Retry;
 use crate::upstream::target::Target;
 use crate::upstream::watch::WatchError;
@@ -74,6 +76,8 @@ pub struct Settings {
     pub upstreams: Vec<MountSpec>,
     /// Where sessions are recorded; nowhere if `None`.
     pub tapes: Option<PathBuf>,
+    /// What is taken out of messages before they are recorded; nothing if `None`.
+    pub redact: Option<RedactRules>,
     /// Where tapes are looked for.
     pub tape_library: Option<PathBuf>,
     pub hold: Option<String>,
@@ -125,6 +129,7 @@ impl Settings {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             upstreams,
             tapes: None,
+            redact: Some(RedactRules::default()),
             tape_library: None,
             hold: None,
             breakpoints: BreakpointSettings::default(),
@@ -272,7 +277,8 @@ impl Core {
         let auth = Auth::new(settings.auth, settings.clock.clone())?;
         let limits = Limits::new(settings.limits, auth.is_some(), settings.clock)?.map(Arc::new);
         let door = listen(settings.listen, &settings.allow_hosts, &settings.allow_origins).await?;
-        let (journal, journal_thread) = Journal::start(settings.tapes.clone());
+        let recorder = settings.tapes.clone().map(|dir| Recorder::new(dir).redacting(settings.redact));
+        let (journal, journal_thread) = Journal::start(recorder);
         let export = open_export(settings.otlp, &journal)?;
         let judging = settings.lint.and_then(|section| start_lint(section, &journal));
         let started = Timestamp::now();

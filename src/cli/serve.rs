@@ -245,6 +245,11 @@ pub struct WatchArgs {
     /// Record nothing, keep no sessions: leaves nothing on disk
     #[arg(long, conflicts_with = "tapes", help_heading = KEPT)]
     pub no_record: bool,
+    /// Record secrets in messages as they are: the tape says so
+    ///
+    /// Else passwords, tokens and keys are replaced on the tape, each by the same text wherever it stands. What passes is never changed.
+    #[arg(long, conflicts_with = "no_record", help_heading = KEPT)]
+    pub no_redact: bool,
     #[command(flatten)]
     pub keep: KeepArgs,
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::observe::{has_screen, observe, print_lines, start_core};
-use super::setup::{control_settings, rule_files, tape_dir};
+use super::setup::{control_settings, redact_rules, rule_files, tape_dir};
 use crate::app::{Core, Settings};
 use crate::cli::DemoArgs;
 use crate::config::Config;
@@ -42,6 +42,7 @@ pub(super) async fn run(args: DemoArgs, config: Config) -> Result<ExitCode, Exit
     settings.control = control_settings(ControlOptions::of(args.control, &config.keys), "demo", on_screen);
     settings.tape_library = tape_dir(&watching)?;
     settings.tapes = settings.tape_library.clone().filter(|_| watching.record);
+    settings.redact = redact_rules(&watching, &config)?;
     // Without a screen the held call could not be let go.
     settings.hold = hold.or_else(|| on_screen.then(|| crate::demo::HOLD_FILTER.to_owned()));
     let core = start_core(settings).await?;

@@ -34,6 +34,7 @@ use crate::screen::Signals;
 use crate::tape::accept::{AcceptedValues, LiveReply, accept};
 use crate::tape::compare::{Rules, Volatile};
 use crate::tape::play::{OnFailure, PlayOptions, PlayableTape, StepGate, TapeSelection, play};
+use crate::tape::record::Recorder;
 use crate::tape::report::{Colour, ReportForm, ReportStream};
 use crate::tape::{Tape, TapeError};
 use crate::upstream::Upstream;
@@ -145,7 +146,7 @@ enum ReplayVerdict {
 /// # Errors
 /// Where the server cannot be started, or the report cannot be written.
 async fn play_tape(replay: ReplayJob, stop: CancellationToken) -> anyhow::Result<ReplayVerdict> {
-    let (journal, journal_thread) = Journal::start(replay.record.clone());
+    let (journal, journal_thread) = Journal::start(replay.record.clone().map(Recorder::new));
     let policy = SessionPolicy { tapes: replay.record.clone(), ..SessionPolicy::default() };
     let (chain, gate) = (Chain::default(), Gate::default());
     let proxy = Proxy::with_policy(chain, gate, journal, Stop::default(), Retry::none(), policy);

@@ -27,6 +27,7 @@ use crate::upstream::retry::{self, Retry};
 use crate::upstream::site::Site;
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::target::Target;
+use crate::tape::redact::RedactRules;
 use crate::{lint, otlp, store, tape};
 
 /// Who has started this process: a person at a terminal, or an MCP client that takes it for its server.
@@ -59,6 +60,7 @@ pub(super) fn core_settings(
         listen: None,
         control: control_settings(ControlOptions::of(args.control, &config.keys), usual_name, own_screen),
         tapes: tapes.clone().filter(|_| watching.record),
+        redact: redact_rules(&watching, config)?,
         tape_library: tapes,
         hold: watching.hold.clone(),
         breakpoints: breakpoints(&watching)?,
@@ -129,6 +131,13 @@ fn session_settings(
         DatabaseChoice::Off => None,
     };
     Ok(store::Settings { database: database.filter(|_| watching.record), ..settings })
+}
+
+/// What is taken out of messages before they are recorded, if anything.
+pub(super) fn redact_rules(watching: &WatchOptions, config: &Config) -> Result<Option<RedactRules>, ExitError> {
+    let section = config.keys.redact.clone().unwrap_or_default();
+    let rules = section.rules().map_err(|why| ExitError::usage(anyhow::anyhow!(why)))?;
+    Ok(rules.filter(|_| !watching.no_redact))
 }
 
 fn retry_settings(attempts: Option<u32>, config: &Config) -> Result<Retry, ExitError> {

@@ -22,6 +22,7 @@ use crate::lint;
 use crate::otlp;
 use crate::shadow;
 use crate::store;
+use crate::tape::redact;
 use crate::text;
 use crate::upstream::{pool, retry};
 
@@ -119,6 +120,8 @@ keys! {
         limits: Vec<limits::Section> => |_| Ok::<_, LimitError>(()),
         /// Which findings about messages count.
         lint: lint::Section => |section: lint::Section| section.check(),
+        /// What is taken out of messages before they are recorded.
+        redact: redact::Section => |section: redact::Section| section.rules().map(drop),
         /// What is sent again.
         retry: retry::Section => retry::Retry::new,
         /// How sessions are kept.

@@ -85,6 +85,8 @@ pub struct WatchOptions {
     /// The user's data directory if `None`.
     pub tapes: Option<PathBuf>,
     pub record: bool,
+    /// Whether secrets are recorded as they are, whatever a file says.
+    pub no_redact: bool,
     pub hold: Option<String>,
     /// Breakpoints in words, and the file that they are kept in.
     pub breaks: Vec<String>,
@@ -123,6 +125,7 @@ impl WatchOptions {
             theme: keys.theme.unwrap_or_default(),
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
+            no_redact: args.no_redact,
             breaks: args.breaks,
             breakpoints: args.breakpoints,
             hold: args.hold.or_else(|| keys.hold.clone().map(|it| it.0)),

@@ -10,7 +10,7 @@ mod queue;
 mod remembered;
 
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -92,14 +92,14 @@ enum Entry {
 }
 
 impl Journal {
-    /// Starts the thread. `tapes`: where sessions are recorded, if they are.
-    pub fn start(tapes: Option<PathBuf>) -> (Self, JournalThread) {
+    /// Starts the thread. `recorder`: what records sessions, if they are.
+    pub fn start(recorder: Option<Recorder>) -> (Self, JournalThread) {
         let (unstarted, entries) = queue::queue();
         let (load, stir) = (Arc::new(Load::default()), Arc::new(Notify::new()));
         let writer = JournalWriter {
             load: load.clone(),
             stir: stir.clone(),
-            recorder: tapes.map(Recorder::new),
+            recorder,
             feeds: Vec::new(),
             memory: Memory::default(),
         };

@@ -37,9 +37,13 @@ pub struct TapeHeader {
     pub started: Timestamp,
     #[serde(default = "driven_by_client")]
     pub origin: Origin,
-    /// What was replaced before it was written: `headers` for secret header values and secrets in [`TapeHeader::upstream`].
+    /// What was replaced before it was written: `headers` for secret header values and secrets in [`TapeHeader::upstream`], `bodies`
+    /// for those in messages, and what else was asked for.
     #[serde(default)]
     pub redaction: Vec<String>,
+    /// Whether secrets in messages were kept on purpose.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unredacted: bool,
     /// The session that this one branched off, and where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<TapeParent>,
@@ -71,12 +75,18 @@ impl TapeHeader {
             started: session.started,
             origin: session.origin,
             redaction: vec!["headers".to_owned()],
+            unredacted: false,
             parent: None,
         }
     }
 }
 
 impl TapeHeader {
+    /// Whether secrets in messages were replaced.
+    pub fn has_redacted_bodies(&self) -> bool {
+        self.redaction.iter().any(|it| it == "bodies")
+    }
+
     /// Returns the session that was recorded; `end`: why it ended, where that is known.
     pub fn session(&self, end: Option<&str>) -> Session {
         let TapePeers { protocol, client, server } = self.peers.clone();

@@ -13,6 +13,7 @@ use http::HeaderValue;
 use crate::json::scalar::string;
 use crate::message::Message;
 use crate::tape::compare::{self, LearnedValues, Rules, RunClocks, is_token, names_a_process};
+use crate::tape::redact::with_secrets;
 
 /// Recorded value to live value.
 #[derive(Debug, Default)]
@@ -44,6 +45,9 @@ impl Tokens {
     pub(crate) fn live_text(&self, text: &str) -> Option<String> {
         if let Some(live) = self.live(text) {
             return Some(live.to_owned());
+        }
+        if let Some(unredacted) = with_secrets(text, |mark| self.live(mark)) {
+            return Some(unredacted);
         }
         let mut replaced = String::new();
         let mut copied = 0;

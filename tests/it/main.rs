@@ -39,6 +39,7 @@ mod passthrough;
 mod peers;
 mod pool;
 mod printed;
+mod redaction;
 mod replay;
 mod restart;
 mod resume;

@@ -141,8 +141,12 @@ fn remarks(summary: &TapeSummary) -> String {
     let tools =
         summary.tools.iter().map(|(tool, count)| if *count > 1 { format!("{tool} ×{count}") } else { tool.clone() });
     let tools = fit(&sanitize(&tools.collect::<Vec<_>>().join(", ")), 48);
-    let is_redacted = summary.header.redaction.iter().any(|it| it == "bodies");
-    let flags = (!is_redacted).then(|| "[secrets in bodies]".to_owned());
+    let flag = match (summary.header.unredacted, summary.header.has_redacted_bodies()) {
+        (_, true) => None,
+        (true, false) => Some("[recorded with secrets]"),
+        (false, false) => Some("[secrets in bodies]"),
+    };
+    let flags = flag.map(str::to_owned);
     let notes = summary.notes.iter().map(|note| format!("“{}”", fit(&sanitize(note), 48)));
     let problems = summary.problems.iter().map(|it| format!("! {}", sanitize(it)));
     let parts = std::iter::once(tools).chain(flags).chain(notes).chain(problems);

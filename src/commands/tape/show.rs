@@ -98,7 +98,8 @@ fn head(path: &Path, header: &TapeHeader, out: &mut impl Write) -> std::io::Resu
     row("client", &peer(&header.peers.client))?;
     row("server", &peer(&header.peers.server))?;
     row("format", &format!("{}, by tapline {}", header.format, header.version))?;
-    row("redacted", &header.redaction.join(", "))?;
+    let kept = if header.unredacted { "; secrets in messages were kept on purpose" } else { "" };
+    row("redacted", &format!("{}{kept}", header.redaction.join(", ")))?;
     if let Some(parent) = header.parent {
         row("branch", &format!("of session {} from message {}", parent.session.0, parent.seq))?;
     }

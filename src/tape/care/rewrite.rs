@@ -174,6 +174,7 @@ fn with_redaction(header: &[u8], words: &[String]) -> Option<Vec<u8>> {
     let mut header: serde_json::Value = serde_json::from_slice(header).ok()?;
     let known = header["redaction"].as_array().cloned().unwrap_or_default();
     let new = words.iter().map(|word| serde_json::Value::from(word.as_str())).filter(|word| !known.contains(word));
+    header.as_object_mut()?.shift_remove("unredacted");
     header["redaction"] = known.iter().cloned().chain(new).collect();
     serde_json::to_vec(&header).ok()
 }

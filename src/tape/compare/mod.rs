@@ -10,6 +10,7 @@
 //!   clocks did; uuids, ids of parts of which one is made up, ports of this machine, temporary paths;
 //! - numbers that their names, or the words before them in a text, say to be a pid, a port, a duration or the use of memory;
 //! - opaque members of the protocol, and whatever the server makes up and the client sends back later ([`LearnedValues`]);
+//! - a secret that was taken out of one of them, where the other has anything;
 //! - the order of a list, where its members are the same.
 //!
 //! A pair is passed over only where both sides have the same shape: a uuid that became the word `none` is a difference. `names`

@@ -22,6 +22,7 @@ use crate::message::{Id, Kind, Message};
 use crate::tape::format::{Mark, TapeError};
 use crate::tape::play::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
 use crate::tape::read::{TapeEntry, TapeReader};
+use crate::tape::redact::{RedactRules, Redactor, line_without_secrets};
 use crate::tape::tokens::Tokens;
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -196,12 +197,16 @@ struct TapeExtension {
     at: u64,
     opened: Instant,
     has_seam: bool,
+    /// As the recorder does, where the tape is one without secrets.
+    rules: Option<RedactRules>,
+    redactor: Option<Box<Redactor>>,
 }
 
 impl TapeExtension {
     fn open(path: &Path) -> Result<Self, TapeError> {
         let entries = TapeReader::open(path)?;
         let (session, via) = (entries.header().session, entries.header().via);
+        let rules = entries.header().has_redacted_bodies().then(RedactRules::default);
         let (mut seq, mut at) = (0, 0);
         for entry in entries {
             match entry {
@@ -212,7 +217,7 @@ impl TapeExtension {
         }
         let cannot = |source| TapeError::CannotWrite { path: PathBuf::from(path), source };
         let file = OpenOptions::new().read(true).append(true).open(path).map_err(cannot)?;
-        Ok(Self { file, session, via, seq, at, opened: Instant::now(), has_seam: false })
+        Ok(Self { file, session, via, seq, at, opened: Instant::now(), has_seam: false, rules, redactor: None })
     }
 
     /// Adds a request and what came of it; the reply comes last.
@@ -230,7 +235,11 @@ impl TapeExtension {
                 took: micros(after),
                 subject: request.head().subject.clone().unwrap_or_default(),
             });
-            envelope.write_json(SessionField::Omitted, &mut lines);
+            let redacted = self.rules.as_ref();
+            match redacted.and_then(|rules| line_without_secrets(&mut self.redactor, rules, &envelope)) {
+                Some(line) => lines.extend_from_slice(line.as_bytes()),
+                None => envelope.write_json(SessionField::Omitted, &mut lines),
+            }
             lines.push(b'\n');
         };
         add(asked, Direction::ToServer, request, Duration::ZERO);

@@ -10,6 +10,7 @@ use crate::json::path::{JsonPath, PathStep};
 use crate::mcp::meta::{META, PROTOCOL_VERSION};
 use crate::mcp::{era, method};
 use crate::message::{Kind, Message};
+use crate::tape::redact::{has_mark, is_secret_number, secrets_of};
 
 /// Which places of a request count.
 #[derive(Clone, Debug, Default)]
@@ -29,8 +30,43 @@ pub(super) struct RequestKey {
     modern: bool,
 }
 
+/// What stood in place of the marks of a redacted request, in JSON text: by mark.
+pub(super) type BoundSecrets = Vec<(String, String)>;
+
 impl RequestKey {
+    /// Whether secrets were taken out of the request.
+    pub(super) fn is_redacted(&self) -> bool {
+        has_mark(&self.text)
+    }
+
+    /// Reads a live request as this redacted one; `None` where it is another.
+    pub(super) fn secrets_in(&self, live: &Self) -> Option<BoundSecrets> {
+        if self == live {
+            return Some(Vec::new());
+        }
+        // A secret is part of one string.
+        let is_in_string = |secret: &str| {
+            let mut escaped = false;
+            secret.chars().all(|c| {
+                let is_end = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                !is_end
+            })
+        };
+        let found = secrets_of(&self.text, &live.text, is_in_string).filter(|_| self.modern == live.modern)?;
+        Some(found.into_iter().map(|(mark, secret)| (mark.to_owned(), secret.to_owned())).collect())
+    }
+
     pub(super) fn of(message: &Message, fields: &MockedFields) -> Self {
+        Self::written(message, fields, false)
+    }
+
+    /// The form in which a request is compared with one that secrets were taken out of: a secret number is another one there.
+    pub(super) fn without_secret_numbers(message: &Message, fields: &MockedFields) -> Self {
+        Self::written(message, fields, true)
+    }
+
+    fn written(message: &Message, fields: &MockedFields, blanks: bool) -> Self {
         let name = message.method().unwrap_or_default();
         let mut text = name.to_owned();
         // How a conversation begins is chosen by its revision, and a notification needs no arguments to be recognised.
@@ -38,7 +74,7 @@ impl RequestKey {
         if let (Kind::Request, false, Some(params)) = (message.kind(), is_plain, message.member("params"))
             && let Ok(params) = serde_json::from_str::<Value>(params)
         {
-            CanonicalWriter { fields, path: JsonPath::default(), out: &mut text }.params(&params);
+            CanonicalWriter { fields, blanks, path: JsonPath::default(), out: &mut text }.params(&params);
         }
         Self { text: text.into(), modern: is_modern(message) }
     }
@@ -52,6 +88,8 @@ pub(super) fn is_modern(message: &Message) -> bool {
 /// Writes a value so that equal ones are equal texts.
 struct CanonicalWriter<'a> {
     fields: &'a MockedFields,
+    /// Whether secret numbers are left out.
+    blanks: bool,
     path: JsonPath<'a>,
     out: &'a mut String,
 }
@@ -79,6 +117,7 @@ impl<'a> CanonicalWriter<'a> {
                 self.mark(']');
             }
             _ if !self.counts() => {}
+            Value::Number(number) if self.blanks && self.is_secret_number(&number.to_string()) => self.out.push('#'),
             // `1`, `1.0` and `1e0` are one number.
             Value::Number(number) => match number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < 9e15) {
                 Some(whole) => drop(write!(self.out, "{whole:.0}")),
@@ -111,6 +150,10 @@ impl<'a> CanonicalWriter<'a> {
             self.mark(',');
         }
         self.path.pop();
+    }
+
+    fn is_secret_number(&self, token: &str) -> bool {
+        self.path.nearest_key().is_some_and(|key| is_secret_number(key, token))
     }
 
     fn mark(&mut self, sign: char) {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::key::{MockedFields, RequestKey, is_modern};
+use super::key::{BoundSecrets, MockedFields, RequestKey, is_modern};
 use crate::envelope::{Direction, Envelope, Outcome, Seq};
 use crate::event::Timestamp;
 use crate::mcp::{meta, method};
@@ -28,6 +28,8 @@ pub(super) struct MockScript {
     pub(super) tapes: Vec<MockedTape>,
     pub(super) exchanges: Vec<MockedExchange>,
     by_key: HashMap<RequestKey, Vec<usize>>,
+    /// Requests that secrets were taken out of, in the order of the tapes: what they are known by, and compared by.
+    redacted: Vec<(RequestKey, RequestKey)>,
     kept: usize,
 }
 
@@ -119,7 +121,8 @@ impl MockScript {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let first = self.exchanges.len();
         self.tapes.push(MockedTape { name, requests: Vec::new(), started: header.started, troubles: Vec::new() });
-        let mut builder = TapeBuilder { script: self, open: OpenEnds::default(), fields };
+        let is_redacted = header.has_redacted_bodies();
+        let mut builder = TapeBuilder { script: self, open: OpenEnds::default(), fields, is_redacted };
         while let Some(entry) = entries.next() {
             match entry {
                 TapeEntry::Message { envelope, .. } => builder.envelope(&envelope, &file, entries.place()),
@@ -139,6 +142,29 @@ impl MockScript {
     /// What is on the tapes for what a client says, in the order of the tapes.
     pub(super) fn candidates(&self, key: &RequestKey) -> &[usize] {
         self.by_key.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether any request of the tapes has a secret taken out of it.
+    pub(super) fn has_secrets(&self) -> bool {
+        !self.redacted.is_empty()
+    }
+
+    /// The recorded request that a live one is which has secrets in place of marks: one whose secrets are those that are known, else
+    /// the first.
+    pub(super) fn unredacted(
+        &self,
+        live: &RequestKey,
+        known: &HashMap<String, String>,
+    ) -> Option<(&RequestKey, BoundSecrets)> {
+        let mut found = self.redacted.iter().filter_map(|(key, form)| Some((key, form.secrets_in(live)?)));
+        let first = found.next()?;
+        let is_known = |(_, secrets): &(&RequestKey, BoundSecrets)| {
+            secrets.iter().all(|(mark, secret)| known.get(mark).is_none_or(|it| it == secret))
+        };
+        if is_known(&first) {
+            return Some(first);
+        }
+        Some(found.find(is_known).unwrap_or(first))
     }
 
     /// Whether a recorded server knew what it was asked; one that speaks older revisions only refuses `server/discover` as a whole.
@@ -174,6 +200,8 @@ struct TapeBuilder<'a> {
     script: &'a mut MockScript,
     open: OpenEnds,
     fields: &'a MockedFields,
+    /// Whether secrets were taken out of its messages.
+    is_redacted: bool,
 }
 
 impl TapeBuilder<'_> {
@@ -227,6 +255,12 @@ impl TapeBuilder<'_> {
     fn began(&mut self, message: &Message, envelope: &Envelope) {
         let at = self.script.exchanges.len();
         let key = RequestKey::of(message, self.fields);
+        if self.is_redacted && !self.script.by_key.contains_key(&key) {
+            let form = RequestKey::without_secret_numbers(message, self.fields);
+            if form.is_redacted() || form != key {
+                self.script.redacted.push((key.clone(), form));
+            }
+        }
         self.script.by_key.entry(key).or_default().push(at);
         self.script.exchanges.push(MockedExchange {
             tape: self.script.tapes.len() - 1,

@@ -17,6 +17,7 @@ use crate::mcp::error_code::protocol::METHOD_NOT_FOUND;
 use crate::mcp::meta::{self, META, SUBSCRIPTION_ID};
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
+use crate::tape::redact::with_secrets;
 
 /// What is to be done for a client.
 #[derive(Debug, PartialEq)]
@@ -43,6 +44,8 @@ pub(super) struct MockSession<'a> {
     /// How this client began, where it did not begin by itself.
     initialize: Option<Message>,
     ids: LiveIds,
+    /// What the client says where the tape has marks of secrets, in JSON text.
+    secrets: HashMap<String, String>,
     /// Results that were given so far.
     results: u64,
 }
@@ -62,8 +65,8 @@ struct OngoingExchange {
 
 impl<'a> MockSession<'a> {
     pub(super) fn new(mock: &'a TapeMock) -> Self {
-        let (home, asked, playing, initialize, ids) = Default::default();
-        Self { mock, home, asked, position: 0, playing, initialize, ids, results: 0 }
+        let (home, asked, playing, initialize, ids, secrets) = Default::default();
+        Self { mock, home, asked, position: 0, playing, initialize, ids, secrets, results: 0 }
     }
 
     /// When something is to be said next, whatever the client does.
@@ -90,9 +93,22 @@ impl<'a> MockSession<'a> {
     pub(super) fn play(&mut self, now: Instant, effects: &mut Vec<MockEffect>) {
         let before = effects.len();
         self.play_all(now, effects);
+        if !self.secrets.is_empty() {
+            effects[before..].iter_mut().for_each(|effect| self.unredact(effect));
+        }
         if self.mock.options.mutations.is_some() {
             let said = effects.split_off(before);
             said.into_iter().for_each(|effect| self.mutate(effect, effects));
+        }
+    }
+
+    /// Puts what the client said where the tape has the mark of it: a server repeats what it is told.
+    fn unredact(&self, effect: &mut MockEffect) {
+        let MockEffect::Say(message) = effect else { return };
+        let text = std::str::from_utf8(message.raw()).ok();
+        let now = text.and_then(|text| with_secrets(text, |mark| self.secrets.get(mark).map(String::as_str)));
+        if let Some(now) = now {
+            *message = Message::new(now);
         }
     }
 
@@ -122,7 +138,7 @@ impl<'a> MockSession<'a> {
 
     fn request(&mut self, request: &Message, now: Instant, effects: &mut Vec<MockEffect>) {
         let request = &self.ids.recorded(request);
-        let key = RequestKey::of(request, &self.mock.options.fields);
+        let key = self.key(request);
         if request.method() == Some(method::INITIALIZE) {
             self.initialize = Some(request.clone());
         }
@@ -130,6 +146,18 @@ impl<'a> MockSession<'a> {
             Ok(exchange) => self.begin(exchange, request, now, effects),
             Err(miss) => self.missed(request, &key, &miss, effects),
         }
+    }
+
+    /// What a request is known by on the tapes; its secrets are kept, for what is told of them.
+    fn key(&mut self, request: &Message) -> RequestKey {
+        let key = RequestKey::of(request, &self.mock.options.fields);
+        if !self.mock.script.has_secrets() || !self.mock.script.candidates(&key).is_empty() {
+            return key;
+        }
+        let form = RequestKey::without_secret_numbers(request, &self.mock.options.fields);
+        let Some((recorded, secrets)) = self.mock.script.unredacted(&form, &self.secrets) else { return key };
+        self.secrets.extend(secrets);
+        recorded.clone()
     }
 
     fn missed(&mut self, request: &Message, key: &RequestKey, miss: &MissedRequest<'_>, effects: &mut Vec<MockEffect>) {

@@ -21,6 +21,7 @@ pub use self::recording::TapeInterference;
 use super::care::seal;
 use super::format::{Mark, TapeError, TapePeers};
 use super::name::file_name;
+use super::redact::RedactRules;
 use crate::envelope::{Envelope, HeaderTexts, PendingLines, Seq, SessionId};
 use crate::event::{Landmark, Session};
 
@@ -45,6 +46,8 @@ pub struct Recorder {
     /// Empty buffers: an idle session owns none.
     spare: Vec<PendingLines>,
     headers: HeaderTexts,
+    /// What is taken out of messages; nothing if `None`.
+    redact: Option<RedactRules>,
     /// How long an open file is trusted to have its name still: looking is a system call.
     look: Duration,
 }
@@ -104,9 +107,14 @@ impl fmt::Display for RecordingNotice {
 }
 
 impl Recorder {
-    /// Nothing is touched before the first session opens.
+    /// Nothing is touched before the first session opens. Secrets in messages are taken out.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self::on(dir, Box::new(RealDisk), LOOK)
+    }
+
+    /// Takes out by these rules, or nothing.
+    pub fn redacting(self, rules: Option<RedactRules>) -> Self {
+        Self { redact: rules, ..self }
     }
 
     fn on(dir: impl Into<PathBuf>, disk: Box<dyn Disk>, look: Duration) -> Self {
@@ -118,6 +126,7 @@ impl Recorder {
             open: VecDeque::new(),
             spare: Vec::new(),
             headers: HeaderTexts::default(),
+            redact: Some(RedactRules::default()),
             look,
         }
     }
@@ -151,7 +160,7 @@ impl Recorder {
     pub fn append(&mut self, envelope: &Envelope) -> Result<(), TapeError> {
         self.touch(envelope.session)?;
         if let Some(tape) = self.tapes.get_mut(&envelope.session) {
-            tape.append(envelope, &mut self.headers);
+            tape.append(envelope, &mut self.headers, self.redact.as_ref());
         }
         Ok(())
     }
@@ -212,7 +221,7 @@ impl Recorder {
                 continue;
             };
             let missing = tape.lost;
-            let written = tape.write(&*self.disk, self.look);
+            let written = tape.write(&*self.disk, self.redact.as_ref(), self.look);
             tape.dirty = written.is_err();
             if tape.dirty {
                 self.dirty.push(session);
@@ -251,7 +260,7 @@ impl Recorder {
         }
         tape.mark(&Mark::End { at: tape.now(), reason: reason.to_owned() });
         // The last look: later it would go unnoticed.
-        let written = tape.write(&*self.disk, Duration::ZERO);
+        let written = tape.write(&*self.disk, self.redact.as_ref(), Duration::ZERO);
         recycle(&mut tape.pending, &mut self.spare);
         if written.is_ok() && self.disk.is_real() {
             // One that is not sealed is as good as any; `tapline tape verify` says so.

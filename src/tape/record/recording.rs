@@ -9,12 +9,15 @@ use super::disk::{Disk, FileIdentity, Sink, write_counted};
 use crate::envelope::{Envelope, HeaderTexts, PendingLines};
 use crate::event::{Session, Timestamp};
 use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
+use crate::tape::redact::{RedactRules, Redactor, line_without_secrets};
 
 /// One session's tape while it is being made.
 pub(super) struct Recording {
     pub(super) session: Arc<Session>,
     pub(super) path: Arc<Path>,
     pub(super) sink: Option<Box<dyn Sink>>,
+    /// Takes secrets out of messages, from the first that may have one on.
+    redactor: Option<Box<Redactor>>,
     /// Whole lines that wait for a flush.
     pub(super) pending: PendingLines,
     /// How many messages the pending lines hold.
@@ -52,6 +55,7 @@ impl Recording {
             session: Arc::new(session.clone()),
             path,
             sink: None,
+            redactor: None,
             pending: PendingLines::default(),
             messages: 0,
             good: 0,
@@ -74,9 +78,15 @@ impl Recording {
         Timestamp::now().0.saturating_sub(self.session.started.0)
     }
 
-    /// Takes a message into the lines that wait.
-    pub(super) fn append(&mut self, envelope: &Envelope, headers: &mut HeaderTexts) {
-        envelope.write_line(headers, &mut self.pending);
+    /// Takes a message into the lines that wait, without its secrets where there are rules for that.
+    pub(super) fn append(&mut self, envelope: &Envelope, headers: &mut HeaderTexts, rules: Option<&RedactRules>) {
+        match rules.and_then(|rules| line_without_secrets(&mut self.redactor, rules, envelope)) {
+            Some(line) => {
+                self.pending.text.extend_from_slice(line.as_bytes());
+                self.pending.text.push(b'\n');
+            }
+            None => envelope.write_line(headers, &mut self.pending),
+        }
         self.messages += 1;
     }
 
@@ -94,10 +104,10 @@ impl Recording {
 
     /// Writes what is pending; what could not be written is gone then, and counted.
     /// `look`: how long an open file is trusted to have its name still. That it was not cut is checked before each write.
-    pub(super) fn write(&mut self, disk: &dyn Disk, look: Duration) -> io::Result<()> {
+    pub(super) fn write(&mut self, disk: &dyn Disk, rules: Option<&RedactRules>, look: Duration) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         let messages = std::mem::take(&mut self.messages);
-        let (kept, result) = self.try_write(disk, &pending, look);
+        let (kept, result) = self.try_write(disk, &pending, rules, look);
         let lost = if result.is_ok() { 0 } else { count_messages(&flat(&pending)[kept..]) };
         self.written += messages - lost;
         self.lost += lost;
@@ -112,11 +122,17 @@ impl Recording {
     }
 
     /// How many bytes of `pending` are on the disk in whole lines, and why not all.
-    fn try_write(&mut self, disk: &dyn Disk, pending: &PendingLines, look: Duration) -> (usize, io::Result<()>) {
+    fn try_write(
+        &mut self,
+        disk: &dyn Disk,
+        pending: &PendingLines,
+        rules: Option<&RedactRules>,
+        look: Duration,
+    ) -> (usize, io::Result<()>) {
         if let Err(error) = self.make_ready(disk, look) {
             return (0, Err(error));
         }
-        if let (_, Err(error)) = self.write_lines(&self.preface()) {
+        if let (_, Err(error)) = self.write_lines(&self.preface(rules)) {
             return (0, Err(error));
         }
         self.lost = 0;
@@ -175,11 +191,11 @@ impl Recording {
     }
 
     /// What has to stand before the next message: the header, or after trouble what is missing.
-    fn preface(&self) -> PendingLines {
+    fn preface(&self, rules: Option<&RedactRules>) -> PendingLines {
         let mut preface = PendingLines::default();
         let lines = &mut preface.text;
         if !self.has_begun() {
-            push_line(&TapeHeader::of(&self.session), lines);
+            push_line(&header(&self.session, rules), lines);
         } else if self.peers_due {
             push_line(&self.peer_mark(), lines);
         }
@@ -207,6 +223,16 @@ impl Recording {
         }
         (whole, result)
     }
+}
+
+/// The first line of a tape; `rules`: what is taken out of its messages.
+fn header(session: &Session, rules: Option<&RedactRules>) -> TapeHeader {
+    let mut header = TapeHeader::of(session);
+    match rules {
+        Some(rules) => header.redaction.extend(std::iter::once("bodies".to_owned()).chain(rules.words())),
+        None => header.unredacted = true,
+    }
+    header
 }
 
 fn flat(lines: &PendingLines) -> Vec<u8> {

@@ -1,11 +1,18 @@
 //! Secrets in messages, replaced before they are stored or shared: one engine for the recorder and for `tapline tape redact`.
 //!
-//! A secret is what stands under a name that says so ([`is_secret`]), under a path or a key that the user names, what looks like the
-//! key of a known service, and `requestState`, in which servers keep what they like. In its place stands `[redacted:` and eight
-//! digits that are made from it and from a number that is not kept: the same secret has the same digits all over a tape, so that a
-//! replay still knows what is sent back, and nothing can be found out from them. Everything else stays byte for byte.
+//! A secret is what stands under a name that says so (`names`), under a path or a key that the user names, what looks like the key of
+//! a known service (`patterns`), and `requestState`, in which servers keep what they like. Words that merely look random are left
+//! alone unless that is asked for: ids and hashes do as well. In place of a secret stands `[redacted:` and eight digits that are made
+//! from it and from a number that is kept nowhere: the same secret has the same digits all over a tape, so that a replay and a mock
+//! still know what is sent back ([`secrets_of`]), and nothing can be found out from them. Everything else stays byte for byte.
+//!
+//! The recorder asks of each message whether it may have a secret ([`Redactor::has_secret`]), on the thread that writes tapes, and
+//! reads further only where it may.
 
+mod marks;
+mod names;
 mod patterns;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -13,24 +20,27 @@ mod walk;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use regex::Regex;
+use regex::{Regex, bytes};
 use ring::hmac;
 use uuid::Uuid;
 
+pub(crate) use self::marks::{has_mark, is_secret_number, secrets_of, with_secrets};
+use self::names::{NamedValue, is_secret_member};
 use self::patterns::{is_key_like, looks_random, may_have_secret, replace_keys};
+pub use self::settings::Section;
+use crate::envelope::{Envelope, SessionField};
 use crate::json::PathPattern;
 use crate::json::path::JsonPath;
 use crate::secret::is_secret;
 
 /// How the replacement of a secret begins.
 const BEGIN: &str = "[redacted:";
+/// How many digits follow, and then the bracket.
+const DIGITS: usize = 8;
 /// Shorter secrets are looked for under their names alone: elsewhere they are parts of too much.
 const LEAST_ELSEWHERE: usize = 8;
 /// So many secrets are looked for elsewhere.
 const MOST_ELSEWHERE: usize = 256;
-/// What servers hand to clients to get back, and may hold anything.
-const STATE: &str = "requestState";
-
 /// What is a secret beside what is known to be one.
 #[derive(Clone, Debug, Default)]
 pub struct RedactRules {
@@ -47,6 +57,12 @@ pub struct RedactRules {
 }
 
 impl RedactRules {
+    /// Whether more than names and shapes is looked for in bodies.
+    fn reads_all(&self) -> bool {
+        let Self { headers: _, keys, paths, regexes, entropy } = self;
+        !(keys.is_empty() && paths.is_empty() && regexes.is_empty()) || *entropy
+    }
+
     /// What the header of a tape says of them.
     pub fn words(&self) -> Vec<String> {
         let keys = self.keys.iter().map(|it| format!("key {it}"));
@@ -59,12 +75,34 @@ impl RedactRules {
     }
 }
 
+/// Returns the line of a message on a tape that is recorded by these rules; `None` where it has no secret. What redacts it is made for
+/// the first message that may have one: most tapes need none.
+pub(super) fn line_without_secrets(
+    redactor: &mut Option<Box<Redactor>>,
+    rules: &RedactRules,
+    envelope: &Envelope,
+) -> Option<String> {
+    let mut messages = std::iter::once(&envelope.message).chain(&envelope.original);
+    let may_have = match redactor {
+        Some(redactor) => messages.any(|it| redactor.has_secret(it.raw())) || !rules.headers.is_empty(),
+        None => rules.reads_all() || !rules.headers.is_empty() || messages.any(|it| may_have_secret(it.raw())),
+    };
+    if !may_have {
+        return None;
+    }
+    let mut line = Vec::new();
+    envelope.write_json(SessionField::Omitted, &mut line);
+    let redactor = redactor.get_or_insert_with(|| Box::new(Redactor::new(rules.clone())));
+    redactor.line(std::str::from_utf8(&line).ok()?)
+}
+
 /// Replaces secrets; one for each tape.
 pub struct Redactor {
     rules: RedactRules,
     key: hmac::Key,
-    /// Secrets that were found under a name, to be found elsewhere, too.
+    /// Secrets that were found under a name, to be found elsewhere, too; and all of them as one pattern.
     found: BTreeSet<String>,
+    found_anywhere: Option<bytes::Regex>,
     /// How many values were replaced.
     pub replaced: u64,
 }
@@ -72,12 +110,12 @@ pub struct Redactor {
 impl Redactor {
     pub fn new(rules: RedactRules) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &[*Uuid::new_v4().as_bytes(), *Uuid::new_v4().as_bytes()].concat());
-        Self { rules, key, found: BTreeSet::new(), replaced: 0 }
+        Self { rules, key, found: BTreeSet::new(), found_anywhere: None, replaced: 0 }
     }
 
     /// Returns a message without secrets; `None` where it has none.
     pub fn message(&mut self, raw: &[u8]) -> Option<Vec<u8>> {
-        if !self.has_own_rules() && !may_have_secret(raw) {
+        if !self.has_secret(raw) {
             return None;
         }
         let text = std::str::from_utf8(raw).ok()?;
@@ -89,17 +127,19 @@ impl Redactor {
         walk::line(self, line)
     }
 
-    fn has_own_rules(&self) -> bool {
-        let RedactRules { headers: _, keys, paths, regexes, entropy } = &self.rules;
-        !(keys.is_empty() && paths.is_empty() && regexes.is_empty() && self.found.is_empty()) || *entropy
+    /// Whether a message may have a secret in it: `false` is certain.
+    pub fn has_secret(&self, raw: &[u8]) -> bool {
+        self.rules.reads_all()
+            || may_have_secret(raw)
+            || self.found_anywhere.as_ref().is_some_and(|found| found.is_match(raw))
     }
 
     fn is_secret_header(&self, name: &str) -> bool {
         is_secret(name) || self.rules.headers.iter().any(|it| it.eq_ignore_ascii_case(name))
     }
 
-    fn is_secret_key(&self, key: &str) -> bool {
-        key == STATE || is_secret(key) || self.rules.keys.iter().any(|it| it.eq_ignore_ascii_case(key))
+    fn is_secret_value(&self, key: &str, value: NamedValue<'_>) -> bool {
+        is_secret_member(key, value) || self.rules.keys.iter().any(|it| it.eq_ignore_ascii_case(key))
     }
 
     fn is_secret_place(&self, path: &JsonPath<'_>) -> bool {
@@ -113,14 +153,22 @@ impl Redactor {
         }
         self.replaced += 1;
         if secret.len() >= LEAST_ELSEWHERE && self.found.len() < MOST_ELSEWHERE && is_key_like(secret) {
-            self.found.insert(secret.to_owned());
+            self.remember(secret);
         }
         self.mark(secret)
     }
 
+    /// From now on it is found wherever it stands.
+    fn remember(&mut self, secret: &str) {
+        if self.found.insert(secret.to_owned()) {
+            let all: Vec<_> = self.found.iter().map(|it| regex::escape(it)).collect();
+            self.found_anywhere = bytes::Regex::new(&all.join("|")).ok();
+        }
+    }
+
     fn mark(&self, secret: &str) -> String {
         let digits = hmac::sign(&self.key, secret.as_bytes());
-        let digits: String = digits.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits: String = digits.as_ref()[..DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{BEGIN}{digits}]")
     }
 
@@ -139,6 +187,9 @@ impl Redactor {
     /// A text without the secrets in it.
     fn text<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
         let mut now = Cow::Borrowed(text);
+        if !self.has_secret(text.as_bytes()) {
+            return now;
+        }
         for secret in self.found.iter().filter(|it| text.contains(it.as_str())) {
             now = now.replace(secret.as_str(), &self.mark(secret)).into();
             self.replaced += 1;

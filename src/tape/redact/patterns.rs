@@ -4,50 +4,59 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex, bytes};
 
-/// What a message has in it that may have a secret: words of their names, and how keys of well-known services begin. Everything that
-/// the rest of this folder finds by itself has one of these.
-static HINTS: LazyLock<bytes::Regex> = LazyLock::new(|| {
-    let words = "token|secret|passw|pwd|passphrase|credential|auth|bearer|cookie|signature|session|jwt|dpop|key|sig|otp|pin|pass|requestState";
-    let keys = "sk-|sk_|pk_live|ghp_|gho_|ghs_|github_pat_|glpat-|xox|AKIA|eyJ|://[^/\\s]*@";
-    bytes::Regex::new(&format!("(?i-u:{words})|(?-u:{keys})")).expect("the pattern is a constant")
+use super::names::{NamedValue, has_secret_name, is_secret_member};
+
+/// How what [`KEYS`] finds begins, in any message, and what is said of it before its value.
+static BEGINNINGS: LazyLock<bytes::Regex> = LazyLock::new(|| {
+    let keys = "sk-|sk_live_|sk_test_|pk_live_|rk_live_|ghp_|gho_|ghs_|ghu_|github_pat_|glpat-|xox[abprs]-|AIza|AKIA|eyJ|PRIVATE KEY";
+    let others = "://[^/\\s:@\"]+:[^/\\s@\"]+@|[Bb]earer |[Bb]asic |BEARER |BASIC ";
+    bytes::Regex::new(&format!("(?-u:{keys}|{others})")).expect("the pattern is a constant")
 });
 
-/// Keys of well-known services, JSON web tokens, private keys, passwords in URLs, and what stands behind the name of a secret.
+/// Keys of well-known services, JSON web tokens, private keys, passwords in URLs, and what stands behind the name of a secret. All of
+/// it in ASCII, for which an automaton is enough.
 static KEYS: LazyLock<Regex> = LazyLock::new(|| {
     let parts = [
-        r"\b(?:sk-|sk_live_|sk_test_|pk_live_|rk_live_|ghp_|gho_|ghs_|ghu_|github_pat_|glpat-|xox[abprs]-|AIza)[A-Za-z0-9_-]{12,}",
-        r"\bAKIA[0-9A-Z]{16}\b",
-        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+        r"(?-u:\b)(?P<key>(?:sk-|sk_live_|sk_test_|pk_live_|rk_live_|ghp_|gho_|ghs_|ghu_|github_pat_|glpat-|xox[abprs]-|AIza)[A-Za-z0-9_-]{12,})",
+        r"(?-u:\b)AKIA[0-9A-Z]{16}(?-u:\b)",
+        r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*-----END [A-Z ]*PRIVATE KEY-----",
         r"://(?P<user>[^/\s:@\x22]+:[^/\s@\x22]+)@",
-        r"(?i:\b(?:bearer|basic) +)(?P<bearer>[A-Za-z0-9._~+/-]{12,}=*)",
-        r#"(?i:\b[a-z_-]*(?:api_?-?key|access_?-?key|token|secret|passwd|password|passphrase)["']? *[:=] *["']?)(?P<value>[A-Za-z0-9._~+/!@#$%^&*-]{6,}=*)"#,
+        r#"(?-u:\b)(?P<header>(?i-u:authorization)["']? *[:=] *["']?)?(?:[Bb]earer|[Bb]asic|BEARER|BASIC) +(?P<bearer>[A-Za-z0-9._~+/-]{12,}=*)"#,
+        r#"(?-u:\b)(?P<name>[A-Za-z0-9_-]*(?i-u:key|token|secret|passwd|password|passphrase|pwd))["']? *[:=] *["']?(?:(?:[Bb]earer|[Bb]asic) +)?(?P<value>[A-Za-z0-9._~+/!@#$%^&*-]{6,}=*)"#,
     ];
     Regex::new(&parts.join("|")).expect("the pattern is a constant")
 });
 
 /// Whether a message may have a secret in it: asked of every message that is recorded.
 pub(super) fn may_have_secret(raw: &[u8]) -> bool {
-    HINTS.is_match(raw)
+    has_secret_name(raw) || BEGINNINGS.is_match(raw)
 }
 
 /// A text with its keys replaced; `None` where it has none.
 pub(super) fn replace_keys(text: &str, instead: &mut dyn FnMut(&str) -> String) -> Option<String> {
-    if !KEYS.is_match(text) {
+    if !may_have_secret(text.as_bytes()) {
         return None;
     }
     let replaced = KEYS.replace_all(text, |found: &Captures<'_>| {
         let whole = &found[0];
         let part = ["user", "bearer", "value"].into_iter().find_map(|name| found.name(name));
-        let Some(part) = part else { return instead(whole) };
-        // Of `token: yes please` nothing is a secret.
-        let is_told =
-            found.name("value").is_some_and(|value| !value.as_str().bytes().any(|byte| byte.is_ascii_digit()));
-        if is_told || part.as_str().starts_with("[redacted") {
+        let is_secret = match (found.name("name"), part) {
+            // Of `token: yes please` nothing is a secret.
+            (Some(name), Some(value)) => {
+                value.as_str().bytes().any(|byte| byte.is_ascii_digit())
+                    && is_secret_member(name.as_str(), NamedValue::Text(value.as_str()))
+            }
+            // Nor is it of `bearer authentication` and `sk-learn-contrib`.
+            _ if found.name("header").is_some() => true,
+            _ => [found.name("bearer"), found.name("key")].into_iter().flatten().all(|it| is_key_like(it.as_str())),
+        };
+        let part = part.map_or(whole, |it| it.as_str());
+        if !is_secret || part.starts_with("[redacted") {
             return whole.to_owned();
         }
-        let (from, to) = (part.start() - found.get(0).map_or(0, |it| it.start()), part.len());
-        format!("{}{}{}", &whole[..from], instead(part.as_str()), &whole[from + to..])
+        let from = part.as_ptr() as usize - whole.as_ptr() as usize;
+        format!("{}{}{}", &whole[..from], instead(part), &whole[from + part.len()..])
     });
     Some(replaced.into_owned()).filter(|replaced| replaced != text)
 }

@@ -13,6 +13,12 @@ fn redactor_leaves_what_is_no_secret_byte_for_byte() {
         r#"{"result":{"tools":[{"inputSchema":{"properties":{"token":{"type":"string"}},"required":["token"]}}]}}"#,
         r#"{"result":{"content":[{"type":"text","text":"tokens: many, password: ask me"}]}}"#,
         r#"{"id":1,"result":{"nextCursor":"eyJvZmZzZXQiOjF9"}}"#,
+        r#"{"usage":{"totalTokens":812,"max_tokens":4096,"token_count":7},"next_page_token":"q8Zt5Lw2Xr7Vb1Nm4Kc9"}"#,
+        r#"{"tags":[{"key":"colour","value":"red"}],"sort_key":"name","author":"ann","authority":"x","pin":13,"passed":3}"#,
+        r#"{"id":"6fa459ea-ee8a-3ca4-894e-db77e160355e","sha":"2fd4e1c67a2d28fced849ee1bb76e7391b93eb12","sessionId":"abc12345"}"#,
+        r#"{"text":"basic functionality and bearer authentication, sk-learn-contrib-package, next_token: abc12345, sort key: abc123"}"#,
+        r#"{"text":"http://localhost:8080/@scope, a: b@c, task-1234567890abcdef"}"#,
+        r#"{"password":"string","token":"<your token>","api_key":"${KEY}","secret":true}"#,
         "not JSON",
         "",
     ] {
@@ -25,7 +31,7 @@ fn redactor_replaces_secrets_and_nothing_else() {
     for (raw, secret) in [
         (r#"{"params":{ "arguments":{"api_key" : "abc", "x":"\u00e9"}}}"#, "\"abc\""),
         (r#"{"params":{"requestState":"eyJ1c2VyIjoi"}}"#, "eyJ1c2VyIjoi"),
-        (r#"{"params":{"arguments":{"tokens2":1,"password":["hunter2","hunter3"]}}}"#, "hunter"),
+        (r#"{"params":{"arguments":{"password":["hunter2","hunter3"]}}}"#, "hunter"),
         (r#"{"text":"use ghp_abcdefghij0123456789 now"}"#, "ghp_"),
         (r#"{"text":"Authorization: Bearer abcdef.ghijkl.mnop"}"#, "abcdef"),
         (r#"{"text":"at postgres://me:s3cret@host/db"}"#, "s3cret"),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Redactor;
+use super::names::NamedValue;
 use crate::json::diff::{elements, value_text};
 use crate::json::path::{JsonPath, PathStep};
 use crate::json::scalar::{number, string};
@@ -90,7 +91,6 @@ pub(super) fn value<'a>(redactor: &mut Redactor, whole: &'a str, path: &mut Json
 
 /// One value; `key` is the name that it has.
 fn inner<'a>(redactor: &mut Redactor, json: &'a str, key: Option<&str>, path: &mut JsonPath<'a>) -> Option<String> {
-    let is_secret = key.is_some_and(|key| redactor.is_secret_key(key)) || redactor.is_secret_place(path);
     let too_deep = path.steps().len() >= DEPTH;
     match json.as_bytes().first() {
         Some(b'{') if !too_deep => {
@@ -113,9 +113,19 @@ fn inner<'a>(redactor: &mut Redactor, json: &'a str, key: Option<&str>, path: &m
             }
             splices.done()
         }
-        _ if is_secret => secret(redactor, json),
+        _ if redactor.is_secret_place(path) || key.is_some_and(|key| is_secret(redactor, key, json)) => {
+            secret(redactor, json)
+        }
         Some(b'"') => text(redactor, json),
         _ => None,
+    }
+}
+
+/// Whether a token is a secret by its name.
+fn is_secret(redactor: &Redactor, key: &str, token: &str) -> bool {
+    match string(token) {
+        Some(text) => redactor.is_secret_value(key, NamedValue::Text(&text)),
+        None => number(token).is_some() && redactor.is_secret_value(key, NamedValue::Number(token)),
     }
 }
 
@@ -129,6 +139,9 @@ fn secret(redactor: &mut Redactor, token: &str) -> Option<String> {
 
 /// A string token that may have secrets in it.
 fn text(redactor: &mut Redactor, token: &str) -> Option<String> {
+    if !redactor.has_secret(token.as_bytes()) {
+        return None;
+    }
     let text = string(token)?;
     // A result that is JSON in a text has keys of its own.
     if text.starts_with(['{', '[']) && value_text(text.as_bytes()).is_some() {
