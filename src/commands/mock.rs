@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::observe::{observe, report_config, start_core};
-use super::setup::{LaunchedBy, core_settings, target};
+use super::setup::{LaunchedBy, behind_front_door, core_settings, target};
 use super::stdio::launched;
 use crate::app::{GRACE, Settings};
 use crate::cli::{LiveValueArg, MockArgs, MockOrderArg, MockRepeatArg, OnMissArg, TransportArg, server_url};
@@ -152,18 +152,7 @@ fn settings(
     let front = FrontOptions::of(args.front, &config.keys);
     let settings = match launched_by {
         LaunchedBy::Client => Settings { grace: front.grace.unwrap_or(GRACE), ..common },
-        LaunchedBy::Operator => Settings {
-            listen: Some(front.listen),
-            allow_hosts: front.allow_hosts,
-            allow_origins: front.allow_origins,
-            max_body: front.max_body,
-            keep_alive: front.keep_alive,
-            lenient: front.lenient,
-            grace: front.grace.unwrap_or(GRACE),
-            auth: config.keys.auth.clone().unwrap_or_default(),
-            limits: config.keys.limits.clone().unwrap_or_default(),
-            ..common
-        },
+        LaunchedBy::Operator => behind_front_door(common, front, config),
     };
     Ok((settings, watching))
 }

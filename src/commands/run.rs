@@ -7,8 +7,8 @@ use anyhow::anyhow;
 
 use super::check::is_program;
 use super::observe::{greeting, has_screen, observe, print_shadow_counts, report_config, start_core};
-use super::setup::{LaunchedBy, core_settings, default_name, pool_settings, target};
-use crate::app::{Core, GRACE, Settings};
+use super::setup::{LaunchedBy, behind_front_door, core_settings, default_name, pool_settings, target};
+use crate::app::Core;
 use crate::cli::RunArgs;
 use crate::config::Config;
 use crate::config::options::{self, FrontOptions, UpstreamChoice, WatchOptions};
@@ -38,19 +38,7 @@ pub(super) async fn run(args: RunArgs, config: Config) -> Result<ExitCode, ExitE
     let (common, watching) = core_settings(args.common, upstreams, &name, LaunchedBy::Operator, &config)?;
     let absent = absent?;
     let front = FrontOptions::of(args.front, &config.keys);
-    let settings = Settings {
-        listen: Some(front.listen),
-        allow_hosts: front.allow_hosts,
-        allow_origins: front.allow_origins,
-        max_body: front.max_body,
-        keep_alive: front.keep_alive,
-        lenient: front.lenient,
-        grace: front.grace.unwrap_or(GRACE),
-        auth: config.keys.auth.clone().unwrap_or_default(),
-        limits: config.keys.limits.clone().unwrap_or_default(),
-        ..common
-    };
-    let core = start_core(settings).await?;
+    let core = start_core(behind_front_door(common, front, &config)).await?;
     report_config(&config, &core);
     for text in absent {
         print_stderr(&format!("tapline: {text}"));

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::observe::has_screen;
-use crate::app::{BreakpointSettings, Settings};
+use crate::app::{BreakpointSettings, GRACE, Settings};
 use crate::cli::{CommonArgs, OtlpArgs, ShadowArgs, TransportArg};
 use crate::config::Config;
-use crate::config::options::{self, ControlOptions, DatabaseChoice, UpstreamChoice, WatchOptions};
+use crate::config::options::{self, ControlOptions, DatabaseChoice, FrontOptions, UpstreamChoice, WatchOptions};
 use crate::config::upstreams::UpstreamServer;
 use crate::control::registry::Registry;
 use crate::control::{server as control, short_name};
@@ -20,6 +20,7 @@ use crate::proxy::front::routes::MountSpec;
 use crate::rules::RuleFiles;
 use crate::shadow::{self, ShadowPlace};
 use crate::store::LONGEST_IDLE;
+use crate::tape::redact::RedactRules;
 use crate::upstream::guardian::Guardian;
 use crate::upstream::http::HttpUpstream;
 use crate::upstream::pool::{self, Pool};
@@ -27,7 +28,6 @@ use crate::upstream::retry::{self, Retry};
 use crate::upstream::site::Site;
 use crate::upstream::sse::SseUpstream;
 use crate::upstream::target::Target;
-use crate::tape::redact::RedactRules;
 use crate::{lint, otlp, store, tape};
 
 /// Who has started this process: a person at a terminal, or an MCP client that takes it for its server.
@@ -74,6 +74,23 @@ pub(super) fn core_settings(
         ..Settings::serving(upstreams)
     };
     Ok((settings, watching))
+}
+
+/// The same behind an HTTP front door, with who may come in and how often.
+pub(super) fn behind_front_door(settings: Settings, front: FrontOptions, config: &Config) -> Settings {
+    let FrontOptions { listen, allow_hosts, allow_origins, max_body, keep_alive, lenient, grace } = front;
+    Settings {
+        listen: Some(listen),
+        allow_hosts,
+        allow_origins,
+        max_body,
+        keep_alive,
+        lenient,
+        grace: grace.unwrap_or(GRACE),
+        auth: config.keys.auth.clone().unwrap_or_default(),
+        limits: config.keys.limits.clone().unwrap_or_default(),
+        ..settings
+    }
 }
 
 /// Where messages stop.

@@ -10,12 +10,16 @@ use crate::event::{Finding, Session, Timestamp};
 use crate::filter::{Filter, MessageContext, MessageHistory};
 use crate::lint::lint_all;
 
-/// A whole tape as the context of a filter.
+/// A tape as the context of a filter: its session, and where it is read as a whole what stands around each message.
 pub struct TapeContext<'a> {
     session: Session,
-    history: MessageHistory,
     now: Timestamp,
+    whole: Option<WholeTape<'a>>,
+}
+
+struct WholeTape<'a> {
     tape: &'a Tape,
+    history: MessageHistory,
     /// What is wrong with each message, once it is asked for.
     found: OnceCell<HashMap<Seq, Vec<String>>>,
 }
@@ -25,9 +29,22 @@ impl<'a> TapeContext<'a> {
     pub fn of(tape: &'a Tape, now: Timestamp) -> Self {
         let mut history = MessageHistory::default();
         tape.envelopes.iter().for_each(|envelope| history.observe(envelope));
-        Self { session: tape.session(), history, now, tape, found: OnceCell::new() }
+        let whole = Some(WholeTape { tape, history, found: OnceCell::new() });
+        Self { session: tape.session(), now, whole }
     }
 
+    /// Knows the session, and nothing beside each message: enough where a filter does not [need the whole](Self::is_needed).
+    pub fn of_session(session: Session, now: Timestamp) -> Self {
+        Self { session, now, whole: None }
+    }
+
+    /// Whether a filter asks for what stands around a message.
+    pub fn is_needed(filter: &Filter) -> bool {
+        filter.asks_history() || filter.asks_replies() || filter.expression().contains("~lint")
+    }
+}
+
+impl WholeTape<'_> {
     fn judge(&self) -> HashMap<Seq, Vec<String>> {
         let mut found = HashMap::<Seq, Vec<String>>::new();
         for finding in self.tape.findings() {
@@ -79,49 +96,11 @@ impl MessageContext for TapeContext<'_> {
     }
 
     fn history(&self) -> Option<&MessageHistory> {
-        Some(&self.history)
+        self.whole.as_ref().map(|whole| &whole.history)
     }
 
     fn lints(&self, seq: Seq) -> Vec<String> {
-        self.found.get_or_init(|| self.judge()).get(&seq).cloned().unwrap_or_default()
-    }
-}
-
-/// A tape of which the session is known, and nothing beside each message.
-pub struct SessionContext {
-    session: Session,
-    now: Timestamp,
-}
-
-impl SessionContext {
-    pub fn new(session: Session, now: Timestamp) -> Self {
-        Self { session, now }
-    }
-
-    /// Whether this is enough to answer a filter.
-    pub fn suffices(filter: &Filter) -> bool {
-        !(filter.asks_history() || filter.asks_replies() || filter.expression().contains("~lint"))
-    }
-}
-
-impl MessageContext for SessionContext {
-    fn client(&self, _session: SessionId) -> Option<String> {
-        self.session.client_text()
-    }
-
-    fn server_names(&self, _session: SessionId) -> Vec<String> {
-        self.session.server_names()
-    }
-
-    fn upstream(&self, _session: SessionId) -> Option<String> {
-        Some(self.session.upstream.to_string())
-    }
-
-    fn started(&self, _session: SessionId) -> Option<u64> {
-        Some(self.session.started.0)
-    }
-
-    fn now(&self) -> Option<u64> {
-        Some(self.now.0)
+        let whole = self.whole.as_ref();
+        whole.and_then(|it| it.found.get_or_init(|| it.judge()).get(&seq).cloned()).unwrap_or_default()
     }
 }

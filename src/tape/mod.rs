@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use crate::event::{Event, Level, LogLine};
 
-pub use context::{SessionContext, TapeContext};
+pub use context::TapeContext;
 pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapeParent, TapePeers};
 pub use name::{PACKED, SUFFIX, default_dir, file_name};
 pub use read::{Tape, catalogue, catalogue_knowing, is_tape_name, last_seq};

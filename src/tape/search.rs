@@ -17,7 +17,7 @@ use crate::envelope::Envelope;
 use crate::event::{Session, Timestamp};
 use crate::filter::Filter;
 use crate::tape::read::{TapeBytes, TapeEntry, TapeReader};
-use crate::tape::{SessionContext, Tape, TapeContext};
+use crate::tape::{Tape, TapeContext};
 
 /// What is found waits for who shows it, up to so much.
 const WAITING: usize = 1024;
@@ -71,9 +71,9 @@ pub fn search(tapes: Vec<PathBuf>, filter: Filter) -> Receiver<SearchEvent> {
 /// Goes through one tape; `false` where the receiver was dropped.
 fn search_tape(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) -> bool) -> bool {
     let trouble = |why: String| SearchEvent::Trouble { tape: path.to_owned(), why };
-    let found = match SessionContext::suffices(filter) {
-        true => search_lines(path, filter, send),
-        false => search_whole(path, filter, send),
+    let found = match TapeContext::is_needed(filter) {
+        true => search_whole(path, filter, send),
+        false => search_lines(path, filter, send),
     };
     let is_heard = match found {
         Ok(is_heard) => is_heard,
@@ -104,7 +104,7 @@ fn search_lines(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) 
     let header = TapeReader::open(path).map_err(|error| error.to_string())?.header().clone();
     // Who speaks may be known by a later mark only.
     let session = header.session(None);
-    let context = SessionContext::new(session.clone(), Timestamp::now());
+    let context = TapeContext::of_session(session.clone(), Timestamp::now());
     let needle = filter.literal().map(str::to_ascii_lowercase);
     let needle = needle.as_deref().map(|word| LowerFinder::new(word.as_bytes()));
     let mut reader = BufReader::with_capacity(BUFFER, TapeBytes::open(path).map_err(|error| error.to_string())?);

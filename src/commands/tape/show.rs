@@ -11,11 +11,11 @@ use crate::cli::{ColorArg, TapeShowArgs};
 use crate::envelope::{Direction, Envelope, SessionField};
 use crate::event::{Peer, Timestamp};
 use crate::exit::ExitError;
-use crate::filter::{Filter, MessageContext};
+use crate::filter::Filter;
 use crate::message::Kind;
 use crate::tape::format::{Mark, TapeHeader};
 use crate::tape::read::{TapeEntry, TapeReader};
-use crate::tape::{SessionContext, Tape, TapeContext};
+use crate::tape::{Tape, TapeContext};
 use crate::text::{fit, harmless_json, micros, sanitize};
 
 /// Columns of what a message says.
@@ -46,19 +46,19 @@ enum ShowError {
 
 fn show(path: &Path, filter: Option<&Filter>, json: bool, colour: bool, out: &mut impl Write) -> Result<(), ShowError> {
     // What the tape knows beside a message is known only when all of it was read.
-    let whole = filter.filter(|it| !SessionContext::suffices(it)).map(|_| Tape::read(path)).transpose()?;
+    let whole = filter.filter(|it| TapeContext::is_needed(it)).map(|_| Tape::read(path)).transpose()?;
     let entries = TapeReader::open(path)?;
     let header = entries.header().clone();
-    let alone = SessionContext::new(header.session(None), Timestamp::now());
-    let whole = whole.as_ref().map(|tape| TapeContext::of(tape, Timestamp::now()));
-    let context: &dyn MessageContext = whole.as_ref().map_or(&alone, |it| it);
+    let now = Timestamp::now();
+    let alone = || TapeContext::of_session(header.session(None), now);
+    let context = whole.as_ref().map_or_else(alone, |tape| TapeContext::of(tape, now));
     if !json {
         head(path, &header, out)?;
     }
     for (line, entry) in entries.lines() {
         match entry {
             TapeEntry::Message { envelope, .. } => {
-                if !filter.is_none_or(|filter| filter.matches_in(&envelope, context)) {
+                if !filter.is_none_or(|filter| filter.matches_in(&envelope, &context)) {
                     continue;
                 }
                 let line = if json { json_line(&envelope) } else { message_line(&envelope, colour) };
