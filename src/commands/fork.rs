@@ -3,31 +3,29 @@
 //! It is a tapline like any other, in front of a fresh server, in which one session has begun as the tape does: the screen edits and
 //! sends there, and a client goes on with it by its session id. What it records is a branch: its header names the parent, and where.
 
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use http::HeaderMap;
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::observe::{observe, start_core};
-use super::setup::{control_settings, tape_dir};
+use super::setup::{control_settings, redact_rules, tape_dir};
 use crate::app::Settings;
 use crate::cli::{ControlArgs, WatchArgs};
 use crate::config::Config;
 use crate::config::options::{ControlOptions, WatchOptions};
 use crate::control::short_name;
-use crate::envelope::{Author, Seq, SessionId, Via};
+use crate::envelope::{Author, Seq, Via};
 use crate::event::{Level, LogLine, Origin, ReplayEvent, StepVerdict};
 use crate::exit::{ExitError, print_stderr};
 use crate::headers::SESSION;
 use crate::proxy::front::routes::MountSpec;
+use crate::tape::TapeParent;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
-use crate::tape::{SUFFIX, TapeHeader, care};
 use crate::upstream::target::Target;
 
 /// A branch that is to be made.
@@ -55,13 +53,17 @@ pub(super) async fn run(fork: ForkJob, config: &Config) -> Result<ExitCode, Exit
     let settings = Settings {
         control: control_settings(ControlOptions::of(fork.control, &config.keys), &name, false),
         tapes: dir.clone().filter(|_| watching.record),
-        tape_library: dir.clone(),
+        redact: redact_rules(&watching, config)?,
+        tape_library: dir,
         ..Settings::serving(vec![MountSpec::sole(fork.target)])
     };
     let core = start_core(settings).await?;
     let table = core.mounts().default().context("the one upstream is the default")?.table().clone();
     let connection = table.open(Via::Http, Origin::Replay, Some(Author::Tapline))?;
     let session = connection.session.id();
+    if let Some(seq) = fork.until.or(fork.tape.last()) {
+        core.journal().branch(session, TapeParent { session: parent.session, seq });
+    }
     let options = PlayOptions { keeps_session: true, ..fork.options };
     let mut outcome = ForkOutcome::default();
     play(fork.tape, Arc::new(connection.clone()), options, |event| outcome.hear(event), CancellationToken::new()).await;
@@ -72,13 +74,12 @@ pub(super) async fn run(fork: ForkJob, config: &Config) -> Result<ExitCode, Exit
         LogLine::new(Level::Info, "fork", format!("branched off session {}{at}", parent.session.short())).of(session),
     );
     print_stderr(&format!("tapline: {text}"));
+    let branch = connection.session.info().tape.clone();
+    // A session ends, and its tape with it, when all who hold it have let go.
+    drop(connection);
     let status = observe(core, watching).await;
-    if let (Some(dir), Some(seq)) = (dir, fork.until.or(outcome.last)) {
-        match name_parent(&dir, session, &parent, seq) {
-            Ok(Some(path)) => print_stderr(&format!("tapline: the branch is {}", path.display())),
-            Ok(None) => {}
-            Err(error) => print_stderr(&format!("tapline: the branch does not name its parent: {error}")),
-        }
+    if let Some(path) = branch.filter(|path| path.exists()) {
+        print_stderr(&format!("tapline: the branch is {}", path.display()));
     }
     status
 }
@@ -119,25 +120,4 @@ impl ForkOutcome {
         }
         text
     }
-}
-
-/// Has the tape of a session name what it branched off. Returns where it is; `None` where nothing was recorded.
-fn name_parent(dir: &Path, session: SessionId, parent: &TapeHeader, seq: Seq) -> anyhow::Result<Option<PathBuf>> {
-    let end = format!("{}{SUFFIX}", session.short());
-    let Ok(files) = fs::read_dir(dir) else { return Ok(None) };
-    let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
-    let Some(path) = paths.find(|path| path.to_string_lossy().ends_with(&end)) else { return Ok(None) };
-    let text = fs::read(&path)?;
-    let length = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
-    let (header, rest) = text.split_at(length);
-    let mut header: Value = serde_json::from_slice(header)?;
-    if let Some(members) = header.as_object_mut() {
-        members.insert("parent".to_owned(), json!({ "session": parent.session, "seq": seq }));
-    }
-    let beside = path.with_extension("new");
-    fs::write(&beside, [header.to_string().as_bytes(), rest].concat())?;
-    fs::set_permissions(&beside, fs::metadata(&path)?.permissions())?;
-    fs::rename(&beside, &path)?;
-    care::reseal(&path)?;
-    Ok(Some(path))
 }

@@ -28,8 +28,8 @@ use crate::event::{
     Ticket,
 };
 use crate::logging;
-use crate::tape::TapeError;
 use crate::tape::record::{Recorder, RecordingNotice};
+use crate::tape::{TapeError, TapeParent};
 
 /// The time between two looks of the thread while something passes. Well below the 10 ms that are promised of tapes.
 const MOMENT: Duration = Duration::from_millis(6);
@@ -86,6 +86,8 @@ enum Entry {
     Unsubscribe(u64),
     /// Sends the state again, to one reader or to all.
     Resync(Option<u64>),
+    /// What the tape of a session branches off; before its first message.
+    Branch(SessionId, TapeParent),
     /// Answered once all before it is written.
     Flush(oneshot::Sender<()>),
     Finish,
@@ -141,6 +143,11 @@ impl Journal {
     pub fn log(&self, line: LogLine) {
         logging::log(&line);
         self.publish(Event::Log(line));
+    }
+
+    /// Has the tape of a session name what it branches off. In time before its first message passes.
+    pub fn branch(&self, session: SessionId, parent: TapeParent) {
+        self.queue.put(Entry::Branch(session, parent));
     }
 
     /// Feeds another reader, beginning with everything that is still remembered.
@@ -255,6 +262,12 @@ impl JournalWriter {
             Entry::Resync(whom) => {
                 let asked = self.feeds.iter().filter(|(reader, _)| whom.is_none_or(|whom| whom == *reader));
                 asked.for_each(|(_, feed)| self.memory.resync(feed));
+            }
+            Entry::Branch(session, parent) => {
+                if let Some(recorder) = &mut self.recorder {
+                    // One that is not recorded needs no parent.
+                    let _ = recorder.branch(session, parent);
+                }
             }
             Entry::Flush(written) => {
                 self.settle_gaps();

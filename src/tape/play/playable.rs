@@ -68,6 +68,11 @@ impl PlayableTape {
         let troubles = troubles(&problems, missing, torn);
         Ok(Self { path: path.to_owned(), header, troubles, script: builder.script() })
     }
+
+    /// The last message of the client's.
+    pub fn last(&self) -> Option<Seq> {
+        self.script.steps.iter().map(|step| step.seq).max()
+    }
 }
 
 /// Which messages of a tape are played. How a session begins always is.

@@ -19,7 +19,7 @@ use self::disk::{Disk, RealDisk};
 use self::recording::Recording;
 pub use self::recording::TapeInterference;
 use super::care::seal;
-use super::format::{Mark, TapeError, TapePeers};
+use super::format::{Mark, TapeError, TapeParent, TapePeers};
 use super::name::file_name;
 use super::redact::RedactRules;
 use crate::envelope::{Envelope, HeaderTexts, PendingLines, Seq, SessionId};
@@ -146,6 +146,15 @@ impl Recorder {
             Ok(()) => Ok(path),
             Err(source) => Err(TapeError::CannotCreate { path: self.dir.clone(), source }),
         }
+    }
+
+    /// What the tape branches off, for its header.
+    ///
+    /// # Errors
+    /// [`TapeError::NotOpen`].
+    pub fn branch(&mut self, session: SessionId, parent: TapeParent) -> Result<(), TapeError> {
+        self.tapes.get_mut(&session).ok_or(TapeError::NotOpen(session))?.parent = Some(parent);
+        Ok(())
     }
 
     /// The file of an open session.

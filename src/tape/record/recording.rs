@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::disk::{Disk, FileIdentity, Sink, write_counted};
 use crate::envelope::{Envelope, HeaderTexts, PendingLines};
 use crate::event::{Session, Timestamp};
-use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
+use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapeParent, TapePeers};
 use crate::tape::redact::{RedactRules, Redactor, line_without_secrets};
 
 /// One session's tape while it is being made.
@@ -16,6 +16,7 @@ pub(super) struct Recording {
     pub(super) session: Arc<Session>,
     pub(super) path: Arc<Path>,
     pub(super) sink: Option<Box<dyn Sink>>,
+    pub(super) parent: Option<TapeParent>,
     /// Takes secrets out of messages, from the first that may have one on.
     redactor: Option<Box<Redactor>>,
     /// Whole lines that wait for a flush.
@@ -55,6 +56,7 @@ impl Recording {
             session: Arc::new(session.clone()),
             path,
             sink: None,
+            parent: None,
             redactor: None,
             pending: PendingLines::default(),
             messages: 0,
@@ -195,7 +197,7 @@ impl Recording {
         let mut preface = PendingLines::default();
         let lines = &mut preface.text;
         if !self.has_begun() {
-            push_line(&header(&self.session, rules), lines);
+            push_line(&TapeHeader { parent: self.parent, ..header(&self.session, rules) }, lines);
         } else if self.peers_due {
             push_line(&self.peer_mark(), lines);
         }
