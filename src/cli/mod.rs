@@ -32,7 +32,7 @@ pub use serve::{
 };
 pub use tape::{
     DiffFormArg, ExportFormArg, SearchArgs, TapeArgs, TapeBaselineArgs, TapeCommand, TapeDiffArgs, TapeExportArgs,
-    TapeImportArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs,
+    TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs,
 };
 pub use tools::{
     AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,
@@ -175,8 +175,6 @@ Examples:
                                                  load, with a table of times
   tapline replay session.tape.jsonl --until 41 --interactive -- my-server
                                                  to message 41, and from there by hand: a branch
-  tapline replay session.tape.jsonl --minimise '~e ~tool search' --out least.tape.jsonl -- my-server
-                                                 the least of it that still fails
   tapline replay session.tape.jsonl --update -- my-server
                                                  take over what differs: only values that changed move
 

@@ -1,11 +1,13 @@
 //! `tapline tape`: what there is to do with tapes.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use regex::Regex;
 
+use super::serve::TargetArgs;
 use super::values::age;
 use crate::json::PathPattern;
 
@@ -101,6 +103,21 @@ Examples:
 Members, headers and words with names of secrets, keys of known services, passwords in URLs and `requestState` go always. The same secret \
 is replaced by the same text all over the tape, wherever it stands, so that the tape can still be replayed.")]
     Redact(TapeRedactArgs),
+    /// Find the least of a tape that still fails at a server
+    #[command(
+        override_usage = "tapline tape minimise [OPTIONS] --fails <FILTER> <TAPE> (--upstream <URL> | -- <COMMAND>...)",
+        after_long_help = "\
+Examples:
+  tapline tape minimise 4f1c --fails '~e ~tool search' -- my-server                 NAME-minimal.tape.jsonl beside it
+  tapline tape minimise 4f1c --fails '~code -32603' --out least.tape.jsonl --upstream :9000
+
+It is played again and again, each time at a fresh session, with less of it, as long as a message still matches the filter: messages go \
+first, then parts of those that are left. Of each message that stays it is said why. How a session begins, and what answers the server's \
+requests, always stays.
+
+Exit status: 0 the least was written, 1 nothing matches when the whole tape is played, 2 usage or an unreadable tape."
+    )]
+    Minimise(TapeMinimiseArgs),
     /// Remove tapes: some, or those that are too old or too many
     Rm(TapeRmArgs),
     /// Write a note onto a tape
@@ -257,6 +274,24 @@ pub struct TapeImportArgs {
     /// The tape to make, of one file [default: one of the same name where tapes are recorded to]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct TapeMinimiseArgs {
+    /// The tape
+    #[arg(value_name = "TAPE")]
+    pub tape: PathBuf,
+    /// What fails is a message that matches this filter: `tapline help filters`
+    #[arg(long, value_name = "FILTER")]
+    pub fails: String,
+    /// How often it may be played
+    #[arg(long, value_name = "N", default_value = "200")]
+    pub most_runs: NonZeroUsize,
+    /// File for the least of it [default: NAME-minimal beside it]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 #[derive(Debug, Args)]

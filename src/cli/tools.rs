@@ -82,14 +82,9 @@ pub struct ReplayArgs {
     /// Take over what differs into the tape: only the values that changed move
     #[arg(long, conflicts_with_all = ["repeat", "parallel"])]
     pub update: bool,
-    /// Play less and less of it as long as a message matches this filter, and write the least that does to a tape
-    ///
-    /// Messages go first, then parts of those that are left; of each message that stays it is said why. `--out` says where to.
-    #[arg(long, value_name = "FILTER", conflicts_with_all = ["repeat", "parallel", "update", "interactive", "filter", "from", "until"])]
+    /// What `tapline tape minimise` does now.
+    #[arg(long, value_name = "FILTER", hide = true)]
     pub minimise: Option<String>,
-    /// How often `--minimise` may play it
-    #[arg(long, value_name = "N", default_value = "200", requires = "minimise", hide_short_help = true)]
-    pub most_runs: NonZeroUsize,
     /// Record what is played to a new tape in this directory
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! `tapline replay --minimise`: a tape is played, again and again, with less of it, as long as a message still matches.
+//! `tapline tape minimise`: a tape is played, again and again, with less of it, as long as a message still matches.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,7 +11,9 @@ use anyhow::{Context as _, anyhow};
 use tokio_util::sync::CancellationToken;
 
 use super::setup::target;
-use crate::cli::TargetArgs;
+use super::tape::find;
+use crate::cli::{TapeMinimiseArgs, TargetArgs};
+use crate::config::keys::ConfigKeys;
 use crate::config::upstreams::UpstreamServer;
 use crate::envelope::{Author, SessionField, SessionId, Via};
 use crate::event::{Event, Feed, FeedReader, Origin, Speed};
@@ -33,25 +35,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Events of one run that may wait to be looked at.
 const EVENTS: usize = 1 << 16;
 
-/// What is to be made smaller.
-pub(super) struct MinimiseJob {
-    pub(super) tape: PathBuf,
-    /// Which message says that it fails.
-    pub(super) fails: String,
-    /// How often it may be played.
-    pub(super) runs: usize,
-    /// Where the least goes; beside the tape if `None`.
-    pub(super) out: Option<PathBuf>,
-    pub(super) server: TargetArgs,
-}
-
 /// Writes the least of a tape that still fails, and says why each message is in it.
 ///
 /// # Errors
 /// Where the tape or the filter cannot be read, or the server cannot be started.
-pub(super) async fn run(job: MinimiseJob) -> Result<ExitCode, ExitError> {
-    let MinimiseJob { tape: path, fails, runs, out, server } = job;
-    let filter = Filter::parse(&fails).context("`--minimise`").map_err(ExitError::usage)?;
+pub(super) async fn run(
+    args: TapeMinimiseArgs,
+    tapes: Option<&PathBuf>,
+    keys: &ConfigKeys,
+) -> Result<ExitCode, ExitError> {
+    let TapeMinimiseArgs { tape, fails, most_runs, out, target: server } = args;
+    let (path, runs) = (find(&tape, tapes, keys)?, most_runs.get());
+    let filter = Filter::parse(&fails).context("`--fails`").map_err(ExitError::usage)?;
     let tape = Tape::read(&path).map_err(ExitError::usage)?;
     for trouble in tape.troubles() {
         print_stderr(&format!("tapline: {}: {trouble}", path.display()));

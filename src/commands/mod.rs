@@ -38,7 +38,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::{Cli, CliCommand, DemoArgs, MockArgs, RunArgs, StdioArgs};
+use crate::cli::{Cli, CliCommand, DemoArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand};
 use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
 use crate::logging::{self, LogPlace};
@@ -75,7 +75,9 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
         CliCommand::Wrap(args) => Ok(wrap::wrap(&args, color)),
         CliCommand::Unwrap(args) => Ok(wrap::unwrap(&args, color)),
         CliCommand::Sessions(args) => Ok(sessions::run(&args, &config.keys)),
-        CliCommand::Tape(args) => tape::run(&args, &config.keys, color),
+        CliCommand::Tape(args) if !matches!(args.command, TapeCommand::Minimise(_)) => {
+            tape::run(&args, &config.keys, color)
+        }
         CliCommand::Search(args) => tape::search(&args, &config.keys, color),
         CliCommand::Check(args) => check::run(&args),
         CliCommand::Help(args) => help::run(&args, color),
@@ -154,6 +156,9 @@ fn with_runtime(command: CliCommand, config: Config) -> Result<ExitCode, ExitErr
             CliCommand::Stdio(args) => stdio::run(args, config).await,
             CliCommand::Mock(args) => mock::run(args, config).await,
             CliCommand::Replay(args) => replay::run(args, config).await,
+            CliCommand::Tape(TapeArgs { command: TapeCommand::Minimise(args), tapes }) => {
+                minimise::run(args, tapes.as_ref(), &config.keys).await
+            }
             CliCommand::Demo(args) => demo::run(args, config).await,
             CliCommand::DemoServer { changed } => demo::serve(changed).await,
             CliCommand::Guardian { .. }

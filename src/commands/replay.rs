@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::fork::{self, ForkJob};
 use super::load::{LoadPlan, play_many};
-use super::minimise::{self, MinimiseJob};
 use super::setup::target;
 use crate::cli::{ColorArg, MatchArg, ReplayArgs, ReportFormat};
 use crate::config::Config;
@@ -48,9 +47,10 @@ const PLAYING: &str = "{bar:30} {pos}/{len}  {msg}  {elapsed} left {eta}";
 
 pub(super) async fn run(args: ReplayArgs, config: Config) -> Result<ExitCode, ExitError> {
     let color = config.keys.color.unwrap_or_default();
-    if let Some(fails) = args.minimise.clone() {
-        let (tape, runs, out, server) = (args.tape, args.most_runs.get(), args.out, args.target);
-        return minimise::run(MinimiseJob { tape, fails, runs, out, server }).await;
+    if let Some(fails) = &args.minimise {
+        let text =
+            format!("`--minimise` has a verb of its own: `tapline tape minimise TAPE --fails '{fails}' -- COMMAND`");
+        return Err(ExitError::usage(anyhow::anyhow!(text)));
     }
     let part = selection(&args)?;
     let tape = read_tape(&args.tape, &part).map_err(ExitError::usage)?;

@@ -238,16 +238,26 @@ fn step_waits_for_enter_and_plays_on_when_stdin_ends() {
 fn minimise_leaves_the_call_that_fails_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let least = dir.path().join("least.tape.jsonl");
-    let options = ["--minimise", "~s2c ~tool get_forecast ~b fog", "--out", least.to_str().unwrap()];
-    let output = replay(Path::new(TAPE), &options, &demo_server(&["--changed"]));
+    let minimise = |options: &[&str], server: &[&str]| {
+        binary::command().args(["tape", "minimise", TAPE]).args(options).arg("--").args(server).output().unwrap()
+    };
+    let options = ["--fails", "~s2c ~tool get_forecast ~b fog", "--out", least.to_str().unwrap()];
+    let output = minimise(&options, &demo_server(&["--changed"]));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(told.contains("tools/call get_forecast is kept: without it, it does not fail"), "{told}");
     let calls = std::fs::read_to_string(&least).unwrap();
     assert_eq!(calls.matches(r#""method":"tools/call","params""#).count(), 1, "{calls}");
-    let fine = replay(Path::new(TAPE), &["--minimise", "~b nowhere-at-all"], &demo_server(&[]));
+    let fine = minimise(&["--fails", "~b nowhere-at-all"], &demo_server(&[]));
     let told = String::from_utf8_lossy(&fine.stderr).into_owned();
     assert_eq!((fine.status.code(), told.contains("nothing to minimise")), (Some(1), true), "{told}");
+    let old = replay(Path::new(TAPE), &["--minimise", "~e"], &demo_server(&[]));
+    let told = String::from_utf8_lossy(&old.stderr).into_owned();
+    assert_eq!(
+        (old.status.code(), told.contains("tapline tape minimise TAPE --fails '~e'")),
+        (Some(2), true),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -256,7 +266,7 @@ async fn branch_goes_on_with_a_client_and_names_its_parent() {
     let mut command = tokio::process::Command::from(binary::command());
     command.args(["replay", TAPE, "--speed", "max", "--until", "3", "--interactive", "--record"]).arg(dir.path());
     command.arg("--").args(demo_server(&[]));
-    let mut fork = Binary::start(command).await;
+    let fork = Binary::start(command).await;
     assert!(fork.greeting.contains("played to #3"), "{}", fork.greeting);
     let id = fork.greeting.split('`').find_map(|text| text.strip_prefix("mcp-session-id: ")).expect(&fork.greeting);
     let mut client = fork.client().await;
@@ -266,8 +276,7 @@ async fn branch_goes_on_with_a_client_and_names_its_parent() {
     let reply = client.call(call.to_string()).await.json();
     assert_eq!((&reply["id"], reply["result"]["isError"].as_bool()), (&json!("mine"), None), "{reply}");
     fork.signal("TERM");
-    while fork.line().await.is_some() {}
-    drop(fork);
+    assert_eq!(fork.end().await.0.code(), Some(143));
     let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
     let [tape] = &files[..] else { panic!("one tape: {files:?}") };
     let [parent, branch] = [Path::new(TAPE), tape].map(|path| {
@@ -275,5 +284,8 @@ async fn branch_goes_on_with_a_client_and_names_its_parent() {
         serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap()
     });
     assert_eq!(branch["parent"], json!({"session": parent["session"], "seq": 3}));
+    let verified = binary::command().args(["tape", "verify"]).arg(tape).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success() && said.contains("sealed, unchanged"), "{said}");
     assert!(std::fs::read_to_string(tape).unwrap().contains("\"mine\""));
 }

@@ -9,6 +9,7 @@ mod search;
 mod shelf;
 mod show;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use self::shelf::TapeShelf;
@@ -31,6 +32,7 @@ pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result
         TapeCommand::Baseline(args) => compare::baseline(&shelf, args),
         TapeCommand::Export(args) => export::run(&shelf, args),
         TapeCommand::Import(args) => import::run(&shelf, args),
+        TapeCommand::Minimise(_) => unreachable!("it plays, for which there is a runtime"),
         TapeCommand::Redact(args) => care::redact(&shelf, args),
         TapeCommand::Rm(args) => care::remove(&shelf, args),
         TapeCommand::Note { tape, text } => care::note(&shelf, tape, text),
@@ -38,6 +40,11 @@ pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result
         TapeCommand::Format => print(FORMAT_PAGE),
         TapeCommand::Pack { tapes, undo } => care::pack(&shelf, tapes, *undo),
     }
+}
+
+/// The tape that is meant; `tapes`: the directory that is given.
+pub(super) fn find(tape: &Path, tapes: Option<&PathBuf>, keys: &ConfigKeys) -> Result<PathBuf, ExitError> {
+    TapeShelf::of(tapes, keys).find(tape)
 }
 
 /// Runs `tapline search` to its end.

@@ -1,0 +1,192 @@
+// What `tapline tape export` writes, in the hands of those it is written for. See README.md.
+//
+//   exports.mjs [--tapline FILE] [--dir DIR] [--only TEXT]
+//
+// - Tests of pytest, vitest and Rust, made from recordings of real servers, pass against these servers.
+// - HAR is valid for har-validator (npm) and is read by haralyzer (PyPI).
+// - The page is opened in a headless Chromium: every message is there, search and drawings work, nothing is fetched.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const ROOT = resolve(HERE, "../..");
+const { values: options } = parseArgs({
+  options: {
+    dir: { type: "string", default: join(ROOT, "target/interop") },
+    tapline: { type: "string", default: join(ROOT, "target/debug/tapline") },
+    only: { type: "string", default: "" },
+  },
+});
+const DIR = resolve(options.dir);
+const TAPLINE = resolve(options.tapline);
+const PLACE = join(DIR, "exports");
+const BROWSER = join(DIR, "browser");
+const NODE = process.execPath;
+const PYTHON = join(DIR, "py/bin/python");
+const NPM = ["vitest@^4", "@modelcontextprotocol/sdk@^1.32", "zod@^4", "har-validator@^5.1.5"];
+const PYPI = ["pytest>=8", "haralyzer>=2"];
+const CHROMIUM = process.env.CHROMIUM ?? spawnSync("sh", ["-c", "command -v chromium || command -v google-chrome"], { encoding: "utf8" }).stdout.trim();
+
+const SERVERS = {
+  "TypeScript v1": [NODE, join(DIR, "npm/node_modules/@modelcontextprotocol/server-everything/dist/index.js"), "stdio"],
+  Python: [PYTHON, join(DIR, "npm/server.py"), "stdio"],
+};
+/** What changes from run to run, in the paths that a test may ignore. */
+const VARIES = { "TypeScript v1": ["get-env", "toggle-"], Python: [] };
+
+const results = [];
+function check(what, why) {
+  results.push({ what, why });
+  console.log(`${why ? "FAIL" : "ok  "}  ${what}${why ? `\n${why}` : ""}`);
+}
+
+function run(words, more = {}) {
+  const done = spawnSync(words[0], words.slice(1), { encoding: "utf8", timeout: 180_000, maxBuffer: 1 << 28, cwd: PLACE, ...more });
+  return { ok: done.status === 0, said: `${done.stdout ?? ""}${done.stderr ?? ""}${done.error ?? ""}`, stdout: done.stdout };
+}
+
+function must(words, more) {
+  const done = run(words, { timeout: 600_000, ...more });
+  if (!done.ok) throw new Error(`${words.join(" ")}: ${done.said}`);
+  return done.stdout;
+}
+
+function install() {
+  must([NODE, join(HERE, "driver.mjs"), "install", "--dir", DIR, "--tapline", TAPLINE], { cwd: ROOT });
+  mkdirSync(PLACE, { recursive: true });
+  writeFileSync(join(PLACE, "package.json"), '{"private": true, "type": "module"}\n');
+  if (!existsSync(join(PLACE, "node_modules/har-validator"))) must(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", ...NPM]);
+  // Beside the packages of the matrix, which are the SDK that the test asks for.
+  if (!run([PYTHON, "-c", "import pytest, haralyzer"]).ok) must([PYTHON, "-m", "pip", "install", "--quiet", ...PYPI]);
+}
+
+/** The only tape of a directory. */
+const onlyTape = (dir) => join(dir, readdirSync(dir).find((name) => name.endsWith(".tape.jsonl")));
+
+/** A session of the Python client with a server, recorded; without what answers otherwise each time. */
+function record(name, server) {
+  const dir = join(PLACE, name.replace(/\W+/g, "_"));
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  const client = [PYTHON, join(DIR, "npm/client.py"), "legacy", "stdio"];
+  run([...client, TAPLINE, "stdio", "--no-control", "--no-database", "--tapes", dir, "--", ...server]);
+  const tape = onlyTape(dir);
+  const lines = readFileSync(tape, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+  const varies = (line) => VARIES[name].some((tool) => line.msg?.params?.name?.startsWith(tool));
+  const left = new Set(lines.filter(varies).map(({ seq }) => seq));
+  const kept = lines.filter(({ seq, re, mark }) => !left.has(seq) && !left.has(re) && mark !== "seal");
+  const file = join(dir, "kept.jsonl");
+  writeFileSync(file, `${kept.map((line) => JSON.stringify(line)).join("\n")}\n`);
+  return { dir, tape: file };
+}
+
+function exported(tape, format, out) {
+  must([TAPLINE, "tape", "export", tape, "--format", format, "--out", out]);
+  return out;
+}
+
+function generatedTests(name, server) {
+  const { dir, tape } = record(name, server);
+  const env = { ...process.env, TAPE_SERVER: server.join(" ") };
+  const verdict = ({ ok, said }) => (ok ? undefined : said.slice(-4000));
+  const python = exported(tape, "pytest", join(dir, "test_tape.py"));
+  check(`${name}: pytest`, verdict(run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", python], { env })));
+  const typescript = exported(tape, "vitest", join(dir, "tape.test.ts"));
+  check(`${name}: vitest`, verdict(run([NODE, join(PLACE, "node_modules/vitest/vitest.mjs"), "run", typescript], { env })));
+  const rust = exported(tape, "rust", join(dir, "tape.rs"));
+  check(`${name}: Rust`, verdict(rustTest(rust, dir, env)));
+  // A test that cannot fail shows nothing.
+  const edited = readFileSync(python, "utf8").replace(/"content": ?\[\{"type": ?"text", ?"text": ?"/, "$&not ");
+  writeFileSync(join(dir, "test_edited.py"), edited.replace(/"type":"text","text":"/, "$&not "));
+  check(`${name}: pytest finds another text`, run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", join(dir, "test_edited.py")], { env }).ok ? "it passes" : undefined);
+}
+
+/** With the libraries that the tests of tapline are built with. */
+let libraries;
+function rustTest(file, dir, env) {
+  libraries ??= must([process.env.CARGO ?? "cargo", "test", "--no-run", "--offline", "--test", "it", "--message-format=json"], { cwd: ROOT })
+    .split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line)).filter(({ reason }) => reason === "compiler-artifact");
+  const library = (name) => libraries.findLast(({ target }) => target.name === name && target.kind.includes("lib"))?.filenames.find((name) => name.endsWith(".rlib"));
+  const externs = ["rmcp", "serde_json", "tokio", "serde"].flatMap((name) => ["--extern", `${name}=${library(name)}`]);
+  const binary = join(dir, "tape-test");
+  const built = run(["rustc", "--test", "--edition", "2024", file, "-o", binary, "-L", `dependency=${dirname(library("rmcp"))}`, ...externs]);
+  return built.ok ? run([binary], { env }) : built;
+}
+
+const HARALYZER = `
+import json, sys
+from haralyzer import HarParser
+har = HarParser(json.load(open(sys.argv[1])))
+entries = har.har_data["entries"]
+parsed = HarParser.match_request_type(entries[0], "POST")
+print(len(entries), parsed)
+`;
+
+async function archives(tapes) {
+  const validator = createRequire(join(PLACE, "package.json"))("har-validator");
+  for (const [name, tape] of tapes) {
+    const file = exported(tape, "har", join(PLACE, `${name}.har`));
+    const har = JSON.parse(readFileSync(file, "utf8"));
+    await validator.har(har).then(
+      () => check(`${name}: HAR, by har-validator`),
+      (error) => check(`${name}: HAR, by har-validator`, JSON.stringify(error.errors, null, 1)),
+    );
+    const { said } = run([PYTHON, "-c", HARALYZER, file]);
+    check(`${name}: HAR, by haralyzer`, said.trim() === `${har.log.entries.length} True` ? undefined : said);
+    // What is read back is what was said.
+    const back = join(PLACE, `${name}-back.tape.jsonl`);
+    rmSync(back, { force: true });
+    const imported = run([TAPLINE, "tape", "import", file, "--out", back]);
+    const said2 = (tape) => readFileSync(tape, "utf8").split("\n").filter((line) => line.startsWith('{"seq"')).map((line) => JSON.parse(line)).filter(({ dir, kind }) => dir === "c2s" && kind === "request").map(({ msg }) => JSON.stringify(msg));
+    check(`${name}: HAR, read back`, imported.ok && said2(back).join("\n") === said2(tape).join("\n") ? undefined : `${imported.said}\n${said2(tape).length} and ${existsSync(back) && said2(back).length} requests`);
+  }
+}
+
+async function pages(tapes) {
+  if (!CHROMIUM) throw new Error("no Chromium: install one, or say where it is with CHROMIUM");
+  const load = createRequire(join(BROWSER, "package.json"));
+  const { default: puppeteer } = await import(pathToFileURL(load.resolve("puppeteer-core")));
+  const browser = await puppeteer.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  for (const [name, tape] of tapes) {
+    const file = exported(tape, "html", join(PLACE, `${name}.html`));
+    const page = await browser.newPage();
+    const wrong = [];
+    page.on("pageerror", (error) => wrong.push(`error: ${error}`)).on("console", (line) => line.type() === "error" && wrong.push(`console: ${line.text()}`));
+    page.on("request", (request) => request.url().startsWith("file:") || wrong.push(`it fetches ${request.url()}`));
+    await page.goto(pathToFileURL(file).href);
+    const messages = readFileSync(tape, "utf8").split("\n").filter((line) => line.startsWith('{"seq"')).length;
+    const rows = () => page.$$eval("tr.row", (rows) => rows.length);
+    if ((await rows()) !== messages) wrong.push(`${await rows()} rows for ${messages} messages`);
+    await page.click("tr.row");
+    if (!(await page.$eval("pre", (it) => it.textContent).catch(() => ""))?.includes("jsonrpc")) wrong.push("a row that is chosen shows no message");
+    await page.type("#search", "initialize");
+    const found = await rows();
+    if (!(found > 0 && found < messages)) wrong.push(`search leaves ${found} of ${messages}`);
+    for (const view of ["sequence", "timeline"]) {
+      await page.click(`button[data-view=${view}]`);
+      if (!(await page.$("main svg"))) wrong.push(`no drawing in ${view}`);
+    }
+    check(`${name}: page in Chromium`, wrong.join("\n") || undefined);
+    await page.close();
+  }
+  await browser.close();
+}
+
+async function main() {
+  install();
+  const chosen = (name) => name.toLowerCase().includes(options.only.toLowerCase());
+  for (const [name, server] of Object.entries(SERVERS)) if (chosen(name)) generatedTests(name, server);
+  const shelf = join(ROOT, "tapes");
+  const tapes = readdirSync(shelf).filter((name) => name.endsWith(".tape.jsonl") && chosen(name)).map((name) => [name.replace(".tape.jsonl", ""), join(shelf, name)]);
+  await archives(tapes);
+  await pages(tapes);
+  const bad = results.filter(({ why }) => why).length;
+  console.log(`\n${results.length - bad} of ${results.length} hold.`);
+  return bad || !results.length ? 1 : 0;
+}
+
+process.exit(await main());
