@@ -22,14 +22,14 @@ pub(super) struct JudgedMessage<'a> {
     pub(super) revision: Arc<str>,
     /// Whether that has no handshake.
     pub(super) is_modern: bool,
-    /// Its members, and those of its `result`: read once, however many rules look at them.
+    /// Its members, and those of its `params` or `result`: read once, however many rules look at them.
     members: OnceCell<Members<'a>>,
-    result: OnceCell<Members<'a>>,
+    inner: OnceCell<Members<'a>>,
 }
 
 impl<'a> JudgedMessage<'a> {
     pub(super) fn new(envelope: &'a Envelope, message: &'a Message, revision: Arc<str>, is_modern: bool) -> Self {
-        Self { envelope, message, revision, is_modern, members: OnceCell::new(), result: OnceCell::new() }
+        Self { envelope, message, revision, is_modern, members: OnceCell::new(), inner: OnceCell::new() }
     }
 
     /// Its members in order, duplicates included; none where it is no object.
@@ -39,12 +39,11 @@ impl<'a> JudgedMessage<'a> {
 
     /// The text of the value at a path of members, as [`Message::at`].
     pub(super) fn at(&self, path: &[&str]) -> Option<&'a str> {
+        let holder = if self.message.kind().is_reply() { "result" } else { "params" };
         match path {
-            // Those it knows.
-            ["params", _, ..] => self.message.at(path),
-            ["result", member, rest @ ..] => {
-                let result = || last(self.members(), "result").and_then(|text| members_of(text).ok());
-                descend(last(self.result.get_or_init(|| result().unwrap_or_default()), member)?, rest)
+            [first, member, rest @ ..] if *first == holder => {
+                let inner = || last(self.members(), holder).and_then(|text| members_of(text).ok());
+                descend(last(self.inner.get_or_init(|| inner().unwrap_or_default()), member)?, rest)
             }
             [member, rest @ ..] => descend(last(self.members(), member)?, rest),
             [] => None,

@@ -62,16 +62,19 @@ impl Span {
     }
 }
 
-/// All shapes, by name: `Tool`, `params tools/call`, `result tools/call`.
+/// All shapes: by name, such as `Tool`, and those of `params` and of results by method.
 #[derive(Debug, Default)]
-struct ShapeBook(HashMap<String, ValueShape>);
+struct ShapeBook {
+    named: HashMap<String, ValueShape>,
+    params: HashMap<String, ValueShape>,
+    results: HashMap<String, ValueShape>,
+}
 
 /// Looks at a request or notification.
 pub(super) fn check_params(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
     let Some(method) = judged.message.method() else { return };
-    let name = format!("params {method}");
     // What needs no `params` may have none.
-    check(&name, judged.at(&["params"]).unwrap_or("{}"), ".params", judged, out);
+    check(SHAPES.params.get(method), judged.at(&["params"]).unwrap_or("{}"), ".params", judged, out);
 }
 
 /// Looks at a reply.
@@ -82,7 +85,7 @@ pub(super) fn check_result(call: &UnansweredCall, judged: &JudgedMessage<'_>, ou
             let is_other = ["task", "inputRequests", "requestState"];
             if is_other.iter().all(|member| judged.at(&["result", member]).is_none()) {
                 let result = judged.at(&["result"]).unwrap_or_default();
-                check(&format!("result {}", call.method), result, ".result", judged, out);
+                check(SHAPES.results.get(&*call.method), result, ".result", judged, out);
             }
         }
         _ => check_error(judged, out),
@@ -99,12 +102,13 @@ fn check_error(judged: &JudgedMessage<'_>, out: &mut FindingSink) {
     }
 }
 
-fn check(name: &str, text: &str, path: &str, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
+fn check(shape: Option<&ValueShape>, text: &str, path: &str, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
     let revision = &*judged.revision;
     if !LEGACY_REVISIONS.contains(&revision) && !MODERN_REVISIONS.contains(&revision) {
         return;
     }
-    let (Some(shape), Ok(value)) = (SHAPES.0.get(name), serde_json::from_str::<Value>(text)) else { return };
+    let Some(shape) = shape else { return };
+    let Ok(value) = serde_json::from_str::<Value>(text) else { return };
     let mut fit = ShapeFit { revision, wrong: Vec::new() };
     fit.check(shape, &value, ShapePath::Root(path));
     for why in fit.wrong.into_iter().take(MOST_TOLD) {
@@ -186,7 +190,7 @@ impl ShapeFit<'_> {
                 self.check(other, value, path);
             }
             (ValueShape::Named(name), value) => {
-                if let Some(shape) = SHAPES.0.get(name) {
+                if let Some(shape) = SHAPES.named.get(name) {
                     self.check(shape, value, path);
                 }
             }
@@ -265,14 +269,19 @@ impl ValueShape {
 impl ShapeBook {
     fn read(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-        let shapes = lines.map(|line| {
+        lines.fold(Self::default(), |mut book, line| {
             let (name, shape) = line.split_once(" = ").expect("a shape has a name");
             let mut reader = ShapeReader(tokens(shape));
             let shape = reader.whole();
             assert!(reader.0.is_empty(), "{line}: {:?} is left", reader.0);
-            (name.to_owned(), shape)
-        });
-        Self(shapes.collect())
+            let (shapes, name) = match name.split_once(' ') {
+                Some(("params", method)) => (&mut book.params, method),
+                Some(("result", method)) => (&mut book.results, method),
+                _ => (&mut book.named, name),
+            };
+            shapes.insert(name.to_owned(), shape);
+            book
+        })
     }
 }
 
@@ -401,9 +410,17 @@ impl ShapeReader {
 mod tests {
     use super::*;
 
+    fn shape_of(name: &str) -> &'static ValueShape {
+        match name.split_once(' ') {
+            Some(("params", method)) => &SHAPES.params[method],
+            Some((_, method)) => &SHAPES.results[method],
+            None => &SHAPES.named[name],
+        }
+    }
+
     fn wrong(name: &str, revision: &str, value: &str) -> Vec<String> {
         let mut fit = ShapeFit { revision, wrong: Vec::new() };
-        fit.check(&SHAPES.0[name], &serde_json::from_str(value).unwrap(), ShapePath::Root(""));
+        fit.check(shape_of(name), &serde_json::from_str(value).unwrap(), ShapePath::Root(""));
         fit.wrong
     }
 
@@ -421,10 +438,11 @@ mod tests {
             }
         }
         let mut found = Vec::new();
-        SHAPES.0.values().for_each(|shape| names(shape, &mut found));
-        assert!(SHAPES.0.len() > 60 && found.len() > 60, "{} {}", SHAPES.0.len(), found.len());
+        let all = || SHAPES.named.values().chain(SHAPES.params.values()).chain(SHAPES.results.values());
+        all().for_each(|shape| names(shape, &mut found));
+        assert!(all().count() > 60 && found.len() > 60, "{} {}", all().count(), found.len());
         for name in found {
-            assert!(SHAPES.0.contains_key(&name), "there is no shape `{name}`");
+            assert!(SHAPES.named.contains_key(&name), "there is no shape `{name}`");
         }
     }
 

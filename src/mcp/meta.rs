@@ -64,6 +64,8 @@ mod tests {
         assert_eq!(requested_progress(&request), Some(Id::from_token("\"ab\"")));
         assert_eq!(protocol_version(&request).as_deref(), Some("2026-07-28"));
         assert_eq!(reported_progress(&request), None);
+        let escaped = Message::new(r#"{"id":1,"method":"x","params":{"\u005fmeta":{"progressToken":7}}}"#);
+        assert_eq!(requested_progress(&escaped), Some(Id::from_token("7")));
         let progress = Message::new(r#"{"method":"notifications/progress","params":{"progressToken":7,"progress":1}}"#);
         assert_eq!(reported_progress(&progress), Some("7"));
         let cancelled = Message::new(r#"{"method":"notifications/cancelled","params":{"requestId":"x"}}"#);

@@ -182,6 +182,10 @@ impl Message {
 
     /// The raw text of the value at a path of members, the last where one stands twice; `None` where there is no such value.
     pub fn at(&self, path: &[&str]) -> Option<&str> {
+        // Most messages have none, and many places ask for it.
+        if matches!(path, [_, "_meta", ..]) && !self.has_word(KnownWord::Meta) {
+            return None;
+        }
         if let (["params", member, path @ ..], Some(known)) = (path, &self.head().params) {
             let known = known.iter().rev().find(|known| &*known.key == *member)?;
             return descend(std::str::from_utf8(&self.raw[known.span.clone()]).ok()?, path);

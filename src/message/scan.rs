@@ -28,6 +28,8 @@ pub(crate) enum KnownWord {
     TaskId,
     Tools,
     McpHeader,
+    /// The key `_meta`, or an escape such as `\u005f`, which may be part of another spelling of it.
+    Meta,
 }
 
 /// Those that stand in a message.
@@ -46,6 +48,9 @@ impl KnownWords {
     /// Looks for the members of a message that is not valid JSON, as far as they can be found.
     pub(super) fn search(raw: &[u8]) -> Self {
         let (mut words, mut at) = (Self::default(), 0);
+        if memchr::memmem::find(raw, b"\\u").is_some() {
+            words.add(KnownWord::Meta);
+        }
         while let Some(found) = memchr::memchr(b'"', &raw[at..]) {
             let start = at + found + 1;
             at = start;
@@ -79,6 +84,7 @@ fn word(text: &[u8]) -> Option<KnownWord> {
         b"taskId" => KnownWord::TaskId,
         b"tools" => KnownWord::Tools,
         b"x-mcp-header" => KnownWord::McpHeader,
+        b"_meta" => KnownWord::Meta,
         _ => return None,
     })
 }
@@ -356,6 +362,7 @@ impl<'a> MessageScan<'a> {
         match self.raw.get(self.at + 1)? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
             b'u' => {
+                self.words.add(KnownWord::Meta);
                 let digits = self.raw.get(self.at + 2..self.at + 6)?;
                 if !digits.iter().all(u8::is_ascii_hexdigit) {
                     return None;
@@ -431,6 +438,8 @@ mod tests {
             (r#"[[{"taskId":1}]]"#, KnownWord::TaskId, true),
             (r#"{"result":{"tools":[{"x-mcp-header":"a"}]}}"#, KnownWord::McpHeader, true),
             (r#"{"result":{"tools":[]}}"#, KnownWord::Tools, true),
+            (r#"{"params":{"_meta":{}}}"#, KnownWord::Meta, true),
+            (r#"{"params":{"meta":"_meta "}}"#, KnownWord::Meta, false),
         ] {
             assert_eq!(words(raw).has(word), expected, "{raw}");
         }

@@ -49,15 +49,15 @@ async fn end_of_stdin_waits_for_the_grace_and_says_what_is_missing() {
     assert!(errors.contains("tapline: 1 request has no answer 100ms after the end of stdin; `--grace`"), "{errors}");
 }
 
-/// What is waited for where `--grace 1s` is given, and how much longer an end may take.
-const GRACE: Duration = Duration::from_secs(1);
+/// What is waited for where `--grace 3s` is given, and how much longer an end may take.
+const GRACE: Duration = Duration::from_secs(3);
 const BEYOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn servers_that_stay_are_kept_to_the_grace() {
     let alive = ProcessAlive::new();
     let script = format!("{}trap 'echo told >&2' TERM; {ECHO}\nwhile :; do sleep 1000 & wait; done", alive.line());
-    let mut binary = Binary::run(&["--no-record", "--grace", "1s", "--", "sh", "-c", &script]).await;
+    let mut binary = Binary::run(&["--no-record", "--grace", "3s", "--", "sh", "-c", &script]).await;
     let mut client = binary.client().await;
     assert_eq!(client.call(INITIALIZE).await.status(), "200");
     let told = std::time::Instant::now();
@@ -76,7 +76,7 @@ const FLOOD: &str = "head -c 3000000 /dev/zero | tr '\\0' x";
 #[tokio::test]
 async fn sigterm_ends_stdio_while_nobody_reads_stdout() {
     let script = format!("{FLOOD}; echo; echo ready >&2; exec cat");
-    let mut launched = Launched::start(&["--grace", "1s", "--", "sh", "-c", &script]);
+    let mut launched = Launched::start(&["--grace", "3s", "--", "sh", "-c", &script]);
     assert_eq!(launched.error_line().await, "ready\n");
     launched.signal("TERM");
     assert_eq!(launched.end_unread().await, Some(143));
@@ -147,7 +147,7 @@ async fn sigterm_ends_headless_while_nobody_reads_stderr() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_tapline_on_a_stopped_terminal() {
     for headless in [true, false] {
-        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--no-record", "--lenient", "--grace", "1s"];
+        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--no-record", "--lenient", "--grace", "3s"];
         arguments.extend(headless.then_some("--headless"));
         let terminal = Terminal::start(&[&arguments[..], &["--", "sh", "-c", QUIET]].concat());
         let address = terminal.wait("the address", |screen| {
