@@ -11,6 +11,8 @@ pub enum BlockError {
     JsonRpc { code: i64, message: String, data: Option<String> },
     /// A tool result with `isError: true` and this text (what a tool that fails answers).
     ToolResult { text: String },
+    /// A result of the operator's own, as raw JSON.
+    Result { result: String },
 }
 
 impl BlockError {
@@ -31,6 +33,10 @@ impl BlockError {
     /// Returns the reply that the request with this id gets.
     pub fn reply_to(&self, id: Option<&Id>) -> Message {
         match self {
+            Self::Result { result } => {
+                let id = id.map_or("null", Id::token);
+                Message::new(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
+            }
             Self::JsonRpc { code, message, data } => Message::error_reply(id, *code, message, data.as_deref()),
             Self::ToolResult { text } => {
                 let id = id.map_or("null", Id::token);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::hold::{settle_ticket, subject};
+use super::hold::{self, settle_ticket, subject};
 use crate::envelope::{Seq, SessionId};
 use crate::event::{Command, Decision, Then};
 use crate::message::Message;
@@ -98,6 +98,9 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
         return model.warn("it is not JSON: correct it, or `ctrl x` sends it raw");
     }
     let (target, seq, message, touched) = (editor.target, editor.seq, editor.message(), editor.touched());
+    if matches!(target, EditTarget::Answer(_)) && message.member("result").is_none() {
+        return model.warn("an answer needs a `result`; `b` answers with an error");
+    }
     model.editor = None;
     model.queue.drafts.remove(&seq);
     match target {
@@ -105,6 +108,7 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
             let decision = if touched { Decision::Edit(message) } else { Decision::Forward };
             settle_ticket(model, ticket, decision, Then::Nothing);
         }
+        EditTarget::Answer(ticket) => hold::answer_with(model, ticket, &message),
         EditTarget::Resend(session) => send_again(model, session, seq, message),
     }
 }
@@ -129,15 +133,15 @@ pub(super) fn send_as_new(model: &mut Model) {
 /// Keeps what was written for the next time.
 pub(super) fn close_editor(model: &mut Model) {
     let Some(editor) = model.editor.take() else { return };
-    if editor.seq.0 == 0 {
-        // A call of the operator's own is no message that a draft could be of.
+    if editor.seq.0 == 0 || matches!(editor.target, EditTarget::Answer(_)) {
+        // A message of the operator's own is none that a draft could be of.
         return;
     }
     if editor.touched() {
         model.queue.drafts.insert(editor.seq, Arc::new(editor.area.lines().to_vec()));
         model.notify(match editor.target {
             EditTarget::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` discards it",
-            EditTarget::Resend(_) => "draft kept: `e` opens it again",
+            EditTarget::Answer(_) | EditTarget::Resend(_) => "draft kept: `e` opens it again",
         });
     } else {
         model.queue.drafts.remove(&editor.seq);

@@ -10,6 +10,7 @@ use crate::mcp::method::TOOLS_CALL;
 use crate::message::{Kind, Message};
 use crate::ui::diff::changed_paths;
 use crate::ui::model::Model;
+use crate::ui::model::answer::answer_skeleton;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
 use crate::ui::model::popup::{BlockForm, Confirmation, Popup};
 use crate::ui::model::prompt::PromptKind;
@@ -104,6 +105,7 @@ fn sent_words(model: &Model, held: &Held, decision: &Decision, then: Then) -> St
             1 => format!("{seq} sent, 1 value changed"),
             many => format!("{seq} sent, {many} values changed"),
         },
+        Decision::Block(BlockError::Result { .. }) => return format!("{seq} answered: its sender has your result"),
         Decision::Block(_) => return format!("{seq} blocked: its sender has the error"),
         Decision::Drop => return format!("{seq} dropped"),
     };
@@ -187,6 +189,32 @@ pub(super) fn send_block(model: &mut Model) {
 
 fn block_with(model: &mut Model, ticket: Ticket, error: BlockError) {
     settle_ticket(model, ticket, Decision::Block(error), Then::Nothing);
+}
+
+/// `B`: a result of the operator's own, in the editor.
+pub(super) fn answer(model: &mut Model) {
+    let (Some(held), Some(subject)) = (model.held_here(), subject(model)) else { return };
+    let (request, ticket) = (held.envelope.clone(), held.ticket);
+    let session = model.observed.sessions.get(request.session);
+    let protocol = session.and_then(|row| row.session.protocol.clone());
+    let text = answer_skeleton(&model.observed.rows, &request, protocol.as_deref());
+    let subject = EditSubject {
+        target: EditTarget::Answer(ticket),
+        direction: request.direction.reverse(),
+        message: Message::new(text),
+        ..subject
+    };
+    model.editor = Editor::open(subject, None).map(|mut editor| {
+        editor.select_value(".result.content[0].text");
+        editor
+    });
+}
+
+/// Answers with the result of this reply; its id is the request's, whatever stands there.
+pub(super) fn answer_with(model: &mut Model, ticket: Ticket, reply: &Message) {
+    if let Some(result) = reply.member("result") {
+        block_with(model, ticket, BlockError::Result { result: result.to_owned() });
+    }
 }
 
 pub(super) fn revert(model: &mut Model) {

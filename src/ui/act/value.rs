@@ -5,6 +5,7 @@ use crate::ui::key_press::KeyPress;
 use crate::ui::model::Model;
 use crate::ui::model::editor::{EditSubject, Editor};
 use crate::ui::model::input_line::InputLine;
+use crate::ui::model::listed::{ValueRule, tool_of};
 use crate::ui::model::prompt::{Prompt, PromptKind};
 use crate::ui::model::value_edit::{ValueEdit, ValueForm};
 
@@ -34,7 +35,9 @@ fn open_line(model: &mut Model, subject: EditSubject) {
     let Some(token) = token else {
         return model.warn("two values have this name: `e` edits the text");
     };
-    let (value, line) = ValueEdit::of(subject, path, &token);
+    let rule = model.selected().and_then(|row| ValueRule::of(&tool_of(model.messages().0, &row.envelope)?, &path));
+    let (mut value, line) = ValueEdit::of(subject, path, &token);
+    value.rule = rule.unwrap_or_default();
     model.prompt = Some(Prompt::of_value(value, &line));
 }
 
@@ -93,6 +96,15 @@ pub(super) fn turn(model: &mut Model) {
     let Some(value) = &mut prompt.value else { return };
     if let Some(line) = value.turn(prompt.line.text()) {
         prompt.line = InputLine::new(&line);
+    }
+}
+
+/// `ctrl n`: the next of the values that the schema names.
+pub(super) fn pick(model: &mut Model) {
+    let Some(prompt) = &mut model.prompt else { return };
+    let Some(value) = &mut prompt.value else { return };
+    if let Some(line) = value.pick(prompt.line.text()) {
+        prompt.line = InputLine::selected(&line);
     }
 }
 

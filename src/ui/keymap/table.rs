@@ -157,9 +157,11 @@ pub(crate) enum Action {
     Edit,
     EditValue,
     TurnValue,
+    Pick,
     WholeText,
     Block,
     BlockPreset,
+    Answer,
     Drop,
     Revert,
     Resend,
@@ -312,6 +314,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Held, &["c"], A::EditValue, "change", "change one value: the tree's, else the first argument"),
     key(C::Held, &["A"], A::ForwardAll, "all", "send on all that is held"),
     key(C::Held, &["b"], A::Block, "block", "answer it with an error instead"),
+    key(C::Held, &["B"], A::Answer, "", "answer it with a result of your own").when(Model::holds_request),
     key(C::Held, &["X"], A::BlockPreset, "", "block it with the usual error, unasked"),
     key(C::Held, &["V"], A::Revert, "original", "discard the draft").when(Model::has_draft),
     // Sessions beside the list.
@@ -344,6 +347,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Queue, &["c"], A::EditValue, "change", "change one value: the tree's, else the first argument")
         .when(Model::holds),
     key(C::Queue, &["b"], A::Block, "block", "answer it with an error instead").when(Model::holds),
+    key(C::Queue, &["B"], A::Answer, "answer", "answer it with a result of your own").when(Model::holds_request),
     key(C::Queue, &["d"], A::Drop, "drop", "send nothing on and answer nothing: its sender waits for its timeout")
         .when(Model::holds),
     key(C::Queue, &["o"], A::HoldReply, "hold reply", "send it on and hold its reply").when(Model::holds_request),
@@ -439,6 +443,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Prompt(PromptKind::Value), &["tab", "down"], A::NextField, "next value", "keep it; then the next value"),
     key(C::Prompt(PromptKind::Value), &["shift tab", "up"], A::PreviousField, "", "keep it; then the value before"),
     key(C::Prompt(PromptKind::Value), &["ctrl t"], A::TurnValue, "any JSON", "type any JSON, or again text"),
+    key(
+        C::Prompt(PromptKind::Value),
+        &["ctrl n"],
+        A::Pick,
+        "pick",
+        "the next of the values that the tool's schema names",
+    )
+    .when(Model::has_picks),
     key(C::Prompt(PromptKind::Value), &["ctrl e"], A::WholeText, "whole text", "keep it, and edit the whole message"),
     key(C::Prompt(PromptKind::Value), &["esc"], A::Cancel, "as before", "leave the value as it was"),
     // After `g`.

@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(150);
 pub(crate) enum EditTarget {
     /// On, in place of the held one.
     Held(Ticket),
+    /// Back, as the answer to the held request.
+    Answer(Ticket),
     /// Out again, as a new request in the session.
     Resend(SessionId),
 }

@@ -3,6 +3,7 @@
 //! [`Model`] is in `state`; the other files are its parts. `on_event` is what an event of the core does to it, and
 //! `selection` what the keys are about. Keys change it in `ui::act`. What it wants done outside comes back as [`Effect`]s.
 
+pub(crate) mod answer;
 mod change;
 mod client_clock;
 pub(crate) mod detail;
@@ -13,6 +14,7 @@ pub(crate) mod input_line;
 mod json_rpc;
 pub(crate) mod lint_screen;
 mod list_context;
+pub(crate) mod listed;
 pub(crate) mod message_list;
 pub(crate) mod message_rows;
 pub(crate) mod metrics_screen;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::input_line::InputLine;
+use super::listed::items;
 use super::message_rows::MessageRows;
 use super::motion::ListCursor;
 use crate::envelope::SessionId;
@@ -27,23 +28,12 @@ pub(crate) struct OfferList {
     pub(crate) place: ListCursor,
 }
 
-/// Rows that are looked through for lists: the latest.
-const LOOKED_AT: usize = 50_000;
-
 impl OfferList {
     /// From the latest lists that passed in a session.
     pub(crate) fn of(rows: &MessageRows, session: SessionId) -> Self {
         let mut offers = Vec::new();
         for (method, member) in [(TOOLS_LIST, "tools"), (PROMPTS_LIST, "prompts"), (RESOURCES_LIST, "resources")] {
-            let from = rows.len().saturating_sub(LOOKED_AT);
-            let mut latest = (from..rows.len()).rev().filter_map(|position| rows.at(position));
-            let list = latest.find_map(|row| {
-                let envelope = &row.envelope;
-                let is_list = envelope.session == session && envelope.reply_to.is_some();
-                let result =
-                    envelope.message.member("result").filter(|_| is_list && envelope.method() == Some(method))?;
-                serde_json::from_str::<Value>(result).ok()?.get(member)?.as_array().cloned()
-            });
+            let list = items(rows, session, method, member);
             offers.extend(list.iter().flatten().filter_map(|item| offer(method, item)));
         }
         Self { session, offers, search: InputLine::default(), place: ListCursor::default() }

@@ -146,7 +146,7 @@ impl Model {
     /// The message in the editor may have been released by others.
     fn update_editor(&mut self, seq: Seq) {
         let Some(editor) = self.editor.as_mut().filter(|editor| editor.seq == seq) else { return };
-        let EditTarget::Held(ticket) = editor.target else { return };
+        let (EditTarget::Held(ticket) | EditTarget::Answer(ticket)) = editor.target else { return };
         editor.gone = !self.observed.held.contains_key(&ticket);
         let abandoned = self.observed.rows.get(seq).is_some_and(|row| row.envelope.outcome == Outcome::Abandoned);
         if abandoned {

@@ -123,6 +123,12 @@ impl Model {
         self.held_here().is_some_and(|held| held.envelope.kind() == Kind::Request)
     }
 
+    /// The line is of a value for which the schema names some.
+    pub(crate) fn has_picks(&self) -> bool {
+        let value = self.prompt.as_ref().and_then(|prompt| prompt.value.as_ref());
+        value.is_some_and(|value| !value.rule.picks.is_empty())
+    }
+
     pub(crate) fn has_draft(&self) -> bool {
         self.held_here().is_some_and(|held| self.queue.drafts.contains_key(&held.envelope.seq))
     }

@@ -2,6 +2,7 @@
 
 use super::super::json::{check, unquote};
 use super::editor::EditSubject;
+use super::listed::ValueRule;
 
 /// A value that is being edited.
 pub(crate) struct ValueEdit {
@@ -13,6 +14,8 @@ pub(crate) struct ValueEdit {
     own: ValueForm,
     /// The token as it stood, and the line it began with: a value that was not edited keeps its spelling.
     stood: (String, String),
+    /// What the tool's schema says of it.
+    pub(crate) rule: ValueRule,
 }
 
 /// How a line is read.
@@ -52,7 +55,10 @@ impl ValueEdit {
     pub(crate) fn of(subject: EditSubject, path: String, token: &str) -> (Self, String) {
         let own = ValueForm::of(token);
         let line = if own == ValueForm::Text { unquote(token) } else { token.to_owned() };
-        (Self { subject, path, form: own, own, stood: (token.to_owned(), line.clone()) }, line)
+        (
+            Self { subject, path, form: own, own, stood: (token.to_owned(), line.clone()), rule: ValueRule::default() },
+            line,
+        )
     }
 
     /// Reads the line as JSON, or again as what the value is by itself; returns the line in that form.
@@ -66,6 +72,30 @@ impl ValueEdit {
         };
         self.form = next;
         Some(turned)
+    }
+
+    /// The next of the values that the schema names, as a line; the form is that value's.
+    pub(crate) fn pick(&mut self, line: &str) -> Option<String> {
+        let now = self.token(line).ok();
+        let at = self.rule.picks.iter().position(|pick| Some(pick) == now.as_ref());
+        let pick = self.rule.picks.get(at.map_or(0, |at| (at + 1) % self.rule.picks.len()))?;
+        self.form = if ValueForm::of(pick) == self.own { self.own } else { ValueForm::Json };
+        Some(if self.form == ValueForm::Text { unquote(pick) } else { pick.clone() })
+    }
+
+    /// What is to be known of the value while it is typed.
+    pub(crate) fn note(&self, line: &str) -> String {
+        match self.token(line) {
+            Err(why) => why,
+            Ok(token) if self.rule.only_picks && !self.rule.picks.contains(&token) => {
+                format!("not one of {}", self.rule.picks.join(", "))
+            }
+            Ok(_) if self.rule.only_picks => {
+                format!("one of {}{}", self.rule.picks.join(", "), comma(&self.rule.about))
+            }
+            Ok(_) if !self.rule.about.is_empty() => self.rule.about.clone(),
+            Ok(_) => self.form.word().to_owned(),
+        }
     }
 
     /// The JSON that the line stands for.
@@ -91,6 +121,10 @@ impl ValueEdit {
             },
         }
     }
+}
+
+fn comma(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("; {text}") }
 }
 
 fn quoted(text: &str) -> String {

@@ -68,7 +68,12 @@ pub(super) const SCENES: &[Scene] = &[
         rig.press("2 e up up up up up end backspace");
     }),
     ("value", |rig| {
-        rig.press(": 1 1 9 7 enter c");
+        booked(rig);
+        rig.press("2 G c tab");
+    }),
+    ("answer", |rig| {
+        booked(rig);
+        rig.press("2 G B");
     }),
     ("block", |rig| {
         rig.press("2 b down tab");
@@ -303,7 +308,7 @@ fn offer(rig: &mut Rig) {
     for (method, result) in [
         (
             "tools/list",
-            r#""result":{"tools":[{"name":"book","description":"Books a flight.\nSlowly.","inputSchema":{"type":"object","properties":{"city":{"type":"string"},"class":{"enum":["economy","business"]},"seats":{"type":"integer","default":1}},"required":["city","class"]}},{"name":"ping_all","description":"Pings"}]}"#,
+            r#""result":{"tools":[{"name":"book","description":"Books a flight.\nSlowly.","inputSchema":{"type":"object","properties":{"city":{"type":"string"},"class":{"enum":["economy","business"]},"seats":{"type":"integer","default":1}},"required":["city","class"]},"outputSchema":{"type":"object","properties":{"total":{"type":"number"}}}},{"name":"ping_all","description":"Pings"}]}"#,
         ),
         (
             "prompts/list",
@@ -322,6 +327,15 @@ fn offer(rig: &mut Rig) {
             rig.on_event(Event::Passed(Arc::new(envelope)));
         }
     }
+}
+
+/// A held call of a tool whose arguments have a schema.
+pub(super) fn booked(rig: &mut Rig) {
+    offer(rig);
+    let mut world = World::new();
+    world.seq = 1349;
+    rig.on_event(held(50, world.call(2, 91, "book", r#"{"city":"Rome","class":"economy","seats":2}"#), 4));
+    rig.model.notice = None;
 }
 
 fn queue(rig: &mut Rig) {

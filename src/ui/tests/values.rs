@@ -189,3 +189,35 @@ fn json_in_a_string_is_folded_edited_and_sent_as_a_string() {
     rig.press("esc t d enter");
     assert!(rig.picture().contains(r#"text  "{"city"#), "{}", rig.picture());
 }
+
+#[test]
+fn value_is_picked_from_what_the_schema_names() {
+    let mut rig = busy(120, 36);
+    super::scenes::booked(&mut rig);
+    let picture = rig.press("2 G c tab").picture();
+    assert!(picture.contains("one of \"economy\", \"business\""), "{picture}");
+    rig.typing("first");
+    assert!(rig.picture().contains("not one of"), "{}", rig.picture());
+    rig.press("ctrl-n ctrl-n tab");
+    assert!(rig.picture().contains("integer, default 1"), "{}", rig.picture());
+    rig.press("ctrl-n ctrl-s");
+    assert!(sent(&mut rig).ends_with(r#""arguments":{"city":"Rome","class":"business","seats":1}}}"#));
+}
+
+#[test]
+fn held_request_is_answered_with_a_result_of_ones_own() {
+    let mut rig = busy(120, 36);
+    super::scenes::booked(&mut rig);
+    rig.press("2 G B ctrl-s");
+    let [Command::Settle { decision: Decision::Block(error), .. }] = &rig.commands()[..] else { panic!() };
+    let reply = error.reply_to(crate::message::Message::new(r#"{"id":91,"method":"x"}"#).id());
+    assert_eq!(
+        String::from_utf8_lossy(reply.raw()),
+        r#"{"jsonrpc":"2.0","id":91,"result":{"content":[{"type":"text","text":"{\"total\":0}"}],"structuredContent":{"total":0}}}"#
+    );
+    // What stands in the string is filled in as JSON.
+    let mut rig = busy(120, 36);
+    super::scenes::booked(&mut rig);
+    let picture = rig.press("2 G B").picture();
+    assert!(picture.contains("Answer in the server's place") && picture.contains("\"text\": @{"), "{picture}");
+}

@@ -100,7 +100,7 @@ fn note(model: &Model, prompt: &Prompt) -> String {
             None => search_words(model).unwrap_or_else(|| "text; `\\r` first for an expression".to_owned()),
         },
         (None, PromptKind::Value) => match &prompt.value {
-            Some(value) => value.token(prompt.line.text()).err().unwrap_or_else(|| value.form.word().to_owned()),
+            Some(value) => value.note(prompt.line.text()),
             None => String::new(),
         },
     }
