@@ -109,6 +109,8 @@ pub(super) fn is_secret_member(name: &str, value: NamedValue<'_>) -> bool {
         _ if DIGITS.contains(&last) => is_code(value),
         NamedValue::Number(_) => NUMBERS.contains(&last),
         NamedValue::Text(text) if is_placeholder(text) => false,
+        // A shell's variable `PWD` is the directory that it is in.
+        NamedValue::Text(text) if last == "pwd" && text.starts_with('/') => false,
         NamedValue::Text(_) if name == STATE || SURE.contains(&last) => true,
         NamedValue::Text(_) if last == "token" => !HARMLESS_TOKENS.contains(&before),
         NamedValue::Text(_) if matches!(last, "key" | "keys") && SECRET_KEYS.contains(&before) => true,

@@ -45,6 +45,7 @@ pub(super) fn replace_keys(text: &str, instead: &mut dyn FnMut(&str) -> String) 
             // Of `token: yes please` nothing is a secret.
             (Some(name), Some(value)) => {
                 value.as_str().bytes().any(|byte| byte.is_ascii_digit())
+                    && !is_expression(value.as_str())
                     && is_secret_member(name.as_str(), NamedValue::Text(value.as_str()))
             }
             // Nor is it of `bearer authentication` and `sk-learn-contrib`.
@@ -59,6 +60,12 @@ pub(super) fn replace_keys(text: &str, instead: &mut dyn FnMut(&str) -> String) 
         format!("{}{}{}", &whole[..from], instead(part), &whole[from + part.len()..])
     });
     Some(replaced.into_owned()).filter(|replaced| replaced != text)
+}
+
+/// Whether a text is one of a program: of `token: line.tokens[0].length-1` nothing is a secret.
+fn is_expression(text: &str) -> bool {
+    let is_name = |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && !is_key_like(part);
+    text.split_once('.').is_some_and(|(first, rest)| is_name(first) && rest.split('.').next().is_some_and(is_name))
 }
 
 /// Whether a secret is no word that may stand elsewhere and mean nothing.

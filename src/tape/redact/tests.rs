@@ -19,6 +19,8 @@ fn redactor_leaves_what_is_no_secret_byte_for_byte() {
         r#"{"text":"basic functionality and bearer authentication, sk-learn-contrib-package, next_token: abc12345, sort key: abc123"}"#,
         r#"{"text":"http://localhost:8080/@scope, a: b@c, task-1234567890abcdef"}"#,
         r#"{"password":"string","token":"<your token>","api_key":"${KEY}","secret":true}"#,
+        r#"{"text":"PWD=/home/me/work2","env":{"PWD":"/home/me/work2"}}"#,
+        r#"{"text":"push({length:0,token:e.tokens.length-1,end:-1})"}"#,
         "not JSON",
         "",
     ] {
