@@ -11,6 +11,7 @@ pub mod demo;
 pub mod envelope;
 pub mod event;
 pub mod exit;
+pub mod files;
 pub mod filter;
 pub mod glob;
 pub mod headers;

@@ -68,6 +68,7 @@ fn gauges(mounts: &Mounts, rules: &RuleBook, breakpoints: &Breakpoints) -> Gauge
         journal: mounts.proxy().journal().load(),
         lint: LintFigures::default(),
         rules: rules.current().status(),
+        rule_faults: rules.faults(),
         breakpoints: breakpoints.status(),
     }
 }

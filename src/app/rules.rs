@@ -1,5 +1,6 @@
 //! Rules in force: as their files have them, and as a screen changes them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -49,6 +50,10 @@ impl RuleFollower {
     ) -> Result<mpsc::UnboundedSender<RuleCommand>, CoreStartError> {
         let (sender, mut commands) = mpsc::unbounded_channel();
         let mut watched = self.watch()?;
+        if !self.book.current().is_empty() {
+            // Rules are shown before the first message comes.
+            journal.publish(Event::Figures(Arc::new(meter.figures())));
+        }
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -59,7 +64,7 @@ impl RuleFollower {
                     command = commands.recv() => match command {
                         Some(command) => {
                             self.carry_out(&command, &journal);
-                            if matches!(command, RuleCommand::Save { .. }) {
+                            if matches!(command, RuleCommand::Save { .. } | RuleCommand::Revert) {
                                 watched = self.watch().unwrap_or_default();
                             }
                         }
@@ -86,16 +91,23 @@ impl RuleFollower {
                 self.book.replace(set);
                 log(journal, Level::Info, format!("the rules have changed: {count} are in force"));
             }
-            Err(faults) => log(journal, Level::Error, format!("the rules stay as they were: {faults}")),
+            Err(faults) => {
+                self.book.refuse(&faults);
+                log(journal, Level::Error, format!("the rules stay as they were: {faults}"));
+            }
         }
     }
 
     fn carry_out(&mut self, command: &RuleCommand, journal: &Journal) {
+        let unsaved = match command {
+            RuleCommand::Save { file } => self.desk.unsaved(file.as_deref()),
+            _ => Vec::new(),
+        };
         match self.desk.carry_out(command) {
             Ok(set) => {
                 warn_of(&set, journal);
                 self.book.replace(set);
-                log(journal, Level::Info, done(command));
+                log(journal, Level::Info, done(command, &unsaved));
             }
             Err(why) => log(journal, Level::Warn, format!("the rules stay as they were: {why}")),
         }
@@ -110,16 +122,24 @@ async fn next_change(watched: &mut Option<Watched>) -> Option<()> {
     }
 }
 
-fn done(command: &RuleCommand) -> String {
+/// `saved`: the files that were written.
+fn done(command: &RuleCommand, saved: &[PathBuf]) -> String {
     match command {
-        RuleCommand::Add { .. } => "a rule was added: it is in force, and `save` writes it to its file".to_owned(),
+        RuleCommand::Add { .. } => {
+            "a rule was added: it is in force, and `s` on screen `3` writes it to a file".to_owned()
+        }
         RuleCommand::Replace { name, .. } => format!("the rule `{name}` is another now"),
         RuleCommand::Switch { name, on } => format!("the rule `{name}` is {}", if *on { "on" } else { "off" }),
         RuleCommand::Move { name, up } => {
             format!("the rule `{name}` is asked {}", if *up { "sooner" } else { "later" })
         }
         RuleCommand::Remove { name } => format!("the rule `{name}` is gone"),
-        RuleCommand::Save { .. } => "the rules are saved".to_owned(),
+        RuleCommand::Save { .. } if saved.is_empty() => "nothing to save: all rules are as in their files".to_owned(),
+        RuleCommand::Save { .. } => {
+            let places: Vec<_> = saved.iter().map(|place| place.display().to_string()).collect();
+            format!("saved to {}: `--rules FILE` has it in force at the next start", places.join(", "))
+        }
+        RuleCommand::Revert => "the rules are as in their files".to_owned(),
     }
 }
 

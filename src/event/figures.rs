@@ -41,6 +41,8 @@ pub struct Figures {
     pub errors: BTreeMap<String, u64>,
     /// The rules, in the order in which they are asked.
     pub rules: Vec<RuleStatus>,
+    /// What is wrong with files of rules that have changed, a line each: until then the rules stay as they were.
+    pub rule_faults: Vec<String>,
     pub breakpoints: Vec<BreakpointStatus>,
 }
 
@@ -339,6 +341,7 @@ impl Figures {
         self.sessions.extend(other.sessions.iter().cloned());
         self.pools.extend(other.pools.iter().cloned());
         self.rules.extend(other.rules.iter().cloned());
+        self.rule_faults.extend(other.rule_faults.iter().cloned());
         self.breakpoints.extend(other.breakpoints.iter().cloned());
         self.journal.waiting += other.journal.waiting;
         self.journal.refused += other.journal.refused;

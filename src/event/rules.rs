@@ -57,8 +57,11 @@ pub enum RuleCommand {
     Remove {
         name: String,
     },
-    /// Writes what is unsaved into its file, comments and all; what was made on a screen goes to `file`, or to `rules.toml`.
+    /// Writes what is unsaved into its file, comments and all; what has no file goes to `file`, else to `rules.toml`, a ready
+    /// set to a file of its name.
     Save {
         file: Option<PathBuf>,
     },
+    /// Takes what stands in the files; what is unsaved is gone.
+    Revert,
 }

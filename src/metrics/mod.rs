@@ -236,6 +236,7 @@ pub struct Gauges {
     pub journal: JournalLoad,
     pub lint: LintFigures,
     pub rules: Vec<RuleStatus>,
+    pub rule_faults: Vec<String>,
     pub breakpoints: Vec<BreakpointStatus>,
 }
 
@@ -280,8 +281,9 @@ impl Meter {
     }
 
     fn read(&self, gauges: Gauges) -> Figures {
-        let Gauges { oldest, held, states, sessions, pools, journal, lint, rules, breakpoints } = gauges;
-        Figures { oldest, held, states, sessions, pools, journal, lint, rules, breakpoints, ..self.metrics.figures() }
+        let Gauges { oldest, held, states, sessions, pools, journal, lint, rules, rule_faults, breakpoints } = gauges;
+        let counted = self.metrics.figures();
+        Figures { oldest, held, states, sessions, pools, journal, lint, rules, rule_faults, breakpoints, ..counted }
     }
 }
 

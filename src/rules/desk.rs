@@ -7,9 +7,6 @@ use super::files::{RuleFiles, RulePage};
 use super::set::RuleSet;
 use crate::event::RuleCommand;
 
-/// Where rules go that were made on a screen, unless it says otherwise.
-const MADE_HERE: &str = "rules.toml";
-
 /// All rules, as texts.
 pub struct RuleDesk {
     files: RuleFiles,
@@ -56,9 +53,41 @@ impl RuleDesk {
             RuleCommand::Remove { name } => page_of(&mut pages, name)?.change(|doc| doc.remove(name))?,
             RuleCommand::Switch { name, on } => self.switch(&mut pages, name, *on)?,
             RuleCommand::Move { name, up } => shift(&mut pages, name, *up)?,
-            RuleCommand::Save { file } => save(&mut pages, file.as_deref())?,
+            RuleCommand::Save { file } => {
+                self.save(file.as_deref())?;
+                return self.files.set_of(&self.pages);
+            }
+            RuleCommand::Revert => {
+                pages.retain(|page| page.file().is_some() || !page.takes_new());
+                pages.iter_mut().try_for_each(RulePage::reread)?;
+            }
         }
         self.keep(pages)
+    }
+
+    /// The files that `Save` would write.
+    pub fn unsaved(&self, asked: Option<&Path>) -> Vec<PathBuf> {
+        self.pages.iter().filter(|page| page.is_unsaved()).map(|page| page.goal(asked)).collect()
+    }
+
+    /// What would be wrong afterwards is found before the first file is written.
+    fn save(&mut self, asked: Option<&Path>) -> Result<(), String> {
+        let mut pages = self.pages.clone();
+        let mut goals = Vec::new();
+        for page in pages.iter_mut().filter(|page| page.is_unsaved()) {
+            let goal = page.goal(asked);
+            if goals.contains(&goal) {
+                return Err(format!("{} would be written twice: `:rules save FILE` names another", goal.display()));
+            }
+            goals.push(goal.clone());
+            page.prepare(goal, asked.is_some())?;
+        }
+        self.files.set_of(&pages)?;
+        for page in pages.iter_mut().filter(|page| page.is_unsaved()) {
+            page.write()?;
+        }
+        self.pages = pages;
+        Ok(())
     }
 
     fn switch(&self, pages: &mut [RulePage], name: &str, on: bool) -> Result<(), String> {
@@ -97,14 +126,6 @@ fn page_of<'a>(pages: &'a mut [RulePage], name: &str) -> Result<&'a mut RulePage
 /// Within its file; at the edge of it nothing changes.
 fn shift(pages: &mut [RulePage], name: &str, up: bool) -> Result<(), String> {
     page_of(pages, name)?.change(|doc| doc.shift(name, up).map(drop))
-}
-
-fn save(pages: &mut [RulePage], file: Option<&Path>) -> Result<(), String> {
-    let place = file.unwrap_or(Path::new(MADE_HERE));
-    for page in pages.iter_mut().filter(|page| page.is_unsaved()) {
-        page.save(place)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -166,6 +187,46 @@ mod tests {
         desk.carry_out(&RuleCommand::Save { file: Some(file.clone()) }).expect("it is saved");
         assert_eq!(fs::read_to_string(&file).expect("a file"), NEW);
         assert_eq!(desk.watched(), [file]);
+    }
+
+    #[test]
+    fn save_keeps_the_link_and_the_permissions_of_a_file_and_what_others_wrote() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let dir = tempfile::tempdir().expect("a directory");
+        let (real, link) = (dir.path().join("real.toml"), dir.path().join("link.toml"));
+        fs::write(&real, FILE).expect("a file");
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).expect("they are ours");
+        symlink("real.toml", &link).expect("a link");
+        let files = RuleFiles { places: vec![link.clone()], ..RuleFiles::default() };
+        let (mut desk, _) = RuleDesk::open(files).unwrap_or_else(|why| panic!("{why}"));
+        let off = || RuleCommand::Switch { name: "a".to_owned(), on: false };
+        desk.carry_out(&off()).expect("it is there");
+        assert_eq!(desk.unsaved(None), std::slice::from_ref(&link));
+        desk.carry_out(&RuleCommand::Save { file: None }).expect("it is saved");
+        assert!(link.symlink_metadata().expect("it is there").is_symlink());
+        assert_eq!(real.metadata().expect("it is there").permissions().mode() & 0o777, 0o640);
+        assert!(fs::read_to_string(&real).expect("a file").contains("on = false"));
+        desk.carry_out(&RuleCommand::Remove { name: "b".to_owned() }).expect("it is there");
+        let others = format!("# of another\n{FILE}");
+        fs::write(&real, &others).expect("a file");
+        let why = desk.carry_out(&RuleCommand::Save { file: None }).err().expect("it is not overwritten");
+        assert!(why.contains("was changed by another program"), "{why}");
+        let set = desk.carry_out(&RuleCommand::Revert).expect("it can be read");
+        assert_eq!((names(&set), desk.unsaved(None).len()), (vec!["a".to_owned(), "b".to_owned()], 0));
+        assert_eq!(fs::read_to_string(&real).expect("a file"), others);
+    }
+
+    #[test]
+    fn save_leaves_a_file_alone_that_is_not_in_force() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("rules.toml");
+        fs::write(&file, NEW).expect("a file");
+        let (mut desk, _) = RuleDesk::open(RuleFiles::default()).unwrap_or_else(|why| panic!("{why}"));
+        desk.carry_out(&RuleCommand::Add { text: NEW.to_owned() }).expect("a rule");
+        let why = desk.carry_out(&RuleCommand::Save { file: Some(file.clone()) }).err().expect("the same name twice");
+        assert!(why.contains("another rule is called `c`"), "{why}");
+        assert_eq!(fs::read_to_string(&file).expect("a file"), NEW);
+        assert!(desk.carry_out(&RuleCommand::Revert).expect("nothing is left").is_empty());
     }
 
     #[test]

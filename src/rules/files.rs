@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::document::RuleDocument;
 use super::read::{Beside, RuleFault, read, read_among};
 use super::set::{RuleDraft, RuleSet};
+use crate::files::write_whole;
 use crate::filter::SavedFilters;
 
 /// The ready sets: name and text.
@@ -21,6 +22,9 @@ const READY: [(&str, &str); 10] = [
     ("read-only", include_str!("../../assets/rules/read-only.toml")),
     ("slow", include_str!("../../assets/rules/slow.toml")),
 ];
+
+/// Where rules go that were made on a screen, unless it says otherwise.
+const MADE_HERE: &str = "rules.toml";
 
 /// Where rules come from, in the order in which they are asked.
 #[derive(Clone, Debug, Default)]
@@ -103,20 +107,41 @@ impl RulePage {
         Ok(())
     }
 
-    /// Writes it: a file where it stands, all else into this one, behind what stands there.
-    pub(super) fn save(&mut self, other: &Path) -> Result<(), String> {
-        let failed = |place: &Path, why: std::io::Error| format!("{}: {why}", place.display());
-        if self.file().is_none() {
-            if self.kind == PageKind::Ready && other.exists() {
-                return Err(format!("{} is there: a ready set is saved to a file of its own", other.display()));
-            }
-            let before = if other.exists() { read_file(other)? + "\n" } else { String::new() };
-            (self.place, self.kind, self.text) = (other.to_owned(), PageKind::File, before + &self.text);
+    /// The file that it is to be saved to: its own; for a ready set one of its name, for what was made on a screen `rules.toml`.
+    pub(super) fn goal(&self, asked: Option<&Path>) -> PathBuf {
+        match (self.file(), self.kind, asked) {
+            (Some(own), ..) => own.to_owned(),
+            (None, _, Some(asked)) => asked.to_owned(),
+            (None, PageKind::Ready, None) => self.place.with_extension("toml"),
+            (None, ..) => PathBuf::from(MADE_HERE),
         }
-        // Whole or not at all.
-        let beside = self.place.with_extension(format!("toml.{}", std::process::id()));
-        std::fs::write(&beside, &self.text).map_err(|why| failed(&beside, why))?;
-        std::fs::rename(&beside, &self.place).map_err(|why| failed(&self.place, why))?;
+    }
+
+    /// Takes the text that is to stand in the file. What is there already and not in force stays as it is, unless that file was asked for.
+    pub(super) fn prepare(&mut self, goal: PathBuf, is_asked: bool) -> Result<(), String> {
+        let shown = goal.display();
+        if self.file().is_some() {
+            if goal.exists() && read_file(&goal)? != self.saved {
+                return Err(format!("{shown} was changed by another program: `V` takes what stands there"));
+            }
+            return Ok(());
+        }
+        if goal.exists() && !(is_asked && self.kind == PageKind::MadeHere) {
+            return Err(format!(
+                "{shown} is there already: `:rules save FILE` names another, `--rules {shown}` adds to it"
+            ));
+        }
+        let before = if goal.exists() { read_file(&goal)? + "\n" } else { String::new() };
+        (self.place, self.kind, self.text) = (goal, PageKind::File, before + &self.text);
+        Ok(())
+    }
+
+    /// Writes it, whole or not at all, behind all links and with the permissions that the file has.
+    pub(super) fn write(&mut self) -> Result<(), String> {
+        let failed = |why: std::io::Error| format!("{}: {why}", self.place.display());
+        let real = if self.place.exists() { self.place.canonicalize().map_err(failed)? } else { self.place.clone() };
+        let like = real.metadata().ok();
+        write_whole(&real, self.text.as_bytes(), like.as_ref()).map_err(failed)?;
         self.saved.clone_from(&self.text);
         Ok(())
     }

@@ -64,6 +64,7 @@ struct SharedRules {
     current: RwLock<Arc<RuleSet>>,
     log: Box<dyn Fn(LogLine) + Send + Sync>,
     act: OnceLock<RuleActor>,
+    faults: RwLock<Vec<String>>,
 }
 
 /// Does something beside a message.
@@ -73,7 +74,8 @@ impl RuleBook {
     /// A book with these rules. What they have to say goes to `log`.
     pub fn new(set: RuleSet, log: impl Fn(LogLine) + Send + Sync + 'static) -> Self {
         let (is_armed, current) = (AtomicBool::new(!set.is_empty()), RwLock::new(Arc::new(set)));
-        Self { shared: Arc::new(SharedRules { is_armed, current, log: Box::new(log), act: OnceLock::new() }) }
+        let (log, act, faults) = (Box::new(log), OnceLock::new(), RwLock::default());
+        Self { shared: Arc::new(SharedRules { is_armed, current, log, act, faults }) }
     }
 
     /// Who does what rules do beside a message. The first one does.
@@ -88,6 +90,17 @@ impl RuleBook {
         let is_armed = !set.is_empty();
         *current = Arc::new(set);
         self.shared.is_armed.store(is_armed, Ordering::Release);
+        self.shared.faults.write().clear();
+    }
+
+    /// Notes what is wrong with files that have changed; it stands until other rules are put in force.
+    pub fn refuse(&self, faults: &str) {
+        *self.shared.faults.write() = faults.lines().map(str::to_owned).collect();
+    }
+
+    /// What is wrong with files that have changed, a line each.
+    pub fn faults(&self) -> Vec<String> {
+        self.shared.faults.read().clone()
     }
 
     /// The rules in force.

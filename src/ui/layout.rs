@@ -140,6 +140,11 @@ pub(crate) fn event_text_rows(inner: Rect) -> usize {
     if inner.height >= 14 { 5 } else { 0 }
 }
 
+/// Rows of the rules screen that show the rule under the cursor in full, with the line above.
+pub(crate) fn rule_text_rows(inner: Rect) -> usize {
+    usize::from(inner.height) / 2
+}
+
 /// The place of a popup of this size.
 pub(crate) fn centered(area: Rect, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(area.width), height.min(area.height));
@@ -193,6 +198,12 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
             model.log.frame(usize::from(area.height).saturating_sub(event_text_rows(area)));
         }
         ScreenKind::Lint => model.lint.frame(model.observed.found.rows().len(), list + 1),
+        ScreenKind::Rules => {
+            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
+            let rows = usize::from(area.height).saturating_sub(rule_text_rows(area) + 1);
+            let figures = model.metrics.figures.clone();
+            model.rules_screen.frame(figures.as_ref().map_or(&[], |figures| &figures.rules), rows);
+        }
         ScreenKind::Metrics => {
             let [_, table] = metrics_parts(plan.body, model.viewport);
             let height = usize::from(inner(table, model.viewport).height.saturating_sub(2));
@@ -204,6 +215,9 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     model.restart_search();
     let theme = Theme::of(&model.settings);
     if let Some(editor) = &mut model.editor {
+        dress(&mut editor.area, theme);
+    }
+    if let Some(editor) = &mut model.rules_screen.editor {
         dress(&mut editor.area, theme);
     }
     fit_popup(model, area, &plan);

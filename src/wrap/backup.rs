@@ -12,7 +12,8 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::edit::OriginalServer;
-use super::file::{FileError, remove_all_temporaries, write_whole};
+use super::file::{FileError, remove_all_temporaries};
+use crate::files::write_whole;
 
 /// The directory of backups.
 #[derive(Clone, Debug)]

@@ -82,6 +82,7 @@ async fn held_reply_and_notification_in_a_stream_are_edited_in_five_keys() {
 async fn rule_made_of_an_edit_in_two_keys_repeats_it_byte_for_byte() {
     const CALL: &str = "{ \"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"search\",\"arguments\":{\"q\":\"a\",\"e\":\"\\u00e9\",\"n\":12345678901234567890123}}}";
     const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
+    let place = TempDir::new().unwrap();
     let mut server = Server::start().await;
     let upstream = server.url();
     let to_server = ["--hold", "~q ~tool search", "--upstream", &upstream];
@@ -99,15 +100,51 @@ async fn rule_made_of_an_edit_in_two_keys_repeats_it_byte_for_byte() {
     terminal.press("R");
     terminal.wait_for("would have touched 1 of");
     terminal.press("\r");
-    terminal.press("6");
-    terminal.wait_for("a rule was added");
+    terminal.press("3");
+    terminal.wait_for(" Rules 1 ");
     client.post(CALL.replace("\"id\":7", "\"id\":\"8\"")).await;
     let repeated = server.next().await;
     assert_eq!(repeated.body, expected, "every byte as the hand sent it, under its own id");
     repeated.json(REPLY.replace(":7", ":\"8\"")).await;
     client.response().await;
+    terminal.wait("a hit", |screen| screen.contents().contains(" 1  ").then_some(()));
+    terminal.press(" ");
+    terminal.wait_for(" 1 off ");
+    client.post(CALL).await;
+    let left_alone = server.next().await;
+    assert_eq!(left_alone.body, CALL, "the rule is off");
+    left_alone.json(REPLY).await;
+    client.response().await;
+    let file = place.path().join("made.toml");
+    terminal.press(&format!(":rules save {}\r", file.display()));
+    terminal.wait_for("saved to");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("[[rule]]\nname = \"edit search\"\n") && text.ends_with("on = false\n"), "{text}");
     terminal.press("Q");
     terminal.ends_with(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_listed_switched_and_saved_from_an_attached_screen_before_anything_passes() {
+    let place = TempDir::new().unwrap();
+    let (dir, file) = (place.path().join("tapline"), place.path().join("mine.toml"));
+    std::fs::write(&file, "# mine\n[[rule]]\nname = \"slow\" # too\nwhen = \"~q\"\ndo = { delay = \"1ms\" }\n")
+        .unwrap();
+    let mut command = tokio::process::Command::from(binary::command());
+    command.env_remove("TAPLINE_NO_CONTROL").env("TAPLINE_RUNTIME_DIR", &dir);
+    command.args(["stdio", "--no-record", "--rules"]).arg(&file).arg("--").arg(tapline_binary()).arg("__demo-server");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut terminal = Terminal::with(&["attach"], &[("TAPLINE_RUNTIME_DIR", dir.to_str().unwrap())]);
+    terminal.press("3");
+    terminal.wait_for(" Rules 1 ");
+    terminal.press(" ");
+    terminal.wait_for(" 1 off ");
+    terminal.press("s");
+    terminal.wait_for("saved to");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# mine\n[[rule]]\nname = \"slow\" # too\n") && text.ends_with("on = false\n"), "{text}");
+    drop(child.stdin.take());
+    assert_eq!(soon("the end", child.wait()).await.unwrap().code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ use crate::ui::key_press::KeyPress;
 use crate::ui::keymap::{Action, command, meaning};
 use crate::ui::model::popup::{Help, Popup, Prefix};
 use crate::ui::model::prompt::PromptKind;
-use crate::ui::model::{Effect, Model, Pane};
+use crate::ui::model::{Effect, Model, Pane, ScreenKind};
 use crate::ui::settings::ColorTheme;
 
 pub(crate) fn input(model: &mut Model, input: ScreenInput) {
@@ -137,17 +137,23 @@ fn decide(model: &mut Model, action: Action) {
         Action::Block => hold::block(model),
         Action::Answer => hold::answer(model),
         Action::BlockPreset => hold::block_preset(model),
+        Action::Revert if model.screen == ScreenKind::Rules => rules::revert(model),
         Action::Revert => hold::revert(model),
+        Action::Edit if model.screen == ScreenKind::Rules => rules::edit(model),
         Action::Edit => editing::edit(model),
         Action::Resend => editing::resend(model),
         Action::EditValue => value::edit(model),
         Action::TurnValue => value::turn(model),
         Action::Pick => value::pick(model),
         Action::WholeText => value::to_editor(model),
+        Action::Send if model.rules_screen.editor.is_some() => rules::send(model),
         Action::Send if model.prompt.is_some() => value::send(model),
         Action::Send if model.can_send_as_new() => editing::send_as_new(model),
         Action::Send => editing::send(model, editing::Strict::Json),
         Action::SendRaw => editing::send(model, editing::Strict::Nothing),
+        Action::Undo | Action::Redo | Action::GoToFault if model.rules_screen.editor.is_some() => {
+            rules::change_text(model, action);
+        }
         Action::Outside
         | Action::Format
         | Action::Undo
@@ -204,6 +210,11 @@ fn look_elsewhere(model: &mut Model, action: Action) {
         Action::Source => model.log.next_source(),
         Action::ReadLine => clipboard::read_line(model),
         Action::CopyLine => clipboard::copy_line(model),
+        Action::SwitchRule | Action::RuleUp | Action::RuleDown | Action::RemoveRule | Action::RemoveRuleNow => {
+            rules::change(model, action);
+        }
+        Action::NewRule => rules::write_new(model),
+        Action::SaveRules => rules::save(model, None),
         Action::Group => model.metrics.next_group(),
         Action::Order => model.metrics.next_order(),
         Action::Widen => model.metrics.widen(),
@@ -220,6 +231,9 @@ fn run_command(model: &mut Model) {
     if let Some(name) = typed.strip_prefix("filter save ") {
         let name = name.trim().to_owned();
         return prompt::save_filter(model, &name);
+    }
+    if let Some(file) = typed.strip_prefix("rules save ") {
+        return rules::save(model, Some(file));
     }
     if is_number(typed) {
         return goto(model, typed);

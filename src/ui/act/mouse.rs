@@ -113,6 +113,12 @@ fn choose_elsewhere(model: &mut Model, line: usize) -> Option<bool> {
             (at < len).then(|| std::mem::replace(&mut model.tapes.place.cursor, at) == at)
         }
         (ScreenKind::Lint, _) => None,
+        (ScreenKind::Rules, _) => {
+            let at = model.rules_screen.place.top + line.checked_sub(1)?;
+            let figures = model.metrics.figures.clone()?;
+            let was = model.rules_screen.place.cursor;
+            (at < figures.rules.len()).then(|| model.rules_screen.select(at, &figures.rules)).map(|()| was == at)
+        }
         (ScreenKind::Metrics, _) => {
             let at = model.metrics.place.top + line.checked_sub(1)?;
             (at < model.metrics.rows.len()).then(|| std::mem::replace(&mut model.metrics.place.cursor, at) == at)

@@ -3,6 +3,7 @@
 use super::editing::close_editor;
 use super::jump::show_message;
 use super::prompt::set_filter;
+use super::rules::{self, show_hits};
 use super::sessions::narrow_to_session;
 use super::tapes::open_tape;
 use crate::event::Command;
@@ -50,6 +51,10 @@ pub(super) fn go(model: &mut Model, motion: Motion) {
             let len = model.observed.found.rows().len();
             model.lint.go(motion, len);
         }
+        (ScreenKind::Rules, _) => {
+            let figures = model.metrics.figures.clone();
+            model.rules_screen.go(motion, figures.as_ref().map_or(&[], |figures| &figures.rules));
+        }
     }
 }
 
@@ -90,7 +95,7 @@ pub(super) fn to_screen(model: &mut Model, screen: ScreenKind) {
             model.tape = None;
             mark_read(model);
         }
-        ScreenKind::Queue | ScreenKind::Metrics | ScreenKind::Lint => {}
+        ScreenKind::Queue | ScreenKind::Metrics | ScreenKind::Lint | ScreenKind::Rules => {}
     }
 }
 
@@ -125,6 +130,7 @@ pub(super) fn open(model: &mut Model) {
         (ScreenKind::Tapes, pane) => open_tape(model, pane),
         (ScreenKind::Metrics, _) => open_metrics_row(model),
         (ScreenKind::Lint, _) => open_findings(model),
+        (ScreenKind::Rules, _) => show_hits(model),
         (ScreenKind::Events, _) => {
             if let Some(seq) = model.event_line().and_then(|line| line.seq) {
                 model.tape = None;
@@ -173,7 +179,9 @@ fn open_findings(model: &mut Model) {
 
 /// `esc` and `q`: one step out.
 pub(super) fn back(model: &mut Model) {
-    if model.editor.is_some() {
+    if model.rules_screen.editor.is_some() {
+        rules::close_editor(model);
+    } else if model.editor.is_some() {
         close_editor(model);
     } else if model.zoomed {
         model.zoomed = false;

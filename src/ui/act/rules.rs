@@ -1,9 +1,16 @@
-//! `R`: what a hand did once becomes a rule.
+//! Rules: what a hand did once becomes one (`R`), and what is done with them on their screen.
+
+use std::path::PathBuf;
 
 use super::hold::draft;
+use super::navigate::to_screen;
+use super::prompt::set_filter;
 use crate::event::{Command, Decision, RuleCommand};
+use crate::filter::Filter;
 use crate::rules::{HandAction, from_hand, proposals};
-use crate::ui::model::popup::Popup;
+use crate::ui::keymap::Action;
+use crate::ui::model::popup::{Confirmation, Popup};
+use crate::ui::model::rule_editor::RuleEditor;
 use crate::ui::model::rule_form::RuleForm;
 use crate::ui::model::{Model, ScreenKind};
 
@@ -36,8 +43,9 @@ pub(super) fn keep(model: &mut Model) {
         let why = why.clone();
         return model.warn(why);
     }
-    let text = form.text();
+    let (text, name) = (form.text(), form.proposals[form.chosen].name.clone());
     model.popup = None;
+    model.rules_screen.expect(name);
     model.send(Command::Rules(RuleCommand::Add { text }));
     model.notify("in force from the next message on: `3` lists the rules, and `s` there writes them to a file");
 }
@@ -47,4 +55,115 @@ pub(super) fn choose(model: &mut Model, by: isize) {
         form.choose(by);
     }
     changed(model);
+}
+
+/// What a key of the screen of rules does to the one under the cursor.
+pub(super) fn change(model: &mut Model, action: Action) {
+    let Some(rule) = model.selected_rule() else { return };
+    let (name, on) = (rule.name.clone(), !rule.is_on);
+    let command = match action {
+        Action::SwitchRule => RuleCommand::Switch { name, on },
+        Action::RuleUp => RuleCommand::Move { name, up: true },
+        Action::RuleDown => RuleCommand::Move { name, up: false },
+        Action::RemoveRule => {
+            model.popup = Some(Popup::Confirm(Confirmation::RemoveRule));
+            return;
+        }
+        Action::RemoveRuleNow => {
+            model.popup = None;
+            RuleCommand::Remove { name }
+        }
+        _ => return,
+    };
+    model.send(Command::Rules(command));
+}
+
+/// Takes what stands in the files again.
+pub(super) fn revert(model: &mut Model) {
+    model.send(Command::Rules(RuleCommand::Revert));
+}
+
+/// Writes what is unsaved to its files; what has none to `file`, where one is named.
+pub(super) fn save(model: &mut Model, file: Option<&str>) {
+    let file = file.map(str::trim).filter(|file| !file.is_empty()).map(PathBuf::from);
+    model.send(Command::Rules(RuleCommand::Save { file }));
+}
+
+/// Shows the messages that the rule under the cursor has touched.
+pub(super) fn show_hits(model: &mut Model) {
+    let Some(text) =
+        model.selected_rule().map(|rule| format!("~rule \"^{}$\"", regex::escape(&rule.name).replace('"', "\\\"")))
+    else {
+        return;
+    };
+    let Ok(filter) = Filter::parse(&text) else { return };
+    to_screen(model, ScreenKind::Messages);
+    set_filter(model, Some((text, filter)));
+}
+
+/// Opens the rule under the cursor as TOML.
+pub(super) fn edit(model: &mut Model) {
+    if let Some(rule) = model.selected_rule().cloned() {
+        let draft = model.rules_screen.draft.take_if(|(of, _)| of.as_ref() == Some(&rule.name));
+        open_editor(model, RuleEditor::open(Some(&rule), draft.map(|(_, lines)| lines)));
+    }
+}
+
+/// Opens a new rule as TOML.
+pub(super) fn write_new(model: &mut Model) {
+    let draft = model.rules_screen.draft.take_if(|(of, _)| of.is_none());
+    open_editor(model, RuleEditor::open(None, draft.map(|(_, lines)| lines)));
+}
+
+fn open_editor(model: &mut Model, editor: RuleEditor) {
+    model.rules_screen.editor = Some(Box::new(editor));
+    edited(model);
+}
+
+/// The text of the rule changed.
+pub(super) fn edited(model: &mut Model) {
+    let Some(mut editor) = model.rules_screen.editor.take() else { return };
+    editor.check(model.rules(), model.messages().0, &model.settings.filters);
+    model.rules_screen.editor = Some(editor);
+}
+
+/// Puts in force what is written.
+pub(super) fn send(model: &mut Model) {
+    let Some(editor) = &model.rules_screen.editor else { return };
+    if let Some(fault) = editor.faults.first() {
+        let why = format!("line {}: {}; `ctrl g` goes there", fault.line, fault.why);
+        return model.warn(why);
+    }
+    let (of, text, name) = (editor.of.clone(), editor.text(), editor.name());
+    (model.rules_screen.editor, model.rules_screen.draft) = (None, None);
+    name.into_iter().for_each(|name| model.rules_screen.expect(name));
+    model.send(Command::Rules(match of {
+        Some(name) => RuleCommand::Replace { name, text },
+        None => RuleCommand::Add { text },
+    }));
+}
+
+/// Leaves the text, and keeps it for the next time where it was changed.
+pub(super) fn close_editor(model: &mut Model) {
+    let Some(editor) = model.rules_screen.editor.take() else { return };
+    if editor.touched() {
+        let again = if editor.of.is_some() { "e" } else { "n" };
+        model.rules_screen.draft = Some((editor.of.clone(), editor.area.lines().to_vec()));
+        model.notify(format!("kept and not in force: `{again}` opens it again"));
+    }
+}
+
+pub(super) fn change_text(model: &mut Model, action: Action) {
+    let Some(editor) = &mut model.rules_screen.editor else { return };
+    match action {
+        Action::Undo => {
+            editor.area.undo();
+        }
+        Action::Redo => {
+            editor.area.redo();
+        }
+        Action::GoToFault => return editor.go_to_fault(),
+        _ => return,
+    }
+    edited(model);
 }

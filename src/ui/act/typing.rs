@@ -47,6 +47,10 @@ fn typed_below(model: &mut Model, key: &KeyPress, event: KeyEvent) {
         if toggled(prompt, key) || prompt.line.key(key) {
             prompt_changed(model);
         }
+    } else if let Some(editor) = &mut model.rules_screen.editor {
+        if editor.area.input(event) {
+            rules::edited(model);
+        }
     } else if let Some(editor) = &mut model.editor {
         if editor.area.input(event) {
             editor.changed();
@@ -57,6 +61,10 @@ fn typed_below(model: &mut Model, key: &KeyPress, event: KeyEvent) {
 }
 
 pub(super) fn paste(model: &mut Model, text: &str) {
+    if let (None, None, Some(editor)) = (&model.popup, &model.prompt, &mut model.rules_screen.editor) {
+        editor.area.insert_str(lines_of(text));
+        return rules::edited(model);
+    }
     match (&mut model.popup, &mut model.prompt, &mut model.editor) {
         (Some(Popup::Help(help)), _, _) => help.search.insert(text),
         (Some(Popup::Block(form)), _, _) => {
@@ -77,9 +85,13 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         }
         (Some(_), _, _) | (None, None, None) => {}
         (None, None, Some(editor)) => {
-            // Terminals paste line ends as carriage returns.
-            editor.area.insert_str(text.replace("\r\n", "\n").replace('\r', "\n"));
+            editor.area.insert_str(lines_of(text));
             editor.changed();
         }
     }
+}
+
+/// Terminals paste line ends as carriage returns.
+fn lines_of(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
 }

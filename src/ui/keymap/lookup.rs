@@ -20,6 +20,9 @@ pub(crate) fn contexts_below(model: &Model) -> Vec<KeyContext> {
     if let Some(prompt) = &model.prompt {
         return vec![KeyContext::Prompt(prompt.kind)];
     }
+    if model.rules_screen.editor.is_some() {
+        return vec![KeyContext::RuleEditor];
+    }
     if model.editor.is_some() {
         return vec![KeyContext::Editor];
     }
@@ -39,6 +42,7 @@ pub(super) fn contexts_of_screen(model: &Model) -> Vec<KeyContext> {
         (ScreenKind::Metrics, _) => vec![KeyContext::Metrics],
         (ScreenKind::Events, _) => vec![KeyContext::Events],
         (ScreenKind::Lint, _) => vec![KeyContext::Lint],
+        (ScreenKind::Rules, _) => vec![KeyContext::Rules],
     };
     if model.screen == ScreenKind::Messages && model.held_here().is_some() {
         contexts.insert(0, KeyContext::Held);
@@ -63,6 +67,7 @@ fn popup_context(popup: &Popup) -> KeyContext {
         Popup::Confirm(Confirmation::Quit) => KeyContext::AskQuit,
         Popup::Confirm(Confirmation::ForwardAll) => KeyContext::AskAll,
         Popup::Confirm(Confirmation::HoldOff) => KeyContext::AskHold,
+        Popup::Confirm(Confirmation::RemoveRule) => KeyContext::AskRemoveRule,
         Popup::Pager(_) => KeyContext::Pager,
     }
 }
@@ -82,7 +87,7 @@ pub(crate) fn why_not(model: &Model, key: &KeyPress) -> String {
         return format!("`{name}` ({}): there is nothing here for that", binding.help);
     }
     let elsewhere = [KeyContext::List, KeyContext::Detail, KeyContext::Queue, KeyContext::Tapes, KeyContext::Metrics];
-    let elsewhere = elsewhere.into_iter().chain([KeyContext::Sessions, KeyContext::Events]);
+    let elsewhere = elsewhere.into_iter().chain([KeyContext::Sessions, KeyContext::Events, KeyContext::Rules]);
     match { elsewhere }.find_map(|context| Some((context, of(context)?))) {
         Some((context, binding)) => {
             format!("`{name}` does nothing here; in {} it would {}", context.title(), binding.help)

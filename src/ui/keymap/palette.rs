@@ -33,7 +33,7 @@ const ALIASES: [(&str, &str); 10] = [
 ];
 
 /// Where the keys of commands are, with what is pressed before them.
-const OFFERED: [(KeyContext, &str); 17] = [
+const OFFERED: [(KeyContext, &str); 18] = [
     (KeyContext::Held, ""),
     (KeyContext::Search, ""),
     (KeyContext::List, ""),
@@ -44,6 +44,7 @@ const OFFERED: [(KeyContext, &str); 17] = [
     (KeyContext::Steps, ""),
     (KeyContext::Metrics, ""),
     (KeyContext::Events, ""),
+    (KeyContext::Rules, ""),
     (KeyContext::Everywhere, ""),
     (KeyContext::Go, "g "),
     (KeyContext::Copy, "y "),
@@ -249,6 +250,12 @@ impl Action {
             Self::Why => "why",
             Self::Timeline => "timeline",
             Self::Rule => "rule",
+            Self::SwitchRule => "rule-toggle",
+            Self::RuleUp => "rule-up",
+            Self::RuleDown => "rule-down",
+            Self::NewRule => "rule-new",
+            Self::RemoveRule => "rule-delete",
+            Self::SaveRules => "rules-save",
             Self::Reverse => "reverse",
             Self::Theme => "theme",
             Self::ToggleMenu => "toggle",
@@ -285,5 +292,6 @@ fn screen_name(screen: ScreenKind) -> &'static str {
         ScreenKind::Metrics => "metrics",
         ScreenKind::Events => "events",
         ScreenKind::Lint => "lint",
+        ScreenKind::Rules => "rules",
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum KeyContext {
     Metrics,
     Events,
     Lint,
+    Rules,
+    RuleEditor,
     Editor,
     Prompt(PromptKind),
     Go,
@@ -33,6 +35,7 @@ pub(crate) enum KeyContext {
     AskQuit,
     AskAll,
     AskHold,
+    AskRemoveRule,
     Pager,
     Move,
     /// Something is searched for.
@@ -42,7 +45,7 @@ pub(crate) enum KeyContext {
 
 impl KeyContext {
     /// Every context, in the order of the help.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::List,
         Self::Held,
         Self::Detail,
@@ -57,6 +60,8 @@ impl KeyContext {
         Self::Metrics,
         Self::Events,
         Self::Lint,
+        Self::Rules,
+        Self::RuleEditor,
         Self::Move,
         Self::Search,
         Self::Everywhere,
@@ -77,6 +82,7 @@ impl KeyContext {
         Self::AskQuit,
         Self::AskAll,
         Self::AskHold,
+        Self::AskRemoveRule,
         Self::Help,
     ];
 
@@ -92,6 +98,8 @@ impl KeyContext {
             Self::Metrics => "metrics",
             Self::Events => "events",
             Self::Lint => "lint",
+            Self::Rules => "rules",
+            Self::RuleEditor => "a rule as TOML",
             Self::Editor => "editor",
             Self::Prompt(PromptKind::Filter) => "filter line",
             Self::Prompt(PromptKind::Hold) => "hold line",
@@ -113,6 +121,7 @@ impl KeyContext {
             Self::AskQuit => "quitting with held messages",
             Self::AskAll => "forwarding many",
             Self::AskHold => "hold off with held messages",
+            Self::AskRemoveRule => "taking a rule away",
             Self::Pager => "long text",
             Self::Move => "motion",
             Self::Search => "searching",
@@ -187,6 +196,13 @@ pub(crate) enum Action {
     Why,
     Timeline,
     Rule,
+    SwitchRule,
+    RuleUp,
+    RuleDown,
+    NewRule,
+    RemoveRule,
+    RemoveRuleNow,
+    SaveRules,
     Reverse,
     Theme,
     GoToFault,
@@ -394,6 +410,34 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     // Lint.
     key(C::Lint, &["enter"], A::Open, "messages", "the messages in which it was found"),
     key(C::Lint, &["q", "esc"], A::Back, "back", "back to the messages"),
+    // Rules.
+    key(C::Rules, &["space"], A::SwitchRule, "on/off", "switch the rule off, or on again")
+        .when(|m| m.selected_rule().is_some()),
+    key(C::Rules, &["e"], A::Edit, "edit", "change the rule, as TOML").when(|m| m.selected_rule().is_some()),
+    key(C::Rules, &["n"], A::NewRule, "new", "write a new rule, as TOML"),
+    key(C::Rules, &["K"], A::RuleUp, "up/down", "ask it before the rule above it")
+        .when(|m| m.selected_rule().is_some()),
+    key(C::Rules, &["J"], A::RuleDown, "", "ask it after the rule below it").when(|m| m.selected_rule().is_some()),
+    key(C::Rules, &["D"], A::RemoveRule, "delete", "take the rule away").when(|m| m.selected_rule().is_some()),
+    key(
+        C::Rules,
+        &["s"],
+        A::SaveRules,
+        "save",
+        "write what is unsaved to its files, comments and all; `:rules save FILE`",
+    )
+    .when(|m| m.rules().iter().any(|rule| rule.is_unsaved)),
+    key(C::Rules, &["V"], A::Revert, "", "take what stands in the files; what is unsaved is gone")
+        .when(|m| m.rules().iter().any(|rule| rule.is_unsaved)),
+    key(C::Rules, &["enter"], A::Open, "its messages", "the messages that it touched")
+        .when(|m| m.selected_rule().is_some()),
+    key(C::Rules, &["q", "esc"], A::Back, "back", "back to the messages"),
+    key(C::RuleEditor, &["ctrl s"], A::Send, "in force", "put what is written in force from the next message on"),
+    key(C::RuleEditor, &["esc"], A::Back, "back (kept)", "back; what is written is kept and not in force"),
+    key(C::RuleEditor, &["ctrl g"], A::GoToFault, "to the fault", "go to the next thing that is wrong")
+        .when(Model::rule_has_fault),
+    key(C::RuleEditor, &["ctrl z"], A::Undo, "undo", "undo"),
+    key(C::RuleEditor, &["ctrl y"], A::Redo, "", "redo"),
     // The editor.
     key(
         C::Editor,
@@ -555,6 +599,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::AskHold, &["f"], A::HoldOffForward, "forward them", "hold off, and send on what is held"),
     key(C::AskHold, &["k", "enter"], A::HoldOffKeep, "keep them", "hold off, what is held stays held"),
     key(C::AskHold, &["esc", "q"], A::Cancel, "cancel", "leave hold on"),
+    key(C::AskRemoveRule, &["y", "enter"], A::RemoveRuleNow, "take it away", "take the rule away"),
+    key(C::AskRemoveRule, &["esc", "q", "n"], A::Cancel, "cancel", "leave it"),
     key(C::Pager, &["esc", "q", "enter"], A::Cancel, "close", "close"),
     key(C::Pager, &["/"], A::Type(PromptKind::Search), "search", "search the text"),
     key(C::Pager, &["y"], A::CopyValue, "copy", "copy the text"),
@@ -583,6 +629,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(|m| m.screen != ScreenKind::Messages || m.tape.is_some()),
     key(C::Everywhere, &["2"], A::Screen(ScreenKind::Queue), "queue", "the hold queue")
         .when(|m| m.screen != ScreenKind::Queue),
+    key(C::Everywhere, &["3"], A::Screen(ScreenKind::Rules), "rules", "the rules, with their hits")
+        .when(|m| m.screen != ScreenKind::Rules),
     key(C::Everywhere, &["4"], A::Screen(ScreenKind::Tapes), "tapes", "tapes, to read and to play")
         .when(|m| m.screen != ScreenKind::Tapes),
     key(C::Everywhere, &["5"], A::Screen(ScreenKind::Metrics), "metrics", "how much passes, and how long it takes")

@@ -30,7 +30,7 @@ impl Model {
                 });
             }
             Event::Replay(event) => self.on_replay_event(event),
-            Event::Log(line) => self.log.push(line, self.resync.rebuild.is_some()),
+            Event::Log(line) => self.on_log(line),
             Event::Figures(figures) => self.metrics.on_figures(figures),
             Event::Ending(progress) => self.quitting.ending = Some(progress),
             Event::Shadow(event) => self.on_shadow_event(event),
@@ -40,6 +40,20 @@ impl Model {
         if self.screen == ScreenKind::Events {
             self.log.unread = 0;
         }
+    }
+
+    /// What is said of rules is an answer to what was done on their screen, or a file that is not taken, which is said everywhere.
+    fn on_log(&mut self, line: LogLine) {
+        let is_retold = self.resync.rebuild.is_some();
+        if line.source == "rules" && !is_retold && line.seq.is_none() {
+            let first = line.text.lines().next().unwrap_or_default().to_owned();
+            match line.level {
+                Level::Error | Level::Warn => self.warn(first),
+                Level::Info if self.screen == ScreenKind::Rules => self.notify(first),
+                _ => {}
+            }
+        }
+        self.log.push(line, is_retold);
     }
 
     fn apply_event(&mut self, event: Event) {

@@ -34,6 +34,7 @@ pub(crate) enum Confirmation {
     Quit,
     ForwardAll,
     HoldOff,
+    RemoveRule,
 }
 
 #[derive(Default)]

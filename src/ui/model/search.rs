@@ -40,6 +40,7 @@ pub(crate) enum SearchPlace {
     Metrics,
     Events,
     Lint,
+    Rules,
     Pager,
 }
 

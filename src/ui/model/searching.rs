@@ -38,6 +38,7 @@ impl Model {
             (ScreenKind::Metrics, _) => SearchPlace::Metrics,
             (ScreenKind::Events, _) => SearchPlace::Events,
             (ScreenKind::Lint, _) => SearchPlace::Lint,
+            (ScreenKind::Rules, _) => SearchPlace::Rules,
         })
     }
 
@@ -150,6 +151,7 @@ impl Model {
             (SearchPlace::Metrics, _) => self.metrics.rows.len(),
             (SearchPlace::Events, _) => self.log.len(),
             (SearchPlace::Lint, _) => self.observed.found.rows().len(),
+            (SearchPlace::Rules, _) => self.rules().len(),
             (SearchPlace::Pager, Some(Popup::Pager(pager))) => pager.lines.len(),
             _ => 0,
         }
@@ -172,6 +174,9 @@ impl Model {
             }
             (SearchPlace::Metrics, _) => self.metrics.rows.get(row).map(|row| self.metrics_words(row)),
             (SearchPlace::Lint, _) => self.observed.found.rows().get(row).map(LintScreenRow::words),
+            (SearchPlace::Rules, _) => {
+                self.rules().get(row).map(|rule| format!("{} {} {} {}", rule.name, rule.place, rule.when, rule.action))
+            }
             (SearchPlace::Events, _) => self.log.shown().nth(row).map(|line| {
                 let session = line.session.and_then(|id| self.observed.sessions.get(id)).map_or("", |row| row.title());
                 let seq = line.seq.map(|seq| seq.to_string()).unwrap_or_default();
@@ -212,6 +217,7 @@ impl Model {
             (Some(SearchPlace::Metrics), _) => self.metrics.place.cursor,
             (Some(SearchPlace::Events), _) => self.log.place.cursor,
             (Some(SearchPlace::Lint), _) => self.lint.cursor,
+            (Some(SearchPlace::Rules), _) => self.rules_screen.place.cursor,
             (Some(SearchPlace::Pager), Some(Popup::Pager(pager))) => pager.top,
             _ => 0,
         };
@@ -263,6 +269,10 @@ impl Model {
             }
             (Some(SearchPlace::Metrics), _) => self.metrics.place.cursor = row,
             (Some(SearchPlace::Lint), _) => self.lint.cursor = row,
+            (Some(SearchPlace::Rules), _) => {
+                let figures = self.metrics.figures.clone();
+                self.rules_screen.select(row, figures.as_ref().map_or(&[], |figures| &figures.rules));
+            }
             (Some(SearchPlace::Events), _) => (self.log.place.cursor, self.log.unfollowed) = (row, true),
             (Some(SearchPlace::Pager), Some(Popup::Pager(pager))) => pager.top = row,
             _ => {}

@@ -21,7 +21,7 @@ impl Model {
                 list.selected(rows)
             }
             ScreenKind::Queue => self.observed.rows.get(self.queue.selected(&self.observed.held)?.envelope.seq),
-            ScreenKind::Tapes | ScreenKind::Metrics | ScreenKind::Events | ScreenKind::Lint => None,
+            ScreenKind::Tapes | ScreenKind::Metrics | ScreenKind::Events | ScreenKind::Lint | ScreenKind::Rules => None,
         }
     }
 
@@ -102,6 +102,20 @@ impl Model {
         self.metrics.figures.as_ref().map_or(&[], |figures| &figures.rules)
     }
 
+    /// What is wrong with their files, as the core told it last.
+    pub(crate) fn rule_faults(&self) -> &[String] {
+        self.metrics.figures.as_ref().map_or(&[], |figures| &figures.rule_faults)
+    }
+
+    /// The rule under the cursor.
+    pub(crate) fn selected_rule(&self) -> Option<&RuleStatus> {
+        self.rules().get(self.rules_screen.place.cursor)
+    }
+
+    pub(crate) fn rule_has_fault(&self) -> bool {
+        self.rules_screen.editor.as_ref().is_some_and(|editor| !editor.faults.is_empty())
+    }
+
     /// In the form of a rule the cursor is on what it does.
     pub(crate) fn chooses_deed(&self) -> bool {
         matches!(&self.popup, Some(Popup::Rule(form)) if form.field == RuleField::Deed)
@@ -173,6 +187,6 @@ impl Model {
     }
 
     pub(crate) fn has_panes(&self) -> bool {
-        !matches!(self.screen, ScreenKind::Metrics | ScreenKind::Events | ScreenKind::Lint)
+        !matches!(self.screen, ScreenKind::Metrics | ScreenKind::Events | ScreenKind::Lint | ScreenKind::Rules)
     }
 }

@@ -20,6 +20,7 @@ use super::metrics_screen::MetricsScreen;
 use super::observed::ObservedState;
 use super::popup::Popup;
 use super::prompt::Prompt;
+use super::rules_screen::RulesScreen;
 use super::search::Search;
 use super::tapes_screen::{OpenTape, TapesScreen};
 use crate::ui::host::Exit;
@@ -35,6 +36,7 @@ pub(crate) enum ScreenKind {
     Metrics,
     Events,
     Lint,
+    Rules,
 }
 
 /// Which part of it has the keys.
@@ -99,6 +101,7 @@ pub(crate) struct Model {
     pub(crate) log: EventLog,
     /// Cursor of the lint screen.
     pub(crate) lint: ListCursor,
+    pub(crate) rules_screen: RulesScreen,
     pub(crate) detail: Detail,
     pub(crate) editor: Option<Editor>,
     pub(crate) popup: Option<Popup>,
@@ -150,8 +153,8 @@ impl Model {
 
     /// Notes that the screen no longer shows what the model says. Figures are seen on their own screen only.
     pub(crate) fn mark_dirty(&mut self, change: &Change) {
-        self.dirty |=
-            self.screen == ScreenKind::Metrics || !matches!(change, Change::Event(event) if event.is_figures());
+        self.dirty |= matches!(self.screen, ScreenKind::Metrics | ScreenKind::Rules)
+            || !matches!(change, Change::Event(event) if event.is_figures());
     }
 
     /// What is to be done outside, in the order in which it came up.

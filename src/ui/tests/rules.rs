@@ -1,7 +1,8 @@
 //! Rules on the screen: made of a message in two keys, listed, switched, moved, changed and saved.
 
 use super::rig::{Rig, World, busy, held};
-use crate::event::{Command, Event, RuleCommand, Ticket};
+use super::scenes::rules as four_rules;
+use crate::event::{Command, Event, Level, LogLine, RuleCommand, Ticket};
 use crate::filter::SavedFilters;
 use crate::rules;
 
@@ -63,4 +64,84 @@ fn rule_of_each_deed_is_one_that_files_take() {
     rig.press(": 1 1 8 9 enter R tab");
     rig.typing(" & (").press("enter");
     assert!(rig.effects.is_empty(), "a filter that is none is not put in force: {:?}", rig.effects);
+}
+
+/// What the core was asked to do with rules since the last look.
+fn asked(rig: &mut Rig) -> Vec<RuleCommand> {
+    let of_rules = |command| if let Command::Rules(command) = command { Some(command) } else { None };
+    rig.commands().into_iter().filter_map(of_rules).collect()
+}
+
+#[test]
+fn rules_screen_switches_moves_deletes_and_saves() {
+    let mut rig = busy(120, 36);
+    four_rules(&mut rig);
+    rig.press("3 space j K J D n D y s V");
+    rig.press(":").typing("rules save other.toml").press("enter");
+    let name = || "no writes".to_owned();
+    assert_eq!(
+        asked(&mut rig),
+        [
+            RuleCommand::Switch { name: "search is slow".to_owned(), on: false },
+            RuleCommand::Move { name: name(), up: true },
+            RuleCommand::Move { name: name(), up: false },
+            RuleCommand::Remove { name: name() },
+            RuleCommand::Save { file: None },
+            RuleCommand::Revert,
+            RuleCommand::Save { file: Some("other.toml".into()) },
+        ]
+    );
+    rig.on_event(Event::Log(LogLine::new(Level::Info, "rules", "saved to other.toml".to_owned())));
+    assert!(rig.picture().contains("saved to other.toml"), "{}", rig.picture());
+    rig.press("enter");
+    assert_eq!(rig.model.list().filter.as_ref().unwrap().0, "~rule \"^no writes$\"");
+}
+
+#[test]
+fn rules_screen_follows_its_rule_and_says_what_is_wrong_with_a_file() {
+    let mut rig = busy(120, 36);
+    four_rules(&mut rig);
+    rig.press("3 j");
+    let mut figures = (**rig.model.metrics.figures.as_ref().unwrap()).clone();
+    figures.rules.swap(0, 1);
+    rig.on_event(Event::Figures(figures.into()));
+    assert_eq!(rig.model.selected_rule().unwrap().name, "no writes", "it was moved, and the cursor with it");
+    let picture = rig.picture();
+    assert!(picture.contains("mine.toml:3:8: unknown operator `~tol`; did you mean `~tool`?"), "{picture}");
+    assert!(picture.contains("Rules 4 1 off 1 broken"), "{picture}");
+    rig.press("1");
+    let text = "the rules stay as they were: a.toml:1:2: no\nb.toml:1:1: no".to_owned();
+    rig.on_event(Event::Log(LogLine::new(Level::Error, "rules", text)));
+    assert!(rig.picture().contains("the rules stay as they were: a.toml:1:2"), "{}", rig.picture());
+}
+
+#[test]
+fn rule_is_edited_as_toml_with_all_that_is_wrong_at_its_line() {
+    let mut rig = busy(120, 36);
+    four_rules(&mut rig);
+    rig.press("3 e");
+    let picture = rig.picture();
+    assert!(picture.contains("# as over a bad line") && picture.contains("would have touched 1 of"), "{picture}");
+    rig.press("down down end backspace").typing("2\"").press("ctrl-s");
+    let [RuleCommand::Replace { name, text }] = &asked(&mut rig)[..] else { panic!("nothing was put in force") };
+    assert_eq!(name, "search is slow");
+    assert!(text.starts_with("# as over a bad line\n[[rule]]\nname = \"search is slow2\"\n"), "{text}");
+    rig.press("n").typing("no writes").press("down end backspace").typing(" & (\"").press("down end").typing("x");
+    let picture = rig.picture();
+    assert!(picture.contains("line 4:"), "{picture}");
+    rig.press("backspace down down enter").typing("evry = 2");
+    let picture = rig.picture();
+    assert!(picture.contains("line 3:") && picture.contains("line 5:1"), "all at once: {picture}");
+    rig.press("ctrl-s");
+    assert!(asked(&mut rig).is_empty() && rig.model.rules_screen.editor.is_some(), "it is not put in force");
+    rig.press("ctrl-g esc n");
+    assert!(rig.picture().contains("evry = 2"), "what was written is kept: {}", rig.picture());
+}
+
+#[test]
+fn name_of_another_rule_is_a_fault() {
+    let mut rig = busy(120, 36);
+    four_rules(&mut rig);
+    rig.press("3 n").typing("no writes");
+    assert!(rig.picture().contains("line 2:1 another rule is called `no writes`"), "{}", rig.picture());
 }

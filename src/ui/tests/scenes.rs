@@ -7,7 +7,8 @@ use super::metrics::measure;
 use super::pictures::replay;
 use super::rig::{Rig, START, World, busy_events, held, session, session_id, tapes};
 use crate::envelope::{Author, Direction, Outcome, Seq, Via};
-use crate::event::{Event, Finding, Level, LintLevel, LogLine, Session, Ticket};
+use crate::event::figures::Figures;
+use crate::event::{Event, Finding, Level, LintLevel, LogLine, RuleStatus, Session, Ticket};
 
 /// A name, and what leads there from the busy rig.
 pub(super) type Scene = (&'static str, fn(&mut Rig));
@@ -42,6 +43,22 @@ pub(super) const SCENES: &[Scene] = &[
     }),
     ("events", events),
     ("lint", lint),
+    ("rules", |rig| {
+        rules(rig);
+        rig.press("3 j");
+    }),
+    ("rules-none", |rig| {
+        rig.press("3");
+    }),
+    ("rule-edited", |rig| {
+        rules(rig);
+        rig.press("3 e");
+    }),
+    ("rule-faults", |rig| {
+        rules(rig);
+        rig.press("3 n").typing("rate limit").press("down end backspace").typing(" ~tol x\"").press("down end enter");
+        rig.typing("evry = 2");
+    }),
     ("searched", |rig| {
         rig.press("/").typing("read").press("enter");
     }),
@@ -140,6 +157,10 @@ pub(super) const SCENES: &[Scene] = &[
     ("hold-off", |rig| {
         rig.press("I");
     }),
+    ("rule-removed", |rig| {
+        rules(rig);
+        rig.press("3 D");
+    }),
     ("forward-all", |rig| {
         many_held(rig);
         rig.press("A");
@@ -182,6 +203,18 @@ pub(super) const PLACES: &[Scene] = &[
     }),
     ("second preset", |rig| {
         rig.press("2 b down");
+    }),
+    ("second rule", |rig| {
+        rules(rig);
+        rig.press("3 j");
+    }),
+    ("rule being written", |rig| {
+        rules(rig);
+        rig.press("3 n").typing("x");
+    }),
+    ("rule gone back", |rig| {
+        rules(rig);
+        rig.press("3 n").typing("x").press("ctrl-z");
     }),
     ("several pages", |rig| {
         rig.press(": 1 1 9 3 enter enter j j j j j j enter pgdn");
@@ -405,6 +438,31 @@ fn events(rig: &mut Rig) {
         rig.on_event(Event::Log(line));
     }
     rig.press("6 k");
+}
+
+/// Rules of a file, a ready set and the screen, and a file that is not taken.
+pub(super) fn rules(rig: &mut Rig) {
+    let rule = |name: &str, when: &str, action: &str, place: &str| RuleStatus {
+        name: name.to_owned(),
+        when: when.to_owned(),
+        action: action.to_owned(),
+        is_on: true,
+        place: place.to_owned(),
+        text: format!("[[rule]]\nname = \"{name}\"\nwhen = \"{when}\"\ndo = {action}\n"),
+        ..RuleStatus::default()
+    };
+    let mut slow = rule("search is slow", "~q ~tool ^search$", "{ delay = \"200ms..2s\" }", "rules/mine.toml");
+    (slow.hits, slow.last_hit, slow.last_seq) = (4_031, Some(START.plus_micros(12_000_000)), Some(Seq(1189)));
+    slow.text.insert_str(0, "# as over a bad line\n");
+    let mut off = rule("no writes", "~q ~tool write", "\"drop\"", "rules/mine.toml");
+    (off.is_on, off.is_unsaved) = (false, true);
+    let mut broken = rule("shorten", "~r", "{ modify = { jq = \".result |= f\" } }", "flaky");
+    broken.broken = Some("it takes too long".to_owned());
+    let mut made = rule("edit read_file reply", "~r ~tool ^read_file$", "{ modify = { patch = '[]' } }", "");
+    made.is_unsaved = true;
+    let rule_faults = vec!["rules/mine.toml:3:8: unknown operator `~tol`; did you mean `~tool`?".to_owned()];
+    let figures = Figures { rules: vec![slow, off, broken, made], rule_faults, ..Figures::default() };
+    rig.on_event(Event::Figures(Arc::new(figures)));
 }
 
 fn lint(rig: &mut Rig) {

@@ -17,6 +17,7 @@ mod popups;
 mod prompt;
 mod queue;
 mod rule_form;
+mod rules;
 mod screens;
 mod sessions;
 mod status;
@@ -52,7 +53,9 @@ fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
     if let Some(area) = plan.screens {
         screens::draw(model, frame, area);
     }
-    if model.editor.is_some() {
+    if let Some(rule) = &model.rules_screen.editor {
+        rules::draw_editor(model, rule, frame, plan.body);
+    } else if model.editor.is_some() {
         editor::draw(model, frame, plan.body);
     } else {
         draw_screen(model, frame, plan);
@@ -96,6 +99,7 @@ fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
             (ScreenKind::Metrics, _) => metrics::draw(model, frame, area),
             (ScreenKind::Events, _) => events::draw(model, frame, area),
             (ScreenKind::Lint, _) => lint::draw(model, frame, area),
+            (ScreenKind::Rules, _) => rules::draw(model, frame, area),
         }
         if let Some(search) = model.search.as_ref().filter(|_| pane == model.pane) {
             paint::matches(parts::theme(model), frame.buffer_mut(), inner(area, model.viewport), &search.pattern);

@@ -116,6 +116,9 @@ pub(super) fn draw_confirmation(model: &Model, ask: Confirmation, frame: &mut Fr
         }
         Confirmation::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
         Confirmation::ForwardAll => format!("Send all {held} held messages on?"),
+        Confirmation::RemoveRule => {
+            format!("Take the rule `{}` away?", model.selected_rule().map_or("", |rule| &rule.name))
+        }
         Confirmation::HoldOff => format!("Hold goes off, and {held} {messages} held. What becomes of {them}?"),
     };
     let title = match ask {
@@ -123,6 +126,7 @@ pub(super) fn draw_confirmation(model: &Model, ask: Confirmation, frame: &mut Fr
         Confirmation::Quit => "Quit",
         Confirmation::ForwardAll => "Forward all",
         Confirmation::HoldOff => "Hold off",
+        Confirmation::RemoveRule => "Take a rule away",
     };
     let inner = popup(model, frame, centered(body, 64, 7), title);
     let width = usize::from(inner.width);

@@ -13,7 +13,8 @@ use self::source::{SourceFile, block_end, files, texts};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
 /// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
-const IMPORTS: [(&str, &str); 42] = [
+const IMPORTS: [(&str, &str); 43] = [
+    ("files", ""),
     ("message", "mcp"),
     ("mcp", "message"),
     ("text", ""),
@@ -38,7 +39,7 @@ const IMPORTS: [(&str, &str); 42] = [
     ("otlp", "mcp net envelope event journal message variables secret"),
     ("intercept", "mcp envelope event message filter text"),
     ("hooks", "mcp envelope event intercept json message"),
-    ("rules", "mcp envelope event hooks message filter intercept json text"),
+    ("rules", "files mcp envelope event hooks message filter intercept json text"),
     ("upstream", "net mcp envelope headers message sse text secret"),
     (
         "proxy",
@@ -57,7 +58,7 @@ const IMPORTS: [(&str, &str); 42] = [
     ("demo", "*"),
     ("cli", "event shadow text upstream json variables"),
     ("headless", "cli envelope event message text"),
-    ("wrap", "cli text"),
+    ("wrap", "cli files text"),
     ("app", "*"),
     ("commands", "*"),
     ("main", "*"),
