@@ -36,10 +36,17 @@ const LONGEST: u64 = 16 << 20;
 const DEEPEST: usize = 256;
 /// Stack that it may use.
 const STACK: usize = 256 << 10;
-/// The longest time, whatever it does.
-const TIME: Duration = Duration::from_millis(25);
+/// How long it may run: messages of other clients wait meanwhile, as it runs where they pass. A build for tests is slower by this.
+const TIME: Duration = Duration::from_millis(SLOWER);
+const SLOWER: u64 = if cfg!(debug_assertions) { 25 } else { 1 };
+/// It has as much again for each of so many bytes of its message.
+const BYTES_A_TIME: usize = 64 << 10;
+/// The longest time, whatever else the machine does meanwhile.
+const LONGEST_TIME: Duration = Duration::from_millis(25 * SLOWER);
 /// How often is looked at the clock.
-const STEPS_A_LOOK: u64 = 512;
+const STEPS_A_LOOK: u64 = 128;
+/// Between two looks no more than this is counted: else the machine has done something else.
+const LONGEST_LOOK: Duration = Duration::from_micros(100 * SLOWER);
 
 /// Counts a step.
 const STEP: &str = "tapline_step";
@@ -100,11 +107,29 @@ struct Fuel {
     left: u64,
     steps: u64,
     stack: usize,
+    /// What it has run so far, and may run.
+    ran: Duration,
+    most: Duration,
+    looked: Option<Instant>,
     until: Option<Instant>,
 }
 
+impl Fuel {
+    const NONE: Self =
+        Self { left: 0, steps: 0, stack: 0, ran: Duration::ZERO, most: Duration::ZERO, looked: None, until: None };
+
+    /// Looks at the clock; whether its time is over.
+    fn is_late(&mut self) -> bool {
+        let (Some(looked), Some(until)) = (self.looked, self.until) else { return false };
+        let now = Instant::now();
+        self.ran += now.saturating_duration_since(looked).min(LONGEST_LOOK);
+        self.looked = Some(now);
+        self.ran > self.most || now > until
+    }
+}
+
 thread_local! {
-    static LEFT: Cell<Fuel> = const { Cell::new(Fuel { left: 0, steps: 0, stack: 0, until: None }) };
+    static LEFT: Cell<Fuel> = const { Cell::new(Fuel::NONE) };
 }
 
 /// Unwinds who has used up its fuel.
@@ -142,8 +167,7 @@ impl JqProgram {
     pub(super) fn run(&self, message: &Message) -> Result<Message, JqFault> {
         let failed = |why: &str| JqFault::Failed(why.to_owned());
         let text = value_text(message.raw()).ok_or_else(|| failed("it is not JSON"))?;
-        let fuel = FUEL + FUEL_A_BYTE * text.len() as u64;
-        let result = within(fuel, || self.result(text))?;
+        let result = within(text.len(), || self.result(text))?;
         let steps = splice::differences(text, &result, NumberEquality::Value);
         if steps.is_empty() {
             return Ok(message.clone());
@@ -171,10 +195,13 @@ fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-/// Runs something on so much fuel.
-fn within(fuel: u64, run: impl FnOnce() -> Result<String, String>) -> Result<String, JqFault> {
-    let until = Instant::now().checked_add(TIME);
-    let before = LEFT.replace(Fuel { left: fuel, steps: 0, stack: stack(), until });
+/// Runs something on the fuel that there is for a message of this size.
+fn within(bytes: usize, run: impl FnOnce() -> Result<String, String>) -> Result<String, JqFault> {
+    let now = Instant::now();
+    let most = TIME + TIME.mul_f64(bytes as f64 / BYTES_A_TIME as f64);
+    let left = FUEL + FUEL_A_BYTE * bytes as u64;
+    let (looked, until) = (Some(now), now.checked_add(LONGEST_TIME));
+    let before = LEFT.replace(Fuel { left, stack: stack(), most, looked, until, ..Fuel::NONE });
     let ended = catch_unwind(AssertUnwindSafe(run));
     LEFT.set(before);
     match ended {
@@ -207,11 +234,12 @@ fn spend(amount: u64) {
     fuel.steps += 1;
     let Some(left) = fuel.left.checked_sub(amount) else { give_up("it runs for ever, or makes too much") };
     fuel.left = left;
+    let is_late = fuel.steps.is_multiple_of(STEPS_A_LOOK) && fuel.is_late();
     LEFT.set(fuel);
     if fuel.stack.abs_diff(stack()) > STACK {
         give_up("it calls itself without end");
     }
-    if fuel.steps.is_multiple_of(STEPS_A_LOOK) && fuel.until.is_some_and(|until| Instant::now() > until) {
+    if is_late {
         give_up("it takes too long");
     }
 }
@@ -440,6 +468,23 @@ mod tests {
             let said = JqProgram::read(program).err().unwrap_or_default();
             assert!(said.contains(why), "{program}: {said}");
         }
+    }
+
+    #[test]
+    fn program_has_a_moment_and_more_for_a_long_message() {
+        let now = Instant::now();
+        let later = now.checked_add(Duration::from_secs(60));
+        let mut fuel = Fuel { most: TIME, looked: Some(now), until: later, ..Fuel::NONE };
+        // However long the machine did something else between two looks.
+        fuel.looked = now.checked_sub(Duration::from_secs(5));
+        assert!(!fuel.is_late() && fuel.ran == LONGEST_LOOK);
+        let looks = (2..).find(|_| {
+            fuel.looked = now.checked_sub(Duration::from_secs(5));
+            fuel.is_late()
+        });
+        assert_eq!(looks, Some(TIME.div_duration_f64(LONGEST_LOOK).round() as u32 + 1), "a moment of its own time");
+        fuel = Fuel { most: TIME, looked: Some(now), until: Some(now), ..Fuel::NONE };
+        assert!(fuel.is_late(), "and no more than so long by the clock");
     }
 
     #[test]
