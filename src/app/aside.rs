@@ -1,4 +1,4 @@
-//! What rules do beside a message: its server is ended or stopped, its client is sent made-up progress.
+//! What rules do beside a message: its server is ended or stopped, its client is sent notifications and made-up progress.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ pub(super) fn actor(mounts: &Arc<Mounts>) -> impl Fn(SessionId, Seq, AsideAct) +
                     signal(&mounts, session, seq, Signal::CONT);
                 }
             })),
+            AsideAct::Notify(said) => drop(tokio::spawn(async move { notify(&mounts, session, seq, said) })),
             AsideAct::Progress(made_up) => {
                 let task = tokio::spawn(tell_progress(mounts, session, seq, made_up)).abort_handle();
                 progress.lock().insert(seq, task);
@@ -55,6 +56,13 @@ pub(super) fn actor(mounts: &Arc<Mounts>) -> impl Fn(SessionId, Seq, AsideAct) +
 fn signal(mounts: &Mounts, session: SessionId, seq: Seq, signal: Signal) {
     if let Err(why) = mounts.signal(session, signal) {
         let text = format!("the server is left alone: {why}");
+        mounts.proxy().log(LogLine::new(Level::Warn, "rule", text).of(session).about(seq));
+    }
+}
+
+fn notify(mounts: &Mounts, session: SessionId, seq: Seq, said: String) {
+    if let Err(why) = mounts.speak(session, Message::new(said)) {
+        let text = format!("the client is not notified: {why}");
         mounts.proxy().log(LogLine::new(Level::Warn, "rule", text).of(session).about(seq));
     }
 }

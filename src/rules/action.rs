@@ -41,6 +41,8 @@ pub(super) enum RuleAction {
     Aside(ServerSignal),
     /// Made-up progress, until the reply comes.
     Progress(ProgressPlan),
+    /// The client hears this before the message goes on.
+    Notify(String),
     /// It waits until another that the rule is for has passed it, but no longer than this.
     Reorder(Duration),
 }
@@ -67,6 +69,8 @@ pub enum AsideAct {
     Kill,
     Stop(Option<Duration>),
     Progress(MadeUpProgress),
+    /// The client hears this.
+    Notify(String),
     /// The reply to this request has come; it reaches the client so much later.
     ProgressEnds(Seq, Duration),
 }
@@ -211,6 +215,7 @@ impl RuleAction {
             Self::Aside(ServerSignal::Kill) => RuleEffect::Aside(AsideAct::Kill),
             Self::Aside(ServerSignal::Stop(time)) => RuleEffect::Aside(AsideAct::Stop(*time)),
             Self::Progress(plan) => progress(plan, envelope),
+            Self::Notify(said) => RuleEffect::Aside(AsideAct::Notify(said.clone())),
             Self::Reorder(most) => reordered(*most, envelope, author, state),
         }
     }

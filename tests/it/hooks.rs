@@ -366,6 +366,23 @@ fn progress_is_made_up_until_the_reply_comes() {
 }
 
 #[test]
+fn notification_is_made_while_a_call_is_on_its_way() {
+    let script = format!("read -r line; sleep 1; echo '{REPLY}'; cat >/dev/null");
+    for (action, params) in [
+        ("{ notify = \"notifications/tools/list_changed\" }", None),
+        (
+            "{ notify = { method = \"notifications/message\", params = { level = \"info\" } } }",
+            Some(json!({"level": "info"})),
+        ),
+    ] {
+        let heard = heard(&rule(action), &script, format!("{CALL}\n"));
+        assert_eq!(heard.len(), 2, "{heard:?}");
+        assert!(heard[0]["method"].as_str().is_some_and(|method| action.contains(method)), "{heard:?}");
+        assert_eq!((heard[0].get("params"), &heard[1]["id"]), (params.as_ref(), &json!(7)));
+    }
+}
+
+#[test]
 fn kill_ends_the_server_while_a_call_is_on_its_way() {
     let script = "read -r line; exec sleep 600";
     // On a pipe a client sees a server that was killed as it would without tapline: its streams end, and so does its process.

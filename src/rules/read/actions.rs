@@ -22,7 +22,7 @@ use crate::rules::template::JsonTemplate;
 use crate::text;
 
 /// What may stand behind `do`.
-pub(super) const ACTIONS: [&str; 19] = [
+pub(super) const ACTIONS: [&str; 20] = [
     "continue",
     "hold",
     "drop",
@@ -42,6 +42,7 @@ pub(super) const ACTIONS: [&str; 19] = [
     "kill",
     "stop",
     "progress",
+    "notify",
 ];
 
 /// An action that is said in a word.
@@ -83,6 +84,7 @@ pub(super) fn with_argument(name: &str, value: &DeValue<'_>) -> Result<RuleActio
         "hook" => hook(value).map(RuleAction::Hook),
         "stop" => text::duration(text()?).map(|time| RuleAction::Aside(ServerSignal::Stop(Some(time)))),
         "progress" => progress(value).map(RuleAction::Progress),
+        "notify" => notification(value).map(RuleAction::Notify),
         _ if ACTIONS.contains(&name) => Err(format!("`{name}` takes nothing: write `do = \"{name}\"`")),
         _ => Err(unknown("action", name, &ACTIONS)),
     }
@@ -101,6 +103,7 @@ fn example(action: &str) -> &'static str {
         "hook" => "hook = { command = [\"python3\", \"hook.py\"] }",
         "stop" => "stop = \"5s\"",
         "progress" => "progress = \"500ms\"",
+        "notify" => "notify = \"METHOD\"",
         "reorder" => "reorder = \"1s\"",
         "disconnect" => "disconnect = \"within\"",
         _ => "block = { code = -31000, message = \"no\" }",
@@ -127,6 +130,24 @@ fn progress(value: &DeValue<'_>) -> Result<ProgressPlan, String> {
     let total = members.get("total").map(|total| total.as_u64().ok_or("`total` is a whole number")).transpose()?;
     let text = members.get("message").map(|text| text.as_str().ok_or("`message` is a text")).transpose()?;
     Ok(ProgressPlan { every: above_zero(every)?, total, text: text.map(str::to_owned) })
+}
+
+/// A method, or a method and its params.
+fn notification(value: &DeValue<'_>) -> Result<String, String> {
+    const NEEDS: &str = "`notify` needs a method: `notify = \"METHOD\"`, or `{ method = \"METHOD\", params = {} }`";
+    let (method, params) = match value.as_str() {
+        Some(method) => (method.to_owned(), None),
+        None => {
+            let members = members(value, "notify", &["method", "params"])?;
+            let method = members.get("method").and_then(Value::as_str).ok_or(NEEDS)?.to_owned();
+            (method, members.get("params").cloned())
+        }
+    };
+    if method.is_empty() {
+        return Err(NEEDS.to_owned());
+    }
+    let params = params.map(|params| format!(",\"params\":{params}")).unwrap_or_default();
+    Ok(format!("{{\"jsonrpc\":\"2.0\",\"method\":{}{params}}}", Value::from(method)))
 }
 
 fn above_zero(time: &str) -> Result<Duration, String> {
