@@ -1,7 +1,7 @@
 //! One HTTP exchange of a client: its message through the spine and to the server, and the beginning of the answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use std::future::ready;
 
@@ -305,6 +305,9 @@ fn broken_off() -> Reply {
     Reply::event_stream(once(ready(Err(error))).boxed())
 }
 
+/// What was written is on its way to the client by then.
+const LEAVES_IN: Duration = Duration::from_millis(20);
+
 /// A response that breaks off in the middle of the server's message, or when that has come.
 fn break_off(mut reply: Reply, when: BreakOff) -> Reply {
     let half = move |bytes: &[u8]| match when {
@@ -337,7 +340,7 @@ fn break_off(mut reply: Reply, when: BreakOff) -> Reply {
     };
     // What came before leaves first: a body that fails at once takes along what the connection has not sent yet.
     let late = once(async move {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(LEAVES_IN).await;
         end()
     });
     reply.body = ReplyBody::Stream(first.chain(late).boxed());
