@@ -161,3 +161,70 @@ impl LintJudge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::envelope::{Direction, Seq, Via};
+    use crate::event::Timestamp;
+    use crate::message::Message;
+
+    fn reply(session: SessionId, seq: u64) -> Event {
+        let text = format!("{{\"jsonrpc\":\"2.0\",\"id\":{seq},\"result\":{{}}}}");
+        let message = Message::new(text);
+        Event::Passed(Arc::new(Envelope::forwarded(Seq(seq), session, Direction::ToClient, Via::Http, message)))
+    }
+
+    #[test]
+    fn overflow_of_what_waits_for_lint_is_bounded_counted_and_said_once() {
+        let (journal, thread) = Journal::start(None);
+        let (told, heard) = Feed::bounded(100);
+        journal.subscribe(told);
+        let (feed, reader) = Feed::bounded_in_bytes(4, 1 << 20);
+        let live = LiveLint { tally: Arc::default(), waiting: reader.events.clone() };
+        let judge = LintJudge {
+            section: Section::default(),
+            journal: journal.clone(),
+            tally: live.tally.clone(),
+            known: LruCache::new(MOST_KNOWN),
+            judged: LruCache::new(MOST_JUDGED),
+        };
+        let id = SessionId::random();
+        let session = Session {
+            id,
+            upstream_name: None,
+            upstream: "x".into(),
+            via: Via::Http,
+            started: Timestamp::now(),
+            state: crate::event::SessionState::Active,
+            origin: Origin::Client,
+            client: None,
+            server: None,
+            protocol: None,
+            tape: None,
+        };
+        feed.publish(Event::SessionOpened(session.into()));
+        // Nothing is looked at yet: what finds no room is dropped at once, and nobody waits.
+        (1..=10).for_each(|seq| assert!(feed.publish(reply(id, seq))));
+        assert_eq!((live.figures().waiting, live.figures().missed), (4, 0), "the lag is shown");
+        let judging = std::thread::spawn(move || judge.run(&reader));
+        let until = Instant::now() + Duration::from_secs(60);
+        while live.figures().waiting > 0 {
+            assert!(Instant::now() < until, "it is never through");
+            std::thread::yield_now();
+        }
+        (11..=14).for_each(|seq| assert!(feed.publish(reply(id, seq))));
+        drop(feed);
+        judging.join().unwrap();
+        assert_eq!((live.figures().waiting, live.figures().missed), (0, 7));
+        assert!(live.figures().found.values().sum::<u64>() > 0, "what was looked at is judged: {:?}", live.figures());
+        drop(journal);
+        thread.finish();
+        let lines = heard.events.iter().filter(
+            |event| matches!(event, Event::Log(line) if line.text.contains("more passes than lint can look at")),
+        );
+        assert_eq!(lines.count(), 1);
+    }
+}

@@ -221,6 +221,49 @@ fn filter_matches_the_same_set_everywhere() {
     }
 }
 
+/// A tape with these.
+fn tape_of(envelopes: &[Envelope]) -> Tape {
+    Tape {
+        path: PathBuf::new(),
+        header: TapeHeader::of(&session(1, "files-srv", ("ide", "1.4"), Via::Http)),
+        envelopes: envelopes.iter().cloned().map(Arc::new).collect(),
+        gaps: Vec::new(),
+        problems: Vec::new(),
+        torn: false,
+        end: None,
+    }
+}
+
+#[test]
+fn lint_filter_matches_the_same_set_on_a_tape_and_on_the_list() {
+    let mut envelopes = traffic();
+    envelopes.truncate(4_000);
+    let tape = tape_of(&envelopes);
+    let found = tape.findings();
+    let codes: std::collections::BTreeSet<_> = found.iter().map(|finding| finding.code.clone()).collect();
+    assert!(codes.len() >= 4, "{codes:?}");
+    let mut rig = screen(&envelopes);
+    // One list has its filter before anything is found, as it is while messages pass.
+    let mut early = screen(&envelopes);
+    listed(&mut early, "~lint .");
+    for finding in found {
+        let found = Event::Found(Arc::new(finding));
+        rig.model.on_event(found.clone());
+        early.model.on_event(found);
+    }
+    let of_each = codes.iter().map(|code| format!("~lint ^{code}$"));
+    let joined = ["~lint .", "~q & ~lint .", "!~lint . ~r", "~lint . & ~s2c", "~lint id | ~e"].map(str::to_owned);
+    for expression in of_each.chain(joined) {
+        let filter = Filter::parse(&expression).unwrap();
+        let on_tape: Vec<u64> = tape.matching(&filter, START).map(|it| it.seq.0).collect();
+        assert!(!on_tape.is_empty(), "`{expression}` is of nothing");
+        assert_eq!(listed(&mut rig, &expression), on_tape, "`{expression}` listed");
+        if expression == "~lint ." {
+            assert_eq!(shown(&mut early), on_tape, "what is found later is listed then");
+        }
+    }
+}
+
 #[test]
 fn filter_of_open_requests_matches_the_same_set_where_replies_are_known() {
     let mut envelopes = traffic();
@@ -232,15 +275,7 @@ fn filter_of_open_requests_matches_the_same_set_where_replies_are_known() {
     assert_eq!(listed(&mut screen(&envelopes), "~open"), open);
     assert_eq!(listed_one_by_one(&envelopes, "~open"), open, "a reply takes its request off the list");
     let requests: Vec<u64> = envelopes.iter().filter(|it| it.kind() == Kind::Request).map(|it| it.seq.0).collect();
-    let tape = Tape {
-        path: PathBuf::new(),
-        header: TapeHeader::of(&session(1, "files-srv", ("ide", "1.4"), Via::Http)),
-        envelopes: envelopes.iter().cloned().map(Arc::new).collect(),
-        gaps: Vec::new(),
-        problems: Vec::new(),
-        torn: false,
-        end: None,
-    };
+    let tape = tape_of(&envelopes);
     let filter = Filter::parse("~open").unwrap();
     let on_tape: Vec<u64> = tape.matching(&filter, START).map(|it| it.seq.0).collect();
     assert_eq!(on_tape, open);
