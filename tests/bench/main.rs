@@ -19,6 +19,7 @@ mod measure;
 mod peers;
 mod pool;
 mod process;
+mod screen;
 mod stdio;
 mod syscalls;
 mod table;
@@ -38,8 +39,21 @@ fn main() {
 }
 
 /// What is measured, in the order of the table.
-const PARTS: [&str; 12] =
-    ["latency", "syscalls", "bodies", "throughput", "sse", "wakes", "memory", "stdio", "mock", "chain", "pool", "idle"];
+const PARTS: [&str; 13] = [
+    "latency",
+    "syscalls",
+    "bodies",
+    "throughput",
+    "sse",
+    "wakes",
+    "memory",
+    "stdio",
+    "mock",
+    "chain",
+    "filter",
+    "pool",
+    "idle",
+];
 
 /// `asked`: the parts to measure; all where none is named.
 fn bench(sizes: &Sizes, asked: &[&str]) {
@@ -93,6 +107,9 @@ fn bench(sizes: &Sizes, asked: &[&str]) {
     if wants("chain") {
         rows.push(chain::rules(sizes.rounds));
         rows.push(chain::jq(sizes.rounds));
+    }
+    if wants("filter") {
+        rows.extend(screen::filter(sizes.rounds));
     }
     if wants("pool") {
         rows.push(pool::acquire());
