@@ -53,7 +53,7 @@ function start(words) {
     env: ENV,
     stdio: ["ignore", "ignore", "pipe"],
   });
-  const hits = {};
+  const [hits, asked] = [{}, {}];
   const url = new Promise((found, failed) => {
     createInterface({ input: child.stderr }).on("line", (line) => {
       let event;
@@ -64,10 +64,12 @@ function start(words) {
       }
       if (event.listening) found(event.listening.url);
       for (const name of event.passed?.rules ?? []) hits[name] = (hits[name] ?? 0) + 1;
+      const { dir, msg } = event.passed ?? {};
+      if (dir === "c2s" && msg?.id !== undefined && msg.method) asked[msg.method] = (asked[msg.method] ?? 0) + 1;
     });
     child.on("exit", (code) => failed(new Error(`tapline has ended with ${code}`)));
   });
-  return { url, hits, end: () => child.kill("SIGTERM") };
+  return { url, hits, asked, end: () => child.kill("SIGTERM") };
 }
 
 /** What a client did with a set of rules. */
@@ -84,26 +86,29 @@ async function conversation(set, client) {
   const code = await new Promise((ended) => child.on("close", ended));
   clearTimeout(timer);
   proxy.end();
-  return { set, client, lines, late, code, errors, hits: proxy.hits };
+  return { set, client, lines, late, code, errors, hits: proxy.hits, asked: proxy.asked };
 }
 
 /** One cell of the table. */
-function told({ lines, late, code, errors }, usual) {
-  const outcomes = lines.filter(({ result, error }) => result !== undefined || error);
-  const known = new Set(usual.lines.filter(({ error }) => error).map(({ what }) => what));
-  const failed = outcomes.filter(({ what, error, result }) => !known.has(what) && (error || result?.isError));
+function told({ lines, late, code, errors, asked }, usual) {
+  const outcomes = lines.filter(({ result, error, failed }) => result !== undefined || error || failed);
+  const fails = ({ error, result, failed }) => error || failed || result?.isError;
+  const known = new Set(usual.lines.filter(fails).map(({ what }) => what));
+  const failed = outcomes.filter((line) => !known.has(line.what) && fails(line));
   const kinds = {};
-  for (const { error, result } of failed) {
-    const kind = error ? (error.code ?? error.name ?? "error") : "isError";
+  for (const { error, failed: why } of failed) {
+    const kind = error ? (error.code ?? error.name ?? "error") : why ? why.split(/[:\[(]/)[0].trim().slice(0, 30) : "isError";
     kinds[kind] = (kinds[kind] ?? 0) + 1;
   }
   const missing = usual.lines.filter(({ what }) => !lines.some((line) => line.what === what)).length;
   const parts = [`${outcomes.length - failed.length} as usual`];
+  const more = ["tools/list", "tools/call", "initialize"].map((method) => [method, (asked[method] ?? 0) - (usual.asked[method] ?? 0)]);
   if (failed.length) parts.push(`${failed.length} failed (${Object.entries(kinds).map(([kind, count]) => `${count} × ${kind}`).join(", ")})`);
   if (!lines.some(({ what }) => what === "connected")) parts.push("never connected");
   else if (late) parts.push(`waited for more than ${options.patience} s`);
-  else if (code !== 0) parts.push(`gave up: ${errors.trim().split("\n").findLast((line) => /error|exception|panicked/i.test(line))?.trim().slice(0, 90) ?? code}`);
+  else if (code !== 0) parts.push(`gave up: ${errors.trim().split("\n").findLast((line) => /error|exception|panicked/i.test(line))?.replace(/^[|\s]+/, "").slice(0, 90) ?? code}`);
   else if (missing) parts.push(`${missing} never asked`);
+  for (const [method, count] of more) if (count > 0) parts.push(`${count} × \`${method}\` more`);
   return parts.join("; ").replaceAll("|", "\\|");
 }
 
