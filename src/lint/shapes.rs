@@ -16,7 +16,7 @@ use super::calls::UnansweredCall;
 use super::catalogue::{PROTOCOL_SHAPE, RESULT_MEMBERS};
 use super::found::{FindingSink, JudgedMessage, quoted};
 use crate::mcp::era::{LEGACY_REVISIONS, MODERN_REVISIONS};
-use crate::message::Kind;
+use crate::message::{Kind, members_of};
 
 static SHAPES: LazyLock<ShapeBook> =
     LazyLock::new(|| ShapeBook::read(include_str!("../../assets/lint/protocol.shapes")));
@@ -108,9 +108,8 @@ fn check(shape: Option<&ValueShape>, text: &str, path: &str, judged: &JudgedMess
         return;
     }
     let Some(shape) = shape else { return };
-    let Ok(value) = serde_json::from_str::<Value>(text) else { return };
     let mut fit = ShapeFit { revision, wrong: Vec::new() };
-    fit.check(shape, &value, ShapePath::Root(path));
+    fit.check_text(shape, text, ShapePath::Root(path));
     for why in fit.wrong.into_iter().take(MOST_TOLD) {
         // Clients take an absent one for what it was before there were any (2026-07-28, basic: result type).
         let is_new = NEW_MEMBERS.iter().any(|member| why == format!("`.result.{member}` is missing"));
@@ -155,6 +154,43 @@ struct ShapeFit<'a> {
 }
 
 impl ShapeFit<'_> {
+    /// Looks at JSON text, and reads no further into it than the shape asks for: most of a message is what nothing is said of.
+    fn check_text(&mut self, shape: &ValueShape, text: &str, path: ShapePath<'_>) {
+        match (shape, text.as_bytes().first()) {
+            (ValueShape::Any, _)
+            | (ValueShape::Text, Some(b'"'))
+            | (ValueShape::Object, Some(b'{'))
+            | (ValueShape::Boolean, Some(b't' | b'f')) => {}
+            (ValueShape::Members(shapes), Some(b'{')) => {
+                let Ok(members) = members_of(text) else { return };
+                let revision = self.revision;
+                for MemberShape { key, is_needed, shape, .. } in shapes.iter().filter(|it| it.span.has(revision)) {
+                    let value = members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.get());
+                    let path = ShapePath::Member(&path, key);
+                    match value {
+                        Some(value) if self.wrong.len() < MOST_TOLD => self.check_text(shape, value, path),
+                        None if *is_needed => self.wrong.push(format!("{} is missing", path.quoted())),
+                        _ => {}
+                    }
+                }
+            }
+            (ValueShape::Both(one, other), _) => {
+                self.check_text(one, text, path);
+                self.check_text(other, text, path);
+            }
+            (ValueShape::Named(name), _) => {
+                if let Some(shape) = SHAPES.named.get(name) {
+                    self.check_text(shape, text, path);
+                }
+            }
+            _ => {
+                if let Ok(value) = serde_json::from_str(text) {
+                    self.check(shape, &value, path);
+                }
+            }
+        }
+    }
+
     fn check(&mut self, shape: &ValueShape, value: &Value, path: ShapePath<'_>) {
         if self.wrong.len() >= MOST_TOLD {
             return;
