@@ -20,6 +20,9 @@ pub(super) fn check(name: &str, scene: impl Fn(&mut Rig)) {
     let mut take = |title: &str, (width, height), settings: &Settings| {
         let mut rig = busy_with(width, height, settings);
         scene(&mut rig);
+        // However slow the machine is: a list is filtered in slices of time.
+        let (rows, list) = rig.model.messages_mut();
+        while list.scan(rows, std::time::Duration::from_secs(1)) {}
         rig.model.notice = None;
         let (picture, styles) = (rig.picture(), styles(rig.buffer()));
         album.push_str(&format!("== {title} {width}x{height}\n{picture}\n-- styles\n{styles}\n"));
