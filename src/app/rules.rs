@@ -90,6 +90,11 @@ impl RuleFollower {
                 let count = set.len();
                 self.book.replace(set);
                 log(journal, Level::Info, format!("the rules have changed: {count} are in force"));
+                for file in self.desk.overtaken() {
+                    let text =
+                        format!("{} has changed, and so has it here: `V` on screen `3` takes it", file.display());
+                    log(journal, Level::Warn, text);
+                }
             }
             Err(faults) => {
                 self.book.refuse(&faults);

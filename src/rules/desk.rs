@@ -65,6 +65,11 @@ impl RuleDesk {
         self.keep(pages)
     }
 
+    /// Files that another program has changed, and that stay as they are here, as something in them is unsaved.
+    pub fn overtaken(&self) -> Vec<PathBuf> {
+        self.pages.iter().filter(|page| page.is_overtaken()).map(|page| page.goal(None)).collect()
+    }
+
     /// The files that `Save` would write.
     pub fn unsaved(&self, asked: Option<&Path>) -> Vec<PathBuf> {
         self.pages.iter().filter(|page| page.is_unsaved()).map(|page| page.goal(asked)).collect()
@@ -209,10 +214,13 @@ mod tests {
         desk.carry_out(&RuleCommand::Remove { name: "b".to_owned() }).expect("it is there");
         let others = format!("# of another\n{FILE}");
         fs::write(&real, &others).expect("a file");
+        desk.reread().expect("it can be read");
+        assert_eq!(desk.overtaken(), std::slice::from_ref(&link));
         let why = desk.carry_out(&RuleCommand::Save { file: None }).err().expect("it is not overwritten");
         assert!(why.contains("was changed by another program"), "{why}");
         let set = desk.carry_out(&RuleCommand::Revert).expect("it can be read");
         assert_eq!((names(&set), desk.unsaved(None).len()), (vec!["a".to_owned(), "b".to_owned()], 0));
+        assert!(desk.overtaken().is_empty());
         assert_eq!(fs::read_to_string(&real).expect("a file"), others);
     }
 

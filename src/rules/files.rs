@@ -87,6 +87,12 @@ impl RulePage {
         self.text != self.saved
     }
 
+    /// Whether another program has changed the file of a text that has changed here.
+    pub(super) fn is_overtaken(&self) -> bool {
+        let written = self.file().filter(|_| self.is_unsaved()).and_then(|file| read_file(file).ok());
+        written.is_some_and(|written| written != self.saved)
+    }
+
     /// Whether a new rule may go there: a ready set stays as it is, and settings are not for what a hand did once.
     pub(super) fn takes_new(&self) -> bool {
         matches!(self.kind, PageKind::File | PageKind::MadeHere)

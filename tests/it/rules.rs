@@ -8,7 +8,8 @@ use serde_json::json;
 use tapline::app::Settings;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome};
-use tapline::event::{Decision, Level};
+use tapline::event::figures::Figures;
+use tapline::event::{Decision, Event, Level};
 use tapline::rules::RuleFiles;
 
 use crate::support::{Client, Rig, Server, settings, tapline_binary, word};
@@ -229,6 +230,19 @@ async fn changed_file_is_in_force_and_a_broken_one_changes_nothing() {
     assert!(line.text.contains("rules.toml:4:6: unknown action `hodl`; did you mean `hold`?\n"), "{}", line.text);
     assert!(line.text.contains("rules.toml:5:1: unknown key `when_st`; did you mean `when_set`?"), "{}", line.text);
     assert_eq!(answered(&mut client).await, 2);
+    let told = async |is_it: fn(&Figures) -> bool| {
+        rig.event("figures", move |event| match event {
+            Event::Figures(figures) if is_it(figures) => Some(figures.clone()),
+            _ => None,
+        })
+        .await
+    };
+    let seen = told(|figures| figures.rule_faults.len() == 2).await;
+    assert!(seen.rule_faults[0].contains("rules.toml:4:6: unknown action `hodl`"), "{:?}", seen.rule_faults);
+    fs::write(&file, rule("{ answer = { result = { n = 3 } } }")).unwrap();
+    told(|figures| figures.rule_faults.is_empty() && figures.rules.iter().any(|rule| rule.text.contains("n = 3")))
+        .await;
+    assert_eq!(answered(&mut client).await, 3);
     assert!(server.is_idle());
 }
 

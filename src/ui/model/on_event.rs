@@ -9,7 +9,7 @@ use super::popup::{Confirmation, Popup};
 use super::state::{Model, Pane, ScreenKind, age};
 use super::tapes_screen::OpenTape;
 use crate::envelope::{Envelope, Outcome, Seq};
-use crate::event::{Command, Event, Held, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent};
+use crate::event::{Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent};
 use crate::ui::host::Exit;
 
 impl Model {
@@ -84,7 +84,7 @@ impl Model {
         if let Some(held) = first_held.filter(|_| self.screen != ScreenKind::Queue) {
             self.notify_first_held(&held);
         }
-        self.quit_when_none_held();
+        self.end_questions_about_held();
     }
 
     /// What was held, and what people made of it, stands in the log beside what the core says.
@@ -138,8 +138,13 @@ impl Model {
         ));
     }
 
-    /// Answers the question about held messages on leaving by itself when there are none left.
-    fn quit_when_none_held(&mut self) {
+    /// Answers a question about held messages by itself when there are none left: that on leaving, and that on holding no more.
+    fn end_questions_about_held(&mut self) {
+        if matches!(self.popup, Some(Popup::Confirm(Confirmation::HoldOff))) && self.observed.held.is_empty() {
+            self.popup = None;
+            let filter = self.observed.holding.filter.clone();
+            self.send(Command::SetHolding(Holding { on: false, filter }));
+        }
         if matches!(self.popup, Some(Popup::Confirm(Confirmation::Quit))) && self.observed.held.is_empty() {
             self.popup = None;
             self.quit(OnQuit::Forward, Exit::Quit);

@@ -161,6 +161,14 @@ fn holding_is_typed_toggled_and_asked() {
     assert_eq!(rig.press("I").sent(), "", "held messages: it asks");
     let commands = rig.press("f").commands();
     assert!(matches!(&commands[..], [Command::SetHolding(holding), Command::ForwardAll] if !holding.on));
+    let mut rig = busy(120, 36);
+    rig.press("I");
+    for ticket in [1, 2] {
+        rig.on_event(Event::Settled { ticket: Ticket(ticket) });
+    }
+    let commands = rig.commands();
+    assert!(matches!(&commands[..], [Command::SetHolding(holding)] if !holding.on), "none is left: {commands:?}");
+    assert!(rig.model.popup.is_none());
 }
 
 #[test]
