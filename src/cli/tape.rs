@@ -37,16 +37,36 @@ pub enum TapeCommand {
     #[command(after_long_help = "\
 A tape that was closed ends with a seal: sums over all its lines. What was changed, taken out or put in since is found, with the line. \
 Looks also for lines that cannot be read, a torn end, messages that passed unrecorded, numbers that come twice, replies to nothing, and \
-heads of lines that do not say what their messages say.
+heads of lines that do not say what their messages say. A seal can be made again by whoever changes a tape on purpose, a signature cannot: \
+`--key` wants one.
 
 Exit status: 0 all is well (also where a tape is not sealed, which is said), 1 something is wrong, 2 it is no tape.")]
     Verify {
         /// Tapes
         #[arg(value_name = "TAPE", required = true)]
         tapes: Vec<PathBuf>,
+        /// Public key (Ed25519, PEM) that each must be signed with
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
         /// One JSON object a tape
         #[arg(long)]
         json: bool,
+    },
+    /// Sign the seals of tapes that are closed
+    #[command(after_long_help = "\
+Examples:
+  openssl genpkey -algorithm ed25519 -out key.pem && openssl pkey -in key.pem -pubout -out key.pub
+  tapline tape sign 4f1c --key key.pem
+  tapline tape verify 4f1c --key key.pub
+
+A signature is a line behind the seal; what changes the tape later (`redact`, `note`, `pack`) takes it away.")]
+    Sign {
+        /// Tapes
+        #[arg(value_name = "TAPE", required = true)]
+        tapes: Vec<PathBuf>,
+        /// Private key (Ed25519, PEM)
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
     },
     /// Compare two tapes, call by call
     #[command(after_long_help = "\

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::observe::has_screen;
+use super::tape::apply_retention;
 use crate::app::{BreakpointSettings, GRACE, Settings};
 use crate::cli::{CommonArgs, OtlpArgs, ShadowArgs, TransportArg};
 use crate::config::Config;
@@ -51,6 +52,10 @@ pub(super) fn core_settings(
 ) -> Result<(Settings, WatchOptions), ExitError> {
     let watching = WatchOptions::of(args.watch, &config.keys);
     let tapes = tape_dir(&watching)?;
+    let unreadable = |why| ExitError::usage(anyhow::anyhow!("`[retention]`: {why}"));
+    if let Some(dir) = tapes.clone().filter(|_| watching.record) {
+        apply_retention(dir, config.keys.retention.clone().unwrap_or_default().limits().map_err(unreadable)?);
+    }
     let (own_screen, idle) = match launched_by {
         LaunchedBy::Operator => (has_screen(&watching), Some(LONGEST_IDLE)),
         // Its one session lasts as long as the process.

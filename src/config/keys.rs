@@ -22,7 +22,7 @@ use crate::lint;
 use crate::otlp;
 use crate::shadow;
 use crate::store;
-use crate::tape::redact;
+use crate::tape::{care, redact};
 use crate::text;
 use crate::upstream::{pool, retry};
 
@@ -122,6 +122,8 @@ keys! {
         lint: lint::Section => |section: lint::Section| section.check(),
         /// What is taken out of messages before they are recorded.
         redact: redact::Section => |section: redact::Section| section.rules().map(drop),
+        /// Which tapes go when recording starts.
+        retention: care::Section => |section: care::Section| section.limits().map(drop),
         /// What is sent again.
         retry: retry::Section => retry::Retry::new,
         /// How sessions are kept.

@@ -173,6 +173,8 @@ pub enum Mark {
     },
     /// What the lines before this one were when the tape was closed: see `care::seal`.
     Seal(TapeSeal),
+    /// Who vouches for the seal before it: see `care::signature`.
+    Signature(SealSignature),
     /// A mark that only a newer tapline knows.
     #[serde(other, skip_serializing)]
     Unknown,
@@ -198,6 +200,14 @@ pub struct TapeSeal {
     pub block: u64,
     /// The short sums, of three bytes each, in base64: they tell which line was changed.
     pub sums: String,
+}
+
+/// An Ed25519 signature over a seal; both in base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealSignature {
+    /// The public key.
+    pub key: String,
+    pub signature: String,
 }
 
 /// Why a tape could not be written or read.

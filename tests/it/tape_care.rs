@@ -4,6 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::assert::OutputAssertExt as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::Value;
 use tapline::tape::Tape;
 use tempfile::TempDir;
@@ -267,4 +271,116 @@ fn search_finds_messages_on_all_tapes() {
     let (_, found, _) = search("~tool book_flight & ~q");
     assert!(found.iter().all(|it| it["line"].as_u64() > Some(1) && it["msg"]["method"] == "tools/call"), "{found:?}");
     assert_eq!(search("~nonsense(").0, 2);
+}
+
+/// A new pair of keys: the files of the private and of the public one.
+fn keys(dir: &Path, name: &str) -> [String; 2] {
+    let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
+    // SubjectPublicKeyInfo of RFC 8410.
+    let public = [b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", pair.public_key().as_ref()].concat();
+    [("PRIVATE", private.as_ref()), ("PUBLIC", &public)].map(|(kind, der)| {
+        let path = dir.join(format!("{name}-{kind}.pem"));
+        fs::write(&path, format!("-----BEGIN {kind} KEY-----\n{}\n-----END {kind} KEY-----\n", STANDARD.encode(der)))
+            .unwrap();
+        path.to_str().unwrap().to_owned()
+    })
+}
+
+#[test]
+fn tape_signed_tells_of_changes_on_purpose() {
+    let (dir, path) = sealed();
+    let [mine, mine_public] = keys(dir.path(), "mine");
+    let [other, other_public] = keys(dir.path(), "other");
+    let name = path.to_str().unwrap();
+    let verify = |key: &str| tape(&["verify", name, "--key", key]);
+    assert!(verify(&mine_public).1.contains("not signed with this key"), "{}", verify(&mine_public).1);
+    assert_eq!(tape(&["sign", name, "--key", &mine]).0, 0);
+    let (status, said, _) = verify(&mine_public);
+    assert!(status == 0 && said.contains("sealed, unchanged; signed with "), "{said}");
+    assert_eq!(verify(&other_public).0, 1);
+    // Two may sign, also what is packed.
+    assert_eq!(tape(&["sign", name, "--key", &other]).0, 0);
+    assert_eq!([verify(&mine_public).0, verify(&other_public).0], [0, 0]);
+    // Changed, and sealed again as tapline seals.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("Lisbon", "Lisboa", 1)).unwrap();
+    assert_eq!(tape(&["note", name, "nothing to see here"]).0, 0);
+    assert_eq!(self::verify(&path).0, 0, "a seal alone does not tell");
+    assert_eq!(verify(&mine_public).0, 1);
+    fs::write(&path, &text).unwrap();
+    // A signature does not hold for another seal.
+    let stolen = text.lines().find(|line| line.contains(r#"{"mark":"signature""#)).unwrap();
+    fs::write(&path, fs::read_to_string(&path).unwrap().replacen("Lisbon", "Lisboa", 1)).unwrap();
+    assert_eq!(tape(&["note", name, "x"]).0, 0);
+    fs::write(&path, format!("{}{stolen}\n", fs::read_to_string(&path).unwrap())).unwrap();
+    assert_eq!(verify(&mine_public).0, 1);
+    for (key, command) in [(&mine_public, "sign"), (&mine, "verify")] {
+        let (status, _, said) = tape(&[command, name, "--key", key]);
+        assert!(status == 2 && said.contains("no Ed25519 key in PEM"), "{said}");
+    }
+}
+
+#[test]
+fn tape_packed_is_signed_where_it_lies() {
+    let (dir, path) = sealed();
+    let [private, public] = keys(dir.path(), "mine");
+    assert_eq!(tape(&["pack", path.to_str().unwrap()]).0, 0);
+    let packed = dir.path().join("a.tape.jsonl.zst");
+    let name = packed.to_str().unwrap();
+    assert_eq!(tape(&["sign", name, "--key", &private]).0, 0);
+    let (status, said, _) = tape(&["verify", name, "--key", &public]);
+    assert!(status == 0 && said.contains("signed with"), "{said}");
+    assert_eq!(Tape::read(&packed).unwrap().troubles(), Vec::<String>::new());
+}
+
+#[test]
+fn retention_removes_old_tapes_when_recording_starts() {
+    let (dir, old) = sealed();
+    let noted = dir.path().join("noted.tape.jsonl");
+    fs::copy(&old, &noted).unwrap();
+    assert_eq!(tape(&["note", noted.to_str().unwrap(), "keep"]).0, 0);
+    let settings = dir.path().join("t.toml");
+    fs::write(&settings, "[retention]\nolder_than = \"1s\"\n").unwrap();
+    let run =
+        ["run", "--headless", "--listen", "127.0.0.1:0", "--no-database", "--tapes", dir.path().to_str().unwrap()];
+    let mut tapline = command();
+    tapline.args(run).arg("--config").arg(&settings).args(["--", env!("CARGO_BIN_EXE_tapline"), "__demo-server"]);
+    tapline.env("XDG_RUNTIME_DIR", dir.path()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut running = tapline.spawn().unwrap();
+    while old.exists() {
+        assert!(running.try_wait().unwrap().is_none(), "it runs until it has removed it");
+        std::thread::yield_now();
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(noted.exists(), "one with a note stays");
+    fs::write(&settings, "[retention]\nolder_than = \"soon\"\n").unwrap();
+    let checked = command().arg("check").arg(&settings).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.code() == Some(2) && said.contains("older_than"), "{said}");
+}
+
+/// Cassettes as mcp-recorder 0.5.0 (PyPI) wrote them, of tapline's demo server and of a server of the TypeScript SDK.
+#[test]
+fn tape_imported_from_cassettes_of_mcp_recorder_is_replayed() {
+    let dir = TempDir::new().unwrap();
+    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats");
+    for (kind, messages, server) in [("stdio", 9, "tapline-demo"), ("http", 7, "interop-ts")] {
+        let cassette = formats.join(format!("mcp-recorder-0.5.0-{kind}.json"));
+        let path = dir.path().join(format!("{kind}.tape.jsonl"));
+        let (status, said, left) = tape(&["import", cassette.to_str().unwrap(), "--out", path.to_str().unwrap()]);
+        assert!(status == 0 && said.contains(&format!("{messages} messages from mcp-recorder")), "{said}{left}");
+        assert_eq!(verify(&path).0, 0, "{}", verify(&path).1);
+        assert_eq!(Tape::read(&path).unwrap().header.peers.server.unwrap().name, server);
+    }
+    let demo = [env!("CARGO_BIN_EXE_tapline"), "__demo-server"];
+    let assert = command()
+        .arg("replay")
+        .arg(dir.path().join("stdio.tape.jsonl"))
+        .args(["--speed", "max", "--"])
+        .args(demo)
+        .assert();
+    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(said.contains("0 failed, 0 skipped"), "{said}");
 }

@@ -9,19 +9,24 @@ use anyhow::anyhow;
 use super::shelf::{TapeShelf, may_be_written, short_name, tapes_in};
 use crate::cli::{TapeRedactArgs, TapeRmArgs};
 use crate::commands::help::print;
-use crate::event::Timestamp;
 use crate::exit::{self, ExitError};
-use crate::tape::care::{self, Packing, TapeSummary, Verification};
+use crate::tape::care::{self, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
 use crate::tape::read::TapeReader;
 use crate::tape::redact::RedactRules;
 use crate::tape::{PACKED, SUFFIX, TapeError};
 use crate::text::{sanitize, size};
 
-pub(super) fn verify(shelf: &TapeShelf, tapes: &[PathBuf], json: bool) -> Result<ExitCode, ExitError> {
+pub(super) fn verify(
+    shelf: &TapeShelf,
+    tapes: &[PathBuf],
+    key: Option<&Path>,
+    json: bool,
+) -> Result<ExitCode, ExitError> {
+    let verifier = key.map(|path| read_key(path, SealVerifier::of_pem)).transpose()?;
     let (mut text, mut status) = (String::new(), 0);
     for given in tapes {
         let path = shelf.find(given)?;
-        match care::verify(&path) {
+        match care::verify(&path, verifier.as_ref()) {
             Ok(found) => {
                 status = status.max(u8::from(!found.is_sound()));
                 if json { verdict_json(&path, &found, &mut text) } else { verdict(&path, &found, &mut text) }
@@ -36,6 +41,24 @@ pub(super) fn verify(shelf: &TapeShelf, tapes: &[PathBuf], json: bool) -> Result
     Ok(ExitCode::from(status))
 }
 
+fn read_key<K>(path: &Path, read: impl Fn(&str) -> Result<K, &'static str>) -> Result<K, ExitError> {
+    let text = std::fs::read_to_string(path).map_err(|error| anyhow!("cannot read {}: {error}", path.display()));
+    let key = text.and_then(|text| read(&text).map_err(|why| anyhow!("{}: {why}", path.display())));
+    key.map_err(ExitError::usage)
+}
+
+pub(super) fn sign(shelf: &TapeShelf, tapes: &[PathBuf], key: &Path) -> Result<ExitCode, ExitError> {
+    let signer = read_key(key, SealSigner::of_pem)?;
+    for given in tapes {
+        let path = closed(shelf, given)?;
+        if !care::sign(&path, &signer)? {
+            let text = "has no seal at its end, which is what is signed: `tapline tape pack` seals it";
+            return Err(ExitError::from(anyhow!("{} {text}", path.display())));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn with_source(error: &TapeError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
@@ -45,6 +68,9 @@ fn with_source(error: &TapeError) -> String {
 
 fn verdict(path: &Path, found: &Verification, text: &mut String) {
     let seal = match found.sealed {
+        Some(true) if found.behind_seal == 0 && !found.signed_by.is_empty() => {
+            format!("sealed, unchanged; signed with {}", found.signed_by.join(", "))
+        }
         Some(true) if found.behind_seal == 0 => "sealed, unchanged".to_owned(),
         Some(true) => format!("sealed, and {} lines came since", found.behind_seal),
         Some(false) => "changed since it was sealed".to_owned(),
@@ -72,6 +98,7 @@ fn verdict_json(path: &Path, found: &Verification, text: &mut String) {
         "format": found.header.format,
         "messages": found.messages,
         "sealed": found.sealed,
+        "signed_by": found.signed_by,
         "end": found.end,
         "findings": findings,
         "more": found.untold,
@@ -158,7 +185,8 @@ pub(super) fn pack(shelf: &TapeShelf, tapes: &[PathBuf], undo: bool) -> Result<E
 
 pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, ExitError> {
     let chosen = if args.tape.is_empty() {
-        outdated(shelf.dir()?, args)
+        let retention = Retention { within: args.older_than, mebibytes: args.over, spares_noted: false };
+        outdated(shelf.dir()?, &retention)
     } else {
         let chosen = args.tape.iter().map(|given| shelf.find(given));
         chosen.collect::<Result<Vec<_>, _>>()?
@@ -190,20 +218,24 @@ pub(super) fn remove(shelf: &TapeShelf, args: &TapeRmArgs) -> Result<ExitCode, E
     Ok(status)
 }
 
-/// Tapes in a directory that are too old, and the oldest of those that are too many. One that may be written to stays.
-fn outdated(dir: &Path, args: &TapeRmArgs) -> Vec<PathBuf> {
-    let now = Timestamp::now().0;
+/// Tapes in a directory that are too old or too many. One that may be written to stays.
+fn outdated(dir: &Path, retention: &Retention) -> Vec<PathBuf> {
     let mut tapes: Vec<_> = tapes_in(dir).iter().filter_map(|path| TapeSummary::of(path).ok()).collect();
     tapes.retain(|it| !may_be_written(it.end.as_deref()));
-    tapes.sort_by_key(|it| std::cmp::Reverse(it.header.started));
-    let oldest = args.older_than.map(|age| now.saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)));
-    let most = args.over.map(|mebibytes| mebibytes.saturating_mul(1 << 20));
-    let mut kept = 0;
-    let outdated = tapes.into_iter().filter(|tape| {
-        let is_old = oldest.is_some_and(|oldest| tape.header.started.0 < oldest);
-        let is_much = most.is_some_and(|most| kept + tape.bytes > most);
-        kept += if is_old || is_much { 0 } else { tape.bytes };
-        is_old || is_much
+    retention.outdated(tapes)
+}
+
+/// Removes what the configuration does not keep, beside everything else: of many tapes it takes its time to read them.
+pub(in crate::commands) fn apply_retention(dir: PathBuf, retention: Retention) {
+    if retention.is_none() {
+        return;
+    }
+    std::thread::spawn(move || {
+        for path in outdated(&dir, &retention) {
+            match std::fs::remove_file(&path) {
+                Ok(()) => tracing::info!(tape = %path.display(), "removed, as `[retention]` says"),
+                Err(error) => tracing::warn!(tape = %path.display(), %error, "cannot be removed"),
+            }
+        }
     });
-    outdated.map(|tape| tape.path).collect()
 }

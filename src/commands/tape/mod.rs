@@ -12,6 +12,7 @@ mod show;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+pub(super) use self::care::apply_retention;
 use self::shelf::TapeShelf;
 use super::help::print;
 use crate::cli::{ColorArg, SearchArgs, TapeArgs, TapeCommand};
@@ -27,7 +28,8 @@ pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result
     match &args.command {
         TapeCommand::Ls { paths, json } => list::run(&shelf, paths, *json),
         TapeCommand::Show(args) => show::run(&shelf, args, color),
-        TapeCommand::Verify { tapes, json } => care::verify(&shelf, tapes, *json),
+        TapeCommand::Verify { tapes, key, json } => care::verify(&shelf, tapes, key.as_deref(), *json),
+        TapeCommand::Sign { tapes, key } => care::sign(&shelf, tapes, key),
         TapeCommand::Diff(args) => compare::diff(&shelf, args),
         TapeCommand::Baseline(args) => compare::baseline(&shelf, args),
         TapeCommand::Export(args) => export::run(&shelf, args),

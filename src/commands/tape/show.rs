@@ -141,6 +141,6 @@ fn mark_text(mark: &Mark) -> Option<String> {
         Mark::Attempt { text, .. } => text.clone(),
         Mark::Note { text, .. } => format!("note: {text}"),
         Mark::End { reason, .. } => format!("-- end: {reason} --"),
-        Mark::Peer(_) | Mark::Seal(_) | Mark::Unknown => return None,
+        Mark::Peer(_) | Mark::Seal(_) | Mark::Signature(_) | Mark::Unknown => return None,
     })
 }

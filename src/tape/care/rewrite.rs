@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::seal::LineSums;
+use super::signature::SIGNATURE;
 use crate::event::Timestamp;
 use crate::tape::format::{Mark, TapeError};
 use crate::tape::name::PACKED;
@@ -94,6 +95,10 @@ fn copy_lines(
         let is_ended = line.pop_if(|last| *last == b'\n').is_some();
         if line.starts_with(br#"{"mark":"seal""#) {
             was_sealed = true;
+            continue;
+        }
+        // What was signed is no more.
+        if line.starts_with(SIGNATURE) {
             continue;
         }
         line = change(number, std::mem::take(&mut line));

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 
 use super::seal::LineSums;
+use super::signature::{SIGNATURE, SealVerifier};
 use crate::envelope::{Envelope, Seq};
 use crate::message::{Kind, members_of};
 use crate::tape::format::{Mark, TapeError, TapeHeader};
@@ -30,6 +31,8 @@ pub struct Verification {
     pub sealed: Option<bool>,
     /// Lines that came behind the last seal.
     pub behind_seal: u64,
+    /// The signatures behind the last seal, with the public keys in them.
+    pub signed_by: Vec<String>,
     /// Why the session ended, where the tape says so.
     pub end: Option<String>,
 }
@@ -69,7 +72,7 @@ impl fmt::Display for TapeFault {
 ///
 /// # Errors
 /// Where it cannot be read at all, is no tape, or is one of a newer format.
-pub fn verify(path: &Path) -> Result<Verification, TapeError> {
+pub fn verify(path: &Path, verifier: Option<&SealVerifier>) -> Result<Verification, TapeError> {
     let entries = TapeReader::open(path)?;
     let mut found = Verification {
         header: entries.header().clone(),
@@ -78,6 +81,7 @@ pub fn verify(path: &Path) -> Result<Verification, TapeError> {
         untold: 0,
         sealed: None,
         behind_seal: 0,
+        signed_by: Vec::new(),
         end: None,
     };
     let mut numbers = SeenNumbers::default();
@@ -98,7 +102,8 @@ pub fn verify(path: &Path) -> Result<Verification, TapeError> {
             TapeEntry::Torn => found.find(Some(line), "it is torn, as after a crash: what stands before it is whole"),
         }
     }
-    check_lines(path, &mut found).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+    check_lines(path, verifier, &mut found)
+        .map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
     Ok(found)
 }
 
@@ -114,10 +119,12 @@ fn check_message(envelope: &Envelope, line: u64, numbers: &mut SeenNumbers, miss
 }
 
 /// The sums of seals, and whether the head of a line says what its message says: both need the text of the lines.
-fn check_lines(path: &Path, found: &mut Verification) -> std::io::Result<()> {
+/// With a key, the last seal must be signed by it.
+fn check_lines(path: &Path, verifier: Option<&SealVerifier>, found: &mut Verification) -> std::io::Result<()> {
     let mut reader = BufReader::new(TapeBytes::open(path)?);
     let mut sums = LineSums::default();
     let (mut line, mut number) = (Vec::new(), 0);
+    let (mut last, mut is_signed) = (None, false);
     // What cannot be read further was found by the first reading.
     while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         number += 1;
@@ -129,6 +136,13 @@ fn check_lines(path: &Path, found: &mut Verification) -> std::io::Result<()> {
             if let Some(why) = broken {
                 found.find(None, why);
             }
+            found.signed_by.clear();
+            (last, is_signed) = (Some(seal), false);
+        } else if line.starts_with(SIGNATURE)
+            && let (Ok(Mark::Signature(signature)), Some(seal)) = (serde_json::from_slice(&line), &last)
+        {
+            is_signed |= verifier.is_some_and(|verifier| verifier.has_signed(seal, &signature));
+            found.signed_by.push(signature.key);
         } else {
             found.behind_seal += 1;
             if let Some(why) = head_differs(&line) {
@@ -137,6 +151,9 @@ fn check_lines(path: &Path, found: &mut Verification) -> std::io::Result<()> {
         }
         sums.line(&line);
         line.clear();
+    }
+    if verifier.is_some() && !(is_signed && found.behind_seal == 0) {
+        found.find(None, "it is not signed with this key, or lines came since: it may have been changed on purpose");
     }
     Ok(())
 }

@@ -1,0 +1,66 @@
+//! Which tapes stay when others are too old or too many: what `tapline tape rm` is asked for, and what `[retention]` says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::TapeSummary;
+use crate::event::Timestamp;
+use crate::text::duration;
+
+/// `[retention]` in the configuration: applied when recording starts, never to a tape that may be written to or has a note.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Section {
+    /// Age from which a tape goes.
+    pub older_than: Option<String>,
+    /// MiB beyond which the oldest go.
+    pub over: Option<u64>,
+}
+
+impl Section {
+    /// # Errors
+    /// Where an age cannot be read.
+    pub fn limits(&self) -> Result<Retention, String> {
+        let within =
+            self.older_than.as_deref().map(duration).transpose().map_err(|why| format!("older_than: {why}"))?;
+        Ok(Retention { within, mebibytes: self.over, spares_noted: true })
+    }
+}
+
+/// What goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// All whose session began before so long.
+    pub within: Option<Duration>,
+    /// The oldest, until the rest has at most so many MiB.
+    pub mebibytes: Option<u64>,
+    /// Whether tapes with a note stay whatever their age. They count in what there is.
+    pub spares_noted: bool,
+}
+
+impl Retention {
+    /// Whether nothing ever goes.
+    pub fn is_none(&self) -> bool {
+        self.within.is_none() && self.mebibytes.is_none()
+    }
+
+    /// Those of some tapes that go.
+    pub fn outdated(&self, mut tapes: Vec<TapeSummary>) -> Vec<PathBuf> {
+        tapes.sort_by_key(|it| std::cmp::Reverse(it.header.started));
+        let micros = |age: Duration| u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        let oldest = self.within.map(|age| Timestamp::now().0.saturating_sub(micros(age)));
+        let most = self.mebibytes.map(|mebibytes| mebibytes.saturating_mul(1 << 20));
+        let mut kept = 0;
+        let outdated = tapes.into_iter().filter(|tape| {
+            let is_old = oldest.is_some_and(|oldest| tape.header.started.0 < oldest);
+            let is_much = most.is_some_and(|most| kept + tape.bytes > most);
+            let is_spared = self.spares_noted && !tape.notes.is_empty();
+            let goes = !is_spared && (is_old || is_much);
+            kept += if goes { 0 } else { tape.bytes };
+            goes
+        });
+        outdated.map(|tape| tape.path).collect()
+    }
+}

@@ -1,0 +1,106 @@
+//! Signatures over seals: a seal tells of a tape that was changed by accident, a signature of one that was changed on purpose.
+//!
+//! A mark behind the seal has an Ed25519 signature over the sum of all lines, made with a private key as `openssl genpkey -algorithm ed25519`
+//! writes it. Whoever has the public key ([`SealVerifier`]) knows that the tape is the one that was signed. The mark is only ever
+//! appended, also to a packed tape: a frame of zstd behind the others.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+
+use crate::tape::format::{Mark, SealSignature, TapeError, TapeSeal};
+use crate::tape::read::TapeBytes;
+
+/// Says what is signed, so that a signature is good for nothing else.
+const CONTEXT: &str = "tapline tape seal";
+/// Bytes of a public key, which end its SubjectPublicKeyInfo (RFC 8410).
+const PUBLIC: usize = 32;
+const NO_KEY: &str = "no Ed25519 key in PEM, as `openssl genpkey -algorithm ed25519` writes the private one and `openssl pkey -pubout` the public one";
+
+/// A private key.
+pub struct SealSigner(Ed25519KeyPair);
+
+/// A public key.
+pub struct SealVerifier(Vec<u8>);
+
+impl SealSigner {
+    /// # Errors
+    /// Where the text is no private key.
+    pub fn of_pem(text: &str) -> Result<Self, &'static str> {
+        let der = pem(text, "PRIVATE KEY").ok_or(NO_KEY)?;
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map(Self).map_err(|_| NO_KEY)
+    }
+
+    fn sign(&self, seal: &TapeSeal) -> SealSignature {
+        SealSignature {
+            key: STANDARD.encode(self.0.public_key().as_ref()),
+            signature: STANDARD.encode(self.0.sign(&signed(seal))),
+        }
+    }
+}
+
+impl SealVerifier {
+    /// # Errors
+    /// Where the text is no public key.
+    pub fn of_pem(text: &str) -> Result<Self, &'static str> {
+        let der = pem(text, "PUBLIC KEY").ok_or(NO_KEY)?;
+        let key = der.len().checked_sub(PUBLIC).filter(|start| *start > 0).ok_or(NO_KEY)?;
+        Ok(Self(der[key..].to_vec()))
+    }
+
+    /// Whether the signature over a seal was made with the private key of this one.
+    pub fn has_signed(&self, seal: &TapeSeal, signature: &SealSignature) -> bool {
+        let bytes = STANDARD.decode(&signature.signature).unwrap_or_default();
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(&signed(seal), &bytes).is_ok()
+    }
+}
+
+fn signed(seal: &TapeSeal) -> Vec<u8> {
+    format!("{CONTEXT}\n{}\n{}\n", seal.lines, seal.sha256).into_bytes()
+}
+
+fn pem(text: &str, label: &str) -> Option<Vec<u8>> {
+    let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
+    let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
+    STANDARD.decode(body.split_whitespace().collect::<String>()).ok()
+}
+
+/// Signs the seal of a tape, which is the last thing on it.
+///
+/// # Errors
+/// Where the tape cannot be read or written. `Ok(false)`: it has no seal, or lines came behind it.
+pub fn sign(path: &Path, signer: &SealSigner) -> Result<bool, TapeError> {
+    let cannot_read = |source| TapeError::CannotRead { path: path.to_owned(), source };
+    let Some(seal) = last_seal(path).map_err(cannot_read)? else { return Ok(false) };
+    let mut line = serde_json::to_vec(&Mark::Signature(signer.sign(&seal))).expect("a mark is JSON");
+    line.push(b'\n');
+    let append = || {
+        let packed = matches!(TapeBytes::open(path)?, TapeBytes::Packed(_));
+        let line = if packed { zstd::bulk::compress(&line, 0)? } else { line };
+        std::fs::OpenOptions::new().append(true).open(path)?.write_all(&line)
+    };
+    append().map_err(|source| TapeError::CannotWrite { path: path.to_owned(), source })?;
+    Ok(true)
+}
+
+/// The seal that a tape ends with, but for signatures.
+fn last_seal(path: &Path) -> io::Result<Option<TapeSeal>> {
+    let mut reader = BufReader::new(TapeBytes::open(path)?);
+    let (mut line, mut seal) = (Vec::new(), None);
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if !line.starts_with(SIGNATURE) {
+            seal = match line.starts_with(br#"{"mark":"seal""#).then(|| serde_json::from_slice(&line)) {
+                Some(Ok(Mark::Seal(seal))) => Some(seal),
+                _ => None,
+            };
+        }
+        line.clear();
+    }
+    Ok(seal)
+}
+
+/// How the line of a signature begins.
+pub(super) const SIGNATURE: &[u8] = br#"{"mark":"signature""#;
