@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 use crate::peers::{Era, compare, over_http, over_mock_stdio, serve_http, transcript};
 use crate::support::child::role;
-use crate::support::{Binary, LegacySseClient, Rig, binary, command, settings};
+use crate::support::terminal::{Caller, Terminal};
+use crate::support::{Binary, LegacySseClient, Rig, Server, binary, command, settings};
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tapes/demo.tape.jsonl");
 
@@ -217,5 +218,44 @@ fn tapes_are_described_and_name_no_machine() {
         for place in ["/home/", "/root/", "/Users/", "C:\\\\"] {
             assert!(!text.contains(place), "{name} has {place}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mock_holds_a_miss_for_the_operator() {
+    let mut terminal = Terminal::start(&["mock", DEMO, "--listen", "127.0.0.1:0", "--no-record", "--on-miss", "hold"]);
+    let client = Caller::connect(terminal.url()).await;
+    let call = tokio::spawn(async move { client.forecast("Ur").await });
+    terminal.wait_for("1 held");
+    assert!(!call.is_finished(), "it waits for the operator");
+    terminal.press("2a");
+    let reply = call.await.unwrap();
+    assert_eq!(reply["error"]["code"], -31005, "{reply}");
+    terminal.press("Q");
+    terminal.ends_with(0);
+}
+
+#[tokio::test]
+async fn mock_asks_the_server_of_a_url_what_is_on_no_tape() {
+    let url = Server::answering(|exchange| {
+        let asked: Value = serde_json::from_slice(&exchange.body).unwrap();
+        let result = match asked["method"].as_str() {
+            Some("initialize") => json!({"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "real", "version": "1"}}),
+            _ => json!({"content": [{"type": "text", "text": format!("real {}", asked["params"]["arguments"]["city"])}]}),
+        };
+        json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}).to_string()
+    })
+    .await;
+    let mock = Binary::mock(&[DEMO, "--no-record", "--fallback", &url]).await;
+    let mut client = mock.client().await;
+    let begun = client.call(first_request().to_string()).await;
+    assert_eq!(begun.json()["result"]["serverInfo"]["name"], "tapline-demo", "it begins with the tape");
+    let id = begun.head.get("mcp-session-id").map(str::to_owned);
+    client.headers = id.map(|id| format!("mcp-session-id: {id}\r\n")).unwrap_or_default();
+    let ask = |id: u32, city: &str| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "get_forecast", "arguments": {"city": city}}});
+    for (id, city) in [(71, "Ur"), (72, "Ur"), (73, "Uruk")] {
+        let reply = client.call(ask(id, city).to_string()).await.json();
+        assert_eq!(reply["id"], id, "{reply}");
+        assert_eq!(reply["result"]["content"][0]["text"], format!("real \"{city}\""), "{reply}");
     }
 }
