@@ -23,6 +23,7 @@ mod screen;
 mod stdio;
 mod syscalls;
 mod table;
+mod tapes;
 
 use measure::{Body, Sizes, Stage};
 
@@ -39,7 +40,7 @@ fn main() {
 }
 
 /// What is measured, in the order of the table.
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "latency",
     "syscalls",
     "bodies",
@@ -49,6 +50,7 @@ const PARTS: [&str; 13] = [
     "memory",
     "stdio",
     "mock",
+    "tapes",
     "chain",
     "filter",
     "pool",
@@ -103,6 +105,9 @@ fn bench(sizes: &Sizes, asked: &[&str]) {
     }
     if wants("mock") {
         rows.extend(stdio::mock(sizes));
+    }
+    if wants("tapes") {
+        rows.extend(tapes::rows());
     }
     if wants("chain") {
         rows.push(chain::rules(sizes.rounds));
