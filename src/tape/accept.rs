@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::care::reseal;
-use super::format::TapeError;
+use super::format::{TapeError, TapeHeader};
+use super::redact::{RedactRules, Redactor};
 use crate::envelope::{Direction, Seq};
 use crate::event::Difference;
 use crate::json::diff::{elements, members};
@@ -41,7 +42,16 @@ pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, Tape
     let text = fs::read_to_string(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
     let by_request: HashMap<Seq, &LiveReply> = replies.iter().map(|reply| (reply.request, reply)).collect();
     let mut accepted = AcceptedValues::default();
-    let lines: Vec<_> = text.split_inclusive('\n').map(|line| accepted.line(line, &by_request)).collect();
+    let header = text.lines().next().and_then(|line| serde_json::from_str::<TapeHeader>(line).ok());
+    // What the live server says is as secret as what the recorded one said.
+    let is_redacted = header.is_some_and(|header| header.has_redacted_bodies());
+    let mut redactor = is_redacted.then(|| Redactor::new(RedactRules::default()));
+    let mut now = |line: &str| {
+        let now = accepted.line(line, &by_request);
+        let redactor = redactor.as_mut().filter(|_| now != line);
+        redactor.and_then(|redactor| redactor.line(&now)).unwrap_or(now)
+    };
+    let lines: Vec<_> = text.split_inclusive('\n').map(&mut now).collect();
     if accepted.values > 0 {
         let cannot = |source| TapeError::CannotWrite { path: path.to_owned(), source };
         let beside = path.with_extension("new");

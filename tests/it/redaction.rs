@@ -193,6 +193,25 @@ async fn tape_without_secrets_is_mocked_for_the_same_client() {
 }
 
 #[tokio::test]
+async fn replies_that_a_tape_takes_over_have_no_secrets_there() {
+    let dir = TempDir::new().unwrap();
+    record(dir.path(), Some(RedactRules::default())).await;
+    let tape = only_tape(dir.path());
+    let url = Server::answering(|exchange| {
+        let reply = answer(exchange, STATE);
+        reply.replace("next page: p2", "next page: p3, API_KEY=zxcv1234qwer")
+    })
+    .await;
+    let mut replay = binary::command();
+    replay.arg("replay").arg(&tape).args(["--speed", "max", "--update", "--upstream", &url]);
+    tokio::task::spawn_blocking(move || replay.output().unwrap()).await.unwrap();
+    let now = fs::read_to_string(&tape).unwrap();
+    assert!(now.contains("next page: p3, API_KEY=[redacted:") && !now.contains("zxcv1234qwer"), "{now}");
+    let verified = binary::command().args(["tape", "verify"]).arg(&tape).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[tokio::test]
 async fn tape_without_secrets_is_replayed_against_a_server_with_others() {
     let dir = TempDir::new().unwrap();
     record(dir.path(), Some(RedactRules::default())).await;
