@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::config::options::{ControlOptions, WatchOptions};
 use crate::control::short_name;
 use crate::envelope::{Author, Seq, Via};
-use crate::event::{Level, LogLine, Origin, ReplayEvent, StepVerdict};
+use crate::event::{Landmark, Level, LogLine, Origin, ReplayEvent, StepVerdict};
 use crate::exit::{ExitError, print_stderr};
 use crate::headers::SESSION;
 use crate::proxy::front::routes::MountSpec;
@@ -70,9 +70,9 @@ pub(super) async fn run(fork: ForkJob, config: &Config) -> Result<ExitCode, Exit
     let at = outcome.last.map_or_else(String::new, |seq| format!(" at {seq}"));
     let minted = table.bind(&connection, &HeaderMap::new(), &HeaderMap::new(), Ipv4Addr::LOCALHOST.into());
     let text = outcome.text(&core.url().replace("<name>", "mcp"), minted.as_deref());
-    core.journal().log(
-        LogLine::new(Level::Info, "fork", format!("branched off session {}{at}", parent.session.short())).of(session),
-    );
+    let branched = format!("branched off session {}{at}", parent.session.short());
+    // On the tape, too: what was played ends there, and what is new begins.
+    core.journal().log(LogLine::new(Level::Info, "fork", branched).of(session).as_landmark(Landmark::Seam));
     print_stderr(&format!("tapline: {text}"));
     let branch = connection.session.info().tape.clone();
     // A session ends, and its tape with it, when all who hold it have let go.
