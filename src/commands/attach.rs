@@ -19,6 +19,7 @@ use crate::control::registry::{Registry, RegistryEntry};
 use crate::exit::{ExitError, print_stderr};
 use crate::screen::{self, ScreenThread, Signals, screen_settings};
 use crate::secret::Label;
+use crate::tape::export::archive;
 use crate::text::sanitize;
 use crate::ui;
 
@@ -35,7 +36,7 @@ pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitC
     if !headless && is_screen_possible() {
         let filters = keys.filters.clone().map(|it| it.0).unwrap_or_default();
         let settings = screen_settings(args.ascii.unwrap_or(false), color, keys.theme.unwrap_or_default());
-        return show(hub, ui::Settings { attached: true, filters, ..settings }).await;
+        return show(hub, ui::Settings { attached: true, filters, archive: Some(archive), ..settings }).await;
     }
     say_why_no_screen(headless);
     print(hub, &args).await

@@ -12,6 +12,7 @@ use crate::event::{Event, Level, LogLine, OnQuit};
 use crate::exit::{ExitError, print_stderr};
 use crate::screen::{self, LinePrinter, ScreenThread, Signals, screen_settings, until_down};
 use crate::shadow::ShadowTally;
+use crate::tape::export::archive;
 use crate::text::sanitize;
 use crate::{logging, ui};
 
@@ -101,7 +102,8 @@ pub(super) async fn watch_screen(
     let settings = screen_settings(args.ascii, args.color, args.theme);
     let history = if args.record { settings.history.clone() } else { None };
     let hints = paste_hints();
-    let settings = ui::Settings { on_quit, filters: args.filters.clone(), history, hints, ..settings };
+    let settings =
+        ui::Settings { on_quit, filters: args.filters.clone(), history, hints, archive: Some(archive), ..settings };
     let mut screen = ScreenThread::start(core.journal(), core.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

@@ -21,6 +21,7 @@ use crate::exit::{ExitError, print_stderr};
 use crate::proxy::front::routes::MountSpec;
 use crate::screen::{ScreenThread, screen_settings};
 use crate::secret::Label;
+use crate::tape::export::archive;
 use crate::{ui, upstream::pool};
 
 /// Runs the proxy until it is told to stop.
@@ -63,7 +64,8 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = LocalTapline { journal: core.journal().clone(), commands: core.commands(), about };
     let hub = Hub::start(hub::WatchedTaplines::All(Registry::of_user()), Some(own));
-    let settings = ui::Settings { on_quit, ..screen_settings(args.ascii, args.color, args.theme) };
+    let settings =
+        ui::Settings { on_quit, archive: Some(archive), ..screen_settings(args.ascii, args.color, args.theme) };
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

@@ -139,6 +139,10 @@ impl ProxyError {
             Self::Upstream(error @ UpstreamError::NotModern { .. }) => {
                 (StatusCode::BAD_REQUEST, Warn, UpstreamFailure::describe(error).label)
             }
+            // It was asked for: no failure of anything.
+            Self::Upstream(error @ UpstreamError::Restarted { .. }) => {
+                (StatusCode::BAD_GATEWAY, Info, UpstreamFailure::describe(error).label)
+            }
             Self::Upstream(error) => (StatusCode::BAD_GATEWAY, Error, UpstreamFailure::describe(error).label),
         };
         ErrorInfo { status, level, label }
@@ -306,6 +310,7 @@ impl<'a> UpstreamFailure<'a> {
             UpstreamError::NotModern { command, .. } => {
                 (command, "not_modern", "a client that also speaks an older revision begins with `initialize`")
             }
+            UpstreamError::Restarted { command, .. } => (command, "restarted", "the new one can be asked again"),
             UpstreamError::NotResumed { command, .. } => (command, "not_resumed", "the client has to initialize again"),
             UpstreamError::NoStream { upstream, .. } => (
                 upstream,
@@ -354,6 +359,7 @@ mod tests {
                 stderr: Vec::new(),
             },
             UpstreamError::TakesNothing { command: Label::of_command(["cat"]) },
+            UpstreamError::Restarted { command: Label::of_command(["cat"]), why: why() },
             UpstreamError::SessionEnded { command: Label::of_command(["cat"]) },
             UpstreamError::ReadsNothing { command: Label::of_command(["cat"]), waiting: 1 },
             UpstreamError::TooLong { upstream: upstream(), most: 1 },

@@ -54,5 +54,5 @@ mod view;
 pub use event_loop::{ScreenIo, run};
 pub use help::keys;
 pub use host::{Exit, ScreenInput, TerminalHost, input_channel};
-pub use settings::{ColorTheme, Settings};
+pub use settings::{ArchiveWriter, ColorTheme, Settings};
 pub use term::{give_back_keys, show};

@@ -1,10 +1,12 @@
 //! How the operator wants the screen.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::event::OnQuit;
+use crate::envelope::Envelope;
+use crate::event::{OnQuit, Timestamp};
 use crate::filter::SavedFilters;
 
 /// Which colours the screen has.
@@ -46,6 +48,9 @@ impl ColorTheme {
     }
 }
 
+/// Writes messages of one upstream, each with the time when it came, as an HTTP Archive.
+pub type ArchiveWriter = fn(&[(Arc<Envelope>, Timestamp)], &str) -> String;
+
 /// How the operator wants the screen.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -68,6 +73,8 @@ pub struct Settings {
     pub history: Option<PathBuf>,
     /// What was remembered: a filter a line, with `@NAME` before it where it has one.
     pub remembered: Vec<String>,
+    /// Writes messages of one upstream as an HTTP Archive.
+    pub archive: Option<ArchiveWriter>,
     /// What to paste where, while nothing has passed.
     pub hints: Vec<String>,
 }
@@ -85,6 +92,7 @@ impl Default for Settings {
             filters: SavedFilters::default(),
             history: None,
             remembered: Vec::new(),
+            archive: None,
             hints: Vec::new(),
         }
     }

@@ -44,6 +44,9 @@ pub enum UpstreamError {
     /// Another process of the command does not go on with the session.
     #[error("`{command}` was restarted and does not go on with the session: {why}")]
     NotResumed { command: Label, why: String },
+    /// Its process was replaced on purpose, and what it had been asked is lost with it.
+    #[error("`{command}` was restarted before it answered: {why}")]
+    Restarted { command: Label, why: String },
     /// A command did not answer the question that revision 2026-07-28 begins with: it is older, or broken.
     #[error("`{command}` does not answer `server/discover`: {why}")]
     NotModern { command: Label, why: String },

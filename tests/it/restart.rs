@@ -238,6 +238,23 @@ async fn operator_restart_replaces_the_server() {
 }
 
 #[tokio::test]
+async fn restart_on_purpose_is_no_failure_of_the_call_it_interrupts() {
+    let script = Script::new();
+    let rig = script.rig(Settings::default()).await;
+    let mut client = in_session(&rig).await;
+    let mut other = client.again(rig.address()).await;
+    let (answer, ()) = tokio::join!(other.call(request(1, "wait")), async {
+        sent(&rig, "wait").await;
+        rig.command_now(Command::Restart(rig.session(1).await));
+    });
+    let error = answer.json()["error"]["message"].to_string();
+    assert!(error.contains("was restarted before it answered: a restart by the operator"), "{error}");
+    seam(&rig, 1).await;
+    assert_eq!(client.call(request(2, "x")).await.status(), "200");
+    assert!(rig.complaints().is_empty(), "{:?}", rig.complaints());
+}
+
+#[tokio::test]
 async fn requests_wait_for_a_restart() {
     let script = Script::new();
     // It takes its time to leave.

@@ -133,7 +133,9 @@ impl Stream for ResponseStream {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => self.ended = true,
                 Poll::Ready(Some(Err(error))) => {
-                    self.connection.log(Level::Error, error.to_string());
+                    // A restart that was asked for is no failure of anything.
+                    let is_meant = matches!(error, UpstreamError::Restarted { .. });
+                    self.connection.log(if is_meant { Level::Info } else { Level::Error }, error.to_string());
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(Some(Ok(Item::Filler(_)))) if self.context.audience == Audience::OperatorOnly => {}

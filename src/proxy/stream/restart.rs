@@ -177,7 +177,13 @@ impl ServerRestart {
         if let Some(failed) = session.fail(&lost.to_string()) {
             server.proxy.journal().publish(Event::SessionChanged(failed));
         }
-        let mut lost = lost;
+        let mut lost = match (cause, lost) {
+            // That it ended by a signal says no more than that it was told to.
+            (RestartCause::Requested(why), UpstreamError::Exited { command, .. }) => {
+                UpstreamError::Restarted { command, why: why.clone() }
+            }
+            (_, lost) => lost,
+        };
         let mut free = matches!(cause, RestartCause::Requested(_));
         loop {
             self.fail_lost(&lost);

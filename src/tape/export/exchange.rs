@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::envelope::{Direction, Envelope, Seq};
-use crate::tape::Tape;
 
 /// The messages of the client that reached the server, each with the reply.
-pub(super) fn exchanges(tape: &Tape) -> Vec<(&Arc<Envelope>, Option<&Arc<Envelope>>)> {
+pub(super) fn exchanges(envelopes: &[Arc<Envelope>]) -> Vec<(&Arc<Envelope>, Option<&Arc<Envelope>>)> {
     let replies: HashMap<Seq, &Arc<Envelope>> =
-        tape.envelopes.iter().filter_map(|it| Some((it.reply_to.as_ref()?.seq, it))).collect();
-    let sent = tape.envelopes.iter().filter(|it| it.direction == Direction::ToServer && it.was_sent());
+        envelopes.iter().filter_map(|it| Some((it.reply_to.as_ref()?.seq, it))).collect();
+    let sent = envelopes.iter().filter(|it| it.direction == Direction::ToServer && it.was_sent());
     sent.map(|it| (it, replies.get(&it.seq).copied())).collect()
 }
 

@@ -1,9 +1,13 @@
 //! HTTP Archive 1.2. A tape of pipes has no requests of HTTP: they are written as they would be over HTTP.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::exchange::{exchanges, text_of};
-use crate::envelope::{Envelope, Via, written_headers};
+use crate::envelope::{Envelope, Seq, Via, written_headers};
+use crate::event::Timestamp;
 use crate::message::Kind;
 use crate::tape::Tape;
 
@@ -13,8 +17,18 @@ const JSON: &str = "application/json";
 const STREAM: &str = "text/event-stream";
 
 pub(super) fn har(tape: &Tape) -> String {
-    let url = if tape.header.upstream.starts_with("http") { tape.header.upstream.as_str() } else { NOWHERE };
-    let entries: Vec<_> = exchanges(tape).into_iter().map(|(sent, reply)| entry(tape, url, sent, reply)).collect();
+    let timed = |it: &Arc<Envelope>| (it.clone(), tape.header.started.plus_micros(it.at));
+    archive(&tape.envelopes.iter().map(timed).collect::<Vec<_>>(), &tape.header.upstream)
+}
+
+/// The archive of these messages of one upstream, each with the time when it came.
+pub fn archive(timed: &[(Arc<Envelope>, Timestamp)], upstream: &str) -> String {
+    let url = if upstream.starts_with("http") { upstream } else { NOWHERE };
+    let envelopes: Vec<_> = timed.iter().map(|(envelope, _)| envelope.clone()).collect();
+    let times: HashMap<Seq, Timestamp> = timed.iter().map(|(envelope, time)| (envelope.seq, *time)).collect();
+    let time = |envelope: &Envelope| times.get(&envelope.seq).copied().unwrap_or_default();
+    let entries: Vec<_> =
+        exchanges(&envelopes).into_iter().map(|(sent, reply)| entry(time(sent), url, sent, reply)).collect();
     let har = json!({ "log": {
         "version": "1.2",
         "creator": { "name": "tapline", "version": env!("CARGO_PKG_VERSION") },
@@ -24,9 +38,8 @@ pub(super) fn har(tape: &Tape) -> String {
     format!("{har:#}\n")
 }
 
-fn entry(tape: &Tape, url: &str, sent: &Envelope, reply: Option<&std::sync::Arc<Envelope>>) -> Value {
-    let at = tape.header.started.plus_micros(sent.at).0;
-    let at = i64::try_from(at).ok().and_then(|it| jiff::Timestamp::from_microsecond(it).ok()).unwrap_or_default();
+fn entry(at: Timestamp, url: &str, sent: &Envelope, reply: Option<&Arc<Envelope>>) -> Value {
+    let at = i64::try_from(at.0).ok().and_then(|it| jiff::Timestamp::from_microsecond(it).ok()).unwrap_or_default();
     let took = reply.and_then(|it| it.reply_to.as_ref()).map_or(0.0, |it| it.took as f64 / 1000.0);
     let body = text_of(sent);
     let mut headers = headers(sent);

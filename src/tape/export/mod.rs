@@ -15,6 +15,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+pub use self::har::archive;
 use crate::tape::Tape;
 
 /// What a tape is written as.

@@ -26,7 +26,7 @@ const KNOWN: [&str; 5] =
     [method::TOOLS_LIST, method::TOOLS_CALL, method::RESOURCES_READ, method::PROMPTS_LIST, method::PROMPTS_GET];
 
 fn steps(tape: &Tape) -> Vec<TestStep> {
-    let steps = exchanges(tape).into_iter().filter_map(|(sent, reply)| {
+    let steps = exchanges(&tape.envelopes).into_iter().filter_map(|(sent, reply)| {
         let method = KNOWN.into_iter().find(|known| sent.message.method() == Some(*known))?;
         let value = |text: &str| serde_json::from_str::<Value>(text).ok();
         let mut params = sent.message.member("params").and_then(value).unwrap_or_else(|| json!({}));

@@ -27,7 +27,7 @@ pub(super) fn curl(tape: &Tape, name: &str) -> String {
     if tape.header.via == Via::Stdio {
         script += "# The tape is of a command: `tapline run -- COMMAND` puts it behind that URL.\n";
     }
-    for (sent, _) in exchanges(tape) {
+    for (sent, _) in exchanges(&tape.envelopes) {
         let subject: Vec<_> = [sent.method(), sent.name()].into_iter().flatten().collect();
         let _ = write!(script, "\n# {} {}\n", sent.seq, sanitize(&subject.join(" ")));
         let options = options(sent);

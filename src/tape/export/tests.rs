@@ -13,7 +13,7 @@ fn demo() -> Tape {
 fn export_har_has_an_entry_for_each_message_of_the_client() {
     let har: serde_json::Value = serde_json::from_str(&export(&demo(), "demo", TapeForm::Har)).unwrap();
     let entries = har["log"]["entries"].as_array().unwrap();
-    assert_eq!((har["log"]["version"].as_str(), entries.len()), (Some("1.2"), exchanges(&demo()).len()));
+    assert_eq!((har["log"]["version"].as_str(), entries.len()), (Some("1.2"), exchanges(&demo().envelopes).len()));
     assert_eq!(entries[0]["startedDateTime"], "2026-11-23T17:38:01.034Z");
     assert_eq!(entries[0]["response"]["status"], 200);
     assert_eq!(entries[1]["response"]["status"], 202, "a notification is accepted");

@@ -30,6 +30,7 @@ pub(super) fn write(model: &mut Model, form: ExportForm) {
         ExportForm::Curl => ("curl.sh", Action::CopyAs(form)),
         ExportForm::Markdown => ("message.md", Action::CopyAs(form)),
         ExportForm::Lines => return write_listed(model),
+        ExportForm::Archive => return write_archive(model),
     };
     let bytes = match (form, model.selected()) {
         // What is copied is text; a file has the bytes as they are.
@@ -47,6 +48,24 @@ fn write_listed(model: &mut Model) {
     let listed = (0..list.len(rows)).filter_map(|position| list.row(rows, position));
     let bytes = listed.flat_map(|row| export::json_line(&row.envelope).into_bytes()).collect();
     model.effect(Effect::Save { name: "tapline-messages.jsonl".to_owned(), bytes });
+}
+
+/// All messages that are listed, as an HTTP Archive.
+fn write_archive(model: &mut Model) {
+    let Some(archive) = model.settings.archive else { return };
+    let (rows, list) = model.messages();
+    let listed = (0..list.len(rows)).filter_map(|position| list.row(rows, position));
+    let timed: Vec<_> = listed
+        .map(|row| {
+            let at = model.time_of(&row.envelope).unwrap_or_default();
+            (row.envelope, at)
+        })
+        .collect();
+    let session = model.selected().map(|row| row.envelope.session);
+    let session = session.and_then(|id| model.observed.sessions.get(id));
+    let upstream = session.map(|row| row.session.upstream.to_string()).unwrap_or_default();
+    let bytes = archive(&timed, &upstream).into_bytes();
+    model.effect(Effect::Save { name: "tapline-messages.har".to_owned(), bytes });
 }
 
 /// The message, indented where it is JSON, in the operator's own pager.

@@ -1,6 +1,6 @@
 //! What the messages say together: why a call has no reply yet, and how a session went in time.
 
-use crate::envelope::{Envelope, SessionId};
+use crate::envelope::{Direction, Envelope, SessionId};
 use crate::event::{Level, SessionState};
 use crate::message::Kind;
 use crate::text::micros_with_unit;
@@ -117,4 +117,37 @@ pub(super) fn timeline(model: &mut Model) {
     let text: String = lines.collect();
     let title = format!("timeline, {} in all", micros_with_unit(all));
     model.popup = Some(Popup::Pager(Pager::new(title, text)));
+}
+
+/// Columns between the two lines of a sequence diagram.
+const LANE: usize = 60;
+
+/// `g d`: the messages of the session of the message as a sequence diagram.
+pub(super) fn sequence(model: &mut Model) {
+    let Some(session) = model.selected().map(|row| row.envelope.session) else { return };
+    let (rows, _) = model.messages();
+    let of = (0..rows.len()).rev().filter_map(|position| rows.at(position));
+    let mut messages: Vec<_> = of.filter(|row| row.envelope.session == session).take(MOST).collect();
+    messages.reverse();
+    let (line, right, left, side) =
+        if model.settings.ascii { ("-", ">", "<", "|") } else { ("─", "▶", "◀", "│") };
+    let mut text = format!("{:>8}client{}server\n", "", " ".repeat(LANE - 8));
+    for row in messages {
+        let envelope = &row.envelope;
+        let mut words = vec![envelope.kind().word().to_owned()];
+        words.extend([envelope.method(), envelope.name()].into_iter().flatten().map(str::to_owned));
+        words.extend(envelope.reply_to.as_ref().map(|to| micros_with_unit(to.took)));
+        let words = crate::text::fit(&crate::text::sanitize(&words.join(" ")), LANE - 6);
+        let rest = line.repeat(LANE.saturating_sub(crate::text::width(&words) + 5));
+        // What was not sent on does not arrive.
+        let arrow = match (envelope.direction, envelope.was_sent()) {
+            (Direction::ToServer, false) => format!("{line}{line} {words} {rest}x"),
+            (Direction::ToClient, false) => format!("x{line} {words} {rest}{line}"),
+            (Direction::ToServer, true) => format!("{line}{line} {words} {rest}{right}"),
+            (Direction::ToClient, true) => format!("{left}{line} {words} {rest}{line}"),
+        };
+        let seq = envelope.seq.to_string();
+        text.push_str(&format!("{seq:>7} {side}{arrow}{side}\n"));
+    }
+    model.popup = Some(Popup::Pager(Pager::new("sequence of the session".to_owned(), text)));
 }

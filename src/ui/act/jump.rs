@@ -28,10 +28,11 @@ pub(super) fn show_message(model: &mut Model, seq: Seq) {
     }
 }
 
-/// Whether what is typed after `:` is the number of a message, or asks how a filter is understood.
+/// Whether what is typed after `:` is the number of a message or a path within it, or asks how a filter is understood.
 pub(super) fn is_number(text: &str) -> bool {
     let digits = text.trim_start_matches('#');
     (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        || text.starts_with('.')
         || text.split_whitespace().next() == Some("explain")
 }
 
@@ -39,6 +40,9 @@ pub(super) fn is_number(text: &str) -> bool {
 pub(super) fn goto(model: &mut Model, text: &str) {
     if let Some(filter) = text.trim().strip_prefix("explain").filter(|it| it.is_empty() || it.starts_with(' ')) {
         return explain(model, filter.trim());
+    }
+    if text.starts_with('.') {
+        return to_path(model, text.trim());
     }
     match text.trim().trim_start_matches('#').parse() {
         Ok(number) => {
@@ -48,6 +52,17 @@ pub(super) fn goto(model: &mut Model, text: &str) {
             show_message(model, Seq(number));
         }
         Err(_) => model.warn(format!("`{}` is not a message number", text.trim())),
+    }
+}
+
+/// To the value at a path of the message that is selected.
+fn to_path(model: &mut Model, path: &str) {
+    model.detail.show_tree();
+    model.show_detail();
+    if model.detail.go_to_path(path) {
+        model.pane = Pane::Detail;
+    } else {
+        model.warn(format!("there is no `{path}` in this message; `y p` on a value copies its path"));
     }
 }
 

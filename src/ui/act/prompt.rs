@@ -4,6 +4,7 @@ use super::search::search_changed;
 use crate::event::{Command, Holding};
 use crate::filter::{Filter, FilterPlace};
 use crate::ui::model::Model;
+use crate::ui::model::completion::Completions;
 use crate::ui::model::input_line::InputLine;
 use crate::ui::model::prompt::{Prompt, PromptKind};
 
@@ -26,7 +27,7 @@ pub(super) fn open_prompt(model: &mut Model, asked: PromptKind) {
 /// The list follows the text while it parses, and stays with the last good one while it does not.
 pub(super) fn prompt_changed(model: &mut Model) {
     let Some(prompt) = &mut model.prompt else { return };
-    prompt.choice = 0;
+    (prompt.choice, prompt.completions) = (0, None);
     match prompt.kind {
         PromptKind::Search => return search_changed(model),
         PromptKind::Command | PromptKind::Value | PromptKind::Pipe | PromptKind::Comment => return,
@@ -76,6 +77,31 @@ pub(super) fn step(model: &mut Model, by: isize) {
     prompt.history = Some(there);
     prompt.line = InputLine::new(filters.get(there).map_or("", String::as_str));
     prompt_changed(model);
+}
+
+/// `tab` in a filter: the word before the cursor goes on as something that was seen here.
+pub(super) fn complete(model: &mut Model, by: isize) {
+    let Some(prompt) = &model.prompt else { return };
+    let completions = match &prompt.completions {
+        Some(begun) => {
+            let mut next = begun.clone();
+            next.step(by);
+            Some(next)
+        }
+        None => Completions::of(model, prompt.line.before_cursor(), prompt.line.after_cursor()),
+    };
+    let Some(completions) = completions else {
+        return model.notify("nothing that was seen here begins so; `~` and `tab` list the operators");
+    };
+    let line = completions.line();
+    if let Some(prompt) = &mut model.prompt {
+        prompt.line = InputLine::new(&line);
+    }
+    prompt_changed(model);
+    if let Some(prompt) = &mut model.prompt {
+        // A single one is done with: the next `tab` is about the next word.
+        prompt.completions = Some(completions).filter(|completions| completions.all.len() > 1);
+    }
 }
 
 /// Leaves the prompt as if it had not been opened.

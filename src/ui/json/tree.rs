@@ -212,6 +212,13 @@ impl JsonTree {
         if key.is_empty() { value } else { format!("{key}  {value}") }
     }
 
+    /// Which of all rows is that of the value at a path.
+    pub(crate) fn row_at(&self, path: &str) -> Option<usize> {
+        let TreeBody::Json(index) = &self.body else { return None };
+        let (node, _) = self.find(index, path).pop()?;
+        node.checked_sub(first_node(index)).map(|row| row as usize)
+    }
+
     /// Which of all rows the row is that is seen with these folds at `row`.
     pub(crate) fn place_among_all(&self, folds: &Folds, row: usize) -> usize {
         match &self.body {

@@ -195,6 +195,7 @@ pub(crate) enum Action {
     Compose,
     Why,
     Timeline,
+    Sequence,
     Rule,
     SwitchRule,
     RuleUp,
@@ -239,6 +240,8 @@ pub(crate) enum Action {
     Cancel,
     Older,
     Newer,
+    Complete,
+    CompleteBack,
     NextField,
     PreviousField,
     QuitForward,
@@ -257,6 +260,8 @@ pub(crate) enum ExportForm {
     Value,
     Curl,
     Markdown,
+    /// All that is listed, as an HTTP Archive.
+    Archive,
     /// Lines of the list: where it is copied the selected one, where it is written all.
     Lines,
 }
@@ -460,6 +465,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     // The prompt.
     key(C::Prompt(PromptKind::Filter), &["enter"], A::Accept, "keep", "keep the filter"),
     key(C::Prompt(PromptKind::Filter), &["esc"], A::Cancel, "as before", "the filter as it was"),
+    key(
+        C::Prompt(PromptKind::Filter),
+        &["tab"],
+        A::Complete,
+        "complete",
+        "complete the word: operators, and what was seen here",
+    ),
+    key(C::Prompt(PromptKind::Filter), &["shift tab"], A::CompleteBack, "", "the completion before"),
     key(C::Prompt(PromptKind::Filter), &["up"], A::Older, "earlier ones", "earlier filters"),
     key(C::Prompt(PromptKind::Filter), &["down"], A::Newer, "", "later filters"),
     key(
@@ -469,6 +482,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "hold these",
         "hold what matches; an empty line turns hold off",
     ),
+    key(
+        C::Prompt(PromptKind::Hold),
+        &["tab"],
+        A::Complete,
+        "complete",
+        "complete the word: operators, and what was seen here",
+    ),
+    key(C::Prompt(PromptKind::Hold), &["shift tab"], A::CompleteBack, "", "the completion before"),
     key(C::Prompt(PromptKind::Hold), &["up"], A::Older, "earlier ones", "earlier filters"),
     key(C::Prompt(PromptKind::Hold), &["down"], A::Newer, "", "later filters"),
     key(C::Prompt(PromptKind::Hold), &["esc"], A::Cancel, "as before", "leave it as it was"),
@@ -508,6 +529,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Go, &["w"], A::Why, "why it hangs", "what is known of a call without a reply")
         .when(|m| m.request_here().is_some()),
     key(C::Go, &["t"], A::Timeline, "timeline", "the calls of this session, each as a bar over its time")
+        .when(Model::has_rows),
+    key(C::Go, &["d"], A::Sequence, "diagram", "this session as a sequence diagram: who sent what to the other")
         .when(Model::has_rows),
     key(C::Go, &[":"], A::Type(PromptKind::Command), "line number", "jump to a message by number"),
     key(C::Go, &["esc"], A::Cancel, "", "nothing"),
@@ -551,6 +574,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(Model::has_url),
     key(C::Write, &["m"], A::Write(ExportForm::Markdown), "Markdown", "the message as Markdown"),
     key(C::Write, &["j"], A::Write(ExportForm::Lines), "JSON lines", "all messages that are listed, a line each"),
+    key(C::Write, &["h"], A::Write(ExportForm::Archive), "HAR", "all messages that are listed, as an HTTP Archive")
+        .when(|m| m.settings.archive.is_some()),
     key(C::Write, &["esc"], A::Cancel, "", "nothing"),
     // After `t`.
     key(C::Toggle, &["m"], A::Mouse, "mouse", "the mouse on or off; where it is on, shift selects text"),

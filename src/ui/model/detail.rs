@@ -279,6 +279,15 @@ impl Detail {
         };
     }
 
+    /// Puts the cursor on the value at a path; returns `false` where there is none.
+    pub(crate) fn go_to_path(&mut self, path: &str) -> bool {
+        let row = match self.content() {
+            Some(DetailContent::Tree(tree)) => tree.row_at(path),
+            _ => None,
+        };
+        row.inspect(|row| self.go_to(*row)).is_some()
+    }
+
     /// Whether there is anything to fold.
     pub(crate) fn has_folds(&self) -> bool {
         matches!(self.content(), Some(DetailContent::Tree(tree)) if tree.is_json())

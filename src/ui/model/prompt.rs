@@ -1,5 +1,6 @@
 //! The line at the bottom in which something is typed: a filter, a hold filter, a command, what is searched for, one value.
 
+use super::completion::Completions;
 use super::input_line::InputLine;
 use super::search::Search;
 use super::value_edit::ValueEdit;
@@ -27,6 +28,8 @@ pub(crate) struct Prompt {
     pub(crate) before: Option<(String, Filter)>,
     /// Place in the history of filters while going through it.
     pub(crate) history: Option<usize>,
+    /// What the word before the cursor may become, while that is gone through.
+    pub(crate) completions: Option<Completions>,
     /// The row of the palette.
     pub(crate) choice: usize,
     /// What was searched for before.
@@ -41,7 +44,8 @@ impl Prompt {
     pub(crate) fn new(kind: PromptKind, text: &str) -> Self {
         let line = InputLine::new(text);
         let (before, history, searched, fault) = (None, None, None, None);
-        Self { kind, line, error: None, before, history, choice: 0, searched, fault, value: None }
+        let completions = None;
+        Self { kind, line, error: None, before, history, completions, choice: 0, searched, fault, value: None }
     }
 
     /// For a value of a message: what is typed first replaces it.

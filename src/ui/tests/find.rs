@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rig::{Rig, World, busy, session, tapes, text_result};
 use crate::envelope::{Seq, Via};
 use crate::event::{Event, Level, LogLine};
-use crate::ui::model::{Pane, ScreenKind};
+use crate::ui::model::{Effect, Pane, ScreenKind};
 
 fn search(rig: &mut Rig, text: &str) {
     rig.press("/").typing(text).press("enter");
@@ -217,4 +217,32 @@ fn exchange_is_one_row_and_is_found_by_either_half() {
     assert_eq!(selected(&rig), 1194);
     rig.press("P f esc T");
     assert_eq!(rig.model.list().len(rig.model.messages().0), 13);
+}
+
+#[test]
+fn filter_completes_operators_and_what_was_seen() {
+    let mut rig = busy(120, 36);
+    let line = |rig: &Rig| rig.model.prompt.as_ref().unwrap().line.text().to_owned();
+    rig.press("f").typing("~too").press("tab");
+    assert_eq!(line(&rig), "~tool");
+    rig.typing(" ").press("tab");
+    let picture = rig.picture();
+    assert!(picture.contains("1 of 5") && picture.contains("git_log") && picture.contains("2 messages"), "{picture}");
+    rig.typing("x").press("ctrl-u").typing("!~m tools/c").press("tab");
+    assert_eq!(line(&rig), "!~m tools/call");
+    rig.press("ctrl-u").typing("~q & ~j .params.arguments.p").press("tab");
+    assert_eq!(line(&rig), "~q & ~j .params.arguments.path");
+    rig.press("ctrl-u").typing("~via zzz").press("tab");
+    assert!(rig.picture().contains("nothing that was seen here begins so"), "{}", rig.picture());
+    rig.press("ctrl-u").typing("~c").press("tab tab");
+    assert_eq!(line(&rig), "~client", "in the order of the help");
+}
+
+#[test]
+fn path_after_a_colon_leads_to_its_value() {
+    let mut rig = busy(120, 36);
+    rig.press(": 1 1 8 9 enter :").typing(".params.arguments.limit").press("enter y v");
+    assert!(matches!(rig.effects.last(), Some(Effect::Copy(text)) if text == "20"), "{:?}", rig.effects);
+    rig.press(":").typing(".nowhere").press("enter");
+    assert!(rig.picture().contains("there is no `.nowhere`"), "{}", rig.picture());
 }

@@ -386,6 +386,7 @@ fn write_and_export_take_each_kind_of_thing() {
             "**#1189** client to server, `tools/call` `search`\n\n```json\n{\n",
         ),
         ("w j", "tapline-messages.jsonl", "{\"seq\":"),
+        ("w h", "tapline-messages.har", "13 of http://127.0.0.1:9000/mcp"),
         ("2 w w", "", r#"{"jsonrpc":"2.0""#),
     ] {
         let mut rig = busy(120, 36);

@@ -31,7 +31,8 @@ impl Rig {
     }
 
     pub(crate) fn with(width: u16, height: u16, settings: &Settings) -> Self {
-        let settings = Settings { zone: TimeZone::UTC, ..settings.clone() };
+        let archive = |timed: &[_], upstream: &str| format!("{} of {upstream}", timed.len());
+        let settings = Settings { zone: TimeZone::UTC, archive: Some(archive), ..settings.clone() };
         let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let mut rig =
             Self { model: Model::new(settings, START.plus_micros(20_000_000)), effects: Vec::new(), terminal };

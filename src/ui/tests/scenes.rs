@@ -71,6 +71,9 @@ pub(super) const SCENES: &[Scene] = &[
     ("timeline", |rig| {
         rig.press(": 1 1 8 9 enter g t");
     }),
+    ("sequence", |rig| {
+        rig.press(": 1 1 8 9 enter g d");
+    }),
     ("why", |rig| {
         rig.press(": 1 1 9 6 enter g w");
     }),
@@ -112,6 +115,9 @@ pub(super) const SCENES: &[Scene] = &[
     ("saved-filter", |rig| {
         rig.press("f").typing("~tool git").press("enter :").typing("filter save git").press("enter f ctrl-u");
         rig.typing("@git");
+    }),
+    ("completion", |rig| {
+        rig.press("f").typing("~q & ~tool ").press("tab tab");
     }),
     ("hold", |rig| {
         rig.press("f").typing("~e").press("enter i");
@@ -298,6 +304,9 @@ pub(super) const PLACES: &[Scene] = &[
     }),
     ("newer filters", |rig| {
         rig.press("f").typing("~e").press("enter f ctrl-u").typing("~q").press("enter f ctrl-u up up");
+    }),
+    ("hold completed", |rig| {
+        rig.press("i ctrl-u").typing("~c").press("tab");
     }),
     ("newer hold filters", |rig| {
         rig.press("f").typing("~e").press("enter f ctrl-u").typing("~q").press("enter i up up");

@@ -1,6 +1,7 @@
 //! Drawing. Reads the model, changes nothing of it.
 
 mod block_form;
+mod completion;
 mod detail;
 mod editor;
 mod events;
@@ -63,6 +64,9 @@ fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
     if let (Some(area), Some(prompt)) = (plan.prompt, &model.prompt) {
         if prompt.kind == PromptKind::Command {
             palette::draw(model, prompt, frame, plan.body);
+        }
+        if let Some(completions) = &prompt.completions {
+            completion::draw(model, completions, frame, plan.body);
         }
         prompt::draw(model, prompt, frame, area);
     }
