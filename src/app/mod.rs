@@ -6,10 +6,10 @@ mod linting;
 mod points;
 mod rules;
 mod shutdown;
+mod tapes;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ use crate::control::registry::{Registry, RegistryEntry};
 use crate::control::server::{self as control, ControlError};
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::{
-    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, RuleCommand, Speed, TapeInfo, Then,
-    Ticket, Timestamp,
+    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, RuleCommand, Speed, Then, Ticket,
+    Timestamp,
 };
 use crate::filter::{FilterError, SavedFilters};
 use crate::intercept::breakpoints::Breakpoints;
@@ -52,7 +52,7 @@ use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::{Proxy, Stop, error};
 use crate::rules::{RuleBook, RuleFiles};
 use crate::shadow::{self, Shadow};
-use crate::store::{self, KnownTape, Owner, Store, StoreThread};
+use crate::store::{self, Owner, Store, StoreThread};
 use crate::tape;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::tape::record::Recorder;
@@ -385,21 +385,6 @@ fn open_export(settings: Option<otlp::Settings>, journal: &Journal) -> Result<Op
     settings.map(|otlp| otlp::Export::start(otlp, journal)).transpose().map_err(CoreStartError::Otlp)
 }
 
-/// The tapes in a directory. What the store knows of one that has not changed since is not read again.
-fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
-    let known: HashMap<_, _> =
-        store.map(Store::tapes).unwrap_or_default().into_iter().map(|it| (it.info.path.clone(), it)).collect();
-    let as_it_was = |path: &Path, modified: u64, bytes: u64| {
-        let tape = known.get(path)?;
-        (tape.modified == modified && tape.info.bytes == bytes).then(|| tape.info.clone())
-    };
-    let (tapes, read) = tape::catalogue_knowing(dir, as_it_was);
-    if let Some(store) = store {
-        store.learn_tapes(read.into_iter().map(|(modified, info)| KnownTape { modified, info }).collect());
-    }
-    tapes
-}
-
 /// Judges what passes. Without it everything else goes on.
 fn start_lint(section: lint::Section, journal: &Journal) -> Option<LiveLint> {
     let started = LiveLint::start(section, journal);
@@ -584,6 +569,7 @@ impl Executor {
                 Err(error) => self.warn("hold", format!("the hold filter stays as it was: {error}")),
             },
             Command::Send { session, message } => self.inject(session, message),
+            Command::Speak { session, message } => self.speak(session, message),
             Command::CloseSession(session) => {
                 let mounts = self.mounts.clone();
                 tokio::spawn(async move { mounts.close(session, "closed by the operator").await });
@@ -591,6 +577,7 @@ impl Executor {
             Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
             Command::ListTapes => self.list_tapes(),
             Command::OpenTape(path) => self.open_tape(path),
+            Command::TendTape { tape, deed } => self.tend_tape(tape, deed),
             Command::Replay { tape, speed } => self.play(tape, speed),
             Command::StopReplay => self.replay.cancel(),
             Command::Resync => proxy.journal().resync(),
@@ -633,6 +620,12 @@ impl Executor {
         }
     }
 
+    fn speak(&self, session: SessionId, message: Message) {
+        if let Err(why) = self.mounts.speak(session, message) {
+            self.warn("proxy", format!("the client was told nothing: {why}"));
+        }
+    }
+
     fn inject(&self, session: SessionId, message: Message) {
         match self.mounts.find(session) {
             Some(connection) => {
@@ -640,19 +633,6 @@ impl Executor {
             }
             None => self.warn("proxy", "that session has ended: nothing was sent".to_owned()),
         }
-    }
-
-    fn list_tapes(&self) {
-        let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
-        let store = self.mounts.proxy().session_policy().store.clone();
-        tokio::task::spawn_blocking(move || {
-            journal.publish(Event::Tapes(library.map(|dir| catalogue(&dir, store.as_ref())).unwrap_or_default()));
-        });
-    }
-
-    fn open_tape(&self, path: PathBuf) {
-        let journal = self.mounts.proxy().journal().clone();
-        tokio::task::spawn_blocking(move || journal.publish(tape::opened(path)));
     }
 
     fn play(&mut self, path: PathBuf, speed: Speed) {

@@ -139,9 +139,19 @@ pub enum Command {
         session: SessionId,
         message: Message,
     },
+    /// Tells the client of a session something in the name of its server.
+    Speak {
+        session: SessionId,
+        message: Message,
+    },
     CloseSession(SessionId),
     ListTapes,
     OpenTape(PathBuf),
+    /// Does something to the file of a tape; [`Event::Tapes`] follows.
+    TendTape {
+        tape: PathBuf,
+        deed: TapeDeed,
+    },
     /// Plays a tape as the client against the running upstream.
     Replay {
         tape: PathBuf,
@@ -339,6 +349,16 @@ pub struct TapeInfo {
     pub bytes: u64,
     /// Torn last line, gaps, lines that could not be read.
     pub problems: Vec<String>,
+}
+
+/// What is done to the file of a tape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TapeDeed {
+    /// Gives it this name, a word without directory and ending.
+    Rename(String),
+    /// Writes this onto it.
+    Note(String),
+    Delete,
 }
 
 /// How a replay goes on.

@@ -139,7 +139,6 @@ impl ProxyError {
             Self::Upstream(error @ UpstreamError::NotModern { .. }) => {
                 (StatusCode::BAD_REQUEST, Warn, UpstreamFailure::describe(error).label)
             }
-            // It was asked for: no failure of anything.
             Self::Upstream(error @ UpstreamError::Restarted { .. }) => {
                 (StatusCode::BAD_GATEWAY, Info, UpstreamFailure::describe(error).label)
             }

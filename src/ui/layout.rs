@@ -5,6 +5,7 @@ use ratatui::style::Style;
 use tui_textarea::TextArea;
 
 use super::help::last_help_top;
+use super::model::offers::OfferList;
 use super::model::popup::Popup;
 use super::model::{Model, Pane, ScreenKind, Viewport};
 use super::theme::{Role, Theme};
@@ -152,8 +153,8 @@ pub(crate) fn centered(area: Rect, width: u16, height: u16) -> Rect {
 }
 
 /// Rows of the popup with what a server offers.
-pub(crate) fn offers_height(body: Rect, offers: usize) -> u16 {
-    u16::try_from(offers + 4).unwrap_or(u16::MAX).min(body.height)
+pub(crate) fn offers_height(body: Rect, list: &OfferList) -> u16 {
+    u16::try_from(list.offers.len() + list.about.len() + 4).unwrap_or(u16::MAX).min(body.height)
 }
 
 /// The rectangle of the long-text popup.
@@ -232,8 +233,8 @@ fn fit_popup(model: &mut Model, area: Rect, plan: &ScreenLayout) {
         }
     }
     if let Some(Popup::Offers(list)) = &mut model.popup {
-        let (len, height) = (list.shown().count(), offers_height(plan.body, list.offers.len()));
-        list.place.frame(len, usize::from(height).saturating_sub(4));
+        let (len, height) = (list.shown().count(), offers_height(plan.body, list));
+        list.place.frame(len, usize::from(height).saturating_sub(4 + list.about.len()));
     }
     if let Some(Popup::Pager(text)) = &mut model.popup {
         let area = inner(pager(area), Viewport { wide: true, ..Viewport::default() });

@@ -152,13 +152,9 @@ pub(super) fn note(shelf: &TapeShelf, given: &Path, text: &str) -> Result<ExitCo
 
 pub(super) fn rename(shelf: &TapeShelf, given: &Path, name: &str) -> Result<ExitCode, ExitError> {
     let path = closed(shelf, given)?;
-    let is_packed = path.to_string_lossy().ends_with(PACKED);
-    let name = name.strip_suffix(PACKED).unwrap_or(name);
-    let name = name.strip_suffix(SUFFIX).unwrap_or(name);
-    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+    let Some(to) = care::renamed(&path, name) else {
         return Err(ExitError::usage(anyhow!("a name is a word such as `login-fails`, without a directory")));
-    }
-    let to = path.with_file_name(format!("{name}{SUFFIX}{}", if is_packed { PACKED } else { "" }));
+    };
     if to.exists() {
         return Err(ExitError::from(anyhow!("{} is there already; take another name", to.display())));
     }

@@ -163,6 +163,7 @@ impl Merge {
                 None => CommandRoute::Nowhere("too late: the message is not held any more"),
             },
             Command::Send { session, .. }
+            | Command::Speak { session, .. }
             | Command::CloseSession(session)
             | Command::Restart(session)
             | Command::Pause(session)
@@ -177,6 +178,10 @@ impl Merge {
             Command::Replay { ref tape, .. } => match self.player_of(tape) {
                 Some(player) => to(player, command),
                 None => CommandRoute::Nowhere("no tapline runs: there is no server to play the tape at"),
+            },
+            Command::TendTape { ref tape, .. } => match self.player_of(tape) {
+                Some(owner) => to(owner, command),
+                None => CommandRoute::Nowhere("no tapline runs that keeps tapes: `tapline tape` tends them"),
             },
             Command::ForwardAll
             | Command::ListTapes

@@ -17,7 +17,7 @@ mod summary;
 mod verify;
 
 pub use retention::{Retention, Section};
-pub use rewrite::{LineChange, Packing, append_note, pack, redact, reseal, rewrite};
+pub use rewrite::{LineChange, Packing, append_note, pack, redact, renamed, reseal, rewrite, tend};
 pub use signature::{SealSigner, SealVerifier, sign};
 pub use summary::TapeSummary;
 pub use verify::{TapeFault, Verification, verify};

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::seal::LineSums;
 use super::signature::SIGNATURE;
-use crate::event::Timestamp;
+use crate::event::{TapeDeed, Timestamp};
 use crate::tape::format::{Mark, TapeError};
-use crate::tape::name::PACKED;
+use crate::tape::name::{PACKED, SUFFIX};
 use crate::tape::read::{TapeBytes, TapeReader};
 use crate::tape::redact::{RedactRules, Redactor};
 
@@ -196,6 +196,37 @@ fn packing_of(path: &Path) -> Packing {
     match TapeBytes::open(path) {
         Ok(TapeBytes::Packed(_)) => Packing::Zstd,
         _ => Packing::Plain,
+    }
+}
+
+/// Where a tape is once it has this name; `None` where that is no name.
+pub fn renamed(path: &Path, name: &str) -> Option<PathBuf> {
+    let is_packed = path.to_string_lossy().ends_with(PACKED);
+    let name = name.strip_suffix(PACKED).unwrap_or(name);
+    let name = name.strip_suffix(SUFFIX).unwrap_or(name);
+    let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+    is_name.then(|| path.with_file_name(format!("{name}{SUFFIX}{}", if is_packed { PACKED } else { "" })))
+}
+
+/// Does what a person asks for on the screen.
+///
+/// # Errors
+/// Why it cannot be done, in words.
+pub fn tend(path: &Path, deed: &TapeDeed) -> Result<(), String> {
+    match deed {
+        TapeDeed::Rename(name) => {
+            let to = renamed(path, name).ok_or("a name is a word such as `login-fails`, without a directory")?;
+            if to.exists() {
+                return Err(format!("{} is there already; take another name", to.display()));
+            }
+            std::fs::rename(path, &to).map_err(|error| error.to_string())
+        }
+        TapeDeed::Note(text) => append_note(path, text).map_err(|error| error.to_string()),
+        TapeDeed::Delete => {
+            // Whatever asks: nothing but a tape.
+            TapeReader::open(path).map_err(|error| error.to_string())?;
+            std::fs::remove_file(path).map_err(|error| error.to_string())
+        }
     }
 }
 

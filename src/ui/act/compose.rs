@@ -28,16 +28,20 @@ pub(super) fn compose(model: &mut Model) {
     let Some(offer) = list.chosen() else { return };
     let session = list.session;
     let subject = EditSubject {
-        target: EditTarget::Resend(session),
+        target: if offer.to == Direction::ToServer { EditTarget::Resend(session) } else { EditTarget::Speak(session) },
         // No message that passed.
         seq: Seq(0),
-        direction: Direction::ToServer,
+        direction: offer.to,
         session: model.observed.sessions.get(session).map(|row| row.title().to_owned()).unwrap_or_default(),
         session_id: session,
         via: Via::Http,
         message: Message::new(offer.request.clone()),
     };
     model.editor = Editor::open(subject, None).map(|mut editor| {
+        // Of a template, what stands in braces is filled in.
+        if editor.value(".params.arguments").is_none() {
+            editor.select_value(".params.uri");
+        }
         editor.select_first_argument();
         editor
     });

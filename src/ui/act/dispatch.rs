@@ -209,6 +209,8 @@ fn look_elsewhere(model: &mut Model, action: Action) {
         Action::StopPlay => model.send(Command::StopReplay),
         Action::Pace => model.tapes.next_speed(),
         Action::NextFail => tapes::next_fail(model),
+        Action::AskDelete => tapes::ask_delete(model),
+        Action::DeleteTape => tapes::delete(model),
         Action::Level => model.log.next_level(),
         Action::Source => model.log.next_source(),
         Action::ReadLine => clipboard::read_line(model),
@@ -331,6 +333,7 @@ fn accept(model: &mut Model) {
             Some(PromptKind::Command) => run_command(model),
             Some(PromptKind::Pipe) => clipboard::pipe(model),
             Some(PromptKind::Comment) => marks::comment(model),
+            Some(PromptKind::TapeName | PromptKind::TapeNote) => tapes::name_or_note(model),
             _ => prompt::accept_prompt(model),
         },
     }

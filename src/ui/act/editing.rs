@@ -109,6 +109,10 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
             settle_ticket(model, ticket, decision, Then::Nothing);
         }
         EditTarget::Answer(ticket) => hold::answer_with(model, ticket, &message),
+        EditTarget::Speak(session) => {
+            model.send(Command::Speak { session, message });
+            model.notify("sent to the client in its server's name");
+        }
         EditTarget::Resend(session) => send_again(model, session, seq, message),
     }
 }
@@ -141,7 +145,7 @@ pub(super) fn close_editor(model: &mut Model) {
         model.queue.drafts.insert(editor.seq, Arc::new(editor.area.lines().to_vec()));
         model.notify(match editor.target {
             EditTarget::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` discards it",
-            EditTarget::Answer(_) | EditTarget::Resend(_) => "draft kept: `e` opens it again",
+            EditTarget::Answer(_) | EditTarget::Speak(_) | EditTarget::Resend(_) => "draft kept: `e` opens it again",
         });
     } else {
         model.queue.drafts.remove(&editor.seq);

@@ -7,6 +7,7 @@ use crate::ui::model::Model;
 use crate::ui::model::completion::Completions;
 use crate::ui::model::input_line::InputLine;
 use crate::ui::model::prompt::{Prompt, PromptKind};
+use crate::ui::model::tapes_screen::tape_title;
 
 pub(super) fn open_prompt(model: &mut Model, asked: PromptKind) {
     let mut prompt = Prompt::new(asked, &suggested(model, asked));
@@ -30,7 +31,12 @@ pub(super) fn prompt_changed(model: &mut Model) {
     (prompt.choice, prompt.completions) = (0, None);
     match prompt.kind {
         PromptKind::Search => return search_changed(model),
-        PromptKind::Command | PromptKind::Value | PromptKind::Pipe | PromptKind::Comment => return,
+        PromptKind::Command
+        | PromptKind::Value
+        | PromptKind::Pipe
+        | PromptKind::Comment
+        | PromptKind::TapeName
+        | PromptKind::TapeNote => return,
         PromptKind::Filter | PromptKind::Hold => {}
     }
     let Some(filter) = prompt.parse(&model.settings.filters) else { return };
@@ -173,6 +179,9 @@ fn suggested(model: &Model, asked: PromptKind) -> String {
         PromptKind::Hold if model.observed.holding.filter.is_empty() => HOLD_SUGGESTION.to_owned(),
         PromptKind::Hold => model.observed.holding.filter.clone(),
         PromptKind::Pipe => model.piped.clone(),
-        PromptKind::Command | PromptKind::Search | PromptKind::Value | PromptKind::Comment => String::new(),
+        PromptKind::TapeName => model.tapes.selected().map(|tape| tape_title(&tape.path)).unwrap_or_default(),
+        PromptKind::Command | PromptKind::Search | PromptKind::Value | PromptKind::Comment | PromptKind::TapeNote => {
+            String::new()
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Opening tapes, and playing them.
 
-use crate::event::Command;
+use crate::event::{Command, TapeDeed};
+use crate::ui::model::popup::{Confirmation, Popup};
+use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Model, Pane, ScreenKind};
 
 pub(super) fn open_tape(model: &mut Model, pane: Pane) {
@@ -27,4 +29,49 @@ pub(super) fn next_fail(model: &mut Model) {
     if let Some(replay) = &mut model.tapes.replay {
         replay.next_fail();
     }
+}
+
+/// `enter` in the line of a name or a note.
+pub(super) fn name_or_note(model: &mut Model) {
+    let Some(prompt) = model.prompt.take() else { return };
+    let text = prompt.line.text().trim().to_owned();
+    if text.is_empty() {
+        return;
+    }
+    tend(model, if prompt.kind == PromptKind::TapeName { TapeDeed::Rename(text) } else { TapeDeed::Note(text) });
+}
+
+pub(super) fn ask_delete(model: &mut Model) {
+    if !is_recorded_now(model) {
+        model.popup = Some(Popup::Confirm(Confirmation::DeleteTape));
+    }
+}
+
+pub(super) fn delete(model: &mut Model) {
+    model.popup = None;
+    tend(model, TapeDeed::Delete);
+}
+
+fn tend(model: &mut Model, deed: TapeDeed) {
+    if is_recorded_now(model) {
+        return;
+    }
+    let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) else { return };
+    model.notify(match &deed {
+        TapeDeed::Rename(name) => format!("renamed to {name}"),
+        TapeDeed::Note(_) => "the note is on the tape".to_owned(),
+        TapeDeed::Delete => "deleted".to_owned(),
+    });
+    model.send(Command::TendTape { tape, deed });
+}
+
+/// Whether a session still writes to the tape, which is said then.
+fn is_recorded_now(model: &mut Model) -> bool {
+    let path = model.tapes.selected().map(|tape| tape.path.clone());
+    let open = model.observed.sessions.all().iter().filter(|row| row.closed().is_none());
+    let is_open = open.filter_map(|row| row.session.tape.as_deref()).any(|tape| Some(tape) == path.as_deref());
+    if is_open {
+        model.warn("a session is being recorded to this tape: it can be changed when that has ended");
+    }
+    is_open
 }

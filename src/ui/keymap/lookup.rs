@@ -1,6 +1,7 @@
 //! Which action a key means where, and which keys work now.
 
-use super::table::{Action, BINDINGS, KeyBinding, KeyContext};
+use super::context::KeyContext;
+use super::table::{Action, BINDINGS, KeyBinding};
 use crate::ui::key_press::KeyPress;
 use crate::ui::model::popup::{Confirmation, Popup, Prefix};
 use crate::ui::model::{Model, Pane, ScreenKind};
@@ -67,6 +68,7 @@ fn popup_context(popup: &Popup) -> KeyContext {
         Popup::Confirm(Confirmation::Quit) => KeyContext::AskQuit,
         Popup::Confirm(Confirmation::ForwardAll) => KeyContext::AskAll,
         Popup::Confirm(Confirmation::HoldOff) => KeyContext::AskHold,
+        Popup::Confirm(Confirmation::DeleteTape) => KeyContext::AskTape,
         Popup::Confirm(Confirmation::RemoveRule) => KeyContext::AskRemoveRule,
         Popup::Pager(_) => KeyContext::Pager,
     }

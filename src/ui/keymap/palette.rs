@@ -1,7 +1,8 @@
 //! Commands by name: what `:` offers. Read from the table of keys, so that nothing can be done that no key does.
 
+use super::context::KeyContext;
 use super::lookup::{bindings, contexts_of_screen};
-use super::table::{Action, ExportForm, KeyBinding, KeyContext};
+use super::table::{Action, ExportForm, KeyBinding};
 use crate::ui::model::Model;
 use crate::ui::model::ScreenKind;
 use crate::ui::model::motion::Motion;
@@ -141,6 +142,8 @@ impl Action {
                 PromptKind::Value => "value",
                 PromptKind::Pipe => "pipe",
                 PromptKind::Comment => "comment",
+                PromptKind::TapeName => "tape-rename",
+                PromptKind::TapeNote => "tape-note",
             },
             Self::Left => "side-previous",
             Self::Right => "side-next",
@@ -211,6 +214,7 @@ impl Action {
             Self::StopPlay => "stop",
             Self::Pace => "pace",
             Self::NextFail => "next-fail",
+            Self::AskDelete => "tape-delete",
             Self::Level => "level",
             Self::Group => "group",
             Self::Order => "sort",

@@ -1,134 +1,9 @@
 //! The one table of keys: dispatch, key line and help are all read from it.
 
+use super::context::KeyContext;
 use crate::ui::model::motion::Motion;
 use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Model, Pane, ScreenKind};
-
-/// Where a key is pressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyContext {
-    /// A held message is selected in the message list.
-    Held,
-    List,
-    Sessions,
-    Detail,
-    Queue,
-    Tapes,
-    Steps,
-    Metrics,
-    Events,
-    Lint,
-    Rules,
-    RuleEditor,
-    Editor,
-    Prompt(PromptKind),
-    Go,
-    Fold,
-    Copy,
-    Write,
-    Toggle,
-    PickSession,
-    Help,
-    Block,
-    Rule,
-    Offers,
-    AskQuit,
-    AskAll,
-    AskHold,
-    AskRemoveRule,
-    Pager,
-    Move,
-    /// Something is searched for.
-    Search,
-    Everywhere,
-}
-
-impl KeyContext {
-    /// Every context, in the order of the help.
-    pub(crate) const ALL: [Self; 38] = [
-        Self::List,
-        Self::Held,
-        Self::Detail,
-        Self::Sessions,
-        Self::Queue,
-        Self::Editor,
-        Self::Block,
-        Self::Rule,
-        Self::Offers,
-        Self::Tapes,
-        Self::Steps,
-        Self::Metrics,
-        Self::Events,
-        Self::Lint,
-        Self::Rules,
-        Self::RuleEditor,
-        Self::Move,
-        Self::Search,
-        Self::Everywhere,
-        Self::Go,
-        Self::Fold,
-        Self::Copy,
-        Self::Write,
-        Self::Toggle,
-        Self::Prompt(PromptKind::Filter),
-        Self::Prompt(PromptKind::Hold),
-        Self::Prompt(PromptKind::Command),
-        Self::Prompt(PromptKind::Search),
-        Self::Prompt(PromptKind::Value),
-        Self::Prompt(PromptKind::Pipe),
-        Self::Prompt(PromptKind::Comment),
-        Self::PickSession,
-        Self::Pager,
-        Self::AskQuit,
-        Self::AskAll,
-        Self::AskHold,
-        Self::AskRemoveRule,
-        Self::Help,
-    ];
-
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Held => "a held message in the list",
-            Self::List => "messages",
-            Self::Sessions => "sessions",
-            Self::Detail => "detail",
-            Self::Queue => "queue",
-            Self::Tapes => "tapes",
-            Self::Steps => "steps of a replay",
-            Self::Metrics => "metrics",
-            Self::Events => "events",
-            Self::Lint => "lint",
-            Self::Rules => "rules",
-            Self::RuleEditor => "a rule as TOML",
-            Self::Editor => "editor",
-            Self::Prompt(PromptKind::Filter) => "filter line",
-            Self::Prompt(PromptKind::Hold) => "hold line",
-            Self::Prompt(PromptKind::Command) => "command line",
-            Self::Prompt(PromptKind::Search) => "search line",
-            Self::Prompt(PromptKind::Value) => "line of a value",
-            Self::Prompt(PromptKind::Pipe) => "line of a pipe",
-            Self::Prompt(PromptKind::Comment) => "line of a comment",
-            Self::Go => "after g",
-            Self::Fold => "after z",
-            Self::Copy => "after y",
-            Self::Write => "after w",
-            Self::Toggle => "after t",
-            Self::PickSession => "choosing a session",
-            Self::Help => "help",
-            Self::Block => "block",
-            Self::Rule => "a rule from a message",
-            Self::Offers => "choosing what to call",
-            Self::AskQuit => "quitting with held messages",
-            Self::AskAll => "forwarding many",
-            Self::AskHold => "hold off with held messages",
-            Self::AskRemoveRule => "taking a rule away",
-            Self::Pager => "long text",
-            Self::Move => "motion",
-            Self::Search => "searching",
-            Self::Everywhere => "everywhere",
-        }
-    }
-}
 
 /// Everything a key can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +98,8 @@ pub(crate) enum Action {
     StopPlay,
     Pace,
     NextFail,
+    AskDelete,
+    DeleteTape,
     Level,
     Group,
     Order,
@@ -392,6 +269,12 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Tapes, &["space"], A::StopPlay, "stop", "stop the replay").when(|m| m.tapes.running()),
     key(C::Tapes, &["m"], A::Pace, "pace", "pace of the next replay: flat out, as recorded, x2, x10"),
     key(C::Tapes, &["n"], A::NextFail, "next fail", "next step that failed").when(Model::has_fails),
+    key(C::Tapes, &["R"], A::Type(PromptKind::TapeName), "rename", "give the tape another name")
+        .when(|m| m.tapes.selected().is_some()),
+    key(C::Tapes, &[";"], A::Type(PromptKind::TapeNote), "note", "write a note onto the tape")
+        .when(|m| m.tapes.selected().is_some()),
+    key(C::Tapes, &["d"], A::AskDelete, "delete", "delete the tape, after a question")
+        .when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &["q", "esc"], A::Back, "back", "back to the messages"),
     key(C::Steps, &["enter"], A::Open, "open tape", "open the tape at this step").when(|m| m.step().is_some()),
     key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),
@@ -518,6 +401,10 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     .when(Model::has_picks),
     key(C::Prompt(PromptKind::Value), &["ctrl e"], A::WholeText, "whole text", "keep it, and edit the whole message"),
     key(C::Prompt(PromptKind::Value), &["esc"], A::Cancel, "as before", "leave the value as it was"),
+    key(C::Prompt(PromptKind::TapeName), &["enter"], A::Accept, "rename", "give it this name"),
+    key(C::Prompt(PromptKind::TapeName), &["esc"], A::Cancel, "as before", "leave it as it was"),
+    key(C::Prompt(PromptKind::TapeNote), &["enter"], A::Accept, "write it", "write it onto the tape"),
+    key(C::Prompt(PromptKind::TapeNote), &["esc"], A::Cancel, "cancel", "write nothing"),
     // After `g`.
     key(C::Go, &["g"], A::Move(Motion::Top), "top", "first"),
     key(C::Go, &["G"], A::Move(Motion::End), "end", "last"),
@@ -621,6 +508,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::AskQuit, &["esc", "q", "n"], A::Cancel, "stay", "do not quit"),
     key(C::AskAll, &["y", "enter"], A::ForwardAllNow, "forward them", "send them all on"),
     key(C::AskAll, &["esc", "q", "n"], A::Cancel, "leave them", "leave them held"),
+    key(C::AskTape, &["y"], A::DeleteTape, "delete it", "delete the tape's file"),
+    key(C::AskTape, &["esc", "q", "n", "enter"], A::Cancel, "keep it", "leave it"),
     key(C::AskHold, &["f"], A::HoldOffForward, "forward them", "hold off, and send on what is held"),
     key(C::AskHold, &["k", "enter"], A::HoldOffKeep, "keep them", "hold off, what is held stays held"),
     key(C::AskHold, &["esc", "q"], A::Cancel, "cancel", "leave hold on"),

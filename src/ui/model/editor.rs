@@ -23,6 +23,8 @@ pub(crate) enum EditTarget {
     Held(Ticket),
     /// Back, as the answer to the held request.
     Answer(Ticket),
+    /// To the client of a session, in its server's name.
+    Speak(SessionId),
     /// Out again, as a new request in the session.
     Resend(SessionId),
 }

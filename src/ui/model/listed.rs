@@ -1,9 +1,11 @@
 //! What a server's own lists say: the items, and what a schema among them says of a value.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::message_rows::MessageRows;
-use crate::envelope::{Envelope, SessionId};
+use crate::envelope::{Direction, Envelope, Seq, SessionId};
 use crate::json::path::{JsonPath, PathStep};
 use crate::mcp::method::{TOOLS_CALL, TOOLS_LIST};
 
@@ -23,6 +25,16 @@ pub(crate) fn results<'a>(
         let result = envelope.message.member("result").filter(|_| is_list)?;
         serde_json::from_str::<Value>(result).ok()
     })
+}
+
+/// The number of the last message of a method that came from the server of a session.
+pub(crate) fn last(rows: &MessageRows, session: SessionId, method: &str) -> Option<Seq> {
+    let from = rows.len().saturating_sub(LOOKED_AT);
+    let mut latest = (from..rows.len()).rev().filter_map(|position| rows.at(position)).map(|row| row.envelope);
+    let is_it = |it: &Arc<Envelope>| {
+        it.session == session && it.direction == Direction::ToClient && it.method() == Some(method)
+    };
+    latest.find(is_it).map(|envelope| envelope.seq)
 }
 
 /// The items of the latest list.

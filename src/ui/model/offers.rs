@@ -3,11 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::input_line::InputLine;
-use super::listed::items;
+use super::listed::{items, last, results};
 use super::message_rows::MessageRows;
 use super::motion::ListCursor;
-use crate::envelope::SessionId;
-use crate::mcp::method::{PROMPTS_GET, PROMPTS_LIST, RESOURCES_LIST, RESOURCES_READ, TOOLS_CALL, TOOLS_LIST};
+use crate::envelope::{Direction, SessionId};
+use crate::mcp::method::{
+    CANCELLED, DISCOVER, INITIALIZE, LOG_MESSAGE, NOTIFICATIONS, PING, PROMPTS_GET, PROMPTS_LIST, PROMPTS_LIST_CHANGED,
+    RESOURCE_TEMPLATES_LIST, RESOURCES_LIST, RESOURCES_LIST_CHANGED, RESOURCES_READ, RESOURCES_UPDATED,
+    ROOTS_LIST_CHANGED, TOOLS_CALL, TOOLS_LIST, TOOLS_LIST_CHANGED,
+};
 
 /// One thing that can be asked for.
 pub(crate) struct ServerOffer {
@@ -17,12 +21,15 @@ pub(crate) struct ServerOffer {
     pub(crate) about: String,
     /// The request, with arguments that its schema lets through where that can be told.
     pub(crate) request: String,
+    pub(crate) to: Direction,
 }
 
 /// The offers of one session, being chosen from.
 pub(crate) struct OfferList {
     pub(crate) session: SessionId,
     pub(crate) offers: Vec<ServerOffer>,
+    /// What the server said of itself, and what of its lists has changed since.
+    pub(crate) about: Vec<String>,
     /// Text that narrows the offers to those that have it.
     pub(crate) search: InputLine,
     pub(crate) place: ListCursor,
@@ -32,11 +39,18 @@ impl OfferList {
     /// From the latest lists that passed in a session.
     pub(crate) fn of(rows: &MessageRows, session: SessionId) -> Self {
         let mut offers = Vec::new();
-        for (method, member) in [(TOOLS_LIST, "tools"), (PROMPTS_LIST, "prompts"), (RESOURCES_LIST, "resources")] {
+        for (method, member) in [
+            (TOOLS_LIST, "tools"),
+            (PROMPTS_LIST, "prompts"),
+            (RESOURCES_LIST, "resources"),
+            (RESOURCE_TEMPLATES_LIST, "resourceTemplates"),
+        ] {
             let list = items(rows, session, method, member);
             offers.extend(list.iter().flatten().filter_map(|item| offer(method, item)));
         }
-        Self { session, offers, search: InputLine::default(), place: ListCursor::default() }
+        offers.extend(BY_HAND.iter().map(by_hand));
+        let about = about(rows, session);
+        Self { session, offers, about, search: InputLine::default(), place: ListCursor::default() }
     }
 
     /// Those that what is typed leaves.
@@ -53,6 +67,54 @@ impl OfferList {
     }
 }
 
+/// Messages that no list has: to whom, the method, what it says, and its params.
+const BY_HAND: [(Direction, &str, &str, &str); 8] = [
+    (Direction::ToServer, PING, "a request of any method: change it", "{}"),
+    (Direction::ToServer, CANCELLED, "tells the server that a request is given up", r#"{"requestId":1,"reason":""}"#),
+    (Direction::ToServer, ROOTS_LIST_CHANGED, "tells the server that the client's roots changed", "{}"),
+    (Direction::ToClient, TOOLS_LIST_CHANGED, "tells the client to ask for the tools again", "{}"),
+    (Direction::ToClient, PROMPTS_LIST_CHANGED, "tells the client to ask for the prompts again", "{}"),
+    (Direction::ToClient, RESOURCES_LIST_CHANGED, "tells the client to ask for the resources again", "{}"),
+    (Direction::ToClient, RESOURCES_UPDATED, "tells the client that a resource changed", r#"{"uri":""}"#),
+    (Direction::ToClient, LOG_MESSAGE, "a line of the server's log", r#"{"level":"info","data":""}"#),
+];
+
+fn by_hand(&(to, method, about, params): &(Direction, &str, &str, &str)) -> ServerOffer {
+    let id = if method.starts_with(NOTIFICATIONS) { "" } else { r#""id":1,"# };
+    let kind = if to == Direction::ToServer { "to server" } else { "to client" };
+    let request = format!(r#"{{"jsonrpc":"2.0",{id}"method":"{method}","params":{params}}}"#);
+    ServerOffer { kind, name: method.to_owned(), about: about.to_owned(), request, to }
+}
+
+/// Name, revision and capabilities, instructions, and which lists are older than what the server said last of them.
+fn about(rows: &MessageRows, session: SessionId) -> Vec<String> {
+    let hello = results(rows, session, INITIALIZE).next().or_else(|| results(rows, session, DISCOVER).next());
+    let hello = hello.unwrap_or_default();
+    let words = |key: &str| hello.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let can = hello.get("capabilities").and_then(Value::as_object);
+    let can = can.map(|can| can.keys().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
+    let revision = words("protocolVersion");
+    let mut lines = Vec::new();
+    if !can.is_empty() {
+        lines.push(format!("{revision} can: {can}").trim_start().to_owned());
+    }
+    let instructions = words("instructions");
+    if !instructions.is_empty() {
+        lines.push(format!("instructions: {}", instructions.lines().collect::<Vec<_>>().join(" ")));
+    }
+    let stale = [
+        (TOOLS_LIST_CHANGED, TOOLS_LIST, "tools"),
+        (PROMPTS_LIST_CHANGED, PROMPTS_LIST, "prompts"),
+        (RESOURCES_LIST_CHANGED, RESOURCES_LIST, "resources"),
+    ];
+    let is_stale = |(said, list, _): &(&str, &str, &str)| last(rows, session, said) > last(rows, session, list);
+    let stale: Vec<&str> = stale.into_iter().filter(is_stale).map(|(.., what)| what).collect();
+    if !stale.is_empty() {
+        lines.push(format!("changed since they were listed: {}", stale.join(", ")));
+    }
+    lines
+}
+
 fn offer(method: &str, item: &Value) -> Option<ServerOffer> {
     let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
     let about = text("description").lines().next().unwrap_or_default().to_owned();
@@ -67,11 +129,15 @@ fn offer(method: &str, item: &Value) -> Option<ServerOffer> {
             let arguments: Map<_, _> = names.map(|name| (name.to_owned(), json!(""))).collect();
             ("prompt", text("name"), PROMPTS_GET, json!({"name": text("name"), "arguments": arguments}))
         }
+        RESOURCE_TEMPLATES_LIST => {
+            ("template", text("uriTemplate"), RESOURCES_READ, json!({"uri": text("uriTemplate")}))
+        }
         _ => ("resource", text("uri"), RESOURCES_READ, json!({"uri": text("uri")})),
     };
     // In the order in which people write it.
     let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-    (!name.is_empty()).then(|| ServerOffer { kind, name: name.to_owned(), about, request })
+    let to = Direction::ToServer;
+    (!name.is_empty()).then(|| ServerOffer { kind, name: name.to_owned(), about, request, to })
 }
 
 /// A value that a schema lets through, as far as its types, defaults and enumerations say: of an object what is required or has a

@@ -35,6 +35,7 @@ pub(crate) enum Confirmation {
     ForwardAll,
     HoldOff,
     RemoveRule,
+    DeleteTape,
 }
 
 #[derive(Default)]

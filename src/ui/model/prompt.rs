@@ -18,6 +18,10 @@ pub(crate) enum PromptKind {
     Pipe,
     /// What is noted of a message.
     Comment,
+    /// Another name for a tape.
+    TapeName,
+    /// What is noted of a tape.
+    TapeNote,
 }
 
 pub(crate) struct Prompt {
@@ -67,6 +71,8 @@ impl Prompt {
             (PromptKind::Search, _) => "/".to_owned(),
             (PromptKind::Pipe, _) => "| ".to_owned(),
             (PromptKind::Comment, _) => "comment> ".to_owned(),
+            (PromptKind::TapeName, _) => "name> ".to_owned(),
+            (PromptKind::TapeNote, _) => "note> ".to_owned(),
             (PromptKind::Command | PromptKind::Value, _) => ":".to_owned(),
         }
     }

@@ -42,12 +42,14 @@ fn at(scene: fn(&mut Rig)) -> Rig {
     let mut rig = busy(120, 36);
     scene(&mut rig);
     rig.model.notice = None;
+    rig.finish_scan();
     rig.effects.clear();
     rig
 }
 
 /// All that a key may change: the screen, and what is done outside.
 fn state(rig: &mut Rig) -> (String, String) {
+    rig.finish_scan();
     let effects: Vec<String> = rig.effects.iter().map(|effect| format!("{effect:?}")).collect();
     (rig.picture(), effects.join("\n"))
 }

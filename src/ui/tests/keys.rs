@@ -500,3 +500,25 @@ fn quit_question_answers_itself_when_nothing_is_held() {
     rig.on_event(Event::Settled { ticket: Ticket(1) });
     assert_eq!(rig.sent(), "Quit { held: Forward }");
 }
+
+#[test]
+fn tape_is_renamed_noted_and_deleted_after_a_question() {
+    let mut rig = busy(120, 36);
+    rig.press("4");
+    rig.on_event(Event::Tapes(tapes()));
+    rig.sent();
+    rig.press("R ctrl-u").typing("login-fails").press("enter");
+    assert!(rig.sent().contains(r#"demo.tape.jsonl", deed: Rename("login-fails")"#));
+    rig.press(";").typing("why?").press("enter");
+    assert!(rig.sent().contains(r#"deed: Note("why?")"#));
+    assert_eq!(rig.press("d enter").sent(), "", "a question that enter says no to");
+    rig.press("d");
+    assert!(rig.picture().contains("Delete demo?"), "{}", rig.picture());
+    assert!(rig.press("y").sent().contains("deed: Delete"));
+    // One that is being written to stays.
+    let recorded = session(7, "files-srv", ("ide", "1.4"), Via::Http);
+    let path = std::path::Path::new("/tapes/demo.tape.jsonl");
+    rig.on_event(Event::SessionOpened(Session { tape: Some(path.into()), ..recorded }.into()));
+    assert_eq!(rig.press("d y").sent(), "");
+    assert!(rig.press("d").picture().contains("a session is being recorded"), "{}", rig.picture());
+}

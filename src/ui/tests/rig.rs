@@ -103,6 +103,15 @@ impl Rig {
         self.change(Change::Input(ScreenInput::Terminal(TerminalEvent::Key(event))));
     }
 
+    /// Lets the list go through all messages: how far it comes by itself depends on the machine.
+    pub(crate) fn finish_scan(&mut self) {
+        let now = self.model.now;
+        while self.model.list().scanned(self.model.messages().0).is_some() {
+            let effects = self.model.tick(now);
+            self.effects.extend(effects);
+        }
+    }
+
     /// The commands since the last look.
     pub(crate) fn commands(&mut self) -> Vec<Command> {
         let effects = std::mem::take(&mut self.effects);

@@ -167,6 +167,18 @@ pub(super) const SCENES: &[Scene] = &[
         rules(rig);
         rig.press("3 D");
     }),
+    ("tape-name", |rig| {
+        listed_tapes(rig);
+        rig.press("R").typing("-2");
+    }),
+    ("tape-note", |rig| {
+        listed_tapes(rig);
+        rig.press(";").typing("why?");
+    }),
+    ("tape-delete", |rig| {
+        listed_tapes(rig);
+        rig.press("d");
+    }),
     ("forward-all", |rig| {
         many_held(rig);
         rig.press("A");
@@ -349,6 +361,10 @@ fn offer(rig: &mut Rig) {
     world.seq = 1299;
     for (method, result) in [
         (
+            "initialize",
+            r#""result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"prompts":{}},"serverInfo":{"name":"web-srv"},"instructions":"Ask for the city first."}"#,
+        ),
+        (
             "tools/list",
             r#""result":{"tools":[{"name":"book","description":"Books a flight.\nSlowly.","inputSchema":{"type":"object","properties":{"city":{"type":"string"},"class":{"enum":["economy","business"]},"seats":{"type":"integer","default":1}},"required":["city","class"]},"outputSchema":{"type":"object","properties":{"total":{"type":"number"}}}},{"name":"ping_all","description":"Pings"}]}"#,
         ),
@@ -408,6 +424,11 @@ fn many_held(rig: &mut Rig) {
     }
     rig.model.notice = None;
     rig.press("2");
+}
+
+fn listed_tapes(rig: &mut Rig) {
+    rig.press("4");
+    rig.on_event(Event::Tapes(tapes()));
 }
 
 fn played(rig: &mut Rig) {

@@ -148,18 +148,21 @@ fn long_text_stays_in_sight_of_its_cursor() {
     );
 }
 
+const SAID: &str = r#"{\"city\": \"Rome\",\"hotels\":[{\"name\":\"Lux\",\"price\":420 }]}"#;
+
+/// A held reply that says something in JSON, in a string.
+fn reply(rig: &mut Rig) {
+    let mut world = World::new();
+    rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
+    let call = world.call(1, 44, "book", "{}");
+    let reply = world.reply(&call, 3, &format!(r#""result":{{"content":[{{"type":"text","text":"{SAID}"}}]}}"#));
+    rig.on_event(held(1, reply, 1));
+}
+
 #[test]
 fn json_in_a_string_is_folded_edited_and_sent_as_a_string() {
-    let said = r#"{\"city\": \"Rome\",\"hotels\":[{\"name\":\"Lux\",\"price\":420 }]}"#;
-    let reply = |rig: &mut Rig| {
-        let mut world = World::new();
-        rig.on_event(Event::SessionOpened(session(1, "files-srv", ("ide", "1.4"), Via::Http).into()));
-        let call = world.call(1, 44, "book", "{}");
-        let reply = world.reply(&call, 3, &format!(r#""result":{{"content":[{{"type":"text","text":"{said}"}}]}}"#));
-        rig.on_event(held(1, reply, 1));
-    };
     let expected = |was: &str, is: &str| {
-        let said = said.replacen(was, is, 1);
+        let said = SAID.replacen(was, is, 1);
         format!(r#"{{"jsonrpc":"2.0","id":44,"result":{{"content":[{{"type":"text","text":"{said}"}}]}}}}"#)
     };
     // In a line, and in the text; both begin at the first value within the string.
@@ -220,4 +223,27 @@ fn held_request_is_answered_with_a_result_of_ones_own() {
     super::scenes::booked(&mut rig);
     let picture = rig.press("2 G B").picture();
     assert!(picture.contains("Answer in the server's place") && picture.contains("\"text\": @{"), "{picture}");
+}
+
+#[test]
+fn compose_says_what_the_server_is_and_speaks_to_either_side() {
+    let mut rig = busy(120, 36);
+    super::scenes::booked(&mut rig);
+    let picture = rig.press("C").picture();
+    for expected in
+        ["2025-11-25 can: tools, prompts", "instructions: Ask for the city first.", "template  file:///trips/{city}"]
+    {
+        assert!(picture.contains(expected), "{expected}: {picture}");
+    }
+    rig.typing("tools/list_changed").press("enter ctrl-s");
+    let [Command::Speak { message, .. }] = &rig.commands()[..] else { panic!() };
+    assert_eq!(message.raw(), r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{}}"#);
+    rig.press("C").typing("roots/").press("enter ctrl-s");
+    assert!(matches!(&rig.commands()[..], [Command::Send { message, .. }] if message.id().is_none()));
+    let mut world = World::new();
+    world.seq = 1360;
+    let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let changed = world.message(2, crate::envelope::Direction::ToClient, changed);
+    rig.on_event(Event::Passed(std::sync::Arc::new(changed)));
+    assert!(rig.press("C").picture().contains("changed since they were listed: tools"), "{}", rig.picture());
 }

@@ -34,6 +34,7 @@ fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) 
     let what = match editor.target {
         EditTarget::Held(_) => "Edit",
         EditTarget::Answer(_) => "Answer in the server's place to",
+        EditTarget::Speak(_) => "In the server's name, to",
         EditTarget::Resend(_) if editor.seq.0 == 0 => "Call of your own, for",
         EditTarget::Resend(_) => "Edit and resend",
     };

@@ -16,6 +16,7 @@ use crate::ui::model::Model;
 use crate::ui::model::motion::ListCursor;
 use crate::ui::model::popup::{Confirmation, Pager, Popup, Prefix};
 use crate::ui::model::session_list::SessionRow;
+use crate::ui::model::tapes_screen::tape_title;
 use crate::ui::theme::Role;
 
 /// The keys that may follow, in the lower right corner, where they hide least.
@@ -115,6 +116,10 @@ pub(super) fn draw_confirmation(model: &Model, ask: Confirmation, frame: &mut Fr
             format!("{held} {messages} held; tapline runs on. What becomes of {them}?")
         }
         Confirmation::Quit => format!("{held} {messages} still held. What becomes of {them}?"),
+        Confirmation::DeleteTape => {
+            let name = model.tapes.selected().map(|tape| tape_title(&tape.path)).unwrap_or_default();
+            format!("Delete {}? It cannot be taken back.", text::sanitize(&name))
+        }
         Confirmation::ForwardAll => format!("Send all {held} held messages on?"),
         Confirmation::RemoveRule => {
             format!("Take the rule `{}` away?", model.selected_rule().map_or("", |rule| &rule.name))
@@ -124,6 +129,7 @@ pub(super) fn draw_confirmation(model: &Model, ask: Confirmation, frame: &mut Fr
     let title = match ask {
         Confirmation::Quit if model.settings.attached => "Detach",
         Confirmation::Quit => "Quit",
+        Confirmation::DeleteTape => "Delete a tape",
         Confirmation::ForwardAll => "Forward all",
         Confirmation::HoldOff => "Hold off",
         Confirmation::RemoveRule => "Take a rule away",

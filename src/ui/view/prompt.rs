@@ -93,6 +93,8 @@ fn note(model: &Model, prompt: &Prompt) -> String {
         }
         (None, PromptKind::Hold) => "holds requests and replies that match".to_owned(),
         (None, PromptKind::Comment) => "found by `~comment`; nothing takes it away".to_owned(),
+        (None, PromptKind::TapeName) => "a word, without directory and ending".to_owned(),
+        (None, PromptKind::TapeNote) => "written onto the tape; `tapline tape show` has it".to_owned(),
         (None, PromptKind::Pipe) => "such as `jq .params`; what it prints is shown".to_owned(),
         (None, PromptKind::Command) => "a command, or the number of a message".to_owned(),
         (None, PromptKind::Search) => match &prompt.fault {

@@ -1,0 +1,53 @@
+//! The tapes that are kept: listing them for the screen, reading one, and what a person does to their files.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::Executor;
+use crate::event::{Event, Level, LogLine, TapeDeed, TapeInfo};
+use crate::store::{KnownTape, Store};
+use crate::tape;
+
+impl Executor {
+    pub(super) fn list_tapes(&self) {
+        let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
+        let store = self.mounts.proxy().session_policy().store.clone();
+        tokio::task::spawn_blocking(move || {
+            journal.publish(Event::Tapes(library.map(|dir| catalogue(&dir, store.as_ref())).unwrap_or_default()));
+        });
+    }
+
+    pub(super) fn tend_tape(&self, path: PathBuf, deed: TapeDeed) {
+        let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
+        let store = self.mounts.proxy().session_policy().store.clone();
+        tokio::task::spawn_blocking(move || {
+            // No file but those that are listed, whoever the screen is of.
+            let is_kept = path.parent() == library.as_deref();
+            let done = if is_kept { tape::care::tend(&path, &deed) } else { Err("it is not kept here".to_owned()) };
+            if let Err(why) = done {
+                journal.log(LogLine::new(Level::Warn, "tape", format!("{}: {why}", path.display())));
+            }
+            journal.publish(Event::Tapes(library.map(|dir| catalogue(&dir, store.as_ref())).unwrap_or_default()));
+        });
+    }
+
+    pub(super) fn open_tape(&self, path: PathBuf) {
+        let journal = self.mounts.proxy().journal().clone();
+        tokio::task::spawn_blocking(move || journal.publish(tape::opened(path)));
+    }
+}
+
+/// The tapes in a directory. What the store knows of one that has not changed since is not read again.
+fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
+    let known: HashMap<_, _> =
+        store.map(Store::tapes).unwrap_or_default().into_iter().map(|it| (it.info.path.clone(), it)).collect();
+    let as_it_was = |path: &Path, modified: u64, bytes: u64| {
+        let tape = known.get(path)?;
+        (tape.modified == modified && tape.info.bytes == bytes).then(|| tape.info.clone())
+    };
+    let (tapes, read) = tape::catalogue_knowing(dir, as_it_was);
+    if let Some(store) = store {
+        store.learn_tapes(read.into_iter().map(|(modified, info)| KnownTape { modified, info }).collect());
+    }
+    tapes
+}
