@@ -583,10 +583,8 @@ impl Executor {
             Command::Resync => proxy.journal().resync(),
             Command::Pause(session) => self.pause(session),
             Command::Resume(session) => self.resume(session),
-            Command::Rules(command) => {
-                // The follower of rules ends with the runtime only.
-                let _ = self.rules.send(command);
-            }
+            // The follower of rules ends with the runtime only.
+            Command::Rules(command) => drop(self.rules.send(command)),
             Command::Breakpoints(command) => self.points.carry_out(command),
             Command::Quit { .. } => {}
         }

@@ -88,6 +88,18 @@ enum RestartCause {
     Requested(String),
 }
 
+impl RestartCause {
+    /// What a lost child is to those who asked it: that it ended by a signal says no more than that it was told to.
+    fn told(&self, lost: UpstreamError) -> UpstreamError {
+        match (self, lost) {
+            (Self::Requested(why), UpstreamError::Exited { command, .. }) => {
+                UpstreamError::Restarted { command, why: why.clone() }
+            }
+            (_, lost) => lost,
+        }
+    }
+}
+
 impl std::fmt::Display for RestartCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -177,13 +189,7 @@ impl ServerRestart {
         if let Some(failed) = session.fail(&lost.to_string()) {
             server.proxy.journal().publish(Event::SessionChanged(failed));
         }
-        let mut lost = match (cause, lost) {
-            // That it ended by a signal says no more than that it was told to.
-            (RestartCause::Requested(why), UpstreamError::Exited { command, .. }) => {
-                UpstreamError::Restarted { command, why: why.clone() }
-            }
-            (_, lost) => lost,
-        };
+        let mut lost = cause.told(lost);
         let mut free = matches!(cause, RestartCause::Requested(_));
         loop {
             self.fail_lost(&lost);
