@@ -12,7 +12,7 @@ use self::graph::Graph;
 use self::source::{SourceFile, block_end, files, texts};
 
 /// Who may know whom. A module may use itself and what stands beside it; `*` is everything. What must not happen is that an
-/// arrow points up: the screen into the proxy, the words everybody speaks into whoever speaks them.
+/// arrow points up: the screen into the proxy, the common vocabulary into those who use it.
 const IMPORTS: [(&str, &str); 43] = [
     ("files", ""),
     ("message", "mcp"),
@@ -72,9 +72,9 @@ const LIMITS: [(&str, usize); 10] = [
     ("imports in proxy/ against its order", 0),
     ("imports in ui/ against its order", 0),
     ("names that several types have", 0),
-    ("types with a name of one word, percent", 42),
-    ("functions over 60 lines", 1),
-    ("lines of the longest function", 91),
+    ("types with a name of one word, percent", 30),
+    ("functions over 60 lines", 0),
+    ("lines of the longest function", 60),
     ("99 of 100 functions have at most, lines", 36),
     ("lines of the longest file", 700),
 ];
