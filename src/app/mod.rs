@@ -294,11 +294,10 @@ impl Core {
         announce(&mounts, &breakpoints, notes, &url)?;
         let shadow = settings.shadow.map(|settings| Shadow::start(settings, &mounts)).transpose()?;
         let meter = figures::meter(&mounts, rules.book(), &breakpoints, judging);
-        let figures = FigureTask::start(meter.clone(), journal.clone());
         let hands = Hands::new(rules, breakpoints.clone(), settings.breakpoints.file, &meter, &mounts)?;
         let operator = Operator::start(mounts.clone(), hands, settings.tape_library);
         let stage = control::ControlledTapline {
-            meter,
+            meter: meter.clone(),
             journal: journal.clone(),
             commands: operator.commands.clone(),
             breakpoints,
@@ -307,14 +306,15 @@ impl Core {
             started,
         };
         let control = open_control(settings.control, stage).await?;
-        let served = door.map(|FrontDoor { listener, origin_check, workers, .. }| {
-            let admission = Admission { auth, limits: limits.clone(), lenient: settings.lenient };
+        let admission = Admission { auth, limits: limits.clone(), lenient: settings.lenient };
+        let serve = |FrontDoor { listener, origin_check, workers, .. }| {
             let front = HttpFront::new(mounts.clone(), origin_check, admission, settings.max_body, settings.keep_alive);
             (tokio::spawn(serve_clients(workers.clone(), listener, front, stop_accepting.clone())), workers)
-        });
-        let (server, workers) = served.unzip();
+        };
+        let (server, workers) = door.map(serve).unzip();
         maintain_sessions(&mounts);
         Ok(Self {
+            figures: FigureTask::start(meter, journal.clone()),
             url,
             mounts,
             journal,
@@ -322,7 +322,6 @@ impl Core {
             store_thread,
             operator,
             grace: settings.grace,
-            figures,
             control,
             export,
             shadow,
