@@ -361,6 +361,8 @@ Examples:
     Guardian {
         /// The tapline whose children are meant
         tapline: Option<u32>,
+        /// Their process groups
+        groups: Vec<i32>,
     },
     /// The built-in server of the demo, over stdin and stdout
     #[command(name = "__demo-server", hide = true)]

@@ -68,8 +68,8 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
     // It writes until it is dropped.
     let _log = logging::start(log_place.as_ref(), log).map_err(ExitError::usage)?;
     match cli.command {
-        CliCommand::Guardian { tapline } => {
-            guardian::run(std::io::stdin(), tapline);
+        CliCommand::Guardian { tapline, groups } => {
+            guardian::run(std::io::stdin(), tapline, groups);
             Ok(ExitCode::SUCCESS)
         }
         CliCommand::Wrap(args) => Ok(wrap::wrap(&args, color)),

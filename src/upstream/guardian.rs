@@ -83,11 +83,12 @@ impl Guardian {
         self.watched.lock().groups.is_empty()
     }
 
-    /// Starts one, and tells it all that there is.
+    /// Starts one, which knows all that there is from its first moment: what is told later may come too late.
     fn start(&self, watched: &mut WatchedGroup) {
         let started = Command::new(&self.program)
             .arg(SUBCOMMAND)
             .arg(std::process::id().to_string())
+            .args(watched.groups.iter().map(u32::to_string))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -104,8 +105,6 @@ impl Guardian {
         watched.pipe = child.stdin.take();
         watched.started += 1;
         let nth = watched.started;
-        let groups: String = watched.groups.iter().map(|group| format!("+{group}\n")).collect();
-        watched.write(&groups);
         let guardian = self.clone();
         // As a rule it ends when tapline does, and is never waited for.
         let waiting = std::thread::Builder::new().name("guardian".to_owned()).spawn(move || {
@@ -151,9 +150,9 @@ impl Drop for GuardedGroup {
 }
 
 /// The guardian's whole life: reads until the pipe ends, or the process that started it does, then ends what is left. A pipe may be held
-/// open by a process that was being started just then.
-pub fn run(pipe: impl AsFd, guarded: Option<u32>) {
-    let mut groups = BTreeSet::new();
+/// open by a process that was being started just then. `groups`: what it guards from the beginning.
+pub fn run(pipe: impl AsFd, guarded: Option<u32>, groups: impl IntoIterator<Item = i32>) {
+    let mut groups: BTreeSet<i32> = groups.into_iter().collect();
     let mut buffer = BytesMut::new();
     let parent = guarded.and_then(watch_parent);
     while parent.as_ref().is_none_or(|parent| is_readable_first(&pipe, parent)) {

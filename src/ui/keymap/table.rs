@@ -499,7 +499,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Offers, &["pgup"], A::Move(Motion::PageUp), "", "a page up"),
     key(C::Rule, &["enter"], A::Accept, "in force", "put it in force from the next message on"),
     key(C::Rule, &["esc"], A::Cancel, "cancel", "make no rule"),
-    key(C::Rule, &["right"], A::Right, "next deed", "what it does: the next").when(Model::chooses_deed),
+    key(C::Rule, &["right"], A::Right, "next action", "what it does: the next").when(Model::chooses_deed),
     key(C::Rule, &["left"], A::Left, "", "what it does: the one before").when(Model::chooses_deed),
     key(C::Rule, &["down", "tab"], A::NextField, "next field", "next field"),
     key(C::Rule, &["up", "shift tab"], A::PreviousField, "", "previous field"),
