@@ -18,6 +18,14 @@ pub struct WrittenRule {
     pub text: String,
 }
 
+/// Whether a rule, as TOML, does more than decide on messages: starts a program, asks an address, or reads a file.
+pub fn reaches_beyond_messages(rule: &str) -> bool {
+    let Ok(rule) = one_rule(rule) else { return false };
+    let Some(action) = rule.get("do").and_then(Item::as_table_like) else { return false };
+    let is_of_tape = |delay: &Item| delay.as_table_like().is_some_and(|delay| delay.contains_key("tape"));
+    action.contains_key("hook") || action.get("delay").is_some_and(is_of_tape)
+}
+
 impl RuleDocument {
     /// Reads the text of a file; other tables may stand in it.
     ///

@@ -1,4 +1,4 @@
-//! RuleBook: what a hand did once, done by the program each time, from TOML files.
+//! Rules: what a hand did once, done by the program each time, from TOML files.
 //!
 //! ```toml
 //! [[rule]]
@@ -6,7 +6,7 @@
 //! when = "~q ~tool search"
 //! do = { delay = "200ms..2s" }
 //! ```
-//! `assets/rules/README.md` describes the format. RuleBook are asked in order, at the one point where messages are held, and what a rule
+//! `assets/rules/README.md` describes the format. Rules are asked in order, at the one point where messages are held, and what a rule
 //! decides is a [`Verdict`] like any other: the spine carries it out as it does the operator's. A change or a
 //! delay goes on to the next rule; everything else ends the asking.
 //!
@@ -41,7 +41,7 @@ use parking_lot::RwLock;
 
 pub use self::action::{AsideAct, MadeUpProgress};
 pub use self::desk::RuleDesk;
-pub use self::document::{RuleDocument, WrittenRule};
+pub use self::document::{RuleDocument, WrittenRule, reaches_beyond_messages};
 pub use self::files::{RuleFiles, ready_set, ready_sets};
 pub use self::hand::{HandAction, RuleProposal, from_hand, from_message, least_filter, proposals};
 pub use self::preview::{PreviewCount, as_it_came, preview};

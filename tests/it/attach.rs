@@ -1,137 +1,26 @@
 //! Taplines watched and commanded from elsewhere: real processes, real sockets, the real screen.
 
-use std::path::PathBuf;
-use std::process::{Command as Process, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use serde_json::json;
-use tapline::control::client::{ClientError, Events, Remote};
+use tapline::control::client::Remote;
 use tapline::control::hub::{Ending, Hub, WatchedTaplines};
 use tapline::control::merge::About;
-use tapline::control::registry::{Registry, RegistryEntry};
 use tapline::control::{ControlToken, FeedLine};
 use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
-use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Landmark, Level, LogLine, OnQuit, Then, Ticket};
+use tapline::event::{Command, Decision, Event, Feed, Held, Level, LogLine, OnQuit};
 use tapline::message::Message;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
 
-use crate::support::terminal::{Caller, Terminal};
-use crate::support::{Binary, Client, DEADLINE, Exchange, INITIALIZE, Server, binary, soon, tapline_binary};
+use crate::support::terminal::Caller;
+use crate::support::watched::{Place, Screen, answering, holding, settle};
+use crate::support::{DEADLINE, INITIALIZE, Server, soon, tapline_binary};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
 const EDIT: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"b","arguments":{}}}"#;
 const PING: &str = r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#;
-
-/// The runtime directory of a user who has nothing else running.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        drop(rustls::crypto::ring::default_provider().install_default());
-        Self(TempDir::new().unwrap())
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.0.path().join("tapline")
-    }
-
-    fn registry(&self) -> Registry {
-        Registry::at(self.dir())
-    }
-
-    fn command(&self) -> Process {
-        let mut command = binary::command();
-        command.env_remove("TAPLINE_NO_CONTROL").env("TAPLINE_RUNTIME_DIR", self.dir());
-        command
-    }
-
-    /// A tapline without a screen.
-    async fn run(&self, arguments: &[&str]) -> Binary {
-        let arguments = [&["--no-record"], arguments].concat();
-        Binary::run_as(self.command(), &arguments).await
-    }
-
-    /// What a running tapline published.
-    fn entry(&self, tapline: &Binary) -> RegistryEntry {
-        self.registry().list().into_iter().find(|entry| entry.pid == tapline.process()).expect("it is published")
-    }
-
-    async fn attach(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let mut command = tokio::process::Command::from(self.command());
-        let output = soon("the end", command.arg("attach").args(arguments).output()).await.unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    }
-
-    fn variables(&self) -> Vec<(&'static str, String)> {
-        vec![("TAPLINE_RUNTIME_DIR", self.dir().to_str().unwrap().to_owned())]
-    }
-
-    fn terminal(&self, arguments: &[&str]) -> Terminal {
-        let variables = self.variables();
-        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Terminal::with(arguments, &variables)
-    }
-}
-
-/// A screen at the end of one connection.
-struct Screen {
-    remote: Remote,
-    events: Events,
-}
-
-impl Screen {
-    async fn on(entry: &RegistryEntry) -> Self {
-        let remote = Remote::of(entry).unwrap();
-        let events = remote.events().await.unwrap();
-        Self { remote, events }
-    }
-
-    async fn told(&mut self) -> FeedLine {
-        soon("an event", self.events.next()).await.unwrap().expect("the tapline runs")
-    }
-
-    async fn until<T>(&mut self, mut find: impl FnMut(Event) -> Option<T>) -> T {
-        loop {
-            if let FeedLine::Event(event) = self.told().await
-                && let Some(found) = find(*event)
-            {
-                return found;
-            }
-        }
-    }
-
-    async fn passed(&mut self, fits: impl Fn(&Envelope) -> bool) -> Arc<Envelope> {
-        self.until(|event| if let Event::Passed(it) = event { Some(it).filter(|it| fits(it)) } else { None }).await
-    }
-
-    async fn held(&mut self) -> Arc<Held> {
-        self.until(|event| if let Event::Held(held) = event { Some(held) } else { None }).await
-    }
-
-    async fn resynced(&mut self) {
-        self.until(|event| matches!(event, Event::ResyncDone).then_some(())).await;
-    }
-
-    async fn command(&self, command: Command) {
-        soon("an answer", self.remote.command(Some(self.events.feed()), &command)).await.unwrap();
-    }
-
-    async fn hold(&mut self, filter: &str) {
-        let wanted = holding(filter);
-        self.command(Command::SetHolding(wanted.clone())).await;
-        self.until(|event| matches!(event, Event::Holding(it) if it == wanted).then_some(())).await;
-    }
-}
-
-fn holding(filter: &str) -> Holding {
-    Holding { on: true, filter: filter.to_owned() }
-}
-
-fn settle(ticket: Ticket, decision: Decision) -> Command {
-    Command::Settle { ticket, decision, then: Then::Nothing }
-}
 
 /// Everything a hub has told.
 struct Wall {
@@ -196,130 +85,6 @@ impl Wall {
     fn command(&self, command: Command) {
         self.hub.commands().send(command).unwrap();
     }
-}
-
-/// A server that answers every call.
-async fn answering() -> String {
-    let answer = |exchange: &Exchange| {
-        let id = &exchange.message()["id"];
-        json!({"jsonrpc": "2.0", "id": id, "result": {"content": []}}).to_string()
-    };
-    Server::answering(answer).await
-}
-
-#[tokio::test]
-async fn event_stream_has_history_then_live_events() {
-    let place = Place::new();
-    let mut tapline = place.run(&["--name", "weather", "--upstream", &answering().await]).await;
-    let mut client = tapline.client().await;
-    client.call(CALL).await;
-    while !tapline.line().await.unwrap().contains("result") {}
-
-    let entry = place.entry(&tapline);
-    assert_eq!((entry.name.as_str(), entry.front.starts_with("http://")), ("weather", true));
-    let mut screen = Screen::on(&entry).await;
-    assert!(matches!(screen.told().await, FeedLine::Event(event) if matches!(*event, Event::ResyncStarted)));
-    let call = screen.passed(|it| it.direction == Direction::ToServer).await;
-    assert_eq!(*call.message.raw(), CALL);
-    let reply = screen.passed(|it| it.direction == Direction::ToClient).await;
-    assert_eq!(reply.reply_to.as_ref().unwrap().seq, call.seq);
-    screen.resynced().await;
-    client.call(PING).await;
-    assert_eq!(*screen.passed(|it| it.direction == Direction::ToServer).await.message.raw(), PING);
-}
-
-#[tokio::test]
-async fn hold_and_edit_over_control() {
-    let (place, mut server) = (Place::new(), Server::start().await);
-    let tapline = place.run(&["--upstream", &server.url()]).await;
-    let mut screen = Screen::on(&place.entry(&tapline)).await;
-    screen.hold("~q ~m tools/call").await;
-    let mut client = tapline.client().await;
-    client.post(CALL).await;
-    let held = screen.held().await;
-    assert_eq!(*held.envelope.message.raw(), CALL);
-    screen.command(settle(held.ticket, Decision::Edit(Message::new(EDIT)))).await;
-    let exchange = server.next().await;
-    assert_eq!(exchange.body, EDIT);
-    exchange.json("{}").await;
-    let passed = screen.passed(|it| it.seq == held.envelope.seq).await;
-    assert!(matches!(passed.outcome, Outcome::Edited(_)));
-    assert_eq!(passed.original, Some(Message::new(CALL)));
-    assert_eq!(client.response().await.status(), "200");
-}
-
-#[tokio::test]
-async fn restart_over_control() {
-    let place = Place::new();
-    let tapline = place.run(&["--", tapline_binary().to_str().unwrap(), "__demo-server"]).await;
-    let mut screen = Screen::on(&place.entry(&tapline)).await;
-    let mut client = tapline.client().await;
-    client.initialize().await;
-    let session = screen.passed(|it| it.direction == Direction::ToClient).await.session;
-    screen.command(Command::Restart(session)).await;
-    let seam = screen.until(|event| match event {
-        Event::Log(line) if line.landmark == Some(Landmark::Seam) => Some(line),
-        _ => None,
-    });
-    let seam = seam.await;
-    assert_eq!(seam.session, Some(session));
-    assert_eq!(seam.text, "new process after a restart by the operator: `initialize` sent again");
-    assert_eq!(client.call(PING).await.status(), "200");
-}
-
-#[tokio::test]
-async fn control_token_is_required() {
-    let place = Place::new();
-    let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
-    let entry = place.entry(&tapline);
-    let wrong = Remote::new(entry.control, ControlToken::given(&"0".repeat(64))).unwrap();
-    let refused = wrong.check().await.unwrap_err();
-    assert!(matches!(refused, ClientError::Refused { .. }), "{refused}");
-    assert!(matches!(wrong.events().await, Err(ClientError::Refused { .. })));
-
-    let mut raw = Client::connect(entry.control).await;
-    for (request, head, status, word) in [
-        ("GET /events", "", "401", "no token"),
-        ("POST /commands", "authorization: Bearer x\r\ncontent-length: 0\r\n", "401", "wrong token"),
-        ("POST /commands", "authorization: Basic x\r\ncontent-length: 0\r\n", "401", "no token"),
-        ("GET /healthz", "", "200", "ok"),
-        ("GET /healthz", "origin: https://evil.example\r\n", "403", "no web page"),
-    ] {
-        raw.request(request, head, b"").await;
-        let response = raw.response().await;
-        assert_eq!((response.status(), response.text().contains(word)), (status, true), "{}", response.text());
-    }
-
-    let address = entry.control.to_string();
-    let (status, said) = place.attach(&[&address, "--token", "stale"]).await;
-    assert_eq!((status, said.contains("wrong token")), (Some(1), true), "{said}");
-    let (status, said) = place.attach(&["nobody"]).await;
-    assert_eq!((status, said.contains("no tapline `nobody` runs; these do:")), (Some(2), true), "{said}");
-}
-
-#[tokio::test]
-async fn control_commands_are_all_or_nothing() {
-    let place = Place::new();
-    let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
-    let entry = place.entry(&tapline);
-    let token = serde_json::to_value(&entry.token).unwrap();
-    let mut raw = Client::connect(entry.control).await;
-    raw.headers = format!("authorization: Bearer {}\r\n", token.as_str().unwrap());
-    let hold = r#"{"set_holding":{"on":true,"filter":"~q"}}"#;
-    for (body, status, word) in [
-        ("{", "400", "command 1"),
-        (&*format!("{hold}\n{{\"unheard_of\":1}}"), "400", "command 2"),
-        (r#"{"quit":{"held":"forward"}}"#, "400", "not ended"),
-        (r#"{"open_tape":"/tmp/x"}"#, "400", "a file"),
-        (r#""forward_all" "resync""#, "204", ""),
-    ] {
-        raw.request("POST /commands", &format!("content-length: {}\r\n", body.len()), body.as_bytes()).await;
-        let response = raw.response().await;
-        assert_eq!((response.status(), response.text().contains(word)), (status, true), "{}", response.text());
-    }
-    let mut screen = Screen::on(&entry).await;
-    let before = screen.until(|event| if let Event::Holding(it) = event { Some(it) } else { None }).await;
-    assert!(!before.on, "half of a bad request is not carried out");
 }
 
 #[tokio::test]

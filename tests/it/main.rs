@@ -13,6 +13,7 @@ mod children;
 mod cli;
 mod config;
 mod connections;
+mod control;
 mod demo;
 mod demo_live;
 mod doctor;

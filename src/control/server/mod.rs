@@ -33,12 +33,13 @@ use tokio_util::sync::CancellationToken;
 use super::feed_writer::{RemoteReader, write_feed};
 use super::registry::{Published, Registry, RegistryEntry};
 use super::{ControlToken, FEED_HEADER};
-use crate::event::{Command, Event, Feed, Level, LogLine, Timestamp};
+use crate::event::{Command, Event, Feed, Level, LogLine, RuleCommand, Timestamp};
 use crate::intercept::breakpoints::Breakpoints;
 use crate::journal::Journal;
 use crate::metrics::{Meter, prometheus};
 use crate::net::serve::serve;
 use crate::proxy::front::origin_check::OriginCheck;
+use crate::rules::reaches_beyond_messages;
 
 mod screens;
 
@@ -321,6 +322,16 @@ impl ControlServer {
             }
             (Command::OpenTape(_), _) => {
                 let why = "a tape is a file of this user: read it where you are";
+                return Err(ControlRequestError(StatusCode::BAD_REQUEST, why.to_owned()));
+            }
+            (Command::Rules(RuleCommand::Add { text } | RuleCommand::Replace { text, .. }), _)
+                if reaches_beyond_messages(text) =>
+            {
+                let why = "a rule that starts a program, asks an address or reads a file is made where tapline runs, or in its file";
+                return Err(ControlRequestError(StatusCode::BAD_REQUEST, why.to_owned()));
+            }
+            (Command::Rules(RuleCommand::Save { file: Some(_) }), _) => {
+                let why = "the file that rules are saved to is named where tapline runs";
                 return Err(ControlRequestError(StatusCode::BAD_REQUEST, why.to_owned()));
             }
             (Command::Resync, Some(feed)) if self.screens.resync(feed) => return Ok(()),

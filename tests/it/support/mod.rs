@@ -12,6 +12,7 @@ mod rig;
 pub(crate) mod scripts;
 mod server;
 pub(crate) mod terminal;
+pub(crate) mod watched;
 mod wire;
 
 use std::time::Duration;

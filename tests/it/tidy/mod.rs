@@ -46,7 +46,7 @@ const IMPORTS: [(&str, &str); 43] = [
         "net mcp auth envelope event filter headers intercept journal limits message metrics sse store tape upstream secret",
     ),
     ("shadow", "mcp envelope event headers journal message proxy tape upstream variables json secret"),
-    ("control", "net envelope event intercept journal message metrics proxy tape text"),
+    ("control", "net envelope event intercept journal message metrics proxy rules tape text"),
     (
         "config",
         "auth cli envelope event filter limits lint otlp proxy shadow store tape text upstream variables secret",

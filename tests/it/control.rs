@@ -1,0 +1,145 @@
+//! The control address: what it tells, what it carries out, and what it refuses.
+
+use tapline::control::client::{ClientError, Remote};
+use tapline::control::{ControlToken, FeedLine};
+use tapline::envelope::{Direction, Outcome};
+use tapline::event::{Command, Decision, Event, Landmark};
+use tapline::message::Message;
+
+use crate::support::watched::{Place, Screen, answering, settle};
+use crate::support::{Client, Server, tapline_binary};
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a","arguments":{}}}"#;
+const EDIT: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"b","arguments":{}}}"#;
+const PING: &str = r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#;
+
+#[tokio::test]
+async fn event_stream_has_history_then_live_events() {
+    let place = Place::new();
+    let mut tapline = place.run(&["--name", "weather", "--upstream", &answering().await]).await;
+    let mut client = tapline.client().await;
+    client.call(CALL).await;
+    while !tapline.line().await.unwrap().contains("result") {}
+
+    let entry = place.entry(&tapline);
+    assert_eq!((entry.name.as_str(), entry.front.starts_with("http://")), ("weather", true));
+    let mut screen = Screen::on(&entry).await;
+    assert!(matches!(screen.told().await, FeedLine::Event(event) if matches!(*event, Event::ResyncStarted)));
+    let call = screen.passed(|it| it.direction == Direction::ToServer).await;
+    assert_eq!(*call.message.raw(), CALL);
+    let reply = screen.passed(|it| it.direction == Direction::ToClient).await;
+    assert_eq!(reply.reply_to.as_ref().unwrap().seq, call.seq);
+    screen.resynced().await;
+    client.call(PING).await;
+    assert_eq!(*screen.passed(|it| it.direction == Direction::ToServer).await.message.raw(), PING);
+}
+
+#[tokio::test]
+async fn hold_and_edit_over_control() {
+    let (place, mut server) = (Place::new(), Server::start().await);
+    let tapline = place.run(&["--upstream", &server.url()]).await;
+    let mut screen = Screen::on(&place.entry(&tapline)).await;
+    screen.hold("~q ~m tools/call").await;
+    let mut client = tapline.client().await;
+    client.post(CALL).await;
+    let held = screen.held().await;
+    assert_eq!(*held.envelope.message.raw(), CALL);
+    screen.command(settle(held.ticket, Decision::Edit(Message::new(EDIT)))).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, EDIT);
+    exchange.json("{}").await;
+    let passed = screen.passed(|it| it.seq == held.envelope.seq).await;
+    assert!(matches!(passed.outcome, Outcome::Edited(_)));
+    assert_eq!(passed.original, Some(Message::new(CALL)));
+    assert_eq!(client.response().await.status(), "200");
+}
+
+#[tokio::test]
+async fn restart_over_control() {
+    let place = Place::new();
+    let tapline = place.run(&["--", tapline_binary().to_str().unwrap(), "__demo-server"]).await;
+    let mut screen = Screen::on(&place.entry(&tapline)).await;
+    let mut client = tapline.client().await;
+    client.initialize().await;
+    let session = screen.passed(|it| it.direction == Direction::ToClient).await.session;
+    screen.command(Command::Restart(session)).await;
+    let seam = screen.until(|event| match event {
+        Event::Log(line) if line.landmark == Some(Landmark::Seam) => Some(line),
+        _ => None,
+    });
+    let seam = seam.await;
+    assert_eq!(seam.session, Some(session));
+    assert_eq!(seam.text, "new process after a restart by the operator: `initialize` sent again");
+    assert_eq!(client.call(PING).await.status(), "200");
+}
+
+#[tokio::test]
+async fn control_token_is_required() {
+    let place = Place::new();
+    let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
+    let entry = place.entry(&tapline);
+    let wrong = Remote::new(entry.control, ControlToken::given(&"0".repeat(64))).unwrap();
+    let refused = wrong.check().await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused { .. }), "{refused}");
+    assert!(matches!(wrong.events().await, Err(ClientError::Refused { .. })));
+
+    let mut raw = Client::connect(entry.control).await;
+    for (request, head, status, word) in [
+        ("GET /events", "", "401", "no token"),
+        ("POST /commands", "authorization: Bearer x\r\ncontent-length: 0\r\n", "401", "wrong token"),
+        ("POST /commands", "authorization: Basic x\r\ncontent-length: 0\r\n", "401", "no token"),
+        ("GET /healthz", "", "200", "ok"),
+        ("GET /healthz", "origin: https://evil.example\r\n", "403", "no web page"),
+    ] {
+        raw.request(request, head, b"").await;
+        let response = raw.response().await;
+        assert_eq!((response.status(), response.text().contains(word)), (status, true), "{}", response.text());
+    }
+
+    let address = entry.control.to_string();
+    let (status, said) = place.attach(&[&address, "--token", "stale"]).await;
+    assert_eq!((status, said.contains("wrong token")), (Some(1), true), "{said}");
+    let (status, said) = place.attach(&["nobody"]).await;
+    assert_eq!((status, said.contains("no tapline `nobody` runs; these do:")), (Some(2), true), "{said}");
+}
+
+#[tokio::test]
+async fn control_commands_are_all_or_nothing() {
+    let place = Place::new();
+    let tapline = place.run(&["--upstream", "http://127.0.0.1:1/mcp"]).await;
+    let entry = place.entry(&tapline);
+    let token = serde_json::to_value(&entry.token).unwrap();
+    let mut raw = Client::connect(entry.control).await;
+    raw.headers = format!("authorization: Bearer {}\r\n", token.as_str().unwrap());
+    let hold = r#"{"set_holding":{"on":true,"filter":"~q"}}"#;
+    for (body, status, word) in [
+        ("{", "400", "command 1"),
+        (&*format!("{hold}\n{{\"unheard_of\":1}}"), "400", "command 2"),
+        (r#"{"quit":{"held":"forward"}}"#, "400", "not ended"),
+        (r#"{"open_tape":"/tmp/x"}"#, "400", "a file"),
+        (
+            r#"{"rules":{"add":{"text":"[[rule]]\nname = \"x\"\nwhen = \"~q\"\ndo = { hook = { command = [\"sh\"] } }"}}}"#,
+            "400",
+            "starts a program",
+        ),
+        (
+            r#"{"rules":{"replace":{"name":"x","text":"[[rule]]\nname = \"x\"\nwhen = \"~q\"\n[rule.do.hook]\nurl = \"http://127.0.0.1:1/\""}}}"#,
+            "400",
+            "asks an address",
+        ),
+        (
+            r#"{"rules":{"add":{"text":"[[rule]]\nname = \"x\"\nwhen = \"~r\"\ndo = { delay = { tape = \"/x\" } }"}}}"#,
+            "400",
+            "reads a file",
+        ),
+        (r#"{"rules":{"save":{"file":"/tmp/x"}}}"#, "400", "named where tapline runs"),
+        (r#""forward_all" "resync""#, "204", ""),
+    ] {
+        raw.request("POST /commands", &format!("content-length: {}\r\n", body.len()), body.as_bytes()).await;
+        let response = raw.response().await;
+        assert_eq!((response.status(), response.text().contains(word)), (status, true), "{}", response.text());
+    }
+    let mut screen = Screen::on(&entry).await;
+    let before = screen.until(|event| if let Event::Holding(it) = event { Some(it) } else { None }).await;
+    assert!(!before.on, "half of a bad request is not carried out");
+}
