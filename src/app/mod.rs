@@ -576,7 +576,7 @@ impl Executor {
             Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
             Command::ListTapes => self.list_tapes(),
             Command::OpenTape(path) => self.open_tape(path),
-            Command::TendTape { tape, deed } => self.tend_tape(tape, deed),
+            Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
             Command::Replay { tape, speed } => self.play(tape, speed),
             Command::StopReplay => self.replay.cancel(),
             Command::Resync => proxy.journal().resync(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::Executor;
-use crate::event::{Event, Level, LogLine, TapeDeed, TapeInfo};
+use crate::event::{Event, Level, LogLine, TapeEdit, TapeInfo};
 use crate::store::{KnownTape, Store};
 use crate::tape;
 
@@ -17,13 +17,13 @@ impl Executor {
         });
     }
 
-    pub(super) fn tend_tape(&self, path: PathBuf, deed: TapeDeed) {
+    pub(super) fn tend_tape(&self, path: PathBuf, edit: TapeEdit) {
         let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
         let store = self.mounts.proxy().session_policy().store.clone();
         tokio::task::spawn_blocking(move || {
             // No file but those that are listed, whoever the screen is of.
             let is_kept = path.parent() == library.as_deref();
-            let done = if is_kept { tape::care::tend(&path, &deed) } else { Err("it is not kept here".to_owned()) };
+            let done = if is_kept { tape::care::tend(&path, &edit) } else { Err("it is not kept here".to_owned()) };
             if let Err(why) = done {
                 journal.log(LogLine::new(Level::Warn, "tape", format!("{}: {why}", path.display())));
             }

@@ -150,7 +150,7 @@ pub enum Command {
     /// Does something to the file of a tape; [`Event::Tapes`] follows.
     TendTape {
         tape: PathBuf,
-        deed: TapeDeed,
+        edit: TapeEdit,
     },
     /// Plays a tape as the client against the running upstream.
     Replay {
@@ -353,7 +353,7 @@ pub struct TapeInfo {
 
 /// What is done to the file of a tape.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TapeDeed {
+pub enum TapeEdit {
     /// Gives it this name, a word without directory and ending.
     Rename(String),
     /// Writes this onto it.

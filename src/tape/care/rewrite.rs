@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::seal::LineSums;
 use super::signature::SIGNATURE;
-use crate::event::{TapeDeed, Timestamp};
+use crate::event::{TapeEdit, Timestamp};
 use crate::tape::format::{Mark, TapeError};
 use crate::tape::name::{PACKED, SUFFIX};
 use crate::tape::read::{TapeBytes, TapeReader};
@@ -212,17 +212,17 @@ pub fn renamed(path: &Path, name: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// Why it cannot be done, in words.
-pub fn tend(path: &Path, deed: &TapeDeed) -> Result<(), String> {
-    match deed {
-        TapeDeed::Rename(name) => {
+pub fn tend(path: &Path, edit: &TapeEdit) -> Result<(), String> {
+    match edit {
+        TapeEdit::Rename(name) => {
             let to = renamed(path, name).ok_or("a name is a word such as `login-fails`, without a directory")?;
             if to.exists() {
                 return Err(format!("{} is there already; take another name", to.display()));
             }
             std::fs::rename(path, &to).map_err(|error| error.to_string())
         }
-        TapeDeed::Note(text) => append_note(path, text).map_err(|error| error.to_string()),
-        TapeDeed::Delete => {
+        TapeEdit::Note(text) => append_note(path, text).map_err(|error| error.to_string()),
+        TapeEdit::Delete => {
             // Whatever asks: nothing but a tape.
             TapeReader::open(path).map_err(|error| error.to_string())?;
             std::fs::remove_file(path).map_err(|error| error.to_string())

@@ -1,6 +1,6 @@
 //! Opening tapes, and playing them.
 
-use crate::event::{Command, TapeDeed};
+use crate::event::{Command, TapeEdit};
 use crate::ui::model::popup::{Confirmation, Popup};
 use crate::ui::model::prompt::PromptKind;
 use crate::ui::model::{Model, Pane, ScreenKind};
@@ -38,7 +38,7 @@ pub(super) fn name_or_note(model: &mut Model) {
     if text.is_empty() {
         return;
     }
-    tend(model, if prompt.kind == PromptKind::TapeName { TapeDeed::Rename(text) } else { TapeDeed::Note(text) });
+    tend(model, if prompt.kind == PromptKind::TapeName { TapeEdit::Rename(text) } else { TapeEdit::Note(text) });
 }
 
 pub(super) fn ask_delete(model: &mut Model) {
@@ -49,20 +49,20 @@ pub(super) fn ask_delete(model: &mut Model) {
 
 pub(super) fn delete(model: &mut Model) {
     model.popup = None;
-    tend(model, TapeDeed::Delete);
+    tend(model, TapeEdit::Delete);
 }
 
-fn tend(model: &mut Model, deed: TapeDeed) {
+fn tend(model: &mut Model, edit: TapeEdit) {
     if is_recorded_now(model) {
         return;
     }
     let Some(tape) = model.tapes.selected().map(|tape| tape.path.clone()) else { return };
-    model.notify(match &deed {
-        TapeDeed::Rename(name) => format!("renamed to {name}"),
-        TapeDeed::Note(_) => "the note is on the tape".to_owned(),
-        TapeDeed::Delete => "deleted".to_owned(),
+    model.notify(match &edit {
+        TapeEdit::Rename(name) => format!("renamed to {name}"),
+        TapeEdit::Note(_) => "the note is on the tape".to_owned(),
+        TapeEdit::Delete => "deleted".to_owned(),
     });
-    model.send(Command::TendTape { tape, deed });
+    model.send(Command::TendTape { tape, edit });
 }
 
 /// Whether a session still writes to the tape, which is said then.

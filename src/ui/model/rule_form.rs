@@ -27,7 +27,7 @@ pub(crate) struct RuleForm {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RuleField {
-    Deed,
+    Action,
     When,
     What,
 }
@@ -36,7 +36,7 @@ impl RuleForm {
     /// `proposals`: one at least.
     pub(crate) fn new(proposals: Vec<RuleProposal>) -> Self {
         let (when, what) = (InputLine::new(&proposals[0].when), InputLine::new(&proposals[0].action));
-        Self { proposals, chosen: 0, when, what, field: RuleField::Deed, preview: Ok(PreviewCount::default()) }
+        Self { proposals, chosen: 0, when, what, field: RuleField::Action, preview: Ok(PreviewCount::default()) }
     }
 
     pub(crate) fn choose(&mut self, by: isize) {
@@ -46,14 +46,14 @@ impl RuleForm {
     }
 
     pub(crate) fn next_field(&mut self, by: isize) {
-        let all = [RuleField::Deed, RuleField::When, RuleField::What];
+        let all = [RuleField::Action, RuleField::When, RuleField::What];
         let at = all.iter().position(|field| *field == self.field).unwrap_or(0).cast_signed();
         self.field = all[(at + by).rem_euclid(3).cast_unsigned()];
     }
 
     pub(crate) fn line(&mut self) -> Option<&mut InputLine> {
         match self.field {
-            RuleField::Deed => None,
+            RuleField::Action => None,
             RuleField::When => Some(&mut self.when),
             RuleField::What => Some(&mut self.what),
         }

@@ -118,7 +118,7 @@ impl Model {
 
     /// In the form of a rule the cursor is on what it does.
     pub(crate) fn chooses_deed(&self) -> bool {
-        matches!(&self.popup, Some(Popup::Rule(form)) if form.field == RuleField::Deed)
+        matches!(&self.popup, Some(Popup::Rule(form)) if form.field == RuleField::Action)
     }
 
     pub(crate) fn has_rows(&self) -> bool {

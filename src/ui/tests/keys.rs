@@ -508,13 +508,13 @@ fn tape_is_renamed_noted_and_deleted_after_a_question() {
     rig.on_event(Event::Tapes(tapes()));
     rig.sent();
     rig.press("R ctrl-u").typing("login-fails").press("enter");
-    assert!(rig.sent().contains(r#"demo.tape.jsonl", deed: Rename("login-fails")"#));
+    assert!(rig.sent().contains(r#"demo.tape.jsonl", edit: Rename("login-fails")"#));
     rig.press(";").typing("why?").press("enter");
-    assert!(rig.sent().contains(r#"deed: Note("why?")"#));
+    assert!(rig.sent().contains(r#"edit: Note("why?")"#));
     assert_eq!(rig.press("d enter").sent(), "", "a question that enter says no to");
     rig.press("d");
     assert!(rig.picture().contains("Delete demo?"), "{}", rig.picture());
-    assert!(rig.press("y").sent().contains("deed: Delete"));
+    assert!(rig.press("y").sent().contains("edit: Delete"));
     // One that is being written to stays.
     let recorded = session(7, "files-srv", ("ide", "1.4"), Via::Http);
     let path = std::path::Path::new("/tapes/demo.tape.jsonl");

@@ -54,9 +54,9 @@ fn rule_is_made_of_a_draft_and_of_what_was_decided_last() {
 #[test]
 fn rule_of_each_deed_is_one_that_files_take() {
     for number in ["1 1 8 9", "1 1 9 2", "1 1 9 5", "1 1 9 7"] {
-        for deed in 0..7 {
+        for action in 0..7 {
             let mut rig = busy(120, 36);
-            rig.press(&format!(": {number} enter R {} enter", "right ".repeat(deed)));
+            rig.press(&format!(": {number} enter R {} enter", "right ".repeat(action)));
             added(&mut rig);
         }
     }

@@ -311,7 +311,7 @@ pub(super) const PLACES: &[Scene] = &[
     ("rule of a call", |rig| {
         rig.press(": 1 1 8 9 enter R down");
     }),
-    ("second deed", |rig| {
+    ("second action", |rig| {
         rig.press(": 1 1 8 9 enter R right");
     }),
     ("newer filters", |rig| {

@@ -22,7 +22,7 @@ pub(super) fn draw(model: &Model, form: &RuleForm, frame: &mut Frame<'_>, body: 
         .enumerate()
         .map(|(at, rule)| if at == form.chosen { format!("[{}]", rule.verb) } else { format!(" {} ", rule.verb) })
         .collect();
-    let role = if form.field == RuleField::Deed { Role::Accent } else { Role::Plain };
+    let role = if form.field == RuleField::Action { Role::Accent } else { Role::Plain };
     put(frame, inner, 0, styled(model, role, short(&format!(" {}", words.join("")), width)));
     draw_line(model, frame, inner, 2, ("when", &form.when, form.field == RuleField::When));
     draw_line(model, frame, inner, 3, ("do", &form.what, form.field == RuleField::What));
