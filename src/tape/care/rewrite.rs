@@ -4,6 +4,10 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::bounded;
 
 use super::seal::LineSums;
 use super::signature::SIGNATURE;
@@ -17,6 +21,10 @@ use crate::tape::redact::{RedactRules, Redactor};
 const LEVEL: i32 = 3;
 /// The window of a packed tape, as a power of two: what servers say again is often far away, and lists of tools are large.
 const WINDOW: u32 = 23;
+
+/// Bytes that are written and summed at a time, and how many times so much may wait for its sum.
+const BATCH: usize = if cfg!(test) { 64 } else { 1 << 20 };
+const BATCHES: usize = 4;
 
 /// How a tape is to lie on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,38 +92,56 @@ fn copy_lines(
     reseal: bool,
     change: &mut LineChange<'_>,
 ) -> io::Result<()> {
-    let mut sums = LineSums::default();
-    let (mut line, mut number, mut was_sealed) = (Vec::new(), 0, reseal);
-    loop {
-        line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            break;
+    thread::scope(|scope| {
+        // The sums are half of the work, and have a core of their own.
+        let (send, batches) = bounded::<Arc<Vec<u8>>>(BATCHES);
+        let summing = scope.spawn(move || {
+            let mut sums = LineSums::default();
+            batches.iter().for_each(|batch| batch.split_inclusive(|byte| *byte == b'\n').for_each(|it| sums.line(it)));
+            sums
+        });
+        let mut write = |batch: &mut Vec<u8>| {
+            let batch = Arc::new(std::mem::take(batch));
+            send.send(batch.clone()).expect("summing ends after this");
+            out.write_all(&batch)
+        };
+        let (mut batch, mut line, mut number, mut was_sealed) = (Vec::new(), Vec::new(), 0, reseal);
+        loop {
+            line.clear();
+            if reader.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            number += 1;
+            let is_ended = line.pop_if(|last| *last == b'\n').is_some();
+            if line.starts_with(br#"{"mark":"seal""#) {
+                was_sealed = true;
+                continue;
+            }
+            // What was signed is no more.
+            if line.starts_with(SIGNATURE) {
+                continue;
+            }
+            line = change(number, std::mem::take(&mut line));
+            batch.extend_from_slice(&line);
+            // A torn line stays torn.
+            if is_ended {
+                batch.push(b'\n');
+            } else {
+                was_sealed = false;
+            }
+            if batch.len() >= BATCH {
+                write(&mut batch)?;
+            }
         }
-        number += 1;
-        let is_ended = line.pop_if(|last| *last == b'\n').is_some();
-        if line.starts_with(br#"{"mark":"seal""#) {
-            was_sealed = true;
-            continue;
+        write(&mut batch)?;
+        drop(send);
+        let sums = summing.join().expect("summing never panics");
+        if was_sealed {
+            serde_json::to_writer(&mut *out, &Mark::Seal(sums.seal()))?;
+            out.write_all(b"\n")?;
         }
-        // What was signed is no more.
-        if line.starts_with(SIGNATURE) {
-            continue;
-        }
-        line = change(number, std::mem::take(&mut line));
-        // A torn line stays torn.
-        if is_ended {
-            line.push(b'\n');
-        } else {
-            was_sealed = false;
-        }
-        line.split_inclusive(|byte| *byte == b'\n').for_each(|line| sums.line(line));
-        out.write_all(&line)?;
-    }
-    if was_sealed {
-        serde_json::to_writer(&mut *out, &Mark::Seal(sums.seal()))?;
-        out.write_all(b"\n")?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Packs a tape, or unpacks it; the old file goes. Returns the new path, or `None` where it lies so already.
