@@ -19,8 +19,9 @@ pub(super) struct Query {
 /// What has to be true of a value that was found.
 #[derive(Clone, Debug)]
 enum ValueTest {
+    Equal(Operand),
     Order(fn(Ordering) -> bool, Operand),
-    /// Unlike `Order`, true also of values that do not compare.
+    /// Unlike the others, true also of values that do not compare.
     NotEqual(Operand),
     Matches(TextPattern),
     Text(fn(&str, &str) -> bool, Box<str>),
@@ -56,25 +57,31 @@ impl Query {
         if !self.may_match(message.raw()) {
             return false;
         }
-        message.value().is_some_and(|value| self.find(&value, &self.steps))
+        // Of a place that is named by keys alone, only the value that stands there is read.
+        let keys: Option<Vec<_>> = self.steps.iter().map(PatternStep::key).collect();
+        match keys.filter(|keys| !keys.is_empty()) {
+            Some(keys) => message.at(&keys).is_some_and(|value| match &self.test {
+                None => true,
+                Some(test) => serde_json::from_str(value).is_ok_and(|value| test.holds(&value)),
+            }),
+            None => message.value().is_some_and(|value| self.find(&value, &self.steps)),
+        }
     }
 
-    /// A word that every message has that it matches: the last key.
+    /// A word that every message has that it matches: what is looked for, or the last key.
     pub(super) fn word(&self) -> Option<&str> {
-        let key = self.steps.iter().rev().find_map(|step| match step {
-            PatternStep::Key(key) => Some(key.as_str()),
-            _ => None,
-        });
-        key.filter(|key| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')))
+        let key = self.last_key().filter(|key| key.bytes().all(is_plain));
+        let value = self.test.as_ref().and_then(ValueTest::word);
+        [key, value].into_iter().flatten().max_by_key(|word| word.len())
+    }
+
+    fn last_key(&self) -> Option<&str> {
+        self.steps.iter().rev().find_map(PatternStep::key)
     }
 
     /// Spares parsing the messages that lack the last key: most of them.
     fn may_match(&self, raw: &[u8]) -> bool {
-        let key = self.steps.iter().rev().find_map(|step| match step {
-            PatternStep::Key(key) => Some(key),
-            _ => None,
-        });
-        key.is_none_or(|key| {
+        self.last_key().is_none_or(|key| {
             memchr::memmem::find(raw, key.as_bytes()).is_some() || memchr::memchr(b'\\', raw).is_some()
         })
     }
@@ -100,9 +107,26 @@ fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
     }
 }
 
+/// Whether a byte stands in JSON text as itself.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
 impl ValueTest {
+    /// A word that stands in the text of every value that it is true of.
+    fn word(&self) -> Option<&str> {
+        let text = match self {
+            // A number may be spelled otherwise; of its text, no three letters are known.
+            Self::Equal(Operand { text, json: None | Some(Value::Bool(_) | Value::Null) }) => text,
+            Self::Text(_, text) if text.len() > 2 && !text.bytes().any(|byte| byte.is_ascii_digit()) => text,
+            _ => return None,
+        };
+        Some(&**text).filter(|text| text.bytes().all(is_plain))
+    }
+
     fn holds(&self, value: &Value) -> bool {
         match self {
+            Self::Equal(operand) => operand.compare(value) == Some(Ordering::Equal),
             Self::Order(holds, operand) => operand.compare(value).is_some_and(holds),
             Self::NotEqual(operand) => operand.compare(value) != Some(Ordering::Equal),
             Self::Matches(pattern) => pattern.is_match(text_of(value).as_bytes()),
@@ -147,7 +171,7 @@ fn read_test(cursor: &Cursor<'_>, sign: &str, word: &Word) -> Result<ValueTest, 
     let order = |holds| ValueTest::Order(holds, Operand::new(word));
     let text = |holds| ValueTest::Text(holds, word.text.as_str().into());
     Ok(match sign {
-        "=" => order(Ordering::is_eq),
+        "=" => ValueTest::Equal(Operand::new(word)),
         "!=" => ValueTest::NotEqual(Operand::new(word)),
         "<" => order(Ordering::is_lt),
         "<=" => order(Ordering::is_le),

@@ -158,6 +158,15 @@ pub(crate) enum PatternStep {
     Deep,
 }
 
+impl PatternStep {
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            _ => None,
+        }
+    }
+}
+
 /// A text that is no [`PathPattern`], and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{pattern}` is not a path such as `.result.content[*].text` or `..timestamp`: {why}")]

@@ -1,19 +1,20 @@
 //! Over many tapes by the filter language, at the speed of reading: a line that cannot match is not parsed.
 //!
 //! What every match must have in its line is taken from the filter where that is plain (a word without signs of a pattern); all else
-//! is asked of the parsed message. Tapes are shared out among the cores, one at a time; what is found goes out at once. Lines are
-//! read through a large buffer and not from mapped memory: mapping a file is unsafe, as another program may cut it, and this crate has no
-//! unsafe code.
+//! is asked of the parsed message. Tapes are shared out among the cores, and so are the lines of a large one; what is found goes out
+//! at once, in the order of its tape. Lines are read a stretch at a time and not from mapped memory: mapping a file is unsafe, as
+//! another program may cut it, and this crate has no unsafe code.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 use memchr::memmem::Finder;
+use regex::bytes::{Regex, RegexBuilder};
 
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{Session, Timestamp};
 use crate::filter::Filter;
 use crate::tape::read::{TapeBytes, TapeEntry, TapeReader};
@@ -21,7 +22,10 @@ use crate::tape::{Tape, TapeContext};
 
 /// What is found waits for who shows it, up to so much.
 const WAITING: usize = 1024;
-const BUFFER: usize = 1 << 20;
+/// Bytes that are read and scanned at a time.
+const STRETCH: usize = if cfg!(test) { 512 } else { 8 << 20 };
+/// A part of them that is smaller is scanned sooner than a thread is started.
+const SMALLEST_PART: usize = if cfg!(test) { 64 } else { 512 << 10 };
 
 /// What a search comes upon.
 pub enum SearchEvent {
@@ -104,73 +108,179 @@ fn search_lines(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) 
     let header = TapeReader::open(path).map_err(|error| error.to_string())?.header().clone();
     // Who speaks may be known by a later mark only.
     let session = header.session(None);
-    let context = TapeContext::of_session(session.clone(), Timestamp::now());
-    let needle = filter.literal().map(str::to_ascii_lowercase);
-    let needle = needle.as_deref().map(|word| LowerFinder::new(word.as_bytes()));
-    let mut reader = BufReader::with_capacity(BUFFER, TapeBytes::open(path).map_err(|error| error.to_string())?);
-    let (mut line, mut number, mut known) = (Vec::new(), 0_u64, Default::default());
+    let (word, now) = (filter.literal().and_then(WordOnLine::of), Timestamp::now());
+    let scan = LineScan { word, filter, session: &session, now };
+    let mut bytes = TapeBytes::open(path).map_err(|error| error.to_string())?;
+    let (mut stretch, mut before) = (Vec::with_capacity(STRETCH), 0);
     loop {
-        line.clear();
-        match reader.read_until(b'\n', &mut line) {
-            Ok(0) => return Ok(true),
-            Ok(_) => number += 1,
-            Err(error) => return Err(format!("line {}: the file cannot be read further: {error}", number + 1)),
-        }
-        if number == 1 || needle.as_ref().is_some_and(|needle| !needle.is_in(&line)) || line.starts_with(b"{\"mark\"") {
-            continue;
-        }
-        let Some(text) = std::str::from_utf8(&line).ok() else { continue };
-        let Ok((envelope, _)) = Envelope::read_json_among(text.trim_end(), header.session, &mut known) else {
+        let read = (&mut bytes).take(STRETCH as u64).read_to_end(&mut stretch);
+        let is_last = !matches!(read, Ok(1..));
+        let Some(whole) = memchr::memrchr(b'\n', &stretch).map(|end| end + 1).or(is_last.then_some(stretch.len()))
+        else {
             continue;
         };
-        if filter.matches_in(&envelope, &context) {
-            let (tape, session, envelope) = (path.to_owned(), Box::new(session.clone()), Box::new(envelope));
-            if !send(SearchEvent::Found { tape, line: number, session, envelope }) {
-                return Ok(false);
+        let whole = if is_last { stretch.len() } else { whole };
+        for part in scan.parts(&stretch[..whole]) {
+            for (line, envelope) in part.found {
+                let (tape, session) = (path.to_owned(), Box::new(session.clone()));
+                if !send(SearchEvent::Found { tape, line: before + line, session, envelope: Box::new(envelope) }) {
+                    return Ok(false);
+                }
             }
+            before += part.lines;
+        }
+        match read {
+            Ok(0) => return Ok(true),
+            Ok(_) => drop(stretch.drain(..whole)),
+            Err(error) => return Err(format!("line {}: the file cannot be read further: {error}", before + 1)),
         }
     }
 }
 
-/// Looks for a word in any case, without making a copy of what it looks in.
-struct LowerFinder<'w> {
-    word: &'w [u8],
-    whole: Finder<'w>,
+/// What is asked of the lines of one tape.
+struct LineScan<'s> {
+    /// What every match has on its line, where that is known.
+    word: Option<WordOnLine>,
+    filter: &'s Filter,
+    session: &'s Session,
+    now: Timestamp,
+}
+
+/// What some lines that follow each other had.
+#[derive(Default)]
+struct ScannedPart {
+    lines: u64,
+    /// Each with its line, from 1 at the first line of the part.
+    found: Vec<(u64, Envelope)>,
+}
+
+impl LineScan<'_> {
+    /// Scans lines on as many threads as there are cores; what they found, in order.
+    fn parts(&self, lines: &[u8]) -> Vec<ScannedPart> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let size = (lines.len() / cores).max(SMALLEST_PART);
+        let (mut rest, mut parts) = (lines, Vec::new());
+        while !rest.is_empty() {
+            let end = rest.get(size..).and_then(|after| memchr::memchr(b'\n', after));
+            let (part, after) = rest.split_at(end.map_or(rest.len(), |end| size + end + 1));
+            parts.push(part);
+            rest = after;
+        }
+        thread::scope(|scope| {
+            let Some((first, others)) = parts.split_first() else { return Vec::new() };
+            let others: Vec<_> = others.iter().map(|part| scope.spawn(|| self.scan(part))).collect();
+            let first = self.scan(first);
+            let others = others.into_iter().map(|part| part.join().expect("reading never panics"));
+            std::iter::once(first).chain(others).collect()
+        })
+    }
+
+    fn scan(&self, lines: &[u8]) -> ScannedPart {
+        if self.word.as_ref().is_some_and(|word| !word.may_be_in(lines)) {
+            return ScannedPart { lines: memchr::memchr_iter(b'\n', lines).count() as u64, found: Vec::new() };
+        }
+        let (mut part, mut known) = (ScannedPart::default(), HeaderCache::default());
+        let context = TapeContext::of_session(self.session.clone(), self.now);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            part.lines += 1;
+            if self.word.as_ref().is_some_and(|word| !word.may_be_in(line)) {
+                continue;
+            }
+            // The header and marks are no messages, and are not read as such.
+            let message = std::str::from_utf8(line)
+                .ok()
+                .and_then(|line| Envelope::read_json_among(line.trim_end(), self.session.id, &mut known).ok());
+            if let Some((envelope, _)) = message.filter(|(envelope, _)| self.filter.matches_in(envelope, &context)) {
+                part.found.push((part.lines, envelope));
+            }
+        }
+        part
+    }
+}
+
+/// Looks for a word in any case in JSON text as it is written.
+struct WordOnLine {
+    /// Letters of other alphabets that are the same in another case are found by it.
+    word: Regex,
     /// How the word may be hidden: behind an escape, or in base64.
     hidden: [Finder<'static>; 3],
 }
 
-impl<'w> LowerFinder<'w> {
-    fn new(word: &'w [u8]) -> Self {
-        Self {
-            word,
-            whole: Finder::new(word),
-            hidden: [Finder::new(r"\u"), Finder::new(r"\/"), Finder::new("\"b64\":")],
+impl WordOnLine {
+    /// Of a word that has signs in it that are escaped in JSON, its longest part that has none.
+    fn of(word: &str) -> Option<Self> {
+        let parts = word.split(|c: char| matches!(c, '"' | '\\') || c.is_control());
+        let word = parts.max_by_key(|part| part.len()).filter(|part| !part.is_empty())?;
+        let word = RegexBuilder::new(&regex::escape(word)).case_insensitive(true).build().ok()?;
+        Some(Self { word, hidden: [Finder::new(r"\u"), Finder::new(r"\/"), Finder::new("\"b64\":")] })
+    }
+
+    fn may_be_in(&self, lines: &[u8]) -> bool {
+        self.word.is_match(lines) || self.hidden.iter().any(|it| it.find(lines).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::tape::format::TapeHeader;
+
+    const HEADER: &str = r#"{"tapline":1,"version":"0.1.0","session":"01a22356-5322-7562-99ce-6298888a2daa","upstream":"echo","via":"stdio","started":0}"#;
+
+    /// The lines on which a filter finds something, in a tape that is scanned in many stretches and parts.
+    fn lines(bodies: &[String], query: &str) -> Vec<u64> {
+        let mut tape = format!("{HEADER}\n");
+        for (seq, body) in bodies.iter().enumerate() {
+            writeln!(tape, r#"{{"seq":{seq},"at":{seq},"dir":"s2c","via":"stdio","msg":{body}}}"#).unwrap();
         }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.tape.jsonl");
+        std::fs::write(&path, tape).unwrap();
+        let events = search(vec![path], Filter::parse(query).unwrap());
+        let line = |event| match event {
+            SearchEvent::Found { line, .. } => Some(line),
+            SearchEvent::Trouble { why, .. } => panic!("{why}"),
+            SearchEvent::Done { .. } => None,
+        };
+        events.into_iter().filter_map(line).collect()
     }
 
-    /// Whether the line may have it. Beyond ASCII, letters of another alphabet may be the same in another case.
-    fn is_in(&self, line: &[u8]) -> bool {
-        self.whole.find(line).is_some()
-            || self.is_in_other_letters(line)
-            || !line.is_ascii()
-            || self.hidden.iter().any(|it| it.find(line).is_some())
+    fn result(text: &str) -> String {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"text":"{text}"}}}}"#)
     }
 
-    fn is_in_other_letters(&self, line: &[u8]) -> bool {
-        // The rarest letter of it, by how seldom it is in English and in JSON.
-        const RARE: &[u8] = b"jqxzwkvfybhgmpuclodrsnaite";
-        let rarest = self
-            .word
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, byte)| RARE.iter().position(|it| it == *byte).unwrap_or(RARE.len()));
-        let Some((offset, byte)) = rarest.filter(|(_, byte)| byte.is_ascii_alphabetic()) else { return false };
-        memchr::memchr2_iter(*byte, byte.to_ascii_uppercase(), line).any(|at| {
-            let start = at.checked_sub(offset);
-            start.is_some_and(|start| {
-                line.get(start..start + self.word.len()).is_some_and(|it| it.eq_ignore_ascii_case(self.word))
-            })
-        })
+    #[test]
+    fn search_finds_what_the_filter_matches_wherever_it_stands() {
+        let texts = ["Needle", "nothing", r"n\u0065edle", "\u{212a}elvin", r"a\/needle", "x", "needles", "\u{17f}un"];
+        let mut bodies: Vec<_> = (0..200).map(|at| result(texts[at % texts.len()])).collect();
+        bodies.insert(100, result(&"long ".repeat(1_000)));
+        for query in [
+            "needle",
+            "~b needle",
+            "~b kelvin",
+            "~b sun",
+            "~b a/needle",
+            "~b 'text\":\"needle'",
+            "~j .result.text=needles",
+            "~j .result.text*=needle",
+            "~j .result.text^=Need",
+            "~j .result.text",
+            "~j .result..text=x",
+            "~j .result.absent",
+            "~j .id=1",
+            "~j .id=1.0",
+            "!~b needle",
+        ] {
+            let filter = Filter::parse(query).unwrap();
+            let expected = bodies.iter().zip(2..).filter(|(body, _)| {
+                let line = format!(r#"{{"seq":1,"at":1,"dir":"s2c","via":"stdio","msg":{body}}}"#);
+                let session = serde_json::from_str::<TapeHeader>(HEADER).unwrap().session;
+                filter.matches(&Envelope::read_json(&line, session).unwrap().0)
+            });
+            let expected: Vec<u64> = expected.map(|(_, line)| line).collect();
+            assert_eq!(lines(&bodies, query), expected, "{query}");
+        }
     }
 }
