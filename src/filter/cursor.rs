@@ -42,12 +42,21 @@ impl<'a> Cursor<'a> {
     /// The argument of `operator`, which `needs` it to be this.
     pub(super) fn argument(&mut self, operator: &str, needs: &str) -> Result<Word, FilterError> {
         self.skip_space();
-        let missing = matches!(self.peek(), None | Some(')' | '|' | '&' | '~'))
-            || ["and", "or", "not"].iter().any(|word| self.is_at_word(word));
-        if missing {
+        if !self.is_at_argument() {
             return Err(self.fail(format!("`~{operator}` needs {needs}")));
         }
         self.word()
+    }
+
+    fn is_at_argument(&self) -> bool {
+        !matches!(self.peek(), None | Some(')' | '|' | '&' | '~'))
+            && !["and", "or", "not"].iter().any(|word| self.is_at_word(word))
+    }
+
+    /// Whether an argument follows that need not: not where the next part of the filter is a negation or a group.
+    pub(super) fn has_argument(&mut self) -> bool {
+        self.skip_space();
+        self.is_at_argument() && !["!", "(~", "(!"].iter().any(|part| self.rest().starts_with(part))
     }
 
     pub(super) fn word(&mut self) -> Result<Word, FilterError> {

@@ -36,6 +36,11 @@ impl TextPattern {
         Ok(Self { word, expression: Box::new(expression) })
     }
 
+    /// Is found in every text.
+    pub(super) fn anything() -> Self {
+        Self { word: None, expression: Box::new(Regex::new("").expect("nothing is a pattern")) }
+    }
+
     /// The word that it is, where it is one; then whatever matches has it, in one case or another.
     pub(super) fn word(&self) -> Option<&str> {
         std::str::from_utf8(&self.word.as_ref()?.text).ok()

@@ -43,14 +43,14 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~t RE", "content type"),
     ("~c N|A..B|CMP", "HTTP status: `404`, `400..499`, `>=400`"),
     ("~code N|A..B|CMP", "JSON-RPC error code: `-32601`, `-32099..-32000`"),
-    ("~err RE", "text of an error"),
+    ("~err [RE]", "text of an error; alone, any"),
     ("~dur CMP|A..B", "time to the reply: `>500ms`, `<=2s`, `1s..5s`; replies only"),
     ("~size CMP|A..B", "bytes: `>10k`, `1k..1M`"),
     ("~age CMP|A..B", "time since it came: `<5m`, `>1h`"),
     ("~time T|A..B", "when it came: `10:04`, `10:04:30..10:05`, `>2026-11-28T10:00`; `Z` behind it is UTC"),
     ("~seq N|A..B|CMP", "number of the message: `1194`, `100..200`"),
     ("~j PATH [OP VALUE]", "JSON value: `.a.b[0]`, `[*]`, `..key`; OP one of = != < <= > >= =~ ^= $= *="),
-    ("~rule RE", "a rule of this name did something to it"),
+    ("~rule [RE]", "a rule of this name did something to it; alone, any rule"),
     ("~held", "held, now or before"),
     ("~edited", "sent on changed"),
     ("~blocked", "answered with an error instead of sent on"),
@@ -61,9 +61,9 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("~dup", "requests under an id that their session has used before"),
     ("~late", "replies to a request that had been cancelled"),
     ("~readonly", "calls of a tool that its server marks with `readOnlyHint`, and their replies"),
-    ("~lint RE", "code of what is wrong with it"),
+    ("~lint [RE]", "code of what is wrong with it; alone, anything"),
     ("~marked", "marked by hand"),
-    ("~comment RE", "text that was written beside it"),
+    ("~comment [RE]", "text that was written beside it; alone, any"),
     ("~near", "of the exchange under the cursor: request, reply, progress, cancellation"),
     ("~shadow", "requests that a shadow answered otherwise or not at all, and their replies; on the screen only"),
     ("~all", "everything"),
@@ -194,6 +194,8 @@ impl Term {
             _ => {
                 if let Some(test) = plain(name) {
                     (test, String::new())
+                } else if let Some(text) = text(name).filter(|text| text.may_stand_alone() && !cursor.has_argument()) {
+                    (TermTest::Text(text, TextPattern::anything()), String::new())
                 } else if let Some(text) = text(name) {
                     let word = cursor.argument(name, "a pattern")?;
                     (TermTest::Text(text, TextPattern::read(cursor, &word)?), word.source())
@@ -345,6 +347,11 @@ fn text(name: &str) -> Option<TextField> {
 }
 
 impl TextField {
+    /// Whether a message has such a text or not is worth asking: most have none.
+    fn may_stand_alone(self) -> bool {
+        matches!(self, Self::Error | Self::Rule | Self::Comment | Self::Lint)
+    }
+
     fn matches(self, envelope: &Envelope, context: &dyn MessageContext, pattern: &TextPattern) -> bool {
         let is_match = |text: Option<&str>| text.is_some_and(|text| pattern.is_match(text.as_bytes()));
         let any_match = |texts: Vec<String>| texts.iter().any(|text| is_match(Some(text)));

@@ -258,7 +258,7 @@ fn operators_in_the_help_exist() {
         let example = match usage.split_once(' ') {
             None if usage.starts_with('@') => continue,
             None => (*usage).to_owned(),
-            Some((name, "RE" | "ID")) => format!("{name} x"),
+            Some((name, "RE" | "[RE]" | "ID")) => format!("{name} x"),
             Some((name, "PATH [OP VALUE]")) => format!("{name} .x"),
             Some(_) if usage.starts_with("~time") => "~time 10:04".to_owned(),
             Some((name @ ("~dur" | "~age"), _)) => format!("{name} >1s"),
@@ -524,4 +524,29 @@ proptest! {
             Err(error) => prop_assert!(error.column <= text.chars().count() + 1),
         }
     }
+}
+
+#[test]
+fn operators_of_what_most_messages_lack_may_stand_alone() {
+    for (alone, same) in [
+        ("~err", "~err ''"),
+        ("~rule ~q", "~rule '' ~q"),
+        ("~lint !~q", "~lint '' & !~q"),
+        ("~comment and ~q", "~comment '' and ~q"),
+        ("(~lint) | ~err", "(~lint '') | ~err ''"),
+        ("~rule (~q | ~r)", "~rule '' & (~q | ~r)"),
+        ("not ~rule", "!~rule ''"),
+    ] {
+        let (read, said) = (Filter::parse(alone).unwrap(), Filter::parse(same).unwrap());
+        let written = said.to_string().replace(" \"\"", "");
+        assert_eq!(read.to_string(), written, "{alone}");
+        assert_eq!(Filter::parse(&written).unwrap().to_string(), written, "and reads back");
+    }
+    check(&error(), &["~err", "~e & ~err"], &["~rule", "~comment", "~lint"]);
+    check(&failed_tool(), &["~err"], &[]);
+    check(&reply(r#"{"jsonrpc":"2.0","id":41,"result":{}}"#), &["!~err"], &["~err"]);
+    let mut blocked = call();
+    blocked.outcome = Outcome::Blocked(Author::Rule("no writes".to_owned()));
+    check(&blocked, &["~rule"], &["~rule other"]);
+    assert_eq!(parse("~err").explain(FilterPlace::List), "`~err`: body scan, for `~err`");
 }
