@@ -109,8 +109,12 @@ fn text(event: &Event) -> Option<String> {
     match event {
         Event::SessionOpened(session) => {
             let name = session.upstream_name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
-            let shadow = if session.origin == Origin::Shadow { " (shadow)" } else { "" };
-            Some(format!("session {} opened: {name}{}{shadow}", session.id.short(), session.upstream))
+            let origin = match session.origin {
+                Origin::Shadow => " (shadow)",
+                Origin::Rule => " (asked by a rule)",
+                Origin::Client | Origin::Replay => "",
+            };
+            Some(format!("session {} opened: {name}{}{origin}", session.id.short(), session.upstream))
         }
         Event::SessionClosed { session, reason } => Some(format!("session {} closed: {reason}", session.short())),
         Event::Passed(envelope) => Some(message_line(envelope)),

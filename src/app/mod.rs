@@ -1,6 +1,7 @@
 //! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
 
 mod aside;
+mod elsewhere;
 mod figures;
 mod linting;
 mod points;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::elsewhere::OtherUpstreams;
 use self::points::PointKeeper;
 use self::rules::RuleFollower;
 use crate::auth::{self, Auth, AuthError};
@@ -224,6 +226,8 @@ struct Operator {
     quit: CancellationToken,
     /// Set by the next one.
     hurry: CancellationToken,
+    /// What rules ask in the place of clients' servers.
+    others: Arc<OtherUpstreams>,
     /// How it was asked to end, once it is to.
     asked: oneshot::Receiver<OnQuit>,
     task: JoinHandle<()>,
@@ -233,6 +237,7 @@ struct Operator {
 struct Hands {
     breakpoints: Breakpoints,
     rules: mpsc::UnboundedSender<RuleCommand>,
+    others: Arc<OtherUpstreams>,
     points: PointKeeper,
 }
 
@@ -246,9 +251,10 @@ impl Hands {
     ) -> Result<Self, CoreStartError> {
         let journal = mounts.proxy().journal();
         rules.book().act_with(aside::actor(mounts));
+        let others = OtherUpstreams::asked_by(rules.book(), mounts);
         let rules = rules.follow(meter.clone(), journal.clone())?;
         let points = PointKeeper::new(breakpoints.clone(), kept_in, meter.clone(), journal.clone());
-        Ok(Self { breakpoints, rules, points })
+        Ok(Self { breakpoints, rules, others, points })
     }
 }
 
@@ -259,11 +265,11 @@ impl Operator {
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let (answer, asked) = oneshot::channel();
         let replay = CancellationToken::new();
-        let Hands { breakpoints, rules, points } = hands;
+        let Hands { breakpoints, rules, others, points } = hands;
         let (quitting, hurrying) = (quit.clone(), hurry.clone());
         let executor =
             Executor { mounts, breakpoints, rules, points, library, replay, quit: quitting, hurry: hurrying };
-        Self { commands, quit, hurry, asked, task: tokio::spawn(executor.run(received, answer)) }
+        Self { commands, quit, hurry, others, asked, task: tokio::spawn(executor.run(received, answer)) }
     }
 }
 

@@ -101,6 +101,7 @@ impl Core {
         self.end_calls(&shutdown).await;
         self.end_servers(&shutdown).await;
         self.end_connections().await;
+        self.operator.others.finish().await;
         if let Some(shadow) = self.shadow.take() {
             shadow.finish().await;
         }

@@ -256,6 +256,8 @@ pub enum Origin {
     Replay,
     /// tapline itself, which asks a second server what a client asks the first.
     Shadow,
+    /// tapline itself, which asks another upstream what a rule sends there.
+    Rule,
 }
 
 /// Name and version that a client or server gives of itself.

@@ -17,6 +17,7 @@ use crate::hooks::{Hook, HookCall, HookQuestion};
 use crate::intercept::{BreakOff, HttpAnswer, LateRuling, LateVerdict, Verdict};
 use crate::json::splice::{self, PatchStep};
 use crate::mcp::meta::requested_progress;
+use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 
 /// What stands behind `do`.
@@ -38,6 +39,8 @@ pub(super) enum RuleAction {
     Disconnect(BreakOff),
     Duplicate,
     Hook(Arc<Hook>),
+    /// Another upstream answers, of this name or at this URL.
+    Upstream(Arc<str>),
     Aside(ServerSignal),
     /// Made-up progress, until the reply comes.
     Progress(ProgressPlan),
@@ -134,6 +137,8 @@ pub(super) enum RuleEffect {
     Said(String),
     /// Something is done beside it.
     Aside(AsideAct),
+    /// No other rule is asked: this upstream is.
+    Elsewhere(Arc<str>),
     /// No other rule is asked.
     Final(Verdict),
     /// It could not be done, and the message is as it was.
@@ -180,6 +185,8 @@ impl RuleAction {
             Self::Corrupt(Corruption::WrongId | Corruption::IdType) => envelope.message.id().is_some(),
             Self::Duplicate => !to_server,
             Self::Progress(_) => to_server && kind == Kind::Request,
+            // Each of the two servers has a handshake of its own.
+            Self::Upstream(_) => to_server && kind == Kind::Request && envelope.method() != Some(method::INITIALIZE),
             _ => true,
         }
     }
@@ -212,6 +219,7 @@ impl RuleAction {
             }
             Self::Duplicate => RuleEffect::Final(Verdict::Duplicate),
             Self::Hook(hook) => asked(hook, envelope, author),
+            Self::Upstream(upstream) => RuleEffect::Elsewhere(upstream.clone()),
             Self::Aside(ServerSignal::Kill) => RuleEffect::Aside(AsideAct::Kill),
             Self::Aside(ServerSignal::Stop(time)) => RuleEffect::Aside(AsideAct::Stop(*time)),
             Self::Progress(plan) => progress(plan, envelope),

@@ -23,7 +23,7 @@ pub fn reaches_beyond_messages(rule: &str) -> bool {
     let Ok(rule) = one_rule(rule) else { return false };
     let Some(action) = rule.get("do").and_then(Item::as_table_like) else { return false };
     let is_of_tape = |delay: &Item| delay.as_table_like().is_some_and(|delay| delay.contains_key("tape"));
-    action.contains_key("hook") || action.get("delay").is_some_and(is_of_tape)
+    action.contains_key("hook") || action.contains_key("upstream") || action.get("delay").is_some_and(is_of_tape)
 }
 
 impl RuleDocument {

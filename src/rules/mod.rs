@@ -13,6 +13,7 @@
 //! - `read` makes rules of TOML, or says all that is wrong with it;
 //! - `set` asks them: by outline (direction, kind, method, name) first, so that rules that are for other messages cost nothing;
 //! - `action` does one thing to one message;
+//! - `elsewhere` has another upstream answer;
 //! - `hand` makes a rule of what a hand did to a message, `preview` says what rules would have done to messages that were seen;
 //! - `jq` runs a program on a message, within bounds; what takes longer is asked of [`crate::hooks`];
 //! - `desk` keeps the texts of rules that a screen changes ([`crate::event::RuleCommand`]), `document` writes them with their comments.
@@ -24,6 +25,7 @@ mod action;
 mod chance;
 mod desk;
 mod document;
+mod elsewhere;
 mod files;
 mod hand;
 mod jq;
@@ -42,6 +44,7 @@ use parking_lot::RwLock;
 pub use self::action::{AsideAct, MadeUpProgress};
 pub use self::desk::RuleDesk;
 pub use self::document::{RuleDocument, WrittenRule, reaches_beyond_messages};
+pub use self::elsewhere::{UpstreamAsker, UpstreamQuestion};
 pub use self::files::{RuleFiles, ready_set, ready_sets};
 pub use self::hand::{HandAction, RuleProposal, from_hand, from_message, least_filter, proposals};
 pub use self::preview::{PreviewCount, as_it_came, preview};
@@ -81,6 +84,11 @@ impl RuleBook {
     /// Who does what rules do beside a message. The first one does.
     pub fn act_with(&self, act: impl Fn(SessionId, Seq, AsideAct) + Send + Sync + 'static) {
         let _ = self.shared.act.set(Box::new(act));
+    }
+
+    /// Who asks other upstreams than the client's. The first one does.
+    pub fn ask_upstreams_with(&self, asker: UpstreamAsker) {
+        self.current().ask_upstreams_with(asker);
     }
 
     /// Puts others in their place, from the next message on. Those that have not changed go on where they were.

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use super::action::{ActionState, AsideAct, RuleAction, RuleEffect};
 use super::chance::SeededChance;
 use super::document::WrittenRule;
+use super::elsewhere::{AskerCell, RedirectedRequest, UpstreamAsker};
 use crate::envelope::{Author, Direction, Envelope, SessionId};
 use crate::event::{Level, LogLine, RuleStatus, Timestamp};
 use crate::filter::{Filter, MessageContext, Outline};
@@ -90,6 +91,7 @@ pub struct RuleSet {
     outlines: RwLock<HashMap<u64, Vec<KnownOutline>>>,
     hasher: RandomState,
     flags: Arc<Mutex<FlagsSet>>,
+    asker: AskerCell,
     watch: Option<Mutex<Watch>>,
     /// Whether a rule makes progress up.
     makes_progress: bool,
@@ -126,9 +128,9 @@ impl RuleSet {
     pub(super) fn new(rules: Vec<Rule>) -> Self {
         let asks_history = rules.iter().any(|rule| rule.when.asks_history());
         let watch = asks_history.then(|| Mutex::new(Watch::for_filters(rules.iter().map(|rule| &rule.when))));
-        let (outlines, flags) = (RwLock::default(), Arc::default());
+        let (outlines, flags, asker) = (RwLock::default(), Arc::default(), AskerCell::default());
         let makes_progress = rules.iter().any(|rule| matches!(rule.action, RuleAction::Progress(_)));
-        Self { rules, outlines, hasher: RandomState::new(), flags, watch, makes_progress }
+        Self { rules, outlines, hasher: RandomState::new(), flags, asker, watch, makes_progress }
     }
 
     /// The rules of several files, one file after the other.
@@ -167,6 +169,12 @@ impl RuleSet {
             }
         }
         self.flags = before.flags.clone();
+        self.asker = before.asker.clone();
+    }
+
+    /// Who asks other upstreams. The first one does, also for rules that take over from these.
+    pub(super) fn ask_upstreams_with(&self, asker: UpstreamAsker) {
+        let _ = self.asker.set(asker);
     }
 
     /// Returns a line for each rule whose filter asks what is not known on the wire: the rule's name, and why.
@@ -201,6 +209,11 @@ impl RuleSet {
                 RuleEffect::Said(text) => ruling.lines.push(rule.line(Level::Info, &text, envelope)),
                 RuleEffect::Failed(why) => ruling.lines.push(rule.failed(why, envelope)),
                 RuleEffect::Broken(why) => ruling.lines.push(rule.broken(why, envelope)),
+                RuleEffect::Elsewhere(upstream) => {
+                    let asked = RedirectedRequest::new(rule.name.clone(), upstream, envelope, self.asker.clone());
+                    (ruling.verdict, ruling.ended_by) = (Verdict::Ask(asked), Some(candidate.rule));
+                    break;
+                }
                 RuleEffect::Final(verdict) => {
                     (ruling.verdict, ruling.ended_by) = (verdict, Some(candidate.rule));
                     break;

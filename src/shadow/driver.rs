@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use super::verdict;
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Comparison, Event, Level, LogLine, Origin};
 use crate::message::Message;
-use crate::proxy::front::internal::{InternalClient, InternalOutput};
+use crate::proxy::front::internal::QueuedClient;
 use crate::proxy::sessions::SessionTable;
 use crate::upstream::Item;
 
@@ -107,20 +107,11 @@ struct ShadowDriver {
     session: SessionId,
     shadow: ShadowSession,
     /// Opened for the first message, and for the first after it was given up.
-    link: Option<ShadowLink>,
+    link: Option<QueuedClient>,
     /// What is left of it.
     leaving: Option<JoinHandle<()>>,
     flood: Flood,
     divergences: usize,
-}
-
-/// The way to the shadow's server. Sending never waits, whatever the server does with it.
-struct ShadowLink {
-    unsaid: mpsc::Sender<Message>,
-    heard: InternalOutput,
-    /// Ends the session with the shadow; takes the reason, as text.
-    hang_up: oneshot::Sender<String>,
-    speaker: JoinHandle<()>,
 }
 
 /// What the shadow's server does.
@@ -170,13 +161,13 @@ impl ShadowDriver {
 
     fn send(&mut self, message: Message) {
         if self.link.is_none() && !self.shadow.is_over() {
-            match ShadowLink::open(&self.context.table) {
+            match QueuedClient::open(&self.context.table, Origin::Shadow, UNSAID) {
                 Ok(link) => self.link = Some(link),
-                Err(why) => self.shadow.over(&why, Instant::now()),
+                Err(error) => self.shadow.over(&error.to_string(), Instant::now()),
             }
         }
         if let Some(link) = &self.link
-            && link.unsaid.try_send(message).is_err()
+            && !link.send(message)
         {
             self.shadow.over("the shadow does not take what it is sent", Instant::now());
         }
@@ -210,10 +201,8 @@ impl ShadowDriver {
 
     /// `false` where there is nothing to hang up on.
     fn hang_up(&mut self, reason: &str) -> bool {
-        let Some(ShadowLink { hang_up, speaker, .. }) = self.link.take() else { return false };
-        // Fails where the speaker is at its end.
-        let _ = hang_up.send(reason.to_owned());
-        self.leaving = Some(speaker);
+        let Some(link) = self.link.take() else { return false };
+        self.leaving = Some(link.hang_up(reason));
         true
     }
 
@@ -234,36 +223,7 @@ impl ShadowDriver {
     }
 }
 
-impl ShadowLink {
-    fn open(table: &Arc<SessionTable>) -> Result<Self, String> {
-        let (client, heard) = InternalClient::open(table, Origin::Shadow).map_err(|error| error.to_string())?;
-        let (unsaid, messages) = mpsc::channel(UNSAID);
-        let (hang_up, hung_up) = oneshot::channel();
-        let speaker = tokio::spawn(speak(client, messages, hung_up));
-        Ok(Self { unsaid, heard, hang_up, speaker })
-    }
-}
-
-async fn speak(
-    mut client: InternalClient,
-    mut messages: mpsc::Receiver<Message>,
-    mut hung_up: oneshot::Receiver<String>,
-) {
-    let speaking = async {
-        while let Some(message) = messages.recv().await {
-            client.send(message).await;
-        }
-    };
-    let reason = tokio::select! {
-        // Nothing more is said to a shadow that is left.
-        biased;
-        reason = &mut hung_up => reason,
-        () = speaking => hung_up.await,
-    };
-    client.disconnect(&reason.unwrap_or_default()).await;
-}
-
-async fn next_event(link: &mut Option<ShadowLink>) -> LinkEvent {
+async fn next_event(link: &mut Option<QueuedClient>) -> LinkEvent {
     let Some(link) = link else { return std::future::pending().await };
     tokio::select! {
         item = link.heard.items.recv() => match item {

@@ -128,6 +128,11 @@ async fn control_commands_are_all_or_nothing() {
             "asks an address",
         ),
         (
+            r#"{"rules":{"add":{"text":"[[rule]]\nname = \"x\"\nwhen = \"~q\"\ndo = { upstream = \"http://127.0.0.1:1/mcp\" }"}}}"#,
+            "400",
+            "asks an address",
+        ),
+        (
             r#"{"rules":{"add":{"text":"[[rule]]\nname = \"x\"\nwhen = \"~r\"\ndo = { delay = { tape = \"/x\" } }"}}}"#,
             "400",
             "reads a file",

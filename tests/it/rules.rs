@@ -4,15 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tapline::app::Settings;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome};
 use tapline::event::figures::Figures;
-use tapline::event::{Decision, Event, Level};
+use tapline::event::{Decision, Event, Level, Origin};
+use tapline::proxy::front::routes::MountSpec;
 use tapline::rules::RuleFiles;
 
-use crate::support::{Client, Rig, Server, settings, tapline_binary, word};
+use crate::support::{
+    Client, Exchange, Launched, Rig, Server, client_in_session, command, settings, tapline_binary, word,
+};
 
 const CALL: &str = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{ \"name\":\"search\",\"arguments\":{\"q\":\"\\u00e9\",\"n\":12345678901234567890123}}}";
 const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
@@ -291,7 +294,7 @@ async fn hits_are_on_the_tape_and_a_dry_run_finds_them_again() {
         command.arg("check").arg(&file).arg("--on").arg(&tape).args(["--format", form]);
         String::from_utf8(command.env("HOME", place.path()).current_dir(place.path()).output().unwrap().stdout).unwrap()
     };
-    let report: serde_json::Value = serde_json::from_str(&told("json")).unwrap();
+    let report: Value = serde_json::from_str(&told("json")).unwrap();
     assert_eq!((&report["seen"], &report["touched"]), (&json!(2), &json!(1)));
     let message = &report["messages"][0];
     assert_eq!((&message["rules"], &message["fate"]), (&json!(["r"]), &json!("changed")));
@@ -365,4 +368,197 @@ fn ready_sets_are_listed_and_written_out() {
         assert!(run(&["rules", name]).contains("[[rule]]"));
         assert!(run(&["check", name]).contains("rules, all in order"));
     }
+}
+
+/// The next POST to a server; the streams that are opened there are refused.
+async fn posted(server: &mut Server) -> Exchange {
+    loop {
+        let exchange = server.next().await;
+        if exchange.head.start.starts_with("POST") {
+            return exchange;
+        }
+        exchange.answer("HTTP/1.1 405 No\r\nallow: POST\r\ncontent-length: 0\r\n\r\n").await;
+    }
+}
+
+const HELLO: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"other","version":"1"}}}"#;
+
+/// Goes through the handshake at a server that a rule has asked.
+async fn shakes_hands(other: &mut Server) {
+    let initialize = posted(other).await;
+    let said = initialize.message();
+    assert_eq!(
+        (&said["method"], &said["params"]["clientInfo"]["name"], &said["params"]["protocolVersion"]),
+        (&json!("initialize"), &json!("raw"), &json!("2025-11-25"))
+    );
+    initialize.json_with("mcp-session-id: theirs\r\n", HELLO).await;
+    let initialized = posted(other).await;
+    assert_eq!(initialized.message()["method"], "notifications/initialized");
+    assert_eq!(initialized.head.get("mcp-session-id"), Some("theirs"));
+    initialized.accept().await;
+}
+
+/// A client that has a session with a server, and another server that a rule sends its calls to.
+async fn redirected(place: &tempfile::TempDir, other: &str) -> (Rig, Server, Client) {
+    let mut server = Server::start().await;
+    let rules = rule(&format!("{{ upstream = \"{other}\" }}"));
+    let rig = Rig::start(with_rules(settings(&server.url()), &place.path().join("rules.toml"), &rules)).await;
+    let mut client = rig.client().await;
+    client.post(crate::support::INITIALIZE).await;
+    server.next().await.json(HELLO).await;
+    client.response().await;
+    (rig, server, client)
+}
+
+#[tokio::test]
+async fn upstream_of_a_rule_answers_in_the_place_of_the_clients_own() {
+    let (place, mut other) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let (rig, mut server, mut client) = redirected(&place, &other.url()).await;
+    client.headers += "authorization: Bearer secret\r\n";
+    client.post(CALL).await;
+    shakes_hands(&mut other).await;
+    for nth in 1..=2 {
+        let asked = posted(&mut other).await;
+        let id = asked.message()["id"].clone();
+        assert_eq!(asked.body, CALL.replace("\"id\":7", &format!("\"id\":{id}")), "all else as it was spelled");
+        assert_eq!((asked.head.get("mcp-session-id"), asked.head.get("authorization")), (Some("theirs"), None));
+        let reply = REPLY.replace("\"id\":7", &format!("\"id\": {id}")).replace("[]", "[ 1.0 ]");
+        asked.json(reply).await;
+        let answer = client.response().await;
+        assert_eq!((answer.status(), answer.text()), ("200", &*REPLY.replace(":7", ": 7").replace("[]", "[ 1.0 ]")));
+        if nth == 1 {
+            client.post(CALL).await;
+        }
+    }
+    assert!(server.is_idle(), "its own server has seen nothing of it");
+    let request = rig.message(ToServer, |it| it.rules.is_some()).await;
+    assert_eq!((&request.outcome, request.message.raw().as_ref()), (&Outcome::Blocked(by_rule()), CALL.as_bytes()));
+    let reply = rig.message(ToClient, |it| it.outcome == Outcome::Injected(by_rule())).await;
+    assert_eq!(reply.reply_to.as_ref().map(|to| to.seq), Some(request.seq));
+    let told = rig.line(Level::Info, &format!("`r`: answered by {}", other.url())).await;
+    assert_eq!(told.seq, Some(request.seq));
+    let asked = rig
+        .event("the session with the other", |event| match event {
+            Event::SessionOpened(session) if session.origin == Origin::Rule => Some(session.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(&*asked.upstream, other.url());
+    client.request("DELETE /mcp", "", b"").await;
+    server.next().await.accept().await;
+    client.response().await;
+    let ends = posted_or_ended(&mut other).await;
+    assert!(ends.head.start.starts_with("DELETE"), "the session there ends with the client's: {}", ends.head.start);
+}
+
+#[tokio::test]
+async fn upstream_of_a_rule_hears_that_the_client_has_gone() {
+    let (place, mut other) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let (_rig, _server, mut client) = redirected(&place, &other.url()).await;
+    client.post(CALL).await;
+    shakes_hands(&mut other).await;
+    let asked = posted(&mut other).await;
+    drop(client);
+    let said = posted(&mut other).await.message();
+    assert_eq!(
+        (&said["method"], &said["params"]["requestId"]),
+        (&json!("notifications/cancelled"), &asked.message()["id"])
+    );
+}
+
+/// What a server gets beside streams that are opened there.
+async fn posted_or_ended(server: &mut Server) -> Exchange {
+    loop {
+        let exchange = server.next().await;
+        if !exchange.head.start.starts_with("GET") {
+            return exchange;
+        }
+    }
+}
+
+#[tokio::test]
+async fn upstream_of_a_rule_needs_no_handshake_where_its_era_has_none() {
+    let (place, mut other) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let rules = rule(&format!("{{ upstream = \"{}\" }}", other.url()));
+    let server = Server::start().await;
+    let rig = Rig::start(with_rules(settings(&server.url()), &place.path().join("rules.toml"), &rules)).await;
+    let mut client = rig.client().await;
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+    let call = format!(r#"{{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{{"name":"x",{meta}}}}}"#);
+    client.headers = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: x\r\n".to_owned();
+    client.post(&call).await;
+    let asked = other.next().await;
+    assert_eq!((&asked.message()["method"], asked.head.get("mcp-name")), (&json!("tools/call"), Some("x")));
+    assert_eq!(asked.head.get("mcp-protocol-version"), Some("2026-07-28"));
+    let id = asked.message()["id"].clone();
+    asked.json(json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "theirs"}}).to_string()).await;
+    let answer = client.response().await.json();
+    assert_eq!((&answer["id"], &answer["error"]["message"]), (&json!("a"), &json!("theirs")));
+}
+
+#[tokio::test]
+async fn upstream_of_a_rule_is_one_that_has_a_name() {
+    let place = tempfile::tempdir().unwrap();
+    let script = r#"while read -r line; do id=${line#*'"id":'}; id=${id%%,*}; case $line in
+        *initialize\"*) echo "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":{\"protocolVersion\":\"2025-11-25\"}}";;
+        *tools/call*) echo "{\"jsonrpc\":\"2.0\",\"id\":$id,\"result\":{\"by\":\"$0\"}}";; esac; done"#;
+    let named = |name: &str, is_default| MountSpec {
+        name: Some(name.to_owned()),
+        is_default,
+        target: command(&["sh", "-c", script, name]),
+    };
+    let base =
+        Settings { upstreams: vec![named("own", true), named("other", false)], ..settings("http://127.0.0.1:1/") };
+    let rules = rule("{ upstream = \"other\" }")
+        + "times = 1\n"
+        + &rule("{ upstream = \"third\" }").replace("\"r\"", "\"s\"")
+        + "after = 1\n";
+    let rig = Rig::start(with_rules(base, &place.path().join("rules.toml"), &rules)).await;
+    let mut client = client_in_session(&rig).await;
+    let mut second = rig.client().await;
+    second.headers.clone_from(&client.headers);
+    let mut said = async || client.call_answering(CALL, &mut second, |_| Value::Null).await.messages.pop().unwrap();
+    assert_eq!(said().await["result"]["by"], "other");
+    assert_eq!(said().await["result"]["by"], "own");
+    let refused = said().await;
+    let why = refused["error"]["message"].as_str().unwrap();
+    assert!(why.contains("no upstream has that name (own, other)") && why.contains("[upstream.third]"), "{why}");
+}
+
+#[tokio::test]
+async fn upstream_of_a_rule_that_fails_is_an_error_that_says_what_to_do() {
+    let place = tempfile::tempdir().unwrap();
+    let (rig, mut server, mut client) = redirected(&place, "http://127.0.0.1:1/mcp").await;
+    client.post(CALL).await;
+    let said = client.response().await.json();
+    assert_eq!((&said["id"], &said["error"]["code"]), (&json!(7), &json!(-31000)));
+    let why = said["error"]["message"].as_str().unwrap();
+    assert!(why.starts_with("tapline: rule `r` sends this to http://127.0.0.1:1/mcp, which gave no answer: "), "{why}");
+    assert!(why.ends_with("; start that server, or switch the rule off"), "{why}");
+    rig.line(Level::Warn, "`r`: http://127.0.0.1:1/mcp gave no answer: ").await;
+    client.post(r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#).await;
+    server.next().await.json(r#"{"jsonrpc":"2.0","id":8,"result":{}}"#).await;
+    assert_eq!(client.response().await.json()["id"], 8, "all else goes on");
+}
+
+#[tokio::test]
+async fn upstream_of_a_rule_answers_a_client_that_launched_tapline() {
+    let (place, mut other) = (tempfile::tempdir().unwrap(), Server::start().await);
+    let file = place.path().join("rules.toml");
+    fs::write(&file, rule(&format!("{{ upstream = \"{}\" }}", other.url()))).unwrap();
+    let script = format!(
+        "read -r line; echo '{HELLO}'; read -r line; case $line in *ping*) echo '{{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{{}}}}';; esac; cat >/dev/null"
+    );
+    let mut tapline = Launched::start(&["--no-control", "--rules", file.to_str().unwrap(), "--", "sh", "-c", &script]);
+    tapline.say(format!("{}\n", crate::support::INITIALIZE).as_bytes()).await;
+    tapline.until_reply(0).await;
+    tapline.say(format!("{CALL}\n").as_bytes()).await;
+    shakes_hands(&mut other).await;
+    let asked = posted(&mut other).await;
+    let id = asked.message()["id"].clone();
+    asked.json(REPLY.replace("\"id\":7", &format!("\"id\":{id}"))).await;
+    assert_eq!(tapline.line().await, format!("{REPLY}\n").as_bytes());
+    tapline.say(b"{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"ping\"}\n").await;
+    assert_eq!(tapline.message().await["id"], 8, "the call is the first that its own server did not see");
+    assert_eq!(tapline.leave().await.0, Some(0));
 }

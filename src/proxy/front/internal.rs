@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::envelope::{Author, SessionId, Via};
 use crate::event::Origin;
@@ -66,4 +67,59 @@ impl InternalClient {
         self.table.close(self.session, reason).await;
         client.disconnect().await;
     }
+}
+
+/// An [`InternalClient`] whose messages are said by a task of their own: who sends never waits, whatever the server does with it.
+pub struct QueuedClient {
+    unsaid: mpsc::Sender<Message>,
+    pub heard: InternalOutput,
+    /// Ends the session; takes the reason, as text.
+    hang_up: oneshot::Sender<String>,
+    speaker: JoinHandle<()>,
+}
+
+impl QueuedClient {
+    /// Begins a session; so many messages may wait for a server that does not take them.
+    ///
+    /// # Errors
+    /// Where its command cannot be started.
+    pub fn open(table: &Arc<SessionTable>, origin: Origin, most: usize) -> Result<Self, UpstreamError> {
+        let (client, heard) = InternalClient::open(table, origin)?;
+        let (unsaid, messages) = mpsc::channel(most);
+        let (hang_up, hung_up) = oneshot::channel();
+        let speaker = tokio::spawn(speak(client, messages, hung_up));
+        Ok(Self { unsaid, heard, hang_up, speaker })
+    }
+
+    /// `false` where too much waits already.
+    #[must_use]
+    pub fn send(&self, message: Message) -> bool {
+        self.unsaid.try_send(message).is_ok()
+    }
+
+    /// Ends the session. What is returned ends when the server's side of it is gone.
+    pub fn hang_up(self, reason: &str) -> JoinHandle<()> {
+        // Fails where the speaker is at its end.
+        let _ = self.hang_up.send(reason.to_owned());
+        self.speaker
+    }
+}
+
+async fn speak(
+    mut client: InternalClient,
+    mut messages: mpsc::Receiver<Message>,
+    mut hung_up: oneshot::Receiver<String>,
+) {
+    let speaking = async {
+        while let Some(message) = messages.recv().await {
+            client.send(message).await;
+        }
+    };
+    let reason = tokio::select! {
+        // Nothing more is said to a server that is left.
+        biased;
+        reason = &mut hung_up => reason,
+        () = speaking => hung_up.await,
+    };
+    client.disconnect(&reason.unwrap_or_default()).await;
 }

@@ -22,7 +22,7 @@ use crate::rules::template::JsonTemplate;
 use crate::text;
 
 /// What may stand behind `do`.
-pub(super) const ACTIONS: [&str; 20] = [
+pub(super) const ACTIONS: [&str; 21] = [
     "continue",
     "hold",
     "drop",
@@ -31,6 +31,7 @@ pub(super) const ACTIONS: [&str; 20] = [
     "answer",
     "modify",
     "tool",
+    "upstream",
     "delay",
     "throttle",
     "corrupt",
@@ -72,6 +73,7 @@ pub(super) fn with_argument(name: &str, value: &DeValue<'_>) -> Result<RuleActio
     match name {
         "log" => Ok(RuleAction::Log(text()?.to_owned())),
         "tool" => Ok(RuleAction::Modify(RuleChange::Tool(text()?.to_owned()))),
+        "upstream" => upstream(text()?).map(RuleAction::Upstream),
         "block" => block(value).map(RuleAction::Block),
         "answer" => answer(value).map(RuleAction::Answer),
         "modify" => change(value).map(RuleAction::Modify),
@@ -94,6 +96,7 @@ fn example(action: &str) -> &'static str {
     match action {
         "log" => "log = \"text\"",
         "tool" => "tool = \"other_tool\"",
+        "upstream" => "upstream = \"NAME-or-URL\"",
         "answer" => "answer = { result = { content = [] } }",
         "modify" => "modify = { merge = { params = { arguments = { limit = 5 } } } }",
         "delay" => "delay = \"2s\"",
@@ -194,6 +197,17 @@ fn local_url(url: &str) -> Result<String, String> {
     let parsed: http::Uri = url.parse().map_err(|_| local())?;
     let is_local = matches!(parsed.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
     if is_local && parsed.scheme_str() == Some("http") { Ok(url.to_owned()) } else { Err(local()) }
+}
+
+/// A name in the configuration, or a URL.
+fn upstream(place: &str) -> Result<Arc<str>, String> {
+    let url = place.contains("://").then(|| place.parse::<http::Uri>().ok());
+    let can_be = match url {
+        Some(url) => url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some()),
+        None => !place.is_empty() && !place.contains(|c: char| c.is_whitespace() || c == '/'),
+    };
+    let why = "`upstream` is the name of an upstream in tapline.toml, or a URL such as `http://127.0.0.1:9000/mcp`";
+    if can_be { Ok(place.into()) } else { Err(why.to_owned()) }
 }
 
 fn blocked(message: &str) -> BlockError {

@@ -30,7 +30,11 @@ impl SessionRow {
 
     /// How its client came in, or that there is none.
     pub(crate) fn carrier(&self) -> &'static str {
-        if self.is_shadow() { "shadow" } else { self.session.via.word() }
+        match self.session.origin {
+            Origin::Shadow => "shadow",
+            Origin::Rule => "rule",
+            Origin::Client | Origin::Replay => self.session.via.word(),
+        }
     }
 
     pub(crate) fn closed(&self) -> Option<&str> {
