@@ -33,7 +33,7 @@ impl Executor {
 
     pub(super) fn open_tape(&self, path: PathBuf) {
         let journal = self.mounts.proxy().journal().clone();
-        tokio::task::spawn_blocking(move || journal.publish(tape::opened(path)));
+        tokio::task::spawn_blocking(move || tape::open(&path, |event| journal.publish(event)));
     }
 }
 

@@ -73,16 +73,19 @@ pub enum Event {
     Holding(Holding),
     /// Answer to [`Command::ListTapes`], newest first.
     Tapes(Vec<TapeInfo>),
-    /// A tape was read, or could not be: the answer to [`Command::OpenTape`].
+    /// The beginning of a tape: the answer to [`Command::OpenTape`]. [`Event::TapeRead`] follows.
     TapeOpened {
         path: PathBuf,
-        /// The session that was recorded.
+        /// The session that was recorded, as far as it is known by then.
         session: Arc<Session>,
         envelopes: Vec<Arc<Envelope>>,
-        problems: Vec<String>,
-        /// What is wrong with its messages; nothing of a tape with very many.
-        #[serde(default)]
-        found: Vec<Finding>,
+    },
+    /// More of a tape that was opened.
+    TapeRead {
+        path: PathBuf,
+        envelopes: Vec<Arc<Envelope>>,
+        /// That this was all.
+        end: Option<Box<TapeEnd>>,
     },
     Replay(ReplayEvent),
     Log(LogLine),
@@ -351,6 +354,19 @@ pub struct TapeInfo {
     pub bytes: u64,
     /// Torn last line, gaps, lines that could not be read.
     pub problems: Vec<String>,
+}
+
+/// What is known of a tape that was read to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TapeEnd {
+    /// The session that was recorded.
+    pub session: Arc<Session>,
+    /// How many messages were read.
+    pub messages: u64,
+    pub problems: Vec<String>,
+    /// What is wrong with its messages; nothing of a tape with very many.
+    #[serde(default)]
+    pub found: Vec<Finding>,
 }
 
 /// What is done to the file of a tape.

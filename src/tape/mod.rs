@@ -34,10 +34,11 @@ pub mod report;
 pub mod search;
 pub(crate) mod tokens;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::event::{Event, Level, LogLine};
+use self::read::{TapeChunks, TapeReader};
+use crate::event::{Event, Level, LogLine, TapeEnd};
 
 pub use context::TapeContext;
 pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapeParent, TapePeers};
@@ -47,15 +48,46 @@ pub use read::{Tape, catalogue, catalogue_knowing, is_tape_name, last_seq};
 /// A tape of more messages is shown at once, and not judged before that.
 const MOST_JUDGED: usize = 20_000;
 
-/// Returns a tape as the event that shows it on a screen, or a log line that says why it cannot be read.
-pub fn opened(path: PathBuf) -> Event {
-    match Tape::read(&path) {
-        Ok(tape) => {
-            let problems = tape.troubles();
-            let session = Arc::new(tape.session());
-            let found = if tape.envelopes.len() > MOST_JUDGED { Vec::new() } else { tape.findings() };
-            Event::TapeOpened { path, session, envelopes: tape.envelopes, problems, found }
+/// Messages that are shown at a time: a screen takes them in between two keys.
+const AT_A_TIME: usize = 2_048;
+
+/// Reads a tape for a screen: it is told of the first messages while the rest is read, or why it cannot be.
+pub fn open(path: &Path, mut tell: impl FnMut(Event)) {
+    let entries = match TapeReader::open(path) {
+        Ok(entries) => entries,
+        Err(error) => return tell(Event::Log(LogLine::new(Level::Error, "tape", error.to_string()))),
+    };
+    let mut tape = Tape::begun(path, entries.header().clone());
+    let mut chunks = TapeChunks::of(entries);
+    let (mut messages, mut is_opened) = (0, false);
+    loop {
+        let read = chunks.read_next();
+        let is_over = read.is_none();
+        let mut told = Vec::new();
+        for mut chunk in read.unwrap_or_default() {
+            told.append(&mut chunk.envelopes);
+            tape.add(chunk);
         }
-        Err(error) => Event::Log(LogLine::new(Level::Error, "tape", error.to_string())),
+        messages += told.len();
+        // What is kept is judged.
+        if messages <= MOST_JUDGED {
+            tape.envelopes.extend(told.iter().cloned());
+        } else {
+            tape.envelopes = Vec::new();
+        }
+        if !is_opened {
+            is_opened = true;
+            let rest = told.split_off(told.len().min(AT_A_TIME));
+            let envelopes = std::mem::replace(&mut told, rest);
+            tell(Event::TapeOpened { path: path.to_owned(), session: Arc::new(tape.session()), envelopes });
+        }
+        for envelopes in told.chunks(AT_A_TIME) {
+            tell(Event::TapeRead { path: path.to_owned(), envelopes: envelopes.to_vec(), end: None });
+        }
+        if is_over {
+            let (session, problems) = (Arc::new(tape.session()), tape.troubles());
+            let end = TapeEnd { session, messages: messages as u64, problems, found: tape.findings() };
+            return tell(Event::TapeRead { path: path.to_owned(), envelopes: Vec::new(), end: Some(Box::new(end)) });
+        }
     }
 }

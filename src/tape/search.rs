@@ -5,7 +5,6 @@
 //! at once, in the order of its tape. Lines are read a stretch at a time and not from mapped memory: mapping a file is unsafe, as
 //! another program may cut it, and this crate has no unsafe code.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -17,15 +16,11 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{Session, Timestamp};
 use crate::filter::Filter;
-use crate::tape::read::{TapeBytes, TapeEntry, TapeReader};
+use crate::tape::read::{LineStretches, TapeBytes, TapeEntry, TapeReader, on_all_cores};
 use crate::tape::{Tape, TapeContext};
 
 /// What is found waits for who shows it, up to so much.
 const WAITING: usize = 1024;
-/// Bytes that are read and scanned at a time.
-const STRETCH: usize = if cfg!(test) { 512 } else { 8 << 20 };
-/// A part of them that is smaller is scanned sooner than a thread is started.
-const SMALLEST_PART: usize = if cfg!(test) { 64 } else { 512 << 10 };
 
 /// What a search comes upon.
 pub enum SearchEvent {
@@ -110,17 +105,15 @@ fn search_lines(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) 
     let session = header.session(None);
     let (word, now) = (filter.literal().and_then(WordOnLine::of), Timestamp::now());
     let scan = LineScan { word, filter, session: &session, now };
-    let mut bytes = TapeBytes::open(path).map_err(|error| error.to_string())?;
-    let (mut stretch, mut before) = (Vec::with_capacity(STRETCH), 0);
+    let mut stretches = LineStretches::new(TapeBytes::open(path).map_err(|error| error.to_string())?);
+    let mut before = 0;
     loop {
-        let read = (&mut bytes).take(STRETCH as u64).read_to_end(&mut stretch);
-        let is_last = !matches!(read, Ok(1..));
-        let Some(whole) = memchr::memrchr(b'\n', &stretch).map(|end| end + 1).or(is_last.then_some(stretch.len()))
-        else {
-            continue;
+        let lines = match stretches.read_next() {
+            Ok(Some(lines)) => lines,
+            Ok(None) => return Ok(true),
+            Err(error) => return Err(format!("line {}: the file cannot be read further: {error}", before + 1)),
         };
-        let whole = if is_last { stretch.len() } else { whole };
-        for part in scan.parts(&stretch[..whole]) {
+        for part in on_all_cores(lines, |part| scan.scan(part)) {
             for (line, envelope) in part.found {
                 let (tape, session) = (path.to_owned(), Box::new(session.clone()));
                 if !send(SearchEvent::Found { tape, line: before + line, session, envelope: Box::new(envelope) }) {
@@ -128,11 +121,6 @@ fn search_lines(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) 
                 }
             }
             before += part.lines;
-        }
-        match read {
-            Ok(0) => return Ok(true),
-            Ok(_) => drop(stretch.drain(..whole)),
-            Err(error) => return Err(format!("line {}: the file cannot be read further: {error}", before + 1)),
         }
     }
 }
@@ -155,26 +143,6 @@ struct ScannedPart {
 }
 
 impl LineScan<'_> {
-    /// Scans lines on as many threads as there are cores; what they found, in order.
-    fn parts(&self, lines: &[u8]) -> Vec<ScannedPart> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let size = (lines.len() / cores).max(SMALLEST_PART);
-        let (mut rest, mut parts) = (lines, Vec::new());
-        while !rest.is_empty() {
-            let end = rest.get(size..).and_then(|after| memchr::memchr(b'\n', after));
-            let (part, after) = rest.split_at(end.map_or(rest.len(), |end| size + end + 1));
-            parts.push(part);
-            rest = after;
-        }
-        thread::scope(|scope| {
-            let Some((first, others)) = parts.split_first() else { return Vec::new() };
-            let others: Vec<_> = others.iter().map(|part| scope.spawn(|| self.scan(part))).collect();
-            let first = self.scan(first);
-            let others = others.into_iter().map(|part| part.join().expect("reading never panics"));
-            std::iter::once(first).chain(others).collect()
-        })
-    }
-
     fn scan(&self, lines: &[u8]) -> ScannedPart {
         if self.word.as_ref().is_some_and(|word| !word.may_be_in(lines)) {
             return ScannedPart { lines: memchr::memchr_iter(b'\n', lines).count() as u64, found: Vec::new() };

@@ -141,7 +141,7 @@ impl Merge {
             Event::ResyncDone => self.in_resync(id),
             Event::Stopping => self.remove(id, "its tapline ended"),
             // Asked for by another screen: we read tapes ourselves.
-            Event::TapeOpened { .. } => Vec::new(),
+            Event::TapeOpened { .. } | Event::TapeRead { .. } => Vec::new(),
             Event::Figures(figures) => {
                 source.figures = Some(figures);
                 vec![self.figures()]

@@ -5,6 +5,7 @@
 mod chunks;
 mod on_disk;
 mod packed;
+mod stretches;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use self::chunks::TapeChunk;
+pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::on_disk::TapeFile;
 pub use self::packed::TapeBytes;
+pub(super) use self::stretches::{LineStretches, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
 use super::name::{PACKED, SUFFIX};
@@ -43,6 +45,8 @@ pub struct Tape {
     pub torn: bool,
     /// Why the session ended; `None` where the tape does not say.
     pub end: Option<String>,
+    /// Lines that were read.
+    pub(super) lines: u64,
 }
 
 /// Messages that passed and are not on the tape.
@@ -73,11 +77,7 @@ impl Tape {
     /// # Errors
     /// Where it cannot be read at all, is no tape, or is one of a newer format.
     pub fn read(path: &Path) -> Result<Self, TapeError> {
-        let entries = TapeReader::open(path)?;
-        let header = entries.header().clone();
-        let chunks =
-            chunks::read(path, entries).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source });
-        Ok(Self::assemble(path, header, chunks?))
+        Ok(Self::read_whole(path, TapeReader::open(path)?))
     }
 
     /// Reads a tape from anywhere; `path` is what it is called.
@@ -85,32 +85,42 @@ impl Tape {
     /// # Errors
     /// Where the first line cannot be read, is no header, or is one of a newer format.
     pub fn read_from(path: &Path, reader: impl BufRead) -> Result<Self, TapeError> {
-        let entries = TapeReader::new(path, reader)?;
-        let header = entries.header().clone();
-        Ok(Self::assemble(path, header, vec![TapeChunk::of(entries)]))
+        Ok(Self::read_whole(path, TapeReader::new(path, reader)?))
     }
 
-    fn assemble(path: &Path, header: TapeHeader, chunks: Vec<TapeChunk>) -> Self {
-        let mut tape = Self {
+    fn read_whole<R: BufRead>(path: &Path, entries: TapeReader<R>) -> Self {
+        let mut tape = Self::begun(path, entries.header().clone());
+        let mut chunks = TapeChunks::of(entries);
+        while let Some(read) = chunks.read_next() {
+            read.into_iter().for_each(|chunk| tape.add(chunk));
+        }
+        tape
+    }
+
+    /// A tape of which no more than the header was read.
+    pub(crate) fn begun(path: &Path, header: TapeHeader) -> Self {
+        Self {
             path: path.to_owned(),
             header,
-            envelopes: Vec::with_capacity(chunks.iter().map(|chunk| chunk.envelopes.len()).sum()),
+            envelopes: Vec::new(),
             gaps: Vec::new(),
             problems: Vec::new(),
             torn: false,
             end: None,
-        };
-        let mut lines = 0;
-        for chunk in chunks {
-            tape.envelopes.extend(chunk.envelopes);
-            tape.gaps.extend(chunk.gaps);
-            tape.problems.extend(chunk.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
-            chunk.peers.into_iter().for_each(|peer| tape.header.peers.learn(peer.peers));
-            tape.torn |= chunk.torn;
-            tape.end = chunk.end.or(tape.end);
-            lines += chunk.lines;
+            lines: 1,
         }
-        tape
+    }
+
+    /// Takes in what follows.
+    pub(super) fn add(&mut self, chunk: TapeChunk) {
+        let lines = self.lines;
+        self.envelopes.extend(chunk.envelopes);
+        self.gaps.extend(chunk.gaps);
+        self.problems.extend(chunk.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
+        chunk.peers.into_iter().for_each(|peer| self.header.peers.learn(peer.peers));
+        self.torn |= chunk.torn;
+        self.end = chunk.end.or(self.end.take());
+        self.lines += chunk.lines;
     }
 
     /// Everything that is not as it should be, for people.
@@ -156,6 +166,14 @@ impl TapeReader<BufReader<TapeBytes>> {
     pub fn open(path: &Path) -> Result<Self, TapeError> {
         let bytes = TapeBytes::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
         Self::new(path, BufReader::with_capacity(BUFFER, bytes))
+    }
+}
+
+impl<'l> TapeReader<&'l [u8]> {
+    /// Lines from the middle of a tape, counted from 1.
+    fn of_lines(lines: &'l [u8], header: TapeHeader) -> Self {
+        let (buffer, known) = (Vec::new(), HeaderCache::default());
+        Self { reader: lines, header, line: 0, buffer, place: 0..0, known, broken: false }
     }
 }
 

@@ -238,14 +238,6 @@ impl MessageRows {
         is_new
     }
 
-    /// With what is wrong with them.
-    pub(crate) fn with_faults(mut self, found: Vec<Finding>) -> Self {
-        for finding in found {
-            self.find_fault(&Arc::new(finding));
-        }
-        self
-    }
-
     /// What is wrong with a message.
     pub(crate) fn findings(&self, seq: Seq) -> &[Arc<Finding>] {
         self.found.get(&seq).map_or(&[], Vec::as_slice)

@@ -1,5 +1,8 @@
 //! What an event does to the model.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use super::change::Effect;
 use super::editor::EditTarget;
 use super::message_list::MessageList;
@@ -9,7 +12,7 @@ use super::popup::{Confirmation, Popup};
 use super::state::{Model, Pane, ScreenKind, age};
 use super::tapes_screen::OpenTape;
 use crate::envelope::{Envelope, Outcome, Seq};
-use crate::event::{Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent};
+use crate::event::{Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent, TapeEnd};
 use crate::ui::host::Exit;
 
 impl Model {
@@ -19,16 +22,19 @@ impl Model {
             Event::ResyncStarted => self.resync.rebuild = Some(ObservedState::default()),
             Event::ResyncDone => self.finish_resync(),
             Event::Tapes(list) => self.tapes.listed(list),
-            Event::TapeOpened { path, session, envelopes, problems, found } => {
-                let started = self.tapes.started(&path);
+            Event::TapeOpened { path, session, envelopes } => {
+                let (started, goal) = (self.tapes.started(&path), self.tapes.goal.take());
                 self.open(OpenTape {
                     path,
-                    rows: MessageRows::of_tape(envelopes, session, self.now).with_faults(found),
+                    rows: MessageRows::of_tape(envelopes, session, self.now),
                     list: MessageList::default(),
-                    problems,
+                    problems: Vec::new(),
                     started,
+                    is_whole: false,
+                    goal,
                 });
             }
+            Event::TapeRead { path, envelopes, end } => self.read_on(&path, envelopes, end),
             Event::Replay(event) => self.on_replay_event(event),
             Event::Log(line) => self.on_log(line),
             Event::Figures(figures) => self.metrics.on_figures(figures),
@@ -174,14 +180,26 @@ impl Model {
     }
 
     fn open(&mut self, mut tape: OpenTape) {
-        let goal = self.tapes.goal.take();
-        tape.list.go_to(&tape.rows, goal.and_then(|seq| tape.rows.find(seq).ok()).unwrap_or(0));
+        tape.list.go_to(&tape.rows, 0);
         tape.list.unfollowed = true;
-        if let Some(problem) = tape.problems.first() {
-            self.warn(format!("{} problems on this tape, the first: {problem}", tape.problems.len()));
-        }
+        tape.go_to_goal();
         self.tape = Some(tape);
         (self.screen, self.pane) = (ScreenKind::Messages, Pane::List);
+    }
+
+    /// More of a tape came; nothing happens where it is no longer the one that is open.
+    fn read_on(&mut self, path: &Path, envelopes: Vec<Arc<Envelope>>, end: Option<Box<TapeEnd>>) {
+        let Some(tape) = self.tape.as_mut().filter(|tape| tape.path == path) else { return };
+        tape.read_on(envelopes);
+        let Some(TapeEnd { session, messages, problems, found }) = end.map(|it| *it) else { return };
+        tape.end(session, problems, found);
+        let (shown, problem) = (tape.rows.len() as u64, tape.problems.first().cloned());
+        if shown < messages {
+            self.warn(format!("{} messages of this tape are not shown: open it again", messages - shown));
+        } else if let Some(problem) = problem {
+            let count = self.tape.as_ref().map_or(0, |tape| tape.problems.len());
+            self.warn(format!("{count} problems on this tape, the first: {problem}"));
+        }
     }
 
     fn on_replay_event(&mut self, event: ReplayEvent) {

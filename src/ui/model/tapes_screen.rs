@@ -1,12 +1,13 @@
 //! The tapes, and the one that is being played.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::message_list::MessageList;
-use super::message_rows::MessageRows;
+use super::message_rows::{MessageRows, PutOutcome, RowState};
 use super::motion::{ListCursor, Motion};
-use crate::envelope::Seq;
-use crate::event::{ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, TapeInfo, Timestamp};
+use crate::envelope::{Envelope, Seq};
+use crate::event::{Finding, ReplayEvent, ReplaySummary, Session, Speed, StepReport, StepVerdict, TapeInfo, Timestamp};
 
 pub(crate) struct TapesScreen {
     /// The tapes there are; `None` until the core answered.
@@ -31,6 +32,43 @@ pub(crate) struct OpenTape {
     pub(crate) list: MessageList,
     pub(crate) problems: Vec<String>,
     pub(crate) started: Option<Timestamp>,
+    /// All of it was read.
+    pub(crate) is_whole: bool,
+    /// The message that it was opened for, until that was read.
+    pub(crate) goal: Option<Seq>,
+}
+
+impl OpenTape {
+    /// Takes in messages that were read while the first were on the screen.
+    pub(crate) fn read_on(&mut self, envelopes: Vec<Arc<Envelope>>) {
+        for envelope in envelopes {
+            let (seq, answered) = (envelope.seq, envelope.reply_to.as_ref().map(|to| to.seq));
+            let is_new = self.rows.put(envelope, RowState::Passed) == PutOutcome::Arrived;
+            self.list.changed(&self.rows, seq, is_new);
+            if let Some(request) = answered {
+                self.list.answered(&self.rows, request);
+            }
+        }
+        self.go_to_goal();
+    }
+
+    /// Takes in what is known behind its end.
+    pub(crate) fn end(&mut self, session: Arc<Session>, problems: Vec<String>, found: Vec<Finding>) {
+        self.rows.learn(session);
+        for finding in found {
+            self.rows.find_fault(&Arc::new(finding));
+        }
+        (self.problems, self.is_whole) = (problems, true);
+        // Who spoke is asked by some filters.
+        self.list.rows_replaced(&self.rows);
+    }
+
+    pub(crate) fn go_to_goal(&mut self) {
+        if let Some(position) = self.goal.and_then(|seq| self.rows.find(seq).ok()) {
+            self.list.go_to(&self.rows, position);
+            self.goal = None;
+        }
+    }
 }
 
 /// One playing of a tape.

@@ -8,6 +8,7 @@ mod lint;
 mod metrics;
 mod notes;
 mod pictures;
+mod reading;
 mod rig;
 mod robust;
 mod rows;

@@ -1,7 +1,7 @@
 //! One filter, one set of messages: on the list, held, ruled, on a tape.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::rig::{Rig, START, session, session_id};
@@ -223,15 +223,10 @@ fn filter_matches_the_same_set_everywhere() {
 
 /// A tape with these.
 fn tape_of(envelopes: &[Envelope]) -> Tape {
-    Tape {
-        path: PathBuf::new(),
-        header: TapeHeader::of(&session(1, "files-srv", ("ide", "1.4"), Via::Http)),
-        envelopes: envelopes.iter().cloned().map(Arc::new).collect(),
-        gaps: Vec::new(),
-        problems: Vec::new(),
-        torn: false,
-        end: None,
-    }
+    let header = TapeHeader::of(&session(1, "files-srv", ("ide", "1.4"), Via::Http));
+    let mut tape = Tape::begun(Path::new(""), header);
+    tape.envelopes = envelopes.iter().cloned().map(Arc::new).collect();
+    tape
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::pictures::replay;
 use super::rig::{Rig, START, World, busy_events, held, session, session_id, tapes};
 use crate::envelope::{Author, Direction, Outcome, Seq, Via};
 use crate::event::figures::Figures;
-use crate::event::{Event, Finding, Level, LintLevel, LogLine, RuleStatus, Session, Ticket};
+use crate::event::{Event, Finding, Level, LintLevel, LogLine, RuleStatus, Session, TapeEnd, Ticket};
 
 /// A name, and what leads there from the busy rig.
 pub(super) type Scene = (&'static str, fn(&mut Rig));
@@ -444,13 +444,13 @@ fn open_tape(rig: &mut Rig) {
     rig.press("4");
     rig.on_event(Event::Tapes(tapes()));
     let passed = |event| if let Event::Passed(envelope) = event { Some(envelope) } else { None };
-    rig.on_event(Event::TapeOpened {
-        path: PathBuf::from("/tapes/demo.tape.jsonl"),
-        session: Arc::new(session(1, "files-srv", ("ide", "1.4"), Via::Http)),
-        envelopes: busy_events().into_iter().filter_map(passed).collect(),
-        problems: Vec::new(),
-        found: Vec::new(),
-    });
+    let path = PathBuf::from("/tapes/demo.tape.jsonl");
+    let session = Arc::new(session(1, "files-srv", ("ide", "1.4"), Via::Http));
+    let envelopes: Vec<_> = busy_events().into_iter().filter_map(passed).collect();
+    let messages = envelopes.len() as u64;
+    rig.on_event(Event::TapeOpened { path: path.clone(), session: session.clone(), envelopes });
+    let end = TapeEnd { session, messages, problems: Vec::new(), found: Vec::new() };
+    rig.on_event(Event::TapeRead { path, envelopes: Vec::new(), end: Some(Box::new(end)) });
     rig.press("j j");
 }
 

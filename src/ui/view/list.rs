@@ -110,7 +110,8 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 fn title(model: &Model, width: u16) -> Line<'static> {
     let (rows, list) = model.messages();
     let name = match &model.tape {
-        Some(tape) => format!("Tape {} (recorded, not live)", tape_title(&tape.path)),
+        Some(tape) if tape.is_whole => format!("Tape {} (recorded, not live)", tape_title(&tape.path)),
+        Some(tape) => format!("Tape {} (being read)", tape_title(&tape.path)),
         None => "Messages".to_owned(),
     };
     // Those of a shadow are left out where nothing is chosen, and so not counted.
