@@ -186,9 +186,6 @@ async fn run(
         if !state.to_say.drain(..).all(|message| server.send(message)) {
             break format!("it does not take what it is sent: {UNSAID} messages wait");
         }
-        if let Some(why) = state.refused.take() {
-            break why;
-        }
     };
     commands.close();
     state.fail(&why);
@@ -197,19 +194,18 @@ async fn run(
 
 /// What is open in a session with another upstream.
 struct LinkState {
+    initialize: Message,
     handshake: HandshakePhase,
     last_id: u64,
     open: HashMap<Id, RedirectedCall>,
     to_say: VecDeque<Message>,
-    /// Why the handshake failed.
-    refused: Option<String>,
 }
 
 enum HandshakePhase {
-    /// `initialize` has not been sent.
-    New(Message),
+    /// `initialize` has not been sent, or was refused: the next request tries again.
+    New,
     /// It has no reply yet; these wait for it.
-    Initializing(Vec<Message>),
+    Initializing(Id, Vec<Message>),
     Done,
 }
 
@@ -222,14 +218,18 @@ struct RedirectedCall {
 impl LinkState {
     fn new(initialize: Message) -> Self {
         let (open, to_say) = Default::default();
-        Self { handshake: HandshakePhase::New(initialize), last_id: 0, open, to_say, refused: None }
+        Self { initialize, handshake: HandshakePhase::New, last_id: 0, open, to_say }
+    }
+
+    fn next_id(&mut self) -> Id {
+        self.last_id += 1;
+        Id::from_token(&self.last_id.to_string())
     }
 
     fn ask(&mut self, request: &Message, answer: oneshot::Sender<Result<Message, String>>) {
         let Some(id) = request.id().cloned() else { return };
         // Clients of one address share a session where the protocol knows none (2026-07-28), and may choose the same id.
-        self.last_id += 1;
-        let ours = Id::from_token(&self.last_id.to_string());
+        let ours = self.next_id();
         let Some(message) = request.with_id(&ours) else { return };
         self.open.insert(ours, RedirectedCall { id, answer });
         if is_modern(&message, || None) {
@@ -238,10 +238,11 @@ impl LinkState {
         }
         match &mut self.handshake {
             HandshakePhase::Done => self.to_say.push_back(message),
-            HandshakePhase::Initializing(waiting) => waiting.push(message),
-            HandshakePhase::New(initialize) => {
-                self.to_say.push_back(initialize.clone());
-                self.handshake = HandshakePhase::Initializing(vec![message]);
+            HandshakePhase::Initializing(_, waiting) => waiting.push(message),
+            HandshakePhase::New => {
+                let id = self.next_id();
+                self.to_say.extend(self.initialize.with_id(&id));
+                self.handshake = HandshakePhase::Initializing(id, vec![message]);
             }
         }
     }
@@ -262,11 +263,16 @@ impl LinkState {
             };
             // The client may have gone.
             let _ = answer.send(reply);
-        } else if let HandshakePhase::Initializing(waiting) = &mut self.handshake
-            && id.token() == "0"
+        } else if let HandshakePhase::Initializing(initialize, waiting) = &mut self.handshake
+            && initialize == id
         {
             if reply.kind() == Kind::Error {
-                self.refused = Some(format!("it refuses `initialize`: {}", error_text(reply)));
+                let why = match ErrorCode::of(reply) {
+                    Some(ErrorCode::UpstreamFailed) => error_text(reply),
+                    _ => format!("it refuses `initialize`: {}", error_text(reply)),
+                };
+                self.handshake = HandshakePhase::New;
+                self.fail(&why);
                 return;
             }
             let initialized = json!({"jsonrpc": "2.0", "method": method::INITIALIZED}).to_string();
@@ -281,7 +287,7 @@ impl LinkState {
         let gone: Vec<_> = self.open.iter().filter(|(_, it)| it.answer.is_closed()).map(|(id, _)| id.clone()).collect();
         for id in gone {
             self.open.remove(&id);
-            if let HandshakePhase::Initializing(waiting) = &mut self.handshake
+            if let HandshakePhase::Initializing(_, waiting) = &mut self.handshake
                 && let Some(at) = waiting.iter().position(|it| it.id() == Some(&id))
             {
                 waiting.remove(at);

@@ -391,7 +391,8 @@ async fn shakes_hands(other: &mut Server) {
         (&said["method"], &said["params"]["clientInfo"]["name"], &said["params"]["protocolVersion"]),
         (&json!("initialize"), &json!("raw"), &json!("2025-11-25"))
     );
-    initialize.json_with("mcp-session-id: theirs\r\n", HELLO).await;
+    let hello = HELLO.replace("\"id\":0", &format!("\"id\":{}", said["id"]));
+    initialize.json_with("mcp-session-id: theirs\r\n", hello).await;
     let initialized = posted(other).await;
     assert_eq!(initialized.message()["method"], "notifications/initialized");
     assert_eq!(initialized.head.get("mcp-session-id"), Some("theirs"));
@@ -562,3 +563,23 @@ async fn upstream_of_a_rule_answers_a_client_that_launched_tapline() {
     assert_eq!(tapline.message().await["id"], 8, "the call is the first that its own server did not see");
     assert_eq!(tapline.leave().await.0, Some(0));
 }
+
+    let mut other = Server::start().await;
+    let (rig, _server, mut client) = redirected(&place, &other.url()).await;
+    client.post(CALL).await;
+    let initialize = posted(&mut other).await;
+    let no =
+        json!({"jsonrpc": "2.0", "id": initialize.message()["id"], "error": {"code": -32600, "message": "not you"}});
+    initialize.json(no.to_string()).await;
+    let said = client.response().await.json();
+    let why = said["error"]["message"].as_str().unwrap();
+    assert!(why.contains("gave no answer: it refuses `initialize`: not you; start that server"), "{why}");
+    client.post(CALL).await;
+    shakes_hands(&mut other).await;
+    let asked = posted(&mut other).await;
+    let id = asked.message()["id"].clone();
+    asked.json(REPLY.replace("\"id\":7", &format!("\"id\":{id}"))).await;
+    assert_eq!(client.response().await.body, REPLY, "the next call tries again");
+    rig.line(Level::Info, "`r`: answered by ").await;
+    let sessions = |event: &Event| matches!(event, Event::SessionOpened(session) if session.origin == Origin::Rule);
+    rig.until("one session there", move |log| (log.iter().filter(|it| sessions(it)).count() == 1).then_some(())).await;
