@@ -105,6 +105,7 @@ impl DryRun {
     /// All that was found in tapes with this file.
     pub(super) fn report(self, set: &RuleSet, file: &str) -> DryRunReport {
         let names: Vec<_> = set.hits().into_iter().map(|(name, _)| name).collect();
+        let broken: Vec<_> = set.status().into_iter().map(|rule| rule.broken).collect();
         let shadows = set.shadows();
         let tallies = set.hits().into_iter().enumerate().map(|(at, (name, hits))| {
             let always = shadows.iter().find(|(hidden, _)| *hidden == at).map(|(_, by)| *by);
@@ -116,7 +117,7 @@ impl DryRun {
                     Some(format!("it never had its turn: `{}` made an end of all {count} that it matches", names[by]))
                 }
                 (0, ..) if self.seen > 0 => Some("it never matched".to_owned()),
-                _ => None,
+                _ => broken[at].as_ref().map(|why| format!("it failed on a message, which went on as it was: {why}")),
             };
             RuleTally { name: name.to_string(), hits, problem }
         });
@@ -137,12 +138,12 @@ impl DryRun {
 }
 
 impl DryRunReport {
-    /// Whether a rule never had its turn.
+    /// Whether a rule never had its turn, or failed.
     pub(super) fn has_problem(&self) -> bool {
         self.rules.iter().any(|rule| rule.problem.is_some())
     }
 
-    /// For a person. `strict`: a rule without its turn is a fault.
+    /// For a person. `strict`: a rule without its turn is a fault, and so is one that failed.
     pub(super) fn text(&self, strict: bool) -> String {
         let mut out = String::new();
         // A string takes everything.
@@ -167,7 +168,7 @@ impl DryRunReport {
         if strict && self.has_problem() {
             let _ = writeln!(
                 out,
-                "failed: each rule is to have its turn; take away what is not needed, or change the order"
+                "failed: each rule is to have its turn and to do its part; take away what is not needed, mend what fails, or change the order"
             );
         }
         out
@@ -178,7 +179,7 @@ impl DryRunReport {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// A test case a rule: it fails where it never had its turn.
+    /// A test case a rule: it fails where it never had its turn, or could not do its part.
     pub(super) fn junit(&self) -> String {
         let cases = self.rules.iter().map(|rule| {
             let mut case = match &rule.problem {

@@ -361,6 +361,11 @@ fn ready_sets_are_listed_and_written_out() {
         "list-changes",
         "malformed",
         "rate-limited",
+    fs::write(&file, rule("{ modify = { jq = \"def f: f; f\" } }")).unwrap();
+    let endless = check(true);
+    let out = String::from_utf8(endless.stdout).unwrap();
+    assert_eq!(endless.status.code(), Some(1), "{out}");
+    assert!(out.contains("1 r: it failed on a message, which went on as it was: "), "{out}");
         "read-only",
         "slow",
     ] {
