@@ -121,11 +121,18 @@ pub(super) enum Corruption {
     WrongId,
     /// A number as a string, a string as another.
     IdType,
+    /// In the shape of another revision.
+    OtherRevision,
 }
 
 impl Corruption {
-    pub(super) const ALL: [(&'static str, Self); 4] =
-        [("cut", Self::Cut), ("not-json", Self::NotJson), ("wrong-id", Self::WrongId), ("id-type", Self::IdType)];
+    pub(super) const ALL: [(&'static str, Self); 5] = [
+        ("cut", Self::Cut),
+        ("not-json", Self::NotJson),
+        ("wrong-id", Self::WrongId),
+        ("id-type", Self::IdType),
+        ("other-revision", Self::OtherRevision),
+    ];
 }
 
 /// What came of an action.
@@ -391,6 +398,17 @@ impl Corruption {
                 };
                 message.with_id(&Id::from_token(&other))
             }
+            Self::OtherRevision => as_of_another_revision(message),
         }
     }
+}
+
+/// A result of 2026-07-28 as an older server gives it; anything else in a batch, which 2025-03-26 alone has.
+fn as_of_another_revision(message: &Message) -> Option<Message> {
+    let text = std::str::from_utf8(message.raw()).ok()?;
+    if message.at(&["result", "resultType"]).is_some() {
+        let without = serde_json::json!({"result": {"resultType": null, "ttlMs": null, "cacheScope": null}});
+        return splice::merge(text, &without).map(Message::new);
+    }
+    Some(Message::new(format!("[{text}]")))
 }

@@ -132,6 +132,7 @@ fn corruption_breaks_a_reply_in_its_way() {
         ("not-json", "<html><body>Bad Gateway</body></html>"),
         ("wrong-id", "{\"jsonrpc\":\"2.0\",\"id\":\"no-such-request\",\"result\":{}}"),
         ("id-type", "{\"jsonrpc\":\"2.0\",\"id\":\"7\",\"result\":{}}"),
+        ("other-revision", "[{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{}}]"),
     ] {
         let set = set(&rule("x", "~r", &format!("{{ corrupt = \"{how}\" }}")));
         let mut reply = call();

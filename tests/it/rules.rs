@@ -165,6 +165,7 @@ async fn corrupt_reply_arrives_as_it_was_broken() {
         ("not-json", "<html><body>Bad Gateway</body></html>".to_owned()),
         ("wrong-id", REPLY.replace('7', "\"no-such-request\"")),
         ("id-type", REPLY.replace('7', "\"7\"")),
+        ("other-revision", format!("[{REPLY}]")),
     ] {
         let Stage { rig, mut server, mut client, .. } = stage(&reply_rule(&format!("{{ corrupt = \"{how}\" }}"))).await;
         client.post(CALL).await;
@@ -176,6 +177,63 @@ async fn corrupt_reply_arrives_as_it_was_broken() {
             (Outcome::Edited(by_rule()), REPLY.as_bytes())
         );
     }
+}
+
+#[tokio::test]
+async fn corrupt_result_of_today_lacks_what_older_servers_lack() {
+    let Stage { mut server, mut client, .. } = stage(&reply_rule("{ corrupt = \"other-revision\" }")).await;
+    client.post(CALL).await;
+    let today = r#"{"id":7,"jsonrpc":"2.0","result":{"resultType":"complete","content":[ 1.0 ],"ttlMs":5}}"#;
+    server.next().await.json(today).await;
+    assert_eq!(client.response().await.body, r#"{"id":7,"jsonrpc":"2.0","result":{"content":[ 1.0 ]}}"#);
+}
+
+#[tokio::test]
+async fn patch_and_whole_text_arrive_byte_for_byte() {
+    let patch = "{ modify = { patch = [{ op = \"replace\", path = \"/params/arguments/q\", value = \"x\" }] } }";
+    let whole = r#"{ "method":"tools/call", "id":1, "jsonrpc":"2.0","params":{"name":"find"} }"#;
+    for (action, arrives) in [
+        (patch.to_owned(), CALL.replace("\\u00e9", "x")),
+        (format!("{{ modify = {{ text = '{whole}' }} }}"), whole.replace("\"id\":1", "\"id\":7")),
+    ] {
+        let Stage { mut server, mut client, .. } = stage(&rule(&action)).await;
+        client.post(CALL).await;
+        let exchange = server.next().await;
+        assert_eq!(exchange.body, arrives);
+        exchange.json(REPLY).await;
+        client.response().await;
+    }
+}
+
+#[tokio::test]
+async fn log_and_continue_send_on_what_came() {
+    let rules = rule("{ log = \"a call\" }")
+        + &rule("\"continue\"").replace("\"r\"", "\"go\"")
+        + &rule("\"drop\"").replace("\"r\"", "\"never\"");
+    let Stage { rig, mut server, mut client, .. } = stage(&rules).await;
+    client.post(CALL).await;
+    let exchange = server.next().await;
+    assert_eq!(exchange.body, CALL);
+    exchange.json(REPLY).await;
+    assert_eq!(client.response().await.body, REPLY);
+    let passed = rig.message(ToServer, |_| true).await;
+    assert_eq!(passed.rules.as_ref().unwrap().iter().map(|name| &**name).collect::<Vec<_>>(), ["r", "go"]);
+    assert_eq!(rig.line(Level::Info, "`r`: a call").await.seq, Some(passed.seq));
+}
+
+#[tokio::test]
+async fn throttle_lets_the_next_wait_for_its_turn() {
+    let Stage { rig, mut server, mut client, .. } = stage(&rule("{ throttle = \"1/h\" }")).await;
+    client.post(CALL).await;
+    server.next().await.json(REPLY).await;
+    client.response().await;
+    client.post(CALL).await;
+    let held = rig.held(1).await;
+    assert_eq!(held.reason, "delayed by rule r");
+    assert!(server.is_idle());
+    rig.settle(held.ticket, Decision::Forward);
+    server.next().await.json(REPLY).await;
+    assert_eq!(client.response().await.body, REPLY);
 }
 
 #[tokio::test]
@@ -303,6 +361,11 @@ async fn hits_are_on_the_tape_and_a_dry_run_finds_them_again() {
     let junit = told("junit");
     assert!(junit.contains(r#"tests="2" skipped="0" errors="0" failures="1""#), "{junit}");
     assert!(junit.contains(r#"<failure message="it never matched""#), "{junit}");
+    fs::write(&file, rule("{ modify = { jq = \"def f: f; f\" } }")).unwrap();
+    let endless = check(true);
+    let out = String::from_utf8(endless.stdout).unwrap();
+    assert_eq!(endless.status.code(), Some(1), "{out}");
+    assert!(out.contains("1 r: it failed on a message, which went on as it was: "), "{out}");
 }
 
 #[test]
@@ -329,9 +392,19 @@ fn wrong_rules_stop_tapline_before_it_starts() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("rules.toml");
     fs::write(&file, "[[rule]]\nname = \"a\"\nwhen = \"~tol x\"\ndo = \"hodl\"\n").unwrap();
-    for words in
-        [&["check"][..], &["run", "--headless", "--no-record", "--upstream", "http://127.0.0.1:1/mcp", "--rules"]]
-    {
+    for words in [
+        &["check"][..],
+        &[
+            "run",
+            "--headless",
+            "--no-record",
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            "http://127.0.0.1:1/mcp",
+            "--rules",
+        ],
+    ] {
         let output = assert_cmd::Command::new(tapline_binary())
             .args(words)
             .arg(&file)
@@ -361,11 +434,6 @@ fn ready_sets_are_listed_and_written_out() {
         "list-changes",
         "malformed",
         "rate-limited",
-    fs::write(&file, rule("{ modify = { jq = \"def f: f; f\" } }")).unwrap();
-    let endless = check(true);
-    let out = String::from_utf8(endless.stdout).unwrap();
-    assert_eq!(endless.status.code(), Some(1), "{out}");
-    assert!(out.contains("1 r: it failed on a message, which went on as it was: "), "{out}");
         "read-only",
         "slow",
     ] {
@@ -545,6 +613,26 @@ async fn upstream_of_a_rule_that_fails_is_an_error_that_says_what_to_do() {
     client.post(r#"{"jsonrpc":"2.0","id":8,"method":"ping"}"#).await;
     server.next().await.json(r#"{"jsonrpc":"2.0","id":8,"result":{}}"#).await;
     assert_eq!(client.response().await.json()["id"], 8, "all else goes on");
+
+    let mut other = Server::start().await;
+    let (rig, _server, mut client) = redirected(&place, &other.url()).await;
+    client.post(CALL).await;
+    let initialize = posted(&mut other).await;
+    let no =
+        json!({"jsonrpc": "2.0", "id": initialize.message()["id"], "error": {"code": -32600, "message": "not you"}});
+    initialize.json(no.to_string()).await;
+    let said = client.response().await.json();
+    let why = said["error"]["message"].as_str().unwrap();
+    assert!(why.contains("gave no answer: it refuses `initialize`: not you; start that server"), "{why}");
+    client.post(CALL).await;
+    shakes_hands(&mut other).await;
+    let asked = posted(&mut other).await;
+    let id = asked.message()["id"].clone();
+    asked.json(REPLY.replace("\"id\":7", &format!("\"id\":{id}"))).await;
+    assert_eq!(client.response().await.body, REPLY, "the next call tries again");
+    rig.line(Level::Info, "`r`: answered by ").await;
+    let sessions = |event: &Event| matches!(event, Event::SessionOpened(session) if session.origin == Origin::Rule);
+    rig.until("one session there", move |log| (log.iter().filter(|it| sessions(it)).count() == 1).then_some(())).await;
 }
 
 #[tokio::test]
@@ -568,23 +656,3 @@ async fn upstream_of_a_rule_answers_a_client_that_launched_tapline() {
     assert_eq!(tapline.message().await["id"], 8, "the call is the first that its own server did not see");
     assert_eq!(tapline.leave().await.0, Some(0));
 }
-
-    let mut other = Server::start().await;
-    let (rig, _server, mut client) = redirected(&place, &other.url()).await;
-    client.post(CALL).await;
-    let initialize = posted(&mut other).await;
-    let no =
-        json!({"jsonrpc": "2.0", "id": initialize.message()["id"], "error": {"code": -32600, "message": "not you"}});
-    initialize.json(no.to_string()).await;
-    let said = client.response().await.json();
-    let why = said["error"]["message"].as_str().unwrap();
-    assert!(why.contains("gave no answer: it refuses `initialize`: not you; start that server"), "{why}");
-    client.post(CALL).await;
-    shakes_hands(&mut other).await;
-    let asked = posted(&mut other).await;
-    let id = asked.message()["id"].clone();
-    asked.json(REPLY.replace("\"id\":7", &format!("\"id\":{id}"))).await;
-    assert_eq!(client.response().await.body, REPLY, "the next call tries again");
-    rig.line(Level::Info, "`r`: answered by ").await;
-    let sessions = |event: &Event| matches!(event, Event::SessionOpened(session) if session.origin == Origin::Rule);
-    rig.until("one session there", move |log| (log.iter().filter(|it| sessions(it)).count() == 1).then_some(())).await;
