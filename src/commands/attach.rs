@@ -36,6 +36,7 @@ pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitC
     if !headless && is_screen_possible() {
         let filters = keys.filters.clone().map(|it| it.0).unwrap_or_default();
         let settings = screen_settings(args.ascii.unwrap_or(false), color, keys.theme.unwrap_or_default());
+        let settings = ui::Settings { keys: keys.key_choice(), ..settings };
         return show(hub, ui::Settings { attached: true, filters, archive: Some(archive), ..settings }).await;
     }
     say_why_no_screen(headless);

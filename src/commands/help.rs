@@ -18,13 +18,13 @@ use crate::ui;
 /// Columns of a page.
 const WIDTH: usize = 100;
 
-pub(super) fn run(args: &HelpArgs, color: ColorArg) -> Result<ExitCode, ExitError> {
+pub(super) fn run(args: &HelpArgs, keys: &ui::KeyChoice, color: ColorArg) -> Result<ExitCode, ExitError> {
     let topic = match &args.about[..] {
         [name] => Topic::ALL.into_iter().find(|topic| topic.name() == name),
         _ => None,
     };
     match topic {
-        Some(topic) => print(&page(topic)),
+        Some(topic) => print(&page(topic, keys)),
         None => of_subcommand(&args.about, color),
     }
 }
@@ -91,9 +91,9 @@ const FILTER_EXAMPLES: [(&str, &str); 5] = [
 ];
 
 /// What a page says.
-pub(super) fn sections(topic: Topic) -> Vec<HelpSection> {
+pub(super) fn sections(topic: Topic, keys: &ui::KeyChoice) -> Vec<HelpSection> {
     match topic {
-        Topic::Keys => ui::keys()
+        Topic::Keys => ui::keys(keys)
             .into_iter()
             .map(|(place, keys)| HelpSection::new(place, keys.iter().map(|(key, what)| (key.as_str(), *what))))
             .collect(),
@@ -118,7 +118,7 @@ pub(super) fn sections(topic: Topic) -> Vec<HelpSection> {
 }
 
 /// A page as text.
-fn page(topic: Topic) -> String {
+fn page(topic: Topic, keys: &ui::KeyChoice) -> String {
     let first = match topic {
         Topic::Keys => {
             "Keys of the screen, by the place where they work. `?` shows those of the place where you are first."
@@ -128,7 +128,7 @@ fn page(topic: Topic) -> String {
         Topic::ExitStatuses => "What the exit status of tapline means.",
     };
     let mut text = format!("{first}\n");
-    for section in sections(topic) {
+    for section in sections(topic, keys) {
         // A string takes everything.
         let _ = if section.title.is_empty() { writeln!(text) } else { writeln!(text, "\n{}", section.title) };
         let column = section.column;

@@ -14,6 +14,7 @@ use crate::cli::{Cli, ManArgs};
 use crate::config::{FILE, keys::ConfigKeys};
 use crate::exit::ExitError;
 use crate::text::sanitize;
+use crate::ui::KeyChoice;
 
 const FILES: [(&str, &str); 5] = [
     ("./tapline.toml", "settings of the directory that `run`, `attach`, `demo` and `check` are started in"),
@@ -23,27 +24,27 @@ const FILES: [(&str, &str); 5] = [
     ("$XDG_RUNTIME_DIR/tapline", "which taplines run, for `attach`"),
 ];
 
-pub(super) fn run(args: &ManArgs) -> Result<ExitCode, ExitError> {
+pub(super) fn run(args: &ManArgs, keys: &KeyChoice) -> Result<ExitCode, ExitError> {
     let mut root = Cli::command();
     root.build();
     if let Some(dir) = &args.dir {
-        return write_all(&root, dir);
+        return write_all(&root, dir, keys);
     }
     let mut command = &root;
     for word in &args.about {
         let found = command.find_subcommand(word).filter(|it| !it.is_hide_set());
         command = found.ok_or_else(|| ExitError::usage(anyhow!("there is no command `{}`", sanitize(word))))?;
     }
-    print(&page(command)?)
+    print(&page(command, keys)?)
 }
 
 /// Every page, as packages have them: `tapline.1`, `tapline-run.1`.
-fn write_all(command: &Command, dir: &Path) -> Result<ExitCode, ExitError> {
+fn write_all(command: &Command, dir: &Path, keys: &KeyChoice) -> Result<ExitCode, ExitError> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let mut left = vec![command];
     while let Some(command) = left.pop() {
         let path = dir.join(format!("{}.1", name(command)));
-        std::fs::write(&path, page(command)?).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, page(command, keys)?).with_context(|| format!("cannot write {}", path.display()))?;
         left.extend(command.get_subcommands().filter(|it| !it.is_hide_set()));
     }
     Ok(ExitCode::SUCCESS)
@@ -53,7 +54,7 @@ fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
-fn page(command: &Command) -> Result<String, ExitError> {
+fn page(command: &Command, keys: &KeyChoice) -> Result<String, ExitError> {
     let mut page = Vec::new();
     let is_root = name(command) == "tapline";
     Man::new(command.clone())
@@ -62,7 +63,7 @@ fn page(command: &Command) -> Result<String, ExitError> {
         .render(&mut page)?;
     if is_root {
         for topic in Topic::ALL {
-            write(&mut page, &topic.name().replace('-', " ").to_uppercase(), &sections(topic))?;
+            write(&mut page, &topic.name().replace('-', " ").to_uppercase(), &sections(topic, keys))?;
         }
         write(&mut page, "FILES", &[HelpSection::new("", FILES)])?;
         write(&mut page, "SETTINGS", &[settings()])?;

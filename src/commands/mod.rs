@@ -39,6 +39,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::cli::{Cli, CliCommand, DemoArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand};
+use crate::config::keys::ConfigKeys;
 use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
 use crate::logging::{self, LogPlace};
@@ -80,8 +81,8 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
         }
         CliCommand::Search(args) => tape::search(&args, &config.keys, color),
         CliCommand::Check(args) => check::run(&args),
-        CliCommand::Help(args) => help::run(&args, color),
-        CliCommand::Man(args) => man::run(&args),
+        CliCommand::Help(args) => help::run(&args, &config.keys.key_choice(), color),
+        CliCommand::Man(args) => man::run(&args, &config.keys.key_choice()),
         CliCommand::Completions(args) => completions::run(&args),
         CliCommand::Doctor(args) => doctor::run(&args, color),
         CliCommand::Rules { name } => rules::list(name.as_deref()),
@@ -114,6 +115,13 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
         }
         CliCommand::Sessions(_) | CliCommand::Tape(_) | CliCommand::Search(_) => Config::load(None, Directory::Found),
         CliCommand::Attach(_) | CliCommand::Lint(_) => Config::load(None, Directory::Chosen),
+        // They say what can be said, also where a file is wrong: who mends it may need them.
+        CliCommand::Help(_) | CliCommand::Man(_) => {
+            let read = Config::load(None, Directory::Chosen).unwrap_or_default();
+            // Only that: they open no log, and depend on nothing else.
+            let keys = ConfigKeys { keys: read.keys.keys, ..ConfigKeys::default() };
+            Ok(Config { keys, ..Config::default() })
+        }
         _ => Ok(Config::default()),
     }
 }

@@ -24,6 +24,7 @@ use crate::shadow;
 use crate::store;
 use crate::tape::{care, redact};
 use crate::text;
+use crate::ui::KeyChoice;
 use crate::upstream::{pool, retry};
 
 /// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say. Behind the
@@ -92,6 +93,8 @@ keys! {
         ascii: bool,
         color: ColorArg,
         theme: ThemeArg,
+        /// Keys of the screen.
+        keys: KeySection,
         tapes: UserPath,
         record: bool,
         hold: HoldFilter,
@@ -136,6 +139,11 @@ keys! {
 }
 
 impl ConfigKeys {
+    /// The keys of the screen that are not those of its table.
+    pub fn key_choice(&self) -> KeyChoice {
+        self.keys.clone().unwrap_or_default().0
+    }
+
     /// These, and what they do not say of others. Upstreams stand beside each other; of two with one name the nearer is it.
     pub(super) fn over(mut self, mut farther: Self) -> Self {
         let upstreams = match (self.upstreams.take(), farther.upstreams.take()) {
@@ -191,6 +199,16 @@ pub struct InlineRules {
 impl<'de> Deserialize<'de> for InlineRules {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Vec::<serde::de::IgnoredAny>::deserialize(deserializer).map(|_| Self::default())
+    }
+}
+
+/// Keys of the screen: what they are is read where their places in the file are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySection(pub KeyChoice);
+
+impl<'de> Deserialize<'de> for KeySection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::<String, serde::de::IgnoredAny>::deserialize(deserializer).map(|_| Self::default())
     }
 }
 

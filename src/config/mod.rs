@@ -11,6 +11,7 @@
 
 pub mod keys;
 pub mod options;
+mod own_keys;
 pub mod source;
 pub mod upstreams;
 
@@ -18,7 +19,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use self::keys::ConfigKeys;
+use self::keys::{ConfigKeys, KeySection};
 pub use self::source::ConfigError;
 use self::source::{ConfigSource, nearest};
 use self::upstreams::Upstreams;
@@ -72,6 +73,7 @@ impl Config {
         for source in sources {
             let mut keys: ConfigKeys = source.parse()?;
             keys.rule.iter_mut().for_each(|rules| rules.files = vec![source.path.clone()]);
+            keys.keys = keys.keys.map(|_| own_keys::read(source).map(KeySection)).transpose()?;
             config.note_unset(source, &keys);
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
             config.warnings.extend(readable_secrets(&source.path, &keys));

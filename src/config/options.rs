@@ -16,6 +16,7 @@ use crate::event::OnQuit;
 use crate::filter::SavedFilters;
 use crate::otlp;
 use crate::secret::Label;
+use crate::ui::KeyChoice;
 use crate::upstream::output::LONGEST_MESSAGE;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::stdio::CommandLine;
@@ -82,6 +83,7 @@ pub struct WatchOptions {
     pub ascii: bool,
     pub color: ColorArg,
     pub theme: ThemeArg,
+    pub keys: KeyChoice,
     /// The user's data directory if `None`.
     pub tapes: Option<PathBuf>,
     pub record: bool,
@@ -123,6 +125,7 @@ impl WatchOptions {
             ascii: args.ascii.or(keys.ascii).unwrap_or(false),
             color: keys.color.unwrap_or_default(),
             theme: keys.theme.unwrap_or_default(),
+            keys: keys.key_choice(),
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
             no_redact: args.no_redact,

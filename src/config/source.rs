@@ -28,6 +28,8 @@ pub enum ConfigError {
     Read { path: PathBuf, why: io::Error },
     #[error("{0}")]
     Wrong(ConfigFault),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<Self>),
 }
 
 /// A mistake in its place.
@@ -87,6 +89,16 @@ impl ConfigSource {
     pub fn fault_in(&self, path: &[&str], why: &str) -> ConfigError {
         let table = DeTable::parse(&self.text).ok();
         self.fault(table.and_then(|table| place(table.get_ref(), path, why)).unwrap_or(0..0), why)
+    }
+
+    /// What is read of a section, where it is there.
+    pub(super) fn table<T>(&self, name: &str, read: impl FnOnce(Option<&DeTable<'_>>) -> T) -> T {
+        let table = DeTable::parse(&self.text).ok();
+        let section = table.as_ref().and_then(|table| find(table.get_ref(), name));
+        read(section.and_then(|section| match section.get_ref() {
+            DeValue::Table(section) => Some(section),
+            _ => None,
+        }))
     }
 
     /// That a variable is not set which this upstream needs: at the value that names it.

@@ -328,3 +328,24 @@ fn tokens_that_have_every_scope_are_warned_of() {
     );
     assert!(warnings(", scopes = [\"read\"]", require).is_empty() && warnings("", "").is_empty());
 }
+
+#[test]
+fn own_keys_are_read_and_their_mistakes_told_at_once() {
+    let read = config(&["[keys]\nhold-toggle = \"f2\"\nforward = [\"a\", \"ctrl a\"]\n[keys.queue]\ndrop = \"D\""]);
+    assert_ne!(read.keys.key_choice(), crate::ui::KeyChoice::default());
+    let wrong = "record = true\n[keys]\nforwrd = \"f2\"\nfilter = 3\nmark = \"escape\"\norder = \"y\"\n[keys.queu]\ndrop = \"D\"\n";
+    let told = Config::of(&[source(wrong)]).expect_err("it is wrong").to_string();
+    let places: Vec<_> = told.lines().filter(|line| line.starts_with("/there:")).collect();
+    assert_eq!(
+        places,
+        [
+            "/there:3:1: there is no command `forwrd`; did you mean `forward`?",
+            "/there:4:10: a key is expected, such as `\"f\"` or `\"ctrl f\"`, or a list of keys",
+            "/there:5:8: no key is called `escape`: a character, `ctrl x`, `alt x`, `f1`, or a name such as `pgup`; did you mean `esc`?",
+            "/there:6:9: `y` is also `copy` (messages); give that another key, or `[]` for none",
+            "/there:7:7: there are no keys of a place `queu`; did you mean `queue`?",
+        ],
+        "{told}"
+    );
+    assert!(told.contains("3 | forwrd"), "{told}");
+}

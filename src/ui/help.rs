@@ -1,8 +1,9 @@
 //! What the help says: all keys, signs and filters, those of this place first; typing narrows them.
 
-use super::keymap::{Action, KeyContext, bindings, contexts_below};
+use super::keymap::{Action, KeyBinding, KeyContext, bindings, contexts_below};
 use super::model::Model;
 use super::model::popup::Help;
+use super::settings::KeyChoice;
 use crate::filter::OPERATORS;
 
 /// Signs in the list.
@@ -36,9 +37,14 @@ pub(crate) enum HelpRow {
 }
 
 /// All keys there are, with what they do, by the place where they work.
-pub fn keys() -> Vec<(&'static str, Vec<(String, &'static str)>)> {
-    let of = |context| bindings(context).map(|binding| (binding.keys.join(", "), binding.help)).collect();
+pub fn keys(own: &KeyChoice) -> Vec<(&'static str, Vec<(String, &'static str)>)> {
+    let of = |context| shown(own, context).map(|(binding, keys)| (keys, binding.help)).collect();
     KeyContext::ALL.map(|context| (context.title(), of(context))).into()
+}
+
+/// What has keys in a place, and those keys.
+fn shown(own: &KeyChoice, context: KeyContext) -> impl Iterator<Item = (&'static KeyBinding, String)> {
+    bindings(own, context).filter(|(_, keys)| !keys.is_empty()).map(|(binding, keys)| (binding, keys.join(", ")))
 }
 
 /// How far the help can be scrolled in a window of this height.
@@ -73,17 +79,17 @@ pub(crate) fn help_rows(model: &Model, search: &str, width: u16) -> Vec<HelpRow>
     // A `/` pressed to search is part of what was typed.
     let search = search.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(search);
     let mut rows = HelpRows { search, room: usize::from(width).saturating_sub(28), rows: Vec::new() };
+    let own = &model.settings.keys;
     let (here, elsewhere) = in_order(model);
     for context in &here {
-        let entries = bindings(*context).map(|binding| {
-            (binding.keys.join(", "), binding.help, Some(binding.action).filter(|_| (binding.when)(model)))
-        });
+        let entries = shown(own, *context)
+            .map(|(binding, keys)| (keys, binding.help, Some(binding.action).filter(|_| (binding.when)(model))));
         rows.section(context.title(), entries);
     }
     rows.section("signs", SIGNS.iter().map(|(sign, what)| ((*sign).to_owned(), *what, None)));
     rows.section(FILTERS, OPERATORS.iter().map(|(sign, what)| ((*sign).to_owned(), *what, None)));
     for context in elsewhere {
-        let entries = bindings(context).map(|binding| (binding.keys.join(", "), binding.help, None));
+        let entries = shown(own, context).map(|(binding, keys)| (keys, binding.help, None));
         rows.section(context.title(), entries);
     }
     rows.rows

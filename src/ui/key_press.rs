@@ -2,6 +2,41 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+/// Names of keys that type no character, and of the one whose character cannot be seen.
+pub(crate) const KEY_NAMES: [&str; 16] = [
+    "enter",
+    "esc",
+    "tab",
+    "shift tab",
+    "backspace",
+    "delete",
+    "left",
+    "right",
+    "up",
+    "down",
+    "home",
+    "end",
+    "pgup",
+    "pgdn",
+    "space",
+    "f1",
+];
+
+/// Whether a key press may be called so.
+pub(crate) fn is_key_name(name: &str) -> bool {
+    let one = |text: &str| text.chars().count() == 1 && !text.contains(|c: char| c.is_control() || c.is_whitespace());
+    let base = name.strip_prefix("ctrl ").or_else(|| name.strip_prefix("alt "));
+    let is_function = |text: &str| text.strip_prefix('f').is_some_and(|n| (1..=12).any(|key: u8| n == key.to_string()));
+    match base {
+        Some(base) => {
+            KEY_NAMES.contains(&base) && base != "shift tab"
+                || is_function(base)
+                || one(base) && base == base.to_lowercase()
+        }
+        None => KEY_NAMES.contains(&name) || is_function(name) || one(name),
+    }
+}
+
 /// A key press by the name that the table, the footer and the help use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyPress {
@@ -56,7 +91,7 @@ fn named(code: KeyCode) -> Option<String> {
         KeyCode::End => "end",
         KeyCode::PageUp => "pgup",
         KeyCode::PageDown => "pgdn",
-        KeyCode::F(1) => "f1",
+        KeyCode::F(number) => return Some(format!("f{number}")),
         _ => return None,
     };
     Some(name.to_owned())

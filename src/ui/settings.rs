@@ -1,5 +1,6 @@
 //! How the operator wants the screen.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,6 +52,10 @@ impl ColorTheme {
 /// Writes messages of one upstream, each with the time when it came, as an HTTP Archive.
 pub type ArchiveWriter = fn(&[(Arc<Envelope>, Timestamp)], &str) -> String;
 
+/// Keys of the operator's own: those of rows of the table of keys, by the number of the row. The others are as they stand there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyChoice(pub(crate) BTreeMap<usize, &'static [&'static str]>);
+
 /// How the operator wants the screen.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -75,6 +80,8 @@ pub struct Settings {
     pub remembered: Vec<String>,
     /// Writes messages of one upstream as an HTTP Archive.
     pub archive: Option<ArchiveWriter>,
+    /// Keys that are not those of the table.
+    pub keys: KeyChoice,
     /// What to paste where, while nothing has passed.
     pub hints: Vec<String>,
 }
@@ -93,6 +100,7 @@ impl Default for Settings {
             history: None,
             remembered: Vec::new(),
             archive: None,
+            keys: KeyChoice::default(),
             hints: Vec::new(),
         }
     }

@@ -70,6 +70,20 @@ fn mistake_is_refused_at_start_with_its_line() {
 }
 
 #[test]
+fn own_keys_of_the_file_are_in_help_and_manual() {
+    let place = Place::new("[keys]\nfilter = \"ctrl k\"\n", "");
+    for arguments in [&["help", "keys"][..], &["man"]] {
+        let (status, stdout, stderr) = place.end(arguments);
+        assert!(status == 0 && stdout.contains("ctrl k"), "{arguments:?}: {stdout}{stderr}");
+    }
+    // A file that is wrong is said elsewhere: help is what mends it.
+    let wrong = Place::new("[keys]\nfilter = \"i\"\nhold = \"f3\"\nmark = \"nokey\"\n", "");
+    assert_eq!(wrong.end(&["help", "keys"]).0, 0);
+    let (status, _, stderr) = wrong.end(&["check"]);
+    assert!(status == 2 && stderr.contains("tapline.toml:4:8: no key is called `nokey`"), "{stderr}");
+}
+
+#[test]
 fn mistakes_of_every_kind_exit_2() {
     for (text, expected) in [
         ("max_body = 0", "tapline.toml:1:12: invalid value: integer `0`, expected a nonzero"),

@@ -88,6 +88,50 @@ impl KeyContext {
         Self::Help,
     ];
 
+    /// What a file calls it; places without a name have keys that are not changed.
+    pub(crate) fn name_in_file(self) -> Option<&'static str> {
+        Some(match self {
+            Self::List => "messages",
+            Self::Held => "held",
+            Self::Detail => "detail",
+            Self::Sessions => "sessions",
+            Self::Queue => "queue",
+            Self::Tapes => "tapes",
+            Self::Steps => "steps",
+            Self::Metrics => "metrics",
+            Self::Events => "events",
+            Self::Lint => "lint",
+            Self::Rules => "rules",
+            Self::Move => "motion",
+            Self::Search => "searching",
+            Self::Everywhere => "everywhere",
+            Self::Go => "go-menu",
+            Self::Fold => "fold-menu",
+            Self::Copy => "copy-menu",
+            Self::Write => "write-menu",
+            Self::Toggle => "toggle-menu",
+            _ => return None,
+        })
+    }
+
+    /// Whether one key press may be looked up in both.
+    pub(super) fn meets(self, other: Self) -> bool {
+        const ALONE: [KeyContext; 5] =
+            [KeyContext::Go, KeyContext::Fold, KeyContext::Copy, KeyContext::Write, KeyContext::Toggle];
+        const ALWAYS: [KeyContext; 3] = [KeyContext::Move, KeyContext::Search, KeyContext::Everywhere];
+        const TOGETHER: [(KeyContext, KeyContext); 5] = [
+            (KeyContext::Held, KeyContext::List),
+            (KeyContext::Held, KeyContext::Detail),
+            (KeyContext::Detail, KeyContext::List),
+            (KeyContext::Queue, KeyContext::Detail),
+            (KeyContext::Steps, KeyContext::Tapes),
+        ];
+        let is_screen = |it: Self| it.name_in_file().is_some() && !ALONE.contains(&it);
+        let is_always = ALWAYS.contains(&self) || ALWAYS.contains(&other);
+        let is_together = TOGETHER.contains(&(self, other)) || TOGETHER.contains(&(other, self));
+        self == other || is_screen(self) && is_screen(other) && (is_always || is_together)
+    }
+
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Held => "a held message in the list",

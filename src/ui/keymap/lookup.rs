@@ -5,6 +5,7 @@ use super::table::{Action, BINDINGS, KeyBinding};
 use crate::ui::key_press::KeyPress;
 use crate::ui::model::popup::{Confirmation, Popup, Prefix};
 use crate::ui::model::{Model, Pane, ScreenKind};
+use crate::ui::settings::KeyChoice;
 
 /// Where the keys go now, innermost first. Whatever lies over the screen takes them all.
 pub(crate) fn contexts(model: &Model) -> Vec<KeyContext> {
@@ -77,14 +78,18 @@ fn popup_context(popup: &Popup) -> KeyContext {
 /// What a key means here; `None`: nothing, or it is text.
 pub(crate) fn meaning(model: &Model, key: &KeyPress) -> Option<&'static KeyBinding> {
     contexts(model).into_iter().find_map(|context| {
-        bindings(context).find(|binding| binding.keys.contains(&key.name.as_str()) && (binding.when)(model))
+        let mut bindings = bindings(&model.settings.keys, context);
+        bindings.find(|(it, keys)| keys.contains(&key.name.as_str()) && (it.when)(model)).map(|(it, _)| it)
     })
 }
 
 /// What a key that means nothing here is good for: the reason why not now, or where else.
 pub(crate) fn why_not(model: &Model, key: &KeyPress) -> String {
     let name = &key.name;
-    let of = |context: KeyContext| bindings(context).find(|binding| binding.keys.contains(&name.as_str()));
+    let of = |context: KeyContext| {
+        let mut bindings = bindings(&model.settings.keys, context);
+        bindings.find(|(_, keys)| keys.contains(&name.as_str())).map(|(binding, _)| binding)
+    };
     if let Some(binding) = contexts(model).into_iter().find_map(of) {
         return format!("`{name}` ({}): there is nothing here for that", binding.help);
     }
@@ -98,15 +103,25 @@ pub(crate) fn why_not(model: &Model, key: &KeyPress) -> String {
     }
 }
 
-/// The keys of one context, in the order of their use.
-pub(crate) fn bindings(context: KeyContext) -> impl Iterator<Item = &'static KeyBinding> {
-    BINDINGS.iter().filter(move |binding| binding.on == context)
+/// The rows of one context, in the order of their use, each with its keys as the operator wants them; there may be none.
+pub(crate) fn bindings(
+    own: &KeyChoice,
+    context: KeyContext,
+) -> impl Iterator<Item = (&'static KeyBinding, &'static [&'static str])> {
+    let rows = BINDINGS.iter().enumerate().filter(move |(_, binding)| binding.on == context);
+    rows.map(|(row, binding)| (binding, own.0.get(&row).copied().unwrap_or(binding.keys)))
+}
+
+/// The key of an action, in the first place that has it.
+pub(crate) fn first_key(own: &KeyChoice, action: Action) -> Option<&'static str> {
+    let mut all = KeyContext::ALL.into_iter().flat_map(|context| bindings(own, context));
+    all.find(|(binding, _)| binding.action == action)?.1.first().copied()
 }
 
 /// The screens there are, by their keys.
-pub(crate) fn screens() -> impl Iterator<Item = (&'static str, &'static str, ScreenKind)> {
-    bindings(KeyContext::Everywhere).filter_map(|binding| match binding.action {
-        Action::Screen(screen) => Some((binding.keys[0], binding.hint, screen)),
+pub(crate) fn screens(model: &Model) -> impl Iterator<Item = (&'static str, &'static str, ScreenKind)> {
+    bindings(&model.settings.keys, KeyContext::Everywhere).filter_map(|(binding, keys)| match binding.action {
+        Action::Screen(screen) => Some((keys.first().copied().unwrap_or_default(), binding.hint, screen)),
         _ => None,
     })
 }
@@ -115,10 +130,13 @@ pub(crate) fn screens() -> impl Iterator<Item = (&'static str, &'static str, Scr
 pub(crate) fn hints(model: &Model) -> Vec<(&'static str, &'static str)> {
     let mut hints: Vec<(&str, &str)> = Vec::new();
     for context in contexts(model) {
-        for binding in bindings(context).filter(|binding| !binding.hint.is_empty() && (binding.when)(model)) {
+        for (binding, keys) in bindings(&model.settings.keys, context) {
             let is_in_bar = model.viewport.bar && matches!(binding.action, Action::Screen(_));
-            if !is_in_bar && hints.iter().all(|(key, _)| *key != binding.keys[0]) {
-                hints.push((binding.keys[0], binding.hint));
+            let is_shown = !is_in_bar && !binding.hint.is_empty() && (binding.when)(model);
+            if let Some(first) = keys.first().filter(|_| is_shown)
+                && hints.iter().all(|(key, _)| key != first)
+            {
+                hints.push((first, binding.hint));
             }
         }
     }

@@ -1,13 +1,15 @@
 //! What keys do: the one table, and the look-ups in it.
 
+mod choice;
 mod context;
 mod lookup;
 mod palette;
 mod table;
 
+pub use choice::{KeyChange, KeyMistake, key_choice};
 pub(crate) use context::KeyContext;
-pub(crate) use lookup::{bindings, contexts_below, hints, meaning, screens, why_not};
+pub(crate) use lookup::{bindings, contexts_below, first_key, hints, meaning, screens, why_not};
 pub(crate) use palette::{PaletteRow, command, palette};
 #[cfg(test)]
 pub(crate) use table::BINDINGS;
-pub(crate) use table::{Action, ExportForm};
+pub(crate) use table::{Action, ExportForm, KeyBinding};

@@ -1,7 +1,7 @@
 //! Commands by name: what `:` offers. Read from the table of keys, so that nothing can be done that no key does.
 
 use super::context::KeyContext;
-use super::lookup::{bindings, contexts_of_screen};
+use super::lookup::{bindings, contexts_of_screen, first_key};
 use super::table::{Action, ExportForm, KeyBinding};
 use crate::ui::model::Model;
 use crate::ui::model::ScreenKind;
@@ -33,35 +33,35 @@ const ALIASES: [(&str, &str); 10] = [
     ("noh", "search-end"),
 ];
 
-/// Where the keys of commands are, with what is pressed before them.
-const OFFERED: [(KeyContext, &str); 18] = [
-    (KeyContext::Held, ""),
-    (KeyContext::Search, ""),
-    (KeyContext::List, ""),
-    (KeyContext::Detail, ""),
-    (KeyContext::Queue, ""),
-    (KeyContext::Sessions, ""),
-    (KeyContext::Tapes, ""),
-    (KeyContext::Steps, ""),
-    (KeyContext::Metrics, ""),
-    (KeyContext::Events, ""),
-    (KeyContext::Rules, ""),
-    (KeyContext::Everywhere, ""),
-    (KeyContext::Go, "g "),
-    (KeyContext::Copy, "y "),
-    (KeyContext::Fold, "z "),
-    (KeyContext::Toggle, "t "),
-    (KeyContext::Write, "w "),
-    (KeyContext::Move, ""),
+/// Where the keys of commands are.
+const OFFERED: [KeyContext; 18] = [
+    KeyContext::Held,
+    KeyContext::Search,
+    KeyContext::List,
+    KeyContext::Detail,
+    KeyContext::Queue,
+    KeyContext::Sessions,
+    KeyContext::Tapes,
+    KeyContext::Steps,
+    KeyContext::Metrics,
+    KeyContext::Events,
+    KeyContext::Rules,
+    KeyContext::Everywhere,
+    KeyContext::Go,
+    KeyContext::Copy,
+    KeyContext::Fold,
+    KeyContext::Toggle,
+    KeyContext::Write,
+    KeyContext::Move,
 ];
 
 /// The commands that what is typed may mean, the likeliest first; those that do nothing here stand last.
 pub(crate) fn palette(model: &Model, typed: &str) -> Vec<PaletteRow> {
     let typed = typed.trim().to_lowercase();
     let mut rows: Vec<(usize, PaletteRow)> = Vec::new();
-    for (context, before) in OFFERED {
-        for binding in bindings(context) {
-            let row = row(model, binding, before);
+    for context in OFFERED {
+        for (binding, keys) in bindings(&model.settings.keys, context) {
+            let row = row(model, binding, keys);
             let Some(rank) = rank(&row, &typed) else { continue };
             match rows.iter_mut().find(|(_, known)| known.action == row.action) {
                 Some((_, known)) if row.works && !known.works => *known = row,
@@ -81,7 +81,8 @@ pub(crate) fn command(model: &Model, typed: &str, choice: usize) -> Option<Palet
     Some(rows.swap_remove(at))
 }
 
-fn row(model: &Model, binding: &KeyBinding, before: &str) -> PaletteRow {
+fn row(model: &Model, binding: &KeyBinding, keys: &[&str]) -> PaletteRow {
+    let own = &model.settings.keys;
     let opens = match binding.on {
         KeyContext::Go => Some(Action::Go),
         KeyContext::Copy => Some(Action::CopyMenu),
@@ -94,12 +95,16 @@ fn row(model: &Model, binding: &KeyBinding, before: &str) -> PaletteRow {
     let reached = match opens {
         None => here.contains(&binding.on),
         Some(opens) => {
-            here.iter().flat_map(|context| bindings(*context)).any(|it| it.action == opens && (it.when)(model))
+            let mut here = here.iter().flat_map(|context| bindings(own, *context));
+            here.any(|(it, _)| it.action == opens && (it.when)(model))
         }
     };
+    // With what is pressed before it.
+    let before = opens.and_then(|opens| first_key(own, opens));
+    let shown: Vec<&str> = before.into_iter().chain(keys.first().copied()).collect();
     PaletteRow {
         name: binding.action.name(),
-        keys: format!("{before}{}", binding.keys[0]),
+        keys: shown.join(" "),
         help: binding.help,
         action: binding.action,
         works: reached && (binding.when)(model),

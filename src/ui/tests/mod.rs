@@ -7,6 +7,7 @@ mod keys;
 mod lint;
 mod metrics;
 mod notes;
+mod own_keys;
 mod pictures;
 mod reading;
 mod rig;

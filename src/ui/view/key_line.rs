@@ -64,7 +64,7 @@ fn said(model: &Model, width: usize) -> Vec<Span<'static>> {
 fn shown_keys(model: &Model, width: usize) -> Vec<(&'static str, &'static str)> {
     let all = hints(model);
     let cells = |(key, hint): &(&str, &str)| text::width(key) + text::width(hint) + 3;
-    let help = all.iter().find(|(key, _)| *key == "?").copied();
+    let help = all.iter().find(|(_, hint)| *hint == "help").copied();
     let mut room = width.saturating_sub(1 + help.as_ref().map_or(0, cells));
     let mut shown = Vec::new();
     for hint in all.iter().filter(|hint| Some(**hint) != help) {

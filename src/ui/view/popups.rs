@@ -10,7 +10,7 @@ use super::parts::{cell, cursor_row, grouped, popup, put, right, short, styled};
 use super::sessions::start_time;
 use crate::event::SessionState;
 use crate::text;
-use crate::ui::keymap::hints;
+use crate::ui::keymap::{Action, first_key, hints};
 use crate::ui::layout::{centered, pager as pager_area};
 use crate::ui::model::Model;
 use crate::ui::model::motion::ListCursor;
@@ -21,19 +21,23 @@ use crate::ui::theme::Role;
 
 /// The keys that may follow, in the lower right corner, where they hide least.
 pub(super) fn draw_prefix(model: &Model, frame: &mut Frame<'_>, body: Rect) {
-    let title = match &model.popup {
-        Some(Popup::Prefix(Prefix::Go)) => "g: go to",
-        Some(Popup::Prefix(Prefix::Fold)) => "z: fold",
-        Some(Popup::Prefix(Prefix::Write)) => "w: write a file here",
-        Some(Popup::Prefix(Prefix::Toggle)) => "t: on or off",
-        _ => "y: copy",
+    let (opens, title) = match &model.popup {
+        Some(Popup::Prefix(Prefix::Go)) => (Action::Go, "go to"),
+        Some(Popup::Prefix(Prefix::Fold)) => (Action::FoldMenu, "fold"),
+        Some(Popup::Prefix(Prefix::Write)) => (Action::WriteMenu, "write a file here"),
+        Some(Popup::Prefix(Prefix::Toggle)) => (Action::ToggleMenu, "on or off"),
+        _ => (Action::CopyMenu, "copy"),
+    };
+    let title = match first_key(&model.settings.keys, opens) {
+        Some(key) => format!("{key}: {title}"),
+        None => title.to_owned(),
     };
     let hints = hints(model);
     let widest = hints.iter().map(|(key, hint)| text::width(key) + text::width(hint)).max().unwrap_or(0);
     let width = u16::try_from(widest + 7).unwrap_or(u16::MAX).max(18).min(body.width);
     let height = u16::try_from(hints.len() + 2).unwrap_or(u16::MAX).min(body.height);
     let area = Rect { x: body.right() - width, y: body.bottom() - height, width, height };
-    let inner = popup(model, frame, area, title);
+    let inner = popup(model, frame, area, &title);
     for (at, hint) in hints.into_iter().enumerate() {
         let [key, space, what, _] = hint_spans(model, hint);
         put(frame, inner, at, Line::from(vec![Span::raw(" "), key, space.clone(), space, what]));

@@ -31,7 +31,7 @@ pub(crate) fn screen_at(model: &Model, column: u16) -> Option<ScreenKind> {
 }
 
 fn parts(model: &Model) -> Vec<(ScreenKind, String, String)> {
-    screens().map(|(key, name, screen)| (screen, format!(" {key} {name} "), badge(model, screen))).collect()
+    screens(model).map(|(key, name, screen)| (screen, format!(" {key} {name} "), badge(model, screen))).collect()
 }
 
 /// What waits there, in as few cells as can be.

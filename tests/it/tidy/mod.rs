@@ -49,7 +49,7 @@ const IMPORTS: [(&str, &str); 43] = [
     ("control", "net envelope event intercept journal message metrics proxy rules tape text"),
     (
         "config",
-        "auth cli envelope event filter limits lint otlp proxy shadow store tape text upstream variables secret",
+        "auth cli envelope event filter limits lint otlp proxy shadow store tape text ui upstream variables secret",
     ),
     ("exit", "text secret"),
     ("screen", "app cli event exit headless journal ui"),

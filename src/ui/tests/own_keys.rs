@@ -1,0 +1,126 @@
+//! Keys of the operator's own: they do what those of the table did, and the screen shows them.
+
+use super::rig::{Rig, busy_with};
+use crate::ui::help::keys;
+use crate::ui::keymap::{KeyChange, key_choice};
+use crate::ui::settings::Settings;
+
+fn change(place: Option<&str>, command: &str, keys: &[&str]) -> KeyChange {
+    let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+    KeyChange { place: place.map(str::to_owned), command: command.to_owned(), keys }
+}
+
+fn rig(changes: &[KeyChange]) -> Rig {
+    let keys = key_choice(changes).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+    busy_with(120, 36, &Settings { keys, ..Settings::default() })
+}
+
+fn why(changes: &[KeyChange]) -> Vec<String> {
+    key_choice(changes).expect_err("it is wrong").into_iter().map(|mistake| mistake.why).collect()
+}
+
+#[test]
+fn own_key_does_what_the_tables_did_and_is_shown() {
+    let mut rig = rig(&[change(None, "filter", &["ctrl k", "K"]), change(None, "queue", &["8"])]);
+    let picture = rig.picture();
+    assert!(picture.contains("ctrl k filter") && picture.contains(" 8 queue "), "{picture}");
+    rig.press("f");
+    assert!(rig.model.prompt.is_none(), "the key of the table is free");
+    rig.press("K");
+    assert!(rig.model.prompt.is_some());
+    rig.press("esc").typing(":filter");
+    let palette = rig.picture();
+    assert!(palette.contains("ctrl k"), "{palette}");
+    rig.press("esc").press("?").typing("limit the list");
+    let help = rig.picture();
+    assert!(help.contains("ctrl k, K"), "{help}");
+}
+
+#[test]
+fn own_key_of_a_menu_is_shown_before_its_own() {
+    let mut rig = rig(&[change(None, "go", &["G"]), change(None, "end", &["end"]), change(None, "top", &["home"])]);
+    rig.typing(":next-error");
+    let palette = rig.picture();
+    assert!(palette.contains("G e"), "{palette}");
+    rig.press("esc").press("G");
+    let menu = rig.picture();
+    assert!(menu.contains("G: go to"), "{menu}");
+}
+
+#[test]
+fn own_key_of_one_place_leaves_the_others() {
+    let choice = key_choice(&[change(None, "back", &["esc"]), change(Some("queue"), "drop", &["D", "f5"])]);
+    let pages = keys(&choice.expect("they are keys"));
+    let of = |title: &str, what: &str| {
+        let page = pages.iter().find(|(place, _)| *place == title).map(|(_, keys)| keys.clone());
+        page.unwrap().into_iter().find(|(_, help)| help.contains(what)).map(|(key, _)| key)
+    };
+    assert_eq!(of("queue", "send nothing on").as_deref(), Some("D, f5"));
+    assert_eq!(of("tapes", "back to the messages").as_deref(), Some("esc"));
+    assert_eq!(of("messages", "compare with another").as_deref(), Some("d"));
+    assert_eq!(of("quitting with held messages", "do not quit").as_deref(), Some("esc, q, n"), "a question stays");
+}
+
+#[test]
+fn own_key_of_nothing_is_not_listed() {
+    let mut rig = rig(&[change(None, "resend", &[])]);
+    assert!(!rig.picture().contains(" resend"));
+    rig.typing(":resend");
+    assert!(rig.picture().contains("send the request again"), "the command is still there");
+}
+
+#[test]
+fn own_key_that_means_two_things_in_a_place_is_wrong() {
+    let told = why(&[change(None, "filter", &["i"]), change(None, "order", &["enter"])]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("`i` is also `hold` (messages)"), "{told:?}");
+    assert!(told[1].starts_with("`enter` is also `open` (messages)"), "{told:?}");
+    // Places of which one lies in the other.
+    let told = why(&[change(Some("queue"), "drop", &["?"])]);
+    assert!(told[0].starts_with("`?` is also `help` (everywhere)"), "{told:?}");
+    assert_eq!(
+        why(&[
+            change(None, "filter", &["ctrl b"]),
+            change(None, "session", &["ctrl k"]),
+            change(None, "rule", &["ctrl k"])
+        ])
+        .len(),
+        2
+    );
+    // Both were changed, and neither is in the other's way.
+    assert!(key_choice(&[change(None, "filter", &["i"]), change(None, "hold", &["f"])]).is_ok());
+    // What two commands share in the table they may go on to share.
+    assert!(key_choice(&[change(None, "play", &["space", "p"]), change(None, "stop", &["space"])]).is_ok());
+}
+
+#[test]
+fn own_keys_that_are_unknown_are_all_told() {
+    let told = why(&[
+        change(None, "filtr", &["F2"]),
+        change(Some("queues"), "drop", &["d"]),
+        change(Some("queue"), "sort", &["o"]),
+        change(None, "interrupt", &["x"]),
+        change(None, "mark", &["ctrl c", "ctrl K", "pageup"]),
+    ]);
+    assert_eq!(told.len(), 8, "{told:#?}");
+}
+
+#[test]
+fn usual_table_is_a_choice_without_mistakes() {
+    use crate::ui::keymap::BINDINGS;
+    let nameable = BINDINGS.iter().filter(|it| it.action.name() != "cancel" && it.action.name() != "interrupt");
+    for binding in nameable {
+        let Some(place) = binding.on.name_in_file() else { continue };
+        let (place, name) = (Some(place), binding.action.name());
+        // Rows of one command in one place are changed together.
+        let keys: Vec<&str> = BINDINGS
+            .iter()
+            .filter(|it| it.on == binding.on && it.action.name() == name)
+            .flat_map(|it| it.keys)
+            .copied()
+            .collect();
+        if keys == binding.keys {
+            assert_eq!(key_choice(&[change(place, name, &keys)]).err(), None);
+        }
+    }
+}
