@@ -93,9 +93,11 @@ pub fn from_message(envelope: &Envelope, answer: Option<&Message>, is_taken: &dy
         (Outcome::Edited(_), Some(before), _) => HandAction::Edit { before, after: &envelope.message },
         (Outcome::Blocked(_), _, Some(answer)) => HandAction::Answer(answer),
         (Outcome::Dropped(_), ..) => HandAction::Drop,
-        (Outcome::Forwarded, None, _) if envelope.held.is_some() => {
-            HandAction::Delay(Duration::from_micros(envelope.held.unwrap_or_default()))
-        }
+        // What still waits has no time yet.
+        (Outcome::Forwarded, None, _) => match envelope.held {
+            Some(waited @ 1..) => HandAction::Delay(Duration::from_micros(waited)),
+            _ => HandAction::Hold,
+        },
         _ => HandAction::Hold,
     };
     from_hand(&as_asked(envelope), &hand, is_taken)
@@ -319,6 +321,8 @@ mod tests {
         }
         let waited = Envelope { held: Some(2_400_000), ..call.clone() };
         assert_eq!(from_message(&waited, None, &|_| false).action, "{ delay = \"2400ms\" }");
+        let waiting = Envelope { held: Some(0), ..call.clone() };
+        assert_eq!(from_message(&waiting, None, &|_| false).verb, "hold");
         let dropped = Envelope { outcome: Outcome::Dropped(Author::Operator), ..call.clone() };
         assert!(matches!(
             carried_out(&from_message(&dropped, None, &|_| false), &call).1,

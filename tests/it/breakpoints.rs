@@ -7,7 +7,8 @@ use tapline::app::{BreakpointSettings, Settings};
 use tapline::event::{BreakpointCommand, Command, Decision, Event, Level};
 use tapline::intercept::points::of_words;
 
-use crate::support::{INITIALIZE, Rig, Server, request, settings};
+use crate::support::scripts::server;
+use crate::support::{INITIALIZE, Rig, Server, client_in_session, request, settings};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"search"}}"#;
 const REPLY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
@@ -45,6 +46,23 @@ async fn breakpoint_says_a_line_in_place_of_a_stop() {
     let mut client = rig.client().await;
     assert_eq!(client.call(CALL).await.body, REPLY);
     rig.line(Level::Info, "seen (hit 1)").await;
+}
+
+#[tokio::test]
+async fn breakpoint_of_one_session_lets_others_by() {
+    let rig = Rig::script(server!(r#"*'"id":'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{}}' ;;"#)).await;
+    let (mut one, mut other) = (client_in_session(&rig).await, client_in_session(&rig).await);
+    let session = rig.session(1).await;
+    let point = of_words(&format!("~q ~tool search; session={}", session.short())).unwrap();
+    rig.command_now(Command::Breakpoints(BreakpointCommand::Add(point)));
+    rig.event("the breakpoint", |event| matches!(event, Event::Figures(it) if it.breakpoints.len() == 1).then_some(()))
+        .await;
+    assert_eq!(other.call(CALL).await.status(), "200");
+    one.post(CALL).await;
+    let held = rig.held(1).await;
+    assert_eq!(held.envelope.session, session);
+    rig.settle(held.ticket, Decision::Forward);
+    assert_eq!(one.response().await.status(), "200");
 }
 
 #[tokio::test]
