@@ -83,9 +83,10 @@ impl<W: std::io::Write> std::io::Write for CountedWriter<W> {
 }
 
 /// As the environment and the command line want the screen.
-pub(crate) fn screen_settings(ascii: bool, color: ColorArg, theme: ThemeArg) -> ui::Settings {
+pub(crate) fn screen_settings(ascii: bool, color: ColorArg, theme: ThemeArg, memory: usize) -> ui::Settings {
     let mut settings = ui::Settings::from_env();
     settings.ascii |= ascii;
+    settings.memory = memory;
     settings.mono = !color.is_wanted(true);
     settings.theme = match theme {
         ThemeArg::Auto => ui::ColorTheme::Auto,

@@ -239,6 +239,9 @@ pub struct WatchArgs {
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
           env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new(), hide_short_help = true)]
     pub ascii: Option<bool>,
+    /// What a screen keeps of the messages of a list, packed, in MiB; the oldest leave it first [default: 256]
+    #[arg(long, value_name = "MIB", env = "TAPLINE_MEMORY", hide_short_help = true)]
+    pub memory: Option<NonZeroUsize>,
     /// Directory to record to [default: the user's data directory]
     #[arg(long, value_name = "DIR", env = "TAPLINE_TAPES", help_heading = KEPT)]
     pub tapes: Option<PathBuf>,

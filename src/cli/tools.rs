@@ -31,6 +31,9 @@ pub struct AttachArgs {
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", hide_possible_values = true,
           env = "TAPLINE_ASCII", value_parser = FalseyValueParser::new())]
     pub ascii: Option<bool>,
+    /// What the screen keeps of the messages of a list, packed, in MiB; the oldest leave it first [default: 256]
+    #[arg(long, value_name = "MIB", env = "TAPLINE_MEMORY")]
+    pub memory: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use anyhow::{Context as _, anyhow};
 use super::observe::{is_screen_possible, say_why_no_screen};
 use crate::cli::{AttachArgs, LogFormat};
 use crate::config::keys::ConfigKeys;
+use crate::config::options::screen_memory;
 use crate::control::ControlToken;
 use crate::control::client::Remote;
 use crate::control::hub::{Ending, Hub, WatchedTaplines};
@@ -35,7 +36,8 @@ pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitC
     let headless = args.headless.unwrap_or(false);
     if !headless && is_screen_possible() {
         let filters = keys.filters.clone().map(|it| it.0).unwrap_or_default();
-        let settings = screen_settings(args.ascii.unwrap_or(false), color, keys.theme.unwrap_or_default());
+        let memory = screen_memory(args.memory, keys);
+        let settings = screen_settings(args.ascii.unwrap_or(false), color, keys.theme.unwrap_or_default(), memory);
         let settings = ui::Settings { keys: keys.key_choice(), ..settings };
         return show(hub, ui::Settings { attached: true, filters, archive: Some(archive), ..settings }).await;
     }

@@ -99,7 +99,7 @@ pub(super) async fn watch_screen(
     on_quit: Option<OnQuit>,
 ) -> Result<ExitCode, ExitError> {
     print_stderr(&greeting(&core));
-    let settings = screen_settings(args.ascii, args.color, args.theme);
+    let settings = screen_settings(args.ascii, args.color, args.theme, args.memory);
     let history = if args.record { settings.history.clone() } else { None };
     let hints = paste_hints();
     let settings =

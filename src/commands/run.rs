@@ -64,9 +64,8 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
     let about = About { name, front: core.url().to_owned(), upstream };
     let own = LocalTapline { journal: core.journal().clone(), commands: core.commands(), about };
     let hub = Hub::start(hub::WatchedTaplines::All(Registry::of_user()), Some(own));
-    let settings =
-        ui::Settings { on_quit, archive: Some(archive), ..screen_settings(args.ascii, args.color, args.theme) };
-    let settings = ui::Settings { keys: args.keys.clone(), ..settings };
+    let settings = screen_settings(args.ascii, args.color, args.theme, args.memory);
+    let settings = ui::Settings { on_quit, archive: Some(archive), keys: args.keys.clone(), ..settings };
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

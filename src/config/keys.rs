@@ -95,6 +95,8 @@ keys! {
         theme: ThemeArg,
         /// Keys of the screen.
         keys: KeySection,
+        /// What a screen keeps of messages, in MiB.
+        memory: NonZeroUsize,
         tapes: UserPath,
         record: bool,
         hold: HoldFilter,

@@ -27,6 +27,8 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 const CONTROL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// The largest body of a request unless something says otherwise, in MiB.
 const MAX_BODY: usize = 64;
+/// Bytes of messages that a screen keeps, where nothing says otherwise.
+const SCREEN_MEMORY: usize = 256 << 20;
 
 /// The HTTP front door.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +67,11 @@ pub fn longest_message(given: Option<NonZeroUsize>, keys: &ConfigKeys) -> usize 
     given.or(keys.max_message).map_or(LONGEST_MESSAGE, |most| most.get().saturating_mul(1 << 20))
 }
 
+/// Bytes of messages that a screen keeps.
+pub fn screen_memory(given: Option<NonZeroUsize>, keys: &ConfigKeys) -> usize {
+    given.or(keys.memory).map_or(SCREEN_MEMORY, |most| most.get().saturating_mul(1 << 20))
+}
+
 /// Where spans go, if anything asks for them.
 pub fn otlp(args: OtlpArgs, keys: &ConfigKeys) -> Option<otlp::Section> {
     let section = keys.otlp.clone();
@@ -84,6 +91,8 @@ pub struct WatchOptions {
     pub color: ColorArg,
     pub theme: ThemeArg,
     pub keys: KeyChoice,
+    /// Bytes of messages that a screen keeps.
+    pub memory: usize,
     /// The user's data directory if `None`.
     pub tapes: Option<PathBuf>,
     pub record: bool,
@@ -126,6 +135,7 @@ impl WatchOptions {
             color: keys.color.unwrap_or_default(),
             theme: keys.theme.unwrap_or_default(),
             keys: keys.key_choice(),
+            memory: screen_memory(args.memory, keys),
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,
             no_redact: args.no_redact,

@@ -1,5 +1,6 @@
 //! Whatever is pressed, whatever the size, whatever a peer sends.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
@@ -7,7 +8,7 @@ use proptest::prelude::*;
 
 use super::rig::{Rig, World, busy, busy_events, busy_with, held, session, tapes};
 use crate::envelope::{Direction, Seq, Via};
-use crate::event::{Event, Level, LogLine, Ticket};
+use crate::event::{Event, Level, LogLine, Session, Ticket};
 use crate::ui::keymap::{BINDINGS, KeyContext};
 use crate::ui::model::Change;
 use crate::ui::{ScreenInput, Settings};
@@ -245,6 +246,10 @@ fn memory_is_bounded_and_evictions_are_counted() {
     let rows = &rig.model.observed.rows;
     assert!(rows.len() < 100, "{}", rows.len());
     assert_eq!(rows.len() as u64 + rows.older, 500);
+    assert!(rig.picture().contains("older gone, on no tape"));
+    let recorded = session(1, "files-srv", ("ide", "1.4"), Via::Http);
+    let recorded = Session { tape: Some(Path::new("/tapes/one.tape.jsonl").into()), ..recorded };
+    rig.on_event(Event::SessionChanged(recorded.into()));
     assert!(rig.picture().contains("older on tape"));
 }
 

@@ -118,7 +118,10 @@ fn title(model: &Model, width: u16) -> Line<'static> {
     let all = if list.only.is_none() && list.filter.is_none() { list.len(rows) } else { rows.len() };
     let mut spans = vec![styled(model, Role::Strong, format!(" {} {} ", short(&name, 60), grouped(all as u64)))];
     if rows.older > 0 {
-        spans.push(styled(model, Role::Dim, format!("+ {} older on tape ", grouped(rows.older))));
+        let is_on_tape =
+            model.tape.is_some() || model.observed.sessions.all().iter().any(|row| row.session.tape.is_some());
+        let place = if is_on_tape { "older on tape" } else { "older gone, on no tape" };
+        spans.push(styled(model, Role::Dim, format!("+ {} {place} ", grouped(rows.older))));
     }
     let apart = (rows.len() as u64).saturating_sub(all as u64);
     if apart > 0 && model.tape.is_none() {
