@@ -19,6 +19,7 @@ mod measure;
 mod peers;
 mod pool;
 mod process;
+mod rows;
 mod screen;
 mod stdio;
 mod syscalls;
@@ -40,7 +41,7 @@ fn main() {
 }
 
 /// What is measured, in the order of the table.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 15] = [
     "latency",
     "syscalls",
     "bodies",
@@ -53,6 +54,7 @@ const PARTS: [&str; 14] = [
     "tapes",
     "chain",
     "filter",
+    "rows",
     "pool",
     "idle",
 ];
@@ -115,6 +117,9 @@ fn bench(sizes: &Sizes, asked: &[&str]) {
     }
     if wants("filter") {
         rows.extend(screen::filter(sizes.rounds));
+    }
+    if wants("rows") {
+        rows.extend(rows::measured(sizes));
     }
     if wants("pool") {
         rows.push(pool::acquire());

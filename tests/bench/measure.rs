@@ -26,6 +26,12 @@ pub(crate) struct Sizes {
     pub(crate) remembered: usize,
 }
 
+impl Sizes {
+    pub(crate) fn is_quick(&self) -> bool {
+        self.rounds < FULL.rounds
+    }
+}
+
 pub(crate) const FULL: Sizes = Sizes {
     rounds: 11,
     calls: 4_000,

@@ -48,7 +48,7 @@ fn timed(work: impl FnOnce()) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn to_float(number: u64) -> f64 {
+pub(crate) fn to_float(number: u64) -> f64 {
     number as f64
 }
 
@@ -58,7 +58,7 @@ fn found(tape: &Path, filter: &str) -> usize {
 }
 
 /// Calls with their replies, of which no two say the same.
-fn write_tape(path: &Path, messages: u64) {
+pub(crate) fn write_tape(path: &Path, messages: u64) {
     let mut out = BufWriter::new(std::fs::File::create(path).unwrap());
     let header = r#"{"tapline":1,"version":"0.1.0","session":"01a22356-5322-7562-99ce-6298888a2daa","upstream":"echo","via":"stdio","started":0}"#;
     writeln!(out, "{header}").unwrap();
