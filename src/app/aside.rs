@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::envelope::{Seq, SessionId};
 use crate::event::{Level, LogLine};
@@ -19,11 +19,15 @@ use crate::rules::{AsideAct, MadeUpProgress};
 /// Progress is made up for no longer than this.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// When the reply goes on, once that is known. It is locked while progress is told: what is told after the reply would be an error
+/// of ours (basic/utilities/progress: notifications stop after completion).
+type ProgressEnd = Arc<Mutex<Option<Instant>>>;
+
 /// Does it, each on a task of its own.
 pub(super) fn actor(mounts: &Arc<Mounts>) -> impl Fn(SessionId, Seq, AsideAct) + Send + Sync + use<> {
     // The rules are asked by what has the mounts.
     let mounts = Arc::downgrade(mounts);
-    let progress: Arc<Mutex<HashMap<Seq, AbortHandle>>> = Arc::default();
+    let progress: Arc<Mutex<HashMap<Seq, ProgressEnd>>> = Arc::default();
     move |session, seq, act| {
         let Some(mounts) = mounts.upgrade() else { return };
         match act {
@@ -37,17 +41,14 @@ pub(super) fn actor(mounts: &Arc<Mounts>) -> impl Fn(SessionId, Seq, AsideAct) +
             })),
             AsideAct::Notify(said) => drop(tokio::spawn(async move { notify(&mounts, session, seq, said) })),
             AsideAct::Progress(made_up) => {
-                let task = tokio::spawn(tell_progress(mounts, session, seq, made_up)).abort_handle();
-                progress.lock().insert(seq, task);
+                let ends = ProgressEnd::default();
+                progress.lock().insert(seq, ends.clone());
+                drop(tokio::spawn(tell_progress(mounts, session, seq, made_up, ends)));
             }
             AsideAct::ProgressEnds(request, after) => {
-                let task = progress.lock().remove(&request);
-                drop(task.map(|task| {
-                    tokio::spawn(async move {
-                        tokio::time::sleep(after).await;
-                        task.abort();
-                    })
-                }));
+                if let Some(ends) = progress.lock().remove(&request) {
+                    *ends.lock() = Some(Instant::now() + after);
+                }
             }
         }
     }
@@ -67,10 +68,10 @@ fn notify(mounts: &Mounts, session: SessionId, seq: Seq, said: String) {
     }
 }
 
-async fn tell_progress(mounts: Arc<Mounts>, session: SessionId, seq: Seq, made_up: MadeUpProgress) {
+async fn tell_progress(mounts: Arc<Mounts>, session: SessionId, seq: Seq, made_up: MadeUpProgress, ends: ProgressEnd) {
     let MadeUpProgress { token, every, total, text } = made_up;
     let token: Value = serde_json::from_str(&token).unwrap_or_default();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let mut progress = 0;
     while began.elapsed() < LONGEST && total.is_none_or(|total| progress < total) {
         tokio::time::sleep(every).await;
@@ -83,6 +84,10 @@ async fn tell_progress(mounts: Arc<Mounts>, session: SessionId, seq: Seq, made_u
             params["message"] = text.as_str().into();
         }
         let message = json!({"jsonrpc": "2.0", "method": method::PROGRESS, "params": params}).to_string();
+        let ends = ends.lock();
+        if ends.is_some_and(|at| at <= Instant::now()) {
+            return;
+        }
         if let Err(why) = mounts.speak(session, Message::new(message)) {
             let text = format!("no progress is made up: {why}");
             mounts.proxy().log(LogLine::new(Level::Warn, "rule", text).of(session).about(seq));
