@@ -122,6 +122,7 @@ fn those(entries: &[RegistryEntry]) -> String {
 }
 
 fn pids(entries: &[&RegistryEntry]) -> String {
-    let words: Vec<_> = entries.iter().map(|entry| format!("{} ({})", entry.pid, sanitize(&entry.name))).collect();
-    words.join(", ")
+    let word =
+        |entry: &&RegistryEntry| format!("{} ({}, {})", entry.pid, sanitize(&entry.name), sanitize(&entry.front));
+    entries.iter().map(word).collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::check::is_program;
 use super::observe::has_screen;
 use super::tape::apply_retention;
 use crate::app::{BreakpointSettings, GRACE, Settings};
@@ -19,6 +20,7 @@ use crate::exit::ExitError;
 use crate::intercept::points;
 use crate::proxy::front::routes::MountSpec;
 use crate::rules::RuleFiles;
+use crate::secret::Label;
 use crate::shadow::{self, ShadowPlace};
 use crate::store::LONGEST_IDLE;
 use crate::tape::redact::RedactRules;
@@ -132,6 +134,10 @@ fn shadow_settings(args: ShadowArgs, config: &Config) -> Result<Option<shadow::S
     let Some(plan) = section.plan(flags).map_err(ExitError::usage)? else { return Ok(None) };
     let server = match plan.place {
         ShadowPlace::Url(url) => UpstreamServer::Url { url, transport: TransportArg::Auto, headers: plan.headers },
+        ShadowPlace::Command(command) if !command.has_variable("PATH") && !is_program(&command.program) => {
+            let program = Label::of_text(&command.program);
+            return Err(ExitError::usage(anyhow::anyhow!("`--shadow`: there is no program `{program}` on `PATH`")));
+        }
         ShadowPlace::Command(command) => UpstreamServer::Command(command),
     };
     let target = target(server, &pool::Settings::default())?;

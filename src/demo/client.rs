@@ -46,7 +46,7 @@ const STORY: [StoryStep; 13] = [
     // 2026 has no 29th of February.
     StoryStep {
         method: "tools/call",
-        params: r#"{"name":"book_flight","arguments":{"flight":"TP204","date":"2026-02-29","passenger":"Ada L."}}"#,
+        params: r#"{"name":"book_flight","arguments":{"date":"2026-02-29","flight":"TP204","passenger":"Ada L."}}"#,
         then: AfterSending::GoOn,
     },
     step("tools/call", r#"{"name":"index_documents","arguments":{},"_meta":{"progressToken":"index-1"}}"#),

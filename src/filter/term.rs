@@ -256,9 +256,9 @@ impl Term {
 
     pub(super) fn cost(&self) -> ScanCost {
         match &self.test {
-            TermTest::Failure | TermTest::Json(_) | TermTest::Text(TextField::Body(_) | TextField::Error, _) => {
-                ScanCost::Body
-            }
+            TermTest::Failure
+            | TermTest::Json(_)
+            | TermTest::Text(TextField::Word | TextField::Body(_) | TextField::Error, _) => ScanCost::Body,
             TermTest::Text(TextField::Header(_) | TextField::ContentType, _) => ScanCost::Header,
             TermTest::Number(comparison) => comparison.cost(),
             _ => ScanCost::Index,
@@ -358,7 +358,13 @@ impl TextField {
         match self {
             Self::Word => {
                 let id = envelope.message.id().map(crate::message::Id::display);
-                is_match(envelope.method()) || is_match(envelope.name()) || is_match(id)
+                is_match(envelope.method())
+                    || is_match(envelope.name())
+                    || is_match(id)
+                    || envelope
+                        .message
+                        .at(&["params", "arguments"])
+                        .is_some_and(|it| matches_body(it.as_bytes(), pattern))
             }
             Self::Method => is_match(envelope.method()),
             Self::Tool => envelope.method() == Some(method::TOOLS_CALL) && is_match(envelope.name()),
@@ -490,7 +496,7 @@ fn unknown(name: &str) -> String {
     let meant = MEANT.iter().find(|(word, _)| *word == name).map(|(_, meant)| *meant);
     match meant.or_else(|| nearest(name, known)) {
         Some(near) => format!("unknown operator `~{name}`; did you mean `~{near}`?"),
-        None => format!("unknown operator `~{name}`; `?` on the screen lists all"),
+        None => format!("unknown operator `~{name}` (`tapline help filters` has all)"),
     }
 }
 

@@ -78,7 +78,7 @@ fn operators_match_a_request() {
         &["~b passwd", "~bs hosts", "~hs json", "~t html", "~size >10k", "~c 200", "~code -32601", "~err ."],
     );
     check(&call(), &["~seq 7", "~seq #7", "~seq 1..7", "~seq >=7", "~seq 7.."], &["~seq 8", "~seq ..6", "~seq <7"]);
-    check(&call(), &["write", "tools/call", "41", "TOOLS|tools", "call write"], &["TOOLS", "hosts", "read"]);
+    check(&call(), &["write", "tools/call", "41", "TOOLS|tools", "call write", "hosts"], &["TOOLS", "arguments", "read"]);
 }
 
 #[test]
@@ -111,6 +111,10 @@ fn operators_match_a_reply_by_its_request() {
             "~code -32601",
         ],
     );
+    let asked =
+        message(r#"{"id":1,"method":"tools/call","params":{"name":"weather","arguments":{"city":"Li\u0073bon"}}}"#);
+    check(&asked, &["lisbon", "Lisbon", "weather", "city"], &["oslo", "arguments"]);
+    check(&reply(r#"{"id":1,"result":{"city":"Lisbon"}}"#), &["~b lisbon"], &["lisbon"]);
     check(
         &error(),
         &["~e", "~code -32601", "~code -32700..-32600", "~code <-32000", "~err 'not found'", "~bs code"],
@@ -217,7 +221,7 @@ fn filter_error_names_the_column() {
     for (expression, error) in [
         ("~neer", "unknown operator `~neer`; did you mean `~near`? at column 1"),
         ("~status 404", "unknown operator `~status`; did you mean `~c`? at column 1"),
-        ("~q ~xyzzy", "unknown operator `~xyzzy`; `?` on the screen lists all at column 4"),
+        ("~q ~xyzzy", "unknown operator `~xyzzy` (`tapline help filters` has all) at column 4"),
         ("~via stdoi", "`~via` needs `http`, `sse` or `stdio`; did you mean `stdio`? at column 6"),
         ("~time noon", "`~time` needs a time, such as `10:04`, `10:04:30..10:05` or `>2026-11-28T10:00` at column 7"),
         ("~age 5m", "`~age` needs a comparison, such as `<5m` or `>1h` at column 6"),
@@ -271,10 +275,10 @@ fn operators_in_the_help_exist() {
 
 #[test]
 fn reads_body_tells_the_cost() {
-    for cheap in ["~q", "~m x", "~tool x & ~dur >1s", "word", "~h x", "~size >1", "~held"] {
+    for cheap in ["~q", "~m x", "~tool x & ~dur >1s", "~h x", "~size >1", "~held"] {
         assert!(!parse(cheap).reads_body(), "{cheap}");
     }
-    for dear in ["~b x", "~q & !~e", "~j .a", "~err x", "~code 1"] {
+    for dear in ["word", "~b x", "~q & !~e", "~j .a", "~err x", "~code 1"] {
         assert!(parse(dear).reads_body(), "{dear}");
     }
 }

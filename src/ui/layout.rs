@@ -39,12 +39,13 @@ pub(crate) fn viewport(area: Rect) -> Viewport {
         wide: area.width >= 110 && area.height >= 20,
         single: area.width < 60 || area.height < 16,
         bar: area.width >= 60 && area.height >= 20,
+        tiny: area.width < 40 || area.height < 10,
     }
 }
 
 impl ScreenLayout {
     pub(crate) fn of(model: &Model, area: Rect) -> Self {
-        if area.width < 40 || area.height < 10 {
+        if viewport(area).tiny {
             return Self { status: area, tiny: true, ..Self::default() };
         }
         let prompt = u16::from(model.prompt.is_some());

@@ -50,6 +50,9 @@ fn press(model: &mut Model, key: &KeyPress, event: Option<KeyEvent>) {
     model.quitting.interrupted = false;
     // What was said has been read, and may no longer be true.
     model.notice = None;
+    if model.viewport.tiny {
+        return model.warn("keys need 40x10; ctrl c quits");
+    }
     // Keys may come faster than drawings, and these look at what is under the cursor of the detail.
     if model.pane == Pane::Detail || matches!(model.popup, Some(Popup::Prefix(_))) {
         model.show_detail();

@@ -8,6 +8,7 @@ use super::super::diff::{DiffLine, diff_json};
 use super::super::json::{Folds, JsonCell, JsonRow, JsonTree, pretty};
 use super::motion::{Motion, window};
 use super::observed::outcome_words;
+use super::summary::status_hint;
 use super::wrapped_text::WrappedText;
 use crate::envelope::{Envelope, Seq, written_headers};
 use crate::event::{Comparison, Finding};
@@ -426,6 +427,7 @@ fn facts(envelope: &Envelope) -> Vec<String> {
     ];
     lines.extend(envelope.message.head().flaw.as_deref().map(|flaw| fact("flaw", flaw)));
     lines.extend(transport.status.map(|status| fact("status", &status.to_string())));
+    lines.extend(status_hint(envelope).map(|hint| fact("hint", hint)));
     lines.extend(envelope.held.map(|held| fact("held", &crate::text::micros_with_unit(held))));
     lines.extend(
         envelope

@@ -66,6 +66,8 @@ pub(crate) struct Viewport {
     pub(crate) single: bool,
     /// The bar of screens has a line of its own.
     pub(crate) bar: bool,
+    /// Too small for anything but the status line: there keys decide on nothing that could not be seen.
+    pub(crate) tiny: bool,
 }
 
 /// How far quitting has come.

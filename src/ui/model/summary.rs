@@ -61,17 +61,22 @@ pub(crate) fn is_failure(envelope: &Envelope) -> bool {
     envelope.kind() == Kind::Error || envelope.message.is_failed_result() || is_http_error(envelope)
 }
 
+/// What the status of an HTTP error mostly means.
+pub(crate) fn status_hint(envelope: &Envelope) -> Option<&'static str> {
+    Some(match envelope.transport.status.filter(|_| is_http_error(envelope))? {
+        401 | 403 => "does the upstream want a token (`--header`)?",
+        404 => "is the path right, such as `/mcp`?",
+        405 | 406 | 415 => "is this the address of an MCP server?",
+        429 => "it is asked too often",
+        502..=504 => "what stands before the server does not reach it",
+        _ => return None,
+    })
+}
+
 /// The status, what the server says beside it, and what it mostly means.
 fn http_error(envelope: &Envelope) -> String {
     let status = envelope.transport.status.unwrap_or_default();
-    let hint = match status {
-        401 | 403 => "; does the upstream want a token (`--header`)?",
-        404 => "; is the path right, such as `/mcp`?",
-        405 | 406 | 415 => "; is this the address of an MCP server?",
-        429 => "; it is asked too often",
-        502..=504 => "; what stands before the server does not reach it",
-        _ => "",
-    };
+    let hint = status_hint(envelope).map(|hint| format!("; {hint}")).unwrap_or_default();
     let text = start_of(&envelope.message);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = if text.is_empty() { text } else { format!(" \"{}\"", text.chars().take(120).collect::<String>()) };
@@ -177,7 +182,7 @@ fn count(raw: &RawValue) -> Option<usize> {
 }
 
 /// `1 tool`, `3 tools`.
-fn plural(count: usize, word: &str) -> String {
+pub(crate) fn plural(count: usize, word: &str) -> String {
     let word = if count == 1 { word.strip_suffix('s').unwrap_or(word) } else { word };
     format!("{count} {word}")
 }

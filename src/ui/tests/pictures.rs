@@ -17,9 +17,11 @@ const SIZES: [(u16, u16); 6] = [(200, 50), (120, 36), (80, 24), (60, 16), (40, 1
 /// Takes the pictures of one scene: in every size as it is and in which colours, and in two without colours and in ASCII.
 pub(super) fn check(name: &str, scene: impl Fn(&mut Rig)) {
     let mut album = String::new();
-    let mut take = |title: &str, (width, height), settings: &Settings| {
-        let mut rig = busy_with(width, height, settings);
+    let mut take = |title: &str, (width, height): (u16, u16), settings: &Settings| {
+        // Where nothing can be shown, keys do nothing: it was done before the window became so small.
+        let mut rig = busy_with(width.max(40), height.max(10), settings);
         scene(&mut rig);
+        rig.resize(width, height);
         // However slow the machine is: a list is filtered in slices of time.
         let (rows, list) = rig.model.messages_mut();
         while list.scan(rows, std::time::Duration::from_secs(1)) {}

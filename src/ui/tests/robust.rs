@@ -143,6 +143,18 @@ fn small_window_shows_one_pane_and_the_smallest_one_line() {
 }
 
 #[test]
+fn keys_decide_on_nothing_where_the_screen_is_too_small_to_show_it() {
+    for (width, height) in [(39, 24), (80, 9)] {
+        let mut rig = busy(width, height);
+        rig.press("Q x 2 a i y");
+        assert!(rig.commands().is_empty());
+        assert!(rig.picture().starts_with("keys need 40x10; ctrl c quits"), "{}", rig.picture());
+        rig.resize(80, 24);
+        assert!(!rig.picture().contains("answer them"), "no question waits unseen");
+    }
+}
+
+#[test]
 fn ascii_is_ascii() {
     let settings = Settings { ascii: true, mono: true, ..Settings::default() };
     for keys in ["", "2", "4", "6", "?", "s", "2 b", "enter"] {

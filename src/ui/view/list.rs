@@ -157,7 +157,8 @@ fn list_status(model: &Model) -> Line<'static> {
 fn draw_empty(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let (rows, _) = model.messages();
     if rows.len() > 0 {
-        return put(frame, area, 1, styled(model, Role::Dim, " no message passes the filter"));
+        let text = " no message passes the filter; `~b WORD` looks into replies, too";
+        return put(frame, area, 1, styled(model, Role::Dim, short(text, usize::from(area.width))));
     }
     // Of several front doors, or none over HTTP, there is no address to give.
     let front = model.observed.front.as_ref().map(|(url, _)| url).filter(|url| url.contains("://"));

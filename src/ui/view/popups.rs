@@ -16,6 +16,7 @@ use crate::ui::model::Model;
 use crate::ui::model::motion::ListCursor;
 use crate::ui::model::popup::{Confirmation, Pager, Popup, Prefix};
 use crate::ui::model::session_list::SessionRow;
+use crate::ui::model::summary::plural;
 use crate::ui::model::tapes_screen::tape_title;
 use crate::ui::theme::Role;
 
@@ -151,7 +152,8 @@ pub(super) fn draw_confirmation(model: &Model, ask: Confirmation, frame: &mut Fr
 pub(super) fn draw_pager(model: &Model, pager: &Pager, frame: &mut Frame<'_>) {
     let area = pager_area(frame.area());
     let size = pager.text.chars().count();
-    let title = format!("{}  {} chars, {} lines", pager.title, grouped(size as u64), pager.text.lines().count());
+    let lines = plural(pager.text.lines().count(), "lines");
+    let title = format!("{}  {} chars, {lines}", pager.title, grouped(size as u64));
     let inner = popup(model, frame, area, &title);
     let shown = pager.lines.iter().skip(pager.top).take(usize::from(inner.height));
     for (row, line) in shown.enumerate() {

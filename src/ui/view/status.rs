@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use super::parts::{grouped, put, short, styled};
 use crate::text;
 use crate::ui::model::session_list::upstream_name;
+use crate::ui::model::summary::plural;
 use crate::ui::model::{Model, ScreenKind};
 use crate::ui::theme::Role;
 
@@ -68,7 +69,7 @@ fn badges(model: &Model) -> Vec<Span<'static>> {
         spans.push(styled(model, Role::Bad, format!(" unrecorded {} ", grouped(model.observed.lost))));
     }
     if model.log.unread > 0 && model.screen != ScreenKind::Events {
-        spans.push(styled(model, Role::Held, format!(" {} warnings (6) ", model.log.unread)));
+        spans.push(styled(model, Role::Held, format!(" {} (6) ", plural(model.log.unread, "warnings"))));
     }
     spans
 }
@@ -127,6 +128,7 @@ pub(super) fn draw_tiny(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         model.observed.stats.rate().unwrap_or_default(),
     );
     let role = if model.observed.held.is_empty() { Role::Plain } else { Role::Held };
+    let (text, role) = model.notice.as_ref().map_or((text, role), |notice| (notice.text.clone(), Role::Held));
     put(frame, area, 0, styled(model, role, short(&text, usize::from(area.width))));
     // What came last, as far as there is room.
     let (rows, list) = model.messages();
