@@ -32,7 +32,7 @@ pub use serve::{
 };
 pub use tape::{
     DiffFormArg, ExportFormArg, SearchArgs, TapeArgs, TapeBaselineArgs, TapeCommand, TapeDiffArgs, TapeExportArgs,
-    TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs,
+    TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs, VerifyFormArg,
 };
 pub use tools::{
     AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,

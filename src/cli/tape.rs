@@ -40,7 +40,10 @@ Looks also for lines that cannot be read, a torn end, messages that passed unrec
 heads of lines that do not say what their messages say. A seal can be made again by whoever changes a tape on purpose, a signature cannot: \
 `--key` wants one.
 
-Exit status: 0 all is well (also where a tape is not sealed, which is said), 1 something is wrong, 2 it is no tape.")]
+Exit status: 0 all is well (also where a tape is not sealed, which is said), 1 something is wrong, 2 it is no tape.
+
+Examples:
+  tapline tape verify tapes/*.tape.jsonl --format sarif > tapes.sarif     for code scanning, a result a finding")]
     Verify {
         /// Tapes
         #[arg(value_name = "TAPE", required = true)]
@@ -48,9 +51,9 @@ Exit status: 0 all is well (also where a tape is not sealed, which is said), 1 s
         /// Public key (Ed25519, PEM) that each must be signed with
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
-        /// One JSON object a tape
-        #[arg(long)]
-        json: bool,
+        /// Form of the report; json: an object a tape
+        #[arg(long, value_name = "FORM", default_value = "text")]
+        format: VerifyFormArg,
     },
     /// Sign the seals of tapes that are closed
     #[command(after_long_help = "\
@@ -258,6 +261,14 @@ pub struct TapeBaselineArgs {
     /// File for the baseline, or for the report [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// What is said of tapes that are verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VerifyFormArg {
+    Text,
+    Json,
+    Sarif,
 }
 
 /// What a tape is written as.

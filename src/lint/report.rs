@@ -115,11 +115,16 @@ pub fn sarif(tapes: &[LintedTape], policy: &LintPolicy) -> String {
         .collect();
     let results: Vec<_> =
         found.iter().map(|(tape, finding)| sarif_result(tape, finding, place(&finding.code))).collect();
+    sarif_log(&described, &results)
+}
+
+/// The one run that tapline writes, whichever command found the results.
+pub fn sarif_log(rules: &[Value], results: &[Value]) -> String {
     let driver = json!({
         "name": "tapline",
         "version": env!("CARGO_PKG_VERSION"),
         "informationUri": "https://modelcontextprotocol.io/specification",
-        "rules": described,
+        "rules": rules,
     });
     let log = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -142,7 +147,6 @@ fn sarif_level(level: LintLevel) -> &'static str {
 }
 
 fn sarif_result(tape: &LintedTape, finding: &Finding, rule: Option<usize>) -> Value {
-    let path = tape.path.replace('\\', "/");
     let clients: String = finding.clients.iter().map(|client| format!("\n{client}")).collect();
     let text = format!("{} {}{clients}\nhint: {}", finding.seq, finding.text, finding.hint);
     json!({
@@ -150,17 +154,22 @@ fn sarif_result(tape: &LintedTape, finding: &Finding, rule: Option<usize>) -> Va
         "ruleIndex": rule,
         "level": sarif_level(finding.level),
         "message": {"text": sanitize_lines(&text)},
-        "locations": [{
-            "physicalLocation": {
-                "artifactLocation": {"uri": uri(&path)},
-                "region": {"startLine": tape.line(finding)},
-            },
-        }],
+        "locations": [sarif_location(&tape.path, tape.line(finding))],
         "partialFingerprints": {"tapline/v1": format!("{}/{}", finding.code, finding.text)},
         "properties": {
             "culprit": finding.culprit(),
             "revision": finding.revision,
             "section": help_uri(&finding.section, &finding.revision),
+        },
+    })
+}
+
+/// A line of a file, as code scanning shows it.
+pub fn sarif_location(path: &str, line: u64) -> Value {
+    json!({
+        "physicalLocation": {
+            "artifactLocation": {"uri": uri(&path.replace('\\', "/"))},
+            "region": {"startLine": line},
         },
     })
 }

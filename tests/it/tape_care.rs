@@ -288,6 +288,26 @@ fn keys(dir: &Path, name: &str) -> [String; 2] {
 }
 
 #[test]
+fn tape_verify_writes_sarif_with_the_line() {
+    let (_dir, path) = sealed();
+    let report = || {
+        let (status, text, _) = tape(&["verify", path.to_str().unwrap(), "--format", "sarif"]);
+        let log: Value = serde_json::from_str(&text).unwrap();
+        (status, log["runs"][0]["results"].as_array().unwrap().clone())
+    };
+    assert_eq!(report(), (0, vec![]));
+    let mut lines: Vec<_> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+    lines[4] = "no JSON".to_owned();
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let (status, results) = report();
+    let place = |result: &Value| result["locations"][0]["physicalLocation"].clone();
+    let found = results.iter().find(|it| place(it)["region"]["startLine"] == 5).expect("line 5 is named");
+    assert_eq!((status, found["ruleId"].as_str(), found["level"].as_str()), (1, Some("tape-verify"), Some("error")));
+    let uri = place(found)["artifactLocation"]["uri"].as_str().unwrap().to_owned();
+    assert!(uri.ends_with("/a.tape.jsonl"), "{uri}");
+}
+
+#[test]
 fn tape_signed_tells_of_changes_on_purpose() {
     let (dir, path) = sealed();
     let [mine, mine_public] = keys(dir.path(), "mine");

@@ -5,37 +5,52 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use serde_json::{Value, json};
 
 use super::shelf::{TapeShelf, may_be_written, short_name, tapes_in};
-use crate::cli::{TapeRedactArgs, TapeRmArgs};
+use crate::cli::{TapeRedactArgs, TapeRmArgs, VerifyFormArg};
 use crate::commands::help::print;
 use crate::exit::{self, ExitError};
+use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::care::{self, Packing, Retention, SealSigner, SealVerifier, TapeSummary, Verification};
 use crate::tape::read::TapeReader;
 use crate::tape::redact::RedactRules;
 use crate::tape::{PACKED, SUFFIX, TapeError};
 use crate::text::{sanitize, size};
 
+/// The code of what is wrong with a tape, in SARIF.
+const SARIF_RULE: &str = "tape-verify";
+
 pub(super) fn verify(
     shelf: &TapeShelf,
     tapes: &[PathBuf],
     key: Option<&Path>,
-    json: bool,
+    format: VerifyFormArg,
 ) -> Result<ExitCode, ExitError> {
     let verifier = key.map(|path| read_key(path, SealVerifier::of_pem)).transpose()?;
-    let (mut text, mut status) = (String::new(), 0);
+    let (mut text, mut results, mut status) = (String::new(), Vec::new(), 0);
     for given in tapes {
         let path = shelf.find(given)?;
         match care::verify(&path, verifier.as_ref()) {
             Ok(found) => {
                 status = status.max(u8::from(!found.is_sound()));
-                if json { verdict_json(&path, &found, &mut text) } else { verdict(&path, &found, &mut text) }
+                match format {
+                    VerifyFormArg::Text => verdict(&path, &found, &mut text),
+                    VerifyFormArg::Json => verdict_json(&path, &found, &mut text),
+                    VerifyFormArg::Sarif => results.extend(verdict_sarif(&path, &found)),
+                }
             }
             Err(error) => {
                 status = 2;
                 exit::print_error(&with_source(&error));
             }
         }
+    }
+    if format == VerifyFormArg::Sarif {
+        text = sarif_log(
+            &[json!({ "id": SARIF_RULE, "shortDescription": { "text": "a tape is not what it was" } })],
+            &results,
+        );
     }
     print(&text)?;
     Ok(ExitCode::from(status))
@@ -90,9 +105,8 @@ fn verdict(path: &Path, found: &Verification, text: &mut String) {
 }
 
 fn verdict_json(path: &Path, found: &Verification, text: &mut String) {
-    let findings: Vec<_> =
-        found.findings.iter().map(|it| serde_json::json!({ "line": it.line, "why": it.why })).collect();
-    let verdict = serde_json::json!({
+    let findings: Vec<_> = found.findings.iter().map(|it| json!({ "line": it.line, "why": it.why })).collect();
+    let verdict = json!({
         "path": path,
         "ok": found.is_sound(),
         "format": found.header.format,
@@ -104,6 +118,24 @@ fn verdict_json(path: &Path, found: &Verification, text: &mut String) {
         "more": found.untold,
     });
     let _ = writeln!(text, "{verdict}");
+}
+
+fn verdict_sarif(path: &Path, found: &Verification) -> Vec<Value> {
+    let name = path.display().to_string();
+    let result = |line: u64, text: &str| {
+        json!({
+            "ruleId": SARIF_RULE,
+            "ruleIndex": 0,
+            "level": "error",
+            "message": { "text": sanitize(text) },
+            "locations": [sarif_location(&name, line)],
+        })
+    };
+    let mut results: Vec<_> = found.findings.iter().map(|it| result(it.line.unwrap_or(1), &it.why)).collect();
+    if found.untold > 0 {
+        results.push(result(1, &format!("and {} more", found.untold)));
+    }
+    results
 }
 
 /// A tape that is not being written to.

@@ -28,7 +28,7 @@ pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result
     match &args.command {
         TapeCommand::Ls { paths, json } => list::run(&shelf, paths, *json),
         TapeCommand::Show(args) => show::run(&shelf, args, color),
-        TapeCommand::Verify { tapes, key, json } => care::verify(&shelf, tapes, key.as_deref(), *json),
+        TapeCommand::Verify { tapes, key, format } => care::verify(&shelf, tapes, key.as_deref(), *format),
         TapeCommand::Sign { tapes, key } => care::sign(&shelf, tapes, key),
         TapeCommand::Diff(args) => compare::diff(&shelf, args),
         TapeCommand::Baseline(args) => compare::baseline(&shelf, args),
