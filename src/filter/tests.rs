@@ -78,7 +78,11 @@ fn operators_match_a_request() {
         &["~b passwd", "~bs hosts", "~hs json", "~t html", "~size >10k", "~c 200", "~code -32601", "~err ."],
     );
     check(&call(), &["~seq 7", "~seq #7", "~seq 1..7", "~seq >=7", "~seq 7.."], &["~seq 8", "~seq ..6", "~seq <7"]);
-    check(&call(), &["write", "tools/call", "41", "TOOLS|tools", "call write", "hosts"], &["TOOLS", "arguments", "read"]);
+    check(
+        &call(),
+        &["write", "tools/call", "41", "TOOLS|tools", "call write", "hosts"],
+        &["TOOLS", "arguments", "read"],
+    );
 }
 
 #[test]
