@@ -435,7 +435,7 @@ mod tests {
             (".params.arguments.q *= 3", CALL.replace("\\u00e9", "ééé")),
             ("walk(if . == 7 then 8 else . end)", CALL.replace(":7,", ":8,")),
             (".params.arguments.q |= gsub(\"é\"; \"e\")", CALL.replace("\\u00e9", "e")),
-            (".id = ([limit(3000; repeat(1))] | length)", CALL.replace(":7,", ":3000,")),
+            (".id = ([limit(300; repeat(1))] | length)", CALL.replace(":7,", ":300,")),
             ("reduce range(3) as $i (.; .id += $i)", CALL.replace(":7,", ":10,")),
             (
                 ".params |= with_entries(.key |= if . == \"name\" then \"title\" else . end)",

@@ -60,34 +60,26 @@ pub fn open(path: &Path, mut tell: impl FnMut(Event)) {
     let mut tape = Tape::begun(path, entries.header().clone());
     let mut chunks = TapeChunks::of(entries);
     let (mut messages, mut is_opened) = (0, false);
-    loop {
-        let read = chunks.read_next();
-        let is_over = read.is_none();
-        let mut told = Vec::new();
-        for mut chunk in read.unwrap_or_default() {
-            told.append(&mut chunk.envelopes);
+    while let Some(read) = chunks.read_next() {
+        for mut chunk in read {
+            let envelopes = std::mem::take(&mut chunk.envelopes);
             tape.add(chunk);
-        }
-        messages += told.len();
-        // What is kept is judged.
-        if messages <= MOST_JUDGED {
-            tape.envelopes.extend(told.iter().cloned());
-        } else {
-            tape.envelopes = Vec::new();
-        }
-        if !is_opened {
-            is_opened = true;
-            let rest = told.split_off(told.len().min(AT_A_TIME));
-            let envelopes = std::mem::replace(&mut told, rest);
-            tell(Event::TapeOpened { path: path.to_owned(), session: Arc::new(tape.session()), envelopes });
-        }
-        for envelopes in told.chunks(AT_A_TIME) {
-            tell(Event::TapeRead { path: path.to_owned(), envelopes: envelopes.to_vec(), end: None });
-        }
-        if is_over {
-            let (session, problems) = (Arc::new(tape.session()), tape.troubles());
-            let end = TapeEnd { session, messages: messages as u64, problems, found: tape.findings() };
-            return tell(Event::TapeRead { path: path.to_owned(), envelopes: Vec::new(), end: Some(Box::new(end)) });
+            messages += envelopes.len();
+            for some in envelopes.chunks(AT_A_TIME) {
+                let (path, envelopes) = (path.to_owned(), some.to_vec());
+                tell(match std::mem::replace(&mut is_opened, true) {
+                    false => Event::TapeOpened { path, session: Arc::new(tape.session()), envelopes },
+                    true => Event::TapeRead { path, envelopes, end: None },
+                });
+            }
+            tape.envelopes.extend(envelopes);
+            tape.envelopes.truncate(if messages > MOST_JUDGED { 0 } else { MOST_JUDGED });
         }
     }
+    let (path, session) = (path.to_owned(), Arc::new(tape.session()));
+    if !is_opened {
+        tell(Event::TapeOpened { path: path.clone(), session: session.clone(), envelopes: Vec::new() });
+    }
+    let end = TapeEnd { session, messages: messages as u64, problems: tape.troubles(), found: tape.findings() };
+    tell(Event::TapeRead { path, envelopes: Vec::new(), end: Some(Box::new(end)) });
 }

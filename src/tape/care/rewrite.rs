@@ -92,6 +92,7 @@ fn copy_lines(
     reseal: bool,
     change: &mut LineChange<'_>,
 ) -> io::Result<()> {
+    let mut lines = ChangedLines { reader, change, number: 0, is_sealed: reseal };
     thread::scope(|scope| {
         // The sums are half of the work, and have a core of their own.
         let (send, batches) = bounded::<Arc<Vec<u8>>>(BATCHES);
@@ -100,48 +101,62 @@ fn copy_lines(
             batches.iter().for_each(|batch| batch.split_inclusive(|byte| *byte == b'\n').for_each(|it| sums.line(it)));
             sums
         });
-        let mut write = |batch: &mut Vec<u8>| {
-            let batch = Arc::new(std::mem::take(batch));
-            send.send(batch.clone()).expect("summing ends after this");
-            out.write_all(&batch)
-        };
-        let (mut batch, mut line, mut number, mut was_sealed) = (Vec::new(), Vec::new(), 0, reseal);
         loop {
-            line.clear();
-            if reader.read_until(b'\n', &mut line)? == 0 {
+            let mut batch = Vec::new();
+            let mut is_more = true;
+            while is_more && batch.len() < BATCH {
+                is_more = lines.read_into(&mut batch)?;
+            }
+            let batch = Arc::new(batch);
+            send.send(batch.clone()).expect("summing ends after this");
+            out.write_all(&batch)?;
+            if !is_more {
                 break;
             }
-            number += 1;
-            let is_ended = line.pop_if(|last| *last == b'\n').is_some();
-            if line.starts_with(br#"{"mark":"seal""#) {
-                was_sealed = true;
-                continue;
-            }
-            // What was signed is no more.
-            if line.starts_with(SIGNATURE) {
-                continue;
-            }
-            line = change(number, std::mem::take(&mut line));
-            batch.extend_from_slice(&line);
-            // A torn line stays torn.
-            if is_ended {
-                batch.push(b'\n');
-            } else {
-                was_sealed = false;
-            }
-            if batch.len() >= BATCH {
-                write(&mut batch)?;
-            }
         }
-        write(&mut batch)?;
         drop(send);
         let sums = summing.join().expect("summing never panics");
-        if was_sealed {
+        if lines.is_sealed {
             serde_json::to_writer(&mut *out, &Mark::Seal(sums.seal()))?;
             out.write_all(b"\n")?;
         }
         Ok(())
     })
+}
+
+/// The lines of a tape as they are to be, without its old seal.
+struct ChangedLines<'c, 'l> {
+    reader: &'c mut BufReader<TapeBytes>,
+    change: &'c mut LineChange<'l>,
+    number: u64,
+    /// It had a seal, or is to have one.
+    is_sealed: bool,
+}
+
+impl ChangedLines<'_, '_> {
+    /// Adds the next line; `false` behind the last.
+    fn read_into(&mut self, batch: &mut Vec<u8>) -> io::Result<bool> {
+        let mut line = Vec::new();
+        if self.reader.read_until(b'\n', &mut line)? == 0 {
+            return Ok(false);
+        }
+        self.number += 1;
+        let is_ended = line.pop_if(|last| *last == b'\n').is_some();
+        let was_seal = line.starts_with(br#"{"mark":"seal""#);
+        self.is_sealed |= was_seal;
+        // What was signed is no more.
+        if was_seal || line.starts_with(SIGNATURE) {
+            return Ok(true);
+        }
+        batch.append(&mut (self.change)(self.number, line));
+        // A torn line stays torn.
+        if is_ended {
+            batch.push(b'\n');
+        } else {
+            self.is_sealed = false;
+        }
+        Ok(true)
+    }
 }
 
 /// Packs a tape, or unpacks it; the old file goes. Returns the new path, or `None` where it lies so already.
