@@ -31,9 +31,9 @@ fn tape_is_used_while_it_is_read() {
     let mut rig = Rig::new(120, 36);
     rig.press("4");
     let mut events = told(&path, 5_000).into_iter();
-    rig.on_event(events.next().unwrap());
+    events.by_ref().take(20).for_each(|event| rig.on_event(event));
     let first = rig.model.messages().0.len();
-    assert!((1..5_000).contains(&first), "{first}");
+    assert!((10..5_000).contains(&first), "{first}");
     assert!(rig.picture().contains("x (being read)"), "{}", rig.picture());
     rig.press("f").typing("~tool even").press("enter");
     rig.press("home");
