@@ -1,9 +1,9 @@
 //! The composition root: builds the core, carries out commands, and takes everything down in order. Knows all modules.
 
 mod aside;
-mod elsewhere;
 mod figures;
 mod linting;
+mod other_upstreams;
 mod points;
 mod rules;
 mod shutdown;
@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::elsewhere::OtherUpstreams;
+use self::other_upstreams::OtherUpstreams;
 use self::points::PointKeeper;
 use self::rules::RuleFollower;
 use crate::auth::{self, Auth, AuthError};

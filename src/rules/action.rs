@@ -145,7 +145,7 @@ pub(super) enum RuleEffect {
     /// Something is done beside it.
     Aside(AsideAct),
     /// No other rule is asked: this upstream is.
-    Elsewhere(Arc<str>),
+    Redirect(Arc<str>),
     /// No other rule is asked.
     Final(Verdict),
     /// It could not be done, and the message is as it was.
@@ -226,7 +226,7 @@ impl RuleAction {
             }
             Self::Duplicate => RuleEffect::Final(Verdict::Duplicate),
             Self::Hook(hook) => asked(hook, envelope, author),
-            Self::Upstream(upstream) => RuleEffect::Elsewhere(upstream.clone()),
+            Self::Upstream(upstream) => RuleEffect::Redirect(upstream.clone()),
             Self::Aside(ServerSignal::Kill) => RuleEffect::Aside(AsideAct::Kill),
             Self::Aside(ServerSignal::Stop(time)) => RuleEffect::Aside(AsideAct::Stop(*time)),
             Self::Progress(plan) => progress(plan, envelope),

@@ -13,7 +13,7 @@
 //! - `read` makes rules of TOML, or says all that is wrong with it;
 //! - `set` asks them: by outline (direction, kind, method, name) first, so that rules that are for other messages cost nothing;
 //! - `action` does one thing to one message;
-//! - `elsewhere` has another upstream answer;
+//! - `redirect` has another upstream answer;
 //! - `hand` makes a rule of what a hand did to a message, `preview` says what rules would have done to messages that were seen;
 //! - `jq` runs a program on a message, within bounds; what takes longer is asked of [`crate::hooks`];
 //! - `desk` keeps the texts of rules that a screen changes ([`crate::event::RuleCommand`]), `document` writes them with their comments.
@@ -25,12 +25,12 @@ mod action;
 mod chance;
 mod desk;
 mod document;
-mod elsewhere;
 mod files;
 mod hand;
 mod jq;
 mod preview;
 mod read;
+mod redirect;
 mod set;
 mod template;
 #[cfg(test)]
@@ -44,11 +44,11 @@ use parking_lot::RwLock;
 pub use self::action::{AsideAct, MadeUpProgress};
 pub use self::desk::RuleDesk;
 pub use self::document::{RuleDocument, WrittenRule, reaches_beyond_messages};
-pub use self::elsewhere::{UpstreamAsker, UpstreamQuestion};
 pub use self::files::{RuleFiles, ready_set, ready_sets};
 pub use self::hand::{HandAction, RuleProposal, from_hand, from_message, least_filter, proposals};
 pub use self::preview::{PreviewCount, as_it_came, preview};
 pub use self::read::{RuleFault, read};
+pub use self::redirect::{UpstreamAsker, UpstreamQuestion};
 pub use self::set::{RuleDraft, RuleSet, Ruling};
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::LogLine;

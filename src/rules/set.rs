@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use super::action::{ActionState, AsideAct, RuleAction, RuleEffect};
 use super::chance::SeededChance;
 use super::document::WrittenRule;
-use super::elsewhere::{AskerCell, RedirectedRequest, UpstreamAsker};
+use super::redirect::{AskerCell, RedirectedRequest, UpstreamAsker};
 use crate::envelope::{Author, Direction, Envelope, SessionId};
 use crate::event::{Level, LogLine, RuleStatus, Timestamp};
 use crate::filter::{Filter, MessageContext, Outline};
@@ -209,7 +209,7 @@ impl RuleSet {
                 RuleEffect::Said(text) => ruling.lines.push(rule.line(Level::Info, &text, envelope)),
                 RuleEffect::Failed(why) => ruling.lines.push(rule.failed(why, envelope)),
                 RuleEffect::Broken(why) => ruling.lines.push(rule.broken(why, envelope)),
-                RuleEffect::Elsewhere(upstream) => {
+                RuleEffect::Redirect(upstream) => {
                     let asked = RedirectedRequest::new(rule.name.clone(), upstream, envelope, self.asker.clone());
                     (ruling.verdict, ruling.ended_by) = (Verdict::Ask(asked), Some(candidate.rule));
                     break;

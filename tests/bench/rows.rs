@@ -2,6 +2,8 @@
 //!
 //! mitmproxy's figures are no contender of this run: they were measured once, on another day, and are shown to say what people are used to.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::mpsc;
@@ -48,9 +50,9 @@ pub(crate) fn measured(sizes: &Sizes) -> Vec<Row> {
     screen.settle();
     let began = Instant::now();
     screen.press(b"\r");
-    screen.wait("recorded, not live");
+    screen.wait("tools/call");
     let first = millis(began.elapsed());
-    screen.wait(&format!("{shown} "));
+    screen.wait("(recorded, not live)");
     let whole = millis(began.elapsed());
     screen.settle();
     let each = (screen.memory() - empty) / to_float(messages);
@@ -78,14 +80,15 @@ pub(crate) fn measured(sizes: &Sizes) -> Vec<Row> {
     screen.settle();
     let (wakes, span) = (screen.wakes(), Duration::from_secs(5));
     let bytes = screen.listen(span);
-    let woken = (screen.wakes() - wakes) / span.as_secs_f64();
+    // A thread may end, or begin, meanwhile.
+    let woken: u64 = screen.wakes().iter().map(|(thread, now)| now - wakes.get(thread).unwrap_or(&0)).sum();
     rows.push(alone(
         "  nothing happens: to the terminal".to_owned(),
         "B/s",
         to_float(bytes as u64) / span.as_secs_f64(),
         0.0,
     ));
-    rows.push(alone("  nothing happens: wakes".to_owned(), "a second", woken, 2.0));
+    rows.push(alone("  nothing happens: wakes".to_owned(), "a second", to_float(woken) / span.as_secs_f64(), 2.0));
     rows
 }
 
@@ -98,6 +101,8 @@ struct RealScreen {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
     drawn: mpsc::Receiver<Vec<u8>>,
+    /// What is on it: only the cells that change are sent.
+    picture: vt100::Parser,
     _terminal: Box<dyn MasterPty + Send>,
 }
 
@@ -123,7 +128,8 @@ impl RealScreen {
                 }
             }
         });
-        Self { child, keys, drawn, _terminal: pair.master }
+        let picture = vt100::Parser::new(36.try_into().unwrap(), 120.try_into().unwrap(), 0);
+        Self { child, keys, drawn, picture, _terminal: pair.master }
     }
 
     fn press(&mut self, keys: &[u8]) {
@@ -131,18 +137,24 @@ impl RealScreen {
         self.keys.flush().unwrap();
     }
 
-    /// Waits until the terminal was sent this, whatever moves of the cursor stand in it.
-    fn wait(&self, text: &str) {
-        let mut said = Vec::new();
-        while !plain(&said).contains(text) {
-            said.extend(self.drawn.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("`{text}` is not drawn")));
+    /// Bytes that are drawn next; `None` where nothing is.
+    fn draw(&mut self, patience: Duration) -> Option<usize> {
+        let drawn = self.drawn.recv_timeout(patience).ok()?;
+        self.picture.process(&drawn);
+        Some(drawn.len())
+    }
+
+    /// Waits until this is on the screen.
+    fn wait(&mut self, text: &str) {
+        while !self.picture.screen().contents().contains(text) {
+            assert!(self.draw(PATIENCE).is_some(), "`{text}` is not drawn:\n{}", self.picture.screen().contents());
         }
     }
 
     /// Waits until nothing more is drawn; returns when the last of it was.
-    fn settle(&self) -> Instant {
+    fn settle(&mut self) -> Instant {
         let mut last = Instant::now();
-        while self.drawn.recv_timeout(QUIET).is_ok() {
+        while self.draw(QUIET).is_some() {
             last = Instant::now();
         }
         last
@@ -151,9 +163,9 @@ impl RealScreen {
     fn repaint(&mut self, key: &[u8]) -> f64 {
         let began = Instant::now();
         self.press(key);
-        self.drawn.recv_timeout(PATIENCE).unwrap();
+        self.draw(PATIENCE).unwrap();
         let took = millis(began.elapsed());
-        while self.drawn.recv_timeout(Duration::from_millis(20)).is_ok() {}
+        while self.draw(Duration::from_millis(20)).is_some() {}
         took
     }
 
@@ -163,7 +175,7 @@ impl RealScreen {
         self.settle();
         let began = Instant::now();
         self.press(format!("\x1b[200~{filter}\x1b[201~").as_bytes());
-        self.drawn.recv_timeout(PATIENCE).unwrap();
+        self.draw(PATIENCE).unwrap();
         let first = began.elapsed();
         let last = self.settle().max(began + first);
         self.press(b"\r");
@@ -172,10 +184,10 @@ impl RealScreen {
     }
 
     /// Bytes drawn in that time.
-    fn listen(&self, span: Duration) -> usize {
+    fn listen(&mut self, span: Duration) -> usize {
         let (end, mut bytes) = (Instant::now() + span, 0);
-        while let Ok(drawn) = self.drawn.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            bytes += drawn.len();
+        while let Some(drawn) = self.draw(end.saturating_duration_since(Instant::now())) {
+            bytes += drawn;
         }
         bytes
     }
@@ -186,13 +198,14 @@ impl RealScreen {
         to_float(line.trim().split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0) * 1024)
     }
 
-    fn wakes(&self) -> f64 {
+    /// How often each thread was run so far.
+    fn wakes(&self) -> HashMap<OsString, u64> {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.process())).into_iter().flatten().flatten();
         let counts = threads.filter_map(|thread| {
             let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            stat.split_whitespace().nth(2)?.parse::<u64>().ok()
+            Some((thread.file_name(), stat.split_whitespace().nth(2)?.parse().ok()?))
         });
-        to_float(counts.sum())
+        counts.collect()
     }
 
     fn process(&self) -> u32 {
@@ -205,15 +218,4 @@ impl Drop for RealScreen {
         // It may be gone already; there is nothing to save.
         drop((self.child.kill(), self.child.wait()));
     }
-}
-
-/// What was drawn, without what moves the cursor and sets colours.
-fn plain(drawn: &[u8]) -> String {
-    let text = String::from_utf8_lossy(drawn);
-    let mut parts = text.split("\x1b[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |said, part| {
-        let end = part.find(|c: char| c.is_ascii_alphabetic()).map_or(part.len(), |at| at + 1);
-        said + &part[end..]
-    })
 }

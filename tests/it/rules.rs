@@ -596,7 +596,7 @@ async fn upstream_of_a_rule_is_one_that_has_a_name() {
     assert_eq!(said().await["result"]["by"], "own");
     let refused = said().await;
     let why = refused["error"]["message"].as_str().unwrap();
-    assert!(why.contains("no upstream has that name (own, other)") && why.contains("[upstream.third]"), "{why}");
+    assert!(why.contains("no upstream has that name (own, other)") && why.contains("[upstreams.third]"), "{why}");
 }
 
 #[tokio::test]

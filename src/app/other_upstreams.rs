@@ -141,7 +141,7 @@ fn of_name(mounts: &Mounts, name: &str) -> Result<Target, String> {
         let known: Vec<_> = mounts.iter().filter_map(|mount| mount.name()).collect();
         let there_are = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
         format!(
-            "no upstream has that name ({there_are}): `[upstream.{name}]` in tapline.toml gives one, a URL needs none"
+            "no upstream has that name ({there_are}): `[upstreams.{name}]` in tapline.toml gives one, a URL needs none"
         )
     })
 }
