@@ -54,7 +54,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N")]
     pub from: Option<u64>,
     /// Last message of the client's to play
-    #[arg(long, value_name = "N")]
+    #[arg(long, visible_alias = "to", value_name = "N")]
     pub until: Option<u64>,
     /// Then hand the session over: to the screen, or to a client that names it
     ///

@@ -481,6 +481,8 @@ pub enum Landmark {
     Seam,
     /// A message was sent again, because it had not arrived.
     Attempt,
+    /// A client hung up before the reply: in revision 2026-07-28 that is how a request is cancelled.
+    HangUp,
 }
 
 impl LogLine {

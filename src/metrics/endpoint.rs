@@ -165,13 +165,15 @@ impl RequestTimer {
         self.state == State::Pending
     }
 
-    /// Notes that its client gave up waiting; the reply may come all the same.
-    pub fn abandon(&mut self) {
-        if self.state == State::Pending {
+    /// Notes that its client gave up waiting; the reply may come all the same. Returns whether it did wait.
+    pub fn abandon(&mut self) -> bool {
+        let waited = self.is_pending();
+        if waited {
             self.state = State::Abandoned;
             self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
             self.endpoint.unanswered.fetch_add(1, Ordering::Relaxed);
         }
+        waited
     }
 
     /// Ends it with something else than a reply.

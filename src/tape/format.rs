@@ -161,6 +161,11 @@ pub enum Mark {
         seq: Option<Seq>,
         text: String,
     },
+    /// The client hung up before this request was answered: in revision 2026-07-28 that is how a request is cancelled.
+    HangUp {
+        at: u64,
+        seq: Seq,
+    },
     /// The session ended in good order; without it, tapline was killed or still records.
     End {
         at: u64,

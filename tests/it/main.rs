@@ -42,6 +42,7 @@ mod pool;
 mod printed;
 mod redaction;
 mod replay;
+mod replay_live;
 mod restart;
 mod resume;
 mod retry;

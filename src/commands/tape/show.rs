@@ -139,6 +139,7 @@ fn mark_text(mark: &Mark) -> Option<String> {
         Mark::Log { source, text, .. } => format!("{source}: {text}"),
         Mark::Seam { text, .. } => format!("-- {text} --"),
         Mark::Attempt { text, .. } => text.clone(),
+        Mark::HangUp { seq, .. } => format!("the client hung up on {seq}"),
         Mark::Note { text, .. } => format!("note: {text}"),
         Mark::End { reason, .. } => format!("-- end: {reason} --"),
         Mark::Peer(_) | Mark::Seal(_) | Mark::Signature(_) | Mark::Unknown => return None,

@@ -15,13 +15,13 @@ use tracing::{Instrument as _, Span};
 use crate::envelope::{Author, Direction, Seq};
 use crate::event::{Landmark, Level, LogLine};
 use crate::intercept::{BreakOff, HttpAnswer};
+use crate::mcp::era::is_modern_revision;
 use crate::mcp::semantics;
 use crate::message::{Id, Kind, Message};
 use crate::proxy::arrival::{Arrival, Audience};
 use crate::proxy::error::ProxyError;
 use crate::proxy::exchange::connection::{Connection, ServerLink, Submission};
 use crate::proxy::exchange::response::{ResponseContext, ResponseStream};
-use crate::proxy::session::LiveSession;
 use crate::proxy::spine::{Disposition, Proxy};
 use crate::secret::Label;
 use crate::upstream::retry::{Attempt, may_resend};
@@ -137,7 +137,7 @@ impl ClientExchange {
                 Disposition::Send { seq, message, edited, breaks, .. } => {
                     broken = breaks;
                     request.sent = Some(SentMessage { seq, edited });
-                    request.guard = ReplyGuard::new(&connection.session, &message, seq);
+                    request.guard = ReplyGuard::new(&connection, &message, seq);
                     if edited {
                         connection.refresh(&mut outgoing.headers, &message);
                     }
@@ -174,10 +174,13 @@ async fn exchange(
             let reply = Box::pin(shared.exchange(&connection.session, outgoing, request.audience)).await?;
             in_use_by(connection, request.may_end_elsewhere(reply))
         }
-        ServerLink::Exchanges(upstream) => {
-            let reply = request.deliver(connection, upstream, outgoing).await?;
-            request.take_back(connection, reply).await
-        }
+        ServerLink::Exchanges(upstream) => match request.deliver(connection, upstream, outgoing).await {
+            Ok(reply) => request.take_back(connection, reply).await,
+            Err(error) => {
+                request.guard.into_iter().for_each(|mut guard| guard.is_over());
+                return Err(error);
+            }
+        },
     };
     Ok(if listens { while_open(connection, reply) } else { reply })
 }
@@ -261,17 +264,25 @@ impl RequestContext {
 
 /// Waits for the reply to a request. Dropped before the reply came, it marks the request as abandoned by its client.
 pub(super) struct ReplyGuard {
-    session: Arc<LiveSession>,
+    connection: Arc<Connection>,
     request: Option<(Id, Seq)>,
     /// A status said that there would be no reply.
     failed: bool,
+    /// The answer has ended: it is not the client who gives up.
+    over: bool,
 }
 
 impl ReplyGuard {
     /// `None` for a message that is no request.
-    fn new(session: &Arc<LiveSession>, message: &Message, seq: Seq) -> Option<Self> {
+    fn new(connection: &Arc<Connection>, message: &Message, seq: Seq) -> Option<Self> {
         let id = message.id().filter(|_| message.kind() == Kind::Request)?;
-        Some(Self { session: session.clone(), request: Some((id.clone(), seq)), failed: false })
+        let request = Some((id.clone(), seq));
+        Some(Self { connection: connection.clone(), request, failed: false, over: false })
+    }
+
+    /// The server says nothing more.
+    pub(super) fn is_over(&mut self) {
+        self.over = true;
     }
 
     fn disarm(mut self) {
@@ -279,13 +290,25 @@ impl ReplyGuard {
     }
 }
 
+impl ReplyGuard {
+    /// Only where it means something (2026-07-28, cancellation): before, a client may hang up and come back for the reply.
+    fn log_hang_up(&self, seq: Seq) {
+        let session = &self.connection.session;
+        if session.protocol().is_some_and(|revision| is_modern_revision(&revision)) {
+            let line = LogLine::new(Level::Debug, "proxy", format!("the client hung up on {seq}")).of(session.id());
+            self.connection.proxy.log(line.about(seq).as_landmark(Landmark::HangUp));
+        }
+    }
+}
+
 impl Drop for ReplyGuard {
     fn drop(&mut self) {
         if let Some((id, seq)) = &self.request {
+            let session = &self.connection.session;
             if self.failed {
-                self.session.fail_request(id, *seq);
-            } else {
-                self.session.abandon_request(Direction::ToServer, id, Some(*seq));
+                session.fail_request(id, *seq);
+            } else if session.abandon_request(Direction::ToServer, id, Some(*seq)) && !self.over {
+                self.log_hang_up(*seq);
             }
         }
     }

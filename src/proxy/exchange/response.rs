@@ -52,7 +52,7 @@ pub(super) struct ResponseStream {
     request_headers: Arc<HeaderMap>,
     held: FuturesUnordered<BoxFuture<'static, (Disposition, Framing)>>,
     ended: bool,
-    _guard: Option<ReplyGuard>,
+    guard: Option<ReplyGuard>,
 }
 
 impl ResponseStream {
@@ -64,7 +64,7 @@ impl ResponseStream {
         guard: Option<ReplyGuard>,
     ) -> Self {
         let held = FuturesUnordered::new();
-        Self { connection, upstream, context, request_headers, held, ended: false, _guard: guard }
+        Self { connection, upstream, context, request_headers, held, ended: false, guard }
     }
 
     fn admit(&mut self, incoming: Incoming) -> Option<Item> {
@@ -131,8 +131,12 @@ impl Stream for ResponseStream {
             }
             match self.upstream.poll_next_unpin(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => self.ended = true,
+                Poll::Ready(None) => {
+                    self.ended = true;
+                    self.guard.iter_mut().for_each(ReplyGuard::is_over);
+                }
                 Poll::Ready(Some(Err(error))) => {
+                    self.guard.iter_mut().for_each(ReplyGuard::is_over);
                     // A restart that was asked for is no failure of anything.
                     let is_meant = matches!(error, UpstreamError::Restarted { .. });
                     self.connection.log(if is_meant { Level::Info } else { Level::Error }, error.to_string());

@@ -163,8 +163,9 @@ impl Correlation {
     }
 
     /// Notes that the sender of a request gave up waiting; where no number is given, of the latest request with that id.
-    pub(super) fn abandon(&self, direction: Direction, id: &Id, seq: Option<Seq>) {
-        self.with_timer(direction, id, seq, RequestTimer::abandon);
+    /// Returns whether it did wait.
+    pub(super) fn abandon(&self, direction: Direction, id: &Id, seq: Option<Seq>) -> bool {
+        self.pending.lock().find((direction, id), seq).is_some_and(|request| request.timer.abandon())
     }
 
     /// Notes that a request ended without a reply of the peer.

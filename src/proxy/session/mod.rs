@@ -239,8 +239,9 @@ impl LiveSession {
     }
 
     /// Notes that the sender of a request gave up waiting; where no number is given, of the latest request with that id.
-    pub(in crate::proxy) fn abandon_request(&self, direction: Direction, id: &Id, seq: Option<Seq>) {
-        self.correlation.abandon(direction, id, seq);
+    /// Returns whether it did wait.
+    pub(in crate::proxy) fn abandon_request(&self, direction: Direction, id: &Id, seq: Option<Seq>) -> bool {
+        self.correlation.abandon(direction, id, seq)
     }
 
     /// Notes that a request of the client ended without a reply of the server.

@@ -30,13 +30,13 @@ pub use self::playable::{PlayableTape, TapeSelection};
 use self::script::{After, Script, ScriptStep, StepKind};
 use self::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
 use super::accept::LiveReply;
-use super::compare::{Rules, RunClocks};
+use super::compare::{Findings, Rules, RunClocks};
 use super::tokens::Tokens;
-use crate::event::{ReplayEvent, ReplaySummary, Speed, Timestamp};
+use crate::event::{ReplayEvent, ReplaySummary, Speed, StepVerdict, Timestamp};
 use crate::mcp::meta;
 use crate::message::{Id, Message};
-use crate::upstream::Upstream;
 use crate::upstream::streamable::StreamPosition;
+use crate::upstream::{Outgoing, Upstream};
 
 /// How a tape is played: its speed, its target, what is compared.
 #[derive(Clone, Debug)]
@@ -146,6 +146,8 @@ struct Played {
     status: Option<StatusCode>,
     /// Where its stream can be resumed.
     position: StreamPosition,
+    /// Hangs up on its exchange, where the recorded client did.
+    hang_up: Option<CancellationToken>,
     /// How many progress notifications came.
     progress: usize,
     /// The `progress` of the last one.
@@ -174,6 +176,20 @@ enum Listening {
     Opening { until: Instant },
     /// It is open, was refused, or is no longer waited for.
     Decided,
+}
+
+/// The listening stream, and how it is taken up again.
+#[derive(Debug, Default)]
+struct ListeningStream {
+    position: StreamPosition,
+    /// Whether the server has accepted the present one.
+    is_open: bool,
+    /// Whether something came on the present one.
+    brought: bool,
+    /// Streams in a row that brought nothing.
+    in_vain: u32,
+    /// When it was, or is, asked for again.
+    resumes: Option<Instant>,
 }
 
 /// When the next step is to go out.
@@ -211,12 +227,15 @@ struct Player<R> {
     /// The headers of the last message, for the requests that carry none.
     last_headers: HeaderMap,
     listening: Listening,
+    listening_stream: ListeningStream,
     /// Notifications that came, other than progress and log lines.
     news: usize,
     /// Notifications that are no longer waited for.
     missed: usize,
     /// Since when a notification is waited for.
     news_since: Option<Instant>,
+    /// Since when the progress is waited for that the next step came after.
+    progress_since: Option<Instant>,
     /// Why nothing more can be played.
     over: Option<String>,
     began: Instant,
@@ -243,9 +262,11 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             negotiated: NegotiatedHeaders::default(),
             last_headers: HeaderMap::new(),
             listening: Listening::No,
+            listening_stream: ListeningStream::default(),
             news: 0,
             missed: 0,
             news_since: None,
+            progress_since: None,
             over: None,
             began: Instant::now(),
             summary: ReplaySummary::default(),
@@ -325,7 +346,9 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             return Due::Later;
         }
         let now = Instant::now();
-        let waits = [self.listening_until(), Some(self.pause_until(step)), self.news_until(step.news, now)];
+        let (pause, news, cancels, recorded) = (self.pause_until(step), step.news, step.cancels, step.pause);
+        let progress = cancels.and_then(|cancelled| self.progress_until(cancelled, recorded, now));
+        let waits = [self.listening_until(), Some(pause), self.news_until(news, now), progress];
         match waits.into_iter().flatten().find(|until| *until > now) {
             Some(until) => Due::At(until),
             None => Due::Now,
@@ -347,7 +370,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         };
         let pause = match self.options.speed {
             // A cancellation must not overtake what it cancels.
-            Speed::Max if matches!(step.kind, StepKind::OneWay) && !self.waiting.is_empty() => {
+            Speed::Max if matches!(step.kind, StepKind::OneWay | StepKind::HangUp) && !self.waiting.is_empty() => {
                 Duration::from_micros(step.pause).min(BEHIND)
             }
             _ => self.scaled(step.pause),
@@ -374,7 +397,9 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         if absent == 0 {
             return None;
         }
-        let until = *self.news_since.get_or_insert(now) + NEWS;
+        let since = *self.news_since.get_or_insert(now);
+        // What is said while there is no listening stream comes when the stream is taken up again.
+        let until = self.listening_stream.resumes.map_or(since, |resumes| resumes.max(since)) + NEWS;
         if until <= now {
             self.missed += absent;
             self.news_since = None;
@@ -384,8 +409,23 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         Some(until)
     }
 
+    /// Returns until when the progress of a request is waited for that had come before the client cancelled it. `pause`: how long the
+    /// client had waited.
+    fn progress_until(&mut self, (request, expected): (usize, usize), pause: u64, now: Instant) -> Option<Instant> {
+        let played = &self.played[request];
+        if played.state != StepState::InFlight || played.progress >= expected {
+            return None;
+        }
+        let since = *self.progress_since.get_or_insert(now);
+        since.checked_add(NEWS.max(Duration::from_micros(pause.saturating_mul(3))))
+    }
+
     fn start(&mut self, index: usize) {
+        self.progress_since = None;
         let step = &self.script.steps[index];
+        if let (StepKind::HangUp, Some((request, _))) = (&step.kind, step.cancels) {
+            return self.hang_up(index, request);
+        }
         let message = match step.body.load() {
             Ok(message) => self.tokens.apply(&message),
             Err(why) => return self.fail(index, why),
@@ -398,7 +438,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
                 self.blockers.extend(reply.as_ref().map(|reply| (reply.place, index)));
             }
             // The recorded client had the acceptance of one before it sent the next.
-            StepKind::OneWay | StepKind::Answer { .. } => self.blockers.extend([(0, index)]),
+            StepKind::OneWay | StepKind::Answer { .. } | StepKind::HangUp => self.blockers.extend([(0, index)]),
         }
         self.post(index, message, Duration::ZERO);
     }
@@ -415,8 +455,29 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         self.last_headers.clone_from(&headers);
         self.played[index].state = StepState::InFlight;
         self.played[index].sent = Some(now + pause);
-        let outgoing = outgoing(Method::POST, headers, Some(message));
-        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::Step(index)));
+        self.push(index, outgoing(Method::POST, headers, Some(message)), pause);
+    }
+
+    /// Begins an exchange of a step; it ends early where the recorded client hung up.
+    fn push(&mut self, index: usize, outgoing: Outgoing, pause: Duration) {
+        let events = exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::Step(index));
+        let is_hung_up = matches!(self.script.steps[index].kind, StepKind::Request { hung_up: true, .. });
+        self.exchanges.push(if is_hung_up {
+            let hang_up = self.played[index].hang_up.get_or_insert_default().clone();
+            events.take_until(hang_up.cancelled_owned()).boxed()
+        } else {
+            events
+        });
+    }
+
+    /// Lets go of a request, as the recorded client did.
+    fn hang_up(&mut self, index: usize, request: usize) {
+        self.played[request].hang_up.take().inspect(CancellationToken::cancel);
+        let came = self.played[request].state == StepState::Done;
+        let why = "the client hung up here when this was recorded".to_owned();
+        self.conclude(request, StepVerdict::Pass, Some(why), Findings::default(), None);
+        let why = came.then(|| "the reply had come before".to_owned());
+        self.conclude(index, StepVerdict::Pass, why, Findings::default(), None);
     }
 
     fn expire(&mut self) {

@@ -21,6 +21,8 @@ use crate::upstream::UpstreamError;
 const RETRY: Duration = Duration::from_secs(1);
 /// The shortest pause before a stream is taken up again, whatever the server asks for.
 const SOON: Duration = Duration::from_millis(50);
+/// Listening streams in a row that brought nothing: then it is not asked for again.
+const MOST_IN_VAIN: u32 = 20;
 
 impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     /// Takes in one event of an exchange.
@@ -37,13 +39,15 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             (ExchangePurpose::Step(index), ExchangeEvent::Failed(error)) => self.on_failure(index, &error),
             (ExchangePurpose::Step(index), ExchangeEvent::Ended) => self.on_end(index),
             (ExchangePurpose::Step(index), ExchangeEvent::Message(message)) => self.on_message(Some(index), &message),
-            (ExchangePurpose::ListeningStream | ExchangePurpose::UnrecordedAnswer, ExchangeEvent::Message(message)) => {
+            (ExchangePurpose::ListeningStream, ExchangeEvent::Message(message)) => {
+                self.listening_stream.brought = true;
                 self.on_message(None, &message);
             }
+            (ExchangePurpose::UnrecordedAnswer, ExchangeEvent::Message(message)) => self.on_message(None, &message),
             (ExchangePurpose::Step(index), ExchangeEvent::Resumable(fields)) => {
                 self.played[index].position.note(&fields);
             }
-            (ExchangePurpose::ListeningStream, _) => self.listening = Listening::Decided,
+            (ExchangePurpose::ListeningStream, event) => self.on_listening(event),
             (ExchangePurpose::UnrecordedAnswer, _) => {}
         }
     }
@@ -77,10 +81,46 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         ));
     }
 
+    /// Follows the listening stream; one that ends is taken up again where it was left, as a client does (2025-11-25, transports).
+    fn on_listening(&mut self, event: ExchangeEvent) {
+        self.listening = Listening::Decided;
+        let stream = &mut self.listening_stream;
+        match event {
+            ExchangeEvent::Started { status, .. } => {
+                stream.is_open = status.is_success();
+                stream.brought = false;
+            }
+            ExchangeEvent::Resumable(fields) => {
+                stream.brought = true;
+                stream.position.note(&fields);
+            }
+            ExchangeEvent::Ended if std::mem::take(&mut stream.is_open) => {
+                stream.in_vain = if stream.brought { 0 } else { stream.in_vain + 1 };
+                if stream.in_vain < MOST_IN_VAIN {
+                    self.listen_again();
+                }
+            }
+            ExchangeEvent::Message(_) | ExchangeEvent::Failed(_) | ExchangeEvent::Ended => {}
+        }
+    }
+
+    fn listen_again(&mut self) {
+        let stream = &mut self.listening_stream;
+        let pause = stream.position.retry.unwrap_or(RETRY).clamp(SOON, AGES);
+        stream.resumes = Some(Instant::now() + pause);
+        let (like, extra) = (&self.last_headers, &self.options.headers);
+        let headers = match stream.position.header() {
+            Some(after) => self.negotiated.resume(after, like, extra),
+            None => self.negotiated.bare(like, extra),
+        };
+        let outgoing = outgoing(Method::GET, headers, None);
+        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::ListeningStream));
+    }
+
     fn on_message(&mut self, index: Option<usize>, message: &Message) {
         match message.kind() {
             Kind::Request => self.answer_request(index, message),
-            Kind::Notification => self.on_notification(message),
+            Kind::Notification => self.on_notification(index, message),
             Kind::Result | Kind::Error => {
                 if let Some(index) = self.request_of(index, message) {
                     self.judge_reply(index, message);
@@ -105,9 +145,14 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             && matches!(self.script.steps[index].kind, StepKind::Request { .. })
     }
 
-    /// The request that a reply answers: by its id, or, where the id is null, by its exchange.
+    /// The request that a reply answers: the one of its exchange, where it has that id, or no id; else any with that id. Clients that
+    /// share a tape (2026-07-28 has no sessions) count each for itself.
     fn request_of(&self, index: Option<usize>, reply: &Message) -> Option<usize> {
         let id = reply.id();
+        if let Some(own) = index.filter(|index| self.is_asking(*index) && id == self.script.steps[*index].message.id())
+        {
+            return Some(own);
+        }
         if let Some(known) = id.and_then(|id| id.known(|id| self.waiting.contains_key(id))) {
             return self.waiting.get(&known).copied();
         }
@@ -116,7 +161,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
 
     fn judge_reply(&mut self, index: usize, live: &Message) {
         let took = self.played[index].sent.map(|sent| sent.elapsed());
-        let StepKind::Request { reply, progress } = &self.script.steps[index].kind else {
+        let StepKind::Request { reply, progress, .. } = &self.script.steps[index].kind else {
             return;
         };
         if self.played[index].progress < *progress {
@@ -165,18 +210,20 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         self.conclude(index, verdict, (!why.is_empty()).then(|| why.join(", ")), found, took);
     }
 
-    fn on_notification(&mut self, message: &Message) {
+    fn on_notification(&mut self, index: Option<usize>, message: &Message) {
         match message.method() {
-            Some(method::PROGRESS) => self.on_progress(message),
+            Some(method::PROGRESS) => self.on_progress(index, message),
             Some(method::LOG_MESSAGE) => {}
             _ => self.news += 1,
         }
     }
 
-    fn on_progress(&mut self, message: &Message) {
+    fn on_progress(&mut self, index: Option<usize>, message: &Message) {
         let token = meta::reported_progress(message).map(Id::from_token);
+        let is_own = |index: &usize| meta::requested_progress(&self.script.steps[*index].message) == token;
+        let own = index.filter(|index| token.is_some() && is_own(index));
         let token = token.and_then(|token| token.known(|token| self.by_progress_token.contains_key(token)));
-        let step = token.and_then(|token| self.by_progress_token.get(&token).copied());
+        let step = own.or_else(|| token.and_then(|token| self.by_progress_token.get(&token).copied()));
         let Some(played) = step.map(|step| &mut self.played[step]) else {
             return;
         };
@@ -263,8 +310,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         };
         let headers = self.negotiated.resume(after, &self.last_headers, &self.options.headers);
         let pause = self.played[index].position.retry.unwrap_or(RETRY).clamp(SOON, AGES);
-        let outgoing = outgoing(Method::GET, headers, None);
-        self.exchanges.push(exchange(self.upstream.clone(), outgoing, pause, ExchangePurpose::Step(index)));
+        self.push(index, outgoing(Method::GET, headers, None), pause);
         true
     }
 

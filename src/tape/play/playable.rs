@@ -59,6 +59,7 @@ impl PlayableTape {
                     builder.line(&file, entries.place(), &envelope);
                 }
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
+                TapeEntry::Mark(Mark::HangUp { at, seq }) => builder.hung_up(seq, at),
                 TapeEntry::Mark(Mark::Peer(peer)) => header.peers.learn(peer.peers),
                 TapeEntry::Message { .. } | TapeEntry::Mark(_) => {}
                 TapeEntry::Problem(problem) => problems.push(problem),

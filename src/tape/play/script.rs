@@ -74,17 +74,22 @@ pub(super) struct ScriptStep {
     pub(super) pause: u64,
     /// Notifications of the server, other than progress and log lines, that came before.
     pub(super) news: usize,
+    /// Where it cancels a request: the step of that, and how much progress of it had come before.
+    pub(super) cancels: Option<(usize, usize)>,
 }
 
 /// What a step is to the protocol.
 #[derive(Clone, Debug)]
 pub(super) enum StepKind {
-    /// Wants a reply; `None` where the tape has none. `progress` counts the notifications that came before it.
-    Request { reply: Option<RecordedReply>, progress: usize },
+    /// Wants a reply; `None` where the tape has none. `progress` counts the notifications that came before it. `hung_up`: whether the client
+    /// gave up waiting.
+    Request { reply: Option<RecordedReply>, progress: usize, hung_up: bool },
     /// Wants no more than to be accepted.
     OneWay,
     /// A reply to this request of the server; `None` where that request is not on the tape.
     Answer { question: Option<Message> },
+    /// The client let go of the request that it cancels.
+    HangUp,
 }
 
 /// What a step came after.
@@ -118,6 +123,7 @@ impl ScriptStep {
             StepKind::Answer { question } => {
                 format!("reply to {}", question.as_ref().and_then(Message::method).unwrap_or("an unknown request"))
             }
+            StepKind::HangUp => "hang-up".to_owned(),
             _ if self.message.kind() == Kind::Batch => "batch".to_owned(),
             _ => self.message.method().unwrap_or("no JSON-RPC").to_owned(),
         }
@@ -138,9 +144,14 @@ impl ScriptStep {
 impl Script {
     pub(super) fn of(tape: &Tape) -> Self {
         let mut builder = ScriptBuilder::default();
+        let mut hang_ups = tape.hang_ups.iter().peekable();
         for envelope in &tape.envelopes {
+            while let Some(hang_up) = hang_ups.next_if(|it| it.at < envelope.at) {
+                builder.hung_up(hang_up.seq, hang_up.at);
+            }
             builder.envelope(envelope);
         }
+        hang_ups.for_each(|it| builder.hung_up(it.seq, it.at));
         builder.script()
     }
 }
@@ -183,6 +194,29 @@ impl ScriptBuilder {
         self.place += 1;
     }
 
+    /// The client hung up on a request of its own; of one that is not played that says nothing.
+    pub(super) fn hung_up(&mut self, request: Seq, at: u64) {
+        let Some(request) = self.by_seq.get(&request).copied() else { return };
+        let StepKind::Request { reply: None, progress, hung_up } = &mut self.steps[request].kind else { return };
+        *hung_up = true;
+        let progress = *progress;
+        let message = Message::new("");
+        self.steps.push(ScriptStep {
+            seq: self.steps[request].seq,
+            body: StoredMessage::Kept(message.clone()),
+            message,
+            headers: None,
+            kind: StepKind::HangUp,
+            at,
+            place: self.place,
+            after: self.last.map(|(after, _)| after),
+            pause: self.last.map_or(0, |(_, last)| at.saturating_sub(last)),
+            news: self.news,
+            cancels: Some((request, progress)),
+        });
+        self.last = Some((After::Sent(self.steps.len() - 1), at));
+    }
+
     pub(super) fn script(self) -> Script {
         Script { steps: self.steps, said: self.said }
     }
@@ -199,9 +233,9 @@ impl ScriptBuilder {
         let message = envelope.message.clone();
         let mut last = self.last;
         let kind = match message.kind() {
-            Kind::Request => StepKind::Request { reply: None, progress: 0 },
+            Kind::Request => StepKind::Request { reply: None, progress: 0, hung_up: false },
             Kind::Batch if message.elements().iter().any(|it| it.kind() == Kind::Request) => {
-                StepKind::Request { reply: None, progress: 0 }
+                StepKind::Request { reply: None, progress: 0, hung_up: false }
             }
             Kind::Result | Kind::Error => {
                 let question = self.question(envelope);
@@ -216,6 +250,7 @@ impl ScriptBuilder {
             self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, step)));
         }
         let is_answer = matches!(kind, StepKind::Answer { .. });
+        let cancels = meta::cancelled_id(&message).and_then(|id| self.asked(&id));
         self.said.note(&message, place);
         let body = self.stored(&message);
         self.steps.push(ScriptStep {
@@ -229,10 +264,20 @@ impl ScriptBuilder {
             after: last.map(|(after, _)| after),
             pause: last.map_or(0, |(_, at)| envelope.at.saturating_sub(at)),
             news: self.news,
+            cancels,
         });
         // Answers are given when they are asked for, whatever comes next.
         if !is_answer {
             self.last = Some((After::Sent(step), envelope.at));
+        }
+    }
+
+    /// The request with this id that has no reply so far, and how much progress of it has come.
+    fn asked(&self, id: &Id) -> Option<(usize, usize)> {
+        let step = *self.open.get(&id.known(|id| self.open.contains_key(id))?)?;
+        match self.steps[step].kind {
+            StepKind::Request { reply: None, progress, .. } => Some((step, progress)),
+            _ => None,
         }
     }
 
@@ -306,7 +351,8 @@ impl ScriptBuilder {
                 let step = meta::reported_progress(message)
                     .and_then(|token| Id::from_token(token).known(|token| self.by_progress_token.contains_key(token)))
                     .and_then(|token| self.by_progress_token.get(&token));
-                if let Some(StepKind::Request { reply: None, progress }) = step.map(|step| &mut self.steps[*step].kind)
+                if let Some(StepKind::Request { reply: None, progress, .. }) =
+                    step.map(|step| &mut self.steps[*step].kind)
                 {
                     *progress += 1;
                 }

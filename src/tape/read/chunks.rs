@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 use std::sync::Arc;
 
 use super::stretches::{LineStretches, on_all_cores};
-use super::{Gap, Problem, TapeEntry, TapeReader};
+use super::{Gap, HangUp, Problem, TapeEntry, TapeReader};
 use crate::envelope::Envelope;
 use crate::tape::format::{Mark, PeerMark, TapeHeader};
 
@@ -13,6 +13,7 @@ use crate::tape::format::{Mark, PeerMark, TapeHeader};
 pub(in crate::tape) struct TapeChunk {
     pub(in crate::tape) envelopes: Vec<Arc<Envelope>>,
     pub(super) gaps: Vec<Gap>,
+    pub(super) hang_ups: Vec<HangUp>,
     /// What could not be read, with lines counted from the start of the chunk.
     pub(super) problems: Vec<Problem>,
     pub(super) peers: Vec<PeerMark>,
@@ -28,6 +29,7 @@ impl TapeChunk {
             match entry {
                 TapeEntry::Message { envelope, .. } => chunk.envelopes.push(Arc::new(*envelope)),
                 TapeEntry::Mark(Mark::Gap { at, messages }) => chunk.gaps.push(Gap { at, messages }),
+                TapeEntry::Mark(Mark::HangUp { at, seq }) => chunk.hang_ups.push(HangUp { at, seq }),
                 TapeEntry::Mark(Mark::Peer(peer)) => chunk.peers.push(peer),
                 TapeEntry::Mark(Mark::End { reason, .. }) => chunk.end = Some(reason),
                 TapeEntry::Mark(_) => {}

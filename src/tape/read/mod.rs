@@ -25,7 +25,7 @@ pub(super) use self::stretches::{LineStretches, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
 use super::name::{PACKED, SUFFIX};
-use crate::envelope::{Envelope, HeaderCache, SessionId, Unknown};
+use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown};
 use crate::event::{TapeInfo, Timestamp};
 
 const BUFFER: usize = 256 << 10;
@@ -39,6 +39,7 @@ pub struct Tape {
     /// In the order they passed.
     pub envelopes: Vec<Arc<Envelope>>,
     pub gaps: Vec<Gap>,
+    pub hang_ups: Vec<HangUp>,
     /// Lines that could not be read.
     pub problems: Vec<Problem>,
     /// Whether the last line is cut short, as after a crash.
@@ -55,6 +56,14 @@ pub struct Gap {
     /// Microseconds from the start of the session to the moment it was noticed.
     pub at: u64,
     pub messages: u64,
+}
+
+/// A request whose client hung up before it was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HangUp {
+    /// Microseconds from the start of the session.
+    pub at: u64,
+    pub seq: Seq,
 }
 
 /// A line that could not be read.
@@ -104,6 +113,7 @@ impl Tape {
             header,
             envelopes: Vec::new(),
             gaps: Vec::new(),
+            hang_ups: Vec::new(),
             problems: Vec::new(),
             torn: false,
             end: None,
@@ -116,6 +126,7 @@ impl Tape {
         let lines = self.lines;
         self.envelopes.extend(chunk.envelopes);
         self.gaps.extend(chunk.gaps);
+        self.hang_ups.extend(chunk.hang_ups);
         self.problems.extend(chunk.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
         chunk.peers.into_iter().for_each(|peer| self.header.peers.learn(peer.peers));
         self.torn |= chunk.torn;

@@ -214,7 +214,7 @@ fn last_seq_is_found_from_the_end() {
         (&format!("{{\"seq\":7,\"x\":\"{long}\"}}\n"), Some(7)),
     ] {
         std::fs::write(&path, [header.as_slice(), lines.as_bytes()].concat()).unwrap();
-        assert_eq!(last_seq(&path), expected.map(crate::envelope::Seq), "{lines}");
+        assert_eq!(last_seq(&path), expected.map(Seq), "{lines}");
     }
 }
 

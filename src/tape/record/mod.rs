@@ -200,6 +200,7 @@ impl Recorder {
         tape.mark(&match what {
             Landmark::Seam => Mark::Seam { at, text },
             Landmark::Attempt => Mark::Attempt { at, seq, text },
+            Landmark::HangUp => Mark::HangUp { at, seq: seq.unwrap_or_default() },
         });
         Ok(())
     }

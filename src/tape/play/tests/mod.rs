@@ -3,13 +3,18 @@
 mod failures;
 mod rig;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use self::rig::{
-    Act, FAIL, PASS, SKIP, item, options, overlapping, run, slow, streamed, table, taken, tape, tape_with, what, whole,
+    Act, FAIL, PASS, SKIP, item, options, overlapping, run, slow, status, streamed, table, taken, tape, tape_with,
+    what, whole,
 };
 use super::{OnFailure, PlayOptions, PlayableTape};
 use crate::event::Speed;
@@ -361,4 +366,62 @@ async fn headers_are_added_to_a_modern_tape_of_a_pipe() {
     assert_eq!(headers["mcp-method"], "tools/call");
     assert_eq!(headers["mcp-name"], "=?base64?w6ljaG8=?=");
     assert_eq!(outcome.log(), ["0 tools/call"], "no session to end, no stream to open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancellation_waits_for_the_progress_that_came_before_it() {
+    let progress = r#"{"method":"notifications/progress","params":{"progressToken":"p","progress":1}}"#;
+    let tape = tape(&[
+        (0, "c2s", r#"{"id":1,"method":"tools/call","params":{"_meta":{"progressToken":"p"}}}"#),
+        (100, "s2c", progress),
+        (300, "c2s", r#"{"method":"notifications/cancelled","params":{"requestId":1}}"#),
+        (400, "c2s", r#"{"id":2,"method":"ping"}"#),
+        (401, "s2c", r#"{"id":2,"result":{}}"#),
+    ]);
+    let came_after = |millis: u64| {
+        let tape = &tape;
+        async move {
+            let behave = move |outgoing: &Outgoing| match what(outgoing).as_str() {
+                "tools/call" => {
+                    let late = stream::once(async move {
+                        sleep(Duration::from_millis(millis)).await;
+                        Ok(item(progress))
+                    });
+                    Act::Reply(StatusCode::OK, &[], ReplyBody::Stream(late.chain(stream::pending()).boxed()))
+                }
+                "ping" => whole(r#"{"id":2,"result":{}}"#),
+                _ => taken(),
+            };
+            run(tape, options(Speed::Max), behave).await.log()
+        }
+    };
+    assert_eq!(came_after(700).await, ["0 tools/call", "700 notifications/cancelled", "700 ping"]);
+    // What does not come is not waited for without end.
+    assert_eq!(came_after(70_000).await, ["0 tools/call", "1000 notifications/cancelled", "1000 ping"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_waits_for_what_came_before_it_on_a_stream_taken_up_again() {
+    let tape = tape(&[
+        (0, "c2s", r#"{"id":0,"method":"initialize"}"#),
+        (1, "s2c", r#"{"id":0,"result":{}}"#),
+        (2, "c2s", r#"{"method":"notifications/initialized"}"#),
+        (3, "s2c", r#"{"method":"notifications/tools/list_changed"}"#),
+        (4, "c2s", r#"{"id":1,"method":"tools/list"}"#),
+        (5, "s2c", r#"{"id":1,"result":{}}"#),
+    ]);
+    let opened = AtomicUsize::new(0);
+    let outcome = run(&tape, options(Speed::Max), move |outgoing| match what(outgoing).as_str() {
+        "GET" => match opened.fetch_add(1, Ordering::Relaxed) {
+            0 => streamed(&[]),
+            1 => streamed(&[r#"{"method":"notifications/tools/list_changed"}"#]),
+            _ => status(405),
+        },
+        "initialize" => whole(r#"{"id":0,"result":{}}"#),
+        "tools/list" => whole(r#"{"id":1,"result":{}}"#),
+        _ => taken(),
+    })
+    .await;
+    assert_eq!(outcome.log(), ["0 initialize", "0 notifications/initialized", "0 GET", "1000 GET", "1000 tools/list"]);
+    assert_eq!(outcome.why(3), "");
 }
