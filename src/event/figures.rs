@@ -110,19 +110,22 @@ pub struct EndpointFigures {
     pub latest: u64,
 }
 
-/// Four bytes a token: good enough to see which tool fills a context.
-const BYTES_A_TOKEN: u64 = 4;
+/// About how many tokens of a model's context so many bytes are: the one way in which tokens are counted here. Four bytes a token
+/// is good enough to see what fills a context, and needs no model's own dictionary.
+pub const fn tokens_of(bytes: u64) -> u64 {
+    bytes / 4
+}
 
 impl EndpointFigures {
     /// About how many tokens its results have put into a model's context so far.
     pub fn tokens(&self) -> u64 {
         let read_by_a_model = matches!(self.method.as_deref(), Some(method::TOOLS_CALL | method::TOOLS_LIST));
-        if read_by_a_model { self.answered.sum / BYTES_A_TOKEN } else { 0 }
+        if read_by_a_model { tokens_of(self.answered.sum) } else { 0 }
     }
 
     /// About how many tokens its latest result has put into a model's context.
     pub fn latest_tokens(&self) -> u64 {
-        self.latest / BYTES_A_TOKEN
+        tokens_of(self.latest)
     }
 
     fn is_of(&self, other: &Self) -> bool {

@@ -14,13 +14,12 @@ use super::catalogue::{
 use super::found::{FindingSink, JudgedMessage, quoted};
 use super::schema::{CompiledSchema, foreign_pattern};
 use crate::envelope::{Direction, Seq};
+use crate::event::figures::tokens_of;
 use crate::mcp::method::{ELICITATION_CREATE, TOOLS_CALL, TOOLS_LIST, TOOLS_LIST_CHANGED};
 use crate::message::{Kind, read_members};
 
-/// Four bytes a token: good enough to see what fills a context.
-const BYTES_A_TOKEN: usize = 4;
 /// A list of more is worth a note.
-const MANY_TOKENS: usize = 10_000;
+const MANY_TOKENS: u64 = 10_000;
 /// A description of more bytes is, too.
 const LONG_DESCRIPTION: usize = 2_000;
 /// Questions of which the schema is remembered.
@@ -145,15 +144,15 @@ impl ToolBook {
         self.listed = Some((judged.seq(), judged.revision.clone()));
         let next = judged.at(&["result", "nextCursor"]);
         self.is_complete = next.is_none_or(|next| next == "null");
-        let tokens = self.bytes() / BYTES_A_TOKEN;
+        let tokens = tokens_of(self.bytes());
         if self.is_complete && tokens > MANY_TOKENS {
             let text = format!("{} tools are about {tokens} tokens of every conversation", self.tools.len());
             out.report(&COST_TOOL_LIST, judged, text);
         }
     }
 
-    fn bytes(&self) -> usize {
-        self.tools.values().map(|tool| tool.bytes).sum()
+    fn bytes(&self) -> u64 {
+        self.tools.values().map(|tool| tool.bytes as u64).sum()
     }
 
     fn learn(&mut self, text: &str, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
@@ -163,7 +162,7 @@ impl ToolBook {
         let Some(name) = string("name") else { return };
         let description = string("description").as_deref().map_or(0, str::len);
         if description > LONG_DESCRIPTION {
-            let tokens = description / BYTES_A_TOKEN;
+            let tokens = tokens_of(description as u64);
             out.report(&COST_DESCRIPTION, judged, format!("that of {} is about {tokens} tokens", quoted(&name)));
         }
         let input = self.schema(&name, "inputSchema", member("inputSchema"), judged, out);
@@ -241,7 +240,7 @@ impl ToolBook {
         else {
             return;
         };
-        let tokens = unused.iter().map(|(_, tool)| tool.bytes).sum::<usize>() / BYTES_A_TOKEN;
+        let tokens = tokens_of(unused.iter().map(|(_, tool)| tool.bytes as u64).sum());
         let text = format!("{} of {} tools were not called: about {tokens} tokens", unused.len(), self.tools.len());
         out.report_at(&COST_UNUSED_TOOLS, (*seq, Direction::ToClient), revision, text);
     }

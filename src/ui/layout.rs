@@ -1,6 +1,6 @@
 //! Where everything is drawn, from the size of the window; and fitting the model's windows to it before drawing.
 
-use ratatui::layout::{Constraint, Layout, Rect, Spacing};
+use ratatui::layout::{Constraint, Layout, Margin, Rect, Spacing};
 use ratatui::style::Style;
 use tui_textarea::TextArea;
 
@@ -131,7 +131,7 @@ pub(crate) fn stacked(area: Rect, percent: u16, overlap: u16) -> [Rect; 2] {
 /// What is left inside a pane's frame.
 pub(crate) fn inner(area: Rect, viewport: Viewport) -> Rect {
     if bordered(viewport) {
-        area.inner(ratatui::layout::Margin::new(1, 1))
+        area.inner(Margin::new(1, 1))
     } else {
         Rect { y: area.y + area.height.min(1), height: area.height.saturating_sub(1), ..area }
     }
@@ -153,9 +153,22 @@ pub(crate) fn centered(area: Rect, width: u16, height: u16) -> Rect {
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }
 
-/// Rows of the popup with what a server offers.
-pub(crate) fn offers_height(body: Rect, list: &OfferList) -> u16 {
-    u16::try_from(list.offers.len() + list.about.len() + 4).unwrap_or(u16::MAX).min(body.height)
+/// The place of the popup with what a server offers.
+pub(crate) fn offers(body: Rect) -> Rect {
+    centered(body, 160, body.height)
+}
+
+/// Inside that popup: what the server says of itself, what it offers, and what is known of the one under the cursor.
+pub(crate) fn offers_parts(inner: Rect, list: &OfferList) -> [Rect; 3] {
+    let heads = u16::try_from(1 + list.about.len()).unwrap_or(u16::MAX).min(1 + inner.height / 4);
+    let split = |lower| Layout::vertical([Constraint::Length(heads + 1), Constraint::Fill(1), lower]).areas(inner);
+    if inner.width < 100 {
+        let facts = if inner.height >= 12 { inner.height / 3 } else { 0 };
+        return split(Constraint::Length(facts));
+    }
+    let [heads, below, _] = split(Constraint::Length(0));
+    let [rows, facts] = Layout::horizontal([Constraint::Percentage(60), Constraint::Fill(1)]).spacing(2).areas(below);
+    [heads, rows, facts]
 }
 
 /// The rectangle of the long-text popup.
@@ -234,8 +247,13 @@ fn fit_popup(model: &mut Model, area: Rect, plan: &ScreenLayout) {
         }
     }
     if let Some(Popup::Offers(list)) = &mut model.popup {
-        let (len, height) = (list.shown().count(), offers_height(plan.body, list));
-        list.place.frame(len, usize::from(height).saturating_sub(4 + list.about.len()));
+        let [_, rows, _] = offers_parts(offers(plan.body).inner(Margin::new(1, 1)), list);
+        let len = list.shown().count();
+        list.place.frame(len, usize::from(rows.height));
+        // What is under the cursor is seen with the next drawing.
+        if let (Some(offer), Some(seen)) = (list.chosen(), model.offers_seen.get_mut(&list.session)) {
+            seen.look(offer);
+        }
     }
     if let Some(Popup::Pager(text)) = &mut model.popup {
         let area = inner(pager(area), Viewport { wide: true, ..Viewport::default() });

@@ -15,7 +15,8 @@ pub(super) fn open(model: &mut Model) {
     let Some(session) = open.or_else(|| sessions.all().iter().rev().find(|row| row.closed().is_none())) else {
         return model.warn("no session is open to call anything in");
     };
-    let list = OfferList::of(&model.observed.rows, session.session.id);
+    let session = session.session.id;
+    let list = OfferList::of(&model.observed.rows, session, model.offers_seen.entry(session).or_default());
     if list.offers.is_empty() {
         return model.warn("its server has listed nothing yet: no `tools/list` has passed in this session");
     }

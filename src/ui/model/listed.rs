@@ -1,11 +1,9 @@
-//! What a server's own lists say: the items, and what a schema among them says of a value.
-
-use std::sync::Arc;
+//! What a server's own lists say of a tool, and what its schema says of a value.
 
 use serde_json::Value;
 
 use super::message_rows::MessageRows;
-use crate::envelope::{Direction, Envelope, Seq, SessionId};
+use crate::envelope::{Envelope, SessionId};
 use crate::json::path::{JsonPath, PathStep};
 use crate::mcp::method::{TOOLS_CALL, TOOLS_LIST};
 
@@ -13,11 +11,7 @@ use crate::mcp::method::{TOOLS_CALL, TOOLS_LIST};
 const LOOKED_AT: usize = 50_000;
 
 /// The latest results of a method that passed in a session, the newest first.
-pub(crate) fn results<'a>(
-    rows: &'a MessageRows,
-    session: SessionId,
-    method: &'a str,
-) -> impl Iterator<Item = Value> + 'a {
+fn results<'a>(rows: &'a MessageRows, session: SessionId, method: &'a str) -> impl Iterator<Item = Value> + 'a {
     let from = rows.len().saturating_sub(LOOKED_AT);
     (from..rows.len()).rev().filter_map(|position| rows.at(position)).filter_map(move |row| {
         let envelope = &row.envelope;
@@ -27,26 +21,13 @@ pub(crate) fn results<'a>(
     })
 }
 
-/// The number of the last message of a method that came from the server of a session.
-pub(crate) fn last(rows: &MessageRows, session: SessionId, method: &str) -> Option<Seq> {
-    let from = rows.len().saturating_sub(LOOKED_AT);
-    let mut latest = (from..rows.len()).rev().filter_map(|position| rows.at(position)).map(|row| row.envelope);
-    let is_it = |it: &Arc<Envelope>| {
-        it.session == session && it.direction == Direction::ToClient && it.method() == Some(method)
-    };
-    latest.find(is_it).map(|envelope| envelope.seq)
-}
-
-/// The items of the latest list.
-pub(crate) fn items(rows: &MessageRows, session: SessionId, method: &str, member: &str) -> Option<Vec<Value>> {
-    results(rows, session, method).find_map(|result| result.get(member)?.as_array().cloned())
-}
-
 /// The tool that a call is of, as the server listed it.
 pub(crate) fn tool_of(rows: &MessageRows, call: &Envelope) -> Option<Value> {
     let name = call.message.name().filter(|_| call.method() == Some(TOOLS_CALL))?;
-    let tools = items(rows, call.session, TOOLS_LIST, "tools")?;
-    tools.into_iter().find(|tool| tool.get("name").and_then(Value::as_str) == Some(name))
+    let is_it = |tool: &&Value| tool.get("name").and_then(Value::as_str) == Some(name);
+    // It may stand on any page of the list.
+    results(rows, call.session, TOOLS_LIST)
+        .find_map(|result| result.get("tools")?.as_array()?.iter().find(is_it).cloned())
 }
 
 /// What the schema of a call's arguments says of the value at `path`.
@@ -77,7 +58,7 @@ impl ValueRule {
         Some(Self::of_schema(schema))
     }
 
-    fn of_schema(schema: &Value) -> Self {
+    pub(crate) fn of_schema(schema: &Value) -> Self {
         let all = |member: &str| schema.get(member).and_then(Value::as_array).cloned();
         let allowed = all("enum").or_else(|| Some(vec![schema.get("const")?.clone()]));
         let default = schema.get("default");

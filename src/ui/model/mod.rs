@@ -34,6 +34,7 @@ pub(crate) mod rules_screen;
 pub(crate) mod search;
 mod searching;
 mod selection;
+mod server_said;
 pub(crate) mod session_list;
 mod state;
 pub(crate) mod summary;

@@ -1,17 +1,29 @@
-//! What a server offers, as its own lists say: tools, prompts and resources, each with the request that asks for it.
+//! What a server offers, as its own lists say: tools, prompts and resources, each with the request that asks for it, what it costs,
+//! and how it changed.
+//!
+//! What changed stays marked until the operator looked at it: a server that gives a tool another description while a session goes on
+//! is what a rug pull looks like, and nothing else on the screen would tell.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::input_line::InputLine;
-use super::listed::{items, last, results};
+use super::listed::ValueRule;
 use super::message_rows::MessageRows;
 use super::motion::ListCursor;
+use super::server_said::{OFFER_KINDS, OfferKind, ServerSaid};
+use super::summary::plural;
 use crate::envelope::{Direction, SessionId};
+use crate::event::Difference;
+use crate::event::figures::tokens_of;
 use crate::mcp::method::{
-    CANCELLED, DISCOVER, INITIALIZE, LOG_MESSAGE, NOTIFICATIONS, PING, PROMPTS_GET, PROMPTS_LIST, PROMPTS_LIST_CHANGED,
-    RESOURCE_TEMPLATES_LIST, RESOURCES_LIST, RESOURCES_LIST_CHANGED, RESOURCES_READ, RESOURCES_UPDATED,
-    ROOTS_LIST_CHANGED, TOOLS_CALL, TOOLS_LIST, TOOLS_LIST_CHANGED,
+    CANCELLED, LOG_MESSAGE, NOTIFICATIONS, PING, PROMPTS_GET, PROMPTS_LIST, PROMPTS_LIST_CHANGED,
+    RESOURCES_LIST_CHANGED, RESOURCES_READ, RESOURCES_UPDATED, ROOTS_LIST_CHANGED, TOOLS_CALL, TOOLS_LIST,
+    TOOLS_LIST_CHANGED,
 };
+use crate::text;
+use crate::ui::diff::changed_paths;
 
 /// One thing that can be asked for.
 pub(crate) struct ServerOffer {
@@ -19,16 +31,71 @@ pub(crate) struct ServerOffer {
     pub(crate) name: String,
     /// The first line of what it says of itself.
     pub(crate) about: String,
+    /// What the server says of it, as JSON text; empty where no list has it.
+    pub(crate) definition: String,
+    /// How it is not as the operator saw it last.
+    pub(crate) change: OfferChange,
     /// The request, with arguments that its schema lets through where that can be told.
     pub(crate) request: String,
     pub(crate) to: Direction,
+}
+
+/// What became of a definition since the operator looked at it, else since it was listed first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum OfferChange {
+    #[default]
+    None,
+    Added,
+    Removed,
+    Changed(Vec<Difference>),
+}
+
+impl OfferChange {
+    fn of(before: Option<&String>, now: &str) -> Self {
+        let Some(before) = before else { return Self::Added };
+        let differences = changed_paths(before.as_bytes(), now.as_bytes());
+        if differences.is_empty() { Self::None } else { Self::Changed(differences) }
+    }
+}
+
+/// The definitions of a session as the operator knows them, by kind and name.
+#[derive(Default)]
+pub(crate) struct SeenOffers {
+    known: BTreeMap<(&'static str, String), String>,
+    /// Kinds that were listed: of the others nothing is new.
+    kinds: Vec<&'static str>,
+}
+
+impl SeenOffers {
+    /// What was listed first is known, of the kinds that were not listed before.
+    fn begin(&mut self, said: &ServerSaid) {
+        for kind in &OFFER_KINDS {
+            let Some((first, _)) = said.first_and_latest(kind).filter(|_| !self.kinds.contains(&kind.word)) else {
+                continue;
+            };
+            self.kinds.push(kind.word);
+            let named =
+                first.definitions.iter().filter_map(|text| Some(((kind.word, name(kind, text)?), text.clone())));
+            self.known.extend(named);
+        }
+    }
+
+    /// The operator looks at this one.
+    pub(crate) fn look(&mut self, offer: &ServerOffer) {
+        let key = (offer.kind, offer.name.clone());
+        match offer.change {
+            OfferChange::None => {}
+            OfferChange::Removed => drop(self.known.remove(&key)),
+            OfferChange::Added | OfferChange::Changed(_) => drop(self.known.insert(key, offer.definition.clone())),
+        }
+    }
 }
 
 /// The offers of one session, being chosen from.
 pub(crate) struct OfferList {
     pub(crate) session: SessionId,
     pub(crate) offers: Vec<ServerOffer>,
-    /// What the server said of itself, and what of its lists has changed since.
+    /// What the server said of itself, what all of it costs, and what of its lists has changed.
     pub(crate) about: Vec<String>,
     /// Text that narrows the offers to those that have it.
     pub(crate) search: InputLine,
@@ -36,20 +103,13 @@ pub(crate) struct OfferList {
 }
 
 impl OfferList {
-    /// From the latest lists that passed in a session.
-    pub(crate) fn of(rows: &MessageRows, session: SessionId) -> Self {
-        let mut offers = Vec::new();
-        for (method, member) in [
-            (TOOLS_LIST, "tools"),
-            (PROMPTS_LIST, "prompts"),
-            (RESOURCES_LIST, "resources"),
-            (RESOURCE_TEMPLATES_LIST, "resourceTemplates"),
-        ] {
-            let list = items(rows, session, method, member);
-            offers.extend(list.iter().flatten().filter_map(|item| offer(method, item)));
-        }
+    /// From the latest lists that passed in a session, beside what the operator has seen of them.
+    pub(crate) fn of(rows: &MessageRows, session: SessionId, seen: &mut SeenOffers) -> Self {
+        let said = ServerSaid::in_session(rows, session);
+        seen.begin(&said);
+        let mut offers: Vec<_> = OFFER_KINDS.iter().flat_map(|kind| offers_of(kind, &said, seen)).collect();
+        let about = about(&said, &offers);
         offers.extend(BY_HAND.iter().map(by_hand));
-        let about = about(rows, session);
         Self { session, offers, about, search: InputLine::default(), place: ListCursor::default() }
     }
 
@@ -65,6 +125,20 @@ impl OfferList {
     pub(crate) fn chosen(&self) -> Option<&ServerOffer> {
         self.shown().nth(self.place.cursor)
     }
+}
+
+/// What is listed now, and behind it what is no longer.
+fn offers_of(kind: &OfferKind, said: &ServerSaid, seen: &SeenOffers) -> Vec<ServerOffer> {
+    let Some((_, latest)) = said.first_and_latest(kind) else { return Vec::new() };
+    let mut offers: Vec<ServerOffer> = latest.definitions.iter().filter_map(|text| offer(kind, text)).collect();
+    for offer in &mut offers {
+        offer.change = OfferChange::of(seen.known.get(&(kind.word, offer.name.clone())), &offer.definition);
+    }
+    let is_gone = |name: &String| offers.iter().all(|offer| offer.name != *name);
+    let gone = seen.known.iter().filter(|((word, name), _)| *word == kind.word && is_gone(name));
+    let gone: Vec<_> = gone.filter_map(|(_, text)| offer(kind, text)).collect();
+    offers.extend(gone.into_iter().map(|offer| ServerOffer { change: OfferChange::Removed, ..offer }));
+    offers
 }
 
 /// Messages that no list has: to whom, the method, what it says, and its params.
@@ -83,15 +157,14 @@ fn by_hand(&(to, method, about, params): &(Direction, &str, &str, &str)) -> Serv
     let id = if method.starts_with(NOTIFICATIONS) { "" } else { r#""id":1,"# };
     let kind = if to == Direction::ToServer { "to server" } else { "to client" };
     let request = format!(r#"{{"jsonrpc":"2.0",{id}"method":"{method}","params":{params}}}"#);
-    ServerOffer { kind, name: method.to_owned(), about: about.to_owned(), request, to }
+    let (definition, change) = (String::new(), OfferChange::None);
+    ServerOffer { kind, name: method.to_owned(), about: about.to_owned(), definition, change, request, to }
 }
 
-/// Name, revision and capabilities, instructions, and which lists are older than what the server said last of them.
-fn about(rows: &MessageRows, session: SessionId) -> Vec<String> {
-    let hello = results(rows, session, INITIALIZE).next().or_else(|| results(rows, session, DISCOVER).next());
-    let hello = hello.unwrap_or_default();
-    let words = |key: &str| hello.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let can = hello.get("capabilities").and_then(Value::as_object);
+/// Revision and capabilities, instructions, what it costs, and which lists are older than what the server said last of them.
+fn about(said: &ServerSaid, offers: &[ServerOffer]) -> Vec<String> {
+    let words = |key: &str| said.hello.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let can = said.hello.get("capabilities").and_then(Value::as_object);
     let can = can.map(|can| can.keys().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
     let revision = words("protocolVersion");
     let mut lines = Vec::new();
@@ -102,42 +175,95 @@ fn about(rows: &MessageRows, session: SessionId) -> Vec<String> {
     if !instructions.is_empty() {
         lines.push(format!("instructions: {}", instructions.lines().collect::<Vec<_>>().join(" ")));
     }
-    let stale = [
-        (TOOLS_LIST_CHANGED, TOOLS_LIST, "tools"),
-        (PROMPTS_LIST_CHANGED, PROMPTS_LIST, "prompts"),
-        (RESOURCES_LIST_CHANGED, RESOURCES_LIST, "resources"),
-    ];
-    let is_stale = |(said, list, _): &(&str, &str, &str)| last(rows, session, said) > last(rows, session, list);
-    let stale: Vec<&str> = stale.into_iter().filter(is_stale).map(|(.., what)| what).collect();
+    lines.extend(cost(offers));
+    let changed = offers.iter().filter(|offer| offer.change != OfferChange::None).count();
+    if changed > 0 {
+        lines.push(format!("changed since you saw them: {changed}, until the cursor was on them"));
+    }
+    let stale: Vec<&str> = OFFER_KINDS.iter().filter(|kind| said.is_stale(kind)).map(|kind| kind.member).collect();
     if !stale.is_empty() {
         lines.push(format!("changed since they were listed: {}", stale.join(", ")));
     }
     lines
 }
 
-fn offer(method: &str, item: &Value) -> Option<ServerOffer> {
-    let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
-    let about = text("description").lines().next().unwrap_or_default().to_owned();
-    let (kind, name, method, params) = match method {
+/// What all that is listed takes of a model's context, by kind and together.
+fn cost(offers: &[ServerOffer]) -> Option<String> {
+    let listed = || offers.iter().filter(|offer| offer.change != OfferChange::Removed);
+    let of_kind = |kind: &OfferKind| {
+        let (count, tokens) = listed()
+            .filter(|offer| offer.kind == kind.word)
+            .fold((0, 0), |(count, tokens), offer| (count + 1, tokens + offer.tokens().unwrap_or_default()));
+        (count > 0).then(|| format!("{} {}", plural(count, &format!("{}s", kind.word)), text::count(tokens)))
+    };
+    let kinds: Vec<_> = OFFER_KINDS.iter().filter_map(of_kind).collect();
+    let all: u64 = listed().filter_map(ServerOffer::tokens).sum();
+    (all > 0).then(|| format!("about {} tokens: {}", text::count(all), kinds.join(", ")))
+}
+
+impl ServerOffer {
+    /// About how many tokens its definition is; `None` where no list has it.
+    pub(crate) fn tokens(&self) -> Option<u64> {
+        (!self.definition.is_empty()).then(|| tokens_of(self.definition.len() as u64))
+    }
+
+    /// What can be filled in, and all that it says of itself.
+    pub(crate) fn facts(&self) -> Vec<String> {
+        let Ok(definition) = serde_json::from_str::<Value>(&self.definition) else { return vec![self.about.clone()] };
+        let schema = definition.get("inputSchema");
+        let required: Vec<_> = schema.and_then(|it| it.get("required")?.as_array()).into_iter().flatten().collect();
+        let properties = schema.and_then(|it| it.get("properties")?.as_object()).into_iter().flatten();
+        let mut lines: Vec<String> = properties
+            .map(|(name, schema)| {
+                let rule = ValueRule::of_schema(schema);
+                let must = if required.iter().any(|it| *it == name) { "*" } else { "" };
+                let only = rule.only_picks.then(|| format!("one of {}", rule.picks.join(", ")));
+                let said = [Some(rule.about), only].into_iter().flatten().filter(|it| !it.is_empty());
+                format!("{name}{must}  {}", said.collect::<Vec<_>>().join(", "))
+            })
+            .collect();
+        for argument in definition.get("arguments").and_then(Value::as_array).into_iter().flatten() {
+            let text = |key: &str| argument.get(key).and_then(Value::as_str).unwrap_or_default();
+            let must = if argument.get("required") == Some(&Value::Bool(true)) { "*" } else { "" };
+            lines.push(format!("{}{must}  {}", text("name"), text("description")));
+        }
+        let said = definition.get("description").and_then(Value::as_str).unwrap_or_default();
+        lines.extend(said.lines().map(str::to_owned));
+        lines.iter().map(|line| text::sanitize(line.trim_end()).into_owned()).collect()
+    }
+}
+
+fn name(kind: &OfferKind, definition: &str) -> Option<String> {
+    let definition: Value = serde_json::from_str(definition).ok()?;
+    Some(definition.get(kind.key)?.as_str().filter(|name| !name.is_empty())?.to_owned())
+}
+
+fn offer(kind: &OfferKind, definition: &str) -> Option<ServerOffer> {
+    let (item, name) = (serde_json::from_str::<Value>(definition).ok()?, name(kind, definition)?);
+    let about = item.get("description").and_then(Value::as_str).unwrap_or_default();
+    let (method, params) = match kind.method {
         TOOLS_LIST => {
             let arguments = item.get("inputSchema").map_or_else(|| json!({}), skeleton);
-            ("tool", text("name"), TOOLS_CALL, json!({"name": text("name"), "arguments": arguments}))
+            (TOOLS_CALL, json!({"name": name, "arguments": arguments}))
         }
         PROMPTS_LIST => {
             let named = item.get("arguments").and_then(Value::as_array).into_iter().flatten();
             let names = named.filter_map(|argument| argument.get("name")?.as_str());
             let arguments: Map<_, _> = names.map(|name| (name.to_owned(), json!(""))).collect();
-            ("prompt", text("name"), PROMPTS_GET, json!({"name": text("name"), "arguments": arguments}))
+            (PROMPTS_GET, json!({"name": name, "arguments": arguments}))
         }
-        RESOURCE_TEMPLATES_LIST => {
-            ("template", text("uriTemplate"), RESOURCES_READ, json!({"uri": text("uriTemplate")}))
-        }
-        _ => ("resource", text("uri"), RESOURCES_READ, json!({"uri": text("uri")})),
+        _ => (RESOURCES_READ, json!({"uri": name})),
     };
-    // In the order in which people write it.
-    let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-    let to = Direction::ToServer;
-    (!name.is_empty()).then(|| ServerOffer { kind, name: name.to_owned(), about, request, to })
+    Some(ServerOffer {
+        kind: kind.word,
+        about: about.lines().next().unwrap_or_default().to_owned(),
+        definition: definition.to_owned(),
+        change: OfferChange::None,
+        // In the order in which people write it.
+        request: format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#),
+        to: Direction::ToServer,
+        name,
+    })
 }
 
 /// A value that a schema lets through, as far as its types, defaults and enumerations say: of an object what is required or has a

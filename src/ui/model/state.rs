@@ -1,5 +1,6 @@
 //! Everything on the screen, as plain data: no drawing, no I/O.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::message_list::MessageList;
 use super::message_rows::{MessageRow, MessageRows};
 use super::metrics_screen::MetricsScreen;
 use super::observed::ObservedState;
+use super::offers::SeenOffers;
 use super::popup::Popup;
 use super::prompt::Prompt;
 use super::rules_screen::RulesScreen;
@@ -109,6 +111,8 @@ pub(crate) struct Model {
     pub(crate) popup: Option<Popup>,
     pub(crate) prompt: Option<Prompt>,
     pub(crate) search: Option<Search>,
+    /// What the operator has seen of the offers of each session.
+    pub(crate) offers_seen: HashMap<SessionId, SeenOffers>,
     /// The message that another is to be compared with.
     pub(crate) compared: Option<Arc<Envelope>>,
     /// The command that a message was handed to last.

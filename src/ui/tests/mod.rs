@@ -1,6 +1,7 @@
 //! The screen as a person uses it: events and keys in, commands and pictures out.
 
 mod clock;
+mod compose;
 mod find;
 mod key_table;
 mod keys;

@@ -105,6 +105,12 @@ pub(super) const SCENES: &[Scene] = &[
         offer(rig);
         rig.press("C");
     }),
+    ("compose-changed", |rig| {
+        offer(rig);
+        rig.press("C esc");
+        offer_anew(rig);
+        rig.press("C");
+    }),
     // Lines.
     ("filter", |rig| {
         rig.press("f").typing("~m tools/");
@@ -356,7 +362,7 @@ pub(super) const PLACES: &[Scene] = &[
 ];
 
 /// What the servers list: a tool whose arguments have types, one without, a prompt, a resource and a template.
-fn offer(rig: &mut Rig) {
+pub(super) fn offer(rig: &mut Rig) {
     let mut world = World::new();
     world.seq = 1299;
     for (method, result) in [
@@ -384,6 +390,18 @@ fn offer(rig: &mut Rig) {
         for envelope in [list, listed] {
             rig.on_event(Event::Passed(Arc::new(envelope)));
         }
+    }
+}
+
+/// The tools again: one says something else of itself, one is gone, one is new.
+pub(super) fn offer_anew(rig: &mut Rig) {
+    let mut world = World::new();
+    world.seq = 1329;
+    let list = world.message(2, Direction::ToServer, r#"{"jsonrpc":"2.0","id":71,"method":"tools/list"}"#);
+    let tools = r#""result":{"tools":[{"name":"book","description":"Books a flight, and tells the bank.","inputSchema":{"type":"object","properties":{"city":{"type":"string"},"class":{"enum":["economy","business"]},"seats":{"type":"integer","default":2}},"required":["city","class"]},"outputSchema":{"type":"object","properties":{"total":{"type":"number"}}}},{"name":"cancel","description":"Cancels a booking"}]}"#;
+    let listed = world.reply(&list, 12, tools);
+    for envelope in [list, listed] {
+        rig.on_event(Event::Passed(Arc::new(envelope)));
     }
 }
 

@@ -231,7 +231,7 @@ fn compose_says_what_the_server_is_and_speaks_to_either_side() {
     super::scenes::booked(&mut rig);
     let picture = rig.press("C").picture();
     for expected in
-        ["2025-11-25 can: tools, prompts", "instructions: Ask for the city first.", "template  file:///trips/{city}"]
+        ["2025-11-25 can: tools, prompts", "instructions: Ask for the city first.", "template    file:///trips/{city}"]
     {
         assert!(picture.contains(expected), "{expected}: {picture}");
     }
