@@ -171,6 +171,26 @@ pub(crate) fn offers_parts(inner: Rect, list: &OfferList) -> [Rect; 3] {
     [heads, rows, facts]
 }
 
+/// The panes of the editor.
+pub(crate) struct EditorParts {
+    pub(crate) text: Rect,
+    /// The difference, or what came back.
+    pub(crate) other: Option<Rect>,
+    /// Whether it can be sent.
+    pub(crate) verdict: Rect,
+}
+
+/// `called`: there is a reply to be shown, below the text where there is no room beside it.
+pub(crate) fn editor_parts(area: Rect, viewport: Viewport, called: bool) -> EditorParts {
+    let [panes, verdict] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(area);
+    let [text, other] = match called {
+        _ if viewport.wide => columns(panes, Constraint::Percentage(58), Constraint::Fill(1)),
+        true => stacked(panes, 50, 0),
+        false => return EditorParts { text: panes, other: None, verdict },
+    };
+    EditorParts { text, other: Some(other), verdict }
+}
+
 /// The rectangle of the long-text popup.
 pub(crate) fn pager(area: Rect) -> Rect {
     centered(area, area.width.saturating_sub(6), area.height.saturating_sub(4))
@@ -229,8 +249,14 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     model.detail.frame(detail_width.saturating_sub(2), detail);
     model.restart_search();
     let theme = Theme::of(&model.settings);
+    let viewport = model.viewport;
     if let Some(editor) = &mut model.editor {
         dress(&mut editor.area, theme);
+        if let Some(call) = &mut editor.call {
+            let area =
+                editor_parts(plan.body, viewport, true).other.map_or(Rect::default(), |area| inner(area, viewport));
+            call.frame(usize::from(area.width.saturating_sub(1)), usize::from(area.height));
+        }
     }
     if let Some(editor) = &mut model.rules_screen.editor {
         dress(&mut editor.area, theme);

@@ -9,6 +9,7 @@ use crate::message::Message;
 use crate::ui::keymap::Action;
 use crate::ui::model::detail::DetailTab;
 use crate::ui::model::editor::{EditSubject, EditTarget, Editor};
+use crate::ui::model::own_call::OwnCall;
 use crate::ui::model::{Effect, Model};
 
 /// What a text must be to be sent.
@@ -85,8 +86,7 @@ pub(super) fn resend(model: &mut Model) {
 
 fn send_again(model: &mut Model, session: SessionId, seq: Seq, message: Message) {
     model.send(Command::Send { session, message });
-    let what = if seq.0 == 0 { "sent".to_owned() } else { format!("{seq} sent again") };
-    model.notify(format!("{what}; its reply is shown here and not delivered"));
+    model.notify(format!("{seq} sent again; its reply is shown here and not delivered"));
 }
 
 /// Sends what the editor holds.
@@ -101,6 +101,9 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
     if matches!(target, EditTarget::Answer(_)) && message.member("result").is_none() {
         return model.warn("an answer needs a `result`; `b` answers with an error");
     }
+    if let (EditTarget::Resend(session), Seq(0)) = (target, seq) {
+        return call(model, session, message);
+    }
     model.editor = None;
     model.queue.drafts.remove(&seq);
     match target {
@@ -114,6 +117,21 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
             model.notify("sent to the client in its server's name");
         }
         EditTarget::Resend(session) => send_again(model, session, seq, message),
+    }
+}
+
+/// Sends a call of the operator's own; the editor stays, and shows what comes back.
+fn call(model: &mut Model, session: SessionId, message: Message) {
+    let call = OwnCall::new(session, message.clone(), model.now);
+    model.notify(if call.waits() {
+        "sent: what comes back is shown here"
+    } else {
+        "sent: a notification has no reply"
+    });
+    model.send(Command::Send { session, message });
+    if let Some(editor) = &mut model.editor {
+        editor.call = Some(Box::new(call));
+        editor.diff_shown = false;
     }
 }
 

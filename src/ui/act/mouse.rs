@@ -33,7 +33,8 @@ fn pane_at(plan: &ScreenLayout, at: Position) -> Option<(Pane, Rect)> {
 
 /// Moves what is under the pointer; the keys stay where they are.
 fn wheel(model: &mut Model, plan: &ScreenLayout, at: Position, motion: Motion) {
-    if model.popup.is_none() && (model.editor.is_some() || model.prompt.is_some()) {
+    let is_written = model.prompt.is_some() || model.editor.is_some() && model.own_call().is_none();
+    if model.popup.is_none() && is_written {
         return;
     }
     let before = model.pane;

@@ -21,6 +21,9 @@ pub(super) fn go(model: &mut Model, motion: Motion) {
         let sessions = model.observed.sessions.all().len() + 1;
         return go_in_popup(popup, motion, sessions);
     }
+    if let Some(editor) = &mut model.editor {
+        return editor.call.iter_mut().for_each(|call| call.go(motion));
+    }
     match (model.screen, model.pane) {
         (ScreenKind::Messages | ScreenKind::Queue, Pane::Detail) => model.detail.go(motion),
         (ScreenKind::Messages, Pane::Sessions) => {

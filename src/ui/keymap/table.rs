@@ -342,8 +342,17 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Editor, &["ctrl y"], A::Redo, "", "redo"),
     key(C::Editor, &["ctrl g"], A::GoToFault, "to the fault", "go to what is no JSON").when(Model::editor_has_fault),
     key(C::Editor, &["ctrl o"], A::Original, "original", "the text as it came"),
-    key(C::Editor, &["tab"], A::ToggleDiff, "diff", "text or difference, where both do not fit")
-        .when(Model::editor_is_narrow),
+    key(
+        C::Editor,
+        &["tab"],
+        A::ToggleDiff,
+        "diff",
+        "text or difference, or the reply to a call of yours, where not all fit",
+    )
+    .when(Model::editor_is_narrow),
+    key(C::Editor, &["pgdn"], A::Move(Motion::PageDown), "scroll reply", "a page down in the reply")
+        .when(Model::reply_is_long),
+    key(C::Editor, &["pgup"], A::Move(Motion::PageUp), "", "a page up in the reply").when(Model::reply_is_long),
     key(C::Editor, &["ctrl x"], A::SendRaw, "send raw", "send it even if it does not parse").when(|m| !m.editor_gone()),
     // The prompt.
     key(C::Prompt(PromptKind::Filter), &["enter"], A::Accept, "keep", "keep the filter"),

@@ -8,6 +8,7 @@ use super::super::diff::{DiffLine, Sign, changed_paths, diff_json};
 use super::super::json::{
     Folds, JsonFault, JsonTree, check, compact, fold, pretty, pretty_marked, splice, unfold, unmark,
 };
+use super::own_call::OwnCall;
 use crate::envelope::{Direction, Seq, SessionId, Via};
 use crate::event::Ticket;
 use crate::message::{Kind, Message};
@@ -46,6 +47,8 @@ pub(crate) struct Editor {
     pub(crate) gone: bool,
     /// JSON in strings is written out, behind a mark.
     pub(crate) is_unfolded: bool,
+    /// What went out from here last, of a call of the operator's own.
+    pub(crate) call: Option<Box<OwnCall>>,
     stale: Option<Instant>,
 }
 
@@ -96,6 +99,7 @@ impl Editor {
             diff_shown: false,
             gone: false,
             is_unfolded,
+            call: None,
             stale: None,
         };
         editor.check();

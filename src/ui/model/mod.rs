@@ -23,6 +23,7 @@ pub(crate) mod motion;
 pub(crate) mod observed;
 pub(crate) mod offers;
 mod on_event;
+pub(crate) mod own_call;
 pub(crate) mod patience;
 pub(crate) mod popup;
 pub(crate) mod prompt;

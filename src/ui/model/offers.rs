@@ -244,7 +244,9 @@ fn offer(kind: &OfferKind, definition: &str) -> Option<ServerOffer> {
     let (method, params) = match kind.method {
         TOOLS_LIST => {
             let arguments = item.get("inputSchema").map_or_else(|| json!({}), skeleton);
-            (TOOLS_CALL, json!({"name": name, "arguments": arguments}))
+            // Progress is shown while it runs; it goes where the call came from, and to no client.
+            let meta = json!({"progressToken": "tapline-call"});
+            (TOOLS_CALL, json!({"name": name, "arguments": arguments, "_meta": meta}))
         }
         PROMPTS_LIST => {
             let named = item.get("arguments").and_then(Value::as_array).into_iter().flatten();

@@ -166,6 +166,9 @@ impl Model {
             self.live.trimmed(first);
         }
         self.update_editor(touched.seq);
+        if let Some(call) = self.editor.as_mut().and_then(|editor| editor.call.as_mut()) {
+            call.follow(&self.observed, touched.seq);
+        }
     }
 
     /// The message in the editor may have been released by others.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::editor::Editor;
 use super::message_rows::MessageRow;
+use super::own_call::OwnCall;
 use super::popup::Popup;
 use super::rule_form::RuleField;
 use super::session_list::SessionRow;
@@ -167,6 +168,11 @@ impl Model {
         self.editor.as_ref().is_some_and(|editor| editor.gone)
     }
 
+    /// The reply to a call of the operator's own is longer than its pane.
+    pub(crate) fn reply_is_long(&self) -> bool {
+        self.own_call().is_some_and(OwnCall::can_scroll)
+    }
+
     pub(crate) fn editor_has_fault(&self) -> bool {
         self.editor.as_ref().is_some_and(|editor| editor.verdict.fault.is_some())
     }
@@ -182,8 +188,9 @@ impl Model {
         !self.editor_gone() || self.can_send_as_new()
     }
 
+    /// The difference has no place of its own beside the text.
     pub(crate) fn editor_is_narrow(&self) -> bool {
-        !self.viewport.wide
+        !self.viewport.wide || self.own_call().is_some()
     }
 
     pub(crate) fn has_panes(&self) -> bool {

@@ -20,6 +20,7 @@ use super::message_rows::{MessageRow, MessageRows};
 use super::metrics_screen::MetricsScreen;
 use super::observed::ObservedState;
 use super::offers::SeenOffers;
+use super::own_call::OwnCall;
 use super::popup::Popup;
 use super::prompt::Prompt;
 use super::rules_screen::RulesScreen;
@@ -205,7 +206,8 @@ impl Model {
         let seen = (list.top..list.top + list.height).filter_map(|position| list.row(rows, position));
         let open = seen.filter_map(|row| self.open_age(&row)).map(|age| self.now.0.saturating_sub(age));
         let held = self.observed.held.values().map(|held| held.since.0);
-        open.chain(held).filter(move |_| shown).chain(oldest)
+        let own = self.own_call().filter(|call| call.waits()).map(|call| call.since.0);
+        open.chain(held).filter(move |_| shown).chain(oldest).chain(own)
     }
 
     /// Whether an age reads otherwise than before.
@@ -219,6 +221,11 @@ impl Model {
         let second = |now: Timestamp, since: Timestamp| now.0.saturating_sub(since.0) / 1_000_000;
         let shown = matches!(self.screen, ScreenKind::Messages | ScreenKind::Queue) && self.editor.is_none();
         shown && self.observed.held.values().any(|held| second(before, held.since) != second(self.now, held.since))
+    }
+
+    /// The call that went out from the editor.
+    pub(crate) fn own_call(&self) -> Option<&OwnCall> {
+        self.editor.as_ref()?.call.as_deref()
     }
 
     fn scan_on(&mut self) -> bool {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::rig::{Rig, World, session};
-use super::scenes::{offer, offer_anew};
+use super::rig::{Rig, World, session, session_id, text_result};
+use super::scenes::{offer, offer_anew, own_call};
 use crate::envelope::{Direction, Via};
-use crate::event::Event;
+use crate::event::{Event, Level, LogLine};
 
 /// A session in which nothing was listed.
 fn begun() -> Rig {
@@ -78,4 +78,63 @@ fn list_of_several_pages_is_one() {
     let picture = rig.press("C").picture();
     assert!(picture.contains("first_tool") && picture.contains("second_tool"), "{picture}");
     assert!(!picture.contains("changed since"), "{picture}");
+}
+
+/// A call from the form has its reply beside it: what it waits for, how far it is, what came back; and it can be changed and sent again.
+#[test]
+fn reply_stands_beside_its_call() {
+    let mut rig = begun();
+    let (mut world, call) = own_call(&mut rig);
+    let picture = rig.picture();
+    assert!(picture.contains("Waiting 0s") && picture.contains("3/10 asking airlines"), "{picture}");
+    assert!(picture.contains(r#""city": "Rome""#), "the form stays: {picture}");
+    // Another's reply is none to it.
+    let other = world.call(2, 55, "book", "{}");
+    let reply = world.reply(&other, 4, &text_result("another's"));
+    for envelope in [other, reply] {
+        rig.on_event(Event::Passed(Arc::new(envelope)));
+    }
+    assert!(rig.picture().contains("Waiting 0s"), "{}", rig.picture());
+    rig.model.tick(rig.model.now.plus_micros(3_000_000));
+    assert!(rig.picture().contains("Waiting 3s"), "{}", rig.picture());
+    assert!(rig.model.next_tick().is_some(), "it grows older by itself");
+    rig.on_event(Event::Passed(Arc::new(world.reply(&call, 3100, &text_result("booked\nseat 4")))));
+    let picture = rig.picture();
+    assert!(picture.contains("Reply #1324 after 3.1s"), "{picture}");
+    assert!(picture.contains(" booked ") && picture.contains(" seat 4 "), "{picture}");
+    // Once more, and it fails.
+    rig.press("ctrl-s");
+    assert_eq!(rig.commands().len(), 1);
+    assert!(rig.picture().contains("Waiting 0s"), "{}", rig.picture());
+    let mut again = call.clone();
+    again.seq.0 = 1400;
+    world.seq = 1400;
+    rig.on_event(Event::Passed(Arc::new(again.clone())));
+    let failed = r#""error":{"code":-32602,"message":"no such city"}"#;
+    rig.on_event(Event::Passed(Arc::new(world.reply(&again, 10, failed))));
+    let picture = rig.picture();
+    assert!(picture.contains("Failed #1401 after 10ms") && picture.contains("no such city"), "{picture}");
+    rig.press("esc");
+    assert!(rig.model.editor.is_none());
+}
+
+#[test]
+fn call_that_gets_no_reply_says_why() {
+    let mut rig = begun();
+    own_call(&mut rig);
+    let line = LogLine::new(Level::Error, "proxy", "the request you sent got no answer: connection refused");
+    rig.on_event(Event::Log(LogLine { at: rig.model.now, ..line.of(session_id(2)) }));
+    assert!(rig.picture().contains("got no answer: connection"), "{}", rig.picture());
+}
+
+#[test]
+fn reply_of_content_that_is_no_text_says_what_it_is() {
+    let mut rig = begun();
+    let (mut world, call) = own_call(&mut rig);
+    let result = r#""result":{"content":[{"type":"text","text":"a\u001b[31mb"},{"type":"image","mimeType":"image/png","data":"aGVsbG8h"}],"structuredContent":{"total":3}}"#;
+    rig.on_event(Event::Passed(Arc::new(world.reply(&call, 10, result))));
+    let picture = rig.picture();
+    for expected in ["a\\x1b[31mb", "[image image/png, 6B]", "\"total\": 3"] {
+        assert!(picture.contains(expected), "{expected}: {picture}");
+    }
 }

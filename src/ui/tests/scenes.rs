@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::metrics::measure;
 use super::pictures::replay;
-use super::rig::{Rig, START, World, busy_events, held, session, session_id, tapes};
-use crate::envelope::{Author, Direction, Outcome, Seq, Via};
+use super::rig::{Rig, START, World, busy_events, held, session, session_id, tapes, text_result};
+use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, Via};
 use crate::event::figures::Figures;
-use crate::event::{Event, Finding, Level, LintLevel, LogLine, RuleStatus, Session, TapeEnd, Ticket};
+use crate::event::{Command, Event, Finding, Level, LintLevel, LogLine, RuleStatus, Session, TapeEnd, Ticket};
 
 /// A name, and what leads there from the busy rig.
 pub(super) type Scene = (&'static str, fn(&mut Rig));
@@ -110,6 +110,15 @@ pub(super) const SCENES: &[Scene] = &[
         rig.press("C esc");
         offer_anew(rig);
         rig.press("C");
+    }),
+    ("call-waits", |rig| {
+        own_call(rig);
+        rig.model.now = START.plus_micros(23_000_000);
+    }),
+    ("call-answered", |rig| {
+        let (mut world, call) = own_call(rig);
+        let found: String = (1..60).map(|n| format!("flight {n} to Rome\n")).collect();
+        rig.on_event(Event::Passed(Arc::new(world.reply(&call, 2100, &text_result(&found)))));
     }),
     // Lines.
     ("filter", |rig| {
@@ -320,6 +329,12 @@ pub(super) const PLACES: &[Scene] = &[
     ("second action", |rig| {
         rig.press(": 1 1 8 9 enter R right");
     }),
+    ("reply below", |rig| {
+        let (mut world, call) = own_call(rig);
+        let found: String = (1..90).map(|n| format!("flight {n} to Rome\n")).collect();
+        rig.on_event(Event::Passed(Arc::new(world.reply(&call, 2100, &text_result(&found)))));
+        rig.press("pgdn");
+    }),
     ("newer filters", |rig| {
         rig.press("f").typing("~e").press("enter f ctrl-u").typing("~q").press("enter f ctrl-u up up");
     }),
@@ -403,6 +418,25 @@ pub(super) fn offer_anew(rig: &mut Rig) {
     for envelope in [list, listed] {
         rig.on_event(Event::Passed(Arc::new(envelope)));
     }
+}
+
+/// A call out of the offers, on its way, with some progress.
+pub(super) fn own_call(rig: &mut Rig) -> (World, Envelope) {
+    offer(rig);
+    rig.press("C").typing("book").press("enter").typing("Rome");
+    rig.effects.clear();
+    rig.press("ctrl-s");
+    let [Command::Send { message, .. }] = &rig.commands()[..] else { panic!() };
+    let mut world = World::new();
+    world.seq = 1319;
+    let raw = message.with_id(&crate::message::Id::random()).unwrap();
+    let mut call = world.message(2, Direction::ToServer, &String::from_utf8_lossy(raw.raw()));
+    call.outcome = Outcome::Injected(Author::Operator);
+    let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"tapline-call","progress":3,"total":10,"message":"asking airlines"}}"#;
+    for envelope in [call.clone(), world.message(2, Direction::ToClient, progress)] {
+        rig.on_event(Event::Passed(Arc::new(envelope)));
+    }
+    (world, call)
 }
 
 /// A held call of a tool whose arguments have a schema.

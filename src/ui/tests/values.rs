@@ -240,6 +240,8 @@ fn compose_says_what_the_server_is_and_speaks_to_either_side() {
     assert_eq!(message.raw(), r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{}}"#);
     rig.press("C").typing("roots/").press("enter ctrl-s");
     assert!(matches!(&rig.commands()[..], [Command::Send { message, .. }] if message.id().is_none()));
+    assert!(rig.picture().contains("a notification: nothing comes back"), "{}", rig.picture());
+    rig.press("esc");
     let mut world = World::new();
     world.seq = 1360;
     let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;

@@ -1,33 +1,78 @@
 //! A message being edited, beside what it was; below, whether it can be sent.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::detail::diff_line;
 use super::list::arrow;
 use super::paint;
 use super::parts::{pane, put, right, short, styled, theme};
+use crate::event::{Level, LogLine};
 use crate::text;
 use crate::ui::diff::Sign;
-use crate::ui::layout::columns;
-use crate::ui::model::Model;
+use crate::ui::layout::editor_parts;
 use crate::ui::model::editor::{EditTarget, Editor};
+use crate::ui::model::own_call::{CallState, OwnCall};
+use crate::ui::model::wrapped_text::WrappedText;
+use crate::ui::model::{Model, age};
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let Some(editor) = &model.editor else { return };
-    let [panes, verdict] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(area);
-    if model.viewport.wide {
-        let [left, right] = columns(panes, Constraint::Percentage(58), Constraint::Fill(1));
-        draw_diff(model, editor, frame, right);
-        draw_text(model, editor, frame, left);
-    } else if editor.diff_shown {
-        draw_diff(model, editor, frame, panes);
-    } else {
-        draw_text(model, editor, frame, panes);
+    let parts = editor_parts(area, model.viewport, editor.call.is_some());
+    match (parts.other, &editor.call) {
+        (Some(other), Some(call)) if !editor.diff_shown => draw_reply(model, call, frame, other),
+        (Some(other), _) => draw_diff(model, editor, frame, other),
+        (None, _) => {}
     }
-    draw_verdict(model, editor, frame, verdict);
+    if parts.other.is_none() && editor.diff_shown {
+        draw_diff(model, editor, frame, parts.text);
+    } else {
+        draw_text(model, editor, frame, parts.text);
+    }
+    draw_verdict(model, editor, frame, parts.verdict);
+}
+
+/// What became of the call that went out from here.
+fn draw_reply(model: &Model, call: &OwnCall, frame: &mut Frame<'_>, area: Rect) {
+    let (role, title) = match call.state {
+        CallState::Waiting => (Role::Held, format!(" Waiting {} ", age(model.now.0.saturating_sub(call.since.0)))),
+        CallState::Told => (Role::Good, " Sent ".to_owned()),
+        CallState::Answered { seq, took, failed } => {
+            let (role, word) = if failed { (Role::Bad, "Failed") } else { (Role::Good, "Reply") };
+            (role, format!(" {word} {seq} after {} ", text::micros_with_unit(took)))
+        }
+    };
+    let block = pane(model, false, styled(model, role, title), Line::default());
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let width = usize::from(inner.width);
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut said = |role, words: &str| {
+        let mut text = WrappedText::of(vec![text::sanitize(words).into_owned()]);
+        text.wrap(width.saturating_sub(1), 0);
+        let rows = (0..text.rows().len()).filter_map(|row| text.row(row));
+        lines.extend(rows.map(|row| Line::from(styled(model, role, format!(" {row}")))));
+    };
+    match call.state {
+        CallState::Waiting => {
+            said(Role::Dim, "its reply is shown here, and is not delivered to the client");
+            call.progress.iter().for_each(|progress| said(Role::Accent, progress));
+            // Where the server is gone, no reply tells of it.
+            let is_of_call = |line: &&LogLine| {
+                line.session == Some(call.session()) && line.level >= Level::Warn && line.at >= call.since
+            };
+            let line = model.log.all().filter(is_of_call).last();
+            line.iter().for_each(|line| said(Role::Bad, &line.text));
+        }
+        CallState::Told => said(Role::Dim, "a notification: nothing comes back"),
+        CallState::Answered { .. } => {
+            let rows = (call.top..call.lines.rows().len()).map_while(|row| call.lines.row(row));
+            rows.take(usize::from(inner.height)).for_each(|row| said(Role::Plain, row));
+        }
+    }
+    lines.into_iter().enumerate().for_each(|(row, line)| put(frame, inner, row, line));
 }
 
 fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {
@@ -35,12 +80,14 @@ fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) 
         EditTarget::Held(_) => "Edit",
         EditTarget::Answer(_) => "Answer in the server's place to",
         EditTarget::Speak(_) => "In the server's name, to",
-        EditTarget::Resend(_) if editor.seq.0 == 0 => "Call of your own, for",
+        EditTarget::Resend(_) if editor.seq.0 == 0 => "Call of your own:",
         EditTarget::Resend(_) => "Edit and resend",
     };
     let kind = editor.original.kind().word();
     let id = editor.original.id().map(|id| format!(" id {}", id.display())).unwrap_or_default();
-    let title = format!(" {what} {} {kind} {} {}{id} ", editor.seq, arrow(editor.direction), editor.session);
+    // What is written out of the offers has no number yet.
+    let seq = if editor.seq.0 == 0 { String::new() } else { format!("{} ", editor.seq) };
+    let title = format!(" {what} {seq}{kind} {} {}{id} ", arrow(editor.direction), editor.session);
     let room = usize::from(area.width).saturating_sub(4);
     let block = pane(model, true, styled(model, Role::Strong, short(&title, room)), Line::default());
     let inner = block.inner(area);
