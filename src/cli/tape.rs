@@ -113,7 +113,8 @@ Examples:
   tapline tape import session.har --out session.tape.jsonl      what a browser, a proxy or `tapline tape export` saved
   tapline tape import cassettes/*.json                          of mcp-recorder, into the directory of tapes
 
-Read are HTTP Archives (1.2), cassettes of mcp-recorder (1.x), and what `tapline tape export --format jsonl` writes. What a format does not \
+Read are HTTP Archives (1.2), cassettes of mcp-recorder (1.x), transcripts of mcp-vcr (YAML and NDJSON), session logs of mcpsnoop, what the \
+Protocol and the Network page of the MCP Inspector (2.x) export, and what `tapline tape export --format jsonl` writes. What a format does not \
 say is not made up; what could not be taken over is said.")]
     Import(TapeImportArgs),
     /// Take secrets out of a tape, so that it can be shared

@@ -24,6 +24,7 @@ mod hold;
 mod hooks;
 mod http_client;
 mod ids;
+mod imports;
 #[path = "../interop/client.rs"]
 mod interop;
 mod legacy_sse;

@@ -380,27 +380,3 @@ fn retention_removes_old_tapes_when_recording_starts() {
     let said = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.code() == Some(2) && said.contains("older_than"), "{said}");
 }
-
-/// Cassettes as mcp-recorder 0.5.0 (PyPI) wrote them, of tapline's demo server and of a server of the TypeScript SDK.
-#[test]
-fn tape_imported_from_cassettes_of_mcp_recorder_is_replayed() {
-    let dir = TempDir::new().unwrap();
-    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats");
-    for (kind, messages, server) in [("stdio", 9, "tapline-demo"), ("http", 7, "interop-ts")] {
-        let cassette = formats.join(format!("mcp-recorder-0.5.0-{kind}.json"));
-        let path = dir.path().join(format!("{kind}.tape.jsonl"));
-        let (status, said, left) = tape(&["import", cassette.to_str().unwrap(), "--out", path.to_str().unwrap()]);
-        assert!(status == 0 && said.contains(&format!("{messages} messages from mcp-recorder")), "{said}{left}");
-        assert_eq!(verify(&path).0, 0, "{}", verify(&path).1);
-        assert_eq!(Tape::read(&path).unwrap().header.peers.server.unwrap().name, server);
-    }
-    let demo = [env!("CARGO_BIN_EXE_tapline"), "__demo-server"];
-    let assert = command()
-        .arg("replay")
-        .arg(dir.path().join("stdio.tape.jsonl"))
-        .args(["--speed", "max", "--"])
-        .args(demo)
-        .assert();
-    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
-    assert!(said.contains("0 failed, 0 skipped"), "{said}");
-}

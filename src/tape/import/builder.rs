@@ -1,0 +1,171 @@
+//! A tape that is put together from a recording of another program.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::Value;
+
+use crate::envelope::{Direction, Envelope, ReplyTo, Seq, SessionField, SessionId, Via};
+use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
+use crate::mcp::method;
+use crate::message::{Kind, Message};
+use crate::secret::Label;
+use crate::tape::format::{Mark, TapeHeader};
+
+/// A recording of another program, as a tape.
+#[derive(Debug)]
+pub struct ImportedTape {
+    /// The text of the tape.
+    pub text: Vec<u8>,
+    pub messages: usize,
+    /// What it was.
+    pub format: &'static str,
+    /// What could not be taken over.
+    pub left: Vec<String>,
+}
+
+/// A tape that is being put together.
+pub(super) struct ImportBuilder {
+    envelopes: Vec<Envelope>,
+    /// What stands beside the messages, and before which of them.
+    marks: Vec<(usize, Mark)>,
+    session: Session,
+    /// Requests that wait for a reply, by the connection, where the recording knows of several, direction and id.
+    open: HashMap<(String, bool, String), usize>,
+    pub(super) left: Vec<String>,
+}
+
+/// A message as a recording has it.
+#[derive(Default)]
+pub(super) struct ImportedMessage<'a> {
+    /// Microseconds from the start.
+    pub(super) at: u64,
+    pub(super) status: Option<u16>,
+    /// Clients count their requests each for itself: the client's connection, where it is known.
+    pub(super) connection: &'a str,
+    pub(super) headers: Option<HeaderMap>,
+}
+
+impl ImportBuilder {
+    pub(super) fn new(upstream: &str, via: Via, started: Timestamp) -> Self {
+        let session = Session {
+            id: SessionId::random(),
+            upstream_name: None,
+            upstream: Label::of_text(upstream).to_string().into(),
+            via,
+            started,
+            state: SessionState::Closed { reason: "imported".to_owned() },
+            origin: Origin::Client,
+            client: None,
+            server: None,
+            protocol: None,
+            tape: None,
+        };
+        Self { envelopes: Vec::new(), marks: Vec::new(), session, open: HashMap::new(), left: Vec::new() }
+    }
+
+    /// How many messages there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.envelopes.len()
+    }
+
+    /// Names what was in front, where that is said later than the first message.
+    pub(super) fn set_upstream(&mut self, upstream: &str) {
+        self.session.upstream = Label::of_text(upstream).to_string().into();
+    }
+
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.marks.push((self.envelopes.len(), mark));
+    }
+
+    pub(super) fn push(&mut self, direction: Direction, via: Via, at: u64, status: Option<u16>, raw: impl Into<Bytes>) {
+        self.push_with(direction, via, raw, ImportedMessage { at, status, ..ImportedMessage::default() });
+    }
+
+    pub(super) fn push_with(
+        &mut self,
+        direction: Direction,
+        via: Via,
+        raw: impl Into<Bytes>,
+        facts: ImportedMessage<'_>,
+    ) {
+        let ImportedMessage { at, status, connection, headers } = facts;
+        let message = Message::new(raw);
+        if message.kind() == Kind::Opaque {
+            self.left.push(format!("message {}: not JSON-RPC, taken over as it is", self.envelopes.len() + 1));
+        }
+        let seq = Seq(self.envelopes.len() as u64 + 1);
+        let mut envelope = Envelope { at, ..Envelope::forwarded(seq, self.session.id, direction, via, message) };
+        envelope.transport.status = status;
+        envelope.transport.headers = headers.map(Arc::new);
+        let key =
+            |direction: Direction, id: &str| (connection.to_owned(), direction == Direction::ToServer, id.to_owned());
+        match envelope.kind() {
+            Kind::Request => {
+                let id = envelope.message.id().map(|id| id.token().to_owned()).unwrap_or_default();
+                self.open.insert(key(direction, &id), self.envelopes.len());
+            }
+            Kind::Result | Kind::Error => {
+                let id = envelope.message.id().map(|id| id.token().to_owned()).unwrap_or_default();
+                if let Some(place) = self.open.remove(&key(direction.reverse(), &id)) {
+                    let request = &self.envelopes[place];
+                    envelope.reply_to = request.message.head().subject.clone().map(|subject| ReplyTo {
+                        seq: request.seq,
+                        took: at.saturating_sub(request.at),
+                        subject,
+                    });
+                }
+            }
+            Kind::Notification | Kind::Batch | Kind::Opaque => {}
+        }
+        self.learn(&envelope);
+        self.envelopes.push(envelope);
+    }
+
+    /// What a handshake says of both sides.
+    fn learn(&mut self, envelope: &Envelope) {
+        if envelope.method() != Some(method::INITIALIZE) {
+            return;
+        }
+        let Some(value) = envelope.message.value() else { return };
+        let peer = |value: &Value| serde_json::from_value::<Peer>(value.clone()).ok().map(Arc::new);
+        match envelope.direction {
+            Direction::ToServer => self.session.client = peer(&value["params"]["clientInfo"]),
+            Direction::ToClient => {
+                self.session.server = peer(&value["result"]["serverInfo"]);
+                self.session.protocol = value["result"]["protocolVersion"].as_str().map(str::to_owned);
+            }
+        }
+    }
+
+    pub(super) fn finish(self, format: &'static str) -> ImportedTape {
+        let mut text = serde_json::to_vec(&TapeHeader { redaction: Vec::new(), ..TapeHeader::of(&self.session) })
+            .expect("all keys are strings");
+        text.push(b'\n');
+        let line = |mark: &Mark, text: &mut Vec<u8>| {
+            serde_json::to_writer(&mut *text, mark).expect("a vector takes everything");
+            text.push(b'\n');
+        };
+        let mut marks = self.marks.iter().peekable();
+        for (place, envelope) in self.envelopes.iter().enumerate() {
+            while let Some((_, mark)) = marks.next_if(|(before, _)| *before <= place) {
+                line(mark, &mut text);
+            }
+            envelope.write_json(SessionField::Omitted, &mut text);
+            text.push(b'\n');
+        }
+        marks.for_each(|(_, mark)| line(mark, &mut text));
+        let at = self.envelopes.last().map_or(0, |it| it.at);
+        let end = Mark::End { at, reason: format!("imported from {format}") };
+        line(&end, &mut text);
+        ImportedTape { text, messages: self.envelopes.len(), format, left: self.left }
+    }
+}
+
+/// Microseconds since the Unix epoch of a written time.
+pub(super) fn moment(written: &Value) -> Option<u64> {
+    let at: jiff::Timestamp = written.as_str()?.parse().ok()?;
+    u64::try_from(at.as_microsecond()).ok()
+}

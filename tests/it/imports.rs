@@ -1,0 +1,91 @@
+//! `tapline tape import`, of files that other programs wrote: see `formats/README.md`.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use tapline::envelope::{Direction, Envelope};
+use tapline::tape::Tape;
+use tempfile::TempDir;
+
+use crate::support::binary;
+
+fn tapline(arguments: &[&str]) -> Output {
+    binary::command().args(arguments).output().unwrap()
+}
+
+/// Makes a tape of a file among the formats; gives what was said of it, too.
+fn imported(dir: &TempDir, file: &str) -> (PathBuf, String) {
+    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats");
+    let path = dir.path().join(format!("{file}.tape.jsonl"));
+    let output = tapline(&["tape", "import", formats.join(file).to_str().unwrap(), "--out", path.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{file}: {said}");
+    let verified = tapline(&["tape", "verify", path.to_str().unwrap()]);
+    assert!(verified.status.success(), "{file}: {}", String::from_utf8_lossy(&verified.stdout));
+    (path, said)
+}
+
+#[test]
+fn recordings_of_other_programs_become_tapes_that_can_be_replayed() {
+    let dir = TempDir::new().unwrap();
+    for (file, messages, format, client) in [
+        ("mcp-recorder-0.5.0-stdio.json", 9, "mcp-recorder", None),
+        ("mcp-vcr-0.2.2.yaml", 9, "mcp-vcr", Some("driver 1.0")),
+        ("mcp-vcr-0.2.2.ndjson", 9, "mcp-vcr", Some("driver 1.0")),
+        ("mcpsnoop-stdio.jsonl", 9, "mcpsnoop", Some("driver 1.0")),
+        ("inspector-2.12.0-protocol.json", 19, "the MCP Inspector", Some("mcp-inspector 2.12.0")),
+        ("inspector-2.12.0-network.json", 13, "the MCP Inspector", Some("mcp-inspector 2.12.0")),
+    ] {
+        let (path, said) = imported(&dir, file);
+        assert!(said.contains(&format!("{messages} messages from {format}")), "{file}: {said}");
+        let header = Tape::read(&path).unwrap().header;
+        assert_eq!(header.peers.server.unwrap().name, "tapline-demo", "{file}");
+        let name = header.peers.client.map(|client| client.text());
+        assert!(client.is_none() || name.as_deref() == client, "{file}: {name:?}");
+        let output = tapline(&[
+            "replay",
+            path.to_str().unwrap(),
+            "--speed",
+            "max",
+            "--",
+            env!("CARGO_BIN_EXE_tapline"),
+            "__demo-server",
+        ]);
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(report.contains("0 failed, 0 skipped"), "{file}: {report}");
+    }
+}
+
+#[test]
+fn recording_of_http_keeps_its_statuses() {
+    let dir = TempDir::new().unwrap();
+    let (path, said) = imported(&dir, "mcp-recorder-0.5.0-http.json");
+    assert!(said.contains("7 messages from mcp-recorder"), "{said}");
+    assert_eq!(Tape::read(&path).unwrap().header.peers.server.unwrap().name, "interop-ts");
+    let (path, said) = imported(&dir, "inspector-2.12.0-network.json");
+    assert!(said.contains("entry 3: GET of HTTP, no message"), "{said}");
+    let tape = Tape::read(&path).unwrap();
+    let replies = tape.envelopes.iter().filter(|it| it.direction == Direction::ToClient);
+    assert!(replies.map(|it| it.transport.status).all(|status| status == Some(200)));
+}
+
+/// Two clients, each of which counts its requests for itself.
+#[test]
+fn clients_of_one_mcpsnoop_log_are_told_apart() {
+    let dir = TempDir::new().unwrap();
+    let (path, _) = imported(&dir, "mcpsnoop-http.jsonl");
+    let tape = Tape::read(&path).unwrap();
+    let calls = tape.envelopes.iter().filter(|it| it.method() == Some("tools/call") && it.reply_to.is_none());
+    let city =
+        |call: &Envelope| call.message.value().unwrap()["params"]["arguments"]["city"].as_str().unwrap().to_owned();
+    let mut cities = Vec::new();
+    for call in calls {
+        let headers = call.transport.headers.as_ref().unwrap();
+        assert_eq!(headers["mcp-protocol-version"], "2025-11-25");
+        let answers = |it: &Envelope| it.reply_to.as_ref().is_some_and(|to| to.seq == call.seq);
+        let reply = tape.envelopes.iter().find(|it| answers(it)).unwrap();
+        assert_eq!(reply.message.value().unwrap()["result"]["structuredContent"]["city"], city(call).as_str());
+        cities.push(city(call));
+    }
+    assert_eq!(cities, ["Lisbon", "Oslo"]);
+}
