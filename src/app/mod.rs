@@ -56,6 +56,7 @@ use crate::rules::{RuleBook, RuleFiles};
 use crate::shadow::{self, Shadow};
 use crate::store::{self, Owner, Store, StoreThread};
 use crate::tape;
+use crate::tape::diff::TapeComparer;
 use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::tape::record::Recorder;
 use crate::tape::redact::RedactRules;
@@ -264,11 +265,11 @@ impl Operator {
         let (commands, received) = mpsc::unbounded_channel();
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let (answer, asked) = oneshot::channel();
-        let replay = CancellationToken::new();
+        let (replay, comparer) = <(CancellationToken, TapeComparer)>::default();
         let Hands { breakpoints, rules, others, points } = hands;
         let (quitting, hurrying) = (quit.clone(), hurry.clone());
         let executor =
-            Executor { mounts, breakpoints, rules, points, library, replay, quit: quitting, hurry: hurrying };
+            Executor { mounts, breakpoints, rules, points, library, replay, comparer, quit: quitting, hurry: hurrying };
         Self { commands, quit, hurry, others, asked, task: tokio::spawn(executor.run(received, answer)) }
     }
 }
@@ -523,6 +524,7 @@ struct Executor {
     points: PointKeeper,
     library: Option<PathBuf>,
     replay: CancellationToken,
+    comparer: TapeComparer,
     quit: CancellationToken,
     hurry: CancellationToken,
 }
@@ -532,6 +534,7 @@ impl Executor {
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, asked: oneshot::Sender<OnQuit>) {
         let held = self.until_quit(&mut commands).await;
         self.replay.cancel();
+        self.comparer.stop();
         self.quit.cancel();
         // A signal has ended it, and the first word is still to come.
         let mut first = held.is_none();
@@ -580,10 +583,11 @@ impl Executor {
                 tokio::spawn(async move { mounts.close(session, "closed by the operator").await });
             }
             Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
-            Command::ListTapes => self.list_tapes(),
-            Command::OpenTape(path) => self.open_tape(path),
-            Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
-            Command::Replay { tape, speed } => self.play(tape, speed),
+            Command::ListTapes
+            | Command::OpenTape(_)
+            | Command::CompareTapes(_)
+            | Command::TendTape { .. }
+            | Command::Replay { .. } => self.carry_out_with_tapes(command),
             Command::StopReplay => self.replay.cancel(),
             Command::Resync => proxy.journal().resync(),
             Command::Pause(session) => self.pause(session),

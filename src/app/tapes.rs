@@ -4,12 +4,24 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::Executor;
-use crate::event::{Event, Level, LogLine, TapeEdit, TapeInfo};
+use crate::event::{Command, Event, Level, LogLine, TapeEdit, TapeInfo};
 use crate::store::{KnownTape, Store};
 use crate::tape;
 
 impl Executor {
-    pub(super) fn list_tapes(&self) {
+    /// Carries out what is asked about tapes.
+    pub(super) fn carry_out_with_tapes(&mut self, command: Command) {
+        match command {
+            Command::ListTapes => self.list_tapes(),
+            Command::OpenTape(path) => self.open_tape(path),
+            Command::CompareTapes(tapes) => self.compare_tapes(tapes),
+            Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
+            Command::Replay { tape, speed } => self.play(tape, speed),
+            _ => {}
+        }
+    }
+
+    fn list_tapes(&self) {
         let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
         let store = self.mounts.proxy().session_policy().store.clone();
         tokio::task::spawn_blocking(move || {
@@ -17,7 +29,7 @@ impl Executor {
         });
     }
 
-    pub(super) fn tend_tape(&self, path: PathBuf, edit: TapeEdit) {
+    fn tend_tape(&self, path: PathBuf, edit: TapeEdit) {
         let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
         let store = self.mounts.proxy().session_policy().store.clone();
         tokio::task::spawn_blocking(move || {
@@ -31,9 +43,14 @@ impl Executor {
         });
     }
 
-    pub(super) fn open_tape(&self, path: PathBuf) {
+    fn open_tape(&self, path: PathBuf) {
         let journal = self.mounts.proxy().journal().clone();
         tokio::task::spawn_blocking(move || tape::open(&path, |event| journal.publish(event)));
+    }
+
+    fn compare_tapes(&mut self, tapes: Option<[PathBuf; 2]>) {
+        let journal = self.mounts.proxy().journal().clone();
+        self.comparer.compare(tapes, move |event| journal.publish(event));
     }
 }
 

@@ -70,7 +70,7 @@ struct FeedWriter {
 
 impl FeedWriter {
     fn offer(&mut self, event: &Event) {
-        if matches!(event, Event::TapeOpened { .. } | Event::TapeRead { .. }) {
+        if matches!(event, Event::TapeOpened { .. } | Event::TapeRead { .. } | Event::Compared(_)) {
             // Asked for by the screen in the process, and as large as the tape; screens elsewhere read the file.
             return;
         }

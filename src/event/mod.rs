@@ -9,6 +9,7 @@ mod lint;
 mod points;
 mod rules;
 mod shadow;
+mod tape_diff;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use lint::{Finding, LintLevel};
 pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus};
 pub use rules::{RuleCommand, RuleStatus};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
+pub use tape_diff::{CallChange, ChangeKind, DefinitionChange, TapeComparison, TapeDiff, TimingChange};
 
 pub use ending::{EndStep, Progress};
 
@@ -87,6 +89,8 @@ pub enum Event {
         /// That this was all.
         end: Option<Box<TapeEnd>>,
     },
+    /// Answer to [`Command::CompareTapes`], unless that was stopped.
+    Compared(Arc<TapeComparison>),
     Replay(ReplayEvent),
     Log(LogLine),
     /// This many messages of a session were neither recorded nor shown, because the journal could not keep up.
@@ -150,6 +154,8 @@ pub enum Command {
     CloseSession(SessionId),
     ListTapes,
     OpenTape(PathBuf),
+    /// Says how the second tape differs from the first. Ends a comparison before, which is all that `None` does.
+    CompareTapes(Option<[PathBuf; 2]>),
     /// Does something to the file of a tape; [`Event::Tapes`] follows.
     TendTape {
         tape: PathBuf,

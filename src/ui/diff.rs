@@ -60,6 +60,20 @@ pub fn diff_json(original: &[u8], edited: &[u8]) -> Vec<DiffLine> {
     lines
 }
 
+/// The lines as text, each with its sign before it.
+pub fn signed_text(lines: &[DiffLine]) -> String {
+    let signed = lines.iter().map(|line| {
+        let sign = match line.sign {
+            Sign::Same => "  ",
+            Sign::Skipped => "..",
+            Sign::Removed => "- ",
+            Sign::Added => "+ ",
+        };
+        format!("{sign}{}\n", line.text)
+    });
+    signed.collect()
+}
+
 fn text_of(raw: &[u8]) -> String {
     pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned())
 }

@@ -7,7 +7,7 @@ use super::settings::KeyChoice;
 use crate::filter::OPERATORS;
 
 /// Signs in the list.
-const SIGNS: [(&str, &str); 17] = [
+const SIGNS: [(&str, &str); 18] = [
     ("> <", "client to server, server to client"),
     ("Q R E N", "request, result, error, notification"),
     ("B ?", "batch, not JSON-RPC"),
@@ -17,6 +17,7 @@ const SIGNS: [(&str, &str); 17] = [
     ("-", "dropped: not sent on, not answered"),
     ("+", "made here: a resent request, an answer of ours"),
     ("m ;", "marked; has a comment"),
+    ("* (tapes)", "marked to be compared"),
     ("=", "reply to a resent request: shown, not delivered"),
     ("% (or not equal)", "a shadow answered otherwise, or not at all"),
     ("? (first column)", "gone: a peer hung up while it was held"),

@@ -142,6 +142,11 @@ pub(crate) fn event_text_rows(inner: Rect) -> usize {
     if inner.height >= 14 { 5 } else { 0 }
 }
 
+/// Rows below two tapes side by side that show the value under the cursor, with the rule above.
+pub(crate) fn compared_text_rows(inner: Rect) -> usize {
+    if inner.height >= 12 { 4 } else { 0 }
+}
+
 /// Rows of the rules screen that show the rule under the cursor in full, with the line above.
 pub(crate) fn rule_text_rows(inner: Rect) -> usize {
     usize::from(inner.height) / 2
@@ -231,6 +236,10 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
         ScreenKind::Events => {
             let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
             model.log.frame(usize::from(area.height).saturating_sub(event_text_rows(area)));
+        }
+        ScreenKind::Compare => {
+            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
+            model.compare.frame(usize::from(area.height).saturating_sub(1 + compared_text_rows(area)));
         }
         ScreenKind::Lint => model.lint.frame(model.observed.found.rows().len(), list + 1),
         ScreenKind::Rules => {

@@ -20,6 +20,7 @@ use crate::event::{Command, Decision, Event, Level, LogLine, OnQuit, Then, Times
 use crate::journal::{Journal, JournalThread};
 use crate::proxy::error::left_while_held;
 use crate::tape;
+use crate::tape::diff::TapeComparer;
 use link::{LinkUpdate, TaplineLink};
 
 /// How often is looked for taplines that have started.
@@ -73,6 +74,7 @@ impl Hub {
         let mut run = HubTask {
             merge: Merge::new(numbering),
             journal: journal.clone(),
+            comparer: TapeComparer::default(),
             update,
             last: SourceId(0),
             links: BTreeMap::new(),
@@ -118,6 +120,7 @@ impl Hub {
 struct HubTask {
     merge: Merge,
     journal: Journal,
+    comparer: TapeComparer,
     update: mpsc::Sender<(SourceId, LinkUpdate)>,
     last: SourceId,
     links: BTreeMap<SourceId, TaplineLink>,
@@ -305,6 +308,10 @@ impl HubTask {
     fn command(&mut self, command: Command) -> Option<Ending> {
         match command {
             Command::OpenTape(path) => self.open_tape(path),
+            Command::CompareTapes(tapes) => {
+                let journal = self.journal.clone();
+                self.comparer.compare(tapes, move |event| journal.publish(event));
+            }
             Command::Resync => self.journal.resync(),
             command => match self.merge.route(command) {
                 CommandRoute::To(commands) => commands.into_iter().for_each(|(id, command)| self.send(id, command)),

@@ -141,7 +141,7 @@ impl Merge {
             Event::ResyncDone => self.in_resync(id),
             Event::Stopping => self.remove(id, "its tapline ended"),
             // Asked for by another screen: we read tapes ourselves.
-            Event::TapeOpened { .. } | Event::TapeRead { .. } => Vec::new(),
+            Event::TapeOpened { .. } | Event::TapeRead { .. } | Event::Compared(_) => Vec::new(),
             Event::Figures(figures) => {
                 source.figures = Some(figures);
                 vec![self.figures()]
@@ -167,29 +167,22 @@ impl Merge {
             | Command::CloseSession(session)
             | Command::Restart(session)
             | Command::Pause(session)
-            | Command::Resume(session) => match self.owners.get(&session) {
-                Some(owner) => to(*owner, command),
-                None => CommandRoute::Nowhere("the tapline of that session has ended"),
-            },
+            | Command::Resume(session) => found(self.owners.get(&session).copied(), command, NO_SESSION),
             Command::SetHolding(holding) => {
                 self.wish = Some(holding.clone());
                 self.to_all(&Command::SetHolding(holding))
             }
-            Command::Replay { ref tape, .. } => match self.player_of(tape) {
-                Some(player) => to(player, command),
-                None => CommandRoute::Nowhere("no tapline runs: there is no server to play the tape at"),
-            },
-            Command::TendTape { ref tape, .. } => match self.player_of(tape) {
-                Some(owner) => to(owner, command),
-                None => CommandRoute::Nowhere("no tapline runs that keeps tapes: `tapline tape` tends them"),
-            },
+            Command::Replay { ref tape, .. } => found(self.player_of(tape), command, NO_SERVER),
+            Command::TendTape { ref tape, .. } => found(self.player_of(tape), command, NO_KEEPER),
             Command::ForwardAll
             | Command::ListTapes
             | Command::StopReplay
             | Command::Rules(_)
             | Command::Breakpoints(_) => self.to_all(&command),
             // These are for the screens that show us.
-            Command::OpenTape(_) | Command::Resync | Command::Quit { .. } => CommandRoute::To(Vec::new()),
+            Command::OpenTape(_) | Command::CompareTapes(_) | Command::Resync | Command::Quit { .. } => {
+                CommandRoute::To(Vec::new())
+            }
         }
     }
 
@@ -402,6 +395,15 @@ impl Merge {
     fn to_all(&self, command: &Command) -> CommandRoute {
         CommandRoute::To(self.sources.keys().map(|id| (*id, command.clone())).collect())
     }
+}
+
+const NO_SESSION: &str = "the tapline of that session has ended";
+const NO_SERVER: &str = "no tapline runs: there is no server to play the tape at";
+const NO_KEEPER: &str = "no tapline runs that keeps tapes: `tapline tape` tends them";
+
+/// To who is there, or nowhere and why.
+fn found(owner: Option<SourceId>, command: Command, why: &'static str) -> CommandRoute {
+    owner.map_or(CommandRoute::Nowhere(why), |owner| to(owner, command))
 }
 
 fn to(id: SourceId, command: Command) -> CommandRoute {

@@ -320,7 +320,7 @@ impl ControlServer {
                 let why = "a tapline is not ended through its control address";
                 return Err(ControlRequestError(StatusCode::BAD_REQUEST, why.to_owned()));
             }
-            (Command::OpenTape(_), _) => {
+            (Command::OpenTape(_) | Command::CompareTapes(_), _) => {
                 let why = "a tape is a file of this user: read it where you are";
                 return Err(ControlRequestError(StatusCode::BAD_REQUEST, why.to_owned()));
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::IsStopped;
 use crate::envelope::{Direction, Envelope};
 use crate::mcp::method;
 use crate::message::Kind;
@@ -20,12 +21,13 @@ pub(super) struct RecordedCall<'t> {
 }
 
 impl<'t> RecordedCall<'t> {
-    /// All of a tape, in the order they were made.
-    pub(super) fn all(tape: &'t Tape) -> Vec<Self> {
+    /// All of a tape, in the order they were made; not all where that is stopped.
+    pub(super) fn all(tape: &'t Tape, is_stopped: IsStopped<'_>) -> Vec<Self> {
         let replies: HashMap<_, _> =
             tape.envelopes.iter().filter_map(|it| Some((it.reply_to.as_ref()?.seq, it))).collect();
         let requests = tape.envelopes.iter().filter(|it| it.kind() == Kind::Request);
         requests
+            .take_while(|_| !is_stopped())
             .map(|request| Self { request, reply: replies.get(&request.seq).copied(), arguments: arguments(request) })
             .collect()
     }
@@ -75,10 +77,12 @@ pub(super) fn canonical(value: &Value) -> String {
     sorted(value).to_string()
 }
 
-/// Calls that belong together, in the order of the first tape; those that only the second has come last.
+/// Calls that belong together, in the order of the first tape; those that only the second has come last. Once it is stopped, what
+/// is nearest is no longer looked for.
 pub(super) fn pairs<'c, 't>(
     calls: &'c [RecordedCall<'t>],
     others: &'c [RecordedCall<'t>],
+    is_stopped: IsStopped<'_>,
 ) -> Vec<(Option<&'c RecordedCall<'t>>, Option<&'c RecordedCall<'t>>)> {
     let mut free: Vec<Option<&RecordedCall<'_>>> = others.iter().map(Some).collect();
     let mut places: HashMap<_, Vec<usize>> = HashMap::new();
@@ -100,7 +104,8 @@ pub(super) fn pairs<'c, 't>(
         .iter()
         .zip(exact)
         .map(|(call, exact)| {
-            let nearest = || free[take_nearest(call, left.get_mut(&call.subject())?, others)?].take();
+            let places = left.get_mut(&call.subject()).filter(|_| !is_stopped());
+            let nearest = || free[take_nearest(call, places?, others)?].take();
             (Some(call), exact.or_else(nearest))
         })
         .collect();

@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::ChangeKind;
 use super::calls::{RecordedCall, canonical};
-use crate::event::Difference;
+use crate::event::{ChangeKind, DefinitionChange, Difference};
 use crate::json::diff::{NumberEquality, visit_differences};
 use crate::mcp::method;
 use crate::tape::Tape;
@@ -23,19 +21,6 @@ const LISTS: [(&str, &str, &str, &str); 3] = [
 const VERSION: u64 = 1;
 const VERSION_KEY: &str = "tapline-baseline";
 
-/// A definition that is not what it was.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DefinitionChange {
-    pub kind: ChangeKind,
-    /// `tool`, `prompt` or `template`.
-    pub what: String,
-    pub name: String,
-    /// What changed, by path from the definition.
-    pub differences: Vec<Difference>,
-    /// Whether it changed while the session went on.
-    pub within: bool,
-}
-
 /// Definitions by kind and name, as canonical JSON text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
@@ -49,8 +34,12 @@ pub struct Definitions {
 impl Definitions {
     /// As they were at the end of a tape.
     pub fn of(tape: &Tape) -> Self {
+        Self::of_calls(&RecordedCall::all(tape, &|| false))
+    }
+
+    pub(super) fn of_calls(calls: &[RecordedCall<'_>]) -> Self {
         let mut definitions = Self::default();
-        for call in RecordedCall::all(tape) {
+        for call in calls {
             let Some((_, list, key, what)) = LISTS.iter().find(|(listed, ..)| *listed == call.method()) else {
                 continue;
             };

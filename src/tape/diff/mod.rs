@@ -7,91 +7,69 @@
 //!
 //! ```text
 //! calls.rs         the calls of a tape, and which of two tapes belong together
+//! comparer.rs      comparing for a screen, until it is stopped
 //! definitions.rs   what a server says of its tools: changes, and baselines that pin them
 //! timing.rs        slower and faster, beyond chance
 //! render.rs        text, JSON, JUnit, Markdown
 //! ```
 
 mod calls;
+mod comparer;
 pub mod definitions;
 mod render;
 #[cfg(test)]
 mod tests;
 mod timing;
 
-use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 use self::calls::{RecordedCall, is_list, pairs};
-pub use self::definitions::{DefinitionChange, Definitions};
+pub use self::comparer::TapeComparer;
+pub use self::definitions::Definitions;
 pub use self::render::{DiffForm, render, render_definitions};
-pub use self::timing::TimingChange;
-use crate::envelope::Seq;
-use crate::event::{Difference, Excused};
+use crate::event::{CallChange, ChangeKind, Difference, TapeComparison, TapeDiff};
 use crate::json::PathPattern;
 use crate::message::Message;
-use crate::tape::Tape;
 use crate::tape::compare::{Findings, LearnedValues, Rules, RunClocks, judge};
+use crate::tape::{Tape, TapeError};
 
-/// What is new in the second tape, gone, or otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    Added,
-    Removed,
-    Changed,
-}
-
-/// A call that is not the same on both tapes.
-#[derive(Clone, Debug, Serialize)]
-pub struct CallChange {
-    pub kind: ChangeKind,
-    pub method: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Number of the request on the first tape, and on the second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub left: Option<Seq>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub right: Option<Seq>,
-    /// By path: `.params` of the request, `.result` and `.error` of the reply.
-    pub differences: Vec<Difference>,
-}
-
-/// All that differs between two tapes.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct TapeDiff {
-    /// Calls that are the same on both.
-    pub same: usize,
-    pub calls: Vec<CallChange>,
-    pub definitions: Vec<DefinitionChange>,
-    pub timings: Vec<TimingChange>,
-    /// What differs and need not be the same.
-    pub excused: Vec<Excused>,
-}
-
-impl TapeDiff {
-    /// Whether nothing differs but times.
-    pub fn is_same(&self) -> bool {
-        self.calls.is_empty() && self.definitions.is_empty()
-    }
-
-    /// Whether calls of some kind take longer, beyond chance.
-    pub fn is_slower(&self) -> bool {
-        self.timings.iter().any(TimingChange::is_slower)
-    }
-}
+/// Says whether what was asked for is wanted no more.
+type IsStopped<'a> = &'a dyn Fn() -> bool;
 
 /// Compares two tapes; `ignore`: places in requests and replies that do not count.
 pub fn diff(left: &Tape, right: &Tape, ignore: Vec<PathPattern>) -> TapeDiff {
+    diff_unless(left, right, ignore, &|| false).expect("nothing stops it")
+}
+
+/// Compares two tapes for a screen; `None` where that was stopped meanwhile.
+pub fn compare_files(tapes: &[PathBuf; 2], is_stopped: IsStopped<'_>) -> Option<TapeComparison> {
+    let read = |path: &Path| Tape::read_unless(path, is_stopped);
+    let compared = |outcome, problems| Some(TapeComparison { tapes: tapes.clone(), outcome, problems });
+    let told = |error: TapeError| {
+        let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{error}{why}")
+    };
+    let (left, right) = match (read(&tapes[0]), read(&tapes[1])) {
+        (Ok(left), Ok(right)) => (left?, right?),
+        (Err(error), _) | (_, Err(error)) => return compared(Err(told(error)), Default::default()),
+    };
+    let diff = diff_unless(&left, &right, Vec::new(), is_stopped)?;
+    compared(Ok(diff), [left.troubles(), right.troubles()])
+}
+
+fn diff_unless(left: &Tape, right: &Tape, ignore: Vec<PathPattern>, is_stopped: IsStopped<'_>) -> Option<TapeDiff> {
     let clocks = Some(RunClocks { recorded: left.header.started, live: right.header.started });
     let rules = Rules { ignore, clocks, ..Rules::default() };
-    let (calls, others) = (RecordedCall::all(left), RecordedCall::all(right));
+    let (calls, others) = (RecordedCall::all(left, is_stopped), RecordedCall::all(right, is_stopped));
     let mut diff = TapeDiff {
-        definitions: Definitions::of(left).changes(&Definitions::of(right)),
+        definitions: Definitions::of_calls(&calls).changes(&Definitions::of_calls(&others)),
         timings: timing::changes(&calls, &others),
         ..TapeDiff::default()
     };
-    for pair in pairs(&calls, &others) {
+    for pair in pairs(&calls, &others, is_stopped) {
+        if is_stopped() {
+            return None;
+        }
         match pair {
             (Some(call), Some(other)) => compare_calls(call, other, &rules, &mut diff),
             (Some(call), None) => diff.calls.push(one_sided(call, ChangeKind::Removed)),
@@ -99,7 +77,7 @@ pub fn diff(left: &Tape, right: &Tape, ignore: Vec<PathPattern>) -> TapeDiff {
             (None, None) => {}
         }
     }
-    diff
+    (!is_stopped()).then_some(diff)
 }
 
 fn one_sided(call: &RecordedCall<'_>, kind: ChangeKind) -> CallChange {

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::json;
 
-use super::{CallChange, ChangeKind, DefinitionChange, TapeDiff};
-use crate::event::Difference;
+use crate::event::{CallChange, ChangeKind, DefinitionChange, Difference, TapeDiff};
 use crate::text::{escape_markup, harmless_json, sanitize};
 
 /// Longest value that is shown, in characters.

@@ -59,6 +59,40 @@ fn diff_passes_over_what_changes_from_run_to_run() {
     );
 }
 
+#[test]
+fn diff_ends_early_where_it_is_stopped() {
+    let tape = tape(&[("sum", "{}", "1", 9), ("now", "{}", "2", 9), ("sum", "{\"a\":1}", "3", 9)]);
+    let asked = std::cell::Cell::new(0);
+    let after = |times: usize| {
+        asked.set(0);
+        diff_unless(&tape, &tape, Vec::new(), &|| {
+            asked.set(asked.get() + 1);
+            asked.get() > times
+        })
+    };
+    assert!(after(0).is_none() && after(3).is_none() && after(7).is_none());
+    assert_eq!(after(usize::MAX).map(|diff| diff.same), Some(3));
+}
+
+#[test]
+fn comparison_of_files_says_which_cannot_be_read_and_in_which_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let header = serde_json::to_string(&tape(&[]).header).unwrap();
+    std::fs::write(path("good"), format!("{header}\n")).unwrap();
+    std::fs::write(path("hurt"), format!("{header}\n\n{{\"seq\":1,\n")).unwrap();
+    std::fs::write(path("bad"), "hello\n").unwrap();
+    let compared = |left, right| compare_files(&[path(left), path(right)], &|| false).unwrap();
+    let hurt = compared("good", "hurt");
+    assert!(hurt.outcome.unwrap().is_same() && hurt.problems[0].is_empty());
+    assert!(hurt.problems[1][0].starts_with("line 3: "), "{:?}", hurt.problems);
+    let why = compared("good", "bad").outcome.unwrap_err();
+    assert!(why.contains("bad is not a tape: ") && why.contains("its first line"), "{why}");
+    let why = compared("none", "good").outcome.unwrap_err();
+    assert!(why.starts_with("cannot read ") && why.contains("No such file"), "{why}");
+    assert!(compare_files(&[path("good"), path("hurt")], &|| true).is_none());
+}
+
 const TOOLS: &str = r#"{"tools":[{"name":"a","description":"reads","inputSchema":{"type":"object"}},{"name":"b"}]}"#;
 const PULLED: &str =
     r#"{"tools":[{"name":"c"},{"name":"a","description":"reads, and sends","inputSchema":{"type":"object"}}]}"#;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::calls::RecordedCall;
+use crate::event::TimingChange;
 
 /// Fewer calls on either side tell nothing.
 const LEAST: usize = 5;
@@ -12,22 +11,6 @@ const LEAST: usize = 5;
 const SIGNIFICANT: f64 = 3.29;
 /// A change of the median by less than this is ignored.
 const CONCERN: f64 = 1.2;
-
-/// Calls of one kind that take another time than they did. Times are medians in microseconds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TimingChange {
-    pub subject: String,
-    pub left: u64,
-    pub right: u64,
-    /// How many calls there were on either side.
-    pub calls: (usize, usize),
-}
-
-impl TimingChange {
-    pub fn is_slower(&self) -> bool {
-        self.right > self.left
-    }
-}
 
 pub(super) fn changes(calls: &[RecordedCall<'_>], others: &[RecordedCall<'_>]) -> Vec<TimingChange> {
     let (left, right) = (times(calls), times(others));

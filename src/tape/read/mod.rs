@@ -89,6 +89,14 @@ impl Tape {
         Ok(Self::read_whole(path, TapeReader::open(path)?))
     }
 
+    /// Reads a tape file, unless that is stopped meanwhile: then `None`.
+    ///
+    /// # Errors
+    /// Where it cannot be read at all, is no tape, or is one of a newer format.
+    pub fn read_unless(path: &Path, is_stopped: &dyn Fn() -> bool) -> Result<Option<Self>, TapeError> {
+        Ok(Self::read_chunks(path, TapeReader::open(path)?, is_stopped))
+    }
+
     /// Reads a tape from anywhere; `path` is what it is called.
     ///
     /// # Errors
@@ -98,12 +106,19 @@ impl Tape {
     }
 
     fn read_whole<R: BufRead>(path: &Path, entries: TapeReader<R>) -> Self {
+        Self::read_chunks(path, entries, &|| false).expect("nothing stops it")
+    }
+
+    fn read_chunks<R: BufRead>(path: &Path, entries: TapeReader<R>, is_stopped: &dyn Fn() -> bool) -> Option<Self> {
         let mut tape = Self::begun(path, entries.header().clone());
         let mut chunks = TapeChunks::of(entries);
         while let Some(read) = chunks.read_next() {
+            if is_stopped() {
+                return None;
+            }
             read.into_iter().for_each(|chunk| tape.add(chunk));
         }
-        tape
+        Some(tape)
     }
 
     /// A tape of which no more than the header was read.

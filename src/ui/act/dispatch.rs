@@ -5,8 +5,8 @@ use crossterm::event::{Event as TerminalEvent, KeyEvent};
 use super::jump::{goto, is_number};
 use super::quit::{ask_quit, interrupt, quit, quit_and_forward};
 use super::{
-    clipboard, compose, editing, hold, insight, marks, mouse, navigate, prompt, rules, search, sessions, tapes, typing,
-    value,
+    clipboard, comparing, compose, editing, hold, insight, marks, mouse, navigate, prompt, rules, search, sessions,
+    tapes, typing, value,
 };
 use crate::event::{Command, OnQuit, Then};
 use crate::ui::help::marked_action;
@@ -82,6 +82,7 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::Zoom => model.zoomed = !model.zoomed,
         Action::Open => navigate::open(model),
         Action::Back => navigate::back(model),
+        Action::Pair if model.screen == ScreenKind::Compare => comparing::open_first(model),
         Action::Pair => navigate::to_pair(model),
         Action::Pairs => prompt::toggle_pairs(model),
         Action::NextError => navigate::next_error(model),
@@ -184,8 +185,10 @@ fn look(model: &mut Model, action: Action) {
         Action::Mark => marks::mark(model),
         Action::OnlyMarked => marks::only_marked(model),
         Action::Unmark => marks::unmark(model),
+        Action::Compare if model.screen == ScreenKind::Tapes => comparing::mark(model),
         Action::Compare => marks::compare(model),
         Action::Sort => navigate::sort(model, 1),
+        Action::Reverse if model.screen == ScreenKind::Compare => comparing::turn_around(model),
         Action::Reverse => navigate::sort(model, 0),
         Action::Theme => next_theme(model),
         Action::Repaint => model.effect(Effect::Repaint),

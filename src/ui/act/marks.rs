@@ -2,7 +2,7 @@
 
 use super::prompt::set_filter;
 use crate::filter::Filter;
-use crate::ui::diff::{Sign, diff_json};
+use crate::ui::diff::{diff_json, signed_text};
 use crate::ui::model::Model;
 use crate::ui::model::input_line::InputLine;
 use crate::ui::model::message_rows::MessageMark;
@@ -71,17 +71,8 @@ pub(super) fn compare(model: &mut Model) {
     if lines.is_empty() {
         return model.notify(format!("{} and {} have the same values", old.seq, new.seq));
     }
-    let text = lines.iter().map(|line| {
-        let sign = match line.sign {
-            Sign::Same => "  ",
-            Sign::Skipped => "..",
-            Sign::Removed => "- ",
-            Sign::Added => "+ ",
-        };
-        format!("{sign}{}\n", line.text)
-    });
     let title = format!("- {} {}   + {} {}", old.seq, old.kind().word(), new.seq, new.kind().word());
-    let mut pager = Pager::new(title, text.collect());
+    let mut pager = Pager::new(title, signed_text(&lines));
     pager.is_diff = true;
     model.popup = Some(Popup::Pager(pager));
 }

@@ -1,6 +1,7 @@
 //! What an input does to the model: `dispatch` finds the action of a key, the other files carry it out.
 
 mod clipboard;
+mod comparing;
 mod compose;
 mod dispatch;
 mod editing;

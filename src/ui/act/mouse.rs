@@ -113,6 +113,11 @@ fn choose_elsewhere(model: &mut Model, line: usize) -> Option<bool> {
             let len = model.tapes.list.as_ref().map_or(0, Vec::len);
             (at < len).then(|| std::mem::replace(&mut model.tapes.place.cursor, at) == at)
         }
+        (ScreenKind::Compare, _) => {
+            let shown = model.compare.shown.as_mut()?;
+            let at = shown.place.top + line.checked_sub(1)?;
+            (at < shown.rows.len()).then(|| std::mem::replace(&mut shown.place.cursor, at) == at)
+        }
         (ScreenKind::Lint, _) => None,
         (ScreenKind::Rules, _) => {
             let at = model.rules_screen.place.top + line.checked_sub(1)?;

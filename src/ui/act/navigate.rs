@@ -1,5 +1,6 @@
 //! Going about: motion, screens, panes, jumps.
 
+use super::comparing;
 use super::editing::close_editor;
 use super::jump::show_message;
 use super::prompt::set_filter;
@@ -45,6 +46,7 @@ pub(super) fn go(model: &mut Model, motion: Motion) {
             let len = model.tapes.list.as_ref().map_or(0, Vec::len);
             model.tapes.place.go(motion, len);
         }
+        (ScreenKind::Compare, _) => model.compare.go(motion),
         (ScreenKind::Metrics, _) => {
             let len = model.metrics.rows.len();
             model.metrics.place.go(motion, len);
@@ -98,7 +100,7 @@ pub(super) fn to_screen(model: &mut Model, screen: ScreenKind) {
             model.tape = None;
             mark_read(model);
         }
-        ScreenKind::Queue | ScreenKind::Metrics | ScreenKind::Lint | ScreenKind::Rules => {}
+        ScreenKind::Queue | ScreenKind::Compare | ScreenKind::Metrics | ScreenKind::Lint | ScreenKind::Rules => {}
     }
 }
 
@@ -131,6 +133,7 @@ pub(super) fn open(model: &mut Model) {
             stand_on_value(model);
         }
         (ScreenKind::Tapes, pane) => open_tape(model, pane),
+        (ScreenKind::Compare, _) => comparing::open(model),
         (ScreenKind::Metrics, _) => open_metrics_row(model),
         (ScreenKind::Lint, _) => open_findings(model),
         (ScreenKind::Rules, _) => show_hits(model),
@@ -191,7 +194,10 @@ pub(super) fn back(model: &mut Model) {
     } else if model.pane != Pane::List {
         model.pane = Pane::List;
     } else if model.tape.take().is_some() {
-        model.screen = ScreenKind::Tapes;
+        let is_compared = std::mem::take(&mut model.compare.is_below_tape);
+        model.screen = if is_compared { ScreenKind::Compare } else { ScreenKind::Tapes };
+    } else if model.screen == ScreenKind::Compare {
+        comparing::leave(model);
     } else if model.screen != ScreenKind::Messages {
         to_screen(model, ScreenKind::Messages);
     } else {

@@ -12,6 +12,7 @@ pub(super) fn open_tape(model: &mut Model, pane: Pane) {
         None => model.tapes.selected().map(|tape| tape.path.clone()),
     };
     model.tapes.goal = step.and_then(|replay| replay.selected()).map(|step| step.seq);
+    model.compare.is_below_tape = false;
     if let Some(path) = path {
         model.send(Command::OpenTape(path));
     }

@@ -13,6 +13,7 @@ pub(crate) enum KeyContext {
     Queue,
     Tapes,
     Steps,
+    Compare,
     Metrics,
     Events,
     Lint,
@@ -44,7 +45,7 @@ pub(crate) enum KeyContext {
 
 impl KeyContext {
     /// Every context, in the order of the help.
-    pub(crate) const ALL: [Self; 41] = [
+    pub(crate) const ALL: [Self; 42] = [
         Self::List,
         Self::Held,
         Self::Detail,
@@ -56,6 +57,7 @@ impl KeyContext {
         Self::Offers,
         Self::Tapes,
         Self::Steps,
+        Self::Compare,
         Self::Metrics,
         Self::Events,
         Self::Lint,
@@ -98,6 +100,7 @@ impl KeyContext {
             Self::Queue => "queue",
             Self::Tapes => "tapes",
             Self::Steps => "steps",
+            Self::Compare => "compared",
             Self::Metrics => "metrics",
             Self::Events => "events",
             Self::Lint => "lint",
@@ -141,6 +144,7 @@ impl KeyContext {
             Self::Queue => "queue",
             Self::Tapes => "tapes",
             Self::Steps => "steps of a replay",
+            Self::Compare => "two tapes compared",
             Self::Metrics => "metrics",
             Self::Events => "events",
             Self::Lint => "lint",

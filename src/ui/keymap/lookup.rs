@@ -41,6 +41,7 @@ pub(super) fn contexts_of_screen(model: &Model) -> Vec<KeyContext> {
         (ScreenKind::Messages, Pane::List) => vec![KeyContext::List],
         (ScreenKind::Tapes, Pane::Detail) => vec![KeyContext::Steps, KeyContext::Tapes],
         (ScreenKind::Tapes, _) => vec![KeyContext::Tapes],
+        (ScreenKind::Compare, _) => vec![KeyContext::Compare],
         (ScreenKind::Metrics, _) => vec![KeyContext::Metrics],
         (ScreenKind::Events, _) => vec![KeyContext::Events],
         (ScreenKind::Lint, _) => vec![KeyContext::Lint],

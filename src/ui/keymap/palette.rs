@@ -34,7 +34,7 @@ const ALIASES: [(&str, &str); 10] = [
 ];
 
 /// Where the keys of commands are.
-const OFFERED: [KeyContext; 18] = [
+const OFFERED: [KeyContext; 19] = [
     KeyContext::Held,
     KeyContext::Search,
     KeyContext::List,
@@ -43,6 +43,7 @@ const OFFERED: [KeyContext; 18] = [
     KeyContext::Sessions,
     KeyContext::Tapes,
     KeyContext::Steps,
+    KeyContext::Compare,
     KeyContext::Metrics,
     KeyContext::Events,
     KeyContext::Rules,
@@ -302,6 +303,7 @@ fn screen_name(screen: ScreenKind) -> &'static str {
         ScreenKind::Tapes => "tapes",
         ScreenKind::Metrics => "metrics",
         ScreenKind::Events => "events",
+        ScreenKind::Compare => "compared",
         ScreenKind::Lint => "lint",
         ScreenKind::Rules => "rules",
     }

@@ -276,8 +276,16 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Tapes, &["d"], A::AskDelete, "delete", "delete the tape, after a question")
         .when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &["q", "esc"], A::Back, "back", "back to the messages"),
+    key(C::Tapes, &["W"], A::Compare, "compare", "compare with another tape: `W` there too")
+        .when(|m| m.tapes.selected().is_some()),
     key(C::Steps, &["enter"], A::Open, "open tape", "open the tape at this step").when(|m| m.step().is_some()),
     key(C::Steps, &["q", "esc"], A::Back, "back", "back to the tapes"),
+    // Two tapes side by side.
+    key(C::Compare, &["enter"], A::Open, "open", "both values, or the second tape at this call")
+        .when(Model::can_open_compared),
+    key(C::Compare, &["p"], A::Pair, "first tape", "the first tape at this call").when(Model::has_first_tape),
+    key(C::Compare, &["O"], A::Reverse, "turn around", "the second tape first").when(|m| m.compare.shown.is_some()),
+    key(C::Compare, &["q", "esc"], A::Back, "back", "back to the tapes; what still runs is stopped"),
     // Metrics.
     key(C::Metrics, &["enter"], A::Open, "show messages", "show the messages of this name or session")
         .when(|m| m.metrics.selected().is_some()),

@@ -6,6 +6,7 @@
 pub(crate) mod answer;
 mod change;
 mod client_clock;
+pub(crate) mod compare_screen;
 pub(crate) mod completion;
 pub(crate) mod detail;
 pub(crate) mod editor;

@@ -12,7 +12,9 @@ use super::popup::{Confirmation, Popup};
 use super::state::{Model, Pane, ScreenKind, age};
 use super::tapes_screen::OpenTape;
 use crate::envelope::{Envelope, Outcome, Seq};
-use crate::event::{Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent, TapeEnd};
+use crate::event::{
+    Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent, TapeComparison, TapeEnd,
+};
 use crate::ui::host::Exit;
 
 impl Model {
@@ -35,6 +37,7 @@ impl Model {
                 });
             }
             Event::TapeRead { path, envelopes, end } => self.read_on(&path, envelopes, end),
+            Event::Compared(found) => self.on_compared(found),
             Event::Replay(event) => self.on_replay_event(event),
             Event::Log(line) => self.on_log(line),
             Event::Figures(figures) => self.metrics.on_figures(figures),
@@ -202,6 +205,12 @@ impl Model {
         } else if let Some(problem) = problem {
             let count = self.tape.as_ref().map_or(0, |tape| tape.problems.len());
             self.warn(format!("{count} problems on this tape, the first: {problem}"));
+        }
+    }
+
+    fn on_compared(&mut self, found: Arc<TapeComparison>) {
+        if let Some(shown) = &mut self.compare.shown {
+            shown.finish(found);
         }
     }
 

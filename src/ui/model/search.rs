@@ -36,6 +36,7 @@ pub(crate) enum SearchPlace {
     Queue,
     Sessions,
     Tapes,
+    Compare,
     Steps,
     Metrics,
     Events,

@@ -35,6 +35,7 @@ impl Model {
             (ScreenKind::Queue, _) => SearchPlace::Queue,
             (ScreenKind::Tapes, Pane::Detail) => SearchPlace::Steps,
             (ScreenKind::Tapes, _) => SearchPlace::Tapes,
+            (ScreenKind::Compare, _) => SearchPlace::Compare,
             (ScreenKind::Metrics, _) => SearchPlace::Metrics,
             (ScreenKind::Events, _) => SearchPlace::Events,
             (ScreenKind::Lint, _) => SearchPlace::Lint,
@@ -148,6 +149,7 @@ impl Model {
             (SearchPlace::Sessions, _) => self.observed.sessions.all().len() + 1,
             (SearchPlace::Tapes, _) => self.tapes.list.as_ref().map_or(0, Vec::len),
             (SearchPlace::Steps, _) => self.tapes.replay.as_ref().map_or(0, |replay| replay.reports.len()),
+            (SearchPlace::Compare, _) => self.compare.shown.as_ref().map_or(0, |shown| shown.rows.len()),
             (SearchPlace::Metrics, _) => self.metrics.rows.len(),
             (SearchPlace::Events, _) => self.log.len(),
             (SearchPlace::Lint, _) => self.observed.found.rows().len(),
@@ -172,6 +174,7 @@ impl Model {
                     format!("{} {name} {why}", it.method)
                 })
             }
+            (SearchPlace::Compare, _) => self.compare.shown.as_ref().map(|shown| shown.words_at(row)),
             (SearchPlace::Metrics, _) => self.metrics.rows.get(row).map(|row| self.metrics_words(row)),
             (SearchPlace::Lint, _) => self.observed.found.rows().get(row).map(LintScreenRow::words),
             (SearchPlace::Rules, _) => {
@@ -214,6 +217,7 @@ impl Model {
             (Some(SearchPlace::Sessions), _) => self.session_cursor.cursor,
             (Some(SearchPlace::Tapes), _) => self.tapes.place.cursor,
             (Some(SearchPlace::Steps), _) => self.tapes.replay.as_ref().map_or(0, |replay| replay.place.cursor),
+            (Some(SearchPlace::Compare), _) => self.compare.shown.as_ref().map_or(0, |shown| shown.place.cursor),
             (Some(SearchPlace::Metrics), _) => self.metrics.place.cursor,
             (Some(SearchPlace::Events), _) => self.log.place.cursor,
             (Some(SearchPlace::Lint), _) => self.lint.cursor,
@@ -267,6 +271,7 @@ impl Model {
                     (replay.place.cursor, replay.unfollowed) = (row, true);
                 }
             }
+            (Some(SearchPlace::Compare), _) => self.compare.go_to(row),
             (Some(SearchPlace::Metrics), _) => self.metrics.place.cursor = row,
             (Some(SearchPlace::Lint), _) => self.lint.cursor = row,
             (Some(SearchPlace::Rules), _) => {

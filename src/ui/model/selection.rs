@@ -22,7 +22,12 @@ impl Model {
                 list.selected(rows)
             }
             ScreenKind::Queue => self.observed.rows.get(self.queue.selected(&self.observed.held)?.envelope.seq),
-            ScreenKind::Tapes | ScreenKind::Metrics | ScreenKind::Events | ScreenKind::Lint | ScreenKind::Rules => None,
+            ScreenKind::Tapes
+            | ScreenKind::Compare
+            | ScreenKind::Metrics
+            | ScreenKind::Events
+            | ScreenKind::Lint
+            | ScreenKind::Rules => None,
         }
     }
 
@@ -194,6 +199,6 @@ impl Model {
     }
 
     pub(crate) fn has_panes(&self) -> bool {
-        !matches!(self.screen, ScreenKind::Metrics | ScreenKind::Events | ScreenKind::Lint | ScreenKind::Rules)
+        matches!(self.screen, ScreenKind::Messages | ScreenKind::Queue | ScreenKind::Tapes)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Change, Effect};
+use super::compare_screen::CompareScreen;
 use super::motion::ListCursor;
 use super::resync::Resync;
 use crate::envelope::{Envelope, SessionId};
@@ -36,6 +37,8 @@ pub(crate) enum ScreenKind {
     Messages,
     Queue,
     Tapes,
+    /// Two tapes side by side.
+    Compare,
     Metrics,
     Events,
     Lint,
@@ -102,6 +105,7 @@ pub(crate) struct Model {
     pub(crate) session_cursor: ListCursor,
     pub(crate) queue: HoldQueue,
     pub(crate) tapes: TapesScreen,
+    pub(crate) compare: CompareScreen,
     pub(crate) metrics: MetricsScreen,
     pub(crate) log: EventLog,
     /// Cursor of the lint screen.

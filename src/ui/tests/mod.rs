@@ -1,6 +1,7 @@
 //! The screen as a person uses it: events and keys in, commands and pictures out.
 
 mod clock;
+mod comparing;
 mod compose;
 mod find;
 mod key_table;

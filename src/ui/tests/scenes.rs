@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::comparing::{asked_to_compare, compared, unreadable};
 use super::metrics::measure;
 use super::pictures::replay;
 use super::rig::{Rig, START, World, busy_events, held, session, session_id, tapes, text_result};
@@ -37,6 +38,14 @@ pub(super) const SCENES: &[Scene] = &[
     ("queue", queue),
     ("tapes", played),
     ("open-tape", open_tape),
+    ("compared", |rig| {
+        compared(rig);
+        rig.press("j j j j");
+    }),
+    ("compared-unreadable", |rig| {
+        asked_to_compare(rig);
+        rig.on_event(Event::Compared(unreadable()));
+    }),
     ("metrics", |rig| {
         measure(rig);
         rig.press("5");
@@ -294,6 +303,7 @@ pub(super) const PLACES: &[Scene] = &[
         played(rig);
         rig.press("tab");
     }),
+    ("two tapes", compared),
     ("metrics", |rig| {
         measure(rig);
         rig.press("5 ]");

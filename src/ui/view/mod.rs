@@ -1,6 +1,7 @@
 //! Drawing. Reads the model, changes nothing of it.
 
 mod block_form;
+mod compare;
 mod completion;
 mod detail;
 mod editor;
@@ -100,6 +101,7 @@ fn draw_screen(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
             (ScreenKind::Queue, _) => queue::draw(model, frame, area),
             (ScreenKind::Tapes, Pane::Detail) => tapes::draw_replay(model, frame, area),
             (ScreenKind::Tapes, _) => tapes::draw(model, frame, area),
+            (ScreenKind::Compare, _) => compare::draw(model, frame, area),
             (ScreenKind::Metrics, _) => metrics::draw(model, frame, area),
             (ScreenKind::Events, _) => events::draw(model, frame, area),
             (ScreenKind::Lint, _) => lint::draw(model, frame, area),

@@ -52,7 +52,8 @@ fn tape_line(model: &Model, tape: &TapeInfo, width: usize) -> Line<'static> {
     let server = upstream_name(&tape.upstream);
     let name = cell(&tape_name(model, tape), width.saturating_sub(16 + peers));
     let role = if tape.problems.is_empty() { Role::Plain } else { Role::Held };
-    let mut spans = vec![styled(model, role, format!(" {name}"))];
+    let is_marked = model.compare.marked.as_ref() == Some(&tape.path);
+    let mut spans = vec![styled(model, role, format!("{}{name}", if is_marked { '*' } else { ' ' }))];
     if peers > 0 {
         let half = peers * 2 / 5;
         spans.push(styled(model, Role::Accent, format!(" {}", cell(&client, half - 1))));
