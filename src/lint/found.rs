@@ -24,7 +24,7 @@ pub(super) struct JudgedMessage<'a> {
     pub(super) is_modern: bool,
     /// Its members, and those of its `params` or `result`: read once, however many rules look at them.
     members: OnceCell<Members<'a>>,
-    inner: OnceCell<Members<'a>>,
+    inner: OnceCell<Option<Members<'a>>>,
 }
 
 impl<'a> JudgedMessage<'a> {
@@ -37,14 +37,20 @@ impl<'a> JudgedMessage<'a> {
         self.members.get_or_init(|| read_members(self.message.raw()).unwrap_or_default())
     }
 
+    /// The member that all else of the message is in.
+    fn holder(&self) -> &'static str {
+        if self.message.kind().is_reply() { "result" } else { "params" }
+    }
+
+    /// The members of its `params` or `result`; nothing where that is no object.
+    pub(super) fn inner(&self) -> Option<&Members<'a>> {
+        self.inner.get_or_init(|| members_of(last(self.members(), self.holder())?).ok()).as_ref()
+    }
+
     /// The text of the value at a path of members, as [`Message::at`].
     pub(super) fn at(&self, path: &[&str]) -> Option<&'a str> {
-        let holder = if self.message.kind().is_reply() { "result" } else { "params" };
         match path {
-            [first, member, rest @ ..] if *first == holder => {
-                let inner = || last(self.members(), holder).and_then(|text| members_of(text).ok());
-                descend(last(self.inner.get_or_init(|| inner().unwrap_or_default()), member)?, rest)
-            }
+            [first, member, rest @ ..] if *first == self.holder() => descend(last(self.inner()?, member)?, rest),
             [member, rest @ ..] => descend(last(self.members(), member)?, rest),
             [] => None,
         }

@@ -6,17 +6,19 @@
 //! (2026-08-22), in none of the five revisions they ask for a member that the schema does not ask for. They judge what must be there and of which type; members that no schema knows are nobody's
 //! business, as revisions add some.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::calls::UnansweredCall;
 use super::catalogue::{PROTOCOL_SHAPE, RESULT_MEMBERS};
 use super::found::{FindingSink, JudgedMessage, quoted};
 use crate::mcp::era::{LEGACY_REVISIONS, MODERN_REVISIONS};
-use crate::message::{Kind, members_of};
+use crate::message::{Kind, Members, members_of};
 
 static SHAPES: LazyLock<ShapeBook> =
     LazyLock::new(|| ShapeBook::read(include_str!("../../assets/lint/protocol.shapes")));
@@ -108,7 +110,7 @@ fn check(shape: Option<&ValueShape>, text: &str, path: &str, judged: &JudgedMess
         return;
     }
     let Some(shape) = shape else { return };
-    let mut fit = ShapeFit { revision, wrong: Vec::new() };
+    let mut fit = ShapeFit { revision, root: judged.inner(), wrong: Vec::new() };
     fit.check_text(shape, text, ShapePath::Root(path));
     for why in fit.wrong.into_iter().take(MOST_TOLD) {
         // Clients take an absent one for what it was before there were any (2026-07-28, basic: result type).
@@ -150,6 +152,8 @@ impl ShapePath<'_> {
 /// A value on its way along a shape.
 struct ShapeFit<'a> {
     revision: &'a str,
+    /// The members of the text at its root, where they were read before.
+    root: Option<&'a Members<'a>>,
     wrong: Vec<String>,
 }
 
@@ -161,16 +165,15 @@ impl ShapeFit<'_> {
             | (ValueShape::Text, Some(b'"'))
             | (ValueShape::Object, Some(b'{'))
             | (ValueShape::Boolean, Some(b't' | b'f')) => {}
-            (ValueShape::Members(shapes), Some(b'{')) => {
-                let Ok(members) = members_of(text) else { return };
-                let revision = self.revision;
-                for MemberShape { key, is_needed, shape, .. } in shapes.iter().filter(|it| it.span.has(revision)) {
-                    let value = members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.get());
-                    let path = ShapePath::Member(&path, key);
-                    match value {
-                        Some(value) if self.wrong.len() < MOST_TOLD => self.check_text(shape, value, path),
-                        None if *is_needed => self.wrong.push(format!("{} is missing", path.quoted())),
-                        _ => {}
+            (ValueShape::Members(_) | ValueShape::Tagged(..), Some(b'{')) => match (self.root, path) {
+                (Some(members), ShapePath::Root(_)) => self.check_members(shape, members, text, path),
+                _ => drop(members_of(text).map(|members| self.check_members(shape, &members, text, path))),
+            },
+            (ValueShape::List(inner), Some(b'[')) => {
+                let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+                for (at, item) in items.into_iter().enumerate() {
+                    if self.wrong.len() < MOST_TOLD {
+                        self.check_text(inner, item.get(), ShapePath::Item(&path, at));
                     }
                 }
             }
@@ -188,6 +191,38 @@ impl ShapeFit<'_> {
                     self.check(shape, &value, path);
                 }
             }
+        }
+    }
+
+    /// Looks at an object whose members, and whose text, are these.
+    fn check_members(&mut self, shape: &ValueShape, members: &Members<'_>, text: &str, path: ShapePath<'_>) {
+        let last = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.get());
+        match shape {
+            ValueShape::Members(shapes) => {
+                let revision = self.revision;
+                for MemberShape { key, is_needed, shape, .. } in shapes.iter().filter(|it| it.span.has(revision)) {
+                    let path = ShapePath::Member(&path, key);
+                    match last(key) {
+                        Some(value) if self.wrong.len() < MOST_TOLD => self.check_text(shape, value, path),
+                        None if *is_needed => self.wrong.push(format!("{} is missing", path.quoted())),
+                        _ => {}
+                    }
+                }
+            }
+            ValueShape::Tagged(key, tags) => {
+                let tag: Option<Cow<'_, str>> = last(key).and_then(|tag| serde_json::from_str(tag).ok());
+                if let Some(shape) = self.tagged((key, tag.as_deref()), tags, path) {
+                    self.check_members(shape, members, text, path);
+                }
+            }
+            ValueShape::Named(name) if SHAPES.named.contains_key(name) => {
+                self.check_members(&SHAPES.named[name], members, text, path);
+            }
+            ValueShape::Both(one, other) => {
+                self.check_members(one, members, text, path);
+                self.check_members(other, members, text, path);
+            }
+            _ => self.check_text(shape, text, path),
         }
     }
 
@@ -235,7 +270,7 @@ impl ShapeFit<'_> {
     }
 
     fn fits(&self, shape: &ValueShape, value: &Value) -> bool {
-        let mut fit = ShapeFit { revision: self.revision, wrong: Vec::new() };
+        let mut fit = ShapeFit { revision: self.revision, root: None, wrong: Vec::new() };
         fit.check(shape, value, ShapePath::Root(""));
         fit.wrong.is_empty()
     }
@@ -455,7 +490,7 @@ mod tests {
     }
 
     fn wrong(name: &str, revision: &str, value: &str) -> Vec<String> {
-        let mut fit = ShapeFit { revision, wrong: Vec::new() };
+        let mut fit = ShapeFit { revision, root: None, wrong: Vec::new() };
         fit.check(shape_of(name), &serde_json::from_str(value).unwrap(), ShapePath::Root(""));
         fit.wrong
     }

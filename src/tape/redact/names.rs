@@ -4,6 +4,8 @@
 //! not missed, while arguments and results have `sort_key`, `next_page_token`, `total_tokens` and `pin: 13`, which a tape is there to
 //! show. So a name counts by its last words, and where it may well be another's the value must look like a secret, too.
 
+use std::sync::LazyLock;
+
 use super::patterns::looks_random;
 
 /// What servers hand to clients to get back, and may hold anything.
@@ -124,22 +126,49 @@ fn may_be_secret(name: &str) -> bool {
     [NamedValue::Text(RANDOM), NamedValue::Text("1234")].into_iter().any(|value| is_secret_member(name, value))
 }
 
-/// Whether any name of a secret stands in a message, before a `:` or a `=`.
+/// Whether any name of a secret stands in a message, before a `:` or a `=`. Each message that is recorded is asked, so that a name is
+/// looked at in full only where its last two letters are those of a secret's.
 pub(super) fn has_secret_name(raw: &[u8]) -> bool {
+    let endings = &*ENDINGS;
     memchr::memchr2_iter(b':', b'=', raw).any(|at| {
         let before = &raw[..at];
         let end = before.iter().rposition(|byte| !matches!(byte, b'"' | b'\'' | b'\\' | b' ')).map_or(0, |at| at + 1);
-        // No name ends otherwise, and most do not end so.
-        if !matches!(
-            before[..end].last().map(u8::to_ascii_lowercase),
-            Some(b'd' | b's' | b'e' | b'l' | b't' | b'n' | b'y' | b'r' | b'h' | b'g' | b'p')
-        ) {
+        let name = &before[..end];
+        if !endings.may_end(name) {
             return false;
         }
         let is_of_a_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        let length = before[..end].iter().rev().take(LONGEST).take_while(|byte| is_of_a_name(byte)).count();
-        std::str::from_utf8(&before[end - length..end]).is_ok_and(may_be_secret)
+        let length = name.iter().rev().take(LONGEST).take_while(|byte| is_of_a_name(byte)).count();
+        std::str::from_utf8(&name[end - length..]).is_ok_and(may_be_secret)
     })
+}
+
+/// The pairs of letters that names of secrets end with.
+struct Endings {
+    /// For each last letter a bit for each letter before it.
+    before: [u32; 26],
+}
+
+static ENDINGS: LazyLock<Endings> = LazyLock::new(|| {
+    let mut endings = Endings { before: [0; 26] };
+    let words = [STATE, "token", "key", "keys"].into_iter().chain(SURE).chain(UNSURE).chain(NUMBERS).chain(DIGITS);
+    for (before, last) in words.filter_map(|word| last_letters(word.as_bytes())) {
+        endings.before[last] |= 1 << before;
+    }
+    endings
+});
+
+impl Endings {
+    fn may_end(&self, name: &[u8]) -> bool {
+        last_letters(name).is_some_and(|(before, last)| self.before[last] & 1 << before != 0)
+    }
+}
+
+/// The places in the alphabet of the last two letters; none where the name ends otherwise.
+fn last_letters(name: &[u8]) -> Option<(usize, usize)> {
+    let [.., before, last] = name else { return None };
+    let place = |byte: &u8| byte.is_ascii_alphabetic().then(|| usize::from(byte.to_ascii_lowercase() - b'a'));
+    Some((place(before)?, place(last)?))
 }
 
 /// Longer names are judged by their end.
@@ -240,6 +269,23 @@ mod tests {
         }
         for name in ["maxTokens", "progressToken", "next_page_token", "author", "sessionId", "passed", "method", "id"] {
             assert!(!has_secret_name(format!("{{\"{name}\":1}}").as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_last_word_of_a_secret_is_seen_from_its_last_letters() {
+        for word in
+            SURE.into_iter().chain(UNSURE).chain(NUMBERS).chain(DIGITS).chain(["token", "api_key", "api_keys", STATE])
+        {
+            for name in [word.to_owned(), format!("my_{word}")] {
+                let named = format!("{{\"{name}\":1}}");
+                assert!(ENDINGS.may_end(name.as_bytes()), "{name}");
+                assert_eq!(has_secret_name(named.as_bytes()), may_be_secret(&name), "{name}");
+            }
+            assert!(ENDINGS.may_end(word.to_ascii_uppercase().as_bytes()), "{word}");
+        }
+        for name in ["jsonrpc", "result", "content", "text", "y", "", "_key_"] {
+            assert!(!ENDINGS.may_end(name.as_bytes()), "{name}");
         }
     }
 
