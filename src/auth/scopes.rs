@@ -82,7 +82,7 @@ fn reads_as_one_text(value: &str) -> bool {
 }
 
 fn value<'a>(members: &Members<'a>, name: &str) -> Option<&'a str> {
-    members.iter().find(|(key, _)| key == name).map(|(_, value)| value.get())
+    members.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
 }
 
 /// Whether nothing but a member of that very name could be taken for it, and that one does not stand twice.

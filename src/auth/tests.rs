@@ -133,7 +133,7 @@ fn reading(message: &Value, text: &str, first: bool, lenient: bool) -> Option<(S
     let alike = |key: &str, name: &str| if lenient { key.eq_ignore_ascii_case(name) } else { key == name };
     let find = |text: &str, name: &str| -> Option<String> {
         let members = crate::message::read_members(text.as_bytes())?;
-        let mut values = members.iter().filter(|(key, _)| alike(key, name)).map(|(_, value)| value.get().to_owned());
+        let mut values = members.iter().filter(|(key, _)| alike(key, name)).map(|(_, value)| (*value).to_owned());
         if first { values.next() } else { values.next_back() }
     };
     let as_text = |raw: String| serde_json::from_str::<String>(&raw).ok();

@@ -296,10 +296,10 @@ impl Envelope {
     pub fn read_json_among(text: &str, session: SessionId, known: &mut HeaderCache) -> Result<(Self, Unknown), String> {
         let mut members = members_of(text).map_err(|error| format!("not a JSON object: {error}"))?;
         let session = take(&mut members, "session")?.unwrap_or(session);
-        let msg = take_raw(&mut members, "msg");
+        let msg = take_text(&mut members, "msg");
         let body: Option<String> = take(&mut members, "text")?;
         let b64: Option<String> = take(&mut members, "b64")?;
-        let message = Message::new(unpack(msg.map(RawValue::get), body.as_deref(), b64.as_deref())?);
+        let message = Message::new(unpack(msg, body.as_deref(), b64.as_deref())?);
         // What the head of the message says is read from the message again.
         members.retain(|(key, _)| !matches!(&**key, "kind" | "flaw" | "id"));
         let method: Option<Box<str>> = take(&mut members, "method")?;
@@ -317,7 +317,7 @@ impl Envelope {
             transport: Transport {
                 via: take(&mut members, "via")?.ok_or("`via` is missing")?,
                 status: take(&mut members, "status")?,
-                headers: take_raw(&mut members, "headers").map(|headers| known.read(headers)).transpose()?.flatten(),
+                headers: take_text(&mut members, "headers").map(|headers| known.read(headers)).transpose()?.flatten(),
                 sse: take(&mut members, "sse")?,
             },
             message,
@@ -328,24 +328,27 @@ impl Envelope {
             part_of: take(&mut members, "of")?,
             rules: take(&mut members, "rules")?,
         };
-        let unknown = members.into_iter().map(|(key, value)| (key.into_owned(), value.to_owned()));
-        Ok((envelope, unknown.collect()))
+        let unknown = members.into_iter().map(|(key, value)| match serde_json::from_str(value) {
+            Ok(value) => Ok((key.into_owned(), value)),
+            Err(error) => Err(format!("`{key}`: {error}")),
+        });
+        Ok((envelope, unknown.collect::<Result<_, _>>()?))
     }
 }
 
 /// Members of a line that this version does not know: kept where a tape is rewritten.
 pub type Unknown = BTreeMap<String, Box<RawValue>>;
 
-fn take_raw<'a>(members: &mut Members<'a>, key: &str) -> Option<&'a RawValue> {
+fn take_text<'a>(members: &mut Members<'a>, key: &str) -> Option<&'a str> {
     let place = members.iter().rposition(|(known, _)| known == key)?;
     Some(members.remove(place).1)
 }
 
 fn take<'a, T: Deserialize<'a>>(members: &mut Members<'a>, key: &str) -> Result<Option<T>, String> {
-    let Some(raw) = take_raw(members, key) else {
+    let Some(text) = take_text(members, key) else {
         return Ok(None);
     };
-    serde_json::from_str(raw.get()).map_err(|error| format!("`{key}`: {error}"))
+    serde_json::from_str(text).map_err(|error| format!("`{key}`: {error}"))
 }
 
 /// The headers read last, by their text: most messages of a session have the same few, a copy for each would weigh
@@ -356,18 +359,18 @@ pub struct HeaderCache(VecDeque<(Box<str>, Arc<HeaderMap>)>);
 impl HeaderCache {
     const KEPT: usize = 8;
 
-    fn read(&mut self, raw: &RawValue) -> Result<Option<Arc<HeaderMap>>, String> {
-        if let Some((_, headers)) = self.0.iter().find(|(text, _)| **text == *raw.get()) {
+    fn read(&mut self, text: &str) -> Result<Option<Arc<HeaderMap>>, String> {
+        if let Some((_, headers)) = self.0.iter().find(|(known, _)| **known == *text) {
             return Ok(Some(headers.clone()));
         }
         let headers: BTreeMap<String, String> =
-            serde_json::from_str(raw.get()).map_err(|error| format!("`headers`: {error}"))?;
+            serde_json::from_str(text).map_err(|error| format!("`headers`: {error}"))?;
         if headers.is_empty() {
             return Ok(None);
         }
         let headers = Arc::new(read_headers(&headers));
         self.0.truncate(Self::KEPT - 1);
-        self.0.push_front((raw.get().into(), headers.clone()));
+        self.0.push_front((text.into(), headers.clone()));
         Ok(Some(headers))
     }
 }

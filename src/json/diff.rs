@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_json::value::RawValue;
-
 use super::path::{JsonPath, PathStep};
 use super::scalar::{is_same_number, number, string};
-use crate::message::read_members;
+use serde_json::value::RawValue;
+
+use crate::message::{items_of, read_members};
 
 /// Beyond this depth values are compared as text: a hostile message must not exhaust the stack.
 const DEPTH: usize = 128;
@@ -58,7 +58,7 @@ impl<'a> Differ<'a, '_, '_> {
                 (Some(expected), Some(got)) => self.compare_objects(&expected, &got),
                 _ => self.report(Some(expected), Some(got)),
             },
-            (Some(b'['), Some(b'[')) if !too_deep => self.compare_arrays(&elements(expected), &elements(got)),
+            (Some(b'['), Some(b'[')) if !too_deep => self.compare_arrays(&items_of(expected), &items_of(got)),
             _ if self.is_same_scalar(expected, got) => {}
             _ => self.report(Some(expected), Some(got)),
         }
@@ -122,16 +122,11 @@ pub(crate) fn members(object: &str) -> Option<LastMembers<'_>> {
     for (key, value) in read_members(object.as_bytes())? {
         let next = members.order.len();
         match *members.places.entry(key.clone()).or_insert(next) {
-            place if place < next => members.order[place].1 = value.get(),
-            _ => members.order.push((key, value.get())),
+            place if place < next => members.order[place].1 = value,
+            _ => members.order.push((key, value)),
         }
     }
     Some(members)
-}
-
-pub(crate) fn elements(array: &str) -> Vec<&str> {
-    let elements: Vec<&RawValue> = serde_json::from_str(array).unwrap_or_default();
-    elements.into_iter().map(RawValue::get).collect()
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl<'a> JudgedMessage<'a> {
 
 /// The last member of this name is the one that counts.
 fn last<'a>(members: &Members<'a>, name: &str) -> Option<&'a str> {
-    members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.get())
+    members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
 }
 
 /// Collects the findings on one message.

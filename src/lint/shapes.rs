@@ -11,14 +11,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::calls::UnansweredCall;
 use super::catalogue::{PROTOCOL_SHAPE, RESULT_MEMBERS};
 use super::found::{FindingSink, JudgedMessage, quoted};
 use crate::mcp::era::{LEGACY_REVISIONS, MODERN_REVISIONS};
-use crate::message::{Kind, Members, members_of};
+use crate::message::{Kind, Members, items_of, members_of};
 
 static SHAPES: LazyLock<ShapeBook> =
     LazyLock::new(|| ShapeBook::read(include_str!("../../assets/lint/protocol.shapes")));
@@ -170,10 +169,9 @@ impl ShapeFit<'_> {
                 _ => drop(members_of(text).map(|members| self.check_members(shape, &members, text, path))),
             },
             (ValueShape::List(inner), Some(b'[')) => {
-                let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
-                for (at, item) in items.into_iter().enumerate() {
+                for (at, item) in items_of(text).into_iter().enumerate() {
                     if self.wrong.len() < MOST_TOLD {
-                        self.check_text(inner, item.get(), ShapePath::Item(&path, at));
+                        self.check_text(inner, item, ShapePath::Item(&path, at));
                     }
                 }
             }
@@ -196,7 +194,7 @@ impl ShapeFit<'_> {
 
     /// Looks at an object whose members, and whose text, are these.
     fn check_members(&mut self, shape: &ValueShape, members: &Members<'_>, text: &str, path: ShapePath<'_>) {
-        let last = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.get());
+        let last = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| *value);
         match shape {
             ValueShape::Members(shapes) => {
                 let revision = self.revision;

@@ -85,7 +85,8 @@ impl ToolBook {
         }
         let arguments = judged.at(&["params", "arguments"]).unwrap_or("{}");
         let schema = self.tools.get(name).and_then(|tool| tool.input.as_ref());
-        if let (Some(schema), Ok(arguments)) = (schema, serde_json::from_str(arguments))
+        if let Some(schema) = schema
+            && let Ok(arguments) = serde_json::from_str(arguments)
             && let Some(why) = schema.misfit(&arguments)
         {
             out.report(&TOOL_ARGUMENTS, judged, format!("{}: {why}", quoted(name)));
@@ -157,7 +158,7 @@ impl ToolBook {
 
     fn learn(&mut self, text: &str, judged: &JudgedMessage<'_>, out: &mut FindingSink) {
         let members = read_members(text.as_bytes()).unwrap_or_default();
-        let member = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.get());
+        let member = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| *value);
         let string = |key: &str| member(key).and_then(|text| serde_json::from_str::<String>(text).ok());
         let Some(name) = string("name") else { return };
         let description = string("description").as_deref().map_or(0, str::len);

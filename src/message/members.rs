@@ -7,20 +7,31 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::without_bom;
+use super::{scan, without_bom};
 
-pub(crate) type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+/// The members of an object in order, duplicates included, each with the text of its value.
+pub(crate) type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
 
 /// The top-level members of an object in order, duplicates included.
 pub(crate) fn read_members(raw: &[u8]) -> Option<Members<'_>> {
-    // `RawValue` refuses invalid UTF-8, ignored fields do not: one answer for both.
     let text = std::str::from_utf8(without_bom(raw)).ok()?;
     members_of(text).ok()
 }
 
 /// The top-level members of an object in order, duplicates included, and why there are none where the text is no object.
 pub(crate) fn members_of(text: &str) -> serde_json::Result<Members<'_>> {
-    serde_json::from_str::<MembersOf<'_>>(text).map(|members| members.0)
+    match scan::members(text) {
+        Some(members) => Ok(members),
+        None => serde_json::from_str::<MembersOf<'_>>(text).map(|members| members.0),
+    }
+}
+
+/// The texts of the items of an array; none of what is no array.
+pub(crate) fn items_of(text: &str) -> Vec<&str> {
+    scan::items(text).unwrap_or_else(|| {
+        let items: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+        items.into_iter().map(RawValue::get).collect()
+    })
 }
 
 /// By hand: a derived struct would take an array for an object and refuse duplicate keys.
@@ -47,7 +58,7 @@ impl<'de> Deserialize<'de> for MembersOf<'de> {
 fn members_in<'de, A: MapAccess<'de>>(mut map: A) -> Result<Members<'de>, A::Error> {
     let mut members = Vec::with_capacity(5);
     while let Some(MemberKey(key)) = map.next_key()? {
-        members.push((key, map.next_value()?));
+        members.push((key, map.next_value::<&RawValue>()?.get()));
     }
     Ok(members)
 }
@@ -113,14 +124,14 @@ pub(super) fn head_members(text: &str) -> serde_json::Result<HeadMembers<'_>> {
         return Ok(members);
     }
     let members = members_of(text)?.into_iter().map(|(key, token)| match &*key {
-        "params" => (key, HeadValue::Params(members_of(token.get()).ok().map(texts))),
-        _ => (key, HeadValue::Token(token.get().as_bytes())),
+        "params" => (key, HeadValue::Params(members_of(token).ok().map(texts))),
+        _ => (key, HeadValue::Token(token.as_bytes())),
     });
     Ok(members.collect())
 }
 
 fn texts(members: Members<'_>) -> ParamMembers<'_> {
-    members.into_iter().map(|(key, value)| (key, value.get().as_bytes())).collect()
+    members.into_iter().map(|(key, value)| (key, value.as_bytes())).collect()
 }
 
 struct HeadMembersOf<'a>(HeadMembers<'a>);

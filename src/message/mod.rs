@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 
 pub use self::id::Id;
 use self::members::{HeadMembers, HeadValue, MemberKey, ParamMembers, head_members};
-pub(crate) use self::members::{Members, members_of, read_members};
+pub(crate) use self::members::{Members, items_of, members_of, read_members};
 pub(crate) use self::scan::KnownWord;
 use self::scan::{KnownWords, Scanned};
 use crate::mcp::method::name_member;
@@ -263,7 +263,7 @@ impl Message {
     pub fn is_failed_result(&self) -> bool {
         let is_true = |result: &str| {
             let members = read_members(result.as_bytes()).unwrap_or_default();
-            members.iter().rev().find(|(key, _)| key == "isError").is_some_and(|(_, value)| value.get() == "true")
+            members.iter().rev().find(|(key, _)| key == "isError").is_some_and(|(_, value)| *value == "true")
         };
         // A member further in may say so, too.
         self.has_word(KnownWord::FailedResult)
@@ -383,11 +383,10 @@ impl<'de> Deserialize<'de> for Message {
     }
 }
 
-/// The value at a path of members of `value`.
 /// The text of the value at a path of members; of those with one name the last.
 pub(crate) fn descend<'a>(mut value: &'a str, path: &[&str]) -> Option<&'a str> {
     for member in path {
-        value = members_of(value).ok()?.into_iter().rev().find(|(key, _)| key == member)?.1.get();
+        value = members_of(value).ok()?.into_iter().rev().find(|(key, _)| key == member)?.1;
     }
     Some(value)
 }

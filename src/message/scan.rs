@@ -6,13 +6,10 @@
 
 use std::ops::Range;
 
-use super::members::{HeadMembers, HeadValue};
+use super::members::{HeadMembers, HeadValue, Members};
 
 /// Deeper than this nothing is read here.
 const DEEPEST: u32 = 64;
-
-/// Bytes that are looked at together in a long string.
-const STRIDE: usize = 64;
 
 /// Bytes of a string that are looked at one by one first.
 const SHORT: usize = 16;
@@ -120,6 +117,34 @@ pub(super) fn scan(raw: &[u8]) -> Option<Scanned<'_>> {
     Some(Scanned { members, words: scan.words, is_line })
 }
 
+/// The members of an object in a JSON text, blanks around it allowed; `None` where [`scan`] has none.
+pub(super) fn members(text: &str) -> Option<Members<'_>> {
+    let mut scan = MessageScan::of(text.as_bytes());
+    let mut members = Vec::with_capacity(5);
+    scan.alone(|scan| {
+        scan.members(|scan, key| {
+            let value = scan.value()?;
+            members.push((key.into(), text.get(value)?));
+            Some(())
+        })
+    })?;
+    Some(members)
+}
+
+/// The items of an array, likewise.
+pub(super) fn items(text: &str) -> Option<Vec<&str>> {
+    let mut scan = MessageScan::of(text.as_bytes());
+    let mut items = Vec::new();
+    scan.alone(|scan| {
+        scan.items(|scan| {
+            let value = scan.value()?;
+            items.push(text.get(value)?);
+            Some(())
+        })
+    })?;
+    Some(items)
+}
+
 struct MessageScan<'a> {
     raw: &'a [u8],
     at: usize,
@@ -147,6 +172,14 @@ impl<'a> MessageScan<'a> {
 
     fn eat(&mut self, byte: u8) -> Option<()> {
         (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    /// Reads a value with nothing but blanks around it.
+    fn alone(&mut self, read: impl FnOnce(&mut Self) -> Option<()>) -> Option<()> {
+        self.blank();
+        read(self)?;
+        self.blank();
+        (self.at == self.raw.len()).then_some(())
     }
 
     /// The members of the whole message, with those of `params`.
@@ -194,6 +227,24 @@ impl<'a> MessageScan<'a> {
             read(self, std::str::from_utf8(key).ok()?)?;
             self.blank();
             if self.eat(b'}').is_some() {
+                return Some(());
+            }
+            self.eat(b',')?;
+            self.blank();
+        }
+    }
+
+    /// Goes through the items of an array; `read` takes each.
+    fn items(&mut self, mut read: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.eat(b'[')?;
+        self.blank();
+        if self.eat(b']').is_some() {
+            return Some(());
+        }
+        loop {
+            read(self)?;
+            self.blank();
+            if self.eat(b']').is_some() {
                 return Some(());
             }
             self.eat(b',')?;
@@ -328,20 +379,16 @@ impl<'a> MessageScan<'a> {
         if !self.plain_within(SHORT) {
             return;
         }
-        while let Some(stride) = self.raw[self.at..].first_chunk::<STRIDE>() {
-            // Without a branch in it, so that the compiler makes it one of many bytes at a time.
-            let (mut stop, mut bits) = (0, 0);
-            for byte in stride {
-                stop |= u8::from(stops(*byte));
-                bits |= byte;
-            }
-            if stop != 0 {
-                break;
-            }
-            self.bits |= bits;
-            self.at += STRIDE;
+        // Without a branch for each byte, so that the compiler makes it one of many at a time.
+        let rest = &self.raw[self.at..];
+        let text = &rest[..memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
+        let least = text.iter().fold(b' ', |least, byte| least.min(*byte));
+        if least < b' ' {
+            self.plain_within(usize::MAX);
+            return;
         }
-        self.plain_within(usize::MAX);
+        self.bits |= text.iter().fold(0, |bits, byte| bits | byte);
+        self.at += text.len();
     }
 
     /// Skips plain characters of a string, so many bytes at most. Returns whether none of them was one to stop at.
@@ -415,8 +462,10 @@ impl Nesting {
 mod tests {
     use proptest::prelude::*;
     use serde::de::IgnoredAny;
+    use serde_json::value::RawValue;
 
     use super::*;
+    use crate::message::{items_of, members_of};
 
     fn words(raw: &str) -> KnownWords {
         let scanned = scan(raw.as_bytes()).expect(raw);
@@ -510,6 +559,25 @@ mod tests {
             }
         }
 
+        /// What reads a text that is known to be nothing yet sees in it what a parser sees.
+        #[test]
+        fn members_and_items_are_those_of_a_parser(body in pieces(), value in json()) {
+            for raw in [format!(" {{\"a\":{body}}}"), format!("[{body}]\n"), value] {
+                let parsed: Option<Vec<&RawValue>> = serde_json::from_str(&raw).ok();
+                let parsed = parsed.map(|items| items.into_iter().map(RawValue::get).collect::<Vec<_>>());
+                prop_assert!(items(&raw).is_none_or(|items| Some(&items) == parsed.as_ref()), "{}", raw);
+                prop_assert_eq!(items_of(&raw), parsed.unwrap_or_default());
+                let whole: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(&raw);
+                let read = members_of(&raw);
+                prop_assert_eq!(whole.is_ok(), read.is_ok(), "{}", raw);
+                for (key, text) in read.unwrap_or_default() {
+                    let value: serde_json::Value = serde_json::from_str(text).expect(text);
+                    prop_assert!(!text.is_empty() && text.trim() == text);
+                    prop_assert!(whole.as_ref().is_ok_and(|whole| whole.contains_key(&*key)), "{} {}", key, value);
+                }
+            }
+        }
+
         #[test]
         fn scan_takes_json(body in json(), params in json()) {
             let raw = format!("{{\"id\":1, \"result\" : {body},\"params\":{params}}}");
@@ -517,8 +585,8 @@ mod tests {
             let members = scanned.members.expect("it is an object");
             prop_assert_eq!(members[1].1.token(), Some(body.as_str()));
             if params.starts_with('{') {
-                let read = super::super::members_of(&params).expect("an object");
-                let read: Vec<_> = read.into_iter().map(|(key, value)| (key, value.get().as_bytes())).collect();
+                let read = members_of(&params).expect("an object");
+                let read: Vec<_> = read.into_iter().map(|(key, value)| (key, value.as_bytes())).collect();
                 prop_assert_eq!(members[2].1.params(), Some(&read));
             } else {
                 prop_assert!(members[2].1.params().is_none());

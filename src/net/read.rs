@@ -20,7 +20,7 @@ const LARGE: usize = 64 << 10;
 const PAGES: usize = 128 << 10;
 
 /// Bytes of buffers that are kept for others.
-const MOST_SPARE: usize = 8 << 20;
+const MOST_SPARE: usize = 16 << 20;
 
 static SPARE: Mutex<SpareBuffers> = Mutex::new(SpareBuffers { buffers: Vec::new(), bytes: 0, unused: 0 });
 

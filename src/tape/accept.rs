@@ -11,10 +11,10 @@ use super::format::{TapeError, TapeHeader};
 use super::redact::{RedactRules, Redactor};
 use crate::envelope::{Direction, Seq};
 use crate::event::Difference;
-use crate::json::diff::{elements, members};
+use crate::json::diff::members;
 use crate::json::path::{JsonPath, PathStep};
 use crate::json::splice::{JsonPointer, PatchStep, patch};
-use crate::message::Message;
+use crate::message::{Message, items_of};
 
 /// What a live server answered to a recorded request, and where that is not what was expected.
 #[derive(Clone, Debug)]
@@ -131,7 +131,7 @@ fn change(member: &str, steps: &[PathStep<'_>], recorded: &str, live: &str) -> O
 fn at<'a>(text: &'a str, steps: &[PathStep<'_>]) -> Option<&'a str> {
     steps.iter().try_fold(text.trim_ascii(), |text, step| match (step, text.as_bytes().first()) {
         (PathStep::Key(key), Some(b'{')) => members(text)?.get(key),
-        (PathStep::Index(index), Some(b'[')) => elements(text).get(*index).copied(),
+        (PathStep::Index(index), Some(b'[')) => items_of(text).get(*index).copied(),
         _ => None,
     })
 }

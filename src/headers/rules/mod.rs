@@ -399,7 +399,7 @@ fn check_body(message: &Message) -> Result<(), RuleBreak> {
 /// JSON-RPC 2.0 §4 and §5, and what MCP makes of them (basic: messages).
 fn check_members(message: &Message) -> Result<(), RuleBreak> {
     let members = read_members(message.raw()).unwrap_or_default();
-    let member = |name: &str| members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.get());
+    let member = |name: &str| members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value);
     let first = |name: &str| member(name).and_then(|text| text.bytes().next());
     let is_id = match member("id") {
         Some("null") => {

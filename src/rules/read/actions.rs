@@ -292,7 +292,7 @@ pub(in crate::rules) fn patch_steps(patch: &Value) -> Result<Vec<PatchStep>, Str
     let spelled: Vec<&RawValue> = patch.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let spelling = |at: usize| {
         let members = members_of(spelled.get(at)?.get()).ok()?;
-        members.into_iter().rfind(|(key, _)| key == "value").map(|(_, value)| value.get().to_owned())
+        members.into_iter().rfind(|(key, _)| key == "value").map(|(_, value)| value.to_owned())
     };
     steps.iter().enumerate().map(|(at, it)| step(it, spelling(at))).collect()
 }

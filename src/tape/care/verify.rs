@@ -5,8 +5,6 @@ use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use serde_json::value::RawValue;
-
 use super::seal::LineSums;
 use super::signature::{SIGNATURE, SealVerifier};
 use crate::envelope::{Envelope, Seq};
@@ -162,8 +160,8 @@ fn check_lines(path: &Path, verifier: Option<&SealVerifier>, found: &mut Verific
 fn head_differs(line: &[u8]) -> Option<String> {
     let members = members_of(std::str::from_utf8(line).ok()?).ok()?;
     let get = |key: &str| members.iter().rev().find(|(known, _)| known == key).map(|(_, value)| *value);
-    let text = |value: Option<&RawValue>| value.and_then(|it| serde_json::from_str::<String>(it.get()).ok());
-    let message = crate::message::Message::new(get("msg")?.get().to_owned());
+    let text = |value: Option<&str>| value.and_then(|it| serde_json::from_str::<String>(it).ok());
+    let message = crate::message::Message::new(get("msg")?.to_owned());
     let kind = text(get("kind"));
     if kind.as_deref().is_some_and(|kind| kind != message.kind().word()) {
         return Some(format!("`kind` says {}, the message is {}", kind.unwrap_or_default(), message.kind().word()));

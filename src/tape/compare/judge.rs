@@ -8,9 +8,10 @@ use super::names::{Measure, is_handle_name, is_opaque_name, is_token, is_token_n
 use super::text::{TextContext, match_texts};
 use super::{Findings, LearnedValues, Rules, Volatile};
 use crate::event::{Difference, Excused};
-use crate::json::diff::{elements, members};
+use crate::json::diff::members;
 use crate::json::path::{JsonPath, PathStep};
 use crate::json::scalar::{is_same_number, number, string};
+use crate::message::items_of;
 use crate::tape::redact::{is_secret_number, secrets_of};
 
 /// Beyond this depth values are compared as text: a hostile message must not exhaust the stack.
@@ -50,7 +51,7 @@ impl<'j> Judge<'j> {
         let too_deep = path.steps().len() >= DEPTH;
         match (expected.as_bytes().first(), got.as_bytes().first()) {
             (Some(b'{'), Some(b'{')) if !too_deep => self.objects(path, expected, got),
-            (Some(b'['), Some(b'[')) if !too_deep => self.arrays(path, &elements(expected), &elements(got)),
+            (Some(b'['), Some(b'[')) if !too_deep => self.arrays(path, &items_of(expected), &items_of(got)),
             (Some(b'"'), Some(b'"')) => match (string(expected), string(got)) {
                 (Some(text), Some(other)) if text == other => {}
                 (Some(text), Some(other)) => self.strings(path, (expected, &text), (got, &other)),

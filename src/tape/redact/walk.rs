@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::Redactor;
 use super::names::NamedValue;
-use crate::json::diff::{elements, value_text};
+use crate::json::diff::value_text;
 use crate::json::path::{JsonPath, PathStep};
 use crate::json::scalar::{number, string};
-use crate::message::members_of;
+use crate::message::{items_of, members_of};
 
 /// Beyond this depth a value is read as text: a hostile message must not exhaust the stack.
 const DEPTH: usize = 128;
@@ -51,14 +51,14 @@ pub(super) fn line(redactor: &mut Redactor, line: &str) -> Option<String> {
     let mut splices = Splices::new(line);
     for (key, value) in &members {
         let instead = match &**key {
-            "msg" => message(redactor, value.get()),
+            "msg" => message(redactor, value),
             // The message that came, in the form of a line.
-            "original" if value.get().starts_with('{') => self::line(redactor, value.get()),
-            "text" | "original" | "reason" | "flaw" => text(redactor, value.get()),
-            "headers" => headers(redactor, value.get()),
+            "original" if value.starts_with('{') => self::line(redactor, value),
+            "text" | "original" | "reason" | "flaw" => text(redactor, value),
+            "headers" => headers(redactor, value),
             _ => None,
         };
-        splices.put(value.get(), instead);
+        splices.put(value, instead);
     }
     splices.done()
 }
@@ -73,10 +73,10 @@ fn headers(redactor: &mut Redactor, object: &str) -> Option<String> {
     let mut splices = Splices::new(object);
     for (name, value) in &members {
         let instead = match redactor.is_secret_header(name) {
-            true => secret(redactor, value.get()),
-            false => text(redactor, value.get()),
+            true => secret(redactor, value),
+            false => text(redactor, value),
         };
-        splices.put(value.get(), instead);
+        splices.put(value, instead);
     }
     splices.done()
 }
@@ -96,7 +96,6 @@ fn inner<'a>(redactor: &mut Redactor, json: &'a str, key: Option<&str>, path: &m
         Some(b'{') if !too_deep => {
             let mut splices = Splices::new(json);
             for (name, value) in members_of(json).ok()? {
-                let value = value.get();
                 path.push(PathStep::Key(Cow::Owned(name.clone().into_owned())));
                 splices.put(value, inner(redactor, value, Some(&name), path));
                 path.pop();
@@ -105,7 +104,7 @@ fn inner<'a>(redactor: &mut Redactor, json: &'a str, key: Option<&str>, path: &m
         }
         Some(b'[') if !too_deep => {
             let mut splices = Splices::new(json);
-            for (index, value) in elements(json).into_iter().enumerate() {
+            for (index, value) in items_of(json).into_iter().enumerate() {
                 path.push(PathStep::Index(index));
                 // What holds for a list holds for its texts.
                 splices.put(value, inner(redactor, value, key, path));
