@@ -257,6 +257,12 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     model.show_detail();
     model.detail.frame(detail_width.saturating_sub(2), detail);
     model.restart_search();
+    fit_editors(model, &plan);
+    fit_popup(model, area, &plan);
+}
+
+/// The editors, and the reply beside a call.
+fn fit_editors(model: &mut Model, plan: &ScreenLayout) {
     let theme = Theme::of(&model.settings);
     let viewport = model.viewport;
     if let Some(editor) = &mut model.editor {
@@ -270,7 +276,6 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     if let Some(editor) = &mut model.rules_screen.editor {
         dress(&mut editor.area, theme);
     }
-    fit_popup(model, area, &plan);
 }
 
 /// What lies over the screen, to the size it has.
