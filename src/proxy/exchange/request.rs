@@ -337,10 +337,6 @@ fn break_off(mut reply: Reply, when: BreakOff) -> Reply {
         BreakOff::Within => Bytes::copy_from_slice(&bytes[..bytes.len() / 2]),
         _ => Bytes::new(),
     };
-    let end = || {
-        let why = "a rule says so".to_owned();
-        Err(UpstreamError::BrokenOff { upstream: Label::of_text("tapline"), why })
-    };
     reply.headers.remove(CONTENT_LENGTH);
     let first = match reply.body {
         ReplyBody::Empty => once(ready(Ok(Item::Filler(Bytes::new())))).boxed(),
@@ -361,13 +357,15 @@ fn break_off(mut reply: Reply, when: BreakOff) -> Reply {
             })
             .boxed(),
     };
-    // What came before leaves first: a body that fails at once takes along what the connection has not sent yet.
-    let late = once(async move {
-        tokio::time::sleep(LEAVES_IN).await;
-        end()
-    });
-    reply.body = ReplyBody::Stream(first.chain(late).boxed());
+    reply.body = ReplyBody::Stream(first.chain(once(late_end())).boxed());
     reply
+}
+
+/// The end of a body that a rule breaks off. What came before leaves first: a body that fails at once takes along what the connection
+/// has not sent yet.
+async fn late_end() -> Result<Item, UpstreamError> {
+    tokio::time::sleep(LEAVES_IN).await;
+    Err(UpstreamError::BrokenOff { upstream: Label::of_text("tapline"), why: "a rule says so".to_owned() })
 }
 
 /// What the client of a dropped message gets: nothing until tapline ends, as if the server had said nothing.
