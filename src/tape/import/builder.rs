@@ -100,28 +100,27 @@ impl ImportBuilder {
         let mut envelope = Envelope { at, ..Envelope::forwarded(seq, self.session.id, direction, via, message) };
         envelope.transport.status = status;
         envelope.transport.headers = headers.map(Arc::new);
-        let key =
-            |direction: Direction, id: &str| (connection.to_owned(), direction == Direction::ToServer, id.to_owned());
-        match envelope.kind() {
-            Kind::Request => {
-                let id = envelope.message.id().map(|id| id.token().to_owned()).unwrap_or_default();
-                self.open.insert(key(direction, &id), self.envelopes.len());
-            }
-            Kind::Result | Kind::Error => {
-                let id = envelope.message.id().map(|id| id.token().to_owned()).unwrap_or_default();
-                if let Some(place) = self.open.remove(&key(direction.reverse(), &id)) {
-                    let request = &self.envelopes[place];
-                    envelope.reply_to = request.message.head().subject.clone().map(|subject| ReplyTo {
-                        seq: request.seq,
-                        took: at.saturating_sub(request.at),
-                        subject,
-                    });
-                }
-            }
-            Kind::Notification | Kind::Batch | Kind::Opaque => {}
-        }
+        envelope.reply_to = self.correlate(&envelope, connection);
         self.learn(&envelope);
         self.envelopes.push(envelope);
+    }
+
+    /// Remembers a request, or finds the one that a reply answers.
+    fn correlate(&mut self, envelope: &Envelope, connection: &str) -> Option<ReplyTo> {
+        let id = envelope.message.id().map(|id| id.token().to_owned()).unwrap_or_default();
+        let key = |direction: Direction| (connection.to_owned(), direction == Direction::ToServer, id);
+        match envelope.kind() {
+            Kind::Request => {
+                self.open.insert(key(envelope.direction), self.envelopes.len());
+                None
+            }
+            Kind::Result | Kind::Error => {
+                let request = &self.envelopes[self.open.remove(&key(envelope.direction.reverse()))?];
+                let subject = request.message.head().subject.clone()?;
+                Some(ReplyTo { seq: request.seq, took: envelope.at.saturating_sub(request.at), subject })
+            }
+            Kind::Notification | Kind::Batch | Kind::Opaque => None,
+        }
     }
 
     /// What a handshake says of both sides.

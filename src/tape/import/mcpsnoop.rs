@@ -74,23 +74,21 @@ impl SnoopFrame<'_> {
     fn add_to(&self, tape: &mut ImportBuilder, started: u64) {
         let at = moment(&self.ts).unwrap_or(started).saturating_sub(started);
         let raw = self.raw.map_or(self.text.as_str(), RawValue::get);
-        let direction = match self.direction.as_str() {
-            "c2s" => Direction::ToServer,
-            "s2c" => Direction::ToClient,
-            "stderr" => {
-                return tape.mark(Mark::Log { at, source: "server".to_owned(), text: self.text.clone() });
-            }
+        match self.direction.as_str() {
+            // The acceptance of a notification has a status, and no message.
+            "c2s" | "s2c" if raw.is_empty() => {}
+            "c2s" => self.add_message(tape, Direction::ToServer, at, raw),
+            "s2c" => self.add_message(tape, Direction::ToClient, at, raw),
+            "stderr" => tape.mark(Mark::Log { at, source: "server".to_owned(), text: self.text.clone() }),
             _ => {
                 if let Ok(Launched { command }) = serde_json::from_str(raw) {
                     tape.set_upstream(&shell_words::join(command));
                 }
-                return;
             }
-        };
-        // The acceptance of a notification has a status, and no message.
-        if raw.is_empty() {
-            return;
         }
+    }
+
+    fn add_message(&self, tape: &mut ImportBuilder, direction: Direction, at: u64, raw: &str) {
         if self.truncated {
             tape.left.push(format!("message {}: mcpsnoop has only its beginning", tape.count() + 1));
         }

@@ -232,18 +232,7 @@ impl ScriptBuilder {
         let step = self.steps.len();
         let message = envelope.message.clone();
         let mut last = self.last;
-        let kind = match message.kind() {
-            Kind::Request => StepKind::Request { reply: None, progress: 0, hung_up: false },
-            Kind::Batch if message.elements().iter().any(|it| it.kind() == Kind::Request) => {
-                StepKind::Request { reply: None, progress: 0, hung_up: false }
-            }
-            Kind::Result | Kind::Error => {
-                let question = self.question(envelope);
-                last = question.as_ref().map(|(_, at)| (After::Question, *at));
-                StepKind::Answer { question: question.map(|(question, _)| question) }
-            }
-            Kind::Notification | Kind::Batch | Kind::Opaque => StepKind::OneWay,
-        };
+        let kind = self.kind_of(envelope, &mut last);
         if matches!(kind, StepKind::Request { .. }) {
             self.by_seq.insert(envelope.seq, step);
             self.open.extend(message.id().map(|id| (id.clone(), step)));
@@ -269,6 +258,21 @@ impl ScriptBuilder {
         // Answers are given when they are asked for, whatever comes next.
         if !is_answer {
             self.last = Some((After::Sent(step), envelope.at));
+        }
+    }
+
+    /// What a message is to the protocol; an answer comes after what it answers.
+    fn kind_of(&mut self, envelope: &Envelope, last: &mut Option<(After, u64)>) -> StepKind {
+        let asked = StepKind::Request { reply: None, progress: 0, hung_up: false };
+        match envelope.kind() {
+            Kind::Request => asked,
+            Kind::Batch if envelope.message.elements().iter().any(|it| it.kind() == Kind::Request) => asked,
+            Kind::Result | Kind::Error => {
+                let question = self.question(envelope);
+                *last = question.as_ref().map(|(_, at)| (After::Question, *at));
+                StepKind::Answer { question: question.map(|(question, _)| question) }
+            }
+            Kind::Notification | Kind::Batch | Kind::Opaque => StepKind::OneWay,
         }
     }
 
