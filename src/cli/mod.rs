@@ -31,8 +31,9 @@ pub use serve::{
     OtlpArgs, PoolArgs, RestartArg, RestartArgs, RunArgs, ShadowArgs, StdioArgs, TargetArgs, TransportArg, WatchArgs,
 };
 pub use tape::{
-    DiffFormArg, ExportFormArg, SearchArgs, TapeArgs, TapeBaselineArgs, TapeCommand, TapeDiffArgs, TapeExportArgs,
-    TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs, VerifyFormArg,
+    BaselineFormArg, DiffFormArg, ExportFormArg, SearchArgs, TapeArgs, TapeBaselineArgs, TapeCommand, TapeDiffArgs,
+    TapeExportArgs, TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs,
+    VerifyFormArg,
 };
 pub use tools::{
     AttachArgs, CheckArgs, CompletionsArgs, ConsentArgs, DoctorArgs, HelpArgs, LintArgs, LintFormat, LintLevelArg,

@@ -87,6 +87,7 @@ Exit status: 0 the same, 1 different, 2 one of them cannot be read.")]
 Examples:
   tapline tape baseline 4f1c --out tools.baseline.json      pin names, descriptions and schemas
   tapline tape baseline 9a07 --check tools.baseline.json    status 1 where one is not what it was
+  tapline tape baseline 9a07 --check tools.baseline.json --format sarif --out tools.sarif     for code scanning, at the line of the baseline
 
 Exit status: 0 pinned, or as it was, 1 different, 2 a file cannot be read.")]
     Baseline(TapeBaselineArgs),
@@ -258,10 +259,21 @@ pub struct TapeBaselineArgs {
     pub check: Option<PathBuf>,
     /// Form of the report of `--check`
     #[arg(long, value_name = "FORM", default_value = "text", requires = "check")]
-    pub format: DiffFormArg,
+    pub format: BaselineFormArg,
     /// File for the baseline, or for the report [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// What is said of a baseline that is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BaselineFormArg {
+    Text,
+    Json,
+    Junit,
+    Html,
+    Markdown,
+    Sarif,
 }
 
 /// What is said of tapes that are verified.

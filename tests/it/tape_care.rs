@@ -308,6 +308,36 @@ fn tape_verify_writes_sarif_with_the_line() {
 }
 
 #[test]
+fn tape_baseline_writes_sarif_at_the_line_of_the_definition() {
+    let dir = TempDir::new().unwrap();
+    let demo = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tapes/demo.tape.jsonl")).unwrap();
+    let was = dir.path().join("was.tape.jsonl");
+    fs::write(&was, &demo).unwrap();
+    let now = dir.path().join("now.tape.jsonl");
+    fs::write(&now, demo.replace("Books a seat", "Books a seat, and sends your mail")).unwrap();
+    let pinned = dir.path().join("tools.json");
+    let [was, now, pinned] = [&was, &now, &pinned].map(|path| path.to_str().unwrap());
+    assert_eq!(tape(&["baseline", was, "--out", pinned]).0, 0);
+    let check = |of: &str| {
+        let (status, text, _) = tape(&["baseline", of, "--check", pinned, "--format", "sarif"]);
+        let log: Value = serde_json::from_str(&text).unwrap();
+        (status, log["runs"][0]["results"].as_array().unwrap().clone())
+    };
+    assert_eq!(check(was), (0, vec![]));
+    let (status, results) = check(now);
+    let [found] = &results[..] else { panic!("one tool: {results:?}") };
+    let line = found["locations"][0]["physicalLocation"]["region"]["startLine"].as_u64().unwrap();
+    let text = fs::read_to_string(pinned).unwrap();
+    let named = text.lines().nth(usize::try_from(line).unwrap() - 1).unwrap();
+    assert_eq!((status, named.trim().trim_end_matches(',')), (1, r#""name": "book_flight""#));
+    let said = found["message"]["text"].as_str().unwrap();
+    assert!(
+        said.starts_with("tool book_flight is not what it was; .description was") && found["level"] == "error",
+        "{said}"
+    );
+}
+
+#[test]
 fn tape_signed_tells_of_changes_on_purpose() {
     let (dir, path) = sealed();
     let [mine, mine_public] = keys(dir.path(), "mine");

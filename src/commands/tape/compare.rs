@@ -4,11 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
 
 use super::shelf::{TapeShelf, short_name};
-use crate::cli::{DiffFormArg, TapeBaselineArgs, TapeDiffArgs};
+use crate::cli::{BaselineFormArg, DiffFormArg, TapeBaselineArgs, TapeDiffArgs};
 use crate::commands::help::print;
+use crate::event::{ChangeKind, DefinitionChange};
 use crate::exit::ExitError;
+use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::Tape;
 use crate::tape::diff::{self, Definitions, DiffForm};
 use crate::text::sanitize;
@@ -21,6 +24,21 @@ fn form(form: DiffFormArg) -> DiffForm {
         DiffFormArg::Html => DiffForm::Html,
         DiffFormArg::Markdown => DiffForm::Markdown,
     }
+}
+
+/// The code of a definition that is not what it was, in SARIF.
+const SARIF_RULE: &str = "tape-baseline";
+
+/// The form of a checked baseline; `None` for SARIF, which knows of lines.
+fn baseline_form(form: BaselineFormArg) -> Option<DiffForm> {
+    Some(match form {
+        BaselineFormArg::Text => DiffForm::Text,
+        BaselineFormArg::Json => DiffForm::Json,
+        BaselineFormArg::Junit => DiffForm::Junit,
+        BaselineFormArg::Html => DiffForm::Html,
+        BaselineFormArg::Markdown => DiffForm::Markdown,
+        BaselineFormArg::Sarif => return None,
+    })
 }
 
 /// Writes to a file, or to stdout.
@@ -59,10 +77,58 @@ pub(super) fn baseline(shelf: &TapeShelf, args: &TapeBaselineArgs) -> Result<Exi
         return print(&format!("{}  {} definitions pinned\n", sanitize(&out.display().to_string()), now.len()));
     };
     let unreadable = |why: String| ExitError::usage(anyhow!("{}: {why}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
-    let changes = Definitions::read(&text).map_err(unreadable)?.changes(&now);
+    let pinned = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
+    let changes = Definitions::read(&pinned).map_err(unreadable)?.changes(&now);
     let names = [file.display().to_string(), short_name(&path)];
-    let text = diff::render_definitions(&changes, names.each_ref().map(String::as_str), form(args.format));
+    let text = match baseline_form(args.format) {
+        Some(form) => diff::render_definitions(&changes, names.each_ref().map(String::as_str), form),
+        None => changes_sarif(&names[0], &pinned, &changes),
+    };
     write(&text, args.out.as_deref())?;
     Ok(ExitCode::from(u8::from(!changes.is_empty())))
+}
+
+/// Each change where the baseline has what it was, as it is that file which a review is about.
+fn changes_sarif(name: &str, pinned: &str, changes: &[DefinitionChange]) -> String {
+    let result = |change: &DefinitionChange| {
+        let DefinitionChange { kind, what, name: of, .. } = change;
+        // A new tool breaks no client; one that is another under the same name is what a rug pull looks like.
+        let (level, became) = match kind {
+            ChangeKind::Added => ("warning", "is new"),
+            ChangeKind::Removed => ("error", "is gone"),
+            ChangeKind::Changed => ("error", "is not what it was"),
+        };
+        let within = if change.within { ", and changed while the session went on" } else { "" };
+        let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        let values = change
+            .differences
+            .iter()
+            .map(|it| format!("; {} was {}, is {}", it.path, side(&it.expected), side(&it.got)));
+        let text = format!("{what} {of} {became}{within}{}", values.collect::<String>());
+        json!({
+            "ruleId": SARIF_RULE,
+            "ruleIndex": 0,
+            "level": level,
+            "message": { "text": sanitize(&text) },
+            "locations": [sarif_location(name, line_of(pinned, what, of))],
+            "partialFingerprints": { "tapline/v1": format!("{SARIF_RULE}/{what}/{of}/{became}") },
+        })
+    };
+    let results: Vec<_> = changes.iter().map(result).collect();
+    let about = "a tool, a prompt or a template is not what the baseline pins";
+    sarif_log(&[json!({ "id": SARIF_RULE, "shortDescription": { "text": about } })], &results)
+}
+
+/// The line of a baseline that names a definition; the first for one that it does not have.
+fn line_of(pinned: &str, what: &str, name: &str) -> u64 {
+    let (list, key) = match what {
+        "tool" => ("tools", "name"),
+        "prompt" => ("prompts", "name"),
+        _ => ("resourceTemplates", "uriTemplate"),
+    };
+    // As `Definitions::baseline` writes them: two spaces a level, three levels deep.
+    let (list, named) = (format!("  \"{list}\": ["), format!("      \"{key}\": {}", Value::from(name)));
+    let lines = pinned.lines().zip(1..).skip_while(|(line, _)| *line != list);
+    let mut named = lines.filter(|(line, _)| line.trim_end_matches(',') == named);
+    named.next().map_or(1, |(_, line)| line)
 }
