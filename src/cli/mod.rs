@@ -32,7 +32,7 @@ pub use serve::{
 };
 pub use tape::{
     BaselineFormArg, DiffFormArg, ExportFormArg, SearchArgs, TapeArgs, TapeBaselineArgs, TapeCommand, TapeDiffArgs,
-    TapeExportArgs, TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs,
+    TapeExportArgs, TapeImportArgs, TapeMinimiseArgs, TapeRedactArgs, TapeRmArgs, TapeShowArgs, TapeUploadArgs,
     VerifyFormArg,
 };
 pub use tools::{

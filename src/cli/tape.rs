@@ -174,6 +174,27 @@ Exit status: 0 the least was written, 1 nothing matches when the whole tape is p
         #[arg(long)]
         undo: bool,
     },
+    /// Send tapes to an object store; large ones part by part, going on where it broke off
+    #[command(after_long_help = "\
+Examples:
+  tapline tape upload 4f1c 9a07 --to s3://team/tapes/
+  tapline run --tapes s3://team/tapes/ -- my-server       records to a file, and sends it when the session ends
+  tapline search '~e' s3://team/tapes/                    all tapes below; `show`, `diff`, `replay`, `mock` and `lint` read them, too
+
+Places are `s3://`, `gs://`, `az://` and `http(s)://`, in a tapline that was built with `--features object-store`. Credentials, region and \
+endpoint come from the usual variables: AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME \
+and their like. The file stays where it is.")]
+    Upload(TapeUploadArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct TapeUploadArgs {
+    /// Tapes
+    #[arg(value_name = "TAPE", required = true)]
+    pub tapes: Vec<PathBuf>,
+    /// Where to: a prefix where it ends with a slash
+    #[arg(long, value_name = "URL")]
+    pub to: String,
 }
 
 #[derive(Debug, Args)]

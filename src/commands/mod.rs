@@ -7,6 +7,7 @@
 //! attach.rs                    watches the cores of other processes
 //! mock.rs                      is the server of a tape, with such a core
 //! replay.rs  load.rs  fork.rs  minimise.rs   plays a tape at a server: once, many times, or to a message from which others go on
+//! remote/                      tapes in an object store, as files
 //! help.rs  man.rs  completions.rs   print what the program knows of itself
 //! check.rs  doctor.rs  dry_run.rs  lint.rs  rules.rs  sessions/  tape/  wrap/   look at files and end, without a runtime
 //! ```
@@ -25,6 +26,7 @@ mod man;
 mod minimise;
 mod mock;
 mod observe;
+mod remote;
 mod replay;
 mod rules;
 mod run;
@@ -38,7 +40,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::{Cli, CliCommand, DemoArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand};
+use self::remote::RemoteTapes;
+use crate::cli::{Cli, CliCommand, ColorArg, DemoArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand};
 use crate::config::keys::ConfigKeys;
 use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
@@ -59,7 +62,7 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
+fn begin(mut cli: Cli) -> Result<ExitCode, ExitError> {
     descriptors::raise_limit();
     let mut config = configuration(&cli.command).map_err(ExitError::usage)?;
     config.keys.color = cli.color.or(config.keys.color);
@@ -68,7 +71,14 @@ fn begin(cli: Cli) -> Result<ExitCode, ExitError> {
     let log = cli.log.as_deref().or(config.keys.log.as_ref().map(|it| it.0.as_str())).unwrap_or(LOG);
     // It writes until it is dropped.
     let _log = logging::start(log_place.as_ref(), log).map_err(ExitError::usage)?;
-    match cli.command {
+    let remote = RemoteTapes::bring(&mut cli.command)?;
+    let ended = dispatch(cli.command, config, color);
+    remote.finish();
+    ended
+}
+
+fn dispatch(command: CliCommand, config: Config, color: ColorArg) -> Result<ExitCode, ExitError> {
+    match command {
         CliCommand::Guardian { tapline, groups } => {
             guardian::run(std::io::stdin(), tapline, groups);
             Ok(ExitCode::SUCCESS)

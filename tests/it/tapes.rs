@@ -243,3 +243,18 @@ async fn tapes_are_listed_and_opened() {
     rig.command_now(Command::OpenTape(dir.path().join("no.tape.jsonl")));
     rig.line(Level::Error, "cannot read").await;
 }
+
+#[cfg(not(feature = "object-store"))]
+#[test]
+fn tape_in_an_object_store_says_what_to_build() {
+    for arguments in [
+        &["tape", "show", "s3://b/a.tape.jsonl"][..],
+        &["replay", "gs://b/a.tape.jsonl", "--", "cat"],
+        &["search", "~e", "https://h/"],
+        &["tape", "upload", env!("CARGO_MANIFEST_DIR"), "--to", "az://b/"],
+    ] {
+        let output = crate::support::binary::command().args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains("--features object-store"), "{arguments:?}: {said}");
+    }
+}

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 pub(super) use self::care::apply_retention;
 use self::shelf::TapeShelf;
 use super::help::print;
+use super::remote::upload;
 use crate::cli::{ColorArg, SearchArgs, TapeArgs, TapeCommand};
 use crate::config::keys::ConfigKeys;
 use crate::exit::ExitError;
@@ -41,6 +42,10 @@ pub(super) fn run(args: &TapeArgs, keys: &ConfigKeys, color: ColorArg) -> Result
         TapeCommand::Rename { tape, name } => care::rename(&shelf, tape, name),
         TapeCommand::Format => print(FORMAT_PAGE),
         TapeCommand::Pack { tapes, undo } => care::pack(&shelf, tapes, *undo),
+        TapeCommand::Upload(args) => {
+            let tapes: Result<Vec<_>, _> = args.tapes.iter().map(|tape| shelf.find(tape)).collect();
+            upload(args, &tapes?)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use self::disk::{Disk, RealDisk};
@@ -33,6 +33,17 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Buffers larger than this are given back to the system once written.
 const KEPT_BUFFER: usize = 1 << 20;
+
+/// Is told of each tape that is closed.
+type ClosedTapeListener = Box<dyn Fn(&Path) + Send + Sync>;
+
+/// One for the whole process, as where tapes go is said once, on the command line.
+static CLOSED: OnceLock<ClosedTapeListener> = OnceLock::new();
+
+/// Has a listener told of each tape that is closed, on the thread that records: it must not wait. Returns whether it is the first.
+pub fn tell_closed(listener: impl Fn(&Path) + Send + Sync + 'static) -> bool {
+    CLOSED.set(Box::new(listener)).is_ok()
+}
 
 /// Records sessions into one directory.
 pub struct Recorder {
@@ -275,6 +286,9 @@ impl Recorder {
         if written.is_ok() && self.disk.is_real() {
             // One that is not sealed is as good as any; `tapline tape verify` says so.
             let _ = seal::seal_closed(&tape.path);
+        }
+        if let Some(listener) = CLOSED.get().filter(|_| self.disk.is_real()) {
+            listener(&tape.path);
         }
         let path = tape.path.to_path_buf();
         match written {

@@ -1,0 +1,104 @@
+//! Tapes fetched into files, piece by piece, for as long as a command reads them.
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use futures_util::StreamExt as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use object_store::ObjectStoreExt as _;
+use object_store::path::Path as ObjectPath;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use super::place::StorePlace;
+use crate::exit::ExitError;
+use crate::tape::is_tape_name;
+
+/// How the bar looks.
+const FETCHING: &str = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {msg}";
+
+/// A directory of fetched tapes; it is gone with this.
+pub(super) struct FetchedTapes {
+    dir: PathBuf,
+    runtime: Runtime,
+    count: usize,
+}
+
+impl FetchedTapes {
+    pub(super) fn new() -> Result<Self, ExitError> {
+        let dir = std::env::temp_dir().join(format!("tapline-{}", Uuid::new_v4()));
+        let mut builder = std::fs::DirBuilder::new();
+        builder.mode(0o700).create(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        Ok(Self { dir, runtime, count: 0 })
+    }
+
+    /// Fetches one tape.
+    ///
+    /// # Errors
+    /// Where the store does not give it.
+    pub(super) fn one(&mut self, url: &Path) -> Result<PathBuf, ExitError> {
+        let place = StorePlace::of(&url.to_string_lossy()).map_err(ExitError::usage)?;
+        let name = place.name();
+        self.fetch(&place, &place.path, &name)
+    }
+
+    /// Fetches one tape, or all below a URL that ends with a slash.
+    ///
+    /// # Errors
+    /// Where the store does not give them, or there is none.
+    pub(super) fn all(&mut self, url: &Path) -> Result<Vec<PathBuf>, ExitError> {
+        let text = url.to_string_lossy();
+        if !text.ends_with('/') {
+            return Ok(vec![self.one(url)?]);
+        }
+        let place = StorePlace::of(&text).map_err(ExitError::usage)?;
+        let listed = self.runtime.block_on(place.store.objects().list(Some(&place.path)).collect::<Vec<_>>());
+        let listed: Result<Vec<_>, _> = listed.into_iter().collect();
+        let listed = listed.map_err(|error| ExitError::usage(anyhow!(error).context(format!("cannot list {text}"))))?;
+        let mut found: Vec<_> = listed.into_iter().map(|it| it.location).collect();
+        found.retain(|path| is_tape_name(Path::new(path.filename().unwrap_or_default())));
+        found.sort();
+        if found.is_empty() {
+            return Err(ExitError::usage(anyhow!("there is no tape below {text}")));
+        }
+        found.iter().map(|path| self.fetch(&place, path, path.filename().unwrap_or_default())).collect()
+    }
+
+    fn fetch(&mut self, place: &StorePlace, path: &ObjectPath, name: &str) -> Result<PathBuf, ExitError> {
+        // Two may have one name.
+        self.count += 1;
+        let dir = self.dir.join(self.count.to_string());
+        std::fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let file = dir.join(name);
+        let fetched = self.runtime.block_on(fetch(place, path, &file));
+        fetched.map_err(|error| ExitError::usage(error.context(format!("cannot fetch {} of {}", path, place.url))))?;
+        Ok(file)
+    }
+}
+
+impl Drop for FetchedTapes {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            tracing::warn!(%error, dir = %self.dir.display(), "fetched tapes were left");
+        }
+    }
+}
+
+async fn fetch(place: &StorePlace, path: &ObjectPath, file: &Path) -> anyhow::Result<()> {
+    let got = place.store.objects().get(path).await?;
+    let bar = ProgressBar::with_draw_target(Some(got.meta.size), ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::with_template(FETCHING).expect("the template is a constant"));
+    bar.set_message(path.to_string());
+    let mut written = std::fs::File::options().write(true).create_new(true).mode(0o600).open(file)?;
+    let mut pieces = got.into_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        written.write_all(&piece)?;
+        bar.inc(piece.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! A place in an object store, by its URL. Credentials, region and endpoint come from the variables that each store's own tools read.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::http::{HttpBuilder, HttpStore};
+use object_store::multipart::MultipartStore;
+use object_store::path::Path as ObjectPath;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
+use reqwest::Url;
+
+/// A request is tried again for so long: whoever waits for it has a tapline that wants to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often, at most.
+const RETRIES: usize = 5;
+
+/// An object, or a prefix of objects.
+pub(super) struct StorePlace {
+    pub(super) store: KnownStore,
+    pub(super) path: ObjectPath,
+    pub(super) url: Url,
+}
+
+pub(super) enum KnownStore {
+    S3(AmazonS3),
+    Gcs(GoogleCloudStorage),
+    Azure(MicrosoftAzure),
+    Http(HttpStore),
+}
+
+impl KnownStore {
+    fn of(scheme: &ObjectStoreScheme, url: &Url) -> anyhow::Result<Self> {
+        let retry = RetryConfig { max_retries: RETRIES, retry_timeout: PATIENCE, ..RetryConfig::default() };
+        let text = url.as_str();
+        Ok(match scheme {
+            ObjectStoreScheme::AmazonS3 => {
+                let builder = AmazonS3Builder::from_env().with_url(text).with_retry(retry);
+                Self::S3((if is_plain_endpoint() { builder.with_allow_http(true) } else { builder }).build()?)
+            }
+            ObjectStoreScheme::GoogleCloudStorage => {
+                Self::Gcs(GoogleCloudStorageBuilder::from_env().with_url(text).with_retry(retry).build()?)
+            }
+            ObjectStoreScheme::MicrosoftAzure => {
+                Self::Azure(MicrosoftAzureBuilder::from_env().with_url(text).with_retry(retry).build()?)
+            }
+            ObjectStoreScheme::Http => {
+                let options = ClientOptions::new().with_allow_http(true);
+                let builder = HttpBuilder::new().with_url(url.origin().ascii_serialization());
+                Self::Http(builder.with_retry(retry).with_client_options(options).build()?)
+            }
+            _ => bail!("{url} is in no store that is known"),
+        })
+    }
+
+    pub(super) fn objects(&self) -> &dyn ObjectStore {
+        match self {
+            Self::S3(store) => store,
+            Self::Gcs(store) => store,
+            Self::Azure(store) => store,
+            Self::Http(store) => store,
+        }
+    }
+
+    /// As one that takes an object part by part.
+    pub(super) fn parts(&self) -> Option<&dyn MultipartStore> {
+        match self {
+            Self::S3(store) => Some(store),
+            Self::Gcs(store) => Some(store),
+            Self::Azure(store) => Some(store),
+            Self::Http(_) => None,
+        }
+    }
+}
+
+impl StorePlace {
+    /// # Errors
+    /// Where the URL is of no store that is known, or the environment does not say how to reach it.
+    pub(super) fn of(url: &str) -> anyhow::Result<Self> {
+        // The process's provider of cryptography; already installed is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let url = Url::parse(url).with_context(|| format!("`{url}` is no URL"))?;
+        let (scheme, path) = ObjectStoreScheme::parse(&url).map_err(|error| anyhow!("{url}: {error}"))?;
+        Ok(Self { store: KnownStore::of(&scheme, &url)?, path, url })
+    }
+
+    /// The last part of the name.
+    pub(super) fn name(&self) -> String {
+        self.path.filename().unwrap_or("tape").to_owned()
+    }
+}
+
+/// Whether an endpoint without TLS is named for S3: who does that wants it.
+fn is_plain_endpoint() -> bool {
+    let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+    names.iter().any(|name| std::env::var(name).is_ok_and(|endpoint| endpoint.starts_with("http://")))
+}

@@ -1,0 +1,152 @@
+//! Sends a closed tape: a small one at once, a large one part by part. How far that came stands in a file beside the tape, so that what
+//! broke off goes on where it was, in another process, too.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStoreExt as _, PutPayload};
+use serde::{Deserialize, Serialize};
+
+use super::place::{KnownStore, StorePlace};
+use crate::cli::TapeUploadArgs;
+use crate::commands::help::print;
+use crate::exit::ExitError;
+use crate::text::sanitize;
+
+/// S3 wants at least 5 MiB of all parts but the last, and at most 10,000 of them.
+const PART: u64 = 8 << 20;
+const MOST_PARTS: u64 = 10_000;
+/// What the file beside a tape is called that says how far it was sent.
+const BESIDE: &str = "upload";
+
+/// How far a tape was sent.
+#[derive(Serialize, Deserialize)]
+struct UploadProgress {
+    /// Where to.
+    url: String,
+    /// What the store knows it by.
+    id: String,
+    /// Of the file: where it changed, all begins anew.
+    length: u64,
+    part: u64,
+    /// What the store calls the parts that it has.
+    parts: Vec<String>,
+}
+
+/// Sends a tape, and returns where to. `to`: the place of all tapes, where it ends with a slash, else of this one.
+///
+/// # Errors
+/// Where the store does not take it; the tape is still there.
+pub(super) async fn send(tape: &Path, to: &str) -> anyhow::Result<String> {
+    let name = tape.file_name().unwrap_or_default().to_string_lossy();
+    let url = if to.ends_with('/') { format!("{to}{name}") } else { to.to_owned() };
+    let place = StorePlace::of(&url)?;
+    let file = File::open(tape).with_context(|| format!("cannot read {}", tape.display()))?;
+    let length = file.metadata()?.len();
+    match place.store.parts() {
+        Some(store) if length > PART => in_parts(store, &place, tape, &file, length).await?,
+        _ if length > PART && matches!(place.store, KnownStore::Http(_)) => {
+            bail!("{url}: a tape of {length} bytes is too large for a store that takes no parts")
+        }
+        _ => {
+            let whole = read(&file, 0, length)?;
+            place.store.objects().put(&place.path, whole.into()).await?;
+        }
+    }
+    Ok(url)
+}
+
+fn read(file: &File, from: u64, length: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, from)?;
+    Ok(bytes)
+}
+
+async fn in_parts(
+    store: &dyn MultipartStore,
+    place: &StorePlace,
+    tape: &Path,
+    file: &File,
+    length: u64,
+) -> anyhow::Result<()> {
+    let beside = beside(tape);
+    let mut progress = match resumable(&beside, place, length) {
+        Some(progress) => progress,
+        None => UploadProgress {
+            url: place.url.to_string(),
+            id: store.create_multipart(&place.path).await?,
+            length,
+            part: PART.max(length.div_ceil(MOST_PARTS)),
+            parts: Vec::new(),
+        },
+    };
+    progress.keep(&beside)?;
+    let sent = progress.go_on(store, &place.path, file, &beside).await;
+    let is_gone = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. }));
+    if sent.as_ref().is_err_and(is_gone) {
+        // The store has given the upload up; the next one begins anew.
+        let _ = std::fs::remove_file(&beside);
+    }
+    sent?;
+    let _ = std::fs::remove_file(&beside);
+    Ok(())
+}
+
+fn beside(tape: &Path) -> PathBuf {
+    let mut name = tape.as_os_str().to_owned();
+    name.push(".");
+    name.push(BESIDE);
+    PathBuf::from(name)
+}
+
+/// What an earlier upload of the same file to the same place has left.
+fn resumable(beside: &Path, place: &StorePlace, length: u64) -> Option<UploadProgress> {
+    let text = std::fs::read_to_string(beside).ok()?;
+    let progress: UploadProgress = serde_json::from_str(&text).ok()?;
+    (progress.url == place.url.as_str() && progress.length == length && progress.part > 0).then_some(progress)
+}
+
+impl UploadProgress {
+    fn keep(&self, beside: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string(self)?;
+        std::fs::write(beside, text).with_context(|| format!("cannot write {}", beside.display()))
+    }
+
+    async fn go_on(
+        &mut self,
+        store: &dyn MultipartStore,
+        path: &ObjectPath,
+        file: &File,
+        beside: &Path,
+    ) -> anyhow::Result<()> {
+        loop {
+            let from = self.parts.len() as u64 * self.part;
+            if from >= self.length {
+                break;
+            }
+            let bytes = read(file, from, self.part.min(self.length - from))?;
+            let sent = store.put_part(path, &self.id, self.parts.len(), PutPayload::from(bytes)).await?;
+            self.parts.push(sent.content_id);
+            self.keep(beside)?;
+        }
+        let parts = self.parts.iter().map(|id| PartId { content_id: id.clone() }).collect();
+        store.complete_multipart(path, &self.id, parts).await?;
+        Ok(())
+    }
+}
+
+/// Runs `tapline tape upload` to its end.
+pub(in crate::commands) fn upload(args: &TapeUploadArgs, tapes: &[PathBuf]) -> Result<ExitCode, ExitError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let mut said = String::new();
+    for tape in tapes {
+        let url = runtime.block_on(send(tape, &args.to)).with_context(|| format!("cannot send {}", tape.display()))?;
+        said.push_str(&format!("{}  sent to {}\n", sanitize(&tape.display().to_string()), sanitize(&url)));
+    }
+    print(&said)
+}
