@@ -38,7 +38,7 @@ pub(super) async fn run(mut args: AttachArgs, keys: &ConfigKeys) -> Result<ExitC
         let filters = keys.filters.clone().map(|it| it.0).unwrap_or_default();
         let memory = screen_memory(args.memory, keys);
         let settings = screen_settings(args.ascii.unwrap_or(false), color, keys.theme.unwrap_or_default(), memory);
-        let settings = ui::Settings { keys: keys.key_choice(), ..settings };
+        let settings = ui::Settings { keys: keys.key_choice(), columns: keys.list_columns(), ..settings };
         return show(hub, ui::Settings { attached: true, filters, archive: Some(archive), ..settings }).await;
     }
     say_why_no_screen(headless);

@@ -65,7 +65,13 @@ async fn watch_all(core: Core, usual_name: String, args: &WatchOptions) -> Resul
     let own = LocalTapline { journal: core.journal().clone(), commands: core.commands(), about };
     let hub = Hub::start(hub::WatchedTaplines::All(Registry::of_user()), Some(own));
     let settings = screen_settings(args.ascii, args.color, args.theme, args.memory);
-    let settings = ui::Settings { on_quit, archive: Some(archive), keys: args.keys.clone(), ..settings };
+    let settings = ui::Settings {
+        on_quit,
+        archive: Some(archive),
+        keys: args.keys.clone(),
+        columns: args.columns.clone(),
+        ..settings
+    };
     let mut screen = ScreenThread::start(hub.journal(), hub.commands(), settings)?;
     tokio::select! {
         () = core.quit() => {}

@@ -24,7 +24,7 @@ use crate::shadow;
 use crate::store;
 use crate::tape::{care, redact};
 use crate::text;
-use crate::ui::KeyChoice;
+use crate::ui::{KeyChoice, ListColumn};
 use crate::upstream::{pool, retry};
 
 /// All keys there are, and all sections. Each is set or not; what several files set is the nearest one's to say. Behind the
@@ -95,6 +95,8 @@ keys! {
         theme: ThemeArg,
         /// Keys of the screen.
         keys: KeySection,
+        /// Columns of the message list, in their order.
+        columns: ColumnList,
         /// What a screen keeps of messages, in MiB.
         memory: NonZeroUsize,
         tapes: UserPath,
@@ -144,6 +146,11 @@ impl ConfigKeys {
     /// The keys of the screen that are not those of its table.
     pub fn key_choice(&self) -> KeyChoice {
         self.keys.clone().unwrap_or_default().0
+    }
+
+    /// The columns of the message list; empty where they are the usual ones.
+    pub fn list_columns(&self) -> Vec<ListColumn> {
+        self.columns.clone().unwrap_or_default().0
     }
 
     /// These, and what they do not say of others. Upstreams stand beside each other; of two with one name the nearer is it.
@@ -211,6 +218,16 @@ pub struct KeySection(pub KeyChoice);
 impl<'de> Deserialize<'de> for KeySection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         BTreeMap::<String, serde::de::IgnoredAny>::deserialize(deserializer).map(|_| Self::default())
+    }
+}
+
+/// Columns of the message list: which they are is read where their places in the file are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnList(pub Vec<ListColumn>);
+
+impl<'de> Deserialize<'de> for ColumnList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self::default())
     }
 }
 

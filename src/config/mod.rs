@@ -11,6 +11,7 @@
 
 pub mod keys;
 pub mod options;
+mod own_columns;
 mod own_keys;
 pub mod source;
 pub mod upstreams;
@@ -19,7 +20,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use self::keys::{ConfigKeys, KeySection};
+use self::keys::{ColumnList, ConfigKeys, KeySection};
 pub use self::source::ConfigError;
 use self::source::{ConfigSource, nearest};
 use self::upstreams::Upstreams;
@@ -74,6 +75,7 @@ impl Config {
             let mut keys: ConfigKeys = source.parse()?;
             keys.rule.iter_mut().for_each(|rules| rules.files = vec![source.path.clone()]);
             keys.keys = keys.keys.map(|_| own_keys::read(source).map(KeySection)).transpose()?;
+            keys.columns = keys.columns.map(|_| own_columns::read(source).map(ColumnList)).transpose()?;
             config.note_unset(source, &keys);
             keys.check().map_err(|(section, why)| source.fault_in(&[section], &why))?;
             config.warnings.extend(readable_secrets(&source.path, &keys));

@@ -16,7 +16,7 @@ use crate::event::OnQuit;
 use crate::filter::SavedFilters;
 use crate::otlp;
 use crate::secret::Label;
-use crate::ui::KeyChoice;
+use crate::ui::{KeyChoice, ListColumn};
 use crate::upstream::output::LONGEST_MESSAGE;
 use crate::upstream::pool::{self, Restart};
 use crate::upstream::stdio::CommandLine;
@@ -91,6 +91,8 @@ pub struct WatchOptions {
     pub color: ColorArg,
     pub theme: ThemeArg,
     pub keys: KeyChoice,
+    /// Columns of the message list; empty: the usual ones.
+    pub columns: Vec<ListColumn>,
     /// Bytes of messages that a screen keeps.
     pub memory: usize,
     /// The user's data directory if `None`.
@@ -135,6 +137,7 @@ impl WatchOptions {
             color: keys.color.unwrap_or_default(),
             theme: keys.theme.unwrap_or_default(),
             keys: keys.key_choice(),
+            columns: keys.list_columns(),
             memory: screen_memory(args.memory, keys),
             tapes: args.tapes.or_else(|| keys.tapes.clone().map(|it| it.0)),
             record,

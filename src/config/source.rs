@@ -93,12 +93,18 @@ impl ConfigSource {
 
     /// What is read of a section, where it is there.
     pub(super) fn table<T>(&self, name: &str, read: impl FnOnce(Option<&DeTable<'_>>) -> T) -> T {
+        self.value(name, |value| {
+            read(value.and_then(|section| match section.get_ref() {
+                DeValue::Table(section) => Some(section),
+                _ => None,
+            }))
+        })
+    }
+
+    /// What is read of a key, where it is there.
+    pub(super) fn value<T>(&self, name: &str, read: impl FnOnce(Option<&Spanned<DeValue<'_>>>) -> T) -> T {
         let table = DeTable::parse(&self.text).ok();
-        let section = table.as_ref().and_then(|table| find(table.get_ref(), name));
-        read(section.and_then(|section| match section.get_ref() {
-            DeValue::Table(section) => Some(section),
-            _ => None,
-        }))
+        read(table.as_ref().and_then(|table| find(table.get_ref(), name)))
     }
 
     /// That a variable is not set which this upstream needs: at the value that names it.

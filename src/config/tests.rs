@@ -349,3 +349,26 @@ fn own_keys_are_read_and_their_mistakes_told_at_once() {
     );
     assert!(told.contains("3 | forwrd"), "{told}");
 }
+
+#[test]
+fn columns_are_read_and_their_mistakes_told_at_once() {
+    use crate::ui::ListColumn;
+    let read = config(&["columns = [\"time\", \"name\"]"]);
+    assert_eq!(read.keys.list_columns(), [ListColumn::Time, ListColumn::Name]);
+    let wrong = "columns = [\"time\", \"sise\", \"time\",\n  7, \"colour\"]\n";
+    let told = Config::of(&[source(wrong)]).expect_err("it is wrong").to_string();
+    let places: Vec<_> = told.lines().filter(|line| line.starts_with("/there:")).collect();
+    let known = "`number`, `time`, `session`, `kind`, `id`, `name`, `content`, `size`, `duration`";
+    assert_eq!(
+        places,
+        [
+            "/there:1:20: there is no column `sise`; did you mean `size`?".to_owned(),
+            "/there:1:28: the column `time` stands here twice".to_owned(),
+            format!("/there:2:3: a column is expected, of {known}"),
+            format!("/there:2:6: there is no column `colour`; there are {known}"),
+        ],
+        "{told}"
+    );
+    let told = Config::of(&[source("columns = \"time\"")]).expect_err("it is wrong").to_string();
+    assert!(told.contains("/there:1:11: a list of columns is expected"), "{told}");
+}

@@ -55,5 +55,5 @@ pub use event_loop::{ScreenIo, run};
 pub use help::keys;
 pub use host::{Exit, ScreenInput, TerminalHost, input_channel};
 pub use keymap::{KeyChange, KeyMistake, key_choice};
-pub use settings::{ArchiveWriter, ColorTheme, KeyChoice, Settings};
+pub use settings::{ArchiveWriter, ColorTheme, KeyChoice, ListColumn, Settings};
 pub use term::{give_back_keys, show};

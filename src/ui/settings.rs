@@ -56,6 +56,54 @@ pub type ArchiveWriter = fn(&[(Arc<Envelope>, Timestamp)], &str) -> String;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyChoice(pub(crate) BTreeMap<usize, &'static [&'static str]>);
 
+/// A column of the message list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListColumn {
+    Number,
+    Time,
+    /// The server of its session.
+    Session,
+    /// Which way it goes, and whether it asks, answers, fails or tells.
+    Kind,
+    Id,
+    /// Method, and the name of the tool, prompt or resource.
+    Name,
+    /// Arguments, or what a result says.
+    Content,
+    Size,
+    Duration,
+}
+
+impl ListColumn {
+    /// Every column there is; all but the session's are the usual ones, in this order.
+    pub const ALL: [Self; 9] = [
+        Self::Number,
+        Self::Time,
+        Self::Session,
+        Self::Kind,
+        Self::Id,
+        Self::Name,
+        Self::Content,
+        Self::Size,
+        Self::Duration,
+    ];
+
+    /// Its name in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Time => "time",
+            Self::Session => "session",
+            Self::Kind => "kind",
+            Self::Id => "id",
+            Self::Name => "name",
+            Self::Content => "content",
+            Self::Size => "size",
+            Self::Duration => "duration",
+        }
+    }
+}
+
 /// How the operator wants the screen.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -82,6 +130,8 @@ pub struct Settings {
     pub archive: Option<ArchiveWriter>,
     /// Keys that are not those of the table.
     pub keys: KeyChoice,
+    /// Columns of the message list, in their order; empty: the usual ones.
+    pub columns: Vec<ListColumn>,
     /// What to paste where, while nothing has passed.
     pub hints: Vec<String>,
 }
@@ -101,6 +151,7 @@ impl Default for Settings {
             remembered: Vec::new(),
             archive: None,
             keys: KeyChoice::default(),
+            columns: Vec::new(),
             hints: Vec::new(),
         }
     }

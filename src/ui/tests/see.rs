@@ -9,8 +9,8 @@ use super::rig::{Rig, World, busy, held, session, session_id};
 use crate::envelope::{Author, Direction, Outcome, Via};
 use crate::event::figures::{EndpointFigures, Figures, Outcomes, Spread};
 use crate::event::{Event, Level, LogLine, Ticket};
-use crate::ui::ScreenInput;
 use crate::ui::model::{Change, Effect, Pane, ScreenKind};
+use crate::ui::{ScreenInput, Settings};
 
 fn mouse(rig: &mut Rig, kind: MouseEventKind, column: u16, row: u16) {
     let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
@@ -184,4 +184,23 @@ fn tiny_window_shows_what_came_last() {
     let mut rig = busy(38, 5);
     let picture = rig.picture();
     assert!(picture.contains("2 held") && picture.contains("cancelled"), "{picture}");
+}
+
+#[test]
+fn list_has_the_columns_that_were_chosen() {
+    use crate::ui::settings::ListColumn::{Content, Duration, Kind, Name, Session, Size, Time};
+    let columns = vec![Duration, Session, Name, Kind, Size, Time, Content];
+    let settings = Settings { columns, ..Settings::default() };
+    let mut rig = super::rig::busy_with(120, 36, &settings);
+    let picture = rig.picture();
+    assert!(picture.contains("    dur session    method / name"), "{picture}");
+    assert!(picture.contains("  370ms files-srv  tools/call search"), "{picture}");
+    assert!(picture.contains("> Q  115B 10:04:11.060 {\"query\""), "{picture}");
+    // Where little room is left for what is said, the session, the size and the time leave.
+    rig.resize(60, 16);
+    let picture = rig.picture();
+    assert!(picture.contains("dur method / name"), "{picture}");
+    let mut rig = super::rig::busy_with(80, 24, &Settings { columns: vec![Name], ..Settings::default() });
+    let picture = rig.picture();
+    assert!(picture.contains("\n  method / name") && !picture.contains("args or result"), "{picture}");
 }

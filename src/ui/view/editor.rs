@@ -48,31 +48,38 @@ fn draw_reply(model: &Model, call: &OwnCall, frame: &mut Frame<'_>, area: Rect) 
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
-    let mut lines: Vec<Line<'_>> = Vec::new();
-    let mut said = |role, words: &str| {
-        let mut text = WrappedText::of(vec![text::sanitize(words).into_owned()]);
-        text.wrap(width.saturating_sub(1), 0);
-        let rows = (0..text.rows().len()).filter_map(|row| text.row(row));
-        lines.extend(rows.map(|row| Line::from(styled(model, role, format!(" {row}")))));
-    };
-    match call.state {
-        CallState::Waiting => {
-            said(Role::Dim, "its reply is shown here, and is not delivered to the client");
-            call.progress.iter().for_each(|progress| said(Role::Accent, progress));
-            // Where the server is gone, no reply tells of it.
-            let is_of_call = |line: &&LogLine| {
-                line.session == Some(call.session()) && line.level >= Level::Warn && line.at >= call.since
-            };
-            let line = model.log.all().filter(is_of_call).last();
-            line.iter().for_each(|line| said(Role::Bad, &line.text));
-        }
-        CallState::Told => said(Role::Dim, "a notification: nothing comes back"),
+    let words = match call.state {
         CallState::Answered { .. } => {
             let rows = (call.top..call.lines.rows().len()).map_while(|row| call.lines.row(row));
-            rows.take(usize::from(inner.height)).for_each(|row| said(Role::Plain, row));
+            rows.take(usize::from(inner.height)).map(|row| (Role::Plain, row.to_owned())).collect()
+        }
+        CallState::Told => vec![(Role::Dim, "a notification: nothing comes back".to_owned())],
+        CallState::Waiting => waiting_words(model, call),
+    };
+    let mut row = 0;
+    for (role, words) in words {
+        for line in wrapped(&words, width.saturating_sub(1)) {
+            put(frame, inner, row, Line::from(styled(model, role, format!(" {line}"))));
+            row += 1;
         }
     }
-    lines.into_iter().enumerate().for_each(|(row, line)| put(frame, inner, row, line));
+}
+
+/// What can be said of a call that has no reply yet.
+fn waiting_words(model: &Model, call: &OwnCall) -> Vec<(Role, String)> {
+    let mut words = vec![(Role::Dim, "its reply is shown here, and is not delivered to the client".to_owned())];
+    words.extend(call.progress.clone().map(|progress| (Role::Accent, progress)));
+    // Where the server is gone, no reply tells of it.
+    let is_of_call =
+        |line: &&LogLine| line.session == Some(call.session()) && line.level >= Level::Warn && line.at >= call.since;
+    words.extend(model.log.all().filter(is_of_call).last().map(|line| (Role::Bad, line.text.clone())));
+    words
+}
+
+fn wrapped(words: &str, width: usize) -> Vec<String> {
+    let mut text = WrappedText::of(vec![text::sanitize(words).into_owned()]);
+    text.wrap(width, 0);
+    (0..text.rows().len()).filter_map(|row| text.row(row)).map(str::to_owned).collect()
 }
 
 fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {

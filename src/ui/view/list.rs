@@ -1,86 +1,26 @@
 //! The message list: one row a message, only those on the screen formatted.
 
-use std::borrow::Cow;
-
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use super::columns::{ColumnNeeds, MessageColumns, subject_words};
 use super::lint::level_role;
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
 use crate::envelope::{Direction, Envelope, Outcome};
-use crate::mcp::method::{INITIALIZE, NOTIFICATIONS};
-use crate::message::Kind;
+use crate::mcp::method::INITIALIZE;
+use crate::message::{Id, Kind};
 use crate::text;
 use crate::ui::model::message_rows::{MessageRow, RowState};
 use crate::ui::model::patience::{ClientClock, ClockState};
+use crate::ui::model::session_list::SessionRow;
 use crate::ui::model::summary::{FAILED, is_http_error, summary};
 use crate::ui::model::tapes_screen::tape_title;
 use crate::ui::model::wrapped_text::WrappedText;
 use crate::ui::model::{Model, Pane, age};
+use crate::ui::settings::ListColumn;
 use crate::ui::theme::Role;
-
-/// Widths of the columns, from the room there is and from what is shown.
-#[derive(Clone, Copy)]
-struct MessageColumns {
-    seq: usize,
-    time: usize,
-    id: usize,
-    subject: usize,
-    /// Methods stand in full; else all are shortened by one rule.
-    whole: bool,
-    gist: usize,
-    size: usize,
-    took: usize,
-}
-
-/// What the rows that are shown would fill.
-#[derive(Clone, Copy, Default)]
-struct ColumnNeeds {
-    digits: usize,
-    id: usize,
-    whole: usize,
-    brief: usize,
-}
-
-impl ColumnNeeds {
-    fn of(rows: &[MessageRow], digits: usize) -> Self {
-        let mut needs = Self { digits, ..Self::default() };
-        for envelope in rows.iter().map(|row| &row.envelope) {
-            let width = |whole| {
-                let (method, name) = subject_words(envelope, whole);
-                text::width(&method) + name.map_or(0, |name| 1 + text::width(&text::sanitize(name)))
-            };
-            needs.id = needs.id.max(envelope.message.id().map_or(0, |id| id.display().len()));
-            needs.whole = needs.whole.max(width(true));
-            needs.brief = needs.brief.max(width(false));
-        }
-        needs
-    }
-}
-
-impl MessageColumns {
-    fn of(width: usize, needs: ColumnNeeds) -> Self {
-        let seq = (needs.digits + 1).max(if width >= 88 { 5 } else { 4 });
-        let (time, size, took) = match width {
-            88.. => (12, 6, 7),
-            70..88 => (8, 0, 7),
-            _ => (0, 0, 7),
-        };
-        let id = needs.id.clamp(3, 6);
-        // Two for the marks, and one between all.
-        let fixed = 2 + seq + 1 + if time > 0 { time + 1 } else { 0 } + 4 + id + 1 + 1 + size + took;
-        let room = width.saturating_sub(fixed);
-        // What is said has half of it, and what the subject leaves.
-        let half = room.div_ceil(2);
-        let whole = needs.whole <= half;
-        // In steps, so that not every new row moves all others.
-        let need = if whole { needs.whole } else { needs.brief }.next_multiple_of(4);
-        let subject = need.clamp(12, half.max(12));
-        Self { seq, time, id, subject, whole, gist: room.saturating_sub(subject), size, took }
-    }
-}
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::List && model.editor.is_none();
@@ -95,7 +35,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(inner.width);
     let shown = list.top..list.top + usize::from(inner.height.saturating_sub(1));
     let shown: Vec<_> = shown.map_while(|position| list.row(rows, position)).collect();
-    let columns = MessageColumns::of(width, ColumnNeeds::of(&shown, digits));
+    let columns = MessageColumns::of(width, ColumnNeeds::of(&shown, digits), &model.settings.columns);
     put(frame, inner, 0, header(model, &columns));
     let cursor = list.position(rows);
     for (line, row) in shown.iter().enumerate() {
@@ -188,46 +128,65 @@ fn curl_line(url: &str) -> String {
 }
 
 fn header(model: &Model, columns: &MessageColumns) -> Line<'static> {
-    let time = if columns.time > 0 { cell("time", columns.time) + " " } else { String::new() };
-    let text = format!(
-        "  {} {time}d k {} {} {}{}{}",
-        right("#", columns.seq),
-        cell("id", columns.id),
-        cell("method / name", columns.subject),
-        cell("args or result", columns.gist),
-        right(if columns.size > 0 { "size" } else { "" }, columns.size),
-        right("dur", columns.took),
-    );
+    let mut text = "  ".to_owned();
+    for (column, width) in columns.shown() {
+        text.push_str(columns.gap(column));
+        text.push_str(&match column {
+            ListColumn::Number => right("#", width),
+            ListColumn::Time => cell("time", width),
+            ListColumn::Session => cell("session", width),
+            ListColumn::Kind => cell("d k", width),
+            ListColumn::Id => cell("id", width),
+            ListColumn::Name => cell("method / name", width),
+            ListColumn::Content => cell("args or result", width),
+            ListColumn::Size => right("size", width),
+            ListColumn::Duration => right("dur", width),
+        });
+    }
     Line::styled(text, style(model, Role::Dim))
 }
 
 fn row_line(model: &Model, row: &MessageRow, columns: &MessageColumns) -> Line<'static> {
-    let envelope = &*row.envelope;
     let (mark, mark_role) = mark(row);
-    let letter_role = kind_role(envelope);
-    let (note, note_role) = note(model, envelope);
-    let mut spans = vec![
-        styled(model, mark_role, mark),
-        styled(model, note_role, note),
-        styled(model, Role::Dim, right(&envelope.seq.0.to_string(), columns.seq) + " "),
-    ];
-    if columns.time > 0 {
-        spans.push(styled(model, Role::Dim, cell(&time(model, envelope, columns.time), columns.time) + " "));
+    let (note, note_role) = note(model, &row.envelope);
+    let mut spans = vec![styled(model, mark_role, mark), styled(model, note_role, note)];
+    let mut after = None;
+    for (column, width) in columns.shown() {
+        let gap = columns.gap(column);
+        match spans.last_mut() {
+            Some(last) if after.is_some_and(|it| it != ListColumn::Name) => last.content.to_mut().push_str(gap),
+            _ => spans.push(styled(model, Role::Plain, gap)),
+        }
+        spans.extend(column_spans(model, row, column, width, columns.whole));
+        after = Some(column);
     }
-    let id = envelope.message.id().map(|id| id.display().to_owned()).unwrap_or_default();
-    spans.push(styled(model, Role::Plain, format!("{} ", arrow(envelope.direction))));
-    spans.push(styled(model, letter_role, format!("{} ", letter(envelope))));
-    spans.push(styled(model, Role::Plain, cell(&id, columns.id) + " "));
-    spans.extend(subject(model, envelope, columns.subject, columns.whole));
-    spans.push(styled(model, Role::Plain, " "));
-    spans.extend(gist_spans(model, row, columns.gist));
-    if columns.size > 0 {
-        let size = text::size(envelope.message.raw().len() as u64);
-        spans.push(styled(model, Role::Dim, right(&size, columns.size)));
-    }
-    let (took, took_role) = took(model, row);
-    spans.push(styled(model, took_role, right(&took, columns.took)));
     Line::from(spans)
+}
+
+fn column_spans(model: &Model, row: &MessageRow, column: ListColumn, width: usize, whole: bool) -> Vec<Span<'static>> {
+    let envelope = &*row.envelope;
+    let one = |role, text: String| vec![styled(model, role, text)];
+    match column {
+        ListColumn::Number => one(Role::Dim, right(&envelope.seq.0.to_string(), width)),
+        ListColumn::Time => one(Role::Dim, cell(&time(model, envelope, width), width)),
+        ListColumn::Session => one(Role::Dim, cell(session_title(model, envelope), width)),
+        ListColumn::Kind => {
+            let arrow = styled(model, Role::Plain, format!("{} ", arrow(envelope.direction)));
+            vec![arrow, styled(model, kind_role(envelope), letter(envelope))]
+        }
+        ListColumn::Id => one(Role::Plain, cell(envelope.message.id().map_or("", Id::display), width)),
+        ListColumn::Name => subject(model, envelope, width, whole),
+        ListColumn::Content => gist_spans(model, row, width),
+        ListColumn::Size => one(Role::Dim, right(&text::size(envelope.message.raw().len() as u64), width)),
+        ListColumn::Duration => {
+            let (took, role) = took(model, row);
+            one(role, right(&took, width))
+        }
+    }
+}
+
+fn session_title<'a>(model: &'a Model, envelope: &Envelope) -> &'a str {
+    model.observed.sessions.get(envelope.session).map_or("", SessionRow::title)
 }
 
 /// The row where there is room for hardly anything.
@@ -249,7 +208,7 @@ pub(super) fn tiny_line(model: &Model, row: &MessageRow, width: usize) -> Line<'
 /// The row as one line of text, for the clipboard.
 pub(crate) fn row_text(model: &Model, row: &MessageRow) -> String {
     let needs = ColumnNeeds::of(std::slice::from_ref(row), 5);
-    let line = row_line(model, row, &MessageColumns::of(160, needs));
+    let line = row_line(model, row, &MessageColumns::of(160, needs, &model.settings.columns));
     line.spans.iter().map(|span| span.content.as_ref()).collect::<String>().trim_end().to_owned()
 }
 
@@ -314,21 +273,6 @@ pub(super) fn kind_role(envelope: &Envelope) -> Role {
         Kind::Error | Kind::Opaque => Role::Bad,
         Kind::Notification | Kind::Batch => Role::Dim,
     }
-}
-
-/// Method and name. `whole`: the method in full; else the last word of it beside a name, and no `notifications/`, which the letter says.
-fn subject_words(envelope: &Envelope, whole: bool) -> (Cow<'_, str>, Option<&str>) {
-    let method = text::sanitize(envelope.method().unwrap_or_default());
-    let name = envelope.name();
-    if whole {
-        return (method, name);
-    }
-    let cut = match name {
-        Some(_) => method.rfind('/').map_or(0, |at| at + 1),
-        None if method.starts_with(NOTIFICATIONS) => NOTIFICATIONS.len(),
-        None => 0,
-    };
-    (Cow::Owned(method[cut..].to_owned()), name)
 }
 
 /// Where there is a name it is what the eye looks for, so the method gives way to it.

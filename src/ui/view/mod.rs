@@ -1,6 +1,7 @@
 //! Drawing. Reads the model, changes nothing of it.
 
 mod block_form;
+mod columns;
 mod compare;
 mod completion;
 mod detail;
