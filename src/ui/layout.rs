@@ -1,13 +1,13 @@
 //! Where everything is drawn, from the size of the window; and fitting the model's windows to it before drawing.
 
-use ratatui::layout::{Constraint, Layout, Margin, Rect, Spacing};
+use ratatui::layout::{Constraint, Layout, Margin, Position, Rect, Spacing};
 use ratatui::style::Style;
 use tui_textarea::TextArea;
 
 use super::help::last_help_top;
 use super::model::offers::OfferList;
 use super::model::popup::Popup;
-use super::model::{Model, Pane, ScreenKind, Viewport};
+use super::model::{Model, Pane, PaneBorder, ScreenKind, Viewport};
 use super::theme::{Role, Theme};
 
 /// Rectangles of one frame. Panes that are not shown are `None`.
@@ -60,7 +60,13 @@ impl ScreenLayout {
         .areas(area);
         let screens = (bar > 0).then_some(screens);
         let plan = Self { status, screens, body, prompt: (prompt > 0).then_some(prompt_area), keys, ..Self::default() };
-        plan.panes(model)
+        let mut plan = plan.panes(model);
+        let share = model.borders.list(model.screen, model.viewport.wide);
+        if let (Some(list), Some(detail), Some(share)) = (plan.list, plan.detail, share) {
+            let [list, detail] = shared(list, detail, share);
+            (plan.list, plan.detail) = (Some(list), Some(detail));
+        }
+        plan
     }
 
     fn panes(mut self, model: &Model) -> Self {
@@ -77,7 +83,7 @@ impl ScreenLayout {
         match model.screen {
             ScreenKind::Messages if viewport.wide && model.tape.is_none() => {
                 let [sessions, right] =
-                    columns(self.body, Constraint::Length(sessions_width(self.body)), Constraint::Fill(1));
+                    columns(self.body, Constraint::Length(sessions_width(model, self.body)), Constraint::Fill(1));
                 let [list, detail] = stacked(right, 52, 1);
                 (self.sessions, self.list, self.detail) = (Some(sessions), Some(list), Some(detail));
             }
@@ -104,8 +110,55 @@ impl ScreenLayout {
     }
 }
 
-fn sessions_width(body: Rect) -> u16 {
-    (body.width / 5).clamp(27, 36)
+fn sessions_width(model: &Model, body: Rect) -> u16 {
+    let moved = model.borders.sessions.map(|width| width.clamp(LEAST_COLUMNS, body.width / 2));
+    moved.unwrap_or((body.width / 5).clamp(27, 36))
+}
+
+/// A pane keeps so many columns, or lines, wherever its border is moved to.
+const LEAST_COLUMNS: u16 = 16;
+const LEAST_LINES: u16 = 4;
+
+/// List and detail with their border where the operator moved it: so many of so many are the list's.
+fn shared(mut list: Rect, mut detail: Rect, (part, all): (u16, u16)) -> [Rect; 2] {
+    let scaled = |length: u16, least: u16| {
+        let wanted = (u32::from(part) * u32::from(length) + u32::from(all) / 2) / u32::from(all.max(1));
+        let most = length.saturating_sub(least);
+        u16::try_from(wanted).unwrap_or(u16::MAX).min(most).max(least.min(most))
+    };
+    if list.y == detail.y {
+        let (overlap, right) = (list.right() - detail.x, detail.right());
+        list.width = scaled(right - list.x, LEAST_COLUMNS);
+        detail.x = list.right() - overlap;
+        detail.width = right - detail.x;
+    } else {
+        let (overlap, bottom) = (list.bottom() - detail.y, detail.bottom());
+        list.height = scaled(bottom - list.y, LEAST_LINES);
+        detail.y = list.bottom() - overlap;
+        detail.height = bottom - detail.y;
+    }
+    [list, detail]
+}
+
+/// What the share of the list is where the border to the detail stands at a place.
+pub(crate) fn share_at(list: Rect, detail: Rect, at: Position) -> (u16, u16) {
+    if list.y == detail.y {
+        ((at.x + list.right() - detail.x).saturating_sub(list.x), detail.right() - list.x)
+    } else {
+        ((at.y + list.bottom() - detail.y).saturating_sub(list.y), detail.bottom() - list.y)
+    }
+}
+
+/// The border at a place. Neighbours share it; where they do not, it is the line with the title of the detail.
+pub(crate) fn border_at(plan: &ScreenLayout, at: Position) -> Option<PaneBorder> {
+    let (list, detail) = (plan.list?, plan.detail?);
+    let is_beside = list.y == detail.y;
+    match plan.sessions {
+        Some(sessions) if at.x + 1 == sessions.right() && sessions.contains(at) => Some(PaneBorder::Sessions),
+        _ if is_beside && at.x == detail.x && detail.contains(at) => Some(PaneBorder::Detail),
+        _ if !is_beside && at.y == detail.y && detail.contains(at) => Some(PaneBorder::Detail),
+        _ => None,
+    }
 }
 
 /// The metrics screen: how much passes, and how long what takes.

@@ -1,12 +1,13 @@
-//! What the mouse does: the wheel moves, a click chooses, a click on what is chosen opens it. What stands for a key is that key.
+//! What the mouse does: the wheel moves, a click chooses, a click on what is chosen opens it, a border is dragged. What stands for a
+//! key is that key.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
 use super::navigate;
-use crate::ui::layout::{ScreenLayout, inner, metrics_parts};
+use crate::ui::layout::{ScreenLayout, border_at, inner, metrics_parts, share_at};
 use crate::ui::model::motion::Motion;
-use crate::ui::model::{Model, Pane, ScreenKind};
+use crate::ui::model::{Model, Pane, PaneBorder, ScreenKind};
 use crate::ui::view::{key_at, screen_at, session_at, tab_at};
 
 /// Rows that the wheel moves at once.
@@ -19,10 +20,28 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent) -> Option<&'static str
     match event.kind {
         MouseEventKind::ScrollDown => wheel(model, &plan, at, Motion::Down),
         MouseEventKind::ScrollUp => wheel(model, &plan, at, Motion::Up),
-        MouseEventKind::Down(MouseButton::Left) => return click(model, &plan, at),
+        MouseEventKind::Down(MouseButton::Left) => {
+            let is_covered = model.popup.is_some() || model.editor.is_some() || model.prompt.is_some();
+            model.borders.dragged = border_at(&plan, at).filter(|_| !is_covered);
+            return click(model, &plan, at);
+        }
+        MouseEventKind::Drag(MouseButton::Left) => drag(model, &plan, at),
+        MouseEventKind::Up(MouseButton::Left) => model.borders.dragged = None,
         _ => {}
     }
     None
+}
+
+/// Moves the border that the mouse holds.
+fn drag(model: &mut Model, plan: &ScreenLayout, at: Position) {
+    match (model.borders.dragged, plan.list, plan.detail) {
+        (Some(PaneBorder::Sessions), ..) => model.borders.sessions = Some(at.x + 1),
+        (Some(PaneBorder::Detail), Some(list), Some(detail)) => {
+            let share = share_at(list, detail, at);
+            model.borders.move_list(model.screen, model.viewport.wide, share);
+        }
+        _ => {}
+    }
 }
 
 fn pane_at(plan: &ScreenLayout, at: Position) -> Option<(Pane, Rect)> {

@@ -46,4 +46,4 @@ pub(crate) mod value_edit;
 pub(crate) mod wrapped_text;
 
 pub(crate) use change::{Change, Effect};
-pub(crate) use state::{Model, Pane, ScreenKind, Viewport, age};
+pub(crate) use state::{Model, Pane, PaneBorder, ScreenKind, Viewport, age};

@@ -76,6 +76,37 @@ pub(crate) struct Viewport {
     pub(crate) tiny: bool,
 }
 
+/// A border that the mouse can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PaneBorder {
+    /// Between the sessions and what is right of them.
+    Sessions,
+    /// Between the list and the detail.
+    Detail,
+}
+
+/// Where the operator moved borders to, for as long as the screen runs.
+#[derive(Default)]
+pub(crate) struct MovedBorders {
+    /// Columns of the sessions.
+    pub(crate) sessions: Option<u16>,
+    /// Of each screen, in a wide window and in a narrow one: so many lines or columns of so many are the list's.
+    lists: Vec<((ScreenKind, bool), (u16, u16))>,
+    /// The one that the mouse holds.
+    pub(crate) dragged: Option<PaneBorder>,
+}
+
+impl MovedBorders {
+    pub(crate) fn list(&self, screen: ScreenKind, wide: bool) -> Option<(u16, u16)> {
+        self.lists.iter().find(|(place, _)| *place == (screen, wide)).map(|(_, share)| *share)
+    }
+
+    pub(crate) fn move_list(&mut self, screen: ScreenKind, wide: bool, share: (u16, u16)) {
+        self.lists.retain(|(place, _)| *place != (screen, wide));
+        self.lists.push(((screen, wide), share));
+    }
+}
+
 /// How far quitting has come.
 #[derive(Default)]
 pub(crate) struct Quitting {
@@ -95,6 +126,7 @@ pub(crate) struct Model {
     pub(crate) screen: ScreenKind,
     pub(crate) pane: Pane,
     pub(crate) zoomed: bool,
+    pub(crate) borders: MovedBorders,
     pub(crate) observed: ObservedState,
     pub(crate) resync: Resync,
     /// The list of the live messages.

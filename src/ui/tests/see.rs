@@ -204,3 +204,42 @@ fn list_has_the_columns_that_were_chosen() {
     let picture = rig.picture();
     assert!(picture.contains("\n  method / name") && !picture.contains("args or result"), "{picture}");
 }
+
+/// The border stands where the mouse let it go, of each screen and shape of the window its own, and scales with the window.
+#[test]
+fn border_is_dragged_and_stays() {
+    let drag = |rig: &mut Rig, from: (u16, u16), to: (u16, u16)| {
+        click(rig, from.0, from.1);
+        mouse(rig, MouseEventKind::Drag(MouseButton::Left), to.0, to.1);
+        mouse(rig, MouseEventKind::Up(MouseButton::Left), to.0, to.1);
+        // No border is held any more.
+        mouse(rig, MouseEventKind::Drag(MouseButton::Left), 60, 30);
+    };
+    for (size, keys, title) in [((120, 36), "", "[Tree]"), ((80, 24), "", "[Tree]"), ((80, 24), "2", "[Tree]")] {
+        let mut rig = busy(size.0, size.1);
+        rig.press(keys);
+        let (column, row) = place_of(&mut rig, title);
+        for to in [row - 5, row + 3] {
+            let (_, now) = place_of(&mut rig, title);
+            drag(&mut rig, (column - 8, now), (column - 8, to));
+            assert_eq!(place_of(&mut rig, title), (column, to), "{size:?} {}", rig.picture());
+        }
+        drag(&mut rig, (column - 8, row + 3), (column - 8, 0));
+        let (_, top) = place_of(&mut rig, title);
+        assert!(top > 3, "a pane stays: {}", rig.picture());
+    }
+    let mut rig = busy(120, 36);
+    drag(&mut rig, (26, 10), (40, 10));
+    let (column, _) = place_of(&mut rig, " Messages ");
+    assert_eq!(column, 41, "{}", rig.picture());
+    rig.press("2");
+    let (column, row) = place_of(&mut rig, "[Tree]");
+    drag(&mut rig, (69, 10), (50, 10));
+    assert!(rig.picture().lines().nth(10).unwrap().chars().nth(50) == Some('│'), "{}", rig.picture());
+    assert_eq!(place_of(&mut rig, "[Tree]"), (column, row));
+    // Another screen has its own, and a click on a name still chooses it.
+    rig.press("1");
+    let (column, row) = place_of(&mut rig, " Raw ");
+    click(&mut rig, column + 1, row);
+    assert!(rig.picture().contains("[Raw]"));
+}
