@@ -6,7 +6,7 @@
 // - HAR is valid for har-validator (npm) and is read by haralyzer (PyPI).
 // - The page is opened in a headless Chromium: every message is there, search and drawings work, nothing is fetched.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -70,6 +70,22 @@ for (const [method, params] of JSON.parse(asked)) await client.request({ method,
 await client.close();
 `;
 
+/** A client of revision 2026-07-28; of the SDKs whose tests are exported, the Python one alone speaks it unasked. */
+const MODERN = `
+import sys
+import anyio
+from mcp import Client, StdioServerParameters
+
+async def main():
+    async with Client(StdioServerParameters(command=sys.argv[1], args=sys.argv[2:]), mode="auto") as client:
+        await client.list_tools()
+        await client.call_tool("echo", {"text": "gr\u00fc\u00dfe", "big": 7, "small": 0.5, "deep": {"a": [1, None]}})
+        await client.call_tool("fail", {})
+        await client.list_prompts()
+
+anyio.run(main)
+`;
+
 const results = [];
 function check(what, why) {
   results.push({ what, why });
@@ -93,6 +109,7 @@ function install() {
   writeFileSync(join(PLACE, "package.json"), '{"private": true, "type": "module"}\n');
   if (!existsSync(join(PLACE, "node_modules/har-validator"))) must(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", ...NPM]);
   writeFileSync(join(PLACE, "recorder.mjs"), RECORDER);
+  writeFileSync(join(PLACE, "modern.py"), MODERN);
   // Beside the packages of the matrix, which are the SDK that the test asks for.
   if (!run([PYTHON, "-c", "import pytest, haralyzer"]).ok) must([PYTHON, "-m", "pip", "install", "--quiet", ...PYPI]);
 }
@@ -100,12 +117,12 @@ function install() {
 /** The only tape of a directory. */
 const onlyTape = (dir) => join(dir, readdirSync(dir).find((name) => name.endsWith(".tape.jsonl")));
 
-/** A session with a server, recorded. */
-function record(name, server) {
+/** A session with a server, recorded; `client`: what the client is launched by. */
+function record(name, server, client = [NODE, join(PLACE, "recorder.mjs"), JSON.stringify(ASKED[name])]) {
   const dir = join(PLACE, name.replace(/\W+/g, "_"));
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });
-  must([NODE, join(PLACE, "recorder.mjs"), JSON.stringify(ASKED[name]), TAPLINE, "stdio", "--no-control", "--no-database", "--tapes", dir, "--", ...server]);
+  must([...client, TAPLINE, "stdio", "--no-control", "--no-database", "--tapes", dir, "--", ...server]);
   return { dir, tape: onlyTape(dir) };
 }
 
@@ -121,12 +138,29 @@ function generatedTests(name, server) {
   const python = exported(tape, "pytest", join(dir, "test_tape.py"));
   check(`${name}: pytest`, verdict(run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", python], { env })));
   const typescript = exported(tape, "vitest", join(dir, "tape.test.ts"));
-  check(`${name}: vitest`, verdict(run([NODE, join(PLACE, "node_modules/vitest/vitest.mjs"), "run", typescript], { env })));
+  // vitest finds no file below a link.
+  check(`${name}: vitest`, verdict(run([NODE, join(PLACE, "node_modules/vitest/vitest.mjs"), "run", realpathSync(typescript)], { env })));
   const rust = exported(tape, "rust", join(dir, "tape.rs"));
   check(`${name}: Rust`, verdict(rustTest(rust, dir, env)));
-  // A test that cannot fail shows nothing.
-  writeFileSync(join(dir, "test_edited.py"), readFileSync(python, "utf8").replace(/"text":"/, "$&not "));
-  check(`${name}: pytest finds another text`, run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", join(dir, "test_edited.py")], { env }).ok ? "it passes" : undefined);
+  editedTest(name, python, env);
+}
+
+/** A test that cannot fail shows nothing. */
+function editedTest(name, python, env) {
+  const edited = join(dirname(python), "test_edited.py");
+  writeFileSync(edited, readFileSync(python, "utf8").replace(/"text":"/, "$&not "));
+  check(`${name}: pytest finds another text`, run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", edited], { env }).ok ? "it passes" : undefined);
+}
+
+/** The test of a tape of revision 2026-07-28. */
+function modernTest(name, server) {
+  const { dir, tape } = record(name, server, [PYTHON, join(PLACE, "modern.py")]);
+  check(`${name}: recorded in that revision`, readFileSync(tape, "utf8").includes('"protocol":"2026-07-28"') ? undefined : tape);
+  const env = { ...process.env, TAPE_SERVER: server.join(" ") };
+  const python = exported(tape, "pytest", join(dir, "test_tape.py"));
+  const { ok, said } = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", python], { env });
+  check(`${name}: pytest`, ok ? undefined : said.slice(-4000));
+  editedTest(name, python, env);
 }
 
 /** With the libraries that the tests of tapline are built with. */
@@ -212,6 +246,7 @@ async function main() {
   install();
   const chosen = (name) => name.toLowerCase().includes(options.only.toLowerCase());
   for (const [name, server] of Object.entries(SERVERS)) if (chosen(name)) generatedTests(name, server);
+  if (chosen("2026-07-28")) modernTest("2026-07-28", SERVERS.Python);
   const shelf = join(ROOT, "tapes");
   const tapes = readdirSync(shelf).filter((name) => name.endsWith(".tape.jsonl") && chosen(name)).map((name) => [name.replace(".tape.jsonl", ""), join(shelf, name)]);
   await archives(tapes);
