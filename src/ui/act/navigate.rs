@@ -238,6 +238,10 @@ pub(super) fn next_held(model: &mut Model) {
 
 /// `o`: by something else; `O`: the other way around.
 pub(super) fn sort(model: &mut Model, by: usize) {
+    if model.screen == ScreenKind::Tapes {
+        model.tapes.sort(by == 0);
+        return model.notify(model.tapes.order_words().unwrap_or("newest first"));
+    }
     let (rows, list) = model.messages_mut();
     let sorted = list.sort(rows, by == 0);
     let words = list.order_words().unwrap_or("in the order of their time");

@@ -1,5 +1,6 @@
 //! The tapes, and the one that is being played.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,61 @@ use super::motion::{ListCursor, Motion};
 use crate::envelope::{Envelope, Seq};
 use crate::event::{Finding, ReplayEvent, ReplaySummary, Session, Speed, StepReport, StepVerdict, TapeInfo, Timestamp};
 
+/// By what the tapes are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TapeOrder {
+    #[default]
+    Time,
+    Size,
+    Messages,
+    Name,
+    Client,
+    Server,
+}
+
+impl TapeOrder {
+    fn next(self) -> Self {
+        match self {
+            Self::Time => Self::Size,
+            Self::Size => Self::Messages,
+            Self::Messages => Self::Name,
+            Self::Name => Self::Client,
+            Self::Client => Self::Server,
+            Self::Server => Self::Time,
+        }
+    }
+
+    /// Of time and numbers the greatest come first, of names those from a.
+    fn compare(self, a: &TapeInfo, b: &TapeInfo) -> Ordering {
+        let client = |tape: &TapeInfo| tape.client.as_ref().map(|client| client.name.clone()).unwrap_or_default();
+        match self {
+            Self::Time => b.started.cmp(&a.started),
+            Self::Size => b.bytes.cmp(&a.bytes),
+            Self::Messages => b.messages.cmp(&a.messages),
+            Self::Name => tape_title(&a.path).cmp(&tape_title(&b.path)),
+            Self::Client => client(a).cmp(&client(b)),
+            Self::Server => a.upstream.cmp(&b.upstream),
+        }
+    }
+
+    fn words(self, turned: bool) -> Option<&'static str> {
+        Some(match (self, turned) {
+            (Self::Time, false) => return None,
+            (Self::Time, true) => "oldest first",
+            (Self::Size, false) => "largest first",
+            (Self::Size, true) => "smallest first",
+            (Self::Messages, false) => "most messages first",
+            (Self::Messages, true) => "fewest messages first",
+            (Self::Name, false) => "by name",
+            (Self::Name, true) => "by name, from z",
+            (Self::Client, false) => "by client",
+            (Self::Client, true) => "by client, from z",
+            (Self::Server, false) => "by server",
+            (Self::Server, true) => "by server, from z",
+        })
+    }
+}
+
 pub(crate) struct TapesScreen {
     /// The tapes there are; `None` until the core answered.
     pub(crate) list: Option<Vec<TapeInfo>>,
@@ -17,11 +73,15 @@ pub(crate) struct TapesScreen {
     pub(crate) goal: Option<Seq>,
     pub(crate) replay: Option<ReplayRun>,
     pub(crate) speed: Speed,
+    order: TapeOrder,
+    /// The order is turned around.
+    turned: bool,
 }
 
 impl Default for TapesScreen {
     fn default() -> Self {
-        Self { list: None, place: ListCursor::default(), goal: None, replay: None, speed: Speed::Max }
+        let (order, place) = (TapeOrder::default(), ListCursor::default());
+        Self { list: None, place, goal: None, replay: None, speed: Speed::Max, order, turned: false }
     }
 }
 
@@ -124,9 +184,30 @@ impl TapesScreen {
         self.list.as_ref()?.get(self.place.cursor)
     }
 
+    /// By something else, or the other way around; the cursor stays on its tape.
+    pub(crate) fn sort(&mut self, turn: bool) {
+        self.order = if turn { self.order } else { self.order.next() };
+        self.turned = turn && !self.turned;
+        let path = self.selected().map(|tape| tape.path.clone());
+        if let Some(list) = self.list.take() {
+            self.put(list, path.as_deref());
+        }
+    }
+
+    /// How the tapes are sorted, where that is not the newest first.
+    pub(crate) fn order_words(&self) -> Option<&'static str> {
+        self.order.words(self.turned)
+    }
+
     pub(crate) fn listed(&mut self, list: Vec<TapeInfo>) {
         let path = self.selected().map(|tape| tape.path.clone());
-        self.place.cursor = list.iter().position(|tape| Some(&tape.path) == path.as_ref()).unwrap_or(0);
+        self.put(list, path.as_deref());
+    }
+
+    fn put(&mut self, mut list: Vec<TapeInfo>, at: Option<&Path>) {
+        // Of the same time, the order that they came in stays.
+        list.sort_by(|a, b| if self.turned { self.order.compare(b, a) } else { self.order.compare(a, b) });
+        self.place.cursor = list.iter().position(|tape| Some(tape.path.as_path()) == at).unwrap_or(0);
         self.list = Some(list);
     }
 

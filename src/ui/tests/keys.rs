@@ -522,3 +522,25 @@ fn tape_is_renamed_noted_and_deleted_after_a_question() {
     assert_eq!(rig.press("d y").sent(), "");
     assert!(rig.press("d").picture().contains("a session is being recorded"), "{}", rig.picture());
 }
+
+#[test]
+fn tapes_are_sorted_and_the_cursor_stays_on_its_tape() {
+    let mut rig = busy(120, 36);
+    rig.press("4");
+    rig.on_event(Event::Tapes(tapes()));
+    let names = |rig: &Rig| {
+        let list = rig.model.tapes.list.as_ref().unwrap();
+        list.iter().map(|tape| tape.messages).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&rig), [1204, 42, 310]);
+    rig.press("j o");
+    assert_eq!((names(&rig), rig.model.tapes.selected().unwrap().messages), (vec![1204, 310, 42], 42));
+    assert!(rig.picture().contains("Tapes 3 largest first"), "{}", rig.picture());
+    rig.press("O");
+    assert_eq!(names(&rig), [42, 310, 1204]);
+    rig.press("o o");
+    assert_eq!(names(&rig), [42, 1204, 310], "by name");
+    // A new list of them comes in this order too.
+    rig.on_event(Event::Tapes(tapes()));
+    assert_eq!((names(&rig), rig.model.tapes.selected().unwrap().messages), (vec![42, 1204, 310], 42));
+}

@@ -72,9 +72,10 @@ fn own_key_of_nothing_is_not_listed() {
 #[test]
 fn own_key_that_means_two_things_in_a_place_is_wrong() {
     let told = why(&[change(None, "filter", &["i"]), change(None, "order", &["enter"])]);
-    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told.len(), 3, "{told:?}");
     assert!(told[0].starts_with("`i` is also `hold` (messages)"), "{told:?}");
     assert!(told[1].starts_with("`enter` is also `open` (messages)"), "{told:?}");
+    assert!(told[2].starts_with("`enter` is also `open` (tapes)"), "{told:?}");
     // Places of which one lies in the other.
     let told = why(&[change(Some("queue"), "drop", &["?"])]);
     assert!(told[0].starts_with("`?` is also `help` (everywhere)"), "{told:?}");

@@ -18,7 +18,8 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::List;
     let tapes = &model.tapes;
     let count = tapes.list.as_ref().map_or(String::new(), |list| format!("{} ", list.len()));
-    let title = styled(model, Role::Strong, format!(" Tapes {count}"));
+    let order = tapes.order_words().map(|order| styled(model, Role::Accent, format!("{order} ")));
+    let title = Line::from_iter([styled(model, Role::Strong, format!(" Tapes {count}"))].into_iter().chain(order));
     let pace = styled(model, Role::Dim, format!(" pace {} ", tapes.speed_words()));
     let block = pane(model, focused, title, Line::from(pace));
     let inner = block.inner(area);
