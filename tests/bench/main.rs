@@ -31,6 +31,8 @@ use measure::{Body, Sizes, Stage};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--role", "stdio-upstream"] => stdio::serve(),
+        ["--role", "pipe-copy"] => stdio::copy(),
         ["--role", role, ref rest @ ..] => peers::run(role, rest),
         ref flags if !flags.contains(&"--bench") => println!("nothing measured: run it with `cargo bench`"),
         ref flags => {

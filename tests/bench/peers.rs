@@ -23,11 +23,6 @@ use crate::client::{BULK, BURST, PACED};
 const PACE: Duration = Duration::from_millis(2);
 /// Does one role until the parent closes our stdin.
 pub(crate) fn run(role: &str, arguments: &[&str]) {
-    match role {
-        "stdio-upstream" => return crate::stdio::serve(),
-        "pipe-copy" => return crate::stdio::copy(),
-        _ => {}
-    }
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
