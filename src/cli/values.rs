@@ -64,9 +64,9 @@ pub enum ThemeArg {
     Mono,
 }
 
-/// Whether the terminal can do no more than print: `TERM=dumb`.
+/// Whether the terminal can do no more than print: `TERM=dumb`, or none that is known.
 pub fn is_terminal_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
 }
 
 /// Reads an address to listen on: `127.0.0.1:7070`, `[::1]:7070`, `localhost:7070`, `:7070`, `7070`. Without a host it is one of this

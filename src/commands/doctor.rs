@@ -322,7 +322,7 @@ fn terminal() -> DoctorFinding {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return DoctorFinding::note("terminal", "none here: `tapline run` prints lines in place of the screen");
     }
-    if is_terminal_dumb() || term.is_empty() {
+    if is_terminal_dumb() {
         let fix = "set `TERM` to what the terminal is, such as `xterm-256color`";
         return DoctorFinding::fix("terminal", format!("`TERM` is `{term}`, which can show no screen"), fix);
     }

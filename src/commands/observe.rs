@@ -51,7 +51,8 @@ pub(super) fn is_screen_possible() -> bool {
 /// Said where a screen is missed.
 pub(super) fn say_why_no_screen(headless: bool) {
     if !headless && std::io::stdout().is_terminal() && is_terminal_dumb() {
-        print_stderr("tapline: `TERM` is `dumb`: a line a message instead of the screen");
+        let term = if std::env::var_os("TERM").is_some_and(|term| term == "dumb") { "`dumb`" } else { "not set" };
+        print_stderr(&format!("tapline: `TERM` is {term}: a line a message instead of the screen"));
     }
 }
 

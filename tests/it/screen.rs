@@ -139,10 +139,12 @@ async fn resize_is_drawn_though_nothing_is_typed() {
 async fn dumb_terminal_gets_lines_and_a_word() {
     let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--no-record"];
     arguments.extend(demo_server());
-    let mut terminal = Terminal::with(&arguments, &[("TERM", "dumb")]);
-    terminal.wait_for("`TERM` is `dumb`: a line a message instead of the screen");
-    terminal.press(CTRL_C);
-    terminal.ends_with(130);
+    for (term, word) in [("dumb", "`dumb`"), ("", "not set")] {
+        let mut terminal = Terminal::with(&arguments, &[("TERM", term)]);
+        terminal.wait_for(&format!("`TERM` is {word}: a line a message instead of the screen"));
+        terminal.press(CTRL_C);
+        terminal.ends_with(130);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
