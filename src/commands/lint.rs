@@ -55,10 +55,10 @@ fn known_client(name: Option<&str>) -> Result<Option<&str>, ExitError> {
 }
 
 fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<LintedTape, ExitError> {
-    let named = || format!("{}", path.display());
-    let mut entries = TapeReader::open(path).with_context(named).map_err(ExitError::usage)?;
+    let mut entries = TapeReader::open(path).map_err(ExitError::usage)?;
     let mut lint = SessionLint::new(&entries.header().session(None)).seen_by(seen_by);
-    let mut linted = LintedTape { path: named(), lines: BTreeMap::new(), messages: 0, found: Vec::new() };
+    let mut linted =
+        LintedTape { path: path.display().to_string(), lines: BTreeMap::new(), messages: 0, found: Vec::new() };
     while let Some(entry) = entries.next() {
         match entry {
             TapeEntry::Message { envelope, .. } => {

@@ -55,6 +55,14 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
+fn lint_of_a_file_that_is_not_there_names_it_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = lint(dir.path(), Path::new("nosuch.tape.jsonl"), &[]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), told.matches("nosuch").count()), (Some(2), 1), "{told}");
+}
+
+#[test]
 fn lint_fails_where_something_counts() {
     let dir = tempfile::tempdir().unwrap();
     let tape = broken(dir.path());
