@@ -41,7 +41,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use self::remote::RemoteTapes;
-use crate::cli::{Cli, CliCommand, ColorArg, DemoArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand};
+use crate::cli::{Cli, CliCommand, ColorArg, DemoArgs, ManArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand};
 use crate::config::keys::ConfigKeys;
 use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
@@ -125,6 +125,8 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
         }
         CliCommand::Sessions(_) | CliCommand::Tape(_) | CliCommand::Search(_) => Config::load(None, Directory::Found),
         CliCommand::Attach(_) | CliCommand::Lint(_) => Config::load(None, Directory::Chosen),
+        // Packages have the usual keys, wherever they are built.
+        CliCommand::Man(ManArgs { dir: Some(_), .. }) => Ok(Config::default()),
         // They say what can be said, also where a file is wrong: who mends it may need them.
         CliCommand::Help(_) | CliCommand::Man(_) => {
             let read = Config::load(None, Directory::Chosen).unwrap_or_default();

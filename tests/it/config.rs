@@ -76,6 +76,11 @@ fn own_keys_of_the_file_are_in_help_and_manual() {
         let (status, stdout, stderr) = place.end(arguments);
         assert!(status == 0 && stdout.contains("ctrl k"), "{arguments:?}: {stdout}{stderr}");
     }
+    // Pages that are written for others have the usual keys.
+    let pages = place.path().join("pages");
+    assert_eq!(place.end(&["man", "--dir", pages.to_str().unwrap()]).0, 0);
+    let page = fs::read_to_string(pages.join("tapline.1")).unwrap();
+    assert!(page.contains(".SH KEYS") && !page.contains("ctrl k"), "{page}");
     // A file that is wrong is said elsewhere: help is what mends it.
     let wrong = Place::new("[keys]\nfilter = \"i\"\nhold = \"f3\"\nmark = \"nokey\"\n", "");
     assert_eq!(wrong.end(&["help", "keys"]).0, 0);
