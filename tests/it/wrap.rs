@@ -86,6 +86,7 @@ impl Home {
             command.env(name, value);
         }
         command.env("NO_COLOR", no_color);
+        command.env("TERM", "xterm");
         let mut child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let mut keys = pair.master.take_writer().unwrap();
@@ -291,11 +292,14 @@ fn mistakes_come_with_a_suggestion() {
     let home = Home::new();
     home.write(".cursor/mcp.json", CURSOR);
     home.write("project/empty.json", "{}");
+    std::os::unix::fs::symlink("loop.json", home.path("project/loop.json")).unwrap();
     for (arguments, status, said) in [
         (&["wrap", "curser", "-y"][..], 2, "did you mean `cursor`?"),
         (&["unwrap", "zedd"], 2, "did you mean `zed`?"),
         (&["wrap", "./none.json", "-y"], 2, "there is no file `./none.json`"),
         (&["wrap", ".", "-y"], 2, "`.` is not a file"),
+        // As any other file that cannot be read.
+        (&["wrap", "./loop.json", "-y"], 2, "cannot find `./loop.json`"),
         (&["wrap", "cursor", "--server", "fz"], 2, "no server is called `fz`; did you mean `fs`?"),
         (&["wrap", "nosuch"], 2, "there are claude-desktop, claude-code"),
         (&["wrap", "windsurf"], 2, "found no configuration of `windsurf` at ~/.codeium/windsurf/mcp_config.json"),

@@ -87,9 +87,7 @@ fn failed(message: impl Into<String>) -> WrapError {
 fn program(named: Option<&Path>) -> Result<String, WrapError> {
     let program = match named {
         Some(named) if named.components().count() == 1 => named.to_owned(),
-        Some(named) => {
-            std::path::absolute(named).map_err(|error| failed(format!("cannot use `--tapline`: {error}")))?
-        }
+        Some(named) => std::path::absolute(named).map_err(|error| usage(format!("cannot use `--tapline`: {error}")))?,
         None => {
             let own = std::env::current_exe()
                 .map_err(|_| failed("cannot find tapline's program file; name it with `--tapline`"))?;
@@ -97,7 +95,7 @@ fn program(named: Option<&Path>) -> Result<String, WrapError> {
         }
     };
     let text = program.into_os_string().into_string();
-    text.map_err(|_| failed("the path of tapline is not UTF-8; name another with `--tapline`"))
+    text.map_err(|_| usage("the path of tapline is not UTF-8; name another with `--tapline`"))
 }
 
 fn linked(own: &Path) -> Option<PathBuf> {
@@ -117,8 +115,8 @@ struct WrapRun<'c> {
 
 impl<'c> WrapRun<'c> {
     fn open(console: &'c WrapConsole, tapline: Option<&Path>) -> Result<Self, WrapError> {
-        let home = etcetera::home_dir().map_err(|_| failed("no home directory; set `HOME`"))?;
-        let store = BackupStore::of_user().ok_or_else(|| failed("no home directory; set `HOME`"))?;
+        let home = etcetera::home_dir().map_err(|_| usage("no home directory; set `HOME`"))?;
+        let store = BackupStore::of_user().ok_or_else(|| usage("no home directory; set `HOME`"))?;
         let working_dir = std::env::current_dir().unwrap_or_else(|_| home.clone());
         Ok(Self { console, store, home, working_dir, tapline: program(tapline)? })
     }
@@ -247,7 +245,10 @@ impl<'c> WrapRun<'c> {
             self.print_copy(path);
         }
         match error {
-            FileError::Missing(_) | FileError::NoFile(_) | FileError::Unreadable { .. } => WrapOutcome::Usage,
+            FileError::Missing(_)
+            | FileError::NoFile(_)
+            | FileError::Unreadable { .. }
+            | FileError::Io { doing: "find" | "read", .. } => WrapOutcome::Usage,
             FileError::ReadOnly(_) | FileError::Changed(_) | FileError::Busy | FileError::Io { .. } => {
                 WrapOutcome::Failed
             }
