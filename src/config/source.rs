@@ -18,6 +18,9 @@ use crate::text::{sanitize, width};
 /// Words beside which a value may be a secret, whatever it is called.
 const DELICATE: [&str; 2] = ["env", "header"];
 
+/// What stands in place of a value that may be a secret.
+const MASK: &str = " ...";
+
 /// How near a word must be to another to be taken for a slip of the hand; as clap does with flags.
 const NEAR: f64 = 0.7;
 
@@ -132,8 +135,12 @@ impl ConfigSource {
         let shown = if is_delicate { &line[..key(line)] } else { line };
         let is_masked = shown.len() < line.len();
         let cut = |at: usize| boundary(shown, at.saturating_sub(begin));
-        let marked = width(&printed(&shown[..cut(start)]))..width(&printed(&shown[..cut(span.end)]));
-        let excerpt = if is_masked { printed(shown) + " ..." } else { printed(shown) };
+        let mut marked = width(&printed(&shown[..cut(start)]))..width(&printed(&shown[..cut(span.end)]));
+        let excerpt = if is_masked { printed(shown) + MASK } else { printed(shown) };
+        if is_masked && start - begin >= shown.len() {
+            // It is what stands in place of the value that is wrong.
+            marked = width(&excerpt) - MASK.trim_start().len()..width(&excerpt);
+        }
         ConfigError::Wrong(ConfigFault {
             path: self.path.clone(),
             line: self.text[..start].matches('\n').count() + 1,
@@ -226,10 +233,27 @@ fn in_words(why: &str, here: &str, is_masked: bool) -> String {
         }
         // A value may stand in it.
         _ if is_masked && why.starts_with("invalid ") => match why.split_once(", expected ") {
-            Some((_, expected)) => format!("it must be {expected}"),
+            Some((_, expected)) => format!("it must be {}", of_toml(expected)),
             None => why.to_owned(),
         },
-        _ => why.to_owned(),
+        _ => match why.split_once(", expected ") {
+            Some((found, expected)) if why.starts_with("invalid type: ") => {
+                format!("{}, expected {}", of_toml(found), of_toml(expected))
+            }
+            _ => why.to_owned(),
+        },
+    }
+}
+
+/// What serde calls by the names of its own model, as TOML has it.
+fn of_toml(words: &str) -> String {
+    match words {
+        "a sequence" => "a list: it stands in `[` and `]`".to_owned(),
+        "a map" => "a table: it stands in `{` and `}`".to_owned(),
+        _ if words.starts_with("struct ") => "a table: it stands in `{` and `}`".to_owned(),
+        _ => words
+            .replace("invalid type: sequence", "invalid type: list")
+            .replace("invalid type: map", "invalid type: table"),
     }
 }
 

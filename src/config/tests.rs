@@ -87,7 +87,10 @@ fn mistake_has_its_line_and_the_nearest_word() {
         ("[upstreams.a]\nurl = \"here\"", "2:7: `here` is not a URL"),
         ("[upstreams.a]\nurl = \"ftp://a\"", "2:7: `ftp://a`: only http and https"),
         ("[upstreams.a]\ncommand = []", "2:11: a command has a program"),
-        ("[upstreams.a]\ncommand = \"npx x\"", "2:11: invalid type: string \"npx x\", expected a sequence"),
+        (
+            "[upstreams.a]\ncommand = \"npx x\"",
+            "2:11: invalid type: string \"npx x\", expected a list: it stands in `[` and `]`",
+        ),
         (
             "[upstreams.a]\nurl = \"http://a\"\ntransport = \"tcp\"",
             "3:13: `tcp` is not known here; did you mean `http`?",
@@ -145,6 +148,27 @@ fn mistake_found_later_points_to_the_key_it_names() {
     ] {
         let told = source.fault_in(path, why).to_string();
         assert!(told.contains(&format!(":{place}{why}\n")), "{told}");
+    }
+}
+
+#[test]
+fn mistake_in_a_masked_value_is_marked_where_it_stood() {
+    for (text, told) in [
+        (
+            "[auth]\ntokens = \"abc\"",
+            "2:10: it must be a list: it stands in `[` and `]`\n    |\n  2 | tokens = ...\n    |          ^^^",
+        ),
+        (
+            "[keys]\n  api_key = 4",
+            "2:13: a key is expected, such as `\"f\"` or `\"ctrl f\"`, or a list of keys\n    |\n  2 |   api_key = ...\n    |             ^^^",
+        ),
+        (
+            "[auth]\ntokens = [\"abc\"]",
+            "2:11: it must be a table: it stands in `{` and `}`\n    |\n  2 | tokens = ...\n    |          ^^^",
+        ),
+    ] {
+        let fault = fault(text).replace("\n  |", "\n    |").replace("\n2 |", "\n  2 |");
+        assert!(fault.ends_with(told), "{fault}");
     }
 }
 
