@@ -214,7 +214,7 @@ pub struct Envelope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
     pub seq: Seq,
-    /// Microseconds from the request to this reply.
+    /// Microseconds from the request to this reply, without those that the request was held.
     pub took: u64,
     pub subject: Arc<Subject>,
 }
@@ -265,6 +265,13 @@ impl Envelope {
     pub fn hit_by(&mut self, rule: &Arc<str>) {
         let before = self.rules.take().map(<[_]>::into_vec).unwrap_or_default();
         self.rules = Some(before.into_iter().chain([rule.clone()]).collect());
+    }
+
+    /// Whether it says that something failed: an error of JSON-RPC, a tool's result with `isError`, an HTTP status from 400. The one
+    /// measure of every count and colour: what `~e` finds.
+    pub fn is_failure(&self) -> bool {
+        let is_refused = || self.transport.status.is_some_and(|status| status >= 400);
+        self.kind() == Kind::Error || self.message.is_failed_result() || is_refused()
     }
 
     /// Whether the message went on to its receiver.

@@ -215,7 +215,7 @@ impl Term {
             TermTest::All => true,
             TermTest::Is(kind) => envelope.kind() == *kind,
             TermTest::Reply => envelope.kind().is_reply(),
-            TermTest::Failure => is_failure(envelope),
+            TermTest::Failure => envelope.is_failure(),
             TermTest::Toward(direction) => envelope.direction == *direction,
             TermTest::Via(via) => via.contains(&envelope.transport.via),
             TermTest::Id(id) => envelope.message.id().is_some_and(|it| it.display() == &**id || it.token() == &**id),
@@ -292,6 +292,12 @@ pub struct Outline<'a> {
     pub kind: Kind,
     pub method: Option<&'a str>,
     pub name: Option<&'a str>,
+}
+
+impl<'a> Outline<'a> {
+    pub fn of(envelope: &'a Envelope) -> Self {
+        Self { direction: envelope.direction, kind: envelope.kind(), method: envelope.method(), name: envelope.name() }
+    }
 }
 
 /// Operators without an argument.
@@ -423,15 +429,6 @@ fn rule(outcome: &Outcome) -> Option<&str> {
         | Outcome::Dropped(Author::Rule(name))
         | Outcome::Injected(Author::Rule(name)) => Some(name),
         _ => None,
-    }
-}
-
-/// An error of JSON-RPC, a tool that failed, or an HTTP status that says so.
-fn is_failure(envelope: &Envelope) -> bool {
-    match envelope.kind() {
-        Kind::Error => true,
-        Kind::Result if envelope.message.is_failed_result() => true,
-        _ => envelope.transport.status.is_some_and(|status| status >= 400),
     }
 }
 

@@ -160,6 +160,11 @@ impl RequestTimer {
         self.held += micros;
     }
 
+    /// Microseconds that it was held for the operator: nobody's latency.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
     /// Whether its client still waits for the reply.
     pub fn is_pending(&self) -> bool {
         self.state == State::Pending
@@ -184,15 +189,14 @@ impl RequestTimer {
         }
     }
 
-    /// Ends it with its reply, which is `size` bytes long and came `took` microseconds after it. Returns that time without the
-    /// time it was held, where an answer of the peer was waited for.
+    /// Ends it with its reply, which is `size` bytes long and took so many microseconds. Returns these where an answer of the peer was
+    /// waited for.
     pub(super) fn finish(mut self, took: u64, size: u64, end: RequestEnd) -> Option<u64> {
         if self.state == State::Finished {
             return None;
         }
         self.endpoint.ends.count(end);
         self.close();
-        let took = took.saturating_sub(self.held);
         if matches!(end, RequestEnd::Transport | RequestEnd::Blocked) {
             return None;
         }

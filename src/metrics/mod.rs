@@ -89,7 +89,11 @@ impl Metrics {
             _ => {}
         }
         if let (Some(timer), Some(to)) = (timer, &envelope.reply_to) {
-            let end = RequestEnd::of(&envelope.message, &envelope.outcome);
+            let end = match RequestEnd::of(&envelope.message, &envelope.outcome) {
+                // Its carrier says it, where its body does not.
+                RequestEnd::Ok if envelope.is_failure() => RequestEnd::Transport,
+                end => end,
+            };
             session.count(end, timer.finish(to.took, size, end));
         }
         if envelope.was_sent() {
@@ -199,11 +203,11 @@ impl DirectionMetrics {
 impl RequestEnd {
     fn of(reply: &Message, outcome: &Outcome) -> Self {
         match (reply.kind(), outcome) {
+            (kind, _) if kind != Kind::Error && !reply.is_failed_result() => Self::Ok,
             (Kind::Error, Outcome::Injected(Author::Tapline)) => Self::Transport,
             (_, Outcome::Injected(Author::Operator | Author::Rule(_))) => Self::Blocked,
             (Kind::Error, _) => Self::Error,
-            _ if reply.is_failed_result() => Self::Tool,
-            _ => Self::Ok,
+            _ => Self::Tool,
         }
     }
 }

@@ -55,13 +55,22 @@ fn exchanges_are_counted_by_name_and_end() {
 }
 
 #[test]
-fn latency_leaves_out_the_time_held() {
+fn exchanges_that_failed_are_those_of_the_filter() {
     let metrics = Metrics::default();
-    let mut timer = metrics.upstream(None).start(Direction::ToServer, &call("search"));
-    timer.delay(5_000_000);
-    answer(&metrics, timer, OK, 5_000_200);
-    let took = named(&metrics.figures(), "search").took.clone();
-    assert_eq!((took.max, took.p50), (200, 200));
+    for (reply, outcome, status) in [
+        (OK, Outcome::Injected(Author::Operator), None),
+        (ERROR, Outcome::Injected(Author::Operator), None),
+        ("Not Found", Outcome::Forwarded, Some(404)),
+        (OK, Outcome::Forwarded, Some(200)),
+        (FAILED, Outcome::Forwarded, Some(200)),
+    ] {
+        let timer = metrics.upstream(None).start(Direction::ToServer, &call("search"));
+        let mut envelope = envelope(Direction::ToClient, Message::new(reply.to_owned()), Some(1));
+        (envelope.outcome, envelope.transport.status) = (outcome, status);
+        metrics.passed(&envelope, Instant::now(), Some(timer), &SessionMetrics::default());
+    }
+    let expected = Outcomes { ok: 2, tool: 1, transport: 1, blocked: 1, ..Outcomes::default() };
+    assert_eq!(metrics.figures().outcomes(), expected);
 }
 
 #[test]

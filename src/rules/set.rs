@@ -282,12 +282,7 @@ impl RuleSet {
     }
 
     fn candidates(&self, envelope: &Envelope) -> Arc<[Candidate]> {
-        let outline = Outline {
-            direction: envelope.direction,
-            kind: envelope.kind(),
-            method: envelope.method(),
-            name: envelope.name(),
-        };
+        let outline = Outline::of(envelope);
         let hash = self.hasher.hash_one(outline);
         if let Some(known) = self.outlines.read().get(&hash).and_then(|all| all.iter().find(|it| it.is(&outline))) {
             return known.candidates.clone();

@@ -146,6 +146,8 @@ fn tape_ls_shows_branches_below_what_they_branched_off() {
     assert!(lines[3].starts_with("bad") && lines[3].contains("not a tape"), "{listed}");
     let json = tape(&["ls", "--json", path.to_str().unwrap()]).1;
     let json: Value = serde_json::from_str(&json).unwrap();
+    let failed = tape(&["show", path.to_str().unwrap(), "--filter", "~e", "--json"]).1.lines().count();
+    assert!(failed > 0 && json["errors"] == failed, "{json}: `~e` finds {failed}");
     assert_eq!((json["messages"].as_u64(), json["tools"]["book_flight"].as_u64()), (Some(45), Some(2)));
 }
 
@@ -236,6 +238,19 @@ fn tape_export_and_import_come_back_the_same() {
     assert_eq!(tape(&["import", path.to_str().unwrap(), "--out", &file("x")]).0, 2);
     let (status, said, _) = tape(&["diff", path.to_str().unwrap(), &back]);
     assert!(!said.contains("changed tools/call") && status <= 1, "{said}");
+}
+
+#[test]
+fn times_have_a_unit_in_every_list() {
+    let (dir, path) = sealed();
+    let (dir, path) = (dir.path().to_str().unwrap(), path.to_str().unwrap());
+    for arguments in [["tape", "show", path], ["search", "~r", dir]] {
+        let assert = command().args(arguments).assert();
+        let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+        let times: Vec<_> =
+            text.lines().filter_map(|line| line.split_once(" < R ")?.0.split_whitespace().last()).collect();
+        assert!(!times.is_empty() && times.iter().all(|time| time.ends_with('s')), "{times:?}");
+    }
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn exact(at: Timestamp) -> String {
 fn ago(at: Timestamp, now: Timestamp) -> String {
     match now.0.saturating_sub(at.0) {
         0..1_000_000 => "now".to_owned(),
-        micros => format!("{} ago", text::micros(micros)),
+        micros => format!("{} ago", text::micros_with_unit(micros)),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::envelope::SessionId;
 use crate::event::Timestamp;
 use crate::exit::ExitError;
 use crate::tape::care::TapeSummary;
-use crate::text::{fit, harmless_json, micros, pad, sanitize, size, width};
+use crate::text::{fit, harmless_json, micros_with_unit, pad, sanitize, size, width};
 
 /// A tape, or why it cannot be read.
 struct ListedTape {
@@ -131,7 +131,7 @@ fn row(tape: &ListedTape, depth: usize) -> [String; 9] {
         summary.messages.to_string(),
         if summary.errors > 0 { summary.errors.to_string() } else { String::new() },
         size(summary.bytes),
-        micros(summary.took),
+        micros_with_unit(summary.took),
         format!("{at}{}", remarks(summary)),
     ]
 }

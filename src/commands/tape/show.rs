@@ -16,7 +16,7 @@ use crate::message::Kind;
 use crate::tape::format::{Mark, TapeHeader};
 use crate::tape::read::{TapeEntry, TapeReader};
 use crate::tape::{Tape, TapeContext};
-use crate::text::{fit, harmless_json, micros, sanitize};
+use crate::text::{fit, harmless_json, micros_with_unit, sanitize};
 
 /// Columns of what a message says.
 const BODY: usize = 96;
@@ -115,10 +115,11 @@ pub(super) fn message_line(envelope: &Envelope, colour: bool) -> String {
         Kind::Error => ('E', "31"),
         Kind::Notification => ('N', "2"),
         Kind::Batch => ('B', ""),
+        Kind::Opaque if envelope.is_failure() => ('E', "31"),
         Kind::Opaque => ('?', "33"),
     };
     let subject = [envelope.method(), envelope.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let took = envelope.reply_to.as_ref().map(|it| micros(it.took)).unwrap_or_default();
+    let took = envelope.reply_to.as_ref().map(|it| micros_with_unit(it.took)).unwrap_or_default();
     let outcome = envelope.outcome.word().map(|word| format!("[{word}] ")).unwrap_or_default();
     let body = ["params", "result", "error"].into_iter().find_map(|key| envelope.message.member(key));
     let raw = String::from_utf8_lossy(envelope.message.raw());
@@ -126,7 +127,7 @@ pub(super) fn message_line(envelope: &Envelope, colour: bool) -> String {
     let line = format!(
         "{:>6} {:>10} {arrow} {kind} {:34} {took:>8}  {outcome}{body}",
         envelope.seq.0,
-        micros(envelope.at),
+        micros_with_unit(envelope.at),
         fit(&sanitize(&subject), 34),
     );
     let line = line.trim_end();

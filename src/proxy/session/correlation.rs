@@ -137,7 +137,7 @@ impl Correlation {
             self.operations.lock().continue_as(key, began);
         }
         Correlated {
-            reply_to: Some(ReplyTo { seq, took: at.saturating_sub(asked_at), subject }),
+            reply_to: Some(ReplyTo { seq, took: at.saturating_sub(asked_at + timer.held()), subject }),
             part_of: (began != seq).then_some(began),
             timer: Some(timer),
         }
@@ -152,7 +152,7 @@ impl Correlation {
         let found = open.find(|(.., call)| call.seq == request);
         let reply_to = found.map(|(.., call)| {
             let subject = call.subject.clone();
-            ReplyTo { seq: request, took: at.saturating_sub(call.at), subject }
+            ReplyTo { seq: request, took: at.saturating_sub(call.at + call.timer.held()), subject }
         });
         Correlated { reply_to, ..Correlated::default() }
     }
@@ -340,6 +340,17 @@ mod tests {
         register(&correlation, 3, r#"{"id":9007199254740993,"method":"ping"}"#);
         assert_eq!(complete(&correlation, r#"{"id":9007199254740992,"result":{}}"#, None), None, "another number");
         assert_eq!(complete(&correlation, r#"{"id":"9007199254740993","result":NaN}"#, None), Some((3, 70)));
+    }
+
+    #[test]
+    fn time_to_the_reply_leaves_out_what_the_request_was_held() {
+        let correlation = Correlation::new(None);
+        register(&correlation, 1, r#"{"id":1,"method":"ping"}"#);
+        let request = Message::new(r#"{"id":1,"method":"ping"}"#);
+        correlation.delay(Direction::ToServer, request.id().unwrap(), Seq(1), 60);
+        let refused = correlation.answered_by_status(100, Direction::ToClient, Seq(1)).reply_to;
+        assert_eq!(refused.map(|to| to.took), Some(30));
+        assert_eq!(complete(&correlation, r#"{"id":1,"result":{}}"#, None), Some((1, 30)));
     }
 
     #[test]

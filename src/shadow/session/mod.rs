@@ -75,8 +75,6 @@ struct PendingComparison {
     subject: Arc<Subject>,
     /// The id that the client gave the request.
     id: Id,
-    /// Microseconds that tapline held it.
-    held: u64,
     /// When it went to the shadow, and under which id.
     sent: Option<(Instant, Id)>,
     primary: Option<Primary>,
@@ -219,9 +217,7 @@ impl ShadowSession {
         }
         let Some(id) = envelope.message.id().cloned() else { return };
         let subject = envelope.message.head().subject.clone().unwrap_or_default();
-        let held = envelope.held.unwrap_or_default();
-        self.open
-            .insert(envelope.seq, PendingComparison { subject, id, held, sent: None, primary: None, shadow: None });
+        self.open.insert(envelope.seq, PendingComparison { subject, id, sent: None, primary: None, shadow: None });
         self.queue(Some(envelope.seq), envelope.message.clone());
     }
 
@@ -285,8 +281,7 @@ impl ShadowSession {
             return self.end(to.seq, ShadowVerdict::Skipped, "tapline answered in the primary's place");
         }
         self.replies += 1;
-        let took = to.took.saturating_sub(open.held);
-        open.primary = Some(Primary { seq: envelope.seq, message: message.clone(), took });
+        open.primary = Some(Primary { seq: envelope.seq, message: message.clone(), took: to.took });
         if open.shadow.is_some() {
             return self.judge(to.seq);
         }

@@ -23,7 +23,7 @@ pub struct TapeSummary {
     pub bytes: u64,
     pub messages: u64,
     pub requests: u64,
-    /// Replies that are errors.
+    /// Messages that say that something failed, as `~e` finds them.
     pub errors: u64,
     /// How often each tool was called.
     pub tools: BTreeMap<String, u64>,
@@ -63,6 +63,7 @@ impl TapeSummary {
                 TapeEntry::Message { envelope, .. } => {
                     let is_call = envelope.message.method() == Some(method::TOOLS_CALL);
                     summary.count(envelope.kind().word(), envelope.name().filter(|_| is_call), envelope.at);
+                    summary.errors += u64::from(envelope.is_failure());
                 }
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
                 TapeEntry::Mark(Mark::Peer(peer)) => summary.header.peers.learn(peer.peers),
@@ -81,7 +82,6 @@ impl TapeSummary {
         self.messages += 1;
         self.took = self.took.max(at);
         self.requests += u64::from(kind == Kind::Request.word());
-        self.errors += u64::from(kind == Kind::Error.word());
         if let Some(tool) = tool.filter(|_| kind == Kind::Request.word()) {
             *self.tools.entry(tool.to_owned()).or_default() += 1;
         }
@@ -102,12 +102,19 @@ impl TapeSummary {
         let (Some(at), Some(kind)) = (after(r#","at":"#), word(r#","kind":""#)) else { return false };
         let digits = at.iter().take_while(|byte| byte.is_ascii_digit());
         let at = digits.fold(0_u64, |value, digit| value.saturating_mul(10) + u64::from(digit - b'0'));
+        let is_error = kind == Kind::Error.word();
+        if !is_error
+            && (after(r#","status":"#).is_some_and(|it| it.first() >= Some(&b'4')) || may_be_failed(kind, line))
+        {
+            return false;
+        }
         let is_call = kind == Kind::Request.word() && word(r#","method":""#) == Some(method::TOOLS_CALL);
         let tool = word(r#","name":""#).filter(|_| is_call);
         if is_call && tool.is_none() {
             return false;
         }
         self.count(kind, tool, at);
+        self.errors += u64::from(is_error);
         true
     }
 
@@ -115,4 +122,16 @@ impl TapeSummary {
     pub fn server(&self) -> String {
         self.header.peers.server.as_ref().map_or_else(|| self.header.upstream.clone(), |it| it.text())
     }
+}
+
+/// What a tool's failure has.
+const FLAG: &str = r#""isError""#;
+
+/// Whether the line of a reply may be that of a tool's failure: a member further in may say so, too.
+fn may_be_failed(kind: &str, line: &[u8]) -> bool {
+    let says_true = |at: usize| {
+        let rest = line[at..].trim_ascii_start();
+        rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"t"))
+    };
+    kind == Kind::Result.word() && memmem::find_iter(line, FLAG.as_bytes()).any(|at| says_true(at + FLAG.len()))
 }

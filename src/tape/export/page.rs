@@ -50,7 +50,7 @@ fn message(envelope: &Envelope) -> Value {
         "name": envelope.name(),
         "re": envelope.reply_to.as_ref().map(|it| it.seq),
         "took": envelope.reply_to.as_ref().map(|it| it.took),
-        "bad": envelope.message.is_failed_result() || envelope.kind() == crate::message::Kind::Error,
+        "bad": envelope.is_failure(),
         "did": envelope.outcome.word(),
         "text": text,
     })

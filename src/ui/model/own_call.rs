@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 use super::super::json::pretty;
 use super::motion::Motion;
 use super::observed::ObservedState;
-use super::summary::is_failure;
 use super::wrapped_text::WrappedText;
 use crate::envelope::{Direction, Envelope, Seq, SessionId};
 use crate::event::Timestamp;
@@ -71,7 +70,7 @@ impl OwnCall {
         let answer = self.request.and_then(|request| observed.rows.get(request)?.reply);
         if let Some(reply) = answer.and_then(|reply| observed.rows.get(reply)) {
             let took = reply.envelope.reply_to.as_ref().map_or(0, |to| to.took);
-            self.state = CallState::Answered { seq: reply.envelope.seq, took, failed: is_failure(&reply.envelope) };
+            self.state = CallState::Answered { seq: reply.envelope.seq, took, failed: reply.envelope.is_failure() };
             self.lines = WrappedText::of(reply_lines(&reply.envelope.message));
         }
     }

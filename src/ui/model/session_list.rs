@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::summary::is_failure;
 use crate::envelope::{Envelope, SessionId};
 use crate::event::{Origin, Session, SessionState};
 
@@ -88,7 +87,7 @@ impl SessionList {
         if let Some(row) = self.get_mut(envelope.session) {
             row.messages += 1;
             row.unread += u64::from(!seen);
-            row.errors += u64::from(is_failure(envelope));
+            row.errors += u64::from(envelope.is_failure());
         }
     }
 

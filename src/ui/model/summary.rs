@@ -56,11 +56,6 @@ pub(crate) fn is_http_error(envelope: &Envelope) -> bool {
     envelope.kind() == Kind::Opaque && envelope.transport.status.is_some_and(|status| status >= 400)
 }
 
-/// Whether it says that something failed: an error, a tool's failure, an HTTP status. As `~e` has it.
-pub(crate) fn is_failure(envelope: &Envelope) -> bool {
-    envelope.kind() == Kind::Error || envelope.message.is_failed_result() || is_http_error(envelope)
-}
-
 /// What the status of an HTTP error mostly means.
 pub(crate) fn status_hint(envelope: &Envelope) -> Option<&'static str> {
     Some(match envelope.transport.status.filter(|_| is_http_error(envelope))? {

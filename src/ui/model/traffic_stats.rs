@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use super::summary::is_failure;
 use crate::envelope::Envelope;
 use crate::event::Timestamp;
 use crate::message::Kind;
@@ -13,7 +12,9 @@ const WINDOW: u64 = 5;
 #[derive(Default)]
 pub(crate) struct TrafficStats {
     pub(crate) requests: u64,
+    /// Those that are no failures.
     pub(crate) results: u64,
+    /// Failures of every kind.
     pub(crate) errors: u64,
     pub(crate) notifications: u64,
     pub(crate) others: u64,
@@ -24,13 +25,12 @@ pub(crate) struct TrafficStats {
 impl TrafficStats {
     pub(crate) fn count(&mut self, envelope: &Envelope) {
         match envelope.kind() {
+            _ if envelope.is_failure() => self.errors += 1,
             Kind::Request => self.requests += 1,
             Kind::Result => self.results += 1,
-            Kind::Error => {}
             Kind::Notification => self.notifications += 1,
-            Kind::Batch | Kind::Opaque => self.others += 1,
+            Kind::Error | Kind::Batch | Kind::Opaque => self.others += 1,
         }
-        self.errors += u64::from(is_failure(envelope));
     }
 
     /// For the rate, which is of the screen's clock and not of the messages'.
