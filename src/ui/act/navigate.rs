@@ -9,7 +9,6 @@ use super::sessions::narrow_to_session;
 use super::tapes::open_tape;
 use crate::event::Command;
 use crate::filter::Filter;
-use crate::message::Kind;
 use crate::ui::json::pretty;
 use crate::ui::model::lint_screen::LintScreenRow;
 use crate::ui::model::metrics_screen::MetricsSubject;
@@ -201,7 +200,7 @@ pub(super) fn back(model: &mut Model) {
     } else if model.screen != ScreenKind::Messages {
         to_screen(model, ScreenKind::Messages);
     } else {
-        model.notify("`Q` quits");
+        model.notify("`<everywhere quit>` quits");
     }
 }
 
@@ -215,7 +214,7 @@ pub(super) fn to_pair(model: &mut Model) {
 pub(super) fn next_error(model: &mut Model) {
     let (rows, list) = model.messages_mut();
     let (here, len) = (list.position(rows), list.len(rows));
-    let is_error = |at: &usize| list.kind(rows, *at) == Some(Kind::Error);
+    let is_error = |at: &usize| list.is_failure(rows, *at);
     match (here + 1..len).chain(0..here.min(len)).find(is_error) {
         Some(position) => list.go_to(rows, position),
         None => model.notify("no other error"),

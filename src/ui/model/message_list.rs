@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::column_needs::ColumnNeeds;
 use super::list_context::ListContext;
 use super::message_rows::{MessageRow, MessageRows, RowState};
 use super::motion::Motion;
+use super::row_outlines::{OutlineId, OutlineVerdicts};
 use crate::envelope::{Seq, SessionId};
 use crate::filter::{Filter, MessageHistory, NearFocus};
-use crate::message::Kind;
 
 /// Rows tested between two looks at the clock.
 const CHUNK: usize = 256;
@@ -65,6 +66,8 @@ pub(crate) struct MessageList {
     pub(crate) anchor: Option<Seq>,
     /// One row for each exchange.
     pub(crate) pairs: bool,
+    /// Room for what was shown so far.
+    pub(crate) needs: ColumnNeeds,
     /// How often the rows that are shown became others.
     pub(crate) generation: u64,
     sorted: Option<SortedRows>,
@@ -76,6 +79,7 @@ struct FilterScan {
     next: Seq,
     /// After a resync the old rows are shown until the new ones are complete, so that nothing flickers.
     hidden: Option<Vec<Seq>>,
+    verdicts: OutlineVerdicts,
 }
 
 impl MessageList {
@@ -194,9 +198,9 @@ impl MessageList {
         }
     }
 
-    /// Returns the kind of the message at a position, without reading the message.
-    pub(crate) fn kind(&self, rows: &MessageRows, position: usize) -> Option<Kind> {
-        rows.kind(self.seq(rows, position)?)
+    /// Whether the message at a position says that something failed, without reading the message.
+    pub(crate) fn is_failure(&self, rows: &MessageRows, position: usize) -> bool {
+        self.seq(rows, position).is_some_and(|seq| rows.is_failure(seq))
     }
 
     pub(crate) fn selected(&self, rows: &MessageRows) -> Option<MessageRow> {
@@ -317,8 +321,7 @@ impl MessageList {
     }
 
     fn lets_through(&self, rows: &MessageRows, row: &MessageRow) -> bool {
-        let session = row.envelope.session;
-        self.only.map_or_else(|| !self.apart.contains(&session), |only| session == only)
+        self.shows_session(row.envelope.session)
             && match &self.filter {
                 Some((_, filter)) if !self.filter_off => {
                     let (history, focus) = (self.history.as_ref(), self.focus.as_ref());
@@ -339,7 +342,7 @@ impl MessageList {
         self.prepare(rows);
         self.index = self.is_limited().then(Vec::new);
         if self.is_limited() {
-            self.scan = Some(FilterScan { next: Seq(0), hidden: None });
+            self.scan = Some(FilterScan { next: Seq(0), hidden: None, verdicts: OutlineVerdicts::default() });
             self.scan(rows, Duration::from_millis(4));
         }
         self.set_stale();
@@ -352,7 +355,8 @@ impl MessageList {
         self.prepare(rows);
         self.generation += 1;
         if self.is_limited() {
-            self.scan = Some(FilterScan { next: Seq(0), hidden: Some(Vec::new()) });
+            let (hidden, verdicts) = (Some(Vec::new()), OutlineVerdicts::default());
+            self.scan = Some(FilterScan { next: Seq(0), hidden, verdicts });
         }
         self.keep_cursor(rows);
     }
@@ -373,11 +377,8 @@ impl MessageList {
         let mut position = rows.find(scan.next).unwrap_or_else(|near| near);
         while position < rows.len() && start.elapsed() < budget {
             let end = (position + CHUNK).min(rows.len());
-            let found: Vec<Seq> = (position..end)
-                .filter_map(|position| rows.at(position))
-                .filter(|row| self.remember(row).passes(rows, row))
-                .map(|row| row.envelope.seq)
-                .collect();
+            let found: Vec<Seq> =
+                (position..end).filter_map(|position| self.found_at(rows, position, &mut scan.verdicts)).collect();
             match &mut scan.hidden {
                 Some(hidden) => hidden.extend(found),
                 None => self.merge(&found),
@@ -395,6 +396,36 @@ impl MessageList {
         self.set_stale();
         self.keep_cursor(rows);
         true
+    }
+
+    /// The number of the row at a position, where it passes. Most filters ask for what many rows have in common: those are answered
+    /// without a look at the row.
+    fn found_at(&mut self, rows: &MessageRows, position: usize, verdicts: &mut OutlineVerdicts) -> Option<Seq> {
+        let known = rows
+            .outline_at(position)
+            .filter(|_| !self.pairs && self.history.is_none())
+            .and_then(|outline| verdicts.of(outline, || self.decides(rows, outline)));
+        match known {
+            Some(passes) => rows.seq_at(position).filter(|_| passes),
+            None => {
+                let row = rows.at(position)?;
+                self.remember(&row).passes(rows, &row).then_some(row.envelope.seq)
+            }
+        }
+    }
+
+    /// Whether all rows of an outline pass, or none does; `None`: each has to be looked at.
+    fn decides(&self, rows: &MessageRows, outline: OutlineId) -> Option<bool> {
+        let (session, outline) = rows.outlines().get(outline)?;
+        match &self.filter {
+            _ if !self.shows_session(session) => Some(false),
+            Some((_, filter)) if !self.filter_off => filter.decides(&outline),
+            _ => Some(true),
+        }
+    }
+
+    fn shows_session(&self, session: SessionId) -> bool {
+        self.only.map_or_else(|| !self.apart.contains(&session), |only| session == only)
     }
 
     /// Found numbers ascend; what arrived meanwhile stands behind them already.
@@ -428,6 +459,11 @@ impl MessageList {
         self.height = height;
         self.resort(rows);
         self.top = super::motion::window(self.top, self.position(rows), self.len(rows), height);
+        let mut needs = self.needs;
+        for row in (self.top..self.top + height).map_while(|position| self.row(rows, position)) {
+            needs.grow(&row.envelope);
+        }
+        self.needs = needs;
         if self.top + height >= self.len(rows) {
             // All of it is on the screen.
             self.unseen = 0;

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::row_block::{OpenBlocks, RowBlock};
+use super::row_outlines::{OutlineId, RowOutlines};
 use crate::envelope::packed::Packer;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Comparison, Finding, Session, Ticket, Timestamp};
-use crate::message::Kind;
 
 /// One message on the list.
 #[derive(Clone, Debug)]
@@ -55,6 +55,7 @@ pub(crate) struct MessageRows {
     bytes: usize,
     packer: Packer,
     opened: RefCell<OpenBlocks>,
+    outlines: RowOutlines,
     /// How many left the front to stay within the budget.
     pub(crate) older: u64,
     /// Those that are not simply passed.
@@ -75,13 +76,10 @@ pub(crate) struct MessageRows {
 type RowPlace = (usize, usize);
 
 impl MessageRows {
-    /// Sorts a whole tape in at once.
-    pub(crate) fn of_tape(envelopes: Vec<Arc<Envelope>>, session: Arc<Session>, now: Timestamp) -> Self {
+    /// For those of a tape.
+    pub(crate) fn of_tape(session: Arc<Session>, now: Timestamp) -> Self {
         let mut rows = Self { now, ..Self::default() };
         rows.learn(session);
-        for envelope in envelopes {
-            rows.put(envelope, RowState::Passed);
-        }
         rows
     }
 
@@ -108,9 +106,19 @@ impl MessageRows {
         self.place_of(seq).ok().map(|place| self.row(place))
     }
 
-    /// Returns the kind of a message, without reading it.
-    pub(crate) fn kind(&self, seq: Seq) -> Option<Kind> {
-        self.place_of(seq).ok().map(|(block, place)| self.blocks[block].kind(place))
+    /// What the row there has in common with others.
+    pub(super) fn outline_at(&self, position: usize) -> Option<OutlineId> {
+        let (block, place) = self.place_at(position)?;
+        Some(self.blocks[block].outline(place))
+    }
+
+    pub(super) fn outlines(&self) -> &RowOutlines {
+        &self.outlines
+    }
+
+    /// Whether a message says that something failed, without reading it.
+    pub(crate) fn is_failure(&self, seq: Seq) -> bool {
+        self.place_of(seq).is_ok_and(|(block, place)| self.blocks[block].is_failure(place))
     }
 
     /// Where it stands, without a look at the message.
@@ -151,28 +159,28 @@ impl MessageRows {
 
     /// A message by its number: replaced in place where it is known already, as a held one is that now passed.
     pub(crate) fn put(&mut self, envelope: Arc<Envelope>, state: RowState) -> PutOutcome {
-        let seq = envelope.seq;
+        let (seq, outline) = (envelope.seq, self.outlines.learn(&envelope));
         if let Some(to) = &envelope.reply_to {
             self.pair(to.seq, seq);
         }
         self.set_state(seq, state);
         match self.place_of(seq) {
             Ok((block, place)) => {
-                self.change(block, |it| it.replace(place, envelope));
+                self.change(block, |it| it.replace(place, envelope, outline));
                 PutOutcome::Replaced
             }
-            Err((block, place)) => {
-                self.insert((block, place), envelope);
+            Err(place) => {
+                self.insert(place, envelope, outline);
                 PutOutcome::Arrived
             }
         }
     }
 
-    fn insert(&mut self, (block, place): RowPlace, envelope: Arc<Envelope>) {
+    fn insert(&mut self, (block, place): RowPlace, envelope: Arc<Envelope>, outline: OutlineId) {
         let is_next = self.blocks.back().is_none_or(|last| block + 1 == self.blocks.len() && place == last.len());
         if is_next && self.blocks.back().is_none_or(RowBlock::is_full) {
             let start = self.blocks.back().map_or(0, RowBlock::end);
-            let block = RowBlock::new(start, envelope);
+            let block = RowBlock::new(start, envelope, outline);
             self.bytes += block.size();
             self.blocks.push_back(block);
             if let Some(done) = self.blocks.len().checked_sub(OPEN + 1) {
@@ -180,7 +188,7 @@ impl MessageRows {
             }
             return;
         }
-        self.change(block, |it| it.insert(place, envelope));
+        self.change(block, |it| it.insert(place, envelope, outline));
         self.blocks.range_mut(block + 1..).for_each(|later| later.start += 1);
     }
 
@@ -285,10 +293,15 @@ impl MessageRows {
         self.get(seq)?.envelope.reply_to.as_ref().map(|to| to.seq)
     }
 
+    /// Whether all together weigh more than `budget` bytes.
+    pub(crate) fn is_full(&self, budget: usize) -> bool {
+        self.bytes > budget
+    }
+
     /// Lets the oldest eighth go when all together weigh more than `budget` bytes; returns the first number that stays.
     pub(crate) fn trim(&mut self, budget: usize) -> Option<Seq> {
         let len = self.len();
-        if self.bytes <= budget || len < 8 {
+        if !self.is_full(budget) || len < 8 {
             return None;
         }
         let is_held = |(_, state): &(&Seq, &RowState)| matches!(state, RowState::Held(_));
@@ -323,5 +336,15 @@ impl MessageRows {
             Some(seq) => self.get(seq)?.envelope.reply_to.as_ref().map(|to| to.took),
             None => row.envelope.reply_to.as_ref().map(|to| to.took),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_opened_blocks(&self) -> bool {
+        !self.opened.borrow().is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn close_blocks(&self) {
+        self.opened.take();
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod answer;
 mod change;
 mod client_clock;
+pub(crate) mod column_needs;
 pub(crate) mod compare_screen;
 pub(crate) mod completion;
 pub(crate) mod detail;
@@ -30,6 +31,7 @@ pub(crate) mod popup;
 pub(crate) mod prompt;
 mod resync;
 mod row_block;
+mod row_outlines;
 pub(crate) mod rule_editor;
 pub(crate) mod rule_form;
 pub(crate) mod rules_screen;

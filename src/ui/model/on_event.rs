@@ -26,15 +26,18 @@ impl Model {
             Event::Tapes(list) => self.tapes.listed(list),
             Event::TapeOpened { path, session, envelopes } => {
                 let (started, goal) = (self.tapes.started(&path), self.tapes.goal.take());
-                self.open(OpenTape {
+                let mut tape = OpenTape {
                     path,
-                    rows: MessageRows::of_tape(envelopes, session, self.now),
+                    rows: MessageRows::of_tape(session, self.now),
                     list: MessageList::default(),
                     problems: Vec::new(),
                     started,
                     is_whole: false,
+                    later: 0,
                     goal,
-                });
+                };
+                tape.read_on(envelopes, self.settings.memory);
+                self.open(tape);
             }
             Event::TapeRead { path, envelopes, end } => self.read_on(&path, envelopes, end),
             Event::Compared(found) => self.on_compared(found),
@@ -143,7 +146,8 @@ impl Model {
         let what = [held.envelope.method(), held.envelope.name()].into_iter().flatten().collect::<Vec<_>>().join(" ");
         let Seq(number) = held.envelope.seq;
         self.notify(format!(
-            "#{number} {what} is held: `2` shows it, `c` changes a value, `e` all of it, `a` lets it go"
+            "#{number} {what} is held: `<everywhere queue>` shows it, `<held change>` changes a value, `<held edit>` all of it, \
+             `<held forward>` lets it go"
         ));
     }
 
@@ -196,12 +200,18 @@ impl Model {
     /// More of a tape came; nothing happens where it is no longer the one that is open.
     fn read_on(&mut self, path: &Path, envelopes: Vec<Arc<Envelope>>, end: Option<Box<TapeEnd>>) {
         let Some(tape) = self.tape.as_mut().filter(|tape| tape.path == path) else { return };
-        tape.read_on(envelopes);
+        tape.read_on(envelopes, self.settings.memory);
         let Some(TapeEnd { session, messages, problems, found }) = end.map(|it| *it) else { return };
         tape.end(session, problems, found);
-        let (shown, problem) = (tape.rows.len() as u64, tape.problems.first().cloned());
+        let (left_out, problem) = (tape.rows.older + tape.later, tape.problems.first().cloned());
+        let shown = tape.rows.len() as u64 + left_out;
         if shown < messages {
             self.warn(format!("{} messages of this tape are not shown: open it again", messages - shown));
+        } else if left_out > 0 {
+            let mib = self.settings.memory >> 20;
+            self.warn(format!(
+                "{left_out} messages of this tape are not shown: `--memory` is {mib} MiB; `tapline tape show` has all"
+            ));
         } else if let Some(problem) = problem {
             let count = self.tape.as_ref().map_or(0, |tape| tape.problems.len());
             self.warn(format!("{count} problems on this tape, the first: {problem}"));

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::row_outlines::OutlineId;
 use crate::envelope::packed::{PackedEnvelopes, Packer};
 use crate::envelope::{Envelope, Seq};
-use crate::message::Kind;
 
 /// Rows of a block.
 const FULL: usize = 256;
@@ -30,7 +30,8 @@ struct RowKey {
     seq: Seq,
     /// How much higher the number of the reply is; 0: there is none yet.
     reply: u32,
-    kind: Kind,
+    outline: OutlineId,
+    is_failure: bool,
 }
 
 enum BlockContent {
@@ -49,14 +50,14 @@ struct OpenBlock {
 }
 
 impl RowBlock {
-    pub(super) fn new(start: usize, envelope: Arc<Envelope>) -> Self {
+    pub(super) fn new(start: usize, envelope: Arc<Envelope>, outline: OutlineId) -> Self {
         let mut block = Self {
             start,
             keys: Vec::with_capacity(FULL),
             content: BlockContent::Open(Vec::with_capacity(FULL)),
             bytes: 0,
         };
-        block.insert(0, envelope);
+        block.insert(0, envelope, outline);
         block
     }
 
@@ -77,8 +78,12 @@ impl RowBlock {
         self.keys[place].seq
     }
 
-    pub(super) fn kind(&self, place: usize) -> Kind {
-        self.keys[place].kind
+    pub(super) fn outline(&self, place: usize) -> OutlineId {
+        self.keys[place].outline
+    }
+
+    pub(super) fn is_failure(&self, place: usize) -> bool {
+        self.keys[place].is_failure
     }
 
     /// Where the row of that number is, or would be.
@@ -110,15 +115,17 @@ impl RowBlock {
         }
     }
 
-    pub(super) fn insert(&mut self, place: usize, envelope: Arc<Envelope>) {
+    pub(super) fn insert(&mut self, place: usize, envelope: Arc<Envelope>, outline: OutlineId) {
         self.bytes += bytes_of(&envelope);
-        self.keys.insert(place, RowKey { seq: envelope.seq, reply: 0, kind: envelope.kind() });
+        let (seq, is_failure) = (envelope.seq, envelope.is_failure());
+        self.keys.insert(place, RowKey { seq, reply: 0, outline, is_failure });
         self.open().insert(place, envelope);
     }
 
-    pub(super) fn replace(&mut self, place: usize, envelope: Arc<Envelope>) {
+    pub(super) fn replace(&mut self, place: usize, envelope: Arc<Envelope>, outline: OutlineId) {
         let bytes = bytes_of(&envelope);
-        self.keys[place].kind = envelope.kind();
+        let key = &mut self.keys[place];
+        (key.outline, key.is_failure) = (outline, envelope.is_failure());
         let before = std::mem::replace(&mut self.open()[place], envelope);
         self.bytes = (self.bytes + bytes).saturating_sub(bytes_of(&before));
     }
@@ -158,6 +165,11 @@ impl RowBlock {
 }
 
 impl OpenBlocks {
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn of(&mut self, packed: &Arc<PackedEnvelopes>) -> &[Arc<Envelope>] {
         match self.0.iter().position(|block| Arc::ptr_eq(&block.packed, packed)) {
             Some(0) => {}

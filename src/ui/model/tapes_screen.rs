@@ -94,14 +94,26 @@ pub(crate) struct OpenTape {
     pub(crate) started: Option<Timestamp>,
     /// All of it was read.
     pub(crate) is_whole: bool,
+    /// Messages behind those that are shown, for which there is no memory.
+    pub(crate) later: u64,
     /// The message that it was opened for, until that was read.
     pub(crate) goal: Option<Seq>,
 }
 
 impl OpenTape {
-    /// Takes in messages that were read while the first were on the screen.
-    pub(crate) fn read_on(&mut self, envelopes: Vec<Arc<Envelope>>) {
+    /// Takes in messages as they are read, as many as fit into so many bytes: of a larger tape its beginning, or what lies around the
+    /// message that it was opened for. The rest is counted.
+    pub(crate) fn read_on(&mut self, envelopes: Vec<Arc<Envelope>>, memory: usize) {
         for envelope in envelopes {
+            if self.rows.is_full(memory) {
+                if self.goal.is_none_or(|goal| goal < envelope.seq) {
+                    self.later += 1;
+                    continue;
+                }
+                if let Some(first) = self.rows.trim(memory) {
+                    self.list.trimmed(first);
+                }
+            }
             let (seq, answered) = (envelope.seq, envelope.reply_to.as_ref().map(|to| to.seq));
             let is_new = self.rows.put(envelope, RowState::Passed) == PutOutcome::Arrived;
             self.list.changed(&self.rows, seq, is_new);

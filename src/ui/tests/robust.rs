@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::rig::{Rig, World, busy, busy_events, busy_with, held, session, tapes};
 use crate::envelope::{Direction, Seq, Via};
-use crate::event::{Event, Level, LogLine, Session, Ticket};
+use crate::event::{Event, Level, LogLine, Session, TapeEnd, Ticket};
 use crate::ui::keymap::{BINDINGS, KeyContext};
 use crate::ui::model::Change;
 use crate::ui::{ScreenInput, Settings};
@@ -263,6 +263,33 @@ fn memory_is_bounded_and_evictions_are_counted() {
     let recorded = Session { tape: Some(Path::new("/tapes/one.tape.jsonl").into()), ..recorded };
     rig.on_event(Event::SessionChanged(recorded.into()));
     assert!(rig.picture().contains("older on tape"));
+}
+
+#[test]
+fn tape_larger_than_the_memory_is_shown_in_part() {
+    let settings = Settings { memory: 40_000, ..Settings::default() };
+    let path = Path::new("/tapes/large.tape.jsonl").to_owned();
+    for (goal, first) in [(None, Some(1)), (Some(Seq(3_000)), None)] {
+        let mut rig = Rig::with(120, 36, &settings);
+        let mut world = World::new();
+        world.seq = 0;
+        let session: Arc<Session> = session(1, "files-srv", ("ide", "1.4"), Via::Http).into();
+        let mut some = |count| (0..count).map(|_| Arc::new(world.call(1, 1, "search", "{}"))).collect::<Vec<_>>();
+        rig.model.tapes.goal = goal;
+        rig.on_event(Event::TapeOpened { path: path.clone(), session: session.clone(), envelopes: some(500) });
+        for _ in 0..10 {
+            rig.on_event(Event::TapeRead { path: path.clone(), envelopes: some(500), end: None });
+        }
+        let end = TapeEnd { session, messages: 5_500, problems: Vec::new(), found: Vec::new() };
+        rig.on_event(Event::TapeRead { path: path.clone(), envelopes: Vec::new(), end: Some(Box::new(end)) });
+        let tape = rig.model.tape.as_ref().unwrap();
+        let shown = tape.rows.len() as u64;
+        assert!(shown < 1_000 && shown + tape.rows.older + tape.later == 5_500, "{shown} and {}", tape.later);
+        assert!(first.is_none_or(|first| tape.rows.seq_at(0) == Some(Seq(first))));
+        assert_eq!(rig.model.selected().unwrap().envelope.seq, goal.unwrap_or(Seq(1)));
+        let picture = rig.picture();
+        assert!(picture.contains("behind, on tape") && picture.contains("are not shown: `--memory` is"), "{picture}");
+    }
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use crate::envelope::{Direction, Envelope, Outcome, ReplyTo, Seq, SessionId, Via};
 use crate::event::Ticket;
+use crate::filter::Filter;
 use crate::message::Message;
+use crate::ui::model::message_list::MessageList;
 use crate::ui::model::message_rows::{MessageRows, PutOutcome, RowState};
 
 #[derive(Clone, Debug)]
@@ -43,7 +46,7 @@ struct Rig {
 
 impl Rig {
     fn put(&mut self, seq: u64, reply_to: Option<u64>, state: RowState) {
-        let body = format!(r#"{{"id":{seq},"method":"m{}"}}"#, self.last);
+        let body = format!(r#"{{"id":{seq},"method":"m{}"}}"#, self.last % 50);
         let message = Message::new(body.clone());
         let session = SessionId(uuid::Uuid::nil());
         let mut envelope = Envelope::forwarded(Seq(seq), session, Direction::ToServer, Via::Http, message);
@@ -110,8 +113,8 @@ impl Rig {
             );
             assert_eq!((self.rows.seq_at(position), self.rows.find(Seq(*seq))), (Some(Seq(*seq)), Ok(position)));
             assert_eq!(
-                (self.rows.state(Seq(*seq)), self.rows.kind(Seq(*seq))),
-                (Some(*state), Some(row.envelope.kind()))
+                (self.rows.state(Seq(*seq)), self.rows.is_failure(Seq(*seq))),
+                (Some(*state), row.envelope.is_failure())
             );
             assert_eq!(row.envelope.outcome == Outcome::Withheld, seq.is_multiple_of(3));
         }
@@ -139,4 +142,27 @@ fn rows_of_like_messages_cost_little() {
     rig.apply(&Step::Come(20_000));
     let count = rig.rows.len();
     assert!(rig.rows.trim(100 * count).is_none(), "more than 100 bytes a row");
+}
+
+#[test]
+fn filter_on_what_rows_have_in_common_opens_no_block() {
+    let mut rig = Rig::default();
+    rig.apply(&Step::Come(20_000));
+    rig.apply(&Step::Reply(5));
+    for (text, opens) in
+        [("~m ^m7$", false), ("~q & !~m m1", false), ("~m ^m7$ & ~c2s", false), ("~m ^m7$ | ~b 77", true)]
+    {
+        let filter = Filter::parse(text).unwrap();
+        let is_shown = |position: &usize| rig.rows.at(*position).is_some_and(|row| filter.matches(&row.envelope));
+        let expected: Vec<_> = (0..rig.rows.len()).filter(is_shown).filter_map(|at| rig.rows.seq_at(at)).collect();
+        rig.rows.close_blocks();
+        let mut list = MessageList::default();
+        list.filter = Some((text.to_owned(), filter.clone()));
+        list.refilter(&rig.rows);
+        while list.scan(&rig.rows, Duration::MAX) {}
+        assert_eq!(rig.rows.has_opened_blocks(), opens, "{text}");
+        let shown: Vec<_> =
+            (0..list.len(&rig.rows)).filter_map(|at| list.row(&rig.rows, at)).map(|row| row.envelope.seq).collect();
+        assert!(!shown.is_empty() && shown == expected, "{text}: {} for {}", shown.len(), expected.len());
+    }
 }

@@ -3,44 +3,14 @@
 //! The usual ones leave by the width of the window. Those that the operator chose stay as long as what a row says has room: then the
 //! session goes first, then the size and the time.
 
-use std::borrow::Cow;
-
-use crate::envelope::Envelope;
-use crate::mcp::method::NOTIFICATIONS;
-use crate::text;
-use crate::ui::model::message_rows::MessageRow;
+use crate::ui::model::column_needs::ColumnNeeds;
 use crate::ui::settings::ListColumn;
 
-/// Widths of the columns, from the room there is and from what is shown.
+/// Widths of the columns, from the room there is and from what was shown so far.
 pub(super) struct MessageColumns {
     shown: Vec<(ListColumn, usize)>,
     /// Methods stand in full; else all are shortened by one rule.
     pub(super) whole: bool,
-}
-
-/// What the rows that are shown would fill.
-#[derive(Clone, Copy, Default)]
-pub(super) struct ColumnNeeds {
-    digits: usize,
-    id: usize,
-    whole: usize,
-    brief: usize,
-}
-
-impl ColumnNeeds {
-    pub(super) fn of(rows: &[MessageRow], digits: usize) -> Self {
-        let mut needs = Self { digits, ..Self::default() };
-        for envelope in rows.iter().map(|row| &row.envelope) {
-            let width = |whole| {
-                let (method, name) = subject_words(envelope, whole);
-                text::width(&method) + name.map_or(0, |name| 1 + text::width(&text::sanitize(name)))
-            };
-            needs.id = needs.id.max(envelope.message.id().map_or(0, |id| id.display().len()));
-            needs.whole = needs.whole.max(width(true));
-            needs.brief = needs.brief.max(width(false));
-        }
-        needs
-    }
 }
 
 /// Less room for name and content has a chosen column leave.
@@ -69,7 +39,7 @@ impl MessageColumns {
         let (has_name, has_content) = (has(ListColumn::Name), has(ListColumn::Content));
         let half = if has_content { room.div_ceil(2) } else { room };
         self.whole = needs.whole <= half;
-        // In steps, so that not every new row moves all others.
+        // In steps, so that not every longer one moves all others.
         let need = if self.whole { needs.whole } else { needs.brief }.next_multiple_of(4);
         let subject = match (has_name, has_content) {
             (false, _) => 0,
@@ -141,19 +111,4 @@ fn fixed_width(column: ListColumn, width: usize, needs: ColumnNeeds) -> usize {
         ListColumn::Duration => 7,
         ListColumn::Name | ListColumn::Content => 0,
     }
-}
-
-/// Method and name. `whole`: the method in full; else the last word of it beside a name, and no `notifications/`, which the letter says.
-pub(super) fn subject_words(envelope: &Envelope, whole: bool) -> (Cow<'_, str>, Option<&str>) {
-    let method = text::sanitize(envelope.method().unwrap_or_default());
-    let name = envelope.name();
-    if whole {
-        return (method, name);
-    }
-    let cut = match name {
-        Some(_) => method.rfind('/').map_or(0, |at| at + 1),
-        None if method.starts_with(NOTIFICATIONS) => NOTIFICATIONS.len(),
-        None => 0,
-    };
-    (Cow::Owned(method[cut..].to_owned()), name)
 }

@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::columns::{ColumnNeeds, MessageColumns, subject_words};
+use super::columns::MessageColumns;
 use super::lint::level_role;
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
@@ -12,6 +12,7 @@ use crate::envelope::{Direction, Envelope, Outcome};
 use crate::mcp::method::INITIALIZE;
 use crate::message::{Id, Kind};
 use crate::text;
+use crate::ui::model::column_needs::{ColumnNeeds, subject_words};
 use crate::ui::model::message_rows::{MessageRow, RowState};
 use crate::ui::model::patience::{ClientClock, ClockState};
 use crate::ui::model::session_list::SessionRow;
@@ -35,7 +36,8 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(inner.width);
     let shown = list.top..list.top + usize::from(inner.height.saturating_sub(1));
     let shown: Vec<_> = shown.map_while(|position| list.row(rows, position)).collect();
-    let columns = MessageColumns::of(width, ColumnNeeds::of(&shown, digits), &model.settings.columns);
+    let needs = ColumnNeeds { digits, ..list.needs };
+    let columns = MessageColumns::of(width, needs, &model.settings.columns);
     put(frame, inner, 0, header(model, &columns));
     let cursor = list.position(rows);
     for (line, row) in shown.iter().enumerate() {
@@ -57,12 +59,7 @@ fn title(model: &Model, width: u16) -> Line<'static> {
     // Those of a shadow are left out where nothing is chosen, and so not counted.
     let all = if list.only.is_none() && list.filter.is_none() { list.len(rows) } else { rows.len() };
     let mut spans = vec![styled(model, Role::Strong, format!(" {} {} ", short(&name, 60), grouped(all as u64)))];
-    if rows.older > 0 {
-        let is_on_tape =
-            model.tape.is_some() || model.observed.sessions.all().iter().any(|row| row.session.tape.is_some());
-        let place = if is_on_tape { "older on tape" } else { "older gone, on no tape" };
-        spans.push(styled(model, Role::Dim, format!("+ {} {place} ", grouped(rows.older))));
-    }
+    spans.extend(left_out(model).map(|words| styled(model, Role::Dim, words)));
     let apart = (rows.len() as u64).saturating_sub(all as u64);
     if apart > 0 && model.tape.is_none() {
         spans.push(styled(model, Role::Dim, format!("+ {} of the shadow (s) ", grouped(apart))));
@@ -81,6 +78,18 @@ fn title(model: &Model, width: u16) -> Line<'static> {
         spans.push(styled(model, Role::Dim, format!("{} shown ", grouped(list.len(rows) as u64))));
     }
     Line::from(spans)
+}
+
+/// Messages for which there is no memory.
+fn left_out(model: &Model) -> impl Iterator<Item = String> {
+    let is_recorded = || model.observed.sessions.all().iter().any(|row| row.session.tape.is_some());
+    let place = match model.tape.is_some() || is_recorded() {
+        true => "older on tape",
+        false => "older gone, on no tape",
+    };
+    let later = model.tape.as_ref().map_or(0, |tape| tape.later);
+    let counts = [(model.messages().0.older, place), (later, "behind, on tape")];
+    counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, place)| format!("+ {} {place} ", grouped(count)))
 }
 
 fn list_status(model: &Model) -> Line<'static> {
@@ -207,7 +216,8 @@ pub(super) fn tiny_line(model: &Model, row: &MessageRow, width: usize) -> Line<'
 
 /// The row as one line of text, for the clipboard.
 pub(crate) fn row_text(model: &Model, row: &MessageRow) -> String {
-    let needs = ColumnNeeds::of(std::slice::from_ref(row), 5);
+    let mut needs = ColumnNeeds { digits: 5, ..ColumnNeeds::default() };
+    needs.grow(&row.envelope);
     let line = row_line(model, row, &MessageColumns::of(160, needs, &model.settings.columns));
     line.spans.iter().map(|span| span.content.as_ref()).collect::<String>().trim_end().to_owned()
 }
