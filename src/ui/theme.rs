@@ -121,10 +121,23 @@ impl Theme {
             return style.remove_modifier(Modifier::REVERSED).add_modifier(Modifier::BOLD).bg(ground);
         }
         match self.colour(role) {
+            Some(colour) if matches!(role, Role::Badge | Role::HeldBadge) => self.badge(colour),
             // What is dim has a grey of its own there.
             Some(colour) if role == Role::Dim => style.remove_modifier(Modifier::DIM).fg(colour),
             Some(colour) => style.fg(colour),
             None => style,
+        }
+    }
+
+    /// Letters on a colour: of their own, as the terminal's ground, which a mere turning around would show, may be as light as that colour.
+    fn badge(self, colour: Color) -> Style {
+        let bold = Modifier::BOLD;
+        let style = Style::new().remove_modifier(Modifier::DIM | Modifier::REVERSED).bg(colour);
+        match self.colors {
+            ColorTheme::Light => style.fg(Color::Indexed(231)).add_modifier(bold),
+            ColorTheme::Dark => style.fg(Color::Indexed(16)).add_modifier(bold),
+            // Bold black is grey on many terminals.
+            _ => style.fg(Color::Black).remove_modifier(bold),
         }
     }
 

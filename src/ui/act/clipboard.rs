@@ -92,7 +92,10 @@ pub(super) fn piped(model: &mut Model, command: &str, output: Result<String, Str
         Ok(output) if output.trim().is_empty() => model.notify(format!("`{command}` printed nothing")),
         // Whatever is being done now is not disturbed.
         Ok(output) if model.popup.is_some() || model.editor.is_some() || model.prompt.is_some() => {
-            model.notify(format!("`{command}` printed {}: `|` again shows it", crate::text::size(output.len() as u64)));
+            model.notify(format!(
+                "`{command}` printed {}: `<messages pipe>` again shows it",
+                crate::text::size(output.len() as u64)
+            ));
         }
         Ok(output) => model.popup = Some(Popup::Pager(Pager::new(format!("| {command}"), output))),
         Err(why) => model.warn(format!("`{command}` {why}")),

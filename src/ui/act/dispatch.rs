@@ -88,6 +88,11 @@ pub(crate) fn act(model: &mut Model, action: Action) {
         Action::NextError => navigate::next_error(model),
         Action::NextHeld => navigate::next_held(model),
         Action::Follow => navigate::follow(model),
+        Action::FoldToggle | Action::FoldOpen | Action::FoldClose | Action::UnfoldAll | Action::FoldAll
+            if !model.detail.has_folds() =>
+        {
+            model.notify("nothing is folded here: the tree of the message has folds");
+        }
         Action::FoldToggle | Action::FoldOpen | Action::FoldClose => fold(model, action),
         Action::UnfoldAll => model.detail.folds.open_all(),
         Action::FoldAll => model.detail.folds.close_all(),
@@ -252,7 +257,7 @@ fn run_command(model: &mut Model) {
     match command(model, typed, choice) {
         Some(row) if row.works => act(model, row.action),
         Some(row) => model.warn(format!("`{}` does nothing here: {}", row.name, row.help)),
-        None => model.warn(format!("no command is called `{typed}`: `:` alone lists them")),
+        None => model.warn(format!("no command is called `{typed}`: `<everywhere command>` alone lists them")),
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
     }
     let (target, seq, message, touched) = (editor.target, editor.seq, editor.message(), editor.touched());
     if matches!(target, EditTarget::Answer(_)) && message.member("result").is_none() {
-        return model.warn("an answer needs a `result`; `b` answers with an error");
+        return model.warn("an answer needs a `result`; `<held block>` answers with an error");
     }
     if let (EditTarget::Resend(session), Seq(0)) = (target, seq) {
         return call(model, session, message);
@@ -162,7 +162,9 @@ pub(super) fn close_editor(model: &mut Model) {
     if editor.touched() {
         model.queue.drafts.insert(editor.seq, Arc::new(editor.area.lines().to_vec()));
         model.notify(match editor.target {
-            EditTarget::Held(_) => "draft kept: `a` sends it, `e` opens it again, `V` discards it",
+            EditTarget::Held(_) => {
+                "draft kept: `<held forward>` sends it, `<held edit>` opens it again, `<held original>` discards it"
+            }
             EditTarget::Answer(_) | EditTarget::Speak(_) | EditTarget::Resend(_) => "draft kept: `e` opens it again",
         });
     } else {

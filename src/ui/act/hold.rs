@@ -44,7 +44,7 @@ pub(super) fn turn_off(model: &mut Model, forward: bool) {
 pub(super) fn forward(model: &mut Model, then: Then) {
     match draft(model) {
         Ok(decision) => settle_selected(model, decision, then),
-        Err(()) => model.warn("the draft is not JSON: `e` edits it, `V` discards it"),
+        Err(()) => model.warn("the draft is not JSON: `<held edit>` edits it, `<held original>` discards it"),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::envelope::{Direction, Envelope, SessionId};
 use crate::event::{Level, SessionState};
 use crate::message::Kind;
 use crate::text::micros_with_unit;
+use crate::ui::keymap::with_keys;
 use crate::ui::model::message_rows::RowState;
 use crate::ui::model::popup::{Pager, Popup};
 use crate::ui::model::{Model, age};
@@ -18,7 +19,7 @@ pub(super) fn why(model: &mut Model) {
     let mut lines = Vec::new();
     let waits = model.open_age(&row).map(age);
     lines.push(match (row.state, waits) {
-        (RowState::Held(_), _) => "it is held here: `a` sends it on".to_owned(),
+        (RowState::Held(_), _) => "it is held here: `<held forward>` sends it on".to_owned(),
         (_, Some(age)) => format!("it went on to the server, and there is no reply after {age}"),
         (_, None) if !request.was_sent() => "it was never sent on".to_owned(),
         (_, None) => "its session has ended: no reply will come".to_owned(),
@@ -27,13 +28,13 @@ pub(super) fn why(model: &mut Model) {
     lines.extend(traffic_lines(model, &request));
     lines.extend(server_lines(model, request.session));
     let title = format!("why does {} {} hang?", request.seq, request.name().or(request.method()).unwrap_or_default());
-    model.popup = Some(Popup::Pager(Pager::new(title, lines.join("\n"))));
+    model.popup = Some(Popup::Pager(Pager::new(title, with_keys(&model.settings.keys, &lines.join("\n")))));
 }
 
 fn session_lines(model: &Model, id: SessionId) -> Vec<String> {
     let Some(row) = model.observed.sessions.get(id) else { return Vec::new() };
     let state = match &row.session.state {
-        SessionState::Paused => "its session is paused: `p` in the sessions lets it go on".to_owned(),
+        SessionState::Paused => "its session is paused: `<sessions pause>` in the sessions lets it go on".to_owned(),
         SessionState::Failed { why } => format!("its server is gone and another is being started: {why}"),
         SessionState::Closing { reason } | SessionState::Closed { reason } => format!("its session ends: {reason}"),
         state => format!("its session is {}, over {}", state.word(), row.session.via.word()),

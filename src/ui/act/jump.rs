@@ -20,7 +20,7 @@ pub(super) fn show_message(model: &mut Model, seq: Seq) {
         list.refilter(rows);
         while list.scan(rows, Duration::from_millis(50)) {}
         list.jump(rows, seq);
-        model.notify("the filter hid it: filter off, `T` turns it on");
+        model.notify("the filter hid it: filter off, `<messages filter-toggle>` turns it on");
     }
     model.screen = ScreenKind::Messages;
     if model.pane == Pane::Sessions {
@@ -62,7 +62,9 @@ fn to_path(model: &mut Model, path: &str) {
     if model.detail.go_to_path(path) {
         model.pane = Pane::Detail;
     } else {
-        model.warn(format!("there is no `{path}` in this message; `y p` on a value copies its path"));
+        model.warn(format!(
+            "there is no `{path}` in this message; `<detail copy> <copy-menu copy-path>` on a value copies its path"
+        ));
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn compare(model: &mut Model) {
     let Some(row) = model.selected() else { return };
     let here = row.envelope;
     let Some(first) = model.compared.take().filter(|first| first.seq != here.seq) else {
-        model.notify(format!("{} is one side: `d` on another message compares the two", here.seq));
+        model.notify(format!("{} is one side: `<messages compare>` on another message compares the two", here.seq));
         model.compared = Some(here);
         return;
     };

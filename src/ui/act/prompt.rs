@@ -157,7 +157,7 @@ fn remember(model: &mut Model, text: String) {
 /// `:filter save NAME`: what the list is filtered by, under a name.
 pub(super) fn save_filter(model: &mut Model, name: &str) {
     let Some(text) = model.list().filter.as_ref().map(|(text, _)| text.clone()) else {
-        return model.warn("there is no filter to save: `f` makes one");
+        return model.warn("there is no filter to save: `<messages filter>` makes one");
     };
     let name = name.trim_start_matches('@');
     if let Err(why) = model.settings.filters.put(name, &text) {

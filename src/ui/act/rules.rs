@@ -47,7 +47,7 @@ pub(super) fn keep(model: &mut Model) {
     model.popup = None;
     model.rules_screen.expect(name);
     model.send(Command::Rules(RuleCommand::Add { text }));
-    model.notify("in force from the next message on: `3` lists the rules, and `s` there writes them to a file");
+    model.notify("in force from the next message on: `<everywhere rules>` lists the rules, and `<rules rules-save>` there writes them to a file");
 }
 
 pub(super) fn choose(model: &mut Model, by: isize) {
@@ -147,7 +147,7 @@ pub(super) fn send(model: &mut Model) {
 pub(super) fn close_editor(model: &mut Model) {
     let Some(editor) = model.rules_screen.editor.take() else { return };
     if editor.touched() {
-        let again = if editor.of.is_some() { "e" } else { "n" };
+        let again = if editor.of.is_some() { "<rules edit>" } else { "<rules rule-new>" };
         model.rules_screen.draft = Some((editor.of.clone(), editor.area.lines().to_vec()));
         model.notify(format!("kept and not in force: `{again}` opens it again"));
     }

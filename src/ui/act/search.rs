@@ -33,7 +33,7 @@ pub(super) fn accept(model: &mut Model) {
 /// To the next match, or the one before; says so where it goes on from the other end, and where there is none.
 pub(super) fn next(model: &mut Model, forward: bool) {
     if model.search.is_none() {
-        return model.notify("nothing is searched for: `/` searches here");
+        return model.notify("nothing is searched for: `<everywhere search>` searches here");
     }
     model.go_to_next_match(SearchJump { forward, inclusive: false });
 }

@@ -15,7 +15,9 @@ pub(super) fn edit(model: &mut Model) {
     model.show_detail();
     if model.detail.envelope().is_none_or(|shown| shown.seq != subject.seq) {
         // Its reply is selected: the tree is not the request's.
-        return model.warn("`e` edits the request; `p` goes to it, there `c` changes one value");
+        return model.warn(
+            "`<held edit>` edits the request; `<messages pair>` goes to it, there `<held change>` changes one value",
+        );
     }
     model.detail.show_tree();
     model.show_detail();
@@ -28,12 +30,12 @@ pub(super) fn edit(model: &mut Model) {
 /// The line for the value under the cursor of the tree.
 fn open_line(model: &mut Model, subject: EditSubject) {
     let Some(path) = model.detail.value().map(|row| row.path) else {
-        return model.warn("there is no single value in it: `e` edits the text");
+        return model.warn("there is no single value in it: `<held edit>` edits the text");
     };
     let draft = model.queue.drafts.get(&subject.seq).map(|draft| draft.to_vec());
     let token = Editor::open(subject.clone(), draft).and_then(|editor| editor.value(&path));
     let Some(token) = token else {
-        return model.warn("two values have this name: `e` edits the text");
+        return model.warn("two values have this name: `<held edit>` edits the text");
     };
     let rule = model.selected().and_then(|row| ValueRule::of(&tool_of(model.messages().0, &row.envelope)?, &path));
     let (mut value, line) = ValueEdit::of(subject, path, &token);

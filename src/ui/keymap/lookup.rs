@@ -100,7 +100,9 @@ pub(crate) fn why_not(model: &Model, key: &KeyPress) -> String {
         Some((context, binding)) => {
             format!("`{name}` does nothing here; in {} it would {}", context.title(), binding.help)
         }
-        None => format!("`{name}` does nothing here: `?` lists the keys, `:` the commands"),
+        None => format!(
+            "`{name}` does nothing here: `<everywhere help>` lists the keys, `<everywhere command>` the commands"
+        ),
     }
 }
 
@@ -117,6 +119,27 @@ pub(crate) fn bindings(
 pub(crate) fn first_key(own: &KeyChoice, action: Action) -> Option<&'static str> {
     let mut all = KeyContext::ALL.into_iter().flat_map(|context| bindings(own, context));
     all.find(|(binding, _)| binding.action == action)?.1.first().copied()
+}
+
+/// A text in which commands stand as `<place command>`, by their names in files, with the keys that they have now. A command without a
+/// key stands there as it is typed.
+pub(crate) fn with_keys(own: &KeyChoice, text: &str) -> String {
+    let (mut said, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('<') {
+        said += before;
+        let found = after.split_once('>').and_then(|(named, after)| Some((key_of(own, named)?, after)));
+        let (key, after) = found.unwrap_or(("<".to_owned(), after));
+        said += &key;
+        rest = after;
+    }
+    said + rest
+}
+
+fn key_of(own: &KeyChoice, named: &str) -> Option<String> {
+    let (place, command) = named.split_once(' ')?;
+    let place = KeyContext::ALL.into_iter().find(|it| it.name_in_file() == Some(place))?;
+    let (_, keys) = bindings(own, place).find(|(binding, _)| binding.action.name() == command)?;
+    Some(keys.first().map_or_else(|| format!(":{command}"), |key| (*key).to_owned()))
 }
 
 /// The screens there are, by their keys.

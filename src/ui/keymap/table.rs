@@ -229,7 +229,8 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(Model::can_edit_value),
     key(C::Detail, &["l", "right"], A::Right, "next side", "next side: tree, text, raw, pair, diff, facts"),
     key(C::Detail, &["h", "left"], A::Left, "", "previous side"),
-    key(C::Detail, &["z"], A::FoldMenu, "folds", "fold").when(|m| m.detail.has_folds()),
+    // Also where nothing is folded: else the key after it would be a command of its own.
+    key(C::Detail, &["z"], A::FoldMenu, "folds", "fold"),
     key(C::Detail, &["y"], A::CopyMenu, "copy", "copy something of the message").when(Model::has_rows),
     key(C::Detail, &["w", "x"], A::WriteMenu, "", "write something of the message to a file").when(Model::has_rows),
     key(C::Detail, &["v"], A::Page, "", "read the message in $PAGER").when(Model::has_rows),
@@ -347,8 +348,9 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     )
     .when(Model::can_send_edit),
     key(C::Editor, &["esc"], A::Back, "back (kept)", "back; what is written is kept"),
-    key(C::Editor, &["ctrl e"], A::Outside, "$EDITOR", "edit in $EDITOR"),
-    key(C::Editor, &["ctrl f"], A::Format, "format", "indent again"),
+    // `ctrl e` and `ctrl f` are motion there, as wherever text is typed.
+    key(C::Editor, &["f4"], A::Outside, "$EDITOR", "edit in $EDITOR"),
+    key(C::Editor, &["ctrl t"], A::Format, "format", "indent again"),
     key(C::Editor, &["ctrl z"], A::Undo, "undo", "undo"),
     key(C::Editor, &["ctrl y"], A::Redo, "", "redo"),
     key(C::Editor, &["ctrl g"], A::GoToFault, "to the fault", "go to what is no JSON").when(Model::editor_has_fault),
@@ -419,7 +421,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         "the next of the values that the tool's schema names",
     )
     .when(Model::has_picks),
-    key(C::Prompt(PromptKind::Value), &["ctrl e"], A::WholeText, "whole text", "keep it, and edit the whole message"),
+    key(C::Prompt(PromptKind::Value), &["ctrl o"], A::WholeText, "whole text", "keep it, and edit the whole message"),
     key(C::Prompt(PromptKind::Value), &["esc"], A::Cancel, "as before", "leave the value as it was"),
     key(C::Prompt(PromptKind::TapeName), &["enter"], A::Accept, "rename", "give it this name"),
     key(C::Prompt(PromptKind::TapeName), &["esc"], A::Cancel, "as before", "leave it as it was"),

@@ -31,6 +31,7 @@ pub(super) fn event_of(name: &str) -> KeyEvent {
         "pgdn" => KeyCode::PageDown,
         "space" => KeyCode::Char(' '),
         "f1" => KeyCode::F(1),
+        "f4" => KeyCode::F(4),
         _ => KeyCode::Char(base.chars().next().filter(|_| base.chars().count() == 1).expect(name)),
     };
     let event = KeyEvent::new(code, modifiers);

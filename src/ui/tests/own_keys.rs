@@ -1,9 +1,9 @@
 //! Keys of the operator's own: they do what those of the table did, and the screen shows them.
 
-use super::rig::{Rig, busy_with};
+use super::rig::{Rig, World, busy_with, held};
 use crate::ui::help::keys;
-use crate::ui::keymap::{KeyChange, key_choice};
-use crate::ui::settings::Settings;
+use crate::ui::keymap::{KeyChange, key_choice, with_keys};
+use crate::ui::settings::{KeyChoice, Settings};
 
 fn change(place: Option<&str>, command: &str, keys: &[&str]) -> KeyChange {
     let keys = keys.iter().map(|key| (*key).to_owned()).collect();
@@ -34,6 +34,36 @@ fn own_key_does_what_the_tables_did_and_is_shown() {
     rig.press("esc").press("?").typing("limit the list");
     let help = rig.picture();
     assert!(help.contains("ctrl k, K"), "{help}");
+}
+
+#[test]
+fn own_keys_stand_in_what_is_said() {
+    let mut rig = rig(&[change(None, "queue", &["8"]), change(None, "change", &["f4"]), change(None, "rule-new", &[])]);
+    rig.model.observed.held.clear();
+    let call = World::new().call(1, 90, "write_file", "{}");
+    rig.on_event(held(9, call, 1));
+    let said = rig.picture();
+    assert!(said.contains("`8` shows it, `f4` changes a value, `e` all of it"), "{said}");
+    rig.press("3");
+    assert!(
+        rig.picture().contains("`R` on a message makes one of it") && rig.picture().contains("`:rule-new` writes one")
+    );
+}
+
+#[test]
+fn every_key_that_is_said_is_one_of_the_table() {
+    let files = ["act", "model", "keymap", "view"].map(|room| format!("{}/src/ui/{room}", env!("CARGO_MANIFEST_DIR")));
+    let files = files.iter().flat_map(|room| std::fs::read_dir(room).unwrap()).map(|file| file.unwrap().path());
+    let place = regex::Regex::new(r"<([a-z-]+ [a-z-]+)>").unwrap();
+    let mut count = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for named in place.captures_iter(&text).map(|found| found[0].to_owned()).filter(|it| it != "<place command>") {
+            assert_ne!(with_keys(&KeyChoice::default(), &named), named, "in {}", file.display());
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} are too few: it looks in the wrong place");
 }
 
 #[test]

@@ -27,6 +27,22 @@ fn holding(arguments: &str) -> Rig {
 const CALL: &str = r#"{"jsonrpc":"2.0","id":44,"method":"tools/call","params":{"name":"book","arguments":"#;
 
 #[test]
+fn motions_of_a_shell_move_in_the_editor() {
+    let mut rig = busy(120, 36);
+    rig.press("2 e ctrl-a");
+    let at = |rig: &Rig| {
+        let cursor = rig.model.editor.as_ref().unwrap().area.cursor();
+        (cursor.0, cursor.1)
+    };
+    let (row, begin) = at(&rig);
+    rig.press("ctrl-f");
+    assert_eq!(at(&rig), (row, begin + 1), "a character on");
+    rig.press("ctrl-e");
+    let line = rig.model.editor.as_ref().unwrap().area.lines()[row].chars().count();
+    assert_eq!(at(&rig), (row, line), "the end of the line");
+}
+
+#[test]
 fn value_is_changed_and_sent_in_five_keys() {
     for keys in ["c 9 9 9 ctrl-s", "2 c 7 ctrl-s", "e 9 9 9 ctrl-s", "2 e 7 ctrl-s"] {
         let mut rig = holding(r#"{ "total": 420,"note" :"\u0041"}"#);
@@ -133,7 +149,7 @@ fn editor_opens_on_the_value_and_typing_replaces_it() {
     rig.press("2 enter j j j e").typing("55").press("ctrl-s");
     assert_eq!(sent(&mut rig), format!(r#"{CALL}{{"city":"Lisbon","days":[1,55,3]}}}}}}"#));
     let mut rig = holding(r#"{"city":"Lisbon"}"#);
-    rig.press("c").typing("Rome").press("ctrl-e").typing("Oslo").press("ctrl-s");
+    rig.press("c").typing("Rome").press("ctrl-o").typing("Oslo").press("ctrl-s");
     assert_eq!(sent(&mut rig), format!(r#"{CALL}{{"city":"Oslo"}}}}}}"#));
 }
 

@@ -240,29 +240,33 @@ impl EndpointColumns {
         self.line(of, "n", "err", ["p50", "p90", "p99", "max"].map(str::to_owned)) + curve
     }
 
-    fn line(&self, name: &str, calls: &str, failed: &str, [p50, p90, p99, max]: [String; 4]) -> String {
-        let mut line = format!(" {}{}{}", cell(name, self.name), right(calls, 7), right(failed, 5));
+    fn line(&self, name: &str, calls: &str, failed: &str, times: [String; 4]) -> String {
+        format!(" {}{}{}{}", cell(name, self.name), right(calls, 7), right(failed, 5), self.times(times))
+    }
+
+    fn times(&self, [p50, p90, p99, max]: [String; 4]) -> String {
         let shown = if self.all { vec![p50, p90, p99, max] } else { vec![p99] };
-        shown.iter().for_each(|number| line.push_str(&right(number, 7)));
-        line
+        shown.iter().map(|number| right(number, 7)).collect()
     }
 }
 
 fn row_line(model: &Model, row: &MetricsRow, columns: &EndpointColumns) -> Line<'static> {
-    // Red where most of it fails.
-    let role = match row.failed {
-        0 => Role::Plain,
-        failed if failed * 2 > row.calls => Role::Bad,
-        _ => Role::Held,
-    };
     let times = match row.took.count {
-        // Nothing was answered: taken back, or still on its way.
-        0 => ["-"; 4].map(str::to_owned),
-        _ => [row.took.p50, row.took.p90, row.took.p99, row.took.max].map(duration),
+        // Taken back, or still on its way.
+        0 if row.failed == 0 && columns.all => right("no reply", 4 * 7),
+        0 => columns.times(["-"; 4].map(str::to_owned)),
+        _ => columns.times([row.took.p50, row.took.p90, row.took.p99, row.took.max].map(duration)),
     };
-    let failed = if row.failed > 0 { grouped(row.failed) } else { "0".to_owned() };
-    let line = columns.line(&name(model, &row.what), &grouped(row.calls), &failed, times);
-    let mut spans = vec![styled(model, role, line)];
+    let role = if row.failed > 0 { Role::Bad } else { Role::Plain };
+    let mut spans = vec![
+        styled(
+            model,
+            Role::Plain,
+            format!(" {}{}", cell(&name(model, &row.what), columns.name), right(&grouped(row.calls), 7)),
+        ),
+        styled(model, role, right(&grouped(row.failed), 5)),
+        styled(model, Role::Plain, times),
+    ];
     if columns.curve {
         spans.push(styled(model, Role::Accent, format!("  {}", spread_curve(model, &row.took))));
     }

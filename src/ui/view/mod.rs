@@ -73,6 +73,11 @@ fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
         prompt::draw(model, prompt, frame, area);
     }
     key_line::draw(model, frame, plan.keys);
+    draw_popup(model, frame, plan);
+    key_line::draw_above(model, frame, plan.body);
+}
+
+fn draw_popup(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {
     match &model.popup {
         None => {}
         Some(Popup::Prefix(_)) => popups::draw_prefix(model, frame, plan.body),

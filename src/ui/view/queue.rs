@@ -8,6 +8,7 @@ use super::list::{arrow, kind_role, letter, subject};
 use super::parts::{cell, clock, cursor_row, pane, put, right, short, style, styled};
 use crate::envelope::{Envelope, Outcome};
 use crate::event::Held;
+use crate::ui::keymap::with_keys;
 use crate::ui::layout::held_rows;
 use crate::ui::model::observed::{ReleasedHold, outcome_words};
 use crate::ui::model::patience::{ClientClock, ClockState};
@@ -53,7 +54,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(inner.width);
     let rows = held_rows(inner, held.len(), model.observed.released.len());
     if held.is_empty() {
-        put(frame, inner, 0, styled(model, Role::Dim, short(empty_words(model), width)));
+        put(frame, inner, 0, styled(model, Role::Dim, short(&empty_words(model), width)));
     } else {
         let columns = QueueColumns::of(width);
         put(frame, inner, 0, header(model, &columns));
@@ -80,12 +81,13 @@ fn policy(model: &Model, width: u16) -> Line<'static> {
     }
 }
 
-fn empty_words(model: &Model) -> &'static str {
-    if model.observed.holding.on {
+fn empty_words(model: &Model) -> String {
+    let words = if model.observed.holding.on {
         " nothing is held: what matches stops here"
     } else {
-        " nothing is held: `i` says which messages to hold"
-    }
+        " nothing is held: `<queue hold>` says which messages to hold"
+    };
+    with_keys(&model.settings.keys, words)
 }
 
 fn header(model: &Model, columns: &QueueColumns) -> Line<'static> {

@@ -7,6 +7,7 @@ use ratatui::text::Line;
 use super::parts::{cell, clock, cursor_row, grouped, pane, put, right, short, styled, theme};
 use super::rule_form::touched_words;
 use crate::event::RuleStatus;
+use crate::ui::keymap::with_keys;
 use crate::ui::layout::rule_text_rows;
 use crate::ui::model::Model;
 use crate::ui::model::rule_editor::RuleEditor;
@@ -21,11 +22,11 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if rules.is_empty() {
         let hints = [
             " no rules: what you do with a message by hand, a rule does each time",
-            " `R` on a message makes one of it, also after an edit, a block or a delay; `n` writes one",
+            " `<messages rule>` on a message makes one of it, also after an edit, a block or a delay; `<rules rule-new>` writes one",
             " `--rules FILE` brings those of a file or of a ready set: `tapline rules` lists these",
         ];
         for (row, hint) in hints.into_iter().enumerate() {
-            put(frame, inner, row, styled(model, Role::Dim, short(hint, width)));
+            put(frame, inner, row, styled(model, Role::Dim, short(&with_keys(&model.settings.keys, hint), width)));
         }
     } else {
         let columns = RuleColumns::of(width);
@@ -58,8 +59,8 @@ fn title(model: &Model) -> Line<'static> {
 
 fn unsaved(model: &Model) -> Line<'static> {
     let count = model.rules().iter().filter(|rule| rule.is_unsaved).count();
-    let text = if count > 0 { " unsaved: `s` writes them " } else { "" };
-    Line::from(styled(model, Role::Held, text))
+    let text = if count > 0 { " unsaved: `<rules rules-save>` writes them " } else { "" };
+    Line::from(styled(model, Role::Held, with_keys(&model.settings.keys, text)))
 }
 
 /// How wide the columns are.

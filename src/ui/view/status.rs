@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{grouped, put, short, styled};
 use crate::text;
+use crate::ui::keymap::{screens, with_keys};
 use crate::ui::model::session_list::upstream_name;
 use crate::ui::model::summary::plural;
 use crate::ui::model::{Model, ScreenKind};
@@ -49,7 +50,8 @@ fn front(model: &Model, width: usize) -> Vec<Span<'static>> {
 fn badges(model: &Model) -> Vec<Span<'static>> {
     let mut spans = Vec::new();
     if let Some(ending) = &model.quitting.ending {
-        let text = format!(" ending: {}, {} s; Q forces ", ending.what(), ending.left);
+        let text = format!(" ending: {}, {} s; <everywhere quit> forces ", ending.what(), ending.left);
+        let text = with_keys(&model.settings.keys, &text);
         spans.push(styled(model, Role::HeldBadge, text));
     }
     let held = model.observed.held.len();
@@ -69,7 +71,8 @@ fn badges(model: &Model) -> Vec<Span<'static>> {
         spans.push(styled(model, Role::Bad, format!(" unrecorded {} ", grouped(model.observed.lost))));
     }
     if model.log.unread > 0 && model.screen != ScreenKind::Events {
-        spans.push(styled(model, Role::Held, format!(" {} (6) ", plural(model.log.unread, "warnings"))));
+        let key = screens(model).find(|(.., screen)| *screen == ScreenKind::Events).map_or("", |(key, ..)| key);
+        spans.push(styled(model, Role::Held, format!(" {} ({key}) ", plural(model.log.unread, "warnings"))));
     }
     spans
 }
@@ -101,15 +104,10 @@ fn figures(model: &Model, width: usize) -> Vec<Span<'static>> {
     if all.count > 0 && width >= 110 {
         spans.push(styled(model, Role::Dim, format!("p50 {} p99 {}  ", duration(all.p50), duration(all.p99))));
     }
-    let errors = errors(model);
+    let errors = stats.errors;
     let role = if errors > 0 { Role::Bad } else { Role::Dim };
     spans.push(styled(model, role, format!("err {} ", grouped(errors))));
     spans
-}
-
-/// Requests that did not end well, as the metrics screen counts them.
-fn errors(model: &Model) -> u64 {
-    model.metrics.figures.as_ref().map_or(model.observed.stats.errors, |figures| figures.outcomes().failed())
 }
 
 /// Returns a duration with its unit, for where no column head says it.
@@ -123,12 +121,15 @@ pub(super) fn draw_tiny(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let text = format!(
         "{} held  {} err  {} msgs  {:.1}/s",
         model.observed.held.len(),
-        errors(model),
+        model.observed.stats.errors,
         grouped(rows.len() as u64),
         model.observed.stats.rate().unwrap_or_default(),
     );
     let role = if model.observed.held.is_empty() { Role::Plain } else { Role::Held };
-    let (text, role) = model.notice.as_ref().map_or((text, role), |notice| (notice.text.clone(), Role::Held));
+    let (text, role) = model
+        .notice
+        .as_ref()
+        .map_or((text, role), |notice| (with_keys(&model.settings.keys, &notice.text), Role::Held));
     put(frame, area, 0, styled(model, role, short(&text, usize::from(area.width))));
     // What came last, as far as there is room.
     let (rows, list) = model.messages();

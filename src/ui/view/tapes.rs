@@ -8,6 +8,7 @@ use super::parts::{cell, cursor_row, day_and_minute, grouped, pane, put, right, 
 use super::status::duration;
 use crate::event::{Difference, StepReport, StepVerdict, TapeInfo};
 use crate::text;
+use crate::ui::keymap::with_keys;
 use crate::ui::layout::step_rows;
 use crate::ui::model::session_list::upstream_name;
 use crate::ui::model::tapes_screen::{ReplayRun, tape_title};
@@ -97,8 +98,13 @@ pub(super) fn draw_replay(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let block = pane(model, focused, styled(model, Role::Strong, " Replay "), Line::default());
         let inner = block.inner(area);
         frame.render_widget(block, area);
-        let words = " `space` plays the tape against the running upstream and compares every reply";
-        return put(frame, inner, 0, styled(model, Role::Dim, short(words, usize::from(inner.width))));
+        let words = " `<tapes play>` plays the tape against the running upstream and compares every reply";
+        return put(
+            frame,
+            inner,
+            0,
+            styled(model, Role::Dim, short(&with_keys(&model.settings.keys, words), usize::from(inner.width))),
+        );
     };
     let title = format!(" {} as client > {} ", tape_title(&replay.tape), replay.target);
     let room = usize::from(area.width).saturating_sub(4);
