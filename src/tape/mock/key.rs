@@ -71,8 +71,10 @@ impl RequestKey {
         let mut text = name.to_owned();
         // How a conversation begins is chosen by its revision, and a notification needs no arguments to be recognised.
         let is_plain = [method::INITIALIZE, method::DISCOVER, method::PING].contains(&name);
-        if let (Kind::Request, false, Some(params)) = (message.kind(), is_plain, message.member("params"))
-            && let Ok(params) = serde_json::from_str::<Value>(params)
+        if message.kind() == Kind::Request
+            && !is_plain
+            // One client leaves out what another sends empty.
+            && let Ok(params) = serde_json::from_str::<Value>(message.member("params").unwrap_or("{}"))
         {
             CanonicalWriter { fields, blanks, path: JsonPath::default(), out: &mut text }.params(&params);
         }
@@ -84,6 +86,9 @@ impl RequestKey {
 pub(super) fn is_modern(message: &Message) -> bool {
     message.at(&["params", META, PROTOCOL_VERSION]).is_some() && era::is_modern(message, || None)
 }
+
+/// What a tool or a prompt is called with.
+const ARGUMENTS: &str = "arguments";
 
 /// Writes a value so that equal ones are equal texts.
 struct CanonicalWriter<'a> {
@@ -99,8 +104,13 @@ impl<'a> CanonicalWriter<'a> {
         self.path.push(PathStep::Key("params".into()));
         match params {
             Value::Object(members) => {
-                // There the client describes itself: its name, its revision, the token of its progress.
-                self.object(members.iter().filter(|(key, _)| *key != META));
+                let is_said = |(key, value): &(&String, &Value)| match key.as_str() {
+                    // There the client describes itself: its name, its revision, the token of its progress.
+                    META => false,
+                    ARGUMENTS => !value.is_null() && value.as_object().is_none_or(|it| !it.is_empty()),
+                    _ => true,
+                };
+                self.object(members.iter().filter(is_said));
             }
             other => self.value(other),
         }
@@ -198,6 +208,22 @@ mod tests {
         ] {
             assert_ne!(key(one, &[], &[]), key(other, &[], &[]), "{other}");
         }
+    }
+
+    #[test]
+    fn request_key_takes_what_is_left_out_for_what_is_empty() {
+        let of = |rest: &str| {
+            let message = Message::new(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list"{rest}}}"#));
+            RequestKey::of(&message, &MockedFields::default())
+        };
+        for same in ["", r#","params":{"_meta":{"progressToken":1}}"#] {
+            assert_eq!(of(r#","params":{}"#), of(same), "{same}");
+        }
+        assert_ne!(of(""), of(r#","params":{"cursor":"2"}"#));
+        for same in [r#"{"name":"a","arguments":{}}"#, r#"{"name":"a","arguments":null}"#] {
+            assert_eq!(key(r#"{"name":"a"}"#, &[], &[]), key(same, &[], &[]), "{same}");
+        }
+        assert_ne!(key(r#"{"name":"a"}"#, &[], &[]), key(r#"{"name":"a","arguments":{"x":null}}"#, &[], &[]));
     }
 
     #[test]
