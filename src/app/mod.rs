@@ -2,6 +2,7 @@
 
 mod aside;
 mod figures;
+pub(crate) mod fork;
 mod linting;
 mod other_upstreams;
 mod points;
@@ -578,16 +579,14 @@ impl Executor {
             },
             Command::Send { session, message } => self.inject(session, message),
             Command::Speak { session, message } => self.speak(session, message),
-            Command::CloseSession(session) => {
-                let mounts = self.mounts.clone();
-                tokio::spawn(async move { mounts.close(session, "closed by the operator").await });
-            }
+            Command::CloseSession(session) => self.close(session),
             Command::Restart(session) => self.mounts.restart(session, "a restart by the operator"),
             Command::ListTapes
             | Command::OpenTape(_)
             | Command::CompareTapes(_)
             | Command::TendTape { .. }
-            | Command::Replay { .. } => self.carry_out_with_tapes(command),
+            | Command::Replay { .. }
+            | Command::Fork(_) => self.carry_out_with_tapes(command),
             Command::StopReplay => self.replay.cancel(),
             Command::Resync => proxy.journal().resync(),
             Command::Pause(session) => self.pause(session),
@@ -597,6 +596,11 @@ impl Executor {
             Command::Breakpoints(command) => self.points.carry_out(command),
             Command::Quit { .. } => {}
         }
+    }
+
+    fn close(&self, session: SessionId) {
+        let mounts = self.mounts.clone();
+        tokio::spawn(async move { mounts.close(session, "closed by the operator").await });
     }
 
     fn pause(&self, session: SessionId) {

@@ -17,6 +17,7 @@ impl Executor {
             Command::CompareTapes(tapes) => self.compare_tapes(tapes),
             Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
             Command::Replay { tape, speed } => self.play(tape, speed),
+            Command::Fork(asked) => self.fork(asked),
             _ => {}
         }
     }
@@ -50,7 +51,10 @@ impl Executor {
 
     fn compare_tapes(&mut self, tapes: Option<[PathBuf; 2]>) {
         let journal = self.mounts.proxy().journal().clone();
-        self.comparer.compare(tapes, move |event| journal.publish(event));
+        // What passed a moment ago is to be on the tapes; a journal that has ended has nothing left to write.
+        let flushed = journal.flush();
+        let before = move || drop(flushed.blocking_recv());
+        self.comparer.compare(tapes, before, move |event| journal.publish(event));
     }
 }
 

@@ -3,6 +3,7 @@
 //! The screen, the headless log, the tape recorder and the tests all read the one and write the other.
 
 mod block;
+mod branch;
 mod ending;
 pub mod figures;
 mod lint;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
 pub use block::BlockError;
+pub use branch::{BranchedSession, ForkRequest, TapeParent, branch_order};
 use figures::Figures;
 pub use lint::{Finding, LintLevel};
 pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus};
@@ -92,6 +94,8 @@ pub enum Event {
     /// Answer to [`Command::CompareTapes`], unless that was stopped.
     Compared(Arc<TapeComparison>),
     Replay(ReplayEvent),
+    /// Answer to [`Command::Fork`], unless it failed: that a replay says.
+    Branched(BranchedSession),
     Log(LogLine),
     /// This many messages of a session were neither recorded nor shown, because the journal could not keep up.
     Gap {
@@ -167,6 +171,8 @@ pub enum Command {
         speed: Speed,
     },
     StopReplay,
+    /// Plays a tape to a message against the running upstream, and leaves the session open.
+    Fork(ForkRequest),
     /// Tells everything again, for a screen that lost events or came late.
     Resync,
     Quit {
@@ -352,6 +358,12 @@ pub enum Speed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TapeInfo {
     pub path: PathBuf,
+    /// The session that was recorded; `None` where the tape cannot be read.
+    #[serde(default)]
+    pub session: Option<SessionId>,
+    /// The session that this one branched off, and where.
+    #[serde(default)]
+    pub parent: Option<TapeParent>,
     pub upstream: String,
     pub client: Option<Arc<Peer>>,
     pub protocol: Option<String>,

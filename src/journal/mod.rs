@@ -25,11 +25,11 @@ use crate::envelope::{Envelope, SessionId};
 use crate::event::figures::{Figures, JournalLoad};
 use crate::event::{
     Comparison, Event, Feed, Finding, Held, Holding, Level, LogLine, Session, SessionState, ShadowCounts, ShadowEvent,
-    Ticket,
+    TapeParent, Ticket,
 };
 use crate::logging;
+use crate::tape::TapeError;
 use crate::tape::record::{Recorder, RecordingNotice};
-use crate::tape::{TapeError, TapeParent};
 
 /// The time between two looks of the thread while something passes. Well below the 10 ms that are promised of tapes.
 const MOMENT: Duration = Duration::from_millis(6);

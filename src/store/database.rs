@@ -11,11 +11,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::StoreError;
 
 /// How the schema came to be what it is: a file of version `n` needs what stands after the first `n`.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../assets/schema/0001.sql"),
     include_str!("../../assets/schema/0002.sql"),
     include_str!("../../assets/schema/0003.sql"),
     include_str!("../../assets/schema/0004.sql"),
+    include_str!("../../assets/schema/0005.sql"),
 ];
 
 /// The version that this build writes, and the newest it reads.

@@ -28,7 +28,8 @@ impl Database {
 
     pub(super) fn learn_tapes(&mut self, tapes: &[KnownTape]) -> Result<(), StoreError> {
         let learned = self.connection.transaction().and_then(|learning| {
-            let mut learn = learning.prepare("INSERT OR REPLACE INTO tapes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+            let mut learn =
+                learning.prepare("INSERT OR REPLACE INTO tapes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
             for KnownTape { modified, info } in tapes {
                 let Some(path) = info.path.to_str() else { continue };
                 learn.execute(params![
@@ -41,6 +42,8 @@ impl Database {
                     integer(info.started.0),
                     integer(info.messages),
                     json(&info.problems),
+                    info.session.as_ref().map(json),
+                    info.parent.as_ref().map(json),
                 ])?;
             }
             drop(learn);
@@ -53,6 +56,8 @@ impl Database {
 fn tape(row: &Row<'_>) -> rusqlite::Result<KnownTape> {
     let info = TapeInfo {
         path: row.get::<_, String>("path")?.into(),
+        session: optional(row, "session")?,
+        parent: optional(row, "parent")?,
         upstream: row.get("upstream")?,
         client: optional(row, "client")?,
         protocol: row.get("protocol")?,

@@ -202,6 +202,8 @@ fn database_of_version_1_is_migrated_and_keeps_its_sessions() {
 fn info(path: &str) -> TapeInfo {
     TapeInfo {
         path: path.into(),
+        session: Some(SessionId::random()),
+        parent: Some(crate::event::TapeParent { session: SessionId::random(), seq: Seq(7) }),
         upstream: "cat".to_owned(),
         client: None,
         protocol: None,
@@ -227,7 +229,7 @@ fn unusable_database_is_reported_once_and_left_as_it_is() {
         (|path| std::fs::write(path, vec![0xff; 4096]).unwrap(), "is damaged, or no database"),
         (
             |path| sql(path, "PRAGMA application_id = 1952542828; CREATE TABLE x (y); PRAGMA user_version = 99"),
-            "newer tapline (schema 99, this one knows 4)",
+            "newer tapline (schema 99, this one knows 5)",
         ),
         (|path| sql(path, "CREATE TABLE mine (x)"), "is a database of another program"),
         (|path| std::fs::create_dir(path).unwrap(), "cannot open"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Seq, SessionId, Via};
-use crate::event::{Origin, Peer, Session, SessionState, Timestamp};
+use crate::event::{Origin, Peer, Session, SessionState, TapeParent, Timestamp};
 use crate::secret::Label;
 
 /// How every line of a message begins; marks and the header begin otherwise.
@@ -47,14 +47,6 @@ pub struct TapeHeader {
     /// The session that this one branched off, and where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<TapeParent>,
-}
-
-/// Where a branch begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TapeParent {
-    pub session: SessionId,
-    /// The last message that both have.
-    pub seq: Seq,
 }
 
 fn driven_by_client() -> Origin {

@@ -41,7 +41,7 @@ use self::read::{TapeChunks, TapeReader};
 use crate::event::{Event, Level, LogLine, TapeEnd};
 
 pub use context::TapeContext;
-pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapeParent, TapePeers};
+pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapePeers};
 pub use name::{PACKED, SUFFIX, default_dir, file_name};
 pub use read::{Tape, catalogue, catalogue_knowing, is_tape_name, last_seq};
 

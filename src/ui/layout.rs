@@ -275,29 +275,22 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
     let (list, detail, sessions) = (rows(plan.list, 1), rows(plan.detail, 0), rows(plan.sessions, 0));
     let rows = model.observed.sessions.all().len() + 1;
     model.session_cursor.frame(rows, sessions / 4);
+    let list_area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
     match model.screen {
         ScreenKind::Messages => {
             let (rows, view) = model.messages_mut();
             view.frame(rows, list);
         }
         ScreenKind::Queue => {
-            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
-            let height = held_rows(area, model.observed.held.len(), model.observed.released.len());
+            let height = held_rows(list_area, model.observed.held.len(), model.observed.released.len());
             model.queue.frame(&model.observed.held, height);
         }
         ScreenKind::Tapes => fit_tapes(model, list + 1, detail),
-        ScreenKind::Events => {
-            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
-            model.log.frame(usize::from(area.height).saturating_sub(event_text_rows(area)));
-        }
-        ScreenKind::Compare => {
-            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
-            model.compare.frame(usize::from(area.height).saturating_sub(1 + compared_text_rows(area)));
-        }
+        ScreenKind::Events => model.log.frame(usize::from(list_area.height).saturating_sub(event_text_rows(list_area))),
+        ScreenKind::Compare => model.compare.frame(list.saturating_sub(compared_text_rows(list_area))),
         ScreenKind::Lint => model.lint.frame(model.observed.found.rows().len(), list + 1),
         ScreenKind::Rules => {
-            let area = plan.list.map_or(Rect::default(), |area| inner(area, model.viewport));
-            let rows = usize::from(area.height).saturating_sub(rule_text_rows(area) + 1);
+            let rows = list.saturating_sub(rule_text_rows(list_area));
             let figures = model.metrics.figures.clone();
             model.rules_screen.frame(figures.as_ref().map_or(&[], |figures| &figures.rules), rows);
         }

@@ -6,6 +6,7 @@ mod support;
 mod attach;
 mod auth;
 mod bad_input;
+mod branches;
 mod breakpoints;
 mod bridges;
 mod bytes;

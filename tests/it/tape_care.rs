@@ -92,6 +92,19 @@ fn tape_recorded_is_sealed_at_its_end() {
 }
 
 #[test]
+fn tape_that_is_not_sealed_is_said_to_be_checked_in_its_form_only() {
+    let (_dir, path) = sealed();
+    let text = fs::read_to_string(&path).unwrap();
+    let open: String =
+        text.lines().filter(|line| !line.contains("\"mark\":\"seal\"")).map(|line| format!("{line}\n")).collect();
+    assert_ne!(open, text);
+    fs::write(&path, open.replace("Lisbon", "Madrid")).unwrap();
+    let (status, said) = verify(&path);
+    let expected = "not sealed, so only its form was checked: a value changed by hand is not noticed";
+    assert!(status == 0 && said.contains(expected), "{status} {said}");
+}
+
+#[test]
 fn tape_packed_is_read_as_a_plain_one_everywhere() {
     let (dir, path) = sealed();
     let plain = Tape::read(&path).unwrap();

@@ -89,7 +89,7 @@ fn verdict(path: &Path, found: &Verification, text: &mut String) {
         Some(true) if found.behind_seal == 0 => "sealed, unchanged".to_owned(),
         Some(true) => format!("sealed, and {} lines came since", found.behind_seal),
         Some(false) => "changed since it was sealed".to_owned(),
-        None => "not sealed: `tapline tape pack` does".to_owned(),
+        None => "not sealed, so only its form was checked: a value changed by hand is not noticed (`tapline tape pack` seals)".to_owned(),
     };
     let end = if found.end.is_none() { "; it has no end: tapline was killed, or still records" } else { "" };
     let word = if found.is_sound() { "ok" } else { "FAIL" };

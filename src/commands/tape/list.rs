@@ -1,6 +1,5 @@
 //! `tapline tape ls`: a table of tapes, branches below what they branched off.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::shelf::{TapeShelf, short_name, tapes_in};
 use crate::commands::help::print;
 use crate::envelope::SessionId;
-use crate::event::Timestamp;
+use crate::event::{TapeParent, Timestamp, branch_order};
 use crate::exit::ExitError;
 use crate::tape::care::TapeSummary;
 use crate::text::{fit, harmless_json, micros_with_unit, pad, sanitize, size, width};
@@ -29,8 +28,8 @@ impl ListedTape {
         self.read.as_ref().ok().map(|it| it.header.session)
     }
 
-    fn parent(&self) -> Option<SessionId> {
-        self.read.as_ref().ok()?.header.parent.map(|it| it.session)
+    fn parent(&self) -> Option<TapeParent> {
+        self.read.as_ref().ok()?.header.parent
     }
 }
 
@@ -64,7 +63,8 @@ pub(super) fn run(shelf: &TapeShelf, paths: &[PathBuf], json: bool) -> Result<Ex
 }
 
 fn table(tapes: &[ListedTape]) -> String {
-    let rows: Vec<[String; 9]> = tree(tapes).into_iter().map(|(tape, depth)| row(tape, depth)).collect();
+    let order = branch_order(&tapes.iter().map(|tape| (tape.session(), tape.parent())).collect::<Vec<_>>());
+    let rows: Vec<[String; 9]> = order.into_iter().map(|(place, depth)| row(&tapes[place], depth)).collect();
     let titles = ["TAPE", "STARTED", "CLIENT", "SERVER", "MSGS", "ERR", "SIZE", "TOOK", "TOOLS"].map(str::to_owned);
     let widths: Vec<_> = (0..titles.len())
         .map(|at| rows.iter().chain([&titles]).map(|row| width(&row[at])).max().unwrap_or(0))
@@ -79,26 +79,6 @@ fn table(tapes: &[ListedTape]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Every tape, and how deep below others: a branch stands below what it branched off, where that is listed.
-fn tree(tapes: &[ListedTape]) -> Vec<(&ListedTape, usize)> {
-    let listed: BTreeSet<_> = tapes.iter().filter_map(ListedTape::session).collect();
-    let mut order = Vec::new();
-    let mut done = BTreeSet::new();
-    let roots = tapes.iter().filter(|tape| !tape.parent().is_some_and(|it| listed.contains(&it)));
-    // Two that each name the other as parent have no parent here: they come last.
-    for root in roots.chain(tapes) {
-        let mut next = vec![(root, 0)];
-        while let Some((tape, depth)) = next.pop() {
-            if done.insert(tape.path.clone()) {
-                order.push((tape, depth));
-                let children = tapes.iter().filter(|it| it.parent().is_some() && it.parent() == tape.session());
-                next.extend(children.map(|child| (child, depth + 1)));
-            }
-        }
-    }
-    order
 }
 
 fn row(tape: &ListedTape, depth: usize) -> [String; 9] {

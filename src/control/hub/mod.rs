@@ -310,7 +310,7 @@ impl HubTask {
             Command::OpenTape(path) => self.open_tape(path),
             Command::CompareTapes(tapes) => {
                 let journal = self.journal.clone();
-                self.comparer.compare(tapes, move |event| journal.publish(event));
+                self.comparer.compare(tapes, || (), move |event| journal.publish(event));
             }
             Command::Resync => self.journal.resync(),
             command => match self.merge.route(command) {

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::Figures;
 use crate::event::{
-    Command, Comparison, Event, Finding, Held, Holding, LogLine, Session, SessionState, ShadowCounts, ShadowEvent,
-    TapeInfo, Ticket,
+    Command, Comparison, Event, Finding, ForkRequest, Held, Holding, LogLine, Session, SessionState, ShadowCounts,
+    ShadowEvent, TapeInfo, Ticket,
 };
 use numbers::Last;
 use source::{HeldEntry, MergeSource};
@@ -151,7 +151,7 @@ impl Merge {
                 let seq = self.number(id, finding.seq);
                 seq.map(|seq| Event::Found(Arc::new(Finding { seq, ..Finding::clone(&finding) }))).into_iter().collect()
             }
-            Event::Replay(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
+            Event::Replay(_) | Event::Branched(_) | Event::Gap { .. } | Event::Ending(_) => vec![event],
         }
     }
 
@@ -172,6 +172,7 @@ impl Merge {
                 self.wish = Some(holding.clone());
                 self.to_all(&Command::SetHolding(holding))
             }
+            Command::Fork(asked) => self.route_fork(asked),
             Command::Replay { ref tape, .. } => found(self.player_of(tape), command, NO_SERVER),
             Command::TendTape { ref tape, .. } => found(self.player_of(tape), command, NO_KEEPER),
             Command::ForwardAll
@@ -191,6 +192,17 @@ impl Merge {
         let wish = self.wish.as_ref().filter(|wish| wish.on)?;
         let holding = self.sources.get(&id)?.holding.as_ref()?;
         (!holding.on).then(|| Command::SetHolding(wish.clone()))
+    }
+
+    /// A branch off a live session is asked for in our numbers, one off a tape in those on it.
+    fn route_fork(&self, asked: ForkRequest) -> CommandRoute {
+        let Some(session) = asked.session else {
+            return found(self.player_of(&asked.tape), Command::Fork(asked), NO_SERVER);
+        };
+        let owner = self.owners.get(&session).copied();
+        let source = owner.and_then(|owner| self.sources.get(&owner));
+        let theirs = source.and_then(|source| source.numbers.theirs(asked.until));
+        found(owner, Command::Fork(ForkRequest { until: theirs.unwrap_or(asked.until), ..asked }), NO_SESSION)
     }
 
     /// All held messages, in our numbers.

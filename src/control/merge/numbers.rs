@@ -34,6 +34,11 @@ impl Numbers {
         Seq(last.0)
     }
 
+    /// Their number for ours. Looks through all of them: asked for by a person.
+    pub(super) fn theirs(&self, ours: Seq) -> Option<Seq> {
+        self.known.iter().find(|(_, number)| number.ours == ours).map(|(theirs, _)| *theirs)
+    }
+
     pub(super) fn has_passed(&self, theirs: Seq) -> bool {
         self.known.get(&theirs).is_some_and(|number| number.passed)
     }
@@ -67,6 +72,7 @@ mod tests {
         assert_eq!(numbers.number(Seq(70), &mut last), Seq(1));
         assert_eq!(numbers.number(Seq(50), &mut last), Seq(2));
         assert_eq!(numbers.number(Seq(70), &mut last), Seq(1));
+        assert_eq!((numbers.theirs(Seq(2)), numbers.theirs(Seq(9))), (Some(Seq(50)), None));
         assert!(!numbers.has_passed(Seq(70)));
         numbers.pass(Seq(70), Seq(70));
         assert!(numbers.has_passed(Seq(70)));

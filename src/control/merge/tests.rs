@@ -172,6 +172,8 @@ fn commands_go_to_their_source() {
 fn tape(path: &str, upstream: &str, started: u64) -> TapeInfo {
     TapeInfo {
         path: path.into(),
+        session: None,
+        parent: None,
         upstream: upstream.to_owned(),
         client: None,
         protocol: None,

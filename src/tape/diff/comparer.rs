@@ -15,13 +15,19 @@ pub struct TapeComparer {
 }
 
 impl TapeComparer {
-    /// Begins to compare, in place of a comparison before; `tell` hears what came of it, unless it is stopped.
-    pub fn compare(&mut self, tapes: Option<[PathBuf; 2]>, tell: impl FnOnce(Event) + Send + 'static) {
+    /// Begins to compare, in place of a comparison before. `before` may wait for what is to be compared; `tell` hears what came of it, unless it is stopped.
+    pub fn compare(
+        &mut self,
+        tapes: Option<[PathBuf; 2]>,
+        before: impl FnOnce() + Send + 'static,
+        tell: impl FnOnce(Event) + Send + 'static,
+    ) {
         self.stop();
         let Some(tapes) = tapes else { return };
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();
         tokio::task::spawn_blocking(move || {
+            before();
             if let Some(comparison) = compare_files(&tapes, &|| stop.is_cancelled()) {
                 tell(Event::Compared(Arc::new(comparison)));
             }

@@ -376,6 +376,8 @@ pub fn outside(path: &Path) -> TapeInfo {
     let metadata = std::fs::metadata(path).ok();
     let mut info = TapeInfo {
         path: path.to_owned(),
+        session: None,
+        parent: None,
         upstream: String::new(),
         client: None,
         protocol: None,
@@ -417,6 +419,7 @@ fn survey(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
             Ok(_) => {}
         }
     }
+    (info.session, info.parent) = (Some(header.session), header.parent);
     info.upstream = header.upstream;
     info.client = header.peers.client;
     info.protocol = header.peers.protocol;

@@ -19,11 +19,11 @@ use self::disk::{Disk, RealDisk};
 use self::recording::Recording;
 pub use self::recording::TapeInterference;
 use super::care::seal;
-use super::format::{Mark, TapeError, TapeParent, TapePeers};
+use super::format::{Mark, TapeError, TapePeers};
 use super::name::file_name;
 use super::redact::RedactRules;
 use crate::envelope::{Envelope, HeaderTexts, PendingLines, Seq, SessionId};
-use crate::event::{Landmark, Session};
+use crate::event::{Landmark, Session, TapeParent};
 
 /// How many files stay open: idle sessions come by the thousand, file descriptors do not.
 const OPEN_FILES: usize = 128;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::disk::{Disk, FileIdentity, Sink, write_counted};
 use crate::envelope::{Envelope, HeaderTexts, PendingLines};
-use crate::event::{Session, Timestamp};
-use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapeParent, TapePeers};
+use crate::event::{Session, TapeParent, Timestamp};
+use crate::tape::format::{MESSAGE, Mark, PeerMark, TapeHeader, TapePeers};
 use crate::tape::redact::{RedactRules, Redactor, line_without_secrets};
 
 /// One session's tape while it is being made.

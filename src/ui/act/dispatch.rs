@@ -5,8 +5,8 @@ use crossterm::event::{Event as TerminalEvent, KeyEvent};
 use super::jump::{goto, is_number};
 use super::quit::{ask_quit, interrupt, quit, quit_and_forward};
 use super::{
-    clipboard, comparing, compose, editing, hold, insight, marks, mouse, navigate, prompt, rules, search, sessions,
-    tapes, typing, value,
+    branching, clipboard, comparing, compose, editing, hold, insight, marks, mouse, navigate, prompt, rules, search,
+    sessions, tapes, typing, value,
 };
 use crate::event::{Command, OnQuit, Then};
 use crate::ui::help::marked_action;
@@ -182,6 +182,7 @@ fn decide(model: &mut Model, action: Action) {
 /// What is looked at, noted, and carried out of the screen.
 fn look(model: &mut Model, action: Action) {
     match action {
+        Action::Fork => branching::fork(model),
         Action::Rule => rules::open(model),
         Action::Why => insight::why(model),
         Action::Timeline => insight::timeline(model),
@@ -326,7 +327,7 @@ fn accept(model: &mut Model) {
         Some(Popup::Sessions(place)) => {
             let position = place.cursor;
             model.popup = None;
-            sessions::narrow_to_session(model, position);
+            model.narrow_to_session(position);
         }
         Some(Popup::Block(_)) => hold::send_block(model),
         Some(Popup::Rule(_)) => rules::keep(model),

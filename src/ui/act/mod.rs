@@ -1,5 +1,6 @@
 //! What an input does to the model: `dispatch` finds the action of a key, the other files carry it out.
 
+mod branching;
 mod clipboard;
 mod comparing;
 mod compose;

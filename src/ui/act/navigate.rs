@@ -5,7 +5,6 @@ use super::editing::close_editor;
 use super::jump::show_message;
 use super::prompt::set_filter;
 use super::rules::{self, show_hits};
-use super::sessions::narrow_to_session;
 use super::tapes::open_tape;
 use crate::event::Command;
 use crate::filter::Filter;
@@ -126,7 +125,7 @@ fn stand_on_value(model: &mut Model) {
 pub(super) fn open(model: &mut Model) {
     match (model.screen, model.pane) {
         (ScreenKind::Messages | ScreenKind::Queue, Pane::Detail) => read_string(model),
-        (ScreenKind::Messages, Pane::Sessions) => narrow_to_session(model, model.session_cursor.cursor),
+        (ScreenKind::Messages, Pane::Sessions) => model.narrow_to_session(model.session_cursor.cursor),
         (ScreenKind::Messages, Pane::List) | (ScreenKind::Queue, _) => {
             model.pane = Pane::Detail;
             stand_on_value(model);
@@ -163,7 +162,7 @@ fn open_metrics_row(model: &mut Model) {
             return model.warn("that session is not here");
         };
         to_screen(model, ScreenKind::Messages);
-        return narrow_to_session(model, at + 1);
+        return model.narrow_to_session(at + 1);
     }
     let filter = what.filter().and_then(|text| Some((text.clone(), Filter::parse(&text).ok()?)));
     let Some(filter) = filter else { return model.warn("no filter tells these from the rest") };

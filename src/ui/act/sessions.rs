@@ -11,17 +11,6 @@ pub(super) fn open_session_popup(model: &mut Model) {
     model.popup = Some(Popup::Sessions(ListCursor { cursor: found.map_or(0, |at| at + 1), ..ListCursor::default() }));
 }
 
-/// Shows only one session; 0 is all of them.
-pub(super) fn narrow_to_session(model: &mut Model, row: usize) {
-    let only = row.checked_sub(1).and_then(|at| model.observed.sessions.all().get(at)).map(|row| row.session.id);
-    model.session_cursor.cursor = row;
-    let (rows, list) = model.live_mut();
-    list.only = only;
-    list.refilter(rows);
-    list.follow(rows);
-    model.observed.sessions.mark_read(only);
-}
-
 /// Pauses the selected session, or lets it go on.
 pub(super) fn pause(model: &mut Model) {
     let Some((session, state)) = model.session_under_cursor().map(|row| (row.session.id, &row.session.state)) else {

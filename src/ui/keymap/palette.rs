@@ -258,6 +258,7 @@ impl Action {
             Self::Compare => "compare",
             Self::Sort => "order",
             Self::Compose => "call",
+            Self::Fork => "branch",
             Self::Why => "why",
             Self::Timeline => "timeline",
             Self::Sequence => "diagram",

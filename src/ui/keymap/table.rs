@@ -68,6 +68,7 @@ pub(crate) enum Action {
     Compare,
     Sort,
     Compose,
+    Fork,
     Why,
     Timeline,
     Sequence,
@@ -195,6 +196,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::List, &["|"], A::Type(PromptKind::Pipe), "", "hand the message to a command, and read what that says")
         .when(Model::has_rows),
     key(C::List, &["C"], A::Compose, "", "call a tool, prompt or resource of the server's").when(|m| m.tape.is_none()),
+    key(
+        C::List,
+        &["B"],
+        A::Fork,
+        "branch",
+        "branch off here: a fresh server is told all up to this message, then it is yours",
+    )
+    .when(Model::has_rows),
     key(C::List, &["R"], A::Rule, "rule", "make a rule of the message, and of what was done to it")
         .when(Model::has_rows),
     key(C::List, &["m"], A::Mark, "", "mark the message, or take its mark away").when(Model::has_rows),

@@ -13,7 +13,8 @@ use super::state::{Model, Pane, ScreenKind, age};
 use super::tapes_screen::OpenTape;
 use crate::envelope::{Envelope, Outcome, Seq};
 use crate::event::{
-    Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent, TapeComparison, TapeEnd,
+    BranchedSession, Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent,
+    TapeComparison, TapeEnd,
 };
 use crate::ui::host::Exit;
 
@@ -40,6 +41,7 @@ impl Model {
                 self.open(tape);
             }
             Event::TapeRead { path, envelopes, end } => self.read_on(&path, envelopes, end),
+            Event::Branched(branch) => self.on_branched(&branch),
             Event::Compared(found) => self.on_compared(found),
             Event::Replay(event) => self.on_replay_event(event),
             Event::Log(line) => self.on_log(line),
@@ -218,6 +220,26 @@ impl Model {
         }
     }
 
+    /// A branch that was asked for here is shown, by itself; one that others asked for is a session like any other.
+    fn on_branched(&mut self, branch: &BranchedSession) {
+        if !std::mem::take(&mut self.is_forking) {
+            return;
+        }
+        self.tape = None;
+        (self.screen, self.pane) = (ScreenKind::Messages, Pane::List);
+        let rows = self.observed.sessions.all();
+        let row = rows.iter().position(|row| row.session.id == branch.session).map_or(0, |at| at + 1);
+        self.narrow_to_session(row);
+        let differing = match branch.differing {
+            0 => String::new(),
+            replies => format!(", {replies} replies differ"),
+        };
+        let seq = branch.parent.seq;
+        self.notify(format!(
+            "branched off at {seq}{differing}: `e` edits and sends, `C` calls, `s` shows all sessions"
+        ));
+    }
+
     fn on_compared(&mut self, found: Arc<TapeComparison>) {
         if let Some(shown) = &mut self.compare.shown {
             shown.finish(found);
@@ -231,7 +253,10 @@ impl Model {
                 // Its own session is on a tape now.
                 self.send(Command::ListTapes);
             }
-            ReplayEvent::Failed { why } => self.warn(format!("replay failed: {why}")),
+            ReplayEvent::Failed { why } => {
+                let what = if std::mem::take(&mut self.is_forking) { "no branch" } else { "replay failed" };
+                self.warn(format!("{what}: {why}"));
+            }
             ReplayEvent::Started { .. } | ReplayEvent::Step(_) => {}
         }
         self.tapes.on_event(event);

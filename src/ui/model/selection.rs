@@ -31,6 +31,17 @@ impl Model {
         }
     }
 
+    /// Shows only one session; 0 is all of them.
+    pub(crate) fn narrow_to_session(&mut self, row: usize) {
+        let only = row.checked_sub(1).and_then(|at| self.observed.sessions.all().get(at)).map(|row| row.session.id);
+        self.session_cursor.cursor = row;
+        let (rows, list) = self.live_mut();
+        list.only = only;
+        list.refilter(rows);
+        list.follow(rows);
+        self.observed.sessions.mark_read(only);
+    }
+
     /// The other message of the selected one's exchange.
     pub(crate) fn selected_pair(&self) -> Option<MessageRow> {
         let rows = if self.screen == ScreenKind::Queue { &self.observed.rows } else { self.messages().0 };

@@ -138,6 +138,8 @@ pub(crate) struct Model {
     pub(crate) queue: HoldQueue,
     pub(crate) tapes: TapesScreen,
     pub(crate) compare: CompareScreen,
+    /// A branch was asked for here, and is being made.
+    pub(crate) is_forking: bool,
     pub(crate) metrics: MetricsScreen,
     pub(crate) log: EventLog,
     /// Cursor of the lint screen.

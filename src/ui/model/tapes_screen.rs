@@ -8,7 +8,9 @@ use super::message_list::MessageList;
 use super::message_rows::{MessageRows, PutOutcome, RowState};
 use super::motion::{ListCursor, Motion};
 use crate::envelope::{Envelope, Seq};
-use crate::event::{Finding, ReplayEvent, ReplaySummary, Session, Speed, StepReport, StepVerdict, TapeInfo, Timestamp};
+use crate::event::{
+    Finding, ReplayEvent, ReplaySummary, Session, Speed, StepReport, StepVerdict, TapeInfo, Timestamp, branch_order,
+};
 
 /// By what the tapes are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,8 @@ impl TapeOrder {
 pub(crate) struct TapesScreen {
     /// The tapes there are; `None` until the core answered.
     pub(crate) list: Option<Vec<TapeInfo>>,
+    /// How deep each stands in the tree of branches.
+    pub(crate) depths: Vec<usize>,
     pub(crate) place: ListCursor,
     /// The message to go to in the tape that was asked for.
     pub(crate) goal: Option<Seq>,
@@ -81,7 +85,8 @@ pub(crate) struct TapesScreen {
 impl Default for TapesScreen {
     fn default() -> Self {
         let (order, place) = (TapeOrder::default(), ListCursor::default());
-        Self { list: None, place, goal: None, replay: None, speed: Speed::Max, order, turned: false }
+        let (speed, depths) = (Speed::Max, Vec::new());
+        Self { list: None, depths, place, goal: None, replay: None, speed, order, turned: false }
     }
 }
 
@@ -216,9 +221,14 @@ impl TapesScreen {
         self.put(list, path.as_deref());
     }
 
+    /// As a tree, in which what stands beside each other is sorted.
     fn put(&mut self, mut list: Vec<TapeInfo>, at: Option<&Path>) {
         // Of the same time, the order that they came in stays.
         list.sort_by(|a, b| if self.turned { self.order.compare(b, a) } else { self.order.compare(a, b) });
+        let order = branch_order(&list.iter().map(|tape| (tape.session, tape.parent)).collect::<Vec<_>>());
+        let mut list: Vec<_> = list.into_iter().map(Some).collect();
+        let list: Vec<_> = order.iter().filter_map(|(place, _)| list[*place].take()).collect();
+        self.depths = order.into_iter().map(|(_, depth)| depth).collect();
         self.place.cursor = list.iter().position(|tape| Some(tape.path.as_path()) == at).unwrap_or(0);
         self.list = Some(list);
     }

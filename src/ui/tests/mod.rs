@@ -1,5 +1,6 @@
 //! The screen as a person uses it: events and keys in, commands and pictures out.
 
+mod branching;
 mod clock;
 mod comparing;
 mod compose;

@@ -313,6 +313,8 @@ pub(crate) fn busy_events() -> Vec<Event> {
 pub(crate) fn tapes() -> Vec<TapeInfo> {
     let tape = |name: &str, messages, bytes, problems: &[&str]| TapeInfo {
         path: format!("/tapes/{name}.tape.jsonl").into(),
+        session: None,
+        parent: None,
         upstream: "http://127.0.0.1:9000/mcp".to_owned(),
         client: Some(Peer { name: "ide".to_owned(), version: "1.4".to_owned() }.into()),
         protocol: Some("2025-06-18".to_owned()),

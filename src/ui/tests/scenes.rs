@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::branching::tape_tree;
 use super::comparing::{asked_to_compare, compared, unreadable};
 use super::metrics::measure;
 use super::pictures::replay;
@@ -38,6 +39,7 @@ pub(super) const SCENES: &[Scene] = &[
     ("queue", queue),
     ("tapes", played),
     ("open-tape", open_tape),
+    ("tape-tree", tape_tree),
     ("compared", |rig| {
         compared(rig);
         rig.press("j j j j");
@@ -502,7 +504,7 @@ fn played(rig: &mut Rig) {
     rig.press("n");
 }
 
-fn open_tape(rig: &mut Rig) {
+pub(super) fn open_tape(rig: &mut Rig) {
     rig.press("4");
     rig.on_event(Event::Tapes(tapes()));
     let passed = |event| if let Event::Passed(envelope) = event { Some(envelope) } else { None };

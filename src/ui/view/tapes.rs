@@ -34,7 +34,7 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let room = usize::from(inner.height).saturating_sub(if inner.height > 12 { facts.len() + 1 } else { 0 });
     let top = crate::ui::model::motion::window(tapes.place.top, tapes.place.cursor, list.len(), room);
     for (line, (at, tape)) in list.iter().enumerate().skip(top).take(room).enumerate() {
-        let mut cells = tape_line(model, tape, width);
+        let mut cells = tape_line(model, (at, tape), width);
         if at == tapes.place.cursor {
             cells = cursor_row(model, &cells, focused, width);
         }
@@ -47,12 +47,12 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn tape_line(model: &Model, tape: &TapeInfo, width: usize) -> Line<'static> {
+fn tape_line(model: &Model, (at, tape): (usize, &TapeInfo), width: usize) -> Line<'static> {
     // Who it is of, where there is room for that.
     let peers = if width >= 64 { (width - 16) * 55 / 100 } else { 0 };
     let client = tape.client.as_ref().map(|peer| peer.name.clone()).unwrap_or_default();
     let server = upstream_name(&tape.upstream);
-    let name = cell(&tape_name(model, tape), width.saturating_sub(16 + peers));
+    let name = cell(&(branch_sign(model, at, tape) + &tape_name(model, tape)), width.saturating_sub(16 + peers));
     let role = if tape.problems.is_empty() { Role::Plain } else { Role::Held };
     let is_marked = model.compare.marked.as_ref() == Some(&tape.path);
     let mut spans = vec![styled(model, role, format!("{}{name}", if is_marked { '*' } else { ' ' }))];
@@ -64,6 +64,16 @@ fn tape_line(model: &Model, tape: &TapeInfo, width: usize) -> Line<'static> {
     spans.push(styled(model, Role::Dim, right(&grouped(tape.messages), 8)));
     spans.push(styled(model, Role::Dim, right(&text::size(tape.bytes), 6) + " "));
     Line::from(spans)
+}
+
+/// Where it left another tape, which stands above it, unless that is not here.
+fn branch_sign(model: &Model, at: usize, tape: &TapeInfo) -> String {
+    let Some(parent) = tape.parent else { return String::new() };
+    let corner = if model.settings.ascii { "`-" } else { "└" };
+    match model.tapes.depths.get(at).copied().unwrap_or_default() {
+        0 => format!("from {} of {} (gone) ", parent.seq, parent.session.short()),
+        depth => format!("{}{corner} from {} ", "  ".repeat(depth.min(8) - 1), parent.seq),
+    }
 }
 
 /// What tells tapes apart at a glance: of a name that tapline gave, the stamp reads as a time of here.
@@ -83,6 +93,12 @@ fn tape_facts(model: &Model, tape: &TapeInfo, width: usize) -> Vec<Line<'static>
     let mut facts = vec![format!("made {made}"), format!("of {}", tape.upstream)];
     if !client.is_empty() {
         facts.push(format!("by {client}"));
+    }
+    if let Some(parent) = tape.parent {
+        let list = model.tapes.list.iter().flatten();
+        let title = list.filter(|it| it.session == Some(parent.session)).map(|it| tape_title(&it.path)).next();
+        let title = title.unwrap_or_else(|| format!("session {}, whose tape is not here", parent.session.short()));
+        facts.push(format!("branched off at {} of {title}", parent.seq));
     }
     facts.extend(tape.protocol.as_ref().map(|protocol| format!("protocol {protocol}")));
     let mut lines: Vec<Line<'static>> =

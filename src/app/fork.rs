@@ -1,0 +1,155 @@
+//! A branch: a recorded session played to a message at a fresh server, and from there on a session like any other.
+//!
+//! One engine for both ways to it, `tapline replay --interactive` and the screen. What the branch records names its parent, and where
+//! it left it; a seam on its tape stands between what was played and what is new.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tokio_util::sync::CancellationToken;
+
+use super::{Executor, of_tape};
+use crate::envelope::{Author, Seq, Via};
+use crate::event::{
+    BranchedSession, Event, ForkRequest, Landmark, Level, LogLine, Origin, ReplayEvent, StepVerdict, TapeParent,
+};
+use crate::headers::SESSION;
+use crate::journal::Journal;
+use crate::proxy::exchange::Connection;
+use crate::proxy::sessions::SessionTable;
+use crate::tape::play::{PlayOptions, PlayableTape, TapeSelection, play};
+use crate::upstream::UpstreamError;
+
+/// A branch that is to be made.
+pub(crate) struct BranchJob {
+    pub(crate) tape: PlayableTape,
+    /// The last message that both have, where it is not the tape's last.
+    pub(crate) until: Option<Seq>,
+    pub(crate) options: PlayOptions,
+}
+
+/// A branch that was made. Its session ends when all who hold it have let go.
+pub(crate) struct Branch {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) parent: TapeParent,
+    outcome: BranchOutcome,
+    /// By what a client goes on with it.
+    minted: Option<String>,
+}
+
+impl Branch {
+    /// How far it came, and what a client needs that is to go on with it at this URL.
+    pub(crate) fn text(&self, url: &str) -> String {
+        self.outcome.text(url, self.minted.as_deref())
+    }
+}
+
+/// Begins a session, plays the tape in it to the message, and leaves it open.
+///
+/// # Errors
+/// Where the server cannot be started.
+pub(crate) async fn branch(
+    table: &Arc<SessionTable>,
+    journal: &Journal,
+    job: BranchJob,
+    stop: CancellationToken,
+    mut tell: impl FnMut(ReplayEvent) + Send,
+) -> Result<Branch, UpstreamError> {
+    let connection = table.open(Via::Http, Origin::Replay, Some(Author::Tapline))?;
+    let session = connection.session.id();
+    let last = job.until.or(job.tape.last()).unwrap_or(Seq(0));
+    let parent = TapeParent { session: job.tape.header.session, seq: last };
+    journal.branch(session, parent);
+    let options = PlayOptions { keeps_session: true, ..job.options };
+    let mut outcome = BranchOutcome::default();
+    let hear = |event: ReplayEvent| {
+        outcome.hear(&event);
+        tell(event);
+    };
+    play(job.tape, Arc::new(connection.clone()), options, hear, stop).await;
+    let minted = table.bind(&connection, &HeaderMap::new(), &HeaderMap::new(), Ipv4Addr::LOCALHOST.into());
+    let at = outcome.last.map_or_else(String::new, |seq| format!(" at {seq}"));
+    let branched = format!("branched off session {}{at}", parent.session.short());
+    // On the tape, too: what was played ends there, and what is new begins.
+    journal.log(LogLine::new(Level::Info, "fork", branched).of(session).as_landmark(Landmark::Seam));
+    Ok(Branch { connection, parent, outcome, minted })
+}
+
+impl Executor {
+    /// Makes a branch of what is on a tape, also where that is being recorded, and leaves its session to the operator.
+    pub(super) fn fork(&mut self, asked: ForkRequest) {
+        self.replay.cancel();
+        self.replay = CancellationToken::new();
+        let (mounts, stop) = (self.mounts.clone(), self.replay.clone());
+        tokio::spawn(async move {
+            let journal = mounts.proxy().journal().clone();
+            let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
+            // What passed a moment ago is to be on the tape; a journal that has ended has nothing left to write.
+            let _ = journal.flush().await;
+            let part = TapeSelection { until: Some(asked.until), ..TapeSelection::default() };
+            let path = asked.tape.clone();
+            let read = tokio::task::spawn_blocking(move || PlayableTape::open_part(&path, &part, |_, _| ())).await;
+            let tape = match read {
+                Ok(Ok(tape)) => tape,
+                Ok(Err(error)) => return failed(error.to_string()),
+                Err(error) => return failed(error.to_string()),
+            };
+            let Some(mount) = of_tape(&mounts, &tape.header) else {
+                let why = "the tape's upstream is not here, and none is at `/mcp`";
+                return failed(format!("{why}: there are {}", mounts.label()));
+            };
+            let job = BranchJob { tape, until: Some(asked.until), options: PlayOptions::default() };
+            let report = |event| journal.publish(Event::Replay(event));
+            match branch(mount.table(), &journal, job, stop, report).await {
+                Ok(branch) if branch.outcome.last.is_some() => {
+                    let (session, differing) = (branch.connection.session.id(), branch.outcome.failed);
+                    let text = branch.text("the front door");
+                    journal.log(LogLine::new(Level::Info, "fork", text).of(session));
+                    journal.publish(Event::Branched(BranchedSession { session, parent: branch.parent, differing }));
+                }
+                // What was not played is no branch.
+                Ok(branch) => mount.table().close(branch.connection.session.id(), "nothing was played").await,
+                Err(error) => failed(error.to_string()),
+            }
+        });
+    }
+}
+
+/// How far the tape was played.
+#[derive(Default)]
+struct BranchOutcome {
+    last: Option<Seq>,
+    failed: usize,
+    why: Option<String>,
+}
+
+impl BranchOutcome {
+    fn hear(&mut self, event: &ReplayEvent) {
+        match event {
+            ReplayEvent::Step(step) => {
+                self.failed += usize::from(step.verdict == StepVerdict::Fail);
+                if step.verdict != StepVerdict::Skip {
+                    self.last = self.last.max(Some(step.seq));
+                }
+            }
+            ReplayEvent::Failed { why } => self.why = Some(why.clone()),
+            ReplayEvent::Started { .. } | ReplayEvent::Finished(_) => {}
+        }
+    }
+
+    fn text(&self, url: &str, id: Option<&str>) -> String {
+        let mut text = match (&self.why, self.last) {
+            (Some(why), _) => format!("nothing was played: {why}"),
+            (None, None) => "nothing was played".to_owned(),
+            (None, Some(last)) => format!("played to {last}; the session waits at {url}"),
+        };
+        if self.failed > 0 {
+            text.push_str(&format!(", and {} replies differ from the tape", self.failed));
+        }
+        if let Some(id) = id {
+            text.push_str(&format!(": a client goes on with it by `{SESSION}: {id}`"));
+        }
+        text
+    }
+}

@@ -1,0 +1,25 @@
+//! Branches off a session: played to the message under the cursor, and from there on in the operator's hands.
+
+use crate::event::{Command, ForkRequest};
+use crate::ui::model::Model;
+
+/// `B` on a message: a fresh server is told what this one was told up to here.
+pub(super) fn fork(model: &mut Model) {
+    let Some(envelope) = model.selected().map(|row| row.envelope) else { return };
+    let live = model.observed.sessions.get(envelope.session).map(|row| &row.session);
+    let (tape, session) = match &model.tape {
+        Some(open) => (Some(open.path.clone()), None),
+        None => (live.and_then(|session| session.tape.as_deref()).map(Into::into), Some(envelope.session)),
+    };
+    let Some(tape) = tape else {
+        return model
+            .warn("this session is not recorded, so there is nothing to play: `e` edits and sends one request");
+    };
+    if model.tapes.running() {
+        return model
+            .warn("a tape is being played: a branch is made when that is done, `4` shows it and `space` stops it");
+    }
+    model.is_forking = true;
+    model.notify(format!("a fresh server is told what was said up to {}", envelope.seq));
+    model.send(Command::Fork(ForkRequest { tape, session, until: envelope.seq }));
+}
