@@ -69,7 +69,8 @@ fn head(shown: &ShownComparison, columns: &Columns) -> String {
 fn aside(model: &Model, shown: &ShownComparison) -> Line<'static> {
     let Some(diff) = shown.diff() else { return Line::default() };
     let count = |number: usize| grouped(number as u64);
-    let mut spans = vec![styled(model, Role::Good, format!(" {} calls same, ", count(diff.same)))];
+    let calls = if diff.same == 1 { "call" } else { "calls" };
+    let mut spans = vec![styled(model, Role::Good, format!(" {} {calls} same, ", count(diff.same)))];
     spans.push(styled(model, Role::Held, format!("{} differ", count(diff.calls.len()))));
     if !diff.definitions.is_empty() {
         spans.push(styled(model, Role::Bad, format!(", {}", plural(diff.definitions.len(), "definitions"))));
