@@ -163,12 +163,14 @@ async fn hold_time_is_not_latency() {
     desk.rig.settle(reply.ticket, Decision::Forward);
     client.response().await;
 
-    let waited = desk.rig.fate(&request).await.held.unwrap();
-    let took = desk.rig.fate(&reply).await.reply_to.as_ref().unwrap().took;
+    let (asked, answered) = (desk.rig.fate(&request).await, desk.rig.fate(&reply).await);
+    let waited = asked.held.unwrap();
+    let took = answered.reply_to.as_ref().unwrap().took;
     let figures =
         desk.figures(|figures| figures.endpoints.iter().any(|it| it.name.is_some() && it.took.count == 1)).await;
-    assert!(waited > 0 && took >= waited);
-    assert_eq!(endpoint(&figures, "works").took.max, took - waited);
+    assert!(waited > 0 && answered.at >= asked.at + waited, "the server was asked after it");
+    assert_eq!(took, answered.at - asked.at - waited);
+    assert_eq!(endpoint(&figures, "works").took.max, took);
     let added = figures.added.max / 1000;
     assert!(added < waited, "{added} µs of tapline's own, of {waited} held");
 }
