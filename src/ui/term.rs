@@ -369,6 +369,7 @@ impl KeyReaderState {
 
     /// A terminal that went away is an end like any other: the channel closes.
     fn read(&self, source: &KeySource, keys: &Sender<ScreenInput>) {
+        let _end = KeyReaderEnd { reader: self, keys };
         while !self.ended.load(Ordering::Relaxed) {
             self.wait_while_paused();
             match source.wait() {
@@ -382,9 +383,6 @@ impl KeyReaderState {
                 Ok(KeyWait::Gone) | Err(_) => break,
             }
         }
-        if !self.ended.swap(true, Ordering::Relaxed) {
-            let _ = keys.send(ScreenInput::Terminate);
-        }
     }
 
     fn wait_while_paused(&self) {
@@ -395,6 +393,20 @@ impl KeyReaderState {
             pause = self.changed.wait(pause).unwrap_or_else(PoisonError::into_inner);
         }
         pause.rests = false;
+    }
+}
+
+/// A screen that nobody can type at ends, also where reading ends by a panic.
+struct KeyReaderEnd<'a> {
+    reader: &'a KeyReaderState,
+    keys: &'a Sender<ScreenInput>,
+}
+
+impl Drop for KeyReaderEnd<'_> {
+    fn drop(&mut self) {
+        if !self.reader.ended.swap(true, Ordering::Relaxed) {
+            let _ = self.keys.send(ScreenInput::Terminate);
+        }
     }
 }
 

@@ -231,6 +231,10 @@ fn tape_diff_and_baseline_end_as_their_help_says() {
     let (status, said, _) = tape(&["diff", left, right, "--format", "junit"]);
     assert!(status == 1 && said.contains("failures=\"1\""), "{said}");
     assert_eq!(tape(&["diff", left, dir.path().join("none").to_str().unwrap()]).0, 2);
+    let torn = dir.path().join("torn.tape.jsonl");
+    fs::write(&torn, text.replacen("{\"seq\":3,", "{\"seq\"", 1)).unwrap();
+    let (status, _, why) = tape(&["diff", left, torn.to_str().unwrap()]);
+    assert!(status <= 1 && why.contains("not compared"), "a torn tape reads as if its server had lost tools: {why}");
     let pinned = dir.path().join("tools.json");
     let pinned = pinned.to_str().unwrap();
     assert_eq!(tape(&["baseline", left, "--out", pinned]).0, 0);

@@ -10,7 +10,7 @@ use super::shelf::{TapeShelf, short_name};
 use crate::cli::{BaselineFormArg, DiffFormArg, TapeBaselineArgs, TapeDiffArgs};
 use crate::commands::help::print;
 use crate::event::{ChangeKind, DefinitionChange};
-use crate::exit::ExitError;
+use crate::exit::{ExitError, print_stderr};
 use crate::lint::report::{sarif_location, sarif_log};
 use crate::tape::Tape;
 use crate::tape::diff::{self, Definitions, DiffForm};
@@ -56,8 +56,12 @@ pub(super) fn diff(shelf: &TapeShelf, args: &TapeDiffArgs) -> Result<ExitCode, E
     let paths = [shelf.find(&args.left)?, shelf.find(&args.right)?];
     let [left, right] = [Tape::read(&paths[0]), Tape::read(&paths[1])];
     let (left, right) = (left.map_err(ExitError::usage)?, right.map_err(ExitError::usage)?);
-    let found = diff::diff(&left, &right, args.ignore.clone());
     let names = paths.each_ref().map(|path| short_name(path));
+    for (name, tape) in names.iter().zip([&left, &right]) {
+        let troubles = tape.troubles().into_iter();
+        troubles.for_each(|why| print_stderr(&format!("tapline: {}: {why}; that was not compared", sanitize(name))));
+    }
+    let found = diff::diff(&left, &right, args.ignore.clone());
     write(&diff::render(&found, names.each_ref().map(String::as_str), form(args.format)), args.out.as_deref())?;
     let differs = !found.is_same() || (args.slower_fails && found.is_slower());
     Ok(ExitCode::from(u8::from(differs)))

@@ -1,6 +1,6 @@
 //! One client of a mock: what it says, what it is told, and when. Nothing here waits or writes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
@@ -41,6 +41,8 @@ pub(super) struct MockSession<'a> {
     /// Requests of the tape that it has made so far; see [`MockOrder::Strict`].
     position: usize,
     playing: Vec<OngoingExchange>,
+    /// Exchanges that have begun.
+    begun: BTreeSet<usize>,
     /// How this client began, where it did not begin by itself.
     initialize: Option<Message>,
     ids: LiveIds,
@@ -61,12 +63,14 @@ struct OngoingExchange {
     token: Option<Id>,
     /// The live request, where replies may repeat what it says.
     said: Option<Message>,
+    /// This client had it before.
+    is_again: bool,
 }
 
 impl<'a> MockSession<'a> {
     pub(super) fn new(mock: &'a TapeMock) -> Self {
         let (home, asked, playing, initialize, ids, secrets) = Default::default();
-        Self { mock, home, asked, position: 0, playing, initialize, ids, secrets, results: 0 }
+        Self { mock, home, asked, position: 0, playing, begun: BTreeSet::new(), initialize, ids, secrets, results: 0 }
     }
 
     /// When something is to be said next, whatever the client does.
@@ -308,6 +312,7 @@ impl<'a> MockSession<'a> {
             id: said.id().cloned(),
             token: meta::requested_progress(said),
             said: self.mock.is_live().then(|| said.clone()),
+            is_again: !self.begun.insert(exchange),
         };
         self.mock.schedule(&mut playing, now);
         self.playing.push(playing);
@@ -363,6 +368,10 @@ impl<'a> MockSession<'a> {
     }
 }
 
+fn says_list_changed(notification: &str) -> bool {
+    [method::TOOLS_LIST_CHANGED, method::PROMPTS_LIST_CHANGED, method::RESOURCES_LIST_CHANGED].contains(&notification)
+}
+
 /// How often something was asked before, by what it is known by.
 fn next(asked: &mut HashMap<usize, usize>, first: usize) -> usize {
     let count = asked.entry(first).or_default();
@@ -403,6 +412,10 @@ impl TapeMock {
             let Some(due) = playing.due.filter(|due| *due <= now) else { return true };
             if let MockedAct::Say(stored) = &event.act {
                 let spoken = stored.load().map(|message| {
+                    // A client that lists again because the list changed would be told so again, and never be done.
+                    if playing.is_again && message.method().is_some_and(says_list_changed) {
+                        return None;
+                    }
                     let message = playing.in_live_terms(&message, exchange)?;
                     Some(self.as_live(message, exchange, playing.said.as_ref(), ids))
                 });

@@ -187,6 +187,18 @@ fn notifications_follow_what_the_client_said_last() {
     assert!(client.say(initialized).is_empty(), "once, as on the tape");
 }
 
+/// A client lists again because the list changed: told so with each list, it would never be done.
+#[test]
+fn list_that_is_given_again_does_not_change_again() {
+    let changed = r#"{"method":"notifications/tools/list_changed"}"#;
+    let lines = [(0, "c2s", ASKED), (1, "s2c", changed), (2, "s2c", FIRST)];
+    let mock = mock(&[&lines], MockOptions::default());
+    let mut client = Client::of(&mock);
+    assert_eq!(client.say(ASKED), [changed, FIRST]);
+    assert_eq!(client.say(ASKED), [FIRST]);
+    assert_eq!(Client::of(&mock).say(ASKED), [changed, FIRST], "another client begins anew");
+}
+
 #[test]
 fn request_that_is_taken_back_gets_no_reply() {
     let mock = mock(

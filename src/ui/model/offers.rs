@@ -113,6 +113,16 @@ impl OfferList {
         Self { session, offers, about, search: InputLine::default(), place: ListCursor::default() }
     }
 
+    /// Reads the lists again; what is typed stays, and the cursor on what it was on.
+    pub(crate) fn renew(&mut self, rows: &MessageRows, seen: &mut SeenOffers) {
+        let chosen = self.chosen().map(|offer| (offer.kind, offer.name.clone()));
+        let Self { offers, about, .. } = Self::of(rows, self.session, seen);
+        (self.offers, self.about) = (offers, about);
+        let position =
+            self.shown().position(|offer| chosen.as_ref().is_some_and(|it| *it == (offer.kind, offer.name.clone())));
+        self.place.cursor = position.unwrap_or_default();
+    }
+
     /// Those that what is typed leaves.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &ServerOffer> {
         let search = self.search.text().to_lowercase();

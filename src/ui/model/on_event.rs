@@ -9,6 +9,7 @@ use super::message_list::MessageList;
 use super::message_rows::MessageRows;
 use super::observed::{ObservedState, TouchedRow, outcome_words};
 use super::popup::{Confirmation, Popup};
+use super::server_said::ServerSaid;
 use super::state::{Model, Pane, ScreenKind, age};
 use super::tapes_screen::OpenTape;
 use crate::envelope::{Envelope, Outcome, Seq};
@@ -175,8 +176,19 @@ impl Model {
             self.live.trimmed(first);
         }
         self.update_editor(touched.seq);
+        self.update_offers(touched.seq);
         if let Some(call) = self.editor.as_mut().and_then(|editor| editor.call.as_mut()) {
             call.follow(&self.observed, touched.seq);
+        }
+    }
+
+    /// What the server offers may be listed while it is looked at.
+    fn update_offers(&mut self, seq: Seq) {
+        let Some(Popup::Offers(list)) = &mut self.popup else { return };
+        let row = self.observed.rows.get(seq).filter(|row| row.envelope.session == list.session);
+        if row.is_some_and(|row| ServerSaid::is_said_in(&row.envelope)) {
+            let seen = self.offers_seen.entry(list.session).or_default();
+            list.renew(&self.observed.rows, seen);
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::message_rows::{MessageRow, MessageRows};
-use crate::envelope::{Direction, Seq, SessionId};
+use crate::envelope::{Direction, Envelope, Seq, SessionId};
 use crate::mcp::method::{
     DISCOVER, INITIALIZE, PROMPTS_LIST, PROMPTS_LIST_CHANGED, RESOURCE_TEMPLATES_LIST, RESOURCES_LIST,
     RESOURCES_LIST_CHANGED, TOOLS_LIST, TOOLS_LIST_CHANGED,
@@ -73,6 +73,17 @@ impl ServerSaid {
             }
         }
         said
+    }
+
+    /// Whether a message may be one of those that are gathered.
+    pub(crate) fn is_said_in(envelope: &Envelope) -> bool {
+        let is_of = |kind: &OfferKind, method| {
+            if envelope.reply_to.is_some() { kind.method == method } else { kind.changed == method }
+        };
+        let method = envelope.method().filter(|_| envelope.direction == Direction::ToClient);
+        method.is_some_and(|method| {
+            matches!(method, INITIALIZE | DISCOVER) || OFFER_KINDS.iter().any(|kind| is_of(kind, method))
+        })
     }
 
     fn read(&mut self, rows: &MessageRows, row: &MessageRow) {

@@ -54,6 +54,17 @@ fn changed_offers_are_marked_until_they_are_looked_at() {
     assert!(!picture.contains("changed since you saw") && !picture.contains("ping_all "), "{picture}");
 }
 
+#[test]
+fn offers_follow_a_list_that_comes_while_they_are_looked_at() {
+    let mut rig = offered();
+    rig.press("C");
+    offer_anew(&mut rig);
+    let picture = rig.picture();
+    for expected in ["changed since you saw them: 3", "tool      + cancel", "tool      - ping_all"] {
+        assert!(picture.contains(expected), "{expected}: {picture}");
+    }
+}
+
 /// What was listed before the screen was looked at first counts as seen; a change after that does not.
 #[test]
 fn change_before_the_first_look_is_marked_too() {
