@@ -9,7 +9,8 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
-use super::{Executor, of_tape};
+use super::Executor;
+use super::tapes::to_play;
 use crate::envelope::{Author, Seq, Via};
 use crate::event::{
     BranchedSession, Event, ForkRequest, Landmark, Level, LogLine, Origin, ReplayEvent, StepVerdict, TapeParent,
@@ -88,16 +89,9 @@ impl Executor {
             // What passed a moment ago is to be on the tape; a journal that has ended has nothing left to write.
             let _ = journal.flush().await;
             let part = TapeSelection { until: Some(asked.until), ..TapeSelection::default() };
-            let path = asked.tape.clone();
-            let read = tokio::task::spawn_blocking(move || PlayableTape::open_part(&path, &part, |_, _| ())).await;
-            let tape = match read {
-                Ok(Ok(tape)) => tape,
-                Ok(Err(error)) => return failed(error.to_string()),
-                Err(error) => return failed(error.to_string()),
-            };
-            let Some(mount) = of_tape(&mounts, &tape.header) else {
-                let why = "the tape's upstream is not here, and none is at `/mcp`";
-                return failed(format!("{why}: there are {}", mounts.label()));
+            let (tape, mount) = match to_play(&mounts, asked.tape.clone(), part).await {
+                Ok(found) => found,
+                Err(why) => return failed(why),
             };
             let job = BranchJob { tape, until: Some(asked.until), options: PlayOptions::default() };
             let report = |event| journal.publish(Event::Replay(event));

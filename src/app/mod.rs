@@ -30,11 +30,8 @@ use crate::auth::{self, Auth, AuthError};
 use crate::clock::Clock;
 use crate::control::registry::{Registry, RegistryEntry};
 use crate::control::server::{self as control, ControlError};
-use crate::envelope::{Author, SessionId, Via};
-use crate::event::{
-    Command, Decision, Event, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, RuleCommand, Speed, Then, Ticket,
-    Timestamp,
-};
+use crate::envelope::SessionId;
+use crate::event::{Command, Decision, Event, Holding, Level, LogLine, OnQuit, RuleCommand, Then, Ticket, Timestamp};
 use crate::filter::{FilterError, SavedFilters};
 use crate::intercept::breakpoints::Breakpoints;
 use crate::intercept::gate::Gate;
@@ -50,15 +47,13 @@ use crate::otlp;
 use crate::proxy::front::access::Admission;
 use crate::proxy::front::http::HttpFront;
 use crate::proxy::front::origin_check::OriginCheck;
-use crate::proxy::front::routes::{Mount, MountError, MountSpec, Mounts};
+use crate::proxy::front::routes::{MountError, MountSpec, Mounts};
 use crate::proxy::session::policy::SessionPolicy;
 use crate::proxy::{Proxy, Stop, error};
 use crate::rules::{RuleBook, RuleFiles};
 use crate::shadow::{self, Shadow};
 use crate::store::{self, Owner, Store, StoreThread};
-use crate::tape;
 use crate::tape::diff::TapeComparer;
-use crate::tape::play::{PlayOptions, PlayableTape, play};
 use crate::tape::record::Recorder;
 use crate::tape::redact::RedactRules;
 use crate::upstream::retry::Retry;
@@ -503,13 +498,6 @@ async fn serve_clients(
     serve_on(&workers, listener, answer, &stop_accepting).await;
 }
 
-/// The upstream that a tape was made of, or the default.
-fn of_tape<'a>(mounts: &'a Mounts, header: &tape::TapeHeader) -> Option<&'a Mount> {
-    let by_name = mounts.iter().find(|mount| mount.name().is_some() && mount.name() == header.upstream_name.as_deref());
-    let is_alike = |mount: &&Mount| mount.table().target().label().as_str() == header.upstream;
-    by_name.or_else(|| mounts.iter().find(is_alike)).or_else(|| mounts.default())
-}
-
 fn release(on_quit: OnQuit) -> Decision {
     match on_quit {
         OnQuit::Forward => Decision::Forward,
@@ -644,37 +632,6 @@ impl Executor {
             }
             None => self.warn("proxy", "that session has ended: nothing was sent".to_owned()),
         }
-    }
-
-    fn play(&mut self, path: PathBuf, speed: Speed) {
-        self.replay.cancel();
-        self.replay = CancellationToken::new();
-        let (mounts, stop) = (self.mounts.clone(), self.replay.clone());
-        tokio::spawn(async move {
-            let journal = mounts.proxy().journal().clone();
-            let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
-            let read = tokio::task::spawn_blocking(move || PlayableTape::open(&path)).await;
-            let tape = match read {
-                Ok(Ok(tape)) => tape,
-                Ok(Err(error)) => return failed(error.to_string()),
-                Err(error) => return failed(error.to_string()),
-            };
-            let Some(mount) = of_tape(&mounts, &tape.header) else {
-                let why = "the tape's upstream is not here, and none is at `/mcp`";
-                return failed(format!("{why}: there are {}", mounts.label()));
-            };
-            let table = mount.table();
-            match table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) {
-                Ok(connection) => {
-                    let session = connection.session.id();
-                    let options = PlayOptions { speed, ..PlayOptions::default() };
-                    let report = |event| journal.publish(Event::Replay(event));
-                    play(tape, Arc::new(connection), options, report, stop).await;
-                    table.close(session, "the replay ended").await;
-                }
-                Err(error) => failed(error.to_string()),
-            }
-        });
     }
 
     fn warn(&self, source: &str, text: String) {

@@ -2,11 +2,40 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 use super::Executor;
-use crate::event::{Command, Event, Level, LogLine, TapeEdit, TapeInfo};
+use crate::envelope::{Author, Via};
+use crate::event::{Command, Event, Level, LogLine, Origin, ReplayEvent, Speed, TapeEdit, TapeInfo};
+use crate::proxy::front::routes::{Mount, Mounts};
 use crate::store::{KnownTape, Store};
 use crate::tape;
+use crate::tape::play::{PlayOptions, PlayableTape, TapeSelection, play};
+
+/// Reads what is to be played of a tape, and finds the server that it is played at: the one it was made of, or the default.
+pub(super) async fn to_play(
+    mounts: &Mounts,
+    path: PathBuf,
+    part: TapeSelection,
+) -> Result<(PlayableTape, &Mount), String> {
+    let read = tokio::task::spawn_blocking(move || PlayableTape::open_part(&path, &part, |_, _| ())).await;
+    let tape = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let found = of_tape(mounts, &tape.header);
+    let mount = found.ok_or_else(|| {
+        let why = "the tape's upstream is not here, and none is at `/mcp`";
+        format!("{why}: there are {}", mounts.label())
+    })?;
+    Ok((tape, mount))
+}
+
+/// The upstream that a tape was made of, or the default.
+fn of_tape<'a>(mounts: &'a Mounts, header: &tape::TapeHeader) -> Option<&'a Mount> {
+    let by_name = mounts.iter().find(|mount| mount.name().is_some() && mount.name() == header.upstream_name.as_deref());
+    let is_alike = |mount: &&Mount| mount.table().target().label().as_str() == header.upstream;
+    by_name.or_else(|| mounts.iter().find(is_alike)).or_else(|| mounts.default())
+}
 
 impl Executor {
     /// Carries out what is asked about tapes.
@@ -47,6 +76,31 @@ impl Executor {
     fn open_tape(&self, path: PathBuf) {
         let journal = self.mounts.proxy().journal().clone();
         tokio::task::spawn_blocking(move || tape::open(&path, |event| journal.publish(event)));
+    }
+
+    fn play(&mut self, path: PathBuf, speed: Speed) {
+        self.replay.cancel();
+        self.replay = CancellationToken::new();
+        let (mounts, stop) = (self.mounts.clone(), self.replay.clone());
+        tokio::spawn(async move {
+            let journal = mounts.proxy().journal().clone();
+            let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));
+            let (tape, mount) = match to_play(&mounts, path, TapeSelection::default()).await {
+                Ok(found) => found,
+                Err(why) => return failed(why),
+            };
+            let table = mount.table();
+            match table.open(Via::Http, Origin::Replay, Some(Author::Tapline)) {
+                Ok(connection) => {
+                    let session = connection.session.id();
+                    let options = PlayOptions { speed, ..PlayOptions::default() };
+                    let report = |event| journal.publish(Event::Replay(event));
+                    play(tape, Arc::new(connection), options, report, stop).await;
+                    table.close(session, "the replay ended").await;
+                }
+                Err(error) => failed(error.to_string()),
+            }
+        });
     }
 
     fn compare_tapes(&mut self, tapes: Option<[PathBuf; 2]>) {
