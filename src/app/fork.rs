@@ -80,9 +80,7 @@ pub(crate) async fn branch(
 impl Executor {
     /// Makes a branch of what is on a tape, also where that is being recorded, and leaves its session to the operator.
     pub(super) fn fork(&mut self, asked: ForkRequest) {
-        self.replay.cancel();
-        self.replay = CancellationToken::new();
-        let (mounts, stop) = (self.mounts.clone(), self.replay.clone());
+        let (mounts, stop) = (self.mounts.clone(), self.stop_for_next_play());
         tokio::spawn(async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));

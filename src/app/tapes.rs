@@ -78,10 +78,15 @@ impl Executor {
         tokio::task::spawn_blocking(move || tape::open(&path, |event| journal.publish(event)));
     }
 
-    fn play(&mut self, path: PathBuf, speed: Speed) {
+    /// Stops what is being played, and returns what will stop the next.
+    pub(super) fn stop_for_next_play(&mut self) -> CancellationToken {
         self.replay.cancel();
         self.replay = CancellationToken::new();
-        let (mounts, stop) = (self.mounts.clone(), self.replay.clone());
+        self.replay.clone()
+    }
+
+    fn play(&mut self, path: PathBuf, speed: Speed) {
+        let (mounts, stop) = (self.mounts.clone(), self.stop_for_next_play());
         tokio::spawn(async move {
             let journal = mounts.proxy().journal().clone();
             let failed = |why: String| journal.publish(Event::Replay(ReplayEvent::Failed { why }));

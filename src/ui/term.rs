@@ -396,7 +396,7 @@ impl KeyReaderState {
     }
 }
 
-/// A screen that nobody can type at ends, also where reading ends by a panic.
+/// Ends the screen when keys are not read any more, also where reading ends by a panic.
 struct KeyReaderEnd<'a> {
     reader: &'a KeyReaderState,
     keys: &'a Sender<ScreenInput>,
