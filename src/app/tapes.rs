@@ -75,7 +75,7 @@ impl Executor {
 
     fn open_tape(&self, path: PathBuf) {
         let journal = self.mounts.proxy().journal().clone();
-        tokio::task::spawn_blocking(move || tape::open(&path, |event| journal.publish(event)));
+        tokio::task::spawn_blocking(move || tape::open(&path, tape::READ_AHEAD, |event| journal.publish(event)));
     }
 
     /// Stops what is being played, and returns what will stop the next.

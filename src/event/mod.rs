@@ -11,6 +11,7 @@ mod points;
 mod rules;
 mod shadow;
 mod tape_diff;
+mod tape_part;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStat
 pub use rules::{RuleCommand, RuleStatus};
 pub use shadow::{Comparison, Divergence, ShadowCounts, ShadowEvent, ShadowVerdict};
 pub use tape_diff::{CallChange, ChangeKind, DefinitionChange, TapeComparison, TapeDiff, TimingChange};
+pub use tape_part::{ReadAhead, TapePart};
 
 pub use ending::{EndStep, Progress};
 
@@ -82,12 +84,12 @@ pub enum Event {
         path: PathBuf,
         /// The session that was recorded, as far as it is known by then.
         session: Arc<Session>,
-        envelopes: Vec<Arc<Envelope>>,
+        part: TapePart,
     },
     /// More of a tape that was opened.
     TapeRead {
         path: PathBuf,
-        envelopes: Vec<Arc<Envelope>>,
+        part: TapePart,
         /// That this was all.
         end: Option<Box<TapeEnd>>,
     },

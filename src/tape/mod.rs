@@ -37,8 +37,8 @@ pub(crate) mod tokens;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::read::{TapeChunks, TapeReader};
-use crate::event::{Event, Level, LogLine, TapeEnd};
+use self::read::{READ_ON, TapeChunks, TapeReader};
+use crate::event::{Event, Level, LogLine, ReadAhead, TapeEnd, TapePart};
 
 pub use context::TapeContext;
 pub use format::{FORMAT, Mark, PeerMark, TapeError, TapeHeader, TapePeers};
@@ -50,15 +50,19 @@ const MOST_JUDGED: usize = 20_000;
 
 /// Messages that are shown at a time: a screen takes them in between two keys.
 const AT_A_TIME: usize = 2_048;
+/// So many times that are read ahead of a screen: enough that none waits for the other.
+pub const READ_AHEAD: usize = 4;
 
-/// Reads a tape for a screen: it is told of the first messages while the rest is read, or why it cannot be.
-pub fn open(path: &Path, mut tell: impl FnMut(Event)) {
+/// Reads a tape for a screen: it is told of the first messages while the rest is read, or why it cannot be. Not more than `ahead` parts
+/// of it are around at a time.
+pub fn open(path: &Path, ahead: usize, mut tell: impl FnMut(Event)) {
     let entries = match TapeReader::open(path) {
         Ok(entries) => entries,
         Err(error) => return tell(Event::Log(LogLine::new(Level::Error, "tape", error.to_string()))),
     };
     let mut tape = Tape::begun(path, entries.header().clone());
-    let mut chunks = TapeChunks::of(entries);
+    let mut chunks = TapeChunks::of(entries, READ_ON);
+    let mut ahead = ReadAhead::of(ahead);
     let (mut messages, mut is_opened) = (0, false);
     while let Some(read) = chunks.read_next() {
         for mut chunk in read {
@@ -66,10 +70,10 @@ pub fn open(path: &Path, mut tell: impl FnMut(Event)) {
             tape.add(chunk);
             messages += envelopes.len();
             for some in envelopes.chunks(AT_A_TIME) {
-                let (path, envelopes) = (path.to_owned(), some.to_vec());
+                let (path, part) = (path.to_owned(), ahead.part(some.to_vec()));
                 tell(match std::mem::replace(&mut is_opened, true) {
-                    false => Event::TapeOpened { path, session: Arc::new(tape.session()), envelopes },
-                    true => Event::TapeRead { path, envelopes, end: None },
+                    false => Event::TapeOpened { path, session: Arc::new(tape.session()), part },
+                    true => Event::TapeRead { path, part, end: None },
                 });
             }
             tape.envelopes.extend(envelopes);
@@ -78,8 +82,8 @@ pub fn open(path: &Path, mut tell: impl FnMut(Event)) {
     }
     let (path, session) = (path.to_owned(), Arc::new(tape.session()));
     if !is_opened {
-        tell(Event::TapeOpened { path: path.clone(), session: session.clone(), envelopes: Vec::new() });
+        tell(Event::TapeOpened { path: path.clone(), session: session.clone(), part: TapePart::default() });
     }
     let end = TapeEnd { session, messages: messages as u64, problems: tape.troubles(), found: tape.findings() };
-    tell(Event::TapeRead { path, envelopes: Vec::new(), end: Some(Box::new(end)) });
+    tell(Event::TapeRead { path, part: TapePart::default(), end: Some(Box::new(end)) });
 }

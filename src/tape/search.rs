@@ -16,7 +16,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::envelope::{Envelope, HeaderCache};
 use crate::event::{Session, Timestamp};
 use crate::filter::Filter;
-use crate::tape::read::{LineStretches, TapeBytes, TapeEntry, TapeReader, on_all_cores};
+use crate::tape::read::{LineStretches, STRETCH, TapeBytes, TapeEntry, TapeReader, on_all_cores};
 use crate::tape::{Tape, TapeContext};
 
 /// What is found waits for who shows it, up to so much.
@@ -105,7 +105,7 @@ fn search_lines(path: &Path, filter: &Filter, send: &mut dyn FnMut(SearchEvent) 
     let session = header.session(None);
     let (word, now) = (filter.literal().and_then(WordOnLine::of), Timestamp::now());
     let scan = LineScan { word, filter, session: &session, now };
-    let mut stretches = LineStretches::new(TapeBytes::open(path).map_err(|error| error.to_string())?);
+    let mut stretches = LineStretches::new(TapeBytes::open(path).map_err(|error| error.to_string())?, STRETCH);
     let mut before = 0;
     loop {
         let lines = match stretches.read_next() {

@@ -72,6 +72,10 @@ impl<B: Backend> ScreenLoop<'_, B> {
             if let Some(exit) = self.drain_inputs()? {
                 return Ok(exit);
             }
+            // What a key asked for is shown as far as it is found; the rest is looked for when that is on the screen.
+            if !self.urgent || !self.until_next_frame().is_zero() {
+                self.model.work_on();
+            }
             let next = self.model.next_tick();
             self.dirty |= self.model.take_dirty();
             if self.dirty && self.until_next_frame().is_zero() {
@@ -125,17 +129,20 @@ impl<B: Backend> ScreenLoop<'_, B> {
     /// events pour in: waking for each would cost more than drawing. Only a key cuts the rest short.
     fn wait(&self, next: Option<Duration>) -> WakeReason {
         let rest = self.until_next_frame();
+        // Who reads a tape waits until what was read is taken in.
+        let sleeps = !rest.is_zero() && !self.model.is_reading_tape();
         if self.behind || next == Some(Duration::ZERO) || (self.dirty && rest.is_zero()) {
             return WakeReason::Time;
         }
-        if !rest.is_zero() {
+        if sleeps {
             return match self.screen.input.recv_timeout(rest) {
                 Ok(input) => WakeReason::Change(Change::Input(input)),
                 Err(RecvTimeoutError::Timeout) => WakeReason::Time,
                 Err(RecvTimeoutError::Disconnected) => WakeReason::Gone,
             };
         }
-        let timer = next.map_or_else(never, crossbeam_channel::after);
+        let until_frame = Some(rest).filter(|_| self.dirty);
+        let timer = next.into_iter().chain(until_frame).min().map_or_else(never, crossbeam_channel::after);
         select! {
             recv(self.screen.input) -> input => input.map_or(WakeReason::Gone, |input| WakeReason::Change(Change::Input(input))),
             recv(self.screen.feed.events) -> event => match event {

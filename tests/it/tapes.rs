@@ -236,7 +236,7 @@ async fn tapes_are_listed_and_opened() {
     assert_eq!((tape.messages, tape.upstream, tape.problems), (2, server.url(), Vec::new()));
     rig.command_now(Command::OpenTape(tape.path));
     let opened = rig.event("the tape", |it| match it {
-        Event::TapeOpened { envelopes, .. } => Some(envelopes.clone()),
+        Event::TapeOpened { part, .. } => Some(part.envelopes.clone()),
         _ => None,
     });
     assert_eq!(opened.await[0].message.raw(), CALL);

@@ -330,7 +330,7 @@ impl HubTask {
     /// Tapes are files of the same user: reading them here spares the taplines and their other screens the answer.
     fn open_tape(&self, path: PathBuf) {
         let journal = self.journal.clone();
-        tokio::task::spawn_blocking(move || tape::open(&path, |event| journal.publish(event)));
+        tokio::task::spawn_blocking(move || tape::open(&path, tape::READ_AHEAD, |event| journal.publish(event)));
     }
 
     fn quit(&mut self, held: OnQuit) -> Option<Ending> {

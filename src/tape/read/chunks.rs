@@ -49,8 +49,8 @@ pub(in crate::tape) struct TapeChunks<R> {
 }
 
 impl<R: Read> TapeChunks<R> {
-    pub(in crate::tape) fn of(entries: TapeReader<R>) -> Self {
-        Self { header: entries.header, stretches: LineStretches::new(entries.reader) }
+    pub(in crate::tape) fn of(entries: TapeReader<R>, stretch: u64) -> Self {
+        Self { header: entries.header, stretches: LineStretches::new(entries.reader, stretch) }
     }
 
     /// What follows, in order; `None` behind the last.

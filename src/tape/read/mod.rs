@@ -21,7 +21,7 @@ use serde::de::IgnoredAny;
 pub(super) use self::chunks::{TapeChunk, TapeChunks};
 pub(super) use self::on_disk::TapeFile;
 pub use self::packed::TapeBytes;
-pub(super) use self::stretches::{LineStretches, on_all_cores};
+pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
 use super::name::{PACKED, SUFFIX};
@@ -111,7 +111,7 @@ impl Tape {
 
     fn read_chunks<R: BufRead>(path: &Path, entries: TapeReader<R>, is_stopped: &dyn Fn() -> bool) -> Option<Self> {
         let mut tape = Self::begun(path, entries.header().clone());
-        let mut chunks = TapeChunks::of(entries);
+        let mut chunks = TapeChunks::of(entries, STRETCH);
         while let Some(read) = chunks.read_next() {
             if is_stopped() {
                 return None;

@@ -5,13 +5,17 @@
 use std::io::{self, Read};
 use std::thread;
 
-/// Bytes that are read at a time.
-const STRETCH: u64 = if cfg!(test) { 512 } else { 8 << 20 };
+/// Bytes that are read at a time where all of a file is of use at once.
+pub(in crate::tape) const STRETCH: u64 = if cfg!(test) { 512 } else { 8 << 20 };
+/// Bytes that are read at a time where what was read is taken in on one core: the others would only fill the memory.
+pub(in crate::tape) const READ_ON: u64 = if cfg!(test) { 512 } else { 2 << 20 };
 /// A part of them that is smaller is gone through sooner than a thread is started.
 const SMALLEST_PART: usize = if cfg!(test) { 64 } else { 512 << 10 };
 
 pub(in crate::tape) struct LineStretches<R> {
     reader: R,
+    /// Bytes that are read at a time.
+    stretch: u64,
     buffer: Vec<u8>,
     /// Bytes of the buffer that were given out the last time.
     given: usize,
@@ -20,8 +24,8 @@ pub(in crate::tape) struct LineStretches<R> {
 }
 
 impl<R: Read> LineStretches<R> {
-    pub(in crate::tape) fn new(reader: R) -> Self {
-        Self { reader, buffer: Vec::new(), given: 0, is_over: false, error: None }
+    pub(in crate::tape) fn new(reader: R, stretch: u64) -> Self {
+        Self { reader, stretch, buffer: Vec::new(), given: 0, is_over: false, error: None }
     }
 
     /// The next lines, of which the last of all may have no end; `None` behind it.
@@ -32,7 +36,7 @@ impl<R: Read> LineStretches<R> {
         self.buffer.drain(..std::mem::take(&mut self.given));
         while !self.is_over {
             let before = self.buffer.len();
-            match (&mut self.reader).take(STRETCH).read_to_end(&mut self.buffer) {
+            match (&mut self.reader).take(self.stretch).read_to_end(&mut self.buffer) {
                 Ok(0) => self.is_over = true,
                 Ok(_) => {
                     if let Some(end) = memchr::memrchr(b'\n', &self.buffer[before..]) {

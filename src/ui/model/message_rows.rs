@@ -47,6 +47,9 @@ pub(crate) enum PutOutcome {
 /// The latest blocks are not packed: most rows change soon after they came, if at all.
 const OPEN: usize = 2;
 
+/// Packed messages that are at hand by their numbers.
+const AT_HAND: usize = 512;
+
 #[derive(Default)]
 pub(crate) struct MessageRows {
     /// The rows in blocks, in order; no block is empty.
@@ -55,6 +58,9 @@ pub(crate) struct MessageRows {
     bytes: usize,
     packer: Packer,
     opened: RefCell<OpenBlocks>,
+    /// Those that were asked for by their numbers: where a filter finds few, each row on the screen is in a block of its own, and those
+    /// are more than are kept open.
+    at_hand: RefCell<HashMap<Seq, Arc<Envelope>>>,
     outlines: RowOutlines,
     /// How many left the front to stay within the budget.
     pub(crate) older: u64,
@@ -103,7 +109,24 @@ impl MessageRows {
     }
 
     pub(crate) fn get(&self, seq: Seq) -> Option<MessageRow> {
-        self.place_of(seq).ok().map(|place| self.row(place))
+        let place = self.place_of(seq).ok()?;
+        if !self.blocks[place.0].is_packed() {
+            return Some(self.row(place));
+        }
+        let known = self.at_hand.borrow().get(&seq).cloned();
+        Some(match known {
+            Some(envelope) => self.row_of(place, envelope),
+            None => self.take_to_hand(self.row(place)),
+        })
+    }
+
+    fn take_to_hand(&self, row: MessageRow) -> MessageRow {
+        let mut at_hand = self.at_hand.borrow_mut();
+        if at_hand.len() >= AT_HAND {
+            at_hand.clear();
+        }
+        at_hand.insert(row.envelope.seq, row.envelope.clone());
+        row
     }
 
     /// What the row there has in common with others.
@@ -151,10 +174,13 @@ impl MessageRows {
     }
 
     fn row(&self, (block, place): RowPlace) -> MessageRow {
-        let block = &self.blocks[block];
-        let envelope = block.envelope(place, &mut self.opened.borrow_mut());
+        let envelope = self.blocks[block].envelope(place, &mut self.opened.borrow_mut());
+        self.row_of((block, place), envelope)
+    }
+
+    fn row_of(&self, (block, place): RowPlace, envelope: Arc<Envelope>) -> MessageRow {
         let state = self.states.get(&envelope.seq).copied().unwrap_or(RowState::Passed);
-        MessageRow { envelope, reply: block.reply(place), state }
+        MessageRow { envelope, reply: self.blocks[block].reply(place), state }
     }
 
     /// A message by its number: replaced in place where it is known already, as a held one is that now passed.
@@ -196,6 +222,9 @@ impl MessageRows {
     fn change(&mut self, block: usize, change: impl FnOnce(&mut RowBlock)) {
         let is_latest = block + OPEN >= self.blocks.len();
         let it = &mut self.blocks[block];
+        if it.is_packed() {
+            self.at_hand.get_mut().clear();
+        }
         let before = it.size();
         change(it);
         if !is_latest {
@@ -340,11 +369,12 @@ impl MessageRows {
 
     #[cfg(test)]
     pub(crate) fn has_opened_blocks(&self) -> bool {
-        !self.opened.borrow().is_empty()
+        !self.opened.borrow().is_empty() || !self.at_hand.borrow().is_empty()
     }
 
     #[cfg(test)]
     pub(crate) fn close_blocks(&self) {
         self.opened.take();
+        self.at_hand.take();
     }
 }

@@ -15,7 +15,7 @@ use super::tapes_screen::OpenTape;
 use crate::envelope::{Envelope, Outcome, Seq};
 use crate::event::{
     BranchedSession, Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent,
-    TapeComparison, TapeEnd,
+    TapeComparison, TapeEnd, TapePart,
 };
 use crate::ui::host::Exit;
 
@@ -26,7 +26,7 @@ impl Model {
             Event::ResyncStarted => self.resync.rebuild = Some(ObservedState::default()),
             Event::ResyncDone => self.finish_resync(),
             Event::Tapes(list) => self.tapes.listed(list),
-            Event::TapeOpened { path, session, envelopes } => {
+            Event::TapeOpened { path, session, part } => {
                 let (started, goal) = (self.tapes.started(&path), self.tapes.goal.take());
                 let mut tape = OpenTape {
                     path,
@@ -38,10 +38,10 @@ impl Model {
                     later: 0,
                     goal,
                 };
-                tape.read_on(envelopes, self.settings.memory);
+                tape.read_on(part, self.settings.memory);
                 self.open(tape);
             }
-            Event::TapeRead { path, envelopes, end } => self.read_on(&path, envelopes, end),
+            Event::TapeRead { path, part, end } => self.read_on(&path, part, end),
             Event::Branched(branch) => self.on_branched(&branch),
             Event::Compared(found) => self.on_compared(found),
             Event::Replay(event) => self.on_replay_event(event),
@@ -212,9 +212,9 @@ impl Model {
     }
 
     /// More of a tape came; nothing happens where it is no longer the one that is open.
-    fn read_on(&mut self, path: &Path, envelopes: Vec<Arc<Envelope>>, end: Option<Box<TapeEnd>>) {
+    fn read_on(&mut self, path: &Path, part: TapePart, end: Option<Box<TapeEnd>>) {
         let Some(tape) = self.tape.as_mut().filter(|tape| tape.path == path) else { return };
-        tape.read_on(envelopes, self.settings.memory);
+        tape.read_on(part, self.settings.memory);
         let Some(TapeEnd { session, messages, problems, found }) = end.map(|it| *it) else { return };
         tape.end(session, problems, found);
         let (left_out, problem) = (tape.rows.older + tape.later, tape.problems.first().cloned());

@@ -74,6 +74,10 @@ impl RowBlock {
         self.len() >= FULL || self.bytes >= FULL_BYTES
     }
 
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.content, BlockContent::Packed(_))
+    }
+
     pub(super) fn seq(&self, place: usize) -> Seq {
         self.keys[place].seq
     }

@@ -217,10 +217,19 @@ impl Model {
             self.notice = None;
             self.dirty = true;
         }
-        self.dirty |= self.scan_on();
-        self.dirty |= self.search_waits() && self.search_on(Duration::from_millis(4));
         self.retry_resync();
         std::mem::take(&mut self.effects)
+    }
+
+    /// Goes on with what takes long, for a moment.
+    pub(crate) fn work_on(&mut self) {
+        self.dirty |= self.scan_on();
+        self.dirty |= self.search_waits() && self.search_on(Duration::from_millis(4));
+    }
+
+    /// Whether the tape that is open is not read to its end yet.
+    pub(crate) fn is_reading_tape(&self) -> bool {
+        self.tape.as_ref().is_some_and(|tape| !tape.is_whole)
     }
 
     /// When time has to pass again; `None`: nothing here depends on it.

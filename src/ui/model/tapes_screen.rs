@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::message_list::MessageList;
 use super::message_rows::{MessageRows, PutOutcome, RowState};
 use super::motion::{ListCursor, Motion};
-use crate::envelope::{Envelope, Seq};
+use crate::envelope::Seq;
 use crate::event::{
-    Finding, ReplayEvent, ReplaySummary, Session, Speed, StepReport, StepVerdict, TapeInfo, Timestamp, branch_order,
+    Finding, ReplayEvent, ReplaySummary, Session, Speed, StepReport, StepVerdict, TapeInfo, TapePart, Timestamp,
+    branch_order,
 };
 
 /// By what the tapes are sorted.
@@ -108,8 +109,8 @@ pub(crate) struct OpenTape {
 impl OpenTape {
     /// Takes in messages as they are read, as many as fit into so many bytes: of a larger tape its beginning, or what lies around the
     /// message that it was opened for. The rest is counted.
-    pub(crate) fn read_on(&mut self, envelopes: Vec<Arc<Envelope>>, memory: usize) {
-        for envelope in envelopes {
+    pub(crate) fn read_on(&mut self, part: TapePart, memory: usize) {
+        for envelope in part.envelopes {
             if self.rows.is_full(memory) {
                 if self.goal.is_none_or(|goal| goal < envelope.seq) {
                     self.later += 1;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::rig::Rig;
 use crate::envelope::Seq;
@@ -12,6 +13,13 @@ const HEADER: &str = r#"{"tapline":1,"version":"0.1.0","session":"01a22356-5322-
 
 /// What a screen is told of a tape with so many calls, the last line of which is torn.
 fn told(path: &Path, calls: u64) -> Vec<Event> {
+    write_tape(path, calls);
+    let mut events = Vec::new();
+    tape::open(path, usize::MAX, |event| events.push(event));
+    events
+}
+
+fn write_tape(path: &Path, calls: u64) {
     let mut text = format!("{HEADER}\n");
     for seq in 1..=calls {
         let name = if seq % 2 == 0 { "even" } else { "odd" };
@@ -19,9 +27,41 @@ fn told(path: &Path, calls: u64) -> Vec<Event> {
     }
     text.push_str("{\"seq\":");
     std::fs::write(path, text).unwrap();
-    let mut events = Vec::new();
-    tape::open(path, |event| events.push(event));
-    events
+}
+
+#[test]
+fn tape_is_read_no_further_than_a_screen_follows() {
+    const AHEAD: usize = 4;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    write_tape(&path, 5_000);
+    let taken = AtomicUsize::new(0);
+    let (tell, told) = crossbeam_channel::unbounded();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sent = 0;
+            tape::open(&path, AHEAD, |event| {
+                if !matches!(event, Event::TapeRead { end: Some(_), .. }) {
+                    sent += 1;
+                    let waits = sent - taken.load(Ordering::SeqCst);
+                    assert!(waits <= AHEAD, "{waits} parts wait");
+                }
+                tell.send(event).unwrap();
+            });
+            drop(tell);
+        });
+        // One that takes them in only when no more may come.
+        let mut parts = 0;
+        loop {
+            let some: Vec<_> = told.iter().take(AHEAD).collect();
+            parts += some.len();
+            taken.fetch_add(some.len(), Ordering::SeqCst);
+            if some.len() < AHEAD {
+                break;
+            }
+        }
+        assert!(parts > 100, "{parts}");
+    });
 }
 
 #[test]

@@ -105,10 +105,8 @@ impl Rig {
 
     /// Lets the list go through all messages: how far it comes by itself depends on the machine.
     pub(crate) fn finish_scan(&mut self) {
-        let now = self.model.now;
         while self.model.list().scanned(self.model.messages().0).is_some() {
-            let effects = self.model.tick(now);
-            self.effects.extend(effects);
+            self.model.work_on();
         }
     }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::rig::{Rig, World, busy, busy_events, busy_with, held, session, tapes};
 use crate::envelope::{Direction, Seq, Via};
-use crate::event::{Event, Level, LogLine, Session, TapeEnd, Ticket};
+use crate::event::{Event, Level, LogLine, Session, TapeEnd, TapePart, Ticket};
 use crate::ui::keymap::{BINDINGS, KeyContext};
 use crate::ui::model::Change;
 use crate::ui::{ScreenInput, Settings};
@@ -99,6 +99,7 @@ proptest! {
                 Stroke::Time => {
                     now = now.plus_micros(1_700_000);
                     let _ = rig.model.tick(now);
+                    rig.model.work_on();
                 }
             }
             rig.picture();
@@ -274,14 +275,16 @@ fn tape_larger_than_the_memory_is_shown_in_part() {
         let mut world = World::new();
         world.seq = 0;
         let session: Arc<Session> = session(1, "files-srv", ("ide", "1.4"), Via::Http).into();
-        let mut some = |count| (0..count).map(|_| Arc::new(world.call(1, 1, "search", "{}"))).collect::<Vec<_>>();
+        let mut some = |count| -> TapePart {
+            (0..count).map(|_| Arc::new(world.call(1, 1, "search", "{}"))).collect::<Vec<_>>().into()
+        };
         rig.model.tapes.goal = goal;
-        rig.on_event(Event::TapeOpened { path: path.clone(), session: session.clone(), envelopes: some(500) });
+        rig.on_event(Event::TapeOpened { path: path.clone(), session: session.clone(), part: some(500) });
         for _ in 0..10 {
-            rig.on_event(Event::TapeRead { path: path.clone(), envelopes: some(500), end: None });
+            rig.on_event(Event::TapeRead { path: path.clone(), part: some(500), end: None });
         }
         let end = TapeEnd { session, messages: 5_500, problems: Vec::new(), found: Vec::new() };
-        rig.on_event(Event::TapeRead { path: path.clone(), envelopes: Vec::new(), end: Some(Box::new(end)) });
+        rig.on_event(Event::TapeRead { path: path.clone(), part: TapePart::default(), end: Some(Box::new(end)) });
         let tape = rig.model.tape.as_ref().unwrap();
         let shown = tape.rows.len() as u64;
         assert!(shown < 1_000 && shown + tape.rows.older + tape.later == 5_500, "{shown} and {}", tape.later);
@@ -304,9 +307,6 @@ fn scan_runs_in_slices_and_misses_nothing() {
     rig.press("f").typing("~tool search");
     let late = world.call(1, 9999, "search", "{}");
     rig.on_event(Event::Passed(Arc::new(late)));
-    let now = rig.model.now;
-    while rig.model.list().scanned(rig.model.messages().0).is_some() {
-        let _ = rig.model.tick(now);
-    }
+    rig.finish_scan();
     assert_eq!(rig.model.list().len(rig.model.messages().0), 1001);
 }

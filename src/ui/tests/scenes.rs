@@ -10,7 +10,9 @@ use super::pictures::replay;
 use super::rig::{Rig, START, World, busy_events, held, session, session_id, tapes, text_result};
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, Via};
 use crate::event::figures::Figures;
-use crate::event::{Command, Event, Finding, Level, LintLevel, LogLine, RuleStatus, Session, TapeEnd, Ticket};
+use crate::event::{
+    Command, Event, Finding, Level, LintLevel, LogLine, RuleStatus, Session, TapeEnd, TapePart, Ticket,
+};
 
 /// A name, and what leads there from the busy rig.
 pub(super) type Scene = (&'static str, fn(&mut Rig));
@@ -512,9 +514,9 @@ pub(super) fn open_tape(rig: &mut Rig) {
     let session = Arc::new(session(1, "files-srv", ("ide", "1.4"), Via::Http));
     let envelopes: Vec<_> = busy_events().into_iter().filter_map(passed).collect();
     let messages = envelopes.len() as u64;
-    rig.on_event(Event::TapeOpened { path: path.clone(), session: session.clone(), envelopes });
+    rig.on_event(Event::TapeOpened { path: path.clone(), session: session.clone(), part: envelopes.into() });
     let end = TapeEnd { session, messages, problems: Vec::new(), found: Vec::new() };
-    rig.on_event(Event::TapeRead { path, envelopes: Vec::new(), end: Some(Box::new(end)) });
+    rig.on_event(Event::TapeRead { path, part: TapePart::default(), end: Some(Box::new(end)) });
     rig.press("j j");
 }
 
