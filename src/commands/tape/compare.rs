@@ -107,6 +107,7 @@ fn changes_sarif(name: &str, pinned: &str, changes: &[DefinitionChange]) -> Stri
         let values = change
             .differences
             .iter()
+            .filter(|_| *kind == ChangeKind::Changed)
             .map(|it| format!("; {} was {}, is {}", it.path, side(&it.expected), side(&it.got)));
         let text = format!("{what} {of} {became}{within}{}", values.collect::<String>());
         json!({

@@ -142,11 +142,18 @@ fn change(what: &str, name: &str, before: Option<&str>, after: Option<&str>, wit
         _ => ChangeKind::Changed,
     };
     let mut differences = Vec::new();
-    if let (Some(before), Some(after)) = (before, after) {
-        visit_differences(before, after, NumberEquality::Value, &mut |path, expected, got| {
-            let (expected, got) = (expected.map(str::to_owned), got.map(str::to_owned));
-            differences.push(Difference { path: path.to_string(), expected, got });
-        });
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            visit_differences(before, after, NumberEquality::Value, &mut |path, expected, got| {
+                let (expected, got) = (expected.map(str::to_owned), got.map(str::to_owned));
+                differences.push(Difference { path: path.to_string(), expected, got });
+            });
+        }
+        // All of it: what only one side has is read by itself.
+        (before, after) => {
+            let (expected, got) = (before.map(str::to_owned), after.map(str::to_owned));
+            differences.push(Difference { path: ".".to_owned(), expected, got });
+        }
     }
     DefinitionChange { kind, what: what.to_owned(), name: name.to_owned(), differences, within }
 }

@@ -80,16 +80,26 @@ fn diff_unless(left: &Tape, right: &Tape, ignore: Vec<PathPattern>, is_stopped: 
     (!is_stopped()).then_some(diff)
 }
 
+/// A call that only one of the tapes has, with what it asked for.
 fn one_sided(call: &RecordedCall<'_>, kind: ChangeKind) -> CallChange {
     let seq = Some(call.request.seq);
-    let (left, right) = if kind == ChangeKind::Removed { (seq, None) } else { (None, seq) };
+    let is_left = kind == ChangeKind::Removed;
+    let (left, right) = if is_left { (seq, None) } else { (None, seq) };
+    let asked = match call.request.message.at(&["params", "arguments"]) {
+        Some(arguments) => (".params.arguments", arguments.to_owned()),
+        None => (".params", call.arguments.clone()),
+    };
+    let differences = Some(asked).filter(|(_, value)| !matches!(&**value, "" | "{}")).map(|(path, value)| {
+        let (expected, got) = if is_left { (Some(value), None) } else { (None, Some(value)) };
+        Difference { path: path.to_owned(), expected, got }
+    });
     CallChange {
         kind,
         method: call.method().to_owned(),
         name: call.name().map(str::to_owned),
         left,
         right,
-        differences: Vec::new(),
+        differences: differences.into_iter().collect(),
     }
 }
 

@@ -34,19 +34,26 @@ fn diff_matches_calls_by_their_arguments_and_not_by_their_place() {
 
 #[test]
 fn diff_tells_what_was_added_removed_and_changed_by_path() {
-    let left = [("sum", "{\"x\":1}", "{\"n\":1}", 9), ("gone", "{}", "1", 9), ("near", "{\"x\":1,\"y\":2}", "1", 9)];
+    let left = [
+        ("sum", "{\"x\":1}", "{\"n\":1}", 9),
+        ("gone", "{}", "1", 9),
+        ("left", "{\"z\":7}", "1", 9),
+        ("near", "{\"x\":1,\"y\":2}", "1", 9),
+    ];
     let right =
         [("sum", "{\"x\":1}", "{\"n\":2,\"m\":0}", 9), ("new", "{}", "1", 9), ("near", "{\"x\":1,\"y\":3}", "1", 9)];
-    insta::assert_snapshot!(told(&left, &right), @r"
+    insta::assert_snapshot!(told(&left, &right), @r#"
     ~ changed tools/call sum #1 #1
         .result.n  - 1  + 2
         .result.m  + 0
     - removed tools/call gone #3
-    ~ changed tools/call near #5 #5
+    - removed tools/call left #5
+        .params.arguments  - {"z":7}
+    ~ changed tools/call near #7 #5
         .params.arguments.y  - 2  + 3
     + added tools/call new #3
-    0 calls are the same, 4 differ, 0 definitions differ
-    ");
+    0 calls are the same, 5 differ, 0 definitions differ
+    "#);
 }
 
 #[test]
@@ -104,7 +111,9 @@ fn diff_tells_which_tools_are_not_what_they_were() {
     ~ changed tool a
         .description  - "reads"  + "reads, and sends"
     - removed tool b
+        .  - {"name":"b"}
     + added tool c
+        .  + {"name":"c"}
     1 calls are the same, 0 differ, 3 definitions differ
     "#);
     let within = told(&[("tools/list", "", TOOLS, 9)], &[("tools/list", "", TOOLS, 9), ("tools/list", "", PULLED, 9)]);

@@ -7,7 +7,7 @@ use super::motion::{ListCursor, Motion};
 use super::state::Model;
 use super::tapes_screen::tape_title;
 use crate::envelope::Seq;
-use crate::event::{CallChange, DefinitionChange, Difference, TapeComparison, TapeDiff};
+use crate::event::{CallChange, ChangeKind, DefinitionChange, Difference, TapeComparison, TapeDiff};
 
 #[derive(Default)]
 pub(crate) struct CompareScreen {
@@ -119,10 +119,13 @@ impl ShownComparison {
         }
     }
 
-    /// The value under the cursor.
+    /// The value under the cursor; of a definition that only one tape has, all of it.
     pub(crate) fn selected_value(&self) -> Option<&Difference> {
         match self.selected()? {
             CompareRow::Value { of, at } => self.value(of, at),
+            CompareRow::Definition(at) => {
+                self.definition(at).filter(|it| it.kind != ChangeKind::Changed)?.differences.first()
+            }
             _ => None,
         }
     }
@@ -184,7 +187,9 @@ fn rows_of(found: &TapeComparison) -> Vec<CompareRow> {
     };
     for (at, definition) in diff.definitions.iter().enumerate() {
         rows.push(CompareRow::Definition(at));
-        rows.extend(values(ValueOwner::Definition(at), &definition.differences));
+        if definition.kind == ChangeKind::Changed {
+            rows.extend(values(ValueOwner::Definition(at), &definition.differences));
+        }
     }
     for (at, call) in diff.calls.iter().enumerate() {
         rows.push(CompareRow::Call(at));

@@ -60,7 +60,13 @@ fn found() -> TapeComparison {
                     value(".result.structuredContent.sizes[2].bytes", Some("12"), None),
                 ],
             ),
-            call(ChangeKind::Removed, "git_log", Some(9), None, Vec::new()),
+            call(
+                ChangeKind::Removed,
+                "git_log",
+                Some(9),
+                None,
+                vec![value(".params.arguments", Some(r#"{"since":"monday"}"#), None)],
+            ),
             call(ChangeKind::Added, "git_show", None, Some(11), Vec::new()),
         ],
         definitions: vec![
@@ -75,7 +81,7 @@ fn found() -> TapeComparison {
                 kind: ChangeKind::Added,
                 what: "tool".to_owned(),
                 name: "send".to_owned(),
-                differences: Vec::new(),
+                differences: vec![value(".", None, Some(r#"{"description":"Sends","name":"send"}"#))],
                 within: false,
             },
         ],
@@ -144,6 +150,21 @@ fn comparison_opens_both_values_and_either_tape() {
     let commands = rig.commands();
     assert!(matches!(&commands[..], [Command::OpenTape(path)] if *path == asked()[0]), "{commands:?}");
     assert_eq!(rig.model.tapes.goal, Some(Seq(5)));
+}
+
+#[test]
+fn comparison_has_what_a_call_of_one_side_asked_for_and_the_whole_definition_of_one_side() {
+    let mut rig = busy(120, 36);
+    compared(&mut rig);
+    let picture = rig.picture();
+    let row = picture.lines().find(|line| line.contains(".params.arguments")).expect(&picture);
+    assert!(row.contains(r#"- {"since":"monday"}"#) && row.contains("+ nothing"), "{row}");
+    assert!(!picture.contains(r#"+ {"description":"Sends""#), "a row of its own would only repeat it: {picture}");
+    rig.press("/").typing("tool send").press("enter enter");
+    let picture = rig.picture();
+    for expected in [r#"+   "description": "Sends""#, r#"+   "name": "send""#] {
+        assert!(picture.contains(expected), "no `{expected}` in\n{picture}");
+    }
 }
 
 #[test]
