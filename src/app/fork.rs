@@ -73,7 +73,7 @@ pub(crate) async fn branch(
     let at = outcome.last.map_or_else(String::new, |seq| format!(" at {seq}"));
     let branched = format!("branched off session {}{at}", parent.session.short());
     // On the tape, too: what was played ends there, and what is new begins.
-    journal.log(LogLine::new(Level::Info, "fork", branched).of(session).as_landmark(Landmark::Seam));
+    table.proxy().log_landmark(LogLine::new(Level::Info, "fork", branched).of(session), Landmark::Seam);
     Ok(Branch { connection, parent, outcome, minted })
 }
 
@@ -101,7 +101,15 @@ impl Executor {
                     journal.publish(Event::Branched(BranchedSession { session, parent: branch.parent, differing }));
                 }
                 // What was not played is no branch.
-                Ok(branch) => mount.table().close(branch.connection.session.id(), "nothing was played").await,
+                Ok(branch) => {
+                    mount.table().close(branch.connection.session.id(), "nothing was played").await;
+                    if branch.outcome.why.is_none() {
+                        failed(format!(
+                            "nothing was played up to {}: it was stopped before; `B` begins again",
+                            asked.until
+                        ));
+                    }
+                }
                 Err(error) => failed(error.to_string()),
             }
         });
@@ -110,17 +118,24 @@ impl Executor {
 
 /// How far the tape was played.
 #[derive(Default)]
-struct BranchOutcome {
+pub(super) struct BranchOutcome {
     last: Option<Seq>,
+    passed: usize,
     failed: usize,
+    skipped: usize,
     why: Option<String>,
 }
 
 impl BranchOutcome {
-    fn hear(&mut self, event: &ReplayEvent) {
+    pub(super) fn hear(&mut self, event: &ReplayEvent) {
         match event {
             ReplayEvent::Step(step) => {
-                self.failed += usize::from(step.verdict == StepVerdict::Fail);
+                let count = match step.verdict {
+                    StepVerdict::Pass => &mut self.passed,
+                    StepVerdict::Fail => &mut self.failed,
+                    StepVerdict::Skip => &mut self.skipped,
+                };
+                *count += 1;
                 if step.verdict != StepVerdict::Skip {
                     self.last = self.last.max(Some(step.seq));
                 }
@@ -128,6 +143,20 @@ impl BranchOutcome {
             ReplayEvent::Failed { why } => self.why = Some(why.clone()),
             ReplayEvent::Started { .. } | ReplayEvent::Finished(_) => {}
         }
+    }
+
+    /// What a fresh process was told.
+    pub(super) fn said_again(&self) -> String {
+        let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+        let said = count(self.passed + self.failed, "message", "messages");
+        let mut text = format!("{said} of the client said again");
+        if self.failed > 0 {
+            text.push_str(&format!(", {}", count(self.failed, "answer differs", "answers differ")));
+        }
+        if self.skipped > 0 {
+            text.push_str(&format!(", {} left out", self.skipped));
+        }
+        text
     }
 
     fn text(&self, url: &str, id: Option<&str>) -> String {

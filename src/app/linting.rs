@@ -116,7 +116,9 @@ impl LintJudge {
             }
             Event::Passed(envelope) => self.judge(envelope),
             Event::Gap { session, .. } => self.miss_in(*session),
-            Event::Log(LogLine { landmark: Some(Landmark::Seam), session: Some(session), .. }) => {
+            Event::Log(LogLine {
+                landmark: Some(Landmark::Seam | Landmark::Rewind), session: Some(session), ..
+            }) => {
                 self.miss_in(*session);
             }
             Event::SessionClosed { session, .. } => {

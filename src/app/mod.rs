@@ -6,6 +6,7 @@ pub(crate) mod fork;
 mod linting;
 mod other_upstreams;
 mod points;
+mod rewind;
 mod rules;
 mod shutdown;
 mod tapes;
@@ -574,7 +575,8 @@ impl Executor {
             | Command::CompareTapes(_)
             | Command::TendTape { .. }
             | Command::Replay { .. }
-            | Command::Fork(_) => self.carry_out_with_tapes(command),
+            | Command::Fork(_)
+            | Command::Rewind(_) => self.carry_out_with_tapes(command),
             Command::StopReplay => self.replay.cancel(),
             Command::Resync => proxy.journal().resync(),
             Command::Pause(session) => self.pause(session),

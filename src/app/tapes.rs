@@ -20,14 +20,19 @@ pub(super) async fn to_play(
     path: PathBuf,
     part: TapeSelection,
 ) -> Result<(PlayableTape, &Mount), String> {
-    let read = tokio::task::spawn_blocking(move || PlayableTape::open_part(&path, &part, |_, _| ())).await;
-    let tape = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let tape = read_part(path, part).await?;
     let found = of_tape(mounts, &tape.header);
     let mount = found.ok_or_else(|| {
         let why = "the tape's upstream is not here, and none is at `/mcp`";
         format!("{why}: there are {}", mounts.label())
     })?;
     Ok((tape, mount))
+}
+
+/// Reads what is to be played of a tape.
+pub(super) async fn read_part(path: PathBuf, part: TapeSelection) -> Result<PlayableTape, String> {
+    let read = tokio::task::spawn_blocking(move || PlayableTape::open_part(&path, &part, |_, _| ())).await;
+    read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// The upstream that a tape was made of, or the default.
@@ -47,6 +52,7 @@ impl Executor {
             Command::TendTape { tape, edit } => self.tend_tape(tape, edit),
             Command::Replay { tape, speed } => self.play(tape, speed),
             Command::Fork(asked) => self.fork(asked),
+            Command::Rewind(asked) => self.rewind(asked),
             _ => {}
         }
     }

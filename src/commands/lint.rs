@@ -66,7 +66,7 @@ fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<LintedTape, ExitError
                 linted.lines.insert(envelope.seq.0, entries.line());
                 linted.found.extend(lint.judge(&envelope));
             }
-            TapeEntry::Mark(Mark::Gap { .. } | Mark::Seam { .. }) => lint.miss(),
+            TapeEntry::Mark(Mark::Gap { .. } | Mark::Seam { .. } | Mark::Rewind { .. }) => lint.miss(),
             TapeEntry::Problem(problem) => {
                 print_error(&format!("{}: {problem}", path.display()));
                 lint.miss();

@@ -1,4 +1,4 @@
-//! Branches: sessions that began as a recorded one did.
+//! Branches: sessions that began as a recorded one did. Rewinds: sessions that go on from an earlier message of their own.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,6 +22,14 @@ pub struct ForkRequest {
     /// The session whose number of the message this is; `None` where it is the one on the tape.
     pub session: Option<SessionId>,
     /// The last message that both have.
+    pub until: Seq,
+}
+
+/// A live session that is to be taken back behind its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewindRequest {
+    pub session: SessionId,
+    /// The last message that a fresh server is told again.
     pub until: Seq,
 }
 

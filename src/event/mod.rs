@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::{Envelope, Seq, SessionId, Via};
 use crate::message::Message;
 pub use block::BlockError;
-pub use branch::{BranchedSession, ForkRequest, TapeParent, branch_order};
+pub use branch::{BranchedSession, ForkRequest, RewindRequest, TapeParent, branch_order};
 use figures::Figures;
 pub use lint::{Finding, LintLevel};
 pub use points::{Breakpoint, BreakpointCommand, BreakpointPolicy, BreakpointStatus};
@@ -186,6 +186,8 @@ pub enum Command {
     Resume(SessionId),
     /// Restarts the server of a session, while its client stays.
     Restart(SessionId),
+    /// Takes a session back to a message behind its client: a fresh process of its server is told what was said until then.
+    Rewind(RewindRequest),
     /// Makes, changes and saves rules; [`Figures::rules`] has them as they are.
     Rules(RuleCommand),
     /// Makes and changes breakpoints; [`Figures::breakpoints`] has them as they are.
@@ -387,6 +389,16 @@ pub struct TapeEnd {
     /// What is wrong with its messages; nothing of a tape with very many.
     #[serde(default)]
     pub found: Vec<Finding>,
+    #[serde(default)]
+    pub seams: Vec<TapeSeam>,
+}
+
+/// A place on a tape from which on the session went on otherwise: with another server process, or under another tapline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapeSeam {
+    /// The last message before it.
+    pub after: Seq,
+    pub text: String,
 }
 
 /// What is done to the file of a tape.
@@ -485,7 +497,7 @@ pub struct LogLine {
     /// Which part speaks: `proxy`, `server` (its stderr), `tape`, `hold`, `replay`, `screen`, `shadow`.
     pub source: String,
     pub session: Option<SessionId>,
-    /// The message it is about.
+    /// The message it is about; of a seam the last one that passed before.
     pub seq: Option<Seq>,
     pub text: String,
     /// Set where the tape of the session is to say it, too.
@@ -499,6 +511,8 @@ pub struct LogLine {
 pub enum Landmark {
     /// The session goes on with another server process, or under another tapline.
     Seam,
+    /// A fresh process is about to be told again what an earlier one was told.
+    Rewind,
     /// A message was sent again, because it had not arrived.
     Attempt,
     /// A client hung up before the reply: in revision 2026-07-28 that is how a request is cancelled.

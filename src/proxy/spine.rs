@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::envelope::{Author, Direction, Envelope, Outcome, Seq, SessionId, Transport, Via};
-use crate::event::{BlockError, Decision, Event, Held, Level, LogLine, Timestamp};
+use crate::event::{BlockError, Decision, Event, Held, Landmark, Level, LogLine, Timestamp};
 use crate::intercept::gate::{Gate, Hold};
 use crate::intercept::{BreakOff, Chain, HttpAnswer, LateRuling, LateVerdict, Verdict};
 use crate::journal::Journal;
@@ -280,6 +280,11 @@ impl Proxy {
     /// Says something to the operator.
     pub fn log(&self, line: LogLine) {
         self.journal.log(line);
+    }
+
+    /// Says to the operator and on the tape what becomes of a session between two of its messages.
+    pub fn log_landmark(&self, line: LogLine, what: Landmark) {
+        self.log(line.about(Seq(self.last_seq.load(Ordering::Relaxed))).as_landmark(what));
     }
 
     /// Counts and logs an error of ours that is on its way to a client, under its session where it belongs to one. Every such

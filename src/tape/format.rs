@@ -144,6 +144,18 @@ pub enum Mark {
     /// The session goes on with another server process, or under another tapline: what it said before is not known there.
     Seam {
         at: u64,
+        /// The last message that passed before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Seq>,
+        text: String,
+    },
+    /// From here on stands what a fresh process of the server is told again of the session, up to the message where it goes on: a
+    /// whole session by itself. What stands before is no part any more of what the server knows.
+    Rewind {
+        at: u64,
+        /// The last message that passed before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Seq>,
         text: String,
     },
     /// A message was sent again, because it had not arrived.

@@ -84,6 +84,7 @@ pub fn open(path: &Path, ahead: usize, mut tell: impl FnMut(Event)) {
     if !is_opened {
         tell(Event::TapeOpened { path: path.clone(), session: session.clone(), part: TapePart::default() });
     }
-    let end = TapeEnd { session, messages: messages as u64, problems: tape.troubles(), found: tape.findings() };
+    let (problems, found) = (tape.troubles(), tape.findings());
+    let end = TapeEnd { session, messages: messages as u64, problems, found, seams: tape.seams };
     tell(Event::TapeRead { path, part: TapePart::default(), end: Some(Box::new(end)) });
 }

@@ -48,6 +48,7 @@ mod replay_live;
 mod restart;
 mod resume;
 mod retry;
+mod rewind;
 mod routes;
 mod rules;
 mod screen;

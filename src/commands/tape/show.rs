@@ -138,7 +138,7 @@ fn mark_text(mark: &Mark) -> Option<String> {
     Some(match mark {
         Mark::Gap { messages, .. } => format!("-- {messages} messages are missing --"),
         Mark::Log { source, text, .. } => format!("{source}: {text}"),
-        Mark::Seam { text, .. } => format!("-- {text} --"),
+        Mark::Seam { text, .. } | Mark::Rewind { text, .. } => format!("-- {text} --"),
         Mark::Attempt { text, .. } => text.clone(),
         Mark::HangUp { seq, .. } => format!("the client hung up on {seq}"),
         Mark::Note { text, .. } => format!("note: {text}"),

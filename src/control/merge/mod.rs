@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::figures::Figures;
 use crate::event::{
-    Command, Comparison, Event, Finding, ForkRequest, Held, Holding, LogLine, Session, SessionState, ShadowCounts,
-    ShadowEvent, TapeInfo, Ticket,
+    Command, Comparison, Event, Finding, ForkRequest, Held, Holding, LogLine, RewindRequest, Session, SessionState,
+    ShadowCounts, ShadowEvent, TapeInfo, Ticket,
 };
 use numbers::Last;
 use source::{HeldEntry, MergeSource};
@@ -173,6 +173,7 @@ impl Merge {
                 self.to_all(&Command::SetHolding(holding))
             }
             Command::Fork(asked) => self.route_fork(asked),
+            Command::Rewind(asked) => self.route_rewind(asked),
             Command::Replay { ref tape, .. } => found(self.player_of(tape), command, NO_SERVER),
             Command::TendTape { ref tape, .. } => found(self.player_of(tape), command, NO_KEEPER),
             Command::ForwardAll
@@ -199,10 +200,20 @@ impl Merge {
         let Some(session) = asked.session else {
             return found(self.player_of(&asked.tape), Command::Fork(asked), NO_SERVER);
         };
+        let (owner, until) = self.owned(session, asked.until);
+        found(owner, Command::Fork(ForkRequest { until, ..asked }), NO_SESSION)
+    }
+
+    fn route_rewind(&self, asked: RewindRequest) -> CommandRoute {
+        let (owner, until) = self.owned(asked.session, asked.until);
+        found(owner, Command::Rewind(RewindRequest { until, ..asked }), NO_SESSION)
+    }
+
+    /// Whose session it is, and the number of a message of it there.
+    fn owned(&self, session: SessionId, seq: Seq) -> (Option<SourceId>, Seq) {
         let owner = self.owners.get(&session).copied();
         let source = owner.and_then(|owner| self.sources.get(&owner));
-        let theirs = source.and_then(|source| source.numbers.theirs(asked.until));
-        found(owner, Command::Fork(ForkRequest { until: theirs.unwrap_or(asked.until), ..asked }), NO_SESSION)
+        (owner, source.and_then(|source| source.numbers.theirs(seq)).unwrap_or(seq))
     }
 
     /// All held messages, in our numbers.

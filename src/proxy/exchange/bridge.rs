@@ -417,7 +417,7 @@ impl Bridge {
         }
         let text = format!("session begun again, forgotten by the server (HTTP {status}){}", handshake.summary());
         let Connection { proxy, session, .. } = &*self.connection;
-        proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));
+        proxy.log_landmark(LogLine::new(Level::Info, "proxy", text).of(session.id()), Landmark::Seam);
         self.open_listener();
         changes.into_iter().for_each(|change| self.send_to_client(change));
         Ok(())

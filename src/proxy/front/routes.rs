@@ -20,6 +20,7 @@ use crate::proxy::Proxy;
 use crate::proxy::exchange::Connection;
 use crate::proxy::paths::{ENDPOINT, MESSAGES, STREAM};
 use crate::proxy::sessions::SessionTable;
+use crate::proxy::stream::rewind::SessionRewind;
 use crate::upstream::target::Target;
 
 /// Where clients look for what is said of an endpoint: its path stands behind that of the document (RFC 8615, RFC 9728
@@ -176,6 +177,15 @@ impl Mounts {
                 self.proxy.log(LogLine::new(Level::Warn, "proxy", text).of(session));
             }
         }
+    }
+
+    /// Takes a session back behind its client.
+    ///
+    /// # Errors
+    /// Where that cannot be: in words.
+    pub fn rewind(&self, session: SessionId, rewind: SessionRewind) -> Result<(), &'static str> {
+        let mount = self.mounts.iter().find(|mount| mount.table.find(session).is_some());
+        mount.ok_or("its session has ended")?.table.rewind(session, rewind)
     }
 
     /// Sends a signal to the server of a session.

@@ -19,6 +19,7 @@ use crate::proxy::session::policy::EndKind;
 use crate::proxy::sessions::SessionTable;
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::restart::{Supervisor, resume_session};
+use crate::proxy::stream::rewind::SessionRewind;
 use crate::proxy::stream::{StreamServer, Tenancy};
 use crate::upstream::UpstreamError;
 use crate::upstream::output::Output;
@@ -132,7 +133,7 @@ impl SessionTable {
         let told = match self.find(id).as_deref().map(|connection| &connection.link) {
             None => Err("its session has ended"),
             Some(ServerLink::Exchanges(_)) => Err(NO_COMMAND),
-            Some(ServerLink::Stream(link)) => link.request_restart(why),
+            Some(ServerLink::Stream(link)) => link.request_restart(why, None),
             Some(ServerLink::Shared(shared)) => {
                 shared.renew();
                 Ok(())
@@ -140,6 +141,22 @@ impl SessionTable {
         };
         if let Err(why) = told {
             self.proxy.log(LogLine::new(Level::Warn, "proxy", format!("the server is not restarted: {why}")).of(id));
+        }
+    }
+
+    /// Takes a session back behind its client: a fresh process of its server is told what was said until then.
+    ///
+    /// # Errors
+    /// Where that cannot be: in words.
+    pub fn rewind(&self, id: SessionId, rewind: SessionRewind) -> Result<(), &'static str> {
+        match self.find(id).as_deref().map(|connection| &connection.link) {
+            None => Err("its session has ended"),
+            Some(ServerLink::Exchanges(_)) => Err(NO_COMMAND),
+            Some(ServerLink::Stream(link)) => {
+                let why = format!("a rewind to {}", rewind.to);
+                link.request_restart(&why, Some(rewind))
+            }
+            Some(ServerLink::Shared(_)) => Err("other sessions use its process, too"),
         }
     }
 
@@ -178,7 +195,7 @@ impl SessionTable {
         for connection in self.live() {
             if let ServerLink::Stream(link) = &connection.link {
                 // One that is being started already is new enough.
-                let _ = link.request_restart(why);
+                let _ = link.request_restart(why, None);
             }
         }
     }

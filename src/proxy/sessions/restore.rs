@@ -127,7 +127,7 @@ impl SessionTable {
         let is_ours = self.proxy.session_policy().store.as_ref().is_some_and(|store| store.owner() == record.owner);
         let text = if is_ours { "session restored" } else { "session restored under a new tapline" };
         let line = LogLine::new(Level::Info, "proxy", text).of(connection.session.id());
-        self.proxy.log(line.as_landmark(Landmark::Seam));
+        self.proxy.log_landmark(line, Landmark::Seam);
     }
 
     /// Closes idle sessions and saves the others, again and again until tapline stops.

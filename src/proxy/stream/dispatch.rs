@@ -209,7 +209,9 @@ impl StreamServer {
         let recipient = self.recipient(&mut state, &incoming.message);
         let Some(pending) = state.requests.of_recipient(&recipient) else {
             let session = self.owner(&state, &recipient);
-            return Dispatched { session, recipient, incoming, audience: Audience::Client };
+            let audience =
+                if matches!(recipient, Recipient::Player) { Audience::OperatorOnly } else { Audience::Client };
+            return Dispatched { session, recipient, incoming, audience };
         };
         let leg_audience = pending.leg_audience(&recipient, &incoming.message);
         if leg_audience != LegAudience::Client {
@@ -238,6 +240,13 @@ impl StreamServer {
     fn recipient(&self, state: &mut ServerState, message: &Message) -> Recipient {
         let recipient = state.requests.recipient(message, state.client.stream().is_some());
         match (&self.tenancy, recipient) {
+            // Its client knows nothing of a process that is still being told what another one was told.
+            (Tenancy::Dedicated(_), Recipient::Client) if state.told_again.is_some() => Recipient::Player,
+            (Tenancy::Dedicated(_), Recipient::Requester(id))
+                if state.told_again.is_some() && !state.requests.contains(&id) =>
+            {
+                Recipient::Player
+            }
             (Tenancy::Dedicated(_), recipient) => {
                 if self.pool.is_some() {
                     state.questions.register(message);
@@ -294,9 +303,15 @@ impl StreamServer {
             return;
         }
         let mut state = self.state.lock();
-        let ServerState { requests, client, .. } = &mut *state;
+        let ServerState { requests, client, told_again, .. } = &mut *state;
         let item = Item::Message(incoming);
         match client {
+            _ if matches!(recipient, Recipient::Player) => {
+                // Behind the end of a rewind it is for none.
+                if let Some(player) = told_again {
+                    let _ = player.send_in(Ok(item), share);
+                }
+            }
             ClientSide::Stream(stream) => deliver_to_stream(stream, requests, recipient, (item, share)),
             ClientSide::Exchanges(client) => {
                 let unsent = deliver_to_exchange(client, requests, recipient, (item, share));

@@ -91,6 +91,19 @@ impl HandshakeState {
         initialized.into_iter().chain(again).collect()
     }
 
+    /// Returns what another process must be told that has come as far as `reached` by another way.
+    pub(in crate::proxy) fn beyond(&self, reached: &Self) -> Vec<Message> {
+        let level = |it: &Self| it.log_level.as_ref().and_then(|asked| asked.member("params").map(str::to_owned));
+        let log_level = self.log_level.iter().filter(|_| level(self) != level(reached));
+        let has = |it: &Self, name: Option<&str>| it.subscriptions.iter().any(|asked| asked.name() == name);
+        let subscribe = self.subscriptions.iter().filter(|asked| !has(reached, asked.name()));
+        let again = log_level.chain(subscribe).filter_map(|it| it.with_id(&Id::random()));
+        let ended = reached.subscriptions.iter().filter(|asked| !has(self, asked.name()));
+        let unsubscribe = json!(method::RESOURCES_UNSUBSCRIBE).to_string();
+        let ended = ended.filter_map(|it| it.with_id(&Id::random())?.with_value(&["method"], &unsubscribe));
+        again.chain(ended).collect()
+    }
+
     /// Compares what another process of the server promises with what was agreed. Returns the notifications that let the client look
     /// again: of the lists for which both the server it knows and this one said that they would tell of changes.
     ///
@@ -194,6 +207,19 @@ mod tests {
         assert_eq!(words(&rest), ["notifications/initialized", "logging/setLevel", "resources/subscribe a"]);
         assert!(rest[1].member("params").is_some_and(|params| params.contains("debug")));
         assert_eq!(handshake.summary(), ": `initialize`, 1 subscription, log level sent again");
+    }
+
+    #[test]
+    fn beyond_a_process_that_was_told_less_stands_what_the_client_agreed_on_later() {
+        let ok = r#"{"id":1,"result":{}}"#;
+        let level = (r#"{"id":6,"method":"logging/setLevel","params":{"level":"info"}}"#, ok);
+        let subscribe = |uri: &str| format!(r#"{{"id":1,"method":"resources/subscribe","params":{{"uri":"{uri}"}}}}"#);
+        let (a, b) = (subscribe("a"), subscribe("b"));
+        let client = after(&[level, (&b, ok)]);
+        let beyond = client.beyond(&after(&[(&a, ok)]));
+        assert_eq!(words(&beyond), ["logging/setLevel", "resources/subscribe b", "resources/unsubscribe a"]);
+        assert!(beyond.iter().all(|it| it.id().is_some_and(|id| id.token().starts_with("\"tapline-"))));
+        assert_eq!(words(&client.beyond(&client)), <[&str; 0]>::default());
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //!   logged; [`unread`]: what becomes of a client that does not read it;
 //! - [`client`]: where a client hears what no exchange of its own carries;
 //! - [`handshake`], [`restart`]: what another process must be told, and putting it in the place of one that is gone;
+//! - [`rewind`], [`told_again`]: another process that is brought to where the session was before;
 //! - [`subscription`], [`shared`]: the children that clients share, and one subscription that is open on several.
 
 mod client;
@@ -26,11 +27,13 @@ pub mod handshake;
 mod pending;
 mod request;
 pub(in crate::proxy) mod restart;
+pub mod rewind;
 mod send;
 mod server;
 pub mod shared;
 mod stderr_log;
 mod subscription;
+mod told_again;
 mod unread;
 
 pub(in crate::proxy) use self::client::{Announce, ClientStream, Items};

@@ -37,6 +37,8 @@ pub(in crate::proxy) enum Recipient {
     Unsubscribed(Id),
     /// The client, on whatever stream there is.
     Client,
+    /// Tapline, which tells the server again what an earlier process was told.
+    Player,
     /// No client: it is only shown.
     Unaddressed,
 }
@@ -46,7 +48,7 @@ impl Recipient {
     fn request(&self) -> Option<&Id> {
         match self {
             Self::Requester(id) | Self::Progress(id) | Self::Subscriber(id) | Self::Unsubscribed(id) => Some(id),
-            Self::Requesters(_) | Self::Client | Self::Unaddressed => None,
+            Self::Requesters(_) | Self::Client | Self::Player | Self::Unaddressed => None,
         }
     }
 
@@ -536,7 +538,7 @@ impl PendingRequests {
                     (&pending.reply_to).into()
                 })
             }
-            Recipient::Client | Recipient::Unaddressed => Destination::Client,
+            Recipient::Client | Recipient::Player | Recipient::Unaddressed => Destination::Client,
         }
     }
 

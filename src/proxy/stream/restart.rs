@@ -19,7 +19,9 @@ use crate::net::backoff::doubling;
 use crate::proxy::session::LiveSession;
 use crate::proxy::stream::dispatch::Pump;
 use crate::proxy::stream::pending::Recipient;
+use crate::proxy::stream::rewind::SessionRewind;
 use crate::proxy::stream::server::{Pipe, StreamServer, Succession, Tenancy, cancellation};
+use crate::proxy::stream::told_again::FreshProcess;
 use crate::upstream::output::{Output, one_line};
 use crate::upstream::pool::{Pool, Restart};
 use crate::upstream::{Framing, Incoming, Item, UpstreamError};
@@ -128,6 +130,17 @@ struct ServerRestart {
     session: Arc<LiveSession>,
     pool: Arc<Pool>,
     cause: RestartCause,
+    /// Where the session is to be taken back; the first process that is tried is.
+    rewind: Option<SessionRewind>,
+}
+
+/// Another process, from which its client hears as from the one before.
+struct RestartedServer {
+    outputs: mpsc::Receiver<Output>,
+    /// What the client is to be told.
+    changes: Vec<Message>,
+    /// What happened, for people.
+    text: String,
 }
 
 /// Starts the first child of a session that an earlier tapline, or another, had. Returns what it says.
@@ -139,7 +152,7 @@ pub(in crate::proxy) async fn resume_session(
 ) -> Result<mpsc::Receiver<Output>, UpstreamError> {
     let lost = UpstreamError::NotResumed { command: server.label().clone(), why: "tapline has ended".to_owned() };
     let cause = RestartCause::Requested("a restart of tapline".to_owned());
-    match ServerRestart::new(server.clone(), cause) {
+    match ServerRestart::new(server.clone(), cause, None) {
         Some(restart) => restart.run(&mut Pump::new(server), lost, &mut RestartAttempts::default()).await,
         None => Err(lost),
     }
@@ -147,10 +160,10 @@ pub(in crate::proxy) async fn resume_session(
 
 impl ServerRestart {
     /// `None` where no other child can take the place of one: it has several clients, or comes from no pool.
-    fn new(server: Arc<StreamServer>, cause: RestartCause) -> Option<Self> {
+    fn new(server: Arc<StreamServer>, cause: RestartCause, rewind: Option<SessionRewind>) -> Option<Self> {
         let (Tenancy::Dedicated(session), Some(pool)) = (&server.tenancy, &server.pool) else { return None };
         let (session, pool) = (session.clone(), pool.clone());
-        Some(Self { server, session, pool, cause })
+        Some(Self { server, session, pool, cause, rewind })
     }
 
     /// The restart that is due where a child ended like this; `None` where none is.
@@ -160,19 +173,19 @@ impl ServerRestart {
             return None;
         }
         let succession = server.state.lock().server.succession();
-        let cause = match (succession, lost) {
-            (Succession::Requested(why), _) => RestartCause::Requested(why),
+        let (cause, rewind) = match (succession, lost) {
+            (Succession::Requested(why, rewind), _) => (RestartCause::Requested(why), rewind),
             (Succession::Exited(code), UpstreamError::Exited { status, .. })
                 // One that ends with 0 wanted to go. One that never was initialized would not be another time.
                 if code != Some(0)
                     && pool.settings().restart == Restart::Crash
                     && server.handshake.borrow().has_handshake() =>
             {
-                RestartCause::Crash(status.clone())
+                (RestartCause::Crash(status.clone()), None)
             }
             (Succession::Ends | Succession::Exited(_), _) => return None,
         };
-        Self::new(server, cause)
+        Self::new(server, cause, rewind)
     }
 
     /// Puts another child in the place of the one that is lost. Returns what it says.
@@ -180,12 +193,13 @@ impl ServerRestart {
     /// # Errors
     /// Where none does: the last one's reason.
     async fn run(
-        &self,
+        mut self,
         pump: &mut Pump,
         lost: UpstreamError,
         attempts: &mut RestartAttempts,
     ) -> Result<mpsc::Receiver<Output>, UpstreamError> {
-        let Self { server, session, cause, .. } = self;
+        let mut rewind = self.rewind.take();
+        let Self { server, session, cause, .. } = &self;
         if let Some(failed) = session.fail(&lost.to_string()) {
             server.proxy.journal().publish(Event::SessionChanged(failed));
         }
@@ -197,12 +211,12 @@ impl ServerRestart {
             let Some(pause) = pause else { return Err(lost) };
             let attempt = async {
                 pump.meanwhile(sleep(pause)).await;
-                self.attempt(pump).await
+                self.attempt(pump, rewind.take()).await
             };
             match session.closed().run_until_cancelled(attempt).await {
                 None => return Err(lost),
-                Some(Ok((outputs, changes))) => {
-                    self.announce(changes);
+                Some(Ok(RestartedServer { outputs, changes, text })) => {
+                    self.announce(changes, text);
                     return Ok(outputs);
                 }
                 Some(Err(error)) => {
@@ -214,14 +228,57 @@ impl ServerRestart {
         }
     }
 
-    async fn attempt(&self, pump: &mut Pump) -> Result<(mpsc::Receiver<Output>, Vec<Message>), UpstreamError> {
+    async fn attempt(&self, pump: &mut Pump, rewind: Option<SessionRewind>) -> Result<RestartedServer, UpstreamError> {
         let child = pump.meanwhile(self.pool.acquire()).await?;
         let mut outputs = child.outputs;
         let pipe = self.server.stage(child.pipe);
+        if let Some(rewind) = rewind {
+            let (changes, text) = pump.run_until(&mut outputs, self.go_through_past(rewind, &pipe)).await??;
+            return Ok(RestartedServer { outputs, changes, text });
+        }
         match pump.run_until(&mut outputs, timeout(PATIENCE, self.shake_hands(&pipe))).await? {
-            Ok(changes) => Ok((outputs, changes?)),
+            Ok(changes) => {
+                let changes = changes?;
+                let text = format!("new process after {}{}", self.cause, self.server.handshake.borrow().summary());
+                Ok(RestartedServer { outputs, changes, text })
+            }
             Err(_) => Err(self.not_resumed("it does not answer `initialize`".to_owned())),
         }
+    }
+
+    /// Has a new child told all that was said up to a message, then lets the client's messages through. Returns what the client is to be
+    /// told, and what happened.
+    async fn go_through_past(
+        &self,
+        rewind: SessionRewind,
+        pipe: &Arc<Pipe>,
+    ) -> Result<(Vec<Message>, String), UpstreamError> {
+        let SessionRewind { to, say_again } = rewind;
+        let text = format!("a fresh process is told what was said up to {to}");
+        let line = LogLine::new(Level::Info, "proxy", text).of(self.session.id());
+        self.server.proxy.log_landmark(line, Landmark::Rewind);
+        let fresh = FreshProcess::new(&self.server, &self.session, pipe);
+        let told = fresh.told();
+        let said = say_again(Arc::new(fresh)).await;
+        self.server.state.lock().told_again = None;
+        let handshake = self.server.handshake.borrow().clone();
+        let (greeting, beyond) = {
+            let told = told.lock();
+            (told.greeting.clone(), handshake.beyond(&told.handshake))
+        };
+        let changes = match greeting {
+            Some(greeting) if handshake.has_handshake() => {
+                handshake.compare(&greeting).map_err(|why| self.not_resumed(why))?
+            }
+            None if handshake.has_handshake() => return Err(self.not_resumed(said)),
+            _ => Vec::new(),
+        };
+        for message in beyond {
+            let _ = self.server.ask(&self.session, pipe, message).await;
+        }
+        self.resend(pipe).await;
+        self.server.open(pipe);
+        Ok((changes, format!("rewound to {to}: {said}")))
     }
 
     /// Goes through the handshake with a new child in the client's place, then lets the client's messages through. Returns what the
@@ -276,13 +333,12 @@ impl ServerRestart {
     }
 
     /// Tells that the new child is there.
-    fn announce(&self, changes: Vec<Message>) {
-        let Self { server, session, cause, .. } = self;
+    fn announce(&self, changes: Vec<Message>, text: String) {
+        let Self { server, session, .. } = self;
         if let Some(recovered) = session.recover() {
             server.proxy.journal().publish(Event::SessionChanged(recovered));
         }
-        let text = format!("new process after {cause}{}", server.handshake.borrow().summary());
-        server.proxy.log(LogLine::new(Level::Info, "proxy", text).of(session.id()).as_landmark(Landmark::Seam));
+        server.proxy.log_landmark(LogLine::new(Level::Info, "proxy", text).of(session.id()), Landmark::Seam);
         changes.into_iter().for_each(|message| self.send_to_client(message));
     }
 

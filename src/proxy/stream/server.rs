@@ -17,14 +17,15 @@ use tokio::time::Instant;
 use crate::envelope::{Direction, Transport, Via};
 use crate::event::{Landmark, Level, LogLine};
 use crate::mcp::method;
-use crate::message::{Id, Message};
+use crate::message::{Id, Kind, Message};
 use crate::net::backlog::{BacklogReader, RoomShare, backlog};
 use crate::proxy::Proxy;
 use crate::proxy::error::ProxyError;
 use crate::proxy::session::LiveSession;
-use crate::proxy::stream::client::ClientSide;
+use crate::proxy::stream::client::{ClientSide, Items};
 use crate::proxy::stream::handshake::HandshakeState;
 use crate::proxy::stream::pending::{Enclosure, PendingQuestions, PendingRequest, PendingRequests, ReplyReader};
+use crate::proxy::stream::rewind::SessionRewind;
 use crate::secret::Label;
 use crate::upstream::output::{MOST_UNREAD, message_of, one_line};
 use crate::upstream::pool::Pool;
@@ -67,6 +68,8 @@ pub(super) struct ServerState {
     pub(super) questions: PendingQuestions,
     /// The session that spoke last, where several clients share the server.
     pub(super) last_session: Option<Arc<LiveSession>>,
+    /// Takes what a process says of its own accord while it is told again what an earlier one was told.
+    pub(super) told_again: Option<Items>,
 }
 
 /// The way to the server, and to its end. Dropping the last one ends it.
@@ -98,8 +101,8 @@ pub(super) enum Lifecycle {
 enum NextProcess {
     /// Another, if this one crashes and the settings say so.
     IfCrashed,
-    /// Another, and why it was asked for.
-    Requested(String),
+    /// Another, and why it was asked for; where it is to be taken back, how.
+    Requested(String, Option<SessionRewind>),
     /// None: it was ended on purpose, and is not replaced.
     Unwanted,
 }
@@ -116,8 +119,8 @@ pub(super) struct ServerSide {
 pub(super) enum Succession {
     /// The process ends, and none follows it.
     Ends,
-    /// It was asked for, for this reason.
-    Requested(String),
+    /// It was asked for, for this reason; where it is to be taken back, how.
+    Requested(String, Option<SessionRewind>),
     /// It depends on how the process ended: with this exit code, where it has one.
     Exited(Option<u8>),
 }
@@ -179,7 +182,12 @@ impl ServerSide {
     ///
     /// # Errors
     /// Where that cannot be: in words.
-    pub(super) fn request_restart(&mut self, why: &str, meanwhile: UpstreamError) -> Result<(), &'static str> {
+    pub(super) fn request_restart(
+        &mut self,
+        why: &str,
+        rewind: Option<SessionRewind>,
+        meanwhile: UpstreamError,
+    ) -> Result<(), &'static str> {
         let pipe = match &self.lifecycle {
             Lifecycle::Up(pipe) => pipe.clone(),
             Lifecycle::Starting(_) => return Err("its server is being started already"),
@@ -187,7 +195,7 @@ impl ServerSide {
         };
         let Pipe::Child(child) = &*pipe else { return Err("its server is not a command of this tapline") };
         if !matches!(self.next, NextProcess::Unwanted) {
-            self.next = NextProcess::Requested(why.to_owned());
+            self.next = NextProcess::Requested(why.to_owned(), rewind);
         }
         self.lifecycle = Lifecycle::Starting(meanwhile);
         child.leave();
@@ -201,7 +209,7 @@ impl ServerSide {
                 self.next = NextProcess::Unwanted;
                 Succession::Ends
             }
-            NextProcess::Requested(why) => Succession::Requested(why),
+            NextProcess::Requested(why, rewind) => Succession::Requested(why, rewind),
             NextProcess::IfCrashed => Succession::Exited(self.exit_code()),
         }
     }
@@ -248,6 +256,7 @@ impl StreamServer {
             requests: PendingRequests::default(),
             questions: PendingQuestions::default(),
             last_session: None,
+            told_again: None,
         });
         let (changed, handshake) = (Notify::new(), watch::Sender::default());
         Arc::new(Self { proxy, tenancy, label, carrier, state, changed, pool, handshake })
@@ -443,7 +452,10 @@ impl StreamServer {
     /// Sets the child that will take the clients' messages, and takes none of them yet.
     pub(super) fn stage(&self, child: ChildPipe) -> Arc<Pipe> {
         let pipe = Arc::new(Pipe::Child(child));
-        self.state.lock().server.stage(pipe.clone());
+        let mut state = self.state.lock();
+        state.server.stage(pipe.clone());
+        state.told_again = None;
+        drop(state);
         pipe
     }
 
@@ -464,7 +476,7 @@ impl StreamServer {
         let Pipe::Child(child) = pipe else { return answers };
         let transport = Transport::new(self.carrier);
         let message = self.proxy.originate(session, Direction::ToServer, transport, message);
-        if message.id().is_some() {
+        if message.kind() == Kind::Request {
             let reply_to = ReplyReader::Tapline(items);
             let pending = PendingRequest::new(session.clone(), message.clone(), reply_to, Enclosure::Single);
             self.state.lock().requests.register_as_is(pending);
@@ -525,15 +537,20 @@ impl StreamServer {
         Ok(())
     }
 
-    /// Has another child take the place of this one.
+    /// Has another child take the place of this one. `rewind`: how that is brought to where the session was before, if not merely
+    /// through the handshake.
     ///
     /// # Errors
     /// Where that cannot be: in words.
-    pub(in crate::proxy) fn request_restart(&self, why: &str) -> Result<(), &'static str> {
+    pub(in crate::proxy) fn request_restart(
+        &self,
+        why: &str,
+        rewind: Option<SessionRewind>,
+    ) -> Result<(), &'static str> {
         if self.pool.is_none() {
             return Err("its server is not a command of this tapline");
         }
-        self.state.lock().server.request_restart(why, self.broken_off("it is still being restarted"))
+        self.state.lock().server.request_restart(why, rewind, self.broken_off("it is still being restarted"))
     }
 
     fn broken_off(&self, why: &str) -> UpstreamError {
@@ -625,7 +642,7 @@ impl StreamServer {
         };
         for session in sessions.values().filter(|session| !session.closed().is_cancelled()) {
             let line = LogLine::new(Level::Warn, "proxy", format!("{error}; {next}"));
-            self.proxy.log(line.of(session.id()).as_landmark(Landmark::Seam));
+            self.proxy.log_landmark(line.of(session.id()), Landmark::Seam);
         }
     }
 }

@@ -265,7 +265,7 @@ impl TapeExtension {
             lines.push(b'\n');
         }
         let text = "the tape had no more: what follows was asked of a real server by `tapline mock`".to_owned();
-        serde_json::to_writer(&mut lines, &Mark::Seam { at, text })?;
+        serde_json::to_writer(&mut lines, &Mark::Seam { at, after: None, text })?;
         lines.push(b'\n');
         Ok(lines)
     }

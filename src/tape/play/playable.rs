@@ -48,6 +48,8 @@ impl PlayableTape {
         let file = Arc::new(TapeFile::open(path, header.session)?);
         let mut builder = ScriptBuilder::default();
         let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
+        // What was said again behind the last message that is played is not how the session began.
+        let mut is_undone = false;
         while let Some(entry) = entries.next() {
             let read = entries.place().end;
             if read - reported >= REPORTED_EACH {
@@ -55,11 +57,17 @@ impl PlayableTape {
                 reported = read;
             }
             match entry {
-                TapeEntry::Message { envelope, .. } if part.has(&envelope) => {
+                TapeEntry::Message { envelope, .. }
+                    if part.has(&envelope) && (!is_undone || envelope.kind().is_reply()) =>
+                {
                     builder.line(&file, entries.place(), &envelope);
                 }
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
                 TapeEntry::Mark(Mark::HangUp { at, seq }) => builder.hung_up(seq, at),
+                TapeEntry::Mark(Mark::Rewind { after, .. }) => match part.until {
+                    Some(until) if after >= Some(until) => is_undone = true,
+                    _ => builder.begin_again(),
+                },
                 TapeEntry::Mark(Mark::Peer(peer)) => header.peers.learn(peer.peers),
                 TapeEntry::Message { .. } | TapeEntry::Mark(_) => {}
                 TapeEntry::Problem(problem) => problems.push(problem),

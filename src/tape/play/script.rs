@@ -145,7 +145,11 @@ impl Script {
     pub(super) fn of(tape: &Tape) -> Self {
         let mut builder = ScriptBuilder::default();
         let mut hang_ups = tape.hang_ups.iter().peekable();
+        let mut rewinds = tape.rewinds.iter().peekable();
         for envelope in &tape.envelopes {
+            if rewinds.next_if(|after| **after < envelope.seq).is_some() {
+                builder.begin_again();
+            }
             while let Some(hang_up) = hang_ups.next_if(|it| it.at < envelope.at) {
                 builder.hung_up(hang_up.seq, hang_up.at);
             }
@@ -192,6 +196,11 @@ impl ScriptBuilder {
             Direction::ToServer => {}
         }
         self.place += 1;
+    }
+
+    /// A fresh process is told all again: only what follows is what the server knows in the end.
+    pub(super) fn begin_again(&mut self) {
+        *self = Self { place: self.place, ..Self::default() };
     }
 
     /// The client hung up on a request of its own; of one that is not played that says nothing.

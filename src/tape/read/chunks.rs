@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::stretches::{LineStretches, on_all_cores};
 use super::{Gap, HangUp, Problem, TapeEntry, TapeReader};
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, Seq};
+use crate::event::TapeSeam;
 use crate::tape::format::{Mark, PeerMark, TapeHeader};
 
 /// What some lines of a tape say.
@@ -14,6 +15,8 @@ pub(in crate::tape) struct TapeChunk {
     pub(in crate::tape) envelopes: Vec<Arc<Envelope>>,
     pub(super) gaps: Vec<Gap>,
     pub(super) hang_ups: Vec<HangUp>,
+    pub(super) rewinds: Vec<Seq>,
+    pub(super) seams: Vec<TapeSeam>,
     /// What could not be read, with lines counted from the start of the chunk.
     pub(super) problems: Vec<Problem>,
     pub(super) peers: Vec<PeerMark>,
@@ -25,11 +28,20 @@ pub(in crate::tape) struct TapeChunk {
 impl TapeChunk {
     fn of<R: BufRead>(mut entries: TapeReader<R>) -> Self {
         let mut chunk = Self::default();
+        let last = |chunk: &Self| chunk.envelopes.last().map(|envelope| envelope.seq);
         for entry in &mut entries {
             match entry {
                 TapeEntry::Message { envelope, .. } => chunk.envelopes.push(Arc::new(*envelope)),
                 TapeEntry::Mark(Mark::Gap { at, messages }) => chunk.gaps.push(Gap { at, messages }),
                 TapeEntry::Mark(Mark::HangUp { at, seq }) => chunk.hang_ups.push(HangUp { at, seq }),
+                TapeEntry::Mark(Mark::Seam { after, text, .. }) => {
+                    chunk.seams.push(TapeSeam { after: after.or(last(&chunk)).unwrap_or_default(), text });
+                }
+                TapeEntry::Mark(Mark::Rewind { after, text, .. }) => {
+                    let after = after.or(last(&chunk)).unwrap_or_default();
+                    chunk.rewinds.push(after);
+                    chunk.seams.push(TapeSeam { after, text });
+                }
                 TapeEntry::Mark(Mark::Peer(peer)) => chunk.peers.push(peer),
                 TapeEntry::Mark(Mark::End { reason, .. }) => chunk.end = Some(reason),
                 TapeEntry::Mark(_) => {}

@@ -26,7 +26,7 @@ pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
 use super::name::{PACKED, SUFFIX};
 use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown};
-use crate::event::{TapeInfo, Timestamp};
+use crate::event::{TapeInfo, TapeSeam, Timestamp};
 
 const BUFFER: usize = 256 << 10;
 
@@ -40,6 +40,9 @@ pub struct Tape {
     pub envelopes: Vec<Arc<Envelope>>,
     pub gaps: Vec<Gap>,
     pub hang_ups: Vec<HangUp>,
+    /// The last message before each place where a fresh process was told all again.
+    pub rewinds: Vec<Seq>,
+    pub seams: Vec<TapeSeam>,
     /// Lines that could not be read.
     pub problems: Vec<Problem>,
     /// Whether the last line is cut short, as after a crash.
@@ -129,6 +132,8 @@ impl Tape {
             envelopes: Vec::new(),
             gaps: Vec::new(),
             hang_ups: Vec::new(),
+            rewinds: Vec::new(),
+            seams: Vec::new(),
             problems: Vec::new(),
             torn: false,
             end: None,
@@ -142,6 +147,8 @@ impl Tape {
         self.envelopes.extend(chunk.envelopes);
         self.gaps.extend(chunk.gaps);
         self.hang_ups.extend(chunk.hang_ups);
+        self.rewinds.extend(chunk.rewinds);
+        self.seams.extend(chunk.seams);
         self.problems.extend(chunk.problems.into_iter().map(|it| Problem { line: it.line + lines, ..it }));
         chunk.peers.into_iter().for_each(|peer| self.header.peers.learn(peer.peers));
         self.torn |= chunk.torn;

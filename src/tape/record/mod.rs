@@ -209,7 +209,8 @@ impl Recorder {
         let tape = self.touch(session)?;
         let (at, text) = (tape.now(), text.to_owned());
         tape.mark(&match what {
-            Landmark::Seam => Mark::Seam { at, text },
+            Landmark::Seam => Mark::Seam { at, after: seq, text },
+            Landmark::Rewind => Mark::Rewind { at, after: seq, text },
             Landmark::Attempt => Mark::Attempt { at, seq, text },
             Landmark::HangUp => Mark::HangUp { at, seq: seq.unwrap_or_default() },
         });

@@ -1,7 +1,8 @@
 //! Branches off a session: played to the message under the cursor, and from there on in the operator's hands.
 
-use crate::event::{Command, ForkRequest};
+use crate::event::{Command, ForkRequest, RewindRequest};
 use crate::ui::model::Model;
+use crate::ui::model::tapes_screen::AskedPlay;
 
 /// `B` on a message: a fresh server is told what this one was told up to here.
 pub(super) fn fork(model: &mut Model) {
@@ -19,7 +20,28 @@ pub(super) fn fork(model: &mut Model) {
         return model
             .warn("a tape is being played: a branch is made when that is done, `4` shows it and `space` stops it");
     }
-    model.is_forking = true;
+    model.asked = Some(AskedPlay::Branch);
     model.notify(format!("a fresh server is told what was said up to {}", envelope.seq));
     model.send(Command::Fork(ForkRequest { tape, session, until: envelope.seq }));
+}
+
+/// `<` on a message: a fresh process is told what this one was told up to here, and the client goes on with that.
+pub(super) fn rewind(model: &mut Model) {
+    let Some(envelope) = model.selected().map(|row| row.envelope) else { return };
+    if model.tape.is_some() {
+        return model.warn("no client is behind a tape: `B` branches off here, on a fresh server");
+    }
+    let row = model.observed.sessions.get(envelope.session);
+    if row.is_none_or(|row| row.session.tape.is_none()) {
+        return model.warn(
+            "this session is not recorded, so there is nothing to play: `R` in the sessions pane restarts its server",
+        );
+    }
+    if model.tapes.running() {
+        return model
+            .warn("a tape is being played: `4` shows it and `space` stops it, then the session can be rewound");
+    }
+    model.asked = Some(AskedPlay::Rewind(envelope.session));
+    model.notify(format!("a fresh process is told what was said up to {}; the client waits", envelope.seq));
+    model.send(Command::Rewind(RewindRequest { session: envelope.session, until: envelope.seq }));
 }

@@ -183,6 +183,7 @@ fn decide(model: &mut Model, action: Action) {
 fn look(model: &mut Model, action: Action) {
     match action {
         Action::Fork => branching::fork(model),
+        Action::Rewind => branching::rewind(model),
         Action::Rule => rules::open(model),
         Action::Why => insight::why(model),
         Action::Timeline => insight::timeline(model),

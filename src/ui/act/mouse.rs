@@ -7,6 +7,7 @@ use ratatui::layout::{Position, Rect};
 use super::navigate;
 use crate::ui::layout::{ScreenLayout, border_at, inner, metrics_parts, share_at};
 use crate::ui::model::motion::Motion;
+use crate::ui::model::seams::ListedLine;
 use crate::ui::model::{Model, Pane, PaneBorder, ScreenKind};
 use crate::ui::view::{key_at, screen_at, session_at, tab_at};
 
@@ -96,7 +97,9 @@ fn choose(model: &mut Model, line: usize, width: usize) -> Option<bool> {
     match (model.screen, model.pane) {
         (ScreenKind::Messages, Pane::List) => {
             let (rows, list) = model.messages_mut();
-            let position = list.top + line.checked_sub(1)?;
+            let Some(ListedLine::Message(position)) = list.lines(rows).get(line.checked_sub(1)?).cloned() else {
+                return None;
+            };
             let was = list.position(rows) == position;
             (position < list.len(rows)).then(|| list.go_to(rows, position))?;
             Some(was)

@@ -259,6 +259,7 @@ impl Action {
             Self::Sort => "order",
             Self::Compose => "call",
             Self::Fork => "branch",
+            Self::Rewind => "rewind",
             Self::Why => "why",
             Self::Timeline => "timeline",
             Self::Sequence => "diagram",

@@ -69,6 +69,7 @@ pub(crate) enum Action {
     Sort,
     Compose,
     Fork,
+    Rewind,
     Why,
     Timeline,
     Sequence,
@@ -202,6 +203,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         A::Fork,
         "branch",
         "branch off here: a fresh server is told all up to this message, then it is yours",
+    )
+    .when(Model::has_rows),
+    key(
+        C::List,
+        &["<"],
+        A::Rewind,
+        "",
+        "rewind the session to here: a fresh process is told all up to here, its client stays",
     )
     .when(Model::has_rows),
     key(C::List, &["R"], A::Rule, "rule", "make a rule of the message, and of what was done to it")

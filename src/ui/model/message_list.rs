@@ -8,6 +8,7 @@ use super::list_context::ListContext;
 use super::message_rows::{MessageRow, MessageRows, RowState};
 use super::motion::Motion;
 use super::row_outlines::{OutlineId, OutlineVerdicts};
+use super::seams::ListedLine;
 use crate::envelope::{Seq, SessionId};
 use crate::filter::{Filter, MessageHistory, NearFocus};
 
@@ -452,6 +453,30 @@ impl MessageList {
         let scan = self.scan.as_ref()?;
         let position = rows.find(scan.next).unwrap_or_else(|near| near);
         Some(position * 100 / rows.len().max(1))
+    }
+
+    /// The lines on the screen: messages, and between them the seams. The cursor is on one of them.
+    pub(crate) fn lines<'a>(&self, rows: &'a MessageRows) -> Vec<ListedLine<'a>> {
+        let (cursor, mut lines, mut needed) = (self.position(rows), Vec::new(), 0);
+        let seams = |from: Seq, to: Seq| rows.seams.behind(from..to, |session| self.shows_session(session));
+        for position in self.top..self.top + self.height {
+            let Some(seq) = self.seq(rows, position) else { break };
+            let is_in_order = self.sorted.is_none();
+            if position == 0 && is_in_order {
+                lines.extend(seams(Seq(0), seq).map(ListedLine::Seam));
+            }
+            lines.push(ListedLine::Message(position));
+            needed = if position <= cursor { lines.len() } else { needed };
+            if is_in_order {
+                let next = self.seq(rows, position + 1);
+                lines.extend(seams(seq, next.unwrap_or(Seq(u64::MAX))).map(ListedLine::Seam));
+                // What stands behind the last is seen with it.
+                needed = if next.is_none() && position == cursor { lines.len() } else { needed };
+            }
+        }
+        lines.drain(..needed.saturating_sub(self.height));
+        lines.truncate(self.height);
+        lines
     }
 
     /// Moves the window so that the cursor is in it.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::row_block::{OpenBlocks, RowBlock};
 use super::row_outlines::{OutlineId, RowOutlines};
+use super::seams::SeamLines;
 use crate::envelope::packed::Packer;
 use crate::envelope::{Envelope, Seq, SessionId};
 use crate::event::{Comparison, Finding, Session, Ticket, Timestamp};
@@ -72,6 +73,8 @@ pub(crate) struct MessageRows {
     found: BTreeMap<Seq, Vec<Arc<Finding>>>,
     /// The operator's comment, or that they are marked.
     marks: BTreeMap<Seq, MessageMark>,
+    /// Where sessions went on otherwise.
+    pub(crate) seams: SeamLines,
     /// Whose messages they are.
     sessions: HashMap<SessionId, Arc<Session>>,
     /// When the last of them came, by the clock of the screen.
@@ -280,6 +283,12 @@ impl MessageRows {
         self.found.get(&seq).map_or(&[], Vec::as_slice)
     }
 
+    /// Takes in a place from which on a session went on otherwise; the latest where no message is named.
+    pub(crate) fn note_seam(&mut self, after: Option<Seq>, session: SessionId, text: String) {
+        let last = || self.len().checked_sub(1).and_then(|last| self.seq_at(last));
+        self.seams.put(after.or_else(last).unwrap_or_default(), session, text);
+    }
+
     /// The operator's mark and comment on a message.
     pub(crate) fn mark(&self, seq: Seq) -> Option<&MessageMark> {
         self.marks.get(&seq)
@@ -351,6 +360,7 @@ impl MessageRows {
         self.diverged = self.diverged.split_off(&first);
         self.found = self.found.split_off(&first);
         self.states = self.states.split_off(&first);
+        self.seams.trim(first);
         Some(first)
     }
 

@@ -35,6 +35,7 @@ mod row_outlines;
 pub(crate) mod rule_editor;
 pub(crate) mod rule_form;
 pub(crate) mod rules_screen;
+pub(crate) mod seams;
 pub(crate) mod search;
 mod searching;
 mod selection;

@@ -11,10 +11,10 @@ use super::observed::{ObservedState, TouchedRow, outcome_words};
 use super::popup::{Confirmation, Popup};
 use super::server_said::ServerSaid;
 use super::state::{Model, Pane, ScreenKind, age};
-use super::tapes_screen::OpenTape;
-use crate::envelope::{Envelope, Outcome, Seq};
+use super::tapes_screen::{AskedPlay, OpenTape};
+use crate::envelope::{Envelope, Outcome, Seq, SessionId};
 use crate::event::{
-    BranchedSession, Command, Event, Held, Holding, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent,
+    BranchedSession, Command, Event, Held, Holding, Landmark, Level, LogLine, OnQuit, Origin, ReplayEvent, ShadowEvent,
     TapeComparison, TapeEnd, TapePart,
 };
 use crate::ui::host::Exit;
@@ -68,7 +68,23 @@ impl Model {
                 _ => {}
             }
         }
+        if let (Some(Landmark::Seam | Landmark::Rewind), Some(session)) = (line.landmark, line.session) {
+            self.on_seam(session, &line);
+        }
         self.log.push(line, is_retold);
+    }
+
+    /// A session goes on otherwise: that is drawn between its messages. Whoever asked for it is told.
+    fn on_seam(&mut self, session: SessionId, line: &LogLine) {
+        let rebuilt = self.resync.rebuild.iter_mut().map(|rebuild| &mut rebuild.rows);
+        for rows in rebuilt.chain([&mut self.observed.rows]) {
+            rows.note_seam(line.seq, session, line.text.clone());
+        }
+        let is_rewound = line.landmark == Some(Landmark::Seam);
+        if is_rewound && self.asked.take_if(|asked| *asked == AskedPlay::Rewind(session)).is_some() {
+            self.live.follow(&self.observed.rows);
+            self.notify(line.text.clone());
+        }
     }
 
     fn apply_event(&mut self, event: Event) {
@@ -215,8 +231,9 @@ impl Model {
     fn read_on(&mut self, path: &Path, part: TapePart, end: Option<Box<TapeEnd>>) {
         let Some(tape) = self.tape.as_mut().filter(|tape| tape.path == path) else { return };
         tape.read_on(part, self.settings.memory);
-        let Some(TapeEnd { session, messages, problems, found }) = end.map(|it| *it) else { return };
-        tape.end(session, problems, found);
+        let Some(end) = end.map(|it| *it) else { return };
+        let messages = end.messages;
+        tape.end(end);
         let (left_out, problem) = (tape.rows.older + tape.later, tape.problems.first().cloned());
         let shown = tape.rows.len() as u64 + left_out;
         if shown < messages {
@@ -234,7 +251,7 @@ impl Model {
 
     /// A branch that was asked for here is shown, by itself; one that others asked for is a session like any other.
     fn on_branched(&mut self, branch: &BranchedSession) {
-        if !std::mem::take(&mut self.is_forking) {
+        if self.asked.take_if(|asked| *asked == AskedPlay::Branch).is_none() {
             return;
         }
         self.tape = None;
@@ -266,7 +283,11 @@ impl Model {
                 self.send(Command::ListTapes);
             }
             ReplayEvent::Failed { why } => {
-                let what = if std::mem::take(&mut self.is_forking) { "no branch" } else { "replay failed" };
+                let what = match self.asked.take() {
+                    None => "replay failed",
+                    Some(AskedPlay::Branch) => "no branch",
+                    Some(AskedPlay::Rewind(_)) => "not rewound",
+                };
                 self.warn(format!("{what}: {why}"));
             }
             ReplayEvent::Started { .. } | ReplayEvent::Step(_) => {}

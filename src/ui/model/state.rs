@@ -26,7 +26,7 @@ use super::popup::Popup;
 use super::prompt::Prompt;
 use super::rules_screen::RulesScreen;
 use super::search::Search;
-use super::tapes_screen::{OpenTape, TapesScreen};
+use super::tapes_screen::{AskedPlay, OpenTape, TapesScreen};
 use crate::ui::host::Exit;
 use crate::ui::settings::Settings;
 
@@ -138,8 +138,8 @@ pub(crate) struct Model {
     pub(crate) queue: HoldQueue,
     pub(crate) tapes: TapesScreen,
     pub(crate) compare: CompareScreen,
-    /// A branch was asked for here, and is being made.
-    pub(crate) is_forking: bool,
+    /// What was asked for here that plays a tape, and is being done.
+    pub(crate) asked: Option<AskedPlay>,
     pub(crate) metrics: MetricsScreen,
     pub(crate) log: EventLog,
     /// Cursor of the lint screen.

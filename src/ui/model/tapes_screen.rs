@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::message_list::MessageList;
 use super::message_rows::{MessageRows, PutOutcome, RowState};
 use super::motion::{ListCursor, Motion};
-use crate::envelope::Seq;
+use crate::envelope::{Seq, SessionId};
 use crate::event::{
-    Finding, ReplayEvent, ReplaySummary, Session, Speed, StepReport, StepVerdict, TapeInfo, TapePart, Timestamp,
+    ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, TapeEnd, TapeInfo, TapePart, TapeSeam, Timestamp,
     branch_order,
 };
 
@@ -131,7 +131,11 @@ impl OpenTape {
     }
 
     /// Takes in what is known behind its end.
-    pub(crate) fn end(&mut self, session: Arc<Session>, problems: Vec<String>, found: Vec<Finding>) {
+    pub(crate) fn end(&mut self, end: TapeEnd) {
+        let TapeEnd { session, problems, found, seams, .. } = end;
+        for TapeSeam { after, text } in seams {
+            self.rows.note_seam(Some(after), session.id, text);
+        }
         self.rows.learn(session);
         for finding in found {
             self.rows.find_fault(&Arc::new(finding));
@@ -147,6 +151,14 @@ impl OpenTape {
             self.goal = None;
         }
     }
+}
+
+/// What a person asks for that plays a tape, other than a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AskedPlay {
+    Branch,
+    /// Of this session.
+    Rewind(SessionId),
 }
 
 /// One playing of a tape.

@@ -2,7 +2,10 @@
 
 use super::rig::{Rig, busy, session, session_id, tapes};
 use crate::envelope::{Seq, Via};
-use crate::event::{BranchedSession, Command, Event, ForkRequest, ReplayEvent, Session, TapeInfo, TapeParent};
+use crate::event::{
+    BranchedSession, Command, Event, ForkRequest, Landmark, Level, LogLine, ReplayEvent, RewindRequest, Session,
+    TapeInfo, TapeParent,
+};
 use crate::ui::model::{Pane, ScreenKind};
 
 /// A tape, its branch, and a branch of one that is not there.
@@ -94,4 +97,73 @@ fn tapes_stand_as_a_tree_and_a_parent_that_is_gone_is_named() {
     at("branched off at #12 of 20260314T100400Z");
     rig.press("j");
     assert!(rig.picture().contains("whose tape is not here"), "{}", rig.picture());
+}
+
+fn seam(after: u64, text: &str) -> Event {
+    let line = LogLine::new(Level::Info, "proxy", text).of(session_id(1)).about(Seq(after));
+    Event::Log(line.as_landmark(Landmark::Seam))
+}
+
+pub(super) fn rewound(rig: &mut Rig) {
+    recorded(rig);
+    rig.press(": 1 1 9 3 enter <");
+    let mut seam = |after, landmark, text: &str| {
+        let line = LogLine::new(Level::Info, "proxy", text).of(session_id(1)).about(Seq(after));
+        rig.on_event(Event::Log(line.as_landmark(landmark)));
+    };
+    seam(1194, Landmark::Rewind, "a fresh process is told what was said up to #1193");
+    seam(1198, Landmark::Seam, "rewound to #1193: 4 messages of the client said again");
+}
+
+#[test]
+fn rewind_asks_for_the_session_of_the_message_and_says_when_it_is_done() {
+    let mut rig = busy(120, 36);
+    recorded(&mut rig);
+    rig.commands();
+    let commands = rig.press(": 1 1 9 3 enter <").commands();
+    let asked = RewindRequest { session: session_id(1), until: Seq(1193) };
+    assert!(matches!(&commands[..], [Command::Rewind(it)] if *it == asked), "{commands:?}");
+    rig.on_event(seam(1194, "rewound to #1193: all said again"));
+    let picture = rig.picture();
+    let lines: Vec<_> = picture.lines().collect();
+    let drawn = lines.iter().position(|line| line.contains("── rewound to #1193: all said again ──")).expect(&picture);
+    assert!(lines[drawn - 1].contains("1194") && lines[drawn + 1].contains("1195"), "{picture}");
+    assert!(
+        lines[drawn + 2..].iter().any(|line| line.contains("rewound to #1193")),
+        "it is said below, too: {picture}"
+    );
+    // It is another screen's from then on.
+    rig.on_event(Event::Replay(ReplayEvent::Failed { why: "no server".to_owned() }));
+    assert!(rig.picture().contains("replay failed: no server"), "{}", rig.picture());
+}
+
+#[test]
+fn rewind_that_cannot_be_says_what_can() {
+    let mut rig = busy(120, 36);
+    rig.commands();
+    rig.press(": 1 1 9 3 enter <");
+    assert_eq!(rig.sent(), "");
+    assert!(rig.picture().contains("this session is not recorded"), "{}", rig.picture());
+    recorded(&mut rig);
+    rig.press("<");
+    rig.on_event(Event::Replay(ReplayEvent::Failed { why: "no command; `B` branches off".to_owned() }));
+    assert!(rig.picture().contains("not rewound: no command; `B` branches off"), "{}", rig.picture());
+    super::scenes::open_tape(&mut rig);
+    rig.commands();
+    rig.press("<");
+    assert_eq!(rig.sent(), "");
+    assert!(rig.picture().contains("no client is behind a tape"), "{}", rig.picture());
+}
+
+#[test]
+fn seam_behind_the_last_message_is_seen_while_the_list_follows_and_a_click_below_it_finds_its_message() {
+    let mut rig = busy(120, 36);
+    let last = rig.model.messages().0.len() - 1;
+    let last = rig.model.messages().0.seq_at(last).unwrap();
+    rig.on_event(seam(last.0, "the process is another"));
+    assert!(rig.picture().contains("── the process is another"), "{}", rig.picture());
+    rig.press("f ~ q enter");
+    assert!(rig.picture().contains("── the process is another"), "a filter leaves it: {}", rig.picture());
+    rig.press("o");
+    assert!(!rig.picture().contains("── the process is another"), "in another order it stands nowhere");
 }

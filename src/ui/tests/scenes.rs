@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::branching::tape_tree;
+use super::branching::{rewound, tape_tree};
 use super::comparing::{asked_to_compare, compared, unreadable};
 use super::metrics::measure;
 use super::pictures::replay;
@@ -42,6 +42,7 @@ pub(super) const SCENES: &[Scene] = &[
     ("tapes", played),
     ("open-tape", open_tape),
     ("tape-tree", tape_tree),
+    ("rewound", rewound),
     ("compared", |rig| {
         compared(rig);
         rig.press("j j j j");
@@ -515,7 +516,7 @@ pub(super) fn open_tape(rig: &mut Rig) {
     let envelopes: Vec<_> = busy_events().into_iter().filter_map(passed).collect();
     let messages = envelopes.len() as u64;
     rig.on_event(Event::TapeOpened { path: path.clone(), session: session.clone(), part: envelopes.into() });
-    let end = TapeEnd { session, messages, problems: Vec::new(), found: Vec::new() };
+    let end = TapeEnd { session, messages, problems: Vec::new(), found: Vec::new(), seams: Vec::new() };
     rig.on_event(Event::TapeRead { path, part: TapePart::default(), end: Some(Box::new(end)) });
     rig.press("j j");
 }

@@ -15,6 +15,7 @@ use crate::text;
 use crate::ui::model::column_needs::{ColumnNeeds, subject_words};
 use crate::ui::model::message_rows::{MessageRow, RowState};
 use crate::ui::model::patience::{ClientClock, ClockState};
+use crate::ui::model::seams::ListedLine;
 use crate::ui::model::session_list::SessionRow;
 use crate::ui::model::summary::{FAILED, is_http_error, summary};
 use crate::ui::model::tapes_screen::tape_title;
@@ -34,19 +35,29 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     }
     let digits = rows.seq_at(rows.len() - 1).map_or(1, |seq| seq.0.to_string().len());
     let width = usize::from(inner.width);
-    let shown = list.top..list.top + usize::from(inner.height.saturating_sub(1));
-    let shown: Vec<_> = shown.map_while(|position| list.row(rows, position)).collect();
     let needs = ColumnNeeds { digits, ..list.needs };
     let columns = MessageColumns::of(width, needs, &model.settings.columns);
     put(frame, inner, 0, header(model, &columns));
     let cursor = list.position(rows);
-    for (line, row) in shown.iter().enumerate() {
-        let mut cells = row_line(model, row, &columns);
-        if list.top + line == cursor {
-            cells = cursor_row(model, &cells, focused, width);
-        }
+    for (line, listed) in list.lines(rows).into_iter().enumerate() {
+        let cells = match listed {
+            ListedLine::Seam(text) => seam_line(model, text, width),
+            ListedLine::Message(position) => {
+                let Some(row) = list.row(rows, position) else { continue };
+                let cells = row_line(model, &row, &columns);
+                if position == cursor { cursor_row(model, &cells, focused, width) } else { cells }
+            }
+        };
         put(frame, inner, line + 1, cells);
     }
+}
+
+/// A line across the list: the session goes on otherwise from here on.
+fn seam_line(model: &Model, text: &str, width: usize) -> Line<'static> {
+    let line = theme(model).glyphs().line;
+    let text = format!("{} {} ", line.repeat(2), short(text, width.saturating_sub(6)));
+    let rest = width.saturating_sub(text::width(&text));
+    Line::from(styled(model, Role::Accent, text + &line.repeat(rest)))
 }
 
 fn title(model: &Model, width: u16) -> Line<'static> {
