@@ -7,6 +7,7 @@
 
 mod answers;
 mod on_reply;
+mod order;
 mod playable;
 mod script;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::answers::RecordedAnswers;
+use self::order::SaidOrder;
 pub use self::playable::{PlayableTape, TapeSelection};
 use self::script::{After, Script, ScriptStep, StepKind};
 use self::wire::{ExchangeEvent, NegotiatedHeaders, exchange, outgoing};
@@ -154,6 +156,8 @@ struct Played {
     last_progress: Option<f64>,
     /// What is worth telling beside the verdict.
     notes: Vec<String>,
+    /// What the server said of its own accord until the reply: on the stream of the request, and on the listening stream.
+    said: [SaidOrder; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,6 +219,8 @@ struct Player<R> {
     exchanges: SelectAll<BoxStream<'static, (ExchangePurpose, ExchangeEvent)>>,
     /// Requests in flight, by their id.
     waiting: HashMap<Id, usize>,
+    /// The only one of them, where it has been that from the start.
+    alone: Option<usize>,
     by_progress_token: HashMap<Id, usize>,
     /// Where on the tape the reply stands that a step in flight waits for; no later message may go out before it.
     blockers: BTreeSet<(usize, usize)>,
@@ -253,6 +259,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             next: 0,
             exchanges: SelectAll::new(),
             waiting: HashMap::new(),
+            alone: None,
             by_progress_token: HashMap::new(),
             blockers: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -433,6 +440,10 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         self.news_since = None;
         match &step.kind {
             StepKind::Request { reply, .. } => {
+                let other = self.waiting.values().next().is_some();
+                for shared in self.alone.replace(index).into_iter().chain([index]).filter(|_| other) {
+                    self.played[shared].said.iter_mut().for_each(|said| said.is_shared = true);
+                }
                 self.waiting.extend(message.id().map(|id| (id.clone(), index)));
                 self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, index)));
                 self.blockers.extend(reply.as_ref().map(|reply| (reply.place, index)));

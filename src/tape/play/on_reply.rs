@@ -14,7 +14,7 @@ use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::accept::LiveReply;
-use crate::tape::compare::{Findings, LearnedValues, judge};
+use crate::tape::compare::{Findings, LearnedValues, Volatile, judge};
 use crate::upstream::UpstreamError;
 
 /// When a stream is taken up again, unless the server says: what the SDK clients do.
@@ -205,12 +205,29 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             1 => Some("1 value differs".to_owned()),
             count => Some(format!("{count} values differ")),
         };
-        let why: Vec<_> = status.into_iter().chain(count).collect();
+        let why: Vec<_> = status.into_iter().chain(count).chain(self.judge_order(index)).collect();
         let verdict = if why.is_empty() { StepVerdict::Pass } else { StepVerdict::Fail };
         self.conclude(index, verdict, (!why.is_empty()).then(|| why.join(", ")), found, took);
     }
 
+    /// What the server said until the reply is to come in the order in which it once did. Returns why it fails, where every byte counts;
+    /// else a note has it.
+    fn judge_order(&mut self, index: usize) -> Option<String> {
+        let once = &self.script.steps[index].said;
+        let played = &mut self.played[index];
+        let differs = played.said.iter().find_map(|live| once.difference(live))?;
+        let rules = &self.options.rules;
+        if rules.volatile == Volatile::Exact && rules.only.is_empty() {
+            return Some(differs);
+        }
+        played.notes.push(differs);
+        None
+    }
+
     fn on_notification(&mut self, index: Option<usize>, message: &Message) {
+        if let Some(alone) = self.alone.filter(|alone| index.is_none_or(|index| index == *alone)) {
+            self.played[alone].said[usize::from(index.is_none())].note(message);
+        }
         match message.method() {
             Some(method::PROGRESS) => self.on_progress(index, message),
             Some(method::LOG_MESSAGE) => {}

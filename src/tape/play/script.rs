@@ -14,6 +14,7 @@ use crate::mcp::meta;
 use crate::mcp::method;
 use crate::message::{Id, Kind, Message};
 use crate::tape::Tape;
+use crate::tape::play::order::SaidOrder;
 use crate::tape::read::TapeFile;
 use crate::tape::tokens::ServerTokens;
 
@@ -76,6 +77,8 @@ pub(super) struct ScriptStep {
     pub(super) news: usize,
     /// Where it cancels a request: the step of that, and how much progress of it had come before.
     pub(super) cancels: Option<(usize, usize)>,
+    /// What the server said of its own accord until the reply.
+    pub(super) said: SaidOrder,
 }
 
 /// What a step is to the protocol.
@@ -174,6 +177,8 @@ pub(super) struct ScriptBuilder {
     /// Those without a reply so far, by id: for tapes that do not say which request a reply answers.
     open: HashMap<Id, usize>,
     by_progress_token: HashMap<Id, usize>,
+    /// The latest request, until it is answered.
+    alone: Option<usize>,
     /// The server's requests, and when they came.
     questions_by_seq: HashMap<Seq, (Message, u64)>,
     questions_by_id: HashMap<Id, (Message, u64)>,
@@ -222,6 +227,7 @@ impl ScriptBuilder {
             pause: self.last.map_or(0, |(_, last)| at.saturating_sub(last)),
             news: self.news,
             cancels: Some((request, progress)),
+            said: SaidOrder::default(),
         });
         self.last = Some((After::Sent(self.steps.len() - 1), at));
     }
@@ -242,7 +248,11 @@ impl ScriptBuilder {
         let message = envelope.message.clone();
         let mut last = self.last;
         let kind = self.kind_of(envelope, &mut last);
-        if matches!(kind, StepKind::Request { .. }) {
+        let is_request = matches!(kind, StepKind::Request { .. });
+        let is_shared = is_request && !self.open.is_empty();
+        if is_request {
+            let before = self.alone.replace(step).filter(|_| is_shared);
+            before.into_iter().for_each(|before| self.steps[before].said.is_shared = true);
             self.by_seq.insert(envelope.seq, step);
             self.open.extend(message.id().map(|id| (id.clone(), step)));
             self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, step)));
@@ -263,6 +273,7 @@ impl ScriptBuilder {
             pause: last.map_or(0, |(_, at)| envelope.at.saturating_sub(at)),
             news: self.news,
             cancels,
+            said: SaidOrder::new(is_shared),
         });
         // Answers are given when they are asked for, whatever comes next.
         if !is_answer {
@@ -354,11 +365,15 @@ impl ScriptBuilder {
         if let Some(id) = self.steps[step].message.id().filter(|id| self.open.get(id) == Some(&step)) {
             self.open.remove(id);
         }
+        self.alone.take_if(|alone| *alone == step);
         // The client saw it when the operator let it go.
         self.last = Some((After::Answered(step), envelope.at + envelope.held.unwrap_or(0)));
     }
 
     fn notified(&mut self, message: &Message) {
+        if let Some(alone) = self.alone {
+            self.steps[alone].said.note(message);
+        }
         match message.method() {
             Some(method::PROGRESS) => {
                 let step = meta::reported_progress(message)

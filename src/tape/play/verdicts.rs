@@ -36,6 +36,7 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
         let was_in_flight = std::mem::replace(&mut played.state, StepState::Done) == StepState::InFlight;
         played.done = Some(Instant::now());
         let why: Vec<_> = why.into_iter().chain(std::mem::take(&mut played.notes)).collect();
+        self.alone.take_if(|alone| *alone == index);
         let step = &self.script.steps[index];
         self.blockers.remove(&(step.reply().map_or(0, |reply| reply.place), index));
         self.deadlines.retain(|(_, waiting)| *waiting != index);

@@ -19,6 +19,7 @@ use self::rig::{
 use super::{OnFailure, PlayOptions, PlayableTape};
 use crate::event::Speed;
 use crate::message::Message;
+use crate::tape::compare::{Rules, Volatile};
 use crate::upstream::{Outgoing, ReplyBody};
 
 #[tokio::test(start_paused = true)]
@@ -322,6 +323,26 @@ async fn progress_and_other_notifications_are_noted_not_judged() {
     assert_eq!(outcome.why(1), "progress went back from 5 to 4; 2 of 3 progress notifications came");
     assert_eq!(outcome.why(2), "a notification that once came before did not come (1)");
     assert_eq!(outcome.log(), ["0 tools/call", "1000 tools/list"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn order_of_notifications_is_noted_and_fails_where_every_byte_counts() {
+    let [a, b] = ["a", "b"].map(|data| format!(r#"{{"method":"notifications/message","params":{{"data":"{data}"}}}}"#));
+    let reply = r#"{"id":1,"result":{}}"#;
+    let tape =
+        tape(&[(0, "c2s", r#"{"id":1,"method":"tools/call"}"#), (1, "s2c", &a), (2, "s2c", &b), (3, "s2c", reply)]);
+    let played = |volatile, order: [&str; 2]| {
+        let order = order.map(str::to_owned);
+        let options = PlayOptions { rules: Rules { volatile, ..Rules::default() }, ..options(Speed::Max) };
+        run(&tape, options, move |_| streamed(&[&order[0], &order[1], reply]))
+    };
+    let as_it_was = played(Volatile::Exact, [&a, &b]).await;
+    assert_eq!((as_it_was.verdicts(), as_it_was.step(1).why.clone()), (vec![PASS], None));
+    let noted = played(Volatile::Normalised, [&b, &a]).await;
+    let why = "notifications `notifications/message` came in another order";
+    assert_eq!((noted.verdicts(), noted.why(1)), (vec![PASS], why));
+    let failed = played(Volatile::Exact, [&b, &a]).await;
+    assert_eq!((failed.verdicts(), failed.why(1)), (vec![FAIL], why));
 }
 
 #[tokio::test(start_paused = true)]
