@@ -175,6 +175,12 @@ async fn rewind_answers_what_was_pending_and_holds_what_comes_meanwhile() {
     let asked: Vec<_> = heard[1].iter().filter_map(|message| message["id"].as_u64()).collect();
     assert_eq!(asked, [4], "what waited came last: {:#?}", heard[1]);
     assert_eq!(heard[1].last().unwrap()["id"], 4);
+    // It is no part of what was undone.
+    std::fs::remove_file(counter.path("gate")).unwrap();
+    let to = reply_to(&rig, 4).await;
+    rewind(&rig, to).await;
+    assert_eq!(seam(&rig, 2).await, format!("rewound to {to}: 4 messages of the client said again"));
+    assert_eq!(add(&mut client, 5).await, 3);
 }
 
 #[tokio::test]

@@ -139,8 +139,8 @@ struct RestartedServer {
     outputs: mpsc::Receiver<Output>,
     /// What the client is to be told.
     changes: Vec<Message>,
-    /// What happened, for people.
-    text: String,
+    /// What is to be told of it, where it was not told yet.
+    text: Option<String>,
 }
 
 /// Starts the first child of a session that an earlier tapline, or another, had. Returns what it says.
@@ -233,26 +233,22 @@ impl ServerRestart {
         let mut outputs = child.outputs;
         let pipe = self.server.stage(child.pipe);
         if let Some(rewind) = rewind {
-            let (changes, text) = pump.run_until(&mut outputs, self.go_through_past(rewind, &pipe)).await??;
-            return Ok(RestartedServer { outputs, changes, text });
+            let changes = pump.run_until(&mut outputs, self.go_through_past(rewind, &pipe)).await??;
+            return Ok(RestartedServer { outputs, changes, text: None });
         }
         match pump.run_until(&mut outputs, timeout(PATIENCE, self.shake_hands(&pipe))).await? {
             Ok(changes) => {
                 let changes = changes?;
                 let text = format!("new process after {}{}", self.cause, self.server.handshake.borrow().summary());
-                Ok(RestartedServer { outputs, changes, text })
+                Ok(RestartedServer { outputs, changes, text: Some(text) })
             }
             Err(_) => Err(self.not_resumed("it does not answer `initialize`".to_owned())),
         }
     }
 
     /// Has a new child told all that was said up to a message, then lets the client's messages through. Returns what the client is to be
-    /// told, and what happened.
-    async fn go_through_past(
-        &self,
-        rewind: SessionRewind,
-        pipe: &Arc<Pipe>,
-    ) -> Result<(Vec<Message>, String), UpstreamError> {
+    /// told.
+    async fn go_through_past(&self, rewind: SessionRewind, pipe: &Arc<Pipe>) -> Result<Vec<Message>, UpstreamError> {
         let SessionRewind { to, say_again } = rewind;
         let text = format!("a fresh process is told what was said up to {to}");
         let line = LogLine::new(Level::Info, "proxy", text).of(self.session.id());
@@ -276,9 +272,11 @@ impl ServerRestart {
         for message in beyond {
             let _ = self.server.ask(&self.session, pipe, message).await;
         }
+        // On the tape, what the client says to the new child comes behind it.
+        self.log_seam(format!("rewound to {to}: {said}"));
         self.resend(pipe).await;
         self.server.open(pipe);
-        Ok((changes, format!("rewound to {to}: {said}")))
+        Ok(changes)
     }
 
     /// Goes through the handshake with a new child in the client's place, then lets the client's messages through. Returns what the
@@ -333,13 +331,18 @@ impl ServerRestart {
     }
 
     /// Tells that the new child is there.
-    fn announce(&self, changes: Vec<Message>, text: String) {
+    fn announce(&self, changes: Vec<Message>, text: Option<String>) {
         let Self { server, session, .. } = self;
         if let Some(recovered) = session.recover() {
             server.proxy.journal().publish(Event::SessionChanged(recovered));
         }
-        server.proxy.log_landmark(LogLine::new(Level::Info, "proxy", text).of(session.id()), Landmark::Seam);
+        text.into_iter().for_each(|text| self.log_seam(text));
         changes.into_iter().for_each(|message| self.send_to_client(message));
+    }
+
+    fn log_seam(&self, text: String) {
+        let line = LogLine::new(Level::Info, "proxy", text).of(self.session.id());
+        self.server.proxy.log_landmark(line, Landmark::Seam);
     }
 
     /// Says something to the client in the server's place.

@@ -27,11 +27,6 @@ struct OwnWord {
 }
 
 impl SaidOrder {
-    /// `is_shared`: something else waits already.
-    pub(super) fn new(is_shared: bool) -> Self {
-        Self { said: Vec::new(), is_shared }
-    }
-
     pub(super) fn note(&mut self, message: &Message) {
         if self.said.len() < MOST && !self.is_shared {
             let method = message.method().unwrap_or_default();

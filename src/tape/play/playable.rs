@@ -68,6 +68,7 @@ impl PlayableTape {
                     Some(until) if after >= Some(until) => is_undone = true,
                     _ => builder.begin_again(),
                 },
+                TapeEntry::Mark(Mark::Seam { .. }) => builder.go_on(),
                 TapeEntry::Mark(Mark::Peer(peer)) => header.peers.learn(peer.peers),
                 TapeEntry::Message { .. } | TapeEntry::Mark(_) => {}
                 TapeEntry::Problem(problem) => problems.push(problem),

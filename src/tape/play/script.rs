@@ -3,7 +3,7 @@
 //! Pure: a tape in, a [`Script`] out. A tape may be larger than memory: of one that is read from its file, large messages stay
 //! there until they are needed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -149,7 +149,11 @@ impl Script {
         let mut builder = ScriptBuilder::default();
         let mut hang_ups = tape.hang_ups.iter().peekable();
         let mut rewinds = tape.rewinds.iter().peekable();
+        let mut seams = tape.seams.iter().peekable();
         for envelope in &tape.envelopes {
+            while seams.next_if(|seam| seam.after < envelope.seq).is_some() {
+                builder.go_on();
+            }
             if rewinds.next_if(|after| **after < envelope.seq).is_some() {
                 builder.begin_again();
             }
@@ -161,6 +165,12 @@ impl Script {
         hang_ups.for_each(|it| builder.hung_up(it.seq, it.at));
         builder.script()
     }
+}
+
+/// A step that is no part of the script yet.
+struct WaitingStep {
+    step: ScriptStep,
+    progress_token: Option<Id>,
 }
 
 /// What is known while a tape is gone through.
@@ -177,6 +187,8 @@ pub(super) struct ScriptBuilder {
     /// Those without a reply so far, by id: for tapes that do not say which request a reply answers.
     open: HashMap<Id, usize>,
     by_progress_token: HashMap<Id, usize>,
+    /// While a fresh process is told all again: what the client says to it then.
+    waiting: Option<Vec<WaitingStep>>,
     /// The latest request, until it is answered.
     alone: Option<usize>,
     /// The server's requests, and when they came.
@@ -196,16 +208,38 @@ impl ScriptBuilder {
 
     fn envelope(&mut self, envelope: &Envelope) {
         match envelope.direction {
-            Direction::ToServer if envelope.was_sent() => self.sent(self.place, envelope),
+            Direction::ToServer if envelope.was_sent() => {
+                let step = self.step(envelope);
+                match &mut self.waiting {
+                    Some(waiting) if !is_ours(envelope) => waiting.push(step),
+                    _ => self.push(step),
+                }
+            }
             Direction::ToClient => self.received(self.place, envelope),
             Direction::ToServer => {}
         }
         self.place += 1;
     }
 
-    /// A fresh process is told all again: only what follows is what the server knows in the end.
+    /// A fresh process is told all again: only what follows is what the server knows in the end, and behind it what waits for its reply.
     pub(super) fn begin_again(&mut self) {
-        *self = Self { place: self.place, ..Self::default() };
+        let steps = std::mem::take(&mut self.steps);
+        let cancelled: HashSet<_> = steps.iter().filter_map(|step| step.cancels.map(|(step, _)| step)).collect();
+        let is_open = |step: &ScriptStep| matches!(step.kind, StepKind::Request { reply: None, hung_up: false, .. });
+        let open = steps.into_iter().enumerate().filter(|(at, step)| is_open(step) && !cancelled.contains(at));
+        let waiting =
+            open.map(|(_, step)| WaitingStep { progress_token: meta::requested_progress(&step.message), step });
+        let waiting = Some(waiting.collect());
+        *self = Self { place: self.place, waiting, ..Self::default() };
+    }
+
+    /// The fresh process has been told all: what the client had said meanwhile follows.
+    pub(super) fn go_on(&mut self) {
+        for WaitingStep { step, progress_token } in self.waiting.take().unwrap_or_default() {
+            let after = self.last.map(|(after, _)| after);
+            let step = ScriptStep { place: self.place, after, pause: 0, news: self.news, ..step };
+            self.push(WaitingStep { step, progress_token });
+        }
     }
 
     /// The client hung up on a request of its own; of one that is not played that says nothing.
@@ -243,42 +277,47 @@ impl ScriptBuilder {
         }
     }
 
-    fn sent(&mut self, place: usize, envelope: &Envelope) {
-        let step = self.steps.len();
+    /// What the client sent, as a step, and the token under which it asks for progress.
+    fn step(&mut self, envelope: &Envelope) -> WaitingStep {
         let message = envelope.message.clone();
         let mut last = self.last;
         let kind = self.kind_of(envelope, &mut last);
-        let is_request = matches!(kind, StepKind::Request { .. });
-        let is_shared = is_request && !self.open.is_empty();
-        if is_request {
-            let before = self.alone.replace(step).filter(|_| is_shared);
-            before.into_iter().for_each(|before| self.steps[before].said.is_shared = true);
-            self.by_seq.insert(envelope.seq, step);
-            self.open.extend(message.id().map(|id| (id.clone(), step)));
-            self.by_progress_token.extend(meta::requested_progress(&message).map(|token| (token, step)));
-        }
-        let is_answer = matches!(kind, StepKind::Answer { .. });
         let cancels = meta::cancelled_id(&message).and_then(|id| self.asked(&id));
-        self.said.note(&message, place);
+        self.said.note(&message, self.place);
         let body = self.stored(&message);
-        self.steps.push(ScriptStep {
+        let progress_token = meta::requested_progress(&message);
+        let step = ScriptStep {
             seq: envelope.seq,
             message: if matches!(body, StoredMessage::Kept(_)) { message } else { head_of(&message) },
             body,
             headers: envelope.transport.headers.clone(),
             kind,
             at: envelope.at,
-            place,
+            place: self.place,
             after: last.map(|(after, _)| after),
             pause: last.map_or(0, |(_, at)| envelope.at.saturating_sub(at)),
             news: self.news,
             cancels,
-            said: SaidOrder::new(is_shared),
-        });
-        // Answers are given when they are asked for, whatever comes next.
-        if !is_answer {
-            self.last = Some((After::Sent(step), envelope.at));
+            said: SaidOrder::default(),
+        };
+        WaitingStep { step, progress_token }
+    }
+
+    fn push(&mut self, WaitingStep { mut step, progress_token }: WaitingStep) {
+        let index = self.steps.len();
+        if matches!(step.kind, StepKind::Request { .. }) {
+            step.said.is_shared = !self.open.is_empty();
+            let before = self.alone.replace(index).filter(|_| step.said.is_shared);
+            before.into_iter().for_each(|before| self.steps[before].said.is_shared = true);
+            self.by_seq.insert(step.seq, index);
+            self.open.extend(step.message.id().map(|id| (id.clone(), index)));
+            self.by_progress_token.extend(progress_token.map(|token| (token, index)));
         }
+        // Answers are given when they are asked for, whatever comes next.
+        if !step.is_answer() {
+            self.last = Some((After::Sent(index), step.at));
+        }
+        self.steps.push(step);
     }
 
     /// What a message is to the protocol; an answer comes after what it answers.
