@@ -93,7 +93,7 @@ impl Default for PlayOptions {
 
 /// How long a listening stream may take to open before the next message goes out all the same.
 const LISTEN: Duration = Duration::from_secs(1);
-/// How long a notification that once came before a message is waited for before that message.
+/// How long a notification, or a question, that once came before a message is waited for before that message.
 const NEWS: Duration = Duration::from_secs(1);
 /// At full speed, the most that a notification stays behind the request it may be about.
 const BEHIND: Duration = Duration::from_millis(20);
@@ -240,6 +240,10 @@ struct Player<R> {
     missed: usize,
     /// Since when a notification is waited for.
     news_since: Option<Instant>,
+    /// Answers whose question is waited for, as it came before the next message.
+    unasked: Vec<usize>,
+    /// Since when.
+    unasked_since: Option<Instant>,
     /// Since when the progress is waited for that the next step came after.
     progress_since: Option<Instant>,
     /// Why nothing more can be played.
@@ -273,6 +277,8 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             news: 0,
             missed: 0,
             news_since: None,
+            unasked: Vec::new(),
+            unasked_since: None,
             progress_since: None,
             over: None,
             began: Instant::now(),
@@ -343,19 +349,22 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
     }
 
     fn due(&mut self) -> Due {
-        while self.script.steps.get(self.next).is_some_and(ScriptStep::is_answer) {
+        while let Some(step) = self.script.steps.get(self.next).filter(|step| step.is_answer()) {
+            self.unasked
+                .extend(Some(self.next).filter(|_| matches!(step.kind, StepKind::Answer { question: Some(_) })));
             self.next += 1;
         }
+        let now = Instant::now();
+        let asked = self.asked_until(now);
         let Some(step) = self.script.steps.get(self.next) else {
-            return Due::Never;
+            return asked.map_or(Due::Never, Due::At);
         };
         if self.blockers.first().is_some_and(|(place, _)| *place < step.place) {
             return Due::Later;
         }
-        let now = Instant::now();
         let (pause, news, cancels, recorded) = (self.pause_until(step), step.news, step.cancels, step.pause);
         let progress = cancels.and_then(|cancelled| self.progress_until(cancelled, recorded, now));
-        let waits = [self.listening_until(), Some(pause), self.news_until(news, now), progress];
+        let waits = [self.listening_until(), Some(pause), self.news_until(news, now), progress, asked];
         match waits.into_iter().flatten().find(|until| *until > now) {
             Some(until) => Due::At(until),
             None => Due::Now,
@@ -414,6 +423,22 @@ impl<R: FnMut(ReplayEvent) + Send> Player<R> {
             self.played[self.next].notes.push(format!("{what} that once came before did not come ({absent})"));
         }
         Some(until)
+    }
+
+    /// Returns until when questions of the server are waited for that were answered before the next message.
+    fn asked_until(&mut self, now: Instant) -> Option<Instant> {
+        let played = &self.played;
+        self.unasked.retain(|answer| played[*answer].state == StepState::Idle);
+        if self.unasked.is_empty() {
+            self.unasked_since = None;
+            return None;
+        }
+        let until = *self.unasked_since.get_or_insert(now) + NEWS;
+        if until <= now {
+            self.unasked.clear();
+            self.unasked_since = None;
+        }
+        (until > now).then_some(until)
     }
 
     /// Returns until when the progress of a request is waited for that had come before the client cancelled it. `pause`: how long the

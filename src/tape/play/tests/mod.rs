@@ -297,6 +297,39 @@ async fn listening_stream_may_carry_replies_and_requests() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn question_is_waited_for_that_was_answered_before_the_next_message() {
+    let tape = tape(&[
+        (0, "c2s", r#"{"method":"notifications/initialized"}"#),
+        (1, "s2c", r#"{"id":5,"method":"roots/list"}"#),
+        (2, "c2s", r#"{"id":5,"result":{"roots":[]}}"#),
+        (3, "c2s", r#"{"id":1,"method":"tools/call"}"#),
+        (4, "s2c", r#"{"id":1,"result":{}}"#),
+    ]);
+    let played = |asks_after: u64| {
+        run(&tape, options(Speed::Max), move |outgoing| match what(outgoing).as_str() {
+            "GET" => {
+                let asked = stream::once(async move {
+                    sleep(Duration::from_millis(asks_after)).await;
+                    Ok(item(r#"{"id":"r","method":"roots/list"}"#))
+                });
+                let items = asked.chain(stream::pending());
+                Act::Reply(StatusCode::OK, &[], ReplyBody::Stream(items.boxed()))
+            }
+            "tools/call" => whole(r#"{"id":1,"result":{}}"#),
+            _ => taken(),
+        })
+    };
+    let late = played(350).await;
+    assert_eq!(
+        (late.verdicts(), late.log()[2..].to_vec()),
+        (vec![PASS; 3], vec!["350 result".to_owned(), "350 tools/call".to_owned()])
+    );
+    let never = played(60_000).await;
+    assert_eq!((never.verdicts(), never.why(2)), (vec![PASS, SKIP, PASS], "the server did not ask"));
+    assert_eq!(never.log().last().unwrap(), "1000 tools/call");
+}
+
+#[tokio::test(start_paused = true)]
 async fn progress_and_other_notifications_are_noted_not_judged() {
     let call = r#"{"id":1,"method":"tools/call","params":{"_meta":{"progressToken":"p"}}}"#;
     let progress = r#"{"method":"notifications/progress","params":{"progressToken":"p","progress":1}}"#;
