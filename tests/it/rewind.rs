@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio_util::sync::CancellationToken;
 
+use crate::pool::modern;
 use crate::support::watched::Place;
 use crate::support::{Client, Rig, client_in_session, envelope, kept_command, request, settings, soon};
 
@@ -274,6 +275,13 @@ async fn rewind_that_cannot_be_says_why_and_what_can_be_done_instead() {
     assert_eq!(why, "its server is not a command of this tapline; `B` branches off the session instead");
 
     let counter = Counter::new();
+    let rig = counter.rig().await;
+    let mut client = rig.client().await;
+    assert_eq!(client.call(modern(1, "add")).await.status(), "200");
+    let why = refused(rig).await;
+    let shared = "its process is that of all clients of revision 2026-07-28, which has no sessions";
+    assert_eq!(why, format!("{shared}; `B` branches off the session instead"));
+
     let words = ["sh", counter.path("counter").to_str().unwrap()].map(str::to_owned);
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let rig = Rig::kept(&words, Settings::default()).await;

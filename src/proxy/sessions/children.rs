@@ -156,7 +156,9 @@ impl SessionTable {
                 let why = format!("a rewind to {}", rewind.to);
                 link.request_restart(&why, Some(rewind))
             }
-            Some(ServerLink::Shared(_)) => Err("other sessions use its process, too"),
+            Some(ServerLink::Shared(_)) => {
+                Err("its process is that of all clients of revision 2026-07-28, which has no sessions")
+            }
         }
     }
 

@@ -25,7 +25,7 @@ impl<'t> RecordedCall<'t> {
     pub(super) fn all(tape: &'t Tape, is_stopped: IsStopped<'_>) -> Vec<Self> {
         let replies: HashMap<_, _> =
             tape.envelopes.iter().filter_map(|it| Some((it.reply_to.as_ref()?.seq, it))).collect();
-        let requests = tape.envelopes.iter().filter(|it| it.kind() == Kind::Request);
+        let requests = tape.envelopes.iter().filter(|it| it.kind() == Kind::Request && !tape.is_said_again(it));
         requests
             .take_while(|_| !is_stopped())
             .map(|request| Self { request, reply: replies.get(&request.seq).copied(), arguments: arguments(request) })

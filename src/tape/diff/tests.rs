@@ -57,6 +57,27 @@ fn diff_tells_what_was_added_removed_and_changed_by_path() {
 }
 
 #[test]
+fn diff_has_what_was_said_again_after_a_rewind_once() {
+    let call = |seq: u64, id: u64, x: u64, more: &str| {
+        format!(
+            "{{\"seq\":{seq},\"at\":{seq},\"dir\":\"c2s\",\"via\":\"stdio\"{more},\"msg\":{{\"id\":{id},\"method\":\"add\",\"params\":{{\"x\":{x}}}}}}}\n"
+        )
+    };
+    let again = r#","verdict":{"injected":"tapline"}"#;
+    let text = serde_json::to_string(&tape(&[]).header).unwrap()
+        + "\n"
+        + &call(1, 1, 1, "")
+        + &call(2, 2, 2, "")
+        + "{\"mark\":\"rewind\",\"at\":2,\"after\":2,\"text\":\"again\"}\n"
+        + &call(3, 90, 1, again)
+        + "{\"mark\":\"seam\",\"at\":3,\"after\":3,\"text\":\"rewound\"}\n"
+        + &call(4, 3, 3, again);
+    let rewound = Tape::read_from(Path::new("x.tape.jsonl"), text.as_bytes()).unwrap();
+    let calls: Vec<_> = RecordedCall::all(&rewound, &|| false).iter().map(|it| it.request.seq.0).collect();
+    assert_eq!(calls, [1, 2, 4]);
+}
+
+#[test]
 fn diff_passes_over_what_changes_from_run_to_run() {
     let call = |at: &'static str| [("now", "{}", at, 9)];
     let said = told(&call(r#"{"at":"2026-11-23T16:55:01Z"}"#), &call(r#"{"at":"2026-11-24T16:55:09Z"}"#));

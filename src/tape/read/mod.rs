@@ -25,7 +25,7 @@ pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
 use super::name::{PACKED, SUFFIX};
-use crate::envelope::{Envelope, HeaderCache, Seq, SessionId, Unknown};
+use crate::envelope::{Envelope, HeaderCache, Outcome, Seq, SessionId, Unknown};
 use crate::event::{TapeInfo, TapeSeam, Timestamp};
 
 const BUFFER: usize = 256 << 10;
@@ -154,6 +154,15 @@ impl Tape {
         self.torn |= chunk.torn;
         self.end = chunk.end.or(self.end.take());
         self.lines += chunk.lines;
+    }
+
+    /// Whether a message was only said again, or answered again, to bring a fresh process to where the session was.
+    pub(crate) fn is_said_again(&self, envelope: &Envelope) -> bool {
+        let is_behind = |after: &Seq| {
+            let end = self.seams.iter().map(|seam| seam.after).find(|end| end > after);
+            *after < envelope.seq && end.is_none_or(|end| envelope.seq <= end)
+        };
+        self.rewinds.iter().any(is_behind) && matches!(envelope.outcome, Outcome::Injected(_) | Outcome::Withheld)
     }
 
     /// Everything that is not as it should be, for people.

@@ -98,6 +98,11 @@ impl Model {
         {
             self.live.set_apart(&self.observed.rows, session.id);
         }
+        if let Event::SessionClosed { session, .. } = &event
+            && self.asked.take_if(|asked| *asked == AskedPlay::Rewind(*session)).is_some()
+        {
+            self.warn("not rewound: the session has ended; `B` branches off it");
+        }
         if self.resync.rebuild.is_none() {
             self.log_act(&event);
         }

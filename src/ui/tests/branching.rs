@@ -148,6 +148,9 @@ fn rewind_that_cannot_be_says_what_can() {
     rig.press("<");
     rig.on_event(Event::Replay(ReplayEvent::Failed { why: "no command; `B` branches off".to_owned() }));
     assert!(rig.picture().contains("not rewound: no command; `B` branches off"), "{}", rig.picture());
+    rig.press("<");
+    rig.on_event(Event::SessionClosed { session: session_id(1), reason: "its server is gone".to_owned() });
+    assert!(rig.picture().contains("not rewound: the session has ended"), "{}", rig.picture());
     super::scenes::open_tape(&mut rig);
     rig.commands();
     rig.press("<");
