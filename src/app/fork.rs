@@ -63,7 +63,7 @@ pub(crate) async fn branch(
     let parent = TapeParent { session: job.tape.header.session, seq: last };
     journal.branch(session, parent);
     let options = PlayOptions { keeps_session: true, ..job.options };
-    let mut outcome = BranchOutcome::default();
+    let mut outcome = BranchOutcome::of(&job.tape);
     let hear = |event: ReplayEvent| {
         outcome.hear(&event);
         tell(event);
@@ -71,7 +71,7 @@ pub(crate) async fn branch(
     play(job.tape, Arc::new(connection.clone()), options, hear, stop).await;
     let minted = table.bind(&connection, &HeaderMap::new(), &HeaderMap::new(), Ipv4Addr::LOCALHOST.into());
     let at = outcome.last.map_or_else(String::new, |seq| format!(" at {seq}"));
-    let branched = format!("branched off session {}{at}", parent.session.short());
+    let branched = format!("branched off session {}{at}{}", parent.session.short(), outcome.lacking());
     // On the tape, too: what was played ends there, and what is new begins.
     table.proxy().log_landmark(LogLine::new(Level::Info, "fork", branched).of(session), Landmark::Seam);
     Ok(Branch { connection, parent, outcome, minted })
@@ -123,10 +123,16 @@ pub(super) struct BranchOutcome {
     passed: usize,
     failed: usize,
     skipped: usize,
+    /// Messages that were said with marks in the place of secrets.
+    without_secrets: usize,
     why: Option<String>,
 }
 
 impl BranchOutcome {
+    pub(super) fn of(tape: &PlayableTape) -> Self {
+        Self { without_secrets: tape.without_secrets, ..Self::default() }
+    }
+
     pub(super) fn hear(&mut self, event: &ReplayEvent) {
         match event {
             ReplayEvent::Step(step) => {
@@ -156,7 +162,16 @@ impl BranchOutcome {
         if self.skipped > 0 {
             text.push_str(&format!(", {} left out", self.skipped));
         }
-        text
+        text + &self.lacking()
+    }
+
+    /// What is to be known of secrets that the server did not get; nothing where it got all.
+    fn lacking(&self) -> String {
+        match self.without_secrets {
+            0 => String::new(),
+            1 => ", 1 without its secrets: they are not on the tape".to_owned(),
+            many => format!(", {many} without their secrets: those are not on the tape"),
+        }
     }
 
     fn text(&self, url: &str, id: Option<&str>) -> String {

@@ -49,7 +49,7 @@ async fn rewind(mounts: &Mounts, asked: RewindRequest, stop: CancellationToken) 
 
 /// Plays what is to be said again. Returns what became of it.
 async fn say_again(tape: PlayableTape, fresh: Arc<dyn Upstream>, journal: Journal, stop: CancellationToken) -> String {
-    let mut outcome = BranchOutcome::default();
+    let mut outcome = BranchOutcome::of(&tape);
     let options = PlayOptions { keeps_session: true, ..PlayOptions::default() };
     let report = |event: ReplayEvent| {
         outcome.hear(&event);

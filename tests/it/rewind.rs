@@ -245,6 +245,43 @@ async fn rewind_is_on_the_tape_and_what_it_undid_is_not_played_any_more() {
     assert_eq!(methods(&heard[2]), ["initialize", "notifications/initialized", "add", "add"]);
 }
 
+#[tokio::test]
+async fn rewind_says_what_was_said_without_its_secrets() {
+    let counter = Counter::new();
+    let rig = counter.rig().await;
+    let mut client = in_session(&rig).await;
+    let secret = r#"{"jsonrpc":"2.0","id":1,"method":"add","params":{"password":"correct-horse"}}"#;
+    assert_eq!(client.call(secret).await.status(), "200");
+    let to = reply_to(&rig, 1).await;
+    rewind(&rig, to).await;
+    let said = "3 messages of the client said again, 1 without its secrets: they are not on the tape";
+    assert_eq!(seam(&rig, 1).await, format!("rewound to {to}: {said}"));
+    assert!(!counter.heard()[1].iter().any(|message| message.to_string().contains("correct-horse")));
+}
+
+#[tokio::test]
+async fn branch_at_which_nothing_was_played_says_so_and_leaves_no_session() {
+    let counter = Counter::new();
+    let rig = counter.rig().await;
+    let mut client = in_session(&rig).await;
+    assert_eq!(add(&mut client, 1).await, 1);
+    let until = reply_to(&rig, 1).await;
+    assert!(std::process::Command::new("mkfifo").arg(counter.path("gate")).status().unwrap().success());
+    let tape = std::fs::read_dir(counter.tapes()).unwrap().next().unwrap().unwrap().path();
+    rig.command_now(Command::Fork(ForkRequest { tape, session: None, until }));
+    let branch = rig.session(2).await;
+    rig.message(ToServer, move |it| it.session == branch && it.method() == Some("initialize")).await;
+    rig.command_now(Command::StopReplay);
+    let why = rig.event("the reason", |event| match event {
+        Event::Replay(ReplayEvent::Failed { why }) => Some(why.clone()),
+        _ => None,
+    });
+    let expected = format!("nothing was played up to {until}: it was stopped before; `B` begins again");
+    assert_eq!(why.await, expected);
+    assert_eq!(rig.closed(branch).await, "nothing was played");
+    assert_eq!(add(&mut client, 2).await, 2);
+}
+
 /// What the marks of a tape say of a rewind.
 fn marks(tape: &Path) -> Vec<String> {
     let told = |entry| match entry {

@@ -11,6 +11,7 @@ use crate::message::Kind;
 use crate::tape::Tape;
 use crate::tape::format::{Mark, TapeError, TapeHeader};
 use crate::tape::read::{TapeEntry, TapeFile, TapeReader, troubles};
+use crate::tape::redact::has_mark;
 
 /// Bytes that are read between two reports: a few of them a second.
 const REPORTED_EACH: u64 = 1 << 20;
@@ -23,6 +24,8 @@ pub struct PlayableTape {
     pub header: TapeHeader,
     /// Everything that is not as it should be, for people.
     pub troubles: Vec<String>,
+    /// Messages of the client in which marks stand for secrets that were taken out.
+    pub without_secrets: usize,
     pub(super) script: Script,
 }
 
@@ -47,7 +50,7 @@ impl PlayableTape {
         let mut header = entries.header().clone();
         let file = Arc::new(TapeFile::open(path, header.session)?);
         let mut builder = ScriptBuilder::default();
-        let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
+        let (mut problems, mut missing, mut torn, mut without_secrets) = (Vec::new(), 0, false, 0);
         // What was said again behind the last message that is played is not how the session began.
         let mut is_undone = false;
         while let Some(entry) = entries.next() {
@@ -60,13 +63,17 @@ impl PlayableTape {
                 TapeEntry::Message { envelope, .. }
                     if part.has(&envelope) && (!is_undone || envelope.kind().is_reply()) =>
                 {
+                    without_secrets += usize::from(header.has_redacted_bodies() && lacks_secrets(&envelope));
                     builder.line(&file, entries.place(), &envelope);
                 }
                 TapeEntry::Mark(Mark::Gap { messages, .. }) => missing += messages,
                 TapeEntry::Mark(Mark::HangUp { at, seq }) => builder.hung_up(seq, at),
                 TapeEntry::Mark(Mark::Rewind { after, .. }) => match part.until {
                     Some(until) if after >= Some(until) => is_undone = true,
-                    _ => builder.begin_again(),
+                    _ => {
+                        without_secrets = 0;
+                        builder.begin_again();
+                    }
                 },
                 TapeEntry::Mark(Mark::Seam { .. }) => builder.go_on(),
                 TapeEntry::Mark(Mark::Peer(peer)) => header.peers.learn(peer.peers),
@@ -76,13 +83,19 @@ impl PlayableTape {
             }
         }
         let troubles = troubles(&problems, missing, torn);
-        Ok(Self { path: path.to_owned(), header, troubles, script: builder.script() })
+        Ok(Self { path: path.to_owned(), header, troubles, without_secrets, script: builder.script() })
     }
 
     /// The last message of the client's.
     pub fn last(&self) -> Option<Seq> {
         self.script.steps.iter().map(|step| step.seq).max()
     }
+}
+
+/// Whether secrets were taken out of what the client said.
+fn lacks_secrets(envelope: &Envelope) -> bool {
+    let is_sent = envelope.direction == Direction::ToServer && envelope.was_sent();
+    is_sent && std::str::from_utf8(envelope.message.raw()).is_ok_and(has_mark)
 }
 
 /// Which messages of a tape are played. How a session begins always is.
@@ -119,6 +132,8 @@ impl TapeSelection {
 impl From<&Tape> for PlayableTape {
     fn from(tape: &Tape) -> Self {
         let Tape { path, header, .. } = tape.clone();
-        Self { path, header, troubles: tape.troubles(), script: Script::of(tape) }
+        let is_redacted = header.has_redacted_bodies();
+        let without_secrets = tape.envelopes.iter().filter(|it| is_redacted && lacks_secrets(it)).count();
+        Self { path, header, troubles: tape.troubles(), without_secrets, script: Script::of(tape) }
     }
 }
