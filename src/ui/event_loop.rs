@@ -8,7 +8,7 @@ use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::layout::{Position, Rect};
 
-use super::host::{Exit, ScreenInput, TerminalHost};
+use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost};
 use super::model::{Change, Effect, Model};
 use super::settings::Settings;
 use super::update::update;
@@ -223,6 +223,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
     fn forget_drawing(&mut self) -> io::Result<()> {
         let size = self.screen.terminal.size().map_err(other)?;
         self.dirty = true;
+        self.screen.host.forget_pictures();
         self.screen.terminal.resize(Rect::from((Position::ORIGIN, size))).map_err(other)
     }
 
@@ -246,9 +247,13 @@ impl<B: Backend> ScreenLoop<'_, B> {
         let size = self.screen.terminal.size().map_err(other)?;
         layout::fit(&mut self.model, Rect::new(0, 0, size.width, size.height));
         let model = &self.model;
-        self.screen.terminal.draw(|frame| view::draw(model, frame)).map_err(other)?;
+        let mut pictures = Vec::new();
+        self.screen.terminal.draw(|frame| pictures = view::draw(model, frame)).map_err(other)?;
         self.drawn = Some(Instant::now());
         (self.dirty, self.urgent) = (false, false);
+        if self.screen.host.show_pictures(model.settings.graphics, &pictures)? == PicturesDrawn::Stale {
+            self.forget_drawing()?;
+        }
         Ok(())
     }
 }

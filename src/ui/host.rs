@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::graphics::{Graphics, PicturePlace};
+
 /// What comes in beside events.
 #[derive(Clone, Debug)]
 pub enum ScreenInput {
@@ -31,6 +33,14 @@ pub enum Exit {
     Terminated,
     /// The core stopped, and with it the screen.
     Stopped,
+}
+
+/// What became of the pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PicturesDrawn {
+    AsWanted,
+    /// One is left over that goes only when all is drawn again.
+    Stale,
 }
 
 /// What only a real terminal can do.
@@ -76,6 +86,17 @@ pub trait TerminalHost {
     /// # Errors
     /// Where the terminal cannot be written to.
     fn mouse(&mut self, on: bool) -> io::Result<()>;
+
+    /// Has these pictures on the screen, and no others; what is there already is not drawn again.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be written to.
+    fn show_pictures(&mut self, _: Option<Graphics>, _: &[PicturePlace]) -> io::Result<PicturesDrawn> {
+        Ok(PicturesDrawn::AsWanted)
+    }
+
+    /// Takes note that the screen is about to be cleared.
+    fn forget_pictures(&mut self) {}
 
     /// Keeps these lines for the next run: filters that were used, `@NAME` before those that were given one.
     fn remember(&mut self, _lines: &[String]) {}

@@ -4,7 +4,10 @@ use ratatui::layout::{Constraint, Layout, Margin, Position, Rect, Spacing};
 use ratatui::style::Style;
 use tui_textarea::TextArea;
 
+use super::content::PageRow;
+use super::graphics::PicturePlace;
 use super::help::last_help_top;
+use super::model::detail::DetailContent;
 use super::model::offers::OfferList;
 use super::model::popup::Popup;
 use super::model::{Model, Pane, PaneBorder, ScreenKind, Viewport};
@@ -190,6 +193,21 @@ pub(crate) fn inner(area: Rect, viewport: Viewport) -> Rect {
     }
 }
 
+/// Pictures of the message in a pane of this area, those that have all their rows in it.
+pub(crate) fn pictures(model: &Model, pane: Rect) -> Vec<PicturePlace> {
+    let Some(DetailContent::Page(page)) = model.detail.content() else { return Vec::new() };
+    let inner = inner(pane, model.viewport);
+    let rows = model.detail.top..model.detail.top + usize::from(inner.height);
+    let places = rows.zip(inner.y..).filter_map(|(row, y)| match page.row(row)? {
+        PageRow::Image { image, row: 0, size: (width, height) } => {
+            let area = Rect { x: inner.x + 1, y, width: *width, height: *height };
+            (area.intersection(inner) == area).then(|| PicturePlace { image: image.clone(), area })
+        }
+        _ => None,
+    });
+    places.collect()
+}
+
 /// Rows of the event log that show the line under the cursor in full, with the rule above.
 pub(crate) fn event_text_rows(inner: Rect) -> usize {
     if inner.height >= 14 { 5 } else { 0 }
@@ -301,7 +319,7 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
         }
     }
     model.show_detail();
-    model.detail.frame(detail_width.saturating_sub(2), detail);
+    model.detail.frame(detail_width.saturating_sub(2), detail, model.settings.graphics);
     model.restart_search();
     fit_editors(model, &plan);
     fit_popup(model, area, &plan);

@@ -24,7 +24,7 @@
 //! it: by an event of the core (`model::on_event`), or by a key, which `act` carries out. Which key means what where is in the
 //! one table of keys, `keymap`, which the key line and the help are read from too. `layout` says where everything goes,
 //! `view` draws it and changes nothing, `theme` has the colours; `term` is the real terminal. `text`, `json` and `diff` turn
-//! a peer's bytes into what can be shown.
+//! a peer's bytes into what can be shown; `content` lays out what messages say to people, `graphics` has their pictures.
 //!
 //! Imports go one way: `event_loop` → `view`, `update` → `act` → `keymap`, `layout` → `model` → `json`, `diff`. No two files
 //! of `ui` import each other, and each `mod.rs` only declares and re-exports.
@@ -36,8 +36,10 @@
 mod tests;
 
 mod act;
+mod content;
 pub mod diff;
 mod event_loop;
+mod graphics;
 mod help;
 mod host;
 pub mod json;
@@ -52,8 +54,9 @@ mod update;
 mod view;
 
 pub use event_loop::{ScreenIo, run};
+pub use graphics::{Graphics, GraphicsProtocol, PicturePlace};
 pub use help::keys;
-pub use host::{Exit, ScreenInput, TerminalHost, input_channel};
+pub use host::{Exit, PicturesDrawn, ScreenInput, TerminalHost, input_channel};
 pub use keymap::{KeyChange, KeyMistake, key_choice};
 pub use settings::{ArchiveWriter, ColorTheme, KeyChoice, ListColumn, Settings};
 pub use term::{give_back_keys, show};

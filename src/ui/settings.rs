@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::graphics::Graphics;
 use crate::envelope::Envelope;
 use crate::event::{OnQuit, Timestamp};
 use crate::filter::SavedFilters;
@@ -132,6 +133,8 @@ pub struct Settings {
     pub keys: KeyChoice,
     /// Columns of the message list, in their order; empty: the usual ones.
     pub columns: Vec<ListColumn>,
+    /// How the terminal shows pictures, where it can.
+    pub graphics: Option<Graphics>,
     /// What to paste where, while nothing has passed.
     pub hints: Vec<String>,
 }
@@ -152,6 +155,7 @@ impl Default for Settings {
             archive: None,
             keys: KeyChoice::default(),
             columns: Vec::new(),
+            graphics: None,
             hints: Vec::new(),
         }
     }

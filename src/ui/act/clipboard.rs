@@ -1,6 +1,7 @@
 //! Copying something of the selected message, writing it to a file, reading it elsewhere.
 
 use super::export;
+use crate::ui::content::{ContentBlock, MediaBlock};
 use crate::ui::json::{JsonCell, pretty};
 use crate::ui::keymap::{Action, ExportForm};
 use crate::ui::model::popup::{Pager, Popup};
@@ -33,6 +34,7 @@ pub(super) fn write(model: &mut Model, form: ExportForm) {
         ExportForm::Archive => return write_archive(model),
     };
     let bytes = match (form, model.selected()) {
+        (ExportForm::Value, _) if media(model).is_some() => return write_media(model, seq),
         // What is copied is text; a file has the bytes as they are.
         (ExportForm::Message, Some(row)) => Some(row.envelope.message.raw().to_vec()),
         _ => text_to_copy(model, same).map(String::into_bytes),
@@ -40,6 +42,25 @@ pub(super) fn write(model: &mut Model, form: ExportForm) {
     match bytes {
         Some(bytes) => model.effect(Effect::Save { name: format!("tapline-{seq}-{what}"), bytes }),
         None => model.warn("there is nothing of that kind to write here"),
+    }
+}
+
+/// The picture or sound under the cursor.
+fn media(model: &Model) -> Option<&MediaBlock> {
+    match model.detail.content_block() {
+        Some(ContentBlock::Media(media)) => Some(media),
+        _ => None,
+    }
+}
+
+fn write_media(model: &mut Model, seq: u64) {
+    let Some(media) = media(model) else { return };
+    match media.bytes() {
+        Ok(bytes) => {
+            let name = format!("tapline-{seq}-{}", media.file_name());
+            model.effect(Effect::Save { name, bytes });
+        }
+        Err(why) => model.warn(format!("nothing is written, as it is not base64: {why}")),
     }
 }
 
@@ -136,6 +157,12 @@ fn text_to_copy(model: &Model, action: Action) -> Option<String> {
 }
 
 fn value(model: &Model) -> Option<String> {
+    if let Some(block) = model.detail.content_block() {
+        return Some(match block {
+            ContentBlock::Text(text) | ContentBlock::Verbatim(text) | ContentBlock::Note(text) => text.clone(),
+            ContentBlock::Media(media) => media.data.clone(),
+        });
+    }
     let row = model.detail.row()?;
     match row.value {
         JsonCell::Number(text) | JsonCell::Text(text) => Some(text),

@@ -471,7 +471,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     // After `y`.
     key(C::Copy, &["y"], A::CopyMessage, "message", "the whole message, as its bytes are"),
     key(C::Copy, &["b"], A::CopyBody, "body", "params, result or error, indented"),
-    key(C::Copy, &["v"], A::CopyValue, "value", "the value under the cursor").when(|m| m.detail.row().is_some()),
+    key(C::Copy, &["v"], A::CopyValue, "value", "the value under the cursor").when(|m| m.detail.has_value()),
     key(C::Copy, &["p"], A::CopyPath, "path", "the JSON path under the cursor").when(|m| m.detail.row().is_some()),
     key(C::Copy, &["i"], A::CopyId, "id", "the JSON-RPC id"),
     key(C::Copy, &["r"], A::CopyRow, "row", "the row as text"),
@@ -495,8 +495,14 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     // After `w`.
     key(C::Write, &["w"], A::Write(ExportForm::Message), "message", "the whole message, byte for byte"),
     key(C::Write, &["b"], A::Write(ExportForm::Body), "body", "params, result or error, indented"),
-    key(C::Write, &["v"], A::Write(ExportForm::Value), "value", "the value under the cursor")
-        .when(|m| m.detail.row().is_some()),
+    key(
+        C::Write,
+        &["v"],
+        A::Write(ExportForm::Value),
+        "value",
+        "the value under the cursor; a picture or sound as the file it is",
+    )
+    .when(|m| m.detail.has_value()),
     key(C::Write, &["c"], A::Write(ExportForm::Curl), "curl", "a script with a curl line that sends the request again")
         .when(Model::has_url),
     key(C::Write, &["m"], A::Write(ExportForm::Markdown), "Markdown", "the message as Markdown"),

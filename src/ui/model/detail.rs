@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use super::super::content::{ContentBlock, ContentPage, blocks, has_content};
 use super::super::diff::{DiffLine, diff_json};
+use super::super::graphics::Graphics;
 use super::super::json::{Folds, JsonCell, JsonRow, JsonTree, pretty};
 use super::motion::{Motion, window};
 use super::observed::outcome_words;
@@ -19,6 +21,8 @@ use crate::text::sanitize;
 pub(crate) enum DetailTab {
     #[default]
     Tree,
+    /// What it says to people: Markdown, pictures, sounds.
+    Content,
     Text,
     Raw,
     /// The other message of the exchange.
@@ -37,6 +41,7 @@ impl DetailTab {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Tree => "Tree",
+            Self::Content => "Content",
             Self::Text => "Text",
             Self::Raw => "Raw",
             Self::Pair => "Pair",
@@ -76,6 +81,7 @@ struct ShownMessage {
     envelope: Arc<Envelope>,
     pair: Option<Arc<Envelope>>,
     notes: MessageNotes,
+    has_content: bool,
     tab: DetailTab,
     strings_closed: bool,
     content: DetailContent,
@@ -83,6 +89,7 @@ struct ShownMessage {
 
 pub(crate) enum DetailContent {
     Tree(JsonTree),
+    Page(ContentPage),
     Lines(WrappedText),
     Diff(Vec<DiffLine>),
     Shadow(Arc<Comparison>),
@@ -96,10 +103,13 @@ impl Detail {
             self.shown = None;
             return;
         };
+        let known = self.shown.as_ref().filter(|shown| Arc::ptr_eq(&shown.envelope, &envelope));
+        let has_content = known.map_or_else(|| has_content(&envelope.message), |known| known.has_content);
         let mut next = ShownMessage {
             envelope,
             pair,
             notes,
+            has_content,
             tab: self.tab,
             strings_closed: self.strings_closed,
             content: DetailContent::Lines(WrappedText::default()),
@@ -157,6 +167,7 @@ impl Detail {
     pub(crate) fn len(&self) -> usize {
         match self.content() {
             Some(DetailContent::Tree(tree)) => tree.row_count(&self.folds),
+            Some(DetailContent::Page(page)) => page.len(),
             Some(DetailContent::Lines(lines)) => lines.rows().len(),
             Some(DetailContent::Diff(lines)) => lines.len(),
             // Two lines that sum it up, and three for each value.
@@ -169,13 +180,15 @@ impl Detail {
         self.cursor = motion.from(self.cursor, self.len(), self.height);
     }
 
-    pub(crate) fn frame(&mut self, width: usize, height: usize) {
+    /// `graphics`: how the terminal shows pictures.
+    pub(crate) fn frame(&mut self, width: usize, height: usize, graphics: Option<Graphics>) {
         self.height = height;
-        if let Some(ShownMessage { content: DetailContent::Lines(lines), .. }) = &mut self.shown
-            && let Some(cursor) = lines.wrap(width, self.cursor)
-        {
-            self.cursor = cursor;
-        }
+        let moved = match self.shown.as_mut().map(|shown| &mut shown.content) {
+            Some(DetailContent::Lines(lines)) => lines.wrap(width, self.cursor),
+            Some(DetailContent::Page(page)) => page.lay_out((width, height), graphics, self.cursor),
+            _ => None,
+        };
+        self.cursor = moved.unwrap_or(self.cursor);
         self.cursor = self.cursor.min(self.len().saturating_sub(1));
         self.top = window(self.top, self.cursor, self.len(), height);
     }
@@ -186,6 +199,19 @@ impl Detail {
             Some(DetailContent::Tree(tree)) => tree.rows(&self.folds, self.cursor..self.cursor + 1).pop(),
             _ => None,
         }
+    }
+
+    /// The piece of content under the cursor, where content is shown.
+    pub(crate) fn content_block(&self) -> Option<&ContentBlock> {
+        match self.content() {
+            Some(DetailContent::Page(page)) => page.block(self.cursor),
+            _ => None,
+        }
+    }
+
+    /// Whether there is something under the cursor that can be taken by itself.
+    pub(crate) fn has_value(&self) -> bool {
+        self.row().is_some() || self.content_block().is_some()
     }
 
     /// The single value under the cursor of the message's own tree.
@@ -236,7 +262,11 @@ impl Detail {
     pub(crate) fn identity(&self) -> Option<(Seq, DetailTab, usize)> {
         let shown = self.shown.as_ref()?;
         let draft = shown.notes.draft.as_ref().map_or(0, |draft| Arc::as_ptr(draft) as usize);
-        let width = if let DetailContent::Lines(lines) = &shown.content { lines.width() } else { 0 };
+        let width = match &shown.content {
+            DetailContent::Lines(lines) => lines.width(),
+            DetailContent::Page(page) => page.width(),
+            _ => 0,
+        };
         Some((shown.envelope.seq, shown.tab, draft ^ width ^ (shown.envelope.message.raw().len() << 16)))
     }
 
@@ -244,7 +274,7 @@ impl Detail {
     pub(crate) fn search_len(&self) -> usize {
         match self.content() {
             Some(DetailContent::Tree(tree)) => tree.all_rows(),
-            Some(DetailContent::Lines(_)) => self.len(),
+            Some(DetailContent::Lines(_) | DetailContent::Page(_)) => self.len(),
             Some(DetailContent::Diff(lines)) => lines.len(),
             _ => 0,
         }
@@ -254,6 +284,7 @@ impl Detail {
     pub(crate) fn is_match(&self, row: usize, pattern: &Regex) -> bool {
         match self.content() {
             Some(DetailContent::Tree(tree)) => pattern.is_match(&tree.words(row)),
+            Some(DetailContent::Page(page)) => pattern.is_match(&page.text(row)),
             Some(DetailContent::Lines(lines)) => {
                 let own = lines.row(row).map_or(0, str::len);
                 // What begins in the row below is that row's.
@@ -346,7 +377,9 @@ impl ShownMessage {
     }
 
     fn tabs(&self) -> Vec<DetailTab> {
-        let mut tabs = vec![DetailTab::Tree, DetailTab::Text, DetailTab::Raw];
+        let mut tabs = vec![DetailTab::Tree];
+        tabs.extend(self.has_content.then_some(DetailTab::Content));
+        tabs.extend([DetailTab::Text, DetailTab::Raw]);
         tabs.extend(self.pair.as_ref().map(|_| DetailTab::Pair));
         tabs.extend(self.envelope.original.as_ref().map(|_| DetailTab::Diff));
         tabs.extend(self.notes.shadow.as_ref().map(|_| DetailTab::Shadow));
@@ -364,6 +397,7 @@ impl ShownMessage {
                 Some(draft) => DetailContent::Tree(JsonTree::of_marked(&draft.join("\n"))),
                 None => DetailContent::Tree(tree(raw)),
             },
+            (DetailTab::Content, _) => DetailContent::Page(ContentPage::of(blocks(&envelope.message))),
             (DetailTab::Text, _) => {
                 DetailContent::Lines(lines(&pretty(raw).unwrap_or_else(|| String::from_utf8_lossy(raw).into_owned())))
             }

@@ -1,8 +1,6 @@
 //! A call of the operator's own on its way: found again among the messages, and what came back.
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
+use super::super::content::{block_lines, blocks};
 use super::super::json::pretty;
 use super::motion::Motion;
 use super::observed::ObservedState;
@@ -115,37 +113,14 @@ fn progress_words(message: &Message) -> String {
     format!("{}{of} {said}", raw("progress").unwrap_or_default()).trim_end().to_owned()
 }
 
-/// What a reply says, for reading: text as text, other content by what it is, everything else as indented JSON.
+/// What a reply says, for reading: its content, else its error or result as indented JSON.
 fn reply_lines(message: &Message) -> Vec<String> {
-    let indented = |text: &str| pretty(text.as_bytes()).unwrap_or_else(|| text.to_owned());
-    let mut said = Vec::new();
-    if let Some(error) = message.member("error") {
-        said.push(indented(error));
-    } else if let Some(content) = message.at(&["result", "content"]).and_then(blocks) {
-        said.extend(content.into_iter().map(|block| block_words(block.get())));
-        said.extend(message.at(&["result", "structuredContent"]).map(indented));
-    } else if let Some(result) = message.member("result") {
-        said.push(indented(result));
-    } else {
-        said.push(String::from_utf8_lossy(message.raw()).into_owned());
+    let content = blocks(message);
+    if !content.is_empty() {
+        return content.iter().flat_map(block_lines).map(|line| line.text()).collect();
     }
-    said.iter().flat_map(|text| text.lines()).map(|line| text::sanitize(line).into_owned()).collect()
-}
-
-fn blocks(content: &str) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(content).ok()
-}
-
-/// A block of content: its text, else what it is and how large.
-fn block_words(block: &str) -> String {
-    let value: Value = serde_json::from_str(block).unwrap_or_default();
-    let word = |key: &str| value.get(key).and_then(Value::as_str);
-    match (word("text"), word("data")) {
-        (Some(text), _) => text.to_owned(),
-        (_, Some(data)) => {
-            let size = text::size((data.len() / 4 * 3) as u64);
-            format!("[{} {}, {size}]", word("type").unwrap_or_default(), word("mimeType").unwrap_or_default())
-        }
-        _ => pretty(block.as_bytes()).unwrap_or_else(|| block.to_owned()),
-    }
+    let body = ["error", "result"].into_iter().find_map(|key| message.member(key));
+    let body = body.map_or_else(|| String::from_utf8_lossy(message.raw()).into_owned(), str::to_owned);
+    let said = pretty(body.as_bytes()).unwrap_or(body);
+    said.lines().map(|line| text::sanitize(line).into_owned()).collect()
 }

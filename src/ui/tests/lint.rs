@@ -39,7 +39,7 @@ fn finding_has_a_badge_and_a_side_of_its_own() {
     let picture = rig.picture();
     assert!(picture.lines().any(|line| line.contains('▲') && line.contains("1190")), "{picture}");
     assert!(picture.contains(" Lint "), "{picture}");
-    rig.press("enter l l l l");
+    rig.press("enter l l l l l");
     let picture = rig.picture();
     assert!(picture.contains("[Lint]") && picture.contains("error tool-result, by the server"), "{picture}");
     assert!(

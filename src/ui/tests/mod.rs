@@ -4,6 +4,7 @@ mod branching;
 mod clock;
 mod comparing;
 mod compose;
+mod content;
 mod find;
 mod key_table;
 mod keys;

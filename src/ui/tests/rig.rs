@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::envelope::{Direction, Envelope, Outcome, ReplyTo, Seq, SessionId, Subject, Transport, Via};
 use crate::event::{Command, Event, Held, Origin, Peer, Session, SessionState, TapeInfo, Ticket, Timestamp};
 use crate::message::Message;
+use crate::ui::graphics::PicturePlace;
 use crate::ui::model::{Change, Effect, Model};
 use crate::ui::update::update;
 use crate::ui::{ScreenInput, Settings, layout, view};
@@ -22,6 +23,8 @@ pub(crate) const START: Timestamp = Timestamp(1_773_482_640_000_000);
 pub(crate) struct Rig {
     pub(crate) model: Model,
     pub(crate) effects: Vec<Effect>,
+    /// Those in sight in the picture that was drawn last.
+    pub(crate) pictures: Vec<PicturePlace>,
     terminal: Terminal<TestBackend>,
 }
 
@@ -34,8 +37,12 @@ impl Rig {
         let archive = |timed: &[_], upstream: &str| format!("{} of {upstream}", timed.len());
         let settings = Settings { zone: TimeZone::UTC, archive: Some(archive), ..settings.clone() };
         let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        let mut rig =
-            Self { model: Model::new(settings, START.plus_micros(20_000_000)), effects: Vec::new(), terminal };
+        let mut rig = Self {
+            model: Model::new(settings, START.plus_micros(20_000_000)),
+            effects: Vec::new(),
+            pictures: Vec::new(),
+            terminal,
+        };
         rig.fit();
         rig
     }
@@ -127,7 +134,9 @@ impl Rig {
     pub(crate) fn picture(&mut self) -> String {
         self.fit();
         let model = &self.model;
-        self.terminal.draw(|frame| view::draw(model, frame)).unwrap();
+        let mut pictures = Vec::new();
+        self.terminal.draw(|frame| pictures = view::draw(model, frame)).unwrap();
+        self.pictures = pictures;
         let buffer = self.terminal.backend().buffer();
         let width = usize::from(buffer.area.width);
         let rows = buffer.content.chunks(width).map(|row| {
@@ -147,7 +156,9 @@ impl Rig {
 
     pub(crate) fn buffer(&mut self) -> &ratatui::buffer::Buffer {
         let model = &self.model;
-        self.terminal.draw(|frame| view::draw(model, frame)).unwrap();
+        let mut pictures = Vec::new();
+        self.terminal.draw(|frame| pictures = view::draw(model, frame)).unwrap();
+        self.pictures = pictures;
         self.terminal.backend().buffer()
     }
 }

@@ -28,6 +28,9 @@ pub(super) const SCENES: &[Scene] = &[
     ("diff", |rig| {
         rig.press(": 1 1 9 3 enter enter h h");
     }),
+    ("content", |rig| {
+        content(rig);
+    }),
     ("pairs", |rig| {
         rig.press("P : 1 1 8 9 enter");
     }),
@@ -519,6 +522,26 @@ pub(super) fn open_tape(rig: &mut Rig) {
     let end = TapeEnd { session, messages, problems: Vec::new(), found: Vec::new(), seams: Vec::new() };
     rig.on_event(Event::TapeRead { path, part: TapePart::default(), end: Some(Box::new(end)) });
     rig.press("j j");
+}
+
+/// A result that says something in every form there is, and the side that shows it.
+pub(super) fn content(rig: &mut Rig) {
+    let mut world = World::new();
+    // Numbers that are still free.
+    (0..20).for_each(|number| drop(world.call(1, number, "", "{}")));
+    let call = world.call(1, 51, "report", "{}");
+    let text = "# Weather\n\nIt **rains** in [Oslo](https://a.b), see `sky`:\n\n- now\n  - later\n\n| city | mm |\n|---|---|\n| Oslo | 12 |";
+    let blocks = serde_json::json!({"content": [
+        {"type": "text", "text": text},
+        {"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgoAAAANSUhEUgAAAoAAAAGQCAYAAAA="},
+        {"type": "image", "mimeType": "image/jpeg", "data": "a!"},
+        {"type": "audio", "mimeType": "audio/wav", "data": "UklGRgAAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YSBOAAA="},
+        {"type": "resource_link", "uri": "file:///a.md", "name": "a"},
+    ]});
+    let reply = world.reply(&call, 20, &format!(r#""result":{blocks}"#));
+    rig.on_event(Event::Passed(Arc::new(call)));
+    rig.on_event(Event::Passed(Arc::new(reply.clone())));
+    rig.press("esc :").typing(&reply.seq.0.to_string()).press("enter enter l +");
 }
 
 fn events(rig: &mut Rig) {

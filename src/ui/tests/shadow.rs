@@ -64,7 +64,7 @@ fn divergence_has_a_badge_a_mark_and_a_side_of_its_own() {
         on_event(rig, &[compared(1189, ShadowVerdict::Differs)]);
         rig.model.notice = None;
         rig.press(": 1 1 9 0 enter enter");
-        rig.press("l l l l");
+        rig.press("l l l l l");
     });
 }
 

@@ -2,6 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::parts::{cell, cursor_line, pane, put, short, styled};
@@ -11,8 +12,11 @@ use crate::envelope::{Envelope, Outcome};
 use crate::event::Comparison;
 use crate::message::Kind;
 use crate::text;
+use crate::ui::content::{PageRow, TextInk};
 use crate::ui::diff::{DiffLine, Sign};
 use crate::ui::json::{JsonCell, JsonRow};
+use crate::ui::keymap::with_keys;
+use crate::ui::layout::pictures;
 use crate::ui::model::detail::DetailContent;
 use crate::ui::model::observed::outcome_words;
 use crate::ui::model::prompt::PromptKind;
@@ -38,6 +42,12 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let line = if under_cursor { cursor_line(model, &line, width) } else { line };
         put(frame, inner, at, line);
     }
+    for place in pictures(model, area) {
+        for position in place.area.positions() {
+            // A cell that is no longer so is under something else.
+            frame.buffer_mut()[position].modifier.insert(Modifier::HIDDEN);
+        }
+    }
 }
 
 /// `#1191 result of #1189 · id 42 · 358ms · edited by you`, as much of it as fits.
@@ -48,13 +58,13 @@ fn title(model: &Model, envelope: &Envelope, room: usize) -> Line<'static> {
         Some(to) => format!("{} {} of {}", envelope.seq, envelope.kind().word(), to.seq),
         None => format!("{} {}", envelope.seq, envelope.kind().word()),
     }];
+    parts.extend(envelope.part_of.map(|began| format!("continues {began}")));
     if envelope.outcome != Outcome::Forwarded {
         parts.push(outcome_words(&envelope.outcome));
     }
     parts.extend(envelope.message.head().flaw.as_ref().map(ToString::to_string));
     parts.extend(envelope.message.id().map(|id| format!("id {}", id.display())));
     parts.extend(envelope.reply_to.as_ref().map(|to| duration(to.took)));
-    parts.extend(envelope.part_of.map(|began| format!("continues {began}")));
     parts.push(text::size(envelope.message.raw().len() as u64));
     let row = model.observed.sessions.get(envelope.session);
     parts.extend(row.map(|row| row.title().to_owned()));
@@ -108,6 +118,7 @@ fn content_lines(model: &Model, content: &DetailContent, height: usize, width: u
         DetailContent::Tree(tree) => {
             tree.rows(&model.detail.folds, range).iter().map(|row| tree_row(model, row, width)).collect()
         }
+        DetailContent::Page(page) => range.map_while(|row| page.row(row)).map(|row| page_row(model, row)).collect(),
         DetailContent::Lines(lines) => {
             let shown = range.map_while(|row| lines.row(row));
             shown.map(|line| Line::from(styled(model, Role::Plain, format!(" {}", short(line, width))))).collect()
@@ -120,6 +131,35 @@ fn content_lines(model: &Model, content: &DetailContent, height: usize, width: u
             let lines = lines.chain(difference_lines(model, &comparison.differences, width));
             lines.skip(range.start).take(height).collect()
         }
+    }
+}
+
+fn page_row(model: &Model, row: &PageRow) -> Line<'static> {
+    let PageRow::Words(spans) = row else { return Line::default() };
+    let spans = spans.iter().map(|(ink, text)| {
+        let text = if *ink == TextInk::Hint { hint(model, text) } else { text.clone() };
+        Span::styled(text, ink_style(model, *ink))
+    });
+    Line::from_iter(std::iter::once(Span::raw(" ")).chain(spans))
+}
+
+/// The keys that write what is under the cursor, before what is said of them.
+fn hint(model: &Model, text: &str) -> String {
+    let Some(words) = text.strip_prefix("    ") else { return text.to_owned() };
+    format!(" {}{words}", with_keys(&model.settings.keys, "<messages write> <write-menu write-value>"))
+}
+
+fn ink_style(model: &Model, ink: TextInk) -> Style {
+    let of = |role| super::parts::style(model, role);
+    match ink {
+        TextInk::Plain => of(Role::Plain),
+        TextInk::Strong => of(Role::Strong),
+        TextInk::Emphasis => of(Role::Plain).add_modifier(Modifier::ITALIC),
+        TextInk::Heading => of(Role::Accent),
+        TextInk::Code => of(Role::JsonKey),
+        TextInk::Link => of(Role::Plain).add_modifier(Modifier::UNDERLINED),
+        TextInk::Dim | TextInk::Hint => of(Role::Dim),
+        TextInk::Bad => of(Role::Bad),
     }
 }
 

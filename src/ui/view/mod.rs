@@ -28,8 +28,10 @@ mod tapes;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
+use ratatui::style::Modifier;
 
-use super::layout::{ScreenLayout, inner};
+use super::graphics::PicturePlace;
+use super::layout::{ScreenLayout, inner, pictures};
 use super::model::popup::Popup;
 use super::model::prompt::PromptKind;
 use super::model::{Model, Pane, ScreenKind};
@@ -41,7 +43,8 @@ pub(crate) use list::row_text;
 pub(crate) use screens::screen_at;
 pub(crate) use sessions::session_at;
 
-pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
+/// Draws everything that is text; returns the pictures that are in sight.
+pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) -> Vec<PicturePlace> {
     let plan = ScreenLayout::of(model, frame.area());
     if plan.tiny {
         status::draw_tiny(model, frame, plan.status);
@@ -49,6 +52,16 @@ pub(crate) fn draw(model: &Model, frame: &mut Frame<'_>) {
         draw_all(model, frame, &plan);
     }
     neutralize(frame.buffer_mut());
+    let places = plan.detail.map_or_else(Vec::new, |detail| pictures(model, detail));
+    places.into_iter().filter(|place| is_in_sight(frame.buffer_mut(), place)).collect()
+}
+
+/// Nothing was drawn over it: its cells are as the detail left them.
+fn is_in_sight(buffer: &Buffer, place: &PicturePlace) -> bool {
+    place
+        .area
+        .positions()
+        .all(|at| buffer.cell(at).is_some_and(|cell| cell.symbol() == " " && cell.modifier.contains(Modifier::HIDDEN)))
 }
 
 fn draw_all(model: &Model, frame: &mut Frame<'_>, plan: &ScreenLayout) {

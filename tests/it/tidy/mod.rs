@@ -87,7 +87,7 @@ const PROXY: [&str; 10] =
     ["front", "sessions", "exchange", "stream", "spine", "session", "error", "arrival", "stop", "paths"];
 
 /// The rooms of `ui/`, each of which may import only from those after it.
-const UI: [&str; 16] = [
+const UI: [&str; 18] = [
     "mod",
     "term",
     "event_loop",
@@ -103,6 +103,8 @@ const UI: [&str; 16] = [
     "host",
     "key_press",
     "diff",
+    "content",
+    "graphics",
     "json",
 ];
 
