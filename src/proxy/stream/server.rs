@@ -417,7 +417,7 @@ impl StreamServer {
 
     /// Waits until something is there; after a while, says why it is not.
     async fn once<T>(&self, mut now: impl FnMut() -> Option<Result<T, UpstreamError>>) -> Result<T, UpstreamError> {
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let mut deadline = Instant::now() + LONGEST_WAIT;
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -425,7 +425,11 @@ impl StreamServer {
                 return now;
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return Err(self.why_not_up());
+                if self.state.lock().told_again.is_none() {
+                    return Err(self.why_not_up());
+                }
+                // It answers: what it is told again takes as long as it took, and each message of it has an end.
+                deadline = Instant::now() + LONGEST_WAIT;
             }
         }
     }
