@@ -1,7 +1,8 @@
 //! Requests and their replies: ids, order, what is open, what was taken back.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::catalogue::{
     CANCEL_INITIALIZE, ERROR_WITHOUT_ID, ID_FORM, ID_TOO_LARGE, ID_USED_TWICE, NEVER_ANSWERED, REPLY_AFTER_CANCEL,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::catalogue::LintRule;
 use crate::envelope::{Direction, Envelope, Seq, SessionId, Via};
 use crate::event::Finding;
-use crate::message::{Members, Message, descend, members_of, read_members};
+use crate::message::{Members, Message, descend, read_members_with};
 
 /// Longer texts of peers are cut where they are quoted.
 const QUOTED: usize = 80;
@@ -23,18 +23,21 @@ pub(super) struct JudgedMessage<'a> {
     /// Whether that has no handshake.
     pub(super) is_modern: bool,
     /// Its members, and those of its `params` or `result`: read once, however many rules look at them.
-    members: OnceCell<Members<'a>>,
-    inner: OnceCell<Option<Members<'a>>>,
+    members: OnceCell<(Members<'a>, Option<Members<'a>>)>,
 }
 
 impl<'a> JudgedMessage<'a> {
     pub(super) fn new(envelope: &'a Envelope, message: &'a Message, revision: Arc<str>, is_modern: bool) -> Self {
-        Self { envelope, message, revision, is_modern, members: OnceCell::new(), inner: OnceCell::new() }
+        Self { envelope, message, revision, is_modern, members: OnceCell::new() }
     }
 
     /// Its members in order, duplicates included; none where it is no object.
     pub(super) fn members(&self) -> &Members<'a> {
-        self.members.get_or_init(|| read_members(self.message.raw()).unwrap_or_default())
+        &self.read_once().0
+    }
+
+    fn read_once(&self) -> &(Members<'a>, Option<Members<'a>>) {
+        self.members.get_or_init(|| read_members_with(self.message.raw(), self.holder()).unwrap_or_default())
     }
 
     /// The member that all else of the message is in.
@@ -44,7 +47,7 @@ impl<'a> JudgedMessage<'a> {
 
     /// The members of its `params` or `result`; nothing where that is no object.
     pub(super) fn inner(&self) -> Option<&Members<'a>> {
-        self.inner.get_or_init(|| members_of(last(self.members(), self.holder())?).ok()).as_ref()
+        self.read_once().1.as_ref()
     }
 
     /// The text of the value at a path of members, as [`Message::at`].

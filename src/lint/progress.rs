@@ -1,6 +1,6 @@
 //! Progress: under which token, until when, and that it increases.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::calls::UnansweredCall;
 use super::catalogue::{PROGRESS_AFTER_END, PROGRESS_BACKWARDS, PROGRESS_TOKEN_TWICE, PROGRESS_UNKNOWN};

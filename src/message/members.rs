@@ -26,6 +26,17 @@ pub(crate) fn members_of(text: &str) -> serde_json::Result<Members<'_>> {
     }
 }
 
+/// The top-level members of an object as [`read_members`], and those of the last that is called `holder`, where that is an object.
+pub(crate) fn read_members_with<'a>(raw: &'a [u8], holder: &str) -> Option<(Members<'a>, Option<Members<'a>>)> {
+    let text = std::str::from_utf8(without_bom(raw)).ok()?;
+    scan::members_with(text, holder).or_else(|| {
+        let members = members_of(text).ok()?;
+        let held = members.iter().rev().find(|(key, _)| key == holder);
+        let inner = held.and_then(|(_, value)| members_of(value).ok());
+        Some((members, inner))
+    })
+}
+
 /// The texts of the items of an array; none of what is no array.
 pub(crate) fn items_of(text: &str) -> Vec<&str> {
     scan::items(text).unwrap_or_else(|| {

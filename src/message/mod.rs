@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 
 pub use self::id::Id;
 use self::members::{HeadMembers, HeadValue, MemberKey, ParamMembers, head_members};
-pub(crate) use self::members::{Members, items_of, members_of, read_members};
+pub(crate) use self::members::{Members, items_of, members_of, read_members, read_members_with};
 pub(crate) use self::scan::KnownWord;
 use self::scan::{KnownWords, Scanned};
 use crate::mcp::method::name_member;

@@ -11,8 +11,12 @@ use super::members::{HeadMembers, HeadValue, Members};
 /// Deeper than this nothing is read here.
 const DEEPEST: u32 = 64;
 
-/// Bytes of a string that are looked at one by one first.
-const SHORT: usize = 16;
+/// Bytes of a string that are looked at eight at a time first.
+const SHORT: usize = 24;
+/// The highest bit of each of eight bytes.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+/// One in each of eight bytes.
+const ONES: u64 = 0x0101_0101_0101_0101;
 
 /// What a message is asked for by those it passes: a string of exactly this text, as a key or as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +101,7 @@ pub(super) struct Scanned<'a> {
 
 /// Reads an object or an array in UTF-8 (RFC 8259); `None` for what is neither, and for what is to be read with more care.
 pub(super) fn scan(raw: &[u8]) -> Option<Scanned<'_>> {
-    let mut scan = MessageScan::of(raw);
+    let mut scan = WholeScan::of(raw);
     scan.blank();
     let start = scan.at;
     let members = match scan.peek()? {
@@ -119,7 +123,7 @@ pub(super) fn scan(raw: &[u8]) -> Option<Scanned<'_>> {
 
 /// The members of an object in a JSON text, blanks around it allowed; `None` where [`scan`] has none.
 pub(super) fn members(text: &str) -> Option<Members<'_>> {
-    let mut scan = MessageScan::of(text.as_bytes());
+    let mut scan = PartScan::of(text.as_bytes());
     let mut members = Vec::with_capacity(5);
     scan.alone(|scan| {
         scan.members(|scan, key| {
@@ -131,9 +135,38 @@ pub(super) fn members(text: &str) -> Option<Members<'_>> {
     Some(members)
 }
 
+/// [`members`], and those of the one that is called `holder`, from the same reading: the last of that name, and nothing where that is
+/// no object.
+pub(super) fn members_with<'a>(text: &'a str, holder: &str) -> Option<(Members<'a>, Option<Members<'a>>)> {
+    let mut scan = PartScan::of(text.as_bytes());
+    let (mut members, mut inner) = (Vec::with_capacity(5), None);
+    scan.alone(|scan| {
+        scan.members(|scan, key| {
+            let start = scan.at;
+            if key != holder {
+                scan.value()?;
+            } else if scan.peek()? == b'{' {
+                let mut held = Vec::with_capacity(5);
+                scan.members(|scan, key| {
+                    let value = scan.value()?;
+                    held.push((key.into(), text.get(value)?));
+                    Some(())
+                })?;
+                inner = Some(held);
+            } else {
+                inner = None;
+                scan.value()?;
+            }
+            members.push((key.into(), text.get(start..scan.at)?));
+            Some(())
+        })
+    })?;
+    Some((members, inner))
+}
+
 /// The items of an array, likewise.
 pub(super) fn items(text: &str) -> Option<Vec<&str>> {
-    let mut scan = MessageScan::of(text.as_bytes());
+    let mut scan = PartScan::of(text.as_bytes());
     let mut items = Vec::new();
     scan.alone(|scan| {
         scan.items(|scan| {
@@ -145,7 +178,12 @@ pub(super) fn items(text: &str) -> Option<Vec<&str>> {
     Some(items)
 }
 
-struct MessageScan<'a> {
+/// The scan of a message, of which more is asked than where its members stand.
+type WholeScan<'a> = MessageScan<'a, true>;
+/// The scan of a text that is known to be UTF-8, for its members alone.
+type PartScan<'a> = MessageScan<'a, false>;
+
+struct MessageScan<'a, const WHOLE: bool> {
     raw: &'a [u8],
     at: usize,
     /// All bytes of strings together: whether there is one beyond ASCII. Elsewhere none may stand.
@@ -154,7 +192,7 @@ struct MessageScan<'a> {
     words: KnownWords,
 }
 
-impl<'a> MessageScan<'a> {
+impl<'a, const WHOLE: bool> MessageScan<'a, WHOLE> {
     fn of(raw: &'a [u8]) -> Self {
         Self { raw, at: 0, bits: 0, has_line_end: false, words: KnownWords::default() }
     }
@@ -258,7 +296,7 @@ impl<'a> MessageScan<'a> {
         self.blank();
         self.eat(b':')?;
         self.blank();
-        if key == b"isError" && self.raw[self.at..].starts_with(b"true") {
+        if WHOLE && key == b"isError" && self.raw[self.at..].starts_with(b"true") {
             self.words.add(KnownWord::FailedResult);
         }
         Some(key)
@@ -363,7 +401,8 @@ impl<'a> MessageScan<'a> {
         }
         let text = &self.raw[start..self.at];
         self.at += 1;
-        if text.len() <= LONGEST_WORD
+        if WHOLE
+            && text.len() <= LONGEST_WORD
             && let Some(word) = word(text)
             // Of this one, its value decides.
             && word != KnownWord::FailedResult
@@ -376,9 +415,13 @@ impl<'a> MessageScan<'a> {
     /// Goes to the next quote, backslash or control character.
     fn plain(&mut self) {
         // Most strings are short.
-        if !self.plain_within(SHORT) {
-            return;
+        if self.plain_within(SHORT) {
+            self.plain_beyond();
         }
+    }
+
+    /// Skips plain characters of a long string.
+    fn plain_beyond(&mut self) {
         // Without a branch for each byte, so that the compiler makes it one of many at a time.
         let rest = &self.raw[self.at..];
         let text = &rest[..memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
@@ -387,15 +430,28 @@ impl<'a> MessageScan<'a> {
             self.plain_within(usize::MAX);
             return;
         }
-        self.bits |= text.iter().fold(0, |bits, byte| bits | byte);
+        if WHOLE {
+            self.bits |= text.iter().fold(0, |bits, byte| bits | byte);
+        }
         self.at += text.len();
     }
 
     /// Skips plain characters of a string, so many bytes at most. Returns whether none of them was one to stop at.
     fn plain_within(&mut self, most: usize) -> bool {
-        let rest = &self.raw[self.at..];
-        let rest = &rest[..rest.len().min(most)];
-        for byte in rest {
+        let end = self.raw.len().min(self.at.saturating_add(most));
+        while let Some(eight) = self.raw[self.at..end].first_chunk() {
+            let eight = u64::from_le_bytes(*eight);
+            let plain = stops_in(eight).trailing_zeros() / 8;
+            if WHOLE {
+                let within = eight & HIGH & !u64::MAX.checked_shl(8 * plain).unwrap_or(0);
+                self.bits |= if within == 0 { 0 } else { 0x80 };
+            }
+            self.at += plain as usize;
+            if plain < 8 {
+                return false;
+            }
+        }
+        for byte in &self.raw[self.at..end] {
             if stops(*byte) {
                 return false;
             }
@@ -429,6 +485,14 @@ fn closing(is_object: bool) -> u8 {
 fn stops(byte: u8) -> bool {
     // Not `||`: it would be a branch.
     (byte == b'"') | (byte == b'\\') | (byte < b' ')
+}
+
+/// Where among eight bytes, the first of them the lowest, those stand that [`stops`] is true of: the lowest bit that is set is the
+/// highest of the first of them. Those above it may be wrong, as each subtraction borrows from what is above it.
+fn stops_in(eight: u64) -> u64 {
+    let is_zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
+    let is_control = eight.wrapping_sub(ONES * u64::from(b' ')) & !eight;
+    (is_control | is_zero(eight ^ (ONES * u64::from(b'"'))) | is_zero(eight ^ (ONES * u64::from(b'\\')))) & HIGH
 }
 
 /// The brackets that are open.
@@ -550,7 +614,32 @@ mod tests {
         })
     }
 
+    #[test]
+    fn first_byte_to_stop_at_is_found_among_eight() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8_u32 {
+                for other in [b'a', b' ', b'!', 0x80, 0xff] {
+                    let mut eight = [other; 8];
+                    eight[at as usize] = byte;
+                    let expected = if stops(byte) { at } else { 8 };
+                    let found = stops_in(u64::from_le_bytes(eight)).trailing_zeros() / 8;
+                    assert_eq!(found, expected, "{byte:#x} at {at} among {other:#x}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn members_with_those_of_one_are_what_each_is(body in json(), other in json(), twice: bool) {
+            let twice = if twice { format!(",\"result\":{other}") } else { String::new() };
+            let raw = format!("{{\"id\":1, \"result\" : {body}{twice}}}");
+            let (members, inner) = members_with(&raw, "result").expect("it is an object");
+            let alone = super::members(&raw).expect("it is an object");
+            prop_assert_eq!(&members, &alone);
+            prop_assert_eq!(inner, super::members(members.last().expect("it has two").1));
+        }
+
         #[test]
         fn scan_takes_nothing_that_is_not_json(body in pieces(), is_object: bool) {
             let raw = if is_object { format!("{{\"a\":{body}}}") } else { format!("[{body}]") };

@@ -5,9 +5,9 @@
 //! [`Correlation::abandon`] (its sender gave up waiting; the reply may come all the same). For display and figures
 //! only: what reaches whom is decided elsewhere.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;

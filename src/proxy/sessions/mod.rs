@@ -12,10 +12,10 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue};
 use lru::LruCache;
@@ -546,7 +546,7 @@ pub(in crate::proxy) struct SessionCache {
 impl Default for SessionCache {
     fn default() -> Self {
         // The bound is ours to keep: a cache would drop a session in use.
-        Self { keys: HashMap::new(), live: LruCache::unbounded() }
+        Self { keys: HashMap::default(), live: LruCache::unbounded() }
     }
 }
 

@@ -9,11 +9,13 @@ mod recording;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use self::disk::{Disk, RealDisk};
 use self::recording::Recording;
@@ -132,7 +134,7 @@ impl Recorder {
         Self {
             dir: dir.into(),
             disk,
-            tapes: HashMap::new(),
+            tapes: HashMap::default(),
             dirty: Vec::new(),
             open: VecDeque::new(),
             spare: Vec::new(),
