@@ -51,7 +51,7 @@ const MOST_JUDGED: usize = 20_000;
 /// Messages that are shown at a time: a screen takes them in between two keys.
 const AT_A_TIME: usize = 2_048;
 /// So many times that are read ahead of a screen: enough that none waits for the other.
-pub const READ_AHEAD: usize = 4;
+pub const READ_AHEAD: usize = 8;
 
 /// Reads a tape for a screen: it is told of the first messages while the rest is read, or why it cannot be. Not more than `ahead` parts
 /// of it are around at a time.

@@ -35,6 +35,11 @@ pub(crate) fn bordered(viewport: Viewport) -> bool {
     viewport.wide
 }
 
+/// Where one row has room for a few keys only, there are two, however many keys there are: the panes above stay as they are.
+fn key_rows(area: Rect) -> u16 {
+    if area.width < 80 && area.height >= 16 { 2 } else { 1 }
+}
+
 pub(crate) fn viewport(area: Rect) -> Viewport {
     Viewport {
         width: area.width,
@@ -58,7 +63,7 @@ impl ScreenLayout {
             Constraint::Length(bar),
             Constraint::Fill(1),
             Constraint::Length(prompt),
-            Constraint::Length(1),
+            Constraint::Length(key_rows(area)),
         ])
         .areas(area);
         let screens = (bar > 0).then_some(screens);

@@ -8,7 +8,7 @@ use std::thread;
 /// Bytes that are read at a time where all of a file is of use at once.
 pub(in crate::tape) const STRETCH: u64 = if cfg!(test) { 512 } else { 8 << 20 };
 /// Bytes that are read at a time where what was read is taken in on one core: the others would only fill the memory.
-pub(in crate::tape) const READ_ON: u64 = if cfg!(test) { 512 } else { 2 << 20 };
+pub(in crate::tape) const READ_ON: u64 = if cfg!(test) { 512 } else { 1 << 20 };
 /// A part of them that is smaller is gone through sooner than a thread is started.
 const SMALLEST_PART: usize = if cfg!(test) { 64 } else { 512 << 10 };
 

@@ -69,13 +69,13 @@ fn wheel(model: &mut Model, plan: &ScreenLayout, at: Position, motion: Motion) {
 
 fn click(model: &mut Model, plan: &ScreenLayout, at: Position) -> Option<&'static str> {
     if plan.keys.contains(at) {
-        return key_at(model, plan.keys.width, at.x - plan.keys.x);
+        return key_at(model, plan.keys, at.x - plan.keys.x, at.y - plan.keys.y);
     }
     if model.popup.is_some() || model.editor.is_some() || model.prompt.is_some() {
         return None;
     }
     if let Some(bar) = plan.screens.filter(|bar| bar.contains(at)) {
-        screen_at(model, at.x - bar.x).into_iter().for_each(|screen| navigate::to_screen(model, screen));
+        screen_at(model, bar.width, at.x - bar.x).into_iter().for_each(|screen| navigate::to_screen(model, screen));
         return None;
     }
     let (pane, area) = pane_at(plan, at)?;

@@ -150,6 +150,16 @@ pub(crate) fn screens(model: &Model) -> impl Iterator<Item = (&'static str, &'st
     })
 }
 
+/// The key that leaves what is here.
+pub(crate) fn way_out(model: &Model) -> Option<&'static str> {
+    let leaves = |action| matches!(action, Action::Back | Action::Cancel | Action::Quit);
+    contexts(model).into_iter().find_map(|context| {
+        let mut bindings = bindings(&model.settings.keys, context);
+        let is_one = |binding: &KeyBinding| leaves(binding.action) && !binding.hint.is_empty() && (binding.when)(model);
+        bindings.find(|(binding, _)| is_one(binding)).and_then(|(_, keys)| keys.first().copied())
+    })
+}
+
 /// The key line: what works here and now, most useful first. Of a key that two contexts know, only the inner one.
 pub(crate) fn hints(model: &Model) -> Vec<(&'static str, &'static str)> {
     let mut hints: Vec<(&str, &str)> = Vec::new();

@@ -8,7 +8,7 @@ mod table;
 
 pub use choice::{KeyChange, KeyMistake, key_choice};
 pub(crate) use context::KeyContext;
-pub(crate) use lookup::{bindings, contexts_below, first_key, hints, meaning, screens, why_not, with_keys};
+pub(crate) use lookup::{bindings, contexts_below, first_key, hints, meaning, screens, way_out, why_not, with_keys};
 pub(crate) use palette::{PaletteRow, command, palette};
 #[cfg(test)]
 pub(crate) use table::BINDINGS;

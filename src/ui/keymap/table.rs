@@ -280,7 +280,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(Model::holds),
     key(C::Queue, &["i"], A::Type(PromptKind::Hold), "hold filter", "say which messages are held"),
     key(C::Queue, &["I"], A::Hold, "hold on/off", "hold on or off"),
-    key(C::Queue, &["q", "esc"], A::Back, "", "back to the messages").when(|m| m.pane != Pane::Detail),
+    key(C::Queue, &["q", "esc"], A::Back, "back", "back to the messages").when(|m| m.pane != Pane::Detail),
     // Tapes.
     key(C::Tapes, &["enter"], A::Open, "open", "open the tape's messages").when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &["space", "r"], A::Play, "play", "play it against the running upstream")

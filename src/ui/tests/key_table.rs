@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::Rect;
 
 use super::rig::{Rig, busy};
 use super::scenes::{PLACES, SCENES};
 use crate::ui::key_press::KeyPress;
-use crate::ui::keymap::{Action, BINDINGS, KeyContext, meaning};
+use crate::ui::keymap::{Action, BINDINGS, KeyContext, hints, meaning, way_out};
+use crate::ui::view::key_at;
 
 /// The press that the table calls so.
 pub(super) fn event_of(name: &str) -> KeyEvent {
@@ -95,4 +97,40 @@ fn every_key_of_the_help_does_something_where_the_help_shows_it() {
         .map(|(place, key)| format!("{:?} `{key}`: {}", BINDINGS[*place].on, BINDINGS[*place].help))
         .collect();
     assert!(left.is_empty(), "keys that do nothing anywhere:\n{}", left.join("\n"));
+}
+
+#[test]
+fn key_line_always_has_the_ways_out_and_to_the_help() {
+    for (name, scene) in SCENES.iter().chain(PLACES) {
+        for (width, height) in [(80, 24), (60, 20), (60, 15), (40, 12)] {
+            let mut rig = at(*scene);
+            rig.resize(width, height);
+            // What is searched for stands beside the keys, and in a small window in their place.
+            if rig.model.notice.is_some() || (width < 60 && rig.model.search.is_some()) {
+                continue;
+            }
+            let picture = rig.picture();
+            let rows: Vec<&str> = picture.lines().rev().take(if width < 80 && height >= 16 { 2 } else { 1 }).collect();
+            let has = |key: &str, hint: &str| rows.iter().any(|row| row.contains(&format!("{key} {hint}")));
+            for (key, hint) in hints(&rig.model) {
+                let is_out = way_out(&rig.model) == Some(key) || hint == "help";
+                assert!(!is_out || has(key, hint), "{name} {width}x{height}: no `{key} {hint}` in\n{picture}");
+            }
+        }
+    }
+}
+
+#[test]
+fn narrow_queue_has_two_rows_of_keys() {
+    let mut rig = busy(60, 20);
+    rig.press("2");
+    let picture = rig.picture();
+    let lines: Vec<&str> = picture.lines().skip(18).collect();
+    let keys = lines.concat();
+    for hint in ["a forward", "b block", "B answer", "d drop", "o hold reply", "q back", "? help"] {
+        assert!(keys.contains(hint), "{hint} in {picture}");
+    }
+    let (row, column) = (0..2).find_map(|row| Some((row, lines[row].find("d drop")?))).unwrap();
+    let [row, column] = [row, column].map(|it| u16::try_from(it).unwrap());
+    assert_eq!(key_at(&rig.model, Rect::new(0, 18, 60, 2), column, row), Some("d"));
 }

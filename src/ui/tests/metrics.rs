@@ -11,6 +11,7 @@ use crate::filter::Filter;
 use crate::ui::Settings;
 use crate::ui::model::ScreenKind;
 use crate::ui::model::metrics_screen::{EndpointKey, MetricsSubject};
+use crate::ui::theme::{Role, Theme};
 
 fn spread(values: &[(u64, u64)]) -> Spread {
     let sum = values.iter().map(|(value, count)| value * count).sum();
@@ -102,6 +103,26 @@ fn rows_are_grouped_and_sorted_as_asked() {
     rig.press("o");
     assert_eq!(shown(&rig), [(410, 6)], "by session");
     assert!(rig.picture().contains("files-srv"));
+}
+
+#[test]
+fn one_error_is_red_and_no_reply_is_said() {
+    let mut rig = busy_with(120, 36, &Settings::default());
+    let mut figures = figures(20);
+    let silent = EndpointFigures { calls: 6, unanswered: 6, ..endpoint("tools/call", Some("tail_log"), &[], 0) };
+    figures.endpoints = vec![endpoint("tools/call", Some("book"), &[(90_000, 13)], 1), silent];
+    rig.on_event(Event::Figures(Arc::new(figures)));
+    rig.press("5");
+    let picture = rig.picture();
+    let row = |name: &str| picture.lines().position(|line| line.contains(name)).unwrap();
+    let (book, tail) = (row("│>book"), row("│ tail_log"));
+    assert!(picture.lines().nth(tail).unwrap().contains("no reply"), "{picture}");
+    let failed = Theme::of(&Settings::default()).style(Role::Bad).fg.unwrap();
+    let reds = |rig: &mut Rig, row: usize| {
+        let buffer = rig.buffer();
+        (0..120).filter(|column| buffer[(*column, u16::try_from(row).unwrap())].fg == failed).count()
+    };
+    assert!(reds(&mut rig, book) > 0 && reds(&mut rig, tail) == 0, "{picture}");
 }
 
 #[test]

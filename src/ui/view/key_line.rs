@@ -1,4 +1,5 @@
-//! The last line: the keys that work here, and beside them for a moment what there is to say; above them where both have no room.
+//! The last line, two in a narrow window: the keys that work here, and beside them for a moment what there is to say; above them where
+//! both have no room.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -8,7 +9,7 @@ use ratatui::widgets::Clear;
 use super::parts::{put, short, styled};
 use super::prompt::search_words;
 use crate::text;
-use crate::ui::keymap::{hints, with_keys};
+use crate::ui::keymap::{hints, way_out, with_keys};
 use crate::ui::model::Model;
 use crate::ui::theme::Role;
 
@@ -19,7 +20,9 @@ const ROWS: usize = 3;
 
 /// What there is to say for a moment, and the keys for which there is room beside it.
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    put(frame, area, 0, whole_line(model, usize::from(area.width)).0);
+    for (at, row) in key_rows(model, area.width, area.height).into_iter().enumerate() {
+        put(frame, area, at, row.line(model));
+    }
 }
 
 /// What there is to say for a moment, at the end of what lies above the keys, where there is no room beside them.
@@ -67,36 +70,59 @@ fn is_beside(model: &Model, width: usize) -> bool {
 }
 
 /// What a hint needs.
-fn cells((key, hint): &(&str, &str)) -> usize {
+fn cells((key, hint): &Hint) -> usize {
     text::width(key) + text::width(hint) + 3
 }
 
-/// The key whose hint stands in a column of the line.
-pub(crate) fn key_at(model: &Model, width: u16, column: u16) -> Option<&'static str> {
-    let (_, begin, keys) = whole_line(model, usize::from(width));
-    let mut end = begin + 1;
-    keys.into_iter().find_map(|(key, hint)| {
-        end += cells(&(key, hint));
-        (usize::from(column) > begin && usize::from(column) < end).then_some(key)
+/// The key whose hint stands there, counted from the first of the rows.
+pub(crate) fn key_at(model: &Model, area: Rect, column: u16, row: u16) -> Option<&'static str> {
+    let row = key_rows(model, area.width, area.height).into_iter().nth(usize::from(row))?;
+    let mut end = row.begin() + 1;
+    row.keys.iter().find_map(|hint| {
+        let begin = end;
+        end += cells(hint);
+        (begin..end).contains(&usize::from(column)).then_some(hint.0)
     })
 }
 
-/// The line, where the keys begin in it, and which they are.
-fn whole_line(model: &Model, width: usize) -> (Line<'static>, usize, Vec<(&'static str, &'static str)>) {
-    let mut spans = said(model, width);
-    let used: usize = spans.iter().map(Span::width).sum();
-    let begin = if used == 0 { 0 } else { used + 1 };
-    let rest = width.saturating_sub(begin);
-    if used > 0 && rest < 12 {
-        return (Line::from(spans), width, Vec::new());
+type Hint = (&'static str, &'static str);
+
+/// One of the rows.
+#[derive(Default)]
+struct KeyRow {
+    said: Vec<Span<'static>>,
+    keys: Vec<Hint>,
+}
+
+impl KeyRow {
+    /// Where the keys begin.
+    fn begin(&self) -> usize {
+        let used: usize = self.said.iter().map(Span::width).sum();
+        if used == 0 { 0 } else { used + 1 }
     }
-    if used > 0 {
-        spans.push(Span::raw(" "));
+
+    fn line(self, model: &Model) -> Line<'static> {
+        let gap = if self.said.is_empty() { " " } else { "  " };
+        let keys = self.keys.into_iter().flat_map(|hint| hint_spans(model, hint));
+        Line::from_iter(self.said.into_iter().chain([Span::raw(gap)]).chain(keys))
     }
-    let keys = shown_keys(model, rest);
-    spans.push(Span::raw(" "));
-    spans.extend(keys.iter().flat_map(|hint| hint_spans(model, *hint)));
-    (Line::from(spans), begin, keys)
+}
+
+fn key_rows(model: &Model, width: u16, height: u16) -> Vec<KeyRow> {
+    let width = usize::from(width);
+    let first = KeyRow { said: said(model, width), keys: Vec::new() };
+    let rest = width.saturating_sub(first.begin() + 1);
+    // Beside what is said, a key or two are none.
+    let first_room = if first.said.is_empty() || rest >= 11 { rest } else { 0 };
+    let rooms =
+        std::iter::once(first_room).chain(std::iter::repeat_n(width.saturating_sub(1), usize::from(height) - 1));
+    let (rooms, mut said): (Vec<usize>, _) = (rooms.collect(), vec![first]);
+    if rooms == [0] {
+        return said;
+    }
+    said.resize_with(rooms.len(), KeyRow::default);
+    let keys = shown_keys(model, &rooms);
+    said.into_iter().zip(keys).map(|(row, keys)| KeyRow { keys, ..row }).collect()
 }
 
 /// What there is to say for a moment, or what is searched for.
@@ -114,19 +140,32 @@ fn said(model: &Model, width: usize) -> Vec<Span<'static>> {
     }
 }
 
-/// Whole hints only, most useful first; the way to the help always has its place.
-fn shown_keys(model: &Model, width: usize) -> Vec<(&'static str, &'static str)> {
+/// What is shown in rows of so many cells: whole hints only, most useful first; the ways out and to the help always have their place.
+fn shown_keys(model: &Model, rooms: &[usize]) -> Vec<Vec<Hint>> {
     let all = hints(model);
-    let help = all.iter().find(|(_, hint)| *hint == "help").copied();
-    let mut room = width.saturating_sub(1 + help.as_ref().map_or(0, cells));
-    let mut shown = Vec::new();
-    for hint in all.iter().filter(|hint| Some(**hint) != help) {
-        let Some(rest) = room.checked_sub(cells(hint)) else { break };
-        room = rest;
-        shown.push(*hint);
+    let kept = |hint: &Hint| hint.1 == "help" || way_out(model).is_some_and(|key| hint.0 == key);
+    let (kept, others): (Vec<Hint>, Vec<Hint>) = all.iter().partition(|hint| kept(hint));
+    // In one row, if that has room for all.
+    let whole = [rooms.first().copied().unwrap_or_default()];
+    let (rows, rest) = in_rooms(&others, &kept, &whole);
+    if rooms.len() < 2 || rest == 0 { rows } else { in_rooms(&others, &kept, rooms).0 }
+}
+
+/// Lays hints out, and these at the end of the last row; says how many had no room.
+fn in_rooms(others: &[Hint], last: &[Hint], rooms: &[usize]) -> (Vec<Vec<Hint>>, usize) {
+    let mut others = others.iter().copied().peekable();
+    let mut rows: Vec<Vec<Hint>> = Vec::new();
+    for (row, room) in rooms.iter().enumerate() {
+        let reserved = if row + 1 == rooms.len() { last.iter().map(cells).sum() } else { 0 };
+        let mut room = room.saturating_sub(reserved);
+        rows.push(Vec::new());
+        while let Some(hint) = others.next_if(|hint| cells(hint) <= room) {
+            room -= cells(&hint);
+            rows[row].push(hint);
+        }
     }
-    shown.extend(help);
-    shown
+    rows.last_mut().expect("there is a row").extend(last);
+    (rows, others.count())
 }
 
 pub(super) fn hint_spans(model: &Model, (key, hint): (&'static str, &'static str)) -> [Span<'static>; 4] {

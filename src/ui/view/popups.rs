@@ -53,12 +53,13 @@ pub(super) fn draw_sessions(model: &Model, place: &ListCursor, frame: &mut Frame
     let room = usize::from(inner.height).saturating_sub(1);
     let columns = SessionColumns::of(width);
     let head = format!(
-        " {} {}{}{}{}  since or state",
+        " {} {}{}{}{}  {}",
         cell("server", columns.server),
         cell("by", 6),
         cell("client", columns.client),
         right("msgs", 7),
         right("new", columns.unread),
+        if columns.state >= 14 { "since or state" } else { "since" },
     );
     put(frame, inner, 0, styled(model, Role::Dim, short(&head, width)));
     let all = Line::from(styled(model, Role::Plain, cell(" all sessions", width)));

@@ -27,7 +27,7 @@ struct QueueColumns {
 
 impl QueueColumns {
     fn of(width: usize) -> Self {
-        let client = if width >= 56 { 10 } else { 0 };
+        let client = if width >= 62 { 10 } else { 0 };
         let left = if width >= 44 { 6 } else { 0 };
         let fixed = MARGIN + POINT + ID + client + usize::from(client > 0) + HELD + left;
         let rest = width.saturating_sub(fixed);
