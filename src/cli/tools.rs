@@ -301,6 +301,9 @@ pub struct ManArgs {
     /// Directory to write every page to, as `tapline.1`, `tapline-run.1`
     #[arg(long, value_name = "DIR", conflicts_with = "about")]
     pub dir: Option<PathBuf>,
+    /// File whose keys are told [default: ./tapline.toml]
+    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -308,4 +311,7 @@ pub struct HelpArgs {
     /// A command, such as `run` or `sessions rm`, or a topic
     #[arg(value_name = "COMMAND|TOPIC")]
     pub about: Vec<String>,
+    /// File whose keys are told [default: ./tapline.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }

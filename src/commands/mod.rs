@@ -41,7 +41,9 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use self::remote::RemoteTapes;
-use crate::cli::{Cli, CliCommand, ColorArg, DemoArgs, ManArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand};
+use crate::cli::{
+    Cli, CliCommand, ColorArg, DemoArgs, HelpArgs, ManArgs, MockArgs, RunArgs, StdioArgs, TapeArgs, TapeCommand,
+};
 use crate::config::keys::ConfigKeys;
 use crate::config::{Config, ConfigError, Directory};
 use crate::exit::ExitError;
@@ -128,8 +130,11 @@ fn configuration(command: &CliCommand) -> Result<Config, ConfigError> {
         // Packages have the usual keys, wherever they are built.
         CliCommand::Man(ManArgs { dir: Some(_), .. }) => Ok(Config::default()),
         // They say what can be said, also where a file is wrong: who mends it may need them.
-        CliCommand::Help(_) | CliCommand::Man(_) => {
-            let read = Config::load(None, Directory::Chosen).unwrap_or_default();
+        CliCommand::Help(HelpArgs { config, .. }) | CliCommand::Man(ManArgs { config, .. }) => {
+            let read = match config {
+                Some(file) => Config::load(Some(file), Directory::Chosen)?,
+                None => Config::load(None, Directory::Chosen).unwrap_or_default(),
+            };
             // Only that: they open no log, and depend on nothing else.
             let keys = ConfigKeys { keys: read.keys.keys, ..ConfigKeys::default() };
             Ok(Config { keys, ..Config::default() })

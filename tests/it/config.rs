@@ -76,6 +76,17 @@ fn own_keys_of_the_file_are_in_help_and_manual() {
         let (status, stdout, stderr) = place.end(arguments);
         assert!(status == 0 && stdout.contains("ctrl k"), "{arguments:?}: {stdout}{stderr}");
     }
+    // Of a file that lies elsewhere, and is wrong or not there.
+    let other = place.path().join("other.toml");
+    fs::write(&other, "[keys]\nfilter = \"ctrl j\"\n").unwrap();
+    for (file, status, expected) in [("other.toml", 0, "ctrl j"), ("none.toml", 2, "none.toml")] {
+        let file = place.path().join(file);
+        for arguments in [&["help", "keys", "--config"][..], &["man", "--config"]] {
+            let arguments: Vec<&str> = arguments.iter().copied().chain([file.to_str().unwrap()]).collect();
+            let (ended, stdout, stderr) = place.end(&arguments);
+            assert!(ended == status && (stdout + &stderr).contains(expected), "{arguments:?}: {stderr}");
+        }
+    }
     // Pages that are written for others have the usual keys.
     let pages = place.path().join("pages");
     assert_eq!(place.end(&["man", "--dir", pages.to_str().unwrap()]).0, 0);

@@ -86,7 +86,8 @@ pub(super) fn resend(model: &mut Model) {
 
 fn send_again(model: &mut Model, session: SessionId, seq: Seq, message: Message) {
     model.send(Command::Send { session, message });
-    model.notify(format!("{seq} sent again; its reply is shown here and not delivered"));
+    let past = passed_by(model);
+    model.notify(format!("{seq} sent again{past}; its reply is shown here and not delivered"));
 }
 
 /// Sends what the editor holds.
@@ -120,13 +121,25 @@ pub(super) fn send(model: &mut Model, strict: Strict) {
     }
 }
 
+/// What does not touch a message of the operator's own, where it would touch those of a client.
+fn passed_by(model: &Model) -> &'static str {
+    let (holds, rules) = (model.observed.holding.on, model.rules().iter().any(|rule| rule.is_on));
+    match (holds, rules) {
+        (true, true) => ", past hold and rules",
+        (true, false) => ", past the hold",
+        (false, true) => ", past the rules",
+        (false, false) => "",
+    }
+}
+
 /// Sends a call of the operator's own; the editor stays, and shows what comes back.
 fn call(model: &mut Model, session: SessionId, message: Message) {
     let call = OwnCall::new(session, message.clone(), model.now);
+    let past = passed_by(model);
     model.notify(if call.waits() {
-        "sent: what comes back is shown here"
+        format!("sent{past}: what comes back is shown here")
     } else {
-        "sent: a notification has no reply"
+        format!("sent{past}: a notification has no reply")
     });
     model.send(Command::Send { session, message });
     if let Some(editor) = &mut model.editor {
@@ -155,6 +168,12 @@ pub(super) fn send_as_new(model: &mut Model) {
 /// Keeps what was written for the next time.
 pub(super) fn close_editor(model: &mut Model) {
     let Some(editor) = model.editor.take() else { return };
+    if let Some(call) = editor.call.as_ref().filter(|call| call.waits()) {
+        let which = call.request().map_or_else(|| "the call".to_owned(), |seq| seq.to_string());
+        model.notify(format!(
+            "{which} goes on: it is in the list, and its reply will be, where `<messages pair>` leads"
+        ));
+    }
     if editor.seq.0 == 0 || matches!(editor.target, EditTarget::Answer(_)) {
         // A message of the operator's own is none that a draft could be of.
         return;

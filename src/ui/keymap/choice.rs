@@ -42,6 +42,7 @@ pub fn key_choice(changes: &[KeyChange]) -> Result<KeyChoice, Vec<KeyMistake>> {
         let wrong_keys = wrong_keys(at, change);
         match rows_of(at, change) {
             Ok(found) if wrong_keys.is_empty() => {
+                mistakes.extend(no_way_out(at, change, &found));
                 let keys = lasting(&change.keys);
                 rows.extend(found.into_iter().map(|row| (row, (at, keys))));
             }
@@ -85,6 +86,22 @@ fn rows_of(change: usize, said: &KeyChange) -> Result<Vec<usize>, KeyMistake> {
     Ok(found)
 }
 
+/// What leads out of everything, and to the help, keeps a key: a person who does not know the file would be lost.
+fn no_way_out(change: usize, said: &KeyChange, rows: &[usize]) -> Option<KeyMistake> {
+    let needs_key = |row: &&usize| BINDINGS[**row].on == KeyContext::Everywhere && is_needed(BINDINGS[**row].action);
+    let action = BINDINGS[*rows.iter().find(needs_key).filter(|_| said.keys.is_empty())?].action;
+    let name = action.name();
+    let why = match action {
+        Action::Help => format!("`{name}` needs a key: without one there is no list of the others"),
+        _ => format!("`{name}` needs a key: without one there is no way out but `ctrl c`"),
+    };
+    Some(KeyMistake { change, why, unknown: None })
+}
+
+fn is_needed(action: Action) -> bool {
+    matches!(action, Action::Quit | Action::Back | Action::Help)
+}
+
 fn can_change(action: Action) -> bool {
     action != Action::Interrupt && action.name() != Action::Cancel.name()
 }
@@ -122,7 +139,11 @@ fn clashes(rows: &ChangedRows) -> Vec<KeyMistake> {
             };
             let that = &BINDINGS[other];
             let (name, place) = (that.action.name(), that.on.title());
-            let hint = if can_change(that.action) { "; give that another key, or `[]` for none" } else { "" };
+            let hint = match that.action {
+                action if !can_change(action) => "",
+                action if is_needed(action) => "; give that another key",
+                _ => "; give that another key, or `[]` for none",
+            };
             let mistake =
                 KeyMistake { change: *change, why: format!("`{key}` is also `{name}` ({place}){hint}"), unknown: None };
             if !clashes.contains(&mistake) {

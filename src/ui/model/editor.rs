@@ -106,6 +106,14 @@ impl Editor {
         Some(editor)
     }
 
+    /// What the text began as, where that is no message which came.
+    pub(crate) fn form_words(&self) -> Option<&'static str> {
+        match self.target {
+            EditTarget::Answer(_) => Some("the skeleton"),
+            _ => (self.seq.0 == 0).then_some("the form"),
+        }
+    }
+
     pub(crate) fn touched(&self) -> bool {
         self.area.lines() != self.opened
     }

@@ -49,6 +49,11 @@ impl OwnCall {
         self.state == CallState::Waiting
     }
 
+    /// Its number, once it passed.
+    pub(crate) fn request(&self) -> Option<Seq> {
+        self.request
+    }
+
     pub(crate) fn session(&self) -> SessionId {
         self.session
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rig::{Rig, World, session, session_id, text_result};
 use super::scenes::{offer, offer_anew, own_call};
 use crate::envelope::{Direction, Via};
-use crate::event::{Event, Level, LogLine};
+use crate::event::{Event, Holding, Level, LogLine};
 
 /// A session in which nothing was listed.
 fn begun() -> Rig {
@@ -89,6 +89,22 @@ fn list_of_several_pages_is_one() {
     let picture = rig.press("C").picture();
     assert!(picture.contains("first_tool") && picture.contains("second_tool"), "{picture}");
     assert!(!picture.contains("changed since"), "{picture}");
+}
+
+/// It is the operator's: it is not held, and leaving the form does not take it back.
+#[test]
+fn own_call_says_what_it_passes_and_that_it_goes_on() {
+    let mut rig = begun();
+    rig.on_event(Event::Holding(Holding { on: true, filter: "~q".to_owned() }));
+    rig.press("C enter");
+    let picture = rig.picture();
+    assert!(picture.contains("Diff against the form") && !picture.contains("bytes that came"), "{picture}");
+    rig.press("esc");
+    own_call(&mut rig);
+    assert!(rig.picture().contains("sent, past the hold: what comes back is shown here"), "{}", rig.picture());
+    rig.press("esc");
+    let picture = rig.picture();
+    assert!(picture.contains("#1320 goes on: it is in the list, and its reply will be, where `p` leads"), "{picture}");
 }
 
 /// A call from the form has its reply beside it: what it waits for, how far it is, what came back; and it can be changed and sent again.

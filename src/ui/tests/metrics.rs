@@ -106,7 +106,7 @@ fn rows_are_grouped_and_sorted_as_asked() {
 }
 
 #[test]
-fn one_error_is_red_and_no_reply_is_said() {
+fn metrics_row_is_red_with_one_error_and_says_no_reply() {
     let mut rig = busy_with(120, 36, &Settings::default());
     let mut figures = figures(20);
     let silent = EndpointFigures { calls: 6, unanswered: 6, ..endpoint("tools/call", Some("tail_log"), &[], 0) };

@@ -100,6 +100,16 @@ fn own_key_of_nothing_is_not_listed() {
 }
 
 #[test]
+fn own_keys_leave_a_way_out_and_to_the_help() {
+    let told = why(&[change(None, "quit", &[]), change(None, "back", &[]), change(Some("everywhere"), "help", &[])]);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("`quit` needs a key: without one there is no way out"), "{told:?}");
+    assert!(told[2].starts_with("`help` needs a key"), "{told:?}");
+    // Of one place, the key that leads back everywhere leads back there, too.
+    assert!(key_choice(&[change(Some("queue"), "back", &[]), change(None, "quit", &["ctrl q"])]).is_ok());
+}
+
+#[test]
 fn own_key_that_means_two_things_in_a_place_is_wrong() {
     let told = why(&[change(None, "filter", &["i"]), change(None, "order", &["enter"])]);
     assert_eq!(told.len(), 3, "{told:?}");

@@ -107,19 +107,21 @@ fn draw_text(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) 
 }
 
 fn draw_diff(model: &Model, editor: &Editor, frame: &mut Frame<'_>, area: Rect) {
-    let title = styled(model, Role::Strong, " Diff against the original ");
+    let form = editor.form_words();
+    let title = styled(model, Role::Strong, format!(" Diff against {} ", form.unwrap_or("the original")));
     let block = pane(model, false, title, Line::default());
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
     let diff = &editor.verdict.diff;
     if diff.is_empty() {
-        let words = match (&editor.verdict.fault, editor.touched()) {
-            (Some(_), _) => " no difference to show until it is JSON",
-            (None, true) => " the same values as the original",
-            (None, false) => " untouched: the very bytes that came are sent",
+        let words = match (&editor.verdict.fault, editor.touched(), form) {
+            (Some(_), ..) => " no difference to show until it is JSON".to_owned(),
+            (None, true, _) => format!(" the same values as {}", form.unwrap_or("the original")),
+            (None, false, Some(form)) => format!(" nothing is filled in: {form} is sent as it is"),
+            (None, false, None) => " untouched: the very bytes that came are sent".to_owned(),
         };
-        return put(frame, inner, 0, styled(model, Role::Dim, short(words, width)));
+        return put(frame, inner, 0, styled(model, Role::Dim, short(&words, width)));
     }
     let summary = change_summary(editor);
     let room = usize::from(inner.height).saturating_sub(2);
