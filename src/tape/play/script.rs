@@ -355,6 +355,11 @@ impl ScriptBuilder {
     }
 
     fn received(&mut self, place: usize, envelope: &Envelope) {
+        if let (Some(waiting), Some(to)) = (&mut self.waiting, envelope.reply_to.as_ref().filter(|_| is_ours(envelope)))
+        {
+            // The process that is gone had it: tapline has said so to its client.
+            waiting.retain(|it| it.step.seq != to.seq);
+        }
         let message = envelope.original.as_ref().unwrap_or(&envelope.message);
         match message.kind() {
             Kind::Result | Kind::Error => {

@@ -17,7 +17,8 @@ use self::rig::{
     what, whole,
 };
 use super::{OnFailure, PlayOptions, PlayableTape};
-use crate::event::Speed;
+use crate::envelope::Seq;
+use crate::event::{Speed, TapeSeam};
 use crate::message::Message;
 use crate::tape::compare::{Rules, Volatile};
 use crate::upstream::{Outgoing, ReplyBody};
@@ -263,6 +264,33 @@ async fn script_has_only_what_reached_the_server() {
     assert_eq!(outcome.verdicts(), [PASS, FAIL, PASS, PASS]);
     assert_eq!(outcome.why(3), "tapline answered this when it was recorded");
     assert_eq!(outcome.why(4), "the tape has no reply to compare with");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rewound_tape_is_played_as_the_session_was_in_the_end() {
+    let (asked, answered) = (r#","verdict":{"injected":"tapline"}"#, r#","verdict":"withheld""#);
+    let mut tape = tape_with(&[
+        (0, "c2s", r#"{"id":1,"method":"first"}"#, ""),
+        (1, "s2c", r#"{"id":1,"result":1}"#, ""),
+        (2, "c2s", r#"{"id":2,"method":"undone"}"#, ""),
+        (3, "s2c", r#"{"id":2,"result":1}"#, ""),
+        (4, "c2s", r#"{"id":3,"method":"lost"}"#, ""),
+        (5, "c2s", r#"{"id":4,"method":"waited"}"#, ""),
+        (6, "s2c", r#"{"id":3,"error":{"code":-31000}}"#, r#","verdict":{"injected":"tapline"},"re":4"#),
+        (7, "c2s", r#"{"id":"t","method":"first"}"#, asked),
+        (8, "c2s", r#"{"id":5,"method":"waited"}"#, ""),
+        (9, "s2c", r#"{"id":"t","result":1}"#, answered),
+        (10, "s2c", r#"{"id":4,"result":1}"#, ""),
+        (11, "s2c", r#"{"id":5,"result":1}"#, ""),
+        (12, "c2s", r#"{"id":6,"method":"next"}"#, ""),
+        (13, "s2c", r#"{"id":6,"result":1}"#, ""),
+    ]);
+    tape.rewinds.push(Seq(5));
+    tape.seams.extend([5, 9].map(|after| TapeSeam { after: Seq(after), text: String::new() }));
+    let server = table(&[("first", r#""result":1"#), ("waited", r#""result":1"#), ("next", r#""result":1"#)]);
+    let outcome = run(&tape, options(Speed::Max), server).await;
+    assert_eq!(outcome.log(), ["0 first", "0 waited", "0 waited", "0 next"]);
+    assert_eq!(outcome.verdicts(), [PASS; 4]);
 }
 
 #[tokio::test(start_paused = true)]
