@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tapline::app;
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Author, Outcome, Via};
-use tapline::event::{Command, Event, Landmark, Level, OnQuit, SessionState};
+use tapline::event::{Command, Event, Level, OnQuit, SessionState};
 use tapline::proxy::session::LiveSession;
 use tapline::proxy::sessions::SessionTable;
 use tapline::tape::Mark;
@@ -107,18 +107,6 @@ async fn listening(client: &Client, rig: &Rig) -> Client {
     listening
 }
 
-/// The nth seam that was told, from 1.
-async fn seam(rig: &Rig, nth: usize) -> String {
-    let told = rig.until("a seam", move |log| {
-        let seams = log.iter().filter_map(|event| match event {
-            Event::Log(line) if line.landmark == Some(Landmark::Seam) => Some(line.text.clone()),
-            _ => None,
-        });
-        seams.into_iter().nth(nth - 1)
-    });
-    told.await
-}
-
 fn table(rig: &Rig) -> &Arc<SessionTable> {
     rig.core().mounts().default().unwrap().table()
 }
@@ -163,7 +151,7 @@ async fn crash_fails_only_pending_calls() {
     let next = client.call(request(6, "x")).await;
     assert_eq!(next.status(), "200");
     assert_ne!(next.json()["result"]["pid"], pid);
-    assert_eq!(seam(&rig, 1).await, "new process after status 3: `initialize` sent again");
+    assert_eq!(rig.seam(1).await, "new process after status 3: `initialize` sent again");
     let states = rig.until("all states", |log| {
         let states = log.iter().filter_map(|event| match event {
             Event::SessionChanged(session) => Some(session.state.clone()),
@@ -198,7 +186,7 @@ async fn handshake_and_subscriptions_are_replayed() {
     assert_eq!(client.call(request(6, "x")).await.json()["result"]["version"], "2");
     let again = ["die", "initialize", "notifications/initialized", "logging/setLevel", "resources/subscribe", "x"];
     assert_eq!(script.heard()[before..], again);
-    assert_eq!(seam(&rig, 1).await, "new process after status 3: `initialize`, 1 subscription, log level sent again");
+    assert_eq!(rig.seam(1).await, "new process after status 3: `initialize`, 1 subscription, log level sent again");
 
     let mut listening = listening(&client, &rig).await;
     let told = b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
@@ -227,7 +215,7 @@ async fn operator_restart_replaces_the_server() {
     script.write("2", CAPABILITIES);
     rig.command_now(Command::Restart(rig.session(1).await));
     alive.ended().await;
-    assert_eq!(seam(&rig, 1).await, "new process after a restart by the operator: `initialize` sent again");
+    assert_eq!(rig.seam(1).await, "new process after a restart by the operator: `initialize` sent again");
     assert_eq!(client.call(request(1, "x")).await.json()["result"]["version"], "2");
     assert!(rig.complaints().is_empty(), "{:?}", rig.complaints());
     // Of what has ended, nothing is started.
@@ -249,7 +237,7 @@ async fn restart_on_purpose_is_no_failure_of_the_call_it_interrupts() {
     });
     let error = answer.json()["error"]["message"].to_string();
     assert!(error.contains("was restarted before it answered: a restart by the operator"), "{error}");
-    seam(&rig, 1).await;
+    rig.seam(1).await;
     assert_eq!(client.call(request(2, "x")).await.status(), "200");
     assert!(rig.complaints().is_empty(), "{:?}", rig.complaints());
 }
@@ -266,7 +254,7 @@ async fn requests_wait_for_a_restart() {
     let mut first = client.again(rig.address()).await;
     let answers = tokio::join!(first.call(request(1, "x")), client.call(request(2, "x")));
     assert_eq!((answers.0.status(), answers.1.status()), ("200", "200"));
-    seam(&rig, 1).await;
+    rig.seam(1).await;
     assert_eq!(client.call(request(3, "x")).await.json()["result"]["version"], "2");
 }
 
@@ -281,7 +269,7 @@ async fn late_answer_never_reaches_the_new_server() {
     assert_eq!(client.call(ask).await.status(), "202");
     rig.message(ToClient, |it| it.method() == Some("sampling/createMessage")).await;
     client.call(request(1, "die")).await;
-    seam(&rig, 1).await;
+    rig.seam(1).await;
     let taken_back = rig.message(ToClient, |it| it.method() == Some("notifications/cancelled")).await;
     assert_eq!(taken_back.message.value().unwrap()["params"]["requestId"], 7);
     assert_eq!(client.call(answer("the old")).await.status(), "202");
@@ -370,7 +358,7 @@ async fn watched_rebuild_is_invisible_to_the_client() {
     let new = dir.path().join("new");
     std::fs::copy(&binary, &new).unwrap();
     std::fs::rename(new, &binary).unwrap();
-    assert_eq!(seam(&rig, 1).await, "new process after a change of `server`: `initialize` sent again");
+    assert_eq!(rig.seam(1).await, "new process after a change of `server`: `initialize` sent again");
     assert_ne!(pid().await, before);
     soon("the end", client.cancel()).await.unwrap();
     assert_eq!(rig.closed(rig.session(1).await).await, "the client ended it");
@@ -399,5 +387,5 @@ async fn session_is_restored_under_another_tapline() {
     let revived = table.restore_on_child(session, serde_json::from_str(&written).unwrap()).await.unwrap();
     assert_eq!(revived.session.info().state, SessionState::Active);
     assert_eq!(revived.session.info().server.as_ref().unwrap().name, "s");
-    assert_eq!(seam(&next, 1).await, "new process after a restart of tapline: `initialize` sent again");
+    assert_eq!(next.seam(1).await, "new process after a restart of tapline: `initialize` sent again");
 }

@@ -8,7 +8,7 @@ use tapline::app;
 use tapline::demo::server::{ServerOptions, serve};
 use tapline::envelope::Direction::{ToClient, ToServer};
 use tapline::envelope::{Envelope, Outcome, Seq};
-use tapline::event::{Command, Event, ForkRequest, Landmark, OnQuit, ReplayEvent, RewindRequest};
+use tapline::event::{Command, Event, ForkRequest, OnQuit, ReplayEvent, RewindRequest};
 use tapline::tape::Mark;
 use tapline::tape::read::{TapeEntry, TapeReader};
 use tapline::upstream::pool::Settings;
@@ -107,18 +107,6 @@ async fn rewind(rig: &Rig, until: Seq) {
     rig.command_now(Command::Rewind(RewindRequest { session, until }));
 }
 
-/// The nth seam that was told, from 1.
-async fn seam(rig: &Rig, nth: usize) -> String {
-    let told = rig.until("a seam", move |log| {
-        let seams = log.iter().filter_map(|event| match event {
-            Event::Log(line) if line.landmark == Some(Landmark::Seam) => Some(line.text.clone()),
-            _ => None,
-        });
-        seams.into_iter().nth(nth - 1)
-    });
-    told.await
-}
-
 #[tokio::test]
 async fn rewind_has_the_count_of_the_message_and_the_client_goes_on_without_a_word() {
     let counter = Counter::new();
@@ -129,17 +117,17 @@ async fn rewind_has_the_count_of_the_message_and_the_client_goes_on_without_a_wo
     }
     let to = reply_to(&rig, 2).await;
     rewind(&rig, to).await;
-    assert_eq!(seam(&rig, 1).await, format!("rewound to {to}: 4 messages of the client said again"));
+    assert_eq!(rig.seam(1).await, format!("rewound to {to}: 4 messages of the client said again"));
     assert_eq!(add(&mut client, 5).await, 3);
     // What came after it is undone; what came after the seam is not.
     let to = reply_to(&rig, 5).await;
     assert_eq!(add(&mut client, 6).await, 4);
     rewind(&rig, to).await;
-    assert_eq!(seam(&rig, 2).await, format!("rewound to {to}: 5 messages of the client said again"));
+    assert_eq!(rig.seam(2).await, format!("rewound to {to}: 5 messages of the client said again"));
     assert_eq!(add(&mut client, 7).await, 4);
     // A message from before the first rewind is reached as it was then.
     rewind(&rig, reply_to(&rig, 1).await).await;
-    seam(&rig, 3).await;
+    rig.seam(3).await;
     assert_eq!(add(&mut client, 8).await, 2);
     let heard = counter.heard();
     assert_eq!(heard.iter().map(Vec::len).collect::<Vec<_>>(), [6, 6, 6, 4], "{heard:#?}");
@@ -180,7 +168,7 @@ async fn rewind_answers_what_was_pending_and_holds_what_comes_meanwhile() {
     std::fs::remove_file(counter.path("gate")).unwrap();
     let to = reply_to(&rig, 4).await;
     rewind(&rig, to).await;
-    assert_eq!(seam(&rig, 2).await, format!("rewound to {to}: 4 messages of the client said again"));
+    assert_eq!(rig.seam(2).await, format!("rewound to {to}: 4 messages of the client said again"));
     assert_eq!(add(&mut client, 5).await, 3);
 }
 
@@ -198,7 +186,7 @@ async fn rewind_answers_the_server_as_the_client_did_and_asks_the_client_nothing
     assert_eq!(answer.status(), "200");
     let to = rig.message(ToClient, |it| it.message.value().is_some_and(|it| it["result"]["asked"] == true)).await.seq;
     rewind(&rig, to).await;
-    assert_eq!(seam(&rig, 1).await, format!("rewound to {to}: 4 messages of the client said again"));
+    assert_eq!(rig.seam(1).await, format!("rewound to {to}: 4 messages of the client said again"));
     let heard = counter.heard();
     assert_eq!(heard[1].last().unwrap()["result"]["roots"][0]["uri"], "file:///once", "{heard:#?}");
     let asked = rig
@@ -224,7 +212,7 @@ async fn rewind_is_on_the_tape_and_what_it_undid_is_not_played_any_more() {
     }
     let to = reply_to(&rig, 1).await;
     rewind(&rig, to).await;
-    seam(&rig, 1).await;
+    rig.seam(1).await;
     assert_eq!(add(&mut client, 4).await, 2);
     let until = reply_to(&rig, 4).await;
     let tape = std::fs::read_dir(counter.tapes()).unwrap().next().unwrap().unwrap().path();
@@ -255,7 +243,7 @@ async fn rewind_says_what_was_said_without_its_secrets() {
     let to = reply_to(&rig, 1).await;
     rewind(&rig, to).await;
     let said = "3 messages of the client said again, 1 without its secrets: they are not on the tape";
-    assert_eq!(seam(&rig, 1).await, format!("rewound to {to}: {said}"));
+    assert_eq!(rig.seam(1).await, format!("rewound to {to}: {said}"));
     assert!(!counter.heard()[1].iter().any(|message| message.to_string().contains("correct-horse")));
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tapline::app::{Core, Settings};
 use tapline::envelope::{Direction, Envelope, Outcome, SessionId};
-use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Level, LogLine, OnQuit, Then, Ticket};
+use tapline::event::{Command, Decision, Event, Feed, Held, Holding, Landmark, Level, LogLine, OnQuit, Then, Ticket};
 use tapline::upstream::guardian::Guardian;
 use tapline::upstream::http::HttpUpstream;
 use tapline::upstream::pool::{self, Pool};
@@ -135,6 +135,18 @@ impl Rig {
     ) -> impl Future<Output = Arc<Envelope>> {
         self.event("a message", move |event| {
             envelope(event).filter(|it| it.direction == direction && fits(it)).cloned()
+        })
+    }
+
+    /// The nth seam that was told, from 1.
+    #[track_caller]
+    pub(crate) fn seam(&self, nth: usize) -> impl Future<Output = String> {
+        self.until("a seam", move |log| {
+            let mut seams = log.iter().filter_map(|event| match event {
+                Event::Log(line) if line.landmark == Some(Landmark::Seam) => Some(line.text.clone()),
+                _ => None,
+            });
+            seams.nth(nth - 1)
         })
     }
 
