@@ -335,7 +335,12 @@ fn terminal() -> DoctorFinding {
     let signs = if ui::Settings::from_env().ascii { "ASCII, as the locale is not UTF-8" } else { "UTF-8" };
     let cells =
         crossterm::terminal::size().map_or_else(|_| String::new(), |(columns, rows)| format!(", {columns}x{rows}"));
-    DoctorFinding::ok("terminal", format!("{term}{cells}, {asked}, {signs}"))
+    let pictures = match ui::graphics_here() {
+        Some(ui::Graphics { protocol: ui::GraphicsProtocol::Kitty, .. }) => "pictures (Kitty)",
+        Some(ui::Graphics { protocol: ui::GraphicsProtocol::Iterm, .. }) => "pictures (iTerm2)",
+        None => "pictures described",
+    };
+    DoctorFinding::ok("terminal", format!("{term}{cells}, {asked}, {signs}, {pictures}"))
 }
 
 fn clipboard() -> DoctorFinding {

@@ -251,7 +251,7 @@ impl<B: Backend> ScreenLoop<'_, B> {
         self.screen.terminal.draw(|frame| pictures = view::draw(model, frame)).map_err(other)?;
         self.drawn = Some(Instant::now());
         (self.dirty, self.urgent) = (false, false);
-        if self.screen.host.show_pictures(model.settings.graphics, &pictures)? == PicturesDrawn::Stale {
+        if self.screen.host.show_pictures(model.graphics(), &pictures)? == PicturesDrawn::Stale {
             self.forget_drawing()?;
         }
         Ok(())

@@ -324,7 +324,7 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
         }
     }
     model.show_detail();
-    model.detail.frame(detail_width.saturating_sub(2), detail, model.settings.graphics);
+    model.detail.frame(detail_width.saturating_sub(2), detail, model.graphics());
     model.restart_search();
     fit_editors(model, &plan);
     fit_popup(model, area, &plan);

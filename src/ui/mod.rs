@@ -59,4 +59,4 @@ pub use help::keys;
 pub use host::{Exit, PicturesDrawn, ScreenInput, TerminalHost, input_channel};
 pub use keymap::{KeyChange, KeyMistake, key_choice};
 pub use settings::{ArchiveWriter, ColorTheme, KeyChoice, ListColumn, Settings};
-pub use term::{give_back_keys, show};
+pub use term::{give_back_keys, graphics_here, show};

@@ -26,7 +26,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::event_loop::{ScreenIo, run};
-use super::host::{Exit, ScreenInput, TerminalHost};
+use super::graphics::{Graphics, PictureBoard, PicturePlace, TerminalAnswers, question, read_answers};
+use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost};
 use super::settings::{ColorTheme, Settings};
 use crate::event::{Command, FeedReader};
 
@@ -57,12 +58,11 @@ pub fn show(
     let taken = RawTerminal::enter()?;
     let history = settings.history.clone();
     settings.remembered = history.as_deref().map(remembered).unwrap_or_default();
-    if settings.theme == ColorTheme::Auto && !settings.mono {
-        settings.theme = background(&keys).unwrap_or_default();
-    }
+    adapt(&mut settings, &keys);
     let reading = KeyReader::start(keys.clone())?;
     let mut terminal = Terminal::new(CrosstermBackend::new(FrameWriter::default()))?;
-    let mut host = CrosstermHost { reading: &reading, keys, piped: Arc::default(), history };
+    let mut host =
+        CrosstermHost { reading: &reading, keys, piped: Arc::default(), history, board: PictureBoard::default() };
     let exit =
         run(ScreenIo { terminal: &mut terminal, feed, input, commands: &mut commands, host: &mut host, settings });
     drop(host);
@@ -118,6 +118,8 @@ impl Drop for RawTerminal {
 }
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Pictures were drawn.
+static DRAWN: AtomicBool = AtomicBool::new(false);
 /// The operator wants the mouse for the terminal.
 static MOUSE_OFF: AtomicBool = AtomicBool::new(false);
 
@@ -136,6 +138,10 @@ fn restore() {
         return;
     }
     let _ = write_mouse(false);
+    if DRAWN.swap(false, Ordering::Relaxed) {
+        // Kitty's pictures on this screen; other terminals have none that stay.
+        let _ = stdout().write_all(b"\x1b_Ga=d,d=A,q=2\x1b\\");
+    }
     let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
@@ -290,68 +296,88 @@ fn remembered(path: &Path) -> Vec<String> {
     text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
 
-/// How long a terminal may take to say what its background is. Over ssh that may be too short, and nothing is asked: an answer that
-/// comes late would be taken for keys.
-const BACKGROUND_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a terminal may take to say what it is. Over ssh that may be too short, and nothing is asked.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The theme for the terminal's background, where it says what that is (OSC 11) and has the colours. What else was typed meanwhile
-/// is handed on.
-fn background(keys: &Sender<ScreenInput>) -> Option<ColorTheme> {
+/// Asks the terminal for its background and how it shows pictures, where that cannot do harm: one that has the colours is none of the few
+/// that print what they do not know.
+fn ask(patience: Duration) -> Option<TerminalAnswers> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let many = set("COLORTERM").is_some() || set("TERM").is_some_and(|term| term.contains("256color"));
+    let term = set("TERM").unwrap_or_default();
+    let many = set("COLORTERM").is_some() || term.contains("256color");
     if !many || set("SSH_CONNECTION").is_some() || set("SSH_TTY").is_some() {
         return None;
     }
+    let prints = set("TERM_PROGRAM").is_some_and(|program| program == "Apple_Terminal");
+    let is_plain = prints || set("TMUX").is_some() || ["tmux", "screen"].iter().any(|it| term.starts_with(it));
     let mut terminal = terminal().ok()?;
     let mut screen = stdout();
-    // Who does not know the first question answers the second, as all do.
-    screen.write_all(b"\x1b]11;?\x1b\\\x1b[c").and_then(|()| screen.flush()).ok()?;
-    let until = Instant::now() + BACKGROUND_PATIENCE;
-    let mut answer = Vec::new();
-    while !ends_with_attributes(&answer) {
-        let left = until.checked_duration_since(Instant::now())?;
+    screen.write_all(question(is_plain).as_bytes()).and_then(|()| screen.flush()).ok()?;
+    let until = Instant::now() + patience;
+    let mut answers = TerminalAnswers::default();
+    let mut bytes = Vec::new();
+    while !answers.is_complete {
+        let Some(left) = until.checked_duration_since(Instant::now()) else { break };
         let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
         let mut waiting = [PollFd::new(&terminal, PollFlags::IN)];
         if rustix::event::poll(&mut waiting, Some(&left)).ok()? == 0 {
             break;
         }
-        let mut bytes = [0; 256];
-        let count = terminal.read(&mut bytes).ok()?;
-        answer.extend_from_slice(&bytes[..count]);
+        let mut read = [0; 256];
+        let count = terminal.read(&mut read).ok()?;
+        bytes.extend_from_slice(&read[..count]);
+        answers = read_answers(&bytes);
     }
-    let (color, typed) = read_background(&answer);
-    for byte in typed {
+    Some(answers)
+}
+
+/// Takes what the terminal says of itself into the settings. What else was typed meanwhile is handed on.
+fn adapt(settings: &mut Settings, keys: &Sender<ScreenInput>) {
+    let Some(answers) = ask(ANSWER_PATIENCE) else { return };
+    LATE_ANSWERS.store(!answers.is_complete, Ordering::Relaxed);
+    if let (ColorTheme::Auto, false, Some(light)) = (settings.theme, settings.mono, answers.is_light) {
+        settings.theme = if light { ColorTheme::Light } else { ColorTheme::Dark };
+    }
+    settings.graphics = answers.graphics;
+    for byte in answers.typed {
         let code = if byte == b'\r' { KeyCode::Enter } else { KeyCode::Char(char::from(byte)) };
         let key = crossterm::event::Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
         let _ = keys.send(ScreenInput::Terminal(key));
     }
-    color
 }
 
-/// Whether the answer to the second question is there.
-fn ends_with_attributes(answer: &[u8]) -> bool {
-    answer.windows(3).position(|three| three == b"\x1b[?").is_some_and(|at| answer[at..].contains(&b'c'))
+/// How the terminal shows pictures, for who does not take it.
+pub fn graphics_here() -> Option<Graphics> {
+    enable_raw_mode().ok()?;
+    let answers = ask(5 * ANSWER_PATIENCE);
+    let _ = disable_raw_mode();
+    answers?.graphics
 }
 
-/// The theme that an answer asks for, and what is no answer but was typed.
-fn read_background(answer: &[u8]) -> (Option<ColorTheme>, Vec<u8>) {
-    let text = String::from_utf8_lossy(answer);
-    let color = text.split_once("]11;rgb:").and_then(|(_, rest)| {
-        let parts = rest.split(['\x07', '\x1b']).next()?.split('/');
-        // Two or four digits each.
-        let parts: Vec<f32> = parts
-            .filter_map(|part| {
-                let most = 16_u32.checked_pow(u32::try_from(part.len()).ok()?)?.checked_sub(1)?;
-                Some(u32::from_str_radix(part, 16).ok()? as f32 / most as f32)
-            })
-            .collect();
-        let [red, green, blue] = parts[..] else { return None };
-        let light = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-        Some(if light > 0.5 { ColorTheme::Light } else { ColorTheme::Dark })
-    });
-    let before = answer.iter().position(|byte| *byte == 0x1b).unwrap_or(answer.len());
-    let typed = answer[..before].iter().copied().filter(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\r'));
-    (color, typed.collect())
+/// The terminal did not answer in time, and may still.
+static LATE_ANSWERS: AtomicBool = AtomicBool::new(false);
+
+/// Tells answers that come late from keys: a string that begins with an escape and a sign is taken for that sign and alt, and its letters for
+/// what they do.
+#[derive(Default)]
+struct LateAnswer {
+    /// So many more events may be of one.
+    left: usize,
+}
+
+impl LateAnswer {
+    fn is_of_one(&mut self, event: &crossterm::event::Event) -> bool {
+        let crossterm::event::Event::Key(key) = event else { return false };
+        let is_alt = key.modifiers.contains(KeyModifiers::ALT);
+        match key.code {
+            KeyCode::Char('_' | ']' | 'P') if is_alt => self.left = 64,
+            _ if self.left == 0 => return false,
+            KeyCode::Char('\\') if is_alt => self.left = 0,
+            KeyCode::Char('g') if key.modifiers.contains(KeyModifiers::CONTROL) => self.left = 0,
+            _ => self.left -= 1,
+        }
+        true
+    }
 }
 
 /// What crossterm reads keys from.
@@ -370,12 +396,16 @@ impl KeyReaderState {
     /// A terminal that went away is an end like any other: the channel closes.
     fn read(&self, source: &KeySource, keys: &Sender<ScreenInput>) {
         let _end = KeyReaderEnd { reader: self, keys };
+        let mut late = LateAnswer::default();
         while !self.ended.load(Ordering::Relaxed) {
             self.wait_while_paused();
             match source.wait() {
                 Ok(KeyWait::Nothing) => {}
                 Ok(KeyWait::Typed) => {
                     let Ok(event) = read() else { break };
+                    if LATE_ANSWERS.load(Ordering::Relaxed) && late.is_of_one(&event) {
+                        continue;
+                    }
                     if keys.send(ScreenInput::Terminal(event)).is_err() {
                         break;
                     }
@@ -417,6 +447,7 @@ struct CrosstermHost<'a> {
     piped: Arc<Mutex<Option<Child>>>,
     /// Where filters are remembered.
     history: Option<PathBuf>,
+    board: PictureBoard,
 }
 
 impl Drop for CrosstermHost<'_> {
@@ -454,6 +485,20 @@ impl TerminalHost for CrosstermHost<'_> {
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    fn show_pictures(&mut self, graphics: Option<Graphics>, wanted: &[PicturePlace]) -> io::Result<PicturesDrawn> {
+        let Some(written) = self.board.show(graphics, wanted) else { return Ok(PicturesDrawn::Stale) };
+        if !written.is_empty() {
+            DRAWN.store(true, Ordering::Relaxed);
+            FrameWriter(written.into_bytes()).flush()?;
+        }
+        Ok(PicturesDrawn::AsWanted)
+    }
+
+    fn forget_pictures(&mut self) {
+        // The next drawing fails where this does.
+        let _ = FrameWriter(self.board.forget().into_bytes()).flush();
     }
 
     /// crossterm hears of it too, and of the next key no more unless it has taken that in.
@@ -641,17 +686,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn background_is_read_from_what_terminals_answer() {
-        for (answer, theme, typed) in [
-            ("\x1b]11;rgb:0000/0000/0000\x1b\\\x1b[?62;4c", Some(ColorTheme::Dark), ""),
-            ("\x1b]11;rgb:ffff/ffff/eeee\x07\x1b[?1;2c", Some(ColorTheme::Light), ""),
-            ("\x1b]11;rgb:fd/f6/e3\x07\x1b[?1;2c", Some(ColorTheme::Light), ""),
-            ("jj\x1b[?1;2c", None, "jj"),
-            ("", None, ""),
-            ("\x1b]11;rgb:zz/", None, ""),
-        ] {
-            assert_eq!(read_background(answer.as_bytes()), (theme, typed.as_bytes().to_vec()), "{answer:?}");
-        }
-        assert!(ends_with_attributes(b"x\x1b[?62;4c") && !ends_with_attributes(b"\x1b]11;rgb:00/00/00\x1b\\"));
+    fn answer_that_comes_late_is_no_key() {
+        let press = |c, modifiers| crossterm::event::Event::Key(KeyEvent::new(KeyCode::Char(c), modifiers));
+        let mut late = LateAnswer::default();
+        assert!(!late.is_of_one(&press('q', KeyModifiers::NONE)));
+        assert!(late.is_of_one(&press('_', KeyModifiers::ALT)));
+        assert!("Gi=31;OK".chars().all(|c| late.is_of_one(&press(c, KeyModifiers::NONE))));
+        assert!(late.is_of_one(&press('\\', KeyModifiers::ALT)));
+        assert!(!late.is_of_one(&press('q', KeyModifiers::NONE)));
+        assert!(late.is_of_one(&press(']', KeyModifiers::ALT)) && late.is_of_one(&press('g', KeyModifiers::CONTROL)));
+        assert!(!late.is_of_one(&press('q', KeyModifiers::NONE)), "and none is open for ever");
     }
 }

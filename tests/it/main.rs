@@ -40,6 +40,7 @@ mod notice;
 mod otlp;
 mod passthrough;
 mod peers;
+mod pictures;
 mod pool;
 mod printed;
 mod redaction;

@@ -201,6 +201,7 @@ fn look(model: &mut Model, action: Action) {
         Action::Repaint => model.effect(Effect::Repaint),
         Action::Mouse => toggle_mouse(model),
         Action::OpenStrings => toggle_strings(model),
+        Action::Pictures => toggle_pictures(model),
         Action::CopyMessage
         | Action::CopyBody
         | Action::CopyValue
@@ -301,6 +302,14 @@ fn fold(model: &mut Model, action: Action) {
     if wanted {
         model.detail.toggle_fold();
     }
+}
+
+fn toggle_pictures(model: &mut Model) {
+    if model.settings.graphics.is_none() {
+        return model.warn("this terminal did not say that it shows pictures: they are described");
+    }
+    model.pictures_off = !model.pictures_off;
+    model.notify(if model.pictures_off { "pictures are described" } else { "pictures are drawn in the side Content" });
 }
 
 fn toggle_strings(model: &mut Model) {

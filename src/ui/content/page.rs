@@ -142,6 +142,10 @@ impl ContentPage {
                     self.rows.extend(broken(line, width).into_iter().map(|row| (at, PageRow::Words(row))));
                 }
                 (PageLine::Image(image), Some(graphics)) => {
+                    if let Some(why) = graphics.refuses(image) {
+                        self.rows.push((at, PageRow::Words(vec![(TextInk::Dim, why.to_owned())])));
+                        continue;
+                    }
                     let size = graphics.cells(image.size, room);
                     let row = |row| (at, PageRow::Image { image: image.clone(), row, size });
                     self.rows.extend((0..size.1).map(row));

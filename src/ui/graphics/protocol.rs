@@ -1,11 +1,12 @@
 //! By which protocol a terminal shows pictures, and how large its cells are.
 
+use super::file::{ImageFile, ImageFormat};
+
 /// The protocols for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GraphicsProtocol {
     Kitty,
     Iterm,
-    Sixel,
 }
 
 /// A terminal that shows pictures.
@@ -16,7 +17,21 @@ pub struct Graphics {
     pub cell: (u16, u16),
 }
 
+/// Larger files are described: what is sent is written at once, and the screen waits for it.
+const LARGEST: usize = 2 << 20;
+
 impl Graphics {
+    /// Why a picture cannot be shown.
+    pub(crate) fn refuses(self, image: &ImageFile) -> Option<&'static str> {
+        match self.protocol {
+            _ if image.bytes.len() > LARGEST => Some("not drawn here, as it is larger than 2M"),
+            GraphicsProtocol::Kitty if image.format != ImageFormat::Png => {
+                Some("not drawn here: this terminal takes PNG")
+            }
+            GraphicsProtocol::Kitty | GraphicsProtocol::Iterm => None,
+        }
+    }
+
     /// Columns and rows of a picture of so many pixels where there is room for no more than `most`: its own size, or less.
     pub(crate) fn cells(self, pixels: (u32, u32), most: (u16, u16)) -> (u16, u16) {
         let (width, height) = (f64::from(pixels.0), f64::from(pixels.1));

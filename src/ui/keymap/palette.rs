@@ -275,6 +275,7 @@ impl Action {
             Self::ToggleMenu => "toggle",
             Self::Mouse => "mouse",
             Self::OpenStrings => "json-in-strings",
+            Self::Pictures => "pictures",
             Self::Pick => "pick",
             Self::Source => "source",
             Self::ReadLine => "read-line",

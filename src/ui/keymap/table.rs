@@ -87,6 +87,7 @@ pub(crate) enum Action {
     ToggleMenu,
     Mouse,
     OpenStrings,
+    Pictures,
     Source,
     ReadLine,
     CopyLine,
@@ -515,6 +516,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
     key(C::Toggle, &["t"], A::Theme, "theme", "colours for dark, for light, of high contrast, of the terminal, none"),
     key(C::Toggle, &["f"], A::ToggleFilter, "filter", "filter off or on").when(|m| m.list().filter.is_some()),
     key(C::Toggle, &["d"], A::OpenStrings, "JSON in strings", "JSON in strings as JSON, or as the text it is"),
+    key(C::Toggle, &["i"], A::Pictures, "pictures", "pictures as pictures, where the terminal can, or described"),
     key(C::Toggle, &["p"], A::Pairs, "pairs", "one row for each exchange, or for each message"),
     key(C::Toggle, &["esc"], A::Cancel, "", "nothing"),
     // Popups.

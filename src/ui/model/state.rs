@@ -27,6 +27,7 @@ use super::prompt::Prompt;
 use super::rules_screen::RulesScreen;
 use super::search::Search;
 use super::tapes_screen::{AskedPlay, OpenTape, TapesScreen};
+use crate::ui::graphics::Graphics;
 use crate::ui::host::Exit;
 use crate::ui::settings::Settings;
 
@@ -156,6 +157,8 @@ pub(crate) struct Model {
     pub(crate) compared: Option<Arc<Envelope>>,
     /// The command that a message was handed to last.
     pub(crate) piped: String,
+    /// Pictures are described.
+    pub(crate) pictures_off: bool,
     /// The terminal has the mouse.
     pub(crate) mouse_off: bool,
     /// Names that filters were given here.
@@ -383,6 +386,11 @@ impl Model {
             (Err(why), _) => self.warn(format!("nothing was changed: {why}")),
             (Ok(_), None) => {}
         }
+    }
+
+    /// How pictures are shown, where they are.
+    pub(crate) fn graphics(&self) -> Option<Graphics> {
+        self.settings.graphics.filter(|_| !self.pictures_off)
     }
 
     /// Shows the selected message in the detail.

@@ -21,6 +21,8 @@ pub(crate) struct Terminal {
 
 struct Seen {
     parser: Mutex<vt100::Parser>,
+    /// All that was written, as it came.
+    written: Mutex<Vec<u8>>,
     changed: Condvar,
 }
 
@@ -54,12 +56,13 @@ impl Terminal {
         drop(pair.slave);
         let mut parser = vt100::Parser::new(rows.try_into().unwrap(), cols.try_into().unwrap(), 0);
         parser.process(written.as_bytes());
-        let seen = Arc::new(Seen { parser: Mutex::new(parser), changed: Condvar::new() });
+        let seen = Arc::new(Seen { parser: Mutex::new(parser), written: Mutex::default(), changed: Condvar::new() });
         let mut output = pair.master.try_clone_reader().unwrap();
         let watching = seen.clone();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(1..) = output.read(&mut buffer).inspect(|&read| {
+                watching.written.lock().unwrap().extend_from_slice(&buffer[..read]);
                 watching.parser.lock().unwrap().process(&buffer[..read]);
                 watching.changed.notify_all();
             }) {}
@@ -91,6 +94,15 @@ impl Terminal {
             assert!(!left.is_zero(), "never saw {what}; the screen:\n{}", parser.screen().contents());
             parser = self.seen.changed.wait_timeout(parser, left).unwrap().0;
         }
+    }
+
+    /// Waits until this was written so many times, as a terminal reads it.
+    pub(crate) fn wait_written(&self, text: &str, times: usize) {
+        self.wait(&format!("{text:?} {times} times"), |_| (self.times_written(text) >= times).then_some(()));
+    }
+
+    pub(crate) fn times_written(&self, text: &str) -> usize {
+        String::from_utf8_lossy(&self.seen.written.lock().unwrap()).matches(text).count()
     }
 
     pub(crate) fn wait_for(&self, text: &str) {
