@@ -15,7 +15,7 @@ use crate::lint::policy::check_code;
 use crate::lint::report::{self, LintedTape};
 use crate::lint::{LINTS, LintPolicy, SessionLint, client_names};
 use crate::tape::Mark;
-use crate::tape::read::{TapeEntry, TapeReader};
+use crate::tape::read::{TapeEntry, TapeReader, troubles};
 
 pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitError> {
     if args.list {
@@ -27,7 +27,18 @@ pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitEr
     let section = keys.lint.clone().unwrap_or_default();
     let policy = LintPolicy::of(section.clone(), args.level.map(Into::into), &args.allow);
     let seen_by = known_client(args.seen_by.as_deref().or(section.seen_by.as_deref()))?;
-    let tapes = args.tapes.iter().map(|path| lint_tape(path, seen_by)).collect::<Result<Vec<_>, _>>()?;
+    let (mut tapes, mut unread, mut damaged) = (Vec::new(), None, false);
+    for path in &args.tapes {
+        match lint_tape(path, seen_by) {
+            Ok((tape, is_damaged)) => {
+                tapes.push(tape);
+                damaged |= is_damaged;
+            }
+            // Each of several is said, and the others are judged all the same.
+            Err(error) if args.tapes.len() > 1 => unread = Some(error.report()),
+            Err(error) => return Err(error),
+        }
+    }
     let report = match args.format {
         LintFormat::Text => report::text(&tapes, &policy),
         LintFormat::Json => report::json_lines(&tapes, &policy),
@@ -39,7 +50,8 @@ pub(super) fn run(args: &LintArgs, keys: &ConfigKeys) -> Result<ExitCode, ExitEr
         None => drop(print(&report)?),
     }
     let counts = tapes.iter().flat_map(|tape| &tape.found).any(|finding| policy.counts(finding));
-    Ok(if counts { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    // What was in a message that cannot be read is not known: such a tape is not in order, as it is not for `tape verify`.
+    Ok(unread.unwrap_or(if counts || damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS }))
 }
 
 /// A client of the matrix; none where none was named.
@@ -54,11 +66,13 @@ fn known_client(name: Option<&str>) -> Result<Option<&str>, ExitError> {
     }
 }
 
-fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<LintedTape, ExitError> {
+/// What was found on a tape, and whether a part of it could not be read, which is said.
+fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<(LintedTape, bool), ExitError> {
     let mut entries = TapeReader::open(path).map_err(ExitError::usage)?;
     let mut lint = SessionLint::new(&entries.header().session(None)).seen_by(seen_by);
     let mut linted =
         LintedTape { path: path.display().to_string(), lines: BTreeMap::new(), messages: 0, found: Vec::new() };
+    let (mut damage, mut is_torn) = (Vec::new(), false);
     while let Some(entry) = entries.next() {
         match entry {
             TapeEntry::Message { envelope, .. } => {
@@ -68,16 +82,20 @@ fn lint_tape(path: &Path, seen_by: Option<&str>) -> Result<LintedTape, ExitError
             }
             TapeEntry::Mark(Mark::Gap { .. } | Mark::Seam { .. } | Mark::Rewind { .. }) => lint.miss(),
             TapeEntry::Problem(problem) => {
-                print_error(&format!("{}: {problem}", path.display()));
+                damage.push(problem);
                 lint.miss();
             }
-            TapeEntry::Torn => print_error(&format!("{}: the last line is torn, as after a crash", path.display())),
+            TapeEntry::Torn => is_torn = true,
             TapeEntry::Mark(_) => {}
         }
     }
     linted.found.extend(lint.finish());
     linted.found.sort_by_key(|finding| finding.seq);
-    Ok(linted)
+    let troubles = troubles(&damage, 0, is_torn);
+    for trouble in &troubles {
+        print_error(&format!("{}: {trouble}", path.display()));
+    }
+    Ok((linted, !troubles.is_empty()))
 }
 
 fn catalogue() -> String {

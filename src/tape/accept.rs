@@ -39,7 +39,7 @@ pub struct AcceptedValues {
 /// # Errors
 /// Where the tape cannot be read, or not be written.
 pub fn accept(path: &Path, replies: &[LiveReply]) -> Result<AcceptedValues, TapeError> {
-    let text = fs::read_to_string(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|source| TapeError::unread(path, source))?;
     let by_request: HashMap<Seq, &LiveReply> = replies.iter().map(|reply| (reply.request, reply)).collect();
     let mut accepted = AcceptedValues::default();
     let header = text.lines().next().and_then(|line| serde_json::from_str::<TapeHeader>(line).ok());

@@ -1,7 +1,7 @@
 //! What a line of a tape may be, and why a tape cannot be written or read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -225,6 +225,9 @@ pub enum TapeError {
     /// Neither `HOME` nor `XDG_DATA_HOME` says where a user's data lives.
     #[error("no home directory to keep tapes in; give one with `--tapes DIR`")]
     NoHome,
+    /// Nothing is there. Commands that look for a tape by a part of its name say the same.
+    #[error("there is no tape {}; `tapline tape ls` lists those that are kept", path.display())]
+    Missing { path: PathBuf },
     #[error("cannot create {}", path.display())]
     CannotCreate { path: PathBuf, source: io::Error },
     #[error("cannot write {}", path.display())]
@@ -241,6 +244,18 @@ pub enum TapeError {
     /// `Recorder::open` was not called, or the session is closed.
     #[error("session {} is not being recorded", .0.short())]
     NotOpen(SessionId),
+}
+
+impl TapeError {
+    /// Why a tape could not be opened, or not be read on.
+    pub fn unread(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::NotFound {
+            Self::Missing { path }
+        } else {
+            Self::CannotRead { path, source }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn usage_errors_exit_2_with_a_reason() {
         (&["sessions", "rm", "ab", "--closed"], "cannot be used with"),
         (&["sessions", "rm", "--older-than", "soon"], "invalid duration `soon`"),
         (&["rnu"], "unrecognized subcommand 'rnu'"),
-        (&["replay", "/no.tape.jsonl", "--", "cat"], "cannot read /no.tape.jsonl"),
+        (&["replay", "/no.tape.jsonl", "--", "cat"], "there is no tape /no.tape.jsonl"),
         (&["replay", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "--", "cat"], "Cargo.toml is not a tape: "),
         (&["run", "--log-file", "/", "--", "cat"], "cannot write the log to /"),
         (&["replay", "x.tape.jsonl"], "required"),

@@ -89,3 +89,23 @@ fn clients_of_one_mcpsnoop_log_are_told_apart() {
     }
     assert_eq!(cities, ["Lisbon", "Oslo"]);
 }
+
+/// One that cannot be imported is said; the others are tapes all the same.
+#[test]
+fn import_of_several_files_goes_on_behind_a_bad_one() {
+    let dir = TempDir::new().unwrap();
+    let formats = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats");
+    let [bad, good] = ["README.md", "mcpsnoop-stdio.jsonl"].map(|name| formats.join(name));
+    let output = binary::command()
+        .args(["tape", "--tapes"])
+        .arg(dir.path())
+        .arg("import")
+        .args([&bad, Path::new("nosuch"), &good])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("README.md: it is no recording") && told.contains("cannot import nosuch: "), "{told}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("9 messages from mcpsnoop"), "{told}");
+    assert_eq!(Tape::read(&dir.path().join("mcpsnoop-stdio.tape.jsonl")).unwrap().envelopes.len(), 9);
+}

@@ -144,3 +144,33 @@ async fn lint_judges_what_passes_and_counts_it() {
     });
     assert_eq!(counted.await.lint.missed, 0);
 }
+
+/// What is on a damaged line is not known: the rest is judged, the line is named, and the tape is not in order.
+#[test]
+fn lint_of_a_damaged_tape_names_the_line_and_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = tape(dir.path(), &[('>', HELLO), ('<', AGREED), ('>', READY)]);
+    assert_eq!(lint(dir.path(), &whole, &[]).status.code(), Some(0));
+    let lines = fs::read_to_string(&whole).unwrap();
+    let last = lines.trim_end().rfind('\n').unwrap();
+    for (name, text, said) in [
+        ("changed", format!("{}\nnot a line{}\n", &lines[..last], &lines[last..]), "changed: line 4: "),
+        ("torn", lines[..lines.len() - 20].to_owned(), "torn: the last line is torn"),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        let output = lint(dir.path(), &path, &[]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && told.contains(said), "{name}: {:?} {told}", output.status.code());
+    }
+}
+
+#[test]
+fn lint_of_several_tapes_goes_on_behind_one_that_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = broken(dir.path());
+    let output = lint(dir.path(), Path::new("nosuch"), &[bad.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("session.tape.jsonl"), "{}", text(&output));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("there is no tape nosuch"));
+}

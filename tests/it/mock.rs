@@ -131,7 +131,7 @@ fn mock_names_an_unreadable_tape() {
     let output = mock.args(["mock", "/nonexistent/x.tape.jsonl", "--stdio"]).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(
-        (output.status.code(), told.contains("cannot read /nonexistent/x.tape.jsonl")),
+        (output.status.code(), told.contains("there is no tape /nonexistent/x.tape.jsonl")),
         (Some(2), true),
         "{told}"
     );

@@ -82,7 +82,7 @@ fn unreadable_tape_exits_2_with_one_line() {
     let text = std::fs::read_to_string(TAPE).unwrap();
     let newer = text.replacen(r#"{"tapline":1,"version":"0.1.0""#, r#"{"tapline":99,"version":"7.0.0""#, 1);
     for (name, content, expected) in [
-        ("missing", None, "cannot read"),
+        ("missing", None, "there is no tape"),
         ("empty", Some(""), "is not a tape"),
         ("other", Some("{\"log\":\"x\"}\n"), "is not a tape"),
         ("newer", Some(newer.as_str()), "use tapline 7.0.0 or newer"),

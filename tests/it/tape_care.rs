@@ -442,3 +442,27 @@ fn retention_removes_old_tapes_when_recording_starts() {
     let said = String::from_utf8_lossy(&checked.stderr).into_owned() + &String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.code() == Some(2) && said.contains("older_than"), "{said}");
 }
+
+/// One text for a tape that is not there, whichever command was to read it.
+#[test]
+fn tape_that_is_not_there_is_told_in_one_way() {
+    let dir = tempfile::tempdir().unwrap();
+    for words in [
+        &["lint", "nosuch"][..],
+        &["mock", "nosuch"],
+        &["replay", "nosuch", "--", "cat"],
+        &["search", "x", "nosuch"],
+        &["tape", "show", "nosuch"],
+        &["tape", "diff", "nosuch", "nosuch"],
+        &["tape", "verify", "nosuch"],
+        &["tape", "export", "nosuch", "--format", "har"],
+    ] {
+        let output = command().current_dir(&dir).args(words).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            told, "tapline: there is no tape nosuch; `tapline tape ls` lists those that are kept\n",
+            "{words:?}"
+        );
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+    }
+}

@@ -1,6 +1,5 @@
 //! `tapline tape import`.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -13,37 +12,42 @@ use crate::cli::TapeImportArgs;
 use crate::commands::help::print;
 use crate::exit::{self, ExitError};
 use crate::tape::SUFFIX;
-use crate::tape::import::import;
+use crate::tape::import::{ImportedTape, import};
 use crate::text::sanitize;
 
 pub(super) fn run(shelf: &TapeShelf, args: &TapeImportArgs) -> Result<ExitCode, ExitError> {
-    let mut said = String::new();
+    let (mut said, mut failed) = (String::new(), None);
     for file in &args.files {
-        let unreadable = |why: String| ExitError::usage(anyhow!("cannot import {}: {why}", file.display()));
-        let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
-        let imported = import(file, &bytes).map_err(unreadable)?;
-        if imported.messages == 0 {
-            return Err(unreadable("there is no message of MCP in it".to_owned()));
+        match make(shelf, file, args.out.as_deref()) {
+            Ok(line) => said.push_str(&line),
+            // Each of several is said, and the others are imported all the same.
+            Err(error) if args.files.len() > 1 => failed = Some(error.report()),
+            Err(error) => return Err(error),
         }
-        for left in &imported.left {
-            exit::print_stderr(&format!("tapline: {}: {left}", file.display()));
-        }
-        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let out = match &args.out {
-            Some(out) => out.clone(),
-            None => shelf.dir()?.join(format!("{name}{SUFFIX}")),
-        };
-        write(&out, &imported.text)?;
-        // A string takes everything.
-        let _ = writeln!(
-            said,
-            "{}  {} messages from {}",
-            sanitize(&out.display().to_string()),
-            imported.messages,
-            imported.format
-        );
     }
-    print(&said)
+    let done = print(&said)?;
+    Ok(failed.unwrap_or(done))
+}
+
+/// Makes a tape of one file, and says which.
+fn make(shelf: &TapeShelf, file: &Path, out: Option<&Path>) -> Result<String, ExitError> {
+    let unreadable = |why: String| ExitError::usage(anyhow!("cannot import {}: {why}", file.display()));
+    let bytes = std::fs::read(file).map_err(|error| unreadable(error.to_string()))?;
+    let imported = import(file, &bytes).map_err(unreadable)?;
+    if imported.messages == 0 {
+        return Err(unreadable("there is no message of MCP in it".to_owned()));
+    }
+    for left in &imported.left {
+        exit::print_stderr(&format!("tapline: {}: {left}", file.display()));
+    }
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let out = match out {
+        Some(out) => out.to_owned(),
+        None => shelf.dir()?.join(format!("{name}{SUFFIX}")),
+    };
+    write(&out, &imported.text)?;
+    let (place, ImportedTape { messages, format, .. }) = (out.display().to_string(), imported);
+    Ok(format!("{}  {messages} messages from {format}\n", sanitize(&place)))
 }
 
 /// Never over something else.

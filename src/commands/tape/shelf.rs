@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use crate::config::keys::ConfigKeys;
 use crate::control::registry::Registry;
 use crate::exit::ExitError;
-use crate::tape::{self, PACKED, SUFFIX, is_tape_name};
+use crate::tape::{self, PACKED, SUFFIX, TapeError, is_tape_name};
 
 /// Where tapes are looked for that are named and not given as a path.
 pub(super) struct TapeShelf(Option<PathBuf>);
@@ -36,10 +36,7 @@ impl TapeShelf {
             known.into_iter().filter(|path| part.is_some_and(|part| name(path).contains(part))).collect();
         match &found[..] {
             [one] => Ok(one.clone()),
-            [] => Err(ExitError::usage(anyhow!(
-                "there is no tape {}; `tapline tape ls` lists those that are kept",
-                given.display()
-            ))),
+            [] => Err(ExitError::usage(TapeError::Missing { path: given.to_owned() })),
             many => {
                 let names: Vec<_> = many.iter().take(5).map(name).collect();
                 Err(ExitError::usage(anyhow!(

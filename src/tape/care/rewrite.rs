@@ -212,7 +212,7 @@ pub fn redact(from: &Path, to: &Path, rules: RedactRules) -> Result<u64, TapeErr
 }
 
 fn open(path: &Path) -> Result<TapeBytes, TapeError> {
-    TapeBytes::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })
+    TapeBytes::open(path).map_err(|source| TapeError::unread(path, source))
 }
 
 /// The header, which says what was taken out.

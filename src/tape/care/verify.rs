@@ -100,8 +100,7 @@ pub fn verify(path: &Path, verifier: Option<&SealVerifier>) -> Result<Verificati
             TapeEntry::Torn => found.find(Some(line), "it is torn, as after a crash: what stands before it is whole"),
         }
     }
-    check_lines(path, verifier, &mut found)
-        .map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+    check_lines(path, verifier, &mut found).map_err(|source| TapeError::unread(path, source))?;
     Ok(found)
 }
 

@@ -206,7 +206,7 @@ impl TapeReader<BufReader<TapeBytes>> {
     /// # Errors
     /// Where the file cannot be read, is no tape, or is one of a newer format.
     pub fn open(path: &Path) -> Result<Self, TapeError> {
-        let bytes = TapeBytes::open(path).map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+        let bytes = TapeBytes::open(path).map_err(|source| TapeError::unread(path, source))?;
         Self::new(path, BufReader::with_capacity(BUFFER, bytes))
     }
 }
@@ -226,9 +226,7 @@ impl<R: BufRead> TapeReader<R> {
     /// Where the first line cannot be read, is no header, or is one of a newer format.
     pub fn new(path: &Path, mut reader: R) -> Result<Self, TapeError> {
         let mut buffer = Vec::new();
-        reader
-            .read_until(b'\n', &mut buffer)
-            .map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+        reader.read_until(b'\n', &mut buffer).map_err(|source| TapeError::unread(path, source))?;
         let header = read_header(path, &buffer)?;
         let place = 0..buffer.len() as u64;
         Ok(Self { reader, header, line: 1, buffer, place, known: HeaderCache::default(), broken: false })
@@ -443,7 +441,8 @@ fn survey(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
     info.problems = troubles(&problems, missing, torn);
 }
 
-pub(super) fn troubles(problems: &[Problem], missing: u64, torn: bool) -> Vec<String> {
+/// Everything that is not as it should be, for people.
+pub(crate) fn troubles(problems: &[Problem], missing: u64, torn: bool) -> Vec<String> {
     let mut troubles: Vec<_> = problems.iter().map(ToString::to_string).collect();
     if missing > 0 {
         troubles.push(format!("{missing} messages are missing"));

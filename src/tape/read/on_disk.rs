@@ -17,8 +17,7 @@ pub(in crate::tape) struct TapeFile {
 
 impl TapeFile {
     pub(in crate::tape) fn open(path: &Path, session: SessionId) -> Result<Self, TapeError> {
-        let file = super::packed::open_plain(path)
-            .map_err(|source| TapeError::CannotRead { path: path.to_owned(), source })?;
+        let file = super::packed::open_plain(path).map_err(|source| TapeError::unread(path, source))?;
         Ok(Self { file, session })
     }
 
