@@ -241,7 +241,7 @@ async fn tapes_are_listed_and_opened() {
     });
     assert_eq!(opened.await[0].message.raw(), CALL);
     rig.command_now(Command::OpenTape(dir.path().join("no.tape.jsonl")));
-    rig.line(Level::Error, "cannot read").await;
+    rig.line(Level::Error, "there is no tape").await;
 }
 
 #[cfg(not(feature = "object-store"))]
