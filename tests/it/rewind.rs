@@ -22,7 +22,8 @@ use crate::pool::modern;
 use crate::support::watched::Place;
 use crate::support::{Client, Rig, client_in_session, envelope, kept_command, request, settings, soon};
 
-/// Counts `add`, asks its client at `ask`, and answers `wait` never. Where there is a pipe to read from, it waits at `initialize`.
+/// Counts `add`, asks its client at `ask`, and answers `wait` never. Where there is a pipe to read from, it waits at `initialize`; where
+/// there is a file `dies`, it ends at `add`.
 const COUNTER: &str = r#"
 count=0
 while read -r line; do
@@ -33,7 +34,9 @@ while read -r line; do
     *'"method":"initialize"'*)
         [ -p 'DIR/gate' ] && read -r _ <'DIR/gate'
         result='{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"counter","version":"1"}}' ;;
-    *'"method":"add"'*) count=$((count + 1)); result='{"count":'$count'}' ;;
+    *'"method":"add"'*)
+        [ -e 'DIR/dies' ] && exit 3
+        count=$((count + 1)); result='{"count":'$count'}' ;;
     *'"method":"ask"'*)
         echo '{"jsonrpc":"2.0","id":77,"method":"roots/list"}'
         read -r answer
@@ -82,6 +85,10 @@ impl Counter {
         }
         processes.into_iter().map(|(_, heard)| heard).collect()
     }
+}
+
+fn only_tape(counter: &Counter) -> PathBuf {
+    std::fs::read_dir(counter.tapes()).unwrap().next().unwrap().unwrap().path()
 }
 
 async fn in_session(rig: &Rig) -> Client {
@@ -215,7 +222,7 @@ async fn rewind_is_on_the_tape_and_what_it_undid_is_not_played_any_more() {
     rig.seam(1).await;
     assert_eq!(add(&mut client, 4).await, 2);
     let until = reply_to(&rig, 4).await;
-    let tape = std::fs::read_dir(counter.tapes()).unwrap().next().unwrap().unwrap().path();
+    let tape = only_tape(&counter);
     rig.command_now(Command::Fork(ForkRequest { tape: tape.clone(), session: None, until }));
     let branch = rig.event("a branch", |event| if let Event::Branched(it) = event { Some(it.clone()) } else { None });
     assert_eq!(branch.await.differing, 0, "it is as the session was in the end");
@@ -231,6 +238,40 @@ async fn rewind_is_on_the_tape_and_what_it_undid_is_not_played_any_more() {
     let methods =
         |heard: &[Value]| heard.iter().map(|it| it["method"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(methods(&heard[2]), ["initialize", "notifications/initialized", "add", "add"]);
+}
+
+#[tokio::test]
+async fn rewind_whose_process_dies_ends_its_play_and_leaves_no_call_behind() {
+    let counter = Counter::new();
+    let rig = counter.rig().await;
+    let mut client = in_session(&rig).await;
+    add(&mut client, 1).await;
+    let to = reply_to(&rig, 1).await;
+    std::fs::write(counter.path("dies"), "").unwrap();
+    rewind(&rig, to).await;
+    let failed = |event: &Event| match event {
+        Event::Replay(ReplayEvent::Failed { why }) => Some(why.clone()),
+        _ => None,
+    };
+    assert_eq!(rig.event("the end of the play", failed).await, "the fresh process ended before it had been told all");
+    let told = rig.seam(1).await;
+    assert!(told.starts_with(&format!("not rewound to {to}: new process after ")), "{told}");
+    std::fs::remove_file(counter.path("dies")).unwrap();
+    assert_eq!(add(&mut client, 2).await, 1, "the next process knows the handshake alone");
+    let (tape, until) = (only_tape(&counter), reply_to(&rig, 2).await);
+    rig.command_now(Command::Fork(ForkRequest { tape, session: None, until }));
+    let branch = rig.event("a branch", |event| if let Event::Branched(it) = event { Some(it.clone()) } else { None });
+    assert_eq!(branch.await.differing, 0, "it is as the session was in the end");
+    let methods: Vec<_> = counter.heard().pop().unwrap().into_iter().map(|it| it["method"].clone()).collect();
+    assert_eq!(methods, ["initialize", "notifications/initialized", "add"]);
+    rewind(&rig, to).await;
+    let again = rig.until("another seam", move |log| {
+        let mut seams =
+            log.iter().filter_map(|event| if let Event::Log(line) = event { Some(&line.text) } else { None });
+        seams.find(|text| text.starts_with(&format!("rewound to {to}: "))).cloned()
+    });
+    again.await;
+    assert_eq!(add(&mut client, 3).await, 2);
 }
 
 #[tokio::test]

@@ -204,11 +204,13 @@ impl ServerRestart {
             server.proxy.journal().publish(Event::SessionChanged(failed));
         }
         let mut lost = cause.told(lost);
+        let mut not_rewound = String::new();
         let mut free = matches!(cause, RestartCause::Requested(_));
         loop {
             self.fail_lost(&lost);
             let pause = if std::mem::take(&mut free) { Some(Duration::ZERO) } else { attempts.next_pause() };
             let Some(pause) = pause else { return Err(lost) };
+            let to = rewind.as_ref().map(|rewind| rewind.to);
             let attempt = async {
                 pump.meanwhile(sleep(pause)).await;
                 self.attempt(pump, rewind.take()).await
@@ -216,12 +218,16 @@ impl ServerRestart {
             match session.closed().run_until_cancelled(attempt).await {
                 None => return Err(lost),
                 Some(Ok(RestartedServer { outputs, changes, text })) => {
-                    self.announce(changes, text);
+                    self.announce(changes, text.map(|text| not_rewound + &text));
                     return Ok(outputs);
                 }
                 Some(Err(error)) => {
                     let text = format!("the restarted server cannot go on with the session: {error}");
                     server.proxy.log(LogLine::new(Level::Error, "proxy", text).of(session.id()));
+                    if let Some(to) = to {
+                        not_rewound = format!("not rewound to {to}: ");
+                        self.forget_past();
+                    }
                     lost = error;
                 }
             }
@@ -244,6 +250,15 @@ impl ServerRestart {
             }
             Err(_) => Err(self.not_resumed("it does not answer `initialize`".to_owned())),
         }
+    }
+
+    /// A child ended while it was told the past: what it was told belongs to no history, and the next one is told the handshake alone.
+    fn forget_past(&self) {
+        self.server.state.lock().told_again = None;
+        let text = "the next process is told the handshake alone".to_owned();
+        self.server
+            .proxy
+            .log_landmark(LogLine::new(Level::Info, "proxy", text).of(self.session.id()), Landmark::Rewind);
     }
 
     /// Has a new child told all that was said up to a message, then lets the client's messages through. Returns what the client is to be

@@ -67,6 +67,8 @@ pub(super) struct ScriptStep {
     pub(super) kind: StepKind,
     /// Microseconds from the start of the session.
     at: u64,
+    /// The operator or a replay said it, not the client.
+    is_ours: bool,
     /// Where on the tape it stands, counted in lines.
     pub(super) place: usize,
     /// What the client did or got right before.
@@ -221,12 +223,14 @@ impl ScriptBuilder {
         self.place += 1;
     }
 
-    /// A fresh process is told all again: only what follows is what the server knows in the end, and behind it what waits for its reply.
+    /// A fresh process is told all again: only what follows is what the server knows in the end, and behind it what its client still
+    /// waits for. What a play asked before it was broken off is waited for by no one.
     pub(super) fn begin_again(&mut self) {
         let steps = std::mem::take(&mut self.steps);
         let cancelled: HashSet<_> = steps.iter().filter_map(|step| step.cancels.map(|(step, _)| step)).collect();
         let is_open = |step: &ScriptStep| matches!(step.kind, StepKind::Request { reply: None, hung_up: false, .. });
-        let open = steps.into_iter().enumerate().filter(|(at, step)| is_open(step) && !cancelled.contains(at));
+        let is_waiting = |(at, step): &(usize, ScriptStep)| is_open(step) && !step.is_ours && !cancelled.contains(at);
+        let open = steps.into_iter().enumerate().filter(is_waiting);
         let waiting =
             open.map(|(_, step)| WaitingStep { progress_token: meta::requested_progress(&step.message), step });
         let waiting = Some(waiting.collect());
@@ -255,6 +259,7 @@ impl ScriptBuilder {
             message,
             headers: None,
             kind: StepKind::HangUp,
+            is_ours: false,
             at,
             place: self.place,
             after: self.last.map(|(after, _)| after),
@@ -293,6 +298,7 @@ impl ScriptBuilder {
             headers: envelope.transport.headers.clone(),
             kind,
             at: envelope.at,
+            is_ours: is_ours(envelope),
             place: self.place,
             after: last.map(|(after, _)| after),
             pause: last.map_or(0, |(_, at)| envelope.at.saturating_sub(at)),
