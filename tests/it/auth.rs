@@ -618,6 +618,7 @@ async fn legacy_sse_checks_the_token_on_stream_and_post() {
 
 #[tokio::test]
 async fn rmcp_client_with_a_token_works() {
+    drop(rustls::crypto::ring::default_provider().install_default());
     let dir = tempfile::tempdir().unwrap();
     let issuer = Issuer::new("RS256", "a");
     let section = signed(&file(dir.path(), &jwks([&issuer])), "");
@@ -625,7 +626,6 @@ async fn rmcp_client_with_a_token_works() {
     let guardian = tapline::upstream::guardian::Guardian::new(crate::support::tapline_binary());
     let target = Target::command(tapline::upstream::stdio::CommandLine::new(&words).unwrap(), guardian);
     let rig = Rig::start(guarded(Settings::new(target), &section)).await;
-    drop(rustls::crypto::ring::default_provider().install_default());
     let config = StreamableHttpClientTransportConfig::with_uri(rig.url()).auth_header(issuer.token(&json!({})));
     let client = soon("a session", ().serve(StreamableHttpClientTransport::from_config(config))).await.unwrap();
     let tools = soon("tools", client.list_all_tools()).await.unwrap();
