@@ -55,9 +55,10 @@ pub(super) struct CallTable {
 }
 
 impl CallTable {
-    /// Messages are missing.
+    /// Messages are missing, or another process goes on with the session, which counts its ids anew.
     pub(super) fn miss(&mut self) {
         self.has_gaps = true;
+        self.used.clear();
     }
 
     /// A handshake begins, and with it the count of ids.

@@ -178,6 +178,22 @@ fn ids_are_used_once() {
 }
 
 #[test]
+fn ids_begin_again_where_another_process_goes_on() {
+    let script = script().begun().s(PING).c(PONG).s(PING).c(PONG);
+    let judged = |misses: bool| {
+        let mut lint = SessionLint::new(&script.session);
+        let (before, after) = script.envelopes.split_at(script.envelopes.len() - 2);
+        let mut found: Vec<_> = before.iter().flat_map(|envelope| lint.judge(envelope)).collect();
+        if misses {
+            lint.miss();
+        }
+        found.extend(after.iter().flat_map(|envelope| lint.judge(envelope)));
+        found.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!((judged(false), judged(true)), (vec!["id-used-twice".to_owned()], Vec::new()));
+}
+
+#[test]
 fn handshake_comes_first() {
     let list = r#"{"id":5,"method":"tools/list"}"#;
     let agreed = || script().agreed_with("2025-11-25", r#"{"tools":{}}"#, "{}");
