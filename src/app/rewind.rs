@@ -47,20 +47,7 @@ async fn rewind(mounts: &Mounts, asked: RewindRequest, stop: CancellationToken) 
     mounts.rewind(session, SessionRewind { to: until, say_again: Box::new(say_again) }).map_err(refused)
 }
 
-/// The end of a play, which is told also where it is broken off: its process has ended, and with it all who played to it.
-struct PlayEnd(Option<Journal>);
-
-impl Drop for PlayEnd {
-    fn drop(&mut self) {
-        let why = "the fresh process ended before it had been told all".to_owned();
-        self.0
-            .take()
-            .into_iter()
-            .for_each(|journal| journal.publish(Event::Replay(ReplayEvent::Failed { why: why.clone() })));
-    }
-}
-
-/// Plays what is to be said again. Returns what became of it.
+/// Plays what is to be said again. Returns what became of it; where it is broken off, who restarts the server tells its end.
 async fn say_again(tape: PlayableTape, fresh: Arc<dyn Upstream>, journal: Journal, stop: CancellationToken) -> String {
     let mut outcome = BranchOutcome::of(&tape);
     let options = PlayOptions { keeps_session: true, ..PlayOptions::default() };
@@ -68,8 +55,6 @@ async fn say_again(tape: PlayableTape, fresh: Arc<dyn Upstream>, journal: Journa
         outcome.hear(&event);
         journal.publish(Event::Replay(event));
     };
-    let mut end = PlayEnd(Some(journal.clone()));
     play(tape, fresh, options, report, stop).await;
-    end.0 = None;
     outcome.said_again()
 }

@@ -253,7 +253,8 @@ async fn rewind_whose_process_dies_ends_its_play_and_leaves_no_call_behind() {
         Event::Replay(ReplayEvent::Failed { why }) => Some(why.clone()),
         _ => None,
     };
-    assert_eq!(rig.event("the end of the play", failed).await, "the fresh process ended before it had been told all");
+    let why = rig.event("the end of the play", failed).await;
+    assert!(why.contains("status 3"), "{why}");
     let told = rig.seam(1).await;
     assert!(told.starts_with(&format!("not rewound to {to}: new process after ")), "{told}");
     std::fs::remove_file(counter.path("dies")).unwrap();

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::envelope::{Direction, Transport};
-use crate::event::{Event, Landmark, Level, LogLine};
+use crate::event::{Event, Landmark, Level, LogLine, ReplayEvent};
 use crate::message::Message;
 use crate::net::backlog::RoomShare;
 use crate::net::backoff::doubling;
@@ -216,7 +216,10 @@ impl ServerRestart {
                 self.attempt(pump, rewind.take()).await
             };
             match session.closed().run_until_cancelled(attempt).await {
-                None => return Err(lost),
+                None => {
+                    to.into_iter().for_each(|_| self.tell_play_ended("the session has ended"));
+                    return Err(lost);
+                }
                 Some(Ok(RestartedServer { outputs, changes, text })) => {
                     self.announce(changes, text.map(|text| not_rewound + &text));
                     return Ok(outputs);
@@ -226,7 +229,7 @@ impl ServerRestart {
                     server.proxy.log(LogLine::new(Level::Error, "proxy", text).of(session.id()));
                     if let Some(to) = to {
                         not_rewound = format!("not rewound to {to}: ");
-                        self.forget_past();
+                        self.forget_past(&error);
                     }
                     lost = error;
                 }
@@ -252,9 +255,15 @@ impl ServerRestart {
         }
     }
 
-    /// A child ended while it was told the past: what it was told belongs to no history, and the next one is told the handshake alone.
-    fn forget_past(&self) {
+    /// The play to a fresh process was broken off, or never began: only the restart knows that it is over.
+    fn tell_play_ended(&self, why: &str) {
+        self.server.proxy.journal().publish(Event::Replay(ReplayEvent::Failed { why: why.to_owned() }));
+    }
+
+    /// A child could not be told the past: what it was told belongs to no history, and the next one is told the handshake alone.
+    fn forget_past(&self, error: &UpstreamError) {
         self.server.state.lock().told_again = None;
+        self.tell_play_ended(&error.to_string());
         let text = "the next process is told the handshake alone".to_owned();
         self.server
             .proxy
