@@ -47,7 +47,7 @@ pub(crate) struct MessageList {
     /// Rows on the screen, known from the last drawing.
     pub(crate) height: usize,
     pub(crate) unfollowed: bool,
-    /// Arrived since following stopped.
+    /// Arrived since following stopped, and is below the window.
     pub(crate) unseen: usize,
     pub(crate) only: Option<SessionId>,
     /// Sessions that are shown only where nothing else is: those of a shadow.
@@ -489,9 +489,7 @@ impl MessageList {
             needs.grow(&row.envelope);
         }
         self.needs = needs;
-        if self.top + height >= self.len(rows) {
-            // All of it is on the screen.
-            self.unseen = 0;
-        }
+        // What is on the screen is seen.
+        self.unseen = self.unseen.min(self.len(rows).saturating_sub(self.top + height));
     }
 }

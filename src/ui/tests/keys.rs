@@ -247,6 +247,12 @@ fn following_stops_and_counts_and_resumes() {
     assert_eq!(rig.model.list().unseen, 3);
     assert_eq!(rig.model.selected().unwrap().envelope.seq, Seq(1196), "the cursor stays on its message");
     assert!(rig.picture().contains("3 new below"));
+    for _ in 0..4 {
+        rig.press("j");
+        let (rows, list) = rig.model.messages();
+        assert_eq!(list.unseen, (list.len(rows) - list.top - list.height).min(3), "what is in sight is not below");
+    }
+    assert!(rig.model.list().unseen < 3);
     rig.press("G");
     assert_eq!((rig.model.list().unseen, rig.model.selected().unwrap().envelope.seq), (0, Seq(1202)));
 }
