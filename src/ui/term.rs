@@ -26,7 +26,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::event_loop::{ScreenIo, run};
-use super::graphics::{Graphics, PictureBoard, PicturePlace, TerminalAnswers, question, read_answers};
+use super::graphics::{Graphics, PictureBoard, PicturePlace, TerminalAnswers, is_colourful, question, read_answers};
 use super::host::{Exit, PicturesDrawn, ScreenInput, TerminalHost};
 use super::settings::{ColorTheme, Settings};
 use crate::event::{Command, FeedReader};
@@ -299,12 +299,12 @@ fn remembered(path: &Path) -> Vec<String> {
 /// How long a terminal may take to say what it is. Over ssh that may be too short, and nothing is asked.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Asks the terminal for its background and how it shows pictures, where that cannot do harm: one that has the colours is none of the few
-/// that print what they do not know.
+/// Asks the terminal for its background and how it shows pictures, where that cannot do harm: one of many colours is none of the few
+/// that print what they do not know. `COLORTERM` does not come through everywhere, such as `su -`.
 fn ask(patience: Duration) -> Option<TerminalAnswers> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let term = set("TERM").unwrap_or_default();
-    let many = set("COLORTERM").is_some() || term.contains("256color");
+    let many = set("COLORTERM").is_some() || is_colourful(&term);
     if !many || set("SSH_CONNECTION").is_some() || set("SSH_TTY").is_some() {
         return None;
     }

@@ -21,7 +21,7 @@ use ratatui::layout::Rect;
 pub(crate) use board::PictureBoard;
 pub(crate) use file::ImageFile;
 pub use protocol::{Graphics, GraphicsProtocol};
-pub(crate) use query::{TerminalAnswers, question, read_answers};
+pub(crate) use query::{TerminalAnswers, is_colourful, question, read_answers};
 
 /// A picture, and the cells that it is drawn on.
 #[derive(Clone, Debug, PartialEq, Eq)]

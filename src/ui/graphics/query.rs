@@ -5,6 +5,11 @@ use super::{Graphics, GraphicsProtocol};
 /// The cells of a terminal that does not say how large they are.
 const USUAL_CELL: (u16, u16) = (8, 16);
 
+/// Whether a terminal has many colours, by what `TERM` says: those that show pictures have names of their own.
+pub(crate) fn is_colourful(term: &str) -> bool {
+    ["256color", "kitty", "ghostty", "wezterm", "foot", "contour", "direct"].iter().any(|known| term.contains(known))
+}
+
 /// The questions; the last is one that every terminal answers. Multiplexers take Kitty's question for the title of a window, and let
 /// through none of the pictures.
 pub(crate) fn question(is_plain: bool) -> &'static str {
@@ -92,6 +97,14 @@ fn is_light(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminals_with_pictures_have_many_colours_by_their_names() {
+        for term in ["xterm-256color", "xterm-kitty", "xterm-ghostty", "foot", "xterm-direct"] {
+            assert!(is_colourful(term), "{term}");
+        }
+        assert!(!["", "vt100", "linux", "xterm", "dumb"].iter().any(|term| is_colourful(term)));
+    }
 
     #[test]
     fn background_is_read_from_what_terminals_answer() {
