@@ -262,11 +262,21 @@ impl Operator {
         let (commands, received) = mpsc::unbounded_channel();
         let (quit, hurry) = <(CancellationToken, CancellationToken)>::default();
         let (answer, asked) = oneshot::channel();
-        let (replay, comparer) = <(CancellationToken, TapeComparer)>::default();
+        let (listing, replay, comparer) = <(CancellationToken, CancellationToken, TapeComparer)>::default();
         let Hands { breakpoints, rules, others, points } = hands;
         let (quitting, hurrying) = (quit.clone(), hurry.clone());
-        let executor =
-            Executor { mounts, breakpoints, rules, points, library, replay, comparer, quit: quitting, hurry: hurrying };
+        let executor = Executor {
+            mounts,
+            breakpoints,
+            rules,
+            points,
+            library,
+            listing,
+            replay,
+            comparer,
+            quit: quitting,
+            hurry: hurrying,
+        };
         Self { commands, quit, hurry, others, asked, task: tokio::spawn(executor.run(received, answer)) }
     }
 }
@@ -513,6 +523,7 @@ struct Executor {
     rules: mpsc::UnboundedSender<RuleCommand>,
     points: PointKeeper,
     library: Option<PathBuf>,
+    listing: CancellationToken,
     replay: CancellationToken,
     comparer: TapeComparer,
     quit: CancellationToken,
@@ -523,6 +534,7 @@ impl Executor {
     /// Carries out commands until it is to end, and says how. After that it knows one word only: again.
     async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, asked: oneshot::Sender<OnQuit>) {
         let held = self.until_quit(&mut commands).await;
+        self.listing.cancel();
         self.replay.cancel();
         self.comparer.stop();
         self.quit.cancel();

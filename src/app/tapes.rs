@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::Executor;
 use crate::envelope::{Author, Via};
 use crate::event::{Command, Event, Level, LogLine, Origin, ReplayEvent, Speed, TapeEdit, TapeInfo};
+use crate::journal::Journal;
 use crate::proxy::front::routes::{Mount, Mounts};
 use crate::store::{KnownTape, Store};
 use crate::tape;
+use crate::tape::Catalogue;
 use crate::tape::play::{PlayOptions, PlayableTape, TapeSelection, play};
 
 /// Reads what is to be played of a tape, and finds the server that it is played at: the one it was made of, or the default.
@@ -57,25 +60,35 @@ impl Executor {
         }
     }
 
-    fn list_tapes(&self) {
-        let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
-        let store = self.mounts.proxy().session_policy().store.clone();
-        tokio::task::spawn_blocking(move || {
-            journal.publish(Event::Tapes(library.map(|dir| catalogue(&dir, store.as_ref())).unwrap_or_default()));
-        });
+    fn list_tapes(&mut self) {
+        self.list_tapes_after(|_, _| ());
     }
 
-    fn tend_tape(&self, path: PathBuf, edit: TapeEdit) {
-        let (journal, library) = (self.mounts.proxy().journal().clone(), self.library.clone());
-        let store = self.mounts.proxy().session_policy().store.clone();
-        tokio::task::spawn_blocking(move || {
+    fn tend_tape(&mut self, path: PathBuf, edit: TapeEdit) {
+        self.list_tapes_after(move |journal, library| {
             // No file but those that are listed, whoever the screen is of.
-            let is_kept = path.parent() == library.as_deref();
+            let is_kept = path.parent() == library;
             let done = if is_kept { tape::care::tend(&path, &edit) } else { Err("it is not kept here".to_owned()) };
             if let Err(why) = done {
                 journal.log(LogLine::new(Level::Warn, "tape", format!("{}: {why}", path.display())));
             }
-            journal.publish(Event::Tapes(library.map(|dir| catalogue(&dir, store.as_ref())).unwrap_or_default()));
+        });
+    }
+
+    /// Does something to the tapes, and lists them then. A listing that still reads has an end: the new one goes on with it.
+    fn list_tapes_after(&mut self, before: impl FnOnce(&Journal, Option<&Path>) + Send + 'static) {
+        self.listing.cancel();
+        self.listing = CancellationToken::new();
+        let (journal, library, stop) =
+            (self.mounts.proxy().journal().clone(), self.library.clone(), self.listing.clone());
+        let store = self.mounts.proxy().session_policy().store.clone();
+        tokio::task::spawn_blocking(move || {
+            before(&journal, library.as_deref());
+            let publish = |tapes| journal.publish(Event::Tapes(tapes));
+            match library {
+                Some(dir) => list(&dir, store.as_ref(), &stop, publish),
+                None => publish(Vec::new()),
+            }
         });
     }
 
@@ -123,17 +136,72 @@ impl Executor {
     }
 }
 
-/// The tapes in a directory. What the store knows of one that has not changed since is not read again.
-fn catalogue(dir: &Path, store: Option<&Store>) -> Vec<TapeInfo> {
+/// With more bytes to be read the list is shown before that.
+const AT_ONCE: u64 = 8 << 20;
+/// How long tapes are read before the list is shown, and then between two times that it is shown with what was read.
+const FIRST_MOMENT: Duration = Duration::from_millis(50);
+const MOMENT: Duration = Duration::from_millis(400);
+
+/// Lists the tapes in a directory. What the store knows of one that has not changed since is not read again; the others are shown as
+/// far as they are known, and again when they were read.
+fn list(dir: &Path, store: Option<&Store>, stop: &CancellationToken, publish: impl Fn(Vec<TapeInfo>)) {
     let known: HashMap<_, _> =
         store.map(Store::tapes).unwrap_or_default().into_iter().map(|it| (it.info.path.clone(), it)).collect();
-    let as_it_was = |path: &Path, modified: u64, bytes: u64| {
-        let tape = known.get(path)?;
-        (tape.modified == modified && tape.info.bytes == bytes).then(|| tape.info.clone())
-    };
-    let (tapes, read) = tape::catalogue_knowing(dir, as_it_was);
-    if let Some(store) = store {
-        store.learn_tapes(read.into_iter().map(|(modified, info)| KnownTape { modified, info }).collect());
+    let mut catalogue = Catalogue::of(dir, |path| known.get(path).map(|it| (it.modified, it.info.clone())));
+    let mut moment = FIRST_MOMENT;
+    if catalogue.unread_bytes() > AT_ONCE && !stop.is_cancelled() {
+        publish(catalogue.tapes.clone());
+        moment = MOMENT;
     }
-    tapes
+    loop {
+        let (began, mut read) = (Instant::now(), Vec::new());
+        while began.elapsed() < moment
+            && let Some((modified, info)) = catalogue.read_next()
+        {
+            read.push(KnownTape { modified, info });
+        }
+        if let Some(store) = store {
+            store.learn_tapes(read);
+        }
+        // A newer listing shows it all.
+        if stop.is_cancelled() {
+            return;
+        }
+        publish(catalogue.tapes.clone());
+        if catalogue.is_read() {
+            return;
+        }
+        moment = MOMENT;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn tapes_are_listed_at_once_and_filled_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, messages: usize| {
+            let header = r#"{"tapline":1,"version":"0","session":"0190163d-8694-739b-aea5-966c26f8ad91","upstream":"cat","via":"stdio","started":7}"#;
+            let call = r#"{"seq":1,"at":1,"dir":"c2s","via":"stdio","kind":"request","method":"tools/call","name":"a","msg":{}}"#;
+            let lines = std::iter::once(header).chain(std::iter::repeat_n(call, messages));
+            std::fs::write(dir.path().join(name), lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        };
+        (0..10).for_each(|number| write(&format!("{number}.tape.jsonl"), 12_000));
+        let shown = RefCell::new(Vec::new());
+        list(dir.path(), None, &CancellationToken::new(), |tapes| shown.borrow_mut().push(tapes));
+        let shown = shown.take();
+        let calls = |tapes: &Vec<TapeInfo>| tapes.iter().filter(|it| it.tools.is_some()).count();
+        assert!(shown.iter().all(|tapes| tapes.len() == 10 && tapes[0].upstream == "cat"));
+        assert!(shown.is_sorted_by_key(calls), "{:?}", shown.iter().map(calls).collect::<Vec<_>>());
+        assert_eq!((calls(&shown[0]), calls(shown.last().unwrap())), (0, 10), "they are shown before they are read");
+        assert_eq!(shown.last().unwrap()[0].tools, Some(vec![("a".to_owned(), 12_000)]));
+        // One that was asked for again says nothing more.
+        let stop = CancellationToken::new();
+        stop.cancel();
+        list(dir.path(), None, &stop, |_| panic!("it is shown"));
+    }
 }

@@ -370,10 +370,19 @@ pub struct TapeInfo {
     pub parent: Option<TapeParent>,
     pub upstream: String,
     pub client: Option<Arc<Peer>>,
+    /// The server by its own name.
+    #[serde(default)]
+    pub server: Option<Arc<Peer>>,
     pub protocol: Option<String>,
     pub started: Timestamp,
     pub messages: u64,
     pub bytes: u64,
+    /// The tools that were called, those called most first, each with how often; `None` until the tape was read.
+    #[serde(default)]
+    pub tools: Option<Vec<(String, u64)>>,
+    /// What people wrote to it, the latest first.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Torn last line, gaps, lines that could not be read.
     pub problems: Vec<String>,
 }

@@ -29,7 +29,7 @@ impl Database {
     pub(super) fn learn_tapes(&mut self, tapes: &[KnownTape]) -> Result<(), StoreError> {
         let learned = self.connection.transaction().and_then(|learning| {
             let mut learn =
-                learning.prepare("INSERT OR REPLACE INTO tapes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+                learning.prepare("INSERT OR REPLACE INTO tapes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
             for KnownTape { modified, info } in tapes {
                 let Some(path) = info.path.to_str() else { continue };
                 learn.execute(params![
@@ -44,6 +44,9 @@ impl Database {
                     json(&info.problems),
                     info.session.as_ref().map(json),
                     info.parent.as_ref().map(json),
+                    info.server.as_ref().map(json),
+                    info.tools.as_ref().map(json),
+                    json(&info.notes),
                 ])?;
             }
             drop(learn);
@@ -60,10 +63,13 @@ fn tape(row: &Row<'_>) -> rusqlite::Result<KnownTape> {
         parent: optional(row, "parent")?,
         upstream: row.get("upstream")?,
         client: optional(row, "client")?,
+        server: optional(row, "server")?,
         protocol: row.get("protocol")?,
         started: Timestamp(count(row, "started")?),
         messages: count(row, "messages")?,
         bytes: count(row, "bytes")?,
+        tools: optional(row, "tools")?,
+        notes: optional(row, "notes")?.unwrap_or_default(),
         problems: parsed(row, "problems")?,
     };
     Ok(KnownTape { modified: count(row, "modified")?, info })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
+use super::database::MIGRATIONS;
 use super::*;
 use crate::envelope::{SessionId, Via};
 use crate::event::{Origin, Peer, SessionState, TapeInfo};
@@ -206,12 +207,44 @@ fn info(path: &str) -> TapeInfo {
         parent: Some(crate::event::TapeParent { session: SessionId::random(), seq: Seq(7) }),
         upstream: "cat".to_owned(),
         client: None,
+        server: Some(Peer { name: "files".to_owned(), version: "2".to_owned() }.into()),
         protocol: None,
         started: Timestamp(1),
         messages: 2,
         bytes: 3,
+        tools: Some(vec![("search".to_owned(), 2)]),
+        notes: vec!["why?".to_owned()],
         problems: vec!["torn".to_owned()],
     }
+}
+
+/// What an older tapline knew of tapes is shown, and says that they are to be read.
+#[test]
+fn database_of_version_5_is_migrated_and_keeps_its_tapes() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join(FILE);
+    for migration in &MIGRATIONS[..5] {
+        sql(&path, migration);
+    }
+    sql(
+        &path,
+        r#"PRAGMA application_id = 1952542828; PRAGMA user_version = 5;
+           INSERT INTO tapes VALUES ('/tapes/x', 5, 3, 'cat', NULL, NULL, 1, 2, '[]', NULL, NULL)"#,
+    );
+    let mut database = Database::open(&path).unwrap();
+    let older = TapeInfo {
+        session: None,
+        parent: None,
+        server: None,
+        tools: None,
+        notes: Vec::new(),
+        problems: Vec::new(),
+        ..info("/tapes/x")
+    };
+    assert_eq!(database.tapes().unwrap(), [KnownTape { modified: 5, info: older }]);
+    let read = KnownTape { modified: 5, info: info("/tapes/x") };
+    database.learn_tapes(std::slice::from_ref(&read)).unwrap();
+    assert_eq!(database.tapes().unwrap(), [read]);
 }
 
 fn sql(path: &Path, text: &str) {
@@ -229,7 +262,7 @@ fn unusable_database_is_reported_once_and_left_as_it_is() {
         (|path| std::fs::write(path, vec![0xff; 4096]).unwrap(), "is damaged, or no database"),
         (
             |path| sql(path, "PRAGMA application_id = 1952542828; CREATE TABLE x (y); PRAGMA user_version = 99"),
-            "newer tapline (schema 99, this one knows 5)",
+            "newer tapline (schema 99, this one knows 6)",
         ),
         (|path| sql(path, "CREATE TABLE mine (x)"), "is a database of another program"),
         (|path| std::fs::create_dir(path).unwrap(), "cannot open"),

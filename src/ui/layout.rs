@@ -100,9 +100,7 @@ impl ScreenLayout {
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             ScreenKind::Tapes if viewport.wide => {
-                let replay = model.tapes.replay.is_some();
-                let list = if replay { Constraint::Length(42) } else { Constraint::Percentage(66) };
-                let [list, detail] = columns(self.body, list, Constraint::Fill(1));
+                let [list, detail] = columns(self.body, Constraint::Length(42), Constraint::Fill(1));
                 (self.list, self.detail) = (Some(list), Some(detail));
             }
             ScreenKind::Tapes => {
@@ -223,6 +221,15 @@ pub(crate) fn compared_text_rows(inner: Rect) -> usize {
     if inner.height >= 12 { 4 } else { 0 }
 }
 
+/// Rows of the tapes screen that say all of the tape under the cursor, with the blank one above.
+pub(crate) fn tape_fact_rows(inner: Rect) -> usize {
+    match inner.height {
+        24.. => 9,
+        13.. => 5,
+        _ => 0,
+    }
+}
+
 /// Rows of the rules screen that show the rule under the cursor in full, with the line above.
 pub(crate) fn rule_text_rows(inner: Rect) -> usize {
     usize::from(inner.height) / 2
@@ -308,7 +315,7 @@ pub(crate) fn fit(model: &mut Model, area: Rect) {
             let height = held_rows(list_area, model.observed.held.len(), model.observed.released.len());
             model.queue.frame(&model.observed.held, height);
         }
-        ScreenKind::Tapes => fit_tapes(model, list + 1, detail),
+        ScreenKind::Tapes => fit_tapes(model, list.saturating_sub(tape_fact_rows(list_area)), detail),
         ScreenKind::Events => model.log.frame(usize::from(list_area.height).saturating_sub(event_text_rows(list_area))),
         ScreenKind::Compare => model.compare.frame(list.saturating_sub(compared_text_rows(list_area))),
         ScreenKind::Lint => model.lint.frame(model.observed.found.rows().len(), list + 1),

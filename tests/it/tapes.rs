@@ -230,9 +230,12 @@ async fn tapes_are_listed_and_opened() {
     rig.command_now(Command::CloseSession(session));
     rig.closed(session).await;
     rig.command_now(Command::ListTapes);
-    let tapes =
-        rig.event("the tapes", |it| if let Event::Tapes(tapes) = it { Some(tapes.clone()) } else { None }).await;
-    let [tape] = tapes.try_into().unwrap();
+    // Listed at once, and again when it was read.
+    let read = rig.event("the tapes", |it| match it {
+        Event::Tapes(tapes) if tapes.iter().all(|tape| tape.tools.is_some()) => Some(tapes.clone()),
+        _ => None,
+    });
+    let [tape] = read.await.try_into().unwrap();
     assert_eq!((tape.messages, tape.upstream, tape.problems), (2, server.url(), Vec::new()));
     rig.command_now(Command::OpenTape(tape.path));
     let opened = rig.event("the tape", |it| match it {

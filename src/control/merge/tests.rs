@@ -176,10 +176,13 @@ fn tape(path: &str, upstream: &str, started: u64) -> TapeInfo {
         parent: None,
         upstream: upstream.to_owned(),
         client: None,
+        server: None,
         protocol: None,
         started: Timestamp(started),
         messages: 0,
         bytes: 0,
+        tools: Some(Vec::new()),
+        notes: Vec::new(),
         problems: Vec::new(),
     }
 }

@@ -8,11 +8,8 @@ use serde::Serialize;
 
 use crate::mcp::method;
 use crate::message::Kind;
-use crate::tape::format::{MESSAGE, Mark, TapeError, TapeHeader};
-use crate::tape::read::{TapeEntry, TapeReader, troubles};
-
-/// The head of a line ends before this, in bytes: method and name may be long.
-const HEAD: usize = 512;
+use crate::tape::format::{Mark, TapeError, TapeHeader};
+use crate::tape::read::{MessageHead, TapeEntry, TapeReader, troubles};
 
 /// A tape from outside.
 #[derive(Clone, Debug, Serialize)]
@@ -89,31 +86,12 @@ impl TapeSummary {
 
     /// Counts a line by its head alone; `false` where it is not as we write it, and has to be read.
     fn take_head(&mut self, line: &[u8]) -> bool {
-        if !line.starts_with(MESSAGE) || !line.ends_with(b"}") {
+        let Some(head) = MessageHead::of(line) else { return false };
+        let is_error = head.kind == Kind::Error.word();
+        if !is_error && (head.has_error_status || may_be_failed(head.kind, line)) {
             return false;
         }
-        let head = &line[..line.len().min(HEAD)];
-        let after = |key: &str| memmem::find(head, key.as_bytes()).map(|at| &head[at + key.len()..]);
-        let word = |key: &str| {
-            let rest = after(key)?;
-            let end = memchr::memchr2(b'"', b'\\', rest)?;
-            std::str::from_utf8(&rest[..end]).ok().filter(|_| rest[end] == b'"')
-        };
-        let (Some(at), Some(kind)) = (after(r#","at":"#), word(r#","kind":""#)) else { return false };
-        let digits = at.iter().take_while(|byte| byte.is_ascii_digit());
-        let at = digits.fold(0_u64, |value, digit| value.saturating_mul(10) + u64::from(digit - b'0'));
-        let is_error = kind == Kind::Error.word();
-        if !is_error
-            && (after(r#","status":"#).is_some_and(|it| it.first() >= Some(&b'4')) || may_be_failed(kind, line))
-        {
-            return false;
-        }
-        let is_call = kind == Kind::Request.word() && word(r#","method":""#) == Some(method::TOOLS_CALL);
-        let tool = word(r#","name":""#).filter(|_| is_call);
-        if is_call && tool.is_none() {
-            return false;
-        }
-        self.count(kind, tool, at);
+        self.count(head.kind, head.tool, head.at);
         self.errors += u64::from(is_error);
         true
     }

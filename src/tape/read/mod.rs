@@ -2,7 +2,9 @@
 //!
 //! A tape that was cut or damaged is read as far as it goes: what cannot be read is a [`Problem`], never an error.
 
+mod catalogue;
 mod chunks;
+mod head;
 mod on_disk;
 mod packed;
 mod stretches;
@@ -16,17 +18,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+pub use self::catalogue::{Catalogue, catalogue, is_tape_name};
 pub(super) use self::chunks::{TapeChunk, TapeChunks};
+pub(super) use self::head::MessageHead;
 pub(super) use self::on_disk::TapeFile;
 pub use self::packed::TapeBytes;
 pub(super) use self::stretches::{LineStretches, READ_ON, STRETCH, on_all_cores};
 pub use self::tail::last_seq;
 use super::format::{FORMAT, MESSAGE, Mark, TapeError, TapeHeader};
-use super::name::{PACKED, SUFFIX};
 use crate::envelope::{Envelope, HeaderCache, Outcome, Seq, SessionId, Unknown};
-use crate::event::{TapeInfo, TapeSeam, Timestamp};
+use crate::event::TapeSeam;
 
 const BUFFER: usize = 256 << 10;
 
@@ -341,104 +343,6 @@ fn read_header(path: &Path, line: &[u8]) -> Result<TapeHeader, TapeError> {
         return Err(TapeError::NewerFormat { path: path.to_owned(), format, version });
     }
     serde_json::from_slice(line).map_err(|error| not_a_tape(format!("its header cannot be read: {error}")))
-}
-
-/// Lists the tapes in a directory, newest first. Counts messages without reading them; a file that is no tape, or a broken
-/// one, is listed with its problem.
-pub fn catalogue(dir: &Path) -> Vec<TapeInfo> {
-    catalogue_knowing(dir, |_, _, _| None).0
-}
-
-/// Lists the tapes in a directory, newest first, and reads none that is `known`: by its path, the time of its last change and
-/// its size. Returns those that were read as well, each with the time of its last change. Times are in microseconds since the
-/// Unix epoch, sizes in bytes.
-pub fn catalogue_knowing(
-    dir: &Path,
-    known: impl Fn(&Path, u64, u64) -> Option<TapeInfo>,
-) -> (Vec<TapeInfo>, Vec<(u64, TapeInfo)>) {
-    let (mut tapes, mut read) = (Vec::new(), Vec::new());
-    let files = std::fs::read_dir(dir).into_iter().flatten();
-    for path in files.filter_map(|file| Some(file.ok()?.path())).filter(|path| is_tape_name(path)) {
-        let metadata = std::fs::metadata(&path).ok();
-        let modified = metadata.as_ref().map_or(0, modified);
-        let bytes = metadata.as_ref().map_or(0, std::fs::Metadata::len);
-        tapes.push(known(&path, modified, bytes).unwrap_or_else(|| {
-            let info = outside(&path);
-            // One that grew meanwhile is read again next time.
-            read.push((modified, TapeInfo { bytes, ..info.clone() }));
-            info
-        }));
-    }
-    tapes.sort_by(|a, b| (b.started, &b.path).cmp(&(a.started, &a.path)));
-    (tapes, read)
-}
-
-/// Microseconds since the Unix epoch.
-fn modified(metadata: &std::fs::Metadata) -> u64 {
-    let since_epoch = metadata.modified().ok().and_then(|it| it.duration_since(std::time::UNIX_EPOCH).ok());
-    since_epoch.map_or(0, |it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX))
-}
-
-/// Whether a file is called as tapes are, plain or packed.
-pub fn is_tape_name(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.strip_suffix(PACKED).unwrap_or(name).ends_with(SUFFIX)
-}
-
-/// Returns what can be told of a tape without reading its messages.
-pub fn outside(path: &Path) -> TapeInfo {
-    let metadata = std::fs::metadata(path).ok();
-    let mut info = TapeInfo {
-        path: path.to_owned(),
-        session: None,
-        parent: None,
-        upstream: String::new(),
-        client: None,
-        protocol: None,
-        started: Timestamp(metadata.as_ref().map_or(0, modified)),
-        messages: 0,
-        bytes: metadata.map_or(0, |it| it.len()),
-        problems: Vec::new(),
-    };
-    match TapeReader::open(path) {
-        Ok(entries) => survey(entries, &mut info),
-        Err(error) => info.problems.push(error.to_string()),
-    }
-    info
-}
-
-fn survey(mut entries: TapeReader<impl BufRead>, info: &mut TapeInfo) {
-    let mut header = entries.header().clone();
-    let (mut problems, mut missing, mut torn) = (Vec::new(), 0, false);
-    while let Some(line) = entries.next_line() {
-        let whole = match line {
-            Ok(whole) => whole,
-            Err(problem) => {
-                problems.push(problem);
-                break;
-            }
-        };
-        let line = &entries.buffer;
-        if line.starts_with(MESSAGE) && (whole || serde_json::from_slice::<IgnoredAny>(line).is_ok()) {
-            info.messages += 1;
-            continue;
-        }
-        match read_line(line, header.session, &mut HeaderCache::default()) {
-            Ok(TapeEntry::Mark(Mark::Gap { messages, .. })) => missing += messages,
-            Ok(TapeEntry::Mark(Mark::Peer(peer))) => header.peers.learn(peer.peers),
-            Ok(TapeEntry::Message { .. }) => info.messages += 1,
-            Err(_) if !whole => torn = true,
-            Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
-            Err(why) => problems.push(entries.problem(why)),
-            Ok(_) => {}
-        }
-    }
-    (info.session, info.parent) = (Some(header.session), header.parent);
-    info.upstream = header.upstream;
-    info.client = header.peers.client;
-    info.protocol = header.peers.protocol;
-    info.started = header.started;
-    info.problems = troubles(&problems, missing, torn);
 }
 
 /// Everything that is not as it should be, for people.

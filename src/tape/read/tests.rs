@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::{TapeInfo, Timestamp};
 use crate::tape::record::Recorder;
 use crate::tape::record::tests::{envelope, session};
 
@@ -56,7 +57,7 @@ fn tape_read_takes_a_byte_order_mark() {
     std::fs::write(&path, [b"\xef\xbb\xbf", &tape_bytes(30)[..]].concat()).unwrap();
     let tape = Tape::read(&path).unwrap();
     assert_eq!((tape.envelopes.len(), tape.troubles()), (30, vec!["2 messages are missing".to_owned()]));
-    let info = outside(&path);
+    let [info] = catalogue(dir.path()).try_into().unwrap();
     assert_eq!((info.messages, info.problems), (30, tape.troubles()));
 }
 
@@ -223,16 +224,51 @@ fn catalogue_reads_no_unchanged_tape_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.tape.jsonl");
     std::fs::write(&path, tape_bytes(3)).unwrap();
-    let (tapes, read) = catalogue_knowing(dir.path(), |_, _, _| None);
-    assert_eq!((tapes.len(), read.len(), &read[0].1), (1, 1, &tapes[0]));
-    let (modified, known) = read[0].clone();
-    let same = |path: &Path, at: u64, bytes: u64| {
-        let is_it = (path, at, bytes) == (known.path.as_path(), modified, known.bytes);
-        is_it.then(|| TapeInfo { messages: 99, ..known.clone() })
-    };
-    let (tapes, read) = catalogue_knowing(dir.path(), same);
-    assert_eq!((tapes[0].messages, read.len()), (99, 0), "what is known is taken at its word");
+    let mut first = Catalogue::of(dir.path(), |_| None);
+    assert_eq!((first.tapes[0].messages, &first.tapes[0].tools, first.is_read()), (0, &None, false));
+    assert_eq!(first.tapes[0].upstream, session().upstream.to_string(), "the header is known at once");
+    let (changed, known) = first.read_next().unwrap();
+    assert_eq!((&known, first.is_read(), first.read_next()), (&first.tapes[0], true, None));
+    assert_eq!(known.tools, Some(vec![("é".to_owned(), 3)]));
+    let known = TapeInfo { messages: 99, ..known };
+    let of = |info: &TapeInfo| Catalogue::of(dir.path(), |it| (it == path).then(|| (changed, info.clone())));
+    assert_eq!((of(&known).tapes[0].messages, of(&known).is_read()), (99, true), "what is known is taken at its word");
+    // As an older tapline noted it: it is shown, and read.
+    let mut older = of(&TapeInfo { tools: None, ..known.clone() });
+    assert_eq!((older.tapes[0].messages, older.is_read()), (99, false));
+    assert_eq!(older.read_next().unwrap().1.messages, 3);
     std::fs::write(&path, tape_bytes(4)).unwrap();
-    let (tapes, read) = catalogue_knowing(dir.path(), same);
-    assert_eq!((tapes[0].messages, read.len()), (4, 1));
+    let mut longer = of(&known);
+    assert_eq!((longer.tapes[0].messages, longer.is_read()), (99, false));
+    longer.read_next();
+    assert_eq!(longer.tapes[0].messages, 4);
+}
+
+#[test]
+fn catalogue_tells_tools_notes_and_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.tape.jsonl");
+    let call = |seq: u64, tool: &str, more: &str| {
+        let message = format!(r#"{{"id":{seq},"method":"tools/call","params":{{"name":"{tool}"}}}}"#);
+        format!("{{\"seq\":{seq},\"at\":{seq},\"dir\":\"c2s\",\"via\":\"http\"{more},\"msg\":{message}}}\n")
+    };
+    let mut text = String::from_utf8(tape_bytes(0)).unwrap();
+    text += "{\"mark\":\"note\",\"at\":5,\"text\":\"first\"}\n{\"mark\":\"note\",\"at\":9,\"text\":\"second\"}\n";
+    text += &[call(1, "a", ""), call(2, "b", ""), call(3, "b", "")].concat();
+    // As another program writes it, and as a peer may: neither is looked at as its head alone.
+    text += &call(4, "c\\\"d", r#","kind":"request","method":"tools/call","name":"c\"d""#);
+    text += "{\"mark\":\"peer\",\"at\":3,\"server\":{\"name\":\"files\",\"version\":\"2\"}}\n";
+    std::fs::write(&path, &text).unwrap();
+    let [info] = catalogue(dir.path()).try_into().unwrap();
+    let tools = [("b", 2), ("a", 1), ("c\"d", 1)].map(|(tool, count)| (tool.to_owned(), count));
+    assert_eq!((info.tools, info.messages), (Some(tools.to_vec()), 4));
+    assert_eq!(info.notes, ["second", "first"]);
+    assert_eq!(info.server.unwrap().text(), "files 2");
+    // However many names a peer makes up.
+    text += &(5..3000).map(|seq| call(seq, &format!("t{seq}"), "")).collect::<String>();
+    text += &call(3000, "t5", "");
+    std::fs::write(&path, &text).unwrap();
+    let [info] = catalogue(dir.path()).try_into().unwrap();
+    let tools = info.tools.unwrap();
+    assert_eq!((tools.len(), &tools[1].0[..], info.messages), (64, "t5", 3000));
 }

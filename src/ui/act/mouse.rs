@@ -131,7 +131,7 @@ fn choose_elsewhere(model: &mut Model, line: usize) -> Option<bool> {
             (at < replay.reports.len()).then(|| std::mem::replace(&mut replay.place.cursor, at) == at)
         }
         (ScreenKind::Tapes, _) => {
-            let at = model.tapes.place.top + line;
+            let at = model.tapes.place.top + line.checked_sub(1).filter(|line| *line < model.tapes.place.height)?;
             let len = model.tapes.list.as_ref().map_or(0, Vec::len);
             (at < len).then(|| std::mem::replace(&mut model.tapes.place.cursor, at) == at)
         }

@@ -295,8 +295,7 @@ pub(crate) static BINDINGS: &[KeyBinding] = &[
         .when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &["d"], A::AskDelete, "delete", "delete the tape, after a question")
         .when(|m| m.tapes.selected().is_some()),
-    key(C::Tapes, &["o"], A::Sort, "", "sort by time, size, messages, name, client or server")
-        .when(|m| m.tapes.selected().is_some()),
+    key(C::Tapes, &["o"], A::Sort, "sort", "sort by time or another column").when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &["O"], A::Reverse, "", "the order turned around").when(|m| m.tapes.selected().is_some()),
     key(C::Tapes, &["q", "esc"], A::Back, "back", "back to the messages"),
     key(C::Tapes, &["W"], A::Compare, "compare", "compare with another tape: `W` there too")

@@ -14,7 +14,7 @@ use super::popup::Popup;
 use super::search::{Search, SearchJump, SearchPlace, SearchScan, SearchStatus};
 use super::state::{Model, Pane, ScreenKind};
 use super::summary::row_words;
-use super::tapes_screen::tape_title;
+use super::tapes_screen::{server_name, tape_title, tools_words};
 use crate::envelope::Seq;
 
 impl Model {
@@ -166,7 +166,8 @@ impl Model {
             (SearchPlace::Sessions, _) => row.checked_sub(1).and_then(|at| self.session_words(at)),
             (SearchPlace::Tapes, _) => self.tapes.list.as_ref().and_then(|list| list.get(row)).map(|tape| {
                 let client = tape.client.as_ref().map_or("", |client| &client.name);
-                format!("{} {client} {}", tape_title(&tape.path), tape.upstream)
+                let (title, tools, server) = (tape_title(&tape.path), tools_words(tape, '×'), server_name(tape));
+                format!("{title} {client} {server} {} {tools} {}", tape.upstream, tape.notes.join(" "))
             }),
             (SearchPlace::Steps, _) => {
                 self.tapes.replay.as_ref().and_then(|replay| replay.reports.get(row)).map(|it| {

@@ -210,6 +210,10 @@ impl Model {
     }
 
     pub(crate) fn has_panes(&self) -> bool {
-        matches!(self.screen, ScreenKind::Messages | ScreenKind::Queue | ScreenKind::Tapes)
+        match self.screen {
+            ScreenKind::Messages | ScreenKind::Queue => true,
+            ScreenKind::Tapes => self.tapes.replay.is_some(),
+            _ => false,
+        }
     }
 }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::message_list::MessageList;
 use super::message_rows::{MessageRows, PutOutcome, RowState};
 use super::motion::{ListCursor, Motion};
+use super::session_list::upstream_name;
 use crate::envelope::{Seq, SessionId};
 use crate::event::{
     ReplayEvent, ReplaySummary, Speed, StepReport, StepVerdict, TapeEnd, TapeInfo, TapePart, TapeSeam, Timestamp,
     branch_order,
 };
+use crate::text;
 
 /// By what the tapes are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(crate) enum TapeOrder {
     Name,
     Client,
     Server,
+    Tools,
+    Note,
 }
 
 impl TapeOrder {
@@ -33,7 +37,9 @@ impl TapeOrder {
             Self::Messages => Self::Name,
             Self::Name => Self::Client,
             Self::Client => Self::Server,
-            Self::Server => Self::Time,
+            Self::Server => Self::Tools,
+            Self::Tools => Self::Note,
+            Self::Note => Self::Time,
         }
     }
 
@@ -46,7 +52,10 @@ impl TapeOrder {
             Self::Messages => b.messages.cmp(&a.messages),
             Self::Name => tape_title(&a.path).cmp(&tape_title(&b.path)),
             Self::Client => client(a).cmp(&client(b)),
-            Self::Server => a.upstream.cmp(&b.upstream),
+            Self::Server => server_name(a).cmp(server_name(b)),
+            Self::Tools => calls(b).cmp(&calls(a)),
+            // Those with a note are what is looked for.
+            Self::Note => (a.notes.is_empty(), &a.notes).cmp(&(b.notes.is_empty(), &b.notes)),
         }
     }
 
@@ -64,7 +73,37 @@ impl TapeOrder {
             (Self::Client, true) => "by client, from z",
             (Self::Server, false) => "by server",
             (Self::Server, true) => "by server, from z",
+            (Self::Tools, false) => "most calls first",
+            (Self::Tools, true) => "fewest calls first",
+            (Self::Note, false) => "by note",
+            (Self::Note, true) => "by note, from z",
         })
+    }
+}
+
+/// The cells that the widest of each column takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TapeNeeds {
+    pub(crate) name: usize,
+    pub(crate) client: usize,
+    pub(crate) server: usize,
+    pub(crate) tools: usize,
+    pub(crate) note: usize,
+    pub(crate) digits: usize,
+}
+
+/// A column takes no more, however long what is in it.
+const WIDEST: usize = 60;
+
+impl TapeNeeds {
+    fn grow(&mut self, tape: &TapeInfo) {
+        let wider = |need: &mut usize, text: &str| *need = text::width(text).min(WIDEST).max(*need);
+        wider(&mut self.name, &tape_title(&tape.path));
+        wider(&mut self.client, tape.client.as_ref().map_or("", |client| &client.name));
+        wider(&mut self.server, server_name(tape));
+        wider(&mut self.tools, &tools_words(tape, '×'));
+        wider(&mut self.note, tape.notes.first().map_or("", |note| note));
+        self.digits = self.digits.max(tape.messages.checked_ilog10().map_or(1, |digits| digits as usize + 1));
     }
 }
 
@@ -73,12 +112,14 @@ pub(crate) struct TapesScreen {
     pub(crate) list: Option<Vec<TapeInfo>>,
     /// How deep each stands in the tree of branches.
     pub(crate) depths: Vec<usize>,
+    /// The widest of each column.
+    pub(crate) needs: TapeNeeds,
     pub(crate) place: ListCursor,
     /// The message to go to in the tape that was asked for.
     pub(crate) goal: Option<Seq>,
     pub(crate) replay: Option<ReplayRun>,
     pub(crate) speed: Speed,
-    order: TapeOrder,
+    pub(crate) order: TapeOrder,
     /// The order is turned around.
     turned: bool,
 }
@@ -86,8 +127,8 @@ pub(crate) struct TapesScreen {
 impl Default for TapesScreen {
     fn default() -> Self {
         let (order, place) = (TapeOrder::default(), ListCursor::default());
-        let (speed, depths) = (Speed::Max, Vec::new());
-        Self { list: None, depths, place, goal: None, replay: None, speed, order, turned: false }
+        let (speed, depths, needs) = (Speed::Max, Vec::new(), TapeNeeds::default());
+        Self { list: None, depths, needs, place, goal: None, replay: None, speed, order, turned: false }
     }
 }
 
@@ -243,6 +284,8 @@ impl TapesScreen {
         let list: Vec<_> = order.iter().filter_map(|(place, _)| list[*place].take()).collect();
         self.depths = order.into_iter().map(|(_, depth)| depth).collect();
         self.place.cursor = list.iter().position(|tape| Some(tape.path.as_path()) == at).unwrap_or(0);
+        self.needs = TapeNeeds::default();
+        list.iter().for_each(|tape| self.needs.grow(tape));
         self.list = Some(list);
     }
 
@@ -282,6 +325,25 @@ impl TapesScreen {
             Speed::Times(times) => format!("x{times}"),
         }
     }
+}
+
+/// The server by its own name, else where it is.
+pub(crate) fn server_name(tape: &TapeInfo) -> &str {
+    tape.server.as_ref().map_or_else(|| upstream_name(&tape.upstream), |server| &server.name)
+}
+
+/// The tools that were called, those called most first.
+pub(crate) fn tools_words(tape: &TapeInfo, times: char) -> String {
+    let Some(tools) = &tape.tools else { return "being read".to_owned() };
+    let words = tools.iter().map(|(tool, count)| match count {
+        1 => tool.clone(),
+        _ => format!("{tool} {times}{count}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn calls(tape: &TapeInfo) -> u64 {
+    tape.tools.iter().flatten().map(|(_, count)| count).sum()
 }
 
 /// The file's name without what every tape's name ends with.

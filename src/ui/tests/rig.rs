@@ -326,15 +326,22 @@ pub(crate) fn tapes() -> Vec<TapeInfo> {
         parent: None,
         upstream: "http://127.0.0.1:9000/mcp".to_owned(),
         client: Some(Peer { name: "ide".to_owned(), version: "1.4".to_owned() }.into()),
+        server: None,
         protocol: Some("2025-06-18".to_owned()),
         started: START,
         messages,
         bytes,
+        tools: Some(Vec::new()),
+        notes: Vec::new(),
         problems: problems.iter().map(|&problem| problem.to_owned()).collect(),
     };
+    let server = |name: &str| Some(Peer { name: name.to_owned(), version: "1.0".to_owned() }.into());
+    let tools = [("search", 96), ("read_file", 12), ("write_file", 1)].map(|(tool, calls)| (tool.to_owned(), calls));
+    let demo = tape("demo", 1204, 2_100_000, &[]);
+    let flaky = tape("flaky", 310, 812_000, &["the last line is torn"]);
     vec![
-        tape("demo", 1204, 2_100_000, &[]),
-        tape("20260314T100400Z-127.0.0.1-9000-1f2e3d4c", 42, 31_000, &[]),
-        tape("flaky", 310, 812_000, &["the last line is torn"]),
+        TapeInfo { server: server("files-srv"), tools: Some(tools.into()), ..demo },
+        TapeInfo { tools: None, ..tape("20260314T100400Z-127.0.0.1-9000-1f2e3d4c", 42, 31_000, &[]) },
+        TapeInfo { server: server("web-srv"), notes: vec!["fails every third time".to_owned()], ..flaky },
     ]
 }

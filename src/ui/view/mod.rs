@@ -24,6 +24,7 @@ mod rules;
 mod screens;
 mod sessions;
 mod status;
+mod tape_columns;
 mod tapes;
 
 use ratatui::Frame;

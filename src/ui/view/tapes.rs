@@ -1,4 +1,6 @@
-//! Tapes to the left; to the right what one is, or how its replay goes.
+//! The tapes, below them what one is, and beside them how its replay goes.
+
+use std::sync::Arc;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -6,23 +8,18 @@ use ratatui::text::{Line, Span};
 
 use super::parts::{cell, cursor_row, day_and_minute, grouped, pane, put, right, short, style, styled, theme};
 use super::status::duration;
-use crate::event::{Difference, StepReport, StepVerdict, TapeInfo};
+use super::tape_columns::{TapeColumn, TapeColumns};
+use crate::event::{Difference, Peer, StepReport, StepVerdict, TapeInfo};
 use crate::text;
-use crate::ui::keymap::with_keys;
-use crate::ui::layout::step_rows;
-use crate::ui::model::session_list::upstream_name;
-use crate::ui::model::tapes_screen::{ReplayRun, tape_title};
+use crate::ui::layout::{step_rows, tape_fact_rows};
+use crate::ui::model::tapes_screen::{ReplayRun, server_name, tape_title, tools_words};
 use crate::ui::model::{Model, Pane};
 use crate::ui::theme::Role;
 
 pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::List;
     let tapes = &model.tapes;
-    let count = tapes.list.as_ref().map_or(String::new(), |list| format!("{} ", list.len()));
-    let order = tapes.order_words().map(|order| styled(model, Role::Accent, format!("{order} ")));
-    let title = Line::from_iter([styled(model, Role::Strong, format!(" Tapes {count}"))].into_iter().chain(order));
-    let pace = styled(model, Role::Dim, format!(" pace {} ", tapes.speed_words()));
-    let block = pane(model, focused, title, Line::from(pace));
+    let block = pane(model, focused, title(model), aside(model));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
@@ -30,40 +27,63 @@ pub(super) fn draw(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let words = if tapes.list.is_some() { " no tape yet: sessions record here" } else { " looking for tapes" };
         return put(frame, inner, 0, styled(model, Role::Dim, short(words, width)));
     };
-    let facts = tapes.selected().map_or_else(Vec::new, |tape| tape_facts(model, tape, width));
-    let room = usize::from(inner.height).saturating_sub(if inner.height > 12 { facts.len() + 1 } else { 0 });
-    let top = crate::ui::model::motion::window(tapes.place.top, tapes.place.cursor, list.len(), room);
-    for (line, (at, tape)) in list.iter().enumerate().skip(top).take(room).enumerate() {
-        let mut cells = tape_line(model, (at, tape), width);
+    let columns = TapeColumns::of(width, tapes.needs);
+    put(frame, inner, 0, columns.header(model));
+    for (line, (at, tape)) in list.iter().enumerate().skip(tapes.place.top).take(tapes.place.height).enumerate() {
+        let mut cells = tape_line(model, (at, tape), &columns);
         if at == tapes.place.cursor {
             cells = cursor_row(model, &cells, focused, width);
         }
-        put(frame, inner, line, cells);
+        put(frame, inner, 1 + line, cells);
     }
-    if room < usize::from(inner.height) {
-        for (at, line) in facts.into_iter().enumerate() {
-            put(frame, inner, room + 1 + at, line);
-        }
+    let rows = tape_fact_rows(inner);
+    let facts = tapes.selected().map_or_else(Vec::new, |tape| tape_facts(model, tape, width));
+    for (at, line) in facts.into_iter().take(rows.saturating_sub(1)).enumerate() {
+        put(frame, inner, usize::from(inner.height) + 1 + at - rows, line);
     }
 }
 
-fn tape_line(model: &Model, (at, tape): (usize, &TapeInfo), width: usize) -> Line<'static> {
-    // Who it is of, where there is room for that.
-    let peers = if width >= 64 { (width - 16) * 55 / 100 } else { 0 };
-    let client = tape.client.as_ref().map(|peer| peer.name.clone()).unwrap_or_default();
-    let server = upstream_name(&tape.upstream);
-    let name = cell(&(branch_sign(model, at, tape) + &tape_name(model, tape)), width.saturating_sub(16 + peers));
+fn title(model: &Model) -> Line<'static> {
+    let tapes = &model.tapes;
+    let count = tapes.list.as_ref().map_or(String::new(), |list| format!("{} ", list.len()));
+    let order = tapes.order_words().map(|order| styled(model, Role::Accent, format!("{order} ")));
+    Line::from_iter([styled(model, Role::Strong, format!(" Tapes {count}"))].into_iter().chain(order))
+}
+
+/// How many are still being read, and how fast the next is played.
+fn aside(model: &Model) -> Line<'static> {
+    let unread = model.tapes.list.iter().flatten().filter(|tape| tape.tools.is_none()).count();
+    let unread = if unread > 0 { format!(" reading {},", grouped(unread as u64)) } else { String::new() };
+    styled(model, Role::Dim, format!("{unread} pace {} ", model.tapes.speed_words())).into()
+}
+
+fn tape_line(model: &Model, (at, tape): (usize, &TapeInfo), columns: &TapeColumns) -> Line<'static> {
     let role = if tape.problems.is_empty() { Role::Plain } else { Role::Held };
     let is_marked = model.compare.marked.as_ref() == Some(&tape.path);
-    let mut spans = vec![styled(model, role, format!("{}{name}", if is_marked { '*' } else { ' ' }))];
-    if peers > 0 {
-        let half = peers * 2 / 5;
-        spans.push(styled(model, Role::Accent, format!(" {}", cell(&client, half - 1))));
-        spans.push(styled(model, Role::Dim, format!(" {}", cell(server, peers - half - 1))));
+    let mut spans = vec![Span::raw(if is_marked { "*" } else { " " })];
+    for (column, width) in columns.shown() {
+        let (text, role) = match column {
+            TapeColumn::Name => (branch_sign(model, at, tape) + &tape_name(model, tape), role),
+            TapeColumn::Client => {
+                (tape.client.as_ref().map(|peer| peer.name.clone()).unwrap_or_default(), Role::Accent)
+            }
+            TapeColumn::Server => (server_name(tape).to_owned(), Role::Dim),
+            TapeColumn::Tools => {
+                (tools_words(tape, times(model)), if tape.tools.is_some() { Role::Plain } else { Role::Dim })
+            }
+            TapeColumn::Note => (tape.notes.first().cloned().unwrap_or_default(), Role::Strong),
+            TapeColumn::Messages => (grouped(tape.messages), Role::Dim),
+            TapeColumn::Size => (text::size(tape.bytes), Role::Dim),
+        };
+        let cells = if column.is_number() { right(&text, width) } else { cell(&text, width) };
+        spans.push(styled(model, role, columns.gap(column).to_owned() + &cells));
     }
-    spans.push(styled(model, Role::Dim, right(&grouped(tape.messages), 8)));
-    spans.push(styled(model, Role::Dim, right(&text::size(tape.bytes), 6) + " "));
     Line::from(spans)
+}
+
+/// How often stands behind this sign.
+fn times(model: &Model) -> char {
+    if model.settings.ascii { 'x' } else { '×' }
 }
 
 /// Where it left another tape, which stands above it, unless that is not here.
@@ -87,41 +107,32 @@ fn tape_name(model: &Model, tape: &TapeInfo) -> String {
     }
 }
 
+/// All that is known of a tape, what a person is to see first.
 fn tape_facts(model: &Model, tape: &TapeInfo, width: usize) -> Vec<Line<'static>> {
-    let made = day_and_minute(&model.settings.zone, tape.started);
-    let client = tape.client.as_ref().map(|peer| format!("{} {}", peer.name, peer.version)).unwrap_or_default();
-    let mut facts = vec![format!("made {made}"), format!("of {}", tape.upstream)];
-    if !client.is_empty() {
-        facts.push(format!("by {client}"));
+    let mut facts: Vec<_> = tape.problems.iter().take(2).map(|problem| (Role::Held, problem.clone())).collect();
+    facts.extend(tape.notes.iter().take(3).map(|note| (Role::Strong, note.clone())));
+    if tape.tools.as_ref().is_none_or(|tools| !tools.is_empty()) {
+        facts.push((Role::Plain, format!("tools {}", tools_words(tape, times(model)))));
     }
     if let Some(parent) = tape.parent {
         let list = model.tapes.list.iter().flatten();
         let title = list.filter(|it| it.session == Some(parent.session)).map(|it| tape_title(&it.path)).next();
         let title = title.unwrap_or_else(|| format!("session {}, whose tape is not here", parent.session.short()));
-        facts.push(format!("branched off at {} of {title}", parent.seq));
+        facts.push((Role::Dim, format!("branched off at {} of {title}", parent.seq)));
     }
-    facts.extend(tape.protocol.as_ref().map(|protocol| format!("protocol {protocol}")));
-    let mut lines: Vec<Line<'static>> =
-        facts.iter().map(|fact| styled(model, Role::Dim, short(&format!(" {fact}"), width)).into()).collect();
-    let problems = tape.problems.iter().take(2);
-    lines.extend(problems.map(|problem| Line::from(styled(model, Role::Held, short(&format!(" {problem}"), width)))));
-    lines
+    let peer = |peer: &Option<Arc<Peer>>| peer.as_ref().map(|peer| peer.text());
+    let server = peer(&tape.server).map(|server| format!("{server} at ")).unwrap_or_default();
+    facts.push((Role::Dim, format!("of {server}{}", tape.upstream)));
+    facts.extend(peer(&tape.client).map(|client| (Role::Dim, format!("by {client}"))));
+    let protocol = tape.protocol.as_ref().map(|protocol| format!(", protocol {protocol}")).unwrap_or_default();
+    let made = day_and_minute(&model.settings.zone, tape.started);
+    facts.push((Role::Dim, format!("made {made}{protocol}, {}", tape_title(&tape.path))));
+    facts.into_iter().map(|(role, fact)| styled(model, role, short(&format!(" {fact}"), width)).into()).collect()
 }
 
 pub(super) fn draw_replay(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let focused = model.pane == Pane::Detail;
-    let Some(replay) = &model.tapes.replay else {
-        let block = pane(model, focused, styled(model, Role::Strong, " Replay "), Line::default());
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
-        let words = " `<tapes play>` plays the tape against the running upstream and compares every reply";
-        return put(
-            frame,
-            inner,
-            0,
-            styled(model, Role::Dim, short(&with_keys(&model.settings.keys, words), usize::from(inner.width))),
-        );
-    };
+    let Some(replay) = &model.tapes.replay else { return };
     let title = format!(" {} as client > {} ", tape_title(&replay.tape), replay.target);
     let room = usize::from(area.width).saturating_sub(4);
     let block = pane(model, focused, styled(model, Role::Strong, short(&title, room)), Line::default());
