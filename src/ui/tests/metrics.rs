@@ -13,12 +13,12 @@ use crate::ui::model::ScreenKind;
 use crate::ui::model::metrics_screen::{EndpointKey, MetricsSubject};
 use crate::ui::theme::{Role, Theme};
 
-fn spread(values: &[(u64, u64)]) -> Spread {
+pub(super) fn spread(values: &[(u64, u64)]) -> Spread {
     let sum = values.iter().map(|(value, count)| value * count).sum();
     Spread::of(values.iter().copied(), sum, values.last().map_or(0, |(value, _)| *value))
 }
 
-fn endpoint(method: &str, name: Option<&str>, took: &[(u64, u64)], failed: u64) -> EndpointFigures {
+pub(super) fn endpoint(method: &str, name: Option<&str>, took: &[(u64, u64)], failed: u64) -> EndpointFigures {
     let took = spread(took);
     EndpointFigures {
         upstream: None,

@@ -14,6 +14,7 @@ mod notes;
 mod own_keys;
 mod pictures;
 mod reading;
+mod readme;
 mod rig;
 mod robust;
 mod rows;
