@@ -1,7 +1,6 @@
 //! The screen for where there is none: one line a message on a stream, usually stderr.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -92,10 +91,9 @@ fn write_json(event: &Event, dropped: u64, out: &mut impl Write) -> io::Result<(
 
 fn write_text(event: &Event, dropped: u64, out: &mut impl Write) -> io::Result<()> {
     write_dropped(dropped, out)?;
-    match text(event) {
-        Some(line) => writeln!(out, "{}", sanitize(&line)),
-        None => Ok(()),
-    }
+    let Some(line) = text(event) else { return Ok(()) };
+    out.write_all(sanitize(&line).as_bytes())?;
+    out.write_all(b"\n")
 }
 
 fn write_dropped(dropped: u64, out: &mut impl Write) -> io::Result<()> {
@@ -131,27 +129,64 @@ fn text(event: &Event) -> Option<String> {
     }
 }
 
+/// Put together by hand: the machinery of formatting would be most of what a message's line costs.
 fn message_line(envelope: &Envelope) -> String {
-    let arrow = match envelope.direction {
-        Direction::ToServer => '>',
-        Direction::ToClient => '<',
-    };
     let mut line = String::with_capacity(128);
-    let (session, seq, kind) = (envelope.session.short(), envelope.seq.to_string(), envelope.kind().word());
-    // A string takes everything.
-    let _ = write!(line, "{session} {seq:>6} {arrow} {kind:12}");
+    let mut digits = itoa::Buffer::new();
+    envelope.session.push_short(&mut line);
+    let seq = digits.format(envelope.seq.0);
+    push_blanks(&mut line, 7_usize.saturating_sub(seq.len()).max(1));
+    line.push_str(seq);
+    line.push_str(match envelope.direction {
+        Direction::ToServer => " > ",
+        Direction::ToClient => " < ",
+    });
+    let kind = envelope.kind().word();
+    line.push_str(kind);
+    push_blanks(&mut line, 12_usize.saturating_sub(kind.len()));
     let words = [envelope.message.id().map(Id::display), envelope.method(), envelope.name()];
     for word in words.into_iter().flatten() {
         line.push(' ');
         line.push_str(word);
     }
-    let _ = write!(line, " {}B", envelope.message.raw().len());
+    line.push(' ');
+    line.push_str(digits.format(envelope.message.raw().len()));
+    line.push('B');
     if let Some(reply_to) = &envelope.reply_to {
         let tenths = reply_to.took.saturating_add(50) / 100;
-        let _ = write!(line, " {}.{}ms", tenths / 10, tenths % 10);
+        line.push(' ');
+        line.push_str(digits.format(tenths / 10));
+        line.push('.');
+        line.push_str(digits.format(tenths % 10));
+        line.push_str("ms");
     }
     if let Some(outcome) = envelope.outcome.word() {
-        let _ = write!(line, " [{outcome}]");
+        line.push_str(" [");
+        line.push_str(outcome);
+        line.push(']');
     }
     line
+}
+
+fn push_blanks(line: &mut String, count: usize) {
+    line.extend(std::iter::repeat_n(' ', count));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::{Envelope, Seq, Via};
+    use crate::message::Message;
+
+    #[test]
+    fn line_of_a_message_has_its_columns() {
+        let session = SessionId::random();
+        let call = Message::new(r#"{"jsonrpc":"2.0","id":"a b","method":"tools/call","params":{"name":"echo"}}"#);
+        let line = message_line(&Envelope::forwarded(Seq(12), session, Direction::ToServer, Via::Http, call));
+        assert_eq!(line, format!("{}     12 > request      a b tools/call echo 75B", session.short()));
+        let reply = Message::new(r#"{"jsonrpc":"2.0","id":"a b","result":{}}"#);
+        let reply = Envelope::forwarded(Seq(1_234_567), session, Direction::ToClient, Via::Http, reply);
+        let line = message_line(&reply);
+        assert_eq!(line, format!("{} 1234567 < result       a b 40B", session.short()), "a long number takes its room");
+    }
 }

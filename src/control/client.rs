@@ -182,7 +182,7 @@ impl Events {
                 }
                 continue;
             }
-            if self.lines.buffer.len() > MOST_LINE {
+            if self.lines.pending() > MOST_LINE {
                 tracing::warn!(address = %self.address, "an event of more than {MOST_LINE} bytes is passed over");
                 self.is_too_long = true;
             }
@@ -190,7 +190,7 @@ impl Events {
                 self.lines = LineBuffer::default();
             }
             match self.chunks.next().await {
-                Some(Ok(chunk)) => self.lines.buffer.extend_from_slice(&chunk),
+                Some(Ok(chunk)) => self.lines.room().extend_from_slice(&chunk),
                 Some(Err(error)) => return Err(self.broken(&innermost_cause(&error))),
                 None => return Ok(None),
             }

@@ -44,7 +44,14 @@ impl SessionId {
 
     /// The random end of the id: enough to tell sessions of one day apart.
     pub fn short(self) -> String {
-        format!("{:08x}", self.0.as_u128() & 0xffff_ffff)
+        let mut text = String::with_capacity(8);
+        self.push_short(&mut text);
+        text
+    }
+
+    /// Appends what [`Self::short`] returns.
+    pub fn push_short(self, text: &mut String) {
+        text.push_str(&self.0.as_simple().encode_lower(&mut [0; 32])[24..]);
     }
 }
 

@@ -3,7 +3,7 @@
 //! A large body is remembered for a while, and then another takes its place. Memory that is given back to the system in between comes
 //! page by page again, which costs more than to copy the body: what large bodies were in is kept for others.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use memmap2::MmapMut;
@@ -203,24 +203,43 @@ where
     Ok(all.map_or(first, whole))
 }
 
-/// Cuts what was read into lines, each with its terminator; the bytes are not copied.
+/// Room for one read of lines: less would be several reads for a line of usual size.
+const READ: usize = 8 << 10;
+
+/// A shorter line is copied out of the buffer, which is then used again: a line that is kept keeps no other bytes, and the next needs no
+/// new buffer.
+const SHORT: usize = 4 << 10;
+
+/// Cuts what was read into lines, each with its terminator; those that are long are not copied.
 #[derive(Default)]
 pub struct LineBuffer {
-    /// Bytes that no line was made of yet. What is read is to be appended.
-    pub buffer: BytesMut,
+    /// Bytes that no line was made of yet.
+    buffer: BytesMut,
     /// How many of them are known to hold no line end.
     scanned: usize,
 }
 
 impl LineBuffer {
+    /// Where what is read next is to be appended, with room for it.
+    pub fn room(&mut self) -> &mut BytesMut {
+        if self.buffer.capacity() - self.buffer.len() < READ / 4 {
+            self.buffer.reserve(self.buffer.len().max(READ));
+        }
+        &mut self.buffer
+    }
+
     /// Returns the next whole line; nothing where its end has not arrived.
     pub fn next_line(&mut self) -> Option<Bytes> {
         let Some(found) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
             self.scanned = self.buffer.len();
             return None;
         };
-        let line = self.buffer.split_to(self.scanned + found + 1).freeze();
-        self.scanned = 0;
+        let length = std::mem::take(&mut self.scanned) + found + 1;
+        if length >= SHORT {
+            return Some(self.buffer.split_to(length).freeze());
+        }
+        let line = Bytes::copy_from_slice(&self.buffer[..length]);
+        self.buffer.advance(length);
         Some(line)
     }
 
@@ -303,6 +322,31 @@ mod tests {
         assert_eq!(read.as_ptr(), whole.as_ptr());
     }
 
+    #[test]
+    fn line_buffer_has_room_for_a_read_and_is_used_again() {
+        let mut lines = LineBuffer::default();
+        let place = lines.room().as_ptr();
+        for length in [100, 4_000, 1_500, 1_500, 700] {
+            let line = [&vec![b'a'; length][..], b"\n"].concat();
+            lines.room().extend_from_slice(&line);
+            assert_eq!(lines.next_line().expect("it is whole"), line);
+            let room = lines.room();
+            assert!(room.capacity() - room.len() >= READ / 4);
+        }
+        assert!(
+            (place..place.wrapping_add(READ)).contains(&lines.room().as_ptr()),
+            "lines of usual size need no other buffer"
+        );
+        let long = [&vec![b'b'; 3 * READ][..], b"\n"].concat();
+        let mut reads = 0;
+        for chunk in long.chunks(1_000) {
+            lines.room().extend_from_slice(chunk);
+            reads += 1;
+            assert!(reads > long.len() / 1_000 || lines.next_line().is_none());
+        }
+        assert_eq!(lines.next_line().expect("it is whole"), long);
+    }
+
     proptest! {
         #[test]
         fn line_buffer_loses_nothing_however_the_bytes_are_cut(
@@ -311,7 +355,7 @@ mod tests {
         ) {
             let (mut lines, mut read) = (LineBuffer::default(), Vec::new());
             for chunk in text.chunks(step) {
-                lines.buffer.extend_from_slice(chunk);
+                lines.room().extend_from_slice(chunk);
                 read.extend(std::iter::from_fn(|| lines.next_line()));
             }
             prop_assert!(read.iter().all(|line| line.ends_with(b"\n")));

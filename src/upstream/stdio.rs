@@ -433,7 +433,7 @@ impl StdoutReader {
 
     async fn read_lines(&self, mut stdout: impl AsyncRead + Unpin) -> StdoutEnd {
         let mut lines = LineBuffer::default();
-        while matches!(stdout.read_buf(&mut lines.buffer).await, Ok(1..)) {
+        while matches!(stdout.read_buf(lines.room()).await, Ok(1..)) {
             while let Some(line) = lines.next_line() {
                 if !self.outputs.item(item_of(line), self.gone.cancelled()).await {
                     return StdoutEnd::Closed;

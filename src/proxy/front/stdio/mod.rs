@@ -191,7 +191,7 @@ async fn read(sender: &mut LineSender, mut input: impl AsyncRead + Unpin, longes
     let mut lines = LineBuffer::default();
     loop {
         let read = tokio::select! {
-            read = input.read_buf(&mut lines.buffer) => read,
+            read = input.read_buf(lines.room()) => read,
             Some(()) = sender.next_held() => continue,
         };
         let ended = !matches!(read, Ok(1..));
