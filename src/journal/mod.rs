@@ -453,7 +453,7 @@ impl Memory {
 /// All sessions that live, and the latest that have ended.
 #[derive(Default)]
 struct Sessions {
-    known: HashMap<SessionId, KnownSession>,
+    known: foldhash::HashMap<SessionId, KnownSession>,
     ended: VecDeque<SessionId>,
     count: u64,
 }

@@ -1,6 +1,6 @@
 //! Lists in pages: that they end.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::calls::UnansweredCall;
 use super::catalogue::{LIST_CURSOR_TWICE, LIST_ENDLESS};

@@ -7,7 +7,7 @@
 //! business, as revisions add some.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 

@@ -3,7 +3,7 @@
 //!
 //! Finds the request that began the operation a message goes on with. For display only: nothing is changed by it.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::envelope::{Seq, Subject};
 use crate::mcp::method;
