@@ -6,8 +6,8 @@
 //! (2026-08-22), in none of the five revisions they ask for a member that the schema does not ask for. They judge what must be there and of which type; members that no schema knows are nobody's
 //! business, as revisions add some.
 
-use std::borrow::Cow;
 use foldhash::HashMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 

@@ -515,6 +515,10 @@ fn classify(members: &[(Cow<'_, str>, HeadValue<'_>)]) -> Head {
 
 /// The text of a JSON string; of anything else, and of a string with a lone surrogate, the raw token.
 fn text_of(value: &str) -> Box<str> {
+    let within = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    if let Some(plain) = within.filter(|within| memchr::memchr(b'\\', within.as_bytes()).is_none()) {
+        return plain.into();
+    }
     serde_json::from_str::<MemberKey<'_>>(value).map_or_else(|_| value.into(), |key| key.0.into())
 }
 

@@ -11,6 +11,9 @@ use super::members::{HeadMembers, HeadValue, Members};
 /// Deeper than this nothing is read here.
 const DEEPEST: u32 = 64;
 
+/// A message up to this size is known to be UTF-8 before it is read; of a larger one that is found on the way, as most are ASCII.
+const CHECKED: usize = 16 << 10;
+
 /// Bytes of a string that are looked at eight at a time first.
 const SHORT: usize = 24;
 /// The highest bit of each of eight bytes.
@@ -101,7 +104,8 @@ pub(super) struct Scanned<'a> {
 
 /// Reads an object or an array in UTF-8 (RFC 8259); `None` for what is neither, and for what is to be read with more care.
 pub(super) fn scan(raw: &[u8]) -> Option<Scanned<'_>> {
-    let mut scan = WholeScan::of(raw);
+    let mut scan =
+        if raw.len() <= CHECKED { WholeScan::of(std::str::from_utf8(raw).ok()?) } else { WholeScan::unchecked(raw) };
     scan.blank();
     let start = scan.at;
     let members = match scan.peek()? {
@@ -114,7 +118,7 @@ pub(super) fn scan(raw: &[u8]) -> Option<Scanned<'_>> {
     };
     let end = scan.at;
     scan.blank();
-    if scan.at != raw.len() || (scan.bits & 0x80 != 0 && std::str::from_utf8(raw).is_err()) {
+    if scan.at != raw.len() || (scan.text.is_none() && scan.bits & 0x80 != 0 && std::str::from_utf8(raw).is_err()) {
         return None;
     }
     let is_line = start == 0 && end == raw.len() && !scan.has_line_end;
@@ -123,7 +127,7 @@ pub(super) fn scan(raw: &[u8]) -> Option<Scanned<'_>> {
 
 /// The members of an object in a JSON text, blanks around it allowed; `None` where [`scan`] has none.
 pub(super) fn members(text: &str) -> Option<Members<'_>> {
-    let mut scan = PartScan::of(text.as_bytes());
+    let mut scan = PartScan::of(text);
     let mut members = Vec::with_capacity(5);
     scan.alone(|scan| {
         scan.members(|scan, key| {
@@ -138,7 +142,7 @@ pub(super) fn members(text: &str) -> Option<Members<'_>> {
 /// [`members`], and those of the one that is called `holder`, from the same reading: the last of that name, and nothing where that is
 /// no object.
 pub(super) fn members_with<'a>(text: &'a str, holder: &str) -> Option<(Members<'a>, Option<Members<'a>>)> {
-    let mut scan = PartScan::of(text.as_bytes());
+    let mut scan = PartScan::of(text);
     let (mut members, mut inner) = (Vec::with_capacity(5), None);
     scan.alone(|scan| {
         scan.members(|scan, key| {
@@ -166,7 +170,7 @@ pub(super) fn members_with<'a>(text: &'a str, holder: &str) -> Option<(Members<'
 
 /// The items of an array, likewise.
 pub(super) fn items(text: &str) -> Option<Vec<&str>> {
-    let mut scan = PartScan::of(text.as_bytes());
+    let mut scan = PartScan::of(text);
     let mut items = Vec::new();
     scan.alone(|scan| {
         scan.items(|scan| {
@@ -185,6 +189,8 @@ type PartScan<'a> = MessageScan<'a, false>;
 
 struct MessageScan<'a, const WHOLE: bool> {
     raw: &'a [u8],
+    /// The same, where it is known to be UTF-8.
+    text: Option<&'a str>,
     at: usize,
     /// All bytes of strings together: whether there is one beyond ASCII. Elsewhere none may stand.
     bits: u8,
@@ -193,8 +199,20 @@ struct MessageScan<'a, const WHOLE: bool> {
 }
 
 impl<'a, const WHOLE: bool> MessageScan<'a, WHOLE> {
-    fn of(raw: &'a [u8]) -> Self {
-        Self { raw, at: 0, bits: 0, has_line_end: false, words: KnownWords::default() }
+    fn of(text: &'a str) -> Self {
+        Self { text: Some(text), ..Self::unchecked(text.as_bytes()) }
+    }
+
+    fn unchecked(raw: &'a [u8]) -> Self {
+        Self { raw, text: None, at: 0, bits: 0, has_line_end: false, words: KnownWords::default() }
+    }
+
+    /// What stands there, if that is UTF-8.
+    fn text(&self, range: Range<usize>) -> Option<&'a str> {
+        match self.text {
+            Some(text) => text.get(range),
+            None => std::str::from_utf8(&self.raw[range]).ok(),
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -259,10 +277,11 @@ impl<'a, const WHOLE: bool> MessageScan<'a, WHOLE> {
         loop {
             let key = self.key()?;
             // One with escapes may be any key.
-            if memchr::memchr(b'\\', key).is_some() {
+            if key.has_escapes {
                 return None;
             }
-            read(self, std::str::from_utf8(key).ok()?)?;
+            let key = self.text(key.range)?;
+            read(self, key)?;
             self.blank();
             if self.eat(b'}').is_some() {
                 return Some(());
@@ -291,12 +310,12 @@ impl<'a, const WHOLE: bool> MessageScan<'a, WHOLE> {
     }
 
     /// A key, and what stands between it and its value.
-    fn key(&mut self) -> Option<&'a [u8]> {
+    fn key(&mut self) -> Option<ScannedString> {
         let key = self.string()?;
         self.blank();
         self.eat(b':')?;
         self.blank();
-        if WHOLE && key == b"isError" && self.raw[self.at..].starts_with(b"true") {
+        if WHOLE && self.raw[key.range.clone()] == *b"isError" && self.raw[self.at..].starts_with(b"true") {
             self.words.add(KnownWord::FailedResult);
         }
         Some(key)
@@ -304,30 +323,43 @@ impl<'a, const WHOLE: bool> MessageScan<'a, WHOLE> {
 
     /// Where a value stands, whatever is in it.
     fn value(&mut self) -> Option<Range<usize>> {
-        let (start, mut nesting) = (self.at, Nesting::default());
-        loop {
-            let is_within = self.begin(&mut nesting)?;
-            if !is_within && self.end(&mut nesting)? {
-                return Some(start..self.at);
-            }
-        }
-    }
-
-    /// Goes past a value that has no others in it, or to the first that is in it. Returns whether it is in it.
-    fn begin(&mut self, nesting: &mut Nesting) -> Option<bool> {
+        let start = self.at;
         match self.peek()? {
-            b'"' => {
-                self.string()?;
-            }
-            bracket @ (b'{' | b'[') => return self.enter(bracket == b'{', nesting),
-            b't' => self.literal(b"true")?,
-            b'f' => self.literal(b"false")?,
-            b'n' => self.literal(b"null")?,
-            _ => self.number()?,
+            b'{' | b'[' => self.nested()?,
+            first => self.scalar(first)?,
         }
-        Some(false)
+        Some(start..self.at)
     }
 
+    /// Goes past an object or an array.
+    fn nested(&mut self) -> Option<()> {
+        let mut nesting = Nesting::default();
+        loop {
+            let is_within = match self.peek()? {
+                bracket @ (b'{' | b'[') => self.enter(bracket == b'{', &mut nesting)?,
+                first => {
+                    self.scalar(first)?;
+                    false
+                }
+            };
+            if !is_within && self.end(&mut nesting)? {
+                return Some(());
+            }
+        }
+    }
+
+    /// Goes past a value that has no others in it, and begins with this.
+    fn scalar(&mut self, first: u8) -> Option<()> {
+        match first {
+            b'"' => self.string().map(drop),
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
+            _ => self.number(),
+        }
+    }
+
+    /// Goes past a container with nothing in it, or to the first value that is in it. Returns whether it is in it.
     fn enter(&mut self, is_object: bool, nesting: &mut Nesting) -> Option<bool> {
         self.at += 1;
         self.blank();
@@ -387,19 +419,23 @@ impl<'a, const WHOLE: bool> MessageScan<'a, WHOLE> {
         (count > 0).then_some(())
     }
 
-    /// Goes past a string; returns what stands between its quotes.
-    fn string(&mut self) -> Option<&'a [u8]> {
+    /// Goes past a string.
+    fn string(&mut self) -> Option<ScannedString> {
         self.eat(b'"')?;
-        let start = self.at;
+        let (start, mut has_escapes) = (self.at, false);
         loop {
             self.plain();
             match self.peek()? {
                 b'"' => break,
-                b'\\' => self.escape()?,
+                b'\\' => {
+                    has_escapes = true;
+                    self.escape()?;
+                }
                 _ => return None,
             }
         }
-        let text = &self.raw[start..self.at];
+        let range = start..self.at;
+        let text = &self.raw[range.clone()];
         self.at += 1;
         if WHOLE
             && text.len() <= LONGEST_WORD
@@ -409,7 +445,7 @@ impl<'a, const WHOLE: bool> MessageScan<'a, WHOLE> {
         {
             self.words.add(word);
         }
-        Some(text)
+        Some(ScannedString { range, has_escapes })
     }
 
     /// Goes to the next quote, backslash or control character.
@@ -476,6 +512,13 @@ impl<'a, const WHOLE: bool> MessageScan<'a, WHOLE> {
         }
         Some(())
     }
+}
+
+/// A string that was read.
+struct ScannedString {
+    /// What stands between its quotes.
+    range: Range<usize>,
+    has_escapes: bool,
 }
 
 fn closing(is_object: bool) -> u8 {

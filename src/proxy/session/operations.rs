@@ -15,8 +15,7 @@ const MOST: usize = 10_000;
 /// The operations of one session that may go on, each with the request that began it.
 #[derive(Default)]
 pub(super) struct Operations {
-    /// Nothing before there is one: few sessions have any.
-    #[expect(clippy::box_collection, reason = "an empty map is six times the size of a pointer")]
+    /// Nothing before there is one, and in a box, as few sessions have any: an empty map is several times the size of a pointer.
     known: Option<Box<HashMap<OperationKey, Seq>>>,
 }
 
